@@ -1,0 +1,1 @@
+//! Bytes to JSON-RPC frames and back, without IO.
