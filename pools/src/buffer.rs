@@ -1,53 +1,314 @@
 //! Size classes of `BytesMut`.
+//!
+//! Owns the choice of a class and what a returned buffer must look like to be kept; each class is an ordinary
+//! [`ObjectPool`]. **Invariant:** an idle buffer is empty, and all of its storage is exactly its class's size.
+//!
+//! Traps of `bytes` that the recycle step answers, each with a test: `advance` and `split_to` make `capacity`
+//! smaller while the storage stays; a part split off, or frozen, shares the storage as long as it lives; writing
+//! through [`BytesMut`] itself (`put_slice`, `extend_from_slice`) grows past the class without a word.
 
+use crate::budget::MemoryBudget;
+use crate::pool::{Lease, ObjectPool, PoolConfig};
+use crate::recycle::{Discard, Recycle, Verdict};
+use crate::registry::{NameTaken, PoolControl, PoolRegistry};
 use bytes::BytesMut;
+use std::borrow::Cow;
+use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Weak};
 
-/// Buffers in size classes, each class a pool of its own.
-#[derive(Clone, Default)]
-pub struct BufferPool {}
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// In debug builds a returned buffer is overwritten with this, so that a stale read shows.
+#[cfg(debug_assertions)]
+const POISON: u8 = 0xDB;
+/// Bytes overwritten at least, were the buffer cleared before its return; all that was filled is in any case.
+#[cfg(debug_assertions)]
+const POISON_BYTES: usize = 64 * KIB;
+
+/// One size of buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferClass {
+    /// The size of each buffer, in bytes.
+    pub bytes: usize,
+    /// Most buffers of this size that may be idle.
+    pub capacity: usize,
+}
+
+/// What a [`BufferPool`] is made with.
+#[derive(Debug, Clone)]
+pub struct BufferConfig {
+    /// The first part of each class's name in reports and in the registry: `NAME/4KiB`, `NAME/oversized`.
+    pub name: Cow<'static, str>,
+    /// The sizes, in any order; of two equal sizes the first counts.
+    pub classes: Vec<BufferClass>,
+    /// The budget that the buffers are charged to, if any.
+    pub budget: Option<MemoryBudget>,
+}
+
+impl Default for BufferConfig {
+    /// 1 KiB to 16 MiB in steps of four, the last so that a frame of 10 MiB and its framing fit.
+    ///
+    /// Small classes keep up to 128 buffers, larger ones 2 MiB, the two largest one buffer each: 30 MiB if every
+    /// class were full. `trim` gives it back.
+    fn default() -> Self {
+        const STEPS: [usize; 8] = [KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB];
+        let classes =
+            STEPS.map(|bytes| BufferClass { bytes, capacity: (2 * MIB / bytes).clamp(1, 128) }).to_vec();
+        Self { name: Cow::Borrowed("buffers"), classes, budget: None }
+    }
+}
+
+/// Buffers in size classes, each class a pool of its own. Cloning makes another handle to the same pool.
+///
+/// ```
+/// use mcpool_pools::BufferPool;
+///
+/// let buffers = BufferPool::default();
+/// let mut line = buffers.acquire(100);
+/// assert_eq!(line.capacity(), 1024);
+/// line.extend_from_slice(b"the beginning of a long line");
+///
+/// line.reserve(3000); // moves to the class of 4 KiB, contents and all
+/// assert_eq!((line.capacity(), &line[..13]), (4096, &b"the beginning"[..]));
+/// ```
+#[derive(Clone)]
+pub struct BufferPool {
+    family: Arc<Family>,
+}
+
+struct Family {
+    /// By size, smallest first.
+    classes: Box<[Class]>,
+    /// Keeps nothing; counts what no class could serve.
+    oversized: ObjectPool<Buffer>,
+}
+
+struct Class {
+    bytes: usize,
+    pool: ObjectPool<Buffer>,
+}
+
+/// A buffer and the way back to its classes.
+struct Buffer {
+    bytes: BytesMut,
+    /// Weak, or an idle buffer would keep its own pool alive. It stays with the buffer, so no reference is counted
+    /// on a hit.
+    family: Weak<Family>,
+}
 
 impl BufferPool {
-    /// Leases an empty buffer with room for at least `bytes`.
+    /// A pool with these classes.
+    pub fn new(config: BufferConfig) -> Self {
+        let BufferConfig { name, mut classes, budget } = config;
+        classes.sort_by_key(|class| class.bytes);
+        classes.dedup_by_key(|class| class.bytes);
+        let family = Arc::new_cyclic(|family: &Weak<Family>| {
+            let pool = |label: &str, capacity, class_bytes| {
+                let mut config = PoolConfig::new(format!("{name}/{label}"), capacity);
+                config.budget.clone_from(&budget);
+                ObjectPool::with_config(config, RetainBuffer { class_bytes, family: family.clone() })
+            };
+            let classes = classes
+                .iter()
+                .map(|class| Class {
+                    bytes: class.bytes,
+                    pool: pool(&size_label(class.bytes), class.capacity, class.bytes),
+                })
+                .collect();
+            Family { classes, oversized: pool("oversized", 0, 0) }
+        });
+        Self { family }
+    }
+
+    /// Leases an empty buffer with room for at least `min_bytes`: the smallest class that has it.
     ///
-    /// A request beyond the largest class is served by the allocator and not kept on return.
-    pub fn acquire(&self, bytes: usize) -> BufferLease {
-        BufferLease { buffer: BytesMut::with_capacity(bytes), pool: self.clone() }
+    /// A request beyond the largest class is served by the allocator, and counted as
+    /// [`Discard::Oversized`] on return.
+    #[inline]
+    pub fn acquire(&self, min_bytes: usize) -> BufferLease {
+        match self.family.classes.iter().find(|class| class.bytes >= min_bytes) {
+            Some(class) => BufferLease { lease: class.pool.acquire() },
+            None => self.acquire_oversized(min_bytes),
+        }
+    }
+
+    #[cold]
+    fn acquire_oversized(&self, min_bytes: usize) -> BufferLease {
+        let bytes = BytesMut::with_capacity(min_bytes);
+        let buffer = Buffer { bytes, family: Arc::downgrade(&self.family) };
+        BufferLease { lease: self.family.oversized.adopt(buffer) }
+    }
+
+    /// The pools of all classes, smallest first, and last the one that counts oversized requests.
+    pub fn classes(&self) -> impl Iterator<Item = &dyn PoolControl> {
+        self.pools().map(|pool| pool as &dyn PoolControl)
+    }
+
+    /// Enters every class into `registry`.
+    ///
+    /// # Errors
+    ///
+    /// [`NameTaken`] if a pool of such a name is there; classes entered before it stay.
+    pub fn register(&self, registry: &PoolRegistry) -> Result<(), NameTaken> {
+        self.pools().try_for_each(|pool| registry.register(pool.clone()))
+    }
+
+    fn pools(&self) -> impl Iterator<Item = &ObjectPool<Buffer>> {
+        self.family.classes.iter().map(|class| &class.pool).chain([&self.family.oversized])
+    }
+}
+
+impl Default for BufferPool {
+    fn default() -> Self {
+        Self::new(BufferConfig::default())
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.classes().map(|pool| (pool.name(), pool.snapshot()))).finish()
+    }
+}
+
+fn size_label(bytes: usize) -> String {
+    match bytes {
+        _ if bytes >= MIB && bytes.is_multiple_of(MIB) => format!("{}MiB", bytes / MIB),
+        _ if bytes >= KIB && bytes.is_multiple_of(KIB) => format!("{}KiB", bytes / KIB),
+        _ => format!("{bytes}B"),
     }
 }
 
 /// A buffer on loan from a [`BufferPool`]; returns on drop.
+///
+/// It is a [`BytesMut`] in every other respect. Make room with [`BufferLease::reserve`] before writing: `BytesMut`
+/// grows by itself when it is full, and a buffer so grown fits no class and is let go.
 #[must_use = "a lease returns its buffer as soon as it is dropped"]
 pub struct BufferLease {
-    buffer: BytesMut,
-    pool: BufferPool,
+    lease: Lease<Buffer>,
 }
 
 impl BufferLease {
     /// Makes room for at least `additional` more bytes, moving the contents to a larger class if need be.
+    ///
+    /// Beyond the largest class sizes double, so that appending stays linear in all.
     pub fn reserve(&mut self, additional: usize) {
-        if self.buffer.capacity() - self.buffer.len() < additional {
-            let mut larger = self.pool.acquire((self.buffer.len() + additional).next_power_of_two());
-            larger.buffer.extend_from_slice(&self.buffer);
-            *self = larger;
+        // False also when a part split off still shares the storage: then only a move helps.
+        if !self.lease.bytes.try_reclaim(additional) {
+            self.move_up(additional);
         }
     }
 
-    /// The pool that this lease came from.
-    pub fn pool(&self) -> &BufferPool {
-        &self.pool
+    #[cold]
+    fn move_up(&mut self, additional: usize) {
+        let needed = self.len().saturating_add(additional);
+        let pool = self.pool();
+        let largest = pool.family.classes.last().map_or(0, |class| class.bytes);
+        // An absurd size stays as it is, for the allocator to refuse.
+        let wanted =
+            if needed > largest { needed.checked_next_power_of_two().unwrap_or(needed) } else { needed };
+        let mut larger = pool.acquire(wanted);
+        larger.extend_from_slice(self);
+        *self = larger;
+    }
+
+    /// The pool that this lease came from; one that keeps nothing if its last handle is gone.
+    ///
+    /// Counts a reference that all threads share: a holder that needs it for each frame keeps a handle of its own.
+    pub fn pool(&self) -> BufferPool {
+        match self.lease.family.upgrade() {
+            Some(family) => BufferPool { family },
+            None => BufferPool::new(BufferConfig { classes: Vec::new(), ..BufferConfig::default() }),
+        }
+    }
+
+    /// Takes the buffer out of the pool for good.
+    #[must_use]
+    pub fn detach(self) -> BytesMut {
+        self.lease.detach().bytes
     }
 }
 
 impl Deref for BufferLease {
     type Target = BytesMut;
+
+    #[inline]
     fn deref(&self) -> &BytesMut {
-        &self.buffer
+        &self.lease.bytes
     }
 }
 
 impl DerefMut for BufferLease {
+    #[inline]
     fn deref_mut(&mut self) -> &mut BytesMut {
-        &mut self.buffer
+        &mut self.lease.bytes
+    }
+}
+
+impl fmt::Debug for BufferLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferLease").field("len", &self.len()).field("capacity", &self.capacity()).finish()
+    }
+}
+
+/// Keeps buffers whose storage is exactly `class_bytes`; none if that is 0.
+struct RetainBuffer {
+    class_bytes: usize,
+    family: Weak<Family>,
+}
+
+impl Recycle<Buffer> for RetainBuffer {
+    fn create(&self) -> Buffer {
+        Buffer { bytes: BytesMut::with_capacity(self.class_bytes), family: self.family.clone() }
+    }
+
+    fn recycle(&self, buffer: &mut Buffer) -> Verdict {
+        let bytes = &mut buffer.bytes;
+        if self.class_bytes == 0 {
+            return Verdict::Discard(Discard::Oversized);
+        }
+        #[cfg(debug_assertions)]
+        overwrite(bytes);
+        bytes.clear();
+        // Asked for what an intact buffer does not have, `try_reclaim` says no without touching it. It says yes
+        // where `capacity` hides storage in front of the view, which a look at `capacity` would miss.
+        if bytes.try_reclaim(self.class_bytes + 1) {
+            return Verdict::Discard(Discard::Oversized);
+        }
+        if bytes.try_reclaim(self.class_bytes) {
+            return Verdict::Keep;
+        }
+        Verdict::Discard(Discard::Poisoned)
+    }
+
+    fn bytes(&self, buffer: &Buffer) -> usize {
+        buffer.bytes.capacity()
+    }
+}
+
+#[cfg(debug_assertions)]
+fn overwrite(bytes: &mut BytesMut) {
+    bytes.fill(POISON);
+    let end = bytes.capacity().min(POISON_BYTES);
+    if bytes.len() < end {
+        bytes.resize(end, POISON);
+    }
+}
+
+#[cfg(all(test, debug_assertions, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_filled_is_overwritten_in_place() {
+        for (capacity, filled) in [(KIB, 0), (KIB, 10), (KIB, KIB), (256 * KIB, 200 * KIB)] {
+            let mut bytes = BytesMut::with_capacity(capacity);
+            bytes.resize(filled, b'x');
+            overwrite(&mut bytes);
+            assert_eq!(bytes.capacity(), capacity);
+            assert_eq!(bytes.len(), filled.max(capacity.min(POISON_BYTES)));
+            assert!(bytes.iter().all(|byte| *byte == POISON), "{capacity} {filled}");
+        }
     }
 }

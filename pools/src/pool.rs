@@ -1,84 +1,413 @@
-//! `ObjectPool<T>` and `Lease<T>`.
+//! [`ObjectPool`] and [`Lease`]: acquire, return on drop, detach, change the capacity.
+//!
+//! Owns the life of an object from `create` to its drop, and every decision on the way; knows neither how idle
+//! objects are kept (`store.rs`) nor how they are emptied (`recycle.rs`).
+//!
+//! A lease must keep its pool's core alive, and one reference count that all threads share would cost more than
+//! all the rest. So each shard has an [`Anchor`] of its own: a lease counts on the anchor of the shard that its
+//! thread uses, and that count, minus the pool's own reference, **is** the number of leases in use.
 
-use crate::recycle::{Recycle, Verdict};
+use crate::budget::{Charge, MemoryBudget};
+use crate::recycle::{Discard, Recycle, Verdict};
+use crate::registry::PoolControl;
+use crate::stats::{PoolSnapshot, Stats};
+use crate::store::{Refusal, Store};
+use crate::sync::{Arc, thread_index};
+use crossbeam_utils::CachePadded;
+use std::borrow::Cow;
+use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
 
-/// A bounded pool of reusable objects. Cloning makes another handle to the same pool.
-pub struct ObjectPool<T: Send + 'static> {
-    core: Arc<Core<T>>,
+/// What a pool is made with; `new` fills in what is usual.
+#[derive(Debug, Clone)]
+pub struct PoolConfig {
+    /// The name in reports and in the registry.
+    pub name: Cow<'static, str>,
+    /// Most objects that may be idle.
+    pub capacity: usize,
+    /// Most that the capacity can be set to later. Each place costs two words, from the first return on, in the
+    /// shards that threads return to.
+    pub maximum: usize,
+    /// The budget that the objects are charged to, if any.
+    pub budget: Option<MemoryBudget>,
 }
 
-struct Core<T> {
-    recycle: Box<dyn Recycle<T>>,
-    idle: Mutex<Vec<T>>,
-    capacity: usize,
+impl PoolConfig {
+    /// A pool of `capacity` that can grow to four times that, without a budget.
+    pub fn new(name: impl Into<Cow<'static, str>>, capacity: usize) -> Self {
+        Self { name: name.into(), capacity, maximum: capacity.saturating_mul(4), budget: None }
+    }
+}
+
+/// A bounded pool of reusable objects. Cloning makes another handle to the same pool.
+///
+/// The bound is on idle objects: an acquire never waits and never fails, it makes a new object when none is idle.
+/// When the last handle goes, idle objects are freed at once, and leases still out free theirs when they end.
+///
+/// ```
+/// # use mcpool_pools::{ObjectPool, Recycle, Verdict};
+/// # struct Clear;
+/// # impl Recycle<Vec<u8>> for Clear {
+/// #     fn create(&self) -> Vec<u8> { Vec::new() }
+/// #     fn recycle(&self, object: &mut Vec<u8>) -> Verdict { object.clear(); Verdict::Keep }
+/// #     fn bytes(&self, object: &Vec<u8>) -> usize { object.capacity() }
+/// # }
+/// let pool = ObjectPool::new("rows", 16, Clear);
+/// let mut row = pool.acquire();
+/// row.extend_from_slice(b"filled");
+/// drop(row);
+///
+/// let row = pool.acquire();
+/// assert!(row.is_empty() && row.capacity() >= 6);
+/// assert_eq!(pool.snapshot().hits, 1);
+/// ```
+pub struct ObjectPool<T: Send + 'static> {
+    core: Arc<Core<T>>,
+    anchors: Arc<Anchors<T>>,
+}
+
+impl<T: Send + 'static> ObjectPool<T> {
+    /// A pool that keeps at most `capacity` idle objects, and can be resized up to four times that.
+    pub fn new(name: impl Into<Cow<'static, str>>, capacity: usize, recycle: impl Recycle<T>) -> Self {
+        Self::with_config(PoolConfig::new(name, capacity), recycle)
+    }
+
+    /// A pool with its maximum and budget stated.
+    pub fn with_config(config: PoolConfig, recycle: impl Recycle<T>) -> Self {
+        let store = Store::new(config.capacity, config.maximum.max(config.capacity));
+        let shards = store.shards();
+        let core = Arc::new(Core {
+            store,
+            stats: Stats::new(shards),
+            recycle: Box::new(recycle),
+            budget: config.budget,
+            name: config.name,
+        });
+        let per_shard =
+            (0..shards).map(|_| Arc::new(CachePadded::new(Anchor { core: Arc::clone(&core) }))).collect();
+        Self { anchors: Arc::new(Anchors { core: Arc::clone(&core), per_shard }), core }
+    }
+
+    /// Leases an object: an idle one, or a new one when none is idle.
+    #[inline]
+    pub fn acquire(&self) -> Lease<T> {
+        let index = thread_index();
+        match self.core.store.take(index) {
+            Some(pooled) => self.lend(index, pooled),
+            None => self.acquire_new(index),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_new(&self, index: usize) -> Lease<T> {
+        let object = self.core.recycle.create();
+        self.adopt_at(index, object)
+    }
+
+    /// Leases an object made elsewhere, as a miss.
+    pub(crate) fn adopt(&self, object: T) -> Lease<T> {
+        self.adopt_at(thread_index(), object)
+    }
+
+    fn adopt_at(&self, index: usize, object: T) -> Lease<T> {
+        let charge = self.core.charge(index, self.core.recycle.bytes(&object));
+        self.core.stats.missed(index);
+        self.lend(index, Box::new(Pooled { object, charge }))
+    }
+
+    #[inline]
+    fn lend(&self, index: usize, pooled: Box<Pooled<T>>) -> Lease<T> {
+        let anchor = Arc::clone(self.anchors.at(index));
+        self.core.stats.acquired(index, pooled.charge.bytes(), Arc::strong_count(&anchor) - 1);
+        Lease { pooled: Some(pooled), anchor }
+    }
+
+    /// The name given at the start.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// The pool's figures now; see [`PoolSnapshot`] for how exact they are.
+    pub fn snapshot(&self) -> PoolSnapshot {
+        PoolSnapshot {
+            capacity: self.core.store.capacity(),
+            maximum: self.core.store.maximum(),
+            idle: self.core.store.len(),
+            ..self.core.stats.snapshot(self.anchors.held())
+        }
+    }
+
+    /// Sets how many objects may be idle, at most [`PoolSnapshot::maximum`]; returns the capacity set.
+    ///
+    /// Allocates nothing. A smaller capacity frees the surplus before this returns.
+    pub fn set_capacity(&self, capacity: usize) -> usize {
+        let index = thread_index();
+        self.core.store.set_capacity(capacity, |idle| {
+            self.core.discard(index, Discard::Shrunk, idle);
+        })
+    }
+
+    /// Frees idle objects until at most `keep` are left, and returns the bytes freed. The capacity stays.
+    pub fn trim(&self, keep: usize) -> usize {
+        let index = thread_index();
+        let mut freed = 0;
+        self.core.store.trim(keep, |idle| {
+            freed += idle.charge.bytes();
+            self.core.discard(index, Discard::Shrunk, idle);
+        });
+        freed
+    }
+
+    /// Starts [`PoolSnapshot::high_water_mark`] again at what is in use now.
+    pub fn reset_high_water_mark(&self) {
+        self.core.stats.reset_peaks(self.anchors.held());
+    }
 }
 
 impl<T: Send + 'static> Clone for ObjectPool<T> {
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core) }
+        Self { core: Arc::clone(&self.core), anchors: Arc::clone(&self.anchors) }
     }
 }
 
-impl<T: Send + 'static> ObjectPool<T> {
-    /// A pool that keeps at most `capacity` idle objects.
-    pub fn new(_name: &'static str, capacity: usize, recycle: impl Recycle<T>) -> Self {
-        Self {
-            core: Arc::new(Core { recycle: Box::new(recycle), idle: Mutex::new(Vec::new()), capacity }),
-        }
+impl<T: Send + 'static> fmt::Debug for ObjectPool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectPool")
+            .field("name", &self.core.name)
+            .field("snapshot", &self.snapshot())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static> PoolControl for ObjectPool<T> {
+    fn name(&self) -> &str {
+        self.name()
     }
 
-    /// Leases an object: an idle one, or a new one when none is idle.
-    #[must_use]
-    pub fn acquire(&self) -> Lease<T> {
-        let idle = self.core.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Lease {
-            object: Some(idle.unwrap_or_else(|| self.core.recycle.create())),
-            core: Arc::clone(&self.core),
-        }
+    fn snapshot(&self) -> PoolSnapshot {
+        self.snapshot()
+    }
+
+    fn set_capacity(&self, capacity: usize) -> usize {
+        self.set_capacity(capacity)
+    }
+
+    fn trim(&self, keep: usize) -> usize {
+        self.trim(keep)
+    }
+
+    fn reset_high_water_mark(&self) {
+        self.reset_high_water_mark();
     }
 }
 
 /// An object on loan from an [`ObjectPool`]; returns on drop.
+///
+/// Two words, whatever `T` is: the object stays in a box of its own from its making to its end, because moving
+/// it in and out of the store cost more than the step through the pointer. It may be dropped on any thread. Dropped
+/// while its thread panics, it lets the object go as [`Discard::Poisoned`].
 #[must_use = "a lease returns its object as soon as it is dropped"]
 pub struct Lease<T: Send + 'static> {
-    object: Option<T>,
-    core: Arc<Core<T>>,
+    /// `None` only in `detach` and `drop`.
+    pooled: Option<Box<Pooled<T>>>,
+    anchor: Arc<CachePadded<Anchor<T>>>,
 }
 
 impl<T: Send + 'static> Lease<T> {
-    /// Takes the object out of the pool for good.
+    /// Takes the object out of the pool for good; its bytes leave the budget.
     #[must_use]
     pub fn detach(mut self) -> T {
-        // invariant: `object` is taken here and in `drop` only.
-        self.object.take().expect("a live lease holds its object")
+        // invariant: `pooled` is taken here and in `drop` only.
+        let pooled = self.pooled.take().expect("a live lease holds its object");
+        self.anchor.core.detached(pooled.charge);
+        pooled.object
     }
 }
 
 impl<T: Send + 'static> Deref for Lease<T> {
     type Target = T;
+
+    #[inline]
     fn deref(&self) -> &T {
-        // invariant: `object` is taken in `detach` and `drop` only.
-        self.object.as_ref().expect("a live lease holds its object")
+        // invariant: `pooled` is taken in `detach` and `drop` only.
+        &self.pooled.as_ref().expect("a live lease holds its object").object
     }
 }
 
 impl<T: Send + 'static> DerefMut for Lease<T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // invariant: `object` is taken in `detach` and `drop` only.
-        self.object.as_mut().expect("a live lease holds its object")
+        // invariant: `pooled` is taken in `detach` and `drop` only.
+        &mut self.pooled.as_mut().expect("a live lease holds its object").object
     }
 }
 
 impl<T: Send + 'static> Drop for Lease<T> {
+    #[inline]
     fn drop(&mut self) {
-        let Some(mut object) = self.object.take() else { return };
-        if self.core.recycle.recycle(&mut object) == Verdict::Keep {
-            let mut idle = self.core.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < self.core.capacity {
-                idle.push(object);
-            }
+        if let Some(pooled) = self.pooled.take() {
+            self.anchor.core.give_back(pooled);
         }
+    }
+}
+
+impl<T: fmt::Debug + Send + 'static> fmt::Debug for Lease<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lease").field(&**self).finish()
+    }
+}
+
+/// An object and what it is charged with.
+///
+/// Aligned to a cache line: two small objects in one line, in use on two threads, cost more than the pool itself.
+#[repr(align(64))]
+struct Pooled<T> {
+    object: T,
+    charge: Charge,
+}
+
+/// All that a pool is; lives as long as a handle or a lease.
+struct Core<T: 'static> {
+    store: Store<Box<Pooled<T>>>,
+    stats: Stats,
+    recycle: Box<dyn Recycle<T>>,
+    budget: Option<MemoryBudget>,
+    name: Cow<'static, str>,
+}
+
+/// What a lease holds of its pool.
+struct Anchor<T: 'static> {
+    core: Arc<Core<T>>,
+}
+
+/// What the handles of a pool share: one anchor a shard. When it goes, no handle is left.
+struct Anchors<T: 'static> {
+    core: Arc<Core<T>>,
+    per_shard: Box<[Arc<CachePadded<Anchor<T>>>]>,
+}
+
+impl<T: 'static> Anchors<T> {
+    #[inline]
+    fn at(&self, index: usize) -> &Arc<CachePadded<Anchor<T>>> {
+        &self.per_shard[index & (self.per_shard.len() - 1)]
+    }
+
+    /// Leases in use, by the shard they were acquired through.
+    fn held(&self) -> impl Iterator<Item = usize> + '_ {
+        self.per_shard.iter().map(|anchor| Arc::strong_count(anchor) - 1)
+    }
+}
+
+impl<T: 'static> Drop for Anchors<T> {
+    fn drop(&mut self) {
+        let index = thread_index();
+        self.core.store.set_capacity(0, |idle| self.core.discard(index, Discard::Shrunk, idle));
+    }
+}
+
+impl<T: 'static> Core<T> {
+    #[inline]
+    fn give_back(&self, mut pooled: Box<Pooled<T>>) {
+        let index = thread_index();
+        let charge = pooled.charge;
+        self.stats.released(index, charge.bytes());
+        if std::thread::panicking() {
+            return self.discard(index, Discard::Poisoned, pooled);
+        }
+        let unsettled = Unsettled { core: self, charge };
+        let verdict = self.recycle.recycle(&mut pooled.object);
+        let bytes = self.recycle.bytes(&pooled.object);
+        std::mem::forget(unsettled);
+        if let Verdict::Discard(reason) = verdict {
+            return self.discard(index, reason, pooled);
+        }
+        if charge.is_settled_at(bytes) {
+            self.put(index, pooled);
+        } else {
+            self.settle(index, pooled, bytes);
+        }
+    }
+
+    #[inline]
+    fn put(&self, index: usize, pooled: Box<Pooled<T>>) {
+        if let Err((pooled, refusal)) = self.store.put(index, pooled) {
+            let reason = match refusal {
+                Refusal::Full => Discard::Full,
+                Refusal::Shrunk => Discard::Shrunk,
+            };
+            self.discard(index, reason, pooled);
+        }
+    }
+
+    /// The object grew or shrank, or found the budget spent when it was made: look again before it is kept.
+    #[cold]
+    #[inline(never)]
+    fn settle(&self, index: usize, mut pooled: Box<Pooled<T>>, bytes: usize) {
+        let before = pooled.charge.bytes();
+        self.stats.bytes_changed(index, before, bytes);
+        if let Some(budget) = &self.budget {
+            budget.recharge(before, bytes);
+        }
+        // Only growth, or an earlier refusal, is judged: an object that shrank helps the budget.
+        let judged = bytes > before || pooled.charge.is_over_budget();
+        pooled.charge = Charge::new(bytes, false);
+        if judged && self.budget.as_ref().is_some_and(MemoryBudget::is_spent) {
+            return self.discard(index, Discard::OverBudget, pooled);
+        }
+        self.put(index, pooled);
+    }
+
+    /// Enters a new object's bytes.
+    fn charge(&self, index: usize, bytes: usize) -> Charge {
+        self.stats.bytes_changed(index, 0, bytes);
+        let within = self.budget.as_ref().is_none_or(|budget| budget.charge(bytes));
+        Charge::new(bytes, !within)
+    }
+
+    /// Strikes an object's bytes out.
+    fn uncharge(&self, index: usize, charge: Charge) {
+        self.stats.bytes_changed(index, charge.bytes(), 0);
+        if let Some(budget) = &self.budget {
+            budget.release(charge.bytes());
+        }
+    }
+
+    fn detached(&self, charge: Charge) {
+        let index = thread_index();
+        self.stats.released(index, charge.bytes());
+        self.stats.detached(index);
+        self.uncharge(index, charge);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn discard(&self, index: usize, reason: Discard, pooled: Box<Pooled<T>>) {
+        self.stats.discarded(index, reason);
+        self.uncharge(index, pooled.charge);
+        drop(pooled);
+    }
+}
+
+impl<T: 'static> Drop for Core<T> {
+    fn drop(&mut self) {
+        // Nothing is idle here unless a return raced with the last handle's end; its bytes leave the budget now.
+        if let Some(budget) = &self.budget {
+            budget.release(self.stats.owned_bytes() as usize);
+        }
+    }
+}
+
+/// Books an object as poisoned if its recycle step unwinds; forgotten when the step comes back.
+struct Unsettled<'a, T: 'static> {
+    core: &'a Core<T>,
+    charge: Charge,
+}
+
+impl<T: 'static> Drop for Unsettled<'_, T> {
+    fn drop(&mut self) {
+        let index = thread_index();
+        self.core.stats.discarded(index, Discard::Poisoned);
+        self.core.uncharge(index, self.charge);
     }
 }

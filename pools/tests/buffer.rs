@@ -1,0 +1,236 @@
+//! Size classes, and the ways in which `BytesMut` hides what it holds.
+#![cfg(not(loom))]
+
+use bytes::{Buf, BytesMut};
+use mcpool_pools::{
+    BufferClass, BufferConfig, BufferLease, BufferPool, Discard, MemoryBudget, PoolControl, PoolRegistry,
+    PoolSnapshot,
+};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Classes of 1 and 4 KiB, four buffers each.
+fn small(budget: Option<MemoryBudget>) -> BufferPool {
+    let classes = vec![
+        BufferClass { bytes: 4 * KIB, capacity: 4 },
+        BufferClass { bytes: KIB, capacity: 4 },
+        BufferClass { bytes: KIB, capacity: 9 },
+    ];
+    BufferPool::new(BufferConfig { name: "small".into(), classes, budget })
+}
+
+fn snapshot(pool: &BufferPool, name: &str) -> PoolSnapshot {
+    pool.classes().find(|class| class.name() == name).map(PoolControl::snapshot).unwrap()
+}
+
+#[test]
+fn a_request_gets_the_smallest_class_that_has_room() {
+    let pool = BufferPool::default();
+    for (request, capacity) in [
+        (0, KIB),
+        (1, KIB),
+        (KIB, KIB),
+        (KIB + 1, 4 * KIB),
+        (5 * KIB, 16 * KIB),
+        (64 * KIB, 64 * KIB),
+        (200 * KIB, 256 * KIB),
+        (MIB, MIB),
+        (MIB + 1, 4 * MIB),
+        (10 * MIB + KIB, 16 * MIB),
+        (16 * MIB + 1, 16 * MIB + 1),
+    ] {
+        let lease = pool.acquire(request);
+        assert_eq!((lease.capacity(), lease.len()), (capacity, 0), "asked for {request}");
+    }
+    for class in pool.classes() {
+        assert!(class.snapshot().idle <= 1 && class.snapshot().discarded(Discard::Full) == 0);
+    }
+}
+
+#[test]
+fn idle_bytes_of_the_default_classes_are_bounded() {
+    let most: usize = BufferConfig::default().classes.iter().map(|class| class.bytes * class.capacity).sum();
+    assert!(most <= 32 * MIB, "{most}");
+}
+
+#[test]
+fn names_tell_the_class_and_duplicates_are_gone() {
+    let pool = small(None);
+    let names: Vec<_> = pool.classes().map(|class| class.name().to_owned()).collect();
+    assert_eq!(names, ["small/1KiB", "small/4KiB", "small/oversized"]);
+    assert_eq!(snapshot(&pool, "small/1KiB").capacity, 4, "of equal sizes the first counts");
+
+    let registry = PoolRegistry::default();
+    pool.register(&registry).unwrap();
+    drop(pool.acquire(10));
+    assert_eq!(registry.find("small/1KiB").unwrap().trim(0), KIB);
+    assert_eq!(pool.register(&registry).unwrap_err().name, "small/1KiB");
+}
+
+#[test]
+fn what_no_class_can_hold_is_served_and_counted() {
+    let pool = small(None);
+    let lease = pool.acquire(5000);
+    assert!(lease.capacity() >= 5000);
+    let now = snapshot(&pool, "small/oversized");
+    assert_eq!((now.in_use, now.owned_bytes), (1, 5000));
+    drop(lease);
+    let now = snapshot(&pool, "small/oversized");
+    assert_eq!((now.misses, now.discarded(Discard::Oversized), now.idle, now.owned_bytes), (1, 1, 0, 0));
+}
+
+#[test]
+fn reserve_moves_the_contents_up_and_the_old_buffer_home() {
+    let pool = small(None);
+    let mut lease = pool.acquire(100);
+    lease.extend_from_slice(&[7; 1000]);
+    lease.reserve(24);
+    assert_eq!(lease.capacity(), KIB, "there was room");
+    lease.reserve(25);
+    assert_eq!((lease.capacity(), &lease[..]), (4 * KIB, &[7; 1000][..]));
+    assert_eq!((snapshot(&pool, "small/1KiB").idle, snapshot(&pool, "small/4KiB").in_use), (1, 1));
+
+    lease.reserve(4000);
+    assert_eq!((lease.capacity(), lease.len()), (8192, 1000), "beyond the classes sizes double");
+    drop(lease);
+    let idle: Vec<_> = pool.classes().map(|class| class.snapshot().idle).collect();
+    assert_eq!(idle, [1, 1, 0]);
+}
+
+/// Appending in small steps must not copy everything at each step.
+#[test]
+fn growing_by_reserve_takes_few_moves() {
+    let pool = BufferPool::default();
+    let mut lease = pool.acquire(0);
+    let mut moves = 0;
+    while lease.len() < if cfg!(miri) { 100 * KIB } else { 40 * MIB } {
+        let before = lease.capacity();
+        lease.reserve(KIB);
+        moves += usize::from(lease.capacity() != before);
+        let filled = lease.len() + KIB;
+        lease.resize(filled, 1);
+    }
+    assert!(moves <= 9, "{moves}");
+}
+
+/// What a holder did to its buffer, and what the class of 1 KiB must make of it.
+#[track_caller]
+fn after(holder: impl FnOnce(&mut BufferLease)) -> PoolSnapshot {
+    let pool = small(None);
+    let mut lease = pool.acquire(KIB);
+    holder(&mut lease);
+    drop(lease);
+    let now = snapshot(&pool, "small/1KiB");
+    assert_eq!(now.idle as u64 + now.discarded_total(), 1);
+    let next = pool.acquire(KIB);
+    assert_eq!((next.capacity(), next.len()), (KIB, 0), "whatever happened, the next one is whole");
+    assert_eq!(snapshot(&pool, "small/1KiB").owned_bytes, KIB as u64);
+    now
+}
+
+#[test]
+fn a_buffer_read_from_the_front_is_made_whole_again() {
+    let now = after(|lease| {
+        lease.extend_from_slice(&[1; 700]);
+        lease.advance(600);
+        assert!(lease.capacity() < KIB);
+    });
+    assert_eq!((now.idle, now.idle_bytes), (1, KIB as u64));
+}
+
+#[test]
+fn a_buffer_whose_parts_are_gone_is_made_whole_again() {
+    let now = after(|lease| {
+        lease.extend_from_slice(&[1; 700]);
+        drop(lease.split_to(300));
+        drop(lease.split().freeze());
+    });
+    assert_eq!((now.idle, now.idle_bytes), (1, KIB as u64));
+}
+
+#[test]
+fn a_buffer_whose_part_lives_on_is_let_go() {
+    let mut part = None;
+    let now = after(|lease| {
+        lease.extend_from_slice(b"kept elsewhere, and the rest");
+        part = Some(lease.split_to(14).freeze());
+    });
+    assert_eq!(now.discarded(Discard::Poisoned), 1);
+    assert_eq!(&part.unwrap()[..], b"kept elsewhere", "and the part is untouched");
+}
+
+#[test]
+fn a_buffer_that_grew_by_itself_is_let_go() {
+    let now = after(|lease| lease.extend_from_slice(&[1; 3000]));
+    assert_eq!(now.discarded(Discard::Oversized), 1);
+}
+
+/// `capacity` says 1 KiB; the storage behind it is 64.
+#[test]
+fn a_large_buffer_that_looks_small_is_let_go() {
+    let now = after(|lease| {
+        lease.resize(64 * KIB, 1);
+        let hidden = lease.capacity() - KIB;
+        lease.advance(hidden);
+        lease.clear();
+        assert_eq!(lease.capacity(), KIB);
+    });
+    assert_eq!(now.discarded(Discard::Oversized), 1);
+}
+
+#[test]
+fn a_foreign_buffer_put_in_its_place_is_let_go() {
+    let now = after(|lease| **lease = BytesMut::from(&b"tiny"[..]));
+    assert_eq!(now.discarded(Discard::Poisoned), 1);
+}
+
+#[test]
+fn a_detached_buffer_leaves_its_class_for_good() {
+    let pool = small(None);
+    let mut lease = pool.acquire(10);
+    lease.extend_from_slice(b"mine");
+    let bytes = lease.detach().freeze();
+    assert_eq!(&bytes[..], b"mine");
+    let now = snapshot(&pool, "small/1KiB");
+    assert_eq!((now.detached, now.in_use, now.owned_bytes), (1, 0, 0));
+}
+
+#[test]
+fn all_classes_share_one_budget() {
+    let budget = MemoryBudget::new(6 * KIB);
+    let pool = small(Some(budget.clone()));
+    let (small, large, second) = (pool.acquire(1), pool.acquire(4000), pool.acquire(4000));
+    assert_eq!(budget.used_bytes(), 9 * KIB);
+    drop((small, large));
+    assert_eq!(snapshot(&pool, "small/4KiB").idle, 1, "these two fitted");
+    drop(second);
+    assert_eq!(snapshot(&pool, "small/4KiB").discarded(Discard::OverBudget), 1);
+    assert_eq!(budget.used_bytes(), 5 * KIB);
+    drop(pool);
+    assert_eq!(budget.used_bytes(), 0);
+}
+
+#[test]
+fn a_lease_knows_its_pool_and_outlives_it() {
+    let budget = MemoryBudget::new(MIB);
+    let pool = small(Some(budget.clone()));
+    let mut lease = pool.acquire(10);
+    lease.extend_from_slice(b"still here");
+    drop(lease.pool().acquire(4000));
+    assert_eq!(snapshot(&pool, "small/4KiB").idle, 1);
+
+    drop(pool);
+    assert_eq!(budget.used_bytes(), KIB, "idle buffers are gone, the lease is not");
+    lease.reserve(5000);
+    assert_eq!(&lease[..], b"still here");
+    assert_eq!(budget.used_bytes(), 0, "and has moved to the allocator");
+    drop(lease.pool().acquire(1));
+}
+
+#[test]
+fn a_pool_without_classes_serves_everything_from_the_allocator() {
+    let pool = BufferPool::new(BufferConfig { classes: Vec::new(), ..BufferConfig::default() });
+    assert!(pool.acquire(100).capacity() >= 100);
+    assert_eq!(snapshot(&pool, "buffers/oversized").discarded(Discard::Oversized), 1);
+}
