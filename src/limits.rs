@@ -1,0 +1,542 @@
+//! Every bound of the process, in one place.
+//!
+//! Owns the settings' names, units, defaults, ranges and relations. ONE list, [`LimitOption::ALL`], feeds the
+//! fields of [`Limits`], the flags, the environment variables and the TOML keys. Must not know where a
+//! value came from (`cli` does) nor what is done with it. Invariant: after [`Limits::validate`] no setting
+//! contradicts another. How a pool's capacity is derived, as a sum with one line for each holder, follows
+//! `src/message_pool.zig` of `TigerBeetle`.
+
+use std::fmt;
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const GIB: usize = 1024 * MIB;
+
+/// Deepest nesting of arrays and objects in a frame; fixed, and equal to that of `serde_json`, so that what
+/// one of the two decoders accepts the other accepts too.
+pub const MAX_DEPTH: usize = 128;
+
+/// Writes the struct, its default and the table from one list, so that none of them can miss a setting.
+macro_rules! limits {
+    (
+        bounds { $( $name:ident: $unit:ident = $default:expr, $min:expr => $max:expr, $help:literal, $origin:literal; )+ }
+        capacities { $( $capacity:ident = $holders:ident, $capacity_help:literal, $capacity_origin:literal; )+ }
+    ) => {
+        /// Every bound of the process; units are in the names.
+        ///
+        /// ```
+        /// use mcpool::limits::Limits;
+        ///
+        /// let limits = Limits { max_concurrent_requests: 8, ..Limits::default() };
+        /// limits.validate()?;
+        /// // Pool capacities follow from the bounds unless they are set.
+        /// assert_eq!(limits.arena_capacity(), 9);
+        /// # Ok::<(), mcpool::limits::LimitsError>(())
+        /// ```
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Limits {
+            $(
+                #[doc = $help]
+                #[doc = ""]
+                #[doc = concat!("Default `", stringify!($default), "`, at least `", stringify!($min), "`, at most `", stringify!($max), "`. Origin: ", $origin, ".")]
+                pub $name: usize,
+            )+
+            $(
+                #[doc = $capacity_help]
+                #[doc = ""]
+                #[doc = concat!("`None`: the sum of [`Self::", stringify!($holders), "`]. Origin: ", $capacity_origin, ".")]
+                pub $capacity: Option<usize>,
+            )+
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $( $name: $default, )+ $( $capacity: None, )+ }
+            }
+        }
+
+        impl Limits {
+            $(
+                #[doc = $capacity_help]
+                #[doc = ""]
+                #[doc = "What is set, or else the sum of its holders."]
+                pub fn $capacity(&self) -> usize {
+                    self.$capacity.unwrap_or_else(|| self.$holders().iter().map(|holder| holder.count).sum())
+                }
+            )+
+        }
+
+        impl LimitOption {
+            /// Every setting, in the order in which help and reports show them.
+            pub const ALL: &'static [LimitOption] = &[
+                $( LimitOption {
+                    name: stringify!($name), unit: Unit::$unit, default: Some($default), min: $min, max: $max,
+                    help: $help, origin: $origin,
+                    store: |limits, value| limits.$name = value,
+                    load: |limits| limits.$name,
+                }, )+
+                $( LimitOption {
+                    name: stringify!($capacity), unit: Unit::Count, default: None, min: 0, max: MAX_POOL_CAPACITY,
+                    help: $capacity_help, origin: $capacity_origin,
+                    store: |limits, value| limits.$capacity = Some(value),
+                    load: Limits::$capacity,
+                }, )+
+            ];
+        }
+    };
+}
+
+/// Most idle objects that a pool may be told to keep: the stores are built for it.
+const MAX_POOL_CAPACITY: usize = 65_536;
+
+limits! {
+    bounds {
+        max_frame_bytes: Bytes = 10 * MIB, KIB => GIB,
+            "Longest message that a peer may send; a longer one is answered with an error and skipped.",
+            "the mission's 10 MiB; the specification names none, the TypeScript SDK's stdio buffer holds as much";
+        max_reply_bytes: Bytes = 64 * MIB, KIB => 4 * GIB,
+            "Longest answer that a tool may write; a longer one becomes an error.",
+            "escaping may make text six times longer, so that a file of the largest frame still fits";
+        max_concurrent_requests: Count = 100, 1 => 10_000,
+            "Requests of one connection that may wait for their answer at the same time.",
+            "the mission's 100 requests in flight for each connection";
+        max_batch: Count = 1_000, 1 => 100_000,
+            "Messages in one batch (revision 2025-03-26 only).",
+            "the mission's 1,000";
+        max_outbox_bytes: Bytes = MIB, 4 * KIB => GIB,
+            "Answers that may wait for a slow reader before reading from it pauses.",
+            "a pipe enlarged to 1 MiB takes as much in one go";
+        arena_retain_bytes: Bytes = 64 * KIB, 0 => GIB,
+            "Largest arena that goes back to its pool; a larger one is freed.",
+            "`Bump::reset` keeps its last chunk, so that without a limit one large frame is kept for ever";
+        pool_budget_bytes: Bytes = 64 * MIB, 64 * KIB => 64 * GIB,
+            "Idle memory that all pools may keep together.",
+            "100 requests that leave 64 KiB of arena and 256 KiB of buffers behind, twice over";
+        inline_read_bytes: Bytes = 64 * KIB, 0 => 16 * MIB,
+            "Largest file that is read at once; larger ones are read on a blocking thread.",
+            "reading 64 KiB from the page cache costs less than waking a thread twice";
+        max_blocking_threads: Count = 4, 1 => 512,
+            "Threads for work on files that would hold up other requests.",
+            "work on files mostly waits, so that twice the cores of a small machine are of use";
+        drain_timeout_ms: Millis = 30_000, 0 => 600_000,
+            "How long requests in flight may take to finish once the server is told to stop.",
+            "the mission's graceful shutdown within 30 s";
+        progress_interval_ms: Millis = 100, 0 => 60_000,
+            "Shortest time between two progress notifications of one request.",
+            "ten a second is what an eye can follow; the specification asks for a rate limit and names none";
+    }
+    capacities {
+        message_capacity = message_holders,
+            "Idle messages (request slots) that are kept.",
+            "one for each place that holds a message";
+        arena_capacity = arena_holders,
+            "Idle arenas that are kept.",
+            "one for each place that holds an arena";
+        buffer_capacity = buffer_holders,
+            "Idle buffers that are kept in each size class.",
+            "one for each place that holds a buffer";
+        owned_message_capacity = owned_message_holders,
+            "Idle owned messages that are kept.",
+            "one for each place where a message outlives its frame";
+    }
+}
+
+/// One line of a derived capacity: a place that may hold objects of the pool, and how many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// The place, as the memory report prints it.
+    pub name: &'static str,
+    /// Objects that it may hold at once.
+    pub count: usize,
+}
+
+impl Limits {
+    /// Who holds messages: request slots with their frame, arena and call state.
+    pub fn message_holders(&self) -> [Holder; 2] {
+        [
+            // Slots of requests that wait for something other than the CPU.
+            Holder { name: "InFlight", count: self.max_concurrent_requests },
+            // The slot that is being polled for the first time.
+            Holder { name: "serve loop", count: 1 },
+        ]
+    }
+
+    /// Who holds arenas: exactly those that hold messages.
+    pub fn arena_holders(&self) -> [Holder; 2] {
+        self.message_holders()
+    }
+
+    /// Who holds buffers.
+    pub fn buffer_holders(&self) -> [Holder; 5] {
+        [
+            // The frame that each waiting request borrows its arguments from.
+            Holder { name: "InFlight.frame", count: self.max_concurrent_requests },
+            // The frame that is served at once.
+            Holder { name: "serve loop.frame", count: 1 },
+            // The buffer that bytes are read into.
+            Holder { name: "FrameReader", count: 1 },
+            // One buffer is filled with answers while another is being written.
+            Holder { name: "Outbox", count: 2 },
+            // What a thread reads a file into.
+            Holder { name: "blocking threads", count: self.max_blocking_threads },
+        ]
+    }
+
+    /// Who holds owned messages.
+    pub fn owned_message_holders(&self) -> [Holder; 1] {
+        // Work moved to a thread takes its arguments along.
+        [Holder { name: "blocking threads", count: self.max_blocking_threads }]
+    }
+
+    /// How long requests in flight may take to finish once the server is told to stop.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms as u64)
+    }
+
+    /// Shortest time between two progress notifications of one request.
+    pub fn progress_interval(&self) -> Duration {
+        Duration::from_millis(self.progress_interval_ms as u64)
+    }
+
+    /// Checks each setting's range and how they relate.
+    ///
+    /// # Errors
+    /// Names the first setting out of range, or the first two that contradict each other, with their values.
+    pub fn validate(&self) -> Result<(), LimitsError> {
+        for option in LimitOption::ALL {
+            option.check(option.load(self))?;
+        }
+        let at_most = |low: &str, high: &str, why| {
+            let (low, high) = (LimitOption::invariant_named(low), LimitOption::invariant_named(high));
+            let (low_value, high_value) = (low.load(self), high.load(self));
+            if low_value <= high_value {
+                return Ok(());
+            }
+            Err(LimitsError::Contradiction { low, low_value, high, high_value, why })
+        };
+        at_most(
+            "max_frame_bytes",
+            "max_reply_bytes",
+            "what a client may write it must be able to read back",
+        )?;
+        at_most("arena_retain_bytes", "pool_budget_bytes", "the budget must hold one idle arena")?;
+        at_most("inline_read_bytes", "max_reply_bytes", "a file that is read at once must fit the answer")
+    }
+}
+
+/// What a setting counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes; written `10MiB`, `64KiB`, `1GiB` or as a plain number.
+    Bytes,
+    /// Objects.
+    Count,
+    /// Milliseconds.
+    Millis,
+}
+
+impl Unit {
+    /// Shows `value` as a person would write it: `10MiB`, `100`, `30000 ms`.
+    pub fn show(self, value: usize) -> impl fmt::Display {
+        Amount { unit: self, value }
+    }
+}
+
+struct Amount {
+    unit: Unit,
+    value: usize,
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.value;
+        match self.unit {
+            Unit::Count => write!(f, "{value}"),
+            Unit::Millis => write!(f, "{value} ms"),
+            Unit::Bytes => {
+                let whole = SIZES
+                    .iter()
+                    .find(|(_, factor)| *factor > 1 && value > 0 && value.is_multiple_of(*factor));
+                match whole {
+                    Some((suffix, factor)) => write!(f, "{}{suffix}", value / factor),
+                    None => write!(f, "{value} bytes"),
+                }
+            }
+        }
+    }
+}
+
+/// Suffixes of sizes, largest first.
+const SIZES: [(&str, usize); 4] = [("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("B", 1)];
+
+/// One setting: what the flags, the environment, the TOML file and the documentation are made from.
+#[derive(Clone, Copy)]
+pub struct LimitOption {
+    /// Name of the field, and key in the TOML file.
+    pub name: &'static str,
+    /// What the value counts.
+    pub unit: Unit,
+    /// Value when nothing is set; `None`: derived from the others.
+    pub default: Option<usize>,
+    /// Smallest value accepted.
+    pub min: usize,
+    /// Largest value accepted.
+    pub max: usize,
+    /// What it bounds, in one sentence.
+    pub help: &'static str,
+    /// Where the default comes from.
+    pub origin: &'static str,
+    store: fn(&mut Limits, usize),
+    load: fn(&Limits) -> usize,
+}
+
+impl LimitOption {
+    /// The setting called `name`.
+    pub fn named(name: &str) -> Option<&'static LimitOption> {
+        Self::ALL.iter().find(|option| option.name == name)
+    }
+
+    fn invariant_named(name: &str) -> &'static LimitOption {
+        // invariant: called by `validate` only, with names of the list (the tests run each relation).
+        Self::named(name).expect("a relation names settings of the list")
+    }
+
+    /// Its long flag without dashes: `max-frame-bytes`.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Its environment variable: `MCPOOL_MAX_FRAME_BYTES`.
+    pub fn environment(&self) -> String {
+        format!("MCPOOL_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// Its value in `limits`, derived if need be.
+    pub fn load(&self, limits: &Limits) -> usize {
+        (self.load)(limits)
+    }
+
+    /// Sets it in `limits`.
+    ///
+    /// # Errors
+    /// When `value` is outside the range of the setting; `limits` is then unchanged.
+    pub fn store(&self, limits: &mut Limits, value: usize) -> Result<(), LimitsError> {
+        self.check(value)?;
+        (self.store)(limits, value);
+        Ok(())
+    }
+
+    /// Reads a value as a person writes it: `10MiB`, `64KiB` or plain bytes for sizes, a number for the rest.
+    ///
+    /// ```
+    /// use mcpool::limits::LimitOption;
+    ///
+    /// let option = LimitOption::named("max_frame_bytes").ok_or("no such setting")?;
+    /// assert_eq!(option.parse("16MiB")?, 16 << 20);
+    /// assert!(option.parse("16 apples").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When `text` is no such value, or out of range.
+    pub fn parse(&'static self, text: &str) -> Result<usize, LimitsError> {
+        let value = match self.unit {
+            Unit::Bytes => parse_size(text),
+            Unit::Count | Unit::Millis => text.trim().parse().ok(),
+        };
+        let Some(value) = value else {
+            return Err(LimitsError::Unreadable { option: self, text: text.to_owned() });
+        };
+        self.check(value)?;
+        Ok(value)
+    }
+
+    fn check(&self, value: usize) -> Result<(), LimitsError> {
+        if (self.min..=self.max).contains(&value) {
+            return Ok(());
+        }
+        Err(LimitsError::OutOfRange { name: self.name, unit: self.unit, value, min: self.min, max: self.max })
+    }
+}
+
+impl fmt::Debug for LimitOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimitOption")
+            .field("name", &self.name)
+            .field("unit", &self.unit)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse_size(text: &str) -> Option<usize> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, suffix) = (text.get(..digits)?, text.get(digits..)?.trim_start());
+    let factor = match SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(suffix)) {
+        Some((_, factor)) => *factor,
+        None if suffix.is_empty() => 1,
+        None => return None,
+    };
+    number.parse::<usize>().ok()?.checked_mul(factor)
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitsError {
+    /// The text is not a value of this setting's unit.
+    #[error("{} = {text:?} is not {}", option.name, match option.unit {
+        Unit::Bytes => "a size: write 10MiB, 64KiB or plain bytes",
+        Unit::Count => "a whole number",
+        Unit::Millis => "a whole number of milliseconds",
+    })]
+    Unreadable {
+        /// The setting.
+        option: &'static LimitOption,
+        /// What was given.
+        text: String,
+    },
+    /// The value is outside the range of the setting.
+    #[error("{name} = {} is out of range: choose {} to {}", unit.show(*value), unit.show(*min), unit.show(*max))]
+    OutOfRange {
+        /// The setting.
+        name: &'static str,
+        /// What it counts.
+        unit: Unit,
+        /// What was given.
+        value: usize,
+        /// Smallest value accepted.
+        min: usize,
+        /// Largest value accepted.
+        max: usize,
+    },
+    /// Two settings contradict each other.
+    #[error(
+        "{} = {} must not exceed {} = {}: {why}",
+        low.name, low.unit.show(*low_value), high.name, high.unit.show(*high_value)
+    )]
+    Contradiction {
+        /// The setting that must be the smaller.
+        low: &'static LimitOption,
+        /// Its value.
+        low_value: usize,
+        /// The setting that must be the larger.
+        high: &'static LimitOption,
+        /// Its value.
+        high_value: usize,
+        /// What would go wrong.
+        why: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_lie_in_their_ranges() {
+        Limits::default().validate().expect("defaults agree");
+        for option in LimitOption::ALL {
+            if let Some(default) = option.default {
+                assert_eq!(option.load(&Limits::default()), default, "{}", option.name);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_carry_their_unit() {
+        for (index, option) in LimitOption::ALL.iter().enumerate() {
+            let unit = option.name.rsplit('_').next().unwrap_or_default();
+            match option.unit {
+                Unit::Bytes => assert_eq!(unit, "bytes", "{}", option.name),
+                Unit::Millis => assert_eq!(unit, "ms", "{}", option.name),
+                Unit::Count => assert!(!["bytes", "ms"].contains(&unit), "{}", option.name),
+            }
+            assert!(LimitOption::ALL[index + 1..].iter().all(|other| other.name != option.name));
+            assert!(option.help.ends_with('.') && !option.origin.ends_with('.'), "{}", option.name);
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_loaded_and_nothing_else_changes() {
+        for option in LimitOption::ALL {
+            let mut limits = Limits::default();
+            option.store(&mut limits, option.min.max(7)).expect("in range");
+            assert_eq!(option.load(&limits), option.min.max(7));
+            for other in LimitOption::ALL.iter().filter(|o| o.name != option.name && o.default.is_some()) {
+                assert_eq!(other.load(&limits), other.load(&Limits::default()), "{}", other.name);
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        let frame = LimitOption::named("max_frame_bytes").expect("a setting");
+        for (text, want) in [
+            ("4096", Some(4096)),
+            ("4096B", Some(4096)),
+            ("64KiB", Some(65_536)),
+            ("10MiB", Some(10_485_760)),
+            (" 10 mib ", Some(10_485_760)),
+            ("1GiB", Some(1 << 30)),
+            ("", None),
+            ("MiB", None),
+            ("10MB", None),
+            ("10M", None),
+            ("-1", None),
+            ("1.5MiB", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615KiB", None),
+        ] {
+            assert_eq!(frame.parse(text).ok(), want, "{text:?}");
+        }
+        let timeout = LimitOption::named("drain_timeout_ms").expect("a setting");
+        assert_eq!(timeout.parse("250").ok(), Some(250));
+        assert!(timeout.parse("1KiB").is_err());
+    }
+
+    #[test]
+    fn errors_name_the_setting_the_value_and_the_remedy() {
+        let frame = LimitOption::named("max_frame_bytes").expect("a setting");
+        for (text, want) in [
+            ("10MB", r#"max_frame_bytes = "10MB" is not a size: write 10MiB, 64KiB or plain bytes"#),
+            ("12", "max_frame_bytes = 12 bytes is out of range: choose 1KiB to 1GiB"),
+        ] {
+            assert_eq!(frame.parse(text).expect_err("refused").to_string(), want);
+        }
+    }
+
+    #[test]
+    fn each_relation_is_held() {
+        let cases: [(&str, Limits); 3] = [
+            (
+                "max_frame_bytes = 10MiB must not exceed max_reply_bytes = 9MiB",
+                Limits { max_reply_bytes: 9 * MIB, ..Limits::default() },
+            ),
+            (
+                "arena_retain_bytes = 64MiB must not exceed pool_budget_bytes = 1MiB",
+                Limits { arena_retain_bytes: 64 * MIB, pool_budget_bytes: MIB, ..Limits::default() },
+            ),
+            (
+                "inline_read_bytes = 64KiB must not exceed max_reply_bytes = 32KiB",
+                Limits { max_reply_bytes: 32 * KIB, max_frame_bytes: 32 * KIB, ..Limits::default() },
+            ),
+        ];
+        for (want, limits) in cases {
+            let message = limits.validate().expect_err(want).to_string();
+            assert!(message.starts_with(want), "{message}");
+        }
+    }
+
+    #[test]
+    fn capacities_are_the_sums_of_their_holders_unless_set() {
+        let limits = Limits { max_concurrent_requests: 10, max_blocking_threads: 3, ..Limits::default() };
+        assert_eq!(limits.message_capacity(), 11);
+        assert_eq!(limits.arena_capacity(), 11);
+        assert_eq!(limits.buffer_capacity(), 10 + 1 + 1 + 2 + 3);
+        assert_eq!(limits.owned_message_capacity(), 3);
+        let set = Limits { message_capacity: Some(5), ..limits };
+        assert_eq!(set.message_capacity(), 5);
+    }
+}
