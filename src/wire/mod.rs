@@ -1,1 +1,23 @@
-//! Bytes to JSON-RPC frames and back, without IO.
+//! Bytes to JSON-RPC frames and JSON values, and back, without IO.
+//!
+//! This room knows JSON and newlines; it does not know what a message means.
+
+mod de;
+mod encode;
+mod error;
+mod frame;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(unreachable_pub))]
+pub mod fuzz;
+mod lexer;
+mod number;
+mod raw;
+mod reader;
+mod scan;
+
+pub use encode::Reply;
+pub use error::{DecodeError, DecodeFault};
+pub use frame::Frame;
+pub use lexer::{Kind, Lexer};
+pub use raw::{Elements, Raw};
+pub use reader::{FrameError, FrameReader};

@@ -1,0 +1,234 @@
+//! Why bytes could not be decoded.
+
+use serde::de::{Expected, Unexpected};
+use std::fmt::{self, Write as _};
+use thiserror::Error;
+
+/// Longest message of [`DecodeFault::Data`] in bytes: a type's names and what was found fit.
+const MAX_MESSAGE_BYTES: usize = 1024;
+/// Bytes of a peer's string that a message quotes. Printed as an escape, a byte becomes at most seven.
+const MAX_QUOTED_BYTES: usize = 120;
+
+/// A fault in a message's JSON, or in what it says.
+///
+/// One box: every step of a walk may fail, and its result should pass in registers.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{} at byte {}", .0.fault, .0.offset)]
+pub struct DecodeError(Box<Located>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Located {
+    offset: usize,
+    fault: DecodeFault,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DecodeFault {
+    /// The text is not JSON.
+    #[error("expected {expected}")]
+    Syntax {
+        /// What would have been right.
+        expected: &'static str,
+    },
+    /// The bytes are not UTF-8.
+    #[error("not UTF-8")]
+    Utf8,
+    /// Arrays and objects are nested deeper than the limit.
+    #[error("nested deeper than {} levels", super::lexer::MAX_NESTING)]
+    TooDeep,
+    /// A string has half of a surrogate pair.
+    #[error("half of a surrogate pair in a string")]
+    LoneSurrogate,
+    /// A number is beyond what a double can hold.
+    #[error("number out of range")]
+    NumberOutOfRange,
+    /// The JSON is well-formed but does not fit the type that is wanted.
+    #[error("{0}")]
+    Data(Box<str>),
+}
+
+impl DecodeError {
+    #[cold]
+    pub(super) fn syntax(offset: usize, expected: &'static str) -> Self {
+        Self::new(offset, DecodeFault::Syntax { expected })
+    }
+
+    #[cold]
+    pub(super) fn new(offset: usize, fault: DecodeFault) -> Self {
+        Self(Box::new(Located { offset, fault }))
+    }
+
+    /// Gives an error that serde made the place where the walk stood.
+    #[cold]
+    pub(super) fn or_at(mut self, offset: usize) -> Self {
+        if self.0.offset == 0 {
+            self.0.offset = offset;
+        }
+        self
+    }
+
+    /// Bytes before the place of the fault.
+    pub fn offset(&self) -> usize {
+        self.0.offset
+    }
+
+    /// What is wrong there.
+    pub fn fault(&self) -> &DecodeFault {
+        &self.0.fault
+    }
+
+    /// Whether the text is not JSON at all, or not within the depth limit; otherwise it is well-formed but
+    /// does not fit.
+    pub fn is_syntax(&self) -> bool {
+        matches!(self.fault(), DecodeFault::Syntax { .. } | DecodeFault::Utf8 | DecodeFault::TooDeep)
+    }
+}
+
+/// What a peer sent is quoted in an error, but not at length: its strings are as long as a frame may be, they
+/// grow when they are escaped for reading, and an error is memory that no pool accounts for.
+impl serde::de::Error for DecodeError {
+    #[cold]
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        let mut bounded = Bounded(String::new());
+        // It refuses to go on once it is full, and has then noted the cut itself.
+        let _ = write!(bounded, "{message}");
+        Self::new(0, DecodeFault::Data(bounded.0.into()))
+    }
+
+    #[cold]
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("invalid type: {}, expected {expected}", quoted(unexpected)))
+    }
+
+    #[cold]
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("invalid value: {}, expected {expected}", quoted(unexpected)))
+    }
+
+    #[cold]
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::custom(format_args!("unknown variant `{}`, {}", start_of(variant), OneOf(expected)))
+    }
+
+    #[cold]
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::custom(format_args!("unknown field `{}`, {}", start_of(field), OneOf(expected)))
+    }
+}
+
+/// A string's first characters, so that what was expected still fits behind them.
+fn start_of(text: &str) -> &str {
+    &text[..border_before(text, MAX_QUOTED_BYTES)]
+}
+
+fn quoted(unexpected: Unexpected<'_>) -> Unexpected<'_> {
+    match unexpected {
+        Unexpected::Str(text) => Unexpected::Str(start_of(text)),
+        other => other,
+    }
+}
+
+/// The last character border that is not behind `place`.
+fn border_before(text: &str, place: usize) -> usize {
+    (0..=place.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The names that would have been right, in serde's words.
+struct OneOf(&'static [&'static str]);
+
+impl fmt::Display for OneOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("there are none"),
+            [only] => write!(f, "expected `{only}`"),
+            [one, other] => write!(f, "expected `{one}` or `{other}`"),
+            [first, rest @ ..] => {
+                write!(f, "expected one of `{first}`")?;
+                rest.iter().try_for_each(|name| write!(f, ", `{name}`"))
+            }
+        }
+    }
+}
+
+/// Text of at most [`MAX_MESSAGE_BYTES`] and the mark of a cut.
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let end = border_before(part, MAX_MESSAGE_BYTES - self.0.len().min(MAX_MESSAGE_BYTES));
+        self.0.push_str(&part[..end]);
+        if end == part.len() {
+            return Ok(());
+        }
+        self.0.push('…');
+        Err(fmt::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DecodeFault, MAX_MESSAGE_BYTES, MAX_QUOTED_BYTES};
+    use crate::wire::{DecodeError, Lexer};
+    use bumpalo::Bump;
+    use serde::Deserialize;
+    use serde::de::Error as _;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Target {
+        #[serde(rename = "level")]
+        _level: Option<Level>,
+        #[serde(rename = "count")]
+        _count: Option<u8>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Level {
+        Low,
+        Medium,
+        High,
+    }
+
+    fn message(text: &str) -> String {
+        let error = Lexer::from_text(text).decode::<Target>(&Bump::new()).unwrap_err();
+        let DecodeFault::Data(message) = error.fault() else { panic!("{error}") };
+        message.to_string()
+    }
+
+    /// A frame's string was quoted whole, seven times as long where each character must be escaped.
+    #[test]
+    fn an_error_stays_short_whatever_it_quotes() {
+        for long in ["x".repeat(1 << 20), "\u{7F}".repeat(1 << 20), "é".repeat(1 << 20)] {
+            for text in [
+                format!(r#""{long}""#),
+                format!(r#"{{"count":"{long}"}}"#),
+                format!(r#"{{"level":"{long}"}}"#),
+                format!(r#"{{"{long}":1}}"#),
+            ] {
+                let message = message(&text);
+                assert!(message.len() <= MAX_MESSAGE_BYTES, "{}", message.len());
+                assert!(message.contains("expected"), "{message}");
+            }
+            let error = DecodeError::custom(&long);
+            let DecodeFault::Data(message) = error.fault() else { panic!() };
+            assert!(
+                message.len() <= MAX_MESSAGE_BYTES + '…'.len_utf8() && message.ends_with('…'),
+                "{message}"
+            );
+        }
+    }
+
+    /// The words are serde's own, so that what clients know from the reference servers does not change.
+    #[test]
+    fn short_errors_read_as_those_of_serde_json() {
+        for text in [r#""x""#, r#"{"count":"x"}"#, r#"{"level":"x"}"#, r#"{"x":1}"#, r#"{"count":300}"#] {
+            let theirs = serde_json::from_str::<Target>(text).unwrap_err().to_string();
+            assert!(theirs.starts_with(&message(text)), "{theirs} / {}", message(text));
+        }
+    }
+
+    const _: () = assert!(7 * MAX_QUOTED_BYTES + 64 <= MAX_MESSAGE_BYTES);
+}

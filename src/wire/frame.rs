@@ -1,0 +1,37 @@
+//! One message's bytes, owned.
+//!
+//! A frame holds the lease of the buffer that its bytes are in, so whoever owns the frame keeps the bytes,
+//! and dropping it gives the buffer back. It knows nothing of what the bytes mean.
+
+use mcpool_pools::{BufferLease, BufferPool};
+use std::ops::Range;
+
+/// The bytes of one message, without the newline.
+///
+/// Invariant: `range` lies within the buffer.
+#[derive(Debug)]
+#[must_use = "a dropped frame is a lost message"]
+pub struct Frame {
+    buffer: BufferLease,
+    range: Range<usize>,
+}
+
+impl Frame {
+    /// Takes over a buffer of which `range` is the message.
+    pub(super) fn whole(buffer: BufferLease, range: Range<usize>) -> Self {
+        debug_assert!(range.start <= range.end && range.end <= buffer.len(), "{range:?} of {}", buffer.len());
+        Self { buffer, range }
+    }
+
+    /// Copies a message into a buffer of its own size class.
+    pub fn copied(buffers: &BufferPool, bytes: &[u8]) -> Self {
+        let mut buffer = buffers.acquire(bytes.len());
+        buffer.extend_from_slice(bytes);
+        Self { range: 0..bytes.len(), buffer }
+    }
+
+    /// The bytes of the message.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.range.clone()]
+    }
+}

@@ -1,0 +1,165 @@
+//! What the fuzzers run, beside the code that it is about; ordinary tests run it on a few inputs each.
+//!
+//! The entries take any bytes and panic where a claim does not hold. `fuzz/` calls them.
+
+use super::{DecodeFault, FrameReader, Lexer, Raw, Reply};
+use bumpalo::Bump;
+use mcpool_pools::BufferPool;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// Made once: making the pools costs more than an entry does.
+static BUFFERS: LazyLock<BufferPool> = LazyLock::new(BufferPool::default);
+
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// The bytes, as JSON, are accepted, refused and understood as `serde_json` does.
+///
+/// # Panics
+/// When they are not.
+pub fn decode(bytes: &[u8]) {
+    if bytes.starts_with(MARK) {
+        return;
+    }
+    let arena = Bump::new();
+    let text = std::str::from_utf8(bytes).ok();
+    let theirs = |text| serde_json::from_str::<Value>(text).ok();
+    assert_eq!(ours::<Value>(bytes, &arena), text.and_then(theirs));
+
+    let list = ours::<Vec<Option<&str>>>(bytes, &arena);
+    let theirs = text.and_then(|text| serde_json::from_str::<Vec<Option<String>>>(text).ok());
+    assert_eq!(list, theirs.as_ref().map(|list| list.iter().map(Option::as_deref).collect()));
+
+    let map = ours::<BTreeMap<&str, (i64, f32)>>(bytes, &arena);
+    let theirs = text.and_then(|text| serde_json::from_str::<BTreeMap<String, (i64, f32)>>(text).ok());
+    assert_eq!(map, theirs.as_ref().map(|map| map.iter().map(|(key, pair)| (&**key, *pair)).collect()));
+    skip(bytes, text, &arena);
+}
+
+/// Values that are not looked into. `serde_json` bounds no depth there; we do.
+fn skip<'f>(bytes: &'f [u8], text: Option<&str>, arena: &'f Bump) {
+    let raw = Lexer::from_bytes(bytes).and_then(|mut lexer| {
+        let raw = lexer.raw()?;
+        lexer.finish().map(|()| raw)
+    });
+    if raw.as_ref().is_err_and(|error| *error.fault() == DecodeFault::TooDeep) {
+        return;
+    }
+    let theirs = text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+    assert_eq!(raw.ok().map(Raw::as_str), theirs.map(RawValue::get));
+    assert_eq!(ours::<IgnoredAny>(bytes, arena).is_some(), theirs.is_some());
+}
+
+fn ours<'f, T: Deserialize<'f>>(bytes: &'f [u8], arena: &'f Bump) -> Option<T> {
+    let mut lexer = Lexer::from_bytes(bytes).ok()?;
+    let value = lexer.decode(arena).ok()?;
+    lexer.finish().ok().map(|()| value)
+}
+
+/// A stream, cut anywhere, gives the frames that it gives when it is split as a whole. The first bytes tell
+/// the limit and where to cut.
+///
+/// # Panics
+/// When it does not.
+pub fn framing(bytes: &[u8]) {
+    let Some((&[limit, first_cut, step], stream)) = bytes.split_first_chunk() else { return };
+    let limit = usize::from(limit);
+    let mut reader = FrameReader::new(BUFFERS.clone(), limit);
+    let mut lines = Vec::new();
+    let (mut rest, mut cut) = (stream, usize::from(first_cut));
+    while !rest.is_empty() {
+        let spare = reader.spare();
+        let (now, later) = rest.split_at(cut.clamp(1, spare.capacity() - spare.len()).min(rest.len()));
+        spare.extend_from_slice(now);
+        (rest, cut) = (later, (cut * 7 + usize::from(step)) % 300);
+        while let Some(line) = reader.next_frame().transpose() {
+            lines.push(line.ok().map(|frame| frame.bytes().to_vec()));
+        }
+    }
+    while let Some(line) = reader.finish().transpose() {
+        lines.push(line.ok().map(|frame| frame.bytes().to_vec()));
+    }
+    assert!(reader.is_idle());
+    assert_eq!(lines, naive_lines(stream, limit));
+}
+
+fn naive_lines(stream: &[u8], limit: usize) -> Vec<Option<Vec<u8>>> {
+    let is_message = |line: &&[u8]| !line.iter().all(|byte| b" \t\r".contains(byte)) || line.len() > limit;
+    let lines = stream.split(|byte| *byte == b'\n');
+    let stripped = lines.map(|line| {
+        let line = line.strip_prefix(MARK).unwrap_or(line);
+        line.strip_suffix(b"\r").unwrap_or(line)
+    });
+    stripped.filter(is_message).map(|line| (line.len() <= limit).then(|| line.to_vec())).collect()
+}
+
+/// Bytes in chunks are written as the text that they are, or as their base64, within the limit. The first
+/// two bytes tell the length of the chunks and the limit.
+///
+/// # Panics
+/// When they are not.
+pub fn encode(bytes: &[u8]) {
+    let Some((&[chunk_bytes, max_bytes], bytes)) = bytes.split_first_chunk() else { return };
+    let text = String::from_utf8_lossy(bytes);
+    let chunks = || bytes.chunks(usize::from(chunk_bytes.max(1)));
+    let json = serde_json::to_vec(&text).unwrap_or_default();
+
+    let lossy = |reply: &mut Reply| {
+        reply.raw("\"");
+        chunks().for_each(|chunk| reply.lossy_bytes(chunk));
+        reply.end_lossy();
+        reply.raw("\"");
+    };
+    assert_eq!(written(usize::MAX, lossy), json);
+    assert_eq!(written(usize::MAX, |reply| reply.string(&text)), json);
+    let cut = written(usize::from(max_bytes), lossy);
+    assert!(cut.len() <= usize::from(max_bytes) && json.starts_with(&cut), "{cut:?} of {json:?}");
+    let arena = Bump::new();
+    assert_eq!(ours::<&str>(&json, &arena), Some(&*text));
+
+    let whole = |reply: &mut Reply| {
+        reply.base64(bytes);
+        reply.end_base64();
+    };
+    let parts = |reply: &mut Reply| {
+        chunks().for_each(|chunk| reply.base64(chunk));
+        reply.end_base64();
+    };
+    assert_eq!(written(usize::MAX, parts), written(usize::MAX, whole));
+}
+
+fn written(max_bytes: usize, write: impl FnOnce(&mut Reply)) -> Vec<u8> {
+    let mut reply = Reply::new(BUFFERS.clone(), max_bytes);
+    write(&mut reply);
+    reply.into_lease().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn entries_hold_on_a_small_corpus() {
+        let corpus: [&[u8]; 12] = [
+            b"",
+            b"{\"a\":[1,-2.5e3,\"\\ud83d\\ude00\\n\",null,true]}",
+            b"[\"a\",null,\"\\\"\"]",
+            b"{\"a\":[1,2],\"b\":[3,1.00000017881393432617187499]}",
+            b"[[[[[[1e400]]]]]]",
+            b"\"\\ud800\"",
+            b"\"\xC3\"",
+            b"\x05\x02\x03{}\n12345\r\n123456\n\n \n[]",
+            b"\x00\x01\x01\xEF\xBB\xBF\r\n1\n",
+            b"\x02\x09abc\xC3\xA4\xF0\x9F\x98\xC3\"\\\x01\n",
+            b"\x01\xFF\xE2\x82\xAC\xE2\x82",
+            b"\xFF\xFF\xFF-0",
+        ];
+        for bytes in corpus {
+            super::decode(bytes);
+            super::framing(bytes);
+            super::encode(bytes);
+        }
+    }
+}

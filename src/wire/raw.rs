@@ -1,0 +1,176 @@
+//! A value that was checked but not decoded.
+
+use super::error::DecodeError;
+use super::lexer::{Kind, Lexer};
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// The JSON text of a value, borrowed from its frame; well-formed.
+///
+/// As a field of a decoded struct it takes any value as it stands, unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'f> {
+    text: &'f str,
+}
+
+impl<'f> Raw<'f> {
+    /// Name by which [`super::de::Deserializer`] knows that raw text is wanted.
+    pub(super) const TOKEN: &'static str = "$mcpool::Raw";
+
+    pub(super) fn new(text: &'f str) -> Self {
+        Self { text }
+    }
+
+    /// The value's text.
+    pub fn as_str(self) -> &'f str {
+        self.text
+    }
+
+    /// The value's kind.
+    pub fn kind(self) -> Kind {
+        // The text was checked, so its first byte tells.
+        Lexer::from_text(self.text).kind().unwrap_or(Kind::Null)
+    }
+
+    /// Decodes the value.
+    ///
+    /// # Errors
+    /// When it does not fit `T`.
+    pub fn decode<T: Deserialize<'f>>(self, arena: &'f Bump) -> Result<T, DecodeError> {
+        Lexer::from_text(self.text).decode(arena)
+    }
+}
+
+impl<'de: 'f, 'f> Deserialize<'de> for Raw<'f> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<'f>(PhantomData<&'f ()>);
+        impl<'de: 'f, 'f> Visitor<'de> for Text<'f> {
+            type Value = Raw<'f>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value, decoded by mcpool")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Raw<'f>, E> {
+                Ok(Raw { text })
+            }
+        }
+        deserializer.deserialize_newtype_struct(Self::TOKEN, Text(PhantomData))
+    }
+}
+
+/// A list that is decoded while it is walked through, so that it needs no memory of its own.
+///
+/// ```
+/// use bumpalo::Bump;
+/// use mcpool::wire::{Elements, Lexer};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Edit<'f> {
+///     from: &'f str,
+///     to: &'f str,
+/// }
+///
+/// #[derive(Deserialize)]
+/// struct Arguments<'f> {
+///     #[serde(borrow)]
+///     edits: Elements<'f, Edit<'f>>,
+/// }
+///
+/// let arena = Bump::new();
+/// let text = r#"{"edits": [{"from": "a", "to": "b\n"}]}"#;
+/// let arguments: Arguments<'_> = Lexer::from_text(text).decode(&arena)?;
+/// for edit in arguments.edits.iter(&arena) {
+///     assert_eq!(edit?.to, "b\n");
+/// }
+/// # Ok::<(), mcpool::wire::DecodeError>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Elements<'f, T> {
+    array: Raw<'f>,
+    element: PhantomData<fn() -> T>,
+}
+
+impl<'f, T: Deserialize<'f>> Elements<'f, T> {
+    /// Decodes the elements one after the other. An element that does not fit is the last one: behind a
+    /// fault the lexer may stand within it.
+    pub fn iter(&self, arena: &'f Bump) -> impl Iterator<Item = Result<T, DecodeError>> {
+        let mut lexer = Lexer::from_text(self.array.text);
+        let mut goes_on = lexer.enter_array().is_ok();
+        std::iter::from_fn(move || {
+            // The text was checked: there is an element, or the end.
+            goes_on = goes_on && lexer.next_element() == Ok(true);
+            let element = goes_on.then(|| lexer.decode(arena))?;
+            goes_on = element.is_ok();
+            Some(element)
+        })
+    }
+
+    /// Decodes all elements into the arena, for tools that need them at hand more than once.
+    ///
+    /// They are not dropped, since the arena drops nothing; so they are `Copy`, as borrowed parts of a frame
+    /// are.
+    ///
+    /// # Errors
+    /// When an element does not fit `T`.
+    pub fn collect(&self, arena: &'f Bump) -> Result<&'f [T], DecodeError>
+    where
+        T: Copy,
+    {
+        let mut elements = BumpVec::new_in(arena);
+        for element in self.iter(arena) {
+            elements.push(element?);
+        }
+        Ok(elements.into_bump_slice())
+    }
+}
+
+impl<'de: 'f, 'f, T> Deserialize<'de> for Elements<'f, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let array = Raw::deserialize(deserializer)?;
+        if array.kind() != Kind::Array {
+            return Err(D::Error::custom("expected an array"));
+        }
+        Ok(Self { array, element: PhantomData })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Elements;
+    use crate::wire::Lexer;
+    use bumpalo::Bump;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    struct Edit {
+        #[serde(rename = "from")]
+        _from: u8,
+    }
+
+    /// What followed a fault was taken from within the faulty element, and from behind the end.
+    #[test]
+    fn a_faulty_element_is_the_last() {
+        let arena = Bump::new();
+        for text in [
+            r#"[{"from":1},{"from":"x","to":[{"from":3}]},{"from":4}]"#,
+            r#"[{"from":1},[["x"],2],{"from":4}]"#,
+            r#"[{"from":1},[256],{"from":4}]"#,
+        ] {
+            let list = Lexer::from_text(text).decode::<Elements<'_, Edit>>(&arena).unwrap();
+            let mut elements = list.iter(&arena);
+            assert!(elements.next().unwrap().is_ok());
+            assert!(elements.next().unwrap().is_err());
+            assert!((0..5).all(|_| elements.next().is_none()), "{text}");
+        }
+        let list = Lexer::from_text("[[1],[2]]").decode::<Elements<'_, Vec<u8>>>(&arena).unwrap();
+        let mut elements = list.iter(&arena);
+        assert_eq!(elements.by_ref().collect::<Result<Vec<_>, _>>(), Ok(vec![vec![1], vec![2]]));
+        assert!(elements.next().is_none());
+    }
+}

@@ -1,0 +1,97 @@
+//! Finding the end of the plain part of a JSON string.
+//!
+//! A plain byte is one that stands for itself: neither a quote, nor a backslash, nor a control character.
+//! Short strings are looked at in words of eight bytes (SWAR), longer ones in blocks that the compiler turns
+//! into vector instructions. There is no unsafe and nothing that depends on the processor.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+pub(super) const WORD: usize = 8;
+/// Bytes looked at by words before blocks take over: keys and names end before.
+const SHORT: usize = 4 * WORD;
+/// Bytes of a block: four vectors of 16.
+const BLOCK: usize = 64;
+
+/// The place of the first byte from `start` on that is not plain; the length if all are.
+#[expect(clippy::inline_always, reason = "a call costs as much as most keys are long")]
+#[inline(always)]
+pub(super) fn plain_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while let Some(word) = bytes.get(at..at + WORD) {
+        if at - start >= SHORT {
+            return plain_end_long(bytes, at);
+        }
+        if let Some(offset) = first_special(word) {
+            return at + offset;
+        }
+        at += WORD;
+    }
+    tail_end(bytes, at)
+}
+
+#[inline(never)]
+fn plain_end_long(bytes: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while let Some(block) = bytes.get(at..at + BLOCK) {
+        // No early exit within a block, so that it is compared as a whole.
+        if block.iter().fold(false, |found, byte| found | is_special(*byte)) {
+            break;
+        }
+        at += BLOCK;
+    }
+    while let Some(word) = bytes.get(at..at + WORD) {
+        if let Some(offset) = first_special(word) {
+            return at + offset;
+        }
+        at += WORD;
+    }
+    tail_end(bytes, at)
+}
+
+#[inline(never)]
+fn tail_end(bytes: &[u8], at: usize) -> usize {
+    bytes[at..].iter().position(|byte| is_special(*byte)).map_or(bytes.len(), |offset| at + offset)
+}
+
+#[inline]
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// The first special byte of a word. A borrow may mark bytes behind the first hit falsely; the first is
+/// exact (Hacker's Delight, 6-1).
+#[inline]
+pub(super) fn first_special(word: &[u8]) -> Option<usize> {
+    let word = u64::from_le_bytes(word.try_into().ok()?);
+    let below = |limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let equals = |byte: u8| {
+        let difference = word ^ (ONES * u64::from(byte));
+        difference.wrapping_sub(ONES) & !difference
+    };
+    let hits = (below(0x20) | equals(b'"') | equals(b'\\')) & HIGH;
+    (hits != 0).then(|| hits.trailing_zeros() as usize / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_special, plain_end};
+
+    fn naive(bytes: &[u8], start: usize) -> usize {
+        (start..bytes.len()).find(|at| is_special(bytes[*at])).unwrap_or(bytes.len())
+    }
+
+    #[test]
+    fn every_special_byte_is_found_at_every_place() {
+        for length in [0, 1, 7, 8, 9, 31, 32, 33, 40, 63, 64, 65, 200] {
+            for special in (0..=255_u8).filter(|byte| is_special(*byte) || *byte >= 0x7F) {
+                for place in 0..length {
+                    let mut bytes = vec![b'x'; length];
+                    bytes[place] = special;
+                    for start in [0, place / 2, place, length.min(place + 1)] {
+                        assert_eq!(plain_end(&bytes, start), naive(&bytes, start), "{special} at {place}");
+                    }
+                }
+            }
+        }
+    }
+}
