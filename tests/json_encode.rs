@@ -1,0 +1,176 @@
+//! What is written is what `serde_json` would write, however it comes in pieces, and stays within the limit.
+
+use bumpalo::Bump;
+use mcpool::wire::{Lexer, Reply};
+use mcpool_pools::BufferPool;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use std::collections::BTreeMap;
+
+fn written(write: impl FnOnce(&mut Reply)) -> Vec<u8> {
+    let mut reply = Reply::new(BufferPool::default(), 1 << 20);
+    write(&mut reply);
+    assert!(!reply.is_full());
+    reply.into_lease().to_vec()
+}
+
+/// Cuts `bytes` at the given places.
+fn chunks<'b>(bytes: &'b [u8], cuts: &[Index]) -> Vec<&'b [u8]> {
+    let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+    cuts.extend([0, bytes.len()]);
+    cuts.sort_unstable();
+    cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect()
+}
+
+fn body<T: AsRef<str>>(text: T) -> Vec<u8> {
+    let quoted = serde_json::to_vec(text.as_ref()).unwrap();
+    quoted[1..quoted.len() - 1].to_vec()
+}
+
+/// Bytes that are mostly the beginnings and middles of characters.
+fn almost_text() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        3 => "\\PC{0,4}".prop_map(String::into_bytes),
+        3 => vec(select(vec![0xC3, 0xE2, 0xF0, 0xF4, 0xED, 0xA4, 0x80, 0x9F, 0x98, 0xFF, 0xC0, 0x41]), 0..5),
+        1 => any::<char>().prop_map(|character| character.to_string().into_bytes()),
+    ];
+    vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn strings_are_written_as_serde_json_writes_them(text in any::<String>(), plain in "[a-z \"]{0,200}") {
+        for text in [&text, &plain] {
+            prop_assert_eq!(written(|reply| reply.string(text)), serde_json::to_vec(text).unwrap());
+            let bytes = serde_json::to_vec(text).unwrap();
+            let arena = Bump::new();
+            prop_assert_eq!(Lexer::from_bytes(&bytes).unwrap().string(&arena), Ok(text.as_str()));
+        }
+    }
+
+    #[test]
+    fn bytes_in_any_chunks_become_the_text_that_std_makes_of_them(
+        bytes in almost_text(),
+        cuts in vec(any::<Index>(), 0..6),
+    ) {
+        let ours = written(|reply| {
+            for chunk in chunks(&bytes, &cuts) {
+                reply.lossy_bytes(chunk);
+            }
+            reply.end_lossy();
+        });
+        prop_assert_eq!(ours, body(String::from_utf8_lossy(&bytes)));
+    }
+
+    #[test]
+    fn base64_of_any_chunks_is_that_of_the_whole(
+        bytes in prop_oneof![vec(any::<u8>(), 0..20), vec(any::<u8>(), 3_000..7_000)],
+        cuts in vec(any::<Index>(), 0..6),
+    ) {
+        let whole = written(|reply| {
+            reply.base64(&bytes);
+            reply.end_base64();
+        });
+        let parts = written(|reply| {
+            for chunk in chunks(&bytes, &cuts) {
+                reply.base64(chunk);
+            }
+            reply.end_base64();
+        });
+        prop_assert_eq!(&parts, &whole);
+        prop_assert_eq!(whole.len(), bytes.len().div_ceil(3) * 4);
+    }
+
+    #[test]
+    fn values_are_written_as_serde_json_writes_them(
+        value in vec((any::<String>(), any::<Option<f32>>(), any::<bool>()), 0..5),
+        number in prop_oneof![any::<f64>(), (-9_i32..9).prop_map(f64::from)],
+        integer in any::<i64>(),
+    ) {
+        prop_assert_eq!(written(|reply| reply.value(&value)), serde_json::to_vec(&value).unwrap());
+        prop_assert_eq!(written(|reply| reply.integer(integer)), integer.to_string().into_bytes());
+        let read: Option<f64> = serde_json::from_slice(&written(|reply| reply.number(number))).unwrap();
+        prop_assert_eq!(read, Some(number).filter(|number| number.is_finite()));
+    }
+
+    #[test]
+    fn a_reply_holds_no_more_than_its_limit(text in any::<String>(), max_bytes in 0_usize..80) {
+        let mut reply = Reply::new(BufferPool::default(), max_bytes);
+        reply.string(&text);
+        let whole = serde_json::to_vec(&text).unwrap();
+        prop_assert_eq!(reply.is_full(), whole.len() > max_bytes);
+        let is_full = reply.is_full();
+        let written = reply.into_lease().to_vec();
+        prop_assert!(written.len() <= max_bytes);
+        prop_assert!(whole.starts_with(&written), "{written:?}");
+        prop_assert!(is_full || written == whole);
+    }
+}
+
+#[test]
+fn known_base64() {
+    for (bytes, expected) in
+        [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+    {
+        let ours = written(|reply| {
+            bytes.as_bytes().chunks(1).for_each(|chunk| reply.base64(chunk));
+            reply.end_base64();
+        });
+        assert_eq!(ours, expected.as_bytes());
+    }
+}
+
+#[test]
+fn every_control_character_is_escaped_as_by_serde_json() {
+    for character in '\0'..='\u{FF}' {
+        for text in [character.to_string(), format!("{:x<31}{character}{:x<33}", "", "")] {
+            assert_eq!(written(|reply| reply.string(&text)), serde_json::to_vec(&text).unwrap());
+        }
+    }
+}
+
+#[test]
+fn whole_numbers_have_no_fraction_and_what_is_no_number_is_null() {
+    for (number, expected) in [
+        (1.0, "1"),
+        (-3.0, "-3"),
+        (0.5, "0.5"),
+        (9_007_199_254_740_991.0, "9007199254740991"),
+        (1e300, "1e+300"),
+        (f64::NAN, "null"),
+        (f64::INFINITY, "null"),
+    ] {
+        assert_eq!(written(|reply| reply.number(number)), expected.as_bytes());
+    }
+}
+
+#[test]
+fn what_was_written_can_be_repeated() {
+    let ours = written(|reply| {
+        reply.raw("[");
+        reply.string(&"é\"".repeat(500));
+        let range = 1..reply.len();
+        reply.raw(",");
+        reply.repeat(range);
+        reply.raw("]");
+    });
+    let text = "é\"".repeat(500);
+    assert_eq!(ours, serde_json::to_vec(&[&text, &text]).unwrap());
+
+    let mut reply = Reply::new(BufferPool::default(), 5);
+    reply.raw("123");
+    reply.repeat(0..3);
+    assert!(reply.is_full());
+    assert_eq!(reply.len(), 3);
+    reply.raw("4");
+    assert_eq!(&reply.into_lease()[..], b"123", "a full reply stays as it is");
+}
+
+#[test]
+fn a_value_that_cannot_be_json_is_an_error() {
+    let mut reply = Reply::new(BufferPool::default(), 100);
+    assert!(reply.try_value(&BTreeMap::from([((1, 2), 3)])).is_err());
+}
