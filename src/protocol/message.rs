@@ -1,0 +1,318 @@
+//! One JSON-RPC message, read in one pass over its frame.
+//!
+//! The envelope is walked member by member, in whatever order they come. When the walk reaches the
+//! `arguments` of a `tools/call` whose tool is already named, it stops there, so that the caller can
+//! decode them straight into that tool's own type ([`MessageDecoder::arguments`]) and then go on to the
+//! end. Only a frame that puts `arguments` before the names it depends on costs a second pass over them.
+//!
+//! Nothing is judged while walking: faults of shape are remembered, the first one counts, and the
+//! dispatcher answers them once the id is known. Malformed JSON anywhere in the frame ends the walk.
+
+use super::id::{Id, IdField};
+use super::meta::Meta;
+use super::method::Method;
+use crate::wire::{DecodeError, Kind, Lexer, Raw};
+use bumpalo::Bump;
+use serde::Deserialize;
+
+/// The members of a message that this server reads; others are ignored.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "which members were seen, each on its own")]
+pub struct Message<'f> {
+    /// The `id`.
+    pub id: IdField<'f>,
+    /// The `method`, when it is a string.
+    pub method: Option<&'f str>,
+    /// The `params` as a whole.
+    pub params: ParamsField<'f>,
+    /// `params._meta`.
+    pub meta: Meta<'f>,
+    /// `params.name`, when it is a string.
+    pub name: Option<&'f str>,
+    /// `params.arguments`.
+    pub arguments: Option<Raw<'f>>,
+    /// `result`: the message answers a request of ours.
+    pub result: Option<Raw<'f>>,
+    /// `error`: the message answers a request of ours.
+    pub error: Option<Raw<'f>>,
+    /// The first fault of shape, if any.
+    pub fault: Option<ShapeFault>,
+    has_version: bool,
+    has_method: bool,
+    has_name: bool,
+    has_meta: bool,
+}
+
+/// The `params` member of a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum ParamsField<'f> {
+    /// There is none.
+    #[default]
+    Absent,
+    /// An object, as its JSON text.
+    Object(&'f str),
+    /// Anything else.
+    Other,
+}
+
+/// What is wrong with a message whose JSON is well-formed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShapeFault {
+    /// It is not an object.
+    NotAnObject,
+    /// A member that the server reads came twice.
+    DuplicateMember,
+    /// `jsonrpc` is missing or not `"2.0"`.
+    Version,
+    /// The `id` is `null`, a fraction, too long or of another type.
+    Id,
+    /// `method` is not a string.
+    Method,
+}
+
+impl ShapeFault {
+    /// The fault in words, with what was expected.
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "a message is a JSON object",
+            Self::DuplicateMember => "a member came twice",
+            Self::Version => "jsonrpc must be \"2.0\"",
+            Self::Id => "id must be a string or an integer of at most 256 bytes",
+            Self::Method => "method must be a string",
+        }
+    }
+}
+
+/// Where the walk stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Envelope,
+    Params { start: usize },
+}
+
+/// Whether the walk stopped at the arguments of a tool or reached the end of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArgumentsAt {
+    /// The lexer stands at the arguments: take them with [`MessageDecoder::arguments`].
+    Here,
+    /// The whole message has been read; arguments, if any, are in [`Message::arguments`].
+    End,
+}
+
+/// The walk over one message.
+#[derive(Debug)]
+pub struct MessageDecoder<'f> {
+    lexer: Lexer<'f>,
+    arena: &'f Bump,
+    place: Place,
+    message: Message<'f>,
+}
+
+impl<'f> MessageDecoder<'f> {
+    /// Begins at the first byte of a frame.
+    ///
+    /// # Errors
+    /// When the frame is not UTF-8.
+    pub fn new(frame: &'f [u8], arena: &'f Bump) -> Result<Self, DecodeError> {
+        Ok(Self::at(Lexer::from_bytes(frame)?, arena))
+    }
+
+    /// Begins at the lexer's place: an element of a batch.
+    pub fn at(lexer: Lexer<'f>, arena: &'f Bump) -> Self {
+        Self { lexer, arena, place: Place::Envelope, message: Message::default() }
+    }
+
+    /// What has been read so far.
+    pub fn message(&self) -> &Message<'f> {
+        &self.message
+    }
+
+    /// The arena that strings with escapes go to.
+    pub fn arena(&self) -> &'f Bump {
+        self.arena
+    }
+
+    /// Walks from the start to the arguments of a tool, or to the end.
+    ///
+    /// # Errors
+    /// When the JSON is malformed; [`MessageDecoder::message`] then tells what was read before.
+    pub fn begin(&mut self) -> Result<ArgumentsAt, DecodeError> {
+        if self.lexer.kind()? != Kind::Object {
+            self.lexer.raw()?;
+            self.lexer.finish()?;
+            self.message.fault = Some(ShapeFault::NotAnObject);
+            return Ok(ArgumentsAt::End);
+        }
+        self.lexer.enter_object()?;
+        self.walk()
+    }
+
+    /// Decodes the arguments at which [`MessageDecoder::begin`] stopped, and walks on to the end.
+    ///
+    /// # Errors
+    /// The outer error is malformed JSON. The inner one tells that the arguments are well-formed but
+    /// do not fit `A`.
+    pub fn arguments<A: Deserialize<'f>>(&mut self) -> Result<Result<A, DecodeError>, DecodeError> {
+        let before = self.lexer.clone();
+        let start = self.lexer.offset();
+        let decoded = match self.lexer.decode::<A>(self.arena) {
+            Ok(arguments) => {
+                self.message.arguments = Some(self.lexer.raw_since(start));
+                Ok(arguments)
+            }
+            Err(error) if error.is_syntax() => return Err(error),
+            Err(error) => {
+                self.lexer = before;
+                self.message.arguments = Some(self.lexer.raw()?);
+                Err(error)
+            }
+        };
+        self.walk().map(|_| decoded)
+    }
+
+    /// Skips the arguments at which [`MessageDecoder::begin`] stopped, and walks on to the end.
+    ///
+    /// # Errors
+    /// When the JSON is malformed.
+    pub fn skip_arguments(&mut self) -> Result<(), DecodeError> {
+        self.message.arguments = Some(self.lexer.raw()?);
+        self.walk().map(|_| ())
+    }
+
+    fn walk(&mut self) -> Result<ArgumentsAt, DecodeError> {
+        loop {
+            match self.place {
+                Place::Params { start } => {
+                    let Some(key) = self.lexer.next_key(self.arena)? else {
+                        self.message.params = ParamsField::Object(self.lexer.raw_since(start).as_str());
+                        self.place = Place::Envelope;
+                        continue;
+                    };
+                    if key == "arguments" && self.may_stop_here()? {
+                        return Ok(ArgumentsAt::Here);
+                    }
+                    self.params_member(key)?;
+                }
+                Place::Envelope => {
+                    let Some(key) = self.lexer.next_key(self.arena)? else {
+                        self.lexer.finish()?;
+                        self.judge_envelope();
+                        return Ok(ArgumentsAt::End);
+                    };
+                    self.envelope_member(key)?;
+                }
+            }
+        }
+    }
+
+    fn may_stop_here(&mut self) -> Result<bool, DecodeError> {
+        Ok(self.message.name.is_some()
+            && self.message.arguments.is_none()
+            && self.message.method == Some(Method::ToolsCall.as_str())
+            && self.lexer.kind()? == Kind::Object)
+    }
+
+    fn envelope_member(&mut self, key: &str) -> Result<(), DecodeError> {
+        let kind = self.lexer.kind()?;
+        match key {
+            "jsonrpc" => {
+                self.once(!self.message.has_version);
+                self.message.has_version = true;
+                let is_right = if kind == Kind::String {
+                    self.lexer.string(self.arena)? == "2.0"
+                } else {
+                    self.lexer.raw()?;
+                    false
+                };
+                self.fault_unless(is_right, ShapeFault::Version);
+            }
+            "id" => {
+                let is_first = self.message.id == IdField::Absent;
+                self.once(is_first);
+                // Of two ids neither can be trusted to be the one that the peer waits for.
+                let id = Id::from_raw(self.lexer.raw()?).filter(|_| is_first);
+                self.message.id = id.map_or(IdField::Invalid, IdField::Valid);
+            }
+            "method" => {
+                self.once(!self.message.has_method);
+                self.message.has_method = true;
+                if kind == Kind::String {
+                    self.message.method = Some(self.lexer.string(self.arena)?);
+                } else {
+                    self.lexer.raw()?;
+                    self.fault_unless(false, ShapeFault::Method);
+                }
+            }
+            "params" => {
+                self.once(self.message.params == ParamsField::Absent);
+                self.message.params = ParamsField::Other;
+                if kind == Kind::Object {
+                    self.place = Place::Params { start: self.lexer.offset() };
+                    self.lexer.enter_object()?;
+                } else {
+                    self.lexer.raw()?;
+                }
+            }
+            "result" => {
+                self.once(self.message.result.is_none());
+                self.message.result = Some(self.lexer.raw()?);
+            }
+            "error" => {
+                self.once(self.message.error.is_none());
+                self.message.error = Some(self.lexer.raw()?);
+            }
+            _ => {
+                self.lexer.raw()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn params_member(&mut self, key: &str) -> Result<(), DecodeError> {
+        let kind = self.lexer.kind()?;
+        match key {
+            "name" => {
+                self.once(!self.message.has_name);
+                self.message.has_name = true;
+                if kind == Kind::String {
+                    self.message.name = Some(self.lexer.string(self.arena)?);
+                } else {
+                    self.lexer.raw()?;
+                }
+            }
+            "arguments" => {
+                self.once(self.message.arguments.is_none());
+                self.message.arguments = Some(self.lexer.raw()?);
+            }
+            "_meta" => {
+                self.once(!self.message.has_meta);
+                self.message.has_meta = true;
+                if kind == Kind::Object {
+                    self.message.meta = Meta::decode(&mut self.lexer, self.arena)?;
+                    self.once(!self.message.meta.has_duplicate);
+                } else {
+                    self.lexer.raw()?;
+                }
+            }
+            _ => {
+                self.lexer.raw()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_envelope(&mut self) {
+        self.fault_unless(self.message.has_version, ShapeFault::Version);
+        self.fault_unless(self.message.id != IdField::Invalid, ShapeFault::Id);
+    }
+
+    fn once(&mut self, is_first: bool) {
+        self.fault_unless(is_first, ShapeFault::DuplicateMember);
+    }
+
+    fn fault_unless(&mut self, holds: bool, fault: ShapeFault) {
+        if !holds && self.message.fault.is_none() {
+            self.message.fault = Some(fault);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The `_meta` member of a request's parameters.
+
+use crate::wire::{DecodeError, Kind, Lexer, Raw};
+use bumpalo::Bump;
+
+/// What this server reads in a request's `_meta`; other members are ignored.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "which members were seen, each on its own")]
+pub struct Meta<'f> {
+    /// Whether the protocol version is present at all, be it well-formed or not: the mark of the modern
+    /// era.
+    pub claims_version: bool,
+    /// `io.modelcontextprotocol/protocolVersion`, when it is a string.
+    pub protocol_version: Option<&'f str>,
+    /// `io.modelcontextprotocol/clientCapabilities`, when it is an object.
+    pub client_capabilities: Option<Raw<'f>>,
+    /// `io.modelcontextprotocol/logLevel`, whatever its type.
+    pub log_level: Option<Raw<'f>>,
+    /// `progressToken`, when it is a string or an integer.
+    pub progress_token: Option<Raw<'f>>,
+    /// Whether the same member came twice.
+    pub has_duplicate: bool,
+    has_capabilities: bool,
+    has_token: bool,
+}
+
+impl<'f> Meta<'f> {
+    /// Key of the claimed revision.
+    pub const PROTOCOL_VERSION: &'static str = "io.modelcontextprotocol/protocolVersion";
+    /// Key of the client's capabilities.
+    pub const CLIENT_CAPABILITIES: &'static str = "io.modelcontextprotocol/clientCapabilities";
+    /// Key of the wanted log level.
+    pub const LOG_LEVEL: &'static str = "io.modelcontextprotocol/logLevel";
+    /// Key of the server's name in results.
+    pub const SERVER_INFO: &'static str = "io.modelcontextprotocol/serverInfo";
+    /// Key of the progress token.
+    pub const PROGRESS_TOKEN: &'static str = "progressToken";
+
+    /// Reads the object at the lexer's place.
+    pub(super) fn decode(lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<Self, DecodeError> {
+        let mut meta = Self::default();
+        lexer.enter_object()?;
+        while let Some(key) = lexer.next_key(arena)? {
+            meta.member(key, lexer, arena)?;
+        }
+        Ok(meta)
+    }
+
+    fn member(&mut self, key: &str, lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<(), DecodeError> {
+        let kind = lexer.kind()?;
+        match key {
+            Self::PROTOCOL_VERSION => {
+                self.has_duplicate |= self.claims_version;
+                self.claims_version = true;
+                if kind == Kind::String {
+                    self.protocol_version = Some(lexer.string(arena)?);
+                    return Ok(());
+                }
+                lexer.raw()?;
+            }
+            Self::CLIENT_CAPABILITIES => {
+                let raw = lexer.raw()?;
+                self.has_duplicate |= self.has_capabilities;
+                self.has_capabilities = true;
+                self.client_capabilities = (kind == Kind::Object).then_some(raw);
+            }
+            Self::LOG_LEVEL => {
+                self.has_duplicate |= self.log_level.is_some();
+                self.log_level = Some(lexer.raw()?);
+            }
+            Self::PROGRESS_TOKEN => {
+                let raw = lexer.raw()?;
+                self.has_duplicate |= self.has_token;
+                self.has_token = true;
+                self.progress_token = super::Id::from_raw(raw).map(|_| raw);
+            }
+            _ => {
+                lexer.raw()?;
+            }
+        }
+        Ok(())
+    }
+}

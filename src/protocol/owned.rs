@@ -1,0 +1,48 @@
+//! The owned fallback: a message that outlives its frame.
+
+use mcpool_pools::{Discard, Recycle, Verdict};
+
+/// What is kept of a `tools/call` that goes on after its frame is gone, as when a blocking thread takes
+/// it over. Pooled: a recycled one keeps its strings' capacity.
+#[derive(Debug, Default)]
+pub struct OwnedMessage {
+    arguments: String,
+}
+
+impl OwnedMessage {
+    /// Copies the arguments' JSON text.
+    pub fn copy_arguments(&mut self, json: &str) {
+        self.arguments.clear();
+        self.arguments.push_str(json);
+    }
+
+    /// The arguments' JSON text, well-formed: it was decoded once already.
+    pub fn arguments(&self) -> &str {
+        &self.arguments
+    }
+}
+
+/// Keeps owned messages whose text is at most `retain_bytes` long.
+#[derive(Debug, Clone, Copy)]
+pub struct RetainMessage {
+    /// Bytes of capacity that may stay in an idle message.
+    pub retain_bytes: usize,
+}
+
+impl Recycle<OwnedMessage> for RetainMessage {
+    fn create(&self) -> OwnedMessage {
+        OwnedMessage::default()
+    }
+
+    fn recycle(&self, message: &mut OwnedMessage) -> Verdict {
+        if message.arguments.capacity() > self.retain_bytes {
+            return Verdict::Discard(Discard::Oversized);
+        }
+        message.arguments.clear();
+        Verdict::Keep
+    }
+
+    fn bytes(&self, message: &OwnedMessage) -> usize {
+        message.arguments.capacity()
+    }
+}

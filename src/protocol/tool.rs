@@ -1,0 +1,191 @@
+//! What a server says of a tool: its name, schemas and hints.
+
+use super::era::Era;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// A tool as `tools/list` shows it.
+///
+/// ```
+/// use mcpool::protocol::{ToolAnnotations, ToolDefinition};
+/// use schemars::JsonSchema;
+///
+/// #[derive(JsonSchema)]
+/// struct Add {
+///     a: f64,
+///     b: f64,
+/// }
+///
+/// let add = ToolDefinition::new("add", "Adds two numbers.")
+///     .arguments::<Add>()
+///     .annotations(ToolAnnotations::read_only());
+/// assert_eq!(add.name(), "add");
+/// assert!(serde_json::to_string(&add).unwrap().contains(r#""readOnlyHint":true"#));
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolDefinition {
+    name: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<Cow<'static, str>>,
+    description: Cow<'static, str>,
+    input_schema: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<ToolAnnotations>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_schema: Option<Box<RawValue>>,
+}
+
+impl ToolDefinition {
+    /// A tool without arguments.
+    ///
+    /// Clients expect 1 to 128 characters of `[A-Za-z0-9_.-]` in `name`.
+    pub fn new(name: impl Into<Cow<'static, str>>, description: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            name: name.into(),
+            title: None,
+            description: description.into(),
+            input_schema: raw_json(&serde_json::json!({"type": "object", "additionalProperties": false})),
+            annotations: None,
+            execution: None,
+            output_schema: None,
+        }
+    }
+
+    /// Takes the schema of the arguments from their type.
+    #[must_use]
+    pub fn arguments<A: JsonSchema>(mut self) -> Self {
+        self.input_schema = schema_of::<A>();
+        self
+    }
+
+    /// Takes the schema of the structured answer from its type.
+    #[must_use]
+    pub fn output<O: JsonSchema>(mut self) -> Self {
+        self.output_schema = Some(schema_of::<O>());
+        self
+    }
+
+    /// A name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
+    /// Hints on what a call does.
+    #[must_use]
+    pub fn annotations(mut self, annotations: ToolAnnotations) -> Self {
+        self.annotations = Some(annotations);
+        self
+    }
+
+    /// The definitions in a JSON array, as `tools/list` of another server shows them.
+    ///
+    /// # Errors
+    /// When the text is not such an array.
+    pub fn parse_list(json: &str) -> Result<Vec<Self>, serde_json::Error> {
+        // Schemas are kept as they are written, and what is written out must be one line.
+        serde_json::from_str(&compact(json))
+    }
+
+    /// The definition as clients of `era` expect it: `execution` speaks of tasks, which the modern era
+    /// has as an extension instead.
+    pub(crate) fn in_era(&self, era: Era) -> Self {
+        let mut definition = self.clone();
+        if era == Era::Modern {
+            definition.execution = None;
+        }
+        definition
+    }
+
+    /// The name that calls use.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// JSON text without the white space between its tokens.
+fn compact(json: &str) -> String {
+    let (mut in_string, mut is_escaped) = (false, false);
+    json.chars()
+        .filter(|character| {
+            let was_in_string = in_string;
+            match character {
+                _ if is_escaped => is_escaped = false,
+                '\\' if in_string => is_escaped = true,
+                '"' => in_string = !in_string,
+                _ => {}
+            }
+            was_in_string || !character.is_ascii_whitespace()
+        })
+        .collect()
+}
+
+fn schema_of<T: JsonSchema>() -> Box<RawValue> {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    raw_json(schema.as_value())
+}
+
+fn raw_json(value: &serde_json::Value) -> Box<RawValue> {
+    // invariant: a `Value` always serialises: its keys are strings and its numbers finite.
+    serde_json::value::to_raw_value(value).expect("a JSON value serialises")
+}
+
+/// Hints on what a tool does; what is not set is not sent, and the client assumes the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_excessive_bools, reason = "the specification's own shape")]
+pub struct ToolAnnotations {
+    /// A name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// It changes nothing. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only_hint: Option<bool>,
+    /// It may destroy what is there. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destructive_hint: Option<bool>,
+    /// A second call with the same arguments changes nothing more. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotent_hint: Option<bool>,
+    /// It reaches beyond this machine. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_world_hint: Option<bool>,
+}
+
+impl ToolAnnotations {
+    /// Reads only.
+    pub fn read_only() -> Self {
+        Self { read_only_hint: Some(true), ..Self::default() }
+    }
+
+    /// Reads only, and nothing beyond this machine.
+    pub fn local_read_only() -> Self {
+        Self { open_world_hint: Some(false), ..Self::read_only() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ToolDefinition, compact};
+
+    #[test]
+    fn white_space_goes_but_not_in_strings() {
+        assert_eq!(compact(" {\n \"a b\" : [ 1 ,\t\"c \\\" d\" ] }\r\n"), r#"{"a b":[1,"c \" d"]}"#);
+    }
+
+    #[test]
+    fn a_definition_is_one_line() {
+        let text =
+            "[{\"name\": \"t\", \"description\": \"a b\",\n \"inputSchema\": {\n  \"type\": \"object\" } }]";
+        let tools = ToolDefinition::parse_list(text).expect("a list");
+        let json = serde_json::to_string(&tools).expect("JSON");
+        assert_eq!(json, r#"[{"name":"t","description":"a b","inputSchema":{"type":"object"}}]"#);
+    }
+}
