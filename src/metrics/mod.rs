@@ -1,0 +1,34 @@
+//! Recording only: what happened, counted where it happens. Judging is for those above.
+
+mod counter;
+mod gauge;
+
+pub use counter::Counter;
+pub use gauge::Gauge;
+
+/// The counters of one server. Each is cheap to add to from any thread.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Frames taken in.
+    pub frames: Counter,
+    /// Calls of tools whose arguments were decoded in the same pass as their envelope.
+    pub one_pass_messages: Counter,
+    /// Calls of tools whose arguments came before the names they depend on, or not at all.
+    pub two_pass_messages: Counter,
+    /// Messages copied because they had to outlive their frame.
+    pub owned_messages: Counter,
+    /// Requests that were not done at the first poll.
+    pub parked_requests: Counter,
+    /// Requests that wait at the moment.
+    pub requests_in_flight: Gauge,
+    /// Heap bytes of the requests that wait, their frames aside.
+    pub in_flight_bytes: Gauge,
+    /// Requests stopped by their client.
+    pub cancelled_requests: Counter,
+    /// Error answers.
+    pub protocol_errors: Counter,
+    /// Results with `isError`.
+    pub tool_errors: Counter,
+    /// Notifications not sent because the client reads too slowly.
+    pub dropped_notifications: Counter,
+}
