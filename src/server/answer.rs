@@ -1,0 +1,170 @@
+//! How answers and notifications look on the wire: the only place that writes the JSON-RPC envelope.
+
+use super::session::LogLevel;
+use crate::protocol::{Echo, Era, Meta, Method, ProtocolError, Revision};
+use crate::wire::Reply;
+use serde::Serialize;
+use std::fmt::{self, Write as _};
+
+/// The id of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AnswerId<'a> {
+    /// The request's id, as JSON text.
+    Of(&'a str),
+    /// No id could be read, and the schema in force allows to leave it out.
+    Omitted,
+    /// No id could be read, and the schema in force demands one: `null`, as JSON-RPC 2.0 says.
+    Null,
+}
+
+impl AnswerId<'_> {
+    /// The id for an answer to a message without a readable one.
+    pub(crate) fn unreadable(revision: Option<Revision>) -> Self {
+        if revision.is_some_and(Revision::error_requires_id) { Self::Null } else { Self::Omitted }
+    }
+}
+
+/// Opens an answer up to and including the key of its payload.
+fn open(reply: &mut Reply, id: AnswerId<'_>, payload: &str) {
+    reply.raw(r#"{"jsonrpc":"2.0""#);
+    match id {
+        AnswerId::Of(id) => {
+            reply.raw(r#","id":"#);
+            reply.raw(id);
+        }
+        AnswerId::Omitted => {}
+        AnswerId::Null => reply.raw(r#","id":null"#),
+    }
+    reply.raw(payload);
+}
+
+/// A whole result: `body` is the result object's JSON text.
+pub(crate) fn result(reply: &mut Reply, id: &str, body: &str) {
+    open(reply, AnswerId::Of(id), r#","result":"#);
+    reply.raw(body);
+    reply.raw("}");
+}
+
+/// Opens a tool's result up to the first content block.
+pub(crate) fn open_tool_result(reply: &mut Reply, id: &str, era: Era) {
+    open(reply, AnswerId::Of(id), r#","result":{"#);
+    if era == Era::Modern {
+        reply.raw(r#""resultType":"complete","#);
+    }
+    reply.raw(r#""content":["#);
+}
+
+/// Closes a tool's result after its last member. `server_info` is the member `_meta` of modern results.
+pub(crate) fn close_tool_result(reply: &mut Reply, era: Era, server_info: &str) {
+    if era == Era::Modern {
+        reply.raw(",");
+        reply.raw(server_info);
+    }
+    reply.raw("}}");
+}
+
+/// A whole error answer.
+pub(crate) fn error(reply: &mut Reply, id: AnswerId<'_>, error: &ProtocolError<'_>) {
+    open(reply, id, r#","error":{"code":"#);
+    reply.integer(error.code() as i32);
+    reply.raw(r#","message":""#);
+    display(reply, error);
+    reply.raw("\"");
+    if let ProtocolError::UnsupportedVersion { requested } = error {
+        reply.raw(r#","data":{"supported":["#);
+        for (index, revision) in ProtocolError::SUPPORTED.into_iter().enumerate() {
+            reply.raw(if index == 0 { "\"" } else { ",\"" });
+            reply.raw(revision.as_str());
+            reply.raw("\"");
+        }
+        reply.raw(r#"],"requested":""#);
+        display(reply, &Echo(requested));
+        reply.raw(r#""}"#);
+    }
+    reply.raw("}}");
+}
+
+/// Escapes what `text` prints into the string that is open.
+pub(crate) fn display(reply: &mut Reply, text: &dyn fmt::Display) {
+    struct Escaped<'r>(&'r mut Reply);
+    impl fmt::Write for Escaped<'_> {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            self.0.string_body(part);
+            Ok(())
+        }
+    }
+    // Writing to a reply does not fail: a reply that is full remembers it.
+    let _ = write!(Escaped(reply), "{text}");
+}
+
+/// A notification of progress. `token` is JSON text.
+pub(crate) fn progress(
+    reply: &mut Reply,
+    token: &str,
+    progress: f64,
+    total: Option<f64>,
+    message: Option<&str>,
+) {
+    open_notification(reply, Method::PROGRESS);
+    reply.raw(r#""progressToken":"#);
+    reply.raw(token);
+    reply.raw(r#","progress":"#);
+    reply.number(progress);
+    if let Some(total) = total {
+        reply.raw(r#","total":"#);
+        reply.number(total);
+    }
+    if let Some(message) = message {
+        reply.raw(r#","message":"#);
+        reply.string(message);
+    }
+    reply.raw("}}");
+}
+
+/// A notification that carries a log message.
+pub(crate) fn log<T: Serialize + ?Sized>(reply: &mut Reply, level: LogLevel, logger: &str, data: &T) {
+    open_notification(reply, Method::LOG_MESSAGE);
+    reply.raw(r#""level":""#);
+    reply.raw(level.as_str());
+    reply.raw(r#"","logger":"#);
+    reply.string(logger);
+    reply.raw(r#","data":"#);
+    reply.value(data);
+    reply.raw("}}");
+}
+
+/// A request of ours: the client's roots. `number` makes its id.
+pub(crate) fn roots_request(reply: &mut Reply, number: u64) {
+    reply.raw(r#"{"jsonrpc":"2.0","id":"roots-"#);
+    reply.integer(number);
+    reply.raw(r#"","method":""#);
+    reply.raw(Method::ROOTS_LIST);
+    reply.raw(r#""}"#);
+}
+
+/// Whether `id`, as JSON text, is that of our roots request `number`.
+pub(crate) fn is_roots_request(id: &str, number: u64) -> bool {
+    let digits = id.strip_prefix("\"roots-").and_then(|rest| rest.strip_suffix('"'));
+    // Numbers begin at 1: none was asked for before.
+    number > 0 && digits.and_then(|digits| digits.parse().ok()) == Some(number)
+}
+
+fn open_notification(reply: &mut Reply, method: &str) {
+    reply.raw(r#"{"jsonrpc":"2.0","method":""#);
+    reply.raw(method);
+    reply.raw(r#"","params":{"#);
+}
+
+/// The member `_meta` that names the server in modern results.
+pub(crate) fn server_info_member(implementation: &str) -> String {
+    format!(r#""_meta":{{"{}":{implementation}}}"#, Meta::SERVER_INFO)
+}
+
+/// The answer to `initialize`. `rest` is the result behind its `protocolVersion`.
+pub(crate) fn initialize(reply: &mut Reply, id: &str, revision: Revision, rest: &str) {
+    open(reply, AnswerId::Of(id), r#","result":{"protocolVersion":""#);
+    reply.raw(revision.as_str());
+    reply.raw("\"");
+    reply.raw(rest);
+    reply.raw("}");
+}

@@ -1,0 +1,191 @@
+//! The answer of a tool while it is being written: content blocks first, then the structured answer.
+//!
+//! Everything goes straight into the leased output buffer, escaped on the way. A structured answer that
+//! repeats a block is copied from the bytes already written, so it is escaped once.
+
+use super::answer;
+use crate::protocol::Era;
+use crate::wire::Reply;
+use mcpool_pools::BufferLease;
+use serde::Serialize;
+use std::ops::Range;
+
+/// An answer under way. Invariant: between calls `reply` ends behind a complete block, inside the
+/// `content` array.
+#[derive(Debug)]
+pub(super) struct Content {
+    reply: Reply,
+    /// The last block as a whole, and the escaped text in it, as ranges of `reply`.
+    last_block: Option<Range<usize>>,
+    last_text: Option<Range<usize>>,
+    structured: Structured,
+}
+
+#[derive(Debug)]
+enum Structured {
+    None,
+    Value(BufferLease),
+    Text(Range<usize>),
+    Block(Range<usize>),
+}
+
+impl Content {
+    pub(super) fn open(mut reply: Reply, id: &str, era: Era) -> Self {
+        answer::open_tool_result(&mut reply, id, era);
+        Self { reply, last_block: None, last_text: None, structured: Structured::None }
+    }
+
+    pub(super) fn text_block<R>(&mut self, write: impl FnOnce(&mut TextBlock<'_>) -> R) -> R {
+        let start = self.begin_block();
+        self.reply.raw(r#"{"type":"text","text":""#);
+        let text_start = self.reply.len();
+        let result = write(&mut TextBlock { reply: &mut self.reply });
+        self.reply.end_lossy();
+        self.last_text = Some(text_start..self.reply.len());
+        self.reply.raw(r#""}"#);
+        self.last_block = Some(start..self.reply.len());
+        result
+    }
+
+    pub(super) fn data_block<R>(
+        &mut self,
+        kind: &str,
+        mime_type: &str,
+        write: impl FnOnce(&mut DataBlock<'_>) -> R,
+    ) -> R {
+        let start = self.begin_block();
+        self.reply.raw(r#"{"type":""#);
+        self.reply.raw(kind);
+        self.reply.raw(r#"","data":""#);
+        let result = write(&mut DataBlock { reply: &mut self.reply });
+        self.reply.end_base64();
+        self.reply.raw(r#"","mimeType":"#);
+        self.reply.string(mime_type);
+        self.reply.raw("}");
+        self.last_block = Some(start..self.reply.len());
+        result
+    }
+
+    pub(super) fn blob_block<R>(
+        &mut self,
+        uri: &str,
+        mime_type: &str,
+        write: impl FnOnce(&mut DataBlock<'_>) -> R,
+    ) -> R {
+        let start = self.begin_block();
+        self.reply.raw(r#"{"type":"resource","resource":{"uri":"#);
+        self.reply.string(uri);
+        self.reply.raw(r#","mimeType":"#);
+        self.reply.string(mime_type);
+        self.reply.raw(r#","blob":""#);
+        let result = write(&mut DataBlock { reply: &mut self.reply });
+        self.reply.end_base64();
+        self.reply.raw(r#""}}"#);
+        self.last_block = Some(start..self.reply.len());
+        result
+    }
+
+    pub(super) fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
+        let mut written = self.reply.sibling();
+        written.try_value(value)?;
+        self.structured = Structured::Value(written.into_lease());
+        Ok(())
+    }
+
+    pub(super) fn structured_from_text(&mut self) {
+        self.structured = self.last_text.clone().map_or(Structured::None, Structured::Text);
+    }
+
+    pub(super) fn structured_from_block(&mut self) {
+        self.structured = self.last_block.clone().map_or(Structured::None, Structured::Block);
+    }
+
+    /// Completes the answer: `None` when it grew beyond its limit.
+    pub(super) fn close(mut self, era: Era, server_info: &str, is_error: bool) -> Option<BufferLease> {
+        let structured = std::mem::replace(&mut self.structured, Structured::None);
+        if let (Structured::Value(json), None) = (&structured, &self.last_block) {
+            let text = std::str::from_utf8(json).unwrap_or_default();
+            self.text_block(|block| block.push_str(text));
+        }
+        let reply = &mut self.reply;
+        reply.raw("]");
+        match structured {
+            Structured::None => {}
+            Structured::Value(json) => {
+                reply.raw(r#","structuredContent":"#);
+                reply.raw(std::str::from_utf8(&json).unwrap_or_default());
+            }
+            Structured::Text(range) => {
+                reply.raw(r#","structuredContent":{"content":""#);
+                reply.repeat(range);
+                reply.raw(r#""}"#);
+            }
+            Structured::Block(range) => {
+                reply.raw(r#","structuredContent":{"content":["#);
+                reply.repeat(range);
+                reply.raw("]}");
+            }
+        }
+        if is_error {
+            reply.raw(r#","isError":true"#);
+        }
+        answer::close_tool_result(reply, era, server_info);
+        (!reply.is_full()).then(|| self.reply.into_lease())
+    }
+
+    fn begin_block(&mut self) -> usize {
+        if self.last_block.is_some() {
+            self.reply.raw(",");
+        }
+        self.reply.len()
+    }
+}
+
+/// A text block that is being filled.
+#[derive(Debug)]
+pub struct TextBlock<'r> {
+    reply: &'r mut Reply,
+}
+
+impl TextBlock<'_> {
+    /// Appends text.
+    pub fn push_str(&mut self, text: &str) {
+        self.reply.string_body(text);
+    }
+
+    /// Appends bytes that should be UTF-8: each maximal ill-formed part becomes U+FFFD. A character may be
+    /// split between two calls.
+    pub fn push_lossy(&mut self, bytes: &[u8]) {
+        self.reply.lossy_bytes(bytes);
+    }
+
+    /// Whether the answer has grown beyond its limit, so that reading on is of no use.
+    pub fn is_full(&self) -> bool {
+        self.reply.is_full()
+    }
+}
+
+impl std::fmt::Write for TextBlock<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.push_str(text);
+        Ok(())
+    }
+}
+
+/// A block of binary data that is being filled; written as base64.
+#[derive(Debug)]
+pub struct DataBlock<'r> {
+    reply: &'r mut Reply,
+}
+
+impl DataBlock<'_> {
+    /// Appends bytes, in pieces of any length.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.reply.base64(bytes);
+    }
+
+    /// Whether the answer has grown beyond its limit, so that reading on is of no use.
+    pub fn is_full(&self) -> bool {
+        self.reply.is_full()
+    }
+}

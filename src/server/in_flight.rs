@@ -1,0 +1,105 @@
+//! The requests of one connection that are not done: at most `max_concurrent_requests`, their bytes counted.
+
+use super::serve::Outcome;
+use super::slot::RequestSlot;
+use super::{Server, Shared};
+use crate::protocol::Id;
+use mcpool_pools::Lease;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+/// The requests that wait, each with where its answer goes: `A` is the transport's own mark.
+pub(crate) struct InFlight<A> {
+    requests: Vec<Waiting<A>>,
+}
+
+struct Waiting<A> {
+    slot: Lease<RequestSlot>,
+    answer_to: A,
+    counted: Counted,
+}
+
+/// Entries whose memory an idle connection may keep, so that a connection that has one request at a
+/// time does not allocate for each.
+const KEPT_ENTRIES: usize = 4;
+
+impl<A> Default for InFlight<A> {
+    fn default() -> Self {
+        Self { requests: Vec::new() }
+    }
+}
+
+impl<A> InFlight<A> {
+    pub(crate) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Takes in a request that was polled once and is not done.
+    pub(crate) fn park(&mut self, server: &Server, slot: Lease<RequestSlot>, answer_to: A) {
+        let counted = Counted::new(&server.shared, slot.bytes() + size_of::<Waiting<A>>());
+        self.requests.push(Waiting { slot, answer_to, counted });
+    }
+
+    /// Polls those that can go on, and gives the first that is done.
+    pub(crate) fn poll_next(&mut self, connection: &Waker) -> Poll<(Outcome, Lease<RequestSlot>, A)> {
+        for index in 0..self.requests.len() {
+            if let Poll::Ready(outcome) = self.requests[index].slot.poll(connection) {
+                let (slot, answer_to) = self.remove(index);
+                return Poll::Ready((outcome, slot, answer_to));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Stops the request of that id (as JSON text) and tells where its answer would have gone.
+    pub(crate) fn cancel(&mut self, id: &str) -> Option<A> {
+        let is_meant = |waiting: &Waiting<A>| Id::same(&waiting.slot.call().names().id, id);
+        let index = self.requests.iter().position(is_meant)?;
+        let (mut slot, answer_to) = self.remove(index);
+        slot.cancel();
+        Some(answer_to)
+    }
+
+    /// Stops all.
+    pub(crate) fn cancel_all(&mut self) {
+        for mut waiting in std::mem::take(&mut self.requests) {
+            waiting.slot.cancel();
+        }
+    }
+
+    fn remove(&mut self, index: usize) -> (Lease<RequestSlot>, A) {
+        let Waiting { slot, answer_to, counted } = self.requests.swap_remove(index);
+        drop(counted);
+        if self.requests.is_empty() && self.requests.capacity() > KEPT_ENTRIES {
+            self.requests = Vec::new();
+        }
+        (slot, answer_to)
+    }
+}
+
+/// A request's part of the gauges, for as long as it waits.
+struct Counted {
+    shared: Arc<Shared>,
+    bytes: u64,
+}
+
+impl Counted {
+    fn new(shared: &Arc<Shared>, bytes: usize) -> Self {
+        let bytes = bytes as u64;
+        shared.metrics.parked_requests.add(1);
+        shared.metrics.requests_in_flight.add(1);
+        shared.metrics.in_flight_bytes.add(bytes);
+        Self { shared: Arc::clone(shared), bytes }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.shared.metrics.requests_in_flight.subtract(1);
+        self.shared.metrics.in_flight_bytes.subtract(self.bytes);
+    }
+}

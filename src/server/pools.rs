@@ -1,0 +1,74 @@
+//! The pools of a server, sized by its limits and bounded by one budget.
+
+use super::slot::RequestSlot;
+use crate::limits::Limits;
+use crate::protocol::{OwnedMessage, RetainMessage};
+use mcpool_pools::{
+    ArenaPool, BufferConfig, BufferPool, MemoryBudget, NameTaken, ObjectPool, PoolConfig, PoolRegistry,
+    Recycle, RetainArena,
+};
+
+/// The pools that do not depend on the tools, and what binds all pools together.
+pub(crate) struct Pools {
+    pub(crate) buffers: BufferPool,
+    pub(crate) arenas: ArenaPool,
+    pub(crate) owned_messages: ObjectPool<OwnedMessage>,
+    pub(crate) registry: PoolRegistry,
+    pub(crate) budget: MemoryBudget,
+}
+
+impl Pools {
+    /// Buffers up to this size stay: they are what ordinary calls use, and all of them together are small.
+    pub(crate) const LARGE_BYTES: usize = 64 * 1024;
+
+    pub(super) fn new(limits: &Limits) -> Result<Self, NameTaken> {
+        let budget = MemoryBudget::new(limits.pool_budget_bytes);
+        let registry = PoolRegistry::default();
+        let retain_bytes = limits.arena_retain_bytes;
+        let mut config = BufferConfig { budget: Some(budget.clone()), ..BufferConfig::default() };
+        for class in &mut config.classes {
+            class.capacity = class.capacity.min(limits.buffer_capacity());
+        }
+        let buffers = BufferPool::new(config);
+        let arenas = ArenaPool::with_config(
+            PoolConfig { budget: Some(budget.clone()), ..PoolConfig::new("arenas", limits.arena_capacity()) },
+            RetainArena { retain_bytes },
+        );
+        let capacity = limits.owned_message_capacity();
+        let owned_messages = ObjectPool::with_config(
+            PoolConfig { budget: Some(budget.clone()), ..PoolConfig::new("owned messages", capacity) },
+            RetainMessage { retain_bytes },
+        );
+        buffers.register(&registry)?;
+        registry.register(arenas.clone())?;
+        registry.register(owned_messages.clone())?;
+        Ok(Self { buffers, arenas, owned_messages, registry, budget })
+    }
+
+    /// Gives idle buffers larger than [`Pools::LARGE_BYTES`] back to the allocator, and tells their bytes.
+    pub(super) fn trim_large_buffers(&self) -> usize {
+        let mut freed_in_all = 0;
+        for class in self.buffers.classes() {
+            let snapshot = class.snapshot();
+            if snapshot.idle_bytes > (snapshot.idle * Self::LARGE_BYTES) as u64 {
+                let freed_bytes = class.trim(0);
+                tracing::debug!(pool = class.name(), freed_bytes, "idle buffers freed");
+                freed_in_all += freed_bytes;
+            }
+        }
+        freed_in_all
+    }
+
+    /// The pool of request slots, whose future depends on the tools.
+    pub(super) fn slots(
+        &self,
+        limits: &Limits,
+        factory: impl Recycle<RequestSlot>,
+    ) -> Result<ObjectPool<RequestSlot>, NameTaken> {
+        let config = PoolConfig::new("messages", limits.message_capacity());
+        let slots =
+            ObjectPool::with_config(PoolConfig { budget: Some(self.budget.clone()), ..config }, factory);
+        self.registry.register(slots.clone())?;
+        Ok(slots)
+    }
+}
