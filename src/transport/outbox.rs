@@ -1,0 +1,99 @@
+//! Answers on their way out, written in batches.
+//!
+//! Small answers are gathered in one buffer, large ones stay where they are; one vectored write takes all
+//! that is ready. Invariant: `queued_bytes` is the sum of what `ready` holds beyond `written`.
+
+use mcpool_pools::BufferLease;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
+
+/// Answers up to this size are copied behind the one before them: 4 KiB copy in less time than a segment
+/// of a vectored write costs.
+const GATHER_BYTES: usize = 4 * 1024;
+/// Largest buffer that answers are gathered in.
+const GATHERED_BYTES: usize = 64 * 1024;
+/// Segments in one write; more are left for the next.
+const SEGMENTS: usize = 16;
+
+/// Entries whose memory an idle connection may keep.
+const KEPT_ENTRIES: usize = 4;
+
+/// The messages that wait to be written to one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    ready: VecDeque<BufferLease>,
+    /// Bytes of the first buffer that are written already.
+    written: usize,
+    queued_bytes: usize,
+}
+
+impl Outbox {
+    /// Queues a message and its newline.
+    pub(crate) fn push(&mut self, mut message: BufferLease) {
+        self.queued_bytes += message.len() + 1;
+        if let Some(last) = self.ready.back_mut()
+            && message.len() <= GATHER_BYTES
+            && last.len() + message.len() < GATHERED_BYTES
+        {
+            last.reserve(message.len() + 1);
+            last.extend_from_slice(&message);
+            last.extend_from_slice(b"\n");
+            return;
+        }
+        message.reserve(1);
+        message.extend_from_slice(b"\n");
+        self.ready.push_back(message);
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Writes until all is written or the peer takes no more.
+    pub(crate) fn poll_flush<W: AsyncWrite + Unpin>(
+        &mut self,
+        writer: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.ready.is_empty() {
+            let mut segments = [IoSlice::new(&[]); SEGMENTS];
+            let mut count = 0;
+            for (segment, buffer) in segments.iter_mut().zip(&self.ready) {
+                let skip = if count == 0 { self.written } else { 0 };
+                *segment = IoSlice::new(&buffer[skip..]);
+                count += 1;
+            }
+            let taken = ready!(Pin::new(&mut *writer).poll_write_vectored(cx, &segments[..count]))?;
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(taken);
+        }
+        if self.ready.capacity() > KEPT_ENTRIES {
+            self.ready = VecDeque::new();
+        }
+        Pin::new(writer).poll_flush(cx)
+    }
+
+    fn advance(&mut self, mut taken: usize) {
+        self.queued_bytes -= taken;
+        while let Some(first) = self.ready.front() {
+            let left = first.len() - self.written;
+            if taken < left {
+                self.written += taken;
+                return;
+            }
+            taken -= left;
+            self.written = 0;
+            self.ready.pop_front();
+        }
+    }
+}
