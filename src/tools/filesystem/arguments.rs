@@ -1,0 +1,208 @@
+//! What each tool is called with. The schemas that clients see are in `definitions.json`; a test holds
+//! the two together.
+//!
+//! An optional argument that is given must have its type: `null` is refused, as the schema says.
+
+use serde::{Deserialize, Deserializer};
+
+/// `read_file`, `read_text_file`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct ReadTextFile<'a> {
+    pub(super) path: &'a str,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) head: Option<f64>,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) tail: Option<f64>,
+}
+
+/// `read_media_file`, `create_directory`, `list_directory`, `get_file_info`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Path<'a> {
+    pub(super) path: &'a str,
+}
+
+/// `read_multiple_files`.
+#[derive(Debug, Deserialize)]
+pub(super) struct ReadMultipleFiles<'a> {
+    #[serde(borrow, deserialize_with = "at_least_one")]
+    pub(super) paths: Vec<&'a str>,
+}
+
+/// `write_file`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct WriteFile<'a> {
+    pub(super) path: &'a str,
+    pub(super) content: &'a str,
+}
+
+/// `edit_file`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EditFile<'a> {
+    pub(super) path: &'a str,
+    #[serde(borrow)]
+    pub(super) edits: Vec<Edit<'a>>,
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+/// One replacement of `edit_file`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Edit<'a> {
+    pub(super) old_text: &'a str,
+    pub(super) new_text: &'a str,
+}
+
+/// `list_directory_with_sizes`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListWithSizes<'a> {
+    pub(super) path: &'a str,
+    #[serde(default)]
+    pub(super) sort_by: SortBy,
+}
+
+/// The order of a listing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SortBy {
+    #[default]
+    Name,
+    Size,
+}
+
+/// `directory_tree`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DirectoryTree<'a> {
+    pub(super) path: &'a str,
+    #[serde(default, borrow)]
+    pub(super) exclude_patterns: Vec<&'a str>,
+}
+
+/// `move_file`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct MoveFile<'a> {
+    pub(super) source: &'a str,
+    pub(super) destination: &'a str,
+}
+
+/// `search_files`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SearchFiles<'a> {
+    pub(super) path: &'a str,
+    pub(super) pattern: &'a str,
+    #[serde(default, borrow)]
+    pub(super) exclude_patterns: Vec<&'a str>,
+}
+
+/// `list_allowed_directories`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Nothing {}
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    f64::deserialize(deserializer).map(Some)
+}
+
+fn at_least_one<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<&'a str>, D::Error> {
+    let paths = Vec::<&'a str>::deserialize(deserializer)?;
+    if paths.is_empty() {
+        return Err(serde::de::Error::custom("Too small: expected array to have >=1 items at paths"));
+    }
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn accepts(tool: &str, arguments: &Value) -> bool {
+        let text = arguments.to_string();
+        let ok = |result: Result<(), serde_json::Error>| result.is_ok();
+        match tool {
+            "read_file" | "read_text_file" => ok(serde_json::from_str::<ReadTextFile<'_>>(&text).map(drop)),
+            "read_media_file" | "create_directory" | "list_directory" | "get_file_info" => {
+                ok(serde_json::from_str::<Path<'_>>(&text).map(drop))
+            }
+            "read_multiple_files" => ok(serde_json::from_str::<ReadMultipleFiles<'_>>(&text).map(drop)),
+            "write_file" => ok(serde_json::from_str::<WriteFile<'_>>(&text).map(drop)),
+            "edit_file" => ok(serde_json::from_str::<EditFile<'_>>(&text).map(drop)),
+            "list_directory_with_sizes" => ok(serde_json::from_str::<ListWithSizes<'_>>(&text).map(drop)),
+            "directory_tree" => ok(serde_json::from_str::<DirectoryTree<'_>>(&text).map(drop)),
+            "move_file" => ok(serde_json::from_str::<MoveFile<'_>>(&text).map(drop)),
+            "search_files" => ok(serde_json::from_str::<SearchFiles<'_>>(&text).map(drop)),
+            "list_allowed_directories" => ok(serde_json::from_str::<Nothing>(&text).map(drop)),
+            unknown => panic!("no arguments for {unknown}"),
+        }
+    }
+
+    /// A value that satisfies a schema.
+    fn sample(schema: &Value) -> Value {
+        if let Some(first) = schema["enum"].get(0) {
+            return first.clone();
+        }
+        match schema["type"].as_str() {
+            Some("string") => json!("text"),
+            Some("number") => json!(1.5),
+            Some("boolean") => json!(true),
+            Some("array") => json!([sample(&schema["items"])]),
+            Some("object") => {
+                let properties = schema["properties"].as_object().into_iter().flatten();
+                properties.map(|(name, schema)| (name.clone(), sample(schema))).collect()
+            }
+            other => panic!("no sample of {other:?}"),
+        }
+    }
+
+    #[test]
+    fn arguments_are_what_the_schemas_say() {
+        let definitions: Value =
+            serde_json::from_str(super::super::DEFINITIONS).expect("definitions are JSON");
+        for definition in definitions.as_array().expect("a list") {
+            let tool = definition["name"].as_str().expect("a name");
+            let schema = &definition["inputSchema"];
+            let full = sample(schema);
+            assert!(accepts(tool, &full), "{tool} refuses {full}");
+            let required: Vec<&str> =
+                schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let mut least = full.clone();
+            for (name, property) in schema["properties"].as_object().expect("properties") {
+                let mut without = full.clone();
+                without.as_object_mut().expect("an object").remove(name);
+                assert_eq!(
+                    accepts(tool, &without),
+                    !required.contains(&name.as_str()),
+                    "{tool} without {name}"
+                );
+                for wrong in
+                    [json!("x"), json!(1), json!(true), json!(null), json!([]), json!([1]), json!({})]
+                {
+                    let fits = wrong["type"] == property["type"]
+                        || matches!(
+                            (property["type"].as_str(), &wrong),
+                            (Some("number"), Value::Number(_)) | (Some("boolean"), Value::Bool(_))
+                        )
+                        || (property["type"] == "string"
+                            && wrong.is_string()
+                            && property.get("enum").is_none())
+                        || (property["type"] == "array"
+                            && wrong == json!([])
+                            && property.get("minItems").is_none());
+                    let mut with = full.clone();
+                    with[name] = wrong;
+                    assert_eq!(accepts(tool, &with), fits, "{tool}: {with}");
+                }
+                if !required.contains(&name.as_str()) {
+                    least.as_object_mut().expect("an object").remove(name);
+                }
+            }
+            assert!(accepts(tool, &least), "{tool} refuses {least}");
+            let mut more = full.clone();
+            more["unknown"] = json!([{}]);
+            assert!(accepts(tool, &more), "{tool} refuses unknown members");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What every file tool is given besides its arguments.
+
+use super::error::Stop;
+use super::sandbox::Sandbox;
+
+/// The surroundings of one call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'s> {
+    pub(super) sandbox: &'s Sandbox,
+    /// The longest file that may be read here, where other requests wait meanwhile; `None` on a thread
+    /// that may block.
+    pub(super) inline_bytes: Option<u64>,
+}
+
+impl Context<'_> {
+    /// Stops a call that would take long and belongs on a thread that may block.
+    ///
+    /// # Errors
+    /// [`Stop::Offload`]; nothing may have been written before.
+    pub(super) fn check_inline(&self, bytes: u64) -> Result<(), Stop> {
+        match self.inline_bytes {
+            Some(limit) if bytes > limit => Err(Stop::Offload),
+            _ => Ok(()),
+        }
+    }
+}

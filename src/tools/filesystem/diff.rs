@@ -1,0 +1,413 @@
+//! Unified diffs of two texts, line by line, with four lines of context.
+//!
+//! The greedy algorithm of E. W. Myers, "An O(ND) Difference Algorithm and Its Variations" (1986), with the
+//! choice between equally short scripts that the npm package `diff` makes (a line is removed unless adding
+//! gets further, diagonals that have left the texts are no longer looked at), because clients see that
+//! package's output from the reference server. What is kept per step is one bit a diagonal, not a path:
+//! the moves are read backwards from the bits, then walked forwards to find the runs in between.
+//!
+//! Knows nothing of files. Invariant: applying the diff to the old text gives the new one, whichever way
+//! it was found.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+/// Lines of context around a change.
+const CONTEXT: usize = 4;
+
+/// The line under the first one.
+const RULE: &str = "===================================================================";
+
+/// Longest edit script that is searched for. The bits of 8,192 steps take 4 MiB; a text changed beyond
+/// that is shown as one block removed and one added.
+const MAX_STEPS: usize = 8_192;
+
+/// Most lines compared in the search, for the same reason: about a tenth of a second.
+const MAX_COMPARISONS: usize = 50_000_000;
+
+/// A run of lines with the same fate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    kind: Kind,
+    lines: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Kept,
+    Removed,
+    Added,
+}
+
+/// The unified diff from `old` to `new`, headed by `path`; the header alone when nothing differs.
+pub(super) fn unified(path: &str, old: &str, new: &str) -> String {
+    let old_lines: Vec<&str> = old.split_inclusive('\n').collect();
+    let new_lines: Vec<&str> = new.split_inclusive('\n').collect();
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = write!(out, "Index: {path}\n{RULE}\n--- {path}\toriginal\n+++ {path}\tmodified\n");
+    let runs = runs(&old_lines, &new_lines, MAX_STEPS);
+    HunkWriter { out: &mut out, old: &old_lines, new: &new_lines }.write(&runs);
+    out
+}
+
+/// Writes runs as hunks. Positions count lines that are behind, in the old and the new text.
+struct HunkWriter<'t, 'o> {
+    out: &'o mut String,
+    old: &'t [&'t str],
+    new: &'t [&'t str],
+}
+
+/// Changes and the context between them, as ranges of runs with the context to show.
+struct Hunk {
+    old_start: usize,
+    new_start: usize,
+    old_len: usize,
+    new_len: usize,
+    body: Vec<(Kind, usize, usize)>,
+}
+
+impl HunkWriter<'_, '_> {
+    fn write(mut self, runs: &[Run]) {
+        let (mut old_at, mut new_at) = (0, 0);
+        let mut hunk: Option<Hunk> = None;
+        for (index, run) in runs.iter().enumerate() {
+            match run.kind {
+                Kind::Kept => {
+                    if let Some(open) = &mut hunk {
+                        let is_last = index + 1 == runs.len();
+                        let joins = run.lines <= 2 * CONTEXT && !is_last;
+                        let shown = if joins { run.lines } else { run.lines.min(CONTEXT) };
+                        open.body.push((Kind::Kept, old_at, shown));
+                        open.old_len += shown;
+                        open.new_len += shown;
+                        if !joins {
+                            self.flush(&mut hunk);
+                        }
+                    }
+                    old_at += run.lines;
+                    new_at += run.lines;
+                }
+                Kind::Removed | Kind::Added => {
+                    let open = hunk.get_or_insert_with(|| {
+                        let before = match index.checked_sub(1) {
+                            Some(previous) => runs[previous].lines.min(CONTEXT),
+                            None => 0,
+                        };
+                        Hunk {
+                            old_start: old_at - before,
+                            new_start: new_at - before,
+                            old_len: before,
+                            new_len: before,
+                            body: vec![(Kind::Kept, old_at - before, before)],
+                        }
+                    });
+                    if run.kind == Kind::Removed {
+                        open.body.push((Kind::Removed, old_at, run.lines));
+                        open.old_len += run.lines;
+                        old_at += run.lines;
+                    } else {
+                        open.body.push((Kind::Added, new_at, run.lines));
+                        open.new_len += run.lines;
+                        new_at += run.lines;
+                    }
+                }
+            }
+        }
+        self.flush(&mut hunk);
+    }
+
+    fn flush(&mut self, hunk: &mut Option<Hunk>) {
+        let Some(hunk) = hunk.take() else { return };
+        // An empty side is said to begin at the line before it.
+        let first = |start: usize, len: usize| if len == 0 { start } else { start + 1 };
+        let _ = writeln!(
+            self.out,
+            "@@ -{},{} +{},{} @@",
+            first(hunk.old_start, hunk.old_len),
+            hunk.old_len,
+            first(hunk.new_start, hunk.new_len),
+            hunk.new_len,
+        );
+        for (kind, start, len) in hunk.body {
+            let (sign, lines) = match kind {
+                Kind::Kept => (' ', self.old),
+                Kind::Removed => ('-', self.old),
+                Kind::Added => ('+', self.new),
+            };
+            for line in &lines[start..start + len] {
+                self.out.push(sign);
+                self.out.push_str(line);
+                if !line.ends_with('\n') {
+                    self.out.push_str("\n\\ No newline at end of file\n");
+                }
+            }
+        }
+    }
+}
+
+/// The shortest edit script, in order of the texts; a plain one where that would take too long.
+fn runs(old: &[&str], new: &[&str], max_steps: usize) -> Vec<Run> {
+    let mut numbers = HashMap::new();
+    let (old, new) = (numbered(old, &mut numbers), numbered(new, &mut numbers));
+    match Search::new(&old, &new, max_steps).moves() {
+        Some(moves) => walk(&old, &new, &moves),
+        None => replace_middle(&old, &new),
+    }
+}
+
+/// Lines as numbers: equal lines, equal numbers.
+fn numbered<'t>(lines: &[&'t str], numbers: &mut HashMap<&'t str, u32>) -> Vec<u32> {
+    let mut number = |line: &&'t str| {
+        let next = numbers.len() as u32;
+        *numbers.entry(line).or_insert(next)
+    };
+    lines.iter().map(&mut number).collect()
+}
+
+/// Keeps what both texts begin and end with, and replaces all in between.
+fn replace_middle(old: &[u32], new: &[u32]) -> Vec<Run> {
+    let front = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let (old, new) = (&old[front..], &new[front..]);
+    let back = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let mut runs = Vec::with_capacity(4);
+    push(&mut runs, Kind::Kept, front);
+    push(&mut runs, Kind::Removed, old.len() - back);
+    push(&mut runs, Kind::Added, new.len() - back);
+    push(&mut runs, Kind::Kept, back);
+    runs
+}
+
+/// Turns single moves into runs by following equal lines between them, as the search did.
+fn walk(old: &[u32], new: &[u32], moves: &[Kind]) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let (mut old_at, mut new_at) = (0, 0);
+    let mut moves = moves.iter();
+    loop {
+        let kept = old[old_at..].iter().zip(&new[new_at..]).take_while(|(a, b)| a == b).count();
+        push(&mut runs, Kind::Kept, kept);
+        old_at += kept;
+        new_at += kept;
+        match moves.next() {
+            None => return runs,
+            Some(kind) => {
+                push(&mut runs, *kind, 1);
+                if *kind == Kind::Removed {
+                    old_at += 1;
+                } else {
+                    new_at += 1;
+                }
+            }
+        }
+    }
+}
+
+fn push(runs: &mut Vec<Run>, kind: Kind, lines: usize) {
+    match runs.last_mut() {
+        _ if lines == 0 => {}
+        Some(last) if last.kind == kind => last.lines += lines,
+        _ => runs.push(Run { kind, lines }),
+    }
+}
+
+/// The search for a shortest script. A diagonal is `old position - new position`; positions count lines
+/// that are behind.
+struct Search<'t> {
+    old: &'t [u32],
+    new: &'t [u32],
+    max_steps: usize,
+    /// The furthest old position on each diagonal that was reached and is still looked at.
+    furthest: Vec<Option<usize>>,
+    /// For each step, a bit a diagonal: whether it was reached by removing.
+    removed: Vec<Vec<u64>>,
+    comparisons: usize,
+}
+
+impl<'t> Search<'t> {
+    fn new(old: &'t [u32], new: &'t [u32], max_steps: usize) -> Self {
+        let max_steps = (old.len() + new.len()).min(max_steps);
+        let furthest = vec![None; 2 * max_steps + 3];
+        Self { old, new, max_steps, furthest, removed: Vec::new(), comparisons: 0 }
+    }
+
+    /// The entry of a diagonal in `furthest`: one more to each side than there are steps.
+    fn at(&mut self, diagonal: isize) -> &mut Option<usize> {
+        &mut self.furthest[(diagonal + self.max_steps.cast_signed() + 1).cast_unsigned()]
+    }
+
+    /// Follows equal lines from an old position on a diagonal; the new old position.
+    fn follow(&mut self, diagonal: isize, from: usize) -> usize {
+        let new_from = from.wrapping_add_signed(-diagonal);
+        let equal = self.old[from..].iter().zip(&self.new[new_from..]).take_while(|(a, b)| a == b).count();
+        self.comparisons += equal + 1;
+        from + equal
+    }
+
+    /// The moves of a shortest script, or `None` where it is longer than is searched for.
+    fn moves(&mut self) -> Option<Vec<Kind>> {
+        let (old_len, new_len) = (self.old.len(), self.new.len());
+        let start = self.follow(0, 0);
+        if start == old_len && start == new_len {
+            return Some(Vec::new());
+        }
+        *self.at(0) = Some(start);
+        let (mut lowest, mut highest) = (isize::MIN, isize::MAX);
+        for step in 1..=self.max_steps {
+            self.removed.push(vec![0; (step + 64) / 64]);
+            let reach = step.cast_signed();
+            let mut diagonal = lowest.max(-reach);
+            while diagonal <= highest.min(reach) {
+                if let Some(old_at) = self.advance(step, diagonal) {
+                    let new_at = old_at.wrapping_add_signed(-diagonal);
+                    if old_at == old_len && new_at == new_len {
+                        return Some(self.read_back(step, diagonal));
+                    }
+                    *self.at(diagonal) = Some(old_at);
+                    if old_at == old_len {
+                        highest = highest.min(diagonal - 1);
+                    }
+                    if new_at == new_len {
+                        lowest = lowest.max(diagonal + 1);
+                    }
+                }
+                diagonal += 2;
+            }
+            if self.comparisons > MAX_COMPARISONS {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Reaches `diagonal` in one more step from its neighbours: the furthest old position, if any.
+    fn advance(&mut self, step: usize, diagonal: isize) -> Option<usize> {
+        // The neighbour below is of no further use in this step.
+        let below = self.at(diagonal - 1).take();
+        let above = *self.at(diagonal + 1);
+        let removing = below.filter(|at| *at < self.old.len());
+        let adding = above.filter(|at| at.wrapping_add_signed(-(diagonal + 1)) < self.new.len());
+        let from = match (removing, adding) {
+            (None, None) => {
+                *self.at(diagonal) = None;
+                return None;
+            }
+            (Some(removing), Some(adding)) if removing < adding => adding,
+            (None, Some(adding)) => adding,
+            (Some(removing), _) => {
+                let bit = (diagonal + step.cast_signed()).cast_unsigned() / 2;
+                self.removed[step - 1][bit / 64] |= 1 << (bit % 64);
+                removing + 1
+            }
+        };
+        Some(self.follow(diagonal, from))
+    }
+
+    fn read_back(&self, steps: usize, mut diagonal: isize) -> Vec<Kind> {
+        let mut moves = Vec::with_capacity(steps);
+        for step in (1..=steps).rev() {
+            let bit = (diagonal + step.cast_signed()).cast_unsigned() / 2;
+            if self.removed[step - 1][bit / 64] >> (bit % 64) & 1 == 1 {
+                moves.push(Kind::Removed);
+                diagonal -= 1;
+            } else {
+                moves.push(Kind::Added);
+                diagonal += 1;
+            }
+        }
+        moves.reverse();
+        moves
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Diffs from the npm package `diff` 8.0.4, `createTwoFilesPatch(.., "original", "modified")`.
+    #[test]
+    fn diffs_equal_those_of_the_reference() {
+        let recorded: Vec<(String, String, String)> =
+            serde_json::from_str(include_str!("../../../tests/fixtures/reference/filesystem/diffs.json"))
+                .expect("the fixture is readable");
+        assert!(recorded.len() >= 200, "only {} cases", recorded.len());
+        for (old, new, want) in recorded {
+            assert_eq!(unified("f", &old, &new), want, "{old:?} -> {new:?}");
+        }
+    }
+
+    /// The new text, made from the old one and the hunks of a diff.
+    fn apply(old: &str, diff: &str) -> String {
+        let old: Vec<&str> = old.split_inclusive('\n').collect();
+        let (mut at, mut new) = (0, String::new());
+        let mut lines = diff.split_inclusive('\n').skip(4).peekable();
+        while let Some(line) = lines.next() {
+            if let Some(ranges) = line.strip_prefix("@@ -") {
+                let (start, rest) = ranges.split_once(',').expect("a start");
+                let (count, _) = rest.split_once(' ').expect("a count");
+                let start: usize = start.parse().expect("a number");
+                let start = if count == "0" { start } else { start - 1 };
+                new.extend(old[at..start].iter().copied());
+                at = start;
+                continue;
+            }
+            let bare = lines.peek().is_some_and(|next| next.starts_with('\\'));
+            let text = if bare { line[1..].trim_end_matches('\n') } else { &line[1..] };
+            match line.as_bytes()[0] {
+                b' ' => {
+                    assert_eq!(old[at], text);
+                    new.push_str(text);
+                    at += 1;
+                }
+                b'-' => {
+                    assert_eq!(old[at], text);
+                    at += 1;
+                }
+                b'+' => new.push_str(text),
+                _ => {}
+            }
+        }
+        new.extend(old[at..].iter().copied());
+        new
+    }
+
+    #[test]
+    fn applying_a_diff_gives_the_new_text() {
+        let mut seed = 7_u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        for _ in 0..2_000 {
+            let mut text = || {
+                let lines = random(12);
+                let mut text: String =
+                    (0..lines).flat_map(|_| [char::from(b'a' + random(4) as u8), '\n']).collect();
+                if random(3) == 0 {
+                    text.pop();
+                }
+                text
+            };
+            let (old, new) = (text(), text());
+            assert_eq!(apply(&old, &unified("f", &old, &new)), new, "{old:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_rewritten_beyond_the_bound_is_one_block() {
+        let old = ["head\n", "a\n", "b\n", "c\n", "tail\n"];
+        let new = ["head\n", "d\n", "b\n", "e\n", "tail\n"];
+        let run = |kind, lines| Run { kind, lines };
+        let (kept, removed, added) = (Kind::Kept, Kind::Removed, Kind::Added);
+        assert_eq!(runs(&old, &new, 3), [run(kept, 1), run(removed, 3), run(added, 3), run(kept, 1)]);
+        let shortest = [
+            run(kept, 1),
+            run(removed, 1),
+            run(added, 1),
+            run(kept, 1),
+            run(removed, 1),
+            run(added, 1),
+            run(kept, 1),
+        ];
+        assert_eq!(runs(&old, &new, 4), shortest);
+    }
+}

@@ -1,0 +1,176 @@
+//! Why a file tool has no answer, in the words of the reference server: clients and models have learned
+//! to read them.
+
+use crate::server::ToolError;
+use rustix::io::Errno;
+use std::fmt;
+use thiserror::Error;
+
+/// A failure of a file tool.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(super) enum FsError {
+    #[error("Access denied - path outside allowed directories: {path} not in {allowed}")]
+    Outside { path: String, allowed: String },
+    #[error("Access denied - symlink target outside allowed directories: {path} not in {allowed}")]
+    LinkOutside { path: String, allowed: String },
+    #[error("Access denied - Windows-style path received on a POSIX host: {path}")]
+    WindowsPath { path: String },
+    #[error("Access denied - an allowed directory itself cannot be moved: {path}")]
+    MovesAllowed { path: String },
+    #[error("Parent directory does not exist: {path}")]
+    NoParent { path: String },
+    #[error("Ambiguous Unicode path component: {name}")]
+    AmbiguousName { name: String },
+    #[error("Cannot specify both head and tail parameters simultaneously")]
+    HeadAndTail,
+    #[error("Could not find exact match for edit:\n{old_text}")]
+    NoMatch { old_text: String },
+    #[error("Destination already exists: {path}")]
+    DestinationExists { path: String },
+    #[error("pattern is too long")]
+    PatternTooLong,
+    #[error("Not a regular file: {path} is a {kind}; only regular files can be read or replaced")]
+    NotRegular { path: String, kind: &'static str },
+    #[error(
+        "File is not valid UTF-8 from byte {offset} on: {path} was left as it is, because writing it back \
+         as text would destroy those bytes"
+    )]
+    NotUtf8 { path: String, offset: usize },
+    #[error(
+        "Too large for one answer: {path} has {bytes} bytes and an answer may have {limit_bytes}; read a \
+         part with head or tail, or raise max_reply_bytes"
+    )]
+    FileTooLarge { path: String, bytes: u64, limit_bytes: usize },
+    #[error(
+        "Too large for one answer: it grew beyond {limit_bytes} bytes; narrow it down, or raise \
+         max_reply_bytes"
+    )]
+    AnswerTooLarge { limit_bytes: usize },
+    #[error("{}: {}, {call}{}", code(*.errno), message(*.errno), Paths(path.as_deref(), to.as_deref()))]
+    Os { errno: Errno, call: &'static str, path: Option<String>, to: Option<String> },
+}
+
+impl FsError {
+    /// The operating system refused `call` on a path.
+    #[cold]
+    pub(super) fn os(errno: Errno, call: &'static str, path: &[u8]) -> Self {
+        Self::Os { errno, call, path: Some(shown(path)), to: None }
+    }
+
+    /// The operating system refused to read.
+    #[cold]
+    pub(super) fn read(errno: Errno) -> Self {
+        Self::Os { errno, call: "read", path: None, to: None }
+    }
+
+    /// The operating system refused `call` on two paths.
+    #[cold]
+    pub(super) fn two(errno: Errno, call: &'static str, from: &[u8], to: &[u8]) -> Self {
+        Self::Os { errno, call, path: Some(shown(from)), to: Some(shown(to)) }
+    }
+}
+
+impl From<FsError> for Stop {
+    fn from(error: FsError) -> Self {
+        Self::Fail(ToolError::from(error))
+    }
+}
+
+/// Why a tool stops before it has its answer.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It would take too long here; nothing has been written yet.
+    Offload,
+    Fail(ToolError),
+}
+
+/// A path as people see it.
+pub(super) fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+struct Paths<'a>(Option<&'a str>, Option<&'a str>);
+
+impl fmt::Display for Paths<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = self.0 {
+            write!(f, " '{path}'")?;
+        }
+        if let Some(to) = self.1 {
+            write!(f, " -> '{to}'")?;
+        }
+        Ok(())
+    }
+}
+
+/// Names and texts as Node.js prints them.
+const TEXTS: &[(Errno, &str, &str)] = &[
+    (Errno::ACCESS, "EACCES", "permission denied"),
+    (Errno::BADF, "EBADF", "bad file descriptor"),
+    (Errno::BUSY, "EBUSY", "resource busy or locked"),
+    (Errno::EXIST, "EEXIST", "file already exists"),
+    (Errno::FBIG, "EFBIG", "file too large"),
+    (Errno::INTR, "EINTR", "interrupted system call"),
+    (Errno::INVAL, "EINVAL", "invalid argument"),
+    (Errno::IO, "EIO", "i/o error"),
+    (Errno::ISDIR, "EISDIR", "illegal operation on a directory"),
+    (Errno::LOOP, "ELOOP", "too many symbolic links encountered"),
+    (Errno::MFILE, "EMFILE", "too many open files"),
+    (Errno::MLINK, "EMLINK", "too many links"),
+    (Errno::NAMETOOLONG, "ENAMETOOLONG", "name too long"),
+    (Errno::NFILE, "ENFILE", "file table overflow"),
+    (Errno::NODEV, "ENODEV", "no such device"),
+    (Errno::NOENT, "ENOENT", "no such file or directory"),
+    (Errno::NOMEM, "ENOMEM", "not enough memory"),
+    (Errno::NOSPC, "ENOSPC", "no space left on device"),
+    (Errno::NOSYS, "ENOSYS", "function not implemented"),
+    (Errno::NOTDIR, "ENOTDIR", "not a directory"),
+    (Errno::NOTEMPTY, "ENOTEMPTY", "directory not empty"),
+    (Errno::NXIO, "ENXIO", "no such device or address"),
+    (Errno::PERM, "EPERM", "operation not permitted"),
+    (Errno::ROFS, "EROFS", "read-only file system"),
+    (Errno::STALE, "ESTALE", "stale file handle"),
+    (Errno::TXTBSY, "ETXTBSY", "text file is busy"),
+    (Errno::XDEV, "EXDEV", "cross-device link not permitted"),
+];
+
+fn code(errno: Errno) -> &'static str {
+    TEXTS.iter().find(|row| row.0 == errno).map_or("UNKNOWN", |row| row.1)
+}
+
+fn message(errno: Errno) -> String {
+    match TEXTS.iter().find(|row| row.0 == errno) {
+        Some(row) => row.2.to_owned(),
+        None => errno.to_string(),
+    }
+}
+
+/// The number behind an error of the standard library.
+pub(super) fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_errors_read_as_in_node() {
+        let rows = [
+            (FsError::os(Errno::NOENT, "open", b"/a"), "ENOENT: no such file or directory, open '/a'"),
+            (FsError::read(Errno::ISDIR), "EISDIR: illegal operation on a directory, read"),
+            (
+                FsError::two(Errno::XDEV, "rename", b"/a", b"/b"),
+                "EXDEV: cross-device link not permitted, rename '/a' -> '/b'",
+            ),
+            (
+                FsError::os(Errno::NOENT, "open", b"/\xff"),
+                "ENOENT: no such file or directory, open '/\u{fffd}'",
+            ),
+        ];
+        for (error, want) in rows {
+            assert_eq!(error.to_string(), want);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Listing one directory: `list_directory`, `list_directory_with_sizes`, `list_allowed_directories`.
+
+use super::arguments::{ListWithSizes, Nothing, Path, SortBy};
+use super::collate;
+use super::context::Context;
+use super::error::{FsError, Stop};
+use super::listing::{self, Entry, Kind};
+use super::sandbox::{Sandbox, Target};
+use crate::server::CallContext;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, OFlags};
+use std::fmt::Write as _;
+
+/// Opens a directory for reading its names.
+pub(super) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+
+/// `list_directory`.
+pub(super) fn list_directory(
+    arguments: &Path<'_>,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    let limit_bytes = call.limits().max_reply_bytes;
+    let (_, _, entries) = open_sorted(context.sandbox, arguments.path, limit_bytes)?;
+    call.text_with(|text| {
+        for (index, entry) in entries.iter().enumerate() {
+            text.push_str(if index == 0 { "" } else { "\n" });
+            text.push_str(tag(entry.kind));
+            text.push_str(" ");
+            text.push_lossy(&entry.name);
+        }
+    });
+    call.structured_from_text();
+    Ok(())
+}
+
+fn open_sorted(
+    sandbox: &Sandbox,
+    request: &str,
+    limit_bytes: usize,
+) -> Result<(OwnedFd, Target, Vec<Entry>), FsError> {
+    let (directory, target) = sandbox.open_resolved(request, LIST, "scandir")?;
+    let entries = listing::sorted(&directory, target.path(), limit_bytes)?;
+    Ok((directory, target, entries))
+}
+
+/// Links are files, wherever they lead.
+fn tag(kind: Kind) -> &'static str {
+    if kind == Kind::Directory { "[DIR]" } else { "[FILE]" }
+}
+
+/// An entry with what is shown of it.
+struct Sized {
+    name: String,
+    is_directory: bool,
+    bytes: u64,
+}
+
+/// `list_directory_with_sizes`.
+pub(super) fn list_with_sizes(
+    arguments: &ListWithSizes<'_>,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    let limit_bytes = call.limits().max_reply_bytes;
+    let (directory, target, entries) = open_sorted(context.sandbox, arguments.path, limit_bytes)?;
+    let mut sized: Vec<Sized> = entries
+        .iter()
+        .map(|entry| Sized {
+            name: String::from_utf8_lossy(&entry.name).into_owned(),
+            is_directory: entry.kind == Kind::Directory,
+            bytes: size(&directory, &target, entry),
+        })
+        .collect();
+    match arguments.sort_by {
+        SortBy::Name => sized.sort_by_cached_key(|entry| collate::key(&entry.name)),
+        SortBy::Size => sized.sort_by_key(|entry| std::cmp::Reverse(entry.bytes)),
+    }
+    let (directories, files): (Vec<&Sized>, Vec<&Sized>) = sized.iter().partition(|entry| entry.is_directory);
+    call.text_with(|text| {
+        for entry in &sized {
+            text.push_str(if entry.is_directory { "[DIR] " } else { "[FILE] " });
+            text.push_str(&entry.name);
+            // The width counts UTF-16 units, as in the reference.
+            let width = entry.name.encode_utf16().count();
+            text.push_str(&" ".repeat(30_usize.saturating_sub(width)));
+            if entry.is_directory {
+                text.push_str(" \n");
+            } else {
+                // Writing into an answer does not fail.
+                let _ = writeln!(text, " {:>10}", format_size(entry.bytes));
+            }
+        }
+        let total = files.iter().map(|entry| entry.bytes).sum();
+        let _ = write!(
+            text,
+            "\nTotal: {} files, {} directories\nCombined size: {}",
+            files.len(),
+            directories.len(),
+            format_size(total),
+        );
+    });
+    call.structured_from_text();
+    Ok(())
+}
+
+/// The size of what an entry leads to; zero for what is not there or not in here.
+fn size(directory: &OwnedFd, target: &Target, entry: &Entry) -> u64 {
+    let bytes = |stat: rustix::fs::Stat| u64::try_from(stat.st_size).unwrap_or(0);
+    if entry.kind != Kind::Link {
+        return rustix::fs::statat(directory, &entry.name[..], AtFlags::SYMLINK_NOFOLLOW).map_or(0, bytes);
+    }
+    target.follow(&entry.name).ok().and_then(|linked| rustix::fs::fstat(&linked).ok()).map_or(0, bytes)
+}
+
+/// A size for people, in powers of 1,024.
+fn format_size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let power = (bytes.ilog2() / 10).min(4);
+    format!("{:.2} {}", bytes as f64 / 1024_f64.powi(power.cast_signed()), UNITS[power as usize - 1])
+}
+
+/// `list_allowed_directories`.
+#[allow(clippy::trivially_copy_pass_by_ref, clippy::unnecessary_wraps, reason = "all tools have this shape")]
+pub(super) fn list_allowed(
+    _arguments: &Nothing,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    let allowed = context.sandbox.allowed();
+    call.text_with(|text| {
+        text.push_str("Allowed directories:\n");
+        for (index, path) in allowed.paths().enumerate() {
+            text.push_str(if index == 0 { "" } else { "\n" });
+            text.push_lossy(path);
+        }
+    });
+    call.structured_from_text();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_in_the_reference() {
+        for (bytes, want) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KB"),
+            (1_048_575, "1024.00 KB"),
+            (1_048_576, "1.00 MB"),
+            (1_234_567_890, "1.15 GB"),
+            (1 << 40, "1.00 TB"),
+            (1 << 50, "1024.00 TB"),
+        ] {
+            assert_eq!(format_size(bytes), want);
+        }
+    }
+}

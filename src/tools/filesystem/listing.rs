@@ -1,0 +1,84 @@
+//! The entries of one directory, read through its handle and sorted by bytes.
+
+use super::error::FsError;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::io::Errno;
+
+/// An entry. The name need not be UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) name: Box<[u8]>,
+    pub(super) kind: Kind,
+}
+
+/// What an entry is, links not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Directory,
+    Link,
+    Other,
+}
+
+/// What ended a listing early: the caller's own error, or the system's.
+#[derive(Debug)]
+pub(super) enum Ended {
+    By(FsError),
+    System(Errno),
+}
+
+impl Ended {
+    /// The caller's error, or what it makes of the system's.
+    pub(super) fn unwrap_or_else(self, name: impl FnOnce(Errno) -> FsError) -> FsError {
+        match self {
+            Self::By(error) => error,
+            Self::System(errno) => name(errno),
+        }
+    }
+}
+
+/// Gives every name but `.` and `..` to `each`, in no order.
+pub(super) fn each_name(
+    directory: &OwnedFd,
+    mut each: impl FnMut(&[u8], FileType) -> Result<(), FsError>,
+) -> Result<(), Ended> {
+    for entry in Dir::read_from(directory.as_fd()).map_err(Ended::System)? {
+        let entry = entry.map_err(Ended::System)?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            each(name, entry.file_type()).map_err(Ended::By)?;
+        }
+    }
+    Ok(())
+}
+
+/// All entries in byte order. `limit_bytes` bounds the names: a listing beyond it could not be answered.
+///
+/// # Errors
+/// [`FsError::AnswerTooLarge`], or what the system says, as `scandir` of `path`.
+pub(super) fn sorted(directory: &OwnedFd, path: &[u8], limit_bytes: usize) -> Result<Vec<Entry>, FsError> {
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    each_name(directory, |name, kind| {
+        bytes += name.len() + 1;
+        if bytes > limit_bytes {
+            return Err(FsError::AnswerTooLarge { limit_bytes });
+        }
+        let kind = match kind {
+            // Some file systems do not say; the entry may be gone, too.
+            FileType::Unknown => rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
+            known => known,
+        };
+        let kind = match kind {
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => Kind::Link,
+            _ => Kind::Other,
+        };
+        entries.push(Entry { name: name.into(), kind });
+        Ok(())
+    })
+    .map_err(|ended| ended.unwrap_or_else(|errno| FsError::os(errno, "scandir", path)))?;
+    entries.sort_unstable();
+    Ok(entries)
+}

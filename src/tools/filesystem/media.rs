@@ -1,0 +1,71 @@
+//! What kind of file a name promises, and the URL of a file.
+
+use super::lexical;
+use std::fmt::Write as _;
+
+/// The type for a name's extension, in any case.
+pub(super) fn mime_type(path: &[u8]) -> &'static str {
+    let name = lexical::split_last(path).map_or(path, |(_, name)| name);
+    let extension = match name.iter().rposition(|byte| *byte == b'.') {
+        // A name that only begins with a dot has no extension.
+        Some(dot) if dot > 0 => name[dot + 1..].to_ascii_lowercase(),
+        _ => Vec::new(),
+    };
+    match &extension[..] {
+        b"png" => "image/png",
+        b"jpg" | b"jpeg" => "image/jpeg",
+        b"gif" => "image/gif",
+        b"webp" => "image/webp",
+        b"bmp" => "image/bmp",
+        b"svg" => "image/svg+xml",
+        b"mp3" => "audio/mpeg",
+        b"wav" => "audio/wav",
+        b"ogg" => "audio/ogg",
+        b"flac" => "audio/flac",
+        _ => "application/octet-stream",
+    }
+}
+
+/// The `file:` URL of an absolute path, with the characters that Node.js leaves as they are.
+pub(super) fn file_url(path: &[u8]) -> String {
+    let mut url = String::from("file://");
+    for byte in path {
+        if byte.is_ascii_alphanumeric() || b"!$&'()*+,-./:;=@_".contains(byte) {
+            url.push(char::from(*byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(url, "%{byte:02X}");
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_decides() {
+        for (path, want) in [
+            ("/a/x.PNG", "image/png"),
+            ("/a/.png", "application/octet-stream"),
+            ("/a/..png", "image/png"),
+            ("/a.png/x", "application/octet-stream"),
+            ("/a/x.Jpeg", "image/jpeg"),
+            ("/a/x.mp3", "audio/mpeg"),
+            ("/a/x.", "application/octet-stream"),
+        ] {
+            assert_eq!(mime_type(path.as_bytes()), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn urls_are_encoded_as_in_node() {
+        let plain: Vec<u8> = (1..128).filter(|byte| *byte != b'/').collect();
+        let want = "file://%01%02%03%04%05%06%07%08%09%0A%0B%0C%0D%0E%0F%10%11%12%13%14%15%16%17%18%19%1A%1B%1C%1D\
+            %1E%1F%20!%22%23$%25&'()*+,-.0123456789:;%3C=%3E%3F@ABCDEFGHIJKLMNOPQRSTUVWXYZ%5B%5C%5D%5E_%60abcdefg\
+            hijklmnopqrstuvwxyz%7B%7C%7D%7E%7F";
+        assert_eq!(file_url(&plain), want);
+        assert_eq!(file_url("/a/é".as_bytes()), "file:///a/%C3%A9");
+    }
+}

@@ -1,0 +1,300 @@
+//! The filesystem tools: a drop-in for `@modelcontextprotocol/server-filesystem`.
+//!
+//! Names, arguments, answers and errors are those of the reference server. What differs, on purpose:
+//! - Files are reached by capability (see `sandbox.rs`), never by a name that was checked before. A path that
+//!   differs from an allowed directory in blanks or quotes at its ends is another path.
+//! - Writers of one file take turns; what is written is on the disk when the call is answered.
+//! - Pipes, sockets and devices are refused instead of waited for or replaced.
+//! - A listing with sizes shows 0 for links that lead outside; an allowed directory itself is not moved.
+//! - An edit of a file that is not UTF-8 is refused instead of destroying its other bytes.
+//! - An escaped `|` in a pattern is a character; in the reference it splits the pattern in two.
+//!
+//! A tool is a plain function of its arguments, the sandbox and the call. What is quick runs at once; the
+//! rest, and whatever must wait for a disk, goes to a thread that may block.
+
+mod arguments;
+mod beneath;
+mod braces;
+mod class;
+mod collate;
+mod context;
+mod diff;
+mod edit;
+mod error;
+mod glob;
+mod info;
+mod lexical;
+mod list;
+mod listing;
+mod local_time;
+mod media;
+mod read;
+mod rename;
+mod roots;
+mod sandbox;
+mod search;
+mod segment;
+mod tree;
+mod walk;
+mod write;
+
+use crate::protocol::ToolDefinition;
+use crate::server::{CallContext, Finished, ToolError, ToolRequest, Toolset};
+use crate::wire::Lexer;
+use context::Context;
+use error::Stop;
+use sandbox::Sandbox;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// What `tools/list` says, word for word as the reference server. A line holds a tool: schemas go out as they
+/// are written, and a message may not contain a newline.
+const DEFINITIONS: &str = include_str!("definitions.json");
+
+/// The filesystem tools over some directories.
+///
+/// ```
+/// use mcpool::tools::filesystem::Filesystem;
+/// use mcpool::{Server, Toolset};
+///
+/// let here = std::env::current_dir()?;
+/// let (filesystem, warnings) = Filesystem::new(&[here], true)?;
+/// assert!(warnings.is_empty());
+/// assert!(filesystem.definitions().iter().all(|tool| tool.name() != "write_file"));
+/// let server = Server::builder("files", "1.0.0").toolset(filesystem).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Filesystem {
+    sandbox: Arc<Sandbox>,
+    /// The tools that are offered, in order.
+    tools: Vec<&'static Entry>,
+}
+
+/// Why there can be no filesystem tools.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FilesystemError {
+    /// Directories were given, and none can be used.
+    #[error("None of the specified directories are accessible: {}", warnings.join("; "))]
+    NoDirectory {
+        /// What is wrong with each.
+        warnings: Vec<String>,
+    },
+}
+
+impl Filesystem {
+    /// The tools over `directories`: absolute, relative to the working directory, or below `~`. With none
+    /// given every path is refused until the client offers some. `read_only` leaves out all tools that
+    /// change anything.
+    ///
+    /// Directories that cannot be used are left out, with a warning for each.
+    ///
+    /// # Errors
+    /// When directories are given and none can be used.
+    pub fn new(directories: &[PathBuf], read_only: bool) -> Result<(Self, Vec<String>), FilesystemError> {
+        let (sandbox, warnings) = Sandbox::new(directories);
+        if sandbox.is_empty() && !directories.is_empty() {
+            return Err(FilesystemError::NoDirectory { warnings });
+        }
+        let tools = TOOLS.iter().filter(|tool| !(read_only && tool.changes)).collect();
+        Ok((Self { sandbox: Arc::new(sandbox), tools }, warnings))
+    }
+
+    /// Replaces the directories by those of `roots` that can be used, for all calls that begin from now
+    /// on; when none can be used, nothing changes. Gives a warning for each that is left out.
+    pub fn set_roots(&self, roots: &[PathBuf]) -> Vec<String> {
+        self.sandbox.replace(roots).1
+    }
+}
+
+impl Toolset for Filesystem {
+    fn definitions(&self) -> Vec<ToolDefinition> {
+        // invariant: the text is part of the program, and a test reads it.
+        let all = ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable");
+        all.into_iter().filter(|tool| self.tools.iter().any(|entry| entry.name == tool.name())).collect()
+    }
+
+    fn call<'f>(
+        &'f self,
+        index: usize,
+        request: ToolRequest<'f>,
+    ) -> impl Future<Output = Finished> + Send + 'f {
+        let started = match self.tools.get(index) {
+            Some(tool) => (tool.start)(&self.sandbox, request),
+            None => Started::Done(request.refuse_unknown()),
+        };
+        async move {
+            match started {
+                Started::Done(finished) => finished,
+                Started::Waits { mut call, work } => {
+                    let result = call.offload(work).await;
+                    call.finish(result)
+                }
+            }
+        }
+    }
+
+    fn wants_roots(&self) -> bool {
+        true
+    }
+
+    fn take_roots(&self, uris: &[&str]) {
+        let Some(paths) = roots::paths(uris) else {
+            tracing::warn!("the client's roots are not all file:// URIs; the directories stay as they are");
+            return;
+        };
+        let (replaced, warnings) = self.sandbox.replace(&paths);
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        if replaced {
+            tracing::info!(roots = paths.len(), "the client's roots replace the directories");
+        } else {
+            tracing::warn!("none of the client's roots can be used; the directories stay as they are");
+        }
+    }
+}
+
+/// A tool as it is found.
+#[derive(Debug)]
+struct Entry {
+    name: &'static str,
+    changes: bool,
+    start: for<'f> fn(&'f Arc<Sandbox>, ToolRequest<'f>) -> Started,
+}
+
+/// A call after its first step.
+enum Started {
+    Done(Finished),
+    Waits { call: CallContext, work: Work },
+}
+
+/// The rest of a call, for a thread that may block.
+type Work = Box<dyn FnOnce(&mut CallContext) -> Result<(), ToolError> + Send>;
+
+/// A tool as it is written.
+trait FileTool {
+    type Arguments<'a>: Deserialize<'a>;
+
+    /// Whether it is tried at once. If not, it waits for a disk, or looks at many files.
+    const AT_ONCE: bool;
+
+    fn run(
+        arguments: &Self::Arguments<'_>,
+        context: &Context<'_>,
+        call: &mut CallContext,
+    ) -> Result<(), Stop>;
+}
+
+fn start<'f, T: FileTool>(sandbox: &'f Arc<Sandbox>, request: ToolRequest<'f>) -> Started {
+    let (arguments, json, mut call) = match request.decode_with_raw::<T::Arguments<'f>>() {
+        Ok(decoded) => decoded,
+        Err(refused) => return Started::Done(refused),
+    };
+    if T::AT_ONCE {
+        let context = Context { sandbox, inline_bytes: Some(call.limits().inline_read_bytes as u64) };
+        match T::run(&arguments, &context, &mut call) {
+            Ok(()) => return Started::Done(call.finish(Ok(()))),
+            Err(Stop::Fail(error)) => return Started::Done(call.finish(Err(error))),
+            Err(Stop::Offload) => {}
+        }
+    }
+    let owned = call.own_arguments(json);
+    let sandbox = Arc::clone(sandbox);
+    let work = Box::new(move |call: &mut CallContext| run_owned::<T>(owned.arguments(), &sandbox, call));
+    Started::Waits { call, work }
+}
+
+/// Runs a tool on a thread that may block, with the arguments decoded anew from their copy.
+fn run_owned<T: FileTool>(json: &str, sandbox: &Sandbox, call: &mut CallContext) -> Result<(), ToolError> {
+    let arena = call.arena();
+    let arguments = Lexer::from_text(json).decode::<T::Arguments<'_>>(&arena)?;
+    match T::run(&arguments, &Context { sandbox, inline_bytes: None }, call) {
+        Ok(()) => Ok(()),
+        Err(Stop::Fail(error)) => Err(error),
+        Err(Stop::Offload) => Err(ToolError::failed("nothing is too long for this thread")),
+    }
+}
+
+/// One line a tool: its type, name, arguments, function, when it runs, and whether it changes anything.
+macro_rules! tools {
+    ($($tool:ident $name:literal ($arguments:ty) $run:path, at_once: $at_once:literal, changes: $changes:literal;)*) => {
+        $(
+            struct $tool;
+
+            impl FileTool for $tool {
+                type Arguments<'a> = $arguments;
+
+                const AT_ONCE: bool = $at_once;
+
+                fn run(
+                    arguments: &Self::Arguments<'_>,
+                    context: &Context<'_>,
+                    call: &mut CallContext,
+                ) -> Result<(), Stop> {
+                    $run(arguments, context, call)
+                }
+            }
+        )*
+
+        /// All tools, in the reference's order.
+        static TOOLS: &[Entry] = &[$(Entry { name: $name, changes: $changes, start: start::<$tool> }),*];
+    };
+}
+
+tools! {
+    ReadFile "read_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false;
+    ReadTextFile "read_text_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false;
+    ReadMediaFile "read_media_file" (arguments::Path<'a>) read::read_media_file, at_once: true, changes: false;
+    ReadMultipleFiles "read_multiple_files" (arguments::ReadMultipleFiles<'a>) read::read_multiple_files, at_once: false, changes: false;
+    WriteFile "write_file" (arguments::WriteFile<'a>) write::write_file, at_once: false, changes: true;
+    EditFile "edit_file" (arguments::EditFile<'a>) write::edit_file, at_once: false, changes: true;
+    CreateDirectory "create_directory" (arguments::Path<'a>) write::create_directory, at_once: true, changes: true;
+    ListDirectory "list_directory" (arguments::Path<'a>) list::list_directory, at_once: true, changes: false;
+    ListDirectoryWithSizes "list_directory_with_sizes" (arguments::ListWithSizes<'a>) list::list_with_sizes, at_once: false, changes: false;
+    DirectoryTree "directory_tree" (arguments::DirectoryTree<'a>) tree::directory_tree, at_once: false, changes: false;
+    MoveFile "move_file" (arguments::MoveFile<'a>) rename::move_file, at_once: false, changes: true;
+    SearchFiles "search_files" (arguments::SearchFiles<'a>) search::search_files, at_once: false, changes: false;
+    GetFileInfo "get_file_info" (arguments::Path<'a>) info::file_info, at_once: true, changes: false;
+    ListAllowedDirectories "list_allowed_directories" (arguments::Nothing) list::list_allowed, at_once: true, changes: false;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn the_tools_are_those_of_the_reference() {
+        let ours: Value = serde_json::from_str(DEFINITIONS).expect("JSON");
+        let recorded = include_str!("../../../tests/fixtures/reference/filesystem/tools.json");
+        assert_eq!(ours, serde_json::from_str::<Value>(recorded).expect("JSON"));
+        let names: Vec<&str> =
+            ours.as_array().expect("a list").iter().filter_map(|tool| tool["name"].as_str()).collect();
+        assert_eq!(names, TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>());
+        assert_eq!(DEFINITIONS.trim().lines().count(), TOOLS.len() + 2, "a definition on more than one line");
+        for (tool, entry) in ours.as_array().expect("a list").iter().zip(TOOLS) {
+            assert_eq!(tool["annotations"]["readOnlyHint"], !entry.changes, "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn directories_that_cannot_be_used_are_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").expect("a file");
+        let missing = directory.path().join("missing");
+        let (_, warnings) = Filesystem::new(&[file.clone(), directory.path().into(), missing.clone()], false)
+            .expect("one is usable");
+        let want = [
+            format!("{} is not a directory, skipping", file.display()),
+            format!("Cannot access directory {}, skipping", missing.display()),
+        ];
+        assert_eq!(warnings, want);
+        assert!(Filesystem::new(&[missing], false).is_err());
+        assert!(Filesystem::new(&[], false).is_ok());
+    }
+}

@@ -1,0 +1,58 @@
+//! The directories that a client offers, as URIs.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// The paths of a list of roots. As in the reference, one that is no `file:` URI spoils the list; one that
+/// names no path of this machine is left out.
+pub(super) fn paths(uris: &[&str]) -> Option<Vec<PathBuf>> {
+    let rests: Option<Vec<&str>> = uris.iter().map(|uri| uri.strip_prefix("file://")).collect();
+    Some(rests?.into_iter().filter_map(path).collect())
+}
+
+/// The path behind `file://`.
+fn path(rest: &str) -> Option<PathBuf> {
+    let slash = rest.find('/')?;
+    if !matches!(&rest[..slash], "" | "localhost") {
+        return None;
+    }
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let mut bytes = rest.get(slash..end)?.bytes();
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let digits = [bytes.next()?, bytes.next()?];
+        let byte = u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
+        // A slash in a name cannot be meant.
+        if byte == b'/' || byte == 0 {
+            return None;
+        }
+        decoded.push(byte);
+    }
+    Some(PathBuf::from(OsString::from_vec(decoded)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris_become_paths() {
+        let rows: [(&[&str], Option<&[&str]>); 6] = [
+            (&["file:///a/b%20c/%C3%A9"], Some(&["/a/b c/é"])),
+            (&["file://localhost/a"], Some(&["/a"])),
+            (&["file://other/a", "file:///b"], Some(&["/b"])),
+            (&["file:///a%2Fb", "file:///%zz", "file:///%4"], Some(&[])),
+            (&["file:///a", "https://x/"], None),
+            (&[], Some(&[])),
+        ];
+        for (uris, want) in rows {
+            let want = want.map(|paths| paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+            assert_eq!(paths(uris), want, "{uris:?}");
+        }
+    }
+}

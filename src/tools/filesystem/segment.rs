@@ -1,0 +1,415 @@
+//! One segment of a pattern, matched against one name. See `glob.rs`.
+
+use super::class::Class;
+use std::cell::Cell;
+
+/// Longest name in units; file systems allow 255.
+const MAX_NAME: usize = 319;
+
+/// How deep `+( )` and its kin may nest; deeper ones are ordinary characters. The reference stops at two
+/// levels beyond what it can flatten.
+const MAX_NESTING: usize = 32;
+
+/// Steps of one match, so that looking ahead for `!( )` in `!( )` ends.
+const MAX_STEPS: u32 = 200_000;
+
+/// What stands between two slashes of a pattern.
+#[derive(Debug)]
+pub(super) enum Segment {
+    /// `**`
+    AnyDepth,
+    /// Without special characters.
+    Literal(Vec<u32>),
+    /// `*.txt`: what the name ends in. As in the reference, a backslash stands for itself here.
+    Suffix(Vec<u32>),
+    /// `???.txt`: as above, and the name's length.
+    SizedSuffix { units: usize, suffix: Vec<u32> },
+    /// Anything else. Where a class speaks of Unicode's categories, the whole segment is matched by
+    /// characters, else by UTF-16 units.
+    Pattern { nodes: Vec<Node>, by_chars: bool },
+}
+
+#[derive(Debug)]
+pub(super) enum Node {
+    Unit(u32),
+    AnyUnit,
+    /// At least so many units.
+    Star(usize),
+    Class(Class),
+    Group(Kind, Vec<Vec<Node>>),
+}
+
+/// The letter in front of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    One,
+    OneOrMore,
+    ZeroOrMore,
+    ZeroOrOne,
+    Not,
+}
+
+impl Kind {
+    fn of(unit: u32) -> Option<Self> {
+        match char::from_u32(unit)? {
+            '@' => Some(Self::One),
+            '+' => Some(Self::OneOrMore),
+            '*' => Some(Self::ZeroOrMore),
+            '?' => Some(Self::ZeroOrOne),
+            '!' => Some(Self::Not),
+            _ => None,
+        }
+    }
+
+    /// Whether a group of this kind directly inside another can be seen as part of it: such nesting does
+    /// not count.
+    fn takes_in(self, inner: Self) -> bool {
+        match self {
+            Self::ZeroOrMore | Self::OneOrMore => inner != Self::Not,
+            Self::One | Self::ZeroOrOne | Self::Not => matches!(inner, Self::One | Self::ZeroOrOne),
+        }
+    }
+}
+
+impl Segment {
+    pub(super) fn new(text: &str) -> Self {
+        if text == "**" {
+            return Self::AnyDepth;
+        }
+        let units: Vec<u32> = text.encode_utf16().map(u32::from).collect();
+        let is_plain = |text: &str| !text.contains(['+', '@', '!', '?', '*', '[', '(']);
+        let after_stars = text.trim_start_matches('*');
+        if after_stars.len() < text.len() && !after_stars.is_empty() && is_plain(after_stars) {
+            return Self::Suffix(after_stars.encode_utf16().map(u32::from).collect());
+        }
+        let after_marks = text.trim_start_matches('?');
+        if after_marks.len() < text.len() && is_plain(after_marks) {
+            let suffix = after_marks.encode_utf16().map(u32::from).collect();
+            return Self::SizedSuffix { units: units.len(), suffix };
+        }
+        let mut parser = Parser { text: &units, by_chars: false };
+        let nodes = parser.segment();
+        if parser.by_chars {
+            let chars: Vec<u32> = text.chars().map(u32::from).collect();
+            let nodes = Parser { text: &chars, by_chars: true }.segment();
+            return Self::Pattern { nodes, by_chars: true };
+        }
+        let literal: Option<Vec<u32>> = nodes
+            .iter()
+            .map(|node| match node {
+                Node::Unit(unit) => Some(*unit),
+                _ => None,
+            })
+            .collect();
+        literal.map_or(Self::Pattern { nodes, by_chars: false }, Self::Literal)
+    }
+
+    /// Whether the segment matches a name, given in UTF-16 units.
+    pub(super) fn matches(&self, name: &[u32]) -> bool {
+        match self {
+            Self::AnyDepth => true,
+            Self::Literal(literal) => literal == name,
+            Self::Suffix(suffix) => name.ends_with(suffix),
+            Self::SizedSuffix { units, suffix } => name.len() == *units && name.ends_with(suffix),
+            Self::Pattern { .. } if name.len() > MAX_NAME => false,
+            Self::Pattern { nodes, by_chars: false } => Match::of(name).whole(nodes),
+            Self::Pattern { nodes, by_chars: true } => {
+                let units = name.iter().map(|unit| *unit as u16);
+                let chars: Vec<u32> =
+                    char::decode_utf16(units).map(|char| char.map_or(0xfffd, u32::from)).collect();
+                Match::of(&chars).whole(nodes)
+            }
+        }
+    }
+}
+
+/// Reads one segment.
+struct Parser<'t> {
+    text: &'t [u32],
+    by_chars: bool,
+}
+
+/// Which characters of a segment are inside brackets or behind a backslash, and so begin nothing.
+#[derive(Default)]
+struct Quoting {
+    escaped: bool,
+    /// Where the open bracket's content begins, and whether it is negated.
+    bracket: Option<(usize, bool)>,
+}
+
+impl Quoting {
+    /// Takes in the character at `at`; whether it is an ordinary part of the text.
+    fn covers(&mut self, char: u32, at: usize) -> bool {
+        if self.escaped || char == u32::from('\\') {
+            self.escaped = !self.escaped;
+            return true;
+        }
+        match &mut self.bracket {
+            Some((start, negated)) => {
+                if at == *start {
+                    *negated = char == u32::from('^') || char == u32::from('!');
+                } else if char == u32::from(']') && !(at == *start + 1 && *negated) {
+                    self.bracket = None;
+                }
+                true
+            }
+            None if char == u32::from('[') => {
+                self.bracket = Some((at + 1, false));
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl Parser<'_> {
+    fn segment(&mut self) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        let (mut at, mut text_start) = (0, 0);
+        let mut quoting = Quoting::default();
+        let mut only_group_is_empty = false;
+        while at < self.text.len() {
+            let char = self.text[at];
+            if !quoting.covers(char, at)
+                && let Some(kind) = self.group_at(at)
+            {
+                self.text_nodes(&self.text[text_start..at], &mut nodes);
+                text_start = at;
+                match self.group(kind, at + 1, 1, 1) {
+                    Some((group, end)) => {
+                        let is_whole = at == 0 && end == self.text.len();
+                        only_group_is_empty = is_whole && is_empty_group(&group);
+                        nodes.push(group);
+                        at = end;
+                        text_start = end;
+                        continue;
+                    }
+                    // A group that is not closed is ordinary text, up to the end.
+                    None => break,
+                }
+            }
+            at += 1;
+        }
+        if only_group_is_empty {
+            return self.text.iter().map(|unit| Node::Unit(*unit)).collect();
+        }
+        self.text_nodes(&self.text[text_start..], &mut nodes);
+        nodes
+    }
+
+    fn group_at(&self, at: usize) -> Option<Kind> {
+        let opens = self.text.get(at + 1) == Some(&u32::from('('));
+        Kind::of(self.text[at]).filter(|_| opens)
+    }
+
+    /// Reads a group whose parenthesis is at `open`; its end, or `None` when it is not closed.
+    fn group(&mut self, kind: Kind, open: usize, depth: usize, nesting: usize) -> Option<(Node, usize)> {
+        let mut alternatives = Vec::new();
+        let mut nodes = Vec::new();
+        let (mut at, mut text_start) = (open + 1, open + 1);
+        let mut quoting = Quoting::default();
+        while at < self.text.len() {
+            let char = self.text[at];
+            if quoting.covers(char, at) {
+                at += 1;
+                continue;
+            }
+            let inner = self
+                .group_at(at)
+                .filter(|inner| nesting < MAX_NESTING && (depth <= 2 || kind.takes_in(*inner)));
+            if let Some(inner) = inner {
+                self.text_nodes(&self.text[text_start..at], &mut nodes);
+                let depth = if kind.takes_in(inner) { depth } else { depth + 1 };
+                let (group, end) = self.group(inner, at + 1, depth, nesting + 1)?;
+                nodes.push(group);
+                at = end;
+                text_start = end;
+                continue;
+            }
+            let ends = char == u32::from(')');
+            if ends || char == u32::from('|') {
+                let text = &self.text[text_start..at];
+                self.text_nodes(text, &mut nodes);
+                alternatives.push(std::mem::take(&mut nodes));
+                if ends {
+                    // As in the reference, nothing in front of the parenthesis makes it "not nothing".
+                    let node = if kind == Kind::Not && text.is_empty() {
+                        Node::Star(1)
+                    } else {
+                        Node::Group(kind, alternatives)
+                    };
+                    return Some((node, at + 1));
+                }
+                text_start = at + 1;
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// Reads text without groups.
+    fn text_nodes(&mut self, text: &[u32], nodes: &mut Vec<Node>) {
+        let mut at = 0;
+        let mut in_star = false;
+        while at < text.len() {
+            let unit = text[at];
+            at += 1;
+            let was_star = std::mem::replace(&mut in_star, unit == u32::from('*'));
+            match char::from_u32(unit) {
+                Some('*') if was_star => {}
+                Some('*') => nodes.push(Node::Star(0)),
+                Some('?') => nodes.push(Node::AnyUnit),
+                Some('\\') if at < text.len() => {
+                    nodes.push(Node::Unit(text[at]));
+                    at += 1;
+                }
+                Some('[') => match Class::read(&text[at - 1..]) {
+                    Some((class, len)) => {
+                        self.by_chars |= class.by_chars();
+                        nodes.push(Node::Class(class));
+                        at += len - 1;
+                    }
+                    None => nodes.push(Node::Unit(unit)),
+                },
+                _ => nodes.push(Node::Unit(unit)),
+            }
+        }
+    }
+}
+
+fn is_empty_group(node: &Node) -> bool {
+    match node {
+        Node::Group(kind, alternatives) => *kind != Kind::Not && alternatives.iter().all(Vec::is_empty),
+        _ => false,
+    }
+}
+
+/// Places between the units of a name, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Places([u64; MAX_NAME / 64 + 1]);
+
+impl Places {
+    fn only(place: usize) -> Self {
+        let mut places = Self::default();
+        places.add(place);
+        places
+    }
+
+    fn add(&mut self, place: usize) {
+        self.0[place / 64] |= 1 << (place % 64);
+    }
+
+    fn add_all(&mut self, other: Self) {
+        for (mine, other) in self.0.iter_mut().zip(other.0) {
+            *mine |= other;
+        }
+    }
+
+    fn has(self, place: usize) -> bool {
+        self.0[place / 64] >> (place % 64) & 1 == 1
+    }
+
+    fn iter(self, len: usize) -> impl Iterator<Item = usize> {
+        (0..=len).filter(move |place| self.has(*place))
+    }
+}
+
+/// What is left of the pattern behind the sequence that is being matched.
+#[derive(Clone, Copy)]
+struct Rest<'p> {
+    nodes: &'p [Node],
+    then: Option<&'p Rest<'p>>,
+}
+
+/// One name that is being matched.
+struct Match<'n> {
+    name: &'n [u32],
+    steps: Cell<u32>,
+}
+
+impl<'n> Match<'n> {
+    fn of(name: &'n [u32]) -> Self {
+        Self { name, steps: Cell::new(MAX_STEPS) }
+    }
+
+    fn whole(&self, nodes: &[Node]) -> bool {
+        self.follow(nodes, Places::only(0), None).has(self.name.len())
+    }
+
+    /// Where the nodes may end when they begin at one of `places`.
+    fn follow(&self, nodes: &[Node], mut places: Places, then: Option<&Rest<'_>>) -> Places {
+        for (index, node) in nodes.iter().enumerate() {
+            if places == Places::default() || self.steps.get() == 0 {
+                return Places::default();
+            }
+            self.steps.set(self.steps.get() - 1);
+            let rest = Rest { nodes: &nodes[index + 1..], then };
+            places = match node {
+                Node::Unit(unit) => self.each(places, |at| at == *unit),
+                Node::AnyUnit => self.each(places, |_| true),
+                Node::Class(class) => self.each(places, |at| class.has(at)),
+                Node::Star(least) => self.all_from(places.iter(self.name.len()).next().map(|at| at + least)),
+                Node::Group(kind, alternatives) => self.group(*kind, alternatives, places, &rest),
+            };
+        }
+        places
+    }
+
+    fn each(&self, places: Places, fits: impl Fn(u32) -> bool) -> Places {
+        let mut next = Places::default();
+        for at in places.iter(self.name.len()) {
+            if self.name.get(at).is_some_and(|unit| fits(*unit)) {
+                next.add(at + 1);
+            }
+        }
+        next
+    }
+
+    fn all_from(&self, first: Option<usize>) -> Places {
+        let mut places = Places::default();
+        for place in first.unwrap_or(usize::MAX)..=self.name.len() {
+            places.add(place);
+        }
+        places
+    }
+
+    fn group(&self, kind: Kind, alternatives: &[Vec<Node>], places: Places, rest: &Rest<'_>) -> Places {
+        let once = |places: Places| {
+            let mut next = Places::default();
+            for alternative in alternatives {
+                next.add_all(self.follow(alternative, places, Some(rest)));
+            }
+            next
+        };
+        let mut reached = match kind {
+            Kind::One => return once(places),
+            Kind::Not => return self.not(alternatives, places, rest),
+            Kind::ZeroOrOne | Kind::ZeroOrMore => places,
+            Kind::OneOrMore => once(places),
+        };
+        loop {
+            let before = reached;
+            reached.add_all(once(reached));
+            if reached == before || kind == Kind::ZeroOrOne {
+                return reached;
+            }
+        }
+    }
+
+    /// Anything may stand here, unless an alternative and what follows match up to the end.
+    fn not(&self, alternatives: &[Vec<Node>], places: Places, rest: &Rest<'_>) -> Places {
+        let reaches_end = |alternative: &Vec<Node>, from: usize| {
+            let mut places = self.follow(alternative, Places::only(from), Some(rest));
+            let mut rest = Some(rest);
+            while let Some(Rest { nodes, then }) = rest {
+                places = self.follow(nodes, places, *then);
+                rest = *then;
+            }
+            places.has(self.name.len())
+        };
+        let first = places
+            .iter(self.name.len())
+            .find(|from| !alternatives.iter().any(|alternative| reaches_end(alternative, *from)));
+        self.all_from(first)
+    }
+}

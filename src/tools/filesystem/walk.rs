@@ -1,0 +1,99 @@
+//! A walk through a directory and all below it: depth first, names in byte order, links not followed.
+//!
+//! Every directory is opened anew below the handle of its allowed directory, without links on the way: a
+//! walk holds one directory open at a time, however deep it is, and cannot be led outside by names that
+//! change under it. What it holds are the names that are still to come, level by level.
+
+use super::error::FsError;
+use super::lexical;
+use super::list::LIST;
+use super::listing::{self, Entry, Kind};
+use super::sandbox::Target;
+use std::vec::IntoIter;
+
+/// A walk below a directory.
+#[derive(Debug)]
+pub(super) struct Walk<'t> {
+    target: &'t Target,
+    limit_bytes: usize,
+    levels: Vec<Level>,
+    /// The current entry, relative to the beginning.
+    path: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Level {
+    entries: IntoIter<Entry>,
+    /// How much of the path leads to this directory.
+    path_len: usize,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// An entry; [`Walk::path`] is its path.
+    Entry(Kind),
+    /// A directory that was entered has no more entries.
+    Leave,
+}
+
+impl<'t> Walk<'t> {
+    /// Begins in a directory.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub(super) fn new(target: &'t Target, limit_bytes: usize) -> Result<Self, FsError> {
+        let mut walk = Self { target, limit_bytes, levels: Vec::new(), path: Vec::new() };
+        walk.enter()?;
+        Ok(walk)
+    }
+
+    /// The next step; `None` when the first directory is done.
+    pub(super) fn step(&mut self) -> Option<Step> {
+        let level = self.levels.last_mut()?;
+        self.path.truncate(level.path_len);
+        if let Some(entry) = level.entries.next() {
+            if !self.path.is_empty() {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(&entry.name);
+            return Some(Step::Entry(entry.kind));
+        }
+        self.levels.pop();
+        (!self.levels.is_empty()).then_some(Step::Leave)
+    }
+
+    /// Goes into the current entry, a directory.
+    ///
+    /// # Errors
+    /// When it cannot be listed; the walk goes on behind it.
+    pub(super) fn enter(&mut self) -> Result<(), FsError> {
+        let directory = self
+            .target
+            .open_below(&self.path, LIST)
+            .map_err(|errno| FsError::os(errno, "scandir", &self.absolute()))?;
+        let entries = listing::sorted(&directory, &self.absolute(), self.limit_bytes)?;
+        self.levels.push(Level { entries: entries.into_iter(), path_len: self.path.len() });
+        Ok(())
+    }
+
+    /// The current entry's path, relative to the beginning.
+    pub(super) fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// How many directories the current entry is below the beginning.
+    pub(super) fn depth(&self) -> usize {
+        self.levels.len().saturating_sub(1)
+    }
+
+    /// The current entry's name.
+    pub(super) fn name(&self) -> &[u8] {
+        lexical::split_last(&self.path).map_or(&[], |(_, name)| name)
+    }
+
+    /// The current entry's absolute path.
+    pub(super) fn absolute(&self) -> lexical::PathBytes {
+        lexical::joined(self.target.path(), &self.path)
+    }
+}

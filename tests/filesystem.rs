@@ -1,0 +1,99 @@
+//! The filesystem tools, called as a client calls them.
+
+#![cfg(unix)]
+
+mod conversation;
+
+#[path = "filesystem/concurrent.rs"]
+mod concurrent;
+#[path = "filesystem/directories.rs"]
+mod directories;
+#[path = "filesystem/files.rs"]
+mod files;
+#[path = "filesystem/hostile.rs"]
+mod hostile;
+
+use conversation::Conversation;
+use mcpool::tools::filesystem::Filesystem;
+use mcpool::{Limits, Server};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A directory tree with one allowed directory in it, and a conversation with a server of it.
+struct Scene {
+    outer: TempDir,
+    server: Server,
+    client: Conversation,
+    calls: u64,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        Self::with(Limits::default(), false).await
+    }
+
+    async fn with(limits: Limits, read_only: bool) -> Self {
+        let outer = tempfile::tempdir().expect("a directory");
+        let root = outer.path().join("root");
+        std::fs::create_dir(&root).expect("a directory");
+        let (filesystem, warnings) = Filesystem::new(&[root], read_only).expect("the directory is usable");
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let server =
+            Server::builder("files", "1").toolset(filesystem).limits(limits).build().expect("a server");
+        let client = Conversation::legacy(&server, "2025-06-18").await;
+        Self { outer, server, client, calls: 0 }
+    }
+
+    /// A path in the allowed directory.
+    fn path(&self, name: &str) -> PathBuf {
+        self.outer.path().join("root").join(name)
+    }
+
+    /// A path beside it.
+    fn outside(&self, name: &str) -> PathBuf {
+        self.outer.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        std::fs::write(path, content).expect("a file");
+    }
+
+    async fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        self.calls += 1;
+        self.client.call(self.calls, tool, arguments).await
+    }
+
+    /// The text of an answer, which `structuredContent` must repeat.
+    async fn text(&mut self, tool: &str, arguments: Value) -> String {
+        let result = self.call(tool, arguments.clone()).await;
+        assert_eq!(result.get("isError"), None, "{tool} {arguments}: {result}");
+        let text = text_of(&result);
+        assert_eq!(result["structuredContent"], json!({"content": text}), "{tool} {arguments}");
+        text
+    }
+
+    /// The text of an error, with the place of the directory written as `ROOT`.
+    async fn error(&mut self, tool: &str, arguments: Value) -> String {
+        let result = self.call(tool, arguments.clone()).await;
+        assert_eq!(result["isError"], true, "{tool} {arguments}: {result}");
+        assert_eq!(result.get("structuredContent"), None);
+        let outer = self.outer.path().canonicalize().expect("a path");
+        text_of(&result).replace(&*outer.to_string_lossy(), "OUTER")
+    }
+}
+
+fn text_of(result: &Value) -> String {
+    result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {result}")).to_owned()
+}
+
+/// The names in a directory, sorted.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).expect("a directory");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
