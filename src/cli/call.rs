@@ -1,0 +1,117 @@
+//! `mcpool call`: one call of one tool, its answer for a person.
+
+use super::error::{CliError, TOOL_FAILED};
+use super::nearest::did_you_mean;
+use super::peer::{self, Interrupt};
+use super::{arguments, render};
+use crate::client::{Answer, CallEvent, Client, Progress, Tool};
+use clap::ArgMatches;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Columns that a report of progress may take.
+const PROGRESS_WIDTH: usize = 78;
+
+/// Calls the tool.
+pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
+    let command = peer::command(matches, "dir")?;
+    let answer = peer::runtime()?.block_on(async {
+        let mut interrupt = Interrupt::listen()?;
+        let client = interrupt.unless(Client::start(&command, peer::options(matches))).await?;
+        let answer = converse(&client, matches, &mut interrupt).await;
+        client.close().await;
+        answer
+    })?;
+    show(&answer, matches.get_flag("raw"))
+}
+
+async fn converse(
+    client: &Client,
+    matches: &ArgMatches,
+    interrupt: &mut Interrupt,
+) -> Result<Answer, CliError> {
+    let name = matches.get_one::<String>("tool").map(String::as_str).unwrap_or_default();
+    let tools = interrupt.unless(client.list_tools()).await?;
+    let Some(tool) = tools.iter().find(|tool| tool.name == name) else {
+        return Err(CliError::Usage(no_such_tool(name, &tools)));
+    };
+    let given = if let Some(object) = matches.get_one::<String>("json") {
+        arguments::from_object(object)
+    } else {
+        let words: Vec<String> = matches.get_many("arguments").into_iter().flatten().cloned().collect();
+        arguments::from_words(tool, &words)
+    };
+    let mut call = client.start_call(name, given.map_err(CliError::Usage)?).await?;
+    let mut status = StatusLine::new();
+    loop {
+        let event = match interrupt.unless(call.next()).await {
+            Err(CliError::Interrupted) => {
+                call.cancel("interrupted by the user").await;
+                return Err(CliError::Interrupted);
+            }
+            event => event?,
+        };
+        match event {
+            CallEvent::Progress(progress) => status.show(&progress),
+            CallEvent::Answer(answer) => return Ok(answer),
+        }
+    }
+}
+
+fn no_such_tool(name: &str, tools: &[Tool]) -> String {
+    let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
+    let suggestion = did_you_mean(name, names.iter().copied());
+    let list = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    format!("the server has no tool {name:?}{suggestion}\nTools: {list}")
+}
+
+/// Prints the answer: of a tool that failed to stderr, so that a pipe gets results only.
+fn show(answer: &Answer, raw: bool) -> Result<ExitCode, CliError> {
+    let result = answer.decode()?;
+    let code = if result.is_error { ExitCode::from(TOOL_FAILED) } else { ExitCode::SUCCESS };
+    let stdout = io::stdout();
+    if raw {
+        let mut out = BufWriter::new(stdout.lock());
+        writeln!(out, "{}", answer.raw())?;
+        out.flush()?;
+    } else if result.is_error {
+        let mut out = io::stderr().lock();
+        render::write_result(&mut out, &result, true)?;
+    } else {
+        let ends_line = stdout.is_terminal();
+        let mut out = BufWriter::new(stdout.lock());
+        render::write_result(&mut out, &result, ends_line)?;
+        out.flush()?;
+    }
+    Ok(code)
+}
+
+/// Progress on stderr, when somebody is there to see it; gone when the call is over.
+struct StatusLine {
+    visible: bool,
+    written: bool,
+}
+
+impl StatusLine {
+    const CLEAR: &'static str = "\r\x1b[K";
+
+    fn new() -> Self {
+        Self { visible: io::stderr().is_terminal(), written: false }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        if self.visible {
+            let line = render::progress_line(progress, PROGRESS_WIDTH);
+            let _ = write!(io::stderr(), "{}{line}", Self::CLEAR);
+            self.written = true;
+        }
+    }
+}
+
+impl Drop for StatusLine {
+    fn drop(&mut self) {
+        if self.written {
+            let _ = write!(io::stderr(), "{}", Self::CLEAR);
+        }
+    }
+}

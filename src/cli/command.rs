@@ -1,0 +1,234 @@
+//! The command line: names, help texts, and which flags exist. The limits' flags come from their one list.
+
+use super::config::Flags;
+use crate::limits::{LimitOption, Unit};
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Try it:
+  mcpool tools .                             list the tools for the files of this directory
+  mcpool call list_directory path=.          call one of them
+  mcpool call read_text_file path=notes.txt head=10
+
+Put it into an MCP client: command \"mcpool\", arguments [\"serve\", \"/path/to/files\"].
+Logs go to stderr; RUST_LOG=debug shows more of them.";
+
+const SERVE_AFTER: &str = "\
+Every limit can also be set in the environment (MCPOOL_MAX_FRAME_BYTES=16MiB) or in a TOML file
+(max_frame_bytes = \"16MiB\"): the file of --config, else of MCPOOL_CONFIG, else
+$XDG_CONFIG_HOME/mcpool/mcpool.toml. Flags come before environment, file and defaults;
+`mcpool config` shows the result. Sizes are written 10MiB, 64KiB or as plain bytes.";
+
+const CALL_AFTER: &str = "\
+Values are read as the tool's schema says: head=10 is a number, dryRun=true a boolean, edits='[...]' JSON,
+paths=a paths=b a list. key=@FILE takes the value from a file; key=@@x is the text \"@x\".
+
+  mcpool call read_text_file path=README.md head=5
+  mcpool call write_file path=copy.txt content=@README.md
+  mcpool call echo --server 'npx -y @modelcontextprotocol/server-everything' message=hello
+
+Exit code: 0 the tool answered, 1 the tool failed, 2 wrong usage, 3 the server failed.";
+
+/// The whole command line.
+pub(super) fn command() -> Command {
+    Command::new("mcpool")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "A Model Context Protocol server for your files, whose memory is bounded, measured and tunable.",
+        )
+        .after_help(AFTER)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve())
+        .subcommand(tools())
+        .subcommand(call())
+        .subcommand(config())
+}
+
+fn serve() -> Command {
+    Command::new("serve")
+        .about("Serve the files of directories to an MCP client, over stdin and stdout")
+        .after_long_help(SERVE_AFTER)
+        .arg(dirs("Directories that tools may work in; nothing outside them can be reached"))
+        .args(settings())
+}
+
+fn config() -> Command {
+    Command::new("config")
+        .about("Show the settings in force and where each comes from, as a TOML file")
+        .after_long_help(SERVE_AFTER)
+        .args(settings())
+}
+
+fn tools() -> Command {
+    Command::new("tools")
+        .about("List the tools of a server")
+        .arg(dirs("Directories of the mcpool server that is asked [default: .]").conflicts_with("server"))
+        .arg(server())
+        .arg(timeout())
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print the whole list, schemas included, as JSON"),
+        )
+}
+
+fn call() -> Command {
+    Command::new("call")
+        .about("Call one tool of a server and print its answer")
+        .after_help(CALL_AFTER)
+        .arg(
+            Arg::new("tool")
+                .value_name("TOOL")
+                .required(true)
+                .help("Name of the tool, as `mcpool tools` lists it"),
+        )
+        .arg(
+            Arg::new("arguments")
+                .value_name("KEY=VALUE")
+                .num_args(0..)
+                .help("Arguments of the tool")
+                .conflicts_with("json"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .visible_alias("args")
+                .value_name("OBJECT")
+                .help("All arguments as one JSON object, sent as it is (@FILE: from a file)"),
+        )
+        .arg(
+            path_arg("dir")
+                .long("dir")
+                .value_name("DIR")
+                .action(ArgAction::Append)
+                .conflicts_with("server")
+                .help("Directory of the mcpool server that is asked; may be repeated [default: .]"),
+        )
+        .arg(server())
+        .arg(timeout())
+        .arg(
+            Arg::new("raw")
+                .long("raw")
+                .action(ArgAction::SetTrue)
+                .help("Print the answer as the JSON that was sent"),
+        )
+}
+
+fn dirs(help: &'static str) -> Arg {
+    path_arg("dirs").value_name("DIR").num_args(0..).help(help)
+}
+
+fn path_arg(id: &'static str) -> Arg {
+    Arg::new(id).value_parser(ValueParser::path_buf())
+}
+
+fn server() -> Arg {
+    Arg::new("server")
+        .long("server")
+        .value_name("COMMAND")
+        .help("Ask this MCP server instead: a command with its arguments, quoted as in a shell")
+}
+
+fn timeout() -> Arg {
+    Arg::new("timeout_ms")
+        .long("timeout-ms")
+        .value_name("MS")
+        .value_parser(value_parser!(u64).range(1..=86_400_000))
+        .default_value("60000")
+        .help("Give up when the server is silent for so long; progress counts as a sign of life")
+}
+
+/// The flags that make up the configuration.
+fn settings() -> Vec<Arg> {
+    let mut settings = vec![
+        Arg::new("read_only")
+            .long("read-only")
+            .value_name("BOOL")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(value_parser!(bool))
+            .hide_possible_values(true)
+            .help("Offer only tools that change nothing"),
+        path_arg("config").long("config").value_name("FILE").help("Read settings from this TOML file"),
+    ];
+    settings.extend(LimitOption::ALL.iter().map(limit));
+    settings
+}
+
+fn limit(option: &'static LimitOption) -> Arg {
+    let value_name = match option.unit {
+        Unit::Bytes => "SIZE",
+        Unit::Count => "COUNT",
+        Unit::Millis => "MS",
+    };
+    let help = option.help.trim_end_matches('.');
+    let default = match option.default {
+        Some(default) => option.unit.show(default).to_string(),
+        None => "derived".to_owned(),
+    };
+    Arg::new(option.name)
+        .long(option.flag())
+        .value_name(value_name)
+        .help_heading("Limits")
+        .hide_short_help(true)
+        // A negative number shall be refused by the setting, with its range, not as an unknown flag.
+        .allow_hyphen_values(true)
+        .help(format!("{help} [default: {default}]"))
+}
+
+/// What was given for [`settings`].
+pub(super) struct Given<'m>(pub(super) &'m ArgMatches);
+
+impl Flags for Given<'_> {
+    fn limit(&self, option: &LimitOption) -> Option<String> {
+        self.0.get_one::<String>(option.name).cloned()
+    }
+
+    fn read_only(&self) -> Option<bool> {
+        self.0.get_one::<bool>("read_only").copied()
+    }
+
+    fn config(&self) -> Option<PathBuf> {
+        self.0.get_one::<PathBuf>("config").cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_limit_is_a_flag() {
+        for option in LimitOption::ALL {
+            let line = ["mcpool", "serve", "a", "b", &format!("--{}", option.flag()), "-7"];
+            let matches = command().try_get_matches_from(line).expect("parsed");
+            let (_, serve) = matches.subcommand().expect("a subcommand");
+            assert_eq!(Given(serve).limit(option).as_deref(), Some("-7"));
+            assert_eq!(serve.get_many::<PathBuf>("dirs").expect("directories").count(), 2);
+        }
+    }
+
+    #[test]
+    fn read_only_takes_no_directory_for_its_value() {
+        for (line, want) in [
+            (vec!["mcpool", "serve", "--read-only", "dir"], Some(true)),
+            (vec!["mcpool", "serve", "--read-only=false", "dir"], Some(false)),
+            (vec!["mcpool", "serve", "dir"], None),
+        ] {
+            let matches = command().try_get_matches_from(line).expect("parsed");
+            let (_, serve) = matches.subcommand().expect("a subcommand");
+            assert_eq!(Given(serve).read_only(), want);
+            assert_eq!(serve.get_many::<PathBuf>("dirs").expect("directories").count(), 1);
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! The settings in force: flags before environment before file before defaults.
+//!
+//! Owns where a value came from; must not know what it means (`limits` does). Invariant: the settings it
+//! returns were validated together.
+
+use super::nearest::did_you_mean;
+use crate::limits::{LimitOption, Limits, LimitsError, Unit};
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Longest configuration file.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// Key, flag and variable of the one setting that is not a limit.
+const READ_ONLY: &str = "read_only";
+const READ_ONLY_VARIABLE: &str = "MCPOOL_READ_ONLY";
+/// Variable that names the file.
+const FILE_VARIABLE: &str = "MCPOOL_CONFIG";
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Nobody set it.
+    Default,
+    /// The configuration file.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(String),
+    /// The command line.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {} ({named_by}): {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Who asked for it.
+        named_by: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{} is not valid TOML: {source}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+    /// A key that means nothing.
+    #[error("{}: unknown key {key:?}{suggestion}", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What may have been meant.
+        suggestion: String,
+    },
+    /// A value of the wrong kind.
+    #[error("{origin}: {name} must be {expected}")]
+    Kind {
+        /// Where it stands.
+        origin: Origin,
+        /// The setting.
+        name: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A value that the setting refuses.
+    #[error("{origin}: {source}")]
+    Value {
+        /// Where it stands.
+        origin: Origin,
+        /// Why it is refused.
+        source: LimitsError,
+    },
+    /// Settings that contradict each other.
+    #[error("{0} (`mcpool config` shows where each value comes from)")]
+    Contradiction(LimitsError),
+}
+
+/// The settings in force, and where each comes from.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    pub(super) limits: Limits,
+    pub(super) read_only: bool,
+    read_only_origin: Origin,
+    /// In the order of [`LimitOption::ALL`].
+    origins: Vec<Origin>,
+    file: Option<PathBuf>,
+}
+
+/// What the command line said, by the name of the setting.
+pub(super) trait Flags {
+    /// The text given for a limit.
+    fn limit(&self, option: &LimitOption) -> Option<String>;
+    /// Whether writing was switched off.
+    fn read_only(&self) -> Option<bool>;
+    /// The configuration file.
+    fn config(&self) -> Option<PathBuf>;
+}
+
+impl Config {
+    /// Resolves every setting. `variable` reads the environment.
+    ///
+    /// # Errors
+    /// When a source cannot be read, a value is refused, or two settings contradict each other.
+    pub(super) fn resolve(
+        flags: &impl Flags,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, ConfigError> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let mut config = Self {
+            limits: Limits::default(),
+            read_only: false,
+            read_only_origin: Origin::Default,
+            origins: vec![Origin::Default; LimitOption::ALL.len()],
+            file: None,
+        };
+        if let Some(file) = ConfigFile::find(flags.config(), &variable)? {
+            config.apply_file(&file)?;
+            config.file = Some(file.path);
+        }
+        for (index, option) in LimitOption::ALL.iter().enumerate() {
+            let name = option.environment();
+            if let Some(value) = variable(&name) {
+                config.set(index, &value.to_string_lossy(), Origin::Environment(name))?;
+            }
+            if let Some(text) = flags.limit(option) {
+                config.set(index, &text, Origin::Flag(format!("--{}", option.flag())))?;
+            }
+        }
+        if let Some(value) = variable(READ_ONLY_VARIABLE) {
+            let origin = Origin::Environment(READ_ONLY_VARIABLE.to_owned());
+            config.read_only = match value.to_str() {
+                Some("true" | "1") => true,
+                Some("false" | "0") => false,
+                _ => {
+                    return Err(ConfigError::Kind { origin, name: READ_ONLY, expected: "true or false" });
+                }
+            };
+            config.read_only_origin = origin;
+        }
+        if let Some(read_only) = flags.read_only() {
+            config.read_only = read_only;
+            config.read_only_origin = Origin::Flag("--read-only".to_owned());
+        }
+        config.limits.validate().map_err(ConfigError::Contradiction)?;
+        Ok(config)
+    }
+
+    fn apply_file(&mut self, file: &ConfigFile) -> Result<(), ConfigError> {
+        let origin = || Origin::File(file.path.clone());
+        for (key, value) in &file.table {
+            if key == READ_ONLY {
+                let Some(read_only) = value.as_bool() else {
+                    let expected = "true or false";
+                    return Err(ConfigError::Kind { origin: origin(), name: READ_ONLY, expected });
+                };
+                self.read_only = read_only;
+                self.read_only_origin = origin();
+                continue;
+            }
+            let Some(index) = LimitOption::ALL.iter().position(|option| option.name == key) else {
+                let known = LimitOption::ALL.iter().map(|option| option.name).chain([READ_ONLY]);
+                let suggestion = did_you_mean(key, known);
+                return Err(ConfigError::UnknownKey {
+                    path: file.path.clone(),
+                    key: key.clone(),
+                    suggestion,
+                });
+            };
+            let text = match value {
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::String(text) => text.clone(),
+                _ => {
+                    let option = &LimitOption::ALL[index];
+                    let expected = match option.unit {
+                        Unit::Bytes => "a size such as \"10MiB\", or a number of bytes",
+                        Unit::Count => "a whole number",
+                        Unit::Millis => "a whole number of milliseconds",
+                    };
+                    return Err(ConfigError::Kind { origin: origin(), name: option.name, expected });
+                }
+            };
+            self.set(index, &text, origin())?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, index: usize, text: &str, origin: Origin) -> Result<(), ConfigError> {
+        let option = &LimitOption::ALL[index];
+        match option.parse(text).and_then(|value| option.store(&mut self.limits, value)) {
+            Ok(()) => {
+                self.origins[index] = origin;
+                Ok(())
+            }
+            Err(source) => Err(ConfigError::Value { origin, source }),
+        }
+    }
+
+    /// Writes the settings as a configuration file that says the same, each with its origin.
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "# Settings in force. Flags come before environment, file and defaults.")?;
+        match &self.file {
+            Some(path) => writeln!(out, "# File: {}", path.display())?,
+            None => writeln!(out, "# File: none")?,
+        }
+        for (option, origin) in LimitOption::ALL.iter().zip(&self.origins) {
+            let value = option.load(&self.limits);
+            let text = match option.unit {
+                Unit::Bytes if value % 1024 == 0 && value > 0 => format!("\"{}\"", option.unit.show(value)),
+                _ => value.to_string(),
+            };
+            // What follows from other settings is a comment, so that it goes on following them.
+            let (mark, origin) = match (option.default, origin) {
+                (None, Origin::Default) => ("# ", format!("derived: {}", option.origin)),
+                _ => ("", origin.to_string()),
+            };
+            writeln!(out, "{:<40} # {origin}", format!("{mark}{} = {text}", option.name))?;
+        }
+        writeln!(out, "{:<40} # {}", format!("{READ_ONLY} = {}", self.read_only), self.read_only_origin)
+    }
+}
+
+/// A configuration file that was found and parsed.
+struct ConfigFile {
+    path: PathBuf,
+    table: toml::Table,
+}
+
+impl ConfigFile {
+    /// The file named by the flag, or by the environment, or the one at the usual place if there is one.
+    fn find(
+        flag: Option<PathBuf>,
+        variable: &impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<Self>, ConfigError> {
+        if let Some(path) = flag {
+            return Self::read(path, "named by --config").map(Some);
+        }
+        if let Some(path) = variable(FILE_VARIABLE) {
+            return Self::read(path.into(), "named by MCPOOL_CONFIG").map(Some);
+        }
+        let home = || variable("HOME").map(|home| Path::new(&home).join(".config"));
+        // The XDG specification: a relative path is to be ignored.
+        let folder = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let Some(path) = folder.or_else(home).map(|folder| folder.join("mcpool").join("mcpool.toml")) else {
+            return Ok(None);
+        };
+        match Self::read(path, "the usual place") {
+            Err(ConfigError::Unreadable { source, .. })
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
+    }
+
+    fn read(path: PathBuf, named_by: &'static str) -> Result<Self, ConfigError> {
+        match read_bounded(&path, MAX_FILE_BYTES) {
+            Ok(text) => match text.parse() {
+                Ok(table) => Ok(Self { path, table }),
+                Err(source) => Err(ConfigError::Syntax { path, source: Box::new(source) }),
+            },
+            Err(source) => Err(ConfigError::Unreadable { path, named_by, source }),
+        }
+    }
+}
+
+/// Reads a text file of at most `max_bytes`.
+pub(super) fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(max_bytes + 1).read_to_string(&mut text)?;
+    if read as u64 > max_bytes {
+        let message = format!("it is longer than {max_bytes} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// A command line as a table.
+    #[derive(Default, Clone)]
+    struct Given {
+        limits: HashMap<&'static str, String>,
+        read_only: Option<bool>,
+        config: Option<PathBuf>,
+    }
+
+    impl Flags for Given {
+        fn limit(&self, option: &LimitOption) -> Option<String> {
+            self.limits.get(option.name).cloned()
+        }
+        fn read_only(&self) -> Option<bool> {
+            self.read_only
+        }
+        fn config(&self) -> Option<PathBuf> {
+            self.config.clone()
+        }
+    }
+
+    fn resolve(flags: &Given, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::resolve(flags, |name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+        })
+    }
+
+    fn origin_of(config: &Config, name: &str) -> Origin {
+        let index = LimitOption::ALL.iter().position(|option| option.name == name).expect("a setting");
+        config.origins[index].clone()
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mcpool.toml");
+        std::fs::write(&path, text).expect("written");
+        (folder, path)
+    }
+
+    /// Every subset of the three sources, for every setting: the strongest one wins.
+    #[test]
+    fn flags_beat_environment_beats_file_beats_defaults() {
+        for option in LimitOption::ALL {
+            // Just below the default, all are in range and in keeping with the other settings.
+            let default = option.load(&Limits::default());
+            let [by_file, by_variable, by_flag] = [default - 1, default - 2, default - 3];
+            let (_folder, path) = file(&format!("{} = {by_file}", option.name));
+            let (variable, by_variable_text) = (option.environment(), by_variable.to_string());
+            for sources in 0..8 {
+                let (in_file, in_environment, in_flags) = (sources & 1 > 0, sources & 2 > 0, sources & 4 > 0);
+                let mut flags = Given { config: in_file.then(|| path.clone()), ..Given::default() };
+                if in_flags {
+                    flags.limits.insert(option.name, by_flag.to_string());
+                }
+                let variables = [(variable.as_str(), by_variable_text.as_str())];
+                let config = resolve(&flags, &variables[..usize::from(in_environment)]).expect("resolved");
+                let want = match (in_flags, in_environment, in_file) {
+                    (true, ..) => (by_flag, Origin::Flag(format!("--{}", option.flag()))),
+                    (_, true, _) => (by_variable, Origin::Environment(variable.clone())),
+                    (_, _, true) => (by_file, Origin::File(path.clone())),
+                    _ => (default, Origin::Default),
+                };
+                let found = (option.load(&config.limits), origin_of(&config, option.name));
+                assert_eq!(found, want, "{} {sources:03b}", option.name);
+            }
+        }
+    }
+
+    #[test]
+    fn read_only_follows_the_same_order() {
+        let (_folder, path) = file("read_only = true");
+        for (flag, variable, in_file, want) in [
+            (None, None, false, false),
+            (None, None, true, true),
+            (None, Some("false"), true, false),
+            (None, Some("1"), false, true),
+            (Some(true), Some("0"), false, true),
+            (Some(false), Some("true"), true, false),
+        ] {
+            let flags = Given { read_only: flag, config: in_file.then(|| path.clone()), ..Given::default() };
+            let variables: Vec<_> = variable.map(|value| (READ_ONLY_VARIABLE, value)).into_iter().collect();
+            assert_eq!(resolve(&flags, &variables).expect("resolved").read_only, want);
+        }
+    }
+
+    #[test]
+    fn the_file_is_the_one_named_or_the_one_at_the_usual_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |path: &str, value: usize| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            std::fs::write(&path, format!("max_batch = {value}")).expect("written");
+            path
+        };
+        let by_flag = write("flag.toml", 1);
+        let by_variable = write("variable.toml", 2).display().to_string();
+        write("xdg/mcpool/mcpool.toml", 3);
+        write("home/.config/mcpool/mcpool.toml", 4);
+        let (xdg, home) = (folder.path().join("xdg"), folder.path().join("home"));
+        let (xdg, home) = (xdg.display().to_string(), home.display().to_string());
+        let all = [
+            ("MCPOOL_CONFIG", by_variable.as_str()),
+            ("XDG_CONFIG_HOME", xdg.as_str()),
+            ("HOME", home.as_str()),
+        ];
+        let flags = Given { config: Some(by_flag), ..Given::default() };
+        let batch = |flags: &Given, variables: &[(&str, &str)]| {
+            resolve(flags, variables).expect("resolved").limits.max_batch
+        };
+        assert_eq!(batch(&flags, &all), 1);
+        assert_eq!(batch(&Given::default(), &all), 2);
+        assert_eq!(batch(&Given::default(), &all[1..]), 3);
+        assert_eq!(batch(&Given::default(), &all[2..]), 4);
+        assert_eq!(batch(&Given::default(), &[("XDG_CONFIG_HOME", "relative"), all[2]]), 4);
+        assert_eq!(batch(&Given::default(), &[("MCPOOL_CONFIG", ""), all[1]]), 3);
+        assert_eq!(batch(&Given::default(), &[("XDG_CONFIG_HOME", "/nowhere"), all[2]]), 1_000);
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_exist() {
+        let flags = Given { config: Some("/nowhere/x.toml".into()), ..Given::default() };
+        for (flags, variables, by) in [
+            (flags, vec![], "--config"),
+            (Given::default(), vec![("MCPOOL_CONFIG", "/nowhere/x.toml")], "MCPOOL_CONFIG"),
+        ] {
+            let message = resolve(&flags, &variables).expect_err("refused").to_string();
+            assert!(
+                message.starts_with("cannot read the configuration /nowhere/x.toml (named by "),
+                "{message}"
+            );
+            assert!(message.contains(by), "{message}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_source_the_setting_and_the_remedy() {
+        let cases = [
+            (
+                "max_fram_bytes = 1",
+                r#"mcpool.toml: unknown key "max_fram_bytes"; did you mean "max_frame_bytes"?"#,
+            ),
+            ("readonly = true", r#"mcpool.toml: unknown key "readonly"; did you mean "read_only"?"#),
+            ("zzz = 1", r#"mcpool.toml: unknown key "zzz""#),
+            ("[limits]\nmax_batch = 1", r#"mcpool.toml: unknown key "limits""#),
+            ("max_batch = true", "mcpool.toml: max_batch must be a whole number"),
+            ("max_frame_bytes = 1.5", "max_frame_bytes must be a size such as \"10MiB\""),
+            ("max_frame_bytes = \"10MB\"", "is not a size: write 10MiB, 64KiB or plain bytes"),
+            ("max_frame_bytes = -1", "is not a size"),
+            ("read_only = 1", "read_only must be true or false"),
+            ("max_batch = ", "is not valid TOML"),
+        ];
+        for (text, want) in cases {
+            let (_folder, path) = file(text);
+            let flags = Given { config: Some(path), ..Given::default() };
+            let message = resolve(&flags, &[]).expect_err(want).to_string();
+            assert!(message.contains(want), "{message}");
+        }
+        let message =
+            resolve(&Given::default(), &[("MCPOOL_MAX_BATCH", "0")]).expect_err("refused").to_string();
+        assert_eq!(
+            message,
+            "environment MCPOOL_MAX_BATCH: max_batch = 0 is out of range: choose 1 to 100000"
+        );
+        let message =
+            resolve(&Given::default(), &[("MCPOOL_READ_ONLY", "ja")]).expect_err("refused").to_string();
+        assert_eq!(message, "environment MCPOOL_READ_ONLY: read_only must be true or false");
+        let message = resolve(&Given::default(), &[("MCPOOL_MAX_REPLY_BYTES", "1MiB")]).expect_err("refused");
+        assert!(
+            message.to_string().starts_with("max_frame_bytes = 10MiB must not exceed max_reply_bytes = 1MiB")
+        );
+    }
+
+    #[test]
+    fn what_is_printed_is_a_file_that_says_the_same() {
+        let mut flags = Given { read_only: Some(true), ..Given::default() };
+        flags.limits.insert("max_concurrent_requests", "7".to_owned());
+        flags.limits.insert("arena_capacity", "3".to_owned());
+        let config = resolve(&flags, &[("MCPOOL_MAX_FRAME_BYTES", "5000")]).expect("resolved");
+        let mut printed = Vec::new();
+        config.write(&mut printed).expect("written");
+        let printed = String::from_utf8(printed).expect("text");
+        for line in [
+            "max_frame_bytes = 5000                   # environment MCPOOL_MAX_FRAME_BYTES",
+            "max_reply_bytes = \"64MiB\"                # default",
+            "max_concurrent_requests = 7              # flag --max-concurrent-requests",
+            "# message_capacity = 8                   # derived: one for each place that holds a message",
+            "arena_capacity = 3                       # flag --arena-capacity",
+            "read_only = true                         # flag --read-only",
+        ] {
+            assert!(printed.lines().any(|printed| printed == line), "{line}\n{printed}");
+        }
+        let (_folder, path) = file(&printed);
+        let again = resolve(&Given { config: Some(path), ..Given::default() }, &[]).expect("resolved");
+        assert_eq!((again.limits, again.read_only), (config.limits, config.read_only));
+    }
+
+    #[test]
+    fn a_long_file_is_refused() {
+        let (_folder, path) = file("0123456789");
+        assert_eq!(read_bounded(&path, 10).expect("read"), "0123456789");
+        let message = read_bounded(&path, 9).expect_err("refused").to_string();
+        assert_eq!(message, "it is longer than 9 bytes");
+    }
+}

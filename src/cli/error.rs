@@ -1,0 +1,67 @@
+//! How a command may fail, and the exit code of each failure.
+
+use super::config::ConfigError;
+use crate::client::ClientError;
+use crate::server::BuildError;
+use crate::tools::filesystem::FilesystemError;
+use crate::transport::StdioError;
+use std::process::ExitCode;
+
+/// The tool answered that it failed.
+pub(super) const TOOL_FAILED: u8 = 1;
+/// The command line or the configuration is wrong; `clap` uses the same.
+const USAGE: u8 = 2;
+/// The server could not be started, did not answer, or answered what it must not.
+pub(super) const SERVER: u8 = 3;
+/// Ended by Ctrl-C: 128 + SIGINT, as shells say it.
+const INTERRUPTED: u8 = 130;
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// What was asked cannot be done, and why.
+    #[error("{0}")]
+    Usage(String),
+    /// A setting cannot be used.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The server.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// The result could not be written.
+    #[error("cannot write the result: {0}")]
+    Output(#[from] std::io::Error),
+    /// None of the directories can be served.
+    #[error("{0}")]
+    Filesystem(#[from] FilesystemError),
+    /// The server cannot be built as asked.
+    #[error("{0}")]
+    Build(#[from] BuildError),
+    /// The server ended badly.
+    #[error("{0}")]
+    Serve(#[from] StdioError),
+    /// The runtime could not be started.
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl CliError {
+    /// Nobody reads the output any more, as in `mcpool tools | head -1`: no reason to complain.
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            // As the reference server does.
+            Self::Filesystem(_) => 1,
+            _ if self.is_closed_pipe() => 0,
+            Self::Usage(_) | Self::Config(_) => USAGE,
+            Self::Client(_) | Self::Output(_) | Self::Runtime(_) | Self::Build(_) | Self::Serve(_) => SERVER,
+            Self::Interrupted => INTERRUPTED,
+        })
+    }
+}

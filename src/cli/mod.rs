@@ -1,0 +1,68 @@
+//! The program `mcpool`: arguments, configuration, the client's commands, and the only code that prints or
+//! exits. Must not know how bytes move or what a frame is.
+
+mod arguments;
+mod call;
+mod command;
+mod config;
+mod error;
+mod log;
+mod nearest;
+mod parameters;
+mod peer;
+mod render;
+mod serve;
+mod tools;
+
+use clap::ArgMatches;
+use error::CliError;
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+/// Runs the program with the arguments and environment of the process.
+///
+/// Exit codes: 0 it went well, 1 the tool that was called failed, 2 wrong usage or configuration, 3 the
+/// server failed.
+pub fn run() -> ExitCode {
+    let matches = match command::command().try_get_matches() {
+        Ok(matches) => matches,
+        // Help and version are no failures, and go to stdout; the rest goes to stderr.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::SERVER));
+        }
+    };
+    log::start();
+    match dispatch(matches) {
+        Ok(code) => code,
+        Err(error) => {
+            if !error.is_closed_pipe() {
+                let _ = writeln!(io::stderr(), "mcpool: {error}");
+            }
+            error.exit_code()
+        }
+    }
+}
+
+fn dispatch(matches: ArgMatches) -> Result<ExitCode, CliError> {
+    match matches.subcommand() {
+        Some(("serve", given)) => {
+            let options = serve::options(given)?;
+            // The server may run for weeks: nothing of the command line stays with it.
+            drop(matches);
+            Ok(serve::run(options))
+        }
+        Some(("tools", matches)) => tools::run(matches),
+        Some(("call", matches)) => call::run(matches),
+        Some(("config", matches)) => show_config(matches),
+        _ => Err(CliError::Usage("say what to do: `mcpool --help`".to_owned())),
+    }
+}
+
+fn show_config(matches: &ArgMatches) -> Result<ExitCode, CliError> {
+    let config = config::Config::resolve(&command::Given(matches), |name| std::env::var_os(name))?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    config.write(&mut out)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

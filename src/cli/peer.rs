@@ -1,0 +1,88 @@
+//! The server that `tools` and `call` talk to: `mcpool serve` over some directories, or any other command.
+
+use super::error::CliError;
+use crate::client::{ClientOptions, ServerCommand};
+use crate::limits::Limits;
+use clap::ArgMatches;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The command that was asked for: `--server`, else this program over `dirs`, else over `.`.
+pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand, CliError> {
+    if let Some(text) = matches.get_one::<String>("server") {
+        return parse(text);
+    }
+    let program = std::env::current_exe().map_err(CliError::Runtime)?.into_os_string();
+    let mut arguments = vec!["serve".into(), "--".into()];
+    arguments.extend(matches.get_many::<PathBuf>(dirs).into_iter().flatten().map(|dir| dir.clone().into()));
+    if arguments.len() == 2 {
+        arguments.push(".".into());
+    }
+    Ok(ServerCommand { program, arguments })
+}
+
+fn parse(text: &str) -> Result<ServerCommand, CliError> {
+    let Some(words) = shlex::split(text) else {
+        return Err(CliError::Usage(format!("--server {text:?}: a quote or backslash is left open")));
+    };
+    let mut words = words.into_iter();
+    let Some(program) = words.next() else {
+        return Err(CliError::Usage(
+            "--server is empty: give a command, as in --server 'npx -y NAME'".to_owned(),
+        ));
+    };
+    Ok(ServerCommand { program: program.into(), arguments: words.map(Into::into).collect() })
+}
+
+/// The client's bounds.
+pub(super) fn options(matches: &ArgMatches) -> ClientOptions {
+    let silence = matches.get_one::<u64>("timeout_ms").copied().map(Duration::from_millis);
+    let defaults = ClientOptions::default();
+    ClientOptions {
+        max_message_bytes: Limits::default().max_reply_bytes,
+        silence_timeout: silence.unwrap_or(defaults.silence_timeout),
+        connect_timeout: silence.unwrap_or(defaults.connect_timeout).min(defaults.connect_timeout),
+        ..defaults
+    }
+}
+
+/// A runtime for one short conversation.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)
+}
+
+/// Ctrl-C; made once, so that none is lost between two waits.
+pub(super) struct Interrupt(Signal);
+
+impl Interrupt {
+    /// Starts to listen; needs the runtime.
+    pub(super) fn listen() -> Result<Self, CliError> {
+        signal(SignalKind::interrupt()).map(Self).map_err(CliError::Runtime)
+    }
+
+    /// Waits for `work`, or for Ctrl-C.
+    pub(super) async fn unless<T, E: Into<CliError>>(
+        &mut self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, CliError> {
+        tokio::select! {
+            done = work => done.map_err(Into::into),
+            _ = self.0.recv() => Err(CliError::Interrupted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_split_as_a_shell_would() {
+        let command = parse(r#"npx -y 'a b' "c d" e\ f"#).expect("parsed");
+        assert_eq!(command.program, "npx");
+        assert_eq!(command.arguments, ["-y", "a b", "c d", "e f"]);
+        assert!(parse("'open").is_err_and(|error| error.to_string().contains("left open")));
+        assert!(parse("  ").is_err_and(|error| error.to_string().contains("empty")));
+    }
+}

@@ -1,0 +1,78 @@
+//! Help, version, and the settings as the program sees them.
+
+use super::{Run, mcpool, run};
+use mcpool::limits::LimitOption;
+
+#[test]
+fn help_and_version_go_to_stdout_and_mistakes_to_stderr() {
+    let version = run(&["--version"]);
+    assert_eq!((version.code, version.stdout.as_str()), (Some(0), "mcpool 0.1.0\n"));
+    let help = run(&["--help"]);
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    for command in ["serve", "tools", "call", "config"] {
+        assert!(help.stdout.contains(&format!("\n  {command} ")), "{}", help.stdout);
+    }
+    let wrong = run(&["srve"]);
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));
+    assert!(wrong.stderr.contains("'serve'"), "{}", wrong.stderr);
+}
+
+#[test]
+fn every_limit_is_explained_with_its_default() {
+    let help = run(&["serve", "--help"]).stdout;
+    for option in LimitOption::ALL {
+        let default = match option.default {
+            Some(default) => option.unit.show(default).to_string(),
+            None => "derived".to_owned(),
+        };
+        assert!(help.contains(&format!("--{} ", option.flag())), "{}", option.name);
+        assert!(help.contains(&format!("[default: {default}]")), "{}", option.name);
+    }
+    assert!(!run(&["serve", "-h"]).stdout.contains("--max-batch"), "the short help is short");
+}
+
+#[test]
+fn the_three_sources_reach_the_program() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mcpool.toml");
+    std::fs::write(&file, "max_batch = 1\nmax_blocking_threads = 2\nmax_frame_bytes = \"1MiB\"\n")
+        .expect("written");
+    let run: Run = mcpool(&["config", "--max-batch", "3"])
+        .env("MCPOOL_CONFIG", &file)
+        .env("MCPOOL_MAX_BATCH", "2")
+        .env("MCPOOL_MAX_BLOCKING_THREADS", "3")
+        .output()
+        .expect("the program runs")
+        .into();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let line = |name: &str| {
+        let found = run.stdout.lines().find(|line| line.starts_with(name)).expect("a line");
+        found.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("max_batch"), "max_batch = 3 # flag --max-batch");
+    assert_eq!(line("max_blocking"), "max_blocking_threads = 3 # environment MCPOOL_MAX_BLOCKING_THREADS");
+    assert_eq!(line("max_frame"), format!("max_frame_bytes = \"1MiB\" # file {}", file.display()));
+    assert_eq!(line("max_reply"), "max_reply_bytes = \"64MiB\" # default");
+}
+
+#[test]
+fn a_wrong_setting_stops_the_server_before_it_starts() {
+    for (arguments, want) in [
+        (
+            vec!["--max-frame-bytes", "10MB"],
+            "mcpool: flag --max-frame-bytes: max_frame_bytes = \"10MB\" is not a size",
+        ),
+        (vec!["--max-batch=-1"], "mcpool: flag --max-batch: max_batch = \"-1\" is not a whole number"),
+        (
+            vec!["--max-reply-bytes", "1MiB"],
+            "mcpool: max_frame_bytes = 10MiB must not exceed max_reply_bytes = 1MiB",
+        ),
+        (vec!["--config", "/nowhere"], "mcpool: cannot read the configuration /nowhere (named by --config)"),
+    ] {
+        let mut all = vec!["serve"];
+        all.extend(arguments);
+        let run = run(&all);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+        assert!(run.stderr.starts_with(want), "{run:?}");
+    }
+}
