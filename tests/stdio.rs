@@ -1,0 +1,154 @@
+//! The program on real descriptors: pipes, sockets and files, and every way in which they end.
+
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const PING: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
+const PONG: &str = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n";
+
+fn mcpool() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpool"));
+    command.arg("serve").arg(env!("CARGO_MANIFEST_DIR")).env_remove("RUST_LOG");
+    command
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("the process can be waited for") {
+            return status;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "the process does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn end_of_input_answers_what_came_and_exits_well() {
+    let mut child = mcpool().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("mcpool starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(PING).expect("it reads");
+    stdin.write_all(PING.trim_ascii_end()).expect("it reads");
+    drop(stdin);
+    let mut answers = String::new();
+    child.stdout.take().expect("a pipe").read_to_string(&mut answers).expect("it writes text");
+    assert_eq!(answers, [PONG, PONG].concat());
+    assert!(wait(&mut child).success());
+}
+
+#[test]
+fn the_signals_to_stop_end_it_well() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut child = mcpool().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("mcpool starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        stdin.write_all(PING).expect("it reads");
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("it answers");
+        assert_eq!(line, PONG);
+        kill_process(Pid::from_child(&child), signal).expect("it can be signalled");
+        assert!(wait(&mut child).success(), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_closed_output_ends_it_quietly() {
+    let mut command = mcpool();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("mcpool starts");
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(PING).expect("it reads");
+    assert!(wait(&mut child).success());
+    let mut said = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("it writes text");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn whatever_it_logs_the_output_is_protocol_only() {
+    let mut child = mcpool()
+        .env("RUST_LOG", "trace")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("mcpool starts");
+    child.stdin.take().expect("a pipe").write_all(&[b"nonsense\n", PING].concat()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let answers = String::from_utf8(output.stdout).expect("it writes text");
+    assert_eq!(answers.lines().count(), 2, "{answers}");
+    for line in answers.lines() {
+        let message: serde_json::Value = serde_json::from_str(line).expect("a message");
+        assert_eq!(message["jsonrpc"], "2.0");
+    }
+    assert!(!output.stderr.is_empty(), "it logs when it is told to");
+}
+
+#[test]
+fn files_serve_as_input_and_output() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    std::fs::write(&input, PING.repeat(3)).expect("a file");
+    let status = mcpool()
+        .stdin(File::open(&input).expect("a file"))
+        .stdout(File::create(&output).expect("a file"))
+        .status()
+        .expect("mcpool runs");
+    assert!(status.success());
+    assert_eq!(std::fs::read_to_string(&output).expect("a file"), PONG.repeat(3));
+}
+
+#[test]
+fn sockets_serve_as_input_and_output() {
+    let (mut ours, theirs) = UnixStream::pair().expect("sockets");
+    let output = theirs.try_clone().expect("a descriptor");
+    let mut child =
+        mcpool().stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(output)).spawn().expect("mcpool starts");
+    ours.write_all(PING).expect("it reads");
+    let mut answer = [0; PONG.len()];
+    ours.read_exact(&mut answer).expect("it answers");
+    assert_eq!(answer, *PONG.as_bytes());
+    ours.shutdown(std::net::Shutdown::Write).expect("a socket closes");
+    assert!(wait(&mut child).success());
+}
+
+#[test]
+fn descriptors_are_put_back_as_they_were() {
+    let (input, mut requests) = std::io::pipe().expect("a pipe");
+    let (mut answers, output) = std::io::pipe().expect("a pipe");
+    let (their_input, their_output) =
+        (input.try_clone().expect("a descriptor"), output.try_clone().expect("one"));
+    let mut command = mcpool();
+    let mut child = command.stdin(their_input).stdout(their_output).spawn().expect("mcpool starts");
+    drop(command);
+    requests.write_all(PING).expect("it reads");
+    let mut answer = [0; PONG.len()];
+    answers.read_exact(&mut answer).expect("it answers");
+    let is_waitable = |flags: rustix::io::Result<OFlags>| flags.expect("flags").contains(OFlags::NONBLOCK);
+    assert!(is_waitable(rustix::fs::fcntl_getfl(&input)), "while it serves, the shared pipe does not block");
+    drop(requests);
+    assert!(wait(&mut child).success());
+    assert!(!is_waitable(rustix::fs::fcntl_getfl(&input)), "the input stays non-blocking");
+    assert!(!is_waitable(rustix::fs::fcntl_getfl(&output)), "the output stays non-blocking");
+}
+
+#[test]
+fn a_missing_descriptor_is_said_clearly() {
+    // A shell is the plain way to start a program without one of its standard descriptors.
+    let script = format!("exec '{}' serve . <&-", env!("CARGO_BIN_EXE_mcpool"));
+    let output = Command::new("sh").args(["-c", &script]).output().expect("a shell runs");
+    // The Rust runtime opens a closed standard descriptor as /dev/null, which ends at once.
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout.is_empty());
+}
