@@ -1,1 +1,322 @@
 //! The harness of the dhat memory tests.
+//!
+//! dhat is the global allocator of each test's process and its profiler is global too, so each claim is a
+//! test binary of its own, named by what it claims. A measurement warms up first, then compares two
+//! snapshots of the heap; [`blocks_during`] is checked against a deliberate allocation in every test, so
+//! that a witness that sees nothing cannot pass for one that saw nothing happen.
+//!
+//! What dhat cannot see: memory of the kernel (pipes, sockets), thread stacks, and blocks from before the
+//! profiler began. It wraps the system allocator, so sizes are what was asked for, not mimalloc's classes.
+
+use mcpool::transport::serve_lines;
+use mcpool::{CallContext, Drain, Limits, Server, Tool, ToolDefinition, ToolError};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+/// The `_meta` of a modern request.
+pub const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"memtests","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
+
+/// A tool that says back what it is told.
+#[derive(Debug)]
+pub struct Echo;
+
+/// The arguments of [`Echo`].
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct EchoArguments<'a> {
+    /// What to say back.
+    pub text: &'a str,
+}
+
+impl Tool for Echo {
+    type Arguments<'a> = EchoArguments<'a>;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("echo", "Says back what it is told.").arguments::<EchoArguments<'_>>()
+    }
+
+    async fn call<'a>(
+        &'a self,
+        arguments: EchoArguments<'a>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        call.text(arguments.text);
+        Ok(())
+    }
+}
+
+/// A runtime like that of the program: one thread, and blocking threads on demand.
+///
+/// # Panics
+/// When the system refuses an event queue.
+pub fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// The client's end of a connection over two pipes, as on standard input and output; the server's end runs
+/// in a task.
+#[derive(Debug)]
+pub struct Peer {
+    requests: pipe::Sender,
+    answers: pipe::Receiver,
+    serving: JoinHandle<()>,
+}
+
+impl Peer {
+    /// Connects to `server`. Call it inside a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses a pipe.
+    pub fn connect(server: &Server) -> io::Result<Self> {
+        let (requests, reader) = pipe::pipe()?;
+        let (writer, answers) = pipe::pipe()?;
+        let server = server.clone();
+        let serving = tokio::spawn(async move {
+            let drain = Drain::default();
+            serve_lines(&server, reader, writer, &drain).await.expect("the connection ends well");
+        });
+        Ok(Self { requests, answers, serving })
+    }
+
+    /// Sends one line and reads one line back into `buffer`; gives its length. Allocates nothing.
+    ///
+    /// # Panics
+    /// When the connection breaks or the answer does not fit.
+    pub async fn exchange(&mut self, request: &[u8], buffer: &mut [u8]) -> usize {
+        self.send(request).await;
+        self.read_line(buffer).await
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        self.requests.write_all(bytes).await.expect("the server reads");
+    }
+
+    /// Reads one line into `buffer`; gives its length.
+    ///
+    /// # Panics
+    /// When the connection breaks or the line does not fit.
+    pub async fn read_line(&mut self, buffer: &mut [u8]) -> usize {
+        let mut filled = 0;
+        loop {
+            let read = self.answers.read(&mut buffer[filled..]).await.expect("the server answers");
+            assert_ne!(read, 0, "the server closed the connection, or the answer is longer than the buffer");
+            filled += read;
+            if buffer[filled - 1] == b'\n' {
+                return filled;
+            }
+        }
+    }
+
+    /// Closes the client's side and waits for the server to end the connection.
+    ///
+    /// # Panics
+    /// When serving failed.
+    pub async fn close(self) {
+        drop((self.requests, self.answers));
+        self.serving.await.expect("the server's task ends");
+    }
+}
+
+/// The heap blocks that `work` allocates.
+pub fn blocks_during(work: impl FnOnce()) -> u64 {
+    let before = dhat::HeapStats::get().total_blocks;
+    work();
+    dhat::HeapStats::get().total_blocks - before
+}
+
+/// Checks that the witness sees an allocation.
+///
+/// # Panics
+/// When it does not.
+pub fn assert_witness_sees() {
+    let blocks = blocks_during(|| drop(std::hint::black_box(Box::new([0_u8; 64]))));
+    assert_eq!(blocks, 1, "dhat is not the allocator of this process, or its profiler is not running");
+}
+
+/// Asserts that `request`, repeated over one connection, allocates nothing once warm.
+///
+/// # Panics
+/// When it allocates, or an answer lacks `expected`.
+pub fn assert_request_allocates_nothing(server: &Server, opening: &[&str], request: &str, expected: &str) {
+    const WARM_UP: usize = 200;
+    const MEASURED: usize = 5_000;
+    let runtime = runtime();
+    runtime.block_on(async {
+        let mut peer = Peer::connect(server).expect("a connection");
+        let mut buffer = vec![0; 256 * 1024];
+        for line in opening {
+            peer.send(line.as_bytes()).await;
+            peer.send(b"\n").await;
+            if line.contains("\"id\"") {
+                peer.read_line(&mut buffer).await;
+            }
+        }
+        let line = format!("{request}\n");
+        for _ in 0..WARM_UP {
+            let length = peer.exchange(line.as_bytes(), &mut buffer).await;
+            let answer = std::str::from_utf8(&buffer[..length]).expect("an answer is UTF-8");
+            assert!(answer.contains(expected), "{expected} is not in {answer}");
+        }
+        let _profiler = dhat::Profiler::builder().testing().build();
+        assert_witness_sees();
+        let before = dhat::HeapStats::get();
+        for _ in 0..MEASURED {
+            peer.exchange(line.as_bytes(), &mut buffer).await;
+        }
+        let after = dhat::HeapStats::get();
+        dhat::assert_eq!(after.total_blocks - before.total_blocks, 0);
+        peer.close().await;
+    });
+}
+
+/// A tool that never answers, still holding its borrowed argument.
+#[derive(Debug)]
+pub struct Stall;
+
+impl Tool for Stall {
+    type Arguments<'a> = EchoArguments<'a>;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("stall", "Never answers.").arguments::<EchoArguments<'_>>()
+    }
+
+    async fn call<'a>(
+        &'a self,
+        arguments: EchoArguments<'a>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        std::future::pending::<()>().await;
+        call.text(arguments.text);
+        Ok(())
+    }
+}
+
+/// A tool that hands its argument to a blocking thread.
+#[derive(Debug)]
+pub struct Offload;
+
+impl Tool for Offload {
+    type Arguments<'a> = EchoArguments<'a>;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("offload", "Answers from a thread.").arguments::<EchoArguments<'_>>()
+    }
+
+    async fn call<'a>(
+        &'a self,
+        arguments: EchoArguments<'a>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        let owned = call.own_arguments(arguments.text);
+        call.offload(move |call| {
+            call.text(owned.arguments());
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A server with the tools of this crate.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn server() -> Server {
+    // A call that stalls is not waited for when its client is gone.
+    let limits = Limits { drain_timeout_ms: 10, ..Limits::default() };
+    let builder = Server::builder("memtests", "1").limits(limits);
+    builder.tool(Echo).tool(Stall).tool(Offload).build().expect("a server")
+}
+
+/// The client's end of a connection, without any heap memory of its own, so that what is counted is the
+/// server's.
+#[derive(Debug)]
+pub struct BarePeer {
+    requests: io::PipeWriter,
+    answers: io::PipeReader,
+    serving: JoinHandle<()>,
+}
+
+impl BarePeer {
+    /// Connects to `server`, whose way out is `drain`. Call it inside a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses a pipe.
+    pub fn connect(server: &Server, drain: &Drain) -> io::Result<Self> {
+        let (reader, requests) = io::pipe()?;
+        let (answers, writer) = io::pipe()?;
+        let reader = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+        let writer = pipe::Sender::from_owned_fd(OwnedFd::from(writer))?;
+        let (server, drain) = (server.clone(), drain.clone());
+        let serving = tokio::spawn(async move {
+            serve_lines(&server, reader, writer, &drain).await.expect("the connection ends well");
+        });
+        Ok(Self { requests, answers, serving })
+    }
+
+    /// Sends one line.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    pub fn send(&mut self, line: &str) {
+        self.requests.write_all(line.as_bytes()).expect("the server reads");
+        self.requests.write_all(b"\n").expect("the server reads");
+    }
+
+    /// Sends one line and waits until its answer, of at most 4 KiB, has come.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    pub async fn exchange(&mut self, line: &str) {
+        self.send(line);
+        settle().await;
+        let mut answer = [0; 4096];
+        let length = self.answers.read(&mut answer).expect("the server answers");
+        assert_eq!(answer[..length].last(), Some(&b'\n'), "the answer came whole");
+    }
+
+    /// Closes the client's side and waits for the server to end the connection.
+    ///
+    /// # Panics
+    /// When serving failed.
+    pub async fn close(self) {
+        drop((self.requests, self.answers));
+        self.serving.await.expect("the server's task ends");
+    }
+}
+
+/// Lets every task of the runtime go as far as it can.
+pub async fn settle() {
+    for _ in 0..4 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+/// Bytes in all of the server's buffers, on loan and idle.
+pub fn buffer_bytes(server: &Server) -> usize {
+    buffers(server).map(|snapshot| snapshot.owned_bytes as usize).sum()
+}
+
+/// How many of the server's buffers are on loan.
+pub fn buffers_in_use(server: &Server) -> u64 {
+    buffers(server).map(|snapshot| snapshot.in_use).sum()
+}
+
+fn buffers(server: &Server) -> impl Iterator<Item = mcpool::pools::PoolSnapshot> {
+    let buffers = server.pools().pools().into_iter().filter(|pool| pool.name().starts_with("buffers/"));
+    buffers.map(|pool| pool.snapshot())
+}
+
+/// The lines that open a session of the legacy era.
+pub const HANDSHAKE: [&str; 2] = [
+    r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"memtests","version":"1"}}}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+];

@@ -1,0 +1,43 @@
+//! A connection over two pipes that waits for its next request keeps at most a kilobyte and a half of heap (half
+//! a kilobyte of it is what tokio registers for the two descriptors), and no
+//! buffer.
+
+use mcpool_memtests::{BarePeer, HANDSHAKE, assert_witness_sees, buffers_in_use, runtime, server, settle};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const CONNECTIONS: usize = 200;
+const MAX_BYTES: usize = 1536;
+
+#[test]
+fn idle_connection_is_small() {
+    let (server, drain) = (server(), mcpool::Drain::default());
+    runtime().block_on(async {
+        let mut peers = Vec::with_capacity(CONNECTIONS + 1);
+        let open = async || {
+            let mut peer = BarePeer::connect(&server, &drain).expect("a connection");
+            peer.exchange(HANDSHAKE[0]).await;
+            peer.send(HANDSHAKE[1]);
+            peer.exchange(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;
+            peer
+        };
+        let _profiler = dhat::Profiler::builder().testing().build();
+        assert_witness_sees();
+        peers.push(open().await);
+        let before = dhat::HeapStats::get();
+        for _ in 0..CONNECTIONS {
+            peers.push(open().await);
+        }
+        settle().await;
+        let after = dhat::HeapStats::get();
+        let bytes = (after.curr_bytes - before.curr_bytes) / CONNECTIONS;
+        println!("an idle connection keeps {bytes} B of heap");
+        dhat::assert!(bytes <= MAX_BYTES, "an idle connection keeps {bytes} B");
+        dhat::assert!(bytes > 0, "connections cannot be free");
+        assert_eq!(buffers_in_use(&server), 0, "an idle connection holds a buffer");
+        for peer in peers {
+            peer.close().await;
+        }
+    });
+}
