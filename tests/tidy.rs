@@ -1,0 +1,134 @@
+//! The rules of the house, held by a test each, so that a review need not look for them.
+//!
+//! Each rule is a function from a parsed file to its [`Breach`]es, and has a test of its own that shows it
+//! firing on a sample: a rule that stopped seeing anything would fail there. The order of the rooms is the
+//! table in [`directions`]; a new room fails until it has a line in it.
+
+#[path = "tidy/directions.rs"]
+mod directions;
+#[path = "tidy/figures.rs"]
+mod figures;
+#[path = "tidy/invariants.rs"]
+mod invariants;
+#[path = "tidy/shape.rs"]
+mod shape;
+#[path = "tidy/source.rs"]
+mod source;
+#[path = "tidy/words.rs"]
+mod words;
+
+use source::{Breach, Source, Tree};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// What looks at one file.
+type Rule = fn(&Source) -> Vec<Breach>;
+
+const RULES: [(&str, Rule); 10] = [
+    ("pools", directions::pools),
+    ("long file", shape::long_file),
+    ("long functions", shape::long_functions),
+    ("empty name", shape::empty_name),
+    ("undocumented", shape::undocumented),
+    ("unstated", invariants::unstated),
+    ("unfinished", words::unfinished),
+    ("ignored", words::ignored),
+    ("type names", words::type_names),
+    ("getters", words::getters),
+];
+
+/// All breaches of the workspace by rule: read and parsed once, as that takes longer than all rules together.
+static FOUND: LazyLock<BTreeMap<&str, Vec<Breach>>> = LazyLock::new(|| {
+    let tree = Tree::load();
+    let sources = &tree.sources;
+    assert!(sources.len() > 50, "only {} files were found", sources.len());
+    let names = directions::Names::of(sources);
+    let mut found: BTreeMap<&str, Vec<Breach>> =
+        RULES.iter().map(|(name, rule)| (*name, sources.iter().flat_map(rule).collect())).collect();
+    found.insert("rooms", sources.iter().flat_map(|source| directions::rooms(source, &names)).collect());
+    found.insert("orphans", shape::orphans(&tree.files, sources));
+    found
+});
+
+/// Fails with all that breaks `rule`.
+#[track_caller]
+fn hold(rule: &str) {
+    report(&FOUND[rule]);
+}
+
+#[track_caller]
+fn report(breaches: &[Breach]) {
+    let lines: Vec<String> = breaches.iter().map(ToString::to_string).collect();
+    assert!(lines.is_empty(), "{} to tidy:\n{}\n", lines.len(), lines.join("\n"));
+}
+
+#[test]
+fn rooms_use_only_the_rooms_below_them() {
+    hold("rooms");
+}
+
+#[test]
+fn pools_know_no_runtime_no_json_and_no_protocol() {
+    hold("pools");
+}
+
+#[test]
+fn no_file_is_over_800_lines() {
+    hold("long file");
+}
+
+#[test]
+fn no_function_is_over_70_lines() {
+    hold("long functions");
+}
+
+#[test]
+fn no_file_has_a_name_that_says_nothing() {
+    hold("empty name");
+}
+
+#[test]
+fn each_module_says_what_it_owns() {
+    hold("undocumented");
+}
+
+#[test]
+fn each_source_file_is_named_by_a_mod() {
+    hold("orphans");
+}
+
+#[test]
+fn each_panic_outside_tests_states_its_invariant() {
+    hold("unstated");
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    hold("unfinished");
+}
+
+#[test]
+fn no_test_is_ignored() {
+    hold("ignored");
+}
+
+#[test]
+fn no_type_is_a_manager_or_a_monitor() {
+    hold("type names");
+}
+
+#[test]
+fn no_function_is_a_getter() {
+    hold("getters");
+}
+
+#[test]
+fn each_figure_stands_beside_its_command() {
+    let root = source::root();
+    let documents = ["README.md", "ARCHITECTURE.md", "benches/RESULTS.md"];
+    let breaches = documents.iter().filter_map(|path| {
+        let text = std::fs::read_to_string(root.join(path)).ok()?; // a document not yet written has no figures
+        Some(figures::without_command(path, &text))
+    });
+    report(&breaches.flatten().collect::<Vec<_>>());
+}
