@@ -13,16 +13,16 @@
 //! unescaped, so that the arena is asked once for the right amount; short plain parts are copied while they
 //! are searched, word by word, since a `memcpy` each costs as much as the search.
 //!
-//! Measured on two busy cores, the fastest of 60 samples; `cargo bench -p mcpool-benches --bench decode`
-//! repeats it, with allocations a frame. A whole call of a tool, envelope and arguments, in one pass:
+//! Measured on two cores of a virtual machine; `cargo bench -p mcpool-benches --bench decode` repeats it, with
+//! allocations a frame. A whole call of a tool, envelope and arguments, in one pass:
 //!
 //! | frame | this | `serde_json` typed | `serde_json` tree | sonic-rs typed | sonic-rs tree | simd-json |
 //! | --- | --- | --- | --- | --- | --- | --- |
-//! | 400 B | 269 ns, 0 | 533 ns, 0 | 1,023 ns, 21 | 444 ns, 0 | 323 ns, 4 | 1,419 ns, 9 |
-//! | plain string, GiB/s | 13.9, 0 | 3.5, 0 | 5.5, 19 | 5.9, 0 | 7.6, 5 | 0.4, 9 |
-//! | escaped source, GiB/s | 2.3, 0 | 1.1, 17 | 1.7, 35 | 1.6, 17 | 2.6, 5 | 0.4, 9 |
-//! | small objects to a `Vec`, GiB/s | 0.56, 13 | 0.18, 14 | 0.05, 138,109 | 0.21, 13 | 0.55, 17 | 0.06, 55,243 |
-//! | the same while walking, GiB/s | 0.29, 0 | | | | | |
+//! | 400 B | 255 ns, 0 | 517 ns, 0 | 946 ns, 21 | 423 ns, 0 | 321 ns, 4 | 1,458 ns, 9 |
+//! | plain string, GiB/s | 20.1, 0 | 3.1, 0 | 4.7, 19 | 6.1, 0 | 6.9, 5 | 0.4, 9 |
+//! | escaped source, GiB/s | 2.4, 0 | 1.1, 17 | 1.7, 35 | 1.6, 17 | 2.9, 5 | 0.4, 9 |
+//! | small objects to a `Vec`, GiB/s | 0.63, 13 | 0.28, 14 | 0.12, 138,109 | 0.32, 13 | 0.55, 17 | 0.17, 55,243 |
+//! | the same while walking, GiB/s | 0.38, 0 | | | | | |
 //!
 //! Invariant: `at` is on a character border and `depth` is the number of open arrays and objects.
 
