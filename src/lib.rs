@@ -1,4 +1,51 @@
 //! mcpool: a Model Context Protocol server whose memory is bounded, measured and tunable.
+//!
+//! A server is built from tools and served to a client. Each tool declares the type of its arguments, which
+//! may borrow their strings from the message; its answer is written straight into the buffer that is sent.
+//! A warm request allocates nothing.
+//!
+//! ```no_run
+//! use mcpool::{CallContext, Server, Tool, ToolDefinition, ToolError};
+//! use schemars::JsonSchema;
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Words<'a> {
+//!     /// The text whose words are counted.
+//!     text: &'a str,
+//! }
+//!
+//! struct CountWords;
+//!
+//! impl Tool for CountWords {
+//!     type Arguments<'a> = Words<'a>;
+//!
+//!     fn definition(&self) -> ToolDefinition {
+//!         ToolDefinition::new("count_words", "Counts the words of a text.").arguments::<Words<'_>>()
+//!     }
+//!
+//!     async fn call<'a>(&'a self, arguments: Words<'a>, call: &mut CallContext) -> Result<(), ToolError> {
+//!         call.structured(&arguments.text.split_whitespace().count())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! let server = Server::builder("words", "1.0.0").tool(CountWords).build()?;
+//! runtime.block_on(server.serve_stdio())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | you want | look at |
+//! | --- | --- |
+//! | to write a tool | [`Tool`], [`CallContext`], [`ToolDefinition`], [`ToolError`] |
+//! | a family of tools that dispatches by itself | [`Toolset`] |
+//! | the tools that are here already | [`tools`] |
+//! | to serve a stream other than standard input and output | [`transport::serve_lines`], [`Drain`] |
+//! | bounds, and what they cost | [`Limits`], [`Server::pools`], [`Server::metrics`] |
+//! | to call another server | the `client` module, with the feature of that name |
+//! | the pools alone | [`pools`] |
 
 #[cfg(feature = "cli")]
 pub mod cli;

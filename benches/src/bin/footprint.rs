@@ -163,14 +163,14 @@ impl Server {
         self.read()
     }
 
-    fn memory(&self) -> Result<Memory> {
+    fn memory(&self) -> Result<MemoryKib> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.process.id()))?;
         let kib = |name: &str| -> u64 {
             let line = rollup.lines().find(|line| line.starts_with(name));
             line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
         };
-        let private_kib = kib("Private_Clean:") + kib("Private_Dirty:");
-        Ok(Memory { rss_kib: kib("Rss:"), pss_kib: kib("Pss:"), private_kib })
+        let private = kib("Private_Clean:") + kib("Private_Dirty:");
+        Ok(MemoryKib { rss: kib("Rss:"), pss: kib("Pss:"), private })
     }
 
     fn end(mut self) -> Result<()> {
@@ -180,20 +180,16 @@ impl Server {
     }
 }
 
-struct Memory {
-    rss_kib: u64,
-    pss_kib: u64,
-    private_kib: u64,
+/// A process' memory, in KiB.
+struct MemoryKib {
+    rss: u64,
+    pss: u64,
+    private: u64,
 }
 
-impl Memory {
+impl MemoryKib {
     fn show(&self) -> String {
         let mib = |kib: u64| kib as f64 / 1024.0;
-        format!(
-            "{:.1} MiB RSS, {:.1} PSS, {:.1} private",
-            mib(self.rss_kib),
-            mib(self.pss_kib),
-            mib(self.private_kib)
-        )
+        format!("{:.1} MiB RSS, {:.1} PSS, {:.1} private", mib(self.rss), mib(self.pss), mib(self.private))
     }
 }
