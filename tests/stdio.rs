@@ -58,6 +58,46 @@ fn the_signals_to_stop_end_it_well() {
 }
 
 #[test]
+fn a_second_signal_does_not_wait_for_what_is_in_flight() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in 0..5_000 {
+        std::fs::write(folder.path().join(format!("x{name}")), "").expect("a file");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpool"));
+    let mut child = command
+        .arg("serve")
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    // A search that takes seconds: each file is held against each of the exclusions.
+    let exclusions: Vec<_> = (0..2_000).map(|number| format!("\"**/x*y{number}*[a-f]?z\"")).collect();
+    let search = format!(
+        r#"{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{"name":"search_files","arguments":{{"path":".","pattern":"**/never","excludePatterns":[{}]}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#,
+        exclusions.join(",")
+    );
+    stdin.write_all(search.as_bytes()).expect("it reads");
+    stdin.write_all(&[b"\n", PING].concat()).expect("it reads");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it answers");
+    assert_eq!(line, PONG, "the search is still under way");
+    let begun = Instant::now();
+    let process = Pid::from_child(&child);
+    kill_process(process, Signal::TERM).expect("it can be signalled");
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(
+        child.try_wait().expect("it can be waited for").is_none(),
+        "the first signal lets the search finish"
+    );
+    kill_process(process, Signal::TERM).expect("it can be signalled");
+    assert!(wait(&mut child).success());
+    assert!(begun.elapsed() < Duration::from_secs(15), "the second signal does not");
+}
+
+#[test]
 fn a_closed_output_ends_it_quietly() {
     let mut command = mcpool();
     let mut child = command

@@ -44,7 +44,7 @@ pub enum StdioError {
 }
 
 /// Serves the peer on standard input and output until it closes its side, or SIGTERM or SIGINT arrives, or
-/// `drain` begins; then finishes what is in flight, within `drain_timeout_ms`.
+/// `drain` begins; then finishes what is in flight, within `drain_timeout_ms`. A second signal ends it at once.
 ///
 /// # Errors
 /// When a descriptor cannot be used or reading fails.
@@ -64,7 +64,12 @@ pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioErro
         _ = interrupt.recv() => {}
     }
     drain.begin();
-    Ok(serving.await?)
+    // Who asks twice does not want to wait for what is in flight.
+    tokio::select! {
+        ended = &mut serving => Ok(ended?),
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
 }
 
 impl Server {
