@@ -32,9 +32,7 @@ list_directory_with_sizes directory_tree move_file search_files get_file_info li
 TEXT = 'first "line"\\ with é漢😀\nsecond\tline\n\u2028last'
 PNG = bytes.fromhex("89504e470d0a1a0a") + bytes(range(256))
 
-# A search that takes seconds whatever the machine: each of the entries is held against each of the exclusions.
 LONG_TREE = (20, 500)  # directories, files in each
-LONG_SEARCH = {"pattern": "**/never", "excludePatterns": [f"**/x*y{i}*[a-f]?z" for i in range(1000)]}
 
 checks = []
 
@@ -71,6 +69,11 @@ class Wire:
     def cpu_ticks(self):
         fields = Path(f"/proc/{(self.record / 'pid').read_text().strip()}/stat").read_text().rsplit(")", 1)[1].split()
         return int(fields[11]) + int(fields[12])
+
+
+def search_with(exclusions):
+    """A search takes as long as it is asked to: each of the entries is held against each of the exclusions."""
+    return {"path": "long", "pattern": "**/never", "excludePatterns": [f"**/x*y{i}*[a-f]?z" for i in range(exclusions)]}
 
 
 def text_of(result):
@@ -191,7 +194,7 @@ async def progress_grows(client, wire, features, **_):
     async def note(progress, total, message):
         seen.append(progress)
 
-    await client.call_tool("search_files", {"path": "long", "pattern": "**/never"}, progress_callback=note)
+    await client.call_tool("search_files", search_with(200), progress_callback=note)
     assert seen and seen == sorted(set(seen)), seen
     await client.list_tools(cache_mode="refresh")  # tee writes to the file last: one answer later it is there
     request = wire.requests("tools/call", "search_files")[-1]
@@ -208,7 +211,7 @@ async def a_cancelled_call_is_not_answered_and_stops(client, wire, features, **_
         scope.cancel()
 
     with anyio.CancelScope() as scope:
-        await client.call_tool("search_files", {"path": "long", **LONG_SEARCH}, progress_callback=first_progress)
+        await client.call_tool("search_files", search_with(2000), progress_callback=first_progress)
     assert scope.cancelled_caught, "the call was over before it could be cancelled"
     await client.list_tools(cache_mode="refresh")  # its answer says that what was sent before it has been read
     await anyio.sleep(0.2)
