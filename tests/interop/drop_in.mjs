@@ -1,0 +1,274 @@
+#!/usr/bin/env node
+// Is a server a drop-in for the official filesystem server? Both are given the same calls on two copies of the same
+// tree; answers, lists of tools, start-up and the trees afterwards must be the same, and what the server answers must
+// be valid by the official schema.
+//
+//   node drop_in.mjs [--verbose] COMMAND [ARGUMENT...]        for instance: node drop_in.mjs target/release/mcpool serve
+//
+// The allowed directories are appended to the command. Differences that are meant stand in drop_in/allowed.json with
+// a reason each; one that no longer occurs fails too, so that the list stays true. Exit code 1 if there is any other.
+// Made equal before comparing: the directory the copies are in, times of creation and access, names of temporary
+// files, the size of a directory itself (it depends on the file system).
+
+import { execFileSync, spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import os from 'node:os';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { rows } from './drop_in/rows.mjs';
+import { build, snapshot } from './drop_in/tree.mjs';
+
+// Where `npm install` put the packages of this folder.
+const MODULES = process.env.INTEROP_MODULES ?? path.join(import.meta.dirname, 'node_modules');
+const REFERENCE = ['node', path.join(MODULES, '@modelcontextprotocol/server-filesystem/dist/index.js')];
+const REVISION = '2025-11-25';
+const SCHEMA = path.join(import.meta.dirname, '../fixtures/schema', REVISION, 'schema.json');
+const ANSWER_WITHIN_MS = 20_000;
+// A zone with daylight saving, so that the text of a date shows whether it is local.
+const ZONE = 'America/New_York';
+
+class Server {
+    constructor(command, base, directories, roots) {
+        this.pending = new Map();
+        this.lastId = 0;
+        this.roots = roots;
+        const env = { ...process.env, HOME: path.join(base, 'home'), TZ: ZONE };
+        this.child = spawn(command[0], [...command.slice(1), ...directories], { env, stdio: ['pipe', 'pipe', 'ignore'] });
+        this.ended = new Promise((resolve) => this.child.on('exit', (code, signal) => resolve(code ?? signal)));
+        this.ended.then((code) => this.pending.forEach((resolve) => resolve({ ended: code })));
+        this.child.stdin.on('error', () => {});
+        let partial = '';
+        this.child.stdout.setEncoding('utf8').on('data', (chunk) => {
+            const lines = (partial + chunk).split('\n');
+            partial = lines.pop();
+            lines.forEach((line) => this.receive(JSON.parse(line)));
+        });
+    }
+    receive(message) {
+        if (message.method === 'roots/list') {
+            this.send({ jsonrpc: '2.0', id: message.id, result: { roots: this.roots } });
+            this.askedForRoots?.();
+        } else if (message.method === undefined) {
+            this.pending.get(message.id)?.(message);
+            this.pending.delete(message.id);
+        }
+    }
+    send(message) {
+        this.child.stdin.write(`${JSON.stringify(message)}\n`);
+    }
+    request(method, params) {
+        const id = ++this.lastId;
+        return new Promise((resolve) => {
+            const timer = setTimeout(() => resolve({ id, late: `no answer in ${ANSWER_WITHIN_MS} ms` }), ANSWER_WITHIN_MS);
+            this.pending.set(id, (answer) => {
+                clearTimeout(timer);
+                resolve(answer);
+            });
+            if (this.child.exitCode === null) this.send({ jsonrpc: '2.0', id, method, params });
+            else this.pending.get(id)({ ended: this.child.exitCode });
+        }).then(({ jsonrpc, id, ...answer }) => answer);
+    }
+    async initialize() {
+        const capabilities = this.roots === undefined ? {} : { roots: { listChanged: true } };
+        const clientInfo = { name: 'drop_in', version: '1' };
+        const answer = await this.request('initialize', { protocolVersion: REVISION, capabilities, clientInfo });
+        const asked = new Promise((resolve) => (this.askedForRoots = resolve));
+        this.send({ jsonrpc: '2.0', method: 'notifications/initialized' });
+        if (this.roots !== undefined && answer.result) {
+            await Promise.race([asked, this.ended]);
+            await this.request('ping'); // the roots were sent before it
+            await new Promise((resolve) => setTimeout(resolve, 300)); // the reference looks at the roots in its own time
+        }
+        return answer;
+    }
+    call(name, args) {
+        return this.request('tools/call', { name, arguments: args });
+    }
+    async close() {
+        this.child.stdin.end();
+        return this.ended;
+    }
+}
+
+// What the official schema finds wrong with an answer, as a function of the kind of result and the answer.
+function validator() {
+    const Ajv = createRequire(path.join(MODULES, 'package.json'))('ajv/dist/2020').default;
+    const ajv = new Ajv({ strict: false, validateFormats: false });
+    ajv.addSchema(JSON.parse(fs.readFileSync(SCHEMA, 'utf8')), 'mcp');
+    const check = (kind, value) => {
+        const validate = ajv.getSchema(`mcp#/$defs/${kind}`);
+        return validate(value) ? [] : validate.errors.map(({ instancePath, message }) => `${instancePath} ${message}`);
+    };
+    return (kind, { result, error, ...others }) => {
+        if (error !== undefined) return check('JSONRPCErrorResponse', { jsonrpc: '2.0', id: 1, error });
+        return result === undefined ? [`no answer: ${JSON.stringify(others)}`] : check(kind, result);
+    };
+}
+
+// Two copies of the tree, one for each server: `sides` are [reference, other].
+class Comparison {
+    constructor(command, parent) {
+        this.sides = [['one', REFERENCE], ['two', command]].map(([name, command]) => ({ base: path.join(parent, name), command }));
+        this.differences = [];
+        this.compared = 0;
+        this.faults = validator();
+        this.sides.forEach((side) => build(side.base));
+        this.pristine = snapshot(this.sides[0].base);
+    }
+    both(work) {
+        return Promise.all(this.sides.map(work));
+    }
+    start() {
+        return this.both(async (side) => {
+            side.server = new Server(side.command, side.base, [path.join(side.base, 'files'), path.join(side.base, 'second')]);
+            const answer = await side.server.initialize();
+            if (!answer.result) throw new Error(`${side.command.join(' ')} does not start: ${JSON.stringify(answer)}`);
+        });
+    }
+    compare(name, [reference, other]) {
+        this.compared += 1;
+        if (isDeepStrictEqual(reference, other)) return;
+        this.differences.push({ name, reference, other });
+    }
+    async row({ name, steps }) {
+        for (const [i, [tool, args]] of steps.entries()) {
+            const answers = await this.both(async ({ server, base }) => normalise(await server.call(tool, substitute(args, base)), base));
+            const step = steps.length > 1 ? `${name}, step ${i + 1}` : name;
+            this.compare(step, answers);
+            this.compare(`${step}, by the schema`, [[], this.faults('CallToolResult', answers[1])]);
+        }
+        if (!steps.some(([tool]) => /^(write|edit|create|move)_/.test(tool))) return;
+        const trees = this.sides.map(({ base }) => changes(this.pristine, snapshot(base)));
+        this.compare(`${name}, the tree afterwards`, trees);
+        this.sides.forEach(({ base }, i) => Object.keys(trees[i]).length > 0 && build(base, Object.keys(trees[i])));
+        if (this.sides.some(({ server }) => server.child.exitCode !== null)) await this.start();
+    }
+    async tools() {
+        const [reference, other] = await this.both(({ server }) => server.request('tools/list'));
+        this.compare('tools/list, by the schema', [[], this.faults('ListToolsResult', other)]);
+        const byName = (answer) => Object.fromEntries((answer.result?.tools ?? []).map((tool) => [tool.name, tool]));
+        const [theirs, ours] = [byName(reference), byName(other)];
+        this.compare('tools/list, the names in order', [Object.keys(theirs), Object.keys(ours)]);
+        for (const name of Object.keys(theirs)) {
+            const members = new Set([...Object.keys(theirs[name]), ...Object.keys(ours[name] ?? {})]);
+            for (const member of members) this.compare(`tools/list, ${name}.${member}`, [theirs[name][member], ours[name]?.[member]]);
+        }
+    }
+    // Starts with other command lines and roots: which directories are allowed, or how the process ends.
+    async startUp(name, directories, roots = undefined) {
+        const seen = await this.both(async ({ base, command }) => {
+            const server = new Server(command, base, substitute(directories, base), substitute(roots, base));
+            const answer = await server.initialize();
+            if (!answer.result) return { ended: await server.ended };
+            const allowed = await server.call('list_allowed_directories', {});
+            const read = await server.call('read_text_file', { path: 'a.txt' });
+            return normalise({ allowed, read, ended: await server.close() }, base);
+        });
+        this.compare(`start: ${name}`, seen);
+    }
+}
+
+function substitute(value, base) {
+    if (typeof value === 'string') return value.replaceAll('BASE', base);
+    if (Array.isArray(value)) return value.map((item) => substitute(item, base));
+    if (value === null || typeof value !== 'object') return value;
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, substitute(item, base)]));
+}
+
+const DATE = String.raw`[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d{4} \d\d:\d\d:\d\d GMT[+-]\d{4} \([A-Za-z ]+\)`;
+
+function normalise(value, base) {
+    if (Array.isArray(value)) return value.map((item) => normalise(item, base));
+    if (value !== null && typeof value === 'object') {
+        return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, normalise(item, base)]));
+    }
+    if (typeof value !== 'string') return value;
+    return value
+        .replaceAll(base, 'BASE')
+        .replace(new RegExp(`^(created|accessed): ${DATE}$`, 'gm'), '$1: A TIME')
+        .replace(/^size: \d+$(?=[^]*^isDirectory: true$)/m, 'size: OF A DIRECTORY')
+        .replace(/\.[0-9a-f]{32}\.tmp/g, '.TEMPORARY');
+}
+
+function changes(before, after) {
+    const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+    return Object.fromEntries([...names].filter((name) => before[name] !== after[name]).map((name) => [name, after[name] ?? 'gone']));
+}
+
+const asText = (value) => JSON.stringify(value) ?? 'undefined';
+
+// A rule allows the differences whose name matches `row`, whose two sides match `reference` and `other`, and which are
+// none once all that matches `ignoring` is taken out. What a rule does not have is not asked for.
+function allows(rule, { name, reference, other }) {
+    const [theirs, ours] = [asText(reference), asText(other)];
+    const matches = (pattern, text) => pattern === undefined || new RegExp(pattern, 'su').test(text);
+    if (!matches(rule.row, name) || !matches(rule.reference, theirs) || !matches(rule.other, ours)) return false;
+    if (rule.ignoring === undefined) return rule.other !== undefined;
+    const ignored = new RegExp(rule.ignoring, 'gu');
+    return theirs.replace(ignored, '') === ours.replace(ignored, '');
+}
+
+// Both texts from shortly before where they part.
+function parting(difference) {
+    const [reference, other] = [asText(difference.reference), asText(difference.other)];
+    let at = 0;
+    while (at < reference.length && reference[at] === other[at]) at += 1;
+    const from = Math.max(0, at - 80);
+    return [reference, other].map((text) => (from > 0 ? '…' : '') + text.slice(from, at + 240) + (text.length > at + 240 ? '…' : ''));
+}
+
+async function main() {
+    const command = process.argv.slice(2);
+    const verbose = command[0] === '--verbose' && command.shift();
+    if (command.length === 0) {
+        console.error('usage: drop_in.mjs [--verbose] COMMAND [ARGUMENT...]');
+        return 2;
+    }
+    const rules = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, 'drop_in/allowed.json'), 'utf8'));
+    const parent = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'mcpool-drop-in-')));
+    const comparison = new Comparison(command, parent);
+    await comparison.start();
+    await comparison.tools();
+    for (const row of rows) await comparison.row(row);
+    comparison.compare('the exit code', await comparison.both(({ server }) => server.close()));
+    await comparison.startUp('one directory', ['BASE/files']);
+    await comparison.startUp('slashes and dots', ['BASE/files/./dir/..//']);
+    await comparison.startUp('a link', ['BASE/link_to_files']);
+    await comparison.startUp('one missing, one there', ['BASE/missing', 'BASE/second']);
+    await comparison.startUp('all missing', ['BASE/missing', 'BASE/nothing']);
+    await comparison.startUp('a file', ['BASE/files/a.txt']);
+    await comparison.startUp('home', ['~/directory']);
+    await comparison.startUp('the same twice', ['BASE/files', 'BASE/files']);
+    await comparison.startUp('roots take the place of arguments', ['BASE/second'], [{ uri: 'file://BASE/files' }]);
+    await comparison.startUp('no arguments, roots', [], [{ uri: 'file://BASE/files' }, { uri: 'file://BASE/second' }]);
+    await comparison.startUp('no arguments, no roots', []);
+    await comparison.startUp('an empty list of roots', ['BASE/files'], []);
+    await comparison.startUp('roots that are missing', ['BASE/files'], [{ uri: 'file://BASE/missing' }]);
+    await comparison.startUp('a root that is no file', ['BASE/files'], [{ uri: 'https://example.com/' }, { uri: 'file://BASE/second' }]);
+    execFileSync('rm', ['-rf', '--', parent]);
+
+    return report(comparison, rules, verbose);
+}
+
+// Prints what differs and returns the exit code.
+function report({ compared, differences }, rules, verbose) {
+    const used = new Set();
+    let failed = 0;
+    for (const difference of differences) {
+        const rule = rules.find((rule) => allows(rule, difference));
+        rule ? used.add(rule) : (failed += 1);
+        if (rule && !verbose) continue;
+        const [reference, other] = parting(difference);
+        console.log(`${rule ? 'allowed' : 'DIFFERS'} ${difference.name.slice(0, 300)}\n    reference ${reference}\n    other     ${other}`);
+        if (rule) console.log(`    because   ${rule.reason}`);
+    }
+    const allowed = differences.length - failed;
+    // The reference against itself differs in nothing and needs no rule.
+    const stale = differences.length > 0 ? rules.filter((rule) => !used.has(rule)) : [];
+    for (const rule of stale) console.log(`STALE   nothing differs in this way any more: ${JSON.stringify(rule)}`);
+    console.log(`${compared - differences.length} passed, ${allowed} differ as they should, ${failed + stale.length} failed`);
+    return failed + stale.length === 0 ? 0 : 1;
+}
+
+process.exit(await main());
