@@ -132,7 +132,8 @@ impl<'f> ToolRequest<'f> {
             Ok(arguments) => Ok((arguments, message.arguments.map_or("{}", |raw| raw.as_str()), context)),
             Err(error) => {
                 let name = message.name.unwrap_or_default();
-                Err(context.finish(Err(ToolError::Failed(explain_arguments(name, &error)))))
+                let path = message.arguments.and_then(|raw| raw.fault_path::<A>(self.decoder.arena()));
+                Err(context.finish(Err(ToolError::Failed(explain_arguments(name, path.as_deref(), &error)))))
             }
         }
     }
@@ -158,9 +159,10 @@ impl<'f> ToolRequest<'f> {
 /// Tells the model what is wrong with its arguments, in the form that the reference servers use. Where the
 /// fault stands in the frame is of no use to it, nor is how this server holds its strings.
 #[cold]
-fn explain_arguments(name: &str, error: &DecodeError) -> String {
+fn explain_arguments(name: &str, path: Option<&str>, error: &DecodeError) -> String {
     let fault = error.fault().to_string().replace("a borrowed string", "a string");
-    format!("MCP error -32602: Input validation error: Invalid arguments for tool {name}: {fault}")
+    let place = path.map(|path| format!(" at {path}")).unwrap_or_default();
+    format!("MCP error -32602: Input validation error: Invalid arguments for tool {name}: {fault}{place}")
 }
 
 /// Decodes arguments that came before the names they depend on, or not at all, or as `null`.

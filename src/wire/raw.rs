@@ -43,6 +43,18 @@ impl<'f> Raw<'f> {
     pub fn decode<T: Deserialize<'f>>(self, arena: &'f Bump) -> Result<T, DecodeError> {
         Lexer::from_text(self.text).decode(arena)
     }
+
+    /// Where in the value a decode into `T` fails: `edits[2].newText`; `None` where the value as a whole is at
+    /// fault, or nothing is. Decodes a second time, keeping track: for errors only.
+    #[cold]
+    pub fn fault_path<T: Deserialize<'f>>(self, arena: &'f Bump) -> Option<String> {
+        let mut lexer = Lexer::from_text(self.text);
+        let failed =
+            serde_path_to_error::deserialize::<_, T>(super::de::Deserializer::new(&mut lexer, arena))
+                .err()?;
+        let path = failed.path().to_string();
+        (path != ".").then_some(path)
+    }
 }
 
 impl<'de: 'f, 'f> Deserialize<'de> for Raw<'f> {
