@@ -125,6 +125,87 @@ limits! {
         progress_interval_ms: Millis = 100, 0 => 60_000,
             "Shortest time between two progress notifications of one request.",
             "ten a second is what an eye can follow; the specification asks for a rate limit and names none";
+        worker_threads: Count = 0, 0 => 512,
+            "Threads that serve connections of `--http` and `--unix`; 0: one for each processor, at most four.",
+            "a connection costs a few microseconds a request, so that four threads outrun most networks";
+        max_connections: Count = 10_000, 1 => 1_000_000,
+            "Connections that may be open at once; further ones are answered 503 and closed.",
+            "ten times the mission's 1,000 connections, 10 MiB of heap when all are idle";
+        max_header_bytes: Bytes = 16 * KIB, 512 => MIB,
+            "Longest head of an HTTP request, all headers together; a longer one is answered 431.",
+            "common servers take 8 KiB; a token of an identity provider may have as much by itself";
+        max_headers: Count = 64, 8 => 128,
+            "Headers that an HTTP request may have; more are answered 431.",
+            "browsers send about 20, proxies add a few, each mirrored argument is one";
+        header_timeout_ms: Millis = 10_000, 10 => 600_000,
+            "How long the head of an HTTP request may take from its first byte to its last.",
+            "heads fit into one packet; who takes seconds wants to hold a connection open";
+        body_timeout_ms: Millis = 60_000, 10 => 3_600_000,
+            "How long the body of an HTTP request may take from its first byte to its last.",
+            "the longest frame, 10 MiB, at 1.4 Mbit/s";
+        write_timeout_ms: Millis = 30_000, 10 => 3_600_000,
+            "How long a peer may take nothing of what is written to it before its connection is closed.",
+            "as long as a graceful shutdown waits";
+        idle_timeout_ms: Millis = 300_000, 10 => 86_400_000,
+            "How long an HTTP connection may stay open between two requests.",
+            "an idle connection costs a kilobyte, a new one a round trip: longer than people pause";
+        sse_keep_alive_ms: Millis = 15_000, 10 => 600_000,
+            "Silence after which a comment is sent on a stream, so that proxies keep it open.",
+            "both official SDKs; proxies give up after 30 to 60 s";
+        max_stream_bytes: Bytes = 256 * KIB, KIB => GIB,
+            "Messages that may wait for the slow reader of one stream; what comes then is dropped or ends it.",
+            "256 notifications, each in a buffer of 1 KiB";
+        max_sessions: Count = 10_000, 1 => 1_000_000,
+            "Sessions of the legacy era that are kept; the one unused for longest makes room.",
+            "one for each connection that may be open";
+        session_timeout_ms: Millis = 3_600_000, 10 => 604_800_000,
+            "How long an unused session is kept.",
+            "a session costs half a kilobyte, so that it may outlast a lunch break";
+        event_store_bytes: Bytes = 16 * MIB, 0 => 64 * GIB,
+            "Events of all sessions that are kept for clients that come back with Last-Event-ID.",
+            "64 streams that hold as much as a stream may";
+        event_retention_ms: Millis = 60_000, 0 => 3_600_000,
+            "How long the events of a finished stream are kept for a client that comes back.",
+            "the official Rust SDK";
+        max_subscriptions: Count = 1_024, 0 => 1_000_000,
+            "Subscriptions to changes that may be open at once.",
+            "the official TypeScript SDK";
+        max_subscribed_uris: Count = 256, 1 => 65_536,
+            "Resources that one subscription may name.",
+            "more than a client shows at once; each is a string and a flag";
+        max_client_requests: Count = 1_000, 1 => 1_000_000,
+            "Requests of this server to clients (sampling, elicitation, roots) that may wait at once.",
+            "a kilobyte each";
+        client_request_timeout_ms: Millis = 600_000, 10 => 86_400_000,
+            "How long a client may take to answer such a request.",
+            "a person has to read and decide; the TypeScript SDK waits as long";
+        max_request_state_bytes: Bytes = 16 * KIB, 256 => MIB,
+            "Longest `requestState` that a call may hand to its client.",
+            "it travels in the body both ways, with each round";
+        request_state_ttl_ms: Millis = 600_000, 10 => 86_400_000,
+            "How long a `requestState` is accepted.",
+            "as long as a client may take to answer in the legacy era";
+        max_tasks: Count = 1_000, 1 => 1_000_000,
+            "Tasks that are kept at once, finished ones included.",
+            "ten for each of a hundred clients";
+        task_ttl_ms: Millis = 300_000, 10 => 86_400_000,
+            "How long a task is kept after it began.",
+            "minutes for a client that lost its connection to come back";
+        task_poll_interval_ms: Millis = 1_000, 10 => 3_600_000,
+            "How often clients are told to ask for a task.",
+            "what a person notices; asking costs microseconds";
+        page_entries: Count = 500, 1 => 100_000,
+            "Entries on one page of a list.",
+            "all tools of today's servers fit on one; a page of 500 resources has about 100 KiB";
+        max_schema_bytes: Bytes = 64 * KIB, KIB => 16 * MIB,
+            "Longest schema of a tool that calls are held against.",
+            "schemas of the reference servers have at most 2 KiB; models have to read them too";
+        requests_per_second: Count = 0, 0 => 1_000_000,
+            "Requests that one principal may make each second on average; more are answered 429. 0: no limit.",
+            "off, as all local clients are one principal; set it when serving others";
+        request_burst: Count = 200, 1 => 1_000_000,
+            "Requests that one principal may make at once before `requests_per_second` counts.",
+            "an agent that starts lists everything and calls a dozen tools";
     }
     capacities {
         message_capacity = message_holders,
@@ -197,6 +278,61 @@ impl Limits {
     /// Shortest time between two progress notifications of one request.
     pub fn progress_interval(&self) -> Duration {
         Duration::from_millis(self.progress_interval_ms as u64)
+    }
+
+    /// How long the head of an HTTP request may take.
+    pub fn header_timeout(&self) -> Duration {
+        Duration::from_millis(self.header_timeout_ms as u64)
+    }
+
+    /// How long the body of an HTTP request may take.
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_timeout_ms as u64)
+    }
+
+    /// How long a peer may take nothing of what is written to it.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms as u64)
+    }
+
+    /// How long an HTTP connection may stay open between two requests.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms as u64)
+    }
+
+    /// Silence after which a comment is sent on a stream.
+    pub fn sse_keep_alive(&self) -> Duration {
+        Duration::from_millis(self.sse_keep_alive_ms as u64)
+    }
+
+    /// How long an unused session is kept.
+    pub fn session_timeout(&self) -> Duration {
+        Duration::from_millis(self.session_timeout_ms as u64)
+    }
+
+    /// How long the events of a finished stream are kept.
+    pub fn event_retention(&self) -> Duration {
+        Duration::from_millis(self.event_retention_ms as u64)
+    }
+
+    /// How long a client may take to answer a request of ours.
+    pub fn client_request_timeout(&self) -> Duration {
+        Duration::from_millis(self.client_request_timeout_ms as u64)
+    }
+
+    /// How long a `requestState` is accepted.
+    pub fn request_state_ttl(&self) -> Duration {
+        Duration::from_millis(self.request_state_ttl_ms as u64)
+    }
+
+    /// How long a task is kept after it began.
+    pub fn task_ttl(&self) -> Duration {
+        Duration::from_millis(self.task_ttl_ms as u64)
+    }
+
+    /// How often clients are told to ask for a task.
+    pub fn task_poll_interval(&self) -> Duration {
+        Duration::from_millis(self.task_poll_interval_ms as u64)
     }
 
     /// Checks each setting's range and how they relate.
