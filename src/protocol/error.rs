@@ -1,5 +1,7 @@
 //! Protocol errors, and the one table from error to JSON-RPC code and HTTP status.
 
+use super::capability::Capability;
+use super::era::Era;
 use super::revision::Revision;
 use crate::wire::DecodeError;
 use std::fmt;
@@ -20,6 +22,12 @@ pub enum ErrorCode {
     InvalidParams = -32602,
     /// The server failed.
     Internal = -32603,
+    /// There is no such resource; legacy era only.
+    ResourceNotFound = -32002,
+    /// A header does not say what the body says.
+    HeaderMismatch = -32020,
+    /// The client lacks something that the request needs.
+    MissingCapability = -32021,
     /// The claimed revision is not spoken here.
     UnsupportedVersion = -32022,
 }
@@ -93,6 +101,62 @@ pub enum ProtocolError<'f> {
         /// The revision as sent.
         requested: &'f str,
     },
+    /// There is no such prompt.
+    #[error("Unknown prompt: {}", Echo(name))]
+    UnknownPrompt {
+        /// The prompt's name as sent.
+        name: &'f str,
+    },
+    /// There is no such resource.
+    #[error("Resource not found: {}", Echo(uri))]
+    ResourceNotFound {
+        /// The resource's URI as sent.
+        uri: &'f str,
+    },
+    /// A header of the HTTP request is missing, malformed, or says something else than the body.
+    #[error("Header mismatch: {header} must be there and say what the body says")]
+    HeaderMismatch {
+        /// The header's name.
+        header: &'f str,
+    },
+    /// The client lacks something that the request needs.
+    #[error("This request needs a client that supports {}", required.name())]
+    MissingCapability {
+        /// What it lacks.
+        required: Capability,
+    },
+    /// A `requestState` that cannot be accepted or made.
+    #[error("Invalid requestState: {0}")]
+    RequestState(&'static str),
+    /// A request of the legacy era over HTTP names no session.
+    #[error("Session required: send initialize first, then its Mcp-Session-Id with each request")]
+    SessionRequired,
+    /// A request of the legacy era over HTTP names a session that is not there.
+    #[error("Session not found: it has ended or expired; send initialize again")]
+    UnknownSession,
+    /// As many subscriptions, or resources of one, as there may be.
+    #[error("Subscription limit reached: {limit}")]
+    TooManySubscriptions {
+        /// The limit.
+        limit: usize,
+    },
+    /// As many tasks as there may be.
+    #[error("Task limit reached: {limit} are kept already (setting max_tasks)")]
+    TooManyTasks {
+        /// The limit in tasks.
+        limit: usize,
+    },
+    /// A handler failed in a way that is no text for a model.
+    #[error("{0}")]
+    Failed(&'f str),
+    /// An error of a handler's own.
+    #[error("{message}")]
+    Custom {
+        /// Its code.
+        code: i32,
+        /// One sentence.
+        message: &'f str,
+    },
     /// The answer would be longer than the limit.
     #[error("Answer too long: more than {limit_bytes} bytes (setting max_reply_bytes)")]
     ReplyTooLong {
@@ -130,22 +194,59 @@ impl ProtocolError<'_> {
     pub const SUPPORTED: [Revision; 1] = [Revision::MODERN];
 
     /// The JSON-RPC code.
-    pub const fn code(&self) -> ErrorCode {
-        match self {
+    pub const fn code(&self, era: Era) -> i32 {
+        let code = match self {
+            Self::Custom { code, .. } => return *code,
             Self::Parse(_) => ErrorCode::Parse,
             Self::FrameTooLong { .. }
             | Self::InvalidRequest(_)
             | Self::BatchTooLong { .. }
-            | Self::NotInitialized => ErrorCode::InvalidRequest,
+            | Self::NotInitialized
+            | Self::SessionRequired
+            | Self::UnknownSession => ErrorCode::InvalidRequest,
             Self::MethodNotFound { .. } => ErrorCode::MethodNotFound,
+            Self::ResourceNotFound { .. } if matches!(era, Era::Legacy) => ErrorCode::ResourceNotFound,
             Self::Meta { .. }
             | Self::InvalidParams(_)
             | Self::UndecodableParams(_)
-            | Self::UnknownTool { .. } => ErrorCode::InvalidParams,
+            | Self::UnknownTool { .. }
+            | Self::UnknownPrompt { .. }
+            | Self::ResourceNotFound { .. }
+            | Self::RequestState(_) => ErrorCode::InvalidParams,
+            Self::HeaderMismatch { .. } => ErrorCode::HeaderMismatch,
+            Self::MissingCapability { .. } => ErrorCode::MissingCapability,
             Self::UnsupportedVersion { .. } => ErrorCode::UnsupportedVersion,
-            Self::TooManyRequests { .. } | Self::ReplyTooLong { .. } | Self::Internal(_) => {
-                ErrorCode::Internal
+            Self::TooManyRequests { .. }
+            | Self::TooManySubscriptions { .. }
+            | Self::TooManyTasks { .. }
+            | Self::ReplyTooLong { .. }
+            | Self::Failed(_)
+            | Self::Internal(_) => ErrorCode::Internal,
+        };
+        code as i32
+    }
+
+    /// The status of an HTTP answer that carries the error.
+    ///
+    /// What the specification fixes, and what it leaves open: errors of handlers travel with 200, as those on a
+    /// stream do. To a legacy client 404 says that its session is gone, so no other error has that status there.
+    pub const fn http_status(&self, era: Era) -> u16 {
+        match self {
+            Self::Parse(_)
+            | Self::InvalidRequest(_)
+            | Self::BatchTooLong { .. }
+            | Self::NotInitialized
+            | Self::SessionRequired
+            | Self::HeaderMismatch { .. }
+            | Self::UnsupportedVersion { .. } => 400,
+            Self::Meta { .. } | Self::MissingCapability { .. } if matches!(era, Era::Modern) => 400,
+            Self::MethodNotFound { .. } if matches!(era, Era::Modern) => 404,
+            Self::UnknownSession => 404,
+            Self::FrameTooLong { .. } => 413,
+            Self::TooManyRequests { .. } | Self::TooManySubscriptions { .. } | Self::TooManyTasks { .. } => {
+                503
             }
+            _ => 200,
         }
     }
 }

@@ -31,6 +31,16 @@ pub struct Message<'f> {
     pub name: Option<&'f str>,
     /// `params.arguments`.
     pub arguments: Option<Raw<'f>>,
+    /// `params.uri`, when it is a string.
+    pub uri: Option<&'f str>,
+    /// `params.taskId`, when it is a string.
+    pub task_id: Option<&'f str>,
+    /// `params.cursor`, whatever its type.
+    pub cursor: Option<Raw<'f>>,
+    /// `params.inputResponses`: what the client answers to the requests of an earlier round.
+    pub input_responses: Option<Raw<'f>>,
+    /// `params.requestState`, whatever its type.
+    pub request_state: Option<Raw<'f>>,
     /// `result`: the message answers a request of ours.
     pub result: Option<Raw<'f>>,
     /// `error`: the message answers a request of ours.
@@ -283,6 +293,22 @@ impl<'f> MessageDecoder<'f> {
             "arguments" => {
                 self.once(self.message.arguments.is_none());
                 self.message.arguments = Some(self.lexer.raw()?);
+            }
+            "uri" | "taskId" if kind == Kind::String => {
+                let place = if key == "uri" { &mut self.message.uri } else { &mut self.message.task_id };
+                let is_first = place.is_none();
+                *place = Some(self.lexer.string(self.arena)?);
+                self.once(is_first);
+            }
+            "cursor" | "inputResponses" | "requestState" => {
+                let place = match key {
+                    "cursor" => &mut self.message.cursor,
+                    "inputResponses" => &mut self.message.input_responses,
+                    _ => &mut self.message.request_state,
+                };
+                let is_first = place.is_none();
+                *place = Some(self.lexer.raw()?);
+                self.once(is_first);
             }
             "_meta" => {
                 self.once(!self.message.has_meta);

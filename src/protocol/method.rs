@@ -16,6 +16,30 @@ pub enum Method {
     ToolsCall,
     /// `logging/setLevel`, legacy era.
     SetLevel,
+    /// `resources/list`.
+    ResourcesList,
+    /// `resources/templates/list`.
+    TemplatesList,
+    /// `resources/read`.
+    ResourcesRead,
+    /// `resources/subscribe`, legacy era.
+    Subscribe,
+    /// `resources/unsubscribe`, legacy era.
+    Unsubscribe,
+    /// `prompts/list`.
+    PromptsList,
+    /// `prompts/get`.
+    PromptsGet,
+    /// `completion/complete`.
+    Complete,
+    /// `subscriptions/listen`, modern era.
+    Listen,
+    /// `tasks/get`, extension of the modern era.
+    TasksGet,
+    /// `tasks/update`, extension of the modern era.
+    TasksUpdate,
+    /// `tasks/cancel`, extension of the modern era.
+    TasksCancel,
     /// `notifications/initialized`, legacy era.
     Initialized,
     /// `notifications/cancelled`.
@@ -25,7 +49,7 @@ pub enum Method {
 }
 
 impl Method {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 21] = [
         Self::ToolsCall,
         Self::ToolsList,
         Self::Ping,
@@ -35,9 +59,35 @@ impl Method {
         Self::Discover,
         Self::SetLevel,
         Self::RootsListChanged,
+        Self::ResourcesList,
+        Self::TemplatesList,
+        Self::ResourcesRead,
+        Self::Subscribe,
+        Self::Unsubscribe,
+        Self::PromptsList,
+        Self::PromptsGet,
+        Self::Complete,
+        Self::Listen,
+        Self::TasksGet,
+        Self::TasksUpdate,
+        Self::TasksCancel,
     ];
     /// The request that a server may send to a client of the legacy era with roots.
     pub const ROOTS_LIST: &'static str = "roots/list";
+    /// The request for what a person fills in.
+    pub const ELICIT: &'static str = "elicitation/create";
+    /// The request for what a model writes.
+    pub const SAMPLE: &'static str = "sampling/createMessage";
+    /// The first message of a subscription.
+    pub const ACKNOWLEDGED: &'static str = "notifications/subscriptions/acknowledged";
+    /// The notification that the list of tools is another one.
+    pub const TOOLS_CHANGED: &'static str = "notifications/tools/list_changed";
+    /// The notification that the list of prompts is another one.
+    pub const PROMPTS_CHANGED: &'static str = "notifications/prompts/list_changed";
+    /// The notification that the list of resources is another one.
+    pub const RESOURCES_CHANGED: &'static str = "notifications/resources/list_changed";
+    /// The notification that a resource has new contents.
+    pub const RESOURCE_UPDATED: &'static str = "notifications/resources/updated";
     /// The notification of progress.
     pub const PROGRESS: &'static str = "notifications/progress";
     /// The notification that carries a log message.
@@ -52,6 +102,18 @@ impl Method {
             Self::ToolsList => "tools/list",
             Self::ToolsCall => "tools/call",
             Self::SetLevel => "logging/setLevel",
+            Self::ResourcesList => "resources/list",
+            Self::TemplatesList => "resources/templates/list",
+            Self::ResourcesRead => "resources/read",
+            Self::Subscribe => "resources/subscribe",
+            Self::Unsubscribe => "resources/unsubscribe",
+            Self::PromptsList => "prompts/list",
+            Self::PromptsGet => "prompts/get",
+            Self::Complete => "completion/complete",
+            Self::Listen => "subscriptions/listen",
+            Self::TasksGet => "tasks/get",
+            Self::TasksUpdate => "tasks/update",
+            Self::TasksCancel => "tasks/cancel",
             Self::Initialized => "notifications/initialized",
             Self::Cancelled => "notifications/cancelled",
             Self::RootsListChanged => "notifications/roots/list_changed",
@@ -70,12 +132,24 @@ impl Method {
 
     /// Whether the method exists in the modern era (a request) or is read there (a notification).
     pub const fn is_modern(self) -> bool {
-        matches!(self, Self::Discover | Self::ToolsList | Self::ToolsCall | Self::Cancelled)
+        !matches!(
+            self,
+            Self::Initialize
+                | Self::Ping
+                | Self::SetLevel
+                | Self::Subscribe
+                | Self::Unsubscribe
+                | Self::Initialized
+                | Self::RootsListChanged
+        )
     }
 
     /// Whether the method exists in the handshake revisions.
     pub const fn is_legacy(self) -> bool {
-        !matches!(self, Self::Discover)
+        !matches!(
+            self,
+            Self::Discover | Self::Listen | Self::TasksGet | Self::TasksUpdate | Self::TasksCancel
+        )
     }
 }
 

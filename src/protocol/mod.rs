@@ -3,16 +3,22 @@
 //! One noun of the specification a file. This room knows no transport, no session and no memory
 //! accounting; it reads JSON through [`crate::wire`] and writes none itself.
 
+mod capability;
 mod era;
 mod error;
 mod id;
 mod message;
 mod meta;
 mod method;
+pub(crate) mod mirror;
+pub(crate) mod mirrored;
 mod owned;
+mod prompt;
+mod resource;
 mod revision;
 mod tool;
 
+pub use capability::{Capability, ClientCapabilities};
 pub use era::Era;
 pub(crate) use error::Echo;
 pub use error::{ErrorCode, ProtocolError};
@@ -21,5 +27,7 @@ pub use message::{ArgumentsAt, Message, MessageDecoder, ParamsField, ShapeFault}
 pub use meta::Meta;
 pub use method::Method;
 pub use owned::{OwnedMessage, RetainMessage};
+pub use prompt::{Prompt, PromptArgument, Role};
+pub use resource::{Resource, ResourceTemplate};
 pub use revision::Revision;
 pub use tool::{ToolAnnotations, ToolDefinition};

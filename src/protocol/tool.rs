@@ -39,6 +39,11 @@ pub struct ToolDefinition {
     execution: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_schema: Option<Box<RawValue>>,
+    /// The schema was given as text, so that no type enforces it.
+    #[serde(skip)]
+    checks_arguments: bool,
+    #[serde(skip)]
+    checks_output: bool,
 }
 
 impl ToolDefinition {
@@ -54,6 +59,8 @@ impl ToolDefinition {
             annotations: None,
             execution: None,
             output_schema: None,
+            checks_arguments: false,
+            checks_output: false,
         }
     }
 
@@ -68,6 +75,23 @@ impl ToolDefinition {
     #[must_use]
     pub fn output<O: JsonSchema>(mut self) -> Self {
         self.output_schema = Some(schema_of::<O>());
+        self
+    }
+
+    /// Takes the schema of the arguments as JSON text: an object schema of draft 2020-12, or of the dialect that
+    /// it names. Text that is no JSON object is refused when the server is built.
+    #[must_use]
+    pub fn input_schema(mut self, json: &str) -> Self {
+        self.input_schema = raw_text(json);
+        self.checks_arguments = true;
+        self
+    }
+
+    /// Takes the schema of the structured answer as JSON text, as for [`ToolDefinition::input_schema`].
+    #[must_use]
+    pub fn output_schema(mut self, json: &str) -> Self {
+        self.output_schema = Some(raw_text(json));
+        self.checks_output = true;
         self
     }
 
@@ -104,10 +128,32 @@ impl ToolDefinition {
         definition
     }
 
+    /// The schema of the arguments, as JSON text.
+    pub(crate) fn input_schema_text(&self) -> &str {
+        self.input_schema.get()
+    }
+
+    /// The schema that arguments have to be validated against, as no type enforces it.
+    #[cfg(feature = "validation")]
+    pub(crate) fn unenforced_input(&self) -> Option<&str> {
+        self.checks_arguments.then(|| self.input_schema.get())
+    }
+
+    /// The schema that answers have to be validated against, as no type enforces it.
+    #[cfg(feature = "validation")]
+    pub(crate) fn unenforced_output(&self) -> Option<&str> {
+        self.output_schema.as_ref().filter(|_| self.checks_output).map(|schema| schema.get())
+    }
+
     /// The name that calls use.
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// JSON text as it stands, on one line; `null` where it is none, which is refused later.
+fn raw_text(json: &str) -> Box<RawValue> {
+    RawValue::from_string(compact(json)).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 /// JSON text without the white space between its tokens.

@@ -18,7 +18,7 @@ pub struct Frame {
 
 impl Frame {
     /// Takes over a buffer of which `range` is the message.
-    pub(super) fn whole(buffer: BufferLease, range: Range<usize>) -> Self {
+    pub(crate) fn whole(buffer: BufferLease, range: Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end <= buffer.len(), "{range:?} of {}", buffer.len());
         Self { buffer, range }
     }
@@ -28,6 +28,11 @@ impl Frame {
         let mut buffer = buffers.acquire(bytes.len());
         buffer.extend_from_slice(bytes);
         Self { range: 0..bytes.len(), buffer }
+    }
+
+    /// What stands before the message in its buffer: the head of an HTTP request.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.buffer[..self.range.start]
     }
 
     /// The bytes of the message.

@@ -148,6 +148,19 @@ impl FrameReader {
         self.buffer.is_none()
     }
 
+    /// Whether the next byte begins a message.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.buffer.is_none() && !self.is_skipping
+    }
+
+    /// Forgets what was read. How much is read at once stays: it was learned from the load, which goes on.
+    pub(crate) fn clear(&mut self) {
+        self.buffer = None;
+        self.consumed = 0;
+        self.scanned = 0;
+        self.is_skipping = false;
+    }
+
     /// Takes note that all bytes are searched and no newline is among them.
     fn wait_for_more(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some(buffer) = &mut self.buffer else { return Ok(None) };

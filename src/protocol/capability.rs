@@ -1,0 +1,169 @@
+//! What a client can do beyond calling: told in the handshake, or with each modern request.
+
+use crate::wire::{Kind, Lexer, Raw};
+use bumpalo::Bump;
+
+/// Something that not all clients can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Capability {
+    /// Let its model write a message.
+    Sampling,
+    /// Let its model use tools while it does.
+    SamplingTools,
+    /// Let its user fill in a form.
+    Elicitation,
+    /// Send its user to an address.
+    ElicitationUrl,
+    /// Tell its directories.
+    Roots,
+    /// Ask later for what goes on as a task.
+    Tasks,
+}
+
+impl Capability {
+    /// Id of the tasks extension.
+    pub const TASKS: &'static str = "io.modelcontextprotocol/tasks";
+
+    /// The capability as an error names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sampling => "sampling",
+            Self::SamplingTools => "sampling with tools",
+            Self::Elicitation => "elicitation",
+            Self::ElicitationUrl => "elicitation by URL",
+            Self::Roots => "roots",
+            Self::Tasks => "tasks",
+        }
+    }
+
+    /// The capabilities object that a client would have to declare.
+    pub const fn required_json(self) -> &'static str {
+        match self {
+            Self::Sampling => r#"{"sampling":{}}"#,
+            Self::SamplingTools => r#"{"sampling":{"tools":{}}}"#,
+            Self::Elicitation => r#"{"elicitation":{"form":{}}}"#,
+            Self::ElicitationUrl => r#"{"elicitation":{"url":{}}}"#,
+            Self::Roots => r#"{"roots":{}}"#,
+            Self::Tasks => r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#,
+        }
+    }
+}
+
+/// The capabilities of one client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientCapabilities {
+    bits: u8,
+}
+
+impl ClientCapabilities {
+    /// Reads a capabilities object; members that are no objects count as absent.
+    pub fn decode(raw: Raw<'_>, arena: &Bump) -> Self {
+        let mut capabilities = Self::default();
+        let _ = capabilities.read(raw.as_str(), arena);
+        capabilities
+    }
+
+    /// Whether the client declared it.
+    pub const fn has(self, capability: Capability) -> bool {
+        self.bits & (1 << capability as u8) != 0
+    }
+
+    fn add(&mut self, capability: Capability) {
+        self.bits |= 1 << capability as u8;
+    }
+
+    fn read(&mut self, json: &str, arena: &Bump) -> Option<()> {
+        each_object(json, arena, |key, value| match key {
+            "sampling" => {
+                self.add(Capability::Sampling);
+                each_object(value, arena, |key, _| {
+                    if key == "tools" {
+                        self.add(Capability::SamplingTools);
+                    }
+                });
+            }
+            "elicitation" => {
+                let mut is_empty = true;
+                each_object(value, arena, |key, _| {
+                    is_empty = false;
+                    match key {
+                        "form" => self.add(Capability::Elicitation),
+                        "url" => self.add(Capability::ElicitationUrl),
+                        _ => {}
+                    }
+                });
+                // An empty object means forms, as before there were others.
+                if is_empty {
+                    self.add(Capability::Elicitation);
+                }
+            }
+            "roots" => self.add(Capability::Roots),
+            "extensions" => {
+                each_object(value, arena, |key, _| {
+                    if key == Capability::TASKS {
+                        self.add(Capability::Tasks);
+                    }
+                });
+            }
+            _ => {}
+        })
+    }
+}
+
+/// Visits the members of an object that are objects themselves, with their JSON text.
+fn each_object(json: &str, arena: &Bump, mut visit: impl FnMut(&str, &str)) -> Option<()> {
+    let mut lexer = Lexer::from_text(json);
+    if lexer.kind().ok()? != Kind::Object {
+        return None;
+    }
+    lexer.enter_object().ok()?;
+    while let Some(key) = lexer.next_key(arena).ok()? {
+        let is_object = lexer.kind().ok()? == Kind::Object;
+        let value = lexer.raw().ok()?;
+        if is_object {
+            visit(key, value.as_str());
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Capability::{Elicitation, ElicitationUrl, Roots, Sampling, SamplingTools, Tasks};
+
+    #[test]
+    fn what_is_declared_is_known() {
+        let all = [Sampling, SamplingTools, Elicitation, ElicitationUrl, Roots, Tasks];
+        let rows: [(&str, &[Capability]); 9] = [
+            ("{}", &[]),
+            (r#"{"sampling":{}}"#, &[Sampling]),
+            (r#"{"sampling":{"tools":{}},"roots":{"listChanged":true}}"#, &[Sampling, SamplingTools, Roots]),
+            (r#"{"elicitation":{}}"#, &[Elicitation]),
+            (r#"{"elicitation":{"form":{},"url":{}}}"#, &[Elicitation, ElicitationUrl]),
+            (r#"{"elicitation":{"url":{}}}"#, &[ElicitationUrl]),
+            (r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"x/y":{}}}"#, &[Tasks]),
+            (r#"{"sampling":null,"roots":true,"elicitation":[]}"#, &[]),
+            (r#"{"s\u0061mpling":{}}"#, &[Sampling]),
+        ];
+        let arena = Bump::new();
+        for (json, want) in rows {
+            let raw = Lexer::from_text(json).raw().expect("JSON");
+            let found = ClientCapabilities::decode(raw, &arena);
+            for capability in all {
+                assert_eq!(found.has(capability), want.contains(&capability), "{json} {capability:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_required_would_be_enough() {
+        let arena = Bump::new();
+        for capability in [Sampling, SamplingTools, Elicitation, ElicitationUrl, Roots, Tasks] {
+            let raw = Lexer::from_text(capability.required_json()).raw().expect("JSON");
+            assert!(ClientCapabilities::decode(raw, &arena).has(capability), "{capability:?}");
+        }
+    }
+}

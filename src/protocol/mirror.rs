@@ -1,0 +1,138 @@
+//! Headers that repeat what the body says, so that gateways need not read it: SEP-2243.
+//!
+//! Pure comparison; nothing is allocated where no base64 is used.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+#[cfg(any(feature = "client", test))]
+use std::borrow::Cow;
+
+/// The header of the revision.
+pub(crate) const VERSION: &str = "MCP-Protocol-Version";
+/// The header of the method.
+pub(crate) const METHOD: &str = "Mcp-Method";
+/// The header of the tool's or prompt's name, the resource's URI, or the task's id.
+pub(crate) const NAME: &str = "Mcp-Name";
+/// What headers of mirrored arguments begin with.
+pub(crate) const PARAM_PREFIX: &str = "Mcp-Param-";
+
+const SENTINEL_START: &[u8] = b"=?base64?";
+const SENTINEL_END: &[u8] = b"?=";
+
+/// A header does not say what the body says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mismatch;
+
+/// Whether a header says `body`: as it is, or in base64 between markers.
+pub(crate) fn matches_text(header: &[u8], body: &str) -> Result<(), Mismatch> {
+    let encoded = header.strip_prefix(SENTINEL_START).and_then(|rest| rest.strip_suffix(SENTINEL_END));
+    let is_equal = match encoded {
+        None => header == body.as_bytes(),
+        Some(encoded) => STANDARD.decode(encoded).is_ok_and(|decoded| decoded == body.as_bytes()),
+    };
+    if is_equal { Ok(()) } else { Err(Mismatch) }
+}
+
+/// How a text stands in a header: as it is where that is possible, else in base64 between markers.
+#[cfg(any(feature = "client", test))]
+pub(crate) fn encode(text: &str) -> Cow<'_, str> {
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        && text.trim() == text
+        && !(text.as_bytes().starts_with(SENTINEL_START) && text.as_bytes().ends_with(SENTINEL_END));
+    if is_plain { Cow::Borrowed(text) } else { Cow::Owned(format!("=?base64?{}?=", STANDARD.encode(text))) }
+}
+
+/// Whether a header says the number `body`, given as its JSON text: `42.0` is 42.
+pub(crate) fn matches_integer(header: &[u8], body: &str) -> Result<(), Mismatch> {
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    let header = std::str::from_utf8(header).map_err(|_| Mismatch)?;
+    if header == body {
+        return Ok(());
+    }
+    let is_written_plainly = header.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'.'));
+    match (number(header).filter(|_| is_written_plainly), number(body)) {
+        // Beyond 2^53 two integers may be one number: those were compared as text above.
+        (Some(header), Some(body))
+            if header.abs() < 9_007_199_254_740_992.0 && header.total_cmp(&body).is_eq() =>
+        {
+            Ok(())
+        }
+        _ => Err(Mismatch),
+    }
+}
+
+/// The value of a header in a head that was checked already.
+pub(crate) fn find_header<'h>(head: &'h [u8], prefix: &str, name: &str) -> Option<&'h [u8]> {
+    head.split(|byte| *byte == b'\n').skip(1).find_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (field, value) = (&line[..colon], &line[colon + 1..]);
+        let (start, rest) = field.split_at_checked(prefix.len())?;
+        let is_meant =
+            start.eq_ignore_ascii_case(prefix.as_bytes()) && rest.eq_ignore_ascii_case(name.as_bytes());
+        is_meant.then(|| value.trim_ascii())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_compared_as_the_proposal_says() {
+        for (header, body, want) in [
+            ("Hello", "Hello", true),
+            ("hello", "Hello", false),
+            ("", "", true),
+            ("", "x", false),
+            ("=?base64?SGVsbG8=?=", "Hello", true),
+            ("=?base64?SGVsbG8?=", "Hello", false),
+            ("=?base64?SGVs!!!bG8=?=", "Hello", false),
+            ("=?BASE64?SGVsbG8=?=", "Hello", false),
+            ("=?BASE64?SGVsbG8=?=", "=?BASE64?SGVsbG8=?=", true),
+            ("SGVsbG8=", "SGVsbG8=", true),
+            ("SGVsbG8=", "Hello", false),
+            ("=?base64?SGVsbG8=", "=?base64?SGVsbG8=", true),
+            ("=?base64?5pel5pys?=", "日本", true),
+            ("=?base64??=", "", true),
+        ] {
+            assert_eq!(matches_text(header.as_bytes(), body).is_ok(), want, "{header} {body}");
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_matches_what_it_was() {
+        for text in
+            ["plain", "", "two words", " blank at its ends ", "日本", "a\nb", "=?base64?SGVsbG8=?=", "\u{7f}"]
+        {
+            let header = encode(text);
+            assert!(header.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{header}");
+            assert_eq!(matches_text(header.as_bytes(), text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn integers_are_compared_by_value() {
+        for (header, body, want) in [
+            ("42", "42", true),
+            ("42.0", "42", true),
+            ("42", "42.0", true),
+            ("-7", "-7", true),
+            ("43", "42", false),
+            ("4e1", "40", false),
+            ("0x2a", "42", false),
+            ("", "0", false),
+            ("9007199254740993", "9007199254740993", true),
+            ("9007199254740993", "9007199254740992", false),
+        ] {
+            assert_eq!(matches_integer(header.as_bytes(), body).is_ok(), want, "{header} {body}");
+        }
+    }
+
+    #[test]
+    fn headers_are_found_in_any_case() {
+        let head = b"POST /mcp HTTP/1.1\r\nHost: x\r\nmcp-param-REGION:  eu \r\nMcp-Param-: n\r\n\r\n";
+        assert_eq!(find_header(head, PARAM_PREFIX, "Region"), Some(&b"eu"[..]));
+        assert_eq!(find_header(head, PARAM_PREFIX, "Regio"), None);
+        assert_eq!(find_header(head, "", "host"), Some(&b"x"[..]));
+    }
+}
