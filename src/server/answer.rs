@@ -1,5 +1,6 @@
 //! How answers and notifications look on the wire: the only place that writes the JSON-RPC envelope.
 
+use super::changes::{Change, Filter};
 use super::session::LogLevel;
 use crate::protocol::{Echo, Era, Meta, Method, ProtocolError, Revision};
 use crate::wire::Reply;
@@ -64,9 +65,9 @@ pub(crate) fn close_tool_result(reply: &mut Reply, era: Era, server_info: &str) 
 }
 
 /// A whole error answer.
-pub(crate) fn error(reply: &mut Reply, id: AnswerId<'_>, error: &ProtocolError<'_>) {
+pub(crate) fn error(reply: &mut Reply, era: Era, id: AnswerId<'_>, error: &ProtocolError<'_>) {
     open(reply, id, r#","error":{"code":"#);
-    reply.integer(error.code() as i32);
+    reply.integer(error.code(era));
     reply.raw(r#","message":""#);
     display(reply, error);
     reply.raw("\"");
@@ -80,6 +81,19 @@ pub(crate) fn error(reply: &mut Reply, id: AnswerId<'_>, error: &ProtocolError<'
         reply.raw(r#"],"requested":""#);
         display(reply, &Echo(requested));
         reply.raw(r#""}"#);
+    }
+    match error {
+        ProtocolError::ResourceNotFound { uri } => {
+            reply.raw(r#","data":{"uri":"#);
+            reply.string(uri);
+            reply.raw("}");
+        }
+        ProtocolError::MissingCapability { required } => {
+            reply.raw(r#","data":{"requiredCapabilities":"#);
+            reply.raw(required.required_json());
+            reply.raw("}");
+        }
+        _ => {}
     }
     reply.raw("}}");
 }
@@ -166,5 +180,119 @@ pub(crate) fn initialize(reply: &mut Reply, id: &str, revision: Revision, rest: 
     reply.raw(revision.as_str());
     reply.raw("\"");
     reply.raw(rest);
+    reply.raw("}");
+}
+
+/// Opens a result up to its first member.
+pub(crate) fn open_result(reply: &mut Reply, id: &str, era: Era) {
+    open(reply, AnswerId::Of(id), r#","result":{"#);
+    if era == Era::Modern {
+        reply.raw(r#""resultType":"complete","#);
+    }
+}
+
+/// Opens the result of a call that goes on as a task.
+pub(crate) fn open_task_result(reply: &mut Reply, id: &str) {
+    open(reply, AnswerId::Of(id), r#","result":{"resultType":"task","#);
+}
+
+/// How long a client may keep a result, and for whom.
+pub(crate) fn caching(reply: &mut Reply, ttl_ms: usize, scope: &str) {
+    reply.raw(r#","ttlMs":"#);
+    reply.integer(ttl_ms);
+    reply.raw(r#","cacheScope":""#);
+    reply.raw(scope);
+    reply.raw("\"");
+}
+
+/// The result of a call that needs something from its client. Requests and state are JSON text and text.
+pub(crate) fn input_required<'a>(
+    reply: &mut Reply,
+    id: &str,
+    requests: impl Iterator<Item = (&'a str, String)>,
+    state: Option<&str>,
+    server_info: &str,
+) {
+    open(reply, AnswerId::Of(id), r#","result":{"resultType":"input_required""#);
+    let mut is_first = true;
+    for (key, request) in requests {
+        reply.raw(if std::mem::take(&mut is_first) { r#","inputRequests":{"# } else { "," });
+        reply.string(key);
+        reply.raw(":");
+        reply.raw(&request);
+    }
+    if !is_first {
+        reply.raw("}");
+    }
+    if let Some(state) = state {
+        reply.raw(r#","requestState":"#);
+        reply.string(state);
+    }
+    reply.raw(",");
+    reply.raw(server_info);
+    reply.raw("}}");
+}
+
+/// A request of ours to a client of the legacy era. `params` is JSON text.
+pub(crate) fn client_request(reply: &mut Reply, id: u64, method: &str, params: Option<&str>) {
+    reply.raw(r#"{"jsonrpc":"2.0","id":"#);
+    reply.integer(id);
+    reply.raw(r#","method":""#);
+    reply.raw(method);
+    reply.raw("\"");
+    if let Some(params) = params {
+        reply.raw(r#","params":"#);
+        reply.raw(params);
+    }
+    reply.raw("}");
+}
+
+/// The first message of a subscription: what it will tell of. `id` is JSON text.
+pub(crate) fn acknowledged(reply: &mut Reply, id: &str, filter: &Filter) {
+    open_notification(reply, Method::ACKNOWLEDGED);
+    subscription_id(reply, id);
+    reply.raw(r#","notifications":{"#);
+    let kinds = [
+        (filter.tools, r#""toolsListChanged":true"#),
+        (filter.prompts, r#""promptsListChanged":true"#),
+        (filter.resources, r#""resourcesListChanged":true"#),
+    ];
+    let mut separator = "";
+    for (_, member) in kinds.iter().filter(|(is_wanted, _)| *is_wanted) {
+        reply.raw(separator);
+        reply.raw(member);
+        separator = ",";
+    }
+    if !filter.uris.is_empty() {
+        reply.raw(separator);
+        reply.raw(r#""resourceSubscriptions":"#);
+        reply.value(&filter.uris);
+    }
+    reply.raw("}}}");
+}
+
+/// A notification of a change; `subscription` is the id of the request that asked for it, if one did.
+pub(crate) fn change(reply: &mut Reply, change: &Change, subscription: Option<&str>) {
+    open_notification(reply, super::listen::method(change));
+    if let Some(id) = subscription {
+        subscription_id(reply, id);
+    }
+    if let Change::Resource(uri) = change {
+        reply.raw(if subscription.is_some() { r#","uri":"# } else { r#""uri":"# });
+        reply.string(uri);
+    }
+    reply.raw("}}");
+}
+
+/// The result of a subscription that the server ends.
+pub(crate) fn subscription_ended(reply: &mut Reply, id: &str) {
+    open(reply, AnswerId::Of(id), r#","result":{"resultType":"complete","#);
+    subscription_id(reply, id);
+    reply.raw("}}");
+}
+
+fn subscription_id(reply: &mut Reply, id: &str) {
+    reply.raw(r#""_meta":{"io.modelcontextprotocol/subscriptionId":"#);
+    reply.raw(id);
     reply.raw("}");
 }

@@ -85,11 +85,31 @@ impl Content {
         result
     }
 
+    pub(super) fn resource_block(&mut self, uri: &str, mime_type: &str, text: &str) {
+        let start = self.begin_block();
+        self.reply.raw(r#"{"type":"resource","resource":{"uri":"#);
+        self.reply.string(uri);
+        self.reply.raw(r#","mimeType":"#);
+        self.reply.string(mime_type);
+        self.reply.raw(r#","text":"#);
+        self.reply.string(text);
+        self.reply.raw("}}");
+        self.last_block = Some(start..self.reply.len());
+    }
+
     pub(super) fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
         let mut written = self.reply.sibling();
         written.try_value(value)?;
         self.structured = Structured::Value(written.into_lease());
         Ok(())
+    }
+
+    /// The structured answer, as JSON text, if it is a value of its own.
+    pub(super) fn structured_json(&self) -> Option<&[u8]> {
+        match &self.structured {
+            Structured::Value(json) => Some(json),
+            Structured::None | Structured::Text(_) | Structured::Block(_) => None,
+        }
     }
 
     pub(super) fn structured_from_text(&mut self) {
@@ -178,7 +198,11 @@ pub struct DataBlock<'r> {
     reply: &'r mut Reply,
 }
 
-impl DataBlock<'_> {
+impl<'r> DataBlock<'r> {
+    pub(super) fn new(reply: &'r mut Reply) -> Self {
+        Self { reply }
+    }
+
     /// Appends bytes, in pieces of any length.
     pub fn push(&mut self, bytes: &[u8]) {
         self.reply.base64(bytes);

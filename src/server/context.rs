@@ -1,22 +1,19 @@
-//! What a tool is given: where its answer goes, how it reports progress, and how it learns that nobody
-//! waits any more.
+//! What a tool is given: a [`RequestContext`], and where its answer goes.
 //!
 //! The answer is written straight into a leased buffer, which is leased at the first write: a call that
 //! waits before it has something to say holds no buffer. Methods that write do not fail: an answer that
 //! grows beyond `max_reply_bytes` is remembered as such and becomes an error when the call ends.
 
-use super::Shared;
-use super::answer::{self, AnswerId};
 use super::call_state::CallState;
 use super::content::{Content, DataBlock, TextBlock};
+use super::request::RequestContext;
 use super::serve::Outcome;
-use super::session::{LogLevel, Session};
-use crate::protocol::{Era, OwnedMessage, ProtocolError};
+use crate::protocol::{Capability, Era, OwnedMessage, ProtocolError};
 use mcpool_pools::Lease;
 use serde::Serialize;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Why a tool has no answer.
 ///
@@ -29,6 +26,21 @@ pub enum ToolError {
     Failed(String),
     /// The parameters make no sense: JSON-RPC error -32602.
     InvalidParams(&'static str),
+    /// What was asked for by name or URI does not exist: JSON-RPC error -32602.
+    NotFound,
+    /// The handler ends with this JSON-RPC error.
+    Protocol {
+        /// Its code; outside -32768 to -32000 for errors of your own.
+        code: i32,
+        /// One sentence.
+        message: String,
+    },
+    /// The client lacks something that the call needs.
+    MissingCapability(Capability),
+    /// The client has to be asked first; made by [`RequestContext::ask`].
+    InputRequired,
+    /// The call goes on as a task; made by [`RequestContext::prefer_task`].
+    NeedsTask,
     /// The call was cancelled; nothing is answered.
     Cancelled,
 }
@@ -51,27 +63,32 @@ impl<E: std::error::Error> From<E> for ToolError {
 #[must_use = "dropping it loses the answer"]
 pub struct Finished(pub(crate) Outcome);
 
-/// One call of a tool, from the tool's side.
+/// One call of a tool, from the tool's side; everything that is not about its answer is in the
+/// [`RequestContext`] that it derefs to.
 pub struct CallContext {
-    shared: Arc<Shared>,
-    session: Arc<Session>,
-    call: Arc<CallState>,
-    era: Era,
-    /// Log messages from this level on go to the client.
-    log_level: Option<LogLevel>,
+    request: RequestContext,
     content: Option<Content>,
-    last_progress: Option<(Instant, f64)>,
+    /// The tool's place among all tools of the server.
+    tool: Option<usize>,
+}
+
+impl Deref for CallContext {
+    type Target = RequestContext;
+
+    fn deref(&self) -> &RequestContext {
+        &self.request
+    }
+}
+
+impl DerefMut for CallContext {
+    fn deref_mut(&mut self) -> &mut RequestContext {
+        &mut self.request
+    }
 }
 
 impl CallContext {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        session: Arc<Session>,
-        call: Arc<CallState>,
-        era: Era,
-        log_level: Option<LogLevel>,
-    ) -> Self {
-        Self { shared, session, call, era, log_level, content: None, last_progress: None }
+    pub(super) fn new(request: RequestContext, tool: Option<usize>) -> Self {
+        Self { request, content: None, tool }
     }
 
     /// Adds a text block.
@@ -104,13 +121,23 @@ impl CallContext {
         self.content().blob_block(uri, mime_type, write)
     }
 
+    /// Adds an embedded resource with its text.
+    pub fn resource(&mut self, uri: &str, mime_type: &str, text: &str) {
+        self.content().resource_block(uri, mime_type, text);
+    }
+
     /// Sets the structured answer. A call without any content block also gets the value's JSON as text,
     /// for clients that read only that.
     ///
     /// # Errors
-    /// When the value cannot be serialised: a map with keys that are no strings, say.
+    /// When the value cannot be serialised: a map with keys that are no strings, say; or when it does not fit
+    /// the schema that the tool gave as text.
     pub fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ToolError> {
-        self.content().structured(value).map_err(ToolError::from)
+        self.content().structured(value)?;
+        let written = self.content.as_ref().and_then(Content::structured_json).unwrap_or_default();
+        let checked = self.request.shared.check_output(self.tool, written);
+        checked
+            .map_err(|fault| ToolError::failed(format_args!("the answer does not fit its schema: {fault}")))
     }
 
     /// Sets the structured answer to `{"content": T}`, `T` being the text of the last text block.
@@ -123,46 +150,8 @@ impl CallContext {
         self.content().structured_from_block();
     }
 
-    /// Whether the client has cancelled, or is gone. A call that runs long asks now and then.
-    pub fn is_cancelled(&self) -> bool {
-        self.call.is_cancelled()
-    }
-
-    /// Whether the client wants to be told of progress.
-    pub fn wants_progress(&self) -> bool {
-        !self.call.names().progress_token.is_empty()
-    }
-
-    /// Tells the client how far the call is, if it wants to know and the last notice is at least
-    /// `progress_interval_ms` old. What does not grow is not sent: the protocol demands it.
-    pub fn progress(&mut self, progress: f64, total: Option<f64>, message: Option<&str>) {
-        let now = Instant::now();
-        if let Some((at, last)) = self.last_progress
-            && (progress <= last || now.duration_since(at) < self.shared.limits.progress_interval())
-        {
-            return;
-        }
-        if !self.wants_progress() || !progress.is_finite() {
-            return;
-        }
-        self.last_progress = Some((now, progress));
-        let mut notice = self.shared.reply();
-        answer::progress(&mut notice, &self.call.names().progress_token, progress, total, message);
-        self.notify(notice);
-    }
-
-    /// Sends the client a log message, if it wants messages of this level.
-    pub fn log<T: Serialize + ?Sized>(&self, level: LogLevel, logger: &str, data: &T) {
-        if self.log_level.is_none_or(|wanted| level < wanted) {
-            return;
-        }
-        let mut notice = self.shared.reply();
-        answer::log(&mut notice, level, logger, data);
-        self.notify(notice);
-    }
-
     /// Runs `work` on a thread that may block, with this call's context; the connection goes on
-    /// meanwhile. When the call is cancelled, `work` is told through [`CallContext::is_cancelled`] and
+    /// meanwhile. When the call is cancelled, `work` is told through [`RequestContext::is_cancelled`] and
     /// its answer is thrown away.
     ///
     /// # Errors
@@ -171,16 +160,7 @@ impl CallContext {
     where
         W: FnOnce(&mut Self) -> Result<(), ToolError> + Send + 'static,
     {
-        let mut moved = Self {
-            content: self.content.take(),
-            ..Self::new(
-                Arc::clone(&self.shared),
-                Arc::clone(&self.session),
-                Arc::clone(&self.call),
-                self.era,
-                self.log_level,
-            )
-        };
+        let mut moved = Self { content: self.content.take(), request: self.request.moved(), tool: self.tool };
         let mut guard = CancelOnDrop { call: Some(Arc::clone(&self.call)) };
         let thread = tokio::task::spawn_blocking(move || {
             if moved.is_cancelled() {
@@ -212,11 +192,6 @@ impl CallContext {
         self.shared.pools.arenas.acquire()
     }
 
-    /// The bounds of this server.
-    pub fn limits(&self) -> &crate::limits::Limits {
-        &self.shared.limits
-    }
-
     /// Ends the call with what it wrote, or with an error.
     pub fn finish(mut self, result: Result<(), ToolError>) -> Finished {
         let text = match result {
@@ -229,26 +204,21 @@ impl CallContext {
                 }
             }
             Err(ToolError::Failed(text)) => text,
-            Err(ToolError::InvalidParams(why)) => {
-                return self.refuse(&ProtocolError::InvalidParams(why));
+            Err(ToolError::MissingCapability(capability)) if self.era == Era::Legacy => {
+                format!("the client does not support {}", capability.name())
             }
-            Err(ToolError::Cancelled) => return Finished(Outcome::Silent),
+            Err(error) => return self.request.end(&error),
         };
         self.content = None;
         self.shared.metrics.tool_errors.add(1);
         let mut content = self.open_content();
         content.text_block(|block| block.push_str(&text));
-        match content.close(self.era, &self.shared.server_info_member, true) {
-            Some(reply) => Finished(Outcome::Reply(reply)),
-            None => {
-                self.refuse(&ProtocolError::ReplyTooLong { limit_bytes: self.shared.limits.max_reply_bytes })
-            }
+        if let Some(reply) = content.close(self.era, &self.shared.server_info_member, true) {
+            Finished(Outcome::Reply(reply))
+        } else {
+            let limit_bytes = self.shared.limits.max_reply_bytes;
+            self.request.refuse(&ProtocolError::ReplyTooLong { limit_bytes })
         }
-    }
-
-    /// Ends the call with a protocol error.
-    pub(super) fn refuse(&self, error: &ProtocolError<'_>) -> Finished {
-        Finished(self.shared.refusal(AnswerId::Of(&self.call.names().id), error))
     }
 
     fn content(&mut self) -> &mut Content {
@@ -262,20 +232,11 @@ impl CallContext {
     fn open_content(&self) -> Content {
         Content::open(self.shared.reply(), &self.call.names().id, self.era)
     }
-
-    fn notify(&self, notice: crate::wire::Reply) {
-        if notice.is_full() || !self.session.send(notice.into_lease()) {
-            self.shared.metrics.dropped_notifications.add(1);
-        }
-    }
 }
 
 impl fmt::Debug for CallContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallContext")
-            .field("call", &self.call)
-            .field("era", &self.era)
-            .finish_non_exhaustive()
+        f.debug_struct("CallContext").field("request", &self.request).finish_non_exhaustive()
     }
 }
 

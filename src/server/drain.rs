@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 /// Tells connections to drain. Cloning makes another handle to the same word.
 #[derive(Debug, Clone, Default)]
@@ -13,7 +14,7 @@ pub struct Drain {
 #[derive(Debug, Default)]
 struct Word {
     is_given: AtomicBool,
-    listeners: Notify,
+    listeners: Arc<Notify>,
 }
 
 impl Drain {
@@ -26,6 +27,12 @@ impl Drain {
     /// Whether the word was given.
     pub fn has_begun(&self) -> bool {
         self.word.is_given.load(Ordering::Acquire)
+    }
+
+    /// A future of the word, for connections that are many: small, and without a borrow. It may miss a word
+    /// that was given before: ask [`Drain::has_begun`] too, after its first poll.
+    pub(crate) fn listen(&self) -> OwnedNotified {
+        Arc::clone(&self.word.listeners).notified_owned()
     }
 
     /// Waits for the word.

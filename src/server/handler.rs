@@ -6,6 +6,7 @@
 
 use super::context::{CallContext, Finished, ToolError};
 use super::dispatch::ToolRequest;
+use super::session::SessionValues;
 use crate::protocol::ToolDefinition;
 use pin_project_lite::pin_project;
 use serde::Deserialize;
@@ -87,9 +88,10 @@ pub trait Toolset: Send + Sync + 'static {
         false
     }
 
-    /// Takes the directories that the client offers, as URIs.
-    fn take_roots(&self, uris: &[&str]) {
-        let _ = uris;
+    /// Takes the directories that the client offers, as URIs; what they mean for its further calls is kept in
+    /// `session`, and found there by [`RequestContext::session_values`](super::RequestContext::session_values).
+    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
+        let _ = (uris, session);
     }
 }
 
@@ -167,9 +169,9 @@ impl<Front: Toolset, Back: Toolset> Toolset for Chain<Front, Back> {
         self.front.wants_roots() || self.back.wants_roots()
     }
 
-    fn take_roots(&self, uris: &[&str]) {
-        self.front.take_roots(uris);
-        self.back.take_roots(uris);
+    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
+        self.front.take_roots(uris, session);
+        self.back.take_roots(uris, session);
     }
 }
 

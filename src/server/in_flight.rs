@@ -64,20 +64,32 @@ impl<A> InFlight<A> {
         Some(answer_to)
     }
 
+    /// Asks subscriptions to come to their end, which is an answer; other requests end by themselves.
+    pub(crate) fn begin_closing(&self) {
+        for waiting in &self.requests {
+            waiting.slot.call().begin_closing();
+        }
+    }
+
     /// Stops all.
     pub(crate) fn cancel_all(&mut self) {
-        for mut waiting in std::mem::take(&mut self.requests) {
+        for mut waiting in self.requests.drain(..) {
             waiting.slot.cancel();
         }
+        self.shrink();
     }
 
     fn remove(&mut self, index: usize) -> (Lease<RequestSlot>, A) {
         let Waiting { slot, answer_to, counted } = self.requests.swap_remove(index);
         drop(counted);
+        self.shrink();
+        (slot, answer_to)
+    }
+
+    fn shrink(&mut self) {
         if self.requests.is_empty() && self.requests.capacity() > KEPT_ENTRIES {
             self.requests = Vec::new();
         }
-        (slot, answer_to)
     }
 }
 

@@ -4,16 +4,34 @@ mod answer;
 mod batch;
 mod call_state;
 mod catalog;
+mod changes;
 mod content;
 mod context;
+mod correlation;
 mod dispatch;
 mod drain;
+mod event_store;
 mod handler;
 mod in_flight;
+mod inputs;
+mod judge;
+mod listen;
+mod methods;
+mod offers;
+mod outgoing;
 mod pools;
+mod prompts;
+mod request;
+mod request_state;
+mod resources;
 mod serve;
 mod session;
+mod sessions;
 mod slot;
+mod task_store;
+mod tasks;
+#[cfg(feature = "validation")]
+mod validation;
 
 pub use catalog::CatalogError;
 pub use content::{DataBlock, TextBlock};
@@ -21,24 +39,42 @@ pub use context::{CallContext, Finished, ToolError};
 pub use dispatch::ToolRequest;
 pub use drain::Drain;
 pub use handler::{Chain, NoTools, Single, Tool, Toolset};
-pub use session::LogLevel;
+pub use inputs::{Elicited, InputKind, InputRequest, InputResponse};
+pub use prompts::{Completer, CompletionRequest, CompletionTarget, Completions, PromptContext, Prompts};
+pub use request::RequestContext;
+pub use resources::{ReadContext, Resources};
+pub use session::{LogLevel, SessionValues};
 
 pub(crate) use batch::Batch;
+use event_store::EventStore;
+pub(crate) use event_store::{StreamItem, StreamReader, StreamWriter};
 pub(crate) use in_flight::InFlight;
-pub(crate) use serve::{Incoming, Outcome, Surroundings};
+pub(crate) use outgoing::Outgoing;
+pub(crate) use serve::{HttpFacts, Incoming, Outcome, SessionField, Surroundings};
 pub(crate) use session::Session;
 pub(crate) use slot::RequestSlot;
 
 use crate::limits::{Limits, LimitsError};
 use crate::metrics::Metrics;
-use crate::protocol::{ProtocolError, ToolDefinition};
+use crate::protocol::{Era, ProtocolError, ToolDefinition};
 use crate::wire::Reply;
 use answer::AnswerId;
-use catalog::{Catalog, Implementation};
-use mcpool_pools::{BufferPool, Lease, NameTaken, ObjectPool, PoolRegistry};
+use arc_swap::ArcSwap;
+use catalog::{Catalog, CatalogSource, Implementation};
+use changes::{Changes, Kind};
+use correlation::{ClientAnswer, Correlation};
+use mcpool_pools::{
+    BufferLease, BufferPool, Lease, NameTaken, ObjectPool, PoolConfig, PoolRegistry, Recycle,
+};
+use offers::Offers;
 use pools::Pools;
+use request_state::Sealer;
+use sessions::Sessions;
 use slot::SlotFactory;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
+use task_store::TaskStore;
 use thiserror::Error;
 
 /// A server: its tools, its pools and its bounds. Cloning makes another handle to the same server.
@@ -60,9 +96,51 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) pools: Pools,
-    pub(crate) catalog: Catalog,
+    /// What lists show; exchanged as a whole when one changes.
+    pub(crate) catalog: ArcSwap<Catalog>,
+    description: Description,
+    pub(crate) offers: Offers,
+    pub(crate) changes: Changes,
+    pub(crate) sessions: Sessions,
+    /// In the place of a session where there is none: requests of the modern era, and before a handshake.
+    pub(crate) stateless: Arc<Session>,
+    pub(crate) correlation: Arc<Correlation>,
+    pub(crate) events: EventStore,
+    pub(crate) tasks: TaskStore,
+    pub(crate) sealer: Sealer,
+    #[cfg(feature = "validation")]
+    pub(crate) validators: validation::Validators,
     pub(crate) server_info_member: String,
     pub(crate) metrics: Metrics,
+}
+
+/// What the catalog is made from.
+struct Description {
+    implementation: Implementation,
+    instructions: Option<String>,
+    tools: Vec<ToolDefinition>,
+    /// Names of tools that are not offered at the moment.
+    hidden: Mutex<HashSet<String>>,
+}
+
+impl Description {
+    fn catalog(&self, offers: &Offers, limits: &Limits) -> Result<Catalog, CatalogError> {
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        Catalog::new(&CatalogSource {
+            implementation: &self.implementation,
+            instructions: self.instructions.as_deref(),
+            tools: &self.tools,
+            hidden: &hidden,
+            resources: &offers.resources(),
+            templates: &offers.templates(),
+            prompts: &offers.prompts(),
+            has_resources: offers.has_resources(),
+            has_prompts: offers.has_prompts(),
+            has_completions: offers.completer.is_some(),
+            has_tasks: offers.has_tasks,
+            page_entries: limits.page_entries,
+        })
+    }
 }
 
 impl Shared {
@@ -77,21 +155,97 @@ impl Shared {
             return Outcome::Reply(reply.into_lease());
         }
         let mut refusal = self.reply();
-        answer::error(
-            &mut refusal,
-            id,
-            &ProtocolError::ReplyTooLong { limit_bytes: self.limits.max_reply_bytes },
-        );
+        let limit_bytes = self.limits.max_reply_bytes;
+        answer::error(&mut refusal, Era::Modern, id, &ProtocolError::ReplyTooLong { limit_bytes });
         Outcome::Reply(refusal.into_lease())
     }
 
-    /// An error answer.
+    /// An error answer to what no era could be told of.
     pub(crate) fn refusal(&self, id: AnswerId<'_>, error: &ProtocolError<'_>) -> Outcome {
+        self.refusal_in(Era::Modern, id, error)
+    }
+
+    /// An error answer.
+    pub(crate) fn refusal_in(&self, era: Era, id: AnswerId<'_>, error: &ProtocolError<'_>) -> Outcome {
         tracing::debug!(%error, "message refused");
         self.metrics.protocol_errors.add(1);
         let mut reply = self.reply();
-        answer::error(&mut reply, id, error);
-        self.answered(reply, id)
+        answer::error(&mut reply, era, id, error);
+        match self.answered(reply, id) {
+            Outcome::Reply(answer) => Outcome::Refused { answer, status: error.http_status(era) },
+            outcome => outcome,
+        }
+    }
+
+    /// Takes a session in, and gives its secret id.
+    fn open_session(&self, session: &Arc<Session>) -> Result<u128, ProtocolError<'static>> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|_| ProtocolError::Internal("the system gives no random bytes"))?;
+        let id = u128::from_ne_bytes(id);
+        for evicted in self.sessions.open(id, Arc::clone(session)) {
+            tracing::info!(session = evicted.number(), "session evicted: max_sessions are open");
+            self.close_session(&evicted);
+        }
+        Ok(id)
+    }
+
+    /// Ends a session that nobody can find any more, with all that belongs to it.
+    pub(crate) fn close_session(&self, session: &Session) {
+        session.close();
+        self.correlation.close_owner(session.number());
+        self.events.drop_session(session.number());
+    }
+
+    /// Holds the arguments of a tool, as JSON text, against its schema where no type does.
+    #[cfg_attr(not(feature = "validation"), allow(clippy::unused_self, clippy::unnecessary_wraps))]
+    fn check_arguments(&self, tool: Option<usize>, json: &str) -> Result<(), String> {
+        #[cfg(feature = "validation")]
+        if let Some(tool) = tool {
+            return self.validators.check_arguments(tool, json);
+        }
+        let _ = (tool, json);
+        Ok(())
+    }
+
+    /// The same for its structured answer.
+    #[cfg_attr(not(feature = "validation"), allow(clippy::unused_self, clippy::unnecessary_wraps))]
+    fn check_output(&self, tool: Option<usize>, json: &[u8]) -> Result<(), String> {
+        #[cfg(feature = "validation")]
+        if let (Some(tool), Ok(json)) = (tool, std::str::from_utf8(json)) {
+            return self.validators.check_output(tool, json);
+        }
+        let _ = (tool, json);
+        Ok(())
+    }
+
+    /// Hands a client's answer to the request that waits for it.
+    fn take_answer(&self, session: &Session, id: &str, is_error: bool, body: &str) {
+        let Ok(id) = id.parse() else { return };
+        let mut owned = self.pools.owned_messages.acquire();
+        owned.copy_arguments(body);
+        self.metrics.owned_messages.add(1);
+        if !self.correlation.resolve(session.number(), id, ClientAnswer::new(is_error, owned)) {
+            tracing::debug!(id, "a client answered what it was not asked");
+        }
+    }
+
+    /// Lists anew, and tells all who listen.
+    pub(crate) fn list_changed(&self, kind: Kind) {
+        match self.description.catalog(&self.offers, &self.limits) {
+            Ok(catalog) => self.catalog.store(Arc::new(catalog)),
+            Err(error) => tracing::error!(%error, "the list stays as it was"),
+        }
+        self.changes.changed(kind);
+    }
+
+    /// Offers a tool, or no longer.
+    pub(crate) fn offer_tool(&self, name: &str, offered: bool) {
+        let mut hidden = self.description.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = if offered { hidden.remove(name) } else { hidden.insert(name.to_owned()) };
+        drop(hidden);
+        if has_changed {
+            self.list_changed(Kind::Tools);
+        }
     }
 }
 
@@ -110,6 +264,10 @@ impl Server {
             limits: Limits::default(),
             toolset: NoTools,
             tools: 0,
+            offers: Offers::default(),
+            request_state_key: None,
+            #[cfg(feature = "validation")]
+            validates: true,
         }
     }
 
@@ -148,23 +306,153 @@ impl Server {
         self.slots.acquire()
     }
 
+    /// Tells all who subscribed to it that a resource has new contents.
+    pub fn resource_updated(&self, uri: &str) {
+        self.shared.changes.updated(uri);
+    }
+
+    /// Lists the resources anew, and tells all who listen.
+    pub fn resources_changed(&self) {
+        self.shared.list_changed(Kind::Resources);
+    }
+
+    /// Lists the prompts anew, and tells all who listen.
+    pub fn prompts_changed(&self) {
+        self.shared.list_changed(Kind::Prompts);
+    }
+
+    /// Offers a tool from now on, or no longer; all who listen are told. Names that are no tool's are ignored.
+    pub fn offer_tool(&self, name: &str, offered: bool) {
+        self.shared.offer_tool(name, offered);
+    }
+
+    /// The session of the peer that this process was started for: its handshake is still to come.
+    pub(crate) fn owner_session(&self) -> Arc<Session> {
+        Arc::new(Session::new(self.shared.sessions.next_number(), 0).of_owner())
+    }
+
+    /// The pool of what transports lease for their connections, one for each type, made at its first use.
+    pub(crate) fn transport_pool<P: Send + 'static, R: Recycle<P>>(
+        &self,
+        config: PoolConfig,
+        recycle: impl FnOnce() -> R,
+    ) -> ObjectPool<P> {
+        self.shared.pools.of_transport(config, recycle)
+    }
+
+    /// In the place of a session where there is none.
+    pub(crate) fn stateless_session(&self) -> Arc<Session> {
+        Arc::clone(&self.shared.stateless)
+    }
+
+    /// The session of that id, if `principal` opened it.
+    pub(crate) fn find_session(&self, id: u128, principal: u128) -> Option<Arc<Session>> {
+        self.shared.sessions.find(id, principal)
+    }
+
+    /// Ends the session of that id, if `principal` opened it.
+    pub(crate) fn end_session(&self, id: u128, principal: u128) {
+        if let Some(session) = self.shared.sessions.remove(id, principal) {
+            self.shared.close_session(&session);
+        }
+    }
+
+    /// How many sessions are kept.
+    pub fn sessions(&self) -> usize {
+        self.shared.sessions.len()
+    }
+
+    /// How many subscriptions to changes are open.
+    pub fn subscriptions(&self) -> usize {
+        self.shared.changes.len()
+    }
+
+    /// How many tasks are kept, finished ones included.
+    pub fn tasks(&self) -> usize {
+        self.shared.tasks.len()
+    }
+
+    /// How many requests wait for an answer of their client.
+    pub fn client_requests(&self) -> usize {
+        self.shared.correlation.waiting()
+    }
+
+    /// Bytes of the events that are kept for clients that come back.
+    pub fn event_bytes(&self) -> usize {
+        self.shared.events.bytes()
+    }
+
+    /// Lets a legacy peer be told of changes from now on.
+    pub(crate) fn tell_of_changes(&self, session: &Session) {
+        listen::tell_of_changes(&self.shared, session);
+    }
+
+    /// A new stream of a session.
+    pub(crate) fn open_event_stream(&self, session: &Session) -> (StreamWriter, StreamReader) {
+        self.shared.events.open(session.number())
+    }
+
+    /// The rest of the stream of which a client saw the event `last`.
+    pub(crate) fn resume_event_stream(&self, session: &Session, last: &[u8]) -> Option<StreamReader> {
+        self.shared.events.resume(session.number(), last)
+    }
+
+    /// An error answer to an HTTP request without a message.
+    pub(crate) fn refusal_without_request(&self, error: &ProtocolError<'_>) -> Outcome {
+        self.shared.refusal_in(Era::Legacy, AnswerId::Omitted, error)
+    }
+
+    /// The answer to a request beyond `max_concurrent_requests`.
+    pub(crate) fn refuse_saturated(&self, slot: &RequestSlot) -> Outcome {
+        let limit = self.shared.limits.max_concurrent_requests;
+        let names = slot.call().names();
+        self.shared.refusal(AnswerId::Of(&names.id), &ProtocolError::TooManyRequests { limit })
+    }
+
+    /// Ends a session with all that belongs to it.
+    pub(crate) fn close_session(&self, session: &Session) {
+        self.shared.close_session(session);
+    }
+
+    /// The next message for a legacy peer that belongs to no request; `cx` is woken when there is one.
+    pub(crate) fn next_notice(&self, session: &Session, cx: &mut Context<'_>) -> Option<BufferLease> {
+        listen::next_notice(&self.shared, session, cx)
+    }
+
+    /// Gives back what expired: sessions, events, tasks.
+    pub(crate) fn sweep(&self) {
+        let now = std::time::Instant::now();
+        for session in self.shared.sessions.sweep(now) {
+            tracing::debug!(session = session.number(), "session expired");
+            self.shared.close_session(&session);
+        }
+        self.shared.events.sweep(now);
+        self.shared.tasks.sweep(std::time::SystemTime::now());
+    }
+
     /// An error answer to bytes in which no id could be read.
     pub(crate) fn refusal_without_id(&self, session: &Session, error: &ProtocolError<'_>) -> Outcome {
         self.shared.refusal(AnswerId::unreadable(session.revision()), error)
     }
 
     /// Turns the outcome of a slot's request into what its connection can act on: a panic becomes an
-    /// answer.
+    /// answer, a task goes its own way.
     pub(crate) fn settle(&self, outcome: Outcome, slot: &RequestSlot) -> Outcome {
-        if !matches!(outcome, Outcome::Panicked) {
-            return outcome;
+        match outcome {
+            Outcome::Panicked => {
+                let names = slot.call().names();
+                tracing::error!(id = names.id, "a tool panicked");
+                if names.id.is_empty() {
+                    return Outcome::Silent;
+                }
+                self.shared.refusal(AnswerId::Of(&names.id), &ProtocolError::Internal("the tool panicked"))
+            }
+            Outcome::Detached { answer, work } => {
+                tasks::run(self, *work);
+                Outcome::Reply(answer)
+            }
+            outcome => outcome,
         }
-        let names = slot.call().names();
-        tracing::error!(id = names.id, "a tool panicked");
-        if names.id.is_empty() {
-            return Outcome::Silent;
-        }
-        self.shared.refusal(AnswerId::Of(&names.id), &ProtocolError::Internal("the tool panicked"))
     }
 }
 
@@ -181,6 +469,9 @@ pub enum BuildError {
     /// Two pools have the same name.
     #[error(transparent)]
     Pools(#[from] NameTaken),
+    /// There is no key to seal `requestState` with.
+    #[error("no key for requestState: {0}")]
+    Key(#[from] request_state::NoRandomness),
 }
 
 /// A server under construction.
@@ -190,6 +481,10 @@ pub struct ServerBuilder<T> {
     limits: Limits,
     toolset: T,
     tools: usize,
+    offers: Offers,
+    request_state_key: Option<[u8; 32]>,
+    #[cfg(feature = "validation")]
+    validates: bool,
 }
 
 impl<T: Toolset> ServerBuilder<T> {
@@ -207,13 +502,61 @@ impl<T: Toolset> ServerBuilder<T> {
             limits: self.limits,
             tools: front_len + toolset.definitions().len(),
             toolset: Chain { front: self.toolset, front_len, back: toolset },
+            offers: self.offers,
+            request_state_key: self.request_state_key,
+            #[cfg(feature = "validation")]
+            validates: self.validates,
         }
+    }
+
+    /// Adds a family of resources behind those that are there.
+    #[must_use]
+    pub fn resources(mut self, resources: impl Resources) -> Self {
+        self.offers.resources.push(Box::new(resources));
+        self
+    }
+
+    /// Adds a family of prompts behind those that are there.
+    #[must_use]
+    pub fn prompts(mut self, prompts: impl Prompts) -> Self {
+        self.offers.prompts.push(Box::new(prompts));
+        self
+    }
+
+    /// Completes arguments of prompts and variables of resource templates.
+    #[must_use]
+    pub fn completer(mut self, completer: impl Completer) -> Self {
+        self.offers.completer = Some(Box::new(completer));
+        self
+    }
+
+    /// Lets tools go on as tasks ([`RequestContext::prefer_task`]), for clients that know the extension.
+    #[must_use]
+    pub fn tasks(mut self) -> Self {
+        self.offers.has_tasks = true;
+        self
+    }
+
+    /// The key that seals `requestState`. Processes that serve the same clients need the same one; without it
+    /// each process makes its own.
+    #[must_use]
+    pub fn request_state_key(mut self, key: [u8; 32]) -> Self {
+        self.request_state_key = Some(key);
+        self
     }
 
     /// Tells the model how the server is best used.
     #[must_use]
     pub fn instructions(mut self, text: impl Into<String>) -> Self {
         self.instructions = Some(text.into());
+        self
+    }
+
+    /// Whether calls are held against schemas that are given as text; they are unless this says otherwise.
+    #[cfg(feature = "validation")]
+    #[must_use]
+    pub fn validate(mut self, validates: bool) -> Self {
+        self.validates = validates;
         self
     }
 
@@ -231,14 +574,37 @@ impl<T: Toolset> ServerBuilder<T> {
     pub fn build(self) -> Result<Server, BuildError> {
         self.limits.validate()?;
         let limits = self.limits;
-        let definitions: Vec<ToolDefinition> = self.toolset.definitions();
-        let catalog = Catalog::new(&definitions, &self.implementation, self.instructions.as_deref())?;
         let implementation = serde_json::to_string(&self.implementation).map_err(CatalogError::from)?;
+        let description = Description {
+            implementation: self.implementation,
+            instructions: self.instructions,
+            tools: self.toolset.definitions(),
+            hidden: Mutex::default(),
+        };
+        let catalog = description.catalog(&self.offers, &limits)?;
+        #[cfg(feature = "validation")]
+        let validators = if self.validates {
+            validation::Validators::new(&description.tools, &limits)?
+        } else {
+            validation::Validators::default()
+        };
+        let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
         let shared = Arc::new(Shared {
             pools: Pools::new(&limits)?,
+            catalog: ArcSwap::from_pointee(catalog),
+            description,
+            offers: self.offers,
+            changes: Changes::new(&limits),
+            stateless: Arc::new(Session::new(sessions.next_number(), 0)),
+            sessions,
+            correlation: Arc::new(Correlation::new(limits.max_client_requests)),
+            events: EventStore::new(&limits),
+            tasks: TaskStore::new(&limits),
+            #[cfg(feature = "validation")]
+            validators,
+            sealer: Sealer::new(self.request_state_key, &limits)?,
             server_info_member: answer::server_info_member(&implementation),
             metrics: Metrics::default(),
-            catalog,
             limits,
         });
         let core = Arc::new(Core { shared: Arc::clone(&shared), toolset: self.toolset });

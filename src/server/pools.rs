@@ -7,6 +7,8 @@ use mcpool_pools::{
     ArenaPool, BufferConfig, BufferPool, MemoryBudget, NameTaken, ObjectPool, PoolConfig, PoolRegistry,
     Recycle, RetainArena,
 };
+use std::any::Any;
+use std::sync::{Mutex, PoisonError};
 
 /// The pools that do not depend on the tools, and what binds all pools together.
 pub(crate) struct Pools {
@@ -15,6 +17,8 @@ pub(crate) struct Pools {
     pub(crate) owned_messages: ObjectPool<OwnedMessage>,
     pub(crate) registry: PoolRegistry,
     pub(crate) budget: MemoryBudget,
+    /// Pools of what only transports know, each an `ObjectPool` of a type of its own.
+    of_transports: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl Pools {
@@ -42,7 +46,7 @@ impl Pools {
         buffers.register(&registry)?;
         registry.register(arenas.clone())?;
         registry.register(owned_messages.clone())?;
-        Ok(Self { buffers, arenas, owned_messages, registry, budget })
+        Ok(Self { buffers, arenas, owned_messages, registry, budget, of_transports: Mutex::default() })
     }
 
     /// Gives idle buffers larger than [`Pools::LARGE_BYTES`] back to the allocator, and tells their bytes.
@@ -57,6 +61,25 @@ impl Pools {
             }
         }
         freed_in_all
+    }
+
+    /// The pool of objects of that type, made and registered at its first use.
+    pub(super) fn of_transport<P: Send + 'static, R: Recycle<P>>(
+        &self,
+        config: PoolConfig,
+        recycle: impl FnOnce() -> R,
+    ) -> ObjectPool<P> {
+        let mut pools = self.of_transports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.iter().find_map(|pool| pool.downcast_ref::<ObjectPool<P>>()) {
+            return pool.clone();
+        }
+        let pool =
+            ObjectPool::with_config(PoolConfig { budget: Some(self.budget.clone()), ..config }, recycle());
+        if let Err(error) = self.registry.register(pool.clone()) {
+            tracing::warn!(%error, "a pool is not in the reports");
+        }
+        pools.push(Box::new(pool.clone()));
+        pool
     }
 
     /// The pool of request slots, whose future depends on the tools.

@@ -3,14 +3,16 @@
 //! The frame moves into the future that serves it, so every string borrowed from it lives in that
 //! future, and the borrow needs no unsafe. What completes at once completes on the first poll.
 
-use super::Core;
 use super::call_state::CallState;
 use super::dispatch;
 use super::handler::Toolset;
+use super::inputs::{self, Inputs};
 use super::session::Session;
+use super::{Core, Shared};
 use crate::wire::Frame;
 use bumpalo::Bump;
 use mcpool_pools::BufferLease;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -23,13 +25,37 @@ pub(crate) struct Incoming {
     pub(crate) surroundings: Surroundings,
 }
 
-/// What the connection knows of a frame's surroundings.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the transport knows of a frame's surroundings.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Surroundings {
     /// The frame is an element of a batch.
     pub(crate) in_batch: bool,
     /// The connection has as many requests in flight as it may have.
     pub(crate) is_saturated: bool,
+    /// The call runs as a task already.
+    pub(crate) in_task: bool,
+    /// What an HTTP request says beside its body.
+    pub(crate) http: Option<HttpFacts>,
+}
+
+/// What an HTTP request says beside its body; the ranges are places in [`Frame::head`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HttpFacts {
+    pub(crate) session: SessionField,
+    pub(crate) version: Option<Range<u32>>,
+    pub(crate) method: Option<Range<u32>>,
+    pub(crate) name: Option<Range<u32>>,
+}
+
+/// The `Mcp-Session-Id` of an HTTP request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum SessionField {
+    #[default]
+    Absent,
+    /// It names no session of this principal.
+    Unknown,
+    /// It names the session that came with the frame.
+    Known,
 }
 
 /// What became of a frame.
@@ -37,12 +63,44 @@ pub(crate) struct Surroundings {
 pub(crate) enum Outcome {
     /// An answer for the peer, without the newline.
     Reply(BufferLease),
+    /// An error answer, with the HTTP status that goes with it.
+    Refused { answer: BufferLease, status: u16 },
+    /// The answer to a handshake, and the session that it opened; its id where it can be found by one.
+    Opened { answer: BufferLease, session: Arc<Session>, id: Option<u128> },
     /// Nothing to answer.
     Silent,
     /// The peer cancels the request whose id is in the slot's call state.
     Cancel,
+    /// The call goes on as a task: this answer for now, and the frame to serve again in the background.
+    Detached { answer: BufferLease, work: Box<Detached> },
     /// The handler panicked; the request's id is in the slot's call state.
     Panicked,
+    /// The call needs something from its client first. Becomes an answer before anybody else sees it.
+    NeedsInput(Box<Inputs>),
+    /// The call wants to go on as a task. Becomes [`Outcome::Detached`] before anybody else sees it.
+    NeedsTask,
+}
+
+/// A call that goes on without its connection.
+#[derive(Debug)]
+pub(crate) struct Detached {
+    pub(crate) frame: Frame,
+    pub(crate) task: String,
+    pub(crate) principal: u128,
+    pub(crate) session: Arc<Session>,
+}
+
+impl Outcome {
+    /// What is written to the peer, if anything.
+    pub(crate) fn into_answer(self) -> Option<BufferLease> {
+        match self {
+            Self::Reply(answer)
+            | Self::Refused { answer, .. }
+            | Self::Opened { answer, .. }
+            | Self::Detached { answer, .. } => Some(answer),
+            Self::Silent | Self::Cancel | Self::Panicked | Self::NeedsInput(_) | Self::NeedsTask => None,
+        }
+    }
 }
 
 /// Serves one frame to its end. The arena comes back for the slot's next request.
@@ -55,8 +113,28 @@ pub(crate) fn serve_frame<T: Toolset>(
 ) -> impl Future<Output = (Outcome, Bump)> + Send {
     let Incoming { frame, arena, call, session, surroundings } = incoming;
     async move {
-        let outcome =
-            pin!(dispatch::route(&core, &session, &call, surroundings, frame.bytes(), &arena)).await;
+        let outcome = pin!(dispatch::route(&core, &session, &call, &surroundings, &frame, &arena)).await;
+        let outcome = match outcome {
+            Outcome::NeedsInput(_) | Outcome::NeedsTask => {
+                complete(&core.shared, &session, &call, frame, outcome)
+            }
+            outcome => outcome,
+        };
         (outcome, arena)
+    }
+}
+
+/// Turns what only the whole frame can answer into an answer.
+#[cold]
+fn complete(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    call: &Arc<CallState>,
+    frame: Frame,
+    outcome: Outcome,
+) -> Outcome {
+    match outcome {
+        Outcome::NeedsInput(inputs) => inputs::answer(shared, call, &frame, &inputs),
+        _ => super::tasks::detach(shared, session, call, frame),
     }
 }

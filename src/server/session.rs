@@ -1,17 +1,18 @@
-//! What the server knows of one peer: the outcome of its handshake, the level of its log, and the
-//! notifications that wait for their turn on its connection.
+//! What the server knows of one peer of the legacy era: the outcome of its handshake, the level of its log,
+//! what it subscribed to, and its requests that run on without a connection.
 //!
-//! A modern peer leaves nothing here. Invariant: the queue never holds more than
-//! [`Session::MAX_OUTGOING`] messages; what does not fit is dropped and counted, since only progress and
-//! log messages are queued and a slow reader must not cost memory.
+//! A modern peer leaves nothing here. Nothing in a session is a queue: changes are flags of its
+//! [`Subscription`], a due `roots/list` request is one bit, and running requests are bounded by
+//! `max_concurrent_requests`.
 
-use crate::protocol::Revision;
+use super::call_state::CallState;
+use super::changes::Subscription;
+use crate::protocol::{ClientCapabilities, Id, Revision};
 use atomic_waker::AtomicWaker;
-use mcpool_pools::BufferLease;
 use serde::Deserialize;
-use std::collections::VecDeque;
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 /// How grave a log message is, as in RFC 5424.
@@ -64,34 +65,57 @@ impl LogLevel {
 /// The state of one peer.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Names the session among those of this process; not secret.
+    number: u64,
+    /// Who opened it.
+    principal: u128,
     /// Index into `Revision::ALL` plus one; 0 before a handshake.
     revision: AtomicU8,
     log_level: AtomicU8,
-    client_has_roots: AtomicBool,
+    capabilities: Mutex<ClientCapabilities>,
     roots_requests: AtomicU64,
-    outgoing: Mutex<VecDeque<BufferLease>>,
-    connection: AtomicWaker,
-}
-
-impl Default for Session {
-    fn default() -> Self {
-        Self {
-            revision: AtomicU8::new(0),
-            log_level: AtomicU8::new(LogLevel::Info as u8),
-            client_has_roots: AtomicBool::new(false),
-            roots_requests: AtomicU64::new(0),
-            outgoing: Mutex::new(VecDeque::new()),
-            connection: AtomicWaker::new(),
-        }
-    }
+    is_roots_request_due: AtomicBool,
+    is_closed: AtomicBool,
+    /// Woken when a message that belongs to no request is due.
+    writer: AtomicWaker,
+    subscription: Mutex<Option<Arc<Subscription>>>,
+    running: Mutex<Vec<Arc<CallState>>>,
+    values: SessionValues,
 }
 
 impl Session {
-    /// Notifications that may wait at once: several for each request that a connection may have.
-    const MAX_OUTGOING: usize = 256;
+    /// The session of a connection before its handshake.
+    pub(crate) fn new(number: u64, principal: u128) -> Self {
+        Self {
+            number,
+            principal,
+            revision: AtomicU8::new(0),
+            log_level: AtomicU8::new(LogLevel::Info as u8),
+            capabilities: Mutex::default(),
+            roots_requests: AtomicU64::new(0),
+            is_roots_request_due: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            writer: AtomicWaker::new(),
+            subscription: Mutex::default(),
+            running: Mutex::default(),
+            values: SessionValues::default(),
+        }
+    }
 
-    /// Places in the queue whose memory an idle session may keep.
-    const KEPT_OUTGOING: usize = 4;
+    /// Marks the session as that of the peer that this process was started for.
+    #[must_use]
+    pub(crate) fn of_owner(mut self) -> Self {
+        self.values.owns_process = true;
+        self
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn principal(&self) -> u128 {
+        self.principal
+    }
 
     /// The revision that the handshake agreed on.
     pub(crate) fn revision(&self) -> Option<Revision> {
@@ -100,9 +124,9 @@ impl Session {
     }
 
     /// Records the outcome of a handshake.
-    pub(crate) fn agree(&self, revision: Revision, client_has_roots: bool) {
-        self.client_has_roots.store(client_has_roots, Ordering::Relaxed);
-        self.revision.store(revision as u8 + 1, Ordering::Relaxed);
+    pub(crate) fn agree(&self, revision: Revision, capabilities: ClientCapabilities) {
+        *lock(&self.capabilities) = capabilities;
+        self.revision.store(revision as u8 + 1, Ordering::Release);
     }
 
     /// Log messages below this level are not sent to a legacy peer.
@@ -114,49 +138,132 @@ impl Session {
         self.log_level.store(level as u8, Ordering::Relaxed);
     }
 
-    pub(crate) fn client_has_roots(&self) -> bool {
-        self.client_has_roots.load(Ordering::Relaxed)
+    pub(crate) fn capabilities(&self) -> ClientCapabilities {
+        *lock(&self.capabilities)
     }
 
-    /// The number of the next `roots/list` request; only the answer to the latest one counts.
-    pub(crate) fn next_roots_request(&self) -> u64 {
-        self.roots_requests.fetch_add(1, Ordering::Relaxed) + 1
+    /// Has the client asked for its roots as soon as a message that belongs to no request can be sent.
+    pub(crate) fn ask_for_roots(&self) {
+        self.is_roots_request_due.store(true, Ordering::Release);
+        self.writer.wake();
+    }
+
+    /// The number of the `roots/list` request that is due, if any; only the answer to the latest one counts.
+    pub(crate) fn take_roots_request(&self) -> Option<u64> {
+        let is_due = self.is_roots_request_due.swap(false, Ordering::AcqRel);
+        is_due.then(|| self.roots_requests.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     pub(crate) fn latest_roots_request(&self) -> u64 {
         self.roots_requests.load(Ordering::Relaxed)
     }
 
-    /// Queues a message for the peer and wakes its connection; `false` if the queue is full and the
-    /// message was dropped.
+    /// Has `writer` woken when a message that belongs to no request is due.
+    pub(crate) fn register(&self, writer: &Waker) {
+        self.writer.register(writer);
+    }
+
+    /// The changes that this peer is told of.
+    pub(crate) fn subscription(&self) -> Option<Arc<Subscription>> {
+        lock(&self.subscription).clone()
+    }
+
+    /// Begins to tell the peer of changes; a subscription that is there already stays.
+    pub(crate) fn subscribe(&self, subscription: Arc<Subscription>) {
+        lock(&self.subscription).get_or_insert(subscription);
+        self.writer.wake();
+    }
+
+    /// What toolsets keep for this peer.
+    pub(crate) fn values(&self) -> &SessionValues {
+        &self.values
+    }
+
+    /// Takes in a request that runs without its connection; `false` if there are `max` already.
     #[must_use]
-    pub(crate) fn send(&self, message: BufferLease) -> bool {
-        let mut outgoing = self.outgoing();
-        if outgoing.len() >= Self::MAX_OUTGOING {
+    pub(crate) fn begin(&self, call: &Arc<CallState>, max: usize) -> bool {
+        let mut running = lock(&self.running);
+        if running.len() >= max {
             return false;
         }
-        outgoing.push_back(message);
-        drop(outgoing);
-        self.connection.wake();
+        running.push(Arc::clone(call));
         true
     }
 
-    /// The oldest queued message.
-    pub(crate) fn next_outgoing(&self) -> Option<BufferLease> {
-        let mut outgoing = self.outgoing();
-        let message = outgoing.pop_front();
-        if message.is_none() && outgoing.capacity() > Self::KEPT_OUTGOING {
-            *outgoing = VecDeque::new();
+    /// Forgets a request that was taken in.
+    pub(crate) fn end(&self, call: &Arc<CallState>) {
+        let mut running = lock(&self.running);
+        running.retain(|other| !Arc::ptr_eq(other, call));
+        if running.is_empty() {
+            *running = Vec::new();
         }
-        message
     }
 
-    /// Has the connection woken when a message is queued.
-    pub(crate) fn register(&self, connection: &Waker) {
-        self.connection.register(connection);
+    /// How many requests run without a connection.
+    pub(crate) fn running(&self) -> usize {
+        lock(&self.running).len()
     }
 
-    fn outgoing(&self) -> MutexGuard<'_, VecDeque<BufferLease>> {
-        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether requests run without a connection.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.running() > 0
     }
+
+    /// Whether the session was ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Stops the running request of that id (as JSON text); `false` if there is none.
+    pub(crate) fn cancel(&self, id: &str) -> bool {
+        let meant = lock(&self.running).iter().find(|call| Id::same(&call.names().id, id)).cloned();
+        if let Some(call) = &meant {
+            call.cancel();
+        }
+        meant.is_some()
+    }
+
+    /// Stops all running requests: the session is at its end.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        for call in std::mem::take(&mut *lock(&self.running)) {
+            call.cancel();
+        }
+        lock(&self.subscription).take();
+        self.writer.wake();
+    }
+}
+
+/// What toolsets keep for one session: one value of each type.
+///
+/// Values live as long as the session. A modern peer has no session: what is put there is kept for nobody.
+#[derive(Debug, Default)]
+pub struct SessionValues {
+    owns_process: bool,
+    values: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl SessionValues {
+    /// Whether the peer is the one that this process was started for, over standard input and output: it
+    /// could have started it in any other way too.
+    pub fn owns_process(&self) -> bool {
+        self.owns_process
+    }
+
+    /// Keeps `value`, in the place of an older one of its type.
+    pub fn put<V: Any + Send + Sync>(&self, value: Arc<V>) {
+        let mut values = lock(&self.values);
+        values.retain(|kept| !kept.is::<V>());
+        values.push(value);
+    }
+
+    /// The value of that type.
+    pub fn find<V: Any + Send + Sync>(&self) -> Option<Arc<V>> {
+        let values = lock(&self.values);
+        values.iter().find_map(|kept| Arc::clone(kept).downcast().ok())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -57,6 +57,11 @@ impl RequestSlot {
         &self.call
     }
 
+    /// The request's state, to be shared with who may cancel it.
+    pub(crate) fn call_state(&self) -> &Arc<CallState> {
+        &self.call
+    }
+
     /// Heap bytes of the slot.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>()

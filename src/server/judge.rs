@@ -1,0 +1,228 @@
+//! What every message must fulfil before anybody serves it, in the order of the specification's error table:
+//! shape, era, `_meta`, headers against body, revision, handshake.
+
+use super::dispatch::Route;
+use super::serve::{Outcome, SessionField};
+use super::session::LogLevel;
+use crate::protocol::{Era, IdField, Message, Meta, Method, ParamsField, ProtocolError, Revision, mirror};
+use crate::wire::{Kind, Lexer, Raw};
+use bumpalo::Bump;
+use std::ops::Range;
+
+impl<'f> Route<'f> {
+    /// Checks what every message must fulfil, and tells its era.
+    pub(super) fn judge(&self, message: &Message<'f>) -> Result<Era, Outcome> {
+        if let IdField::Valid(id) = message.id {
+            id.as_json().clone_into(&mut self.call.names().id);
+        }
+        let era = self.era_of(message);
+        if era == Era::Legacy {
+            self.call.mark_legacy();
+        }
+        let Some(error) = self.fault(message, era) else { return Ok(era) };
+        let is_notification =
+            message.method.is_some() && message.id == IdField::Absent && message.fault.is_none();
+        if is_notification && self.surroundings.http.is_none() {
+            // A notification is never answered, however wrong it is; over HTTP its status is no answer.
+            return Err(Outcome::Silent);
+        }
+        Err(self.refuse(message, &error))
+    }
+
+    /// The body decides; a header that names a modern revision only where the body claims none.
+    pub(super) fn era_of(&self, message: &Message<'f>) -> Era {
+        let of_body = Era::of(message);
+        let names_modern = || {
+            let version = self.header(|http| http.version.clone());
+            version.and_then(parse_revision).is_some_and(Revision::is_modern)
+        };
+        if of_body == Era::Legacy
+            && self.surroundings.http.is_some()
+            && message.method != Some(Method::Initialize.as_str())
+            && names_modern()
+        {
+            return Era::Modern;
+        }
+        of_body
+    }
+
+    fn fault(&self, message: &Message<'f>, era: Era) -> Option<ProtocolError<'f>> {
+        if let Some(fault) = message.fault {
+            return Some(ProtocolError::InvalidRequest(fault.explain()));
+        }
+        let is_answer = message.result.is_some() || message.error.is_some();
+        if message.method.is_none() && !is_answer {
+            return Some(ProtocolError::InvalidRequest("method is missing"));
+        }
+        if era == Era::Modern && self.surroundings.in_batch {
+            return Some(ProtocolError::InvalidRequest("revision 2026-07-28 has no batches"));
+        }
+        if era == Era::Modern && message.method.is_none() && self.surroundings.http.is_some() {
+            return Some(ProtocolError::InvalidRequest("in revision 2026-07-28 clients send no responses"));
+        }
+        if message.params == ParamsField::Other {
+            return Some(ProtocolError::InvalidParams("params must be an object"));
+        }
+        match era {
+            Era::Modern => self.modern_fault(message),
+            Era::Legacy => self.legacy_fault(message),
+        }
+    }
+
+    fn modern_fault(&self, message: &Message<'f>) -> Option<ProtocolError<'f>> {
+        let meta = &message.meta;
+        let is_notification = message.id == IdField::Absent;
+        if is_notification && self.surroundings.http.is_some() && !meta.claims_version {
+            // Header rules for notifications are undefined: it is taken and dropped.
+            return None;
+        }
+        let Some(requested) = meta.protocol_version else {
+            return Some(ProtocolError::Meta { field: Meta::PROTOCOL_VERSION });
+        };
+        if meta.client_capabilities.is_none() && !is_notification {
+            return Some(ProtocolError::Meta { field: Meta::CLIENT_CAPABILITIES });
+        }
+        if let Some(version) = self.header(|http| http.version.clone())
+            && mirror::matches_text(version, requested).is_err()
+        {
+            return Some(ProtocolError::HeaderMismatch { header: mirror::VERSION });
+        }
+        if !Revision::parse(requested).is_some_and(Revision::is_modern) {
+            return Some(ProtocolError::UnsupportedVersion { requested });
+        }
+        if self.surroundings.http.is_some()
+            && !is_notification
+            && let Some(header) = self.unmirrored(message)
+        {
+            return Some(ProtocolError::HeaderMismatch { header });
+        }
+        if meta.log_level.is_some_and(|level| parse_level(level).is_none()) {
+            return Some(ProtocolError::Meta { field: Meta::LOG_LEVEL });
+        }
+        None
+    }
+
+    /// The first header that should say the same as the body and does not.
+    fn unmirrored(&self, message: &Message<'f>) -> Option<&'static str> {
+        if self.header(|http| http.version.clone()).is_none() {
+            return Some(mirror::VERSION);
+        }
+        let says = |header: Option<&[u8]>, body: Option<&str>| match (header, body) {
+            (Some(header), Some(body)) => mirror::matches_text(header, body).is_ok(),
+            _ => false,
+        };
+        if !says(self.header(|http| http.method.clone()), message.method) {
+            return Some(mirror::METHOD);
+        }
+        let named = match message.method.and_then(Method::parse) {
+            Some(Method::ToolsCall | Method::PromptsGet) => message.name,
+            Some(Method::ResourcesRead) => message.uri,
+            Some(Method::TasksGet | Method::TasksUpdate | Method::TasksCancel) => message.task_id,
+            _ => return None,
+        };
+        // Where the body has no name either, the parameters are at fault, not the header.
+        let header = self.header(|http| http.name.clone());
+        if named.is_none() && header.is_none() {
+            return None;
+        }
+        (!says(header, named)).then_some(mirror::NAME)
+    }
+
+    /// Checks the headers that repeat arguments of a tool.
+    pub(super) fn check_mirrored(&self, message: &Message<'f>, arena: &'f Bump) -> Result<(), Outcome> {
+        let Some(name) = message.name.filter(|_| self.surroundings.http.is_some()) else { return Ok(()) };
+        let catalog = self.shared.catalog.load();
+        for param in catalog.mirrored(name) {
+            let argument = message.arguments.and_then(|raw| argument_at(raw, &param.path, arena));
+            let header = mirror::find_header(self.frame.head(), mirror::PARAM_PREFIX, &param.header);
+            if !says(header, argument, arena) {
+                let header = format!("{}{}", mirror::PARAM_PREFIX, param.header);
+                return Err(self.refuse(message, &ProtocolError::HeaderMismatch { header: &header }));
+            }
+        }
+        Ok(())
+    }
+
+    fn legacy_fault(&self, message: &Message<'f>) -> Option<ProtocolError<'f>> {
+        let method = message.method.and_then(Method::parse);
+        let is_handshake = method == Some(Method::Initialize);
+        if self.surroundings.in_batch && is_handshake {
+            return Some(ProtocolError::InvalidRequest("initialize must not be part of a batch"));
+        }
+        if let Some(http) = &self.surroundings.http {
+            if is_handshake {
+                return None;
+            }
+            let version = self.header(|http| http.version.clone());
+            if version.is_some_and(|version| parse_revision(version).is_none()) {
+                return Some(ProtocolError::InvalidRequest("MCP-Protocol-Version names no known revision"));
+            }
+            return match http.session {
+                SessionField::Known => None,
+                SessionField::Unknown => Some(ProtocolError::UnknownSession),
+                SessionField::Absent => Some(ProtocolError::SessionRequired),
+            };
+        }
+        let is_early = self.session.revision().is_none();
+        let works_early = method.is_none_or(|method| {
+            method.is_notification() || !method.is_legacy() || is_handshake || method == Method::Ping
+        });
+        (is_early && !works_early).then_some(ProtocolError::NotInitialized)
+    }
+
+    /// A header of the HTTP request, if the frame came with one.
+    pub(super) fn header(
+        &self,
+        place: impl Fn(&super::serve::HttpFacts) -> Option<Range<u32>>,
+    ) -> Option<&'f [u8]> {
+        let range = place(self.surroundings.http.as_ref()?)?;
+        self.frame.head().get(range.start as usize..range.end as usize)
+    }
+}
+
+/// The value at the end of a path of property names; `null` counts as absent.
+fn argument_at<'f>(arguments: Raw<'f>, path: &[Box<str>], arena: &'f Bump) -> Option<Raw<'f>> {
+    let mut value = arguments;
+    for name in path {
+        let mut lexer = Lexer::from_text(value.as_str());
+        if lexer.kind().ok()? != Kind::Object {
+            return None;
+        }
+        lexer.enter_object().ok()?;
+        value = loop {
+            let key = lexer.next_key(arena).ok()??;
+            let raw = lexer.raw().ok()?;
+            if *key == **name {
+                break raw;
+            }
+        };
+    }
+    (value.kind() != Kind::Null).then_some(value)
+}
+
+/// Whether a header says what an argument says. Without the argument nothing is expected.
+fn says<'f>(header: Option<&[u8]>, argument: Option<Raw<'f>>, arena: &'f Bump) -> bool {
+    let Some(argument) = argument else { return true };
+    let Some(header) = header else { return false };
+    let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+    if !header.iter().all(is_visible) {
+        return false;
+    }
+    match argument.kind() {
+        Kind::String => {
+            argument.decode::<&str>(arena).is_ok_and(|text| mirror::matches_text(header, text).is_ok())
+        }
+        Kind::Number => mirror::matches_integer(header, argument.as_str()).is_ok(),
+        Kind::Bool => header == argument.as_str().as_bytes(),
+        // The tool will say that the type is wrong.
+        Kind::Null | Kind::Array | Kind::Object => true,
+    }
+}
+
+fn parse_revision(header: &[u8]) -> Option<Revision> {
+    Revision::parse(std::str::from_utf8(header).ok()?)
+}
+
+pub(super) fn parse_level(raw: Raw<'_>) -> Option<LogLevel> {
+    LogLevel::parse(raw.as_str().trim_matches('"'))
+}

@@ -1,0 +1,136 @@
+//! Telling clients of changes: the `subscriptions/listen` request of the modern era, and what legacy peers
+//! are told unasked.
+//!
+//! Nothing queues: a change is a flag of its subscription, and becomes a message when the peer has room for
+//! it. A slow reader thus learns later, and once, that a list changed, and costs no memory.
+
+use super::Shared;
+use super::answer::{self, AnswerId};
+use super::call_state::CallState;
+use super::changes::{Change, Filter, Kind, Subscription};
+use super::context::Finished;
+use super::outgoing::Outgoing;
+use super::session::Session;
+use crate::protocol::{Method, ProtocolError};
+use mcpool_pools::BufferLease;
+use serde::Deserialize;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// What a client wants to be told of.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Wanted {
+    tools_list_changed: bool,
+    prompts_list_changed: bool,
+    resources_list_changed: bool,
+    resource_subscriptions: Vec<Box<str>>,
+}
+
+/// Serves one subscription until it is cancelled or its connection drains.
+pub(super) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, wanted: Wanted) -> Finished {
+    let (id, outgoing) = {
+        let names = call.names();
+        (names.id.clone(), names.outgoing.clone())
+    };
+    let refuse = |error: &ProtocolError<'_>| Finished(shared.refusal(AnswerId::Of(&id), error));
+    let Some(outgoing) = outgoing else {
+        return refuse(&ProtocolError::Internal("this connection cannot carry a subscription"));
+    };
+    if wanted.resource_subscriptions.len() > shared.limits.max_subscribed_uris {
+        return refuse(&ProtocolError::InvalidParams("too many resources (setting max_subscribed_uris)"));
+    }
+    let offers = &shared.offers;
+    let filter = Filter {
+        tools: wanted.tools_list_changed,
+        prompts: wanted.prompts_list_changed && offers.has_prompts(),
+        resources: wanted.resources_list_changed && offers.has_resources(),
+        uris: if offers.has_resources() { wanted.resource_subscriptions } else { Vec::new() },
+    };
+    let mut acknowledgement = shared.reply();
+    answer::acknowledged(&mut acknowledgement, &id, &filter);
+    let Ok(subscription) = shared.changes.subscribe(&filter) else {
+        return refuse(&ProtocolError::TooManySubscriptions { limit: shared.limits.max_subscriptions });
+    };
+    if !outgoing.send(acknowledgement.into_lease()) {
+        return refuse(&ProtocolError::Internal("the client reads too slowly to subscribe"));
+    }
+    poll_fn(|cx| poll_changes(&shared, &call, &subscription, &outgoing, &id, cx)).await;
+    let mut reply = shared.reply();
+    answer::subscription_ended(&mut reply, &id);
+    Finished(shared.answered(reply, AnswerId::Of(&id)))
+}
+
+fn poll_changes(
+    shared: &Shared,
+    call: &CallState,
+    subscription: &Subscription,
+    outgoing: &Outgoing,
+    id: &str,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    call.register(cx.waker());
+    if call.is_closing() {
+        return Poll::Ready(());
+    }
+    loop {
+        // One message at a time: what the peer has not read yet need not be written twice.
+        if !outgoing.is_empty() {
+            outgoing.register_room(cx.waker());
+            if !outgoing.is_empty() {
+                return Poll::Pending;
+            }
+        }
+        let Some(change) = subscription.next() else {
+            return match subscription.poll_changed(cx) {
+                Poll::Ready(()) => continue,
+                Poll::Pending => Poll::Pending,
+            };
+        };
+        let mut notice = shared.reply();
+        answer::change(&mut notice, &change, Some(id));
+        let _ = outgoing.send(notice.into_lease());
+    }
+}
+
+/// Lets a legacy peer be told of changes from now on.
+pub(crate) fn tell_of_changes(shared: &Shared, session: &Session) {
+    if session.subscription().is_some() {
+        return;
+    }
+    let filter = Filter { tools: true, prompts: true, resources: true, uris: Vec::new() };
+    if let Ok(subscription) = shared.changes.subscribe(&filter) {
+        session.subscribe(subscription);
+    } else {
+        tracing::warn!("a client is not told of changes: max_subscriptions are open");
+    }
+}
+
+/// The next message for a legacy peer that belongs to no request.
+pub(crate) fn next_notice(shared: &Shared, session: &Session, cx: &mut Context<'_>) -> Option<BufferLease> {
+    session.register(cx.waker());
+    if let Some(number) = session.take_roots_request() {
+        let mut request = shared.reply();
+        answer::roots_request(&mut request, number);
+        return Some(request.into_lease());
+    }
+    let subscription = session.subscription()?;
+    let change = subscription.next().or_else(|| match subscription.poll_changed(cx) {
+        Poll::Ready(()) => subscription.next(),
+        Poll::Pending => None,
+    })?;
+    let mut notice = shared.reply();
+    answer::change(&mut notice, &change, None);
+    Some(notice.into_lease())
+}
+
+/// The method of the notification that tells of a change.
+pub(super) fn method(change: &Change) -> &'static str {
+    match change {
+        Change::List(Kind::Tools) => Method::TOOLS_CHANGED,
+        Change::List(Kind::Prompts) => Method::PROMPTS_CHANGED,
+        Change::List(Kind::Resources) => Method::RESOURCES_CHANGED,
+        Change::Resource(_) => Method::RESOURCE_UPDATED,
+    }
+}

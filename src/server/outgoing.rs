@@ -1,0 +1,124 @@
+//! What a request sends besides its answer: notifications, and requests to the client.
+//!
+//! Whoever writes to the peer owns the other end. Invariant: the buffers that wait never exceed the limit;
+//! what does not fit is refused and counted by the sender, so that a slow reader costs no memory. Buffers
+//! are counted, not what is in them: a short notification keeps a kilobyte, ten times its length.
+
+use atomic_waker::AtomicWaker;
+use mcpool_pools::BufferLease;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+/// Messages on their way to one peer.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    queue: Mutex<Queue>,
+    writer: AtomicWaker,
+    /// The stream is to end while its request goes on.
+    is_released: AtomicBool,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<BufferLease>,
+    /// Of their buffers.
+    bytes: usize,
+    /// Who waits for the queue to be empty: subscriptions, each at most once.
+    waiting: Vec<Waker>,
+}
+
+impl Outgoing {
+    /// Places in the queue whose memory an idle peer may keep.
+    const KEPT_PLACES: usize = 4;
+
+    /// A queue of up to `max_bytes`.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self {
+            queue: Mutex::default(),
+            writer: AtomicWaker::new(),
+            is_released: AtomicBool::new(false),
+            max_bytes,
+        }
+    }
+
+    /// Queues a message and wakes its writer; `false` if there is no room and the message is dropped.
+    /// A single message has room whatever its length.
+    #[must_use]
+    pub(crate) fn send(&self, message: BufferLease) -> bool {
+        let mut queue = self.queue();
+        if queue.bytes > 0 && queue.bytes + message.capacity() > self.max_bytes {
+            return false;
+        }
+        queue.bytes += message.capacity();
+        queue.messages.push_back(message);
+        drop(queue);
+        self.writer.wake();
+        true
+    }
+
+    /// The oldest message.
+    pub(crate) fn next(&self) -> Option<BufferLease> {
+        let mut queue = self.queue();
+        let Some(message) = queue.messages.pop_front() else {
+            if queue.messages.capacity() > Self::KEPT_PLACES {
+                queue.messages = VecDeque::new();
+            }
+            return None;
+        };
+        queue.bytes -= message.capacity();
+        if queue.messages.is_empty() {
+            queue.waiting.drain(..).for_each(Waker::wake);
+        }
+        Some(message)
+    }
+
+    /// Has `sender` woken when nothing waits any more.
+    pub(crate) fn register_room(&self, sender: &Waker) {
+        let mut queue = self.queue();
+        if queue.waiting.iter().all(|waiting| !waiting.will_wake(sender)) {
+            queue.waiting.push(sender.clone());
+        }
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue().messages.is_empty()
+    }
+
+    /// Drops all that waits, and forgets the writer: a waker keeps the memory of its task.
+    pub(crate) fn clear(&self) {
+        let mut queue = self.queue();
+        if queue.messages.capacity() > Self::KEPT_PLACES {
+            queue.messages = VecDeque::new();
+        }
+        queue.messages.clear();
+        queue.bytes = 0;
+        queue.waiting.clear();
+        drop(queue);
+        self.writer.take();
+        self.is_released.store(false, Ordering::Relaxed);
+    }
+
+    /// Asks the writer to end the stream.
+    pub(crate) fn ask_for_release(&self) {
+        self.is_released.store(true, Ordering::Release);
+        self.writer.wake();
+    }
+
+    /// Whether the stream is to end; asked once.
+    pub(crate) fn take_release(&self) -> bool {
+        self.is_released.swap(false, Ordering::AcqRel)
+    }
+
+    /// Has the writer woken when a message is queued.
+    pub(crate) fn register(&self, writer: &Waker) {
+        self.writer.register(writer);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,184 @@
+//! The tasks extension: calls that go on without their client.
+//!
+//! A call becomes a task where its handler says so. Its frame is served a second time, in a slot of its own
+//! and in the background, with nobody at the other end; what it answers goes to the task store, where
+//! the client asks for it. What such a call asks its client goes there too.
+
+use super::Server;
+use super::Shared;
+use super::answer::{self, AnswerId};
+use super::call_state::CallState;
+use super::context::ToolError;
+use super::dispatch::Route;
+use super::inputs::{InputRequest, InputResponse};
+use super::methods::params;
+use super::request::RequestContext;
+use super::serve::{Detached, Incoming, Outcome, Surroundings};
+use super::session::Session;
+use crate::protocol::{Capability, ClientCapabilities, IdField, Message, Method, ProtocolError};
+use crate::wire::Frame;
+use bumpalo::Bump;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::SystemTime;
+
+/// Makes a task of a call, and tells its client.
+#[cold]
+pub(super) fn detach(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    call: &Arc<CallState>,
+    frame: Frame,
+) -> Outcome {
+    let (id, principal) = {
+        let names = call.names();
+        (names.id.clone(), names.principal)
+    };
+    let Ok(task) = shared.tasks.create(principal, SystemTime::now()) else {
+        let limit = shared.limits.max_tasks;
+        return shared.refusal(AnswerId::Of(&id), &ProtocolError::TooManyTasks { limit });
+    };
+    let mut reply = shared.reply();
+    answer::open_task_result(&mut reply, &id);
+    shared.tasks.write(&task, principal, &mut reply);
+    reply.raw(",");
+    reply.raw(&shared.server_info_member);
+    reply.raw("}}");
+    let work = Box::new(Detached { frame, task, principal, session: Arc::clone(session) });
+    match shared.answered(reply, AnswerId::Of(&id)) {
+        Outcome::Reply(answer) => Outcome::Detached { answer, work },
+        outcome => outcome,
+    }
+}
+
+/// Serves the call of a task in the background.
+pub(super) fn run(server: &Server, work: Detached) {
+    let server = server.clone();
+    tokio::spawn(async move {
+        let Detached { frame, task, principal, session } = work;
+        let mut slot = server.slot();
+        {
+            let mut names = slot.call().names();
+            names.principal = principal;
+            names.task = Some(task.as_str().into());
+        }
+        let surroundings = Surroundings { in_task: true, ..Surroundings::default() };
+        slot.fill(|arena, call| Incoming { frame, arena, call, session, surroundings });
+        let tasks = &server.shared.tasks;
+        let outcome = poll_fn(|cx| {
+            tasks.register_worker(&task, cx.waker());
+            if tasks.is_cancelled(&task) {
+                return Poll::Ready(None);
+            }
+            slot.poll(cx.waker()).map(Some)
+        })
+        .await;
+        match outcome {
+            None => slot.cancel(),
+            Some(outcome) => {
+                let answer = server.settle(outcome, &slot).into_answer();
+                finish(
+                    &server.shared,
+                    &task,
+                    answer.as_deref().map(|answer| &answer[..]).unwrap_or_default(),
+                );
+            }
+        }
+    });
+}
+
+/// Keeps the answer of a task: the part of it that is no envelope.
+fn finish(shared: &Shared, task: &str, answer: &[u8]) {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        result: Option<&'a RawValue>,
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
+    }
+    match serde_json::from_slice::<Answer<'_>>(answer) {
+        Ok(Answer { result: Some(result), .. }) => {
+            shared.tasks.complete(task, result.get(), SystemTime::now());
+        }
+        Ok(Answer { error: Some(error), .. }) => shared.tasks.fail(task, error.get(), SystemTime::now()),
+        _ => shared.tasks.fail(
+            task,
+            r#"{"code":-32603,"message":"the call ended without an answer"}"#,
+            SystemTime::now(),
+        ),
+    }
+}
+
+/// Puts a request of a task's call where its client sees it.
+pub(super) fn begin_asking(
+    request: &RequestContext,
+    key: &str,
+    input: &InputRequest,
+) -> Result<(), ToolError> {
+    let names = request.call.names();
+    let task = names.task.as_deref().ok_or(ToolError::Cancelled)?;
+    request.shared.tasks.ask(task, key, &input.to_json(), SystemTime::now());
+    Ok(())
+}
+
+/// Waits for what the client answers to a request of a task's call.
+pub(super) async fn wait_for_answer(request: &RequestContext, key: &str) -> Result<InputResponse, ToolError> {
+    let task = request.call.names().task.clone().ok_or(ToolError::Cancelled)?;
+    let tasks = &request.shared.tasks;
+    poll_fn(|cx| tasks.poll_answer(&task, key, cx)).await.map(InputResponse::new).ok_or(ToolError::Cancelled)
+}
+
+/// Serves the methods of the extension.
+pub(super) fn serve<'f>(route: &Route<'f>, message: &Message<'f>, arena: &'f Bump) -> Outcome {
+    let IdField::Valid(id) = message.id else { return Outcome::Silent };
+    let capabilities = message
+        .meta
+        .client_capabilities
+        .map_or_else(ClientCapabilities::default, |raw| ClientCapabilities::decode(raw, arena));
+    if !capabilities.has(Capability::Tasks) {
+        return route.refuse(message, &ProtocolError::MissingCapability { required: Capability::Tasks });
+    }
+    let Some(task) = message.task_id else {
+        return route.refuse(message, &ProtocolError::InvalidParams("taskId must be a string"));
+    };
+    let (shared, principal) = (route.shared, route.call.names().principal);
+    let unknown = ProtocolError::InvalidParams("there is no such task, or its time is over");
+    let is_known = match message.method.and_then(Method::parse) {
+        Some(Method::TasksCancel) => shared.tasks.cancel(task, principal, SystemTime::now()),
+        Some(Method::TasksUpdate) => match params::<Update<'_>>(message, arena) {
+            Ok(Update { input_responses }) => {
+                let responses = input_responses.iter().map(|(key, raw)| (*key, raw.as_str()));
+                shared.tasks.update(task, principal, responses, SystemTime::now())
+            }
+            Err(error) => return route.refuse(message, &ProtocolError::UndecodableParams(error)),
+        },
+        _ => {
+            let mut reply = shared.reply();
+            answer::open_result(&mut reply, id.as_json(), crate::protocol::Era::Modern);
+            if !shared.tasks.write(task, principal, &mut reply) {
+                return route.refuse(message, &unknown);
+            }
+            reply.raw(",");
+            reply.raw(&shared.server_info_member);
+            reply.raw("}}");
+            return shared.answered(reply, AnswerId::Of(id.as_json()));
+        }
+    };
+    if !is_known {
+        return route.refuse(message, &unknown);
+    }
+    let body = format!(r#"{{"resultType":"complete",{}}}"#, shared.server_info_member);
+    route.result(id.as_json(), &body)
+}
+
+/// The parameters of `tasks/update`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Update<'a> {
+    #[serde(borrow)]
+    input_responses: BTreeMap<&'a str, crate::wire::Raw<'a>>,
+}
