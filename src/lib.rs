@@ -42,6 +42,9 @@
 //! | to write a tool | [`Tool`], [`CallContext`], [`ToolDefinition`], [`ToolError`] |
 //! | a family of tools that dispatches by itself | [`Toolset`] |
 //! | the tools that are here already | [`tools`] |
+//! | to offer resources, prompts or completion | [`Resources`], [`Prompts`], [`Completer`] |
+//! | to ask the client's user or model, to go on as a task | [`RequestContext`] |
+//! | to serve many clients over HTTP or a Unix socket | [`transport::serve_http`], [`transport::Listener`], [`transport::admission`] |
 //! | to serve a stream other than standard input and output | [`transport::serve_lines`], [`Drain`] |
 //! | bounds, and what they cost | [`Limits`], [`Server::pools`], [`Server::metrics`] |
 //! | to call another server | the `client` module, with the feature of that name |
@@ -55,6 +58,7 @@ pub mod limits;
 pub mod metrics;
 pub mod protocol;
 pub mod server;
+mod standard;
 pub mod tools;
 pub mod transport;
 pub mod wire;
@@ -62,5 +66,11 @@ pub mod wire;
 pub use limits::Limits;
 /// The pools that everything here is built on, as a crate of their own.
 pub use mcpool_pools as pools;
-pub use protocol::{ToolAnnotations, ToolDefinition};
-pub use server::{BuildError, CallContext, Drain, LogLevel, Server, ServerBuilder, Tool, ToolError, Toolset};
+pub use protocol::{
+    Capability, Prompt, PromptArgument, Resource, ResourceTemplate, Role, ToolAnnotations, ToolDefinition,
+};
+pub use server::{
+    BuildError, CallContext, Completer, CompletionRequest, CompletionTarget, Completions, Drain, Elicited,
+    InputKind, InputRequest, InputResponse, LogLevel, PromptContext, Prompts, ReadContext, RequestContext,
+    Resources, Server, ServerBuilder, Tool, ToolError, Toolset,
+};
