@@ -1,11 +1,22 @@
 //! How bytes move: reading, writing, and nothing of what they mean.
 
-mod connection;
+pub mod admission;
+pub(crate) mod http;
+mod lines;
+pub(crate) mod listener;
 mod outbox;
 mod stdio;
+#[cfg(feature = "tls")]
+mod tls;
 
-pub use connection::ServeError;
+#[cfg(fuzzing)]
+pub use http::fuzz as http_fuzz;
+pub use http::{HttpConfig, HttpError, serve_http};
+pub use lines::ServeError;
+pub use listener::{Inherited, ListenError, Listener, LocalAddress, SocketFileError, TcpOptions, inherited};
 pub use stdio::{StdioError, serve_stdio};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 
 use crate::server::{Drain, Server};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +33,5 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut connection = connection::Connection::new(server.clone(), reader, writer);
-    connection.run(drain).await
+    lines::LineConnection::new(server, None, tokio::io::join(reader, writer), drain).await
 }

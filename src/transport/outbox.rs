@@ -3,7 +3,8 @@
 //! Small answers are gathered in one buffer, large ones stay where they are; one vectored write takes all
 //! that is ready. Invariant: `queued_bytes` is the sum of what `ready` holds beyond `written`.
 
-use mcpool_pools::BufferLease;
+use bytes::BytesMut;
+use mcpool_pools::{BufferLease, BufferPool};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -31,8 +32,46 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Lets `write` append to what is queued; `bytes` is the most that it will write.
+    pub(crate) fn append(&mut self, buffers: &BufferPool, bytes: usize, write: impl FnOnce(&mut BytesMut)) {
+        let has_room = self.ready.back().is_some_and(|last| last.len() + bytes <= GATHERED_BYTES);
+        if !has_room {
+            self.ready.push_back(buffers.acquire(bytes));
+        }
+        let Some(last) = self.ready.back_mut() else { return };
+        last.reserve(bytes);
+        let before = last.len();
+        write(last);
+        self.queued_bytes += last.len() - before;
+    }
+
+    /// Queues bytes as they are: small ones behind what is queued, large ones without a copy.
+    pub(crate) fn push(&mut self, bytes: BufferLease) {
+        if let Some(last) = self.ready.back_mut()
+            && bytes.len() <= GATHER_BYTES
+            && last.len() + bytes.len() <= GATHERED_BYTES
+        {
+            self.queued_bytes += bytes.len();
+            last.reserve(bytes.len());
+            last.extend_from_slice(&bytes);
+            return;
+        }
+        self.queued_bytes += bytes.len();
+        self.ready.push_back(bytes);
+    }
+
+    /// Drops all that waits.
+    pub(crate) fn clear(&mut self) {
+        self.ready.clear();
+        self.written = 0;
+        self.queued_bytes = 0;
+        if self.ready.capacity() > KEPT_ENTRIES {
+            self.ready = VecDeque::new();
+        }
+    }
+
     /// Queues a message and its newline.
-    pub(crate) fn push(&mut self, mut message: BufferLease) {
+    pub(crate) fn push_line(&mut self, mut message: BufferLease) {
         self.queued_bytes += message.len() + 1;
         if let Some(last) = self.ready.back_mut()
             && message.len() <= GATHER_BYTES

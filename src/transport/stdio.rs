@@ -1,26 +1,11 @@
 //! Standard input and output as a connection.
-//!
-//! Pipes and sockets are used by readiness, without a thread in between: a round trip through
-//! `tokio::io::stdin` costs 25 times as much, as each read hops to a blocking thread. Files and terminals
-//! cannot be waited for and take that way. The descriptors are put back as they were found, since others
-//! may share them.
 
 use super::{ServeError, serve_lines};
 use crate::server::{Drain, Server};
-use rustix::fs::{FileType, OFlags};
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream as StdUnixStream;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use crate::standard::{StandardStreams, Unusable};
+use std::io;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{UnixStream, unix::pipe};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// Bytes that a pipe of ours holds, where the system allows: four times the default moves large frames
-/// with fewer wake-ups, and a few dozen servers stay below the 64 MiB that Linux grants a user's pipes.
-const PIPE_BYTES: usize = 256 * 1024;
 
 /// Why standard input and output cannot be served.
 #[derive(Debug, Error)]
@@ -49,15 +34,11 @@ pub enum StdioError {
 /// # Errors
 /// When a descriptor cannot be used or reading fails.
 pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioError> {
-    let (stdin, stdout) = (io::stdin(), io::stdout());
-    let open = |name| move |source| StdioError::Open { name, source };
-    let _input_flags = RestoredFlags::of(stdin.as_fd()).map_err(open("input"))?;
-    let _output_flags = RestoredFlags::of(stdout.as_fd()).map_err(open("output"))?;
-    let reader = Input::open(stdin.as_fd()).map_err(open("input"))?;
-    let writer = Output::open(stdout.as_fd()).map_err(open("output"))?;
+    let open = |Unusable { name, source }| StdioError::Open { name, source };
+    let StandardStreams { input, output, flags: _restored } = StandardStreams::open().map_err(open)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(StdioError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StdioError::Signal)?;
-    let mut serving = std::pin::pin!(serve_lines(server, reader, writer, drain));
+    let mut serving = std::pin::pin!(serve_lines(server, input, output, drain));
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
         _ = terminate.recv() => {}
@@ -79,137 +60,5 @@ impl Server {
     /// As for [`serve_stdio`].
     pub async fn serve_stdio(&self) -> Result<(), StdioError> {
         serve_stdio(self, &Drain::default()).await
-    }
-}
-
-/// Puts a descriptor's status flags back on drop: `O_NONBLOCK` belongs to the open file, which a parent
-/// shell or a sibling may share.
-struct RestoredFlags {
-    descriptor: OwnedFd,
-    flags: OFlags,
-}
-
-impl RestoredFlags {
-    fn of(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
-        let flags = rustix::fs::fcntl_getfl(descriptor)?;
-        Ok(Self { descriptor: descriptor.try_clone_to_owned()?, flags })
-    }
-}
-
-impl Drop for RestoredFlags {
-    fn drop(&mut self) {
-        // Nothing can be done about a failure on the way out.
-        let _ = rustix::fs::fcntl_setfl(&self.descriptor, self.flags);
-    }
-}
-
-fn file_type(descriptor: BorrowedFd<'_>) -> io::Result<FileType> {
-    Ok(FileType::from_raw_mode(rustix::fs::fstat(descriptor)?.st_mode))
-}
-
-fn enlarge(pipe: BorrowedFd<'_>) {
-    // Best effort: the default size works too.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
-    #[cfg(not(target_os = "linux"))]
-    let _ = pipe;
-}
-
-fn socket(descriptor: BorrowedFd<'_>) -> io::Result<UnixStream> {
-    let socket = StdUnixStream::from(descriptor.try_clone_to_owned()?);
-    socket.set_nonblocking(true)?;
-    UnixStream::from_std(socket)
-}
-
-/// Standard input, whatever it is connected to.
-enum Input {
-    Pipe(pipe::Receiver),
-    Socket(UnixStream),
-    Other(tokio::io::Stdin),
-}
-
-impl Input {
-    fn open(stdin: BorrowedFd<'_>) -> io::Result<Self> {
-        Ok(match file_type(stdin)? {
-            FileType::Fifo => {
-                enlarge(stdin);
-                Self::Pipe(pipe::Receiver::from_owned_fd(stdin.try_clone_to_owned()?)?)
-            }
-            FileType::Socket => Self::Socket(socket(stdin)?),
-            #[allow(clippy::disallowed_methods, reason = "the one place for what has no readiness")]
-            _ => Self::Other(tokio::io::stdin()),
-        })
-    }
-}
-
-impl AsyncRead for Input {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Pipe(pipe) => Pin::new(pipe).poll_read(cx, buffer),
-            Self::Socket(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Self::Other(stdin) => Pin::new(stdin).poll_read(cx, buffer),
-        }
-    }
-}
-
-/// Standard output, whatever it is connected to.
-enum Output {
-    Pipe(pipe::Sender),
-    Socket(UnixStream),
-    Other(tokio::io::Stdout),
-}
-
-impl Output {
-    fn open(stdout: BorrowedFd<'_>) -> io::Result<Self> {
-        Ok(match file_type(stdout)? {
-            FileType::Fifo => {
-                enlarge(stdout);
-                Self::Pipe(pipe::Sender::from_owned_fd(stdout.try_clone_to_owned()?)?)
-            }
-            FileType::Socket => Self::Socket(socket(stdout)?),
-            _ => Self::Other(tokio::io::stdout()),
-        })
-    }
-}
-
-impl AsyncWrite for Output {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Pipe(pipe) => Pin::new(pipe).poll_write(cx, bytes),
-            Self::Socket(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Other(stdout) => Pin::new(stdout).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        segments: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Pipe(pipe) => Pin::new(pipe).poll_write_vectored(cx, segments),
-            Self::Socket(socket) => Pin::new(socket).poll_write_vectored(cx, segments),
-            Self::Other(stdout) => Pin::new(stdout).poll_write_vectored(cx, segments),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Pipe(pipe) => Pin::new(pipe).poll_flush(cx),
-            Self::Socket(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Other(stdout) => Pin::new(stdout).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Pipe(pipe) => Pin::new(pipe).poll_shutdown(cx),
-            Self::Socket(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Other(stdout) => Pin::new(stdout).poll_shutdown(cx),
-        }
     }
 }

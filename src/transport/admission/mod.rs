@@ -1,0 +1,421 @@
+//! Who may come in: names that requests are addressed to, pages that send them, tokens, and how often.
+//!
+//! Told from the head of a request, before its body is read. Invariants: nothing here prints a token, or
+//! compares one in a time that depends on it; an admitted request without a new access token allocates nothing.
+
+mod names;
+#[cfg(feature = "oauth")]
+mod oauth;
+mod rate;
+mod tokens;
+
+#[cfg(feature = "oauth")]
+pub use oauth::{KeySource, OAuthConfig};
+pub use tokens::TokenList;
+
+use crate::limits::Limits;
+use names::{Hosts, Origins};
+use rate::RateLimiter;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Instant;
+use thiserror::Error;
+
+/// Who may come in. By default: requests addressed to this machine, from no page or one of this machine.
+///
+/// ```
+/// use mcpool::transport::admission::{AdmissionConfig, Auth, TokenList};
+///
+/// let config = AdmissionConfig {
+///     allowed_hosts: vec!["mcp.example.com".to_owned()],
+///     auth: Auth::Tokens(TokenList::parse("laptop:s3cr3t-s3cr3t-s3cr3t\n")?),
+///     ..AdmissionConfig::default()
+/// };
+/// assert!(!format!("{config:?}").contains("s3cr3t"));
+/// # Ok::<(), mcpool::transport::admission::AdmissionError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct AdmissionConfig {
+    /// Hosts that requests may be addressed to besides this machine's own names and plain IP addresses, which no
+    /// foreign page can make a browser use: `mcp.example.com`, or with a port to allow only that.
+    pub allowed_hosts: Vec<String>,
+    /// Origins of pages that may call besides those of this machine: `https://app.example.com`; with `:*` for
+    /// any port.
+    pub allowed_origins: Vec<String>,
+    /// What a request has to show.
+    pub auth: Auth,
+    /// Whether browsers are told that pages of allowed origins may read the answers.
+    pub cors: bool,
+}
+
+/// What a request has to show.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Auth {
+    /// Nothing: for addresses that only this machine can reach.
+    #[default]
+    None,
+    /// One of these bearer tokens.
+    Tokens(TokenList),
+    /// An access token of an OAuth 2.1 authorization server.
+    #[cfg(feature = "oauth")]
+    OAuth(OAuthConfig),
+}
+
+/// Why the rules of admission cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AdmissionError {
+    /// An address beyond this machine without anything to show.
+    #[error(
+        "{address} can be reached from other machines: ask for tokens (token_file or oauth_issuer), or say --insecure"
+    )]
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A host name that is none.
+    #[error("allowed host {text:?} is no host name, with or without a port")]
+    Host {
+        /// What was given.
+        text: String,
+    },
+    /// An origin that is none.
+    #[error("allowed origin {text:?} must look like https://app.example.com or http://localhost:*")]
+    Origin {
+        /// What was given.
+        text: String,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A list of tokens with nothing useful in it.
+    #[error("line {line} of the tokens: {fault}")]
+    Token {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// A list without any token.
+    #[error("there is no token in the list: write one on a line of its own, NAME:TOKEN or TOKEN")]
+    NoToken,
+    /// The settings of OAuth contradict each other.
+    #[error("OAuth: {0}")]
+    OAuth(String),
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeerAddress {
+    Ip(IpAddr),
+    Unix { uid: u32 },
+}
+
+/// What a request shows at the door.
+#[derive(Clone, Copy)]
+pub(crate) struct Knock<'a> {
+    pub(crate) host: Option<&'a [u8]>,
+    pub(crate) origin: Option<&'a [u8]>,
+    pub(crate) authorization: Option<&'a [u8]>,
+    pub(crate) peer: PeerAddress,
+}
+
+/// Who makes a request: a key to compare, not a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Principal(u128);
+
+impl Principal {
+    /// Bits that tell how a principal is known, so that no two ways meet.
+    const KIND_SHIFT: u32 = 124;
+
+    fn new(kind: u128, digest: u128) -> Self {
+        Self(kind << Self::KIND_SHIFT | digest & ((1 << Self::KIND_SHIFT) - 1))
+    }
+
+    /// Who speaks on a connection that shows nothing else.
+    pub(crate) fn of_peer(peer: PeerAddress) -> Self {
+        match peer {
+            PeerAddress::Ip(address) if address.is_loopback() => Self::new(1, 0),
+            PeerAddress::Ip(IpAddr::V4(address)) => Self::new(2, u128::from(u32::from(address))),
+            // A machine has many addresses of one network in IPv6, and changes them.
+            PeerAddress::Ip(IpAddr::V6(address)) => Self::new(3, u128::from(address) >> 64),
+            PeerAddress::Unix { uid } => Self::new(4, u128::from(uid)),
+        }
+    }
+
+    fn of_token(digest: &[u8; 32]) -> Self {
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        Self::new(5, u128::from_be_bytes(key))
+    }
+
+    #[cfg(feature = "oauth")]
+    fn of_subject(digest: &[u8; 32]) -> Self {
+        Self::new(6, Self::of_token(digest).0)
+    }
+
+    pub(crate) fn key(self) -> u128 {
+        self.0
+    }
+}
+
+/// Who was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    pub(crate) principal: Principal,
+}
+
+/// Why a request is turned away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Host,
+    Origin,
+    /// No token, or one that is not accepted.
+    Unauthorized {
+        challenge: Box<str>,
+        is_expected: bool,
+    },
+    /// A token that is good for something else.
+    #[cfg_attr(not(feature = "oauth"), allow(dead_code, reason = "only access tokens have scopes"))]
+    Forbidden {
+        challenge: Box<str>,
+    },
+    TooMany {
+        retry_after_seconds: u32,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "Host not allowed: this server is not known by that name (setting allowed_hosts)",
+            Self::Origin => "Origin not allowed: pages of that origin may not call (setting allowed_origins)",
+            Self::Unauthorized { is_expected: true, .. } => "Authorization required: send a bearer token",
+            Self::Unauthorized { .. } => "The bearer token is not accepted",
+            Self::Forbidden { .. } => "The bearer token lacks a scope",
+            Self::TooMany { .. } => "Too many requests (setting requests_per_second)",
+        })
+    }
+}
+
+impl Refusal {
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Host | Self::Origin | Self::Forbidden { .. } => 403,
+            Self::Unauthorized { .. } => 401,
+            Self::TooMany { .. } => 429,
+        }
+    }
+
+    /// The value of `WWW-Authenticate`.
+    pub(crate) fn challenge(&self) -> Option<&str> {
+        match self {
+            Self::Unauthorized { challenge, .. } | Self::Forbidden { challenge } => Some(challenge),
+            Self::Host | Self::Origin | Self::TooMany { .. } => None,
+        }
+    }
+
+    /// After how many seconds another request may be let in.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            Self::TooMany { retry_after_seconds } => Some(*retry_after_seconds),
+            _ => None,
+        }
+    }
+}
+
+/// The rules in force.
+pub(crate) struct Admission {
+    hosts: Hosts,
+    origins: Origins,
+    guard: Guard,
+    rate: Option<RateLimiter>,
+    has_cors: bool,
+}
+
+/// What tells who comes.
+enum Guard {
+    /// Where they come from.
+    Address,
+    Tokens(TokenList),
+    #[cfg(feature = "oauth")]
+    OAuth(Box<oauth::ResourceServer>),
+}
+
+impl Admission {
+    pub(crate) fn new(config: AdmissionConfig, limits: &Limits) -> Result<Self, AdmissionError> {
+        Ok(Self {
+            hosts: Hosts::new(&config.allowed_hosts)?,
+            origins: Origins::new(&config.allowed_origins)?,
+            guard: match config.auth {
+                Auth::None => Guard::Address,
+                Auth::Tokens(tokens) => Guard::Tokens(tokens),
+                #[cfg(feature = "oauth")]
+                Auth::OAuth(config) => Guard::OAuth(Box::new(oauth::ResourceServer::new(config)?)),
+            },
+            rate: RateLimiter::new(limits.requests_per_second, limits.request_burst),
+            has_cors: config.cors,
+        })
+    }
+
+    /// Lets a request in, or tells why not.
+    pub(crate) fn admit(&self, knock: &Knock<'_>, now: Instant) -> Result<Admitted, Refusal> {
+        let is_unix = matches!(knock.peer, PeerAddress::Unix { .. });
+        // No browser reaches a Unix socket, and the name in its requests means nothing.
+        if !is_unix && !knock.host.is_some_and(|host| self.hosts.allow(host)) {
+            return Err(Refusal::Host);
+        }
+        if knock.origin.is_some_and(|origin| !self.origins.allow(origin)) {
+            return Err(Refusal::Origin);
+        }
+        let principal = self.identify(knock)?;
+        if let Some(rate) = &self.rate {
+            rate.admit(principal.key(), now)
+                .map_err(|retry_after_seconds| Refusal::TooMany { retry_after_seconds })?;
+        }
+        Ok(Admitted { principal })
+    }
+
+    fn identify(&self, knock: &Knock<'_>) -> Result<Principal, Refusal> {
+        match &self.guard {
+            Guard::Address => Ok(Principal::of_peer(knock.peer)),
+            // The socket's mode has let in nobody but its own user.
+            _ if matches!(knock.peer, PeerAddress::Unix { .. }) && knock.authorization.is_none() => {
+                Ok(Principal::of_peer(knock.peer))
+            }
+            Guard::Tokens(tokens) => tokens.identify(knock.authorization),
+            #[cfg(feature = "oauth")]
+            Guard::OAuth(server) => server.identify(knock.authorization),
+        }
+    }
+
+    /// The metadata of the protected resource (RFC 9728), if it is asked for at `path`.
+    pub(crate) fn metadata_at(&self, path: &[u8]) -> Option<&str> {
+        match &self.guard {
+            #[cfg(feature = "oauth")]
+            Guard::OAuth(server) => server.metadata_at(path),
+            _ => {
+                let _ = path;
+                None
+            }
+        }
+    }
+
+    /// Whether pages of allowed origins may read answers.
+    pub(crate) fn allows_cors(&self) -> bool {
+        self.has_cors
+    }
+
+    pub(crate) fn allows_origin(&self, origin: &[u8]) -> bool {
+        self.origins.allow(origin)
+    }
+}
+
+/// The token of an `Authorization` header: one, of the characters that RFC 6750 allows.
+fn bearer(authorization: Option<&[u8]>) -> Option<&[u8]> {
+    const MAX_TOKEN_BYTES: usize = 8 * 1024;
+    let (scheme, token) = authorization?.split_at_checked(7)?;
+    let token = token.trim_ascii();
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    let is_good = scheme.eq_ignore_ascii_case(b"Bearer ")
+        && (1..=MAX_TOKEN_BYTES).contains(&token.len())
+        && token.iter().all(is_token);
+    is_good.then_some(token)
+}
+
+/// Refuses an address that other machines can reach without asking them for anything.
+///
+/// # Errors
+/// When `address` is beyond this machine, `auth` asks for nothing, and nobody said that this is meant.
+pub fn check_exposure(address: SocketAddr, auth: &Auth, insecure: bool) -> Result<(), AdmissionError> {
+    if address.ip().is_loopback() || insecure || !matches!(auth, Auth::None) {
+        return Ok(());
+    }
+    Err(AdmissionError::Exposed { address })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn knock(host: &str) -> Knock<'_> {
+        let peer = PeerAddress::Ip(IpAddr::from([127, 0, 0, 1]));
+        Knock { host: Some(host.as_bytes()), origin: None, authorization: None, peer }
+    }
+
+    fn admission(config: AdmissionConfig) -> Admission {
+        Admission::new(config, &Limits::default()).expect("rules")
+    }
+
+    #[test]
+    fn by_default_only_this_machine_comes_in() {
+        let admission = admission(AdmissionConfig::default());
+        let now = Instant::now();
+        assert!(admission.admit(&knock("localhost:8000"), now).is_ok());
+        assert_eq!(admission.admit(&knock("evil.example.com"), now), Err(Refusal::Host));
+        assert_eq!(admission.admit(&Knock { host: None, ..knock("") }, now), Err(Refusal::Host));
+        let page =
+            |origin: &'static str| Knock { origin: Some(origin.as_bytes()), ..knock("localhost:8000") };
+        assert!(admission.admit(&page("http://localhost:3000"), now).is_ok());
+        assert_eq!(admission.admit(&page("http://evil.example.com"), now), Err(Refusal::Origin));
+        assert_eq!(admission.admit(&page("null"), now), Err(Refusal::Origin));
+        let unix = Knock { peer: PeerAddress::Unix { uid: 1 }, ..knock("anything") };
+        assert!(admission.admit(&unix, now).is_ok());
+    }
+
+    #[test]
+    fn principals_of_different_kinds_never_meet() {
+        let peers = [
+            PeerAddress::Ip(IpAddr::from([127, 0, 0, 1])),
+            PeerAddress::Ip(IpAddr::from([0, 0, 0, 1])),
+            PeerAddress::Ip(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 2])),
+            PeerAddress::Unix { uid: 1 },
+            PeerAddress::Unix { uid: 0 },
+        ];
+        let mut keys: Vec<_> = peers.iter().map(|peer| Principal::of_peer(*peer).key()).collect();
+        keys.push(Principal::of_token(&[0; 32]).key());
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 6);
+    }
+
+    #[test]
+    fn authorization_is_one_bearer_token() {
+        for (header, want) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc ", Some("abc")),
+            ("BEARER a.b-c_d~e+f/g=", Some("a.b-c_d~e+f/g=")),
+            ("Bearer", None),
+            ("Bearer ", None),
+            ("Bearer a b", None),
+            ("Bearer a,Bearer b", None),
+            ("Basic abc", None),
+            ("Bearer \u{e9}", None),
+        ] {
+            assert_eq!(bearer(Some(header.as_bytes())), want.map(str::as_bytes), "{header}");
+        }
+        assert_eq!(bearer(Some(format!("Bearer {}", "a".repeat(9_000)).as_bytes())), None);
+        assert_eq!(bearer(None), None);
+    }
+
+    #[test]
+    fn exposure_needs_a_reason() {
+        let (inside, outside) =
+            ("[::1]:1".parse().expect("an address"), "0.0.0.0:1".parse().expect("an address"));
+        let tokens = Auth::Tokens(TokenList::parse("some-long-token-0123").expect("a token"));
+        assert!(check_exposure(inside, &Auth::None, false).is_ok());
+        assert!(check_exposure(outside, &Auth::None, true).is_ok());
+        assert!(check_exposure(outside, &tokens, false).is_ok());
+        let error = check_exposure(outside, &Auth::None, false).expect_err("exposed").to_string();
+        assert!(error.contains("0.0.0.0:1") && error.contains("--insecure"), "{error}");
+    }
+}

@@ -1,0 +1,194 @@
+//! Where a request goes, told from its head alone: what is answered at once, and whose body is wanted.
+
+use super::endpoint::{Endpoint, PATH};
+use super::exchange::{Exchange, State};
+use super::head::{ContentType, RequestHead, Verb};
+use super::reply::{Answer, AnswerBody, parse_session};
+use super::response::{Persistence, Status};
+use super::stream::Follow;
+use crate::protocol::ProtocolError;
+use crate::server::Session;
+use crate::transport::admission::{Knock, PeerAddress, Refusal};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The verbs of the endpoint, as `Allow` lists them.
+const ALLOWED: &str = "GET, POST, DELETE";
+
+impl Exchange {
+    /// Answers a request that needs no body, or gives the principal whose body is wanted.
+    pub(super) fn route(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        peer: PeerAddress,
+        head: &RequestHead,
+    ) -> Option<u128> {
+        let input = self.input.take()?;
+        let origin = head.origin.map(|span| span.text(&input));
+        self.cors = origin
+            .filter(|origin| endpoint.admission.allows_cors() && endpoint.admission.allows_origin(origin))
+            .map(Box::from);
+        let path = head.path.text(&input);
+        let admitted = if path == PATH {
+            self.route_endpoint(endpoint, peer, head, &input)
+        } else {
+            self.route_elsewhere(endpoint, head, path);
+            None
+        };
+        self.input = Some(input);
+        admitted
+    }
+
+    fn route_endpoint(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        peer: PeerAddress,
+        head: &RequestHead,
+        input: &[u8],
+    ) -> Option<u128> {
+        let text = |span: Option<super::head::Span>| span.map(|span| span.text(input));
+        if head.verb == Verb::Options {
+            self.preflight(endpoint, head, input);
+            return None;
+        }
+        let knock = Knock {
+            host: text(head.host),
+            origin: text(head.origin),
+            authorization: text(head.authorization),
+            peer,
+        };
+        let principal = match endpoint.admission.admit(&knock, Instant::now()) {
+            Ok(admitted) => admitted.principal.key(),
+            Err(refusal) => {
+                self.turn_away(endpoint, head, &refusal);
+                return None;
+            }
+        };
+        match head.verb {
+            Verb::Post => match head.content_type {
+                ContentType::Json => return Some(principal),
+                _ => self.refuse(
+                    endpoint,
+                    head,
+                    Status::UnsupportedMediaType,
+                    "the body must be application/json",
+                ),
+            },
+            Verb::Get => self.open_stream(endpoint, head, input, principal),
+            Verb::Delete => self.end_session(endpoint, head, input, principal),
+            _ => {
+                let answer = Answer { allow: Some(ALLOWED), ..Answer::plain(Status::MethodNotAllowed) };
+                self.answer(endpoint, answer, Some(head), Persistence::of(head));
+            }
+        }
+        None
+    }
+
+    /// What is said without asking who wants to know: whether the server lives, and whose tokens it takes.
+    fn route_elsewhere(&mut self, endpoint: &Endpoint, head: &RequestHead, path: &[u8]) {
+        let is_reading = matches!(head.verb, Verb::Get | Verb::Head);
+        let (is_alive, is_ready) = (Some("ok\n"), endpoint.is_ready());
+        let text = match path {
+            b"/livez" => is_alive,
+            b"/readyz" | b"/healthz" if is_ready => is_alive,
+            b"/readyz" | b"/healthz" => None,
+            _ => {
+                let metadata = endpoint.admission.metadata_at(path).filter(|_| is_reading);
+                let answer = match metadata {
+                    Some(metadata) => Answer::new(Status::Ok, AnswerBody::Json(metadata)),
+                    None => Answer::plain(Status::NotFound),
+                };
+                return self.answer(endpoint, answer, Some(head), Persistence::of(head));
+            }
+        };
+        let answer = match text {
+            _ if !is_reading => {
+                Answer { allow: Some("GET, HEAD"), ..Answer::plain(Status::MethodNotAllowed) }
+            }
+            Some(text) => Answer::new(Status::Ok, AnswerBody::Text(text)),
+            None => Answer::new(Status::Unavailable, AnswerBody::Text("draining\n")),
+        };
+        self.answer(endpoint, answer, Some(head), Persistence::of(head));
+    }
+
+    fn preflight(&mut self, endpoint: &Endpoint, head: &RequestHead, input: &[u8]) {
+        let is_allowed = self.cors.is_some();
+        let asked = head.access_control_request_headers.map(|span| span.text(input).to_vec());
+        let answer = if is_allowed && head.access_control_request_method.is_some() {
+            Answer {
+                preflight: Some(asked.as_deref().unwrap_or_default()),
+                ..Answer::plain(Status::NoContent)
+            }
+        } else {
+            Answer { allow: Some(ALLOWED), ..Answer::plain(Status::MethodNotAllowed) }
+        };
+        self.answer(endpoint, answer, Some(head), Persistence::of(head));
+    }
+
+    fn turn_away(&mut self, endpoint: &Endpoint, head: &RequestHead, refusal: &Refusal) {
+        let status = Status::from_code(refusal.status()).unwrap_or(Status::Forbidden);
+        let fault = Answer::fault(status, refusal);
+        let mut answer = fault.answer();
+        answer.challenge = refusal.challenge();
+        answer.retry_after_seconds = refusal.retry_after_seconds().or(answer.retry_after_seconds);
+        self.answer(endpoint, answer, Some(head), Persistence::of(head));
+    }
+
+    fn refuse(&mut self, endpoint: &Endpoint, head: &RequestHead, status: Status, why: &str) {
+        let fault = Answer::fault(status, &why);
+        self.answer(endpoint, fault.answer(), Some(head), Persistence::of(head));
+    }
+
+    /// The session that a request without a body speaks of.
+    fn session(
+        &mut self,
+        endpoint: &Endpoint,
+        head: &RequestHead,
+        input: &[u8],
+        principal: u128,
+    ) -> Option<(u128, Arc<Session>)> {
+        let Some(span) = head.session_id else {
+            self.refuse_message(endpoint, head, &ProtocolError::SessionRequired);
+            return None;
+        };
+        let id = parse_session(span.text(input));
+        let found = id.and_then(|id| Some((id, endpoint.server.find_session(id, principal)?)));
+        if found.is_none() {
+            self.refuse_message(endpoint, head, &ProtocolError::UnknownSession);
+        }
+        found
+    }
+
+    fn refuse_message(&mut self, endpoint: &Endpoint, head: &RequestHead, error: &ProtocolError<'_>) {
+        let outcome = endpoint.server.refusal_without_request(error);
+        self.answer(endpoint, Answer::of(outcome), Some(head), Persistence::of(head));
+    }
+
+    fn open_stream(&mut self, endpoint: &Arc<Endpoint>, head: &RequestHead, input: &[u8], principal: u128) {
+        if !head.accepts.event_stream {
+            return self.refuse(
+                endpoint,
+                head,
+                Status::NotAcceptable,
+                "a stream is sent as text/event-stream",
+            );
+        }
+        let Some((_, session)) = self.session(endpoint, head, input, principal) else { return };
+        let last_event = head.last_event_id.map(|span| span.text(input));
+        match Follow::session(endpoint, session, last_event, head) {
+            Some(follow) => self.begin_following(endpoint, follow, head),
+            None => self.refuse(endpoint, head, Status::NotFound, "the stream of that event is gone"),
+        }
+    }
+
+    fn end_session(&mut self, endpoint: &Endpoint, head: &RequestHead, input: &[u8], principal: u128) {
+        let Some((id, _)) = self.session(endpoint, head, input, principal) else { return };
+        endpoint.server.end_session(id, principal);
+        self.answer(endpoint, Answer::plain(Status::NoContent), Some(head), Persistence::of(head));
+    }
+
+    /// Whether the connection is past its last request.
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.state, State::Closing)
+    }
+}

@@ -1,0 +1,226 @@
+//! A server on sockets: each connection finds out what it speaks, and a task gives back what expires.
+
+use super::connection::HttpConnection;
+use super::endpoint::Endpoint;
+use crate::server::{Drain, Server};
+use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, PeerAddress, Principal};
+use crate::transport::lines::LineConnection;
+use crate::transport::listener::{Connections, Listener, Peer, Serve, Stream, serve_listeners};
+use mcpool_pools::NameTaken;
+use pin_project_lite::pin_project;
+use rustix::net::RecvFlags;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::UnixStream;
+use tokio::sync::futures::OwnedNotified;
+use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How a server is reached over HTTP.
+#[derive(Debug, Clone, Default)]
+pub struct HttpConfig {
+    /// Who may come in.
+    pub admission: AdmissionConfig,
+}
+
+/// Why a server cannot be reached over HTTP.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The rules of admission make no sense.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// The server is served over HTTP already.
+    #[error("this server is served over HTTP already: give all listeners to one call")]
+    ServedAlready(#[source] NameTaken),
+}
+
+const _: () = assert!(
+    size_of::<LineConnection<UnixStream>>() <= size_of::<HttpConnection<Stream>>(),
+    "connections that speak HTTP must not pay for those that do not"
+);
+
+/// Serves Streamable HTTP at `/mcp` on all `listeners` until `drain` begins, then finishes what is in flight,
+/// within `drain_timeout_ms`. On Unix sockets newline-framed messages are understood besides.
+///
+/// `/livez`, `/readyz` and `/healthz` tell whether the server lives and takes new work.
+///
+/// # Errors
+/// When the rules of admission make no sense, or the server is served over HTTP already.
+pub async fn serve_http(
+    server: &Server,
+    listeners: Vec<Listener>,
+    config: HttpConfig,
+    drain: &Drain,
+) -> Result<(), HttpError> {
+    let service = HttpService::new(server, config, drain)?;
+    service.serve(listeners).await;
+    Ok(())
+}
+
+/// A server, as each of its connections sees it.
+#[derive(Clone)]
+pub(crate) struct HttpService {
+    endpoint: Arc<Endpoint>,
+}
+
+impl HttpService {
+    pub(crate) fn new(server: &Server, config: HttpConfig, drain: &Drain) -> Result<Self, HttpError> {
+        let admission = Admission::new(config.admission, server.limits())?;
+        let endpoint =
+            Endpoint::new(server.clone(), admission, drain.clone()).map_err(HttpError::ServedAlready)?;
+        Ok(Self { endpoint: Arc::new(endpoint) })
+    }
+
+    /// Serves what comes to the listeners until the drain begins and all connections have ended.
+    pub(crate) async fn serve(self, listeners: Vec<Listener>) {
+        let limits = self.endpoint.server.limits().clone();
+        let connections = Connections::new(limits.max_connections);
+        let drain = self.endpoint.drain.clone();
+        let _keeper = self.keep();
+        serve_listeners(listeners, self, &limits, &connections, &drain).await;
+    }
+
+    /// Gives back what expires, for as long as the keeper is held.
+    pub(crate) fn keep(&self) -> Keeper {
+        Keeper { task: tokio::spawn(keep(Arc::clone(&self.endpoint))).abort_handle() }
+    }
+}
+
+/// The task that gives back what expires. It ends when this is dropped.
+#[must_use]
+pub(crate) struct Keeper {
+    task: AbortHandle,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Serve for HttpService {
+    fn serve(self, stream: Stream, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
+        let endpoint = self.endpoint;
+        match (stream, peer) {
+            (Stream::Unix(stream), Peer::Unix { uid, .. }) => {
+                let drain = endpoint.drain.listen();
+                Conversation::Sniff { parts: Some((endpoint, stream, PeerAddress::Unix { uid })), drain }
+            }
+            (stream, Peer::Unix { uid, .. }) => {
+                let address = PeerAddress::Unix { uid };
+                Conversation::Http { connection: HttpConnection::new(endpoint, stream, address) }
+            }
+            (stream, Peer::Ip(address)) => {
+                let address = PeerAddress::Ip(address.ip());
+                Conversation::Http { connection: HttpConnection::new(endpoint, stream, address) }
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// One connection, as large as the largest of what it may speak.
+    ///
+    /// Not an `async` block: that would keep what it was made from for as long as it lives, a hundred bytes of
+    /// each idle connection.
+    #[project = ConversationProjection]
+    enum Conversation {
+        /// Nothing has come: what is spoken shows in the first byte. Empty only while it becomes another.
+        Sniff { parts: Option<(Arc<Endpoint>, UnixStream, PeerAddress)>, #[pin] drain: OwnedNotified },
+        Http { #[pin] connection: HttpConnection<Stream> },
+        Lines { #[pin] connection: LineConnection<UnixStream> },
+    }
+}
+
+impl Future for Conversation {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let next = match self.as_mut().project() {
+                ConversationProjection::Http { connection } => return connection.poll(cx),
+                ConversationProjection::Lines { connection } => {
+                    return connection.poll(cx).map(|ended| {
+                        if let Err(error) = ended {
+                            tracing::debug!(%error, "a connection broke");
+                        }
+                    });
+                }
+                ConversationProjection::Sniff { parts, drain } => {
+                    let Some((endpoint, stream, _)) = parts.as_ref() else { return Poll::Ready(()) };
+                    if drain.poll(cx).is_ready() || endpoint.drain.has_begun() {
+                        return Poll::Ready(());
+                    }
+                    let is_lines = ready!(poll_first_byte(stream, cx)).is_some_and(begins_line);
+                    let Some((endpoint, stream, address)) = parts.take() else { return Poll::Ready(()) };
+                    if is_lines {
+                        let principal = Some(Principal::of_peer(address).key());
+                        let connection =
+                            LineConnection::new(&endpoint.server, principal, stream, &endpoint.drain);
+                        Self::Lines { connection }
+                    } else {
+                        let stream = Stream::Unix(stream);
+                        Self::Http { connection: HttpConnection::new(endpoint, stream, address) }
+                    }
+                }
+            };
+            self.set(next);
+        }
+    }
+}
+
+/// Whether a byte begins a message instead of a request: no method of HTTP begins like one.
+fn begins_line(byte: u8) -> bool {
+    matches!(byte, b'{' | b'[' | b' ' | b'\t' | b'\n' | b'\r' | 0xEF)
+}
+
+/// The first byte that a peer sends, left where it is; `None` when it sends nothing more.
+fn poll_first_byte(stream: &UnixStream, cx: &mut Context<'_>) -> Poll<Option<u8>> {
+    loop {
+        if ready!(stream.poll_read_ready(cx)).is_err() {
+            return Poll::Ready(None);
+        }
+        let mut first = [0; 1];
+        let peeked = stream.try_io(tokio::io::Interest::READABLE, || {
+            Ok(rustix::net::recv(stream.as_fd(), &mut first[..], RecvFlags::PEEK)?)
+        });
+        match peeked {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) | Ok((0, _)) => return Poll::Ready(None),
+            Ok(_) => return Poll::Ready(Some(first[0])),
+        }
+    }
+}
+
+/// How often the server looks for what is to be given back.
+const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Gives back what expired, and large buffers that nobody used between two looks.
+async fn keep(endpoint: Arc<Endpoint>) {
+    let mut ticks = interval(KEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut is_trimmed, mut is_returned) = (true, true);
+    let mut frames_before = 0;
+    loop {
+        ticks.tick().await;
+        endpoint.server.sweep();
+        let frames = endpoint.server.metrics().frames.total();
+        let was_busy = std::mem::replace(&mut frames_before, frames) != frames;
+        if endpoint.take_large() || was_busy {
+            (is_trimmed, is_returned) = (false, false);
+        } else if !is_trimmed {
+            is_trimmed = true;
+            endpoint.server.trim_large_buffers();
+        } else if !is_returned {
+            // Allocators give pages back a while after they were freed, and only when they are called.
+            // mimalloc looks at all that is due when a thread ends: this one is for that.
+            is_returned = true;
+            drop(tokio::task::spawn_blocking(|| drop(std::hint::black_box(Box::new(0_u8)))));
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A POST at work: its message or batch, served at once or waiting.
+//!
+//! What completes on its first poll is answered as JSON. A modern request that waits lives and dies with its
+//! connection. A legacy one moves into a task of its own with a stream of its session: closing the
+//! connection does not cancel it, and its client may come back for the answer.
+
+use super::endpoint::Endpoint;
+use super::exchange::{Exchange, State, Turn};
+use super::head::RequestHead;
+use super::reply::{Answer, parse_session};
+use super::response::{Event, Persistence, StreamFraming};
+use super::stream::{self, Follow, SENT_AHEAD_BYTES};
+use crate::server::{
+    Batch, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, SessionField, StreamWriter,
+    Surroundings,
+};
+use crate::wire::Frame;
+use mcpool_pools::Lease;
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// The messages of one POST.
+pub(super) struct Job {
+    slot: Lease<RequestSlot>,
+    batch: Option<Batch>,
+    session: Arc<Session>,
+    principal: u128,
+    outgoing: Arc<Outgoing>,
+}
+
+impl Job {
+    /// Polls what can go on; ready when all is answered.
+    fn poll(&mut self, server: &Server, waker: &Waker) -> Poll<Outcome> {
+        loop {
+            let outcome = std::task::ready!(self.slot.poll(waker));
+            let outcome = server.settle(outcome, &self.slot);
+            let Some(batch) = &mut self.batch else { return Poll::Ready(outcome) };
+            if matches!(outcome, Outcome::Cancel) {
+                self.session.cancel(&self.slot.call().names().id);
+            } else if let Some(answer) = outcome.into_answer() {
+                batch.take_answer(&answer);
+            }
+            let Some(frame) = batch.next_frame(server) else {
+                let closed = self.batch.take().map(|batch| batch.close(server, &self.session));
+                return Poll::Ready(closed.unwrap_or(Outcome::Silent));
+            };
+            let http = HttpFacts { session: SessionField::Known, ..HttpFacts::default() };
+            self.fill(frame, Surroundings { in_batch: true, http: Some(http), ..Surroundings::default() });
+        }
+    }
+
+    fn fill(&mut self, frame: Frame, surroundings: Surroundings) {
+        {
+            let mut names = self.slot.call().names();
+            names.outgoing = Some(Arc::clone(&self.outgoing));
+            names.principal = self.principal;
+        }
+        let session = Arc::clone(&self.session);
+        self.slot.fill(|arena, call| Incoming { frame, arena, call, session, surroundings });
+    }
+}
+
+/// A modern request that waits.
+pub(super) struct Work {
+    job: Job,
+    head: RequestHead,
+    framing: Option<StreamFraming>,
+}
+
+impl Work {
+    /// Asks a subscription to come to its end.
+    pub(super) fn begin_closing(&self) {
+        self.job.slot.call().begin_closing();
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.slot.cancel();
+    }
+}
+
+impl Exchange {
+    /// Serves the message at `range` of the input.
+    pub(super) fn post(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        head: &RequestHead,
+        range: Range<usize>,
+        principal: u128,
+        cx: &mut Context<'_>,
+    ) {
+        let server = &endpoint.server;
+        let Some(buffer) = self.hand_out(endpoint, &range) else { return };
+        server.metrics().frames.add(1);
+        self.was_large |= Server::is_large(range.len());
+        let named = head.session_id.map(|span| parse_session(span.text(&buffer)));
+        let found = named.flatten().and_then(|id| server.find_session(id, principal));
+        let field = match (&named, &found) {
+            (None, _) => SessionField::Absent,
+            (_, None) => SessionField::Unknown,
+            (_, Some(_)) => SessionField::Known,
+        };
+        let session = found.unwrap_or_else(|| server.stateless_session());
+        let frame = Frame::whole(buffer, range);
+        let place = |span: Option<super::head::Span>| {
+            span.map(super::head::Span::range).map(|range| range.start as u32..range.end as u32)
+        };
+        let http = HttpFacts {
+            session: field,
+            version: place(head.protocol_version),
+            method: place(head.mcp_method),
+            name: place(head.mcp_name),
+        };
+        let outgoing = Arc::clone(&self.outgoing);
+        let mut job = Job { slot: server.slot(), batch: None, session, principal, outgoing };
+        let is_saturated = job.session.running() >= server.limits().max_concurrent_requests;
+        if Batch::is_batch(&frame) {
+            match Batch::open(server, &job.session, frame) {
+                Err(refused) => {
+                    return self.answer(endpoint, Answer::of(refused), Some(head), Persistence::of(head));
+                }
+                Ok(mut batch) => {
+                    let Some(first) = batch.next_frame(server) else { return };
+                    job.batch = Some(batch);
+                    let surroundings = Surroundings {
+                        in_batch: true,
+                        is_saturated,
+                        http: Some(http),
+                        ..Surroundings::default()
+                    };
+                    job.fill(first, surroundings);
+                }
+            }
+        } else {
+            job.fill(frame, Surroundings { is_saturated, http: Some(http), ..Surroundings::default() });
+        }
+        match job.poll(server, cx.waker()) {
+            Poll::Ready(outcome) => self.finish(endpoint, head, outcome, &job),
+            Poll::Pending if job.slot.call().is_legacy() => self.detach(endpoint, head, job),
+            Poll::Pending => self.state = State::Work(Work { job, head: *head, framing: None }),
+        }
+    }
+
+    /// Answers what was served at once.
+    fn finish(&mut self, endpoint: &Endpoint, head: &RequestHead, outcome: Outcome, job: &Job) {
+        if matches!(outcome, Outcome::Cancel) {
+            job.session.cancel(&job.slot.call().names().id);
+        }
+        let is_streamed = matches!(outcome, Outcome::Reply(_)) && !self.outgoing.is_empty();
+        if !is_streamed || !head.accepts.event_stream {
+            self.outgoing.clear();
+            let answer = Answer::of(outcome);
+            return self.answer(endpoint, answer, Some(head), Persistence::of(head));
+        }
+        let framing = stream::framing(head);
+        self.begin_stream(endpoint, head, framing);
+        while let Some(message) = self.outgoing.next() {
+            self.event(endpoint, framing, Event::default(), &message);
+        }
+        if let Some(answer) = outcome.into_answer() {
+            self.event(endpoint, framing, Event::default(), &answer);
+        }
+        self.end_stream(endpoint, head, framing);
+    }
+
+    /// Goes on with a modern request that waits.
+    pub(super) fn go_on(&mut self, endpoint: &Arc<Endpoint>, cx: &mut Context<'_>) -> Turn {
+        let State::Work(work) = &mut self.state else { return Turn::Wait };
+        self.outgoing.register(cx.waker());
+        let polled = work.job.poll(&endpoint.server, cx.waker());
+        let (head, mut framing) = (work.head, work.framing);
+        let mut turn = Turn::Read;
+        while self.outbox.queued_bytes() <= SENT_AHEAD_BYTES || polled.is_ready() {
+            let Some(message) = self.outgoing.next() else { break };
+            if !head.accepts.event_stream {
+                continue;
+            }
+            let framing = *framing.get_or_insert_with(|| {
+                let framing = stream::framing(&head);
+                self.begin_stream(endpoint, &head, framing);
+                framing
+            });
+            self.event(endpoint, framing, Event::default(), &message);
+            turn = Turn::Moved;
+        }
+        match polled {
+            Poll::Pending => {
+                if let State::Work(work) = &mut self.state {
+                    work.framing = framing;
+                }
+                turn
+            }
+            Poll::Ready(outcome) => {
+                match framing {
+                    None => self.answer(endpoint, Answer::of(outcome), Some(&head), Persistence::of(&head)),
+                    Some(framing) => {
+                        if let Some(answer) = outcome.into_answer() {
+                            self.event(endpoint, framing, Event::default(), &answer);
+                        }
+                        self.end_stream(endpoint, &head, framing);
+                    }
+                }
+                Turn::Moved
+            }
+        }
+    }
+
+    /// A sign of life on a stream; begins one for a client that can read it.
+    pub(super) fn keep_alive(&mut self, endpoint: &Endpoint) {
+        let framing = match &mut self.state {
+            State::Work(work) if work.head.accepts.event_stream => {
+                let (head, was_open) = (work.head, work.framing.is_some());
+                let framing = *work.framing.get_or_insert_with(|| stream::framing(&head));
+                if !was_open {
+                    self.begin_stream(endpoint, &head, framing);
+                }
+                framing
+            }
+            State::Follow(_) => return self.keep_followed_alive(endpoint),
+            _ => return,
+        };
+        self.comment(endpoint, framing);
+    }
+
+    /// Moves a legacy request that waits into a task and a stream of its session.
+    fn detach(&mut self, endpoint: &Arc<Endpoint>, head: &RequestHead, job: Job) {
+        let server = endpoint.server.clone();
+        let call = Arc::clone(job.slot.call_state());
+        if !job.session.begin(&call, server.limits().max_concurrent_requests) {
+            let outcome = server.refuse_saturated(&job.slot);
+            return self.answer(endpoint, Answer::of(outcome), Some(head), Persistence::of(head));
+        }
+        let session = Arc::clone(&job.session);
+        let (writer, follow) = Follow::request(endpoint, &session, head);
+        // The request keeps the queue that its handler holds; the exchange takes a new one.
+        self.outgoing = Arc::new(Outgoing::new(server.limits().max_stream_bytes));
+        let driver = async move {
+            drive(&server, job, writer).await;
+            session.end(&call);
+        };
+        tokio::spawn(driver);
+        self.begin_following(endpoint, follow, head);
+    }
+}
+
+/// Serves a legacy request to its end, whoever listens.
+async fn drive(server: &Server, mut job: Job, writer: StreamWriter) {
+    let outcome = poll_fn(|cx| {
+        job.slot.call().register(cx.waker());
+        if job.slot.call().is_cancelled() {
+            return Poll::Ready(Outcome::Silent);
+        }
+        job.outgoing.register(cx.waker());
+        let polled = job.poll(server, cx.waker());
+        while let Some(message) = job.outgoing.next() {
+            if writer.push(message).is_err() {
+                server.metrics().dropped_notifications.add(1);
+            }
+        }
+        if job.outgoing.take_release() {
+            writer.release();
+        }
+        polled
+    })
+    .await;
+    if let Some(answer) = outcome.into_answer() {
+        writer.push_answer(answer);
+    }
+}

@@ -1,0 +1,437 @@
+//! One connection at work: the loop from bytes in to bytes out.
+//!
+//! All that a busy connection needs and an idle one does not, pooled as one object. Each turn of the loop writes
+//! what is ready, lets waiting requests go on, and reads when there is room for answers: a peer that does not
+//! read its answers is not read from either, which bounds what it can make the server hold. Between turns
+//! nothing is leased but what requests in flight need.
+
+use super::connection::ServeError;
+use crate::protocol::ProtocolError;
+use crate::server::{
+    Batch, InFlight, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, Surroundings,
+};
+use crate::transport::outbox::Outbox;
+use crate::wire::{Frame, FrameError, FrameReader};
+use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Where the answer of a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AnswerTo {
+    /// On a line of its own.
+    Line,
+    /// Into the batch of that number.
+    Batch(u64),
+}
+
+/// How a turn of the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Something moved: go round again.
+    Moved,
+    /// Nothing can move until the task is woken.
+    Still,
+}
+
+/// Who is at the other end, and the session that its handshake opened: a peer of the modern era has none.
+pub(super) struct Speaker {
+    pub(super) server: Server,
+    pub(super) session: Option<Arc<Session>>,
+    principal: Option<u128>,
+}
+
+impl Speaker {
+    pub(super) fn new(server: Server, principal: Option<u128>) -> Self {
+        // The peer that the process was started for is told from all others by its session.
+        let session = principal.is_none().then(|| server.owner_session());
+        Self { server, session, principal }
+    }
+
+    /// The session, or what stands in its place before a handshake.
+    fn session(&self) -> Arc<Session> {
+        self.session.clone().unwrap_or_else(|| self.server.stateless_session())
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        if let Some(session) = &self.session {
+            self.server.close_session(session);
+        }
+    }
+}
+
+/// One connection at work.
+pub(super) struct Exchange {
+    outgoing: Arc<Outgoing>,
+    frames: FrameReader,
+    in_flight: InFlight<AnswerTo>,
+    batches: Vec<(u64, Batch)>,
+    next_batch: u64,
+    outbox: Outbox,
+    /// A slot whose request was done at once, kept for the next frame of the same turn.
+    spare: Option<Lease<RequestSlot>>,
+    is_reading: bool,
+    /// A large message passed since the last pause: its buffers are to go when the next pause lasts.
+    was_large: bool,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long a connection pauses before large buffers that it left idle are freed: longer than a burst draws
+/// breath, shorter than somebody looks at the memory.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the allocator is left alone between a trim and the call that has it return pages: longer than the
+/// second for which mimalloc 3 keeps freed pages (its option `purge_delay`).
+const ALLOCATOR_PAUSE: Duration = Duration::from_millis(1_200);
+
+/// Frames served in one turn before answers are written, so that a long read does not hold them back.
+const FRAMES_A_TURN: usize = 256;
+
+impl Exchange {
+    /// Whether the peer is still listened to.
+    pub(super) fn is_reading(&self) -> bool {
+        self.is_reading
+    }
+
+    /// Nothing more is read; subscriptions come to their end, and what else is in flight may finish.
+    pub(super) fn stop_reading(&mut self) {
+        self.is_reading = false;
+        self.in_flight.begin_closing();
+    }
+
+    /// Whether nothing is under way, so that the connection may let the exchange go.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+            && self.batches.is_empty()
+            && self.outbox.is_empty()
+            && self.outgoing.is_empty()
+            && self.frames.is_at_rest()
+            && self.pause.is_none()
+    }
+
+    /// Turns the loop until the peer is not listened to any more, nothing is in flight and all is written.
+    pub(super) fn poll<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        speaker: &mut Speaker,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ServeError>> {
+        self.outgoing.register(cx.waker());
+        loop {
+            let written = self.poll_write(speaker, stream, cx)?;
+            let served = self.poll_in_flight(speaker, cx.waker());
+            let read = if self.is_reading { self.poll_read(speaker, stream, cx)? } else { Turn::Still };
+            if !self.is_reading && self.in_flight.is_empty() && self.outbox.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if [written, served, read].iter().all(|turn| *turn == Turn::Still) {
+                self.spare = None;
+                self.poll_pause(speaker, cx);
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Frees large buffers once a pause has lasted. The timer is made at the first large message of a burst
+    /// and only set forward by the others.
+    fn poll_pause(&mut self, speaker: &Speaker, cx: &mut Context<'_>) {
+        if std::mem::take(&mut self.was_large) {
+            let end = Instant::now() + PAUSE;
+            match &mut self.pause {
+                Some(pause) => pause.as_mut().reset(end),
+                None => self.pause = Some(Box::pin(sleep_until(end))),
+            }
+        }
+        while let Some(pause) = &mut self.pause
+            && pause.as_mut().poll(cx).is_ready()
+        {
+            if speaker.server.trim_large_buffers() > 0 {
+                pause.as_mut().reset(Instant::now() + ALLOCATOR_PAUSE);
+            } else {
+                // Allocators give pages back a while after they were freed, and only when they are called.
+                // mimalloc looks at all that is due when a thread ends: this one is for that.
+                drop(tokio::task::spawn_blocking(|| drop(std::hint::black_box(Box::new(0_u8)))));
+                self.pause = None;
+            }
+        }
+    }
+
+    fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        speaker: &Speaker,
+        writer: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Result<Turn, ServeError> {
+        self.collect_outgoing();
+        if self.outbox.is_empty()
+            && let Some(session) = &speaker.session
+            && let Some(notice) = speaker.server.next_notice(session, cx)
+        {
+            self.outbox.push_line(notice);
+        }
+        if self.outbox.is_empty() {
+            return Ok(Turn::Still);
+        }
+        let before = self.outbox.queued_bytes();
+        match self.outbox.poll_flush(writer, cx) {
+            Poll::Ready(Ok(())) => Ok(Turn::Moved),
+            Poll::Ready(Err(error)) => Err(ServeError::Write(error)),
+            Poll::Pending if self.outbox.queued_bytes() < before => Ok(Turn::Moved),
+            Poll::Pending => Ok(Turn::Still),
+        }
+    }
+
+    fn poll_in_flight(&mut self, speaker: &mut Speaker, connection: &Waker) -> Turn {
+        let mut turn = Turn::Still;
+        while let Poll::Ready((outcome, slot, answer_to)) = self.in_flight.poll_next(connection) {
+            let outcome = speaker.server.settle(outcome, &slot);
+            self.spare = Some(slot);
+            self.finish(speaker, outcome, answer_to, connection);
+            turn = Turn::Moved;
+        }
+        turn
+    }
+
+    fn poll_read<R: AsyncRead + Unpin>(
+        &mut self,
+        speaker: &mut Speaker,
+        reader: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Result<Turn, ServeError> {
+        let room = speaker.server.limits().max_outbox_bytes;
+        if self.outbox.queued_bytes() >= room {
+            return Ok(Turn::Still);
+        }
+        for served in 0..FRAMES_A_TURN {
+            match self.frames.next_frame() {
+                Ok(Some(frame)) => self.serve(speaker, frame, cx.waker()),
+                Err(error) => self.refuse_frame(speaker, &error),
+                Ok(None) if served > 0 => return Ok(Turn::Moved),
+                Ok(None) => return self.poll_fill(speaker, reader, cx),
+            }
+            if self.outbox.queued_bytes() >= room {
+                break;
+            }
+        }
+        Ok(Turn::Moved)
+    }
+
+    fn poll_fill<R: AsyncRead + Unpin>(
+        &mut self,
+        speaker: &mut Speaker,
+        reader: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Result<Turn, ServeError> {
+        let read = pin!(reader.read_buf(self.frames.spare())).poll(cx);
+        match read {
+            Poll::Pending => {
+                self.frames.release_if_empty();
+                Ok(Turn::Still)
+            }
+            Poll::Ready(Err(error)) => Err(ServeError::Read(error)),
+            Poll::Ready(Ok(0)) => {
+                match self.frames.finish() {
+                    Ok(Some(frame)) => self.serve(speaker, frame, cx.waker()),
+                    Ok(None) => {}
+                    Err(error) => self.refuse_frame(speaker, &error),
+                }
+                self.stop_reading();
+                Ok(Turn::Moved)
+            }
+            Poll::Ready(Ok(_)) => Ok(Turn::Moved),
+        }
+    }
+
+    fn serve(&mut self, speaker: &mut Speaker, frame: Frame, connection: &Waker) {
+        speaker.server.metrics().frames.add(1);
+        self.was_large |= Server::is_large(frame.bytes().len());
+        if !Batch::is_batch(&frame) {
+            self.start(speaker, frame, AnswerTo::Line, connection);
+            return;
+        }
+        match Batch::open(&speaker.server, &speaker.session(), frame) {
+            Err(refused) => self.finish(speaker, refused, AnswerTo::Line, connection),
+            Ok(batch) => {
+                let number = self.next_batch;
+                self.next_batch += 1;
+                self.batches.push((number, batch));
+                self.go_on(speaker, number, connection);
+            }
+        }
+    }
+
+    /// Serves messages of a batch until one has to wait or none is left.
+    fn go_on(&mut self, speaker: &mut Speaker, number: u64, connection: &Waker) {
+        let Some(index) = self.batches.iter().position(|(batch, _)| *batch == number) else { return };
+        while let Some(frame) = self.batches[index].1.next_frame(&speaker.server) {
+            match self.first_poll(speaker, frame, true, connection) {
+                Poll::Ready(Outcome::Cancel) => self.cancel(speaker, connection),
+                Poll::Ready(outcome) => {
+                    if let Some(answer) = outcome.into_answer() {
+                        self.batches[index].1.take_answer(&answer);
+                    }
+                }
+                Poll::Pending => return self.park(speaker, AnswerTo::Batch(number)),
+            }
+        }
+        let (_, batch) = self.batches.swap_remove(index);
+        let outcome = batch.close(&speaker.server, &speaker.session());
+        self.finish(speaker, outcome, AnswerTo::Line, connection);
+    }
+
+    fn start(&mut self, speaker: &mut Speaker, frame: Frame, answer_to: AnswerTo, connection: &Waker) {
+        match self.first_poll(speaker, frame, false, connection) {
+            Poll::Ready(outcome) => self.finish(speaker, outcome, answer_to, connection),
+            Poll::Pending => self.park(speaker, answer_to),
+        }
+    }
+
+    /// Fills a slot and polls it once, inline; the slot is `spare` afterwards.
+    fn first_poll(
+        &mut self,
+        speaker: &Speaker,
+        frame: Frame,
+        in_batch: bool,
+        connection: &Waker,
+    ) -> Poll<Outcome> {
+        let is_saturated = self.in_flight.len() >= speaker.server.limits().max_concurrent_requests;
+        let session = speaker.session();
+        let slot = self.spare.get_or_insert_with(|| speaker.server.slot());
+        {
+            let mut names = slot.call().names();
+            names.outgoing = Some(Arc::clone(&self.outgoing));
+            names.principal = speaker.principal.unwrap_or_default();
+        }
+        slot.fill(|arena, call| Incoming {
+            frame,
+            arena,
+            call,
+            session,
+            surroundings: Surroundings { in_batch, is_saturated, ..Surroundings::default() },
+        });
+        slot.poll(connection).map(|outcome| speaker.server.settle(outcome, slot))
+    }
+
+    fn park(&mut self, speaker: &Speaker, answer_to: AnswerTo) {
+        if let Some(slot) = self.spare.take() {
+            self.in_flight.park(&speaker.server, slot, answer_to);
+        }
+    }
+
+    /// Does what a request's outcome asks for.
+    fn finish(&mut self, speaker: &mut Speaker, outcome: Outcome, answer_to: AnswerTo, connection: &Waker) {
+        // What a request sent before its answer goes out before it.
+        self.collect_outgoing();
+        if matches!(outcome, Outcome::Cancel) {
+            return self.cancel(speaker, connection);
+        }
+        if let Outcome::Opened { session, .. } = &outcome {
+            speaker.session = Some(Arc::clone(session));
+        }
+        let answer = outcome.into_answer();
+        match answer_to {
+            AnswerTo::Line => {
+                if let Some(answer) = answer {
+                    self.was_large |= Server::is_large(answer.len());
+                    self.outbox.push_line(answer);
+                }
+            }
+            AnswerTo::Batch(number) => {
+                if let (Some(answer), Some((_, batch))) =
+                    (answer, self.batches.iter_mut().find(|(batch, _)| *batch == number))
+                {
+                    batch.take_answer(&answer);
+                }
+                self.go_on(speaker, number, connection);
+            }
+        }
+    }
+
+    /// Stops the request that the slot in `spare` names.
+    fn cancel(&mut self, speaker: &mut Speaker, connection: &Waker) {
+        let Some(slot) = &self.spare else { return };
+        let cancelled = self.in_flight.cancel(&slot.call().names().id);
+        if let Some(answer_to) = cancelled {
+            tracing::debug!("request cancelled");
+            speaker.server.metrics().cancelled_requests.add(1);
+            self.finish(speaker, Outcome::Silent, answer_to, connection);
+        }
+    }
+
+    fn refuse_frame(&mut self, speaker: &Speaker, error: &FrameError) {
+        tracing::debug!(%error, "frame refused");
+        let FrameError::TooLong { limit_bytes, seen_bytes } = *error;
+        let error = ProtocolError::FrameTooLong { limit_bytes, seen_bytes };
+        if let Some(answer) = speaker.server.refusal_without_id(&speaker.session(), &error).into_answer() {
+            self.outbox.push_line(answer);
+        }
+    }
+
+    fn collect_outgoing(&mut self) {
+        while let Some(message) = self.outgoing.next() {
+            self.outbox.push_line(message);
+        }
+    }
+}
+
+/// Makes exchanges and cleans returned ones.
+pub(super) struct ExchangeFactory {
+    buffers: BufferPool,
+    max_frame_bytes: usize,
+    max_stream_bytes: usize,
+}
+
+impl ExchangeFactory {
+    pub(super) fn new(server: &Server) -> Self {
+        let limits = server.limits();
+        Self {
+            buffers: server.buffers().clone(),
+            max_frame_bytes: limits.max_frame_bytes,
+            max_stream_bytes: limits.max_stream_bytes,
+        }
+    }
+}
+
+impl Recycle<Exchange> for ExchangeFactory {
+    fn create(&self) -> Exchange {
+        Exchange {
+            outgoing: Arc::new(Outgoing::new(self.max_stream_bytes)),
+            frames: FrameReader::new(self.buffers.clone(), self.max_frame_bytes),
+            in_flight: InFlight::default(),
+            batches: Vec::new(),
+            next_batch: 0,
+            outbox: Outbox::default(),
+            spare: None,
+            is_reading: true,
+            was_large: false,
+            pause: None,
+        }
+    }
+
+    fn recycle(&self, exchange: &mut Exchange) -> Verdict {
+        exchange.in_flight.cancel_all();
+        exchange.spare = None;
+        exchange.batches = Vec::new();
+        exchange.frames.clear();
+        exchange.outbox.clear();
+        exchange.is_reading = true;
+        exchange.was_large = false;
+        exchange.pause = None;
+        if Arc::strong_count(&exchange.outgoing) > 1 {
+            // Somebody still sends to the peer that is gone: the next one must not get it.
+            exchange.outgoing = Arc::new(Outgoing::new(self.max_stream_bytes));
+        }
+        exchange.outgoing.clear();
+        Verdict::Keep
+    }
+
+    fn bytes(&self, _exchange: &Exchange) -> usize {
+        size_of::<Exchange>() + size_of::<Outgoing>()
+    }
+}

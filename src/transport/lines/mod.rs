@@ -1,0 +1,9 @@
+//! Peers that speak newline-framed messages, over pipes or a socket.
+//!
+//! As over HTTP, a connection is small while it is idle and leases an exchange while there is something to do.
+
+mod connection;
+mod exchange;
+
+pub(crate) use connection::LineConnection;
+pub use connection::ServeError;

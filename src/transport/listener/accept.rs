@@ -1,0 +1,459 @@
+//! The accept loop: a permit, a task, the next connection.
+//!
+//! Owns how many connections are open. Must not know what is spoken on them ([`Serve`] does). Invariant: the
+//! permit of a connection lives exactly as long as its task. The shape (permit, accept, spawn; the permit moves
+//! into the task) is that of the server of `mini-redis`; the count is an atomic in place of a semaphore because
+//! nobody waits for a permit: who finds none is told to come back.
+
+use super::{Listener, Peer, Stream};
+use crate::limits::Limits;
+use crate::server::Drain;
+use pin_project_lite::pin_project;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// What serves the connections of a listener. A clone of it goes into each task: make it a handle.
+pub(crate) trait Serve: Clone + Send + Sync + 'static {
+    /// Serves one connection to its end, and ends soon after the server's drain begins.
+    fn serve(self, stream: Stream, peer: Peer) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Turns one away because too many are open; it has about a second.
+    fn refuse_busy(self, stream: Stream, _peer: Peer) -> impl Future<Output = ()> + Send + 'static {
+        refuse_busy(stream)
+    }
+}
+
+/// What is said to a connection too many.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: text/plain\r\n\
+    content-length: 21\r\n\
+    retry-after: 1\r\n\
+    connection: close\r\n\
+    \r\n\
+    too many connections\n";
+
+/// How long one that is turned away may take to notice. Closed at once, what it sends meanwhile would be
+/// answered with a reset, and its system would throw our answer away.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Connections that are turned away with an answer at the same time; further ones are just closed.
+const MAX_REFUSALS: usize = 64;
+
+/// Shortest and longest rest after the system refused to accept, for want of descriptors mostly: it would refuse
+/// again at once, and a loop without rest takes a whole processor.
+const MIN_REST: Duration = Duration::from_millis(10);
+const MAX_REST: Duration = Duration::from_secs(1);
+
+/// How often the log says so. Not at each success and failure in turn, as it is while clients come and go: who is
+/// out of descriptors may be out of disk space for logs as well.
+const SAY_EVERY: Duration = Duration::from_mins(1);
+
+async fn refuse_busy(mut stream: Stream) {
+    if stream.write_all(BUSY).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut ignored = [0; 512];
+    while stream.read(&mut ignored).await.is_ok_and(|bytes| bytes > 0) {}
+}
+
+/// How many connections are open, and how many may be. Cloning makes another handle to the same count.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    open: AtomicUsize,
+    max: usize,
+    refusals: AtomicUsize,
+    last_closed: Notify,
+}
+
+impl Connections {
+    /// At most `max` at once.
+    pub(crate) fn new(max: usize) -> Self {
+        let (open, refusals) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { shared: Arc::new(Shared { open, max, refusals, last_closed: Notify::new() }) }
+    }
+
+    /// How many are open.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// The right to have one more open, if there is one.
+    fn permit(&self) -> Option<Permit> {
+        take_one(&self.shared.open, self.shared.max).then(|| Permit { shared: Arc::clone(&self.shared) })
+    }
+
+    /// The right to turn one more away in words, if there is one.
+    fn refusal(&self) -> Option<Refusal> {
+        take_one(&self.shared.refusals, MAX_REFUSALS).then(|| Refusal { shared: Arc::clone(&self.shared) })
+    }
+
+    /// Waits until none is open, for at most `limit`. False when some still are.
+    pub(crate) async fn closed_within(&self, limit: Duration) -> bool {
+        let closed = async {
+            loop {
+                // Listening begins before the look, so that the last one does not close unheard in between.
+                let last_closed = self.shared.last_closed.notified();
+                if self.open() == 0 {
+                    return;
+                }
+                last_closed.await;
+            }
+        };
+        timeout(limit, closed).await.is_ok()
+    }
+}
+
+fn take_one(count: &AtomicUsize, max: usize) -> bool {
+    count
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1))
+        .is_ok()
+}
+
+/// One open connection.
+#[derive(Debug)]
+#[must_use]
+struct Permit {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.shared.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.shared.last_closed.notify_waiters();
+        }
+    }
+}
+
+/// One connection that is being turned away.
+#[derive(Debug)]
+#[must_use]
+struct Refusal {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        self.shared.refusals.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pin_project! {
+    /// A future and what it holds until it is gone.
+    ///
+    /// Not an `async` block: that would keep room for the future twice, once as it was handed in.
+    struct Holding<F, G> {
+        #[pin]
+        future: F,
+        // After the future: it goes last.
+        _guard: G,
+    }
+}
+
+impl<F: Future, G> Future for Holding<F, G> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+}
+
+/// Serves what comes to any of `listeners` until `drain` begins; then closes them and waits for the open
+/// connections, `drain_timeout_ms` at most.
+///
+/// Every permit is of `connections`, so one count holds for all listeners.
+pub(crate) async fn serve_listeners<S: Serve>(
+    listeners: Vec<Listener>,
+    serve: S,
+    limits: &Limits,
+    connections: &Connections,
+    drain: &Drain,
+) {
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        let accepting = Accepting {
+            listener,
+            serve: serve.clone(),
+            connections: connections.clone(),
+            handshake_timeout: limits.header_timeout(),
+        };
+        loops.spawn(accepting.run(drain.clone()));
+    }
+    while loops.join_next().await.is_some() {}
+    if !connections.closed_within(limits.drain_timeout()).await {
+        tracing::warn!(open = connections.open(), "connections did not end in time and are cut off");
+    }
+}
+
+/// A listener at work.
+struct Accepting<S> {
+    listener: Listener,
+    serve: S,
+    connections: Connections,
+    /// How long a client may take to agree on how to encrypt.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nothing is encrypted"))]
+    handshake_timeout: Duration,
+}
+
+impl<S: Serve> Accepting<S> {
+    async fn run(self, drain: Drain) {
+        let mut draining = pin!(drain.wait());
+        let mut rest = MIN_REST;
+        let mut said_at: Option<Instant> = None;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut draining => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    rest = MIN_REST;
+                    self.admit(stream, peer);
+                }
+                Err(error) if is_of_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection was gone before it was accepted");
+                }
+                Err(error) => {
+                    if said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+                        said_at = Some(Instant::now());
+                        let (open, address) = (self.connections.open(), self.listener.local_addr());
+                        tracing::error!(%error, open, %address, "cannot accept connections, and will keep trying");
+                    }
+                    tokio::select! {
+                        () = &mut draining => return,
+                        () = sleep(rest) => rest = (rest * 2).min(MAX_REST),
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: Stream, peer: Peer) {
+        let Some(permit) = self.connections.permit() else {
+            self.refuse(stream, peer);
+            return;
+        };
+        let serve = self.serve.clone();
+        #[cfg(feature = "tls")]
+        let stream = match (stream, &self.listener.tls) {
+            (Stream::Tcp(stream), Some(tls)) => {
+                let handshake = tls.accept(stream, self.handshake_timeout);
+                let future = async move {
+                    // In a box: a handshake is large, and all but the first moment of a connection is without it.
+                    match Box::pin(handshake).await {
+                        Ok(stream) => serve.serve(Stream::Tls(Box::new(stream)), peer).await,
+                        Err(error) => tracing::debug!(?peer, %error, "no encrypted connection"),
+                    }
+                };
+                tokio::spawn(Holding { future, _guard: permit });
+                return;
+            }
+            (stream, _) => stream,
+        };
+        tokio::spawn(Holding { future: serve.serve(stream, peer), _guard: permit });
+    }
+
+    fn refuse(&self, stream: Stream, peer: Peer) {
+        tracing::debug!(?peer, max = self.connections.shared.max, "a connection too many");
+        // A client that waits for a handshake cannot read an answer.
+        #[cfg(feature = "tls")]
+        if self.listener.tls.is_some() {
+            return;
+        }
+        if let Some(refusal) = self.connections.refusal() {
+            let future = timeout(REFUSAL_TIMEOUT, self.serve.clone().refuse_busy(stream, peer));
+            tokio::spawn(Holding { future, _guard: refusal });
+        }
+    }
+}
+
+/// Whether accepting failed for one connection alone (`accept(2)`: errors of the network are those of the
+/// connection in question), so that the next may succeed at once.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::ConnectionRefused
+            | Kind::NotConnected
+            | Kind::Interrupted
+            | Kind::NetworkDown
+            | Kind::NetworkUnreachable
+            | Kind::HostUnreachable
+            | Kind::TimedOut
+            | Kind::BrokenPipe
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LocalAddress, TcpOptions};
+    use super::*;
+    use std::net::SocketAddr;
+    use std::path::Path;
+    use tokio::net::{TcpStream, UnixStream};
+
+    /// Says hello, and echoes what it reads until the client closes its side; panics when told to.
+    #[derive(Clone)]
+    struct Echo;
+
+    impl Serve for Echo {
+        async fn serve(self, mut stream: Stream, _peer: Peer) {
+            let mut byte = [b'h'];
+            while stream.write_all(&byte).await.is_ok() {
+                stream.readable().await.expect("readable");
+                if !stream.read(&mut byte).await.is_ok_and(|bytes| bytes > 0) {
+                    return;
+                }
+                assert_ne!(byte, [b'!'], "told to panic");
+            }
+        }
+    }
+
+    struct Running {
+        address: SocketAddr,
+        connections: Connections,
+        drain: Drain,
+        serving: tokio::task::JoinHandle<()>,
+    }
+
+    fn start(limits: Limits, unix: Option<&Path>) -> Running {
+        let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address"), TcpOptions::default());
+        let listener = listener.expect("listens");
+        let LocalAddress::Tcp { address, .. } = *listener.local_addr() else { panic!("not TCP") };
+        let mut listeners = vec![listener];
+        listeners.extend(unix.map(|path| Listener::unix(path).expect("listens")));
+        let (connections, drain) = (Connections::new(limits.max_connections), Drain::default());
+        let (counted, told) = (connections.clone(), drain.clone());
+        let serving = tokio::spawn(async move {
+            serve_listeners(listeners, Echo, &limits, &counted, &told).await;
+        });
+        Running { address, connections, drain, serving }
+    }
+
+    async fn served(address: SocketAddr) -> TcpStream {
+        let mut client = TcpStream::connect(address).await.expect("connects");
+        assert_eq!(client.read_u8().await.expect("a greeting"), b'h');
+        client
+    }
+
+    async fn until_open(connections: &Connections, want: usize) {
+        while connections.open() != want {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn one_too_many_is_told_to_come_back_and_then_finds_room() {
+        let running = start(Limits { max_connections: 2, ..Limits::default() }, None);
+        let (first, _second) = (served(running.address).await, served(running.address).await);
+        let mut third = TcpStream::connect(running.address).await.expect("connects");
+        // What it sends meanwhile must not cost it the answer.
+        third.write_all(b"POST /mcp HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
+        let mut answer = Vec::new();
+        third.read_to_end(&mut answer).await.expect("an answer, and the end");
+        assert_eq!(answer, BUSY);
+        let text = String::from_utf8_lossy(BUSY);
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("\r\nretry-after: 1\r\n"), "{head}");
+        assert!(head.contains(&format!("\r\ncontent-length: {}\r\n", body.len())), "{head}");
+        assert_eq!(running.connections.open(), 2);
+        drop(first);
+        until_open(&running.connections, 1).await;
+        served(running.address).await;
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_gives_its_permit_back() {
+        let running = start(Limits { max_connections: 1, ..Limits::default() }, None);
+        let mut client = served(running.address).await;
+        client.write_all(b"!").await.expect("sent");
+        assert_eq!(client.read(&mut [0]).await.expect("closed"), 0);
+        until_open(&running.connections, 0).await;
+        served(running.address).await;
+    }
+
+    #[tokio::test]
+    async fn a_drain_closes_the_listeners_and_waits_for_the_connections() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.sock");
+        let mut running = start(Limits::default(), Some(&path));
+        let tcp = served(running.address).await;
+        let mut unix = UnixStream::connect(&path).await.expect("connects");
+        assert_eq!(unix.read_u8().await.expect("a greeting"), b'h');
+        running.drain.begin();
+        while path.exists() || TcpStream::connect(running.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        // Both are served on, and either keeps the server.
+        unix.write_all(b"x").await.expect("sent");
+        assert_eq!(unix.read_u8().await.expect("echoed"), b'x');
+        drop(tcp);
+        until_open(&running.connections, 1).await;
+        assert!(!running.serving.is_finished());
+        drop(unix);
+        (&mut running.serving).await.expect("ended");
+        assert_eq!(running.connections.open(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_drain_does_not_wait_for_ever() {
+        let running = start(Limits { drain_timeout_ms: 1, ..Limits::default() }, None);
+        let _client = served(running.address).await;
+        running.drain.begin();
+        running.serving.await.expect("ended");
+        assert_eq!(running.connections.open(), 1);
+    }
+
+    #[tokio::test]
+    async fn turning_away_is_bounded() {
+        let connections = Connections::new(0);
+        assert!(connections.permit().is_none());
+        let mut refusals: Vec<_> = (0..MAX_REFUSALS).map(|_| connections.refusal().expect("one")).collect();
+        assert!(connections.refusal().is_none());
+        refusals.pop();
+        assert!(connections.refusal().is_some());
+    }
+
+    /// A task of ten thousand that idle: the future of the service, and one pointer.
+    #[tokio::test]
+    async fn a_permit_adds_one_pointer_to_a_task() {
+        let (_client, server) = UnixStream::pair().expect("a pair");
+        let future = Echo.serve(Stream::Unix(server), Peer::Unix { uid: 0, pid: None });
+        let alone = size_of_val(&future);
+        let guard = Connections::new(1).permit().expect("a permit");
+        assert_eq!(size_of_val(&Holding { future, _guard: guard }), alone + size_of::<usize>());
+    }
+
+    #[test]
+    fn want_of_descriptors_makes_the_loop_rest_and_a_lost_client_does_not() {
+        use rustix::io::Errno;
+        for (errno, want) in [
+            (Errno::MFILE, false),
+            (Errno::NFILE, false),
+            (Errno::NOBUFS, false),
+            (Errno::NOMEM, false),
+            (Errno::INVAL, false),
+            (Errno::CONNABORTED, true),
+            (Errno::INTR, true),
+            (Errno::NETDOWN, true),
+            (Errno::HOSTUNREACH, true),
+        ] {
+            assert_eq!(is_of_one_connection(&errno.into()), want, "{errno}");
+        }
+    }
+}

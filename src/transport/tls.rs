@@ -1,0 +1,451 @@
+//! Encryption of TCP connections: certificate and key from files, followed while the server runs.
+//!
+//! Owns which certificate is shown. Must not know what is spoken inside. Invariant: a pair that cannot be used
+//! never replaces one that can.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::NoServerSessionStorage;
+use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+/// How often the files are looked at, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longest file.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Why a certificate and its key cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read the {role} {}: {source}", path.display())]
+    Unreadable {
+        /// `certificate` or `key`.
+        role: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{} holds no {role}{}: {expected}", path.display(), shown(source.as_ref()))]
+    Missing {
+        /// `certificate` or `key`.
+        role: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+        /// What is wrong with the PEM, if it is that.
+        source: Option<pem::Error>,
+    },
+    /// The key is of another certificate.
+    #[error("the key {} is not of the certificate {}", key.display(), certificate.display())]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// The pair cannot be used for another reason.
+    #[error("cannot use the certificate {} with the key {}: {source}", certificate.display(), key.display())]
+    Refused {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+}
+
+fn shown(error: Option<&pem::Error>) -> String {
+    error.map(|error| format!(" ({error})")).unwrap_or_default()
+}
+
+/// Why a connection was not encrypted.
+#[derive(Debug, Error)]
+pub(crate) enum HandshakeError {
+    /// The client does not agree, or is gone.
+    #[error("the handshake failed: {0}")]
+    Failed(#[from] io::Error),
+    /// The client does not go on.
+    #[error("the handshake took longer than header_timeout_ms")]
+    TimedOut,
+}
+
+/// A certificate and its key, read again when either file changes.
+///
+/// ```no_run
+/// use mcpool::transport::{Listener, TcpOptions, Tls};
+/// use std::sync::Arc;
+///
+/// # async fn listen() -> Result<(), Box<dyn std::error::Error>> {
+/// let tls = Tls::load("server.pem", "server.key")?;
+/// let listener = Listener::tcp("127.0.0.1:8443".parse()?, TcpOptions::default())?.with_tls(Arc::new(tls));
+/// println!("{}", listener.local_addr()); // https://127.0.0.1:8443
+/// # Ok(())
+/// # }
+/// ```
+pub struct Tls {
+    files: Files,
+    current: Mutex<Current>,
+}
+
+/// The configuration holds the key: nothing of it is shown.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+struct Current {
+    config: Arc<ServerConfig>,
+    /// The files as they were when last read, whether that succeeded or not: a bad pair is reported once.
+    stamps: Stamps,
+    looked_at: Instant,
+}
+
+/// What of the two files changes when they do; `None` for one that is not there.
+type Stamps = [Option<Stamp>; 2];
+
+/// The length and inode as well, since the time of two writes may be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    bytes: u64,
+    inode: u64,
+}
+
+impl Tls {
+    /// Reads a certificate chain (the server's own first) and its key, both PEM.
+    ///
+    /// # Errors
+    /// When a file cannot be read or holds something else, or the two do not belong together.
+    pub fn load(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, TlsError> {
+        let files = Files { certificate: certificate.into(), key: key.into() };
+        // Before they are read: what changes meanwhile shows as a change later.
+        let stamps = files.stamps();
+        let config = files.read()?;
+        let current = Mutex::new(Current { config, stamps, looked_at: Instant::now() });
+        Ok(Self { files, current })
+    }
+
+    /// Agrees with a client on how to encrypt, within `limit`.
+    pub(crate) fn accept(
+        &self,
+        stream: TcpStream,
+        limit: Duration,
+    ) -> impl Future<Output = Result<TlsStream<TcpStream>, HandshakeError>> + Send + 'static {
+        let handshake = TlsAcceptor::from(self.config(Instant::now())).accept(stream);
+        async move { Ok(timeout(limit, handshake).await.map_err(|_| HandshakeError::TimedOut)??) }
+    }
+
+    /// The configuration to accept with; looks at the files first if that is due.
+    fn config(&self, now: Instant) -> Arc<ServerConfig> {
+        let mut current = self.lock();
+        if now.saturating_duration_since(current.looked_at) >= LOOK_EVERY {
+            current.looked_at = now;
+            current.follow(&self.files);
+        }
+        Arc::clone(&current.config)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        // Each field is replaced whole: what a panic left behind is usable.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    fn follow(&mut self, files: &Files) {
+        let stamps = files.stamps();
+        if stamps == self.stamps {
+            return;
+        }
+        self.stamps = stamps;
+        match files.read() {
+            Ok(config) => {
+                self.config = config;
+                tracing::info!(certificate = %files.certificate.display(), "the certificate was read again");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the certificate changed and cannot be used; the one before stays");
+            }
+        }
+    }
+}
+
+impl Files {
+    fn stamps(&self) -> Stamps {
+        [&self.certificate, &self.key].map(|path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some(Stamp { modified: metadata.modified().ok()?, bytes: metadata.len(), inode: metadata.ino() })
+        })
+    }
+
+    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let chain = self.chain()?;
+        let key = self.key()?;
+        let refused = |source| match source {
+            rustls::Error::InconsistentKeys(_) => {
+                TlsError::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() }
+            }
+            source => {
+                TlsError::Refused { certificate: self.certificate.clone(), key: self.key.clone(), source }
+            }
+        };
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(refused)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(refused)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Nothing is kept of a client that left: connections are long, and a resumed one saves little.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Arc::new(config))
+    }
+
+    fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let path = &self.certificate;
+        let missing = |source| TlsError::Missing {
+            role: "certificate",
+            path: path.clone(),
+            expected: "it needs PEM blocks that begin -----BEGIN CERTIFICATE-----, the server's own first",
+            source,
+        };
+        let bytes = read_bounded("certificate", path)?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        match chain {
+            Ok(chain) if chain.is_empty() => Err(missing(None)),
+            Ok(chain) => Ok(chain),
+            Err(error) => Err(missing(Some(error))),
+        }
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        let path = &self.key;
+        let bytes = read_bounded("key", path)?;
+        PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| TlsError::Missing {
+            role: "key",
+            path: path.clone(),
+            expected: "it needs one PEM block, -----BEGIN PRIVATE KEY----- or the RSA or EC form of it, without a pass phrase",
+            source: (!matches!(error, pem::Error::NoItemsFound)).then_some(error),
+        })
+    }
+}
+
+fn read_bounded(role: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |source| TlsError::Unreadable { role, path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if read as u64 > MAX_FILE_BYTES {
+        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::listener::Stream;
+    use std::future::poll_fn;
+    use std::task::Poll;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::client;
+    use tokio_rustls::rustls::pki_types::ServerName;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    struct Pair {
+        folder: tempfile::TempDir,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let pair = Self { folder: tempfile::tempdir().expect("a folder") };
+            pair.renew();
+            pair
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        /// Another certificate with its key, and the certificate's bytes.
+        fn renew(&self) -> Vec<u8> {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+            std::fs::write(self.path("c.pem"), made.cert.pem()).expect("written");
+            std::fs::write(self.path("k.pem"), made.signing_key.serialize_pem()).expect("written");
+            made.cert.der().to_vec()
+        }
+
+        fn load(&self) -> Result<Tls, TlsError> {
+            Tls::load(self.path("c.pem"), self.path("k.pem"))
+        }
+    }
+
+    fn connector(certificate: &[u8], protocols: &[&str]) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.to_vec().into()).expect("a certificate");
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// Both ends of an encrypted connection; the client trusts `certificate` alone.
+    async fn meet(
+        tls: &Tls,
+        certificate: &[u8],
+        protocols: &[&str],
+    ) -> (Result<client::TlsStream<TcpStream>, io::Error>, Result<TlsStream<TcpStream>, HandshakeError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("an address");
+        let connect = async {
+            let stream = TcpStream::connect(address).await.expect("connects");
+            let name = ServerName::try_from("localhost").expect("a name");
+            connector(certificate, protocols).connect(name, stream).await
+        };
+        let accept = async {
+            let (stream, _) = listener.accept().await.expect("accepts");
+            tls.accept(stream, MINUTE).await
+        };
+        tokio::join!(connect, accept)
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_and_the_protocol_is_agreed() {
+        let pair = Pair::new();
+        let certificate = pair.renew();
+        let tls = pair.load().expect("loaded");
+        let (client, server) = meet(&tls, &certificate, &["h2", "http/1.1"]).await;
+        let (mut client, server) = (client.expect("connected"), server.expect("accepted"));
+        assert_eq!(client.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        let mut server = Stream::Tls(Box::new(server));
+        let ready = poll_fn(|cx| Poll::Ready(server.poll_readable(cx).is_ready())).await;
+        assert!(!ready, "nothing was sent");
+        client.write_all(b"ping").await.expect("sent");
+        client.flush().await.expect("sent");
+        // Byte by byte: what was decrypted with the first is not on the socket any more.
+        for want in b"ping" {
+            server.readable().await.expect("readable");
+            assert_eq!(server.read_u8().await.expect("read"), *want);
+        }
+        client.shutdown().await.expect("closed");
+        server.readable().await.expect("readable");
+        assert_eq!(server.read(&mut [0]).await.expect("the end"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_speaks_something_else_only_is_refused() {
+        let pair = Pair::new();
+        let certificate = pair.renew();
+        let (client, server) = meet(&pair.load().expect("loaded"), &certificate, &["h2"]).await;
+        assert!(client.is_err());
+        assert!(server.is_err_and(|error| error.to_string().starts_with("the handshake failed: ")));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_is_given_up() {
+        let tls = Pair::new().load().expect("loaded");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let _silent = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connects");
+        let (stream, _) = listener.accept().await.expect("accepts");
+        let error = tls.accept(stream, Duration::from_millis(1)).await.expect_err("given up");
+        assert_eq!(error.to_string(), "the handshake took longer than header_timeout_ms");
+    }
+
+    #[tokio::test]
+    async fn a_renewed_pair_is_shown_and_a_bad_one_is_not() {
+        let pair = Pair::new();
+        let first = pair.renew();
+        let tls = pair.load().expect("loaded");
+        let start = Instant::now();
+        let look = |seconds| tls.config(start + Duration::from_secs(seconds));
+        let before = look(0);
+
+        // Half of a renewal: the key is of another certificate.
+        let key = std::fs::read(pair.path("k.pem")).expect("read");
+        let second = pair.renew();
+        let next_key = std::fs::read(pair.path("k.pem")).expect("read");
+        std::fs::write(pair.path("k.pem"), key).expect("written");
+        assert!(Arc::ptr_eq(&before, &look(10)), "the old pair stays");
+        assert!(meet(&tls, &first, &[]).await.0.is_ok());
+
+        std::fs::write(pair.path("k.pem"), next_key).expect("written");
+        assert!(Arc::ptr_eq(&before, &look(10)), "looked a moment ago");
+        let after = look(20);
+        assert!(!Arc::ptr_eq(&before, &after), "the new pair is whole");
+        assert!(Arc::ptr_eq(&after, &look(30)), "nothing changed");
+        assert!(meet(&tls, &second, &[]).await.0.is_ok());
+        assert!(meet(&tls, &first, &[]).await.0.is_err());
+
+        std::fs::remove_file(pair.path("c.pem")).expect("removed");
+        assert!(Arc::ptr_eq(&after, &look(40)), "what is gone is kept");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let pair = Pair::new();
+        let certificate = std::fs::read_to_string(pair.path("c.pem")).expect("read");
+        let key = std::fs::read_to_string(pair.path("k.pem")).expect("read");
+        pair.renew();
+        let other_key = std::fs::read_to_string(pair.path("k.pem")).expect("read");
+        let cut = &certificate[..certificate.len() / 2];
+        for (certificate, key, want) in [
+            (None, Some(key.as_str()), "cannot read the certificate "),
+            (Some(certificate.as_str()), None, "cannot read the key "),
+            (Some(&key), Some(&key), "c.pem holds no certificate: it needs PEM blocks that begin -----BEGIN"),
+            (Some(cut), Some(&key), "c.pem holds no certificate ("),
+            (Some(&certificate), Some(&certificate), "k.pem holds no key: it needs one PEM block"),
+            (Some(&certificate), Some(&other_key), "k.pem is not of the certificate "),
+        ] {
+            for (name, text) in [("c.pem", certificate), ("k.pem", key)] {
+                let _ = std::fs::remove_file(pair.path(name));
+                if let Some(text) = text {
+                    std::fs::write(pair.path(name), text).expect("written");
+                }
+            }
+            let message = pair.load().expect_err(want).to_string();
+            assert!(message.contains(want), "{message}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_key_is_shown() {
+        let shown = format!("{:?}", Pair::new().load().expect("loaded"));
+        assert!(
+            shown.starts_with("Tls { files: Files { certificate: ") && shown.ends_with(", .. }"),
+            "{shown}"
+        );
+    }
+}
