@@ -39,7 +39,7 @@ mod walk;
 mod write;
 
 use crate::protocol::ToolDefinition;
-use crate::server::{CallContext, Finished, ToolError, ToolRequest, Toolset};
+use crate::server::{CallContext, Finished, SessionValues, ToolError, ToolRequest, Toolset};
 use crate::wire::Lexer;
 use context::Context;
 use error::Stop;
@@ -71,6 +71,19 @@ pub struct Filesystem {
     sandbox: Arc<Sandbox>,
     /// The tools that are offered, in order.
     tools: Vec<&'static Entry>,
+    client_roots: Option<ClientRoots>,
+}
+
+/// What the directories that a client offers (its roots) do to those that its calls may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientRoots {
+    /// They take the place of the server's own, as in the reference server: right for a client that started
+    /// this process, and could start it with any directory.
+    Replace,
+    /// Those that lie in the server's own take their place.
+    Narrow,
+    /// Nothing.
+    Ignore,
 }
 
 /// Why there can be no filesystem tools.
@@ -100,7 +113,15 @@ impl Filesystem {
             return Err(FilesystemError::NoDirectory { warnings });
         }
         let tools = TOOLS.iter().filter(|tool| !(read_only && tool.changes)).collect();
-        Ok((Self { sandbox: Arc::new(sandbox), tools }, warnings))
+        Ok((Self { sandbox: Arc::new(sandbox), tools, client_roots: None }, warnings))
+    }
+
+    /// Sets what the roots of clients do. By default those of the client that started this process replace
+    /// the directories, and those of all others narrow them.
+    #[must_use]
+    pub fn client_roots(mut self, policy: ClientRoots) -> Self {
+        self.client_roots = Some(policy);
+        self
     }
 
     /// Replaces the directories by those of `roots` that can be used, for all calls that begin from now
@@ -122,8 +143,9 @@ impl Toolset for Filesystem {
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
+        let of_session = request.session_values().find::<Sandbox>();
         let started = match self.tools.get(index) {
-            Some(tool) => (tool.start)(&self.sandbox, request),
+            Some(tool) => (tool.start)(of_session.as_ref().unwrap_or(&self.sandbox), request),
             None => Started::Done(request.refuse_unknown()),
         };
         async move {
@@ -141,17 +163,27 @@ impl Toolset for Filesystem {
         true
     }
 
-    fn take_roots(&self, uris: &[&str]) {
+    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
+        let by_default = if session.owns_process() { ClientRoots::Replace } else { ClientRoots::Narrow };
+        let policy = self.client_roots.unwrap_or(by_default);
+        if policy == ClientRoots::Ignore {
+            return;
+        }
         let Some(paths) = roots::paths(uris) else {
             tracing::warn!("the client's roots are not all file:// URIs; the directories stay as they are");
             return;
         };
-        let (replaced, warnings) = self.sandbox.replace(&paths);
+        let (sandbox, warnings) = self.sandbox.for_roots(&paths, policy == ClientRoots::Narrow);
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        if replaced {
-            tracing::info!(roots = paths.len(), "the client's roots replace the directories");
+        if let Some(sandbox) = sandbox {
+            tracing::info!(
+                roots = paths.len(),
+                ?policy,
+                "the client's roots are the directories of its session"
+            );
+            session.put(Arc::new(sandbox));
         } else {
             tracing::warn!("none of the client's roots can be used; the directories stay as they are");
         }

@@ -177,10 +177,16 @@ impl Target {
     }
 }
 
-/// The files that the tools may see. Shared by all calls.
+/// The files that the tools may see. Shared by all calls of a session, or of all that brought no roots.
 #[derive(Debug)]
 pub(super) struct Sandbox {
     allowed: RwLock<Arc<Allowed>>,
+    ground: Arc<Ground>,
+}
+
+/// What all sandboxes of one toolset stand on: whoever writes a file waits for all others, whatever their roots.
+#[derive(Debug)]
+struct Ground {
     /// Where relative directories of the command line begin.
     base: PathBytes,
     home: PathBytes,
@@ -196,14 +202,28 @@ impl Sandbox {
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
         let home = home.map_or_else(|| PathBytes::from_slice(b"/"), |home| bytes(home.into()));
         let (allowed, warnings) = Allowed::open(paths, &base, &home);
-        let sandbox = Self {
-            allowed: RwLock::new(Arc::new(allowed)),
-            base,
-            home,
-            locks: std::array::from_fn(|_| Mutex::new(())),
-            hasher: RandomState::new(),
-        };
-        (sandbox, warnings)
+        let locks = std::array::from_fn(|_| Mutex::new(()));
+        let ground = Arc::new(Ground { base, home, locks, hasher: RandomState::new() });
+        (Self { allowed: RwLock::new(Arc::new(allowed)), ground }, warnings)
+    }
+
+    /// A sandbox of those directories of `paths` that are there, for one session; `None` when none is. With
+    /// `narrow` only those inside the directories of this one count. And the warnings.
+    pub(super) fn for_roots(&self, paths: &[PathBuf], narrow: bool) -> (Option<Self>, Vec<String>) {
+        let (allowed, mut warnings) = self
+            .open_real(paths, |path| !narrow || self.allowed().locate(path.as_os_str().as_bytes()).is_some());
+        if allowed.directories.is_empty() && narrow {
+            warnings.push("no root of the client lies in a directory of this server".to_owned());
+        }
+        let is_usable = !allowed.directories.is_empty();
+        let sandbox = Self { allowed: RwLock::new(Arc::new(allowed)), ground: Arc::clone(&self.ground) };
+        (is_usable.then_some(sandbox), warnings)
+    }
+
+    fn open_real(&self, paths: &[PathBuf], is_wanted: impl Fn(&Path) -> bool) -> (Allowed, Vec<String>) {
+        let real = |path: &PathBuf| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let real: Vec<PathBuf> = paths.iter().map(real).filter(|path| is_wanted(path)).collect();
+        Allowed::open(&real, &self.ground.base, &self.ground.home)
     }
 
     /// The directories in force now.
@@ -218,9 +238,7 @@ impl Sandbox {
     /// Replaces all allowed directories by those of `paths` that are there; keeps them when none is.
     /// Whether they were replaced, and the warnings.
     pub(super) fn replace(&self, paths: &[PathBuf]) -> (bool, Vec<String>) {
-        let real: Vec<PathBuf> =
-            paths.iter().map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())).collect();
-        let (allowed, warnings) = Allowed::open(&real, &self.base, &self.home);
+        let (allowed, warnings) = self.open_real(paths, |_| true);
         if allowed.directories.is_empty() {
             return (false, warnings);
         }
@@ -280,26 +298,26 @@ impl Sandbox {
 
     /// Holds off other writers of the file of that name in a directory.
     pub(super) fn lock(&self, file: FileKey) -> MutexGuard<'_, ()> {
-        self.locks[file.slot].lock().unwrap_or_else(PoisonError::into_inner)
+        self.ground.locks[file.slot].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What to lock for a name in a directory.
     pub(super) fn key(&self, parent: &OwnedFd, name: &[u8]) -> Result<FileKey, Errno> {
         let stat = rustix::fs::fstat(parent)?;
-        let hash = self.hasher.hash_one((stat.st_dev, stat.st_ino, name));
+        let hash = self.ground.hasher.hash_one((stat.st_dev, stat.st_ino, name));
         Ok(FileKey { slot: hash as usize % LOCKS })
     }
 
     /// A number that nobody can guess, for names of temporary files.
     pub(super) fn random(&self, attempt: usize) -> u64 {
         let now = std::time::SystemTime::now();
-        self.hasher.hash_one((now, std::process::id(), attempt, std::thread::current().id()))
+        self.ground.hasher.hash_one((now, std::process::id(), attempt, std::thread::current().id()))
     }
 
     /// The absolute path that a request means, as text.
     pub(super) fn absolute(&self, allowed: &Allowed, request: &str) -> Result<PathBytes, FsError> {
         if let Some(rest) = lexical::below_home(request) {
-            return Ok(lexical::joined(&self.home, rest.trim_start_matches('/').as_bytes()));
+            return Ok(lexical::joined(&self.ground.home, rest.trim_start_matches('/').as_bytes()));
         }
         if lexical::is_windows_drive(request) {
             return Err(FsError::WindowsPath { path: request.to_owned() });
@@ -316,7 +334,7 @@ impl Sandbox {
             }
             first.get_or_insert(path);
         }
-        Ok(first.unwrap_or_else(|| lexical::joined(&self.base, request)))
+        Ok(first.unwrap_or_else(|| lexical::joined(&self.ground.base, request)))
     }
 }
 
