@@ -9,6 +9,8 @@ const KEPT_BYTES: usize = 64 * 1024;
 pub(super) struct LineReader<R> {
     input: BufReader<R>,
     line: Vec<u8>,
+    /// `line` was handed out, and the next one begins.
+    is_done: bool,
     max_bytes: usize,
 }
 
@@ -23,7 +25,7 @@ pub(super) enum LineError {
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
     pub(super) fn new(input: R, max_bytes: usize) -> Self {
-        Self { input: BufReader::new(input), line: Vec::new(), max_bytes }
+        Self { input: BufReader::new(input), line: Vec::new(), is_done: true, max_bytes }
     }
 
     /// Longest line accepted.
@@ -38,20 +40,25 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     /// The next line without its end; `None` at the end of the stream. A last line without newline counts.
+    /// Dropping the future loses nothing: the next one goes on where it stood.
     pub(super) async fn next_line(&mut self) -> Result<Option<&[u8]>, LineError> {
-        self.line.clear();
-        self.line.shrink_to(KEPT_BYTES);
+        if std::mem::take(&mut self.is_done) {
+            self.line.clear();
+            self.line.shrink_to(KEPT_BYTES);
+        }
         loop {
             let available = self.input.fill_buf().await.map_err(LineError::Io)?;
             let newline = memchr::memchr(b'\n', available);
             let taken = newline.unwrap_or(available.len());
             if self.line.len() + taken > self.max_bytes {
+                self.is_done = true;
                 return Err(LineError::TooLong);
             }
             self.line.extend_from_slice(&available[..taken]);
             let at_end = available.is_empty();
             self.input.consume(newline.map_or(taken, |at| at + 1));
             if newline.is_some() || at_end {
+                self.is_done = true;
                 if at_end && self.line.is_empty() {
                     return Ok(None);
                 }

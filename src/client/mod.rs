@@ -8,7 +8,10 @@ mod error;
 mod line;
 mod negotiate;
 mod process;
+#[cfg(unix)]
+pub mod shim;
 mod tool;
+mod wire_http;
 
 pub use connection::Progress;
 pub use error::ClientError;

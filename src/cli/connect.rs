@@ -1,0 +1,53 @@
+//! `mcpool connect`: the shim for clients that can only start a command.
+
+use super::error::CliError;
+use crate::client::shim::{self, HttpTarget, ShimError, Target};
+use clap::ArgMatches;
+use std::path::PathBuf;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Connects standard input and output to a server until standard input ends.
+pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
+    let target = target(matches)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
+    let ended = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(ShimError::Broken)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ShimError::Broken)?;
+        tokio::select! {
+            ended = shim::run(&target) => ended,
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        }
+    });
+    runtime.shutdown_background();
+    Ok(ended?)
+}
+
+fn target(matches: &ArgMatches) -> Result<Target, CliError> {
+    let text = matches.get_one::<String>("target").map(String::as_str).unwrap_or_default();
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return Ok(Target::Unix(PathBuf::from(path)));
+    }
+    let mut headers = Vec::new();
+    for header in matches.get_many::<String>("header").into_iter().flatten() {
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| CliError::Usage(format!("--header {header:?} must look like 'Name: value'")))?;
+        headers.push((name.trim().to_owned(), value.trim().to_owned()));
+    }
+    if let Some(path) = matches.get_one::<PathBuf>("token_file") {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| CliError::Usage(format!("cannot read {}: {error}", path.display())))?;
+        let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        let token =
+            token.ok_or_else(|| CliError::Usage(format!("there is no token in {}", path.display())))?;
+        let token = token.split_once(':').map_or(token, |(_, token)| token);
+        headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+    }
+    if text.contains("://") {
+        return Ok(Target::Http(HttpTarget::new(text, &headers)?));
+    }
+    Err(CliError::Usage(format!("{text:?} is neither unix:PATH nor http://HOST:PORT/mcp")))
+}

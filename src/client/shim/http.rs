@@ -1,0 +1,425 @@
+//! A shim to Streamable HTTP: each line becomes a POST, each message that comes back a line.
+//!
+//! Requests run side by side, each on a connection of its own; connections are kept for the next ones. A
+//! cancelled modern request loses its connection, which is how HTTP says it. Answers are handed to one writer
+//! through a bounded queue, so that a client that does not read holds back what is read for it.
+
+use super::message::{Handshake, Summary, lost};
+use super::{Outage, ShimError, next_line, write_line};
+use crate::client::line::LineReader;
+use crate::client::wire_http::{Answer, Body, Link, Request};
+use crate::limits::Limits;
+use crate::protocol::{Method, Revision, mirror, mirrored};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// Messages for the client that may wait for it.
+const MAX_WAITING: usize = 64;
+/// Requests at once; the client is not read further until one is done.
+const MAX_AT_ONCE: usize = 100;
+/// Connections that are kept for the next requests.
+const MAX_IDLE: usize = 8;
+
+/// A server that speaks Streamable HTTP.
+#[derive(Clone)]
+pub struct HttpTarget {
+    /// `host:port`.
+    authority: String,
+    path: String,
+    url: String,
+    /// Headers that each request carries, as whole lines.
+    headers: String,
+}
+
+impl std::fmt::Debug for HttpTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpTarget").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl HttpTarget {
+    /// A server at `url`, with further headers for each request: names and values.
+    ///
+    /// # Errors
+    /// When the URL is none that the shim can speak to, or a header cannot be sent.
+    pub fn new(url: &str, headers: &[(String, String)]) -> Result<Self, ShimError> {
+        let refuse = |why: String| Err(ShimError::Target(why));
+        let Some(rest) = url.strip_prefix("http://") else {
+            return refuse(format!(
+                "{url}: the shim speaks http:// and unix:, put a proxy in front of https://"
+            ));
+        };
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        if host.is_empty() || host.contains('@') {
+            return refuse(format!("{url}: there is no host"));
+        }
+        let mut lines = String::new();
+        for (name, value) in headers {
+            let is_clean = |text: &str| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+            if name.is_empty() || name.contains([':', ' ']) || !is_clean(name) || !is_clean(value) {
+                return refuse(format!("the header {name:?} cannot be sent"));
+            }
+            let _ = write!(lines, "{name}: {value}\r\n");
+        }
+        Ok(Self {
+            authority: if has_port { host.to_owned() } else { format!("{host}:80") },
+            path: if path.is_empty() { "/mcp".to_owned() } else { path.to_owned() },
+            url: url.to_owned(),
+            headers: lines,
+        })
+    }
+}
+
+/// What all requests share.
+struct Shared {
+    target: HttpTarget,
+    max_answer_bytes: usize,
+    state: Mutex<State>,
+    answers: Sender<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Link>,
+    handshake: Handshake,
+    session: Option<String>,
+    version: Option<String>,
+    /// Headers of arguments, by tool: header and path of names.
+    mirrored: HashMap<String, Vec<(String, Vec<String>)>>,
+    running: HashMap<String, AbortHandle>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn say(&self, line: Vec<u8>) {
+        // The writer is gone only when the shim is.
+        let _ = self.answers.send(line).await;
+    }
+}
+
+pub(super) async fn run<R, W>(
+    target: &HttpTarget,
+    mut client: LineReader<R>,
+    output: W,
+    limits: &Limits,
+) -> Result<(), ShimError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let (answers, lines) = channel(MAX_WAITING);
+    let shared = Arc::new(Shared {
+        target: target.clone(),
+        max_answer_bytes: limits.max_reply_bytes,
+        state: Mutex::default(),
+        answers,
+    });
+    let reading = async move {
+        let mut requests = JoinSet::new();
+        let mut listening: Option<AbortHandle> = None;
+        while let Some(line) = next_line(&mut client).await? {
+            while requests.len() >= MAX_AT_ONCE {
+                requests.join_next().await;
+            }
+            while requests.try_join_next().is_some() {}
+            let summary = Summary::of(&line);
+            if let Some(id) = summary.cancels.as_deref().filter(|_| summary.version.is_some()) {
+                if let Some(running) = shared.state().running.remove(id) {
+                    running.abort();
+                }
+                continue;
+            }
+            shared.state().handshake.watch(&summary, &line);
+            // A handshake decides how everything behind it is sent.
+            let is_first = summary.is(Method::Initialize) || summary.is(Method::Initialized);
+            let id = summary.id.clone().filter(|_| summary.is_request());
+            let work = serve(Arc::clone(&shared), summary.clone(), line);
+            if is_first {
+                work.await;
+                if summary.is(Method::Initialized) && shared.state().session.is_some() {
+                    listening.take().inspect(AbortHandle::abort);
+                    listening = Some(tokio::spawn(listen(Arc::clone(&shared))).abort_handle());
+                }
+                continue;
+            }
+            let running = requests.spawn(work);
+            if let Some(id) = id {
+                shared.state().running.insert(id, running);
+            }
+        }
+        while requests.join_next().await.is_some() {}
+        listening.inspect(AbortHandle::abort);
+        end_session(&shared).await;
+        Ok::<(), ShimError>(())
+    };
+    let (ended, written) = tokio::join!(reading, write(lines, output));
+    ended?;
+    Ok(written?)
+}
+
+async fn write<W: AsyncWrite + Unpin>(mut lines: Receiver<Vec<u8>>, mut output: W) -> io::Result<()> {
+    while let Some(line) = lines.recv().await {
+        write_line(&mut output, &line).await?;
+    }
+    Ok(())
+}
+
+/// Sends one message and hands on what comes back, through outages of the server.
+async fn serve(shared: Arc<Shared>, summary: Summary, line: Vec<u8>) {
+    let mut outage = Outage::new(&shared.target.url);
+    let mut has_renewed = false;
+    loop {
+        let request = shared.request(&summary, &line);
+        let (connection, answer) = match exchange(&shared, &request).await {
+            Ok(exchanged) => exchanged,
+            Err(Failure::Unreachable(error)) => {
+                outage.wait(&error).await;
+                continue;
+            }
+            Err(Failure::Broken(error)) => {
+                if let Some(id) = summary.id.filter(|_| summary.method.is_some()) {
+                    shared.say(lost(&id, &format!("the connection to the server broke: {error}"))).await;
+                }
+                return;
+            }
+        };
+        outage.end();
+        let has_session = request.session.is_some() && !summary.is(Method::Initialize);
+        if answer.status == 404
+            && has_session
+            && !std::mem::replace(&mut has_renewed, true)
+            && renew(&shared).await
+        {
+            continue;
+        }
+        if summary.is(Method::Initialize) {
+            let mut state = shared.state();
+            state.session.clone_from(&answer.session);
+        }
+        let handed = hand_on(&shared, &summary, connection, answer).await;
+        if let (Err(error), Some(id)) = (handed, summary.id.filter(|_| summary.method.is_some())) {
+            shared.say(lost(&id, &format!("the connection to the server broke: {error}"))).await;
+        }
+        return;
+    }
+}
+
+/// Why there is no answer.
+enum Failure {
+    /// The server did not get the request.
+    Unreachable(io::Error),
+    /// It may have got it.
+    Broken(io::Error),
+}
+
+async fn exchange(shared: &Shared, request: &Request) -> Result<(Link, Answer), Failure> {
+    // A connection that was idle may have been closed meanwhile: nothing was lost then.
+    loop {
+        let idle = shared.state().idle.pop();
+        let Some(mut link) = idle else { break };
+        if let Ok(answer) = link.exchange(request).await {
+            return Ok((link, answer));
+        }
+        if !link.is_untouched() {
+            return Err(Failure::Broken(io::ErrorKind::ConnectionReset.into()));
+        }
+    }
+    let mut link = Link::open(&shared.target.authority).await.map_err(Failure::Unreachable)?;
+    let answer = link.exchange(request).await.map_err(Failure::Broken)?;
+    Ok((link, answer))
+}
+
+/// Hands the messages of an answer to the client.
+async fn hand_on(shared: &Shared, summary: &Summary, mut link: Link, answer: Answer) -> io::Result<()> {
+    let mut has_answered = false;
+    let mut body = Body::of(&answer, shared.max_answer_bytes);
+    while let Some(message) = body.next(&mut link).await? {
+        let of = Summary::of(&message);
+        has_answered |= of.is_answer();
+        shared.learn(summary, &message);
+        shared.say(message).await;
+    }
+    if let Some(id) = summary.id.as_ref().filter(|_| summary.method.is_some() && !has_answered) {
+        let why = format!("the server answered {} without a message", answer.status);
+        shared.say(lost(id, &why)).await;
+    }
+    if let Some(id) = &summary.id {
+        shared.state().running.remove(id);
+    }
+    if link.is_reusable() {
+        let mut state = shared.state();
+        if state.idle.len() < MAX_IDLE {
+            state.idle.push(link);
+        }
+    }
+    Ok(())
+}
+
+/// Opens a new session in the place of one that the server does not know any more.
+async fn renew(shared: &Arc<Shared>) -> bool {
+    let remembered = {
+        let state = shared.state();
+        state.handshake.complete().map(|(_, request, initialized)| (request.to_vec(), initialized.to_vec()))
+    };
+    let Some((request, initialized)) = remembered else { return false };
+    tracing::warn!("the server at {} does not know the session any more; opening another", shared.target.url);
+    shared.state().session = None;
+    for line in [request, initialized] {
+        let summary = Summary::of(&line);
+        let Ok((mut link, answer)) = exchange(shared, &shared.request(&summary, &line)).await else {
+            return false;
+        };
+        if summary.is(Method::Initialize) {
+            shared.state().session.clone_from(&answer.session);
+        }
+        let mut body = Body::of(&answer, shared.max_answer_bytes);
+        // The client has its answer since long.
+        while let Ok(Some(_)) = body.next(&mut link).await {}
+    }
+    shared.state().session.is_some()
+}
+
+/// Hands on what the server says unasked, for as long as there is a session.
+async fn listen(shared: Arc<Shared>) {
+    let mut outage = Outage::new(&shared.target.url);
+    loop {
+        let request = shared.bare("GET", "Accept: text/event-stream\r\n");
+        match exchange(&shared, &request).await {
+            Ok((mut link, answer)) if answer.status == 200 => {
+                outage.end();
+                let mut body = Body::of(&answer, shared.max_answer_bytes);
+                while let Ok(Some(message)) = body.next(&mut link).await {
+                    shared.say(message).await;
+                }
+            }
+            // A server may have no such stream.
+            Ok(_) => return,
+            Err(Failure::Unreachable(error) | Failure::Broken(error)) => outage.wait(&error).await,
+        }
+    }
+}
+
+async fn end_session(shared: &Shared) {
+    if shared.state().session.is_some() {
+        let request = shared.bare("DELETE", "");
+        // Sessions also end by themselves.
+        let _ = exchange(shared, &request).await;
+    }
+}
+
+impl Shared {
+    fn bare(&self, verb: &'static str, headers: &str) -> Request {
+        let state = self.state();
+        Request {
+            verb,
+            authority: self.target.authority.clone(),
+            path: self.target.path.clone(),
+            headers: format!("{}{headers}{}", self.target.headers, state.session_headers()),
+            session: state.session.clone(),
+            body: Vec::new(),
+        }
+    }
+
+    fn request(&self, summary: &Summary, line: &[u8]) -> Request {
+        let state = self.state();
+        let mut headers = self.target.headers.clone();
+        headers.push_str("Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n");
+        let mut session = None;
+        match &summary.version {
+            Some(version) => state.modern_headers(summary, version, &mut headers),
+            None if summary.is(Method::Initialize) => {}
+            None => {
+                headers.push_str(&state.session_headers());
+                session.clone_from(&state.session);
+            }
+        }
+        Request {
+            verb: "POST",
+            authority: self.target.authority.clone(),
+            path: self.target.path.clone(),
+            headers,
+            session,
+            body: line.to_vec(),
+        }
+    }
+
+    /// Keeps what later requests need of an answer: the agreed revision, and which arguments go into headers.
+    fn learn(&self, summary: &Summary, message: &[u8]) {
+        if summary.is(Method::Initialize) {
+            #[derive(serde::Deserialize)]
+            struct Agreed {
+                result: Version,
+            }
+            #[derive(serde::Deserialize)]
+            struct Version {
+                #[serde(rename = "protocolVersion")]
+                version: String,
+            }
+            if let Ok(agreed) = serde_json::from_slice::<Agreed>(message) {
+                self.state().version = Revision::parse(&agreed.result.version).map(|r| r.as_str().to_owned());
+            }
+        }
+        if summary.is(Method::ToolsList) && memchr::memmem::find(message, b"x-mcp-header").is_some() {
+            self.learn_tools(message);
+        }
+    }
+
+    fn learn_tools(&self, message: &[u8]) {
+        let Ok(value) = serde_json::from_slice::<serde_json::Value>(message) else { return };
+        for tool in value["result"]["tools"].as_array().into_iter().flatten() {
+            let Some(name) = tool["name"].as_str() else { continue };
+            // A tool whose annotations are faulty is to be left alone.
+            let Ok(params) = mirrored::mirrored(&tool["inputSchema"]) else { continue };
+            let params = params.into_iter().map(|param| {
+                (param.header.into_string(), param.path.iter().map(ToString::to_string).collect())
+            });
+            self.state().mirrored.insert(name.to_owned(), params.collect());
+        }
+    }
+}
+
+impl State {
+    fn session_headers(&self) -> String {
+        let mut headers = String::new();
+        if let Some(session) = &self.session {
+            let _ = write!(headers, "Mcp-Session-Id: {session}\r\n");
+        }
+        if let Some(version) = &self.version {
+            let _ = write!(headers, "MCP-Protocol-Version: {version}\r\n");
+        }
+        headers
+    }
+
+    fn modern_headers(&self, summary: &Summary, version: &str, headers: &mut String) {
+        let mut add = |name: &str, value: &str| {
+            let _ = write!(headers, "{name}: {}\r\n", mirror::encode(value));
+        };
+        add(mirror::VERSION, version);
+        let Some(method) = &summary.method else { return };
+        add(mirror::METHOD, method);
+        if let Some(name) = &summary.name {
+            add(mirror::NAME, name);
+        }
+        let (Some(tool), Some(arguments)) = (&summary.name, &summary.arguments) else { return };
+        let Some(params) = self.mirrored.get(tool).filter(|_| summary.is(Method::ToolsCall)) else { return };
+        let Ok(arguments) = serde_json::from_str::<serde_json::Value>(arguments) else { return };
+        for (header, path) in params {
+            let value = path.iter().fold(&arguments, |value, name| &value[name.as_str()]);
+            let text = match value {
+                serde_json::Value::String(text) => text.clone(),
+                serde_json::Value::Bool(_) | serde_json::Value::Number(_) => value.to_string(),
+                _ => continue,
+            };
+            add(&format!("{}{header}", mirror::PARAM_PREFIX), &text);
+        }
+    }
+}
