@@ -1,9 +1,10 @@
 //! The command line: names, help texts, and which flags exist. The limits' flags come from their one list.
 
-use super::config::Flags;
+use super::config::{Flags, Group, Setting, Shape};
 use crate::limits::{LimitOption, Unit};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -16,10 +17,14 @@ Put it into an MCP client: command \"mcpool\", arguments [\"serve\", \"/path/to/
 Logs go to stderr; RUST_LOG=debug shows more of them.";
 
 const SERVE_AFTER: &str = "\
-Every limit can also be set in the environment (MCPOOL_MAX_FRAME_BYTES=16MiB) or in a TOML file
-(max_frame_bytes = \"16MiB\"): the file of --config, else of MCPOOL_CONFIG, else
-$XDG_CONFIG_HOME/mcpool/mcpool.toml. Flags come before environment, file and defaults;
-`mcpool config` shows the result. Sizes are written 10MiB, 64KiB or as plain bytes.";
+Every setting can also be made in the environment (MCPOOL_MAX_FRAME_BYTES=16MiB, MCPOOL_HTTP=127.0.0.1:8000) or in
+a TOML file (max_frame_bytes = \"16MiB\", http = [\"127.0.0.1:8000\"]): the file of --config, else of MCPOOL_CONFIG,
+else $XDG_CONFIG_HOME/mcpool/mcpool.toml. Flags come before environment, file and defaults; a list replaces the
+whole list of a weaker source. `mcpool config` shows the result. Sizes are written 10MiB, 64KiB or as plain bytes.
+
+One server for all clients of this machine:
+  mcpool serve --unix $XDG_RUNTIME_DIR/mcpool.sock ~/projects
+Clients that can only start a command then start: mcpool connect unix:$XDG_RUNTIME_DIR/mcpool.sock";
 
 const CALL_AFTER: &str = "\
 Values are read as the tool's schema says: head=10 is a number, dryRun=true a boolean, edits='[...]' JSON,
@@ -42,6 +47,7 @@ pub(super) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve())
+        .subcommand(connect())
         .subcommand(tools())
         .subcommand(call())
         .subcommand(config())
@@ -49,10 +55,38 @@ pub(super) fn command() -> Command {
 
 fn serve() -> Command {
     Command::new("serve")
-        .about("Serve the files of directories to an MCP client, over stdin and stdout")
+        .about("Serve the files of directories to MCP clients, over stdin and stdout, HTTP or a Unix socket")
         .after_long_help(SERVE_AFTER)
         .arg(dirs("Directories that tools may work in; nothing outside them can be reached"))
         .args(settings())
+}
+
+fn connect() -> Command {
+    Command::new("connect")
+        .about("Connect stdin and stdout to a server that runs already, for clients that start commands")
+        .after_help(
+            "Put it into an MCP client: command \"mcpool\", arguments [\"connect\", \"unix:/path/to/mcpool.sock\"].\n\
+             When the server restarts, the shim reconnects and opens the session again.",
+        )
+        .arg(
+            Arg::new("target")
+                .value_name("unix:PATH|URL")
+                .required(true)
+                .help("Where the server is: unix:/run/user/1000/mcpool.sock or http://127.0.0.1:8000/mcp"),
+        )
+        .arg(
+            Arg::new("header")
+                .long("header")
+                .value_name("NAME: VALUE")
+                .action(ArgAction::Append)
+                .help("Send this header with each request; may be repeated"),
+        )
+        .arg(
+            path_arg("token_file")
+                .long("token-file")
+                .value_name("FILE")
+                .help("Show the first bearer token of this file"),
+        )
 }
 
 fn config() -> Command {
@@ -144,20 +178,30 @@ fn timeout() -> Arg {
 
 /// The flags that make up the configuration.
 fn settings() -> Vec<Arg> {
-    let mut settings = vec![
-        Arg::new("read_only")
-            .long("read-only")
-            .value_name("BOOL")
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true")
-            .value_parser(value_parser!(bool))
-            .hide_possible_values(true)
-            .help("Offer only tools that change nothing"),
-        path_arg("config").long("config").value_name("FILE").help("Read settings from this TOML file"),
-    ];
+    let mut settings =
+        vec![path_arg("config").long("config").value_name("FILE").help("Read settings from this TOML file")];
+    settings.extend(Setting::ALL.iter().map(setting));
     settings.extend(LimitOption::ALL.iter().map(limit));
     settings
+}
+
+fn setting(setting: &'static Setting) -> Arg {
+    let help = setting.help.trim_end_matches('.');
+    let arg = Arg::new(setting.name)
+        .long(setting.flag())
+        .value_name(setting.value_name)
+        .value_parser(ValueParser::os_string())
+        .help(help);
+    let arg = match setting.group {
+        Group::Tools => arg,
+        Group::Listening => arg.help_heading("Where to listen"),
+        Group::Admission => arg.help_heading("Who may come in").hide_short_help(true),
+    };
+    match setting.shape {
+        Shape::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Shape::One => arg,
+        Shape::Many => arg.action(ArgAction::Append),
+    }
 }
 
 fn limit(option: &'static LimitOption) -> Arg {
@@ -189,8 +233,8 @@ impl Flags for Given<'_> {
         self.0.get_one::<String>(option.name).cloned()
     }
 
-    fn read_only(&self) -> Option<bool> {
-        self.0.get_one::<bool>("read_only").copied()
+    fn setting(&self, setting: &Setting) -> Option<Vec<OsString>> {
+        self.0.get_many::<OsString>(setting.name).map(|texts| texts.cloned().collect())
     }
 
     fn config(&self) -> Option<PathBuf> {
@@ -221,13 +265,15 @@ mod tests {
     #[test]
     fn read_only_takes_no_directory_for_its_value() {
         for (line, want) in [
-            (vec!["mcpool", "serve", "--read-only", "dir"], Some(true)),
-            (vec!["mcpool", "serve", "--read-only=false", "dir"], Some(false)),
+            (vec!["mcpool", "serve", "--read-only", "dir"], Some("true")),
+            (vec!["mcpool", "serve", "--read-only=false", "dir"], Some("false")),
             (vec!["mcpool", "serve", "dir"], None),
         ] {
             let matches = command().try_get_matches_from(line).expect("parsed");
             let (_, serve) = matches.subcommand().expect("a subcommand");
-            assert_eq!(Given(serve).read_only(), want);
+            let read_only =
+                Setting::ALL.iter().find(|setting| setting.name == "read_only").expect("a setting");
+            assert_eq!(Given(serve).setting(read_only), want.map(|text| vec![OsString::from(text)]));
             assert_eq!(serve.get_many::<PathBuf>("dirs").expect("directories").count(), 1);
         }
     }

@@ -1,10 +1,16 @@
 //! The settings in force: flags before environment before file before defaults.
 //!
-//! Owns where a value came from; must not know what it means (`limits` does). Invariant: the settings it
-//! returns were validated together.
+//! Owns where a value came from; must not know what it means (`limits` and `setting` do). Invariant: the
+//! settings it returns were validated together.
+
+mod setting;
+
+pub(crate) use setting::{ClientRoots, Settings};
+pub(super) use setting::{Group, Setting, Shape};
 
 use super::nearest::did_you_mean;
 use crate::limits::{LimitOption, Limits, LimitsError, Unit};
+use setting::Disagreement;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -12,9 +18,6 @@ use std::path::{Path, PathBuf};
 
 /// Longest configuration file.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
-/// Key, flag and variable of the one setting that is not a limit.
-const READ_ONLY: &str = "read_only";
-const READ_ONLY_VARIABLE: &str = "MCPOOL_READ_ONLY";
 /// Variable that names the file.
 const FILE_VARIABLE: &str = "MCPOOL_CONFIG";
 
@@ -91,19 +94,23 @@ pub(super) enum ConfigError {
         /// Why it is refused.
         source: LimitsError,
     },
-    /// Settings that contradict each other.
+    /// Limits that contradict each other.
     #[error("{0} (`mcpool config` shows where each value comes from)")]
     Contradiction(LimitsError),
+    /// Settings that do not go together.
+    #[error("{0}")]
+    Disagreement(#[from] Disagreement),
 }
 
 /// The settings in force, and where each comes from.
 #[derive(Debug, Clone)]
 pub(super) struct Config {
     pub(super) limits: Limits,
-    pub(super) read_only: bool,
-    read_only_origin: Origin,
+    pub(super) settings: Settings,
     /// In the order of [`LimitOption::ALL`].
-    origins: Vec<Origin>,
+    limit_origins: Vec<Origin>,
+    /// In the order of [`Setting::ALL`].
+    setting_origins: Vec<Origin>,
     file: Option<PathBuf>,
 }
 
@@ -111,8 +118,8 @@ pub(super) struct Config {
 pub(super) trait Flags {
     /// The text given for a limit.
     fn limit(&self, option: &LimitOption) -> Option<String>;
-    /// Whether writing was switched off.
-    fn read_only(&self) -> Option<bool>;
+    /// The texts given for another setting.
+    fn setting(&self, setting: &Setting) -> Option<Vec<OsString>>;
     /// The configuration file.
     fn config(&self) -> Option<PathBuf>;
 }
@@ -126,12 +133,20 @@ impl Config {
         flags: &impl Flags,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, ConfigError> {
+        let config = Self::collect(flags, variable)?;
+        config.limits.validate().map_err(ConfigError::Contradiction)?;
+        config.settings.validate()?;
+        Ok(config)
+    }
+
+    /// Every setting by itself, as the strongest source has it.
+    fn collect(flags: &impl Flags, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut config = Self {
             limits: Limits::default(),
-            read_only: false,
-            read_only_origin: Origin::Default,
-            origins: vec![Origin::Default; LimitOption::ALL.len()],
+            settings: Settings::default(),
+            limit_origins: vec![Origin::Default; LimitOption::ALL.len()],
+            setting_origins: vec![Origin::Default; Setting::ALL.len()],
             file: None,
         };
         if let Some(file) = ConfigFile::find(flags.config(), &variable)? {
@@ -147,39 +162,31 @@ impl Config {
                 config.set(index, &text, Origin::Flag(format!("--{}", option.flag())))?;
             }
         }
-        if let Some(value) = variable(READ_ONLY_VARIABLE) {
-            let origin = Origin::Environment(READ_ONLY_VARIABLE.to_owned());
-            config.read_only = match value.to_str() {
-                Some("true" | "1") => true,
-                Some("false" | "0") => false,
-                _ => {
-                    return Err(ConfigError::Kind { origin, name: READ_ONLY, expected: "true or false" });
-                }
-            };
-            config.read_only_origin = origin;
+        for (index, setting) in Setting::ALL.iter().enumerate() {
+            let name = setting.environment();
+            if let Some(value) = variable(&name) {
+                let stored = setting.store_texts(&mut config.settings, &[value]);
+                config.note(index, stored, Origin::Environment(name))?;
+            }
+            if let Some(texts) = flags.setting(setting) {
+                let stored = setting.store_texts(&mut config.settings, &texts);
+                config.note(index, stored, Origin::Flag(format!("--{}", setting.flag())))?;
+            }
         }
-        if let Some(read_only) = flags.read_only() {
-            config.read_only = read_only;
-            config.read_only_origin = Origin::Flag("--read-only".to_owned());
-        }
-        config.limits.validate().map_err(ConfigError::Contradiction)?;
         Ok(config)
     }
 
     fn apply_file(&mut self, file: &ConfigFile) -> Result<(), ConfigError> {
         let origin = || Origin::File(file.path.clone());
         for (key, value) in &file.table {
-            if key == READ_ONLY {
-                let Some(read_only) = value.as_bool() else {
-                    let expected = "true or false";
-                    return Err(ConfigError::Kind { origin: origin(), name: READ_ONLY, expected });
-                };
-                self.read_only = read_only;
-                self.read_only_origin = origin();
+            if let Some(index) = Setting::ALL.iter().position(|setting| setting.name == key) {
+                let stored = Setting::ALL[index].store_toml(&mut self.settings, value);
+                self.note(index, stored, origin())?;
                 continue;
             }
             let Some(index) = LimitOption::ALL.iter().position(|option| option.name == key) else {
-                let known = LimitOption::ALL.iter().map(|option| option.name).chain([READ_ONLY]);
+                let known = LimitOption::ALL.iter().map(|option| option.name);
+                let known = known.chain(Setting::ALL.iter().map(|setting| setting.name));
                 let suggestion = did_you_mean(key, known);
                 return Err(ConfigError::UnknownKey {
                     path: file.path.clone(),
@@ -209,11 +216,20 @@ impl Config {
         let option = &LimitOption::ALL[index];
         match option.parse(text).and_then(|value| option.store(&mut self.limits, value)) {
             Ok(()) => {
-                self.origins[index] = origin;
+                self.limit_origins[index] = origin;
                 Ok(())
             }
             Err(source) => Err(ConfigError::Value { origin, source }),
         }
+    }
+
+    fn note(&mut self, index: usize, stored: Option<()>, origin: Origin) -> Result<(), ConfigError> {
+        if stored.is_none() {
+            let Setting { name, expected, .. } = Setting::ALL[index];
+            return Err(ConfigError::Kind { origin, name, expected });
+        }
+        self.setting_origins[index] = origin;
+        Ok(())
     }
 
     /// Writes the settings as a configuration file that says the same, each with its origin.
@@ -223,7 +239,7 @@ impl Config {
             Some(path) => writeln!(out, "# File: {}", path.display())?,
             None => writeln!(out, "# File: none")?,
         }
-        for (option, origin) in LimitOption::ALL.iter().zip(&self.origins) {
+        for (option, origin) in LimitOption::ALL.iter().zip(&self.limit_origins) {
             let value = option.load(&self.limits);
             let text = match option.unit {
                 Unit::Bytes if value % 1024 == 0 && value > 0 => format!("\"{}\"", option.unit.show(value)),
@@ -236,7 +252,13 @@ impl Config {
             };
             writeln!(out, "{:<40} # {origin}", format!("{mark}{} = {text}", option.name))?;
         }
-        writeln!(out, "{:<40} # {}", format!("{READ_ONLY} = {}", self.read_only), self.read_only_origin)
+        for (setting, origin) in Setting::ALL.iter().zip(&self.setting_origins) {
+            match setting.show(&self.settings) {
+                Some(text) => writeln!(out, "{:<40} # {origin}", format!("{} = {text}", setting.name))?,
+                None => writeln!(out, "{:<40} # {origin}: {}", format!("# {}", setting.name), setting.unset)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -301,35 +323,52 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    /// A command line as a table.
+    /// A command line as a table, by the names of settings.
     #[derive(Default, Clone)]
     struct Given {
-        limits: HashMap<&'static str, String>,
-        read_only: Option<bool>,
+        texts: HashMap<&'static str, Vec<OsString>>,
         config: Option<PathBuf>,
+    }
+
+    impl Given {
+        fn of(texts: &[(&'static str, &str)]) -> Self {
+            let mut given = Self::default();
+            for (name, text) in texts {
+                given.texts.entry(*name).or_default().push(text.into());
+            }
+            given
+        }
+
+        fn with_file(path: &Path) -> Self {
+            Self { config: Some(path.to_owned()), ..Self::default() }
+        }
     }
 
     impl Flags for Given {
         fn limit(&self, option: &LimitOption) -> Option<String> {
-            self.limits.get(option.name).cloned()
+            self.texts.get(option.name).map(|texts| texts[0].to_string_lossy().into_owned())
         }
-        fn read_only(&self) -> Option<bool> {
-            self.read_only
+        fn setting(&self, setting: &Setting) -> Option<Vec<OsString>> {
+            self.texts.get(setting.name).cloned()
         }
         fn config(&self) -> Option<PathBuf> {
             self.config.clone()
         }
     }
 
+    fn environment<'v>(variables: &'v [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + 'v {
+        |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+    }
+
     fn resolve(flags: &Given, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::resolve(flags, |name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
-        })
+        Config::resolve(flags, environment(variables))
     }
 
     fn origin_of(config: &Config, name: &str) -> Origin {
-        let index = LimitOption::ALL.iter().position(|option| option.name == name).expect("a setting");
-        config.origins[index].clone()
+        let limit = LimitOption::ALL.iter().position(|option| option.name == name);
+        let setting = Setting::ALL.iter().position(|setting| setting.name == name);
+        let limit = limit.map(|index| &config.limit_origins[index]);
+        limit.or(setting.map(|index| &config.setting_origins[index])).expect("a setting").clone()
     }
 
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -343,17 +382,19 @@ mod tests {
     #[test]
     fn flags_beat_environment_beats_file_beats_defaults() {
         for option in LimitOption::ALL {
-            // Just below the default, all are in range and in keeping with the other settings.
+            // Just below the default, or just above a default of next to nothing, all are in range and in
+            // keeping with the other settings.
             let default = option.load(&Limits::default());
-            let [by_file, by_variable, by_flag] = [default - 1, default - 2, default - 3];
+            let near = |step| if default < option.min + step { default + step } else { default - step };
+            let [by_file, by_variable, by_flag] = [near(1), near(2), near(3)];
             let (_folder, path) = file(&format!("{} = {by_file}", option.name));
             let (variable, by_variable_text) = (option.environment(), by_variable.to_string());
             for sources in 0..8 {
                 let (in_file, in_environment, in_flags) = (sources & 1 > 0, sources & 2 > 0, sources & 4 > 0);
-                let mut flags = Given { config: in_file.then(|| path.clone()), ..Given::default() };
-                if in_flags {
-                    flags.limits.insert(option.name, by_flag.to_string());
-                }
+                let by_flag_text = by_flag.to_string();
+                let in_flags_text = [(option.name, by_flag_text.as_str())];
+                let mut flags = Given::of(&in_flags_text[..usize::from(in_flags)]);
+                flags.config = in_file.then(|| path.clone());
                 let variables = [(variable.as_str(), by_variable_text.as_str())];
                 let config = resolve(&flags, &variables[..usize::from(in_environment)]).expect("resolved");
                 let want = match (in_flags, in_environment, in_file) {
@@ -368,20 +409,39 @@ mod tests {
         }
     }
 
+    /// The same for the settings that are no limits; whether they go together is not asked here.
     #[test]
-    fn read_only_follows_the_same_order() {
-        let (_folder, path) = file("read_only = true");
-        for (flag, variable, in_file, want) in [
-            (None, None, false, false),
-            (None, None, true, true),
-            (None, Some("false"), true, false),
-            (None, Some("1"), false, true),
-            (Some(true), Some("0"), false, true),
-            (Some(false), Some("true"), true, false),
-        ] {
-            let flags = Given { read_only: flag, config: in_file.then(|| path.clone()), ..Given::default() };
-            let variables: Vec<_> = variable.map(|value| (READ_ONLY_VARIABLE, value)).into_iter().collect();
-            assert_eq!(resolve(&flags, &variables).expect("resolved").read_only, want);
+    fn other_settings_follow_the_same_order() {
+        for setting in Setting::ALL {
+            let [by_file, by_variable, by_flag] = match (setting.expected, setting.shape) {
+                ("true or false", _) => ["true", "false", "true"],
+                ("replace, narrow or ignore", _) => ["replace", "narrow", "ignore"],
+                (_, Shape::Many) if setting.name == "http" => ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"],
+                _ => ["one", "two", "three"],
+            };
+            let shown = |text: &str| match setting.shape {
+                Shape::Switch => text.to_owned(),
+                Shape::One => format!("\"{text}\""),
+                Shape::Many => format!("[\"{text}\"]"),
+            };
+            let (_folder, path) = file(&format!("{} = {}", setting.name, shown(by_file)));
+            let variable = setting.environment();
+            for sources in 0..8 {
+                let (in_file, in_environment, in_flags) = (sources & 1 > 0, sources & 2 > 0, sources & 4 > 0);
+                let mut flags = Given::of(&[(setting.name, by_flag)][..usize::from(in_flags)]);
+                flags.config = in_file.then(|| path.clone());
+                let variables = [(variable.as_str(), by_variable)];
+                let variables = environment(&variables[..usize::from(in_environment)]);
+                let config = Config::collect(&flags, variables).expect("collected");
+                let want = match (in_flags, in_environment, in_file) {
+                    (true, ..) => (Some(shown(by_flag)), Origin::Flag(format!("--{}", setting.flag()))),
+                    (_, true, _) => (Some(shown(by_variable)), Origin::Environment(variable.clone())),
+                    (_, _, true) => (Some(shown(by_file)), Origin::File(path.clone())),
+                    _ => (setting.show(&Settings::default()), Origin::Default),
+                };
+                let found = (setting.show(&config.settings), origin_of(&config, setting.name));
+                assert_eq!(found, want, "{} {sources:03b}", setting.name);
+            }
         }
     }
 
@@ -405,7 +465,7 @@ mod tests {
             ("XDG_CONFIG_HOME", xdg.as_str()),
             ("HOME", home.as_str()),
         ];
-        let flags = Given { config: Some(by_flag), ..Given::default() };
+        let flags = Given::with_file(&by_flag);
         let batch = |flags: &Given, variables: &[(&str, &str)]| {
             resolve(flags, variables).expect("resolved").limits.max_batch
         };
@@ -420,7 +480,7 @@ mod tests {
 
     #[test]
     fn a_file_that_was_named_must_exist() {
-        let flags = Given { config: Some("/nowhere/x.toml".into()), ..Given::default() };
+        let flags = Given::with_file(Path::new("/nowhere/x.toml"));
         for (flags, variables, by) in [
             (flags, vec![], "--config"),
             (Given::default(), vec![("MCPOOL_CONFIG", "/nowhere/x.toml")], "MCPOOL_CONFIG"),
@@ -449,11 +509,29 @@ mod tests {
             ("max_frame_bytes = \"10MB\"", "is not a size: write 10MiB, 64KiB or plain bytes"),
             ("max_frame_bytes = -1", "is not a size"),
             ("read_only = 1", "read_only must be true or false"),
+            ("http = 8000", "http must be addresses with a port, such as 127.0.0.1:8000 or [::1]:8000"),
+            ("http = [8000]", "http must be addresses with a port"),
+            ("http = \"example.com:80\"", "http must be addresses with a port"),
+            ("unix = [\"\"]", "unix must be a list of paths"),
+            ("unix = false", "unix must be a list of paths"),
+            ("client_roots = \"all\"", "client_roots must be replace, narrow or ignore"),
+            ("token_file = \"\"", "token_file must be a path"),
+            (
+                "tls_cert = \"c.pem\"",
+                "tls_cert is set and tls_key is not: a certificate and its key are given",
+            ),
+            ("tls_key = \"k.pem\"", "tls_key is set and tls_cert is not"),
+            ("oauth_scopes = [\"a\"]", "oauth_scopes is set and oauth_issuer is not: without the issuer"),
+            ("oauth_issuer = \"https://a\"", "oauth_issuer is set and oauth_jwks is not"),
+            (
+                "token_file = \"t\"\noauth_issuer = \"i\"\noauth_jwks = \"j\"\noauth_resource = \"r\"",
+                "token_file and oauth_issuer are both set: a request shows either",
+            ),
             ("max_batch = ", "is not valid TOML"),
         ];
         for (text, want) in cases {
             let (_folder, path) = file(text);
-            let flags = Given { config: Some(path), ..Given::default() };
+            let flags = Given::with_file(&path);
             let message = resolve(&flags, &[]).expect_err(want).to_string();
             assert!(message.contains(want), "{message}");
         }
@@ -474,10 +552,20 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_a_file_that_says_the_same() {
-        let mut flags = Given { read_only: Some(true), ..Given::default() };
-        flags.limits.insert("max_concurrent_requests", "7".to_owned());
-        flags.limits.insert("arena_capacity", "3".to_owned());
-        let config = resolve(&flags, &[("MCPOOL_MAX_FRAME_BYTES", "5000")]).expect("resolved");
+        let flags = Given::of(&[
+            ("read_only", "true"),
+            ("max_concurrent_requests", "7"),
+            ("arena_capacity", "3"),
+            ("http", "127.0.0.1:0,[::1]:80"),
+            ("http", "localhost:8000"),
+            ("unix", "/run/\"a\".sock"),
+            ("tls_cert", "c.pem"),
+            ("tls_key", "k.pem"),
+            ("client_roots", "narrow"),
+        ]);
+        let variables =
+            [("MCPOOL_MAX_FRAME_BYTES", "5000"), ("MCPOOL_ALLOWED_HOSTS", "a.example, b.example,")];
+        let config = resolve(&flags, &variables).expect("resolved");
         let mut printed = Vec::new();
         config.write(&mut printed).expect("written");
         let printed = String::from_utf8(printed).expect("text");
@@ -488,12 +576,18 @@ mod tests {
             "# message_capacity = 8                   # derived: one for each place that holds a message",
             "arena_capacity = 3                       # flag --arena-capacity",
             "read_only = true                         # flag --read-only",
+            "http = [\"127.0.0.1:0\", \"[::1]:80\", \"127.0.0.1:8000\"] # flag --http",
+            "unix = [\"/run/\\\"a\\\".sock\"]               # flag --unix",
+            "# stdio                                  # default: on unless http, unix or a service manager says where to listen",
+            "client_roots = \"narrow\"                  # flag --client-roots",
+            "allowed_hosts = [\"a.example\", \"b.example\"] # environment MCPOOL_ALLOWED_HOSTS",
+            "cors = false                             # default",
         ] {
             assert!(printed.lines().any(|printed| printed == line), "{line}\n{printed}");
         }
         let (_folder, path) = file(&printed);
-        let again = resolve(&Given { config: Some(path), ..Given::default() }, &[]).expect("resolved");
-        assert_eq!((again.limits, again.read_only), (config.limits, config.read_only));
+        let again = resolve(&Given::with_file(&path), &[]).expect("resolved");
+        assert_eq!((again.limits, again.settings), (config.limits, config.settings));
     }
 
     #[test]

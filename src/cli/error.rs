@@ -2,9 +2,13 @@
 
 use super::config::ConfigError;
 use crate::client::ClientError;
+use crate::client::shim::ShimError;
 use crate::server::BuildError;
 use crate::tools::filesystem::FilesystemError;
-use crate::transport::StdioError;
+#[cfg(feature = "tls")]
+use crate::transport::TlsError;
+use crate::transport::admission::AdmissionError;
+use crate::transport::{HttpError, ListenError, StdioError};
 use std::process::ExitCode;
 
 /// The tool answered that it failed.
@@ -40,6 +44,22 @@ pub(super) enum CliError {
     /// The server ended badly.
     #[error("{0}")]
     Serve(#[from] StdioError),
+    /// An address cannot be listened on.
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+    /// The shim ended badly.
+    #[error("{0}")]
+    Shim(#[from] ShimError),
+    /// Nobody is to come in this way.
+    #[error("{0}")]
+    Admission(#[from] AdmissionError),
+    /// The rules of who may come in make no sense.
+    #[error("{0}")]
+    Http(#[from] HttpError),
+    /// The certificate or its key cannot be used.
+    #[cfg(feature = "tls")]
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     /// The runtime could not be started.
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
@@ -59,8 +79,17 @@ impl CliError {
             // As the reference server does.
             Self::Filesystem(_) => 1,
             _ if self.is_closed_pipe() => 0,
-            Self::Usage(_) | Self::Config(_) => USAGE,
-            Self::Client(_) | Self::Output(_) | Self::Runtime(_) | Self::Build(_) | Self::Serve(_) => SERVER,
+            Self::Usage(_) | Self::Config(_) | Self::Admission(_) | Self::Http(_) => USAGE,
+            Self::Shim(ShimError::Target(_)) => USAGE,
+            Self::Client(_)
+            | Self::Shim(_)
+            | Self::Output(_)
+            | Self::Runtime(_)
+            | Self::Build(_)
+            | Self::Serve(_)
+            | Self::Listen(_) => SERVER,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => SERVER,
             Self::Interrupted => INTERRUPTED,
         })
     }

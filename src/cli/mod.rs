@@ -1,10 +1,12 @@
 //! The program `mcpool`: arguments, configuration, the client's commands, and the only code that prints or
 //! exits. Must not know how bytes move or what a frame is.
 
+mod admission;
 mod arguments;
 mod call;
 mod command;
 mod config;
+mod connect;
 mod error;
 mod log;
 mod nearest;
@@ -52,6 +54,7 @@ fn dispatch(matches: ArgMatches) -> Result<ExitCode, CliError> {
             drop(matches);
             Ok(serve::run(options))
         }
+        Some(("connect", matches)) => connect::run(matches).map(|()| ExitCode::SUCCESS),
         Some(("tools", matches)) => tools::run(matches),
         Some(("call", matches)) => call::run(matches),
         Some(("config", matches)) => show_config(matches),

@@ -4,6 +4,7 @@ use super::error::CliError;
 use crate::client::{ClientOptions, ServerCommand};
 use crate::limits::Limits;
 use clap::ArgMatches;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,9 +15,12 @@ pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand,
         return parse(text);
     }
     let program = std::env::current_exe().map_err(CliError::Runtime)?.into_os_string();
-    let mut arguments = vec!["serve".into(), "--".into()];
+    // On standard input and output alone, whatever file and environment say of sockets.
+    let mut arguments: Vec<OsString> =
+        ["serve", "--stdio", "--http=", "--unix=", "--"].map(OsString::from).into();
+    let given = arguments.len();
     arguments.extend(matches.get_many::<PathBuf>(dirs).into_iter().flatten().map(|dir| dir.clone().into()));
-    if arguments.len() == 2 {
+    if arguments.len() == given {
         arguments.push(".".into());
     }
     Ok(ServerCommand { program, arguments })

@@ -1,37 +1,67 @@
-//! `mcpool serve`: the settings, resolved, go to the server.
+//! `mcpool serve`: the settings, resolved, become sockets and a server on them.
 
+use super::admission;
 use super::command::Given;
-use super::config::Config;
+use super::config::{ClientRoots, Config, Settings};
 use super::error::CliError;
 use crate::limits::Limits;
-use crate::server::Server;
-use crate::tools::filesystem::Filesystem;
+use crate::server::{Drain, Server};
+use crate::tools::filesystem::{self, Filesystem};
+#[cfg(feature = "tls")]
+use crate::transport::Tls;
+use crate::transport::http::{HttpConfig, HttpService};
+use crate::transport::listener::{Connections, Serve, serve_listeners};
+use crate::transport::{Inherited, Listener, LocalAddress, TcpOptions, inherited, serve_stdio};
 use clap::ArgMatches;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What `mcpool serve` was asked to do; everything is resolved and valid.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct ServeOptions {
     /// Directories given, in order, as given; may be empty.
     pub(crate) dirs: Vec<PathBuf>,
-    /// Whether tools that change anything are left out.
-    pub(crate) read_only: bool,
+    /// Where to listen, who may come in, what is offered.
+    pub(crate) settings: Settings,
     /// Every bound; `Limits::validate` has passed.
     pub(crate) limits: Limits,
+    /// Sockets of a service manager.
+    pub(crate) inherited: Vec<Inherited>,
+}
+
+impl ServeOptions {
+    /// Whether the process that started this one is a client.
+    fn serves_stdio(&self) -> bool {
+        self.settings.stdio.unwrap_or(!self.serves_sockets())
+    }
+
+    fn serves_sockets(&self) -> bool {
+        !(self.settings.http.is_empty() && self.settings.unix.is_empty() && self.inherited.is_empty())
+    }
 }
 
 /// Resolves the options; greets a person who started the server by hand.
 pub(super) fn options(matches: &ArgMatches) -> Result<ServeOptions, CliError> {
     let config = Config::resolve(&Given(matches), |name| std::env::var_os(name))?;
     let dirs = matches.get_many::<PathBuf>("dirs").into_iter().flatten().cloned().collect();
-    if io::stdin().is_terminal() {
+    let inherited = inherited()?;
+    let options = ServeOptions { dirs, settings: config.settings, limits: config.limits, inherited };
+    if !options.serves_stdio() && !options.serves_sockets() {
+        let remedy = "nothing to serve on: give --http ADDR:PORT or --unix PATH, or leave out --stdio=false";
+        return Err(CliError::Usage(remedy.to_owned()));
+    }
+    if options.serves_stdio() && io::stdin().is_terminal() {
         // Nothing depends on whether this greeting can be written.
         let _ = io::stderr().write_all(GREETING.as_bytes());
     }
-    Ok(ServeOptions { dirs, read_only: config.read_only, limits: config.limits })
+    Ok(options)
 }
 
 const GREETING: &str = "\
@@ -52,26 +82,289 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
     }
 }
 
-/// How long an idle blocking thread stays: its stack and its part of the allocator go with it.
-const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
-
 fn serve(options: ServeOptions) -> Result<(), CliError> {
-    let ServeOptions { dirs, read_only, limits } = options;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(limits.max_blocking_threads)
-        .thread_keep_alive(THREAD_KEEP_ALIVE)
-        .build()
-        .map_err(CliError::Runtime)?;
-    tracing::info!(?dirs, read_only, "serving on standard input and output");
-    let (filesystem, warnings) = Filesystem::new(&dirs, read_only)?;
+    let runtime = runtime(&options)?;
+    let (is_stdio, is_sockets) = (options.serves_stdio(), options.serves_sockets());
+    let ServeOptions { dirs, settings, limits, inherited } = options;
+    tracing::info!(?dirs, settings.read_only, is_stdio, "serving");
+    let (filesystem, warnings) = Filesystem::new(&dirs, settings.read_only)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    let filesystem = match settings.client_roots {
+        Some(ClientRoots::Replace) => filesystem.client_roots(filesystem::ClientRoots::Replace),
+        Some(ClientRoots::Narrow) => filesystem.client_roots(filesystem::ClientRoots::Narrow),
+        Some(ClientRoots::Ignore) => filesystem.client_roots(filesystem::ClientRoots::Ignore),
+        None => filesystem,
+    };
     let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
     let server = server.limits(limits).toolset(filesystem).build()?;
-    let ended = runtime.block_on(server.serve_stdio());
+    let ended = if is_sockets {
+        runtime.block_on(async {
+            let listeners = listen(&settings, inherited)?;
+            let admission = admission::config(&settings)?;
+            admission::check(&listeners, &admission.auth, settings.insecure)?;
+            let drain = Drain::default();
+            let service = HttpService::new(&server, HttpConfig { admission }, &drain)?;
+            let _keeper = service.keep();
+            serve_all(&server, listeners, service, is_stdio, &drain).await
+        })
+    } else {
+        runtime.block_on(server.serve_stdio()).map_err(CliError::from)
+    };
     // A thread that waits for a terminal or a file cannot be told to stop.
     runtime.shutdown_background();
-    Ok(ended?)
+    ended
+}
+
+/// How long an idle blocking thread stays: its stack and its part of the allocator go with it.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Threads for connections where nothing is set.
+const MAX_DEFAULT_WORKERS: usize = 4;
+
+/// One thread for one client; several for many.
+fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
+    let mut builder = if options.serves_sockets() {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(match options.limits.worker_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_DEFAULT_WORKERS),
+            set => set,
+        });
+        builder
+    } else {
+        Builder::new_current_thread()
+    };
+    builder
+        .enable_all()
+        .max_blocking_threads(options.limits.max_blocking_threads)
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
+        .build()
+        .map_err(CliError::Runtime)
+}
+
+/// Opens every socket that was asked for, or none.
+fn listen(settings: &Settings, inherited: Vec<Inherited>) -> Result<Vec<Listener>, CliError> {
+    let encrypt = encryption(settings)?;
+    let options = TcpOptions { reuse_port: settings.reuse_port, ..TcpOptions::default() };
+    let mut listeners = Vec::new();
+    for socket in inherited {
+        listeners.push(socket.listen()?);
+    }
+    for address in &settings.http {
+        listeners.push(Listener::tcp(*address, options)?);
+    }
+    for path in &settings.unix {
+        listeners.push(Listener::unix(path)?);
+    }
+    Ok(listeners.into_iter().map(encrypt).collect())
+}
+
+/// What makes a listener one that encrypts, if that was asked for.
+#[cfg(feature = "tls")]
+fn encryption(settings: &Settings) -> Result<impl Fn(Listener) -> Listener, CliError> {
+    let tls = match (&settings.tls_cert, &settings.tls_key) {
+        (Some(certificate), Some(key)) => Some(Arc::new(Tls::load(certificate, key)?)),
+        _ => None,
+    };
+    Ok(move |listener: Listener| match &tls {
+        Some(tls) => listener.with_tls(Arc::clone(tls)),
+        None => listener,
+    })
+}
+
+#[cfg(not(feature = "tls"))]
+fn encryption(settings: &Settings) -> Result<impl Fn(Listener) -> Listener, CliError> {
+    if settings.tls_cert.is_some() {
+        let remedy = "tls_cert is set and this program was built without the feature tls";
+        return Err(CliError::Usage(remedy.to_owned()));
+    }
+    Ok(|listener| listener)
+}
+
+/// Serves on sockets, and on stdin and stdout as well if `is_stdio`, until told to stop.
+///
+/// A server that a client started on stdin belongs to that client: it ends when stdin does.
+async fn serve_all(
+    server: &Server,
+    listeners: Vec<Listener>,
+    service: impl Serve,
+    is_stdio: bool,
+    drain: &Drain,
+) -> Result<(), CliError> {
+    let limits = server.limits();
+    // Before the first client can know of the server, so that no signal finds nobody.
+    let mut stop = Stop::listen()?;
+    raise_descriptors(limits.max_connections);
+    for listener in &listeners {
+        announce(&mut io::stderr(), listener.local_addr());
+    }
+    let connections = Connections::new(limits.max_connections);
+    let sockets = serve_listeners(listeners, service, limits, &connections, drain);
+    let stdio = async {
+        if !is_stdio {
+            return Ok(());
+        }
+        let ended = serve_stdio(server, drain).await;
+        drain.begin();
+        ended
+    };
+    let told = async {
+        stop.told().await;
+        drain.begin();
+        // Who asks twice does not want to wait for what is in flight.
+        stop.told().await;
+    };
+    tokio::select! {
+        ((), ended) = async { tokio::join!(sockets, stdio) } => Ok(ended?),
+        () = told => Ok(()),
+    }
+}
+
+/// Tells people and scripts where clients find the server. Not a log: it is always said.
+fn announce(out: &mut impl Write, address: &LocalAddress) {
+    // Nothing depends on whether somebody reads it.
+    let _ = match address {
+        LocalAddress::Tcp { .. } => writeln!(out, "mcpool: listening on {address}/mcp"),
+        _ => writeln!(out, "mcpool: listening on {address}"),
+    };
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::Runtime);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Descriptors that are no connections: the three standard ones, the runtime's, listeners, files at work.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Lets the process have a descriptor for each connection: the usual soft limit of 1,024 is for programs that
+/// still call `select`, the hard one is what the system means.
+fn raise_descriptors(max_connections: usize) {
+    let wanted = max_connections as u64 + OTHER_DESCRIPTORS;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let allowed = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let mut has = current.unwrap_or(u64::MAX);
+    if has < allowed && setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum }).is_ok() {
+        has = allowed;
+    }
+    if has < wanted {
+        tracing::warn!(
+            "max_connections = {max_connections} needs {wanted} file descriptors and the system allows {has}: \
+             raise its limit (ulimit -n, LimitNOFILE= in a unit), or lower max_connections"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::listener::{Peer, Stream};
+    use rustix::process::{Signal as Kind, getpid, kill_process};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Serves nobody to the end.
+    #[derive(Clone, Default)]
+    struct Endless {
+        begun: Arc<AtomicUsize>,
+    }
+
+    impl Serve for Endless {
+        async fn serve(self, _stream: Stream, _peer: Peer) {
+            self.begun.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The first signal lets what is in flight finish, a second one does not.
+    #[tokio::test]
+    async fn who_asks_twice_does_not_wait() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.sock");
+        let server = Server::builder("test", "1").build().expect("a server");
+        let listeners = vec![Listener::unix(&path).expect("listens")];
+        let (service, drain) = (Endless::default(), Drain::default());
+        let begun = Arc::clone(&service.begun);
+        let mut serving = std::pin::pin!(serve_all(&server, listeners, service, false, &drain));
+        let steps = async {
+            let _client = tokio::net::UnixStream::connect(&path).await.expect("connects");
+            while begun.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+            kill_process(getpid(), Kind::TERM).expect("sent");
+            drain.wait().await;
+            while path.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = &mut serving => panic!("{ended:?} though a connection is open"),
+            () = steps => {}
+        }
+        kill_process(getpid(), Kind::TERM).expect("sent");
+        serving.await.expect("ended");
+    }
+
+    fn options(stdio: Option<bool>, http: &[&str], unix: &[&str]) -> ServeOptions {
+        let http = http.iter().map(|text| text.parse().expect("an address")).collect();
+        let unix = unix.iter().map(PathBuf::from).collect();
+        let settings = Settings { http, unix, stdio, ..Settings::default() };
+        ServeOptions { dirs: Vec::new(), settings, limits: Limits::default(), inherited: Vec::new() }
+    }
+
+    #[test]
+    fn stdio_is_served_where_nothing_else_is_and_where_it_is_asked_for() {
+        for (options, is_stdio, is_sockets) in [
+            (options(None, &[], &[]), true, false),
+            (options(None, &["[::1]:0"], &[]), false, true),
+            (options(None, &[], &["s"]), false, true),
+            (options(Some(true), &[], &["s"]), true, true),
+            (options(Some(false), &[], &[]), false, false),
+        ] {
+            assert_eq!((options.serves_stdio(), options.serves_sockets()), (is_stdio, is_sockets));
+        }
+    }
+
+    /// A client's own server is one thread; a shared one has a few, or as many as were asked for.
+    #[test]
+    fn threads_are_started_for_sockets_only() {
+        use tokio::runtime::RuntimeFlavor::{CurrentThread, MultiThread};
+        let mut asked = options(None, &[], &["s"]);
+        asked.limits.worker_threads = 3;
+        let some = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_DEFAULT_WORKERS);
+        for (options, want) in [
+            (options(None, &[], &[]), (CurrentThread, 1)),
+            (options(None, &["[::1]:0"], &[]), (MultiThread, some)),
+            (asked, (MultiThread, 3)),
+        ] {
+            let runtime = runtime(&options).expect("a runtime");
+            let found = (runtime.handle().runtime_flavor(), runtime.metrics().num_workers());
+            assert_eq!(found, want);
+        }
+    }
+
+    #[test]
+    fn addresses_are_announced_as_clients_write_them() {
+        let mut out = Vec::new();
+        let address = "[::1]:8000".parse().expect("an address");
+        announce(&mut out, &LocalAddress::Tcp { address, is_tls: true });
+        announce(&mut out, &LocalAddress::Unix("/run/m.sock".into()));
+        let want = "mcpool: listening on https://[::1]:8000/mcp\nmcpool: listening on unix:/run/m.sock\n";
+        assert_eq!(String::from_utf8(out).expect("text"), want);
+    }
 }

@@ -1,0 +1,64 @@
+//! From settings to the rules of who may come in.
+
+use super::config::Settings;
+use super::error::CliError;
+use crate::transport::admission::{AdmissionConfig, AdmissionError, Auth, TokenList, check_exposure};
+use crate::transport::{Listener, LocalAddress};
+
+/// The rules that the settings ask for.
+///
+/// # Errors
+/// When a file cannot be used, or the settings ask for what this build cannot do.
+pub(super) fn config(settings: &Settings) -> Result<AdmissionConfig, CliError> {
+    Ok(AdmissionConfig {
+        allowed_hosts: settings.allowed_hosts.clone(),
+        allowed_origins: settings.allowed_origins.clone(),
+        auth: auth(settings)?,
+        cors: settings.cors,
+    })
+}
+
+fn auth(settings: &Settings) -> Result<Auth, AdmissionError> {
+    if let Some(path) = &settings.token_file {
+        return TokenList::read(path).map(Auth::Tokens);
+    }
+    match &settings.oauth_issuer {
+        None => Ok(Auth::None),
+        Some(issuer) => oauth(settings, issuer),
+    }
+}
+
+#[cfg(feature = "oauth")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn oauth(settings: &Settings, issuer: &str) -> Result<Auth, AdmissionError> {
+    use crate::transport::admission::{KeySource, OAuthConfig};
+    /// What providers take for granted; a minute is more than clocks that are set at all differ.
+    const CLOCK_SKEW: std::time::Duration = std::time::Duration::from_mins(1);
+    Ok(Auth::OAuth(OAuthConfig {
+        resource: settings.oauth_resource.clone().unwrap_or_default(),
+        issuer: issuer.to_owned(),
+        audience: settings.oauth_audience.clone(),
+        authorization_servers: settings.oauth_authorization_servers.clone(),
+        scopes: settings.oauth_scopes.clone(),
+        keys: KeySource::parse(settings.oauth_jwks.as_deref().unwrap_or_default()),
+        clock_skew: CLOCK_SKEW,
+    }))
+}
+
+#[cfg(not(feature = "oauth"))]
+fn oauth(_settings: &Settings, _issuer: &str) -> Result<Auth, AdmissionError> {
+    Err(AdmissionError::OAuth("this build has no OAuth: build it with the feature oauth".to_owned()))
+}
+
+/// Refuses sockets that other machines can reach without showing anything.
+///
+/// # Errors
+/// Names the first of them.
+pub(super) fn check(listeners: &[Listener], auth: &Auth, insecure: bool) -> Result<(), CliError> {
+    for listener in listeners {
+        if let LocalAddress::Tcp { address, .. } = listener.local_addr() {
+            check_exposure(*address, auth, insecure)?;
+        }
+    }
+    Ok(())
+}

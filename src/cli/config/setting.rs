@@ -1,0 +1,392 @@
+//! Every setting that is not a limit: where to listen, who may come in, what is offered.
+//!
+//! ONE list feeds the fields of [`Settings`], the flags, the environment variables and the TOML keys, as
+//! `limits` does for the bounds. Must not know where a value came from. Invariant: after [`Settings::validate`]
+//! no setting lacks the one it needs.
+
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// Writes the struct and the table from one list, so that none of them can miss a setting.
+macro_rules! settings {
+    ($( $name:ident: $value:ty, $value_name:literal, $group:ident, $help:literal, $unset:literal; )+) => {
+        /// The settings in force, limits aside.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub(crate) struct Settings {
+            $( #[doc = $help] pub(crate) $name: $value, )+
+        }
+
+        impl Setting {
+            /// Every setting, in the order in which help and reports show them.
+            pub(in crate::cli) const ALL: &'static [Setting] = &[
+                $( Setting {
+                    name: stringify!($name),
+                    shape: <$value as Value>::SHAPE,
+                    expected: <$value as Value>::EXPECTED,
+                    value_name: $value_name,
+                    group: Group::$group,
+                    help: $help,
+                    unset: $unset,
+                    store: |settings, texts| Value::read(texts).map(|value| settings.$name = value),
+                    load: |settings| settings.$name.show(),
+                }, )+
+            ];
+        }
+    };
+}
+
+settings! {
+    read_only: bool, "BOOL", Tools,
+        "Offer only tools that change nothing.", "";
+    http: Vec<SocketAddr>, "ADDR:PORT", Listening,
+        "Serve Streamable HTTP at this address; port 0 takes a free one. May be repeated.", "";
+    unix: Vec<PathBuf>, "PATH", Listening,
+        "Serve at this Unix socket, for this user only. May be repeated.", "";
+    stdio: Option<bool>, "BOOL", Listening,
+        "Serve the process that started this one, over stdin and stdout.",
+        "on unless http, unix or a service manager says where to listen";
+    reuse_port: bool, "BOOL", Listening,
+        "Share the addresses of `--http` with other processes that do so too (`SO_REUSEPORT`).", "";
+    tls_cert: Option<PathBuf>, "FILE", Listening,
+        "Certificate chain (PEM) that makes `--http` HTTPS; read again when it changes.", "no encryption";
+    tls_key: Option<PathBuf>, "FILE", Listening,
+        "Key (PEM) of the certificate.", "no encryption";
+    client_roots: Option<ClientRoots>, "MODE", Tools,
+        "What roots of a client do to the directories given: replace, narrow or ignore them.",
+        "replace on stdio, narrow elsewhere";
+    allowed_hosts: Vec<String>, "HOST", Admission,
+        "Host names that HTTP requests may be addressed to, beside this machine's own. May be repeated.", "";
+    allowed_origins: Vec<String>, "ORIGIN", Admission,
+        "Origins of web pages that may call, beside this machine's own. May be repeated.", "";
+    cors: bool, "BOOL", Admission,
+        "Tell browsers that pages of allowed origins may read the answers.", "";
+    token_file: Option<PathBuf>, "FILE", Admission,
+        "File of bearer tokens, one of which each request must show: a line each, TOKEN or NAME:TOKEN.",
+        "no tokens asked for";
+    oauth_issuer: Option<String>, "URL", Admission,
+        "Issuer whose OAuth 2.1 access tokens (JWT) are accepted.", "no OAuth";
+    oauth_resource: Option<String>, "URL", Admission,
+        "URL of this server as its clients know it, which access tokens must be meant for.", "no OAuth";
+    oauth_audience: Option<String>, "TEXT", Admission,
+        "Audience of access tokens.", "that of oauth_resource";
+    oauth_authorization_servers: Vec<String>, "URL", Admission,
+        "Servers where clients get access tokens [default: the issuer]. May be repeated.", "";
+    oauth_jwks: Option<String>, "FILE|URL", Admission,
+        "Keys of the issuer (JWKS), as a file or a URL; asked again when they change.", "no OAuth";
+    oauth_scopes: Vec<String>, "SCOPE", Admission,
+        "Scopes that access tokens must have. May be repeated.", "";
+    insecure: bool, "BOOL", Admission,
+        "Listen beyond this machine without asking for tokens.", "";
+}
+
+/// What roots of a client do to the directories that the server was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientRoots {
+    /// They take their place.
+    Replace,
+    /// What is in both remains.
+    Narrow,
+    /// Nothing.
+    Ignore,
+}
+
+impl ClientRoots {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Replace, "replace"), (Self::Narrow, "narrow"), (Self::Ignore, "ignore")];
+}
+
+/// Settings that belong together in help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Group {
+    Tools,
+    Listening,
+    Admission,
+}
+
+/// How a setting is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Shape {
+    /// `--name`, `--name=false`; `true` or `false` elsewhere.
+    Switch,
+    /// One text.
+    One,
+    /// Repeated flags, texts with commas between them, or a TOML list.
+    Many,
+}
+
+/// One setting: what the flags, the environment, the TOML file and the documentation are made from.
+pub(in crate::cli) struct Setting {
+    /// Name of the field, and key in the TOML file.
+    pub(in crate::cli) name: &'static str,
+    /// How it is written.
+    pub(in crate::cli) shape: Shape,
+    /// What a value must be.
+    pub(super) expected: &'static str,
+    /// What stands for the value in help.
+    pub(in crate::cli) value_name: &'static str,
+    /// Where help shows it.
+    pub(in crate::cli) group: Group,
+    /// What it does, in one sentence or two.
+    pub(in crate::cli) help: &'static str,
+    /// What holds when it has no value; empty where it always has one.
+    pub(super) unset: &'static str,
+    store: fn(&mut Settings, Vec<OsString>) -> Option<()>,
+    load: fn(&Settings) -> Option<String>,
+}
+
+impl Setting {
+    /// Its long flag without dashes.
+    pub(in crate::cli) fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Its environment variable.
+    pub(super) fn environment(&self) -> String {
+        format!("MCPOOL_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// Reads texts as the command line and the environment have them; `None`: not a value of this setting.
+    #[must_use]
+    pub(super) fn store_texts(&self, settings: &mut Settings, texts: &[OsString]) -> Option<()> {
+        let texts = match self.shape {
+            Shape::Many => texts.iter().flat_map(|text| split(text)).collect(),
+            Shape::Switch | Shape::One => texts.to_vec(),
+        };
+        (self.store)(settings, texts)
+    }
+
+    /// Reads a value of a TOML file; `None`: not a value of this setting.
+    #[must_use]
+    pub(super) fn store_toml(&self, settings: &mut Settings, value: &toml::Value) -> Option<()> {
+        let text = |value: &toml::Value| value.as_str().map(OsString::from);
+        let texts = match (self.shape, value) {
+            (Shape::Switch, toml::Value::Boolean(is_on)) => vec![is_on.to_string().into()],
+            (Shape::One, value) => vec![text(value)?],
+            (Shape::Many, toml::Value::Array(items)) => {
+                let filled = |item| text(item).filter(|text| !text.is_empty());
+                items.iter().map(filled).collect::<Option<_>>()?
+            }
+            (Shape::Many, value) => split(&text(value)?),
+            (Shape::Switch, _) => return None,
+        };
+        (self.store)(settings, texts)
+    }
+
+    /// Its value as TOML; `None` when it has none.
+    pub(super) fn show(&self, settings: &Settings) -> Option<String> {
+        (self.load)(settings)
+    }
+}
+
+/// At commas; spaces around and empty items mean nothing.
+fn split(text: &OsStr) -> Vec<OsString> {
+    let items = text.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    items.filter(|item| !item.is_empty()).map(|item| OsString::from_vec(item.to_vec())).collect()
+}
+
+/// What a field of [`Settings`] can be.
+trait Value: Sized {
+    const SHAPE: Shape;
+    const EXPECTED: &'static str;
+    fn read(texts: Vec<OsString>) -> Option<Self>;
+    fn show(&self) -> Option<String>;
+}
+
+fn only(texts: Vec<OsString>) -> Option<OsString> {
+    <[OsString; 1]>::try_from(texts).ok().map(|[text]| text).filter(|text| !text.is_empty())
+}
+
+/// A JSON text is a TOML text but for one character.
+fn toml_text(text: impl Into<String>) -> String {
+    serde_json::Value::String(text.into()).to_string().replace('\u{7f}', "\\u007F")
+}
+
+fn toml_list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.map(toml_text).collect::<Vec<_>>().join(", "))
+}
+
+impl Value for bool {
+    const SHAPE: Shape = Shape::Switch;
+    const EXPECTED: &'static str = "true or false";
+
+    fn read(texts: Vec<OsString>) -> Option<Self> {
+        match only(texts)?.to_str()? {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Value for Option<bool> {
+    const SHAPE: Shape = Shape::Switch;
+    const EXPECTED: &'static str = bool::EXPECTED;
+
+    fn read(texts: Vec<OsString>) -> Option<Self> {
+        bool::read(texts).map(Some)
+    }
+
+    fn show(&self) -> Option<String> {
+        self.map(|is_on| is_on.to_string())
+    }
+}
+
+impl Value for Option<ClientRoots> {
+    const SHAPE: Shape = Shape::One;
+    const EXPECTED: &'static str = "replace, narrow or ignore";
+
+    fn read(texts: Vec<OsString>) -> Option<Self> {
+        let text = only(texts)?;
+        ClientRoots::ALL.iter().find(|(_, name)| text == *name).map(|(mode, _)| Some(*mode))
+    }
+
+    fn show(&self) -> Option<String> {
+        ClientRoots::ALL.iter().find(|(mode, _)| Some(*mode) == *self).map(|(_, name)| toml_text(*name))
+    }
+}
+
+impl Value for Option<String> {
+    const SHAPE: Shape = Shape::One;
+    const EXPECTED: &'static str = "a text";
+
+    fn read(texts: Vec<OsString>) -> Option<Self> {
+        only(texts)?.into_string().ok().map(Some)
+    }
+
+    fn show(&self) -> Option<String> {
+        self.clone().map(toml_text)
+    }
+}
+
+impl Value for Option<PathBuf> {
+    const SHAPE: Shape = Shape::One;
+    const EXPECTED: &'static str = "a path";
+
+    fn read(texts: Vec<OsString>) -> Option<Self> {
+        Some(Some(only(texts)?.into()))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.as_ref().map(|path| toml_text(path.to_string_lossy()))
+    }
+}
+
+impl Value for Vec<String> {
+    const SHAPE: Shape = Shape::Many;
+    const EXPECTED: &'static str = "a list of texts";
+
+    fn read(texts: Vec<OsString>) -> Option<Self> {
+        texts.into_iter().map(|text| text.into_string().ok()).collect()
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(toml_list(self.iter().cloned()))
+    }
+}
+
+impl Value for Vec<PathBuf> {
+    const SHAPE: Shape = Shape::Many;
+    const EXPECTED: &'static str = "a list of paths";
+
+    fn read(texts: Vec<OsString>) -> Option<Self> {
+        Some(texts.into_iter().map(PathBuf::from).collect())
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(toml_list(self.iter().map(|path| path.to_string_lossy().into_owned())))
+    }
+}
+
+impl Value for Vec<SocketAddr> {
+    const SHAPE: Shape = Shape::Many;
+    const EXPECTED: &'static str = "addresses with a port, such as 127.0.0.1:8000 or [::1]:8000";
+
+    fn read(texts: Vec<OsString>) -> Option<Self> {
+        let address = |text: OsString| {
+            let text = text.to_str()?;
+            // The one name that everybody uses, and that means the same everywhere.
+            match text.strip_prefix("localhost:") {
+                Some(port) => format!("127.0.0.1:{port}").parse().ok(),
+                None => text.parse().ok(),
+            }
+        };
+        texts.into_iter().map(address).collect()
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(toml_list(self.iter().map(ToString::to_string)))
+    }
+}
+
+/// Settings that do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Disagreement {
+    /// One needs the other.
+    #[error("{given} is set and {missing} is not: {why}")]
+    Missing {
+        /// The setting that has a value.
+        given: &'static str,
+        /// The one that has none.
+        missing: &'static str,
+        /// What the one is without the other.
+        why: &'static str,
+    },
+    /// One rules the other out.
+    #[error("{one} and {other} are both set: {why}")]
+    Both {
+        /// A setting that has a value.
+        one: &'static str,
+        /// Another one.
+        other: &'static str,
+        /// Why not both.
+        why: &'static str,
+    },
+}
+
+impl Settings {
+    /// Checks how the settings relate.
+    ///
+    /// # Errors
+    /// Names the first two that do not go together.
+    pub(super) fn validate(&self) -> Result<(), Disagreement> {
+        let certificate = ("tls_cert", self.tls_cert.is_some());
+        let key = ("tls_key", self.tls_key.is_some());
+        let together = "a certificate and its key are given together";
+        need(certificate, key, together)?;
+        need(key, certificate, together)?;
+        let issuer = ("oauth_issuer", self.oauth_issuer.is_some());
+        let jwks = ("oauth_jwks", self.oauth_jwks.is_some());
+        let resource = ("oauth_resource", self.oauth_resource.is_some());
+        let audience = ("oauth_audience", self.oauth_audience.is_some());
+        let servers = ("oauth_authorization_servers", !self.oauth_authorization_servers.is_empty());
+        let scopes = ("oauth_scopes", !self.oauth_scopes.is_empty());
+        let why = "without the issuer, its keys and the URL of this server no access token can be checked";
+        for given in [issuer, jwks, resource, audience, servers, scopes] {
+            for needed in [issuer, jwks, resource] {
+                need(given, needed, why)?;
+            }
+        }
+        if self.token_file.is_some() && self.oauth_issuer.is_some() {
+            let why = "a request shows either a token of the file or an access token";
+            return Err(Disagreement::Both { one: "token_file", other: "oauth_issuer", why });
+        }
+        Ok(())
+    }
+}
+
+fn need(
+    given: (&'static str, bool),
+    needed: (&'static str, bool),
+    why: &'static str,
+) -> Result<(), Disagreement> {
+    if given.1 && !needed.1 {
+        return Err(Disagreement::Missing { given: given.0, missing: needed.0, why });
+    }
+    Ok(())
+}
