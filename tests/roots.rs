@@ -4,7 +4,7 @@
 mod conversation;
 
 use conversation::Conversation;
-use mcpool::server::{Finished, ToolRequest};
+use mcpool::server::{Finished, SessionValues, ToolRequest};
 use mcpool::{Server, ToolDefinition, Toolset};
 use serde::Deserialize;
 use serde_json::json;
@@ -46,7 +46,7 @@ impl Toolset for Ends {
         true
     }
 
-    fn take_roots(&self, uris: &[&str]) {
+    fn take_roots(&self, uris: &[&str], _session: &SessionValues) {
         *self.told.lock().expect("nobody panicked") = uris.iter().map(ToString::to_string).collect();
     }
 }

@@ -6,6 +6,7 @@ mod call;
 mod client;
 mod conversation;
 mod settings;
+mod sockets;
 mod terminal;
 
 use std::path::Path;

@@ -32,12 +32,44 @@ fn every_limit_is_explained_with_its_default() {
 }
 
 #[test]
+fn every_other_setting_is_explained_and_the_short_help_has_what_most_need() {
+    let (long, short) = (run(&["serve", "--help"]).stdout, run(&["serve", "-h"]).stdout);
+    for (flag, is_common) in [
+        ("--read-only", true),
+        ("--http <ADDR:PORT>", true),
+        ("--unix <PATH>", true),
+        ("--stdio", true),
+        ("--reuse-port", true),
+        ("--tls-cert <FILE>", true),
+        ("--tls-key <FILE>", true),
+        ("--client-roots <MODE>", true),
+        ("--allowed-hosts <HOST>", false),
+        ("--allowed-origins <ORIGIN>", false),
+        ("--cors", false),
+        ("--token-file <FILE>", false),
+        ("--oauth-issuer <URL>", false),
+        ("--oauth-resource <URL>", false),
+        ("--oauth-audience <TEXT>", false),
+        ("--oauth-authorization-servers <URL>", false),
+        ("--oauth-jwks <FILE|URL>", false),
+        ("--oauth-scopes <SCOPE>", false),
+        ("--insecure", false),
+    ] {
+        assert!(long.contains(flag), "{flag}\n{long}");
+        assert_eq!(short.contains(flag), is_common, "{flag}\n{short}");
+    }
+}
+
+#[test]
 fn the_three_sources_reach_the_program() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("mcpool.toml");
-    std::fs::write(&file, "max_batch = 1\nmax_blocking_threads = 2\nmax_frame_bytes = \"1MiB\"\n")
-        .expect("written");
-    let run: Run = mcpool(&["config", "--max-batch", "3"])
+    let text = "max_batch = 1\nmax_blocking_threads = 2\nmax_frame_bytes = \"1MiB\"\n\
+                http = [\"[::1]:1\"]\nunix = \"a.sock\"\nallowed_hosts = [\"a.example\"]\ncors = true\n";
+    std::fs::write(&file, text).expect("written");
+    let run: Run = mcpool(&["config", "--max-batch", "3", "--http", "[::1]:3", "--http=[::1]:4"])
+        .env("MCPOOL_HTTP", "[::1]:2")
+        .env("MCPOOL_UNIX", "b.sock,c.sock")
         .env("MCPOOL_CONFIG", &file)
         .env("MCPOOL_MAX_BATCH", "2")
         .env("MCPOOL_MAX_BLOCKING_THREADS", "3")
@@ -53,6 +85,11 @@ fn the_three_sources_reach_the_program() {
     assert_eq!(line("max_blocking"), "max_blocking_threads = 3 # environment MCPOOL_MAX_BLOCKING_THREADS");
     assert_eq!(line("max_frame"), format!("max_frame_bytes = \"1MiB\" # file {}", file.display()));
     assert_eq!(line("max_reply"), "max_reply_bytes = \"64MiB\" # default");
+    assert_eq!(line("http"), r#"http = ["[::1]:3", "[::1]:4"] # flag --http"#);
+    assert_eq!(line("unix"), r#"unix = ["b.sock", "c.sock"] # environment MCPOOL_UNIX"#);
+    assert_eq!(line("allowed_hosts"), format!("allowed_hosts = [\"a.example\"] # file {}", file.display()));
+    assert_eq!(line("cors"), format!("cors = true # file {}", file.display()));
+    assert_eq!(line("# token_file"), "# token_file # default: no tokens asked for");
 }
 
 #[test]
@@ -67,6 +104,14 @@ fn a_wrong_setting_stops_the_server_before_it_starts() {
             vec!["--max-reply-bytes", "1MiB"],
             "mcpool: max_frame_bytes = 10MiB must not exceed max_reply_bytes = 1MiB",
         ),
+        (
+            vec!["--http", "8000"],
+            "mcpool: flag --http: http must be addresses with a port, such as 127.0.0.1:8000",
+        ),
+        (vec!["--cors=ja"], "mcpool: flag --cors: cors must be true or false"),
+        (vec!["--client-roots", "all"], "mcpool: flag --client-roots: client_roots must be replace, narrow"),
+        (vec!["--tls-key", "k.pem"], "mcpool: tls_key is set and tls_cert is not: a certificate and its key"),
+        (vec!["--stdio=false"], "mcpool: nothing to serve on: give --http ADDR:PORT or --unix PATH"),
         (vec!["--config", "/nowhere"], "mcpool: cannot read the configuration /nowhere (named by --config)"),
     ] {
         let mut all = vec!["serve"];

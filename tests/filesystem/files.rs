@@ -281,8 +281,11 @@ async fn the_roots_of_a_client_replace_the_directories() {
     let want = scene.outside("new one").canonicalize().expect("a path");
     assert_eq!(text_of(&listed), format!("Allowed directories:\n{}", want.display()));
     assert_eq!(text_of(&client.call(2, "read_text_file", json!({"path": "f"})).await), "in a root");
-    let refused = scene.error("read_text_file", json!({"path": scene.path("f")})).await;
+    let refused = text_of(&client.call(3, "read_text_file", json!({"path": scene.path("f")})).await).clone();
     assert!(refused.starts_with("Access denied - path outside"), "{refused}");
+    // The roots of one client are no other client's.
+    let others = scene.text("list_allowed_directories", json!({})).await;
+    assert!(!others.contains("new one"), "{others}");
     // A list without any usable root changes nothing.
     client.send(&json!({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"})).await;
     let asked = client.receive().await;

@@ -1,0 +1,26 @@
+//! One table of cases over every transport: Streamable HTTP over TCP and over a Unix socket, and newline-framed
+//! messages over a Unix socket. What the official conformance suite never looks at is looked at here.
+//!
+//! The server is the one of `examples/conformance`; every answer is checked against the official schema's shape
+//! where the conversation tests do it, and here for what is particular to a transport: status, headers, streams.
+
+#[path = "transports/cases.rs"]
+mod cases;
+#[path = "../examples/conformance/definitions.rs"]
+mod definitions;
+#[path = "transports/host.rs"]
+mod host;
+#[path = "../examples/conformance/inputs.rs"]
+mod inputs;
+#[path = "../examples/conformance/prompts.rs"]
+mod prompts;
+#[path = "../examples/conformance/resources.rs"]
+mod resources;
+#[path = "transports/sessions.rs"]
+mod sessions;
+#[path = "transports/streams.rs"]
+mod streams;
+#[path = "../examples/conformance/tasks.rs"]
+mod tasks;
+#[path = "../examples/conformance/tools.rs"]
+mod tools;
