@@ -27,7 +27,7 @@ const INVALID_PARAMS = -32602;
 
 // A search takes as long as it is asked to: each of the entries is held against each of the exclusions.
 const LONG_TREE = { directories: 20, files: 500 };
-const searchWith = (exclusions) => ({
+export const searchWith = (exclusions) => ({
     path: 'long',
     pattern: '**/never',
     excludePatterns: Array.from({ length: exclusions }, (_, i) => `**/x*y${i}*[a-f]?z`),
@@ -85,7 +85,7 @@ class Wire {
     }
 }
 
-function textOf(result) {
+export function textOf(result) {
     assert.ok(!result.isError, JSON.stringify(result));
     assert.deepEqual(result.structuredContent, { content: result.content[0].text });
     return result.content[0].text;
@@ -94,7 +94,7 @@ function textOf(result) {
 const settle = (tool) => tool('list_allowed_directories');
 
 // In this order on one connection; `only` names the era.
-const CHECKS = [
+export const CHECKS = [
     ['the era is agreed on', async ({ client, wire, connection }) => {
         const expected = connection.era === 'modern' ? '2026-07-28' : '2025-11-25';
         assert.equal(await connection.revision(client, wire), expected);
@@ -203,9 +203,9 @@ const CHECKS = [
     }],
 ];
 
-const tally = { passed: 0, failed: 0 };
+export const tally = { passed: 0, failed: 0 };
 
-function judge(name, failure) {
+export function judge(name, failure) {
     if (failure === undefined) {
         tally.passed += 1;
         console.log(`ok      ${name}`);
@@ -215,7 +215,7 @@ function judge(name, failure) {
     }
 }
 
-function makeTree(root) {
+export function makeTree(root) {
     fs.writeFileSync(path.join(root, 'dot.png'), PNG);
     for (let i = 0; i < LONG_TREE.directories; i++) {
         const directory = path.join(root, 'long', `directory${i}`);
@@ -224,7 +224,7 @@ function makeTree(root) {
     }
 }
 
-function within(seconds, promise) {
+export function within(seconds, promise) {
     const late = sleep(seconds * 1000, undefined, { ref: false }).then(() => {
         throw new Error(`no end after ${seconds} s`);
     });
@@ -264,23 +264,27 @@ async function run(connection, command, root, has) {
     }
 }
 
-const command = process.argv.slice(2);
-const without = new Set();
-while (command[0]?.startsWith('--without=')) {
-    command.shift().slice('--without='.length).split(',').forEach((feature) => without.add(feature));
+async function main() {
+    const command = process.argv.slice(2);
+    const without = new Set();
+    while (command[0]?.startsWith('--without=')) {
+        command.shift().slice('--without='.length).split(',').forEach((feature) => without.add(feature));
+    }
+    if (command.length === 0) {
+        console.error('usage: typescript_client.mjs [--without=modern,progress,stop] COMMAND [ARGUMENT...]');
+        process.exit(2);
+    }
+    const base = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'mcpool-interop-')));
+    const root = path.join(base, 'files');
+    fs.mkdirSync(root);
+    makeTree(root);
+    for (const connection of CONNECTIONS) {
+        if (connection.era === 'modern' && without.has('modern')) continue;
+        await run(connection, command, root, (feature) => !without.has(feature));
+    }
+    fs.rmSync(base, { recursive: true });
+    console.log(`${tally.passed} passed, ${tally.failed} failed`);
+    process.exit(tally.failed === 0 ? 0 : 1);
 }
-if (command.length === 0) {
-    console.error('usage: typescript_client.mjs [--without=modern,progress,stop] COMMAND [ARGUMENT...]');
-    process.exit(2);
-}
-const base = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'mcpool-interop-')));
-const root = path.join(base, 'files');
-fs.mkdirSync(root);
-makeTree(root);
-for (const connection of CONNECTIONS) {
-    if (connection.era === 'modern' && without.has('modern')) continue;
-    await run(connection, command, root, (feature) => !without.has(feature));
-}
-fs.rmSync(base, { recursive: true });
-console.log(`${tally.passed} passed, ${tally.failed} failed`);
-process.exit(tally.failed === 0 ? 0 : 1);
+
+if (fs.realpathSync(process.argv[1]) === import.meta.filename) await main();
