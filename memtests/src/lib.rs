@@ -8,12 +8,16 @@
 //! What dhat cannot see: memory of the kernel (pipes, sockets), thread stacks, and blocks from before the
 //! profiler began. It wraps the system allocator, so sizes are what was asked for, not mimalloc's classes.
 
+pub mod network;
+pub mod tools;
+
 use mcpool::transport::serve_lines;
 use mcpool::{CallContext, Drain, Limits, Server, Tool, ToolDefinition, ToolError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::runtime::Runtime;
@@ -55,7 +59,9 @@ impl Tool for Echo {
 /// # Panics
 /// When the system refuses an event queue.
 pub fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    // A blocking thread is a few blocks of heap for as long as it idles.
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.thread_keep_alive(Duration::from_millis(50)).enable_all().build().expect("a runtime")
 }
 
 /// The client's end of a connection over two pipes, as on standard input and output; the server's end runs
@@ -296,8 +302,33 @@ impl BarePeer {
 /// Lets every task of the runtime go as far as it can.
 pub async fn settle() {
     for _ in 0..4 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// The heap once nothing moves any more, the idle objects of the server's pools aside: live blocks and bytes.
+///
+/// Connections end, sessions expire and descriptors are let go a while after their client is gone.
+pub fn settled_heap(server: &Server) -> (usize, usize) {
+    const STEP: Duration = Duration::from_millis(100);
+    // The server looks once a second for what is to be given back, and is done with it at the third look.
+    const STILL: u32 = 42;
+    let mut still = 0;
+    let mut last = (0, 0);
+    for _ in 0..200 {
+        for pool in server.pools().pools() {
+            pool.trim(0);
+        }
+        let stats = dhat::HeapStats::get();
+        let now = (stats.curr_blocks, stats.curr_bytes);
+        still = if now == last { still + 1 } else { 0 };
+        if still == STILL {
+            break;
+        }
+        last = now;
+        std::thread::sleep(STEP);
+    }
+    last
 }
 
 /// Bytes in all of the server's buffers, on loan and idle.
