@@ -4,6 +4,7 @@
 
 mod call;
 mod client;
+mod connect;
 mod conversation;
 mod settings;
 mod sockets;
