@@ -1,0 +1,53 @@
+//! A thousand bodies of 1 MiB on their way at once cost a buffer each, are all answered, and leave nothing.
+
+use mcpool::Limits;
+use mcpool_memtests::network::{Host, Way, modern};
+use mcpool_memtests::tools::server;
+use mcpool_memtests::{META, assert_witness_sees, settled_heap};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+const BODY_BYTES: usize = 1024 * 1024;
+/// The size class of a buffer that holds a body and its head, and while it grows the one before it.
+const BUFFER_BYTES: usize = 4 * 1024 * 1024;
+const GROWING_BYTES: usize = 1024 * 1024;
+/// All else that a connection at work needs: its task, its exchange, its request.
+const BUSY_BYTES: usize = 16 * 1024;
+const SLACK_BYTES: usize = 64 * 1024;
+
+#[test]
+fn network_bodies_at_once_are_bounded() {
+    let _profiler = dhat::Profiler::builder().testing().trim_backtraces(Some(8)).build();
+    assert_witness_sees();
+    let connections = 1_000.min((mcpool_memtests::network::raise_descriptors() - 100) / 2);
+    let server = server(Limits::default());
+    let host = Host::start(&server);
+    let mut buffer = vec![0; 256 * 1024];
+    let list = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{{{META}}}}}"#);
+    let body = format!("{list}{}", " ".repeat(BODY_BYTES - list.len()));
+    let request = modern("tools/list", None, &body);
+    let (most, rest) = request.split_at(request.len() - 1);
+    let mut clients = Vec::with_capacity(connections);
+    host.connect(Way::Tcp).exchange(&request, &mut buffer);
+    let (_, start_bytes) = settled_heap(&server);
+    for _ in 0..connections {
+        let mut client = host.connect(Way::Tcp);
+        client.send(most);
+        clients.push(client);
+    }
+    for client in &mut clients {
+        let length = client.exchange(rest, &mut buffer);
+        let answer = String::from_utf8_lossy(&buffer[..length]);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""tools":["#), "{answer}");
+    }
+    let peak_bytes = dhat::HeapStats::get().max_bytes;
+    drop(clients);
+    let (_, end_bytes) = settled_heap(&server);
+    let allowed =
+        start_bytes + connections * (BUFFER_BYTES + BUSY_BYTES) + 2 * (BUFFER_BYTES + GROWING_BYTES);
+    println!("{connections} bodies: {peak_bytes} B at most, {start_bytes} B before, {end_bytes} B after");
+    dhat::assert!(peak_bytes <= allowed, "{peak_bytes} B, allowed are {allowed} B");
+    dhat::assert!(peak_bytes >= connections * BODY_BYTES, "the bodies were not there at once");
+    dhat::assert!(end_bytes <= start_bytes + SLACK_BYTES, "{start_bytes} B before, {end_bytes} B after");
+}
