@@ -7,6 +7,7 @@
 //! | short-lived data that dies together | [`ArenaPool`]: [`bumpalo::Bump`] arenas with a retain limit |
 //! | several pools under one bound | [`MemoryBudget`] |
 //! | to see and steer them all | [`PoolRegistry`], [`PoolControl`], [`PoolSnapshot`] |
+//! | to know how large they should be | [`PoolControl::sample`], [`PoolHistory`], [`MissCurve`] |
 //!
 //! ```
 //! use mcpool_pools::{BufferConfig, BufferPool, MemoryBudget, PoolRegistry};
@@ -54,16 +55,21 @@
 mod arena;
 mod budget;
 mod buffer;
+mod demand;
+mod miss_curve;
 mod pool;
 mod recycle;
 mod registry;
 mod stats;
 mod store;
 mod sync;
+mod trace;
 
 pub use arena::{ArenaLease, ArenaPool, RetainArena};
 pub use budget::{BudgetSpent, MemoryBudget, Reservation};
 pub use buffer::{BufferClass, BufferConfig, BufferLease, BufferPool};
+pub use demand::{PoolHistory, Sampling};
+pub use miss_curve::MissCurve;
 pub use pool::{Lease, ObjectPool, PoolConfig};
 pub use recycle::{Discard, Recycle, Verdict};
 pub use registry::{NameTaken, PoolControl, PoolRegistry};

@@ -8,15 +8,18 @@
 //! thread uses, and that count, minus the pool's own reference, **is** the number of leases in use.
 
 use crate::budget::{Charge, MemoryBudget};
+use crate::demand::{PoolHistory, Sampling};
 use crate::recycle::{Discard, Recycle, Verdict};
 use crate::registry::PoolControl;
 use crate::stats::{PoolSnapshot, Stats};
 use crate::store::{Refusal, Store};
 use crate::sync::{Arc, thread_index};
+use crate::trace::{Acquired, Trace};
 use crossbeam_utils::CachePadded;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::time::Instant;
 
 /// What a pool is made with; `new` fills in what is usual.
 #[derive(Debug, Clone)]
@@ -79,6 +82,7 @@ impl<T: Send + 'static> ObjectPool<T> {
         let core = Arc::new(Core {
             store,
             stats: Stats::new(shards),
+            trace: Trace::default(),
             recycle: Box::new(recycle),
             budget: config.budget,
             name: config.name,
@@ -92,10 +96,25 @@ impl<T: Send + 'static> ObjectPool<T> {
     #[inline]
     pub fn acquire(&self) -> Lease<T> {
         let index = thread_index();
+        if self.core.trace.is_on() {
+            return self.acquire_traced(index);
+        }
         match self.core.store.take(index) {
             Some(pooled) => self.lend(index, pooled),
             None => self.acquire_new(index),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_traced(&self, index: usize) -> Lease<T> {
+        let begun = Instant::now();
+        let (lease, how) = match self.core.store.take(index) {
+            Some(pooled) => (self.lend(index, pooled), Acquired::Hit),
+            None => (self.acquire_new(index), Acquired::Miss),
+        };
+        self.core.trace.acquired(how, begun.elapsed());
+        lease
     }
 
     #[cold]
@@ -200,6 +219,16 @@ impl<T: Send + 'static> PoolControl for ObjectPool<T> {
     fn reset_high_water_mark(&self) {
         self.reset_high_water_mark();
     }
+
+    fn sample(&self, sampling: &Sampling) {
+        if self.core.trace.sample(sampling, &self.snapshot()) {
+            self.reset_high_water_mark();
+        }
+    }
+
+    fn history(&self) -> PoolHistory {
+        self.core.trace.history(&self.snapshot())
+    }
 }
 
 /// An object on loan from an [`ObjectPool`]; returns on drop.
@@ -271,6 +300,7 @@ struct Pooled<T> {
 struct Core<T: 'static> {
     store: Store<Box<Pooled<T>>>,
     stats: Stats,
+    trace: Trace,
     recycle: Box<dyn Recycle<T>>,
     budget: Option<MemoryBudget>,
     name: Cow<'static, str>,
@@ -313,12 +343,14 @@ impl<T: 'static> Core<T> {
         let charge = pooled.charge;
         self.stats.released(index, charge.bytes());
         if std::thread::panicking() {
+            self.trace_return(false);
             return self.discard(index, Discard::Poisoned, pooled);
         }
         let unsettled = Unsettled { core: self, charge };
         let verdict = self.recycle.recycle(&mut pooled.object);
         let bytes = self.recycle.bytes(&pooled.object);
         std::mem::forget(unsettled);
+        self.trace_return(verdict == Verdict::Keep);
         if let Verdict::Discard(reason) = verdict {
             return self.discard(index, reason, pooled);
         }
@@ -326,6 +358,13 @@ impl<T: 'static> Core<T> {
             self.put(index, pooled);
         } else {
             self.settle(index, pooled, bytes);
+        }
+    }
+
+    #[inline]
+    fn trace_return(&self, is_fit: bool) {
+        if self.trace.is_on() {
+            self.trace.returned(is_fit);
         }
     }
 
@@ -377,6 +416,7 @@ impl<T: 'static> Core<T> {
         let index = thread_index();
         self.stats.released(index, charge.bytes());
         self.stats.detached(index);
+        self.trace_return(false);
         self.uncharge(index, charge);
     }
 

@@ -1,5 +1,6 @@
 //! [`PoolRegistry`]: pools by name, controlled without knowing what is in them.
 
+use crate::demand::{PoolHistory, Sampling};
 use crate::stats::PoolSnapshot;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,11 @@ pub trait PoolControl: Send + Sync + 'static {
     fn trim(&self, keep: usize) -> usize;
     /// Starts [`PoolSnapshot::high_water_mark`] again at what is in use now.
     fn reset_high_water_mark(&self);
+    /// Takes in what was asked of the pool since the last sample, and goes on watching. Call it every second or
+    /// so: a pool that is not sampled is not watched and has no history.
+    fn sample(&self, sampling: &Sampling);
+    /// What was asked of the pool lately, up to the last sample.
+    fn history(&self) -> PoolHistory;
 }
 
 /// Pools by name. Cloning makes another handle to the same registry.
@@ -65,6 +71,12 @@ impl PoolRegistry {
     /// The pool of that name.
     pub fn find(&self, name: &str) -> Option<Arc<dyn PoolControl>> {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Shows each pool to `look`, in the order of their names; no pool can be registered meanwhile. Allocates nothing.
+    pub fn for_each(&self, mut look: impl FnMut(&dyn PoolControl)) {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        by_name.values().for_each(|pool| look(pool.as_ref()));
     }
 
     /// All pools, in the order of their names.

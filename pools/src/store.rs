@@ -229,6 +229,22 @@ impl<T> Shard<T> {
     }
 }
 
+/// Whether something is wanted: read at every turn, written rarely, and ordering nothing. No part of loom's
+/// models, hence std's atomic there too.
+#[derive(Default)]
+pub(crate) struct Flag(std::sync::atomic::AtomicBool);
+
+impl Flag {
+    #[inline]
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: bool) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
 /// A number that any thread may change; relaxed, because a counter orders nothing but itself.
 #[derive(Default)]
 pub(crate) struct Counter(AtomicU64);

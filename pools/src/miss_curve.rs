@@ -1,0 +1,207 @@
+//! [`MissCurve`]: what any capacity of a pool would have hit, from one pass over its acquires and returns.
+//!
+//! Stack distances in the sense of Mattson, Gecsei, Slutz and Traiger ("Evaluation techniques for storage
+//! hierarchies", 1970), for objects of which one is as good as the other. Think of the idle objects as a stack of
+//! unlimited height. A return pushes, an acquire pops, and each object remembers how high the stack rose while it
+//! lay there. A pool of capacity `c` holds just those objects above which the stack never rose by `c` or more, for
+//! when one too many comes, what lies lowest may as well be the one that goes. So the object that is popped is a
+//! hit at every capacity from `highest - place + 1` up, and one count for each such need is the whole curve.
+//!
+//! Each step is O(1): a popped object hands its highest mark to the one beneath it, which saw the same rise.
+//! **Invariant:** marks of the stack grow from the bottom up by at least one a place, and none is below its place.
+
+use std::collections::VecDeque;
+
+/// Values up to this are counted one by one, larger ones in sixteen steps for each doubling.
+const EXACT: u64 = 32;
+const STEPS: u64 = 16;
+/// Enough for every capacity below 2^21.
+const BUCKETS: usize = (EXACT + STEPS * 16) as usize;
+
+/// Counts of whole numbers: exact below 32, within a sixteenth above. In four bytes each, as every pool has four of
+/// these; so a bucket counts on by ones up to 2^24 only, which no window between two samples reaches.
+#[derive(Debug, Clone)]
+pub(crate) struct Histogram {
+    counts: Box<[f32; BUCKETS]>,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { counts: Box::new([0.0; BUCKETS]) }
+    }
+}
+
+impl Histogram {
+    #[inline]
+    pub(crate) fn add(&mut self, value: u64) {
+        self.counts[bucket(value)] += 1.0;
+    }
+
+    /// Adds `other` times `weight`, and empties it.
+    pub(crate) fn drain_from(&mut self, other: &mut Self, weight: f64) {
+        for (count, new) in self.counts.iter_mut().zip(other.counts.iter_mut()) {
+            *count += std::mem::take(new) * weight as f32;
+        }
+    }
+
+    pub(crate) fn scale(&mut self, factor: f64) {
+        self.counts.iter_mut().for_each(|count| *count *= factor as f32);
+    }
+
+    /// Each bucket that is not empty: the largest value in it, and its count.
+    pub(crate) fn filled(&self) -> impl DoubleEndedIterator<Item = (u64, f64)> + '_ {
+        self.counts
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0.0)
+            .map(|(at, n)| (largest(at), f64::from(*n)))
+    }
+
+    /// Sum of the buckets of which every value is at most `limit`.
+    pub(crate) fn up_to(&self, limit: u64) -> f64 {
+        self.filled().take_while(|(value, _)| *value <= limit).map(|(_, count)| count).sum()
+    }
+}
+
+fn bucket(value: u64) -> usize {
+    if value < EXACT {
+        return value as usize;
+    }
+    let octave = u64::from(value.ilog2()) - u64::from(EXACT.ilog2());
+    let step = (value >> (octave + 1)) - STEPS;
+    ((EXACT + octave * STEPS + step) as usize).min(BUCKETS - 1)
+}
+
+fn largest(bucket: usize) -> u64 {
+    let bucket = bucket as u64;
+    if bucket < EXACT {
+        return bucket;
+    }
+    let (octave, step) = ((bucket - EXACT) / STEPS, (bucket - EXACT) % STEPS);
+    ((STEPS + step + 1) << (octave + 1)) - 1
+}
+
+/// Hits of every capacity at once, counted as acquires and returns come.
+///
+/// ```
+/// use mcpool_pools::MissCurve;
+///
+/// let mut curve = MissCurve::new(100);
+/// (0..3).for_each(|_| curve.acquire()); // three in use: nothing was idle
+/// (0..3).for_each(|_| curve.release());
+/// (0..3).for_each(|_| curve.acquire()); // three hits for who kept three, one for who kept one
+/// assert_eq!(curve.hit_ratio(3), Some(0.5));
+/// assert_eq!(curve.hit_ratio(1), Some(1.0 / 6.0));
+/// ```
+#[derive(Debug, Clone)]
+pub struct MissCurve {
+    /// For each object of the stack, from the bottom up: the highest the stack has been since it was put there.
+    highest: VecDeque<u64>,
+    /// Height of the stack, the objects beneath `highest` included.
+    height: u64,
+    max_capacity: usize,
+    needs: Histogram,
+    /// Acquires that no capacity up to `max_capacity` would have served.
+    cold: f64,
+}
+
+impl MissCurve {
+    /// A curve up to `max_capacity`. It keeps a word for each object that was ever idle at once, up to that.
+    pub fn new(max_capacity: usize) -> Self {
+        Self { highest: VecDeque::new(), height: 0, max_capacity, needs: Histogram::default(), cold: 0.0 }
+    }
+
+    /// A curve of a pool that has so many objects idle already.
+    pub(crate) fn with_idle(max_capacity: usize, idle: usize) -> Self {
+        let mut curve = Self::new(max_capacity);
+        (0..idle).for_each(|_| curve.release());
+        curve
+    }
+
+    /// An object was asked for.
+    pub fn acquire(&mut self) {
+        match self.pop() {
+            Some(need) => self.needs.add(need),
+            None => self.cold += 1.0,
+        }
+    }
+
+    /// An object came back, fit to be kept.
+    pub fn release(&mut self) {
+        self.height += 1;
+        self.highest.push_back(self.height);
+        if self.highest.len() > self.max_capacity {
+            self.highest.pop_front();
+        }
+    }
+
+    /// The same as [`MissCurve::acquire`], for one that was not watched and counts for nothing.
+    pub(crate) fn skip_acquire(&mut self) {
+        self.pop();
+    }
+
+    /// Takes the topmost object, and tells the capacity it needed.
+    fn pop(&mut self) -> Option<u64> {
+        let highest = self.highest.pop_back()?;
+        let need = highest - self.height + 1;
+        self.height -= 1;
+        if let Some(beneath) = self.highest.back_mut() {
+            *beneath = (*beneath).max(highest);
+        }
+        Some(need)
+    }
+
+    /// Acquires so far.
+    pub fn acquires(&self) -> f64 {
+        self.needs.up_to(u64::MAX) + self.cold
+    }
+
+    /// Hits among all acquires if the pool had had this capacity, 0 to 1; `None` before the first acquire.
+    ///
+    /// Exact for capacities below 32 and for those one below a multiple of their sixteenth, as
+    /// [`MissCurve::points`] gives them; at others the value of the next such capacity below.
+    pub fn hit_ratio(&self, capacity: usize) -> Option<f64> {
+        let acquires = self.acquires();
+        (acquires > 0.0).then(|| self.needs.up_to(capacity as u64) / acquires)
+    }
+
+    /// The capacities at which the hit ratio rises, and the ratio there.
+    pub fn points(&self) -> Vec<(u64, f64)> {
+        let acquires = self.acquires();
+        let mut hits = 0.0;
+        let rise = |(capacity, count): (u64, f64)| {
+            hits += count;
+            (capacity, hits / acquires)
+        };
+        self.needs.filled().map(rise).collect()
+    }
+
+    /// Adds what `window` counted times `weight`, and empties it.
+    pub(crate) fn drain_from(&mut self, window: &mut Self, weight: f64) {
+        self.needs.drain_from(&mut window.needs, weight);
+        self.cold += std::mem::take(&mut window.cold) * weight;
+    }
+
+    pub(crate) fn scale(&mut self, factor: f64) {
+        self.needs.scale(factor);
+        self.cold *= factor;
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_follow_each_other_and_hold_their_largest() {
+        let mut last = 0;
+        for value in 0..200_000 {
+            let at = bucket(value);
+            assert!(at == last || at == last + 1, "{value}");
+            assert!(largest(at) >= value && largest(at) - value <= value / STEPS, "{value}");
+            assert_eq!(bucket(largest(at)), at);
+            last = at;
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+}

@@ -1,0 +1,225 @@
+//! The history of a pool against the truth: pools of every capacity that saw the same acquires and returns.
+
+#![cfg(not(loom))]
+
+use mcpool_pools::{Discard, MissCurve, ObjectPool, PoolConfig, PoolControl, Recycle, Sampling, Verdict};
+use proptest::prelude::*;
+use std::time::{Duration, Instant};
+
+/// What a holder does to the pool.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Acquire,
+    /// Gives the lease at this place back.
+    Return(usize),
+    /// Gives it back unfit.
+    Spoil(usize),
+    Detach(usize),
+}
+
+struct Fitness;
+
+impl Recycle<bool> for Fitness {
+    fn create(&self) -> bool {
+        true
+    }
+
+    fn recycle(&self, is_fit: &mut bool) -> Verdict {
+        if *is_fit { Verdict::Keep } else { Verdict::Discard(Discard::Oversized) }
+    }
+
+    fn bytes(&self, _: &bool) -> usize {
+        1
+    }
+}
+
+fn pool(capacity: usize) -> ObjectPool<bool> {
+    ObjectPool::with_config(PoolConfig { maximum: 64, ..PoolConfig::new("pool", capacity) }, Fitness)
+}
+
+/// Goes through the steps on a real pool, sampling it as `sample` says.
+fn run(pool: &ObjectPool<bool>, steps: &[Step], mut sample: impl FnMut(usize)) -> (u64, u64) {
+    let mut leases = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        sample(at);
+        match *step {
+            Step::Acquire => leases.push(pool.acquire()),
+            _ if leases.is_empty() => {}
+            Step::Return(place) => drop(leases.swap_remove(place % leases.len())),
+            Step::Spoil(place) => {
+                let place = place % leases.len();
+                *leases[place] = false;
+                drop(leases.swap_remove(place));
+            }
+            Step::Detach(place) => {
+                let _ = leases.swap_remove(place % leases.len()).detach();
+            }
+        }
+    }
+    sample(steps.len());
+    let snapshot = pool.snapshot();
+    (snapshot.hits, snapshot.acquired())
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        10 => Just(Step::Acquire),
+        8 => any::<usize>().prop_map(Step::Return),
+        1 => any::<usize>().prop_map(Step::Spoil),
+        1 => any::<usize>().prop_map(Step::Detach),
+    ];
+    prop::collection::vec(step, 1..600)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The claim of the module: one pass tells what every capacity would have hit, to the last acquire.
+    #[test]
+    fn the_curve_says_what_pools_of_each_capacity_hit(steps in steps()) {
+        let begun = Instant::now();
+        let watched = pool(7);
+        // A pool that nobody used is not watched yet; a spoilt lease leaves nothing behind.
+        run(&watched, &[Step::Acquire, Step::Spoil(0)], |_| ());
+        let sampling = |at: usize| Sampling {
+            now: begun + Duration::from_millis(at as u64),
+            half_life: Duration::from_hours(10_000),
+            max_traced: u32::MAX,
+        };
+        run(&watched, &steps, |at| {
+            if at % 50 == 0 || at == steps.len() {
+                watched.sample(&sampling(at));
+            }
+        });
+        let history = watched.history();
+        prop_assert!(history.acquires <= watched.snapshot().acquired() as f64);
+        for capacity in 0..=31 {
+            let (hits, acquired) = run(&pool(capacity), &steps, |_| ());
+            if acquired > 0 {
+                let told = history.hit_ratio_at(capacity as u64).expect("watched") * acquired as f64;
+                prop_assert!((told - hits as f64).abs() < 1e-3, "{capacity}: {told} of {acquired}, really {hits}");
+            }
+        }
+    }
+}
+
+/// A trace written down and gone through again at half, double and ten times the capacity.
+#[test]
+fn a_recorded_trace_replayed_gives_the_same_numbers() {
+    let mut random = 1_u64;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let mut trace = Vec::new();
+    let (mut curve, mut in_use) = (MissCurve::new(1_000), 0_u64);
+    for step in 0..200_000_u64 {
+        // Demand that wanders between 0 and 400, so that no capacity is plainly right.
+        let target = 200 + (200.0 * (step as f64 / 9_000.0).sin()) as u64;
+        let acquires = in_use == 0 || next(400) + in_use < target + 200 && next(5) > 0 || next(20) == 0;
+        trace.push(acquires);
+        if acquires {
+            in_use += 1;
+            curve.acquire();
+        } else {
+            in_use -= 1;
+            curve.release();
+        }
+    }
+    // Capacities at which the curve is exact: those before a multiple of their sixteenth.
+    for capacity in [15, 31, 63, 127, 143, 319, 639] {
+        let (mut idle, mut hits, mut all) = (0_u64, 0_u64, 0_u64);
+        for acquires in &trace {
+            if *acquires {
+                all += 1;
+                hits += u64::from(idle > 0);
+                idle = idle.saturating_sub(1);
+            } else {
+                idle = (idle + 1).min(capacity);
+            }
+        }
+        let told = curve.hit_ratio(capacity as usize).expect("acquires");
+        assert!((told - hits as f64 / all as f64).abs() < 1e-12, "{capacity}: {told}, really {hits}/{all}");
+        assert!(told > 0.3 && told < 1.0, "a capacity that shows nothing: {told}");
+    }
+}
+
+/// Demand that is made to be known: 1 to 40 leases at once, each as often as the others.
+#[test]
+fn known_demand_is_told() {
+    let pool = pool(64);
+    let _ = pool.acquire().detach();
+    let begun = Instant::now();
+    let sample = |second: u64| pool.sample(&Sampling::at(begun + Duration::from_secs(second)));
+    sample(0);
+    for second in 1..=40 {
+        for held in 1..=40 {
+            drop((0..held).map(|_| pool.acquire()).collect::<Vec<_>>());
+        }
+        sample(second);
+    }
+    let history = pool.history();
+    assert_eq!(history.high_water_mark, 40);
+    assert_eq!(history.window, Duration::from_secs(40));
+    assert!((history.acquires_per_second - 820.0).abs() < 1.0, "{}", history.acquires_per_second);
+    // Of 820 acquires of a round, 40 - d + 1 find demand d: the median is where the sum reaches a half.
+    let half = (1..=40)
+        .scan(0, |sum, d| {
+            *sum += 41 - d;
+            Some((d, *sum))
+        })
+        .find(|(_, sum)| *sum >= 410);
+    assert_eq!(Some(history.demand_quantile(0.5)), half.map(|(d, _)| d));
+    assert_eq!(history.demand_quantile(1.0), 41, "the end of the bucket that 40 is in");
+    assert_eq!(history.hit_ratio_now, Some(1.0));
+    let kept_ten = history.hit_ratio_at(10).expect("history");
+    // At capacity 10 a round that holds h hits min(h, 10) times.
+    let hits = (1..=40).map(|held| held.min(10)).sum::<u64>() as f64 / 820.0;
+    assert!((kept_ten - hits).abs() < 0.01, "{kept_ten} {hits}");
+}
+
+/// A hot pool is watched for a part of the time only, and says nearly the same.
+#[test]
+fn a_part_stands_for_the_whole() {
+    let truth = pool(64);
+    let part = pool(64);
+    let _ = (truth.acquire().detach(), part.acquire().detach());
+    let begun = Instant::now();
+    for second in 0..200_u64 {
+        for (pool, max_traced) in [(&truth, u32::MAX), (&part, 500)] {
+            let now = begun + Duration::from_secs(second);
+            pool.sample(&Sampling { max_traced, ..Sampling::at(now) });
+            for round in 0..200_u64 {
+                let held = 1 + (round * 7 + second * 13) % 30;
+                drop((0..held).map(|_| pool.acquire()).collect::<Vec<_>>());
+            }
+        }
+    }
+    let (truth, part) = (truth.history(), part.history());
+    assert!(part.traced < truth.traced / 5.0, "{} of {}", part.traced, truth.traced);
+    assert!((part.acquires - truth.acquires).abs() < 1.0);
+    for capacity in [3, 7, 15, 23, 30] {
+        let (told, really) = (part.hit_ratio_at(capacity), truth.hit_ratio_at(capacity));
+        let (told, really) = (told.expect("history"), really.expect("history"));
+        assert!((told - really).abs() < 0.03, "{capacity}: {told} of {really}");
+    }
+}
+
+#[test]
+fn the_past_fades_and_an_unwatched_pool_has_none() {
+    let pool = pool(8);
+    drop(pool.acquire());
+    assert!(pool.history().demand.is_empty());
+    assert_eq!(pool.history().hit_ratio_at(1), None);
+    let begun = Instant::now();
+    pool.sample(&Sampling::at(begun));
+    (0..100).for_each(|_| drop(pool.acquire()));
+    pool.sample(&Sampling::at(begun + Duration::from_secs(1)));
+    assert!((pool.history().acquires - 100.0).abs() < 0.1);
+    pool.sample(&Sampling::at(begun + Duration::from_secs(3_601)));
+    let history = pool.history();
+    assert!((history.acquires - 50.0).abs() < 0.1, "{}", history.acquires);
+    assert_eq!((history.hit_ratio_now, history.hit_ratio_minute), (None, None));
+    assert!(history.hit_ratio_hour.is_some());
+    assert!(history.saved_ns_per_hit.is_none(), "no miss was timed");
+}
