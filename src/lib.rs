@@ -55,6 +55,7 @@ pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod limits;
+pub mod memory;
 pub mod metrics;
 pub mod protocol;
 pub mod server;

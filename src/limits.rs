@@ -206,6 +206,33 @@ limits! {
         request_burst: Count = 200, 1 => 1_000_000,
             "Requests that one principal may make at once before `requests_per_second` counts.",
             "an agent that starts lists everything and calls a dozen tools";
+        memory_limit_bytes: Bytes = 0, 0 => 1024 * GIB,
+            "Memory that the process should stay below; 0: that of its control group, or of the machine.",
+            "what the kernel would stop the process at, unless somebody wants it smaller";
+        pressure_elevated_percent: Percent = 75, 10 => 99,
+            "Share of the memory limit from which idle memory is given back.",
+            "a quarter is left for what is on its way";
+        pressure_critical_percent: Percent = 90, 10 => 100,
+            "Share of the memory limit from which new connections and large frames are turned away as well.",
+            "what is in flight must fit into the last tenth";
+        max_inflight_bytes: Bytes = 0, 0 => 1024 * GIB,
+            "Large messages (above 64 KiB) that may be on their way at once; more are answered 503. 0: a sixth of the memory limit.",
+            "a message is held up to six times: read, grown, decoded, answered, queued, written";
+        auto_tune: Count = 0, 0 => 1,
+            "Whether pools are resized as their reports advise; 0: they only shrink by themselves.",
+            "growth is for people to decide";
+        tune_interval_ms: Millis = 60_000, 0 => 86_400_000,
+            "How often the sizes of pools are looked at; 0: never.",
+            "a minute of evidence is what advice wants at least";
+        record_interval_ms: Millis = 60_000, 100 => 86_400_000,
+            "How often a report is written to the file of `--record`.",
+            "a week of them is ten thousand lines";
+        record_max_bytes: Bytes = 64 * MIB, 64 * KIB => 64 * GIB,
+            "Longest record; a longer one is renamed to FILE.1, in the place of the one before.",
+            "a day of reports, one a minute";
+        target_hit_percent: Percent = 99, 1 => 100,
+            "Hits among acquires that pools are sized for.",
+            "beyond it bytes buy little: each further hit costs more than the one before";
     }
     capacities {
         message_capacity = message_holders,
@@ -356,6 +383,11 @@ impl Limits {
             "max_reply_bytes",
             "what a client may write it must be able to read back",
         )?;
+        at_most(
+            "pressure_elevated_percent",
+            "pressure_critical_percent",
+            "what helps a little is tried before what hurts",
+        )?;
         at_most("arena_retain_bytes", "pool_budget_bytes", "the budget must hold one idle arena")?;
         at_most("inline_read_bytes", "max_reply_bytes", "a file that is read at once must fit the answer")
     }
@@ -370,6 +402,8 @@ pub enum Unit {
     Count,
     /// Milliseconds.
     Millis,
+    /// Hundredths of a whole.
+    Percent,
 }
 
 impl Unit {
@@ -390,6 +424,7 @@ impl fmt::Display for Amount {
         match self.unit {
             Unit::Count => write!(f, "{value}"),
             Unit::Millis => write!(f, "{value} ms"),
+            Unit::Percent => write!(f, "{value} %"),
             Unit::Bytes => {
                 let whole = SIZES
                     .iter()
@@ -479,7 +514,7 @@ impl LimitOption {
     pub fn parse(&'static self, text: &str) -> Result<usize, LimitsError> {
         let value = match self.unit {
             Unit::Bytes => parse_size(text),
-            Unit::Count | Unit::Millis => text.trim().parse().ok(),
+            Unit::Count | Unit::Millis | Unit::Percent => text.trim().parse().ok(),
         };
         let Some(value) = value else {
             return Err(LimitsError::Unreadable { option: self, text: text.to_owned() });
@@ -526,6 +561,7 @@ pub enum LimitsError {
         Unit::Bytes => "a size: write 10MiB, 64KiB or plain bytes",
         Unit::Count => "a whole number",
         Unit::Millis => "a whole number of milliseconds",
+        Unit::Percent => "a whole number of percent",
     })]
     Unreadable {
         /// The setting.
@@ -587,7 +623,8 @@ mod tests {
             match option.unit {
                 Unit::Bytes => assert_eq!(unit, "bytes", "{}", option.name),
                 Unit::Millis => assert_eq!(unit, "ms", "{}", option.name),
-                Unit::Count => assert!(!["bytes", "ms"].contains(&unit), "{}", option.name),
+                Unit::Percent => assert_eq!(unit, "percent", "{}", option.name),
+                Unit::Count => assert!(!["bytes", "ms", "percent"].contains(&unit), "{}", option.name),
             }
             assert!(LimitOption::ALL[index + 1..].iter().all(|other| other.name != option.name));
             assert!(option.help.ends_with('.') && !option.origin.ends_with('.'), "{}", option.name);
@@ -598,8 +635,8 @@ mod tests {
     fn what_is_stored_is_loaded_and_nothing_else_changes() {
         for option in LimitOption::ALL {
             let mut limits = Limits::default();
-            option.store(&mut limits, option.min.max(7)).expect("in range");
-            assert_eq!(option.load(&limits), option.min.max(7));
+            option.store(&mut limits, option.min.max(7).min(option.max)).expect("in range");
+            assert_eq!(option.load(&limits), option.min.max(7).min(option.max));
             for other in LimitOption::ALL.iter().filter(|o| o.name != option.name && o.default.is_some()) {
                 assert_eq!(other.load(&limits), other.load(&Limits::default()), "{}", other.name);
             }
@@ -645,7 +682,11 @@ mod tests {
 
     #[test]
     fn each_relation_is_held() {
-        let cases: [(&str, Limits); 3] = [
+        let cases: [(&str, Limits); 4] = [
+            (
+                "pressure_elevated_percent = 95 % must not exceed pressure_critical_percent = 90 %",
+                Limits { pressure_elevated_percent: 95, ..Limits::default() },
+            ),
             (
                 "max_frame_bytes = 10MiB must not exceed max_reply_bytes = 9MiB",
                 Limits { max_reply_bytes: 9 * MIB, ..Limits::default() },

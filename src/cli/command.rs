@@ -50,6 +50,8 @@ pub(super) fn command() -> Command {
         .subcommand(connect())
         .subcommand(tools())
         .subcommand(call())
+        .subcommand(report())
+        .subcommand(tune())
         .subcommand(config())
 }
 
@@ -87,6 +89,57 @@ fn connect() -> Command {
                 .value_name("FILE")
                 .help("Show the first bearer token of this file"),
         )
+}
+
+fn report() -> Command {
+    Command::new("report")
+        .about("Show where every byte of a running server is, and how its pools should be sized")
+        .arg(Arg::new("source").value_name("unix:PATH|ADDR:PORT|FILE").help(
+            "Admin socket of a server (serve --admin), or a saved report [default: the server that is running]",
+        ))
+        .arg(switch("json", "Print the report as JSON"))
+        .arg(switch("markdown", "Print the report as Markdown").conflicts_with("json"))
+        .arg(
+            switch("schema", "Print the JSON Schema of reports")
+                .conflicts_with_all(["source", "json", "markdown"]),
+        )
+}
+
+fn tune() -> Command {
+    Command::new("tune")
+        .about("Find settings for the pools from reports, within a budget")
+        .after_help(
+            "mcpool serve --record week.jsonl ...            write a report a minute\n\
+             mcpool tune week.jsonl --budget 16MiB --write mcpool.toml\n\
+             mcpool serve --config mcpool.toml ...",
+        )
+        .arg(Arg::new("reports").value_name("REPORT").num_args(0..).help(
+            "Saved reports, records of `serve --record`, or admin sockets [default: the server that is running]",
+        ))
+        .arg(
+            Arg::new("budget")
+                .long("budget")
+                .value_name("SIZE")
+                .help("Idle bytes that all pools may keep together [default: as the report says]"),
+        )
+        .arg(
+            Arg::new("target_hit")
+                .long("target-hit")
+                .value_name("RATIO")
+                .value_parser(ratio)
+                .help("Hits among acquires that pools are sized for, 0 to 1 [default: 0.99]"),
+        )
+        .arg(path_arg("write").long("write").value_name("FILE").help("Write the settings to this TOML file"))
+        .arg(switch("json", "Print the changes as JSON"))
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio: f64 = text.parse().map_err(|_| "write a number from 0 to 1".to_owned())?;
+    if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err("a ratio is 0 to 1".to_owned()) }
 }
 
 fn config() -> Command {
@@ -209,6 +262,7 @@ fn limit(option: &'static LimitOption) -> Arg {
         Unit::Bytes => "SIZE",
         Unit::Count => "COUNT",
         Unit::Millis => "MS",
+        Unit::Percent => "PERCENT",
     };
     let help = option.help.trim_end_matches('.');
     let default = match option.default {

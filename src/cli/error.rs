@@ -3,6 +3,7 @@
 use super::config::ConfigError;
 use crate::client::ClientError;
 use crate::client::shim::ShimError;
+use crate::memory::ReadReportError;
 use crate::server::BuildError;
 use crate::tools::filesystem::FilesystemError;
 #[cfg(feature = "tls")]
@@ -63,6 +64,9 @@ pub(super) enum CliError {
     /// The runtime could not be started.
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
+    /// What should be a report is none.
+    #[error("{0}")]
+    Report(#[from] ReadReportError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -87,7 +91,8 @@ impl CliError {
             | Self::Runtime(_)
             | Self::Build(_)
             | Self::Serve(_)
-            | Self::Listen(_) => SERVER,
+            | Self::Listen(_)
+            | Self::Report(_) => SERVER,
             #[cfg(feature = "tls")]
             Self::Tls(_) => SERVER,
             Self::Interrupted => INTERRUPTED,

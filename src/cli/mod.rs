@@ -1,7 +1,9 @@
 //! The program `mcpool`: arguments, configuration, the client's commands, and the only code that prints or
 //! exits. Must not know how bytes move or what a frame is.
 
+mod admin;
 mod admission;
+mod allocator;
 mod arguments;
 mod call;
 mod command;
@@ -12,20 +14,24 @@ mod log;
 mod nearest;
 mod parameters;
 mod peer;
+mod record;
 mod render;
+mod report;
 mod serve;
 mod tools;
+mod tune;
 
 use clap::ArgMatches;
 use error::CliError;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-/// Runs the program with the arguments and environment of the process.
+/// Runs the program with the arguments and environment of the process; `heap_bytes` tells what its allocator has
+/// handed out.
 ///
 /// Exit codes: 0 it went well, 1 the tool that was called failed, 2 wrong usage or configuration, 3 the
 /// server failed.
-pub fn run() -> ExitCode {
+pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
     let matches = match command::command().try_get_matches() {
         Ok(matches) => matches,
         // Help and version are no failures, and go to stdout; the rest goes to stderr.
@@ -35,7 +41,7 @@ pub fn run() -> ExitCode {
         }
     };
     log::start();
-    match dispatch(matches) {
+    match dispatch(matches, heap_bytes) {
         Ok(code) => code,
         Err(error) => {
             if !error.is_closed_pipe() {
@@ -46,17 +52,19 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(matches: ArgMatches) -> Result<ExitCode, CliError> {
+fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, CliError> {
     match matches.subcommand() {
         Some(("serve", given)) => {
             let options = serve::options(given)?;
             // The server may run for weeks: nothing of the command line stays with it.
             drop(matches);
-            Ok(serve::run(options))
+            Ok(serve::run(options, heap_bytes))
         }
         Some(("connect", matches)) => connect::run(matches).map(|()| ExitCode::SUCCESS),
         Some(("tools", matches)) => tools::run(matches),
         Some(("call", matches)) => call::run(matches),
+        Some(("report", matches)) => report::run(matches),
+        Some(("tune", matches)) => tune::run(matches).map(|()| ExitCode::SUCCESS),
         Some(("config", matches)) => show_config(matches),
         _ => Err(CliError::Usage("say what to do: `mcpool --help`".to_owned())),
     }

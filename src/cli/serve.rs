@@ -1,9 +1,12 @@
 //! `mcpool serve`: the settings, resolved, become sockets and a server on them.
 
+use super::admin;
 use super::admission;
+use super::allocator::ProgramAllocator;
 use super::command::Given;
 use super::config::{ClientRoots, Config, Settings};
 use super::error::CliError;
+use super::record::{self, Record};
 use crate::limits::Limits;
 use crate::server::{Drain, Server};
 use crate::tools::filesystem::{self, Filesystem};
@@ -22,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::AbortHandle;
 
 /// What `mcpool serve` was asked to do; everything is resolved and valid.
 #[derive(Debug)]
@@ -72,8 +76,8 @@ To try it by hand, leave with Ctrl-D and run for example:
 ";
 
 /// Serves until stdin ends or the process is told to stop; the exit code is that of the process.
-pub(crate) fn run(options: ServeOptions) -> ExitCode {
-    match serve(options) {
+pub(crate) fn run(options: ServeOptions, heap_bytes: fn() -> usize) -> ExitCode {
+    match serve(options, heap_bytes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "mcpool: {error}");
@@ -82,7 +86,7 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
     }
 }
 
-fn serve(options: ServeOptions) -> Result<(), CliError> {
+fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliError> {
     let runtime = runtime(&options)?;
     let (is_stdio, is_sockets) = (options.serves_stdio(), options.serves_sockets());
     let ServeOptions { dirs, settings, limits, inherited } = options;
@@ -99,8 +103,10 @@ fn serve(options: ServeOptions) -> Result<(), CliError> {
     };
     let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
     let server = server.limits(limits).toolset(filesystem).build()?;
+    server.memory().set_allocator(ProgramAllocator::new(heap_bytes));
     let ended = if is_sockets {
         runtime.block_on(async {
+            let _attendants = attend(&server, &settings)?;
             let listeners = listen(&settings, inherited)?;
             let admission = admission::config(&settings)?;
             admission::check(&listeners, &admission.auth, settings.insecure)?;
@@ -110,11 +116,59 @@ fn serve(options: ServeOptions) -> Result<(), CliError> {
             serve_all(&server, listeners, service, is_stdio, &drain).await
         })
     } else {
-        runtime.block_on(server.serve_stdio()).map_err(CliError::from)
+        runtime.block_on(async {
+            let _attendants = attend(&server, &settings)?;
+            let mut attendants = Attendants::default();
+            attendants.start(keep(server.clone()));
+            server.serve_stdio().await.map_err(CliError::from)
+        })
     };
     // A thread that waits for a terminal or a file cannot be told to stop.
     runtime.shutdown_background();
     ended
+}
+
+/// Tasks beside those of clients; they end when this is dropped.
+#[derive(Default)]
+struct Attendants {
+    tasks: Vec<AbortHandle>,
+}
+
+impl Attendants {
+    fn start(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push(tokio::spawn(task).abort_handle());
+    }
+}
+
+impl Drop for Attendants {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Starts what looks on: the admin socket, and the record.
+fn attend(server: &Server, settings: &Settings) -> Result<Attendants, CliError> {
+    let mut attendants = Attendants::default();
+    if let Some(listener) = admin::listen(settings.admin.as_deref())? {
+        tracing::info!(address = %listener.local_addr(), "admin");
+        attendants.start(admin::serve(server.clone(), listener));
+    }
+    if let Some(path) = &settings.record {
+        attendants.start(record::run(server.clone(), Record::open(path, server.limits())?));
+    }
+    Ok(attendants)
+}
+
+/// How often a server of one client is looked after.
+const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+async fn keep(server: Server) {
+    let mut ticks = tokio::time::interval(KEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        server.keep();
+    }
 }
 
 /// How long an idle blocking thread stays: its stack and its part of the allocator go with it.
@@ -199,6 +253,7 @@ async fn serve_all(
         announce(&mut io::stderr(), listener.local_addr());
     }
     let connections = Connections::new(limits.max_connections);
+    connections.account_to(server.memory());
     let sockets = serve_listeners(listeners, service, limits, &connections, drain);
     let stdio = async {
         if !is_stdio {

@@ -29,6 +29,10 @@ pub struct Metrics {
     pub protocol_errors: Counter,
     /// Results with `isError`.
     pub tool_errors: Counter,
+    /// Sessions opened that can be found by an id.
+    pub sessions_opened: Counter,
+    /// Of these, sessions that ended without their client saying so: expired, or evicted.
+    pub sessions_expired: Counter,
     /// Notifications not sent because the client reads too slowly.
     pub dropped_notifications: Counter,
 }

@@ -119,6 +119,14 @@ struct Pages {
 const TTL_MS: u32 = 3_600_000;
 
 impl Catalog {
+    /// Bytes of the answers that are serialised once.
+    pub(crate) fn bytes(&self) -> usize {
+        let pages = self.lists.iter().flat_map(|list| list.modern.iter().chain(&list.legacy));
+        pages.map(String::capacity).sum::<usize>()
+            + self.discover.capacity()
+            + self.initialize_rest.capacity()
+    }
+
     pub(crate) fn new(source: &CatalogSource<'_>) -> Result<Self, CatalogError> {
         let implementation = serde_json::to_string(source.implementation)?;
         let server_info = answer::server_info_member(&implementation);

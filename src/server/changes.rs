@@ -129,6 +129,15 @@ impl Changes {
         }
     }
 
+    /// How many subscriptions are open, and the bytes of them and of what they name.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        let uris = lock(&self.hub.uris);
+        let places = size_of::<Arc<Flags>>() + size_of::<Arc<str>>();
+        let named: usize = uris.iter().map(|(uri, watching)| uri.len() + 32 + watching.len() * places).sum();
+        let open = self.len();
+        (open, named + open * (size_of::<Subscription>() + size_of::<Flags>() + 32))
+    }
+
     /// How many subscriptions are open.
     pub(crate) fn len(&self) -> usize {
         self.hub.open.load(Ordering::Relaxed)

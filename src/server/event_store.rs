@@ -153,6 +153,29 @@ impl EventStore {
         }
     }
 
+    /// Gives up delivered events, oldest first, until at most `keep_bytes` are left; tells the bytes.
+    pub(crate) fn shrink_to(&self, keep_bytes: usize) -> usize {
+        let before = self.bytes();
+        if before > keep_bytes {
+            self.shared.evict(keep_bytes);
+        }
+        before.saturating_sub(self.bytes())
+    }
+
+    /// How many streams are kept.
+    pub(crate) fn streams(&self) -> usize {
+        lock(&self.shared.sessions).values().map(Vec::len).sum()
+    }
+
+    /// Bytes of the events that are kept for one session.
+    pub(crate) fn session_bytes(&self, session: u64) -> usize {
+        let streams = lock(&self.shared.sessions).get(&session).cloned().unwrap_or_default();
+        let bytes = |stream: &Arc<Stream>| -> usize {
+            lock(&stream.state).events.iter().map(|event| event.capacity()).sum()
+        };
+        streams.iter().map(bytes).sum()
+    }
+
     /// Bytes of all events that are kept.
     pub(crate) fn bytes(&self) -> usize {
         self.shared.bytes.load(Ordering::Relaxed)
@@ -176,14 +199,14 @@ impl Store {
 
     /// Gives up delivered events of the oldest streams until the budget holds.
     #[cold]
-    fn evict(&self) {
+    fn evict(&self, max_bytes: usize) {
         let sessions = lock(&self.sessions);
         let mut streams: Vec<_> = sessions.values().flatten().cloned().collect();
         drop(sessions);
         streams.sort_by_key(|stream| stream.number);
         for stream in streams {
             let mut state = lock(&stream.state);
-            while state.first < state.next && self.bytes.load(Ordering::Relaxed) > self.max_bytes {
+            while state.first < state.next && self.bytes.load(Ordering::Relaxed) > max_bytes {
                 let Some(event) = state.events.pop_front() else { break };
                 state.first += 1;
                 self.bytes.fetch_sub(event.capacity(), Ordering::Relaxed);
@@ -235,7 +258,7 @@ impl StreamWriter {
     fn wake(&self) {
         self.stream.reader.wake();
         if self.store.bytes.load(Ordering::Relaxed) > self.store.max_bytes {
-            self.store.evict();
+            self.store.evict(self.store.max_bytes);
         }
     }
 }

@@ -16,6 +16,7 @@ mod in_flight;
 mod inputs;
 mod judge;
 mod listen;
+mod memory_account;
 mod methods;
 mod offers;
 mod outgoing;
@@ -55,6 +56,7 @@ pub(crate) use session::Session;
 pub(crate) use slot::RequestSlot;
 
 use crate::limits::{Limits, LimitsError};
+use crate::memory::{Managed, MemoryManager};
 use crate::metrics::Metrics;
 use crate::protocol::{Era, ProtocolError, ToolDefinition};
 use crate::wire::Reply;
@@ -112,6 +114,7 @@ pub(crate) struct Shared {
     pub(crate) validators: validation::Validators,
     pub(crate) server_info_member: String,
     pub(crate) metrics: Metrics,
+    pub(crate) memory: MemoryManager,
 }
 
 /// What the catalog is made from.
@@ -182,7 +185,9 @@ impl Shared {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| ProtocolError::Internal("the system gives no random bytes"))?;
         let id = u128::from_ne_bytes(id);
+        self.metrics.sessions_opened.add(1);
         for evicted in self.sessions.open(id, Arc::clone(session)) {
+            self.metrics.sessions_expired.add(1);
             tracing::info!(session = evicted.number(), "session evicted: max_sessions are open");
             self.close_session(&evicted);
         }
@@ -269,6 +274,11 @@ impl Server {
             #[cfg(feature = "validation")]
             validates: true,
         }
+    }
+
+    /// Where the bytes of this server are, and how its pools should be sized.
+    pub fn memory(&self) -> &MemoryManager {
+        &self.shared.memory
     }
 
     /// What was counted so far.
@@ -419,10 +429,20 @@ impl Server {
         listen::next_notice(&self.shared, session, cx)
     }
 
+    /// Looks after the server: call it every second. Gives back what expired (sessions, events, tasks), and has the
+    /// [`MemoryManager`] look at the pools and at the pressure.
+    ///
+    /// Transports that serve sockets do so by themselves.
+    pub fn keep(&self) {
+        self.sweep();
+        self.shared.memory.tick(std::time::Instant::now());
+    }
+
     /// Gives back what expired: sessions, events, tasks.
     pub(crate) fn sweep(&self) {
         let now = std::time::Instant::now();
         for session in self.shared.sessions.sweep(now) {
+            self.shared.metrics.sessions_expired.add(1);
             tracing::debug!(session = session.number(), "session expired");
             self.shared.close_session(&session);
         }
@@ -589,8 +609,17 @@ impl<T: Toolset> ServerBuilder<T> {
             validation::Validators::default()
         };
         let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
+        let pools = Pools::new(&limits)?;
+        let managed = Managed {
+            name: description.implementation.name.clone(),
+            version: description.implementation.version.clone(),
+            limits: limits.clone(),
+            registry: pools.registry.clone(),
+            budget: pools.budget.clone(),
+        };
         let shared = Arc::new(Shared {
-            pools: Pools::new(&limits)?,
+            memory: MemoryManager::new(managed, std::time::Instant::now()),
+            pools,
             catalog: ArcSwap::from_pointee(catalog),
             description,
             offers: self.offers,
@@ -607,6 +636,7 @@ impl<T: Toolset> ServerBuilder<T> {
             metrics: Metrics::default(),
             limits,
         });
+        shared.memory.open_account(&shared);
         let core = Arc::new(Core { shared: Arc::clone(&shared), toolset: self.toolset });
         let serve = move |incoming| serve::serve_frame(Arc::clone(&core), incoming);
         let factory = SlotFactory::new(serve, shared.limits.arena_retain_bytes);

@@ -104,6 +104,18 @@ impl Sessions {
         expired
     }
 
+    /// The number of each session, and for how many milliseconds nobody has used it.
+    pub(crate) fn idle_times(&self, now: Instant) -> Vec<(u64, u64)> {
+        let mut times = Vec::new();
+        for shard in &self.shards {
+            times.extend(lock(shard).values().map(|entry| {
+                let idle = now.saturating_duration_since(entry.last_used);
+                (entry.session.number(), idle.as_millis() as u64)
+            }));
+        }
+        times
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()

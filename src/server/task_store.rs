@@ -36,6 +36,25 @@ struct Task {
     worker: Option<Waker>,
 }
 
+impl Task {
+    /// Bytes of what came of it, and of what it asked.
+    fn kept_bytes(&self) -> usize {
+        let outcome = match &self.state {
+            TaskState::Completed { result } => result.len(),
+            TaskState::Failed { error } => error.len(),
+            TaskState::Working | TaskState::Cancelled => 0,
+        };
+        let inputs = self.inputs.iter().map(|(key, input)| {
+            let text = match input {
+                Input::Asked(text) | Input::Answered(text) => text.len(),
+                Input::Taken => 0,
+            };
+            key.len() + text + size_of::<Input>()
+        });
+        outcome + inputs.sum::<usize>()
+    }
+}
+
 #[derive(Debug)]
 enum TaskState {
     Working,
@@ -246,6 +265,11 @@ impl TaskStore {
     /// Forgets tasks whose time is over; their workers are told.
     pub(crate) fn sweep(&self, now: SystemTime) {
         self.purge(&mut self.lock(), now);
+    }
+
+    /// Bytes of all tasks, and of the answers that they keep.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().iter().map(|(id, task)| id.len() + size_of::<Task>() + task.kept_bytes()).sum()
     }
 
     /// How many tasks are kept.

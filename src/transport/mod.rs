@@ -1,5 +1,6 @@
 //! How bytes move: reading, writing, and nothing of what they mean.
 
+pub(crate) mod admin;
 pub mod admission;
 pub(crate) mod http;
 mod lines;

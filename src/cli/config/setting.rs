@@ -53,6 +53,11 @@ settings! {
         "Certificate chain (PEM) that makes `--http` HTTPS; read again when it changes.", "no encryption";
     tls_key: Option<PathBuf>, "FILE", Listening,
         "Key (PEM) of the certificate.", "no encryption";
+    admin: Option<String>, "ADDR", Listening,
+        "Where reports and metrics are read: unix:PATH or 127.0.0.1:PORT; none: nowhere.",
+        "$XDG_RUNTIME_DIR/mcpool/PID.sock";
+    record: Option<PathBuf>, "FILE", Listening,
+        "Write a memory report to this file each `record_interval_ms`, a line each.", "no record";
     client_roots: Option<ClientRoots>, "MODE", Tools,
         "What roots of a client do to the directories given: replace, narrow or ignore them.",
         "replace on stdio, narrow elsewhere";

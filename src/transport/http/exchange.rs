@@ -6,16 +6,16 @@
 
 use super::body::{BodyDecoder, BodyProgress};
 use super::endpoint::Endpoint;
-use super::head::{HeadReader, RequestHead};
+use super::head::{BodyFraming, HeadReader, RequestHead};
 use super::reply::Answer;
 use super::response::{self, Persistence, Status};
 use super::stream::Follow;
 use super::work::Work;
-use crate::server::Outgoing;
+use crate::server::{Outgoing, Server};
 use crate::transport::admission::PeerAddress;
 use crate::transport::outbox::Outbox;
 use bytes::BytesMut;
-use mcpool_pools::{BufferLease, Recycle, Verdict};
+use mcpool_pools::{BufferLease, Recycle, Reservation, Verdict};
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::Context;
@@ -24,6 +24,9 @@ use std::task::Context;
 const READ_BYTES: usize = 4 * 1024;
 /// The most that room is made for ahead of what has come.
 const AHEAD_BYTES: usize = 64 * 1024;
+
+/// What is said to a large message that comes when memory is short.
+const NO_ROOM: &str = "there is no memory for a message of this size at the moment: send it again later";
 
 /// What a connection does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,8 @@ pub(super) struct Exchange {
     spare_body: Option<Box<Body>>,
     /// A large message passed.
     pub(super) was_large: bool,
+    /// The bytes that are set aside for the large message that is under way.
+    reserved: Option<Reservation>,
 }
 
 impl Exchange {
@@ -165,7 +170,16 @@ impl Exchange {
         if let Err(error) = BodyDecoder::new(head.body, head.head_bytes, max_bytes) {
             return self.refuse_and_close(endpoint, error.status(), &error, Some(&head));
         }
-        let admitted = self.route(endpoint, peer, &head);
+        self.reserved = None;
+        let mut admitted = self.route(endpoint, peer, &head);
+        if admitted.is_some()
+            && let BodyFraming::Length(bytes) = head.body
+            && !self.make_room(endpoint, usize::try_from(bytes).unwrap_or(usize::MAX))
+        {
+            let fault = Answer::fault(Status::Unavailable, &NO_ROOM);
+            self.answer(endpoint, fault.answer(), Some(&head), Persistence::of(&head));
+            admitted = None;
+        }
         let decoder = match admitted {
             Some(_) => BodyDecoder::new(head.body, head.head_bytes, max_bytes),
             None => BodyDecoder::discarding(head.body, head.head_bytes, max_bytes),
@@ -198,7 +212,37 @@ impl Exchange {
         self.state = State::Body(boxed);
     }
 
+    /// Sets memory aside for a large message; whether there is enough for it now. Small ones always have room.
+    fn make_room(&mut self, endpoint: &Endpoint, bytes: usize) -> bool {
+        if !Server::is_large(bytes) || self.reserved.is_some() {
+            return true;
+        }
+        let memory = endpoint.server.memory();
+        if !memory.is_critical() {
+            self.reserved = memory.reserve_frame(bytes).ok();
+        }
+        if self.reserved.is_none() {
+            memory.note_refused();
+        }
+        self.reserved.is_some()
+    }
+
+    /// Whether a message whose length nobody announced has grown large and there is no memory for it.
+    fn has_outgrown(&mut self, endpoint: &Endpoint) -> bool {
+        let State::Body(body) = &self.state else { return false };
+        let is_wanted = body.principal.is_some() && matches!(body.head.body, BodyFraming::Chunked);
+        let bytes = self.input.as_ref().map_or(0, |input| input.len());
+        // It may become the longest there is.
+        is_wanted
+            && Server::is_large(bytes)
+            && !self.make_room(endpoint, endpoint.server.limits().max_frame_bytes)
+    }
+
     fn take_body(&mut self, endpoint: &Arc<Endpoint>, cx: &mut Context<'_>) -> Turn {
+        if self.has_outgrown(endpoint) {
+            self.refuse_and_close(endpoint, Status::Unavailable, &NO_ROOM, None);
+            return Turn::Moved;
+        }
         let (State::Body(body), Some(input)) = (&mut self.state, &mut self.input) else { return Turn::Read };
         match body.decoder.advance(input) {
             Ok(BodyProgress::Partial) => Turn::Read,
@@ -286,6 +330,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             cors: None,
             spare_body: None,
             was_large: false,
+            reserved: None,
         }
     }
 
@@ -296,6 +341,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.outbox.clear();
         exchange.cors = None;
         exchange.was_large = false;
+        exchange.reserved = None;
         if Arc::strong_count(&exchange.outgoing) > 1 {
             // Somebody still sends to the client that is gone: the next one must not get it.
             exchange.outgoing = Arc::new(Outgoing::new(self.max_stream_bytes));

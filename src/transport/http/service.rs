@@ -80,6 +80,7 @@ impl HttpService {
     pub(crate) async fn serve(self, listeners: Vec<Listener>) {
         let limits = self.endpoint.server.limits().clone();
         let connections = Connections::new(limits.max_connections);
+        connections.account_to(self.endpoint.server.memory());
         let drain = self.endpoint.drain.clone();
         let _keeper = self.keep();
         serve_listeners(listeners, self, &limits, &connections, &drain).await;
@@ -104,6 +105,15 @@ impl Drop for Keeper {
 }
 
 impl Serve for HttpService {
+    fn is_short_of_memory(&self) -> bool {
+        let memory = self.endpoint.server.memory();
+        let is_short = memory.is_critical();
+        if is_short {
+            memory.note_refused();
+        }
+        is_short
+    }
+
     fn serve(self, stream: Stream, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
         let endpoint = self.endpoint;
         match (stream, peer) {
@@ -208,7 +218,7 @@ async fn keep(endpoint: Arc<Endpoint>) {
     let mut frames_before = 0;
     loop {
         ticks.tick().await;
-        endpoint.server.sweep();
+        endpoint.server.keep();
         let frames = endpoint.server.metrics().frames.total();
         let was_busy = std::mem::replace(&mut frames_before, frames) != frames;
         if endpoint.take_large() || was_busy {

@@ -7,6 +7,7 @@
 
 use super::{Listener, Peer, Stream};
 use crate::limits::Limits;
+use crate::memory::{Account, Entries, MemoryManager};
 use crate::server::Drain;
 use pin_project_lite::pin_project;
 use std::io;
@@ -24,6 +25,11 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
     /// Serves one connection to its end, and ends soon after the server's drain begins.
     fn serve(self, stream: Stream, peer: Peer) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Whether new connections should come back later, for want of memory.
+    fn is_short_of_memory(&self) -> bool {
+        false
+    }
 
     /// Turns one away because too many are open; it has about a second.
     fn refuse_busy(self, stream: Stream, _peer: Peer) -> impl Future<Output = ()> + Send + 'static {
@@ -64,6 +70,18 @@ async fn refuse_busy(mut stream: Stream) {
     while stream.read(&mut ignored).await.is_ok_and(|bytes| bytes > 0) {}
 }
 
+/// Heap of an idle connection: its task with the socket and timer in it, and the socket's entry with the runtime.
+/// Counted by `network_idle_connection_is_small`.
+const IDLE_BYTES: usize = 768;
+
+impl Account for Shared {
+    fn enter(&self, entries: &mut Entries) {
+        let open = self.open.load(Ordering::Relaxed);
+        entries.enter("connections", open * IDLE_BYTES, open);
+        entries.traffic.connections += open as u64;
+    }
+}
+
 /// How many connections are open, and how many may be. Cloning makes another handle to the same count.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
@@ -83,6 +101,11 @@ impl Connections {
     pub(crate) fn new(max: usize) -> Self {
         let (open, refusals) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self { shared: Arc::new(Shared { open, max, refusals, last_closed: Notify::new() }) }
+    }
+
+    /// Enters them in the ledger of a server.
+    pub(crate) fn account_to(&self, memory: &MemoryManager) {
+        memory.open_account(&self.shared);
     }
 
     /// How many are open.
@@ -242,7 +265,8 @@ impl<S: Serve> Accepting<S> {
     }
 
     fn admit(&self, stream: Stream, peer: Peer) {
-        let Some(permit) = self.connections.permit() else {
+        let permit = if self.serve.is_short_of_memory() { None } else { self.connections.permit() };
+        let Some(permit) = permit else {
             self.refuse(stream, peer);
             return;
         };

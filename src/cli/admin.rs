@@ -1,0 +1,188 @@
+//! The admin socket of a running server, from both ends: the pages it shows, and the commands that read them.
+
+use super::error::CliError;
+use crate::memory::{MemoryReport, write_prometheus, write_table};
+use crate::server::{Drain, Server};
+use crate::transport::admin::{AdminService, Page, Pages};
+use crate::transport::listener::{Connections, serve_listeners};
+use crate::transport::{Listener, LocalAddress, TcpOptions};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Connections that may look on at once.
+const MAX_CONNECTIONS: usize = 16;
+/// How long a server may take to answer a command.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens the admin socket; `None` where it is off.
+pub(super) fn listen(setting: Option<&str>) -> Result<Option<Listener>, CliError> {
+    let listener = match setting {
+        Some("none") => return Ok(None),
+        Some(target) => match Target::parse(target)? {
+            Target::Unix(path) => Listener::unix(path)?,
+            Target::Tcp(address) if address.ip().is_loopback() => {
+                Listener::tcp(address, TcpOptions::default())?
+            }
+            Target::Tcp(address) => {
+                let why = "the admin socket shows everything and asks nobody who they are";
+                return Err(CliError::Usage(format!(
+                    "admin = {address} is not of this machine alone: {why}"
+                )));
+            }
+        },
+        None => {
+            let Some(folder) = runtime_folder() else { return Ok(None) };
+            let path = folder.join(format!("{}.sock", std::process::id()));
+            // A server works without being looked at.
+            let opened = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            match opened
+                .map_err(|error| error.to_string())
+                .and_then(|()| Listener::unix(&path).map_err(|error| error.to_string()))
+            {
+                Ok(listener) => listener,
+                Err(error) => {
+                    tracing::debug!(error, "no admin socket");
+                    return Ok(None);
+                }
+            }
+        }
+    };
+    Ok(Some(listener))
+}
+
+/// Where servers put their admin sockets unless they are told otherwise.
+fn runtime_folder() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty())?);
+    folder.is_dir().then(|| folder.join("mcpool"))
+}
+
+/// Serves the admin socket for as long as the task lives.
+pub(super) async fn serve(server: Server, listener: Listener) {
+    let limits = server.limits().clone();
+    let service = AdminService::new(Arc::new(ServerPages { server }), &limits);
+    let connections = Connections::new(MAX_CONNECTIONS);
+    serve_listeners(vec![listener], service, &limits, &connections, &Drain::default()).await;
+}
+
+/// What a server shows of itself.
+struct ServerPages {
+    server: Server,
+}
+
+impl Pages for ServerPages {
+    fn page(&self, verb: &str, path: &str) -> Option<Page> {
+        let memory = self.server.memory();
+        let report = match (verb, path) {
+            ("GET", "/metrics" | "/report" | "/report.txt") => memory.report(),
+            ("POST", "/optimize") => memory.optimize_memory_usage(),
+            _ => return None,
+        };
+        let mut body = Vec::new();
+        let (content_type, written) = match path {
+            "/metrics" => ("text/plain; version=0.0.4; charset=utf-8", write_prometheus(&report, &mut body)),
+            "/report.txt" => ("text/plain; charset=utf-8", write_table(&report, 100, &mut body)),
+            _ => {
+                let written = serde_json::to_writer(&mut body, &report).map_err(io::Error::from);
+                ("application/json", written)
+            }
+        };
+        written.ok().map(|()| Page { content_type, body })
+    }
+}
+
+/// Where an admin socket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
+impl Target {
+    fn parse(text: &str) -> Result<Self, CliError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Unix(path.into()));
+        }
+        let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        address.parse().map(Self::Tcp).map_err(|_| {
+            CliError::Usage(format!("{text:?} is no admin socket: write unix:PATH or 127.0.0.1:PORT"))
+        })
+    }
+
+    fn ask(&self, verb: &str, path: &str) -> io::Result<String> {
+        match self {
+            Self::Unix(socket) => {
+                let stream = UnixStream::connect(socket)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                ask(stream, verb, path)
+            }
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect_timeout(address, PATIENCE)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                ask(stream, verb, path)
+            }
+        }
+    }
+}
+
+fn ask(mut stream: impl Read + Write, verb: &str, path: &str) -> io::Result<String> {
+    write!(
+        stream,
+        "{verb} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP"));
+    };
+    let status = head.lines().next().unwrap_or_default();
+    if !status.contains(" 200 ") {
+        return Err(io::Error::other(format!("the server answered {status}: {}", body.trim_end())));
+    }
+    Ok(body.to_owned())
+}
+
+/// The report of a running server: that at `target`, or the only one of this user that has an admin socket.
+pub(super) fn report(target: Option<&str>) -> Result<MemoryReport, CliError> {
+    let target = match target {
+        Some(target) => Target::parse(target)?,
+        None => only_one(runtime_folder().as_deref())?,
+    };
+    let json = target.ask("GET", "/report").map_err(|error| {
+        CliError::Usage(format!(
+            "no report of {}: {error}; is a server running there (serve --admin)?",
+            target.show()
+        ))
+    })?;
+    Ok(MemoryReport::from_json(&json)?)
+}
+
+/// The server whose socket is in that folder; sockets of servers that are gone do not count.
+fn only_one(folder: Option<&Path>) -> Result<Target, CliError> {
+    let remedy = "name one: unix:PATH or 127.0.0.1:PORT as given to serve --admin, or the file of a report";
+    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let sockets =
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "sock"));
+    let mut live: Vec<_> = sockets.filter(|path| UnixStream::connect(path).is_ok()).collect();
+    match (live.pop(), live.pop()) {
+        (Some(path), None) => Ok(Target::Unix(path)),
+        (None, _) => Err(CliError::Usage(format!("no server with an admin socket is running; {remedy}"))),
+        (Some(one), Some(other)) => {
+            let (one, other) = (one.display(), other.display());
+            Err(CliError::Usage(format!("several servers are running (unix:{one}, unix:{other}); {remedy}")))
+        }
+    }
+}
+
+impl Target {
+    fn show(&self) -> String {
+        match self {
+            Self::Unix(path) => LocalAddress::Unix(path.clone()).to_string(),
+            Self::Tcp(address) => address.to_string(),
+        }
+    }
+}

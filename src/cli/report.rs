@@ -1,0 +1,145 @@
+//! `mcpool report`: where the bytes are, for people and machines, of a running server or from a saved report.
+
+use super::admin;
+use super::error::CliError;
+use crate::memory::{MemoryReport, write_markdown, write_table};
+use clap::ArgMatches;
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::process::ExitCode;
+
+/// Width of what is not written to a terminal.
+const FILE_WIDTH: usize = 80;
+/// Narrowest terminal that is taken into account.
+const MIN_WIDTH: usize = 40;
+/// The schema that is checked in; a test holds it to the type.
+const SCHEMA_JSON: &str = include_str!("../memory/report.schema.json");
+
+/// Shows the report in the form that was asked for.
+pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
+    let stdout = io::stdout();
+    let width = width(&stdout);
+    let mut out = BufWriter::new(stdout.lock());
+    if matches.get_flag("schema") {
+        out.write_all(SCHEMA_JSON.as_bytes())?;
+    } else {
+        let report = read(matches.get_one::<String>("source").map(String::as_str))?;
+        show(&report, matches, width, &mut out)?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(
+    report: &MemoryReport,
+    matches: &ArgMatches,
+    width: usize,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    if matches.get_flag("json") {
+        serde_json::to_writer_pretty(&mut *out, report).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else if matches.get_flag("markdown") {
+        write_markdown(report, out)?;
+    } else {
+        write_table(report, width, out)?;
+    }
+    Ok(())
+}
+
+fn width(stdout: &io::Stdout) -> usize {
+    if !stdout.is_terminal() {
+        return FILE_WIDTH;
+    }
+    match rustix::termios::tcgetwinsize(stdout) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).max(MIN_WIDTH),
+        _ => FILE_WIDTH,
+    }
+}
+
+/// The report at `source`: a file, `-` for standard input, or the admin socket of a running server.
+pub(super) fn read(source: Option<&str>) -> Result<MemoryReport, CliError> {
+    let Some(source) = source else { return admin::report(None) };
+    if !is_saved(source) {
+        return admin::report(Some(source));
+    }
+    let text = text_of(source)?;
+    MemoryReport::from_json(latest(&text)).map_err(|error| CliError::Usage(format!("{source:?}: {error}")))
+}
+
+/// Whether a source is no admin socket.
+pub(super) fn is_saved(source: &str) -> bool {
+    let is_socket = source.starts_with("unix:")
+        || source.starts_with("http:")
+        || source.parse::<std::net::SocketAddr>().is_ok();
+    !is_socket
+}
+
+/// All reports of a file: one JSON text, or one a line as `serve --record` writes them.
+pub(super) fn read_all(source: &str) -> Result<Vec<MemoryReport>, CliError> {
+    let text = text_of(source)?;
+    if let Ok(report) = MemoryReport::from_json(&text) {
+        return Ok(vec![report]);
+    }
+    let mut reports = Vec::new();
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let is_torn = !text.ends_with('\n') && at > 0 && !is_json(line);
+        match MemoryReport::from_json(line) {
+            Ok(report) => reports.push(report),
+            Err(_) if is_torn => {}
+            Err(error) => return Err(CliError::Usage(format!("{source:?}, line {}: {error}", at + 1))),
+        }
+    }
+    Ok(reports)
+}
+
+fn text_of(source: &str) -> Result<String, CliError> {
+    let mut text = String::new();
+    let read = if source == "-" {
+        io::stdin().lock().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(source).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    read.map_err(|error| CliError::Usage(format!("cannot read {source:?}: {error}")))?;
+    Ok(text)
+}
+
+/// Of JSON Lines the last line, of any other text all of it.
+fn latest(text: &str) -> &str {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let is_lines = lines.next().is_some_and(is_json);
+    let mut from_last = lines.rev();
+    let Some(last) = from_last.next().filter(|_| is_lines) else { return text };
+    // A server that was killed leaves a line half written: the one before it is whole.
+    let is_torn = !text.ends_with('\n') && !is_json(last);
+    if !is_torn {
+        return last;
+    }
+    from_last.next().or_else(|| text.lines().find(|line| is_json(line))).unwrap_or(last)
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_report_is_the_last_whole_line() {
+        for (text, want) in [
+            ("{\n \"a\": 1\n}\n", "{\n \"a\": 1\n}\n"),
+            ("{\"a\":1}\n", "{\"a\":1}\n"),
+            ("{\"a\":1}\n{\"a\":2}\n\n", "{\"a\":2}"),
+            ("{\"a\":1}\n{\"a\":2}", "{\"a\":2}"),
+            ("{\"a\":1}\n{\"a\":2}\n{\"a\"", "{\"a\":2}"),
+            ("{\"a\":1}\n{\"a\"", "{\"a\":1}"),
+            // Whole lines that are wrong are told of, not skipped.
+            ("{\"a\":1}\n{\"a\"\n", "{\"a\""),
+            ("no report\nat all", "no report\nat all"),
+            ("", ""),
+        ] {
+            assert_eq!(latest(text), want, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! `mcpool tune`: from reports to settings, with the evidence.
+//!
+//! Only settings that `serve --config` takes are written, and a file that somebody else wrote is not touched.
+
+use super::error::CliError;
+use super::report;
+use crate::limits::LimitOption;
+use crate::memory::{CurvePoint, MemoryReport, Plan, Policy, PoolReport, advise};
+use clap::ArgMatches;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// First line of a file that may be written again.
+const MARK: &str = "# Written by `mcpool tune`";
+
+/// One setting, as it is and as the evidence asks.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+struct Change {
+    setting: &'static str,
+    now: u64,
+    advised: u64,
+    evidence: Vec<String>,
+}
+
+/// Prints the settings that reports ask for, and writes them if that was asked for.
+pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
+    let sources: Vec<&String> = matches.get_many("reports").into_iter().flatten().collect();
+    let mut reports = Vec::new();
+    for source in &sources {
+        if report::is_saved(source) {
+            reports.extend(report::read_all(source)?);
+        } else {
+            reports.push(report::read(Some(source))?);
+        }
+    }
+    if sources.is_empty() {
+        reports.push(report::read(None)?);
+    }
+    let Some(last) = reports.last() else {
+        return Err(CliError::Usage("there is no report to go by".to_owned()));
+    };
+    let budget = match matches.get_one::<String>("budget") {
+        Some(text) => LimitOption::named("pool_budget_bytes")
+            .ok_or_else(|| CliError::Usage("no pool_budget_bytes".to_owned()))?
+            .parse(text)
+            .map_err(|error| CliError::Usage(format!("--budget: {error}")))? as u64,
+        None => last.budget.limit_bytes,
+    };
+    let target_hit_ratio = matches.get_one::<f64>("target_hit").copied().unwrap_or(0.99);
+    let plan = Plan { target_hit_ratio, budget_bytes: budget, policy: Policy::MissCurve };
+    let changes = changes(&merge(&reports), last, &plan);
+    let mut out = BufWriter::new(io::stdout().lock());
+    if matches.get_flag("json") {
+        serde_json::to_writer_pretty(&mut out, &changes).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        show(&changes, reports.len(), &mut out)?;
+    }
+    out.flush()?;
+    match matches.get_one::<std::path::PathBuf>("write") {
+        Some(path) => write(path, &changes),
+        None => Ok(()),
+    }
+}
+
+/// One pool for each name, of all reports together: curves are averaged by their acquires.
+fn merge(reports: &[MemoryReport]) -> Vec<PoolReport> {
+    let mut merged: BTreeMap<&str, PoolReport> = BTreeMap::new();
+    for pool in reports.iter().flat_map(|report| &report.pools) {
+        match merged.get_mut(pool.name.as_str()) {
+            Some(sum) => add(sum, pool),
+            None => {
+                merged.insert(&pool.name, pool.clone());
+            }
+        }
+    }
+    merged.into_values().collect()
+}
+
+fn add(sum: &mut PoolReport, pool: &PoolReport) {
+    let (before, more) = (sum.evidence.acquires, pool.evidence.acquires);
+    let all = (before + more).max(1.0);
+    let at = |points: &[CurvePoint], capacity: u64| {
+        points
+            .iter()
+            .take_while(|point| point.capacity <= capacity)
+            .last()
+            .map_or(0.0, |point| point.hit_ratio)
+    };
+    let mut capacities: Vec<u64> = sum.curve.iter().chain(&pool.curve).map(|point| point.capacity).collect();
+    capacities.sort_unstable();
+    capacities.dedup();
+    let bytes_per_object = sum.bytes_per_object.max(pool.bytes_per_object);
+    let curve = capacities.into_iter().map(|capacity| CurvePoint {
+        capacity,
+        hit_ratio: (at(&sum.curve, capacity) * before + at(&pool.curve, capacity) * more) / all,
+        bytes: capacity * bytes_per_object,
+    });
+    sum.curve = curve.collect();
+    let rates = (sum.evidence.acquires_per_second * before, pool.evidence.acquires_per_second * more);
+    sum.evidence.acquires_per_second = (rates.0 + rates.1) / all;
+    sum.evidence.acquires += more;
+    sum.evidence.window_ms = sum.evidence.window_ms.max(pool.evidence.window_ms);
+    sum.demand.p999 = sum.demand.p999.max(pool.demand.p999);
+    sum.demand.max = sum.demand.max.max(pool.demand.max);
+    (sum.capacity, sum.bytes_per_object) = (pool.capacity, bytes_per_object);
+    sum.saved_ns_per_hit = pool.saved_ns_per_hit.or(sum.saved_ns_per_hit);
+}
+
+/// The settings that differ. Several pools may share one: the largest need counts, as a smaller one costs only what
+/// is really used.
+fn changes(pools: &[PoolReport], last: &MemoryReport, plan: &Plan) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    for (pool, advice) in pools.iter().zip(advise(pools, plan)) {
+        let Some(option) = pool.setting.as_deref().and_then(LimitOption::named) else { continue };
+        let now = last.settings.get(option.name).copied().unwrap_or(pool.capacity);
+        if pool.curve.is_empty() {
+            continue;
+        }
+        let certainty = advice.confidence * 100.0;
+        let evidence = format!("{}: {} ({certainty:.0} % certain)", pool.name, advice.reason);
+        let advised = advice.capacity.clamp(option.min as u64, option.max as u64);
+        match changes.iter_mut().find(|change| change.setting == option.name) {
+            Some(change) => {
+                change.advised = change.advised.max(advised);
+                change.evidence.push(evidence);
+            }
+            None => changes.push(Change { setting: option.name, now, advised, evidence: vec![evidence] }),
+        }
+    }
+    let budget = Change {
+        setting: "pool_budget_bytes",
+        now: last.budget.limit_bytes,
+        advised: plan.budget_bytes,
+        evidence: vec!["as asked for".to_owned()],
+    };
+    changes.push(budget);
+    changes.retain(|change| change.now != change.advised);
+    changes
+}
+
+fn show(changes: &[Change], reports: usize, out: &mut impl Write) -> io::Result<()> {
+    if changes.is_empty() {
+        return writeln!(out, "The settings are as {reports} report(s) would have them.");
+    }
+    for change in changes {
+        writeln!(out, "-{} = {}\n+{} = {}", change.setting, change.now, change.setting, change.advised)?;
+        for evidence in &change.evidence {
+            writeln!(out, "  # {evidence}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the settings, whole or not at all.
+fn write(path: &Path, changes: &[Change]) -> Result<(), CliError> {
+    let fault =
+        |error: &dyn std::fmt::Display| CliError::Usage(format!("cannot write {}: {error}", path.display()));
+    match std::fs::read_to_string(path) {
+        Ok(text) if !text.starts_with(MARK) => {
+            return Err(fault(&"somebody wrote settings there by hand; name another file and merge the two"));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(&error)),
+        _ => {}
+    }
+    let mut text = format!("{MARK}: written again when it runs again.\n");
+    for change in changes {
+        for evidence in &change.evidence {
+            let _ = writeln!(text, "# {evidence}");
+        }
+        let _ = writeln!(text, "{} = {}", change.setting, change.advised);
+    }
+    let mut unfinished = path.to_owned().into_os_string();
+    unfinished.push(".unfinished");
+    let written = std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, path));
+    written.map_err(|error| fault(&error))
+}

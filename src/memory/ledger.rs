@@ -1,0 +1,120 @@
+//! The ledger: who holds bytes, in lines that are summed only when somebody asks.
+//!
+//! Knows no holder. Whoever holds memory opens an [`Account`], which is read when a report is made; so the way of a
+//! request pays nothing for it. Invariant: an account that is dropped has no line any more.
+
+use super::report::{ConnectionSpot, SessionSpot, ToolSpot, Traffic};
+use smallvec::SmallVec;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Names that lines usually have; more are no fault.
+const MAX_LINES: usize = 24;
+const MAX_ACCOUNTS: usize = 8;
+
+/// What one holder enters.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    /// In place: looking on each second is to allocate nothing.
+    pub(crate) lines: SmallVec<[Line; MAX_LINES]>,
+    /// Whether holders are wanted one by one, not in sums alone.
+    pub(crate) is_detailed: bool,
+    pub(crate) traffic: Traffic,
+    pub(crate) connections: Vec<ConnectionSpot>,
+    pub(crate) sessions: Vec<SessionSpot>,
+    pub(crate) tools: Vec<ToolSpot>,
+}
+
+/// Bytes under one name; lines of the same name are added up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: u64,
+    pub(crate) count: Option<u64>,
+}
+
+impl Entries {
+    /// So many objects that hold so many bytes together.
+    pub(crate) fn enter(&mut self, name: &'static str, bytes: usize, count: usize) {
+        let (bytes, count) = (bytes as u64, count as u64);
+        match self.lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => {
+                line.bytes += bytes;
+                *line.count.get_or_insert(0) += count;
+            }
+            None => self.lines.push(Line { name, bytes, count: Some(count) }),
+        }
+    }
+}
+
+/// A holder of memory.
+pub(crate) trait Account: Send + Sync + 'static {
+    /// Enters what it holds now.
+    fn enter(&self, entries: &mut Entries);
+
+    /// Gives back what it can do without, and tells the bytes; more of it if `is_critical`.
+    fn reclaim(&self, _is_critical: bool) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+}
+
+/// All accounts.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    accounts: Mutex<Vec<Weak<dyn Account>>>,
+}
+
+impl Ledger {
+    /// Opens an account; it is closed when its holder is gone.
+    pub(crate) fn open<A: Account>(&self, account: &Arc<A>) {
+        let account: Weak<A> = Arc::downgrade(account);
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.retain(|account| account.strong_count() > 0);
+        accounts.push(account);
+    }
+
+    /// What all holders enter.
+    pub(crate) fn read(&self, is_detailed: bool) -> Entries {
+        let mut entries = Entries { is_detailed, ..Entries::default() };
+        for account in self.live() {
+            account.enter(&mut entries);
+        }
+        entries
+    }
+
+    /// Has all holders give back what they can do without.
+    pub(crate) fn reclaim(&self, is_critical: bool) -> Vec<(&'static str, u64)> {
+        self.live().iter().flat_map(|account| account.reclaim(is_critical)).collect()
+    }
+
+    /// Outside the lock, so that a holder may open an account of its own.
+    fn live(&self) -> SmallVec<[Arc<dyn Account>; MAX_ACCOUNTS]> {
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Holder(usize);
+
+    impl Account for Holder {
+        fn enter(&self, entries: &mut Entries) {
+            entries.enter("held", self.0, 1);
+        }
+    }
+
+    #[test]
+    fn lines_of_one_name_add_up_and_go_with_their_holder() {
+        let ledger = Ledger::default();
+        let (first, second) = (Arc::new(Holder(5)), Arc::new(Holder(7)));
+        ledger.open(&first);
+        ledger.open(&second);
+        assert_eq!(ledger.read(false).lines[..], [Line { name: "held", bytes: 12, count: Some(2) }]);
+        drop(first);
+        assert_eq!(ledger.read(false).lines[..], [Line { name: "held", bytes: 7, count: Some(1) }]);
+        drop(second);
+        assert!(ledger.read(false).lines.is_empty());
+    }
+}

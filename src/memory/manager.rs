@@ -1,0 +1,558 @@
+//! [`MemoryManager`]: looks, judges, gives back, sizes the pools, and tells.
+//!
+//! Owns the cycle and its state; the sums are the ledger's, the levels those of `pressure`, the sizes those of
+//! `advice`. Time is an argument. Invariant: nothing it does stops work in flight: it frees what is idle, and says
+//! by [`MemoryManager::is_critical`] that new work should wait.
+
+use super::advice::{Plan, Policy, Steady, advise};
+use super::allocator::{Allocator, AllocatorStats};
+use super::ledger::{Account, Entries, Ledger, Line};
+use super::pressure::{Measured, Pressure};
+use super::process::{self, Process};
+use super::report::{
+    AppliedChange, BudgetReport, CurvePoint, DemandReport, Evidence, Hotspots, MemoryReport, MemoryUsage,
+    Part, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts,
+};
+use super::timeline::Timeline;
+use crate::limits::{LimitOption, Limits};
+use mcpool_pools::{BudgetSpent, Discard, MemoryBudget, PoolControl, PoolRegistry, Reservation, Sampling};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Entries of each kind of hotspot.
+const SPOTS: usize = 10;
+/// How often PSI is looked at: the kernel averages over 10 s.
+const PSI_EVERY: Duration = Duration::from_secs(2);
+
+/// Where the bytes of one server are, and how its pools should be sized.
+///
+/// Cloning makes another handle to the same manager.
+#[derive(Clone)]
+pub struct MemoryManager {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    facts: ServerFacts,
+    begun: Instant,
+    limits: Limits,
+    registry: PoolRegistry,
+    budget: MemoryBudget,
+    /// Bytes of large frames that may be on their way at once.
+    inflight: MemoryBudget,
+    ledger: Ledger,
+    allocator: OnceLock<Box<dyn Allocator>>,
+    limit: LimitFound,
+    level: AtomicU8,
+    refused: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct LimitFound {
+    bytes: Option<u64>,
+    source: Option<&'static str>,
+    cgroup_bytes: Option<u64>,
+}
+
+/// What the cycle remembers.
+struct State {
+    pressure: Pressure,
+    psi: Option<f64>,
+    psi_read: Option<Instant>,
+    entered: [u64; 3],
+    reclaimed: BTreeMap<&'static str, (u64, u64)>,
+    peaks: BTreeMap<String, u64>,
+    peak_allocated: u64,
+    timeline: Timeline,
+    last_optimised: Instant,
+    applied: Vec<AppliedChange>,
+    steady: Steady,
+}
+
+/// What a server is, for [`MemoryManager::new`].
+pub(crate) struct Managed {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) limits: Limits,
+    pub(crate) registry: PoolRegistry,
+    pub(crate) budget: MemoryBudget,
+}
+
+impl MemoryManager {
+    pub(crate) fn new(managed: Managed, now: Instant) -> Self {
+        let Managed { name, version, limits, registry, budget } = managed;
+        let limit = LimitFound::of(limits.memory_limit_bytes);
+        // A frame of that size holds its bytes up to six times: read, grown, decoded, answered, queued.
+        let inflight_bytes = match (limits.max_inflight_bytes, limit.bytes) {
+            (0, Some(limit)) => (limit / 6) as usize,
+            (0, None) => usize::MAX >> 1,
+            (set, _) => set,
+        };
+        let pressure = Pressure::new(limits.pressure_elevated_percent, limits.pressure_critical_percent);
+        let state = State {
+            pressure,
+            psi: None,
+            psi_read: None,
+            entered: [0; 3],
+            reclaimed: BTreeMap::new(),
+            peaks: BTreeMap::new(),
+            peak_allocated: 0,
+            timeline: Timeline::new(),
+            last_optimised: now,
+            applied: Vec::new(),
+            steady: Steady::default(),
+        };
+        let os = std::env::consts::OS.to_owned();
+        let facts = ServerFacts { name, version, pid: std::process::id(), os };
+        let shared = Shared {
+            facts,
+            begun: now,
+            limits,
+            registry,
+            budget,
+            inflight: MemoryBudget::new(inflight_bytes),
+            ledger: Ledger::default(),
+            allocator: OnceLock::new(),
+            limit,
+            level: AtomicU8::new(0),
+            refused: AtomicU64::new(0),
+            state: Mutex::new(state),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Names the allocator of the program; only the first one counts.
+    pub fn set_allocator(&self, allocator: impl Allocator) {
+        let _ = self.shared.allocator.set(Box::new(allocator));
+    }
+
+    pub(crate) fn open_account<A: Account>(&self, account: &Arc<A>) {
+        self.shared.ledger.open(account);
+    }
+
+    /// How near its limit the process was at the last look.
+    pub fn pressure(&self) -> PressureLevel {
+        match self.shared.level.load(Ordering::Relaxed) {
+            0 => PressureLevel::Normal,
+            1 => PressureLevel::Elevated,
+            _ => PressureLevel::Critical,
+        }
+    }
+
+    /// Whether new work should wait.
+    pub(crate) fn is_critical(&self) -> bool {
+        self.pressure() == PressureLevel::Critical
+    }
+
+    /// Counts work that was turned away for want of memory.
+    pub(crate) fn note_refused(&self) {
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sets the bytes of a large frame aside, or says that it has to come back later.
+    pub(crate) fn reserve_frame(&self, bytes: usize) -> Result<Reservation, BudgetSpent> {
+        self.shared.inflight.try_reserve(bytes)
+    }
+
+    /// Looks at what is cheap to see: call it every second. Samples the pools, judges the pressure, and acts on it.
+    pub(crate) fn tick(&self, now: Instant) {
+        self.shared.registry.for_each(|pool| pool.sample(&Sampling::at(now)));
+        let Some(rss_bytes) = Process::rss_bytes() else { return };
+        let mut state = self.state();
+        if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_EVERY) {
+            state.psi_read = Some(now);
+            state.psi = process::psi_some_avg10();
+        }
+        let limit_bytes = self.shared.limit.bytes;
+        let measured = Measured { rss_bytes, limit_bytes, psi_some_avg10: state.psi };
+        let before = self.pressure();
+        let level = state.pressure.judge(measured, now);
+        if level != before {
+            state.entered[level as usize] += 1;
+            self.shared.level.store(level as u8, Ordering::Relaxed);
+            tracing::warn!(?level, rss_bytes, limit_bytes, "memory pressure");
+        }
+        self.add_point(&mut state, rss_bytes, now);
+        let is_due = self.shared.limits.tune_interval_ms > 0
+            && now.saturating_duration_since(state.last_optimised)
+                >= Duration::from_millis(self.shared.limits.tune_interval_ms as u64);
+        drop(state);
+        if level != PressureLevel::Normal {
+            self.reclaim(level);
+        }
+        if is_due {
+            self.optimize_at(now);
+        }
+    }
+
+    fn add_point(&self, state: &mut State, rss_bytes: u64, now: Instant) {
+        if state.timeline.is_due(now) {
+            let entries = self.entries(false);
+            let at_ms = now.saturating_duration_since(self.shared.begun).as_millis() as u64;
+            state.timeline.add(now, at_ms, rss_bytes, &entries.lines);
+        }
+    }
+
+    /// Gives idle memory back, more of it the higher the level; the bytes of each step.
+    fn reclaim(&self, level: PressureLevel) {
+        let is_critical = level == PressureLevel::Critical;
+        let mut steps: Vec<(&'static str, u64)> = Vec::new();
+        for pool in self.shared.registry.pools() {
+            let keep = if is_critical { 0 } else { pool.snapshot().idle / 2 };
+            let step =
+                if pool.name().starts_with("arenas") { "idle arenas" } else { "idle objects of pools" };
+            steps.push((step, pool.trim(keep) as u64));
+        }
+        steps.extend(self.shared.ledger.reclaim(is_critical));
+        if let Some(allocator) = self.shared.allocator.get() {
+            let before = Process::rss_bytes();
+            allocator.purge();
+            let freed =
+                before.zip(Process::rss_bytes()).map_or(0, |(before, now)| before.saturating_sub(now));
+            steps.push(("pages of the allocator", freed));
+        }
+        let mut state = self.state();
+        for (step, bytes) in steps {
+            let (runs, sum) = state.reclaimed.entry(step).or_default();
+            *runs += 1;
+            *sum += bytes;
+        }
+    }
+
+    /// What the process uses now.
+    pub fn current_memory_usage(&self) -> MemoryUsage {
+        self.report().usage
+    }
+
+    /// Runs the whole cycle: usage, hotspots, sizes of the pools, what pressure asks for, and what was applied.
+    pub fn optimize_memory_usage(&self) -> MemoryReport {
+        self.optimize_at(Instant::now());
+        self.report()
+    }
+
+    fn optimize_at(&self, now: Instant) {
+        let pools = self.pools();
+        let plan = self.plan();
+        let advice = advise(&pools, &plan);
+        let current: Vec<usize> = pools.iter().map(|pool| pool.capacity as usize).collect();
+        let mut applied = Vec::new();
+        let mut state = self.state();
+        state.last_optimised = now;
+        let mut spare = plan
+            .budget_bytes
+            .saturating_sub(pools.iter().map(|pool| pool.capacity * pool.bytes_per_object).sum::<u64>());
+        for ((pool, advice), before) in pools.iter().zip(&advice).zip(current) {
+            let Some(after) = state.steady.let_through(pool, advice) else { continue };
+            let after = after as usize;
+            let growth = after.saturating_sub(before) as u64 * pool.bytes_per_object;
+            // Growth within the budget and trims are applied; growth beyond it stays advice.
+            if self.shared.limits.auto_tune == 0 && after > before || growth > spare {
+                continue;
+            }
+            let Some(control) = self.shared.registry.find(&pool.name) else { continue };
+            let set = control.set_capacity(after);
+            spare = spare.saturating_sub(growth);
+            if set != before {
+                applied.push(AppliedChange {
+                    what: pool.name.clone(),
+                    before: before as u64,
+                    after: set as u64,
+                    reason: advice.reason.clone(),
+                });
+            }
+        }
+        state.applied = applied;
+        drop(state);
+        let level = self.pressure();
+        if level != PressureLevel::Normal {
+            self.reclaim(level);
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        Plan {
+            target_hit_ratio: self.shared.limits.target_hit_percent as f64 / 100.0,
+            budget_bytes: self.shared.budget.limit_bytes() as u64,
+            policy: Policy::MissCurve,
+        }
+    }
+
+    /// Where every byte is, now. Takes about a millisecond and allocates: for people and tools, not for requests.
+    pub fn report(&self) -> MemoryReport {
+        let now = Instant::now();
+        let process = Process::look();
+        let allocator = self.shared.allocator.get().map(|allocator| allocator.stats()).unwrap_or_default();
+        let mut entries = self.entries(true);
+        let lines = std::mem::take(&mut entries.lines).into_vec();
+        let mut pools = self.pools();
+        let advice = advise(&pools, &self.plan());
+        for (pool, advice) in pools.iter_mut().zip(advice) {
+            pool.advice = Some(advice);
+        }
+        let mut state = self.state();
+        let (parts, usage) = Self::sum_up(&mut state, lines, &process, allocator);
+        let pressure = self.pressure_report(&state);
+        let hotspots = hotspots(&mut entries);
+        MemoryReport {
+            schema: SCHEMA.to_owned(),
+            taken_unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64),
+            uptime_ms: now.saturating_duration_since(self.shared.begun).as_millis() as u64,
+            server: self.shared.facts.clone(),
+            usage,
+            parts,
+            pressure,
+            pools,
+            budget: BudgetReport {
+                limit_bytes: self.shared.budget.limit_bytes() as u64,
+                used_bytes: self.shared.budget.used_bytes() as u64,
+            },
+            hotspots,
+            traffic: entries.traffic,
+            timeline: state.timeline.report(),
+            applied: state.applied.clone(),
+            settings: LimitOption::ALL
+                .iter()
+                .map(|option| (option.name.to_owned(), option.load(&self.shared.limits) as u64))
+                .collect(),
+        }
+    }
+
+    /// The lines of the ledger: those of the pools, and those that others enter.
+    fn entries(&self, is_detailed: bool) -> Entries {
+        let mut entries = self.shared.ledger.read(is_detailed);
+        self.shared.registry.for_each(|pool| {
+            let snapshot = pool.snapshot();
+            let (leased, idle) = names_of(pool.name());
+            let leased_bytes = snapshot.owned_bytes.saturating_sub(snapshot.idle_bytes);
+            entries.enter(leased, leased_bytes as usize, snapshot.in_use as usize);
+            entries.enter(idle, snapshot.idle_bytes as usize, snapshot.idle);
+        });
+        entries
+    }
+
+    fn sum_up(
+        state: &mut State,
+        mut lines: Vec<Line>,
+        process: &Process,
+        allocator: AllocatorStats,
+    ) -> (Vec<Part>, MemoryUsage) {
+        let entered: u64 = lines.iter().map(|line| line.bytes).sum();
+        state.peak_allocated = state.peak_allocated.max(entered);
+        let mut explained = entered;
+        // Blocks that no account entered: the runtime's, the catalog's strings, whatever libraries keep.
+        if let Some(heap) = allocator.heap_bytes {
+            lines.push(Line { name: "rest", bytes: heap.saturating_sub(entered), count: None });
+        }
+        let mut others = Vec::new();
+        if let (Some(area), Some(heap)) = (process.heap_area_bytes, allocator.heap_bytes) {
+            others.push(("allocator, free", area.saturating_sub(heap)));
+        }
+        others.extend(process.stack_bytes.map(|bytes| ("stacks", bytes)));
+        others.extend(process.program_bytes.map(|bytes| ("program", bytes)));
+        explained += others.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        let mut part = |name: &str, bytes: u64, count: Option<u64>, is_heap: bool| {
+            let peak = state.peaks.entry(name.to_owned()).or_default();
+            *peak = bytes.max(*peak);
+            Part { name: name.to_owned(), bytes, peak_bytes: *peak, count, is_heap }
+        };
+        let mut parts: Vec<Part> =
+            lines.iter().map(|line| part(line.name, line.bytes, line.count, true)).collect();
+        parts.extend(others.iter().map(|(name, bytes)| part(name, *bytes, None, false)));
+        parts.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+        let sum = |names: &[&str]| -> u64 {
+            lines.iter().filter(|line| names.contains(&line.name)).map(|line| line.bytes).sum()
+        };
+        let sums = Sums {
+            connections: sum(&["connections"]),
+            correlation: sum(&["pending requests"]),
+            buffers: sum(&["buffers, leased", "buffers, idle"]),
+            entered,
+            peak_entered: state.peak_allocated,
+            explained,
+        };
+        (parts, usage_of(&sums, process, allocator))
+    }
+
+    fn pressure_report(&self, state: &State) -> PressureReport {
+        let reclaimed = state.reclaimed.iter();
+        PressureReport {
+            level: self.pressure(),
+            limit_bytes: self.shared.limit.bytes,
+            limit_source: self.shared.limit.source.map(str::to_owned),
+            cgroup_limit_bytes: self.shared.limit.cgroup_bytes,
+            psi_some_avg10: state.psi,
+            entered: state.entered,
+            refused: self.shared.refused.load(Ordering::Relaxed),
+            reclaimed: reclaimed
+                .map(|(step, (runs, bytes))| ReclaimReport {
+                    step: (*step).to_owned(),
+                    runs: *runs,
+                    bytes: *bytes,
+                })
+                .collect(),
+        }
+    }
+
+    fn pools(&self) -> Vec<PoolReport> {
+        self.shared.registry.pools().iter().map(|pool| pool_report(pool.as_ref())).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lines of the ledger, added up.
+struct Sums {
+    connections: u64,
+    correlation: u64,
+    buffers: u64,
+    entered: u64,
+    peak_entered: u64,
+    explained: u64,
+}
+
+fn usage_of(sums: &Sums, process: &Process, allocator: AllocatorStats) -> MemoryUsage {
+    let explained_bytes = process.private_bytes.map_or(sums.explained, |private| sums.explained.min(private));
+    MemoryUsage {
+        rss_bytes: process.rss_bytes,
+        pss_bytes: process.pss_bytes,
+        private_bytes: process.private_bytes,
+        peak_rss_bytes: process.peak_rss_bytes,
+        huge_page_bytes: process.huge_page_bytes,
+        committed_bytes: allocator.committed_bytes,
+        peak_committed_bytes: allocator.peak_committed_bytes,
+        heap_bytes: allocator.heap_bytes,
+        stack_bytes: process.stack_bytes,
+        connection_bytes: sums.connections,
+        correlation_bytes: sums.correlation,
+        message_buffer_bytes: sums.buffers,
+        total_allocated_bytes: sums.entered,
+        peak_allocated_bytes: sums.peak_entered,
+        explained_bytes,
+        explained_ratio: process
+            .private_bytes
+            .filter(|private| *private > 0)
+            .map(|private| explained_bytes as f64 / private as f64),
+        threads: process.threads,
+        open_descriptors: process.open_descriptors,
+        cpu_ms: process.cpu_ms,
+    }
+}
+
+impl std::fmt::Debug for MemoryManager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryManager").field("pressure", &self.pressure()).finish_non_exhaustive()
+    }
+}
+
+impl LimitFound {
+    /// What is configured, or what the control group allows, or what the machine has.
+    fn of(configured: usize) -> Self {
+        let cgroup_bytes = process::cgroup_limit_bytes();
+        let (bytes, source) = match (configured as u64, cgroup_bytes, process::physical_bytes()) {
+            (0, Some(cgroup), physical) if physical.is_none_or(|physical| cgroup < physical) => {
+                (Some(cgroup), Some("cgroup"))
+            }
+            (0, _, physical) => (physical, physical.map(|_| "physical")),
+            (configured, ..) => (Some(configured), Some("configured")),
+        };
+        Self { bytes, source, cgroup_bytes }
+    }
+}
+
+/// The lines that a pool's objects are entered in: leased and idle.
+fn names_of(pool: &str) -> (&'static str, &'static str) {
+    if pool.starts_with("buffers") {
+        ("buffers, leased", "buffers, idle")
+    } else if pool.starts_with("arenas") {
+        ("arenas, leased", "arenas, idle")
+    } else {
+        ("messages, leased", "messages, idle")
+    }
+}
+
+/// The setting that sizes a pool.
+fn setting_of(pool: &str) -> Option<&'static str> {
+    match pool {
+        "buffers/oversized" => None,
+        "arenas" => Some("arena_capacity"),
+        "owned messages" => Some("owned_message_capacity"),
+        "messages" | "exchanges" => Some("message_capacity"),
+        _ if pool.starts_with("buffers/") => Some("buffer_capacity"),
+        _ => None,
+    }
+}
+
+fn pool_report(pool: &dyn PoolControl) -> PoolReport {
+    let (snapshot, history) = (pool.snapshot(), pool.history());
+    let objects = snapshot.in_use + snapshot.idle as u64;
+    let bytes_per_object = snapshot.owned_bytes.checked_div(objects).unwrap_or_default();
+    let curve = history.curve.iter();
+    let discarded = Discard::ALL.into_iter().filter(|reason| snapshot.discarded(*reason) > 0);
+    PoolReport {
+        name: pool.name().to_owned(),
+        capacity: snapshot.capacity as u64,
+        maximum: snapshot.maximum as u64,
+        in_use: snapshot.in_use,
+        idle: snapshot.idle as u64,
+        idle_bytes: snapshot.idle_bytes,
+        owned_bytes: snapshot.owned_bytes,
+        hits: snapshot.hits,
+        misses: snapshot.misses,
+        discarded: discarded
+            .map(|reason| (format!("{reason:?}").to_ascii_lowercase(), snapshot.discarded(reason)))
+            .collect(),
+        hit_ratio_now: history.hit_ratio_now,
+        hit_ratio_1m: history.hit_ratio_minute,
+        hit_ratio_1h: history.hit_ratio_hour,
+        high_water_mark: history.high_water_mark.max(snapshot.high_water_mark),
+        demand: DemandReport {
+            p50: history.demand_quantile(0.5),
+            p90: history.demand_quantile(0.9),
+            p99: history.demand_quantile(0.99),
+            p999: history.demand_quantile(0.999),
+            max: history.high_water_mark.max(snapshot.high_water_mark),
+            buckets: history.demand.clone(),
+        },
+        bytes_per_object,
+        saved_ns_per_hit: history.saved_ns_per_hit,
+        evidence: Evidence {
+            acquires: history.acquires,
+            traced: history.traced,
+            window_ms: history.window.as_millis() as u64,
+            acquires_per_second: history.acquires_per_second,
+        },
+        curve: curve
+            .map(|(capacity, hit_ratio)| CurvePoint {
+                capacity: *capacity,
+                hit_ratio: *hit_ratio,
+                bytes: capacity * bytes_per_object,
+            })
+            .collect(),
+        advice: None,
+        setting: setting_of(pool.name()).map(str::to_owned),
+    }
+}
+
+/// The ten largest of each kind, and how connections are spread.
+fn hotspots(entries: &mut Entries) -> Hotspots {
+    let mut buckets = BTreeMap::<u64, u64>::new();
+    for connection in &entries.connections {
+        *buckets.entry(connection.bytes.max(1).next_power_of_two()).or_default() += 1;
+    }
+    entries.connections.sort_by_key(|spot| std::cmp::Reverse(spot.bytes));
+    entries.sessions.sort_by_key(|spot| std::cmp::Reverse(spot.bytes));
+    entries.tools.sort_by_key(|spot| std::cmp::Reverse(spot.max_arena_bytes));
+    entries.connections.truncate(SPOTS);
+    entries.sessions.truncate(SPOTS);
+    entries.tools.truncate(SPOTS);
+    Hotspots {
+        connections: std::mem::take(&mut entries.connections),
+        sessions: std::mem::take(&mut entries.sessions),
+        tools: std::mem::take(&mut entries.tools),
+        connection_buckets: buckets.into_iter().collect(),
+    }
+}

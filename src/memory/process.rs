@@ -1,0 +1,295 @@
+//! What the kernel says about this process. The only reader of `/proc` and of control groups.
+//!
+//! Elsewhere than on Linux nothing is known, and nothing is what is said. Texts are parsed by functions of their
+//! own, so that every case has a test without its kernel.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+const KIB: u64 = 1024;
+/// Largest guard below a stack of a thread.
+const MAX_GUARD_BYTES: u64 = 64 * KIB;
+
+/// The process in sums.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Process {
+    pub(crate) rss_bytes: Option<u64>,
+    pub(crate) pss_bytes: Option<u64>,
+    pub(crate) private_bytes: Option<u64>,
+    pub(crate) peak_rss_bytes: Option<u64>,
+    pub(crate) huge_page_bytes: Option<u64>,
+    /// Private pages of files: the program and its libraries, their variables included.
+    pub(crate) program_bytes: Option<u64>,
+    pub(crate) stack_bytes: Option<u64>,
+    /// Private pages that belong to no file and no stack: the allocator's.
+    pub(crate) heap_area_bytes: Option<u64>,
+    pub(crate) threads: Option<u64>,
+    pub(crate) open_descriptors: Option<u64>,
+    pub(crate) cpu_ms: Option<u64>,
+}
+
+impl Process {
+    /// Looks at everything; some tenths of a millisecond.
+    pub(crate) fn look() -> Self {
+        let mut process =
+            fs::read_to_string("/proc/self/smaps").map(|text| of_smaps(&text)).unwrap_or_default();
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        process.peak_rss_bytes = field_kib(&status, "VmHWM:");
+        process.threads = field(&status, "Threads:");
+        process.open_descriptors = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64);
+        process.cpu_ms = fs::read_to_string("/proc/self/stat").ok().and_then(|text| cpu_ms(&text));
+        process
+    }
+
+    /// Resident bytes; a few microseconds.
+    pub(crate) fn rss_bytes() -> Option<u64> {
+        let mut buffer = [0; SMALL_BYTES];
+        let pages: u64 =
+            read_small("/proc/self/statm", &mut buffer)?.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        Some(pages * rustix::param::page_size() as u64)
+    }
+}
+
+/// The number behind a name, in the manner of `/proc/self/status`.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_ascii_whitespace().next()?.parse().ok()
+}
+
+fn field_kib(text: &str, name: &str) -> Option<u64> {
+    field(text, name).map(|kib| kib * KIB)
+}
+
+/// User and system time. The kernel counts them in hundredths of a second, whatever its own clock does.
+fn cpu_ms(stat: &str) -> Option<u64> {
+    // The name of the program stands in parentheses and may contain anything.
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().skip(11);
+    let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
+    Some((user + system) * 10)
+}
+
+/// What the pages of a mapping are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Program,
+    Stack,
+    Heap,
+}
+
+/// The head line of a mapping.
+struct Mapping<'t> {
+    start: u64,
+    end: u64,
+    permissions: &'t str,
+    name: &'t str,
+}
+
+fn mapping(line: &str) -> Option<Mapping<'_>> {
+    let mut words = line.split_ascii_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+    let permissions = words.next()?;
+    Some(Mapping { start, end, permissions, name: words.nth(3).unwrap_or_default() })
+}
+
+impl Mapping<'_> {
+    /// `before` is the mapping below it.
+    fn used_for(&self, before: Option<&Mapping<'_>>) -> Use {
+        let touching = before.filter(|before| before.end == self.start);
+        match (self.name, touching) {
+            ("[stack]", _) => Use::Stack,
+            (name, _) if name.starts_with('/') => Use::Program,
+            // Variables that begin as zeros lie behind the file's own pages.
+            ("", Some(before)) if before.name.starts_with('/') => Use::Program,
+            ("", Some(before))
+                if before.permissions.starts_with("---")
+                    && before.name.is_empty()
+                    && before.end - before.start <= MAX_GUARD_BYTES =>
+            {
+                Use::Stack
+            }
+            _ => Use::Heap,
+        }
+    }
+}
+
+/// Adds up the mappings of `/proc/self/smaps` by what they are for.
+fn of_smaps(text: &str) -> Process {
+    let (mut rss, mut pss, mut huge) = (0, 0, 0);
+    let (mut program, mut stack, mut heap) = (0, 0, 0);
+    let mut current: Option<(Mapping<'_>, Use)> = None;
+    for line in text.lines() {
+        if let Some(next) = mapping(line) {
+            let used_for = next.used_for(current.as_ref().map(|(mapping, _)| mapping));
+            current = Some((next, used_for));
+            continue;
+        }
+        let Some((_, used_for)) = &current else { continue };
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let number = value.split_ascii_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+        let bytes = number.unwrap_or_default() * KIB;
+        match name {
+            "Rss" => rss += bytes,
+            "Pss" => pss += bytes,
+            "AnonHugePages" => huge += bytes,
+            "Private_Clean" | "Private_Dirty" => match used_for {
+                Use::Program => program += bytes,
+                Use::Stack => stack += bytes,
+                Use::Heap => heap += bytes,
+            },
+            _ => {}
+        }
+    }
+    if rss == 0 {
+        return Process::default();
+    }
+    Process {
+        rss_bytes: Some(rss),
+        pss_bytes: Some(pss),
+        private_bytes: Some(program + stack + heap),
+        huge_page_bytes: Some(huge),
+        program_bytes: Some(program),
+        stack_bytes: Some(stack),
+        heap_area_bytes: Some(heap),
+        ..Process::default()
+    }
+}
+
+/// The lowest memory limit of the control groups that the process is in, of either version.
+pub(crate) fn cgroup_limit_bytes() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let files = limit_files(&groups, Path::new("/sys/fs/cgroup"));
+    files.iter().filter_map(|file| parse_limit(&fs::read_to_string(file).ok()?)).min()
+}
+
+/// Where limits may stand: those of the group and of all groups above it.
+fn limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (roots, file): (&[PathBuf], _) = if controllers.is_empty() {
+            (&[root.to_owned(), root.join("unified")], "memory.max")
+        } else if controllers.split(',').any(|name| name == "memory") {
+            (&[root.join("memory")], "memory.limit_in_bytes")
+        } else {
+            continue;
+        };
+        for root in roots {
+            let own = root.join(path.trim_start_matches('/'));
+            files.extend(own.ancestors().take_while(|at| at.starts_with(root)).map(|at| at.join(file)));
+        }
+    }
+    files
+}
+
+/// `max`, and numbers beyond any memory (what version 1 says for none), are no limit.
+fn parse_limit(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|bytes| *bytes < 1 << 60)
+}
+
+/// Memory of the machine.
+pub(crate) fn physical_bytes() -> Option<u64> {
+    field_kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
+/// Share of the last 10 s in which some task waited for memory, in percent.
+pub(crate) fn psi_some_avg10() -> Option<f64> {
+    parse_psi(read_small("/proc/pressure/memory", &mut [0; SMALL_BYTES])?)
+}
+
+/// Longest text of those that are read each second, on the stack.
+const SMALL_BYTES: usize = 256;
+
+fn read_small<'b>(path: &str, buffer: &'b mut [u8; SMALL_BYTES]) -> Option<&'b str> {
+    let bytes = fs::File::open(path).ok()?.read(buffer).ok()?;
+    std::str::from_utf8(buffer.get(..bytes)?).ok()
+}
+
+fn parse_psi(text: &str) -> Option<f64> {
+    let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    some.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMAPS: &str = "\
+55d0c0000000-55d0c0001000 rw-p 00001000 08:01 99 /usr/bin/mcpool
+Rss:                   8 kB
+Pss:                   6 kB
+Private_Clean:         1 kB
+Private_Dirty:         3 kB
+55d0c0001000-55d0c0002000 rw-p 00000000 00:00 0
+Rss:                   4 kB
+Private_Dirty:         4 kB
+7f0000000000-7f0000001000 ---p 00000000 00:00 0
+Rss:                   0 kB
+7f0000001000-7f0000201000 rw-p 00000000 00:00 0
+Rss:                  16 kB
+Private_Dirty:        16 kB
+7f1000000000-7f1000400000 rw-p 00000000 00:00 0
+Rss:                 100 kB
+Pss:                 100 kB
+AnonHugePages:        64 kB
+Private_Dirty:       100 kB
+7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0 [stack]
+Rss:                  12 kB
+Private_Dirty:        12 kB
+";
+
+    #[test]
+    fn pages_are_told_apart_by_what_they_are_for() {
+        let process = of_smaps(SMAPS);
+        let kib = |bytes: Option<u64>| bytes.map(|bytes| bytes / KIB);
+        assert_eq!(kib(process.program_bytes), Some(8), "the file and the zeros behind it");
+        assert_eq!(kib(process.stack_bytes), Some(28), "above a guard, and the first thread's");
+        assert_eq!(kib(process.heap_area_bytes), Some(100));
+        assert_eq!(kib(process.private_bytes), Some(136));
+        assert_eq!((kib(process.rss_bytes), kib(process.pss_bytes)), (Some(140), Some(106)));
+        assert_eq!(kib(process.huge_page_bytes), Some(64));
+        assert_eq!(of_smaps("not what it was"), Process::default());
+    }
+
+    #[test]
+    fn limits_of_all_groups_above_count() {
+        let root = Path::new("/c");
+        let v1 = limit_files("4:memory:/a/b\n1:cpu:/a\n", root);
+        let want = ["/c/memory/a/b", "/c/memory/a", "/c/memory"];
+        assert_eq!(v1, want.map(|at| Path::new(at).join("memory.limit_in_bytes")));
+        let v2 = limit_files("0::/x\n", root);
+        let want = ["/c/x", "/c", "/c/unified/x", "/c/unified"];
+        assert_eq!(v2, want.map(|at| Path::new(at).join("memory.max")));
+        for (text, want) in [("max\n", None), ("67108864\n", Some(64 << 20)), ("9223372036854771712\n", None)]
+        {
+            assert_eq!(parse_limit(text), want);
+        }
+    }
+
+    #[test]
+    fn small_texts_are_read() {
+        let psi =
+            "some avg10=1.25 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.50 avg60=0 avg300=0 total=0\n";
+        assert_eq!(parse_psi(psi), Some(1.25));
+        let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0 9";
+        assert_eq!(cpu_ms(stat), Some(2_000));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_is_seen() {
+        let block = std::hint::black_box(vec![1_u8; 32 << 20]);
+        let process = Process::look();
+        drop(block);
+        let heap = process.heap_area_bytes.expect("seen");
+        assert!(heap >= 32 << 20, "{heap}");
+        let (private, rss) = (process.private_bytes.expect("seen"), process.rss_bytes.expect("seen"));
+        assert!(heap < private && private <= rss, "{heap} {private} {rss}");
+        assert!(process.stack_bytes.expect("seen") > 0 && process.program_bytes.expect("seen") > 0);
+        assert!(process.threads.expect("seen") >= 2 && process.open_descriptors.expect("seen") >= 3);
+        let now = Process::rss_bytes().expect("seen");
+        assert!(now > 1 << 20 && physical_bytes().expect("seen") > now);
+    }
+}

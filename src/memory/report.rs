@@ -1,0 +1,437 @@
+//! [`MemoryReport`]: what the `MemoryManager` found at one moment, for machines and people.
+//!
+//! Data only: everything that shows, judges or compares memory reads this and nothing else, so that a saved report
+//! tells as much as a running server. Invariant: a report that was written reads back as the same report.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The version of the report's schema; a reader refuses others.
+pub const SCHEMA: &str = "mcpool.memory-report/1";
+
+/// Where every byte is, at one moment.
+///
+/// Sizes are bytes, times are what their names say. What a platform cannot tell is absent, not zero.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MemoryReport {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// When it was taken, in milliseconds since 1970 (UTC).
+    pub taken_unix_ms: u64,
+    /// How long the process has been running.
+    pub uptime_ms: u64,
+    /// Who reports.
+    pub server: ServerFacts,
+    /// The process, as the kernel and the allocator see it.
+    pub usage: MemoryUsage,
+    /// The same memory by what holds it, largest first.
+    pub parts: Vec<Part>,
+    /// How near the limit is, and what was done about it.
+    pub pressure: PressureReport,
+    /// Every pool, in the order of their names.
+    pub pools: Vec<PoolReport>,
+    /// The bytes that all pools share.
+    pub budget: BudgetReport,
+    /// Who holds most, largest first, at most ten of each kind.
+    pub hotspots: Hotspots,
+    /// What was counted since the start.
+    pub traffic: Traffic,
+    /// Memory over time, oldest first: what charts are drawn from.
+    pub timeline: Vec<TimelinePoint>,
+    /// What the last optimisation changed, if there was one.
+    pub applied: Vec<AppliedChange>,
+    /// The settings that bear on memory, by name: integers in their unit.
+    pub settings: std::collections::BTreeMap<String, u64>,
+}
+
+/// Who reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerFacts {
+    /// Name of the server.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Operating system: `linux`, `macos`.
+    pub os: String,
+}
+
+/// The process in sums.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MemoryUsage {
+    /// Resident memory, shared pages included.
+    pub rss_bytes: Option<u64>,
+    /// Resident memory, shared pages divided among those who share them.
+    pub pss_bytes: Option<u64>,
+    /// Resident memory that no other process shares.
+    pub private_bytes: Option<u64>,
+    /// Most that was resident at once.
+    pub peak_rss_bytes: Option<u64>,
+    /// Bytes in transparent huge pages.
+    pub huge_page_bytes: Option<u64>,
+    /// Memory the allocator has from the system now.
+    pub committed_bytes: Option<u64>,
+    /// Most that it had.
+    pub peak_committed_bytes: Option<u64>,
+    /// Blocks handed out by the allocator: the live heap.
+    pub heap_bytes: Option<u64>,
+    /// Stacks of threads, resident.
+    pub stack_bytes: Option<u64>,
+    /// All that connections hold, their buffers included.
+    pub connection_bytes: u64,
+    /// Requests that wait for an answer of their client.
+    pub correlation_bytes: u64,
+    /// Buffers of messages, leased and idle.
+    pub message_buffer_bytes: u64,
+    /// Sum of all parts that are on the heap.
+    pub total_allocated_bytes: u64,
+    /// Highest of that sum at any look.
+    pub peak_allocated_bytes: u64,
+    /// Of the private bytes, those that `parts` explain.
+    pub explained_bytes: u64,
+    /// `explained_bytes` among `private_bytes`, 0 to 1.
+    pub explained_ratio: Option<f64>,
+    /// Threads of the process.
+    pub threads: Option<u64>,
+    /// File descriptors that are open.
+    pub open_descriptors: Option<u64>,
+    /// CPU time used, user and system, in milliseconds.
+    pub cpu_ms: Option<u64>,
+}
+
+/// One line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// What holds the bytes, for example `buffers, idle`.
+    pub name: String,
+    /// Bytes held.
+    pub bytes: u64,
+    /// Most bytes at any look.
+    pub peak_bytes: u64,
+    /// How many objects hold them, where they are countable.
+    pub count: Option<u64>,
+    /// Whether the bytes are on the heap (or are pages of the program, of stacks).
+    pub is_heap: bool,
+}
+
+/// How near the limit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PressureLevel {
+    /// Nothing is done.
+    #[default]
+    Normal,
+    /// Idle memory is given back.
+    Elevated,
+    /// New work that is large is turned away as well.
+    Critical,
+}
+
+/// The limit, and what was done to stay below it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PressureReport {
+    /// The level now.
+    pub level: PressureLevel,
+    /// The limit that is watched.
+    pub limit_bytes: Option<u64>,
+    /// Where the limit comes from: `configured`, `cgroup`, `physical`.
+    pub limit_source: Option<String>,
+    /// The lowest limit of the process's cgroups, if one is set.
+    pub cgroup_limit_bytes: Option<u64>,
+    /// Share of time in which some task waited for memory, over 10 s, in percent.
+    pub psi_some_avg10: Option<f64>,
+    /// Times that each level was entered: normal, elevated, critical.
+    pub entered: [u64; 3],
+    /// Work turned away for want of memory: connections and large frames.
+    pub refused: u64,
+    /// What was given back, by step.
+    pub reclaimed: Vec<ReclaimReport>,
+}
+
+/// One kind of step that gives memory back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReclaimReport {
+    /// The step.
+    pub step: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// Bytes that it gave back in all.
+    pub bytes: u64,
+}
+
+/// One pool: what it did, what it was asked for, and how it should be sized.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolReport {
+    /// Name of the pool.
+    pub name: String,
+    /// Most objects that may be idle.
+    pub capacity: u64,
+    /// Most that the capacity can be set to at run time.
+    pub maximum: u64,
+    /// Objects held now.
+    pub in_use: u64,
+    /// Objects that wait.
+    pub idle: u64,
+    /// Bytes in idle objects.
+    pub idle_bytes: u64,
+    /// Bytes in all objects.
+    pub owned_bytes: u64,
+    /// Acquires served by an idle object, since the start.
+    pub hits: u64,
+    /// Acquires that made an object, since the start.
+    pub misses: u64,
+    /// Returned objects that were dropped, by reason.
+    pub discarded: std::collections::BTreeMap<String, u64>,
+    /// Hits among acquires since the last look, over the last minute and hour; 0 to 1.
+    pub hit_ratio_now: Option<f64>,
+    /// The same over about a minute.
+    pub hit_ratio_1m: Option<f64>,
+    /// The same over about an hour.
+    pub hit_ratio_1h: Option<f64>,
+    /// Most objects in use at once, in the window of evidence.
+    pub high_water_mark: u64,
+    /// Objects in use, as acquires found them: quantiles.
+    pub demand: DemandReport,
+    /// Bytes of one object, on average.
+    pub bytes_per_object: u64,
+    /// What a miss costs over a hit, in nanoseconds.
+    pub saved_ns_per_hit: Option<f64>,
+    /// The window of evidence behind demand and curve.
+    pub evidence: Evidence,
+    /// Hit ratio and bytes by capacity, smallest capacity first.
+    pub curve: Vec<CurvePoint>,
+    /// How it should be sized.
+    pub advice: Option<AdviceReport>,
+    /// The setting that sizes it, if there is one.
+    pub setting: Option<String>,
+}
+
+/// Quantiles of the objects in use.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DemandReport {
+    /// Half of all acquires found at most so many in use, themselves included.
+    pub p50: u64,
+    /// 90 %.
+    pub p90: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p999: u64,
+    /// The most.
+    pub max: u64,
+    /// Buckets for a histogram: the largest demand in each, and the acquires that found it.
+    pub buckets: Vec<(u64, f64)>,
+}
+
+/// What a statement about a pool rests on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// Acquires, older ones counting less.
+    pub acquires: f64,
+    /// How many of them were traced one by one.
+    pub traced: f64,
+    /// The time they fell in.
+    pub window_ms: u64,
+    /// Acquires per second over that time.
+    pub acquires_per_second: f64,
+}
+
+/// What a capacity would give.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CurvePoint {
+    /// The capacity.
+    pub capacity: u64,
+    /// Hits among acquires, 0 to 1.
+    pub hit_ratio: f64,
+    /// Idle bytes at most.
+    pub bytes: u64,
+}
+
+/// How a pool should be sized, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AdviceReport {
+    /// The capacity advised.
+    pub capacity: u64,
+    /// Expected hits among acquires at that capacity, 0 to 1.
+    pub hit_ratio: f64,
+    /// Idle bytes at that capacity.
+    pub bytes: u64,
+    /// 0 to 1: how much history there is beside how much is wanted.
+    pub confidence: f64,
+    /// In words, with the numbers.
+    pub reason: String,
+}
+
+/// The bytes that all pools share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BudgetReport {
+    /// The bound.
+    pub limit_bytes: u64,
+    /// Bytes charged.
+    pub used_bytes: u64,
+}
+
+/// Who holds most.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Hotspots {
+    /// Connections.
+    pub connections: Vec<ConnectionSpot>,
+    /// Sessions.
+    pub sessions: Vec<SessionSpot>,
+    /// Tools, by the largest arena a call of theirs needed.
+    pub tools: Vec<ToolSpot>,
+    /// Connections by their bytes: the largest in each bucket, and how many are in it.
+    pub connection_buckets: Vec<(u64, u64)>,
+}
+
+/// One connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionSpot {
+    /// Its number in this process.
+    pub number: u64,
+    /// Who is at the other end, as far as the socket tells.
+    pub peer: String,
+    /// Bytes held for it.
+    pub bytes: u64,
+    /// Of these, bytes that wait for the peer to read.
+    pub queued_bytes: u64,
+    /// How long they have been waiting.
+    pub stalled_ms: u64,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionSpot {
+    /// Its number in this process; its id is secret.
+    pub number: u64,
+    /// Bytes held for it, its kept events included.
+    pub bytes: u64,
+    /// How long nobody used it.
+    pub idle_ms: u64,
+}
+
+/// One tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolSpot {
+    /// Its name.
+    pub name: String,
+    /// Calls.
+    pub calls: u64,
+    /// Calls whose arguments took a second pass.
+    pub two_pass: u64,
+    /// Bytes of its answers in all.
+    pub reply_bytes: u64,
+    /// The longest of them.
+    pub max_reply_bytes: u64,
+    /// The largest arena that a call needed.
+    pub max_arena_bytes: u64,
+    /// Calls that left an arena too large to be kept.
+    pub oversized_arenas: u64,
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Traffic {
+    /// Frames taken in.
+    pub frames: u64,
+    /// Calls decoded in one pass.
+    pub one_pass: u64,
+    /// Calls decoded in two.
+    pub two_pass: u64,
+    /// Messages copied to outlive their frame.
+    pub owned: u64,
+    /// Requests that waited.
+    pub parked: u64,
+    /// Requests that wait now.
+    pub in_flight: u64,
+    /// Requests stopped by their client.
+    pub cancelled: u64,
+    /// Error answers.
+    pub protocol_errors: u64,
+    /// Results with `isError`.
+    pub tool_errors: u64,
+    /// Notifications dropped because a client reads too slowly.
+    pub dropped_notifications: u64,
+    /// Sessions kept.
+    pub sessions: u64,
+    /// Sessions opened since the start.
+    pub sessions_opened: u64,
+    /// Sessions that ended without their client saying so: expired or evicted.
+    pub sessions_expired: u64,
+    /// Connections that are open.
+    pub connections: u64,
+    /// Subscriptions that are open.
+    pub subscriptions: u64,
+    /// Tasks that are kept.
+    pub tasks: u64,
+}
+
+/// Memory at one moment of the past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimelinePoint {
+    /// Milliseconds since the start of the process.
+    pub at_ms: u64,
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// Bytes of each part, in the order of [`MemoryReport::parts`] by name.
+    pub parts: Vec<(String, u64)>,
+}
+
+/// What an optimisation changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedChange {
+    /// The pool, or the step of reclaim.
+    pub what: String,
+    /// Before.
+    pub before: u64,
+    /// After.
+    pub after: u64,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Why a text is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadReportError {
+    /// It is no JSON of this shape.
+    #[error("this is no memory report of mcpool: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// It is of another version.
+    #[error(
+        "the report has schema {found:?} and this program reads {SCHEMA:?}: use the mcpool that wrote it"
+    )]
+    OtherSchema {
+        /// What the report says.
+        found: String,
+    },
+}
+
+impl MemoryReport {
+    /// Reads a report back.
+    ///
+    /// # Errors
+    /// When the text is no report, or one of another version.
+    pub fn from_json(text: &str) -> Result<Self, ReadReportError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: String,
+        }
+        let head: Head = serde_json::from_str(text)?;
+        if head.schema != SCHEMA {
+            return Err(ReadReportError::OtherSchema { found: head.schema });
+        }
+        Ok(serde_json::from_str(text)?)
+    }
+
+    /// The pool of that name.
+    pub fn pool(&self, name: &str) -> Option<&PoolReport> {
+        self.pools.iter().find(|pool| pool.name == name)
+    }
+
+    /// The part of that name.
+    pub fn part(&self, name: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+}

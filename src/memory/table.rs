@@ -1,0 +1,422 @@
+//! The report as a person reads it in ten seconds: as plain text and as Markdown.
+//!
+//! Owns which figures are shown, in which order and in which words; [`super::layout`] knows how they are set. What
+//! is empty is left out. Invariant: both forms are made of the same sections, so that they never tell two stories.
+
+use super::layout::{Align, Cell, Column, Page, Section, Sentence};
+use super::report::{AdviceReport, MemoryReport, PoolReport, PressureLevel};
+use std::io;
+
+/// Most connections, sessions, tools that are named.
+const TOP: usize = 10;
+/// Most pools whose advice is given in words: more is no reading for ten seconds.
+const MAX_REASONS: usize = 5;
+/// Cells of a bar that stands for the whole.
+const BAR_CELLS: f64 = 12.0;
+
+/// Writes the report in lines of at most `width` columns; 80 show everything.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn write_table(report: &MemoryReport, width: usize, out: &mut impl io::Write) -> io::Result<()> {
+    page(report).write_plain(width, out)
+}
+
+/// Writes the report as Markdown, with a table for each part of it; names that came from outside cannot break it.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn write_markdown(report: &MemoryReport, out: &mut impl io::Write) -> io::Result<()> {
+    page(report).write_markdown(out)
+}
+
+fn page(report: &MemoryReport) -> Page {
+    let sections = [
+        ledger(report),
+        pools(report),
+        pressure(report),
+        connections(report),
+        sessions(report),
+        tools(report),
+    ]
+    .into_iter()
+    .chain([applied(report)])
+    .flatten()
+    .collect();
+    Page { headline: headline(report), sections }
+}
+
+fn headline(report: &MemoryReport) -> Sentence {
+    let (server, usage, pressure) = (&report.server, &report.usage, &report.pressure);
+    let held = match (usage.rss_bytes, usage.heap_bytes) {
+        (Some(rss), _) => format!("holds {}", bytes(rss)),
+        (None, Some(heap)) => format!("holds {} of heap", bytes(heap)),
+        (None, None) => format!("accounts for {}", bytes(usage.total_allocated_bytes)),
+    };
+    let limit = match (pressure.limit_bytes, usage.rss_bytes) {
+        (Some(limit), Some(rss)) if limit > 0 => {
+            let source = pressure.limit_source.as_deref().map(|source| format!(" ({source})"));
+            let share = percent(rss as f64 / limit as f64);
+            format!(", {share} of its limit of {}{}", bytes(limit), source.unwrap_or_default())
+        }
+        _ => String::new(),
+    };
+    let (version, pid, time) = (&server.version, server.pid, duration(report.uptime_ms));
+    vec![
+        Cell::name(&server.name),
+        Cell::text(format!(" {version} (pid {pid}) {held} after {time}{limit}: pressure is ")),
+        Cell::text(format!("{}.", level(pressure.level))),
+    ]
+}
+
+fn ledger(report: &MemoryReport) -> Option<Section> {
+    let usage = &report.usage;
+    let total: u64 = report.parts.iter().map(|part| part.bytes).fold(0, u64::saturating_add);
+    let rows = report.parts.iter().filter(|part| part.bytes > 0 || part.peak_bytes > 0).map(|part| {
+        let share = if total == 0 { 0.0 } else { part.bytes as f64 / total as f64 };
+        vec![
+            Cell::name(&part.name),
+            Cell::text(bytes(part.bytes)),
+            Cell::text(percent(share)),
+            Cell::text("#".repeat((share * BAR_CELLS).round() as usize)),
+            Cell::text(bytes(part.peak_bytes)),
+            Cell::text(part.count.map(grouped).unwrap_or_default()),
+            Cell::text(if part.is_heap { "heap" } else { "pages" }),
+        ]
+    });
+    let title = match (usage.explained_ratio, usage.private_bytes) {
+        (Some(ratio), Some(private)) => {
+            format!("Ledger: {} of {} private memory explained", percent(ratio), bytes(private))
+        }
+        _ => format!("Ledger: {} in all", bytes(total)),
+    };
+    let columns = vec![
+        Column::name("part"),
+        Column::figure("bytes", 0),
+        Column::figure("share", 1),
+        Column { is_plain_only: true, align: Align::Left, ..Column::figure("", 4) },
+        Column::figure("peak", 2),
+        Column::figure("count", 3),
+        Column { align: Align::Left, ..Column::figure("on", 5) },
+    ];
+    let notes = process(report).into_iter().chain(traffic(report)).collect();
+    Section { title, columns, rows: rows.collect(), notes }.unless_empty()
+}
+
+fn process(report: &MemoryReport) -> Option<Sentence> {
+    let usage = &report.usage;
+    let sizes = [
+        ("heap", usage.heap_bytes),
+        ("committed", usage.committed_bytes),
+        ("stacks", usage.stack_bytes),
+        ("resident at most", usage.peak_rss_bytes),
+        ("huge pages", usage.huge_page_bytes.filter(|bytes| *bytes > 0)),
+    ];
+    let mut facts: Vec<String> =
+        sizes.iter().filter_map(|(name, size)| size.map(|size| format!("{name} {}", bytes(size)))).collect();
+    facts.extend(usage.threads.map(|threads| format!("{} threads", grouped(threads))));
+    facts.extend(usage.open_descriptors.map(|count| format!("{} descriptors", grouped(count))));
+    facts.extend(usage.cpu_ms.map(|ms| format!("{} of CPU time", duration(ms))));
+    sentence("Process", &facts)
+}
+
+fn traffic(report: &MemoryReport) -> Option<Sentence> {
+    let traffic = &report.traffic;
+    let counts = [
+        ("frames", traffic.frames),
+        ("connections", traffic.connections),
+        ("sessions", traffic.sessions),
+        ("in flight", traffic.in_flight),
+        ("subscriptions", traffic.subscriptions),
+        ("tasks", traffic.tasks),
+        ("decoded in two passes", traffic.two_pass),
+        ("protocol errors", traffic.protocol_errors),
+        ("tool errors", traffic.tool_errors),
+        ("notifications dropped", traffic.dropped_notifications),
+    ];
+    let told = counts.iter().filter(|(_, count)| *count > 0);
+    sentence("Traffic", &told.map(|(name, count)| format!("{name} {}", grouped(*count))).collect::<Vec<_>>())
+}
+
+fn sentence(about: &str, facts: &[String]) -> Option<Sentence> {
+    (!facts.is_empty()).then(|| vec![Cell::text(format!("{about}: {}.", facts.join(", ")))])
+}
+
+fn pools(report: &MemoryReport) -> Option<Section> {
+    let (used, unused): (Vec<_>, Vec<_>) = report.pools.iter().partition(|pool| is_used(pool));
+    let budget = &report.budget;
+    let title = if budget.limit_bytes > 0 {
+        format!("Pools: {} of a budget of {}", bytes(budget.used_bytes), bytes(budget.limit_bytes))
+    } else {
+        "Pools".to_owned()
+    };
+    let columns = vec![
+        Column::name("pool"),
+        Column::figure("in use", 0),
+        Column::figure("idle", 1),
+        Column::figure("capacity", 0),
+        Column::figure("hit %", 0),
+        Column::figure("1m", 4),
+        Column::figure("1h", 5),
+        Column::figure("p99", 3),
+        Column::figure("max", 3),
+        Column::figure("bytes", 2),
+    ];
+    let mut notes = advice(&used);
+    if !unused.is_empty() {
+        let mut note = vec![Cell::text(format!("Unused ({}): ", unused.len()))];
+        for (at, pool) in unused.iter().enumerate() {
+            note.extend([Cell::text(if at == 0 { "" } else { ", " }), Cell::name(&pool.name)]);
+        }
+        note.push(Cell::text("."));
+        notes.push(note);
+    }
+    Section { title, columns, rows: used.into_iter().map(pool_row).collect(), notes }.unless_empty()
+}
+
+fn is_used(pool: &PoolReport) -> bool {
+    pool.hits > 0 || pool.misses > 0 || pool.in_use > 0 || pool.idle > 0 || pool.owned_bytes > 0
+}
+
+fn pool_row(pool: &PoolReport) -> Vec<Cell> {
+    let capacity = match change(pool) {
+        Some(advice) => format!("{} -> {}", grouped(pool.capacity), grouped(advice.capacity)),
+        None => grouped(pool.capacity),
+    };
+    let ratio = |ratio: Option<f64>| Cell::text(ratio.map_or_else(|| "-".to_owned(), hit_percent));
+    vec![
+        Cell::name(&pool.name),
+        Cell::text(grouped(pool.in_use)),
+        Cell::text(grouped(pool.idle)),
+        Cell::text(capacity),
+        ratio(pool.hit_ratio_now),
+        ratio(pool.hit_ratio_1m),
+        ratio(pool.hit_ratio_1h),
+        Cell::text(grouped(pool.demand.p99)),
+        Cell::text(grouped(pool.demand.max)),
+        Cell::text(bytes(pool.owned_bytes)),
+    ]
+}
+
+/// The advice, where it is to change something.
+fn change(pool: &PoolReport) -> Option<&AdviceReport> {
+    pool.advice.as_ref().filter(|advice| advice.capacity != pool.capacity)
+}
+
+/// Why sizes should change: the pools with most misses first.
+fn advice(pools: &[&PoolReport]) -> Vec<Sentence> {
+    let mut changes: Vec<_> = pools.iter().filter_map(|pool| Some((pool, change(pool)?))).collect();
+    changes.sort_by_key(|(pool, _)| std::cmp::Reverse(pool.misses));
+    let told = changes.iter().take(MAX_REASONS).map(|(pool, advice)| {
+        let setting = pool.setting.as_ref().map(|setting| format!(" ({setting} = {})", advice.capacity));
+        vec![
+            Cell::text("Advice for "),
+            Cell::name(&pool.name),
+            Cell::text(format!("{}: {}", setting.unwrap_or_default(), advice.reason)),
+        ]
+    });
+    let mut notes: Vec<_> = told.collect();
+    if let more @ 1.. = changes.len().saturating_sub(MAX_REASONS) {
+        notes.push(vec![Cell::text(format!("Advice for {more} more is in the JSON report."))]);
+    }
+    notes
+}
+
+fn pressure(report: &MemoryReport) -> Option<Section> {
+    let pressure = &report.pressure;
+    let [_, elevated, critical] = pressure.entered;
+    let mut facts = Vec::new();
+    if elevated > 0 || critical > 0 {
+        facts.push(format!("entered elevated {} x, critical {} x", grouped(elevated), grouped(critical)));
+    }
+    if pressure.refused > 0 {
+        facts.push(format!("work refused {} x", grouped(pressure.refused)));
+    }
+    if let Some(limit) = pressure.cgroup_limit_bytes.filter(|limit| Some(*limit) != pressure.limit_bytes) {
+        facts.push(format!("the cgroup's own limit is {}", bytes(limit)));
+    }
+    if let Some(waited) = pressure.psi_some_avg10.filter(|waited| *waited > 0.0) {
+        facts.push(format!("tasks waited for memory {waited:.1} % of the last 10 s"));
+    }
+    let rows = pressure.reclaimed.iter().filter(|step| step.runs > 0).map(|step| {
+        vec![Cell::name(&step.step), Cell::text(grouped(step.runs)), Cell::text(bytes(step.bytes))]
+    });
+    Section {
+        title: format!("Pressure: {}", level(pressure.level)),
+        columns: vec![Column::name("given back by"), Column::figure("runs", 0), Column::figure("bytes", 0)],
+        rows: rows.collect(),
+        notes: sentence("Since the start", &facts).into_iter().collect(),
+    }
+    .unless_empty()
+}
+
+fn level(level: PressureLevel) -> &'static str {
+    match level {
+        PressureLevel::Normal => "normal",
+        PressureLevel::Elevated => "elevated",
+        PressureLevel::Critical => "critical",
+    }
+}
+
+fn connections(report: &MemoryReport) -> Option<Section> {
+    let rows = report.hotspots.connections.iter().take(TOP).map(|spot| {
+        let stalled = if spot.stalled_ms > 0 { duration(spot.stalled_ms) } else { String::new() };
+        vec![
+            Cell::name(&spot.peer),
+            Cell::text(spot.number.to_string()),
+            Cell::text(bytes(spot.bytes)),
+            Cell::text(bytes(spot.queued_bytes)),
+            Cell::text(stalled),
+        ]
+    });
+    let columns = vec![
+        Column::name("peer"),
+        Column::figure("number", 1),
+        Column::figure("bytes", 0),
+        Column::figure("queued", 0),
+        Column::figure("stalled", 0),
+    ];
+    top("Largest connections", columns, rows.collect())
+}
+
+fn sessions(report: &MemoryReport) -> Option<Section> {
+    let rows = report.hotspots.sessions.iter().take(TOP).map(|spot| {
+        vec![
+            Cell::text(spot.number.to_string()),
+            Cell::text(bytes(spot.bytes)),
+            Cell::text(duration(spot.idle_ms)),
+        ]
+    });
+    let columns = vec![Column::name("number"), Column::figure("bytes", 0), Column::figure("unused for", 0)];
+    top("Largest sessions", columns, rows.collect())
+}
+
+fn tools(report: &MemoryReport) -> Option<Section> {
+    let rows = report.hotspots.tools.iter().take(TOP).map(|spot| {
+        vec![
+            Cell::name(&spot.name),
+            Cell::text(bytes(spot.max_arena_bytes)),
+            Cell::text(grouped(spot.oversized_arenas)),
+            Cell::text(grouped(spot.calls)),
+            Cell::text(grouped(spot.two_pass)),
+            Cell::text(bytes(spot.max_reply_bytes)),
+            Cell::text(bytes(spot.reply_bytes)),
+        ]
+    });
+    let columns = vec![
+        Column::name("tool"),
+        Column::figure("max arena", 0),
+        Column::figure("oversized", 3),
+        Column::figure("calls", 0),
+        Column::figure("two-pass", 4),
+        Column::figure("max reply", 1),
+        Column::figure("replies", 2),
+    ];
+    top("Tools by their largest arena", columns, rows.collect())
+}
+
+fn top(title: &str, columns: Vec<Column>, rows: Vec<Vec<Cell>>) -> Option<Section> {
+    Section { title: title.to_owned(), columns, rows, notes: Vec::new() }.unless_empty()
+}
+
+fn applied(report: &MemoryReport) -> Option<Section> {
+    let notes = report.applied.iter().map(|change| {
+        vec![
+            Cell::name(&change.what),
+            Cell::text(format!(": {} -> {}: ", grouped(change.before), grouped(change.after))),
+            Cell::text(&change.reason),
+        ]
+    });
+    let title = "Applied by the last optimisation".to_owned();
+    Section { title, columns: Vec::new(), rows: Vec::new(), notes: notes.collect() }.unless_empty()
+}
+
+/// Bytes as a person says them: `512 B`, `1.5 KiB`.
+fn bytes(count: u64) -> String {
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = "KiB";
+    for larger in ["MiB", "GiB", "TiB"] {
+        // 1023.95 would be shown as 1024.0.
+        if value < 1023.95 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    format!("{value:.1} {unit}")
+}
+
+fn percent(ratio: f64) -> String {
+    format!("{:.1} %", ratio * 100.0)
+}
+
+/// A hit ratio in percent without its sign. Only all of them are 100: the last misses are what one looks for.
+fn hit_percent(ratio: f64) -> String {
+    if ratio >= 1.0 {
+        return "100".to_owned();
+    }
+    format!("{:.1}", (ratio * 1_000.0).floor() / 10.0)
+}
+
+/// A count with its thousands set apart.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut shown = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// A time in its two largest units.
+fn duration(ms: u64) -> String {
+    let s = ms / 1_000;
+    match s {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{s}.{} s", ms % 1_000 / 100),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_times_counts_and_ratios_are_rounded_the_way_people_read_them() {
+        for (count, want) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_536, "1.5 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (1 << 20, "1.0 MiB"),
+            (5 << 30, "5.0 GiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(bytes(count), want);
+        }
+        for (ms, want) in [
+            (7, "7 ms"),
+            (1_250, "1.2 s"),
+            (61_000, "1 min 1 s"),
+            (3_900_000, "1 h 5 min"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(duration(ms), want);
+        }
+        for (count, want) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(count), want);
+        }
+        for (ratio, want) in [(0.0, "0.0"), (0.5, "50.0"), (0.99999, "99.9"), (1.0, "100")] {
+            assert_eq!(hit_percent(ratio), want);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The admin listener: a few pages over HTTP, apart from the endpoint of MCP.
+//!
+//! One request a connection, without a body that anybody reads. It knows no page: [`Pages`] does. Whoever reaches
+//! the socket may look, so it is a Unix socket of this user or a port of this machine; names are refused in `Host`,
+//! because a web page could have one point here, and what changes something is refused to pages at all.
+
+use super::listener::{Peer, Serve, Stream};
+use crate::limits::Limits;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+/// Headers of a request; more are refused.
+const MAX_HEADERS: usize = 64;
+
+/// One page.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What there is to see.
+pub(crate) trait Pages: Send + Sync + 'static {
+    /// The page at `path`, if there is one.
+    fn page(&self, verb: &str, path: &str) -> Option<Page>;
+}
+
+/// Serves pages.
+#[derive(Clone)]
+pub(crate) struct AdminService {
+    pages: Arc<dyn Pages>,
+    max_header_bytes: usize,
+    patience: Duration,
+}
+
+impl AdminService {
+    pub(crate) fn new(pages: Arc<dyn Pages>, limits: &Limits) -> Self {
+        Self { pages, max_header_bytes: limits.max_header_bytes, patience: limits.header_timeout() }
+    }
+
+    async fn converse(self, mut stream: Stream, is_local_user: bool) -> std::io::Result<()> {
+        let mut input = Vec::with_capacity(512);
+        let answer = loop {
+            if stream.read_buf(&mut input).await? == 0 {
+                return Ok(());
+            }
+            match self.answer(&input, is_local_user) {
+                None if input.len() < self.max_header_bytes => {}
+                None => break refusal("431 Request Header Fields Too Large", "the head is too long\n"),
+                Some(answer) => break answer,
+            }
+        };
+        stream.write_all(&answer).await?;
+        stream.shutdown().await?;
+        // Closed at once, what the peer still sends would destroy the answer on its way.
+        let mut ignored = [0; 512];
+        while stream.read(&mut ignored).await? > 0 {}
+        Ok(())
+    }
+
+    /// The answer to a request whose head is whole.
+    fn answer(&self, input: &[u8], is_local_user: bool) -> Option<Vec<u8>> {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut headers);
+        match request.parse(input) {
+            Ok(httparse::Status::Partial) => return None,
+            Ok(httparse::Status::Complete(_)) => {}
+            Err(error) => return Some(refusal("400 Bad Request", &format!("{error}\n"))),
+        }
+        let header = |name: &str| {
+            let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+            found.map(|header| String::from_utf8_lossy(header.value).into_owned())
+        };
+        if !is_local_user && !header("host").is_some_and(|host| is_this_machine(&host)) {
+            return Some(refusal("403 Forbidden", "the Host must be localhost or an address\n"));
+        }
+        let (verb, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+        if verb != "GET" && header("origin").is_some() {
+            return Some(refusal("403 Forbidden", "web pages may only look\n"));
+        }
+        let path = target.split('?').next().unwrap_or_default();
+        Some(match self.pages.page(verb, path) {
+            Some(page) => response("200 OK", page.content_type, &page.body),
+            None => refusal("404 Not Found", "there is /report, /report.txt, /metrics\n"),
+        })
+    }
+}
+
+impl Serve for AdminService {
+    async fn serve(self, stream: Stream, peer: Peer) {
+        let is_local_user = matches!(peer, Peer::Unix { .. });
+        let patience = self.patience;
+        match timeout(patience, self.converse(stream, is_local_user)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "who looked on is gone"),
+            Err(_) => tracing::debug!("who looked on took too long"),
+        }
+    }
+}
+
+/// Whether a `Host` can only mean this machine: a name could be made to.
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+}
+
+fn refusal(status: &str, text: &str) -> Vec<u8> {
+    response(status, "text/plain; charset=utf-8", text.as_bytes())
+}
+
+fn response(status: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    let mut answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\
+         cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    answer.extend_from_slice(body);
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct One;
+
+    impl Pages for One {
+        fn page(&self, verb: &str, path: &str) -> Option<Page> {
+            let body = format!("{verb} {path}").into_bytes();
+            (path != "/none").then_some(Page { content_type: "text/plain", body })
+        }
+    }
+
+    #[test]
+    fn who_may_look_and_who_may_change() {
+        let service = AdminService::new(Arc::new(One), &Limits::default());
+        for (request, is_local_user, want) in [
+            ("GET /a?x=1 HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\r\n", false, Some("200 OK")),
+            ("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n", false, Some("200 OK")),
+            ("GET /a HTTP/1.1\r\nHost: [::1]:9\r\n\r\n", false, Some("200 OK")),
+            ("GET /a HTTP/1.1\r\nHost: evil.example\r\n\r\n", false, Some("403 Forbidden")),
+            ("GET /a HTTP/1.1\r\n\r\n", false, Some("403 Forbidden")),
+            ("GET /a HTTP/1.1\r\n\r\n", true, Some("200 OK")),
+            ("POST /a HTTP/1.1\r\nHost: ::1\r\nOrigin: http://x\r\n\r\n", true, Some("403 Forbidden")),
+            ("POST /a HTTP/1.1\r\nHost: localhost\r\n\r\n", true, Some("200 OK")),
+            ("GET /none HTTP/1.1\r\n\r\n", true, Some("404 Not Found")),
+            ("what is this\r\n\r\n", true, Some("400 Bad Request")),
+            ("GET /a HTTP/1.1\r\nHost: loc", true, None),
+        ] {
+            let answer = service.answer(request.as_bytes(), is_local_user);
+            let text = answer.map(|answer| String::from_utf8(answer).expect("text"));
+            let status =
+                text.as_deref().and_then(|text| text.strip_prefix("HTTP/1.1 ")?.split("\r\n").next());
+            assert_eq!(status, want, "{request:?}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The memory report, its advice and its limits, of the real program under real load.
+
+#[path = "memory/load.rs"]
+mod load;
+
+use load::{Client, Program, message};
+use mcpool::memory::{MemoryReport, PressureLevel};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Reads files on blocking threads, so that requests wait and hold their slots and buffers.
+fn read_files(program: &Program, clients: usize, calls: usize) {
+    let path = program.file("large.txt", &"x".repeat(100 * 1024));
+    let arguments = format!(r#"{{"path":{}}}"#, serde_json::to_string(&path).expect("text"));
+    let call = message("tools/call", &format!(r#""name":"read_text_file","arguments":{arguments}"#));
+    std::thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| {
+                let mut client = Client::connect(program.port());
+                for _ in 0..calls {
+                    let (status, body) = client.call("tools/call", Some("read_text_file"), &call);
+                    assert_eq!(status, 200, "{body}");
+                }
+            });
+        }
+    });
+}
+
+fn hit_ratio(report: &MemoryReport, pool: &str) -> f64 {
+    let pool = report.pool(pool).expect("a pool");
+    pool.hits as f64 / (pool.hits + pool.misses) as f64
+}
+
+/// From `serve --record` through `tune` to `serve --config`: what was promised is what comes.
+#[test]
+fn tuned_settings_keep_their_promise() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (record, settings) = (folder.path().join("record.jsonl"), folder.path().join("mcpool.toml"));
+    let program =
+        Program::serve(&["--record", record.to_str().expect("text"), "--record-interval-ms", "500"]);
+    // Two rounds, so that most of what is seen is not the first use of each object.
+    read_files(&program, 24, 150);
+    read_files(&program, 24, 150);
+    let written = || std::fs::read_to_string(&record).unwrap_or_default();
+    let is_seen = |text: &str| {
+        let last = text.lines().last().and_then(|line| MemoryReport::from_json(line).ok());
+        let pool = last.as_ref().and_then(|report| report.pool("messages"));
+        // What came before the first look at the pools is counted and not in the evidence.
+        pool.is_some_and(|pool| pool.hits + pool.misses >= 7_200 && pool.evidence.acquires > 1_000.0)
+    };
+    for _ in 0..100 {
+        if is_seen(&written()) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(is_seen(&written()), "the load is in the record");
+    drop(program);
+
+    let tuned = Command::new(env!("CARGO_BIN_EXE_mcpool"))
+        .args([
+            "tune",
+            record.to_str().expect("text"),
+            "--budget",
+            "16MiB",
+            "--target-hit",
+            "0.95",
+            "--write",
+        ])
+        .arg(&settings)
+        .output()
+        .expect("tuned");
+    assert!(tuned.status.success(), "{}", String::from_utf8_lossy(&tuned.stderr));
+    let last = written();
+    let last = MemoryReport::from_json(last.lines().last().expect("a report")).expect("a report");
+
+    let program = Program::serve(&["--config", settings.to_str().expect("text")]);
+    read_files(&program, 24, 150);
+    read_files(&program, 24, 150);
+    let report = program.report();
+    let mut kept = 0;
+    for pool in ["messages", "exchanges"] {
+        let (before, after) = (last.pool(pool).expect("a pool"), report.pool(pool).expect("a pool"));
+        let curve = &before.curve;
+        let promised = curve.iter().take_while(|point| point.capacity <= after.capacity).last();
+        let promised = promised.map_or(0.0, |point| point.hit_ratio);
+        let came = hit_ratio(&report, pool);
+        assert!(
+            came > promised - 0.01,
+            "{pool} of {}: promised {promised:.4}, came {came:.4}",
+            after.capacity
+        );
+        let promised_bytes = (after.capacity.min(after.high_water_mark) * before.bytes_per_object) as f64;
+        let held = after.owned_bytes as f64;
+        assert!(
+            (held / promised_bytes - 1.0).abs() <= 0.1,
+            "{pool}: promised {promised_bytes}, holds {held}"
+        );
+        kept += usize::from(after.capacity < before.capacity);
+    }
+    assert_eq!(kept, 2, "smaller than the defaults, which are for a hundred at once");
+}
+
+/// Nearly all private memory has a name, at rest and under load.
+#[test]
+fn memory_is_explained_under_load() {
+    let program = Program::serve(&[]);
+    let idle: Vec<Client> = (0..300).map(|_| Client::connect(program.port())).collect();
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| read_files(&program, 16, 200));
+        let mut looks = 0;
+        while !load.is_finished() {
+            let report = program.report();
+            let ratio = report.usage.explained_ratio.expect("Linux tells");
+            assert!(ratio >= 0.9, "{ratio}: {:#?}", report.parts);
+            let private = report.usage.private_bytes.expect("Linux tells");
+            assert!(report.usage.explained_bytes <= private);
+            assert!(report.traffic.connections >= 300, "{}", report.traffic.connections);
+            let connections = report.part("connections").expect("a line");
+            assert_eq!(connections.count, Some(report.traffic.connections));
+            looks += 1;
+        }
+        assert!(looks > 0);
+    });
+    drop(idle);
+}
+
+/// Bursts of large frames by a thousand clients, in a process that may have 64 MiB: it stays below, answers all
+/// that it accepted, counts what it turned away, and recovers.
+#[test]
+fn a_limit_of_64_mib_holds_against_a_thousand_clients() {
+    const CLIENTS: usize = 1_000;
+    load::raise_descriptors();
+    let program = Program::serve(&["--memory-limit-bytes", "64MiB", "--max-connections", "1200"]);
+    let pad = "x".repeat(MIB as usize - 1024);
+    let list = message("tools/list", &format!(r#""pad":"{pad}""#));
+    let (refused, answered) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            let send = || loop {
+                match Client::connect(program.port()).try_call("tools/list", None, &list) {
+                    Some((200, body)) => {
+                        assert!(body.contains(r#""tools":["#), "{body}");
+                        answered.fetch_add(1, Ordering::Relaxed);
+                        return;
+                    }
+                    Some((503, body)) => {
+                        assert!(body.contains("memory") || body.contains("too many"), "{body}");
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Some((status, body)) => panic!("{status}: {body}"),
+                    None => {}
+                }
+                std::thread::sleep(Duration::from_millis(250));
+            };
+            std::thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, send).expect("a thread");
+        }
+    });
+    assert_eq!(answered.into_inner(), CLIENTS as u64, "nothing that was accepted is lost");
+    let mut report = program.report();
+    let peak = report.usage.peak_rss_bytes.expect("Linux tells");
+    assert!(peak <= 64 * MIB, "{peak}");
+    assert_eq!(report.pressure.limit_source.as_deref(), Some("configured"));
+    let (seen, counted) = (refused.into_inner(), report.pressure.refused);
+    assert!(counted >= seen && seen > 0, "{seen} refusals were seen and {counted} counted");
+    for _ in 0..600 {
+        if report.pressure.level == PressureLevel::Normal && report.part("buffers, idle").is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        report = program.report();
+    }
+    assert_eq!(report.pressure.level, PressureLevel::Normal);
+    let (status, _) = Client::connect(program.port()).call("tools/list", None, &list);
+    assert_eq!(status, 200, "large frames are welcome again");
+}
+
+/// What people and machines read of a running server.
+#[test]
+fn a_running_server_is_read_in_every_form() {
+    let program = Program::serve(&[]);
+    read_files(&program, 4, 50);
+    std::thread::sleep(Duration::from_millis(1_200));
+    let table = program.run_report(&[]);
+    for expected in ["RSS ", "pressure: Normal", "buffers, idle", "messages", "budget of all pools"] {
+        assert!(table.contains(expected), "{expected} is not in\n{table}");
+    }
+    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    let json = MemoryReport::from_json(&program.run_report(&["--json"])).expect("a report");
+    assert_eq!(json.server.pid, program.pid());
+    let metrics = program.page("GET /metrics");
+    let mut series = std::collections::HashSet::new();
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        assert!(series.insert(name.to_owned()), "twice: {line}");
+        let metric = name.split('{').next().unwrap_or_default();
+        let kind = metrics.lines().find_map(|l| l.strip_prefix(&format!("# TYPE {metric} "))).expect(metric);
+        assert_eq!(kind == "counter", metric.ends_with("_total"), "{metric}");
+    }
+    assert!(series.contains("mcpool_pool_acquires_total{pool=\"messages\"}"), "{series:?}");
+    let optimised = MemoryReport::from_json(&program.page("POST /optimize")).expect("a report");
+    assert_eq!(optimised.server.pid, program.pid());
+}
+
+/// Files that are no reports are refused in words.
+#[test]
+fn what_is_no_report_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("report.json");
+    for (text, want) in [
+        ("{}", "this is no memory report of mcpool"),
+        (r#"{"schema":"mcpool.memory-report/9"}"#, "use the mcpool that wrote it"),
+        ("nonsense", "this is no memory report of mcpool"),
+    ] {
+        std::fs::write(&path, text).expect("written");
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_mcpool")).arg("report").arg(&path).output().expect("ran");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(want), "{text}: {error}");
+    }
+}

@@ -1,0 +1,170 @@
+//! The program under test, and clients plain enough to count on: one blocking socket each.
+
+use mcpool::memory::MemoryReport;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A server that runs as long as this lives.
+pub(crate) struct Program {
+    child: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Program {
+    pub(crate) fn serve(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let admin = format!("unix:{}", folder.path().join("admin.sock").display());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mcpool"))
+            .args(["serve", "--http", "127.0.0.1:0", "--admin", &admin])
+            .args(options)
+            .arg(folder.path())
+            .env_remove("MCPOOL_CONFIG")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let port = lines.by_ref().map(|line| line.expect("text")).find_map(|line| {
+            line.strip_prefix("mcpool: listening on http://127.0.0.1:")?.split('/').next()?.parse().ok()
+        });
+        // Whoever writes to a full pipe waits.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, port: port.expect("listens"), folder }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes a file that the server may read, and gives its path.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    }
+
+    fn admin(&self) -> String {
+        self.folder.path().join("admin.sock").to_str().expect("text").to_owned()
+    }
+
+    pub(crate) fn report(&self) -> MemoryReport {
+        MemoryReport::from_json(&self.page("GET /report")).expect("a report")
+    }
+
+    /// What the admin socket answers.
+    pub(crate) fn page(&self, request: &str) -> String {
+        let mut stream = std::os::unix::net::UnixStream::connect(self.admin()).expect("an admin socket");
+        write!(stream, "{request} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        body.to_owned()
+    }
+
+    /// What `mcpool report` prints.
+    pub(crate) fn run_report(&self, options: &[&str]) -> String {
+        let target = format!("unix:{}", self.admin());
+        let output = Command::new(env!("CARGO_BIN_EXE_mcpool"))
+            .args(["report", &target])
+            .args(options)
+            .output()
+            .expect("ran");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A request of the modern era; `members` are those of its params besides `_meta`.
+pub(crate) fn message(method: &str, members: &str) -> String {
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"test","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{members},{meta}}}}}"#)
+}
+
+/// Bodies above this are sent only when the server says that it wants them.
+const ASK_FROM_BYTES: usize = 64 * 1024;
+
+/// A client with one connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    input: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_mins(2))).expect("a time-out");
+        Self { stream, input: Vec::new() }
+    }
+
+    /// Status and body of the answer.
+    pub(crate) fn call(&mut self, method: &str, name: Option<&str>, body: &str) -> (u16, String) {
+        self.try_call(method, name, body).expect("an answer")
+    }
+
+    /// The same, unless the connection ends before the answer.
+    pub(crate) fn try_call(&mut self, method: &str, name: Option<&str>, body: &str) -> Option<(u16, String)> {
+        let name = name.map(|name| format!("mcp-name: {name}\r\n")).unwrap_or_default();
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\n\
+             mcp-method: {method}\r\n{name}content-length: {}\r\n{}\r\n",
+            body.len(),
+            if body.len() > ASK_FROM_BYTES { "expect: 100-continue\r\n" } else { "" }
+        );
+        self.stream.write_all(head.as_bytes()).ok()?;
+        if body.len() > ASK_FROM_BYTES {
+            match self.read_answer()? {
+                (100, _) => {}
+                refusal => return Some(refusal),
+            }
+        }
+        self.stream.write_all(body.as_bytes()).ok()?;
+        self.read_answer()
+    }
+
+    fn read_answer(&mut self) -> Option<(u16, String)> {
+        self.input.clear();
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            if let Some(end) = self.input.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&self.input[..end]).to_ascii_lowercase();
+                let length =
+                    head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+                let wanted = end + 4 + length.unwrap_or(0);
+                if self.input.len() >= wanted {
+                    let status = head.split(' ').nth(1)?.parse().ok()?;
+                    return Some((
+                        status,
+                        String::from_utf8_lossy(&self.input[end + 4..wanted]).into_owned(),
+                    ));
+                }
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return None,
+                Ok(bytes) => self.input.extend_from_slice(&buffer[..bytes]),
+            }
+        }
+    }
+}
+
+/// A thousand sockets are more than some systems give at first.
+pub(crate) fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
