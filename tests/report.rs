@@ -1,0 +1,15 @@
+//! What is shown of a memory report: to people, to Prometheus, to those who read its JSON, and by the program.
+//!
+//! The schema of reports is checked in; `MCPOOL_WRITE_SCHEMA=1 cargo test --test report the_schema_is` rewrites it.
+
+#[cfg(feature = "cli")]
+#[path = "report/program.rs"]
+mod program;
+#[path = "report/prometheus.rs"]
+mod prometheus;
+#[path = "report/sample.rs"]
+mod sample;
+#[path = "report/schema.rs"]
+mod schema;
+#[path = "report/text.rs"]
+mod text;

@@ -1,0 +1,106 @@
+//! The report for people: plain text and Markdown.
+
+use crate::sample::{self, HOSTILE};
+use mcpool::memory::{MemoryReport, write_markdown, write_table};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+
+fn plain(report: &MemoryReport, width: usize) -> String {
+    let mut out = Vec::new();
+    write_table(report, width, &mut out).expect("written");
+    String::from_utf8(out).expect("UTF-8")
+}
+
+fn markdown(report: &MemoryReport) -> String {
+    let mut out = Vec::new();
+    write_markdown(report, &mut out).expect("written");
+    String::from_utf8(out).expect("UTF-8")
+}
+
+#[test]
+fn a_table_of_80_columns_tells_everything() {
+    let got = plain(&sample::full(), 80);
+    assert!(got == include_str!("full.txt"), "{got}");
+}
+
+#[test]
+fn the_same_as_markdown() {
+    let got = markdown(&sample::full());
+    assert!(got == include_str!("full.md"), "{got}");
+}
+
+#[test]
+fn of_a_server_that_just_started_no_empty_section_is_shown() {
+    let want = "files 0.1.0 (pid 1) accounts for 0 B after 1 h 5 min: pressure is normal.\n";
+    assert_eq!(plain(&sample::empty(), 80), want);
+    assert_eq!(
+        markdown(&sample::empty()),
+        format!("# Memory report\n\n{}", want.replace("files", "`files`"))
+    );
+}
+
+#[test]
+fn no_line_is_wider_than_asked_for() {
+    for report in [sample::full(), sample::empty(), sample::hostile()] {
+        for width in (0..130).chain([1_000]) {
+            for line in plain(&report, width).lines() {
+                // The wide characters of the sample take two columns.
+                let columns: usize = line.chars().map(|char| if char > '\u{2fff}' { 2 } else { 1 }).sum();
+                assert!(columns <= width, "{width}: {line:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_names_neither_break_lines_nor_steer_the_terminal() {
+    let (full, hostile) = (plain(&sample::full(), 200), plain(&sample::hostile(), 200));
+    assert!(!hostile.contains(|char: char| char.is_control() && char != '\n' || char == '\u{202e}'));
+    // The titles of sections are the same: no name made one.
+    let titles = |text: &str| -> Vec<String> {
+        text.split("\n\n")
+            .skip(1)
+            .map(|section| section.split(':').next().unwrap_or_default().trim().to_owned())
+            .map(|title| title.lines().next().unwrap_or_default().to_owned())
+            .collect()
+    };
+    assert_eq!(titles(&hostile), titles(&full));
+}
+
+#[test]
+fn hostile_names_are_cells_of_markdown_and_nothing_else() {
+    let text = markdown(&sample::hostile());
+    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+    let (mut cells, mut headings, mut cell) = (Vec::new(), 0, None);
+    for event in Parser::new_ext(&text, options) {
+        match event {
+            Event::Html(_) | Event::InlineHtml(_) => panic!("markup: {event:?}"),
+            Event::Start(Tag::Link { .. } | Tag::Image { .. } | Tag::Emphasis | Tag::Strong) => {
+                panic!("markup: {event:?}")
+            }
+            Event::Start(Tag::Heading { .. }) => headings += 1,
+            Event::Start(Tag::TableCell) => cell = Some(String::new()),
+            Event::End(TagEnd::TableCell) => cells.extend(cell.take()),
+            Event::Text(text) | Event::Code(text) => {
+                if let Some(cell) = &mut cell {
+                    cell.push_str(&text);
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(headings, 1 + text.lines().filter(|line| line.starts_with("## ")).count());
+    for name in HOSTILE {
+        let harmless: String = name
+            .chars()
+            .map(|char| if char.is_control() || char == '\u{202e}' { '?' } else { char })
+            .collect();
+        // As a part, a pool, a connection, a tool and a step.
+        let found = cells.iter().filter(|cell| **cell == harmless).count();
+        assert!(found >= 5, "{harmless:?} was found {found} times\n{text}");
+    }
+    // Outside of code, viewers make links of bare addresses.
+    for line in text.lines() {
+        let words: String = line.split('`').step_by(2).collect();
+        assert!(!words.contains("://") && !words.contains("www."), "{words}");
+    }
+}
