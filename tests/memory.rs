@@ -185,7 +185,8 @@ fn a_running_server_is_read_in_every_form() {
     read_files(&program, 4, 50);
     std::thread::sleep(Duration::from_millis(1_200));
     let table = program.run_report(&[]);
-    for expected in ["pressure is normal", "private memory explained", "buffers, idle", "messages", "Pools: "] {
+    for expected in ["pressure is normal", "private memory explained", "buffers, idle", "messages", "Pools: "]
+    {
         assert!(table.contains(expected), "{expected} is not in\n{table}");
     }
     assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");

@@ -2,6 +2,8 @@
 //!
 //! The schema of reports is checked in; `MCPOOL_WRITE_SCHEMA=1 cargo test --test report the_schema_is` rewrites it.
 
+#[path = "report/html.rs"]
+mod html;
 #[cfg(feature = "cli")]
 #[path = "report/program.rs"]
 mod program;

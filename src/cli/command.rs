@@ -100,8 +100,15 @@ fn report() -> Command {
         .arg(switch("json", "Print the report as JSON"))
         .arg(switch("markdown", "Print the report as Markdown").conflicts_with("json"))
         .arg(
+            path_arg("html")
+                .long("html")
+                .value_name("FILE")
+                .conflicts_with_all(["json", "markdown"])
+                .help("Write the report with its charts to this file: one page that any browser shows"),
+        )
+        .arg(
             switch("schema", "Print the JSON Schema of reports")
-                .conflicts_with_all(["source", "json", "markdown"]),
+                .conflicts_with_all(["source", "json", "markdown", "html"]),
         )
 }
 

@@ -2,9 +2,10 @@
 
 use super::admin;
 use super::error::CliError;
-use crate::memory::{MemoryReport, write_markdown, write_table};
+use crate::memory::{MemoryReport, write_html, write_markdown, write_table};
 use clap::ArgMatches;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Width of what is not written to a terminal.
@@ -22,8 +23,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     if matches.get_flag("schema") {
         out.write_all(SCHEMA_JSON.as_bytes())?;
     } else {
-        let report = read(matches.get_one::<String>("source").map(String::as_str))?;
-        show(&report, matches, width, &mut out)?;
+        let source = matches.get_one::<String>("source").map(String::as_str);
+        let report = read(source)?;
+        match matches.get_one::<PathBuf>("html") {
+            Some(path) => save_page(&report, path, source)?,
+            None => show(&report, matches, width, &mut out)?,
+        }
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
@@ -43,6 +48,36 @@ fn show(
     } else {
         write_table(report, width, out)?;
     }
+    Ok(())
+}
+
+/// Writes the page, whole or not at all, and says where it is.
+fn save_page(report: &MemoryReport, path: &Path, source: Option<&str>) -> Result<(), CliError> {
+    let fault = |error: &dyn std::fmt::Display| {
+        CliError::Usage(format!("cannot write the page to {}: {error}", path.display()))
+    };
+    let is_source = source.is_some_and(|source| {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        real(path).is_some_and(|path| Some(path) == real(Path::new(source)))
+    });
+    if is_source {
+        return Err(fault(&"the report is read from there; name another file"));
+    }
+    let is_special = std::fs::metadata(path).is_ok_and(|facts| !facts.is_file());
+    if is_special {
+        return Err(fault(&"that is no file; name one that is to be made"));
+    }
+    let mut page = Vec::new();
+    write_html(report, &mut page)?;
+    let mut unfinished = path.to_owned().into_os_string();
+    unfinished.push(".unfinished");
+    let written = std::fs::write(&unfinished, page).and_then(|()| std::fs::rename(&unfinished, path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&unfinished);
+        fault(&error)
+    })?;
+    // Whoever started this may have closed stderr; the page is there all the same.
+    let _ = writeln!(io::stderr(), "{}", path.display());
     Ok(())
 }
 

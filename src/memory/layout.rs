@@ -78,7 +78,8 @@ impl Cell {
         Self::Name(name.to_owned())
     }
 
-    fn plain(&self) -> String {
+    /// On one line, without what could do harm there.
+    pub(super) fn plain(&self) -> String {
         match self {
             Self::Text(text) => harmless(text),
             Self::Name(name) if name.is_empty() => "-".to_owned(),
@@ -267,7 +268,7 @@ fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
 }
 
 /// The text on one line, without what steers a terminal, hides itself or turns the direction of writing.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let is_hostile = |char: char| {
         matches!(
             char.general_category(),

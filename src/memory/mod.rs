@@ -8,6 +8,7 @@ mod exposition;
 mod layout;
 mod ledger;
 mod manager;
+mod page;
 mod pressure;
 mod process;
 mod report;
@@ -20,6 +21,7 @@ pub use exposition::write_prometheus;
 pub(crate) use ledger::{Account, Entries};
 pub(crate) use manager::Managed;
 pub use manager::MemoryManager;
+pub use page::write_html;
 pub use report::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,
     MemoryReport, MemoryUsage, Part, PoolReport, PressureLevel, PressureReport, ReadReportError,

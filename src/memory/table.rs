@@ -4,7 +4,7 @@
 //! is empty is left out. Invariant: both forms are made of the same sections, so that they never tell two stories.
 
 use super::layout::{Align, Cell, Column, Page, Section, Sentence};
-use super::report::{AdviceReport, MemoryReport, PoolReport, PressureLevel};
+use super::report::{AdviceReport, MemoryReport, Part, PoolReport, PressureLevel};
 use std::io;
 
 /// Most connections, sessions, tools that are named.
@@ -46,7 +46,7 @@ fn page(report: &MemoryReport) -> Page {
     Page { headline: headline(report), sections }
 }
 
-fn headline(report: &MemoryReport) -> Sentence {
+pub(super) fn headline(report: &MemoryReport) -> Sentence {
     let (server, usage, pressure) = (&report.server, &report.usage, &report.pressure);
     let held = match (usage.rss_bytes, usage.heap_bytes) {
         (Some(rss), _) => format!("holds {}", bytes(rss)),
@@ -69,10 +69,10 @@ fn headline(report: &MemoryReport) -> Sentence {
     ]
 }
 
-fn ledger(report: &MemoryReport) -> Option<Section> {
+pub(super) fn ledger(report: &MemoryReport) -> Option<Section> {
     let usage = &report.usage;
     let total: u64 = report.parts.iter().map(|part| part.bytes).fold(0, u64::saturating_add);
-    let rows = report.parts.iter().filter(|part| part.bytes > 0 || part.peak_bytes > 0).map(|part| {
+    let rows = report.parts.iter().filter(|part| is_told(part)).map(|part| {
         let share = if total == 0 { 0.0 } else { part.bytes as f64 / total as f64 };
         vec![
             Cell::name(&part.name),
@@ -101,6 +101,11 @@ fn ledger(report: &MemoryReport) -> Option<Section> {
     ];
     let notes = process(report).into_iter().chain(traffic(report)).collect();
     Section { title, columns, rows: rows.collect(), notes }.unless_empty()
+}
+
+/// Whether a part ever held anything.
+pub(super) fn is_told(part: &Part) -> bool {
+    part.bytes > 0 || part.peak_bytes > 0
 }
 
 fn process(report: &MemoryReport) -> Option<Sentence> {
@@ -142,7 +147,7 @@ fn sentence(about: &str, facts: &[String]) -> Option<Sentence> {
     (!facts.is_empty()).then(|| vec![Cell::text(format!("{about}: {}.", facts.join(", ")))])
 }
 
-fn pools(report: &MemoryReport) -> Option<Section> {
+pub(super) fn pools(report: &MemoryReport) -> Option<Section> {
     let (used, unused): (Vec<_>, Vec<_>) = report.pools.iter().partition(|pool| is_used(pool));
     let budget = &report.budget;
     let title = if budget.limit_bytes > 0 {
@@ -162,19 +167,22 @@ fn pools(report: &MemoryReport) -> Option<Section> {
         Column::figure("max", 3),
         Column::figure("bytes", 2),
     ];
-    let mut notes = advice(&used);
-    if !unused.is_empty() {
-        let mut note = vec![Cell::text(format!("Unused ({}): ", unused.len()))];
-        for (at, pool) in unused.iter().enumerate() {
-            note.extend([Cell::text(if at == 0 { "" } else { ", " }), Cell::name(&pool.name)]);
-        }
-        note.push(Cell::text("."));
-        notes.push(note);
-    }
+    let mut notes = advice(&used, MAX_REASONS);
+    notes.extend(without_use(&unused));
     Section { title, columns, rows: used.into_iter().map(pool_row).collect(), notes }.unless_empty()
 }
 
-fn is_used(pool: &PoolReport) -> bool {
+/// Which pools nobody needed.
+pub(super) fn without_use(pools: &[&PoolReport]) -> Option<Sentence> {
+    let mut note = vec![Cell::text(format!("Unused ({}): ", pools.len()))];
+    for (at, pool) in pools.iter().enumerate() {
+        note.extend([Cell::text(if at == 0 { "" } else { ", " }), Cell::name(&pool.name)]);
+    }
+    note.push(Cell::text("."));
+    (!pools.is_empty()).then_some(note)
+}
+
+pub(super) fn is_used(pool: &PoolReport) -> bool {
     pool.hits > 0 || pool.misses > 0 || pool.in_use > 0 || pool.idle > 0 || pool.owned_bytes > 0
 }
 
@@ -199,15 +207,15 @@ fn pool_row(pool: &PoolReport) -> Vec<Cell> {
 }
 
 /// The advice, where it is to change something.
-fn change(pool: &PoolReport) -> Option<&AdviceReport> {
+pub(super) fn change(pool: &PoolReport) -> Option<&AdviceReport> {
     pool.advice.as_ref().filter(|advice| advice.capacity != pool.capacity)
 }
 
-/// Why sizes should change: the pools with most misses first.
-fn advice(pools: &[&PoolReport]) -> Vec<Sentence> {
+/// Why sizes should change, at most so many reasons: the pools with most misses first.
+pub(super) fn advice(pools: &[&PoolReport], most: usize) -> Vec<Sentence> {
     let mut changes: Vec<_> = pools.iter().filter_map(|pool| Some((pool, change(pool)?))).collect();
     changes.sort_by_key(|(pool, _)| std::cmp::Reverse(pool.misses));
-    let told = changes.iter().take(MAX_REASONS).map(|(pool, advice)| {
+    let told = changes.iter().take(most).map(|(pool, advice)| {
         let setting = pool.setting.as_ref().map(|setting| format!(" ({setting} = {})", advice.capacity));
         vec![
             Cell::text("Advice for "),
@@ -216,13 +224,13 @@ fn advice(pools: &[&PoolReport]) -> Vec<Sentence> {
         ]
     });
     let mut notes: Vec<_> = told.collect();
-    if let more @ 1.. = changes.len().saturating_sub(MAX_REASONS) {
+    if let more @ 1.. = changes.len().saturating_sub(most) {
         notes.push(vec![Cell::text(format!("Advice for {more} more is in the JSON report."))]);
     }
     notes
 }
 
-fn pressure(report: &MemoryReport) -> Option<Section> {
+pub(super) fn pressure(report: &MemoryReport) -> Option<Section> {
     let pressure = &report.pressure;
     let [_, elevated, critical] = pressure.entered;
     let mut facts = Vec::new();
@@ -250,7 +258,7 @@ fn pressure(report: &MemoryReport) -> Option<Section> {
     .unless_empty()
 }
 
-fn level(level: PressureLevel) -> &'static str {
+pub(super) fn level(level: PressureLevel) -> &'static str {
     match level {
         PressureLevel::Normal => "normal",
         PressureLevel::Elevated => "elevated",
@@ -258,7 +266,7 @@ fn level(level: PressureLevel) -> &'static str {
     }
 }
 
-fn connections(report: &MemoryReport) -> Option<Section> {
+pub(super) fn connections(report: &MemoryReport) -> Option<Section> {
     let rows = report.hotspots.connections.iter().take(TOP).map(|spot| {
         let stalled = if spot.stalled_ms > 0 { duration(spot.stalled_ms) } else { String::new() };
         vec![
@@ -279,7 +287,7 @@ fn connections(report: &MemoryReport) -> Option<Section> {
     top("Largest connections", columns, rows.collect())
 }
 
-fn sessions(report: &MemoryReport) -> Option<Section> {
+pub(super) fn sessions(report: &MemoryReport) -> Option<Section> {
     let rows = report.hotspots.sessions.iter().take(TOP).map(|spot| {
         vec![
             Cell::text(spot.number.to_string()),
@@ -291,7 +299,7 @@ fn sessions(report: &MemoryReport) -> Option<Section> {
     top("Largest sessions", columns, rows.collect())
 }
 
-fn tools(report: &MemoryReport) -> Option<Section> {
+pub(super) fn tools(report: &MemoryReport) -> Option<Section> {
     let rows = report.hotspots.tools.iter().take(TOP).map(|spot| {
         vec![
             Cell::name(&spot.name),
@@ -319,7 +327,7 @@ fn top(title: &str, columns: Vec<Column>, rows: Vec<Vec<Cell>>) -> Option<Sectio
     Section { title: title.to_owned(), columns, rows, notes: Vec::new() }.unless_empty()
 }
 
-fn applied(report: &MemoryReport) -> Option<Section> {
+pub(super) fn applied(report: &MemoryReport) -> Option<Section> {
     let notes = report.applied.iter().map(|change| {
         vec![
             Cell::name(&change.what),
@@ -332,7 +340,7 @@ fn applied(report: &MemoryReport) -> Option<Section> {
 }
 
 /// Bytes as a person says them: `512 B`, `1.5 KiB`.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     if count < 1024 {
         return format!("{count} B");
     }
@@ -348,12 +356,12 @@ fn bytes(count: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
-fn percent(ratio: f64) -> String {
+pub(super) fn percent(ratio: f64) -> String {
     format!("{:.1} %", ratio * 100.0)
 }
 
 /// A hit ratio in percent without its sign. Only all of them are 100: the last misses are what one looks for.
-fn hit_percent(ratio: f64) -> String {
+pub(super) fn hit_percent(ratio: f64) -> String {
     if ratio >= 1.0 {
         return "100".to_owned();
     }
@@ -361,7 +369,7 @@ fn hit_percent(ratio: f64) -> String {
 }
 
 /// A count with its thousands set apart.
-fn grouped(count: u64) -> String {
+pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut shown = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -374,7 +382,7 @@ fn grouped(count: u64) -> String {
 }
 
 /// A time in its two largest units.
-fn duration(ms: u64) -> String {
+pub(super) fn duration(ms: u64) -> String {
     let s = ms / 1_000;
     match s {
         0 => format!("{ms} ms"),

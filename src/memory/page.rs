@@ -1,0 +1,230 @@
+//! The report as one page that a browser shows, with charts: it loads nothing and runs nothing.
+//!
+//! Owns what stands on the page and in which order; tables and words are those of [`super::table`], so that all forms
+//! tell one story. Invariants: no address, script or style from elsewhere; what is empty leaves a sentence.
+
+mod axis;
+mod markup;
+mod pool_chart;
+mod time_chart;
+
+use super::layout::{Align, Cell, Column, Section, Sentence};
+use super::report::{MemoryReport, PoolReport};
+use super::table;
+use markup::{escape, part};
+use std::fmt::Write as _;
+use std::io;
+
+const STYLE: &str = include_str!("page.css");
+/// Most rows of the distribution of connections.
+const MAX_BUCKETS: usize = 64;
+
+/// Writes the report as one HTML page: tables, charts and the report itself as JSON in `<script id="report">`.
+///
+/// The page loads nothing from anywhere, so that it can be kept, mailed and read without a network.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn write_html(report: &MemoryReport, out: &mut impl io::Write) -> io::Result<()> {
+    let json = serde_json::to_string(report)?;
+    let name = escape(&report.server.name);
+    write!(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>Memory of {name}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
+    )?;
+    write!(out, "{}<main id=\"main\" tabindex=\"-1\">\n{}", header(report), figures(report))?;
+    for section in sections(report) {
+        out.write_all(section.as_bytes())?;
+    }
+    write!(out, "</main>\n{}</body>\n</html>\n", markup::data("report", &json))
+}
+
+fn header(report: &MemoryReport) -> String {
+    let links = [
+        ("timeline", "Over time"),
+        ("ledger", "Ledger"),
+        ("pools", "Pools"),
+        ("advice", "Advice"),
+        ("connections", "Connections"),
+        ("settings", "Settings"),
+    ];
+    let links = links.map(|(id, title)| format!("<li><a href=\"#{id}\">{title}</a></li>"));
+    let taken = i64::try_from(report.taken_unix_ms).ok();
+    let taken = taken.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map(|time| {
+        let shown = time.strftime("%Y-%m-%d %H:%M:%S UTC");
+        format!("<p class=\"sub\">Taken <time datetime=\"{time}\">{shown}</time></p>\n")
+    });
+    format!(
+        "<a class=\"skip\" href=\"#main\">Skip to the report</a>\n<header>\n<h1>Memory of {}</h1>\n{}<p class=\"lead\">{}</p>\n\
+         <nav aria-label=\"Parts of the report\"><ul>{}</ul></nav>\n</header>\n",
+        escape(&report.server.name),
+        taken.unwrap_or_default(),
+        markup::sentence(&table::headline(report)),
+        links.concat()
+    )
+}
+
+/// What one looks for first.
+fn figures(report: &MemoryReport) -> String {
+    let (usage, pressure) = (&report.usage, &report.pressure);
+    let size = |bytes: Option<u64>| bytes.map_or_else(|| "not known".to_owned(), table::bytes);
+    let peak = usage.peak_rss_bytes.map(|peak| format!("at most {}", table::bytes(peak)));
+    let explained = usage.explained_ratio.map_or_else(|| "not known".to_owned(), table::percent);
+    let heap = usage.heap_bytes.map(|heap| format!("{} of live heap", table::bytes(heap)));
+    let refused = format!("refused {} x", table::grouped(pressure.refused));
+    let shown = [
+        ("Resident", size(usage.rss_bytes), peak.unwrap_or_default()),
+        ("Private", size(usage.private_bytes), heap.unwrap_or_default()),
+        ("Explained", explained, "of private memory".to_owned()),
+        ("Pressure", table::level(pressure.level).to_owned(), refused),
+        ("Limit", size(pressure.limit_bytes), pressure.limit_source.clone().unwrap_or_default()),
+    ];
+    let figure = |(name, value, remark): &(&str, String, String)| {
+        format!("<div><dt>{name}</dt><dd>{}<small>{}</small></dd></div>\n", escape(value), escape(remark))
+    };
+    let level = table::level(pressure.level);
+    format!("<dl id=\"figures\" class=\"{level}\">\n{}</dl>\n", shown.iter().map(figure).collect::<String>())
+}
+
+fn sections(report: &MemoryReport) -> Vec<String> {
+    let (used, unused): (Vec<_>, Vec<_>) = report.pools.iter().partition(|pool| table::is_used(pool));
+    vec![
+        part("timeline", "Memory over time", &time_chart::figure(report)),
+        ledger(report),
+        pools(report, &used, &unused),
+        advice(&used),
+        told("pressure", table::pressure(report), "Pressure", "There was none, and nothing was given back."),
+        connections(report),
+        told(
+            "sessions",
+            table::sessions(report),
+            "Largest sessions",
+            &unnamed("session", report.traffic.sessions),
+        ),
+        told("tools", table::tools(report), "Tools", "No tool is named in this report."),
+        told("applied", table::applied(report), "Applied by the last optimisation", "Nothing was changed."),
+        settings(report),
+    ]
+}
+
+fn none(words: &str) -> String {
+    format!("<p class=\"none\">{}</p>\n", escape(words))
+}
+
+/// Reports may count holders without naming them.
+fn unnamed(what: &str, open: u64) -> String {
+    match open {
+        0 => format!("No {what} is open."),
+        _ => format!("Open: {}. None is named in this report.", table::grouped(open)),
+    }
+}
+
+fn told(id: &str, section: Option<Section>, title: &str, otherwise: &str) -> String {
+    match section {
+        Some(section) => part(id, &section.title, &markup::section(&section, &[])),
+        None => part(id, title, &none(otherwise)),
+    }
+}
+
+fn ledger(report: &MemoryReport) -> String {
+    let Some(section) = table::ledger(report) else {
+        return part("ledger", "Ledger", &none("Nobody entered anything yet."));
+    };
+    let shown = || report.parts.iter().filter(|part| table::is_told(part)).map(|part| part.bytes as f64);
+    let most = shown().fold(0.0, f64::max);
+    let bars: Vec<f64> = shown().map(|bytes| if most > 0.0 { bytes / most } else { 0.0 }).collect();
+    part("ledger", &section.title, &markup::section(&section, &bars))
+}
+
+fn pools(report: &MemoryReport, used: &[&PoolReport], unused: &[&PoolReport]) -> String {
+    let Some(mut section) = table::pools(report) else {
+        return part("pools", "Pools", &none("There are no pools."));
+    };
+    // All reasons stand in a part of their own.
+    section.notes = table::without_use(unused).into_iter().collect();
+    let mut body = markup::section(&section, &[]);
+    if used.is_empty() {
+        body.push_str(&none("No pool was used yet: there is no curve to draw."));
+    } else {
+        body.push_str("<div class=\"cards\" id=\"curves\">\n");
+        body.extend(used.iter().enumerate().map(|(at, pool)| pool_chart::figure(pool, at)));
+        body.push_str("</div>\n");
+    }
+    part("pools", &section.title, &body)
+}
+
+fn advice(used: &[&PoolReport]) -> String {
+    let reasons: Vec<Sentence> = table::advice(used, usize::MAX);
+    if reasons.is_empty() {
+        return part("advice", "Advice", &none("No pool needs another capacity, as far as it was used."));
+    }
+    let items = reasons.iter().map(|reason| format!("<li>{}</li>\n", markup::sentence(reason)));
+    part("advice", "Advice", &format!("<ul class=\"advice\">\n{}</ul>\n", items.collect::<String>()))
+}
+
+fn connections(report: &MemoryReport) -> String {
+    let mut body = match spread(&report.hotspots.connection_buckets) {
+        Some((section, bars)) => {
+            format!("<h3>{}</h3>\n{}", escape(&section.title), markup::section(&section, &bars))
+        }
+        None => none(&unnamed("connection", report.traffic.connections)),
+    };
+    if let Some(section) = table::connections(report) {
+        let _ = write!(body, "<h3>{}</h3>\n{}", escape(&section.title), markup::section(&section, &[]));
+    }
+    part("connections", "Connections", &body)
+}
+
+/// How many connections hold how much, the sizes between that none has included; and a bar for each row.
+fn spread(buckets: &[(u64, u64)]) -> Option<(Section, Vec<f64>)> {
+    let first = buckets.iter().map(|bucket| bucket.0).min()?;
+    let last = buckets.iter().map(|bucket| bucket.0).max()?;
+    let mut sizes: Vec<u64> = buckets.iter().map(|bucket| bucket.0).collect();
+    let between = std::iter::successors(Some(first.max(1)), |size| size.checked_mul(2));
+    sizes.extend(between.take_while(|size| *size < last));
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes.truncate(MAX_BUCKETS);
+    let count = |size: u64| {
+        buckets.iter().filter(|bucket| bucket.0 == size).map(|bucket| bucket.1).fold(0, u64::saturating_add)
+    };
+    let most = sizes.iter().map(|size| count(*size)).max().filter(|most| *most > 0)?;
+    let rows = sizes.iter().map(|size| {
+        let cells = [format!("up to {}", table::bytes(*size)), table::grouped(count(*size)), String::new()];
+        cells.map(Cell::text).into()
+    });
+    let section = Section {
+        title: "How many hold how much".to_owned(),
+        columns: vec![
+            Column { align: Align::Right, ..Column::name("bytes") },
+            Column::figure("connections", 0),
+            Column { is_plain_only: true, ..Column::figure("", 1) },
+        ],
+        rows: rows.collect(),
+        notes: Vec::new(),
+    };
+    let bars = sizes.iter().map(|size| count(*size) as f64 / most as f64).collect();
+    Some((section, bars))
+}
+
+fn settings(report: &MemoryReport) -> String {
+    let rows = report.settings.iter().map(|(name, value)| {
+        let value = match name.rsplit_once('_') {
+            Some((_, "bytes")) => table::bytes(*value),
+            Some((_, "ms")) => table::duration(*value),
+            Some((_, "percent")) => format!("{value} %"),
+            _ => table::grouped(*value),
+        };
+        vec![Cell::name(name), Cell::text(value)]
+    });
+    let section = Section {
+        title: "Settings".to_owned(),
+        columns: vec![Column::name("setting"), Column::figure("value", 0)],
+        rows: rows.collect(),
+        notes: Vec::new(),
+    };
+    told("settings", section.unless_empty(), "Settings", "None were told.")
+}
