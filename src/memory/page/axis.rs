@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(sizes(0), [0, 1]);
         assert_eq!(sizes(1_000), [0, 256, 512, 768, 1_024]);
         assert_eq!(times(1_000, 23_000, 5), [5_000, 10_000, 15_000, 20_000]);
-        assert_eq!(times(5, 5, 5), []);
+        assert_eq!(times(5, 5, 5), [0_u64; 0]);
         for largest in [1, 3, 5, 1 << 20, (1 << 40) + 1, u64::MAX] {
             let marks = sizes(largest);
             assert!((2..=6).contains(&marks.len()) && *marks.last().expect("marks") >= largest, "{marks:?}");
