@@ -95,7 +95,8 @@ mod tests {
             at.iter().zip([0.0, 100.0, 200.0, 300.0]).all(|(at, want)| (at - want).abs() < 1e-9),
             "{at:?}"
         );
-        assert_eq!(axis.powers(50.0), [0, 1, 4]);
+        assert_eq!(axis.powers(50.0), [0, 1, 2, 4]);
+        assert_eq!(axis.powers(60.0), [0, 1, 4]);
     }
 
     #[test]
