@@ -1,5 +1,7 @@
 //! The memory report, its advice and its limits, of the real program under real load.
 
+#[path = "memory/doctor.rs"]
+mod doctor;
 #[path = "memory/load.rs"]
 mod load;
 

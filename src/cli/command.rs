@@ -51,6 +51,7 @@ pub(super) fn command() -> Command {
         .subcommand(tools())
         .subcommand(call())
         .subcommand(report())
+        .subcommand(doctor())
         .subcommand(tune())
         .subcommand(config())
 }
@@ -110,6 +111,16 @@ fn report() -> Command {
             switch("schema", "Print the JSON Schema of reports")
                 .conflicts_with_all(["source", "json", "markdown", "html"]),
         )
+}
+
+fn doctor() -> Command {
+    Command::new("doctor")
+        .about("Tell what is wrong with the memory of a running server, worst first, and what to do")
+        .arg(Arg::new("source").value_name("unix:PATH|ADDR:PORT|FILE").help(
+            "Admin socket of a server (serve --admin), or a saved report [default: the server that is running]",
+        ))
+        .arg(switch("json", "Print the findings as JSON"))
+        .after_help("Exit codes: 0 nothing but hints, 1 something needs attention, 2 there is no report.")
 }
 
 fn tune() -> Command {

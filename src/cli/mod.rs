@@ -9,6 +9,7 @@ mod call;
 mod command;
 mod config;
 mod connect;
+mod doctor;
 mod error;
 mod log;
 mod nearest;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 /// Runs the program with the arguments and environment of the process; `heap_bytes` tells what its allocator has
 /// handed out.
 ///
-/// Exit codes: 0 it went well, 1 the tool that was called failed, 2 wrong usage or configuration, 3 the
+/// Exit codes: 0 it went well, 1 the tool that was called failed or the doctor found something, 2 wrong usage or configuration, 3 the
 /// server failed.
 pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
     let matches = match command::command().try_get_matches() {
@@ -64,6 +65,7 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
         Some(("tools", matches)) => tools::run(matches),
         Some(("call", matches)) => call::run(matches),
         Some(("report", matches)) => report::run(matches),
+        Some(("doctor", matches)) => doctor::run(matches),
         Some(("tune", matches)) => tune::run(matches).map(|()| ExitCode::SUCCESS),
         Some(("config", matches)) => show_config(matches),
         _ => Err(CliError::Usage("say what to do: `mcpool --help`".to_owned())),

@@ -19,7 +19,10 @@ pub(crate) struct Entries {
     /// Whether holders are wanted one by one, not in sums alone.
     pub(crate) is_detailed: bool,
     pub(crate) traffic: Traffic,
+    /// Connections that hold more than an idle one does.
     pub(crate) connections: Vec<ConnectionSpot>,
+    /// Bytes of each idle connection.
+    pub(crate) idle_connection_bytes: u64,
     pub(crate) sessions: Vec<SessionSpot>,
     pub(crate) tools: Vec<ToolSpot>,
 }

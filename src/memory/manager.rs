@@ -540,8 +540,13 @@ fn pool_report(pool: &dyn PoolControl) -> PoolReport {
 /// The ten largest of each kind, and how connections are spread.
 fn hotspots(entries: &mut Entries) -> Hotspots {
     let mut buckets = BTreeMap::<u64, u64>::new();
-    for connection in &entries.connections {
+    for connection in &mut entries.connections {
+        connection.bytes += entries.idle_connection_bytes;
         *buckets.entry(connection.bytes.max(1).next_power_of_two()).or_default() += 1;
+    }
+    let idle = entries.traffic.connections.saturating_sub(entries.connections.len() as u64);
+    if idle > 0 && entries.idle_connection_bytes > 0 {
+        *buckets.entry(entries.idle_connection_bytes.next_power_of_two()).or_default() += idle;
     }
     entries.connections.sort_by_key(|spot| std::cmp::Reverse(spot.bytes));
     entries.sessions.sort_by_key(|spot| std::cmp::Reverse(spot.bytes));

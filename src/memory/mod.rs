@@ -4,6 +4,7 @@
 
 mod advice;
 mod allocator;
+mod doctor;
 mod exposition;
 mod layout;
 mod ledger;
@@ -17,6 +18,7 @@ mod timeline;
 
 pub use advice::{Plan, Policy, Steady, advise};
 pub use allocator::{Allocator, AllocatorStats};
+pub use doctor::{Diagnosis, Finding, Severity, Unchecked, diagnose};
 pub use exposition::write_prometheus;
 pub(crate) use ledger::{Account, Entries};
 pub(crate) use manager::Managed;

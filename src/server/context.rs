@@ -198,7 +198,10 @@ impl CallContext {
             Ok(()) => {
                 let content = self.content.take().unwrap_or_else(|| self.open_content());
                 match content.close(self.era, &self.shared.server_info_member, false) {
-                    Some(reply) => return Finished(Outcome::Reply(reply)),
+                    Some(reply) => {
+                        self.shared.tool_usage.note_reply(self.tool, reply.len());
+                        return Finished(Outcome::Reply(reply));
+                    }
                     None => ProtocolError::ReplyTooLong { limit_bytes: self.shared.limits.max_reply_bytes }
                         .to_string(),
                 }

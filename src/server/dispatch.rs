@@ -154,6 +154,10 @@ impl<'f> ToolRequest<'f> {
         };
         let message = self.decoder.message();
         let request = self.route.admit(message, self.decoder.arena()).map_err(Finished)?;
+        // Arguments that are not there are not read twice.
+        let is_two_pass = self.arguments_at == ArgumentsAt::End && message.arguments.is_some();
+        let arena_bytes = self.decoder.arena().allocated_bytes();
+        self.route.shared.tool_usage.note_call(self.index, is_two_pass, arena_bytes);
         let context = CallContext::new(request, self.index);
         match decoded {
             Ok(arguments) => {

@@ -16,6 +16,7 @@ pub(crate) struct InFlight<A> {
 struct Waiting<A> {
     slot: Lease<RequestSlot>,
     answer_to: A,
+    bytes: usize,
     counted: Counted,
 }
 
@@ -38,10 +39,16 @@ impl<A> InFlight<A> {
         self.requests.is_empty()
     }
 
+    /// Heap bytes of what waits, frames included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.requests.iter().map(|waiting| waiting.bytes).sum()
+    }
+
     /// Takes in a request that was polled once and is not done.
     pub(crate) fn park(&mut self, server: &Server, slot: Lease<RequestSlot>, answer_to: A) {
-        let counted = Counted::new(&server.shared, slot.bytes() + size_of::<Waiting<A>>());
-        self.requests.push(Waiting { slot, answer_to, counted });
+        let bytes = slot.bytes() + size_of::<Waiting<A>>();
+        let counted = Counted::new(&server.shared, bytes);
+        self.requests.push(Waiting { bytes: bytes + slot.frame_bytes(), slot, answer_to, counted });
     }
 
     /// Polls those that can go on, and gives the first that is done.
@@ -80,7 +87,7 @@ impl<A> InFlight<A> {
     }
 
     fn remove(&mut self, index: usize) -> (Lease<RequestSlot>, A) {
-        let Waiting { slot, answer_to, counted } = self.requests.swap_remove(index);
+        let Waiting { slot, answer_to, counted, .. } = self.requests.swap_remove(index);
         drop(counted);
         self.shrink();
         (slot, answer_to)

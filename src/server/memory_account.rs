@@ -7,6 +7,7 @@ use super::Shared;
 use super::call_state::CallState;
 use super::session::Session;
 use crate::memory::{Account, Entries, SessionSpot};
+use crate::protocol::ToolDefinition;
 
 /// Bytes of the two counts of an `Arc`, and of the place in a map or list that finds it.
 const SHARED_BYTES: usize = 16 + 32;
@@ -42,6 +43,8 @@ impl Account for Shared {
         if !entries.is_detailed {
             return;
         }
+        let names = self.description.tools.iter().map(ToolDefinition::name);
+        entries.tools.extend(self.tool_usage.spots(names));
         let spots = self.sessions.idle_times(std::time::Instant::now());
         entries.sessions.extend(spots.into_iter().map(|(number, idle_ms)| SessionSpot {
             number,

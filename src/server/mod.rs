@@ -31,6 +31,7 @@ mod sessions;
 mod slot;
 mod task_store;
 mod tasks;
+mod tool_usage;
 #[cfg(feature = "validation")]
 mod validation;
 
@@ -78,6 +79,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use task_store::TaskStore;
 use thiserror::Error;
+use tool_usage::ToolUsage;
 
 /// A server: its tools, its pools and its bounds. Cloning makes another handle to the same server.
 ///
@@ -114,6 +116,7 @@ pub(crate) struct Shared {
     pub(crate) validators: validation::Validators,
     pub(crate) server_info_member: String,
     pub(crate) metrics: Metrics,
+    tool_usage: ToolUsage,
     pub(crate) memory: MemoryManager,
 }
 
@@ -609,6 +612,7 @@ impl<T: Toolset> ServerBuilder<T> {
             validation::Validators::default()
         };
         let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
+        let tool_usage = ToolUsage::new(description.tools.len(), limits.arena_retain_bytes);
         let pools = Pools::new(&limits)?;
         let managed = Managed {
             name: description.implementation.name.clone(),
@@ -634,6 +638,7 @@ impl<T: Toolset> ServerBuilder<T> {
             sealer: Sealer::new(self.request_state_key, &limits)?,
             server_info_member: answer::server_info_member(&implementation),
             metrics: Metrics::default(),
+            tool_usage,
             limits,
         });
         shared.memory.open_account(&shared);

@@ -22,6 +22,8 @@ pub(crate) struct RequestSlot {
     home: Box<dyn Home>,
     call: Arc<CallState>,
     arena: Bump,
+    /// Bytes of the frame that the request borrows from.
+    frame_bytes: usize,
     wake: Arc<SlotWake>,
     waker: Waker,
 }
@@ -30,7 +32,9 @@ impl RequestSlot {
     /// Puts a request in: `make` gets the slot's own arena and call state.
     pub(crate) fn fill(&mut self, make: impl FnOnce(Bump, Arc<CallState>) -> Incoming) {
         let arena = std::mem::take(&mut self.arena);
-        self.home.fill(make(arena, Arc::clone(&self.call)));
+        let incoming = make(arena, Arc::clone(&self.call));
+        self.frame_bytes = incoming.frame.held_bytes();
+        self.home.fill(incoming);
         self.wake.ready.store(true, Ordering::Relaxed);
     }
 
@@ -60,6 +64,11 @@ impl RequestSlot {
     /// The request's state, to be shared with who may cancel it.
     pub(crate) fn call_state(&self) -> &Arc<CallState> {
         &self.call
+    }
+
+    /// Heap bytes of the frame that the request came in.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.frame_bytes
     }
 
     /// Heap bytes of the slot.
@@ -161,6 +170,7 @@ where
             home: Box::new(HomeOf { serve: self.serve.clone(), future: Box::pin(None) }),
             call: Arc::default(),
             arena: Bump::new(),
+            frame_bytes: 0,
             waker: Waker::from(Arc::clone(&wake)),
             wake,
         }

@@ -1,11 +1,13 @@
 //! How bytes move: reading, writing, and nothing of what they mean.
 
+#[cfg(feature = "cli")]
 pub(crate) mod admin;
 pub mod admission;
 pub(crate) mod http;
 mod lines;
 pub(crate) mod listener;
 mod outbox;
+mod roster;
 mod stdio;
 #[cfg(feature = "tls")]
 mod tls;

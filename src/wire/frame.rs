@@ -35,6 +35,11 @@ impl Frame {
         &self.buffer[..self.range.start]
     }
 
+    /// Bytes of memory that the frame keeps from others.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// The bytes of the message.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.range.clone()]

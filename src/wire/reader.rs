@@ -134,6 +134,11 @@ impl FrameReader {
         Ok(frame)
     }
 
+    /// Bytes of the buffer that is held.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.buffer.as_ref().map_or(0, |buffer| buffer.capacity())
+    }
+
     /// Lets the buffer go if nothing is in it.
     pub fn release_if_empty(&mut self) {
         if self.buffer.as_ref().is_some_and(|buffer| buffer.len() == self.consumed) {

@@ -69,6 +69,17 @@ impl Program {
         body.to_owned()
     }
 
+    /// What `mcpool doctor` prints, and its exit code.
+    pub(crate) fn run_doctor(&self, options: &[&str]) -> (String, Option<i32>) {
+        let target = format!("unix:{}", self.admin());
+        let output = Command::new(env!("CARGO_BIN_EXE_mcpool"))
+            .args(["doctor", &target])
+            .args(options)
+            .output()
+            .expect("ran");
+        (String::from_utf8(output.stdout).expect("text"), output.status.code())
+    }
+
     /// What `mcpool report` prints.
     pub(crate) fn run_report(&self, options: &[&str]) -> String {
         let target = format!("unix:{}", self.admin());
@@ -111,6 +122,20 @@ impl Client {
         Self { stream, input: Vec::new() }
     }
 
+    /// Sends bytes and reads nothing.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("sent");
+    }
+
+    /// A handshake of the legacy era, whose session nobody ends.
+    pub(crate) fn open_session(&mut self) {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
+        let head = head(body.len(), "");
+        self.send(format!("{head}{body}").as_bytes());
+        let (status, answer) = self.read_answer().expect("an answer");
+        assert_eq!(status, 200, "{answer}");
+    }
+
     /// Status and body of the answer.
     pub(crate) fn call(&mut self, method: &str, name: Option<&str>, body: &str) -> (u16, String) {
         self.try_call(method, name, body).expect("an answer")
@@ -119,13 +144,9 @@ impl Client {
     /// The same, unless the connection ends before the answer.
     pub(crate) fn try_call(&mut self, method: &str, name: Option<&str>, body: &str) -> Option<(u16, String)> {
         let name = name.map(|name| format!("mcp-name: {name}\r\n")).unwrap_or_default();
-        let head = format!(
-            "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-             accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\n\
-             mcp-method: {method}\r\n{name}content-length: {}\r\n{}\r\n",
-            body.len(),
-            if body.len() > ASK_FROM_BYTES { "expect: 100-continue\r\n" } else { "" }
-        );
+        let expect = if body.len() > ASK_FROM_BYTES { "expect: 100-continue\r\n" } else { "" };
+        let era = format!("mcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\n{name}{expect}");
+        let head = head(body.len(), &era);
         self.stream.write_all(head.as_bytes()).ok()?;
         if body.len() > ASK_FROM_BYTES {
             match self.read_answer()? {
@@ -160,6 +181,14 @@ impl Client {
             }
         }
     }
+}
+
+/// The head of a POST with those further fields.
+pub(crate) fn head(length: usize, fields: &str) -> String {
+    format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\n{fields}content-length: {length}\r\n\r\n"
+    )
 }
 
 /// A thousand sockets are more than some systems give at first.

@@ -94,6 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for HttpConnection<S> {
                 Step::End => return Poll::Ready(()),
                 Step::Still => {}
             }
+            this.peer.enter_roster();
             this.peer.set_watch(std::mem::take(&mut has_moved));
             let deadline = this.peer.deadline;
             if deadline < this.timer.deadline() || this.timer.is_elapsed() {
@@ -214,6 +215,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             Poll::Pending => Step::Still,
             Poll::Ready(Ok(0) | Err(_)) => Step::End,
             Poll::Ready(Ok(_)) => Step::Moved,
+        }
+    }
+
+    /// What a sleeping connection still holds is told of.
+    fn enter_roster(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.enter_roster(self.address);
         }
     }
 

@@ -24,7 +24,7 @@ impl Endpoint {
     pub(crate) fn new(server: Server, admission: Admission, drain: Drain) -> Result<Self, NameTaken> {
         let limits = server.limits();
         let config = PoolConfig::new("exchanges", limits.message_capacity());
-        let factory = ExchangeFactory { max_stream_bytes: limits.max_stream_bytes };
+        let factory = ExchangeFactory::new(&server);
         let exchanges = ObjectPool::with_config(config, factory);
         server.pools().register(exchanges.clone())?;
         Ok(Self { server, admission, drain, exchanges, was_large: AtomicBool::new(false) })

@@ -14,6 +14,7 @@ use super::work::Work;
 use crate::server::{Outgoing, Server};
 use crate::transport::admission::PeerAddress;
 use crate::transport::outbox::Outbox;
+use crate::transport::roster::{Held, Place, Roster};
 use bytes::BytesMut;
 use mcpool_pools::{BufferLease, Recycle, Reservation, Verdict};
 use std::ops::Range;
@@ -76,6 +77,7 @@ pub(super) struct Exchange {
     pub(super) was_large: bool,
     /// The bytes that are set aside for the large message that is under way.
     reserved: Option<Reservation>,
+    place: Place,
 }
 
 impl Exchange {
@@ -101,6 +103,15 @@ impl Exchange {
         matches!(self.state, State::Head)
             && self.outbox.is_empty()
             && self.input.as_ref().is_none_or(|input| input.is_empty())
+    }
+
+    /// The connection sleeps with something in its hands.
+    pub(super) fn enter_roster(&mut self, peer: PeerAddress) {
+        let queued_bytes = self.outbox.queued_bytes();
+        let input_bytes = self.input.as_ref().map_or(0, |input| input.capacity());
+        let work_bytes = if let State::Work(work) = &self.state { work.bytes() } else { 0 };
+        let bytes = size_of::<Self>() + queued_bytes + input_bytes + work_bytes;
+        self.place.enter(Some(peer), Held { bytes, queued_bytes });
     }
 
     /// Lets a buffer go that nothing was read into.
@@ -316,7 +327,16 @@ impl Exchange {
 
 /// Makes exchanges and cleans returned ones.
 pub(super) struct ExchangeFactory {
-    pub(super) max_stream_bytes: usize,
+    max_stream_bytes: usize,
+    roster: Arc<Roster>,
+}
+
+impl ExchangeFactory {
+    pub(super) fn new(server: &Server) -> Self {
+        let roster = Arc::default();
+        server.memory().open_account(&roster);
+        Self { max_stream_bytes: server.limits().max_stream_bytes, roster }
+    }
 }
 
 impl Recycle<Exchange> for ExchangeFactory {
@@ -331,10 +351,12 @@ impl Recycle<Exchange> for ExchangeFactory {
             spare_body: None,
             was_large: false,
             reserved: None,
+            place: self.roster.place(),
         }
     }
 
     fn recycle(&self, exchange: &mut Exchange) -> Verdict {
+        exchange.place.leave();
         exchange.input = None;
         exchange.reader = HeadReader::default();
         exchange.state = State::Head;

@@ -3,7 +3,7 @@
 use super::connection::HttpConnection;
 use super::endpoint::Endpoint;
 use crate::server::{Drain, Server};
-use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, PeerAddress, Principal};
+use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, PeerAddress};
 use crate::transport::lines::LineConnection;
 use crate::transport::listener::{Connections, Listener, Peer, Serve, Stream, serve_listeners};
 use mcpool_pools::NameTaken;
@@ -169,9 +169,8 @@ impl Future for Conversation {
                     let is_lines = ready!(poll_first_byte(stream, cx)).is_some_and(begins_line);
                     let Some((endpoint, stream, address)) = parts.take() else { return Poll::Ready(()) };
                     if is_lines {
-                        let principal = Some(Principal::of_peer(address).key());
                         let connection =
-                            LineConnection::new(&endpoint.server, principal, stream, &endpoint.drain);
+                            LineConnection::new(&endpoint.server, Some(address), stream, &endpoint.drain);
                         Self::Lines { connection }
                     } else {
                         let stream = Stream::Unix(stream);

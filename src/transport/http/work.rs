@@ -70,6 +70,11 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// Heap bytes of the request and its frame.
+    pub(super) fn bytes(&self) -> usize {
+        self.job.slot.bytes() + self.job.slot.frame_bytes()
+    }
+
     /// Asks a subscription to come to its end.
     pub(super) fn begin_closing(&self) {
         self.job.slot.call().begin_closing();

@@ -5,6 +5,7 @@
 
 use super::exchange::{Exchange, ExchangeFactory, Speaker};
 use crate::server::{Drain, Server};
+use crate::transport::admission::PeerAddress;
 use mcpool_pools::{Lease, ObjectPool, PoolConfig};
 use pin_project_lite::pin_project;
 use std::io;
@@ -46,15 +47,15 @@ pin_project! {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LineConnection<S> {
-    /// Serves `stream`. Without a principal the peer is the one that this process was started for.
-    pub(crate) fn new(server: &Server, principal: Option<u128>, stream: S, drain: &Drain) -> Self {
+    /// Serves `stream`. Without an address the peer is the one that this process was started for.
+    pub(crate) fn new(server: &Server, peer: Option<PeerAddress>, stream: S, drain: &Drain) -> Self {
         let limits = server.limits();
         let config = PoolConfig::new("line exchanges", limits.message_capacity());
         let exchanges = server.transport_pool(config, || ExchangeFactory::new(server));
         Self {
             stream,
             exchange: None,
-            speaker: Speaker::new(server.clone(), principal),
+            speaker: Speaker::new(server.clone(), peer),
             exchanges,
             drain: drain.clone(),
             draining: drain.listen(),
@@ -77,6 +78,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for LineConnection<S> {
             Poll::Pending if exchange.is_reading() => {
                 if exchange.is_idle() {
                     *this.exchange = None;
+                } else {
+                    exchange.enter_roster(this.speaker);
                 }
                 return Poll::Pending;
             }
@@ -105,11 +108,14 @@ fn is_gone(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::admission::Principal;
     use std::future::poll_fn;
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 
     const DISCOVER: &str = r#"{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{"roots":{}},"clientInfo":{"name":"c","version":"1"}}}"#;
+
+    const SOMEBODY: PeerAddress = PeerAddress::Unix { uid: 7 };
 
     struct Talk {
         connection: Pin<Box<LineConnection<DuplexStream>>>,
@@ -117,10 +123,10 @@ mod tests {
     }
 
     impl Talk {
-        fn open(principal: Option<u128>, drain: &Drain) -> Self {
+        fn open(peer: Option<PeerAddress>, drain: &Drain) -> Self {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(64 * 1024);
-            let connection = Box::pin(LineConnection::new(&server, principal, stream, drain));
+            let connection = Box::pin(LineConnection::new(&server, peer, stream, drain));
             Self { connection, client: BufReader::new(client) }
         }
 
@@ -139,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_idle_connection_keeps_a_stream_and_after_a_handshake_a_session() {
-        let mut talk = Talk::open(Some(7), &Drain::default());
+        let mut talk = Talk::open(Some(SOMEBODY), &Drain::default());
         talk.send(&format!("{DISCOVER}\n")).await;
         assert!(talk.answer().await.contains(r#""result":"#));
         assert!(talk.connection.exchange.is_none() && talk.connection.speaker.session.is_none());
@@ -155,7 +161,7 @@ mod tests {
         assert!(talk.answer().await.contains("2025-06-18"));
         assert!(talk.answer().await.contains(r#""tools":[]"#));
         let session = talk.connection.speaker.session.clone().expect("a session");
-        assert_eq!(session.principal(), 7);
+        assert_eq!(session.principal(), Principal::of_peer(SOMEBODY).key());
         assert!(!session.values().owns_process() && talk.connection.exchange.is_none());
         talk.send(&format!("{INITIALIZE}\n")).await;
         assert!(talk.answer().await.contains("2025-06-18"));
@@ -167,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_peers_without_a_session_share_stays_as_it_is() {
-        let mut talk = Talk::open(Some(7), &Drain::default());
+        let mut talk = Talk::open(Some(SOMEBODY), &Drain::default());
         let unasked = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}
 {"jsonrpc":"2.0","method":"notifications/roots/list_changed"}
 {"jsonrpc":"2.0","id":"roots-1","result":{"roots":[{"uri":"file:///"}]}}
@@ -190,9 +196,9 @@ mod tests {
     #[tokio::test]
     async fn an_idle_connection_ends_with_the_drain_however_early_it_begins() {
         let drain = Drain::default();
-        let talk = Talk::open(Some(7), &drain);
+        let talk = Talk::open(Some(SOMEBODY), &drain);
         drain.begin();
         talk.connection.await.expect("a good end");
-        Talk::open(Some(7), &drain).connection.await.expect("a good end");
+        Talk::open(Some(SOMEBODY), &drain).connection.await.expect("a good end");
     }
 }

@@ -10,7 +10,9 @@ use crate::protocol::ProtocolError;
 use crate::server::{
     Batch, InFlight, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, Surroundings,
 };
+use crate::transport::admission::{PeerAddress, Principal};
 use crate::transport::outbox::Outbox;
+use crate::transport::roster::{Held, Place, Roster};
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
 use std::pin::{Pin, pin};
@@ -42,14 +44,19 @@ enum Turn {
 pub(super) struct Speaker {
     pub(super) server: Server,
     pub(super) session: Option<Arc<Session>>,
-    principal: Option<u128>,
+    peer: Option<PeerAddress>,
 }
 
 impl Speaker {
-    pub(super) fn new(server: Server, principal: Option<u128>) -> Self {
+    pub(super) fn new(server: Server, peer: Option<PeerAddress>) -> Self {
         // The peer that the process was started for is told from all others by its session.
-        let session = principal.is_none().then(|| server.owner_session());
-        Self { server, session, principal }
+        let session = peer.is_none().then(|| server.owner_session());
+        Self { server, session, peer }
+    }
+
+    /// Who asks, as requests know it.
+    fn principal(&self) -> u128 {
+        self.peer.map_or(0, |peer| Principal::of_peer(peer).key())
     }
 
     /// The session, or what stands in its place before a handshake.
@@ -80,6 +87,7 @@ pub(super) struct Exchange {
     /// A large message passed since the last pause: its buffers are to go when the next pause lasts.
     was_large: bool,
     pause: Option<Pin<Box<Sleep>>>,
+    place: Place,
 }
 
 /// How long a connection pauses before large buffers that it left idle are freed: longer than a burst draws
@@ -113,6 +121,13 @@ impl Exchange {
             && self.outgoing.is_empty()
             && self.frames.is_at_rest()
             && self.pause.is_none()
+    }
+
+    /// The connection sleeps with something in its hands.
+    pub(super) fn enter_roster(&mut self, speaker: &Speaker) {
+        let queued_bytes = self.outbox.queued_bytes();
+        let bytes = size_of::<Self>() + queued_bytes + self.frames.held_bytes() + self.in_flight.bytes();
+        self.place.enter(speaker.peer, Held { bytes, queued_bytes });
     }
 
     /// Turns the loop until the peer is not listened to any more, nothing is in flight and all is written.
@@ -306,7 +321,7 @@ impl Exchange {
         {
             let mut names = slot.call().names();
             names.outgoing = Some(Arc::clone(&self.outgoing));
-            names.principal = speaker.principal.unwrap_or_default();
+            names.principal = speaker.principal();
         }
         slot.fill(|arena, call| Incoming {
             frame,
@@ -385,12 +400,16 @@ pub(super) struct ExchangeFactory {
     buffers: BufferPool,
     max_frame_bytes: usize,
     max_stream_bytes: usize,
+    roster: Arc<Roster>,
 }
 
 impl ExchangeFactory {
     pub(super) fn new(server: &Server) -> Self {
         let limits = server.limits();
+        let roster = Arc::default();
+        server.memory().open_account(&roster);
         Self {
+            roster,
             buffers: server.buffers().clone(),
             max_frame_bytes: limits.max_frame_bytes,
             max_stream_bytes: limits.max_stream_bytes,
@@ -411,10 +430,12 @@ impl Recycle<Exchange> for ExchangeFactory {
             is_reading: true,
             was_large: false,
             pause: None,
+            place: self.roster.place(),
         }
     }
 
     fn recycle(&self, exchange: &mut Exchange) -> Verdict {
+        exchange.place.leave();
         exchange.in_flight.cancel_all();
         exchange.spare = None;
         exchange.batches = Vec::new();

@@ -79,6 +79,7 @@ impl Account for Shared {
         let open = self.open.load(Ordering::Relaxed);
         entries.enter("connections", open * IDLE_BYTES, open);
         entries.traffic.connections += open as u64;
+        entries.idle_connection_bytes = IDLE_BYTES as u64;
     }
 }
 

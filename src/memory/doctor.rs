@@ -1,0 +1,237 @@
+//! What is wrong with a server's memory, in sentences: each with its cause, the evidence, and what to do.
+//!
+//! A pure function of a report, so that a saved one is judged as a running server is. The rules are one table,
+//! [`RULES`]; a rule that cannot see what it needs says so instead of passing. Invariant: what is found is told worst
+//! first, and of two equally bad things the one with more bytes at stake.
+
+mod pools;
+mod process;
+mod traffic;
+
+use super::report::MemoryReport;
+use super::table::{bytes, grouped};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It works; it would cost less otherwise.
+    Hint,
+    /// It costs time or memory that somebody will notice.
+    Warning,
+    /// Work is refused, or the process may be killed.
+    Critical,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Name of the rule, for scripts.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, in one sentence.
+    pub problem: String,
+    /// Why that happens.
+    pub cause: String,
+    /// The figures behind it.
+    pub evidence: String,
+    /// What to do.
+    pub remedy: String,
+    /// The setting to change, as a line of the configuration file.
+    pub setting: Option<String>,
+    /// What the remedy costs.
+    pub cost: String,
+    /// Bytes at stake.
+    pub bytes: u64,
+}
+
+/// A rule that could not be checked, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Unchecked {
+    /// Name of the rule.
+    pub rule: &'static str,
+    /// What it would have needed.
+    pub reason: &'static str,
+}
+
+/// What all rules say of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// What is wrong, worst first.
+    pub findings: Vec<Finding>,
+    /// Rules that found nothing.
+    pub passed: Vec<&'static str>,
+    /// Rules that saw too little.
+    pub unchecked: Vec<Unchecked>,
+}
+
+/// What one rule says.
+enum Verdict {
+    Fine,
+    /// The report lacks what the rule needs.
+    Unseen(&'static str),
+    Found(Finding),
+}
+
+impl Verdict {
+    fn of(finding: Option<Finding>) -> Self {
+        finding.map_or(Self::Fine, Self::Found)
+    }
+}
+
+struct Rule {
+    name: &'static str,
+    check: fn(&MemoryReport) -> Verdict,
+}
+
+const fn rule(name: &'static str, check: fn(&MemoryReport) -> Verdict) -> Rule {
+    Rule { name, check }
+}
+
+/// Every rule.
+const RULES: [Rule; 20] = [
+    rule("under-pressure", process::under_pressure),
+    rule("work-refused", process::work_refused),
+    rule("limit-above-cgroup", process::limit_above_cgroup),
+    rule("pools-may-fill-the-limit", process::pools_may_fill_the_limit),
+    rule("events-may-fill-the-limit", process::events_may_fill_the_limit),
+    rule("machine-short-of-memory", process::machine_short_of_memory),
+    rule("huge-pages", process::huge_pages),
+    rule("fragmentation", process::fragmentation),
+    rule("unexplained", process::unexplained),
+    rule("thrashing-pool", pools::thrashing_pool),
+    rule("budget-spent", pools::budget_spent),
+    rule("oversized-arenas", pools::oversized_arenas),
+    rule("arenas-retained", pools::arenas_retained),
+    rule("pools-too-large", pools::too_large),
+    rule("few-clients-hold-most", traffic::few_clients_hold_most),
+    rule("slow-readers", traffic::slow_readers),
+    rule("session-leak", traffic::session_leak),
+    rule("sessions-full", traffic::sessions_full),
+    rule("connections-full", traffic::connections_full),
+    rule("two-pass-decoding", traffic::two_pass_decoding),
+];
+
+/// Holds a report against every rule.
+pub fn diagnose(report: &MemoryReport) -> Diagnosis {
+    let mut diagnosis = Diagnosis { findings: Vec::new(), passed: Vec::new(), unchecked: Vec::new() };
+    for rule in &RULES {
+        match (rule.check)(report) {
+            Verdict::Fine => diagnosis.passed.push(rule.name),
+            Verdict::Unseen(reason) => diagnosis.unchecked.push(Unchecked { rule: rule.name, reason }),
+            Verdict::Found(finding) => diagnosis.findings.push(Finding { rule: rule.name, ..finding }),
+        }
+    }
+    diagnosis.findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.bytes)));
+    diagnosis
+}
+
+impl Diagnosis {
+    /// The worst that was found.
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.first().map(|finding| finding.severity)
+    }
+
+    /// Writes it as sentences.
+    ///
+    /// # Errors
+    /// When `out` cannot be written to.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        for finding in &self.findings {
+            let severity = match finding.severity {
+                Severity::Critical => "CRITICAL",
+                Severity::Warning => "warning",
+                Severity::Hint => "hint",
+            };
+            writeln!(out, "{severity}: {} [{}]", harmless(&finding.problem), finding.rule)?;
+            writeln!(out, "  Why:      {}", harmless(&finding.cause))?;
+            writeln!(out, "  Seen:     {}", harmless(&finding.evidence))?;
+            writeln!(out, "  Do:       {}", harmless(&finding.remedy))?;
+            if let Some(setting) = &finding.setting {
+                writeln!(out, "  Setting:  {setting}")?;
+            }
+            writeln!(out, "  Cost:     {}\n", harmless(&finding.cost))?;
+        }
+        let checked = self.passed.len() + self.findings.len();
+        if self.findings.is_empty() {
+            writeln!(out, "No issues: {} rules were checked.", grouped(checked as u64))?;
+        } else {
+            writeln!(out, "{} of {checked} rules found something.", self.findings.len())?;
+        }
+        for unchecked in &self.unchecked {
+            writeln!(out, "Not checked: {} ({}).", unchecked.rule, unchecked.reason)?;
+        }
+        Ok(())
+    }
+}
+
+/// Names of others on one line of a terminal.
+fn harmless(text: &str) -> String {
+    super::layout::harmless(text)
+}
+
+/// A finding without its rule's name, which the table gives.
+struct Found {
+    severity: Severity,
+    problem: String,
+    cause: &'static str,
+    evidence: String,
+    remedy: String,
+    setting: Option<(&'static str, u64)>,
+    cost: String,
+    bytes: u64,
+}
+
+impl From<Found> for Finding {
+    fn from(found: Found) -> Self {
+        Self {
+            rule: "",
+            severity: found.severity,
+            problem: found.problem,
+            cause: found.cause.to_owned(),
+            evidence: found.evidence,
+            remedy: found.remedy,
+            setting: found.setting.map(|(name, value)| line(name, value)),
+            cost: found.cost,
+            bytes: found.bytes,
+        }
+    }
+}
+
+/// A line of the configuration file.
+fn line(setting: &str, value: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match value {
+        _ if setting.ends_with("_bytes") && value >= MIB && value.is_multiple_of(MIB) => {
+            format!("{setting} = \"{}MiB\"", value / MIB)
+        }
+        _ if setting.ends_with("_bytes") && value >= 1_024 && value.is_multiple_of(1_024) => {
+            format!("{setting} = \"{}KiB\"", value / 1_024)
+        }
+        _ => format!("{setting} = {value}"),
+    }
+}
+
+/// A setting of the server that reports; 0 where an older one did not tell.
+fn setting(report: &MemoryReport, name: &str) -> u64 {
+    report.settings.get(name).copied().unwrap_or_default()
+}
+
+/// `part` among `whole`, in percent.
+fn percent(part: u64, whole: u64) -> u64 {
+    part.saturating_mul(100).checked_div(whole).unwrap_or_default()
+}
+
+/// The smallest round size that is not below `wanted`, in the words of settings.
+fn round_up(wanted: u64) -> u64 {
+    const KIB: u64 = 1 << 10;
+    wanted.max(KIB).checked_next_power_of_two().unwrap_or(1 << 63)
+}
+
+/// "costs up to so many bytes".
+fn up_to(count: u64) -> String {
+    format!("up to {} more memory.", bytes(count))
+}

@@ -1,0 +1,164 @@
+//! Rules about pools and arenas.
+
+use super::{Finding, Found, Severity, Verdict, line, percent, round_up, setting};
+use crate::memory::report::{MemoryReport, PoolReport};
+use crate::memory::table::{bytes, grouped};
+
+const MIB: u64 = 1 << 20;
+/// Acquires that make a ratio worth a sentence.
+const ENOUGH_ACQUIRES: u64 = 500;
+/// A pool that misses more often than this thrashes.
+const THRASHING_HIT_RATIO: f64 = 0.8;
+
+pub(super) fn thrashing_pool(report: &MemoryReport) -> Verdict {
+    let thrashing = report.pools.iter().filter(|pool| is_thrashing(pool));
+    let worst = thrashing.max_by_key(|pool| pool.misses);
+    Verdict::of(worst.and_then(|pool| {
+        let advice = pool.advice.as_ref()?;
+        let name = pool.setting.as_deref()?;
+        let more = advice.bytes.saturating_sub(pool.capacity * pool.bytes_per_object);
+        let found = Found {
+            severity: Severity::Warning,
+            problem: format!("The pool {} thrashes: it makes anew what it just threw away.", pool.name),
+            cause: "More objects are in use at once than it may keep.",
+            evidence: format!("{}.", advice.reason),
+            remedy: format!("Let it keep {} objects.", grouped(advice.capacity)),
+            setting: None,
+            cost: super::up_to(more),
+            bytes: more,
+        };
+        Some(Finding { setting: Some(line(name, advice.capacity)), ..found.into() })
+    }))
+}
+
+fn is_thrashing(pool: &PoolReport) -> bool {
+    let is_missing = pool.hit_ratio_1m.is_some_and(|ratio| ratio < THRASHING_HIT_RATIO);
+    let could_do_better = pool
+        .advice
+        .as_ref()
+        .is_some_and(|advice| advice.capacity > pool.capacity && advice.hit_ratio > THRASHING_HIT_RATIO);
+    is_missing && could_do_better && pool.hits + pool.misses >= ENOUGH_ACQUIRES
+}
+
+/// Objects of a pool that were dropped on return, for that reason.
+fn discarded(pool: &PoolReport, reason: &str) -> u64 {
+    pool.discarded.get(reason).copied().unwrap_or_default()
+}
+
+pub(super) fn budget_spent(report: &MemoryReport) -> Verdict {
+    let dropped: u64 = report.pools.iter().map(|pool| discarded(pool, "overbudget")).sum();
+    if dropped < ENOUGH_ACQUIRES {
+        return Verdict::Fine;
+    }
+    let budget = report.budget.limit_bytes;
+    Verdict::Found(
+        Found {
+            severity: Severity::Warning,
+            problem: format!(
+                "Pools drop what they could use again: their budget of {} is spent.",
+                bytes(budget)
+            ),
+            cause: "pool_budget_bytes bounds the idle and leased objects of all pools together.",
+            evidence: format!(
+                "{} returned objects were dropped for it; {} of {} are used.",
+                grouped(dropped),
+                bytes(report.budget.used_bytes),
+                bytes(budget)
+            ),
+            remedy: "Raise the budget, or lower max_frame_bytes if such large messages are not needed."
+                .to_owned(),
+            setting: Some(("pool_budget_bytes", budget.saturating_mul(2))),
+            cost: super::up_to(budget),
+            bytes: budget,
+        }
+        .into(),
+    )
+}
+
+pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
+    let pools = report.pools.iter().filter(|pool| pool.name == "messages" || pool.name == "arenas");
+    let (dropped, acquires) = pools.fold((0, 0), |(dropped, acquires), pool| {
+        (dropped + discarded(pool, "oversized"), acquires + pool.hits + pool.misses)
+    });
+    if dropped < ENOUGH_ACQUIRES || percent(dropped, acquires) < 10 {
+        return Verdict::Fine;
+    }
+    let retain = setting(report, "arena_retain_bytes");
+    let tool = report.hotspots.tools.iter().max_by_key(|tool| tool.oversized_arenas);
+    let (name, most) = tool.map_or(("a tool", 2 * retain), |tool| (tool.name.as_str(), tool.max_arena_bytes));
+    let wanted = round_up(most).min(16 * MIB);
+    let capacity = report.pool("messages").map_or(0, |pool| pool.capacity);
+    Verdict::Found(
+        Found {
+            severity: Severity::Warning,
+            problem: format!("Arenas are thrown away after use: the arguments of {name} are larger than they may stay."),
+            cause: "An arena that grew beyond arena_retain_bytes is freed, and the next call allocates it again.",
+            evidence: format!(
+                "{} of {} requests; the largest needed {}, {} may stay.",
+                grouped(dropped),
+                grouped(acquires),
+                bytes(most),
+                bytes(retain)
+            ),
+            remedy: "Let arenas stay at the size that the calls need.".to_owned(),
+            setting: Some(("arena_retain_bytes", wanted)),
+            cost: super::up_to(capacity * wanted.saturating_sub(retain)),
+            bytes: most,
+        }
+        .into(),
+    )
+}
+
+pub(super) fn arenas_retained(report: &MemoryReport) -> Verdict {
+    let pools = report.pools.iter().filter(|pool| pool.name == "messages" || pool.name == "arenas");
+    let idle: u64 = pools.map(|pool| pool.idle_bytes).sum();
+    let private = report.usage.private_bytes.unwrap_or(idle);
+    Verdict::of((idle >= 2 * MIB && percent(idle, private) >= 25).then(|| {
+        let retain = setting(report, "arena_retain_bytes");
+        Found {
+            severity: Severity::Warning,
+            problem: format!("Idle requests keep {} of arenas.", bytes(idle)),
+            cause: "Each pooled request keeps an arena of the size that its largest call needed.",
+            evidence: format!(
+                "{} % of the private memory; up to {} may stay in each.",
+                percent(idle, private),
+                bytes(retain)
+            ),
+            remedy: "Let smaller arenas stay.".to_owned(),
+            setting: Some(("arena_retain_bytes", (retain / 4).max(4 << 10))),
+            cost: "calls with large arguments allocate their arena anew.".to_owned(),
+            bytes: idle,
+        }
+        .into()
+    }))
+}
+
+/// Pools whose idle objects are far beyond what is advised.
+pub(super) fn too_large(report: &MemoryReport) -> Verdict {
+    let spare = |pool: &PoolReport| {
+        let wanted = pool.advice.as_ref().map_or(pool.idle_bytes, |advice| advice.bytes);
+        pool.idle_bytes.saturating_sub(wanted)
+    };
+    let total: u64 = report.pools.iter().map(spare).sum();
+    let largest = report.pools.iter().max_by_key(|pool| spare(pool));
+    Verdict::of(largest.filter(|_| total >= 8 * MIB).map(|pool| {
+        let finding: Finding = Found {
+            severity: Severity::Hint,
+            problem: format!("Pools keep {} that no demand asks for.", bytes(total)),
+            cause: "They keep as many idle objects as a burst left behind.",
+            evidence: format!(
+                "most in {}: {} idle of {} bytes each; p99.9 of the demand is {}.",
+                pool.name,
+                grouped(pool.idle),
+                grouped(pool.bytes_per_object),
+                grouped(pool.demand.p999)
+            ),
+            remedy: "Run `mcpool tune`, or set auto_tune = 1 and they are trimmed each minute.".to_owned(),
+            setting: Some(("auto_tune", 1)),
+            cost: "the next burst of that size allocates.".to_owned(),
+            bytes: total,
+        }
+        .into();
+        finding
+    }))
+}

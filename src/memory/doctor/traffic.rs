@@ -1,0 +1,180 @@
+//! Rules about clients: their connections, their sessions, their calls.
+
+use super::{Found, Severity, Verdict, percent, setting};
+use crate::memory::report::MemoryReport;
+use crate::memory::table::{bytes, duration, grouped};
+
+const MIB: u64 = 1 << 20;
+
+pub(super) fn few_clients_hold_most(report: &MemoryReport) -> Verdict {
+    let spots = &report.hotspots.connections;
+    let of_buckets: u64 = report.hotspots.connection_buckets.iter().map(|(bytes, count)| bytes * count).sum();
+    let total = of_buckets.max(spots.iter().map(|spot| spot.bytes).sum());
+    let Some(first) = spots.first() else { return Verdict::Fine };
+    let is_few = report.traffic.connections >= 4 && first.bytes >= MIB && percent(first.bytes, total) >= 40;
+    Verdict::of(is_few.then(|| {
+        Found {
+            severity: Severity::Warning,
+            problem: format!("One of {} connections holds most of their memory.", report.traffic.connections),
+            cause: "It has large messages under way, or does not read its answers.",
+            evidence: format!(
+                "connection {} of {}: {}, of which {} wait for it to read.",
+                first.number,
+                first.peer,
+                bytes(first.bytes),
+                bytes(first.queued_bytes)
+            ),
+            remedy: "Lower what one connection may have waiting, or talk to that client's author.".to_owned(),
+            setting: Some(("max_outbox_bytes", (setting(report, "max_outbox_bytes") / 4).max(64 << 10))),
+            cost: "clients that read slowly are served in smaller steps.".to_owned(),
+            bytes: first.bytes,
+        }
+        .into()
+    }))
+}
+
+/// A client that takes nothing for so long is slow.
+const SLOW_MS: u64 = 2_000;
+
+pub(super) fn slow_readers(report: &MemoryReport) -> Verdict {
+    let slow: Vec<_> = report.hotspots.connections.iter().filter(|spot| spot.stalled_ms >= SLOW_MS).collect();
+    let queued: u64 = slow.iter().map(|spot| spot.queued_bytes).sum();
+    let dropped = report.traffic.dropped_notifications;
+    let Some(first) = slow.iter().max_by_key(|spot| spot.stalled_ms) else {
+        return Verdict::of((dropped > 0).then(|| dropped_notifications(dropped)));
+    };
+    Verdict::Found(
+        Found {
+            severity: Severity::Warning,
+            problem: format!("{} clients do not read their answers.", slow.len()),
+            cause: "They sent requests and stopped reading: a hung process, or one that waits for us to read.",
+            evidence: format!(
+                "{} from {} took nothing for {}; {} wait in all.",
+                first.number,
+                first.peer,
+                duration(first.stalled_ms),
+                bytes(queued)
+            ),
+            remedy: "Nothing has to be done: their connections end after write_timeout_ms. Shorten it to be rid of \
+                     them sooner."
+                .to_owned(),
+            setting: Some(("write_timeout_ms", (setting(report, "write_timeout_ms") / 3).max(1_000))),
+            cost: "clients that pause that long have to connect again.".to_owned(),
+            bytes: queued,
+        }
+        .into(),
+    )
+}
+
+fn dropped_notifications(dropped: u64) -> super::Finding {
+    Found {
+        severity: Severity::Hint,
+        problem: format!("{} notifications were dropped.", grouped(dropped)),
+        cause: "Their clients read too slowly, and what may wait for one of them is bounded.",
+        evidence: format!("{} since the start.", grouped(dropped)),
+        remedy: "Send progress less often, or let more wait for each client.".to_owned(),
+        setting: Some(("progress_interval_ms", 500)),
+        cost: "progress bars move in larger steps.".to_owned(),
+        bytes: 0,
+    }
+    .into()
+}
+
+/// Sessions below this are no leak, however old.
+const NOTABLE_SESSIONS: u64 = 100;
+
+pub(super) fn session_leak(report: &MemoryReport) -> Verdict {
+    let traffic = &report.traffic;
+    let timeout = setting(report, "session_timeout_ms");
+    let ended_by_clients =
+        traffic.sessions_opened.saturating_sub(traffic.sessions).saturating_sub(traffic.sessions_expired);
+    let is_leak = traffic.sessions + traffic.sessions_expired >= NOTABLE_SESSIONS
+        && percent(ended_by_clients, traffic.sessions_opened) < 20
+        && traffic.sessions > 4 * traffic.connections.max(1);
+    Verdict::of(is_leak.then(|| {
+        let held = report.part("sessions").map_or(0, |part| part.bytes)
+            + report.part("event stores").map_or(0, |part| part.bytes);
+        Found {
+            severity: Severity::Warning,
+            problem: format!("{} sessions are kept for {} connections.", traffic.sessions, traffic.connections),
+            cause: "Clients open sessions and go away without ending them (DELETE), which leaves them until they expire.",
+            evidence: format!(
+                "{} opened, {} ended by their clients, {} expired.",
+                grouped(traffic.sessions_opened),
+                grouped(ended_by_clients),
+                grouped(traffic.sessions_expired)
+            ),
+            remedy: format!("Let sessions expire sooner than after {}.", duration(timeout)),
+            setting: Some(("session_timeout_ms", (timeout / 6).max(60_000))),
+            cost: "clients that pause longer have to begin anew.".to_owned(),
+            bytes: held,
+        }
+        .into()
+    }))
+}
+
+pub(super) fn sessions_full(report: &MemoryReport) -> Verdict {
+    full(
+        report,
+        report.traffic.sessions,
+        "max_sessions",
+        "sessions",
+        "the oldest is ended for each new one",
+        600,
+    )
+}
+
+pub(super) fn connections_full(report: &MemoryReport) -> Verdict {
+    let connections = report.traffic.connections;
+    full(report, connections, "max_connections", "connections", "new ones are answered 503", 1_024)
+}
+
+/// Nine tenths of what there may be.
+fn full(
+    report: &MemoryReport,
+    open: u64,
+    limit_name: &'static str,
+    what: &str,
+    then: &str,
+    bytes_each: u64,
+) -> Verdict {
+    let limit = setting(report, limit_name);
+    Verdict::of((limit > 0 && percent(open, limit) >= 90).then(|| {
+        Found {
+            severity: Severity::Critical,
+            problem: format!("{} of {} {what} are taken.", grouped(open), grouped(limit)),
+            cause: "More clients come, or stay, than the bound foresees.",
+            evidence: format!("at {} {what}, {then}.", grouped(limit)),
+            remedy: "Raise the bound, or have idle ones end sooner.".to_owned(),
+            setting: Some((limit_name, limit * 2)),
+            cost: super::up_to(limit * bytes_each),
+            bytes: open * bytes_each,
+        }
+        .into()
+    }))
+}
+
+pub(super) fn two_pass_decoding(report: &MemoryReport) -> Verdict {
+    let tools = &report.hotspots.tools;
+    let two_pass = tools.iter().map(|tool| tool.two_pass).sum();
+    let calls = tools.iter().map(|tool| tool.calls).sum();
+    if calls < 100 || percent(two_pass, calls) < 20 {
+        return Verdict::Fine;
+    }
+    let tool = tools.iter().max_by_key(|tool| tool.two_pass);
+    let name = tool.map_or("the tools", |tool| &tool.name);
+    Verdict::Found(
+        Found {
+            severity: Severity::Hint,
+            problem: format!("Calls are decoded twice, most of them calls of {name}."),
+            cause: "Their clients write the arguments before the tool's name, so that they cannot be decoded as they \
+                    are read.",
+            evidence: format!("{} of {} calls took a second pass.", grouped(two_pass), grouped(calls)),
+            remedy: "Have the client write \"name\" before \"arguments\" in params.".to_owned(),
+            setting: None,
+            cost: "nothing.".to_owned(),
+            bytes: 0,
+        }
+        .into(),
+    )
+}

@@ -1,0 +1,239 @@
+//! The doctor: every rule fires where its trouble is, and says nothing where it is not.
+//!
+//! What a client or a setting can bring about is brought about on the real program; what only a kernel or another
+//! program can (huge pages, stalls, a control group) is written into a real report.
+
+use crate::load::{self, Client, Program, message};
+use mcpool::memory::{Diagnosis, MemoryReport, PressureLevel, Severity, diagnose};
+use std::time::Duration;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Looks until the rule fires, at most ten seconds: pools are sampled once a second.
+fn fires(program: &Program, rule: &str) -> mcpool::memory::Finding {
+    let mut last = None;
+    for _ in 0..50 {
+        let diagnosis = diagnose(&program.report());
+        if let Some(finding) = diagnosis.findings.iter().find(|finding| finding.rule == rule) {
+            let words = [&finding.problem, &finding.cause, &finding.evidence, &finding.remedy, &finding.cost];
+            assert!(words.iter().all(|text| text.ends_with('.') && text.len() > 7), "{finding:#?}");
+            return finding.clone();
+        }
+        last = Some(diagnosis);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    panic!("{rule} did not fire: {last:#?}");
+}
+
+fn rules(diagnosis: &Diagnosis) -> Vec<&'static str> {
+    diagnosis.findings.iter().map(|finding| finding.rule).collect()
+}
+
+/// Calls of one tool, by several clients at once.
+fn call(program: &Program, clients: usize, calls: usize, tool: &str, params: &str) {
+    let call = message("tools/call", params);
+    std::thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| {
+                let mut client = Client::connect(program.port());
+                for _ in 0..calls {
+                    let (status, body) = client.call("tools/call", Some(tool), &call);
+                    assert!(status == 200 && !body.contains(r#""isError":true"#), "{status}: {body}");
+                }
+            });
+        }
+    });
+}
+
+fn read_params(program: &Program, bytes: usize) -> String {
+    let path = program.file("large.txt", &"x".repeat(bytes));
+    let path = serde_json::to_string(&path).expect("text");
+    format!(r#""name":"read_text_file","arguments":{{"path":{path}}}"#)
+}
+
+/// Contents with an escape in them, which have to be copied into the arena.
+fn write_params(program: &Program, bytes: usize) -> String {
+    let path = serde_json::to_string(&program.file("written.txt", "")).expect("text");
+    format!(r#""name":"write_file","arguments":{{"path":{path},"content":"\n{}"}}"#, "x".repeat(bytes))
+}
+
+#[test]
+fn a_server_that_is_well_has_no_issues_and_says_what_was_checked() {
+    let program = Program::serve(&[]);
+    call(&program, 2, 20, "read_text_file", &read_params(&program, 100));
+    let (text, code) = program.run_doctor(&[]);
+    // Others may have the machine short of memory; that is theirs.
+    if !text.contains("machine-short-of-memory]") {
+        assert!(text.starts_with("No issues: ") && code == Some(0), "{text}");
+    }
+    let (json, _) = program.run_doctor(&["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let count = |name: &str| json[name].as_array().map_or(0, Vec::len);
+    assert_eq!(count("findings") + count("passed") + count("unchecked"), 20, "{json}");
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_named_with_the_line_to_change() {
+    let program = Program::serve(&["--memory-limit-bytes", "28MiB"]);
+    let pools = fires(&program, "pools-may-fill-the-limit");
+    assert_eq!(pools.setting.as_deref(), Some("pool_budget_bytes = \"7MiB\""));
+    let events = fires(&program, "events-may-fill-the-limit");
+    assert_eq!(events.setting.as_deref(), Some("event_store_bytes = \"3MiB\""));
+    let (text, code) = program.run_doctor(&[]);
+    assert!(text.contains("pool_budget_bytes = \"7MiB\"") && code == Some(1), "{text}");
+}
+
+#[test]
+fn a_limit_that_is_nearly_reached_is_told() {
+    let used = Program::serve(&[]).report().usage.rss_bytes.expect("Linux tells");
+    let limit = (used + used / 5).to_string();
+    let program = Program::serve(&["--memory-limit-bytes", &limit]);
+    let finding = fires(&program, "under-pressure");
+    assert!(finding.severity >= Severity::Warning, "{finding:?}");
+}
+
+#[test]
+fn refused_work_is_the_worst() {
+    let program = Program::serve(&["--max-inflight-bytes", "64KiB"]);
+    let list = message("tools/list", &format!(r#""pad":"{}""#, "x".repeat(MIB as usize)));
+    let (status, body) = Client::connect(program.port()).call("tools/list", None, &list);
+    assert_eq!(status, 503, "{body}");
+    assert_eq!(fires(&program, "work-refused").severity, Severity::Critical);
+    assert_eq!(rules(&diagnose(&program.report()))[0], "work-refused");
+}
+
+#[test]
+fn a_pool_that_thrashes_is_named_with_the_capacity_it_needs() {
+    let program = Program::serve(&["--message-capacity", "1"]);
+    call(&program, 16, 150, "read_text_file", &read_params(&program, 100 * 1024));
+    let finding = fires(&program, "thrashing-pool");
+    let setting = finding.setting.expect("a setting");
+    let capacity: u64 =
+        setting.strip_prefix("message_capacity = ").expect("its name").parse().expect("a number");
+    assert!((4..=40).contains(&capacity), "{setting}");
+}
+
+#[test]
+fn a_spent_budget_is_told() {
+    let program = Program::serve(&["--pool-budget-bytes", "64KiB"]);
+    call(&program, 4, 200, "read_text_file", &read_params(&program, 100 * 1024));
+    let finding = fires(&program, "budget-spent");
+    assert_eq!(finding.setting.as_deref(), Some("pool_budget_bytes = \"128KiB\""));
+}
+
+#[test]
+fn arenas_that_are_thrown_away_are_told_with_the_tool() {
+    let program = Program::serve(&["--arena-retain-bytes", "4KiB"]);
+    call(&program, 4, 150, "write_file", &write_params(&program, 20_000));
+    let finding = fires(&program, "oversized-arenas");
+    assert!(finding.problem.contains("write_file"), "{finding:?}");
+    let setting = finding.setting.expect("a setting");
+    assert!(["\"32KiB\"", "\"64KiB\""].iter().any(|size| setting.ends_with(size)), "{setting}");
+}
+
+#[test]
+fn arenas_that_stay_too_large_are_told() {
+    let program = Program::serve(&["--arena-retain-bytes", "4MiB"]);
+    call(&program, 12, 4, "write_file", &write_params(&program, 1_000_000));
+    let finding = fires(&program, "arenas-retained");
+    assert_eq!(finding.setting.as_deref(), Some("arena_retain_bytes = \"1MiB\""));
+}
+
+#[test]
+fn who_does_not_read_and_who_holds_most_are_named() {
+    let program = Program::serve(&[]);
+    let idle: Vec<Client> = (0..4).map(|_| Client::connect(program.port())).collect();
+    let mut slow = Client::connect(program.port());
+    let call = message("tools/call", &read_params(&program, 4 * MIB as usize));
+    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: read_text_file\r\n";
+    let request = format!("{}{call}", load::head(call.len(), fields));
+    for _ in 0..4 {
+        slow.send(request.as_bytes());
+    }
+    let finding = fires(&program, "slow-readers");
+    assert!(finding.evidence.contains("127.0.0.1"), "{finding:?}");
+    let finding = fires(&program, "few-clients-hold-most");
+    assert!(finding.bytes >= MIB, "{finding:?}");
+    drop(idle);
+}
+
+#[test]
+fn sessions_that_nobody_ends_are_told() {
+    let program = Program::serve(&["--max-sessions", "120"]);
+    let mut client = Client::connect(program.port());
+    (0..110).for_each(|_| client.open_session());
+    assert!(fires(&program, "session-leak").evidence.starts_with("110 opened, 0 ended"));
+    assert_eq!(fires(&program, "sessions-full").setting.as_deref(), Some("max_sessions = 240"));
+}
+
+#[test]
+fn connections_that_run_out_are_told() {
+    let program = Program::serve(&["--max-connections", "10"]);
+    let clients: Vec<Client> = (0..9).map(|_| Client::connect(program.port())).collect();
+    assert_eq!(fires(&program, "connections-full").setting.as_deref(), Some("max_connections = 20"));
+    drop(clients);
+}
+
+#[test]
+fn calls_that_are_decoded_twice_are_told_with_the_tool() {
+    let program = Program::serve(&[]);
+    let path = serde_json::to_string(&program.file("a.txt", "a")).expect("text");
+    let params = format!(r#""arguments":{{"path":{path}}},"name":"read_text_file""#);
+    call(&program, 1, 120, "read_text_file", &params);
+    assert!(fires(&program, "two-pass-decoding").problem.contains("read_text_file"));
+}
+
+/// A rule, and what has it fire.
+type Trouble = (&'static str, fn(&mut MemoryReport));
+
+/// Troubles that no client can bring about, each written into the report of a real server.
+#[test]
+fn what_the_machine_does_is_told() {
+    let program = Program::serve(&[]);
+    let well = program.report();
+    let troubles: [Trouble; 6] = [
+        ("limit-above-cgroup", |report| {
+            report.pressure.limit_source = Some("configured".to_owned());
+            report.pressure.limit_bytes = Some(2_048 * MIB);
+            report.pressure.cgroup_limit_bytes = Some(1_024 * MIB);
+        }),
+        ("machine-short-of-memory", |report| report.pressure.psi_some_avg10 = Some(40.0)),
+        ("huge-pages", |report| report.usage.huge_page_bytes = report.usage.rss_bytes),
+        ("fragmentation", |report| {
+            report.usage.private_bytes = Some(100 * MIB);
+            report.usage.explained_bytes = 100 * MIB;
+            let free = report.parts.iter_mut().find(|part| part.name == "allocator, free");
+            free.expect("a part").bytes = 80 * MIB;
+        }),
+        ("unexplained", |report| {
+            report.usage.private_bytes = Some(100 * MIB);
+            report.usage.explained_ratio = Some(0.2);
+        }),
+        ("pools-too-large", |report| {
+            let pool = report.pools.iter_mut().find(|pool| pool.advice.is_some()).expect("advice");
+            pool.idle_bytes = pool.advice.as_ref().map_or(0, |advice| advice.bytes) + 9 * MIB;
+        }),
+    ];
+    assert_eq!(well.pressure.level, PressureLevel::Normal);
+    let before = rules(&diagnose(&well));
+    for (rule, bring) in troubles {
+        let mut report = well.clone();
+        bring(&mut report);
+        let after = rules(&diagnose(&report));
+        assert!(after.contains(&rule), "{rule} did not fire: {after:?}");
+        assert!(!before.contains(&rule) || rule == "machine-short-of-memory", "{rule} always fires");
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_called_well() {
+    let mut report = Program::serve(&[]).report();
+    report.usage = mcpool::memory::MemoryUsage::default();
+    report.pressure.psi_some_avg10 = None;
+    report.pressure.limit_bytes = None;
+    let diagnosis = diagnose(&report);
+    let unchecked: Vec<_> = diagnosis.unchecked.iter().map(|unchecked| unchecked.rule).collect();
+    for rule in ["under-pressure", "machine-short-of-memory", "huge-pages", "fragmentation", "unexplained"] {
+        assert!(unchecked.contains(&rule), "{rule}: {diagnosis:?}");
+    }
+}
