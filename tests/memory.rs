@@ -209,6 +209,34 @@ fn a_running_server_is_read_in_every_form() {
     assert_eq!(optimised.server.pid, program.pid());
 }
 
+/// An agent on this machine reads the report, is asked to tune, and is told when it is another one; behind the name of
+/// another machine there is nothing.
+#[test]
+fn the_report_is_a_resource_for_operators() {
+    const URI: &str = "mcpool://memory/report";
+    let program = Program::serve(&[]);
+    let read = message("resources/read", &format!(r#""uri":"{URI}""#));
+    let (status, body) = Client::connect(program.port()).call("resources/read", Some(URI), &read);
+    assert_eq!(status, 200, "{body}");
+    let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    let [json, markdown] = [0, 1].map(|at| body["result"]["contents"][at].clone());
+    let report = MemoryReport::from_json(json["text"].as_str().expect("text")).expect("a report");
+    assert_eq!(report.server.pid, program.pid());
+    assert!(markdown["text"].as_str().is_some_and(|text| text.contains("| pool")), "{markdown}");
+    let get = message("prompts/get", r#""name":"tune-memory""#);
+    let (_, body) = Client::connect(program.port()).call("prompts/get", Some("tune-memory"), &get);
+    assert!(body.contains("mcpool.toml") && body.contains("| pool"), "{body}");
+
+    let listen = format!(r#""notifications":{{"resourceSubscriptions":["{URI}"]}}"#);
+    let told = Client::connect(program.port())
+        .listen(&message("subscriptions/listen", &listen), "resources/updated");
+    assert!(told.contains(URI), "{told}");
+
+    let public = Program::serve(&["--allowed-hosts", "mcp.example.com"]);
+    let (_, body) = Client::connect(public.port()).call("resources/read", Some(URI), &read);
+    assert!(body.contains(r#""error""#) && !body.contains("contents"), "{body}");
+}
+
 /// Files that are no reports are refused in words.
 #[test]
 fn what_is_no_report_is_refused() {

@@ -102,7 +102,7 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
         None => filesystem,
     };
     let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
-    let server = server.limits(limits).toolset(filesystem).build()?;
+    let server = server.limits(limits).toolset(filesystem).memory_resource().build()?;
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes));
     let ended = if is_sockets {
         runtime.block_on(async {

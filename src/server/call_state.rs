@@ -28,6 +28,8 @@ pub(crate) struct Names {
     pub(crate) outgoing: Option<Arc<Outgoing>>,
     pub(crate) capabilities: ClientCapabilities,
     pub(crate) principal: u128,
+    /// Who asks may see what concerns the operator.
+    pub(crate) is_admin: bool,
     /// The task that the call runs as.
     pub(crate) task: Option<Box<str>>,
 }
@@ -81,6 +83,7 @@ impl CallState {
         names.outgoing = None;
         names.capabilities = ClientCapabilities::default();
         names.principal = 0;
+        names.is_admin = false;
         names.task = None;
     }
 

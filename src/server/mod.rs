@@ -17,6 +17,7 @@ mod inputs;
 mod judge;
 mod listen;
 mod memory_account;
+mod memory_resource;
 mod methods;
 mod offers;
 mod outgoing;
@@ -75,11 +76,15 @@ use request_state::Sealer;
 use sessions::Sessions;
 use slot::SlotFactory;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use task_store::TaskStore;
 use thiserror::Error;
 use tool_usage::ToolUsage;
+
+/// How many looks after the server lie between two tellings that the memory report is another one: ten seconds.
+const KEEPS_A_TELLING: u32 = 10;
 
 /// A server: its tools, its pools and its bounds. Cloning makes another handle to the same server.
 ///
@@ -117,6 +122,8 @@ pub(crate) struct Shared {
     pub(crate) server_info_member: String,
     pub(crate) metrics: Metrics,
     tool_usage: ToolUsage,
+    /// The memory report is a resource; how often it was looked after tells when it has changed.
+    told_memory: Option<AtomicU32>,
     pub(crate) memory: MemoryManager,
 }
 
@@ -274,6 +281,7 @@ impl Server {
             tools: 0,
             offers: Offers::default(),
             request_state_key: None,
+            offers_memory: false,
             #[cfg(feature = "validation")]
             validates: true,
         }
@@ -438,7 +446,14 @@ impl Server {
     /// Transports that serve sockets do so by themselves.
     pub fn keep(&self) {
         self.sweep();
+        let before = self.shared.memory.pressure();
         self.shared.memory.tick(std::time::Instant::now());
+        if let Some(told) = &self.shared.told_memory {
+            let is_due = told.fetch_add(1, Ordering::Relaxed) % KEEPS_A_TELLING == KEEPS_A_TELLING - 1;
+            if is_due || self.shared.memory.pressure() != before {
+                self.resource_updated(memory_resource::REPORT_URI);
+            }
+        }
     }
 
     /// Gives back what expired: sessions, events, tasks.
@@ -506,6 +521,7 @@ pub struct ServerBuilder<T> {
     tools: usize,
     offers: Offers,
     request_state_key: Option<[u8; 32]>,
+    offers_memory: bool,
     #[cfg(feature = "validation")]
     validates: bool,
 }
@@ -527,6 +543,7 @@ impl<T: Toolset> ServerBuilder<T> {
             toolset: Chain { front: self.toolset, front_len, back: toolset },
             offers: self.offers,
             request_state_key: self.request_state_key,
+            offers_memory: self.offers_memory,
             #[cfg(feature = "validation")]
             validates: self.validates,
         }
@@ -537,6 +554,15 @@ impl<T: Toolset> ServerBuilder<T> {
     pub fn resources(mut self, resources: impl Resources) -> Self {
         self.offers.resources.push(Box::new(resources));
         self
+    }
+
+    /// Offers the memory report as the resource `mcpool://memory/report`, to be read and subscribed to, and a
+    /// prompt that asks for tuning; for those who may see what concerns the operator
+    /// ([`RequestContext::is_admin`]).
+    #[must_use]
+    pub fn memory_resource(mut self) -> Self {
+        self.offers_memory = true;
+        self.resources(memory_resource::MemoryResource).prompts(memory_resource::MemoryResource)
     }
 
     /// Adds a family of prompts behind those that are there.
@@ -639,6 +665,7 @@ impl<T: Toolset> ServerBuilder<T> {
             server_info_member: answer::server_info_member(&implementation),
             metrics: Metrics::default(),
             tool_usage,
+            told_memory: self.offers_memory.then(AtomicU32::default),
             limits,
         });
         shared.memory.open_account(&shared);

@@ -69,6 +69,17 @@ impl RequestContext {
         self.notify(notice);
     }
 
+    /// Where the bytes of this server are.
+    pub fn memory(&self) -> &crate::memory::MemoryManager {
+        &self.shared.memory
+    }
+
+    /// Whether who asks may see what concerns the operator: they are on this machine and the server is for this
+    /// machine only, or their access token has the scope `admin`.
+    pub fn is_admin(&self) -> bool {
+        self.call.names().is_admin
+    }
+
     /// The bounds of this server.
     pub fn limits(&self) -> &crate::limits::Limits {
         &self.shared.limits

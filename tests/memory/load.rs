@@ -136,6 +136,19 @@ impl Client {
         assert_eq!(status, 200, "{answer}");
     }
 
+    /// Reads the stream that answers a request, until `awaited` comes.
+    pub(crate) fn listen(&mut self, body: &str, awaited: &str) -> String {
+        let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: subscriptions/listen\r\n";
+        self.send(format!("{}{body}", head(body.len(), fields)).as_bytes());
+        let mut buffer = [0; 4 * 1024];
+        while !String::from_utf8_lossy(&self.input).contains(awaited) {
+            let bytes = self.stream.read(&mut buffer).expect("the stream goes on");
+            assert!(bytes > 0, "{}", String::from_utf8_lossy(&self.input));
+            self.input.extend_from_slice(&buffer[..bytes]);
+        }
+        String::from_utf8_lossy(&self.input).into_owned()
+    }
+
     /// Status and body of the answer.
     pub(crate) fn call(&mut self, method: &str, name: Option<&str>, body: &str) -> (u16, String) {
         self.try_call(method, name, body).expect("an answer")

@@ -171,6 +171,8 @@ impl Principal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Admitted {
     pub(crate) principal: Principal,
+    /// May see what concerns the operator.
+    pub(crate) is_admin: bool,
 }
 
 /// Why a request is turned away.
@@ -240,6 +242,8 @@ pub(crate) struct Admission {
     guard: Guard,
     rate: Option<RateLimiter>,
     has_cors: bool,
+    /// Names other than this machine's own are answered to.
+    is_public: bool,
 }
 
 /// What tells who comes.
@@ -264,6 +268,7 @@ impl Admission {
             },
             rate: RateLimiter::new(limits.requests_per_second, limits.request_burst),
             has_cors: config.cors,
+            is_public: !config.allowed_hosts.is_empty(),
         })
     }
 
@@ -277,22 +282,28 @@ impl Admission {
         if knock.origin.is_some_and(|origin| !self.origins.allow(origin)) {
             return Err(Refusal::Origin);
         }
-        let principal = self.identify(knock)?;
+        let admitted = self.identify(knock)?;
         if let Some(rate) = &self.rate {
-            rate.admit(principal.key(), now)
+            rate.admit(admitted.principal.key(), now)
                 .map_err(|retry_after_seconds| Refusal::TooMany { retry_after_seconds })?;
         }
-        Ok(Admitted { principal })
+        Ok(admitted)
     }
 
-    fn identify(&self, knock: &Knock<'_>) -> Result<Principal, Refusal> {
+    fn identify(&self, knock: &Knock<'_>) -> Result<Admitted, Refusal> {
+        // Behind a proxy everybody comes from this machine; names of others are what tells that there is one.
+        let is_admin = match knock.peer {
+            PeerAddress::Unix { .. } => true,
+            PeerAddress::Ip(address) => address.is_loopback() && !self.is_public,
+        };
+        let known = |principal| Admitted { principal, is_admin };
         match &self.guard {
-            Guard::Address => Ok(Principal::of_peer(knock.peer)),
+            Guard::Address => Ok(known(Principal::of_peer(knock.peer))),
             // The socket's mode has let in nobody but its own user.
             _ if matches!(knock.peer, PeerAddress::Unix { .. }) && knock.authorization.is_none() => {
-                Ok(Principal::of_peer(knock.peer))
+                Ok(known(Principal::of_peer(knock.peer)))
             }
-            Guard::Tokens(tokens) => tokens.identify(knock.authorization),
+            Guard::Tokens(tokens) => tokens.identify(knock.authorization).map(known),
             #[cfg(feature = "oauth")]
             Guard::OAuth(server) => server.identify(knock.authorization),
         }
@@ -370,6 +381,26 @@ mod tests {
         assert_eq!(admission.admit(&page("null"), now), Err(Refusal::Origin));
         let unix = Knock { peer: PeerAddress::Unix { uid: 1 }, ..knock("anything") };
         assert!(admission.admit(&unix, now).is_ok());
+    }
+
+    #[test]
+    fn operators_are_of_this_machine_while_the_server_is_for_it_alone() {
+        let now = Instant::now();
+        let far = PeerAddress::Ip(IpAddr::from([192, 0, 2, 1]));
+        let public = AdmissionConfig {
+            allowed_hosts: vec!["mcp.example.com".to_owned()],
+            ..AdmissionConfig::default()
+        };
+        for (config, peer, want) in [
+            (AdmissionConfig::default(), knock("").peer, true),
+            (AdmissionConfig::default(), far, false),
+            (AdmissionConfig::default(), PeerAddress::Unix { uid: 1 }, true),
+            (public.clone(), knock("").peer, false),
+            (public, PeerAddress::Unix { uid: 1 }, true),
+        ] {
+            let admitted = admission(config).admit(&Knock { peer, ..knock("localhost") }, now);
+            assert_eq!(admitted.expect("comes in").is_admin, want, "{peer:?}");
+        }
     }
 
     #[test]

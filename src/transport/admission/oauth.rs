@@ -5,7 +5,7 @@
 //! costs a hash. Keys come from a file or a URL and follow their rotation; while a URL fails the keys it gave
 //! last stay. Only asymmetric algorithms are known: a public key can never pass for a shared secret.
 
-use super::{AdmissionError, Principal, Refusal, bearer};
+use super::{AdmissionError, Admitted, Principal, Refusal, bearer};
 use hashlink::LruCache;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The scope of those who may see what concerns the operator.
+const ADMIN_SCOPE: &str = "admin";
 
 /// Tokens that are remembered.
 const MAX_REMEMBERED: usize = 4_096;
@@ -121,6 +124,7 @@ struct Remembered {
     /// Seconds since the epoch, the clock skew included.
     expires: u64,
     has_scopes: bool,
+    is_admin: bool,
 }
 
 impl fmt::Debug for ResourceServer {
@@ -177,7 +181,7 @@ impl ResourceServer {
     }
 
     /// Whose token a request shows.
-    pub(super) fn identify(&self, authorization: Option<&[u8]>) -> Result<Principal, Refusal> {
+    pub(super) fn identify(&self, authorization: Option<&[u8]>) -> Result<Admitted, Refusal> {
         let Some(token) = bearer(authorization) else {
             return Err(self.unauthorized(authorization.is_none()));
         };
@@ -191,7 +195,10 @@ impl ResourceServer {
             self.remembered().insert(digest, checked);
             checked
         };
-        if known.has_scopes { Ok(known.principal) } else { Err(self.forbidden()) }
+        if !known.has_scopes {
+            return Err(self.forbidden());
+        }
+        Ok(Admitted { principal: known.principal, is_admin: known.is_admin })
     }
 
     fn check(&self, token: &[u8]) -> Option<Remembered> {
@@ -210,9 +217,8 @@ impl ResourceServer {
                 return None;
             }
         };
-        let has = |scope: &String| {
-            [&claims.scope, &claims.scp].into_iter().flatten().any(|scopes| scopes.has(scope))
-        };
+        let has =
+            |scope: &str| [&claims.scope, &claims.scp].into_iter().flatten().any(|scopes| scopes.has(scope));
         let mut subject = Sha256::new();
         subject.update(&self.config.issuer);
         subject.update([0]);
@@ -220,7 +226,8 @@ impl ResourceServer {
         Some(Remembered {
             principal: Principal::of_subject(&subject.finalize().into()),
             expires: claims.exp.saturating_add(self.config.clock_skew.as_secs()),
-            has_scopes: self.config.scopes.iter().all(has),
+            has_scopes: self.config.scopes.iter().all(|scope| has(scope)),
+            is_admin: has(ADMIN_SCOPE),
         })
     }
 

@@ -107,7 +107,7 @@ fn with(member: &str, value: Value) -> Value {
 }
 
 fn identify(server: &ResourceServer, token: &str) -> Result<Principal, Refusal> {
-    server.identify(Some(format!("Bearer {token}").as_bytes()))
+    server.identify(Some(format!("Bearer {token}").as_bytes())).map(|admitted| admitted.principal)
 }
 
 #[test]
@@ -129,6 +129,18 @@ fn good_tokens_of_every_algorithm_come_in() {
         claims["scope"] = Value::Null;
         claims[member] = json!(["read"]);
         assert!(identify(&server, &keys[0].sign(&claims)).is_ok(), "{member}");
+    }
+}
+
+#[test]
+fn who_has_the_scope_admin_is_one() {
+    let key = Key::new("e", Algorithm::ES256);
+    let file = key_file(&[&key]);
+    let server = server(KeySource::File(file.path().into()), &[]);
+    for (scope, want) in [("read write", false), ("read admin", true), ("administrator", false)] {
+        let token = format!("Bearer {}", key.sign(&with("scope", json!(scope))));
+        let admitted = server.identify(Some(token.as_bytes())).expect("good");
+        assert_eq!(admitted.is_admin, want, "{scope}");
     }
 }
 
@@ -269,7 +281,12 @@ fn remembered_tokens_are_bounded() {
     let key = Key::new("e", Algorithm::ES256);
     let file = key_file(&[&key]);
     let server = server(KeySource::File(file.path().into()), &[]);
-    let remembered = Remembered { principal: Principal::of_token(&[0; 32]), expires: 0, has_scopes: true };
+    let remembered = Remembered {
+        principal: Principal::of_token(&[0; 32]),
+        expires: 0,
+        has_scopes: true,
+        is_admin: false,
+    };
     for n in 0..10_000_u32 {
         let mut digest = [0; 32];
         digest[..4].copy_from_slice(&n.to_be_bytes());

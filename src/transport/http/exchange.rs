@@ -12,7 +12,7 @@ use super::response::{self, Persistence, Status};
 use super::stream::Follow;
 use super::work::Work;
 use crate::server::{Outgoing, Server};
-use crate::transport::admission::PeerAddress;
+use crate::transport::admission::{Admitted, PeerAddress};
 use crate::transport::outbox::Outbox;
 use crate::transport::roster::{Held, Place, Roster};
 use bytes::BytesMut;
@@ -59,7 +59,7 @@ pub(super) struct Body {
     pub(super) head: RequestHead,
     decoder: BodyDecoder,
     /// Who sends it; `None`: the request is answered already, its body is of no use.
-    principal: Option<u128>,
+    admitted: Option<Admitted>,
 }
 
 /// One connection at work.
@@ -212,7 +212,7 @@ impl Exchange {
             }
             self.outbox.append(endpoint.server.buffers(), 32, response::write_continue);
         }
-        let body = Body { head, decoder, principal: admitted };
+        let body = Body { head, decoder, admitted };
         let boxed = match self.spare_body.take() {
             Some(mut spare) => {
                 *spare = body;
@@ -241,7 +241,7 @@ impl Exchange {
     /// Whether a message whose length nobody announced has grown large and there is no memory for it.
     fn has_outgrown(&mut self, endpoint: &Endpoint) -> bool {
         let State::Body(body) = &self.state else { return false };
-        let is_wanted = body.principal.is_some() && matches!(body.head.body, BodyFraming::Chunked);
+        let is_wanted = body.admitted.is_some() && matches!(body.head.body, BodyFraming::Chunked);
         let bytes = self.input.as_ref().map_or(0, |input| input.len());
         // It may become the longest there is.
         is_wanted
@@ -261,8 +261,8 @@ impl Exchange {
                 let State::Body(body) = std::mem::replace(&mut self.state, State::Head) else {
                     return Turn::Moved;
                 };
-                match body.principal {
-                    Some(principal) => self.post(endpoint, &body.head, range, principal, cx),
+                match body.admitted {
+                    Some(admitted) => self.post(endpoint, &body.head, range, admitted, cx),
                     None => self.skip(range.end),
                 }
                 self.spare_body = Some(body);
@@ -272,7 +272,7 @@ impl Exchange {
                 let State::Body(body) = std::mem::replace(&mut self.state, State::Closing) else {
                     return Turn::Moved;
                 };
-                if body.principal.is_some() {
+                if body.admitted.is_some() {
                     self.refuse_and_close(endpoint, error.status(), &error, Some(&body.head));
                 }
                 Turn::Moved

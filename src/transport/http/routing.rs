@@ -8,7 +8,7 @@ use super::response::{Persistence, Status};
 use super::stream::Follow;
 use crate::protocol::ProtocolError;
 use crate::server::Session;
-use crate::transport::admission::{Knock, PeerAddress, Refusal};
+use crate::transport::admission::{Admitted, Knock, PeerAddress, Refusal};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,13 +16,13 @@ use std::time::Instant;
 const ALLOWED: &str = "GET, POST, DELETE";
 
 impl Exchange {
-    /// Answers a request that needs no body, or gives the principal whose body is wanted.
+    /// Answers a request that needs no body, or gives who sends the body that is wanted.
     pub(super) fn route(
         &mut self,
         endpoint: &Arc<Endpoint>,
         peer: PeerAddress,
         head: &RequestHead,
-    ) -> Option<u128> {
+    ) -> Option<Admitted> {
         let input = self.input.take()?;
         let origin = head.origin.map(|span| span.text(&input));
         self.cors = origin
@@ -45,7 +45,7 @@ impl Exchange {
         peer: PeerAddress,
         head: &RequestHead,
         input: &[u8],
-    ) -> Option<u128> {
+    ) -> Option<Admitted> {
         let text = |span: Option<super::head::Span>| span.map(|span| span.text(input));
         if head.verb == Verb::Options {
             self.preflight(endpoint, head, input);
@@ -57,8 +57,8 @@ impl Exchange {
             authorization: text(head.authorization),
             peer,
         };
-        let principal = match endpoint.admission.admit(&knock, Instant::now()) {
-            Ok(admitted) => admitted.principal.key(),
+        let admitted = match endpoint.admission.admit(&knock, Instant::now()) {
+            Ok(admitted) => admitted,
             Err(refusal) => {
                 self.turn_away(endpoint, head, &refusal);
                 return None;
@@ -66,7 +66,7 @@ impl Exchange {
         };
         match head.verb {
             Verb::Post => match head.content_type {
-                ContentType::Json => return Some(principal),
+                ContentType::Json => return Some(admitted),
                 _ => self.refuse(
                     endpoint,
                     head,
@@ -74,8 +74,8 @@ impl Exchange {
                     "the body must be application/json",
                 ),
             },
-            Verb::Get => self.open_stream(endpoint, head, input, principal),
-            Verb::Delete => self.end_session(endpoint, head, input, principal),
+            Verb::Get => self.open_stream(endpoint, head, input, admitted.principal.key()),
+            Verb::Delete => self.end_session(endpoint, head, input, admitted.principal.key()),
             _ => {
                 let answer = Answer { allow: Some(ALLOWED), ..Answer::plain(Status::MethodNotAllowed) };
                 self.answer(endpoint, answer, Some(head), Persistence::of(head));

@@ -14,6 +14,7 @@ use crate::server::{
     Batch, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, SessionField, StreamWriter,
     Surroundings,
 };
+use crate::transport::admission::Admitted;
 use crate::wire::Frame;
 use mcpool_pools::Lease;
 use std::future::poll_fn;
@@ -26,7 +27,7 @@ pub(super) struct Job {
     slot: Lease<RequestSlot>,
     batch: Option<Batch>,
     session: Arc<Session>,
-    principal: u128,
+    admitted: Admitted,
     outgoing: Arc<Outgoing>,
 }
 
@@ -55,7 +56,8 @@ impl Job {
         {
             let mut names = self.slot.call().names();
             names.outgoing = Some(Arc::clone(&self.outgoing));
-            names.principal = self.principal;
+            names.principal = self.admitted.principal.key();
+            names.is_admin = self.admitted.is_admin;
         }
         let session = Arc::clone(&self.session);
         self.slot.fill(|arena, call| Incoming { frame, arena, call, session, surroundings });
@@ -94,7 +96,7 @@ impl Exchange {
         endpoint: &Arc<Endpoint>,
         head: &RequestHead,
         range: Range<usize>,
-        principal: u128,
+        admitted: Admitted,
         cx: &mut Context<'_>,
     ) {
         let server = &endpoint.server;
@@ -102,7 +104,7 @@ impl Exchange {
         server.metrics().frames.add(1);
         self.was_large |= Server::is_large(range.len());
         let named = head.session_id.map(|span| parse_session(span.text(&buffer)));
-        let found = named.flatten().and_then(|id| server.find_session(id, principal));
+        let found = named.flatten().and_then(|id| server.find_session(id, admitted.principal.key()));
         let field = match (&named, &found) {
             (None, _) => SessionField::Absent,
             (_, None) => SessionField::Unknown,
@@ -120,7 +122,7 @@ impl Exchange {
             name: place(head.mcp_name),
         };
         let outgoing = Arc::clone(&self.outgoing);
-        let mut job = Job { slot: server.slot(), batch: None, session, principal, outgoing };
+        let mut job = Job { slot: server.slot(), batch: None, session, admitted, outgoing };
         let is_saturated = job.session.running() >= server.limits().max_concurrent_requests;
         if Batch::is_batch(&frame) {
             match Batch::open(server, &job.session, frame) {

@@ -322,6 +322,8 @@ impl Exchange {
             let mut names = slot.call().names();
             names.outgoing = Some(Arc::clone(&self.outgoing));
             names.principal = speaker.principal();
+            // The client that started the process, or a process of the socket's own user.
+            names.is_admin = true;
         }
         slot.fill(|arena, call| Incoming {
             frame,
