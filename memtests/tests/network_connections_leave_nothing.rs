@@ -177,8 +177,6 @@ fn network_connections_leave_nothing() {
         task_ttl_ms: 200,
         // How long a call may go on whose client left its line.
         drain_timeout_ms: 100,
-        // Advice on pools is remembered from its first interval on: on a slow machine that would lie between the looks.
-        tune_interval_ms: 0,
         ..Limits::default()
     });
     let host = Host::start(&server);

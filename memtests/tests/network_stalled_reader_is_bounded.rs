@@ -177,13 +177,16 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Leases as many buffers as may be idle, so that all places for them are there, and gives them back. What is kept
-/// of a pool's past begins with the first look after its first use: now, not while the stream is watched.
+/// of a pool's past begins with the first look after its first use, and grows with what it has seen: now, not while the
+/// stream is watched.
 fn warm_buffers(server: &Server) {
-    for class in [1, 4, 16, 64] {
-        let leases: Vec<_> = (0..128).map(|_| server.buffers().acquire(class * 1024)).collect();
-        drop(leases);
+    for _ in 0..2 {
+        for class in [1, 4, 16, 64] {
+            let leases: Vec<_> = (0..512).map(|_| server.buffers().acquire(class * 1024)).collect();
+            drop(leases);
+        }
+        server.keep();
     }
-    server.keep();
     for pool in server.pools().pools() {
         pool.trim(0);
     }
