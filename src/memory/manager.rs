@@ -396,7 +396,7 @@ impl MemoryManager {
     }
 
     fn pools(&self) -> Vec<PoolReport> {
-        self.shared.registry.pools().iter().map(|pool| pool_report(pool.as_ref())).collect()
+        self.shared.registry.pools().iter().map(|pool| PoolReport::of(pool.as_ref())).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -486,54 +486,57 @@ fn setting_of(pool: &str) -> Option<&'static str> {
     }
 }
 
-fn pool_report(pool: &dyn PoolControl) -> PoolReport {
-    let (snapshot, history) = (pool.snapshot(), pool.history());
-    let objects = snapshot.in_use + snapshot.idle as u64;
-    let bytes_per_object = snapshot.owned_bytes.checked_div(objects).unwrap_or_default();
-    let curve = history.curve.iter();
-    let discarded = Discard::ALL.into_iter().filter(|reason| snapshot.discarded(*reason) > 0);
-    PoolReport {
-        name: pool.name().to_owned(),
-        capacity: snapshot.capacity as u64,
-        maximum: snapshot.maximum as u64,
-        in_use: snapshot.in_use,
-        idle: snapshot.idle as u64,
-        idle_bytes: snapshot.idle_bytes,
-        owned_bytes: snapshot.owned_bytes,
-        hits: snapshot.hits,
-        misses: snapshot.misses,
-        discarded: discarded
-            .map(|reason| (format!("{reason:?}").to_ascii_lowercase(), snapshot.discarded(reason)))
-            .collect(),
-        hit_ratio_now: history.hit_ratio_now,
-        hit_ratio_1m: history.hit_ratio_minute,
-        hit_ratio_1h: history.hit_ratio_hour,
-        high_water_mark: history.high_water_mark.max(snapshot.high_water_mark),
-        demand: DemandReport {
-            p50: history.demand_quantile(0.5),
-            p90: history.demand_quantile(0.9),
-            p99: history.demand_quantile(0.99),
-            p999: history.demand_quantile(0.999),
-            max: history.high_water_mark.max(snapshot.high_water_mark),
-            buckets: history.demand.clone(),
-        },
-        bytes_per_object,
-        saved_ns_per_hit: history.saved_ns_per_hit,
-        evidence: Evidence {
-            acquires: history.acquires,
-            traced: history.traced,
-            window_ms: history.window.as_millis() as u64,
-            acquires_per_second: history.acquires_per_second,
-        },
-        curve: curve
-            .map(|(capacity, hit_ratio)| CurvePoint {
-                capacity: *capacity,
-                hit_ratio: *hit_ratio,
-                bytes: capacity * bytes_per_object,
-            })
-            .collect(),
-        advice: None,
-        setting: setting_of(pool.name()).map(str::to_owned),
+impl PoolReport {
+    /// What a pool tells of itself, without advice.
+    pub fn of(pool: &dyn PoolControl) -> Self {
+        let (snapshot, history) = (pool.snapshot(), pool.history());
+        let objects = snapshot.in_use + snapshot.idle as u64;
+        let bytes_per_object = snapshot.owned_bytes.checked_div(objects).unwrap_or_default();
+        let curve = history.curve.iter();
+        let discarded = Discard::ALL.into_iter().filter(|reason| snapshot.discarded(*reason) > 0);
+        PoolReport {
+            name: pool.name().to_owned(),
+            capacity: snapshot.capacity as u64,
+            maximum: snapshot.maximum as u64,
+            in_use: snapshot.in_use,
+            idle: snapshot.idle as u64,
+            idle_bytes: snapshot.idle_bytes,
+            owned_bytes: snapshot.owned_bytes,
+            hits: snapshot.hits,
+            misses: snapshot.misses,
+            discarded: discarded
+                .map(|reason| (format!("{reason:?}").to_ascii_lowercase(), snapshot.discarded(reason)))
+                .collect(),
+            hit_ratio_now: history.hit_ratio_now,
+            hit_ratio_1m: history.hit_ratio_minute,
+            hit_ratio_1h: history.hit_ratio_hour,
+            high_water_mark: history.high_water_mark.max(snapshot.high_water_mark),
+            demand: DemandReport {
+                p50: history.demand_quantile(0.5),
+                p90: history.demand_quantile(0.9),
+                p99: history.demand_quantile(0.99),
+                p999: history.demand_quantile(0.999),
+                max: history.high_water_mark.max(snapshot.high_water_mark),
+                buckets: history.demand.clone(),
+            },
+            bytes_per_object,
+            saved_ns_per_hit: history.saved_ns_per_hit,
+            evidence: Evidence {
+                acquires: history.acquires,
+                traced: history.traced,
+                window_ms: history.window.as_millis() as u64,
+                acquires_per_second: history.acquires_per_second,
+            },
+            curve: curve
+                .map(|(capacity, hit_ratio)| CurvePoint {
+                    capacity: *capacity,
+                    hit_ratio: *hit_ratio,
+                    bytes: capacity * bytes_per_object,
+                })
+                .collect(),
+            advice: None,
+            setting: setting_of(pool.name()).map(str::to_owned),
+        }
     }
 }
 
