@@ -3,6 +3,7 @@
 use mcpool::memory::MemoryReport;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -11,13 +12,75 @@ pub(crate) struct Program {
     child: Child,
     port: u16,
     folder: tempfile::TempDir,
+    // After the child, which has to be gone first.
+    group: Option<ControlGroup>,
+}
+
+/// A control group of the memory controller, which goes when this does.
+pub(crate) struct ControlGroup {
+    path: PathBuf,
+    is_v2: bool,
+}
+
+impl ControlGroup {
+    /// A group whose processes may have so much memory together; an error where this user may make none.
+    pub(crate) fn new(limit_bytes: u64) -> std::io::Result<Self> {
+        let root = Path::new("/sys/fs/cgroup");
+        let is_v2 = root.join("cgroup.controllers").exists();
+        let path = if is_v2 { root.to_owned() } else { root.join("memory") };
+        let path = path.join(format!("mcpool-test-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        let group = Self { path, is_v2 };
+        let limit = if is_v2 { "memory.max" } else { "memory.limit_in_bytes" };
+        std::fs::write(group.path.join(limit), limit_bytes.to_string())?;
+        Ok(group)
+    }
+
+    /// How many processes the kernel killed in it.
+    pub(crate) fn killed(&self) -> u64 {
+        let file = if self.is_v2 { "memory.events" } else { "memory.oom_control" };
+        let text = std::fs::read_to_string(self.path.join(file)).unwrap_or_default();
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or_default()
+    }
+
+    /// Has a command run in the group.
+    fn enter(&self, command: &str) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", r#"echo $$ > "$0" && exec "$@""#]).arg(self.path.join("cgroup.procs")).arg(command);
+        shell
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        // The kernel takes a moment to let go of a process that ended.
+        for _ in 0..50 {
+            if std::fs::remove_dir(&self.path).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 impl Program {
     pub(crate) fn serve(options: &[&str]) -> Self {
+        Self::start(Command::new(env!("CARGO_BIN_EXE_mcpool")), None, options)
+    }
+
+    /// Within what a control group allows.
+    pub(crate) fn serve_in(group: ControlGroup, options: &[&str]) -> Self {
+        Self::start(group.enter(env!("CARGO_BIN_EXE_mcpool")), Some(group), options)
+    }
+
+    pub(crate) fn group(&self) -> Option<&ControlGroup> {
+        self.group.as_ref()
+    }
+
+    fn start(mut command: Command, group: Option<ControlGroup>, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let admin = format!("unix:{}", folder.path().join("admin.sock").display());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mcpool"))
+        let mut child = command
             .args(["serve", "--http", "127.0.0.1:0", "--admin", &admin])
             .args(options)
             .arg(folder.path())
@@ -32,7 +95,7 @@ impl Program {
         });
         // Whoever writes to a full pipe waits.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port: port.expect("listens"), folder }
+        Self { child, port: port.expect("listens"), folder, group }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -166,6 +229,8 @@ impl Client {
                 (100, _) => {}
                 refusal => return Some(refusal),
             }
+            self.stream.write_all(body.as_bytes()).expect("what was asked for is read");
+            return Some(self.read_answer().expect("what was accepted is answered"));
         }
         self.stream.write_all(body.as_bytes()).ok()?;
         self.read_answer()
