@@ -139,10 +139,10 @@ impl Resources for Notes {
 ///
 /// # Panics
 /// When it cannot be built.
-pub fn server(limits: Limits) -> Server {
+pub fn server(limits: &Limits) -> Server {
     // Advice on pools is remembered from its first interval on, a minute after the start: between the looks at the heap,
     // in a test that takes longer.
-    let limits = Limits { tune_interval_ms: 0, ..limits };
+    let limits = Limits { tune_interval_ms: 0, ..limits.clone() };
     let builder = Server::builder("memtests", "1").limits(limits).tasks().resources(Notes);
     let builder =
         builder.tool(crate::Echo).tool(crate::Stall).tool(Ask).tool(Later).tool(Flood).tool(Measure);

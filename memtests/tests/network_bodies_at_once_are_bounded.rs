@@ -21,7 +21,7 @@ fn network_bodies_at_once_are_bounded() {
     let _profiler = dhat::Profiler::builder().testing().trim_backtraces(Some(8)).build();
     assert_witness_sees();
     let connections = 1_000.min((mcpool_memtests::network::raise_descriptors() - 100) / 2);
-    let server = server(Limits::default());
+    let server = server(&Limits::default());
     let host = Host::start(&server);
     let mut buffer = vec![0; 256 * 1024];
     let list = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{{{META}}}}}"#);

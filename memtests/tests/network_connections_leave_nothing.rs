@@ -170,7 +170,7 @@ fn network_connections_leave_nothing() {
     // Before all else: what is made now and replaced later must not count as new.
     let _profiler = dhat::Profiler::builder().testing().trim_backtraces(Some(8)).build();
     assert_witness_sees();
-    let server = server(Limits {
+    let server = server(&Limits {
         session_timeout_ms: 200,
         client_request_timeout_ms: 200,
         event_retention_ms: 100,

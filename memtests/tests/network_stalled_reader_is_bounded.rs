@@ -44,7 +44,7 @@ fn network_stalled_reader_is_bounded() {
         let _profiler = profiler();
         assert_witness_sees();
     }
-    let server = server(Limits {
+    let server = server(&Limits {
         max_stream_bytes: MAX_STREAM_BYTES,
         max_outbox_bytes: MAX_OUTBOX_BYTES,
         event_store_bytes: EVENT_STORE_BYTES,
