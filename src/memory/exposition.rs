@@ -1,11 +1,13 @@
 //! The report as Prometheus reads it (text format 0.0.4).
 //!
 //! Names: `process_*` are those that every Prometheus client library has; pools are told in the words of the
-//! well-known connection pools and of OpenTelemetry's `db.client.connection.*`. Invariant: each metric is one block
+//! well-known connection pools and of OpenTelemetry's `db.client.connection.*`; `mcp_server_*` are the metrics of
+//! OpenTelemetry's semantic conventions for MCP, spelt as its exporter for Prometheus spells them. Invariant: each metric is one block
 //! with one head, and no series comes twice, whatever the names in the report are; counters end in `_total`.
 //! Hotspots stay out: who is among the ten largest changes, and a counter that comes and goes is none.
 
-use super::report::{MemoryReport, PoolReport, PressureLevel};
+use super::report::{MemoryReport, OperationReport, PoolReport, PressureLevel};
+use crate::metrics::DURATION_BOUNDS_S;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io;
@@ -22,6 +24,7 @@ pub fn write_prometheus(report: &MemoryReport, out: &mut impl io::Write) -> io::
     pools(&mut metrics, report);
     pool_windows(&mut metrics, report);
     traffic(&mut metrics, report);
+    durations(&mut metrics, report);
     out.write_all(metrics.text.as_bytes())
 }
 
@@ -56,13 +59,17 @@ struct Metric<'m> {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    /// Label sets that are there.
+    /// Series that are there.
     seen: HashSet<String>,
 }
 
 impl Metrics {
     fn gauge(&mut self, name: &'static str, help: &'static str) -> Metric<'_> {
         Metric { text: &mut self.text, name, kind: "gauge", help, seen: HashSet::new() }
+    }
+
+    fn histogram(&mut self, name: &'static str, help: &'static str) -> Metric<'_> {
+        Metric { text: &mut self.text, name, kind: "histogram", help, seen: HashSet::new() }
     }
 
     fn counter(&mut self, name: &'static str, help: &'static str) -> Metric<'_> {
@@ -93,23 +100,41 @@ impl Metric<'_> {
         }
     }
 
+    /// Adds the buckets of one histogram, which are cumulative here, its sum and its count.
+    fn buckets(&mut self, labels: &[(&str, &str)], operation: &OperationReport) {
+        let mut below = 0;
+        let ends = DURATION_BOUNDS_S.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+        for (end, count) in ends.zip(&operation.counts) {
+            below += count;
+            let labels: Vec<_> = labels.iter().copied().chain([("le", end.as_str())]).collect();
+            self.sample_of("_bucket", &labels, below);
+        }
+        self.sample_of("_sum", labels, operation.sum_s);
+        self.sample_of("_count", labels, below);
+    }
+
     /// Adds a sample; a second one of the same labels is left out, as Prometheus would refuse the whole page.
     fn sample(&mut self, labels: &[(&str, &str)], value: impl Into<Value>) {
-        let labels = label_set(labels);
+        self.sample_of("", labels, value);
+    }
+
+    /// The same for a part of the metric, whose name ends in `ending`.
+    fn sample_of(&mut self, ending: &str, labels: &[(&str, &str)], value: impl Into<Value>) {
+        let series = format!("{}{ending}{}", self.name, label_set(labels));
         if self.seen.is_empty() {
             let _ = writeln!(self.text, "# HELP {} {}", self.name, escape(self.help, false));
             let _ = writeln!(self.text, "# TYPE {} {}", self.name, self.kind);
         }
-        if !self.seen.insert(labels.clone()) {
+        if !self.seen.insert(series.clone()) {
             return;
         }
         let _ = match value.into() {
-            Value::Whole(value) => writeln!(self.text, "{}{labels} {value}", self.name),
+            Value::Whole(value) => writeln!(self.text, "{series} {value}"),
             Value::Real(value) if value.is_infinite() => {
                 let sign = if value > 0.0 { '+' } else { '-' };
-                writeln!(self.text, "{}{labels} {sign}Inf", self.name)
+                writeln!(self.text, "{series} {sign}Inf")
             }
-            Value::Real(value) => writeln!(self.text, "{}{labels} {value}", self.name),
+            Value::Real(value) => writeln!(self.text, "{series} {value}"),
         };
     }
 }
@@ -329,5 +354,23 @@ fn traffic(metrics: &mut Metrics, report: &MemoryReport) {
     ];
     for (name, help, count) in gauges {
         metrics.gauge(name, help).one(count);
+    }
+}
+
+/// The metrics that OpenTelemetry's semantic conventions have for MCP servers.
+fn durations(metrics: &mut Metrics, report: &MemoryReport) {
+    let help = "Duration of requests and notifications as the server saw them, in seconds.";
+    let mut durations = metrics.histogram("mcp_server_operation_duration_seconds", help);
+    for operation in &report.operations {
+        let method = ("mcp_method_name", operation.method.as_str());
+        match &operation.error {
+            Some(error) => durations.buckets(&[method, ("error_type", error)], operation),
+            None => durations.buckets(&[method], operation),
+        }
+    }
+    let help = "Duration of sessions that have ended, in seconds.";
+    let mut durations = metrics.histogram("mcp_server_session_duration_seconds", help);
+    if let Some(sessions) = &report.session_durations {
+        durations.buckets(&[], sessions);
     }
 }

@@ -3,7 +3,7 @@
 //! Knows no holder. Whoever holds memory opens an [`Account`], which is read when a report is made; so the way of a
 //! request pays nothing for it. Invariant: an account that is dropped has no line any more.
 
-use super::report::{ConnectionSpot, SessionSpot, ToolSpot, Traffic};
+use super::report::{ConnectionSpot, OperationReport, SessionSpot, ToolSpot, Traffic};
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -25,6 +25,8 @@ pub(crate) struct Entries {
     pub(crate) idle_connection_bytes: u64,
     pub(crate) sessions: Vec<SessionSpot>,
     pub(crate) tools: Vec<ToolSpot>,
+    pub(crate) operations: Vec<OperationReport>,
+    pub(crate) session_durations: Option<OperationReport>,
 }
 
 /// Bytes under one name; lines of the same name are added up.

@@ -10,8 +10,8 @@ use super::ledger::{Account, Entries, Ledger, Line};
 use super::pressure::{Measured, Pressure};
 use super::process::{self, Process};
 use super::report::{
-    AppliedChange, BudgetReport, CurvePoint, DemandReport, Evidence, Hotspots, MemoryReport, MemoryUsage,
-    Part, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts,
+    AppliedChange, BudgetReport, CurvePoint, DemandReport, Evidence, Hotspots, MemoryReport,
+    MemoryUsageReport, Part, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts,
 };
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits};
@@ -222,7 +222,7 @@ impl MemoryManager {
     }
 
     /// What the process uses now.
-    pub fn current_memory_usage(&self) -> MemoryUsage {
+    pub fn current_memory_usage(&self) -> MemoryUsageReport {
         self.report().usage
     }
 
@@ -310,6 +310,8 @@ impl MemoryManager {
             },
             hotspots,
             traffic: entries.traffic,
+            operations: entries.operations,
+            session_durations: entries.session_durations,
             timeline: state.timeline.report(),
             applied: state.applied.clone(),
             settings: LimitOption::ALL
@@ -337,7 +339,7 @@ impl MemoryManager {
         mut lines: Vec<Line>,
         process: &Process,
         allocator: AllocatorStats,
-    ) -> (Vec<Part>, MemoryUsage) {
+    ) -> (Vec<Part>, MemoryUsageReport) {
         let entered: u64 = lines.iter().map(|line| line.bytes).sum();
         state.peak_allocated = state.peak_allocated.max(entered);
         let mut explained = entered;
@@ -414,9 +416,9 @@ struct Sums {
     explained: u64,
 }
 
-fn usage_of(sums: &Sums, process: &Process, allocator: AllocatorStats) -> MemoryUsage {
+fn usage_of(sums: &Sums, process: &Process, allocator: AllocatorStats) -> MemoryUsageReport {
     let explained_bytes = process.private_bytes.map_or(sums.explained, |private| sums.explained.min(private));
-    MemoryUsage {
+    MemoryUsageReport {
         rss_bytes: process.rss_bytes,
         pss_bytes: process.pss_bytes,
         private_bytes: process.private_bytes,

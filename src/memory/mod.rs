@@ -26,7 +26,7 @@ pub use manager::MemoryManager;
 pub use page::write_html;
 pub use report::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,
-    MemoryReport, MemoryUsage, Part, PoolReport, PressureLevel, PressureReport, ReadReportError,
-    ReclaimReport, SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
+    MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport, PressureLevel, PressureReport,
+    ReadReportError, ReclaimReport, SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };
 pub use table::{write_markdown, write_table};

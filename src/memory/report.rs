@@ -3,6 +3,7 @@
 //! Data only: everything that shows, judges or compares memory reads this and nothing else, so that a saved report
 //! tells as much as a running server. Invariant: a report that was written reads back as the same report.
 
+use crate::metrics::Durations;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub struct MemoryReport {
     /// Who reports.
     pub server: ServerFacts,
     /// The process, as the kernel and the allocator see it.
-    pub usage: MemoryUsage,
+    pub usage: MemoryUsageReport,
     /// The same memory by what holds it, largest first.
     pub parts: Vec<Part>,
     /// How near the limit is, and what was done about it.
@@ -36,6 +37,10 @@ pub struct MemoryReport {
     pub hotspots: Hotspots,
     /// What was counted since the start.
     pub traffic: Traffic,
+    /// How long requests took, by method and error.
+    pub operations: Vec<OperationReport>,
+    /// How long the sessions lasted that have ended.
+    pub session_durations: Option<OperationReport>,
     /// Memory over time, oldest first: what charts are drawn from.
     pub timeline: Vec<TimelinePoint>,
     /// What the last optimisation changed, if there was one.
@@ -59,7 +64,7 @@ pub struct ServerFacts {
 
 /// The process in sums.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct MemoryUsage {
+pub struct MemoryUsageReport {
     /// Resident memory, shared pages included.
     pub rss_bytes: Option<u64>,
     /// Resident memory, shared pages divided among those who share them.
@@ -365,6 +370,27 @@ pub struct Traffic {
     pub subscriptions: u64,
     /// Tasks that are kept.
     pub tasks: u64,
+}
+
+/// How long operations of one kind took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OperationReport {
+    /// The method; empty for sessions, `_OTHER` for methods that the server does not know.
+    pub method: String,
+    /// What went wrong: the code of the error answer, `tool_error`, or `_OTHER` for what came too late to be told
+    /// apart. Absent where all went well.
+    pub error: Option<String>,
+    /// How many ended in each bucket of [`DURATION_BOUNDS_S`](crate::metrics::DURATION_BOUNDS_S), and beyond.
+    pub counts: Vec<u64>,
+    /// All of them together, in seconds.
+    pub sum_s: f64,
+}
+
+impl OperationReport {
+    pub(crate) fn new(method: &str, error: Option<String>, durations: &Durations) -> Self {
+        let counts = durations.counts.to_vec();
+        Self { method: method.to_owned(), error, counts, sum_s: durations.sum_s }
+    }
 }
 
 /// Memory at one moment of the past.

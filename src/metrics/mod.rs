@@ -1,9 +1,11 @@
 //! Recording only: what happened, counted where it happens. Judging is for those above.
 
 mod counter;
+mod duration;
 mod gauge;
 
 pub use counter::Counter;
+pub use duration::{DURATION_BOUNDS_S, DurationHistogram, Durations, Moment};
 pub use gauge::Gauge;
 
 /// The counters of one server. Each is cheap to add to from any thread.

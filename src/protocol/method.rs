@@ -49,7 +49,10 @@ pub enum Method {
 }
 
 impl Method {
-    const ALL: [Self; 21] = [
+    /// How many there are; the numbers of their variants lie below.
+    pub const COUNT: usize = 21;
+    /// All of them, those that are asked for most first.
+    pub const ALL: [Self; Self::COUNT] = [
         Self::ToolsCall,
         Self::ToolsList,
         Self::Ping,

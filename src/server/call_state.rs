@@ -2,11 +2,16 @@
 //! whether it was cancelled.
 
 use super::outgoing::Outgoing;
-use crate::protocol::ClientCapabilities;
+use crate::metrics::Moment;
+use crate::protocol::{ClientCapabilities, Method};
 use atomic_waker::AtomicWaker;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+
+/// Even, as no code is.
+const TOOL_FAILED: i64 = 2;
 
 /// The shared state of one request. It lives in the request's slot and is reused with it.
 #[derive(Debug, Default)]
@@ -14,9 +19,34 @@ pub(crate) struct CallState {
     cancelled: AtomicBool,
     closing: AtomicBool,
     legacy: AtomicBool,
+    /// Number of the [`Method`] plus one; 0 where the method is not known.
+    method: AtomicU8,
+    /// A [`Failure`] as a number, 0 for none.
+    failure: AtomicI64,
+    /// The [`Moment`] at which the request came, 0 before.
+    begun_ns: AtomicU64,
     /// Woken when the request is cancelled from elsewhere, or is to come to its end.
     driver: AtomicWaker,
     names: Mutex<Names>,
+}
+
+/// What became of a request that did not go well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Failure {
+    /// An error answer of that code.
+    Code(i32),
+    /// A result with `isError`.
+    Tool,
+}
+
+impl fmt::Display for Failure {
+    /// As OpenTelemetry has it in `error.type`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "{code}"),
+            Self::Tool => f.write_str("tool_error"),
+        }
+    }
 }
 
 /// The names of a request, as JSON text, empty where there is none; and what belongs to them.
@@ -67,6 +97,43 @@ impl CallState {
         self.legacy.load(Ordering::Relaxed)
     }
 
+    /// The request has come.
+    pub(crate) fn begin(&self) {
+        self.begun_ns.store(Moment::now().to_ns(), Ordering::Relaxed);
+    }
+
+    /// When the request came, if there is one.
+    pub(crate) fn begun(&self) -> Option<Moment> {
+        let ns = self.begun_ns.load(Ordering::Relaxed);
+        (ns > 0).then_some(Moment::from_ns(ns))
+    }
+
+    pub(crate) fn note_method(&self, method: Option<Method>) {
+        self.method.store(method.map_or(0, |method| method as u8 + 1), Ordering::Relaxed);
+    }
+
+    /// The number of the method plus one; 0 where the message was not decoded or names none of ours.
+    pub(crate) fn method_number(&self) -> usize {
+        usize::from(self.method.load(Ordering::Relaxed))
+    }
+
+    /// The request does not go well.
+    pub(crate) fn fail(&self, failure: Failure) {
+        let number = match failure {
+            Failure::Tool => TOOL_FAILED,
+            Failure::Code(code) => i64::from(code) << 1 | 1,
+        };
+        self.failure.store(number, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        match self.failure.load(Ordering::Relaxed) {
+            0 => None,
+            TOOL_FAILED => Some(Failure::Tool),
+            number => Some(Failure::Code((number >> 1) as i32)),
+        }
+    }
+
     /// Has `driver` woken by [`CallState::cancel`] and [`CallState::begin_closing`].
     pub(crate) fn register(&self, driver: &Waker) {
         self.driver.register(driver);
@@ -76,6 +143,9 @@ impl CallState {
         self.cancelled.store(false, Ordering::Relaxed);
         self.closing.store(false, Ordering::Relaxed);
         self.legacy.store(false, Ordering::Relaxed);
+        self.method.store(0, Ordering::Relaxed);
+        self.failure.store(0, Ordering::Relaxed);
+        self.begun_ns.store(0, Ordering::Relaxed);
         self.driver.take();
         let mut names = self.names();
         names.id.clear();

@@ -4,7 +4,7 @@
 //! waits before it has something to say holds no buffer. Methods that write do not fail: an answer that
 //! grows beyond `max_reply_bytes` is remembered as such and becomes an error when the call ends.
 
-use super::call_state::CallState;
+use super::call_state::{CallState, Failure};
 use super::content::{Content, DataBlock, TextBlock};
 use super::request::RequestContext;
 use super::serve::Outcome;
@@ -214,6 +214,7 @@ impl CallContext {
         };
         self.content = None;
         self.shared.metrics.tool_errors.add(1);
+        self.call.fail(Failure::Tool);
         let mut content = self.open_content();
         content.text_block(|block| block.push_str(&text));
         if let Some(reply) = content.close(self.era, &self.shared.server_info_member, true) {

@@ -5,7 +5,7 @@
 //! the specification's error table: JSON, shape, era, `_meta`, version, method, parameters.
 
 use super::answer::{self, AnswerId};
-use super::call_state::CallState;
+use super::call_state::{CallState, Failure};
 use super::context::{CallContext, Finished, ToolError};
 use super::handler::Toolset;
 use super::inputs::Inputs;
@@ -220,7 +220,7 @@ fn decode_late<'f, A: Deserialize<'f>>(message: &Message<'f>, arena: &'f Bump) -
 impl<'f> Route<'f> {
     /// Checks a request that has a handler, and gives the context that the handler works with.
     pub(super) fn admit(&self, message: &Message<'f>, arena: &'f Bump) -> Result<RequestContext, Outcome> {
-        let era = self.judge(message)?;
+        let (era, _) = self.judge(message)?;
         let IdField::Valid(_) = message.id else {
             return Err(Outcome::Silent);
         };
@@ -291,11 +291,15 @@ impl<'f> Route<'f> {
             IdField::Valid(id) => AnswerId::Of(id.as_json()),
             _ => AnswerId::unreadable(self.session.revision()),
         };
-        self.shared.refusal_in(self.era_of(message), id, error)
+        let era = self.era_of(message);
+        self.call.fail(Failure::Code(error.code(era)));
+        self.shared.refusal_in(era, id, error)
     }
 
     fn refuse_unreadable(&self, error: DecodeError) -> Outcome {
         let id = AnswerId::unreadable(self.session.revision());
-        self.shared.refusal(id, &ProtocolError::Parse(error))
+        let error = ProtocolError::Parse(error);
+        self.call.fail(Failure::Code(error.code(Era::Modern)));
+        self.shared.refusal(id, &error)
     }
 }

@@ -10,8 +10,8 @@ use bumpalo::Bump;
 use std::ops::Range;
 
 impl<'f> Route<'f> {
-    /// Checks what every message must fulfil, and tells its era.
-    pub(super) fn judge(&self, message: &Message<'f>) -> Result<Era, Outcome> {
+    /// Checks what every message must fulfil, and tells its era and its method, if that is one of ours.
+    pub(super) fn judge(&self, message: &Message<'f>) -> Result<(Era, Option<Method>), Outcome> {
         if let IdField::Valid(id) = message.id {
             id.as_json().clone_into(&mut self.call.names().id);
         }
@@ -19,7 +19,9 @@ impl<'f> Route<'f> {
         if era == Era::Legacy {
             self.call.mark_legacy();
         }
-        let Some(error) = self.fault(message, era) else { return Ok(era) };
+        let method = message.method.and_then(Method::parse);
+        self.call.note_method(method);
+        let Some(error) = self.fault(message, era, method) else { return Ok((era, method)) };
         let is_notification =
             message.method.is_some() && message.id == IdField::Absent && message.fault.is_none();
         if is_notification && self.surroundings.http.is_none() {
@@ -46,7 +48,7 @@ impl<'f> Route<'f> {
         of_body
     }
 
-    fn fault(&self, message: &Message<'f>, era: Era) -> Option<ProtocolError<'f>> {
+    fn fault(&self, message: &Message<'f>, era: Era, method: Option<Method>) -> Option<ProtocolError<'f>> {
         if let Some(fault) = message.fault {
             return Some(ProtocolError::InvalidRequest(fault.explain()));
         }
@@ -64,12 +66,12 @@ impl<'f> Route<'f> {
             return Some(ProtocolError::InvalidParams("params must be an object"));
         }
         match era {
-            Era::Modern => self.modern_fault(message),
-            Era::Legacy => self.legacy_fault(message),
+            Era::Modern => self.modern_fault(message, method),
+            Era::Legacy => self.legacy_fault(method),
         }
     }
 
-    fn modern_fault(&self, message: &Message<'f>) -> Option<ProtocolError<'f>> {
+    fn modern_fault(&self, message: &Message<'f>, method: Option<Method>) -> Option<ProtocolError<'f>> {
         let meta = &message.meta;
         let is_notification = message.id == IdField::Absent;
         if is_notification && self.surroundings.http.is_some() && !meta.claims_version {
@@ -92,7 +94,7 @@ impl<'f> Route<'f> {
         }
         if self.surroundings.http.is_some()
             && !is_notification
-            && let Some(header) = self.unmirrored(message)
+            && let Some(header) = self.unmirrored(message, method)
         {
             return Some(ProtocolError::HeaderMismatch { header });
         }
@@ -103,7 +105,7 @@ impl<'f> Route<'f> {
     }
 
     /// The first header that should say the same as the body and does not.
-    fn unmirrored(&self, message: &Message<'f>) -> Option<&'static str> {
+    fn unmirrored(&self, message: &Message<'f>, method: Option<Method>) -> Option<&'static str> {
         if self.header(|http| http.version.clone()).is_none() {
             return Some(mirror::VERSION);
         }
@@ -114,7 +116,7 @@ impl<'f> Route<'f> {
         if !says(self.header(|http| http.method.clone()), message.method) {
             return Some(mirror::METHOD);
         }
-        let named = match message.method.and_then(Method::parse) {
+        let named = match method {
             Some(Method::ToolsCall | Method::PromptsGet) => message.name,
             Some(Method::ResourcesRead) => message.uri,
             Some(Method::TasksGet | Method::TasksUpdate | Method::TasksCancel) => message.task_id,
@@ -143,8 +145,7 @@ impl<'f> Route<'f> {
         Ok(())
     }
 
-    fn legacy_fault(&self, message: &Message<'f>) -> Option<ProtocolError<'f>> {
-        let method = message.method.and_then(Method::parse);
+    fn legacy_fault(&self, method: Option<Method>) -> Option<ProtocolError<'f>> {
         let is_handshake = method == Some(Method::Initialize);
         if self.surroundings.in_batch && is_handshake {
             return Some(ProtocolError::InvalidRequest("initialize must not be part of a batch"));

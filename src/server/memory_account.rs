@@ -43,6 +43,8 @@ impl Account for Shared {
         if !entries.is_detailed {
             return;
         }
+        entries.operations = self.operations.report();
+        entries.session_durations = self.operations.report_sessions();
         let names = self.description.tools.iter().map(ToolDefinition::name);
         entries.tools.extend(self.tool_usage.spots(names));
         let spots = self.sessions.idle_times(std::time::Instant::now());

@@ -27,15 +27,15 @@ impl<'f> Route<'f> {
         message: &Message<'f>,
         arena: &'f Bump,
     ) -> Served<'f> {
-        let era = match self.judge(message) {
-            Ok(era) => era,
+        let (era, method) = match self.judge(message) {
+            Ok(judged) => judged,
             Err(outcome) => return Served::Now(outcome),
         };
         let Some(name) = message.method else {
             return Served::Now(self.take_response(toolset, message, arena));
         };
         let offers = &self.shared.offers;
-        let method = Method::parse(name).filter(|method| match era {
+        let method = method.filter(|method| match era {
             Era::Modern => method.is_modern(),
             Era::Legacy => method.is_legacy(),
         });

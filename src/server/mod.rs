@@ -20,6 +20,7 @@ mod memory_account;
 mod memory_resource;
 mod methods;
 mod offers;
+mod operations;
 mod outgoing;
 mod pools;
 mod prompts;
@@ -64,6 +65,7 @@ use crate::protocol::{Era, ProtocolError, ToolDefinition};
 use crate::wire::Reply;
 use answer::AnswerId;
 use arc_swap::ArcSwap;
+use call_state::Failure;
 use catalog::{Catalog, CatalogSource, Implementation};
 use changes::{Changes, Kind};
 use correlation::{ClientAnswer, Correlation};
@@ -71,6 +73,7 @@ use mcpool_pools::{
     BufferLease, BufferPool, Lease, NameTaken, ObjectPool, PoolConfig, PoolRegistry, Recycle,
 };
 use offers::Offers;
+use operations::Operations;
 use pools::Pools;
 use request_state::Sealer;
 use sessions::Sessions;
@@ -121,6 +124,7 @@ pub(crate) struct Shared {
     pub(crate) validators: validation::Validators,
     pub(crate) server_info_member: String,
     pub(crate) metrics: Metrics,
+    operations: Operations,
     tool_usage: ToolUsage,
     /// The memory report is a resource; how often it was looked after tells when it has changed.
     told_memory: Option<AtomicU32>,
@@ -206,6 +210,7 @@ impl Shared {
 
     /// Ends a session that nobody can find any more, with all that belongs to it.
     pub(crate) fn close_session(&self, session: &Session) {
+        self.operations.note_session(session.age_ns());
         session.close();
         self.correlation.close_owner(session.number());
         self.events.drop_session(session.number());
@@ -474,8 +479,17 @@ impl Server {
     }
 
     /// Turns the outcome of a slot's request into what its connection can act on: a panic becomes an
-    /// answer, a task goes its own way.
+    /// answer, a task goes its own way. The operation counts as ended.
     pub(crate) fn settle(&self, outcome: Outcome, slot: &RequestSlot) -> Outcome {
+        if matches!(outcome, Outcome::Panicked) {
+            slot.call().fail(Failure::Code(ProtocolError::Internal("").code(Era::Modern)));
+        }
+        self.shared.operations.note(slot.call());
+        self.resolve(outcome, slot)
+    }
+
+    /// The same for what is no operation of its own: the part of a call that goes on as a task.
+    fn resolve(&self, outcome: Outcome, slot: &RequestSlot) -> Outcome {
         match outcome {
             Outcome::Panicked => {
                 let names = slot.call().names();
@@ -664,6 +678,7 @@ impl<T: Toolset> ServerBuilder<T> {
             sealer: Sealer::new(self.request_state_key, &limits)?,
             server_info_member: answer::server_info_member(&implementation),
             metrics: Metrics::default(),
+            operations: Operations::default(),
             tool_usage,
             told_memory: self.offers_memory.then(AtomicU32::default),
             limits,

@@ -3,7 +3,7 @@
 
 use super::Shared;
 use super::answer::{self, AnswerId};
-use super::call_state::CallState;
+use super::call_state::{CallState, Failure};
 use super::changes::Kind;
 use super::context::{Finished, ToolError};
 use super::inputs::{Elicited, InputRequest, InputResponse, Inputs};
@@ -337,6 +337,7 @@ impl RequestContext {
 
     /// Ends the request with a protocol error.
     pub(super) fn refuse(&self, error: &ProtocolError<'_>) -> Finished {
+        self.call.fail(Failure::Code(error.code(self.era)));
         Finished(self.shared.refusal_in(self.era, AnswerId::Of(&self.call.names().id), error))
     }
 

@@ -7,6 +7,7 @@
 
 use super::call_state::CallState;
 use super::changes::Subscription;
+use crate::metrics::Moment;
 use crate::protocol::{ClientCapabilities, Id, Revision};
 use atomic_waker::AtomicWaker;
 use serde::Deserialize;
@@ -67,6 +68,7 @@ impl LogLevel {
 pub(crate) struct Session {
     /// Names the session among those of this process; not secret.
     number: u64,
+    opened: Moment,
     /// Who opened it.
     principal: u128,
     /// Index into `Revision::ALL` plus one; 0 before a handshake.
@@ -88,6 +90,7 @@ impl Session {
     pub(crate) fn new(number: u64, principal: u128) -> Self {
         Self {
             number,
+            opened: Moment::now(),
             principal,
             revision: AtomicU8::new(0),
             log_level: AtomicU8::new(LogLevel::Info as u8),
@@ -111,6 +114,11 @@ impl Session {
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// For how long there has been a session, in nanoseconds.
+    pub(crate) fn age_ns(&self) -> u64 {
+        Moment::now().ns_since(self.opened)
     }
 
     pub(crate) fn principal(&self) -> u128 {

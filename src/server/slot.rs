@@ -33,6 +33,7 @@ impl RequestSlot {
     pub(crate) fn fill(&mut self, make: impl FnOnce(Bump, Arc<CallState>) -> Incoming) {
         let arena = std::mem::take(&mut self.arena);
         let incoming = make(arena, Arc::clone(&self.call));
+        self.call.begin();
         self.frame_bytes = incoming.frame.held_bytes();
         self.home.fill(incoming);
         self.wake.ready.store(true, Ordering::Relaxed);

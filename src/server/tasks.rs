@@ -80,7 +80,7 @@ pub(super) fn run(server: &Server, work: Detached) {
         match outcome {
             None => slot.cancel(),
             Some(outcome) => {
-                let answer = server.settle(outcome, &slot).into_answer();
+                let answer = server.resolve(outcome, &slot).into_answer();
                 finish(
                     &server.shared,
                     &task,

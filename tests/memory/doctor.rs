@@ -228,7 +228,7 @@ fn what_the_machine_does_is_told() {
 #[test]
 fn what_cannot_be_seen_is_not_called_well() {
     let mut report = Program::serve(&[]).report();
-    report.usage = mcpool::memory::MemoryUsage::default();
+    report.usage = mcpool::memory::MemoryUsageReport::default();
     report.pressure.psi_some_avg10 = None;
     report.pressure.limit_bytes = None;
     let diagnosis = diagnose(&report);

@@ -43,7 +43,9 @@ fn parse(text: &str) -> Result<BTreeMap<String, Metric>, String> {
             if helped.take().as_deref() != Some(name) {
                 return Err(format!("{name}: TYPE does not follow its HELP"));
             }
-            if !matches!(kind, "counter" | "gauge") || (kind == "counter") != name.ends_with("_total") {
+            if !matches!(kind, "counter" | "gauge" | "histogram")
+                || (kind == "counter") != name.ends_with("_total")
+            {
                 return Err(format!("{name} is a {kind}"));
             }
             let metric = Metric { kind: kind.to_owned(), samples: Vec::new() };
@@ -53,13 +55,22 @@ fn parse(text: &str) -> Result<BTreeMap<String, Metric>, String> {
             name.clone_into(&mut current);
         } else {
             let (name, labels, value) = sample(line).map_err(|fault| format!("{fault}: {line:?}"))?;
-            if name != current {
+            let is_histogram = metrics.get(&current).is_some_and(|metric| metric.kind == "histogram");
+            let ending = name.strip_prefix(current.as_str());
+            let belongs = if is_histogram {
+                ending.is_some_and(|ending| matches!(ending, "_bucket" | "_sum" | "_count"))
+                    && (ending == Some("_bucket")) == labels.contains_key("le")
+            } else {
+                name == current
+            };
+            if !belongs {
                 return Err(format!("{name} stands in the block of {current}"));
             }
-            if !series.insert((name.clone(), labels.clone())) {
+            if !series.insert((name, labels.clone())) {
                 return Err(format!("{line:?} comes twice"));
             }
-            metrics.get_mut(&name).ok_or("no block")?.samples.push((labels, value));
+            let metric = metrics.get_mut(&current).ok_or("no block")?;
+            metric.samples.push((labels, value));
         }
     }
     match metrics.iter().find(|(_, metric)| metric.samples.is_empty()) {
@@ -144,6 +155,8 @@ fn the_parser_refuses_what_prometheus_refuses() {
         ("a 1\n", "stands in the block of"),
         ("# TYPE a gauge\na 1\n", "does not follow its HELP"),
         ("# HELP a b\n# TYPE a counter\na 1\n", "is a counter"),
+        ("# HELP a b\n# TYPE a histogram\na 1\n", "stands in the block of"),
+        ("# HELP a b\n# TYPE a histogram\na_bucket 1\n", "stands in the block of"),
         ("# HELP a_total b\n# TYPE a_total gauge\na_total 1\n", "is a gauge"),
         (&format!("{head}a 1\na 2\n"), "comes twice"),
         (&format!("{head}a{{b=\"c\"}} 1\na{{b=\"c\"}} 2\n"), "comes twice"),
@@ -225,8 +238,35 @@ fn every_figure_is_there_under_its_name() {
         assert_eq!(found, Some(want), "{name} {labels:?}");
     }
     for metric in metrics.values() {
-        assert!(metric.kind == "gauge" || metric.samples.iter().all(|(_, value)| *value >= 0.0));
+        assert!(metric.kind != "counter" || metric.samples.iter().all(|(_, value)| *value >= 0.0));
     }
+}
+
+/// Buckets are cumulative, the last one holds all, and it is what the count says.
+#[test]
+fn durations_are_histograms_of_each_method_and_error() {
+    let metrics = exposed(&sample::full());
+    let samples = |name: &str, labels: &[(&str, &str)]| -> Vec<f64> {
+        let wanted: Labels = labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let is_of = |found: &Labels| {
+            let mut found = found.clone();
+            found.remove("le");
+            found == wanted
+        };
+        let samples = metrics[name].samples.iter();
+        samples.filter(|(labels, _)| is_of(labels)).map(|(_, value)| *value).collect()
+    };
+    let operations = "mcp_server_operation_duration_seconds";
+    let good = samples(operations, &[("mcp_method_name", "tools/call")]);
+    assert_eq!(good[..4], [90.0, 94.0, 94.0, 95.0]);
+    assert_eq!(good[14..], [96.0, 4.5, 96.0], "all of them, their sum, their count");
+    assert!(good[..15].is_sorted());
+    let failed = samples(operations, &[("mcp_method_name", "tools/call"), ("error_type", "tool_error")]);
+    assert_eq!((failed[0], failed[16]), (7.0, 7.0));
+    let sessions = samples("mcp_server_session_duration_seconds", &[]);
+    assert_eq!((sessions[14], sessions[15]), (3.0, 700.0));
+    let first = &metrics[operations].samples[0].0;
+    assert_eq!(first.get("le").map(String::as_str), Some("0.01"));
 }
 
 #[test]

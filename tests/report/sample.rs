@@ -3,9 +3,10 @@
 
 use mcpool::memory::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,
-    MemoryReport, MemoryUsage, Part, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA,
-    ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
+    MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport, PressureLevel, PressureReport,
+    ReclaimReport, SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };
+use mcpool::metrics::DURATION_BOUNDS_S;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -44,6 +45,11 @@ pub(crate) fn full() -> MemoryReport {
         budget: BudgetReport { limit_bytes: 16 * MIB, used_bytes: 5 * MIB },
         hotspots: hotspots(),
         traffic: traffic(),
+        operations: vec![
+            operation("tools/call", None, &[(0, 90), (1, 4), (3, 1), (14, 1)], 4.5),
+            operation("tools/call", Some("tool_error"), &[(0, 7)], 0.0),
+        ],
+        session_durations: Some(operation("", None, &[(12, 2), (13, 1)], 700.0)),
         timeline: vec![TimelinePoint {
             at_ms: 1_000,
             rss_bytes: 10 * MIB,
@@ -72,13 +78,15 @@ pub(crate) fn empty() -> MemoryReport {
             pid: 1,
             os: "plan9".to_owned(),
         },
-        usage: MemoryUsage::default(),
+        usage: MemoryUsageReport::default(),
         parts: Vec::new(),
         pressure: PressureReport::default(),
         pools: Vec::new(),
         budget: BudgetReport::default(),
         hotspots: Hotspots::default(),
         traffic: Traffic::default(),
+        operations: Vec::new(),
+        session_durations: None,
         timeline: Vec::new(),
         applied: Vec::new(),
         settings: [].into(),
@@ -113,8 +121,8 @@ pub(crate) fn hostile() -> MemoryReport {
     report
 }
 
-fn usage() -> MemoryUsage {
-    MemoryUsage {
+fn usage() -> MemoryUsageReport {
+    MemoryUsageReport {
         rss_bytes: Some(20 * MIB),
         pss_bytes: Some(15 * MIB),
         private_bytes: Some(8 * MIB + 512 * KIB),
@@ -277,6 +285,14 @@ fn traffic() -> Traffic {
         subscriptions: 0,
         tasks: 0,
     }
+}
+
+fn operation(method: &str, error: Option<&str>, counts: &[(usize, u64)], sum_s: f64) -> OperationReport {
+    let mut all = vec![0; DURATION_BOUNDS_S.len() + 1];
+    for (bucket, count) in counts {
+        all[*bucket] = *count;
+    }
+    OperationReport { method: method.to_owned(), error: error.map(str::to_owned), counts: all, sum_s }
 }
 
 fn part(name: &str, bytes: u64, peak_bytes: u64, count: Option<u64>, is_heap: bool) -> Part {
