@@ -162,6 +162,9 @@ fn memory_is_explained_under_load() {
             assert!(report.traffic.connections >= 300, "{}", report.traffic.connections);
             let connections = report.part("connections").expect("a line");
             assert_eq!(connections.count, Some(report.traffic.connections));
+            // What the filesystem tools keep: the handles of their directories, and the locks of files.
+            let tool_state = report.part("tool state").expect("a line");
+            assert!((1_000..10_000).contains(&tool_state.bytes), "{tool_state:?}");
             looks += 1;
         }
         assert!(looks > 0);

@@ -1,6 +1,18 @@
 //! Where the bytes are: sums, levels of pressure, advice, and the `MemoryManager` that goes round them.
 //!
 //! Knows nothing of MCP: what holds memory enters itself here.
+//!
+//! # Pressure
+//! Resident memory is held each second against a limit: the setting `memory_limit_bytes`, or what the control group
+//! allows, or the memory of the machine. What each level does, and when:
+//!
+//! | level | entered at | left below | what is done |
+//! | --- | --- | --- | --- |
+//! | normal | | | nothing |
+//! | elevated | `pressure_elevated_percent` of the limit, or PSI above 10 % | 10 percent points less, for 5 s | half of the idle buffers, arenas and messages goes; delivered events are dropped down to half of `event_store_bytes`; the allocator returns pages |
+//! | critical | `pressure_critical_percent` of the limit | 10 percent points less, for 5 s | the same with nothing left idle and no delivered event; new connections and large frames are answered 503 with `Retry-After` |
+//!
+//! Work in flight is never stopped. Each step counts the bytes that it gave back: [`PressureReport::reclaimed`].
 
 mod advice;
 mod allocator;

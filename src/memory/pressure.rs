@@ -1,14 +1,7 @@
 //! How near the limit the process is, as a level that does not flutter.
 //!
-//! A pure function of what was measured: time is an argument and nothing is read here. What each level does:
-//!
-//! | level | entered at | left below | what is done |
-//! | --- | --- | --- | --- |
-//! | normal | | | nothing |
-//! | elevated | `pressure_elevated_percent` of the limit, or PSI above 10 % | 10 percent points less, for 5 s | idle buffers, arenas and messages are trimmed; delivered events are dropped; the allocator returns pages |
-//! | critical | `pressure_critical_percent` | 10 percent points less, for 5 s | the same with nothing left idle; new connections and large frames are answered 503 with `Retry-After` |
-//!
-//! Work in flight is never stopped. Invariant: a level falls by one step at a time, and only after
+//! A pure function of what was measured: time is an argument and nothing is read here. What each level does is a
+//! table in the documentation of [`crate::memory`]. Invariant: a level falls by one step at a time, and only after
 //! [`CALM`] below its threshold; it rises at once.
 
 use super::report::PressureLevel;

@@ -88,6 +88,12 @@ pub trait Toolset: Send + Sync + 'static {
         false
     }
 
+    /// Heap bytes that the tools keep between calls, for the memory report; what they keep for one session is told
+    /// by [`SessionValues::put`].
+    fn state_bytes(&self) -> usize {
+        0
+    }
+
     /// Takes the directories that the client offers, as URIs; what they mean for its further calls is kept in
     /// `session`, and found there by [`RequestContext::session_values`](super::RequestContext::session_values).
     fn take_roots(&self, uris: &[&str], session: &SessionValues) {
@@ -167,6 +173,10 @@ impl<Front: Toolset, Back: Toolset> Toolset for Chain<Front, Back> {
 
     fn wants_roots(&self) -> bool {
         self.front.wants_roots() || self.back.wants_roots()
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.front.state_bytes() + self.back.state_bytes()
     }
 
     fn take_roots(&self, uris: &[&str], session: &SessionValues) {

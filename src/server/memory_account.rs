@@ -1,16 +1,24 @@
 //! What a server enters in the ledger, and what it can do without.
 //!
-//! Sizes of what is kept in maps are those of the entries and of the blocks they own by type; what a toolset keeps
-//! for a session is not seen here and shows as `rest`.
+//! Sizes of what is kept in maps are those of the entries and of the blocks they own by type; tools tell themselves
+//! what they keep.
 
-use super::Shared;
 use super::call_state::CallState;
+use super::handler::Toolset;
 use super::session::Session;
+use super::{Core, Shared};
 use crate::memory::{Account, Entries, SessionSpot};
 use crate::protocol::ToolDefinition;
 
 /// Bytes of the two counts of an `Arc`, and of the place in a map or list that finds it.
 const SHARED_BYTES: usize = 16 + 32;
+
+impl<T: Toolset> Account for Core<T> {
+    fn enter(&self, entries: &mut Entries) {
+        let of_sessions = self.shared.sessions.value_bytes();
+        entries.enter("tool state", self.toolset.state_bytes() + of_sessions, 1);
+    }
+}
 
 impl Account for Shared {
     fn enter(&self, entries: &mut Entries) {

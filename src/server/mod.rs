@@ -685,6 +685,7 @@ impl<T: Toolset> ServerBuilder<T> {
         });
         shared.memory.open_account(&shared);
         let core = Arc::new(Core { shared: Arc::clone(&shared), toolset: self.toolset });
+        shared.memory.open_account(&core);
         let serve = move |incoming| serve::serve_frame(Arc::clone(&core), incoming);
         let factory = SlotFactory::new(serve, shared.limits.arena_retain_bytes);
         let slots = shared.pools.slots(&shared.limits, factory)?;

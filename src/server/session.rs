@@ -248,8 +248,11 @@ impl Session {
 #[derive(Debug, Default)]
 pub struct SessionValues {
     owns_process: bool,
-    values: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
+    values: Mutex<Vec<Kept>>,
 }
+
+/// A value and the heap bytes that go with it.
+type Kept = (Arc<dyn Any + Send + Sync>, usize);
 
 impl SessionValues {
     /// Whether the peer is the one that this process was started for, over standard input and output: it
@@ -258,20 +261,43 @@ impl SessionValues {
         self.owns_process
     }
 
-    /// Keeps `value`, in the place of an older one of its type.
-    pub fn put<V: Any + Send + Sync>(&self, value: Arc<V>) {
+    /// Keeps `value`, in the place of an older one of its type. `heap_bytes` is what it holds beyond itself, for the
+    /// memory report.
+    pub fn put<V: Any + Send + Sync>(&self, value: Arc<V>, heap_bytes: usize) {
         let mut values = lock(&self.values);
-        values.retain(|kept| !kept.is::<V>());
-        values.push(value);
+        values.retain(|(kept, _)| !kept.is::<V>());
+        values.push((value, heap_bytes + size_of::<V>()));
+    }
+
+    /// Heap bytes of all values.
+    pub(crate) fn bytes(&self) -> usize {
+        lock(&self.values).iter().map(|(_, bytes)| size_of::<Kept>() + bytes).sum()
     }
 
     /// The value of that type.
     pub fn find<V: Any + Send + Sync>(&self) -> Option<Arc<V>> {
         let values = lock(&self.values);
-        values.iter().find_map(|kept| Arc::clone(kept).downcast().ok())
+        values.iter().find_map(|(kept, _)| Arc::clone(kept).downcast().ok())
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_told_with_their_bytes_one_of_each_type() {
+        let values = SessionValues::default();
+        assert_eq!(values.bytes(), 0);
+        values.put(Arc::new([0_u8; 100]), 1_000);
+        let one = values.bytes();
+        assert_eq!(one, size_of::<Kept>() + 1_100);
+        values.put(Arc::new([1_u8; 100]), 2_000);
+        assert_eq!(values.bytes(), one + 1_000, "the older one is gone");
+        assert_eq!(values.find::<[u8; 100]>().as_deref(), Some(&[1; 100]));
+    }
 }

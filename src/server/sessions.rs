@@ -116,6 +116,14 @@ impl Sessions {
         times
     }
 
+    /// Heap bytes of what tools keep for all sessions.
+    pub(crate) fn value_bytes(&self) -> usize {
+        let of_shard = |shard: &Mutex<Shard>| {
+            lock(shard).values().map(|entry| entry.session.values().bytes()).sum::<usize>()
+        };
+        self.shards.iter().map(of_shard).sum()
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()

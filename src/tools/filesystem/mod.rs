@@ -159,6 +159,10 @@ impl Toolset for Filesystem {
         }
     }
 
+    fn state_bytes(&self) -> usize {
+        self.sandbox.ground_bytes() + self.tools.capacity() * size_of::<&Entry>()
+    }
+
     fn wants_roots(&self) -> bool {
         true
     }
@@ -183,7 +187,8 @@ impl Toolset for Filesystem {
                 ?policy,
                 "the client's roots are the directories of its session"
             );
-            session.put(Arc::new(sandbox));
+            let heap_bytes = sandbox.heap_bytes();
+            session.put(Arc::new(sandbox), heap_bytes);
         } else {
             tracing::warn!("none of the client's roots can be used; the directories stay as they are");
         }

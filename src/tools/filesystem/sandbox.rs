@@ -231,6 +231,20 @@ impl Sandbox {
         Arc::clone(&self.allowed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Heap bytes of the directories, without what sandboxes of one toolset share.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let allowed = self.allowed();
+        let spilled = allowed.directories.iter().filter(|directory| directory.path.spilled());
+        size_of::<Allowed>()
+            + allowed.directories.capacity() * size_of::<Directory>()
+            + spilled.map(|directory| directory.path.capacity()).sum::<usize>()
+    }
+
+    /// Heap bytes of a toolset's own sandbox, and of what all of them share.
+    pub(super) fn ground_bytes(&self) -> usize {
+        size_of::<Self>() + self.heap_bytes() + size_of::<Ground>()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.allowed().directories.is_empty()
     }
