@@ -11,7 +11,7 @@
 use super::id::{Id, IdField};
 use super::meta::Meta;
 use super::method::Method;
-use crate::wire::{DecodeError, Kind, Lexer, Raw};
+use crate::wire::{DecodeError, Kind, Lexer, Raw, match_key};
 use bumpalo::Bump;
 use serde::Deserialize;
 
@@ -91,6 +91,32 @@ impl ShapeFault {
             Self::Method => "method must be a string",
         }
     }
+}
+
+/// A key of the envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EnvelopeKey {
+    Version,
+    Id,
+    Method,
+    Params,
+    Result,
+    Error,
+    Other,
+}
+
+/// A key of the parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ParamsKey {
+    Name,
+    Arguments,
+    Meta,
+    Uri,
+    TaskId,
+    Cursor,
+    InputResponses,
+    RequestState,
+    Other,
 }
 
 /// Where the walk stands.
@@ -193,22 +219,24 @@ impl<'f> MessageDecoder<'f> {
         loop {
             match self.place {
                 Place::Params { start } => {
-                    let Some(key) = self.lexer.next_key(self.arena)? else {
+                    if !self.lexer.next_member()? {
                         self.message.params = ParamsField::Object(self.lexer.raw_since(start).as_str());
                         self.place = Place::Envelope;
                         continue;
-                    };
-                    if key == "arguments" && self.may_stop_here()? {
+                    }
+                    let key = self.params_key()?;
+                    if key == ParamsKey::Arguments && self.may_stop_here()? {
                         return Ok(ArgumentsAt::Here);
                     }
                     self.params_member(key)?;
                 }
                 Place::Envelope => {
-                    let Some(key) = self.lexer.next_key(self.arena)? else {
+                    if !self.lexer.next_member()? {
                         self.lexer.finish()?;
                         self.judge_envelope();
                         return Ok(ArgumentsAt::End);
-                    };
+                    }
+                    let key = self.envelope_key()?;
                     self.envelope_member(key)?;
                 }
             }
@@ -222,28 +250,54 @@ impl<'f> MessageDecoder<'f> {
             && self.lexer.kind()? == Kind::Object)
     }
 
-    fn envelope_member(&mut self, key: &str) -> Result<(), DecodeError> {
+    #[inline]
+    fn envelope_key(&mut self) -> Result<EnvelopeKey, DecodeError> {
+        Ok(match_key!(self.lexer, self.arena, {
+            "jsonrpc" => EnvelopeKey::Version,
+            "id" => EnvelopeKey::Id,
+            "method" => EnvelopeKey::Method,
+            "params" => EnvelopeKey::Params,
+            "result" => EnvelopeKey::Result,
+            "error" => EnvelopeKey::Error,
+        }, EnvelopeKey::Other))
+    }
+
+    #[inline]
+    fn params_key(&mut self) -> Result<ParamsKey, DecodeError> {
+        Ok(match_key!(self.lexer, self.arena, {
+            "name" => ParamsKey::Name,
+            "arguments" => ParamsKey::Arguments,
+            "_meta" => ParamsKey::Meta,
+            "uri" => ParamsKey::Uri,
+            "cursor" => ParamsKey::Cursor,
+            "taskId" => ParamsKey::TaskId,
+            "inputResponses" => ParamsKey::InputResponses,
+            "requestState" => ParamsKey::RequestState,
+        }, ParamsKey::Other))
+    }
+
+    fn envelope_member(&mut self, key: EnvelopeKey) -> Result<(), DecodeError> {
         let kind = self.lexer.kind()?;
         match key {
-            "jsonrpc" => {
+            EnvelopeKey::Version => {
                 self.once(!self.message.has_version);
                 self.message.has_version = true;
                 let is_right = if kind == Kind::String {
-                    self.lexer.string(self.arena)? == "2.0"
+                    self.lexer.take("\"2.0\"") || self.lexer.string(self.arena)? == "2.0"
                 } else {
                     self.lexer.raw()?;
                     false
                 };
                 self.fault_unless(is_right, ShapeFault::Version);
             }
-            "id" => {
+            EnvelopeKey::Id => {
                 let is_first = self.message.id == IdField::Absent;
                 self.once(is_first);
                 // Of two ids neither can be trusted to be the one that the peer waits for.
                 let id = Id::from_raw(self.lexer.raw()?).filter(|_| is_first);
                 self.message.id = id.map_or(IdField::Invalid, IdField::Valid);
             }
-            "method" => {
+            EnvelopeKey::Method => {
                 self.once(!self.message.has_method);
                 self.message.has_method = true;
                 if kind == Kind::String {
@@ -253,7 +307,7 @@ impl<'f> MessageDecoder<'f> {
                     self.fault_unless(false, ShapeFault::Method);
                 }
             }
-            "params" => {
+            EnvelopeKey::Params => {
                 self.once(self.message.params == ParamsField::Absent);
                 self.message.params = ParamsField::Other;
                 if kind == Kind::Object {
@@ -263,25 +317,25 @@ impl<'f> MessageDecoder<'f> {
                     self.lexer.raw()?;
                 }
             }
-            "result" => {
+            EnvelopeKey::Result => {
                 self.once(self.message.result.is_none());
                 self.message.result = Some(self.lexer.raw()?);
             }
-            "error" => {
+            EnvelopeKey::Error => {
                 self.once(self.message.error.is_none());
                 self.message.error = Some(self.lexer.raw()?);
             }
-            _ => {
+            EnvelopeKey::Other => {
                 self.lexer.raw()?;
             }
         }
         Ok(())
     }
 
-    fn params_member(&mut self, key: &str) -> Result<(), DecodeError> {
+    fn params_member(&mut self, key: ParamsKey) -> Result<(), DecodeError> {
         let kind = self.lexer.kind()?;
         match key {
-            "name" => {
+            ParamsKey::Name => {
                 self.once(!self.message.has_name);
                 self.message.has_name = true;
                 if kind == Kind::String {
@@ -290,27 +344,28 @@ impl<'f> MessageDecoder<'f> {
                     self.lexer.raw()?;
                 }
             }
-            "arguments" => {
+            ParamsKey::Arguments => {
                 self.once(self.message.arguments.is_none());
                 self.message.arguments = Some(self.lexer.raw()?);
             }
-            "uri" | "taskId" if kind == Kind::String => {
-                let place = if key == "uri" { &mut self.message.uri } else { &mut self.message.task_id };
+            ParamsKey::Uri | ParamsKey::TaskId if kind == Kind::String => {
+                let place =
+                    if key == ParamsKey::Uri { &mut self.message.uri } else { &mut self.message.task_id };
                 let is_first = place.is_none();
                 *place = Some(self.lexer.string(self.arena)?);
                 self.once(is_first);
             }
-            "cursor" | "inputResponses" | "requestState" => {
+            ParamsKey::Cursor | ParamsKey::InputResponses | ParamsKey::RequestState => {
                 let place = match key {
-                    "cursor" => &mut self.message.cursor,
-                    "inputResponses" => &mut self.message.input_responses,
+                    ParamsKey::Cursor => &mut self.message.cursor,
+                    ParamsKey::InputResponses => &mut self.message.input_responses,
                     _ => &mut self.message.request_state,
                 };
                 let is_first = place.is_none();
                 *place = Some(self.lexer.raw()?);
                 self.once(is_first);
             }
-            "_meta" => {
+            ParamsKey::Meta => {
                 self.once(!self.message.has_meta);
                 self.message.has_meta = true;
                 if kind == Kind::Object {
@@ -320,7 +375,7 @@ impl<'f> MessageDecoder<'f> {
                     self.lexer.raw()?;
                 }
             }
-            _ => {
+            ParamsKey::Uri | ParamsKey::TaskId | ParamsKey::Other => {
                 self.lexer.raw()?;
             }
         }

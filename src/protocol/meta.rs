@@ -1,6 +1,6 @@
 //! The `_meta` member of a request's parameters.
 
-use crate::wire::{DecodeError, Kind, Lexer, Raw};
+use crate::wire::{DecodeError, Kind, Lexer, Raw, match_key};
 use bumpalo::Bump;
 
 /// What this server reads in a request's `_meta`; other members are ignored.
@@ -24,6 +24,15 @@ pub struct Meta<'f> {
     has_token: bool,
 }
 
+/// A key of `_meta`.
+enum MetaKey {
+    ProtocolVersion,
+    ClientCapabilities,
+    LogLevel,
+    ProgressToken,
+    Other,
+}
+
 impl<'f> Meta<'f> {
     /// Key of the claimed revision.
     pub const PROTOCOL_VERSION: &'static str = "io.modelcontextprotocol/protocolVersion";
@@ -33,23 +42,28 @@ impl<'f> Meta<'f> {
     pub const LOG_LEVEL: &'static str = "io.modelcontextprotocol/logLevel";
     /// Key of the server's name in results.
     pub const SERVER_INFO: &'static str = "io.modelcontextprotocol/serverInfo";
-    /// Key of the progress token.
-    pub const PROGRESS_TOKEN: &'static str = "progressToken";
 
     /// Reads the object at the lexer's place.
     pub(super) fn decode(lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<Self, DecodeError> {
         let mut meta = Self::default();
         lexer.enter_object()?;
-        while let Some(key) = lexer.next_key(arena)? {
-            meta.member(key, lexer, arena)?;
+        while lexer.next_member()? {
+            meta.member(lexer, arena)?;
         }
         Ok(meta)
     }
 
-    fn member(&mut self, key: &str, lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<(), DecodeError> {
+    fn member(&mut self, lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<(), DecodeError> {
+        let key = match_key!(lexer, arena, {
+            "io.modelcontextprotocol/protocolVersion" => MetaKey::ProtocolVersion,
+            "io.modelcontextprotocol/clientInfo" => MetaKey::Other,
+            "io.modelcontextprotocol/clientCapabilities" => MetaKey::ClientCapabilities,
+            "progressToken" => MetaKey::ProgressToken,
+            "io.modelcontextprotocol/logLevel" => MetaKey::LogLevel,
+        }, MetaKey::Other);
         let kind = lexer.kind()?;
         match key {
-            Self::PROTOCOL_VERSION => {
+            MetaKey::ProtocolVersion => {
                 self.has_duplicate |= self.claims_version;
                 self.claims_version = true;
                 if kind == Kind::String {
@@ -58,23 +72,23 @@ impl<'f> Meta<'f> {
                 }
                 lexer.raw()?;
             }
-            Self::CLIENT_CAPABILITIES => {
+            MetaKey::ClientCapabilities => {
                 let raw = lexer.raw()?;
                 self.has_duplicate |= self.has_capabilities;
                 self.has_capabilities = true;
                 self.client_capabilities = (kind == Kind::Object).then_some(raw);
             }
-            Self::LOG_LEVEL => {
+            MetaKey::LogLevel => {
                 self.has_duplicate |= self.log_level.is_some();
                 self.log_level = Some(lexer.raw()?);
             }
-            Self::PROGRESS_TOKEN => {
+            MetaKey::ProgressToken => {
                 let raw = lexer.raw()?;
                 self.has_duplicate |= self.has_token;
                 self.has_token = true;
                 self.progress_token = super::Id::from_raw(raw).map(|_| raw);
             }
-            _ => {
+            MetaKey::Other => {
                 lexer.raw()?;
             }
         }

@@ -31,6 +31,7 @@ use super::error::{DecodeError, DecodeFault};
 use super::raw::Raw;
 use super::scan::{WORD, first_special, plain_end};
 use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
 use memchr::memchr;
 use serde::Deserialize;
 
@@ -143,12 +144,44 @@ impl<'f> Lexer<'f> {
     /// When the text is malformed.
     #[inline]
     pub fn next_key(&mut self, arena: &'f Bump) -> Result<Option<&'f str>> {
-        if !self.go_on(b'}', "a comma or the end of the object")? {
-            return Ok(None);
-        }
+        if self.next_member()? { self.key(arena).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether another member of the object comes; its key then comes next. `false` behind the object's end.
+    ///
+    /// # Errors
+    /// When the text is malformed.
+    #[inline]
+    pub(crate) fn next_member(&mut self) -> Result<bool> {
+        self.go_on(b'}', "a comma or the end of the object")
+    }
+
+    /// The key of a member; its value comes next.
+    ///
+    /// # Errors
+    /// When the text is malformed.
+    #[inline]
+    pub(crate) fn key(&mut self, arena: &'f Bump) -> Result<&'f str> {
         let key = self.string(arena)?;
         self.expect(b':', "a colon")?;
-        Ok(Some(key))
+        Ok(key)
+    }
+
+    /// Walks over `spelling`, all of ASCII, if the text goes on with exactly that and white space is behind us.
+    ///
+    /// What is expected is compared as a whole: a key that is looked for costs a fifth of one that is read.
+    #[expect(
+        clippy::inline_always,
+        reason = "the length of the spelling has to be known where it is compared"
+    )]
+    #[inline(always)]
+    pub(crate) fn take(&mut self, spelling: &'static str) -> bool {
+        debug_assert!(spelling.is_ascii());
+        let is_next = self.bytes().get(self.at..self.at + spelling.len()) == Some(spelling.as_bytes());
+        if is_next {
+            self.at += spelling.len();
+        }
+        is_next
     }
 
     /// Whether an element of the array comes next; `false` behind the array's end.
@@ -263,7 +296,7 @@ impl<'f> Lexer<'f> {
     }
 
     #[inline]
-    fn skip_white_space(&mut self) {
+    pub(crate) fn skip_white_space(&mut self) {
         // Most values have no white space before them: one comparison.
         if self.bytes().get(self.at).is_some_and(|byte| *byte <= b' ') {
             self.skip_more_white_space();
@@ -323,15 +356,13 @@ impl<'f> Lexer<'f> {
 
     /// Unescapes a string whose first backslash is at `backslash`; `self.at` is behind the opening quote.
     ///
-    /// Plain parts are copied in words, whole ones, while they are searched: what is copied too much is
-    /// overwritten by what follows. An unescaped string is never longer than its escaped form.
+    /// Plain parts are copied in words, whole ones, while they are searched, and what is copied too much is cut off
+    /// again. An unescaped string is never longer than its escaped form.
     fn unescape(&mut self, arena: &'f Bump, backslash: usize) -> Result<&'f str> {
         let (bytes, start) = (self.bytes(), self.at);
         let close = self.closing_quote(backslash)?;
-        let unescaped = arena.alloc_slice_fill_copy(close - start + WORD, 0);
-        let plain = &bytes[start..backslash];
-        unescaped[..plain.len()].copy_from_slice(plain);
-        let mut length = plain.len();
+        let mut unescaped = BumpVec::with_capacity_in(close - start + WORD, arena);
+        unescaped.extend_from_slice_copy(&bytes[start..backslash]);
         self.at = backslash;
         while self.at < close {
             if bytes[self.at] != b'\\' {
@@ -339,44 +370,39 @@ impl<'f> Lexer<'f> {
             }
             // There is a byte behind the backslash: the closing quote is no part of an escape.
             match SHORT_ESCAPES[usize::from(bytes[self.at + 1])] {
-                0 => length += self.unicode_escape()?.encode_utf8(&mut unescaped[length..]).len(),
+                0 => {
+                    let character = self.unicode_escape()?;
+                    unescaped.extend_from_slice_copy(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
                 character => {
-                    unescaped[length] = character;
-                    length += 1;
+                    unescaped.push(character);
                     self.at += 2;
                 }
             }
-            length += self.copy_plain(close, &mut unescaped[length..]);
+            self.copy_plain(close, &mut unescaped);
         }
         self.at = close + 1;
         // Whole characters and whole plain parts; the check costs a hundredth of what unescaping does.
-        let unescaped = &unescaped[..length];
+        let unescaped = unescaped.into_bump_slice();
         simdutf8::basic::from_utf8(unescaped).map_err(|_| DecodeError::new(start, DecodeFault::Utf8))
     }
 
-    /// Walks over plain bytes, which end at `end` at the latest, and copies them; gives their number.
+    /// Walks over plain bytes, which end at `end` at the latest, and copies them.
     #[inline]
-    fn copy_plain(&mut self, end: usize, copy: &mut [u8]) -> usize {
+    fn copy_plain(&mut self, end: usize, copy: &mut BumpVec<'f, u8>) {
         let (bytes, start) = (self.bytes(), self.at);
-        let mut length = 0;
-        while length < COPIED_BY_WORDS {
-            let place = start + length;
-            let (Some(word), Some(target)) =
-                (bytes.get(place..place + WORD), copy.get_mut(length..length + WORD))
-            else {
-                break;
-            };
-            target.copy_from_slice(word);
+        while self.at - start < COPIED_BY_WORDS {
+            let Some(word) = bytes.get(self.at..self.at + WORD) else { break };
+            copy.extend_from_slice_copy(word);
             if let Some(offset) = first_special(word) {
-                self.at = place + offset;
-                return length + offset;
+                self.at += offset;
+                return copy.truncate(copy.len() + offset - WORD);
             }
-            length += WORD;
+            self.at += WORD;
         }
-        self.at = plain_end(&bytes[..end], start + length);
-        let rest = &bytes[start + length..self.at];
-        copy[length..length + rest.len()].copy_from_slice(rest);
-        length + rest.len()
+        let rest = self.at;
+        self.at = plain_end(&bytes[..end], rest);
+        copy.extend_from_slice_copy(&bytes[rest..self.at]);
     }
 
     /// The quote that ends the string: the first one behind an even number of backslashes.

@@ -9,11 +9,14 @@ mod frame;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(unreachable_pub))]
 pub mod fuzz;
+mod keys;
 mod lexer;
 mod number;
 mod raw;
 mod reader;
 mod scan;
+
+pub(crate) use keys::match_key;
 
 pub use encode::Reply;
 pub use error::{DecodeError, DecodeFault};
