@@ -18,7 +18,7 @@ async fn a_handshake_agrees_on_each_legacy_revision() {
         let ping = client.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await;
         assert_eq!(ping, json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
         let list = client.ask(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"})).await;
-        assert_eq!(list["result"]["tools"].as_array().map(Vec::len), Some(7), "{list}");
+        assert_eq!(list["result"]["tools"].as_array().map(Vec::len), Some(8), "{list}");
         assert!(list["result"].get("resultType").is_none(), "{list}");
         let echo = client.call(3, "echo", json!({"text": "a\tb\u{1F600}"})).await;
         assert_eq!(echo, json!({"content": [{"type": "text", "text": "a\tb\u{1F600}"}]}));
@@ -153,7 +153,8 @@ async fn envelope_members_come_in_any_order() {
     assert_eq!(metrics.two_pass_messages.total() - before.1, 2);
 }
 
-#[tokio::test]
+// Time stands still while anything can move: whoever waits for less is done first, however busy the machine is.
+#[tokio::test(start_paused = true)]
 async fn requests_are_answered_as_they_finish() {
     let (server, _) = tools::server();
     let mut client = Conversation::legacy(&server, "2025-11-25").await;
@@ -256,6 +257,36 @@ async fn nobody_gets_progress_who_did_not_ask() {
     let mut client = Conversation::legacy(&server, "2025-11-25").await;
     let answer = client.call(1, "grind", json!({"steps": 3, "step_milliseconds": 1})).await;
     assert_eq!(answer["content"][0]["text"], "ground");
+}
+
+/// Two requests that come in one read and are done at once are served in one slot: the second one neither has the
+/// token of the first nor is taken for one that failed.
+#[tokio::test]
+async fn a_request_leaves_nothing_to_the_next_one() {
+    let (server, _) = tools::server();
+    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let call = |id: u64, name: &str, more: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}","arguments":{{}}{more}}}}}"#
+        )
+    };
+    let lines = [
+        call(1, "glance", r#","_meta":{"progressToken":"first"}"#),
+        call(2, "no such tool", ""),
+        call(3, "glance", ""),
+    ];
+    client.send_bytes(format!("{}\n", lines.join("\n")).as_bytes()).await;
+    let progress = client.receive().await;
+    assert_eq!(progress["params"]["progressToken"], "first");
+    assert_eq!(client.receive().await["id"], 1);
+    assert!(client.receive().await["error"].is_object());
+    let last = client.receive().await;
+    assert_eq!((&last["id"], &last["method"]), (&json!(3), &serde_json::Value::Null), "{last}");
+    let operations = server.memory().report().operations;
+    let calls = operations.iter().filter(|operation| operation.method == "tools/call");
+    let told: Vec<_> =
+        calls.map(|calls| (calls.error.as_deref(), calls.counts.iter().sum::<u64>())).collect();
+    assert_eq!(told, [(None, 2), (Some("-32602"), 1)]);
 }
 
 #[tokio::test]

@@ -64,6 +64,29 @@ pub(crate) struct Names {
     pub(crate) task: Option<Box<str>>,
 }
 
+impl Names {
+    /// Forgets the request, not where its messages go.
+    fn clear(&mut self) {
+        self.id.clear();
+        self.progress_token.clear();
+        self.capabilities = ClientCapabilities::default();
+        self.principal = 0;
+        self.is_admin = false;
+    }
+}
+
+/// Who sends a request, as its transport knows.
+#[derive(Debug, Default)]
+pub(crate) struct Caller<'c> {
+    /// Where messages other than the answer go.
+    pub(crate) outgoing: Option<&'c Arc<Outgoing>>,
+    pub(crate) principal: u128,
+    /// Who asks may see what concerns the operator.
+    pub(crate) is_admin: bool,
+    /// The task that the call runs as.
+    pub(crate) task: Option<Box<str>>,
+}
+
 impl CallState {
     pub(crate) fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
@@ -97,9 +120,19 @@ impl CallState {
         self.legacy.load(Ordering::Relaxed)
     }
 
-    /// The request has come.
-    pub(crate) fn begin(&self) {
+    /// A request has come: nothing of the one before it is left.
+    pub(crate) fn begin(&self, caller: Caller<'_>) {
+        self.clear();
         self.begun_ns.store(Moment::now().to_ns(), Ordering::Relaxed);
+        let mut names = self.names();
+        names.clear();
+        names.principal = caller.principal;
+        names.is_admin = caller.is_admin;
+        names.task = caller.task;
+        // Most often it is the same connection again.
+        if names.outgoing.as_ref().map(Arc::as_ptr) != caller.outgoing.map(Arc::as_ptr) {
+            names.outgoing = caller.outgoing.cloned();
+        }
     }
 
     /// When the request came, if there is one.
@@ -139,7 +172,16 @@ impl CallState {
         self.driver.register(driver);
     }
 
-    pub(crate) fn reset(&self) {
+    /// The request is over, and holds nobody else's memory any more.
+    pub(crate) fn end(&self) {
+        self.clear();
+        let mut names = self.names();
+        names.clear();
+        names.outgoing = None;
+        names.task = None;
+    }
+
+    fn clear(&self) {
         self.cancelled.store(false, Ordering::Relaxed);
         self.closing.store(false, Ordering::Relaxed);
         self.legacy.store(false, Ordering::Relaxed);
@@ -147,14 +189,6 @@ impl CallState {
         self.failure.store(0, Ordering::Relaxed);
         self.begun_ns.store(0, Ordering::Relaxed);
         self.driver.take();
-        let mut names = self.names();
-        names.id.clear();
-        names.progress_token.clear();
-        names.outgoing = None;
-        names.capabilities = ClientCapabilities::default();
-        names.principal = 0;
-        names.is_admin = false;
-        names.task = None;
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -14,9 +14,7 @@ use super::resources::BoxedFuture;
 use super::serve::{Outcome, Surroundings};
 use super::session::{Session, SessionValues};
 use super::{Core, Shared};
-use crate::protocol::{
-    ArgumentsAt, ClientCapabilities, Era, IdField, Message, MessageDecoder, Method, ProtocolError,
-};
+use crate::protocol::{ArgumentsAt, Era, IdField, Message, MessageDecoder, Method, ProtocolError};
 use crate::wire::{DecodeError, Frame, Lexer};
 use bumpalo::Bump;
 use pin_project_lite::pin_project;
@@ -220,7 +218,7 @@ fn decode_late<'f, A: Deserialize<'f>>(message: &Message<'f>, arena: &'f Bump) -
 impl<'f> Route<'f> {
     /// Checks a request that has a handler, and gives the context that the handler works with.
     pub(super) fn admit(&self, message: &Message<'f>, arena: &'f Bump) -> Result<RequestContext, Outcome> {
-        let (era, _) = self.judge(message)?;
+        let (era, _) = self.judge(message, arena)?;
         let IdField::Valid(_) = message.id else {
             return Err(Outcome::Silent);
         };
@@ -244,30 +242,20 @@ impl<'f> Route<'f> {
         if message.arguments.is_some_and(|raw| !raw.as_str().starts_with('{') && raw.as_str() != "null") {
             return Err(self.refuse(message, &ProtocolError::InvalidParams("arguments must be an object")));
         }
-        let mut names = self.call.names();
-        if let Some(token) = message.meta.progress_token {
-            token.as_str().clone_into(&mut names.progress_token);
-        }
         let mut inputs = None;
         let log_level = match era {
             Era::Legacy => Some(self.session.log_level()),
             Era::Modern => {
-                if let Some(raw) = message.meta.client_capabilities {
-                    names.capabilities = ClientCapabilities::decode(raw, arena);
-                }
                 if message.request_state.is_some() || message.input_responses.is_some() {
-                    match Inputs::of(self.shared, names.principal, message, arena) {
+                    let principal = self.call.names().principal;
+                    match Inputs::of(self.shared, principal, message, arena) {
                         Ok(found) => inputs = Some(found),
-                        Err(error) => {
-                            drop(names);
-                            return Err(self.refuse(message, &error));
-                        }
+                        Err(error) => return Err(self.refuse(message, &error)),
                     }
                 }
                 message.meta.log_level.and_then(super::judge::parse_level)
             }
         };
-        drop(names);
         Ok(RequestContext {
             shared: Arc::clone(self.shared),
             session: Arc::clone(self.session),

@@ -4,18 +4,31 @@
 use super::dispatch::Route;
 use super::serve::{Outcome, SessionField};
 use super::session::LogLevel;
-use crate::protocol::{Era, IdField, Message, Meta, Method, ParamsField, ProtocolError, Revision, mirror};
+use crate::protocol::{
+    ClientCapabilities, Era, IdField, Message, Meta, Method, ParamsField, ProtocolError, Revision, mirror,
+};
 use crate::wire::{Kind, Lexer, Raw};
 use bumpalo::Bump;
 use std::ops::Range;
 
 impl<'f> Route<'f> {
     /// Checks what every message must fulfil, and tells its era and its method, if that is one of ours.
-    pub(super) fn judge(&self, message: &Message<'f>) -> Result<(Era, Option<Method>), Outcome> {
-        if let IdField::Valid(id) = message.id {
-            id.as_json().clone_into(&mut self.call.names().id);
-        }
+    pub(super) fn judge(
+        &self,
+        message: &Message<'f>,
+        arena: &'f Bump,
+    ) -> Result<(Era, Option<Method>), Outcome> {
         let era = self.era_of(message);
+        if let IdField::Valid(id) = message.id {
+            let mut names = self.call.names();
+            names.id.push_str(id.as_json());
+            if let Some(token) = message.meta.progress_token {
+                names.progress_token.push_str(token.as_str());
+            }
+            if let (Era::Modern, Some(raw)) = (era, message.meta.client_capabilities) {
+                names.capabilities = ClientCapabilities::decode(raw, arena);
+            }
+        }
         if era == Era::Legacy {
             self.call.mark_legacy();
         }

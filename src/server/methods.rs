@@ -27,7 +27,7 @@ impl<'f> Route<'f> {
         message: &Message<'f>,
         arena: &'f Bump,
     ) -> Served<'f> {
-        let (era, method) = match self.judge(message) {
+        let (era, method) = match self.judge(message, arena) {
             Ok(judged) => judged,
             Err(outcome) => return Served::Now(outcome),
         };

@@ -50,6 +50,7 @@ pub use resources::{ReadContext, Resources};
 pub use session::{LogLevel, SessionValues};
 
 pub(crate) use batch::Batch;
+pub(crate) use call_state::Caller;
 use event_store::EventStore;
 pub(crate) use event_store::{StreamItem, StreamReader, StreamWriter};
 pub(crate) use in_flight::InFlight;

@@ -77,11 +77,12 @@ impl Operations {
 
 #[cfg(test)]
 mod tests {
+    use super::super::call_state::Caller;
     use super::*;
 
     fn ended(operations: &Operations, method: Option<Method>, failure: Option<Failure>) {
         let call = CallState::default();
-        call.begin();
+        call.begin(Caller::default());
         call.note_method(method);
         if let Some(failure) = failure {
             call.fail(failure);

@@ -7,7 +7,7 @@
 use atomic_waker::AtomicWaker;
 use mcpool_pools::BufferLease;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -15,6 +15,8 @@ use std::task::Waker;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     queue: Mutex<Queue>,
+    /// Messages in the queue: most requests have none, and look without taking the lock.
+    queued: AtomicUsize,
     writer: AtomicWaker,
     /// The stream is to end while its request goes on.
     is_released: AtomicBool,
@@ -38,6 +40,7 @@ impl Outgoing {
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
             queue: Mutex::default(),
+            queued: AtomicUsize::new(0),
             writer: AtomicWaker::new(),
             is_released: AtomicBool::new(false),
             max_bytes,
@@ -54,6 +57,7 @@ impl Outgoing {
         }
         queue.bytes += message.capacity();
         queue.messages.push_back(message);
+        self.queued.store(queue.messages.len(), Ordering::Release);
         drop(queue);
         self.writer.wake();
         true
@@ -61,15 +65,17 @@ impl Outgoing {
 
     /// The oldest message.
     pub(crate) fn next(&self) -> Option<BufferLease> {
+        if self.is_empty() {
+            return None;
+        }
         let mut queue = self.queue();
-        let Some(message) = queue.messages.pop_front() else {
+        let message = queue.messages.pop_front()?;
+        queue.bytes -= message.capacity();
+        self.queued.store(queue.messages.len(), Ordering::Release);
+        if queue.messages.is_empty() {
             if queue.messages.capacity() > Self::KEPT_PLACES {
                 queue.messages = VecDeque::new();
             }
-            return None;
-        };
-        queue.bytes -= message.capacity();
-        if queue.messages.is_empty() {
             queue.waiting.drain(..).for_each(Waker::wake);
         }
         Some(message)
@@ -85,7 +91,7 @@ impl Outgoing {
 
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue().messages.is_empty()
+        self.queued.load(Ordering::Acquire) == 0
     }
 
     /// Drops all that waits, and forgets the writer: a waker keeps the memory of its task.
@@ -95,6 +101,7 @@ impl Outgoing {
             queue.messages = VecDeque::new();
         }
         queue.messages.clear();
+        self.queued.store(0, Ordering::Release);
         queue.bytes = 0;
         queue.waiting.clear();
         drop(queue);

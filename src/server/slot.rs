@@ -6,7 +6,7 @@
 //! methods and tools (`serve_frame`), boxed once when the slot is made and set anew for each request
 //! (`Pin<Box<Option<F>>>`), which needs no unsafe.
 
-use super::call_state::CallState;
+use super::call_state::{CallState, Caller};
 use super::serve::{Incoming, Outcome};
 use atomic_waker::AtomicWaker;
 use bumpalo::Bump;
@@ -30,10 +30,10 @@ pub(crate) struct RequestSlot {
 
 impl RequestSlot {
     /// Puts a request in: `make` gets the slot's own arena and call state.
-    pub(crate) fn fill(&mut self, make: impl FnOnce(Bump, Arc<CallState>) -> Incoming) {
+    pub(crate) fn fill(&mut self, caller: Caller<'_>, make: impl FnOnce(Bump, Arc<CallState>) -> Incoming) {
+        self.call.begin(caller);
         let arena = std::mem::take(&mut self.arena);
         let incoming = make(arena, Arc::clone(&self.call));
-        self.call.begin();
         self.frame_bytes = incoming.frame.held_bytes();
         self.home.fill(incoming);
         self.wake.ready.store(true, Ordering::Relaxed);
@@ -183,13 +183,13 @@ where
             return Verdict::Discard(Discard::Oversized);
         }
         slot.arena.reset();
-        // A thread that has not yet noticed its cancellation must not see the flag cleared, nor a
-        // late wake of the old request reach the next one.
+        // A thread that has not yet noticed its cancellation must not see the flag cleared.
         if Arc::strong_count(&slot.call) > 1 {
             slot.call = Arc::default();
         } else {
-            slot.call.reset();
+            slot.call.end();
         }
+        // A late wake of the old request must not reach the next one.
         slot.wake.connection.take();
         Verdict::Keep
     }

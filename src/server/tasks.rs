@@ -7,7 +7,7 @@
 use super::Server;
 use super::Shared;
 use super::answer::{self, AnswerId};
-use super::call_state::CallState;
+use super::call_state::{CallState, Caller};
 use super::context::ToolError;
 use super::dispatch::Route;
 use super::inputs::{InputRequest, InputResponse};
@@ -61,13 +61,9 @@ pub(super) fn run(server: &Server, work: Detached) {
     tokio::spawn(async move {
         let Detached { frame, task, principal, session } = work;
         let mut slot = server.slot();
-        {
-            let mut names = slot.call().names();
-            names.principal = principal;
-            names.task = Some(task.as_str().into());
-        }
+        let caller = Caller { principal, task: Some(task.as_str().into()), ..Caller::default() };
         let surroundings = Surroundings { in_task: true, ..Surroundings::default() };
-        slot.fill(|arena, call| Incoming { frame, arena, call, session, surroundings });
+        slot.fill(caller, |arena, call| Incoming { frame, arena, call, session, surroundings });
         let tasks = &server.shared.tasks;
         let outcome = poll_fn(|cx| {
             tasks.register_worker(&task, cx.waker());

@@ -29,6 +29,7 @@ fn build(limits: Limits, stopped: &Stopped) -> Server {
         .tool(Wait { stopped: Arc::clone(stopped) })
         .tool(Grind { stopped: Arc::clone(stopped) })
         .tool(Fail)
+        .tool(Glance)
         .tool(Panic)
         .tool(Measure)
         .tool(Flood)
@@ -139,6 +140,26 @@ impl Tool for Grind {
             Ok(())
         })
         .await
+    }
+}
+
+/// Reports progress and is done at once.
+struct Glance;
+
+#[derive(Deserialize, JsonSchema)]
+struct GlanceArguments {}
+
+impl Tool for Glance {
+    type Arguments<'a> = GlanceArguments;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("glance", "Reports once.").arguments::<GlanceArguments>()
+    }
+
+    async fn call(&self, _: GlanceArguments, call: &mut CallContext) -> Result<(), ToolError> {
+        call.progress(1.0, None, None);
+        call.text("glanced");
+        Ok(())
     }
 }
 

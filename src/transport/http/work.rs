@@ -11,8 +11,8 @@ use super::reply::{Answer, parse_session};
 use super::response::{Event, Persistence, StreamFraming};
 use super::stream::{self, Follow, SENT_AHEAD_BYTES};
 use crate::server::{
-    Batch, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, SessionField, StreamWriter,
-    Surroundings,
+    Batch, Caller, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, SessionField,
+    StreamWriter, Surroundings,
 };
 use crate::transport::admission::Admitted;
 use crate::wire::Frame;
@@ -53,14 +53,14 @@ impl Job {
     }
 
     fn fill(&mut self, frame: Frame, surroundings: Surroundings) {
-        {
-            let mut names = self.slot.call().names();
-            names.outgoing = Some(Arc::clone(&self.outgoing));
-            names.principal = self.admitted.principal.key();
-            names.is_admin = self.admitted.is_admin;
-        }
+        let caller = Caller {
+            outgoing: Some(&self.outgoing),
+            principal: self.admitted.principal.key(),
+            is_admin: self.admitted.is_admin,
+            task: None,
+        };
         let session = Arc::clone(&self.session);
-        self.slot.fill(|arena, call| Incoming { frame, arena, call, session, surroundings });
+        self.slot.fill(caller, |arena, call| Incoming { frame, arena, call, session, surroundings });
     }
 }
 

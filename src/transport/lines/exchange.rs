@@ -8,7 +8,7 @@
 use super::connection::ServeError;
 use crate::protocol::ProtocolError;
 use crate::server::{
-    Batch, InFlight, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, Surroundings,
+    Batch, Caller, InFlight, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, Surroundings,
 };
 use crate::transport::admission::{PeerAddress, Principal};
 use crate::transport::outbox::Outbox;
@@ -318,14 +318,14 @@ impl Exchange {
         let is_saturated = self.in_flight.len() >= speaker.server.limits().max_concurrent_requests;
         let session = speaker.session();
         let slot = self.spare.get_or_insert_with(|| speaker.server.slot());
-        {
-            let mut names = slot.call().names();
-            names.outgoing = Some(Arc::clone(&self.outgoing));
-            names.principal = speaker.principal();
+        let caller = Caller {
+            outgoing: Some(&self.outgoing),
+            principal: speaker.principal(),
             // The client that started the process, or a process of the socket's own user.
-            names.is_admin = true;
-        }
-        slot.fill(|arena, call| Incoming {
+            is_admin: true,
+            task: None,
+        };
+        slot.fill(caller, |arena, call| Incoming {
             frame,
             arena,
             call,
