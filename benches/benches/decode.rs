@@ -277,7 +277,7 @@ macro_rules! rows {
         let NamedFrame { name, bytes } = $frame;
         let mut group = $criterion.benchmark_group(format!("decode/{name}"));
         group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.throughput(Throughput::ElementsAndBytes { elements: 1, bytes: bytes.len() as u64 });
         let sum = serde_json_tree(&bytes);
         $(row(&mut group, $row, sum, |arena| ours::<$ours>(black_box(&bytes), arena));)+
         row(&mut group, "serde_json Value", sum, |_| serde_json_tree(black_box(&bytes)));

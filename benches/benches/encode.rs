@@ -22,7 +22,7 @@ fn row(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, text: &str, write: 
         reply.into_lease().len()
     };
     let mut is_first = true;
-    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.throughput(Throughput::ElementsAndBytes { elements: 1, bytes: text.len() as u64 });
     group.bench_function(name, |bencher| {
         if std::mem::take(&mut is_first) {
             assert!(once() >= text.len());

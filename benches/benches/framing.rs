@@ -44,7 +44,8 @@ fn framing(criterion: &mut Criterion) {
         let stream = frame.repeat(frames);
         let mut reader = FrameReader::new(BufferPool::default(), 4 << 20);
         let mut is_first = true;
-        group.throughput(Throughput::Bytes(stream.len() as u64));
+        group
+            .throughput(Throughput::ElementsAndBytes { elements: frames as u64, bytes: stream.len() as u64 });
         group.bench_function(name, |bencher| {
             if std::mem::take(&mut is_first) {
                 assert_eq!(read(&mut reader, &stream), stream.len() - frames);

@@ -5,9 +5,12 @@
 //! A time is one round trip as one thread sees it: with 2 threads each does all rounds, and the slower one counts.
 //! `hold 1` returns at once; `hold 16` takes sixteen, then returns sixteen. Only the rows of the pools count what
 //! they do, bound what they keep, and can be resized. Rows that allocate carry a nanosecond of counting.
+//! Elements are round trips of one thread, bytes those of the buffers lent.
 
 use bytes::BytesMut;
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{
+    BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
+};
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use mcpool_benches::alloc_count::{COUNTED_MIMALLOC, CountedMiMalloc, allocations_per_call};
 use mcpool_pools::{BufferPool, ObjectPool, Recycle, Verdict};
@@ -120,6 +123,7 @@ fn pools(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pool");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
 
+    group.throughput(Throughput::ElementsAndBytes { elements: 1, bytes: BUFFER_BYTES as u64 });
     let objects = ObjectPool::new("objects", CAPACITY, KeepBuffer);
     row(&mut group, "ObjectPool", || objects.acquire());
     let buffers = BufferPool::default();

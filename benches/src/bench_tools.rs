@@ -1,4 +1,4 @@
-//! The tools that requests are timed with: text said back, and a list decoded, walked and written again.
+//! The tools that requests are timed with: nothing done, text said back, a list decoded, walked and written again.
 
 use mcpool::wire::Elements;
 use mcpool::{CallContext, Tool, ToolDefinition, ToolError};
@@ -6,6 +6,26 @@ use mcpool_pools::ArenaLease;
 use schemars::JsonSchema;
 use serde::ser::{Error as _, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
+
+/// A tool that takes nothing and answers nothing: what is left is the way there and back.
+#[derive(Debug)]
+pub struct Nothing;
+
+/// The arguments of [`Nothing`].
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct NoArguments {}
+
+impl Tool for Nothing {
+    type Arguments<'a> = NoArguments;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("nothing", "Does nothing.").arguments::<NoArguments>()
+    }
+
+    async fn call(&self, _: NoArguments, _: &mut CallContext) -> Result<(), ToolError> {
+        Ok(())
+    }
+}
 
 /// A tool that says back what it is told.
 #[derive(Debug)]

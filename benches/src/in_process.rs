@@ -4,7 +4,7 @@
 //! copied into the server's buffer, as a read would; what the server writes is counted, and kept where that is asked
 //! for. Each exchange polls the connection once, so a request that waited for something would be a fault here.
 
-use crate::bench_tools::{Echo, PutEntries};
+use crate::bench_tools::{Echo, Nothing, PutEntries};
 use mcpool::tools::filesystem::{Filesystem, FilesystemError};
 use mcpool::transport::serve_lines;
 use mcpool::{BuildError, Drain, Limits, Server};
@@ -46,7 +46,7 @@ pub fn server(directory: &Path) -> Result<Server, SetupError> {
     // Sizes that the cycle changes in the middle of a row would be another measurement.
     let limits = Limits { tune_interval_ms: 0, ..Limits::default() };
     let builder = Server::builder("benches", "1").limits(limits);
-    Ok(builder.toolset(filesystem).tool(Echo).tool(PutEntries).build()?)
+    Ok(builder.toolset(filesystem).tool(Echo).tool(PutEntries).tool(Nothing).build()?)
 }
 
 /// What lies between the peer and the server.
@@ -98,7 +98,9 @@ impl AsyncWrite for Writing {
         let bytes = segments.iter().map(|segment| segment.len()).sum();
         between.written += bytes;
         if let Some(kept) = &mut between.kept {
-            segments.iter().for_each(|segment| kept.extend_from_slice(segment));
+            for segment in segments {
+                kept.extend_from_slice(segment);
+            }
         }
         Poll::Ready(Ok(bytes))
     }

@@ -64,6 +64,23 @@ pub fn ping() -> NamedRequest {
     NamedRequest::new("ping", &request("ping", ""), r#""result":{}"#)
 }
 
+/// Messages that differ in where they are routed, and have next to nothing to decode or to write.
+pub fn routed() -> Vec<NamedRequest> {
+    let nothing = format!(r#""name":"nothing","arguments":{{}},{META}"#);
+    vec![
+        NamedRequest::new("ping", &request("ping", ""), r#""result":{}"#),
+        NamedRequest::new(
+            "notification",
+            r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#,
+            "",
+        ),
+        NamedRequest::new("tools/call", &call("nothing", ""), r#""content":[]"#),
+        NamedRequest::new("tools/call, modern", &request("tools/call", &nothing), r#""content":[]"#),
+        NamedRequest::new("unknown tool", &call("nobody", ""), r#""error":"#),
+        NamedRequest::new("unknown method", &request("tools/nothing", ""), r#""error":"#),
+    ]
+}
+
 /// The list of the tools.
 pub fn list() -> NamedRequest {
     NamedRequest::new("tools/list", &request("tools/list", ""), r#""name":"read_text_file""#)

@@ -122,7 +122,9 @@ fn top(row: &str) -> Result<()> {
     println!("{row}: {:.0} instructions a request", costs.total());
     for (what, list) in [("function", costs.functions(SHOWN)), ("source file", costs.files(SHOWN))] {
         println!("\n| instructions | {what} |\n| ---: | --- |");
-        list.iter().for_each(|(name, cost)| println!("| {cost:.0} | `{name}` |"));
+        for (name, cost) in list {
+            println!("| {cost:.0} | `{name}` |");
+        }
     }
     Ok(())
 }
