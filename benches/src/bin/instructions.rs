@@ -8,19 +8,26 @@
 //! Needs `valgrind`. Each row is two runs, of `N` and of `2 N` requests, each after the same warm-up: the difference, a
 //! request's part of it, is the figure. `in process` has one request in flight over streams in memory; `in process x64`
 //! sends 64 lines at once, as a busy pipe does. `stdio` and `stdio x64` are the program `mcpool serve` over pipes (the
-//! echoes, which it has no tool for, are served by this binary with the same code); the kernel's part is not counted.
-//! `watched` is a second in the life of a busy server: one look of the memory manager, the trace that follows it until
-//! enough was seen, and requests beyond that. `top` shows where one row's instructions are.
+//! echoes, which it has no tool for, are served by this binary with the same code); `HTTP` is this binary on a port,
+//! with one connection in a session. The kernel's part is not counted. `watched` is a second in the life of a busy
+//! server: one look of the memory manager, the trace that follows it until enough was seen, and requests beyond that.
+//! The program and `HTTP` look by themselves each second, which under valgrind has time for a few thousand requests:
+//! nearly all of theirs are traced. `top` shows where one row's instructions are.
 //!
 //! What to expect of it: a change of 1 % is visible, a change of the order in which memory is touched is not. valgrind
 //! 3.19 does not know `openat2`, so files are opened the longer way there, name by name: the row of `read_text_file`
 //! is good for comparing two versions, not for comparing with other rows.
 
+use mcpool::Drain;
+use mcpool::transport::{HttpConfig, Listener, LocalAddress, TcpOptions, serve_http};
 use mcpool_benches::callgrind::{Costs, Profile, under_callgrind};
+use mcpool_benches::calls;
+use mcpool_benches::http_client::AnswerReader;
 use mcpool_benches::in_process::{self, HANDSHAKE, InProcess};
 use mcpool_benches::requests::{self, NamedRequest};
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -47,10 +54,11 @@ enum Way {
     InProcessWatched,
     Stdio,
     StdioAtOnce,
+    Http,
 }
 
-const WAYS: [Way; 5] =
-    [Way::InProcess, Way::InProcessAtOnce, Way::InProcessWatched, Way::Stdio, Way::StdioAtOnce];
+const WAYS: [Way; 6] =
+    [Way::InProcess, Way::InProcessAtOnce, Way::InProcessWatched, Way::Stdio, Way::StdioAtOnce, Way::Http];
 
 impl Way {
     fn name(self) -> &'static str {
@@ -60,18 +68,15 @@ impl Way {
             Self::InProcessWatched => "in process, watched",
             Self::Stdio => "stdio",
             Self::StdioAtOnce => "stdio x64",
+            Self::Http => "HTTP",
         }
     }
 
     fn at_once(self) -> usize {
         match self {
-            Self::InProcess | Self::InProcessWatched | Self::Stdio => 1,
+            Self::InProcess | Self::InProcessWatched | Self::Stdio | Self::Http => 1,
             Self::InProcessAtOnce | Self::StdioAtOnce => AT_ONCE,
         }
-    }
-
-    fn is_stdio(self) -> bool {
-        matches!(self, Self::Stdio | Self::StdioAtOnce)
     }
 }
 
@@ -83,6 +88,7 @@ fn main() -> ExitCode {
         ["top", row] => top(row),
         ["run", directory, way, request, count] => run_in_process(directory.as_ref(), way, request, count),
         ["serve", directory] => serve(directory.as_ref()),
+        ["serve-http", directory] => serve_over_http(directory.as_ref()),
         _ => Err("usage: instructions [top ROW]".into()),
     };
     match done {
@@ -134,10 +140,10 @@ fn find<'r>(requests: &'r [NamedRequest], name: &str) -> Result<&'r NamedRequest
 }
 
 fn measure(directory: &Path, way: Way, request: &NamedRequest) -> Result<Costs> {
-    let counted = |count| {
-        if way.is_stdio() {
-            over_stdio(directory, way, request, count)
-        } else {
+    let counted = |count| match way {
+        Way::Stdio | Way::StdioAtOnce => over_stdio(directory, way, request, count),
+        Way::Http => over_http(directory, request, count),
+        Way::InProcess | Way::InProcessAtOnce | Way::InProcessWatched => {
             in_process(directory, way, request, count)
         }
     };
@@ -197,6 +203,62 @@ fn serve(directory: &Path) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let server = in_process::server(directory)?;
     Ok(runtime.block_on(server.serve_stdio())?)
+}
+
+/// The same over HTTP, on a port of the system's choice that is told on standard output; until standard input ends.
+fn serve_over_http(directory: &Path) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let server = in_process::server(directory)?;
+    let drain = Drain::default();
+    let ends = drain.clone();
+    let waiting = std::thread::spawn(move || {
+        let ended = io::copy(&mut io::stdin(), &mut io::sink());
+        ends.begin();
+        ended
+    });
+    runtime.block_on(async {
+        let listener = Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0)), TcpOptions::default())?;
+        if let LocalAddress::Tcp { address, .. } = listener.local_addr() {
+            println!("{address}");
+        }
+        serve_http(&server, vec![listener], HttpConfig::default(), &drain).await?;
+        Ok::<(), Box<dyn Error>>(())
+    })?;
+    waiting.join().map_err(|_| "the thread that waits panicked")??;
+    Ok(())
+}
+
+fn over_http(directory: &Path, request: &NamedRequest, count: usize) -> Result<Profile> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("serve-http").arg(directory);
+    let path = profile_path(directory);
+    let mut child = under_callgrind(&command, &path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let talked = talk_http(&mut child, request, count);
+    drop(child.stdin.take());
+    let status = child.wait()?;
+    talked?;
+    if !status.success() {
+        return Err(format!("HTTP/{}: {status}", request.name).into());
+    }
+    Ok(Profile::read(&path)?)
+}
+
+/// Opens a session, then has `count` requests answered, one in flight.
+fn talk_http(child: &mut Child, request: &NamedRequest, count: usize) -> Result<()> {
+    let mut address = String::new();
+    BufReader::new(child.stdout.as_mut().ok_or("no pipe")?).read_line(&mut address)?;
+    let mut socket = TcpStream::connect(address.trim())?;
+    socket.set_nodelay(true)?;
+    let session = calls::open_session(&mut socket)?;
+    let bytes = calls::legacy(&session, str::from_utf8(&request.line)?.trim_end());
+    let mut answer = AnswerReader::new(64 * 1024);
+    for _ in 0..WARM_UP + count {
+        calls::exchange(&mut socket, &bytes, &mut answer)?;
+    }
+    if !String::from_utf8_lossy(answer.body()).contains(&request.expected) {
+        return Err(format!("{}: {}", request.name, String::from_utf8_lossy(answer.body())).into());
+    }
+    Ok(())
 }
 
 fn over_stdio(directory: &Path, way: Way, request: &NamedRequest, count: usize) -> Result<Profile> {
