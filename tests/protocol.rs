@@ -281,7 +281,7 @@ async fn a_request_leaves_nothing_to_the_next_one() {
     assert_eq!(client.receive().await["id"], 1);
     assert!(client.receive().await["error"].is_object());
     let last = client.receive().await;
-    assert_eq!((&last["id"], &last["method"]), (&json!(3), &serde_json::Value::Null), "{last}");
+    assert_eq!((&last["id"], &last["method"]), (&json!(3), &Value::Null), "{last}");
     let operations = server.memory().report().operations;
     let calls = operations.iter().filter(|operation| operation.method == "tools/call");
     let told: Vec<_> =

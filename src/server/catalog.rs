@@ -9,6 +9,7 @@ use crate::protocol::mirrored::{MirroredParam, mirrored};
 use crate::protocol::{Capability, Era, Prompt, Resource, ResourceTemplate, Revision, ToolDefinition};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hashlink::DefaultHashBuilder;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -91,11 +92,14 @@ impl List {
 /// The answers that do not change until a list does.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    tools: HashMap<Box<str>, Listed>,
+    tools: ByName,
     lists: [Pages; 4],
     discover: String,
     initialize_rest: String,
 }
+
+/// Tools by their names, which come from this server: nobody can make them collide, and the quick hasher is enough.
+type ByName = HashMap<Box<str>, Listed, DefaultHashBuilder>;
 
 /// A tool that is offered.
 #[derive(Debug)]
@@ -265,8 +269,8 @@ fn capabilities(source: &CatalogSource<'_>, era: Era) -> String {
     format!(r#""capabilities":{{{}}}"#, members.join(","))
 }
 
-fn index(source: &CatalogSource<'_>) -> Result<HashMap<Box<str>, Listed>, CatalogError> {
-    let mut tools: HashMap<Box<str>, Listed> = HashMap::with_capacity(source.tools.len());
+fn index(source: &CatalogSource<'_>) -> Result<ByName, CatalogError> {
+    let mut tools = ByName::with_capacity_and_hasher(source.tools.len(), DefaultHashBuilder::default());
     for (index, tool) in source.tools.iter().enumerate() {
         let name = tool.name();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');

@@ -116,10 +116,10 @@ pub(crate) fn next_notice(shared: &Shared, session: &Session, cx: &mut Context<'
         return Some(request.into_lease());
     }
     let subscription = session.subscription()?;
-    let change = subscription.next().or_else(|| match subscription.poll_changed(cx) {
-        Poll::Ready(()) => subscription.next(),
-        Poll::Pending => None,
-    })?;
+    if subscription.poll_changed(cx).is_pending() {
+        return None;
+    }
+    let change = subscription.next()?;
     let mut notice = shared.reply();
     answer::change(&mut notice, &change, None);
     Some(notice.into_lease())

@@ -7,6 +7,7 @@ pub(crate) mod http;
 mod lines;
 pub(crate) mod listener;
 mod outbox;
+mod probe;
 mod roster;
 mod stdio;
 #[cfg(feature = "tls")]

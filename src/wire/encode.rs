@@ -19,6 +19,8 @@ use std::ops::Range;
 const FIRST_BYTES: usize = 512;
 /// Bytes that are encoded in one step: three become four characters, on the stack.
 const BASE64_STEP: usize = 3 * 1024;
+/// Bytes of a serialised value that are gathered on the stack.
+const CHUNK_BYTES: usize = 256;
 
 /// A message that is being written.
 #[derive(Debug)]
@@ -203,7 +205,10 @@ impl Reply {
     /// When the value cannot be JSON, such as a map whose keys are no strings. What was written before
     /// the fault stays.
     pub fn try_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
-        serde_json::to_writer(Writer(self), value)
+        let mut writer = Writer { reply: self, chunk: [0; CHUNK_BYTES], filled: 0 };
+        let written = serde_json::to_writer(&mut writer, value);
+        writer.hand_over();
+        written
     }
 
     /// Writes a part of the message once more.
@@ -266,12 +271,41 @@ impl Reply {
 }
 
 /// Lets `serde_json` write into a reply. A full reply swallows the rest: it remembers.
-struct Writer<'r>(&'r mut Reply);
+///
+/// `serde_json` writes each quote, colon and comma by itself: they are gathered, so that room and limit are looked at
+/// once for many of them.
+struct Writer<'r> {
+    reply: &'r mut Reply,
+    chunk: [u8; CHUNK_BYTES],
+    filled: usize,
+}
+
+impl Writer<'_> {
+    fn hand_over(&mut self) {
+        self.reply.append(&self.chunk[..self.filled]);
+        self.filled = 0;
+    }
+}
 
 impl io::Write for Writer<'_> {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.append(bytes);
+        if let Some(room) = self.chunk.get_mut(self.filled..self.filled + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.filled += bytes.len();
+            return Ok(bytes.len());
+        }
+        self.hand_over();
+        if bytes.len() < CHUNK_BYTES / 2 {
+            return self.write(bytes);
+        }
+        self.reply.append(bytes);
         Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write(bytes).map(|_| ())
     }
 
     fn flush(&mut self) -> io::Result<()> {

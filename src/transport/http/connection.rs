@@ -6,6 +6,7 @@
 use super::endpoint::Endpoint;
 use super::exchange::{Exchange, State, Turn};
 use crate::transport::admission::PeerAddress;
+use crate::transport::probe::poll_probe;
 use mcpool_pools::Lease;
 use pin_project_lite::pin_project;
 use std::io;
@@ -163,9 +164,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         if is_at_work && exchange.input.as_ref().is_some_and(|input| input.len() >= READ_AHEAD_BYTES) {
             return Step::Still;
         }
-        let read = pin!(self.stream.read_buf(exchange.room(&self.endpoint))).poll(cx);
+        let read = if exchange.is_drained && exchange.input.is_none() {
+            let endpoint = &self.endpoint;
+            poll_probe(&mut self.stream, cx, |bytes| exchange.room(endpoint).extend_from_slice(bytes))
+        } else {
+            let buffer = exchange.room(&self.endpoint);
+            let room = buffer.capacity() - buffer.len();
+            pin!(self.stream.read_buf(buffer)).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
+        };
+        // Woken after a pause, it finds something.
+        exchange.is_drained = matches!(read, Poll::Ready(Ok((_, false))));
         match read {
-            Poll::Ready(Ok(0)) => {
+            Poll::Ready(Ok((0, _))) => {
                 if exchange.ended() {
                     return Step::Moved;
                 }

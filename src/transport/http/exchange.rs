@@ -75,6 +75,8 @@ pub(super) struct Exchange {
     spare_body: Option<Box<Body>>,
     /// A large message passed.
     pub(super) was_large: bool,
+    /// The last read found less than it had room for.
+    pub(super) is_drained: bool,
     /// The bytes that are set aside for the large message that is under way.
     reserved: Option<Reservation>,
     place: Place,
@@ -350,6 +352,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             cors: None,
             spare_body: None,
             was_large: false,
+            is_drained: false,
             reserved: None,
             place: self.roster.place(),
         }
@@ -363,6 +366,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.outbox.clear();
         exchange.cors = None;
         exchange.was_large = false;
+        exchange.is_drained = false;
         exchange.reserved = None;
         if Arc::strong_count(&exchange.outgoing) > 1 {
             // Somebody still sends to the client that is gone: the next one must not get it.

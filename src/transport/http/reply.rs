@@ -158,8 +158,18 @@ pub(super) fn session_text(id: u128) -> [u8; 32] {
 
 /// The session id in a header.
 pub(super) fn parse_session(text: &[u8]) -> Option<u128> {
-    let is_written_so = text.len() == 32 && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    u128::from_str_radix(std::str::from_utf8(text).ok().filter(|_| is_written_so)?, 16).ok()
+    if text.len() != 32 {
+        return None;
+    }
+    // `u128::from_str_radix` multiplies, with checks, for each digit: four times as many instructions.
+    text.iter().try_fold(0_u128, |id, byte| {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        Some(id << 4 | u128::from(digit))
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::server::{
 };
 use crate::transport::admission::{PeerAddress, Principal};
 use crate::transport::outbox::Outbox;
+use crate::transport::probe::poll_probe;
 use crate::transport::roster::{Held, Place, Roster};
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
@@ -84,6 +85,8 @@ pub(super) struct Exchange {
     /// A slot whose request was done at once, kept for the next frame of the same turn.
     spare: Option<Lease<RequestSlot>>,
     is_reading: bool,
+    /// The last read found less than it had room for.
+    is_drained: bool,
     /// A large message passed since the last pause: its buffers are to go when the next pause lasts.
     was_large: bool,
     pause: Option<Pin<Box<Sleep>>>,
@@ -243,14 +246,25 @@ impl Exchange {
         reader: &mut R,
         cx: &mut Context<'_>,
     ) -> Result<Turn, ServeError> {
-        let read = pin!(reader.read_buf(self.frames.spare())).poll(cx);
+        if self.is_drained {
+            self.frames.release_if_empty();
+        }
+        let read = if self.is_drained && self.frames.is_idle() {
+            poll_probe(reader, cx, |bytes| self.frames.spare().extend_from_slice(bytes))
+        } else {
+            let buffer = self.frames.spare();
+            let room = buffer.capacity() - buffer.len();
+            pin!(reader.read_buf(buffer)).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
+        };
+        // Woken after a pause, it finds something.
+        self.is_drained = matches!(read, Poll::Ready(Ok((_, false))));
         match read {
             Poll::Pending => {
                 self.frames.release_if_empty();
                 Ok(Turn::Still)
             }
             Poll::Ready(Err(error)) => Err(ServeError::Read(error)),
-            Poll::Ready(Ok(0)) => {
+            Poll::Ready(Ok((0, _))) => {
                 match self.frames.finish() {
                     Ok(Some(frame)) => self.serve(speaker, frame, cx.waker()),
                     Ok(None) => {}
@@ -430,6 +444,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             outbox: Outbox::default(),
             spare: None,
             is_reading: true,
+            is_drained: false,
             was_large: false,
             pause: None,
             place: self.roster.place(),
@@ -444,6 +459,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.frames.clear();
         exchange.outbox.clear();
         exchange.is_reading = true;
+        exchange.is_drained = false;
         exchange.was_large = false;
         exchange.pause = None;
         if Arc::strong_count(&exchange.outgoing) > 1 {
