@@ -108,12 +108,15 @@ impl<T: Send + 'static> ObjectPool<T> {
     #[cold]
     #[inline(never)]
     fn acquire_traced(&self, index: usize) -> Lease<T> {
-        let begun = Instant::now();
-        let (lease, how) = match self.core.store.take(index) {
-            Some(pooled) => (self.lend(index, pooled), Acquired::Hit),
-            None => (self.acquire_new(index), Acquired::Miss),
-        };
-        self.core.trace.acquired(how, begun.elapsed());
+        let begun = self.core.trace.times_next().then(Instant::now);
+        if let Some(pooled) = self.core.store.take(index) {
+            let lease = self.lend(index, pooled);
+            self.core.trace.acquired(Acquired::Hit(begun.map(|begun| begun.elapsed())));
+            return lease;
+        }
+        let begun = begun.unwrap_or_else(Instant::now);
+        let lease = self.acquire_new(index);
+        self.core.trace.acquired(Acquired::Miss(begun.elapsed()));
         lease
     }
 

@@ -16,17 +16,19 @@ use std::time::Duration;
 /// One traced hit in so many is timed: the clock costs more than the hit.
 const TIME_EVERY: u32 = 16;
 
-/// How an acquire ended.
+/// How an acquire ended, and how long it took where that was timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acquired {
-    Hit,
-    Miss,
+    Hit(Option<Duration>),
+    Miss(Duration),
 }
 
 /// The trace of one pool.
 #[derive(Default)]
 pub(crate) struct Trace {
     is_on: Flag,
+    /// The next hit is to be timed.
+    times_next: Flag,
     state: Mutex<Option<Box<State>>>,
 }
 
@@ -45,20 +47,26 @@ impl Trace {
         self.is_on.is_set()
     }
 
-    /// An acquire that took `elapsed`.
+    /// Whether the next acquire should be timed if it is a hit; misses always are.
+    #[inline]
+    pub(crate) fn times_next(&self) -> bool {
+        self.times_next.is_set()
+    }
+
+    /// Takes note of an acquire.
     #[cold]
-    pub(crate) fn acquired(&self, how: Acquired, elapsed: Duration) {
+    pub(crate) fn acquired(&self, how: Acquired) {
         let mut guard = self.lock();
         let Some(state) = guard.as_deref_mut() else { return };
         state.window.curve.acquire();
         state.in_use += 1;
         state.window.demand.add(state.in_use);
-        let is_timed = state.window.traced.is_multiple_of(TIME_EVERY);
         state.window.traced += 1;
+        self.times_next.set(state.window.traced.is_multiple_of(TIME_EVERY));
         match how {
-            Acquired::Hit if is_timed => state.window.hit_ns.add(elapsed.as_nanos() as f64),
-            Acquired::Hit => {}
-            Acquired::Miss => state.window.miss_ns.add(elapsed.as_nanos() as f64),
+            Acquired::Hit(Some(elapsed)) => state.window.hit_ns.add(elapsed.as_nanos() as f64),
+            Acquired::Hit(None) => {}
+            Acquired::Miss(elapsed) => state.window.miss_ns.add(elapsed.as_nanos() as f64),
         }
         self.count(state);
     }
@@ -112,6 +120,7 @@ impl Trace {
         (state.in_use..snapshot.in_use).for_each(|_| state.window.curve.skip_acquire());
         state.in_use = snapshot.in_use;
         state.left = sampling.max_traced;
+        self.times_next.set(true);
         self.is_on.set(sampling.max_traced > 0);
         begins_mark_anew
     }
