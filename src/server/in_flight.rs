@@ -48,6 +48,10 @@ impl<A> InFlight<A> {
     pub(crate) fn park(&mut self, server: &Server, slot: Lease<RequestSlot>, answer_to: A) {
         let bytes = slot.bytes() + size_of::<Waiting<A>>();
         let counted = Counted::new(&server.shared, bytes);
+        if self.requests.len() == self.requests.capacity() {
+            // By a quarter: doubling would keep up to 56 bytes more for each request that waits.
+            self.requests.reserve_exact((self.requests.len() / 4).max(KEPT_ENTRIES));
+        }
         self.requests.push(Waiting { bytes: bytes + slot.frame_bytes(), slot, answer_to, counted });
     }
 
