@@ -1,15 +1,25 @@
-//! The harness of the dhat memory tests.
+//! The harness of the dhat memory tests, for this server and for those that others build on `mcpool`.
 //!
-//! dhat is the global allocator of each test's process and its profiler is global too, so each claim is a
-//! test binary of its own, named by what it claims. A measurement warms up first, then compares two
-//! snapshots of the heap; [`blocks_during`] is checked against a deliberate allocation in every test, so
-//! that a witness that sees nothing cannot pass for one that saw nothing happen.
+//! Three assertions hold a piece of work to its memory: [`assert_no_allocations`], [`assert_no_leaks`],
+//! [`bytes_per`]. One that fails says who asked for the blocks, and leaves a `dhat-heap.json` for DHAT's viewer;
+//! `tests/your_own_server.rs` is a test to copy. dhat is the global allocator of each test's process and its profiler
+//! is global too, so each claim is a test binary of its own, named by what it claims.
+//!
+//! What each request costs over each transport is in `TABLE.md`, which `tests/matrix.rs` measures again.
 //!
 //! What dhat cannot see: memory of the kernel (pipes, sockets), thread stacks, and blocks from before the
 //! profiler began. It wraps the system allocator, so sizes are what was asked for, not mimalloc's classes.
 
+pub mod growth;
+mod heap;
+pub mod matrix;
 pub mod network;
+mod profile;
+pub mod table;
 pub mod tools;
+
+pub use heap::{BytesPer, Watch, assert_no_allocations, assert_no_leaks, bytes_per};
+pub use profile::{Figure, Profile};
 
 use mcpool::transport::serve_lines;
 use mcpool::{CallContext, Drain, Limits, Server, Tool, ToolDefinition, ToolError};
@@ -62,6 +72,16 @@ pub fn runtime() -> Runtime {
     // A blocking thread is a few blocks of heap for as long as it idles.
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.thread_keep_alive(Duration::from_millis(50)).enable_all().build().expect("a runtime")
+}
+
+/// A runtime that has one blocking thread and keeps it, so that how busy the machine is changes no count.
+///
+/// # Panics
+/// When the system refuses an event queue.
+pub fn steady_runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.max_blocking_threads(1).thread_keep_alive(Duration::from_hours(1));
+    builder.enable_all().build().expect("a runtime")
 }
 
 /// The client's end of a connection over two pipes, as on standard input and output; the server's end runs
@@ -132,58 +152,6 @@ impl Peer {
     }
 }
 
-/// The heap blocks that `work` allocates.
-pub fn blocks_during(work: impl FnOnce()) -> u64 {
-    let before = dhat::HeapStats::get().total_blocks;
-    work();
-    dhat::HeapStats::get().total_blocks - before
-}
-
-/// Checks that the witness sees an allocation.
-///
-/// # Panics
-/// When it does not.
-pub fn assert_witness_sees() {
-    let blocks = blocks_during(|| drop(std::hint::black_box(Box::new([0_u8; 64]))));
-    assert_eq!(blocks, 1, "dhat is not the allocator of this process, or its profiler is not running");
-}
-
-/// Asserts that `request`, repeated over one connection, allocates nothing once warm.
-///
-/// # Panics
-/// When it allocates, or an answer lacks `expected`.
-pub fn assert_request_allocates_nothing(server: &Server, opening: &[&str], request: &str, expected: &str) {
-    const WARM_UP: usize = 200;
-    const MEASURED: usize = 5_000;
-    let runtime = runtime();
-    runtime.block_on(async {
-        let mut peer = Peer::connect(server).expect("a connection");
-        let mut buffer = vec![0; 256 * 1024];
-        for line in opening {
-            peer.send(line.as_bytes()).await;
-            peer.send(b"\n").await;
-            if line.contains("\"id\"") {
-                peer.read_line(&mut buffer).await;
-            }
-        }
-        let line = format!("{request}\n");
-        for _ in 0..WARM_UP {
-            let length = peer.exchange(line.as_bytes(), &mut buffer).await;
-            let answer = std::str::from_utf8(&buffer[..length]).expect("an answer is UTF-8");
-            assert!(answer.contains(expected), "{expected} is not in {answer}");
-        }
-        let _profiler = dhat::Profiler::builder().testing().build();
-        assert_witness_sees();
-        let before = dhat::HeapStats::get();
-        for _ in 0..MEASURED {
-            peer.exchange(line.as_bytes(), &mut buffer).await;
-        }
-        let after = dhat::HeapStats::get();
-        dhat::assert_eq!(after.total_blocks - before.total_blocks, 0);
-        peer.close().await;
-    });
-}
-
 /// A tool that never answers, still holding its borrowed argument.
 #[derive(Debug)]
 pub struct Stall;
@@ -224,6 +192,8 @@ impl Tool for Offload {
     ) -> Result<(), ToolError> {
         let owned = call.own_arguments(arguments.text);
         call.offload(move |call| {
+            // Long enough that the request has to wait for the thread, each time.
+            std::thread::sleep(Duration::from_millis(3));
             call.text(owned.arguments());
             Ok(())
         })
@@ -231,13 +201,19 @@ impl Tool for Offload {
     }
 }
 
-/// A server with the tools of this crate.
+/// A server with few tools, whose calls that stall are not waited for when their client is gone.
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn server() -> Server {
-    // A call that stalls is not waited for when its client is gone.
-    let limits = Limits { drain_timeout_ms: 10, ..Limits::default() };
+    small_server(Limits { drain_timeout_ms: 10, ..Limits::default() })
+}
+
+/// A server with few tools: a request that waits is as large as the largest future of all tools.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn small_server(limits: Limits) -> Server {
     let builder = Server::builder("memtests", "1").limits(limits);
     builder.tool(Echo).tool(Stall).tool(Offload).build().expect("a server")
 }
@@ -310,12 +286,15 @@ pub async fn settle() {
 ///
 /// Connections end, sessions expire and descriptors are let go a while after their client is gone.
 pub fn settled_heap(server: &Server) -> (usize, usize) {
-    const STEP: Duration = Duration::from_millis(100);
-    // The server looks once a second for what is to be given back, and is done with it at the third look.
-    const STILL: u32 = 42;
+    const STEP: Duration = Duration::from_millis(50);
+    const STILL: u32 = 20;
+    // Once a second a look takes all figures down, for which each thread needs something once.
+    let _ = server.memory().current_memory_usage();
     let mut still = 0;
     let mut last = (0, 0);
-    for _ in 0..200 {
+    for _ in 0..400 {
+        // The server looks by itself once a second, and is done with what is to be given back at the third look.
+        server.keep();
         for pool in server.pools().pools() {
             pool.trim(0);
         }

@@ -1,19 +1,24 @@
-//! The network side of the harness: a server on sockets in a thread of its own, and clients without any heap
-//! memory, so that what is counted is the server's.
+//! Servers in threads of their own, on sockets and on pipes, and clients without any heap memory, so that what is
+//! counted is the server's.
 
-use mcpool::transport::{HttpConfig, Listener, LocalAddress, TcpOptions, serve_http};
+use mcpool::transport::{HttpConfig, Listener, LocalAddress, TcpOptions, serve_http, serve_lines};
 use mcpool::{Drain, Server};
-use rustix::net::sockopt::set_socket_recv_buffer_size;
-use std::io::{self, Read, Write};
+use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::unix::pipe;
+use tokio::runtime::Runtime;
 
 /// A server that listens on a port and on a path.
-#[derive(Debug)]
 pub struct Host {
+    server: Server,
+    runtime: fn() -> Runtime,
     address: SocketAddr,
     path: PathBuf,
     drain: Drain,
@@ -30,6 +35,8 @@ pub enum Way {
     Unix,
     /// Newline-framed messages over a Unix socket.
     Lines,
+    /// Newline-framed messages over two pipes, as on standard input and output.
+    Pipes,
 }
 
 impl Host {
@@ -38,23 +45,31 @@ impl Host {
     /// # Panics
     /// When the system refuses a socket.
     pub fn start(server: &Server) -> Self {
+        Self::start_on(crate::runtime, server)
+    }
+
+    /// Starts to listen, on one thread with such a runtime; connections over pipes get one each.
+    ///
+    /// # Panics
+    /// When the system refuses a socket.
+    pub fn start_on(runtime: fn() -> Runtime, server: &Server) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mcpool.sock");
-        let (server, drain, at) = (server.clone(), Drain::default(), path.clone());
+        let (drain, at) = (Drain::default(), path.clone());
         let (told, started) = sync_channel(1);
-        let ends = drain.clone();
+        let (serving, ends) = (server.clone(), drain.clone());
         let thread = std::thread::spawn(move || {
-            crate::runtime().block_on(async {
+            runtime().block_on(async {
                 let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 let tcp = Listener::tcp(any, TcpOptions::default()).expect("a port");
                 let LocalAddress::Tcp { address, .. } = *tcp.local_addr() else { panic!("a TCP address") };
                 let unix = Listener::unix(&at).expect("a path");
                 told.send(address).expect("somebody waits");
-                serve_http(&server, vec![tcp, unix], HttpConfig::default(), &ends).await.expect("served");
+                serve_http(&serving, vec![tcp, unix], HttpConfig::default(), &ends).await.expect("served");
             });
         });
         let address = started.recv().expect("the server listens");
-        Self { address, path, drain, thread: Some(thread), _folder: folder }
+        Self { server: server.clone(), runtime, address, path, drain, thread: Some(thread), _folder: folder }
     }
 
     /// Connects a client.
@@ -69,6 +84,7 @@ impl Host {
                 Socket::Tcp(stream)
             }
             Way::Unix | Way::Lines => Socket::Unix(UnixStream::connect(&self.path).expect("accepted")),
+            Way::Pipes => Socket::Pipes(Pipes::connect(self.runtime, &self.server).expect("pipes")),
         };
         Client { socket: stream, way }
     }
@@ -88,6 +104,51 @@ impl Drop for Host {
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Pipes(Pipes),
+}
+
+/// The client's ends of two pipes; a thread of their own serves the other ends.
+#[derive(Debug)]
+struct Pipes {
+    requests: Option<PipeWriter>,
+    answers: Option<PipeReader>,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Pipes {
+    fn connect(runtime: fn() -> Runtime, server: &Server) -> io::Result<Self> {
+        let (reader, requests) = io::pipe()?;
+        let (answers, writer) = io::pipe()?;
+        let server = server.clone();
+        let serving = std::thread::spawn(move || {
+            runtime().block_on(async {
+                let reader = pipe::Receiver::from_owned_fd(OwnedFd::from(reader)).expect("a pipe");
+                let writer = pipe::Sender::from_owned_fd(OwnedFd::from(writer)).expect("a pipe");
+                let drain = Drain::default();
+                serve_lines(&server, reader, writer, &drain).await.expect("the connection ends well");
+            });
+        });
+        Ok(Self { requests: Some(requests), answers: Some(answers), serving: Some(serving) })
+    }
+
+    fn requests(&self) -> &PipeWriter {
+        self.requests.as_ref().expect("the sending side is open")
+    }
+
+    fn answers(&self) -> &PipeReader {
+        self.answers.as_ref().expect("open until it is dropped")
+    }
+}
+
+impl Drop for Pipes {
+    fn drop(&mut self) {
+        self.requests = None;
+        self.answers = None;
+        if let Some(serving) = self.serving.take() {
+            let ended = serving.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server's thread ends");
+        }
+    }
 }
 
 /// A client without heap memory.
@@ -106,6 +167,7 @@ impl Client {
         match &mut self.socket {
             Socket::Tcp(socket) => socket.write_all(bytes),
             Socket::Unix(socket) => socket.write_all(bytes),
+            Socket::Pipes(pipes) => pipes.requests().write_all(bytes),
         }
         .expect("the server reads");
     }
@@ -118,8 +180,19 @@ impl Client {
         match &self.socket {
             Socket::Tcp(socket) => set_socket_recv_buffer_size(socket, 4 * 1024),
             Socket::Unix(socket) => set_socket_recv_buffer_size(socket, 4 * 1024),
+            Socket::Pipes(_) => Ok(()),
         }
         .expect("a socket");
+    }
+
+    /// Goes without a goodbye: over TCP with a reset.
+    ///
+    /// # Panics
+    /// When the socket is no socket any more.
+    pub fn reset(self) {
+        if let Socket::Tcp(socket) = &self.socket {
+            set_socket_linger(socket, Some(Duration::ZERO)).expect("a socket");
+        }
     }
 
     /// Reads what has come.
@@ -130,6 +203,7 @@ impl Client {
         match &mut self.socket {
             Socket::Tcp(socket) => socket.read(buffer),
             Socket::Unix(socket) => socket.read(buffer),
+            Socket::Pipes(pipes) => pipes.answers().read(buffer),
         }
     }
 
@@ -137,10 +211,14 @@ impl Client {
     ///
     /// # Panics
     /// When the socket is no socket any more.
-    pub fn half_close(&self) {
-        match &self.socket {
+    pub fn half_close(&mut self) {
+        match &mut self.socket {
             Socket::Tcp(socket) => socket.shutdown(std::net::Shutdown::Write),
             Socket::Unix(socket) => socket.shutdown(std::net::Shutdown::Write),
+            Socket::Pipes(pipes) => {
+                pipes.requests = None;
+                Ok(())
+            }
         }
         .expect("a socket");
     }
@@ -154,8 +232,10 @@ impl Client {
         loop {
             let read = self.read(&mut buffer[filled..]).expect("the server answers");
             assert_ne!(read, 0, "closed: {}", String::from_utf8_lossy(&buffer[..filled]));
+            // Only what is new is searched, and what may end in it.
+            let searched = filled.saturating_sub(part.len());
             filled += read;
-            if buffer[..filled].windows(part.len()).any(|window| window == part.as_bytes()) {
+            if buffer[searched..filled].windows(part.len()).any(|window| window == part.as_bytes()) {
                 return filled;
             }
         }
@@ -181,7 +261,7 @@ impl Client {
             assert_ne!(read, 0, "closed: {}", String::from_utf8_lossy(&buffer[..filled]));
             filled += read;
             let is_whole = match self.way {
-                Way::Lines => buffer[filled - 1] == b'\n',
+                Way::Lines | Way::Pipes => buffer[filled - 1] == b'\n',
                 Way::Tcp | Way::Unix => is_whole(&buffer[..filled]),
             };
             if is_whole {
@@ -261,10 +341,14 @@ pub fn open_session(client: &mut Client) -> String {
     session
 }
 
-/// Lets this process have as many descriptors as the system allows; gives how many those are.
-pub fn raise_descriptors() -> usize {
+/// Lets this process have `wanted` descriptors, or else as many as the system allows; gives how many those are.
+pub fn raise_descriptors(wanted: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let more = maximum.map(|maximum| maximum.max(wanted as u64));
+    // Only those with privileges may go beyond the maximum.
+    if setrlimit(Resource::Nofile, Rlimit { current: more, maximum: more }).is_err() {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
     getrlimit(Resource::Nofile).current.map_or(1 << 20, |limit| limit as usize)
 }

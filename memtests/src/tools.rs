@@ -1,12 +1,16 @@
-//! Tools that do what servers find hard: ask back, run on, flood, hold large arguments; and a resource to watch.
+//! Tools that do what servers find hard: ask back, run on, flood, panic, hold large arguments; a resource to watch,
+//! and a prompt.
 
 use crate::EchoArguments;
+use mcpool::tools::filesystem::Filesystem;
 use mcpool::{
-    CallContext, Limits, LogLevel, ReadContext, Resource, Resources, Server, Tool, ToolDefinition, ToolError,
+    CallContext, Limits, LogLevel, Prompt, PromptArgument, PromptContext, Prompts, ReadContext, Resource,
+    Resources, Role, Server, ServerBuilder, Tool, ToolDefinition, ToolError, Toolset,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::future::pending;
+use std::path::Path;
 
 /// The URI of the resource of [`Notes`].
 pub const NOTE: &str = "note://one";
@@ -135,16 +139,98 @@ impl Resources for Notes {
     }
 }
 
-/// A server with all tools of this crate and its resource.
+/// What [`Crash`] panics with.
+pub const CRASH: &str = "a tool of the memory tests panics, as it should";
+
+/// A tool that panics with its argument in its hands.
+#[derive(Debug)]
+pub struct Crash;
+
+impl Tool for Crash {
+    type Arguments<'a> = EchoArguments<'a>;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("crash", "Panics.").arguments::<EchoArguments<'_>>()
+    }
+
+    async fn call<'a>(
+        &'a self,
+        arguments: EchoArguments<'a>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        let held = arguments.text.to_owned();
+        // Begun, so that there is an answer to throw away; and once, so that the request waits first.
+        call.text(&held);
+        tokio::task::yield_now().await;
+        assert!(held.is_empty(), "{CRASH}");
+        Ok(())
+    }
+}
+
+/// A tool that tells of each step it takes, and then answers.
+#[derive(Debug)]
+pub struct Steps;
+
+impl Tool for Steps {
+    type Arguments<'a> = FloodArguments<'a>;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("steps", "Takes so many steps.").arguments::<FloodArguments<'_>>()
+    }
+
+    async fn call<'a>(
+        &'a self,
+        arguments: FloodArguments<'a>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        for step in 0..arguments.messages {
+            call.progress(f64::from(step), Some(f64::from(arguments.messages)), Some(arguments.text));
+            tokio::task::yield_now().await;
+        }
+        call.text("there");
+        Ok(())
+    }
+}
+
+/// A prompt with an argument.
+#[derive(Debug)]
+pub struct Greeting;
+
+impl Prompts for Greeting {
+    fn list(&self) -> Vec<Prompt> {
+        vec![Prompt::new("greeting", "Greets.").argument(PromptArgument::new("name").required())]
+    }
+
+    async fn get(&self, _: &str, prompt: &mut PromptContext) -> Result<(), ToolError> {
+        let is_known = prompt.argument("name").is_some_and(|name| !name.is_empty());
+        prompt.text(Role::User, if is_known { "welcome" } else { "who is there?" });
+        Ok(())
+    }
+}
+
+/// A server with all tools of this crate, its resource and its prompt.
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn server(limits: &Limits) -> Server {
+    builder(limits).build().expect("a server")
+}
+
+/// The same server with the filesystem tools over `folder`.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn server_over(folder: &Path, limits: &Limits) -> Server {
+    let (filesystem, warnings) = Filesystem::new(&[folder.to_owned()], false).expect("the tools");
+    assert!(warnings.is_empty(), "{warnings:?}");
+    builder(limits).toolset(filesystem).build().expect("a server")
+}
+
+fn builder(limits: &Limits) -> ServerBuilder<impl Toolset> {
     // Advice on pools is remembered from its first interval on, a minute after the start: between the looks at the heap,
-    // in a test that takes longer.
-    let limits = Limits { tune_interval_ms: 0, ..limits.clone() };
-    let builder = Server::builder("memtests", "1").limits(limits).tasks().resources(Notes);
-    let builder =
-        builder.tool(crate::Echo).tool(crate::Stall).tool(Ask).tool(Later).tool(Flood).tool(Measure);
-    builder.build().expect("a server")
+    // in a test that takes longer. And what other programs of this machine take must not move what is counted here.
+    let limits = Limits { tune_interval_ms: 0, memory_limit_bytes: 512 << 30, ..limits.clone() };
+    let builder = Server::builder("memtests", "1").limits(limits).tasks().resources(Notes).prompts(Greeting);
+    let builder = builder.tool(crate::Echo).tool(crate::Stall).tool(crate::Offload);
+    builder.tool(Ask).tool(Later).tool(Flood).tool(Measure).tool(Crash).tool(Steps)
 }

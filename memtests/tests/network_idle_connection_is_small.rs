@@ -1,14 +1,19 @@
-//! An idle connection over TCP or a Unix socket keeps at most a kilobyte of heap, a session half of one more.
+//! An idle connection over TCP or a Unix socket keeps at most a kilobyte of heap, a session half of one more, however
+//! many there are: 10, 100, 1,000, 10,000 are on a straight line.
 
-use mcpool::Limits;
-use mcpool_memtests::network::{Client, Host, Way, modern, open_session};
-use mcpool_memtests::{Echo, HANDSHAKE, META, assert_witness_sees, buffers_in_use};
+use mcpool::{Limits, Server};
+use mcpool_memtests::growth::{Line, straight};
+use mcpool_memtests::network::{Client, Host, Way, modern, open_session, raise_descriptors};
+use mcpool_memtests::{Echo, Figure, HANDSHAKE, META, Watch, buffers_in_use};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 const MAX_BYTES: usize = 1_024;
 const MAX_SESSION_BYTES: usize = 512;
+const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
+/// Two descriptors for each connection, and some for the rest.
+const DESCRIPTORS: usize = 2 * 10_000 + 200;
 
 /// What a connection did before it became idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,69 +25,98 @@ enum Past {
 
 #[test]
 fn network_idle_connection_is_small() {
-    let limit = mcpool_memtests::network::raise_descriptors();
-    // Two descriptors for each, and some for the rest.
-    let many = 10_000.min((limit - 200) / 2);
-    let server = mcpool::Server::builder("memtests", "1")
-        .limits(Limits { max_connections: 20_000, ..Limits::default() });
-    let server = server.tool(Echo).build().expect("a server");
-    let host = Host::start(&server);
-    let discover = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{{{META}}}}}"#);
-    let discover = modern("server/discover", None, &discover);
-    let line = |text: &str| format!("{text}\n").into_bytes();
-    let mut buffer = [0; 8192];
-    let mut open = |way: Way, past: Past| -> Client {
-        let mut client = host.connect(way);
-        match (past, way) {
-            (Past::Nothing, _) => {}
-            (Past::Modern, Way::Lines) => {
-                let request =
-                    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{{{META}}}}}"#);
-                client.exchange(&line(&request), &mut buffer);
-            }
-            (Past::Modern, _) => {
-                client.exchange(&discover, &mut buffer);
-            }
-            (Past::Session, Way::Lines) => {
-                client.exchange(&line(HANDSHAKE[0]), &mut buffer);
-                client.send(&line(HANDSHAKE[1]));
-            }
-            (Past::Session, _) => drop(open_session(&mut client)),
-        }
-        client
-    };
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    let _profiler = dhat::Profiler::builder().testing().build();
-    assert_witness_sees();
-    for (way, past, count) in [
-        (Way::Tcp, Past::Nothing, 1_000),
-        (Way::Tcp, Past::Modern, 1_000),
-        (Way::Tcp, Past::Session, 1_000),
-        (Way::Unix, Past::Nothing, 1_000),
-        (Way::Unix, Past::Modern, 1_000),
-        (Way::Unix, Past::Session, 1_000),
-        (Way::Lines, Past::Modern, 1_000),
-        (Way::Lines, Past::Session, 1_000),
-        (Way::Tcp, Past::Modern, many),
-        (Way::Tcp, Past::Session, many),
-        (Way::Unix, Past::Modern, many),
-    ] {
-        drop(open(way, past));
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        let mut clients = Vec::with_capacity(count);
-        let before = dhat::HeapStats::get().curr_bytes;
-        for _ in 0..count {
-            clients.push(open(way, past));
-        }
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        let bytes = (dhat::HeapStats::get().curr_bytes - before) / count;
-        let of_session = if past == Past::Session { MAX_SESSION_BYTES } else { 0 };
-        let allowed = MAX_BYTES + of_session;
-        println!("{way:?} {past:?}, {count} connections: {bytes} B each");
-        dhat::assert!(bytes <= allowed, "{way:?} {past:?}, {count} connections: {bytes} B each");
-        dhat::assert!(bytes > 100, "connections cannot be free: {way:?} {past:?}: {bytes} B");
-        assert_eq!(buffers_in_use(&server), 0, "an idle connection holds a buffer");
-        drop(clients);
-        std::thread::sleep(std::time::Duration::from_millis(300));
+    let most = (raise_descriptors(DESCRIPTORS) - 200) / 2;
+    if most < 10_000 {
+        println!(
+            "this system allows no 10,000 connections with both their ends in one process: {most} it is"
+        );
     }
+    let limits = Limits { max_connections: 20_000, max_sessions: 40_000, ..Limits::default() };
+    let server = Server::builder("memtests", "1").limits(limits).tool(Echo).build().expect("a server");
+    let host = Host::start(&server);
+    let watch = Watch::with_frames(8);
+    match grow_all(&watch, &server, &host, most) {
+        Ok(beyond) if beyond <= MAX_SESSION_BYTES as f64 => println!("a session: {beyond:.1} B beyond"),
+        Ok(beyond) => {
+            watch.fail(Figure::Live, format_args!("a session keeps {beyond:.0} B beyond its connection"))
+        }
+        Err(fault) => watch.fail(Figure::Live, format_args!("{fault}")),
+    }
+}
+
+/// Holds each kind of connection to a straight line; gives what a session keeps beyond its connection.
+fn grow_all(watch: &Watch, server: &Server, host: &Host, most: usize) -> Result<f64, String> {
+    let grow_connections = |way, past, until: usize| {
+        let mut clients = Vec::with_capacity(until);
+        let what = format!("{way:?} {past:?}");
+        let allowed = MAX_BYTES + if past == Past::Session { MAX_SESSION_BYTES } else { 0 };
+        let line = grow(watch, &what, most.min(until), allowed, |count| {
+            clients.extend((0..count).map(|_| open(host, way, past)));
+            // Who is answered was accepted after all those who said nothing.
+            drop(open(host, way, Past::Modern));
+        });
+        assert_eq!(buffers_in_use(server), 0, "an idle connection holds a buffer");
+        drop(clients);
+        watch.settle();
+        line
+    };
+    grow_connections(Way::Tcp, Past::Nothing, 1_000)?;
+    let bare = grow_connections(Way::Tcp, Past::Modern, 10_000)?;
+    let with_session = grow_connections(Way::Tcp, Past::Session, 10_000)?;
+    grow_connections(Way::Unix, Past::Nothing, 1_000)?;
+    grow_connections(Way::Unix, Past::Modern, 1_000)?;
+    grow_connections(Way::Unix, Past::Session, 1_000)?;
+    grow_connections(Way::Lines, Past::Modern, 1_000)?;
+    grow_connections(Way::Lines, Past::Session, 1_000)?;
+    // Sessions that are no connection's: one opens them all.
+    let mut client = host.connect(Way::Tcp);
+    let sessions = server.sessions();
+    grow(watch, "sessions alone", 10_000, MAX_SESSION_BYTES, |count| {
+        (0..count).for_each(|_| drop(open_session(&mut client)));
+    })?;
+    assert_eq!(server.sessions() - sessions, 10_000);
+    Ok(with_session.slope - bare.slope)
+}
+
+/// Opens more and more until there are so many, and holds what they keep to a straight line.
+fn grow(
+    watch: &Watch,
+    what: &str,
+    until: usize,
+    allowed: usize,
+    mut open_more: impl FnMut(usize),
+) -> Result<Line, String> {
+    watch.settle();
+    let before = watch.stats().curr_bytes;
+    let mut points = Vec::with_capacity(COUNTS.len());
+    let mut opened = 0;
+    for count in COUNTS.map(|count| count.min(until)) {
+        if count > opened {
+            open_more(count - opened);
+            watch.settle();
+            points.push((count, watch.stats().curr_bytes.saturating_sub(before)));
+        }
+        opened = count;
+    }
+    let line = straight(what, &points, allowed)?;
+    println!("{what}: {line}");
+    Ok(line)
+}
+
+fn open(host: &Host, way: Way, past: Past) -> Client {
+    let mut buffer = [0; 8192];
+    let mut client = host.connect(way);
+    let discover = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{{{META}}}}}"#);
+    let line = |text: &str| format!("{text}\n").into_bytes();
+    match (past, way) {
+        (Past::Nothing, _) => {}
+        (Past::Modern, Way::Lines) => drop(client.exchange(&line(&discover), &mut buffer)),
+        (Past::Modern, _) => drop(client.exchange(&modern("server/discover", None, &discover), &mut buffer)),
+        (Past::Session, Way::Lines) => {
+            client.exchange(&line(HANDSHAKE[0]), &mut buffer);
+            client.send(&line(HANDSHAKE[1]));
+        }
+        (Past::Session, _) => drop(open_session(&mut client)),
+    }
+    client
 }

@@ -1,48 +1,99 @@
 //! A request that waits keeps at most a kilobyte of heap beyond its frame, and half a kilobyte more when its
-//! strings had to be unescaped into an arena.
+//! strings had to be unescaped into an arena, however many wait: 10, 100, 1,000, 10,000 are on a straight line.
 
-use mcpool_memtests::{BarePeer, HANDSHAKE, assert_witness_sees, buffer_bytes, runtime, server, settle};
+use mcpool::Limits;
+use mcpool_memtests::growth::straight;
+use mcpool_memtests::network::{Host, Way, modern, modern_call, raise_descriptors};
+use mcpool_memtests::{Figure, HANDSHAKE, Watch, buffer_bytes, small_server};
+use std::time::{Duration, Instant};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-const REQUESTS: usize = 100;
-const MAX_BYTES: usize = 1024;
+const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
+const MAX_BYTES: usize = 1_024;
 /// The smallest chunk of an arena.
 const MAX_ARENA_BYTES: usize = 512;
+/// Over HTTP a modern request that waits is the whole of its connection, and that at work: a kilobyte each for the
+/// connection and the request, and the exchange between them.
+const MAX_HTTP_BYTES: usize = 4 * 1_024;
 
 #[test]
 fn pending_request_is_small() {
-    let plain = measure("plain");
-    println!("a pending request keeps {plain} B of heap beyond its frame");
-    assert!(plain > 0 && plain <= MAX_BYTES, "a pending request keeps {plain} B");
-    let escaped = measure(r"an\tescape");
-    println!("with a string that was unescaped: {escaped} B");
-    assert!(escaped > plain && escaped <= MAX_BYTES + MAX_ARENA_BYTES, "a pending request keeps {escaped} B");
+    measure("plain", "plain", MAX_BYTES);
+    measure("unescaped", r"an\tescape", MAX_BYTES + MAX_ARENA_BYTES);
+    measure_http();
 }
 
-/// Heap bytes that each of many waiting requests keeps, buffers of frames aside.
-fn measure(argument: &str) -> usize {
-    let (server, drain) = (server(), mcpool::Drain::default());
-    runtime().block_on(async {
-        let mut peer = BarePeer::connect(&server, &drain).expect("a connection");
-        peer.exchange(HANDSHAKE[0]).await;
-        peer.send(HANDSHAKE[1]);
-        settle().await;
-        let _profiler = dhat::Profiler::builder().testing().build();
-        assert_witness_sees();
-        let before = (dhat::HeapStats::get().curr_bytes, buffer_bytes(&server));
-        for id in 0..REQUESTS {
-            peer.send(&format!(
-                r#"{{"jsonrpc":"2.0","id":"request number {id}","method":"tools/call","params":{{"name":"stall","arguments":{{"text":"{argument}"}},"_meta":{{"progressToken":"token number {id}"}}}}}}"#
-            ));
+/// What each of many requests on one line keeps while it waits, buffers of frames aside.
+fn measure(what: &str, argument: &str, allowed: usize) {
+    let server =
+        small_server(Limits { max_concurrent_requests: 10_000, drain_timeout_ms: 10, ..Limits::default() });
+    let host = Host::start(&server);
+    let mut client = host.connect(Way::Pipes);
+    client.exchange(format!("{}\n", HANDSHAKE[0]).as_bytes(), &mut [0; 4096]);
+    client.send(format!("{}\n", HANDSHAKE[1]).as_bytes());
+    let watch = Watch::with_frames(8);
+    watch.settle();
+    let before = (watch.stats().curr_bytes, buffer_bytes(&server));
+    let mut points = Vec::with_capacity(COUNTS.len());
+    let mut sent = 0;
+    for count in COUNTS {
+        for id in sent..count {
+            client.send(
+                format!(
+                    "{{\"jsonrpc\":\"2.0\",\"id\":\"request number {id}\",\"method\":\"tools/call\",\"params\":{{\"name\":\"stall\",\"arguments\":{{\"text\":\"{argument}\"}},\"_meta\":{{\"progressToken\":\"token number {id}\"}}}}}}\n"
+                )
+                .as_bytes(),
+            );
         }
-        settle().await;
-        assert_eq!(server.metrics().parked_requests.total(), REQUESTS as u64);
-        let after = (dhat::HeapStats::get().curr_bytes, buffer_bytes(&server));
-        let frames = after.1 - before.1;
-        assert!(frames >= REQUESTS, "each request keeps its frame");
-        peer.close().await;
-        (after.0 - before.0 - frames) / REQUESTS
-    })
+        sent = count;
+        until(|| server.metrics().parked_requests.total() == count as u64);
+        watch.settle();
+        let frames = buffer_bytes(&server);
+        assert!(frames >= count, "each request keeps its frame");
+        points.push((count, watch.stats().curr_bytes + before.1 - before.0 - frames));
+    }
+    judge(watch, what, &points, allowed);
+}
+
+/// What each of many modern requests over HTTP keeps while it waits, with its connection, buffers aside.
+fn measure_http() {
+    let counts = [10, 100, 1_000];
+    raise_descriptors(2 * 1_000 + 200);
+    let server = small_server(Limits { drain_timeout_ms: 10, ..Limits::default() });
+    let host = Host::start(&server);
+    let request = modern("tools/call", Some("stall"), &modern_call("stall", r#"{"text":"plain"}"#, ""));
+    let exchanges = server.pools().find("exchanges").expect("a pool");
+    let mut clients = Vec::with_capacity(counts[2]);
+    let watch = Watch::with_frames(8);
+    watch.settle();
+    let before = (watch.stats().curr_bytes, buffer_bytes(&server));
+    let mut points = Vec::with_capacity(counts.len());
+    for count in counts {
+        while clients.len() < count {
+            let mut client = host.connect(Way::Tcp);
+            client.send(&request);
+            clients.push(client);
+        }
+        until(|| exchanges.snapshot().in_use == count as u64);
+        watch.settle();
+        points.push((count, watch.stats().curr_bytes + before.1 - before.0 - buffer_bytes(&server)));
+    }
+    judge(watch, "over HTTP", &points, MAX_HTTP_BYTES);
+}
+
+fn judge(watch: Watch, what: &str, points: &[(usize, usize)], allowed: usize) {
+    match straight(what, points, allowed) {
+        Ok(line) => println!("{what}: {line}"),
+        Err(fault) => watch.fail(Figure::Live, format_args!("{fault}")),
+    }
+}
+
+fn until(mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(20), "waited in vain");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

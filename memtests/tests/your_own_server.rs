@@ -1,0 +1,71 @@
+//! A memory test to copy: what it takes for a server of your own to be held to its memory.
+//!
+//! Such a file is a test binary of its own with one test in it, as dhat's profiler is one for the whole process.
+
+use mcpool::{CallContext, Server, Tool, ToolDefinition, ToolError};
+use mcpool_memtests::network::{Host, Way};
+use mcpool_memtests::{HANDSHAKE, assert_no_allocations, assert_no_leaks, bytes_per};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What sees each block.
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// A tool of yours.
+struct CountWords;
+
+#[derive(Deserialize, JsonSchema)]
+struct Words<'a> {
+    /// The text whose words are counted.
+    text: &'a str,
+}
+
+impl Tool for CountWords {
+    type Arguments<'a> = Words<'a>;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("count_words", "Counts the words of a text.").arguments::<Words<'_>>()
+    }
+
+    async fn call<'a>(&'a self, arguments: Words<'a>, call: &mut CallContext) -> Result<(), ToolError> {
+        call.structured(&arguments.text.split_whitespace().count())
+    }
+}
+
+#[test]
+fn your_own_server() {
+    let server = Server::builder("words", "1.0.0").tool(CountWords).build().expect("a server");
+    let host = Host::start(&server);
+    let opening = format!("{}\n{}\n", HANDSHAKE[0], HANDSHAKE[1]);
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"count_words","arguments":{"text":"one two"}}}"#;
+    let request = format!("{request}\n");
+    let mut buffer = vec![0; 64 * 1024];
+    let mut connect = || {
+        let mut client = host.connect(Way::Lines);
+        client.exchange(opening.as_bytes(), &mut buffer);
+        client
+    };
+
+    // Warm up first: what is made once and kept is not what a request costs.
+    let mut client = connect();
+    let mut answer = [0; 1024];
+    let mut ask = |times| {
+        for _ in 0..times {
+            client.exchange(request.as_bytes(), &mut answer);
+        }
+    };
+    ask(200);
+    server.keep();
+    ask(200);
+    assert_no_allocations(|| ask(1_000));
+
+    bytes_per(&mut connect, 100).at_most(1_536);
+
+    assert_no_leaks(|| {
+        for _ in 0..100 {
+            let mut client = connect();
+            client.send(request.as_bytes());
+        }
+    });
+}
