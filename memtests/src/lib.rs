@@ -287,7 +287,7 @@ pub async fn settle() {
 /// Connections end, sessions expire and descriptors are let go a while after their client is gone.
 pub fn settled_heap(server: &Server) -> (usize, usize) {
     const STEP: Duration = Duration::from_millis(50);
-    const STILL: u32 = 20;
+    const STILL: u32 = 12;
     // Once a second a look takes all figures down, for which each thread needs something once.
     let _ = server.memory().current_memory_usage();
     let mut still = 0;

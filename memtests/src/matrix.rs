@@ -173,7 +173,11 @@ impl Site {
                 String::new()
             }
         };
-        let steps = (request.script)(&Asker { column, session: &session, folder: folder.path() })?;
+        let asker = Asker { column, session: &session, folder: folder.path() };
+        let steps = (request.script)(&asker)?;
+        // What each thread needs once for a list, and for the look that takes all figures down once a second.
+        client.exchange(&asker.request("tools/list", None, ""), &mut buffer);
+        let _ = server.memory().current_memory_usage();
         let exchanges = server.pools().find("exchanges");
         let clients = [Some(client), None];
         let keeps_streams = column.is_http() && !column.is_modern && request.events > 0;
