@@ -33,13 +33,12 @@ impl Moment {
         Self { ns: BEGUN.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64 }
     }
 
-    /// The moment as a number, to be kept in an atomic.
-    pub(crate) const fn to_ns(self) -> u64 {
-        self.ns
-    }
-
-    pub(crate) const fn from_ns(ns: u64) -> Self {
-        Self { ns }
+    /// The moment in milliseconds, to be kept in an atomic: never 0, and the same again after 49 days.
+    pub(crate) const fn to_ms(self) -> u32 {
+        match (self.ns / 1_000_000) as u32 {
+            0 => 1,
+            ms => ms,
+        }
     }
 
     /// Nanoseconds since an earlier moment.
@@ -132,6 +131,8 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(50));
         let ns = Moment::now().ns_since(begun);
         assert!(ns >= 30_000_000, "{ns}");
-        assert_eq!(begun.ns_since(Moment::from_ns(begun.to_ns() + 1)), 0);
+        assert_eq!(begun.ns_since(Moment { ns: begun.ns + 1 }), 0);
+        assert_eq!(Moment { ns: 1 << 32 }.to_ms(), 4_294);
+        assert_eq!(Moment { ns: 0 }.to_ms(), 1);
     }
 }

@@ -6,12 +6,12 @@ use crate::metrics::Moment;
 use crate::protocol::{ClientCapabilities, Method};
 use atomic_waker::AtomicWaker;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// Even, as no code is.
-const TOOL_FAILED: i64 = 2;
+/// No error answer has this code, which JSON-RPC leaves to nobody.
+const TOOL_FAILED: i32 = i32::MIN;
 
 /// The shared state of one request. It lives in the request's slot and is reused with it.
 #[derive(Debug, Default)]
@@ -21,10 +21,10 @@ pub(crate) struct CallState {
     legacy: AtomicBool,
     /// Number of the [`Method`] plus one; 0 where the method is not known.
     method: AtomicU8,
-    /// A [`Failure`] as a number, 0 for none.
-    failure: AtomicI64,
-    /// The [`Moment`] at which the request came, 0 before.
-    begun_ns: AtomicU64,
+    /// A [`Failure`] as a number, 0 for none (and for a tool's own error of code 0).
+    failure: AtomicI32,
+    /// The [`Moment`] at which the request came, 0 before. Short, as a waiting request is to fit its kilobyte.
+    begun_ms: AtomicU32,
     /// Woken when the request is cancelled from elsewhere, or is to come to its end.
     driver: AtomicWaker,
     names: Mutex<Names>,
@@ -123,7 +123,7 @@ impl CallState {
     /// A request has come: nothing of the one before it is left.
     pub(crate) fn begin(&self, caller: Caller<'_>) {
         self.clear();
-        self.begun_ns.store(Moment::now().to_ns(), Ordering::Relaxed);
+        self.begun_ms.store(Moment::now().to_ms(), Ordering::Relaxed);
         let mut names = self.names();
         names.clear();
         names.principal = caller.principal;
@@ -135,10 +135,10 @@ impl CallState {
         }
     }
 
-    /// When the request came, if there is one.
-    pub(crate) fn begun(&self) -> Option<Moment> {
-        let ns = self.begun_ns.load(Ordering::Relaxed);
-        (ns > 0).then_some(Moment::from_ns(ns))
+    /// For how long there has been the request, if there is one, in nanoseconds.
+    pub(crate) fn age_ns(&self) -> Option<u64> {
+        let begun = self.begun_ms.load(Ordering::Relaxed);
+        (begun > 0).then(|| u64::from(Moment::now().to_ms().wrapping_sub(begun)) * 1_000_000)
     }
 
     pub(crate) fn note_method(&self, method: Option<Method>) {
@@ -154,7 +154,7 @@ impl CallState {
     pub(crate) fn fail(&self, failure: Failure) {
         let number = match failure {
             Failure::Tool => TOOL_FAILED,
-            Failure::Code(code) => i64::from(code) << 1 | 1,
+            Failure::Code(code) => code,
         };
         self.failure.store(number, Ordering::Relaxed);
     }
@@ -163,7 +163,7 @@ impl CallState {
         match self.failure.load(Ordering::Relaxed) {
             0 => None,
             TOOL_FAILED => Some(Failure::Tool),
-            number => Some(Failure::Code((number >> 1) as i32)),
+            code => Some(Failure::Code(code)),
         }
     }
 
@@ -187,7 +187,7 @@ impl CallState {
         self.legacy.store(false, Ordering::Relaxed);
         self.method.store(0, Ordering::Relaxed);
         self.failure.store(0, Ordering::Relaxed);
-        self.begun_ns.store(0, Ordering::Relaxed);
+        self.begun_ms.store(0, Ordering::Relaxed);
         self.driver.take();
     }
 

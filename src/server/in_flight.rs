@@ -16,8 +16,14 @@ pub(crate) struct InFlight<A> {
 struct Waiting<A> {
     slot: Lease<RequestSlot>,
     answer_to: A,
-    bytes: usize,
     counted: Counted,
+}
+
+impl<A> Waiting<A> {
+    /// Heap bytes, its frame included.
+    fn bytes(&self) -> usize {
+        self.counted.bytes as usize + self.slot.frame_bytes()
+    }
 }
 
 /// Entries whose memory an idle connection may keep, so that a connection that has one request at a
@@ -41,7 +47,7 @@ impl<A> InFlight<A> {
 
     /// Heap bytes of what waits, frames included.
     pub(crate) fn bytes(&self) -> usize {
-        self.requests.iter().map(|waiting| waiting.bytes).sum()
+        self.requests.iter().map(Waiting::bytes).sum()
     }
 
     /// Takes in a request that was polled once and is not done.
@@ -49,10 +55,10 @@ impl<A> InFlight<A> {
         let bytes = slot.bytes() + size_of::<Waiting<A>>();
         let counted = Counted::new(&server.shared, bytes);
         if self.requests.len() == self.requests.capacity() {
-            // By a quarter: doubling would keep up to 56 bytes more for each request that waits.
+            // By a quarter: doubling would keep up to 48 bytes more for each request that waits.
             self.requests.reserve_exact((self.requests.len() / 4).max(KEPT_ENTRIES));
         }
-        self.requests.push(Waiting { bytes: bytes + slot.frame_bytes(), slot, answer_to, counted });
+        self.requests.push(Waiting { slot, answer_to, counted });
     }
 
     /// Polls those that can go on, and gives the first that is done.
@@ -91,7 +97,7 @@ impl<A> InFlight<A> {
     }
 
     fn remove(&mut self, index: usize) -> (Lease<RequestSlot>, A) {
-        let Waiting { slot, answer_to, counted, .. } = self.requests.swap_remove(index);
+        let Waiting { slot, answer_to, counted } = self.requests.swap_remove(index);
         drop(counted);
         self.shrink();
         (slot, answer_to)

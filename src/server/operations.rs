@@ -5,7 +5,7 @@
 //! this grow; a request that went well allocates nothing once its method was used before.
 
 use crate::memory::OperationReport;
-use crate::metrics::{DurationHistogram, Moment};
+use crate::metrics::DurationHistogram;
 use crate::protocol::Method;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -30,8 +30,7 @@ pub(super) struct Operations {
 impl Operations {
     /// An operation has come to its end.
     pub(super) fn note(&self, call: &CallState) {
-        let Some(begun) = call.begun() else { return };
-        let ns = Moment::now().ns_since(begun);
+        let Some(ns) = call.age_ns() else { return };
         match call.failure() {
             None => self.good[call.method_number()].get_or_init(Box::default).record(ns),
             Some(failure) => self.note_failed(call.method_number(), failure, ns),
