@@ -8,12 +8,17 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"benches","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
-const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"benches","version":"1"}}}"#;
-const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+/// The body that opens a session or a connection of the legacy era.
+pub const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"benches","version":"1"}}}"#;
+/// The body that says that it is open.
+pub const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 /// The path that MCP is served on.
 pub const PATH: &str = "/mcp";
-/// The text that [`Call::Echo`] has sent back.
-pub const ECHO_TEXT: &str = "The quick brown fox jumps over the lazy dog, and then sits down to write a line of some hundred characters.";
+/// Bytes of a text that an everyday call sends.
+pub const SMALL_BYTES: usize = 100;
+/// Bytes of a text that its answer is recognised by.
+const MARKER_BYTES: usize = 64;
+const SENTENCE: &str = "the quick brown fox jumps over the lazy dog and sits down to write; ";
 
 const ACCEPT: (&str, &str) = ("Accept", "application/json, text/event-stream");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -27,6 +32,16 @@ pub enum Era {
     Legacy,
 }
 
+impl Era {
+    /// The revision that clients of this era speak here.
+    pub fn revision(self) -> &'static str {
+        match self {
+            Self::Modern => "2026-07-28",
+            Self::Legacy => "2025-11-25",
+        }
+    }
+}
+
 /// What is asked of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
@@ -36,16 +51,16 @@ pub enum Call {
     Discover,
     /// `tools/list`.
     ListTools,
-    /// The tool `echo` with [`ECHO_TEXT`].
-    Echo,
+    /// The tool `echo` with a text of so many bytes.
+    Echo(usize),
     /// The tool `length` with a text of so many bytes: a large body, a small answer.
     Length(usize),
-    /// The tool `read_text_file`: the path, and a part of the content.
+    /// The tool `read_text_file` on a file of [`file_text`].
     ReadFile {
         /// The file.
         path: String,
-        /// What its content contains.
-        content: String,
+        /// How long it is.
+        bytes: usize,
     },
 }
 
@@ -55,14 +70,14 @@ impl Call {
             Self::Ping => "ping",
             Self::Discover => "server/discover",
             Self::ListTools => "tools/list",
-            Self::Echo | Self::Length(_) | Self::ReadFile { .. } => "tools/call",
+            Self::Echo(_) | Self::Length(_) | Self::ReadFile { .. } => "tools/call",
         }
     }
 
     fn tool(&self) -> Option<&'static str> {
         match self {
             Self::Ping | Self::Discover | Self::ListTools => None,
-            Self::Echo => Some("echo"),
+            Self::Echo(_) => Some("echo"),
             Self::Length(_) => Some("length"),
             Self::ReadFile { .. } => Some("read_text_file"),
         }
@@ -71,7 +86,7 @@ impl Call {
     fn arguments(&self) -> String {
         match self {
             Self::Ping | Self::Discover | Self::ListTools => String::new(),
-            Self::Echo => format!(r#""text":"{ECHO_TEXT}""#),
+            Self::Echo(bytes) => format!(r#""text":"{}""#, text(*bytes)),
             Self::Length(bytes) => format!(r#""text":"{}""#, "x".repeat(*bytes)),
             Self::ReadFile { path, .. } => format!(r#""path":{}"#, serde_json::Value::from(path.as_str())),
         }
@@ -79,18 +94,36 @@ impl Call {
 
     /// What the answer contains.
     pub fn expected(&self) -> Expected {
-        Expected::ok(&match self {
-            Self::Ping => r#""id":7"#.to_owned(),
-            Self::Discover => r#""supportedVersions""#.to_owned(),
-            Self::ListTools => r#""inputSchema""#.to_owned(),
-            Self::Echo => ECHO_TEXT.to_owned(),
-            Self::Length(bytes) => bytes.to_string(),
-            Self::ReadFile { content, .. } => content.clone(),
-        })
+        let (marker, least_body_bytes) = match self {
+            Self::Ping => (r#""result":{}"#.to_owned(), 0),
+            Self::Discover => (r#""supportedVersions""#.to_owned(), 0),
+            Self::ListTools => (r#""inputSchema""#.to_owned(), 0),
+            Self::Echo(bytes) => (text(*bytes.min(&MARKER_BYTES)), *bytes),
+            Self::Length(bytes) => (bytes.to_string(), 0),
+            Self::ReadFile { bytes, .. } => (text(*bytes.min(&MARKER_BYTES)), *bytes),
+        };
+        Expected { least_body_bytes: least_body_bytes as u64, ..Expected::ok(&marker) }
+    }
+
+    /// As the tables call it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Ping => "ping".to_owned(),
+            Self::Discover => "server/discover".to_owned(),
+            Self::ListTools => "tools/list".to_owned(),
+            Self::Echo(bytes) => format!("echo {}", size(*bytes)),
+            Self::Length(bytes) => format!("length {}", size(*bytes)),
+            Self::ReadFile { bytes, .. } => format!("read_text_file {}", size(*bytes)),
+        }
     }
 
     /// The body of the request.
     pub fn body(&self, era: Era) -> String {
+        self.body_with_id(era, 7)
+    }
+
+    /// The body of a request with an id of the caller's making.
+    pub fn body_with_id(&self, era: Era, id: usize) -> String {
         let mut members = Vec::new();
         if let Some(tool) = self.tool() {
             members.push(format!(r#""name":"{tool}","arguments":{{{}}}"#, self.arguments()));
@@ -100,9 +133,9 @@ impl Call {
         }
         let (method, members) = (self.method(), members.join(","));
         if members.is_empty() {
-            format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}"}}"#)
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#)
         } else {
-            format!(r#"{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{{{members}}}}}"#)
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{members}}}}}"#)
         }
     }
 
@@ -119,6 +152,26 @@ impl Call {
     /// The whole request of the legacy era, in a session.
     pub fn legacy(&self, session: &str) -> Vec<u8> {
         legacy(session, &self.body(Era::Legacy))
+    }
+}
+
+/// A text of so many bytes without escapes.
+pub fn text(bytes: usize) -> String {
+    SENTENCE.chars().cycle().take(bytes).collect()
+}
+
+/// A text of so many bytes in lines, as a file has it.
+pub fn file_text(bytes: usize) -> String {
+    let breaks = |(at, char)| if at % SENTENCE.len() == SENTENCE.len() - 1 { '\n' } else { char };
+    text(bytes).chars().enumerate().map(breaks).collect()
+}
+
+/// A size as people say it.
+pub fn size(bytes: usize) -> String {
+    match bytes {
+        _ if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        _ if bytes >= 1 << 10 && bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} B"),
     }
 }
 
@@ -224,8 +277,8 @@ mod tests {
 
     #[test]
     fn the_headers_of_a_modern_request_mirror_its_body() {
-        let read = Call::ReadFile { path: "/a \"b\"".to_owned(), content: String::new() };
-        for call in [Call::Discover, Call::ListTools, Call::Echo, Call::Length(3), read] {
+        let read = Call::ReadFile { path: "/a \"b\"".to_owned(), bytes: 0 };
+        for call in [Call::Discover, Call::ListTools, Call::Echo(3), Call::Length(3), read] {
             let (head, body) = parts(&call.modern());
             let method = body["method"].as_str().expect("a method");
             assert!(head.contains(&format!("Mcp-Method: {method}")), "{head:?}");
@@ -244,6 +297,17 @@ mod tests {
         assert_eq!(body["params"]["_meta"]["progressToken"], "p");
         assert_eq!(body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"], "2026-07-28");
         assert_eq!(parts(&listen()).1["params"]["notifications"]["toolsListChanged"], true);
+    }
+
+    #[test]
+    fn texts_have_their_length_and_begin_with_what_they_are_recognised_by() {
+        for bytes in [0, 1, 64, 100, 1024, 1 << 20] {
+            let file = file_text(bytes);
+            assert_eq!((text(bytes).len(), file.len()), (bytes, bytes));
+            assert!(file.starts_with(&text(bytes.min(MARKER_BYTES))));
+        }
+        assert!(file_text(1024).lines().count() > 10);
+        assert_eq!([100, 10 << 10, 1 << 20].map(size), ["100 B", "10 KiB", "1 MiB"]);
     }
 
     #[test]

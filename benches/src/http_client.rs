@@ -266,8 +266,8 @@ pub struct Expected {
     pub status: u16,
     /// Text that its body contains.
     pub marker: memmem::Finder<'static>,
-    /// The length of its body, where it is known.
-    pub body_bytes: Option<u64>,
+    /// The least length of its body.
+    pub least_body_bytes: u64,
 }
 
 /// What an answer is.
@@ -289,12 +289,12 @@ impl Expected {
 
     /// An answer with `status` that contains `marker`.
     pub fn status(status: u16, marker: &str) -> Self {
-        Self { status, marker: memmem::Finder::new(marker.as_bytes()).into_owned(), body_bytes: None }
+        Self { status, marker: memmem::Finder::new(marker.as_bytes()).into_owned(), least_body_bytes: 0 }
     }
 
     /// Judges an answer that has come whole.
     pub fn judge(&self, answer: &AnswerReader) -> Verdict {
-        let has_length = self.body_bytes.is_none_or(|bytes| bytes == answer.body_bytes());
+        let has_length = answer.body_bytes() >= self.least_body_bytes;
         if answer.status() == self.status && has_length && self.marker.find(answer.body()).is_some() {
             Verdict::Right
         } else if matches!(answer.status(), 429 | 503) {
@@ -302,6 +302,11 @@ impl Expected {
         } else {
             Verdict::Wrong
         }
+    }
+
+    /// Judges a message that came without HTTP.
+    pub fn is_met_by(&self, message: &[u8]) -> bool {
+        message.len() as u64 >= self.least_body_bytes && self.marker.find(message).is_some()
     }
 }
 
@@ -398,8 +403,12 @@ mod tests {
         assert_eq!(judge(&expected, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<ping>"), Verdict::Wrong);
         assert_eq!(judge(&expected, "HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\npong"), Verdict::Wrong);
         assert_eq!(judge(&expected, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), Verdict::Refused);
-        expected.body_bytes = Some(7);
+        expected.least_body_bytes = 7;
         assert_eq!(judge(&expected, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<pong>"), Verdict::Wrong);
+        assert_eq!(
+            [&b"<pong>"[..], b"<<pong>>", b"<<ping>>"].map(|it| expected.is_met_by(it)),
+            [false, true, false]
+        );
     }
 
     #[test]

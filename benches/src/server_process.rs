@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a server may take until it listens.
-const START_TIMEOUT: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long it may take to end when it is asked to.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,13 +30,19 @@ pub struct Memory {
     pub rss_kib: i64,
     /// Resident, shared pages divided by those who share them.
     pub pss_kib: i64,
+    /// Resident and nobody else's.
+    pub private_kib: i64,
 }
 
 impl Sub for Memory {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self { rss_kib: self.rss_kib - other.rss_kib, pss_kib: self.pss_kib - other.pss_kib }
+        Self {
+            rss_kib: self.rss_kib - other.rss_kib,
+            pss_kib: self.pss_kib - other.pss_kib,
+            private_kib: self.private_kib - other.private_kib,
+        }
     }
 }
 
@@ -68,7 +74,7 @@ impl ServerProcess {
     /// Starts a server that was told to listen on `address`, and waits until it does.
     ///
     /// # Errors
-    /// When it cannot be started, ends, or does not listen within 10 s.
+    /// When it cannot be started, ends, or does not listen within 30 s.
     pub fn start_at(command: &mut Command, address: SocketAddr) -> io::Result<Self> {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let mut server = Self { child, address };
@@ -108,9 +114,7 @@ impl ServerProcess {
     /// # Errors
     /// When the process is gone.
     pub fn cpu(&self) -> io::Result<Duration> {
-        let ticks_per_second = rustix::param::clock_ticks_per_second();
-        let ticks = family(self.id())?.into_iter().map(ticks).sum::<io::Result<u64>>()?;
-        Ok(Duration::from_nanos(ticks * 1_000_000_000 / ticks_per_second))
+        cpu(self.id())
     }
 
     /// The most it has held since it began, in KiB.
@@ -118,11 +122,7 @@ impl ServerProcess {
     /// # Errors
     /// When the process is gone.
     pub fn peak_rss_kib(&self) -> io::Result<i64> {
-        let peaks = family(self.id())?.into_iter().map(|id| {
-            let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-            Ok(kib(&status, "VmHWM:"))
-        });
-        peaks.sum()
+        peak_rss_kib(self.id())
     }
 }
 
@@ -159,8 +159,31 @@ pub fn memory(id: u32) -> io::Result<Memory> {
         let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
         sum.rss_kib += kib(&rollup, "Rss:");
         sum.pss_kib += kib(&rollup, "Pss:");
+        sum.private_kib += kib(&rollup, "Private_Clean:") + kib(&rollup, "Private_Dirty:");
     }
     Ok(sum)
+}
+
+/// CPU time that a process and its children have taken so far, with the resolution of the clock tick (10 ms).
+///
+/// # Errors
+/// When the process is gone.
+pub fn cpu(id: u32) -> io::Result<Duration> {
+    let ticks_per_second = rustix::param::clock_ticks_per_second();
+    let ticks = family(id)?.into_iter().map(ticks).sum::<io::Result<u64>>()?;
+    Ok(Duration::from_nanos(ticks * 1_000_000_000 / ticks_per_second))
+}
+
+/// The most that a process and its children have held since they began, in KiB.
+///
+/// # Errors
+/// When the process is gone.
+pub fn peak_rss_kib(id: u32) -> io::Result<i64> {
+    let peaks = family(id)?.into_iter().map(|id| {
+        let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+        Ok(kib(&status, "VmHWM:"))
+    });
+    peaks.sum()
 }
 
 /// A process and its children, and theirs.

@@ -3,7 +3,7 @@
 //! Lives in one thread. Knows what must come of each action, not when to do it. Invariant: an action gives
 //! `Ok` only if all that it should have been answered came and was right.
 
-use crate::calls::{self, Call, Era, PATH};
+use crate::calls::{self, Call, Era, PATH, SMALL_BYTES};
 use crate::http_client::{AnswerReader, Expected, Verdict, head};
 use crate::mix::Action;
 use std::cell::{Cell, RefCell};
@@ -60,12 +60,12 @@ pub struct SoakClient {
 }
 
 impl SoakClient {
-    /// A client of the server at `address`, which has the tools of `http_echo` and a file to read.
+    /// A client of the server at `address`, which has the tools of `mcpool_echo` and a file to read.
     pub fn new(address: SocketAddr, read_file: Call) -> Self {
         Self {
             address,
             read_file,
-            echo: Call::Echo.modern(),
+            echo: Call::Echo(SMALL_BYTES).modern(),
             large: Call::Length(LARGE_BYTES).modern(),
             idle: RefCell::default(),
             sessions: RefCell::default(),
@@ -85,19 +85,21 @@ impl SoakClient {
     /// When what came of it is not what should have.
     pub async fn act(&self, action: Action) -> Result<(), Fault> {
         match action {
-            Action::Echo => self.ask(&self.echo, &Call::Echo.expected()).await,
+            Action::Echo => self.ask(&self.echo, &Call::Echo(SMALL_BYTES).expected()).await,
             Action::List => self.call(&Call::ListTools).await,
             Action::Discover => self.call(&Call::Discover).await,
             Action::ReadFile => self.call(&self.read_file).await,
             Action::LargeBody => self.ask(&self.large, &Call::Length(LARGE_BYTES).expected()).await,
-            Action::SessionEcho => self.call_in_session(&Call::Echo).await,
+            Action::SessionEcho => self.call_in_session(&Call::Echo(SMALL_BYTES)).await,
             Action::SessionPing => self.call_in_session(&Call::Ping).await,
             Action::Progress => self.progress().await,
             Action::ProgressLeft => self.progress_left().await,
             Action::SessionEnded => self.session_ended().await,
             Action::SessionForgotten => self.open_session().await.map(drop),
             Action::SessionStream => self.session_stream().await,
-            Action::OneCall => self.connect().await?.ask(&self.echo, &Call::Echo.expected()).await,
+            Action::OneCall => {
+                self.connect().await?.ask(&self.echo, &Call::Echo(SMALL_BYTES).expected()).await
+            }
             Action::HalfClosed => self.half_closed().await,
             Action::CutHead => self.cut(&self.echo[..40]).await,
             Action::CutBody => self.cut(&self.echo[..self.echo.len() - 40]).await,
@@ -113,7 +115,7 @@ impl SoakClient {
                 self.ask(&request, &Expected::status(404, "-32601")).await
             }
             Action::UnknownTool => {
-                let body = Call::Echo.body(Era::Modern).replace("\"echo\"", "\"none\"");
+                let body = Call::Echo(SMALL_BYTES).body(Era::Modern).replace("\"echo\"", "\"none\"");
                 let request = calls::modern("tools/call", Some("none"), &body);
                 self.ask(&request, &Expected::ok("-32602")).await
             }
@@ -186,7 +188,9 @@ impl SoakClient {
         let session = connection.answer.header("mcp-session-id").map(str::to_owned);
         let session = session.ok_or_else(|| Fault::Wrong("`initialize` opened no session".to_owned()))?;
         connection.ask(&calls::initialized(&session), &Expected::status(202, "")).await?;
-        connection.ask(&Call::Echo.legacy(&session), &Call::Echo.expected()).await?;
+        connection
+            .ask(&Call::Echo(SMALL_BYTES).legacy(&session), &Call::Echo(SMALL_BYTES).expected())
+            .await?;
         Ok(session)
     }
 
@@ -233,7 +237,7 @@ impl SoakClient {
         connection.send(&self.echo).await?;
         connection.socket.shutdown().await?;
         connection.read_to_end().await?;
-        connection.judge(&self.echo, &Call::Echo.expected())
+        connection.judge(&self.echo, &Call::Echo(SMALL_BYTES).expected())
     }
 
     async fn cut(&self, part: &[u8]) -> Result<(), Fault> {
@@ -388,7 +392,7 @@ mod tests {
 
     /// What each action gives that waits for an answer.
     async fn faults(answer: &'static str) -> Vec<(Action, Fault)> {
-        let read_file = Call::ReadFile { path: "/note".to_owned(), content: "a note".to_owned() };
+        let read_file = Call::ReadFile { path: "/note".to_owned(), bytes: 10 };
         let client = SoakClient::new(served(answer).await, read_file);
         let mut faults = Vec::new();
         for (action, ..) in Action::ALL {

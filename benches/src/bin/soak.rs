@@ -5,7 +5,7 @@
 //! target/release/soak --minutes 10 --rate 2000
 //! ```
 //!
-//! Starts `http_echo`, from beside this program, on a folder of its own, and asks at a fixed rate: each action has
+//! Starts `mcpool_echo`, from beside this program, on a folder of its own, and asks at a fixed rate: each action has
 //! its time, whether the one before has ended or not, and latency counts from that time, so that a server that
 //! stands still is not asked less (no coordinated omission). What could not begin in time is reported as late.
 //! Time-outs of the server are short, so that what was abandoned goes within the run. The memory is sampled each
@@ -13,8 +13,8 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use hdrhistogram::Histogram;
-use mcpool_benches::calls::Call;
-use mcpool_benches::closed_loop::histogram;
+use mcpool_benches::calls::{Call, SMALL_BYTES, file_text};
+use mcpool_benches::figures::histogram;
 use mcpool_benches::mix::{Action, Random};
 use mcpool_benches::report::{Cell, Table, print};
 use mcpool_benches::server_process::{Memory, ServerProcess, raise_descriptors};
@@ -188,10 +188,9 @@ async fn soak(matches: &ArgMatches) -> Result<bool> {
     raise_descriptors();
     let folder = tempfile::tempdir()?;
     let server = start(matches, folder.path())?;
-    let text = "A small file, as an agent reads hundreds of them.";
     let path = folder.path().join("note.txt");
-    std::fs::write(&path, text)?;
-    let read_file = Call::ReadFile { path: path.display().to_string(), content: text.to_owned() };
+    std::fs::write(&path, file_text(SMALL_BYTES))?;
+    let read_file = Call::ReadFile { path: path.display().to_string(), bytes: SMALL_BYTES };
     let client = Rc::new(SoakClient::new(server.address(), read_file));
     client.act(Action::Echo).await?;
     let before = server.memory()?;
@@ -228,7 +227,7 @@ async fn soak(matches: &ArgMatches) -> Result<bool> {
 }
 
 fn start(matches: &ArgMatches, folder: &Path) -> Result<ServerProcess> {
-    let program = std::env::current_exe()?.with_file_name("http_echo");
+    let program = std::env::current_exe()?.with_file_name("mcpool_echo");
     let mut command = std::process::Command::new(program);
     command.arg(matches.get_one::<String>("threads").map_or("2", String::as_str)).args(LIMITS);
     command.args(matches.get_many::<String>("limit").unwrap_or_default()).arg(folder);

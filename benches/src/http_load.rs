@@ -1,13 +1,14 @@
-//! Many connections that each ask again as soon as they are answered, on one event queue a thread.
+//! Load over HTTP on one event queue a thread: connections that each have one request in flight.
 //!
-//! Knows bytes and answers, not what is asked. Invariant: between the end of the warm-up and the end of the
-//! measurement nothing is allocated and each answer is judged whole; what is not as expected ends the run with
-//! its text, so that no figure comes from errors. Latency is from the write of a request to the last byte of its
-//! answer: with every connection busy at all times it tells of queueing as much as of work.
+//! Knows bytes and answers, not what is asked. In a closed loop each connection asks again as soon as it is
+//! answered; in an open one requests begin at their times, each on a connection that is free, and wait while none
+//! is. Invariant: between the end of the warm-up and the end of the measurement nothing is allocated and each answer
+//! is judged whole; what is not as expected ends the run with its text, so that no figure comes from errors.
 
+use crate::figures::{Figures, LATE, Tally};
 use crate::http_client::{AnswerReader, Expected, Verdict};
+use crate::schedule::{Pace, Schedule};
 use crate::server_process::{ServerProcess, own_cpu};
-use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 const KEEP_BYTES: usize = 64 * 1024;
 /// Longest time without any answer.
 const SILENCE: Duration = Duration::from_secs(30);
-/// Longest latency that is told apart, in nanoseconds.
-const MAX_LATENCY_NS: u64 = 60_000_000_000;
+/// A wait for the next request that is shorter than this is spent looking: the system's timer counts milliseconds.
+const SHORT_WAIT: Duration = Duration::from_millis(2);
 
 /// A connection that has been opened, and what it asks, over and over.
 #[derive(Debug)]
@@ -44,56 +45,6 @@ impl Caller {
     }
 }
 
-/// How long connections go on.
-#[derive(Debug, Clone, Copy)]
-pub enum Until {
-    /// Each asks once.
-    Once,
-    /// Each asks until the time is over, of which only the second part counts.
-    Over {
-        /// The part that does not count.
-        warm_up: Duration,
-        /// The part that counts.
-        measured: Duration,
-    },
-}
-
-/// What a run has shown.
-#[derive(Debug)]
-pub struct Figures {
-    /// Right answers while it was measured.
-    pub answers: u64,
-    /// Answers 429 and 503.
-    pub refused: u64,
-    /// The time that was measured.
-    pub elapsed: Duration,
-    /// Latency of each right answer, in nanoseconds.
-    pub latency: Histogram<u64>,
-    /// CPU time of the server while it was measured.
-    pub server_cpu: Duration,
-    /// CPU time of this process in the same time.
-    pub client_cpu: Duration,
-    /// The most that was resident in the server, in KiB, where it was watched ([`Until::Once`]).
-    pub watched_rss_kib: i64,
-}
-
-impl Figures {
-    /// Right answers a second.
-    pub fn rate(&self) -> f64 {
-        self.answers as f64 / self.elapsed.as_secs_f64()
-    }
-
-    /// Seconds of CPU time that a million answers cost the server.
-    pub fn server_cpu_per_million(&self) -> f64 {
-        self.server_cpu.as_secs_f64() * 1e6 / self.answers.max(1) as f64
-    }
-
-    /// The part of the client's threads that was busy: near 1 the client is what is measured.
-    pub fn client_load(&self, threads: usize) -> f64 {
-        self.client_cpu.as_secs_f64() / self.elapsed.as_secs_f64() / threads as f64
-    }
-}
-
 /// Runs `callers` on `threads` threads; gives the figures, and the connections to be used again or closed.
 ///
 /// # Errors
@@ -102,7 +53,7 @@ pub fn run(
     server: &ServerProcess,
     callers: Vec<Caller>,
     expected: &Expected,
-    until: Until,
+    pace: Pace,
     threads: usize,
 ) -> io::Result<(Figures, Vec<TcpStream>)> {
     let mut shares: Vec<Vec<Line>> = (0..threads).map(|_| Vec::new()).collect();
@@ -110,45 +61,36 @@ pub fn run(
         shares[index % threads].push(Line::new(caller)?);
     }
     let started = Instant::now();
-    let (begins, ends) = match until {
-        Until::Once => (started, None),
-        Until::Over { warm_up, measured } => (started + warm_up, Some(started + warm_up + measured)),
-    };
+    let (begins, ends) = pace.window(started);
     thread::scope(|scope| {
-        let workers: Vec<_> = shares
-            .into_iter()
-            .map(|lines| scope.spawn(move || Worker::new(lines, expected, begins, ends)?.run()))
-            .collect();
+        let start = |(index, lines): (usize, Vec<Line>)| {
+            let schedule = match (pace, ends) {
+                (Pace::Open { rate, .. }, Some(ends)) => {
+                    Some(Schedule::new(started, ends, rate, index, threads))
+                }
+                _ => None,
+            };
+            scope.spawn(move || Worker::new(lines, expected, begins, ends, schedule)?.run())
+        };
+        let workers: Vec<_> = shares.into_iter().enumerate().map(start).collect();
         thread::sleep(begins.saturating_duration_since(Instant::now()));
         let before = (server.cpu()?, own_cpu());
-        let mut watched_rss_kib = 0;
         if let Some(ends) = ends {
             thread::sleep(ends.saturating_duration_since(Instant::now()));
         } else {
             while workers.iter().any(|worker| !worker.is_finished()) {
-                watched_rss_kib = watched_rss_kib.max(server.memory()?.rss_kib);
-                thread::sleep(Duration::from_millis(5));
+                thread::sleep(Duration::from_millis(1));
             }
         }
         let elapsed = begins.elapsed();
-        let (server_cpu, client_cpu) =
-            (server.cpu()?.saturating_sub(before.0), own_cpu().saturating_sub(before.1));
-        let latency = histogram();
-        let mut figures = Figures {
-            answers: 0,
-            refused: 0,
-            elapsed: ends.map_or(elapsed, |ends| ends - begins),
-            latency,
-            server_cpu,
-            client_cpu,
-            watched_rss_kib,
-        };
+        let server_cpu = server.cpu()?.saturating_sub(before.0);
+        let client_cpu = own_cpu().saturating_sub(before.1);
+        let elapsed = ends.map_or(elapsed, |ends| ends - begins);
+        let mut figures = Figures { tally: Tally::default(), elapsed, server_cpu, client_cpu };
         let mut sockets = Vec::new();
         for worker in workers {
             let done = worker.join().map_err(|_| io::Error::other("a thread of the client panicked"))??;
-            figures.answers += done.answers;
-            figures.refused += done.refused;
-            figures.latency += done.latency;
+            figures.tally.add(&done.tally);
             for line in done.lines {
                 sockets.push(line.into_socket()?);
             }
@@ -157,18 +99,14 @@ pub fn run(
     })
 }
 
-/// An empty histogram of nanoseconds, up to a minute, to three digits.
-pub fn histogram() -> Histogram<u64> {
-    // invariant: the bounds are in order, and there are at most five digits.
-    Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).expect("valid bounds")
-}
-
 /// One connection at work.
 struct Line {
     socket: mio::net::TcpStream,
     request: Arc<[u8]>,
+    /// All of it while nothing is to be written.
     written: usize,
-    sent_at: Instant,
+    /// When its request began, or was to begin.
+    since: Instant,
     answer: AnswerReader,
 }
 
@@ -177,9 +115,9 @@ impl Line {
         caller.socket.set_nonblocking(true)?;
         Ok(Self {
             socket: mio::net::TcpStream::from_std(caller.socket),
+            written: caller.request.len(),
             request: caller.request,
-            written: 0,
-            sent_at: Instant::now(),
+            since: Instant::now(),
             answer: AnswerReader::new(KEEP_BYTES),
         })
     }
@@ -190,9 +128,9 @@ impl Line {
         Ok(socket)
     }
 
-    fn send(&mut self, now: Instant) -> io::Result<()> {
+    fn send(&mut self, since: Instant) -> io::Result<()> {
         self.written = 0;
-        self.sent_at = now;
+        self.since = since;
         self.answer.reset();
         self.write()
     }
@@ -244,21 +182,24 @@ fn is_closed(error: &io::Error) -> bool {
 struct Worker<'a> {
     poll: Poll,
     lines: Vec<Line>,
+    /// Connections without a request, in an open loop.
+    free: Vec<usize>,
+    /// Requests that have no answer yet.
+    in_flight: usize,
     expected: &'a Expected,
     begins: Instant,
     /// `None`: each asks once.
     ends: Option<Instant>,
-    answers: u64,
-    refused: u64,
-    latency: Histogram<u64>,
+    is_open: bool,
+    /// What is still to begin, in an open loop.
+    schedule: Option<Schedule>,
+    tally: Tally,
 }
 
 /// What a worker leaves.
 struct Done {
     lines: Vec<Line>,
-    answers: u64,
-    refused: u64,
-    latency: Histogram<u64>,
+    tally: Tally,
 }
 
 impl<'a> Worker<'a> {
@@ -267,29 +208,40 @@ impl<'a> Worker<'a> {
         expected: &'a Expected,
         begins: Instant,
         ends: Option<Instant>,
+        schedule: Option<Schedule>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         for (index, line) in lines.iter_mut().enumerate() {
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry().register(&mut line.socket, Token(index), interest)?;
         }
-        Ok(Self { poll, lines, expected, begins, ends, answers: 0, refused: 0, latency: histogram() })
+        let free = (0..lines.len()).rev().collect();
+        let (is_open, tally) = (schedule.is_some(), Tally::default());
+        Ok(Self { poll, lines, free, in_flight: 0, expected, begins, ends, is_open, schedule, tally })
     }
 
     fn run(mut self) -> io::Result<Done> {
         let mut events = Events::with_capacity(1024);
         let mut scratch = vec![0; 64 * 1024];
-        let mut busy = self.lines.len();
-        for line in &mut self.lines {
-            line.send(Instant::now())?;
+        if !self.is_open {
+            self.free.clear();
+            for line in &mut self.lines {
+                line.send(Instant::now())?;
+                self.in_flight += 1;
+            }
         }
-        while busy > 0 {
-            self.poll.poll(&mut events, Some(SILENCE))?;
-            if events.is_empty() {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("{busy} requests have no answer"),
-                ));
+        let mut heard = Instant::now();
+        loop {
+            let wait = self.begin_due()?;
+            if self.in_flight == 0 && wait.is_none() {
+                break;
+            }
+            self.poll.poll(&mut events, Some(wait.unwrap_or(SILENCE)))?;
+            if !events.is_empty() || self.in_flight == 0 {
+                heard = Instant::now();
+            } else if heard.elapsed() >= SILENCE {
+                let message = format!("{} requests have no answer", self.in_flight);
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
             for event in &events {
                 let line = &mut self.lines[event.token().0];
@@ -297,39 +249,66 @@ impl<'a> Worker<'a> {
                     line.write()?;
                 }
                 if event.is_readable() && !line.answer.is_complete() && line.read(&mut scratch)? {
-                    let goes_on = self.answered(event.token().0)?;
-                    busy -= usize::from(!goes_on);
+                    self.answered(event.token().0)?;
                 }
             }
         }
         for line in &mut self.lines {
             self.poll.registry().deregister(&mut line.socket)?;
         }
-        Ok(Done { lines: self.lines, answers: self.answers, refused: self.refused, latency: self.latency })
+        Ok(Done { lines: self.lines, tally: self.tally })
     }
 
-    /// Judges an answer and asks again; false when this connection has nothing more to do.
-    fn answered(&mut self, index: usize) -> io::Result<bool> {
-        let line = &mut self.lines[index];
+    /// Begins what is due on connections that are free; gives how long to wait for the next, `None` without one.
+    fn begin_due(&mut self) -> io::Result<Option<Duration>> {
+        let (Some(schedule), Some(ends)) = (&mut self.schedule, self.ends) else { return Ok(None) };
+        let mut now = Instant::now();
+        if now >= ends {
+            self.tally.unsent += schedule.overdue(now).saturating_sub(schedule.overdue(self.begins));
+            self.schedule = None;
+            return Ok(None);
+        }
+        while let Some(&index) = self.free.last() {
+            let Some(due) = schedule.take_due(now) else { break };
+            self.free.pop();
+            self.in_flight += 1;
+            self.tally.late += u64::from(due >= self.begins && now - due > LATE);
+            self.lines[index].send(due)?;
+            now = Instant::now();
+        }
+        let wait = match schedule.until_next(now) {
+            Some(wait) if self.free.is_empty() => wait.max(SHORT_WAIT), // the next begins with an answer
+            Some(wait) if wait < SHORT_WAIT => Duration::ZERO,
+            Some(wait) => wait - Duration::from_millis(1),
+            None => ends.saturating_duration_since(now) + Duration::from_millis(1),
+        };
+        Ok(Some(wait))
+    }
+
+    /// Judges an answer, and in a closed loop asks again.
+    fn answered(&mut self, index: usize) -> io::Result<()> {
+        let line = &self.lines[index];
         let now = Instant::now();
-        let counts = now >= self.begins && self.ends.is_none_or(|ends| now < ends);
+        self.in_flight -= 1;
+        // In an open loop the time of the request decides whether it counts: what is slow must not fall out.
+        let counted = if self.is_open { line.since } else { now };
+        let counts = counted >= self.begins && self.ends.is_none_or(|ends| counted < ends);
         match self.expected.judge(&line.answer) {
-            Verdict::Right if counts => {
-                self.answers += 1;
-                self.latency.saturating_record((now - line.sent_at).as_nanos() as u64);
-            }
+            Verdict::Right if counts => self.tally.answered(now - line.since),
             Verdict::Right => {}
             Verdict::Refused => {
-                self.refused += 1;
-                return Ok(false); // it may close the connection, and asking again at once would only heat it
+                self.tally.refused += 1;
+                return Ok(()); // it may close the connection, and asking again at once would only heat it
             }
             Verdict::Wrong => return Err(wrong(&line.request, &line.answer)),
         }
-        let goes_on = self.ends.is_some_and(|ends| now < ends);
-        if goes_on {
-            line.send(now)?;
+        if self.is_open {
+            self.free.push(index);
+        } else if self.ends.is_some_and(|ends| now < ends) {
+            self.in_flight += 1;
+            self.lines[index].send(now)?;
         }
-        Ok(goes_on)
+        Ok(())
     }
 }
 
@@ -347,6 +326,7 @@ fn wrong(request: &[u8], answer: &AnswerReader) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Span;
     use std::net::TcpListener;
     use std::process::Command;
 
@@ -385,29 +365,48 @@ mod tests {
         let request = vec![b'x'; 300_000];
         let server = served(request.len(), b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong");
         let (figures, sockets) =
-            run(&server, callers(&server, 9, &request), &Expected::ok("pong"), Until::Once, 2)
-                .expect("a run");
-        assert_eq!((figures.answers, figures.refused, sockets.len()), (9, 0, 9));
-        assert_eq!(figures.latency.len(), 9);
+            run(&server, callers(&server, 9, &request), &Expected::ok("pong"), Pace::Once, 2).expect("a run");
+        assert_eq!((figures.tally.answers, figures.tally.refused, sockets.len()), (9, 0, 9));
+        assert_eq!(figures.tally.latency.len(), 9);
 
         let again = sockets.into_iter().map(|socket| Caller { socket, request: request.as_slice().into() });
-        let until = Until::Over { warm_up: Duration::from_millis(20), measured: Duration::from_millis(200) };
-        let (figures, _) =
-            run(&server, again.collect(), &Expected::ok("pong"), until, 1).expect("connections are kept");
-        assert!(figures.answers > 9, "{figures:?}");
-        assert_eq!(figures.latency.len(), figures.answers);
+        let span = Span { warm_up: Duration::from_millis(20), measured: Duration::from_millis(200) };
+        let (figures, _) = run(&server, again.collect(), &Expected::ok("pong"), Pace::Closed(span), 1)
+            .expect("connections are kept");
+        assert!(figures.tally.answers > 9, "{figures:?}");
+        assert_eq!(figures.tally.latency.len(), figures.tally.answers);
         assert_eq!(figures.elapsed, Duration::from_millis(200));
+    }
+
+    #[test]
+    fn an_open_loop_asks_at_its_rate_and_says_what_it_could_not() {
+        let server = served(4, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong");
+        let span = Span { warm_up: Duration::from_millis(50), measured: Duration::from_millis(500) };
+        let expected = Expected::ok("pong");
+        let pace = Pace::Open { rate: 200.0, span };
+        let (figures, _) = run(&server, callers(&server, 4, b"ping"), &expected, pace, 2).expect("a run");
+        let tally = &figures.tally;
+        assert_eq!(tally.answers + tally.unsent, 100, "what was due while it was measured: {tally:?}");
+        assert_eq!(tally.latency.len(), tally.answers);
+
+        // More than one connection can: most of it is late, and latency grows from the time that was meant.
+        let span = Span { warm_up: Duration::ZERO, ..span };
+        let pace = Pace::Open { rate: 1e7, span };
+        let (figures, _) = run(&server, callers(&server, 1, b"ping"), &expected, pace, 1).expect("a run");
+        let tally = &figures.tally;
+        assert!(tally.unsent > tally.answers && tally.late > 0, "{tally:?}");
+        assert!(tally.latency.max() > 50_000_000, "{}", tally.latency.max());
     }
 
     #[test]
     fn a_refusal_is_counted_apart_and_a_wrong_answer_ends_the_run() {
         let server = served(4, b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
         let (figures, _) =
-            run(&server, callers(&server, 3, b"ping"), &Expected::ok("pong"), Until::Once, 1).expect("a run");
-        assert_eq!((figures.answers, figures.refused), (0, 3));
+            run(&server, callers(&server, 3, b"ping"), &Expected::ok("pong"), Pace::Once, 1).expect("a run");
+        assert_eq!((figures.tally.answers, figures.tally.refused), (0, 3));
 
         let server = served(4, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nerror");
-        let failed = run(&server, callers(&server, 1, b"ping"), &Expected::ok("pong"), Until::Once, 1);
+        let failed = run(&server, callers(&server, 1, b"ping"), &Expected::ok("pong"), Pace::Once, 1);
         let message = failed.expect_err("a wrong answer").to_string();
         assert!(message.contains("error\nto: ping"), "{message}");
     }

@@ -1,7 +1,8 @@
-//! A server on the library mcpool over HTTP: `echo` and `length`, which `rmcp_echo` has too, and what a soak asks
-//! for besides: `count`, which reports progress, `change`, which tells those who listen, and the tools of a folder.
+//! A server on the library mcpool: `echo` and `length`, which `rmcp_echo` has too, and what a soak asks for besides:
+//! `count`, which reports progress, `change`, which tells those who listen, and the tools of a folder.
 //!
-//! `http_echo [THREADS] [LIMIT=VALUE]... [FOLDER]` says on standard error where it listens, and ends with SIGTERM.
+//! `mcpool_echo [THREADS] [LIMIT=VALUE]... [FOLDER]` speaks HTTP, says on standard error where it listens, and ends
+//! with SIGTERM. `mcpool_echo stdio` has `echo` and `length` for one client, on standard input and output.
 
 use mcpool::limits::LimitOption;
 use mcpool::tools::filesystem::Filesystem;
@@ -102,6 +103,11 @@ impl Tool for Change {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if std::env::args().nth(1).as_deref() == Some("stdio") {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let server = Server::builder("mcpool_echo", "1").tool(Echo).tool(Length).build()?;
+        return Ok(runtime.block_on(server.serve_stdio())?);
+    }
     let (mut threads, mut folders, mut limits) = (2, Vec::new(), Limits::default());
     for argument in std::env::args().skip(1) {
         if let Some((name, value)) = argument.split_once('=') {
@@ -117,7 +123,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     runtime.worker_threads(threads).max_blocking_threads(limits.max_blocking_threads).enable_all();
     // As the program has it: mimalloc gives pages back when a thread ends, which would take ten seconds otherwise.
     let runtime = runtime.thread_keep_alive(Duration::from_secs(1)).build()?;
-    let builder = Server::builder("http_echo", "1").limits(limits);
+    let builder = Server::builder("mcpool_echo", "1").limits(limits);
     let builder = builder.tool(Echo).tool(Length).tool(Count).tool(Change);
     runtime.block_on(async {
         let server = if folders.is_empty() {

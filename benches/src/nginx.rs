@@ -1,0 +1,117 @@
+//! nginx as the floor: bodies that never change, answered to whatever is posted.
+//!
+//! The bodies are as long as mcpool's answers to [`Call::Echo`], so that as many bytes go out. Small ones stand in
+//! the configuration; nginx takes no word of more than 4 KiB there, so that larger ones are files, and posts are
+//! led to them by the error that a file gives to a post.
+
+use crate::calls::{Call, PATH, SMALL_BYTES, text};
+use crate::server_process::ServerProcess;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+
+/// Lengths of the texts in the bodies.
+const BODIES: [usize; 5] = [SMALL_BYTES, 10 << 10, 100 << 10, 1000 << 10, 1 << 20];
+
+/// Starts nginx; its files are in `folder`.
+///
+/// # Errors
+/// When it does not start.
+pub(crate) fn start(program: &Path, folder: &Path, workers: usize) -> io::Result<ServerProcess> {
+    for bytes in BODIES {
+        fs::write(folder.join(bytes.to_string()), body(bytes))?;
+    }
+    // Workers run as somebody else when the master is root.
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(folder, everybody)?;
+    // An address that nobody listens on at the moment.
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let path = folder.join("nginx.conf");
+    fs::write(&path, configuration(folder, address, workers))?;
+    let mut command = Command::new(program);
+    ServerProcess::start_at(command.arg("-c").arg(&path).arg("-e").arg("stderr"), address)
+}
+
+/// The request that gets the body of a call: that of the smallest for all that is no echo.
+pub(crate) fn request(call: &Call) -> Vec<u8> {
+    let bytes = if let Call::Echo(bytes) = call { *bytes } else { SMALL_BYTES };
+    let request = call.modern();
+    let path = PATH.as_bytes();
+    let at = memchr::memmem::find(&request, path).unwrap_or_default();
+    [&request[..at], format!("/{bytes}").as_bytes(), &request[at + path.len()..]].concat()
+}
+
+fn body(bytes: usize) -> String {
+    let text = text(bytes);
+    format!(
+        r#"{{"jsonrpc":"2.0","id":7,"result":{{"content":[{{"type":"text","text":"{text}"}}],"resultType":"complete","_meta":{{"io.modelcontextprotocol/serverInfo":{{"name":"nginx","version":"1"}}}}}}}}"#
+    )
+}
+
+fn configuration(folder: &Path, address: SocketAddr, workers: usize) -> String {
+    let mut locations = String::new();
+    for bytes in BODIES {
+        let answer = match body(bytes) {
+            body if body.len() < 4000 => format!("return 200 '{body}';"),
+            _ => "error_page 405 =200 $uri;".to_owned(),
+        };
+        let _ =
+            writeln!(locations, "        location = /{bytes} {{ default_type application/json; {answer} }}");
+    }
+    let folder = folder.display();
+    format!(
+        "daemon off;
+worker_processes {workers};
+worker_rlimit_nofile 20000;
+pid {folder}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 12000; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 3600s;
+    sendfile on;
+    client_max_body_size 16m;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen {address} reuseport backlog=4096;
+        root {folder};
+{locations}    }}
+}}
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_asks_for_the_body_of_its_call() {
+        for (call, line) in
+            [(Call::Echo(10 << 10), "POST /10240 HTTP/1.1\r\n"), (Call::ListTools, "POST /100 HTTP/1.1\r\n")]
+        {
+            let request = request(&call);
+            assert!(request.starts_with(line.as_bytes()));
+            assert_eq!(request.len(), call.modern().len() + line.len() - "POST /mcp HTTP/1.1\r\n".len());
+        }
+    }
+
+    #[test]
+    fn each_body_is_an_answer_and_has_its_place() {
+        let text = configuration(Path::new("/here"), SocketAddr::from(([127, 0, 0, 1], 80)), 2);
+        for bytes in BODIES {
+            assert!(Call::Echo(bytes).expected().is_met_by(body(bytes).as_bytes()));
+            assert!(text.contains(&format!("location = /{bytes} ")), "{text}");
+            assert!(serde_json::from_str::<serde_json::Value>(&body(bytes)).is_ok());
+        }
+        assert!(!body(SMALL_BYTES).contains('\''), "it stands between such");
+    }
+}

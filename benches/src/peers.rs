@@ -1,0 +1,351 @@
+//! The servers that are compared: who they are, what they can do, and how each is started.
+//!
+//! Owns command lines. Where the programs come from is [`crate::supply`]'s; what is measured is not known here. All
+//! that serve HTTP answer with plain JSON and keep idle connections; the rest is as each comes.
+
+use crate::calls::{Call, Era, SMALL_BYTES, exchange, file_text, open_session};
+use crate::http_client::{AnswerReader, Expected, Verdict};
+use crate::http_load::Caller;
+use crate::nginx;
+use crate::server_process::ServerProcess;
+use crate::supply::Supply;
+use std::fs;
+use std::io;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A server to be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// The program mcpool with a folder.
+    Mcpool,
+    /// `echo` and `length` on the library mcpool.
+    Library,
+    /// The same on rmcp, the official Rust SDK.
+    Rmcp,
+    /// The same on the official TypeScript SDK.
+    TypeScript,
+    /// The same on the official Python SDK.
+    Python,
+    /// The official filesystem server, in Node.
+    Filesystem,
+    /// nginx with as many workers as the others have threads, answering static bodies.
+    Nginx,
+    /// nginx with one worker.
+    NginxAlone,
+}
+
+/// What a peer answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tools {
+    /// `echo` and `length`.
+    Echo,
+    /// Those of the official filesystem server.
+    Files,
+    /// A body that is always the same.
+    Static,
+}
+
+impl Peer {
+    /// All of them, in the order of the tables.
+    pub const ALL: [Self; 8] = [
+        Self::Mcpool,
+        Self::Library,
+        Self::Rmcp,
+        Self::TypeScript,
+        Self::Python,
+        Self::Filesystem,
+        Self::Nginx,
+        Self::NginxAlone,
+    ];
+
+    /// As the tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mcpool => "mcpool",
+            Self::Library => "mcpool library",
+            Self::Rmcp => "rmcp",
+            Self::TypeScript => "TypeScript SDK",
+            Self::Python => "Python SDK",
+            Self::Filesystem => "Node filesystem server",
+            Self::Nginx => "nginx, 2 workers",
+            Self::NginxAlone => "nginx, 1 worker",
+        }
+    }
+
+    /// What it answers.
+    pub fn tools(self) -> Tools {
+        match self {
+            Self::Mcpool | Self::Filesystem => Tools::Files,
+            Self::Nginx | Self::NginxAlone => Tools::Static,
+            Self::Library | Self::Rmcp | Self::TypeScript | Self::Python => Tools::Echo,
+        }
+    }
+
+    /// Whether it is mcpool in one of its forms.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Mcpool | Self::Library)
+    }
+
+    /// Whether it serves a client on standard input and output.
+    pub fn has_stdio(self) -> bool {
+        self.tools() != Tools::Static
+    }
+
+    /// Whether it serves HTTP.
+    pub fn has_http(self) -> bool {
+        self != Self::Filesystem
+    }
+
+    /// The revisions that it is asked in over HTTP. A static body has none, and is asked in the newest.
+    pub fn eras(self) -> &'static [Era] {
+        if self.tools() == Tools::Static { &[Era::Modern] } else { &[Era::Modern, Era::Legacy] }
+    }
+
+    /// The everyday calls of an era, small ones first. The modern era has no ping.
+    pub fn calls(self, era: Era, files: &Files) -> Vec<Call> {
+        let mut calls = if era == Era::Legacy { vec![Call::Ping] } else { Vec::new() };
+        match self.tools() {
+            Tools::Echo => calls.extend([Call::ListTools, echo(0), echo(1), echo(2)]),
+            Tools::Files => calls.extend([Call::ListTools, files.read(1 << 10), files.read(1 << 20)]),
+            Tools::Static => calls = vec![echo(0), echo(1), echo(2)],
+        }
+        calls
+    }
+}
+
+/// The texts that are echoed.
+const ECHO_BYTES: [usize; 3] = [SMALL_BYTES, 10 << 10, 1 << 20];
+
+fn echo(index: usize) -> Call {
+    Call::Echo(ECHO_BYTES[index])
+}
+
+/// A folder with files to read.
+#[derive(Debug)]
+pub struct Files {
+    folder: TempDir,
+}
+
+impl Files {
+    /// Lengths of the files that are there.
+    pub const BYTES: [usize; 5] = [1 << 10, 10 << 10, 100 << 10, 1000 << 10, 1 << 20];
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn new() -> io::Result<Self> {
+        let files = Self { folder: tempfile::tempdir()? };
+        for bytes in Self::BYTES {
+            fs::write(files.folder.path().join(bytes.to_string()), file_text(bytes))?;
+        }
+        Ok(files)
+    }
+
+    /// The call that reads the file of that length.
+    pub fn read(&self, bytes: usize) -> Call {
+        Call::ReadFile { path: self.folder.path().join(bytes.to_string()).display().to_string(), bytes }
+    }
+}
+
+/// The peers that are on this machine.
+#[derive(Debug)]
+pub struct Peers {
+    supply: Supply,
+    threads: usize,
+    /// What there is to read.
+    pub files: Files,
+}
+
+impl Peers {
+    /// Peers with `threads` threads each, where that can be chosen.
+    ///
+    /// # Errors
+    /// When no files can be written.
+    pub fn new(supply: Supply, threads: usize) -> io::Result<Self> {
+        Ok(Self { supply, threads, files: Files::new()? })
+    }
+
+    /// Those that are there.
+    pub fn present(&self) -> impl Iterator<Item = Peer> + '_ {
+        Peer::ALL.into_iter().filter(|peer| self.supply.place(*peer).is_some())
+    }
+
+    /// Where a peer is, or an error that says that it is not there.
+    fn place(&self, peer: Peer) -> io::Result<&Path> {
+        let absent = || io::Error::new(io::ErrorKind::NotFound, format!("{} is not there", peer.name()));
+        self.supply.place(peer).ok_or_else(absent)
+    }
+
+    /// The command that starts a peer on standard input and output.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn stdio(&self, peer: Peer) -> io::Result<Command> {
+        let place = self.place(peer)?;
+        let folder = self.files.folder.path();
+        Ok(match peer {
+            Peer::Mcpool => command(place, &["serve"], Some(folder)),
+            Peer::TypeScript | Peer::Python => self.script(peer, place, &["stdio"]),
+            Peer::Filesystem => self.script(peer, place, &[&folder.to_string_lossy()]),
+            _ => command(place, &["stdio"], None),
+        })
+    }
+
+    /// Starts a peer over HTTP.
+    ///
+    /// # Errors
+    /// When it is not there or does not start.
+    pub fn http(&self, peer: Peer) -> io::Result<Site> {
+        let place = self.place(peer)?;
+        let threads = self.threads.to_string();
+        let (mut folder, files) = (None, self.files.folder.path());
+        let server = match peer {
+            Peer::Mcpool => {
+                let arguments = ["serve", "--http", "127.0.0.1:0", "--worker-threads", &threads];
+                ServerProcess::start(&mut command(place, &arguments, Some(files)))?
+            }
+            Peer::TypeScript | Peer::Python => ServerProcess::start(&mut self.script(peer, place, &[]))?,
+            Peer::Nginx | Peer::NginxAlone => {
+                let workers = if peer == Peer::Nginx { self.threads } else { 1 };
+                let own = folder.insert(tempfile::tempdir()?);
+                nginx::start(place, own.path(), workers)?
+            }
+            _ => ServerProcess::start(&mut command(place, &[&threads], None))?,
+        };
+        Ok(Site { peer, server, sessions: Vec::new(), _folder: folder })
+    }
+
+    fn script(&self, peer: Peer, place: &Path, arguments: &[&str]) -> Command {
+        let interpreter = if peer == Peer::Python { self.supply.python() } else { Path::new("node") };
+        let mut command = Command::new(interpreter);
+        command.arg(place).args(arguments);
+        // What somebody set for their own work is no part of how a server is run.
+        command
+            .env_remove("PYTHONUNBUFFERED")
+            .env_remove("PYTHONDONTWRITEBYTECODE")
+            .env_remove("NODE_OPTIONS");
+        command
+    }
+}
+
+fn command(program: &Path, arguments: &[&str], folder: Option<&Path>) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).args(folder);
+    command
+}
+
+/// A peer that serves HTTP.
+#[derive(Debug)]
+pub struct Site {
+    /// Which.
+    pub peer: Peer,
+    /// Its process.
+    pub server: ServerProcess,
+    /// The sessions that were opened, to be used by whoever calls next.
+    sessions: Vec<String>,
+    _folder: Option<TempDir>,
+}
+
+impl Site {
+    /// Opens connections that will all make one call; each has a session of its own where the era has sessions.
+    ///
+    /// # Errors
+    /// When the server accepts none or opens no session.
+    pub fn callers(&mut self, call: &Call, era: Era, count: usize) -> io::Result<Vec<Caller>> {
+        self.callers_from(call, era, 0, count)
+    }
+
+    /// The same with sessions from the one numbered `first` on.
+    fn callers_from(&mut self, call: &Call, era: Era, first: usize, count: usize) -> io::Result<Vec<Caller>> {
+        let shared: Arc<[u8]> = match self.peer.tools() {
+            Tools::Static => nginx::request(call).into(),
+            _ => call.modern().into(),
+        };
+        let mut callers = Vec::with_capacity(count);
+        for index in first..first + count {
+            let mut socket = Caller::connect(self.server.address())?;
+            let request = match era {
+                Era::Modern => Arc::clone(&shared),
+                Era::Legacy => call.legacy(self.session(index, &mut socket)?).into(),
+            };
+            callers.push(Caller { socket, request });
+        }
+        Ok(callers)
+    }
+
+    fn session(&mut self, index: usize, socket: &mut TcpStream) -> io::Result<&str> {
+        while self.sessions.len() <= index {
+            self.sessions.push(open_session(socket)?);
+        }
+        Ok(&self.sessions[index])
+    }
+
+    /// Opens connections, with sessions from the one numbered `first` on, on each of which one call is made; gives
+    /// them to be kept.
+    ///
+    /// # Errors
+    /// When one is not opened or not answered.
+    pub fn ask_each(
+        &mut self,
+        call: &Call,
+        era: Era,
+        first: usize,
+        count: usize,
+    ) -> io::Result<Vec<TcpStream>> {
+        let expected = self.expected(call);
+        let mut answer = AnswerReader::new(64 * 1024);
+        let mut kept = Vec::with_capacity(count);
+        for mut caller in self.callers_from(call, era, first, count)? {
+            exchange(&mut caller.socket, &caller.request, &mut answer)?;
+            if expected.judge(&answer) != Verdict::Right {
+                let message = format!("{} was answered with {}", call.name(), answer.status());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            kept.push(caller.socket);
+        }
+        Ok(kept)
+    }
+
+    /// What answers to a call are like; a static server answers all alike.
+    pub fn expected(&self, call: &Call) -> Expected {
+        match (self.peer.tools(), call) {
+            (Tools::Static, Call::Echo(_)) | (Tools::Echo | Tools::Files, _) => call.expected(),
+            (Tools::Static, _) => Call::Echo(SMALL_BYTES).expected(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_peer_is_asked_what_it_answers() {
+        let files = Files::new().expect("a folder");
+        for peer in Peer::ALL {
+            assert!(peer.has_http() || peer.has_stdio());
+            for era in peer.eras() {
+                let calls = peer.calls(*era, &files);
+                let is_read = |call: &Call| matches!(call, Call::ReadFile { .. });
+                assert_eq!(calls.iter().any(is_read), peer.tools() == Tools::Files, "{peer:?}");
+                let may_ping = *era == Era::Legacy && peer.tools() != Tools::Static;
+                assert_eq!(calls.contains(&Call::Ping), may_ping, "{peer:?} {era:?}");
+            }
+        }
+        for bytes in Files::BYTES {
+            let Call::ReadFile { path, .. } = files.read(bytes) else { panic!("a call that reads") };
+            assert_eq!(fs::metadata(path).expect("a file").len(), bytes as u64);
+        }
+    }
+
+    #[test]
+    fn columns_have_names_of_their_own() {
+        let names: std::collections::BTreeSet<_> = Peer::ALL.map(Peer::name).into();
+        assert_eq!(names.len(), Peer::ALL.len());
+    }
+}

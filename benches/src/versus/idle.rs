@@ -1,0 +1,57 @@
+//! What a server holds that has answered once and now has nothing to do.
+
+use super::{Stage, mib};
+use crate::calls::{Call, Era};
+use crate::peers::Peer;
+use crate::server_process::Memory;
+use crate::sheet::Sheet;
+use crate::stdio_server::StdioServer;
+use std::collections::BTreeMap;
+use std::io;
+use std::thread;
+
+/// Weighs each server after its list of tools, on fresh processes.
+///
+/// # Errors
+/// Never: what fails is left out.
+pub(crate) fn measure(stage: &Stage<'_>) -> io::Result<Vec<Sheet>> {
+    let mut weights: BTreeMap<(&str, Peer), Vec<Memory>> = BTreeMap::new();
+    for round in 1..=stage.extent.weighings {
+        stage.say(&format!("idle: round {round} of {}", stage.extent.weighings));
+        for peer in stage.with_stdio() {
+            let memory = stage.attempt(peer, "resting over stdio", || {
+                let mut server = StdioServer::greet(&mut stage.peers.stdio(peer)?)?;
+                server.ask(&Call::ListTools.body(Era::Legacy))?;
+                thread::sleep(stage.extent.settle);
+                server.memory()
+            });
+            weights.entry(("stdio", peer)).or_default().extend(memory);
+        }
+        for peer in stage.with_http() {
+            let memory = stage.attempt(peer, "resting over HTTP", || {
+                let mut site = stage.peers.http(peer)?;
+                let _open = site.ask_each(&Call::ListTools, Era::Modern, 0, 1)?;
+                thread::sleep(stage.extent.settle);
+                site.server.memory()
+            });
+            weights.entry(("HTTP", peer)).or_default().extend(memory);
+        }
+    }
+    let about = "After the answer to `tools/list`, nothing open but the one connection. Over stdio each session costs \
+                 a process of this size.";
+    let mut sheet = Sheet::new("idle", "Idle memory", "MiB", about);
+    let kinds: [(&str, fn(&Memory) -> i64); 3] = [
+        ("RSS", |memory| memory.rss_kib),
+        ("PSS", |memory| memory.pss_kib),
+        ("private", |memory| memory.private_kib),
+    ];
+    for transport in ["stdio", "HTTP"] {
+        for (kind, of) in kinds {
+            for ((_, peer), memories) in weights.iter().filter(|(key, _)| key.0 == transport) {
+                let figures: Vec<_> = memories.iter().map(|memory| mib(of(memory))).collect();
+                sheet.put_rounds(&format!("{transport}: {kind}"), *peer, &figures);
+            }
+        }
+    }
+    Ok(vec![sheet])
+}
