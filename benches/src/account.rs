@@ -54,7 +54,7 @@ impl Account {
     pub fn markdown(&self) -> String {
         let kind = if self.is_quick { "a short run" } else { "a full run" };
         let mut text = format!("# mcpool beside others\n\nWhat `{}` printed, {kind}.\n\n", self.command);
-        text.push_str("## Machine and versions\n\n| | |\n| --- | --- |\n");
+        let _ = write!(text, "## Machine and versions\n\nAs `{}` found them.\n\n| | |\n| --- | --- |\n", self.command);
         for (name, value) in &self.facts {
             let _ = writeln!(text, "| {name} | {value} |");
         }
@@ -65,9 +65,9 @@ impl Account {
             let _ = writeln!(text, "| {} | left out: {reason} |", peer.name());
         }
         let _ = write!(text, "\n## How\n\n{RULES}\n\n{}, by `{}`.\n\n", self.terms, self.command);
-        self.write_sheet(&mut text, &self.summary(), &self.command);
+        write_sheet(&mut text, &self.summary(), &self.command);
         for (question, sheet) in &self.sheets {
-            self.write_sheet(&mut text, sheet, &self.command_for(question));
+            write_sheet(&mut text, sheet, &self.command_for(question));
         }
         if !self.failures.is_empty() {
             let _ = write!(text, "## What failed\n\nIn `{}`:\n\n", self.command);
@@ -78,17 +78,6 @@ impl Account {
         text.truncate(text.trim_end().len());
         text.push('\n');
         text
-    }
-
-    fn write_sheet(&self, text: &mut String, sheet: &Sheet, command: &str) {
-        if sheet.rows.is_empty() {
-            return;
-        }
-        let _ = write!(text, "## {}\n\n", sheet.heading());
-        if !sheet.about.is_empty() {
-            let _ = write!(text, "{}\n\n", sheet.about);
-        }
-        let _ = write!(text, "{}\n`{command}`\n\n", sheet.markdown());
     }
 
     /// The whole account as an object.
@@ -112,6 +101,17 @@ impl Account {
             "sheets": sheets,
         })
     }
+}
+
+fn write_sheet(text: &mut String, sheet: &Sheet, command: &str) {
+    if sheet.rows.is_empty() {
+        return;
+    }
+    let _ = write!(text, "## {}\n\n", sheet.heading());
+    if !sheet.about.is_empty() {
+        let _ = write!(text, "{}\n\n", sheet.about);
+    }
+    let _ = write!(text, "{}\n`{command}`\n\n", sheet.markdown());
 }
 
 #[cfg(test)]

@@ -98,9 +98,8 @@ impl Call {
             Self::Ping => (r#""result":{}"#.to_owned(), 0),
             Self::Discover => (r#""supportedVersions""#.to_owned(), 0),
             Self::ListTools => (r#""inputSchema""#.to_owned(), 0),
-            Self::Echo(bytes) => (text(*bytes.min(&MARKER_BYTES)), *bytes),
             Self::Length(bytes) => (bytes.to_string(), 0),
-            Self::ReadFile { bytes, .. } => (text(*bytes.min(&MARKER_BYTES)), *bytes),
+            Self::Echo(bytes) | Self::ReadFile { bytes, .. } => (text(*bytes.min(&MARKER_BYTES)), *bytes),
         };
         Expected { least_body_bytes: least_body_bytes as u64, ..Expected::ok(&marker) }
     }

@@ -126,9 +126,9 @@ fn bars(row: &Row) -> String {
     let mut svg = String::new();
     for mark in axis.marks() {
         let x = axis.at(mark);
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"{height}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+            "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"{height}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             height + 14.0,
             short(mark)
         );
@@ -194,9 +194,9 @@ fn lines(sheet: &Sheet) -> String {
     let mut svg = String::new();
     for mark in axis.marks() {
         let y = axis.at(mark);
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            "<line class=\"grid\" x1=\"{MARGIN}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+            "<line class=\"grid\" x1=\"{MARGIN}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             WIDTH - MARGIN,
             MARGIN - 8.0,
             y + 4.0,
@@ -257,16 +257,16 @@ fn table(sheet: &Sheet) -> String {
         return String::new();
     }
     let columns = sheet.columns();
-    let heads: String =
-        columns.iter().map(|peer| format!("<th scope=\"col\">{}</th>", escape(peer.name()))).collect();
+    let names: Vec<_> = columns.iter().map(|peer| escape(peer.name())).collect();
+    let heads = names.join("</th><th scope=\"col\">");
     let mut rows = String::new();
     for row in &sheet.rows {
-        let cell = |peer| row.cells.get(peer).map_or(String::new(), Cell::to_string);
-        let cells: String = columns.iter().map(|peer| format!("<td>{}</td>", escape(&cell(peer)))).collect();
-        let _ = writeln!(rows, "<tr><th scope=\"row\">{}</th>{cells}</tr>", escape(&row.label));
+        let cell = |peer| row.cells.get(peer).map_or(String::new(), |cell| escape(&cell.to_string()));
+        let cells = columns.iter().map(cell).collect::<Vec<_>>().join("</td><td>");
+        let _ = writeln!(rows, "<tr><th scope=\"row\">{}</th><td>{cells}</td></tr>", escape(&row.label));
     }
     format!(
-        "<details><summary>{}</summary><p class=\"note\">{}</p><div class=\"scroll\"><table><thead><tr><th></th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div></details>\n",
+        "<details><summary>{}</summary><p class=\"note\">{}</p><div class=\"scroll\"><table><thead><tr><th></th><th scope=\"col\">{heads}</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div></details>\n",
         escape(&sheet.heading()),
         escape(&sheet.about)
     )

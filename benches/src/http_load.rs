@@ -279,7 +279,7 @@ impl<'a> Worker<'a> {
         let wait = match schedule.until_next(now) {
             Some(wait) if self.free.is_empty() => wait.max(SHORT_WAIT), // the next begins with an answer
             Some(wait) if wait < SHORT_WAIT => Duration::ZERO,
-            Some(wait) => wait - Duration::from_millis(1),
+            Some(wait) => wait.saturating_sub(Duration::from_millis(1)),
             None => ends.saturating_duration_since(now) + Duration::from_millis(1),
         };
         Ok(Some(wait))

@@ -72,11 +72,11 @@ impl<'a> Window<'a> {
         expected: &'a Expected,
     ) -> Self {
         let now = Instant::now();
-        let place = |index| {
+        let to_place = |index| {
             let body = call.body_with_id(Era::Legacy, FIRST_ID + index);
             Place { line: [body.as_bytes(), b"\n"].concat(), since: now }
         };
-        let places: Vec<_> = (0..window).map(place).collect();
+        let places: Vec<_> = (0..window).map(to_place).collect();
         let now = Instant::now();
         let (begins, ends) = pace.window(now);
         let schedule = match (pace, ends) {
@@ -167,7 +167,7 @@ impl<'a> Window<'a> {
         Some(match schedule.until_next(now) {
             Some(wait) if self.free.is_empty() => wait.max(SHORT_WAIT),
             Some(wait) if wait < SHORT_WAIT => Duration::ZERO,
-            Some(wait) => wait - Duration::from_millis(1),
+            Some(wait) => wait.saturating_sub(Duration::from_millis(1)),
             None => ends.saturating_duration_since(now) + Duration::from_millis(1),
         })
     }

@@ -1,4 +1,4 @@
-//! Bringing the peers to this machine: built with cargo, installed from npm and PyPI, or found.
+//! Bringing the peers to this machine: built with cargo, installed from npm and pip, or found.
 //!
 //! Owns where each comes from and in which version; what is pinned stands in `benches/peers`. One that cannot be had
 //! is left out with the reason. Invariant: everything that is brought goes below the target folder of this program,

@@ -126,14 +126,14 @@ impl<'a> Stage<'a> {
     /// When something fails that is no peer's fault.
     pub fn answer(&self, question: &str) -> io::Result<Vec<Sheet>> {
         match question {
-            "start" => start::measure(self),
-            "idle" => idle::measure(self),
-            "sessions" => sessions::measure(self),
+            "start" => Ok(start::measure(self)),
+            "idle" => Ok(idle::measure(self)),
+            "sessions" => Ok(sessions::measure(self)),
             "stdio" => throughput::over_stdio(self),
-            "http" => throughput::over_http(self),
-            "open" => open_loop::measure(self),
-            "burst" => burst::measure(self),
-            "growth" => growth::measure(self),
+            "http" => Ok(throughput::over_http(self)),
+            "open" => Ok(open_loop::measure(self)),
+            "burst" => Ok(burst::measure(self)),
+            "growth" => Ok(growth::measure(self)),
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no question `{question}`"))),
         }
     }

@@ -30,10 +30,8 @@ struct Past<Server> {
 }
 
 /// Sends the bursts, first over HTTP, then over pipes.
-///
-/// # Errors
-/// Never: what fails is left out.
-pub(crate) fn measure(stage: &Stage<'_>) -> io::Result<Vec<Sheet>> {
+/// What fails is left out.
+pub(crate) fn measure(stage: &Stage<'_>) -> Vec<Sheet> {
     let about = format!(
         "Over HTTP {} bodies of 1 MiB at once, each on a connection of its own, in 2026-07-28; over stdio {} lines of \
          1 MiB, one after the other. Servers with `length` are asked for it, those with files for `tools/list` with \
@@ -58,7 +56,7 @@ pub(crate) fn measure(stage: &Stage<'_>) -> io::Result<Vec<Sheet>> {
     for past in &over_stdio {
         enter(stage, &mut sheet, "stdio", past, || past.server.memory().map(|memory| memory.rss_kib));
     }
-    Ok(vec![sheet])
+    vec![sheet]
 }
 
 /// Enters a burst, once its time after has come.
@@ -98,7 +96,9 @@ fn at_once(stage: &Stage<'_>, mut site: Site) -> io::Result<Past<Site>> {
     if blanks > 0 {
         let body = call.body(Era::Modern) + &" ".repeat(blanks);
         let request: Arc<[u8]> = call.modern_with(&body).into();
-        callers.iter_mut().for_each(|caller| caller.request = Arc::clone(&request));
+        for caller in &mut callers {
+            caller.request = Arc::clone(&request);
+        }
     }
     thread::sleep(stage.extent.settle);
     let before = site.server.memory()?.rss_kib;

@@ -7,14 +7,11 @@ use crate::server_process::Memory;
 use crate::sheet::Sheet;
 use crate::stdio_server::StdioServer;
 use std::collections::BTreeMap;
-use std::io;
 use std::thread;
 
 /// Weighs each server after its list of tools, on fresh processes.
-///
-/// # Errors
-/// Never: what fails is left out.
-pub(crate) fn measure(stage: &Stage<'_>) -> io::Result<Vec<Sheet>> {
+/// What fails is left out.
+pub(crate) fn measure(stage: &Stage<'_>) -> Vec<Sheet> {
     let mut weights: BTreeMap<(&str, Peer), Vec<Memory>> = BTreeMap::new();
     for round in 1..=stage.extent.weighings {
         stage.say(&format!("idle: round {round} of {}", stage.extent.weighings));
@@ -40,18 +37,14 @@ pub(crate) fn measure(stage: &Stage<'_>) -> io::Result<Vec<Sheet>> {
     let about = "After the answer to `tools/list`, nothing open but the one connection. Over stdio each session costs \
                  a process of this size.";
     let mut sheet = Sheet::new("idle", "Idle memory", "MiB", about);
-    let kinds: [(&str, fn(&Memory) -> i64); 3] = [
-        ("RSS", |memory| memory.rss_kib),
-        ("PSS", |memory| memory.pss_kib),
-        ("private", |memory| memory.private_kib),
-    ];
+    let kib = |memory: &Memory| [memory.rss_kib, memory.pss_kib, memory.private_kib];
     for transport in ["stdio", "HTTP"] {
-        for (kind, of) in kinds {
+        for (index, kind) in ["RSS", "PSS", "private"].into_iter().enumerate() {
             for ((_, peer), memories) in weights.iter().filter(|(key, _)| key.0 == transport) {
-                let figures: Vec<_> = memories.iter().map(|memory| mib(of(memory))).collect();
+                let figures: Vec<_> = memories.iter().map(|memory| mib(kib(memory)[index])).collect();
                 sheet.put_rounds(&format!("{transport}: {kind}"), *peer, &figures);
             }
         }
     }
-    Ok(vec![sheet])
+    vec![sheet]
 }
