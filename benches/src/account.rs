@@ -35,7 +35,8 @@ servers take turns; each round has a warm-up that does not count. Cells are the 
 and the most in brackets; a cell with one figure was measured once. Latencies are p50 / p99 / p99.9 over all rounds. \
 An empty cell means that the server has no such thing: mcpool and the Node filesystem server have the filesystem \
 tools, `mcpool library` and the SDKs have `echo` and `length`, nginx answers bodies that never change. Node and Python \
-serve from one thread. Answers over HTTP are plain JSON and no idle connection is closed, with all of them; rmcp has \
+serve from one thread, nginx from one worker or from as many as the others have threads. A round goes on, up to 3 s, \
+until there are as many answers as requests in flight. Answers over HTTP are plain JSON and no idle connection is closed, with all of them; rmcp has \
 mcpool's allocator and its own faster way to read pipes. Everything else is as it comes.";
 
 impl Account {
@@ -54,7 +55,11 @@ impl Account {
     pub fn markdown(&self) -> String {
         let kind = if self.is_quick { "a short run" } else { "a full run" };
         let mut text = format!("# mcpool beside others\n\nWhat `{}` printed, {kind}.\n\n", self.command);
-        let _ = write!(text, "## Machine and versions\n\nAs `{}` found them.\n\n| | |\n| --- | --- |\n", self.command);
+        let _ = write!(
+            text,
+            "## Machine and versions\n\nAs `{}` found them.\n\n| | |\n| --- | --- |\n",
+            self.command
+        );
         for (name, value) in &self.facts {
             let _ = writeln!(text, "| {name} | {value} |");
         }
@@ -144,7 +149,7 @@ mod tests {
         for line in [
             "| spawn to first answer, ms | 2.00 (1.50 to 2.50) | 250 (200 to 260) |",
             "`cargo run --release -p mcpool-benches --bin versus -- start`",
-            "| nginx, 2 workers | left out: nginx is not here |",
+            "| nginx | left out: nginx is not here |",
             "- Python SDK: its start: gone",
         ] {
             assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");
@@ -156,6 +161,6 @@ mod tests {
         let json = sample().json();
         assert_eq!(json["sheets"][0]["rows"][0]["peers"]["TypeScript SDK"]["median"], 250.0);
         assert_eq!(json["summary"]["rows"][0]["what"], "spawn to first answer, ms");
-        assert_eq!(json["missing"][0]["peer"], "nginx, 2 workers");
+        assert_eq!(json["missing"][0]["peer"], "nginx");
     }
 }

@@ -35,7 +35,7 @@ pub fn page(account: &Account) -> String {
         escape(&told(account)),
     );
     let summary = account.summary();
-    html.push_str("<h2 id=\"short\">In short</h2>\n<p class=\"note\">The dot is the median, the band behind it goes from the least to the most, or from p50 to p99.9 where times are told.</p>\n<div class=\"cards\">\n");
+    html.push_str("<h2 id=\"short\">In short</h2>\n<p class=\"note\">The dot is the median, the band behind it goes from the least to the most, or from p50 to p99.9 where times are told. What is counted a second is better high, all else low.</p>\n<div class=\"cards\">\n");
     html.extend(summary.rows.iter().map(bars));
     html.push_str("</div>\n");
     let growth: Vec<_> = account

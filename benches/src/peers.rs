@@ -71,7 +71,7 @@ impl Peer {
             Self::TypeScript => "TypeScript SDK",
             Self::Python => "Python SDK",
             Self::Filesystem => "Node filesystem server",
-            Self::Nginx => "nginx, 2 workers",
+            Self::Nginx => "nginx",
             Self::NginxAlone => "nginx, 1 worker",
         }
     }

@@ -64,7 +64,8 @@ const PICKS: [(&str, &str, &str, Option<&str>); 18] = [
 
 /// The summary of what was measured.
 pub fn of(sheets: &[Sheet]) -> Sheet {
-    let mut summary = Sheet::new("summary", "In short", "", "");
+    let mut summary =
+        Sheet::new("summary", "In short", "", "What is counted a second is better high, all else low.");
     for (title, id, label, other) in PICKS {
         let Some(sheet) = sheets.iter().find(|sheet| sheet.id == id) else { continue };
         for label in other.into_iter().chain([label]) {

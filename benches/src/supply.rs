@@ -79,13 +79,13 @@ impl Supply {
     /// The version of each peer that is there.
     pub fn versions(&self) -> Vec<(Peer, String)> {
         let of = |peer: Peer, place: &Path| match peer {
-            Peer::Mcpool => said(place, &["--version"]),
+            Peer::Mcpool => said(place, &["--version"]).replace("mcpool ", ""),
             Peer::Library => env!("CARGO_PKG_VERSION").to_owned(),
             Peer::Rmcp => locked("rmcp"),
             Peer::TypeScript => pinned("@modelcontextprotocol/server"),
             Peer::Filesystem => pinned("@modelcontextprotocol/server-filesystem"),
             Peer::Python => REQUIREMENTS.trim().replace("==", " "),
-            Peer::Nginx | Peer::NginxAlone => said(place, &["-v"]),
+            Peer::Nginx | Peer::NginxAlone => said(place, &["-v"]).replace("nginx version: nginx/", ""),
         };
         let places = self.places.iter().filter_map(|(peer, place)| Some((*peer, place.as_ref().ok()?)));
         places.map(|(peer, place)| (peer, of(peer, place))).collect()
@@ -197,7 +197,7 @@ fn pinned(package: &str) -> String {
 /// The version of a crate in the lock file.
 fn locked(name: &str) -> String {
     let lock = fs::read_to_string(repository().join("Cargo.lock")).unwrap_or_default();
-    format!("{name} {}", version_in(&lock, name).unwrap_or("unknown"))
+    version_in(&lock, name).unwrap_or("unknown").to_owned()
 }
 
 fn version_in<'a>(lock: &'a str, name: &str) -> Option<&'a str> {

@@ -13,8 +13,9 @@ pub mod start;
 pub mod throughput;
 pub mod track;
 
+use crate::figures::Figures;
 use crate::peers::{Peer, Peers, Site};
-use crate::schedule::Span;
+use crate::schedule::{Pace, Span};
 use crate::sheet::Sheet;
 use std::cell::RefCell;
 use std::io;
@@ -30,6 +31,8 @@ pub struct Extent {
     pub rounds: usize,
     /// Length of a round.
     pub span: Span,
+    /// Length of a round of the open loop, where low rates need time for their quantiles.
+    pub open_span: Span,
     /// How often each server is started.
     pub starts: usize,
     /// How often what rests is weighed, each time on a fresh server.
@@ -54,6 +57,7 @@ impl Extent {
         Self {
             rounds: 3,
             span: span(150, 500),
+            open_span: span(150, 1000),
             starts: 15,
             weighings: 3,
             settle: Duration::from_millis(1500),
@@ -68,11 +72,12 @@ impl Extent {
     /// Enough to see where things stand: some minutes.
     pub fn quick() -> Self {
         Self {
-            span: span(40, 120),
+            span: span(30, 100),
+            open_span: span(30, 150),
             starts: 3,
             weighings: 1,
             settle: Duration::from_millis(700),
-            connections: vec![1, 16, 256],
+            connections: vec![16, 256],
             sessions: vec![100, 1000],
             burst_connections: 200,
             burst_frames: 50,
@@ -86,11 +91,12 @@ impl Extent {
     pub fn terms(&self, threads: usize) -> String {
         let Span { warm_up, measured } = self.span;
         format!(
-            "{} rounds of {} ms after {} ms of warm-up, twice as long in the open loop; {} starts, {} weighings {} ms \
+            "{} rounds of {} ms after {} ms of warm-up, of {} ms in the open loop; {} starts, {} weighings {} ms \
              after the last answer; {threads} threads a server over HTTP where that can be chosen, {} of the client",
             self.rounds,
             measured.as_millis(),
             warm_up.as_millis(),
+            self.open_span.measured.as_millis(),
             self.starts,
             self.weighings,
             self.settle.as_millis(),
@@ -148,15 +154,20 @@ impl<'a> Stage<'a> {
         self.peers.present().filter(|peer| peer.has_stdio()).collect()
     }
 
-    /// Those that serve HTTP.
+    /// Those that serve HTTP. The floor with one worker only counts where speed is asked for.
     pub fn with_http(&self) -> Vec<Peer> {
-        self.peers.present().filter(|peer| peer.has_http()).collect()
+        self.peers.present().filter(|peer| peer.has_http() && *peer != Peer::NginxAlone).collect()
     }
 
-    /// Starts all that serve HTTP.
+    /// Starts those of [`Stage::with_http`].
     pub fn sites(&self) -> Vec<Site> {
-        let start = |peer| self.attempt(peer, "start over HTTP", || self.peers.http(peer));
-        self.with_http().into_iter().filter_map(start).collect()
+        self.started(self.with_http())
+    }
+
+    /// Starts some over HTTP.
+    fn started(&self, peers: impl IntoIterator<Item = Peer>) -> Vec<Site> {
+        let start = |peer| self.attempt(peer, "its start over HTTP", || self.peers.http(peer));
+        peers.into_iter().filter_map(start).collect()
     }
 
     /// What comes of something that a peer does, or `None` when it fails, which is told.
@@ -178,7 +189,66 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// Runs a closed loop for as long as it takes to have as many answers as there are requests in flight: `span` grows
+/// for a server that needs more time, and is kept for the next round. What was too short counts as warm-up.
+fn enough(
+    span: &mut Span,
+    in_flight: usize,
+    mut run: impl FnMut(Pace) -> io::Result<Figures>,
+) -> io::Result<Figures> {
+    loop {
+        let figures = run(Pace::Closed(*span))?;
+        let is_enough = figures.tally.answers >= in_flight.max(LEAST_ANSWERS) as u64;
+        if is_enough || span.measured >= LONGEST_ROUND {
+            return Ok(figures);
+        }
+        span.measured = (span.measured * 4).min(LONGEST_ROUND);
+    }
+}
+
+/// Answers without which a round says nothing.
+const LEAST_ANSWERS: usize = 4;
+const LONGEST_ROUND: Duration = Duration::from_secs(3);
+
 /// KiB as MiB.
 fn mib(kib: i64) -> f64 {
     kib as f64 / 1024.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::Tally;
+
+    /// The lengths of the rounds that a server of so many answers a second is given.
+    fn rounds(span: &mut Span, in_flight: usize, rate: f64) -> Vec<u128> {
+        let mut lengths = Vec::new();
+        let figures = enough(span, in_flight, |pace| {
+            let Pace::Closed(Span { measured, .. }) = pace else { panic!("a closed loop") };
+            lengths.push(measured.as_millis());
+            let answers = (measured.as_secs_f64() * rate) as u64;
+            let tally = Tally { answers, ..Tally::default() };
+            Ok(Figures { tally, elapsed: measured, server_cpu: measured, client_cpu: measured })
+        });
+        figures.expect("figures");
+        lengths
+    }
+
+    #[test]
+    fn slow_servers_get_the_time_that_they_need_and_no_more() {
+        let mut span = span(10, 100);
+        assert_eq!(rounds(&mut span.clone(), 64, 1e6), [100]);
+        assert_eq!(rounds(&mut span.clone(), 64, 0.0), [100, 400, 1600, 3000]);
+        assert_eq!(rounds(&mut span, 256, 350.0), [100, 400, 1600]);
+        assert_eq!(rounds(&mut span, 256, 350.0), [1600], "the next round knows");
+    }
+
+    #[test]
+    fn both_extents_ask_over_what_the_summary_tells() {
+        for extent in [Extent::quick(), Extent::full()] {
+            assert!([16, 256].iter().all(|count| extent.connections.contains(count)));
+            assert!(extent.sessions.contains(&1000) && extent.sessions.is_sorted());
+            assert!(extent.terms(2).contains("3 rounds of "));
+        }
+    }
 }

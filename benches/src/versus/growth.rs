@@ -1,11 +1,10 @@
 //! How costs grow with the work: once, ten times and a hundred times the clients, and the bytes of a frame.
 
 use super::throughput::ask;
-use super::{Stage, mib};
+use super::{Stage, enough, mib};
 use crate::calls::{Call, Era, SMALL_BYTES};
 use crate::figures::Spread;
 use crate::peers::{Peer, Site, Tools};
-use crate::schedule::Pace;
 use crate::sheet::{Cell, Sheet};
 use crate::slopes::{exponent, per_unit};
 use crate::stdio_load;
@@ -74,9 +73,11 @@ fn round_of(
     call: &Call,
     connections: usize,
 ) -> Option<(crate::figures::Figures, f64)> {
-    let pace = Pace::Closed(stage.extent.span);
+    let mut span = stage.extent.span;
+    let threads = stage.extent.client_threads;
     stage.attempt(site.peer, &call.name(), || {
-        let figures = ask(site, call, Era::Modern, connections, pace, stage.extent.client_threads)?;
+        let figures =
+            enough(&mut span, connections, |pace| ask(site, call, Era::Modern, connections, pace, threads))?;
         Ok((figures, mib(site.server.memory()?.rss_kib)))
     })
 }
@@ -122,8 +123,9 @@ fn by_lines(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
             ));
             for (peer, server) in &mut servers {
                 let call = frame(stage, *peer, bytes);
-                let pace = Pace::Closed(stage.extent.span);
-                let figures = stage.attempt(*peer, &call.name(), || stdio_load::run(server, &call, 1, pace));
+                let mut span = stage.extent.span;
+                let run = || enough(&mut span, 1, |pace| stdio_load::run(server, &call, 1, pace));
+                let figures = stage.attempt(*peer, &call.name(), run);
                 let median = figures.map(|figures| figures.tally.latency.value_at_quantile(0.5) as f64 / 1e3);
                 times.entry((*peer, bytes)).or_default().extend(median);
             }

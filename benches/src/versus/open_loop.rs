@@ -2,9 +2,9 @@
 //!
 //! Two rates: half of what each server can do, found by a short closed loop before, and one that all of them can.
 
-use super::Stage;
 use super::throughput::ask;
 use super::track::{Names, Track, open};
+use super::{Stage, enough};
 use crate::calls::{Call, Era};
 use crate::figures::Figures;
 use crate::peers::{Peer, Site};
@@ -21,6 +21,9 @@ const CONNECTIONS: usize = 16;
 const WINDOW: usize = 64;
 /// Requests a second that every server here can answer.
 const COMMON_RATE: f64 = 200.0;
+/// Requests without which a round has no quantiles to speak of, and the longest that is waited for them.
+const LEAST_REQUESTS: f64 = 20.0;
+const LONGEST: Duration = Duration::from_secs(2);
 /// The part of its speed at which a server is asked.
 const LOAD: f64 = 0.5;
 
@@ -74,12 +77,10 @@ pub(crate) fn measure(stage: &Stage<'_>) -> Vec<Sheet> {
     for (index, server) in servers.iter_mut().enumerate() {
         cases.extend(cases_of(stage, index, server));
     }
-    // Long enough for quantiles at low rates.
-    let span = Span { measured: stage.extent.span.measured * 2, ..stage.extent.span };
     for round in 1..=stage.extent.rounds {
         stage.say(&format!("open loop: round {round} of {}", stage.extent.rounds));
         for case in cases.iter_mut().filter(|case| !case.track.is_over) {
-            let pace = Pace::Open { rate: case.rate, span };
+            let pace = Pace::Open { rate: case.rate, span: span_at(case.rate, stage.extent.open_span) };
             let threads = stage.extent.client_threads;
             let run = || servers[case.server].run(&case.call, pace, threads);
             match stage.attempt(case.track.peer, &case.track.label, run) {
@@ -99,6 +100,12 @@ const NAMES: Names = Names {
     about: "From the time at which a request was to begin, whether it could or not. Over HTTP in 2026-07-28 on 16 connections, over stdio with at most 64 in flight. Half: at half of the speed that the same server had just shown.",
 };
 
+/// Long enough for some requests at a low rate.
+fn span_at(rate: f64, span: Span) -> Span {
+    let needed = Duration::from_secs_f64(LEAST_REQUESTS / rate).min(LONGEST);
+    Span { measured: span.measured.max(needed), ..span }
+}
+
 fn cases_of(stage: &Stage<'_>, index: usize, server: &mut Server) -> Vec<Case> {
     let (peer, transport) = (server.peer(), server.transport());
     stage.say(&format!("open loop: how fast {} is over {transport}", peer.name()));
@@ -111,8 +118,10 @@ fn cases_of(stage: &Stage<'_>, index: usize, server: &mut Server) -> Vec<Case> {
             call: call.clone(),
             rate,
         };
-        let span = Span { warm_up: Duration::from_millis(50), measured: Duration::from_millis(150) };
-        let run = || server.run(&call, Pace::Closed(span), stage.extent.client_threads);
+        let mut span = Span { warm_up: Duration::from_millis(50), measured: Duration::from_millis(150) };
+        let in_flight = if era == Era::Modern { CONNECTIONS } else { WINDOW };
+        let run =
+            || enough(&mut span, in_flight, |pace| server.run(&call, pace, stage.extent.client_threads));
         if let Some(figures) =
             stage.attempt(peer, &call.name(), run).filter(|figures| figures.tally.answers > 0)
         {

@@ -16,8 +16,8 @@ use std::thread;
 /// What fails is left out.
 pub(crate) fn measure(stage: &Stage<'_>) -> Vec<Sheet> {
     let about = "Over HTTP, what the server's memory grew by, divided by the connections, each of which asked for the \
-                 list of tools once. In 2025-11-25 each has a session; 2026-07-28 has none. Left: two seconds after \
-                 all connections are closed.";
+                 list of tools once. In 2025-11-25 each has a session; 2026-07-28 has none. Left: after all connections \
+                 are closed.";
     let mut sheet = Sheet::new("sessions", "Idle sessions", "bytes each", about);
     for peer in stage.with_http() {
         for &era in peer.eras() {
@@ -51,7 +51,7 @@ fn grow(stage: &Stage<'_>, peer: Peer, era: Era, sheet: &mut Sheet) -> io::Resul
     }
     let count = open.len();
     drop(open);
-    thread::sleep(std::time::Duration::from_secs(2));
+    thread::sleep(stage.extent.settle);
     let [rss, _] = each(site.server.memory()?, count);
     let label = format!("{count} in {}, left: RSS", era.revision());
     sheet.put(&label, peer, Cell::Spread(Spread::one(rss)));

@@ -1,11 +1,11 @@
 //! How fast servers answer when they are asked without a pause, over pipes and over HTTP.
 
-use super::Stage;
 use super::track::{Names, Track, closed};
+use super::{Stage, enough};
 use crate::calls::{Call, Era};
 use crate::http_load;
 use crate::peers::Site;
-use crate::schedule::Pace;
+use crate::schedule::{Pace, Span};
 use crate::sheet::Sheet;
 use crate::stdio_load;
 use crate::stdio_server::StdioServer;
@@ -25,6 +25,7 @@ struct Case {
     server: usize,
     call: Call,
     era: Era,
+    span: Span,
 }
 
 /// Asks over pipes, one request in flight and 64.
@@ -44,16 +45,15 @@ pub(crate) fn over_stdio(stage: &Stage<'_>) -> io::Result<Vec<Sheet>> {
         for (server, (peer, _)) in servers.iter().enumerate() {
             for call in peer.calls(Era::Legacy, &stage.peers.files) {
                 let track = Track::new(format!("{}, {window} in flight", call.name()), *peer);
-                cases.push(Case { track, server, call, era: Era::Legacy });
+                cases.push(Case { track, server, call, era: Era::Legacy, span: stage.extent.span });
             }
         }
         for round in 1..=stage.extent.rounds {
             stage.say(&format!("stdio: {window} in flight, round {round} of {}", stage.extent.rounds));
             for case in cases.iter_mut().filter(|case| !case.track.is_over) {
                 let server = &mut servers[case.server].1;
-                let pace = Pace::Closed(stage.extent.span);
                 let figures = stage.attempt(case.track.peer, &case.track.label, || {
-                    stdio_load::run(server, &case.call, window, pace)
+                    enough(&mut case.span, window, |pace| stdio_load::run(server, &case.call, window, pace))
                 });
                 match figures {
                     Some(figures) => case.track.add(&figures, 1),
@@ -80,7 +80,7 @@ const STDIO: Names = Names {
 /// Asks over HTTP on ever more connections, in both eras.
 /// What fails is left out.
 pub(crate) fn over_http(stage: &Stage<'_>) -> Vec<Sheet> {
-    let mut sites = stage.sites();
+    let mut sites = stage.started(stage.peers.present().filter(|peer| peer.has_http()));
     let mut tracks = Vec::new();
     for &connections in &stage.extent.connections {
         let mut cases = cases(stage, &sites, connections);
@@ -88,9 +88,11 @@ pub(crate) fn over_http(stage: &Stage<'_>) -> Vec<Sheet> {
             stage.say(&format!("HTTP: {connections} connections, round {round} of {}", stage.extent.rounds));
             for case in cases.iter_mut().filter(|case| !case.track.is_over) {
                 let site = &mut sites[case.server];
-                let pace = Pace::Closed(stage.extent.span);
+                let threads = stage.extent.client_threads;
                 let figures = stage.attempt(case.track.peer, &case.track.label, || {
-                    ask(site, &case.call, case.era, connections, pace, stage.extent.client_threads)
+                    enough(&mut case.span, connections, |pace| {
+                        ask(site, &case.call, case.era, connections, pace, threads)
+                    })
                 });
                 match figures {
                     Some(figures) => case.track.add(&figures, stage.extent.client_threads),
@@ -121,7 +123,8 @@ fn cases(stage: &Stage<'_>, sites: &[Site], connections: usize) -> Vec<Case> {
                     continue;
                 }
                 let label = format!("{}, {}, {connections} connections", call.name(), era.revision());
-                cases.push(Case { track: Track::new(label, site.peer), server, call, era });
+                let track = Track::new(label, site.peer);
+                cases.push(Case { track, server, call, era, span: stage.extent.span });
             }
         }
     }
