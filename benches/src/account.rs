@@ -35,9 +35,9 @@ servers take turns; each round has a warm-up that does not count. Cells are the 
 and the most in brackets; a cell with one figure was measured once. Latencies are p50 / p99 / p99.9 over all rounds. \
 An empty cell means that the server has no such thing: mcpool and the Node filesystem server have the filesystem \
 tools, `mcpool library` and the SDKs have `echo` and `length`, nginx answers bodies that never change. Node and Python \
-serve from one thread, nginx from one worker or from as many as the others have threads. A round goes on, up to 3 s, \
-until there are as many answers as requests in flight. Answers over HTTP are plain JSON and no idle connection is closed, with all of them; rmcp has \
-mcpool's allocator and its own faster way to read pipes. Everything else is as it comes.";
+serve from one thread, nginx from one worker or from as many as the others have threads. \
+Answers over HTTP are plain JSON, but for rmcp in a session, which has streams only; no idle connection is closed; \
+rmcp has mcpool's allocator and its own faster way to read pipes. Everything else is as it comes.";
 
 impl Account {
     /// The table in front.

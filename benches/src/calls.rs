@@ -104,6 +104,14 @@ impl Call {
         Expected { least_body_bytes: least_body_bytes as u64, ..Expected::ok(&marker) }
     }
 
+    /// How long the text is that it moves.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Ping | Self::Discover | Self::ListTools => 0,
+            Self::Echo(bytes) | Self::Length(bytes) | Self::ReadFile { bytes, .. } => *bytes,
+        }
+    }
+
     /// As the tables call it.
     pub fn name(&self) -> String {
         match self {

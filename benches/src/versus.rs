@@ -13,6 +13,7 @@ pub mod start;
 pub mod throughput;
 pub mod track;
 
+use crate::calls::Call;
 use crate::figures::Figures;
 use crate::peers::{Peer, Peers, Site};
 use crate::schedule::{Pace, Span};
@@ -33,6 +34,10 @@ pub struct Extent {
     pub span: Span,
     /// Length of a round of the open loop, where low rates need time for their quantiles.
     pub open_span: Span,
+    /// To what a round grows at most for a server that has few answers.
+    pub longest: Duration,
+    /// Whether each call is made in each way; otherwise middle sizes are left out, and large ones are few at once.
+    pub is_whole: bool,
     /// How often each server is started.
     pub starts: usize,
     /// How often what rests is weighed, each time on a fresh server.
@@ -56,11 +61,13 @@ impl Extent {
     pub fn full() -> Self {
         Self {
             rounds: 3,
-            span: span(150, 500),
-            open_span: span(150, 1000),
+            span: span(100, 400),
+            open_span: span(100, 600),
+            longest: Duration::from_secs(2),
+            is_whole: true,
             starts: 15,
             weighings: 3,
-            settle: Duration::from_millis(1500),
+            settle: Duration::from_millis(1000),
             connections: vec![1, 16, 256, 1000],
             sessions: vec![100, 1000, 5000],
             burst_connections: 1000,
@@ -74,6 +81,8 @@ impl Extent {
         Self {
             span: span(30, 100),
             open_span: span(30, 150),
+            longest: Duration::from_millis(400),
+            is_whole: false,
             starts: 3,
             weighings: 1,
             settle: Duration::from_millis(700),
@@ -87,14 +96,22 @@ impl Extent {
 }
 
 impl Extent {
+    /// Whether a call is made with so many requests in flight.
+    pub fn asks(&self, call: &Call, in_flight: usize) -> bool {
+        let is_small = call.bytes() <= SMALLEST_FILE;
+        is_small || self.is_whole || call.bytes() >= LARGE_BYTES && in_flight <= MOST_LARGE
+    }
+
     /// The same in words.
     pub fn terms(&self, threads: usize) -> String {
         let Span { warm_up, measured } = self.span;
         format!(
-            "{} rounds of {} ms after {} ms of warm-up, of {} ms in the open loop; {} starts, {} weighings {} ms \
+            "{} rounds of {} ms, up to {} ms where a server has fewer answers than there are requests in flight, after \
+             {} ms of warm-up; of {} ms in the open loop; {} starts, {} weighings {} ms \
              after the last answer; {threads} threads a server over HTTP where that can be chosen, {} of the client",
             self.rounds,
             measured.as_millis(),
+            self.longest.as_millis(),
             warm_up.as_millis(),
             self.open_span.measured.as_millis(),
             self.starts,
@@ -193,22 +210,27 @@ impl<'a> Stage<'a> {
 /// for a server that needs more time, and is kept for the next round. What was too short counts as warm-up.
 fn enough(
     span: &mut Span,
+    longest: Duration,
     in_flight: usize,
     mut run: impl FnMut(Pace) -> io::Result<Figures>,
 ) -> io::Result<Figures> {
     loop {
         let figures = run(Pace::Closed(*span))?;
         let is_enough = figures.tally.answers >= in_flight.max(LEAST_ANSWERS) as u64;
-        if is_enough || span.measured >= LONGEST_ROUND {
+        if is_enough || span.measured >= longest {
             return Ok(figures);
         }
-        span.measured = (span.measured * 4).min(LONGEST_ROUND);
+        span.measured = (span.measured * 4).min(longest);
     }
 }
 
+/// Texts of up to so many bytes are small.
+const SMALLEST_FILE: usize = 1 << 10;
+/// Texts of so many bytes are asked for with so many in flight at most; a thousand of them at once are the burst.
+const LARGE_BYTES: usize = 1 << 20;
+const MOST_LARGE: usize = 16;
 /// Answers without which a round says nothing.
 const LEAST_ANSWERS: usize = 4;
-const LONGEST_ROUND: Duration = Duration::from_secs(3);
 
 /// KiB as MiB.
 fn mib(kib: i64) -> f64 {
@@ -223,7 +245,7 @@ mod tests {
     /// The lengths of the rounds that a server of so many answers a second is given.
     fn rounds(span: &mut Span, in_flight: usize, rate: f64) -> Vec<u128> {
         let mut lengths = Vec::new();
-        let figures = enough(span, in_flight, |pace| {
+        let figures = enough(span, Duration::from_secs(3), in_flight, |pace| {
             let Pace::Closed(Span { measured, .. }) = pace else { panic!("a closed loop") };
             lengths.push(measured.as_millis());
             let answers = (measured.as_secs_f64() * rate) as u64;
@@ -249,6 +271,8 @@ mod tests {
             assert!([16, 256].iter().all(|count| extent.connections.contains(count)));
             assert!(extent.sessions.contains(&1000) && extent.sessions.is_sorted());
             assert!(extent.terms(2).contains("3 rounds of "));
+            assert!(extent.asks(&Call::Echo(100), 1000) && extent.asks(&Call::Echo(LARGE_BYTES), 16));
+            assert_eq!(extent.asks(&Call::Echo(10 << 10), 1), extent.is_whole);
         }
     }
 }

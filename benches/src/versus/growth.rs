@@ -76,8 +76,9 @@ fn round_of(
     let mut span = stage.extent.span;
     let threads = stage.extent.client_threads;
     stage.attempt(site.peer, &call.name(), || {
-        let figures =
-            enough(&mut span, connections, |pace| ask(site, call, Era::Modern, connections, pace, threads))?;
+        let figures = enough(&mut span, stage.extent.longest, connections, |pace| {
+            ask(site, call, Era::Modern, connections, pace, threads)
+        })?;
         Ok((figures, mib(site.server.memory()?.rss_kib)))
     })
 }
@@ -124,7 +125,9 @@ fn by_lines(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
             for (peer, server) in &mut servers {
                 let call = frame(stage, *peer, bytes);
                 let mut span = stage.extent.span;
-                let run = || enough(&mut span, 1, |pace| stdio_load::run(server, &call, 1, pace));
+                let run = || {
+                    enough(&mut span, stage.extent.longest, 1, |pace| stdio_load::run(server, &call, 1, pace))
+                };
                 let figures = stage.attempt(*peer, &call.name(), run);
                 let median = figures.map(|figures| figures.tally.latency.value_at_quantile(0.5) as f64 / 1e3);
                 times.entry((*peer, bytes)).or_default().extend(median);

@@ -111,7 +111,8 @@ fn cases_of(stage: &Stage<'_>, index: usize, server: &mut Server) -> Vec<Case> {
     stage.say(&format!("open loop: how fast {} is over {transport}", peer.name()));
     let era = if transport == "HTTP" { Era::Modern } else { Era::Legacy };
     let mut cases = Vec::new();
-    for call in peer.calls(era, &stage.peers.files) {
+    let calls = peer.calls(era, &stage.peers.files).into_iter();
+    for call in calls.filter(|call| stage.extent.asks(call, usize::MAX)) {
         let case = |what: &str, rate| Case {
             track: Track::new(format!("{transport}: {}, {what}", call.name()), peer),
             server: index,
@@ -120,8 +121,11 @@ fn cases_of(stage: &Stage<'_>, index: usize, server: &mut Server) -> Vec<Case> {
         };
         let mut span = Span { warm_up: Duration::from_millis(50), measured: Duration::from_millis(150) };
         let in_flight = if era == Era::Modern { CONNECTIONS } else { WINDOW };
-        let run =
-            || enough(&mut span, in_flight, |pace| server.run(&call, pace, stage.extent.client_threads));
+        let run = || {
+            enough(&mut span, stage.extent.longest, in_flight, |pace| {
+                server.run(&call, pace, stage.extent.client_threads)
+            })
+        };
         if let Some(figures) =
             stage.attempt(peer, &call.name(), run).filter(|figures| figures.tally.answers > 0)
         {

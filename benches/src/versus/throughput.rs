@@ -1,7 +1,7 @@
 //! How fast servers answer when they are asked without a pause, over pipes and over HTTP.
 
 use super::track::{Names, Track, closed};
-use super::{Stage, enough};
+use super::{LARGE_BYTES, MOST_LARGE, Stage, enough};
 use crate::calls::{Call, Era};
 use crate::http_load;
 use crate::peers::Site;
@@ -14,9 +14,6 @@ use std::process::Command;
 
 /// Requests in flight at once over pipes.
 const WINDOWS: [usize; 2] = [1, 64];
-/// Bodies of a mebibyte are asked for on so many connections at most; a thousand of them at once are the burst.
-const MOST_LARGE: usize = 16;
-const LARGE_BYTES: usize = 1 << 20;
 
 /// One server, one call.
 struct Case {
@@ -43,7 +40,8 @@ pub(crate) fn over_stdio(stage: &Stage<'_>) -> io::Result<Vec<Sheet>> {
     for window in WINDOWS {
         let mut cases = Vec::new();
         for (server, (peer, _)) in servers.iter().enumerate() {
-            for call in peer.calls(Era::Legacy, &stage.peers.files) {
+            let calls = peer.calls(Era::Legacy, &stage.peers.files).into_iter();
+            for call in calls.filter(|call| stage.extent.asks(call, window)) {
                 let track = Track::new(format!("{}, {window} in flight", call.name()), *peer);
                 cases.push(Case { track, server, call, era: Era::Legacy, span: stage.extent.span });
             }
@@ -53,7 +51,9 @@ pub(crate) fn over_stdio(stage: &Stage<'_>) -> io::Result<Vec<Sheet>> {
             for case in cases.iter_mut().filter(|case| !case.track.is_over) {
                 let server = &mut servers[case.server].1;
                 let figures = stage.attempt(case.track.peer, &case.track.label, || {
-                    enough(&mut case.span, window, |pace| stdio_load::run(server, &case.call, window, pace))
+                    enough(&mut case.span, stage.extent.longest, window, |pace| {
+                        stdio_load::run(server, &case.call, window, pace)
+                    })
                 });
                 match figures {
                     Some(figures) => case.track.add(&figures, 1),
@@ -90,7 +90,7 @@ pub(crate) fn over_http(stage: &Stage<'_>) -> Vec<Sheet> {
                 let site = &mut sites[case.server];
                 let threads = stage.extent.client_threads;
                 let figures = stage.attempt(case.track.peer, &case.track.label, || {
-                    enough(&mut case.span, connections, |pace| {
+                    enough(&mut case.span, stage.extent.longest, connections, |pace| {
                         ask(site, &case.call, case.era, connections, pace, threads)
                     })
                 });
@@ -117,9 +117,8 @@ fn cases(stage: &Stage<'_>, sites: &[Site], connections: usize) -> Vec<Case> {
     for (server, site) in sites.iter().enumerate() {
         for &era in site.peer.eras() {
             for call in site.peer.calls(era, &stage.peers.files) {
-                let is_large =
-                    matches!(call, Call::Echo(LARGE_BYTES) | Call::ReadFile { bytes: LARGE_BYTES, .. });
-                if is_large && connections > MOST_LARGE {
+                let is_large = call.bytes() >= LARGE_BYTES && connections > MOST_LARGE;
+                if is_large || !stage.extent.asks(&call, connections) {
                     continue;
                 }
                 let label = format!("{}, {}, {connections} connections", call.name(), era.revision());
