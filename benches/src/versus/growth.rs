@@ -45,6 +45,9 @@ fn by_clients(stage: &Stage<'_>, slopes: &mut Sheet) -> Vec<Sheet> {
                 };
                 let figures = round_of(stage, site, &call, clients);
                 let Some((figures, memory)) = figures else { continue };
+                if figures.tally.answers == 0 {
+                    continue; // it needs longer than the longest round
+                }
                 let key = (site.peer, clients);
                 cpu.entry(key).or_default().push(figures.server_cpu_per_million());
                 rates.entry(key).or_default().push(figures.rate());
@@ -94,7 +97,8 @@ fn by_frames(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
             ));
             for site in &mut sites {
                 let call = frame(stage, site.peer, bytes);
-                if let Some((figures, _)) = round_of(stage, site, &call, FRAME_CONNECTIONS) {
+                let figures = round_of(stage, site, &call, FRAME_CONNECTIONS);
+                if let Some((figures, _)) = figures.filter(|(figures, _)| figures.tally.answers > 0) {
                     cpu.entry((site.peer, bytes)).or_default().push(figures.server_cpu_per_million());
                 }
             }
@@ -129,6 +133,7 @@ fn by_lines(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
                     enough(&mut span, stage.extent.longest, 1, |pace| stdio_load::run(server, &call, 1, pace))
                 };
                 let figures = stage.attempt(*peer, &call.name(), run);
+                let figures = figures.filter(|figures| figures.tally.answers > 0);
                 let median = figures.map(|figures| figures.tally.latency.value_at_quantile(0.5) as f64 / 1e3);
                 times.entry((*peer, bytes)).or_default().extend(median);
             }

@@ -41,7 +41,8 @@ impl Track {
         let tally = &figures.tally;
         let due = (tally.answers + tally.refused + tally.unsent).max(1) as f64;
         self.rates.push(figures.rate());
-        self.cpu_per_million.push(figures.server_cpu_per_million());
+        // Without an answer there is nothing that the time could be divided by.
+        self.cpu_per_million.extend((tally.answers > 0).then(|| figures.server_cpu_per_million()));
         self.client_load.push(figures.client_load(client_threads) * 100.0);
         self.late.push(tally.late as f64 * 100.0 / due);
         self.unsent.push(tally.unsent as f64 * 100.0 / due);
@@ -125,6 +126,11 @@ mod tests {
             track.add(&figures, 1);
         }
         let failed = Track::new("echo".to_owned(), Peer::Python);
+        let second = Duration::from_secs(1);
+        let tally = Tally::default();
+        let mut stuck = Track::new("stuck".to_owned(), Peer::Rmcp);
+        stuck.add(&Figures { tally, elapsed: second, server_cpu: second, client_cpu: second }, 1);
+        assert!(stuck.cpu_per_million.is_empty() && stuck.quantiles().is_none() && stuck.rates.len() == 1);
         let names = Names { ids: ["a", "b", "c", "d"], place: "here", about: "" };
         let sheets = closed(&[track.clone(), failed.clone()], &names);
         let figure = |sheet: &Sheet| sheet.row("echo").map(|row| row.cells[&Peer::Library].figure().round());
