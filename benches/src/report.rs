@@ -105,13 +105,6 @@ pub fn print(tables: &[Table], as_json: bool) {
     }
 }
 
-/// The median of some figures, 0 of none.
-pub fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,11 +116,5 @@ mod tests {
         assert_eq!(table.to_string(), "\nSpeed\n\n| server | requests/s |\n| --- | --- |\n| a | 1234.6 |\n");
         let rows = json!([{ "server": "a", "requests/s": 1234.56 }]);
         assert_eq!(table.json(), json!({ "title": "Speed", "rows": rows }));
-    }
-
-    #[test]
-    fn the_median_is_the_figure_in_the_middle() {
-        assert!((median(&[9.0, 1.0, 5.0]) - 5.0).abs() < f64::EPSILON);
-        assert!(median(&[]).abs() < f64::EPSILON);
     }
 }

@@ -81,7 +81,7 @@ impl Extent {
         Self {
             span: span(30, 100),
             open_span: span(30, 150),
-            longest: Duration::from_millis(400),
+            longest: Duration::from_millis(800),
             is_whole: false,
             starts: 3,
             weighings: 1,
