@@ -1,7 +1,7 @@
 //! The account as one page with charts: it loads nothing and runs nothing, and is readable in light and dark.
 //!
 //! Each row of the summary is a chart of its own, as units differ; growth is drawn as lines. Where the largest figure
-//! is more than [`LOG_FROM`] times the smallest, equal distances are equal ratios, which is said beside it. No
+//! is more than twenty times the smallest, equal distances are equal ratios, which is said beside it. No
 //! colour says anything that a word does not say too.
 
 use crate::account::Account;
@@ -68,6 +68,16 @@ fn told(account: &Account) -> String {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// A sentence, in which what stands between backticks is code.
+fn prose(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let html = |(index, part)| match index % 2 {
+        0 => escape(part),
+        _ => format!("<code>{}</code>", escape(part)),
+    };
+    parts.map(html).collect()
 }
 
 /// One direction of a chart.
@@ -234,7 +244,7 @@ fn lines(sheet: &Sheet) -> String {
     let heading = escape(&sheet.heading());
     format!(
         "<figure><figcaption><h3>{heading}</h3><p class=\"note\">Logarithmic scales. {}</p></figcaption>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{heading}\">\n{svg}</svg></figure>\n",
-        escape(&sheet.about)
+        prose(&sheet.about)
     )
 }
 
@@ -268,7 +278,7 @@ fn table(sheet: &Sheet) -> String {
     format!(
         "<details><summary>{}</summary><p class=\"note\">{}</p><div class=\"scroll\"><table><thead><tr><th></th><th scope=\"col\">{heads}</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div></details>\n",
         escape(&sheet.heading()),
-        escape(&sheet.about)
+        prose(&sheet.about)
     )
 }
 
@@ -331,6 +341,11 @@ mod tests {
         }
         assert_eq!(page.matches("<circle").count(), 2 + 3);
         assert_eq!(page.matches("<figure>").count(), page.matches("</figure>").count());
+    }
+
+    #[test]
+    fn code_is_set_apart_and_harmless() {
+        assert_eq!(prose("`a<b` & `c`"), "<code>a&lt;b</code> &amp; <code>c</code>");
     }
 
     #[test]

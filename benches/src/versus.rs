@@ -67,7 +67,7 @@ impl Extent {
             is_whole: true,
             starts: 15,
             weighings: 3,
-            settle: Duration::from_millis(1000),
+            settle: Duration::from_secs(1),
             connections: vec![1, 16, 256, 1000],
             sessions: vec![100, 1000, 5000],
             burst_connections: 1000,
