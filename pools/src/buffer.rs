@@ -50,12 +50,12 @@ pub struct BufferConfig {
 impl Default for BufferConfig {
     /// 1 KiB to 16 MiB in steps of four, the last so that a frame of 10 MiB and its framing fit.
     ///
-    /// Small classes keep up to 128 buffers, larger ones 2 MiB, the two largest one buffer each: 30 MiB if every
-    /// class were full. `trim` gives it back.
+    /// Small classes keep up to 128 buffers, larger ones 2 MiB, the two largest two buffers each, as a message and its
+    /// answer are there at once: 50 MiB if every class were full and no budget bound them. `trim` gives it back.
     fn default() -> Self {
         const STEPS: [usize; 8] = [KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB];
         let classes =
-            STEPS.map(|bytes| BufferClass { bytes, capacity: (2 * MIB / bytes).clamp(1, 128) }).to_vec();
+            STEPS.map(|bytes| BufferClass { bytes, capacity: (2 * MIB / bytes).clamp(2, 128) }).to_vec();
         Self { name: Cow::Borrowed("buffers"), classes, budget: None }
     }
 }

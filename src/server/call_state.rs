@@ -57,7 +57,8 @@ pub(crate) struct Names {
     /// Where messages other than the answer go.
     pub(crate) outgoing: Option<Arc<Outgoing>>,
     pub(crate) capabilities: ClientCapabilities,
-    pub(crate) principal: u128,
+    /// In halves: the alignment of the whole would cost each request that waits 16 bytes.
+    principal: [u64; 2],
     /// Who asks may see what concerns the operator.
     pub(crate) is_admin: bool,
     /// The task that the call runs as.
@@ -65,12 +66,17 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// Who asks.
+    pub(crate) fn principal(&self) -> u128 {
+        u128::from(self.principal[0]) << 64 | u128::from(self.principal[1])
+    }
+
     /// Forgets the request, not where its messages go.
     fn clear(&mut self) {
         self.id.clear();
         self.progress_token.clear();
         self.capabilities = ClientCapabilities::default();
-        self.principal = 0;
+        self.principal = [0; 2];
         self.is_admin = false;
     }
 }
@@ -126,7 +132,7 @@ impl CallState {
         self.begun_ms.store(Moment::now().to_ms(), Ordering::Relaxed);
         let mut names = self.names();
         names.clear();
-        names.principal = caller.principal;
+        names.principal = [(caller.principal >> 64) as u64, caller.principal as u64];
         names.is_admin = caller.is_admin;
         names.task = caller.task;
         // Most often it is the same connection again.

@@ -247,7 +247,7 @@ impl<'f> Route<'f> {
             Era::Legacy => Some(self.session.log_level()),
             Era::Modern => {
                 if message.request_state.is_some() || message.input_responses.is_some() {
-                    let principal = self.call.names().principal;
+                    let principal = self.call.names().principal();
                     match Inputs::of(self.shared, principal, message, arena) {
                         Ok(found) => inputs = Some(found),
                         Err(error) => return Err(self.refuse(message, &error)),

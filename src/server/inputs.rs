@@ -305,7 +305,7 @@ pub(super) fn answer(shared: &Shared, call: &CallState, frame: &Frame, inputs: &
     let arena = Bump::new();
     let state = reread(frame, &arena)
         .ok_or(ProtocolError::Internal("the frame cannot be read again"))
-        .and_then(|message| inputs.seal(shared, &binding(names.principal, &message)));
+        .and_then(|message| inputs.seal(shared, &binding(names.principal(), &message)));
     let state = match state {
         Ok(state) => state,
         Err(error) => return shared.refusal(AnswerId::Of(&names.id), &error),

@@ -188,7 +188,7 @@ impl<'f> Route<'f> {
             .map_or_else(ClientCapabilities::default, |raw| ClientCapabilities::decode(raw, arena));
         let (id, principal) = {
             let names = self.call.names();
-            (names.id.clone(), names.principal)
+            (names.id.clone(), names.principal())
         };
         let mut reply = self.shared.reply();
         answer::initialize(&mut reply, &id, revision, self.shared.catalog.load().initialize_rest());

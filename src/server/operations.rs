@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn errors_that_tools_make_up_do_not_add_up_without_end() {
         let operations = Operations::default();
-        for code in 0..1_000 {
+        for code in 1..=1_000 {
             ended(&operations, Some(Method::ToolsCall), Some(Failure::Code(code)));
         }
         let reports = operations.report();

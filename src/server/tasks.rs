@@ -36,7 +36,7 @@ pub(super) fn detach(
 ) -> Outcome {
     let (id, principal) = {
         let names = call.names();
-        (names.id.clone(), names.principal)
+        (names.id.clone(), names.principal())
     };
     let Ok(task) = shared.tasks.create(principal, SystemTime::now()) else {
         let limit = shared.limits.max_tasks;
@@ -141,7 +141,7 @@ pub(super) fn serve<'f>(route: &Route<'f>, message: &Message<'f>, arena: &'f Bum
     let Some(task) = message.task_id else {
         return route.refuse(message, &ProtocolError::InvalidParams("taskId must be a string"));
     };
-    let (shared, principal) = (route.shared, route.call.names().principal);
+    let (shared, principal) = (route.shared, route.call.names().principal());
     let unknown = ProtocolError::InvalidParams("there is no such task, or its time is over");
     let is_known = match message.method.and_then(Method::parse) {
         Some(Method::TasksCancel) => shared.tasks.cancel(task, principal, SystemTime::now()),

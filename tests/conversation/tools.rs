@@ -89,19 +89,25 @@ impl Tool for Wait {
         arguments: WaitArguments<'a>,
         call: &mut CallContext,
     ) -> Result<(), ToolError> {
-        let mut unfinished = CountOnDrop(Some(&self.stopped));
+        let mut unfinished = CountOnDrop(Some(Arc::clone(&self.stopped)));
         tokio::time::sleep(Duration::from_millis(arguments.milliseconds)).await;
-        unfinished.0 = None;
+        unfinished.is_done();
         call.text(arguments.label);
         Ok(())
     }
 }
 
-struct CountOnDrop<'s>(Option<&'s Stopped>);
+struct CountOnDrop(Option<Stopped>);
 
-impl Drop for CountOnDrop<'_> {
+impl CountOnDrop {
+    fn is_done(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CountOnDrop {
     fn drop(&mut self) {
-        if let Some(stopped) = self.0 {
+        if let Some(stopped) = &self.0 {
             stopped.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -126,16 +132,17 @@ impl Tool for Grind {
     }
 
     async fn call(&self, arguments: GrindArguments, call: &mut CallContext) -> Result<(), ToolError> {
-        let stopped = Arc::clone(&self.stopped);
+        // A call may be cancelled before its thread begins.
+        let mut unfinished = CountOnDrop(Some(Arc::clone(&self.stopped)));
         call.offload(move |call| {
             for step in 0..arguments.steps {
                 if call.is_cancelled() {
-                    stopped.fetch_add(1, Ordering::SeqCst);
                     return Err(ToolError::Cancelled);
                 }
                 call.progress(f64::from(step), Some(f64::from(arguments.steps)), Some("grinding"));
                 std::thread::sleep(Duration::from_millis(arguments.step_milliseconds));
             }
+            unfinished.is_done();
             call.text("ground");
             Ok(())
         })
