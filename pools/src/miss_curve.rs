@@ -113,15 +113,12 @@ impl MissCurve {
 
     /// A curve of a pool that has so many objects idle already.
     pub(crate) fn with_idle(max_capacity: usize, idle: usize) -> Self {
+        // Made when the pool is looked at: few returns to come have to make room.
+        const ROOM: usize = 64;
         let mut curve = Self::new(max_capacity);
+        curve.highest.reserve_exact(ROOM.min(max_capacity + 1));
         (0..idle).for_each(|_| curve.release());
         curve
-    }
-
-    /// Makes room for twice the objects that are idle, so that few returns to come have to.
-    pub(crate) fn make_room(&mut self) {
-        const LEAST: usize = 64;
-        self.highest.reserve(self.highest.len().max(LEAST).min(self.max_capacity + 1));
     }
 
     /// An object was asked for.

@@ -118,7 +118,6 @@ impl Trace {
         // What went by unwatched, as if it had gone straight from then to now.
         (snapshot.in_use..state.in_use).for_each(|_| state.window.curve.release());
         (state.in_use..snapshot.in_use).for_each(|_| state.window.curve.skip_acquire());
-        state.window.curve.make_room();
         state.in_use = snapshot.in_use;
         state.left = sampling.max_traced;
         self.times_next.set(true);
