@@ -158,7 +158,7 @@ impl Session {
 
     /// The number of the `roots/list` request that is due, if any; only the answer to the latest one counts.
     pub(crate) fn take_roots_request(&self) -> Option<u64> {
-        // Looked at on each turn of a connection and seldom set: a load costs a tenth of the swap.
+        // Looked at on each turn of a connection and seldom set: most looks are a load and no swap.
         let is_due = self.is_roots_request_due.load(Ordering::Acquire)
             && self.is_roots_request_due.swap(false, Ordering::AcqRel);
         is_due.then(|| self.roots_requests.fetch_add(1, Ordering::Relaxed) + 1)

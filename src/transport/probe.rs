@@ -1,8 +1,8 @@
 //! A look at a stream that is most likely empty.
 //!
-//! Behind a read that did not fill its buffer nothing more is there, nine times in ten. The next read only has the task
+//! Behind a read that did not fill its buffer most likely nothing more is there. The next read only has the task
 //! woken when something comes: it gets a few bytes of the stack instead of a leased buffer, which would be given back
-//! unused (9 % of the instructions of a small request; `cargo run --profile bench -p mcpool-benches --bin
+//! unused (880 of the 9,900 instructions of a small request went there; `cargo run --profile bench -p mcpool-benches --bin
 //! instructions`).
 
 use std::io;

