@@ -1,8 +1,9 @@
 //! How long operations take, in the buckets that OpenTelemetry asks of MCP servers.
 //!
 //! The first bucket ends at 10 ms, and nearly all requests fall into it: so moments are those of the kernel's coarse
-//! clock, which ticks every few milliseconds and is read in 8 to 11 ns where the exact one takes 22 to 28. A single duration is wrong by up to a
-//! tick; sums are not, as requests begin at any point of a tick. Invariant: recording allocates nothing.
+//! clock, which ticks every few milliseconds and is read in 8 to 11 ns where the exact one takes 22 to 28. A single
+//! duration is wrong by up to a tick; sums are not, as requests begin at any point of a tick. Invariant: recording
+//! allocates nothing.
 
 use super::counter::Counter;
 use std::sync::atomic::{AtomicU64, Ordering};
