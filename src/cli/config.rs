@@ -5,7 +5,7 @@
 
 mod setting;
 
-pub(crate) use setting::{ClientRoots, Settings};
+pub(crate) use setting::Settings;
 pub(super) use setting::{Group, Setting, Shape};
 
 use super::nearest::did_you_mean;
@@ -418,6 +418,7 @@ mod tests {
             let [by_file, by_variable, by_flag] = match (setting.expected, setting.shape) {
                 ("true or false", _) => ["true", "false", "true"],
                 ("replace, narrow or ignore", _) => ["replace", "narrow", "ignore"],
+                ("default or reference", _) => ["reference", "default", "reference"],
                 (_, Shape::Many) if setting.name == "http" => ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"],
                 _ => ["one", "two", "three"],
             };
@@ -517,6 +518,7 @@ mod tests {
             ("unix = [\"\"]", "unix must be a list of paths"),
             ("unix = false", "unix must be a list of paths"),
             ("client_roots = \"all\"", "client_roots must be replace, narrow or ignore"),
+            ("compat = \"node\"", "compat must be default or reference"),
             ("token_file = \"\"", "token_file must be a path"),
             (
                 "tls_cert = \"c.pem\"",
@@ -564,6 +566,7 @@ mod tests {
             ("tls_cert", "c.pem"),
             ("tls_key", "k.pem"),
             ("client_roots", "narrow"),
+            ("compat", "reference"),
         ]);
         let variables =
             [("MCPOOL_MAX_FRAME_BYTES", "5000"), ("MCPOOL_ALLOWED_HOSTS", "a.example, b.example,")];
@@ -582,6 +585,7 @@ mod tests {
             "unix = [\"/run/\\\"a\\\".sock\"]               # flag --unix",
             "# stdio                                  # default: on unless http, unix or a service manager says where to listen",
             "client_roots = \"narrow\"                  # flag --client-roots",
+            "compat = \"reference\"                     # flag --compat",
             "allowed_hosts = [\"a.example\", \"b.example\"] # environment MCPOOL_ALLOWED_HOSTS",
             "cors = false                             # default",
         ] {

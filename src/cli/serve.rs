@@ -4,12 +4,12 @@ use super::admin;
 use super::admission;
 use super::allocator::ProgramAllocator;
 use super::command::Given;
-use super::config::{ClientRoots, Config, Settings};
+use super::config::{Config, Settings};
 use super::error::CliError;
 use super::record::{self, Record};
 use crate::limits::Limits;
 use crate::server::{Drain, Server};
-use crate::tools::filesystem::{self, Filesystem};
+use crate::tools::filesystem::Filesystem;
 #[cfg(feature = "tls")]
 use crate::transport::Tls;
 use crate::transport::http::{HttpConfig, HttpService};
@@ -96,11 +96,10 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
         tracing::warn!("{warning}");
     }
     let filesystem = match settings.client_roots {
-        Some(ClientRoots::Replace) => filesystem.client_roots(filesystem::ClientRoots::Replace),
-        Some(ClientRoots::Narrow) => filesystem.client_roots(filesystem::ClientRoots::Narrow),
-        Some(ClientRoots::Ignore) => filesystem.client_roots(filesystem::ClientRoots::Ignore),
+        Some(policy) => filesystem.client_roots(policy),
         None => filesystem,
     };
+    let filesystem = filesystem.compat(settings.compat.unwrap_or_default());
     let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
     let server = server.limits(limits).toolset(filesystem).memory_resource().build()?;
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes));

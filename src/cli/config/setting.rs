@@ -4,6 +4,7 @@
 //! `limits` does for the bounds. Must not know where a value came from. Invariant: after [`Settings::validate`]
 //! no setting lacks the one it needs.
 
+use crate::tools::filesystem::{ClientRoots, Compat};
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -61,6 +62,9 @@ settings! {
     client_roots: Option<ClientRoots>, "MODE", Tools,
         "What roots of a client do to the directories given: replace, narrow or ignore them.",
         "replace on stdio, narrow elsewhere";
+    compat: Option<Compat>, "MODE", Tools,
+        "Where the reference filesystem server may do harm or surprise: default does what does no harm, \
+         reference does the same as it.", "default";
     allowed_hosts: Vec<String>, "HOST", Admission,
         "Host names that HTTP requests may be addressed to, beside this machine's own. May be repeated.", "";
     allowed_origins: Vec<String>, "ORIGIN", Admission,
@@ -86,20 +90,22 @@ settings! {
         "Listen beyond this machine without asking for tokens.", "";
 }
 
-/// What roots of a client do to the directories that the server was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ClientRoots {
-    /// They take their place.
-    Replace,
-    /// What is in both remains.
-    Narrow,
-    /// Nothing.
-    Ignore,
+/// A setting that has one of a few names.
+trait Choice: Copy + PartialEq + 'static {
+    const EXPECTED: &'static str;
+    const ALL: &'static [(Self, &'static str)];
 }
 
-impl ClientRoots {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Replace, "replace"), (Self::Narrow, "narrow"), (Self::Ignore, "ignore")];
+impl Choice for ClientRoots {
+    const EXPECTED: &'static str = "replace, narrow or ignore";
+    const ALL: &'static [(Self, &'static str)] =
+        &[(Self::Replace, "replace"), (Self::Narrow, "narrow"), (Self::Ignore, "ignore")];
+}
+
+impl Choice for Compat {
+    const EXPECTED: &'static str = "default or reference";
+    const ALL: &'static [(Self, &'static str)] =
+        &[(Self::Default, "default"), (Self::Reference, "reference")];
 }
 
 /// Settings that belong together in help.
@@ -242,17 +248,17 @@ impl Value for Option<bool> {
     }
 }
 
-impl Value for Option<ClientRoots> {
+impl<C: Choice> Value for Option<C> {
     const SHAPE: Shape = Shape::One;
-    const EXPECTED: &'static str = "replace, narrow or ignore";
+    const EXPECTED: &'static str = C::EXPECTED;
 
     fn read(texts: Vec<OsString>) -> Option<Self> {
         let text = only(texts)?;
-        ClientRoots::ALL.iter().find(|(_, name)| text == *name).map(|(mode, _)| Some(*mode))
+        C::ALL.iter().find(|(_, name)| text == *name).map(|(choice, _)| Some(*choice))
     }
 
     fn show(&self) -> Option<String> {
-        ClientRoots::ALL.iter().find(|(mode, _)| Some(*mode) == *self).map(|(_, name)| toml_text(*name))
+        C::ALL.iter().find(|(choice, _)| Some(*choice) == *self).map(|(_, name)| toml_text(*name))
     }
 }
 

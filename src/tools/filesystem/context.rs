@@ -1,5 +1,6 @@
 //! What every file tool is given besides its arguments.
 
+use super::Compat;
 use super::error::Stop;
 use super::sandbox::Sandbox;
 
@@ -7,6 +8,8 @@ use super::sandbox::Sandbox;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'s> {
     pub(super) sandbox: &'s Sandbox,
+    /// Whether the reference server's behaviour is kept where it may do harm.
+    pub(super) compat: Compat,
     /// The longest file that may be read here, where other requests wait meanwhile; `None` on a thread
     /// that may block.
     pub(super) inline_bytes: Option<u64>,

@@ -72,6 +72,18 @@ pub struct Filesystem {
     /// The tools that are offered, in order.
     tools: Vec<&'static Entry>,
     client_roots: Option<ClientRoots>,
+    compat: Compat,
+}
+
+/// What the tools do where the reference server does harm, or what users do not expect: edits another place
+/// than was meant, rewrites all line ends, finds files at the top only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// What does no harm. The tools may take arguments that the reference does not know.
+    #[default]
+    Default,
+    /// The same as the reference server.
+    Reference,
 }
 
 /// What the directories that a client offers (its roots) do to those that its calls may reach.
@@ -113,7 +125,10 @@ impl Filesystem {
             return Err(FilesystemError::NoDirectory { warnings });
         }
         let tools = TOOLS.iter().filter(|tool| !(read_only && tool.changes)).collect();
-        Ok((Self { sandbox: Arc::new(sandbox), tools, client_roots: None }, warnings))
+        Ok((
+            Self { sandbox: Arc::new(sandbox), tools, client_roots: None, compat: Compat::Default },
+            warnings,
+        ))
     }
 
     /// Sets what the roots of clients do. By default those of the client that started this process replace
@@ -121,6 +136,13 @@ impl Filesystem {
     #[must_use]
     pub fn client_roots(mut self, policy: ClientRoots) -> Self {
         self.client_roots = Some(policy);
+        self
+    }
+
+    /// Sets what the tools do where the reference server does harm.
+    #[must_use]
+    pub fn compat(mut self, compat: Compat) -> Self {
+        self.compat = compat;
         self
     }
 
@@ -145,7 +167,7 @@ impl Toolset for Filesystem {
     ) -> impl Future<Output = Finished> + Send + 'f {
         let of_session = request.session_values().find::<Sandbox>();
         let started = match self.tools.get(index) {
-            Some(tool) => (tool.start)(of_session.as_ref().unwrap_or(&self.sandbox), request),
+            Some(tool) => (tool.start)(of_session.as_ref().unwrap_or(&self.sandbox), self.compat, request),
             None => Started::Done(request.refuse_unknown()),
         };
         async move {
@@ -200,7 +222,7 @@ impl Toolset for Filesystem {
 struct Entry {
     name: &'static str,
     changes: bool,
-    start: for<'f> fn(&'f Arc<Sandbox>, ToolRequest<'f>) -> Started,
+    start: for<'f> fn(&'f Arc<Sandbox>, Compat, ToolRequest<'f>) -> Started,
 }
 
 /// A call after its first step.
@@ -226,13 +248,14 @@ trait FileTool {
     ) -> Result<(), Stop>;
 }
 
-fn start<'f, T: FileTool>(sandbox: &'f Arc<Sandbox>, request: ToolRequest<'f>) -> Started {
+fn start<'f, T: FileTool>(sandbox: &'f Arc<Sandbox>, compat: Compat, request: ToolRequest<'f>) -> Started {
     let (arguments, json, mut call) = match request.decode_with_raw::<T::Arguments<'f>>() {
         Ok(decoded) => decoded,
         Err(refused) => return Started::Done(refused),
     };
     if T::AT_ONCE {
-        let context = Context { sandbox, inline_bytes: Some(call.limits().inline_read_bytes as u64) };
+        let inline_bytes = Some(call.limits().inline_read_bytes as u64);
+        let context = Context { sandbox, compat, inline_bytes };
         match T::run(&arguments, &context, &mut call) {
             Ok(()) => return Started::Done(call.finish(Ok(()))),
             Err(Stop::Fail(error)) => return Started::Done(call.finish(Err(error))),
@@ -241,15 +264,22 @@ fn start<'f, T: FileTool>(sandbox: &'f Arc<Sandbox>, request: ToolRequest<'f>) -
     }
     let owned = call.own_arguments(json);
     let sandbox = Arc::clone(sandbox);
-    let work = Box::new(move |call: &mut CallContext| run_owned::<T>(owned.arguments(), &sandbox, call));
+    let work = Box::new(move |call: &mut CallContext| {
+        let context = Context { sandbox: &sandbox, compat, inline_bytes: None };
+        run_owned::<T>(owned.arguments(), &context, call)
+    });
     Started::Waits { call, work }
 }
 
 /// Runs a tool on a thread that may block, with the arguments decoded anew from their copy.
-fn run_owned<T: FileTool>(json: &str, sandbox: &Sandbox, call: &mut CallContext) -> Result<(), ToolError> {
+fn run_owned<T: FileTool>(
+    json: &str,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), ToolError> {
     let arena = call.arena();
     let arguments = Lexer::from_text(json).decode::<T::Arguments<'_>>(&arena)?;
-    match T::run(&arguments, &Context { sandbox, inline_bytes: None }, call) {
+    match T::run(&arguments, context, call) {
         Ok(()) => Ok(()),
         Err(Stop::Fail(error)) => Err(error),
         Err(Stop::Offload) => Err(ToolError::failed("nothing is too long for this thread")),
