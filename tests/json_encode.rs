@@ -1,18 +1,18 @@
 //! What is written is what `serde_json` would write, however it comes in pieces, and stays within the limit.
 
 use bumpalo::Bump;
-use mcpool::wire::{Lexer, Reply};
+use mcpool::wire::{Lexer, Raw, Reply, TooLong};
 use mcpool_pools::BufferPool;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 fn written(write: impl FnOnce(&mut Reply)) -> Vec<u8> {
     let mut reply = Reply::new(BufferPool::default(), 1 << 20);
     write(&mut reply);
-    assert!(!reply.is_full());
-    reply.into_lease().to_vec()
+    reply.finish().expect("room").to_vec()
 }
 
 /// Cuts `bytes` at the given places.
@@ -57,10 +57,8 @@ proptest! {
         cuts in vec(any::<Index>(), 0..6),
     ) {
         let ours = written(|reply| {
-            for chunk in chunks(&bytes, &cuts) {
-                reply.lossy_bytes(chunk);
-            }
-            reply.end_lossy();
+            let mut text = reply.lossy_text();
+            chunks(&bytes, &cuts).into_iter().for_each(|chunk| text.push(chunk));
         });
         prop_assert_eq!(ours, body(String::from_utf8_lossy(&bytes)));
     }
@@ -70,15 +68,10 @@ proptest! {
         bytes in prop_oneof![vec(any::<u8>(), 0..20), vec(any::<u8>(), 3_000..7_000)],
         cuts in vec(any::<Index>(), 0..6),
     ) {
-        let whole = written(|reply| {
-            reply.base64(&bytes);
-            reply.end_base64();
-        });
+        let whole = written(|reply| reply.base64().push(&bytes));
         let parts = written(|reply| {
-            for chunk in chunks(&bytes, &cuts) {
-                reply.base64(chunk);
-            }
-            reply.end_base64();
+            let mut base64 = reply.base64();
+            chunks(&bytes, &cuts).into_iter().for_each(|chunk| base64.push(chunk));
         });
         prop_assert_eq!(&parts, &whole);
         prop_assert_eq!(whole.len(), bytes.len().div_ceil(3) * 4);
@@ -90,7 +83,7 @@ proptest! {
         number in prop_oneof![any::<f64>(), (-9_i32..9).prop_map(f64::from)],
         integer in any::<i64>(),
     ) {
-        prop_assert_eq!(written(|reply| reply.value(&value)), serde_json::to_vec(&value).unwrap());
+        prop_assert_eq!(written(|reply| reply.value(&value).expect("JSON")), serde_json::to_vec(&value).unwrap());
         prop_assert_eq!(written(|reply| reply.integer(integer)), integer.to_string().into_bytes());
         let read: Option<f64> = serde_json::from_slice(&written(|reply| reply.number(number))).unwrap();
         prop_assert_eq!(read, Some(number).filter(|number| number.is_finite()));
@@ -102,11 +95,58 @@ proptest! {
         reply.string(&text);
         let whole = serde_json::to_vec(&text).unwrap();
         prop_assert_eq!(reply.is_full(), whole.len() > max_bytes);
-        let is_full = reply.is_full();
-        let written = reply.into_lease().to_vec();
-        prop_assert!(written.len() <= max_bytes);
-        prop_assert!(whole.starts_with(&written), "{written:?}");
-        prop_assert!(is_full || written == whole);
+        prop_assert!(reply.len() <= max_bytes);
+        let fits = (whole.len() <= max_bytes).then_some(whole).ok_or(TooLong { limit_bytes: max_bytes });
+        prop_assert_eq!(reply.finish().map(|written| written.to_vec()), fits);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn parts_of_a_string_end(
+        parts in vec((almost_text(), vec(any::<Index>(), 0..3), select(vec![None, Some(""), Some("\n"), Some("\u{80}x")])), 0..6),
+    ) {
+        let ours = written(|reply| {
+            let mut text = reply.lossy_text();
+            for (bytes, cuts, separator) in &parts {
+                chunks(bytes, cuts).into_iter().for_each(|chunk| text.push(chunk));
+                match separator {
+                    Some(separator) => text.push_str(separator),
+                    None => text.end_part(),
+                }
+            }
+        });
+        let lossy = |(bytes, _, separator): &(Vec<u8>, _, Option<&str>)| {
+            String::from_utf8_lossy(bytes).into_owned() + separator.unwrap_or_default()
+        };
+        prop_assert_eq!(ours, body(parts.iter().map(lossy).collect::<String>()));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn json_of_others_is_read_and_put_on_one_line(
+        value in any::<(Vec<(String, Option<bool>)>, i64)>(),
+        junk in "\\PC{0,3}",
+    ) {
+        let pretty = serde_json::to_string_pretty(&value).unwrap().replace('\n', "\r\n");
+        let ours = [
+            written(|reply| reply.json(Raw::check(&pretty).expect("JSON"))),
+            written(|reply| {
+                reply.value(&[RawValue::from_string(pretty.clone()).expect("JSON")]).expect("JSON");
+            }),
+        ];
+        for ours in &ours {
+            prop_assert!(!ours.contains(&b'\n') && !ours.contains(&b'\r'));
+        }
+        prop_assert_eq!(&serde_json::from_slice::<(Vec<(String, Option<bool>)>, i64)>(&ours[0]).unwrap(), &value);
+        prop_assert_eq!(&serde_json::from_slice::<[(Vec<(String, Option<bool>)>, i64); 1]>(&ours[1]).unwrap()[0], &value);
+        let spoilt = format!("{pretty}{junk}");
+        prop_assert_eq!(Raw::check(&spoilt).is_ok(), serde_json::from_str::<&RawValue>(&spoilt).is_ok());
     }
 }
 
@@ -116,8 +156,8 @@ fn known_base64() {
         [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
     {
         let ours = written(|reply| {
-            bytes.as_bytes().chunks(1).for_each(|chunk| reply.base64(chunk));
-            reply.end_base64();
+            let mut base64 = reply.base64();
+            bytes.as_bytes().chunks(1).for_each(|chunk| base64.push(chunk));
         });
         assert_eq!(ours, expected.as_bytes());
     }
@@ -166,11 +206,16 @@ fn what_was_written_can_be_repeated() {
     assert!(reply.is_full());
     assert_eq!(reply.len(), 3);
     reply.raw("4");
-    assert_eq!(&reply.into_lease()[..], b"123", "a full reply stays as it is");
+    assert_eq!(reply.len(), 3, "a full reply stays as it is");
+    assert_eq!(reply.finish().err(), Some(TooLong { limit_bytes: 5 }));
 }
 
 #[test]
 fn a_value_that_cannot_be_json_is_an_error() {
-    let mut reply = Reply::new(BufferPool::default(), 100);
-    assert!(reply.try_value(&BTreeMap::from([((1, 2), 3)])).is_err());
+    let ours = written(|reply| {
+        reply.raw("[1,");
+        assert!(reply.value(&(2, BTreeMap::from([((1, 2), 3)]))).is_err());
+        reply.raw("3]");
+    });
+    assert_eq!(ours, b"[1,3]", "nothing of it is written");
 }

@@ -80,10 +80,10 @@ impl<'f> Payload<'f> {
         reply.raw(r#"{"jsonrpc":"2.0","id":4711,"method":"tools/call","params":{"name":"echo","arguments":{"text":"#);
         match self {
             Self::Text(text) => reply.string(black_box(text)),
-            Self::Entries(entries) => reply.value(black_box(entries)),
+            Self::Entries(entries) => reply.value(black_box(entries)).expect("JSON"),
         }
         reply.raw("}}}");
-        reply.into_lease().len()
+        reply.finish().expect("room").len()
     }
 }
 

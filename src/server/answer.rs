@@ -1,10 +1,12 @@
 //! How answers and notifications look on the wire: the only place that writes the JSON-RPC envelope.
 
 use super::changes::{Change, Filter};
+use super::inputs::InputRequest;
 use super::session::LogLevel;
 use crate::protocol::{Echo, Era, Meta, Method, ProtocolError, Revision};
-use crate::wire::Reply;
+use crate::wire::{Raw, Reply};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::fmt::{self, Write as _};
 
 /// The id of an answer.
@@ -26,12 +28,12 @@ impl AnswerId<'_> {
 }
 
 /// Opens an answer up to and including the key of its payload.
-fn open(reply: &mut Reply, id: AnswerId<'_>, payload: &str) {
+fn open(reply: &mut Reply, id: AnswerId<'_>, payload: &'static str) {
     reply.raw(r#"{"jsonrpc":"2.0""#);
     match id {
         AnswerId::Of(id) => {
             reply.raw(r#","id":"#);
-            reply.raw(id);
+            reply.json(Raw::trusted(id));
         }
         AnswerId::Omitted => {}
         AnswerId::Null => reply.raw(r#","id":null"#),
@@ -39,10 +41,10 @@ fn open(reply: &mut Reply, id: AnswerId<'_>, payload: &str) {
     reply.raw(payload);
 }
 
-/// A whole result: `body` is the result object's JSON text.
-pub(crate) fn result(reply: &mut Reply, id: &str, body: &str) {
+/// A whole result.
+pub(crate) fn result(reply: &mut Reply, id: &str, body: Raw<'_>) {
     open(reply, AnswerId::Of(id), r#","result":"#);
-    reply.raw(body);
+    reply.json(body);
     reply.raw("}");
 }
 
@@ -55,12 +57,19 @@ pub(crate) fn open_tool_result(reply: &mut Reply, id: &str, era: Era) {
     reply.raw(r#""content":["#);
 }
 
-/// Closes a tool's result after its last member. `server_info` is the member `_meta` of modern results.
-pub(crate) fn close_tool_result(reply: &mut Reply, era: Era, server_info: &str) {
+/// Closes a tool's result after its last member. `meta` is the `_meta` of modern results.
+pub(crate) fn close_tool_result(reply: &mut Reply, era: Era, meta: &RawValue) {
     if era == Era::Modern {
-        reply.raw(",");
-        reply.raw(server_info);
+        close_modern_result(reply, meta);
+    } else {
+        reply.raw("}}");
     }
+}
+
+/// Closes a result of the modern era after its last member.
+pub(crate) fn close_modern_result(reply: &mut Reply, meta: &RawValue) {
+    reply.raw(r#","_meta":"#);
+    reply.json(meta.into());
     reply.raw("}}");
 }
 
@@ -121,7 +130,7 @@ pub(crate) fn progress(
 ) {
     open_notification(reply, Method::PROGRESS);
     reply.raw(r#""progressToken":"#);
-    reply.raw(token);
+    reply.json(Raw::trusted(token));
     reply.raw(r#","progress":"#);
     reply.number(progress);
     if let Some(total) = total {
@@ -136,15 +145,24 @@ pub(crate) fn progress(
 }
 
 /// A notification that carries a log message.
-pub(crate) fn log<T: Serialize + ?Sized>(reply: &mut Reply, level: LogLevel, logger: &str, data: &T) {
+///
+/// # Errors
+/// When `data` cannot be JSON.
+pub(crate) fn log<T: Serialize + ?Sized>(
+    reply: &mut Reply,
+    level: LogLevel,
+    logger: &str,
+    data: &T,
+) -> Result<(), serde_json::Error> {
     open_notification(reply, Method::LOG_MESSAGE);
     reply.raw(r#""level":""#);
     reply.raw(level.as_str());
     reply.raw(r#"","logger":"#);
     reply.string(logger);
     reply.raw(r#","data":"#);
-    reply.value(data);
+    reply.value(data)?;
     reply.raw("}}");
+    Ok(())
 }
 
 /// A request of ours: the client's roots. `number` makes its id.
@@ -163,24 +181,41 @@ pub(crate) fn is_roots_request(id: &str, number: u64) -> bool {
     number > 0 && digits.and_then(|digits| digits.parse().ok()) == Some(number)
 }
 
-fn open_notification(reply: &mut Reply, method: &str) {
+fn open_notification(reply: &mut Reply, method: &'static str) {
     reply.raw(r#"{"jsonrpc":"2.0","method":""#);
     reply.raw(method);
     reply.raw(r#"","params":{"#);
 }
 
-/// The member `_meta` that names the server in modern results.
-pub(crate) fn server_info_member(implementation: &str) -> String {
-    format!(r#""_meta":{{"{}":{implementation}}}"#, Meta::SERVER_INFO)
+/// The `_meta` that names the server in modern results. `implementation` is JSON text.
+///
+/// # Errors
+/// When it is not.
+pub(crate) fn server_meta(implementation: &str) -> Result<Box<RawValue>, serde_json::Error> {
+    RawValue::from_string(format!(r#"{{"{}":{implementation}}}"#, Meta::SERVER_INFO))
 }
 
-/// The answer to `initialize`. `rest` is the result behind its `protocolVersion`.
-pub(crate) fn initialize(reply: &mut Reply, id: &str, revision: Revision, rest: &str) {
+/// What the answer to `initialize` says of the server.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    pub(crate) capabilities: Box<RawValue>,
+    pub(crate) server_info: Box<RawValue>,
+    pub(crate) instructions: Option<String>,
+}
+
+/// The answer to `initialize`.
+pub(crate) fn initialize(reply: &mut Reply, id: &str, revision: Revision, handshake: &Handshake) {
     open(reply, AnswerId::Of(id), r#","result":{"protocolVersion":""#);
     reply.raw(revision.as_str());
-    reply.raw("\"");
-    reply.raw(rest);
-    reply.raw("}");
+    reply.raw(r#"","capabilities":"#);
+    reply.json((&*handshake.capabilities).into());
+    reply.raw(r#","serverInfo":"#);
+    reply.json((&*handshake.server_info).into());
+    if let Some(instructions) = &handshake.instructions {
+        reply.raw(r#","instructions":"#);
+        reply.string(instructions);
+    }
+    reply.raw("}}");
 }
 
 /// Opens a result up to its first member.
@@ -191,13 +226,18 @@ pub(crate) fn open_result(reply: &mut Reply, id: &str, era: Era) {
     }
 }
 
+/// Opens a result of the modern era that says nothing but that it is one.
+pub(crate) fn open_acknowledgement(reply: &mut Reply, id: &str) {
+    open(reply, AnswerId::Of(id), r#","result":{"resultType":"complete""#);
+}
+
 /// Opens the result of a call that goes on as a task.
 pub(crate) fn open_task_result(reply: &mut Reply, id: &str) {
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"task","#);
 }
 
 /// How long a client may keep a result, and for whom.
-pub(crate) fn caching(reply: &mut Reply, ttl_ms: usize, scope: &str) {
+pub(crate) fn caching(reply: &mut Reply, ttl_ms: usize, scope: &'static str) {
     reply.raw(r#","ttlMs":"#);
     reply.integer(ttl_ms);
     reply.raw(r#","cacheScope":""#);
@@ -205,13 +245,13 @@ pub(crate) fn caching(reply: &mut Reply, ttl_ms: usize, scope: &str) {
     reply.raw("\"");
 }
 
-/// The result of a call that needs something from its client. Requests and state are JSON text and text.
+/// The result of a call that needs something from its client.
 pub(crate) fn input_required<'a>(
     reply: &mut Reply,
     id: &str,
-    requests: impl Iterator<Item = (&'a str, String)>,
+    requests: impl Iterator<Item = (&'a str, &'a InputRequest)>,
     state: Option<&str>,
-    server_info: &str,
+    meta: &RawValue,
 ) {
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"input_required""#);
     let mut is_first = true;
@@ -219,7 +259,7 @@ pub(crate) fn input_required<'a>(
         reply.raw(if std::mem::take(&mut is_first) { r#","inputRequests":{"# } else { "," });
         reply.string(key);
         reply.raw(":");
-        reply.raw(&request);
+        input_request(reply, request);
     }
     if !is_first {
         reply.raw("}");
@@ -228,21 +268,31 @@ pub(crate) fn input_required<'a>(
         reply.raw(r#","requestState":"#);
         reply.string(state);
     }
-    reply.raw(",");
-    reply.raw(server_info);
-    reply.raw("}}");
+    close_modern_result(reply, meta);
 }
 
-/// A request of ours to a client of the legacy era. `params` is JSON text.
-pub(crate) fn client_request(reply: &mut Reply, id: u64, method: &str, params: Option<&str>) {
+/// A request to a client without its envelope: `{"method":..,"params":..}`.
+pub(crate) fn input_request(reply: &mut Reply, request: &InputRequest) {
+    reply.raw(r#"{"method":""#);
+    reply.raw(request.method());
+    reply.raw(r#"","params":"#);
+    match request.params() {
+        Some(params) => reply.json(params),
+        None => reply.raw("{}"),
+    }
+    reply.raw("}");
+}
+
+/// A request of ours to a client of the legacy era.
+pub(crate) fn client_request(reply: &mut Reply, id: u64, request: &InputRequest) {
     reply.raw(r#"{"jsonrpc":"2.0","id":"#);
     reply.integer(id);
     reply.raw(r#","method":""#);
-    reply.raw(method);
+    reply.raw(request.method());
     reply.raw("\"");
-    if let Some(params) = params {
+    if let Some(params) = request.params() {
         reply.raw(r#","params":"#);
-        reply.raw(params);
+        reply.json(params);
     }
     reply.raw("}");
 }
@@ -266,7 +316,13 @@ pub(crate) fn acknowledged(reply: &mut Reply, id: &str, filter: &Filter) {
     if !filter.uris.is_empty() {
         reply.raw(separator);
         reply.raw(r#""resourceSubscriptions":"#);
-        reply.value(&filter.uris);
+        let mut separator = "[";
+        for uri in &filter.uris {
+            reply.raw(separator);
+            reply.string(uri);
+            separator = ",";
+        }
+        reply.raw("]");
     }
     reply.raw("}}}");
 }
@@ -293,6 +349,6 @@ pub(crate) fn subscription_ended(reply: &mut Reply, id: &str) {
 
 fn subscription_id(reply: &mut Reply, id: &str) {
     reply.raw(r#""_meta":{"io.modelcontextprotocol/subscriptionId":"#);
-    reply.raw(id);
+    reply.json(Raw::trusted(id));
     reply.raw("}");
 }

@@ -5,7 +5,7 @@
 
 use super::{Outcome, Server, Session};
 use crate::protocol::ProtocolError;
-use crate::wire::{DecodeError, Frame, Kind, Lexer, Reply};
+use crate::wire::{DecodeError, Frame, Kind, Lexer, Raw, Reply, TooLong};
 use mcpool_pools::BufferLease;
 use std::ops::Range;
 
@@ -56,7 +56,7 @@ impl Batch {
     /// Takes the answer to a message.
     pub(crate) fn take_answer(&mut self, answer: &BufferLease) {
         self.answers.raw(if self.has_answers { "," } else { "[" });
-        self.answers.raw(std::str::from_utf8(answer).unwrap_or_default());
+        self.answers.json(Raw::trusted(std::str::from_utf8(answer).unwrap_or_default()));
         self.has_answers = true;
     }
 
@@ -66,11 +66,12 @@ impl Batch {
             return Outcome::Silent;
         }
         self.answers.raw("]");
-        if self.answers.is_full() {
-            let limit_bytes = server.limits().max_reply_bytes;
-            return server.refusal_without_id(session, &ProtocolError::ReplyTooLong { limit_bytes });
+        match self.answers.finish() {
+            Ok(answers) => Outcome::Reply(answers),
+            Err(TooLong { limit_bytes }) => {
+                server.refusal_without_id(session, &ProtocolError::ReplyTooLong { limit_bytes })
+            }
         }
-        Outcome::Reply(self.answers.into_lease())
     }
 }
 

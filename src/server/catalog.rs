@@ -4,13 +4,15 @@
 //! with. A cursor names the catalog it was given out by: one of an older catalog is refused, as the entries
 //! behind it may be others.
 
-use super::answer;
+use super::answer::{self, Handshake};
 use crate::protocol::mirrored::{MirroredParam, mirrored};
 use crate::protocol::{Capability, Era, Prompt, Resource, ResourceTemplate, Revision, ToolDefinition};
+use crate::wire::Raw;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hashlink::DefaultHashBuilder;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use thiserror::Error;
@@ -94,8 +96,8 @@ impl List {
 pub(crate) struct Catalog {
     tools: ByName,
     lists: [Pages; 4],
-    discover: String,
-    initialize_rest: String,
+    discover: Box<RawValue>,
+    handshake: Handshake,
 }
 
 /// Tools by their names, which come from this server: nobody can make them collide, and the quick hasher is enough.
@@ -115,8 +117,8 @@ struct Listed {
 struct Pages {
     /// What cursors of this list begin with: a digest of all its entries.
     version: u32,
-    modern: Vec<String>,
-    legacy: Vec<String>,
+    modern: Vec<Box<RawValue>>,
+    legacy: Vec<Box<RawValue>>,
 }
 
 /// How long a client may keep a list: it is told when one changes, if it listens.
@@ -126,19 +128,17 @@ impl Catalog {
     /// Bytes of the answers that are serialised once.
     pub(crate) fn bytes(&self) -> usize {
         let pages = self.lists.iter().flat_map(|list| list.modern.iter().chain(&list.legacy));
-        pages.map(String::capacity).sum::<usize>()
-            + self.discover.capacity()
-            + self.initialize_rest.capacity()
+        pages.chain([&self.discover, &self.handshake.capabilities]).map(|json| json.get().len()).sum()
     }
 
     pub(crate) fn new(source: &CatalogSource<'_>) -> Result<Self, CatalogError> {
         let implementation = serde_json::to_string(source.implementation)?;
-        let server_info = answer::server_info_member(&implementation);
+        let meta = answer::server_meta(&implementation)?;
         let instructions = match source.instructions {
             Some(text) => format!(r#","instructions":{}"#, serde_json::to_string(text)?),
             None => String::new(),
         };
-        let caching = format!(r#""ttlMs":{TTL_MS},"cacheScope":"public",{server_info}"#);
+        let caching = format!(r#""ttlMs":{TTL_MS},"cacheScope":"public","_meta":{meta}"#);
         let versions = serde_json::to_string(&[Revision::MODERN.as_str()])?;
         let shown = source.tools.iter().filter(|tool| !source.hidden.contains(tool.name()));
         let tools: Vec<_> = shown.map(|tool| (tool.in_era(Era::Modern), tool.in_era(Era::Legacy))).collect();
@@ -149,14 +149,19 @@ impl Catalog {
             pages(List::Templates, source.templates.iter().map(|t| (t, t)), entries, &caching)?,
             pages(List::Prompts, source.prompts.iter().map(|p| (p, p)), entries, &caching)?,
         ];
-        let (modern, legacy) = (capabilities(source, Era::Modern), capabilities(source, Era::Legacy));
+        let capabilities_in = |era| RawValue::from_string(capabilities(source, era));
+        let modern = capabilities_in(Era::Modern)?;
         Ok(Self {
             tools: index(source)?,
             lists,
-            discover: format!(
-                r#"{{"resultType":"complete","supportedVersions":{versions},{modern}{instructions},{caching}}}"#
-            ),
-            initialize_rest: format!(r#",{legacy},"serverInfo":{implementation}{instructions}}}"#),
+            discover: RawValue::from_string(format!(
+                r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{modern}{instructions},{caching}}}"#
+            ))?,
+            handshake: Handshake {
+                capabilities: capabilities_in(Era::Legacy)?,
+                server_info: RawValue::from_string(implementation)?,
+                instructions: source.instructions.map(str::to_owned),
+            },
         })
     }
 
@@ -171,7 +176,7 @@ impl Catalog {
     }
 
     /// A page of a list: the first, or the one that a cursor names. `None` for a cursor that is not ours.
-    pub(crate) fn page(&self, list: List, era: Era, cursor: Option<&str>) -> Option<&str> {
+    pub(crate) fn page(&self, list: List, era: Era, cursor: Option<&str>) -> Option<Raw<'_>> {
         let pages = &self.lists[list as usize];
         let page = match cursor {
             None => 0,
@@ -181,17 +186,17 @@ impl Catalog {
             Era::Modern => &pages.modern,
             Era::Legacy => &pages.legacy,
         };
-        pages.get(page).map(String::as_str)
+        pages.get(page).map(|page| Raw::from(&**page))
     }
 
     /// The result of `server/discover`.
-    pub(crate) fn discover(&self) -> &str {
-        &self.discover
+    pub(crate) fn discover(&self) -> Raw<'_> {
+        Raw::from(&*self.discover)
     }
 
-    /// The result of `initialize` behind its `protocolVersion`.
-    pub(crate) fn initialize_rest(&self) -> &str {
-        &self.initialize_rest
+    /// What the result of `initialize` says.
+    pub(crate) fn handshake(&self) -> &Handshake {
+        &self.handshake
     }
 }
 
@@ -242,15 +247,16 @@ fn pages<'a, D: Serialize + 'a>(
         let member = list.member();
         let modern: Vec<&str> = of_page.iter().map(|(modern, _)| modern.as_str()).collect();
         let legacy: Vec<&str> = of_page.iter().map(|(_, legacy)| legacy.as_str()).collect();
-        pages.modern.push(format!(
+        pages.modern.push(RawValue::from_string(format!(
             r#"{{"resultType":"complete","{member}":[{}]{next},{caching}}}"#,
             modern.join(",")
-        ));
-        pages.legacy.push(format!(r#"{{"{member}":[{}]{next}}}"#, legacy.join(",")));
+        ))?);
+        pages.legacy.push(RawValue::from_string(format!(r#"{{"{member}":[{}]{next}}}"#, legacy.join(",")))?);
     }
     Ok(pages)
 }
 
+/// The capabilities, as JSON text.
 fn capabilities(source: &CatalogSource<'_>, era: Era) -> String {
     let mut members = vec![r#""tools":{"listChanged":true}"#.to_owned()];
     if source.has_resources {
@@ -266,7 +272,7 @@ fn capabilities(source: &CatalogSource<'_>, era: Era) -> String {
     if source.has_tasks && era == Era::Modern {
         members.push(format!(r#""extensions":{{"{}":{{}}}}"#, Capability::TASKS));
     }
-    format!(r#""capabilities":{{{}}}"#, members.join(","))
+    format!("{{{}}}", members.join(","))
 }
 
 fn index(source: &CatalogSource<'_>) -> Result<ByName, CatalogError> {
@@ -325,7 +331,7 @@ mod tests {
                 let (mut cursor, mut seen) = (None::<String>, Vec::new());
                 loop {
                     let page = catalog.page(List::Resources, era, cursor.as_deref()).expect("a page");
-                    let page: serde_json::Value = serde_json::from_str(page).expect("JSON");
+                    let page: serde_json::Value = serde_json::from_str(page.as_str()).expect("JSON");
                     let entries = page["resources"].as_array().expect("a list");
                     assert!(entries.len() <= page_entries);
                     seen.extend(entries.iter().map(|entry| entry["uri"].as_str().map(str::to_owned)));

@@ -5,9 +5,10 @@
 
 use super::answer;
 use crate::protocol::Era;
-use crate::wire::Reply;
+use crate::wire::{Base64, LossyText, Raw, Reply, TooLong};
 use mcpool_pools::BufferLease;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::ops::Range;
 
 /// An answer under way. Invariant: between calls `reply` ends behind a complete block, inside the
@@ -25,6 +26,8 @@ pub(super) struct Content {
 enum Structured {
     None,
     Value(BufferLease),
+    /// A value that is longer than a whole answer may be.
+    TooLong(TooLong),
     Text(Range<usize>),
     Block(Range<usize>),
 }
@@ -39,8 +42,9 @@ impl Content {
         let start = self.begin_block();
         self.reply.raw(r#"{"type":"text","text":""#);
         let text_start = self.reply.len();
-        let result = write(&mut TextBlock { reply: &mut self.reply });
-        self.reply.end_lossy();
+        let mut block = TextBlock { text: self.reply.lossy_text() };
+        let result = write(&mut block);
+        drop(block);
         self.last_text = Some(text_start..self.reply.len());
         self.reply.raw(r#""}"#);
         self.last_block = Some(start..self.reply.len());
@@ -49,7 +53,7 @@ impl Content {
 
     pub(super) fn data_block<R>(
         &mut self,
-        kind: &str,
+        kind: &'static str,
         mime_type: &str,
         write: impl FnOnce(&mut DataBlock<'_>) -> R,
     ) -> R {
@@ -57,8 +61,7 @@ impl Content {
         self.reply.raw(r#"{"type":""#);
         self.reply.raw(kind);
         self.reply.raw(r#"","data":""#);
-        let result = write(&mut DataBlock { reply: &mut self.reply });
-        self.reply.end_base64();
+        let result = DataBlock::write(&mut self.reply, write);
         self.reply.raw(r#"","mimeType":"#);
         self.reply.string(mime_type);
         self.reply.raw("}");
@@ -78,8 +81,7 @@ impl Content {
         self.reply.raw(r#","mimeType":"#);
         self.reply.string(mime_type);
         self.reply.raw(r#","blob":""#);
-        let result = write(&mut DataBlock { reply: &mut self.reply });
-        self.reply.end_base64();
+        let result = DataBlock::write(&mut self.reply, write);
         self.reply.raw(r#""}}"#);
         self.last_block = Some(start..self.reply.len());
         result
@@ -99,16 +101,16 @@ impl Content {
 
     pub(super) fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
         let mut written = self.reply.sibling();
-        written.try_value(value)?;
-        self.structured = Structured::Value(written.into_lease());
+        written.value(value)?;
+        self.structured = written.finish().map_or_else(Structured::TooLong, Structured::Value);
         Ok(())
     }
 
-    /// The structured answer, as JSON text, if it is a value of its own.
+    /// The structured answer, as JSON text, if it is a value of its own, and whole.
     pub(super) fn structured_json(&self) -> Option<&[u8]> {
         match &self.structured {
             Structured::Value(json) => Some(json),
-            Structured::None | Structured::Text(_) | Structured::Block(_) => None,
+            Structured::None | Structured::TooLong(_) | Structured::Text(_) | Structured::Block(_) => None,
         }
     }
 
@@ -120,8 +122,13 @@ impl Content {
         self.structured = self.last_block.clone().map_or(Structured::None, Structured::Block);
     }
 
-    /// Completes the answer: `None` when it grew beyond its limit.
-    pub(super) fn close(mut self, era: Era, server_info: &str, is_error: bool) -> Option<BufferLease> {
+    /// Completes the answer.
+    pub(super) fn close(
+        mut self,
+        era: Era,
+        server_info: &RawValue,
+        is_error: bool,
+    ) -> Result<BufferLease, TooLong> {
         let structured = std::mem::replace(&mut self.structured, Structured::None);
         if let (Structured::Value(json), None) = (&structured, &self.last_block) {
             let text = std::str::from_utf8(json).unwrap_or_default();
@@ -131,9 +138,10 @@ impl Content {
         reply.raw("]");
         match structured {
             Structured::None => {}
+            Structured::TooLong(error) => return Err(error),
             Structured::Value(json) => {
                 reply.raw(r#","structuredContent":"#);
-                reply.raw(std::str::from_utf8(&json).unwrap_or_default());
+                reply.json(Raw::trusted(std::str::from_utf8(&json).unwrap_or_default()));
             }
             Structured::Text(range) => {
                 reply.raw(r#","structuredContent":{"content":""#);
@@ -150,7 +158,7 @@ impl Content {
             reply.raw(r#","isError":true"#);
         }
         answer::close_tool_result(reply, era, server_info);
-        (!reply.is_full()).then(|| self.reply.into_lease())
+        self.reply.finish()
     }
 
     fn begin_block(&mut self) -> usize {
@@ -164,24 +172,29 @@ impl Content {
 /// A text block that is being filled.
 #[derive(Debug)]
 pub struct TextBlock<'r> {
-    reply: &'r mut Reply,
+    text: LossyText<'r>,
 }
 
 impl TextBlock<'_> {
     /// Appends text.
     pub fn push_str(&mut self, text: &str) {
-        self.reply.string_body(text);
+        self.text.push_str(text);
     }
 
     /// Appends bytes that should be UTF-8: each maximal ill-formed part becomes U+FFFD. A character may be
-    /// split between two calls.
+    /// split between two calls with nothing in between.
     pub fn push_lossy(&mut self, bytes: &[u8]) {
-        self.reply.lossy_bytes(bytes);
+        self.text.push(bytes);
+    }
+
+    /// Says that the bytes so far are whole: those that come next, of another file say, do not continue a character.
+    pub fn end_part(&mut self) {
+        self.text.end_part();
     }
 
     /// Whether the answer has grown beyond its limit, so that reading on is of no use.
     pub fn is_full(&self) -> bool {
-        self.reply.is_full()
+        self.text.is_full()
     }
 }
 
@@ -195,21 +208,22 @@ impl std::fmt::Write for TextBlock<'_> {
 /// A block of binary data that is being filled; written as base64.
 #[derive(Debug)]
 pub struct DataBlock<'r> {
-    reply: &'r mut Reply,
+    base64: Base64<'r>,
 }
 
 impl<'r> DataBlock<'r> {
-    pub(super) fn new(reply: &'r mut Reply) -> Self {
-        Self { reply }
+    /// Lets `write` fill a block, and ends it.
+    pub(super) fn write<R>(reply: &'r mut Reply, write: impl FnOnce(&mut Self) -> R) -> R {
+        write(&mut Self { base64: reply.base64() })
     }
 
     /// Appends bytes, in pieces of any length.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.reply.base64(bytes);
+        self.base64.push(bytes);
     }
 
     /// Whether the answer has grown beyond its limit, so that reading on is of no use.
     pub fn is_full(&self) -> bool {
-        self.reply.is_full()
+        self.base64.is_full()
     }
 }

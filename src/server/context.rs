@@ -9,6 +9,7 @@ use super::content::{Content, DataBlock, TextBlock};
 use super::request::RequestContext;
 use super::serve::Outcome;
 use crate::protocol::{Capability, Era, OwnedMessage, ProtocolError};
+use crate::wire::TooLong;
 use mcpool_pools::Lease;
 use serde::Serialize;
 use std::fmt;
@@ -134,7 +135,8 @@ impl CallContext {
     /// the schema that the tool gave as text.
     pub fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ToolError> {
         self.content().structured(value)?;
-        let written = self.content.as_ref().and_then(Content::structured_json).unwrap_or_default();
+        // What is too long is no JSON to be checked: the call's end says so.
+        let Some(written) = self.content.as_ref().and_then(Content::structured_json) else { return Ok(()) };
         let checked = self.request.shared.check_output(self.tool, written);
         checked
             .map_err(|fault| ToolError::failed(format_args!("the answer does not fit its schema: {fault}")))
@@ -197,13 +199,12 @@ impl CallContext {
         let text = match result {
             Ok(()) => {
                 let content = self.content.take().unwrap_or_else(|| self.open_content());
-                match content.close(self.era, &self.shared.server_info_member, false) {
-                    Some(reply) => {
+                match content.close(self.era, &self.shared.server_meta, false) {
+                    Ok(reply) => {
                         self.shared.tool_usage.note_reply(self.tool, reply.len());
                         return Finished(Outcome::Reply(reply));
                     }
-                    None => ProtocolError::ReplyTooLong { limit_bytes: self.shared.limits.max_reply_bytes }
-                        .to_string(),
+                    Err(TooLong { limit_bytes }) => ProtocolError::ReplyTooLong { limit_bytes }.to_string(),
                 }
             }
             Err(ToolError::Failed(text)) => text,
@@ -217,11 +218,9 @@ impl CallContext {
         self.call.fail(Failure::Tool);
         let mut content = self.open_content();
         content.text_block(|block| block.push_str(&text));
-        if let Some(reply) = content.close(self.era, &self.shared.server_info_member, true) {
-            Finished(Outcome::Reply(reply))
-        } else {
-            let limit_bytes = self.shared.limits.max_reply_bytes;
-            self.request.refuse(&ProtocolError::ReplyTooLong { limit_bytes })
+        match content.close(self.era, &self.shared.server_meta, true) {
+            Ok(reply) => Finished(Outcome::Reply(reply)),
+            Err(TooLong { limit_bytes }) => self.request.refuse(&ProtocolError::ReplyTooLong { limit_bytes }),
         }
     }
 

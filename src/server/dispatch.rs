@@ -15,7 +15,7 @@ use super::serve::{Outcome, Surroundings};
 use super::session::{Session, SessionValues};
 use super::{Core, Shared};
 use crate::protocol::{ArgumentsAt, Era, IdField, Message, MessageDecoder, Method, ProtocolError};
-use crate::wire::{DecodeError, Frame, Lexer};
+use crate::wire::{DecodeError, Frame, Lexer, Raw};
 use bumpalo::Bump;
 use pin_project_lite::pin_project;
 use serde::Deserialize;
@@ -268,7 +268,7 @@ impl<'f> Route<'f> {
         })
     }
 
-    pub(super) fn result(&self, id: &str, body: &str) -> Outcome {
+    pub(super) fn result(&self, id: &str, body: Raw<'_>) -> Outcome {
         let mut reply = self.shared.reply();
         answer::result(&mut reply, id, body);
         self.shared.answered(reply, AnswerId::Of(id))

@@ -12,7 +12,7 @@ use super::call_state::CallState;
 use super::request_state::{Binding, StateFault};
 use super::serve::Outcome;
 use crate::protocol::{Capability, Message, MessageDecoder, Method, ProtocolError};
-use crate::wire::Frame;
+use crate::wire::{Frame, Kind, Raw};
 use bumpalo::Bump;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -37,18 +37,22 @@ pub enum InputKind {
 pub struct InputRequest {
     kind: InputKind,
     capability: Capability,
-    params: Option<String>,
+    /// What it asks, or why that is no JSON.
+    params: Option<Result<Box<RawValue>, Box<str>>>,
 }
 
 impl InputRequest {
-    /// A form for the user. `schema` is the JSON of a flat object schema.
+    /// A form for the user. `schema` is the JSON of a flat object schema; where it is none, asking fails.
     pub fn elicitation(message: &str, schema: &str) -> Self {
         let message = serde_json::Value::from(message);
-        Self {
-            kind: InputKind::Elicitation,
-            capability: Capability::Elicitation,
-            params: Some(format!(r#"{{"message":{message},"requestedSchema":{schema}}}"#)),
-        }
+        let params = match Raw::check(schema) {
+            Ok(schema) if schema.kind() == Kind::Object => {
+                checked(format!(r#"{{"message":{message},"requestedSchema":{}}}"#, schema.as_str()))
+            }
+            Ok(_) => Err("the schema of a form must be an object".into()),
+            Err(error) => Err(format!("the schema of a form must be JSON: {error}").into()),
+        };
+        Self { kind: InputKind::Elicitation, capability: Capability::Elicitation, params: Some(params) }
     }
 
     /// An address that the user shall visit.
@@ -57,13 +61,15 @@ impl InputRequest {
         Self {
             kind: InputKind::Elicitation,
             capability: Capability::ElicitationUrl,
-            params: Some(params.to_string()),
+            params: Some(checked(params.to_string())),
         }
     }
 
-    /// A message that the model shall write; `params` is the JSON of `CreateMessageRequestParams`.
+    /// A message that the model shall write; `params` is the JSON of `CreateMessageRequestParams`. Where it is no
+    /// object, asking fails.
     pub fn sampling(params: impl Into<String>) -> Self {
-        Self { kind: InputKind::Sampling, capability: Capability::Sampling, params: Some(params.into()) }
+        let params = checked(params.into());
+        Self { kind: InputKind::Sampling, capability: Capability::Sampling, params: Some(params) }
     }
 
     /// The directories that the client offers.
@@ -79,8 +85,13 @@ impl InputRequest {
         self.capability
     }
 
-    pub(crate) fn params(&self) -> Option<&str> {
-        self.params.as_deref()
+    pub(crate) fn params(&self) -> Option<Raw<'_>> {
+        self.params.as_ref()?.as_deref().ok().map(Raw::from)
+    }
+
+    /// Why it cannot be sent.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.params.as_ref()?.as_ref().err().map(|fault| &**fault)
     }
 
     pub(crate) fn method(&self) -> &'static str {
@@ -90,10 +101,15 @@ impl InputRequest {
             InputKind::Roots => Method::ROOTS_LIST,
         }
     }
+}
 
-    /// The request without its envelope: `{"method":..,"params":..}`.
-    pub(crate) fn to_json(&self) -> String {
-        format!(r#"{{"method":"{}","params":{}}}"#, self.method(), self.params().unwrap_or("{}"))
+/// Parameters as JSON text, read to their end.
+fn checked(params: String) -> Result<Box<RawValue>, Box<str>> {
+    match Raw::check(&params).map(Raw::kind) {
+        Ok(Kind::Object) => RawValue::from_string(params)
+            .map_err(|error| format!("its parameters must be JSON: {error}").into()),
+        Ok(_) => Err("its parameters must be an object".into()),
+        Err(error) => Err(format!("its parameters must be JSON: {error}").into()),
     }
 }
 
@@ -311,8 +327,8 @@ pub(super) fn answer(shared: &Shared, call: &CallState, frame: &Frame, inputs: &
         Err(error) => return shared.refusal(AnswerId::Of(&names.id), &error),
     };
     let mut reply = shared.reply();
-    let requests = inputs.asked.iter().map(|(key, request)| (&**key, request.to_json()));
-    answer::input_required(&mut reply, &names.id, requests, state.as_deref(), &shared.server_info_member);
+    let requests = inputs.asked.iter().map(|(key, request)| (&**key, request));
+    answer::input_required(&mut reply, &names.id, requests, state.as_deref(), &shared.server_meta);
     shared.answered(reply, AnswerId::Of(&names.id))
 }
 

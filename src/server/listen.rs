@@ -12,6 +12,7 @@ use super::context::Finished;
 use super::outgoing::Outgoing;
 use super::session::Session;
 use crate::protocol::{Method, ProtocolError};
+use crate::wire::TooLong;
 use mcpool_pools::BufferLease;
 use serde::Deserialize;
 use std::future::poll_fn;
@@ -53,8 +54,10 @@ pub(super) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, wanted: Wa
     let Ok(subscription) = shared.changes.subscribe(&filter) else {
         return refuse(&ProtocolError::TooManySubscriptions { limit: shared.limits.max_subscriptions });
     };
-    if !outgoing.send(acknowledgement.into_lease()) {
-        return refuse(&ProtocolError::Internal("the client reads too slowly to subscribe"));
+    match acknowledgement.finish().map(|acknowledgement| outgoing.send(acknowledgement)) {
+        Ok(true) => {}
+        Ok(false) => return refuse(&ProtocolError::Internal("the client reads too slowly to subscribe")),
+        Err(TooLong { limit_bytes }) => return refuse(&ProtocolError::ReplyTooLong { limit_bytes }),
     }
     poll_fn(|cx| poll_changes(&shared, &call, &subscription, &outgoing, &id, cx)).await;
     let mut reply = shared.reply();
@@ -90,7 +93,11 @@ fn poll_changes(
         };
         let mut notice = shared.reply();
         answer::change(&mut notice, &change, Some(id));
-        let _ = outgoing.send(notice.into_lease());
+        // Nothing waits, and a single message always has room. One that names a resource at too great a length is
+        // sent to nobody.
+        if !notice.finish().is_ok_and(|notice| outgoing.send(notice)) {
+            shared.metrics.dropped_notifications.add(1);
+        }
     }
 }
 
@@ -113,16 +120,19 @@ pub(crate) fn next_notice(shared: &Shared, session: &Session, cx: &mut Context<'
     if let Some(number) = session.take_roots_request() {
         let mut request = shared.reply();
         answer::roots_request(&mut request, number);
-        return Some(request.into_lease());
+        return request.finish().ok();
     }
     let subscription = session.subscription()?;
-    if subscription.poll_changed(cx).is_pending() {
-        return None;
+    while subscription.poll_changed(cx).is_ready() {
+        let change = subscription.next()?;
+        let mut notice = shared.reply();
+        answer::change(&mut notice, &change, None);
+        match notice.finish() {
+            Ok(notice) => return Some(notice),
+            Err(_) => shared.metrics.dropped_notifications.add(1),
+        }
     }
-    let change = subscription.next()?;
-    let mut notice = shared.reply();
-    answer::change(&mut notice, &change, None);
-    Some(notice.into_lease())
+    None
 }
 
 /// The method of the notification that tells of a change.

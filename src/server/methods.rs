@@ -19,6 +19,9 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// A result that says nothing.
+const EMPTY: Raw<'static> = Raw::trusted("{}");
+
 impl<'f> Route<'f> {
     /// Serves every method but `tools/call`.
     pub(super) fn serve_method<T: Toolset>(
@@ -44,7 +47,7 @@ impl<'f> Route<'f> {
         };
         let id = id.as_json();
         match method.filter(|method| offers.serves(*method)) {
-            Some(Method::Ping) => Served::Now(self.result(id, "{}")),
+            Some(Method::Ping) => Served::Now(self.result(id, EMPTY)),
             Some(Method::Discover) => Served::Now(self.result(id, self.shared.catalog.load().discover())),
             Some(Method::Initialize) => Served::Now(self.initialize(message, arena)),
             Some(Method::SetLevel) => Served::Now(self.set_level(message, arena)),
@@ -191,7 +194,7 @@ impl<'f> Route<'f> {
             (names.id.clone(), names.principal())
         };
         let mut reply = self.shared.reply();
-        answer::initialize(&mut reply, &id, revision, self.shared.catalog.load().initialize_rest());
+        answer::initialize(&mut reply, &id, revision, self.shared.catalog.load().handshake());
         let outcome = self.shared.answered(reply, AnswerId::Of(&id));
         let is_on_connection = self.surroundings.http.is_none();
         if is_on_connection && self.has_session() {
@@ -223,7 +226,7 @@ impl<'f> Route<'f> {
         match params::<SetLevel>(message, arena) {
             Ok(SetLevel { level }) => {
                 self.session.set_log_level(level);
-                self.result(&self.call.names().id, "{}")
+                self.result(&self.call.names().id, EMPTY)
             }
             Err(error) => self.refuse(message, &ProtocolError::UndecodableParams(error)),
         }
@@ -245,7 +248,7 @@ impl<'f> Route<'f> {
             let limit = self.shared.limits.max_subscribed_uris;
             return self.refuse(message, &ProtocolError::TooManySubscriptions { limit });
         }
-        self.result(id.as_json(), "{}")
+        self.result(id.as_json(), EMPTY)
     }
 
     fn take_notification<T: Toolset>(

@@ -63,7 +63,7 @@ use crate::limits::{Limits, LimitsError};
 use crate::memory::{Managed, MemoryManager};
 use crate::metrics::Metrics;
 use crate::protocol::{Era, ProtocolError, ToolDefinition};
-use crate::wire::Reply;
+use crate::wire::{Reply, TooLong};
 use answer::AnswerId;
 use arc_swap::ArcSwap;
 use call_state::Failure;
@@ -77,6 +77,7 @@ use offers::Offers;
 use operations::Operations;
 use pools::Pools;
 use request_state::Sealer;
+use serde_json::value::RawValue;
 use sessions::Sessions;
 use slot::SlotFactory;
 use std::collections::HashSet;
@@ -123,7 +124,8 @@ pub(crate) struct Shared {
     pub(crate) sealer: Sealer,
     #[cfg(feature = "validation")]
     pub(crate) validators: validation::Validators,
-    pub(crate) server_info_member: String,
+    /// The `_meta` of modern results.
+    pub(crate) server_meta: Box<RawValue>,
     pub(crate) metrics: Metrics,
     operations: Operations,
     tool_usage: ToolUsage,
@@ -169,13 +171,15 @@ impl Shared {
 
     /// A written answer; an error in its place where it passed the limit and is not whole.
     pub(crate) fn answered(&self, reply: Reply, id: AnswerId<'_>) -> Outcome {
-        if !reply.is_full() {
-            return Outcome::Reply(reply.into_lease());
+        match reply.finish() {
+            Ok(answer) => Outcome::Reply(answer),
+            Err(TooLong { limit_bytes }) => {
+                let mut refusal = self.reply();
+                answer::error(&mut refusal, Era::Modern, id, &ProtocolError::ReplyTooLong { limit_bytes });
+                // The least of limits has room for this sentence and the longest of ids.
+                refusal.finish().map_or(Outcome::Silent, Outcome::Reply)
+            }
         }
-        let mut refusal = self.reply();
-        let limit_bytes = self.limits.max_reply_bytes;
-        answer::error(&mut refusal, Era::Modern, id, &ProtocolError::ReplyTooLong { limit_bytes });
-        Outcome::Reply(refusal.into_lease())
     }
 
     /// An error answer to what no era could be told of.
@@ -677,7 +681,7 @@ impl<T: Toolset> ServerBuilder<T> {
             #[cfg(feature = "validation")]
             validators,
             sealer: Sealer::new(self.request_state_key, &limits)?,
-            server_info_member: answer::server_info_member(&implementation),
+            server_meta: answer::server_meta(&implementation).map_err(CatalogError::from)?,
             metrics: Metrics::default(),
             operations: Operations::default(),
             tool_usage,

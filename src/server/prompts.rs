@@ -120,8 +120,7 @@ impl PromptContext {
     pub fn image(&mut self, role: Role, mime_type: &str, bytes: &[u8]) {
         self.open(role);
         self.messages.raw(r#"{"type":"image","data":""#);
-        DataBlock::new(&mut self.messages).push(bytes);
-        self.messages.end_base64();
+        DataBlock::write(&mut self.messages, |block| block.push(bytes));
         self.messages.raw(r#"","mimeType":"#);
         self.messages.string(mime_type);
         self.messages.raw("}}");
@@ -170,7 +169,7 @@ impl PromptContext {
             self.messages.string(description);
         }
         let request = &self.request;
-        answer::close_tool_result(&mut self.messages, request.era, &request.shared.server_info_member);
+        answer::close_tool_result(&mut self.messages, request.era, &request.shared.server_meta);
         Finished(request.shared.answered(self.messages, answer::AnswerId::Of(&request.call.names().id)))
     }
 }
@@ -270,6 +269,6 @@ pub(super) fn finish_completion(
     reply.raw(r#","hasMore":"#);
     reply.raw(if total > shown as u64 { "true" } else { "false" });
     reply.raw("}");
-    answer::close_tool_result(&mut reply, request.era, &request.shared.server_info_member);
+    answer::close_tool_result(&mut reply, request.era, &request.shared.server_meta);
     Finished(request.shared.answered(reply, answer::AnswerId::Of(&request.call.names().id)))
 }

@@ -65,7 +65,11 @@ impl RequestContext {
             return;
         }
         let mut notice = self.shared.reply();
-        answer::log(&mut notice, level, logger, data);
+        if let Err(error) = answer::log(&mut notice, level, logger, data) {
+            tracing::warn!(%error, logger, "a log message cannot be JSON, and is not sent");
+            self.shared.metrics.dropped_notifications.add(1);
+            return;
+        }
         self.notify(notice);
     }
 
@@ -183,8 +187,13 @@ impl RequestContext {
         &mut self,
         requests: Vec<(String, InputRequest)>,
     ) -> Result<Vec<InputResponse>, ToolError> {
-        for (_, request) in &requests {
+        for (key, request) in &requests {
             self.require(request.capability())?;
+            if let Some(fault) = request.fault() {
+                return Err(ToolError::failed(format_args!(
+                    "the request {key:?} to the client cannot be sent: {fault}"
+                )));
+            }
         }
         if self.asks_in_rounds() {
             return self.answers_of_earlier_rounds(requests);
@@ -293,13 +302,12 @@ impl RequestContext {
             ToolError::failed("too many requests wait for clients (setting max_client_requests)")
         })?;
         let mut message = self.shared.reply();
-        answer::client_request(&mut message, ticket.id(), request.method(), request.params());
-        let sent = {
-            let names = self.call.names();
-            !message.is_full()
-                && names.outgoing.as_ref().is_some_and(|outgoing| outgoing.send(message.into_lease()))
-        };
-        if !sent {
+        answer::client_request(&mut message, ticket.id(), request);
+        let message = message.finish().map_err(|error| {
+            ToolError::failed(format_args!("{}: {error} (setting max_reply_bytes)", request.method()))
+        })?;
+        let outgoing = self.call.names().outgoing.clone();
+        if !outgoing.is_some_and(|outgoing| outgoing.send(message)) {
             return Err(ToolError::failed("the client reads too slowly to be asked"));
         }
         let answered = ticket.wait(self.shared.limits.client_request_timeout()).await;
@@ -346,9 +354,8 @@ impl RequestContext {
     }
 
     pub(super) fn notify(&self, notice: crate::wire::Reply) {
-        let names = self.call.names();
-        let sent = !notice.is_full()
-            && names.outgoing.as_ref().is_some_and(|outgoing| outgoing.send(notice.into_lease()));
+        let outgoing = self.call.names().outgoing.clone();
+        let sent = notice.finish().is_ok_and(|notice| outgoing.is_some_and(|outgoing| outgoing.send(notice)));
         if !sent {
             self.shared.metrics.dropped_notifications.add(1);
         }

@@ -116,8 +116,7 @@ impl ReadContext {
     ) -> R {
         self.open(uri, mime_type);
         self.reply.raw(r#","blob":""#);
-        let result = write(&mut DataBlock::new(&mut self.reply));
-        self.reply.end_base64();
+        let result = DataBlock::write(&mut self.reply, write);
         self.reply.raw(r#""}"#);
         result
     }
@@ -158,7 +157,7 @@ impl ReadContext {
         if self.request.era == Era::Modern {
             answer::caching(&mut self.reply, 0, "private");
         }
-        answer::close_tool_result(&mut self.reply, self.request.era, &self.request.shared.server_info_member);
+        answer::close_tool_result(&mut self.reply, self.request.era, &self.request.shared.server_meta);
         let id = self.request.call.names();
         Finished(self.request.shared.answered(self.reply, answer::AnswerId::Of(&id.id)))
     }

@@ -3,8 +3,11 @@
 //! Invariants: at most `max_tasks` are kept, finished ones included, none longer than `task_ttl_ms`; a
 //! finished task never changes; only the principal that began a task sees it. Ids are 128 random bits.
 
+use super::answer;
+use super::inputs::InputRequest;
 use crate::limits::Limits;
 use crate::wire::Reply;
+use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -40,13 +43,14 @@ impl Task {
     /// Bytes of what came of it, and of what it asked.
     fn kept_bytes(&self) -> usize {
         let outcome = match &self.state {
-            TaskState::Completed { result } => result.len(),
-            TaskState::Failed { error } => error.len(),
+            TaskState::Completed { result } => result.get().len(),
+            TaskState::Failed { error } => error.get().len(),
             TaskState::Working | TaskState::Cancelled => 0,
         };
         let inputs = self.inputs.iter().map(|(key, input)| {
             let text = match input {
-                Input::Asked(text) | Input::Answered(text) => text.len(),
+                Input::Asked(request) => request.params().map_or(0, |params| params.as_str().len()),
+                Input::Answered(text) => text.len(),
                 Input::Taken => 0,
             };
             key.len() + text + size_of::<Input>()
@@ -58,15 +62,14 @@ impl Task {
 #[derive(Debug)]
 enum TaskState {
     Working,
-    Completed { result: Box<str> },
-    Failed { error: Box<str> },
+    Completed { result: Box<RawValue> },
+    Failed { error: Box<RawValue> },
     Cancelled,
 }
 
 #[derive(Debug)]
 enum Input {
-    /// The request, as JSON text.
-    Asked(Box<str>),
+    Asked(InputRequest),
     /// The answer, as JSON text.
     Answered(Box<str>),
     /// The answer was taken; its key may not be used again.
@@ -88,9 +91,9 @@ impl Task {
         }
     }
 
-    fn open_inputs(&self) -> impl Iterator<Item = (&str, &str)> {
+    fn open_inputs(&self) -> impl Iterator<Item = (&str, &InputRequest)> {
         self.inputs.iter().filter_map(|(key, input)| match input {
-            Input::Asked(request) => Some((&**key, &**request)),
+            Input::Asked(request) => Some((&**key, request)),
             Input::Answered(_) | Input::Taken => None,
         })
     }
@@ -158,11 +161,11 @@ impl TaskStore {
         match &task.state {
             TaskState::Completed { result } => {
                 reply.raw(r#","result":"#);
-                reply.raw(result);
+                reply.json((&**result).into());
             }
             TaskState::Failed { error } => {
                 reply.raw(r#","error":"#);
-                reply.raw(error);
+                reply.json((&**error).into());
             }
             TaskState::Working | TaskState::Cancelled => {}
         }
@@ -171,7 +174,7 @@ impl TaskStore {
             reply.raw(separator);
             reply.string(key);
             reply.raw(":");
-            reply.raw(request);
+            answer::input_request(reply, request);
             separator = ",";
         }
         if separator == "," {
@@ -180,17 +183,17 @@ impl TaskStore {
         true
     }
 
-    /// Keeps the result of a task, as JSON text.
-    pub(crate) fn complete(&self, id: &str, result: &str, now: SystemTime) {
+    /// Keeps the result of a task.
+    pub(crate) fn complete(&self, id: &str, result: &RawValue, now: SystemTime) {
         if let Some(task) = self.lock().get_mut(id) {
-            task.end(TaskState::Completed { result: result.into() }, now);
+            task.end(TaskState::Completed { result: result.to_owned() }, now);
         }
     }
 
-    /// Keeps the error of a task, as JSON text.
-    pub(crate) fn fail(&self, id: &str, error: &str, now: SystemTime) {
+    /// Keeps the error of a task.
+    pub(crate) fn fail(&self, id: &str, error: &RawValue, now: SystemTime) {
         if let Some(task) = self.lock().get_mut(id) {
-            task.end(TaskState::Failed { error: error.into() }, now);
+            task.end(TaskState::Failed { error: error.to_owned() }, now);
         }
     }
 
@@ -215,11 +218,11 @@ impl TaskStore {
     }
 
     /// Puts a request to the client on a task; a key that was used before keeps what it has.
-    pub(crate) fn ask(&self, id: &str, key: &str, request: &str, now: SystemTime) {
+    pub(crate) fn ask(&self, id: &str, key: &str, request: &InputRequest, now: SystemTime) {
         if let Some(task) = self.lock().get_mut(id)
             && !task.is_over()
         {
-            task.inputs.entry(key.into()).or_insert_with(|| Input::Asked(request.into()));
+            task.inputs.entry(key.into()).or_insert_with(|| Input::Asked(request.clone()));
             task.updated = now;
         }
     }
@@ -310,10 +313,14 @@ mod tests {
         TaskStore::new(&Limits { max_tasks, ..Limits::default() })
     }
 
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).expect("JSON")
+    }
+
     fn shown(store: &TaskStore, id: &str, principal: u128) -> Option<serde_json::Value> {
         let mut reply = Reply::new(BufferPool::default(), 1 << 20);
         store.write(id, principal, &mut reply).then(|| {
-            let members = reply.into_lease();
+            let members = reply.finish().expect("room");
             let json = format!("{{{}}}", String::from_utf8_lossy(&members));
             serde_json::from_str(&json).expect("JSON")
         })
@@ -325,8 +332,8 @@ mod tests {
         let id = store.create(1, now).expect("room");
         assert_eq!(shown(&store, &id, 1).expect("mine")["status"], "working");
         assert!(shown(&store, &id, 2).is_none(), "of another principal");
-        store.complete(&id, r#"{"content":[]}"#, now);
-        store.fail(&id, "{}", now);
+        store.complete(&id, &raw(r#"{"content":[]}"#), now);
+        store.fail(&id, &raw("{}"), now);
         assert!(store.cancel(&id, 1, now));
         let task = shown(&store, &id, 1).expect("mine");
         assert_eq!(task["status"], "completed");
@@ -339,8 +346,8 @@ mod tests {
         let (store, now) = (store(4), SystemTime::now());
         let mut cx = Context::from_waker(Waker::noop());
         let id = store.create(1, now).expect("room");
-        store.ask(&id, "a", r#"{"method":"roots/list"}"#, now);
-        store.ask(&id, "b", r#"{"method":"roots/list"}"#, now);
+        store.ask(&id, "a", &InputRequest::roots(), now);
+        store.ask(&id, "b", &InputRequest::roots(), now);
         let task = shown(&store, &id, 1).expect("mine");
         assert_eq!(task["status"], "input_required");
         assert_eq!(task["inputRequests"].as_object().map(serde_json::Map::len), Some(2));
@@ -349,7 +356,7 @@ mod tests {
         assert!(store.update(&id, 1, [("a", "3")].into_iter(), now));
         assert_eq!(store.poll_answer(&id, "a", &mut cx), Poll::Ready(Some("1".into())));
         assert_eq!(store.poll_answer(&id, "b", &mut cx), Poll::Pending);
-        store.ask(&id, "a", "{}", now);
+        store.ask(&id, "a", &InputRequest::roots(), now);
         let task = shown(&store, &id, 1).expect("mine");
         assert_eq!(task["inputRequests"].as_object().map(serde_json::Map::len), Some(1), "{task}");
         assert!(store.cancel(&id, 1, now));

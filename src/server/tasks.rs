@@ -19,7 +19,8 @@ use crate::protocol::{Capability, ClientCapabilities, IdField, Message, Method, 
 use crate::wire::Frame;
 use bumpalo::Bump;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -45,9 +46,7 @@ pub(super) fn detach(
     let mut reply = shared.reply();
     answer::open_task_result(&mut reply, &id);
     shared.tasks.write(&task, principal, &mut reply);
-    reply.raw(",");
-    reply.raw(&shared.server_info_member);
-    reply.raw("}}");
+    answer::close_modern_result(&mut reply, &shared.server_meta);
     let work = Box::new(Detached { frame, task, principal, session: Arc::clone(session) });
     match shared.answered(reply, AnswerId::Of(&id)) {
         Outcome::Reply(answer) => Outcome::Detached { answer, work },
@@ -98,14 +97,15 @@ fn finish(shared: &Shared, task: &str, answer: &[u8]) {
     }
     match serde_json::from_slice::<Answer<'_>>(answer) {
         Ok(Answer { result: Some(result), .. }) => {
-            shared.tasks.complete(task, result.get(), SystemTime::now());
+            shared.tasks.complete(task, result, SystemTime::now());
         }
-        Ok(Answer { error: Some(error), .. }) => shared.tasks.fail(task, error.get(), SystemTime::now()),
-        _ => shared.tasks.fail(
-            task,
-            r#"{"code":-32603,"message":"the call ended without an answer"}"#,
-            SystemTime::now(),
-        ),
+        Ok(Answer { error: Some(error), .. }) => shared.tasks.fail(task, error, SystemTime::now()),
+        _ => {
+            let error = json!({"code": -32603, "message": "the call ended without an answer"});
+            if let Ok(error) = to_raw_value(&error) {
+                shared.tasks.fail(task, &error, SystemTime::now());
+            }
+        }
     }
 }
 
@@ -117,7 +117,7 @@ pub(super) fn begin_asking(
 ) -> Result<(), ToolError> {
     let names = request.call.names();
     let task = names.task.as_deref().ok_or(ToolError::Cancelled)?;
-    request.shared.tasks.ask(task, key, &input.to_json(), SystemTime::now());
+    request.shared.tasks.ask(task, key, input, SystemTime::now());
     Ok(())
 }
 
@@ -158,17 +158,17 @@ pub(super) fn serve<'f>(route: &Route<'f>, message: &Message<'f>, arena: &'f Bum
             if !shared.tasks.write(task, principal, &mut reply) {
                 return route.refuse(message, &unknown);
             }
-            reply.raw(",");
-            reply.raw(&shared.server_info_member);
-            reply.raw("}}");
+            answer::close_modern_result(&mut reply, &shared.server_meta);
             return shared.answered(reply, AnswerId::Of(id.as_json()));
         }
     };
     if !is_known {
         return route.refuse(message, &unknown);
     }
-    let body = format!(r#"{{"resultType":"complete",{}}}"#, shared.server_info_member);
-    route.result(id.as_json(), &body)
+    let mut reply = shared.reply();
+    answer::open_acknowledgement(&mut reply, id.as_json());
+    answer::close_modern_result(&mut reply, &shared.server_meta);
+    shared.answered(reply, AnswerId::Of(id.as_json()))
 }
 
 /// The parameters of `tasks/update`.

@@ -10,6 +10,8 @@ mod outbox;
 mod probe;
 mod roster;
 mod stdio;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 

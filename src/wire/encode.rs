@@ -2,11 +2,14 @@
 //!
 //! [`Reply`] leases its buffer at the first write and moves to larger size classes as it grows, so a warm
 //! process writes without allocating. Its methods do not fail: what would pass the limit is not written,
-//! and the reply remembers that it is full. It escapes as `serde_json` does: the two-character forms, and
-//! `\u00XX` for other control characters; nothing else.
+//! and the reply remembers that it is full. [`Reply::finish`] is the only way to what was written, and asks.
+//! It escapes as `serde_json` does: the two-character forms, and `\u00XX` for other control characters;
+//! nothing else.
 //!
+//! Text that is JSON already comes in as a literal of this program or as a [`Raw`], which was read to its end.
 //! Invariant: `buffer` never holds more than `max_bytes`, and never a newline: messages are framed by it.
 
+use super::raw::Raw;
 use super::scan::plain_end;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,6 +17,7 @@ use mcpool_pools::{BufferLease, BufferPool};
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
+use thiserror::Error;
 
 /// Bytes of the first lease: the usual answer fits.
 const FIRST_BYTES: usize = 512;
@@ -21,6 +25,8 @@ const FIRST_BYTES: usize = 512;
 const BASE64_STEP: usize = 3 * 1024;
 /// Bytes of a serialised value that are gathered on the stack.
 const CHUNK_BYTES: usize = 256;
+/// Stands for bytes that are no character.
+const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 
 /// A message that is being written.
 #[derive(Debug)]
@@ -29,15 +35,20 @@ pub struct Reply {
     buffer: Option<BufferLease>,
     max_bytes: usize,
     is_full: bool,
-    /// The beginning of a character, or of a group of three bytes, whose rest has not come yet.
-    carry: [u8; 4],
-    carried: usize,
+}
+
+/// A message that its limit has no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a message would be longer than {limit_bytes} bytes")]
+pub struct TooLong {
+    /// The limit.
+    pub limit_bytes: usize,
 }
 
 impl Reply {
     /// An empty message of at most `max_bytes`. No buffer is leased yet.
     pub fn new(buffers: BufferPool, max_bytes: usize) -> Self {
-        Self { buffers, buffer: None, max_bytes, is_full: false, carry: [0; 4], carried: 0 }
+        Self { buffers, buffer: None, max_bytes, is_full: false }
     }
 
     /// An empty message from the same pool, with the same limit.
@@ -61,15 +72,26 @@ impl Reply {
         self.is_full
     }
 
-    /// The message's buffer.
-    pub fn into_lease(self) -> BufferLease {
-        self.buffer.unwrap_or_else(|| self.buffers.acquire(0))
+    /// The whole message.
+    ///
+    /// # Errors
+    /// When a part of it was left out.
+    pub fn finish(self) -> Result<BufferLease, TooLong> {
+        if self.is_full {
+            return Err(TooLong { limit_bytes: self.max_bytes });
+        }
+        Ok(self.buffer.unwrap_or_else(|| self.buffers.acquire(0)))
     }
 
-    /// Writes JSON text as it is.
-    pub fn raw(&mut self, json: &str) {
-        debug_assert!(!json.contains('\n'), "a newline would end the frame");
-        self.append(json.as_bytes());
+    /// Writes a part of a message that this program has as a literal.
+    pub fn raw(&mut self, literal: &'static str) {
+        self.append_line(literal.as_bytes());
+    }
+
+    /// Writes a value that is JSON text already; its line breaks, which can only stand between two tokens, become
+    /// spaces.
+    pub fn json(&mut self, json: Raw<'_>) {
+        self.append_line(json.as_str().as_bytes());
     }
 
     /// Writes a string with its quotes.
@@ -92,89 +114,14 @@ impl Reply {
         }
     }
 
-    /// Writes a part of a string from bytes that should be UTF-8: each maximal ill-formed part becomes
-    /// U+FFFD. A character may be split between two calls; [`Reply::end_lossy`] ends the string.
-    pub fn lossy_bytes(&mut self, mut bytes: &[u8]) {
-        while self.carried > 0
-            && let Some((first, rest)) = bytes.split_first()
-        {
-            self.carry[self.carried] = *first;
-            let carry = self.carry;
-            match std::str::from_utf8(&carry[..=self.carried]) {
-                Ok(character) => {
-                    self.carried = 0;
-                    self.string_body(character);
-                    bytes = rest;
-                }
-                Err(error) if error.error_len().is_none() => {
-                    self.carried += 1;
-                    bytes = rest;
-                }
-                // The new byte does not continue what was carried, and is looked at again by itself.
-                Err(_) => self.end_lossy(),
-            }
-        }
-        // Most bytes are text, and finding that out at once is much faster than chunk by chunk.
-        let text = match simdutf8::compat::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
-        };
-        self.string_body(text);
-        let bytes = &bytes[text.len()..];
-        for chunk in bytes.utf8_chunks() {
-            self.string_body(chunk.valid());
-            let ill_formed = chunk.invalid();
-            if ill_formed.is_empty() {
-                continue;
-            }
-            let is_last = std::ptr::eq(ill_formed.as_ptr_range().end, bytes.as_ptr_range().end);
-            let is_begun = std::str::from_utf8(ill_formed).is_err_and(|error| error.error_len().is_none());
-            if is_last && is_begun {
-                self.carry[..ill_formed.len()].copy_from_slice(ill_formed);
-                self.carried = ill_formed.len();
-            } else {
-                self.append("\u{FFFD}".as_bytes());
-            }
-        }
+    /// A part of a string that comes as bytes which should be UTF-8. It ends when it is dropped.
+    pub fn lossy_text(&mut self) -> LossyText<'_> {
+        LossyText { reply: self, carry: [0; 4], carried: 0 }
     }
 
-    /// Ends a string written by [`Reply::lossy_bytes`]: a character that was begun is ill-formed.
-    pub fn end_lossy(&mut self) {
-        if std::mem::take(&mut self.carried) > 0 {
-            self.append("\u{FFFD}".as_bytes());
-        }
-    }
-
-    /// Writes a part of a string as base64; [`Reply::end_base64`] ends the string.
-    pub fn base64(&mut self, mut bytes: &[u8]) {
-        while self.carried > 0
-            && let Some((first, rest)) = bytes.split_first()
-        {
-            self.carry[self.carried] = *first;
-            self.carried += 1;
-            bytes = rest;
-            if self.carried == 3 {
-                let carry = self.carry;
-                self.carried = 0;
-                self.append_base64(&carry[..3]);
-            }
-        }
-        let whole = bytes.len() - bytes.len() % 3;
-        for step in bytes[..whole].chunks(BASE64_STEP) {
-            self.append_base64(step);
-        }
-        let rest = &bytes[whole..];
-        if !rest.is_empty() {
-            self.carry[..rest.len()].copy_from_slice(rest);
-            self.carried = rest.len();
-        }
-    }
-
-    /// Ends a string written by [`Reply::base64`], with its padding.
-    pub fn end_base64(&mut self) {
-        let carry = self.carry;
-        let carried = std::mem::take(&mut self.carried);
-        self.append_base64(&carry[..carried]);
+    /// A part of a string that is the base64 of bytes to come. It ends, with its padding, when it is dropped.
+    pub fn base64(&mut self) -> Base64<'_> {
+        Base64 { reply: self, carry: [0; 3], carried: 0 }
     }
 
     /// Writes an integer.
@@ -188,26 +135,25 @@ impl Reply {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if number.fract() == 0.0 && number.abs() < EXACT {
             self.integer(number as i64);
-        } else {
-            self.value(&number);
+        } else if self.value(&number).is_err() {
+            self.append(b"null");
         }
-    }
-
-    /// Writes a value whose serialisation cannot fail.
-    pub fn value<T: Serialize + ?Sized>(&mut self, value: &T) {
-        let written = self.try_value(value);
-        debug_assert!(written.is_ok(), "{written:?}");
     }
 
     /// Writes a value.
     ///
     /// # Errors
-    /// When the value cannot be JSON, such as a map whose keys are no strings. What was written before
-    /// the fault stays.
-    pub fn try_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
+    /// When the value cannot be JSON, such as a map whose keys are no strings. Nothing of it is written then.
+    pub fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
+        let start = self.len();
         let mut writer = Writer { reply: self, chunk: [0; CHUNK_BYTES], filled: 0 };
         let written = serde_json::to_writer(&mut writer, value);
         writer.hand_over();
+        if written.is_err()
+            && let Some(buffer) = &mut self.buffer
+        {
+            buffer.truncate(start);
+        }
         written
     }
 
@@ -228,6 +174,18 @@ impl Reply {
         if let Some(buffer) = self.room_for(bytes.len()) {
             buffer.extend_from_slice(bytes);
         }
+    }
+
+    /// Appends JSON text, in which a line break can only stand between two tokens. One would end the frame: each
+    /// becomes a space.
+    fn append_line(&mut self, json: &[u8]) {
+        let mut rest = json;
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+            self.append(&rest[..at]);
+            self.append(b" ");
+            rest = &rest[at + 1..];
+        }
+        self.append(rest);
     }
 
     fn append_base64(&mut self, bytes: &[u8]) {
@@ -270,6 +228,141 @@ impl Reply {
     }
 }
 
+/// A part of a string, from bytes that should be UTF-8: each maximal ill-formed part becomes U+FFFD.
+///
+/// A character may be split between two pieces of bytes; text between them ends it, and so does the end of the
+/// part. What was begun and not ended is ill-formed, and its mark is written where it was begun.
+#[derive(Debug)]
+pub struct LossyText<'r> {
+    reply: &'r mut Reply,
+    /// The beginning of a character whose rest has not come yet.
+    carry: [u8; 4],
+    carried: usize,
+}
+
+impl LossyText<'_> {
+    /// Writes the next bytes.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while self.carried > 0
+            && let Some((first, rest)) = bytes.split_first()
+        {
+            self.carry[self.carried] = *first;
+            let carry = self.carry;
+            match std::str::from_utf8(&carry[..=self.carried]) {
+                Ok(character) => {
+                    self.carried = 0;
+                    self.reply.string_body(character);
+                    bytes = rest;
+                }
+                Err(error) if error.error_len().is_none() => {
+                    self.carried += 1;
+                    bytes = rest;
+                }
+                // The new byte does not continue what was carried, and is looked at again by itself.
+                Err(_) => self.end_part(),
+            }
+        }
+        // Most bytes are text, and finding that out at once is much faster than chunk by chunk.
+        let text = match simdutf8::compat::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        self.reply.string_body(text);
+        self.push_ill_formed(&bytes[text.len()..]);
+    }
+
+    /// Writes bytes of which the first are no character.
+    fn push_ill_formed(&mut self, bytes: &[u8]) {
+        for chunk in bytes.utf8_chunks() {
+            self.reply.string_body(chunk.valid());
+            let ill_formed = chunk.invalid();
+            if ill_formed.is_empty() {
+                continue;
+            }
+            let is_last = std::ptr::eq(ill_formed.as_ptr_range().end, bytes.as_ptr_range().end);
+            let is_begun = std::str::from_utf8(ill_formed).is_err_and(|error| error.error_len().is_none());
+            if is_last && is_begun {
+                self.carry[..ill_formed.len()].copy_from_slice(ill_formed);
+                self.carried = ill_formed.len();
+            } else {
+                self.reply.append(REPLACEMENT);
+            }
+        }
+    }
+
+    /// Writes text, behind what came before it.
+    pub fn push_str(&mut self, text: &str) {
+        self.end_part();
+        self.reply.string_body(text);
+    }
+
+    /// The bytes so far are a part of their own: a character that was begun is ill-formed.
+    pub fn end_part(&mut self) {
+        if std::mem::take(&mut self.carried) > 0 {
+            self.reply.append(REPLACEMENT);
+        }
+    }
+
+    /// Whether something was left out because it would have passed the limit.
+    pub fn is_full(&self) -> bool {
+        self.reply.is_full
+    }
+}
+
+impl Drop for LossyText<'_> {
+    fn drop(&mut self) {
+        self.end_part();
+    }
+}
+
+/// A part of a string, as base64 of the bytes that it is given, in pieces of any length.
+#[derive(Debug)]
+pub struct Base64<'r> {
+    reply: &'r mut Reply,
+    /// The beginning of a group of three bytes whose rest has not come yet.
+    carry: [u8; 3],
+    carried: usize,
+}
+
+impl Base64<'_> {
+    /// Writes the next bytes.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while self.carried > 0
+            && let Some((first, rest)) = bytes.split_first()
+        {
+            self.carry[self.carried] = *first;
+            self.carried += 1;
+            bytes = rest;
+            if self.carried == 3 {
+                let carry = self.carry;
+                self.carried = 0;
+                self.reply.append_base64(&carry);
+            }
+        }
+        let whole = bytes.len() - bytes.len() % 3;
+        for step in bytes[..whole].chunks(BASE64_STEP) {
+            self.reply.append_base64(step);
+        }
+        let rest = &bytes[whole..];
+        if !rest.is_empty() {
+            self.carry[..rest.len()].copy_from_slice(rest);
+            self.carried = rest.len();
+        }
+    }
+
+    /// Whether something was left out because it would have passed the limit.
+    pub fn is_full(&self) -> bool {
+        self.reply.is_full
+    }
+}
+
+impl Drop for Base64<'_> {
+    fn drop(&mut self) {
+        let carry = self.carry;
+        self.reply.append_base64(&carry[..self.carried]);
+    }
+}
+
 /// Lets `serde_json` write into a reply. A full reply swallows the rest: it remembers.
 ///
 /// `serde_json` writes each quote, colon and comma by itself: they are gathered, so that room and limit are looked at
@@ -282,7 +375,7 @@ struct Writer<'r> {
 
 impl Writer<'_> {
     fn hand_over(&mut self) {
-        self.reply.append(&self.chunk[..self.filled]);
+        self.reply.append_line(&self.chunk[..self.filled]);
         self.filled = 0;
     }
 }
@@ -299,7 +392,7 @@ impl io::Write for Writer<'_> {
         if bytes.len() < CHUNK_BYTES / 2 {
             return self.write(bytes);
         }
-        self.reply.append(bytes);
+        self.reply.append_line(bytes);
         Ok(bytes.len())
     }
 

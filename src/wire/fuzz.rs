@@ -2,7 +2,7 @@
 //!
 //! The entries take any bytes and panic where a claim does not hold. `fuzz/` calls them.
 
-use super::{DecodeFault, FrameReader, Lexer, Raw, Reply};
+use super::{DecodeFault, FrameReader, Lexer, Raw, Reply, TooLong};
 use bumpalo::Bump;
 use mcpool_pools::BufferPool;
 use serde::Deserialize;
@@ -110,32 +110,31 @@ pub fn encode(bytes: &[u8]) {
 
     let lossy = |reply: &mut Reply| {
         reply.raw("\"");
-        chunks().for_each(|chunk| reply.lossy_bytes(chunk));
-        reply.end_lossy();
+        let mut text = reply.lossy_text();
+        chunks().for_each(|chunk| text.push(chunk));
+        drop(text);
         reply.raw("\"");
     };
-    assert_eq!(written(usize::MAX, lossy), json);
-    assert_eq!(written(usize::MAX, |reply| reply.string(&text)), json);
-    let cut = written(usize::from(max_bytes), lossy);
-    assert!(cut.len() <= usize::from(max_bytes) && json.starts_with(&cut), "{cut:?} of {json:?}");
+    assert_eq!(written(usize::MAX, lossy).as_ref(), Ok(&json));
+    assert_eq!(written(usize::MAX, |reply| reply.string(&text)).as_ref(), Ok(&json));
+    let limit_bytes = usize::from(max_bytes);
+    let fits = (json.len() <= limit_bytes).then_some(&json).ok_or(TooLong { limit_bytes });
+    assert_eq!(written(limit_bytes, lossy).as_ref(), fits.as_ref().map(|json| *json));
     let arena = Bump::new();
     assert_eq!(ours::<&str>(&json, &arena), Some(&*text));
 
-    let whole = |reply: &mut Reply| {
-        reply.base64(bytes);
-        reply.end_base64();
-    };
+    let whole = |reply: &mut Reply| reply.base64().push(bytes);
     let parts = |reply: &mut Reply| {
-        chunks().for_each(|chunk| reply.base64(chunk));
-        reply.end_base64();
+        let mut base64 = reply.base64();
+        chunks().for_each(|chunk| base64.push(chunk));
     };
     assert_eq!(written(usize::MAX, parts), written(usize::MAX, whole));
 }
 
-fn written(max_bytes: usize, write: impl FnOnce(&mut Reply)) -> Vec<u8> {
+fn written(max_bytes: usize, write: impl FnOnce(&mut Reply)) -> Result<Vec<u8>, TooLong> {
     let mut reply = Reply::new(BUFFERS.clone(), max_bytes);
     write(&mut reply);
-    reply.into_lease().to_vec()
+    reply.finish().map(|written| written.to_vec())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod scan;
 
 pub(crate) use keys::match_key;
 
-pub use encode::Reply;
+pub use encode::{Base64, LossyText, Reply, TooLong};
 pub use error::{DecodeError, DecodeFault};
 pub use frame::Frame;
 pub use lexer::{Kind, Lexer};

@@ -6,6 +6,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -22,6 +23,22 @@ impl<'f> Raw<'f> {
     pub(super) const TOKEN: &'static str = "$mcpool::Raw";
 
     pub(super) fn new(text: &'f str) -> Self {
+        Self { text }
+    }
+
+    /// Reads text from elsewhere to its end: it must be one value.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(text: &'f str) -> Result<Self, DecodeError> {
+        let mut lexer = Lexer::from_text(text);
+        let raw = lexer.raw()?;
+        lexer.finish()?;
+        Ok(raw)
+    }
+
+    /// Text that was read or written as one value by this crate, and was kept as text since.
+    pub(crate) const fn trusted(text: &'f str) -> Self {
         Self { text }
     }
 
@@ -54,6 +71,12 @@ impl<'f> Raw<'f> {
                 .err()?;
         let path = failed.path().to_string();
         (path != ".").then_some(path)
+    }
+}
+
+impl<'f> From<&'f RawValue> for Raw<'f> {
+    fn from(value: &'f RawValue) -> Self {
+        Self { text: value.get() }
     }
 }
 

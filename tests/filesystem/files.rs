@@ -56,6 +56,37 @@ async fn a_long_file_survives_its_chunks() {
 }
 
 #[tokio::test]
+async fn the_mark_for_a_broken_character_stays_where_the_character_is() {
+    let mut scene = Scene::new().await;
+    scene.write("latin1", b"caf\xe9\nna\xefve\n\xe9");
+    for (arguments, want) in [
+        (json!({}), "caf\u{fffd}\nna\u{fffd}ve\n\u{fffd}"),
+        (json!({"head": 1}), "caf\u{fffd}"),
+        (json!({"head": 2}), "caf\u{fffd}\nna\u{fffd}ve"),
+        (json!({"head": 9}), "caf\u{fffd}\nna\u{fffd}ve\n\u{fffd}"),
+        (json!({"tail": 2}), "na\u{fffd}ve\n\u{fffd}"),
+        (json!({"tail": 1}), "\u{fffd}"),
+    ] {
+        let mut arguments = arguments;
+        arguments["path"] = json!("latin1");
+        assert_eq!(scene.text("read_text_file", arguments.clone()).await, want, "{arguments}");
+    }
+    scene.write("begun", b"\xc3");
+    scene.write("rest", b"\xa9");
+    let text = scene.text("read_multiple_files", json!({"paths": ["begun", "rest", "begun"]})).await;
+    assert_eq!(text, "begun:\n\u{fffd}\n\n---\nrest:\n\u{fffd}\n\n---\nbegun:\n\u{fffd}\n");
+    std::fs::create_dir(scene.path("names")).expect("a directory");
+    for name in [&b"a\xc3"[..], b"b\xe2\x82", b"c"] {
+        // Not every file system takes such names.
+        if std::fs::write(scene.path("names").join(OsStr::from_bytes(name)), "").is_err() {
+            return;
+        }
+    }
+    let text = scene.text("list_directory", json!({"path": "names"})).await;
+    assert_eq!(text, "[FILE] a\u{fffd}\n[FILE] b\u{fffd}\n[FILE] c");
+}
+
+#[tokio::test]
 async fn a_file_beyond_the_answer_is_refused_and_its_ends_are_not() {
     let limits = Limits { max_reply_bytes: 16 << 20, ..Limits::default() };
     let mut scene = Scene::with(limits, false).await;
