@@ -31,6 +31,7 @@ mod serve;
 mod session;
 mod sessions;
 mod slot;
+mod stopper;
 mod task_store;
 mod tasks;
 mod tool_usage;
@@ -58,6 +59,7 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use serve::{HttpFacts, Incoming, Outcome, SessionField, Surroundings};
 pub(crate) use session::Session;
 pub(crate) use slot::RequestSlot;
+pub(crate) use stopper::{Stopped, Stopper};
 
 use crate::limits::{Limits, LimitsError};
 use crate::memory::{Managed, MemoryManager};

@@ -9,6 +9,7 @@ use super::context::{Finished, ToolError};
 use super::inputs::{Elicited, InputRequest, InputResponse, Inputs};
 use super::serve::Outcome;
 use super::session::{LogLevel, Session, SessionValues};
+use super::stopper::Stopper;
 use crate::protocol::{Capability, ClientCapabilities, Era, ProtocolError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,6 +35,11 @@ impl RequestContext {
     /// Whether the client has cancelled, or is gone. A call that runs long asks now and then.
     pub fn is_cancelled(&self) -> bool {
         self.call.is_cancelled()
+    }
+
+    /// Tells work that runs apart from this context whether it is still wanted.
+    pub(crate) fn stopper(&self) -> Stopper {
+        Stopper::new(Arc::clone(&self.call))
     }
 
     /// Whether the client wants to be told of progress.

@@ -3,6 +3,7 @@
 use super::Compat;
 use super::error::Stop;
 use super::sandbox::Sandbox;
+use crate::server::Stopper;
 
 /// The surroundings of one call.
 #[derive(Debug, Clone, Copy)]
@@ -10,6 +11,8 @@ pub(super) struct Context<'s> {
     pub(super) sandbox: &'s Sandbox,
     /// Whether the reference server's behaviour is kept where it may do harm.
     pub(super) compat: Compat,
+    /// Says when nobody waits any more; whatever may last asks it once for each piece of its work.
+    pub(super) stopper: &'s Stopper,
     /// The longest file that may be read here, where other requests wait meanwhile; `None` on a thread
     /// that may block.
     pub(super) inline_bytes: Option<u64>,

@@ -1,7 +1,7 @@
 //! Why a file tool has no answer, in the words of the reference server: clients and models have learned
 //! to read them.
 
-use crate::server::ToolError;
+use crate::server::{Stopped, ToolError};
 use rustix::io::Errno;
 use std::fmt;
 use thiserror::Error;
@@ -47,6 +47,8 @@ pub(super) enum FsError {
          max_reply_bytes"
     )]
     AnswerTooLarge { limit_bytes: usize },
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     #[error("{}: {}, {call}{}", code(*.errno), message(*.errno), Paths(path.as_deref(), to.as_deref()))]
     Os { errno: Errno, call: &'static str, path: Option<String>, to: Option<String> },
 }
@@ -73,7 +75,16 @@ impl FsError {
 
 impl From<FsError> for Stop {
     fn from(error: FsError) -> Self {
-        Self::Fail(ToolError::from(error))
+        match error {
+            FsError::Stopped(stopped) => stopped.into(),
+            error => Self::Fail(ToolError::from(error)),
+        }
+    }
+}
+
+impl From<Stopped> for Stop {
+    fn from(_: Stopped) -> Self {
+        Self::Fail(ToolError::Cancelled)
     }
 }
 

@@ -254,8 +254,9 @@ fn start<'f, T: FileTool>(sandbox: &'f Arc<Sandbox>, compat: Compat, request: To
         Err(refused) => return Started::Done(refused),
     };
     if T::AT_ONCE {
+        let stopper = call.stopper();
         let inline_bytes = Some(call.limits().inline_read_bytes as u64);
-        let context = Context { sandbox, compat, inline_bytes };
+        let context = Context { sandbox, compat, stopper: &stopper, inline_bytes };
         match T::run(&arguments, &context, &mut call) {
             Ok(()) => return Started::Done(call.finish(Ok(()))),
             Err(Stop::Fail(error)) => return Started::Done(call.finish(Err(error))),
@@ -265,7 +266,8 @@ fn start<'f, T: FileTool>(sandbox: &'f Arc<Sandbox>, compat: Compat, request: To
     let owned = call.own_arguments(json);
     let sandbox = Arc::clone(sandbox);
     let work = Box::new(move |call: &mut CallContext| {
-        let context = Context { sandbox: &sandbox, compat, inline_bytes: None };
+        let stopper = call.stopper();
+        let context = Context { sandbox: &sandbox, compat, stopper: &stopper, inline_bytes: None };
         run_owned::<T>(owned.arguments(), &context, call)
     });
     Started::Waits { call, work }
