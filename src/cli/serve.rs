@@ -175,6 +175,10 @@ const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Threads for connections where nothing is set.
 const MAX_DEFAULT_WORKERS: usize = 4;
 
+/// Blocking threads for what is no call's work: names that are looked up, terminals, the allocator's pages.
+/// Calls never hold more than `max_blocking_threads`, so that one of these is always soon free.
+const RUNTIME_THREADS: usize = 1;
+
 /// One thread for one client; several for many.
 fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
     let mut builder = if options.serves_sockets() {
@@ -189,7 +193,7 @@ fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
     };
     builder
         .enable_all()
-        .max_blocking_threads(options.limits.max_blocking_threads)
+        .max_blocking_threads(options.limits.max_blocking_threads + RUNTIME_THREADS)
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .build()
         .map_err(CliError::Runtime)

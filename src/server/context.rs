@@ -8,6 +8,7 @@ use super::call_state::{CallState, Failure};
 use super::content::{Content, DataBlock, TextBlock};
 use super::request::RequestContext;
 use super::serve::Outcome;
+use super::turns::{Party, Turn};
 use crate::protocol::{Capability, Era, OwnedMessage, ProtocolError};
 use crate::wire::TooLong;
 use mcpool_pools::Lease;
@@ -154,7 +155,11 @@ impl CallContext {
 
     /// Runs `work` on a thread that may block, with this call's context; the connection goes on
     /// meanwhile. When the call is cancelled, `work` is told through [`RequestContext::is_cancelled`] and
-    /// its answer is thrown away.
+    /// its answer is thrown away: **what may last asks in each of its loops**, as a thread cannot be stopped
+    /// otherwise.
+    ///
+    /// At most `max_blocking_threads` run at once, and one less of the same principal, so that nobody waits for
+    /// another's work alone.
     ///
     /// # Errors
     /// [`ToolError::Failed`] when `work` panics.
@@ -162,6 +167,7 @@ impl CallContext {
     where
         W: FnOnce(&mut Self) -> Result<(), ToolError> + Send + 'static,
     {
+        let turn = self.turn().await?;
         let mut moved = Self { content: self.content.take(), request: self.request.moved(), tool: self.tool };
         let mut guard = CancelOnDrop { call: Some(Arc::clone(&self.call)) };
         let thread = tokio::task::spawn_blocking(move || {
@@ -169,6 +175,8 @@ impl CallContext {
                 return (moved, Err(ToolError::Cancelled));
             }
             let result = work(&mut moved);
+            // Before the answer is told of: who is told may want the turn.
+            drop(turn);
             (moved, result)
         });
         let ended = thread.await;
@@ -178,6 +186,16 @@ impl CallContext {
         };
         *self = moved;
         result
+    }
+
+    /// Waits for the right to use a thread.
+    async fn turn(&self) -> Result<Turn, ToolError> {
+        let party =
+            Party { principal: self.call.names().principal(), session: self.session.number() };
+        match self.shared.turns.take(party) {
+            Ok(turn) => Ok(turn),
+            Err(ticket) => ticket.await.ok_or(ToolError::Cancelled),
+        }
     }
 
     /// Copies arguments that must outlive their frame, as for [`CallContext::offload`], into a pooled

@@ -35,6 +35,7 @@ mod stopper;
 mod task_store;
 mod tasks;
 mod tool_usage;
+mod turns;
 #[cfg(feature = "validation")]
 mod validation;
 
@@ -89,6 +90,7 @@ use std::task::Context;
 use task_store::TaskStore;
 use thiserror::Error;
 use tool_usage::ToolUsage;
+use turns::Turns;
 
 /// How many looks after the server lie between two tellings that the memory report is another one: ten seconds.
 const KEEPS_A_TELLING: u32 = 10;
@@ -123,6 +125,8 @@ pub(crate) struct Shared {
     pub(crate) correlation: Arc<Correlation>,
     pub(crate) events: EventStore,
     pub(crate) tasks: TaskStore,
+    /// Who may use the blocking threads.
+    turns: Turns,
     pub(crate) sealer: Sealer,
     #[cfg(feature = "validation")]
     pub(crate) validators: validation::Validators,
@@ -680,6 +684,7 @@ impl<T: Toolset> ServerBuilder<T> {
             correlation: Arc::new(Correlation::new(limits.max_client_requests)),
             events: EventStore::new(&limits),
             tasks: TaskStore::new(&limits),
+            turns: Turns::new(limits.max_blocking_threads),
             #[cfg(feature = "validation")]
             validators,
             sealer: Sealer::new(self.request_state_key, &limits)?,

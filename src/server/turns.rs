@@ -1,0 +1,411 @@
+//! Whose work runs on the blocking threads, and who is next.
+//!
+//! Work on files cannot be interrupted by others, only end; so what is shared out are turns. There is one for
+//! each of `max_blocking_threads`. No principal has all of them at once: however much it asks for, one is left
+//! for whoever comes next. Those who wait are served in turn, principal after principal and, within one,
+//! session after session; a session's own calls come in their order. So a client that asks for a hundred
+//! searches delays its own hundredth search, and nobody else's read.
+//!
+//! How much may wait is bounded where requests are taken in (`max_concurrent_requests`). Who gives up waiting
+//! is swept out when half of those that wait have gone.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use tokio::sync::oneshot;
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Party {
+    pub(super) principal: u128,
+    /// The number of its session; those without one share a number.
+    pub(super) session: u64,
+}
+
+/// The turns of one server. Cloning makes another handle to the same.
+#[derive(Clone)]
+pub(crate) struct Turns {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    threads: usize,
+    /// Most turns of one principal.
+    share: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: usize,
+    /// Who has turns, and how many: at most one entry for each thread.
+    holders: Vec<(u128, usize)>,
+    waiting: Line,
+}
+
+/// The right to use a thread, until it is dropped.
+pub(super) struct Turn {
+    /// `None` once it was given back.
+    inner: Option<Arc<Inner>>,
+    principal: u128,
+}
+
+/// A place in the line of those who wait; dropping it gives it up.
+pub(super) struct Ticket {
+    receiver: oneshot::Receiver<Turn>,
+    inner: Arc<Inner>,
+    /// What it waited for has come: nothing of it is in the line any more.
+    is_over: bool,
+}
+
+impl Turns {
+    pub(super) fn new(threads: usize) -> Self {
+        let share = threads.saturating_sub(1).max(1);
+        let state = State { holders: Vec::with_capacity(threads), ..State::default() };
+        Self { inner: Arc::new(Inner { threads, share, state: Mutex::new(state) }) }
+    }
+
+    /// A turn at once, where one is free.
+    pub(super) fn take(&self, party: Party) -> Result<Turn, Ticket> {
+        let mut state = self.inner.lock();
+        if state.running < self.inner.threads && state.held(party.principal) < self.inner.share {
+            state.begin(party.principal);
+            return Ok(self.inner.turn(party.principal));
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.waiting.push(party, sender);
+        Err(Ticket { receiver, inner: Arc::clone(&self.inner), is_over: false })
+    }
+
+    /// How many have a turn, and how many wait for one.
+    #[cfg(test)]
+    fn counts(&self) -> (usize, usize) {
+        let state = self.inner.lock();
+        (state.running, state.waiting.len)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(self: &Arc<Self>, principal: u128) -> Turn {
+        Turn { inner: Some(Arc::clone(self)), principal }
+    }
+
+    /// Gives free turns to those who wait. Wakers run without the lock.
+    fn hand_out(self: &Arc<Self>) {
+        loop {
+            let next = {
+                let mut state = self.lock();
+                if state.running >= self.threads {
+                    return;
+                }
+                let State { waiting, holders, .. } = &mut *state;
+                let is_free = |principal| held(holders, principal) < self.share;
+                let Some((principal, sender)) = waiting.pop(is_free) else { return };
+                state.begin(principal);
+                (self.turn(principal), sender)
+            };
+            let (turn, sender) = next;
+            // Who has gone in the meantime gives the turn back, without another round through here.
+            if let Err(turn) = sender.send(turn) {
+                turn.give_back();
+            }
+        }
+    }
+}
+
+impl State {
+    fn held(&self, principal: u128) -> usize {
+        held(&self.holders, principal)
+    }
+
+    fn begin(&mut self, principal: u128) {
+        self.running += 1;
+        match self.holders.iter_mut().find(|(holder, _)| *holder == principal) {
+            Some((_, turns)) => *turns += 1,
+            None => self.holders.push((principal, 1)),
+        }
+    }
+
+    fn end(&mut self, principal: u128) {
+        self.running -= 1;
+        if let Some(index) = self.holders.iter().position(|(holder, _)| *holder == principal) {
+            self.holders[index].1 -= 1;
+            if self.holders[index].1 == 0 {
+                self.holders.swap_remove(index);
+            }
+        }
+    }
+}
+
+fn held(holders: &[(u128, usize)], principal: u128) -> usize {
+    holders.iter().find(|(holder, _)| *holder == principal).map_or(0, |(_, turns)| *turns)
+}
+
+impl Turn {
+    /// Ends the turn; what is free now is not handed out.
+    fn give_back(mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.lock().end(self.principal);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.lock().end(self.principal);
+            inner.hand_out();
+        }
+    }
+}
+
+impl Future for Ticket {
+    /// `None` only where the line is gone with its server.
+    type Output = Option<Turn>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Turn>> {
+        let turn = ready!(Pin::new(&mut self.receiver).poll(cx));
+        self.is_over = true;
+        Poll::Ready(turn.ok())
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        // From here on nothing can be sent to it; a turn that was sent before is dropped with the receiver.
+        self.receiver.close();
+        let swept = self.inner.lock().waiting.note_gone();
+        // Senders are foreign to this lock.
+        drop(swept);
+    }
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.inner.lock();
+        f.debug_struct("Turns")
+            .field("threads", &self.inner.threads)
+            .field("running", &state.running)
+            .field("waiting", &state.waiting.len)
+            .finish()
+    }
+}
+
+type Sender = oneshot::Sender<Turn>;
+
+/// Those who wait. Each level is gone through in the order of its keys, round and round.
+#[derive(Default)]
+struct Line {
+    principals: BTreeMap<u128, Sessions>,
+    last: u128,
+    /// All that are in line, those who have gone included.
+    len: usize,
+    /// Those who have gone since the line was swept; some of them may be out of it already.
+    gone: usize,
+}
+
+#[derive(Default)]
+struct Sessions {
+    sessions: BTreeMap<u64, VecDeque<Sender>>,
+    last: u64,
+}
+
+impl Line {
+    fn push(&mut self, party: Party, sender: Sender) {
+        let sessions = self.principals.entry(party.principal).or_default();
+        sessions.sessions.entry(party.session).or_default().push_back(sender);
+        self.len += 1;
+    }
+
+    /// Who is next among the principals that may have one.
+    fn pop(&mut self, may: impl Fn(u128) -> bool) -> Option<(u128, Sender)> {
+        let behind = self.principals.range((Excluded(self.last), Unbounded));
+        let principal = behind.chain(&self.principals).map(|(key, _)| *key).find(|key| may(*key))?;
+        let sessions = self.principals.get_mut(&principal)?;
+        let sender = sessions.pop()?;
+        if sessions.sessions.is_empty() {
+            self.principals.remove(&principal);
+        }
+        self.last = principal;
+        self.len -= 1;
+        Some((principal, sender))
+    }
+
+    /// One of those who wait has gone; gives what there is to drop.
+    fn note_gone(&mut self) -> Vec<Sender> {
+        self.gone += 1;
+        let mut swept = Vec::new();
+        if self.gone * 2 <= self.len {
+            return swept;
+        }
+        self.gone = 0;
+        self.principals.retain(|_, sessions| {
+            sessions.sessions.retain(|_, line| {
+                for sender in std::mem::take(line) {
+                    if sender.is_closed() { swept.push(sender) } else { line.push_back(sender) }
+                }
+                !line.is_empty()
+            });
+            !sessions.sessions.is_empty()
+        });
+        self.len -= swept.len();
+        swept
+    }
+}
+
+impl Sessions {
+    fn pop(&mut self) -> Option<Sender> {
+        let behind = self.sessions.range((Excluded(self.last), Unbounded));
+        let session = *behind.chain(&self.sessions).next()?.0;
+        let line = self.sessions.get_mut(&session)?;
+        let sender = line.pop_front();
+        if line.is_empty() {
+            self.sessions.remove(&session);
+        }
+        self.last = session;
+        sender
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn party(principal: u128, session: u64) -> Party {
+        Party { principal, session }
+    }
+
+    /// What a ticket has got so far.
+    fn look(ticket: &mut Ticket) -> Option<Turn> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match Pin::new(ticket).poll(&mut cx) {
+            Poll::Ready(turn) => turn,
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn nobody_has_all_turns_while_others_wait() {
+        for threads in 2..6 {
+            let turns = Turns::new(threads);
+            let mut of_one = Vec::new();
+            let mut in_line = Vec::new();
+            for _ in 0..10 {
+                match turns.take(party(1, 1)) {
+                    Ok(turn) => of_one.push(turn),
+                    Err(ticket) => in_line.push(ticket),
+                }
+            }
+            assert_eq!(of_one.len(), threads - 1);
+            assert!(turns.take(party(2, 2)).is_ok(), "there is one for the next");
+            assert!(in_line.iter_mut().all(|ticket| look(ticket).is_none()));
+        }
+        let only = Turns::new(1);
+        let turn = only.take(party(1, 1)).ok().expect("the only one");
+        let mut waits = only.take(party(2, 2)).err().expect("there is none");
+        drop(turn);
+        assert!(look(&mut waits).is_some());
+    }
+
+    #[test]
+    fn principals_and_their_sessions_take_turns() {
+        let turns = Turns::new(2);
+        let _held = turns.take(party(9, 9)).ok().expect("free");
+        let mut running = turns.take(party(8, 8)).ok();
+        let rows = [(1, 1), (1, 1), (1, 2), (1, 2), (2, 3), (2, 3)];
+        let mut tickets: Vec<(usize, Ticket)> = rows
+            .iter()
+            .enumerate()
+            .map(|(at, (principal, session))| {
+                (at, turns.take(party(*principal, *session)).err().expect("both are taken"))
+            })
+            .collect();
+        let mut order = Vec::new();
+        while !tickets.is_empty() {
+            running = None;
+            let index = (0..tickets.len())
+                .find(|index| {
+                    running = look(&mut tickets[*index].1);
+                    running.is_some()
+                })
+                .expect("somebody is next");
+            order.push(tickets.remove(index).0);
+        }
+        drop(running);
+        assert_eq!(order, [0, 4, 2, 5, 1, 3]);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Act {
+        Take(u128, u64),
+        End(usize),
+        GiveUp(usize),
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let act = prop_oneof![
+            3 => (0..4_u128, 0..3_u64).prop_map(|(principal, session)| Act::Take(principal, session)),
+            2 => any::<usize>().prop_map(Act::End),
+            1 => any::<usize>().prop_map(Act::GiveUp),
+        ];
+        prop::collection::vec(act, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_turns_are_bounded_and_none_is_lost(threads in 1..5_usize, acts in acts()) {
+            let turns = Turns::new(threads);
+            let share = threads.saturating_sub(1).max(1);
+            let mut running: Vec<Turn> = Vec::new();
+            let mut waiting: Vec<(u128, Ticket)> = Vec::new();
+            for act in acts {
+                match act {
+                    Act::Take(principal, session) => match turns.take(party(principal, session)) {
+                        Ok(turn) => running.push(turn),
+                        Err(ticket) => waiting.push((principal, ticket)),
+                    },
+                    Act::End(at) if !running.is_empty() => {
+                        drop(running.swap_remove(at % running.len()));
+                    }
+                    Act::GiveUp(at) if !waiting.is_empty() => {
+                        drop(waiting.swap_remove(at % waiting.len()));
+                    }
+                    Act::End(_) | Act::GiveUp(_) => {}
+                }
+                let mut still = Vec::new();
+                for (principal, mut ticket) in waiting {
+                    match look(&mut ticket) {
+                        Some(turn) => running.push(turn),
+                        None => still.push((principal, ticket)),
+                    }
+                }
+                waiting = still;
+                prop_assert!(running.len() <= threads);
+                for principal in 0..4 {
+                    let held = running.iter().filter(|turn| turn.principal == principal).count();
+                    prop_assert!(held <= share);
+                    // Nobody waits who could go on.
+                    let waits = waiting.iter().any(|(other, _)| *other == principal);
+                    prop_assert!(!waits || held == share || running.len() == threads);
+                }
+                let (counted, in_line) = turns.counts();
+                prop_assert_eq!(counted, running.len());
+                prop_assert!(in_line <= waiting.len() * 2 + 1, "{} for {}", in_line, waiting.len());
+            }
+            drop(running);
+            drop(waiting);
+            prop_assert_eq!(turns.counts(), (0, 0));
+        }
+    }
+}
