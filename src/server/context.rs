@@ -190,8 +190,7 @@ impl CallContext {
 
     /// Waits for the right to use a thread.
     async fn turn(&self) -> Result<Turn, ToolError> {
-        let party =
-            Party { principal: self.call.names().principal(), session: self.session.number() };
+        let party = Party { principal: self.call.names().principal(), session: self.session.number() };
         match self.shared.turns.take(party) {
             Ok(turn) => Ok(turn),
             Err(ticket) => ticket.await.ok_or(ToolError::Cancelled),

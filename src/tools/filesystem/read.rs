@@ -8,7 +8,7 @@ use super::context::Context;
 use super::error::{FsError, Stop, shown};
 use super::media;
 use super::sandbox::{Sandbox, Target};
-use crate::server::{CallContext, TextBlock};
+use crate::server::{CallContext, Stopper, TextBlock};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
@@ -142,7 +142,7 @@ pub(super) fn read_text_file(
         match (head, tail) {
             (Some(lines), _) => push_head(&file, lines, text)?,
             (_, Some(lines)) => {
-                let start = tail_start(&file, lines)?;
+                let start = tail_start(&file, lines, context.stopper)?;
                 file.check_fits(file.bytes - start, arguments.path, limit_bytes)?;
                 push_tail(&file, start, text)?;
             }
@@ -203,7 +203,7 @@ const PIECE: u64 = 1024;
 
 /// Where the last lines begin: behind the newline that is that many from the end. A newline at the end
 /// of the file counts.
-fn tail_start(file: &OpenFile, lines: f64) -> Result<u64, FsError> {
+fn tail_start(file: &OpenFile, lines: f64, stopper: &Stopper) -> Result<u64, FsError> {
     if lines < 0.0 {
         return Ok(file.bytes);
     }
@@ -211,6 +211,7 @@ fn tail_start(file: &OpenFile, lines: f64) -> Result<u64, FsError> {
     let mut buffer = [0; CHUNK];
     let mut end = file.bytes;
     while end > 0 {
+        stopper.check()?;
         let start = end.saturating_sub(CHUNK as u64);
         let chunk = file.read_at(&mut buffer[..(end - start) as usize], start)?;
         for at in memchr::memrchr_iter(b'\n', chunk) {
@@ -323,4 +324,19 @@ pub(super) fn read_multiple_files(
     }
     call.structured_from_text();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_through_a_file_ends_when_nobody_waits() {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(1 << 40).expect("a sparse file");
+        let file = OpenFile { handle: file.into(), bytes: 1 << 40 };
+        let stopper = Stopper::after(3);
+        assert!(matches!(tail_start(&file, 1.0, &stopper), Err(FsError::Stopped(_))));
+        assert_eq!(stopper.asked(), 4);
+    }
 }
