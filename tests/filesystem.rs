@@ -2,8 +2,6 @@
 
 #![cfg(unix)]
 
-mod conversation;
-
 #[path = "filesystem/concurrent.rs"]
 mod concurrent;
 #[path = "filesystem/directories.rs"]
@@ -13,7 +11,7 @@ mod files;
 #[path = "filesystem/hostile.rs"]
 mod hostile;
 
-use conversation::Conversation;
+use crate::conversation::Conversation;
 use mcpool::tools::filesystem::Filesystem;
 use mcpool::{Limits, Server};
 use serde_json::{Value, json};

@@ -3,9 +3,7 @@
 //! Whatever the line, the server then still answers a ping on the same connection, and what it says is valid
 //! against the official schema.
 
-mod conversation;
-
-use conversation::{Conversation, tools};
+use crate::conversation::{self, Conversation, tools};
 
 /// A line, and the lines that answer it.
 struct Row {

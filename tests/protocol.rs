@@ -2,9 +2,7 @@
 //!
 //! Each message of the server is validated against the official schema by [`conversation`].
 
-mod conversation;
-
-use conversation::{Conversation, LEGACY, MODERN, meta, modern, tools};
+use crate::conversation::{Conversation, LEGACY, MODERN, meta, modern, tools};
 use mcpool::{Limits, Server};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;

@@ -1,6 +1,6 @@
 //! What is shown of a memory report: to people, to Prometheus, to those who read its JSON, and by the program.
 //!
-//! The schema of reports is checked in; `MCPOOL_WRITE_SCHEMA=1 cargo test --test report the_schema_is` rewrites it.
+//! The schema of reports is checked in; `MCPOOL_WRITE_SCHEMA=1 cargo test --test suite the_schema_is` rewrites it.
 
 #[path = "report/html.rs"]
 mod html;

@@ -1,9 +1,7 @@
 //! Roots: a client of the legacy era tells which directories it works in, and a toolset that wants to know is
 //! told. Also the one test of a toolset that dispatches by itself.
 
-mod conversation;
-
-use conversation::Conversation;
+use crate::conversation::{self, Conversation};
 use mcpool::server::{Finished, SessionValues, ToolRequest};
 use mcpool::{Server, ToolDefinition, Toolset};
 use serde::Deserialize;

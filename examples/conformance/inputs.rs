@@ -1,6 +1,6 @@
 //! Tools that ask their client: forms, models, roots. One implementation serves both eras.
 
-use crate::tools::Arguments;
+use super::tools::Arguments;
 use mcpool::{CallContext, Capability, InputRequest, ToolError};
 use serde::Deserialize;
 

@@ -1,7 +1,7 @@
 //! The prompts, and what completes their arguments.
 
-use crate::inputs::form_of;
-use crate::tools::PNG;
+use super::inputs::form_of;
+use super::tools::PNG;
 use mcpool::{
     Completer, CompletionRequest, CompletionTarget, Completions, Prompt, PromptArgument, PromptContext,
     Prompts, RequestContext, Role, ToolError,

@@ -1,6 +1,6 @@
 //! The resources.
 
-use crate::tools::PNG;
+use super::tools::PNG;
 use mcpool::{ReadContext, Resource, ResourceTemplate, Resources, ToolError};
 
 pub(crate) struct Fixtures;

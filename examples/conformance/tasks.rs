@@ -1,7 +1,7 @@
 //! Tools that go on as tasks.
 
-use crate::inputs::{self, form_of};
-use crate::tools::Arguments;
+use super::inputs::{self, form_of};
+use super::tools::Arguments;
 use mcpool::{CallContext, InputRequest, ToolError};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The tools: one family that dispatches by name.
 
-use crate::definitions::definitions;
-use crate::{inputs, tasks};
+use super::definitions::definitions;
+use super::{inputs, tasks};
 use mcpool::server::{Finished, ToolRequest};
 use mcpool::{CallContext, Capability, LogLevel, ToolDefinition, ToolError, Toolset};
 use serde::Deserialize;

@@ -1,10 +1,11 @@
 //! What a piece of work may do to the heap: the assertions, and the watch that they are made of.
 //!
 //! dhat must be the allocator of the process. Its profiler is global, so one process watches one thing at a
-//! time and each test is a binary of its own. An assertion that fails writes all back-traces to a file that
+//! time and each test is a process of its own. An assertion that fails writes all back-traces to a file that
 //! DHAT's viewer opens, and says the worst of them in words. Invariant: a witness that sees nothing cannot pass
 //! for one that saw nothing happen, as each watch begins by seeing a block.
 
+use crate::alone::own_name;
 use crate::profile::{Figure, Profile};
 use dhat::{HeapStats, Profiler};
 use std::fmt;
@@ -234,8 +235,10 @@ fn profile_file() -> PathBuf {
     let binary = std::env::current_exe().unwrap_or_default();
     let folder = binary.parent().unwrap_or(Path::new("."));
     let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
-    let stem = binary.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    // Cargo appends a hash to the name of a test.
-    let test = stem.rsplit_once('-').map_or(stem.as_str(), |(name, _)| name);
+    let test = own_name().unwrap_or_else(|| {
+        let stem = binary.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // Cargo appends a hash to the name of a test.
+        stem.rsplit_once('-').map_or(stem.clone(), |(name, _)| name.to_owned())
+    });
     folder.join("dhat").join(test).join("dhat-heap.json")
 }

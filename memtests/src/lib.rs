@@ -3,13 +3,14 @@
 //! Three assertions hold a piece of work to its memory: [`assert_no_allocations`], [`assert_no_leaks`],
 //! [`bytes_per`]. One that fails says who asked for the blocks, and leaves a `dhat-heap.json` for DHAT's viewer;
 //! `tests/your_own_server.rs` is a test to copy. dhat is the global allocator of each test's process and its profiler
-//! is global too, so each claim is a test binary of its own, named by what it claims.
+//! is global too, so each claim has a process of its own ([`alone`]), and is named by what it claims.
 //!
 //! What each request costs over each transport is in `TABLE.md`, which `tests/matrix.rs` measures again.
 //!
 //! What dhat cannot see: memory of the kernel (pipes, sockets), thread stacks, and blocks from before the
 //! profiler began. It wraps the system allocator, so sizes are what was asked for, not mimalloc's classes.
 
+mod alone;
 pub mod growth;
 mod heap;
 pub mod matrix;
@@ -18,6 +19,7 @@ mod profile;
 pub mod table;
 pub mod tools;
 
+pub use alone::alone;
 pub use heap::{BytesPer, Watch, assert_no_allocations, assert_no_leaks, bytes_per};
 pub use profile::{Figure, Profile};
 

@@ -5,9 +5,6 @@ use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 #[inline(never)]
 fn forgets_a_box() {
     std::mem::forget(black_box(Box::new([7_u8; 100])));
@@ -19,8 +16,7 @@ fn grows(kept: &mut Vec<u8>) {
     kept.shrink_to_fit();
 }
 
-#[test]
-fn a_leak_is_found() {
+pub(crate) fn a_leak_is_found() {
     let mut kept = None;
     assert_no_leaks(|| kept.get_or_insert_with(|| vec![0_u8; 64]).len());
     // What is replaced is no leak, even if it was there before anybody watched.

@@ -7,9 +7,6 @@ use mcpool_memtests::table::{Cell, Figures, Row, Table};
 use mcpool_memtests::{Figure, HANDSHAKE};
 use std::panic::catch_unwind;
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 /// Over HTTP, in the legacy era.
 const HTTP: Column = Column::ALL[5];
 
@@ -18,8 +15,7 @@ fn open_a_session() -> Vec<Step> {
     vec![Step::Send(0, post("", HANDSHAKE[0])), Step::Answer(0, "mcp-session-id: ")]
 }
 
-#[test]
-fn a_worse_cell_is_found() {
+pub(crate) fn a_worse_cell_is_found() {
     let sessions = Request {
         name: "sessions that stay",
         measured: 100,

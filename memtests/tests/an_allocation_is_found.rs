@@ -5,16 +5,12 @@ use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 #[inline(never)]
 fn makes_a_box() -> Box<[u8; 100]> {
     black_box(Box::new([7; 100]))
 }
 
-#[test]
-fn an_allocation_is_found() {
+pub(crate) fn an_allocation_is_found() {
     let mut kept = Vec::with_capacity(2);
     kept.push(1);
     let sum = assert_no_allocations(|| {

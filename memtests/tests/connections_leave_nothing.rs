@@ -2,13 +2,9 @@
 
 use mcpool_memtests::{HANDSHAKE, META, Peer, assert_no_leaks, runtime, server};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 const CONNECTIONS: usize = 500;
 
-#[test]
-fn connections_leave_nothing() {
+pub(crate) fn connections_leave_nothing() {
     let server = server();
     let runtime = runtime();
     let modern = format!(

@@ -4,14 +4,10 @@
 
 use mcpool_memtests::{BarePeer, Figure, HANDSHAKE, Watch, buffers_in_use, runtime, server, settle};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 const CONNECTIONS: usize = 200;
 const MAX_BYTES: usize = 1536;
 
-#[test]
-fn idle_connection_is_small() {
+pub(crate) fn idle_connection_is_small() {
     let (server, drain) = (server(), mcpool::Drain::default());
     runtime().block_on(async {
         let mut peers = Vec::with_capacity(CONNECTIONS + 1);

@@ -1,6 +1,6 @@
 //! What each request costs over each transport is no more than `TABLE.md` says.
 //!
-//! `MEMTESTS_BLESS=1 cargo test -p mcpool-memtests --test matrix` writes the table anew.
+//! `MEMTESTS_BLESS=1 cargo test -p mcpool-memtests matrix` writes the table anew.
 
 use mcpool_memtests::Figure;
 use mcpool_memtests::matrix::{self, Column, PEAK_BESIDE, PEAK_PER_BYTE, PEAK_PER_EVENT, REQUESTS, Request};
@@ -8,17 +8,13 @@ use mcpool_memtests::table::{COLUMNS, Cell, Row, Table};
 use std::path::Path;
 use std::time::Instant;
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 /// How often a cell that looks worse is measured before it counts as worse: what a thread does once, at a moment of its
 /// own, is noise.
 const TRIES: usize = 5;
 /// How often each is measured for the table, which has the middle one.
 const BLESSED_TRIES: usize = 3;
 
-#[test]
-fn matrix() {
+pub(crate) fn matrix() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("TABLE.md");
     if std::env::var_os("MEMTESTS_BLESS").is_some() {
         let table = Table { rows: REQUESTS.iter().map(bless).collect() };
@@ -81,7 +77,7 @@ fn introduction() -> String {
     format!(
         "# What each request costs
 
-Counted by dhat in a debug build, by `cargo test -p mcpool-memtests --test matrix`, which fails when a figure is higher than
+Counted by dhat in a debug build, by `cargo test -p mcpool-memtests matrix`, which fails when a figure is higher than
 here; `MEMTESTS_BLESS=1` before that command writes this file anew. Each cell has a server of its own with one client.
 
 - Allocations: of the server, on a connection that is warm, over hundreds of requests (8 of 1 MiB, 20 to 40 of those that

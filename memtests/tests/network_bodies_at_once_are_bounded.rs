@@ -5,9 +5,6 @@ use mcpool_memtests::network::{Host, Way, modern};
 use mcpool_memtests::tools::server;
 use mcpool_memtests::{Figure, META, Watch, settled_heap};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 const BODY_BYTES: usize = 1024 * 1024;
 /// The size class of a buffer that holds a body and its head, and while it grows the one before it.
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
@@ -16,8 +13,7 @@ const GROWING_BYTES: usize = 1024 * 1024;
 const BUSY_BYTES: usize = 16 * 1024;
 const SLACK_BYTES: usize = 64 * 1024;
 
-#[test]
-fn network_bodies_at_once_are_bounded() {
+pub(crate) fn network_bodies_at_once_are_bounded() {
     let watch = Watch::with_frames(8);
     let connections = 1_000.min((mcpool_memtests::network::raise_descriptors(2_100) - 100) / 2);
     let server = server(&Limits::default());

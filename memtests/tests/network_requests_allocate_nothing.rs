@@ -4,16 +4,12 @@
 use mcpool_memtests::network::{Client, Host, Way, legacy, modern, open_session};
 use mcpool_memtests::{META, assert_no_allocations, server};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 const WARM_UP: usize = 300;
 const MEASURED: usize = 2_000;
 /// Requests between two looks.
 const A_LOOK: usize = 100;
 
-#[test]
-fn network_requests_allocate_nothing() {
+pub(crate) fn network_requests_allocate_nothing() {
     let server = server();
     let host = Host::start(&server);
     let mut client = host.connect(Way::Unix);

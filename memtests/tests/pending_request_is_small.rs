@@ -7,9 +7,6 @@ use mcpool_memtests::network::{Host, Way, modern, modern_call, raise_descriptors
 use mcpool_memtests::{Figure, HANDSHAKE, Watch, buffer_bytes, small_server};
 use std::time::{Duration, Instant};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
 const MAX_BYTES: usize = 1_024;
 /// The smallest chunk of an arena.
@@ -18,8 +15,7 @@ const MAX_ARENA_BYTES: usize = 512;
 /// connection and the request, and the exchange between them.
 const MAX_HTTP_BYTES: usize = 4 * 1_024;
 
-#[test]
-fn pending_request_is_small() {
+pub(crate) fn pending_request_is_small() {
     measure("plain", "plain", MAX_BYTES);
     measure("unescaped", r"an\tescape", MAX_BYTES + MAX_ARENA_BYTES);
     measure_http();

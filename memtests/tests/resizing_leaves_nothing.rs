@@ -6,14 +6,10 @@ use mcpool_memtests::{Figure, META, Peer, Watch, runtime, server};
 use std::sync::Arc;
 use std::time::Duration;
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 const SWINGS: usize = 10_000;
 const REST: Duration = Duration::from_millis(200);
 
-#[test]
-fn resizing_leaves_nothing() {
+pub(crate) fn resizing_leaves_nothing() {
     let server = server();
     let calls = ["a", "b\\tc"].map(|text| {
         format!(

@@ -4,16 +4,12 @@ use mcpool_memtests::bytes_per;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
 #[inline(never)]
 fn keeps_a_hundred() -> Vec<u8> {
     black_box(vec![7; 100])
 }
 
-#[test]
-fn too_many_bytes_each_are_found() {
+pub(crate) fn too_many_bytes_each_are_found() {
     assert_eq!(bytes_per(keeps_a_hundred, 1_000).bytes(), 100);
     assert_eq!(bytes_per(keeps_a_hundred, 10).at_most(100).len(), 11, "the one that warmed up is there too");
     // What all share is paid for once, and is not theirs.

@@ -1,16 +1,14 @@
 //! A memory test to copy: what it takes for a server of your own to be held to its memory.
 //!
-//! Such a file is a test binary of its own with one test in it, as dhat's profiler is one for the whole process.
+//! dhat's profiler is one for the whole process. So such a file is a module beside a line like those of `claims.rs`, which
+//! has the allocator and runs each test in a process of its own; or it is a test binary with one `#[test]` and the allocator
+//! in it.
 
 use mcpool::{CallContext, Server, Tool, ToolDefinition, ToolError};
 use mcpool_memtests::network::{Host, Way};
 use mcpool_memtests::{HANDSHAKE, assert_no_allocations, assert_no_leaks, bytes_per};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// What sees each block.
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 /// A tool of yours.
 struct CountWords;
@@ -33,8 +31,7 @@ impl Tool for CountWords {
     }
 }
 
-#[test]
-fn your_own_server() {
+pub(crate) fn your_own_server() {
     let server = Server::builder("words", "1.0.0").tool(CountWords).build().expect("a server");
     let host = Host::start(&server);
     let opening = format!("{}\n{}\n", HANDSHAKE[0], HANDSHAKE[1]);

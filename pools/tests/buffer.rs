@@ -1,5 +1,4 @@
 //! Size classes, and the ways in which `BytesMut` hides what it holds.
-#![cfg(not(loom))]
 
 use bytes::{Buf, BytesMut};
 use mcpool_pools::{

@@ -1,7 +1,5 @@
 //! The history of a pool against the truth: pools of every capacity that saw the same acquires and returns.
 
-#![cfg(not(loom))]
-
 use mcpool_pools::{Discard, MissCurve, ObjectPool, PoolConfig, PoolControl, Recycle, Sampling, Verdict};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};

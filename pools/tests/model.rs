@@ -3,7 +3,6 @@
 //! Properties: never more idle than the capacity; hits exactly while something is idle; every figure of the
 //! snapshot equals the model's after every step; no object is lost (alive = idle + held + detached) and none is in
 //! two hands (each carries a number that only one holder may have).
-#![cfg(not(loom))]
 
 use mcpool_pools::{Discard, Lease, ObjectPool, PoolConfig, Recycle, Verdict};
 use proptest::prelude::*;

@@ -1,5 +1,4 @@
 //! What a pool promises, one promise a test, on one thread.
-#![cfg(not(loom))]
 
 use mcpool_pools::{Discard, MemoryBudget, ObjectPool, PoolConfig, Recycle, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,4 @@
 //! Many threads at once: what is conserved is counted afterwards.
-#![cfg(not(loom))]
 
 use mcpool_pools::{BufferPool, Discard, Lease, ObjectPool, PoolConfig, Recycle, Verdict};
 use std::sync::Arc;

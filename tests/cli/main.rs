@@ -1,7 +1,5 @@
 //! The program as a person runs it, against a scripted server, and the client against real processes.
 
-#![cfg(feature = "cli")]
-
 mod call;
 mod client;
 mod connect;

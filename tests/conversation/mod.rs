@@ -3,7 +3,7 @@
 //! Every message that the server sends is validated against the official JSON schema of the revision in
 //! force before a test sees it, so each test of the protocol is a test of conformance too.
 
-#![allow(dead_code, unreachable_pub, reason = "shared by test binaries, each of which uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "of a helper, each test uses a part")]
 
 pub mod tools;
 

@@ -1,6 +1,6 @@
 //! Others at work on the same files: names exchanged, two writers, calls that nobody waits for.
 
-use crate::{Scene, names, text_of};
+use super::{Scene, names, text_of};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::{Value, json};
 use std::os::unix::fs::symlink;

@@ -1,7 +1,7 @@
 //! Several allowed directories, and directories that are deep or large.
 
+use super::{Scene, text_of};
 use crate::conversation::Conversation;
-use crate::{Scene, text_of};
 use mcpool::tools::filesystem::Filesystem;
 use mcpool::{Limits, Server};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! What the tools do with files.
 
+use super::{Scene, names, text_of};
 use crate::conversation::Conversation;
-use crate::{Scene, names, text_of};
 use mcpool::Limits;
 use serde_json::{Value, json};
 use std::ffi::OsStr;

@@ -1,6 +1,6 @@
 //! Paths that want out, and files that never end.
 
-use crate::{Scene, names};
+use super::{Scene, names};
 use serde_json::json;
 use std::os::unix::fs::symlink;
 use std::time::Duration;

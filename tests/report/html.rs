@@ -1,6 +1,6 @@
 //! The report as a page: well-formed, alone, true to its figures, and closed to what names would do.
 
-use crate::sample::{self, HOSTILE};
+use super::sample::{self, HOSTILE};
 use mcpool::memory::{CurvePoint, MemoryReport, TimelinePoint, write_html};
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! `mcpool report` as a person runs it.
 
-use crate::sample;
+use super::sample;
 use mcpool::memory::MemoryReport;
 use std::io::{Read, Write};
 use std::path::PathBuf;

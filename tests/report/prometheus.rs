@@ -1,6 +1,6 @@
 //! The Prometheus text, read back by a parser of the format as it is documented.
 
-use crate::sample::{self, HOSTILE};
+use super::sample::{self, HOSTILE};
 use mcpool::memory::{MemoryReport, write_prometheus};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! The schema that is checked in is the type's own, and reports follow it.
 
-use crate::sample;
+use super::sample;
 use mcpool::memory::{MemoryReport, ReadReportError};
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ fn the_schema_is_that_of_the_type() {
     assert!(
         schema() == generated,
         "src/memory/report.schema.json is not that of MemoryReport: run\n  \
-         MCPOOL_WRITE_SCHEMA=1 cargo test --test report the_schema_is\n\
+         MCPOOL_WRITE_SCHEMA=1 cargo test --test suite the_schema_is\n\
          and give the report another version (SCHEMA) when old readers would misread it"
     );
 }

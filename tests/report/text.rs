@@ -1,6 +1,6 @@
 //! The report for people: plain text and Markdown.
 
-use crate::sample::{self, HOSTILE};
+use super::sample::{self, HOSTILE};
 use mcpool::memory::{MemoryReport, write_markdown, write_table};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 

@@ -1,7 +1,7 @@
 //! The table: a message, what goes with it over HTTP, and what comes back, the same over every transport but for
 //! the status.
 
-use crate::host::{Host, Way, modern, modern_headers, modern_with, session_headers};
+use super::host::{Host, Way, modern, modern_headers, modern_with, session_headers};
 use serde_json::{Value, json};
 
 /// A message and its answer.

@@ -1,6 +1,6 @@
 //! The server under test, and a client that sees bytes.
 
-use crate::{prompts, resources, tools};
+use super::{prompts, resources, tools};
 use mcpool::transport::{HttpConfig, Listener, LocalAddress, TcpOptions, serve_http};
 use mcpool::{Drain, Limits, Server};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Sessions over HTTP: who may use them, when they end, and what they leave.
 
-use crate::host::{Host, Way, modern, modern_headers, session_headers, until};
+use super::host::{Host, Way, modern, modern_headers, session_headers, until};
 use mcpool::Limits;
 use mcpool::transport::HttpConfig;
 use mcpool::transport::admission::{AdmissionConfig, Auth, TokenList};

@@ -1,6 +1,6 @@
 //! Streams: progress, cancellation, subscriptions, coming back, and the way out.
 
-use crate::host::{Host, Way, modern, modern_headers, modern_with, session_headers, until};
+use super::host::{Host, Way, modern, modern_headers, modern_with, session_headers, until};
 use mcpool::Limits;
 use mcpool::transport::HttpConfig;
 use serde_json::{Value, json};

@@ -1,14 +1,10 @@
-//! A hit, its return, a change of capacity and a snapshot allocate nothing. One test, one process: the profiler is
-//! global. The twin that shows that the witness sees allocations is `miss_allocates_two_blocks.rs`.
-#![cfg(not(any(loom, miri)))]
+//! A hit, its return, a change of capacity and a snapshot allocate nothing. The twin that shows that the witness sees
+//! allocations is `pool_miss_allocates_two_blocks.rs`.
 
-use mcpool_pools::{ArenaPool, BufferPool, PoolControl, RetainArena};
+use mcpool::pools::{ArenaPool, BufferPool, PoolControl, RetainArena};
+use mcpool_memtests::assert_no_allocations;
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
-#[test]
-fn hit_allocates_nothing() {
+pub(crate) fn pool_hit_allocates_nothing() {
     let buffers = BufferPool::default();
     let arenas = ArenaPool::new("arenas", 8, RetainArena { retain_bytes: 65_536 });
     let work = || {
@@ -29,10 +25,9 @@ fn hit_allocates_nothing() {
     };
     work();
 
-    let _profiler = dhat::Profiler::builder().testing().build();
-    for _ in 0..1000 {
-        work();
-    }
-    let stats = dhat::HeapStats::get();
-    dhat::assert_eq!(stats.total_blocks, 0);
+    assert_no_allocations(|| {
+        for _ in 0..1000 {
+            work();
+        }
+    });
 }

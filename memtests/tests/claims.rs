@@ -1,0 +1,60 @@
+//! The memory tests: each claim a module of its own, named by what it claims, and a process of its own.
+//!
+//! `cargo test -p mcpool-memtests --test claims` runs all of them, one after the other, and with `idle` behind it those with
+//! `idle` in their names.
+
+use mcpool_memtests::alone;
+
+/// What sees each block.
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+mod a_leak_is_found;
+mod a_worse_cell_is_found;
+mod an_allocation_is_found;
+mod connections_leave_nothing;
+mod idle_connection_is_small;
+mod matrix;
+mod network_bodies_at_once_are_bounded;
+mod network_connections_leave_nothing;
+mod network_idle_connection_is_small;
+mod network_requests_allocate_nothing;
+mod network_stalled_reader_is_bounded;
+mod pending_request_is_small;
+mod pool_hit_allocates_nothing;
+mod pool_miss_allocates_two_blocks;
+mod resizing_leaves_nothing;
+mod too_many_bytes_each_are_found;
+mod unused_pools_are_small;
+mod your_own_server;
+
+/// A test for each module, of the same name: the function of that name, in a process of its own.
+macro_rules! claims {
+    ($($claim:ident)*) => {$(
+        #[test]
+        fn $claim() {
+            alone(stringify!($claim), $claim::$claim);
+        }
+    )*};
+}
+
+claims! {
+    a_leak_is_found
+    a_worse_cell_is_found
+    an_allocation_is_found
+    connections_leave_nothing
+    idle_connection_is_small
+    matrix
+    network_bodies_at_once_are_bounded
+    network_connections_leave_nothing
+    network_idle_connection_is_small
+    network_requests_allocate_nothing
+    network_stalled_reader_is_bounded
+    pending_request_is_small
+    pool_hit_allocates_nothing
+    pool_miss_allocates_two_blocks
+    resizing_leaves_nothing
+    too_many_bytes_each_are_found
+    unused_pools_are_small
+    your_own_server
+}

@@ -1,0 +1,22 @@
+//! The tests of the library and the program but for two kinds, as one binary: each binary links the whole library, which
+//! takes longer than compiling the tests in it. Those that measure a server's memory run alone, in `memory.rs`, and
+//! those of the source text need no library, in `tidy.rs`.
+//!
+//! `cargo test --features full --test suite protocol::` runs the tests of `protocol.rs`.
+
+#[cfg(feature = "cli")]
+#[path = "cli/main.rs"]
+mod cli;
+mod conversation;
+mod filesystem;
+mod framing;
+mod hostile_frames;
+mod http_hostile;
+mod json_differential;
+mod json_encode;
+mod protocol;
+mod report;
+mod roots;
+#[cfg(feature = "cli")]
+mod stdio;
+mod transports;
