@@ -193,6 +193,9 @@ impl ProtocolError<'_> {
     /// only, as a client that reads this answer would send one of them in `_meta`.
     pub const SUPPORTED: [Revision; 1] = [Revision::MODERN];
 
+    /// A request comes while another one with its id has no answer yet.
+    pub(crate) const REPEATED_ID: Self = Self::InvalidRequest("a request with this id is in flight already");
+
     /// The JSON-RPC code.
     pub const fn code(&self, era: Era) -> i32 {
         let code = match self {

@@ -294,7 +294,7 @@ impl<'f> MessageDecoder<'f> {
                 let is_first = self.message.id == IdField::Absent;
                 self.once(is_first);
                 // Of two ids neither can be trusted to be the one that the peer waits for.
-                let id = Id::from_raw(self.lexer.raw()?).filter(|_| is_first);
+                let id = Id::from_raw(self.lexer.raw()?, self.arena).filter(|_| is_first);
                 self.message.id = id.map_or(IdField::Invalid, IdField::Valid);
             }
             EnvelopeKey::Method => {

@@ -86,7 +86,7 @@ impl<'f> Meta<'f> {
                 let raw = lexer.raw()?;
                 self.has_duplicate |= self.has_token;
                 self.has_token = true;
-                self.progress_token = super::Id::from_raw(raw).map(|_| raw);
+                self.progress_token = super::Id::from_raw(raw, arena).map(|_| raw);
             }
             MetaKey::Other => {
                 lexer.raw()?;

@@ -3,7 +3,7 @@
 
 use super::outgoing::Outgoing;
 use crate::metrics::Moment;
-use crate::protocol::{ClientCapabilities, Method};
+use crate::protocol::{ClientCapabilities, Id, Method};
 use atomic_waker::AtomicWaker;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
@@ -103,6 +103,22 @@ impl CallState {
         self.driver.wake();
     }
 
+    /// Marks the request as cancelled if that is its id; whether it is. The caller wakes it, outside of its locks.
+    pub(crate) fn mark_cancelled(&self, id: &str) -> bool {
+        // A request begins under this lock too: the mark never falls on the one that comes next.
+        let names = self.names();
+        let is_meant = Id::same(&names.id, id);
+        if is_meant {
+            self.cancelled.store(true, Ordering::Release);
+        }
+        is_meant
+    }
+
+    /// Wakes who drives the request.
+    pub(crate) fn wake(&self) {
+        self.driver.wake();
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
     }
@@ -128,9 +144,9 @@ impl CallState {
 
     /// A request has come: nothing of the one before it is left.
     pub(crate) fn begin(&self, caller: Caller<'_>) {
+        let mut names = self.names();
         self.clear();
         self.begun_ms.store(Moment::now().to_ms(), Ordering::Relaxed);
-        let mut names = self.names();
         names.clear();
         names.principal = [(caller.principal >> 64) as u64, caller.principal as u64];
         names.is_admin = caller.is_admin;
@@ -180,13 +196,15 @@ impl CallState {
 
     /// The request is over, and holds nobody else's memory any more.
     pub(crate) fn end(&self) {
-        self.clear();
+        drop(self.driver.take());
         let mut names = self.names();
+        self.clear();
         names.clear();
         names.outgoing = None;
         names.task = None;
     }
 
+    /// Forgets all but the names. Who drives the request stays: a batch has one driver for all of its requests.
     fn clear(&self) {
         self.cancelled.store(false, Ordering::Relaxed);
         self.closing.store(false, Ordering::Relaxed);
@@ -194,7 +212,6 @@ impl CallState {
         self.method.store(0, Ordering::Relaxed);
         self.failure.store(0, Ordering::Relaxed);
         self.begun_ms.store(0, Ordering::Relaxed);
-        self.driver.take();
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -44,6 +44,17 @@ impl<'f> Route<'f> {
         Err(self.refuse(message, &error))
     }
 
+    /// Whether another request has the same id and is not answered. A client could not tell the two answers apart.
+    fn repeats_id(&self) -> bool {
+        if self.surroundings.repeats_id || self.surroundings.in_batch {
+            return self.surroundings.repeats_id;
+        }
+        let names = self.call.names();
+        let ids = self.surroundings.ids.as_ref();
+        let is_in_use = ids.is_some_and(|ids| ids.contains(&names.id));
+        is_in_use || (self.surroundings.http.is_some() && self.session.has_in_flight(&names.id))
+    }
+
     /// The body decides; a header that names a modern revision only where the body claims none.
     pub(super) fn era_of(&self, message: &Message<'f>) -> Era {
         let of_body = Era::of(message);
@@ -68,6 +79,9 @@ impl<'f> Route<'f> {
         let is_answer = message.result.is_some() || message.error.is_some();
         if message.method.is_none() && !is_answer {
             return Some(ProtocolError::InvalidRequest("method is missing"));
+        }
+        if message.method.is_some() && self.repeats_id() {
+            return Some(ProtocolError::REPEATED_ID);
         }
         if era == Era::Modern && self.surroundings.in_batch {
             return Some(ProtocolError::InvalidRequest("revision 2026-07-28 has no batches"));

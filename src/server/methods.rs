@@ -166,6 +166,10 @@ impl<'f> Route<'f> {
             Ok(Listen { notifications }) => notifications,
             Err(error) => return Err(self.refuse(message, &ProtocolError::UndecodableParams(error))),
         };
+        if self.surroundings.is_saturated {
+            let limit = self.shared.limits.max_concurrent_requests;
+            return Err(self.refuse(message, &ProtocolError::TooManyRequests { limit }));
+        }
         let (shared, call) = (Arc::clone(self.shared), Arc::clone(self.call));
         Ok(Served::Later(Box::pin(listen::listen(shared, call, wanted))))
     }
@@ -177,6 +181,10 @@ impl<'f> Route<'f> {
             protocol_version: &'a str,
             #[serde(default, borrow)]
             capabilities: Option<Raw<'a>>,
+        }
+        if self.surroundings.in_batch {
+            let error = ProtocolError::InvalidRequest("initialize must not be part of a batch");
+            return self.refuse(message, &error);
         }
         let asked = match params::<Initialize<'_>>(message, arena) {
             Ok(asked) => asked,
@@ -266,7 +274,7 @@ impl<'f> Route<'f> {
         }
         match method {
             Some(Method::Cancelled) => match params::<Cancelled<'_>>(message, arena) {
-                Ok(cancelled) => match Id::from_raw(cancelled.request_id) {
+                Ok(cancelled) => match Id::from_raw(cancelled.request_id, arena) {
                     Some(id) => {
                         id.as_json().clone_into(&mut self.call.names().id);
                         Outcome::Cancel

@@ -51,14 +51,14 @@ pub use request::RequestContext;
 pub use resources::{ReadContext, Resources};
 pub use session::{LogLevel, SessionValues};
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, BatchMessage};
 pub(crate) use call_state::Caller;
 use event_store::EventStore;
 pub(crate) use event_store::{StreamItem, StreamReader, StreamWriter};
-pub(crate) use in_flight::InFlight;
+pub(crate) use in_flight::{IdKey, InFlight, RequestIds};
 pub(crate) use outgoing::Outgoing;
 pub(crate) use serve::{HttpFacts, Incoming, Outcome, SessionField, Surroundings};
-pub(crate) use session::Session;
+pub(crate) use session::{NotBegun, Session};
 pub(crate) use slot::RequestSlot;
 pub(crate) use stopper::{Stopped, Stopper};
 
@@ -439,11 +439,16 @@ impl Server {
         self.shared.refusal_in(Era::Legacy, AnswerId::Omitted, error)
     }
 
-    /// The answer to a request beyond `max_concurrent_requests`.
-    pub(crate) fn refuse_saturated(&self, slot: &RequestSlot) -> Outcome {
-        let limit = self.shared.limits.max_concurrent_requests;
+    /// The answer to a request that cannot run without its connection.
+    pub(crate) fn refuse_unbegun(&self, slot: &RequestSlot, reason: NotBegun) -> Outcome {
+        let error = match reason {
+            NotBegun::TooMany => {
+                ProtocolError::TooManyRequests { limit: self.shared.limits.max_concurrent_requests }
+            }
+            NotBegun::Repeated => ProtocolError::REPEATED_ID,
+        };
         let names = slot.call().names();
-        self.shared.refusal(AnswerId::Of(&names.id), &ProtocolError::TooManyRequests { limit })
+        self.shared.refusal(AnswerId::Of(&names.id), &error)
     }
 
     /// Ends a session with all that belongs to it.

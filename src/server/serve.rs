@@ -6,6 +6,7 @@
 use super::call_state::CallState;
 use super::dispatch;
 use super::handler::Toolset;
+use super::in_flight::RequestIds;
 use super::inputs::{self, Inputs};
 use super::session::Session;
 use super::{Core, Shared};
@@ -32,6 +33,10 @@ pub(crate) struct Surroundings {
     pub(crate) in_batch: bool,
     /// The connection has as many requests in flight as it may have.
     pub(crate) is_saturated: bool,
+    /// The frame is a request whose id another one has that is not answered.
+    pub(crate) repeats_id: bool,
+    /// The ids in use, where the transport has not looked at the frame's.
+    pub(crate) ids: Option<Arc<RequestIds>>,
     /// The call runs as a task already.
     pub(crate) in_task: bool,
     /// What an HTTP request says beside its body.

@@ -7,13 +7,14 @@
 
 use super::call_state::CallState;
 use super::changes::Subscription;
+use super::in_flight::{IdKey, RequestIds};
 use crate::metrics::Moment;
-use crate::protocol::{ClientCapabilities, Id, Revision};
+use crate::protocol::{ClientCapabilities, Revision};
 use atomic_waker::AtomicWaker;
 use serde::Deserialize;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 /// How grave a log message is, as in RFC 5424.
@@ -82,7 +83,18 @@ pub(crate) struct Session {
     writer: AtomicWaker,
     subscription: Mutex<Option<Arc<Subscription>>>,
     running: Mutex<Vec<Arc<CallState>>>,
+    /// Made at the first request that runs without its connection, as most sessions have none.
+    ids: OnceLock<Arc<RequestIds>>,
     values: SessionValues,
+}
+
+/// Why a request cannot run without its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotBegun {
+    /// As many run as may.
+    TooMany,
+    /// Another one has the same id.
+    Repeated,
 }
 
 impl Session {
@@ -101,6 +113,7 @@ impl Session {
             writer: AtomicWaker::new(),
             subscription: Mutex::default(),
             running: Mutex::default(),
+            ids: OnceLock::new(),
             values: SessionValues::default(),
         }
     }
@@ -189,19 +202,38 @@ impl Session {
         &self.values
     }
 
-    /// Takes in a request that runs without its connection; `false` if there are `max` already.
-    #[must_use]
-    pub(crate) fn begin(&self, call: &Arc<CallState>, max: usize) -> bool {
-        let mut running = lock(&self.running);
-        if running.len() >= max {
-            return false;
-        }
-        running.push(Arc::clone(call));
-        true
+    /// The ids of the requests that run without a connection.
+    pub(crate) fn ids(&self) -> &Arc<RequestIds> {
+        self.ids.get_or_init(Arc::default)
     }
 
-    /// Forgets a request that was taken in.
-    pub(crate) fn end(&self, call: &Arc<CallState>) {
+    /// Whether a request with that id, as JSON text, runs without a connection.
+    pub(crate) fn has_in_flight(&self, id: &str) -> bool {
+        self.ids.get().is_some_and(|ids| ids.contains(id))
+    }
+
+    /// Takes in a request that runs without its connection, or a batch: its ids are claimed already.
+    ///
+    /// # Errors
+    /// When there are `max` already, or one with the same id.
+    pub(crate) fn begin(&self, call: &Arc<CallState>, is_batch: bool, max: usize) -> Result<(), NotBegun> {
+        let key = (!is_batch).then(|| IdKey::of(&call.names().id));
+        let mut running = lock(&self.running);
+        if running.len() >= max {
+            return Err(NotBegun::TooMany);
+        }
+        if key.is_some_and(|key| !self.ids().claim(key)) {
+            return Err(NotBegun::Repeated);
+        }
+        running.push(Arc::clone(call));
+        Ok(())
+    }
+
+    /// Forgets what was taken in.
+    pub(crate) fn end(&self, call: &Arc<CallState>, is_batch: bool) {
+        if !is_batch {
+            self.ids().release(IdKey::of(&call.names().id));
+        }
         let mut running = lock(&self.running);
         running.retain(|other| !Arc::ptr_eq(other, call));
         if running.is_empty() {
@@ -224,22 +256,31 @@ impl Session {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    /// Stops the running request of that id (as JSON text); `false` if there is none.
-    pub(crate) fn cancel(&self, id: &str) -> bool {
-        let meant = lock(&self.running).iter().find(|call| Id::same(&call.names().id, id)).cloned();
-        if let Some(call) = &meant {
-            call.cancel();
+    /// Stops the request that `asker` names, running or waiting for its turn in a batch; `false` if there is none.
+    pub(crate) fn cancel(&self, asker: &Arc<CallState>) -> bool {
+        // A copy: the names of the asker must not be locked while those of others are, it may be one of them.
+        let id = asker.names().id.clone();
+        // The names are locked from the look to the mark, so that the mark never falls on the next of a batch.
+        let is_meant = |other: &&Arc<CallState>| !Arc::ptr_eq(other, asker) && other.mark_cancelled(&id);
+        let meant = lock(&self.running).iter().find(is_meant).cloned();
+        match meant {
+            Some(call) => {
+                call.wake();
+                true
+            }
+            None => self.ids.get().is_some_and(|ids| ids.cancel(IdKey::of(&id))),
         }
-        meant.is_some()
     }
 
     /// Stops all running requests: the session is at its end.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
-        for call in std::mem::take(&mut *lock(&self.running)) {
+        let running = std::mem::take(&mut *lock(&self.running));
+        for call in running {
             call.cancel();
         }
-        lock(&self.subscription).take();
+        let subscription = lock(&self.subscription).take();
+        drop(subscription);
         self.writer.wake();
     }
 }

@@ -4,6 +4,8 @@
 pub(crate) mod admin;
 pub mod admission;
 pub(crate) mod http;
+#[cfg(test)]
+mod interleavings;
 mod lines;
 pub(crate) mod listener;
 mod outbox;

@@ -24,6 +24,10 @@ mod stream;
 mod tests;
 mod work;
 
+#[cfg(test)]
+pub(crate) use connection::HttpConnection;
+#[cfg(test)]
+pub(crate) use endpoint::Endpoint;
 #[cfg(feature = "cli")]
 pub(crate) use service::HttpService;
 pub use service::{HttpConfig, HttpError, serve_http};

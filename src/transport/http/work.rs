@@ -11,8 +11,8 @@ use super::reply::{Answer, parse_session};
 use super::response::{Event, Persistence, StreamFraming};
 use super::stream::{self, Follow, SENT_AHEAD_BYTES};
 use crate::server::{
-    Batch, Caller, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, SessionField,
-    StreamWriter, Surroundings,
+    Batch, BatchMessage, Caller, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server, Session,
+    SessionField, StreamWriter, Surroundings,
 };
 use crate::transport::admission::Admitted;
 use crate::wire::Frame;
@@ -29,27 +29,58 @@ pub(super) struct Job {
     session: Arc<Session>,
     admitted: Admitted,
     outgoing: Arc<Outgoing>,
+    /// It goes on without its connection.
+    is_detached: bool,
 }
 
 impl Job {
     /// Polls what can go on; ready when all is answered.
     fn poll(&mut self, server: &Server, waker: &Waker) -> Poll<Outcome> {
         loop {
-            let outcome = std::task::ready!(self.slot.poll(waker));
-            let outcome = server.settle(outcome, &self.slot);
+            let outcome = std::task::ready!(self.poll_message(server, waker));
+            if self.batch.is_some() && matches!(outcome, Outcome::Cancel) {
+                self.cancel_other(server);
+            }
             let Some(batch) = &mut self.batch else { return Poll::Ready(outcome) };
-            if matches!(outcome, Outcome::Cancel) {
-                self.session.cancel(&self.slot.call().names().id);
-            } else if let Some(answer) = outcome.into_answer() {
+            if let Some(answer) = outcome.into_answer() {
                 batch.take_answer(&answer);
             }
-            let Some(frame) = batch.next_frame(server) else {
+            let Some(BatchMessage { frame, repeats_id }) = batch.next_message(server) else {
                 let closed = self.batch.take().map(|batch| batch.close(server, &self.session));
                 return Poll::Ready(closed.unwrap_or(Outcome::Silent));
             };
             let http = HttpFacts { session: SessionField::Known, ..HttpFacts::default() };
-            self.fill(frame, Surroundings { in_batch: true, http: Some(http), ..Surroundings::default() });
+            let surroundings = Surroundings {
+                in_batch: true,
+                is_saturated: !self.is_detached && self.is_saturated(server),
+                repeats_id,
+                http: Some(http),
+                ..Surroundings::default()
+            };
+            self.fill(frame, surroundings);
         }
+    }
+
+    /// Whether no more requests may go on without their connection. One that does already may go on.
+    fn is_saturated(&self, server: &Server) -> bool {
+        self.session.running() >= server.limits().max_concurrent_requests
+    }
+
+    /// Stops the request that the message names.
+    fn cancel_other(&self, server: &Server) {
+        if self.session.cancel(self.slot.call_state()) {
+            server.metrics().cancelled_requests.add(1);
+        }
+    }
+
+    /// Polls the message that is being served; one that was cancelled ends in silence, and the batch that it is in
+    /// goes on.
+    fn poll_message(&mut self, server: &Server, waker: &Waker) -> Poll<Outcome> {
+        if self.slot.call().is_cancelled() {
+            self.slot.cancel();
+            return Poll::Ready(Outcome::Silent);
+        }
+        self.slot.poll(waker).map(|outcome| server.settle(outcome, &self.slot))
     }
 
     fn fill(&mut self, frame: Frame, surroundings: Surroundings) {
@@ -122,39 +153,65 @@ impl Exchange {
             name: place(head.mcp_name),
         };
         let outgoing = Arc::clone(&self.outgoing);
-        let mut job = Job { slot: server.slot(), batch: None, session, admitted, outgoing };
-        let is_saturated = job.session.running() >= server.limits().max_concurrent_requests;
+        let mut job =
+            Job { slot: server.slot(), batch: None, session, admitted, outgoing, is_detached: false };
+        let is_saturated = job.is_saturated(server);
         if Batch::is_batch(&frame) {
-            match Batch::open(server, &job.session, frame) {
+            match Batch::open(server, &job.session, frame, job.session.ids()) {
                 Err(refused) => {
                     return self.answer(endpoint, Answer::of(refused), Some(head), Persistence::of(head));
                 }
                 Ok(mut batch) => {
-                    let Some(first) = batch.next_frame(server) else { return };
+                    let Some(BatchMessage { frame, repeats_id }) = batch.next_message(server) else { return };
                     job.batch = Some(batch);
                     let surroundings = Surroundings {
                         in_batch: true,
                         is_saturated,
+                        repeats_id,
                         http: Some(http),
                         ..Surroundings::default()
                     };
-                    job.fill(first, surroundings);
+                    job.fill(frame, surroundings);
                 }
             }
         } else {
             job.fill(frame, Surroundings { is_saturated, http: Some(http), ..Surroundings::default() });
         }
-        match job.poll(server, cx.waker()) {
-            Poll::Ready(outcome) => self.finish(endpoint, head, outcome, &job),
-            Poll::Pending if job.slot.call().is_legacy() => self.detach(endpoint, head, job),
-            Poll::Pending => self.state = State::Work(Work { job, head: *head, framing: None }),
+        self.serve(endpoint, head, job, cx);
+    }
+
+    /// Serves what is there until it is done or has to wait.
+    fn serve(&mut self, endpoint: &Arc<Endpoint>, head: &RequestHead, mut job: Job, cx: &mut Context<'_>) {
+        let server = &endpoint.server;
+        loop {
+            match job.poll(server, cx.waker()) {
+                Poll::Ready(outcome) => return self.finish(endpoint, head, outcome, &job),
+                Poll::Pending if job.slot.call().is_legacy() => {}
+                Poll::Pending => {
+                    self.state = State::Work(Work { job, head: *head, framing: None });
+                    return;
+                }
+            }
+            let max = server.limits().max_concurrent_requests;
+            let Err(reason) = job.session.begin(job.slot.call_state(), job.batch.is_some(), max) else {
+                return self.detach(endpoint, head, job);
+            };
+            let refusal = server.refuse_unbegun(&job.slot, reason);
+            let Some(batch) = &mut job.batch else {
+                return self.answer(endpoint, Answer::of(refusal), Some(head), Persistence::of(head));
+            };
+            // Of a batch it is one message that cannot wait; the others have their answers.
+            if let Some(answer) = refusal.into_answer() {
+                batch.take_answer(&answer);
+            }
+            job.slot.cancel();
         }
     }
 
     /// Answers what was served at once.
     fn finish(&mut self, endpoint: &Endpoint, head: &RequestHead, outcome: Outcome, job: &Job) {
         if matches!(outcome, Outcome::Cancel) {
-            job.session.cancel(&job.slot.call().names().id);
+            job.cancel_other(&endpoint.server);
         }
         let is_streamed = matches!(outcome, Outcome::Reply(_)) && !self.outgoing.is_empty();
         if !is_streamed || !head.accepts.event_stream {
@@ -232,21 +289,19 @@ impl Exchange {
         self.comment(endpoint, framing);
     }
 
-    /// Moves a legacy request that waits into a task and a stream of its session.
-    fn detach(&mut self, endpoint: &Arc<Endpoint>, head: &RequestHead, job: Job) {
+    /// Moves a legacy request that waits, and that its session has taken in, into a task and a stream of its session.
+    fn detach(&mut self, endpoint: &Arc<Endpoint>, head: &RequestHead, mut job: Job) {
         let server = endpoint.server.clone();
         let call = Arc::clone(job.slot.call_state());
-        if !job.session.begin(&call, server.limits().max_concurrent_requests) {
-            let outcome = server.refuse_saturated(&job.slot);
-            return self.answer(endpoint, Answer::of(outcome), Some(head), Persistence::of(head));
-        }
+        let is_batch = job.batch.is_some();
+        job.is_detached = true;
         let session = Arc::clone(&job.session);
         let (writer, follow) = Follow::request(endpoint, &session, head);
         // The request keeps the queue that its handler holds; the exchange takes a new one.
         self.outgoing = Arc::new(Outgoing::new(server.limits().max_stream_bytes));
         let driver = async move {
             drive(&server, job, writer).await;
-            session.end(&call);
+            session.end(&call, is_batch);
         };
         tokio::spawn(driver);
         self.begin_following(endpoint, follow, head);
@@ -257,7 +312,7 @@ impl Exchange {
 async fn drive(server: &Server, mut job: Job, writer: StreamWriter) {
     let outcome = poll_fn(|cx| {
         job.slot.call().register(cx.waker());
-        if job.slot.call().is_cancelled() {
+        if job.session.is_closed() {
             return Poll::Ready(Outcome::Silent);
         }
         job.outgoing.register(cx.waker());

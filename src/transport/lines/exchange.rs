@@ -8,7 +8,8 @@
 use super::connection::ServeError;
 use crate::protocol::ProtocolError;
 use crate::server::{
-    Batch, Caller, InFlight, Incoming, Outcome, Outgoing, RequestSlot, Server, Session, Surroundings,
+    Batch, BatchMessage, Caller, IdKey, InFlight, Incoming, Outcome, Outgoing, RequestIds, RequestSlot,
+    Server, Session, Surroundings,
 };
 use crate::transport::admission::{PeerAddress, Principal};
 use crate::transport::outbox::Outbox;
@@ -16,6 +17,7 @@ use crate::transport::probe::poll_probe;
 use crate::transport::roster::{Held, Place, Roster};
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
+use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -79,8 +81,12 @@ pub(super) struct Exchange {
     outgoing: Arc<Outgoing>,
     frames: FrameReader,
     in_flight: InFlight<AnswerTo>,
+    ids: Arc<RequestIds>,
+    /// Those of which one request is in flight, so that there are no more than of these; and those that are due.
     batches: Vec<(u64, Batch)>,
     next_batch: u64,
+    /// Batches that can go on, in turn. Nothing that is done for one goes on with another: it is queued here.
+    due: VecDeque<u64>,
     outbox: Outbox,
     /// A slot whose request was done at once, kept for the next frame of the same turn.
     spare: Option<Lease<RequestSlot>>,
@@ -209,10 +215,14 @@ impl Exchange {
         let mut turn = Turn::Still;
         while let Poll::Ready((outcome, slot, answer_to)) = self.in_flight.poll_next(connection) {
             let outcome = speaker.server.settle(outcome, &slot);
+            if answer_to == AnswerTo::Line {
+                self.ids.release(IdKey::of(&slot.call().names().id));
+            }
             self.spare = Some(slot);
-            self.finish(speaker, outcome, answer_to, connection);
+            self.finish(speaker, outcome, answer_to);
             turn = Turn::Moved;
         }
+        self.serve_due(speaker, connection);
         turn
     }
 
@@ -280,45 +290,63 @@ impl Exchange {
     fn serve(&mut self, speaker: &mut Speaker, frame: Frame, connection: &Waker) {
         speaker.server.metrics().frames.add(1);
         self.was_large |= Server::is_large(frame.bytes().len());
-        if !Batch::is_batch(&frame) {
-            self.start(speaker, frame, AnswerTo::Line, connection);
-            return;
+        if Batch::is_batch(&frame) {
+            self.open_batch(speaker, frame);
+        } else {
+            self.start(speaker, frame, connection);
         }
-        match Batch::open(&speaker.server, &speaker.session(), frame) {
-            Err(refused) => self.finish(speaker, refused, AnswerTo::Line, connection),
+        self.serve_due(speaker, connection);
+    }
+
+    fn start(&mut self, speaker: &mut Speaker, frame: Frame, connection: &Waker) {
+        let ids = (!self.ids.is_empty()).then(|| Arc::clone(&self.ids));
+        match self.first_poll(speaker, frame, Surroundings { ids, ..Surroundings::default() }, connection) {
+            Poll::Ready(outcome) => self.finish(speaker, outcome, AnswerTo::Line),
+            Poll::Pending => self.park(speaker, AnswerTo::Line),
+        }
+    }
+
+    fn open_batch(&mut self, speaker: &mut Speaker, frame: Frame) {
+        match Batch::open(&speaker.server, &speaker.session(), frame, &self.ids) {
+            Err(refused) => self.finish(speaker, refused, AnswerTo::Line),
             Ok(batch) => {
                 let number = self.next_batch;
                 self.next_batch += 1;
                 self.batches.push((number, batch));
-                self.go_on(speaker, number, connection);
+                self.due.push_back(number);
             }
+        }
+    }
+
+    /// Goes on with all batches that can.
+    fn serve_due(&mut self, speaker: &mut Speaker, connection: &Waker) {
+        while let Some(number) = self.due.pop_front() {
+            let Some(index) = self.batches.iter().position(|(batch, _)| *batch == number) else { continue };
+            // While it is served it is not among the others: what its messages do to them cannot touch it.
+            let (_, batch) = self.batches.swap_remove(index);
+            self.serve_batch(speaker, number, batch, connection);
         }
     }
 
     /// Serves messages of a batch until one has to wait or none is left.
-    fn go_on(&mut self, speaker: &mut Speaker, number: u64, connection: &Waker) {
-        let Some(index) = self.batches.iter().position(|(batch, _)| *batch == number) else { return };
-        while let Some(frame) = self.batches[index].1.next_frame(&speaker.server) {
-            match self.first_poll(speaker, frame, true, connection) {
-                Poll::Ready(Outcome::Cancel) => self.cancel(speaker, connection),
+    fn serve_batch(&mut self, speaker: &mut Speaker, number: u64, mut batch: Batch, connection: &Waker) {
+        while let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&speaker.server) {
+            let surroundings = Surroundings { in_batch: true, repeats_id, ..Surroundings::default() };
+            match self.first_poll(speaker, frame, surroundings, connection) {
+                Poll::Ready(Outcome::Cancel) => self.cancel(speaker),
                 Poll::Ready(outcome) => {
                     if let Some(answer) = outcome.into_answer() {
-                        self.batches[index].1.take_answer(&answer);
+                        batch.take_answer(&answer);
                     }
                 }
-                Poll::Pending => return self.park(speaker, AnswerTo::Batch(number)),
+                Poll::Pending => {
+                    self.batches.push((number, batch));
+                    return self.park(speaker, AnswerTo::Batch(number));
+                }
             }
         }
-        let (_, batch) = self.batches.swap_remove(index);
         let outcome = batch.close(&speaker.server, &speaker.session());
-        self.finish(speaker, outcome, AnswerTo::Line, connection);
-    }
-
-    fn start(&mut self, speaker: &mut Speaker, frame: Frame, answer_to: AnswerTo, connection: &Waker) {
-        match self.first_poll(speaker, frame, false, connection) {
-            Poll::Ready(outcome) => self.finish(speaker, outcome, answer_to, connection),
-            Poll::Pending => self.park(speaker, answer_to),
-        }
+        self.finish(speaker, outcome, AnswerTo::Line);
     }
 
     /// Fills a slot and polls it once, inline; the slot is `spare` afterwards.
@@ -326,7 +354,7 @@ impl Exchange {
         &mut self,
         speaker: &Speaker,
         frame: Frame,
-        in_batch: bool,
+        surroundings: Surroundings,
         connection: &Waker,
     ) -> Poll<Outcome> {
         let is_saturated = self.in_flight.len() >= speaker.server.limits().max_concurrent_requests;
@@ -344,23 +372,26 @@ impl Exchange {
             arena,
             call,
             session,
-            surroundings: Surroundings { in_batch, is_saturated, ..Surroundings::default() },
+            surroundings: Surroundings { is_saturated, ..surroundings },
         });
         slot.poll(connection).map(|outcome| speaker.server.settle(outcome, slot))
     }
 
     fn park(&mut self, speaker: &Speaker, answer_to: AnswerTo) {
-        if let Some(slot) = self.spare.take() {
-            self.in_flight.park(&speaker.server, slot, answer_to);
+        let Some(slot) = self.spare.take() else { return };
+        if answer_to == AnswerTo::Line {
+            let is_free = self.ids.claim(IdKey::of(&slot.call().names().id));
+            debug_assert!(is_free, "a request that waits has an id of its own");
         }
+        self.in_flight.park(&speaker.server, slot, answer_to);
     }
 
-    /// Does what a request's outcome asks for.
-    fn finish(&mut self, speaker: &mut Speaker, outcome: Outcome, answer_to: AnswerTo, connection: &Waker) {
+    /// Does what a request's outcome asks for. A batch that it belongs to is due then.
+    fn finish(&mut self, speaker: &mut Speaker, outcome: Outcome, answer_to: AnswerTo) {
         // What a request sent before its answer goes out before it.
         self.collect_outgoing();
         if matches!(outcome, Outcome::Cancel) {
-            return self.cancel(speaker, connection);
+            return self.cancel(speaker);
         }
         if let Outcome::Opened { session, .. } = &outcome {
             speaker.session = Some(Arc::clone(session));
@@ -374,24 +405,34 @@ impl Exchange {
                 }
             }
             AnswerTo::Batch(number) => {
-                if let (Some(answer), Some((_, batch))) =
-                    (answer, self.batches.iter_mut().find(|(batch, _)| *batch == number))
-                {
+                let batch = self.batches.iter_mut().find(|(batch, _)| *batch == number);
+                if let (Some(answer), Some((_, batch))) = (answer, batch) {
                     batch.take_answer(&answer);
                 }
-                self.go_on(speaker, number, connection);
+                self.due.push_back(number);
             }
         }
     }
 
-    /// Stops the request that the slot in `spare` names.
-    fn cancel(&mut self, speaker: &mut Speaker, connection: &Waker) {
+    /// Stops the request that the slot in `spare` names, in flight or waiting for its turn in a batch.
+    fn cancel(&mut self, speaker: &Speaker) {
         let Some(slot) = &self.spare else { return };
-        let cancelled = self.in_flight.cancel(&slot.call().names().id);
-        if let Some(answer_to) = cancelled {
+        let names = slot.call().names();
+        let key = IdKey::of(&names.id);
+        let was_there = match self.in_flight.cancel(&names.id) {
+            Some(AnswerTo::Line) => {
+                self.ids.release(key);
+                true
+            }
+            Some(AnswerTo::Batch(number)) => {
+                self.due.push_back(number);
+                true
+            }
+            None => self.ids.cancel(key),
+        };
+        if was_there {
             tracing::debug!("request cancelled");
             speaker.server.metrics().cancelled_requests.add(1);
-            self.finish(speaker, Outcome::Silent, answer_to, connection);
         }
     }
 
@@ -439,8 +480,10 @@ impl Recycle<Exchange> for ExchangeFactory {
             outgoing: Arc::new(Outgoing::new(self.max_stream_bytes)),
             frames: FrameReader::new(self.buffers.clone(), self.max_frame_bytes),
             in_flight: InFlight::default(),
+            ids: Arc::default(),
             batches: Vec::new(),
             next_batch: 0,
+            due: VecDeque::new(),
             outbox: Outbox::default(),
             spare: None,
             is_reading: true,
@@ -456,6 +499,9 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.in_flight.cancel_all();
         exchange.spare = None;
         exchange.batches = Vec::new();
+        exchange.due = VecDeque::new();
+        // No id of the peer that is gone is in use for the next.
+        exchange.ids.clear();
         exchange.frames.clear();
         exchange.outbox.clear();
         exchange.is_reading = true;
