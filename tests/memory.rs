@@ -60,13 +60,7 @@ fn hold_subscriptions(program: &Program) {
         };
         let clients: Vec<Client> = (0..held).map(subscribe).collect();
         drop(clients);
-        for _ in 0..2_000 {
-            if in_use() == 0 {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        assert_eq!(in_use(), 0, "whoever goes gives back what it held");
+        load::until("whoever goes gives back what it held", || in_use() == 0);
     }
 }
 
@@ -85,13 +79,7 @@ fn tuned_settings_keep_their_promise() {
         // What came before the first look at the pools is counted and not in the evidence.
         pool.is_some_and(|pool| pool.hits + pool.misses >= HELD && pool.evidence.acquires > 1_000.0)
     };
-    for _ in 0..100 {
-        if is_seen(&written()) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert!(is_seen(&written()), "the load is in the record");
+    load::until("the load is in the record", || is_seen(&written()));
     drop(program);
 
     let tuned = Command::new(env!("CARGO_BIN_EXE_mcpool"))
@@ -141,6 +129,7 @@ fn tuned_settings_keep_their_promise() {
 /// Nearly all private memory has a name, at rest and under load.
 #[test]
 fn memory_is_explained_under_load() {
+    const LOADERS: usize = 16;
     let program = Program::serve(&[]);
     // One answer each: a connection that the system has made may still wait to be accepted.
     let list = message("tools/list", r#""cursor":null"#);
@@ -151,23 +140,25 @@ fn memory_is_explained_under_load() {
     };
     let idle: Vec<Client> = (0..300).map(connect).collect();
     std::thread::scope(|scope| {
-        let load = scope.spawn(|| read_files(&program, 16, 200));
-        let mut looks = 0;
-        while !load.is_finished() {
+        let load = scope.spawn(|| read_files(&program, LOADERS, 200));
+        // One look at least, however late it comes.
+        loop {
             let report = program.report();
             let ratio = report.usage.explained_ratio.expect("Linux tells");
             assert!(ratio >= 0.9, "{ratio}: {:#?}", report.parts);
             let private = report.usage.private_bytes.expect("Linux tells");
             assert!(report.usage.explained_bytes <= private);
             assert!(report.traffic.connections >= 300, "{}", report.traffic.connections);
-            let connections = report.part("connections").expect("a line");
-            assert_eq!(connections.count, Some(report.traffic.connections));
+            // The two are taken one after the other, and those who make the load come and go meanwhile.
+            let counted = report.part("connections").expect("a line").count.expect("a number");
+            assert!(counted.abs_diff(report.traffic.connections) <= LOADERS as u64, "{counted}");
             // What the filesystem tools keep: the handles of their directories, and the locks of files.
             let tool_state = report.part("tool state").expect("a line");
             assert!((1_000..10_000).contains(&tool_state.bytes), "{tool_state:?}");
-            looks += 1;
+            if load.is_finished() {
+                break;
+            }
         }
-        assert!(looks > 0);
     });
     drop(idle);
 }
@@ -197,6 +188,7 @@ fn holds_against_a_thousand_clients(program: &Program, limit_source: &str) {
     load::raise_descriptors();
     let pad = "x".repeat(MIB as usize - 1024);
     let list = message("tools/list", &format!(r#""pad":"{pad}""#));
+    // Connections too many are turned away with 503 as well, and are not counted as work that memory was short for.
     let (refused, answered) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
@@ -207,10 +199,10 @@ fn holds_against_a_thousand_clients(program: &Program, limit_source: &str) {
                         answered.fetch_add(1, Ordering::Relaxed);
                         return;
                     }
-                    Some((503, body)) => {
-                        assert!(body.contains("memory") || body.contains("too many"), "{body}");
+                    Some((503, body)) if body.contains("there is no memory") => {
                         refused.fetch_add(1, Ordering::Relaxed);
                     }
+                    Some((503, body)) => assert!(body.contains("too many connections"), "{body}"),
                     Some((status, body)) => panic!("{status}: {body}"),
                     None => {}
                 }
@@ -226,14 +218,10 @@ fn holds_against_a_thousand_clients(program: &Program, limit_source: &str) {
     assert_eq!(report.pressure.limit_source.as_deref(), Some(limit_source));
     let (seen, counted) = (refused.into_inner(), report.pressure.refused);
     assert!(counted >= seen && seen > 0, "{seen} refusals were seen and {counted} counted");
-    for _ in 0..600 {
-        if report.pressure.level == PressureLevel::Normal && report.part("buffers, idle").is_some() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
+    load::until("the pressure is over", || {
         report = program.report();
-    }
-    assert_eq!(report.pressure.level, PressureLevel::Normal);
+        report.pressure.level == PressureLevel::Normal && report.part("buffers, idle").is_some()
+    });
     let (status, _) = Client::connect(program.port()).call("tools/list", None, &list);
     assert_eq!(status, 200, "large frames are welcome again");
 }
@@ -243,12 +231,13 @@ fn holds_against_a_thousand_clients(program: &Program, limit_source: &str) {
 fn a_running_server_is_read_in_every_form() {
     let program = Program::serve(&[]);
     read_files(&program, 4, 50);
-    std::thread::sleep(Duration::from_millis(1_200));
-    let table = program.run_report(&[]);
-    for expected in ["pressure is normal", "private memory explained", "buffers, idle", "messages", "Pools: "]
-    {
-        assert!(table.contains(expected), "{expected} is not in\n{table}");
-    }
+    let expected = ["pressure is normal", "private memory explained", "buffers, idle", "messages", "Pools: "];
+    let mut table = String::new();
+    // Pools are in it after the first look at them, which is taken once a second.
+    load::until("the report has all its lines", || {
+        table = program.run_report(&[]);
+        expected.iter().all(|line| table.contains(line))
+    });
     assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
     let json = MemoryReport::from_json(&program.run_report(&["--json"])).expect("a report");
     assert_eq!(json.server.pid, program.pid());

@@ -24,7 +24,7 @@ fn wait(child: &mut Child) -> ExitStatus {
         if let Some(status) = child.try_wait().expect("the process can be waited for") {
             return status;
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "the process does not end");
+        assert!(begun.elapsed() < Duration::from_mins(1), "the process does not end");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -65,7 +65,7 @@ fn a_second_signal_does_not_wait_for_what_is_in_flight() {
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcpool"));
     let mut child = command
-        .arg("serve")
+        .args(["serve", "--drain-timeout-ms", "600000"])
         .arg(folder.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -94,7 +94,7 @@ fn a_second_signal_does_not_wait_for_what_is_in_flight() {
     );
     kill_process(process, Signal::TERM).expect("it can be signalled");
     assert!(wait(&mut child).success());
-    assert!(begun.elapsed() < Duration::from_secs(15), "the second signal does not");
+    assert!(begun.elapsed() < Duration::from_mins(2), "the second signal does not");
 }
 
 #[test]

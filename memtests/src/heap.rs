@@ -7,6 +7,7 @@
 
 use crate::alone::own_name;
 use crate::profile::{Figure, Profile};
+use crate::quiet::others_sleep;
 use dhat::{HeapStats, Profiler};
 use std::fmt;
 use std::hint::black_box;
@@ -41,9 +42,10 @@ pub fn assert_no_allocations<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Fails when `work`, done again, leaves more on the heap than there was after it was done once.
+/// Fails when `work`, done again and again, leaves more on the heap each time.
 ///
-/// What is made at the first time and kept is no leak. Work that ends on another thread, a while after `work`
+/// What is made at the first time and kept is no leak, nor is what one time leaves and the next does not: a thread or a
+/// table that the runtime makes when it is busy. Work that ends on another thread, a while after `work`
 /// has returned, is waited for.
 ///
 /// ```no_run
@@ -63,14 +65,17 @@ pub fn assert_no_leaks<R>(mut work: impl FnMut() -> R) {
     let watch = Watch::begin();
     drop(work());
     watch.settle();
-    let before = watch.stats();
-    drop(work());
-    watch.settle();
-    let after = watch.stats();
-    let blocks = after.curr_blocks.saturating_sub(before.curr_blocks);
-    let bytes = after.curr_bytes.saturating_sub(before.curr_bytes);
-    if blocks == 0 && bytes == 0 {
-        return;
+    let (mut blocks, mut bytes) = (0, 0);
+    for _ in 0..ROUNDS {
+        let before = watch.stats();
+        drop(work());
+        watch.settle();
+        let after = watch.stats();
+        blocks = after.curr_blocks.saturating_sub(before.curr_blocks);
+        bytes = after.curr_bytes.saturating_sub(before.curr_bytes);
+        if blocks == 0 && bytes == 0 {
+            return;
+        }
     }
     drop(watch);
     // Watched from here on, what lives at the end is what this time left.
@@ -146,6 +151,8 @@ pub struct Watch {
     file: PathBuf,
 }
 
+/// How often a leak has to leave something, one time after the other.
+const ROUNDS: usize = 4;
 /// Frames of each back-trace: enough to come from the allocator through a runtime to who asked for the block.
 const FRAMES: usize = 48;
 /// How long what runs the tests has for its own beginning, before the first watch of a process.
@@ -154,7 +161,7 @@ static FIRST: Once = Once::new();
 /// How long the heap must not have moved.
 const STILL: Duration = Duration::from_millis(20);
 /// How long that is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Watch {
     /// Begins to watch.
@@ -193,14 +200,14 @@ impl Watch {
         HeapStats::get()
     }
 
-    /// Waits until the heap does not move any more, at most ten seconds.
+    /// Waits until nobody has anything to do and the heap does not move any more, at most a minute.
     pub fn settle(&self) {
         let began = Instant::now();
         let mut last = self.stats();
         while began.elapsed() < PATIENCE {
             std::thread::sleep(STILL);
             let now = self.stats();
-            if now == last {
+            if now == last && others_sleep() {
                 break;
             }
             last = now;

@@ -16,6 +16,7 @@ mod heap;
 pub mod matrix;
 pub mod network;
 mod profile;
+mod quiet;
 pub mod table;
 pub mod tools;
 
@@ -290,11 +291,13 @@ pub async fn settle() {
 pub fn settled_heap(server: &Server) -> (usize, usize) {
     const STEP: Duration = Duration::from_millis(50);
     const STILL: u32 = 12;
+    /// A minute's worth.
+    const LOOKS: u32 = 1_200;
     // Once a second a look takes all figures down, for which each thread needs something once.
     let _ = server.memory().current_memory_usage();
     let mut still = 0;
     let mut last = (0, 0);
-    for _ in 0..400 {
+    for _ in 0..LOOKS {
         // The server looks by itself once a second, and is done with what is to be given back at the third look.
         server.keep();
         for pool in server.pools().pools() {
@@ -302,7 +305,7 @@ pub fn settled_heap(server: &Server) -> (usize, usize) {
         }
         let stats = dhat::HeapStats::get();
         let now = (stats.curr_blocks, stats.curr_bytes);
-        still = if now == last { still + 1 } else { 0 };
+        still = if now == last && quiet::others_sleep() { still + 1 } else { 0 };
         if still == STILL {
             break;
         }
@@ -344,6 +347,23 @@ pub fn buffers_in_use(server: &Server) -> u64 {
 fn buffers(server: &Server) -> impl Iterator<Item = mcpool::pools::PoolSnapshot> {
     let buffers = server.pools().pools().into_iter().filter(|pool| pool.name().starts_with("buffers/"));
     buffers.map(|pool| pool.snapshot())
+}
+
+/// Blocks that tokio's runtime may keep or not, in all: the handle of the last blocking thread that ended stays until
+/// another one ends, and which that is depends on how busy the machine is.
+pub const RUNTIME_BLOCKS: usize = 4;
+/// The bytes of those.
+pub const RUNTIME_BYTES: usize = 512;
+
+/// Bounds of time that no machine reaches, however busy: for what is not about time.
+pub fn patient(limits: Limits) -> Limits {
+    Limits {
+        header_timeout_ms: 600_000,
+        body_timeout_ms: 3_600_000,
+        write_timeout_ms: 3_600_000,
+        idle_timeout_ms: 86_400_000,
+        ..limits
+    }
 }
 
 /// The lines that open a session of the legacy era.

@@ -69,6 +69,11 @@ impl Host {
             });
         });
         let address = started.recv().expect("the server listens");
+        // It listens before it serves, and who asks for a pool at once asks too early.
+        while server.pools().find("exchanges").is_none() {
+            assert!(!thread.is_finished(), "the server ended");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Self { server: server.clone(), runtime, address, path, drain, thread: Some(thread), _folder: folder }
     }
 

@@ -3,7 +3,7 @@
 use mcpool::Limits;
 use mcpool_memtests::network::{Host, Way, modern};
 use mcpool_memtests::tools::server;
-use mcpool_memtests::{Figure, META, Watch, settled_heap};
+use mcpool_memtests::{Figure, META, Watch, patient, settled_heap};
 
 const BODY_BYTES: usize = 1024 * 1024;
 /// The size class of a buffer that holds a body and its head, and while it grows the one before it.
@@ -16,7 +16,7 @@ const SLACK_BYTES: usize = 64 * 1024;
 pub(crate) fn network_bodies_at_once_are_bounded() {
     let watch = Watch::with_frames(8);
     let connections = 1_000.min((mcpool_memtests::network::raise_descriptors(2_100) - 100) / 2);
-    let server = server(&Limits::default());
+    let server = server(&patient(Limits::default()));
     let host = Host::start(&server);
     let mut buffer = vec![0; 256 * 1024];
     let list = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{{{META}}}}}"#);

@@ -4,7 +4,7 @@
 use mcpool::{Limits, Server};
 use mcpool_memtests::growth::{Line, straight};
 use mcpool_memtests::network::{Client, Host, Way, modern, open_session, raise_descriptors};
-use mcpool_memtests::{Echo, Figure, HANDSHAKE, META, Watch, buffers_in_use};
+use mcpool_memtests::{Echo, Figure, HANDSHAKE, META, Watch, buffers_in_use, patient};
 
 const MAX_BYTES: usize = 1_024;
 const MAX_SESSION_BYTES: usize = 512;
@@ -27,7 +27,7 @@ pub(crate) fn network_idle_connection_is_small() {
             "this system allows no 10,000 connections with both their ends in one process: {most} it is"
         );
     }
-    let limits = Limits { max_connections: 20_000, max_sessions: 40_000, ..Limits::default() };
+    let limits = patient(Limits { max_connections: 20_000, max_sessions: 40_000, ..Limits::default() });
     let server = Server::builder("memtests", "1").limits(limits).tool(Echo).build().expect("a server");
     let host = Host::start(&server);
     let watch = Watch::with_frames(8);

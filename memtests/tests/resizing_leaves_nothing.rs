@@ -2,7 +2,7 @@
 //! accounting returns to where it began, to the byte.
 
 use mcpool::pools::PoolControl;
-use mcpool_memtests::{Figure, META, Peer, Watch, runtime, server};
+use mcpool_memtests::{Figure, META, Peer, RUNTIME_BLOCKS, Watch, runtime, server};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +64,9 @@ pub(crate) fn resizing_leaves_nothing() {
         let is_as_before = settle() == held;
         let after = watch.stats();
         assert!(is_as_before, "{held:?} became {:?}", settle());
-        if after.curr_blocks != before.curr_blocks || after.curr_bytes > before.curr_bytes + 4_096 {
+        if after.curr_blocks > before.curr_blocks + RUNTIME_BLOCKS
+            || after.curr_bytes > before.curr_bytes + 4_096
+        {
             watch.fail(Figure::Live, format_args!("{before:?} became {after:?}"));
         }
     });

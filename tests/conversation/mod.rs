@@ -23,7 +23,7 @@ pub const MODERN: &str = "2026-07-28";
 /// The handshake revisions.
 pub const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 /// How long a test waits for a message that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection to a server, seen from the client.
 pub struct Conversation {

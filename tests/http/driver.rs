@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A good request behind the one that is looked at.
 const PROBE: &[u8] = b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 /// A server that does neither answer nor close fails the test and does not hang it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What came back.
 #[derive(Debug, PartialEq, Eq)]

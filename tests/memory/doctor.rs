@@ -9,10 +9,10 @@ use std::time::Duration;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Looks until the rule fires, at most ten seconds: pools are sampled once a second.
+/// Looks until the rule fires, at most a minute: pools are sampled once a second.
 fn fires(program: &Program, rule: &str) -> mcpool::memory::Finding {
     let mut last = None;
-    for _ in 0..50 {
+    for _ in 0..300 {
         let diagnosis = diagnose(&program.report());
         if let Some(finding) = diagnosis.findings.iter().find(|finding| finding.rule == rule) {
             let words = [&finding.problem, &finding.cause, &finding.evidence, &finding.remedy, &finding.cost];

@@ -5,7 +5,28 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Waits for what is to come, at most a minute or two: a test fails on what does not come, not on how long it takes.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_mins(2), "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Bounds of time that no machine reaches, however busy: nothing here is about time.
+const PATIENCE: [&str; 8] = [
+    "--header-timeout-ms",
+    "600000",
+    "--body-timeout-ms",
+    "3600000",
+    "--write-timeout-ms",
+    "3600000",
+    "--idle-timeout-ms",
+    "86400000",
+];
 
 /// A server that runs as long as this lives.
 pub(crate) struct Program {
@@ -82,6 +103,7 @@ impl Program {
         let admin = format!("unix:{}", folder.path().join("admin.sock").display());
         let mut child = command
             .args(["serve", "--http", "127.0.0.1:0", "--admin", &admin])
+            .args(PATIENCE)
             .args(options)
             .arg(folder.path())
             .env_remove("MCPOOL_CONFIG")
