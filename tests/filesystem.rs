@@ -2,6 +2,8 @@
 
 #![cfg(unix)]
 
+#[path = "filesystem/bounds.rs"]
+mod bounds;
 #[path = "filesystem/concurrent.rs"]
 mod concurrent;
 #[path = "filesystem/directories.rs"]
@@ -10,6 +12,11 @@ mod directories;
 mod files;
 #[path = "filesystem/hostile.rs"]
 mod hostile;
+#[path = "filesystem/places.rs"]
+mod places;
+#[cfg(feature = "cli")]
+#[path = "filesystem/program.rs"]
+mod program;
 
 use crate::conversation::Conversation;
 use mcpool::tools::filesystem::Filesystem;
