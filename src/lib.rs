@@ -59,6 +59,7 @@ pub mod memory;
 pub mod metrics;
 pub mod protocol;
 pub mod server;
+mod small_file;
 mod standard;
 pub mod tools;
 pub mod transport;

@@ -220,6 +220,9 @@ limits! {
         request_burst: Count = 200, 1 => 1_000_000,
             "Requests that one principal may make at once before `requests_per_second` counts.",
             "an agent that starts lists everything and calls a dozen tools";
+        max_auth_failures_per_minute: Count = 30, 0 => 1_000_000,
+            "Tokens from one address that may be wrong each minute; further new ones are answered 429. 0: no limit.",
+            "a client whose token has expired tries a few times; whoever guesses needs billions";
         memory_limit_bytes: Bytes = 0, 0 => 1024 * GIB,
             "Memory that the process should stay below; 0: that of its control group, or of the machine.",
             "what the kernel would stop the process at, unless somebody wants it smaller";

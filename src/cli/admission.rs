@@ -2,7 +2,7 @@
 
 use super::config::Settings;
 use super::error::CliError;
-use crate::transport::admission::{AdmissionConfig, AdmissionError, Auth, TokenList, check_exposure};
+use crate::transport::admission::{AdmissionConfig, AdmissionError, Auth, TokenFile, check_exposure};
 use crate::transport::{Listener, LocalAddress};
 
 /// The rules that the settings ask for.
@@ -20,7 +20,7 @@ pub(super) fn config(settings: &Settings) -> Result<AdmissionConfig, CliError> {
 
 fn auth(settings: &Settings) -> Result<Auth, AdmissionError> {
     if let Some(path) = &settings.token_file {
-        return TokenList::read(path).map(Auth::Tokens);
+        return TokenFile::open(path).map(Auth::TokenFile);
     }
     match &settings.oauth_issuer {
         None => Ok(Auth::None),

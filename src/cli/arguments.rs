@@ -1,10 +1,10 @@
 //! `key=value` words become the arguments of a call, typed by the tool's schema.
 
-use super::config::read_bounded;
 use super::nearest::did_you_mean;
 use super::parameters::{Parameter, Schema, describe, parameters, show_value, takes_others};
 use crate::client::Tool;
 use serde_json::{Map, Value};
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Longest file that `key=@file` and `--json @file` read.
@@ -60,6 +60,17 @@ fn text_of(name: &str, text: &str) -> Result<String, String> {
             format!("{name}: cannot read {path}: {error} (a text that begins with @ is written @@)")
         }),
     }
+}
+
+/// Reads a text of at most `max_bytes`. A pipe is waited for, as whoever typed its name means it.
+fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(max_bytes + 1).read_to_string(&mut text)?;
+    if read as u64 > max_bytes {
+        let message = format!("it is longer than {max_bytes} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
 }
 
 fn add(arguments: &mut Map<String, Value>, parameter: &Parameter<'_>, text: &str) -> Result<(), String> {

@@ -10,14 +10,13 @@ pub(super) use setting::{Group, Setting, Shape};
 
 use super::nearest::did_you_mean;
 use crate::limits::{LimitOption, Limits, LimitsError, Unit};
+use crate::small_file;
 use setting::Disagreement;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Longest configuration file.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Variable that names the file.
 const FILE_VARIABLE: &str = "MCPOOL_CONFIG";
 
@@ -293,12 +292,17 @@ impl ConfigFile {
             {
                 Ok(None)
             }
+            // Nobody asked for it: a server of another user or in a sandbox may not be meant to read it.
+            Err(error @ ConfigError::Unreadable { .. }) => {
+                tracing::warn!("{error}; the server starts without it");
+                Ok(None)
+            }
             found => found.map(Some),
         }
     }
 
     fn read(path: PathBuf, named_by: &'static str) -> Result<Self, ConfigError> {
-        match read_bounded(&path, MAX_FILE_BYTES) {
+        match small_file::read_text(&path, small_file::MAX_BYTES) {
             Ok(text) => match text.parse() {
                 Ok(table) => Ok(Self { path, table }),
                 Err(source) => Err(ConfigError::Syntax { path, source: Box::new(source) }),
@@ -306,17 +310,6 @@ impl ConfigFile {
             Err(source) => Err(ConfigError::Unreadable { path, named_by, source }),
         }
     }
-}
-
-/// Reads a text file of at most `max_bytes`.
-pub(super) fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<String> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(max_bytes + 1).read_to_string(&mut text)?;
-    if read as u64 > max_bytes {
-        let message = format!("it is longer than {max_bytes} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -596,11 +589,36 @@ mod tests {
         assert_eq!((again.limits, again.settings), (config.limits, config.settings));
     }
 
+    /// What stands at the usual place need not be there; what was named is wanted.
     #[test]
-    fn a_long_file_is_refused() {
-        let (_folder, path) = file("0123456789");
-        assert_eq!(read_bounded(&path, 10).expect("read"), "0123456789");
-        let message = read_bounded(&path, 9).expect_err("refused").to_string();
-        assert_eq!(message, "it is longer than 9 bytes");
+    fn a_file_that_nobody_named_and_that_cannot_be_read_does_not_stop_the_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mcpool/mcpool.toml");
+        let xdg = folder.path().display().to_string();
+        std::fs::create_dir(folder.path().join("mcpool")).expect("made");
+        let pipe = || {
+            let mode = rustix::fs::Mode::RUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        };
+        let make: [(&str, &dyn Fn()); 5] = [
+            ("a folder", &|| std::fs::create_dir(&path).expect("made")),
+            ("a pipe", &pipe),
+            ("no text", &|| std::fs::write(&path, b"\xff").expect("written")),
+            ("too long", &|| std::fs::write(&path, vec![b'#'; 2 << 20]).expect("written")),
+            ("a loop", &|| std::os::unix::fs::symlink(&path, &path).expect("linked")),
+        ];
+        for (what, make) in make {
+            make();
+            let found = resolve(&Given::default(), &[("XDG_CONFIG_HOME", &xdg)]).expect(what);
+            assert_eq!(found.limits, Limits::default(), "{what}");
+            let message = resolve(&Given::with_file(&path), &[]).expect_err(what).to_string();
+            assert!(message.contains("(named by --config)"), "{what}: {message}");
+            if std::fs::remove_file(&path).is_err() {
+                std::fs::remove_dir(&path).expect("removed");
+            }
+        }
+        std::fs::write(&path, "max_batch = ").expect("written");
+        let message = resolve(&Given::default(), &[("XDG_CONFIG_HOME", &xdg)]).expect_err("refused");
+        assert!(message.to_string().contains("is not valid TOML"), "what is read and wrong is refused");
     }
 }

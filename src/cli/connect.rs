@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use crate::client::shim::{self, HttpTarget, ShimError, Target};
+use crate::small_file;
 use clap::ArgMatches;
 use std::path::PathBuf;
 use tokio::runtime::Builder;
@@ -38,7 +39,7 @@ fn target(matches: &ArgMatches) -> Result<Target, CliError> {
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     if let Some(path) = matches.get_one::<PathBuf>("token_file") {
-        let text = std::fs::read_to_string(path)
+        let text = small_file::read_text(path, small_file::MAX_BYTES)
             .map_err(|error| CliError::Usage(format!("cannot read {}: {error}", path.display())))?;
         let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
         let token =

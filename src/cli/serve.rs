@@ -106,13 +106,15 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let ended = if is_sockets {
         runtime.block_on(async {
             let _attendants = attend(&server, &settings)?;
-            let listeners = listen(&settings, inherited)?;
+            let encryption = Encryption::of(&settings)?;
+            let listeners = listen(&settings, inherited, &encryption)?;
             let admission = admission::config(&settings)?;
             admission::check(&listeners, &admission.auth, settings.insecure)?;
             let drain = Drain::default();
             let service = HttpService::new(&server, HttpConfig { admission }, &drain)?;
             let _keeper = service.keep();
-            serve_all(&server, listeners, service, is_stdio, &drain).await
+            let reload = Reload { service: service.clone(), encryption };
+            serve_all(&server, listeners, service, Some(reload), is_stdio, &drain).await
         })
     } else {
         runtime.block_on(async {
@@ -200,8 +202,11 @@ fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
 }
 
 /// Opens every socket that was asked for, or none.
-fn listen(settings: &Settings, inherited: Vec<Inherited>) -> Result<Vec<Listener>, CliError> {
-    let encrypt = encryption(settings)?;
+fn listen(
+    settings: &Settings,
+    inherited: Vec<Inherited>,
+    encryption: &Encryption,
+) -> Result<Vec<Listener>, CliError> {
     let options = TcpOptions { reuse_port: settings.reuse_port, ..TcpOptions::default() };
     let mut listeners = Vec::new();
     for socket in inherited {
@@ -213,29 +218,78 @@ fn listen(settings: &Settings, inherited: Vec<Inherited>) -> Result<Vec<Listener
     for path in &settings.unix {
         listeners.push(Listener::unix(path)?);
     }
-    Ok(listeners.into_iter().map(encrypt).collect())
+    Ok(listeners.into_iter().map(|listener| encryption.encrypt(listener)).collect())
 }
 
 /// What makes a listener one that encrypts, if that was asked for.
+#[derive(Clone)]
+struct Encryption {
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<Tls>>,
+}
+
 #[cfg(feature = "tls")]
-fn encryption(settings: &Settings) -> Result<impl Fn(Listener) -> Listener, CliError> {
-    let tls = match (&settings.tls_cert, &settings.tls_key) {
-        (Some(certificate), Some(key)) => Some(Arc::new(Tls::load(certificate, key)?)),
-        _ => None,
-    };
-    Ok(move |listener: Listener| match &tls {
-        Some(tls) => listener.with_tls(Arc::clone(tls)),
-        None => listener,
-    })
+impl Encryption {
+    fn of(settings: &Settings) -> Result<Self, CliError> {
+        let tls = match (&settings.tls_cert, &settings.tls_key) {
+            (Some(certificate), Some(key)) => Some(Arc::new(Tls::load(certificate, key)?)),
+            _ => None,
+        };
+        Ok(Self { tls })
+    }
+
+    fn encrypt(&self, listener: Listener) -> Listener {
+        match &self.tls {
+            Some(tls) => listener.with_tls(Arc::clone(tls)),
+            None => listener,
+        }
+    }
+
+    fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
+    }
 }
 
 #[cfg(not(feature = "tls"))]
-fn encryption(settings: &Settings) -> Result<impl Fn(Listener) -> Listener, CliError> {
-    if settings.tls_cert.is_some() {
-        let remedy = "tls_cert is set and this program was built without the feature tls";
-        return Err(CliError::Usage(remedy.to_owned()));
+impl Encryption {
+    fn of(settings: &Settings) -> Result<Self, CliError> {
+        if settings.tls_cert.is_some() {
+            let remedy = "tls_cert is set and this program was built without the feature tls";
+            return Err(CliError::Usage(remedy.to_owned()));
+        }
+        Ok(Self {})
     }
-    Ok(|listener| listener)
+
+    #[expect(clippy::unused_self, reason = "with the feature it is used")]
+    fn encrypt(&self, listener: Listener) -> Listener {
+        listener
+    }
+
+    #[expect(clippy::unused_self, reason = "with the feature it is used")]
+    fn reload(&self) {}
+}
+
+/// What is read again on SIGHUP, besides when it changes: tokens, keys, certificates.
+#[derive(Clone)]
+struct Reload {
+    service: HttpService,
+    encryption: Encryption,
+}
+
+impl Reload {
+    /// On a thread of its own: files may be slow. What cannot be used is told in the log and changes nothing.
+    async fn run(&self) {
+        let reload = self.clone();
+        let reloading = tokio::task::spawn_blocking(move || {
+            reload.service.reload();
+            reload.encryption.reload();
+        });
+        // It fails only if it panics, which is told already.
+        let _ = reloading.await;
+        tracing::info!("tokens, keys and certificates were read again");
+    }
 }
 
 /// Serves on sockets, and on stdin and stdout as well if `is_stdio`, until told to stop.
@@ -245,12 +299,14 @@ async fn serve_all(
     server: &Server,
     listeners: Vec<Listener>,
     service: impl Serve,
+    reload: Option<Reload>,
     is_stdio: bool,
     drain: &Drain,
 ) -> Result<(), CliError> {
     let limits = server.limits();
     // Before the first client can know of the server, so that no signal finds nobody.
     let mut stop = Stop::listen()?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
     raise_descriptors(limits.max_connections);
     for listener in &listeners {
         announce(&mut io::stderr(), listener.local_addr());
@@ -272,9 +328,19 @@ async fn serve_all(
         // Who asks twice does not want to wait for what is in flight.
         stop.told().await;
     };
+    // What a terminal says when it goes, and what operators say to have files read again.
+    let reloading = async {
+        while hang_up.recv().await.is_some() {
+            if let Some(reload) = &reload {
+                reload.run().await;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         ((), ended) = async { tokio::join!(sockets, stdio) } => Ok(ended?),
         () = told => Ok(()),
+        () = reloading => Ok(()),
     }
 }
 
@@ -358,7 +424,7 @@ mod tests {
         let listeners = vec![Listener::unix(&path).expect("listens")];
         let (service, drain) = (Endless::default(), Drain::default());
         let begun = Arc::clone(&service.begun);
-        let mut serving = std::pin::pin!(serve_all(&server, listeners, service, false, &drain));
+        let mut serving = std::pin::pin!(serve_all(&server, listeners, service, None, false, &drain));
         let steps = async {
             let _client = tokio::net::UnixStream::connect(&path).await.expect("connects");
             while begun.load(Ordering::Relaxed) == 0 {

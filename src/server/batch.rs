@@ -105,6 +105,11 @@ impl Batch {
         Ok(Self { frame, elements, answers: server.shared.reply(), has_answers: false, claimed })
     }
 
+    /// How many messages are still to be served.
+    pub(crate) fn len(&self) -> usize {
+        self.elements.len()
+    }
+
     /// The next message; those that were cancelled before their turn came are left out.
     pub(crate) fn next_message(&mut self, server: &Server) -> Option<BatchMessage> {
         let ids = &self.claimed.ids;

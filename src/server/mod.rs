@@ -394,6 +394,13 @@ impl Server {
         }
     }
 
+    /// Ends all sessions of principals that have to go.
+    pub(crate) fn end_sessions(&self, must_go: impl Fn(u128) -> bool) {
+        for session in self.shared.sessions.remove_of(must_go) {
+            self.shared.close_session(&session);
+        }
+    }
+
     /// How many sessions are kept.
     pub fn sessions(&self) -> usize {
         self.shared.sessions.len()

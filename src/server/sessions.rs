@@ -104,6 +104,23 @@ impl Sessions {
         expired
     }
 
+    /// Takes out the sessions of principals that have to go, to be closed.
+    pub(crate) fn remove_of(&self, must_go: impl Fn(u128) -> bool) -> Vec<Arc<Session>> {
+        let mut removed = Vec::new();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.retain(|_, entry| {
+                let stays = !must_go(entry.session.principal());
+                if !stays {
+                    removed.push(Arc::clone(&entry.session));
+                }
+                stays
+            });
+            give_back(&mut shard);
+        }
+        removed
+    }
+
     /// The number of each session, and for how many milliseconds nobody has used it.
     pub(crate) fn idle_times(&self, now: Instant) -> Vec<(u64, u64)> {
         let mut times = Vec::new();
@@ -166,6 +183,17 @@ mod tests {
         assert!(sessions.remove(77, 2).is_none());
         assert!(sessions.remove(77, 1).is_some());
         assert!(sessions.find(77, 1).is_none());
+    }
+
+    #[test]
+    fn sessions_go_with_their_principal() {
+        let sessions = Sessions::new(100_000, Duration::from_mins(1));
+        for id in 0..1_000_u128 {
+            sessions.open(id << 64, session(&sessions, id % 3));
+        }
+        assert_eq!(sessions.remove_of(|principal| principal == 1).len(), 333);
+        assert_eq!(sessions.len(), 667);
+        assert!(sessions.find(1 << 64, 1).is_none() && sessions.find(2 << 64, 2).is_some());
     }
 
     #[test]

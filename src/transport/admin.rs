@@ -4,6 +4,7 @@
 //! the socket may look, so it is a Unix socket of this user or a port of this machine; names are refused in `Host`,
 //! because a web page could have one point here, and what changes something is refused to pages at all.
 
+use super::admission::PeerAddress;
 use super::listener::{Peer, Serve, Stream};
 use crate::limits::Limits;
 use std::net::IpAddr;
@@ -91,7 +92,12 @@ impl AdminService {
 
 impl Serve for AdminService {
     async fn serve(self, stream: Stream, peer: Peer) {
-        let is_local_user = matches!(peer, Peer::Unix { .. });
+        let is_local_user = match peer {
+            Peer::Ip(_) => false,
+            Peer::Unix { uid, .. } if PeerAddress::Unix { uid }.is_own_user() => true,
+            // Whoever opened the socket's mode did not mean that everybody sees everything.
+            Peer::Unix { uid, .. } => return tracing::debug!(uid, "another user may not look on"),
+        };
         let patience = self.patience;
         match timeout(patience, self.converse(stream, is_local_user)).await {
             Ok(Ok(())) => {}

@@ -1,10 +1,11 @@
 //! Sockets that accept: TCP addresses, Unix paths, and those a service manager opened beforehand.
 //!
 //! Owns how a socket comes to be and what is left behind when it goes. Must not know what is spoken on it.
-//! Invariant: a [`Listener`] on a path accepts nobody but its own user, and nothing but a dead socket is ever
-//! replaced by it.
+//! Invariant: a [`Listener`] that was bound here on a path accepts nobody but its own user, and nothing but a dead
+//! socket is ever replaced by it.
 
 mod accept;
+mod exposure;
 mod inherited;
 mod socket_file;
 mod stream;
@@ -184,6 +185,7 @@ impl Listener {
     /// Outside a runtime with IO.
     pub fn unix(path: impl AsRef<Path>) -> Result<Self, ListenError> {
         let (file, listener) = SocketFile::listen(path.as_ref(), BACKLOG)?;
+        exposure::warn_of_others(Some(path.as_ref()));
         let address = LocalAddress::Unix(path.as_ref().to_owned());
         Ok(Self::new(Socket::Unix { _file: Some(file), listener }, address))
     }

@@ -3,13 +3,13 @@
 //! Owns which certificate is shown. Must not know what is spoken inside. Invariant: a pair that cannot be used
 //! never replaces one that can.
 
+use crate::small_file::{self, Stamp};
+use sha2::{Digest, Sha256};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -23,8 +23,6 @@ use tokio_rustls::server::TlsStream;
 
 /// How often the files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Longest file.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, Error)]
@@ -119,22 +117,21 @@ struct Files {
 }
 
 struct Current {
-    config: Arc<ServerConfig>,
+    pair: Pair,
     /// The files as they were when last read, whether that succeeded or not: a bad pair is reported once.
     stamps: Stamps,
     looked_at: Instant,
 }
 
-/// What of the two files changes when they do; `None` for one that is not there.
-type Stamps = [Option<Stamp>; 2];
-
-/// The length and inode as well, since the time of two writes may be the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: SystemTime,
-    bytes: u64,
-    inode: u64,
+/// A certificate with its key, ready for use.
+struct Pair {
+    config: Arc<ServerConfig>,
+    /// Of the content of both files.
+    digest: [u8; 32],
 }
+
+/// What of the two files changes when they do.
+type Stamps = [Stamp; 2];
 
 impl Tls {
     /// Reads a certificate chain (the server's own first) and its key, both PEM.
@@ -145,8 +142,8 @@ impl Tls {
         let files = Files { certificate: certificate.into(), key: key.into() };
         // Before they are read: what changes meanwhile shows as a change later.
         let stamps = files.stamps();
-        let config = files.read()?;
-        let current = Mutex::new(Current { config, stamps, looked_at: Instant::now() });
+        let pair = files.read()?;
+        let current = Mutex::new(Current { pair, stamps, looked_at: Instant::now() });
         Ok(Self { files, current })
     }
 
@@ -165,9 +162,14 @@ impl Tls {
         let mut current = self.lock();
         if now.saturating_duration_since(current.looked_at) >= LOOK_EVERY {
             current.looked_at = now;
-            current.follow(&self.files);
+            current.follow(&self.files, false);
         }
-        Arc::clone(&current.config)
+        Arc::clone(&current.pair.config)
+    }
+
+    /// Reads the files again now, changed or not.
+    pub fn reload(&self) {
+        self.lock().follow(&self.files, true);
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
@@ -177,17 +179,24 @@ impl Tls {
 }
 
 impl Current {
-    fn follow(&mut self, files: &Files) {
+    fn follow(&mut self, files: &Files, is_forced: bool) {
         let stamps = files.stamps();
-        if stamps == self.stamps {
+        let is_read = |holds: fn(&Stamp, &Stamp) -> bool| {
+            self.stamps.iter().zip(&stamps).all(|(before, now)| holds(before, now))
+        };
+        if !is_forced && is_read(Stamp::holds) {
             return;
         }
+        let is_known = !is_forced && is_read(Stamp::is_same_file);
         self.stamps = stamps;
         match files.read() {
-            Ok(config) => {
-                self.config = config;
+            Ok(pair) if pair.digest == self.pair.digest => {}
+            Ok(pair) => {
+                self.pair = pair;
                 tracing::info!(certificate = %files.certificate.display(), "the certificate was read again");
             }
+            // It was reported when it was read first.
+            Err(_) if is_known => {}
             Err(error) => {
                 tracing::error!(%error, "the certificate changed and cannot be used; the one before stays");
             }
@@ -197,15 +206,24 @@ impl Current {
 
 impl Files {
     fn stamps(&self) -> Stamps {
-        [&self.certificate, &self.key].map(|path| {
-            let metadata = std::fs::metadata(path).ok()?;
-            Some(Stamp { modified: metadata.modified().ok()?, bytes: metadata.len(), inode: metadata.ino() })
-        })
+        [&self.certificate, &self.key].map(|path| Stamp::of(path))
     }
 
-    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let chain = self.chain()?;
-        let key = self.key()?;
+    fn read(&self) -> Result<Pair, TlsError> {
+        let certificate = read_bounded("certificate", &self.certificate)?;
+        let key = read_bounded("key", &self.key)?;
+        let mut digest = Sha256::new_with_prefix(certificate.len().to_be_bytes());
+        digest.update(&certificate);
+        digest.update(&key);
+        let config = self.configure(self.chain(&certificate)?, self.private_key(&key)?)?;
+        Ok(Pair { config, digest: digest.finalize().into() })
+    }
+
+    fn configure(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Arc<ServerConfig>, TlsError> {
         let refused = |source| match source {
             rustls::Error::InconsistentKeys(_) => {
                 TlsError::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() }
@@ -227,7 +245,7 @@ impl Files {
         Ok(Arc::new(config))
     }
 
-    fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    fn chain(&self, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let path = &self.certificate;
         let missing = |source| TlsError::Missing {
             role: "certificate",
@@ -235,8 +253,7 @@ impl Files {
             expected: "it needs PEM blocks that begin -----BEGIN CERTIFICATE-----, the server's own first",
             source,
         };
-        let bytes = read_bounded("certificate", path)?;
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
         match chain {
             Ok(chain) if chain.is_empty() => Err(missing(None)),
             Ok(chain) => Ok(chain),
@@ -244,10 +261,9 @@ impl Files {
         }
     }
 
-    fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+    fn private_key(&self, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
         let path = &self.key;
-        let bytes = read_bounded("key", path)?;
-        PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| TlsError::Missing {
+        PrivateKeyDer::from_pem_slice(bytes).map_err(|error| TlsError::Missing {
             role: "key",
             path: path.clone(),
             expected: "it needs one PEM block, -----BEGIN PRIVATE KEY----- or the RSA or EC form of it, without a pass phrase",
@@ -258,13 +274,7 @@ impl Files {
 
 fn read_bounded(role: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |source| TlsError::Unreadable { role, path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    let read = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if read as u64 > MAX_FILE_BYTES {
-        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB")));
-    }
-    Ok(bytes)
+    small_file::read(path, small_file::MAX_BYTES).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -282,11 +292,11 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_mins(1);
 
-    struct Pair {
+    struct PairFiles {
         folder: tempfile::TempDir,
     }
 
-    impl Pair {
+    impl PairFiles {
         fn new() -> Self {
             let pair = Self { folder: tempfile::tempdir().expect("a folder") };
             pair.renew();
@@ -344,7 +354,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_pass_and_the_protocol_is_agreed() {
-        let pair = Pair::new();
+        let pair = PairFiles::new();
         let certificate = pair.renew();
         let tls = pair.load().expect("loaded");
         let (client, server) = meet(&tls, &certificate, &["h2", "http/1.1"]).await;
@@ -367,7 +377,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_speaks_something_else_only_is_refused() {
-        let pair = Pair::new();
+        let pair = PairFiles::new();
         let certificate = pair.renew();
         let (client, server) = meet(&pair.load().expect("loaded"), &certificate, &["h2"]).await;
         assert!(client.is_err());
@@ -376,7 +386,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_says_nothing_is_given_up() {
-        let tls = Pair::new().load().expect("loaded");
+        let tls = PairFiles::new().load().expect("loaded");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let _silent = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connects");
         let (stream, _) = listener.accept().await.expect("accepts");
@@ -386,7 +396,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_renewed_pair_is_shown_and_a_bad_one_is_not() {
-        let pair = Pair::new();
+        let pair = PairFiles::new();
         let first = pair.renew();
         let tls = pair.load().expect("loaded");
         let start = Instant::now();
@@ -413,9 +423,22 @@ mod tests {
         assert!(Arc::ptr_eq(&after, &look(40)), "what is gone is kept");
     }
 
+    /// At once, without the second that a look waits for.
+    #[tokio::test]
+    async fn a_pair_is_read_again_when_that_is_asked_for() {
+        let pair = PairFiles::new();
+        let tls = pair.load().expect("loaded");
+        let renewed = pair.renew();
+        tls.reload();
+        assert!(meet(&tls, &renewed, &[]).await.0.is_ok());
+        std::fs::write(pair.path("k.pem"), "no key").expect("written");
+        tls.reload();
+        assert!(meet(&tls, &renewed, &[]).await.0.is_ok(), "the pair that can be used stays");
+    }
+
     #[test]
     fn what_cannot_be_used_is_named() {
-        let pair = Pair::new();
+        let pair = PairFiles::new();
         let certificate = std::fs::read_to_string(pair.path("c.pem")).expect("read");
         let key = std::fs::read_to_string(pair.path("k.pem")).expect("read");
         pair.renew();
@@ -442,7 +465,7 @@ mod tests {
 
     #[test]
     fn nothing_of_the_key_is_shown() {
-        let shown = format!("{:?}", Pair::new().load().expect("loaded"));
+        let shown = format!("{:?}", PairFiles::new().load().expect("loaded"));
         assert!(
             shown.starts_with("Tls { files: Files { certificate: ") && shown.ends_with(", .. }"),
             "{shown}"

@@ -1,5 +1,6 @@
 //! The program as a person runs it, against a scripted server, and the client against real processes.
 
+mod admission;
 mod call;
 mod client;
 mod connect;

@@ -133,3 +133,20 @@ fn a_principal_that_comes_too_often_is_told_when_to_come_again() {
     assert_eq!(refused.status, 429);
     assert!(refused.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()));
 }
+
+/// Messages count, however they are packed.
+#[test]
+fn a_batch_takes_as_much_of_an_allowance_as_its_messages_alone() {
+    const VERSION: &str = "2025-03-26";
+    let limits = Limits { requests_per_second: 1, request_burst: 100, ..Limits::default() };
+    let host = Host::start(limits, HttpConfig::default());
+    let session = session_headers(&host.session(VERSION, &json!({})), VERSION);
+    let mut client = host.connect(Way::Tcp);
+    let mut batch = |messages: usize| client.post(&session, &json!(vec![ping(); messages]));
+    let refused = batch(101);
+    assert_eq!(refused.status, 429);
+    assert!(String::from_utf8_lossy(&refused.body).contains("request_burst"), "{refused:?}");
+    // One a second comes back meanwhile: a slow machine may let in a batch more, and no machine all.
+    let passed = (0..30).filter(|_| batch(20).status == 200).count();
+    assert!((1..=10).contains(&passed), "{passed} batches of 20");
+}

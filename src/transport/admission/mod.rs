@@ -11,11 +11,11 @@ mod tokens;
 
 #[cfg(feature = "oauth")]
 pub use oauth::{KeySource, OAuthConfig};
-pub use tokens::TokenList;
+pub use tokens::{TokenFile, TokenList};
 
 use crate::limits::Limits;
 use names::{Hosts, Origins};
-use rate::RateLimiter;
+use rate::{Failures, RateLimiter};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -59,6 +59,8 @@ pub enum Auth {
     None,
     /// One of these bearer tokens.
     Tokens(TokenList),
+    /// One of the bearer tokens in a file, which is read again when it changes.
+    TokenFile(TokenFile),
     /// An access token of an OAuth 2.1 authorization server.
     #[cfg(feature = "oauth")]
     OAuth(OAuthConfig),
@@ -116,7 +118,21 @@ pub enum AdmissionError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PeerAddress {
     Ip(IpAddr),
-    Unix { uid: u32 },
+    /// A process of that user, as the system vouches for it.
+    Unix {
+        uid: u32,
+    },
+}
+
+impl PeerAddress {
+    /// Whether the peer may do what this process may anyway: it is of the same user, or root's. The mode of a
+    /// socket tells nothing of that, as a service manager or somebody with chmod may have opened it to all.
+    pub(crate) fn is_own_user(self) -> bool {
+        match self {
+            Self::Unix { uid } => uid == 0 || uid == rustix::process::geteuid().as_raw(),
+            Self::Ip(_) => false,
+        }
+    }
 }
 
 /// What a request shows at the door.
@@ -135,6 +151,7 @@ pub(crate) struct Principal(u128);
 impl Principal {
     /// Bits that tell how a principal is known, so that no two ways meet.
     const KIND_SHIFT: u32 = 124;
+    const TOKEN: u128 = 5;
 
     fn new(kind: u128, digest: u128) -> Self {
         Self(kind << Self::KIND_SHIFT | digest & ((1 << Self::KIND_SHIFT) - 1))
@@ -154,7 +171,11 @@ impl Principal {
     fn of_token(digest: &[u8; 32]) -> Self {
         let mut key = [0; 16];
         key.copy_from_slice(&digest[..16]);
-        Self::new(5, u128::from_be_bytes(key))
+        Self::new(Self::TOKEN, u128::from_be_bytes(key))
+    }
+
+    fn is_of_token(self) -> bool {
+        self.0 >> Self::KIND_SHIFT == Self::TOKEN
     }
 
     #[cfg(feature = "oauth")]
@@ -180,6 +201,8 @@ pub(crate) struct Admitted {
 pub(crate) enum Refusal {
     Host,
     Origin,
+    /// A process of another user on a Unix socket, where nobody is asked who they are.
+    OtherUser,
     /// No token, or one that is not accepted.
     Unauthorized {
         challenge: Box<str>,
@@ -193,17 +216,39 @@ pub(crate) enum Refusal {
     TooMany {
         retry_after_seconds: u32,
     },
+    /// More messages at once than are ever let in.
+    TooLong {
+        request_burst: usize,
+    },
+    /// Too many tokens that were none.
+    TooManyFailures {
+        retry_after_seconds: u32,
+    },
 }
+
+/// What a process of another user is told.
+pub(crate) const OTHER_USER: &str = "This socket is for processes of the server's own user and of root; those of \
+    others need a token, sent over HTTP (setting token_file or oauth_issuer)";
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Host => "Host not allowed: this server is not known by that name (setting allowed_hosts)",
             Self::Origin => "Origin not allowed: pages of that origin may not call (setting allowed_origins)",
+            Self::OtherUser => OTHER_USER,
             Self::Unauthorized { is_expected: true, .. } => "Authorization required: send a bearer token",
             Self::Unauthorized { .. } => "The bearer token is not accepted",
             Self::Forbidden { .. } => "The bearer token lacks a scope",
             Self::TooMany { .. } => "Too many requests (setting requests_per_second)",
+            Self::TooLong { request_burst } => {
+                return write!(
+                    f,
+                    "A batch of more than {request_burst} messages is never let in (setting request_burst)"
+                );
+            }
+            Self::TooManyFailures { .. } => {
+                "Too many tokens from this address were not accepted (setting max_auth_failures_per_minute)"
+            }
         })
     }
 }
@@ -212,9 +257,9 @@ impl Refusal {
     /// The status of the answer.
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::Host | Self::Origin | Self::Forbidden { .. } => 403,
+            Self::Host | Self::Origin | Self::OtherUser | Self::Forbidden { .. } => 403,
             Self::Unauthorized { .. } => 401,
-            Self::TooMany { .. } => 429,
+            Self::TooMany { .. } | Self::TooLong { .. } | Self::TooManyFailures { .. } => 429,
         }
     }
 
@@ -222,14 +267,16 @@ impl Refusal {
     pub(crate) fn challenge(&self) -> Option<&str> {
         match self {
             Self::Unauthorized { challenge, .. } | Self::Forbidden { challenge } => Some(challenge),
-            Self::Host | Self::Origin | Self::TooMany { .. } => None,
+            _ => None,
         }
     }
 
     /// After how many seconds another request may be let in.
     pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
         match self {
-            Self::TooMany { retry_after_seconds } => Some(*retry_after_seconds),
+            Self::TooMany { retry_after_seconds } | Self::TooManyFailures { retry_after_seconds } => {
+                Some(*retry_after_seconds)
+            }
             _ => None,
         }
     }
@@ -241,6 +288,8 @@ pub(crate) struct Admission {
     origins: Origins,
     guard: Guard,
     rate: Option<RateLimiter>,
+    request_burst: usize,
+    failures: Option<Failures>,
     has_cors: bool,
     /// Names other than this machine's own are answered to.
     is_public: bool,
@@ -251,6 +300,7 @@ enum Guard {
     /// Where they come from.
     Address,
     Tokens(TokenList),
+    TokenFile(TokenFile),
     #[cfg(feature = "oauth")]
     OAuth(Box<oauth::ResourceServer>),
 }
@@ -263,10 +313,13 @@ impl Admission {
             guard: match config.auth {
                 Auth::None => Guard::Address,
                 Auth::Tokens(tokens) => Guard::Tokens(tokens),
+                Auth::TokenFile(tokens) => Guard::TokenFile(tokens),
                 #[cfg(feature = "oauth")]
                 Auth::OAuth(config) => Guard::OAuth(Box::new(oauth::ResourceServer::new(config)?)),
             },
             rate: RateLimiter::new(limits.requests_per_second, limits.request_burst),
+            request_burst: limits.request_burst,
+            failures: Failures::new(limits.max_auth_failures_per_minute),
             has_cors: config.cors,
             is_public: !config.allowed_hosts.is_empty(),
         })
@@ -282,30 +335,77 @@ impl Admission {
         if knock.origin.is_some_and(|origin| !self.origins.allow(origin)) {
             return Err(Refusal::Origin);
         }
-        let admitted = self.identify(knock)?;
-        if let Some(rate) = &self.rate {
-            rate.admit(admitted.principal.key(), now)
-                .map_err(|retry_after_seconds| Refusal::TooMany { retry_after_seconds })?;
-        }
+        let admitted = match (&self.failures, knock.authorization) {
+            (Some(failures), Some(shown)) => {
+                let address = Principal::of_peer(knock.peer);
+                failures.watch(address.key(), shown, now, || self.identify(knock))?
+            }
+            _ => self.identify(knock)?,
+        };
+        self.charge(admitted.principal, 1, now)?;
         Ok(admitted)
     }
 
+    /// Takes messages into account that came besides the first of a request, or tells why they stay out.
+    pub(crate) fn charge(&self, principal: Principal, messages: usize, now: Instant) -> Result<(), Refusal> {
+        let Some(rate) = &self.rate else { return Ok(()) };
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+        match rate.admit(principal.key(), messages, now) {
+            Ok(()) => Ok(()),
+            Err(Some(retry_after_seconds)) => Err(Refusal::TooMany { retry_after_seconds }),
+            Err(None) => Err(Refusal::TooLong { request_burst: self.request_burst }),
+        }
+    }
+
     fn identify(&self, knock: &Knock<'_>) -> Result<Admitted, Refusal> {
+        let is_own_user = knock.peer.is_own_user();
         // Behind a proxy everybody comes from this machine; names of others are what tells that there is one.
         let is_admin = match knock.peer {
-            PeerAddress::Unix { .. } => true,
+            PeerAddress::Unix { .. } => is_own_user,
             PeerAddress::Ip(address) => address.is_loopback() && !self.is_public,
         };
         let known = |principal| Admitted { principal, is_admin };
         match &self.guard {
-            Guard::Address => Ok(known(Principal::of_peer(knock.peer))),
-            // The socket's mode has let in nobody but its own user.
-            _ if matches!(knock.peer, PeerAddress::Unix { .. }) && knock.authorization.is_none() => {
-                Ok(known(Principal::of_peer(knock.peer)))
-            }
+            // Whoever may be this process need not show that they may talk to it.
+            _ if is_own_user && knock.authorization.is_none() => Ok(known(Principal::of_peer(knock.peer))),
+            Guard::Address => match knock.peer {
+                PeerAddress::Unix { .. } if !is_own_user => Err(Refusal::OtherUser),
+                peer => Ok(known(Principal::of_peer(peer))),
+            },
             Guard::Tokens(tokens) => tokens.identify(knock.authorization).map(known),
+            Guard::TokenFile(tokens) => tokens.identify(knock.authorization).map(known),
             #[cfg(feature = "oauth")]
             Guard::OAuth(server) => server.identify(knock.authorization),
+        }
+    }
+
+    /// Reads tokens and keys again, changed or not.
+    pub(crate) fn reload(&self) {
+        match &self.guard {
+            Guard::Address | Guard::Tokens(_) => {}
+            Guard::TokenFile(tokens) => tokens.follow(true),
+            #[cfg(feature = "oauth")]
+            Guard::OAuth(server) => server.reload(),
+        }
+    }
+
+    /// How often somebody who was let in has lost that right; looks whether it happened just now.
+    pub(crate) fn removals(&self) -> u64 {
+        match &self.guard {
+            Guard::TokenFile(tokens) => {
+                tokens.follow(false);
+                tokens.removals()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether somebody who was let in once would still be.
+    pub(crate) fn knows(&self, principal: u128) -> bool {
+        let principal = Principal(principal);
+        match &self.guard {
+            Guard::TokenFile(tokens) => !principal.is_of_token() || tokens.knows(principal),
+            _ => true,
         }
     }
 
@@ -363,6 +463,46 @@ mod tests {
         Knock { host: Some(host.as_bytes()), origin: None, authorization: None, peer }
     }
 
+    fn own_uid() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    /// The mode of a socket may let in anybody of this machine; the server does not.
+    #[test]
+    fn users_are_told_apart_on_a_unix_socket() {
+        const TOKEN: &str = "0123456789abcdef";
+        let now = Instant::now();
+        let tokens = || AdmissionConfig {
+            auth: Auth::Tokens(TokenList::parse(TOKEN).expect("a token")),
+            ..AdmissionConfig::default()
+        };
+        let (good, bad) = (format!("Bearer {TOKEN}"), "Bearer fedcba9876543210".to_owned());
+        let (own, other) = (own_uid(), own_uid() + 1);
+        for (has_tokens, uid, shown, want) in [
+            (false, own, None, Ok(true)),
+            (false, 0, None, Ok(true)),
+            (false, other, None, Err(403)),
+            (false, other, Some(&good), Err(403)),
+            (true, own, None, Ok(true)),
+            (true, 0, None, Ok(true)),
+            (true, other, None, Err(401)),
+            (true, other, Some(&bad), Err(401)),
+            (true, other, Some(&good), Ok(false)),
+            (true, own, Some(&bad), Err(401)),
+            (true, own, Some(&good), Ok(true)),
+            // What the system says of users that have no number in this namespace.
+            (false, 65_534, None, Err(403)),
+            (false, u32::MAX, None, Err(403)),
+        ] {
+            let admission = admission(if has_tokens { tokens() } else { AdmissionConfig::default() });
+            let peer = PeerAddress::Unix { uid };
+            let authorization = shown.map(String::as_bytes);
+            let admitted = admission.admit(&Knock { peer, authorization, ..knock("x") }, now);
+            let found = admitted.map(|admitted| admitted.is_admin).map_err(|refusal| refusal.status());
+            assert_eq!(found, want, "tokens {has_tokens}, user {uid}, {shown:?}");
+        }
+    }
+
     fn admission(config: AdmissionConfig) -> Admission {
         Admission::new(config, &Limits::default()).expect("rules")
     }
@@ -379,7 +519,7 @@ mod tests {
         assert!(admission.admit(&page("http://localhost:3000"), now).is_ok());
         assert_eq!(admission.admit(&page("http://evil.example.com"), now), Err(Refusal::Origin));
         assert_eq!(admission.admit(&page("null"), now), Err(Refusal::Origin));
-        let unix = Knock { peer: PeerAddress::Unix { uid: 1 }, ..knock("anything") };
+        let unix = Knock { peer: PeerAddress::Unix { uid: own_uid() }, ..knock("anything") };
         assert!(admission.admit(&unix, now).is_ok());
     }
 
@@ -394,9 +534,9 @@ mod tests {
         for (config, peer, want) in [
             (AdmissionConfig::default(), knock("").peer, true),
             (AdmissionConfig::default(), far, false),
-            (AdmissionConfig::default(), PeerAddress::Unix { uid: 1 }, true),
+            (AdmissionConfig::default(), PeerAddress::Unix { uid: own_uid() }, true),
             (public.clone(), knock("").peer, false),
-            (public, PeerAddress::Unix { uid: 1 }, true),
+            (public, PeerAddress::Unix { uid: own_uid() }, true),
         ] {
             let admitted = admission(config).admit(&Knock { peer, ..knock("localhost") }, now);
             assert_eq!(admitted.expect("comes in").is_admin, want, "{peer:?}");

@@ -1,47 +1,36 @@
 //! The server as an OAuth 2.1 resource server: access tokens (JWT, RFC 9068) checked, and metadata (RFC 9728)
 //! that tells clients where to get them.
 //!
-//! A token that was found good is remembered by its digest until it expires, so that the next request with it
-//! costs a hash. Keys come from a file or a URL and follow their rotation; while a URL fails the keys it gave
-//! last stay. Only asymmetric algorithms are known: a public key can never pass for a shared secret.
+//! A token that was found good is remembered by its digest until it expires or its key goes, so that the next
+//! request with it costs a hash. Keys come from a file or a URL and follow their rotation; while a URL fails the keys
+//! it gave last stay. What a token must be like is in `token`, what a key must be like in `jwk`; every MUST of the
+//! RFCs has a row in their tests. Somebody is the pair of subject and client: RFC 9068 demands both of every token,
+//! and a client that had itself registered under a user's name is still not that user.
+
+#[cfg(test)]
+mod clauses;
+#[cfg(test)]
+mod issuer;
+mod jwk;
+mod key_store;
+mod strict_json;
+mod token;
 
 use super::{AdmissionError, Admitted, Principal, Refusal, bearer};
 use hashlink::LruCache;
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-use serde::Deserialize;
+use key_store::KeyStore;
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use token::{Fault, Rules};
 
 /// The scope of those who may see what concerns the operator.
 const ADMIN_SCOPE: &str = "admin";
 
 /// Tokens that are remembered.
 const MAX_REMEMBERED: usize = 4_096;
-/// Longest answer of a key server, and longest key file.
-const MAX_KEYS_BYTES: u64 = 1024 * 1024;
-/// Shortest time between two looks for a key that is not known: anybody can make one up.
-const RETRY: Duration = Duration::from_secs(10);
-/// How often keys of a URL are fetched anyway.
-const REFRESH: Duration = Duration::from_mins(5);
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// What signs access tokens: never a shared secret.
-const ALGORITHMS: [Algorithm; 8] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::EdDSA,
-];
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// Whose access tokens are accepted, and for what.
@@ -79,38 +68,9 @@ impl KeySource {
     }
 }
 
-/// What a token says.
-#[derive(Deserialize)]
-struct Claims {
-    sub: Option<String>,
-    #[serde(default)]
-    scope: Option<Scopes>,
-    #[serde(default)]
-    scp: Option<Scopes>,
-    exp: u64,
-}
-
-/// Scopes, as a text with spaces between them or as a list.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Scopes {
-    Text(String),
-    List(Vec<String>),
-}
-
-impl Scopes {
-    fn has(&self, scope: &str) -> bool {
-        match self {
-            Self::Text(text) => text.split(' ').any(|one| one == scope),
-            Self::List(list) => list.iter().any(|one| one == scope),
-        }
-    }
-}
-
 /// The checks of one issuer's tokens.
 pub(super) struct ResourceServer {
     config: OAuthConfig,
-    validation: Validation,
     keys: KeyStore,
     remembered: Mutex<LruCache<[u8; 32], Remembered>>,
     metadata: String,
@@ -121,8 +81,10 @@ pub(super) struct ResourceServer {
 #[derive(Clone, Copy)]
 struct Remembered {
     principal: Principal,
+    /// Digest of the key that signed it.
+    key: [u8; 32],
     /// Seconds since the epoch, the clock skew included.
-    expires: u64,
+    expires: f64,
     has_scopes: bool,
     is_admin: bool,
 }
@@ -145,13 +107,11 @@ impl ResourceServer {
         if config.issuer.is_empty() {
             return refuse("oauth_issuer is missing");
         }
-        let mut validation = Validation::new(Algorithm::RS256);
-        validation.algorithms = ALGORITHMS.to_vec();
-        validation.leeway = config.clock_skew.as_secs();
-        validation.validate_nbf = true;
-        validation.set_issuer(&[&config.issuer]);
-        validation.set_audience(&[config.audience.as_ref().unwrap_or(&config.resource)]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        // RFC 6749, 3.3: they stand in quotes in a challenge.
+        let is_scope = |scope: &String| !scope.is_empty() && scope.bytes().all(is_quotable);
+        if !config.scopes.iter().all(is_scope) {
+            return refuse("a scope of oauth_scopes has characters that no scope may have");
+        }
         let servers = if config.authorization_servers.is_empty() {
             vec![config.issuer.clone()]
         } else {
@@ -168,9 +128,8 @@ impl ResourceServer {
             metadata: metadata.to_string(),
             metadata_url: format!("{origin}{WELL_KNOWN}{path}"),
             metadata_paths: [WELL_KNOWN.to_owned(), format!("{WELL_KNOWN}{path}")],
-            keys: KeyStore::open(config.keys.clone())?,
+            keys: KeyStore::open(&config.keys)?,
             remembered: Mutex::new(LruCache::new(MAX_REMEMBERED)),
-            validation,
             config,
         })
     }
@@ -186,14 +145,27 @@ impl ResourceServer {
             return Err(self.unauthorized(authorization.is_none()));
         };
         let digest: [u8; 32] = Sha256::digest(token).into();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         let known = self.remembered().get(&digest).copied();
-        let known = if let Some(known) = known.filter(|known| now < known.expires) {
-            known
-        } else {
-            let checked = self.check(token).ok_or_else(|| self.unauthorized(false))?;
-            self.remembered().insert(digest, checked);
-            checked
+        // Before the key: the look follows the file.
+        let keys = self.keys.current();
+        let known = match known.filter(|known| now < known.expires && keys.holds(&known.key)) {
+            Some(known) => known,
+            None => match self.check(token, &keys, now) {
+                Ok(checked) => {
+                    self.remembered().insert(digest, checked);
+                    checked
+                }
+                Err(fault) => {
+                    self.remembered().remove(&digest);
+                    if fault == Fault::UnknownKey {
+                        self.keys.look_again();
+                    }
+                    // The fault says what is wrong and nothing of the token.
+                    tracing::debug!(%fault, "an access token is refused");
+                    return Err(self.unauthorized(false));
+                }
+            },
         };
         if !known.has_scopes {
             return Err(self.forbidden());
@@ -201,34 +173,30 @@ impl ResourceServer {
         Ok(Admitted { principal: known.principal, is_admin: known.is_admin })
     }
 
-    fn check(&self, token: &[u8]) -> Option<Remembered> {
-        let header = decode_header(token).ok()?;
-        if !ALGORITHMS.contains(&header.alg) {
-            return None;
-        }
-        let key = self.keys.find(header.kid.as_deref(), header.alg)?;
-        let mut validation = self.validation.clone();
-        validation.algorithms = vec![header.alg];
-        let claims = match decode::<Claims>(token, &key, &validation) {
-            Ok(decoded) => decoded.claims,
-            Err(error) => {
-                // The kind says what is wrong and nothing of the token.
-                tracing::debug!(reason = ?error.kind(), "an access token is refused");
-                return None;
-            }
+    fn check(&self, token: &[u8], keys: &jwk::KeySet, now: f64) -> Result<Remembered, Fault> {
+        let rules = Rules {
+            issuer: &self.config.issuer,
+            audience: self.config.audience.as_ref().unwrap_or(&self.config.resource),
+            clock_skew_seconds: self.config.clock_skew.as_secs_f64(),
         };
-        let has =
-            |scope: &str| [&claims.scope, &claims.scp].into_iter().flatten().any(|scopes| scopes.has(scope));
+        let (claims, key) = token::check(token, keys, &rules, now)?;
         let mut subject = Sha256::new();
-        subject.update(&self.config.issuer);
-        subject.update([0]);
-        subject.update(claims.sub.as_deref().unwrap_or_default());
-        Some(Remembered {
+        for part in [&self.config.issuer, &claims.subject, &claims.client_id] {
+            subject.update((part.len() as u64).to_be_bytes());
+            subject.update(part);
+        }
+        Ok(Remembered {
             principal: Principal::of_subject(&subject.finalize().into()),
-            expires: claims.exp.saturating_add(self.config.clock_skew.as_secs()),
-            has_scopes: self.config.scopes.iter().all(|scope| has(scope)),
-            is_admin: has(ADMIN_SCOPE),
+            key,
+            expires: claims.expires + rules.clock_skew_seconds,
+            has_scopes: self.config.scopes.iter().all(|scope| claims.has_scope(scope)),
+            is_admin: claims.has_scope(ADMIN_SCOPE),
         })
+    }
+
+    /// Reads or fetches the keys again, changed or not.
+    pub(super) fn reload(&self) {
+        self.keys.reload();
     }
 
     fn unauthorized(&self, is_expected: bool) -> Refusal {
@@ -260,159 +228,29 @@ impl ResourceServer {
     }
 }
 
-/// Origin and path of an absolute URL.
+/// Origin and path of an absolute URL of the web.
 fn split_url(url: &str) -> Option<(&str, &str)> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
-    let scheme = url.len() - rest.len();
-    let host = rest.find('/').unwrap_or(rest.len());
-    (host > 0).then(|| url.split_at(scheme + host))
+    let parsed: ureq::http::Uri = url.parse().ok().filter(|_| url.bytes().all(is_quotable))?;
+    let is_web = matches!(parsed.scheme_str(), Some("https" | "http"));
+    let authority = parsed.authority().filter(|authority| is_web && !authority.host().is_empty())?;
+    if !is_host_and_port(authority) {
+        return None;
+    }
+    let scheme = url.find("://")? + 3;
+    Some(url.split_at(scheme + authority.as_str().len()))
 }
 
-/// The keys of an issuer.
-struct KeyStore {
-    source: KeySource,
-    keys: Arc<RwLock<JwkSet>>,
-    looked: Mutex<Looked>,
-    /// Asks the thread that fetches; it ends when this is dropped.
-    fetch: Option<SyncSender<()>>,
+/// Whether an authority is a host, with a port or without: no user, no password, no port that is none.
+fn is_host_and_port(authority: &ureq::http::uri::Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| {
+        port.is_empty() || authority.port_u16().is_some_and(|number| port == format!(":{number}"))
+    })
 }
 
-struct Looked {
-    at: Option<Instant>,
-    changed: Option<SystemTime>,
-}
-
-impl KeyStore {
-    fn open(source: KeySource) -> Result<Self, AdmissionError> {
-        let keys = Arc::new(RwLock::new(JwkSet { keys: Vec::new() }));
-        let mut store =
-            Self { source, keys, looked: Mutex::new(Looked { at: None, changed: None }), fetch: None };
-        match store.source.clone() {
-            KeySource::File(path) => store.read_file(&path)?,
-            KeySource::Url(url) => store.fetch = Some(fetch_in_background(url, Arc::clone(&store.keys))?),
-        }
-        Ok(store)
-    }
-
-    /// The key that a token names; where it names none, the only one that fits.
-    fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<DecodingKey> {
-        if let Some(key) = self.find_now(kid, algorithm) {
-            return Some(key);
-        }
-        self.look_again();
-        self.find_now(kid, algorithm)
-    }
-
-    fn find_now(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<DecodingKey> {
-        self.follow_file();
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let mut fitting = keys.keys.iter().filter_map(|key| {
-            let is_meant = kid.is_none_or(|kid| key.common.key_id.as_deref() == Some(kid));
-            let decoding = DecodingKey::from_jwk(key).ok().filter(|_| is_meant)?;
-            (decoding.family() == algorithm.family()).then_some(decoding)
-        });
-        let first = fitting.next()?;
-        (kid.is_some() || fitting.next().is_none()).then_some(first)
-    }
-
-    /// Reads the file again if it is another one than before.
-    fn follow_file(&self) {
-        let KeySource::File(path) = &self.source else { return };
-        let changed = std::fs::metadata(path).and_then(|file| file.modified()).ok();
-        if changed.is_some()
-            && changed != self.looked().changed
-            && let Err(error) = self.read_file(path)
-        {
-            tracing::error!(%error, "the keys stay as they were");
-        }
-    }
-
-    /// Has a URL asked for keys, unless that was just done.
-    fn look_again(&self) {
-        let mut looked = self.looked();
-        if looked.at.is_some_and(|at| at.elapsed() < RETRY) {
-            return;
-        }
-        looked.at = Some(Instant::now());
-        if let Some(fetch) = &self.fetch {
-            // A fetch that is due already is enough.
-            let _ = fetch.try_send(());
-        }
-    }
-
-    fn read_file(&self, path: &Path) -> Result<(), AdmissionError> {
-        let unreadable = |source| AdmissionError::Unreadable { path: path.to_owned(), source };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        let changed = file.metadata().and_then(|file| file.modified()).ok();
-        self.looked().changed = changed;
-        let mut text = Vec::new();
-        file.take(MAX_KEYS_BYTES).read_to_end(&mut text).map_err(unreadable)?;
-        let keys = parse_keys(&text)
-            .map_err(|fault| AdmissionError::OAuth(format!("{} is no JWK set: {fault}", path.display())))?;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(())
-    }
-
-    fn looked(&self) -> MutexGuard<'_, Looked> {
-        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Keys that cannot be used are left out: an issuer may publish some for other purposes.
-fn parse_keys(text: &[u8]) -> Result<JwkSet, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Any {
-        keys: Vec<serde_json::Value>,
-    }
-    let Any { keys } = serde_json::from_slice(text)?;
-    let usable = keys.iter().filter_map(|key| serde_json::from_str(&key.to_string()).ok());
-    Ok(JwkSet { keys: usable.collect() })
-}
-
-/// Stack of the thread that fetches: TLS needs more than the usual helper.
-const FETCH_STACK_BYTES: usize = 512 * 1024;
-
-/// Fetches keys at once, then every [`REFRESH`] and whenever it is asked to.
-fn fetch_in_background(url: String, keys: Arc<RwLock<JwkSet>>) -> Result<SyncSender<()>, AdmissionError> {
-    let is_local = split_url(&url).is_some_and(|(origin, _)| {
-        ["http://localhost", "http://127.0.0.1", "http://[::1]"].iter().any(|own| origin.starts_with(own))
-    });
-    if !url.starts_with("https://") && !is_local {
-        return Err(AdmissionError::OAuth(
-            "keys are fetched over https only (setting oauth_jwks)".to_owned(),
-        ));
-    }
-    let (ask, asked) = sync_channel(1);
-    let has_failed = AtomicBool::new(false);
-    let work = move || {
-        loop {
-            match fetch(&url) {
-                Ok(fetched) => {
-                    *keys.write().unwrap_or_else(PoisonError::into_inner) = fetched;
-                    has_failed.store(false, Ordering::Relaxed);
-                }
-                Err(error) if !has_failed.swap(true, Ordering::Relaxed) => {
-                    tracing::error!(%error, url, "cannot fetch keys; those fetched last stay");
-                }
-                Err(_) => {}
-            }
-            let pause = if has_failed.load(Ordering::Relaxed) { RETRY } else { REFRESH };
-            if asked.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected) {
-                return;
-            }
-        }
-    };
-    let thread = std::thread::Builder::new().name("mcpool-keys".to_owned()).stack_size(FETCH_STACK_BYTES);
-    thread.spawn(work).map_err(|error| AdmissionError::OAuth(format!("cannot start a thread: {error}")))?;
-    Ok(ask)
-}
-
-fn fetch(url: &str) -> Result<JwkSet, Box<dyn std::error::Error>> {
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(FETCH_TIMEOUT)).max_redirects(3).build().into();
-    let mut answer = agent.get(url).call()?;
-    let text = answer.body_mut().with_config().limit(MAX_KEYS_BYTES).read_to_vec()?;
-    Ok(parse_keys(&text)?)
+/// Whether a byte may stand between quotes in a header without a backslash.
+fn is_quotable(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'
 }
 
 #[cfg(test)]

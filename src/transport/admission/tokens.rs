@@ -1,21 +1,29 @@
 //! Bearer tokens that the server was given. Only their digests are kept.
+//!
+//! A file of tokens is followed: a token that leaves it is refused from the next request on. A file that cannot be
+//! used, or holds no token, changes nothing: half of an editor's write must not lock everybody out, nor let
+//! everybody in.
 
 use super::{AdmissionError, Principal, Refusal, bearer};
+use crate::small_file::{self, Followed};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::fs::Metadata;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use subtle::ConstantTimeEq;
 
 /// Tokens shorter than this can be guessed.
 const MIN_TOKEN_BYTES: usize = 16;
 
 /// A list of bearer tokens.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct TokenList {
     tokens: Vec<Token>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Token {
     name: Box<str>,
     digest: [u8; 32],
@@ -53,22 +61,23 @@ impl TokenList {
         if tokens.is_empty() { Err(AdmissionError::NoToken) } else { Ok(Self { tokens }) }
     }
 
-    /// Reads tokens from a file; warns when others can read it too.
+    /// Reads tokens from a file, once; warns when others can read it too.
     ///
     /// # Errors
     /// When the file cannot be read, and as for [`TokenList::parse`].
     pub fn read(path: &Path) -> Result<Self, AdmissionError> {
         let unreadable = |source| AdmissionError::Unreadable { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                tracing::warn!("{} can be read by others: chmod 600 it", path.display());
-            }
+        let (bytes, metadata) =
+            small_file::read_with_metadata(path, small_file::MAX_BYTES).map_err(unreadable)?;
+        let list = Self::parse(&small_file::text(bytes).map_err(unreadable)?)?;
+        if can_be_read_by_others(&metadata) {
+            tracing::warn!("{} can be read by others: chmod 600 it", path.display());
         }
-        Self::parse(&text)
+        Ok(list)
+    }
+
+    fn principals(&self) -> impl Iterator<Item = Principal> + '_ {
+        self.tokens.iter().map(|token| Principal::of_token(&token.digest))
     }
 
     /// Who shows one of the tokens. Every token is compared, in a time that depends on none of them.
@@ -84,6 +93,68 @@ impl TokenList {
             is_known |= token.digest.ct_eq(&shown);
         }
         if bool::from(is_known) { Ok(Principal::of_token(&shown)) } else { refuse(false) }
+    }
+}
+
+#[cfg(unix)]
+fn can_be_read_by_others(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o077 != 0
+}
+
+/// A file of tokens, read again when it changes. Clones share what was read.
+#[derive(Clone)]
+pub struct TokenFile {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    followed: Followed<TokenList>,
+    /// How often tokens have left the file.
+    removals: AtomicU64,
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokenFile").field(&self.shared.followed.path()).finish()
+    }
+}
+
+impl TokenFile {
+    /// Reads the file for the first time; warns when others can read it too.
+    ///
+    /// # Errors
+    /// As for [`TokenList::read`].
+    pub fn open(path: &Path) -> Result<Self, AdmissionError> {
+        let followed = Followed::open(path, TokenList::read)?;
+        Ok(Self { shared: Arc::new(Shared { followed, removals: AtomicU64::new(0) }) })
+    }
+
+    /// Who shows one of the tokens that are in the file now.
+    pub(super) fn identify(&self, authorization: Option<&[u8]>) -> Result<Principal, Refusal> {
+        self.follow(false);
+        self.shared.followed.current().identify(authorization)
+    }
+
+    /// Reads the file again if it has changed, or anyway.
+    pub(super) fn follow(&self, is_forced: bool) {
+        let Some(before) = self.shared.followed.follow(is_forced, TokenList::read) else { return };
+        let path = self.shared.followed.path().display();
+        let removed = before.principals().filter(|principal| !self.knows(*principal)).count();
+        tracing::info!(%path, removed, "the tokens were read again");
+        if removed > 0 {
+            self.shared.removals.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// How often tokens have left the file: a number that is new tells that somebody has to go.
+    pub(super) fn removals(&self) -> u64 {
+        self.shared.removals.load(Ordering::Acquire)
+    }
+
+    /// Whether somebody's token is in the file.
+    pub(super) fn knows(&self, principal: Principal) -> bool {
+        self.shared.followed.current().principals().any(|known| known == principal)
     }
 }
 
@@ -130,6 +201,45 @@ mod tests {
         for printed in [format!("{list:?}"), format!("{error:?} {error}")] {
             assert!(!printed.contains("0123456789abcdef") && !printed.contains("shh-secret"), "{printed}");
         }
+    }
+
+    /// Each content of the file, and who comes in afterwards: at once, with nothing between the two.
+    #[test]
+    fn a_file_is_followed_and_what_cannot_be_used_changes_nothing() {
+        const ANN: &str = "ann-0123456789abcdef";
+        const BOB: &str = "bob-0123456789abcdef";
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, next) = (folder.path().join("tokens"), folder.path().join("next"));
+        let write = |text: &[u8]| std::fs::write(&path, text).expect("written");
+        let replace = |text: &[u8]| {
+            std::fs::write(&next, text).and_then(|()| std::fs::rename(&next, &path)).expect("replaced");
+        };
+        write(ANN.as_bytes());
+        let tokens = TokenFile::open(&path).expect("tokens");
+        let comes_in = |token: &str| tokens.identify(Some(format!("Bearer {token}").as_bytes())).is_ok();
+        let both = format!("{ANN}\n{BOB}\n");
+        let huge = vec![b'#'; 2 << 20];
+        for (what, text, want) in [
+            ("one more", both.as_bytes(), [true, true]),
+            ("one less", BOB.as_bytes(), [false, true]),
+            ("nothing", b"", [false, true]),
+            ("no token", b"# all gone\n", [false, true]),
+            ("a short one", b"short", [false, true]),
+            ("no text", b"\xff\xfe", [false, true]),
+            ("too much", &huge, [false, true]),
+            ("back again", ANN.as_bytes(), [true, false]),
+            ("and again", BOB.as_bytes(), [false, true]),
+        ] {
+            for change in [&write as &dyn Fn(&[u8]), &replace] {
+                change(text);
+                assert_eq!([comes_in(ANN), comes_in(BOB)], want, "{what}");
+            }
+        }
+        assert_eq!(tokens.removals(), 3, "ann left twice, bob once");
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!([comes_in(ANN), comes_in(BOB)], [false, true], "gone");
+        std::fs::create_dir(&path).expect("made");
+        assert_eq!([comes_in(ANN), comes_in(BOB)], [false, true], "a folder");
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Exchange {
         self.answer(endpoint, answer, Some(head), Persistence::of(head));
     }
 
-    fn turn_away(&mut self, endpoint: &Endpoint, head: &RequestHead, refusal: &Refusal) {
+    pub(super) fn turn_away(&mut self, endpoint: &Endpoint, head: &RequestHead, refusal: &Refusal) {
         let status = Status::from_code(refusal.status()).unwrap_or(Status::Forbidden);
         let fault = Answer::fault(status, refusal);
         let mut answer = fault.answer();

@@ -2,8 +2,9 @@
 
 use super::connection::HttpConnection;
 use super::endpoint::Endpoint;
+use crate::protocol::ErrorCode;
 use crate::server::{Drain, Server};
-use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, PeerAddress};
+use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, OTHER_USER, PeerAddress};
 use crate::transport::lines::LineConnection;
 use crate::transport::listener::{Connections, Listener, Peer, Serve, Stream, serve_listeners};
 use mcpool_pools::NameTaken;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::futures::OwnedNotified;
 use tokio::task::AbortHandle;
@@ -86,6 +88,11 @@ impl HttpService {
         serve_listeners(listeners, self, &limits, &connections, &drain).await;
     }
 
+    /// Reads tokens and keys again, changed or not.
+    pub(crate) fn reload(&self) {
+        self.endpoint.admission.reload();
+    }
+
     /// Gives back what expires, for as long as the keeper is held.
     pub(crate) fn keep(&self) -> Keeper {
         Keeper { task: tokio::spawn(keep(Arc::clone(&self.endpoint))).abort_handle() }
@@ -144,6 +151,8 @@ pin_project! {
         Sniff { parts: Option<(Arc<Endpoint>, UnixStream, PeerAddress)>, #[pin] drain: OwnedNotified },
         Http { #[pin] connection: HttpConnection<Stream> },
         Lines { #[pin] connection: LineConnection<UnixStream> },
+        /// In a box: few connections end like this.
+        Refused { refusing: Pin<Box<dyn Future<Output = ()> + Send>> },
     }
 }
 
@@ -154,6 +163,7 @@ impl Future for Conversation {
         loop {
             let next = match self.as_mut().project() {
                 ConversationProjection::Http { connection } => return connection.poll(cx),
+                ConversationProjection::Refused { refusing } => return refusing.as_mut().poll(cx),
                 ConversationProjection::Lines { connection } => {
                     return connection.poll(cx).map(|ended| {
                         if let Err(error) = ended {
@@ -168,7 +178,10 @@ impl Future for Conversation {
                     }
                     let is_lines = ready!(poll_first_byte(stream, cx)).is_some_and(begins_line);
                     let Some((endpoint, stream, address)) = parts.take() else { return Poll::Ready(()) };
-                    if is_lines {
+                    if is_lines && !address.is_own_user() {
+                        // Lines have no place for a token.
+                        Self::Refused { refusing: Box::pin(refuse_lines(stream)) }
+                    } else if is_lines {
                         let connection =
                             LineConnection::new(&endpoint.server, Some(address), stream, &endpoint.drain);
                         Self::Lines { connection }
@@ -181,6 +194,25 @@ impl Future for Conversation {
             self.set(next);
         }
     }
+}
+
+/// How long one that is turned away may take to notice. Closed at once, what it sends meanwhile would be answered
+/// with an error in the place of the answer.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Tells a peer that speaks in lines why it is not listened to, and closes.
+async fn refuse_lines(mut stream: UnixStream) {
+    let code = ErrorCode::InvalidRequest as i32;
+    let error = serde_json::json!({"code": code, "message": OTHER_USER});
+    let line = format!("{}\n", serde_json::json!({"jsonrpc": "2.0", "id": null, "error": error}));
+    let refusing = async {
+        if stream.write_all(line.as_bytes()).await.is_err() || stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut ignored = [0; 512];
+        while stream.read(&mut ignored).await.is_ok_and(|bytes| bytes > 0) {}
+    };
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusing).await;
 }
 
 /// Whether a byte begins a message instead of a request: no method of HTTP begins like one.
@@ -215,9 +247,14 @@ async fn keep(endpoint: Arc<Endpoint>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut is_trimmed, mut is_returned) = (true, true);
     let mut frames_before = 0;
+    let mut removals = 0;
     loop {
         ticks.tick().await;
         endpoint.server.keep();
+        let removals_before = std::mem::replace(&mut removals, endpoint.admission.removals());
+        if removals != removals_before {
+            endpoint.server.end_sessions(|principal| !endpoint.admission.knows(principal));
+        }
         let frames = endpoint.server.metrics().frames.total();
         let was_busy = std::mem::replace(&mut frames_before, frames) != frames;
         if endpoint.take_large() || was_busy {

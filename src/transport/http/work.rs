@@ -21,6 +21,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 /// The messages of one POST.
 pub(super) struct Job {
@@ -162,6 +163,12 @@ impl Exchange {
                     return self.answer(endpoint, Answer::of(refused), Some(head), Persistence::of(head));
                 }
                 Ok(mut batch) => {
+                    // The first was counted with the request.
+                    let further = batch.len().saturating_sub(1);
+                    let charged = endpoint.admission.charge(admitted.principal, further, Instant::now());
+                    if let Err(refusal) = charged {
+                        return self.turn_away(endpoint, head, &refusal);
+                    }
                     let Some(BatchMessage { frame, repeats_id }) = batch.next_message(server) else { return };
                     job.batch = Some(batch);
                     let surroundings = Surroundings {

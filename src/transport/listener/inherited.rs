@@ -1,8 +1,11 @@
 //! Sockets that a service manager opened beforehand (systemd socket activation: `LISTEN_FDS`, `LISTEN_PID`,
 //! `LISTEN_FDNAMES`), so that clients can connect before the server runs, and while it restarts.
 //!
-//! Their files belong to the service manager: nothing is removed here.
+//! Their files belong to the service manager: nothing is removed here, and their modes are whatever its units say
+//! (everybody's, where they say nothing). Who comes is therefore asked for its user at each connection, and a socket
+//! that others can reach is said at the start.
 
+use super::exposure;
 use super::{ListenError, Listener, LocalAddress, Socket};
 use listenfd::ListenFd;
 use std::io;
@@ -87,6 +90,7 @@ impl Handed {
                 refuse_unless_listening(&listener)?;
                 listener.set_nonblocking(true)?;
                 let address = listener.local_addr()?;
+                exposure::warn_of_others(address.as_pathname());
                 let address = address
                     .as_pathname()
                     .map_or(LocalAddress::Unnamed, |path| LocalAddress::Unix(path.into()));
