@@ -281,6 +281,12 @@ impl Exchange {
 
     /// A sign of life on a stream; begins one for a client that can read it.
     pub(super) fn keep_alive(&mut self, endpoint: &Endpoint) {
+        if let State::Work(work) = &self.state
+            && !endpoint.admission.knows(work.job.admitted.principal.key())
+        {
+            // Its token is not accepted any more.
+            work.begin_closing();
+        }
         let framing = match &mut self.state {
             State::Work(work) if work.head.accepts.event_stream => {
                 let (head, was_open) = (work.head, work.framing.is_some());
