@@ -262,9 +262,9 @@ mod tests {
         for round in 1..500_u32 {
             let text = (round % 7).to_string();
             if round % 3 == 0 {
-                replace(&text)
+                replace(&text);
             } else {
-                write(&text)
+                write(&text);
             }
             let now = Stamp::of(&path);
             if !stamp.holds(&now) {

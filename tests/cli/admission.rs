@@ -34,10 +34,9 @@ fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
 }
 
-/// Not a test: the client that [`as_stranger`] starts. What a peer's user is shows when it connects, so that
-/// connecting takes a process of that user.
+/// The client that [`as_stranger`] starts, and nothing without it. What a peer's user is shows when it connects, so
+/// that connecting takes a process of that user.
 #[test]
-#[ignore = "a client for the tests here"]
 fn stranger() {
     let Some(path) = std::env::var_os("STRANGER_SOCKET") else { return };
     let request = std::env::var("STRANGER_REQUEST").expect("a request");
@@ -53,7 +52,7 @@ fn stranger() {
 fn as_stranger(path: &Path, request: &str) -> Option<String> {
     let program = std::env::current_exe().expect("the tests");
     let mut command = Command::new(program);
-    command.args(["admission::stranger", "--exact", "--ignored", "--nocapture"]);
+    command.args(["admission::stranger", "--exact", "--nocapture"]);
     command.env("STRANGER_SOCKET", path).env("STRANGER_REQUEST", request).uid(STRANGER).gid(STRANGER);
     match command.output() {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -172,7 +171,7 @@ fn a_token_that_leaves_the_file_takes_its_sessions_and_streams_along() {
         let mut stream = connect(port);
         let request = format!(
             "GET /mcp HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\
-             mcp-session-id: {session}\r\n{}\r\n",
+             connection: close\r\nmcp-session-id: {session}\r\n{}\r\n",
             bearer(token)
         );
         stream.write_all(request.as_bytes()).expect("sent");

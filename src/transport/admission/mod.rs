@@ -346,15 +346,24 @@ impl Admission {
         Ok(admitted)
     }
 
-    /// Takes messages into account that came besides the first of a request, or tells why they stay out.
-    pub(crate) fn charge(&self, principal: Principal, messages: usize, now: Instant) -> Result<(), Refusal> {
+    /// Takes the messages of a batch into account, whose first was counted with its request.
+    pub(crate) fn charge_batch(
+        &self,
+        principal: Principal,
+        messages: usize,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if self.rate.is_some() && messages > self.request_burst {
+            return Err(Refusal::TooLong { request_burst: self.request_burst });
+        }
+        self.charge(principal, messages.saturating_sub(1), now)
+    }
+
+    fn charge(&self, principal: Principal, messages: usize, now: Instant) -> Result<(), Refusal> {
         let Some(rate) = &self.rate else { return Ok(()) };
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
-        match rate.admit(principal.key(), messages, now) {
-            Ok(()) => Ok(()),
-            Err(Some(retry_after_seconds)) => Err(Refusal::TooMany { retry_after_seconds }),
-            Err(None) => Err(Refusal::TooLong { request_burst: self.request_burst }),
-        }
+        rate.admit(principal.key(), messages, now)
+            .map_err(|retry_after_seconds| Refusal::TooMany { retry_after_seconds })
     }
 
     fn identify(&self, knock: &Knock<'_>) -> Result<Admitted, Refusal> {
@@ -497,7 +506,7 @@ mod tests {
             let admission = admission(if has_tokens { tokens() } else { AdmissionConfig::default() });
             let peer = PeerAddress::Unix { uid };
             let authorization = shown.map(String::as_bytes);
-            let admitted = admission.admit(&Knock { peer, authorization, ..knock("x") }, now);
+            let admitted = admission.admit(&Knock { authorization, peer, ..knock("x") }, now);
             let found = admitted.map(|admitted| admitted.is_admin).map_err(|refusal| refusal.status());
             assert_eq!(found, want, "tokens {has_tokens}, user {uid}, {shown:?}");
         }

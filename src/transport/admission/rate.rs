@@ -41,18 +41,15 @@ impl RateLimiter {
         })
     }
 
-    /// Takes messages into account, or tells after how many seconds there is room for them: never, where they are
-    /// more than a whole allowance.
-    pub(super) fn admit(&self, principal: u128, messages: u32, now: Instant) -> Result<(), Option<u32>> {
+    /// Takes messages into account, or tells after how many seconds there is room for them. There never is for more
+    /// than a whole allowance.
+    pub(super) fn admit(&self, principal: u128, messages: u32, now: Instant) -> Result<(), u32> {
         let cost = self.cost.saturating_mul(messages);
-        if cost > self.burst {
-            return Err(None);
-        }
         let now = now.saturating_duration_since(self.begun);
         let mut shard = lock(&self.shards[shard_of(principal)]);
         let full_at = shard.get(&principal).copied().unwrap_or_default().max(now) + cost;
         if let Some(wait) = seconds_until(full_at.saturating_sub(now), self.burst) {
-            return Err(Some(wait));
+            return Err(wait);
         }
         shard.insert(principal, full_at);
         Ok(())
@@ -147,7 +144,7 @@ mod tests {
         let start = limiter.begun;
         let passed = (0..20).filter(|_| limiter.admit(1, 1, start).is_ok()).count();
         assert_eq!(passed, 5);
-        assert_eq!(limiter.admit(1, 1, start), Err(Some(1)));
+        assert_eq!(limiter.admit(1, 1, start), Err(1));
         assert!(limiter.admit(2, 1, start).is_ok(), "another principal has its own allowance");
         let passed =
             (0..=1_000).filter(|ms| limiter.admit(1, 1, start + Duration::from_millis(*ms)).is_ok()).count();
@@ -160,7 +157,7 @@ mod tests {
         let limiter = RateLimiter::new(1, 1).expect("a rate");
         let start = limiter.begun;
         assert_eq!(limiter.admit(1, 1, start), Ok(()));
-        assert_eq!(limiter.admit(1, 1, start + Duration::from_millis(100)), Err(Some(1)));
+        assert_eq!(limiter.admit(1, 1, start + Duration::from_millis(100)), Err(1));
         assert_eq!(limiter.admit(1, 1, start + Duration::from_millis(1_001)), Ok(()));
     }
 
@@ -173,8 +170,8 @@ mod tests {
             assert_eq!(passed, 10 / size as usize, "in batches of {size}");
         }
         let limiter = RateLimiter::new(1, 10).expect("a rate");
-        assert_eq!(limiter.admit(1, 11, limiter.begun), Err(None), "never");
-        assert_eq!(limiter.admit(1, u32::MAX, limiter.begun), Err(None), "never");
+        assert_eq!(limiter.admit(1, 11, limiter.begun), Err(1));
+        assert!(limiter.admit(1, u32::MAX, limiter.begun).is_err());
         assert_eq!(limiter.admit(1, 0, limiter.begun), Ok(()));
         assert_eq!(limiter.admit(1, 10, limiter.begun), Ok(()), "what was refused cost nothing");
     }

@@ -163,9 +163,8 @@ impl Exchange {
                     return self.answer(endpoint, Answer::of(refused), Some(head), Persistence::of(head));
                 }
                 Ok(mut batch) => {
-                    // The first was counted with the request.
-                    let further = batch.len().saturating_sub(1);
-                    let charged = endpoint.admission.charge(admitted.principal, further, Instant::now());
+                    let principal = admitted.principal;
+                    let charged = endpoint.admission.charge_batch(principal, batch.len(), Instant::now());
                     if let Err(refusal) = charged {
                         return self.turn_away(endpoint, head, &refusal);
                     }

@@ -253,7 +253,9 @@ mod tests {
         let long = [br#"{"keys":[]}"#.as_slice(), &vec![b' '; 2 << 20]].concat();
         let endless = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".iter().copied();
         let endless: Vec<u8> = endless
-            .chain(b"10000\r\n".iter().chain(&[b' '; 0x10000]).chain(b"\r\n").copied().cycle().take(2 << 20))
+            .chain(
+                b"10000\r\n".iter().chain(&vec![b' '; 0x10000]).chain(b"\r\n").copied().cycle().take(2 << 20),
+            )
             .collect();
         for (what, answer, want) in [
             ("keys", with("200 OK", br#"{"keys":[]}"#), None),
