@@ -52,7 +52,9 @@ fn stranger() {
 fn as_stranger(path: &Path, request: &str) -> Option<String> {
     let program = std::env::current_exe().expect("the tests");
     let mut command = Command::new(program);
-    command.args(["admission::stranger", "--exact", "--nocapture"]);
+    // By the name it has in whatever binary it is compiled into.
+    let (_, module) = module_path!().split_once("::").expect("a module of the tests");
+    command.args([&format!("{module}::stranger"), "--exact", "--nocapture"]);
     command.env("STRANGER_SOCKET", path).env("STRANGER_REQUEST", request).uid(STRANGER).gid(STRANGER);
     match command.output() {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
