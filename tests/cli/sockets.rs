@@ -25,7 +25,12 @@ impl Serving {
 
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        self.stderr.read_line(&mut line).expect("a line");
+        while line.is_empty() || is_of_the_machine(&line) {
+            line.clear();
+            if self.stderr.read_line(&mut line).expect("a line") == 0 {
+                break;
+            }
+        }
         line.trim_end().to_owned()
     }
 
@@ -37,8 +42,14 @@ impl Serving {
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).expect("read");
+        let rest = rest.split_inclusive('\n').filter(|line| !is_of_the_machine(line)).collect();
         (self.child.wait().expect("ended").code(), rest)
     }
+}
+
+/// Whether a line tells of the memory of the whole machine, on which others may be at work as well.
+fn is_of_the_machine(line: &str) -> bool {
+    line.contains("memory pressure")
 }
 
 impl Drop for Serving {
