@@ -8,6 +8,7 @@
 #[path = "cli/main.rs"]
 mod cli;
 mod conversation;
+mod examples;
 mod filesystem;
 mod framing;
 mod hostile_frames;

@@ -14,6 +14,7 @@ mod tools;
 
 use mcpool::transport::{HttpConfig, Listener, TcpOptions, serve_http};
 use mcpool::{Drain, Server};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,7 +28,29 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .tasks()
         .build()?;
     let listener = Listener::tcp(address.parse()?, TcpOptions::default())?;
+    let drain = Drain::default();
+    // Before anybody can know of the server, so that no signal finds nobody.
+    let told = tokio::spawn(wait_for_a_signal(drain.clone())?);
     eprintln!("listening on {}/mcp", listener.local_addr());
-    serve_http(&server, vec![listener], HttpConfig::default(), &Drain::default()).await?;
+    serve_http(&server, vec![listener], HttpConfig::default(), &drain).await?;
+    told.abort();
     Ok(())
+}
+
+/// Begins the drain at SIGTERM or SIGINT; a second one ends the process at once.
+fn wait_for_a_signal(drain: Drain) -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if drain.has_begun() {
+                std::process::exit(0);
+            }
+            drain.begin();
+        }
+    })
 }
