@@ -280,6 +280,7 @@ fn the_report_is_a_resource_for_operators() {
     let get = message("prompts/get", r#""name":"tune-memory""#);
     let (_, body) = Client::connect(program.port()).call("prompts/get", Some("tune-memory"), &get);
     assert!(body.contains("mcpool.toml") && body.contains("| pool"), "{body}");
+    assert!(!body.contains(r#""type":"resource""#), "not all clients can take an embedded resource: {body}");
 
     let listen = format!(r#""notifications":{{"resourceSubscriptions":["{URI}"]}}"#);
     let told = Client::connect(program.port())

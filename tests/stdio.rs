@@ -42,6 +42,37 @@ fn end_of_input_answers_what_came_and_exits_well() {
     assert!(wait(&mut child).success());
 }
 
+/// A plain file server shows what the server that it stands in for shows: no resources and no prompts.
+#[test]
+fn the_memory_report_is_offered_where_the_admin_socket_is_on() {
+    for (options, is_offered) in
+        [(&[][..], false), (&["--admin", "none"], false), (&["--admin", "127.0.0.1:0"], true)]
+    {
+        let mut child = mcpool()
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("mcpool starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        for (id, method) in ["server/discover", "resources/list", "prompts/list"].iter().enumerate() {
+            let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+            writeln!(
+                stdin,
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"_meta":{meta}}}}}"#
+            )
+            .expect("it reads");
+        }
+        drop(stdin);
+        let mut answers = String::new();
+        child.stdout.take().expect("a pipe").read_to_string(&mut answers).expect("it writes text");
+        let has = ["\"resources\":{", "\"prompts\":{", "mcpool://memory/report", "tune-memory"]
+            .map(|part| answers.contains(part));
+        assert_eq!(has, [is_offered; 4], "{options:?}: {answers}");
+        assert!(wait(&mut child).success());
+    }
+}
+
 #[test]
 fn the_signals_to_stop_end_it_well() {
     for signal in [Signal::TERM, Signal::INT] {

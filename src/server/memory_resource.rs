@@ -54,7 +54,8 @@ impl Prompts for MemoryResource {
         }
         let report = markdown(&prompt.memory().report())?;
         prompt.text(Role::User, ASK);
-        prompt.resource(Role::User, REPORT_URI, "text/markdown", &report);
+        // Text, not an embedded resource: every client can show it.
+        prompt.text(Role::User, &report);
         Ok(())
     }
 }
