@@ -2,8 +2,6 @@
 
 #![cfg(unix)]
 
-#[path = "filesystem/bounds.rs"]
-mod bounds;
 #[path = "filesystem/concurrent.rs"]
 mod concurrent;
 #[path = "filesystem/directories.rs"]
@@ -12,11 +10,6 @@ mod directories;
 mod files;
 #[path = "filesystem/hostile.rs"]
 mod hostile;
-#[path = "filesystem/places.rs"]
-mod places;
-#[cfg(feature = "cli")]
-#[path = "filesystem/program.rs"]
-mod program;
 
 use crate::conversation::Conversation;
 use mcpool::tools::filesystem::Filesystem;

@@ -101,7 +101,11 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     };
     let filesystem = filesystem.compat(settings.compat.unwrap_or_default());
     let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
-    let server = server.limits(limits).toolset(filesystem).memory_resource().build()?;
+    let server = server.limits(limits).toolset(filesystem);
+    // A plain file server shows what its drop-in shows; who opens the admin socket wants to see more.
+    let is_watched = settings.admin.as_deref().is_some_and(|target| target != "none");
+    let server = if is_watched { server.memory_resource() } else { server };
+    let server = server.build()?;
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes));
     let ended = if is_sockets {
         runtime.block_on(async {
@@ -314,6 +318,7 @@ async fn serve_all(
     let connections = Connections::new(limits.max_connections);
     connections.account_to(server.memory());
     let sockets = serve_listeners(listeners, service, limits, &connections, drain);
+    let sockets = server.with_tasks(drain, sockets);
     let stdio = async {
         if !is_stdio {
             return Ok(());

@@ -160,6 +160,9 @@ impl MemoryManager {
     pub(crate) fn tick(&self, now: Instant) {
         self.shared.registry.for_each(|pool| pool.sample(&Sampling::at(now)));
         let Some(rss_bytes) = Process::rss_bytes() else { return };
+        // Before the lock: accounts ask toolsets, which are free to ask this in turn.
+        let is_point_due = self.state().timeline.is_due(now);
+        let entries = is_point_due.then(|| self.entries(false));
         let mut state = self.state();
         if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_EVERY) {
             state.psi_read = Some(now);
@@ -172,26 +175,23 @@ impl MemoryManager {
         if level != before {
             state.entered[level as usize] += 1;
             self.shared.level.store(level as u8, Ordering::Relaxed);
-            tracing::warn!(?level, rss_bytes, limit_bytes, "memory pressure");
         }
-        self.add_point(&mut state, rss_bytes, now);
+        if let Some(entries) = entries {
+            let at_ms = now.saturating_duration_since(self.shared.begun).as_millis() as u64;
+            state.timeline.add(now, at_ms, rss_bytes, &entries.lines);
+        }
         let is_due = self.shared.limits.tune_interval_ms > 0
             && now.saturating_duration_since(state.last_optimised)
                 >= Duration::from_millis(self.shared.limits.tune_interval_ms as u64);
         drop(state);
+        if level != before {
+            tracing::warn!(?level, rss_bytes, limit_bytes, "memory pressure");
+        }
         if level != PressureLevel::Normal {
             self.reclaim(level);
         }
         if is_due {
             self.optimize_at(now);
-        }
-    }
-
-    fn add_point(&self, state: &mut State, rss_bytes: u64, now: Instant) {
-        if state.timeline.is_due(now) {
-            let entries = self.entries(false);
-            let at_ms = now.saturating_duration_since(self.shared.begun).as_millis() as u64;
-            state.timeline.add(now, at_ms, rss_bytes, &entries.lines);
         }
     }
 
@@ -238,14 +238,17 @@ impl MemoryManager {
         let advice = advise(&pools, &plan);
         let current: Vec<usize> = pools.iter().map(|pool| pool.capacity as usize).collect();
         let mut applied = Vec::new();
-        let mut state = self.state();
-        state.last_optimised = now;
         let mut spare = plan
             .budget_bytes
             .saturating_sub(pools.iter().map(|pool| pool.capacity * pool.bytes_per_object).sum::<u64>());
-        for ((pool, advice), before) in pools.iter().zip(&advice).zip(current) {
-            let Some(after) = state.steady.let_through(pool, advice) else { continue };
-            let after = after as usize;
+        let let_through: Vec<_> = {
+            let mut state = self.state();
+            state.last_optimised = now;
+            pools.iter().zip(&advice).map(|(pool, advice)| state.steady.let_through(pool, advice)).collect()
+        };
+        // Without the lock: a pool that shrinks drops objects, whatever their owner does when they go.
+        for (((pool, advice), before), after) in pools.iter().zip(&advice).zip(current).zip(let_through) {
+            let Some(after) = after.map(|after| after as usize) else { continue };
             let growth = after.saturating_sub(before) as u64 * pool.bytes_per_object;
             // Growth within the budget and trims are applied; growth beyond it stays advice.
             if self.shared.limits.auto_tune == 0 && after > before || growth > spare {
@@ -263,8 +266,7 @@ impl MemoryManager {
                 });
             }
         }
-        state.applied = applied;
-        drop(state);
+        self.state().applied = applied;
         let level = self.pressure();
         if level != PressureLevel::Normal {
             self.reclaim(level);

@@ -152,9 +152,12 @@ impl CallState {
         names.is_admin = caller.is_admin;
         names.task = caller.task;
         // Most often it is the same connection again.
-        if names.outgoing.as_ref().map(Arc::as_ptr) != caller.outgoing.map(Arc::as_ptr) {
-            names.outgoing = caller.outgoing.cloned();
-        }
+        let is_same = names.outgoing.as_ref().map(Arc::as_ptr) == caller.outgoing.map(Arc::as_ptr);
+        let before =
+            if is_same { None } else { std::mem::replace(&mut names.outgoing, caller.outgoing.cloned()) };
+        drop(names);
+        // It may be the last to hold the connection's queue, and with it wakers.
+        drop(before);
     }
 
     /// For how long there has been the request, if there is one, in nanoseconds.
@@ -200,8 +203,10 @@ impl CallState {
         let mut names = self.names();
         self.clear();
         names.clear();
-        names.outgoing = None;
         names.task = None;
+        let outgoing = names.outgoing.take();
+        drop(names);
+        drop(outgoing);
     }
 
     /// Forgets all but the names. Who drives the request stays: a batch has one driver for all of its requests.

@@ -6,11 +6,13 @@
 //! resources; a dropped subscription leaves no entry behind. What the hub points to is not the subscription,
 //! whose end locks the hub, but its flags: whoever tells of a change may be the last to hold them.
 
+use super::after_lock::Guarded;
+use super::charge::{Charge, Sum};
 use crate::limits::Limits;
 use atomic_waker::AtomicWaker;
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use thiserror::Error;
@@ -64,11 +66,11 @@ pub(crate) struct Changes {
 
 #[derive(Debug, Default)]
 struct Hub {
-    open: AtomicUsize,
+    open: Sum,
     /// Those that are about lists.
-    lists: Mutex<Vec<Arc<Flags>>>,
+    lists: Guarded<Vec<Arc<Flags>>>,
     /// Those that are about a resource.
-    uris: Mutex<ByUri>,
+    uris: Guarded<ByUri>,
 }
 
 type ByUri = HashMap<Arc<str>, Vec<Arc<Flags>>>;
@@ -84,11 +86,7 @@ impl Changes {
 
     /// Opens a subscription; it ends when it is dropped.
     pub(crate) fn subscribe(&self, filter: &Filter) -> Result<Arc<Subscription>, SubscriptionsFull> {
-        let is_free = |open: usize| (open < self.max_subscriptions).then_some(open + 1);
-        self.hub
-            .open
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_free)
-            .map_err(|_| SubscriptionsFull)?;
+        let place = self.hub.open.try_charge(1, self.max_subscriptions).ok_or(SubscriptionsFull)?;
         let wanted = [
             (filter.tools, Kind::Tools),
             (filter.prompts, Kind::Prompts),
@@ -101,9 +99,10 @@ impl Changes {
             flags: Arc::new(flags),
             hub: Arc::clone(&self.hub),
             max_uris: self.max_uris,
+            _place: place,
         });
         if kinds != 0 {
-            lock(&self.hub.lists).push(Arc::clone(&subscription.flags));
+            self.hub.lists.with(|lists, _| lists.push(Arc::clone(&subscription.flags)));
         }
         for uri in &filter.uris {
             subscription.subscribe(uri)?;
@@ -113,34 +112,38 @@ impl Changes {
 
     /// A list is another one.
     pub(crate) fn changed(&self, kind: Kind) {
-        for flags in lock(&self.hub.lists).iter().filter(|flags| flags.kinds & kind.bit() != 0) {
-            flags.pending.fetch_or(kind.bit(), Ordering::AcqRel);
-            flags.owner.wake();
-        }
+        self.hub.lists.with(|lists, after| {
+            for flags in lists.iter().filter(|flags| flags.kinds & kind.bit() != 0) {
+                flags.pending.fetch_or(kind.bit(), Ordering::AcqRel);
+                after.wake(flags.owner.take());
+            }
+        });
     }
 
     /// A resource has new contents.
     pub(crate) fn updated(&self, uri: &str) {
-        let uris = lock(&self.hub.uris);
-        let Some((uri, watching)) = uris.get_key_value(uri) else { return };
-        for flags in watching {
-            lock(&flags.resources).mark(uri);
-            flags.owner.wake();
-        }
+        self.hub.uris.with(|uris, after| {
+            let Some((uri, watching)) = uris.get_key_value(uri) else { return };
+            for flags in watching {
+                lock(&flags.resources).mark(uri);
+                after.wake(flags.owner.take());
+            }
+        });
     }
 
     /// How many subscriptions are open, and the bytes of them and of what they name.
     pub(crate) fn bytes(&self) -> (usize, usize) {
-        let uris = lock(&self.hub.uris);
         let places = size_of::<Arc<Flags>>() + size_of::<Arc<str>>();
-        let named: usize = uris.iter().map(|(uri, watching)| uri.len() + 32 + watching.len() * places).sum();
+        let named: usize = self.hub.uris.with(|uris, _| {
+            uris.iter().map(|(uri, watching)| uri.len() + 32 + watching.len() * places).sum()
+        });
         let open = self.len();
         (open, named + open * (size_of::<Subscription>() + size_of::<Flags>() + 32))
     }
 
     /// How many subscriptions are open.
     pub(crate) fn len(&self) -> usize {
-        self.hub.open.load(Ordering::Relaxed)
+        self.hub.open.get()
     }
 }
 
@@ -150,6 +153,8 @@ pub(crate) struct Subscription {
     flags: Arc<Flags>,
     hub: Arc<Hub>,
     max_uris: usize,
+    /// Among those that may be open.
+    _place: Charge,
 }
 
 /// What a subscription has still to be told.
@@ -212,50 +217,54 @@ impl Subscription {
     /// Adds a resource. One that is there already stays.
     pub(crate) fn subscribe(&self, uri: &str) -> Result<(), SubscriptionsFull> {
         // The hub before the subscription, as in `Changes::updated`.
-        let mut by_uri = lock(&self.hub.uris);
-        let mut watched = lock(&self.flags.resources);
-        if watched.uris.contains_key(uri) {
-            return Ok(());
-        }
-        if watched.uris.len() >= self.max_uris {
-            return Err(SubscriptionsFull);
-        }
-        let uri = by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
-        // Room for every mark at once, so that a change allocates nothing.
-        let room = watched.uris.len() + 1 - watched.updated.len();
-        watched.updated.reserve(room);
-        watched.uris.insert(Arc::clone(&uri), false);
-        by_uri.entry(uri).or_default().push(Arc::clone(&self.flags));
-        Ok(())
+        self.hub.uris.with(|by_uri, _| {
+            let mut watched = lock(&self.flags.resources);
+            if watched.uris.contains_key(uri) {
+                return Ok(());
+            }
+            if watched.uris.len() >= self.max_uris {
+                return Err(SubscriptionsFull);
+            }
+            let uri = by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
+            // Room for every mark at once, so that a change allocates nothing.
+            let room = watched.uris.len() + 1 - watched.updated.len();
+            watched.updated.reserve(room);
+            watched.uris.insert(Arc::clone(&uri), false);
+            by_uri.entry(uri).or_default().push(Arc::clone(&self.flags));
+            Ok(())
+        })
     }
 
     /// Removes a resource.
     pub(crate) fn unsubscribe(&self, uri: &str) {
-        let mut by_uri = lock(&self.hub.uris);
-        let mut watched = lock(&self.flags.resources);
-        if watched.uris.remove(uri).is_some() {
-            watched.updated.retain(|marked| **marked != *uri);
-            leave(&mut by_uri, uri, &self.flags);
-        }
+        self.hub.uris.with(|by_uri, _| {
+            let mut watched = lock(&self.flags.resources);
+            if watched.uris.remove(uri).is_some() {
+                watched.updated.retain(|marked| **marked != *uri);
+                leave(by_uri, uri, &self.flags);
+            }
+        });
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.open.fetch_sub(1, Ordering::Relaxed);
+        // The flags, with the waker in them, go last, under no lock: this holds them too.
         if self.flags.kinds != 0 {
-            let mut lists = lock(&self.hub.lists);
-            lists.retain(|other| !Arc::ptr_eq(other, &self.flags));
-            if lists.len() * 4 < lists.capacity() {
-                lists.shrink_to_fit();
-            }
+            self.hub.lists.with(|lists, _| {
+                lists.retain(|other| !Arc::ptr_eq(other, &self.flags));
+                if lists.len() * 4 < lists.capacity() {
+                    lists.shrink_to_fit();
+                }
+            });
         }
         let watched = std::mem::take(&mut *lock(&self.flags.resources));
         if !watched.uris.is_empty() {
-            let mut by_uri = lock(&self.hub.uris);
-            for uri in watched.uris.keys() {
-                leave(&mut by_uri, uri, &self.flags);
-            }
+            self.hub.uris.with(|by_uri, _| {
+                for uri in watched.uris.keys() {
+                    leave(by_uri, uri, &self.flags);
+                }
+            });
         }
     }
 }
@@ -332,7 +341,7 @@ mod tests {
         let _second = changes.subscribe(&Filter { tools: true, ..Filter::default() }).expect("room");
         assert!(changes.subscribe(&Filter::default()).is_err());
         drop(first);
-        assert_eq!(lock(&changes.hub.uris).len(), 0);
+        assert_eq!(changes.hub.uris.with(|uris, _| uris.len()), 0);
         assert_eq!(changes.len(), 1);
     }
 
@@ -352,7 +361,8 @@ mod tests {
             }
         });
         assert_eq!(changes.len(), 0);
-        assert!(lock(&changes.hub.uris).is_empty() && lock(&changes.hub.lists).is_empty());
+        assert!(changes.hub.uris.with(|uris, _| uris.is_empty()));
+        assert!(changes.hub.lists.with(|lists, _| lists.is_empty()));
     }
 
     #[test]

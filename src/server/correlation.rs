@@ -4,11 +4,13 @@
 //! turn and mean nothing to anybody but the session that was asked: an answer from another session is no
 //! answer. Invariant: at most `max_client_requests` wait; a dropped [`Ticket`] leaves no entry behind.
 
+use super::after_lock::Guarded;
+use super::charge::{Charge, Sum};
 use crate::protocol::OwnedMessage;
 use mcpool_pools::Lease;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use thiserror::Error;
@@ -54,9 +56,9 @@ pub(crate) enum Unanswered {
 /// All requests that wait for clients.
 #[derive(Debug)]
 pub(crate) struct Correlation {
-    shards: [Mutex<HashMap<u64, Pending>>; SHARDS],
+    shards: [Guarded<HashMap<u64, Pending>>; SHARDS],
     next: AtomicU64,
-    waiting: AtomicUsize,
+    waiting: Sum,
     max: usize,
 }
 
@@ -70,36 +72,34 @@ struct Pending {
 impl Correlation {
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
+            shards: std::array::from_fn(|_| Guarded::default()),
             next: AtomicU64::new(1),
-            waiting: AtomicUsize::new(0),
+            waiting: Sum::default(),
             max,
         }
     }
 
     /// Takes in a request to the client of session `owner`.
     pub(crate) fn open(self: &Arc<Self>, owner: u64) -> Result<Ticket, CorrelationFull> {
-        let is_free = |waiting: usize| (waiting < self.max).then_some(waiting + 1);
-        self.waiting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_free)
-            .map_err(|_| CorrelationFull)?;
+        let place = self.waiting.try_charge(1, self.max).ok_or(CorrelationFull)?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.shard(id).insert(id, Pending { owner, answer: None, waker: None });
-        Ok(Ticket { table: Arc::clone(self), id })
+        self.shard(id).with(|shard, _| shard.insert(id, Pending { owner, answer: None, waker: None }));
+        Ok(Ticket { table: Arc::clone(self), id, _place: place })
     }
 
     /// Hands an answer to who waits for it; `false` if nobody of that session does.
     pub(crate) fn resolve(&self, owner: u64, id: u64, answer: ClientAnswer) -> bool {
-        let mut shard = self.shard(id);
-        let Some(pending) = shard.get_mut(&id).filter(|pending| pending.owner == owner) else { return false };
-        if pending.answer.is_some() {
-            return false;
-        }
-        pending.answer = Some(Ok(answer));
-        let waker = pending.waker.take();
-        drop(shard);
-        waker.into_iter().for_each(Waker::wake);
-        true
+        self.shard(id).with(|shard, after| {
+            let Some(pending) = shard.get_mut(&id).filter(|pending| pending.owner == owner) else {
+                return false;
+            };
+            if pending.answer.is_some() {
+                return false;
+            }
+            pending.answer = Some(Ok(answer));
+            after.wake(pending.waker.take());
+            true
+        })
     }
 
     /// Tells all who wait for the client of a session that it is gone.
@@ -108,20 +108,22 @@ impl Correlation {
             return;
         }
         for shard in &self.shards {
-            for pending in lock(shard).values_mut().filter(|pending| pending.owner == owner) {
-                pending.answer.get_or_insert(Err(Unanswered::Closed));
-                pending.waker.take().into_iter().for_each(Waker::wake);
-            }
+            shard.with(|shard, after| {
+                for pending in shard.values_mut().filter(|pending| pending.owner == owner) {
+                    pending.answer.get_or_insert(Err(Unanswered::Closed));
+                    after.wake(pending.waker.take());
+                }
+            });
         }
     }
 
     /// How many requests wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.get()
     }
 
-    fn shard(&self, id: u64) -> MutexGuard<'_, HashMap<u64, Pending>> {
-        lock(&self.shards[id as usize % SHARDS])
+    fn shard(&self, id: u64) -> &Guarded<HashMap<u64, Pending>> {
+        &self.shards[id as usize % SHARDS]
     }
 }
 
@@ -131,6 +133,8 @@ impl Correlation {
 pub(crate) struct Ticket {
     table: Arc<Correlation>,
     id: u64,
+    /// Among those that may wait.
+    _place: Charge,
 }
 
 impl Ticket {
@@ -146,30 +150,31 @@ impl Ticket {
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<ClientAnswer, Unanswered>> {
-        let mut shard = self.table.shard(self.id);
-        let Some(pending) = shard.get_mut(&self.id) else { return Poll::Ready(Err(Unanswered::Closed)) };
-        if let Some(answer) = pending.answer.take() {
-            Poll::Ready(answer)
-        } else {
-            pending.waker = Some(cx.waker().clone());
-            Poll::Pending
-        }
+        let waker = cx.waker().clone();
+        let (answer, _left) = self.table.shard(self.id).with(|shard, _| {
+            let Some(pending) = shard.get_mut(&self.id) else {
+                return (Poll::Ready(Err(Unanswered::Closed)), Some(waker));
+            };
+            match pending.answer.take() {
+                Some(answer) => (Poll::Ready(answer), Some(waker)),
+                None => (Poll::Pending, pending.waker.replace(waker)),
+            }
+        });
+        answer
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut shard = self.table.shard(self.id);
-        shard.remove(&self.id);
-        if shard.capacity() > 64 && shard.len() * 4 < shard.capacity() {
-            shard.shrink_to_fit();
-        }
-        self.table.waiting.fetch_sub(1, Ordering::Relaxed);
+        let removed = self.table.shard(self.id).with(|shard, _| {
+            let removed = shard.remove(&self.id);
+            if shard.capacity() > 64 && shard.len() * 4 < shard.capacity() {
+                shard.shrink_to_fit();
+            }
+            removed
+        });
+        drop(removed);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -219,7 +224,7 @@ mod tests {
         assert!(table.open(1).is_err());
         drop(tickets);
         assert!(table.open(1).is_ok());
-        assert!(table.shards.iter().all(|shard| lock(shard).capacity() <= 64));
+        assert!(table.shards.iter().all(|shard| shard.with(|shard, _| shard.capacity()) <= 64));
     }
 
     #[test]

@@ -6,12 +6,15 @@
 //! for each stream that is being written; a finished stream is gone `event_retention_ms` after its end. Bytes
 //! are those of buffers, not of what is in them: a short notification keeps a kilobyte.
 
+use super::after_lock::Guarded;
+use super::charge::{Charge, Sum};
 use crate::limits::Limits;
 use atomic_waker::AtomicWaker;
 use mcpool_pools::BufferLease;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -30,10 +33,10 @@ pub(crate) struct EventStore {
 #[derive(Debug)]
 struct Store {
     /// Streams by session, in the order of their beginning.
-    sessions: Mutex<HashMap<u64, Vec<Arc<Stream>>>>,
+    sessions: Guarded<HashMap<u64, Vec<Arc<Stream>>>>,
     numbers: AtomicU64,
-    /// Bytes of all events that are kept.
-    bytes: AtomicUsize,
+    /// Bytes of all events that are kept, or still on their way.
+    bytes: Sum,
     max_bytes: usize,
     max_stream_bytes: usize,
     retention: Duration,
@@ -43,28 +46,69 @@ struct Store {
 #[derive(Debug)]
 struct Stream {
     number: u64,
-    state: Mutex<StreamState>,
+    state: Guarded<StreamState>,
     reader: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
 struct StreamState {
-    events: VecDeque<Arc<BufferLease>>,
+    events: VecDeque<Arc<StoredEvent>>,
     /// Number of the first event that is kept; they begin at 1, so that 0 is before all of them.
     first: u64,
     /// Number of the next event that the reader takes.
     next: u64,
-    /// Bytes that the reader has not taken.
-    waiting_bytes: usize,
+    /// Bytes of all events that there ever were.
+    added_bytes: u64,
     /// Which reader is the current one: who comes back takes the stream from who was there before.
     reader: u64,
     is_released: bool,
     ended: Option<Instant>,
 }
 
+/// A message of a stream, and its bytes among those of all.
+#[derive(Debug)]
+pub(crate) struct StoredEvent {
+    message: BufferLease,
+    /// Bytes of its stream up to its end, since the stream began.
+    end_bytes: u64,
+    charge: Charge,
+}
+
+impl Deref for StoredEvent {
+    type Target = BufferLease;
+
+    fn deref(&self) -> &BufferLease {
+        &self.message
+    }
+}
+
 impl StreamState {
     fn end(&self) -> u64 {
         self.first + self.events.len() as u64
+    }
+
+    /// Bytes that the reader has not taken: those behind the end of what it took last.
+    fn waiting_bytes(&self) -> u64 {
+        let place = self.next.saturating_sub(self.first) as usize;
+        self.events.get(place).map_or(0, |event| self.added_bytes - event.end_bytes + event.bytes())
+    }
+
+    fn bytes(&self) -> usize {
+        self.events.iter().map(|event| event.charge.amount()).sum()
+    }
+
+    /// Forgets the events, and ends the stream if it goes on. The events are to be dropped elsewhere.
+    fn forget(&mut self) -> VecDeque<Arc<StoredEvent>> {
+        self.first = self.end();
+        self.next = self.first;
+        self.ended.get_or_insert_with(Instant::now);
+        std::mem::take(&mut self.events)
+    }
+}
+
+impl StoredEvent {
+    fn bytes(&self) -> u64 {
+        self.charge.amount() as u64
     }
 }
 
@@ -72,7 +116,7 @@ impl StreamState {
 #[derive(Debug)]
 pub(crate) enum StreamItem {
     /// A message, its number, and whether it is the last.
-    Event { number: u64, message: Arc<BufferLease>, is_last: bool },
+    Event { number: u64, message: Arc<StoredEvent>, is_last: bool },
     /// The connection is to end; the stream goes on, for a client that comes back.
     Released,
     /// There is nothing more, or another reader took over.
@@ -82,9 +126,9 @@ pub(crate) enum StreamItem {
 impl EventStore {
     pub(crate) fn new(limits: &Limits) -> Self {
         let shared = Store {
-            sessions: Mutex::default(),
+            sessions: Guarded::default(),
             numbers: AtomicU64::new(1),
-            bytes: AtomicUsize::new(0),
+            bytes: Sum::default(),
             max_bytes: limits.event_store_bytes,
             max_stream_bytes: limits.max_stream_bytes,
             retention: limits.event_retention(),
@@ -96,8 +140,9 @@ impl EventStore {
     pub(crate) fn open(&self, session: u64) -> (StreamWriter, StreamReader) {
         let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
         let state = StreamState { first: 1, next: 1, ..StreamState::default() };
-        let stream = Arc::new(Stream { number, state: Mutex::new(state), reader: AtomicWaker::new() });
-        lock(&self.shared.sessions).entry(session).or_default().push(Arc::clone(&stream));
+        let stream = Arc::new(Stream { number, state: Guarded::new(state), reader: AtomicWaker::new() });
+        let listed = Arc::clone(&stream);
+        self.shared.sessions.with(|sessions, _| sessions.entry(session).or_default().push(listed));
         let writer = StreamWriter { store: Arc::clone(&self.shared), stream: Arc::clone(&stream) };
         (writer, StreamReader { stream, turn: 0 })
     }
@@ -106,50 +151,47 @@ impl EventStore {
     /// that session, or the events behind it are not kept any more.
     pub(crate) fn resume(&self, session: u64, last: &[u8]) -> Option<StreamReader> {
         let (number, seen) = parse_event_id(last)?;
-        let sessions = lock(&self.shared.sessions);
-        let stream = Arc::clone(sessions.get(&session)?.iter().find(|stream| stream.number == number)?);
-        drop(sessions);
-        let turn = {
-            let mut state = lock(&stream.state);
-            if seen + 1 < state.first || seen >= state.end() {
+        let stream = self.shared.sessions.with(|sessions, _| {
+            sessions.get(&session)?.iter().find(|stream| stream.number == number).cloned()
+        })?;
+        let turn = stream.state.with(|state, after| {
+            // The number is the client's, and may be the greatest that there is.
+            if seen >= state.end() || seen + 1 < state.first {
                 return None;
             }
             state.next = seen + 1;
-            let skipped = (state.next - state.first) as usize;
-            state.waiting_bytes = state.events.iter().skip(skipped).map(|event| event.capacity()).sum();
             state.reader += 1;
             state.is_released = false;
-            state.reader
-        };
-        stream.reader.wake();
+            after.wake(stream.reader.take());
+            Some(state.reader)
+        })?;
         Some(StreamReader { stream, turn })
     }
 
     /// Forgets the streams of a session that ended.
     pub(crate) fn drop_session(&self, session: u64) {
-        let dropped = lock(&self.shared.sessions).remove(&session);
-        for stream in dropped.into_iter().flatten() {
-            self.shared.forget(&stream);
-        }
+        let dropped = self.shared.sessions.with(|sessions, _| sessions.remove(&session));
+        dropped.iter().flatten().for_each(|stream| stream.forget());
     }
 
     /// Forgets what finished too long ago.
     pub(crate) fn sweep(&self, now: Instant) {
         let retention = self.shared.retention;
-        let mut sessions = lock(&self.shared.sessions);
-        sessions.retain(|_, streams| {
-            streams.retain(|stream| {
-                let ended = lock(&stream.state).ended;
-                let is_over = ended.is_some_and(|ended| now.saturating_duration_since(ended) >= retention);
-                if is_over {
-                    self.shared.forget(stream);
-                }
-                !is_over
+        let mut over = Vec::new();
+        self.shared.sessions.with(|sessions, _| {
+            sessions.retain(|_, streams| {
+                over.extend(streams.extract_if(.., |stream| {
+                    let ended = stream.state.with(|state, _| state.ended);
+                    ended.is_some_and(|ended| now.saturating_duration_since(ended) >= retention)
+                }));
+                !streams.is_empty()
             });
-            !streams.is_empty()
+            if sessions.len() * 4 < sessions.capacity() {
+                sessions.shrink_to_fit();
+            }
         });
-        if sessions.len() * 4 < sessions.capacity() {
-            sessions.shrink_to_fit();
+        for stream in over {
+            stream.forget();
         }
     }
 
@@ -164,52 +206,56 @@ impl EventStore {
 
     /// How many streams are kept.
     pub(crate) fn streams(&self) -> usize {
-        lock(&self.shared.sessions).values().map(Vec::len).sum()
+        self.shared.sessions.with(|sessions, _| sessions.values().map(Vec::len).sum())
     }
 
     /// Bytes of the events that are kept for one session.
     pub(crate) fn session_bytes(&self, session: u64) -> usize {
-        let streams = lock(&self.shared.sessions).get(&session).cloned().unwrap_or_default();
-        let bytes = |stream: &Arc<Stream>| -> usize {
-            lock(&stream.state).events.iter().map(|event| event.capacity()).sum()
-        };
-        streams.iter().map(bytes).sum()
+        let streams = self.shared.sessions.with(|sessions, _| sessions.get(&session).cloned());
+        let bytes = |stream: &Arc<Stream>| stream.state.with(|state, _| state.bytes());
+        streams.iter().flatten().map(bytes).sum()
     }
 
     /// Bytes of all events that are kept.
     pub(crate) fn bytes(&self) -> usize {
-        self.shared.bytes.load(Ordering::Relaxed)
+        self.shared.bytes.get()
+    }
+}
+
+impl Stream {
+    /// Drops the events, and ends the reader.
+    fn forget(&self) {
+        let events = self.state.with(|state, after| {
+            after.wake(self.reader.take());
+            state.forget()
+        });
+        drop(events);
     }
 }
 
 impl Store {
-    /// Drops the events of a stream and ends its reader.
-    fn forget(&self, stream: &Stream) {
-        let mut state = lock(&stream.state);
-        let bytes: usize = state.events.iter().map(|event| event.capacity()).sum();
-        state.first = state.end();
-        state.events = VecDeque::new();
-        state.next = state.first;
-        state.waiting_bytes = 0;
-        state.ended.get_or_insert_with(Instant::now);
-        drop(state);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        stream.reader.wake();
-    }
-
     /// Gives up delivered events of the oldest streams until the budget holds.
     #[cold]
     fn evict(&self, max_bytes: usize) {
-        let sessions = lock(&self.sessions);
-        let mut streams: Vec<_> = sessions.values().flatten().cloned().collect();
-        drop(sessions);
+        let mut streams: Vec<_> =
+            self.sessions.with(|sessions, _| sessions.values().flatten().cloned().collect());
         streams.sort_by_key(|stream| stream.number);
+        // Bytes that a connection is still writing stay in the sum until it has: they are not looked for elsewhere.
+        let mut excess = self.bytes.get().saturating_sub(max_bytes);
         for stream in streams {
-            let mut state = lock(&stream.state);
-            while state.first < state.next && self.bytes.load(Ordering::Relaxed) > max_bytes {
-                let Some(event) = state.events.pop_front() else { break };
-                state.first += 1;
-                self.bytes.fetch_sub(event.capacity(), Ordering::Relaxed);
+            let evicted = stream.state.with(|state, _| {
+                let mut evicted = Vec::new();
+                while excess > 0 && state.first < state.next {
+                    let Some(event) = state.events.pop_front() else { break };
+                    state.first += 1;
+                    excess = excess.saturating_sub(event.charge.amount());
+                    evicted.push(event);
+                }
+                evicted
+            });
+            drop(evicted);
+            if excess == 0 {
+                return;
             }
         }
     }
@@ -225,39 +271,49 @@ pub(crate) struct StreamWriter {
 impl StreamWriter {
     /// Adds a message.
     pub(crate) fn push(&self, message: BufferLease) -> Result<(), StreamFull> {
-        let mut state = lock(&self.stream.state);
-        if state.waiting_bytes > 0 && state.waiting_bytes + message.capacity() > self.store.max_stream_bytes {
-            return Err(StreamFull);
-        }
-        self.add(&mut state, message);
-        drop(state);
-        self.wake();
+        self.stream.state.with(|state, after| {
+            let waiting_bytes = state.waiting_bytes() as usize;
+            if waiting_bytes > 0 && waiting_bytes + message.capacity() > self.store.max_stream_bytes {
+                return Err(StreamFull);
+            }
+            self.add(state, message);
+            after.wake(self.stream.reader.take());
+            Ok(())
+        })?;
+        self.keep_budget();
         Ok(())
+    }
+
+    /// Whether messages wait for the stream's reader.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.stream.state.with(|state, _| state.waiting_bytes() > 0)
     }
 
     /// Adds the answer of the stream's request, which always has room, and ends the stream.
     pub(crate) fn push_answer(self, message: BufferLease) {
-        let mut state = lock(&self.stream.state);
-        self.add(&mut state, message);
-        // At once with the answer, so that no reader takes it for one message of several.
-        state.ended = Some(Instant::now());
+        self.stream.state.with(|state, _| {
+            self.add(state, message);
+            // At once with the answer, so that no reader takes it for one message of several.
+            state.ended.get_or_insert_with(Instant::now);
+        });
     }
 
     /// Asks the reader to let its connection end while the stream goes on.
     pub(crate) fn release(&self) {
-        lock(&self.stream.state).is_released = true;
-        self.stream.reader.wake();
+        self.stream.state.with(|state, after| {
+            state.is_released = true;
+            after.wake(self.stream.reader.take());
+        });
     }
 
     fn add(&self, state: &mut StreamState, message: BufferLease) {
-        state.waiting_bytes += message.capacity();
-        self.store.bytes.fetch_add(message.capacity(), Ordering::Relaxed);
-        state.events.push_back(Arc::new(message));
+        let charge = self.store.bytes.charge(message.capacity());
+        state.added_bytes += message.capacity() as u64;
+        state.events.push_back(Arc::new(StoredEvent { message, end_bytes: state.added_bytes, charge }));
     }
 
-    fn wake(&self) {
-        self.stream.reader.wake();
-        if self.store.bytes.load(Ordering::Relaxed) > self.store.max_bytes {
+    fn keep_budget(&self) {
+        if self.store.bytes.get() > self.store.max_bytes {
             self.store.evict(self.store.max_bytes);
         }
     }
@@ -265,8 +321,11 @@ impl StreamWriter {
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        lock(&self.stream.state).ended.get_or_insert_with(Instant::now);
-        self.wake();
+        self.stream.state.with(|state, after| {
+            state.ended.get_or_insert_with(Instant::now);
+            after.wake(self.stream.reader.take());
+        });
+        self.keep_budget();
     }
 }
 
@@ -281,25 +340,25 @@ impl StreamReader {
     /// The next message.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<StreamItem> {
         self.stream.reader.register(cx.waker());
-        let mut state = lock(&self.stream.state);
-        if state.reader != self.turn {
-            return Poll::Ready(StreamItem::Ended);
-        }
-        let place = state.next.saturating_sub(state.first) as usize;
-        if let Some(message) = state.events.get(place).cloned() {
-            let number = state.first + place as u64;
-            state.next = number + 1;
-            state.waiting_bytes = state.waiting_bytes.saturating_sub(message.capacity());
-            let is_last = state.ended.is_some() && state.next == state.end();
-            return Poll::Ready(StreamItem::Event { number, message, is_last });
-        }
-        if state.ended.is_some() {
-            return Poll::Ready(StreamItem::Ended);
-        }
-        if std::mem::take(&mut state.is_released) {
-            return Poll::Ready(StreamItem::Released);
-        }
-        Poll::Pending
+        self.stream.state.with(|state, _| {
+            if state.reader != self.turn {
+                return Poll::Ready(StreamItem::Ended);
+            }
+            let place = state.next.saturating_sub(state.first) as usize;
+            if let Some(message) = state.events.get(place).cloned() {
+                let number = state.first + place as u64;
+                state.next = number + 1;
+                let is_last = state.ended.is_some() && state.next == state.end();
+                return Poll::Ready(StreamItem::Event { number, message, is_last });
+            }
+            if state.ended.is_some() {
+                return Poll::Ready(StreamItem::Ended);
+            }
+            if std::mem::take(&mut state.is_released) {
+                return Poll::Ready(StreamItem::Released);
+            }
+            Poll::Pending
+        })
     }
 
     /// The text that names an event of this stream.
@@ -334,7 +393,7 @@ impl EventId {
     }
 }
 
-impl std::ops::Deref for EventId {
+impl Deref for EventId {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -347,10 +406,6 @@ fn parse_event_id(text: &[u8]) -> Option<(u64, u64)> {
     Some((stream.parse().ok()?, event.parse().ok()?))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,7 +414,6 @@ mod tests {
     fn message(text: &str) -> BufferLease {
         let mut message = BufferPool::default().acquire(text.len());
         message.extend_from_slice(text.as_bytes());
-        assert_eq!(message.capacity(), BUFFER);
         message
     }
 
@@ -446,6 +500,93 @@ mod tests {
         assert_eq!(store.bytes(), BUFFER);
         store.sweep(Instant::now() + Limits::default().event_retention());
         assert_eq!(store.bytes(), 0);
-        assert!(lock(&store.shared.sessions).is_empty());
+        assert!(store.shared.sessions.with(|sessions, _| sessions.is_empty()));
+    }
+
+    /// What the counters say is what is there, recounted, after any steps; at the end nothing is left.
+    mod counters {
+        use super::*;
+        use proptest::collection::vec;
+        use proptest::prelude::*;
+
+        #[derive(Default)]
+        struct Ends {
+            writers: Vec<StreamWriter>,
+            readers: Vec<StreamReader>,
+            /// Events that connections still write.
+            held: Vec<Arc<StoredEvent>>,
+        }
+
+        impl Ends {
+            fn step(&mut self, store: &EventStore, step: u8, which: usize) {
+                let cx = &mut Context::from_waker(std::task::Waker::noop());
+                let writer = which.checked_rem(self.writers.len());
+                let reader = which.checked_rem(self.readers.len());
+                match (step, writer, reader) {
+                    (0, ..) => {
+                        let (writer, reader) = store.open(which as u64 % 3);
+                        self.writers.push(writer);
+                        self.readers.push(reader);
+                    }
+                    (1 | 2, Some(writer), _) => {
+                        // A full stream is one of the cases.
+                        let _ = self.writers[writer].push(message(&"x".repeat(which % 3_000)));
+                    }
+                    (3, Some(writer), _) => self.writers.swap_remove(writer).push_answer(message("answer")),
+                    (4, Some(writer), _) => drop(self.writers.swap_remove(writer)),
+                    (5 | 6, _, Some(reader)) => {
+                        if let Poll::Ready(StreamItem::Event { message, .. }) =
+                            self.readers[reader].poll_next(cx)
+                            && which.is_multiple_of(2)
+                        {
+                            self.held.push(message);
+                        }
+                    }
+                    (7, _, Some(reader)) => {
+                        let id = self.readers[reader].event_id(which as u64 % 4);
+                        self.readers.extend(store.resume(which as u64 % 3, &id));
+                    }
+                    (8, ..) => store.drop_session(which as u64 % 3),
+                    (9, ..) => store.sweep(Instant::now() + Duration::from_hours(1)),
+                    (10, ..) => drop(store.shrink_to(which % 5_000)),
+                    (11, ..) => self.held.truncate(which % 3),
+                    _ => {}
+                }
+            }
+        }
+
+        /// Bytes of each event once, whoever holds it.
+        fn recount(ends: &Ends) -> usize {
+            let of_writers = ends.writers.iter().map(|writer| &writer.stream);
+            let of_readers = ends.readers.iter().map(|reader| &reader.stream);
+            let mut events: Vec<Arc<StoredEvent>> = ends.held.clone();
+            for stream in of_writers.chain(of_readers) {
+                stream.state.with(|state, _| {
+                    let unread = state.next.saturating_sub(state.first) as usize;
+                    let waiting: u64 =
+                        state.events.iter().skip(unread).map(|event| event.capacity() as u64).sum();
+                    assert_eq!(state.waiting_bytes(), waiting);
+                    events.extend(state.events.iter().cloned());
+                });
+            }
+            events.sort_by_key(|event| Arc::as_ptr(event).addr());
+            events.dedup_by_key(|event| Arc::as_ptr(event).addr());
+            events.iter().map(|event| event.capacity()).sum()
+        }
+
+        proptest! {
+            #[test]
+            fn say_what_a_recount_says(steps in vec((0..12_u8, 0..10_000_usize), 0..80)) {
+                let store = store(6 * BUFFER, 4 * BUFFER);
+                let mut ends = Ends::default();
+                for (step, which) in steps {
+                    ends.step(&store, step, which);
+                    prop_assert_eq!(store.bytes(), recount(&ends), "after step {} of {}", step, which);
+                }
+                drop(ends);
+                (0..3).for_each(|session| store.drop_session(session));
+                prop_assert_eq!(store.bytes(), 0);
+            }
+        }
     }
 }

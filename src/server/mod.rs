@@ -1,10 +1,12 @@
 //! One frame served: methods dispatched, tools called, answers written. Knows no transport.
 
+mod after_lock;
 mod answer;
 mod batch;
 mod call_state;
 mod catalog;
 mod changes;
+mod charge;
 mod content;
 mod context;
 mod correlation;
@@ -124,7 +126,7 @@ pub(crate) struct Shared {
     pub(crate) stateless: Arc<Session>,
     pub(crate) correlation: Arc<Correlation>,
     pub(crate) events: EventStore,
-    pub(crate) tasks: TaskStore,
+    pub(crate) tasks: Arc<TaskStore>,
     /// Who may use the blocking threads.
     turns: Turns,
     pub(crate) sealer: Sealer,
@@ -151,7 +153,8 @@ struct Description {
 
 impl Description {
     fn catalog(&self, offers: &Offers, limits: &Limits) -> Result<Catalog, CatalogError> {
-        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        // A copy: families that list what they have may hide a tool, and would wait for the lock.
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Catalog::new(&CatalogSource {
             implementation: &self.implementation,
             instructions: self.instructions.as_deref(),
@@ -414,6 +417,28 @@ impl Server {
     /// How many tasks are kept, finished ones included.
     pub fn tasks(&self) -> usize {
         self.shared.tasks.len()
+    }
+
+    /// How many tasks run: not finished, and not waiting to be forgotten.
+    pub fn running_tasks(&self) -> usize {
+        self.shared.tasks.running()
+    }
+
+    /// Serves by `serving` to its end, and then waits for the tasks that run. From the moment when `drain` begins, or
+    /// `serving` ends by itself, tasks have `drain_timeout_ms`; then they are cancelled.
+    pub(crate) async fn with_tasks<T>(&self, drain: &Drain, serving: impl Future<Output = T>) -> T {
+        let mut serving = std::pin::pin!(serving);
+        let ended = tokio::select! {
+            ended = &mut serving => Some(ended),
+            () = drain.wait() => None,
+        };
+        let deadline = tokio::time::Instant::now() + self.shared.limits.drain_timeout();
+        let ended = match ended {
+            Some(ended) => ended,
+            None => serving.await,
+        };
+        tasks::finish_all(&self.shared, deadline).await;
+        ended
     }
 
     /// How many requests wait for an answer of their client.
@@ -695,7 +720,7 @@ impl<T: Toolset> ServerBuilder<T> {
             sessions,
             correlation: Arc::new(Correlation::new(limits.max_client_requests)),
             events: EventStore::new(&limits),
-            tasks: TaskStore::new(&limits),
+            tasks: Arc::new(TaskStore::new(&limits)),
             turns: Turns::new(limits.max_blocking_threads),
             #[cfg(feature = "validation")]
             validators,

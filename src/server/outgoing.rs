@@ -4,17 +4,17 @@
 //! what does not fit is refused and counted by the sender, so that a slow reader costs no memory. Buffers
 //! are counted, not what is in them: a short notification keeps a kilobyte, ten times its length.
 
+use super::after_lock::Guarded;
 use atomic_waker::AtomicWaker;
 use mcpool_pools::BufferLease;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 /// Messages on their way to one peer.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    queue: Mutex<Queue>,
+    queue: Guarded<Queue>,
     /// Messages in the queue: most requests have none, and look without taking the lock.
     queued: AtomicUsize,
     writer: AtomicWaker,
@@ -39,7 +39,7 @@ impl Outgoing {
     /// A queue of up to `max_bytes`.
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
-            queue: Mutex::default(),
+            queue: Guarded::default(),
             queued: AtomicUsize::new(0),
             writer: AtomicWaker::new(),
             is_released: AtomicBool::new(false),
@@ -51,16 +51,16 @@ impl Outgoing {
     /// A single message has room whatever its length.
     #[must_use]
     pub(crate) fn send(&self, message: BufferLease) -> bool {
-        let mut queue = self.queue();
-        if queue.bytes > 0 && queue.bytes + message.capacity() > self.max_bytes {
-            return false;
-        }
-        queue.bytes += message.capacity();
-        queue.messages.push_back(message);
-        self.queued.store(queue.messages.len(), Ordering::Release);
-        drop(queue);
-        self.writer.wake();
-        true
+        self.queue.with(|queue, after| {
+            if queue.bytes > 0 && queue.bytes + message.capacity() > self.max_bytes {
+                return false;
+            }
+            queue.bytes += message.capacity();
+            queue.messages.push_back(message);
+            self.queued.store(queue.messages.len(), Ordering::Release);
+            after.wake(self.writer.take());
+            true
+        })
     }
 
     /// The oldest message.
@@ -68,25 +68,29 @@ impl Outgoing {
         if self.is_empty() {
             return None;
         }
-        let mut queue = self.queue();
-        let message = queue.messages.pop_front()?;
-        queue.bytes -= message.capacity();
-        self.queued.store(queue.messages.len(), Ordering::Release);
-        if queue.messages.is_empty() {
-            if queue.messages.capacity() > Self::KEPT_PLACES {
-                queue.messages = VecDeque::new();
+        self.queue.with(|queue, after| {
+            let message = queue.messages.pop_front()?;
+            queue.bytes -= message.capacity();
+            self.queued.store(queue.messages.len(), Ordering::Release);
+            if queue.messages.is_empty() {
+                if queue.messages.capacity() > Self::KEPT_PLACES {
+                    queue.messages = VecDeque::new();
+                }
+                queue.waiting.drain(..).for_each(|sender| after.wake(Some(sender)));
             }
-            queue.waiting.drain(..).for_each(Waker::wake);
-        }
-        Some(message)
+            Some(message)
+        })
     }
 
     /// Has `sender` woken when nothing waits any more.
     pub(crate) fn register_room(&self, sender: &Waker) {
-        let mut queue = self.queue();
-        if queue.waiting.iter().all(|waiting| !waiting.will_wake(sender)) {
-            queue.waiting.push(sender.clone());
-        }
+        let mut sender = Some(sender.clone());
+        self.queue.with(|queue, _| {
+            let is_new = |sender: &Waker| queue.waiting.iter().all(|waiting| !waiting.will_wake(sender));
+            if sender.as_ref().is_some_and(is_new) {
+                queue.waiting.extend(sender.take());
+            }
+        });
     }
 
     /// Whether nothing waits.
@@ -96,16 +100,16 @@ impl Outgoing {
 
     /// Drops all that waits, and forgets the writer: a waker keeps the memory of its task.
     pub(crate) fn clear(&self) {
-        let mut queue = self.queue();
-        if queue.messages.capacity() > Self::KEPT_PLACES {
-            queue.messages = VecDeque::new();
-        }
-        queue.messages.clear();
-        self.queued.store(0, Ordering::Release);
-        queue.bytes = 0;
-        queue.waiting.clear();
-        drop(queue);
-        self.writer.take();
+        let forgotten = self.queue.with(|queue, _| {
+            if queue.messages.capacity() > Self::KEPT_PLACES {
+                queue.messages = VecDeque::new();
+            }
+            queue.messages.clear();
+            self.queued.store(0, Ordering::Release);
+            queue.bytes = 0;
+            std::mem::take(&mut queue.waiting)
+        });
+        drop((forgotten, self.writer.take()));
         self.is_released.store(false, Ordering::Relaxed);
     }
 
@@ -123,9 +127,5 @@ impl Outgoing {
     /// Has the writer woken when a message is queued.
     pub(crate) fn register(&self, writer: &Waker) {
         self.writer.register(writer);
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -193,7 +193,13 @@ impl Session {
 
     /// Begins to tell the peer of changes; a subscription that is there already stays.
     pub(crate) fn subscribe(&self, subscription: Arc<Subscription>) {
-        lock(&self.subscription).get_or_insert(subscription);
+        let mut subscription = Some(subscription);
+        lock(&self.subscription).get_or_insert_with(|| {
+            // invariant: taken once.
+            subscription.take().expect("a subscription")
+        });
+        // The one that was not needed, if any, ends here: its end takes other locks.
+        drop(subscription);
         self.writer.wake();
     }
 
@@ -275,12 +281,13 @@ impl Session {
     /// Stops all running requests: the session is at its end.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
+        // Statements of their own, so that nothing is woken and nothing ends under these locks.
         let running = std::mem::take(&mut *lock(&self.running));
-        for call in running {
+        let subscription = lock(&self.subscription).take();
+        for call in &running {
             call.cancel();
         }
-        let subscription = lock(&self.subscription).take();
-        drop(subscription);
+        drop((running, subscription));
         self.writer.wake();
     }
 }
@@ -308,8 +315,11 @@ impl SessionValues {
     /// memory report.
     pub fn put<V: Any + Send + Sync>(&self, value: Arc<V>, heap_bytes: usize) {
         let mut values = lock(&self.values);
-        values.retain(|(kept, _)| !kept.is::<V>());
+        let older = values.iter().position(|(kept, _)| kept.is::<V>()).map(|index| values.swap_remove(index));
         values.push((value, heap_bytes + size_of::<V>()));
+        drop(values);
+        // A toolset's own code runs when it goes.
+        drop(older);
     }
 
     /// Heap bytes of all values.

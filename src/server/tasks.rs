@@ -15,6 +15,7 @@ use super::methods::params;
 use super::request::RequestContext;
 use super::serve::{Detached, Incoming, Outcome, Surroundings};
 use super::session::Session;
+use super::task_store::Updated;
 use crate::protocol::{Capability, ClientCapabilities, IdField, Message, Method, ProtocolError};
 use crate::wire::Frame;
 use bumpalo::Bump;
@@ -25,7 +26,8 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Makes a task of a call, and tells its client.
 #[cold]
@@ -57,7 +59,10 @@ pub(super) fn detach(
 /// Serves the call of a task in the background.
 pub(super) fn run(server: &Server, work: Detached) {
     let server = server.clone();
+    // Before it is spawned, so that a drain cannot miss it.
+    let running = server.shared.tasks.begin();
     tokio::spawn(async move {
+        let _running = running;
         let Detached { frame, task, principal, session } = work;
         let mut slot = server.slot();
         let caller = Caller { principal, task: Some(task.as_str().into()), ..Caller::default() };
@@ -65,8 +70,7 @@ pub(super) fn run(server: &Server, work: Detached) {
         slot.fill(caller, |arena, call| Incoming { frame, arena, call, session, surroundings });
         let tasks = &server.shared.tasks;
         let outcome = poll_fn(|cx| {
-            tasks.register_worker(&task, cx.waker());
-            if tasks.is_cancelled(&task) {
+            if tasks.poll_cancelled(&task, cx).is_ready() {
                 return Poll::Ready(None);
             }
             slot.poll(cx.waker()).map(Some)
@@ -95,17 +99,46 @@ fn finish(shared: &Shared, task: &str, answer: &[u8]) {
         #[serde(borrow)]
         error: Option<&'a RawValue>,
     }
-    match serde_json::from_slice::<Answer<'_>>(answer) {
-        Ok(Answer { result: Some(result), .. }) => {
-            shared.tasks.complete(task, result, SystemTime::now());
-        }
-        Ok(Answer { error: Some(error), .. }) => shared.tasks.fail(task, error, SystemTime::now()),
-        _ => {
-            let error = json!({"code": -32603, "message": "the call ended without an answer"});
-            if let Ok(error) = to_raw_value(&error) {
-                shared.tasks.fail(task, &error, SystemTime::now());
-            }
-        }
+    let now = SystemTime::now();
+    let why = match serde_json::from_slice::<Answer<'_>>(answer) {
+        Ok(Answer { result: Some(result), .. }) => shared.tasks.complete(task, result, now),
+        Ok(Answer { error: Some(error), .. }) => shared.tasks.fail(task, error, now),
+        _ => return fail_shortly(shared, task, "the call ended without an answer", now),
+    };
+    if let Err(no_room) = why {
+        fail_shortly(shared, task, &no_room.to_string(), now);
+    }
+}
+
+fn fail_shortly(shared: &Shared, task: &str, why: &str, now: SystemTime) {
+    if let Ok(error) = to_raw_value(&json!({"code": -32603, "message": why})) {
+        shared.tasks.fail_without_room(task, &error, now);
+    }
+}
+
+/// How long tasks may take to notice that they are cancelled, when their server ends.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Waits for the tasks that run, until `deadline`; then they are cancelled.
+pub(super) async fn finish_all(shared: &Shared, deadline: Instant) {
+    let tasks = &shared.tasks;
+    if tasks.running() == 0 {
+        return;
+    }
+    tracing::info!(running = tasks.running(), "waiting for tasks");
+    if timeout_at(deadline, tasks.all_done()).await.is_ok() {
+        return;
+    }
+    tracing::warn!(
+        running = tasks.running(),
+        "tasks did not end in time and are cancelled (drain_timeout_ms)"
+    );
+    tasks.cancel_all(SystemTime::now());
+    if timeout(LAST_MOMENT, tasks.all_done()).await.is_err() {
+        tracing::warn!(
+            running = tasks.running(),
+            "tasks do not notice that they are cancelled, and are cut off"
+        );
     }
 }
 
@@ -115,10 +148,8 @@ pub(super) fn begin_asking(
     key: &str,
     input: &InputRequest,
 ) -> Result<(), ToolError> {
-    let names = request.call.names();
-    let task = names.task.as_deref().ok_or(ToolError::Cancelled)?;
-    request.shared.tasks.ask(task, key, input, SystemTime::now());
-    Ok(())
+    let task = request.call.names().task.clone().ok_or(ToolError::Cancelled)?;
+    Ok(request.shared.tasks.ask(&task, key, input, SystemTime::now())?)
 }
 
 /// Waits for what the client answers to a request of a task's call.
@@ -148,7 +179,13 @@ pub(super) fn serve<'f>(route: &Route<'f>, message: &Message<'f>, arena: &'f Bum
         Some(Method::TasksUpdate) => match params::<Update<'_>>(message, arena) {
             Ok(Update { input_responses }) => {
                 let responses = input_responses.iter().map(|(key, raw)| (*key, raw.as_str()));
-                shared.tasks.update(task, principal, responses, SystemTime::now())
+                match shared.tasks.update(task, principal, responses, SystemTime::now()) {
+                    Updated::Done => true,
+                    Updated::Unknown => false,
+                    Updated::Full(why) => {
+                        return route.refuse(message, &ProtocolError::Failed(&why.to_string()));
+                    }
+                }
             }
             Err(error) => return route.refuse(message, &ProtocolError::UndecodableParams(error)),
         },

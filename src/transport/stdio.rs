@@ -38,7 +38,7 @@ pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioErro
     let StandardStreams { input, output, flags: _restored } = StandardStreams::open().map_err(open)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(StdioError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StdioError::Signal)?;
-    let mut serving = std::pin::pin!(serve_lines(server, input, output, drain));
+    let mut serving = std::pin::pin!(server.with_tasks(drain, serve_lines(server, input, output, drain)));
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
         _ = terminate.recv() => {}

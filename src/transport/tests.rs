@@ -11,8 +11,11 @@ use proptest::sample::select;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::sync::Notify;
 
 /// Bytes of the longest answer here.
 const LIMIT: usize = 4096;
@@ -250,12 +253,12 @@ async fn converse((way, method, is_modern): (&'static str, &'static str, bool), 
     let server = Server::builder("t", "1").limits(limits).tool(writes.clone()).resources(writes.clone());
     let server = server.prompts(writes.clone()).completer(writes.clone()).tasks().build().expect("a server");
     let (client, peer) = tokio::io::duplex(1 << 20);
-    let (reader, writer) = tokio::io::split(peer);
+    let (input, output) = tokio::io::split(peer);
     let (answers, requests) = tokio::io::split(client);
     let drain = Drain::default();
     let serving = tokio::spawn({
         let (server, drain) = (server.clone(), drain.clone());
-        async move { super::serve_lines(&server, reader, writer, &drain).await }
+        async move { super::serve_lines(&server, input, output, &drain).await }
     });
     let mut client = Client { lines: BufReader::new(answers).lines(), requests };
     let text = writes.text();
@@ -304,5 +307,74 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(converse(way, bytes));
+    }
+}
+
+/// Goes on as a task until it is told to end.
+struct Lasts {
+    end: Arc<Notify>,
+    alive: Arc<AtomicUsize>,
+}
+
+/// One that is alive, while it is.
+struct Alive(Arc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Tool for Lasts {
+    type Arguments<'a> = BTreeMap<&'a str, bool>;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("writes", "Lasts.").input_schema(r#"{"type": "object"}"#)
+    }
+
+    async fn call<'a>(&'a self, _: Self::Arguments<'a>, call: &mut CallContext) -> Result<(), ToolError> {
+        call.require_task()?;
+        self.alive.fetch_add(1, Ordering::SeqCst);
+        let _alive = Alive(Arc::clone(&self.alive));
+        self.end.notified().await;
+        call.text("done");
+        Ok(())
+    }
+}
+
+/// A drain waits for a task that ends, and cancels one that does not.
+#[tokio::test]
+async fn a_drain_knows_tasks() {
+    for (ends, drain_timeout_ms) in [(true, 600_000), (false, 10)] {
+        let (end, alive) = <(Arc<Notify>, Arc<AtomicUsize>)>::default();
+        let limits = Limits { drain_timeout_ms, ..Limits::default() };
+        let tool = Lasts { end: Arc::clone(&end), alive: Arc::clone(&alive) };
+        let server = Server::builder("t", "1").limits(limits).tool(tool).tasks().build().expect("a server");
+        let (client, peer) = tokio::io::duplex(1 << 16);
+        let (input, output) = tokio::io::split(peer);
+        let (answers, requests) = tokio::io::split(client);
+        let drain = Drain::default();
+        let serving = tokio::spawn({
+            let (server, drain) = (server.clone(), drain.clone());
+            async move { server.with_tasks(&drain, super::serve_lines(&server, input, output, &drain)).await }
+        });
+        let mut client = Client { lines: BufReader::new(answers).lines(), requests };
+        client.send(&request("tools/call", "", true)).await;
+        let task = client.answer(&json!(1)).await["result"]["taskId"].clone();
+        while alive.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(server.running_tasks(), 1);
+        drain.begin();
+        // The connection ends at once; its task has its time.
+        assert!(client.lines.next_line().await.expect("an end").is_none());
+        if ends {
+            assert!(!serving.is_finished());
+            end.notify_one();
+        }
+        let ended = tokio::time::timeout(Duration::from_mins(1), serving).await;
+        ended.expect("in time").expect("no panic").expect("a good end");
+        assert_eq!((server.running_tasks(), alive.load(Ordering::SeqCst)), (0, 0));
+        assert!(task.is_string() && server.tasks() == 1, "{task}");
     }
 }

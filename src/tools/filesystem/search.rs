@@ -58,7 +58,7 @@ pub(super) fn search_files(
             continue;
         }
         // Links that lead outside or nowhere are left out.
-        let leads_out = || kind == Kind::Link && target.follow(context.sandbox, walk.path()).is_err();
+        let leads_out = || kind == Kind::Link && target.follow(walk.path()).is_err();
         if pattern.matches(&path) && !leads_out() {
             if !found.is_empty() {
                 found.push('\n');

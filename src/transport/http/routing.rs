@@ -106,6 +106,9 @@ impl Exchange {
                 Answer { allow: Some("GET, HEAD"), ..Answer::plain(Status::MethodNotAllowed) }
             }
             Some(text) => Answer::new(Status::Ok, AnswerBody::Text(text)),
+            None if endpoint.server.running_tasks() > 0 => {
+                Answer::new(Status::Unavailable, AnswerBody::Text("draining, tasks are running\n"))
+            }
             None => Answer::new(Status::Unavailable, AnswerBody::Text("draining\n")),
         };
         self.answer(endpoint, answer, Some(head), Persistence::of(head));

@@ -85,7 +85,8 @@ impl HttpService {
         connections.account_to(self.endpoint.server.memory());
         let drain = self.endpoint.drain.clone();
         let _keeper = self.keep();
-        serve_listeners(listeners, self, &limits, &connections, &drain).await;
+        let server = self.endpoint.server.clone();
+        server.with_tasks(&drain, serve_listeners(listeners, self, &limits, &connections, &drain)).await;
     }
 
     /// Reads tokens and keys again, changed or not.

@@ -152,8 +152,13 @@ impl Exchange {
             return Turn::Wait;
         };
         if let Some(writer) = &follow.carries_notices {
-            while let Some(notice) = endpoint.server.next_notice(&follow.session, cx) {
-                let _ = writer.push(notice);
+            // One at a time, when there is room: what stays behind is a flag of the session and not lost.
+            while !writer.is_waited_for()
+                && let Some(notice) = endpoint.server.next_notice(&follow.session, cx)
+            {
+                if writer.push(notice).is_err() {
+                    endpoint.server.metrics().dropped_notifications.add(1);
+                }
             }
         }
         if follow.session.is_closed() {
