@@ -315,7 +315,7 @@ async fn arguments_that_do_not_fit_are_a_result_the_model_can_read() {
     for (arguments, reason) in [
         (json!({}), "text"),
         (json!({"text": 5}), "string"),
-        (json!({"text": "x", "repeat": -1}), "u32"),
+        (json!({"text": "x", "repeat": -1}), "repeat must be at least 0, not -1"),
         (json!({"text": null}), "string"),
     ] {
         let answer = client.call(1, "echo", arguments.clone()).await;

@@ -44,6 +44,9 @@ pub struct ToolDefinition {
     checks_arguments: bool,
     #[serde(skip)]
     checks_output: bool,
+    /// Arguments are taken as they stand.
+    #[serde(skip)]
+    is_exact: bool,
 }
 
 impl ToolDefinition {
@@ -61,6 +64,7 @@ impl ToolDefinition {
             output_schema: None,
             checks_arguments: false,
             checks_output: false,
+            is_exact: false,
         }
     }
 
@@ -92,6 +96,15 @@ impl ToolDefinition {
     pub fn output_schema(mut self, json: &str) -> Self {
         self.output_schema = Some(raw_text(json));
         self.checks_output = true;
+        self
+    }
+
+    /// Refuses arguments that do not fit their schema as they stand. By default those with one meaning are taken for
+    /// it: `null` for an optional argument is none, `"2"` for a number is 2, `2.0` for a whole number is 2, `"true"` is
+    /// true, and a list or an object may come as the text of its JSON; never where a string is wanted.
+    #[must_use]
+    pub fn exact_arguments(mut self) -> Self {
+        self.is_exact = true;
         self
     }
 
@@ -131,6 +144,11 @@ impl ToolDefinition {
     /// The schema of the arguments, as JSON text.
     pub(crate) fn input_schema_text(&self) -> &str {
         self.input_schema.get()
+    }
+
+    /// Whether arguments are taken as they stand.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.is_exact
     }
 
     /// The schema that arguments have to be validated against, as no type enforces it.

@@ -6,6 +6,7 @@
 
 use super::answer::{self, AnswerId};
 use super::call_state::{CallState, Failure};
+use super::coercion::{Reread, reread};
 use super::context::{CallContext, Finished, ToolError};
 use super::handler::Toolset;
 use super::inputs::Inputs;
@@ -157,21 +158,45 @@ impl<'f> ToolRequest<'f> {
         let arena_bytes = self.decoder.arena().allocated_bytes();
         self.route.shared.tool_usage.note_call(self.index, is_two_pass, arena_bytes);
         let context = CallContext::new(request, self.index);
-        match decoded {
-            Ok(arguments) => {
-                let json = message.arguments.map_or("{}", |raw| raw.as_str());
-                match self.route.shared.check_arguments(self.index, json) {
-                    Ok(()) => Ok((arguments, json, context)),
-                    Err(fault) => {
-                        let name = message.name.unwrap_or_default();
-                        Err(context.finish(Err(ToolError::Failed(invalid_arguments(name, &fault, "")))))
-                    }
-                }
+        let json = message.arguments.map_or("{}", |raw| raw.as_str());
+        let fault = match decoded {
+            Ok(arguments) => match self.route.shared.check_arguments(self.index, json) {
+                Ok(()) => return Ok((arguments, json, context)),
+                Err(fault) => Unfit::Schema(fault),
+            },
+            Err(error) => Unfit::Type(error),
+        };
+        match self.read_again(json, &fault) {
+            Ok((arguments, json)) => Ok((arguments, json, context)),
+            Err(text) => Err(context.finish(Err(ToolError::Failed(text)))),
+        }
+    }
+
+    /// Arguments that do not fit, as they are meant: as JSON text, too. Or else all that is wrong with them.
+    #[cold]
+    fn read_again<A: Deserialize<'f>>(&self, json: &'f str, fault: &Unfit) -> Result<(A, &'f str), String> {
+        let (shared, arena) = (self.route.shared, self.decoder.arena());
+        let name = self.decoder.message().name.unwrap_or_default();
+        let explain = |json: &'f str, fault: &Unfit| match fault {
+            Unfit::Schema(fault) => invalid_arguments(name, fault, ""),
+            Unfit::Type(error) => {
+                let path = Lexer::from_text(json).raw().ok().and_then(|raw| raw.fault_path::<A>(arena));
+                explain_arguments(name, path.as_deref(), error)
             }
-            Err(error) => {
-                let name = message.name.unwrap_or_default();
-                let path = message.arguments.and_then(|raw| raw.fault_path::<A>(self.decoder.arena()));
-                Err(context.finish(Err(ToolError::Failed(explain_arguments(name, path.as_deref(), &error)))))
+        };
+        let json = if json == "null" { "{}" } else { json };
+        let reread = shared.definition_of(self.index).map(|tool| reread(tool, json, arena));
+        match reread.unwrap_or(Reread::AsBefore) {
+            Reread::AsBefore => Err(explain(json, fault)),
+            Reread::Faulty(faults) => Err(invalid_arguments(name, &faults, "")),
+            Reread::Meant(meant) => {
+                let json: &'f str = arena.alloc_str(&meant);
+                let arguments = Lexer::from_text(json)
+                    .decode::<A>(arena)
+                    .map_err(|error| explain(json, &Unfit::Type(error)))?;
+                let checked = shared.check_arguments(self.index, json);
+                checked.map_err(|fault| explain(json, &Unfit::Schema(fault)))?;
+                Ok((arguments, json))
             }
         }
     }
@@ -194,11 +219,19 @@ impl<'f> ToolRequest<'f> {
     }
 }
 
+/// What arguments do not fit.
+enum Unfit {
+    /// The type that they are decoded into.
+    Type(DecodeError),
+    /// The schema that they are held against.
+    Schema(String),
+}
+
 /// Tells the model what is wrong with its arguments, in the form that the reference servers use. Where the
 /// fault stands in the frame is of no use to it, nor is how this server holds its strings.
 #[cold]
 fn explain_arguments(name: &str, path: Option<&str>, error: &DecodeError) -> String {
-    let fault = error.fault().to_string().replace("a borrowed string", "a string");
+    let fault = error.fault().to_string();
     let place = path.map(|path| format!(" at {path}")).unwrap_or_default();
     invalid_arguments(name, &fault, &place)
 }

@@ -7,6 +7,7 @@ mod call_state;
 mod catalog;
 mod changes;
 mod charge;
+mod coercion;
 mod content;
 mod context;
 mod correlation;
@@ -228,6 +229,11 @@ impl Shared {
         session.close();
         self.correlation.close_owner(session.number());
         self.events.drop_session(session.number());
+    }
+
+    /// A tool as it was defined.
+    fn definition_of(&self, tool: Option<usize>) -> Option<&ToolDefinition> {
+        self.description.tools.get(tool?)
     }
 
     /// Holds the arguments of a tool, as JSON text, against its schema where no type does.

@@ -99,12 +99,12 @@ impl serde::de::Error for DecodeError {
 
     #[cold]
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("invalid type: {}, expected {expected}", quoted(unexpected)))
+        Self::custom(format_args!("invalid type: {}, expected {}", Found(unexpected), Wanted(expected)))
     }
 
     #[cold]
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("invalid value: {}, expected {expected}", quoted(unexpected)))
+        Self::custom(format_args!("invalid value: {}, expected {}", Found(unexpected), Wanted(expected)))
     }
 
     #[cold]
@@ -123,10 +123,61 @@ fn start_of(text: &str) -> &str {
     &text[..border_before(text, MAX_QUOTED_BYTES)]
 }
 
-fn quoted(unexpected: Unexpected<'_>) -> Unexpected<'_> {
-    match unexpected {
-        Unexpected::Str(text) => Unexpected::Str(start_of(text)),
-        other => other,
+/// A value that came, in words of JSON: those who wrote it know nothing of units and sequences.
+struct Found<'u>(Unexpected<'u>);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Unexpected::Bool(value) => write!(f, "{value}"),
+            Unexpected::Unsigned(number) => write!(f, "number {number}"),
+            Unexpected::Signed(number) => write!(f, "number {number}"),
+            Unexpected::Float(number) => write!(f, "number {number}"),
+            Unexpected::Str(text) => write!(f, "string {:?}", start_of(text)),
+            Unexpected::Unit | Unexpected::Option => f.write_str("null"),
+            Unexpected::Seq => f.write_str("array"),
+            Unexpected::Map => f.write_str("object"),
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+/// What a type wants, in words of JSON: serde's own types name themselves as in Rust.
+struct Wanted<'e>(&'e dyn Expected);
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut wanted = Bounded(String::new());
+        // It is cut where it is longer than an error may be.
+        let _ = write!(wanted, "{}", self.0);
+        let bits = |name: &str| name[1..].parse::<u32>().ok();
+        f.write_str(match wanted.0.as_str() {
+            "a borrowed string" | "a string" | "a character" => "a string",
+            "a boolean" => "true or false",
+            "a sequence" => "an array",
+            "a map" => "an object",
+            "unit" => "null",
+            "f32" | "f64" => "a number",
+            "usize" => "a whole number of at least 0",
+            "isize" => "a whole number",
+            name if name.starts_with("struct ") => "an object",
+            name if name.starts_with(['u', 'i']) && bits(name).is_some() => return whole_number(f, name),
+            other => other,
+        })
+    }
+}
+
+/// The range of a whole number that Rust names by its bits.
+fn whole_number(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+    match name {
+        "u8" => f.write_str("a whole number from 0 to 255"),
+        "u16" => f.write_str("a whole number from 0 to 65535"),
+        "u32" => f.write_str("a whole number from 0 to 4294967295"),
+        "i8" => f.write_str("a whole number from -128 to 127"),
+        "i16" => f.write_str("a whole number from -32768 to 32767"),
+        "i32" => f.write_str("a whole number from -2147483648 to 2147483647"),
+        _ if name.starts_with('u') => f.write_str("a whole number of at least 0"),
+        _ => f.write_str("a whole number"),
     }
 }
 
@@ -221,12 +272,21 @@ mod tests {
         }
     }
 
-    /// The words are serde's own, so that what clients know from the reference servers does not change.
+    /// The shape is serde's own, so that what clients know from other servers does not change; the words are JSON's.
     #[test]
-    fn short_errors_read_as_those_of_serde_json() {
-        for text in [r#""x""#, r#"{"count":"x"}"#, r#"{"level":"x"}"#, r#"{"x":1}"#, r#"{"count":300}"#] {
-            let theirs = serde_json::from_str::<Target>(text).unwrap_err().to_string();
-            assert!(theirs.starts_with(&message(text)), "{theirs} / {}", message(text));
+    fn errors_speak_of_json() {
+        for (text, want) in [
+            (r#""x""#, r#"invalid type: string "x", expected an object"#),
+            (r#"{"count":"x"}"#, r#"invalid type: string "x", expected a whole number from 0 to 255"#),
+            (r#"{"count":300}"#, "invalid value: number 300, expected a whole number from 0 to 255"),
+            (r#"{"count":[1]}"#, "invalid type: array, expected a whole number from 0 to 255"),
+            (r#"{"count":{}}"#, "invalid type: object, expected a whole number from 0 to 255"),
+            (r#"{"count":true}"#, "invalid type: true, expected a whole number from 0 to 255"),
+            ("null", "invalid type: null, expected an object"),
+            (r#"{"level":"x"}"#, "unknown variant `x`, expected one of `low`, `medium`, `high`"),
+            (r#"{"x":1}"#, "unknown field `x`, expected `level` or `count`"),
+        ] {
+            assert_eq!(message(text), want, "{text}");
         }
     }
 
