@@ -116,6 +116,9 @@ limits! {
         inline_read_bytes: Bytes = 64 * KIB, 0 => 16 * MIB,
             "Largest file that is read at once; larger ones are read on a blocking thread.",
             "reading 64 KiB from the page cache costs less than waking a thread twice";
+        max_edit_scan_bytes: Bytes = 4 * GIB, MIB => 1024 * GIB,
+            "Bytes that the edits of one `edit_file` call may look through together: the file, once for each edit.",
+            "some seconds of one thread; a thousand edits of a file of 4 MiB";
         max_blocking_threads: Count = 4, 1 => 512,
             "Threads for work on files that would hold up other requests.",
             "work on files mostly waits, so that twice the cores of a small machine are of use";

@@ -2,14 +2,21 @@
 
 #![cfg(unix)]
 
+#[path = "filesystem/arguments.rs"]
+mod arguments;
 #[path = "filesystem/concurrent.rs"]
 mod concurrent;
 #[path = "filesystem/directories.rs"]
 mod directories;
+#[path = "filesystem/editing.rs"]
+mod editing;
 #[path = "filesystem/files.rs"]
 mod files;
 #[path = "filesystem/hostile.rs"]
 mod hostile;
+#[cfg(target_os = "linux")]
+#[path = "filesystem/writing.rs"]
+mod writing;
 
 use crate::conversation::Conversation;
 use mcpool::tools::filesystem::Filesystem;
@@ -32,11 +39,20 @@ impl Scene {
     }
 
     async fn with(limits: Limits, read_only: bool) -> Self {
+        Self::made(limits, read_only, |tools| tools).await
+    }
+
+    async fn of(limits: Limits, change: impl FnOnce(Filesystem) -> Filesystem) -> Self {
+        Self::made(limits, false, change).await
+    }
+
+    async fn made(limits: Limits, read_only: bool, change: impl FnOnce(Filesystem) -> Filesystem) -> Self {
         let outer = tempfile::tempdir().expect("a directory");
         let root = outer.path().join("root");
         std::fs::create_dir(&root).expect("a directory");
         let (filesystem, warnings) = Filesystem::new(&[root], read_only).expect("the directory is usable");
         assert!(warnings.is_empty(), "{warnings:?}");
+        let filesystem = change(filesystem);
         let server =
             Server::builder("files", "1").toolset(filesystem).limits(limits).build().expect("a server");
         let client = Conversation::legacy(&server, "2025-06-18").await;

@@ -5,6 +5,7 @@ mod call;
 mod client;
 mod connect;
 mod conversation;
+mod killed;
 mod settings;
 mod sockets;
 mod terminal;

@@ -6,7 +6,10 @@
 //   node drop_in.mjs [--verbose] COMMAND [ARGUMENT...]        for instance: node drop_in.mjs target/release/mcpool serve
 //
 // The allowed directories are appended to the command. Differences that are meant stand in drop_in/allowed.json with
-// a reason each; one that no longer occurs fails too, so that the list stays true. Exit code 1 if there is any other.
+// a reason each, and with the public issue where users reported what the reference does (`repository#number`); one
+// that no longer occurs fails too, so that the list stays true. Those with `"compat": "default"` are for a server that
+// does better by default: with `--compat reference` in the command it must do the same. Exit code 1 if there is any
+// other difference.
 // Made equal before comparing: the directory the copies are in, times of creation and access, names of temporary
 // files, the size of a directory itself (it depends on the file system).
 
@@ -225,7 +228,9 @@ async function main() {
         console.error('usage: drop_in.mjs [--verbose] COMMAND [ARGUMENT...]');
         return 2;
     }
-    const rules = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, 'drop_in/allowed.json'), 'utf8'));
+    const compat = / --compat[ =]reference( |$)/.test(` ${command.join(' ')}`) ? 'reference' : 'default';
+    const all = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, 'drop_in/allowed.json'), 'utf8'));
+    const rules = all.filter((rule) => rule.compat === undefined || rule.compat === compat);
     const parent = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'mcpool-drop-in-')));
     const comparison = new Comparison(command, parent);
     await comparison.start();
@@ -261,7 +266,7 @@ function report({ compared, differences }, rules, verbose) {
         if (rule && !verbose) continue;
         const [reference, other] = parting(difference);
         console.log(`${rule ? 'allowed' : 'DIFFERS'} ${difference.name.slice(0, 300)}\n    reference ${reference}\n    other     ${other}`);
-        if (rule) console.log(`    because   ${rule.reason}`);
+        if (rule) console.log(`    because   ${rule.reason}${rule.issue ? ` (${rule.issue})` : ''}`);
     }
     const allowed = differences.length - failed;
     // The reference against itself differs in nothing and needs no rule.

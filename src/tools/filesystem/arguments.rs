@@ -1,7 +1,8 @@
 //! What each tool is called with. The schemas that clients see are in `definitions.json`; a test holds
 //! the two together.
 //!
-//! An optional argument that is given must have its type: `null` is refused, as the schema says.
+//! An optional argument that is given must have its type, as the schema says. What does not is read again by the
+//! server, which takes what has one meaning: here nothing is lenient.
 
 use serde::{Deserialize, Deserializer};
 
@@ -44,6 +45,9 @@ pub(super) struct EditFile<'a> {
     pub(super) edits: Vec<Edit<'a>>,
     #[serde(default)]
     pub(super) dry_run: bool,
+    /// For edits that do not say.
+    #[serde(default)]
+    pub(super) replace_all: bool,
 }
 
 /// One replacement of `edit_file`.
@@ -52,6 +56,9 @@ pub(super) struct EditFile<'a> {
 pub(super) struct Edit<'a> {
     pub(super) old_text: &'a str,
     pub(super) new_text: &'a str,
+    /// Whether all places are replaced; if not, there must be one.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) replace_all: Option<bool>,
 }
 
 /// `list_directory_with_sizes`.
@@ -102,14 +109,14 @@ pub(super) struct SearchFiles<'a> {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Nothing {}
 
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    f64::deserialize(deserializer).map(Some)
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 fn at_least_one<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<&'a str>, D::Error> {
     let paths = Vec::<&'a str>::deserialize(deserializer)?;
     if paths.is_empty() {
-        return Err(serde::de::Error::custom("Too small: expected array to have >=1 items at paths"));
+        return Err(serde::de::Error::custom("paths must have at least 1 item, and has 0"));
     }
     Ok(paths)
 }
@@ -159,9 +166,8 @@ mod tests {
 
     #[test]
     fn arguments_are_what_the_schemas_say() {
-        let definitions: Value =
-            serde_json::from_str(super::super::DEFINITIONS).expect("definitions are JSON");
-        for definition in definitions.as_array().expect("a list") {
+        let read = |text| serde_json::from_str::<Vec<Value>>(text).expect("definitions are JSON");
+        for definition in &[read(super::super::DEFINITIONS), read(super::super::OWN_DEFINITIONS)].concat() {
             let tool = definition["name"].as_str().expect("a name");
             let schema = &definition["inputSchema"];
             let full = sample(schema);

@@ -9,6 +9,8 @@
 //! Knows nothing of files. Invariant: applying the diff to the old text gives the new one, whichever way
 //! it was found.
 
+use crate::server::{Stopped, Stopper};
+use memchr::{memchr_iter, memrchr_iter};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -21,6 +23,10 @@ const RULE: &str = "============================================================
 /// Longest edit script that is searched for. The bits of 8,192 steps take 4 MiB; a text changed beyond
 /// that is shown as one block removed and one added.
 const MAX_STEPS: usize = 8_192;
+
+/// Most lines of two texts that a search begins with: each takes some 50 bytes. What both begin and end with does
+/// not count.
+const MAX_LINES: usize = 500_000;
 
 /// Most lines compared in the search, for the same reason: about a tenth of a second.
 const MAX_COMPARISONS: usize = 50_000_000;
@@ -40,20 +46,77 @@ enum Kind {
 }
 
 /// The unified diff from `old` to `new`, headed by `path`; the header alone when nothing differs.
-pub(super) fn unified(path: &str, old: &str, new: &str) -> String {
-    let old_lines: Vec<&str> = old.split_inclusive('\n').collect();
-    let new_lines: Vec<&str> = new.split_inclusive('\n').collect();
+///
+/// # Errors
+/// [`Stopped`] when nobody waits any more.
+pub(super) fn unified(path: &str, old: &str, new: &str, stopper: &Stopper) -> Result<String, Stopped> {
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = write!(out, "Index: {path}\n{RULE}\n--- {path}\toriginal\n+++ {path}\tmodified\n");
-    let runs = runs(&old_lines, &new_lines, MAX_STEPS);
-    HunkWriter { out: &mut out, old: &old_lines, new: &new_lines }.write(&runs);
-    out
+    // The search, too, goes through what both begin with first.
+    let front = common_front(old, new);
+    let skipped = memchr_iter(b'\n', &old.as_bytes()[..front]).count();
+    let (mut old, mut new) = (&old[front..], &new[front..]);
+    if is_long(old, new) {
+        let back = common_back(old, new);
+        (old, new) = (&old[..old.len() - back], &new[..new.len() - back]);
+    }
+    if is_long(old, new) {
+        write_as_one_block(&mut out, skipped, old, new);
+        return Ok(out);
+    }
+    let old_lines: Vec<&str> = old.split_inclusive('\n').collect();
+    let new_lines: Vec<&str> = new.split_inclusive('\n').collect();
+    let runs = runs(&old_lines, &new_lines, MAX_STEPS, stopper)?;
+    HunkWriter { out: &mut out, skipped, old: &old_lines, new: &new_lines }.write(&runs);
+    Ok(out)
+}
+
+fn is_long(old: &str, new: &str) -> bool {
+    memchr_iter(b'\n', old.as_bytes()).chain(memchr_iter(b'\n', new.as_bytes())).nth(MAX_LINES).is_some()
+}
+
+/// Bytes of the lines that both texts begin with, less those of the context.
+fn common_front(old: &str, new: &str) -> usize {
+    let same = old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count();
+    memrchr_iter(b'\n', &old.as_bytes()[..same]).nth(CONTEXT).map_or(0, |newline| newline + 1)
+}
+
+/// Bytes of the lines that both texts end with, less those of the context.
+fn common_back(old: &str, new: &str) -> usize {
+    let same = old.bytes().rev().zip(new.bytes().rev()).take_while(|(a, b)| a == b).count();
+    let from = old.len() - same;
+    let lines = memchr_iter(b'\n', &old.as_bytes()[from..]).nth(CONTEXT);
+    lines.map_or(0, |newline| same - newline - 1)
+}
+
+/// All but the context removed, and added.
+fn write_as_one_block(out: &mut String, skipped: usize, old: &str, new: &str) {
+    let lines = |text: &str| {
+        let is_ended = text.is_empty() || text.ends_with('\n');
+        memchr_iter(b'\n', text.as_bytes()).count() + usize::from(!is_ended)
+    };
+    let (old_len, new_len) = (lines(old), lines(new));
+    let first = |len: usize| skipped + usize::from(len > 0);
+    let _ = writeln!(out, "@@ -{},{old_len} +{},{new_len} @@", first(old_len), first(new_len));
+    for (sign, text) in [('-', old), ('+', new)] {
+        text.split_inclusive('\n').for_each(|line| push_line(out, sign, line));
+    }
+}
+
+fn push_line(out: &mut String, sign: char, line: &str) {
+    out.push(sign);
+    out.push_str(line);
+    if !line.ends_with('\n') {
+        out.push_str("\n\\ No newline at end of file\n");
+    }
 }
 
 /// Writes runs as hunks. Positions count lines that are behind, in the old and the new text.
 struct HunkWriter<'t, 'o> {
     out: &'o mut String,
+    /// Lines before those of both texts.
+    skipped: usize,
     old: &'t [&'t str],
     new: &'t [&'t str],
 }
@@ -120,7 +183,7 @@ impl HunkWriter<'_, '_> {
     fn flush(&mut self, hunk: &mut Option<Hunk>) {
         let Some(hunk) = hunk.take() else { return };
         // An empty side is said to begin at the line before it.
-        let first = |start: usize, len: usize| if len == 0 { start } else { start + 1 };
+        let first = |start: usize, len: usize| self.skipped + if len == 0 { start } else { start + 1 };
         let _ = writeln!(
             self.out,
             "@@ -{},{} +{},{} @@",
@@ -135,25 +198,19 @@ impl HunkWriter<'_, '_> {
                 Kind::Removed => ('-', self.old),
                 Kind::Added => ('+', self.new),
             };
-            for line in &lines[start..start + len] {
-                self.out.push(sign);
-                self.out.push_str(line);
-                if !line.ends_with('\n') {
-                    self.out.push_str("\n\\ No newline at end of file\n");
-                }
-            }
+            lines[start..start + len].iter().for_each(|line| push_line(self.out, sign, line));
         }
     }
 }
 
 /// The shortest edit script, in order of the texts; a plain one where that would take too long.
-fn runs(old: &[&str], new: &[&str], max_steps: usize) -> Vec<Run> {
+fn runs(old: &[&str], new: &[&str], max_steps: usize, stopper: &Stopper) -> Result<Vec<Run>, Stopped> {
     let mut numbers = HashMap::new();
     let (old, new) = (numbered(old, &mut numbers), numbered(new, &mut numbers));
-    match Search::new(&old, &new, max_steps).moves() {
+    Ok(match Search::new(&old, &new, max_steps).moves(stopper)? {
         Some(moves) => walk(&old, &new, &moves),
         None => replace_middle(&old, &new),
-    }
+    })
 }
 
 /// Lines as numbers: equal lines, equal numbers.
@@ -244,15 +301,16 @@ impl<'t> Search<'t> {
     }
 
     /// The moves of a shortest script, or `None` where it is longer than is searched for.
-    fn moves(&mut self) -> Option<Vec<Kind>> {
+    fn moves(&mut self, stopper: &Stopper) -> Result<Option<Vec<Kind>>, Stopped> {
         let (old_len, new_len) = (self.old.len(), self.new.len());
         let start = self.follow(0, 0);
         if start == old_len && start == new_len {
-            return Some(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         *self.at(0) = Some(start);
         let (mut lowest, mut highest) = (isize::MIN, isize::MAX);
         for step in 1..=self.max_steps {
+            stopper.check()?;
             self.removed.push(vec![0; (step + 64) / 64]);
             let reach = step.cast_signed();
             let mut diagonal = lowest.max(-reach);
@@ -260,7 +318,7 @@ impl<'t> Search<'t> {
                 if let Some(old_at) = self.advance(step, diagonal) {
                     let new_at = old_at.wrapping_add_signed(-diagonal);
                     if old_at == old_len && new_at == new_len {
-                        return Some(self.read_back(step, diagonal));
+                        return Ok(Some(self.read_back(step, diagonal)));
                     }
                     *self.at(diagonal) = Some(old_at);
                     if old_at == old_len {
@@ -270,13 +328,13 @@ impl<'t> Search<'t> {
                         lowest = lowest.max(diagonal + 1);
                     }
                 }
+                if self.comparisons > MAX_COMPARISONS {
+                    return Ok(None);
+                }
                 diagonal += 2;
             }
-            if self.comparisons > MAX_COMPARISONS {
-                return None;
-            }
         }
-        None
+        Ok(None)
     }
 
     /// Reaches `diagonal` in one more step from its neighbours: the furthest old position, if any.
@@ -322,6 +380,15 @@ impl<'t> Search<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn unified(path: &str, old: &str, new: &str) -> String {
+        super::unified(path, old, new, &Stopper::after(u64::MAX)).expect("nobody stops it")
+    }
+
+    fn runs(old: &[&str], new: &[&str], max_steps: usize) -> Vec<Run> {
+        super::runs(old, new, max_steps, &Stopper::after(u64::MAX)).expect("nobody stops it")
+    }
 
     /// Diffs from the npm package `diff` 8.0.4, `createTwoFilesPatch(.., "original", "modified")`.
     #[test]
@@ -409,5 +476,50 @@ mod tests {
             run(kept, 1),
         ];
         assert_eq!(runs(&old, &new, 4), shortest);
+    }
+
+    /// Two texts of 100,000 lines that have nothing in common took as many steps as fit into the bound, and no more.
+    #[test]
+    fn texts_that_have_nothing_in_common_are_bounded() {
+        let text = |name: &str| {
+            (0..100_000).fold(String::new(), |text, line| text + name + &line.to_string() + "\n")
+        };
+        let (old, new) = (text("old"), text("new"));
+        let patient = Stopper::after(u64::MAX);
+        let diff = super::unified("f", &old, &new, &patient).expect("nobody stops it");
+        assert!(apply(&old, &diff) == new);
+        assert!(patient.asked() <= MAX_STEPS as u64, "{}", patient.asked());
+        let stopped = super::unified("f", &old, &new, &Stopper::after(3));
+        assert!(stopped.is_err());
+    }
+
+    /// Beyond [`MAX_LINES`] what both end with is left out of the search, and what remains may be one block.
+    #[test]
+    fn long_texts_need_no_search() {
+        let long = "x\n".repeat(MAX_LINES + 20);
+        for (old, new, len) in [
+            (format!("a\n{long}"), format!("b\n{long}"), 300),
+            (format!("{long}a"), format!("{long}b"), 300),
+            (format!("{long}a\n{long}"), format!("{long}{long}b\n"), usize::MAX),
+            (long.clone(), String::new(), usize::MAX),
+        ] {
+            let diff = unified("f", &old, &new);
+            assert!(diff.len() < len, "{}", diff.len());
+            assert!(apply(&old, &diff) == new);
+        }
+    }
+
+    proptest! {
+        /// What both begin with is not searched, and shows all the same.
+        #[test]
+        fn a_common_beginning_changes_line_numbers_only(
+            front in 0_usize..12,
+            old in "[ab\n]{0,12}",
+            new in "[ab\n]{0,12}",
+        ) {
+            let front = "same\n".repeat(front);
+            let (old, new) = (format!("{front}{old}"), format!("{front}{new}"));
+            prop_assert_eq!(apply(&old, &unified("f", &old, &new)), new);
+        }
     }
 }

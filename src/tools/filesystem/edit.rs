@@ -1,136 +1,280 @@
 //! Edits of a text: what `edit_file` replaces, and how it shows it.
 //!
-//! Pure: text in, text out. The rules are those of the reference server, seen from its answers: line ends
-//! become `\n`; the first exact occurrence wins; without one, the first run of lines that are equal once
-//! trimmed, whose indentation the new lines take on.
+//! Pure: text in, text out. An edit replaces the one place that it names, and nothing else changes by a byte: a
+//! `\n` in it matches any line's end, and lines keep theirs. Without an exact match it replaces the one run of lines
+//! that are equal once trimmed, and the new lines move as a block to where those are (`shift.rs`). What names no
+//! place, or several, is refused with what helps to name one.
+//!
+//! Invariant: an edit looks at each byte of its text a few times, whatever it looks for; [`Work`] bounds what all
+//! edits of a call look at together.
 
 use super::arguments::Edit;
 use super::diff;
 use super::error::FsError;
-use std::borrow::Cow;
+use super::line_ends::{LineEnd, Splicer, flat};
+use super::line_match::{Wanted, is_ended, line_number};
+use super::shift::shifted;
+use crate::server::Stopper;
+use memchr::memmem;
+use std::fmt::Write as _;
+use std::ops::Range;
 
-/// `\r\n` as `\n`; a text without any is not copied.
-pub(super) fn with_unix_line_ends(text: &str) -> Cow<'_, str> {
-    if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
+/// Places that an error names.
+const NAMED_PLACES: usize = 10;
+
+/// Bytes and lines of texts that an error quotes.
+const QUOTED_BYTES: usize = 2_000;
+const QUOTED_LINES: usize = 20;
+
+/// A search for lines costs about as much as so many for bytes.
+const LINE_COST: usize = 8;
+
+/// What the edits of one call may cost.
+pub(super) struct Work<'c> {
+    /// Bytes that may still be looked at.
+    left_bytes: usize,
+    limit_bytes: usize,
+    /// The longest text that may come out.
+    longest: usize,
+    stopper: &'c Stopper,
+}
+
+impl<'c> Work<'c> {
+    pub(super) fn new(limit_bytes: usize, longest: usize, stopper: &'c Stopper) -> Self {
+        Self { left_bytes: limit_bytes, limit_bytes, longest, stopper }
+    }
+
+    /// Accounts for a search in so many bytes.
+    ///
+    /// # Errors
+    /// [`FsError::EditsTooLong`]; [`FsError::Stopped`] when nobody waits for the call any more.
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), FsError> {
+        self.stopper.check()?;
+        let limit_bytes = self.limit_bytes;
+        self.left_bytes = self.left_bytes.checked_sub(bytes).ok_or(FsError::EditsTooLong { limit_bytes })?;
+        Ok(())
+    }
+
+    /// Accounts for a search for lines.
+    pub(super) fn spend_on_lines(&mut self, bytes: usize) -> Result<(), FsError> {
+        self.spend(bytes.saturating_mul(LINE_COST))
+    }
+
+    /// # Errors
+    /// [`FsError::EditedTooLong`] for a text that could not be edited again.
+    pub(super) fn check_length(&self, bytes: usize) -> Result<(), FsError> {
+        if bytes <= self.longest {
+            return Ok(());
+        }
+        Err(FsError::EditedTooLong { bytes, limit_bytes: self.longest })
+    }
 }
 
 /// The text after all edits, in order.
 ///
 /// # Errors
-/// [`FsError::NoMatch`] for the first edit whose old text is not there.
-pub(super) fn apply(text: &str, edits: &[Edit<'_>]) -> Result<String, FsError> {
+/// What is wrong with the first edit that names no place of the text, or several.
+pub(super) fn apply(
+    text: &str,
+    edits: &[Edit<'_>],
+    replace_all: bool,
+    work: &mut Work<'_>,
+) -> Result<String, FsError> {
     let mut text = text.to_owned();
     for edit in edits {
-        let old = with_unix_line_ends(edit.old_text);
-        let new = with_unix_line_ends(edit.new_text);
-        if let Some(at) = text.find(&*old) {
-            text.replace_range(at..at + old.len(), &new);
-        } else if let Some(replaced) = replace_lines(&text, &old, &new) {
-            text = replaced;
-        } else {
-            return Err(FsError::NoMatch { old_text: edit.old_text.to_owned() });
-        }
+        let replace_all = edit.replace_all.unwrap_or(replace_all);
+        text = apply_one(&text, edit, replace_all, work)?;
     }
     Ok(text)
 }
 
+fn apply_one(text: &str, edit: &Edit<'_>, replace_all: bool, work: &mut Work<'_>) -> Result<String, FsError> {
+    if edit.old_text.is_empty() {
+        return Err(FsError::EmptyOldText);
+    }
+    work.spend(text.len())?;
+    let flat_text = flat(text);
+    let (old, new) = (flat(edit.old_text), flat(edit.new_text));
+    let finder = memmem::Finder::new(old.as_bytes());
+    let exact = Places::of(&flat_text, &finder, replace_all);
+    if exact.count == 0 {
+        work.spend_on_lines(text.len())?;
+        let lines = Lines { text, flat_text: &flat_text, old: &old, new: &new, edit };
+        return lines.replaced(replace_all, work);
+    }
+    exact.check_unambiguous(&flat_text, edit, replace_all)?;
+    work.check_length(exact.length_after(text.len(), old.len(), new.len()))?;
+    let own = LineEnd::of(edit.new_text);
+    let mut splicer = Splicer::new(text, text.len() + new.len());
+    for start in finder.find_iter(flat_text.as_bytes()) {
+        splice(&mut splicer, &flat_text, start..start + old.len(), &new, own);
+    }
+    let edited = splicer.finish();
+    work.check_length(edited.len())?;
+    Ok(edited)
+}
+
+/// An edit of lines that are equal but for blanks.
+struct Lines<'t> {
+    text: &'t str,
+    flat_text: &'t str,
+    old: &'t str,
+    new: &'t str,
+    edit: &'t Edit<'t>,
+}
+
+impl Lines<'_> {
+    fn replaced(&self, replace_all: bool, work: &Work<'_>) -> Result<String, FsError> {
+        let flat_text = self.flat_text;
+        // Where the last line is given with its end, so must the line be that it is replaced by.
+        let takes_end = self.old.ends_with('\n');
+        let lines = self.old.strip_suffix('\n').unwrap_or(self.old);
+        let wanted = Wanted::new(lines).ok_or_else(|| self.no_match(String::new()))?;
+        let places = || wanted.places(flat_text).filter(|place| !takes_end || is_ended(flat_text, place.end));
+        let mut found = Places::default();
+        places().for_each(|place| found.note(place.start));
+        if found.count == 0 {
+            let near = wanted.nearest(flat_text);
+            return Err(self.no_match(near.map_or_else(String::new, |near| nearest(flat_text, &near))));
+        }
+        found.check_unambiguous(flat_text, self.edit, replace_all)?;
+        let mut splicer = Splicer::new(self.text, self.text.len() + self.new.len());
+        let mut longer = 0;
+        for place in places() {
+            work.stopper.check()?;
+            let (before, behind) = (&flat_text[..place.start], &flat_text[place.end..]);
+            let block = shifted(lines, &flat_text[place.clone()], self.new, before, behind);
+            let block = block.ok_or_else(|| self.no_match(untold(flat_text, &place)))?;
+            longer += block.len();
+            work.check_length(longer)?;
+            let part = place.start..place.end + usize::from(takes_end);
+            splice(&mut splicer, flat_text, part, &block, LineEnd::of(self.edit.new_text));
+        }
+        let edited = splicer.finish();
+        work.check_length(edited.len())?;
+        Ok(edited)
+    }
+
+    fn no_match(&self, hint: String) -> FsError {
+        FsError::NoMatch { old_text: quoted(self.edit.old_text), hint }
+    }
+}
+
+/// Replaces what differs in a part: what it begins and ends with stays as it is, down to its lines' ends.
+fn splice(splicer: &mut Splicer<'_>, flat_text: &str, part: Range<usize>, new: &str, own: LineEnd) {
+    let old = &flat_text[part.clone()];
+    let same = |pair: &(u8, u8)| pair.0 == pair.1;
+    let front = old.bytes().zip(new.bytes()).take_while(same).count();
+    let front = old.floor_char_boundary(front);
+    let (old, new) = (&old[front..], &new[front..]);
+    let back = old.bytes().rev().zip(new.bytes().rev()).take_while(same).count();
+    // A common end begins with the same byte in both: it is a character's first in both, or in neither.
+    let back = old.len() - old.ceil_char_boundary(old.len() - back);
+    splicer.replace(part.start + front..part.end - back, &new[..new.len() - back], own);
+}
+
+/// Where a text has what is to be replaced.
+#[derive(Debug, Default)]
+struct Places {
+    count: usize,
+    /// The first ones.
+    named: Vec<usize>,
+}
+
+impl Places {
+    /// The places of what `finder` finds, from left to right; those that overlap count where only one can be replaced.
+    fn of(text: &str, finder: &memmem::Finder<'_>, replace_all: bool) -> Self {
+        let mut found = Self::default();
+        finder.find_iter(text.as_bytes()).for_each(|place| found.note(place));
+        if !replace_all && found.count == 1 {
+            let behind = found.named[0] + 1;
+            if let Some(place) = finder.find(&text.as_bytes()[behind..]) {
+                found.note(behind + place);
+            }
+        }
+        found
+    }
+
+    fn note(&mut self, place: usize) {
+        self.count += 1;
+        if self.named.len() < NAMED_PLACES {
+            self.named.push(place);
+        }
+    }
+
+    fn length_after(&self, text: usize, old: usize, new: usize) -> usize {
+        // The line ends that are put in may be twice as long.
+        text.saturating_sub(self.count.saturating_mul(old)).saturating_add(self.count.saturating_mul(new))
+    }
+
+    /// # Errors
+    /// [`FsError::Ambiguous`] where one place is asked for and there are several.
+    fn check_unambiguous(&self, text: &str, edit: &Edit<'_>, replace_all: bool) -> Result<(), FsError> {
+        if self.count <= 1 || replace_all {
+            return Ok(());
+        }
+        let mut lines = String::new();
+        let (mut at, mut line) = (0, 1);
+        for place in &self.named {
+            line += line_number(&text[at..], place - at) - 1;
+            at = *place;
+            let separator = if lines.is_empty() { "" } else { ", " };
+            // Writing to a string does not fail.
+            let _ = write!(lines, "{separator}{line}");
+        }
+        if self.count > self.named.len() {
+            lines.push_str(", …");
+        }
+        Err(FsError::Ambiguous { count: self.count, lines, old_text: quoted(edit.old_text) })
+    }
+}
+
+/// The start of a text, as far as an error quotes it.
+fn quoted(text: &str) -> String {
+    let lines = memchr::memchr_iter(b'\n', text.as_bytes()).nth(QUOTED_LINES - 1).unwrap_or(text.len());
+    let end = text.floor_char_boundary(lines.min(QUOTED_BYTES));
+    if end == text.len() { text.to_owned() } else { format!("{}…", &text[..end]) }
+}
+
+fn nearest(text: &str, near: &Range<usize>) -> String {
+    let line = line_number(text, near.start);
+    format!("\n\nThe nearest text, from line {line} on:\n{}", quoted(&text[near.clone()]))
+}
+
+fn untold(text: &str, place: &Range<usize>) -> String {
+    let line = line_number(text, place.start);
+    format!(
+        "\n\nThe text from line {line} on differs in blanks only, but how the new lines are to be indented there \
+         cannot be told from it; copy oldText as it stands there:\n{}",
+        quoted(&text[place.clone()])
+    )
+}
+
 /// The diff between two texts in a Markdown fence that no line of it can close.
-pub(super) fn fenced_diff(path: &str, old: &str, new: &str) -> String {
-    let diff = diff::unified(path, &with_unix_line_ends(old), &with_unix_line_ends(new));
+pub(super) fn fenced_diff(path: &str, old: &str, new: &str, work: &Work<'_>) -> Result<String, FsError> {
+    let diff = diff::unified(path, &flat(old), &flat(new), work.stopper)?;
     let longest = diff.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(3.max(longest + 1));
-    format!("{fence}diff\n{diff}{fence}\n\n")
+    Ok(format!("{fence}diff\n{diff}{fence}\n\n"))
 }
 
-/// Replaces the first run of lines equal to those of `old`, blanks around each not counted.
-fn replace_lines(text: &str, old: &str, new: &str) -> Option<String> {
-    let lines: Vec<&str> = text.split('\n').collect();
-    let wanted: Vec<&str> = old.split('\n').collect();
-    let at = lines
-        .windows(wanted.len())
-        .position(|run| run.iter().zip(&wanted).all(|(line, wanted)| trim(line) == trim(wanted)))?;
-    let indent = indentation(lines[at]);
-    let replacement = new.split('\n').enumerate().map(|(number, line)| {
-        let own = indentation(line);
-        let rest = &line[own.len()..];
-        let replaced = wanted.get(number).copied().map_or("", indentation);
-        if number == 0 {
-            format!("{indent}{rest}")
-        } else if own.is_empty() || replaced.is_empty() {
-            line.to_owned()
-        } else {
-            let deeper = own.chars().count().saturating_sub(replaced.chars().count());
-            format!("{indent}{}{rest}", " ".repeat(deeper))
-        }
-    });
-    let before = lines[..at].iter().map(|line| Cow::Borrowed(*line));
-    let after = lines[at + wanted.len()..].iter().map(|line| Cow::Borrowed(*line));
-    let all: Vec<Cow<'_, str>> = before.chain(replacement.map(Cow::Owned)).chain(after).collect();
-    Some(all.join("\n"))
-}
+/// Bytes of an answer beside its text, and more.
+const ENVELOPE_BYTES: usize = 2 * 1024;
 
-/// What ECMAScript counts as white space: Unicode's, less U+0085, and the byte order mark.
-fn is_blank(c: char) -> bool {
-    c == '\u{feff}' || (c != '\u{85}' && c.is_whitespace())
-}
-
-fn trim(line: &str) -> &str {
-    line.trim_matches(is_blank)
-}
-
-fn indentation(line: &str) -> &str {
-    &line[..line.len() - line.trim_start_matches(is_blank).len()]
+/// # Errors
+/// [`FsError::AnswerTooLarge`] for a text that an answer could not carry, where it stands twice, escaped.
+pub(super) fn check_tellable(text: &str, limit_bytes: usize) -> Result<(), FsError> {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    let bytes: usize = text.bytes().map(escaped).sum();
+    if bytes.saturating_mul(2).saturating_add(ENVELOPE_BYTES) > limit_bytes {
+        return Err(FsError::AnswerTooLarge { limit_bytes });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn edited(text: &str, old_text: &str, new_text: &str) -> String {
-        apply(text, &[Edit { old_text, new_text }]).unwrap_or_else(|error| error.to_string())
-    }
-
-    #[test]
-    fn edits_follow_the_rules() {
-        // (text, old, new, result)
-        let rows = [
-            ("a b a", "a", "$&c", "$&c b a"),
-            ("abc", "", "x", "xabc"),
-            ("", "", "x", "x"),
-            ("a\r\nb", "a\nb", "c\r\nd", "c\nd"),
-            ("  if x {\n    y\n  }\n", "if x {\ny\n}", "if z {\n  w\n}", "  if z {\n  w\n}\n"),
-            (
-                "\tif x {\n\t\ty\n\t}\n",
-                "  if x {\n    y\n  }",
-                "  if z {\n      w\n  }",
-                "\tif z {\n\t  w\n\t}\n",
-            ),
-            ("    a\n    b", "  a\n  b", " a\n c", "    a\n    c"),
-            ("  a\n", "a  \n", "b", "  b"),
-            ("\u{feff}a", "a ", "b", "\u{feff}b"),
-            ("\u{85}a", "a ", "b", "Could not find exact match for edit:\na "),
-            ("a\nb", "b\na", "x", "Could not find exact match for edit:\nb\na"),
-            ("a", "a\nb\nc", "x", "Could not find exact match for edit:\na\nb\nc"),
-            ("x", "y\r\nz", "", "Could not find exact match for edit:\ny\r\nz"),
-            ("a\n\n  \nb", " \n\t\nb", "c", "a\nc"),
-        ];
-        for (text, old, new, want) in rows {
-            // The first row's line ends are made uniform by the caller.
-            assert_eq!(edited(&with_unix_line_ends(text), old, new), want, "{text:?}: {old:?} -> {new:?}");
-        }
-    }
-
-    #[test]
-    fn later_edits_see_earlier_ones_and_a_failure_spoils_all() {
-        let first = Edit { old_text: "a", new_text: "b" };
-        let second = Edit { old_text: "b", new_text: "c" };
-        assert_eq!(apply("a", &[first, second]).expect("both match"), "c");
-        assert!(apply("a", &[first, Edit { old_text: "a", new_text: "" }]).is_err());
-    }
-
-    #[test]
-    fn the_fence_is_longer_than_any_in_the_diff() {
-        assert!(fenced_diff("f", "a\n", "````\n").starts_with("`````diff\nIndex: f\n"));
-        assert!(fenced_diff("f", "a\n", "b\n").ends_with("\n-a\n+b\n```\n\n"));
-    }
-}
+mod tests;

@@ -24,8 +24,28 @@ pub(super) enum FsError {
     AmbiguousName { name: String },
     #[error("Cannot specify both head and tail parameters simultaneously")]
     HeadAndTail,
-    #[error("Could not find exact match for edit:\n{old_text}")]
-    NoMatch { old_text: String },
+    #[error("Could not find exact match for edit:\n{old_text}{hint}")]
+    NoMatch { old_text: String, hint: String },
+    #[error(
+        "oldText is empty, which names no place: give the text that is to be replaced; to insert, give the text \
+         beside the place, and that text with the new one as newText"
+    )]
+    EmptyOldText,
+    #[error(
+        "oldText occurs {count} times, beginning in lines {lines}: give more of the text around the place, so that \
+         it occurs once, or set replaceAll to true:\n{old_text}"
+    )]
+    Ambiguous { count: usize, lines: String, old_text: String },
+    #[error(
+        "Too many edits for a file of this length: together they look through more than {limit_bytes} bytes; make \
+         fewer in one call, or raise max_edit_scan_bytes"
+    )]
+    EditsTooLong { limit_bytes: usize },
+    #[error(
+        "The file would have more than {limit_bytes} bytes after the edit, namely {bytes}: it was left as it is; \
+         make it in parts, or raise max_reply_bytes"
+    )]
+    EditedTooLong { bytes: usize, limit_bytes: usize },
     #[error("Destination already exists: {path}")]
     DestinationExists { path: String },
     #[error("pattern is too long")]

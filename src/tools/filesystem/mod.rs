@@ -7,12 +7,17 @@
 //! - Pipes, sockets and devices are refused instead of waited for or replaced.
 //! - A listing with sizes shows 0 for links that lead outside; an allowed directory itself is not moved.
 //! - An edit of a file that is not UTF-8 is refused instead of destroying its other bytes.
+//! - A file that is replaced keeps its owner, access lists and extended attributes; its other names (hard links) keep
+//!   the old content. A move to another file system takes them along, and the times.
+//! - By default, and not with [`Compat::Reference`]: an edit changes the one place that it names and keeps line ends
+//!   (see `edit.rs`), and arguments with one meaning are taken for it.
 //! - An escaped `|` in a pattern is a character; in the reference it splits the pattern in two.
 //!
 //! A tool is a plain function of its arguments, the sandbox and the call. What is quick runs at once; the
 //! rest, and whatever must wait for a disk, goes to a thread that may block.
 
 mod arguments;
+mod attributes;
 mod beneath;
 mod braces;
 mod class;
@@ -23,17 +28,23 @@ mod edit;
 mod error;
 mod glob;
 mod info;
+mod leftovers;
 mod lexical;
+mod line_ends;
+mod line_match;
 mod list;
 mod listing;
 mod local_time;
 mod media;
 mod read;
+mod reference_edit;
 mod rename;
 mod roots;
 mod sandbox;
 mod search;
 mod segment;
+mod shift;
+mod temporary;
 mod tree;
 mod walk;
 mod write;
@@ -52,6 +63,9 @@ use thiserror::Error;
 /// What `tools/list` says, word for word as the reference server. A line holds a tool: schemas go out as they
 /// are written, and a message may not contain a newline.
 const DEFINITIONS: &str = include_str!("definitions.json");
+
+/// The definitions that differ from those, but for [`Compat::Reference`].
+const OWN_DEFINITIONS: &str = include_str!("own_definitions.json");
 
 /// The filesystem tools over some directories.
 ///
@@ -124,6 +138,9 @@ impl Filesystem {
         if sandbox.is_empty() && !directories.is_empty() {
             return Err(FilesystemError::NoDirectory { warnings });
         }
+        if !read_only {
+            sandbox.clean_allowed();
+        }
         let tools = TOOLS.iter().filter(|tool| !(read_only && tool.changes)).collect();
         Ok((
             Self { sandbox: Arc::new(sandbox), tools, client_roots: None, compat: Compat::Default },
@@ -155,9 +172,17 @@ impl Filesystem {
 
 impl Toolset for Filesystem {
     fn definitions(&self) -> Vec<ToolDefinition> {
-        // invariant: the text is part of the program, and a test reads it.
-        let all = ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable");
-        all.into_iter().filter(|tool| self.tools.iter().any(|entry| entry.name == tool.name())).collect()
+        // invariant: the texts are part of the program, and a test reads them.
+        let read = |text| ToolDefinition::parse_list(text).expect("the definitions are readable");
+        let is_offered = |tool: &ToolDefinition| self.tools.iter().any(|entry| entry.name == tool.name());
+        let recorded = read(DEFINITIONS).into_iter().filter(is_offered);
+        if self.compat == Compat::Reference {
+            return recorded.map(ToolDefinition::exact_arguments).collect();
+        }
+        let own = read(OWN_DEFINITIONS);
+        recorded
+            .map(|tool| own.iter().find(|own| own.name() == tool.name()).cloned().unwrap_or(tool))
+            .collect()
     }
 
     fn call<'f>(
@@ -347,6 +372,38 @@ mod tests {
         assert_eq!(DEFINITIONS.trim().lines().count(), TOOLS.len() + 2, "a definition on more than one line");
         for (tool, entry) in ours.as_array().expect("a list").iter().zip(TOOLS) {
             assert_eq!(tool["annotations"]["readOnlyHint"], !entry.changes, "{}", entry.name);
+        }
+    }
+
+    /// Without what it adds, each is the reference's, down to the texts that say so.
+    #[test]
+    fn own_definitions_only_add() {
+        let read = |text| serde_json::from_str::<Vec<Value>>(text).expect("JSON");
+        let recorded = read(DEFINITIONS);
+        for mut own in read(OWN_DEFINITIONS) {
+            let mut theirs =
+                recorded.iter().find(|tool| tool["name"] == own["name"]).expect("a tool of theirs").clone();
+            for tool in [&mut own, &mut theirs] {
+                leave_out_additions(tool);
+            }
+            assert_eq!(own, theirs);
+        }
+        let (default, _) = Filesystem::new(&[], false).expect("no directories");
+        let reference = default.clone().compat(Compat::Reference);
+        let json = |tools: &Filesystem| serde_json::to_value(tools.definitions()).expect("JSON");
+        assert_eq!(json(&reference), Value::from(recorded));
+        assert!(json(&default).to_string().contains("replaceAll"));
+    }
+
+    fn leave_out_additions(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                members.remove("replaceAll");
+                members.remove("description");
+                members.values_mut().for_each(leave_out_additions);
+            }
+            Value::Array(items) => items.iter_mut().for_each(leave_out_additions),
+            _ => {}
         }
     }
 

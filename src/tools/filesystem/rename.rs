@@ -1,13 +1,15 @@
 //! Moving: `move_file`, which never replaces anything.
 
 use super::arguments::MoveFile;
+use super::attributes::Attributes;
 use super::context::Context;
 use super::error::{FsError, Stop, shown};
 use super::sandbox::{Sandbox, Target};
-use super::write::{self, Temporary};
-use crate::server::CallContext;
+use super::temporary::{Temporary, make_durable};
+use super::write;
+use crate::server::{CallContext, Stopped, Stopper};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 /// `move_file`.
@@ -21,13 +23,19 @@ pub(super) fn move_file(
     if destination.exists {
         return Err(FsError::DestinationExists { path: shown(destination.path()) }.into());
     }
-    move_resolved(context.sandbox, &source, &destination)?;
+    move_resolved(context.sandbox, &source, &destination, context.stopper)?;
     write::answer(call, &["Successfully moved ", arguments.source, " to ", arguments.destination]);
     Ok(())
 }
 
-fn move_resolved(sandbox: &Sandbox, source: &Target, destination: &Target) -> Result<(), FsError> {
+fn move_resolved(
+    sandbox: &Sandbox,
+    source: &Target,
+    destination: &Target,
+    stopper: &Stopper,
+) -> Result<(), FsError> {
     let failed = |errno| match errno {
+        Errno::CANCELED => FsError::Stopped(Stopped),
         Errno::EXIST => FsError::DestinationExists { path: shown(destination.path()) },
         errno => FsError::two(errno, "rename", source.path(), destination.path()),
     };
@@ -45,10 +53,13 @@ fn move_resolved(sandbox: &Sandbox, source: &Target, destination: &Target) -> Re
     let _first = sandbox.lock(keys[0]);
     let _second = (keys[0] != keys[1]).then(|| sandbox.lock(keys[1]));
     match without_replacing(&from, from_name, &to, to_name) {
-        Err(Errno::XDEV) => copy_and_delete(sandbox, &from, from_name, &to, to_name).map_err(failed)?,
+        Err(Errno::XDEV) => {
+            let copy = Copy { sandbox, from: &from, from_name, to: &to, to_name, stopper };
+            copy.and_delete().map_err(failed)?;
+        }
         result => result.map_err(failed)?,
     }
-    write::make_durable(&to).and_then(|()| write::make_durable(&from)).map_err(failed)
+    make_durable(&to).and_then(|()| make_durable(&from)).map_err(failed)
 }
 
 /// Renames, unless something has the new name: [`Errno::EXIST`].
@@ -75,33 +86,78 @@ pub(super) fn without_replacing(
     }
 }
 
-/// Moves a regular file to another file system: complete under its new name before the old one goes.
-fn copy_and_delete(
-    sandbox: &Sandbox,
-    from: &OwnedFd,
-    from_name: &[u8],
-    to: &OwnedFd,
-    to_name: &[u8],
-) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let source = rustix::fs::openat(from, from_name, flags, Mode::empty())?;
-    let stat = rustix::fs::fstat(&source)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        // As the reference says of everything that it cannot move there.
-        return Err(Errno::XDEV);
+/// A regular file on its way to another file system.
+struct Copy<'m> {
+    sandbox: &'m Sandbox,
+    from: &'m OwnedFd,
+    from_name: &'m [u8],
+    to: &'m OwnedFd,
+    to_name: &'m [u8],
+    stopper: &'m Stopper,
+}
+
+impl Copy<'_> {
+    /// Moves it, with all that belongs to it: complete and durable under its new name before the old one goes, and
+    /// under one name only in the end, whatever fails.
+    fn and_delete(&self) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let source = rustix::fs::openat(self.from, self.from_name, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&source)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            // As the reference says of everything that it cannot move there.
+            return Err(Errno::XDEV);
+        }
+        let mut copy = Temporary::create(self.sandbox, self.to, true)?;
+        self.fill(&source, copy.file())?;
+        Attributes::of(&stat, Some(&source)).give_to(copy.file())?;
+        rustix::fs::futimens(copy.file(), &times(&stat))?;
+        copy.complete()?;
+        copy.take_free(self.to_name)?;
+        self.delete_source(&source, &stat).inspect_err(|_| self.take_back(copy.file()))
     }
-    let mode = Mode::from_raw_mode(stat.st_mode & 0o777);
-    let mut copy = Temporary::create(sandbox, to, Some(mode))?;
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match rustix::io::read(&source, &mut buffer[..]) {
-            Ok(0) => break,
-            Ok(len) => write::write_all(copy.file(), &buffer[..len])?,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
+
+    fn fill(&self, source: &OwnedFd, copy: &OwnedFd) -> Result<(), Errno> {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            self.stopper.check().map_err(|Stopped| Errno::CANCELED)?;
+            match rustix::io::read(source, &mut buffer[..]) {
+                Ok(0) => return Ok(()),
+                Ok(len) => write::write_all(copy, &buffer[..len])?,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
         }
     }
-    copy.complete()?;
-    copy.rename_new(to_name)?;
-    rustix::fs::unlinkat(from, from_name, AtFlags::empty())
+
+    /// Deletes what was copied, unless somebody wrote to it meanwhile, or put something else there.
+    fn delete_source(&self, source: &OwnedFd, copied: &Stat) -> Result<(), Errno> {
+        let state = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+        let now = rustix::fs::fstat(source)?;
+        if state(&now) != state(copied) || !is_at(&now, self.from, self.from_name) {
+            return Err(Errno::BUSY);
+        }
+        rustix::fs::unlinkat(self.from, self.from_name, AtFlags::empty())
+    }
+
+    /// Removes the copy where the file stays.
+    fn take_back(&self, copy: &OwnedFd) {
+        if rustix::fs::fstat(copy).is_ok_and(|stat| is_at(&stat, self.to, self.to_name)) {
+            // The first error is the one that is told.
+            let _ = rustix::fs::unlinkat(self.to, self.to_name, AtFlags::empty());
+        }
+    }
+}
+
+/// Whether a file has that name.
+fn is_at(stat: &Stat, directory: &OwnedFd, name: &[u8]) -> bool {
+    rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|named| (named.st_dev, named.st_ino) == (stat.st_dev, stat.st_ino))
+}
+
+#[allow(clippy::cast_possible_wrap, clippy::unnecessary_cast, reason = "the types differ between systems")]
+fn times(stat: &Stat) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: stat.st_atime as _, tv_nsec: stat.st_atime_nsec as _ },
+        last_modification: Timespec { tv_sec: stat.st_mtime as _, tv_nsec: stat.st_mtime_nsec as _ },
+    }
 }

@@ -10,6 +10,7 @@
 
 use super::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::error::{FsError, errno, shown};
+use super::leftovers::Leftovers;
 use super::lexical::{self, PathBytes};
 use super::listing;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -191,6 +192,7 @@ struct Ground {
     base: PathBytes,
     home: PathBytes,
     locks: [Mutex<()>; LOCKS],
+    leftovers: Leftovers,
     hasher: RandomState,
 }
 
@@ -203,7 +205,13 @@ impl Sandbox {
         let home = home.map_or_else(|| PathBytes::from_slice(b"/"), |home| bytes(home.into()));
         let (allowed, warnings) = Allowed::open(paths, &base, &home);
         let locks = std::array::from_fn(|_| Mutex::new(()));
-        let ground = Arc::new(Ground { base, home, locks, hasher: RandomState::new() });
+        let ground = Arc::new(Ground {
+            base,
+            home,
+            locks,
+            leftovers: Leftovers::default(),
+            hasher: RandomState::new(),
+        });
         (Self { allowed: RwLock::new(Arc::new(allowed)), ground }, warnings)
     }
 
@@ -320,6 +328,18 @@ impl Sandbox {
         let stat = rustix::fs::fstat(parent)?;
         let hash = self.ground.hasher.hash_one((stat.st_dev, stat.st_ino, name));
         Ok(FileKey { slot: hash as usize % LOCKS })
+    }
+
+    /// Where others left temporary files.
+    pub(super) fn leftovers(&self) -> &Leftovers {
+        &self.ground.leftovers
+    }
+
+    /// Removes what killed servers left in the allowed directories themselves.
+    pub(super) fn clean_allowed(&self) {
+        for directory in &self.allowed().directories {
+            self.ground.leftovers.clean(&directory.handle);
+        }
     }
 
     /// A number that nobody can guess, for names of temporary files.

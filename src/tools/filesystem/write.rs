@@ -1,26 +1,24 @@
 //! Writing: `write_file`, `edit_file`, `create_directory`.
 //!
 //! **Invariant: whoever reads a file sees the old content or the new one, and after a power cut too.** The
-//! content goes into a temporary file beside the target, is made durable and renamed over it, all below
-//! one handle of the directory. A temporary file does not survive a failure. Writers of one file take
-//! turns, so no edit is lost.
+//! content goes into a temporary file (see `temporary.rs`), is made durable and takes the target's name, all below
+//! one handle of the directory. Writers of one file take turns, so no edit is lost. What belongs to the old file
+//! is given to the new one (see `attributes.rs`).
 
 use super::arguments::{EditFile, Path, WriteFile};
+use super::attributes::Attributes;
 use super::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::context::Context;
-use super::edit;
+use super::edit::{self, Work};
 use super::error::{FsError, Stop, shown};
-use super::lexical;
 use super::read::{OpenFile, name_of};
 use super::sandbox::{Sandbox, Target};
+use super::temporary::Temporary;
+use super::{Compat, lexical, reference_edit};
 use crate::server::CallContext;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::fmt::Write as _;
-
-/// Names tried for a temporary file.
-const ATTEMPTS: usize = 16;
 
 /// `write_file`.
 pub(super) fn write_file(
@@ -57,13 +55,19 @@ pub(super) fn edit_file(
             return Err(FsError::NotUtf8 { path, offset: error.utf8_error().valid_up_to() }.into());
         }
     };
-    let original = edit::with_unix_line_ends(&stored);
-    let edited = edit::apply(&original, &arguments.edits)?;
+    let mut work = Work::new(call.limits().max_edit_scan_bytes, limit_bytes, context.stopper);
+    let edited = match context.compat {
+        Compat::Default => edit::apply(&stored, &arguments.edits, arguments.replace_all, &mut work)?,
+        Compat::Reference => reference_edit::apply(&stored, &arguments.edits, &mut work)?,
+    };
+    let diff = edit::fenced_diff(&path, &stored, &edited, &work)?;
+    // An edit that cannot be told of is not made.
+    edit::check_tellable(&diff, limit_bytes)?;
     if !arguments.dry_run {
         place.replace(context.sandbox, edited.as_bytes())?;
     }
     drop(turn);
-    call.text(&edit::fenced_diff(&path, &original, &edited));
+    call.text(&diff);
     call.structured_from_text();
     Ok(())
 }
@@ -137,96 +141,48 @@ impl Place {
         Ok(sandbox.lock(key))
     }
 
-    /// Puts `content` in the place of what is there, if anything. The permission bits stay.
+    /// Puts `content` in the place of what is there, if anything.
     fn replace(&self, sandbox: &Sandbox, content: &[u8]) -> Result<(), FsError> {
-        let mode = match rustix::fs::statat(&self.parent, self.name(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => Some(Mode::from_raw_mode(stat.st_mode & 0o777)),
-                FileType::Directory => return Err(self.failed(Errno::ISDIR)),
-                // A link came after the path was resolved: it is not followed, nor replaced.
-                FileType::Symlink => return Err(self.failed(Errno::LOOP)),
-                kind => {
-                    let path = shown(self.target.path());
-                    return Err(FsError::NotRegular { path, kind: name_of(kind) });
-                }
-            },
-            Err(Errno::NOENT) => None,
+        let old = self.attributes()?;
+        let mut temporary =
+            Temporary::create(sandbox, &self.parent, old.is_some()).map_err(|errno| self.failed(errno))?;
+        let written = write_all(temporary.file(), content)
+            .and_then(|()| old.map_or(Ok(()), |old| old.give_to_new_content(temporary.file())))
+            .and_then(|()| temporary.complete());
+        written.map_err(|errno| FsError::os(errno, "write", self.target.path()))?;
+        // What has the name may come, and go, while the content is written.
+        let placed = match temporary.take_free(self.name()) {
+            Err(Errno::EXIST) => temporary.replace(self.name()),
+            taken => taken,
+        };
+        placed.map_err(|errno| FsError::os(errno, "rename", self.target.path()))
+    }
+
+    /// What belongs to the file that is there, if there is one.
+    fn attributes(&self) -> Result<Option<Attributes>, FsError> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let named = match rustix::fs::statat(&self.parent, self.name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(named) => named,
+            Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(self.failed(errno)),
         };
-        let mut temporary =
-            Temporary::create(sandbox, &self.parent, mode).map_err(|errno| self.failed(errno))?;
-        temporary.fill(content).map_err(|errno| FsError::os(errno, "write", self.target.path()))?;
-        temporary.rename(self.name()).map_err(|errno| FsError::os(errno, "rename", self.target.path()))
-    }
-}
-
-/// A file under a name of its own, which is deleted again unless it gets its real name.
-pub(super) struct Temporary<'d> {
-    parent: &'d OwnedFd,
-    name: String,
-    file: OwnedFd,
-    mode: Option<Mode>,
-    is_renamed: bool,
-}
-
-impl<'d> Temporary<'d> {
-    /// Makes an empty file. With a mode it is nobody else's until it is complete.
-    pub(super) fn create(sandbox: &Sandbox, parent: &'d OwnedFd, mode: Option<Mode>) -> Result<Self, Errno> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let created = Mode::from_raw_mode(if mode.is_some() { 0o600 } else { 0o666 });
-        let mut name = String::with_capacity(32);
-        for attempt in 0..ATTEMPTS {
-            name.clear();
-            // Writing to a string does not fail. The name is short, so that it fits where the target's does.
-            let _ = write!(name, ".mcpool-{:016x}.tmp", sandbox.random(attempt));
-            match rustix::fs::openat(parent, &name[..], flags, created) {
-                Ok(file) => return Ok(Self { parent, name, file, mode, is_renamed: false }),
-                Err(Errno::EXIST | Errno::INTR) => {}
-                Err(errno) => return Err(errno),
+        match FileType::from_raw_mode(named.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Directory => return Err(self.failed(Errno::ISDIR)),
+            // A link came after the path was resolved: it is not followed, nor replaced.
+            FileType::Symlink => return Err(self.failed(Errno::LOOP)),
+            kind => {
+                let path = shown(self.target.path());
+                return Err(FsError::NotRegular { path, kind: name_of(kind) });
             }
         }
-        Err(Errno::EXIST)
-    }
-
-    pub(super) fn file(&self) -> &OwnedFd {
-        &self.file
-    }
-
-    /// Writes all of the content and makes it durable.
-    fn fill(&mut self, content: &[u8]) -> Result<(), Errno> {
-        write_all(&self.file, content)?;
-        self.complete()
-    }
-
-    /// Sets the permissions and makes the content durable.
-    pub(super) fn complete(&mut self) -> Result<(), Errno> {
-        if let Some(mode) = self.mode {
-            rustix::fs::fchmod(&self.file, mode)?;
-        }
-        rustix::fs::fsync(&self.file)
-    }
-
-    /// Gives the file its real name, over what has it now.
-    fn rename(mut self, name: &[u8]) -> Result<(), Errno> {
-        rustix::fs::renameat(self.parent, &self.name[..], self.parent, name)?;
-        self.is_renamed = true;
-        make_durable(self.parent)
-    }
-
-    /// Gives the file its real name, which nothing may have yet.
-    pub(super) fn rename_new(mut self, name: &[u8]) -> Result<(), Errno> {
-        super::rename::without_replacing(self.parent, self.name.as_bytes(), self.parent, name)?;
-        self.is_renamed = true;
-        make_durable(self.parent)
-    }
-}
-
-impl Drop for Temporary<'_> {
-    fn drop(&mut self) {
-        if !self.is_renamed {
-            // Nothing is left to do where this fails, too.
-            let _ = rustix::fs::unlinkat(self.parent, &self.name[..], AtFlags::empty());
-        }
+        let opened = rustix::fs::openat(&self.parent, self.name(), flags, Mode::empty());
+        // It may be a file that cannot be read, or another one by now.
+        let opened = opened.ok().filter(|file| {
+            rustix::fs::fstat(file)
+                .is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (named.st_dev, named.st_ino))
+        });
+        Ok(Some(Attributes::of(&named, opened.as_ref())))
     }
 }
 
@@ -241,12 +197,4 @@ pub(super) fn write_all(file: &OwnedFd, mut content: &[u8]) -> Result<(), Errno>
         }
     }
     Ok(())
-}
-
-/// Makes a directory's names durable. Not every file system can, nor every handle.
-pub(super) fn make_durable(directory: &OwnedFd) -> Result<(), Errno> {
-    match rustix::fs::fsync(directory) {
-        Err(Errno::INVAL | Errno::BADF | Errno::NOTSUP | Errno::ROFS) => Ok(()),
-        result => result,
-    }
 }

@@ -168,6 +168,7 @@ edits('newline.txt', ['\n', '']);
 edits('newlines.txt', ['\n\n', 'x']);
 edits('crlf.txt', ['b\n', 'B\n']);
 edits('crlf.txt', ['a\r\nb', 'x\r\ny']);
+edits('crlf.txt', ['b', 'b\nmore']);
 edits('cr.txt', ['b', 'x']);
 edits('bom.txt', ['hi', 'ho']);
 edits('bom.txt', ['\uFEFFhi', 'ho']);
@@ -195,6 +196,7 @@ edits('code.py', ['if x:\n        return 1', 'if y:\n            return 2\n  z()
 edits('code.py', ['  if x:\n return 1', 'while y:\n\treturn 2\n\n\tz()']);
 edits('code.py', ['def f():\n if x:', 'def g(a):\n if y:\n  pass']);
 edits('code.py', ['class A:\npass', 'class B:\n\tpass\n\tx = 1']);
+edits('code.py', ['  if x:\n    return 1', '  if x:\n    print(x)\n    print(y)\n    return 1\n  z()']);
 edits('code.py', ['pass', 'pass\n```\n````']);
 edits('code.py', ['\n\n\nclass', '\nclass']);
 edits('code.py', ['return 2\n\n\n\n', 'x']);
@@ -226,7 +228,8 @@ const BAD_ARGUMENTS = [
     ['read_text_file', { path: 'a.txt', head: '1' }], ['read_text_file', { path: 'a.txt', head: null }], ['read_text_file', { path: 'a.txt', more: 1 }],
     ['read_multiple_files', {}], ['read_multiple_files', { paths: [] }], ['read_multiple_files', { paths: 'a.txt' }], ['read_multiple_files', { paths: ['a.txt', 1] }],
     ['write_file', { path: 'new.txt' }], ['write_file', { content: 'x' }], ['edit_file', { path: 'a.txt' }], ['edit_file', { path: 'a.txt', edits: {} }],
-    ['edit_file', { path: 'a.txt', edits: [{ oldText: 'a' }] }], ['edit_file', { path: 'a.txt', edits: [], dryRun: 'yes' }],
+    ['edit_file', { path: 'a.txt', edits: '[{"oldText": "beta", "newText": "b"}]' }],
+    ['edit_file', { path: 'a.txt', edits: [{ oldText: 'beta', newText: 'b' }], dryRun: 'true' }], ['edit_file', { path: 'a.txt', edits: [{ oldText: 'a' }] }], ['edit_file', { path: 'a.txt', edits: [], dryRun: 'yes' }],
     ['list_directory_with_sizes', { path: '.', sortBy: 'date' }], ['search_files', { path: '.' }], ['search_files', { path: '.', pattern: '*', excludePatterns: '*' }],
     ['directory_tree', { path: '.', excludePatterns: [1] }], ['move_file', { source: 'a.txt' }], ['no_such_tool', {}],
 ];
