@@ -33,6 +33,7 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As for [`read`], and when it is no text.
+#[cfg(feature = "cli")]
 pub(crate) fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
     text(read(path, max_bytes)?)
 }
@@ -244,7 +245,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("latin");
         std::fs::write(&path, b"caf\xe9").expect("written");
-        assert_eq!(read_text(&path, 10).expect_err("refused").to_string(), "it is not UTF-8");
+        assert_eq!(text(read(&path, 10).expect("read")).expect_err("refused").to_string(), "it is not UTF-8");
     }
 
     /// However a file is changed and however fast, a stamp that holds was taken after the change.

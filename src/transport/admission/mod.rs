@@ -389,6 +389,7 @@ impl Admission {
     }
 
     /// Reads tokens and keys again, changed or not.
+    #[cfg(feature = "cli")]
     pub(crate) fn reload(&self) {
         match &self.guard {
             Guard::Address | Guard::Tokens(_) => {}

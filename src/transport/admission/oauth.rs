@@ -195,6 +195,7 @@ impl ResourceServer {
     }
 
     /// Reads or fetches the keys again, changed or not.
+    #[cfg(feature = "cli")]
     pub(super) fn reload(&self) {
         self.keys.reload();
     }

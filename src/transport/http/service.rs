@@ -90,6 +90,7 @@ impl HttpService {
     }
 
     /// Reads tokens and keys again, changed or not.
+    #[cfg(feature = "cli")]
     pub(crate) fn reload(&self) {
         self.endpoint.admission.reload();
     }

@@ -72,6 +72,7 @@ impl KeyStore {
     }
 
     /// Reads or fetches the keys again now.
+    #[cfg(feature = "cli")]
     pub(super) fn reload(&self) {
         match self {
             Self::File(followed) => follow(followed, true),
