@@ -141,16 +141,19 @@ limits! {
             "Headers that an HTTP request may have; more are answered 431.",
             "browsers send about 20, proxies add a few, each mirrored argument is one";
         header_timeout_ms: Millis = 10_000, 10 => 600_000,
-            "How long the head of an HTTP request may take from its first byte to its last.",
+            "How long the head of an HTTP request may take from its first byte to its last, or a line that is no longer than one.",
             "heads fit into one packet; who takes seconds wants to hold a connection open";
         body_timeout_ms: Millis = 60_000, 10 => 3_600_000,
-            "How long the body of an HTTP request may take from its first byte to its last.",
+            "How long the body of an HTTP request may take from its first byte to its last, or a long line.",
             "the longest frame, 10 MiB, at 1.4 Mbit/s";
         write_timeout_ms: Millis = 30_000, 10 => 3_600_000,
             "How long a peer may take nothing of what is written to it before its connection is closed.",
             "as long as a graceful shutdown waits";
+        min_write_bytes_per_s: Count = KIB, 0 => 1_000_000_000,
+            "Bytes that a peer has to take each second on average over `write_timeout_ms`, unless it takes all there are. 0: any.",
+            "four times what Kestrel asks for, a quarter of what GPRS gave";
         idle_timeout_ms: Millis = 300_000, 10 => 86_400_000,
-            "How long an HTTP connection may stay open between two requests.",
+            "How long a connection may stay open between two requests; one with a session of its own, over a Unix socket, as long as `session_timeout_ms`.",
             "an idle connection costs a kilobyte, a new one a round trip: longer than people pause";
         sse_keep_alive_ms: Millis = 15_000, 10 => 600_000,
             "Silence after which a comment is sent on a stream, so that proxies keep it open.",
@@ -331,7 +334,12 @@ impl Limits {
         Duration::from_millis(self.write_timeout_ms as u64)
     }
 
-    /// How long an HTTP connection may stay open between two requests.
+    /// Bytes that a peer has to take within [`Limits::write_timeout`]: one at least.
+    pub fn least_write_bytes(&self) -> usize {
+        (self.min_write_bytes_per_s.saturating_mul(self.write_timeout_ms) / 1_000).max(1)
+    }
+
+    /// How long a connection may stay open between two requests.
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms as u64)
     }

@@ -126,6 +126,60 @@ async fn ids_come_back_to_the_letter() {
 }
 
 #[tokio::test]
+async fn integers_are_ids_by_value() {
+    let (server, stopped) = tools::server();
+    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    for (sent, id) in [("1.0", "1"), ("1e3", "1000"), ("-0.0", "0"), ("10E-1", "1")] {
+        client
+            .send_bytes(format!("{{\"id\":{sent},\"method\":\"ping\",\"jsonrpc\":\"2.0\"}}\n").as_bytes())
+            .await;
+        let pong = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n");
+        assert_eq!(client.receive_line().await, pong);
+    }
+    for sent in ["1.5", "1e-1", "1e400", "1e999999999999"] {
+        client
+            .send_bytes(format!("{{\"id\":{sent},\"method\":\"ping\",\"jsonrpc\":\"2.0\"}}\n").as_bytes())
+            .await;
+        assert_eq!(client.receive().await["error"]["code"], -32600, "{sent}");
+    }
+    // Cancelled by another spelling.
+    let arguments = json!({"milliseconds": 600_000, "label": "never"});
+    let params = json!({"name": "wait", "arguments": arguments});
+    client.send(&json!({"jsonrpc": "2.0", "id": 1_000, "method": "tools/call", "params": params})).await;
+    client
+        .send_bytes(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1.0e3}}\n")
+        .await;
+    let pong = client.ask(&json!({"jsonrpc": "2.0", "id": 1_000, "method": "ping"})).await;
+    assert_eq!(pong["result"], json!({}));
+    assert_eq!(stopped.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_frame_too_long_is_answered_with_its_id() {
+    let server = tools::server_with(Limits { max_frame_bytes: 2_000, ..Limits::default() });
+    let mut client = Conversation::legacy(&server, "2025-03-26").await;
+    let long = format!("{{\"a\":\"\\\",\\\"id\\\":8,\",\"id\":9,\"b\":\"{}\"}}", "x".repeat(5_000));
+    let rows = [
+        (format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{long}}}"), json!(1)),
+        (format!("{{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"params\":{long},\"id\":\"x\"}}"), json!("x")),
+        (format!("{{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"params\":{long},\"id\":2.0}}"), json!(2)),
+        (format!("{{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"params\":{long}}}"), json!(null)),
+        (format!("{{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"m\",\"params\":{long}}}"), json!(null)),
+        // An answer: its id is of our own requests, and would hit one of the client's.
+        (format!("{{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{long}}}"), json!(null)),
+        (format!("[{{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"m\",\"params\":{long}}}]"), json!(null)),
+        (format!("{{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"m\",\"params\":{long}"), json!(null)),
+    ];
+    for (line, id) in rows {
+        client.send_bytes(format!("{line}\n").as_bytes()).await;
+        let answer = client.receive().await;
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&id, &json!(-32600)), "{answer}");
+        let pong = client.ask(&json!({"jsonrpc": "2.0", "id": "next", "method": "ping"})).await;
+        assert_eq!(pong["id"], "next");
+    }
+}
+
+#[tokio::test]
 async fn envelope_members_come_in_any_order() {
     let (server, _) = tools::server();
     let mut client = Conversation::legacy(&server, "2025-11-25").await;

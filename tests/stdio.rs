@@ -146,6 +146,26 @@ fn a_closed_output_ends_it_quietly() {
     assert_eq!(said, "");
 }
 
+/// An answer that is lost is no success, whether the client still talks or has said all.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_behind_the_output_is_said() {
+    for ends in [true, false] {
+        let full = File::options().write(true).open("/dev/full").expect("the device");
+        let mut command = mcpool();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped()).spawn().expect("mcpool starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(PING).expect("it reads");
+        let kept = (!ends).then_some(stdin);
+        assert!(!wait(&mut child).success(), "the answer is lost");
+        drop(kept);
+        let mut said = String::new();
+        child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("it writes text");
+        assert!(said.contains("cannot write") && said.contains("No space left on device"), "{said}");
+    }
+}
+
 #[test]
 fn whatever_it_logs_the_output_is_protocol_only() {
     let mut child = mcpool()

@@ -43,12 +43,12 @@ pub enum ProtocolError<'f> {
     Parse(DecodeError),
     /// A line is longer than the limit; it was skipped to its end.
     #[error(
-        "Frame too long: a message may have {limit_bytes} bytes, this one has at least {seen_bytes} (setting max_frame_bytes)"
+        "Frame too long: a message may have {limit_bytes} bytes, this one has {seen_bytes} (setting max_frame_bytes)"
     )]
     FrameTooLong {
         /// The limit in bytes.
         limit_bytes: usize,
-        /// Bytes seen when the limit was passed.
+        /// Bytes of the message.
         seen_bytes: usize,
     },
     /// The JSON is no JSON-RPC message.

@@ -68,10 +68,11 @@ pub(crate) use stopper::{Stopped, Stopper};
 use crate::limits::{Limits, LimitsError};
 use crate::memory::{Managed, MemoryManager};
 use crate::metrics::Metrics;
-use crate::protocol::{Era, ProtocolError, ToolDefinition};
-use crate::wire::{Reply, TooLong};
+use crate::protocol::{Era, Id, ProtocolError, ToolDefinition};
+use crate::wire::{Lexer, Outline, Reply, TooLong};
 use answer::AnswerId;
 use arc_swap::ArcSwap;
+use bumpalo::Bump;
 use call_state::Failure;
 use catalog::{Catalog, CatalogSource, Implementation};
 use changes::{Changes, Kind};
@@ -530,6 +531,27 @@ impl Server {
     /// An error answer to bytes in which no id could be read.
     pub(crate) fn refusal_without_id(&self, session: &Session, error: &ProtocolError<'_>) -> Outcome {
         self.shared.refusal(AnswerId::unreadable(session.revision()), error)
+    }
+
+    /// The answer to a message that was too long and is gone but for its outline. A request learns by its id that it has
+    /// failed; the id of an answer is one of ours, and would hit a request of the client's own.
+    pub(crate) fn refuse_skipped(
+        &self,
+        session: &Session,
+        outline: &Outline,
+        error: &ProtocolError<'_>,
+    ) -> Outcome {
+        let arena = Bump::new();
+        let id = outline.id.as_deref().filter(|_| outline.has_method).and_then(|json| {
+            let mut lexer = Lexer::from_text(json);
+            let raw = lexer.raw().ok()?;
+            lexer.finish().ok()?;
+            Id::from_raw(raw, &arena)
+        });
+        match id {
+            Some(id) => self.shared.refusal(AnswerId::Of(id.as_json()), error),
+            None => self.refusal_without_id(session, error),
+        }
     }
 
     /// Turns the outcome of a slot's request into what its connection can act on: a panic becomes an

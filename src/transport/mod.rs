@@ -27,6 +27,7 @@ pub use stdio::{StdioError, serve_stdio};
 pub use tls::{Tls, TlsError};
 
 use crate::server::{Drain, Server};
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Serves one peer that speaks newline-framed messages over any pair of streams, until it closes its
@@ -41,5 +42,6 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    lines::LineConnection::new(server, None, tokio::io::join(reader, writer), drain).await
+    let host = Arc::new(lines::LineHost::new(server, drain));
+    lines::LineConnection::new(host, None, tokio::io::join(reader, writer)).await
 }

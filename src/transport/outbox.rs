@@ -29,6 +29,12 @@ pub(crate) struct Outbox {
     /// Bytes of the first buffer that are written already.
     written: usize,
     queued_bytes: usize,
+    /// Something was written that the writer may still hold.
+    is_unflushed: bool,
+    /// Bytes that the peer took since its pace was begun.
+    taken_bytes: usize,
+    /// It took all that there was, once since then.
+    has_caught_up: bool,
 }
 
 impl Outbox {
@@ -65,6 +71,8 @@ impl Outbox {
         self.ready.clear();
         self.written = 0;
         self.queued_bytes = 0;
+        self.is_unflushed = false;
+        self.begin_pace();
         if self.ready.capacity() > KEPT_ENTRIES {
             self.ready = VecDeque::new();
         }
@@ -92,8 +100,20 @@ impl Outbox {
         self.queued_bytes
     }
 
+    /// Whether all is written, and the writer holds nothing back either.
     pub(crate) fn is_empty(&self) -> bool {
-        self.ready.is_empty()
+        self.ready.is_empty() && !self.is_unflushed
+    }
+
+    /// From now on it is counted what the peer takes.
+    pub(crate) fn begin_pace(&mut self) {
+        self.taken_bytes = 0;
+        self.has_caught_up = false;
+    }
+
+    /// Whether the peer took `least_bytes` since [`Outbox::begin_pace`], or all that there was.
+    pub(crate) fn keeps_pace(&self, least_bytes: usize) -> bool {
+        self.has_caught_up || self.taken_bytes >= least_bytes
     }
 
     /// Writes until all is written or the peer takes no more.
@@ -115,15 +135,20 @@ impl Outbox {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.advance(taken);
+            self.is_unflushed = true;
         }
         if self.ready.capacity() > KEPT_ENTRIES {
             self.ready = VecDeque::new();
         }
-        Pin::new(writer).poll_flush(cx)
+        ready!(Pin::new(writer).poll_flush(cx))?;
+        self.is_unflushed = false;
+        self.has_caught_up = true;
+        Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, mut taken: usize) {
         self.queued_bytes -= taken;
+        self.taken_bytes = self.taken_bytes.saturating_add(taken);
         while let Some(first) = self.ready.front() {
             let left = first.len() - self.written;
             if taken < left {

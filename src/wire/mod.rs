@@ -15,6 +15,7 @@ mod number;
 mod raw;
 mod reader;
 mod scan;
+mod skim;
 
 pub(crate) use keys::match_key;
 
@@ -24,3 +25,4 @@ pub use frame::Frame;
 pub use lexer::{Kind, Lexer};
 pub use raw::{Elements, Raw};
 pub use reader::{FrameError, FrameReader};
+pub use skim::Outline;

@@ -13,9 +13,10 @@
 //!
 //! A read that holds exactly one message hands its buffer over; otherwise messages are copied out, each
 //! into a buffer of its own size class. While nothing is buffered, no buffer is held. A message beyond the
-//! limit is reported once and then skipped to its newline in constant memory.
+//! limit is skipped to its newline in constant memory, and then reported with what could be made out of it.
 
 use super::frame::Frame;
+use super::skim::{Outline, Skim};
 use bytes::BytesMut;
 use mcpool_pools::{BufferLease, BufferPool};
 use memchr::memchr;
@@ -35,15 +36,17 @@ const LEAST_PART: usize = 4;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Why there is no frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FrameError {
-    /// A message is longer than the limit. The rest of it is skipped, and the next message is served.
-    #[error("a message may have {limit_bytes} bytes, this one has at least {seen_bytes}")]
+    /// A message is longer than the limit. It was skipped, and the next message is served.
+    #[error("a message may have {limit_bytes} bytes, this one has {seen_bytes}")]
     TooLong {
         /// The limit.
         limit_bytes: usize,
-        /// Bytes of the message that had come when it was refused.
+        /// Bytes of the message.
         seen_bytes: usize,
+        /// What could be made out of it.
+        outline: Outline,
     },
 }
 
@@ -56,7 +59,7 @@ pub struct FrameReader {
     consumed: usize,
     scanned: usize,
     /// The message at `consumed` is too long: drop bytes up to its newline.
-    is_skipping: bool,
+    skim: Option<Box<Skim>>,
     read_bytes: usize,
     small_reads: u8,
 }
@@ -70,7 +73,7 @@ impl FrameReader {
             buffer: None,
             consumed: 0,
             scanned: 0,
-            is_skipping: false,
+            skim: None,
             read_bytes: SMALL_READ_BYTES,
             small_reads: 0,
         }
@@ -96,19 +99,20 @@ impl FrameReader {
     /// The next message that has come whole.
     ///
     /// # Errors
-    /// [`FrameError::TooLong`], once for each message beyond the limit; the reader goes on behind it.
+    /// [`FrameError::TooLong`] behind each message beyond the limit; the reader goes on behind it.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             let Some(buffer) = &self.buffer else { return Ok(None) };
             let Some(newline) = memchr(b'\n', &buffer[self.scanned..]).map(|at| self.scanned + at) else {
-                return self.wait_for_more();
+                self.wait_for_more();
+                return Ok(None);
             };
             let line = self.consumed..newline;
             self.consumed = newline + 1;
             self.scanned = newline + 1;
             self.check();
-            if std::mem::take(&mut self.is_skipping) {
-                continue;
+            if let Some(skim) = self.skim.take() {
+                return Err(self.too_long(skim, line));
             }
             if let Some(message) = self.measure(line)? {
                 return Ok(Some(self.hand_out(message)));
@@ -128,7 +132,12 @@ impl FrameReader {
         let line = self.consumed..buffer.len();
         self.consumed = buffer.len();
         self.scanned = buffer.len();
-        let message = if std::mem::take(&mut self.is_skipping) { None } else { self.measure(line)? };
+        if let Some(skim) = self.skim.take() {
+            let error = self.too_long(skim, line);
+            self.release_if_empty();
+            return Err(error);
+        }
+        let message = self.measure(line)?;
         let frame = message.map(|message| self.hand_out(message));
         self.release_if_empty();
         Ok(frame)
@@ -137,6 +146,12 @@ impl FrameReader {
     /// Bytes of the buffer that is held.
     pub(crate) fn held_bytes(&self) -> usize {
         self.buffer.as_ref().map_or(0, |buffer| buffer.capacity())
+    }
+
+    /// Bytes of a message that has not come whole.
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        let skipped = self.skim.as_ref().map_or(0, |skim| skim.seen_bytes().max(1));
+        skipped + self.buffer.as_ref().map_or(0, |buffer| buffer.len() - self.consumed)
     }
 
     /// Lets the buffer go if nothing is in it.
@@ -155,7 +170,7 @@ impl FrameReader {
 
     /// Whether the next byte begins a message.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.buffer.is_none() && !self.is_skipping
+        self.buffer.is_none() && self.skim.is_none()
     }
 
     /// Forgets what was read. How much is read at once stays: it was learned from the load, which goes on.
@@ -163,12 +178,12 @@ impl FrameReader {
         self.buffer = None;
         self.consumed = 0;
         self.scanned = 0;
-        self.is_skipping = false;
+        self.skim = None;
     }
 
     /// Takes note that all bytes are searched and no newline is among them.
-    fn wait_for_more(&mut self) -> Result<Option<Frame>, FrameError> {
-        let Some(buffer) = &mut self.buffer else { return Ok(None) };
+    fn wait_for_more(&mut self) {
+        let Some(buffer) = &mut self.buffer else { return };
         let (filled, capacity) = (buffer.len(), buffer.capacity());
         let seen_bytes = filled - self.consumed;
         // Neither the byte order mark nor the carriage return that may come before the newline counts: what
@@ -176,9 +191,13 @@ impl FrameReader {
         let seen = &buffer[self.consumed..];
         let is_marked = seen.starts_with(BYTE_ORDER_MARK) || BYTE_ORDER_MARK.starts_with(seen);
         let uncounted = 1 + if is_marked { BYTE_ORDER_MARK.len() } else { 0 };
-        let is_too_long = seen_bytes.saturating_sub(uncounted) > self.max_frame_bytes && !self.is_skipping;
-        self.is_skipping |= is_too_long;
-        if self.is_skipping || seen_bytes == 0 {
+        if seen_bytes.saturating_sub(uncounted) > self.max_frame_bytes {
+            self.skim.get_or_insert_with(|| Box::new(Skim::new()));
+        }
+        if let Some(skim) = &mut self.skim {
+            skim.feed(seen);
+        }
+        if self.skim.is_some() || seen_bytes == 0 {
             buffer.clear();
             self.consumed = 0;
         }
@@ -186,10 +205,14 @@ impl FrameReader {
         self.adapt(filled, capacity);
         self.shrink();
         self.check();
-        if is_too_long {
-            return Err(FrameError::TooLong { limit_bytes: self.max_frame_bytes, seen_bytes });
-        }
-        Ok(None)
+    }
+
+    /// The refusal of a message of which the end is at `rest`.
+    #[cold]
+    fn too_long(&self, mut skim: Box<Skim>, rest: Range<usize>) -> FrameError {
+        skim.feed(self.buffer.as_ref().map_or(&[], |buffer| &buffer[rest]));
+        let seen_bytes = skim.seen_bytes();
+        FrameError::TooLong { limit_bytes: self.max_frame_bytes, seen_bytes, outline: skim.outline() }
     }
 
     /// Leaves a buffer that grew for a message which is gone: for nothing, or for one that fits the rest.
@@ -237,7 +260,7 @@ impl FrameReader {
         }
         let seen_bytes = end - start;
         if seen_bytes > self.max_frame_bytes {
-            return Err(FrameError::TooLong { limit_bytes: self.max_frame_bytes, seen_bytes });
+            return Err(self.too_long(Box::new(Skim::new()), start..end));
         }
         // White space as JSON has it: a line with a form feed is no blank line but a message, and malformed.
         let is_blank = buffer[start..end].iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));

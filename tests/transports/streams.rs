@@ -324,12 +324,20 @@ fn slow_heads_and_bodies_end_and_large_ones_are_refused() {
     slow.send(b"POST /mcp HTTP/1.1\r\nHost:");
     assert_eq!(slow.head().0, 408);
     assert!(slow.is_closed());
+    let mut slow = host.connect(Way::Lines);
+    slow.send(b"{\"jsonrpc\":");
+    assert!(slow.is_closed(), "half a line");
+    let mut slow = host.connect(Way::Unix);
+    slow.send(b"POST /mcp HTTP/1.1\r\nHost:");
+    assert_eq!(slow.head().0, 408);
     let host = start(Limits { body_timeout_ms: 60, ..Limits::default() });
     let mut slow = host.connect(Way::Tcp);
     slow.send(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{");
     assert_eq!(slow.head().0, 408);
     let host = start(Limits { idle_timeout_ms: 2_000, ..Limits::default() });
-    assert!(host.connect(Way::Tcp).is_closed(), "one that says nothing");
+    for way in [Way::Tcp, Way::Unix, Way::Lines] {
+        assert!(host.connect(way).is_closed(), "one that says nothing, over {way:?}");
+    }
     let mut idle = host.connect(Way::Tcp);
     assert_eq!(idle.request("GET", "/livez", "").status, 200);
     assert!(idle.is_closed(), "one that has said all");

@@ -149,12 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         if exchange.outbox.is_empty() {
             return Ok(true);
         }
-        let before = exchange.outbox.queued_bytes();
         let flushed = exchange.outbox.poll_flush(&mut self.stream, cx)?;
-        if exchange.outbox.queued_bytes() < before && self.watch == Watch::Write {
-            // The peer takes something: its time begins anew.
-            self.watch = Watch::Idle;
-        }
         Ok(flushed.is_ready())
     }
 
@@ -268,6 +263,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         if watch != self.watch || (has_moved && matches!(watch, Watch::Stream | Watch::Idle)) {
             self.watch = watch;
             self.deadline = Instant::now() + patience;
+            if let (Watch::Write, Some(exchange)) = (watch, &mut self.exchange) {
+                exchange.outbox.begin_pace();
+            }
         }
     }
 
@@ -279,6 +277,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                 exchange.time_out(&self.endpoint);
                 true
             }
+            Watch::Write if exchange.outbox.keeps_pace(self.endpoint.server.limits().least_write_bytes()) => {
+                exchange.outbox.begin_pace();
+                self.deadline = Instant::now() + self.endpoint.server.limits().write_timeout();
+                true
+            }
             Watch::Idle | Watch::Head | Watch::Body | Watch::Write | Watch::Linger => false,
             Watch::Stream => {
                 exchange.keep_alive(&self.endpoint);
@@ -286,6 +289,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                 self.deadline = Instant::now() + self.endpoint.server.limits().sse_keep_alive();
                 true
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::server::{Drain, Server};
+    use crate::transport::admission::{Admission, AdmissionConfig};
+    use std::net::{IpAddr, Ipv4Addr};
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::time::{sleep, timeout};
+
+    /// In time that stands still while anything can move.
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_has_a_least_rate() {
+        let limits = Limits::default();
+        let rows = [
+            (0, Duration::from_secs(1), true),
+            // A byte each time that its patience is nearly over.
+            (1, Duration::from_secs(29), true),
+            (limits.min_write_bytes_per_s / 2, Duration::from_secs(1), true),
+            (limits.min_write_bytes_per_s * 2, Duration::from_secs(1), false),
+        ];
+        for (bytes, every, ends) in rows {
+            let server = Server::builder("test", "1").build().expect("a server");
+            let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
+            let endpoint = Endpoint::new(server, admission, Drain::default()).expect("one endpoint");
+            let (client, stream) = duplex(1024);
+            let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let serving = tokio::spawn(HttpConnection::new(Arc::new(endpoint), stream, address));
+            let (mut reader, mut writer) = tokio::io::split(client);
+            let saying = tokio::spawn(async move {
+                let questions = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20_000);
+                writer.write_all(questions.as_bytes()).await
+            });
+            let began = Instant::now();
+            let mut buffer = vec![0; bytes];
+            while began.elapsed() < 4 * limits.write_timeout() && !serving.is_finished() {
+                sleep(every).await;
+                let mut taken = 0;
+                while taken < bytes {
+                    match timeout(Duration::from_millis(1), reader.read(&mut buffer[taken..])).await {
+                        Ok(Ok(read)) if read > 0 => taken += read,
+                        _ => break,
+                    }
+                }
+            }
+            assert_eq!(serving.is_finished(), ends, "{bytes} B each {every:?}");
+            saying.abort();
         }
     }
 }

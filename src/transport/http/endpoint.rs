@@ -4,8 +4,10 @@ use super::exchange::{Exchange, ExchangeFactory};
 use super::head::HeadLimits;
 use crate::server::{Drain, Server};
 use crate::transport::admission::Admission;
+use crate::transport::lines::LineHost;
 use mcpool_pools::{Lease, NameTaken, ObjectPool, PoolConfig};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Path of the one endpoint at which MCP is spoken.
 pub(super) const PATH: &[u8] = b"/mcp";
@@ -16,6 +18,8 @@ pub(crate) struct Endpoint {
     pub(super) admission: Admission,
     pub(super) drain: Drain,
     exchanges: ObjectPool<Exchange>,
+    /// Made for the first connection that speaks lines.
+    lines: OnceLock<Arc<LineHost>>,
     /// A large message passed since the last look.
     was_large: AtomicBool,
 }
@@ -27,12 +31,24 @@ impl Endpoint {
         let factory = ExchangeFactory::new(&server);
         let exchanges = ObjectPool::with_config(config, factory);
         server.pools().register(exchanges.clone())?;
-        Ok(Self { server, admission, drain, exchanges, was_large: AtomicBool::new(false) })
+        Ok(Self {
+            server,
+            admission,
+            drain,
+            exchanges,
+            lines: OnceLock::new(),
+            was_large: AtomicBool::new(false),
+        })
     }
 
     /// A place for the requests of a connection that wakes up.
     pub(super) fn exchange(&self) -> Lease<Exchange> {
         self.exchanges.acquire()
+    }
+
+    /// What connections share that speak lines.
+    pub(super) fn lines(&self) -> Arc<LineHost> {
+        Arc::clone(self.lines.get_or_init(|| Arc::new(LineHost::new(&self.server, &self.drain))))
     }
 
     pub(super) fn head_limits(&self) -> HeadLimits {

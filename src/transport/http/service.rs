@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::futures::OwnedNotified;
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, Sleep, interval, sleep};
 
 /// How a server is reached over HTTP.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +128,9 @@ impl Serve for HttpService {
         match (stream, peer) {
             (Stream::Unix(stream), Peer::Unix { uid, .. }) => {
                 let drain = endpoint.drain.listen();
-                Conversation::Sniff { parts: Some((endpoint, stream, PeerAddress::Unix { uid })), drain }
+                let timer = sleep(endpoint.server.limits().idle_timeout());
+                let parts = Some((endpoint, stream, PeerAddress::Unix { uid }));
+                Conversation::Sniff { parts, drain, timer }
             }
             (stream, Peer::Unix { uid, .. }) => {
                 let address = PeerAddress::Unix { uid };
@@ -150,7 +152,11 @@ pin_project! {
     #[project = ConversationProjection]
     enum Conversation {
         /// Nothing has come: what is spoken shows in the first byte. Empty only while it becomes another.
-        Sniff { parts: Option<(Arc<Endpoint>, UnixStream, PeerAddress)>, #[pin] drain: OwnedNotified },
+        Sniff {
+            parts: Option<(Arc<Endpoint>, UnixStream, PeerAddress)>,
+            #[pin] drain: OwnedNotified,
+            #[pin] timer: Sleep,
+        },
         Http { #[pin] connection: HttpConnection<Stream> },
         Lines { #[pin] connection: LineConnection<UnixStream> },
         /// In a box: few connections end like this.
@@ -173,19 +179,22 @@ impl Future for Conversation {
                         }
                     });
                 }
-                ConversationProjection::Sniff { parts, drain } => {
+                ConversationProjection::Sniff { parts, drain, timer } => {
                     let Some((endpoint, stream, _)) = parts.as_ref() else { return Poll::Ready(()) };
                     if drain.poll(cx).is_ready() || endpoint.drain.has_begun() {
                         return Poll::Ready(());
                     }
-                    let is_lines = ready!(poll_first_byte(stream, cx)).is_some_and(begins_line);
+                    let Poll::Ready(first) = poll_first_byte(stream, cx) else {
+                        // Who has said nothing for so long is as idle as who has said all.
+                        return timer.poll(cx);
+                    };
+                    let is_lines = first.is_some_and(begins_line);
                     let Some((endpoint, stream, address)) = parts.take() else { return Poll::Ready(()) };
                     if is_lines && !address.is_own_user() {
                         // Lines have no place for a token.
                         Self::Refused { refusing: Box::pin(refuse_lines(stream)) }
                     } else if is_lines {
-                        let connection =
-                            LineConnection::new(&endpoint.server, Some(address), stream, &endpoint.drain);
+                        let connection = LineConnection::new(endpoint.lines(), Some(address), stream);
                         Self::Lines { connection }
                     } else {
                         let stream = Stream::Unix(stream);

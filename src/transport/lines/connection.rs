@@ -1,65 +1,81 @@
-//! One connection of newline-framed messages as a future: a stream, a session if there was a handshake, and an
-//! exchange while there is something to do.
+//! One connection of newline-framed messages as a future: a stream, a session if there was a handshake, a timer, and
+//! an exchange while there is something to do.
 //!
 //! An idle connection holds no buffer and no exchange. It must not know what is said: `exchange` does.
 
 use super::exchange::{Exchange, ExchangeFactory, Speaker};
+use super::patience::{Patience, Watch};
 use crate::server::{Drain, Server};
 use crate::transport::admission::PeerAddress;
 use mcpool_pools::{Lease, ObjectPool, PoolConfig};
 use pin_project_lite::pin_project;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::OwnedNotified;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// Why a connection ended badly.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServeError {
     /// Reading failed.
-    #[error("cannot read from the peer")]
+    #[error("cannot read from the peer: {0}")]
     Read(#[source] io::Error),
     /// Writing failed, other than because the peer is gone.
-    #[error("cannot write to the peer")]
+    #[error("cannot write to the peer: {0}")]
     Write(#[source] io::Error),
+}
+
+/// What the connections of a server that speak lines share.
+pub(crate) struct LineHost {
+    pub(super) server: Server,
+    exchanges: ObjectPool<Exchange>,
+    drain: Drain,
+}
+
+impl LineHost {
+    /// A host of connections that end soon after `drain` begins.
+    pub(crate) fn new(server: &Server, drain: &Drain) -> Self {
+        let config = PoolConfig::new("line exchanges", server.limits().message_capacity());
+        let exchanges = server.transport_pool(config, || ExchangeFactory::new(server));
+        Self { server: server.clone(), exchanges, drain: drain.clone() }
+    }
 }
 
 pin_project! {
     /// A connection as a future: it ends when the peer closes its side or the drain begins, after what is in
-    /// flight has finished.
+    /// flight has finished; or when the peer takes longer than it may.
     pub(crate) struct LineConnection<S> {
         stream: S,
         // Before the speaker: what is in flight ends before its session does.
         exchange: Option<Lease<Exchange>>,
         speaker: Speaker,
-        exchanges: ObjectPool<Exchange>,
-        drain: Drain,
         #[pin]
         draining: OwnedNotified,
-        // How long what is in flight may still take. In a box: a timer is large, and all but the last moment
-        // of a connection is without it.
-        limit: Option<Pin<Box<Sleep>>>,
+        patience: Patience,
+        // None for the peer that this process was started for: it may take its time, but for what is in flight at
+        // the end.
+        #[pin]
+        timer: Option<Sleep>,
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LineConnection<S> {
     /// Serves `stream`. Without an address the peer is the one that this process was started for.
-    pub(crate) fn new(server: &Server, peer: Option<PeerAddress>, stream: S, drain: &Drain) -> Self {
-        let limits = server.limits();
-        let config = PoolConfig::new("line exchanges", limits.message_capacity());
-        let exchanges = server.transport_pool(config, || ExchangeFactory::new(server));
+    pub(crate) fn new(host: Arc<LineHost>, peer: Option<PeerAddress>, stream: S) -> Self {
+        let timer = peer.map(|_| sleep_until(Instant::now() + host.server.limits().idle_timeout()));
+        let draining = host.drain.listen();
         Self {
             stream,
             exchange: None,
-            speaker: Speaker::new(server.clone(), peer),
-            exchanges,
-            drain: drain.clone(),
-            draining: drain.listen(),
-            limit: None,
+            speaker: Speaker::new(host, peer),
+            draining,
+            patience: Patience::new(Instant::now()),
+            timer,
         }
     }
 }
@@ -69,28 +85,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for LineConnection<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let exchange = this.exchange.get_or_insert_with(|| this.exchanges.acquire());
-        if exchange.is_reading() && (this.draining.as_mut().poll(cx).is_ready() || this.drain.has_begun()) {
+        let host = Arc::clone(&this.speaker.host);
+        let exchange = this.exchange.get_or_insert_with(|| host.exchanges.acquire());
+        if exchange.is_reading() && (this.draining.as_mut().poll(cx).is_ready() || host.drain.has_begun()) {
             exchange.stop_reading();
         }
         let ended = match exchange.poll(this.speaker, this.stream, cx) {
             Poll::Ready(ended) => ended,
             Poll::Pending if exchange.is_reading() => {
+                let progress = exchange.take_progress();
                 if exchange.is_idle() {
                     *this.exchange = None;
                 } else {
                     exchange.enter_roster(this.speaker);
                 }
-                return Poll::Pending;
+                let Some(timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
+                let has_session = this.speaker.session.is_some();
+                let exchange = this.exchange.as_deref_mut();
+                ready!(this.patience.poll(exchange, progress, has_session, host.server.limits(), timer, cx));
+                tracing::debug!("a peer took too long");
+                Ok(())
             }
             Poll::Pending => {
-                let timeout = this.speaker.server.limits().drain_timeout();
-                let limit = this.limit.get_or_insert_with(|| Box::pin(sleep(timeout)));
-                ready!(limit.as_mut().poll(cx));
+                if std::mem::replace(&mut exchange.watch, Watch::End) != Watch::End {
+                    this.timer.set(Some(sleep(host.server.limits().drain_timeout())));
+                }
+                if let Some(limit) = this.timer.as_mut().as_pin_mut() {
+                    ready!(limit.poll(cx));
+                }
                 Ok(())
             }
         };
-        tracing::debug!(frames = this.speaker.server.metrics().frames.total(), ?ended, "connection ended");
+        tracing::debug!(frames = host.server.metrics().frames.total(), ?ended, "connection ended");
         Poll::Ready(match ended {
             Err(ServeError::Write(error)) if is_gone(&error) => Ok(()),
             ended => ended,
@@ -110,7 +136,8 @@ mod tests {
     use super::*;
     use crate::transport::admission::Principal;
     use std::future::poll_fn;
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+    use std::time::Duration;
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 
     const DISCOVER: &str = r#"{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{"roots":{}},"clientInfo":{"name":"c","version":"1"}}}"#;
@@ -126,7 +153,8 @@ mod tests {
         fn open(peer: Option<PeerAddress>, drain: &Drain) -> Self {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(64 * 1024);
-            let connection = Box::pin(LineConnection::new(&server, peer, stream, drain));
+            let host = Arc::new(LineHost::new(&server, drain));
+            let connection = Box::pin(LineConnection::new(host, peer, stream));
             Self { connection, client: BufReader::new(client) }
         }
 
@@ -179,7 +207,7 @@ mod tests {
 {"jsonrpc":"2.0","id":"roots-1","result":{"roots":[{"uri":"file:///"}]}}
 "#;
         talk.send(unasked).await;
-        let shared = talk.connection.speaker.server.stateless_session();
+        let shared = talk.connection.speaker.host.server.stateless_session();
         assert!(shared.subscription().is_none() && shared.take_roots_request().is_none());
         assert!(shared.revision().is_none() && talk.connection.speaker.session.is_none());
     }
@@ -200,5 +228,115 @@ mod tests {
         drain.begin();
         talk.connection.await.expect("a good end");
         Talk::open(Some(SOMEBODY), &drain).connection.await.expect("a good end");
+    }
+
+    /// A peer on streams that hold a kilobyte, in time that stands still while anything can move.
+    struct Timed {
+        client: DuplexStream,
+        serving: tokio::task::JoinHandle<Result<(), ServeError>>,
+        began: Instant,
+    }
+
+    impl Timed {
+        fn open(peer: Option<PeerAddress>) -> Self {
+            let server = Server::builder("test", "1").build().expect("a server");
+            let (client, stream) = duplex(1024);
+            let host = Arc::new(LineHost::new(&server, &Drain::default()));
+            let serving = tokio::spawn(LineConnection::new(host, peer, stream));
+            Self { client, serving, began: Instant::now() }
+        }
+
+        async fn say(&mut self, text: &str) {
+            self.client.write_all(text.as_bytes()).await.expect("room");
+        }
+
+        /// How long it took the server to end the connection.
+        async fn ended(self) -> Duration {
+            self.serving.await.expect("no panic").expect("a good end");
+            self.began.elapsed()
+        }
+    }
+
+    /// What a timer may be late.
+    const LATE: Duration = Duration::from_millis(50);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_may_take_so_long_and_no_longer() {
+        let limits = crate::limits::Limits::default();
+        let rows = [
+            ("", limits.idle_timeout()),
+            ("{\"jsonrpc\":", limits.header_timeout()),
+            (&format!("{DISCOVER}\n"), limits.idle_timeout()),
+            (&format!("{INITIALIZE}\n"), limits.session_timeout()),
+            (&format!("{DISCOVER}\n{{"), limits.header_timeout()),
+            (&format!("{{\"{}", "x".repeat(limits.max_header_bytes)), limits.body_timeout()),
+        ];
+        for (said, allowed) in rows {
+            let mut peer = Timed::open(Some(SOMEBODY));
+            peer.say(said).await;
+            let took = peer.ended().await;
+            assert!(
+                took >= allowed && took < allowed + LATE,
+                "{said:.40}: {took:?}, allowed are {allowed:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_does_not_last_longer_for_coming_byte_by_byte() {
+        let mut peer = Timed::open(Some(SOMEBODY));
+        let limits = crate::limits::Limits::default();
+        while !peer.serving.is_finished() {
+            assert!(peer.began.elapsed() < 2 * limits.header_timeout(), "it lasts");
+            let _ = peer.client.write_all(b" ").await;
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_started_the_process_may_take_its_time() {
+        for said in ["", "{\"jsonrpc\":", &format!("{DISCOVER}\n").repeat(40)] {
+            let mut peer = Timed::open(None);
+            // It may not get it all said, as it reads nothing.
+            drop(tokio::time::timeout(Duration::from_secs(1), peer.say(said)).await);
+            sleep(Duration::from_hours(1_000)).await;
+            assert!(!peer.serving.is_finished(), "{said:.40}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_has_a_least_rate() {
+        let limits = crate::limits::Limits::default();
+        let rows = [
+            (0, Duration::from_secs(1), true),
+            // A byte each time that its patience is nearly over.
+            (1, Duration::from_secs(29), true),
+            (limits.min_write_bytes_per_s / 2, Duration::from_secs(1), true),
+            (limits.min_write_bytes_per_s * 2, Duration::from_secs(1), false),
+        ];
+        for (bytes, every, ends) in rows {
+            let mut peer = Timed::open(Some(SOMEBODY));
+            let questions = format!("{DISCOVER}\n").repeat(4_000);
+            // It says all that it has to say, in a task of its own, as it is not read from while it does not read.
+            let (mut reader, mut writer) = tokio::io::split(peer.client);
+            let saying = tokio::spawn(async move { writer.write_all(questions.as_bytes()).await });
+            peer.client = duplex(1).0;
+            let until = 4 * limits.write_timeout();
+            let mut buffer = vec![0; bytes];
+            while peer.began.elapsed() < until && !peer.serving.is_finished() {
+                sleep(every).await;
+                let mut taken = 0;
+                while taken < bytes {
+                    let read =
+                        tokio::time::timeout(Duration::from_millis(1), reader.read(&mut buffer[taken..]));
+                    match read.await {
+                        Ok(Ok(read)) if read > 0 => taken += read,
+                        _ => break,
+                    }
+                }
+            }
+            assert_eq!(peer.serving.is_finished(), ends, "{bytes} B each {every:?}");
+            saying.abort();
+        }
     }
 }

@@ -5,7 +5,9 @@
 //! read its answers is not read from either, which bounds what it can make the server hold. Between turns
 //! nothing is leased but what requests in flight need.
 
-use super::connection::ServeError;
+use super::connection::{LineHost, ServeError};
+use super::patience::Watch;
+use crate::limits::Limits;
 use crate::protocol::ProtocolError;
 use crate::server::{
     Batch, BatchMessage, Caller, IdKey, InFlight, Incoming, Outcome, Outgoing, RequestIds, RequestSlot,
@@ -45,16 +47,16 @@ enum Turn {
 
 /// Who is at the other end, and the session that its handshake opened: a peer of the modern era has none.
 pub(super) struct Speaker {
-    pub(super) server: Server,
+    pub(super) host: Arc<LineHost>,
     pub(super) session: Option<Arc<Session>>,
     peer: Option<PeerAddress>,
 }
 
 impl Speaker {
-    pub(super) fn new(server: Server, peer: Option<PeerAddress>) -> Self {
+    pub(super) fn new(host: Arc<LineHost>, peer: Option<PeerAddress>) -> Self {
         // The peer that the process was started for is told from all others by its session.
-        let session = peer.is_none().then(|| server.owner_session());
-        Self { server, session, peer }
+        let session = peer.is_none().then(|| host.server.owner_session());
+        Self { host, session, peer }
     }
 
     /// Who asks, as requests know it.
@@ -64,14 +66,14 @@ impl Speaker {
 
     /// The session, or what stands in its place before a handshake.
     fn session(&self) -> Arc<Session> {
-        self.session.clone().unwrap_or_else(|| self.server.stateless_session())
+        self.session.clone().unwrap_or_else(|| self.host.server.stateless_session())
     }
 }
 
 impl Drop for Speaker {
     fn drop(&mut self) {
         if let Some(session) = &self.session {
-            self.server.close_session(session);
+            self.host.server.close_session(session);
         }
     }
 }
@@ -96,7 +98,18 @@ pub(super) struct Exchange {
     /// A large message passed since the last pause: its buffers are to go when the next pause lasts.
     was_large: bool,
     pause: Option<Pin<Box<Sleep>>>,
+    progress: Progress,
+    pub(super) watch: Watch,
     place: Place,
+}
+
+/// What happened since the connection went to sleep last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
+    /// Something was read, served or written.
+    pub(super) has_moved: bool,
+    /// A message had come whole.
+    pub(super) has_served: bool,
 }
 
 /// How long a connection pauses before large buffers that it left idle are freed: longer than a burst draws
@@ -132,6 +145,31 @@ impl Exchange {
             && self.pause.is_none()
     }
 
+    /// What happened since this was asked last.
+    pub(super) fn take_progress(&mut self) -> Progress {
+        std::mem::take(&mut self.progress)
+    }
+
+    /// Whether the peer has not taken all that was written to it.
+    pub(super) fn is_writing(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Bytes of a message that has not come whole.
+    pub(super) fn unfinished_bytes(&self) -> usize {
+        self.frames.unfinished_bytes()
+    }
+
+    /// From now on it is counted what the peer takes.
+    pub(super) fn begin_pace(&mut self) {
+        self.outbox.begin_pace();
+    }
+
+    /// Whether the peer took enough since then.
+    pub(super) fn keeps_pace(&self, limits: &Limits) -> bool {
+        self.outbox.keeps_pace(limits.least_write_bytes())
+    }
+
     /// The connection sleeps with something in its hands.
     pub(super) fn enter_roster(&mut self, speaker: &Speaker) {
         let queued_bytes = self.outbox.queued_bytes();
@@ -159,6 +197,7 @@ impl Exchange {
                 self.poll_pause(speaker, cx);
                 return Poll::Pending;
             }
+            self.progress.has_moved = true;
         }
     }
 
@@ -175,7 +214,7 @@ impl Exchange {
         while let Some(pause) = &mut self.pause
             && pause.as_mut().poll(cx).is_ready()
         {
-            if speaker.server.trim_large_buffers() > 0 {
+            if speaker.host.server.trim_large_buffers() > 0 {
                 pause.as_mut().reset(Instant::now() + ALLOCATOR_PAUSE);
             } else {
                 // Allocators give pages back a while after they were freed, and only when they are called.
@@ -195,7 +234,7 @@ impl Exchange {
         self.collect_outgoing();
         if self.outbox.is_empty()
             && let Some(session) = &speaker.session
-            && let Some(notice) = speaker.server.next_notice(session, cx)
+            && let Some(notice) = speaker.host.server.next_notice(session, cx)
         {
             self.outbox.push_line(notice);
         }
@@ -214,7 +253,7 @@ impl Exchange {
     fn poll_in_flight(&mut self, speaker: &mut Speaker, connection: &Waker) -> Turn {
         let mut turn = Turn::Still;
         while let Poll::Ready((outcome, slot, answer_to)) = self.in_flight.poll_next(connection) {
-            let outcome = speaker.server.settle(outcome, &slot);
+            let outcome = speaker.host.server.settle(outcome, &slot);
             if answer_to == AnswerTo::Line {
                 self.ids.release(IdKey::of(&slot.call().names().id));
             }
@@ -232,12 +271,14 @@ impl Exchange {
         reader: &mut R,
         cx: &mut Context<'_>,
     ) -> Result<Turn, ServeError> {
-        let room = speaker.server.limits().max_outbox_bytes;
+        let room = speaker.host.server.limits().max_outbox_bytes;
         if self.outbox.queued_bytes() >= room {
             return Ok(Turn::Still);
         }
         for served in 0..FRAMES_A_TURN {
-            match self.frames.next_frame() {
+            let next = self.frames.next_frame();
+            self.progress.has_served |= !matches!(next, Ok(None));
+            match next {
                 Ok(Some(frame)) => self.serve(speaker, frame, cx.waker()),
                 Err(error) => self.refuse_frame(speaker, &error),
                 Ok(None) if served > 0 => return Ok(Turn::Moved),
@@ -288,7 +329,7 @@ impl Exchange {
     }
 
     fn serve(&mut self, speaker: &mut Speaker, frame: Frame, connection: &Waker) {
-        speaker.server.metrics().frames.add(1);
+        speaker.host.server.metrics().frames.add(1);
         self.was_large |= Server::is_large(frame.bytes().len());
         if Batch::is_batch(&frame) {
             self.open_batch(speaker, frame);
@@ -307,7 +348,7 @@ impl Exchange {
     }
 
     fn open_batch(&mut self, speaker: &mut Speaker, frame: Frame) {
-        match Batch::open(&speaker.server, &speaker.session(), frame, &self.ids) {
+        match Batch::open(&speaker.host.server, &speaker.session(), frame, &self.ids) {
             Err(refused) => self.finish(speaker, refused, AnswerTo::Line),
             Ok(batch) => {
                 let number = self.next_batch;
@@ -330,7 +371,7 @@ impl Exchange {
 
     /// Serves messages of a batch until one has to wait or none is left.
     fn serve_batch(&mut self, speaker: &mut Speaker, number: u64, mut batch: Batch, connection: &Waker) {
-        while let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&speaker.server) {
+        while let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&speaker.host.server) {
             let surroundings = Surroundings { in_batch: true, repeats_id, ..Surroundings::default() };
             match self.first_poll(speaker, frame, surroundings, connection) {
                 Poll::Ready(Outcome::Cancel) => self.cancel(speaker),
@@ -345,7 +386,7 @@ impl Exchange {
                 }
             }
         }
-        let outcome = batch.close(&speaker.server, &speaker.session());
+        let outcome = batch.close(&speaker.host.server, &speaker.session());
         self.finish(speaker, outcome, AnswerTo::Line);
     }
 
@@ -357,9 +398,9 @@ impl Exchange {
         surroundings: Surroundings,
         connection: &Waker,
     ) -> Poll<Outcome> {
-        let is_saturated = self.in_flight.len() >= speaker.server.limits().max_concurrent_requests;
+        let is_saturated = self.in_flight.len() >= speaker.host.server.limits().max_concurrent_requests;
         let session = speaker.session();
-        let slot = self.spare.get_or_insert_with(|| speaker.server.slot());
+        let slot = self.spare.get_or_insert_with(|| speaker.host.server.slot());
         let caller = Caller {
             outgoing: Some(&self.outgoing),
             principal: speaker.principal(),
@@ -374,7 +415,7 @@ impl Exchange {
             session,
             surroundings: Surroundings { is_saturated, ..surroundings },
         });
-        slot.poll(connection).map(|outcome| speaker.server.settle(outcome, slot))
+        slot.poll(connection).map(|outcome| speaker.host.server.settle(outcome, slot))
     }
 
     fn park(&mut self, speaker: &Speaker, answer_to: AnswerTo) {
@@ -383,7 +424,7 @@ impl Exchange {
             let is_free = self.ids.claim(IdKey::of(&slot.call().names().id));
             debug_assert!(is_free, "a request that waits has an id of its own");
         }
-        self.in_flight.park(&speaker.server, slot, answer_to);
+        self.in_flight.park(&speaker.host.server, slot, answer_to);
     }
 
     /// Does what a request's outcome asks for. A batch that it belongs to is due then.
@@ -432,15 +473,16 @@ impl Exchange {
         };
         if was_there {
             tracing::debug!("request cancelled");
-            speaker.server.metrics().cancelled_requests.add(1);
+            speaker.host.server.metrics().cancelled_requests.add(1);
         }
     }
 
     fn refuse_frame(&mut self, speaker: &Speaker, error: &FrameError) {
         tracing::debug!(%error, "frame refused");
-        let FrameError::TooLong { limit_bytes, seen_bytes } = *error;
-        let error = ProtocolError::FrameTooLong { limit_bytes, seen_bytes };
-        if let Some(answer) = speaker.server.refusal_without_id(&speaker.session(), &error).into_answer() {
+        let FrameError::TooLong { limit_bytes, seen_bytes, outline } = error;
+        let error = ProtocolError::FrameTooLong { limit_bytes: *limit_bytes, seen_bytes: *seen_bytes };
+        let refusal = speaker.host.server.refuse_skipped(&speaker.session(), outline, &error);
+        if let Some(answer) = refusal.into_answer() {
             self.outbox.push_line(answer);
         }
     }
@@ -490,6 +532,8 @@ impl Recycle<Exchange> for ExchangeFactory {
             is_drained: false,
             was_large: false,
             pause: None,
+            progress: Progress::default(),
+            watch: Watch::default(),
             place: self.roster.place(),
         }
     }
@@ -508,6 +552,8 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.is_drained = false;
         exchange.was_large = false;
         exchange.pause = None;
+        exchange.progress = Progress::default();
+        exchange.watch = Watch::default();
         if Arc::strong_count(&exchange.outgoing) > 1 {
             // Somebody still sends to the peer that is gone: the next one must not get it.
             exchange.outgoing = Arc::new(Outgoing::new(self.max_stream_bytes));

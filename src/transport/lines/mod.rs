@@ -4,6 +4,7 @@
 
 mod connection;
 mod exchange;
+mod patience;
 
-pub(crate) use connection::LineConnection;
 pub use connection::ServeError;
+pub(crate) use connection::{LineConnection, LineHost};
