@@ -129,11 +129,17 @@ limits! {
             "Shortest time between two progress notifications of one request.",
             "ten a second is what an eye can follow; the specification asks for a rate limit and names none";
         worker_threads: Count = 0, 0 => 512,
-            "Threads that serve connections of `--http` and `--unix`; 0: one for each processor, at most four.",
+            "Threads that serve connections of `--http` and `--unix`; 0: one for each processor, two to four.",
             "a connection costs a few microseconds a request, so that four threads outrun most networks";
         max_connections: Count = 10_000, 1 => 1_000_000,
-            "Connections that may be open at once; further ones are answered 503 and closed.",
+            "Connections that may be open at once, as far as the system has descriptors; further ones are answered 503 and closed.",
             "ten times the mission's 1,000 connections, 10 MiB of heap when all are idle";
+        principal_share_percent: Percent = 75, 1 => 100,
+            "Share of the connections (of one address) and subscriptions (of one principal) that one may hold of what others leave; 100: all.",
+            "a quarter stays free whatever one client does, and no single one has a use for 7,500 connections";
+        descriptor_reserve: Count = 256, 16 => 65_536,
+            "File descriptors that max_connections leaves to files and listeners where the system allows few.",
+            "64 connections that are turned away, 64 of the process itself, 128 files and directories at work";
         max_header_bytes: Bytes = 16 * KIB, 512 => MIB,
             "Longest head of an HTTP request, all headers together; a longer one is answered 431.",
             "common servers take 8 KiB; a token of an identity provider may have as much by itself";
@@ -162,7 +168,7 @@ limits! {
             "Messages that may wait for the slow reader of one stream; what comes then is dropped or ends it.",
             "256 notifications, each in a buffer of 1 KiB";
         max_sessions: Count = 10_000, 1 => 1_000_000,
-            "Sessions of the legacy era that are kept; the one unused for longest makes room.",
+            "Sessions of the legacy era that are kept; one makes room of whoever has more than a fair share, unused for longest.",
             "one for each connection that may be open";
         session_timeout_ms: Millis = 3_600_000, 10 => 604_800_000,
             "How long an unused session is kept.",

@@ -65,7 +65,7 @@ fn runtime_folder() -> Option<PathBuf> {
 pub(super) async fn serve(server: Server, listener: Listener) {
     let limits = server.limits().clone();
     let service = AdminService::new(Arc::new(ServerPages { server }), &limits);
-    let connections = Connections::new(MAX_CONNECTIONS);
+    let connections = Connections::new(MAX_CONNECTIONS, 100);
     serve_listeners(vec![listener], service, &limits, &connections, &Drain::default()).await;
 }
 

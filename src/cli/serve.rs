@@ -13,11 +13,11 @@ use crate::tools::filesystem::Filesystem;
 #[cfg(feature = "tls")]
 use crate::transport::Tls;
 use crate::transport::http::{HttpConfig, HttpService};
-use crate::transport::listener::{Connections, Serve, serve_listeners};
+use crate::transport::listener::{Connections, Serve, raise_descriptors, serve_listeners};
 use crate::transport::{Inherited, Listener, LocalAddress, TcpOptions, inherited, serve_stdio};
 use clap::ArgMatches;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, IsTerminal, Write};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 #[cfg(feature = "tls")]
@@ -25,7 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// What `mcpool serve` was asked to do; everything is resolved and valid.
 #[derive(Debug)]
@@ -87,6 +89,7 @@ pub(crate) fn run(options: ServeOptions, heap_bytes: fn() -> usize) -> ExitCode 
 }
 
 fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliError> {
+    raise_descriptors();
     let runtime = runtime(&options)?;
     let (is_stdio, is_sockets) = (options.serves_stdio(), options.serves_sockets());
     let ServeOptions { dirs, settings, limits, inherited } = options;
@@ -178,8 +181,9 @@ async fn keep(server: Server) {
 
 /// How long an idle blocking thread stays: its stack and its part of the allocator go with it.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// Threads for connections where nothing is set.
-const MAX_DEFAULT_WORKERS: usize = 4;
+/// Threads for connections where nothing is set. Never one alone: a request that holds up its thread would hold up
+/// all others, and those who ask whether the server lives.
+const DEFAULT_WORKERS: RangeInclusive<usize> = 2..=4;
 
 /// Blocking threads for what is no call's work: names that are looked up, terminals, the allocator's pages.
 /// Calls never hold more than `max_blocking_threads`, so that one of these is always soon free.
@@ -190,7 +194,7 @@ fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
     let mut builder = if options.serves_sockets() {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(match options.limits.worker_threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_DEFAULT_WORKERS),
+            0 => default_workers(),
             set => set,
         });
         builder
@@ -203,6 +207,11 @@ fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .build()
         .map_err(CliError::Runtime)
+}
+
+fn default_workers() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors.clamp(*DEFAULT_WORKERS.start(), *DEFAULT_WORKERS.end())
 }
 
 /// Opens every socket that was asked for, or none.
@@ -309,14 +318,13 @@ async fn serve_all(
 ) -> Result<(), CliError> {
     let limits = server.limits();
     // Before the first client can know of the server, so that no signal finds nobody.
-    let mut stop = Stop::listen()?;
+    let mut stop = Stop::listen(limits.drain_timeout() + GRACE)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
-    raise_descriptors(limits.max_connections);
+    let connections = Connections::within(limits);
+    connections.account_to(server.memory());
     for listener in &listeners {
         announce(&mut io::stderr(), listener.local_addr());
     }
-    let connections = Connections::new(limits.max_connections);
-    connections.account_to(server.memory());
     let sockets = serve_listeners(listeners, service, limits, &connections, drain);
     let sockets = server.with_tasks(drain, sockets);
     let stdio = async {
@@ -358,44 +366,62 @@ fn announce(out: &mut impl Write, address: &LocalAddress) {
     };
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT, heard on a thread of its own: while requests hold up all threads of the runtime, nobody there
+/// would hear them.
 struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
+    told: mpsc::Receiver<()>,
 }
 
+/// How much longer than a drain may take the process waits before it ends without it.
+const GRACE: Duration = Duration::from_secs(5);
+
 impl Stop {
-    fn listen() -> Result<Self, CliError> {
-        let listen = |kind| signal(kind).map_err(CliError::Runtime);
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    /// Who is told to stop and does not within `patience` is told once more.
+    fn listen(patience: Duration) -> Result<Self, CliError> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
+        let mut signals = {
+            let _inside = runtime.enter();
+            let listen = |kind| signal(kind).map_err(CliError::Runtime);
+            Signals {
+                terminate: listen(SignalKind::terminate())?,
+                interrupt: listen(SignalKind::interrupt())?,
+            }
+        };
+        let (tell, told) = mpsc::channel(1);
+        let listening = async move {
+            if signals.next(&tell).await.is_ok() {
+                // In vain only where one that was told before is still to be acted on.
+                if timeout(patience, signals.next(&tell)).await.is_err() && tell.try_send(()).is_err() {
+                    tracing::debug!("the end is on its way already");
+                }
+                while signals.next(&tell).await.is_ok() {}
+            }
+        };
+        let listener = move || runtime.block_on(listening);
+        std::thread::Builder::new().name("signals".to_owned()).spawn(listener).map_err(CliError::Runtime)?;
+        Ok(Self { told })
     }
 
     async fn told(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        if self.told.recv().await.is_none() {
+            std::future::pending::<()>().await;
         }
     }
 }
 
-/// Descriptors that are no connections: the three standard ones, the runtime's, listeners, files at work.
-const OTHER_DESCRIPTORS: u64 = 64;
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
 
-/// Lets the process have a descriptor for each connection: the usual soft limit of 1,024 is for programs that
-/// still call `select`, the hard one is what the system means.
-fn raise_descriptors(max_connections: usize) {
-    let wanted = max_connections as u64 + OTHER_DESCRIPTORS;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let allowed = maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let mut has = current.unwrap_or(u64::MAX);
-    if has < allowed && setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum }).is_ok() {
-        has = allowed;
-    }
-    if has < wanted {
-        tracing::warn!(
-            "max_connections = {max_connections} needs {wanted} file descriptors and the system allows {has}: \
-             raise its limit (ulimit -n, LimitNOFILE= in a unit), or lower max_connections"
-        );
+impl Signals {
+    /// Tells of the next one; an error when nobody listens any more.
+    async fn next(&mut self, tell: &mpsc::Sender<()>) -> Result<(), mpsc::error::SendError<()>> {
+        tokio::select! {
+            () = tell.closed() => Err(mpsc::error::SendError(())),
+            _ = self.terminate.recv() => tell.send(()).await,
+            _ = self.interrupt.recv() => tell.send(()).await,
+        }
     }
 }
 
@@ -420,9 +446,35 @@ mod tests {
         }
     }
 
+    /// Signals are for the whole process: one test at a time sends them.
+    static SIGNALLING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+    /// Neither a signal nor the end of patience needs a thread of the runtime that serves.
+    #[test]
+    fn signals_are_heard_while_every_thread_that_serves_is_held_up() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (tell, is_held) = std::sync::mpsc::channel::<()>();
+        runtime.spawn(async move {
+            tell.send(()).expect("somebody waits");
+            held.recv().expect_err("held up to the end");
+        });
+        is_held.recv().expect("the only worker is held up");
+        runtime.block_on(async {
+            let _alone = SIGNALLING.lock().await;
+            let mut stop = Stop::listen(Duration::from_millis(1)).expect("listens");
+            kill_process(getpid(), Kind::TERM).expect("sent");
+            stop.told().await;
+            // Nobody asks twice; patience ends all the same.
+            stop.told().await;
+        });
+        drop(release);
+    }
+
     /// The first signal lets what is in flight finish, a second one does not.
     #[tokio::test]
     async fn who_asks_twice_does_not_wait() {
+        let _alone = SIGNALLING.lock().await;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("m.sock");
         let server = Server::builder("test", "1").build().expect("a server");
@@ -475,7 +527,8 @@ mod tests {
         use tokio::runtime::RuntimeFlavor::{CurrentThread, MultiThread};
         let mut asked = options(None, &[], &["s"]);
         asked.limits.worker_threads = 3;
-        let some = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_DEFAULT_WORKERS);
+        let some = default_workers();
+        assert!(some >= 2, "one that is held up does not hold up all");
         for (options, want) in [
             (options(None, &[], &[]), (CurrentThread, 1)),
             (options(None, &["[::1]:0"], &[]), (MultiThread, some)),

@@ -7,7 +7,7 @@
 //! whose end locks the hub, but its flags: whoever tells of a change may be the last to hold them.
 
 use super::after_lock::Guarded;
-use super::charge::{Charge, Sum};
+use super::shares::{Place, Shares};
 use crate::limits::Limits;
 use atomic_waker::AtomicWaker;
 use std::collections::HashMap;
@@ -60,13 +60,12 @@ pub(crate) struct SubscriptionsFull;
 #[derive(Debug)]
 pub(crate) struct Changes {
     hub: Arc<Hub>,
-    max_subscriptions: usize,
+    places: Arc<Shares>,
     max_uris: usize,
 }
 
 #[derive(Debug, Default)]
 struct Hub {
-    open: Sum,
     /// Those that are about lists.
     lists: Guarded<Vec<Arc<Flags>>>,
     /// Those that are about a resource.
@@ -79,14 +78,18 @@ impl Changes {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             hub: Arc::default(),
-            max_subscriptions: limits.max_subscriptions,
+            places: Shares::new(limits.max_subscriptions, limits.principal_share_percent),
             max_uris: limits.max_subscribed_uris,
         }
     }
 
-    /// Opens a subscription; it ends when it is dropped.
-    pub(crate) fn subscribe(&self, filter: &Filter) -> Result<Arc<Subscription>, SubscriptionsFull> {
-        let place = self.hub.open.try_charge(1, self.max_subscriptions).ok_or(SubscriptionsFull)?;
+    /// Opens a subscription of a principal, as many as it may have; it ends when it is dropped.
+    pub(crate) fn subscribe(
+        &self,
+        principal: u128,
+        filter: &Filter,
+    ) -> Result<Arc<Subscription>, SubscriptionsFull> {
+        let place = self.places.take(principal).ok_or(SubscriptionsFull)?;
         let wanted = [
             (filter.tools, Kind::Tools),
             (filter.prompts, Kind::Prompts),
@@ -138,12 +141,12 @@ impl Changes {
             uris.iter().map(|(uri, watching)| uri.len() + 32 + watching.len() * places).sum()
         });
         let open = self.len();
-        (open, named + open * (size_of::<Subscription>() + size_of::<Flags>() + 32))
+        (open, named + self.places.bytes() + open * (size_of::<Subscription>() + size_of::<Flags>() + 32))
     }
 
     /// How many subscriptions are open.
     pub(crate) fn len(&self) -> usize {
-        self.hub.open.get()
+        self.places.taken()
     }
 }
 
@@ -154,7 +157,7 @@ pub(crate) struct Subscription {
     hub: Arc<Hub>,
     max_uris: usize,
     /// Among those that may be open.
-    _place: Charge,
+    _place: Place,
 }
 
 /// What a subscription has still to be told.
@@ -299,9 +302,9 @@ mod tests {
     #[test]
     fn each_is_told_of_what_it_asked_for() {
         let changes = changes(8, 8);
-        let tools = changes.subscribe(&Filter { tools: true, ..Filter::default() }).expect("room");
-        let prompts = changes.subscribe(&Filter { prompts: true, ..Filter::default() }).expect("room");
-        let files = changes.subscribe(&about(&["a:/1", "a:/2"])).expect("room");
+        let tools = changes.subscribe(1, &Filter { tools: true, ..Filter::default() }).expect("room");
+        let prompts = changes.subscribe(1, &Filter { prompts: true, ..Filter::default() }).expect("room");
+        let files = changes.subscribe(1, &about(&["a:/1", "a:/2"])).expect("room");
         changes.changed(Kind::Tools);
         changes.changed(Kind::Resources);
         changes.updated("a:/2");
@@ -317,7 +320,10 @@ mod tests {
     fn what_is_not_read_is_told_once() {
         let changes = changes(8, 8);
         let slow = changes
-            .subscribe(&Filter { tools: true, uris: vec!["a:/1".into(), "a:/2".into()], ..Filter::default() })
+            .subscribe(
+                1,
+                &Filter { tools: true, uris: vec!["a:/1".into(), "a:/2".into()], ..Filter::default() },
+            )
             .expect("room");
         for _ in 0..1_000 {
             changes.changed(Kind::Tools);
@@ -332,14 +338,14 @@ mod tests {
     #[test]
     fn bounds_hold_and_dropping_leaves_nothing() {
         let changes = changes(2, 2);
-        let first = changes.subscribe(&about(&["a:/1", "a:/2"])).expect("room");
+        let first = changes.subscribe(1, &about(&["a:/1", "a:/2"])).expect("room");
         assert_eq!(first.subscribe("a:/3"), Err(SubscriptionsFull));
         first.unsubscribe("a:/1");
         assert_eq!(first.subscribe("a:/3"), Ok(()));
-        assert!(changes.subscribe(&about(&["a:/1", "a:/2", "a:/3"])).is_err());
+        assert!(changes.subscribe(1, &about(&["a:/1", "a:/2", "a:/3"])).is_err());
         assert_eq!(changes.len(), 1, "a refused one is not open");
-        let _second = changes.subscribe(&Filter { tools: true, ..Filter::default() }).expect("room");
-        assert!(changes.subscribe(&Filter::default()).is_err());
+        let _second = changes.subscribe(1, &Filter { tools: true, ..Filter::default() }).expect("room");
+        assert!(changes.subscribe(1, &Filter::default()).is_err());
         drop(first);
         assert_eq!(changes.hub.uris.with(|uris, _| uris.len()), 0);
         assert_eq!(changes.len(), 1);
@@ -357,7 +363,7 @@ mod tests {
             });
             while !teller.is_finished() {
                 let filter = Filter { tools: true, ..about(&["a:/1"]) };
-                drop(changes.subscribe(&filter).expect("room"));
+                drop(changes.subscribe(1, &filter).expect("room"));
             }
         });
         assert_eq!(changes.len(), 0);
@@ -368,7 +374,7 @@ mod tests {
     #[test]
     fn an_unsubscribed_resource_is_silent() {
         let changes = changes(2, 2);
-        let subscription = changes.subscribe(&about(&["a:/1"])).expect("room");
+        let subscription = changes.subscribe(1, &about(&["a:/1"])).expect("room");
         changes.updated("a:/1");
         subscription.unsubscribe("a:/1");
         changes.updated("a:/1");

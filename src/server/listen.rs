@@ -31,9 +31,9 @@ pub(super) struct Wanted {
 
 /// Serves one subscription until it is cancelled or its connection drains.
 pub(super) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, wanted: Wanted) -> Finished {
-    let (id, outgoing) = {
+    let (id, principal, outgoing) = {
         let names = call.names();
-        (names.id.clone(), names.outgoing.clone())
+        (names.id.clone(), names.principal(), names.outgoing.clone())
     };
     let refuse = |error: &ProtocolError<'_>| Finished(shared.refusal(AnswerId::Of(&id), error));
     let Some(outgoing) = outgoing else {
@@ -51,7 +51,7 @@ pub(super) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, wanted: Wa
     };
     let mut acknowledgement = shared.reply();
     answer::acknowledged(&mut acknowledgement, &id, &filter);
-    let Ok(subscription) = shared.changes.subscribe(&filter) else {
+    let Ok(subscription) = shared.changes.subscribe(principal, &filter) else {
         return refuse(&ProtocolError::TooManySubscriptions { limit: shared.limits.max_subscriptions });
     };
     match acknowledgement.finish().map(|acknowledgement| outgoing.send(acknowledgement)) {
@@ -107,10 +107,10 @@ pub(crate) fn tell_of_changes(shared: &Shared, session: &Session) {
         return;
     }
     let filter = Filter { tools: true, prompts: true, resources: true, uris: Vec::new() };
-    if let Ok(subscription) = shared.changes.subscribe(&filter) {
+    if let Ok(subscription) = shared.changes.subscribe(session.principal(), &filter) {
         session.subscribe(subscription);
     } else {
-        tracing::warn!("a client is not told of changes: max_subscriptions are open");
+        tracing::debug!("a client is not told of changes: max_subscriptions are open, or its share of them");
     }
 }
 

@@ -33,6 +33,7 @@ mod resources;
 mod serve;
 mod session;
 mod sessions;
+mod shares;
 mod slot;
 mod stopper;
 mod task_store;
@@ -62,6 +63,7 @@ pub(crate) use in_flight::{IdKey, InFlight, RequestIds};
 pub(crate) use outgoing::Outgoing;
 pub(crate) use serve::{HttpFacts, Incoming, Outcome, SessionField, Surroundings};
 pub(crate) use session::{NotBegun, Session};
+pub(crate) use shares::{Place, Shares};
 pub(crate) use slot::RequestSlot;
 pub(crate) use stopper::{Stopped, Stopper};
 
@@ -218,7 +220,7 @@ impl Shared {
         self.metrics.sessions_opened.add(1);
         for evicted in self.sessions.open(id, Arc::clone(session)) {
             self.metrics.sessions_expired.add(1);
-            tracing::info!(session = evicted.number(), "session evicted: max_sessions are open");
+            tracing::debug!(session = evicted.number(), "session evicted: max_sessions are open");
             self.close_session(&evicted);
         }
         Ok(id)

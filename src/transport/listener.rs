@@ -5,6 +5,7 @@
 //! socket is ever replaced by it.
 
 mod accept;
+mod descriptors;
 mod exposure;
 mod inherited;
 mod socket_file;
@@ -14,6 +15,8 @@ pub use inherited::{Inherited, inherited};
 pub use socket_file::SocketFileError;
 
 pub(crate) use accept::{Connections, Serve, serve_listeners};
+#[cfg(feature = "cli")]
+pub(crate) use descriptors::raise_descriptors;
 pub(crate) use stream::{Peer, Stream};
 
 #[cfg(feature = "tls")]
@@ -221,8 +224,9 @@ impl Listener {
             Socket::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 // Answers are written whole: holding a short one back for more costs 40 ms and gains nothing.
-                // A connection that is gone already fails here, and shows it at its first read.
-                let _ = stream.set_nodelay(true);
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, %address, "a connection is gone already: its first read will show it");
+                }
                 Ok((Stream::Tcp(stream), Peer::Ip(address)))
             }
             Socket::Unix { listener, .. } => {

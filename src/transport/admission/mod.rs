@@ -18,7 +18,7 @@ use names::{Hosts, Origins};
 use rate::{Failures, RateLimiter};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Instant;
 use thiserror::Error;
@@ -144,6 +144,9 @@ pub(crate) struct Knock<'a> {
     pub(crate) peer: PeerAddress,
 }
 
+/// What `localhost` may mean.
+const THIS_MACHINE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
 /// Who makes a request: a key to compare, not a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Principal(u128);
@@ -160,7 +163,8 @@ impl Principal {
     /// Who speaks on a connection that shows nothing else.
     pub(crate) fn of_peer(peer: PeerAddress) -> Self {
         match peer {
-            PeerAddress::Ip(address) if address.is_loopback() => Self::new(1, 0),
+            // One machine under two names: who found it by either is the same.
+            PeerAddress::Ip(address) if THIS_MACHINE.contains(&address) => Self::new(1, 0),
             PeerAddress::Ip(IpAddr::V4(address)) => Self::new(2, u128::from(u32::from(address))),
             // A machine has many addresses of one network in IPv6, and changes them.
             PeerAddress::Ip(IpAddr::V6(address)) => Self::new(3, u128::from(address) >> 64),
@@ -557,6 +561,7 @@ mod tests {
     fn principals_of_different_kinds_never_meet() {
         let peers = [
             PeerAddress::Ip(IpAddr::from([127, 0, 0, 1])),
+            PeerAddress::Ip(IpAddr::from([127, 0, 0, 2])),
             PeerAddress::Ip(IpAddr::from([0, 0, 0, 1])),
             PeerAddress::Ip(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 2])),
             PeerAddress::Unix { uid: 1 },
@@ -566,7 +571,19 @@ mod tests {
         keys.push(Principal::of_token(&[0; 32]).key());
         keys.sort_unstable();
         keys.dedup();
-        assert_eq!(keys.len(), 6);
+        assert_eq!(keys.len(), 7);
+    }
+
+    #[test]
+    fn one_machine_is_one_principal_by_whatever_address_it_comes() {
+        let key = |text: &str| {
+            let address: IpAddr = text.parse().expect("an address");
+            Principal::of_peer(PeerAddress::Ip(address)).key()
+        };
+        assert_eq!(key("127.0.0.1"), key("::1"));
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"), "one network of IPv6");
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! The accept loop: a permit, a task, the next connection.
 //!
-//! Owns how many connections are open. Must not know what is spoken on them ([`Serve`] does). Invariant: the
-//! permit of a connection lives exactly as long as its task. The shape (permit, accept, spawn; the permit moves
-//! into the task) is that of the server of `mini-redis`; the count is an atomic in place of a semaphore because
+//! Owns how many connections are open, and how many of one address. Must not know what is spoken on them
+//! ([`Serve`] does). Invariants: the permit of a connection lives exactly as long as its task; however many
+//! connections one address opens, another one's find room ([`Shares`]). The shape (permit, accept, spawn; the permit
+//! moves into the task) is that of the server of `mini-redis`; in place of a semaphore there is a count, because
 //! nobody waits for a permit: who finds none is told to come back.
 
+use super::descriptors::Affordable;
 use super::{Listener, Peer, Stream};
 use crate::limits::Limits;
 use crate::memory::{Account, Entries, MemoryManager};
-use crate::server::Drain;
+use crate::server::{Drain, Place, Shares};
+use crate::transport::admission::{PeerAddress, Principal};
 use pin_project_lite::pin_project;
 use std::io;
 use std::pin::{Pin, pin};
@@ -17,7 +20,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -50,7 +52,8 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// answered with a reset, and its system would throw our answer away.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections that are turned away with an answer at the same time; further ones are just closed.
+/// Connections that are turned away with an answer at the same time; further ones are just closed. Where descriptors
+/// are few, as many as a quarter of the reserve.
 const MAX_REFUSALS: usize = 64;
 
 /// Shortest and longest rest after the system refused to accept, for want of descriptors mostly: it would refuse
@@ -76,8 +79,8 @@ const IDLE_BYTES: usize = 768;
 
 impl Account for Shared {
     fn enter(&self, entries: &mut Entries) {
-        let open = self.open.load(Ordering::Relaxed);
-        entries.enter("connections", open * IDLE_BYTES, open);
+        let open = self.places.taken();
+        entries.enter("connections", open * IDLE_BYTES + self.places.bytes(), open);
         entries.traffic.connections += open as u64;
         entries.idle_connection_bytes = IDLE_BYTES as u64;
     }
@@ -91,17 +94,26 @@ pub(crate) struct Connections {
 
 #[derive(Debug)]
 struct Shared {
-    open: AtomicUsize,
-    max: usize,
+    places: Arc<Shares>,
     refusals: AtomicUsize,
-    last_closed: Notify,
+    max_refusals: usize,
 }
 
 impl Connections {
-    /// At most `max` at once.
-    pub(crate) fn new(max: usize) -> Self {
-        let (open, refusals) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { shared: Arc::new(Shared { open, max, refusals, last_closed: Notify::new() }) }
+    /// At most `max` at once, of which one address may have that part of what others leave.
+    pub(crate) fn new(max: usize, share_percent: usize) -> Self {
+        Self::with_refusals(max, share_percent, MAX_REFUSALS)
+    }
+
+    fn with_refusals(max: usize, share_percent: usize, max_refusals: usize) -> Self {
+        let (places, refusals) = (Shares::new(max, share_percent), AtomicUsize::new(0));
+        Self { shared: Arc::new(Shared { places, refusals, max_refusals }) }
+    }
+
+    /// As many as are set and as the system allows; says so where that is fewer.
+    pub(crate) fn within(limits: &Limits) -> Self {
+        let Affordable { connections, reserve } = Affordable::of_system(limits);
+        Self::with_refusals(connections, limits.principal_share_percent, MAX_REFUSALS.min(reserve / 4))
     }
 
     /// Enters them in the ledger of a server.
@@ -111,32 +123,23 @@ impl Connections {
 
     /// How many are open.
     pub(crate) fn open(&self) -> usize {
-        self.shared.open.load(Ordering::Relaxed)
+        self.shared.places.taken()
     }
 
-    /// The right to have one more open, if there is one.
-    fn permit(&self) -> Option<Permit> {
-        take_one(&self.shared.open, self.shared.max).then(|| Permit { shared: Arc::clone(&self.shared) })
+    /// The right of `peer` to have one more open, if there is one.
+    fn permit(&self, peer: PeerAddress) -> Option<Place> {
+        self.shared.places.take(Principal::of_peer(peer).key())
     }
 
     /// The right to turn one more away in words, if there is one.
     fn refusal(&self) -> Option<Refusal> {
-        take_one(&self.shared.refusals, MAX_REFUSALS).then(|| Refusal { shared: Arc::clone(&self.shared) })
+        take_one(&self.shared.refusals, self.shared.max_refusals)
+            .then(|| Refusal { shared: Arc::clone(&self.shared) })
     }
 
     /// Waits until none is open, for at most `limit`. False when some still are.
     pub(crate) async fn closed_within(&self, limit: Duration) -> bool {
-        let closed = async {
-            loop {
-                // Listening begins before the look, so that the last one does not close unheard in between.
-                let last_closed = self.shared.last_closed.notified();
-                if self.open() == 0 {
-                    return;
-                }
-                last_closed.await;
-            }
-        };
-        timeout(limit, closed).await.is_ok()
+        timeout(limit, self.shared.places.until_all_free()).await.is_ok()
     }
 }
 
@@ -144,21 +147,6 @@ fn take_one(count: &AtomicUsize, max: usize) -> bool {
     count
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1))
         .is_ok()
-}
-
-/// One open connection.
-#[derive(Debug)]
-#[must_use]
-struct Permit {
-    shared: Arc<Shared>,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if self.shared.open.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.shared.last_closed.notify_waiters();
-        }
-    }
 }
 
 /// One connection that is being turned away.
@@ -266,7 +254,8 @@ impl<S: Serve> Accepting<S> {
     }
 
     fn admit(&self, stream: Stream, peer: Peer) {
-        let permit = if self.serve.is_short_of_memory() { None } else { self.connections.permit() };
+        let is_short = self.serve.is_short_of_memory();
+        let permit = if is_short { None } else { self.connections.permit(peer.address()) };
         let Some(permit) = permit else {
             self.refuse(stream, peer);
             return;
@@ -292,7 +281,13 @@ impl<S: Serve> Accepting<S> {
     }
 
     fn refuse(&self, stream: Stream, peer: Peer) {
-        tracing::debug!(?peer, max = self.connections.shared.max, "a connection too many");
+        let max = self.connections.shared.places.max();
+        tracing::debug!(
+            ?peer,
+            max,
+            open = self.connections.open(),
+            "a connection too many, or too many of one"
+        );
         // A client that waits for a handshake cannot read an answer.
         #[cfg(feature = "tls")]
         if self.listener.tls.is_some() {
@@ -362,7 +357,7 @@ mod tests {
         let LocalAddress::Tcp { address, .. } = *listener.local_addr() else { panic!("not TCP") };
         let mut listeners = vec![listener];
         listeners.extend(unix.map(|path| Listener::unix(path).expect("listens")));
-        let (connections, drain) = (Connections::new(limits.max_connections), Drain::default());
+        let (connections, drain) = (Connections::within(&limits), Drain::default());
         let (counted, told) = (connections.clone(), drain.clone());
         let serving = tokio::spawn(async move {
             serve_listeners(listeners, Echo, &limits, &counted, &told).await;
@@ -400,6 +395,34 @@ mod tests {
         drop(first);
         until_open(&running.connections, 1).await;
         served(running.address).await;
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_one_address_is_refused_while_another_gets_in() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.sock");
+        let running = start(Limits { max_connections: 8, ..Limits::default() }, Some(&path));
+        let mut flood = Vec::new();
+        for _ in 0..6 {
+            flood.push(served(running.address).await);
+        }
+        for _ in 0..20 {
+            let mut one_more = TcpStream::connect(running.address).await.expect("connects");
+            let mut answer = Vec::new();
+            one_more.read_to_end(&mut answer).await.expect("an answer, and the end");
+            assert_eq!(answer, BUSY);
+        }
+        let mut other = UnixStream::connect(&path).await.expect("connects");
+        assert_eq!(other.read_u8().await.expect("a greeting"), b'h');
+        let mut another = UnixStream::connect(&path).await.expect("connects");
+        let mut answer = Vec::new();
+        another.read_to_end(&mut answer).await.expect("an answer, and the end");
+        assert_eq!(answer, BUSY, "the last place is for who holds none");
+        assert_eq!(running.connections.open(), 7);
+        flood.pop();
+        until_open(&running.connections, 6).await;
+        let mut another = UnixStream::connect(&path).await.expect("connects");
+        assert_eq!(another.read_u8().await.expect("a greeting"), b'h');
     }
 
     #[tokio::test]
@@ -446,8 +469,8 @@ mod tests {
 
     #[tokio::test]
     async fn turning_away_is_bounded() {
-        let connections = Connections::new(0);
-        assert!(connections.permit().is_none());
+        let connections = Connections::new(0, 75);
+        assert!(connections.permit(PeerAddress::Unix { uid: 0 }).is_none());
         let mut refusals: Vec<_> = (0..MAX_REFUSALS).map(|_| connections.refusal().expect("one")).collect();
         assert!(connections.refusal().is_none());
         refusals.pop();
@@ -460,7 +483,7 @@ mod tests {
         let (_client, server) = UnixStream::pair().expect("a pair");
         let future = Echo.serve(Stream::Unix(server), Peer::Unix { uid: 0, pid: None });
         let alone = size_of_val(&future);
-        let guard = Connections::new(1).permit().expect("a permit");
+        let guard = Connections::new(1, 75).permit(PeerAddress::Unix { uid: 0 }).expect("a permit");
         assert_eq!(size_of_val(&Holding { future, _guard: guard }), alone + size_of::<usize>());
     }
 

@@ -1,5 +1,6 @@
 //! One accepted connection, whatever it runs over, and who is at its other end.
 
+use crate::transport::admission::PeerAddress;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -20,6 +21,16 @@ pub(crate) enum Peer {
         /// As seen when it connected: the process may be gone and its number somebody else's.
         pid: Option<i32>,
     },
+}
+
+impl Peer {
+    /// Its address as rules are made for it. A socket for both families shows an address of IPv4 as one of IPv6.
+    pub(crate) fn address(self) -> PeerAddress {
+        match self {
+            Self::Ip(address) => PeerAddress::Ip(address.ip().to_canonical()),
+            Self::Unix { uid, .. } => PeerAddress::Unix { uid },
+        }
+    }
 }
 
 /// An accepted connection. Thousands of them idle at once: what is large stands in a box.
