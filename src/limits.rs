@@ -138,7 +138,7 @@ limits! {
             "Share of the connections (of one address) and subscriptions (of one principal) that one may hold of what others leave; 100: all.",
             "a quarter stays free whatever one client does, and no single one has a use for 7,500 connections";
         descriptor_reserve: Count = 256, 16 => 65_536,
-            "File descriptors that max_connections leaves to files and listeners where the system allows few.",
+            "File descriptors that connections leave to files and listeners where the system allows few.",
             "64 connections that are turned away, 64 of the process itself, 128 files and directories at work";
         max_header_bytes: Bytes = 16 * KIB, 512 => MIB,
             "Longest head of an HTTP request, all headers together; a longer one is answered 431.",

@@ -453,8 +453,8 @@ mod tests {
     #[test]
     fn signals_are_heard_while_every_thread_that_serves_is_held_up() {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        let (tell, is_held) = std::sync::mpsc::channel::<()>();
+        let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
+        let (tell, is_held) = std::sync::mpsc::sync_channel::<()>(1);
         runtime.spawn(async move {
             tell.send(()).expect("somebody waits");
             held.recv().expect_err("held up to the end");

@@ -35,6 +35,6 @@ pub struct Metrics {
     pub sessions_opened: Counter,
     /// Of these, sessions that ended without their client saying so: expired, or evicted.
     pub sessions_expired: Counter,
-    /// Notifications not sent because the client reads too slowly.
+    /// Notifications not sent: the client reads too slowly, or takes no stream that could carry them.
     pub dropped_notifications: Counter,
 }

@@ -196,6 +196,9 @@ impl ProtocolError<'_> {
     /// A request comes while another one with its id has no answer yet.
     pub(crate) const REPEATED_ID: Self = Self::InvalidRequest("a request with this id is in flight already");
 
+    /// What an Invalid Request of the legacy era with another header says.
+    pub(crate) const UNKNOWN_VERSION_HEADER: &'static str = "MCP-Protocol-Version names no known revision";
+
     /// The JSON-RPC code.
     pub const fn code(&self, era: Era) -> i32 {
         let code = match self {

@@ -23,11 +23,17 @@ const SENTINEL_END: &[u8] = b"?=";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mismatch;
 
+/// Whether all bytes of a header's value are characters of ASCII that show, blanks included. What lies beyond is
+/// read by some as Latin-1, by others as UTF-8: texts that need it travel in base64 between markers.
+pub(crate) fn is_visible(header: &[u8]) -> bool {
+    header.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
+}
+
 /// Whether a header says `body`: as it is, or in base64 between markers.
 pub(crate) fn matches_text(header: &[u8], body: &str) -> Result<(), Mismatch> {
     let encoded = header.strip_prefix(SENTINEL_START).and_then(|rest| rest.strip_suffix(SENTINEL_END));
     let is_equal = match encoded {
-        None => header == body.as_bytes(),
+        None => is_visible(header) && header == body.as_bytes(),
         Some(encoded) => STANDARD.decode(encoded).is_ok_and(|decoded| decoded == body.as_bytes()),
     };
     if is_equal { Ok(()) } else { Err(Mismatch) }
@@ -59,6 +65,22 @@ pub(crate) fn matches_integer(header: &[u8], body: &str) -> Result<(), Mismatch>
         }
         _ => Err(Mismatch),
     }
+}
+
+/// The first header of a mirrored argument that is there twice or has bytes that do not show.
+pub(crate) fn ambiguous_param(head: &[u8]) -> Option<&str> {
+    let params = || {
+        head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (field, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+            let start = field.get(..PARAM_PREFIX.len())?;
+            start.eq_ignore_ascii_case(PARAM_PREFIX.as_bytes()).then_some((field, value))
+        })
+    };
+    let is_ambiguous = |(at, (field, value)): &(usize, (&[u8], &[u8]))| {
+        !is_visible(value) || params().skip(at + 1).any(|(other, _)| other.eq_ignore_ascii_case(field))
+    };
+    params().enumerate().find(is_ambiguous).and_then(|(_, (field, _))| std::str::from_utf8(field).ok())
 }
 
 /// The value of a header in a head that was checked already.
@@ -94,6 +116,9 @@ mod tests {
             ("=?base64?SGVsbG8=", "=?base64?SGVsbG8=", true),
             ("=?base64?5pel5pys?=", "日本", true),
             ("=?base64??=", "", true),
+            ("日本", "日本", false),
+            ("caf\u{e9}", "caf\u{e9}", false),
+            ("a\u{7f}", "a\u{7f}", false),
         ] {
             assert_eq!(matches_text(header.as_bytes(), body).is_ok(), want, "{header} {body}");
         }
@@ -125,6 +150,20 @@ mod tests {
             ("9007199254740993", "9007199254740992", false),
         ] {
             assert_eq!(matches_integer(header.as_bytes(), body).is_ok(), want, "{header} {body}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_two_readers_could_take_for_different_ones_are_named() {
+        for (lines, want) in [
+            ("", None),
+            ("X: \u{e9}\r\nX: 1\r\n", None),
+            ("Mcp-Param-A: 1\r\nMcp-Param-B: 1\r\n", None),
+            ("Mcp-Param-A: 1\r\nX: 2\r\nmcp-param-a: 1\r\n", Some("Mcp-Param-A")),
+            ("Mcp-Param-A: 1\r\nMcp-Param-B: \u{e9}\r\n", Some("Mcp-Param-B")),
+        ] {
+            let head = format!("POST /mcp HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
+            assert_eq!(ambiguous_param(head.as_bytes()), want, "{lines}");
         }
     }
 

@@ -309,7 +309,12 @@ impl<'f> Route<'f> {
 
     pub(super) fn refuse(&self, message: &Message<'f>, error: &ProtocolError<'_>) -> Outcome {
         let id = match message.id {
-            IdField::Valid(id) => AnswerId::Of(id.as_json()),
+            // The id of a response is one of ours: the peer would take it for that of a request of its own.
+            IdField::Valid(id)
+                if message.method.is_some() || message.result.is_none() && message.error.is_none() =>
+            {
+                AnswerId::Of(id.as_json())
+            }
             _ => AnswerId::unreadable(self.session.revision()),
         };
         let era = self.era_of(message);

@@ -77,8 +77,18 @@ impl<'f> Route<'f> {
             return Some(ProtocolError::InvalidRequest(fault.explain()));
         }
         let is_answer = message.result.is_some() || message.error.is_some();
-        if message.method.is_none() && !is_answer {
-            return Some(ProtocolError::InvalidRequest("method is missing"));
+        if message.method.is_none() {
+            match (is_answer, message.result.is_some() && message.error.is_some(), message.id) {
+                (false, ..) => return Some(ProtocolError::InvalidRequest("method is missing")),
+                (_, true, _) => {
+                    let explained = "a response has a result or an error, never both";
+                    return Some(ProtocolError::InvalidRequest(explained));
+                }
+                (.., IdField::Absent) => {
+                    return Some(ProtocolError::InvalidRequest("a response has the id of its request"));
+                }
+                _ => {}
+            }
         }
         if message.method.is_some() && self.repeats_id() {
             return Some(ProtocolError::REPEATED_ID);
@@ -132,9 +142,12 @@ impl<'f> Route<'f> {
     }
 
     /// The first header that should say the same as the body and does not.
-    fn unmirrored(&self, message: &Message<'f>, method: Option<Method>) -> Option<&'static str> {
+    fn unmirrored(&self, message: &Message<'f>, method: Option<Method>) -> Option<&'f str> {
         if self.header(|http| http.version.clone()).is_none() {
             return Some(mirror::VERSION);
+        }
+        if let Some(header) = self.unreadable_header() {
+            return Some(header);
         }
         let says = |header: Option<&[u8]>, body: Option<&str>| match (header, body) {
             (Some(header), Some(body)) => mirror::matches_text(header, body).is_ok(),
@@ -155,6 +168,18 @@ impl<'f> Route<'f> {
             return None;
         }
         (!says(header, named)).then_some(mirror::NAME)
+    }
+
+    /// A header that a gateway may read otherwise than this server, whether or not it must be there.
+    fn unreadable_header(&self) -> Option<&'f str> {
+        let method = (self.header(|http| http.method.clone()), mirror::METHOD);
+        let name = (self.header(|http| http.name.clone()), mirror::NAME);
+        let has_params = self.surroundings.http.as_ref().is_some_and(|http| http.has_params);
+        [method, name]
+            .into_iter()
+            .find(|(header, _)| header.is_some_and(|header| !mirror::is_visible(header)))
+            .map(|(_, name)| name)
+            .or_else(|| has_params.then(|| mirror::ambiguous_param(self.frame.head())).flatten())
     }
 
     /// Checks the headers that repeat arguments of a tool.
@@ -183,7 +208,7 @@ impl<'f> Route<'f> {
             }
             let version = self.header(|http| http.version.clone());
             if version.is_some_and(|version| parse_revision(version).is_none()) {
-                return Some(ProtocolError::InvalidRequest("MCP-Protocol-Version names no known revision"));
+                return Some(ProtocolError::InvalidRequest(ProtocolError::UNKNOWN_VERSION_HEADER));
             }
             return match http.session {
                 SessionField::Known => None,
@@ -232,8 +257,7 @@ fn argument_at<'f>(arguments: Raw<'f>, path: &[Box<str>], arena: &'f Bump) -> Op
 fn says<'f>(header: Option<&[u8]>, argument: Option<Raw<'f>>, arena: &'f Bump) -> bool {
     let Some(argument) = argument else { return true };
     let Some(header) = header else { return false };
-    let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-    if !header.iter().all(is_visible) {
+    if !mirror::is_visible(header) {
         return false;
     }
     match argument.kind() {

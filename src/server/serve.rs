@@ -50,6 +50,8 @@ pub(crate) struct HttpFacts {
     pub(crate) version: Option<Range<u32>>,
     pub(crate) method: Option<Range<u32>>,
     pub(crate) name: Option<Range<u32>>,
+    /// Headers of mirrored arguments are there.
+    pub(crate) has_params: bool,
 }
 
 /// The `Mcp-Session-Id` of an HTTP request.

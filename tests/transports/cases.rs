@@ -1,7 +1,7 @@
 //! The table: a message, what goes with it over HTTP, and what comes back, the same over every transport but for
 //! the status.
 
-use super::host::{Host, Way, modern, modern_headers, modern_with, session_headers};
+use super::host::{Answer, Host, Way, modern, modern_headers, modern_with, session_headers};
 use serde_json::{Value, json};
 
 /// A message and its answer.
@@ -240,33 +240,190 @@ fn http_says_what_is_wrong_with_a_request() {
     }
 }
 
+/// What two readers of one header could read differently, and bodies of other types than JSON.
+#[test]
+fn headers_that_could_be_read_in_two_ways_are_refused() {
+    let host = Host::default();
+    let message = call("test_simple_text");
+    let (text, good) = (message.to_string(), modern_headers(&message));
+    let named = call("\u{e9}").to_string();
+    let listing = modern(1, "tools/list", json!({}));
+    let (swap, typed) = (
+        |from: &str, to: &str| good.replace(from, to),
+        |media: &str| format!("Content-Type: {media}\r\n{good}"),
+    );
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    for (name, headers, body, status, code) in [
+        ("a session", "Mcp-Session-Id: caf\u{e9}\r\n".to_owned(), ping, 404, -32600),
+        ("a name", swap("test_simple_text", "test_simple_t\u{e9}xt"), &text, 400, -32020),
+        ("a name that the body says", swap("test_simple_text", "\u{e9}"), &named, 400, -32020),
+        ("a method", swap("tools/call", "tools/c\u{e4}ll"), &text, 400, -32020),
+        ("a version", swap("2026-07-28", "2026-07-2\u{e9}"), &text, 400, -32020),
+        ("an argument", good.clone() + "Mcp-Param-X: caf\u{e9}\r\n", &text, 400, -32020),
+        ("an argument twice", good.clone() + "Mcp-Param-X: 1\r\nmcp-param-x: 1\r\n", &text, 400, -32020),
+        (
+            "a name of no use",
+            modern_headers(&listing) + "Mcp-Name: \u{e9}\r\n",
+            &listing.to_string(),
+            400,
+            -32020,
+        ),
+        ("XML", typed("application/xml"), &text, 415, -32600),
+        ("Latin-1", typed("application/json; charset=latin1"), &text, 415, -32600),
+        ("batches of RPC", typed("application/json-rpc"), &text, 415, -32600),
+        ("two types", typed("application/json, text/plain"), &text, 415, -32600),
+        ("no type", typed(""), &text, 415, -32600),
+    ] {
+        let answer = host.connect(Way::Tcp).post_text(&headers, body);
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+        assert_eq!(answer.json()["error"]["code"], code, "{name}: {answer:?}");
+    }
+    for media in
+        ["application/json;charset=UTF-8", "Application/JSON ; charset=\"utf-8\"", "application/json;v=1"]
+    {
+        assert_eq!(host.connect(Way::Tcp).post_text(&typed(media), &text).status, 200, "{media}");
+    }
+}
+
+/// Verb, path, headers, and the status.
+const VERBS: [(&str, &str, &str, u16); 59] = [
+    ("PUT", "/mcp", "Content-Length: 0\r\n", 405),
+    ("PATCH", "/mcp", "Content-Length: 0\r\n", 405),
+    ("HEAD", "/mcp", "", 405),
+    ("OPTIONS", "/mcp", "", 405),
+    ("GET", "/mcp", "Accept: text/event-stream\r\n", 400),
+    ("GET", "/mcp", "Accept: application/json\r\n", 406),
+    ("GET", "/mcp", "", 406),
+    ("GET", "/mcp", "Accept:\r\n", 406),
+    ("GET", "/mcp", "Accept: text/event-stream;q=0\r\n", 406),
+    ("GET", "/mcp", "Accept: text/event-stream;q=0, */*\r\n", 406),
+    ("GET", "/mcp", "Accept: text/event-stream; q=0.000\r\n", 406),
+    ("GET", "/mcp", "Accept: */*\r\n", 400),
+    ("GET", "/mcp", "Accept: application/json\r\nAccept: text/*\r\n", 400),
+    ("GET", "/mcp", "Accept: text/event-stream\r\nContent-Length: 0\r\n", 400),
+    ("GET", "/mcp", "Accept: text/event-stream\r\nMCP-Protocol-Version: 1999-01-01\r\n", 400),
+    ("GET", "/mcp", "Accept: text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n", 405),
+    ("GET", "/mcp", "MCP-Protocol-Version: 2026-07-28\r\n", 405),
+    ("GET", "/mcp", "MCP-Protocol-Version: 2026-07-28\r\nMcp-Session-Id: x\r\n", 405),
+    ("DELETE", "/mcp", "MCP-Protocol-Version: 2026-07-28\r\n", 405),
+    ("DELETE", "/mcp", "MCP-Protocol-Version: 2026-07-28\r\nMcp-Session-Id: x\r\n", 405),
+    ("DELETE", "/mcp", "MCP-Protocol-Version: 1999-01-01\r\nMcp-Session-Id: x\r\n", 400),
+    ("DELETE", "/mcp", "Mcp-Session-Id: 00000000000000000000000000000000\r\n", 404),
+    ("TRACE", "/mcp", "", 405),
+    ("BREW", "/mcp", "", 405),
+    ("get", "/mcp", "Accept: text/event-stream\r\n", 405),
+    ("GET", "/mcp", "Accept: text/event-stream\r\nMcp-Session-Id: x\r\n", 404),
+    ("DELETE", "/mcp", "", 400),
+    ("DELETE", "/mcp", "Mcp-Session-Id: x\r\n", 404),
+    ("GET", "/", "", 404),
+    ("GET", "/mcp/", "", 406),
+    ("GET", "/mcp/", "Accept: text/event-stream\r\n", 400),
+    ("GET", "/mcp?x=/mcp", "Accept: text/event-stream\r\n", 400),
+    ("GET", "http://localhost/mcp", "Accept: text/event-stream\r\n", 400),
+    ("DELETE", "/mcp/", "", 400),
+    ("PUT", "/mcp/", "Content-Length: 0\r\n", 405),
+    ("GET", "/mcp//", "", 404),
+    ("GET", "//mcp", "", 404),
+    ("GET", "/mcp/x", "", 404),
+    ("GET", "/MCP", "", 404),
+    ("GET", "/mcp/../mcp", "", 404),
+    ("GET", "/./mcp", "", 404),
+    ("GET", "/%6dcp", "", 404),
+    ("GET", "/mcp%2F", "", 404),
+    ("GET", "/mcp;x", "", 404),
+    ("GET", "http://localhost", "", 404),
+    ("HEAD", "/", "", 404),
+    ("TRACE", "/", "", 404),
+    ("OPTIONS", "*", "", 404),
+    ("POST", "/", "Content-Length: 0\r\n", 404),
+    ("POST", "//mcp", "Content-Length: 0\r\n", 404),
+    ("DELETE", "/livez", "", 405),
+    ("HEAD", "/livez", "", 200),
+    ("GET", "/livez?verbose", "", 200),
+    ("GET", "/livez/", "", 404),
+    ("GET", "/livez", "", 200),
+    ("GET", "/readyz", "", 200),
+    ("GET", "/healthz", "", 200),
+    ("POST", "/healthz", "Content-Length: 0\r\n", 405),
+    ("GET", "/.well-known/oauth-protected-resource", "", 404),
+];
+
 #[test]
 fn verbs_and_paths_are_what_they_are() {
     let host = Host::default();
-    for (verb, path, headers, status) in [
-        ("PUT", "/mcp", "Content-Length: 0\r\n", 405),
-        ("PATCH", "/mcp", "Content-Length: 0\r\n", 405),
-        ("HEAD", "/mcp", "", 405),
-        ("OPTIONS", "/mcp", "", 405),
-        ("GET", "/mcp", "Accept: text/event-stream\r\n", 400),
-        ("GET", "/mcp", "Accept: application/json\r\n", 406),
-        ("GET", "/mcp", "Accept: text/event-stream\r\nMcp-Session-Id: x\r\n", 404),
-        ("DELETE", "/mcp", "", 400),
-        ("DELETE", "/mcp", "Mcp-Session-Id: x\r\n", 404),
-        ("GET", "/", "", 404),
-        ("GET", "/mcp/", "", 404),
-        ("GET", "/livez", "", 200),
-        ("GET", "/readyz", "", 200),
-        ("GET", "/healthz", "", 200),
-        ("POST", "/healthz", "Content-Length: 0\r\n", 405),
-        ("GET", "/.well-known/oauth-protected-resource", "", 404),
-    ] {
+    for (verb, path, headers, status) in VERBS {
         let mut client = host.connect(Way::Tcp);
         client.send(format!("{verb} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes());
-        let (found, head) = client.head();
-        assert_eq!(found, status, "{verb} {path}: {head}");
+        let is_head = verb == "HEAD";
+        let Answer { status: found, head, body } = if is_head {
+            let (status, head) = client.head();
+            Answer { status, head, body: Vec::new() }
+        } else {
+            client.answer()
+        };
+        assert_eq!(found, status, "{verb} {path} {headers}: {head}");
         assert_eq!(head.contains("allow: "), status == 405, "{verb} {path}: {head}");
+        let is_modern = headers.contains("2026-07-28");
+        assert_eq!(head.contains("allow: POST\r\n"), status == 405 && is_modern, "{verb} {path}: {head}");
+        let body = String::from_utf8(body).expect("text");
+        assert!(
+            status != 404 || is_head || body.contains("/mcp") || body.contains("initialize"),
+            "{path}: {body}"
+        );
     }
+}
+
+#[test]
+fn a_slash_behind_the_path_is_no_other_path() {
+    let host = Host::default();
+    let message = call("test_simple_text");
+    for (path, status) in [("/mcp", 200), ("/mcp/", 200), ("/mcp?a=b", 200), ("/mcp//", 404), ("/%6Dcp", 404)]
+    {
+        let (headers, text) = (modern_headers(&message), message.to_string());
+        let mut client = host.connect(Way::Tcp);
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+        client.send(format!("{head}{headers}Content-Length: {}\r\n\r\n{text}", text.len()).as_bytes());
+        let answer = client.answer();
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
+        let wants = if status == 200 { "simple text" } else { "MCP is spoken at /mcp" };
+        assert!(answer.json().to_string().contains(wants), "{path}: {answer:?}");
+    }
+}
+
+/// What answers nothing that was asked, or says two things at once.
+#[test]
+fn responses_that_are_none_are_refused() {
+    let host = Host::default();
+    for version in ["2025-06-18", "2025-11-25"] {
+        let headers = session_headers(&host.session(version, &json!({})), version);
+        for (name, body, status) in [
+            ("both", r#"{"jsonrpc":"2.0","id":7,"result":{},"error":{"code":1,"message":"x"}}"#, 400),
+            (
+                "both, one null",
+                r#"{"jsonrpc":"2.0","id":7,"result":null,"error":{"code":1,"message":"x"}}"#,
+                400,
+            ),
+            ("both, no id", r#"{"jsonrpc":"2.0","result":{},"error":{"code":1,"message":"x"}}"#, 400),
+            ("no id", r#"{"jsonrpc":"2.0","result":{}}"#, 400),
+            ("two results", r#"{"jsonrpc":"2.0","id":7,"result":{},"result":{}}"#, 400),
+            ("a null id", r#"{"jsonrpc":"2.0","id":null,"result":{}}"#, 400),
+            ("neither", r#"{"jsonrpc":"2.0","id":7}"#, 400),
+            ("a result", r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, 202),
+            ("an error", r#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"x"}}"#, 202),
+        ] {
+            let answer = host.connect(Way::Tcp).post_text(&headers, body);
+            assert_eq!(answer.status, status, "{name}: {answer:?}");
+            if status == 400 {
+                assert_eq!(answer.json()["error"]["code"], -32600, "{name}");
+                // The id would be one of the server's.
+                assert!(name == "neither" || answer.json()["id"].is_null(), "{name}: {answer:?}");
+            }
+        }
+    }
+    let mut lines = host.connect(Way::Lines);
+    lines.send(b"{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{},\"error\":{}}\n");
+    let answer = lines.ask("", &json!({"jsonrpc": "2.0", "id": 8, "method": "ping"}));
+    assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(-32600), &Value::Null), "{answer}");
 }
 
 #[test]

@@ -4,11 +4,11 @@ use super::host::{Host, Way, modern, modern_headers, session_headers, until};
 use mcpool::Limits;
 use mcpool::transport::HttpConfig;
 use mcpool::transport::admission::{AdmissionConfig, Auth, TokenList};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const VERSION: &str = "2025-11-25";
 
-fn ping() -> serde_json::Value {
+fn ping() -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})
 }
 
@@ -44,6 +44,105 @@ fn a_session_that_nobody_uses_expires() {
     let session = host.session(VERSION, &json!({}));
     until("it expires", || host.server.sessions() == 0);
     assert_eq!(host.connect(Way::Tcp).post(&session_headers(&session, VERSION), &ping()).status, 404);
+}
+
+#[test]
+fn a_handshake_on_a_live_session_replaces_it() {
+    let host = Host::default();
+    let session = host.session(VERSION, &json!({}));
+    let mut client = host.connect(Way::Tcp);
+    let handshake = |version: Value| {
+        let params = json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
+    };
+    // One that fails replaces nothing.
+    let failed = client.post(&session_headers(&session, VERSION), &handshake(json!(7)));
+    assert_eq!(failed.json()["error"]["code"], -32602, "{failed:?}");
+    let mut current = session.clone();
+    for round in 0..5 {
+        let opened = client.post(&session_headers(&current, VERSION), &handshake(json!(VERSION)));
+        let next = opened.header("mcp-session-id").expect("a session").to_owned();
+        assert_eq!(host.server.sessions(), 1, "round {round}");
+        assert_eq!(client.post(&session_headers(&current, VERSION), &ping()).status, 404);
+        assert_eq!(client.post(&session_headers(&next, VERSION), &ping()).status, 200);
+        current = next;
+    }
+    // A connection may carry several clients, through a proxy or a pool: by itself it names no session.
+    assert_eq!(client.post("", &handshake(json!(VERSION))).status, 200);
+    assert_eq!(host.server.sessions(), 2);
+    // Who names a session of somebody else, or none, replaces nothing.
+    let unknown = "Mcp-Session-Id: 00000000000000000000000000000000\r\n";
+    assert_eq!(client.post(unknown, &handshake(json!(VERSION))).status, 200);
+    assert_eq!(
+        host.connect(Way::Unix).post(&session_headers(&current, VERSION), &handshake(json!(VERSION))).status,
+        200
+    );
+    assert_eq!(host.server.sessions(), 4);
+    assert_eq!(client.post(&session_headers(&current, VERSION), &ping()).status, 200);
+}
+
+/// The one of a session that waits, while a second one of its id comes; other sessions may use the id.
+#[test]
+fn a_second_request_with_an_id_in_flight_is_refused() {
+    let limits = Limits { sse_keep_alive_ms: 30, ..Limits::default() };
+    let host = Host::start(limits, HttpConfig::default());
+    let headers = session_headers(&host.session(VERSION, &json!({})), VERSION);
+    let other = session_headers(&host.session(VERSION, &json!({})), VERSION);
+    let slow = |id: Value| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "slow_compute", "arguments": {"seconds": 50}}});
+    let mut waiting = host.connect(Way::Tcp);
+    waiting.begin_post(&headers, &slow(json!("a")).to_string());
+    assert_eq!(waiting.head().0, 200);
+    let ping = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+    for (headers, body, status) in [
+        (&headers, slow(json!("a")).to_string(), 400),
+        (&headers, ping("\"a\""), 400),
+        (&headers, ping("\"\\u0061\""), 400),
+        (&headers, ping("\"b\""), 200),
+        (&other, ping("\"a\""), 200),
+    ] {
+        let answer = host.connect(Way::Tcp).post_text(headers, &body);
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+        assert_eq!(answer.json()["error"]["code"].as_i64(), (status == 400).then_some(-32600), "{body}");
+    }
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "a"}});
+    assert_eq!(host.connect(Way::Tcp).post(&headers, &cancel).status, 202);
+    while waiting.chunk().is_some() {}
+    until("the id is free again", || {
+        host.connect(Way::Tcp).post_text(&headers, &ping("\"a\"")).status == 200
+    });
+}
+
+/// A flood of sessions, connections or subscriptions is one client's own affair.
+#[test]
+fn what_one_floods_others_still_get() {
+    let limits = Limits { max_sessions: 40, max_connections: 40, max_subscriptions: 40, ..Limits::default() };
+    let host = Host::start(limits, HttpConfig::default());
+    let kept = host.session_over(Way::Unix, VERSION, &json!({}));
+    for _ in 0..200 {
+        host.session(VERSION, &json!({}));
+    }
+    assert_eq!(host.server.sessions(), 40);
+    let kept = session_headers(&kept, VERSION);
+    assert_eq!(host.connect(Way::Unix).post(&kept, &ping()).status, 200, "another's flood evicts its own");
+    let listen = modern(1, "subscriptions/listen", json!({"notifications": {"toolsListChanged": true}}));
+    let begin = |way| {
+        let mut client = host.connect(way);
+        client.begin_post(&modern_headers(&listen), &listen.to_string());
+        let status = client.head().0;
+        (client, status)
+    };
+    let mut flood = Vec::new();
+    let refused = loop {
+        match begin(Way::Tcp) {
+            (client, 200) => flood.push(client),
+            (_, status) => break status,
+        }
+    };
+    assert_eq!((refused, flood.len()), (503, 30), "three quarters");
+    let (other, status) = begin(Way::Unix);
+    assert_eq!(status, 200, "another gets in and may subscribe");
+    drop((other, flood));
+    until("all places are free", || host.server.subscriptions() == 0);
 }
 
 #[test]

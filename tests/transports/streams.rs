@@ -199,6 +199,48 @@ fn a_legacy_session_is_told_on_its_own_stream() {
     while again.chunk().is_some() {}
 }
 
+/// A stream that has room for one message at a time: changes wait as flags, and none is lost.
+#[test]
+fn a_session_whose_stream_is_full_is_told_of_every_change() {
+    let host = Host::start(Limits { max_stream_bytes: 1_024, ..Limits::default() }, HttpConfig::default());
+    let headers = session_headers(&host.session(VERSION, &json!({})), VERSION);
+    let mut listener = host.connect(Way::Tcp);
+    let accept = "Accept: text/event-stream\r\n";
+    listener.send(format!("GET /mcp HTTP/1.1\r\nHost: localhost\r\n{accept}{headers}\r\n").as_bytes());
+    assert_eq!(listener.head().0, 200);
+    let mut client = host.connect(Way::Tcp);
+    let uris: Vec<_> = (0..100).map(|number| format!("test://{number}")).collect();
+    for uri in &uris {
+        let params = json!({"uri": uri});
+        let subscribe = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": params});
+        assert_eq!(client.post(&headers, &subscribe).status, 200);
+    }
+    uris.iter().for_each(|uri| host.server.resource_updated(uri));
+    host.server.prompts_changed();
+    let mut told: Vec<_> = uris.iter().map(|_| listener.event().1).collect();
+    told.push(listener.event().1);
+    for uri in &uris {
+        assert!(told.iter().any(|notice| notice["params"]["uri"] == *uri), "nobody told of {uri}");
+    }
+    assert!(told.iter().any(|notice| notice["method"] == "notifications/prompts/list_changed"));
+    assert_eq!(host.server.metrics().dropped_notifications.total(), 0);
+}
+
+#[test]
+fn what_a_client_without_streams_cannot_be_told_is_counted() {
+    let host = Host::default();
+    let dropped = || host.server.metrics().dropped_notifications.total();
+    let accept = "Accept: application/json\r\n".to_owned();
+    let message = call(1, "test_tool_with_progress", &json!({}));
+    let answer = host.connect(Way::Tcp).post(&(accept.clone() + &modern_headers(&message)), &message);
+    assert_eq!((answer.status, dropped()), (200, 3), "{answer:?}");
+    let params = json!({"name": "test_tool_with_progress", "_meta": {"progressToken": "p"}});
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let headers = accept + &session_headers(&host.session(VERSION, &json!({})), VERSION);
+    let answer = host.connect(Way::Tcp).post(&headers, &message);
+    assert_eq!((&answer.json()["id"], dropped()), (&json!(1), 6), "{answer:?}");
+}
+
 #[test]
 fn silence_is_kept_alive_by_comments() {
     let limits = Limits { sse_keep_alive_ms: 30, ..Limits::default() };

@@ -246,10 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         let limits = self.endpoint.server.limits();
         let (watch, patience) = match &self.exchange {
             None => (Watch::Idle, limits.idle_timeout()),
-            Some(exchange) if self.is_shut => {
-                let _ = exchange;
-                (Watch::Linger, LINGER)
-            }
+            Some(_) if self.is_shut => (Watch::Linger, LINGER),
             Some(exchange) if !exchange.outbox.is_empty() => (Watch::Write, limits.write_timeout()),
             Some(exchange) => match exchange.state {
                 State::Head => (Watch::Head, limits.header_timeout()),

@@ -9,8 +9,8 @@ use mcpool_pools::{Lease, NameTaken, ObjectPool, PoolConfig};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Path of the one endpoint at which MCP is spoken.
-pub(super) const PATH: &[u8] = b"/mcp";
+/// Paths of the one endpoint at which MCP is spoken: clients that join a base and a path leave a slash behind.
+pub(super) const PATHS: [&[u8]; 2] = [b"/mcp", b"/mcp/"];
 
 /// One server, as it is reached over HTTP.
 pub(crate) struct Endpoint {

@@ -114,6 +114,7 @@ impl AcceptRanges {
     /// Both where no header asked for anything.
     pub(super) fn accepts(&self) -> Accepts {
         Accepts {
+            is_given: self.is_given,
             json: !self.is_given || self.json.is_allowed,
             event_stream: !self.is_given || self.event_stream.is_allowed,
         }

@@ -103,6 +103,8 @@ pub(crate) enum ContentType {
 /// The answers that the client can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accepts {
+    /// The client says at all what it can read; else it is taken to read everything.
+    pub(crate) is_given: bool,
     pub(crate) json: bool,
     pub(crate) event_stream: bool,
 }

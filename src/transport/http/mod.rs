@@ -6,6 +6,7 @@
 
 pub(crate) mod body;
 mod connection;
+mod driver_watch;
 mod endpoint;
 mod exchange;
 mod field;

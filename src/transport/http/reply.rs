@@ -6,7 +6,7 @@ use super::head::{RequestHead, Verb};
 use super::response::{Cors, Payload, Persistence, ResponseHead, Status};
 use crate::server::Outcome;
 use mcpool_pools::BufferLease;
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 
 /// Room for a head: status, length, session, and a challenge or an origin of usual length.
 const HEAD_BYTES: usize = 768;
@@ -54,9 +54,7 @@ impl<'a> Answer<'a> {
 
     /// A refusal in words, as the JSON-RPC error that every client of MCP understands.
     pub(super) fn fault(status: Status, error: &dyn Display) -> FaultAnswer {
-        let mut text = String::new();
-        let _ = write!(text, "{error}");
-        let message = serde_json::Value::from(text);
+        let message = serde_json::Value::from(error.to_string());
         FaultAnswer {
             status,
             json: format!(r#"{{"jsonrpc":"2.0","error":{{"code":-32600,"message":{message}}}}}"#),

@@ -1,19 +1,27 @@
 //! Where a request goes, told from its head alone: what is answered at once, and whose body is wanted.
 
-use super::endpoint::{Endpoint, PATH};
+use super::endpoint::{Endpoint, PATHS};
 use super::exchange::{Exchange, State};
 use super::head::{ContentType, RequestHead, Verb};
 use super::reply::{Answer, AnswerBody, parse_session};
 use super::response::{Persistence, Status};
 use super::stream::Follow;
-use crate::protocol::ProtocolError;
+use crate::protocol::{ProtocolError, Revision};
 use crate::server::Session;
 use crate::transport::admission::{Admitted, Knock, PeerAddress, Refusal};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The verbs of the endpoint, as `Allow` lists them.
+/// The verbs of the endpoint, as `Allow` lists them; those of the modern era, which has no sessions.
 const ALLOWED: &str = "GET, POST, DELETE";
+const ALLOWED_MODERN: &str = "POST";
+
+/// What is said to a verb that the era of the request does not have.
+const NO_SESSIONS: &str =
+    "revision 2026-07-28 has no sessions and no streams apart from answers: send a POST";
+/// What is said at every other path.
+const NOT_HERE: &str =
+    "nothing is here: MCP is spoken at /mcp, and /livez, /readyz and /healthz tell how the server is";
 
 impl Exchange {
     /// Answers a request that needs no body, or gives who sends the body that is wanted.
@@ -29,7 +37,7 @@ impl Exchange {
             .filter(|origin| endpoint.admission.allows_cors() && endpoint.admission.allows_origin(origin))
             .map(Box::from);
         let path = head.path.text(&input);
-        let admitted = if path == PATH {
+        let admitted = if PATHS.contains(&path) {
             self.route_endpoint(endpoint, peer, head, &input)
         } else {
             self.route_elsewhere(endpoint, head, path);
@@ -64,6 +72,8 @@ impl Exchange {
                 return None;
             }
         };
+        let version = text(head.protocol_version).map(|version| std::str::from_utf8(version).ok());
+        let revision = version.map(|version| version.and_then(Revision::parse));
         match head.verb {
             Verb::Post => match head.content_type {
                 ContentType::Json => return Some(admitted),
@@ -74,6 +84,15 @@ impl Exchange {
                     "the body must be application/json",
                 ),
             },
+            _ if revision.flatten().is_some_and(Revision::is_modern) => {
+                let fault = Answer::fault(Status::MethodNotAllowed, &NO_SESSIONS);
+                let answer = Answer { allow: Some(ALLOWED_MODERN), ..fault.answer() };
+                self.answer(endpoint, answer, Some(head), Persistence::of(head));
+            }
+            Verb::Get | Verb::Delete if revision == Some(None) => {
+                let error = ProtocolError::InvalidRequest(ProtocolError::UNKNOWN_VERSION_HEADER);
+                self.refuse_message(endpoint, head, &error);
+            }
             Verb::Get => self.open_stream(endpoint, head, input, admitted.principal.key()),
             Verb::Delete => self.end_session(endpoint, head, input, admitted.principal.key()),
             _ => {
@@ -96,7 +115,7 @@ impl Exchange {
                 let metadata = endpoint.admission.metadata_at(path).filter(|_| is_reading);
                 let answer = match metadata {
                     Some(metadata) => Answer::new(Status::Ok, AnswerBody::Json(metadata)),
-                    None => Answer::plain(Status::NotFound),
+                    None => return self.refuse(endpoint, head, Status::NotFound, NOT_HERE),
                 };
                 return self.answer(endpoint, answer, Some(head), Persistence::of(head));
             }
@@ -168,13 +187,9 @@ impl Exchange {
     }
 
     fn open_stream(&mut self, endpoint: &Arc<Endpoint>, head: &RequestHead, input: &[u8], principal: u128) {
-        if !head.accepts.event_stream {
-            return self.refuse(
-                endpoint,
-                head,
-                Status::NotAcceptable,
-                "a stream is sent as text/event-stream",
-            );
+        if !head.accepts.is_given || !head.accepts.event_stream {
+            let remedy = "a stream is sent as text/event-stream: say so in Accept";
+            return self.refuse(endpoint, head, Status::NotAcceptable, remedy);
         }
         let Some((_, session)) = self.session(endpoint, head, input, principal) else { return };
         let last_event = head.last_event_id.map(|span| span.text(input));

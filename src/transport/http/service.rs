@@ -1,6 +1,7 @@
 //! A server on sockets: each connection finds out what it speaks, and a task gives back what expires.
 
 use super::connection::HttpConnection;
+use super::driver_watch::DriverWatch;
 use super::endpoint::Endpoint;
 use crate::protocol::ErrorCode;
 use crate::server::{Drain, Server};
@@ -81,7 +82,7 @@ impl HttpService {
     /// Serves what comes to the listeners until the drain begins and all connections have ended.
     pub(crate) async fn serve(self, listeners: Vec<Listener>) {
         let limits = self.endpoint.server.limits().clone();
-        let connections = Connections::new(limits.max_connections);
+        let connections = Connections::within(&limits);
         connections.account_to(self.endpoint.server.memory());
         let drain = self.endpoint.drain.clone();
         let _keeper = self.keep();
@@ -97,14 +98,16 @@ impl HttpService {
 
     /// Gives back what expires, for as long as the keeper is held.
     pub(crate) fn keep(&self) -> Keeper {
-        Keeper { task: tokio::spawn(keep(Arc::clone(&self.endpoint))).abort_handle() }
+        let task = tokio::spawn(keep(Arc::clone(&self.endpoint))).abort_handle();
+        Keeper { task, _watch: DriverWatch::start() }
     }
 }
 
-/// The task that gives back what expires. It ends when this is dropped.
+/// The task that gives back what expires, and what watches over the runtime. They end when this is dropped.
 #[must_use]
 pub(crate) struct Keeper {
     task: AbortHandle,
+    _watch: Option<DriverWatch>,
 }
 
 impl Drop for Keeper {
@@ -124,23 +127,13 @@ impl Serve for HttpService {
     }
 
     fn serve(self, stream: Stream, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
-        let endpoint = self.endpoint;
-        match (stream, peer) {
-            (Stream::Unix(stream), Peer::Unix { uid, .. }) => {
-                let drain = endpoint.drain.listen();
-                let timer = sleep(endpoint.server.limits().idle_timeout());
-                let parts = Some((endpoint, stream, PeerAddress::Unix { uid }));
-                Conversation::Sniff { parts, drain, timer }
-            }
-            (stream, Peer::Unix { uid, .. }) => {
-                let address = PeerAddress::Unix { uid };
-                Conversation::Http { connection: HttpConnection::new(endpoint, stream, address) }
-            }
-            (stream, Peer::Ip(address)) => {
-                let address = PeerAddress::Ip(address.ip());
-                Conversation::Http { connection: HttpConnection::new(endpoint, stream, address) }
-            }
+        let (endpoint, address) = (self.endpoint, peer.address());
+        if let Stream::Unix(stream) = stream {
+            let drain = endpoint.drain.listen();
+            let timer = sleep(endpoint.server.limits().idle_timeout());
+            return Conversation::Sniff { parts: Some((endpoint, stream, address)), drain, timer };
         }
+        Conversation::Http { connection: HttpConnection::new(endpoint, stream, address) }
     }
 }
 
@@ -279,5 +272,98 @@ async fn keep(endpoint: Arc<Endpoint>) {
             is_returned = true;
             drop(tokio::task::spawn_blocking(|| drop(std::hint::black_box(Box::new(0_u8)))));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ToolDefinition;
+    use crate::server::{CallContext, Tool, ToolError};
+    use crate::transport::{LocalAddress, TcpOptions};
+    use serde::de::IgnoredAny;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::sync::{Mutex, mpsc};
+
+    /// Holds up the thread that serves it until it is told to go on.
+    struct Stall {
+        begun: mpsc::SyncSender<()>,
+        go_on: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl Tool for Stall {
+        type Arguments<'a> = IgnoredAny;
+
+        fn definition(&self) -> ToolDefinition {
+            ToolDefinition::new("stall", "Holds up its thread.")
+        }
+
+        async fn call(&self, _: IgnoredAny, call: &mut CallContext) -> Result<(), ToolError> {
+            self.begun.send(()).expect("somebody waits");
+            self.go_on.lock().expect("one call at a time").recv().ok();
+            call.text("done");
+            Ok(())
+        }
+    }
+
+    fn connect(address: SocketAddr) -> TcpStream {
+        let client = TcpStream::connect(address).expect("connects");
+        client.set_read_timeout(Some(Duration::from_mins(1))).expect("a socket");
+        client
+    }
+
+    /// Sends a request and reads as much of its answer as ends in `end`.
+    fn exchange(client: &mut TcpStream, request: &str, end: &str) {
+        client.write_all(request.as_bytes()).expect("sent");
+        let mut answer = Vec::new();
+        while !answer.ends_with(end.as_bytes()) {
+            let mut byte = [0];
+            assert!(client.read(&mut byte).expect("in time") > 0, "closed");
+            answer.push(byte[0]);
+        }
+    }
+
+    #[test]
+    fn a_request_that_holds_up_its_thread_holds_up_no_other_connection() {
+        const LIVEZ: &str = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let (begun, has_begun) = mpsc::sync_channel(1);
+        let (tell_to_go_on, go_on) = mpsc::sync_channel(1);
+        let stall = Stall { begun, go_on: Mutex::new(go_on) };
+        let server = Server::builder("test", "1").tool(stall).build().expect("a server");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        // Dropped before the runtime, which waits for its workers.
+        let tell = tell_to_go_on;
+        let drain = Drain::default();
+        let listener = runtime.block_on(async {
+            Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0)), TcpOptions::default()).expect("a port")
+        });
+        let LocalAddress::Tcp { address, .. } = *listener.local_addr() else { panic!("a TCP address") };
+        let serving = runtime.spawn({
+            let drain = drain.clone();
+            async move { serve_http(&server, vec![listener], HttpConfig::default(), &drain).await }
+        });
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"stall","arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+        let call = format!(
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: stall\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut idle = connect(address);
+        exchange(&mut idle, LIVEZ, "ok\n");
+        for _ in 0..20 {
+            let mut stalled = connect(address);
+            stalled.write_all(call.as_bytes()).expect("sent");
+            has_begun.recv().expect("the call holds up its thread");
+            exchange(&mut idle, LIVEZ, "ok\n");
+            exchange(&mut connect(address), LIVEZ, "ok\n");
+            tell.send(()).expect("the call waits");
+            exchange(&mut stalled, "", "}");
+        }
+        drop(idle);
+        drain.begin();
+        runtime.block_on(serving).expect("no panic").expect("served");
     }
 }

@@ -173,7 +173,8 @@ impl Exchange {
             Poll::Ready(StreamItem::Event { number, message, is_last }) => {
                 let is_alone = is_last && follow.is_answer && follow.framing.is_none();
                 if is_alone || !head.accepts.event_stream {
-                    follow.last = Some(copied(endpoint, &message));
+                    let last = follow.last.replace(copied(endpoint, &message));
+                    endpoint.server.metrics().dropped_notifications.add(u64::from(last.is_some()));
                 } else {
                     let framing = self.begin_followed(endpoint, &mut follow);
                     let id = follow.reader.event_id(number);

@@ -152,6 +152,7 @@ impl Exchange {
             version: place(head.protocol_version),
             method: place(head.mcp_method),
             name: place(head.mcp_name),
+            has_params: head.has_mcp_params,
         };
         let outgoing = Arc::clone(&self.outgoing);
         let mut job =
@@ -183,15 +184,27 @@ impl Exchange {
         } else {
             job.fill(frame, Surroundings { is_saturated, http: Some(http), ..Surroundings::default() });
         }
-        self.serve(endpoint, head, job, cx);
+        self.serve(endpoint, head, job, named.flatten(), cx);
     }
 
-    /// Serves what is there until it is done or has to wait.
-    fn serve(&mut self, endpoint: &Arc<Endpoint>, head: &RequestHead, mut job: Job, cx: &mut Context<'_>) {
+    /// Serves what is there until it is done or has to wait. A handshake that names a session replaces it.
+    fn serve(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        head: &RequestHead,
+        mut job: Job,
+        named: Option<u128>,
+        cx: &mut Context<'_>,
+    ) {
         let server = &endpoint.server;
         loop {
             match job.poll(server, cx.waker()) {
-                Poll::Ready(outcome) => return self.finish(endpoint, head, outcome, &job),
+                Poll::Ready(outcome) => {
+                    if let (Outcome::Opened { .. }, Some(replaced)) = (&outcome, named) {
+                        server.end_session(replaced, job.admitted.principal.key());
+                    }
+                    return self.finish(endpoint, head, outcome, &job);
+                }
                 Poll::Pending if job.slot.call().is_legacy() => {}
                 Poll::Pending => {
                     self.state = State::Work(Work { job, head: *head, framing: None });
@@ -221,7 +234,7 @@ impl Exchange {
         }
         let is_streamed = matches!(outcome, Outcome::Reply(_)) && !self.outgoing.is_empty();
         if !is_streamed || !head.accepts.event_stream {
-            self.outgoing.clear();
+            self.drop_outgoing(endpoint);
             let answer = Answer::of(outcome);
             return self.answer(endpoint, answer, Some(head), Persistence::of(head));
         }
@@ -236,6 +249,14 @@ impl Exchange {
         self.end_stream(endpoint, head, framing);
     }
 
+    /// Forgets, and counts, what there is no stream for.
+    fn drop_outgoing(&self, endpoint: &Endpoint) {
+        while self.outgoing.next().is_some() {
+            endpoint.server.metrics().dropped_notifications.add(1);
+        }
+        self.outgoing.clear();
+    }
+
     /// Goes on with a modern request that waits.
     pub(super) fn go_on(&mut self, endpoint: &Arc<Endpoint>, cx: &mut Context<'_>) -> Turn {
         let State::Work(work) = &mut self.state else { return Turn::Wait };
@@ -246,6 +267,7 @@ impl Exchange {
         while self.outbox.queued_bytes() <= SENT_AHEAD_BYTES || polled.is_ready() {
             let Some(message) = self.outgoing.next() else { break };
             if !head.accepts.event_stream {
+                endpoint.server.metrics().dropped_notifications.add(1);
                 continue;
             }
             let framing = *framing.get_or_insert_with(|| {
