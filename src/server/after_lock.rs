@@ -154,15 +154,15 @@ mod tests {
         without_waiting(|| {
             let changes = Arc::new(Changes::new(&Limits::default()));
             let filter = Filter { tools: true, uris: vec!["a:/1".into()], ..Filter::default() };
-            let nosies = Nosies::of(&changes, move |changes| {
-                drop(changes.subscribe(&Filter {
-                    tools: true,
-                    uris: vec!["a:/1".into()],
-                    ..Filter::default()
-                }));
-                changes.bytes();
-            });
-            let subscriptions = [(); 3].map(|()| changes.subscribe(&filter).expect("room"));
+            let nosies =
+                Nosies::of(&changes, move |changes| {
+                    drop(changes.subscribe(
+                        1,
+                        &Filter { tools: true, uris: vec!["a:/1".into()], ..Filter::default() },
+                    ));
+                    changes.bytes();
+                });
+            let subscriptions = [(); 3].map(|()| changes.subscribe(1, &filter).expect("room"));
             let poll = || {
                 for subscription in &subscriptions {
                     while subscription.next().is_some() {}
@@ -292,7 +292,7 @@ mod tests {
             let changes = Changes::new(&Limits::default());
             for _ in 0..2 {
                 let subscription =
-                    changes.subscribe(&Filter { tools: true, ..Filter::default() }).expect("room");
+                    changes.subscribe(1, &Filter { tools: true, ..Filter::default() }).expect("room");
                 assert!(nosies.poll(|cx| subscription.poll_changed(cx)).is_pending());
                 session.subscribe(subscription);
             }
