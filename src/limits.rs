@@ -119,8 +119,14 @@ limits! {
         max_edit_scan_bytes: Bytes = 4 * GIB, MIB => 1024 * GIB,
             "Bytes that the edits of one `edit_file` call may look through together: the file, once for each edit.",
             "some seconds of one thread; a thousand edits of a file of 4 MiB";
+        max_pattern_bytes: Bytes = MIB, KIB => 64 * MIB,
+            "Memory that the patterns of one search or tree may take once their braces are expanded; more is an error.",
+            "a thousand ordinary patterns, or a range of five thousand names";
+        max_pattern_steps: Count = 200_000, 1_000 => 100_000_000,
+            "Steps that the patterns of one call may take for one name, and for being compiled; more is an error.",
+            "about a millisecond; ordinary patterns take fewer than a hundred steps for a name";
         max_blocking_threads: Count = 4, 1 => 512,
-            "Threads for work on files that would hold up other requests.",
+            "Threads for work on files that would hold up other requests; from two on, one principal leaves one to the others.",
             "work on files mostly waits, so that twice the cores of a small machine are of use";
         drain_timeout_ms: Millis = 30_000, 0 => 600_000,
             "How long requests in flight may take to finish once the server is told to stop.",

@@ -14,6 +14,10 @@ mod editing;
 mod files;
 #[path = "filesystem/hostile.rs"]
 mod hostile;
+#[path = "filesystem/patterns.rs"]
+mod patterns;
+#[path = "filesystem/threads.rs"]
+mod threads;
 #[cfg(target_os = "linux")]
 #[path = "filesystem/writing.rs"]
 mod writing;

@@ -97,6 +97,7 @@ fn a_second_signal_does_not_wait_for_what_is_in_flight() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcpool"));
     let mut child = command
         .args(["serve", "--drain-timeout-ms", "600000"])
+        .args(["--max-pattern-bytes", "64MiB", "--max-pattern-steps", "100000000"])
         .arg(folder.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -5,7 +5,7 @@
 
 use super::answer;
 use crate::protocol::Era;
-use crate::wire::{Base64, LossyText, Raw, Reply, TooLong};
+use crate::wire::{Base64, LossyText, Mark, Raw, Reply, TooLong};
 use mcpool_pools::BufferLease;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -195,6 +195,21 @@ impl TextBlock<'_> {
     /// Whether the answer has grown beyond its limit, so that reading on is of no use.
     pub fn is_full(&self) -> bool {
         self.text.is_full()
+    }
+
+    /// Bytes of the answer so far, as they go out.
+    pub(crate) fn written_bytes(&self) -> usize {
+        self.text.message_bytes()
+    }
+
+    /// This place, to come back to.
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.text.mark()
+    }
+
+    /// Takes back what was written since the mark.
+    pub(crate) fn cut(&mut self, mark: Mark) {
+        self.text.cut(mark);
     }
 }
 

@@ -211,6 +211,11 @@ impl CallContext {
         self.shared.pools.arenas.acquire()
     }
 
+    /// Forgets what was written: the call begins anew.
+    pub(crate) fn discard(&mut self) {
+        self.content = None;
+    }
+
     /// Ends the call with what it wrote, or with an error.
     pub fn finish(mut self, result: Result<(), ToolError>) -> Finished {
         let text = match result {

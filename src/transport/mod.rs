@@ -9,6 +9,7 @@ mod interleavings;
 mod lines;
 pub(crate) mod listener;
 mod outbox;
+mod presence;
 mod probe;
 mod roster;
 mod stdio;
@@ -43,5 +44,5 @@ where
     W: AsyncWrite + Unpin,
 {
     let host = Arc::new(lines::LineHost::new(server, drain));
-    lines::LineConnection::new(host, None, tokio::io::join(reader, writer)).await
+    lines::LineConnection::<_, presence::Unwatched>::new(host, None, tokio::io::join(reader, writer)).await
 }

@@ -1,9 +1,12 @@
 //! Standard input and output as a connection.
 
-use super::{ServeError, serve_lines};
+use super::ServeError;
+use super::lines::{LineConnection, LineHost};
+use super::presence::WatchedWriter;
 use crate::server::{Drain, Server};
 use crate::standard::{StandardStreams, Unusable};
 use std::io;
+use std::sync::Arc;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,7 +41,10 @@ pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioErro
     let StandardStreams { input, output, flags: _restored } = StandardStreams::open().map_err(open)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(StdioError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StdioError::Signal)?;
-    let mut serving = std::pin::pin!(server.with_tasks(drain, serve_lines(server, input, output, drain)));
+    let host = Arc::new(LineHost::new(server, drain));
+    let streams = tokio::io::join(input, output);
+    let connection = LineConnection::<_, WatchedWriter>::new(host, None, streams);
+    let mut serving = std::pin::pin!(server.with_tasks(drain, connection));
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
         _ = terminate.recv() => {}

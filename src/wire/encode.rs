@@ -307,6 +307,34 @@ impl LossyText<'_> {
     pub fn is_full(&self) -> bool {
         self.reply.is_full
     }
+
+    /// Bytes of the message so far.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.reply.len() + self.carried
+    }
+
+    /// This place, to come back to; the bytes so far are a part of their own.
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.end_part();
+        Mark { len: self.reply.len(), is_full: self.reply.is_full }
+    }
+
+    /// Takes back what was written since a mark of this text.
+    pub(crate) fn cut(&mut self, mark: Mark) {
+        self.carried = 0;
+        if let Some(buffer) = &mut self.reply.buffer {
+            buffer.truncate(mark.len);
+        }
+        // What was left out came behind the mark, or was left out before it.
+        self.reply.is_full = mark.is_full;
+    }
+}
+
+/// A place in a message under way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    len: usize,
+    is_full: bool,
 }
 
 impl Drop for LossyText<'_> {

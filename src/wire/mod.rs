@@ -19,6 +19,7 @@ mod skim;
 
 pub(crate) use keys::match_key;
 
+pub(crate) use encode::Mark;
 pub use encode::{Base64, LossyText, Reply, TooLong};
 pub use error::{DecodeError, DecodeFault};
 pub use frame::Frame;

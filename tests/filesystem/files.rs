@@ -97,8 +97,8 @@ async fn a_file_beyond_the_answer_is_refused_and_its_ends_are_not() {
     let refused = scene.error("read_text_file", json!({"path": "big"})).await;
     assert_eq!(
         refused,
-        "Too large for one answer: big has 1073741824 bytes and an answer may have 16777216; read a part \
-         with head or tail, or raise max_reply_bytes"
+        "Too large for one answer: big has 1073741824 bytes, and there is room for 8388352 (an answer carries \
+         its text twice and may have max_reply_bytes); read a part of it with read_text_file and head or tail"
     );
     let end = std::fs::OpenOptions::new().append(true).open(scene.path("big")).expect("the file");
     std::io::Write::write_all(&mut &end, b"\nlast").expect("written");

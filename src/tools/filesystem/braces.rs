@@ -1,19 +1,13 @@
 //! Brace expansion of patterns: `a{b,c{d,e}}` and `{01..10..3}` into the patterns they stand for.
 //!
-//! The rules are Bash's, with the corner cases as the reference server answers them. Bounds instead of
-//! errors: an expansion that grows too far is cut, one nested too deep stays as it is written.
+//! The rules are Bash's, with the corner cases as the reference server answers them. Nothing is made that
+//! the call's [`Budget`] has not paid for; braces nested too deep stay as they are written.
 
-/// Most patterns that one expands to; what comes after is left out.
-const MAX_PATTERNS: usize = 10_000;
-
-/// Most characters of all patterns together.
-const MAX_CHARS: usize = 1_000_000;
+use super::budget::Budget;
+use super::error::FsError;
 
 /// How deep braces may nest; deeper ones are ordinary characters.
 const MAX_DEPTH: usize = 64;
-
-/// Characters that may be looked at before the rest is taken as written.
-const MAX_STEPS: usize = 2_000_000;
 
 /// A character, and whether a backslash took its meaning away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,27 +28,39 @@ impl Letter {
 
 type Letters = Vec<Letter>;
 
+/// Bytes of a list of so many letters.
+const fn bytes_of(letters: usize) -> usize {
+    size_of::<Letters>() + letters * size_of::<Letter>()
+}
+
 /// The patterns that `pattern` stands for, without repetitions, in order.
-pub(super) fn expand(pattern: &str) -> Vec<String> {
+///
+/// # Errors
+/// When they would cost more than the budget has.
+pub(super) fn expand(pattern: &str, budget: &mut Budget) -> Result<Vec<String>, FsError> {
+    budget.pay_steps(pattern.len())?;
+    budget.pay_scratch(size_of::<String>() + pattern.len())?;
     if !has_pair(pattern) {
-        return vec![pattern.to_owned()];
+        return Ok(vec![pattern.to_owned()]);
     }
+    budget.pay_scratch(bytes_of(pattern.len()))?;
     let mut letters = quoted(pattern);
     // Bash leaves a leading `{}` alone.
     if letters.len() >= 2 && letters[0].is('{') && letters[1].is('}') {
         letters[0].quoted = true;
         letters[1].quoted = true;
     }
-    let mut steps = MAX_STEPS;
     let mut patterns: Vec<String> = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for letters in expand_letters(letters, 0, true, &mut steps) {
+    for letters in expand_letters(letters, 0, true, budget)? {
+        // Kept twice, in the list and among those that were seen.
+        budget.pay_scratch(2 * (size_of::<String>() + 4 * letters.len()))?;
         let text: String = letters.iter().map(|letter| letter.char).collect();
         if seen.insert(text.clone()) {
             patterns.push(text);
         }
     }
-    patterns
+    Ok(patterns)
 }
 
 /// Whether an opening brace is followed, on its line, by a closing one with no other in between.
@@ -88,11 +94,7 @@ fn quoted(pattern: &str) -> Letters {
 }
 
 /// Where the first pair of braces begins and ends; braces without a partner do not count.
-fn first_pair(letters: &[Letter], steps: &mut usize) -> Option<(usize, usize)> {
-    *steps = steps.saturating_sub(letters.len());
-    if *steps == 0 {
-        return None;
-    }
+fn first_pair(letters: &[Letter]) -> Option<(usize, usize)> {
     let mut open = Vec::new();
     let mut leftmost: Option<(usize, usize)> = None;
     for (at, letter) in letters.iter().enumerate() {
@@ -112,71 +114,76 @@ fn first_pair(letters: &[Letter], steps: &mut usize) -> Option<(usize, usize)> {
     leftmost
 }
 
-fn expand_letters(mut rest: Letters, depth: usize, mut top: bool, steps: &mut usize) -> Vec<Letters> {
+fn expand_letters(
+    mut letters: Letters,
+    depth: usize,
+    mut top: bool,
+    budget: &mut Budget,
+) -> Result<Vec<Letters>, FsError> {
     let mut done: Vec<Letters> = vec![Vec::new()];
+    let mut rest = &mut letters[..];
     let mut drops_empty = false;
     let mut is_first = true;
     loop {
-        let pair = if depth > MAX_DEPTH { None } else { first_pair(&rest, steps) };
+        budget.pay_steps(rest.len())?;
+        let pair = if depth > MAX_DEPTH { None } else { first_pair(rest) };
         let Some((open, close)) = pair else {
-            return combine(&done, &rest, &[Vec::new()], drops_empty);
+            return combine(&done, rest, &[Vec::new()], drops_empty, budget);
         };
-        let before = &rest[..open];
-        let body = &rest[open + 1..close];
-        let after = rest[close + 1..].to_vec();
-        let is_last = after.is_empty();
-        if before.last().is_some_and(|letter| letter.is('$')) {
-            done = combine(&done, &rest[..=close], &[Vec::new()], drops_empty && is_last);
+        let is_last = close + 1 == rest.len();
+        if rest[..open].last().is_some_and(|letter| letter.is('$')) {
+            done = combine(&done, &rest[..=close], &[Vec::new()], drops_empty && is_last, budget)?;
             is_first = false;
         } else {
-            let sequence = sequence(body);
+            let body = &rest[open + 1..close];
+            let sequence = sequence(body, budget)?;
             let is_set = body.iter().any(|letter| letter.is(','));
             if sequence.is_none() && !is_set {
-                if comma_and_brace_follow(&after) {
+                if comma_and_brace_follow(&rest[close + 1..]) {
                     // Bash reads `{a},b}` as a set whose first member is `a}`.
                     rest[close].quoted = true;
                     top = true;
                     continue;
                 }
-                return combine(&done, &rest, &[Vec::new()], drops_empty);
+                return combine(&done, rest, &[Vec::new()], drops_empty, budget);
             }
             if is_first {
                 drops_empty = top && sequence.is_none();
                 is_first = false;
             }
-            let values = sequence.unwrap_or_else(|| members(body, depth, steps));
-            done = combine(&done, before, &values, drops_empty && is_last);
+            let values = match sequence {
+                Some(values) => values,
+                None => members(body, depth, budget)?,
+            };
+            done = combine(&done, &rest[..open], &values, drops_empty && is_last, budget)?;
         }
         if is_last {
-            return done;
+            return Ok(done);
         }
-        rest = after;
+        rest = &mut std::mem::take(&mut rest)[close + 1..];
     }
 }
 
 /// What the members of a set stand for.
-fn members(body: &[Letter], depth: usize, steps: &mut usize) -> Vec<Letters> {
+fn members(body: &[Letter], depth: usize, budget: &mut Budget) -> Result<Vec<Letters>, FsError> {
+    // Each comma begins a list of its own.
+    budget.pay_scratch(body.len() * (size_of::<Letters>() + 2 * size_of::<Letter>()))?;
     let members = split_members(body);
     if let [only] = &members[..] {
         // `{{a,b}}` is `{a}` and `{b}`.
-        let inner = expand_letters(only.clone(), depth + 1, false, steps);
-        return inner
-            .into_iter()
-            .map(|mut letters| {
-                letters.insert(0, Letter::plain('{'));
-                letters.push(Letter::plain('}'));
-                letters
-            })
-            .collect();
+        let mut inner = expand_letters(only.clone(), depth + 1, false, budget)?;
+        for letters in &mut inner {
+            budget.pay_scratch(bytes_of(letters.len() + 2))?;
+            letters.insert(0, Letter::plain('{'));
+            letters.push(Letter::plain('}'));
+        }
+        return Ok(inner);
     }
     let mut values = Vec::new();
     for member in members {
-        values.extend(expand_letters(member, depth + 1, false, steps));
-        if values.len() > MAX_PATTERNS {
-            break;
-        }
+        values.extend(expand_letters(member, depth + 1, false, budget)?);
     }
-    values
+    Ok(values)
 }
 
 /// Splits at the commas that are not inside a pair of braces.
@@ -198,24 +205,26 @@ fn split_members(body: &[Letter]) -> Vec<Letters> {
     members
 }
 
-/// `prefix + before + value` for each of both, within the bounds.
-fn combine(prefixes: &[Letters], before: &[Letter], values: &[Letters], drops_empty: bool) -> Vec<Letters> {
+/// `prefix + before + value` for each of both.
+fn combine(
+    prefixes: &[Letters],
+    before: &[Letter],
+    values: &[Letters],
+    drops_empty: bool,
+    budget: &mut Budget,
+) -> Result<Vec<Letters>, FsError> {
     let mut all = Vec::new();
-    let mut chars = 0;
     for prefix in prefixes {
         for value in values {
             let len = prefix.len() + before.len() + value.len();
             if drops_empty && len == 0 {
                 continue;
             }
-            if all.len() >= MAX_PATTERNS || chars + len > MAX_CHARS {
-                return all;
-            }
-            chars += len;
+            budget.pay_scratch(bytes_of(len))?;
             all.push([prefix, before, value].concat());
         }
     }
-    all
+    Ok(all)
 }
 
 /// Whether a comma, and behind it on its line a closing brace, come later.
@@ -234,57 +243,93 @@ fn comma_and_brace_follow(letters: &[Letter]) -> bool {
 }
 
 /// The values of `1..5`, `a..e`, either with a step.
-fn sequence(body: &[Letter]) -> Option<Vec<Letters>> {
-    if body.iter().any(|letter| letter.quoted) {
-        return None;
+fn sequence(body: &[Letter], budget: &mut Budget) -> Result<Option<Vec<Letters>>, FsError> {
+    let Some(sequence) = Sequence::read(body) else { return Ok(None) };
+    let mut values = Vec::new();
+    for at in sequence.steps() {
+        // Twenty digits are the most that a number has by itself.
+        budget.pay_scratch(bytes_of(sequence.width.max(20)))?;
+        values.push(sequence.value(at));
     }
-    let text: String = body.iter().map(|letter| letter.char).collect();
-    let parts: Vec<&str> = text.split("..").collect();
-    let (from, to, step) = match parts[..] {
-        [from, to] => (from, to, "1"),
-        [from, to, step] => (from, to, step),
-        _ => return None,
-    };
-    let is_number = |part: &str| {
-        let digits = part.strip_prefix('-').unwrap_or(part);
-        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    let letter = |part: &str| match part.as_bytes() {
-        [byte] if byte.is_ascii_alphabetic() => Some(i64::from(*byte)),
-        _ => None,
-    };
-    if !is_number(step) {
-        return None;
-    }
-    let step = step.parse::<i64>().ok()?.saturating_abs().max(1);
-    if is_number(from) && is_number(to) {
-        let padded = [from, to, parts.get(2).copied().unwrap_or("")].into_iter().any(|part| {
-            let digits = part.strip_prefix('-').unwrap_or(part).as_bytes();
-            digits.len() > 1 && digits[0] == b'0'
-        });
-        let width = if padded { from.len().max(to.len()) } else { 0 };
-        let value = |number: i64| format!("{number:0width$}").chars().map(Letter::plain).collect();
-        return Some(steps(from.parse().ok()?, to.parse().ok()?, step).map(value).collect());
-    }
-    let value = |code: i64| match char::from(code as u8) {
-        '\\' => Vec::new(),
-        char => vec![Letter::plain(char)],
-    };
-    Some(steps(letter(from)?, letter(to)?, step).map(value).collect())
+    Ok(Some(values))
 }
 
-fn steps(from: i64, to: i64, step: i64) -> impl Iterator<Item = i64> {
-    let signed = if to < from { -step } else { step };
-    let next = move |at: &i64| {
-        let next = at.checked_add(signed)?;
-        (if to < from { next >= to } else { next <= to }).then_some(next)
-    };
-    std::iter::successors(Some(from), next).take(MAX_PATTERNS)
+/// Numbers or letters that follow each other.
+struct Sequence {
+    from: i64,
+    to: i64,
+    step: i64,
+    is_numeric: bool,
+    /// How many characters a number is filled up to with zeros.
+    width: usize,
+}
+
+impl Sequence {
+    fn read(body: &[Letter]) -> Option<Self> {
+        if body.iter().any(|letter| letter.quoted) {
+            return None;
+        }
+        let text: String = body.iter().map(|letter| letter.char).collect();
+        let parts: Vec<&str> = text.split("..").collect();
+        let (from, to, step) = match parts[..] {
+            [from, to] => (from, to, "1"),
+            [from, to, step] => (from, to, step),
+            _ => return None,
+        };
+        let is_number = |part: &str| {
+            let digits = part.strip_prefix('-').unwrap_or(part);
+            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let letter = |part: &str| match part.as_bytes() {
+            [byte] if byte.is_ascii_alphabetic() => Some(i64::from(*byte)),
+            _ => None,
+        };
+        if !is_number(step) {
+            return None;
+        }
+        let step = step.parse::<i64>().ok()?.saturating_abs().max(1);
+        if is_number(from) && is_number(to) {
+            let padded = [from, to, parts.get(2).copied().unwrap_or("")].into_iter().any(|part| {
+                let digits = part.strip_prefix('-').unwrap_or(part).as_bytes();
+                digits.len() > 1 && digits[0] == b'0'
+            });
+            let width = if padded { from.len().max(to.len()) } else { 0 };
+            return Some(Self {
+                from: from.parse().ok()?,
+                to: to.parse().ok()?,
+                step,
+                is_numeric: true,
+                width,
+            });
+        }
+        Some(Self { from: letter(from)?, to: letter(to)?, step, is_numeric: false, width: 0 })
+    }
+
+    fn steps(&self) -> impl Iterator<Item = i64> + use<> {
+        let (to, is_down) = (self.to, self.to < self.from);
+        let signed = if is_down { -self.step } else { self.step };
+        let next = move |at: &i64| {
+            let next = at.checked_add(signed)?;
+            (if is_down { next >= to } else { next <= to }).then_some(next)
+        };
+        std::iter::successors(Some(self.from), next)
+    }
+
+    fn value(&self, at: i64) -> Letters {
+        if self.is_numeric {
+            return format!("{at:0width$}", width = self.width).chars().map(Letter::plain).collect();
+        }
+        match char::from(at as u8) {
+            '\\' => Vec::new(),
+            char => vec![Letter::plain(char)],
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
 
     #[test]
     fn patterns_expand_as_in_bash() {
@@ -313,15 +358,32 @@ mod tests {
             ("{a,a}", &["a"]),
         ];
         for (pattern, want) in rows {
-            assert_eq!(expand(pattern), want, "{pattern}");
+            let mut budget = Budget::new(&Limits::default());
+            assert_eq!(expand(pattern, &mut budget).expect("it is small"), want, "{pattern}");
         }
     }
 
     #[test]
-    fn expansion_is_bounded() {
-        assert!(expand(&"{a,b}".repeat(60)).len() <= MAX_PATTERNS);
-        assert!(expand(&format!("{}a,b{}", "{".repeat(5_000), "}".repeat(5_000))).len() <= MAX_PATTERNS);
-        assert!(expand("{1..999999999}").len() <= MAX_PATTERNS);
-        assert!(expand(&"{a,{b,c}".repeat(2_000)).len() <= MAX_PATTERNS);
+    fn what_grows_too_far_is_an_error_before_it_is_made() {
+        let zeros = "0".repeat(60_000);
+        let rows = [
+            "{a,b}".repeat(60),
+            "{1..999999999}".to_owned(),
+            "{1..9223372036854775807..1}".to_owned(),
+            format!("{{{zeros}1..{zeros}9}}"),
+            "{a,{b,c}".repeat(2_000),
+            "{a},b}".repeat(8_000),
+            format!("{{{}}}", "{a,b}{c,d}{e,f},".repeat(4_000)),
+            format!("{}a,b{}", "{".repeat(30_000), "}".repeat(30_000)),
+        ];
+        for pattern in rows {
+            let mut budget = Budget::new(&Limits::default());
+            let start = pattern.chars().take(30).collect::<String>();
+            let refused = expand(&pattern, &mut budget).expect_err(&start);
+            assert!(
+                matches!(refused, FsError::PatternsTooLarge { .. } | FsError::PatternsTooSlow { .. }),
+                "{start}: {refused}"
+            );
+        }
     }
 }

@@ -101,6 +101,17 @@ impl Class {
         None
     }
 
+    /// How many characters and ranges a unit is held against.
+    pub(super) fn len(&self) -> usize {
+        self.ranges.len() + self.named.len() + 1
+    }
+
+    /// Heap bytes.
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.ranges.capacity() * size_of::<(u32, u32)>() + self.named.capacity() * size_of::<Named>()
+    }
+
     /// Whether names must be matched by characters instead of UTF-16 units.
     pub(super) fn by_chars(&self) -> bool {
         self.by_chars

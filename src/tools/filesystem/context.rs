@@ -22,7 +22,7 @@ impl Context<'_> {
     /// Stops a call that would take long and belongs on a thread that may block.
     ///
     /// # Errors
-    /// [`Stop::Offload`]; nothing may have been written before.
+    /// [`Stop::Offload`]; nothing may have been changed before.
     pub(super) fn check_inline(&self, bytes: u64) -> Result<(), Stop> {
         match self.inline_bytes {
             Some(limit) if bytes > limit => Err(Stop::Offload),

@@ -1,6 +1,7 @@
 //! Why a file tool has no answer, in the words of the reference server: clients and models have learned
 //! to read them.
 
+use super::room::Remedy;
 use crate::server::{Stopped, ToolError};
 use rustix::io::Errno;
 use std::fmt;
@@ -50,6 +51,19 @@ pub(super) enum FsError {
     DestinationExists { path: String },
     #[error("pattern is too long")]
     PatternTooLong,
+    #[error(
+        "The patterns stand for too much: pattern and excludePatterns of one call may take {max_bytes} bytes \
+         once braces are expanded; write ranges and sets with fewer members, or give fewer patterns \
+         (setting max_pattern_bytes)"
+    )]
+    PatternsTooLarge { max_bytes: usize },
+    #[error(
+        "The patterns take too long: they may take {max_steps} steps for one name; use fewer groups such \
+         as +( ) and !( ) (setting max_pattern_steps)"
+    )]
+    PatternsTooSlow { max_steps: usize },
+    #[error("The pattern has too many !( ) between two slashes: {max} are allowed")]
+    TooManyNots { max: usize },
     #[error("Not a regular file: {path} is a {kind}; only regular files can be read or replaced")]
     NotRegular { path: String, kind: &'static str },
     #[error(
@@ -63,8 +77,22 @@ pub(super) enum FsError {
     )]
     FileTooLarge { path: String, bytes: u64, limit_bytes: usize },
     #[error(
-        "Too large for one answer: it grew beyond {limit_bytes} bytes; narrow it down, or raise \
-         max_reply_bytes"
+        "Too large for one answer: {path} has {bytes} bytes{}, and there is room for {fits_bytes} (an answer \
+         carries {carries} and may have max_reply_bytes); {remedy}",
+        if *.grows { ", more once control characters are escaped" } else { "" }
+    )]
+    FileDoesNotFit {
+        path: String,
+        bytes: u64,
+        /// It is short enough, but not in JSON.
+        grows: bool,
+        fits_bytes: usize,
+        carries: &'static str,
+        remedy: Remedy,
+    },
+    #[error(
+        "Too large for one answer: it grew beyond {} bytes of text, which an answer of {limit_bytes} bytes \
+         carries twice; ask for less of it", *.limit_bytes / 2
     )]
     AnswerTooLarge { limit_bytes: usize },
     #[error(transparent)]
@@ -111,7 +139,7 @@ impl From<Stopped> for Stop {
 /// Why a tool stops before it has its answer.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// It would take too long here; nothing has been written yet.
+    /// It would take too long here; what has been written is thrown away.
     Offload,
     Fail(ToolError),
 }

@@ -6,11 +6,13 @@
 //!
 //! Matching keeps the set of all places in the name that the pattern may have reached, instead of trying
 //! one after the other: its cost grows with the product of both lengths, whatever the pattern. Only `!( )`
-//! must look ahead; a budget bounds it.
+//! must look ahead. What a pattern may cost is bounded by the call's [`Budget`].
 
 use super::braces;
+use super::budget::{Budget, Steps};
 use super::error::FsError;
 use super::segment::Segment;
+use smallvec::SmallVec;
 
 /// Longest pattern, in UTF-16 units, as in the reference.
 const MAX_PATTERN: usize = 65_536;
@@ -19,9 +21,22 @@ const MAX_PATTERN: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Glob {
     negated: bool,
+    depth: Depth,
     /// Empty for patterns that match nothing by themselves.
     alternatives: Vec<Vec<Segment>>,
 }
+
+/// Where a pattern without a slash matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// At the top, as a pattern with slashes does.
+    Top,
+    /// At any depth.
+    Any,
+}
+
+/// Bytes of a segment beyond what is in it, that of an allocation included.
+const SEGMENT_BYTES: usize = size_of::<Segment>() + 16;
 
 /// A relative path, cut up for matching. A walk changes only its end.
 #[derive(Debug, Default)]
@@ -42,31 +57,64 @@ impl Glob {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// [`FsError::PatternTooLong`].
-    pub(super) fn new(pattern: &str) -> Result<Self, FsError> {
+    /// [`FsError::PatternTooLong`], or when it costs more than the budget has.
+    pub(super) fn new(pattern: &str, depth: Depth, budget: &mut Budget) -> Result<Self, FsError> {
         if pattern.len() > MAX_PATTERN && pattern.encode_utf16().count() > MAX_PATTERN {
             return Err(FsError::PatternTooLong);
         }
         if pattern.is_empty() || pattern.starts_with('#') {
-            return Ok(Self { negated: false, alternatives: Vec::new() });
+            return Ok(Self { negated: false, depth, alternatives: Vec::new() });
         }
         let bare = pattern.trim_start_matches('!');
         let negated = (pattern.len() - bare.len()) % 2 == 1;
-        let alternatives = braces::expand(bare).iter().map(|pattern| segments(pattern)).collect();
-        Ok(Self { negated, alternatives })
+        budget.begin_pattern();
+        let expanded = braces::expand(bare, budget)?;
+        budget.pay_bytes(expanded.len() * size_of::<Vec<Segment>>())?;
+        let mut alternatives = Vec::with_capacity(expanded.len());
+        for pattern in &expanded {
+            alternatives.push(segments(pattern, budget)?);
+        }
+        Ok(Self { negated, depth, alternatives })
     }
 
-    /// Whether the pattern matches the path.
-    pub(super) fn matches(&self, path: &GlobPath) -> bool {
+    /// Whether the pattern matches the path. Where the steps do not suffice it does not; they tell.
+    pub(super) fn matches(&self, path: &GlobPath, steps: &Steps) -> bool {
         if self.alternatives.is_empty() {
             return false;
         }
-        self.alternatives.iter().any(|segments| matches(segments, &path.names)) != self.negated
+        let is_match = |segments: &Vec<Segment>| match (&segments[..], self.depth, path.names.last()) {
+            ([segment], Depth::Any, Some(name)) => segment.matches(name, steps),
+            (segments, ..) => matches(segments, &path.names, steps),
+        };
+        self.alternatives.iter().any(is_match) != self.negated
+    }
+
+    /// Whether the pattern, without matching the path itself, matches all that is below it: `target/**`.
+    pub(super) fn matches_all_below(&self, path: &GlobPath, steps: &Steps) -> bool {
+        !self.negated
+            && self.alternatives.iter().any(|segments| match &segments[..] {
+                [parents @ .., Segment::AnyDepth] if !parents.is_empty() => {
+                    matches(parents, &path.names, steps)
+                }
+                _ => false,
+            })
+    }
+
+    /// Heap bytes.
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        let of_segments = |segments: &Vec<Segment>| {
+            segments.capacity() * size_of::<Segment>()
+                + segments.iter().map(Segment::heap_bytes).sum::<usize>()
+        };
+        self.alternatives.capacity() * size_of::<Vec<Segment>>()
+            + self.alternatives.iter().map(of_segments).sum::<usize>()
     }
 }
 
 /// Cuts a pattern at its slashes. `x/..` disappears; `**/**` is `**`.
-fn segments(pattern: &str) -> Vec<Segment> {
+fn segments(pattern: &str, budget: &mut Budget) -> Result<Vec<Segment>, FsError> {
+    budget.pay_steps(pattern.len() + 1)?;
     let mut kept: Vec<&str> = Vec::new();
     let mut parts = pattern.split('/').peekable();
     let mut is_first = true;
@@ -76,6 +124,8 @@ fn segments(pattern: &str) -> Vec<Segment> {
             continue;
         }
         is_first = false;
+        // What is taken out again was paid for as well.
+        budget.pay_bytes(SEGMENT_BYTES)?;
         match (part, kept.last()) {
             ("**", Some(&"**")) => {}
             ("..", Some(previous)) if !matches!(*previous, "" | "." | ".." | "**") => {
@@ -85,17 +135,32 @@ fn segments(pattern: &str) -> Vec<Segment> {
         }
     }
     if kept.is_empty() {
+        budget.pay_bytes(SEGMENT_BYTES)?;
         kept.push("");
     }
-    kept.into_iter().map(Segment::new).collect()
+    let mut segments = Vec::with_capacity(kept.len());
+    for part in kept {
+        segments.push(Segment::new(part, budget)?);
+    }
+    Ok(segments)
 }
 
 /// Follows the pattern through the names: after each segment, `reached[n]` says whether it may end behind
 /// the first `n` names.
-fn matches(segments: &[Segment], names: &[Vec<u32>]) -> bool {
-    let mut reached = vec![false; names.len() + 1];
+fn matches(segments: &[Segment], names: &[Vec<u32>], steps: &Steps) -> bool {
+    let has_depth = segments.iter().any(|segment| matches!(segment, Segment::AnyDepth));
+    if !has_depth {
+        let is_match = |(segment, name): (&Segment, &Vec<u32>)| segment.matches(name, steps);
+        return steps.pay(segments.len())
+            && segments.len() == names.len()
+            && segments.iter().zip(names).all(is_match);
+    }
+    let mut reached: SmallVec<[bool; 64]> = SmallVec::from_elem(false, names.len() + 1);
     reached[0] = true;
     for (index, segment) in segments.iter().enumerate() {
+        if !steps.pay(1 + names.len()) {
+            return false;
+        }
         if let Segment::AnyDepth = segment {
             let Some(first) = reached.iter().position(|reached| *reached) else { return false };
             // At the end of a pattern it stands for something, elsewhere perhaps for nothing.
@@ -108,7 +173,7 @@ fn matches(segments: &[Segment], names: &[Vec<u32>]) -> bool {
             }
         } else {
             for at in (0..names.len()).rev() {
-                reached[at + 1] = reached[at] && segment.matches(&names[at]);
+                reached[at + 1] = reached[at] && segment.matches(&names[at], steps);
             }
             reached[0] = false;
         }
@@ -119,11 +184,29 @@ fn matches(segments: &[Segment], names: &[Vec<u32>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
+    use proptest::prelude::*;
 
-    fn matches(pattern: &str, path: &str) -> bool {
+    fn path(path: &str) -> GlobPath {
         let mut names = GlobPath::default();
         path.split('/').enumerate().for_each(|(depth, name)| names.set(depth, name));
-        Glob::new(pattern).expect("not too long").matches(&names)
+        names
+    }
+
+    /// Whether the pattern matches, and an error where that costs too much.
+    fn try_match(pattern: &str, depth: Depth, name: &str) -> Result<bool, FsError> {
+        let mut budget = Budget::new(&Limits::default());
+        let glob = Glob::new(pattern, depth, &mut budget)?;
+        assert!(glob.heap_bytes() <= budget.used_bytes(), "{} bytes: {pattern:.60}", glob.heap_bytes());
+        assert!(budget.used_bytes() <= Limits::default().max_pattern_bytes);
+        budget.steps().begin();
+        let is_match = glob.matches(&path(name), budget.steps());
+        assert!(budget.steps().used() <= Limits::default().max_pattern_steps);
+        budget.steps().check().map(|()| is_match)
+    }
+
+    fn matches(pattern: &str, path: &str) -> bool {
+        try_match(pattern, Depth::Top, path).expect("it costs little")
     }
 
     /// Patterns, and which of the paths minimatch 10.2.6 matches.
@@ -151,18 +234,148 @@ mod tests {
     }
 
     #[test]
+    fn without_a_slash_a_pattern_may_match_at_any_depth() {
+        // (pattern, path, at the top only, at any depth)
+        let rows = [
+            ("*.ts", "a.ts", true, true),
+            ("*.ts", "src/deep/a.ts", false, true),
+            ("*.ts", "src/deep/a.tsx", false, false),
+            ("{*.ts,src/*.rs}", "src/deep/a.ts", false, true),
+            ("{*.ts,src/*.rs}", "src/deep/a.rs", false, false),
+            ("src/*.ts", "x/src/a.ts", false, false),
+            ("!*.ts", "src/a.ts", true, false),
+            ("!*.ts", "src/a.rs", true, true),
+            ("**", "a/b", true, true),
+            ("target", "x/target", false, true),
+        ];
+        for (pattern, path, top, any) in rows {
+            let found = [Depth::Top, Depth::Any].map(|depth| try_match(pattern, depth, path).expect("cheap"));
+            assert_eq!(found, [top, any], "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_all_below_is_known() {
+        for (pattern, directory, want) in [
+            ("target/**", "target", true),
+            ("**/target/**", "a/target", true),
+            ("{x,target}/**", "target", true),
+            ("target/*", "target", false),
+            ("target/**", "target/debug", false),
+            ("!target/**", "target", false),
+            ("**", "target", false),
+        ] {
+            let mut budget = Budget::new(&Limits::default());
+            let glob = Glob::new(pattern, Depth::Top, &mut budget).expect("it is small");
+            assert_eq!(
+                glob.matches_all_below(&path(directory), budget.steps()),
+                want,
+                "{pattern} {directory}"
+            );
+        }
+    }
+
+    #[test]
     fn hostile_patterns_end_soon() {
         let name = "a".repeat(250);
-        for pattern in [
-            format!("{}b", "*a".repeat(100)),
-            format!("{}b", "+(a|aa|*)".repeat(30)),
-            format!("{}b", "!(b)".repeat(60)),
-            format!("{}x{}", "+(".repeat(20_000), ")".repeat(20_000)),
-            format!("{}x{}", "!(".repeat(20_000), ")".repeat(20_000)),
-            format!("{}b", "**/a/".repeat(2_000)),
+        for (pattern, want) in [
+            (format!("{}b", "*a".repeat(100)), Some(false)),
+            (format!("{}b", "+(a|aa|*)".repeat(30)), Some(false)),
+            (format!("{}b", "!(b)".repeat(60)), None),
+            (format!("{}x{}", "+(".repeat(20_000), ")".repeat(20_000)), None),
+            (format!("{}x{}", "!(".repeat(20_000), ")".repeat(20_000)), None),
+            ("!(b)".repeat(16_000), None),
+            ("+(!(b)c)".repeat(8_000), None),
+            (format!("{}b", "**/a/".repeat(2_000)), Some(false)),
+            ("**/*a*/".repeat(8_000), None),
+            ("[".repeat(60_000), None),
+            (format!("[{}", "[:alpha:]".repeat(7_000)), None),
+            (format!("*[{}]", "a-b".repeat(1_000)), None),
+            (format!("{}{}", "+([ab]|[a-z])".repeat(500), "x"), None),
+            ("{1..10000}0".to_owned(), None),
+            ("{a,b}".repeat(20), None),
+            (format!("{{{}}}", vec!["+(a|b)*"; 500].join(",")), None),
         ] {
-            assert!(!matches(&pattern, &name) || pattern.contains('!'), "{pattern}");
+            let found = try_match(&pattern, Depth::Top, &name);
+            match want {
+                Some(want) => assert_eq!(found.expect("it costs little"), want, "{pattern:.60}"),
+                // Whatever it is, it was bounded: `try_match` has looked.
+                None => drop(found),
+            }
         }
-        assert!(Glob::new(&"x".repeat(65_537)).is_err());
+        let long = "x".repeat(65_537);
+        assert!(matches!(try_match(&long, Depth::Top, "x"), Err(FsError::PatternTooLong)));
+    }
+
+    #[test]
+    fn all_patterns_of_a_call_pay_from_one_purse() {
+        let mut budget = Budget::new(&Limits::default());
+        let mut kept = 0;
+        let refused = (0..100).find_map(|_| match Glob::new("{1..1000}0", Depth::Top, &mut budget) {
+            Ok(glob) => {
+                kept += glob.heap_bytes();
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        });
+        assert!(kept <= Limits::default().max_pattern_bytes, "{kept}");
+        let text = refused.expect("a hundred are too many");
+        assert!(text.contains("max_pattern_bytes"), "{text}");
+    }
+
+    /// Patterns of what has a meaning, and a little that has none.
+    fn hostile() -> impl Strategy<Value = String> {
+        let atom = prop::sample::select(vec![
+            "a",
+            "b",
+            "*",
+            "**",
+            "?",
+            "/",
+            "!",
+            "[a-c]",
+            "[!b]",
+            "[[:alpha:]]",
+            "[",
+            "]",
+            "(",
+            ")",
+            "|",
+            "+(",
+            "*(",
+            "?(",
+            "@(",
+            "!(",
+            "{",
+            "}",
+            ",",
+            "..",
+            "{1..99}",
+            "{a,b}",
+            "{a..z..2}",
+            "\\",
+            "é",
+            "😀",
+            "$",
+            "#",
+        ]);
+        (prop::collection::vec(atom, 1..24), 1..40_usize)
+            .prop_map(|(atoms, times)| atoms.concat().repeat(times))
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_costs_more_than_its_budget(pattern in hostile(), name in "[ab/é]{1,60}") {
+            for depth in [Depth::Top, Depth::Any] {
+                if let Err(error) = try_match(&pattern, depth, &name) {
+                    let is_cost = matches!(
+                        error,
+                        FsError::PatternsTooLarge { .. } | FsError::PatternsTooSlow { .. }
+                            | FsError::TooManyNots { .. } | FsError::PatternTooLong
+                    );
+                    prop_assert!(is_cost, "{error}");
+                }
+            }
+        }
     }
 }

@@ -57,9 +57,23 @@ pub(super) fn each_name(
 /// # Errors
 /// [`FsError::AnswerTooLarge`], or what the system says, as `scandir` of `path`.
 pub(super) fn sorted(directory: &OwnedFd, path: &[u8], limit_bytes: usize) -> Result<Vec<Entry>, FsError> {
+    sorted_while(directory, path, limit_bytes, || Ok(()))
+}
+
+/// The same, asking before each name whether to go on.
+///
+/// # Errors
+/// Those, and the one that says no.
+pub(super) fn sorted_while(
+    directory: &OwnedFd,
+    path: &[u8],
+    limit_bytes: usize,
+    mut goes_on: impl FnMut() -> Result<(), FsError>,
+) -> Result<Vec<Entry>, FsError> {
     let mut entries = Vec::new();
     let mut bytes = 0;
     each_name(directory, |name, kind| {
+        goes_on()?;
         bytes += name.len() + 1;
         if bytes > limit_bytes {
             return Err(FsError::AnswerTooLarge { limit_bytes });

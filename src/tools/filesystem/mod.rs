@@ -20,12 +20,14 @@ mod arguments;
 mod attributes;
 mod beneath;
 mod braces;
+mod budget;
 mod class;
 mod collate;
 mod context;
 mod diff;
 mod edit;
 mod error;
+mod exclude;
 mod glob;
 mod info;
 mod leftovers;
@@ -39,6 +41,7 @@ mod media;
 mod read;
 mod reference_edit;
 mod rename;
+mod room;
 mod roots;
 mod sandbox;
 mod search;
@@ -285,7 +288,7 @@ fn start<'f, T: FileTool>(sandbox: &'f Arc<Sandbox>, compat: Compat, request: To
         match T::run(&arguments, &context, &mut call) {
             Ok(()) => return Started::Done(call.finish(Ok(()))),
             Err(Stop::Fail(error)) => return Started::Done(call.finish(Err(error))),
-            Err(Stop::Offload) => {}
+            Err(Stop::Offload) => call.discard(),
         }
     }
     let owned = call.own_arguments(json);

@@ -1,14 +1,16 @@
 //! Reading: `read_text_file`, `read_media_file`, `read_multiple_files`.
 //!
 //! Files go through a buffer on the stack into the answer; none is ever held as a whole. Only regular
-//! files are read: a pipe or a device could make a call wait for ever.
+//! files are read: a pipe or a device could make a call wait for ever. No more is read than an answer can carry,
+//! from either end, and before each piece the call is asked whether anybody still waits.
 
 use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
 use super::context::Context;
 use super::error::{FsError, Stop, shown};
 use super::media;
+use super::room::{Remedy, Room};
 use super::sandbox::{Sandbox, Target};
-use crate::server::{CallContext, Stopper, TextBlock};
+use crate::server::{CallContext, Stopper, TextBlock, ToolError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
@@ -79,10 +81,17 @@ impl OpenFile {
     }
 
     /// Gives the whole file to `each`, until it says that it has enough.
-    fn each_chunk(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), FsError> {
+    ///
+    /// # Errors
+    /// Those of reading; when nobody waits any more; when a file that seemed short does not end.
+    fn each_chunk(&self, context: &Context<'_>, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Stop> {
         let mut buffer = [0; CHUNK];
+        let mut seen_bytes = 0;
         loop {
+            context.stopper.check()?;
             let chunk = self.read(&mut buffer)?;
+            seen_bytes += chunk.len() as u64;
+            context.check_inline(seen_bytes)?;
             if chunk.is_empty() || !each(chunk) {
                 return Ok(());
             }
@@ -92,19 +101,15 @@ impl OpenFile {
     /// The whole file.
     pub(super) fn read_all(&self, limit_bytes: usize) -> Result<Vec<u8>, FsError> {
         let mut bytes = Vec::with_capacity((self.bytes as usize).min(limit_bytes));
-        self.each_chunk(|chunk| {
+        let mut buffer = [0; CHUNK];
+        while bytes.len() <= limit_bytes {
+            let chunk = self.read(&mut buffer)?;
+            if chunk.is_empty() {
+                break;
+            }
             bytes.extend_from_slice(chunk);
-            bytes.len() <= limit_bytes
-        })?;
-        Ok(bytes)
-    }
-
-    /// Fails where an answer could never carry `bytes`, which it repeats as structured content.
-    fn check_fits(&self, bytes: u64, request: &str, limit_bytes: usize) -> Result<(), FsError> {
-        if bytes.saturating_mul(2) > limit_bytes as u64 {
-            return Err(FsError::FileTooLarge { path: request.to_owned(), bytes: self.bytes, limit_bytes });
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -137,46 +142,59 @@ pub(super) fn read_text_file(
     let verb = if tail.is_some() { "stat" } else { "open" };
     let file = OpenFile::open(context.sandbox, arguments.path, verb)?;
     context.check_inline(file.bytes)?;
-    let limit_bytes = call.limits().max_reply_bytes;
-    let is_full = call.text_with(|text| {
-        match (head, tail) {
-            (Some(lines), _) => push_head(&file, lines, text)?,
-            (_, Some(lines)) => {
-                let start = tail_start(&file, lines, context.stopper)?;
-                file.check_fits(file.bytes - start, arguments.path, limit_bytes)?;
-                push_tail(&file, start, text)?;
-            }
-            _ => {
-                file.check_fits(file.bytes, arguments.path, limit_bytes)?;
-                push_all(&file, text)?;
-            }
-        }
-        Ok::<_, FsError>(text.is_full())
+    let room = Room::of(call.limits());
+    let fits = call.text_with(|text| match (head, tail) {
+        (Some(lines), _) => push_head(&file, lines, context, room, text),
+        (_, Some(lines)) => match tail_start(&file, lines, room, context.stopper)? {
+            Some(start) => push_tail(&file, start, context, room, text),
+            None => Ok(false),
+        },
+        _ if file.bytes > room.text_bytes() as u64 => Ok(false),
+        _ => push_all(&file, context, room.text_bytes(), text),
     })?;
-    if is_full {
-        return Err(FsError::AnswerTooLarge { limit_bytes }.into());
+    if !fits {
+        let remedy = match (head, tail) {
+            (Some(lines), _) => Remedy::of_head(lines),
+            (_, Some(lines)) => Remedy::of_tail(lines),
+            _ => Remedy::HeadOrTail,
+        };
+        return Err(room.text_too_large(arguments.path, file.bytes, remedy).into());
     }
     call.structured_from_text();
     Ok(())
 }
 
-fn push_all(file: &OpenFile, text: &mut TextBlock<'_>) -> Result<(), FsError> {
-    file.each_chunk(|chunk| {
+/// Writes the whole file; whether `room_bytes` of the answer were enough.
+fn push_all(
+    file: &OpenFile,
+    context: &Context<'_>,
+    room_bytes: usize,
+    text: &mut TextBlock<'_>,
+) -> Result<bool, Stop> {
+    let end = text.written_bytes() + room_bytes;
+    file.each_chunk(context, |chunk| {
         text.push_lossy(chunk);
-        !text.is_full()
-    })
+        text.written_bytes() <= end && !text.is_full()
+    })?;
+    Ok(text.written_bytes() <= end && !text.is_full())
 }
 
 /// The first lines, without the last one's end. A part of a line counts as a line.
-fn push_head(file: &OpenFile, lines: f64, text: &mut TextBlock<'_>) -> Result<(), FsError> {
+fn push_head(
+    file: &OpenFile,
+    lines: f64,
+    context: &Context<'_>,
+    room: Room,
+    text: &mut TextBlock<'_>,
+) -> Result<bool, Stop> {
     // The cast saturates, and takes negative numbers to zero.
     let mut wanted = lines.ceil() as u64;
     if wanted == 0 {
-        return Ok(());
+        return Ok(true);
     }
     // A line's end is shown only when another line follows.
     let mut owed = false;
-    file.each_chunk(|chunk| {
+    file.each_chunk(context, |chunk| {
         for part in chunk.split_inclusive(|byte| *byte == b'\n') {
             if std::mem::take(&mut owed) {
                 text.push_str("\n");
@@ -193,8 +211,9 @@ fn push_head(file: &OpenFile, lines: f64, text: &mut TextBlock<'_>) -> Result<()
                 _ => text.push_lossy(part),
             }
         }
-        !text.is_full()
-    })
+        room.holds(text)
+    })?;
+    Ok(room.holds(text))
 }
 
 /// The reference reads backwards in pieces of this many bytes, which shows when less than a line is asked
@@ -202,16 +221,19 @@ fn push_head(file: &OpenFile, lines: f64, text: &mut TextBlock<'_>) -> Result<()
 const PIECE: u64 = 1024;
 
 /// Where the last lines begin: behind the newline that is that many from the end. A newline at the end
-/// of the file counts.
-fn tail_start(file: &OpenFile, lines: f64, stopper: &Stopper) -> Result<u64, FsError> {
+/// of the file counts. `None` where that is more than an answer has room for: what is before it is not looked at.
+fn tail_start(file: &OpenFile, lines: f64, room: Room, stopper: &Stopper) -> Result<Option<u64>, FsError> {
     if lines < 0.0 {
-        return Ok(file.bytes);
+        return Ok(Some(file.bytes));
     }
     let mut wanted = lines.max(1.0) as u64;
     let mut buffer = [0; CHUNK];
     let mut end = file.bytes;
     while end > 0 {
         stopper.check()?;
+        if file.bytes - end > room.text_bytes() as u64 {
+            return Ok(None);
+        }
         let start = end.saturating_sub(CHUNK as u64);
         let chunk = file.read_at(&mut buffer[..(end - start) as usize], start)?;
         for at in memchr::memrchr_iter(b'\n', chunk) {
@@ -220,19 +242,26 @@ fn tail_start(file: &OpenFile, lines: f64, stopper: &Stopper) -> Result<u64, FsE
                 let newline = start + at as u64;
                 let pieces = (file.bytes - newline).div_ceil(PIECE);
                 let piece = file.bytes.saturating_sub(pieces * PIECE);
-                return Ok(if lines < 1.0 { piece } else { newline + 1 });
+                return Ok(Some(if lines < 1.0 { piece } else { newline + 1 }));
             }
         }
         end = start;
     }
-    Ok(0)
+    Ok(Some(0))
 }
 
-/// The file from an offset up to the length it had, `\r\n` as `\n`.
-fn push_tail(file: &OpenFile, mut at: u64, text: &mut TextBlock<'_>) -> Result<(), FsError> {
+/// The file from an offset up to the length it had, `\r\n` as `\n`; whether the answer has room for it.
+fn push_tail(
+    file: &OpenFile,
+    mut at: u64,
+    context: &Context<'_>,
+    room: Room,
+    text: &mut TextBlock<'_>,
+) -> Result<bool, Stop> {
     let mut buffer = [0; CHUNK];
     let mut owed = false;
-    while at < file.bytes && !text.is_full() {
+    while at < file.bytes && room.holds(text) {
+        context.stopper.check()?;
         let len = (file.bytes - at).min(CHUNK as u64) as usize;
         let chunk = file.read_at(&mut buffer[..len], at)?;
         if chunk.is_empty() {
@@ -256,7 +285,7 @@ fn push_tail(file: &OpenFile, mut at: u64, text: &mut TextBlock<'_>) -> Result<(
     if owed {
         text.push_str("\r");
     }
-    Ok(())
+    Ok(room.holds(text))
 }
 
 /// `read_media_file`.
@@ -267,12 +296,13 @@ pub(super) fn read_media_file(
 ) -> Result<(), Stop> {
     let (file, target) = OpenFile::open_with_target(context.sandbox, arguments.path)?;
     context.check_inline(file.bytes)?;
-    let limit_bytes = call.limits().max_reply_bytes;
-    // Base64 makes four characters of three bytes.
-    file.check_fits(file.bytes.div_ceil(3).saturating_mul(4), arguments.path, limit_bytes)?;
+    let room = Room::of(call.limits());
+    if file.bytes > room.data_bytes() as u64 {
+        return Err(room.data_too_large(arguments.path, file.bytes).into());
+    }
     let mime_type = media::mime_type(target.path());
     let write = |data: &mut crate::server::DataBlock<'_>| {
-        file.each_chunk(|chunk| {
+        file.each_chunk(context, |chunk| {
             data.push(chunk);
             !data.is_full()
         })
@@ -294,49 +324,91 @@ pub(super) fn read_multiple_files(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let limit_bytes = call.limits().max_reply_bytes;
-    let is_full = call.text_with(|text| {
+    let room = Room::of(call.limits());
+    // Whatever one file takes, there is room for what is said of those behind it.
+    let mut kept_bytes: usize = arguments.paths.iter().map(|path| said_bytes(path)).sum();
+    let fits = call.text_with(|text| {
         for (index, path) in arguments.paths.iter().enumerate() {
+            context.stopper.check()?;
+            kept_bytes -= said_bytes(path);
             if index > 0 {
                 text.push_str("\n---\n");
             }
             text.push_str(path);
-            match OpenFile::open(context.sandbox, path, "open") {
-                Ok(file) => {
-                    file.check_fits(file.bytes, path, limit_bytes)?;
-                    text.push_str(":\n");
-                    push_all(&file, text)?;
-                    text.push_str("\n");
-                }
-                Err(error) => {
+            let left_bytes = room.left_bytes(text).saturating_sub(kept_bytes);
+            let mark = text.mark();
+            match push_one(path, context, room, left_bytes, text) {
+                Ok(()) => {}
+                Err(Stop::Fail(ToolError::Failed(error))) => {
+                    text.cut(mark);
                     text.push_str(": Error - ");
-                    text.push_str(&error.to_string());
+                    text.push_str(&error);
                 }
+                Err(stop) => return Err(stop),
             }
-            if text.is_full() {
-                return Ok(true);
+            if !room.holds(text) {
+                return Ok(false);
             }
         }
-        Ok::<_, FsError>(text.is_full())
+        Ok::<_, Stop>(true)
     })?;
-    if is_full {
-        return Err(FsError::AnswerTooLarge { limit_bytes }.into());
+    if !fits {
+        return Err(FsError::AnswerTooLarge { limit_bytes: call.limits().max_reply_bytes }.into());
     }
     call.structured_from_text();
+    Ok(())
+}
+
+/// Bytes that are kept for what is said of a file which cannot be shown: its path three times, once in words.
+fn said_bytes(path: &str) -> usize {
+    640 + 3 * path.len()
+}
+
+/// Writes one of several files.
+fn push_one(
+    path: &str,
+    context: &Context<'_>,
+    room: Room,
+    left_bytes: usize,
+    text: &mut TextBlock<'_>,
+) -> Result<(), Stop> {
+    let file = OpenFile::open(context.sandbox, path, "open")?;
+    text.push_str(":\n");
+    if file.bytes > left_bytes as u64 || !push_all(&file, context, left_bytes, text)? {
+        return Err(room.one_too_large(path, file.bytes, left_bytes).into());
+    }
+    text.push_str("\n");
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
+
+    fn sparse() -> OpenFile {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(1 << 40).expect("a sparse file");
+        OpenFile { handle: file.into(), bytes: 1 << 40 }
+    }
 
     #[test]
     fn the_way_back_through_a_file_ends_when_nobody_waits() {
-        let file = tempfile::tempfile().expect("a file");
-        file.set_len(1 << 40).expect("a sparse file");
-        let file = OpenFile { handle: file.into(), bytes: 1 << 40 };
         let stopper = Stopper::after(3);
-        assert!(matches!(tail_start(&file, 1.0, &stopper), Err(FsError::Stopped(_))));
+        let room = Room::of(&Limits::default());
+        assert!(matches!(tail_start(&sparse(), 1.0, room, &stopper), Err(FsError::Stopped(_))));
         assert_eq!(stopper.asked(), 4);
+    }
+
+    #[test]
+    fn the_way_back_through_a_file_is_no_longer_than_an_answer() {
+        let stopper = Stopper::after(u64::MAX);
+        for max_reply_bytes in [1 << 10, 1 << 16, 1 << 24] {
+            let room = Room::of(&Limits { max_reply_bytes, ..Limits::default() });
+            let before = stopper.asked();
+            assert!(matches!(tail_start(&sparse(), 1.0, room, &stopper), Ok(None)));
+            let steps = stopper.asked() - before;
+            assert!(steps as usize <= max_reply_bytes / 2 / CHUNK + 2, "{steps} for {max_reply_bytes}");
+        }
     }
 }

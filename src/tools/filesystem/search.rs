@@ -1,12 +1,15 @@
 //! `search_files`: what matches a pattern in a directory and all below it.
 
+use super::Compat;
 use super::arguments::SearchFiles;
+use super::budget::Budget;
 use super::context::Context;
 use super::error::{FsError, Stop};
-use super::glob::{Glob, GlobPath};
+use super::exclude::Exclusions;
+use super::glob::{Depth, Glob, GlobPath};
 use super::listing::Kind;
 use super::walk::{Step, Walk};
-use crate::server::{CallContext, ToolError};
+use crate::server::{CallContext, Stopped};
 
 /// Asks now and then whether a long call is still wanted, and tells how far it is.
 #[derive(Debug, Default)]
@@ -21,12 +24,10 @@ impl Pulse {
     /// Counts an entry.
     ///
     /// # Errors
-    /// When the call was cancelled.
-    pub(super) fn beat(&mut self, call: &mut CallContext) -> Result<(), Stop> {
+    /// When nobody waits any more.
+    pub(super) fn beat(&mut self, context: &Context<'_>, call: &mut CallContext) -> Result<(), Stopped> {
         self.entries += 1;
-        if call.is_cancelled() {
-            return Err(Stop::Fail(ToolError::Cancelled));
-        }
+        context.stopper.check()?;
         if self.entries.is_multiple_of(Self::EVERY) && call.wants_progress() {
             let message = format!("{} entries seen", self.entries);
             call.progress(self.entries as f64, None, Some(&message));
@@ -41,36 +42,50 @@ pub(super) fn search_files(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let pattern = Glob::new(arguments.pattern)?;
-    let exclusions: Vec<Glob> =
-        arguments.exclude_patterns.iter().map(|pattern| Glob::new(pattern)).collect::<Result<_, _>>()?;
+    let mut budget = Budget::new(call.limits());
+    let depth = match context.compat {
+        Compat::Default => Depth::Any,
+        Compat::Reference => Depth::Top,
+    };
+    let pattern = Glob::new(arguments.pattern, depth, &mut budget)?;
+    let exclusions = Exclusions::of_search(&arguments.exclude_patterns, context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let limit_bytes = call.limits().max_reply_bytes;
-    let mut walk = Walk::new(&target, limit_bytes)?;
+    let mut walk = Walk::new(&target, context, limit_bytes)?;
     let mut found = String::new();
     let mut path = GlobPath::default();
     let mut pulse = Pulse::default();
+    let steps = budget.steps();
     while let Some(step) = walk.step() {
-        pulse.beat(call)?;
+        pulse.beat(context, call)?;
         let Step::Entry(kind) = step else { continue };
         path.set(walk.depth(), &String::from_utf8_lossy(walk.name()));
-        if exclusions.iter().any(|exclusion| exclusion.matches(&path)) {
+        steps.begin();
+        if exclusions.match_entry(&path, steps) {
+            steps.check()?;
             continue;
         }
+        let is_match = pattern.matches(&path, steps);
+        let is_shut = kind == Kind::Directory && exclusions.match_contents(&path, steps);
+        steps.check()?;
         // Links that lead outside or nowhere are left out.
         let leads_out = || kind == Kind::Link && target.follow(walk.path()).is_err();
-        if pattern.matches(&path) && !leads_out() {
+        if is_match && !leads_out() {
             if !found.is_empty() {
                 found.push('\n');
             }
             found.push_str(&String::from_utf8_lossy(&walk.absolute()));
-            if found.len() > limit_bytes {
+            // An answer has its text twice.
+            if found.len() > limit_bytes / 2 {
                 return Err(FsError::AnswerTooLarge { limit_bytes }.into());
             }
         }
-        if kind == Kind::Directory {
-            // What cannot be listed is passed over, as in the reference.
-            let _ = walk.enter();
+        if kind == Kind::Directory && !is_shut {
+            match walk.enter() {
+                // What cannot be listed is passed over, as in the reference.
+                Ok(()) | Err(FsError::Os { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     call.text(if found.is_empty() { "No matches found" } else { &found });

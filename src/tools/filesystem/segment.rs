@@ -1,7 +1,8 @@
 //! One segment of a pattern, matched against one name. See `glob.rs`.
 
+use super::budget::{Budget, Steps};
 use super::class::Class;
-use std::cell::Cell;
+use super::error::FsError;
 
 /// Longest name in units; file systems allow 255.
 const MAX_NAME: usize = 319;
@@ -10,8 +11,15 @@ const MAX_NAME: usize = 319;
 /// levels beyond what it can flatten.
 const MAX_NESTING: usize = 32;
 
-/// Steps of one match, so that looking ahead for `!( )` in `!( )` ends.
-const MAX_STEPS: u32 = 200_000;
+/// Most `!( )` of one segment: each looks ahead past the next, so that they stand on the stack together.
+const MAX_LOOKS: usize = 64;
+
+/// Bytes that a unit of a segment may become: a node in a list that has grown to twice its length, with what
+/// the shortest bracket expression or group adds to it.
+const UNIT_BYTES: usize = 2 * size_of::<Node>() + 48;
+
+/// Bytes that the shortest list of nodes takes.
+const FIRST_BYTES: usize = 4 * size_of::<Node>();
 
 /// What stands between two slashes of a pattern.
 #[derive(Debug)]
@@ -35,7 +43,7 @@ pub(super) enum Node {
     AnyUnit,
     /// At least so many units.
     Star(usize),
-    Class(Class),
+    Class(Box<Class>),
     Group(Kind, Vec<Vec<Node>>),
 }
 
@@ -72,27 +80,38 @@ impl Kind {
 }
 
 impl Segment {
-    pub(super) fn new(text: &str) -> Self {
+    /// Compiles what stands between two slashes.
+    ///
+    /// # Errors
+    /// When it costs more than the budget has.
+    pub(super) fn new(text: &str, budget: &mut Budget) -> Result<Self, FsError> {
         if text == "**" {
-            return Self::AnyDepth;
+            return Ok(Self::AnyDepth);
         }
-        let units: Vec<u32> = text.encode_utf16().map(u32::from).collect();
+        // In the shortest form each unit stays as a number.
+        budget.pay_bytes(text.len() * size_of::<u32>())?;
         let is_plain = |text: &str| !text.contains(['+', '@', '!', '?', '*', '[', '(']);
+        if is_plain(text) && !text.contains('\\') {
+            return Ok(Self::Literal(units_of(text)));
+        }
+        let units = units_of(text);
         let after_stars = text.trim_start_matches('*');
         if after_stars.len() < text.len() && !after_stars.is_empty() && is_plain(after_stars) {
-            return Self::Suffix(after_stars.encode_utf16().map(u32::from).collect());
+            return Ok(Self::Suffix(units_of(after_stars)));
         }
         let after_marks = text.trim_start_matches('?');
         if after_marks.len() < text.len() && is_plain(after_marks) {
-            let suffix = after_marks.encode_utf16().map(u32::from).collect();
-            return Self::SizedSuffix { units: units.len(), suffix };
+            let suffix = units_of(after_marks);
+            return Ok(Self::SizedSuffix { units: units.len(), suffix });
         }
-        let mut parser = Parser { text: &units, by_chars: false };
-        let nodes = parser.segment();
+        budget.pay_bytes(FIRST_BYTES + text.len() * UNIT_BYTES)?;
+        let mut parser = Parser { text: &units, by_chars: false, looks: 0, budget };
+        let nodes = parser.segment()?;
         if parser.by_chars {
+            drop(nodes);
             let chars: Vec<u32> = text.chars().map(u32::from).collect();
-            let nodes = Parser { text: &chars, by_chars: true }.segment();
-            return Self::Pattern { nodes, by_chars: true };
+            let nodes = Parser { text: &chars, by_chars: true, looks: 0, budget }.segment()?;
+            return Ok(Self::Pattern { nodes, by_chars: true });
         }
         let literal: Option<Vec<u32>> = nodes
             .iter()
@@ -101,32 +120,57 @@ impl Segment {
                 _ => None,
             })
             .collect();
-        literal.map_or(Self::Pattern { nodes, by_chars: false }, Self::Literal)
+        Ok(literal.map_or(Self::Pattern { nodes, by_chars: false }, Self::Literal))
     }
 
-    /// Whether the segment matches a name, given in UTF-16 units.
-    pub(super) fn matches(&self, name: &[u32]) -> bool {
+    /// Heap bytes.
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::AnyDepth => 0,
+            Self::Literal(units) | Self::Suffix(units) | Self::SizedSuffix { suffix: units, .. } => {
+                units.capacity() * size_of::<u32>()
+            }
+            Self::Pattern { nodes, .. } => heap_bytes(nodes),
+        }
+    }
+
+    /// Whether the segment matches a name, given in UTF-16 units. Where the steps do not suffice it does not;
+    /// they tell.
+    pub(super) fn matches(&self, name: &[u32], steps: &Steps) -> bool {
+        if !steps.pay(1) {
+            return false;
+        }
         match self {
             Self::AnyDepth => true,
             Self::Literal(literal) => literal == name,
             Self::Suffix(suffix) => name.ends_with(suffix),
             Self::SizedSuffix { units, suffix } => name.len() == *units && name.ends_with(suffix),
             Self::Pattern { .. } if name.len() > MAX_NAME => false,
-            Self::Pattern { nodes, by_chars: false } => Match::of(name).whole(nodes),
+            Self::Pattern { nodes, by_chars: false } => Match { name, steps }.whole(nodes),
             Self::Pattern { nodes, by_chars: true } => {
                 let units = name.iter().map(|unit| *unit as u16);
                 let chars: Vec<u32> =
                     char::decode_utf16(units).map(|char| char.map_or(0xfffd, u32::from)).collect();
-                Match::of(&chars).whole(nodes)
+                Match { name: &chars, steps }.whole(nodes)
             }
         }
     }
+}
+
+fn units_of(text: &str) -> Vec<u32> {
+    let mut units: Vec<u32> = text.encode_utf16().map(u32::from).collect();
+    units.shrink_to_fit();
+    units
 }
 
 /// Reads one segment.
 struct Parser<'t> {
     text: &'t [u32],
     by_chars: bool,
+    /// How many `!( )` there were.
+    looks: usize,
+    budget: &'t Budget,
 }
 
 /// Which characters of a segment are inside brackets or behind a backslash, and so begin nothing.
@@ -163,7 +207,7 @@ impl Quoting {
 }
 
 impl Parser<'_> {
-    fn segment(&mut self) -> Vec<Node> {
+    fn segment(&mut self) -> Result<Vec<Node>, FsError> {
         let mut nodes = Vec::new();
         let (mut at, mut text_start) = (0, 0);
         let mut quoting = Quoting::default();
@@ -173,9 +217,9 @@ impl Parser<'_> {
             if !quoting.covers(char, at)
                 && let Some(kind) = self.group_at(at)
             {
-                self.text_nodes(&self.text[text_start..at], &mut nodes);
+                self.text_nodes(&self.text[text_start..at], &mut nodes)?;
                 text_start = at;
-                match self.group(kind, at + 1, 1, 1) {
+                match self.group(kind, at + 1, 1, 1)? {
                     Some((group, end)) => {
                         let is_whole = at == 0 && end == self.text.len();
                         only_group_is_empty = is_whole && is_empty_group(&group);
@@ -191,10 +235,10 @@ impl Parser<'_> {
             at += 1;
         }
         if only_group_is_empty {
-            return self.text.iter().map(|unit| Node::Unit(*unit)).collect();
+            return Ok(self.text.iter().map(|unit| Node::Unit(*unit)).collect());
         }
-        self.text_nodes(&self.text[text_start..], &mut nodes);
-        nodes
+        self.text_nodes(&self.text[text_start..], &mut nodes)?;
+        Ok(nodes)
     }
 
     fn group_at(&self, at: usize) -> Option<Kind> {
@@ -203,7 +247,19 @@ impl Parser<'_> {
     }
 
     /// Reads a group whose parenthesis is at `open`; its end, or `None` when it is not closed.
-    fn group(&mut self, kind: Kind, open: usize, depth: usize, nesting: usize) -> Option<(Node, usize)> {
+    fn group(
+        &mut self,
+        kind: Kind,
+        open: usize,
+        depth: usize,
+        nesting: usize,
+    ) -> Result<Option<(Node, usize)>, FsError> {
+        if kind == Kind::Not {
+            self.looks += 1;
+            if self.looks > MAX_LOOKS {
+                return Err(FsError::TooManyNots { max: MAX_LOOKS });
+            }
+        }
         let mut alternatives = Vec::new();
         let mut nodes = Vec::new();
         let (mut at, mut text_start) = (open + 1, open + 1);
@@ -218,9 +274,11 @@ impl Parser<'_> {
                 .group_at(at)
                 .filter(|inner| nesting < MAX_NESTING && (depth <= 2 || kind.takes_in(*inner)));
             if let Some(inner) = inner {
-                self.text_nodes(&self.text[text_start..at], &mut nodes);
+                self.text_nodes(&self.text[text_start..at], &mut nodes)?;
                 let depth = if kind.takes_in(inner) { depth } else { depth + 1 };
-                let (group, end) = self.group(inner, at + 1, depth, nesting + 1)?;
+                let Some((group, end)) = self.group(inner, at + 1, depth, nesting + 1)? else {
+                    return Ok(None);
+                };
                 nodes.push(group);
                 at = end;
                 text_start = end;
@@ -229,7 +287,7 @@ impl Parser<'_> {
             let ends = char == u32::from(')');
             if ends || char == u32::from('|') {
                 let text = &self.text[text_start..at];
-                self.text_nodes(text, &mut nodes);
+                self.text_nodes(text, &mut nodes)?;
                 alternatives.push(std::mem::take(&mut nodes));
                 if ends {
                     // As in the reference, nothing in front of the parenthesis makes it "not nothing".
@@ -238,17 +296,18 @@ impl Parser<'_> {
                     } else {
                         Node::Group(kind, alternatives)
                     };
-                    return Some((node, at + 1));
+                    return Ok(Some((node, at + 1)));
                 }
                 text_start = at + 1;
             }
             at += 1;
         }
-        None
+        Ok(None)
     }
 
     /// Reads text without groups.
-    fn text_nodes(&mut self, text: &[u32], nodes: &mut Vec<Node>) {
+    fn text_nodes(&mut self, text: &[u32], nodes: &mut Vec<Node>) -> Result<(), FsError> {
+        self.budget.pay_steps(text.len() + 1)?;
         let mut at = 0;
         let mut in_star = false;
         while at < text.len() {
@@ -263,18 +322,36 @@ impl Parser<'_> {
                     nodes.push(Node::Unit(text[at]));
                     at += 1;
                 }
-                Some('[') => match Class::read(&text[at - 1..]) {
-                    Some((class, len)) => {
+                Some('[') => {
+                    if let Some((class, len)) = Class::read(&text[at - 1..]) {
                         self.by_chars |= class.by_chars();
-                        nodes.push(Node::Class(class));
+                        nodes.push(Node::Class(Box::new(class)));
                         at += len - 1;
+                    } else {
+                        // The end was looked for up to here, and is for the next bracket again.
+                        self.budget.pay_steps(text.len() - at)?;
+                        nodes.push(Node::Unit(unit));
                     }
-                    None => nodes.push(Node::Unit(unit)),
-                },
+                }
                 _ => nodes.push(Node::Unit(unit)),
             }
         }
+        Ok(())
     }
+}
+
+/// Heap bytes of nodes and all below them.
+#[cfg(test)]
+fn heap_bytes(nodes: &Vec<Node>) -> usize {
+    let below = nodes.iter().map(|node| match node {
+        Node::Unit(_) | Node::AnyUnit | Node::Star(_) => 0,
+        Node::Class(class) => size_of::<Class>() + class.heap_bytes(),
+        Node::Group(_, alternatives) => {
+            alternatives.capacity() * size_of::<Vec<Node>>()
+                + alternatives.iter().map(heap_bytes).sum::<usize>()
+        }
+    });
+    nodes.capacity() * size_of::<Node>() + below.sum::<usize>()
 }
 
 fn is_empty_group(node: &Node) -> bool {
@@ -305,6 +382,10 @@ impl Places {
         }
     }
 
+    fn count(self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     fn has(self, place: usize) -> bool {
         self.0[place / 64] >> (place % 64) & 1 == 1
     }
@@ -324,14 +405,10 @@ struct Rest<'p> {
 /// One name that is being matched.
 struct Match<'n> {
     name: &'n [u32],
-    steps: Cell<u32>,
+    steps: &'n Steps,
 }
 
-impl<'n> Match<'n> {
-    fn of(name: &'n [u32]) -> Self {
-        Self { name, steps: Cell::new(MAX_STEPS) }
-    }
-
+impl Match<'_> {
     fn whole(&self, nodes: &[Node]) -> bool {
         self.follow(nodes, Places::only(0), None).has(self.name.len())
     }
@@ -339,10 +416,14 @@ impl<'n> Match<'n> {
     /// Where the nodes may end when they begin at one of `places`.
     fn follow(&self, nodes: &[Node], mut places: Places, then: Option<&Rest<'_>>) -> Places {
         for (index, node) in nodes.iter().enumerate() {
-            if places == Places::default() || self.steps.get() == 0 {
+            // Each node looks at all places of the name, sixteen of which cost about as much as the rest.
+            let cost = match node {
+                Node::Class(class) => class.len() * (places.count() + 1),
+                _ => 1 + self.name.len() / 16,
+            };
+            if places == Places::default() || !self.steps.pay(cost) {
                 return Places::default();
             }
-            self.steps.set(self.steps.get() - 1);
             let rest = Rest { nodes: &nodes[index + 1..], then };
             places = match node {
                 Node::Unit(unit) => self.each(places, |at| at == *unit),

@@ -1,34 +1,18 @@
 //! `directory_tree`: a directory and all below it as JSON.
+//!
+//! A directory that cannot be listed (it may not be read, or is gone already) has no children, and a member
+//! `error` which says why; the tree goes on behind it.
 
 use super::arguments::DirectoryTree;
+use super::budget::Budget;
 use super::context::Context;
 use super::error::{FsError, Stop};
-use super::glob::{Glob, GlobPath};
+use super::exclude::Exclusions;
+use super::glob::GlobPath;
 use super::listing::Kind;
 use super::search::Pulse;
 use super::walk::{Step, Walk};
 use crate::server::CallContext;
-
-/// A pattern that leaves entries out.
-struct Exclusion {
-    /// As it is written; where it has no star, also as a name at any depth and all below it.
-    globs: Vec<Glob>,
-}
-
-impl Exclusion {
-    fn new(pattern: &str) -> Result<Self, FsError> {
-        let mut globs = vec![Glob::new(pattern)?];
-        if !pattern.contains('*') {
-            globs.push(Glob::new(&format!("**/{pattern}"))?);
-            globs.push(Glob::new(&format!("**/{pattern}/**"))?);
-        }
-        Ok(Self { globs })
-    }
-
-    fn matches(&self, path: &GlobPath) -> bool {
-        self.globs.iter().any(|glob| glob.matches(path))
-    }
-}
 
 /// `directory_tree`.
 pub(super) fn directory_tree(
@@ -36,32 +20,42 @@ pub(super) fn directory_tree(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let exclusions: Vec<Exclusion> =
-        arguments.exclude_patterns.iter().map(|pattern| Exclusion::new(pattern)).collect::<Result<_, _>>()?;
+    let mut budget = Budget::new(call.limits());
+    let exclusions = Exclusions::of_tree(&arguments.exclude_patterns, context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let limit_bytes = call.limits().max_reply_bytes;
-    let mut walk = Walk::new(&target, limit_bytes)?;
+    let mut walk = Walk::new(&target, context, limit_bytes)?;
     let mut json = Indented::default();
     let (mut path, mut pulse) = (GlobPath::default(), Pulse::default());
+    let steps = budget.steps();
     json.open();
     while let Some(step) = walk.step() {
-        pulse.beat(call)?;
+        pulse.beat(context, call)?;
         let Step::Entry(kind) = step else {
-            json.close_directory();
+            json.close_directory(None);
             continue;
         };
         let name = String::from_utf8_lossy(walk.name());
-        if !exclusions.is_empty() {
-            path.set(walk.depth(), &name);
-            if exclusions.iter().any(|exclusion| exclusion.matches(&path)) {
-                continue;
-            }
+        path.set(walk.depth(), &name);
+        steps.begin();
+        let is_excluded = exclusions.match_entry(&path, steps);
+        let is_shut = kind == Kind::Directory && exclusions.match_contents(&path, steps);
+        steps.check()?;
+        if is_excluded {
+            continue;
         }
         json.entry(&name, kind == Kind::Directory);
-        if kind == Kind::Directory {
-            walk.enter()?;
+        if is_shut {
+            json.close_directory(None);
+        } else if kind == Kind::Directory {
+            match walk.enter() {
+                Ok(()) => {}
+                Err(error @ FsError::Os { .. }) => json.close_directory(Some(&error.to_string())),
+                Err(error) => return Err(error.into()),
+            }
         }
-        if json.text.len() > limit_bytes {
+        // An answer has its text twice.
+        if json.text.len() > limit_bytes / 2 {
             return Err(FsError::AnswerTooLarge { limit_bytes }.into());
         }
     }
@@ -125,8 +119,15 @@ impl Indented {
         }
     }
 
-    fn close_directory(&mut self) {
+    /// Ends a directory's children; says why there are none, where they could not be listed.
+    fn close_directory(&mut self, error: Option<&str>) {
         self.close();
+        if let Some(error) = error {
+            self.text.push(',');
+            self.line();
+            self.text.push_str("\"error\": ");
+            self.text.push_str(&serde_json::Value::from(error).to_string());
+        }
         self.close_object();
     }
 
@@ -148,10 +149,12 @@ mod tests {
         json.open();
         json.entry("a\n", true);
         json.entry("b", true);
-        json.close_directory();
+        json.close_directory(None);
         json.entry("c", false);
-        json.close_directory();
+        json.close_directory(None);
         json.entry("d", false);
+        json.entry("e", true);
+        json.close_directory(Some("EACCES: \"no\""));
         json.close();
         let want = serde_json::json!([
             {"name": "a\n", "type": "directory", "children": [
@@ -159,12 +162,13 @@ mod tests {
                 {"name": "c", "type": "file"},
             ]},
             {"name": "d", "type": "file"},
+            {"name": "e", "type": "directory", "children": [], "error": "EACCES: \"no\""},
         ]);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json.text).expect("JSON"), want);
         assert!(json.text.starts_with(
             "[\n  {\n    \"name\": \"a\\n\",\n    \"type\": \"directory\",\n    \"children\": [\n      {"
         ));
-        assert!(json.text.ends_with("  {\n    \"name\": \"d\",\n    \"type\": \"file\"\n  }\n]"));
+        assert!(json.text.contains("  {\n    \"name\": \"d\",\n    \"type\": \"file\"\n  },\n"));
         assert!(json.text.contains("\"children\": []\n      },"));
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Every directory is opened anew below the handle of its allowed directory, without links on the way: a
 //! walk holds one directory open at a time, however deep it is, and cannot be led outside by names that
-//! change under it. What it holds are the names that are still to come, level by level.
+//! change under it. What it holds are the names that are still to come, level by level: all together as many as
+//! an answer may have bytes. It has no stack to overflow, and ends in depth where paths end.
 
+use super::context::Context;
 use super::error::FsError;
 use super::lexical;
 use super::list::LIST;
@@ -15,7 +17,10 @@ use std::vec::IntoIter;
 #[derive(Debug)]
 pub(super) struct Walk<'t> {
     target: &'t Target,
+    context: &'t Context<'t>,
+    /// Bytes that the names of all levels may have together, and have.
     limit_bytes: usize,
+    held_bytes: usize,
     levels: Vec<Level>,
     /// The current entry, relative to the beginning.
     path: Vec<u8>,
@@ -24,6 +29,7 @@ pub(super) struct Walk<'t> {
 #[derive(Debug)]
 struct Level {
     entries: IntoIter<Entry>,
+    held_bytes: usize,
     /// How much of the path leads to this directory.
     path_len: usize,
 }
@@ -42,8 +48,13 @@ impl<'t> Walk<'t> {
     ///
     /// # Errors
     /// When it cannot be listed.
-    pub(super) fn new(target: &'t Target, limit_bytes: usize) -> Result<Self, FsError> {
-        let mut walk = Self { target, limit_bytes, levels: Vec::new(), path: Vec::new() };
+    pub(super) fn new(
+        target: &'t Target,
+        context: &'t Context<'t>,
+        limit_bytes: usize,
+    ) -> Result<Self, FsError> {
+        let (levels, path) = (Vec::new(), Vec::new());
+        let mut walk = Self { target, context, limit_bytes, held_bytes: 0, levels, path };
         walk.enter()?;
         Ok(walk)
     }
@@ -59,6 +70,7 @@ impl<'t> Walk<'t> {
             self.path.extend_from_slice(&entry.name);
             return Some(Step::Entry(entry.kind));
         }
+        self.held_bytes -= level.held_bytes;
         self.levels.pop();
         (!self.levels.is_empty()).then_some(Step::Leave)
     }
@@ -72,8 +84,12 @@ impl<'t> Walk<'t> {
             .target
             .open_below(&self.path, LIST)
             .map_err(|errno| FsError::os(errno, "scandir", &self.absolute()))?;
-        let entries = listing::sorted(&directory, &self.absolute(), self.limit_bytes)?;
-        self.levels.push(Level { entries: entries.into_iter(), path_len: self.path.len() });
+        let left_bytes = self.limit_bytes - self.held_bytes;
+        let goes_on = || self.context.stopper.check().map_err(FsError::from);
+        let entries = listing::sorted_while(&directory, &self.absolute(), left_bytes, goes_on)?;
+        let held_bytes = entries.iter().map(|entry| entry.name.len() + 1).sum();
+        self.held_bytes += held_bytes;
+        self.levels.push(Level { entries: entries.into_iter(), held_bytes, path_len: self.path.len() });
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use crate::server::{Drain, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, OTHER_USER, PeerAddress};
 use crate::transport::lines::LineConnection;
 use crate::transport::listener::{Connections, Listener, Peer, Serve, Stream, serve_listeners};
+use crate::transport::presence::Watched;
 use mcpool_pools::NameTaken;
 use pin_project_lite::pin_project;
 use rustix::net::RecvFlags;
@@ -43,7 +44,7 @@ pub enum HttpError {
 }
 
 const _: () = assert!(
-    size_of::<LineConnection<UnixStream>>() <= size_of::<HttpConnection<Stream>>(),
+    size_of::<LineConnection<UnixStream, Watched>>() <= size_of::<HttpConnection<Stream>>(),
     "connections that speak HTTP must not pay for those that do not"
 );
 
@@ -151,7 +152,7 @@ pin_project! {
             #[pin] timer: Sleep,
         },
         Http { #[pin] connection: HttpConnection<Stream> },
-        Lines { #[pin] connection: LineConnection<UnixStream> },
+        Lines { #[pin] connection: LineConnection<UnixStream, Watched> },
         /// In a box: few connections end like this.
         Refused { refusing: Pin<Box<dyn Future<Output = ()> + Send>> },
     }

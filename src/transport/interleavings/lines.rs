@@ -5,6 +5,7 @@ use super::{End, Gates, Message, REVISION, Step, in_short, server, settle, slots
 use crate::server::{Drain, Server};
 use crate::transport::ServeError;
 use crate::transport::lines::{LineConnection, LineHost};
+use crate::transport::presence::Unwatched;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -24,8 +25,11 @@ impl Talk {
         let (gates, drain) = (Gates::default(), Drain::default());
         let server = server(&gates);
         let (client, stream) = duplex(1 << 20);
-        let serving =
-            tokio::spawn(LineConnection::new(Arc::new(LineHost::new(&server, &drain)), None, stream));
+        let serving = tokio::spawn(LineConnection::<_, Unwatched>::new(
+            Arc::new(LineHost::new(&server, &drain)),
+            None,
+            stream,
+        ));
         let mut talk = Self { server, gates, drain, client: Some(client), serving, next_key: 0 };
         let params = json!({"protocolVersion": REVISION, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
         talk.send(&json!({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": params})).await;

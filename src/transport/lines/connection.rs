@@ -7,16 +7,18 @@ use super::exchange::{Exchange, ExchangeFactory, Speaker};
 use super::patience::{Patience, Watch};
 use crate::server::{Drain, Server};
 use crate::transport::admission::PeerAddress;
+use crate::transport::presence::Presence;
 use mcpool_pools::{Lease, ObjectPool, PoolConfig};
 use pin_project_lite::pin_project;
 use std::io;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::OwnedNotified;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Why a connection ended badly.
 #[derive(Debug, Error)]
@@ -49,7 +51,9 @@ impl LineHost {
 pin_project! {
     /// A connection as a future: it ends when the peer closes its side or the drain begins, after what is in
     /// flight has finished; or when the peer takes longer than it may.
-    pub(crate) struct LineConnection<S> {
+    ///
+    /// `P` knows whether somebody still reads what is written.
+    pub(crate) struct LineConnection<S, P> {
         stream: S,
         // Before the speaker: what is in flight ends before its session does.
         exchange: Option<Lease<Exchange>>,
@@ -61,10 +65,11 @@ pin_project! {
         // the end.
         #[pin]
         timer: Option<Sleep>,
+        presence: PhantomData<P>,
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> LineConnection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Presence<S>> LineConnection<S, P> {
     /// Serves `stream`. Without an address the peer is the one that this process was started for.
     pub(crate) fn new(host: Arc<LineHost>, peer: Option<PeerAddress>, stream: S) -> Self {
         let timer = peer.map(|_| sleep_until(Instant::now() + host.server.limits().idle_timeout()));
@@ -76,11 +81,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LineConnection<S> {
             draining,
             patience: Patience::new(Instant::now()),
             timer,
+            presence: PhantomData,
         }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for LineConnection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Presence<S>> Future for LineConnection<S, P> {
     type Output = Result<(), ServeError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -107,11 +113,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for LineConnection<S> {
                 Ok(())
             }
             Poll::Pending => {
+                let allowed = host.server.limits().drain_timeout();
                 if std::mem::replace(&mut exchange.watch, Watch::End) != Watch::End {
-                    this.timer.set(Some(sleep(host.server.limits().drain_timeout())));
+                    this.timer.set(Some(this.patience.begin_end(allowed)));
                 }
-                if let Some(limit) = this.timer.as_mut().as_pin_mut() {
-                    ready!(limit.poll(cx));
+                if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                    let stream = &*this.stream;
+                    ready!(this.patience.poll_end(allowed, timer, || P::is_gone(stream), cx));
                 }
                 Ok(())
             }
@@ -135,9 +143,11 @@ fn is_gone(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::transport::admission::Principal;
+    use crate::transport::presence::Unwatched;
     use std::future::poll_fn;
     use std::time::Duration;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+    use tokio::time::sleep;
 
     const DISCOVER: &str = r#"{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{"roots":{}},"clientInfo":{"name":"c","version":"1"}}}"#;
@@ -145,7 +155,7 @@ mod tests {
     const SOMEBODY: PeerAddress = PeerAddress::Unix { uid: 7 };
 
     struct Talk {
-        connection: Pin<Box<LineConnection<DuplexStream>>>,
+        connection: Pin<Box<LineConnection<DuplexStream, Unwatched>>>,
         client: BufReader<DuplexStream>,
     }
 
@@ -154,7 +164,7 @@ mod tests {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(64 * 1024);
             let host = Arc::new(LineHost::new(&server, drain));
-            let connection = Box::pin(LineConnection::new(host, peer, stream));
+            let connection = Box::pin(LineConnection::<_, Unwatched>::new(host, peer, stream));
             Self { connection, client: BufReader::new(client) }
         }
 
@@ -242,7 +252,7 @@ mod tests {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(1024);
             let host = Arc::new(LineHost::new(&server, &Drain::default()));
-            let serving = tokio::spawn(LineConnection::new(host, peer, stream));
+            let serving = tokio::spawn(LineConnection::<_, Unwatched>::new(host, peer, stream));
             Self { client, serving, began: Instant::now() }
         }
 

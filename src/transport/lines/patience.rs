@@ -8,7 +8,10 @@ use crate::limits::Limits;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How often a peer that sends nothing any more, and waits for answers, is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Since when the connection waits for its peer. What for is kept by the exchange: without one it is idle.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +71,31 @@ impl Patience {
                 }
                 _ => return Poll::Ready(()),
             }
+        }
+    }
+
+    /// Nothing more is read, and what is in flight may take so long.
+    pub(super) fn begin_end(&mut self, allowed: Duration) -> Sleep {
+        self.since = Instant::now();
+        sleep_until(self.since + allowed.min(LOOK_EVERY))
+    }
+
+    /// Ready when what is in flight at the end has had its time, or nobody waits for it any more.
+    pub(super) fn poll_end(
+        &self,
+        allowed: Duration,
+        mut timer: Pin<&mut Sleep>,
+        is_gone: impl Fn() -> bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let end = self.since + allowed;
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if now >= end || is_gone() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(end.min(now + LOOK_EVERY));
         }
     }
 

@@ -1,0 +1,93 @@
+//! Patterns that leave entries out of a search or a tree, and whatever is below them.
+
+use super::Compat;
+use super::budget::{Budget, Steps};
+use super::error::FsError;
+use super::glob::{Depth, Glob, GlobPath};
+
+/// What is left out.
+#[derive(Debug)]
+pub(super) struct Exclusions {
+    globs: Vec<Glob>,
+    /// What only has its contents left out is not opened.
+    knows_contents: bool,
+}
+
+impl Exclusions {
+    /// The exclusions of either tool: a pattern without a slash is a name at any depth, and one without a star
+    /// may begin at any depth.
+    ///
+    /// # Errors
+    /// When the patterns cost more than the budget has.
+    pub(super) fn new(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
+        let mut globs = Vec::new();
+        for pattern in patterns {
+            // Many write a directory with a slash behind it.
+            let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
+            globs.push(Glob::new(pattern, Depth::Any, budget)?);
+            if pattern.contains('/') && !pattern.contains('*') {
+                globs.push(Glob::new(&format!("**/{pattern}"), Depth::Top, budget)?);
+            }
+        }
+        Ok(Self { globs, knows_contents: true })
+    }
+
+    /// Those of the reference's `search_files`: each as it is written.
+    ///
+    /// # Errors
+    /// As for [`Exclusions::new`].
+    fn of_reference_search(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
+        let globs: Result<Vec<Glob>, FsError> =
+            patterns.iter().map(|pattern| Glob::new(pattern, Depth::Top, budget)).collect();
+        Ok(Self { globs: globs?, knows_contents: false })
+    }
+
+    /// Those of the reference's `directory_tree`: where a pattern has no star, also as a name at any depth and
+    /// all below it.
+    ///
+    /// # Errors
+    /// As for [`Exclusions::new`].
+    fn of_reference_tree(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
+        let mut globs = Vec::new();
+        for pattern in patterns {
+            globs.push(Glob::new(pattern, Depth::Top, budget)?);
+            if !pattern.contains('*') {
+                globs.push(Glob::new(&format!("**/{pattern}"), Depth::Top, budget)?);
+                globs.push(Glob::new(&format!("**/{pattern}/**"), Depth::Top, budget)?);
+            }
+        }
+        Ok(Self { globs, knows_contents: false })
+    }
+
+    /// Those of `search_files`.
+    ///
+    /// # Errors
+    /// As for [`Exclusions::new`].
+    pub(super) fn of_search(patterns: &[&str], compat: Compat, budget: &mut Budget) -> Result<Self, FsError> {
+        match compat {
+            Compat::Default => Self::new(patterns, budget),
+            Compat::Reference => Self::of_reference_search(patterns, budget),
+        }
+    }
+
+    /// Those of `directory_tree`.
+    ///
+    /// # Errors
+    /// As for [`Exclusions::new`].
+    pub(super) fn of_tree(patterns: &[&str], compat: Compat, budget: &mut Budget) -> Result<Self, FsError> {
+        match compat {
+            Compat::Default => Self::new(patterns, budget),
+            Compat::Reference => Self::of_reference_tree(patterns, budget),
+        }
+    }
+
+    /// Whether an entry is left out, with all below it.
+    pub(super) fn match_entry(&self, path: &GlobPath, steps: &Steps) -> bool {
+        self.globs.iter().any(|glob| glob.matches(path, steps))
+    }
+
+    /// Whether nothing that is in a directory would be shown, so that it need not be opened.
+    pub(super) fn match_contents(&self, path: &GlobPath, steps: &Steps) -> bool {
+        self.knows_contents && self.globs.iter().any(|glob| glob.matches_all_below(path, steps))
+    }
+}
