@@ -17,6 +17,14 @@ const GIB: usize = 1024 * MIB;
 /// one of the two decoders accepts the other accepts too.
 pub const MAX_DEPTH: usize = 128;
 
+/// Longest path that a tool takes, as it is written and once it is absolute; fixed, as the system takes no
+/// longer one.
+pub const MAX_PATH_BYTES: usize = 4_096;
+
+/// Most names in a path, fixed: more than a process may usually hold directories open (1,024), so that no walk
+/// leans on that, and few enough that looking each of them up takes milliseconds.
+pub const MAX_PATH_DEPTH: usize = 1_200;
+
 /// Writes the struct, its default and the table from one list, so that none of them can miss a setting.
 macro_rules! limits {
     (
@@ -125,6 +133,9 @@ limits! {
         max_pattern_steps: Count = 200_000, 1_000 => 100_000_000,
             "Steps that the patterns of one call may take for one name, and for being compiled; more is an error.",
             "about a millisecond; ordinary patterns take fewer than a hundred steps for a name";
+        inline_names: Count = 256, 0 => 65_536,
+            "Names that a file tool looks at or makes at once; with more it goes on on a blocking thread.",
+            "a few hundred names cost 0.1 ms, as much as a file of `inline_read_bytes`";
         max_blocking_threads: Count = 4, 1 => 512,
             "Threads for work on files that would hold up other requests; from two on, one principal leaves one to the others.",
             "work on files mostly waits, so that twice the cores of a small machine are of use";
@@ -194,6 +205,9 @@ limits! {
         max_client_requests: Count = 1_000, 1 => 1_000_000,
             "Requests of this server to clients (sampling, elicitation, roots) that may wait at once.",
             "a kilobyte each";
+        max_client_roots: Count = 100, 1 => 10_000,
+            "Roots of a client that are used; those after them are left out.",
+            "editors open a handful of folders at once; each is asked about for every path";
         client_request_timeout_ms: Millis = 600_000, 10 => 86_400_000,
             "How long a client may take to answer such a request.",
             "a person has to read and decide; the TypeScript SDK waits as long";

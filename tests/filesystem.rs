@@ -4,6 +4,8 @@
 
 #[path = "filesystem/arguments.rs"]
 mod arguments;
+#[path = "filesystem/bounds.rs"]
+mod bounds;
 #[path = "filesystem/concurrent.rs"]
 mod concurrent;
 #[path = "filesystem/directories.rs"]
@@ -16,6 +18,11 @@ mod files;
 mod hostile;
 #[path = "filesystem/patterns.rs"]
 mod patterns;
+#[path = "filesystem/places.rs"]
+mod places;
+#[cfg(feature = "cli")]
+#[path = "filesystem/program.rs"]
+mod program;
 #[path = "filesystem/threads.rs"]
 mod threads;
 #[cfg(target_os = "linux")]

@@ -318,7 +318,11 @@ impl<'f> Route<'f> {
             if let Some(result) = message.result
                 && let Ok(Roots { roots }) = result.decode::<Roots<'_>>(arena)
             {
-                let uris: Vec<_> = roots.iter().map(|root| root.uri).collect();
+                let most = self.shared.limits.max_client_roots;
+                if roots.len() > most {
+                    tracing::info!(roots = roots.len(), most, "a client has more roots than are used");
+                }
+                let uris: Vec<_> = roots.iter().take(most).map(|root| root.uri).collect();
                 toolset.take_roots(&uris, self.session.values());
             }
             return Outcome::Silent;

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 /// Tools that take a path, with the rest of their arguments.
-fn every_tool(path: &str) -> Vec<(&'static str, serde_json::Value)> {
+pub(crate) fn every_tool(path: &str) -> Vec<(&'static str, serde_json::Value)> {
     vec![
         ("read_file", json!({"path": path})),
         ("read_text_file", json!({"path": path})),

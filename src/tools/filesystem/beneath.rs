@@ -3,10 +3,14 @@
 //! Linux resolves the whole path in one call (`openat2`) and refuses to leave the directory, whatever
 //! others do to it meanwhile. Elsewhere, and where that call is forbidden, each name is opened below the
 //! one before it and links are refused; callers then resolve links beforehand.
+//!
+//! All calls that look up a name on the way to a file are in here, so that a test can count them.
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use super::lexical::PathBytes;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
+use std::io::Write as _;
 
 /// What becomes of symbolic links on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,101 @@ pub(super) const HANDLE: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 pub(super) const HANDLE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
+/// Opens a directory by its name, links followed: one that whoever runs this server has named, or the client
+/// that started it.
+pub(super) fn by_name(path: &[u8]) -> Result<OwnedFd, Errno> {
+    count();
+    rustix::fs::open(path, DIRECTORY_HANDLE | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens the directory of that name in another. A link is none: [`Errno::NOTDIR`] or [`Errno::LOOP`].
+pub(super) fn enter(directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    count();
+    let flags = DIRECTORY_HANDLE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::empty())
+}
+
+/// Where the link of that name leads, in its own words; `None` when the name is not that of a link.
+pub(super) fn link(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+    count();
+    match rustix::fs::readlinkat(directory, name, Vec::new()) {
+        Ok(words) => Ok(Some(words.into_bytes())),
+        Err(Errno::INVAL) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Opens anew what a handle is of, without looking up a name.
+pub(super) fn reopen(handle: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
+    count();
+    let flags = flags | OFlags::CLOEXEC;
+    match rustix::fs::openat(handle, c".", flags, Mode::empty()) {
+        // What may be read but not entered has no `.` for us.
+        #[cfg(target_os = "linux")]
+        Err(Errno::ACCESS) => rustix::fs::open(&own_name(handle)[..], flags, Mode::empty()),
+        opened => opened,
+    }
+}
+
+/// Where the directory of a handle is now, absolute; `None` where the system does not say.
+pub(super) fn place(handle: BorrowedFd<'_>) -> Option<PathBytes> {
+    count();
+    #[cfg(target_os = "linux")]
+    let path = {
+        let mut buffer = [0; crate::limits::MAX_PATH_BYTES];
+        let len = rustix::fs::readlinkat_raw(CWD, &own_name(handle)[..], &mut buffer[..]).ok()?;
+        PathBytes::from_slice(buffer.get(..len)?)
+    };
+    #[cfg(target_vendor = "apple")]
+    let path = PathBytes::from_slice(rustix::fs::getpath(handle).ok()?.to_bytes());
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+    let path = PathBytes::new();
+    path.starts_with(b"/").then_some(path)
+}
+
+/// The system's name for an open file of ours.
+#[cfg(target_os = "linux")]
+fn own_name(handle: BorrowedFd<'_>) -> PathBytes {
+    let mut buffer = std::io::Cursor::new([0; 32]);
+    // A number of 32 bits has at most ten digits.
+    let _ = write!(buffer, "/proc/self/fd/{}", handle.as_raw_fd());
+    let len = buffer.position() as usize;
+    PathBytes::from_slice(&buffer.get_ref()[..len])
+}
+
+/// Where `path` leads from a directory, wherever that is: words to find out which directory it belongs to.
+/// Nothing is opened for reading, and what is there is opened below that directory's handle afterwards.
+pub(super) fn whereabouts(directory: BorrowedFd<'_>, path: &[u8]) -> Result<PathBytes, Errno> {
+    count();
+    #[cfg(target_os = "linux")]
+    {
+        let found = rustix::fs::openat(directory, path, HANDLE | OFlags::CLOEXEC, Mode::empty())?;
+        place(found.as_fd()).ok_or(Errno::NOENT)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        let mut from = place(directory).unwrap_or_default();
+        from.push(b'/');
+        from.extend_from_slice(path);
+        let path = if path.starts_with(b"/") { path } else { &from[..] };
+        let real = std::fs::canonicalize(std::ffi::OsStr::from_bytes(path));
+        let real = real.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        Ok(PathBytes::from_vec(real.into_os_string().into_vec()))
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Calls of the system that this thread made.
+    pub(super) static CALLS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+fn count() {
+    #[cfg(test)]
+    CALLS.with(|calls| calls.set(calls.get() + 1));
+}
+
 /// Opens `path`, which is relative and without `.` or `..`; the empty path is the directory itself.
 ///
 /// # Errors
@@ -36,6 +135,7 @@ pub(super) fn open(
     flags: OFlags,
     links: Links,
 ) -> Result<OwnedFd, Errno> {
+    count();
     let mut flags = flags | OFlags::CLOEXEC;
     if !flags.contains(HANDLE) {
         // The call refuses this flag for handles.
@@ -70,8 +170,7 @@ fn walk(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd
     let mut held: Option<OwnedFd> = None;
     for name in parents.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         let from = held.as_ref().map_or(directory, AsFd::as_fd);
-        let step = DIRECTORY_HANDLE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        held = Some(rustix::fs::openat(from, name, step, Mode::empty())?);
+        held = Some(enter(from, name)?);
     }
     let from = held.as_ref().map_or(directory, AsFd::as_fd);
     let opened = rustix::fs::openat(from, last, flags, Mode::empty())?;

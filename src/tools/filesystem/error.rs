@@ -2,8 +2,10 @@
 //! to read them.
 
 use super::room::Remedy;
+use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
 use crate::server::{Stopped, ToolError};
 use rustix::io::Errno;
+use std::borrow::Cow;
 use std::fmt;
 use thiserror::Error;
 
@@ -23,6 +25,22 @@ pub(super) enum FsError {
     NoParent { path: String },
     #[error("Ambiguous Unicode path component: {name}")]
     AmbiguousName { name: String },
+    #[error(
+        "Ambiguous name: no file is called '{name}', and two differ from it only in the kind of their \
+         blanks: '{}' and '{}'; ask for one of them", first.escape_debug(), second.escape_debug()
+    )]
+    AmbiguousBlanks { name: String, first: String, second: String },
+    #[error(
+        "ENAMETOOLONG: name too long, a path may have {MAX_PATH_BYTES} bytes and this one has {bytes}: '{path}'"
+    )]
+    PathTooLong { path: String, bytes: usize },
+    #[error(
+        "ENAMETOOLONG: name too long, a path may have {MAX_PATH_DEPTH} names and this one has {names}: '{path}'"
+    )]
+    PathTooDeep { path: String, names: usize },
+    /// Not for clients: the call begins anew on a thread that may block.
+    #[error("this takes longer than a call may that others wait for")]
+    TakesLong,
     #[error("Cannot specify both head and tail parameters simultaneously")]
     HeadAndTail,
     #[error("Could not find exact match for edit:\n{old_text}{hint}")]
@@ -125,6 +143,7 @@ impl From<FsError> for Stop {
     fn from(error: FsError) -> Self {
         match error {
             FsError::Stopped(stopped) => stopped.into(),
+            FsError::TakesLong => Self::Offload,
             error => Self::Fail(ToolError::from(error)),
         }
     }
@@ -144,9 +163,24 @@ pub(super) enum Stop {
     Fail(ToolError),
 }
 
-/// A path as people see it.
+/// A path as people see it: whole where it can be one, or else its two ends.
 pub(super) fn shown(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+    if path.len() > MAX_PATH_BYTES { shortened(path) } else { String::from_utf8_lossy(path).into_owned() }
+}
+
+/// A request as it is repeated to who made it: whole where it can be a path.
+pub(super) fn bounded(request: &str) -> Cow<'_, str> {
+    if request.len() > MAX_PATH_BYTES { shortened(request.as_bytes()).into() } else { request.into() }
+}
+
+/// A text as people see it, where its length is what is wrong with it: its two ends.
+pub(super) fn shortened(text: &[u8]) -> String {
+    const END: usize = 64;
+    if text.len() <= 2 * END {
+        return String::from_utf8_lossy(text).into_owned();
+    }
+    let ends = [&text[..END], &text[text.len() - END..]].map(String::from_utf8_lossy);
+    format!("{}\u{2026}{}", ends[0], ends[1])
 }
 
 struct Paths<'a>(Option<&'a str>, Option<&'a str>);

@@ -17,7 +17,7 @@ pub(super) fn file_info(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let (handle, target) = context.sandbox.open_resolved(arguments.path, HANDLE, "stat")?;
+    let (handle, target) = context.sandbox.open_to_read(arguments.path, HANDLE, "stat")?;
     let metadata =
         File::from(handle).metadata().map_err(|error| FsError::os(errno(&error), "stat", target.path()))?;
     let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);

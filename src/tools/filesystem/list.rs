@@ -40,7 +40,7 @@ fn open_sorted(
     limit_bytes: usize,
 ) -> Result<(OwnedFd, Target, Vec<Entry>), FsError> {
     let (directory, target) = sandbox.open_resolved(request, LIST, "scandir")?;
-    let entries = listing::sorted(&directory, target.path(), limit_bytes)?;
+    let entries = listing::sorted_while(&directory, target.path(), limit_bytes, || sandbox.spend(1))?;
     Ok((directory, target, entries))
 }
 
@@ -69,7 +69,7 @@ pub(super) fn list_with_sizes(
         .map(|entry| Sized {
             name: String::from_utf8_lossy(&entry.name).into_owned(),
             is_directory: entry.kind == Kind::Directory,
-            bytes: size(&directory, &target, entry),
+            bytes: size(context.sandbox, &directory, &target, entry),
         })
         .collect();
     match arguments.sort_by {
@@ -105,12 +105,16 @@ pub(super) fn list_with_sizes(
 }
 
 /// The size of what an entry leads to; zero for what is not there or not in here.
-fn size(directory: &OwnedFd, target: &Target, entry: &Entry) -> u64 {
+fn size(sandbox: &Sandbox, directory: &OwnedFd, target: &Target, entry: &Entry) -> u64 {
     let bytes = |stat: rustix::fs::Stat| u64::try_from(stat.st_size).unwrap_or(0);
     if entry.kind != Kind::Link {
         return rustix::fs::statat(directory, &entry.name[..], AtFlags::SYMLINK_NOFOLLOW).map_or(0, bytes);
     }
-    target.follow(&entry.name).ok().and_then(|linked| rustix::fs::fstat(&linked).ok()).map_or(0, bytes)
+    target
+        .follow(sandbox, &entry.name)
+        .ok()
+        .and_then(|linked| rustix::fs::fstat(&linked).ok())
+        .map_or(0, bytes)
 }
 
 /// A size for people, in powers of 1,024.
@@ -130,13 +134,13 @@ pub(super) fn list_allowed(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let allowed = context.sandbox.allowed();
     call.text_with(|text| {
         text.push_str("Allowed directories:\n");
-        for (index, path) in allowed.paths().enumerate() {
-            text.push_str(if index == 0 { "" } else { "\n" });
+        let mut is_first = true;
+        context.sandbox.each_listed(|path| {
+            text.push_str(if std::mem::take(&mut is_first) { "" } else { "\n" });
             text.push_lossy(path);
-        }
+        });
     });
     call.structured_from_text();
     Ok(())

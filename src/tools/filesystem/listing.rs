@@ -1,7 +1,7 @@
 //! The entries of one directory, read through its handle and sorted by bytes.
 
-use super::error::FsError;
-use rustix::fd::{AsFd, OwnedFd};
+use super::error::{FsError, errno};
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
@@ -37,12 +37,15 @@ impl Ended {
     }
 }
 
-/// Gives every name but `.` and `..` to `each`, in no order.
+/// Gives every name but `.` and `..` to `each`, in no order. A handle can be read once.
 pub(super) fn each_name(
     directory: &OwnedFd,
     mut each: impl FnMut(&[u8], FileType) -> Result<(), FsError>,
 ) -> Result<(), Ended> {
-    for entry in Dir::read_from(directory.as_fd()).map_err(Ended::System)? {
+    // Reading from the handle itself: another one of `.` is not given out where names may be read but not
+    // looked up.
+    let names = directory.try_clone().map_err(|error| Ended::System(errno(&error)))?;
+    for entry in Dir::new(names).map_err(Ended::System)? {
         let entry = entry.map_err(Ended::System)?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
@@ -53,17 +56,10 @@ pub(super) fn each_name(
 }
 
 /// All entries in byte order. `limit_bytes` bounds the names: a listing beyond it could not be answered.
+/// Before each name `goes_on` is asked.
 ///
 /// # Errors
-/// [`FsError::AnswerTooLarge`], or what the system says, as `scandir` of `path`.
-pub(super) fn sorted(directory: &OwnedFd, path: &[u8], limit_bytes: usize) -> Result<Vec<Entry>, FsError> {
-    sorted_while(directory, path, limit_bytes, || Ok(()))
-}
-
-/// The same, asking before each name whether to go on.
-///
-/// # Errors
-/// Those, and the one that says no.
+/// [`FsError::AnswerTooLarge`], what the system says, as `scandir` of `path`, or the one that says no.
 pub(super) fn sorted_while(
     directory: &OwnedFd,
     path: &[u8],

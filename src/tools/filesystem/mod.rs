@@ -25,6 +25,7 @@ mod class;
 mod collate;
 mod context;
 mod diff;
+mod directories;
 mod edit;
 mod error;
 mod exclude;
@@ -41,6 +42,7 @@ mod media;
 mod read;
 mod reference_edit;
 mod rename;
+mod resolve;
 mod room;
 mod roots;
 mod sandbox;
@@ -56,8 +58,8 @@ use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, SessionValues, ToolError, ToolRequest, Toolset};
 use crate::wire::Lexer;
 use context::Context;
+use directories::Directories;
 use error::Stop;
-use sandbox::Sandbox;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,7 +87,7 @@ const OWN_DEFINITIONS: &str = include_str!("own_definitions.json");
 /// ```
 #[derive(Debug, Clone)]
 pub struct Filesystem {
-    sandbox: Arc<Sandbox>,
+    directories: Arc<Directories>,
     /// The tools that are offered, in order.
     tools: Vec<&'static Entry>,
     client_roots: Option<ClientRoots>,
@@ -137,18 +139,17 @@ impl Filesystem {
     /// # Errors
     /// When directories are given and none can be used.
     pub fn new(directories: &[PathBuf], read_only: bool) -> Result<(Self, Vec<String>), FilesystemError> {
-        let (sandbox, warnings) = Sandbox::new(directories);
-        if sandbox.is_empty() && !directories.is_empty() {
+        let (usable, warnings) = Directories::new(directories);
+        if usable.is_empty() && !directories.is_empty() {
             return Err(FilesystemError::NoDirectory { warnings });
         }
         if !read_only {
-            sandbox.clean_allowed();
+            usable.clean();
         }
         let tools = TOOLS.iter().filter(|tool| !(read_only && tool.changes)).collect();
-        Ok((
-            Self { sandbox: Arc::new(sandbox), tools, client_roots: None, compat: Compat::Default },
-            warnings,
-        ))
+        let filesystem =
+            Self { directories: Arc::new(usable), tools, client_roots: None, compat: Compat::Default };
+        Ok((filesystem, warnings))
     }
 
     /// Sets what the roots of clients do. By default those of the client that started this process replace
@@ -169,7 +170,7 @@ impl Filesystem {
     /// Replaces the directories by those of `roots` that can be used, for all calls that begin from now
     /// on; when none can be used, nothing changes. Gives a warning for each that is left out.
     pub fn set_roots(&self, roots: &[PathBuf]) -> Vec<String> {
-        self.sandbox.replace(roots).1
+        self.directories.replace(roots)
     }
 }
 
@@ -193,9 +194,11 @@ impl Toolset for Filesystem {
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
-        let of_session = request.session_values().find::<Sandbox>();
+        let of_session = request.session_values().find::<Directories>();
         let started = match self.tools.get(index) {
-            Some(tool) => (tool.start)(of_session.as_ref().unwrap_or(&self.sandbox), self.compat, request),
+            Some(tool) => {
+                (tool.start)(of_session.as_ref().unwrap_or(&self.directories), self.compat, request)
+            }
             None => Started::Done(request.refuse_unknown()),
         };
         async move {
@@ -210,11 +213,11 @@ impl Toolset for Filesystem {
     }
 
     fn state_bytes(&self) -> usize {
-        self.sandbox.ground_bytes() + self.tools.capacity() * size_of::<&Entry>()
+        self.directories.ground_bytes() + self.tools.capacity() * size_of::<&Entry>()
     }
 
     fn wants_roots(&self) -> bool {
-        true
+        self.client_roots != Some(ClientRoots::Ignore)
     }
 
     fn take_roots(&self, uris: &[&str], session: &SessionValues) {
@@ -224,24 +227,23 @@ impl Toolset for Filesystem {
             return;
         }
         let Some(paths) = roots::paths(uris) else {
-            tracing::warn!("the client's roots are not all file:// URIs; the directories stay as they are");
+            tracing::info!("the client's roots are not all file:// URIs; the directories stay as they are");
             return;
         };
-        let (sandbox, warnings) = self.sandbox.for_roots(&paths, policy == ClientRoots::Narrow);
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        if let Some(sandbox) = sandbox {
+        let taken = self.directories.for_roots(&paths, policy == ClientRoots::Narrow);
+        let (roots, left_out) = (uris.len(), uris.len() - paths.len() + taken.left_out);
+        // One line, whatever the client sent: no text of its own is in it.
+        let Some(directories) = taken.directories else {
             tracing::info!(
-                roots = paths.len(),
+                roots,
                 ?policy,
-                "the client's roots are the directories of its session"
+                "no root of the client can be used; the directories stay as they are"
             );
-            let heap_bytes = sandbox.heap_bytes();
-            session.put(Arc::new(sandbox), heap_bytes);
-        } else {
-            tracing::warn!("none of the client's roots can be used; the directories stay as they are");
-        }
+            return;
+        };
+        tracing::info!(roots, left_out, ?policy, "the client's roots are the directories of its session");
+        let heap_bytes = directories.heap_bytes();
+        session.put(Arc::new(directories), heap_bytes);
     }
 }
 
@@ -250,7 +252,7 @@ impl Toolset for Filesystem {
 struct Entry {
     name: &'static str,
     changes: bool,
-    start: for<'f> fn(&'f Arc<Sandbox>, Compat, ToolRequest<'f>) -> Started,
+    start: for<'f> fn(&'f Arc<Directories>, Compat, ToolRequest<'f>) -> Started,
 }
 
 /// A call after its first step.
@@ -276,15 +278,20 @@ trait FileTool {
     ) -> Result<(), Stop>;
 }
 
-fn start<'f, T: FileTool>(sandbox: &'f Arc<Sandbox>, compat: Compat, request: ToolRequest<'f>) -> Started {
+fn start<'f, T: FileTool>(
+    directories: &'f Arc<Directories>,
+    compat: Compat,
+    request: ToolRequest<'f>,
+) -> Started {
     let (arguments, json, mut call) = match request.decode_with_raw::<T::Arguments<'f>>() {
         Ok(decoded) => decoded,
         Err(refused) => return Started::Done(refused),
     };
     if T::AT_ONCE {
         let stopper = call.stopper();
+        let sandbox = directories.enter(Some(call.limits().inline_names), None);
         let inline_bytes = Some(call.limits().inline_read_bytes as u64);
-        let context = Context { sandbox, compat, stopper: &stopper, inline_bytes };
+        let context = Context { sandbox: &sandbox, compat, stopper: &stopper, inline_bytes };
         match T::run(&arguments, &context, &mut call) {
             Ok(()) => return Started::Done(call.finish(Ok(()))),
             Err(Stop::Fail(error)) => return Started::Done(call.finish(Err(error))),
@@ -292,9 +299,10 @@ fn start<'f, T: FileTool>(sandbox: &'f Arc<Sandbox>, compat: Compat, request: To
         }
     }
     let owned = call.own_arguments(json);
-    let sandbox = Arc::clone(sandbox);
+    let directories = Arc::clone(directories);
     let work = Box::new(move |call: &mut CallContext| {
         let stopper = call.stopper();
+        let sandbox = directories.enter(None, Some(stopper.clone()));
         let context = Context { sandbox: &sandbox, compat, stopper: &stopper, inline_bytes: None };
         run_owned::<T>(owned.arguments(), &context, call)
     });

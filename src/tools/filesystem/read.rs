@@ -6,7 +6,7 @@
 
 use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
 use super::context::Context;
-use super::error::{FsError, Stop, shown};
+use super::error::{FsError, Stop, bounded, shown};
 use super::media;
 use super::room::{Remedy, Room};
 use super::sandbox::{Sandbox, Target};
@@ -37,24 +37,30 @@ impl OpenFile {
     fn open(sandbox: &Sandbox, request: &str, verb: &'static str) -> Result<Self, FsError> {
         let handle = match sandbox.open(request, READ)? {
             Ok(handle) => handle,
-            Err(_) => sandbox.open_resolved(request, READ, verb)?.0,
+            Err(_) => sandbox.open_to_read(request, READ, verb)?.0,
         };
-        Self::regular(handle, || sandbox.resolve(request))
+        Self::regular(handle, || Ok(shown(sandbox.resolve_to_read(request)?.path())))
     }
 
-    /// Opens the file that a request means, and says where it is.
-    pub(super) fn open_with_target(sandbox: &Sandbox, request: &str) -> Result<(Self, Target), FsError> {
-        let (handle, target) = sandbox.open_resolved(request, READ, "open")?;
-        let file = Self::regular(handle, || sandbox.resolve(request))?;
+    /// Opens the file that a request means, for reading alone, and says where it is.
+    fn open_with_target(sandbox: &Sandbox, request: &str) -> Result<(Self, Target), FsError> {
+        let (handle, target) = sandbox.open_to_read(request, READ, "open")?;
+        let file = Self::regular(handle, || Ok(shown(target.path())))?;
         Ok((file, target))
     }
 
-    fn regular(handle: OwnedFd, target: impl FnOnce() -> Result<Target, FsError>) -> Result<Self, FsError> {
+    /// Opens the file that a request was found to mean.
+    pub(super) fn at(target: &Target) -> Result<Self, FsError> {
+        let handle = target.open(READ).map_err(|errno| FsError::os(errno, "open", target.path()))?;
+        Self::regular(handle, || Ok(shown(target.path())))
+    }
+
+    fn regular(handle: OwnedFd, path: impl FnOnce() -> Result<String, FsError>) -> Result<Self, FsError> {
         let stat = rustix::fs::fstat(&handle).map_err(FsError::read)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok(Self { handle, bytes: u64::try_from(stat.st_size).unwrap_or(0) }),
             FileType::Directory => Err(FsError::read(Errno::ISDIR)),
-            kind => Err(FsError::NotRegular { path: shown(target()?.path()), kind: name_of(kind) }),
+            kind => Err(FsError::NotRegular { path: path()?, kind: name_of(kind) }),
         }
     }
 
@@ -135,7 +141,7 @@ pub(super) fn read_text_file(
     let head = arguments.head.filter(|lines| *lines != 0.0);
     let tail = arguments.tail.filter(|lines| *lines != 0.0);
     if head.is_some() && tail.is_some() {
-        context.sandbox.resolve(arguments.path)?;
+        context.sandbox.resolve_to_read(arguments.path)?;
         return Err(FsError::HeadAndTail.into());
     }
     // The reference asks for the length first when it reads from the end.
@@ -334,7 +340,7 @@ pub(super) fn read_multiple_files(
             if index > 0 {
                 text.push_str("\n---\n");
             }
-            text.push_str(path);
+            text.push_str(&bounded(path));
             let left_bytes = room.left_bytes(text).saturating_sub(kept_bytes);
             let mark = text.mark();
             match push_one(path, context, room, left_bytes, text) {

@@ -1,11 +1,12 @@
 //! The directories that a client offers, as URIs.
 
+use crate::limits::MAX_PATH_BYTES;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 /// The paths of a list of roots. As in the reference, one that is no `file:` URI spoils the list; one that
-/// names no path of this machine is left out.
+/// names no path of this machine is left out, and so is one that is too long for a path.
 pub(super) fn paths(uris: &[&str]) -> Option<Vec<PathBuf>> {
     let rests: Option<Vec<&str>> = uris.iter().map(|uri| uri.strip_prefix("file://")).collect();
     Some(rests?.into_iter().filter_map(path).collect())
@@ -13,6 +14,10 @@ pub(super) fn paths(uris: &[&str]) -> Option<Vec<PathBuf>> {
 
 /// The path behind `file://`.
 fn path(rest: &str) -> Option<PathBuf> {
+    // Each byte may be written as three characters.
+    if rest.len() > 3 * MAX_PATH_BYTES {
+        return None;
+    }
     let slash = rest.find('/')?;
     if !matches!(&rest[..slash], "" | "localhost") {
         return None;

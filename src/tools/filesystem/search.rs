@@ -69,7 +69,7 @@ pub(super) fn search_files(
         let is_shut = kind == Kind::Directory && exclusions.match_contents(&path, steps);
         steps.check()?;
         // Links that lead outside or nowhere are left out.
-        let leads_out = || kind == Kind::Link && target.follow(walk.path()).is_err();
+        let leads_out = || kind == Kind::Link && target.follow(context.sandbox, walk.path()).is_err();
         if is_match && !leads_out() {
             if !found.is_empty() {
                 found.push('\n');

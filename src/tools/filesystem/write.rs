@@ -26,7 +26,7 @@ pub(super) fn write_file(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let place = Place::find(context.sandbox, arguments.path)?;
+    let place = Place::of(context.sandbox.resolve(arguments.path)?)?;
     let _turn = place.wait_for_turn(context.sandbox)?;
     place.replace(context.sandbox, arguments.content.as_bytes())?;
     answer(call, &["Successfully wrote to ", arguments.path]);
@@ -39,13 +39,14 @@ pub(super) fn edit_file(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
+    let target = context.sandbox.resolve(arguments.path)?;
     // A first look gives the right error where there is no file, or nothing that can be edited.
-    OpenFile::open_with_target(context.sandbox, arguments.path)?;
-    let place = Place::find(context.sandbox, arguments.path)?;
+    OpenFile::at(&target)?;
+    let place = Place::of(target)?;
     let turn = place.wait_for_turn(context.sandbox)?;
-    let (file, target) = OpenFile::open_with_target(context.sandbox, arguments.path)?;
+    let file = OpenFile::at(&place.target)?;
     let limit_bytes = call.limits().max_reply_bytes;
-    let path = shown(target.path());
+    let path = shown(place.target.path());
     if file.bytes > limit_bytes as u64 {
         return Err(FsError::FileTooLarge { path, bytes: file.bytes, limit_bytes }.into());
     }
@@ -79,6 +80,7 @@ pub(super) fn create_directory(
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     let target = context.sandbox.resolve(arguments.path)?;
+    context.sandbox.spend(target.remaining().1.split(|byte| *byte == b'/').count())?;
     make_directories(&target)?;
     answer(call, &["Successfully created directory ", arguments.path]);
     Ok(())
@@ -87,7 +89,7 @@ pub(super) fn create_directory(
 /// Makes what is missing on the way to a directory, name by name below the one before.
 fn make_directories(target: &Target) -> Result<(), FsError> {
     let failed = |errno| FsError::os(errno, "mkdir", target.path());
-    let (root, below) = target.below_allowed();
+    let (root, below) = target.remaining();
     let mut parent: Option<OwnedFd> = None;
     for name in below.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         let from = parent.as_ref().map_or(root, rustix::fd::AsFd::as_fd);
@@ -118,8 +120,7 @@ struct Place {
 }
 
 impl Place {
-    fn find(sandbox: &Sandbox, request: &str) -> Result<Self, FsError> {
-        let target = sandbox.resolve(request)?;
+    fn of(target: Target) -> Result<Self, FsError> {
         let parent = match target.open_parent() {
             Some((Ok(parent), _)) => parent,
             Some((Err(errno), _)) => return Err(FsError::os(errno, "open", target.path())),
