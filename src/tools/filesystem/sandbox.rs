@@ -22,6 +22,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::cell::{Cell, OnceCell};
+use std::fmt::Write as _;
 use std::hash::BuildHasher;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -248,7 +249,8 @@ impl Sandbox {
             }
         });
         if count > NAMED_IN_ERRORS {
-            listed.push_str(&format!(", and {} more", count - NAMED_IN_ERRORS));
+            // Writing to a string does not fail.
+            let _ = write!(listed, ", and {} more", count - NAMED_IN_ERRORS);
         }
         listed
     }
@@ -402,7 +404,7 @@ fn check(path: &[u8]) -> Result<(), FsError> {
     if path.len() > MAX_PATH_BYTES {
         return Err(FsError::PathTooLong { path: shortened(path), bytes: path.len() });
     }
-    let names = path.iter().filter(|byte| **byte == b'/').count();
+    let names = memchr::memchr_iter(b'/', path).count();
     if names > MAX_PATH_DEPTH {
         return Err(FsError::PathTooDeep { path: shortened(path), names });
     }
