@@ -1,7 +1,7 @@
 //! A hundred thousand sessions over sockets, and the connections of clients that have none, leave no block behind,
 //! whatever was said on them and however their clients went.
 
-use mcpool::Limits;
+use mcpool::{Limits, Server};
 use mcpool_memtests::network::{
     Client, Host, Way, bodiless, legacy, listen, modern, modern_call, open_session, post,
 };
@@ -295,6 +295,16 @@ fn rounds(visitor: &mut Visitor<'_>) {
     expect(&visitor.buffer[..length], "accepted");
 }
 
+/// What nobody uses expires.
+fn until_sessions_end(server: &Server) {
+    let began = Instant::now();
+    while server.sessions() > 0 {
+        assert!(began.elapsed() < Duration::from_mins(2), "{} sessions are left", server.sessions());
+        server.keep();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Panics that are meant to be are not told of.
 fn expect_panics() {
     let hook = std::panic::take_hook();
@@ -310,7 +320,8 @@ pub(crate) fn network_connections_leave_nothing() {
     let watch = Watch::with_frames(8);
     expect_panics();
     let server = server(&Limits {
-        session_timeout_ms: 200,
+        // Longer than a client on a busy machine takes between two requests.
+        session_timeout_ms: 10_000,
         client_request_timeout_ms: 200,
         event_retention_ms: 100,
         task_ttl_ms: 200,
@@ -330,12 +341,14 @@ pub(crate) fn network_connections_leave_nothing() {
     let opened = server.metrics().sessions_opened.total();
     // Nothing is printed before the end: what the test harness captures is heap too.
     let mut took = vec![Duration::ZERO; visits.len()];
+    until_sessions_end(&server);
     let (start_blocks, start_bytes) = settled_heap(&server);
     for ((_, count, visit), took) in visits.iter().zip(&mut took) {
         let began = Instant::now();
         (0..*count).for_each(|_| visit(&mut visitor));
         *took = began.elapsed();
     }
+    until_sessions_end(&server);
     let (end_blocks, end_bytes) = settled_heap(&server);
     for ((what, count, _), took) in visits.iter().zip(took) {
         println!("{what}: {count} in {took:?}");
