@@ -26,6 +26,9 @@ const NAMED_PLACES: usize = 10;
 const QUOTED_BYTES: usize = 2_000;
 const QUOTED_LINES: usize = 20;
 
+/// What an error says of a text that any line of blanks would do for.
+const ONLY_BLANKS: &str = "\n\nIt has nothing but blanks, which are looked for as they stand.";
+
 /// A search for lines costs about as much as so many for bytes.
 const LINE_COST: usize = 8;
 
@@ -129,7 +132,7 @@ impl Lines<'_> {
         // Where the last line is given with its end, so must the line be that it is replaced by.
         let takes_end = self.old.ends_with('\n');
         let lines = self.old.strip_suffix('\n').unwrap_or(self.old);
-        let wanted = Wanted::new(lines).ok_or_else(|| self.no_match(String::new()))?;
+        let wanted = Wanted::new(lines).ok_or_else(|| self.no_match(ONLY_BLANKS.to_owned()))?;
         let places = || wanted.places(flat_text).filter(|place| !takes_end || is_ended(flat_text, place.end));
         let mut found = Places::default();
         places().for_each(|place| found.note(place.start));

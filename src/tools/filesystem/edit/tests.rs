@@ -136,7 +136,7 @@ fn what_cannot_be_told_is_refused() {
             "\n\nThe nearest text, from line 2 on:\nlet total = 1;",
         ),
         ("a", "a\nb\nc", "x", "Could not find exact match for edit:\na\nb\nc"),
-        ("a\n \nb", "\t\n", "x", "Could not find exact match for edit:\n\t\n"),
+        ("a\n \nb", "\t\n", "x", "Could not find exact match for edit:\n\t\n\n\nIt has nothing but blanks"),
         ("", "x", "", "Could not find exact match for edit:\nx"),
         ("a", "", "x", "oldText is empty"),
         ("", "", "x", "oldText is empty"),
