@@ -30,7 +30,7 @@ impl<'f> Id<'f> {
             return Some(Self { json });
         }
         let is_number = first == b'-' || first.is_ascii_digit();
-        let json = if is_number { Integer::of(json)?.spell(arena)? } else { return None };
+        let json = if is_number { Integer::of(json)?.spell(arena) } else { return None };
         Some(Self { json })
     }
 
@@ -83,7 +83,7 @@ impl<'f> Integer<'f> {
         let (mantissa, exponent) = json.split_once(['e', 'E']).unwrap_or((json, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let fraction = fraction.trim_end_matches('0');
-        let behind_point = fraction.len() as i64;
+        let behind_point = fraction.len();
         // Where nothing is behind the point, zeros before it belong to the exponent.
         let digits = if fraction.is_empty() { whole.trim_end_matches('0') } else { whole };
         let trailing = whole.len() - digits.len();
@@ -95,28 +95,30 @@ impl<'f> Integer<'f> {
         }
         // The mantissa is bounded, so that an exponent of ten digits decides by itself.
         let exponent = exponent.trim_start_matches('+');
-        let (sign, magnitude) = exponent.strip_prefix('-').map_or((1, exponent), |rest| (-1, rest));
+        let (is_down, magnitude) = exponent.strip_prefix('-').map_or((false, exponent), |rest| (true, rest));
         let magnitude = magnitude.trim_start_matches('0');
-        let magnitude =
-            if magnitude.len() > 9 { i64::from(i32::MAX) } else { magnitude.parse().unwrap_or(0) };
-        let zeros = sign * magnitude + trailing as i64 - behind_point;
-        let zeros = usize::try_from(zeros).ok()?;
+        let magnitude = if magnitude.len() > 9 { usize::MAX / 2 } else { magnitude.parse().unwrap_or(0) };
+        let zeros = if is_down {
+            trailing.checked_sub(behind_point)?.checked_sub(magnitude)?
+        } else {
+            (trailing + magnitude).checked_sub(behind_point)?
+        };
         let bytes = usize::from(is_negative) + whole.len() + fraction.len() + zeros;
         (bytes <= Id::MAX_BYTES).then_some(Self { is_negative, digits: [whole, fraction], zeros })
     }
 
     /// Its digits, all of them; borrowed where they stand in the text already.
-    fn spell(&self, arena: &'f Bump) -> Option<&'f str> {
+    fn spell(&self, arena: &'f Bump) -> &'f str {
         let [whole, fraction] = self.digits;
         if !self.is_negative && fraction.is_empty() && self.zeros == 0 {
-            return Some(whole);
+            return whole;
         }
         let mut text = BumpString::with_capacity_in(1 + whole.len() + fraction.len() + self.zeros, arena);
         text.push_str(if self.is_negative { "-" } else { "" });
         text.push_str(whole);
         text.push_str(fraction);
         text.extend(std::iter::repeat_n('0', self.zeros));
-        Some(text.into_bump_str())
+        text.into_bump_str()
     }
 }
 
@@ -255,7 +257,7 @@ mod tests {
             let (whole, fraction) = digits.split_at(digits.len().saturating_sub(point).max(1));
             let number = if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") };
             // Exactly: a product of powers of two and five.
-            let tens = exponent - fraction.len() as i32;
+            let tens = exponent - i32::try_from(fraction.len()).expect("few digits");
             let is_whole = tens >= 0 || u64::from(mantissa).is_multiple_of(10_u64.pow(tens.unsigned_abs()));
             prop_assert_eq!(read(&format!("{number}e{exponent}")).is_some(), is_whole, "{}e{}", number, exponent);
         }

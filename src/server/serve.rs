@@ -28,6 +28,7 @@ pub(crate) struct Incoming {
 
 /// What the transport knows of a frame's surroundings.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what is known of the surroundings, each on its own")]
 pub(crate) struct Surroundings {
     /// The frame is an element of a batch.
     pub(crate) in_batch: bool,

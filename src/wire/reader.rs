@@ -112,7 +112,7 @@ impl FrameReader {
             self.scanned = newline + 1;
             self.check();
             if let Some(skim) = self.skim.take() {
-                return Err(self.too_long(skim, line));
+                return Err(self.too_long(*skim, line));
             }
             if let Some(message) = self.measure(line)? {
                 return Ok(Some(self.hand_out(message)));
@@ -133,7 +133,7 @@ impl FrameReader {
         self.consumed = buffer.len();
         self.scanned = buffer.len();
         if let Some(skim) = self.skim.take() {
-            let error = self.too_long(skim, line);
+            let error = self.too_long(*skim, line);
             self.release_if_empty();
             return Err(error);
         }
@@ -209,7 +209,7 @@ impl FrameReader {
 
     /// The refusal of a message of which the end is at `rest`.
     #[cold]
-    fn too_long(&self, mut skim: Box<Skim>, rest: Range<usize>) -> FrameError {
+    fn too_long(&self, mut skim: Skim, rest: Range<usize>) -> FrameError {
         skim.feed(self.buffer.as_ref().map_or(&[], |buffer| &buffer[rest]));
         let seen_bytes = skim.seen_bytes();
         FrameError::TooLong { limit_bytes: self.max_frame_bytes, seen_bytes, outline: skim.outline() }
@@ -260,7 +260,7 @@ impl FrameReader {
         }
         let seen_bytes = end - start;
         if seen_bytes > self.max_frame_bytes {
-            return Err(self.too_long(Box::new(Skim::new()), start..end));
+            return Err(self.too_long(Skim::new(), start..end));
         }
         // White space as JSON has it: a line with a form feed is no blank line but a message, and malformed.
         let is_blank = buffer[start..end].iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));

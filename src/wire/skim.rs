@@ -179,9 +179,8 @@ impl Skim {
                     self.place = Place::Behind;
                 }
             }
-            (Place::Inside, _) => {}
-            // A byte order mark.
-            (Place::Start, 0xEF | 0xBB | 0xBF) => {}
+            // What is neither bracket nor string, or a byte order mark.
+            (Place::Inside, _) | (Place::Start, 0xEF | 0xBB | 0xBF) => {}
             (_, _) if is_white => {}
             (Place::Start, b'{') => {
                 self.depth = 1;
