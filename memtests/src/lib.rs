@@ -356,14 +356,12 @@ pub const RUNTIME_BLOCKS: usize = 4;
 pub const RUNTIME_BYTES: usize = 512;
 
 /// Bounds of time that no machine reaches, however busy: for what is not about time.
-pub fn patient(limits: Limits) -> Limits {
-    Limits {
-        header_timeout_ms: 600_000,
-        body_timeout_ms: 3_600_000,
-        write_timeout_ms: 3_600_000,
-        idle_timeout_ms: 86_400_000,
-        ..limits
-    }
+pub fn patient(mut limits: Limits) -> Limits {
+    limits.header_timeout_ms = 600_000;
+    limits.body_timeout_ms = 3_600_000;
+    limits.write_timeout_ms = 3_600_000;
+    limits.idle_timeout_ms = 86_400_000;
+    limits
 }
 
 /// The lines that open a session of the legacy era.
