@@ -7,7 +7,7 @@
 //! searches delays its own hundredth search, and nobody else's read.
 //!
 //! How much may wait is bounded where requests are taken in (`max_concurrent_requests`). Who gives up waiting
-//! is swept out when half of those that wait have gone.
+//! leaves the line at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -57,8 +57,15 @@ pub(super) struct Turn {
 pub(super) struct Ticket {
     receiver: oneshot::Receiver<Turn>,
     inner: Arc<Inner>,
-    /// What it waited for has come: nothing of it is in the line any more.
-    is_over: bool,
+    /// `None` once what it waited for has come: nothing of it is in the line any more. In a box, as a call that
+    /// waits for something else carries the room for a ticket, too.
+    place: Option<Box<Place>>,
+}
+
+/// Where in the line a ticket stands.
+struct Place {
+    party: Party,
+    number: u64,
 }
 
 impl Turns {
@@ -76,8 +83,9 @@ impl Turns {
             return Ok(self.inner.turn(party.principal));
         }
         let (sender, receiver) = oneshot::channel();
-        state.waiting.push(party, sender);
-        Err(Ticket { receiver, inner: Arc::clone(&self.inner), is_over: false })
+        let number = state.waiting.push(party, sender);
+        let place = Some(Box::new(Place { party, number }));
+        Err(Ticket { receiver, inner: Arc::clone(&self.inner), place })
     }
 
     /// How many have a turn, and how many wait for one.
@@ -172,21 +180,19 @@ impl Future for Ticket {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Turn>> {
         let turn = ready!(Pin::new(&mut self.receiver).poll(cx));
-        self.is_over = true;
+        self.place = None;
         Poll::Ready(turn.ok())
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
+        let Some(place) = self.place.take() else { return };
         // From here on nothing can be sent to it; a turn that was sent before is dropped with the receiver.
         self.receiver.close();
-        let swept = self.inner.lock().waiting.note_gone();
-        // Senders are foreign to this lock.
-        drop(swept);
+        let gone = self.inner.lock().waiting.remove(&place);
+        // A sender is foreign to this lock.
+        drop(gone);
     }
 }
 
@@ -208,58 +214,52 @@ type Sender = oneshot::Sender<Turn>;
 struct Line {
     principals: BTreeMap<u128, Sessions>,
     last: u128,
-    /// All that are in line, those who have gone included.
     len: usize,
-    /// Those who have gone since the line was swept; some of them may be out of it already.
-    gone: usize,
+    /// Of the next ticket.
+    number: u64,
 }
 
 #[derive(Default)]
 struct Sessions {
-    sessions: BTreeMap<u64, VecDeque<Sender>>,
+    /// The calls of each session by their tickets' numbers, which ascend.
+    sessions: BTreeMap<u64, VecDeque<(u64, Sender)>>,
     last: u64,
 }
 
 impl Line {
-    fn push(&mut self, party: Party, sender: Sender) {
+    /// Takes the last place of a session; gives the number of its ticket.
+    fn push(&mut self, party: Party, sender: Sender) -> u64 {
+        let number = self.number;
+        self.number += 1;
         let sessions = self.principals.entry(party.principal).or_default();
-        sessions.sessions.entry(party.session).or_default().push_back(sender);
+        sessions.sessions.entry(party.session).or_default().push_back((number, sender));
         self.len += 1;
+        number
     }
 
     /// Who is next among the principals that may have one.
     fn pop(&mut self, may: impl Fn(u128) -> bool) -> Option<(u128, Sender)> {
         let behind = self.principals.range((Excluded(self.last), Unbounded));
         let principal = behind.chain(&self.principals).map(|(key, _)| *key).find(|key| may(*key))?;
-        let sessions = self.principals.get_mut(&principal)?;
-        let sender = sessions.pop()?;
-        if sessions.sessions.is_empty() {
-            self.principals.remove(&principal);
-        }
+        let sender = self.principals.get_mut(&principal)?.pop()?;
+        self.note_left(principal);
         self.last = principal;
-        self.len -= 1;
         Some((principal, sender))
     }
 
-    /// One of those who wait has gone; gives what there is to drop.
-    fn note_gone(&mut self) -> Vec<Sender> {
-        self.gone += 1;
-        let mut swept = Vec::new();
-        if self.gone * 2 <= self.len {
-            return swept;
+    /// Gives a place up; `None` where its turn has come meanwhile.
+    fn remove(&mut self, place: &Place) -> Option<Sender> {
+        let Party { principal, session } = place.party;
+        let sender = self.principals.get_mut(&principal)?.remove(session, place.number)?;
+        self.note_left(principal);
+        Some(sender)
+    }
+
+    fn note_left(&mut self, principal: u128) {
+        self.len -= 1;
+        if self.principals.get(&principal).is_some_and(|sessions| sessions.sessions.is_empty()) {
+            self.principals.remove(&principal);
         }
-        self.gone = 0;
-        self.principals.retain(|_, sessions| {
-            sessions.sessions.retain(|_, line| {
-                for sender in std::mem::take(line) {
-                    if sender.is_closed() { swept.push(sender) } else { line.push_back(sender) }
-                }
-                !line.is_empty()
-            });
-            !sessions.sessions.is_empty()
-        });
-        self.len -= swept.len();
-        swept
     }
 }
 
@@ -267,13 +267,19 @@ impl Sessions {
     fn pop(&mut self) -> Option<Sender> {
         let behind = self.sessions.range((Excluded(self.last), Unbounded));
         let session = *behind.chain(&self.sessions).next()?.0;
+        let number = self.sessions.get(&session)?.front()?.0;
+        self.last = session;
+        self.remove(session, number)
+    }
+
+    fn remove(&mut self, session: u64, number: u64) -> Option<Sender> {
         let line = self.sessions.get_mut(&session)?;
-        let sender = line.pop_front();
+        let index = line.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        let (_, sender) = line.remove(index)?;
         if line.is_empty() {
             self.sessions.remove(&session);
         }
-        self.last = session;
-        sender
+        Some(sender)
     }
 }
 
@@ -369,7 +375,6 @@ mod tests {
             let share = threads.saturating_sub(1).max(1);
             let mut running: Vec<Turn> = Vec::new();
             let mut waiting: Vec<(u128, Ticket)> = Vec::new();
-            let mut most = 0;
             for act in acts {
                 match act {
                     Act::Take(principal, session) => match turns.take(party(principal, session)) {
@@ -384,7 +389,6 @@ mod tests {
                     }
                     Act::End(_) | Act::GiveUp(_) => {}
                 }
-                most = most.max(waiting.len());
                 let mut still = Vec::new();
                 for (principal, mut ticket) in waiting {
                     match look(&mut ticket) {
@@ -403,8 +407,7 @@ mod tests {
                 }
                 let (counted, in_line) = turns.counts();
                 prop_assert_eq!(counted, running.len());
-                // Those who have gone are never more than those who waited at once.
-                prop_assert!(in_line <= waiting.len() + most, "{} for {}", in_line, waiting.len());
+                prop_assert_eq!(in_line, waiting.len());
             }
             drop(running);
             drop(waiting);
