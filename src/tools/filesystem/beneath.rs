@@ -6,7 +6,7 @@
 //!
 //! All calls that look up a name on the way to a file are in here, so that a test can count them.
 
-use super::lexical::PathBytes;
+use super::lexical::{self, PathBytes};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -35,6 +35,36 @@ pub(super) const HANDLE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 pub(super) fn by_name(path: &[u8]) -> Result<OwnedFd, Errno> {
     count();
     rustix::fs::open(path, DIRECTORY_HANDLE | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Most links that the system follows on one way.
+pub(super) const MAX_LINKS: usize = 40;
+
+/// Every directory on the way to a name, those to which its links lead included. For judging a way, not for walking it.
+pub(super) fn way(name: &[u8]) -> Vec<PathBytes> {
+    let mut steps = Vec::new();
+    let mut at = PathBytes::from_slice(b"/");
+    let mut ahead: Vec<Vec<u8>> = Vec::new();
+    let names = |path: &[u8]| -> Vec<Vec<u8>> {
+        path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).rev().map(<[u8]>::to_vec).collect()
+    };
+    ahead.extend(names(name));
+    let mut links = 0;
+    while let Some(name) = ahead.pop() {
+        let next = lexical::joined(&at, &name);
+        steps.push(next.clone());
+        match rustix::fs::readlink(&next[..], Vec::new()) {
+            Ok(target) if links < MAX_LINKS => {
+                links += 1;
+                if target.as_bytes().starts_with(b"/") {
+                    at = PathBytes::from_slice(b"/");
+                }
+                ahead.extend(names(target.as_bytes()));
+            }
+            _ => at = next,
+        }
+    }
+    steps
 }
 
 /// Opens the directory of that name in another. A link is none: [`Errno::NOTDIR`] or [`Errno::LOOP`].
@@ -164,7 +194,7 @@ pub(super) fn open(
 /// Opens name by name.
 fn walk(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::NOFOLLOW;
-    let Some((parents, last)) = super::lexical::split_last(path) else {
+    let Some((parents, last)) = lexical::split_last(path) else {
         return rustix::fs::openat(directory, c".", flags, Mode::empty());
     };
     let mut held: Option<OwnedFd> = None;

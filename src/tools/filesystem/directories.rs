@@ -5,7 +5,9 @@
 //! and no descriptor is held between calls, however many sessions bring however many roots. Only two kinds
 //! of directory are there: one that is opened by its name, because whoever runs this server named it, or a
 //! client that may name any; and one below such a directory, which is opened beneath that one's handle, so
-//! that nobody who may change names there can turn it into a link that leads out.
+//! that nobody who may change names there can turn it into a link that leads out. The way to a directory of
+//! the first kind may lead through another one that is served; then those who may change names there could
+//! turn it elsewhere, so that what was opened is held to a [`Fence`].
 
 use super::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::error::shown;
@@ -40,9 +42,21 @@ struct Directory {
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     /// By its name, links followed.
-    Named,
+    Named(Fence),
     /// Beneath a directory of the server, links refused.
     Below { index: usize, path: Box<[u8]> },
+}
+
+/// Where a directory that is opened by its name has to be. Judged by the handle, so that nothing that happens to
+/// names meanwhile matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fence {
+    /// Wherever the name leads: no directory that is served lies on its way.
+    Anywhere,
+    /// Inside the directory of that index, as it was at the start.
+    Within(usize),
+    /// Where it was at the start: its way leads through a directory that is served, and out of it again.
+    Exactly(Box<[u8]>),
 }
 
 /// The directories at one time, in the order in which they are listed.
@@ -57,7 +71,7 @@ impl Allowed {
     /// Those of `paths` that can be opened by name, each once, and what is wrong with the others.
     fn named(paths: &[PathBuf], ground: &Ground) -> (Self, Vec<String>) {
         let mut allowed = Self::default();
-        let mut seen: Vec<PathBytes> = Vec::new();
+        let mut places: Vec<PathBytes> = Vec::new();
         let mut warnings = Vec::new();
         for path in paths {
             let path = path.as_os_str().as_bytes();
@@ -70,18 +84,50 @@ impl Allowed {
                     let real = beneath::place(handle.as_fd()).unwrap_or_else(|| name.clone());
                     // Another name of a directory that is there already is listed, but a repetition is not.
                     if allowed.names().any(|known| known == &name[..])
-                        || (real == name && seen.contains(&real))
+                        || (real == name && places.contains(&real))
                     {
                         continue;
                     }
-                    seen.push(real);
-                    allowed.directories.push(Directory { name: name[..].into(), place: Place::Named });
+                    places.push(real);
+                    let place = Place::Named(Fence::Anywhere);
+                    allowed.directories.push(Directory { name: name[..].into(), place });
                 }
                 Err(Errno::NOTDIR) => warnings.push(format!("{} is not a directory, skipping", shown(&name))),
                 Err(_) => warnings.push(format!("Cannot access directory {}, skipping", shown(&name))),
             }
         }
+        allowed.fence(&places);
         (allowed, warnings)
+    }
+
+    /// Holds each directory whose way leads through another one to where it is now.
+    fn fence(&mut self, places: &[PathBytes]) {
+        if places.len() < 2 {
+            return;
+        }
+        for (directory, real) in self.directories.iter_mut().zip(places) {
+            let way = beneath::way(&directory.name);
+            let is_passed = |place: &PathBytes| way.iter().any(|step| is_inside(step, place));
+            if !places.iter().any(is_passed) {
+                continue;
+            }
+            // The outermost one has no fence of this kind itself: none is around it.
+            let around = places.iter().enumerate().filter(|(_, place)| is_inside(real, place));
+            directory.place = Place::Named(match around.min_by_key(|(_, place)| place.len()) {
+                Some((index, _)) => Fence::Within(index),
+                None => Fence::Exactly(real[..].into()),
+            });
+        }
+    }
+
+    /// Whether what was opened is where it has to be.
+    fn is_in_place(&self, opened: &OwnedFd, fence: &Fence) -> Result<bool, Errno> {
+        let place = |handle: &OwnedFd| beneath::place(handle.as_fd()).ok_or(Errno::NOENT);
+        Ok(match fence {
+            Fence::Anywhere => true,
+            Fence::Within(index) => is_inside(&place(opened)?, &place(&self.open(*index)?)?),
+            Fence::Exactly(known) => place(opened)?[..] == known[..],
+        })
     }
 
     /// How many there are.
@@ -107,7 +153,10 @@ impl Allowed {
                 let above = server.open(*index)?;
                 beneath::open(above.as_fd(), path, DIRECTORY_HANDLE, Links::Refused)
             }
-            (Place::Named, _) => beneath::by_name(&directory.name),
+            (Place::Named(fence), _) => {
+                let opened = beneath::by_name(&directory.name)?;
+                if self.is_in_place(&opened, fence)? { Ok(opened) } else { Err(Errno::NOENT) }
+            }
             (Place::Below { .. }, None) => Err(Errno::NOENT),
         }
     }
@@ -119,6 +168,11 @@ impl Allowed {
         });
         size_of::<Self>() + self.directories.capacity() * size_of::<Directory>() + texts.sum::<usize>()
     }
+}
+
+/// Whether a path is below another one, and not the same.
+fn is_inside(path: &[u8], around: &[u8]) -> bool {
+    lexical::below(path, around).is_some_and(|below| !below.is_empty())
 }
 
 /// What all directories of one toolset stand on: whoever writes a file waits for all others, whatever their roots.
@@ -319,6 +373,63 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, ["f", "sub"], "something was made outside");
+    }
+
+    /// Each way in which one directory can lie on the way to another: by name, through a link, and through a link that
+    /// leads out again. Whoever may rename things in the outer one must not turn the inner one elsewhere.
+    #[test]
+    fn a_directory_on_the_way_to_another_does_not_lead_it_out() {
+        // (the other directory as it is named, what is renamed away, what takes its place)
+        let rows = [
+            ("A/x/b", "A/x", "A/d"),
+            ("A/x/b", "A/x/b", "A/d/b"),
+            ("A/current", "A/v1", "A/e"),
+            ("A/current", "A/current", "A/d/b"),
+            ("to_v1", "A/v1", "A/e"),
+            ("A/out", "A/out", "A/d/b"),
+            ("to_out", "A/out", "A/d/b"),
+        ];
+        for (named, away, instead) in rows {
+            for is_first in [false, true] {
+                let base = tempfile::tempdir().expect("a directory");
+                let base = base.path().canonicalize().expect("a path");
+                for directory in ["A/x/b", "A/v1/sub", "A/d", "A/e", "elsewhere", "secret/b"] {
+                    std::fs::create_dir_all(base.join(directory)).expect("directories");
+                }
+                std::fs::write(base.join("secret/f"), "outside").expect("a file");
+                for (target, link) in [
+                    ("v1/sub", "A/current"),
+                    ("../secret", "A/d/b"),
+                    ("../../secret", "A/d/b2"),
+                    ("../secret", "A/e/sub"),
+                    ("A/v1/sub", "to_v1"),
+                    ("../elsewhere", "A/out"),
+                    ("A/out", "to_out"),
+                ] {
+                    let target = if target.ends_with("secret") { base.join("secret") } else { target.into() };
+                    symlink(target, base.join(link)).expect("a link");
+                }
+                let mut served = vec![base.join("A"), base.join(named)];
+                if is_first {
+                    served.reverse();
+                }
+                let (server, warnings) = Directories::new(&served);
+                assert!(warnings.is_empty(), "{warnings:?}");
+                let allowed = server.allowed();
+                let index = usize::from(!is_first);
+                assert!(allowed.open(index).is_ok(), "{named}, before");
+                std::fs::rename(base.join(away), base.join("A/gone")).expect("moved away");
+                std::fs::rename(base.join(instead), base.join(away)).expect("put in its place");
+                assert!(base.join(named).join("f").exists(), "{named} leads out by its name");
+                assert_eq!(allowed.open(index).err(), Some(Errno::NOENT), "{named}, first: {is_first}");
+                let request = base.join(named).join("f");
+                let request = request.to_str().expect("a name");
+                let sandbox = server.enter(None, None);
+                assert!(!matches!(sandbox.open(request, OFlags::RDONLY), Ok(Ok(_))), "{named}");
+                assert!(sandbox.open_to_read(request, OFlags::RDONLY, "open").is_err(), "{named}");
+                assert!(allowed.open(1 - index).is_ok(), "the outer one is as it was");
+            }
+        }
     }
 
     #[test]

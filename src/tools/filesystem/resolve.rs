@@ -6,7 +6,7 @@
 //! anew there, below that one's handle. The number of steps is bounded by the length of the path, whatever
 //! is on the disk.
 
-use super::beneath::{self, DIRECTORY_HANDLE, Links};
+use super::beneath::{self, DIRECTORY_HANDLE, Links, MAX_LINKS};
 use super::error::{FsError, shown};
 use super::lexical::{self, PathBytes};
 use super::list::LIST;
@@ -16,9 +16,6 @@ use crate::limits::MAX_PATH_DEPTH;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use unicode_normalization::UnicodeNormalization;
-
-/// Links that are followed on the way of one path, as in Linux.
-const MAX_LINKS: usize = 40;
 
 /// Names that are looked up on the way of one path, those of links included.
 const MAX_STEPS: usize = 4 * MAX_PATH_DEPTH;
