@@ -354,3 +354,17 @@ proptest! {
         prop_assert_eq!(lines_of(&chunks, limit), naive(&stream, limit));
     }
 }
+
+/// What is skipped lets its buffer go at each pause, and still the end of the input is the end of the message.
+#[test]
+fn a_message_too_long_may_end_with_the_input() {
+    let mut reader = FrameReader::new(BufferPool::default(), 64);
+    let message = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"ping","params":"{}"}}"#, "a".repeat(5_000));
+    for piece in message.as_bytes().chunks(16) {
+        reader.spare().extend_from_slice(piece);
+        assert!(reader.next_frame().expect("not at its end").is_none());
+    }
+    let FrameError::TooLong { seen_bytes, .. } = reader.finish().unwrap_err();
+    assert_eq!(seen_bytes, message.len());
+    assert!(reader.finish().expect("nothing is left").is_none());
+}

@@ -64,7 +64,9 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 works.store(true, Ordering::SeqCst);
-                while !ends.load(Ordering::SeqCst) {}
+                while !ends.load(Ordering::SeqCst) {
+                    std::hint::spin_loop();
+                }
             });
             while !works.load(Ordering::SeqCst) {
                 std::thread::yield_now();

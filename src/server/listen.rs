@@ -9,6 +9,7 @@ use super::answer::{self, AnswerId};
 use super::call_state::CallState;
 use super::changes::{Change, Filter, Kind, Subscription};
 use super::context::Finished;
+use super::memory_resource;
 use super::outgoing::Outgoing;
 use super::session::Session;
 use crate::protocol::{Method, ProtocolError};
@@ -30,11 +31,12 @@ pub(super) struct Wanted {
 }
 
 /// Serves one subscription until it is cancelled or its connection drains.
-pub(super) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, wanted: Wanted) -> Finished {
-    let (id, principal, outgoing) = {
+pub(super) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted: Wanted) -> Finished {
+    let (id, principal, outgoing, is_admin) = {
         let names = call.names();
-        (names.id.clone(), names.principal(), names.outgoing.clone())
+        (names.id.clone(), names.principal(), names.outgoing.clone(), names.is_admin)
     };
+    wanted.resource_subscriptions.retain(|uri| !memory_resource::is_withheld(uri, is_admin));
     let refuse = |error: &ProtocolError<'_>| Finished(shared.refusal(AnswerId::Of(&id), error));
     let Some(outgoing) = outgoing else {
         return refuse(&ProtocolError::Internal("this connection cannot carry a subscription"));

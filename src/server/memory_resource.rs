@@ -18,6 +18,11 @@ const ASK: &str = "Read the memory report of this MCP server below. Name what is
     figures that show it. Then give the settings to change as lines of mcpool.toml, each with what it costs and \
     what it gains. Leave alone what is well.";
 
+/// Whether changes of that resource are not for this caller, for whom it is not there.
+pub(super) fn is_withheld(uri: &str, is_admin: bool) -> bool {
+    uri == REPORT_URI && !is_admin
+}
+
 /// Both, for a server that offers them.
 #[derive(Clone, Copy)]
 pub(super) struct MemoryResource;
@@ -33,7 +38,7 @@ impl Resources for MemoryResource {
     }
 
     async fn read(&self, uri: &str, read: &mut ReadContext) -> Result<(), ToolError> {
-        if uri != REPORT_URI || !read.is_admin() {
+        if uri != REPORT_URI || is_withheld(uri, read.is_admin()) {
             return Err(ToolError::NotFound);
         }
         let report = read.memory().report();

@@ -6,6 +6,7 @@ use super::context::ToolError;
 use super::dispatch::{Route, Served};
 use super::handler::Toolset;
 use super::listen::{self, Wanted};
+use super::memory_resource;
 use super::prompts::{self, CompletionRequest, CompletionTarget, PromptContext};
 use super::resources::ReadContext;
 use super::serve::Outcome;
@@ -250,9 +251,10 @@ impl<'f> Route<'f> {
             let limit = self.shared.limits.max_subscriptions;
             return self.refuse(message, &ProtocolError::TooManySubscriptions { limit });
         };
+        let is_withheld = memory_resource::is_withheld(uri, self.call.names().is_admin);
         if message.method == Some(Method::Unsubscribe.as_str()) {
             subscription.unsubscribe(uri);
-        } else if subscription.subscribe(uri).is_err() {
+        } else if !is_withheld && subscription.subscribe(uri).is_err() {
             let limit = self.shared.limits.max_subscribed_uris;
             return self.refuse(message, &ProtocolError::TooManySubscriptions { limit });
         }

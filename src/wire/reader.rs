@@ -128,10 +128,11 @@ impl FrameReader {
         if let Some(frame) = self.next_frame()? {
             return Ok(Some(frame));
         }
-        let Some(buffer) = &self.buffer else { return Ok(None) };
-        let line = self.consumed..buffer.len();
-        self.consumed = buffer.len();
-        self.scanned = buffer.len();
+        // What is skipped may have left no buffer behind.
+        let end = self.buffer.as_ref().map_or(0, |buffer| buffer.len());
+        let line = self.consumed..end;
+        self.consumed = end;
+        self.scanned = end;
         if let Some(skim) = self.skim.take() {
             let error = self.too_long(*skim, line);
             self.release_if_empty();

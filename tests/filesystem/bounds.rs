@@ -114,6 +114,16 @@ async fn errors_do_not_say_where_links_lead_outside() {
             assert!(several.contains(": Error - ") && !several.contains(SECRET), "{path}: {several}");
         }
     }
+    // Nor whether anything is there.
+    for (tool, arguments) in every_tool("LINK") {
+        let mut answers = Vec::new();
+        for link in ["file", "directory", "absolute", "dangling", "beyond", "endless", "long"] {
+            let arguments = serde_json::to_string(&arguments).expect("JSON").replace("LINK", link);
+            let arguments = serde_json::from_str(&arguments).expect("JSON");
+            answers.push(scene.error(tool, arguments).await.replace(&format!("/{link}"), "/LINK"));
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{tool}: {answers:#?}");
+    }
     for (tool, arguments) in [
         ("list_directory_with_sizes", json!({"path": "."})),
         ("directory_tree", json!({"path": "."})),

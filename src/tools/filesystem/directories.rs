@@ -406,8 +406,9 @@ mod tests {
                     ("../elsewhere", "A/out"),
                     ("A/out", "to_out"),
                 ] {
-                    let target = if target.ends_with("secret") { base.join("secret") } else { target.into() };
-                    symlink(target, base.join(link)).expect("a link");
+                    let leads_to =
+                        if target.ends_with("secret") { base.join("secret") } else { target.into() };
+                    symlink(leads_to, base.join(link)).expect("a link");
                 }
                 let mut served = vec![base.join("A"), base.join(named)];
                 if is_first {

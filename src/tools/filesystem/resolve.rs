@@ -8,7 +8,7 @@
 
 use super::beneath::{self, DIRECTORY_HANDLE, Links, MAX_LINKS};
 use super::error::{FsError, shown};
-use super::lexical::{self, PathBytes};
+use super::lexical;
 use super::list::LIST;
 use super::listing;
 use super::sandbox::{Root, Sandbox, Target};
@@ -217,11 +217,14 @@ impl<'s> Way<'s> {
             Root::Owned(here.map_err(|errno| realpath(errno, self.request))?)
         };
         let mut until = self.linked.max(self.at);
-        let mut real = self.whereabouts(&from, until)?;
+        let mut real = match beneath::whereabouts(from.as_fd(), &self.pending[self.at..until]) {
+            Ok(real) => real,
+            Err(errno) => return self.follow_words(&from, until, errno),
+        };
         if self.sandbox.locate(&real).is_none() && until < self.pending.len() {
             // The names that are left may lead back in. If not, what is there is not for us to say.
             until = self.pending.len();
-            let found = self.whereabouts(&from, until);
+            let found = beneath::whereabouts(from.as_fd(), &self.pending[self.at..until]);
             real = found.map_err(|_| self.sandbox.link_outside(self.request))?;
         }
         match self.sandbox.locate(&real) {
@@ -230,9 +233,22 @@ impl<'s> Way<'s> {
         }
     }
 
-    fn whereabouts(&self, from: &Root<'_>, until: usize) -> Result<PathBytes, FsError> {
-        let found = beneath::whereabouts(from.as_fd(), &self.pending[self.at..until]);
-        found.map_err(|errno| realpath(errno, self.request))
+    /// Goes where a link to nothing leads, by its words alone: what is there or not outside is not for us to say.
+    #[cold]
+    fn follow_words(&mut self, from: &Root<'_>, until: usize, errno: Errno) -> Result<(), FsError> {
+        let words = &self.pending[self.at..until];
+        let leads_to = lexical::joined(&beneath::place(from.as_fd()).unwrap_or_default(), words);
+        match self.sandbox.locate(&leads_to) {
+            // Going up again is not a matter of words.
+            Some(_) if words.split(|byte| *byte == b'/').any(|name| name == b"..") => {
+                Err(realpath(errno, self.request))
+            }
+            Some((index, below)) => {
+                let below = below.to_vec();
+                self.begin_again(index, &below, until)
+            }
+            None => Err(self.sandbox.link_outside(self.request)),
+        }
     }
 
     /// Goes on in an allowed directory with the path below it, in the place of a link's words.

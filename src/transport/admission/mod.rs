@@ -372,10 +372,13 @@ impl Admission {
 
     fn identify(&self, knock: &Knock<'_>) -> Result<Admitted, Refusal> {
         let is_own_user = knock.peer.is_own_user();
-        // Behind a proxy everybody comes from this machine; names of others are what tells that there is one.
+        // Behind a proxy everybody comes from this machine; names of others, or that tokens are asked for, is what
+        // tells that there may be one.
         let is_admin = match knock.peer {
             PeerAddress::Unix { .. } => is_own_user,
-            PeerAddress::Ip(address) => address.is_loopback() && !self.is_public,
+            PeerAddress::Ip(address) => {
+                address.is_loopback() && !self.is_public && matches!(self.guard, Guard::Address)
+            }
         };
         let known = |principal| Admitted { principal, is_admin };
         match &self.guard {
@@ -484,12 +487,7 @@ mod tests {
     /// The mode of a socket may let in anybody of this machine; the server does not.
     #[test]
     fn users_are_told_apart_on_a_unix_socket() {
-        const TOKEN: &str = "0123456789abcdef";
         let now = Instant::now();
-        let tokens = || AdmissionConfig {
-            auth: Auth::Tokens(TokenList::parse(TOKEN).expect("a token")),
-            ..AdmissionConfig::default()
-        };
         let (good, bad) = (format!("Bearer {TOKEN}"), "Bearer fedcba9876543210".to_owned());
         let (own, other) = (own_uid(), own_uid() + 1);
         for (has_tokens, uid, shown, want) in [
@@ -514,6 +512,15 @@ mod tests {
             let admitted = admission.admit(&Knock { authorization, peer, ..knock("x") }, now);
             let found = admitted.map(|admitted| admitted.is_admin).map_err(|refusal| refusal.status());
             assert_eq!(found, want, "tokens {has_tokens}, user {uid}, {shown:?}");
+        }
+    }
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    fn tokens() -> AdmissionConfig {
+        AdmissionConfig {
+            auth: Auth::Tokens(TokenList::parse(TOKEN).expect("a token")),
+            ..AdmissionConfig::default()
         }
     }
 
@@ -550,9 +557,13 @@ mod tests {
             (AdmissionConfig::default(), far, false),
             (AdmissionConfig::default(), PeerAddress::Unix { uid: own_uid() }, true),
             (public.clone(), knock("").peer, false),
+            (tokens(), knock("").peer, false),
+            (tokens(), PeerAddress::Unix { uid: own_uid() }, true),
             (public, PeerAddress::Unix { uid: own_uid() }, true),
         ] {
-            let admitted = admission(config).admit(&Knock { peer, ..knock("localhost") }, now);
+            let is_own = matches!(peer, PeerAddress::Unix { .. });
+            let authorization = (!is_own).then_some(&b"Bearer 0123456789abcdef"[..]);
+            let admitted = admission(config).admit(&Knock { peer, authorization, ..knock("localhost") }, now);
             assert_eq!(admitted.expect("comes in").is_admin, want, "{peer:?}");
         }
     }

@@ -152,7 +152,7 @@ impl Exchange {
         let fault = Answer::fault(status, refusal);
         let mut answer = fault.answer();
         answer.challenge = refusal.challenge();
-        answer.retry_after_seconds = refusal.retry_after_seconds().or(answer.retry_after_seconds);
+        answer.retry_after_seconds = refusal.retry_after_seconds();
         self.answer(endpoint, answer, Some(head), Persistence::of(head));
     }
 
