@@ -147,9 +147,9 @@ async fn a_root_exchanged_for_a_link_shows_nothing_of_the_outside() {
         offer(&mut client, &[&root.join("x")]).await;
         // By the name that it has, whichever directory is in force.
         let path = root.join("x/f");
-        let read = call(&mut client, "read_text_file", json!({"path": path})).await;
-        assert_ne!(read, "outside", "round {round}");
-        inside += u64::from(read == "inside");
+        let text = call(&mut client, "read_text_file", json!({"path": path})).await;
+        assert_ne!(text, "outside", "round {round}");
+        inside += u64::from(text == "inside");
         if round % 8 == 0 {
             let written = root.join("x/new");
             call(&mut client, "write_file", json!({"path": written, "content": "w"})).await;
@@ -203,7 +203,9 @@ async fn more_roots_than_are_used_are_left_out() {
     let limits = Limits { max_client_roots: 3, ..Limits::default() };
     let (outer, server) = server_of(ClientRoots::Replace, limits);
     let directories: Vec<_> = (0..5).map(|index| outer.path().join(index.to_string())).collect();
-    directories.iter().for_each(|path| std::fs::create_dir(path).expect("a directory"));
+    for path in &directories {
+        std::fs::create_dir(path).expect("a directory");
+    }
     let mut client = Conversation::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
     let offered: Vec<&Path> = directories.iter().map(std::path::PathBuf::as_path).collect();
     offer(&mut client, &offered).await;

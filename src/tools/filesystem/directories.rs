@@ -410,11 +410,11 @@ mod tests {
                         if target.ends_with("secret") { base.join("secret") } else { target.into() };
                     symlink(leads_to, base.join(link)).expect("a link");
                 }
-                let mut served = vec![base.join("A"), base.join(named)];
+                let mut given = vec![base.join("A"), base.join(named)];
                 if is_first {
-                    served.reverse();
+                    given.reverse();
                 }
-                let (server, warnings) = Directories::new(&served);
+                let (server, warnings) = Directories::new(&given);
                 assert!(warnings.is_empty(), "{warnings:?}");
                 let allowed = server.allowed();
                 let index = usize::from(!is_first);
