@@ -70,6 +70,16 @@ impl ClientCapabilities {
         self.bits & (1 << capability as u8) != 0
     }
 
+    /// All of them as a number, for [`ClientCapabilities::from_bits`].
+    pub(crate) const fn to_bits(self) -> u8 {
+        self.bits
+    }
+
+    /// Those of [`ClientCapabilities::to_bits`].
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self { bits }
+    }
+
     fn add(&mut self, capability: Capability) {
         self.bits |= 1 << capability as u8;
     }

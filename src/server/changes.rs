@@ -61,11 +61,12 @@ pub(crate) struct SubscriptionsFull;
 pub(crate) struct Changes {
     hub: Arc<Hub>,
     places: Arc<Shares>,
-    max_uris: usize,
 }
 
 #[derive(Debug, Default)]
 struct Hub {
+    /// Most resources of one subscription.
+    max_uris: usize,
     /// Those that are about lists.
     lists: Guarded<Vec<Arc<Flags>>>,
     /// Those that are about a resource.
@@ -77,9 +78,8 @@ type ByUri = HashMap<Arc<str>, Vec<Arc<Flags>>>;
 impl Changes {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            hub: Arc::default(),
+            hub: Arc::new(Hub { max_uris: limits.max_subscribed_uris, ..Hub::default() }),
             places: Shares::new(limits.max_subscriptions, limits.principal_share_percent),
-            max_uris: limits.max_subscribed_uris,
         }
     }
 
@@ -98,12 +98,8 @@ impl Changes {
         let kinds =
             wanted.iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |bits, (_, kind)| bits | kind.bit());
         let flags = Flags { kinds, ..Flags::default() };
-        let subscription = Arc::new(Subscription {
-            flags: Arc::new(flags),
-            hub: Arc::clone(&self.hub),
-            max_uris: self.max_uris,
-            _place: place,
-        });
+        let subscription =
+            Arc::new(Subscription { flags: Arc::new(flags), hub: Arc::clone(&self.hub), _place: place });
         if kinds != 0 {
             self.hub.lists.with(|lists, _| lists.push(Arc::clone(&subscription.flags)));
         }
@@ -128,7 +124,9 @@ impl Changes {
         self.hub.uris.with(|uris, after| {
             let Some((uri, watching)) = uris.get_key_value(uri) else { return };
             for flags in watching {
-                lock(&flags.resources).mark(uri);
+                if let Some(watched) = lock(&flags.resources).as_mut() {
+                    watched.mark(uri);
+                }
                 after.wake(flags.owner.take());
             }
         });
@@ -155,7 +153,6 @@ impl Changes {
 pub(crate) struct Subscription {
     flags: Arc<Flags>,
     hub: Arc<Hub>,
-    max_uris: usize,
     /// Among those that may be open.
     _place: Place,
 }
@@ -167,7 +164,9 @@ struct Flags {
     kinds: u8,
     /// Those of them that changed and were not told of.
     pending: AtomicU8,
-    resources: Mutex<Watched>,
+    /// In a box, which is made for the first of them: most subscriptions are about lists alone, one in each idle
+    /// connection.
+    resources: Mutex<Option<Box<Watched>>>,
     owner: AtomicWaker,
 }
 
@@ -205,15 +204,16 @@ impl Subscription {
             self.flags.pending.fetch_and(!kind.bit(), Ordering::AcqRel);
             return Some(Change::List(kind));
         }
-        lock(&self.flags.resources).take().map(Change::Resource)
+        lock(&self.flags.resources).as_mut()?.take().map(Change::Resource)
     }
 
     /// Ready when [`Subscription::next`] has something; else wakes the task when it has.
     pub(crate) fn poll_changed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let flags = &self.flags;
         flags.owner.register(cx.waker());
-        let has_change =
-            flags.pending.load(Ordering::Acquire) != 0 || !lock(&flags.resources).updated.is_empty();
+        let has_update =
+            || lock(&flags.resources).as_ref().is_some_and(|watched| !watched.updated.is_empty());
+        let has_change = flags.pending.load(Ordering::Acquire) != 0 || has_update();
         if has_change { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -222,10 +222,11 @@ impl Subscription {
         // The hub before the subscription, as in `Changes::updated`.
         self.hub.uris.with(|by_uri, _| {
             let mut watched = lock(&self.flags.resources);
+            let watched = watched.get_or_insert_default();
             if watched.uris.contains_key(uri) {
                 return Ok(());
             }
-            if watched.uris.len() >= self.max_uris {
+            if watched.uris.len() >= self.hub.max_uris {
                 return Err(SubscriptionsFull);
             }
             let uri = by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
@@ -241,8 +242,9 @@ impl Subscription {
     /// Removes a resource.
     pub(crate) fn unsubscribe(&self, uri: &str) {
         self.hub.uris.with(|by_uri, _| {
-            let mut watched = lock(&self.flags.resources);
-            if watched.uris.remove(uri).is_some() {
+            if let Some(watched) = lock(&self.flags.resources).as_mut()
+                && watched.uris.remove(uri).is_some()
+            {
                 watched.updated.retain(|marked| **marked != *uri);
                 leave(by_uri, uri, &self.flags);
             }
@@ -261,8 +263,8 @@ impl Drop for Subscription {
                 }
             });
         }
-        let watched = std::mem::take(&mut *lock(&self.flags.resources));
-        if !watched.uris.is_empty() {
+        let watched = lock(&self.flags.resources).take();
+        if let Some(watched) = watched {
             self.hub.uris.with(|by_uri, _| {
                 for uri in watched.uris.keys() {
                     leave(by_uri, uri, &self.flags);

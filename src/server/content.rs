@@ -9,6 +9,7 @@ use crate::wire::{Base64, LossyText, Mark, Raw, Reply, TooLong};
 use mcpool_pools::BufferLease;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 /// An answer under way. Invariant: between calls `reply` ends behind a complete block, inside the
@@ -17,9 +18,27 @@ use std::ops::Range;
 pub(super) struct Content {
     reply: Reply,
     /// The last block as a whole, and the escaped text in it, as ranges of `reply`.
-    last_block: Option<Range<usize>>,
-    last_text: Option<Range<usize>>,
+    last_block: Option<Part>,
+    last_text: Option<Part>,
     structured: Structured,
+}
+
+/// A part of an answer. None ends where the answer begins, so that its absence takes no room: each request that waits
+/// has two.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    start: usize,
+    end: NonZeroUsize,
+}
+
+impl Part {
+    fn new(range: Range<usize>) -> Option<Self> {
+        Some(Self { start: range.start, end: NonZeroUsize::new(range.end)? })
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start..self.end.get()
+    }
 }
 
 #[derive(Debug)]
@@ -28,8 +47,8 @@ enum Structured {
     Value(BufferLease),
     /// A value that is longer than a whole answer may be.
     TooLong(TooLong),
-    Text(Range<usize>),
-    Block(Range<usize>),
+    Text(Part),
+    Block(Part),
 }
 
 impl Content {
@@ -45,9 +64,9 @@ impl Content {
         let mut block = TextBlock { text: self.reply.lossy_text() };
         let result = write(&mut block);
         drop(block);
-        self.last_text = Some(text_start..self.reply.len());
+        self.last_text = Part::new(text_start..self.reply.len());
         self.reply.raw(r#""}"#);
-        self.last_block = Some(start..self.reply.len());
+        self.last_block = Part::new(start..self.reply.len());
         result
     }
 
@@ -65,7 +84,7 @@ impl Content {
         self.reply.raw(r#"","mimeType":"#);
         self.reply.string(mime_type);
         self.reply.raw("}");
-        self.last_block = Some(start..self.reply.len());
+        self.last_block = Part::new(start..self.reply.len());
         result
     }
 
@@ -83,7 +102,7 @@ impl Content {
         self.reply.raw(r#","blob":""#);
         let result = DataBlock::write(&mut self.reply, write);
         self.reply.raw(r#""}}"#);
-        self.last_block = Some(start..self.reply.len());
+        self.last_block = Part::new(start..self.reply.len());
         result
     }
 
@@ -96,7 +115,7 @@ impl Content {
         self.reply.raw(r#","text":"#);
         self.reply.string(text);
         self.reply.raw("}}");
-        self.last_block = Some(start..self.reply.len());
+        self.last_block = Part::new(start..self.reply.len());
     }
 
     pub(super) fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
@@ -115,11 +134,11 @@ impl Content {
     }
 
     pub(super) fn structured_from_text(&mut self) {
-        self.structured = self.last_text.clone().map_or(Structured::None, Structured::Text);
+        self.structured = self.last_text.map_or(Structured::None, Structured::Text);
     }
 
     pub(super) fn structured_from_block(&mut self) {
-        self.structured = self.last_block.clone().map_or(Structured::None, Structured::Block);
+        self.structured = self.last_block.map_or(Structured::None, Structured::Block);
     }
 
     /// Completes the answer.
@@ -143,14 +162,14 @@ impl Content {
                 reply.raw(r#","structuredContent":"#);
                 reply.json(Raw::trusted(std::str::from_utf8(&json).unwrap_or_default()));
             }
-            Structured::Text(range) => {
+            Structured::Text(part) => {
                 reply.raw(r#","structuredContent":{"content":""#);
-                reply.repeat(range);
+                reply.repeat(part.range());
                 reply.raw(r#""}"#);
             }
-            Structured::Block(range) => {
+            Structured::Block(part) => {
                 reply.raw(r#","structuredContent":{"content":["#);
-                reply.repeat(range);
+                reply.repeat(part.range());
                 reply.raw("]}");
             }
         }

@@ -8,7 +8,7 @@ use super::call_state::{CallState, Failure};
 use super::content::{Content, DataBlock, TextBlock};
 use super::request::RequestContext;
 use super::serve::Outcome;
-use super::turns::{Party, Turn};
+use super::turns::{Party, Taking};
 use crate::protocol::{Capability, Era, OwnedMessage, ProtocolError};
 use crate::wire::TooLong;
 use mcpool_pools::Lease;
@@ -70,8 +70,8 @@ pub struct Finished(pub(crate) Outcome);
 pub struct CallContext {
     request: RequestContext,
     content: Option<Content>,
-    /// The tool's place among all tools of the server.
-    tool: Option<usize>,
+    /// The tool's place among all tools of the server, as a short number.
+    tool: Option<u32>,
 }
 
 impl Deref for CallContext {
@@ -90,7 +90,7 @@ impl DerefMut for CallContext {
 
 impl CallContext {
     pub(super) fn new(request: RequestContext, tool: Option<usize>) -> Self {
-        Self { request, content: None, tool }
+        Self { request, content: None, tool: tool.map(|tool| tool as u32) }
     }
 
     /// Adds a text block.
@@ -138,7 +138,7 @@ impl CallContext {
         self.content().structured(value)?;
         // What is too long is no JSON to be checked: the call's end says so.
         let Some(written) = self.content.as_ref().and_then(Content::structured_json) else { return Ok(()) };
-        let checked = self.request.shared.check_output(self.tool, written);
+        let checked = self.request.shared.check_output(self.tool(), written);
         checked
             .map_err(|fault| ToolError::failed(format_args!("the answer does not fit its schema: {fault}")))
     }
@@ -163,38 +163,43 @@ impl CallContext {
     ///
     /// # Errors
     /// [`ToolError::Failed`] when `work` panics.
-    pub async fn offload<W>(&mut self, work: W) -> Result<(), ToolError>
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` keeps what it is given twice")]
+    pub fn offload<W>(&mut self, work: W) -> impl Future<Output = Result<(), ToolError>> + Send
     where
         W: FnOnce(&mut Self) -> Result<(), ToolError> + Send + 'static,
     {
-        let turn = self.turn().await?;
-        let mut moved = Self { content: self.content.take(), request: self.request.moved(), tool: self.tool };
-        let mut guard = CancelOnDrop { call: Some(Arc::clone(&self.call)) };
-        let thread = tokio::task::spawn_blocking(move || {
-            if moved.is_cancelled() {
-                return (moved, Err(ToolError::Cancelled));
-            }
-            let result = work(&mut moved);
-            // Before the answer is told of: who is told may want the turn.
-            drop(turn);
-            (moved, result)
-        });
-        let ended = thread.await;
-        guard.call = None;
-        let Ok((moved, result)) = ended else {
-            return Err(ToolError::failed("the tool panicked"));
-        };
-        *self = moved;
-        result
+        async move {
+            let turn = self.turn().await.ok_or(ToolError::Cancelled)?;
+            let mut moved =
+                Self { content: self.content.take(), request: self.request.moved(), tool: self.tool };
+            let mut guard = CancelOnDrop { call: Some(Arc::clone(&self.call)) };
+            let thread = tokio::task::spawn_blocking(move || {
+                if moved.is_cancelled() {
+                    return (moved, Err(ToolError::Cancelled));
+                }
+                let result = work(&mut moved);
+                // Before the answer is told of: who is told may want the turn.
+                drop(turn);
+                (moved, result)
+            });
+            let ended = thread.await;
+            guard.call = None;
+            let Ok((moved, result)) = ended else {
+                return Err(ToolError::failed("the tool panicked"));
+            };
+            *self = moved;
+            result
+        }
     }
 
-    /// Waits for the right to use a thread.
-    async fn turn(&self) -> Result<Turn, ToolError> {
+    fn tool(&self) -> Option<usize> {
+        self.tool.map(|tool| tool as usize)
+    }
+
+    /// The right to use a thread, as soon as there is one.
+    fn turn(&self) -> Taking {
         let party = Party { principal: self.call.names().principal(), session: self.session.number() };
-        match self.shared.turns.take(party) {
-            Ok(turn) => Ok(turn),
-            Err(ticket) => ticket.await.ok_or(ToolError::Cancelled),
-        }
+        self.shared.turns.wait(party)
     }
 
     /// Copies arguments that must outlive their frame, as for [`CallContext::offload`], into a pooled
@@ -223,7 +228,7 @@ impl CallContext {
                 let content = self.content.take().unwrap_or_else(|| self.open_content());
                 match content.close(self.era, &self.shared.server_meta, false) {
                     Ok(reply) => {
-                        self.shared.tool_usage.note_reply(self.tool, reply.len());
+                        self.shared.tool_usage.note_reply(self.tool(), reply.len());
                         return Finished(Outcome::Reply(reply));
                     }
                     Err(TooLong { limit_bytes }) => ProtocolError::ReplyTooLong { limit_bytes }.to_string(),

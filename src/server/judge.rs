@@ -2,14 +2,13 @@
 //! shape, era, `_meta`, headers against body, revision, handshake.
 
 use super::dispatch::Route;
-use super::serve::{Outcome, SessionField};
+use super::serve::{HeadPart, HttpFacts, Outcome, SessionField};
 use super::session::LogLevel;
 use crate::protocol::{
     ClientCapabilities, Era, IdField, Message, Meta, Method, ParamsField, ProtocolError, Revision, mirror,
 };
 use crate::wire::{Kind, Lexer, Raw};
 use bumpalo::Bump;
-use std::ops::Range;
 
 impl<'f> Route<'f> {
     /// Checks what every message must fulfil, and tells its era and its method, if that is one of ours.
@@ -59,7 +58,7 @@ impl<'f> Route<'f> {
     pub(super) fn era_of(&self, message: &Message<'f>) -> Era {
         let of_body = Era::of(message);
         let names_modern = || {
-            let version = self.header(|http| http.version.clone());
+            let version = self.header(|http| http.version);
             version.and_then(parse_revision).is_some_and(Revision::is_modern)
         };
         if of_body == Era::Legacy
@@ -121,7 +120,7 @@ impl<'f> Route<'f> {
         if meta.client_capabilities.is_none() && !is_notification {
             return Some(ProtocolError::Meta { field: Meta::CLIENT_CAPABILITIES });
         }
-        if let Some(version) = self.header(|http| http.version.clone())
+        if let Some(version) = self.header(|http| http.version)
             && mirror::matches_text(version, requested).is_err()
         {
             return Some(ProtocolError::HeaderMismatch { header: mirror::VERSION });
@@ -143,7 +142,7 @@ impl<'f> Route<'f> {
 
     /// The first header that should say the same as the body and does not.
     fn unmirrored(&self, message: &Message<'f>, method: Option<Method>) -> Option<&'f str> {
-        if self.header(|http| http.version.clone()).is_none() {
+        if self.header(|http| http.version).is_none() {
             return Some(mirror::VERSION);
         }
         if let Some(header) = self.unreadable_header() {
@@ -153,7 +152,7 @@ impl<'f> Route<'f> {
             (Some(header), Some(body)) => mirror::matches_text(header, body).is_ok(),
             _ => false,
         };
-        if !says(self.header(|http| http.method.clone()), message.method) {
+        if !says(self.header(|http| http.method), message.method) {
             return Some(mirror::METHOD);
         }
         let named = match method {
@@ -163,7 +162,7 @@ impl<'f> Route<'f> {
             _ => return None,
         };
         // Where the body has no name either, the parameters are at fault, not the header.
-        let header = self.header(|http| http.name.clone());
+        let header = self.header(|http| http.name);
         if named.is_none() && header.is_none() {
             return None;
         }
@@ -172,8 +171,8 @@ impl<'f> Route<'f> {
 
     /// A header that a gateway may read otherwise than this server, whether or not it must be there.
     fn unreadable_header(&self) -> Option<&'f str> {
-        let method = (self.header(|http| http.method.clone()), mirror::METHOD);
-        let name = (self.header(|http| http.name.clone()), mirror::NAME);
+        let method = (self.header(|http| http.method), mirror::METHOD);
+        let name = (self.header(|http| http.name), mirror::NAME);
         let has_params = self.surroundings.http.as_ref().is_some_and(|http| http.has_params);
         [method, name]
             .into_iter()
@@ -206,7 +205,7 @@ impl<'f> Route<'f> {
             if is_handshake {
                 return None;
             }
-            let version = self.header(|http| http.version.clone());
+            let version = self.header(|http| http.version);
             if version.is_some_and(|version| parse_revision(version).is_none()) {
                 return Some(ProtocolError::InvalidRequest(ProtocolError::UNKNOWN_VERSION_HEADER));
             }
@@ -224,12 +223,8 @@ impl<'f> Route<'f> {
     }
 
     /// A header of the HTTP request, if the frame came with one.
-    pub(super) fn header(
-        &self,
-        place: impl Fn(&super::serve::HttpFacts) -> Option<Range<u32>>,
-    ) -> Option<&'f [u8]> {
-        let range = place(self.surroundings.http.as_ref()?)?;
-        self.frame.head().get(range.start as usize..range.end as usize)
+    pub(super) fn header(&self, part: impl Fn(&HttpFacts) -> Option<HeadPart>) -> Option<&'f [u8]> {
+        part(self.surroundings.http.as_ref()?)?.of(self.frame.head())
     }
 }
 

@@ -61,7 +61,7 @@ use event_store::EventStore;
 pub(crate) use event_store::{StreamItem, StreamReader, StreamWriter};
 pub(crate) use in_flight::{IdKey, InFlight, RequestIds};
 pub(crate) use outgoing::Outgoing;
-pub(crate) use serve::{HttpFacts, Incoming, Outcome, SessionField, Surroundings};
+pub(crate) use serve::{HeadPart, HttpFacts, Incoming, Outcome, SessionField, Surroundings};
 pub(crate) use session::{NotBegun, Session};
 pub(crate) use shares::{Place, Shares};
 pub(crate) use slot::RequestSlot;

@@ -13,6 +13,7 @@ use super::{Core, Shared};
 use crate::wire::Frame;
 use bumpalo::Bump;
 use mcpool_pools::BufferLease;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
@@ -44,13 +45,33 @@ pub(crate) struct Surroundings {
     pub(crate) http: Option<HttpFacts>,
 }
 
-/// What an HTTP request says beside its body; the ranges are places in [`Frame::head`].
+/// A part of [`Frame::head`]. None begins where the head does, so that its absence takes no room: each request that
+/// waits has three.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadPart {
+    start: NonZeroU32,
+    len: u32,
+}
+
+impl HeadPart {
+    /// The part at that place.
+    pub(crate) fn at(place: Range<usize>) -> Option<Self> {
+        Some(Self { start: NonZeroU32::new(place.start as u32)?, len: place.len() as u32 })
+    }
+
+    /// Its bytes.
+    pub(super) fn of(self, head: &[u8]) -> Option<&[u8]> {
+        head.get(self.start.get() as usize..)?.get(..self.len as usize)
+    }
+}
+
+/// What an HTTP request says beside its body.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HttpFacts {
     pub(crate) session: SessionField,
-    pub(crate) version: Option<Range<u32>>,
-    pub(crate) method: Option<Range<u32>>,
-    pub(crate) name: Option<Range<u32>>,
+    pub(crate) version: Option<HeadPart>,
+    pub(crate) method: Option<HeadPart>,
+    pub(crate) name: Option<HeadPart>,
     /// Headers of mirrored arguments are there.
     pub(crate) has_params: bool,
 }

@@ -50,16 +50,24 @@ struct State {
 pub(super) struct Turn {
     /// `None` once it was given back.
     inner: Option<Arc<Inner>>,
-    principal: u128,
+    /// In halves: the alignment of the whole would cost each request that waits 16 bytes.
+    principal: [u64; 2],
+}
+
+/// A turn, or the wait for one, which is in a box: all requests have room for the largest of their futures.
+pub(super) enum Taking {
+    /// It is there. Empty once it was polled.
+    Now(Option<Turn>),
+    /// Others have all of them.
+    Later(Box<Ticket>),
 }
 
 /// A place in the line of those who wait; dropping it gives it up.
 pub(super) struct Ticket {
     receiver: oneshot::Receiver<Turn>,
     inner: Arc<Inner>,
-    /// `None` once what it waited for has come: nothing of it is in the line any more. In a box, as a call that
-    /// waits for something else carries the room for a ticket, too.
-    place: Option<Box<Place>>,
+    /// `None` once what it waited for has come: nothing of it is in the line any more.
+    place: Option<Place>,
 }
 
 /// Where in the line a ticket stands.
@@ -75,8 +83,16 @@ impl Turns {
         Self { inner: Arc::new(Inner { threads, share, state: Mutex::new(state) }) }
     }
 
+    /// A turn, as soon as one is free.
+    pub(super) fn wait(&self, party: Party) -> Taking {
+        match self.take(party) {
+            Ok(turn) => Taking::Now(Some(turn)),
+            Err(ticket) => Taking::Later(Box::new(ticket)),
+        }
+    }
+
     /// A turn at once, where one is free.
-    pub(super) fn take(&self, party: Party) -> Result<Turn, Ticket> {
+    fn take(&self, party: Party) -> Result<Turn, Ticket> {
         let mut state = self.inner.lock();
         if state.running < self.inner.threads && state.held(party.principal) < self.inner.share {
             state.begin(party.principal);
@@ -84,7 +100,7 @@ impl Turns {
         }
         let (sender, receiver) = oneshot::channel();
         let number = state.waiting.push(party, sender);
-        let place = Some(Box::new(Place { party, number }));
+        let place = Some(Place { party, number });
         Err(Ticket { receiver, inner: Arc::clone(&self.inner), place })
     }
 
@@ -102,7 +118,7 @@ impl Inner {
     }
 
     fn turn(self: &Arc<Self>, principal: u128) -> Turn {
-        Turn { inner: Some(Arc::clone(self)), principal }
+        Turn { inner: Some(Arc::clone(self)), principal: [(principal >> 64) as u64, principal as u64] }
     }
 
     /// Gives free turns to those who wait. Wakers run without the lock.
@@ -157,10 +173,14 @@ fn held(holders: &[(u128, usize)], principal: u128) -> usize {
 }
 
 impl Turn {
+    fn principal(&self) -> u128 {
+        u128::from(self.principal[0]) << 64 | u128::from(self.principal[1])
+    }
+
     /// Ends the turn; what is free now is not handed out.
     fn give_back(mut self) {
         if let Some(inner) = self.inner.take() {
-            inner.lock().end(self.principal);
+            inner.lock().end(self.principal());
         }
     }
 }
@@ -168,7 +188,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            inner.lock().end(self.principal);
+            inner.lock().end(self.principal());
             inner.hand_out();
         }
     }
@@ -182,6 +202,18 @@ impl Future for Ticket {
         let turn = ready!(Pin::new(&mut self.receiver).poll(cx));
         self.place = None;
         Poll::Ready(turn.ok())
+    }
+}
+
+impl Future for Taking {
+    /// `None` only where the line is gone with its server.
+    type Output = Option<Turn>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Turn>> {
+        match self.get_mut() {
+            Self::Now(turn) => Poll::Ready(turn.take()),
+            Self::Later(ticket) => Pin::new(ticket).poll(cx),
+        }
     }
 }
 
@@ -399,7 +431,7 @@ mod tests {
                 waiting = still;
                 prop_assert!(running.len() <= threads);
                 for principal in 0..4 {
-                    let held = running.iter().filter(|turn| turn.principal == principal).count();
+                    let held = running.iter().filter(|turn| turn.principal() == principal).count();
                     prop_assert!(held <= share);
                     // Nobody waits who could go on.
                     let waits = waiting.iter().any(|(other, _)| *other == principal);

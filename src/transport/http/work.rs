@@ -11,8 +11,8 @@ use super::reply::{Answer, parse_session};
 use super::response::{Event, Persistence, StreamFraming};
 use super::stream::{self, Follow, SENT_AHEAD_BYTES};
 use crate::server::{
-    Batch, BatchMessage, Caller, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server, Session,
-    SessionField, StreamWriter, Surroundings,
+    Batch, BatchMessage, Caller, HeadPart, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server,
+    Session, SessionField, StreamWriter, Surroundings,
 };
 use crate::transport::admission::Admitted;
 use crate::wire::Frame;
@@ -144,9 +144,7 @@ impl Exchange {
         };
         let session = found.unwrap_or_else(|| server.stateless_session());
         let frame = Frame::whole(buffer, range);
-        let place = |span: Option<super::head::Span>| {
-            span.map(super::head::Span::range).map(|range| range.start as u32..range.end as u32)
-        };
+        let place = |span: Option<super::head::Span>| HeadPart::at(span?.range());
         let http = HttpFacts {
             session: field,
             version: place(head.protocol_version),

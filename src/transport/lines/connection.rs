@@ -62,9 +62,8 @@ pin_project! {
         draining: OwnedNotified,
         patience: Patience,
         // None for the peer that this process was started for: it may take its time, but for what is in flight at
-        // the end.
-        #[pin]
-        timer: Option<Sleep>,
+        // the end. In a box, so that a connection that has none does not keep the room for one.
+        timer: Option<Pin<Box<Sleep>>>,
         presence: PhantomData<P>,
     }
 }
@@ -72,7 +71,7 @@ pin_project! {
 impl<S: AsyncRead + AsyncWrite + Unpin, P: Presence<S>> LineConnection<S, P> {
     /// Serves `stream`. Without an address the peer is the one that this process was started for.
     pub(crate) fn new(host: Arc<LineHost>, peer: Option<PeerAddress>, stream: S) -> Self {
-        let timer = peer.map(|_| sleep_until(Instant::now() + host.server.limits().idle_timeout()));
+        let timer = peer.map(|_| Box::pin(sleep_until(Instant::now() + host.server.limits().idle_timeout())));
         let draining = host.drain.listen();
         Self {
             stream,
@@ -105,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Presence<S>> Future for LineConnectio
                 } else {
                     exchange.enter_roster(this.speaker);
                 }
-                let Some(timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
+                let Some(timer) = this.timer.as_mut().map(Pin::as_mut) else { return Poll::Pending };
                 let has_session = this.speaker.session.is_some();
                 let exchange = this.exchange.as_deref_mut();
                 ready!(this.patience.poll(exchange, progress, has_session, host.server.limits(), timer, cx));
@@ -115,9 +114,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Presence<S>> Future for LineConnectio
             Poll::Pending => {
                 let allowed = host.server.limits().drain_timeout();
                 if std::mem::replace(&mut exchange.watch, Watch::End) != Watch::End {
-                    this.timer.set(Some(this.patience.begin_end(allowed)));
+                    *this.timer = Some(Box::pin(this.patience.begin_end(allowed)));
                 }
-                if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                if let Some(timer) = this.timer.as_mut().map(Pin::as_mut) {
                     let stream = &*this.stream;
                     ready!(this.patience.poll_end(allowed, timer, || P::is_gone(stream), cx));
                 }

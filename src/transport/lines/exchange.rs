@@ -20,6 +20,7 @@ use crate::transport::roster::{Held, Place, Roster};
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -32,8 +33,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 enum AnswerTo {
     /// On a line of its own.
     Line,
-    /// Into the batch of that number.
-    Batch(u64),
+    /// Into the batch of that number. There is no batch 0, so that the mark of each request that waits is one number.
+    Batch(NonZeroU64),
 }
 
 /// How a turn of the loop ended.
@@ -85,10 +86,10 @@ pub(super) struct Exchange {
     in_flight: InFlight<AnswerTo>,
     ids: Arc<RequestIds>,
     /// Those of which one request is in flight, so that there are no more than of these; and those that are due.
-    batches: Vec<(u64, Batch)>,
-    next_batch: u64,
+    batches: Vec<(NonZeroU64, Batch)>,
+    next_batch: NonZeroU64,
     /// Batches that can go on, in turn. Nothing that is done for one goes on with another: it is queued here.
-    due: VecDeque<u64>,
+    due: VecDeque<NonZeroU64>,
     outbox: Outbox,
     /// A slot whose request was done at once, kept for the next frame of the same turn.
     spare: Option<Lease<RequestSlot>>,
@@ -352,7 +353,7 @@ impl Exchange {
             Err(refused) => self.finish(speaker, refused, AnswerTo::Line),
             Ok(batch) => {
                 let number = self.next_batch;
-                self.next_batch += 1;
+                self.next_batch = number.saturating_add(1);
                 self.batches.push((number, batch));
                 self.due.push_back(number);
             }
@@ -370,7 +371,13 @@ impl Exchange {
     }
 
     /// Serves messages of a batch until one has to wait or none is left.
-    fn serve_batch(&mut self, speaker: &mut Speaker, number: u64, mut batch: Batch, connection: &Waker) {
+    fn serve_batch(
+        &mut self,
+        speaker: &mut Speaker,
+        number: NonZeroU64,
+        mut batch: Batch,
+        connection: &Waker,
+    ) {
         while let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&speaker.host.server) {
             let surroundings = Surroundings { in_batch: true, repeats_id, ..Surroundings::default() };
             match self.first_poll(speaker, frame, surroundings, connection) {
@@ -524,7 +531,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             in_flight: InFlight::default(),
             ids: Arc::default(),
             batches: Vec::new(),
-            next_batch: 0,
+            next_batch: NonZeroU64::MIN,
             due: VecDeque::new(),
             outbox: Outbox::default(),
             spare: None,
