@@ -84,10 +84,16 @@ pub(crate) struct Session {
     /// Woken when a message that belongs to no request is due.
     writer: AtomicWaker,
     subscription: Mutex<Option<Arc<Subscription>>>,
-    running: Mutex<Vec<Arc<CallState>>>,
     /// Made at the first request that runs without its connection, as most sessions have none.
-    ids: OnceLock<Arc<RequestIds>>,
+    running: OnceLock<Box<Running>>,
     values: SessionValues,
+}
+
+/// The requests of a session that run without a connection.
+#[derive(Debug, Default)]
+struct Running {
+    calls: Mutex<Vec<Arc<CallState>>>,
+    ids: Arc<RequestIds>,
 }
 
 /// Why a request cannot run without its connection.
@@ -114,8 +120,7 @@ impl Session {
             is_closed: AtomicBool::new(false),
             writer: AtomicWaker::new(),
             subscription: Mutex::default(),
-            running: Mutex::default(),
-            ids: OnceLock::new(),
+            running: OnceLock::new(),
             values: SessionValues::default(),
         }
     }
@@ -212,12 +217,12 @@ impl Session {
 
     /// The ids of the requests that run without a connection.
     pub(crate) fn ids(&self) -> &Arc<RequestIds> {
-        self.ids.get_or_init(Arc::default)
+        &self.running.get_or_init(Box::default).ids
     }
 
     /// Whether a request with that id, as JSON text, runs without a connection.
     pub(crate) fn has_in_flight(&self, id: &str) -> bool {
-        self.ids.get().is_some_and(|ids| ids.contains(id))
+        self.running.get().is_some_and(|running| running.ids.contains(id))
     }
 
     /// Takes in a request that runs without its connection, or a batch: its ids are claimed already.
@@ -226,11 +231,12 @@ impl Session {
     /// When there are `max` already, or one with the same id.
     pub(crate) fn begin(&self, call: &Arc<CallState>, is_batch: bool, max: usize) -> Result<(), NotBegun> {
         let key = (!is_batch).then(|| IdKey::of(&call.names().id));
-        let mut running = lock(&self.running);
+        let Running { calls, ids } = &**self.running.get_or_init(Box::default);
+        let mut running = lock(calls);
         if running.len() >= max {
             return Err(NotBegun::TooMany);
         }
-        if key.is_some_and(|key| !self.ids().claim(key)) {
+        if key.is_some_and(|key| !ids.claim(key)) {
             return Err(NotBegun::Repeated);
         }
         running.push(Arc::clone(call));
@@ -242,7 +248,8 @@ impl Session {
         if !is_batch {
             self.ids().release(IdKey::of(&call.names().id));
         }
-        let mut running = lock(&self.running);
+        let Some(running) = self.running.get() else { return };
+        let mut running = lock(&running.calls);
         running.retain(|other| !Arc::ptr_eq(other, call));
         if running.is_empty() {
             *running = Vec::new();
@@ -251,7 +258,7 @@ impl Session {
 
     /// How many requests run without a connection.
     pub(crate) fn running(&self) -> usize {
-        lock(&self.running).len()
+        self.running.get().map_or(0, |running| lock(&running.calls).len())
     }
 
     /// Whether requests run without a connection.
@@ -270,13 +277,14 @@ impl Session {
         let id = asker.names().id.clone();
         // The names are locked from the look to the mark, so that the mark never falls on the next of a batch.
         let is_meant = |other: &&Arc<CallState>| !Arc::ptr_eq(other, asker) && other.mark_cancelled(&id);
-        let meant = lock(&self.running).iter().find(is_meant).cloned();
+        let meant =
+            self.running.get().and_then(|running| lock(&running.calls).iter().find(is_meant).cloned());
         match meant {
             Some(call) => {
                 call.wake();
                 true
             }
-            None => self.ids.get().is_some_and(|ids| ids.cancel(IdKey::of(&id))),
+            None => self.running.get().is_some_and(|running| running.ids.cancel(IdKey::of(&id))),
         }
     }
 
@@ -284,9 +292,9 @@ impl Session {
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         // Statements of their own, so that nothing is woken and nothing ends under these locks.
-        let running = std::mem::take(&mut *lock(&self.running));
+        let running = self.running.get().map(|running| std::mem::take(&mut *lock(&running.calls)));
         let subscription = lock(&self.subscription).take();
-        for call in &running {
+        for call in running.iter().flatten() {
             call.cancel();
         }
         drop((running, subscription));
