@@ -75,7 +75,7 @@ fn the_memory_report_is_offered_where_the_admin_socket_is_on() {
 
 #[test]
 fn the_signals_to_stop_end_it_well() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut child = mcpool().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("mcpool starts");
         let mut stdin = child.stdin.take().expect("a pipe");
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));

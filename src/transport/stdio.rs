@@ -60,11 +60,19 @@ pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioErro
 }
 
 impl Server {
-    /// Serves one peer on standard input and output; see [`serve_stdio`].
+    /// Serves one peer on standard input and output; see [`serve_stdio`]. SIGHUP, which says that the terminal is gone,
+    /// begins the drain as well.
     ///
     /// # Errors
     /// As for [`serve_stdio`].
     pub async fn serve_stdio(&self) -> Result<(), StdioError> {
-        serve_stdio(self, &Drain::default()).await
+        let mut hang_up = signal(SignalKind::hangup()).map_err(StdioError::Signal)?;
+        let drain = Drain::default();
+        let mut serving = std::pin::pin!(serve_stdio(self, &drain));
+        tokio::select! {
+            ended = &mut serving => return ended,
+            _ = hang_up.recv() => drain.begin(),
+        }
+        serving.await
     }
 }
