@@ -2,7 +2,8 @@
 //!
 //! Work on files cannot be interrupted by others, only end; so what is shared out are turns. There is one for
 //! each of `max_blocking_threads`. No principal has all of them at once: however much it asks for, one is left
-//! for whoever comes next. Those who wait are served in turn, principal after principal and, within one,
+//! for whoever comes next; and no session has all that its principal may have, as clients that show no token
+//! may be one principal. Those who wait are served in turn, principal after principal and, within one,
 //! session after session; a session's own calls come in their order. So a client that asks for a hundred
 //! searches delays its own hundredth search, and nobody else's read.
 //!
@@ -35,14 +36,16 @@ struct Inner {
     threads: usize,
     /// Most turns of one principal.
     share: usize,
+    /// Most turns of one session.
+    session_share: usize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     running: usize,
-    /// Who has turns, and how many: at most one entry for each thread.
-    holders: Vec<(u128, usize)>,
+    /// Who has turns, and how many.
+    holders: Holders,
     waiting: Line,
 }
 
@@ -50,8 +53,8 @@ struct State {
 pub(super) struct Turn {
     /// `None` once it was given back.
     inner: Option<Arc<Inner>>,
-    /// In halves: the alignment of the whole would cost each request that waits 16 bytes.
-    principal: [u64; 2],
+    /// Of its holder.
+    entry: usize,
 }
 
 /// A turn, or the wait for one, which is in a box: all requests have room for the largest of their futures.
@@ -79,8 +82,9 @@ struct Place {
 impl Turns {
     pub(super) fn new(threads: usize) -> Self {
         let share = threads.saturating_sub(1).max(1);
-        let state = State { holders: Vec::with_capacity(threads), ..State::default() };
-        Self { inner: Arc::new(Inner { threads, share, state: Mutex::new(state) }) }
+        let session_share = share.saturating_sub(1).max(1);
+        let state = State { holders: Holders(Vec::with_capacity(threads)), ..State::default() };
+        Self { inner: Arc::new(Inner { threads, share, session_share, state: Mutex::new(state) }) }
     }
 
     /// A turn, as soon as one is free.
@@ -94,9 +98,9 @@ impl Turns {
     /// A turn at once, where one is free.
     fn take(&self, party: Party) -> Result<Turn, Ticket> {
         let mut state = self.inner.lock();
-        if state.running < self.inner.threads && state.held(party.principal) < self.inner.share {
-            state.begin(party.principal);
-            return Ok(self.inner.turn(party.principal));
+        if state.running < self.inner.threads && self.inner.may_have_one(&state.holders, party) {
+            let entry = state.begin(party);
+            return Ok(self.inner.turn(entry));
         }
         let (sender, receiver) = oneshot::channel();
         let number = state.waiting.push(party, sender);
@@ -117,8 +121,12 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turn(self: &Arc<Self>, principal: u128) -> Turn {
-        Turn { inner: Some(Arc::clone(self)), principal: [(principal >> 64) as u64, principal as u64] }
+    fn turn(self: &Arc<Self>, entry: usize) -> Turn {
+        Turn { inner: Some(Arc::clone(self)), entry }
+    }
+
+    fn may_have_one(&self, holders: &Holders, party: Party) -> bool {
+        holders.of_principal(party.principal) < self.share && holders.of_session(party) < self.session_share
     }
 
     /// Gives free turns to those who wait. Wakers run without the lock.
@@ -130,10 +138,10 @@ impl Inner {
                     return;
                 }
                 let State { waiting, holders, .. } = &mut *state;
-                let is_free = |principal| held(holders, principal) < self.share;
-                let Some((principal, sender)) = waiting.pop(is_free) else { return };
-                state.begin(principal);
-                (self.turn(principal), sender)
+                let Some((party, sender)) = waiting.pop(|party| self.may_have_one(holders, party)) else {
+                    return;
+                };
+                (self.turn(state.begin(party)), sender)
             };
             let (turn, sender) = next;
             // Who has gone in the meantime gives the turn back, without another round through here.
@@ -145,42 +153,55 @@ impl Inner {
 }
 
 impl State {
-    fn held(&self, principal: u128) -> usize {
-        held(&self.holders, principal)
-    }
-
-    fn begin(&mut self, principal: u128) {
+    /// Begins a turn, and tells the entry of its holder.
+    fn begin(&mut self, party: Party) -> usize {
         self.running += 1;
-        match self.holders.iter_mut().find(|(holder, _)| *holder == principal) {
-            Some((_, turns)) => *turns += 1,
-            None => self.holders.push((principal, 1)),
-        }
+        self.holders.begin(party)
     }
 
-    fn end(&mut self, principal: u128) {
+    fn end(&mut self, entry: usize) {
         self.running -= 1;
-        if let Some(index) = self.holders.iter().position(|(holder, _)| *holder == principal) {
-            self.holders[index].1 -= 1;
-            if self.holders[index].1 == 0 {
-                self.holders.swap_remove(index);
-            }
-        }
+        self.holders.end(entry);
     }
 }
 
-fn held(holders: &[(u128, usize)], principal: u128) -> usize {
-    holders.iter().find(|(holder, _)| *holder == principal).map_or(0, |(_, turns)| *turns)
+/// How many turns each session has. An entry stays where it is while it has any, and no more are needed than there
+/// are threads.
+#[derive(Default)]
+struct Holders(Vec<(Party, usize)>);
+
+impl Holders {
+    fn of_principal(&self, principal: u128) -> usize {
+        self.0.iter().filter(|(holder, _)| holder.principal == principal).map(|(_, turns)| turns).sum()
+    }
+
+    fn of_session(&self, party: Party) -> usize {
+        self.0.iter().filter(|(holder, _)| *holder == party).map(|(_, turns)| turns).sum()
+    }
+
+    fn begin(&mut self, party: Party) -> usize {
+        let known = self.0.iter().position(|(holder, turns)| *holder == party && *turns > 0);
+        let entry = known.or_else(|| self.0.iter().position(|(_, turns)| *turns == 0));
+        let entry = entry.unwrap_or_else(|| {
+            self.0.push((party, 0));
+            self.0.len() - 1
+        });
+        let (holder, turns) = &mut self.0[entry];
+        *holder = party;
+        *turns += 1;
+        entry
+    }
+
+    fn end(&mut self, entry: usize) {
+        self.0[entry].1 -= 1;
+    }
 }
 
 impl Turn {
-    fn principal(&self) -> u128 {
-        u128::from(self.principal[0]) << 64 | u128::from(self.principal[1])
-    }
-
     /// Ends the turn; what is free now is not handed out.
     fn give_back(mut self) {
         if let Some(inner) = self.inner.take() {
-            inner.lock().end(self.principal());
+            inner.lock().end(self.entry);
         }
     }
 }
@@ -188,7 +209,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            inner.lock().end(self.principal());
+            inner.lock().end(self.entry);
             inner.hand_out();
         }
     }
@@ -269,14 +290,17 @@ impl Line {
         number
     }
 
-    /// Who is next among the principals that may have one.
-    fn pop(&mut self, may: impl Fn(u128) -> bool) -> Option<(u128, Sender)> {
+    /// Who is next among those that may have one.
+    fn pop(&mut self, may: impl Fn(Party) -> bool) -> Option<(Party, Sender)> {
         let behind = self.principals.range((Excluded(self.last), Unbounded));
-        let principal = behind.chain(&self.principals).map(|(key, _)| *key).find(|key| may(*key))?;
-        let sender = self.principals.get_mut(&principal)?.pop()?;
-        self.note_left(principal);
-        self.last = principal;
-        Some((principal, sender))
+        let party = behind.chain(&self.principals).find_map(|(principal, sessions)| {
+            let party = |session| Party { principal: *principal, session };
+            sessions.next(|session| may(party(session))).map(party)
+        })?;
+        let sender = self.principals.get_mut(&party.principal)?.pop(party.session)?;
+        self.note_left(party.principal);
+        self.last = party.principal;
+        Some((party, sender))
     }
 
     /// Gives a place up; `None` where its turn has come meanwhile.
@@ -296,9 +320,12 @@ impl Line {
 }
 
 impl Sessions {
-    fn pop(&mut self) -> Option<Sender> {
+    fn next(&self, may: impl Fn(u64) -> bool) -> Option<u64> {
         let behind = self.sessions.range((Excluded(self.last), Unbounded));
-        let session = *behind.chain(&self.sessions).next()?.0;
+        behind.chain(&self.sessions).map(|(session, _)| *session).find(|session| may(*session))
+    }
+
+    fn pop(&mut self, session: u64) -> Option<Sender> {
         let number = self.sessions.get(&session)?.front()?.0;
         self.last = session;
         self.remove(session, number)
@@ -339,8 +366,8 @@ mod tests {
             let turns = Turns::new(threads);
             let mut of_one = Vec::new();
             let mut in_line = Vec::new();
-            for _ in 0..10 {
-                match turns.take(party(1, 1)) {
+            for session in 0..10 {
+                match turns.take(party(1, session)) {
                     Ok(turn) => of_one.push(turn),
                     Err(ticket) => in_line.push(ticket),
                 }
@@ -348,6 +375,15 @@ mod tests {
             assert_eq!(of_one.len(), threads - 1);
             assert!(turns.take(party(2, 2)).is_ok(), "there is one for the next");
             assert!(in_line.iter_mut().all(|ticket| look(ticket).is_none()));
+        }
+        for threads in 3..6 {
+            let turns = Turns::new(threads);
+            let taken: Vec<_> = (0..10).map(|_| turns.take(party(1, 1))).collect();
+            assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), threads - 2);
+            assert!(
+                turns.take(party(1, 2)).is_ok(),
+                "there is one for another session of the same principal"
+            );
         }
         let only = Turns::new(1);
         let turn = only.take(party(1, 1)).ok().expect("the only one");
@@ -405,13 +441,14 @@ mod tests {
         fn whatever_happens_turns_are_bounded_and_none_is_lost(threads in 1..5_usize, acts in acts()) {
             let turns = Turns::new(threads);
             let share = threads.saturating_sub(1).max(1);
-            let mut running: Vec<Turn> = Vec::new();
-            let mut waiting: Vec<(u128, Ticket)> = Vec::new();
+            let session_share = share.saturating_sub(1).max(1);
+            let mut running: Vec<(Party, Turn)> = Vec::new();
+            let mut waiting: Vec<(Party, Ticket)> = Vec::new();
             for act in acts {
                 match act {
                     Act::Take(principal, session) => match turns.take(party(principal, session)) {
-                        Ok(turn) => running.push(turn),
-                        Err(ticket) => waiting.push((principal, ticket)),
+                        Ok(turn) => running.push((party(principal, session), turn)),
+                        Err(ticket) => waiting.push((party(principal, session), ticket)),
                     },
                     Act::End(at) if !running.is_empty() => {
                         drop(running.swap_remove(at % running.len()));
@@ -422,20 +459,26 @@ mod tests {
                     Act::End(_) | Act::GiveUp(_) => {}
                 }
                 let mut still = Vec::new();
-                for (principal, mut ticket) in waiting {
+                for (waits, mut ticket) in waiting {
                     match look(&mut ticket) {
-                        Some(turn) => running.push(turn),
-                        None => still.push((principal, ticket)),
+                        Some(turn) => running.push((waits, turn)),
+                        None => still.push((waits, ticket)),
                     }
                 }
                 waiting = still;
                 prop_assert!(running.len() <= threads);
                 for principal in 0..4 {
-                    let held = running.iter().filter(|turn| turn.principal() == principal).count();
+                    let held = running.iter().filter(|(holder, _)| holder.principal == principal).count();
                     prop_assert!(held <= share);
-                    // Nobody waits who could go on.
-                    let waits = waiting.iter().any(|(other, _)| *other == principal);
-                    prop_assert!(!waits || held == share || running.len() == threads);
+                    for session in 0..3 {
+                        let one = party(principal, session);
+                        let of_one = running.iter().filter(|(holder, _)| *holder == one).count();
+                        prop_assert!(of_one <= session_share);
+                        // Nobody waits who could go on.
+                        let waits = waiting.iter().any(|(other, _)| *other == one);
+                        let is_full = running.len() == threads || held == share || of_one == session_share;
+                        prop_assert!(!waits || is_full);
+                    }
                 }
                 let (counted, in_line) = turns.counts();
                 prop_assert_eq!(counted, running.len());
