@@ -6,7 +6,7 @@
 //! of directory are there: one that is opened by its name, because whoever runs this server named it, or a
 //! client that may name any; and one below such a directory, which is opened beneath that one's handle, so
 //! that nobody who may change names there can turn it into a link that leads out. The way to a directory of
-//! the first kind may lead through another one that is served; then those who may change names there could
+//! the first kind may lead through one that is served, itself included; then those who may change names there could
 //! turn it elsewhere, so that what was opened is held to a [`Fence`].
 
 use super::beneath::{self, DIRECTORY_HANDLE, Links};
@@ -100,11 +100,8 @@ impl Allowed {
         (allowed, warnings)
     }
 
-    /// Holds each directory whose way leads through another one to where it is now.
+    /// Holds each directory whose way leads through one of them to where it is now.
     fn fence(&mut self, places: &[PathBytes]) {
-        if places.len() < 2 {
-            return;
-        }
         for (directory, real) in self.directories.iter_mut().zip(places) {
             let way = beneath::way(&directory.name);
             let is_passed = |place: &PathBytes| way.iter().any(|step| is_inside(step, place));
@@ -388,6 +385,7 @@ mod tests {
             ("to_v1", "A/v1", "A/e"),
             ("A/out", "A/out", "A/d/b"),
             ("to_out", "A/out", "A/d/b"),
+            ("A/x/itself", "A/x", "A/d"),
         ];
         for (named, away, instead) in rows {
             for is_first in [false, true] {
@@ -405,6 +403,8 @@ mod tests {
                     ("A/v1/sub", "to_v1"),
                     ("../elsewhere", "A/out"),
                     ("A/out", "to_out"),
+                    ("../../A", "A/x/itself"),
+                    ("../../secret", "A/d/itself"),
                 ] {
                     let leads_to =
                         if target.ends_with("secret") { base.join("secret") } else { target.into() };
@@ -417,7 +417,8 @@ mod tests {
                 let (server, warnings) = Directories::new(&given);
                 assert!(warnings.is_empty(), "{warnings:?}");
                 let allowed = server.allowed();
-                let index = usize::from(!is_first);
+                let is_named = |name: &[u8]| name == base.join(named).as_os_str().as_bytes();
+                let index = allowed.names().position(is_named).expect("it is served");
                 assert!(allowed.open(index).is_ok(), "{named}, before");
                 std::fs::rename(base.join(away), base.join("A/gone")).expect("moved away");
                 std::fs::rename(base.join(instead), base.join(away)).expect("put in its place");
@@ -428,7 +429,8 @@ mod tests {
                 let sandbox = server.enter(None, None);
                 assert!(!matches!(sandbox.open(request, OFlags::RDONLY), Ok(Ok(_))), "{named}");
                 assert!(sandbox.open_to_read(request, OFlags::RDONLY, "open").is_err(), "{named}");
-                assert!(allowed.open(1 - index).is_ok(), "the outer one is as it was");
+                let mut others = (0..allowed.len()).filter(|other| *other != index);
+                assert!(others.all(|other| allowed.open(other).is_ok()), "the outer one is as it was");
             }
         }
     }
