@@ -32,6 +32,9 @@ pub enum InputKind {
     Roots,
 }
 
+/// Bytes of a form's parameters beside its message and its schema.
+const FORM_BYTES: usize = r#"{"message":"","requestedSchema":}"#.len();
+
 /// A request to the client.
 #[derive(Debug, Clone)]
 pub struct InputRequest {
@@ -44,10 +47,20 @@ pub struct InputRequest {
 impl InputRequest {
     /// A form for the user. `schema` is the JSON of a flat object schema; where it is none, asking fails.
     pub fn elicitation(message: &str, schema: &str) -> Self {
-        let message = serde_json::Value::from(message);
         let params = match Raw::check(schema) {
             Ok(schema) if schema.kind() == Kind::Object => {
-                checked(format!(r#"{{"message":{message},"requestedSchema":{}}}"#, schema.as_str()))
+                let schema = schema.as_str();
+                // As long as it becomes where nothing of the message is escaped, so that it is allocated once.
+                let mut params = Vec::with_capacity(message.len() + schema.len() + FORM_BYTES);
+                params.extend_from_slice(br#"{"message":"#);
+                let written = serde_json::to_writer(&mut params, message);
+                params.extend_from_slice(br#","requestedSchema":"#);
+                params.extend_from_slice(schema.as_bytes());
+                params.push(b'}');
+                written
+                    .map_err(|error| error.to_string())
+                    .and_then(|()| String::from_utf8(params).map_err(|error| error.to_string()))
+                    .map_or_else(|error| Err(error.into()), checked)
             }
             Ok(_) => Err("the schema of a form must be an object".into()),
             Err(error) => Err(format!("the schema of a form must be JSON: {error}").into()),
