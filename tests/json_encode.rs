@@ -58,7 +58,9 @@ proptest! {
     ) {
         let ours = written(|reply| {
             let mut text = reply.lossy_text();
-            chunks(&bytes, &cuts).into_iter().for_each(|chunk| text.push(chunk));
+            for chunk in chunks(&bytes, &cuts) {
+                text.push(chunk);
+            }
         });
         prop_assert_eq!(ours, body(String::from_utf8_lossy(&bytes)));
     }
@@ -71,7 +73,9 @@ proptest! {
         let whole = written(|reply| reply.base64().push(&bytes));
         let parts = written(|reply| {
             let mut base64 = reply.base64();
-            chunks(&bytes, &cuts).into_iter().for_each(|chunk| base64.push(chunk));
+            for chunk in chunks(&bytes, &cuts) {
+                base64.push(chunk);
+            }
         });
         prop_assert_eq!(&parts, &whole);
         prop_assert_eq!(whole.len(), bytes.len().div_ceil(3) * 4);
@@ -111,7 +115,9 @@ proptest! {
         let ours = written(|reply| {
             let mut text = reply.lossy_text();
             for (bytes, cuts, separator) in &parts {
-                chunks(bytes, cuts).into_iter().for_each(|chunk| text.push(chunk));
+                for chunk in chunks(bytes, cuts) {
+                    text.push(chunk);
+                }
                 match separator {
                     Some(separator) => text.push_str(separator),
                     None => text.end_part(),

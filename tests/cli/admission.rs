@@ -254,8 +254,8 @@ fn files_that_never_end_do_not_hold_up_the_start() {
     std::fs::File::create(&huge).and_then(|file| file.set_len(1 << 40)).expect("a sparse file");
     let oauth = ["--oauth-issuer", "https://a.example", "--oauth-resource", "https://b.example/mcp"];
     let certificate = folder.path().join("c.pem").display().to_string();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(&certificate, signed.cert.pem()).expect("written");
     for path in [pipe.display().to_string(), "/dev/zero".to_owned(), huge.display().to_string()] {
         let mut rows = vec![vec!["--token-file", &path], vec!["--config", &path]];
         if cfg!(feature = "oauth") {

@@ -20,12 +20,12 @@ async fn an_exchanged_directory_shows_nothing_of_the_outside() {
     symlink(scene.outside("o"), scene.path("link")).expect("a link");
     let (real, link) = (scene.path("d"), scene.path("link"));
     let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
+    let is_over = Arc::clone(&stop);
     let exchanged = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&exchanged);
     let thread = std::thread::spawn(move || {
         // An even number, so that the directory is itself again at the end.
-        while !stopped.load(Ordering::Relaxed) || counted.load(Ordering::Relaxed) % 2 == 1 {
+        while !is_over.load(Ordering::Relaxed) || counted.load(Ordering::Relaxed) % 2 == 1 {
             renameat_with(CWD, &real, CWD, &link, RenameFlags::EXCHANGE).expect("exchanged");
             counted.fetch_add(1, Ordering::Relaxed);
         }
@@ -55,8 +55,8 @@ async fn an_exchanged_directory_shows_nothing_of_the_outside() {
     }
     stop.store(true, Ordering::Relaxed);
     thread.join().expect("the thread ends well");
-    let exchanges = exchanged.load(Ordering::Relaxed);
-    assert!(exchanges > 10, "only {exchanges} exchanges: nothing was tried");
+    let times = exchanged.load(Ordering::Relaxed);
+    assert!(times > 10, "only {times} times: nothing was tried");
     assert!(read_inside > 0, "the file was never there");
     assert_eq!(names(&scene.outside("o")), ["f"], "something was made outside");
     assert_eq!(std::fs::read_to_string(scene.outside("o/f")).expect("the file"), "outside");

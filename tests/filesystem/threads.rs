@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Works for as long as somebody waits for it.
 struct Endless {
@@ -142,7 +142,7 @@ impl Host {
         let path = folder.path().join("socket");
         let (at, drain) = (path.clone(), Drain::default());
         let word = drain.clone();
-        let (told, listens) = std::sync::mpsc::channel();
+        let (told, listens) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
             let runtime = runtime.expect("a runtime");

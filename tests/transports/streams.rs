@@ -215,7 +215,9 @@ fn a_session_whose_stream_is_full_is_told_of_every_change() {
         let subscribe = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": params});
         assert_eq!(client.post(&headers, &subscribe).status, 200);
     }
-    uris.iter().for_each(|uri| host.server.resource_updated(uri));
+    for uri in &uris {
+        host.server.resource_updated(uri);
+    }
     host.server.prompts_changed();
     let mut told: Vec<_> = uris.iter().map(|_| listener.event().1).collect();
     told.push(listener.event().1);

@@ -563,7 +563,7 @@ mod tests {
         ] {
             let is_own = matches!(peer, PeerAddress::Unix { .. });
             let authorization = (!is_own).then_some(&b"Bearer 0123456789abcdef"[..]);
-            let admitted = admission(config).admit(&Knock { peer, authorization, ..knock("localhost") }, now);
+            let admitted = admission(config).admit(&Knock { authorization, peer, ..knock("localhost") }, now);
             assert_eq!(admitted.expect("comes in").is_admin, want, "{peer:?}");
         }
     }
