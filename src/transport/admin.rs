@@ -7,6 +7,7 @@
 use super::admission::PeerAddress;
 use super::listener::{Peer, Serve, Stream};
 use crate::limits::Limits;
+use crate::server::Place;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl AdminService {
 }
 
 impl Serve for AdminService {
-    async fn serve(self, stream: Stream, peer: Peer) {
+    async fn serve(self, stream: Stream, peer: Peer, _place: Place) {
         let is_local_user = match peer {
             Peer::Ip(_) => false,
             Peer::Unix { uid, .. } if PeerAddress::Unix { uid }.is_own_user() => true,

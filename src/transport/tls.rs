@@ -280,7 +280,11 @@ fn read_bounded(role: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::listener::Stream;
+    use crate::limits::Limits;
+    use crate::server::{Drain, Place};
+    use crate::transport::admission::Principal;
+    use crate::transport::listener::{Connections, Peer, Serve, Stream, serve_listeners};
+    use crate::transport::{Listener, LocalAddress, TcpOptions};
     use std::future::poll_fn;
     use std::task::Poll;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -382,6 +386,55 @@ mod tests {
         let (client, server) = meet(&pair.load().expect("loaded"), &certificate, &["h2"]).await;
         assert!(client.is_err());
         assert!(server.is_err_and(|error| error.to_string().starts_with("the handshake failed: ")));
+    }
+
+    /// Says the key of its place: whoever serves an encrypted connection gets the place from the handshake.
+    #[derive(Clone)]
+    struct Keeps;
+
+    impl Serve for Keeps {
+        async fn serve(self, mut stream: Stream, peer: Peer, mut place: Place) {
+            let is_of_address = place.belongs_to(Principal::of_peer(peer.address()).key());
+            let answer = [u8::from(is_of_address), u8::from(place.move_to(7)), u8::from(place.belongs_to(7))];
+            stream.write_all(&answer).await.expect("sent");
+            stream.flush().await.expect("sent");
+            assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_encrypted_connection_holds_its_place_from_its_first_byte_to_its_last() {
+        let pair = PairFiles::new();
+        let certificate = pair.renew();
+        let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address"), TcpOptions::default());
+        let listener = listener.expect("listens").with_tls(Arc::new(pair.load().expect("loaded")));
+        let LocalAddress::Tcp { address, .. } = *listener.local_addr() else { panic!("not TCP") };
+        let (connections, drain) = (Connections::new(4, 75), Drain::default());
+        let serving = tokio::spawn({
+            let (connections, drain) = (connections.clone(), drain.clone());
+            async move { serve_listeners(vec![listener], Keeps, &Limits::default(), &connections, &drain).await }
+        });
+        let until_open = async |want: usize| {
+            while connections.open() != want {
+                tokio::task::yield_now().await;
+            }
+        };
+        let stream = TcpStream::connect(address).await.expect("connects");
+        until_open(1).await;
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut client = connector(&certificate, &[]).connect(name, stream).await.expect("connected");
+        let mut answer = [0; 3];
+        client.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!((answer, connections.open()), ([1, 1, 1], 1));
+        drop(client);
+        until_open(0).await;
+        // One that speaks something else never gets as far.
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        until_open(1).await;
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
+        until_open(0).await;
+        drain.begin();
+        serving.await.expect("ended");
     }
 
     #[tokio::test]

@@ -220,6 +220,54 @@ fn tokens_open_the_door_and_sessions_are_of_who_opened_them() {
     assert_eq!(client.post(&(session + ann), &ping()).status, 200);
 }
 
+/// Who comes from the address of a flood is served, as long as it can show that it is somebody else.
+#[test]
+fn a_flood_of_one_token_leaves_connections_for_another_at_the_same_address() {
+    const ALICE: &str = "Authorization: Bearer 0123456789abcdef\r\n";
+    const BOB: &str = "Authorization: Bearer fedcba9876543210\r\n";
+    let tokens = TokenList::parse("alice:0123456789abcdef\nbob:fedcba9876543210").expect("tokens");
+    for way in [Way::Tcp, Way::Unix] {
+        let admission = AdmissionConfig { auth: Auth::Tokens(tokens.clone()), ..AdmissionConfig::default() };
+        let limits = Limits { max_connections: 60, ..Limits::default() };
+        let host = Host::start(limits, HttpConfig { admission });
+        let message = modern(1, "server/discover", json!({}));
+        let headers = modern_headers(&message);
+        let announce = || {
+            let mut client = host.connect(way);
+            client.send(
+                format!(
+                    "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{ALICE}\
+                     Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+                )
+                .as_bytes(),
+            );
+            let (status, head) = client.head();
+            (status, head, client)
+        };
+        let flood: Vec<_> = (0..120).map(|_| announce()).collect();
+        let statuses: Vec<_> = flood.iter().map(|(status, ..)| *status).collect();
+        assert_eq!(statuses, [vec![100; 45], vec![503; 75]].concat(), "{way:?}: her share, and no more");
+        let (_, head, _) = flood.last().expect("the last one");
+        let head = head.to_ascii_lowercase();
+        assert!(
+            head.contains("\r\nretry-after: 1\r\n") && head.contains("\r\nconnection: close\r\n"),
+            "{head}"
+        );
+        let mut bobs: Vec<_> = (0..5).map(|_| host.connect(way)).collect();
+        for bob in &mut bobs {
+            assert_eq!(bob.post(&format!("{headers}{BOB}"), &message).status, 200, "{way:?}");
+        }
+        // A connection is one of the share of whoever speaks on it, not of whoever spoke first.
+        let refused = bobs[0].post(&format!("{headers}{ALICE}"), &message);
+        assert_eq!(refused.status, 503);
+        let said = String::from_utf8_lossy(&refused.body);
+        assert!(said.contains("one principal") && said.contains("principal_share_percent"), "{said}");
+        assert!(bobs[0].is_closed());
+        drop(flood);
+        until("her share is free again", || announce().0 == 100);
+    }
+}
+
 #[test]
 fn a_principal_that_comes_too_often_is_told_when_to_come_again() {
     let limits = Limits { requests_per_second: 1, request_burst: 3, ..Limits::default() };

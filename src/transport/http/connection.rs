@@ -1,10 +1,12 @@
 //! One HTTP connection: a socket, a timer, and an exchange while there is something to do.
 //!
 //! An idle connection holds no buffer and no exchange, before and after its requests. One timer serves all
-//! time-outs: it is set forward lazily, so that a request that is served at once touches it not at all.
+//! time-outs: it is set forward lazily, so that a request that is served at once touches it not at all. The connection
+//! holds its own place among those that may be open: a request tells whose it is.
 
 use super::endpoint::Endpoint;
 use super::exchange::{Exchange, State, Turn};
+use crate::server::Place;
 use crate::transport::admission::PeerAddress;
 use crate::transport::probe::poll_probe;
 use mcpool_pools::Lease;
@@ -55,11 +57,13 @@ struct Peer<S> {
     deadline: Instant,
     is_draining: bool,
     is_shut: bool,
+    // Last, so that the socket is closed before another connection gets the place.
+    place: Place,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> HttpConnection<S> {
     /// Serves `stream`.
-    pub(crate) fn new(endpoint: Arc<Endpoint>, stream: S, address: PeerAddress) -> Self {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, stream: S, address: PeerAddress, place: Place) -> Self {
         let deadline = Instant::now() + endpoint.server.limits().header_timeout();
         let drain = endpoint.drain.listen();
         let peer = Peer {
@@ -71,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HttpConnection<S> {
             deadline,
             is_draining: false,
             is_shut: false,
+            place,
         };
         Self { peer, timer: sleep_until(deadline), drain }
     }
@@ -134,9 +139,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         };
         let Some(exchange) = &mut self.exchange else { return self.fill(cx) };
         if exchange.is_closing() {
+            if exchange.is_cut_off {
+                return Step::End;
+            }
             return if flushed { self.linger(cx) } else { Step::Still };
         }
-        match exchange.turn(&self.endpoint, self.address, cx) {
+        match exchange.turn(&self.endpoint, self.address, &mut self.place, cx) {
             Turn::Moved => Step::Moved,
             Turn::Wait => Step::Still,
             Turn::Read => self.fill(cx),
@@ -294,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 mod tests {
     use super::*;
     use crate::limits::Limits;
-    use crate::server::{Drain, Server};
+    use crate::server::{Drain, Server, Shares};
     use crate::transport::admission::{Admission, AdmissionConfig};
     use std::net::{IpAddr, Ipv4Addr};
     use tokio::io::{AsyncWriteExt, duplex};
@@ -317,7 +325,8 @@ mod tests {
             let endpoint = Endpoint::new(server, admission, Drain::default()).expect("one endpoint");
             let (client, stream) = duplex(1024);
             let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let serving = tokio::spawn(HttpConnection::new(Arc::new(endpoint), stream, address));
+            let place = Shares::new(1, 75).take(0).expect("a place");
+            let serving = tokio::spawn(HttpConnection::new(Arc::new(endpoint), stream, address, place));
             let (mut reader, mut writer) = tokio::io::split(client);
             let saying = tokio::spawn(async move {
                 let questions = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20_000);

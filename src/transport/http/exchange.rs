@@ -11,7 +11,7 @@ use super::reply::Answer;
 use super::response::{self, Persistence, Status};
 use super::stream::Follow;
 use super::work::Work;
-use crate::server::{Outgoing, Server};
+use crate::server::{self, Outgoing, Server};
 use crate::transport::admission::{Admitted, PeerAddress};
 use crate::transport::outbox::Outbox;
 use crate::transport::roster::{Held, Place, Roster};
@@ -75,6 +75,8 @@ pub(super) struct Exchange {
     spare_body: Option<Box<Body>>,
     /// A large message passed.
     pub(super) was_large: bool,
+    /// The connection ends without waiting for its peer: too many wait already.
+    pub(super) is_cut_off: bool,
     /// The last read found less than it had room for.
     pub(super) is_drained: bool,
     /// The bytes that are set aside for the large message that is under way.
@@ -145,12 +147,18 @@ impl Exchange {
     }
 
     /// Goes on as far as the bytes that are there allow.
-    pub(super) fn turn(&mut self, endpoint: &Arc<Endpoint>, peer: PeerAddress, cx: &mut Context<'_>) -> Turn {
+    pub(super) fn turn(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        peer: PeerAddress,
+        connection: &mut server::Place,
+        cx: &mut Context<'_>,
+    ) -> Turn {
         // A peer that does not read its answers is not served further either.
         let is_full = self.outbox.queued_bytes() >= endpoint.server.limits().max_outbox_bytes;
         match &mut self.state {
             _ if is_full => Turn::Wait,
-            State::Head => self.take_head(endpoint, peer),
+            State::Head => self.take_head(endpoint, peer, connection),
             State::Body(_) => self.take_body(endpoint, cx),
             State::Work(_) => self.go_on(endpoint, cx),
             State::Follow(_) => self.follow(endpoint, cx),
@@ -158,7 +166,12 @@ impl Exchange {
         }
     }
 
-    fn take_head(&mut self, endpoint: &Arc<Endpoint>, peer: PeerAddress) -> Turn {
+    fn take_head(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        peer: PeerAddress,
+        connection: &mut server::Place,
+    ) -> Turn {
         let Some(input) = &self.input else { return Turn::Read };
         if input.is_empty() {
             return Turn::Read;
@@ -167,7 +180,7 @@ impl Exchange {
             Ok(None) => Turn::Read,
             Ok(Some(head)) => {
                 self.reader = HeadReader::default();
-                self.begin(endpoint, peer, head);
+                self.begin(endpoint, peer, connection, head);
                 Turn::Moved
             }
             Err(error) => {
@@ -178,13 +191,19 @@ impl Exchange {
     }
 
     /// A request whose head is there: admitted or refused, then its body.
-    fn begin(&mut self, endpoint: &Arc<Endpoint>, peer: PeerAddress, head: RequestHead) {
+    fn begin(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        peer: PeerAddress,
+        connection: &mut server::Place,
+        head: RequestHead,
+    ) {
         let max_bytes = endpoint.server.limits().max_frame_bytes;
         if let Err(error) = BodyDecoder::new(head.body, head.head_bytes, max_bytes) {
             return self.refuse_and_close(endpoint, error.status(), &error, Some(&head));
         }
         self.reserved = None;
-        let mut admitted = self.route(endpoint, peer, &head);
+        let mut admitted = self.route(endpoint, peer, connection, &head);
         if admitted.is_some()
             && let BodyFraming::Length(bytes) = head.body
             && !self.make_room(endpoint, usize::try_from(bytes).unwrap_or(usize::MAX))
@@ -352,6 +371,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             cors: None,
             spare_body: None,
             was_large: false,
+            is_cut_off: false,
             is_drained: false,
             reserved: None,
             place: self.roster.place(),
@@ -366,6 +386,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.outbox.clear();
         exchange.cors = None;
         exchange.was_large = false;
+        exchange.is_cut_off = false;
         exchange.is_drained = false;
         exchange.reserved = None;
         if Arc::strong_count(&exchange.outgoing) > 1 {

@@ -7,7 +7,7 @@ use super::reply::{Answer, AnswerBody, parse_session};
 use super::response::{Persistence, Status};
 use super::stream::Follow;
 use crate::protocol::{ProtocolError, Revision};
-use crate::server::Session;
+use crate::server::{Place, Session};
 use crate::transport::admission::{Admitted, Knock, PeerAddress, Refusal};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +19,9 @@ const ALLOWED_MODERN: &str = "POST";
 /// What is said to a verb that the era of the request does not have.
 const NO_SESSIONS: &str =
     "revision 2026-07-28 has no sessions and no streams apart from answers: send a POST";
+/// What is said to a principal with a connection too many.
+const SHARE_IS_TAKEN: &str = "too many connections of one principal: close some, or come back later (setting \
+    principal_share_percent)";
 /// What is said at every other path.
 const NOT_HERE: &str =
     "nothing is here: MCP is spoken at /mcp, and /livez, /readyz and /healthz tell how the server is";
@@ -29,6 +32,7 @@ impl Exchange {
         &mut self,
         endpoint: &Arc<Endpoint>,
         peer: PeerAddress,
+        connection: &mut Place,
         head: &RequestHead,
     ) -> Option<Admitted> {
         let input = self.input.take()?;
@@ -38,7 +42,7 @@ impl Exchange {
             .map(Box::from);
         let path = head.path.text(&input);
         let admitted = if PATHS.contains(&path) {
-            self.route_endpoint(endpoint, peer, head, &input)
+            self.route_endpoint(endpoint, peer, connection, head, &input)
         } else {
             self.route_elsewhere(endpoint, head, path);
             None
@@ -51,6 +55,7 @@ impl Exchange {
         &mut self,
         endpoint: &Arc<Endpoint>,
         peer: PeerAddress,
+        connection: &mut Place,
         head: &RequestHead,
         input: &[u8],
     ) -> Option<Admitted> {
@@ -72,6 +77,9 @@ impl Exchange {
                 return None;
             }
         };
+        if !self.has_share(endpoint, connection, head, admitted.principal.key()) {
+            return None;
+        }
         let version = text(head.protocol_version).map(|version| std::str::from_utf8(version).ok());
         let revision = version.map(|version| version.and_then(Revision::parse));
         match head.verb {
@@ -101,6 +109,24 @@ impl Exchange {
             }
         }
         None
+    }
+
+    /// Whether the connection is one of the share of who speaks on it, now that this is known. Where that share is
+    /// taken the connection ends, and what is left of it takes nobody's place: who is turned away all the time must
+    /// not fill the share of its address, in which others arrive.
+    fn has_share(
+        &mut self,
+        endpoint: &Endpoint,
+        connection: &mut Place,
+        head: &RequestHead,
+        principal: u128,
+    ) -> bool {
+        if connection.belongs_to(principal) || connection.move_to(principal) {
+            return true;
+        }
+        self.is_cut_off = !connection.leave();
+        self.refuse_and_close(endpoint, Status::Unavailable, &SHARE_IS_TAKEN, Some(head));
+        false
     }
 
     /// What is said without asking who wants to know: whether the server lives, and whose tokens it takes.

@@ -4,7 +4,7 @@ use super::connection::HttpConnection;
 use super::driver_watch::DriverWatch;
 use super::endpoint::Endpoint;
 use crate::protocol::ErrorCode;
-use crate::server::{Drain, Server};
+use crate::server::{Drain, Place, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, OTHER_USER, PeerAddress};
 use crate::transport::lines::LineConnection;
 use crate::transport::listener::{Connections, Listener, Peer, Serve, Stream, serve_listeners};
@@ -44,7 +44,8 @@ pub enum HttpError {
 }
 
 const _: () = assert!(
-    size_of::<LineConnection<UnixStream, Watched>>() <= size_of::<HttpConnection<Stream>>(),
+    size_of::<LineConnection<UnixStream, Watched>>() + size_of::<Place>()
+        <= size_of::<HttpConnection<Stream>>(),
     "connections that speak HTTP must not pay for those that do not"
 );
 
@@ -127,14 +128,14 @@ impl Serve for HttpService {
         is_short
     }
 
-    fn serve(self, stream: Stream, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
+    fn serve(self, stream: Stream, peer: Peer, place: Place) -> impl Future<Output = ()> + Send + 'static {
         let (endpoint, address) = (self.endpoint, peer.address());
         if let Stream::Unix(stream) = stream {
             let drain = endpoint.drain.listen();
             let timer = sleep(endpoint.server.limits().idle_timeout());
-            return Conversation::Sniff { parts: Some((endpoint, stream, address)), drain, timer };
+            return Conversation::Sniff { parts: Some((endpoint, stream, address, place)), drain, timer };
         }
-        Conversation::Http { connection: HttpConnection::new(endpoint, stream, address) }
+        Conversation::Http { connection: HttpConnection::new(endpoint, stream, address, place) }
     }
 }
 
@@ -147,16 +148,22 @@ pin_project! {
     enum Conversation {
         /// Nothing has come: what is spoken shows in the first byte. Empty only while it becomes another.
         Sniff {
-            parts: Option<(Arc<Endpoint>, UnixStream, PeerAddress)>,
+            parts: Option<(Arc<Endpoint>, UnixStream, PeerAddress, Place)>,
             #[pin] drain: OwnedNotified,
             #[pin] timer: Sleep,
         },
         Http { #[pin] connection: HttpConnection<Stream> },
-        Lines { #[pin] connection: LineConnection<UnixStream, Watched> },
+        // The place goes last, as the connection ends before it is free.
+        Lines { #[pin] connection: LineConnection<UnixStream, Watched>, place: Place },
         /// In a box: few connections end like this.
-        Refused { refusing: Pin<Box<dyn Future<Output = ()> + Send>> },
+        Refused { refusing: Pin<Box<dyn Future<Output = ()> + Send>>, place: Place },
     }
 }
+
+const _: () = assert!(
+    size_of::<Conversation>() <= size_of::<HttpConnection<Stream>>() + size_of::<usize>(),
+    "what a connection may still speak must not cost those that speak HTTP"
+);
 
 impl Future for Conversation {
     type Output = ();
@@ -165,8 +172,8 @@ impl Future for Conversation {
         loop {
             let next = match self.as_mut().project() {
                 ConversationProjection::Http { connection } => return connection.poll(cx),
-                ConversationProjection::Refused { refusing } => return refusing.as_mut().poll(cx),
-                ConversationProjection::Lines { connection } => {
+                ConversationProjection::Refused { refusing, .. } => return refusing.as_mut().poll(cx),
+                ConversationProjection::Lines { connection, .. } => {
                     return connection.poll(cx).map(|ended| {
                         if let Err(error) = ended {
                             tracing::debug!(%error, "a connection broke");
@@ -174,7 +181,7 @@ impl Future for Conversation {
                     });
                 }
                 ConversationProjection::Sniff { parts, drain, timer } => {
-                    let Some((endpoint, stream, _)) = parts.as_ref() else { return Poll::Ready(()) };
+                    let Some((endpoint, stream, ..)) = parts.as_ref() else { return Poll::Ready(()) };
                     if drain.poll(cx).is_ready() || endpoint.drain.has_begun() {
                         return Poll::Ready(());
                     }
@@ -183,16 +190,18 @@ impl Future for Conversation {
                         return timer.poll(cx);
                     };
                     let is_lines = first.is_some_and(begins_line);
-                    let Some((endpoint, stream, address)) = parts.take() else { return Poll::Ready(()) };
+                    let Some((endpoint, stream, address, place)) = parts.take() else {
+                        return Poll::Ready(());
+                    };
                     if is_lines && !address.is_own_user() {
                         // Lines have no place for a token.
-                        Self::Refused { refusing: Box::pin(refuse_lines(stream)) }
+                        Self::Refused { refusing: Box::pin(refuse_lines(stream)), place }
                     } else if is_lines {
                         let connection = LineConnection::new(endpoint.lines(), Some(address), stream);
-                        Self::Lines { connection }
+                        Self::Lines { connection, place }
                     } else {
                         let stream = Stream::Unix(stream);
-                        Self::Http { connection: HttpConnection::new(endpoint, stream, address) }
+                        Self::Http { connection: HttpConnection::new(endpoint, stream, address, place) }
                     }
                 }
             };

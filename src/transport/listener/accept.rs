@@ -2,9 +2,10 @@
 //!
 //! Owns how many connections are open, and how many of one address. Must not know what is spoken on them
 //! ([`Serve`] does). Invariants: the permit of a connection lives exactly as long as its task; however many
-//! connections one address opens, another one's find room ([`Shares`]). The shape (permit, accept, spawn; the permit
-//! moves into the task) is that of the server of `mini-redis`; in place of a semaphore there is a count, because
-//! nobody waits for a permit: who finds none is told to come back.
+//! connections one address opens, another one's find room ([`Shares`]). The permit is the address's until whoever
+//! serves the connection learns whose it is, which is why it goes into the connection's own future. The shape (permit,
+//! accept, spawn; the permit moves into the task) is that of the server of `mini-redis`; in place of a semaphore
+//! there is a count, because nobody waits for a permit: who finds none is told to come back.
 
 use super::descriptors::Affordable;
 use super::{Listener, Peer, Stream};
@@ -16,17 +17,17 @@ use pin_project_lite::pin_project;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 
 /// What serves the connections of a listener. A clone of it goes into each task: make it a handle.
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
-    /// Serves one connection to its end, and ends soon after the server's drain begins.
-    fn serve(self, stream: Stream, peer: Peer) -> impl Future<Output = ()> + Send + 'static;
+    /// Serves one connection to its end, and ends soon after the server's drain begins. The future holds `place` as
+    /// long as it lives.
+    fn serve(self, stream: Stream, peer: Peer, place: Place) -> impl Future<Output = ()> + Send + 'static;
 
     /// Whether new connections should come back later, for want of memory.
     fn is_short_of_memory(&self) -> bool {
@@ -55,6 +56,10 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Connections that are turned away with an answer at the same time; further ones are just closed. Where descriptors
 /// are few, as many as a quarter of the reserve.
 const MAX_REFUSALS: usize = 64;
+
+/// How often the tasks of other connections are let run before one is turned away: a new one finds its socket readable
+/// after the first round, and says whose it is in the second.
+const ROUNDS: usize = 4;
 
 /// Shortest and longest rest after the system refused to accept, for want of descriptors mostly: it would refuse
 /// again at once, and a loop without rest takes a whole processor.
@@ -95,8 +100,6 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 struct Shared {
     places: Arc<Shares>,
-    refusals: AtomicUsize,
-    max_refusals: usize,
 }
 
 impl Connections {
@@ -106,8 +109,8 @@ impl Connections {
     }
 
     fn with_refusals(max: usize, share_percent: usize, max_refusals: usize) -> Self {
-        let (places, refusals) = (Shares::new(max, share_percent), AtomicUsize::new(0));
-        Self { shared: Arc::new(Shared { places, refusals, max_refusals }) }
+        let places = Shares::with_exit(max, share_percent, max_refusals);
+        Self { shared: Arc::new(Shared { places }) }
     }
 
     /// As many as are set and as the system allows; says so where that is fewer.
@@ -132,33 +135,13 @@ impl Connections {
     }
 
     /// The right to turn one more away in words, if there is one.
-    fn refusal(&self) -> Option<Refusal> {
-        take_one(&self.shared.refusals, self.shared.max_refusals)
-            .then(|| Refusal { shared: Arc::clone(&self.shared) })
+    fn refusal(&self) -> Option<Place> {
+        self.shared.places.turn_away()
     }
 
     /// Waits until none is open, for at most `limit`. False when some still are.
     pub(crate) async fn closed_within(&self, limit: Duration) -> bool {
         timeout(limit, self.shared.places.until_all_free()).await.is_ok()
-    }
-}
-
-fn take_one(count: &AtomicUsize, max: usize) -> bool {
-    count
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1))
-        .is_ok()
-}
-
-/// One connection that is being turned away.
-#[derive(Debug)]
-#[must_use]
-struct Refusal {
-    shared: Arc<Shared>,
-}
-
-impl Drop for Refusal {
-    fn drop(&mut self) {
-        self.shared.refusals.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -233,7 +216,7 @@ impl<S: Serve> Accepting<S> {
             match accepted {
                 Ok((stream, peer)) => {
                     rest = MIN_REST;
-                    self.admit(stream, peer);
+                    self.admit(stream, peer).await;
                 }
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
@@ -253,9 +236,9 @@ impl<S: Serve> Accepting<S> {
         }
     }
 
-    fn admit(&self, stream: Stream, peer: Peer) {
+    async fn admit(&self, stream: Stream, peer: Peer) {
         let is_short = self.serve.is_short_of_memory();
-        let permit = if is_short { None } else { self.connections.permit(peer.address()) };
+        let permit = if is_short { None } else { self.permit(peer.address()).await };
         let Some(permit) = permit else {
             self.refuse(stream, peer);
             return;
@@ -265,19 +248,34 @@ impl<S: Serve> Accepting<S> {
         let stream = match (stream, &self.listener.tls) {
             (Stream::Tcp(stream), Some(tls)) => {
                 let handshake = tls.accept(stream, self.handshake_timeout);
-                let future = async move {
-                    // In a box: a handshake is large, and all but the first moment of a connection is without it.
-                    match Box::pin(handshake).await {
-                        Ok(stream) => serve.serve(Stream::Tls(Box::new(stream)), peer).await,
-                        Err(error) => tracing::debug!(?peer, %error, "no encrypted connection"),
+                // In a box: a handshake is large, and all but the first moment of a connection is without it.
+                let handshake = Box::pin(async move { (handshake.await, permit) });
+                tokio::spawn(async move {
+                    match handshake.await {
+                        (Ok(stream), permit) => {
+                            serve.serve(Stream::Tls(Box::new(stream)), peer, permit).await;
+                        }
+                        (Err(error), _) => tracing::debug!(?peer, %error, "no encrypted connection"),
                     }
-                };
-                tokio::spawn(Holding { future, _guard: permit });
+                });
                 return;
             }
             (stream, _) => stream,
         };
-        tokio::spawn(Holding { future: serve.serve(stream, peer), _guard: permit });
+        tokio::spawn(serve.serve(stream, peer, permit));
+    }
+
+    /// The right of `peer` to have one more open. Before there is none, those that were accepted just now are let
+    /// run, as they may turn out to be somebody else's.
+    async fn permit(&self, peer: PeerAddress) -> Option<Place> {
+        for _ in 0..ROUNDS {
+            let permit = self.connections.permit(peer);
+            if permit.is_some() {
+                return permit;
+            }
+            yield_now().await;
+        }
+        self.connections.permit(peer)
     }
 
     fn refuse(&self, stream: Stream, peer: Peer) {
@@ -332,7 +330,7 @@ mod tests {
     struct Echo;
 
     impl Serve for Echo {
-        async fn serve(self, mut stream: Stream, _peer: Peer) {
+        async fn serve(self, mut stream: Stream, _peer: Peer, _place: Place) {
             let mut byte = [b'h'];
             while stream.write_all(&byte).await.is_ok() {
                 stream.readable().await.expect("readable");
@@ -373,7 +371,7 @@ mod tests {
 
     async fn until_open(connections: &Connections, want: usize) {
         while connections.open() != want {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     }
 
@@ -445,7 +443,7 @@ mod tests {
         assert_eq!(unix.read_u8().await.expect("a greeting"), b'h');
         running.drain.begin();
         while path.exists() || TcpStream::connect(running.address).await.is_ok() {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         // Both are served on, and either keeps the server.
         unix.write_all(b"x").await.expect("sent");
@@ -475,16 +473,6 @@ mod tests {
         assert!(connections.refusal().is_none());
         refusals.pop();
         assert!(connections.refusal().is_some());
-    }
-
-    /// A task of ten thousand that idle: the future of the service, and one pointer.
-    #[tokio::test]
-    async fn a_permit_adds_one_pointer_to_a_task() {
-        let (_client, server) = UnixStream::pair().expect("a pair");
-        let future = Echo.serve(Stream::Unix(server), Peer::Unix { uid: 0, pid: None });
-        let alone = size_of_val(&future);
-        let guard = Connections::new(1, 75).permit(PeerAddress::Unix { uid: 0 }).expect("a permit");
-        assert_eq!(size_of_val(&Holding { future, _guard: guard }), alone + size_of::<usize>());
     }
 
     #[test]
