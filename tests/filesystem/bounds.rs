@@ -2,6 +2,8 @@
 
 use super::hostile::every_tool;
 use super::{Scene, names};
+use mcpool::Limits;
+use mcpool::tools::filesystem::Compat;
 use serde_json::json;
 use std::os::unix::fs::symlink;
 
@@ -51,6 +53,19 @@ async fn directories_are_made_as_deep_as_paths_may_be() {
     assert!(info.contains("isDirectory: true"), "{info}");
     let missing = scene.error("get_file_info", json!({"path": format!("{deep}x/y/z")})).await;
     assert!(missing.starts_with("ENOENT: no such file or directory, stat '"), "{missing}");
+}
+
+#[tokio::test]
+async fn a_blank_is_no_other_one_in_the_reference() {
+    let mut scene = Scene::of(Limits::default(), |tools| tools.compat(Compat::Reference)).await;
+    scene.write("a\u{202f}b", "shot");
+    let arguments = json!({"path": "a b"});
+    for tool in ["read_file", "read_text_file", "read_media_file", "get_file_info"] {
+        let refused = scene.error(tool, arguments.clone()).await;
+        assert!(refused.starts_with("ENOENT: no such file or directory, "), "{tool}: {refused}");
+    }
+    let several = scene.text("read_multiple_files", json!({"paths": ["a b", "a\u{202f}b"]})).await;
+    assert!(several.starts_with("a b: Error - ENOENT: ") && several.ends_with(":\nshot\n"), "{several}");
 }
 
 #[tokio::test]

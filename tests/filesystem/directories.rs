@@ -17,15 +17,16 @@ async fn a_relative_path_belongs_to_the_first_directory_that_can_hold_it() {
     }
     symlink("real", outer.join("linked")).expect("a link");
     symlink(outer.join("two/two"), outer.join("one/to_two")).expect("a link");
-    let given = [outer.join("one"), outer.join("two").join("."), outer.join("linked")];
+    let given = ["one", "two/.", "linked", "one"].map(|name| outer.join(name));
     let (filesystem, warnings) = Filesystem::new(&given, false).expect("usable");
     assert!(warnings.is_empty(), "{warnings:?}");
     let server = Server::builder("files", "1").toolset(filesystem).build().expect("a server");
     let mut client = Conversation::legacy(&server, "2025-06-18").await;
     let listed = text_of(&client.call(1, "list_allowed_directories", json!({})).await);
     let root = outer.to_string_lossy();
-    let want = format!("Allowed directories:\n{root}/one\n{root}/two\n{root}/linked\n{root}/real");
-    assert_eq!(listed, want, "a directory that is a link is listed twice");
+    let want =
+        format!("Allowed directories:\n{root}/one\n{root}/two\n{root}/linked\n{root}/real\n{root}/one");
+    assert_eq!(listed, want, "a directory that is a link is listed twice, and so is one that is given twice");
     // (path, content or the beginning of the error)
     let absolute = format!("{root}/linked/real");
     let rows = [

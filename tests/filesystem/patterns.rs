@@ -61,6 +61,19 @@ async fn a_pattern_without_a_slash_matches_at_any_depth() {
         let tree = scene.text("directory_tree", json!({"path": ".", "excludePatterns": [exclude]})).await;
         assert!(!tree.contains("dep.ts") && tree.contains("in.ts"), "{exclude}: {tree}");
     }
+    // With a slash behind it a pattern means directories; no name is a comment.
+    scene.write("src/node_modules.ts/z", "");
+    scene.write("#x/a.rs", "");
+    for (exclude, want) in
+        [("*.ts/", "#x/a.rs\nsrc/deep/in.ts\ntop.ts\nx.rs"), ("#x", "src/deep/in.ts\ntop.ts\nx.rs")]
+    {
+        let arguments =
+            json!({"path": ".", "pattern": "*.{ts,rs}", "excludePatterns": [exclude, "node_modules*"]});
+        let found = scene.text("search_files", arguments).await;
+        assert_eq!(short(found), want, "{exclude}");
+    }
+    let directories = json!({"path": ".", "pattern": "**", "excludePatterns": ["*/"]});
+    assert_eq!(short(scene.text("search_files", directories).await), "top.ts\nx.rs");
     let only = scene.text("search_files", json!({"path": ".", "pattern": "src/*/*.ts"})).await;
     assert_eq!(short(only), "src/deep/in.ts");
 }

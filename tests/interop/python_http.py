@@ -308,7 +308,7 @@ async def a_cancelled_search_stops(client, server, **_):
         scope.cancel()
 
     with anyio.CancelScope() as scope:
-        await client.call_tool("search_files", search_with(2000), progress_callback=first_progress)
+        await client.call_tool("search_files", search_with(400), progress_callback=first_progress)
     assert scope.cancelled_caught, "the call was over before it could be cancelled"
     await client.list_tools(cache_mode="refresh")
     await anyio.sleep(0.3)

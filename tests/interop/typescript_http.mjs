@@ -268,7 +268,7 @@ const HTTP_FILE_CHECKS = [
     ['a cancelled search stops', async ({ tool, server }) => {
         const stop = new AbortController();
         const onprogress = () => stop.abort(new Error('enough'));
-        await assert.rejects(tool('search_files', searchWith(2000), { onprogress, signal: stop.signal }));
+        await assert.rejects(tool('search_files', searchWith(400), { onprogress, signal: stop.signal }));
         await tool('list_allowed_directories');
         await sleep(300);
         const ticks = cpuTicks(server.pid);

@@ -59,6 +59,15 @@ enum Fence {
     Exactly(Box<[u8]>),
 }
 
+/// What becomes of a directory that is named again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeated {
+    /// It is listed as often as whoever runs this server named it, as in the reference.
+    Listed,
+    /// A client may name one thousands of times.
+    Dropped,
+}
+
 /// The directories at one time, in the order in which they are listed.
 #[derive(Debug, Default)]
 pub(super) struct Allowed {
@@ -68,8 +77,8 @@ pub(super) struct Allowed {
 }
 
 impl Allowed {
-    /// Those of `paths` that can be opened by name, each once, and what is wrong with the others.
-    fn named(paths: &[PathBuf], ground: &Ground) -> (Self, Vec<String>) {
+    /// Those of `paths` that can be opened by name, and what is wrong with the others.
+    fn named(paths: &[PathBuf], repeated: Repeated, ground: &Ground) -> (Self, Vec<String>) {
         let mut allowed = Self::default();
         let mut places: Vec<PathBytes> = Vec::new();
         let mut warnings = Vec::new();
@@ -82,10 +91,12 @@ impl Allowed {
             match beneath::by_name(&name) {
                 Ok(handle) => {
                     let real = beneath::place(handle.as_fd()).unwrap_or_else(|| name.clone());
-                    // Another name of a directory that is there already is listed, but a repetition is not.
-                    if allowed.names().any(|known| known == &name[..])
-                        || (real == name && places.contains(&real))
-                    {
+                    // Another name of a directory that is there already is no repetition.
+                    let is_known = || {
+                        allowed.names().any(|known| known == &name[..])
+                            || (real == name && places.contains(&real))
+                    };
+                    if repeated == Repeated::Dropped && is_known() {
                         continue;
                     }
                     places.push(real);
@@ -209,7 +220,7 @@ impl Directories {
         let locks = std::array::from_fn(|_| Mutex::new(()));
         let (leftovers, hasher) = (Leftovers::default(), RandomState::new());
         let ground = Arc::new(Ground { base, home, locks, leftovers, hasher });
-        let (allowed, warnings) = Allowed::named(paths, &ground);
+        let (allowed, warnings) = Allowed::named(paths, Repeated::Listed, &ground);
         (Self { allowed: RwLock::new(Arc::new(allowed)), ground }, warnings)
     }
 
@@ -227,7 +238,7 @@ impl Directories {
         let (allowed, found) = if narrow {
             self.narrowed(&usable)
         } else {
-            let (allowed, warnings) = Allowed::named(&usable, &self.ground);
+            let (allowed, warnings) = Allowed::named(&usable, Repeated::Dropped, &self.ground);
             (allowed, usable.len() - warnings.len())
         };
         let left_out = paths.len() - found;
@@ -287,7 +298,7 @@ impl Directories {
     /// Replaces all directories by those of `paths` that are there; keeps them when none is. A warning for
     /// each that is left out.
     pub(super) fn replace(&self, paths: &[PathBuf]) -> Vec<String> {
-        let (allowed, warnings) = Allowed::named(paths, &self.ground);
+        let (allowed, warnings) = Allowed::named(paths, Repeated::Dropped, &self.ground);
         if allowed.len() > 0 {
             *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(allowed);
         }

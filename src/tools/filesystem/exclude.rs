@@ -4,32 +4,38 @@ use super::Compat;
 use super::budget::{Budget, Steps};
 use super::error::FsError;
 use super::glob::{Depth, Glob, GlobPath};
+use super::listing::Kind;
 
 /// What is left out.
 #[derive(Debug)]
 pub(super) struct Exclusions {
     globs: Vec<Glob>,
+    /// Those that leave out directories only.
+    of_directories: Vec<Glob>,
     /// What only has its contents left out is not opened.
     knows_contents: bool,
 }
 
 impl Exclusions {
     /// The exclusions of either tool: a pattern without a slash is a name at any depth, and one without a star
-    /// may begin at any depth.
+    /// may begin at any depth. With a slash behind it it leaves out directories only.
     ///
     /// # Errors
     /// When the patterns cost more than the budget has.
     pub(super) fn new(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
-        let mut globs = Vec::new();
+        let (mut globs, mut of_directories) = (Vec::new(), Vec::new());
         for pattern in patterns {
-            // Many write a directory with a slash behind it.
-            let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
+            let (pattern, globs) = match pattern.strip_suffix('/') {
+                Some(pattern) => (pattern, &mut of_directories),
+                None => (*pattern, &mut globs),
+            };
             globs.push(Glob::new(pattern, Depth::Any, budget)?);
-            if pattern.contains('/') && !pattern.contains('*') {
+            // A pattern that begins with # is a comment, which no name is meant to be.
+            if pattern.contains('/') && !pattern.contains('*') || pattern.starts_with('#') {
                 globs.push(Glob::new(&format!("**/{pattern}"), Depth::Top, budget)?);
             }
         }
-        Ok(Self { globs, knows_contents: true })
+        Ok(Self { globs, of_directories, knows_contents: true })
     }
 
     /// Those of the reference's `search_files`: each as it is written.
@@ -39,7 +45,7 @@ impl Exclusions {
     fn of_reference_search(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
         let globs: Result<Vec<Glob>, FsError> =
             patterns.iter().map(|pattern| Glob::new(pattern, Depth::Top, budget)).collect();
-        Ok(Self { globs: globs?, knows_contents: false })
+        Ok(Self { globs: globs?, of_directories: Vec::new(), knows_contents: false })
     }
 
     /// Those of the reference's `directory_tree`: where a pattern has no star, also as a name at any depth and
@@ -56,7 +62,7 @@ impl Exclusions {
                 globs.push(Glob::new(&format!("**/{pattern}/**"), Depth::Top, budget)?);
             }
         }
-        Ok(Self { globs, knows_contents: false })
+        Ok(Self { globs, of_directories: Vec::new(), knows_contents: false })
     }
 
     /// Those of `search_files`.
@@ -82,8 +88,9 @@ impl Exclusions {
     }
 
     /// Whether an entry is left out, with all below it.
-    pub(super) fn match_entry(&self, path: &GlobPath, steps: &Steps) -> bool {
-        self.globs.iter().any(|glob| glob.matches(path, steps))
+    pub(super) fn match_entry(&self, path: &GlobPath, kind: Kind, steps: &Steps) -> bool {
+        let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(path, steps));
+        matches(&self.globs) || kind == Kind::Directory && matches(&self.of_directories)
     }
 
     /// Whether nothing that is in a directory would be shown, so that it need not be opened.

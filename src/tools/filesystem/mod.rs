@@ -289,7 +289,7 @@ fn start<'f, T: FileTool>(
     };
     if T::AT_ONCE {
         let stopper = call.stopper();
-        let sandbox = directories.enter(Some(call.limits().inline_names), None);
+        let sandbox = directories.enter(Some(call.limits().inline_names), None).compat(compat);
         let inline_bytes = Some(call.limits().inline_read_bytes as u64);
         let context = Context { sandbox: &sandbox, compat, stopper: &stopper, inline_bytes };
         match T::run(&arguments, &context, &mut call) {
@@ -302,7 +302,7 @@ fn start<'f, T: FileTool>(
     let directories = Arc::clone(directories);
     let work = Box::new(move |call: &mut CallContext| {
         let stopper = call.stopper();
-        let sandbox = directories.enter(None, Some(stopper.clone()));
+        let sandbox = directories.enter(None, Some(stopper.clone())).compat(compat);
         let context = Context { sandbox: &sandbox, compat, stopper: &stopper, inline_bytes: None };
         run_owned::<T>(owned.arguments(), &context, call)
     });

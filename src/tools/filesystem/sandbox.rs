@@ -10,6 +10,7 @@
 //! says what the reference server would. Whatever is done then is done to a name in that open directory:
 //! a path is looked up once.
 
+use super::Compat;
 use super::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::directories::{Allowed, Ground};
 use super::error::{FsError, shortened, shown};
@@ -120,6 +121,8 @@ pub(super) struct Sandbox {
     inline_names: Option<usize>,
     /// Says when nobody waits any more; `None` where nothing lasts.
     stopper: Option<Stopper>,
+    /// What names of files that are only read may stand for.
+    spelling_to_read: Spelling,
     /// Names looked at so far.
     spent: Cell<usize>,
     /// The directory that was needed first, open: most calls need no other.
@@ -161,7 +164,18 @@ impl Sandbox {
         stopper: Option<Stopper>,
     ) -> Self {
         let (first, real_paths) = (OnceCell::new(), OnceCell::new());
-        Self { allowed, ground, inline_names, stopper, spent: Cell::new(0), first, real_paths }
+        let spelling_to_read = Spelling::AnyBlanks;
+        let spent = Cell::new(0);
+        Self { allowed, ground, inline_names, stopper, spelling_to_read, spent, first, real_paths }
+    }
+
+    /// The same, where names mean what the reference takes them for.
+    pub(super) fn compat(mut self, compat: Compat) -> Self {
+        self.spelling_to_read = match compat {
+            Compat::Default => Spelling::AnyBlanks,
+            Compat::Reference => Spelling::Stored,
+        };
+        self
     }
 
     /// Counts names that are looked at, or made.
@@ -287,7 +301,7 @@ impl Sandbox {
 
     /// The same for a file that is only read: its name may also have other blanks than asked for.
     pub(super) fn resolve_to_read(&self, request: &str) -> Result<Target, FsError> {
-        resolve::resolve(self, &self.absolute(request)?, Spelling::AnyBlanks)
+        resolve::resolve(self, &self.absolute(request)?, self.spelling_to_read)
     }
 
     /// Opens what a request means, with the reference's errors. `verb` is what errors call it.
@@ -307,7 +321,7 @@ impl Sandbox {
         flags: OFlags,
         verb: &'static str,
     ) -> Result<(OwnedFd, Target), FsError> {
-        self.open_spelled(request, flags, verb, Spelling::AnyBlanks)
+        self.open_spelled(request, flags, verb, self.spelling_to_read)
     }
 
     fn open_spelled(

@@ -61,7 +61,7 @@ pub(super) fn search_files(
         let Step::Entry(kind) = step else { continue };
         path.set(walk.depth(), &String::from_utf8_lossy(walk.name()));
         steps.begin();
-        if exclusions.match_entry(&path, steps) {
+        if exclusions.match_entry(&path, kind, steps) {
             steps.check()?;
             continue;
         }

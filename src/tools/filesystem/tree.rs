@@ -38,7 +38,7 @@ pub(super) fn directory_tree(
         let name = String::from_utf8_lossy(walk.name());
         path.set(walk.depth(), &name);
         steps.begin();
-        let is_excluded = exclusions.match_entry(&path, steps);
+        let is_excluded = exclusions.match_entry(&path, kind, steps);
         let is_shut = kind == Kind::Directory && exclusions.match_contents(&path, steps);
         steps.check()?;
         if is_excluded {

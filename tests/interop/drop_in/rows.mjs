@@ -65,6 +65,16 @@ for (const path of PATHS) {
     row('move_file', { source: 'no_newline.txt', destination: path });
 }
 
+// Blanks that look alike.
+for (const path of ['shot PM.txt', 'shot\u202fPM.txt', 'shot\u00a0PM.txt']) {
+    for (const tool of ['read_file', 'read_text_file', 'read_media_file', 'get_file_info']) row(tool, { path });
+    row('read_text_file', { path, head: 1 });
+    row('read_multiple_files', { paths: [path] });
+    row('write_file', { path, content: 'written' });
+    row('edit_file', { path, edits: [{ oldText: 'blank', newText: 'space' }] });
+    row('move_file', { source: path, destination: 'moved' });
+}
+
 for (const name of MEDIA_NAMES) row('read_media_file', { path: `media/${name}` });
 row('read_media_file', { path: 'dir' });
 row('read_multiple_files', { paths: ['a.txt', 'missing', 'dir', '../outside/secret.txt', 'empty.txt', 'a.txt', 'invalid.bin'] });

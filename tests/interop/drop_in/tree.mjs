@@ -50,6 +50,7 @@ const FILES = {
     'files/both_e\u0301.txt': 'both, decomposed',
     'files/two_\u1e69.txt': 'two forms, one',
     'files/two_s\u0323\u0307.txt': 'two forms, the other',
+    'files/shot\u202fPM.txt': 'a blank that nobody types',
     'files/dir_\u00e9/x.txt': 'in a composed directory',
     'files/dir/one.txt': '1'.repeat(10),
     'files/dir/two.md': '2'.repeat(2000),
