@@ -1,0 +1,361 @@
+//! What the server advertises, serialised once: each answer is these bytes with the request's id.
+//!
+//! Made anew as a whole when a list changes, and then exchanged; requests under way keep the one they began
+//! with. A cursor names the catalog it was given out by: one of an older catalog is refused, as the entries
+//! behind it may be others.
+
+use crate::protocol::mirrored::{MirroredParam, mirrored};
+use crate::protocol::{Capability, Era, Prompt, Resource, ResourceTemplate, Revision, ToolDefinition};
+use crate::server::answer::envelope::{self, Handshake};
+use crate::wire::Raw;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hashlink::DefaultHashBuilder;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use thiserror::Error;
+
+/// Who answers: named in the handshake and in every modern result.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Implementation {
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+/// Why a server cannot be built of what it offers.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// Two tools have the same name.
+    #[error("two tools are named {name}: rename one of them")]
+    DuplicateTool {
+        /// The name.
+        name: String,
+    },
+    /// A name that clients may refuse.
+    #[error("the tool name {name:?} is not 1 to 128 characters of A-Z a-z 0-9 _ . -")]
+    ToolName {
+        /// The name.
+        name: String,
+    },
+    /// A schema that is none.
+    #[error("the schema of the tool {name}: {fault}")]
+    Schema {
+        /// The tool.
+        name: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// A definition cannot be written as JSON.
+    #[error("a definition cannot be written as JSON")]
+    Serialize(#[from] serde_json::Error),
+}
+
+/// What a catalog is made from.
+#[expect(clippy::struct_excessive_bools, reason = "each is a capability of its own")]
+pub(crate) struct CatalogSource<'a> {
+    pub(crate) implementation: &'a Implementation,
+    pub(crate) instructions: Option<&'a str>,
+    pub(crate) tools: &'a [ToolDefinition],
+    /// Names of tools that are not offered at the moment.
+    pub(crate) hidden: &'a HashSet<String>,
+    pub(crate) resources: &'a [Resource],
+    pub(crate) templates: &'a [ResourceTemplate],
+    pub(crate) prompts: &'a [Prompt],
+    pub(crate) has_resources: bool,
+    pub(crate) has_prompts: bool,
+    pub(crate) has_completions: bool,
+    pub(crate) has_tasks: bool,
+    pub(crate) page_entries: usize,
+}
+
+/// The lists that a server shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    Tools,
+    Resources,
+    Templates,
+    Prompts,
+}
+
+impl List {
+    fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+            Self::Prompts => "prompts",
+        }
+    }
+}
+
+/// The answers that do not change until a list does.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    tools: ByName,
+    lists: [Pages; 4],
+    discover: Box<RawValue>,
+    handshake: Handshake,
+}
+
+/// Tools by their names, which come from this server: nobody can make them collide, and the quick hasher is enough.
+type ByName = HashMap<Box<str>, Listed, DefaultHashBuilder>;
+
+/// A tool that is offered.
+#[derive(Debug)]
+struct Listed {
+    /// Its place in its toolset.
+    index: usize,
+    /// Its arguments that are repeated in headers.
+    mirrored: Box<[MirroredParam]>,
+}
+
+/// One list, in pages, for both eras.
+#[derive(Debug)]
+struct Pages {
+    /// What cursors of this list begin with: a digest of all its entries.
+    version: u32,
+    modern: Vec<Box<RawValue>>,
+    legacy: Vec<Box<RawValue>>,
+}
+
+/// How long a client may keep a list: it is told when one changes, if it listens.
+const TTL_MS: u32 = 3_600_000;
+
+impl Catalog {
+    /// Bytes of the answers that are serialised once.
+    pub(crate) fn bytes(&self) -> usize {
+        let pages = self.lists.iter().flat_map(|list| list.modern.iter().chain(&list.legacy));
+        pages.chain([&self.discover, &self.handshake.capabilities]).map(|json| json.get().len()).sum()
+    }
+
+    pub(crate) fn new(source: &CatalogSource<'_>) -> Result<Self, CatalogError> {
+        let implementation = serde_json::to_string(source.implementation)?;
+        let meta = envelope::server_meta(&implementation)?;
+        let instructions = match source.instructions {
+            Some(text) => format!(r#","instructions":{}"#, serde_json::to_string(text)?),
+            None => String::new(),
+        };
+        let caching = format!(r#""ttlMs":{TTL_MS},"cacheScope":"public","_meta":{meta}"#);
+        let versions = serde_json::to_string(&[Revision::MODERN.as_str()])?;
+        let shown = source.tools.iter().filter(|tool| !source.hidden.contains(tool.name()));
+        let tools: Vec<_> = shown.map(|tool| (tool.in_era(Era::Modern), tool.in_era(Era::Legacy))).collect();
+        let entries = source.page_entries;
+        let lists = [
+            pages(List::Tools, tools.iter().map(|(modern, legacy)| (modern, legacy)), entries, &caching)?,
+            pages(List::Resources, source.resources.iter().map(|r| (r, r)), entries, &caching)?,
+            pages(List::Templates, source.templates.iter().map(|t| (t, t)), entries, &caching)?,
+            pages(List::Prompts, source.prompts.iter().map(|p| (p, p)), entries, &caching)?,
+        ];
+        let capabilities_in = |era| RawValue::from_string(capabilities(source, era));
+        let modern = capabilities_in(Era::Modern)?;
+        Ok(Self {
+            tools: index(source)?,
+            lists,
+            discover: RawValue::from_string(format!(
+                r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{modern}{instructions},{caching}}}"#
+            ))?,
+            handshake: Handshake {
+                capabilities: capabilities_in(Era::Legacy)?,
+                server_info: RawValue::from_string(implementation)?,
+                instructions: source.instructions.map(str::to_owned),
+            },
+        })
+    }
+
+    /// The place of a tool in its toolset.
+    pub(crate) fn tool(&self, name: &str) -> Option<usize> {
+        self.tools.get(name).map(|tool| tool.index)
+    }
+
+    /// The arguments of a tool that clients repeat in headers.
+    pub(crate) fn mirrored(&self, name: &str) -> &[MirroredParam] {
+        self.tools.get(name).map_or(&[], |tool| &tool.mirrored)
+    }
+
+    /// A page of a list: the first, or the one that a cursor names. `None` for a cursor that is not ours.
+    pub(crate) fn page(&self, list: List, era: Era, cursor: Option<&str>) -> Option<Raw<'_>> {
+        let pages = &self.lists[list as usize];
+        let page = match cursor {
+            None => 0,
+            Some(cursor) => pages.parse_cursor(cursor)?,
+        };
+        let pages = match era {
+            Era::Modern => &pages.modern,
+            Era::Legacy => &pages.legacy,
+        };
+        pages.get(page).map(|page| Raw::from(&**page))
+    }
+
+    /// The result of `server/discover`.
+    pub(crate) fn discover(&self) -> Raw<'_> {
+        Raw::from(&*self.discover)
+    }
+
+    /// What the result of `initialize` says.
+    pub(crate) fn handshake(&self) -> &Handshake {
+        &self.handshake
+    }
+}
+
+impl Pages {
+    fn cursor(version: u32, page: u32) -> String {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&version.to_be_bytes());
+        bytes[4..].copy_from_slice(&page.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn parse_cursor(&self, cursor: &str) -> Option<usize> {
+        let mut bytes = [0; 8];
+        // Longer text must not be decoded at all: it is the client's.
+        let written = URL_SAFE_NO_PAD.decode_slice(cursor.as_bytes().get(..11)?, &mut bytes).ok()?;
+        let (version, page) = bytes.split_at(4);
+        let is_ours = cursor.len() == 11 && written == 8 && version == self.version.to_be_bytes();
+        let page = u32::from_be_bytes(page.try_into().ok()?);
+        // The first page has no cursor.
+        is_ours.then_some(page as usize).filter(|page| *page > 0)
+    }
+}
+
+fn pages<'a, D: Serialize + 'a>(
+    list: List,
+    entries: impl Iterator<Item = (&'a D, &'a D)>,
+    page_entries: usize,
+    caching: &str,
+) -> Result<Pages, serde_json::Error> {
+    let mut written = Vec::new();
+    let mut hasher = DefaultHasher::new();
+    for (modern, legacy) in entries {
+        let modern = serde_json::to_string(modern)?;
+        modern.hash(&mut hasher);
+        written.push((modern, serde_json::to_string(legacy)?));
+    }
+    let version = hasher.finish() as u32;
+    let mut pages = Pages { version, modern: Vec::new(), legacy: Vec::new() };
+    let count = written.len().div_ceil(page_entries).max(1);
+    for page in 0..count {
+        let from = page * page_entries;
+        let of_page = &written[from..written.len().min(from + page_entries)];
+        let next = if page + 1 < count {
+            format!(r#","nextCursor":"{}""#, Pages::cursor(version, page as u32 + 1))
+        } else {
+            String::new()
+        };
+        let member = list.member();
+        let modern: Vec<&str> = of_page.iter().map(|(modern, _)| modern.as_str()).collect();
+        let legacy: Vec<&str> = of_page.iter().map(|(_, legacy)| legacy.as_str()).collect();
+        pages.modern.push(RawValue::from_string(format!(
+            r#"{{"resultType":"complete","{member}":[{}]{next},{caching}}}"#,
+            modern.join(",")
+        ))?);
+        pages.legacy.push(RawValue::from_string(format!(r#"{{"{member}":[{}]{next}}}"#, legacy.join(",")))?);
+    }
+    Ok(pages)
+}
+
+/// The capabilities, as JSON text.
+fn capabilities(source: &CatalogSource<'_>, era: Era) -> String {
+    let mut members = vec![r#""tools":{"listChanged":true}"#.to_owned()];
+    if source.has_resources {
+        members.push(r#""resources":{"subscribe":true,"listChanged":true}"#.to_owned());
+    }
+    if source.has_prompts {
+        members.push(r#""prompts":{"listChanged":true}"#.to_owned());
+    }
+    if source.has_completions {
+        members.push(r#""completions":{}"#.to_owned());
+    }
+    members.push(r#""logging":{}"#.to_owned());
+    if source.has_tasks && era == Era::Modern {
+        members.push(format!(r#""extensions":{{"{}":{{}}}}"#, Capability::TASKS));
+    }
+    format!("{{{}}}", members.join(","))
+}
+
+fn index(source: &CatalogSource<'_>) -> Result<ByName, CatalogError> {
+    let mut tools = ByName::with_capacity_and_hasher(source.tools.len(), DefaultHashBuilder::default());
+    for (index, tool) in source.tools.iter().enumerate() {
+        let name = tool.name();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        if !(1..=128).contains(&name.len()) || !name.bytes().all(is_plain) {
+            return Err(CatalogError::ToolName { name: name.to_owned() });
+        }
+        let refuse = |fault: String| CatalogError::Schema { name: name.to_owned(), fault };
+        let schema: serde_json::Value = serde_json::from_str(tool.input_schema_text())?;
+        if schema.get("type").and_then(serde_json::Value::as_str) != Some("object") {
+            return Err(refuse("arguments are an object: it needs \"type\": \"object\"".to_owned()));
+        }
+        let mirrored = mirrored(&schema).map_err(|fault| refuse(fault.to_string()))?.into();
+        if tools.insert(name.into(), Listed { index, mirrored }).is_some() {
+            return Err(CatalogError::DuplicateTool { name: name.to_owned() });
+        }
+    }
+    tools.retain(|name, _| !source.hidden.contains(&**name));
+    Ok(tools)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(resources: &[Resource], page_entries: usize) -> Catalog {
+        Catalog::new(&CatalogSource {
+            implementation: &Implementation { name: "t".to_owned(), version: "1".to_owned() },
+            instructions: None,
+            tools: &[],
+            hidden: &HashSet::new(),
+            resources,
+            templates: &[],
+            prompts: &[],
+            has_resources: true,
+            has_prompts: false,
+            has_completions: false,
+            has_tasks: false,
+            page_entries,
+        })
+        .expect("a catalog")
+    }
+
+    fn resources(count: usize) -> Vec<Resource> {
+        (0..count).map(|n| Resource::new(format!("x://{n}"), format!("{n}"))).collect()
+    }
+
+    #[test]
+    fn pages_lead_to_each_other_and_to_all_entries() {
+        for (count, page_entries) in [(0, 3), (1, 3), (3, 3), (4, 3), (10, 3), (10, 1)] {
+            let catalog = catalog(&resources(count), page_entries);
+            for era in [Era::Modern, Era::Legacy] {
+                let (mut cursor, mut seen) = (None::<String>, Vec::new());
+                loop {
+                    let page = catalog.page(List::Resources, era, cursor.as_deref()).expect("a page");
+                    let page: serde_json::Value = serde_json::from_str(page.as_str()).expect("JSON");
+                    let entries = page["resources"].as_array().expect("a list");
+                    assert!(entries.len() <= page_entries);
+                    seen.extend(entries.iter().map(|entry| entry["uri"].as_str().map(str::to_owned)));
+                    cursor = page["nextCursor"].as_str().map(str::to_owned);
+                    if cursor.is_none() {
+                        break;
+                    }
+                }
+                let want: Vec<_> = (0..count).map(|n| Some(format!("x://{n}"))).collect();
+                assert_eq!(seen, want);
+            }
+        }
+    }
+
+    #[test]
+    fn cursors_of_others_are_refused() {
+        let (old, new) = (catalog(&resources(5), 2), catalog(&resources(6), 2));
+        let cursor = Pages::cursor(old.lists[List::Resources as usize].version, 1);
+        assert!(old.page(List::Resources, Era::Modern, Some(&cursor)).is_some());
+        assert!(new.page(List::Resources, Era::Modern, Some(&cursor)).is_none(), "of an older list");
+        for bad in ["", "x", "AAAAAAAAAAA", &format!("{cursor}A"), &cursor[1..], "äöüäöüäöüäö"] {
+            assert!(old.page(List::Resources, Era::Modern, Some(bad)).is_none(), "{bad}");
+        }
+        let beyond = Pages::cursor(old.lists[List::Resources as usize].version, 99);
+        assert!(old.page(List::Resources, Era::Modern, Some(&beyond)).is_none());
+    }
+}

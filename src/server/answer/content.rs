@@ -1,0 +1,263 @@
+//! The answer of a tool while it is being written: content blocks first, then the structured answer.
+//!
+//! Everything goes straight into the leased output buffer, escaped on the way. A structured answer that
+//! repeats a block is copied from the bytes already written, so it is escaped once.
+
+use crate::protocol::Era;
+use crate::server::answer::envelope;
+use crate::wire::{Base64, LossyText, Mark, Raw, Reply, TooLong};
+use mcpool_pools::BufferLease;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
+/// An answer under way. Invariant: between calls `reply` ends behind a complete block, inside the
+/// `content` array.
+#[derive(Debug)]
+pub(crate) struct Content {
+    reply: Reply,
+    /// The last block as a whole, and the escaped text in it, as ranges of `reply`.
+    last_block: Option<Part>,
+    last_text: Option<Part>,
+    structured: Structured,
+}
+
+/// A part of an answer. None ends where the answer begins, so that its absence takes no room: each request that waits
+/// has two.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    start: usize,
+    end: NonZeroUsize,
+}
+
+impl Part {
+    fn new(range: Range<usize>) -> Option<Self> {
+        Some(Self { start: range.start, end: NonZeroUsize::new(range.end)? })
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start..self.end.get()
+    }
+}
+
+#[derive(Debug)]
+enum Structured {
+    None,
+    Value(BufferLease),
+    /// A value that is longer than a whole answer may be.
+    TooLong(TooLong),
+    Text(Part),
+    Block(Part),
+}
+
+impl Content {
+    pub(crate) fn open(mut reply: Reply, id: &str, era: Era) -> Self {
+        envelope::open_tool_result(&mut reply, id, era);
+        Self { reply, last_block: None, last_text: None, structured: Structured::None }
+    }
+
+    pub(crate) fn text_block<R>(&mut self, write: impl FnOnce(&mut TextBlock<'_>) -> R) -> R {
+        let start = self.begin_block();
+        self.reply.raw(r#"{"type":"text","text":""#);
+        let text_start = self.reply.len();
+        let mut block = TextBlock { text: self.reply.lossy_text() };
+        let result = write(&mut block);
+        drop(block);
+        self.last_text = Part::new(text_start..self.reply.len());
+        self.reply.raw(r#""}"#);
+        self.last_block = Part::new(start..self.reply.len());
+        result
+    }
+
+    pub(crate) fn data_block<R>(
+        &mut self,
+        kind: &'static str,
+        mime_type: &str,
+        write: impl FnOnce(&mut DataBlock<'_>) -> R,
+    ) -> R {
+        let start = self.begin_block();
+        self.reply.raw(r#"{"type":""#);
+        self.reply.raw(kind);
+        self.reply.raw(r#"","data":""#);
+        let result = DataBlock::write(&mut self.reply, write);
+        self.reply.raw(r#"","mimeType":"#);
+        self.reply.string(mime_type);
+        self.reply.raw("}");
+        self.last_block = Part::new(start..self.reply.len());
+        result
+    }
+
+    pub(crate) fn blob_block<R>(
+        &mut self,
+        uri: &str,
+        mime_type: &str,
+        write: impl FnOnce(&mut DataBlock<'_>) -> R,
+    ) -> R {
+        let start = self.begin_block();
+        self.reply.raw(r#"{"type":"resource","resource":{"uri":"#);
+        self.reply.string(uri);
+        self.reply.raw(r#","mimeType":"#);
+        self.reply.string(mime_type);
+        self.reply.raw(r#","blob":""#);
+        let result = DataBlock::write(&mut self.reply, write);
+        self.reply.raw(r#""}}"#);
+        self.last_block = Part::new(start..self.reply.len());
+        result
+    }
+
+    pub(crate) fn resource_block(&mut self, uri: &str, mime_type: &str, text: &str) {
+        let start = self.begin_block();
+        self.reply.raw(r#"{"type":"resource","resource":{"uri":"#);
+        self.reply.string(uri);
+        self.reply.raw(r#","mimeType":"#);
+        self.reply.string(mime_type);
+        self.reply.raw(r#","text":"#);
+        self.reply.string(text);
+        self.reply.raw("}}");
+        self.last_block = Part::new(start..self.reply.len());
+    }
+
+    pub(crate) fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
+        let mut written = self.reply.sibling();
+        written.value(value)?;
+        self.structured = written.finish().map_or_else(Structured::TooLong, Structured::Value);
+        Ok(())
+    }
+
+    /// The structured answer, as JSON text, if it is a value of its own, and whole.
+    pub(crate) fn structured_json(&self) -> Option<&[u8]> {
+        match &self.structured {
+            Structured::Value(json) => Some(json),
+            Structured::None | Structured::TooLong(_) | Structured::Text(_) | Structured::Block(_) => None,
+        }
+    }
+
+    pub(crate) fn structured_from_text(&mut self) {
+        self.structured = self.last_text.map_or(Structured::None, Structured::Text);
+    }
+
+    pub(crate) fn structured_from_block(&mut self) {
+        self.structured = self.last_block.map_or(Structured::None, Structured::Block);
+    }
+
+    /// Completes the answer.
+    pub(crate) fn close(
+        mut self,
+        era: Era,
+        server_info: &RawValue,
+        is_error: bool,
+    ) -> Result<BufferLease, TooLong> {
+        let structured = std::mem::replace(&mut self.structured, Structured::None);
+        if let (Structured::Value(json), None) = (&structured, &self.last_block) {
+            let text = std::str::from_utf8(json).unwrap_or_default();
+            self.text_block(|block| block.push_str(text));
+        }
+        let reply = &mut self.reply;
+        reply.raw("]");
+        match structured {
+            Structured::None => {}
+            Structured::TooLong(error) => return Err(error),
+            Structured::Value(json) => {
+                reply.raw(r#","structuredContent":"#);
+                reply.json(Raw::trusted(std::str::from_utf8(&json).unwrap_or_default()));
+            }
+            Structured::Text(part) => {
+                reply.raw(r#","structuredContent":{"content":""#);
+                reply.repeat(part.range());
+                reply.raw(r#""}"#);
+            }
+            Structured::Block(part) => {
+                reply.raw(r#","structuredContent":{"content":["#);
+                reply.repeat(part.range());
+                reply.raw("]}");
+            }
+        }
+        if is_error {
+            reply.raw(r#","isError":true"#);
+        }
+        envelope::close_tool_result(reply, era, server_info);
+        self.reply.finish()
+    }
+
+    fn begin_block(&mut self) -> usize {
+        if self.last_block.is_some() {
+            self.reply.raw(",");
+        }
+        self.reply.len()
+    }
+}
+
+/// A text block that is being filled.
+#[derive(Debug)]
+pub struct TextBlock<'r> {
+    text: LossyText<'r>,
+}
+
+impl TextBlock<'_> {
+    /// Appends text.
+    pub fn push_str(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// Appends bytes that should be UTF-8: each maximal ill-formed part becomes U+FFFD. A character may be
+    /// split between two calls with nothing in between.
+    pub fn push_lossy(&mut self, bytes: &[u8]) {
+        self.text.push(bytes);
+    }
+
+    /// Says that the bytes so far are whole: those that come next, of another file say, do not continue a character.
+    pub fn end_part(&mut self) {
+        self.text.end_part();
+    }
+
+    /// Whether the answer has grown beyond its limit, so that reading on is of no use.
+    pub fn is_full(&self) -> bool {
+        self.text.is_full()
+    }
+
+    /// Bytes of the answer so far, as they go out.
+    pub(crate) fn written_bytes(&self) -> usize {
+        self.text.message_bytes()
+    }
+
+    /// This place, to come back to.
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.text.mark()
+    }
+
+    /// Takes back what was written since the mark.
+    pub(crate) fn cut(&mut self, mark: Mark) {
+        self.text.cut(mark);
+    }
+}
+
+impl std::fmt::Write for TextBlock<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.push_str(text);
+        Ok(())
+    }
+}
+
+/// A block of binary data that is being filled; written as base64.
+#[derive(Debug)]
+pub struct DataBlock<'r> {
+    base64: Base64<'r>,
+}
+
+impl<'r> DataBlock<'r> {
+    /// Lets `write` fill a block, and ends it.
+    pub(crate) fn write<R>(reply: &'r mut Reply, write: impl FnOnce(&mut Self) -> R) -> R {
+        write(&mut Self { base64: reply.base64() })
+    }
+
+    /// Appends bytes, in pieces of any length.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.base64.push(bytes);
+    }
+
+    /// Whether the answer has grown beyond its limit, so that reading on is of no use.
+    pub fn is_full(&self) -> bool {
+        self.base64.is_full()
+    }
+}

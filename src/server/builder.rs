@@ -1,0 +1,215 @@
+//! A server under construction, and why it may not be built.
+
+use super::{
+    CatalogError, Chain, Completer, Core, Description, Prompts, Resources, Server, Session, Shared, Single,
+    Tool, Toolset,
+};
+use crate::limits::{Limits, LimitsError};
+use crate::memory::{Managed, MemoryManager};
+use crate::metrics::Metrics;
+use crate::server::answer::catalog::Implementation;
+use crate::server::handler::families::Offers;
+use crate::server::serving::slot::SlotFactory;
+use crate::server::state::changes::Changes;
+use crate::server::state::client_requests::Correlation;
+use crate::server::state::event_store::EventStore;
+use crate::server::state::operations::Operations;
+use crate::server::state::pools::Pools;
+use crate::server::state::request_state::Sealer;
+use crate::server::state::sessions::Sessions;
+use crate::server::state::task_store::TaskStore;
+use crate::server::state::tool_usage::ToolUsage;
+use crate::server::state::turns::Turns;
+use arc_swap::ArcSwap;
+use mcpool_pools::NameTaken;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
+use thiserror::Error;
+
+/// Why a server cannot be built.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The bounds contradict each other.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// The tools cannot be advertised.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Two pools have the same name.
+    #[error(transparent)]
+    Pools(#[from] NameTaken),
+    /// There is no key to seal `requestState` with.
+    #[error("no key for requestState: {0}")]
+    Key(#[from] crate::server::state::request_state::NoRandomness),
+}
+
+/// A server under construction.
+pub struct ServerBuilder<T> {
+    pub(crate) implementation: Implementation,
+    pub(crate) instructions: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) toolset: T,
+    pub(crate) tools: usize,
+    pub(crate) offers: Offers,
+    pub(crate) request_state_key: Option<[u8; 32]>,
+    pub(crate) offers_memory: bool,
+    #[cfg(feature = "validation")]
+    pub(crate) validates: bool,
+}
+
+impl<T: Toolset> ServerBuilder<T> {
+    /// Adds a tool behind those that are there.
+    pub fn tool<U: Tool>(self, tool: U) -> ServerBuilder<Chain<T, Single<U>>> {
+        self.toolset(Single(tool))
+    }
+
+    /// Adds a family of tools behind those that are there.
+    pub fn toolset<U: Toolset>(self, toolset: U) -> ServerBuilder<Chain<T, U>> {
+        let front_len = self.tools;
+        ServerBuilder {
+            implementation: self.implementation,
+            instructions: self.instructions,
+            limits: self.limits,
+            tools: front_len + toolset.definitions().len(),
+            toolset: Chain { front: self.toolset, front_len, back: toolset },
+            offers: self.offers,
+            request_state_key: self.request_state_key,
+            offers_memory: self.offers_memory,
+            #[cfg(feature = "validation")]
+            validates: self.validates,
+        }
+    }
+
+    /// Adds a family of resources behind those that are there.
+    #[must_use]
+    pub fn resources(mut self, resources: impl Resources) -> Self {
+        self.offers.resources.push(Box::new(resources));
+        self
+    }
+
+    /// Offers the memory report as the resource `mcpool://memory/report`, to be read and subscribed to, and a
+    /// prompt that asks for tuning; for those who may see what concerns the operator
+    /// ([`RequestContext::is_admin`]).
+    #[must_use]
+    pub fn memory_resource(mut self) -> Self {
+        self.offers_memory = true;
+        self.resources(crate::server::handler::memory_resource::MemoryResource)
+            .prompts(crate::server::handler::memory_resource::MemoryResource)
+    }
+
+    /// Adds a family of prompts behind those that are there.
+    #[must_use]
+    pub fn prompts(mut self, prompts: impl Prompts) -> Self {
+        self.offers.prompts.push(Box::new(prompts));
+        self
+    }
+
+    /// Completes arguments of prompts and variables of resource templates.
+    #[must_use]
+    pub fn completer(mut self, completer: impl Completer) -> Self {
+        self.offers.completer = Some(Box::new(completer));
+        self
+    }
+
+    /// Lets tools go on as tasks ([`RequestContext::prefer_task`]), for clients that know the extension.
+    #[must_use]
+    pub fn tasks(mut self) -> Self {
+        self.offers.has_tasks = true;
+        self
+    }
+
+    /// The key that seals `requestState`. Processes that serve the same clients need the same one; without it
+    /// each process makes its own.
+    #[must_use]
+    pub fn request_state_key(mut self, key: [u8; 32]) -> Self {
+        self.request_state_key = Some(key);
+        self
+    }
+
+    /// Tells the model how the server is best used.
+    #[must_use]
+    pub fn instructions(mut self, text: impl Into<String>) -> Self {
+        self.instructions = Some(text.into());
+        self
+    }
+
+    /// Whether calls are held against schemas that are given as text; they are unless this says otherwise.
+    #[cfg(feature = "validation")]
+    #[must_use]
+    pub fn validate(mut self, validates: bool) -> Self {
+        self.validates = validates;
+        self
+    }
+
+    /// Sets the bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Builds the server.
+    ///
+    /// # Errors
+    /// When the bounds contradict each other or a tool cannot be advertised.
+    pub fn build(self) -> Result<Server, BuildError> {
+        self.limits.validate()?;
+        let limits = self.limits;
+        let implementation = serde_json::to_string(&self.implementation).map_err(CatalogError::from)?;
+        let description = Description {
+            implementation: self.implementation,
+            instructions: self.instructions,
+            tools: self.toolset.definitions(),
+            hidden: Mutex::default(),
+        };
+        let catalog = description.catalog(&self.offers, &limits)?;
+        #[cfg(feature = "validation")]
+        let validators = if self.validates {
+            crate::server::answer::validation::Validators::new(&description.tools, &limits)?
+        } else {
+            crate::server::answer::validation::Validators::default()
+        };
+        let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
+        let tool_usage = ToolUsage::new(description.tools.len(), limits.arena_retain_bytes);
+        let pools = Pools::new(&limits)?;
+        let managed = Managed {
+            name: description.implementation.name.clone(),
+            version: description.implementation.version.clone(),
+            limits: limits.clone(),
+            registry: pools.registry.clone(),
+            budget: pools.budget.clone(),
+        };
+        let shared = Arc::new(Shared {
+            memory: MemoryManager::new(managed, std::time::Instant::now()),
+            pools,
+            catalog: ArcSwap::from_pointee(catalog),
+            description,
+            offers: self.offers,
+            changes: Changes::new(&limits),
+            stateless: Arc::new(Session::new(sessions.next_number(), 0)),
+            sessions,
+            correlation: Arc::new(Correlation::new(limits.max_client_requests)),
+            events: EventStore::new(&limits),
+            tasks: Arc::new(TaskStore::new(&limits)),
+            turns: Turns::new(limits.max_blocking_threads),
+            #[cfg(feature = "validation")]
+            validators,
+            sealer: Sealer::new(self.request_state_key, &limits)?,
+            server_meta: crate::server::answer::envelope::server_meta(&implementation)
+                .map_err(CatalogError::from)?,
+            metrics: Metrics::default(),
+            operations: Operations::default(),
+            tool_usage,
+            told_memory: self.offers_memory.then(AtomicU32::default),
+            limits,
+        });
+        shared.memory.open_account(&shared);
+        let core = Arc::new(Core { shared: Arc::clone(&shared), toolset: self.toolset });
+        shared.memory.open_account(&core);
+        let serve = move |incoming| crate::server::serving::serve::serve_frame(Arc::clone(&core), incoming);
+        let factory = SlotFactory::new(serve, shared.limits.arena_retain_bytes);
+        let slots = shared.pools.slots(&shared.limits, factory)?;
+        Ok(Server { shared, slots })
+    }
+}

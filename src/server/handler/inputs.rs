@@ -1,0 +1,374 @@
+//! What a call needs from its client: multi round-trip requests of the modern era.
+//!
+//! A modern server sends no requests. It answers a call with what it needs, and the client calls again with
+//! the answers and with `requestState`, handed back as it was. Answers of all rounds travel in that state,
+//! sealed, so that a handler may be written as if it waited: it runs again from its start, and what it asked
+//! before is answered at once. The server keeps nothing between rounds.
+
+use crate::protocol::{Capability, Message, MessageDecoder, Method, ProtocolError};
+use crate::server::Shared;
+use crate::server::answer::envelope;
+use crate::server::answer::envelope::AnswerId;
+use crate::server::serving::serve::Outcome;
+use crate::server::state::call_state::CallState;
+use crate::server::state::request_state::{Binding, StateFault};
+use crate::wire::{Frame, Kind, Raw};
+use bumpalo::Bump;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+/// The kinds of things that a client can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputKind {
+    /// Something that its user fills in or confirms.
+    Elicitation,
+    /// Something that its model writes.
+    Sampling,
+    /// The directories that it offers.
+    Roots,
+}
+
+/// Bytes of a form's parameters beside its message and its schema.
+const FORM_BYTES: usize = r#"{"message":"","requestedSchema":}"#.len();
+
+/// A request to the client.
+#[derive(Debug, Clone)]
+pub struct InputRequest {
+    kind: InputKind,
+    capability: Capability,
+    /// What it asks, or why that is no JSON.
+    params: Option<Result<Box<RawValue>, Box<str>>>,
+}
+
+impl InputRequest {
+    /// A form for the user. `schema` is the JSON of a flat object schema; where it is none, asking fails.
+    pub fn elicitation(message: &str, schema: &str) -> Self {
+        let params = match Raw::check(schema) {
+            Ok(schema) if schema.kind() == Kind::Object => {
+                let schema = schema.as_str();
+                // As long as it becomes where nothing of the message is escaped, so that it is allocated once.
+                let mut params = Vec::with_capacity(message.len() + schema.len() + FORM_BYTES);
+                params.extend_from_slice(br#"{"message":"#);
+                let written = serde_json::to_writer(&mut params, message);
+                params.extend_from_slice(br#","requestedSchema":"#);
+                params.extend_from_slice(schema.as_bytes());
+                params.push(b'}');
+                written
+                    .map_err(|error| error.to_string())
+                    .and_then(|()| String::from_utf8(params).map_err(|error| error.to_string()))
+                    .map_or_else(|error| Err(error.into()), checked)
+            }
+            Ok(_) => Err("the schema of a form must be an object".into()),
+            Err(error) => Err(format!("the schema of a form must be JSON: {error}").into()),
+        };
+        Self { kind: InputKind::Elicitation, capability: Capability::Elicitation, params: Some(params) }
+    }
+
+    /// An address that the user shall visit.
+    pub fn url(message: &str, url: &str) -> Self {
+        let params = serde_json::json!({"mode": "url", "message": message, "url": url});
+        Self {
+            kind: InputKind::Elicitation,
+            capability: Capability::ElicitationUrl,
+            params: Some(checked(params.to_string())),
+        }
+    }
+
+    /// A message that the model shall write; `params` is the JSON of `CreateMessageRequestParams`. Where it is no
+    /// object, asking fails.
+    pub fn sampling(params: impl Into<String>) -> Self {
+        let params = checked(params.into());
+        Self { kind: InputKind::Sampling, capability: Capability::Sampling, params: Some(params) }
+    }
+
+    /// The directories that the client offers.
+    pub fn roots() -> Self {
+        Self { kind: InputKind::Roots, capability: Capability::Roots, params: None }
+    }
+
+    pub(crate) fn kind(&self) -> InputKind {
+        self.kind
+    }
+
+    pub(crate) fn capability(&self) -> Capability {
+        self.capability
+    }
+
+    pub(crate) fn params(&self) -> Option<Raw<'_>> {
+        self.params.as_ref()?.as_deref().ok().map(Raw::from)
+    }
+
+    /// Why it cannot be sent.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.params.as_ref()?.as_ref().err().map(|fault| &**fault)
+    }
+
+    pub(crate) fn method(&self) -> &'static str {
+        match self.kind {
+            InputKind::Elicitation => Method::ELICIT,
+            InputKind::Sampling => Method::SAMPLE,
+            InputKind::Roots => Method::ROOTS_LIST,
+        }
+    }
+}
+
+/// Parameters as JSON text, read to their end.
+fn checked(params: String) -> Result<Box<RawValue>, Box<str>> {
+    match Raw::check(&params).map(Raw::kind) {
+        Ok(Kind::Object) => RawValue::from_string(params)
+            .map_err(|error| format!("its parameters must be JSON: {error}").into()),
+        Ok(_) => Err("its parameters must be an object".into()),
+        Err(error) => Err(format!("its parameters must be JSON: {error}").into()),
+    }
+}
+
+/// What a client answered.
+#[derive(Debug, Clone)]
+pub struct InputResponse {
+    json: Box<str>,
+}
+
+/// What became of a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elicited<T> {
+    /// The user filled it in.
+    Accepted(T),
+    /// The user said no.
+    Declined,
+    /// The user closed it.
+    Cancelled,
+}
+
+impl<T> Elicited<T> {
+    /// What the user filled in, if it did.
+    pub fn accepted(self) -> Option<T> {
+        match self {
+            Self::Accepted(content) => Some(content),
+            Self::Declined | Self::Cancelled => None,
+        }
+    }
+}
+
+impl InputResponse {
+    pub(crate) fn new(json: impl Into<Box<str>>) -> Self {
+        Self { json: json.into() }
+    }
+
+    /// The answer's JSON text.
+    pub fn as_json(&self) -> &str {
+        &self.json
+    }
+
+    /// Decodes the answer.
+    ///
+    /// # Errors
+    /// When it does not fit `T`.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.json)
+    }
+
+    /// The answer to a form; `None` if it is none, or its content does not fit `T`.
+    pub fn elicited<T: DeserializeOwned>(&self) -> Option<Elicited<T>> {
+        #[derive(Deserialize)]
+        struct Answer<'a> {
+            action: &'a str,
+            #[serde(borrow)]
+            content: Option<&'a RawValue>,
+        }
+        let answer: Answer<'_> = serde_json::from_str(&self.json).ok()?;
+        match answer.action {
+            "accept" => {
+                let content = answer.content.map_or("{}", RawValue::get);
+                serde_json::from_str(content).ok().map(Elicited::Accepted)
+            }
+            "decline" => Some(Elicited::Declined),
+            "cancel" => Some(Elicited::Cancelled),
+            _ => None,
+        }
+    }
+
+    /// Whether the answer has the shape of an answer to a request of that kind.
+    pub(crate) fn fits(&self, kind: InputKind) -> bool {
+        #[derive(Deserialize)]
+        struct Shape<'a> {
+            #[serde(borrow)]
+            action: Option<&'a RawValue>,
+            #[serde(borrow)]
+            role: Option<&'a RawValue>,
+            #[serde(borrow)]
+            roots: Option<&'a RawValue>,
+        }
+        let Ok(shape) = serde_json::from_str::<Shape<'_>>(&self.json) else { return false };
+        match kind {
+            InputKind::Elicitation => shape
+                .action
+                .is_some_and(|action| matches!(action.get(), r#""accept""# | r#""decline""# | r#""cancel""#)),
+            InputKind::Sampling => shape.role.is_some(),
+            InputKind::Roots => shape.roots.is_some_and(|roots| roots.get().starts_with('[')),
+        }
+    }
+}
+
+/// What a call asked for and was answered, over all its rounds.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs {
+    answers: BTreeMap<Box<str>, Box<RawValue>>,
+    /// The answers that the handler took: what nobody asked for does not travel on.
+    taken: BTreeSet<Box<str>>,
+    asked: Vec<(Box<str>, InputRequest)>,
+    carried: Option<Box<str>>,
+    carry: Option<Box<str>>,
+}
+
+/// What is sealed.
+#[derive(Serialize, Deserialize, Default)]
+struct Sealed {
+    #[serde(default, rename = "a", skip_serializing_if = "BTreeMap::is_empty")]
+    answers: BTreeMap<Box<str>, Box<RawValue>>,
+    #[serde(default, rename = "s", skip_serializing_if = "Option::is_none")]
+    state: Option<Box<str>>,
+}
+
+impl Inputs {
+    /// What came with a request, if anything.
+    ///
+    /// # Errors
+    /// When the responses are malformed, or the state is not one that this server gave for this request.
+    #[cold]
+    pub(crate) fn of<'f>(
+        shared: &Shared,
+        principal: u128,
+        message: &Message<'f>,
+        arena: &'f Bump,
+    ) -> Result<Box<Self>, ProtocolError<'f>> {
+        let mut inputs = Self::default();
+        if let Some(raw) = message.request_state {
+            let text: &str = raw
+                .decode(arena)
+                .map_err(|_| ProtocolError::InvalidParams("requestState must be a string"))?;
+            let sealed = shared
+                .sealer
+                .open(text, &binding(principal, message), SystemTime::now())
+                .map_err(|fault: StateFault| ProtocolError::RequestState(fault.explain()))?;
+            let sealed: Sealed = serde_json::from_slice(&sealed).unwrap_or_default();
+            inputs.answers = sealed.answers;
+            inputs.carried = sealed.state;
+        }
+        if let Some(raw) = message.input_responses {
+            let responses: BTreeMap<Box<str>, Box<RawValue>> = serde_json::from_str(raw.as_str())
+                .map_err(|_| ProtocolError::InvalidParams("inputResponses must be an object"))?;
+            inputs.answers.extend(responses);
+        }
+        Ok(Box::new(inputs))
+    }
+
+    pub(crate) fn answer(&mut self, key: &str, kind: InputKind) -> Option<InputResponse> {
+        let response = InputResponse::new(self.answers.get(key)?.get());
+        if !response.fits(kind) {
+            return None;
+        }
+        self.taken.insert(key.into());
+        Some(response)
+    }
+
+    pub(crate) fn ask(&mut self, key: &str, request: InputRequest) {
+        if self.asked.iter().all(|(asked, _)| **asked != *key) {
+            self.asked.push((key.into(), request));
+        }
+    }
+
+    pub(crate) fn carry(&mut self, state: &str) {
+        self.carry = Some(state.into());
+    }
+
+    pub(crate) fn carried(&self) -> Option<&str> {
+        self.carried.as_deref()
+    }
+
+    /// The client answered without the call having to be repeated: what was kept for the next round is at hand.
+    pub(crate) fn begin_round(&mut self) {
+        if let Some(state) = self.carry.take() {
+            self.carried = Some(state);
+        }
+    }
+
+    /// What the next round needs to know, if anything.
+    fn seal(&self, shared: &Shared, binding: &Binding<'_>) -> Result<Option<String>, ProtocolError<'static>> {
+        let asked = |key: &str| self.asked.iter().any(|(asked, _)| **asked == *key);
+        let answers: BTreeMap<_, _> = self
+            .answers
+            .iter()
+            .filter(|(key, _)| self.taken.contains(*key) && !asked(key))
+            .map(|(key, answer)| (key.clone(), answer.clone()))
+            .collect();
+        let state = self.carry.clone().or_else(|| self.carried.clone());
+        if answers.is_empty() && state.is_none() {
+            return Ok(None);
+        }
+        let payload = serde_json::to_vec(&Sealed { answers, state }).unwrap_or_default();
+        let sealed = shared.sealer.seal(binding, &payload, SystemTime::now());
+        sealed.map(Some).map_err(|_| ProtocolError::RequestState("it is longer than max_request_state_bytes"))
+    }
+}
+
+/// What a state is good for: this principal's repetition of this very request.
+fn binding<'f>(principal: u128, message: &Message<'f>) -> Binding<'f> {
+    let arguments = message.arguments.map_or("{}", |raw| raw.as_str());
+    Binding {
+        principal,
+        method: message.method.unwrap_or_default(),
+        name: message.name.or(message.uri).unwrap_or_default(),
+        arguments_digest: Sha256::digest(arguments).into(),
+    }
+}
+
+/// The answer that tells the client what is needed. The frame is read again: only it knows what the state
+/// must be bound to, and a call that asks is rare.
+#[cold]
+pub(crate) fn answer(shared: &Shared, call: &CallState, frame: &Frame, inputs: &Inputs) -> Outcome {
+    let names = call.names();
+    let arena = Bump::new();
+    let state = reread(frame, &arena)
+        .ok_or(ProtocolError::Internal("the frame cannot be read again"))
+        .and_then(|message| inputs.seal(shared, &binding(names.principal(), &message)));
+    let state = match state {
+        Ok(state) => state,
+        Err(error) => return shared.refusal(AnswerId::Of(&names.id), &error),
+    };
+    let mut reply = shared.reply();
+    let requests = inputs.asked.iter().map(|(key, request)| (&**key, request));
+    envelope::input_required(&mut reply, &names.id, requests, state.as_deref(), &shared.server_meta);
+    shared.answered(reply, AnswerId::Of(&names.id))
+}
+
+fn reread<'f>(frame: &'f Frame, arena: &'f Bump) -> Option<Message<'f>> {
+    let mut decoder = MessageDecoder::new(frame.bytes(), arena).ok()?;
+    if decoder.begin().ok()? == crate::protocol::ArgumentsAt::Here {
+        decoder.skip_arguments().ok()?;
+    }
+    Some(*decoder.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Inputs;
+
+    #[test]
+    fn what_is_kept_for_the_next_round_is_at_hand_when_it_begins() {
+        let mut inputs = Inputs::default();
+        inputs.carry("first");
+        assert_eq!(inputs.carried(), None, "the round has not begun");
+        inputs.begin_round();
+        assert_eq!(inputs.carried(), Some("first"));
+        inputs.begin_round();
+        assert_eq!(inputs.carried(), Some("first"), "a round that keeps nothing new loses nothing");
+        inputs.carry("second");
+        assert_eq!(inputs.carried(), Some("first"));
+        inputs.begin_round();
+        assert_eq!(inputs.carried(), Some("second"));
+    }
+}

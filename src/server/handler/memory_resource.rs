@@ -1,0 +1,72 @@
+//! The memory report as a resource that agents read and subscribe to, and a prompt that asks them to tune.
+//!
+//! Whoever may not see what concerns the operator is told that there is nothing. Invariant: nothing is gathered
+//! before somebody reads.
+
+use crate::memory::{MemoryReport, write_markdown};
+use crate::protocol::{Prompt, Resource, Role};
+use crate::server::handler::call_context::ToolError;
+use crate::server::handler::prompts::{PromptContext, Prompts};
+use crate::server::handler::resources::{ReadContext, Resources};
+
+/// Where the report is.
+pub(crate) const REPORT_URI: &str = "mcpool://memory/report";
+/// The prompt that asks for tuning.
+const TUNE_PROMPT: &str = "tune-memory";
+
+const ASK: &str = "Read the memory report of this MCP server below. Name what is wrong, worst first, with the \
+    figures that show it. Then give the settings to change as lines of mcpool.toml, each with what it costs and \
+    what it gains. Leave alone what is well.";
+
+/// Whether changes of that resource are not for this caller, for whom it is not there.
+pub(crate) fn is_withheld(uri: &str, is_admin: bool) -> bool {
+    uri == REPORT_URI && !is_admin
+}
+
+/// Both, for a server that offers them.
+#[derive(Clone, Copy)]
+pub(crate) struct MemoryResource;
+
+impl Resources for MemoryResource {
+    fn list(&self) -> Vec<Resource> {
+        let report =
+            Resource::new(REPORT_URI, "memory-report").title("Memory report").mime_type("application/json");
+        vec![report.description(
+            "Where every byte of this server is, how its pools are used and how large they should be: as JSON, and \
+             the same as Markdown.",
+        )]
+    }
+
+    async fn read(&self, uri: &str, read: &mut ReadContext) -> Result<(), ToolError> {
+        if uri != REPORT_URI || is_withheld(uri, read.is_admin()) {
+            return Err(ToolError::NotFound);
+        }
+        let report = read.memory().report();
+        read.text(uri, Some("application/json"), &serde_json::to_string(&report)?);
+        read.text(uri, Some("text/markdown"), &markdown(&report)?);
+        Ok(())
+    }
+}
+
+impl Prompts for MemoryResource {
+    fn list(&self) -> Vec<Prompt> {
+        vec![Prompt::new(TUNE_PROMPT, "Reads the memory report of this server and asks for better settings.")]
+    }
+
+    async fn get(&self, _name: &str, prompt: &mut PromptContext) -> Result<(), ToolError> {
+        if !prompt.is_admin() {
+            return Err(ToolError::NotFound);
+        }
+        let report = markdown(&prompt.memory().report())?;
+        prompt.text(Role::User, ASK);
+        // Text, not an embedded resource: every client can show it.
+        prompt.text(Role::User, &report);
+        Ok(())
+    }
+}
+
+fn markdown(report: &MemoryReport) -> Result<String, ToolError> {
+    let mut text = Vec::new();
+    write_markdown(report, &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}

@@ -1,0 +1,10 @@
+//! What a tool, a resource or a prompt implements, and what it is given.
+
+pub(crate) mod call_context;
+pub(crate) mod families;
+pub(crate) mod inputs;
+pub(crate) mod memory_resource;
+pub(crate) mod prompts;
+pub(crate) mod request_context;
+pub(crate) mod resources;
+pub(crate) mod tool;

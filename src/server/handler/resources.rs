@@ -1,0 +1,164 @@
+//! What a server offers to read: resources, and how one is read.
+
+use crate::protocol::{Era, ProtocolError, Resource, ResourceTemplate};
+use crate::server::answer::content::DataBlock;
+use crate::server::answer::envelope;
+use crate::server::handler::call_context::{Finished, ToolError};
+use crate::server::handler::request_context::RequestContext;
+use crate::wire::Reply;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+
+/// A family of resources.
+///
+/// ```
+/// use mcpool::{ReadContext, Resource, Resources, ToolError};
+///
+/// struct Motd;
+///
+/// impl Resources for Motd {
+///     fn list(&self) -> Vec<Resource> {
+///         vec![Resource::new("motd://today", "today").mime_type("text/plain")]
+///     }
+///
+///     async fn read(&self, uri: &str, read: &mut ReadContext) -> Result<(), ToolError> {
+///         match uri {
+///             "motd://today" => read.text(uri, Some("text/plain"), "Be kind."),
+///             _ => return Err(ToolError::NotFound),
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Resources: Send + Sync + 'static {
+    /// The resources, in the order in which they are listed; asked when the server is built and after each
+    /// [`RequestContext::resources_changed`](super::RequestContext::resources_changed).
+    fn list(&self) -> Vec<Resource>;
+
+    /// The templates of resources that are not listed one by one.
+    fn templates(&self) -> Vec<ResourceTemplate> {
+        Vec::new()
+    }
+
+    /// Reads one resource. The future is dropped when the client cancels.
+    ///
+    /// # Errors
+    /// [`ToolError::NotFound`] when there is none of that URI; [`ToolError::Failed`] becomes error -32603.
+    fn read(&self, uri: &str, read: &mut ReadContext) -> impl Future<Output = Result<(), ToolError>> + Send;
+}
+
+/// A future in a box: resources and prompts are asked for seldom, and need no type of their own for that.
+pub(crate) type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// [`Resources`] without their type.
+pub(crate) trait AnyResources: Send + Sync {
+    fn list(&self) -> Vec<Resource>;
+    fn templates(&self) -> Vec<ResourceTemplate>;
+    fn read<'a>(&'a self, uri: &'a str, read: &'a mut ReadContext) -> BoxedFuture<'a, Result<(), ToolError>>;
+}
+
+impl<R: Resources> AnyResources for R {
+    fn list(&self) -> Vec<Resource> {
+        Resources::list(self)
+    }
+
+    fn templates(&self) -> Vec<ResourceTemplate> {
+        Resources::templates(self)
+    }
+
+    fn read<'a>(&'a self, uri: &'a str, read: &'a mut ReadContext) -> BoxedFuture<'a, Result<(), ToolError>> {
+        Box::pin(Resources::read(self, uri, read))
+    }
+}
+
+/// One reading of a resource: a [`RequestContext`], and where the contents go.
+#[derive(Debug)]
+pub struct ReadContext {
+    request: RequestContext,
+    reply: Reply,
+    has_contents: bool,
+}
+
+impl Deref for ReadContext {
+    type Target = RequestContext;
+
+    fn deref(&self) -> &RequestContext {
+        &self.request
+    }
+}
+
+impl DerefMut for ReadContext {
+    fn deref_mut(&mut self) -> &mut RequestContext {
+        &mut self.request
+    }
+}
+
+impl ReadContext {
+    pub(crate) fn new(request: RequestContext) -> Self {
+        let reply = request.shared.reply();
+        Self { request, reply, has_contents: false }
+    }
+
+    /// Adds contents that are text.
+    pub fn text(&mut self, uri: &str, mime_type: Option<&str>, text: &str) {
+        self.open(uri, mime_type);
+        self.reply.raw(r#","text":"#);
+        self.reply.string(text);
+        self.reply.raw("}");
+    }
+
+    /// Adds contents that are bytes, which `write` gives bit by bit.
+    pub fn blob_with<R>(
+        &mut self,
+        uri: &str,
+        mime_type: Option<&str>,
+        write: impl FnOnce(&mut DataBlock<'_>) -> R,
+    ) -> R {
+        self.open(uri, mime_type);
+        self.reply.raw(r#","blob":""#);
+        let result = DataBlock::write(&mut self.reply, write);
+        self.reply.raw(r#""}"#);
+        result
+    }
+
+    /// Adds contents that are bytes.
+    pub fn blob(&mut self, uri: &str, mime_type: Option<&str>, bytes: &[u8]) {
+        self.blob_with(uri, mime_type, |block| block.push(bytes));
+    }
+
+    fn open(&mut self, uri: &str, mime_type: Option<&str>) {
+        if self.has_contents {
+            self.reply.raw(",");
+        } else {
+            let request = &self.request;
+            envelope::open_result(&mut self.reply, &request.call.names().id, request.era);
+            self.reply.raw(r#""contents":["#);
+        }
+        self.has_contents = true;
+        self.reply.raw(r#"{"uri":"#);
+        self.reply.string(uri);
+        if let Some(mime_type) = mime_type {
+            self.reply.raw(r#","mimeType":"#);
+            self.reply.string(mime_type);
+        }
+    }
+
+    /// Ends the reading of `uri`.
+    pub(crate) fn finish(mut self, uri: &str, result: Result<(), ToolError>) -> Finished {
+        match result {
+            Ok(()) if self.has_contents => {}
+            // Empty contents would say that the resource exists.
+            Ok(()) | Err(ToolError::NotFound) => {
+                return self.request.refuse(&ProtocolError::ResourceNotFound { uri });
+            }
+            Err(error) => return self.request.end(&error),
+        }
+        self.reply.raw("]");
+        if self.request.era == Era::Modern {
+            envelope::caching(&mut self.reply, 0, "private");
+        }
+        envelope::close_tool_result(&mut self.reply, self.request.era, &self.request.shared.server_meta);
+        let id = self.request.call.names();
+        Finished(self.request.shared.answered(self.reply, envelope::AnswerId::Of(&id.id)))
+    }
+}

@@ -1,0 +1,206 @@
+//! What a tool implements, and how tools are put together without a box or a table of functions.
+//!
+//! A [`Tool`] is one tool with its own type of arguments. A [`Toolset`] is a family that dispatches by
+//! itself; a chain of tools is one too. Calls are static: the future of a call is part of the future that
+//! serves its frame.
+
+use crate::protocol::ToolDefinition;
+use crate::server::handler::call_context::{CallContext, Finished, ToolError};
+use crate::server::serving::dispatch::ToolRequest;
+use crate::server::state::session::SessionValues;
+use pin_project_lite::pin_project;
+use serde::Deserialize;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// One tool.
+///
+/// ```
+/// use mcpool::{CallContext, Tool, ToolDefinition, ToolError};
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Greeting<'a> {
+///     /// Whom to greet.
+///     name: &'a str,
+/// }
+///
+/// struct Greet;
+///
+/// impl Tool for Greet {
+///     type Arguments<'a> = Greeting<'a>;
+///
+///     fn definition(&self) -> ToolDefinition {
+///         ToolDefinition::new("greet", "Greets somebody.").arguments::<Greeting<'_>>()
+///     }
+///
+///     async fn call<'a>(
+///         &'a self,
+///         arguments: Greeting<'a>,
+///         call: &mut CallContext,
+///     ) -> Result<(), ToolError> {
+///         call.text_with(|text| {
+///             text.push_str("Hello, ");
+///             text.push_str(arguments.name);
+///             text.push_str("!");
+///         });
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Tool: Send + Sync + 'static {
+    /// The arguments, decoded in the same pass as the message. Strings may be borrowed, escaped or not.
+    type Arguments<'a>: Deserialize<'a> + Send;
+
+    /// What `tools/list` says of the tool; asked once, when the server is built.
+    fn definition(&self) -> ToolDefinition;
+
+    /// Serves one call. The future is dropped when the client cancels.
+    ///
+    /// # Errors
+    /// [`ToolError::Failed`] becomes a result with `isError` that the model can read and act on;
+    /// [`ToolError::InvalidParams`] a protocol error.
+    fn call<'a>(
+        &'a self,
+        arguments: Self::Arguments<'a>,
+        call: &mut CallContext,
+    ) -> impl Future<Output = Result<(), ToolError>> + Send;
+}
+
+/// A family of tools.
+pub trait Toolset: Send + Sync + 'static {
+    /// The tools, in the order in which `tools/list` shows them.
+    fn definitions(&self) -> Vec<ToolDefinition>;
+
+    /// Serves a call of the tool at `index` of [`Toolset::definitions`].
+    ///
+    /// The arguments are decoded before the future is returned: a future that kept the arena could not
+    /// move between threads.
+    fn call<'f>(
+        &'f self,
+        index: usize,
+        request: ToolRequest<'f>,
+    ) -> impl Future<Output = Finished> + Send + 'f;
+
+    /// Whether the directories that a client offers (`roots/list`, legacy era) are of any use here.
+    fn wants_roots(&self) -> bool {
+        false
+    }
+
+    /// Heap bytes that the tools keep between calls, for the memory report; what they keep for one session is told
+    /// by [`SessionValues::put`].
+    fn state_bytes(&self) -> usize {
+        0
+    }
+
+    /// Takes the directories that the client offers, as URIs; what they mean for its further calls is kept in
+    /// `session`, and found there by [`RequestContext::session_values`](super::RequestContext::session_values).
+    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
+        let _ = (uris, session);
+    }
+}
+
+/// No tools: where a chain begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoTools;
+
+impl Toolset for NoTools {
+    fn definitions(&self) -> Vec<ToolDefinition> {
+        Vec::new()
+    }
+
+    fn call<'f>(
+        &'f self,
+        _index: usize,
+        request: ToolRequest<'f>,
+    ) -> impl Future<Output = Finished> + Send + 'f {
+        std::future::ready(request.refuse_unknown())
+    }
+}
+
+/// One tool as a toolset.
+#[derive(Debug)]
+pub struct Single<T>(pub(crate) T);
+
+impl<T: Tool> Toolset for Single<T> {
+    fn definitions(&self) -> Vec<ToolDefinition> {
+        vec![self.0.definition()]
+    }
+
+    fn call<'f>(
+        &'f self,
+        _index: usize,
+        request: ToolRequest<'f>,
+    ) -> impl Future<Output = Finished> + Send + 'f {
+        match request.decode::<T::Arguments<'f>>() {
+            Err(refused) => Either::Front { future: std::future::ready(refused) },
+            Ok((arguments, mut call)) => Either::Back {
+                future: async move {
+                    let result = self.0.call(arguments, &mut call).await;
+                    call.finish(result)
+                },
+            },
+        }
+    }
+}
+
+/// Two toolsets as one: the tools of `Front` before those of `Back`.
+#[derive(Debug)]
+pub struct Chain<Front, Back> {
+    pub(crate) front: Front,
+    pub(crate) front_len: usize,
+    pub(crate) back: Back,
+}
+
+impl<Front: Toolset, Back: Toolset> Toolset for Chain<Front, Back> {
+    fn definitions(&self) -> Vec<ToolDefinition> {
+        let mut definitions = self.front.definitions();
+        definitions.extend(self.back.definitions());
+        definitions
+    }
+
+    fn call<'f>(
+        &'f self,
+        index: usize,
+        request: ToolRequest<'f>,
+    ) -> impl Future<Output = Finished> + Send + 'f {
+        match index.checked_sub(self.front_len) {
+            None => Either::Front { future: self.front.call(index, request) },
+            Some(index) => Either::Back { future: self.back.call(index, request) },
+        }
+    }
+
+    fn wants_roots(&self) -> bool {
+        self.front.wants_roots() || self.back.wants_roots()
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.front.state_bytes() + self.back.state_bytes()
+    }
+
+    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
+        self.front.take_roots(uris, session);
+        self.back.take_roots(uris, session);
+    }
+}
+
+pin_project! {
+    /// One of two futures of the same output; as large as the larger one.
+    #[project = EitherProjection]
+    enum Either<F, B> {
+        Front { #[pin] future: F },
+        Back { #[pin] future: B },
+    }
+}
+
+impl<F: Future, B: Future<Output = F::Output>> Future for Either<F, B> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project() {
+            EitherProjection::Front { future } => future.poll(cx),
+            EitherProjection::Back { future } => future.poll(cx),
+        }
+    }
+}

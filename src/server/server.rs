@@ -1,0 +1,328 @@
+//! The server as its users and the transports see it.
+
+use super::{
+    Drain, NoTools, NotBegun, Outcome, RequestSlot, ServerBuilder, Session, Shared, StreamReader,
+    StreamWriter,
+};
+use crate::limits::Limits;
+use crate::memory::MemoryManager;
+use crate::metrics::Metrics;
+use crate::protocol::{Era, Id, ProtocolError};
+use crate::server::answer::catalog::Implementation;
+use crate::server::answer::envelope::AnswerId;
+use crate::server::handler::families::Offers;
+use crate::server::state::call_state::Failure;
+use crate::server::state::changes::Kind;
+use crate::server::state::pools::Pools;
+use crate::wire::{Lexer, Outline};
+use bumpalo::Bump;
+use mcpool_pools::{BufferLease, BufferPool, Lease, ObjectPool, PoolConfig, PoolRegistry, Recycle};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+
+/// How many looks after the server lie between two tellings that the memory report is another one: ten seconds.
+const KEEPS_A_TELLING: u32 = 10;
+
+/// A server: its tools, its pools and its bounds. Cloning makes another handle to the same server.
+///
+/// ```
+/// use mcpool::Server;
+///
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// assert_eq!(server.metrics().frames.total(), 0);
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) slots: ObjectPool<RequestSlot>,
+}
+
+impl Server {
+    /// Begins a server of that name and version, as clients will see them.
+    pub fn builder(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder<NoTools> {
+        ServerBuilder {
+            implementation: Implementation { name: name.into(), version: version.into() },
+            instructions: None,
+            limits: Limits::default(),
+            toolset: NoTools,
+            tools: 0,
+            offers: Offers::default(),
+            request_state_key: None,
+            offers_memory: false,
+            #[cfg(feature = "validation")]
+            validates: true,
+        }
+    }
+
+    /// Where the bytes of this server are, and how its pools should be sized.
+    pub fn memory(&self) -> &MemoryManager {
+        &self.shared.memory
+    }
+
+    /// What was counted so far.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The bounds in force.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// The buffers of this server.
+    pub fn buffers(&self) -> &BufferPool {
+        &self.shared.pools.buffers
+    }
+
+    /// All pools of this server, to be looked at and resized by name.
+    pub fn pools(&self) -> &PoolRegistry {
+        &self.shared.pools.registry
+    }
+
+    /// Whether a message of so many bytes leaves a buffer behind that should not stay when the burst is over.
+    pub(crate) fn is_large(bytes: usize) -> bool {
+        bytes > Pools::LARGE_BYTES
+    }
+
+    /// Gives large idle buffers back to the allocator, and tells their bytes.
+    pub(crate) fn trim_large_buffers(&self) -> usize {
+        self.shared.pools.trim_large_buffers()
+    }
+
+    /// Leases a slot for a request.
+    pub(crate) fn slot(&self) -> Lease<RequestSlot> {
+        self.slots.acquire()
+    }
+
+    /// Tells all who subscribed to it that a resource has new contents.
+    pub fn resource_updated(&self, uri: &str) {
+        self.shared.changes.updated(uri);
+    }
+
+    /// Lists the resources anew, and tells all who listen.
+    pub fn resources_changed(&self) {
+        self.shared.list_changed(Kind::Resources);
+    }
+
+    /// Lists the prompts anew, and tells all who listen.
+    pub fn prompts_changed(&self) {
+        self.shared.list_changed(Kind::Prompts);
+    }
+
+    /// Offers a tool from now on, or no longer; all who listen are told. Names that are no tool's are ignored.
+    pub fn offer_tool(&self, name: &str, offered: bool) {
+        self.shared.offer_tool(name, offered);
+    }
+
+    /// The session of the peer that this process was started for: its handshake is still to come.
+    pub(crate) fn owner_session(&self) -> Arc<Session> {
+        Arc::new(Session::new(self.shared.sessions.next_number(), 0).of_owner())
+    }
+
+    /// The pool of what transports lease for their connections, one for each type, made at its first use.
+    pub(crate) fn transport_pool<P: Send + 'static, R: Recycle<P>>(
+        &self,
+        config: PoolConfig,
+        recycle: impl FnOnce() -> R,
+    ) -> ObjectPool<P> {
+        self.shared.pools.of_transport(config, recycle)
+    }
+
+    /// In the place of a session where there is none.
+    pub(crate) fn stateless_session(&self) -> Arc<Session> {
+        Arc::clone(&self.shared.stateless)
+    }
+
+    /// The session of that id, if `principal` opened it.
+    pub(crate) fn find_session(&self, id: u128, principal: u128) -> Option<Arc<Session>> {
+        self.shared.sessions.find(id, principal)
+    }
+
+    /// Ends the session of that id, if `principal` opened it.
+    pub(crate) fn end_session(&self, id: u128, principal: u128) {
+        if let Some(session) = self.shared.sessions.remove(id, principal) {
+            self.shared.close_session(&session);
+        }
+    }
+
+    /// Ends all sessions of principals that have to go.
+    pub(crate) fn end_sessions(&self, must_go: impl Fn(u128) -> bool) {
+        for session in self.shared.sessions.remove_of(must_go) {
+            self.shared.close_session(&session);
+        }
+    }
+
+    /// How many sessions are kept.
+    pub fn sessions(&self) -> usize {
+        self.shared.sessions.len()
+    }
+
+    /// How many subscriptions to changes are open.
+    pub fn subscriptions(&self) -> usize {
+        self.shared.changes.len()
+    }
+
+    /// How many tasks are kept, finished ones included.
+    pub fn tasks(&self) -> usize {
+        self.shared.tasks.len()
+    }
+
+    /// How many tasks run: not finished, and not waiting to be forgotten.
+    pub fn running_tasks(&self) -> usize {
+        self.shared.tasks.running()
+    }
+
+    /// Serves by `serving` to its end, and then waits for the tasks that run. From the moment when `drain` begins, or
+    /// `serving` ends by itself, tasks have `drain_timeout_ms`; then they are cancelled.
+    pub(crate) async fn with_tasks<T>(&self, drain: &Drain, serving: impl Future<Output = T>) -> T {
+        let mut serving = std::pin::pin!(serving);
+        let ended = tokio::select! {
+            ended = &mut serving => Some(ended),
+            () = drain.wait() => None,
+        };
+        let deadline = tokio::time::Instant::now() + self.shared.limits.drain_timeout();
+        let ended = match ended {
+            Some(ended) => ended,
+            None => serving.await,
+        };
+        crate::server::serving::tasks::finish_all(&self.shared, deadline).await;
+        ended
+    }
+
+    /// How many requests wait for an answer of their client.
+    pub fn client_requests(&self) -> usize {
+        self.shared.correlation.waiting()
+    }
+
+    /// Bytes of the events that are kept for clients that come back.
+    pub fn event_bytes(&self) -> usize {
+        self.shared.events.bytes()
+    }
+
+    /// Lets a legacy peer be told of changes from now on.
+    pub(crate) fn tell_of_changes(&self, session: &Session) {
+        crate::server::serving::listen::tell_of_changes(&self.shared, session);
+    }
+
+    /// A new stream of a session.
+    pub(crate) fn open_event_stream(&self, session: &Session) -> (StreamWriter, StreamReader) {
+        self.shared.events.open(session.number())
+    }
+
+    /// The rest of the stream of which a client saw the event `last`.
+    pub(crate) fn resume_event_stream(&self, session: &Session, last: &[u8]) -> Option<StreamReader> {
+        self.shared.events.resume(session.number(), last)
+    }
+
+    /// An error answer to an HTTP request without a message.
+    pub(crate) fn refusal_without_request(&self, error: &ProtocolError<'_>) -> Outcome {
+        self.shared.refusal_in(Era::Legacy, AnswerId::Omitted, error)
+    }
+
+    /// The answer to a request that cannot run without its connection.
+    pub(crate) fn refuse_unbegun(&self, slot: &RequestSlot, reason: NotBegun) -> Outcome {
+        let error = match reason {
+            NotBegun::TooMany => {
+                ProtocolError::TooManyRequests { limit: self.shared.limits.max_concurrent_requests }
+            }
+            NotBegun::Repeated => ProtocolError::REPEATED_ID,
+        };
+        let names = slot.call().names();
+        self.shared.refusal(AnswerId::Of(&names.id), &error)
+    }
+
+    /// Ends a session with all that belongs to it.
+    pub(crate) fn close_session(&self, session: &Session) {
+        self.shared.close_session(session);
+    }
+
+    /// The next message for a legacy peer that belongs to no request; `cx` is woken when there is one.
+    pub(crate) fn next_notice(&self, session: &Session, cx: &mut Context<'_>) -> Option<BufferLease> {
+        crate::server::serving::listen::next_notice(&self.shared, session, cx)
+    }
+
+    /// Looks after the server: call it every second. Gives back what expired (sessions, events, tasks), and has the
+    /// [`MemoryManager`] look at the pools and at the pressure.
+    ///
+    /// Transports that serve sockets do so by themselves.
+    pub fn keep(&self) {
+        self.sweep();
+        let before = self.shared.memory.pressure();
+        self.shared.memory.tick(std::time::Instant::now());
+        if let Some(told) = &self.shared.told_memory {
+            let is_due = told.fetch_add(1, Ordering::Relaxed) % KEEPS_A_TELLING == KEEPS_A_TELLING - 1;
+            if is_due || self.shared.memory.pressure() != before {
+                self.resource_updated(crate::server::handler::memory_resource::REPORT_URI);
+            }
+        }
+    }
+
+    /// Gives back what expired: sessions, events, tasks.
+    pub(crate) fn sweep(&self) {
+        let now = std::time::Instant::now();
+        for session in self.shared.sessions.sweep(now) {
+            self.shared.metrics.sessions_expired.add(1);
+            tracing::debug!(session = session.number(), "session expired");
+            self.shared.close_session(&session);
+        }
+        self.shared.events.sweep(now);
+        self.shared.tasks.sweep(std::time::SystemTime::now());
+    }
+
+    /// An error answer to bytes in which no id could be read.
+    pub(crate) fn refusal_without_id(&self, session: &Session, error: &ProtocolError<'_>) -> Outcome {
+        self.shared.refusal(AnswerId::unreadable(session.revision()), error)
+    }
+
+    /// The answer to a message that was too long and is gone but for its outline. A request learns by its id that it has
+    /// failed; the id of an answer is one of ours, and would hit a request of the client's own.
+    pub(crate) fn refuse_skipped(
+        &self,
+        session: &Session,
+        outline: &Outline,
+        error: &ProtocolError<'_>,
+    ) -> Outcome {
+        let arena = Bump::new();
+        let id = outline.id.as_deref().filter(|_| outline.has_method).and_then(|json| {
+            let mut lexer = Lexer::from_text(json);
+            let raw = lexer.raw().ok()?;
+            lexer.finish().ok()?;
+            Id::from_raw(raw, &arena)
+        });
+        match id {
+            Some(id) => self.shared.refusal(AnswerId::Of(id.as_json()), error),
+            None => self.refusal_without_id(session, error),
+        }
+    }
+
+    /// Turns the outcome of a slot's request into what its connection can act on: a panic becomes an
+    /// answer, a task goes its own way. The operation counts as ended.
+    pub(crate) fn settle(&self, outcome: Outcome, slot: &RequestSlot) -> Outcome {
+        if matches!(outcome, Outcome::Panicked) {
+            slot.call().fail(Failure::Code(ProtocolError::Internal("").code(Era::Modern)));
+        }
+        self.shared.operations.note(slot.call());
+        self.resolve(outcome, slot)
+    }
+
+    /// The same for what is no operation of its own: the part of a call that goes on as a task.
+    pub(crate) fn resolve(&self, outcome: Outcome, slot: &RequestSlot) -> Outcome {
+        match outcome {
+            Outcome::Panicked => {
+                let names = slot.call().names();
+                tracing::error!(id = names.id, "a tool panicked");
+                if names.id.is_empty() {
+                    return Outcome::Silent;
+                }
+                self.shared.refusal(AnswerId::Of(&names.id), &ProtocolError::Internal("the tool panicked"))
+            }
+            Outcome::Detached { answer, work } => {
+                crate::server::serving::tasks::run(self, *work);
+                Outcome::Reply(answer)
+            }
+            outcome => outcome,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A batch of revision 2025-03-26: an array of messages, answered by one array.
+//!
+//! The messages are served one after the other, each in a slot like any other request, so that
+//! cancellation and progress work in a batch as they do outside of it. Their ids are in use from the moment
+//! that the batch comes until its answer goes out, whichever of them is being served.
+
+use crate::protocol::{Id, ProtocolError};
+use crate::server::serving::in_flight::{IdKey, RequestIds};
+use crate::server::{Outcome, Server, Session};
+use crate::wire::{DecodeError, Frame, Kind, Lexer, Raw, Reply, TooLong};
+use bumpalo::Bump;
+use mcpool_pools::BufferLease;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A batch under way.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    frame: Frame,
+    elements: std::vec::IntoIter<Element>,
+    answers: Reply,
+    has_answers: bool,
+    claimed: Claimed,
+}
+
+/// A message of a batch that is still to be served.
+#[derive(Debug)]
+struct Element {
+    range: Range<usize>,
+    id: ElementId,
+}
+
+/// The id of a message of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ElementId {
+    /// It has none that could be in use.
+    None,
+    /// Its own.
+    Claimed(IdKey),
+    /// A request had it before and is not answered.
+    Repeated,
+}
+
+/// The ids of a batch, in use for as long as this lives.
+#[derive(Debug)]
+struct Claimed {
+    ids: Arc<RequestIds>,
+    keys: Vec<IdKey>,
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        for key in &self.keys {
+            self.ids.release(*key);
+        }
+    }
+}
+
+/// A message of a batch, in a frame of its own.
+#[derive(Debug)]
+pub(crate) struct BatchMessage {
+    pub(crate) frame: Frame,
+    /// A request with its id has no answer yet.
+    pub(crate) repeats_id: bool,
+}
+
+impl Batch {
+    /// Whether a frame is a batch: its first byte that is not white space opens an array.
+    pub(crate) fn is_batch(frame: &Frame) -> bool {
+        frame.bytes().iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+    }
+
+    /// Checks a batch as a whole, and claims the ids of its requests among `ids`.
+    ///
+    /// # Errors
+    /// The answer to a batch that must not be served.
+    pub(crate) fn open(
+        server: &Server,
+        session: &Session,
+        frame: Frame,
+        ids: &Arc<RequestIds>,
+    ) -> Result<Self, Outcome> {
+        let refuse = |error: &ProtocolError<'_>| Err(server.refusal_without_id(session, error));
+        let limit = server.limits().max_batch;
+        let ranges = match split(frame.bytes(), limit) {
+            Ok(ranges) => ranges,
+            Err(error) => return refuse(&ProtocolError::Parse(error)),
+        };
+        if !session.revision().is_some_and(crate::protocol::Revision::allows_batches) {
+            return refuse(&ProtocolError::InvalidRequest("batches exist only in revision 2025-03-26"));
+        }
+        if ranges.is_empty() {
+            return refuse(&ProtocolError::InvalidRequest("a batch must not be empty"));
+        }
+        if ranges.len() > limit {
+            return refuse(&ProtocolError::BatchTooLong { limit });
+        }
+        let mut claimed = Claimed { ids: Arc::clone(ids), keys: Vec::new() };
+        let mut elements = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let id = claimed.claim(&frame.bytes()[range.clone()]);
+            elements.push(Element { range, id });
+        }
+        let elements = elements.into_iter();
+        Ok(Self { frame, elements, answers: server.shared.reply(), has_answers: false, claimed })
+    }
+
+    /// How many messages are still to be served.
+    pub(crate) fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// The next message; those that were cancelled before their turn came are left out.
+    pub(crate) fn next_message(&mut self, server: &Server) -> Option<BatchMessage> {
+        let ids = &self.claimed.ids;
+        let is_cancelled = |id| matches!(id, ElementId::Claimed(key) if ids.is_cancelled(key));
+        let element = self.elements.find(|element| !is_cancelled(element.id))?;
+        Some(BatchMessage {
+            frame: Frame::copied(server.buffers(), &self.frame.bytes()[element.range]),
+            repeats_id: element.id == ElementId::Repeated,
+        })
+    }
+
+    /// Takes the answer to a message.
+    pub(crate) fn take_answer(&mut self, answer: &BufferLease) {
+        self.answers.raw(if self.has_answers { "," } else { "[" });
+        self.answers.json(Raw::trusted(std::str::from_utf8(answer).unwrap_or_default()));
+        self.has_answers = true;
+    }
+
+    /// The answer to the batch: none when it held nothing but notifications.
+    pub(crate) fn close(mut self, server: &Server, session: &Session) -> Outcome {
+        if !self.has_answers {
+            return Outcome::Silent;
+        }
+        self.answers.raw("]");
+        match self.answers.finish() {
+            Ok(answers) => Outcome::Reply(answers),
+            Err(TooLong { limit_bytes }) => {
+                server.refusal_without_id(session, &ProtocolError::ReplyTooLong { limit_bytes })
+            }
+        }
+    }
+}
+
+impl Claimed {
+    /// Claims the id of a message, if it is a request with a valid one.
+    fn claim(&mut self, message: &[u8]) -> ElementId {
+        let arena = Bump::new();
+        match request_id(message, &arena) {
+            Ok(Some(id)) => {
+                let key = IdKey::of(id.as_json());
+                if !self.ids.claim(key) {
+                    return ElementId::Repeated;
+                }
+                self.keys.push(key);
+                ElementId::Claimed(key)
+            }
+            // Whoever serves the message says what is wrong with it.
+            Ok(None) | Err(_) => ElementId::None,
+        }
+    }
+}
+
+/// The id of a message that has a method. Of two ids neither is one.
+fn request_id<'f>(message: &'f [u8], arena: &'f Bump) -> Result<Option<Id<'f>>, DecodeError> {
+    let mut lexer = Lexer::from_bytes(message)?;
+    let (mut id, mut ids, mut has_method) = (None, 0, false);
+    if lexer.kind()? != Kind::Object {
+        return Ok(None);
+    }
+    lexer.enter_object()?;
+    while let Some(key) = lexer.next_key(arena)? {
+        has_method |= key == "method";
+        let is_id = key == "id";
+        let value = lexer.raw()?;
+        if is_id {
+            ids += 1;
+            id = Id::from_raw(value, arena);
+        }
+    }
+    Ok(id.filter(|_| ids == 1 && has_method))
+}
+
+/// The places of an array's elements; at most one more than `limit`.
+fn split(frame: &[u8], limit: usize) -> Result<Vec<Range<usize>>, DecodeError> {
+    let mut lexer = Lexer::from_bytes(frame)?;
+    let mut elements = Vec::new();
+    debug_assert_eq!(lexer.kind().ok(), Some(Kind::Array));
+    lexer.enter_array()?;
+    while lexer.next_element()? {
+        lexer.kind()?;
+        let start = lexer.offset();
+        lexer.raw()?;
+        if elements.len() <= limit {
+            elements.push(start..lexer.offset());
+        }
+    }
+    lexer.finish()?;
+    Ok(elements)
+}

@@ -1,0 +1,148 @@
+//! Telling clients of changes: the `subscriptions/listen` request of the modern era, and what legacy peers
+//! are told unasked.
+//!
+//! Nothing queues: a change is a flag of its subscription, and becomes a message when the peer has room for
+//! it. A slow reader thus learns later, and once, that a list changed, and costs no memory.
+
+use crate::protocol::{Method, ProtocolError};
+use crate::server::Shared;
+use crate::server::answer::envelope::{self, AnswerId};
+use crate::server::handler::call_context::Finished;
+use crate::server::handler::memory_resource;
+use crate::server::state::call_state::CallState;
+use crate::server::state::changes::{Change, Filter, Kind, Subscription};
+use crate::server::state::outgoing::Outgoing;
+use crate::server::state::session::Session;
+use crate::wire::TooLong;
+use mcpool_pools::BufferLease;
+use serde::Deserialize;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// What a client wants to be told of.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Wanted {
+    tools_list_changed: bool,
+    prompts_list_changed: bool,
+    resources_list_changed: bool,
+    resource_subscriptions: Vec<Box<str>>,
+}
+
+/// Serves one subscription until it is cancelled or its connection drains.
+pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted: Wanted) -> Finished {
+    let (id, principal, outgoing, is_admin) = {
+        let names = call.names();
+        (names.id.clone(), names.principal(), names.outgoing.clone(), names.is_admin)
+    };
+    wanted.resource_subscriptions.retain(|uri| !memory_resource::is_withheld(uri, is_admin));
+    let refuse = |error: &ProtocolError<'_>| Finished(shared.refusal(AnswerId::Of(&id), error));
+    let Some(outgoing) = outgoing else {
+        return refuse(&ProtocolError::Internal("this connection cannot carry a subscription"));
+    };
+    if wanted.resource_subscriptions.len() > shared.limits.max_subscribed_uris {
+        return refuse(&ProtocolError::InvalidParams("too many resources (setting max_subscribed_uris)"));
+    }
+    let offers = &shared.offers;
+    let filter = Filter {
+        tools: wanted.tools_list_changed,
+        prompts: wanted.prompts_list_changed && offers.has_prompts(),
+        resources: wanted.resources_list_changed && offers.has_resources(),
+        uris: if offers.has_resources() { wanted.resource_subscriptions } else { Vec::new() },
+    };
+    let mut acknowledgement = shared.reply();
+    envelope::acknowledged(&mut acknowledgement, &id, &filter);
+    let Ok(subscription) = shared.changes.subscribe(principal, &filter) else {
+        return refuse(&ProtocolError::TooManySubscriptions { limit: shared.limits.max_subscriptions });
+    };
+    match acknowledgement.finish().map(|acknowledgement| outgoing.send(acknowledgement)) {
+        Ok(true) => {}
+        Ok(false) => return refuse(&ProtocolError::Internal("the client reads too slowly to subscribe")),
+        Err(TooLong { limit_bytes }) => return refuse(&ProtocolError::ReplyTooLong { limit_bytes }),
+    }
+    poll_fn(|cx| poll_changes(&shared, &call, &subscription, &outgoing, &id, cx)).await;
+    let mut reply = shared.reply();
+    envelope::subscription_ended(&mut reply, &id);
+    Finished(shared.answered(reply, AnswerId::Of(&id)))
+}
+
+fn poll_changes(
+    shared: &Shared,
+    call: &CallState,
+    subscription: &Subscription,
+    outgoing: &Outgoing,
+    id: &str,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    call.register(cx.waker());
+    if call.is_closing() {
+        return Poll::Ready(());
+    }
+    loop {
+        // One message at a time: what the peer has not read yet need not be written twice.
+        if !outgoing.is_empty() {
+            outgoing.register_room(cx.waker());
+            if !outgoing.is_empty() {
+                return Poll::Pending;
+            }
+        }
+        let Some(change) = subscription.next() else {
+            return match subscription.poll_changed(cx) {
+                Poll::Ready(()) => continue,
+                Poll::Pending => Poll::Pending,
+            };
+        };
+        let mut notice = shared.reply();
+        envelope::change(&mut notice, &change, Some(id));
+        // Nothing waits, and a single message always has room. One that names a resource at too great a length is
+        // sent to nobody.
+        if !notice.finish().is_ok_and(|notice| outgoing.send(notice)) {
+            shared.metrics.dropped_notifications.add(1);
+        }
+    }
+}
+
+/// Lets a legacy peer be told of changes from now on.
+pub(crate) fn tell_of_changes(shared: &Shared, session: &Session) {
+    if session.subscription().is_some() {
+        return;
+    }
+    let filter = Filter { tools: true, prompts: true, resources: true, uris: Vec::new() };
+    if let Ok(subscription) = shared.changes.subscribe(session.principal(), &filter) {
+        session.subscribe(subscription);
+    } else {
+        tracing::debug!("a client is not told of changes: max_subscriptions are open, or its share of them");
+    }
+}
+
+/// The next message for a legacy peer that belongs to no request.
+pub(crate) fn next_notice(shared: &Shared, session: &Session, cx: &mut Context<'_>) -> Option<BufferLease> {
+    session.register(cx.waker());
+    if let Some(number) = session.take_roots_request() {
+        let mut request = shared.reply();
+        envelope::roots_request(&mut request, number);
+        return request.finish().ok();
+    }
+    let subscription = session.subscription()?;
+    while subscription.poll_changed(cx).is_ready() {
+        let change = subscription.next()?;
+        let mut notice = shared.reply();
+        envelope::change(&mut notice, &change, None);
+        match notice.finish() {
+            Ok(notice) => return Some(notice),
+            Err(_) => shared.metrics.dropped_notifications.add(1),
+        }
+    }
+    None
+}
+
+/// The method of the notification that tells of a change.
+pub(crate) fn method(change: &Change) -> &'static str {
+    match change {
+        Change::List(Kind::Tools) => Method::TOOLS_CHANGED,
+        Change::List(Kind::Prompts) => Method::PROMPTS_CHANGED,
+        Change::List(Kind::Resources) => Method::RESOURCES_CHANGED,
+        Change::Resource(_) => Method::RESOURCE_UPDATED,
+    }
+}

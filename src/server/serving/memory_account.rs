@@ -1,0 +1,70 @@
+//! What a server enters in the ledger, and what it can do without.
+//!
+//! Sizes of what is kept in maps are those of the entries and of the blocks they own by type; tools tell themselves
+//! what they keep.
+
+use crate::memory::{Account, Entries, SessionSpot};
+use crate::protocol::ToolDefinition;
+use crate::server::handler::tool::Toolset;
+use crate::server::state::call_state::CallState;
+use crate::server::state::session::Session;
+use crate::server::{Core, Shared};
+
+/// Bytes of the two counts of an `Arc`, and of the place in a map or list that finds it.
+const SHARED_BYTES: usize = 16 + 32;
+
+impl<T: Toolset> Account for Core<T> {
+    fn enter(&self, entries: &mut Entries) {
+        let of_sessions = self.shared.sessions.value_bytes();
+        entries.enter("tool state", self.toolset.state_bytes() + of_sessions, 1);
+    }
+}
+
+impl Account for Shared {
+    fn enter(&self, entries: &mut Entries) {
+        let sessions = self.sessions.len();
+        entries.enter("sessions", sessions * (size_of::<Session>() + SHARED_BYTES), sessions);
+        entries.enter("event stores", self.events.bytes(), self.events.streams());
+        let waiting = self.correlation.waiting();
+        entries.enter("pending requests", waiting * (size_of::<CallState>() + SHARED_BYTES), waiting);
+        let (subscriptions, subscription_bytes) = self.changes.bytes();
+        entries.enter("subscriptions", subscription_bytes, subscriptions);
+        entries.enter("tasks", self.tasks.bytes(), self.tasks.len());
+        entries.enter("catalog", self.catalog.load().bytes(), 1);
+        let metrics = &self.metrics;
+        let traffic = &mut entries.traffic;
+        traffic.frames += metrics.frames.total();
+        traffic.one_pass += metrics.one_pass_messages.total();
+        traffic.two_pass += metrics.two_pass_messages.total();
+        traffic.owned += metrics.owned_messages.total();
+        traffic.parked += metrics.parked_requests.total();
+        traffic.in_flight += metrics.requests_in_flight.now();
+        traffic.cancelled += metrics.cancelled_requests.total();
+        traffic.protocol_errors += metrics.protocol_errors.total();
+        traffic.tool_errors += metrics.tool_errors.total();
+        traffic.dropped_notifications += metrics.dropped_notifications.total();
+        traffic.sessions += sessions as u64;
+        traffic.sessions_opened += metrics.sessions_opened.total();
+        traffic.sessions_expired += metrics.sessions_expired.total();
+        traffic.subscriptions += subscriptions as u64;
+        traffic.tasks += self.tasks.len() as u64;
+        if !entries.is_detailed {
+            return;
+        }
+        entries.operations = self.operations.report();
+        entries.session_durations = self.operations.report_sessions();
+        let names = self.description.tools.iter().map(ToolDefinition::name);
+        entries.tools.extend(self.tool_usage.spots(names));
+        let spots = self.sessions.idle_times(std::time::Instant::now());
+        entries.sessions.extend(spots.into_iter().map(|(number, idle_ms)| SessionSpot {
+            number,
+            bytes: (size_of::<Session>() + SHARED_BYTES + self.events.session_bytes(number)) as u64,
+            idle_ms,
+        }));
+    }
+
+    fn reclaim(&self, is_critical: bool) -> Vec<(&'static str, u64)> {
+        let keep = if is_critical { 0 } else { self.limits.event_store_bytes / 2 };
+        vec![("delivered events", self.events.shrink_to(keep) as u64)]
+    }
+}

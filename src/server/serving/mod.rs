@@ -1,0 +1,12 @@
+//! What happens to a message from its bytes to its answer.
+
+pub(crate) mod batch;
+pub(crate) mod core;
+pub(crate) mod dispatch;
+pub(crate) mod in_flight;
+pub(crate) mod listen;
+pub(crate) mod memory_account;
+pub(crate) mod methods;
+pub(crate) mod serve;
+pub(crate) mod slot;
+pub(crate) mod tasks;

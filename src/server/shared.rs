@@ -1,0 +1,207 @@
+//! What all requests of a server share.
+
+use super::{CatalogError, Outcome, Session};
+use crate::limits::Limits;
+use crate::memory::MemoryManager;
+use crate::metrics::Metrics;
+use crate::protocol::{Era, ProtocolError, ToolDefinition};
+use crate::server::answer::catalog::{Catalog, CatalogSource, Implementation};
+use crate::server::answer::envelope::AnswerId;
+use crate::server::handler::families::Offers;
+use crate::server::state::changes::{Changes, Kind};
+use crate::server::state::client_requests::{ClientAnswer, Correlation};
+use crate::server::state::event_store::EventStore;
+use crate::server::state::operations::Operations;
+use crate::server::state::pools::Pools;
+use crate::server::state::request_state::Sealer;
+use crate::server::state::sessions::Sessions;
+use crate::server::state::task_store::TaskStore;
+use crate::server::state::tool_usage::ToolUsage;
+use crate::server::state::turns::Turns;
+use crate::wire::{Reply, TooLong};
+use arc_swap::ArcSwap;
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What every request of a server uses.
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    pub(crate) pools: Pools,
+    /// What lists show; exchanged as a whole when one changes.
+    pub(crate) catalog: ArcSwap<Catalog>,
+    pub(crate) description: Description,
+    pub(crate) offers: Offers,
+    pub(crate) changes: Changes,
+    pub(crate) sessions: Sessions,
+    /// In the place of a session where there is none: requests of the modern era, and before a handshake.
+    pub(crate) stateless: Arc<Session>,
+    pub(crate) correlation: Arc<Correlation>,
+    pub(crate) events: EventStore,
+    pub(crate) tasks: Arc<TaskStore>,
+    /// Who may use the blocking threads.
+    pub(crate) turns: Turns,
+    pub(crate) sealer: Sealer,
+    #[cfg(feature = "validation")]
+    pub(crate) validators: crate::server::answer::validation::Validators,
+    /// The `_meta` of modern results.
+    pub(crate) server_meta: Box<RawValue>,
+    pub(crate) metrics: Metrics,
+    pub(crate) operations: Operations,
+    pub(crate) tool_usage: ToolUsage,
+    /// The memory report is a resource; how often it was looked after tells when it has changed.
+    pub(crate) told_memory: Option<AtomicU32>,
+    pub(crate) memory: MemoryManager,
+}
+
+/// What the catalog is made from.
+pub(crate) struct Description {
+    pub(crate) implementation: Implementation,
+    pub(crate) instructions: Option<String>,
+    pub(crate) tools: Vec<ToolDefinition>,
+    /// Names of tools that are not offered at the moment.
+    pub(crate) hidden: Mutex<HashSet<String>>,
+}
+
+impl Description {
+    pub(crate) fn catalog(&self, offers: &Offers, limits: &Limits) -> Result<Catalog, CatalogError> {
+        // A copy: families that list what they have may hide a tool, and would wait for the lock.
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Catalog::new(&CatalogSource {
+            implementation: &self.implementation,
+            instructions: self.instructions.as_deref(),
+            tools: &self.tools,
+            hidden: &hidden,
+            resources: &offers.resources(),
+            templates: &offers.templates(),
+            prompts: &offers.prompts(),
+            has_resources: offers.has_resources(),
+            has_prompts: offers.has_prompts(),
+            has_completions: offers.completer.is_some(),
+            has_tasks: offers.has_tasks,
+            page_entries: limits.page_entries,
+        })
+    }
+}
+
+impl Shared {
+    /// A place for an answer; no buffer is leased before the first write.
+    pub(crate) fn reply(&self) -> Reply {
+        Reply::new(self.pools.buffers.clone(), self.limits.max_reply_bytes)
+    }
+
+    /// A written answer; an error in its place where it passed the limit and is not whole.
+    pub(crate) fn answered(&self, reply: Reply, id: AnswerId<'_>) -> Outcome {
+        match reply.finish() {
+            Ok(answer) => Outcome::Reply(answer),
+            Err(TooLong { limit_bytes }) => {
+                let mut refusal = self.reply();
+                crate::server::answer::envelope::error(
+                    &mut refusal,
+                    Era::Modern,
+                    id,
+                    &ProtocolError::ReplyTooLong { limit_bytes },
+                );
+                // The least of limits has room for this sentence and the longest of ids.
+                refusal.finish().map_or(Outcome::Silent, Outcome::Reply)
+            }
+        }
+    }
+
+    /// An error answer to what no era could be told of.
+    pub(crate) fn refusal(&self, id: AnswerId<'_>, error: &ProtocolError<'_>) -> Outcome {
+        self.refusal_in(Era::Modern, id, error)
+    }
+
+    /// An error answer.
+    pub(crate) fn refusal_in(&self, era: Era, id: AnswerId<'_>, error: &ProtocolError<'_>) -> Outcome {
+        tracing::debug!(%error, "message refused");
+        self.metrics.protocol_errors.add(1);
+        let mut reply = self.reply();
+        crate::server::answer::envelope::error(&mut reply, era, id, error);
+        match self.answered(reply, id) {
+            Outcome::Reply(answer) => Outcome::Refused { answer, status: error.http_status(era) },
+            outcome => outcome,
+        }
+    }
+
+    /// Takes a session in, and gives its secret id.
+    pub(crate) fn open_session(&self, session: &Arc<Session>) -> Result<u128, ProtocolError<'static>> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|_| ProtocolError::Internal("the system gives no random bytes"))?;
+        let id = u128::from_ne_bytes(id);
+        self.metrics.sessions_opened.add(1);
+        for evicted in self.sessions.open(id, Arc::clone(session)) {
+            self.metrics.sessions_expired.add(1);
+            tracing::debug!(session = evicted.number(), "session evicted: max_sessions are open");
+            self.close_session(&evicted);
+        }
+        Ok(id)
+    }
+
+    /// Ends a session that nobody can find any more, with all that belongs to it.
+    pub(crate) fn close_session(&self, session: &Session) {
+        self.operations.note_session(session.age_ns());
+        session.close();
+        self.correlation.close_owner(session.number());
+        self.events.drop_session(session.number());
+    }
+
+    /// A tool as it was defined.
+    pub(crate) fn definition_of(&self, tool: Option<usize>) -> Option<&ToolDefinition> {
+        self.description.tools.get(tool?)
+    }
+
+    /// Holds the arguments of a tool, as JSON text, against its schema where no type does.
+    #[cfg_attr(not(feature = "validation"), allow(clippy::unused_self, clippy::unnecessary_wraps))]
+    pub(crate) fn check_arguments(&self, tool: Option<usize>, json: &str) -> Result<(), String> {
+        #[cfg(feature = "validation")]
+        if let Some(tool) = tool {
+            return self.validators.check_arguments(tool, json);
+        }
+        let _ = (tool, json);
+        Ok(())
+    }
+
+    /// The same for its structured answer.
+    #[cfg_attr(not(feature = "validation"), allow(clippy::unused_self, clippy::unnecessary_wraps))]
+    pub(crate) fn check_output(&self, tool: Option<usize>, json: &[u8]) -> Result<(), String> {
+        #[cfg(feature = "validation")]
+        if let (Some(tool), Ok(json)) = (tool, std::str::from_utf8(json)) {
+            return self.validators.check_output(tool, json);
+        }
+        let _ = (tool, json);
+        Ok(())
+    }
+
+    /// Hands a client's answer to the request that waits for it.
+    pub(crate) fn take_answer(&self, session: &Session, id: &str, is_error: bool, body: &str) {
+        let Ok(id) = id.parse() else { return };
+        let mut owned = self.pools.owned_messages.acquire();
+        owned.copy_arguments(body);
+        self.metrics.owned_messages.add(1);
+        if !self.correlation.resolve(session.number(), id, ClientAnswer::new(is_error, owned)) {
+            tracing::debug!(id, "a client answered what it was not asked");
+        }
+    }
+
+    /// Lists anew, and tells all who listen.
+    pub(crate) fn list_changed(&self, kind: Kind) {
+        match self.description.catalog(&self.offers, &self.limits) {
+            Ok(catalog) => self.catalog.store(Arc::new(catalog)),
+            Err(error) => tracing::error!(%error, "the list stays as it was"),
+        }
+        self.changes.changed(kind);
+    }
+
+    /// Offers a tool, or no longer.
+    pub(crate) fn offer_tool(&self, name: &str, offered: bool) {
+        let mut hidden = self.description.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = if offered { hidden.remove(name) } else { hidden.insert(name.to_owned()) };
+        drop(hidden);
+        if has_changed {
+            self.list_changed(Kind::Tools);
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Who wants to know of which change: the hub between those that change something and those that are told.
+//!
+//! There is no queue. A change sets a flag in each subscription that asked for it and wakes its owner, who
+//! takes the flag when there is room for the message: a slow reader learns later, once, and costs nothing
+//! more. Invariants: at most `max_subscriptions` are open, each names at most `max_subscribed_uris`
+//! resources; a dropped subscription leaves no entry behind. What the hub points to is not the subscription,
+//! whose end locks the hub, but its flags: whoever tells of a change may be the last to hold them.
+
+use crate::limits::Limits;
+use crate::server::state::after_lock::Guarded;
+use crate::server::state::shares::{Place, Shares};
+use atomic_waker::AtomicWaker;
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use thiserror::Error;
+
+/// The lists that may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tools,
+    Prompts,
+    Resources,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// What a subscription is about.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Filter {
+    pub(crate) tools: bool,
+    pub(crate) prompts: bool,
+    pub(crate) resources: bool,
+    pub(crate) uris: Vec<Box<str>>,
+}
+
+/// Something that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A list is another one.
+    List(Kind),
+    /// A resource has new contents.
+    Resource(Arc<str>),
+}
+
+/// As many subscriptions, or resources of one, as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("there are as many subscriptions as there may be")]
+pub(crate) struct SubscriptionsFull;
+
+/// All subscriptions of a server.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    hub: Arc<Hub>,
+    places: Arc<Shares>,
+}
+
+#[derive(Debug, Default)]
+struct Hub {
+    /// Most resources of one subscription.
+    max_uris: usize,
+    /// Those that are about lists.
+    lists: Guarded<Vec<Arc<Flags>>>,
+    /// Those that are about a resource.
+    uris: Guarded<ByUri>,
+}
+
+type ByUri = HashMap<Arc<str>, Vec<Arc<Flags>>>;
+
+impl Changes {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            hub: Arc::new(Hub { max_uris: limits.max_subscribed_uris, ..Hub::default() }),
+            places: Shares::new(limits.max_subscriptions, limits.principal_share_percent),
+        }
+    }
+
+    /// Opens a subscription of a principal, as many as it may have; it ends when it is dropped.
+    pub(crate) fn subscribe(
+        &self,
+        principal: u128,
+        filter: &Filter,
+    ) -> Result<Arc<Subscription>, SubscriptionsFull> {
+        let place = self.places.take(principal).ok_or(SubscriptionsFull)?;
+        let wanted = [
+            (filter.tools, Kind::Tools),
+            (filter.prompts, Kind::Prompts),
+            (filter.resources, Kind::Resources),
+        ];
+        let kinds =
+            wanted.iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |bits, (_, kind)| bits | kind.bit());
+        let flags = Flags { kinds, ..Flags::default() };
+        let subscription =
+            Arc::new(Subscription { flags: Arc::new(flags), hub: Arc::clone(&self.hub), _place: place });
+        if kinds != 0 {
+            self.hub.lists.with(|lists, _| lists.push(Arc::clone(&subscription.flags)));
+        }
+        for uri in &filter.uris {
+            subscription.subscribe(uri)?;
+        }
+        Ok(subscription)
+    }
+
+    /// A list is another one.
+    pub(crate) fn changed(&self, kind: Kind) {
+        self.hub.lists.with(|lists, after| {
+            for flags in lists.iter().filter(|flags| flags.kinds & kind.bit() != 0) {
+                flags.pending.fetch_or(kind.bit(), Ordering::AcqRel);
+                after.wake(flags.owner.take());
+            }
+        });
+    }
+
+    /// A resource has new contents.
+    pub(crate) fn updated(&self, uri: &str) {
+        self.hub.uris.with(|uris, after| {
+            let Some((uri, watching)) = uris.get_key_value(uri) else { return };
+            for flags in watching {
+                if let Some(watched) = lock(&flags.resources).as_mut() {
+                    watched.mark(uri);
+                }
+                after.wake(flags.owner.take());
+            }
+        });
+    }
+
+    /// How many subscriptions are open, and the bytes of them and of what they name.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        let places = size_of::<Arc<Flags>>() + size_of::<Arc<str>>();
+        let named: usize = self.hub.uris.with(|uris, _| {
+            uris.iter().map(|(uri, watching)| uri.len() + 32 + watching.len() * places).sum()
+        });
+        let open = self.len();
+        (open, named + self.places.bytes() + open * (size_of::<Subscription>() + size_of::<Flags>() + 32))
+    }
+
+    /// How many subscriptions are open.
+    pub(crate) fn len(&self) -> usize {
+        self.places.taken()
+    }
+}
+
+/// One subscription.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    flags: Arc<Flags>,
+    hub: Arc<Hub>,
+    /// Among those that may be open.
+    _place: Place,
+}
+
+/// What a subscription has still to be told.
+#[derive(Debug, Default)]
+struct Flags {
+    /// The lists that it is about, a bit each.
+    kinds: u8,
+    /// Those of them that changed and were not told of.
+    pending: AtomicU8,
+    /// In a box, which is made for the first of them: most subscriptions are about lists alone, one in each idle
+    /// connection.
+    resources: Mutex<Option<Box<Watched>>>,
+    owner: AtomicWaker,
+}
+
+/// The resources of a subscription. Invariant: `updated` names each of them at most once.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Each resource, and whether it is in `updated`.
+    uris: HashMap<Arc<str>, bool>,
+    updated: VecDeque<Arc<str>>,
+}
+
+impl Watched {
+    fn mark(&mut self, uri: &Arc<str>) {
+        if let Some(is_marked) = self.uris.get_mut(uri)
+            && !std::mem::replace(is_marked, true)
+        {
+            self.updated.push_back(Arc::clone(uri));
+        }
+    }
+
+    fn take(&mut self) -> Option<Arc<str>> {
+        let uri = self.updated.pop_front()?;
+        if let Some(is_marked) = self.uris.get_mut(&uri) {
+            *is_marked = false;
+        }
+        Some(uri)
+    }
+}
+
+impl Subscription {
+    /// The next change, if there is one. Lists come before resources.
+    pub(crate) fn next(&self) -> Option<Change> {
+        let pending = self.flags.pending.load(Ordering::Acquire);
+        if let Some(kind) = Kind::ALL.into_iter().find(|kind| pending & kind.bit() != 0) {
+            self.flags.pending.fetch_and(!kind.bit(), Ordering::AcqRel);
+            return Some(Change::List(kind));
+        }
+        lock(&self.flags.resources).as_mut()?.take().map(Change::Resource)
+    }
+
+    /// Ready when [`Subscription::next`] has something; else wakes the task when it has.
+    pub(crate) fn poll_changed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let flags = &self.flags;
+        flags.owner.register(cx.waker());
+        let has_update =
+            || lock(&flags.resources).as_ref().is_some_and(|watched| !watched.updated.is_empty());
+        let has_change = flags.pending.load(Ordering::Acquire) != 0 || has_update();
+        if has_change { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Adds a resource. One that is there already stays.
+    pub(crate) fn subscribe(&self, uri: &str) -> Result<(), SubscriptionsFull> {
+        // The hub before the subscription, as in `Changes::updated`.
+        self.hub.uris.with(|by_uri, _| {
+            let mut watched = lock(&self.flags.resources);
+            let watched = watched.get_or_insert_default();
+            if watched.uris.contains_key(uri) {
+                return Ok(());
+            }
+            if watched.uris.len() >= self.hub.max_uris {
+                return Err(SubscriptionsFull);
+            }
+            let uri = by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
+            // Room for every mark at once, so that a change allocates nothing.
+            let room = watched.uris.len() + 1 - watched.updated.len();
+            watched.updated.reserve(room);
+            watched.uris.insert(Arc::clone(&uri), false);
+            by_uri.entry(uri).or_default().push(Arc::clone(&self.flags));
+            Ok(())
+        })
+    }
+
+    /// Removes a resource.
+    pub(crate) fn unsubscribe(&self, uri: &str) {
+        self.hub.uris.with(|by_uri, _| {
+            if let Some(watched) = lock(&self.flags.resources).as_mut()
+                && watched.uris.remove(uri).is_some()
+            {
+                watched.updated.retain(|marked| **marked != *uri);
+                leave(by_uri, uri, &self.flags);
+            }
+        });
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        // The flags, with the waker in them, go last, under no lock: this holds them too.
+        if self.flags.kinds != 0 {
+            self.hub.lists.with(|lists, _| {
+                lists.retain(|other| !Arc::ptr_eq(other, &self.flags));
+                if lists.len() * 4 < lists.capacity() {
+                    lists.shrink_to_fit();
+                }
+            });
+        }
+        let watched = lock(&self.flags.resources).take();
+        if let Some(watched) = watched {
+            self.hub.uris.with(|by_uri, _| {
+                for uri in watched.uris.keys() {
+                    leave(by_uri, uri, &self.flags);
+                }
+            });
+        }
+    }
+}
+
+fn leave(by_uri: &mut ByUri, uri: &str, leaver: &Arc<Flags>) {
+    let Some(watching) = by_uri.get_mut(uri) else { return };
+    watching.retain(|other| !Arc::ptr_eq(other, leaver));
+    if watching.is_empty() {
+        by_uri.remove(uri);
+        if by_uri.len() * 4 < by_uri.capacity() {
+            by_uri.shrink_to_fit();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(max_subscriptions: usize, max_subscribed_uris: usize) -> Changes {
+        Changes::new(&Limits { max_subscriptions, max_subscribed_uris, ..Limits::default() })
+    }
+
+    fn about(uris: &[&str]) -> Filter {
+        Filter { uris: uris.iter().map(|uri| Box::from(*uri)).collect(), ..Filter::default() }
+    }
+
+    #[test]
+    fn each_is_told_of_what_it_asked_for() {
+        let changes = changes(8, 8);
+        let tools = changes.subscribe(1, &Filter { tools: true, ..Filter::default() }).expect("room");
+        let prompts = changes.subscribe(1, &Filter { prompts: true, ..Filter::default() }).expect("room");
+        let files = changes.subscribe(1, &about(&["a:/1", "a:/2"])).expect("room");
+        changes.changed(Kind::Tools);
+        changes.changed(Kind::Resources);
+        changes.updated("a:/2");
+        changes.updated("a:/3");
+        assert_eq!(tools.next(), Some(Change::List(Kind::Tools)));
+        assert_eq!(tools.next(), None);
+        assert_eq!(prompts.next(), None);
+        assert_eq!(files.next(), Some(Change::Resource("a:/2".into())));
+        assert_eq!(files.next(), None);
+    }
+
+    #[test]
+    fn what_is_not_read_is_told_once() {
+        let changes = changes(8, 8);
+        let slow = changes
+            .subscribe(
+                1,
+                &Filter { tools: true, uris: vec!["a:/1".into(), "a:/2".into()], ..Filter::default() },
+            )
+            .expect("room");
+        for _ in 0..1_000 {
+            changes.changed(Kind::Tools);
+            changes.updated("a:/1");
+            changes.updated("a:/2");
+        }
+        assert_eq!(std::iter::from_fn(|| slow.next()).count(), 3);
+        changes.updated("a:/1");
+        assert_eq!(slow.next(), Some(Change::Resource("a:/1".into())));
+    }
+
+    #[test]
+    fn bounds_hold_and_dropping_leaves_nothing() {
+        let changes = changes(2, 2);
+        let first = changes.subscribe(1, &about(&["a:/1", "a:/2"])).expect("room");
+        assert_eq!(first.subscribe("a:/3"), Err(SubscriptionsFull));
+        first.unsubscribe("a:/1");
+        assert_eq!(first.subscribe("a:/3"), Ok(()));
+        assert!(changes.subscribe(1, &about(&["a:/1", "a:/2", "a:/3"])).is_err());
+        assert_eq!(changes.len(), 1, "a refused one is not open");
+        let _second = changes.subscribe(1, &Filter { tools: true, ..Filter::default() }).expect("room");
+        assert!(changes.subscribe(1, &Filter::default()).is_err());
+        drop(first);
+        assert_eq!(changes.hub.uris.with(|uris, _| uris.len()), 0);
+        assert_eq!(changes.len(), 1);
+    }
+
+    #[test]
+    fn one_that_ends_while_a_change_is_told_holds_nobody_up() {
+        let changes = changes(64, 8);
+        std::thread::scope(|scope| {
+            let teller = scope.spawn(|| {
+                for _ in 0..20_000 {
+                    changes.updated("a:/1");
+                    changes.changed(Kind::Tools);
+                }
+            });
+            while !teller.is_finished() {
+                let filter = Filter { tools: true, ..about(&["a:/1"]) };
+                drop(changes.subscribe(1, &filter).expect("room"));
+            }
+        });
+        assert_eq!(changes.len(), 0);
+        assert!(changes.hub.uris.with(|uris, _| uris.is_empty()));
+        assert!(changes.hub.lists.with(|lists, _| lists.is_empty()));
+    }
+
+    #[test]
+    fn an_unsubscribed_resource_is_silent() {
+        let changes = changes(2, 2);
+        let subscription = changes.subscribe(1, &about(&["a:/1"])).expect("room");
+        changes.updated("a:/1");
+        subscription.unsubscribe("a:/1");
+        changes.updated("a:/1");
+        assert_eq!(subscription.next(), None);
+    }
+}

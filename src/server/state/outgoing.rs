@@ -1,0 +1,131 @@
+//! What a request sends besides its answer: notifications, and requests to the client.
+//!
+//! Whoever writes to the peer owns the other end. Invariant: the buffers that wait never exceed the limit;
+//! what does not fit is refused and counted by the sender, so that a slow reader costs no memory. Buffers
+//! are counted, not what is in them: a short notification keeps a kilobyte, ten times its length.
+
+use crate::server::state::after_lock::Guarded;
+use atomic_waker::AtomicWaker;
+use mcpool_pools::BufferLease;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Waker;
+
+/// Messages on their way to one peer.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    queue: Guarded<Queue>,
+    /// Messages in the queue: most requests have none, and look without taking the lock.
+    queued: AtomicUsize,
+    writer: AtomicWaker,
+    /// The stream is to end while its request goes on.
+    is_released: AtomicBool,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<BufferLease>,
+    /// Of their buffers.
+    bytes: usize,
+    /// Who waits for the queue to be empty: subscriptions, each at most once.
+    waiting: Vec<Waker>,
+}
+
+impl Outgoing {
+    /// Places in the queue whose memory an idle peer may keep.
+    const KEPT_PLACES: usize = 4;
+
+    /// A queue of up to `max_bytes`.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self {
+            queue: Guarded::default(),
+            queued: AtomicUsize::new(0),
+            writer: AtomicWaker::new(),
+            is_released: AtomicBool::new(false),
+            max_bytes,
+        }
+    }
+
+    /// Queues a message and wakes its writer; `false` if there is no room and the message is dropped.
+    /// A single message has room whatever its length.
+    #[must_use]
+    pub(crate) fn send(&self, message: BufferLease) -> bool {
+        self.queue.with(|queue, after| {
+            if queue.bytes > 0 && queue.bytes + message.capacity() > self.max_bytes {
+                return false;
+            }
+            queue.bytes += message.capacity();
+            queue.messages.push_back(message);
+            self.queued.store(queue.messages.len(), Ordering::Release);
+            after.wake(self.writer.take());
+            true
+        })
+    }
+
+    /// The oldest message.
+    pub(crate) fn next(&self) -> Option<BufferLease> {
+        if self.is_empty() {
+            return None;
+        }
+        self.queue.with(|queue, after| {
+            let message = queue.messages.pop_front()?;
+            queue.bytes -= message.capacity();
+            self.queued.store(queue.messages.len(), Ordering::Release);
+            if queue.messages.is_empty() {
+                if queue.messages.capacity() > Self::KEPT_PLACES {
+                    queue.messages = VecDeque::new();
+                }
+                queue.waiting.drain(..).for_each(|sender| after.wake(Some(sender)));
+            }
+            Some(message)
+        })
+    }
+
+    /// Has `sender` woken when nothing waits any more.
+    pub(crate) fn register_room(&self, sender: &Waker) {
+        let mut sender = Some(sender.clone());
+        self.queue.with(|queue, _| {
+            let is_new = |sender: &Waker| queue.waiting.iter().all(|waiting| !waiting.will_wake(sender));
+            if sender.as_ref().is_some_and(is_new) {
+                queue.waiting.extend(sender.take());
+            }
+        });
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queued.load(Ordering::Acquire) == 0
+    }
+
+    /// Drops all that waits, and forgets the writer: a waker keeps the memory of its task.
+    pub(crate) fn clear(&self) {
+        let forgotten = self.queue.with(|queue, _| {
+            if queue.messages.capacity() > Self::KEPT_PLACES {
+                queue.messages = VecDeque::new();
+            }
+            queue.messages.clear();
+            self.queued.store(0, Ordering::Release);
+            queue.bytes = 0;
+            std::mem::take(&mut queue.waiting)
+        });
+        drop((forgotten, self.writer.take()));
+        self.is_released.store(false, Ordering::Relaxed);
+    }
+
+    /// Asks the writer to end the stream.
+    pub(crate) fn ask_for_release(&self) {
+        self.is_released.store(true, Ordering::Release);
+        self.writer.wake();
+    }
+
+    /// Whether the stream is to end; asked once.
+    pub(crate) fn take_release(&self) -> bool {
+        self.is_released.swap(false, Ordering::AcqRel)
+    }
+
+    /// Has the writer woken when a message is queued.
+    pub(crate) fn register(&self, writer: &Waker) {
+        self.writer.register(writer);
+    }
+}

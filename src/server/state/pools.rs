@@ -1,0 +1,97 @@
+//! The pools of a server, sized by its limits and bounded by one budget.
+
+use crate::limits::Limits;
+use crate::protocol::{OwnedMessage, RetainMessage};
+use crate::server::serving::slot::RequestSlot;
+use mcpool_pools::{
+    ArenaPool, BufferConfig, BufferPool, MemoryBudget, NameTaken, ObjectPool, PoolConfig, PoolRegistry,
+    Recycle, RetainArena,
+};
+use std::any::Any;
+use std::sync::{Mutex, PoisonError};
+
+/// The pools that do not depend on the tools, and what binds all pools together.
+pub(crate) struct Pools {
+    pub(crate) buffers: BufferPool,
+    pub(crate) arenas: ArenaPool,
+    pub(crate) owned_messages: ObjectPool<OwnedMessage>,
+    pub(crate) registry: PoolRegistry,
+    pub(crate) budget: MemoryBudget,
+    /// Pools of what only transports know, each an `ObjectPool` of a type of its own.
+    of_transports: Mutex<Vec<Box<dyn Any + Send>>>,
+}
+
+impl Pools {
+    /// Buffers up to this size stay: they are what ordinary calls use, and all of them together are small.
+    pub(crate) const LARGE_BYTES: usize = 64 * 1024;
+
+    pub(crate) fn new(limits: &Limits) -> Result<Self, NameTaken> {
+        let budget = MemoryBudget::new(limits.pool_budget_bytes);
+        let registry = PoolRegistry::default();
+        let retain_bytes = limits.arena_retain_bytes;
+        let mut config = BufferConfig { budget: Some(budget.clone()), ..BufferConfig::default() };
+        for class in &mut config.classes {
+            class.capacity = class.capacity.min(limits.buffer_capacity());
+        }
+        let buffers = BufferPool::new(config);
+        let arenas = ArenaPool::with_config(
+            PoolConfig { budget: Some(budget.clone()), ..PoolConfig::new("arenas", limits.arena_capacity()) },
+            RetainArena { retain_bytes },
+        );
+        let capacity = limits.owned_message_capacity();
+        let owned_messages = ObjectPool::with_config(
+            PoolConfig { budget: Some(budget.clone()), ..PoolConfig::new("owned messages", capacity) },
+            RetainMessage { retain_bytes },
+        );
+        buffers.register(&registry)?;
+        registry.register(arenas.clone())?;
+        registry.register(owned_messages.clone())?;
+        Ok(Self { buffers, arenas, owned_messages, registry, budget, of_transports: Mutex::default() })
+    }
+
+    /// Gives idle buffers larger than [`Pools::LARGE_BYTES`] back to the allocator, and tells their bytes.
+    pub(crate) fn trim_large_buffers(&self) -> usize {
+        let mut freed_in_all = 0;
+        for class in self.buffers.classes() {
+            let snapshot = class.snapshot();
+            if snapshot.idle_bytes > (snapshot.idle * Self::LARGE_BYTES) as u64 {
+                let freed_bytes = class.trim(0);
+                tracing::debug!(pool = class.name(), freed_bytes, "idle buffers freed");
+                freed_in_all += freed_bytes;
+            }
+        }
+        freed_in_all
+    }
+
+    /// The pool of objects of that type, made and registered at its first use.
+    pub(crate) fn of_transport<P: Send + 'static, R: Recycle<P>>(
+        &self,
+        config: PoolConfig,
+        recycle: impl FnOnce() -> R,
+    ) -> ObjectPool<P> {
+        let mut pools = self.of_transports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.iter().find_map(|pool| pool.downcast_ref::<ObjectPool<P>>()) {
+            return pool.clone();
+        }
+        let pool =
+            ObjectPool::with_config(PoolConfig { budget: Some(self.budget.clone()), ..config }, recycle());
+        if let Err(error) = self.registry.register(pool.clone()) {
+            tracing::warn!(%error, "a pool is not in the reports");
+        }
+        pools.push(Box::new(pool.clone()));
+        pool
+    }
+
+    /// The pool of request slots, whose future depends on the tools.
+    pub(crate) fn slots(
+        &self,
+        limits: &Limits,
+        factory: impl Recycle<RequestSlot>,
+    ) -> Result<ObjectPool<RequestSlot>, NameTaken> {
+        let config = PoolConfig::new("messages", limits.message_capacity());
+        let slots =
+            ObjectPool::with_config(PoolConfig { budget: Some(self.budget.clone()), ..config }, factory);
+        self.registry.register(slots.clone())?;
+        Ok(slots)
+    }
+}
