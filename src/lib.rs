@@ -55,6 +55,7 @@ pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod limits;
+mod lock;
 pub mod memory;
 pub mod metrics;
 pub mod protocol;

@@ -4,6 +4,7 @@
 //! stands at such a path holds the process up (a pipe without a writer, a terminal, a device without an end), and
 //! none takes more memory than its bound.
 
+use crate::lock::lock;
 use arc_swap::{ArcSwap, Guard};
 use rustix::fs::{Mode, OFlags};
 use std::fmt::Display;
@@ -11,7 +12,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 /// Longest such file: a chain of certificates has some ten KiB, the keys of a large issuer about as much.
@@ -171,7 +172,7 @@ impl<T> Followed<T> {
     {
         let now = Stamp::of(&self.path);
         // Held while the file is read: else an old content could replace a newer one.
-        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stamp = lock(&self.stamp);
         if !is_forced && stamp.holds(&now) {
             return None;
         }

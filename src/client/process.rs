@@ -5,12 +5,13 @@
 
 use super::error::ClientError;
 use super::line::{LineError, LineReader};
+use crate::lock::lock;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
@@ -67,7 +68,7 @@ impl ServerProcess {
 
     /// The last lines that the server wrote to stderr.
     pub(super) fn last_words(&self) -> Vec<String> {
-        self.last_words.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        lock(&self.last_words).iter().cloned().collect()
     }
 
     /// How the process ended, if it does within `patience`.
@@ -118,7 +119,7 @@ async fn listen(stderr: ChildStderr, last_words: Arc<Mutex<VecDeque<String>>>) {
                     .take(SHOWN_CHARS)
                     .collect();
                 tracing::debug!(target: "mcpool::client::server_stderr", "{text}");
-                let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = lock(&last_words);
                 if kept.len() == KEPT_LINES {
                     kept.pop_front();
                 }

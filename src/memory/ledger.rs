@@ -4,8 +4,9 @@
 //! request pays nothing for it. Invariant: an account that is dropped has no line any more.
 
 use super::report::{ConnectionSpot, OperationReport, SessionSpot, ToolSpot, Traffic};
+use crate::lock::lock;
 use smallvec::SmallVec;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// Names that lines usually have; more are no fault.
 const MAX_LINES: usize = 24;
@@ -72,7 +73,7 @@ impl Ledger {
     /// Opens an account; it is closed when its holder is gone.
     pub(crate) fn open<A: Account>(&self, account: &Arc<A>) {
         let account: Weak<A> = Arc::downgrade(account);
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = lock(&self.accounts);
         accounts.retain(|account| account.strong_count() > 0);
         accounts.push(account);
     }
@@ -93,7 +94,7 @@ impl Ledger {
 
     /// Outside the lock, so that a holder may open an account of its own.
     fn live(&self) -> SmallVec<[Arc<dyn Account>; MAX_ACCOUNTS]> {
-        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let accounts = lock(&self.accounts);
         accounts.iter().filter_map(Weak::upgrade).collect()
     }
 }

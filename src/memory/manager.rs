@@ -15,10 +15,11 @@ use super::report::{
 };
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits};
+use crate::lock::lock;
 use mcpool_pools::{BudgetSpent, Discard, MemoryBudget, PoolControl, PoolRegistry, Reservation, Sampling};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Entries of each kind of hotspot.
@@ -404,7 +405,7 @@ impl MemoryManager {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.state)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{CatalogError, Outcome, Session};
 use crate::limits::Limits;
+use crate::lock::lock;
 use crate::memory::MemoryManager;
 use crate::metrics::Metrics;
 use crate::protocol::{Era, ProtocolError, ToolDefinition};
@@ -23,7 +24,7 @@ use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// What every request of a server uses.
 pub(crate) struct Shared {
@@ -67,7 +68,7 @@ pub(crate) struct Description {
 impl Description {
     pub(crate) fn catalog(&self, offers: &Offers, limits: &Limits) -> Result<Catalog, CatalogError> {
         // A copy: families that list what they have may hide a tool, and would wait for the lock.
-        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hidden = lock(&self.hidden).clone();
         Catalog::new(&CatalogSource {
             implementation: &self.implementation,
             instructions: self.instructions.as_deref(),
@@ -197,7 +198,7 @@ impl Shared {
 
     /// Offers a tool, or no longer.
     pub(crate) fn offer_tool(&self, name: &str, offered: bool) {
-        let mut hidden = self.description.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hidden = lock(&self.description.hidden);
         let has_changed = if offered { hidden.remove(name) } else { hidden.insert(name.to_owned()) };
         drop(hidden);
         if has_changed {

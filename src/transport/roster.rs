@@ -4,10 +4,11 @@
 //! to sleep with something in its hands. Invariant: an entry goes when its exchange is given back.
 
 use super::admission::PeerAddress;
+use crate::lock::lock;
 use crate::memory::{Account, ConnectionSpot, Entries};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// The places of all exchanges of one kind.
@@ -114,10 +115,6 @@ fn shown(peer: Option<PeerAddress>) -> String {
         Some(PeerAddress::Ip(address)) => address.to_string(),
         Some(PeerAddress::Unix { uid }) => format!("unix, user {uid}"),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 //! Owns which certificate is shown. Must not know what is spoken inside. Invariant: a pair that cannot be used
 //! never replaces one that can.
 
+use crate::lock::lock;
 use crate::small_file::{self, Stamp};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -174,7 +175,7 @@ impl Tls {
 
     fn lock(&self) -> MutexGuard<'_, Current> {
         // Each field is replaced whole: what a panic left behind is usable.
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.current)
     }
 }
 

@@ -16,7 +16,7 @@ const LINES: [&[&str]; 7] = [
     &["server"],
     &["protocol", "memory"],
     &["wire", "metrics"],
-    &["limits", "small_file", "standard", POOLS],
+    &["limits", "lock", "small_file", "standard", POOLS],
 ];
 /// The pools are a crate of their own, on the bottom line.
 const POOLS: &str = "mcpool_pools";

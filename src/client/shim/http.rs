@@ -9,11 +9,12 @@ use super::{Outage, ShimError, next_line, write_line};
 use crate::client::line::LineReader;
 use crate::client::wire_http::{Answer, Body, Link, Request};
 use crate::limits::Limits;
+use crate::lock::lock;
 use crate::protocol::{Method, Revision, mirror, mirrored};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{AbortHandle, JoinSet};
@@ -97,7 +98,7 @@ struct State {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     async fn say(&self, line: Vec<u8>) {

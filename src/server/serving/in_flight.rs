@@ -1,5 +1,6 @@
 //! The requests of one connection that are not done: at most `max_concurrent_requests`, their bytes counted.
 
+use crate::lock::lock;
 use crate::protocol::Id;
 use crate::server::serving::serve::Outcome;
 use crate::server::serving::slot::RequestSlot;
@@ -7,7 +8,7 @@ use crate::server::{Server, Shared};
 use mcpool_pools::Lease;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
 /// The requests that wait, each with where its answer goes: `A` is the transport's own mark.
@@ -212,7 +213,7 @@ impl RequestIds {
     }
 
     fn ids(&self) -> MutexGuard<'_, Ids> {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ids)
     }
 }
 

@@ -4,11 +4,8 @@
 //! wait for the lock that its caller holds. [`Guarded`] lends its value to a closure, together with a list of who is
 //! to be woken; the list is worked off when the lock is free again. What is to be dropped is returned by the closure.
 
-#[cfg(loom)]
-use loom::sync::Mutex;
-#[cfg(not(loom))]
+use crate::lock::lock;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::task::Waker;
 
 /// A value behind a lock.
@@ -25,7 +22,7 @@ impl<T> Guarded<T> {
     /// Lends the value to `work`. Whoever `work` names is woken when the lock is free.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T, &mut WakeAfter) -> R) -> R {
         let mut wake = WakeAfter::default();
-        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut value = lock(&self.value);
         let result = work(&mut value, &mut wake);
         drop(value);
         drop(wake);

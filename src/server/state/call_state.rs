@@ -1,13 +1,14 @@
 //! What a running request shares with the rest of the server: its names, where its messages go, and
 //! whether it was cancelled.
 
+use crate::lock::lock;
 use crate::metrics::Moment;
 use crate::protocol::{ClientCapabilities, Id, Method};
 use crate::server::state::outgoing::Outgoing;
 use atomic_waker::AtomicWaker;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 /// No error answer has this code, which JSON-RPC leaves to nobody.
@@ -95,7 +96,7 @@ pub(crate) struct Caller<'c> {
 
 impl CallState {
     pub(crate) fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.names)
     }
 
     pub(crate) fn cancel(&self) {

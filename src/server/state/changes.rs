@@ -7,13 +7,14 @@
 //! whose end locks the hub, but its flags: whoever tells of a change may be the last to hold them.
 
 use crate::limits::Limits;
+use crate::lock::lock;
 use crate::server::state::after_lock::Guarded;
 use crate::server::state::shares::{Place, Shares};
 use atomic_waker::AtomicWaker;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use thiserror::Error;
 
@@ -283,10 +284,6 @@ fn leave(by_uri: &mut ByUri, uri: &str, leaver: &Arc<Flags>) {
             by_uri.shrink_to_fit();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 //! Invariants: names of methods and errors that peers or tools make up are one name here, so that no peer can make
 //! this grow; a request that went well allocates nothing once its method was used before.
 
+use crate::lock::lock;
 use crate::memory::OperationReport;
 use crate::metrics::DurationHistogram;
 use crate::protocol::Method;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use crate::server::state::call_state::{CallState, Failure};
 
@@ -39,7 +40,7 @@ impl Operations {
 
     #[cold]
     fn note_failed(&self, method: usize, failure: Failure, ns: u64) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = lock(&self.failed);
         let key = (method, Some(failure));
         let is_one_too_many = failed.len() >= MAX_FAILURES && !failed.contains_key(&key);
         failed.entry(if is_one_too_many { (0, None) } else { key }).or_default().record(ns);
@@ -60,7 +61,7 @@ impl Operations {
             Some(OperationReport::new(name, None, &histogram.get()?.snapshot()))
         });
         let mut reports: Vec<_> = good.collect();
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = lock(&self.failed);
         reports.extend(failed.iter().map(|((method, failure), histogram)| {
             let failure = failure.map_or_else(|| OTHER.to_owned(), |failure| failure.to_string());
             OperationReport::new(names[*method], Some(failure), &histogram.snapshot())

@@ -1,6 +1,7 @@
 //! The pools of a server, sized by its limits and bounded by one budget.
 
 use crate::limits::Limits;
+use crate::lock::lock;
 use crate::protocol::{OwnedMessage, RetainMessage};
 use crate::server::serving::slot::RequestSlot;
 use mcpool_pools::{
@@ -8,7 +9,7 @@ use mcpool_pools::{
     Recycle, RetainArena,
 };
 use std::any::Any;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// The pools that do not depend on the tools, and what binds all pools together.
 pub(crate) struct Pools {
@@ -69,7 +70,7 @@ impl Pools {
         config: PoolConfig,
         recycle: impl FnOnce() -> R,
     ) -> ObjectPool<P> {
-        let mut pools = self.of_transports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = lock(&self.of_transports);
         if let Some(pool) = pools.iter().find_map(|pool| pool.downcast_ref::<ObjectPool<P>>()) {
             return pool.clone();
         }

@@ -5,6 +5,7 @@
 //! [`Subscription`], a due `roots/list` request is one bit, and running requests are bounded by
 //! `max_concurrent_requests`.
 
+use crate::lock::lock;
 use crate::metrics::Moment;
 use crate::protocol::{ClientCapabilities, Revision};
 use crate::server::serving::in_flight::{IdKey, RequestIds};
@@ -14,7 +15,7 @@ use atomic_waker::AtomicWaker;
 use serde::Deserialize;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
 /// How grave a log message is, as in RFC 5424.
@@ -342,10 +343,6 @@ impl SessionValues {
         let values = lock(&self.values);
         values.iter().find_map(|(kept, _)| Arc::clone(kept).downcast().ok())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@
 //! a linked hash map in the order of last use, so that finding and expiring cost the same however many there are;
 //! opening looks at each principal only where one with less than its share finds the table full.
 
+use crate::lock::lock;
 use crate::server::state::session::Session;
 use hashlink::LinkedHashMap;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Sessions that are looked at to find one to evict on which no request runs.
@@ -143,7 +144,7 @@ impl Sessions {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 

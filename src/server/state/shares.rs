@@ -11,8 +11,9 @@
 //! exit, which takes nothing of the places and has a bound of its own. Invariants: never more than `max` places are
 //! taken; a key without a place has no entry.
 
+use crate::lock::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// Tables below this have no shares: who sets so small a bound means it for one client.
@@ -173,7 +174,7 @@ impl Shares {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 

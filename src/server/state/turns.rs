@@ -10,11 +10,12 @@
 //! How much may wait is bounded where requests are taken in (`max_concurrent_requests`). Who gives up waiting
 //! leaves the line at once.
 
+use crate::lock::lock;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 
@@ -118,7 +119,7 @@ impl Turns {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn turn(self: &Arc<Self>, entry: usize) -> Turn {

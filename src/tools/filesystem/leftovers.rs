@@ -8,11 +8,12 @@
 //! A directory is looked through once, before this process first writes in it: what dies later leaves its files to
 //! whoever starts then.
 
+use crate::lock::lock;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 const PREFIX: &str = ".mcpool-";
 const SUFFIX: &str = ".tmp";
@@ -61,7 +62,7 @@ impl Leftovers {
     pub(super) fn clean(&self, directory: &OwnedFd) {
         let Ok(stat) = rustix::fs::fstat(directory) else { return };
         {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = lock(&self.seen);
             if seen.len() >= MAX_DIRECTORIES {
                 seen.clear();
             }

@@ -18,6 +18,7 @@ use super::leftovers::Leftovers;
 use super::lexical::{self, PathBytes};
 use super::resolve::{self, Spelling};
 use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
+use crate::lock::lock;
 use crate::server::Stopper;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
@@ -25,7 +26,7 @@ use rustix::io::Errno;
 use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
 use std::hash::BuildHasher;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 /// How often a path is resolved anew when it changes under our hands.
 const ATTEMPTS: usize = 8;
@@ -355,7 +356,7 @@ impl Sandbox {
 
     /// Holds off other writers of the file of that name in a directory.
     pub(super) fn lock(&self, file: FileKey) -> MutexGuard<'_, ()> {
-        self.ground.locks[file.slot].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ground.locks[file.slot])
     }
 
     /// What to lock for a name in a directory.

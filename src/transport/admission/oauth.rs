@@ -17,12 +17,13 @@ mod strict_json;
 mod token;
 
 use super::{AdmissionError, Admitted, Principal, Refusal, bearer};
+use crate::lock::lock;
 use hashlink::LruCache;
 use key_store::KeyStore;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use token::{Fault, Rules};
 
@@ -225,7 +226,7 @@ impl ResourceServer {
     }
 
     fn remembered(&self) -> MutexGuard<'_, LruCache<[u8; 32], Remembered>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.remembered)
     }
 }
 

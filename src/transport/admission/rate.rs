@@ -6,9 +6,10 @@
 //! again, forgetting it changes nothing for it.
 
 use super::{Admitted, Refusal};
+use crate::lock::lock;
 use hashlink::LruCache;
 use sha2::{Digest, Sha256};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 const SHARDS: usize = 16;
@@ -65,10 +66,6 @@ impl RateLimiter {
 
 fn shard_of(key: u128) -> usize {
     (key ^ (key >> 64)) as usize % SHARDS
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whole seconds until something that lies `ahead` is within `burst`; `None` where it is.

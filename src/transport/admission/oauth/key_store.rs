@@ -2,13 +2,14 @@
 
 use super::jwk::KeySet;
 use super::{AdmissionError, KeySource, is_host_and_port};
+use crate::lock::lock;
 use crate::small_file::{self, Followed};
 use arc_swap::{ArcSwap, Guard};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use ureq::http::Uri;
@@ -63,7 +64,7 @@ impl KeyStore {
     /// Has a URL asked for keys, unless that was just done.
     pub(super) fn look_again(&self) {
         let Self::Url(fetched) = self else { return };
-        let mut asked_at = fetched.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked_at = lock(&fetched.asked_at);
         if asked_at.is_none_or(|at| at.elapsed() >= RETRY) {
             *asked_at = Some(Instant::now());
             // A fetch that is due already is enough.
