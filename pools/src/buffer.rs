@@ -11,6 +11,7 @@ use crate::budget::MemoryBudget;
 use crate::pool::{Lease, ObjectPool, PoolConfig};
 use crate::recycle::{Discard, Recycle, Verdict};
 use crate::registry::{NameTaken, PoolControl, PoolRegistry};
+use crate::stats::PoolKind;
 use bytes::BytesMut;
 use std::borrow::Cow;
 use std::fmt;
@@ -43,6 +44,8 @@ pub struct BufferConfig {
     pub name: Cow<'static, str>,
     /// The sizes, in any order; of two equal sizes the first counts.
     pub classes: Vec<BufferClass>,
+    /// The name of the setting that sizes the classes, if the program has one.
+    pub setting: Option<&'static str>,
     /// The budget that the buffers are charged to, if any.
     pub budget: Option<MemoryBudget>,
 }
@@ -56,7 +59,7 @@ impl Default for BufferConfig {
         const STEPS: [usize; 8] = [KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB];
         let classes =
             STEPS.map(|bytes| BufferClass { bytes, capacity: (2 * MIB / bytes).clamp(2, 128) }).to_vec();
-        Self { name: Cow::Borrowed("buffers"), classes, budget: None }
+        Self { name: Cow::Borrowed("buffers"), classes, setting: None, budget: None }
     }
 }
 
@@ -101,23 +104,28 @@ struct Buffer {
 impl BufferPool {
     /// A pool with these classes.
     pub fn new(config: BufferConfig) -> Self {
-        let BufferConfig { name, mut classes, budget } = config;
+        let BufferConfig { name, mut classes, setting, budget } = config;
         classes.sort_by_key(|class| class.bytes);
         classes.dedup_by_key(|class| class.bytes);
         let family = Arc::new_cyclic(|family: &Weak<Family>| {
-            let pool = |label: &str, capacity, class_bytes| {
-                let mut config = PoolConfig::new(format!("{name}/{label}"), capacity);
-                config.budget.clone_from(&budget);
+            let pool = |label: &str, capacity, class_bytes, setting| {
+                let config = PoolConfig {
+                    kind: PoolKind::Buffers,
+                    setting,
+                    budget: budget.clone(),
+                    ..PoolConfig::new(format!("{name}/{label}"), capacity)
+                };
                 ObjectPool::with_config(config, RetainBuffer { class_bytes, family: family.clone() })
             };
             let classes = classes
                 .iter()
                 .map(|class| Class {
                     bytes: class.bytes,
-                    pool: pool(&size_label(class.bytes), class.capacity, class.bytes),
+                    pool: pool(&size_label(class.bytes), class.capacity, class.bytes, setting),
                 })
                 .collect();
-            Family { classes, oversized: pool("oversized", 0, 0) }
+            // It keeps nothing, so no setting sizes it.
+            Family { classes, oversized: pool("oversized", 0, 0, None) }
         });
         Self { family }
     }

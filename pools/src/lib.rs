@@ -73,4 +73,4 @@ pub use miss_curve::MissCurve;
 pub use pool::{Lease, ObjectPool, PoolConfig};
 pub use recycle::{Discard, Recycle, Verdict};
 pub use registry::{NameTaken, PoolControl, PoolRegistry};
-pub use stats::PoolSnapshot;
+pub use stats::{PoolKind, PoolSnapshot};

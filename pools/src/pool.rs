@@ -11,7 +11,7 @@ use crate::budget::{Charge, MemoryBudget};
 use crate::demand::{PoolHistory, Sampling};
 use crate::recycle::{Discard, Recycle, Verdict};
 use crate::registry::PoolControl;
-use crate::stats::{PoolSnapshot, Stats};
+use crate::stats::{PoolKind, PoolSnapshot, Stats};
 use crate::store::{Refusal, Store};
 use crate::sync::{Arc, thread_index};
 use crate::trace::{Acquired, Trace};
@@ -26,6 +26,10 @@ use std::time::Instant;
 pub struct PoolConfig {
     /// The name in reports and in the registry.
     pub name: Cow<'static, str>,
+    /// What the pool holds.
+    pub kind: PoolKind,
+    /// The name of the setting that sizes the pool, if the program has one. Reports name it in their advice.
+    pub setting: Option<&'static str>,
     /// Most objects that may be idle.
     pub capacity: usize,
     /// Most that the capacity can be set to later. Each place costs two words, from the first return on, in the
@@ -36,9 +40,16 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// A pool of `capacity` that can grow to four times that, without a budget.
+    /// A pool of `capacity` objects that can grow to four times that, without a setting and without a budget.
     pub fn new(name: impl Into<Cow<'static, str>>, capacity: usize) -> Self {
-        Self { name: name.into(), capacity, maximum: capacity.saturating_mul(4), budget: None }
+        Self {
+            name: name.into(),
+            kind: PoolKind::default(),
+            setting: None,
+            capacity,
+            maximum: capacity.saturating_mul(4),
+            budget: None,
+        }
     }
 }
 
@@ -86,6 +97,8 @@ impl<T: Send + 'static> ObjectPool<T> {
             recycle: Box::new(recycle),
             budget: config.budget,
             name: config.name,
+            kind: config.kind,
+            setting: config.setting,
         });
         let per_shard =
             (0..shards).map(|_| Arc::new(CachePadded::new(Anchor { core: Arc::clone(&core) }))).collect();
@@ -153,6 +166,8 @@ impl<T: Send + 'static> ObjectPool<T> {
     /// The pool's figures now; see [`PoolSnapshot`] for how exact they are.
     pub fn snapshot(&self) -> PoolSnapshot {
         PoolSnapshot {
+            kind: self.core.kind,
+            setting: self.core.setting,
             capacity: self.core.store.capacity(),
             maximum: self.core.store.maximum(),
             idle: self.core.store.len(),
@@ -307,6 +322,8 @@ struct Core<T: 'static> {
     recycle: Box<dyn Recycle<T>>,
     budget: Option<MemoryBudget>,
     name: Cow<'static, str>,
+    kind: PoolKind,
+    setting: Option<&'static str>,
 }
 
 /// What a lease holds of its pool.

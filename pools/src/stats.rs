@@ -11,6 +11,19 @@ use crate::recycle::Discard;
 use crate::store::{Counter, OwnedCounter};
 use crossbeam_utils::CachePadded;
 
+/// What a pool holds, for reports that add up pools of the same kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PoolKind {
+    /// Objects of a type of the user's own.
+    #[default]
+    Objects,
+    /// Byte buffers of one size class.
+    Buffers,
+    /// Arenas.
+    Arenas,
+}
+
 /// A pool's figures at one moment.
 ///
 /// Taken without stopping anybody. When the pool is quiet the figures are exact and
@@ -19,6 +32,10 @@ use crossbeam_utils::CachePadded;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolSnapshot {
+    /// What the pool holds.
+    pub kind: PoolKind,
+    /// The name of the setting that sizes the pool, if there is one.
+    pub setting: Option<&'static str>,
     /// Most objects that may be idle.
     pub capacity: usize,
     /// Most that the capacity can be set to.

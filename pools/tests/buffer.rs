@@ -2,8 +2,8 @@
 
 use bytes::{Buf, BytesMut};
 use mcpool_pools::{
-    BufferClass, BufferConfig, BufferLease, BufferPool, Discard, MemoryBudget, PoolControl, PoolRegistry,
-    PoolSnapshot,
+    BufferClass, BufferConfig, BufferLease, BufferPool, Discard, MemoryBudget, PoolControl, PoolKind,
+    PoolRegistry, PoolSnapshot,
 };
 
 const KIB: usize = 1024;
@@ -16,7 +16,7 @@ fn small(budget: Option<MemoryBudget>) -> BufferPool {
         BufferClass { bytes: KIB, capacity: 4 },
         BufferClass { bytes: KIB, capacity: 9 },
     ];
-    BufferPool::new(BufferConfig { name: "small".into(), classes, budget })
+    BufferPool::new(BufferConfig { name: "small".into(), classes, setting: Some("buffers_kept"), budget })
 }
 
 fn snapshot(pool: &BufferPool, name: &str) -> PoolSnapshot {
@@ -51,6 +51,15 @@ fn a_request_gets_the_smallest_class_that_has_room() {
 fn idle_bytes_of_the_default_classes_are_bounded() {
     let most: usize = BufferConfig::default().classes.iter().map(|class| class.bytes * class.capacity).sum();
     assert!(most <= 52 * MIB, "{most}");
+}
+
+#[test]
+fn each_class_says_its_kind_and_the_setting_that_sizes_it() {
+    let pool = small(None);
+    let snapshots: Vec<_> = pool.classes().map(PoolControl::snapshot).collect();
+    assert!(snapshots.iter().all(|snapshot| snapshot.kind == PoolKind::Buffers));
+    let settings: Vec<_> = snapshots.iter().map(|snapshot| snapshot.setting).collect();
+    assert_eq!(settings, [Some("buffers_kept"), Some("buffers_kept"), None]);
 }
 
 #[test]

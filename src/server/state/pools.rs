@@ -5,8 +5,8 @@ use crate::lock::lock;
 use crate::protocol::{OwnedMessage, RetainMessage};
 use crate::server::serving::slot::RequestSlot;
 use mcpool_pools::{
-    ArenaPool, BufferConfig, BufferPool, MemoryBudget, NameTaken, ObjectPool, PoolConfig, PoolRegistry,
-    Recycle, RetainArena,
+    ArenaPool, BufferConfig, BufferPool, MemoryBudget, NameTaken, ObjectPool, PoolConfig, PoolKind,
+    PoolRegistry, Recycle, RetainArena,
 };
 use std::any::Any;
 use std::sync::Mutex;
@@ -30,18 +30,31 @@ impl Pools {
         let budget = MemoryBudget::new(limits.pool_budget_bytes);
         let registry = PoolRegistry::default();
         let retain_bytes = limits.arena_retain_bytes;
-        let mut config = BufferConfig { budget: Some(budget.clone()), ..BufferConfig::default() };
+        let mut config = BufferConfig {
+            setting: Some("buffer_capacity"),
+            budget: Some(budget.clone()),
+            ..BufferConfig::default()
+        };
         for class in &mut config.classes {
             class.capacity = class.capacity.min(limits.buffer_capacity());
         }
         let buffers = BufferPool::new(config);
         let arenas = ArenaPool::with_config(
-            PoolConfig { budget: Some(budget.clone()), ..PoolConfig::new("arenas", limits.arena_capacity()) },
+            PoolConfig {
+                kind: PoolKind::Arenas,
+                setting: Some("arena_capacity"),
+                budget: Some(budget.clone()),
+                ..PoolConfig::new("arenas", limits.arena_capacity())
+            },
             RetainArena { retain_bytes },
         );
         let capacity = limits.owned_message_capacity();
         let owned_messages = ObjectPool::with_config(
-            PoolConfig { budget: Some(budget.clone()), ..PoolConfig::new("owned messages", capacity) },
+            PoolConfig {
+                setting: Some("owned_message_capacity"),
+                budget: Some(budget.clone()),
+                ..PoolConfig::new("owned messages", capacity)
+            },
             RetainMessage { retain_bytes },
         );
         buffers.register(&registry)?;
@@ -89,9 +102,12 @@ impl Pools {
         limits: &Limits,
         factory: impl Recycle<RequestSlot>,
     ) -> Result<ObjectPool<RequestSlot>, NameTaken> {
-        let config = PoolConfig::new("messages", limits.message_capacity());
-        let slots =
-            ObjectPool::with_config(PoolConfig { budget: Some(self.budget.clone()), ..config }, factory);
+        let config = PoolConfig {
+            setting: Some("message_capacity"),
+            budget: Some(self.budget.clone()),
+            ..PoolConfig::new("messages", limits.message_capacity())
+        };
+        let slots = ObjectPool::with_config(config, factory);
         self.registry.register(slots.clone())?;
         Ok(slots)
     }

@@ -27,7 +27,10 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     pub(crate) fn new(server: Server, admission: Admission, drain: Drain) -> Result<Self, NameTaken> {
         let limits = server.limits();
-        let config = PoolConfig::new("exchanges", limits.message_capacity());
+        let config = PoolConfig {
+            setting: Some("message_capacity"),
+            ..PoolConfig::new("exchanges", limits.message_capacity())
+        };
         let factory = ExchangeFactory::new(&server);
         let exchanges = ObjectPool::with_config(config, factory);
         server.pools().register(exchanges.clone())?;

@@ -42,7 +42,10 @@ pub(crate) struct LineHost {
 impl LineHost {
     /// A host of connections that end soon after `drain` begins.
     pub(crate) fn new(server: &Server, drain: &Drain) -> Self {
-        let config = PoolConfig::new("line exchanges", server.limits().message_capacity());
+        let config = PoolConfig {
+            setting: Some("message_capacity"),
+            ..PoolConfig::new("line exchanges", server.limits().message_capacity())
+        };
         let exchanges = server.transport_pool(config, || ExchangeFactory::new(server));
         Self { server: server.clone(), exchanges, drain: drain.clone() }
     }
