@@ -70,10 +70,11 @@ pub use limits::Limits;
 /// The pools that everything here is built on, as a crate of their own.
 pub use mcpool_pools as pools;
 pub use protocol::{
-    Capability, Prompt, PromptArgument, Resource, ResourceTemplate, Role, ToolAnnotations, ToolDefinition,
+    Capability, Elicited, InputKind, InputRequest, InputResponse, LogLevel, Prompt, PromptArgument, Resource,
+    ResourceTemplate, Role, ToolAnnotations, ToolDefinition,
 };
 pub use server::{
-    BuildError, CallContext, Completer, CompletionRequest, CompletionTarget, Completions, Drain, Elicited,
-    InputKind, InputRequest, InputResponse, LogLevel, PromptContext, Prompts, ReadContext, RequestContext,
-    Resources, Server, ServerBuilder, Tool, ToolError, Toolset,
+    BuildError, CallContext, Completer, CompletionRequest, CompletionTarget, Completions, Drain,
+    PromptContext, Prompts, ReadContext, RequestContext, Resources, Server, ServerBuilder, Tool, ToolError,
+    Toolset,
 };

@@ -53,6 +53,19 @@ pub struct Message<'f> {
     has_meta: bool,
 }
 
+impl<'f> Message<'f> {
+    /// Decodes `params` as a whole; a message without any has an empty object.
+    ///
+    /// # Errors
+    /// When they do not fit `P`.
+    pub fn decode_params<P: Deserialize<'f>>(&self, arena: &'f Bump) -> Result<P, DecodeError> {
+        match self.params {
+            ParamsField::Object(text) => Lexer::from_text(text).decode(arena),
+            _ => Lexer::from_text("{}").decode(arena),
+        }
+    }
+}
+
 /// The `params` member of a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum ParamsField<'f> {

@@ -1,12 +1,14 @@
 //! What MCP says: revisions, eras, methods, ids, messages, tools and errors.
 //!
 //! One noun of the specification a file. This room knows no transport, no session and no memory
-//! accounting; it reads JSON through [`crate::wire`] and writes none itself.
+//! accounting; it reads and writes JSON through [`crate::wire`].
 
 mod capability;
 mod era;
 mod error;
 mod id;
+mod input;
+mod log_level;
 mod message;
 mod meta;
 mod method;
@@ -23,6 +25,8 @@ pub use era::Era;
 pub(crate) use error::Echo;
 pub use error::{ErrorCode, ProtocolError};
 pub use id::{Id, IdField};
+pub use input::{Elicited, InputKind, InputRequest, InputResponse};
+pub use log_level::LogLevel;
 pub use message::{ArgumentsAt, Message, MessageDecoder, ParamsField, ShapeFault};
 pub use meta::Meta;
 pub use method::Method;

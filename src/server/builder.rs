@@ -9,7 +9,7 @@ use crate::memory::{Managed, MemoryManager};
 use crate::metrics::Metrics;
 use crate::server::answer::catalog::Implementation;
 use crate::server::handler::families::Offers;
-use crate::server::serving::slot::SlotFactory;
+use crate::server::serving::slot::{SlotFactory, slot_pool};
 use crate::server::state::changes::Changes;
 use crate::server::state::client_requests::Correlation;
 use crate::server::state::event_store::EventStore;
@@ -209,7 +209,7 @@ impl<T: Toolset> ServerBuilder<T> {
         shared.memory.open_account(&core);
         let serve = move |incoming| crate::server::serving::serve::serve_frame(Arc::clone(&core), incoming);
         let factory = SlotFactory::new(serve, shared.limits.arena_retain_bytes);
-        let slots = shared.pools.slots(&shared.limits, factory)?;
+        let slots = slot_pool(&shared.pools, &shared.limits, factory)?;
         Ok(Server { shared, slots })
     }
 }

@@ -14,7 +14,6 @@ pub use answer::catalog::CatalogError;
 pub use answer::content::{DataBlock, TextBlock};
 pub use builder::{BuildError, ServerBuilder};
 pub use handler::call_context::{CallContext, Finished, ToolError};
-pub use handler::inputs::{Elicited, InputKind, InputRequest, InputResponse};
 pub use handler::prompts::{
     Completer, CompletionRequest, CompletionTarget, Completions, PromptContext, Prompts,
 };
@@ -24,17 +23,18 @@ pub use handler::tool::{Chain, NoTools, Single, Tool, Toolset};
 pub use server::Server;
 pub use serving::dispatch::ToolRequest;
 pub use state::drain::Drain;
-pub use state::session::{LogLevel, SessionValues};
+pub use state::session::SessionValues;
 
 pub(crate) use serving::batch::{Batch, BatchMessage};
 pub(crate) use serving::core::Core;
-pub(crate) use serving::in_flight::{IdKey, InFlight, RequestIds};
+pub(crate) use serving::in_flight::InFlight;
 pub(crate) use serving::serve::{HeadPart, HttpFacts, Incoming, Outcome, SessionField, Surroundings};
 pub(crate) use serving::slot::RequestSlot;
 pub(crate) use shared::{Description, Shared};
 pub(crate) use state::call_state::Caller;
 pub(crate) use state::event_store::{StreamItem, StreamReader, StreamWriter};
 pub(crate) use state::outgoing::Outgoing;
+pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::{NotBegun, Session};
 pub(crate) use state::shares::{Place, Shares};
 pub(crate) use state::stopper::{Stopped, Stopper};

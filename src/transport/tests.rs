@@ -1,10 +1,10 @@
 //! Whatever a handler writes, however long, comes out as whole messages, one a line.
 
 use crate::limits::Limits;
-use crate::protocol::{Prompt, PromptArgument, Resource, Role, ToolDefinition};
+use crate::protocol::{InputRequest, LogLevel, Prompt, PromptArgument, Resource, Role, ToolDefinition};
 use crate::server::{
-    CallContext, Completer, CompletionRequest, Completions, Drain, InputRequest, LogLevel, PromptContext,
-    Prompts, ReadContext, RequestContext, Resources, Server, Tool, ToolError,
+    CallContext, Completer, CompletionRequest, Completions, Drain, PromptContext, Prompts, ReadContext,
+    RequestContext, Resources, Server, Tool, ToolError,
 };
 use proptest::prelude::*;
 use proptest::sample::select;

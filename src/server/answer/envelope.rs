@@ -1,9 +1,7 @@
 //! How answers and notifications look on the wire: the only place that writes the JSON-RPC envelope.
 
-use crate::protocol::{Echo, Era, Meta, Method, ProtocolError, Revision};
-use crate::server::handler::inputs::InputRequest;
+use crate::protocol::{Echo, Era, InputRequest, LogLevel, Meta, Method, ProtocolError, Revision};
 use crate::server::state::changes::{Change, Filter};
-use crate::server::state::session::LogLevel;
 use crate::wire::{Raw, Reply};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -259,7 +257,7 @@ pub(crate) fn input_required<'a>(
         reply.raw(if std::mem::take(&mut is_first) { r#","inputRequests":{"# } else { "," });
         reply.string(key);
         reply.raw(":");
-        input_request(reply, request);
+        request.write(reply);
     }
     if !is_first {
         reply.raw("}");
@@ -269,18 +267,6 @@ pub(crate) fn input_required<'a>(
         reply.string(state);
     }
     close_modern_result(reply, meta);
-}
-
-/// A request to a client without its envelope: `{"method":..,"params":..}`.
-pub(crate) fn input_request(reply: &mut Reply, request: &InputRequest) {
-    reply.raw(r#"{"method":""#);
-    reply.raw(request.method());
-    reply.raw(r#"","params":"#);
-    match request.params() {
-        Some(params) => reply.json(params),
-        None => reply.raw("{}"),
-    }
-    reply.raw("}");
 }
 
 /// A request of ours to a client of the legacy era.
@@ -329,7 +315,7 @@ pub(crate) fn acknowledged(reply: &mut Reply, id: &str, filter: &Filter) {
 
 /// A notification of a change; `subscription` is the id of the request that asked for it, if one did.
 pub(crate) fn change(reply: &mut Reply, change: &Change, subscription: Option<&str>) {
-    open_notification(reply, crate::server::serving::listen::method(change));
+    open_notification(reply, change.method());
     if let Some(id) = subscription {
         subscription_id(reply, id);
     }

@@ -1,15 +1,17 @@
 //! What every handler is given, be it of a tool, a resource or a prompt: how it reports progress, how it
 //! learns that nobody waits any more, and how it asks the client for something.
 
-use crate::protocol::{Capability, ClientCapabilities, Era, ProtocolError};
+use crate::protocol::{
+    Capability, ClientCapabilities, Elicited, Era, InputRequest, InputResponse, LogLevel, ProtocolError,
+};
 use crate::server::Shared;
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::handler::call_context::{Finished, ToolError};
-use crate::server::handler::inputs::{Elicited, InputRequest, InputResponse, Inputs};
+use crate::server::handler::inputs::Inputs;
 use crate::server::serving::serve::Outcome;
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::changes::Kind;
-use crate::server::state::session::{LogLevel, Session, SessionValues};
+use crate::server::state::session::{Session, SessionValues};
 use crate::server::state::stopper::Stopper;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

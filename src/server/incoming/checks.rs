@@ -2,11 +2,11 @@
 //! shape, era, `_meta`, headers against body, revision, handshake.
 
 use crate::protocol::{
-    ClientCapabilities, Era, IdField, Message, Meta, Method, ParamsField, ProtocolError, Revision, mirror,
+    ClientCapabilities, Era, IdField, LogLevel, Message, Meta, Method, ParamsField, ProtocolError, Revision,
+    mirror,
 };
 use crate::server::serving::dispatch::Route;
 use crate::server::serving::serve::{HeadPart, HttpFacts, Outcome, SessionField};
-use crate::server::state::session::LogLevel;
 use crate::wire::{Kind, Lexer, Raw};
 use bumpalo::Bump;
 

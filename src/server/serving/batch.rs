@@ -5,7 +5,7 @@
 //! that the batch comes until its answer goes out, whichever of them is being served.
 
 use crate::protocol::{Id, ProtocolError};
-use crate::server::serving::in_flight::{IdKey, RequestIds};
+use crate::server::state::request_ids::{IdKey, RequestIds};
 use crate::server::{Outcome, Server, Session};
 use crate::wire::{DecodeError, Frame, Kind, Lexer, Raw, Reply, TooLong};
 use bumpalo::Bump;

@@ -4,13 +4,13 @@
 //! Nothing queues: a change is a flag of its subscription, and becomes a message when the peer has room for
 //! it. A slow reader thus learns later, and once, that a list changed, and costs no memory.
 
-use crate::protocol::{Method, ProtocolError};
+use crate::protocol::ProtocolError;
 use crate::server::Shared;
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::handler::call_context::Finished;
 use crate::server::handler::memory_resource;
 use crate::server::state::call_state::CallState;
-use crate::server::state::changes::{Change, Filter, Kind, Subscription};
+use crate::server::state::changes::{Filter, Subscription};
 use crate::server::state::outgoing::Outgoing;
 use crate::server::state::session::Session;
 use crate::wire::TooLong;
@@ -135,14 +135,4 @@ pub(crate) fn next_notice(shared: &Shared, session: &Session, cx: &mut Context<'
         }
     }
     None
-}
-
-/// The method of the notification that tells of a change.
-pub(crate) fn method(change: &Change) -> &'static str {
-    match change {
-        Change::List(Kind::Tools) => Method::TOOLS_CHANGED,
-        Change::List(Kind::Prompts) => Method::PROMPTS_CHANGED,
-        Change::List(Kind::Resources) => Method::RESOURCES_CHANGED,
-        Change::Resource(_) => Method::RESOURCE_UPDATED,
-    }
 }

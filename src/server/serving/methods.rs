@@ -1,7 +1,7 @@
 //! Every method but `tools/call`: which handler, and what is answered at once.
 
 use crate::protocol::{
-    ClientCapabilities, Era, Id, IdField, Message, Method, ParamsField, ProtocolError, Revision,
+    ClientCapabilities, Era, Id, IdField, LogLevel, Message, Method, ProtocolError, Revision,
 };
 use crate::server::answer::catalog::List;
 use crate::server::answer::envelope::{self, AnswerId};
@@ -13,8 +13,8 @@ use crate::server::handler::tool::Toolset;
 use crate::server::serving::dispatch::{Route, Served};
 use crate::server::serving::listen::{self, Wanted};
 use crate::server::serving::serve::Outcome;
-use crate::server::state::session::{LogLevel, Session};
-use crate::wire::{DecodeError, Kind, Lexer, Raw};
+use crate::server::state::session::Session;
+use crate::wire::{Kind, Raw};
 use bumpalo::Bump;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ impl<'f> Route<'f> {
     }
 
     fn complete(&self, message: &Message<'f>, era: Era, arena: &'f Bump) -> Result<Served<'f>, Outcome> {
-        let asked = match params::<Complete<'_>>(message, arena).map(Complete::into_request) {
+        let asked = match message.decode_params::<Complete<'_>>(arena).map(Complete::into_request) {
             Ok(Some(asked)) => asked,
             Ok(None) => {
                 let error = ProtocolError::InvalidParams(
@@ -163,7 +163,7 @@ impl<'f> Route<'f> {
         struct Listen {
             notifications: Wanted,
         }
-        let wanted = match params::<Listen>(message, arena) {
+        let wanted = match message.decode_params::<Listen>(arena) {
             Ok(Listen { notifications }) => notifications,
             Err(error) => return Err(self.refuse(message, &ProtocolError::UndecodableParams(error))),
         };
@@ -187,7 +187,7 @@ impl<'f> Route<'f> {
             let error = ProtocolError::InvalidRequest("initialize must not be part of a batch");
             return self.refuse(message, &error);
         }
-        let asked = match params::<Initialize<'_>>(message, arena) {
+        let asked = match message.decode_params::<Initialize<'_>>(arena) {
             Ok(asked) => asked,
             Err(error) => return self.refuse(message, &ProtocolError::UndecodableParams(error)),
         };
@@ -232,7 +232,7 @@ impl<'f> Route<'f> {
         struct SetLevel {
             level: LogLevel,
         }
-        match params::<SetLevel>(message, arena) {
+        match message.decode_params::<SetLevel>(arena) {
             Ok(SetLevel { level }) => {
                 self.session.set_log_level(level);
                 self.result(&self.call.names().id, EMPTY)
@@ -275,7 +275,7 @@ impl<'f> Route<'f> {
             request_id: Raw<'a>,
         }
         match method {
-            Some(Method::Cancelled) => match params::<Cancelled<'_>>(message, arena) {
+            Some(Method::Cancelled) => match message.decode_params::<Cancelled<'_>>(arena) {
                 Ok(cancelled) => match Id::from_raw(cancelled.request_id, arena) {
                     Some(id) => {
                         id.as_json().clone_into(&mut self.call.names().id);
@@ -383,15 +383,5 @@ impl Complete<'_> {
             value: self.argument.value.to_owned(),
             context: self.context.map(|given| given.arguments).unwrap_or_default(),
         })
-    }
-}
-
-pub(crate) fn params<'f, P: Deserialize<'f>>(
-    message: &Message<'f>,
-    arena: &'f Bump,
-) -> Result<P, DecodeError> {
-    match message.params {
-        ParamsField::Object(text) => Lexer::from_text(text).decode(arena),
-        _ => Lexer::from_text("{}").decode(arena),
     }
 }

@@ -6,8 +6,8 @@
 use crate::server::handler::inputs::{self, Inputs};
 use crate::server::handler::tool::Toolset;
 use crate::server::serving::dispatch;
-use crate::server::serving::in_flight::RequestIds;
 use crate::server::state::call_state::CallState;
+use crate::server::state::request_ids::RequestIds;
 use crate::server::state::session::Session;
 use crate::server::{Core, Shared};
 use crate::wire::Frame;

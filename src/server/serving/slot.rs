@@ -6,11 +6,13 @@
 //! methods and tools (`serve_frame`), boxed once when the slot is made and set anew for each request
 //! (`Pin<Box<Option<F>>>`), which needs no unsafe.
 
+use crate::limits::Limits;
 use crate::server::serving::serve::{Incoming, Outcome};
 use crate::server::state::call_state::{CallState, Caller};
+use crate::server::state::pools::Pools;
 use atomic_waker::AtomicWaker;
 use bumpalo::Bump;
-use mcpool_pools::{Discard, Recycle, Verdict};
+use mcpool_pools::{Discard, NameTaken, ObjectPool, PoolConfig, Recycle, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -128,6 +130,22 @@ where
     fn bytes(&self) -> usize {
         size_of::<Self>() + size_of::<Option<F>>()
     }
+}
+
+/// The pool of a server's slots, in its registry and within its budget.
+pub(crate) fn slot_pool(
+    pools: &Pools,
+    limits: &Limits,
+    factory: impl Recycle<RequestSlot>,
+) -> Result<ObjectPool<RequestSlot>, NameTaken> {
+    let config = PoolConfig {
+        setting: Some("message_capacity"),
+        budget: Some(pools.budget.clone()),
+        ..PoolConfig::new("messages", limits.message_capacity())
+    };
+    let slots = ObjectPool::with_config(config, factory);
+    pools.registry.register(slots.clone())?;
+    Ok(slots)
 }
 
 /// Marks its slot as able to go on, and wakes the connection that holds it.

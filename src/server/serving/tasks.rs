@@ -4,15 +4,15 @@
 //! and in the background, with nobody at the other end; what it answers goes to the task store, where
 //! the client asks for it. What such a call asks its client goes there too.
 
-use crate::protocol::{Capability, ClientCapabilities, IdField, Message, Method, ProtocolError};
+use crate::protocol::{
+    Capability, ClientCapabilities, IdField, InputRequest, InputResponse, Message, Method, ProtocolError,
+};
 use crate::server::Server;
 use crate::server::Shared;
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::handler::call_context::ToolError;
-use crate::server::handler::inputs::{InputRequest, InputResponse};
 use crate::server::handler::request_context::RequestContext;
 use crate::server::serving::dispatch::Route;
-use crate::server::serving::methods::params;
 use crate::server::serving::serve::{Detached, Incoming, Outcome, Surroundings};
 use crate::server::state::call_state::{CallState, Caller};
 use crate::server::state::session::Session;
@@ -176,7 +176,7 @@ pub(crate) fn serve<'f>(route: &Route<'f>, message: &Message<'f>, arena: &'f Bum
     let unknown = ProtocolError::InvalidParams("there is no such task, or its time is over");
     let is_known = match message.method.and_then(Method::parse) {
         Some(Method::TasksCancel) => shared.tasks.cancel(task, principal, SystemTime::now()),
-        Some(Method::TasksUpdate) => match params::<Update<'_>>(message, arena) {
+        Some(Method::TasksUpdate) => match message.decode_params::<Update<'_>>(arena) {
             Ok(Update { input_responses }) => {
                 let responses = input_responses.iter().map(|(key, raw)| (*key, raw.as_str()));
                 match shared.tasks.update(task, principal, responses, SystemTime::now()) {

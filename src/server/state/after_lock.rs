@@ -58,6 +58,7 @@ impl Drop for WakeAfter {
 mod tests {
     use super::*;
     use crate::limits::Limits;
+    use crate::protocol::InputRequest;
     use crate::protocol::ToolDefinition;
     use crate::server::state::call_state::CallState;
     use crate::server::state::changes::{Changes, Filter, Kind};
@@ -66,7 +67,7 @@ mod tests {
     use crate::server::state::outgoing::Outgoing;
     use crate::server::state::session::{Session, SessionValues};
     use crate::server::state::task_store::TaskStore;
-    use crate::server::{Finished, InputRequest, Server, ToolRequest, Toolset};
+    use crate::server::{Finished, Server, ToolRequest, Toolset};
     use mcpool_pools::{BufferLease, BufferPool};
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::{Arc, OnceLock, mpsc};

@@ -8,6 +8,7 @@
 
 use crate::limits::Limits;
 use crate::lock::lock;
+use crate::protocol::Method;
 use crate::server::state::after_lock::Guarded;
 use crate::server::state::shares::{Place, Shares};
 use atomic_waker::AtomicWaker;
@@ -50,6 +51,18 @@ pub(crate) enum Change {
     List(Kind),
     /// A resource has new contents.
     Resource(Arc<str>),
+}
+
+impl Change {
+    /// The method of the notification that reports the change.
+    pub(crate) fn method(&self) -> &'static str {
+        match self {
+            Self::List(Kind::Tools) => Method::TOOLS_CHANGED,
+            Self::List(Kind::Prompts) => Method::PROMPTS_CHANGED,
+            Self::List(Kind::Resources) => Method::RESOURCES_CHANGED,
+            Self::Resource(_) => Method::RESOURCE_UPDATED,
+        }
+    }
 }
 
 /// As many subscriptions, or resources of one, as there may be.

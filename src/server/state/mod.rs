@@ -10,6 +10,7 @@ pub(crate) mod event_store;
 pub(crate) mod operations;
 pub(crate) mod outgoing;
 pub(crate) mod pools;
+pub(crate) mod request_ids;
 pub(crate) mod request_state;
 pub(crate) mod session;
 pub(crate) mod sessions;

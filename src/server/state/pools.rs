@@ -3,7 +3,6 @@
 use crate::limits::Limits;
 use crate::lock::lock;
 use crate::protocol::{OwnedMessage, RetainMessage};
-use crate::server::serving::slot::RequestSlot;
 use mcpool_pools::{
     ArenaPool, BufferConfig, BufferPool, MemoryBudget, NameTaken, ObjectPool, PoolConfig, PoolKind,
     PoolRegistry, Recycle, RetainArena,
@@ -94,21 +93,5 @@ impl Pools {
         }
         pools.push(Box::new(pool.clone()));
         pool
-    }
-
-    /// The pool of request slots, whose future depends on the tools.
-    pub(crate) fn slots(
-        &self,
-        limits: &Limits,
-        factory: impl Recycle<RequestSlot>,
-    ) -> Result<ObjectPool<RequestSlot>, NameTaken> {
-        let config = PoolConfig {
-            setting: Some("message_capacity"),
-            budget: Some(self.budget.clone()),
-            ..PoolConfig::new("messages", limits.message_capacity())
-        };
-        let slots = ObjectPool::with_config(config, factory);
-        self.registry.register(slots.clone())?;
-        Ok(slots)
     }
 }

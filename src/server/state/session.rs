@@ -7,63 +7,15 @@
 
 use crate::lock::lock;
 use crate::metrics::Moment;
-use crate::protocol::{ClientCapabilities, Revision};
-use crate::server::serving::in_flight::{IdKey, RequestIds};
+use crate::protocol::{ClientCapabilities, LogLevel, Revision};
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::Subscription;
+use crate::server::state::request_ids::{IdKey, RequestIds};
 use atomic_waker::AtomicWaker;
-use serde::Deserialize;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
-
-/// How grave a log message is, as in RFC 5424.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names are the specification's own")]
-pub enum LogLevel {
-    Debug,
-    Info,
-    Notice,
-    Warning,
-    Error,
-    Critical,
-    Alert,
-    Emergency,
-}
-
-impl LogLevel {
-    const ALL: [Self; 8] = [
-        Self::Debug,
-        Self::Info,
-        Self::Notice,
-        Self::Warning,
-        Self::Error,
-        Self::Critical,
-        Self::Alert,
-        Self::Emergency,
-    ];
-
-    /// The name as it stands in messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Critical => "critical",
-            Self::Alert => "alert",
-            Self::Emergency => "emergency",
-        }
-    }
-
-    /// The level of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|level| level.as_str() == name)
-    }
-}
 
 /// The state of one peer.
 #[derive(Debug)]

@@ -8,8 +8,7 @@
 //! its cancellation, and by its handler, once for each question. Each has a place of its own for its waker.
 
 use crate::limits::Limits;
-use crate::server::answer::envelope;
-use crate::server::handler::inputs::InputRequest;
+use crate::protocol::InputRequest;
 use crate::server::state::after_lock::{Guarded, WakeAfter};
 use crate::server::state::charge::{Charge, Sum};
 use crate::wire::Reply;
@@ -233,7 +232,7 @@ impl TaskStore {
             reply.raw(separator);
             reply.string(key);
             reply.raw(":");
-            envelope::input_request(reply, request);
+            request.write(reply);
             separator = ",";
         }
         if separator == "," {
