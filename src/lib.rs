@@ -59,6 +59,7 @@ mod lock;
 pub mod memory;
 pub mod metrics;
 pub mod protocol;
+pub mod report;
 pub mod server;
 mod small_file;
 mod standard;

@@ -1,7 +1,8 @@
 //! The admin socket of a running server, from both ends: the pages it shows, and the commands that read them.
 
 use super::error::CliError;
-use crate::memory::{MemoryReport, write_prometheus, write_table};
+use crate::memory::MemoryReport;
+use crate::report::{write_prometheus, write_table};
 use crate::server::{Drain, Server};
 use crate::transport::admin::{AdminService, Page, Pages};
 use crate::transport::listener::{Connections, serve_listeners};

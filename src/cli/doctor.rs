@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use super::report;
-use crate::memory::{Severity, diagnose};
+use crate::report::{Severity, diagnose};
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;

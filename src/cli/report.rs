@@ -2,7 +2,8 @@
 
 use super::admin;
 use super::error::CliError;
-use crate::memory::{MemoryReport, write_html, write_markdown, write_table};
+use crate::memory::MemoryReport;
+use crate::report::{write_html, write_markdown, write_table};
 use clap::ArgMatches;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};

@@ -4,13 +4,14 @@
 //! program can (huge pages, stalls, a control group) is written into a real report.
 
 use crate::load::{self, Client, Program, message};
-use mcpool::memory::{Diagnosis, MemoryReport, PressureLevel, Severity, diagnose};
+use mcpool::memory::{MemoryReport, PressureLevel};
+use mcpool::report::{Diagnosis, Severity, diagnose};
 use std::time::Duration;
 
 const MIB: u64 = 1024 * 1024;
 
 /// Looks until the rule fires, at most a minute: pools are sampled once a second.
-fn fires(program: &Program, rule: &str) -> mcpool::memory::Finding {
+fn fires(program: &Program, rule: &str) -> mcpool::report::Finding {
     let mut last = None;
     for _ in 0..300 {
         let diagnosis = diagnose(&program.report());

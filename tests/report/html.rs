@@ -1,7 +1,8 @@
 //! The report as a page: well-formed, alone, true to its figures, and closed to what names would do.
 
 use super::sample::{self, HOSTILE};
-use mcpool::memory::{CurvePoint, MemoryReport, TimelinePoint, write_html};
+use mcpool::memory::{CurvePoint, MemoryReport, TimelinePoint};
+use mcpool::report::write_html;
 use std::collections::BTreeSet;
 
 /// Elements that have no end.

@@ -38,11 +38,11 @@ fn a_saved_report_is_shown_in_every_form() {
     let report = sample::full();
     let (_folder, path) = saved(&serde_json::to_string_pretty(&report).expect("JSON"));
     let mut want = Vec::new();
-    mcpool::memory::write_table(&report, 80, &mut want).expect("written");
+    mcpool::report::write_table(&report, 80, &mut want).expect("written");
     let want = String::from_utf8(want).expect("UTF-8");
     assert_eq!(run(&["report", &path]), (Some(0), want, String::new()));
     let mut want = Vec::new();
-    mcpool::memory::write_markdown(&report, &mut want).expect("written");
+    mcpool::report::write_markdown(&report, &mut want).expect("written");
     let want = String::from_utf8(want).expect("UTF-8");
     assert_eq!(run(&["report", "--markdown", &path]), (Some(0), want, String::new()));
     let (code, stdout, stderr) = run(&["report", &path, "--json"]);

@@ -1,7 +1,8 @@
 //! The Prometheus text, read back by a parser of the format as it is documented.
 
 use super::sample::{self, HOSTILE};
-use mcpool::memory::{MemoryReport, write_prometheus};
+use mcpool::memory::MemoryReport;
+use mcpool::report::write_prometheus;
 use std::collections::{BTreeMap, BTreeSet};
 
 type Labels = BTreeMap<String, String>;

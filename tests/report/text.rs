@@ -1,7 +1,8 @@
 //! The report for people: plain text and Markdown.
 
 use super::sample::{self, HOSTILE};
-use mcpool::memory::{MemoryReport, write_markdown, write_table};
+use mcpool::memory::MemoryReport;
+use mcpool::report::{write_markdown, write_table};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 fn plain(report: &MemoryReport, width: usize) -> String {

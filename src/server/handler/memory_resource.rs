@@ -3,8 +3,9 @@
 //! Whoever may not see what concerns the operator is told that there is nothing. Invariant: nothing is gathered
 //! before somebody reads.
 
-use crate::memory::{MemoryReport, write_markdown};
+use crate::memory::MemoryReport;
 use crate::protocol::{Prompt, Resource, Role};
+use crate::report::write_markdown;
 use crate::server::handler::call_context::ToolError;
 use crate::server::handler::prompts::{PromptContext, Prompts};
 use crate::server::handler::resources::{ReadContext, Resources};

@@ -4,7 +4,7 @@
 //! is empty is left out. Invariant: both forms are made of the same sections, so that they never tell two stories.
 
 use super::layout::{Align, Cell, Column, Page, Section, Sentence};
-use super::report::{AdviceReport, MemoryReport, Part, PoolReport, PressureLevel};
+use crate::memory::{AdviceReport, MemoryReport, Part, PoolReport, PressureLevel};
 use std::io;
 
 /// Most connections, sessions, tools that are named.

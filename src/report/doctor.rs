@@ -8,8 +8,8 @@ mod pools;
 mod process;
 mod traffic;
 
-use super::report::MemoryReport;
 use super::table::{bytes, grouped};
+use crate::memory::MemoryReport;
 use serde::Serialize;
 use std::io::{self, Write};
 

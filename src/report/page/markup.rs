@@ -3,7 +3,7 @@
 //! Knows nothing of memory. Owns what makes foreign names harmless in a page. Invariant: nothing that is text becomes
 //! markup: not as an element, not as an attribute, not as a script.
 
-use crate::memory::layout::{Align, Cell, Section, Sentence, harmless};
+use crate::report::layout::{Align, Cell, Section, Sentence, harmless};
 use std::fmt::Write;
 
 /// Text for between tags and between quotes.

@@ -5,8 +5,8 @@
 
 use super::axis::{Axis, size_mark, sizes, times};
 use super::markup::escape;
-use crate::memory::report::{MemoryReport, TimelinePoint};
-use crate::memory::table::{bytes, duration};
+use crate::memory::{MemoryReport, TimelinePoint};
+use crate::report::table::{bytes, duration};
 use std::fmt::Write;
 
 /// Parts with a colour of their own; the smaller ones share one.

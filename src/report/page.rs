@@ -9,8 +9,8 @@ mod pool_chart;
 mod time_chart;
 
 use super::layout::{Align, Cell, Column, Section, Sentence};
-use super::report::{MemoryReport, PoolReport};
 use super::table;
+use crate::memory::{MemoryReport, PoolReport};
 use markup::{escape, part};
 use std::fmt::Write as _;
 use std::io;

@@ -6,7 +6,7 @@
 //! with one head, and no series comes twice, whatever the names in the report are; counters end in `_total`.
 //! Hotspots stay out: who is among the ten largest changes, and a counter that comes and goes is none.
 
-use super::report::{MemoryReport, OperationReport, PoolReport, PressureLevel};
+use crate::memory::{MemoryReport, OperationReport, PoolReport, PressureLevel};
 use crate::metrics::DURATION_BOUNDS_S;
 use std::collections::HashSet;
 use std::fmt::Write as _;

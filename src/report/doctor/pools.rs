@@ -1,8 +1,8 @@
 //! Rules about pools and arenas.
 
 use super::{Finding, Found, Severity, Verdict, line, percent, round_up, setting};
-use crate::memory::report::{MemoryReport, PoolReport};
-use crate::memory::table::{bytes, grouped};
+use crate::memory::{MemoryReport, PoolReport};
+use crate::report::table::{bytes, grouped};
 
 const MIB: u64 = 1 << 20;
 /// Acquires that make a ratio worth a sentence.

@@ -4,8 +4,8 @@
 
 use super::axis::{Axis, size_mark, sizes};
 use super::markup::escape;
-use crate::memory::report::{CurvePoint, PoolReport};
-use crate::memory::table::{bytes, grouped, hit_percent};
+use crate::memory::{CurvePoint, PoolReport};
+use crate::report::table::{bytes, grouped, hit_percent};
 use std::fmt::Write;
 
 /// Of the drawing, in its own units: about a pixel on a phone.

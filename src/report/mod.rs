@@ -1,0 +1,16 @@
+//! Memory reports for readers: tables as text and Markdown, one HTML page, Prometheus metrics, and the rules that
+//! find what is wrong.
+//!
+//! Pure functions of a [`MemoryReport`](crate::memory::MemoryReport): nothing here asks a running server. Behind the
+//! feature `report`.
+
+mod doctor;
+mod exposition;
+mod layout;
+mod page;
+mod table;
+
+pub use doctor::{Diagnosis, Finding, Severity, Unchecked, diagnose};
+pub use exposition::write_prometheus;
+pub use page::write_html;
+pub use table::{write_markdown, write_table};
