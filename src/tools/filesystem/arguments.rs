@@ -8,72 +8,72 @@ use serde::{Deserialize, Deserializer};
 
 /// `read_file`, `read_text_file`.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(super) struct ReadTextFile<'a> {
-    pub(super) path: &'a str,
+pub(crate) struct ReadTextFile<'a> {
+    pub(crate) path: &'a str,
     #[serde(default, deserialize_with = "given")]
-    pub(super) head: Option<f64>,
+    pub(crate) head: Option<f64>,
     #[serde(default, deserialize_with = "given")]
-    pub(super) tail: Option<f64>,
+    pub(crate) tail: Option<f64>,
 }
 
 /// `read_media_file`, `create_directory`, `list_directory`, `get_file_info`.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(super) struct Path<'a> {
-    pub(super) path: &'a str,
+pub(crate) struct Path<'a> {
+    pub(crate) path: &'a str,
 }
 
 /// `read_multiple_files`.
 #[derive(Debug, Deserialize)]
-pub(super) struct ReadMultipleFiles<'a> {
+pub(crate) struct ReadMultipleFiles<'a> {
     #[serde(borrow, deserialize_with = "at_least_one")]
-    pub(super) paths: Vec<&'a str>,
+    pub(crate) paths: Vec<&'a str>,
 }
 
 /// `write_file`.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(super) struct WriteFile<'a> {
-    pub(super) path: &'a str,
-    pub(super) content: &'a str,
+pub(crate) struct WriteFile<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) content: &'a str,
 }
 
 /// `edit_file`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct EditFile<'a> {
-    pub(super) path: &'a str,
+pub(crate) struct EditFile<'a> {
+    pub(crate) path: &'a str,
     #[serde(borrow)]
-    pub(super) edits: Vec<Edit<'a>>,
+    pub(crate) edits: Vec<Edit<'a>>,
     #[serde(default)]
-    pub(super) dry_run: bool,
+    pub(crate) dry_run: bool,
     /// For edits that do not say.
     #[serde(default)]
-    pub(super) replace_all: bool,
+    pub(crate) replace_all: bool,
 }
 
 /// One replacement of `edit_file`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Edit<'a> {
-    pub(super) old_text: &'a str,
-    pub(super) new_text: &'a str,
+pub(crate) struct Edit<'a> {
+    pub(crate) old_text: &'a str,
+    pub(crate) new_text: &'a str,
     /// Whether all places are replaced; if not, there must be one.
     #[serde(default, deserialize_with = "given")]
-    pub(super) replace_all: Option<bool>,
+    pub(crate) replace_all: Option<bool>,
 }
 
 /// `list_directory_with_sizes`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ListWithSizes<'a> {
-    pub(super) path: &'a str,
+pub(crate) struct ListWithSizes<'a> {
+    pub(crate) path: &'a str,
     #[serde(default)]
-    pub(super) sort_by: SortBy,
+    pub(crate) sort_by: SortBy,
 }
 
 /// The order of a listing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum SortBy {
+pub(crate) enum SortBy {
     #[default]
     Name,
     Size,
@@ -82,32 +82,32 @@ pub(super) enum SortBy {
 /// `directory_tree`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct DirectoryTree<'a> {
-    pub(super) path: &'a str,
+pub(crate) struct DirectoryTree<'a> {
+    pub(crate) path: &'a str,
     #[serde(default, borrow)]
-    pub(super) exclude_patterns: Vec<&'a str>,
+    pub(crate) exclude_patterns: Vec<&'a str>,
 }
 
 /// `move_file`.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(super) struct MoveFile<'a> {
-    pub(super) source: &'a str,
-    pub(super) destination: &'a str,
+pub(crate) struct MoveFile<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) destination: &'a str,
 }
 
 /// `search_files`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SearchFiles<'a> {
-    pub(super) path: &'a str,
-    pub(super) pattern: &'a str,
+pub(crate) struct SearchFiles<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) pattern: &'a str,
     #[serde(default, borrow)]
-    pub(super) exclude_patterns: Vec<&'a str>,
+    pub(crate) exclude_patterns: Vec<&'a str>,
 }
 
 /// `list_allowed_directories`.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(super) struct Nothing {}
+pub(crate) struct Nothing {}
 
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)

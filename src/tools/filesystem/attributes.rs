@@ -29,7 +29,7 @@ type Extended = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What belongs to a file.
 #[derive(Debug)]
-pub(super) struct Attributes {
+pub(crate) struct Attributes {
     uid: Uid,
     gid: Gid,
     mode: RawMode,
@@ -39,7 +39,7 @@ pub(super) struct Attributes {
 
 impl Attributes {
     /// Those of a file, with the extended ones where there is a handle that they can be read from.
-    pub(super) fn of(stat: &Stat, file: Option<&OwnedFd>) -> Self {
+    pub(crate) fn of(stat: &Stat, file: Option<&OwnedFd>) -> Self {
         Self {
             uid: Uid::from_raw(stat.st_uid),
             gid: Gid::from_raw(stat.st_gid),
@@ -49,7 +49,7 @@ impl Attributes {
     }
 
     /// Gives them to a file that has another content.
-    pub(super) fn give_to_new_content(mut self, file: &OwnedFd) -> Result<(), Errno> {
+    pub(crate) fn give_to_new_content(mut self, file: &OwnedFd) -> Result<(), Errno> {
         if let Some(extended) = &mut self.extended {
             extended.retain(|(name, _)| !OF_CONTENT.contains(&&name[..]));
         }
@@ -60,7 +60,7 @@ impl Attributes {
     }
 
     /// Gives them to a file.
-    pub(super) fn give_to(&self, file: &OwnedFd) -> Result<(), Errno> {
+    pub(crate) fn give_to(&self, file: &OwnedFd) -> Result<(), Errno> {
         let mut mode = self.mode;
         if rustix::fs::fchown(file, Some(self.uid), Some(self.gid)).is_err() {
             // Whose file it is now, it was not made by a program of theirs.

@@ -2,20 +2,20 @@
 
 use super::Compat;
 use super::error::Stop;
-use super::sandbox::Sandbox;
+use super::sandbox::access::Sandbox;
 use crate::server::Stopper;
 
 /// The surroundings of one call.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Context<'s> {
-    pub(super) sandbox: &'s Sandbox,
+pub(crate) struct Context<'s> {
+    pub(crate) sandbox: &'s Sandbox,
     /// Whether the reference server's behaviour is kept where it may do harm.
-    pub(super) compat: Compat,
+    pub(crate) compat: Compat,
     /// Says when nobody waits any more; whatever may last asks it once for each piece of its work.
-    pub(super) stopper: &'s Stopper,
+    pub(crate) stopper: &'s Stopper,
     /// The longest file that may be read here, where other requests wait meanwhile; `None` on a thread
     /// that may block.
-    pub(super) inline_bytes: Option<u64>,
+    pub(crate) inline_bytes: Option<u64>,
 }
 
 impl Context<'_> {
@@ -23,7 +23,7 @@ impl Context<'_> {
     ///
     /// # Errors
     /// [`Stop::Offload`]; nothing may have been changed before.
-    pub(super) fn check_inline(&self, bytes: u64) -> Result<(), Stop> {
+    pub(crate) fn check_inline(&self, bytes: u64) -> Result<(), Stop> {
         match self.inline_bytes {
             Some(limit) if bytes > limit => Err(Stop::Offload),
             _ => Ok(()),

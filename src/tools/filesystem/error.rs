@@ -12,7 +12,7 @@ use thiserror::Error;
 /// A failure of a file tool.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub(super) enum FsError {
+pub(crate) enum FsError {
     #[error("Access denied - path outside allowed directories: {path} not in {allowed}")]
     Outside { path: String, allowed: String },
     #[error("Access denied - symlink target outside allowed directories: {path} not in {allowed}")]
@@ -122,19 +122,19 @@ pub(super) enum FsError {
 impl FsError {
     /// The operating system refused `call` on a path.
     #[cold]
-    pub(super) fn os(errno: Errno, call: &'static str, path: &[u8]) -> Self {
+    pub(crate) fn os(errno: Errno, call: &'static str, path: &[u8]) -> Self {
         Self::Os { errno, call, path: Some(shown(path)), to: None }
     }
 
     /// The operating system refused to read.
     #[cold]
-    pub(super) fn read(errno: Errno) -> Self {
+    pub(crate) fn read(errno: Errno) -> Self {
         Self::Os { errno, call: "read", path: None, to: None }
     }
 
     /// The operating system refused `call` on two paths.
     #[cold]
-    pub(super) fn two(errno: Errno, call: &'static str, from: &[u8], to: &[u8]) -> Self {
+    pub(crate) fn two(errno: Errno, call: &'static str, from: &[u8], to: &[u8]) -> Self {
         Self::Os { errno, call, path: Some(shown(from)), to: Some(shown(to)) }
     }
 }
@@ -157,24 +157,24 @@ impl From<Stopped> for Stop {
 
 /// Why a tool stops before it has its answer.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// It would take too long here; what has been written is thrown away.
     Offload,
     Fail(ToolError),
 }
 
 /// A path as people see it: whole where it can be one, or else its two ends.
-pub(super) fn shown(path: &[u8]) -> String {
+pub(crate) fn shown(path: &[u8]) -> String {
     if path.len() > MAX_PATH_BYTES { shortened(path) } else { String::from_utf8_lossy(path).into_owned() }
 }
 
 /// A request as it is repeated to who made it: whole where it can be a path.
-pub(super) fn bounded(request: &str) -> Cow<'_, str> {
+pub(crate) fn bounded(request: &str) -> Cow<'_, str> {
     if request.len() > MAX_PATH_BYTES { shortened(request.as_bytes()).into() } else { request.into() }
 }
 
 /// A text as people see it, where its length is what is wrong with it: its two ends.
-pub(super) fn shortened(text: &[u8]) -> String {
+pub(crate) fn shortened(text: &[u8]) -> String {
     const END: usize = 64;
     if text.len() <= 2 * END {
         return String::from_utf8_lossy(text).into_owned();
@@ -240,7 +240,7 @@ fn message(errno: Errno) -> String {
 }
 
 /// The number behind an error of the standard library.
-pub(super) fn errno(error: &std::io::Error) -> Errno {
+pub(crate) fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 

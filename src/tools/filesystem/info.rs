@@ -1,10 +1,10 @@
 //! `get_file_info`: what the file system knows of a file.
 
 use super::arguments::Path;
-use super::beneath::HANDLE;
+use super::as_node::local_time;
 use super::context::Context;
 use super::error::{FsError, Stop, errno};
-use super::local_time;
+use super::sandbox::beneath::HANDLE;
 use crate::server::CallContext;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
 /// `get_file_info`.
-pub(super) fn file_info(
+pub(crate) fn file_info(
     arguments: &Path<'_>,
     context: &Context<'_>,
     call: &mut CallContext,

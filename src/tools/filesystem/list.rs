@@ -1,21 +1,21 @@
 //! Listing one directory: `list_directory`, `list_directory_with_sizes`, `list_allowed_directories`.
 
 use super::arguments::{ListWithSizes, Nothing, Path, SortBy};
-use super::collate;
+use super::as_node::collate;
 use super::context::Context;
 use super::error::{FsError, Stop};
-use super::listing::{self, Entry, Kind};
-use super::sandbox::{Sandbox, Target};
+use super::sandbox::access::{Sandbox, Target};
+use super::sandbox::listing::{self, Entry, Kind};
 use crate::server::CallContext;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags};
 use std::fmt::Write as _;
 
 /// Opens a directory for reading its names.
-pub(super) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+pub(crate) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// `list_directory`.
-pub(super) fn list_directory(
+pub(crate) fn list_directory(
     arguments: &Path<'_>,
     context: &Context<'_>,
     call: &mut CallContext,
@@ -57,7 +57,7 @@ struct Sized {
 }
 
 /// `list_directory_with_sizes`.
-pub(super) fn list_with_sizes(
+pub(crate) fn list_with_sizes(
     arguments: &ListWithSizes<'_>,
     context: &Context<'_>,
     call: &mut CallContext,
@@ -129,7 +129,7 @@ fn format_size(bytes: u64) -> String {
 
 /// `list_allowed_directories`.
 #[allow(clippy::trivially_copy_pass_by_ref, clippy::unnecessary_wraps, reason = "all tools have this shape")]
-pub(super) fn list_allowed(
+pub(crate) fn list_allowed(
     _arguments: &Nothing,
     context: &Context<'_>,
     call: &mut CallContext,

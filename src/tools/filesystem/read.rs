@@ -5,11 +5,11 @@
 //! from either end, and before each piece the call is asked whether anybody still waits.
 
 use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
+use super::as_node::media;
 use super::context::Context;
 use super::error::{FsError, Stop, bounded, shown};
-use super::media;
 use super::room::{Remedy, Room};
-use super::sandbox::{Sandbox, Target};
+use super::sandbox::access::{Sandbox, Target};
 use crate::server::{CallContext, Stopper, TextBlock, ToolError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags};
@@ -23,10 +23,10 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
 /// A regular file, open.
 #[derive(Debug)]
-pub(super) struct OpenFile {
+pub(crate) struct OpenFile {
     handle: OwnedFd,
     /// Its length when it was opened.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl OpenFile {
@@ -50,7 +50,7 @@ impl OpenFile {
     }
 
     /// Opens the file that a request was found to mean.
-    pub(super) fn at(target: &Target) -> Result<Self, FsError> {
+    pub(crate) fn at(target: &Target) -> Result<Self, FsError> {
         let handle = target.open(READ).map_err(|errno| FsError::os(errno, "open", target.path()))?;
         Self::regular(handle, || Ok(shown(target.path())))
     }
@@ -105,7 +105,7 @@ impl OpenFile {
     }
 
     /// The whole file.
-    pub(super) fn read_all(&self, limit_bytes: usize) -> Result<Vec<u8>, FsError> {
+    pub(crate) fn read_all(&self, limit_bytes: usize) -> Result<Vec<u8>, FsError> {
         let mut bytes = Vec::with_capacity((self.bytes as usize).min(limit_bytes));
         let mut buffer = [0; CHUNK];
         while bytes.len() <= limit_bytes {
@@ -120,7 +120,7 @@ impl OpenFile {
 }
 
 /// What a file is, for people.
-pub(super) fn name_of(kind: FileType) -> &'static str {
+pub(crate) fn name_of(kind: FileType) -> &'static str {
     match kind {
         FileType::Fifo => "named pipe (FIFO)",
         FileType::Socket => "socket",
@@ -132,7 +132,7 @@ pub(super) fn name_of(kind: FileType) -> &'static str {
 }
 
 /// `read_file` and `read_text_file`.
-pub(super) fn read_text_file(
+pub(crate) fn read_text_file(
     arguments: &ReadTextFile<'_>,
     context: &Context<'_>,
     call: &mut CallContext,
@@ -295,7 +295,7 @@ fn push_tail(
 }
 
 /// `read_media_file`.
-pub(super) fn read_media_file(
+pub(crate) fn read_media_file(
     arguments: &Path<'_>,
     context: &Context<'_>,
     call: &mut CallContext,
@@ -325,7 +325,7 @@ pub(super) fn read_media_file(
 }
 
 /// `read_multiple_files`.
-pub(super) fn read_multiple_files(
+pub(crate) fn read_multiple_files(
     arguments: &ReadMultipleFiles<'_>,
     context: &Context<'_>,
     call: &mut CallContext,

@@ -4,8 +4,8 @@ use super::arguments::MoveFile;
 use super::attributes::Attributes;
 use super::context::Context;
 use super::error::{FsError, Stop, shown};
-use super::sandbox::{Sandbox, Target};
-use super::temporary::{Temporary, make_durable};
+use super::sandbox::access::{Sandbox, Target};
+use super::sandbox::temporary::{Temporary, make_durable};
 use super::write;
 use crate::server::{CallContext, Stopped, Stopper};
 use rustix::fd::OwnedFd;
@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 /// `move_file`.
-pub(super) fn move_file(
+pub(crate) fn move_file(
     arguments: &MoveFile<'_>,
     context: &Context<'_>,
     call: &mut CallContext,
@@ -63,7 +63,7 @@ fn move_resolved(
 }
 
 /// Renames, unless something has the new name: [`Errno::EXIST`].
-pub(super) fn without_replacing(
+pub(crate) fn without_replacing(
     from: &OwnedFd,
     from_name: &[u8],
     to: &OwnedFd,

@@ -13,13 +13,13 @@ const AROUND_BYTES: usize = 512;
 
 /// How much goes into one answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
+pub(crate) struct Room {
     limit_bytes: usize,
 }
 
 /// What somebody may do who wanted more than fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Remedy {
+pub(crate) enum Remedy {
     HeadOrTail,
     FewerLines,
     /// One line alone is too long.
@@ -31,11 +31,11 @@ pub(super) enum Remedy {
 }
 
 impl Remedy {
-    pub(super) fn of_head(lines: f64) -> Self {
+    pub(crate) fn of_head(lines: f64) -> Self {
         if lines > 1.0 { Self::FewerLines } else { Self::NoLines }
     }
 
-    pub(super) fn of_tail(lines: f64) -> Self {
+    pub(crate) fn of_tail(lines: f64) -> Self {
         Self::of_head(lines)
     }
 }
@@ -62,37 +62,37 @@ impl fmt::Display for Remedy {
 }
 
 impl Room {
-    pub(super) fn of(limits: &Limits) -> Self {
+    pub(crate) fn of(limits: &Limits) -> Self {
         Self { limit_bytes: limits.max_reply_bytes }
     }
 
     /// The longest text, as it is written in JSON.
-    pub(super) fn text_bytes(self) -> usize {
+    pub(crate) fn text_bytes(self) -> usize {
         self.limit_bytes.saturating_sub(AROUND_BYTES) / 2
     }
 
     /// The longest file that goes out as base64: four characters for three bytes.
-    pub(super) fn data_bytes(self) -> usize {
+    pub(crate) fn data_bytes(self) -> usize {
         self.text_bytes().saturating_sub(AROUND_BYTES) / 4 * 3
     }
 
     /// Whether what is written so far fits.
-    pub(super) fn holds(self, text: &TextBlock<'_>) -> bool {
+    pub(crate) fn holds(self, text: &TextBlock<'_>) -> bool {
         !text.is_full() && text.written_bytes() <= self.text_bytes()
     }
 
     /// What there still is room for.
-    pub(super) fn left_bytes(self, text: &TextBlock<'_>) -> usize {
+    pub(crate) fn left_bytes(self, text: &TextBlock<'_>) -> usize {
         self.text_bytes().saturating_sub(text.written_bytes())
     }
 
     #[cold]
-    pub(super) fn text_too_large(self, path: &str, bytes: u64, remedy: Remedy) -> FsError {
+    pub(crate) fn text_too_large(self, path: &str, bytes: u64, remedy: Remedy) -> FsError {
         Self::too_large(path, bytes, self.text_bytes(), "its text twice", remedy)
     }
 
     #[cold]
-    pub(super) fn data_too_large(self, path: &str, bytes: u64) -> FsError {
+    pub(crate) fn data_too_large(self, path: &str, bytes: u64) -> FsError {
         // Less would be enough by a few bytes; the advice must be.
         let needed = bytes.saturating_mul(8) / 3 + 4 * AROUND_BYTES as u64;
         Self::too_large(path, bytes, self.data_bytes(), "the data twice, as base64", Remedy::Raise(needed))
@@ -100,7 +100,7 @@ impl Room {
 
     /// For one of several files, that have `left_bytes` for it.
     #[cold]
-    pub(super) fn one_too_large(self, path: &str, bytes: u64, left_bytes: usize) -> FsError {
+    pub(crate) fn one_too_large(self, path: &str, bytes: u64, left_bytes: usize) -> FsError {
         if bytes > self.text_bytes() as u64 {
             self.text_too_large(path, bytes, Remedy::HeadOrTail)
         } else {

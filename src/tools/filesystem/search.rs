@@ -2,18 +2,18 @@
 
 use super::Compat;
 use super::arguments::SearchFiles;
-use super::budget::Budget;
+use super::as_node::budget::Budget;
+use super::as_node::exclude::Exclusions;
+use super::as_node::glob::{Depth, Glob, GlobPath};
 use super::context::Context;
 use super::error::{FsError, Stop};
-use super::exclude::Exclusions;
-use super::glob::{Depth, Glob, GlobPath};
-use super::listing::Kind;
+use super::sandbox::listing::Kind;
 use super::walk::{Step, Walk};
 use crate::server::{CallContext, Stopped};
 
 /// Asks now and then whether a long call is still wanted, and tells how far it is.
 #[derive(Debug, Default)]
-pub(super) struct Pulse {
+pub(crate) struct Pulse {
     entries: u64,
 }
 
@@ -25,7 +25,7 @@ impl Pulse {
     ///
     /// # Errors
     /// When nobody waits any more.
-    pub(super) fn beat(&mut self, context: &Context<'_>, call: &mut CallContext) -> Result<(), Stopped> {
+    pub(crate) fn beat(&mut self, context: &Context<'_>, call: &mut CallContext) -> Result<(), Stopped> {
         self.entries += 1;
         context.stopper.check()?;
         if self.entries.is_multiple_of(Self::EVERY) && call.wants_progress() {
@@ -37,7 +37,7 @@ impl Pulse {
 }
 
 /// `search_files`.
-pub(super) fn search_files(
+pub(crate) fn search_files(
     arguments: &SearchFiles<'_>,
     context: &Context<'_>,
     call: &mut CallContext,

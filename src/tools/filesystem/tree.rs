@@ -4,18 +4,18 @@
 //! `error` which says why; the tree goes on behind it.
 
 use super::arguments::DirectoryTree;
-use super::budget::Budget;
+use super::as_node::budget::Budget;
+use super::as_node::exclude::Exclusions;
+use super::as_node::glob::GlobPath;
 use super::context::Context;
 use super::error::{FsError, Stop};
-use super::exclude::Exclusions;
-use super::glob::GlobPath;
-use super::listing::Kind;
+use super::sandbox::listing::Kind;
 use super::search::Pulse;
 use super::walk::{Step, Walk};
 use crate::server::CallContext;
 
 /// `directory_tree`.
-pub(super) fn directory_tree(
+pub(crate) fn directory_tree(
     arguments: &DirectoryTree<'_>,
     context: &Context<'_>,
     call: &mut CallContext,

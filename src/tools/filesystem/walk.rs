@@ -7,15 +7,15 @@
 
 use super::context::Context;
 use super::error::FsError;
-use super::lexical;
 use super::list::LIST;
-use super::listing::{self, Entry, Kind};
-use super::sandbox::Target;
+use super::sandbox::access::Target;
+use super::sandbox::lexical;
+use super::sandbox::listing::{self, Entry, Kind};
 use std::vec::IntoIter;
 
 /// A walk below a directory.
 #[derive(Debug)]
-pub(super) struct Walk<'t> {
+pub(crate) struct Walk<'t> {
     target: &'t Target,
     context: &'t Context<'t>,
     /// Bytes that the names of all levels may have together, and have.
@@ -36,7 +36,7 @@ struct Level {
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// An entry; [`Walk::path`] is its path.
     Entry(Kind),
     /// A directory that was entered has no more entries.
@@ -48,7 +48,7 @@ impl<'t> Walk<'t> {
     ///
     /// # Errors
     /// When it cannot be listed.
-    pub(super) fn new(
+    pub(crate) fn new(
         target: &'t Target,
         context: &'t Context<'t>,
         limit_bytes: usize,
@@ -60,7 +60,7 @@ impl<'t> Walk<'t> {
     }
 
     /// The next step; `None` when the first directory is done.
-    pub(super) fn step(&mut self) -> Option<Step> {
+    pub(crate) fn step(&mut self) -> Option<Step> {
         let level = self.levels.last_mut()?;
         self.path.truncate(level.path_len);
         if let Some(entry) = level.entries.next() {
@@ -79,7 +79,7 @@ impl<'t> Walk<'t> {
     ///
     /// # Errors
     /// When it cannot be listed; the walk goes on behind it.
-    pub(super) fn enter(&mut self) -> Result<(), FsError> {
+    pub(crate) fn enter(&mut self) -> Result<(), FsError> {
         let directory = self
             .target
             .open_below(&self.path, LIST)
@@ -94,22 +94,22 @@ impl<'t> Walk<'t> {
     }
 
     /// The current entry's path, relative to the beginning.
-    pub(super) fn path(&self) -> &[u8] {
+    pub(crate) fn path(&self) -> &[u8] {
         &self.path
     }
 
     /// How many directories the current entry is below the beginning.
-    pub(super) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.levels.len().saturating_sub(1)
     }
 
     /// The current entry's name.
-    pub(super) fn name(&self) -> &[u8] {
+    pub(crate) fn name(&self) -> &[u8] {
         lexical::split_last(&self.path).map_or(&[], |(_, name)| name)
     }
 
     /// The current entry's absolute path.
-    pub(super) fn absolute(&self) -> lexical::PathBytes {
+    pub(crate) fn absolute(&self) -> lexical::PathBytes {
         lexical::joined(self.target.path(), &self.path)
     }
 }

@@ -5,23 +5,25 @@
 //! one handle of the directory. Writers of one file take turns, so no edit is lost. What belongs to the old file
 //! is given to the new one (see `attributes.rs`).
 
+use super::Compat;
 use super::arguments::{EditFile, Path, WriteFile};
+use super::as_node::reference_edit;
 use super::attributes::Attributes;
-use super::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::context::Context;
-use super::edit::{self, Work};
 use super::error::{FsError, Stop, shown};
 use super::read::{OpenFile, name_of};
-use super::sandbox::{Sandbox, Target};
-use super::temporary::Temporary;
-use super::{Compat, lexical, reference_edit};
+use super::sandbox::access::{Sandbox, Target};
+use super::sandbox::beneath::{self, DIRECTORY_HANDLE, Links};
+use super::sandbox::lexical;
+use super::sandbox::temporary::Temporary;
+use super::text_edit::apply::{Work, apply, check_tellable, fenced_diff};
 use crate::server::CallContext;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 /// `write_file`.
-pub(super) fn write_file(
+pub(crate) fn write_file(
     arguments: &WriteFile<'_>,
     context: &Context<'_>,
     call: &mut CallContext,
@@ -34,7 +36,7 @@ pub(super) fn write_file(
 }
 
 /// `edit_file`.
-pub(super) fn edit_file(
+pub(crate) fn edit_file(
     arguments: &EditFile<'_>,
     context: &Context<'_>,
     call: &mut CallContext,
@@ -58,12 +60,12 @@ pub(super) fn edit_file(
     };
     let mut work = Work::new(call.limits().max_edit_scan_bytes, limit_bytes, context.stopper);
     let edited = match context.compat {
-        Compat::Default => edit::apply(&stored, &arguments.edits, arguments.replace_all, &mut work)?,
+        Compat::Default => apply(&stored, &arguments.edits, arguments.replace_all, &mut work)?,
         Compat::Reference => reference_edit::apply(&stored, &arguments.edits, &mut work)?,
     };
-    let diff = edit::fenced_diff(&path, &stored, &edited, &work)?;
+    let diff = fenced_diff(&path, &stored, &edited, &work)?;
     // An edit that cannot be told of is not made.
-    edit::check_tellable(&diff, limit_bytes)?;
+    check_tellable(&diff, limit_bytes)?;
     if !arguments.dry_run {
         place.replace(context.sandbox, edited.as_bytes())?;
     }
@@ -74,7 +76,7 @@ pub(super) fn edit_file(
 }
 
 /// `create_directory`.
-pub(super) fn create_directory(
+pub(crate) fn create_directory(
     arguments: &Path<'_>,
     context: &Context<'_>,
     call: &mut CallContext,
@@ -108,7 +110,7 @@ fn make_directories(target: &Target) -> Result<(), FsError> {
 }
 
 /// Answers with one line, in both forms.
-pub(super) fn answer(call: &mut CallContext, parts: &[&str]) {
+pub(crate) fn answer(call: &mut CallContext, parts: &[&str]) {
     call.text_with(|text| parts.iter().for_each(|part| text.push_str(part)));
     call.structured_from_text();
 }
@@ -188,7 +190,7 @@ impl Place {
 }
 
 /// Writes all of it.
-pub(super) fn write_all(file: &OwnedFd, mut content: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_all(file: &OwnedFd, mut content: &[u8]) -> Result<(), Errno> {
     while !content.is_empty() {
         match rustix::io::write(file, content) {
             Ok(0) => return Err(Errno::IO),

@@ -4,7 +4,7 @@
 //! the call's [`Budget`] has not paid for; braces nested too deep stay as they are written.
 
 use super::budget::Budget;
-use super::error::FsError;
+use crate::tools::filesystem::error::FsError;
 
 /// How deep braces may nest; deeper ones are ordinary characters.
 const MAX_DEPTH: usize = 64;
@@ -37,7 +37,7 @@ const fn bytes_of(letters: usize) -> usize {
 ///
 /// # Errors
 /// When they would cost more than the budget has.
-pub(super) fn expand(pattern: &str, budget: &mut Budget) -> Result<Vec<String>, FsError> {
+pub(crate) fn expand(pattern: &str, budget: &mut Budget) -> Result<Vec<String>, FsError> {
     budget.pay_steps(pattern.len())?;
     budget.pay_scratch(size_of::<String>() + pattern.len())?;
     if !has_pair(pattern) {

@@ -1,14 +1,14 @@
 //! Patterns that leave entries out of a search or a tree, and whatever is below them.
 
-use super::Compat;
 use super::budget::{Budget, Steps};
-use super::error::FsError;
 use super::glob::{Depth, Glob, GlobPath};
-use super::listing::Kind;
+use crate::tools::filesystem::Compat;
+use crate::tools::filesystem::error::FsError;
+use crate::tools::filesystem::sandbox::listing::Kind;
 
 /// What is left out.
 #[derive(Debug)]
-pub(super) struct Exclusions {
+pub(crate) struct Exclusions {
     globs: Vec<Glob>,
     /// Those that leave out directories only.
     of_directories: Vec<Glob>,
@@ -22,7 +22,7 @@ impl Exclusions {
     ///
     /// # Errors
     /// When the patterns cost more than the budget has.
-    pub(super) fn new(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
+    pub(crate) fn new(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
         let (mut globs, mut of_directories) = (Vec::new(), Vec::new());
         for pattern in patterns {
             let (pattern, globs) = match pattern.strip_suffix('/') {
@@ -69,7 +69,7 @@ impl Exclusions {
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
-    pub(super) fn of_search(patterns: &[&str], compat: Compat, budget: &mut Budget) -> Result<Self, FsError> {
+    pub(crate) fn of_search(patterns: &[&str], compat: Compat, budget: &mut Budget) -> Result<Self, FsError> {
         match compat {
             Compat::Default => Self::new(patterns, budget),
             Compat::Reference => Self::of_reference_search(patterns, budget),
@@ -80,7 +80,7 @@ impl Exclusions {
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
-    pub(super) fn of_tree(patterns: &[&str], compat: Compat, budget: &mut Budget) -> Result<Self, FsError> {
+    pub(crate) fn of_tree(patterns: &[&str], compat: Compat, budget: &mut Budget) -> Result<Self, FsError> {
         match compat {
             Compat::Default => Self::new(patterns, budget),
             Compat::Reference => Self::of_reference_tree(patterns, budget),
@@ -88,13 +88,13 @@ impl Exclusions {
     }
 
     /// Whether an entry is left out, with all below it.
-    pub(super) fn match_entry(&self, path: &GlobPath, kind: Kind, steps: &Steps) -> bool {
+    pub(crate) fn match_entry(&self, path: &GlobPath, kind: Kind, steps: &Steps) -> bool {
         let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(path, steps));
         matches(&self.globs) || kind == Kind::Directory && matches(&self.of_directories)
     }
 
     /// Whether nothing that is in a directory would be shown, so that it need not be opened.
-    pub(super) fn match_contents(&self, path: &GlobPath, steps: &Steps) -> bool {
+    pub(crate) fn match_contents(&self, path: &GlobPath, steps: &Steps) -> bool {
         self.knows_contents && self.globs.iter().any(|glob| glob.matches_all_below(path, steps))
     }
 }

@@ -1,10 +1,10 @@
 //! What kind of file a name promises, and the URL of a file.
 
-use super::lexical;
+use crate::tools::filesystem::sandbox::lexical;
 use std::fmt::Write as _;
 
 /// The type for a name's extension, in any case.
-pub(super) fn mime_type(path: &[u8]) -> &'static str {
+pub(crate) fn mime_type(path: &[u8]) -> &'static str {
     let name = lexical::split_last(path).map_or(path, |(_, name)| name);
     let extension = match name.iter().rposition(|byte| *byte == b'.') {
         // A name that only begins with a dot has no extension.
@@ -27,7 +27,7 @@ pub(super) fn mime_type(path: &[u8]) -> &'static str {
 }
 
 /// The `file:` URL of an absolute path, with the characters that Node.js leaves as they are.
-pub(super) fn file_url(path: &[u8]) -> String {
+pub(crate) fn file_url(path: &[u8]) -> String {
     let mut url = String::from("file://");
     for byte in path {
         if byte.is_ascii_alphanumeric() || b"!$&'()*+,-./:;=@_".contains(byte) {

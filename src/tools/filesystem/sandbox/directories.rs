@@ -9,14 +9,14 @@
 //! the first kind may lead through one that is served, itself included; then those who may change names there could
 //! turn it elsewhere, so that what was opened is held to a [`Fence`].
 
+use super::access::Sandbox;
 use super::beneath::{self, DIRECTORY_HANDLE, Links};
-use super::error::shown;
 use super::leftovers::Leftovers;
 use super::lexical::{self, PathBytes};
-use super::list::LIST;
-use super::sandbox::Sandbox;
 use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
 use crate::server::Stopper;
+use crate::tools::filesystem::error::shown;
+use crate::tools::filesystem::list::LIST;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::hash::{BuildHasher, RandomState};
@@ -70,7 +70,7 @@ enum Repeated {
 
 /// The directories at one time, in the order in which they are listed.
 #[derive(Debug, Default)]
-pub(super) struct Allowed {
+pub(crate) struct Allowed {
     directories: Vec<Directory>,
     /// What directories of [`Place::Below`] are below.
     server: Option<Arc<Self>>,
@@ -139,22 +139,22 @@ impl Allowed {
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.directories.len()
     }
 
     /// Their names as they were given.
-    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.directories.iter().map(|directory| &directory.name[..])
     }
 
     /// The name of one.
-    pub(super) fn name(&self, index: usize) -> &[u8] {
+    pub(crate) fn name(&self, index: usize) -> &[u8] {
         &self.directories[index].name
     }
 
     /// Opens what a directory is now.
-    pub(super) fn open(&self, index: usize) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open(&self, index: usize) -> Result<OwnedFd, Errno> {
         let directory = &self.directories[index];
         match (&directory.place, &self.server) {
             (Place::Below { index, path }, Some(server)) => {
@@ -185,34 +185,34 @@ fn is_inside(path: &[u8], around: &[u8]) -> bool {
 
 /// What all directories of one toolset stand on: whoever writes a file waits for all others, whatever their roots.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(crate) struct Ground {
     /// Where relative directories of the command line begin.
-    pub(super) base: PathBytes,
-    pub(super) home: PathBytes,
-    pub(super) locks: [Mutex<()>; LOCKS],
-    pub(super) leftovers: Leftovers,
-    pub(super) hasher: RandomState,
+    pub(crate) base: PathBytes,
+    pub(crate) home: PathBytes,
+    pub(crate) locks: [Mutex<()>; LOCKS],
+    pub(crate) leftovers: Leftovers,
+    pub(crate) hasher: RandomState,
 }
 
 /// The directories that calls may reach. Shared by all calls of a session, or of all that brought no roots.
 #[derive(Debug)]
-pub(super) struct Directories {
+pub(crate) struct Directories {
     allowed: RwLock<Arc<Allowed>>,
     ground: Arc<Ground>,
 }
 
 /// What became of the roots that a client offered.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     /// The directories of its session; `None` when no root can be used.
-    pub(super) directories: Option<Directories>,
+    pub(crate) directories: Option<Directories>,
     /// Roots that are no directories here, or not in the server's.
-    pub(super) left_out: usize,
+    pub(crate) left_out: usize,
 }
 
 impl Directories {
     /// Those of `paths` that can be used, and a warning for each that cannot.
-    pub(super) fn new(paths: &[PathBuf]) -> (Self, Vec<String>) {
+    pub(crate) fn new(paths: &[PathBuf]) -> (Self, Vec<String>) {
         let bytes = |path: PathBuf| PathBytes::from_vec(path.into_os_string().into_vec());
         let base = std::env::current_dir().map_or_else(|_| PathBytes::from_slice(b"/"), bytes);
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
@@ -226,13 +226,13 @@ impl Directories {
 
     /// What one call sees of them. `inline_names` is how many names it may look at where other requests
     /// wait meanwhile; `None` on a thread that may block.
-    pub(super) fn enter(&self, inline_names: Option<usize>, stopper: Option<Stopper>) -> Sandbox {
+    pub(crate) fn enter(&self, inline_names: Option<usize>, stopper: Option<Stopper>) -> Sandbox {
         Sandbox::new(self.allowed(), Arc::clone(&self.ground), inline_names, stopper)
     }
 
     /// The directories of a session that offers `paths`. With `narrow` only those inside the directories
     /// here count.
-    pub(super) fn for_roots(&self, paths: &[PathBuf], narrow: bool) -> Taken {
+    pub(crate) fn for_roots(&self, paths: &[PathBuf], narrow: bool) -> Taken {
         let usable = paths.iter().filter(|path| path.as_os_str().len() <= MAX_PATH_BYTES);
         let usable: Vec<PathBuf> = usable.cloned().collect();
         let (allowed, found) = if narrow {
@@ -267,7 +267,7 @@ impl Directories {
     }
 
     /// Removes what killed servers left in the directories themselves.
-    pub(super) fn clean(&self) {
+    pub(crate) fn clean(&self) {
         let allowed = self.allowed();
         for index in 0..allowed.len() {
             let opened = allowed.open(index).and_then(|handle| beneath::reopen(handle.as_fd(), LIST));
@@ -282,22 +282,22 @@ impl Directories {
     }
 
     /// Heap bytes of the directories, without what those of one toolset share.
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         self.allowed().heap_bytes()
     }
 
     /// Heap bytes of a toolset's own directories, and of what all of them share.
-    pub(super) fn ground_bytes(&self) -> usize {
+    pub(crate) fn ground_bytes(&self) -> usize {
         size_of::<Self>() + self.heap_bytes() + size_of::<Ground>()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.allowed().len() == 0
     }
 
     /// Replaces all directories by those of `paths` that are there; keeps them when none is. A warning for
     /// each that is left out.
-    pub(super) fn replace(&self, paths: &[PathBuf]) -> Vec<String> {
+    pub(crate) fn replace(&self, paths: &[PathBuf]) -> Vec<String> {
         let (allowed, warnings) = Allowed::named(paths, Repeated::Dropped, &self.ground);
         if allowed.len() > 0 {
             *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(allowed);
@@ -308,7 +308,7 @@ impl Directories {
 
 impl Ground {
     /// The lock of a name in a directory.
-    pub(super) fn slot(&self, device: u64, inode: u64, name: &[u8]) -> usize {
+    pub(crate) fn slot(&self, device: u64, inode: u64, name: &[u8]) -> usize {
         self.hasher.hash_one((device, inode, name)) as usize % LOCKS
     }
 }

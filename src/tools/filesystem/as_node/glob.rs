@@ -10,8 +10,8 @@
 
 use super::braces;
 use super::budget::{Budget, Steps};
-use super::error::FsError;
 use super::segment::Segment;
+use crate::tools::filesystem::error::FsError;
 use smallvec::SmallVec;
 
 /// Longest pattern, in UTF-16 units, as in the reference.
@@ -19,7 +19,7 @@ const MAX_PATTERN: usize = 65_536;
 
 /// A compiled pattern.
 #[derive(Debug)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     negated: bool,
     depth: Depth,
     /// Empty for patterns that match nothing by themselves.
@@ -28,7 +28,7 @@ pub(super) struct Glob {
 
 /// Where a pattern without a slash matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
+pub(crate) enum Depth {
     /// At the top, as a pattern with slashes does.
     Top,
     /// At any depth.
@@ -40,14 +40,14 @@ const SEGMENT_BYTES: usize = size_of::<Segment>() + 16;
 
 /// A relative path, cut up for matching. A walk changes only its end.
 #[derive(Debug, Default)]
-pub(super) struct GlobPath {
+pub(crate) struct GlobPath {
     /// The UTF-16 units of each name.
     names: Vec<Vec<u32>>,
 }
 
 impl GlobPath {
     /// Keeps the first `depth` names and puts `name` behind them.
-    pub(super) fn set(&mut self, depth: usize, name: &str) {
+    pub(crate) fn set(&mut self, depth: usize, name: &str) {
         self.names.truncate(depth);
         self.names.push(name.encode_utf16().map(u32::from).collect());
     }
@@ -58,7 +58,7 @@ impl Glob {
     ///
     /// # Errors
     /// [`FsError::PatternTooLong`], or when it costs more than the budget has.
-    pub(super) fn new(pattern: &str, depth: Depth, budget: &mut Budget) -> Result<Self, FsError> {
+    pub(crate) fn new(pattern: &str, depth: Depth, budget: &mut Budget) -> Result<Self, FsError> {
         if pattern.len() > MAX_PATTERN && pattern.encode_utf16().count() > MAX_PATTERN {
             return Err(FsError::PatternTooLong);
         }
@@ -78,7 +78,7 @@ impl Glob {
     }
 
     /// Whether the pattern matches the path. Where the steps do not suffice it does not; they tell.
-    pub(super) fn matches(&self, path: &GlobPath, steps: &Steps) -> bool {
+    pub(crate) fn matches(&self, path: &GlobPath, steps: &Steps) -> bool {
         if self.alternatives.is_empty() {
             return false;
         }
@@ -90,7 +90,7 @@ impl Glob {
     }
 
     /// Whether the pattern, without matching the path itself, matches all that is below it: `target/**`.
-    pub(super) fn matches_all_below(&self, path: &GlobPath, steps: &Steps) -> bool {
+    pub(crate) fn matches_all_below(&self, path: &GlobPath, steps: &Steps) -> bool {
         !self.negated
             && self.alternatives.iter().any(|segments| match &segments[..] {
                 [parents @ .., Segment::AnyDepth] if !parents.is_empty() => {
@@ -102,7 +102,7 @@ impl Glob {
 
     /// Heap bytes.
     #[cfg(test)]
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         let of_segments = |segments: &Vec<Segment>| {
             segments.capacity() * size_of::<Segment>()
                 + segments.iter().map(Segment::heap_bytes).sum::<usize>()
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn matches_equal_those_of_the_reference() {
         let recorded: Recorded =
-            serde_json::from_str(include_str!("../../../tests/fixtures/reference/filesystem/globs.json"))
+            serde_json::from_str(include_str!("../../../../tests/fixtures/reference/filesystem/globs.json"))
                 .expect("the fixture is readable");
         assert!(recorded.patterns.len() >= 200, "only {} patterns", recorded.patterns.len());
         let mut wrong = Vec::new();

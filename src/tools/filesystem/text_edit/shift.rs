@@ -43,7 +43,7 @@ impl Indent {
 
 /// The lines that `new` becomes in the place of `found`, which are equal to `old` but for blanks; `None` where that
 /// cannot be told. `before` and `behind` are the text around.
-pub(super) fn shifted(old: &str, found: &str, new: &str, before: &str, behind: &str) -> Option<String> {
+pub(crate) fn shifted(old: &str, found: &str, new: &str, before: &str, behind: &str) -> Option<String> {
     let all: Vec<(&str, &str)> = old.split('\n').zip(found.split('\n')).collect();
     let pairs: Vec<(&str, &str)> = all
         .iter()

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// The paths of a list of roots. As in the reference, one that is no `file:` URI spoils the list; one that
 /// names no path of this machine is left out, and so is one that is too long for a path.
-pub(super) fn paths(uris: &[&str]) -> Option<Vec<PathBuf>> {
+pub(crate) fn paths(uris: &[&str]) -> Option<Vec<PathBuf>> {
     let rests: Option<Vec<&str>> = uris.iter().map(|uri| uri.strip_prefix("file://")).collect();
     Some(rests?.into_iter().filter_map(path).collect())
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// How a line ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LineEnd {
+pub(crate) enum LineEnd {
     Newline,
     Pair,
 }
@@ -25,7 +25,7 @@ impl LineEnd {
     }
 
     /// How the first line of a text ends; `\n` where it does not.
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         memchr(b'\n', text.as_bytes()).map_or(Self::Newline, |at| Self::at(text, at))
     }
 
@@ -38,7 +38,7 @@ impl LineEnd {
 }
 
 /// `\r\n` as `\n`; a text without any is not copied.
-pub(super) fn flat(text: &str) -> Cow<'_, str> {
+pub(crate) fn flat(text: &str) -> Cow<'_, str> {
     if memmem::find(text.as_bytes(), b"\r\n").is_some() {
         Cow::Owned(text.replace("\r\n", "\n"))
     } else {
@@ -47,7 +47,7 @@ pub(super) fn flat(text: &str) -> Cow<'_, str> {
 }
 
 /// Replaces parts of a text that are named by their places in its flat form, from the first to the last.
-pub(super) struct Splicer<'t> {
+pub(crate) struct Splicer<'t> {
     text: &'t str,
     out: String,
     /// What is before it was copied or replaced.
@@ -62,7 +62,7 @@ pub(super) struct Splicer<'t> {
 }
 
 impl<'t> Splicer<'t> {
-    pub(super) fn new(text: &'t str, capacity: usize) -> Self {
+    pub(crate) fn new(text: &'t str, capacity: usize) -> Self {
         let pairs = memmem::find_iter(text.as_bytes(), b"\r\n").peekable();
         let out = String::with_capacity(capacity);
         Self { text, out, at: 0, pairs, passed: 0, previous: None, next: None }
@@ -70,7 +70,7 @@ impl<'t> Splicer<'t> {
 
     /// Puts `new`, which is flat, in the place of a part of the flat text. Lines that were there keep their ends
     /// in order; further ones take that of the line before them. `own` ends lines where the text has none.
-    pub(super) fn replace(&mut self, part: Range<usize>, new: &str, own: LineEnd) {
+    pub(crate) fn replace(&mut self, part: Range<usize>, new: &str, own: LineEnd) {
         let start = self.place(part.start);
         let kept = &self.text[self.at..start];
         if let Some(newline) = memrchr(b'\n', kept.as_bytes()) {
@@ -97,7 +97,7 @@ impl<'t> Splicer<'t> {
     }
 
     /// The text with all that was replaced.
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.out.push_str(&self.text[self.at..]);
         self.out
     }

@@ -49,7 +49,7 @@ enum Kind {
 ///
 /// # Errors
 /// [`Stopped`] when nobody waits any more.
-pub(super) fn unified(path: &str, old: &str, new: &str, stopper: &Stopper) -> Result<String, Stopped> {
+pub(crate) fn unified(path: &str, old: &str, new: &str, stopper: &Stopper) -> Result<String, Stopped> {
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = write!(out, "Index: {path}\n{RULE}\n--- {path}\toriginal\n+++ {path}\tmodified\n");
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn diffs_equal_those_of_the_reference() {
         let recorded: Vec<(String, String, String)> =
-            serde_json::from_str(include_str!("../../../tests/fixtures/reference/filesystem/diffs.json"))
+            serde_json::from_str(include_str!("../../../../tests/fixtures/reference/filesystem/diffs.json"))
                 .expect("the fixture is readable");
         assert!(recorded.len() >= 200, "only {} cases", recorded.len());
         for (old, new, want) in recorded {

@@ -1,20 +1,20 @@
 //! The entries of one directory, read through its handle and sorted by bytes.
 
-use super::error::{FsError, errno};
+use crate::tools::filesystem::error::{FsError, errno};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
 /// An entry. The name need not be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
-    pub(super) name: Box<[u8]>,
-    pub(super) kind: Kind,
+pub(crate) struct Entry {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) kind: Kind,
 }
 
 /// What an entry is, links not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Directory,
     Link,
     Other,
@@ -22,14 +22,14 @@ pub(super) enum Kind {
 
 /// What ended a listing early: the caller's own error, or the system's.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     By(FsError),
     System(Errno),
 }
 
 impl Ended {
     /// The caller's error, or what it makes of the system's.
-    pub(super) fn unwrap_or_else(self, name: impl FnOnce(Errno) -> FsError) -> FsError {
+    pub(crate) fn unwrap_or_else(self, name: impl FnOnce(Errno) -> FsError) -> FsError {
         match self {
             Self::By(error) => error,
             Self::System(errno) => name(errno),
@@ -38,7 +38,7 @@ impl Ended {
 }
 
 /// Gives every name but `.` and `..` to `each`, in no order. A handle can be read once.
-pub(super) fn each_name(
+pub(crate) fn each_name(
     directory: &OwnedFd,
     mut each: impl FnMut(&[u8], FileType) -> Result<(), FsError>,
 ) -> Result<(), Ended> {
@@ -60,7 +60,7 @@ pub(super) fn each_name(
 ///
 /// # Errors
 /// [`FsError::AnswerTooLarge`], what the system says, as `scandir` of `path`, or the one that says no.
-pub(super) fn sorted_while(
+pub(crate) fn sorted_while(
     directory: &OwnedFd,
     path: &[u8],
     limit_bytes: usize,

@@ -2,7 +2,7 @@
 
 use super::budget::{Budget, Steps};
 use super::class::Class;
-use super::error::FsError;
+use crate::tools::filesystem::error::FsError;
 
 /// Longest name in units; file systems allow 255.
 const MAX_NAME: usize = 319;
@@ -23,7 +23,7 @@ const FIRST_BYTES: usize = 4 * size_of::<Node>();
 
 /// What stands between two slashes of a pattern.
 #[derive(Debug)]
-pub(super) enum Segment {
+pub(crate) enum Segment {
     /// `**`
     AnyDepth,
     /// Without special characters.
@@ -38,7 +38,7 @@ pub(super) enum Segment {
 }
 
 #[derive(Debug)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Unit(u32),
     AnyUnit,
     /// At least so many units.
@@ -49,7 +49,7 @@ pub(super) enum Node {
 
 /// The letter in front of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     One,
     OneOrMore,
     ZeroOrMore,
@@ -84,7 +84,7 @@ impl Segment {
     ///
     /// # Errors
     /// When it costs more than the budget has.
-    pub(super) fn new(text: &str, budget: &mut Budget) -> Result<Self, FsError> {
+    pub(crate) fn new(text: &str, budget: &mut Budget) -> Result<Self, FsError> {
         if text == "**" {
             return Ok(Self::AnyDepth);
         }
@@ -125,7 +125,7 @@ impl Segment {
 
     /// Heap bytes.
     #[cfg(test)]
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             Self::AnyDepth => 0,
             Self::Literal(units) | Self::Suffix(units) | Self::SizedSuffix { suffix: units, .. } => {
@@ -137,7 +137,7 @@ impl Segment {
 
     /// Whether the segment matches a name, given in UTF-16 units. Where the steps do not suffice it does not;
     /// they tell.
-    pub(super) fn matches(&self, name: &[u32], steps: &Steps) -> bool {
+    pub(crate) fn matches(&self, name: &[u32], steps: &Steps) -> bool {
         if !steps.pay(1) {
             return false;
         }

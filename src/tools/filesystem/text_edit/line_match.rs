@@ -14,21 +14,21 @@ const OTHER: u32 = u32::MAX;
 const MAX_NEAR_LINES: usize = 1_000_000;
 
 /// What ECMAScript counts as white space: Unicode's, less U+0085, and the byte order mark.
-pub(super) fn is_blank(c: char) -> bool {
+pub(crate) fn is_blank(c: char) -> bool {
     c == '\u{feff}' || (c != '\u{85}' && c.is_whitespace())
 }
 
-pub(super) fn trim(line: &str) -> &str {
+pub(crate) fn trim(line: &str) -> &str {
     line.trim_matches(is_blank)
 }
 
 /// The blanks that a line begins with.
-pub(super) fn indentation(line: &str) -> &str {
+pub(crate) fn indentation(line: &str) -> &str {
     &line[..line.len() - line.trim_start_matches(is_blank).len()]
 }
 
 /// Lines to look for.
-pub(super) struct Wanted<'o> {
+pub(crate) struct Wanted<'o> {
     numbers: HashMap<&'o str, u32>,
     lines: Vec<u32>,
     /// For each length of a part that matched, the longest shorter part that then matches too.
@@ -37,7 +37,7 @@ pub(super) struct Wanted<'o> {
 
 impl<'o> Wanted<'o> {
     /// The lines of `old`, ends not counted; `None` where none of them has anything but blanks.
-    pub(super) fn new(old: &'o str) -> Option<Self> {
+    pub(crate) fn new(old: &'o str) -> Option<Self> {
         let mut numbers = HashMap::new();
         let lines: Vec<u32> = old
             .split('\n')
@@ -63,7 +63,7 @@ impl<'o> Wanted<'o> {
     }
 
     /// Where `text` has these lines, each place as a range without the last line's end.
-    pub(super) fn places<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
+    pub(crate) fn places<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
         let mut matched = 0;
         let mut at = 0;
         text.split('\n').filter_map(move |line| {
@@ -80,7 +80,7 @@ impl<'o> Wanted<'o> {
 
     /// The part of `text` that has most of these lines where they would have to be, long ones counting more; the
     /// line that resembles the first one most, where it has none of them.
-    pub(super) fn nearest(&self, text: &str) -> Option<Range<usize>> {
+    pub(crate) fn nearest(&self, text: &str) -> Option<Range<usize>> {
         let mut first = vec![OTHER; self.numbers.len()];
         for (at, line) in self.lines.iter().enumerate().rev() {
             first[*line as usize] = at as u32;
@@ -151,12 +151,12 @@ fn nth_newline(text: &str, from: usize, number: usize) -> Option<usize> {
 }
 
 /// The number of the line that a place is in, from 1.
-pub(super) fn line_number(text: &str, place: usize) -> usize {
+pub(crate) fn line_number(text: &str, place: usize) -> usize {
     1 + memchr_iter(b'\n', &text.as_bytes()[..place]).count()
 }
 
 /// Whether a part of a text is followed by a line's end.
-pub(super) fn is_ended(text: &str, end: usize) -> bool {
+pub(crate) fn is_ended(text: &str, end: usize) -> bool {
     text.as_bytes().get(end) == Some(&b'\n')
 }
 

@@ -1,7 +1,7 @@
 //! Edits, one by one and at random.
 
 use super::*;
-use crate::tools::filesystem::reference_edit;
+use crate::tools::filesystem::as_node::reference_edit;
 use proptest::prelude::*;
 
 const PLENTY: usize = 1 << 30;

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 const ZONES: &str = include_str!("zones.txt");
 
 /// A time in the local zone.
-pub(super) fn javascript(time: SystemTime) -> String {
+pub(crate) fn javascript(time: SystemTime) -> String {
     in_zone(time, &TimeZone::system())
 }
 

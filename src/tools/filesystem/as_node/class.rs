@@ -4,7 +4,7 @@ use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory};
 
 /// The characters that a bracket expression stands for.
 #[derive(Debug, Default)]
-pub(super) struct Class {
+pub(crate) struct Class {
     negated: bool,
     ranges: Vec<(u32, u32)>,
     named: Vec<Named>,
@@ -51,7 +51,7 @@ const NAMES: [(&str, Named); 14] = [
 impl Class {
     /// Reads the bracket expression that `text` begins with, and its length; `None` where it is not
     /// closed, so that the bracket stands for itself.
-    pub(super) fn read(text: &[u32]) -> Option<(Self, usize)> {
+    pub(crate) fn read(text: &[u32]) -> Option<(Self, usize)> {
         let is = |at: usize, char: char| text.get(at) == Some(&u32::from(char));
         let mut class = Self { negated: is(1, '!') || is(1, '^'), ..Self::default() };
         let mut at = if class.negated { 2 } else { 1 };
@@ -102,22 +102,22 @@ impl Class {
     }
 
     /// How many characters and ranges a unit is held against.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ranges.len() + self.named.len() + 1
     }
 
     /// Heap bytes.
     #[cfg(test)]
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         self.ranges.capacity() * size_of::<(u32, u32)>() + self.named.capacity() * size_of::<Named>()
     }
 
     /// Whether names must be matched by characters instead of UTF-16 units.
-    pub(super) fn by_chars(&self) -> bool {
+    pub(crate) fn by_chars(&self) -> bool {
         self.by_chars
     }
 
-    pub(super) fn has(&self, unit: u32) -> bool {
+    pub(crate) fn has(&self, unit: u32) -> bool {
         let listed = !self.ranges.is_empty() || !self.named.is_empty();
         let is_listed = || {
             self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&unit))

@@ -10,16 +10,16 @@
 //! says what the reference server would. Whatever is done then is done to a name in that open directory:
 //! a path is looked up once.
 
-use super::Compat;
 use super::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::directories::{Allowed, Ground};
-use super::error::{FsError, shortened, shown};
 use super::leftovers::Leftovers;
 use super::lexical::{self, PathBytes};
 use super::resolve::{self, Spelling};
 use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
 use crate::lock::lock;
 use crate::server::Stopper;
+use crate::tools::filesystem::Compat;
+use crate::tools::filesystem::error::{FsError, errno, shortened, shown};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -36,7 +36,7 @@ const NAMED_IN_ERRORS: usize = 8;
 
 /// What a path leads to: a name in an open directory, whether or not something has that name.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// The directory that holds it; itself, where that is an allowed directory.
     base: OwnedFd,
     /// Its name in there. Empty for an allowed directory; more than one name where nothing is there yet.
@@ -44,11 +44,11 @@ pub(super) struct Target {
     /// The real path, absolute: words.
     path: PathBytes,
     is_allowed_itself: bool,
-    pub(super) exists: bool,
+    pub(crate) exists: bool,
 }
 
 impl Target {
-    pub(super) fn new(
+    pub(crate) fn new(
         sandbox: &Sandbox,
         base: OwnedFd,
         rest: Vec<u8>,
@@ -61,12 +61,12 @@ impl Target {
     }
 
     /// The real path, absolute.
-    pub(super) fn path(&self) -> &[u8] {
+    pub(crate) fn path(&self) -> &[u8] {
         &self.path
     }
 
     /// Opens what is there. Links are refused: there were none when the path was resolved.
-    pub(super) fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
         if self.rest.is_empty() {
             return beneath::reopen(self.base.as_fd(), flags);
         }
@@ -74,7 +74,7 @@ impl Target {
     }
 
     /// Opens what is below, if this is a directory.
-    pub(super) fn open_below(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open_below(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         if path.is_empty() {
             return self.open(flags);
         }
@@ -83,7 +83,7 @@ impl Target {
     }
 
     /// Opens the directory that holds this, and names it in there; `None` for an allowed directory itself.
-    pub(super) fn open_parent(&self) -> Option<(Result<OwnedFd, Errno>, &[u8])> {
+    pub(crate) fn open_parent(&self) -> Option<(Result<OwnedFd, Errno>, &[u8])> {
         if self.is_allowed_itself {
             return None;
         }
@@ -93,7 +93,7 @@ impl Target {
         }
         // Opened for reading it can be made durable; where it may not be read, it can still be used.
         let opened = match beneath::reopen(self.base.as_fd(), OFlags::RDONLY | OFlags::DIRECTORY) {
-            Err(Errno::ACCESS) => self.base.try_clone().map_err(|error| super::error::errno(&error)),
+            Err(Errno::ACCESS) => self.base.try_clone().map_err(|error| errno(&error)),
             opened => opened,
         };
         Some((opened, name))
@@ -103,20 +103,20 @@ impl Target {
     ///
     /// # Errors
     /// When that is outside, or nothing.
-    pub(super) fn follow(&self, sandbox: &Sandbox, path: &[u8]) -> Result<OwnedFd, FsError> {
+    pub(crate) fn follow(&self, sandbox: &Sandbox, path: &[u8]) -> Result<OwnedFd, FsError> {
         let linked = resolve::resolve(sandbox, &lexical::joined(&self.path, path), Spelling::Stored)?;
         linked.open(beneath::HANDLE).map_err(|errno| FsError::os(errno, "stat", linked.path()))
     }
 
     /// The last directory on the way that is there, and the names from it on, for making directories.
-    pub(super) fn remaining(&self) -> (BorrowedFd<'_>, &[u8]) {
+    pub(crate) fn remaining(&self) -> (BorrowedFd<'_>, &[u8]) {
         (self.base.as_fd(), &self.rest)
     }
 }
 
 /// The files that one call may reach.
 #[derive(Debug)]
-pub(super) struct Sandbox {
+pub(crate) struct Sandbox {
     allowed: Arc<Allowed>,
     ground: Arc<Ground>,
     inline_names: Option<usize>,
@@ -134,7 +134,7 @@ pub(super) struct Sandbox {
 
 /// An allowed directory, open.
 #[derive(Debug)]
-pub(super) enum Root<'s> {
+pub(crate) enum Root<'s> {
     Kept(BorrowedFd<'s>),
     Owned(OwnedFd),
 }
@@ -149,16 +149,16 @@ impl AsFd for Root<'_> {
 }
 
 impl Root<'_> {
-    pub(super) fn into_owned(self) -> Result<OwnedFd, Errno> {
+    pub(crate) fn into_owned(self) -> Result<OwnedFd, Errno> {
         match self {
-            Self::Kept(handle) => handle.try_clone_to_owned().map_err(|error| super::error::errno(&error)),
+            Self::Kept(handle) => handle.try_clone_to_owned().map_err(|error| errno(&error)),
             Self::Owned(handle) => Ok(handle),
         }
     }
 }
 
 impl Sandbox {
-    pub(super) fn new(
+    pub(crate) fn new(
         allowed: Arc<Allowed>,
         ground: Arc<Ground>,
         inline_names: Option<usize>,
@@ -171,7 +171,7 @@ impl Sandbox {
     }
 
     /// The same, where names mean what the reference takes them for.
-    pub(super) fn compat(mut self, compat: Compat) -> Self {
+    pub(crate) fn compat(mut self, compat: Compat) -> Self {
         self.spelling_to_read = match compat {
             Compat::Default => Spelling::AnyBlanks,
             Compat::Reference => Spelling::Stored,
@@ -184,7 +184,7 @@ impl Sandbox {
     /// # Errors
     /// [`FsError::TakesLong`] when they are more than others should wait for, [`FsError::Stopped`] when
     /// nobody waits for them.
-    pub(super) fn spend(&self, names: usize) -> Result<(), FsError> {
+    pub(crate) fn spend(&self, names: usize) -> Result<(), FsError> {
         self.stopper.as_ref().map_or(Ok(()), Stopper::check)?;
         let spent = self.spent.get().saturating_add(names);
         self.spent.set(spent);
@@ -195,7 +195,7 @@ impl Sandbox {
     }
 
     /// Opens an allowed directory as it is now, once for the whole call.
-    pub(super) fn root(&self, index: usize) -> Result<Root<'_>, Errno> {
+    pub(crate) fn root(&self, index: usize) -> Result<Root<'_>, Errno> {
         if let Some((kept, handle)) = self.first.get()
             && *kept == index
         {
@@ -209,7 +209,7 @@ impl Sandbox {
     }
 
     /// Where an allowed directory is now, or else its name.
-    pub(super) fn real_path(&self, index: usize, root: &Root<'_>) -> PathBytes {
+    pub(crate) fn real_path(&self, index: usize, root: &Root<'_>) -> PathBytes {
         beneath::place(root.as_fd()).unwrap_or_else(|| PathBytes::from_slice(self.allowed.name(index)))
     }
 
@@ -224,7 +224,7 @@ impl Sandbox {
     }
 
     /// The innermost allowed directory that a clean path lies in, and the path below it.
-    pub(super) fn locate<'p>(&self, path: &'p [u8]) -> Option<(usize, &'p [u8])> {
+    pub(crate) fn locate<'p>(&self, path: &'p [u8]) -> Option<(usize, &'p [u8])> {
         if path.contains(&0) {
             return None;
         }
@@ -242,7 +242,7 @@ impl Sandbox {
     }
 
     /// Gives each allowed directory's name to `each`, and its real path where that is another.
-    pub(super) fn each_listed(&self, mut each: impl FnMut(&[u8])) {
+    pub(crate) fn each_listed(&self, mut each: impl FnMut(&[u8])) {
         for (index, name) in self.allowed.names().enumerate() {
             each(name);
             if let Some((_, real)) = self.real_paths().iter().find(|(of, _)| *of == index)
@@ -271,13 +271,13 @@ impl Sandbox {
     }
 
     #[cold]
-    pub(super) fn outside(&self, path: &[u8]) -> FsError {
+    pub(crate) fn outside(&self, path: &[u8]) -> FsError {
         FsError::Outside { path: shown(path), allowed: self.listed() }
     }
 
     /// A link on the way of `path` leads outside. Where to is not said.
     #[cold]
-    pub(super) fn link_outside(&self, path: &[u8]) -> FsError {
+    pub(crate) fn link_outside(&self, path: &[u8]) -> FsError {
         FsError::LinkOutside { path: shown(path), allowed: self.listed() }
     }
 
@@ -286,7 +286,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`FsError`] when the request is no path in here, the inner error when opening it this way fails.
-    pub(super) fn open(&self, request: &str, flags: OFlags) -> Result<Result<OwnedFd, Errno>, FsError> {
+    pub(crate) fn open(&self, request: &str, flags: OFlags) -> Result<Result<OwnedFd, Errno>, FsError> {
         let path = self.absolute(request)?;
         let (index, below) = self.locate(&path).ok_or_else(|| self.outside(&path))?;
         Ok(self.root(index).and_then(|root| beneath::open(root.as_fd(), below, flags, Links::Followed)))
@@ -296,17 +296,17 @@ impl Sandbox {
     ///
     /// # Errors
     /// In the reference's words: the path is outside, or leads there, or cannot be resolved.
-    pub(super) fn resolve(&self, request: &str) -> Result<Target, FsError> {
+    pub(crate) fn resolve(&self, request: &str) -> Result<Target, FsError> {
         resolve::resolve(self, &self.absolute(request)?, Spelling::Stored)
     }
 
     /// The same for a file that is only read: its name may also have other blanks than asked for.
-    pub(super) fn resolve_to_read(&self, request: &str) -> Result<Target, FsError> {
+    pub(crate) fn resolve_to_read(&self, request: &str) -> Result<Target, FsError> {
         resolve::resolve(self, &self.absolute(request)?, self.spelling_to_read)
     }
 
     /// Opens what a request means, with the reference's errors. `verb` is what errors call it.
-    pub(super) fn open_resolved(
+    pub(crate) fn open_resolved(
         &self,
         request: &str,
         flags: OFlags,
@@ -316,7 +316,7 @@ impl Sandbox {
     }
 
     /// The same for a file that is only read.
-    pub(super) fn open_to_read(
+    pub(crate) fn open_to_read(
         &self,
         request: &str,
         flags: OFlags,
@@ -347,7 +347,7 @@ impl Sandbox {
     }
 
     /// The place of a directory in here: an allowed directory, and the path below it.
-    pub(super) fn directory(&self, path: &[u8]) -> Option<(usize, Box<[u8]>)> {
+    pub(crate) fn directory(&self, path: &[u8]) -> Option<(usize, Box<[u8]>)> {
         check(path).ok()?;
         let (target, index, below) = resolve::place(self, path).ok()?;
         target.open(DIRECTORY_HANDLE).ok()?;
@@ -355,24 +355,24 @@ impl Sandbox {
     }
 
     /// Holds off other writers of the file of that name in a directory.
-    pub(super) fn lock(&self, file: FileKey) -> MutexGuard<'_, ()> {
+    pub(crate) fn lock(&self, file: FileKey) -> MutexGuard<'_, ()> {
         lock(&self.ground.locks[file.slot])
     }
 
     /// What to lock for a name in a directory.
     #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, reason = "of another type on other systems")]
-    pub(super) fn key(&self, parent: &OwnedFd, name: &[u8]) -> Result<FileKey, Errno> {
+    pub(crate) fn key(&self, parent: &OwnedFd, name: &[u8]) -> Result<FileKey, Errno> {
         let stat = rustix::fs::fstat(parent)?;
         Ok(FileKey { slot: self.ground.slot(stat.st_dev as u64, stat.st_ino as u64, name) })
     }
 
     /// Where others left temporary files.
-    pub(super) fn leftovers(&self) -> &Leftovers {
+    pub(crate) fn leftovers(&self) -> &Leftovers {
         &self.ground.leftovers
     }
 
     /// A number that nobody can guess, for names of temporary files.
-    pub(super) fn random(&self, attempt: usize) -> u64 {
+    pub(crate) fn random(&self, attempt: usize) -> u64 {
         let now = std::time::SystemTime::now();
         self.ground.hasher.hash_one((now, std::process::id(), attempt, std::thread::current().id()))
     }
@@ -428,6 +428,6 @@ fn check(path: &[u8]) -> Result<(), FsError> {
 
 /// Stands for a file that is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileKey {
+pub(crate) struct FileKey {
     slot: usize,
 }

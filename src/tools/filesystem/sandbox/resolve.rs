@@ -6,13 +6,13 @@
 //! anew there, below that one's handle. The number of steps is bounded by the length of the path, whatever
 //! is on the disk.
 
+use super::access::{Root, Sandbox, Target};
 use super::beneath::{self, DIRECTORY_HANDLE, Links, MAX_LINKS};
-use super::error::{FsError, shown};
 use super::lexical;
-use super::list::LIST;
 use super::listing;
-use super::sandbox::{Root, Sandbox, Target};
 use crate::limits::MAX_PATH_DEPTH;
+use crate::tools::filesystem::error::{FsError, shown};
+use crate::tools::filesystem::list::LIST;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use unicode_normalization::UnicodeNormalization;
@@ -25,7 +25,7 @@ const MAX_COMPARED: usize = 200_000;
 
 /// Which names a name may stand for when nothing is called exactly so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spelling {
+pub(crate) enum Spelling {
     /// Those that are the same text in another Unicode form.
     Stored,
     /// Also the only one with other blanks in their places: macOS writes U+202F into the names of
@@ -37,7 +37,7 @@ pub(super) enum Spelling {
 ///
 /// # Errors
 /// In the reference's words: the path is outside, or leads there, or cannot be resolved.
-pub(super) fn resolve(sandbox: &Sandbox, path: &[u8], spelling: Spelling) -> Result<Target, FsError> {
+pub(crate) fn resolve(sandbox: &Sandbox, path: &[u8], spelling: Spelling) -> Result<Target, FsError> {
     let mut way = Way::new(sandbox, path, spelling)?;
     loop {
         if let Some(target) = way.step()? {
@@ -48,7 +48,7 @@ pub(super) fn resolve(sandbox: &Sandbox, path: &[u8], spelling: Spelling) -> Res
 
 /// The same for what is there, and its place: the allowed directory that it was found in, and its path
 /// below that one, which has no links.
-pub(super) fn place(sandbox: &Sandbox, path: &[u8]) -> Result<(Target, usize, Vec<u8>), FsError> {
+pub(crate) fn place(sandbox: &Sandbox, path: &[u8]) -> Result<(Target, usize, Vec<u8>), FsError> {
     let mut way = Way::new(sandbox, path, Spelling::Stored)?;
     loop {
         if let Some(target) = way.step()? {
@@ -396,7 +396,7 @@ fn no_parent(path: &[u8]) -> FsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::filesystem::directories::Directories;
+    use crate::tools::filesystem::sandbox::directories::Directories;
     use std::os::unix::fs::symlink;
     use std::path::Path;
 

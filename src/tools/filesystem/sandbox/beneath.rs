@@ -14,7 +14,7 @@ use std::io::Write as _;
 
 /// What becomes of symbolic links on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Links {
+pub(crate) enum Links {
     /// Followed, as long as they stay below the directory. Not on all systems: then [`Errno::NOSYS`].
     Followed,
     /// Refused with [`Errno::LOOP`].
@@ -22,26 +22,26 @@ pub(super) enum Links {
 }
 
 /// A directory to open others below: itself neither read nor written.
-pub(super) const DIRECTORY_HANDLE: OFlags = HANDLE.union(OFlags::DIRECTORY);
+pub(crate) const DIRECTORY_HANDLE: OFlags = HANDLE.union(OFlags::DIRECTORY);
 
 /// A handle to ask about a file, without opening it.
 #[cfg(target_os = "linux")]
-pub(super) const HANDLE: OFlags = OFlags::PATH;
+pub(crate) const HANDLE: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
-pub(super) const HANDLE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
+pub(crate) const HANDLE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
 /// Opens a directory by its name, links followed: one that whoever runs this server has named, or the client
 /// that started it.
-pub(super) fn by_name(path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(crate) fn by_name(path: &[u8]) -> Result<OwnedFd, Errno> {
     count();
     rustix::fs::open(path, DIRECTORY_HANDLE | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Most links that the system follows on one way.
-pub(super) const MAX_LINKS: usize = 40;
+pub(crate) const MAX_LINKS: usize = 40;
 
 /// Every directory on the way to a name, those to which its links lead included. For judging a way, not for walking it.
-pub(super) fn way(name: &[u8]) -> Vec<PathBytes> {
+pub(crate) fn way(name: &[u8]) -> Vec<PathBytes> {
     let mut steps = Vec::new();
     let mut at = PathBytes::from_slice(b"/");
     let mut ahead: Vec<Vec<u8>> = Vec::new();
@@ -68,14 +68,14 @@ pub(super) fn way(name: &[u8]) -> Vec<PathBytes> {
 }
 
 /// Opens the directory of that name in another. A link is none: [`Errno::NOTDIR`] or [`Errno::LOOP`].
-pub(super) fn enter(directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+pub(crate) fn enter(directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
     count();
     let flags = DIRECTORY_HANDLE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(directory, name, flags, Mode::empty())
 }
 
 /// Where the link of that name leads, in its own words; `None` when the name is not that of a link.
-pub(super) fn link(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+pub(crate) fn link(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     count();
     match rustix::fs::readlinkat(directory, name, Vec::new()) {
         Ok(words) => Ok(Some(words.into_bytes())),
@@ -85,7 +85,7 @@ pub(super) fn link(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<
 }
 
 /// Opens anew what a handle is of, without looking up a name.
-pub(super) fn reopen(handle: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
+pub(crate) fn reopen(handle: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
     count();
     let flags = flags | OFlags::CLOEXEC;
     match rustix::fs::openat(handle, c".", flags, Mode::empty()) {
@@ -97,7 +97,7 @@ pub(super) fn reopen(handle: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, E
 }
 
 /// Where the directory of a handle is now, absolute; `None` where the system does not say.
-pub(super) fn place(handle: BorrowedFd<'_>) -> Option<PathBytes> {
+pub(crate) fn place(handle: BorrowedFd<'_>) -> Option<PathBytes> {
     count();
     #[cfg(target_os = "linux")]
     let path = {
@@ -124,7 +124,7 @@ fn own_name(handle: BorrowedFd<'_>) -> PathBytes {
 
 /// Where `path` leads from a directory, wherever that is: words to find out which directory it belongs to.
 /// Nothing is opened for reading, and what is there is opened below that directory's handle afterwards.
-pub(super) fn whereabouts(directory: BorrowedFd<'_>, path: &[u8]) -> Result<PathBytes, Errno> {
+pub(crate) fn whereabouts(directory: BorrowedFd<'_>, path: &[u8]) -> Result<PathBytes, Errno> {
     count();
     #[cfg(target_os = "linux")]
     {
@@ -147,7 +147,7 @@ pub(super) fn whereabouts(directory: BorrowedFd<'_>, path: &[u8]) -> Result<Path
 #[cfg(test)]
 thread_local! {
     /// Calls of the system that this thread made.
-    pub(super) static CALLS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    pub(crate) static CALLS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 fn count() {
@@ -159,7 +159,7 @@ fn count() {
 ///
 /// # Errors
 /// What the system says; [`Errno::LOOP`] or [`Errno::XDEV`] where links lead astray.
-pub(super) fn open(
+pub(crate) fn open(
     directory: BorrowedFd<'_>,
     path: &[u8],
     flags: OFlags,

@@ -8,10 +8,10 @@ use smallvec::SmallVec;
 
 /// The bytes of an absolute path without `.`, `..`, or slashes too many. Paths of usual length stay on the
 /// stack.
-pub(super) type PathBytes = SmallVec<[u8; 512]>;
+pub(crate) type PathBytes = SmallVec<[u8; 512]>;
 
 /// `base` and then `path`, cleaned up. An absolute `path` replaces the base.
-pub(super) fn joined(base: &[u8], path: &[u8]) -> PathBytes {
+pub(crate) fn joined(base: &[u8], path: &[u8]) -> PathBytes {
     let mut clean = PathBytes::new();
     if !path.starts_with(b"/") {
         push_parts(&mut clean, base);
@@ -41,7 +41,7 @@ fn push_parts(clean: &mut PathBytes, path: &[u8]) {
 
 /// What is left of `path` below `directory`, without a leading slash; `None` when it is elsewhere. Both
 /// are cleaned up.
-pub(super) fn below<'p>(path: &'p [u8], directory: &[u8]) -> Option<&'p [u8]> {
+pub(crate) fn below<'p>(path: &'p [u8], directory: &[u8]) -> Option<&'p [u8]> {
     if directory == b"/" {
         return path.strip_prefix(b"/");
     }
@@ -52,7 +52,7 @@ pub(super) fn below<'p>(path: &'p [u8], directory: &[u8]) -> Option<&'p [u8]> {
 }
 
 /// The directory that holds `path`, and the last name; `None` for the empty path.
-pub(super) fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.is_empty() {
         return None;
     }
@@ -63,7 +63,7 @@ pub(super) fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The rest of a path that begins with the home directory.
-pub(super) fn below_home(path: &str) -> Option<&str> {
+pub(crate) fn below_home(path: &str) -> Option<&str> {
     match path.strip_prefix('~')? {
         rest if rest.is_empty() || rest.starts_with('/') => Some(rest),
         _ => None,
@@ -71,7 +71,7 @@ pub(super) fn below_home(path: &str) -> Option<&str> {
 }
 
 /// Whether this names a drive: on this system it would become a file of that name in some directory.
-pub(super) fn is_windows_drive(path: &str) -> bool {
+pub(crate) fn is_windows_drive(path: &str) -> bool {
     match path.as_bytes() {
         [letter, b':'] | [letter, b':', b'/' | b'\\', ..] => letter.is_ascii_alphabetic(),
         _ => false,

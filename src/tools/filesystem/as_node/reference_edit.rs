@@ -2,17 +2,17 @@
 //! `\n`; the first exact occurrence wins, and nothing occurs before everything; without one, the first run of
 //! lines that are equal once trimmed, each new line indented by itself.
 
-use super::arguments::Edit;
-use super::edit::Work;
-use super::error::FsError;
-use super::line_ends::flat;
-use super::line_match::{Wanted, indentation, trim};
+use crate::tools::filesystem::arguments::Edit;
+use crate::tools::filesystem::error::FsError;
+use crate::tools::filesystem::text_edit::apply::Work;
+use crate::tools::filesystem::text_edit::line_ends::flat;
+use crate::tools::filesystem::text_edit::line_match::{Wanted, indentation, trim};
 
 /// The text after all edits, in order.
 ///
 /// # Errors
 /// [`FsError::NoMatch`] for the first edit whose old text is not there.
-pub(super) fn apply(text: &str, edits: &[Edit<'_>], work: &mut Work<'_>) -> Result<String, FsError> {
+pub(crate) fn apply(text: &str, edits: &[Edit<'_>], work: &mut Work<'_>) -> Result<String, FsError> {
     let mut text = flat(text).into_owned();
     for edit in edits {
         work.spend(text.len())?;

@@ -8,13 +8,13 @@
 //! Invariant: an edit looks at each byte of its text a few times, whatever it looks for; [`Work`] bounds what all
 //! edits of a call look at together.
 
-use super::arguments::Edit;
-use super::diff;
-use super::error::FsError;
 use super::line_ends::{LineEnd, Splicer, flat};
 use super::line_match::{Wanted, is_ended, line_number};
 use super::shift::shifted;
 use crate::server::Stopper;
+use crate::tools::filesystem::arguments::Edit;
+use crate::tools::filesystem::as_node::diff;
+use crate::tools::filesystem::error::FsError;
 use memchr::memmem;
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -33,7 +33,7 @@ const ONLY_BLANKS: &str = "\n\nIt has nothing but blanks, which are looked for a
 const LINE_COST: usize = 8;
 
 /// What the edits of one call may cost.
-pub(super) struct Work<'c> {
+pub(crate) struct Work<'c> {
     /// Bytes that may still be looked at.
     left_bytes: usize,
     limit_bytes: usize,
@@ -43,7 +43,7 @@ pub(super) struct Work<'c> {
 }
 
 impl<'c> Work<'c> {
-    pub(super) fn new(limit_bytes: usize, longest: usize, stopper: &'c Stopper) -> Self {
+    pub(crate) fn new(limit_bytes: usize, longest: usize, stopper: &'c Stopper) -> Self {
         Self { left_bytes: limit_bytes, limit_bytes, longest, stopper }
     }
 
@@ -51,7 +51,7 @@ impl<'c> Work<'c> {
     ///
     /// # Errors
     /// [`FsError::EditsTooLong`]; [`FsError::Stopped`] when nobody waits for the call any more.
-    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), FsError> {
+    pub(crate) fn spend(&mut self, bytes: usize) -> Result<(), FsError> {
         self.stopper.check()?;
         let limit_bytes = self.limit_bytes;
         self.left_bytes = self.left_bytes.checked_sub(bytes).ok_or(FsError::EditsTooLong { limit_bytes })?;
@@ -59,13 +59,13 @@ impl<'c> Work<'c> {
     }
 
     /// Accounts for a search for lines.
-    pub(super) fn spend_on_lines(&mut self, bytes: usize) -> Result<(), FsError> {
+    pub(crate) fn spend_on_lines(&mut self, bytes: usize) -> Result<(), FsError> {
         self.spend(bytes.saturating_mul(LINE_COST))
     }
 
     /// # Errors
     /// [`FsError::EditedTooLong`] for a text that could not be edited again.
-    pub(super) fn check_length(&self, bytes: usize) -> Result<(), FsError> {
+    pub(crate) fn check_length(&self, bytes: usize) -> Result<(), FsError> {
         if bytes <= self.longest {
             return Ok(());
         }
@@ -77,7 +77,7 @@ impl<'c> Work<'c> {
 ///
 /// # Errors
 /// What is wrong with the first edit that names no place of the text, or several.
-pub(super) fn apply(
+pub(crate) fn apply(
     text: &str,
     edits: &[Edit<'_>],
     replace_all: bool,
@@ -254,7 +254,7 @@ fn untold(text: &str, place: &Range<usize>) -> String {
 }
 
 /// The diff between two texts in a Markdown fence that no line of it can close.
-pub(super) fn fenced_diff(path: &str, old: &str, new: &str, work: &Work<'_>) -> Result<String, FsError> {
+pub(crate) fn fenced_diff(path: &str, old: &str, new: &str, work: &Work<'_>) -> Result<String, FsError> {
     let diff = diff::unified(path, &flat(old), &flat(new), work.stopper)?;
     let longest = diff.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(3.max(longest + 1));
@@ -266,7 +266,7 @@ const ENVELOPE_BYTES: usize = 2 * 1024;
 
 /// # Errors
 /// [`FsError::AnswerTooLarge`] for a text that an answer could not carry, where it stands twice, escaped.
-pub(super) fn check_tellable(text: &str, limit_bytes: usize) -> Result<(), FsError> {
+pub(crate) fn check_tellable(text: &str, limit_bytes: usize) -> Result<(), FsError> {
     let escaped = |byte: u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
         0..0x20 => 6,

@@ -6,9 +6,9 @@
 //! Where files without names cannot be made, it has a temporary one from the start. Whoever has a temporary name
 //! holds a lock on the file, which ends with the process: by that `leftovers.rs` knows what nobody will rename.
 
+use super::access::Sandbox;
 use super::leftovers;
-use super::rename::without_replacing;
-use super::sandbox::Sandbox;
+use crate::tools::filesystem::rename::without_replacing;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 const ATTEMPTS: usize = 16;
 
 /// A file that is deleted again unless it gets its real name.
-pub(super) struct Temporary<'d> {
+pub(crate) struct Temporary<'d> {
     sandbox: &'d Sandbox,
     parent: &'d OwnedFd,
     file: OwnedFd,
@@ -27,7 +27,7 @@ pub(super) struct Temporary<'d> {
 
 impl<'d> Temporary<'d> {
     /// Makes an empty file; a secret one is nobody else's until it is given its attributes.
-    pub(super) fn create(sandbox: &'d Sandbox, parent: &'d OwnedFd, is_secret: bool) -> Result<Self, Errno> {
+    pub(crate) fn create(sandbox: &'d Sandbox, parent: &'d OwnedFd, is_secret: bool) -> Result<Self, Errno> {
         sandbox.leftovers().clean(parent);
         let mode = Mode::from_raw_mode(if is_secret { 0o600 } else { 0o666 });
         if let Some(file) = nameless(parent, mode) {
@@ -51,17 +51,17 @@ impl<'d> Temporary<'d> {
         Err(Errno::EXIST)
     }
 
-    pub(super) fn file(&self) -> &OwnedFd {
+    pub(crate) fn file(&self) -> &OwnedFd {
         &self.file
     }
 
     /// Makes the content durable.
-    pub(super) fn complete(&self) -> Result<(), Errno> {
+    pub(crate) fn complete(&self) -> Result<(), Errno> {
         rustix::fs::fsync(&self.file)
     }
 
     /// Gives the file its real name, over what has it now.
-    pub(super) fn replace(mut self, name: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn replace(mut self, name: &[u8]) -> Result<(), Errno> {
         if self.name.is_none() && !lock(&self.file) {
             return Err(Errno::NOLCK);
         }
@@ -86,7 +86,7 @@ impl<'d> Temporary<'d> {
     ///
     /// # Errors
     /// [`Errno::EXIST`] where something has that name.
-    pub(super) fn take_free(&mut self, name: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn take_free(&mut self, name: &[u8]) -> Result<(), Errno> {
         match &self.name {
             None => link(&self.file, self.parent, name)?,
             Some(temporary) => {
@@ -136,7 +136,7 @@ fn link(file: &OwnedFd, parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
 
 /// Locks a file for as long as it is open; file systems without locks have no leftovers either: nobody looks for
 /// some there.
-pub(super) fn lock(file: &OwnedFd) -> bool {
+pub(crate) fn lock(file: &OwnedFd) -> bool {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::AGAIN) => false,
         Ok(()) | Err(_) => true,
@@ -148,7 +148,7 @@ fn has_name(file: &OwnedFd) -> bool {
 }
 
 /// Makes a directory's names durable. Not every file system can, nor every handle.
-pub(super) fn make_durable(directory: &OwnedFd) -> Result<(), Errno> {
+pub(crate) fn make_durable(directory: &OwnedFd) -> Result<(), Errno> {
     match rustix::fs::fsync(directory) {
         Err(Errno::INVAL | Errno::BADF | Errno::NOTSUP | Errno::ROFS) => Ok(()),
         result => result,

@@ -5,13 +5,13 @@
 //! call; steps begin anew with each name, so that a large tree costs no more a name than a small one, and
 //! whoever walks it may ask between two names whether anybody still waits.
 
-use super::error::FsError;
 use crate::limits::Limits;
+use crate::tools::filesystem::error::FsError;
 use std::cell::Cell;
 
 /// The purse of one call.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     max_bytes: usize,
     /// For what stays until the call ends.
     bytes_left: usize,
@@ -22,20 +22,20 @@ pub(super) struct Budget {
 
 /// The steps of one name, or of compiling.
 #[derive(Debug)]
-pub(super) struct Steps {
+pub(crate) struct Steps {
     max: usize,
     left: Cell<usize>,
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         let max_bytes = limits.max_pattern_bytes;
         let steps = Steps { max: limits.max_pattern_steps, left: Cell::new(limits.max_pattern_steps) };
         Self { max_bytes, bytes_left: max_bytes, scratch_left: max_bytes, steps }
     }
 
     /// Another pattern is compiled: what the one before it needed only meanwhile is free again.
-    pub(super) fn begin_pattern(&mut self) {
+    pub(crate) fn begin_pattern(&mut self) {
         self.scratch_left = self.max_bytes;
     }
 
@@ -43,7 +43,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`FsError::PatternsTooLarge`].
-    pub(super) fn pay_scratch(&mut self, bytes: usize) -> Result<(), FsError> {
+    pub(crate) fn pay_scratch(&mut self, bytes: usize) -> Result<(), FsError> {
         Self::pay(&mut self.scratch_left, bytes, self.max_bytes)
     }
 
@@ -51,7 +51,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`FsError::PatternsTooLarge`].
-    pub(super) fn pay_bytes(&mut self, bytes: usize) -> Result<(), FsError> {
+    pub(crate) fn pay_bytes(&mut self, bytes: usize) -> Result<(), FsError> {
         Self::pay(&mut self.bytes_left, bytes, self.max_bytes)
     }
 
@@ -59,19 +59,19 @@ impl Budget {
     ///
     /// # Errors
     /// [`FsError::PatternsTooSlow`].
-    pub(super) fn pay_steps(&self, steps: usize) -> Result<(), FsError> {
+    pub(crate) fn pay_steps(&self, steps: usize) -> Result<(), FsError> {
         self.steps.pay(steps);
         self.steps.check()
     }
 
     /// The steps of what is matched now.
-    pub(super) fn steps(&self) -> &Steps {
+    pub(crate) fn steps(&self) -> &Steps {
         &self.steps
     }
 
     /// Bytes paid for what stays.
     #[cfg(test)]
-    pub(super) fn used_bytes(&self) -> usize {
+    pub(crate) fn used_bytes(&self) -> usize {
         self.max_bytes - self.bytes_left
     }
 
@@ -83,12 +83,12 @@ impl Budget {
 
 impl Steps {
     /// Another name is looked at.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.left.set(self.max);
     }
 
     /// Pays for steps; whether there were enough. Once there were not, there are none.
-    pub(super) fn pay(&self, steps: usize) -> bool {
+    pub(crate) fn pay(&self, steps: usize) -> bool {
         // The last one is never spent: none left means that there were too few.
         let left = self.left.get().saturating_sub(steps);
         self.left.set(left);
@@ -99,13 +99,13 @@ impl Steps {
     ///
     /// # Errors
     /// [`FsError::PatternsTooSlow`].
-    pub(super) fn check(&self) -> Result<(), FsError> {
+    pub(crate) fn check(&self) -> Result<(), FsError> {
         if self.left.get() == 0 { Err(FsError::PatternsTooSlow { max_steps: self.max }) } else { Ok(()) }
     }
 
     /// Steps paid since the beginning.
     #[cfg(test)]
-    pub(super) fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.max - self.left.get()
     }
 }

@@ -27,7 +27,7 @@ const MAX_DIRECTORIES: usize = 4_096;
 const MAX_NAMES: usize = 100_000;
 
 /// The name of a temporary file. It is short, so that it fits where the target's does.
-pub(super) fn name(random: u64) -> String {
+pub(crate) fn name(random: u64) -> String {
     let random = format!("{random:016x}");
     let sum = check_sum(random.as_bytes());
     format!("{PREFIX}{random}-{sum:08x}{SUFFIX}")
@@ -51,7 +51,7 @@ fn check_sum(bytes: &[u8]) -> u32 {
 
 /// The directories that were looked through.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers {
+pub(crate) struct Leftovers {
     /// Devices and inodes; a device's number has another sign on each system.
     seen: Mutex<HashSet<(i128, u64)>>,
 }
@@ -59,7 +59,7 @@ pub(super) struct Leftovers {
 impl Leftovers {
     /// Removes what others left in a directory, the first time it is asked to. What cannot be removed stays: a
     /// call does not fail for it.
-    pub(super) fn clean(&self, directory: &OwnedFd) {
+    pub(crate) fn clean(&self, directory: &OwnedFd) {
         let Ok(stat) = rustix::fs::fstat(directory) else { return };
         {
             let mut seen = lock(&self.seen);
@@ -130,7 +130,7 @@ mod tests {
         std::fs::create_dir(path(&directory)).expect("a directory");
         std::os::unix::fs::symlink("notes.tmp", path(&name(6))).expect("a link");
         let holder: OwnedFd = std::fs::File::open(path(&held)).expect("open").into();
-        assert!(super::super::temporary::lock(&holder));
+        assert!(crate::tools::filesystem::sandbox::temporary::lock(&holder));
 
         let leftovers = Leftovers::default();
         leftovers.clean(&handle(folder.path()));
