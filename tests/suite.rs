@@ -9,6 +9,7 @@
 mod cli;
 mod conversation;
 mod examples;
+#[cfg(feature = "filesystem")]
 mod filesystem;
 mod framing;
 mod hostile_frames;
@@ -16,6 +17,7 @@ mod http_hostile;
 mod json_differential;
 mod json_encode;
 mod protocol;
+#[cfg(feature = "report")]
 mod report;
 mod roots;
 #[cfg(feature = "cli")]

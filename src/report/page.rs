@@ -10,6 +10,7 @@ mod time_chart;
 
 use super::layout::{Align, Cell, Column, Section, Sentence};
 use super::table;
+use crate::limits::units::rfc3339;
 use crate::memory::{MemoryReport, PoolReport};
 use markup::{escape, part};
 use std::fmt::Write as _;
@@ -52,16 +53,14 @@ fn header(report: &MemoryReport) -> String {
         ("settings", "Settings"),
     ];
     let links = links.map(|(id, title)| format!("<li><a href=\"#{id}\">{title}</a></li>"));
-    let taken = i64::try_from(report.taken_unix_ms).ok();
-    let taken = taken.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map(|time| {
-        let shown = time.strftime("%Y-%m-%d %H:%M:%S UTC");
-        format!("<p class=\"sub\">Taken <time datetime=\"{time}\">{shown}</time></p>\n")
-    });
+    let taken = rfc3339(report.taken_unix_ms);
+    // To the second, without the letters around the time.
+    let shown = format!("{} UTC", taken.get(..19).unwrap_or_default().replace('T', " "));
     format!(
-        "<a class=\"skip\" href=\"#main\">Skip to the report</a>\n<header>\n<h1>Memory of {}</h1>\n{}<p class=\"lead\">{}</p>\n\
+        "<a class=\"skip\" href=\"#main\">Skip to the report</a>\n<header>\n<h1>Memory of {}</h1>\n<p class=\"sub\">Taken <time datetime=\"{taken}\">{shown}</time></p>\n\
+         <p class=\"lead\">{}</p>\n\
          <nav aria-label=\"Parts of the report\"><ul>{}</ul></nav>\n</header>\n",
         escape(&report.server.name),
-        taken.unwrap_or_default(),
         markup::sentence(&table::headline(report)),
         links.concat()
     )

@@ -91,6 +91,7 @@ impl<T: Toolset> ServerBuilder<T> {
     /// Offers the memory report as the resource `mcpool://memory/report`, to be read and subscribed to, and a
     /// prompt that asks for tuning; for those who may see what concerns the operator
     /// ([`RequestContext::is_admin`]).
+    #[cfg(feature = "report")]
     #[must_use]
     pub fn memory_resource(mut self) -> Self {
         self.offers_memory = true;

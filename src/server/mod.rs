@@ -37,4 +37,5 @@ pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::{NotBegun, Session};
 pub(crate) use state::shares::{Place, Shares};
+#[cfg(feature = "filesystem")]
 pub(crate) use state::stopper::{Stopped, Stopper};

@@ -254,7 +254,7 @@ impl Server {
         if let Some(told) = &self.shared.told_memory {
             let is_due = told.fetch_add(1, Ordering::Relaxed) % KEEPS_A_TELLING == KEEPS_A_TELLING - 1;
             if is_due || self.shared.memory.pressure() != before {
-                self.resource_updated(crate::server::handler::memory_resource::REPORT_URI);
+                self.resource_updated(crate::server::handler::resources::REPORT_URI);
             }
         }
     }

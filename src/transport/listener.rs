@@ -7,10 +7,12 @@
 mod accept;
 mod descriptors;
 mod exposure;
+#[cfg(feature = "socket-activation")]
 mod inherited;
 mod socket_file;
 mod stream;
 
+#[cfg(feature = "socket-activation")]
 pub use inherited::{Inherited, inherited};
 pub use socket_file::SocketFileError;
 

@@ -22,7 +22,9 @@ mod tls;
 pub use http::fuzz as http_fuzz;
 pub use http::{HttpConfig, HttpError, serve_http};
 pub use lines::ServeError;
-pub use listener::{Inherited, ListenError, Listener, LocalAddress, SocketFileError, TcpOptions, inherited};
+#[cfg(feature = "socket-activation")]
+pub use listener::{Inherited, inherited};
+pub use listener::{ListenError, Listener, LocalAddress, SocketFileError, TcpOptions};
 pub use stdio::{StdioError, serve_stdio};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

@@ -8,21 +8,14 @@ use crate::protocol::{Prompt, Resource, Role};
 use crate::report::write_markdown;
 use crate::server::handler::call_context::ToolError;
 use crate::server::handler::prompts::{PromptContext, Prompts};
-use crate::server::handler::resources::{ReadContext, Resources};
+use crate::server::handler::resources::{REPORT_URI, ReadContext, Resources, is_withheld};
 
-/// Where the report is.
-pub(crate) const REPORT_URI: &str = "mcpool://memory/report";
 /// The prompt that asks for tuning.
 const TUNE_PROMPT: &str = "tune-memory";
 
 const ASK: &str = "Read the memory report of this MCP server below. Name what is wrong, worst first, with the \
     figures that show it. Then give the settings to change as lines of mcpool.toml, each with what it costs and \
     what it gains. Leave alone what is well.";
-
-/// Whether changes of that resource are not for this caller, for whom it is not there.
-pub(crate) fn is_withheld(uri: &str, is_admin: bool) -> bool {
-    uri == REPORT_URI && !is_admin
-}
 
 /// Both, for a server that offers them.
 #[derive(Clone, Copy)]

@@ -3,6 +3,7 @@
 pub(crate) mod call_context;
 pub(crate) mod families;
 pub(crate) mod inputs;
+#[cfg(feature = "report")]
 pub(crate) mod memory_resource;
 pub(crate) mod prompts;
 pub(crate) mod request_context;

@@ -9,6 +9,15 @@ use crate::wire::Reply;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 
+/// The URI of the memory report.
+pub(crate) const REPORT_URI: &str = "mcpool://memory/report";
+
+/// Whether a resource does not exist for this caller: the memory report is for those who may see what concerns the
+/// operator.
+pub(crate) fn is_withheld(uri: &str, is_admin: bool) -> bool {
+    uri == REPORT_URI && !is_admin
+}
+
 /// A family of resources.
 ///
 /// ```

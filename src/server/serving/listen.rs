@@ -8,7 +8,7 @@ use crate::protocol::ProtocolError;
 use crate::server::Shared;
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::handler::call_context::Finished;
-use crate::server::handler::memory_resource;
+use crate::server::handler::resources;
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{Filter, Subscription};
 use crate::server::state::outgoing::Outgoing;
@@ -36,7 +36,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted
         let names = call.names();
         (names.id.clone(), names.principal(), names.outgoing.clone(), names.is_admin)
     };
-    wanted.resource_subscriptions.retain(|uri| !memory_resource::is_withheld(uri, is_admin));
+    wanted.resource_subscriptions.retain(|uri| !resources::is_withheld(uri, is_admin));
     let refuse = |error: &ProtocolError<'_>| Finished(shared.refusal(AnswerId::Of(&id), error));
     let Some(outgoing) = outgoing else {
         return refuse(&ProtocolError::Internal("this connection cannot carry a subscription"));

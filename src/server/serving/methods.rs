@@ -6,9 +6,8 @@ use crate::protocol::{
 use crate::server::answer::catalog::List;
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::handler::call_context::ToolError;
-use crate::server::handler::memory_resource;
 use crate::server::handler::prompts::{self, CompletionRequest, CompletionTarget, PromptContext};
-use crate::server::handler::resources::ReadContext;
+use crate::server::handler::resources::{self, ReadContext};
 use crate::server::handler::tool::Toolset;
 use crate::server::serving::dispatch::{Route, Served};
 use crate::server::serving::listen::{self, Wanted};
@@ -251,7 +250,7 @@ impl<'f> Route<'f> {
             let limit = self.shared.limits.max_subscriptions;
             return self.refuse(message, &ProtocolError::TooManySubscriptions { limit });
         };
-        let is_withheld = memory_resource::is_withheld(uri, self.call.names().is_admin);
+        let is_withheld = resources::is_withheld(uri, self.call.names().is_admin);
         if message.method == Some(Method::Unsubscribe.as_str()) {
             subscription.unsubscribe(uri);
         } else if !is_withheld && subscription.subscribe(uri).is_err() {

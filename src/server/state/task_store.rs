@@ -8,6 +8,7 @@
 //! its cancellation, and by its handler, once for each question. Each has a place of its own for its waker.
 
 use crate::limits::Limits;
+use crate::limits::units::rfc3339;
 use crate::protocol::InputRequest;
 use crate::server::state::after_lock::{Guarded, WakeAfter};
 use crate::server::state::charge::{Charge, Sum};
@@ -522,8 +523,8 @@ impl Drop for Running {
 
 /// ISO 8601, as the extension demands.
 fn timestamp(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time)
-        .map_or_else(|_| "1970-01-01T00:00:00Z".to_owned(), |time| format!("{time:.3}"))
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    rfc3339(since_1970.as_millis() as u64)
 }
 
 #[cfg(test)]

@@ -1,29 +1,7 @@
-//! Every bound of the process, in one place.
-//!
-//! Owns the settings' names, units, defaults, ranges and relations. ONE list, [`LimitOption::ALL`], feeds the
-//! fields of [`Limits`], the flags, the environment variables and the TOML keys. Must not know where a
-//! value came from (`cli` does) nor what is done with it. Invariant: after [`Limits::validate`] no setting
-//! contradicts another. How a pool's capacity is derived, as a sum with one line for each holder, follows
-//! `src/message_pool.zig` of `TigerBeetle`.
+//! The list of all settings: names, units, defaults, ranges, and where each default comes from.
 
+use super::units::{self, GIB, KIB, MIB, Unit};
 use std::fmt;
-use std::time::Duration;
-
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
-const GIB: usize = 1024 * MIB;
-
-/// Deepest nesting of arrays and objects in a frame; fixed, and equal to that of `serde_json`, so that what
-/// one of the two decoders accepts the other accepts too.
-pub const MAX_DEPTH: usize = 128;
-
-/// Longest path that a tool takes, as it is written and once it is absolute; fixed, as the system takes no
-/// longer one.
-pub const MAX_PATH_BYTES: usize = 4_096;
-
-/// Most names in a path, fixed: more than a process may usually hold directories open (1,024), so that no walk
-/// leans on that, and few enough that looking each of them up takes milliseconds.
-pub const MAX_PATH_DEPTH: usize = 1_200;
 
 /// Writes the struct, its default and the table from one list, so that none of them can miss a setting.
 macro_rules! limits {
@@ -288,202 +266,6 @@ limits! {
     }
 }
 
-/// One line of a derived capacity: a place that may hold objects of the pool, and how many at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holder {
-    /// The place, as the memory report prints it.
-    pub name: &'static str,
-    /// Objects that it may hold at once.
-    pub count: usize,
-}
-
-impl Limits {
-    /// Who holds messages: request slots with their frame, arena and call state.
-    pub fn message_holders(&self) -> [Holder; 2] {
-        [
-            // Slots of requests that wait for something other than the CPU.
-            Holder { name: "InFlight", count: self.max_concurrent_requests },
-            // The slot that is being polled for the first time.
-            Holder { name: "serve loop", count: 1 },
-        ]
-    }
-
-    /// Who holds arenas: exactly those that hold messages.
-    pub fn arena_holders(&self) -> [Holder; 2] {
-        self.message_holders()
-    }
-
-    /// Who holds buffers.
-    pub fn buffer_holders(&self) -> [Holder; 5] {
-        [
-            // The frame that each waiting request borrows its arguments from.
-            Holder { name: "InFlight.frame", count: self.max_concurrent_requests },
-            // The frame that is served at once.
-            Holder { name: "serve loop.frame", count: 1 },
-            // The buffer that bytes are read into.
-            Holder { name: "FrameReader", count: 1 },
-            // One buffer is filled with answers while another is being written.
-            Holder { name: "Outbox", count: 2 },
-            // What a thread reads a file into.
-            Holder { name: "blocking threads", count: self.max_blocking_threads },
-        ]
-    }
-
-    /// Who holds owned messages.
-    pub fn owned_message_holders(&self) -> [Holder; 1] {
-        // Work moved to a thread takes its arguments along.
-        [Holder { name: "blocking threads", count: self.max_blocking_threads }]
-    }
-
-    /// How long requests in flight may take to finish once the server is told to stop.
-    pub fn drain_timeout(&self) -> Duration {
-        Duration::from_millis(self.drain_timeout_ms as u64)
-    }
-
-    /// Shortest time between two progress notifications of one request.
-    pub fn progress_interval(&self) -> Duration {
-        Duration::from_millis(self.progress_interval_ms as u64)
-    }
-
-    /// How long the head of an HTTP request may take.
-    pub fn header_timeout(&self) -> Duration {
-        Duration::from_millis(self.header_timeout_ms as u64)
-    }
-
-    /// How long the body of an HTTP request may take.
-    pub fn body_timeout(&self) -> Duration {
-        Duration::from_millis(self.body_timeout_ms as u64)
-    }
-
-    /// How long a peer may take nothing of what is written to it.
-    pub fn write_timeout(&self) -> Duration {
-        Duration::from_millis(self.write_timeout_ms as u64)
-    }
-
-    /// Bytes that a peer has to take within [`Limits::write_timeout`]: one at least.
-    pub fn least_write_bytes(&self) -> usize {
-        (self.min_write_bytes_per_s.saturating_mul(self.write_timeout_ms) / 1_000).max(1)
-    }
-
-    /// How long a connection may stay open between two requests.
-    pub fn idle_timeout(&self) -> Duration {
-        Duration::from_millis(self.idle_timeout_ms as u64)
-    }
-
-    /// Silence after which a comment is sent on a stream.
-    pub fn sse_keep_alive(&self) -> Duration {
-        Duration::from_millis(self.sse_keep_alive_ms as u64)
-    }
-
-    /// How long an unused session is kept.
-    pub fn session_timeout(&self) -> Duration {
-        Duration::from_millis(self.session_timeout_ms as u64)
-    }
-
-    /// How long the events of a finished stream are kept.
-    pub fn event_retention(&self) -> Duration {
-        Duration::from_millis(self.event_retention_ms as u64)
-    }
-
-    /// How long a client may take to answer a request of ours.
-    pub fn client_request_timeout(&self) -> Duration {
-        Duration::from_millis(self.client_request_timeout_ms as u64)
-    }
-
-    /// How long a `requestState` is accepted.
-    pub fn request_state_ttl(&self) -> Duration {
-        Duration::from_millis(self.request_state_ttl_ms as u64)
-    }
-
-    /// How long a task is kept after it began.
-    pub fn task_ttl(&self) -> Duration {
-        Duration::from_millis(self.task_ttl_ms as u64)
-    }
-
-    /// How often clients are told to ask for a task.
-    pub fn task_poll_interval(&self) -> Duration {
-        Duration::from_millis(self.task_poll_interval_ms as u64)
-    }
-
-    /// Checks each setting's range and how they relate.
-    ///
-    /// # Errors
-    /// Names the first setting out of range, or the first two that contradict each other, with their values.
-    pub fn validate(&self) -> Result<(), LimitsError> {
-        for option in LimitOption::ALL {
-            option.check(option.load(self))?;
-        }
-        let at_most = |low: &str, high: &str, why| {
-            let (low, high) = (LimitOption::invariant_named(low), LimitOption::invariant_named(high));
-            let (low_value, high_value) = (low.load(self), high.load(self));
-            if low_value <= high_value {
-                return Ok(());
-            }
-            Err(LimitsError::Contradiction { low, low_value, high, high_value, why })
-        };
-        at_most(
-            "max_frame_bytes",
-            "max_reply_bytes",
-            "what a client may write it must be able to read back",
-        )?;
-        at_most(
-            "pressure_elevated_percent",
-            "pressure_critical_percent",
-            "what helps a little is tried before what hurts",
-        )?;
-        at_most("arena_retain_bytes", "pool_budget_bytes", "the budget must hold one idle arena")?;
-        at_most("inline_read_bytes", "max_reply_bytes", "a file that is read at once must fit the answer")
-    }
-}
-
-/// What a setting counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Bytes; written `10MiB`, `64KiB`, `1GiB` or as a plain number.
-    Bytes,
-    /// Objects.
-    Count,
-    /// Milliseconds.
-    Millis,
-    /// Hundredths of a whole.
-    Percent,
-}
-
-impl Unit {
-    /// Shows `value` as a person would write it: `10MiB`, `100`, `30000 ms`.
-    pub fn show(self, value: usize) -> impl fmt::Display {
-        Amount { unit: self, value }
-    }
-}
-
-struct Amount {
-    unit: Unit,
-    value: usize,
-}
-
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.value;
-        match self.unit {
-            Unit::Count => write!(f, "{value}"),
-            Unit::Millis => write!(f, "{value} ms"),
-            Unit::Percent => write!(f, "{value} %"),
-            Unit::Bytes => {
-                let whole = SIZES
-                    .iter()
-                    .find(|(_, factor)| *factor > 1 && value > 0 && value.is_multiple_of(*factor));
-                match whole {
-                    Some((suffix, factor)) => write!(f, "{}{suffix}", value / factor),
-                    None => write!(f, "{value} bytes"),
-                }
-            }
-        }
-    }
-}
-
-/// Suffixes of sizes, largest first.
-const SIZES: [(&str, usize); 4] = [("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("B", 1)];
-
 /// One setting: what the flags, the environment, the TOML file and the documentation are made from.
 #[derive(Clone, Copy)]
 pub struct LimitOption {
@@ -511,7 +293,7 @@ impl LimitOption {
         Self::ALL.iter().find(|option| option.name == name)
     }
 
-    fn invariant_named(name: &str) -> &'static LimitOption {
+    pub(super) fn invariant_named(name: &str) -> &'static LimitOption {
         // invariant: called by `validate` only, with names of the list (the tests run each relation).
         Self::named(name).expect("a relation names settings of the list")
     }
@@ -556,7 +338,7 @@ impl LimitOption {
     /// When `text` is no such value, or out of range.
     pub fn parse(&'static self, text: &str) -> Result<usize, LimitsError> {
         let value = match self.unit {
-            Unit::Bytes => parse_size(text),
+            Unit::Bytes => units::parse_size(text),
             Unit::Count | Unit::Millis | Unit::Percent => text.trim().parse().ok(),
         };
         let Some(value) = value else {
@@ -566,7 +348,7 @@ impl LimitOption {
         Ok(value)
     }
 
-    fn check(&self, value: usize) -> Result<(), LimitsError> {
+    pub(super) fn check(&self, value: usize) -> Result<(), LimitsError> {
         if (self.min..=self.max).contains(&value) {
             return Ok(());
         }
@@ -581,18 +363,6 @@ impl fmt::Debug for LimitOption {
             .field("unit", &self.unit)
             .finish_non_exhaustive()
     }
-}
-
-fn parse_size(text: &str) -> Option<usize> {
-    let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, suffix) = (text.get(..digits)?, text.get(digits..)?.trim_start());
-    let factor = match SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(suffix)) {
-        Some((_, factor)) => *factor,
-        None if suffix.is_empty() => 1,
-        None => return None,
-    };
-    number.parse::<usize>().ok()?.checked_mul(factor)
 }
 
 /// Why settings cannot be used.
@@ -721,42 +491,5 @@ mod tests {
         ] {
             assert_eq!(frame.parse(text).expect_err("refused").to_string(), want);
         }
-    }
-
-    #[test]
-    fn each_relation_is_held() {
-        let cases: [(&str, Limits); 4] = [
-            (
-                "pressure_elevated_percent = 95 % must not exceed pressure_critical_percent = 90 %",
-                Limits { pressure_elevated_percent: 95, ..Limits::default() },
-            ),
-            (
-                "max_frame_bytes = 10MiB must not exceed max_reply_bytes = 9MiB",
-                Limits { max_reply_bytes: 9 * MIB, ..Limits::default() },
-            ),
-            (
-                "arena_retain_bytes = 64MiB must not exceed pool_budget_bytes = 1MiB",
-                Limits { arena_retain_bytes: 64 * MIB, pool_budget_bytes: MIB, ..Limits::default() },
-            ),
-            (
-                "inline_read_bytes = 64KiB must not exceed max_reply_bytes = 32KiB",
-                Limits { max_reply_bytes: 32 * KIB, max_frame_bytes: 32 * KIB, ..Limits::default() },
-            ),
-        ];
-        for (want, limits) in cases {
-            let message = limits.validate().expect_err(want).to_string();
-            assert!(message.starts_with(want), "{message}");
-        }
-    }
-
-    #[test]
-    fn capacities_are_the_sums_of_their_holders_unless_set() {
-        let limits = Limits { max_concurrent_requests: 10, max_blocking_threads: 3, ..Limits::default() };
-        assert_eq!(limits.message_capacity(), 11);
-        assert_eq!(limits.arena_capacity(), 11);
-        assert_eq!(limits.buffer_capacity(), 10 + 1 + 1 + 2 + 3);
-        assert_eq!(limits.owned_message_capacity(), 3);
-        let set = Limits { message_capacity: Some(5), ..limits };
-        assert_eq!(set.message_capacity(), 5);
     }
 }
