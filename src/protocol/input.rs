@@ -7,36 +7,46 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// The kinds of things that a client can be asked for.
+/// What a client can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputKind {
-    /// Something that its user fills in or confirms.
+    /// A form that the user fills in, or an address that the user visits.
     Elicitation,
-    /// Something that its model writes.
+    /// A message that the client's model writes.
     Sampling,
-    /// The directories that it offers.
+    /// The directories that the client offers.
     Roots,
 }
 
-/// Bytes of a form's parameters beside its message and its schema.
+/// Bytes of a form's parameters without its message and its schema.
 const FORM_BYTES: usize = r#"{"message":"","requestedSchema":}"#.len();
 
-/// A request to the client.
+/// A request to the client, for [`RequestContext::ask`](crate::server::RequestContext::ask).
+///
+/// ```
+/// use mcpool::{CallContext, InputRequest, ToolError};
+///
+/// async fn list_roots(call: &mut CallContext) -> Result<(), ToolError> {
+///     let response = call.ask("roots", InputRequest::roots()).await?;
+///     call.text(response.as_json());
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct InputRequest {
     kind: InputKind,
     capability: Capability,
-    /// What it asks, or why that is no JSON.
+    /// The parameters as JSON, or why they are not valid.
     params: Option<Result<Box<RawValue>, Box<str>>>,
 }
 
 impl InputRequest {
-    /// A form for the user. `schema` is the JSON of a flat object schema; where it is none, asking fails.
+    /// A form for the user. `schema` is the JSON of a flat object schema. If it is not an object, `ask` fails.
     pub fn elicitation(message: &str, schema: &str) -> Self {
         let params = match Raw::check(schema) {
             Ok(schema) if schema.kind() == Kind::Object => {
                 let schema = schema.as_str();
-                // As long as it becomes where nothing of the message is escaped, so that it is allocated once.
+                // Allocated once, unless a character of the message must be escaped.
                 let mut params = Vec::with_capacity(message.len() + schema.len() + FORM_BYTES);
                 params.extend_from_slice(br#"{"message":"#);
                 let written = serde_json::to_writer(&mut params, message);
@@ -54,7 +64,7 @@ impl InputRequest {
         Self { kind: InputKind::Elicitation, capability: Capability::Elicitation, params: Some(params) }
     }
 
-    /// An address that the user shall visit.
+    /// An address that the user is asked to visit.
     pub fn url(message: &str, url: &str) -> Self {
         let params = serde_json::json!({"mode": "url", "message": message, "url": url});
         Self {
@@ -64,8 +74,8 @@ impl InputRequest {
         }
     }
 
-    /// A message that the model shall write; `params` is the JSON of `CreateMessageRequestParams`. Where it is no
-    /// object, asking fails.
+    /// A message that the client's model is asked to write. `params` is the JSON of `CreateMessageRequestParams`. If it
+    /// is not an object, `ask` fails.
     pub fn sampling(params: impl Into<String>) -> Self {
         let params = checked(params.into());
         Self { kind: InputKind::Sampling, capability: Capability::Sampling, params: Some(params) }
@@ -88,7 +98,7 @@ impl InputRequest {
         self.params.as_ref()?.as_deref().ok().map(Raw::from)
     }
 
-    /// Why it cannot be sent.
+    /// Why the request cannot be sent, if it cannot.
     pub(crate) fn fault(&self) -> Option<&str> {
         self.params.as_ref()?.as_ref().err().map(|fault| &**fault)
     }
@@ -114,7 +124,7 @@ impl InputRequest {
     }
 }
 
-/// Parameters as JSON text, read to their end.
+/// Checks that `params` is a complete JSON object.
 fn checked(params: String) -> Result<Box<RawValue>, Box<str>> {
     match Raw::check(&params).map(Raw::kind) {
         Ok(Kind::Object) => RawValue::from_string(params)
@@ -124,25 +134,32 @@ fn checked(params: String) -> Result<Box<RawValue>, Box<str>> {
     }
 }
 
-/// What a client answered.
+/// The answer of a client to an [`InputRequest`].
 #[derive(Debug, Clone)]
 pub struct InputResponse {
     json: Box<str>,
 }
 
-/// What became of a form.
+/// The user's reaction to a form.
+///
+/// ```
+/// use mcpool::Elicited;
+///
+/// assert_eq!(Elicited::Accepted("main").accepted(), Some("main"));
+/// assert_eq!(Elicited::<&str>::Declined.accepted(), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Elicited<T> {
-    /// The user filled it in.
+    /// The user filled the form in.
     Accepted(T),
-    /// The user said no.
+    /// The user refused to fill the form in.
     Declined,
-    /// The user closed it.
+    /// The user closed the form.
     Cancelled,
 }
 
 impl<T> Elicited<T> {
-    /// What the user filled in, if it did.
+    /// What the user filled in, if the form was accepted.
     pub fn accepted(self) -> Option<T> {
         match self {
             Self::Accepted(content) => Some(content),
@@ -156,7 +173,7 @@ impl InputResponse {
         Self { json: json.into() }
     }
 
-    /// The answer's JSON text.
+    /// The answer as JSON text.
     pub fn as_json(&self) -> &str {
         &self.json
     }
@@ -164,12 +181,12 @@ impl InputResponse {
     /// Decodes the answer.
     ///
     /// # Errors
-    /// When it does not fit `T`.
+    /// When the answer does not fit `T`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(&self.json)
     }
 
-    /// The answer to a form; `None` if it is none, or its content does not fit `T`.
+    /// The answer as one to a form; `None` if it is not one, or its content does not fit `T`.
     pub fn elicited<T: DeserializeOwned>(&self) -> Option<Elicited<T>> {
         #[derive(Deserialize)]
         struct Answer<'a> {
@@ -189,7 +206,7 @@ impl InputResponse {
         }
     }
 
-    /// Whether the answer has the shape of an answer to a request of that kind.
+    /// Whether the answer has the members of an answer to a request of that kind.
     pub(crate) fn fits(&self, kind: InputKind) -> bool {
         #[derive(Deserialize)]
         struct Shape<'a> {

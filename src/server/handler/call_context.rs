@@ -1,8 +1,8 @@
-//! What a tool is given: a [`RequestContext`], and where its answer goes.
+//! The context of one tool call: a [`RequestContext`], and the answer that the tool writes.
 //!
-//! The answer is written straight into a leased buffer, which is leased at the first write: a call that
-//! waits before it has something to say holds no buffer. Methods that write do not fail: an answer that
-//! grows beyond `max_reply_bytes` is remembered as such and becomes an error when the call ends.
+//! The tool writes its answer straight into a leased buffer. The buffer is leased at the first write, so a call that
+//! waits before it writes holds none. Methods that write do not fail: an answer that grows beyond `max_reply_bytes`
+//! becomes an error when the call ends.
 
 use crate::protocol::{Capability, Era, OwnedMessage, ProtocolError};
 use crate::server::answer::content::{Content, DataBlock, TextBlock};
@@ -19,36 +19,50 @@ use std::sync::Arc;
 
 /// Why a tool has no answer.
 ///
-/// Any error converts into [`ToolError::Failed`] with its message, so that `?` does what is wanted; this
-/// is why the type itself is no [`std::error::Error`].
+/// `?` converts any error into [`ToolError::Failed`] with the error's message. For this conversion to exist, the type
+/// itself cannot implement [`std::error::Error`].
+///
+/// ```
+/// use mcpool::ToolError;
+///
+/// fn half(text: &str) -> Result<u64, ToolError> {
+///     let number: u64 = text.parse()?;
+///     if number % 2 == 1 {
+///         return Err(ToolError::failed(format_args!("{number} is odd")));
+///     }
+///     Ok(number / 2)
+/// }
+/// assert_eq!(half("7"), Err(ToolError::Failed("7 is odd".to_owned())));
+/// assert_eq!(half("x"), Err(ToolError::Failed("invalid digit found in string".to_owned())));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToolError {
     /// The call failed in a way that the model may react to: a result with `isError` and this text.
     Failed(String),
-    /// The parameters make no sense: JSON-RPC error -32602.
+    /// The parameters are not valid: JSON-RPC error -32602.
     InvalidParams(&'static str),
-    /// What was asked for by name or URI does not exist: JSON-RPC error -32602.
+    /// Nothing has the requested name or URI: JSON-RPC error -32602.
     NotFound,
-    /// The handler ends with this JSON-RPC error.
+    /// The client gets this JSON-RPC error.
     Protocol {
-        /// Its code; outside -32768 to -32000 for errors of your own.
+        /// The code; JSON-RPC reserves -32768 to -32000.
         code: i32,
-        /// One sentence.
+        /// A message of one sentence.
         message: String,
     },
-    /// The client lacks something that the call needs.
+    /// The client did not declare a capability that the call needs.
     MissingCapability(Capability),
-    /// The client has to be asked first; made by [`RequestContext::ask`].
+    /// The client has to be asked first; [`RequestContext::ask`] returns it.
     InputRequired,
-    /// The call goes on as a task; made by [`RequestContext::prefer_task`].
+    /// The call continues as a task; [`RequestContext::prefer_task`] returns it.
     NeedsTask,
-    /// The call was cancelled; nothing is answered.
+    /// The call was cancelled, and gets no answer.
     Cancelled,
 }
 
 impl ToolError {
-    /// [`ToolError::Failed`] with what `message` prints.
+    /// [`ToolError::Failed`] with this message.
     pub fn failed(message: impl fmt::Display) -> Self {
         Self::Failed(message.to_string())
     }
@@ -60,17 +74,31 @@ impl<E: std::error::Error> From<E> for ToolError {
     }
 }
 
-/// The end of a call: made by [`CallContext::finish`] or [`ToolRequest`](super::ToolRequest)'s refusals.
+/// The outcome of a call, as [`CallContext::finish`] or a refusal of [`ToolRequest`](super::ToolRequest) makes it.
 #[derive(Debug)]
 #[must_use = "dropping it loses the answer"]
 pub struct Finished(pub(crate) Outcome);
 
-/// One call of a tool, from the tool's side; everything that is not about its answer is in the
-/// [`RequestContext`] that it derefs to.
+/// One call of a tool, as the tool sees it: its methods write the answer. All else is in the [`RequestContext`] that it
+/// dereferences to.
+///
+/// ```
+/// use mcpool::{CallContext, ToolError};
+///
+/// fn answer(call: &mut CallContext) -> Result<(), ToolError> {
+///     call.text_with(|text| {
+///         for line in ["first", "second"] {
+///             text.push_str(line);
+///             text.push_str("\n");
+///         }
+///     });
+///     call.structured(&["first", "second"])
+/// }
+/// ```
 pub struct CallContext {
     request: RequestContext,
     content: Option<Content>,
-    /// The tool's place among all tools of the server, as a short number.
+    /// The index of the tool among all tools of the server; a short number, as each waiting request holds one.
     tool: Option<u32>,
 }
 
@@ -98,22 +126,22 @@ impl CallContext {
         self.text_with(|block| block.push_str(text));
     }
 
-    /// Adds a text block that `write` fills bit by bit; nothing is gathered in between.
+    /// Adds a text block that `write` fills piece by piece. Each piece goes straight into the answer.
     pub fn text_with<R>(&mut self, write: impl FnOnce(&mut TextBlock<'_>) -> R) -> R {
         self.content().text_block(write)
     }
 
-    /// Adds an image whose bytes `write` gives bit by bit.
+    /// Adds an image whose bytes `write` pushes piece by piece.
     pub fn image_with<R>(&mut self, mime_type: &str, write: impl FnOnce(&mut DataBlock<'_>) -> R) -> R {
         self.content().data_block("image", mime_type, write)
     }
 
-    /// Adds an audio clip whose bytes `write` gives bit by bit.
+    /// Adds an audio clip whose bytes `write` pushes piece by piece.
     pub fn audio_with<R>(&mut self, mime_type: &str, write: impl FnOnce(&mut DataBlock<'_>) -> R) -> R {
         self.content().data_block("audio", mime_type, write)
     }
 
-    /// Adds an embedded resource whose bytes `write` gives bit by bit.
+    /// Adds an embedded resource whose bytes `write` pushes piece by piece.
     pub fn blob_with<R>(
         &mut self,
         uri: &str,
@@ -128,38 +156,50 @@ impl CallContext {
         self.content().resource_block(uri, mime_type, text);
     }
 
-    /// Sets the structured answer. A call without any content block also gets the value's JSON as text,
-    /// for clients that read only that.
+    /// Sets the structured answer. If the answer has no content block, the JSON of the value becomes a text block too,
+    /// for clients that read only text.
     ///
     /// # Errors
-    /// When the value cannot be serialised: a map with keys that are no strings, say; or when it does not fit
-    /// the schema that the tool gave as text.
+    /// When the value cannot be serialised, such as a map whose keys are not strings; or when it does not fit the
+    /// schema that the tool gave as text.
     pub fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ToolError> {
         self.content().structured(value)?;
-        // What is too long is no JSON to be checked: the call's end says so.
+        // A value that is too long was not written to its end. `finish` reports it.
         let Some(written) = self.content.as_ref().and_then(Content::structured_json) else { return Ok(()) };
         let checked = self.request.shared.check_output(self.tool(), written);
         checked
             .map_err(|fault| ToolError::failed(format_args!("the answer does not fit its schema: {fault}")))
     }
 
-    /// Sets the structured answer to `{"content": T}`, `T` being the text of the last text block.
+    /// Sets the structured answer to `{"content": T}`, where `T` is the text of the last text block.
     pub fn structured_from_text(&mut self) {
         self.content().structured_from_text();
     }
 
-    /// Sets the structured answer to `{"content": [B]}`, `B` being the last block as a whole.
+    /// Sets the structured answer to `{"content": [B]}`, where `B` is the whole last block.
     pub fn structured_from_block(&mut self) {
         self.content().structured_from_block();
     }
 
-    /// Runs `work` on a thread that may block, with this call's context; the connection goes on
-    /// meanwhile. When the call is cancelled, `work` is told through [`RequestContext::is_cancelled`] and
-    /// its answer is thrown away: **what may last asks in each of its loops**, as a thread cannot be stopped
-    /// otherwise.
+    /// Runs `work` on a thread that may block, with the context of this call; the connection continues meanwhile.
     ///
-    /// At most `max_blocking_threads` run at once, and one less of the same principal, so that nobody waits for
-    /// another's work alone.
+    /// A thread cannot be stopped from outside: **long work should check [`RequestContext::is_cancelled`] in each of
+    /// its loops**. When the call is cancelled, the check returns `true` and the answer is dropped.
+    ///
+    /// At most `max_blocking_threads` calls run on threads at once. One principal gets all but one of them, so that its
+    /// calls never keep another principal waiting for a thread.
+    ///
+    /// ```
+    /// use mcpool::{CallContext, ToolError};
+    ///
+    /// async fn count_lines(path: String, call: &mut CallContext) -> Result<(), ToolError> {
+    ///     call.offload(move |call| {
+    ///         let lines = std::fs::read_to_string(&path)?.lines().count();
+    ///         call.structured(&lines)
+    ///     })
+    ///     .await
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`ToolError::Failed`] when `work` panics.
@@ -178,7 +218,7 @@ impl CallContext {
                     return (moved, Err(ToolError::Cancelled));
                 }
                 let result = work(&mut moved);
-                // Before the answer is told of: who is told may want the turn.
+                // Dropped before the answer is sent: the client's next call may need it.
                 drop(turn);
                 (moved, result)
             });
@@ -196,14 +236,14 @@ impl CallContext {
         self.tool.map(|tool| tool as usize)
     }
 
-    /// The right to use a thread, as soon as there is one.
+    /// Waits for the right to use a thread.
     fn turn(&self) -> Taking {
         let party = Party { principal: self.call.names().principal(), session: self.session.number() };
         self.shared.turns.wait(party)
     }
 
-    /// Copies arguments that must outlive their frame, as for [`CallContext::offload`], into a pooled
-    /// message. The copy is counted.
+    /// Copies arguments that must outlive their frame into a pooled message, for [`CallContext::offload`] for example.
+    /// The metrics count the copy.
     pub fn own_arguments(&self, json: &str) -> Lease<OwnedMessage> {
         let mut owned = self.shared.pools.owned_messages.acquire();
         owned.copy_arguments(json);
@@ -216,12 +256,12 @@ impl CallContext {
         self.shared.pools.arenas.acquire()
     }
 
-    /// Forgets what was written: the call begins anew.
+    /// Drops what was written, because the handler runs again from its start.
     pub(crate) fn discard(&mut self) {
         self.content = None;
     }
 
-    /// Ends the call with what it wrote, or with an error.
+    /// Ends the call with the answer that was written, or with an error.
     pub fn finish(mut self, result: Result<(), ToolError>) -> Finished {
         let text = match result {
             Ok(()) => {
@@ -270,7 +310,7 @@ impl fmt::Debug for CallContext {
     }
 }
 
-/// Tells a thread to stop when the future that waits for it is dropped.
+/// Cancels the call when the future that waits for its thread is dropped.
 struct CancelOnDrop {
     call: Option<Arc<CallState>>,
 }

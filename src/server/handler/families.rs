@@ -1,10 +1,10 @@
-//! What a server offers besides tools: resources, prompts, completion, tasks.
+//! The handlers of a server besides its tools: resources, prompts, completion, tasks.
 
 use crate::protocol::{Method, Prompt, Resource, ResourceTemplate};
 use crate::server::handler::prompts::{AnyCompleter, AnyPrompts};
 use crate::server::handler::resources::AnyResources;
 
-/// The handlers of everything that is no tool.
+/// The handlers of everything that is not a tool.
 #[derive(Default)]
 pub(crate) struct Offers {
     pub(crate) resources: Vec<Box<dyn AnyResources>>,
@@ -22,7 +22,7 @@ impl Offers {
         !self.prompts.is_empty()
     }
 
-    /// Whether a method is backed by something: what is not advertised does not exist.
+    /// Whether the server has a handler for `method`. A method without one does not exist.
     pub(crate) fn serves(&self, method: Method) -> bool {
         match method {
             Method::ResourcesList

@@ -1,9 +1,9 @@
-//! What a call needs from its client: multi round-trip requests of the modern era.
+//! Requests of a handler to its client, and the rounds in which a modern client answers them.
 //!
-//! A modern server sends no requests. It answers a call with what it needs, and the client calls again with
-//! the answers and with `requestState`, handed back as it was. Answers of all rounds travel in that state,
-//! sealed, so that a handler may be written as if it waited: it runs again from its start, and what it asked
-//! before is answered at once. The server keeps nothing between rounds.
+//! In the modern era a server sends no requests. Its answer to a call lists what it needs, and the client repeats the
+//! call with the answers and with the `requestState` that it got. The sealed state contains the answers of all earlier
+//! rounds. So a handler can be written as if it waited: it runs again from its start, and what it asked before is
+//! answered at once. The server stores nothing between rounds.
 
 use crate::protocol::{InputKind, InputRequest, InputResponse, Message, MessageDecoder, ProtocolError};
 use crate::server::Shared;
@@ -20,18 +20,18 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-/// What a call asked for and was answered, over all its rounds.
+/// What a call asked its client and what the client answered, over all rounds of the call.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
     answers: BTreeMap<Box<str>, Box<RawValue>>,
-    /// The answers that the handler took: what nobody asked for does not travel on.
+    /// Keys of the answers that the handler used. Only these go into the next state.
     taken: BTreeSet<Box<str>>,
     asked: Vec<(Box<str>, InputRequest)>,
     carried: Option<Box<str>>,
     carry: Option<Box<str>>,
 }
 
-/// What is sealed.
+/// The payload of a `requestState`.
 #[derive(Serialize, Deserialize, Default)]
 struct Sealed {
     #[serde(default, rename = "a", skip_serializing_if = "BTreeMap::is_empty")]
@@ -41,7 +41,7 @@ struct Sealed {
 }
 
 impl Inputs {
-    /// What came with a request, if anything.
+    /// Reads the answers and the state that came with a request.
     ///
     /// # Errors
     /// When the responses are malformed, or the state is not one that this server gave for this request.
@@ -96,14 +96,14 @@ impl Inputs {
         self.carried.as_deref()
     }
 
-    /// The client answered without the call having to be repeated: what was kept for the next round is at hand.
+    /// Begins the next round of a call that was not repeated, because the client answered while it ran.
     pub(crate) fn begin_round(&mut self) {
         if let Some(state) = self.carry.take() {
             self.carried = Some(state);
         }
     }
 
-    /// What the next round needs to know, if anything.
+    /// Seals the state for the next round, if it needs one.
     fn seal(&self, shared: &Shared, binding: &Binding<'_>) -> Result<Option<String>, ProtocolError<'static>> {
         let asked = |key: &str| self.asked.iter().any(|(asked, _)| **asked == *key);
         let answers: BTreeMap<_, _> = self
@@ -122,7 +122,7 @@ impl Inputs {
     }
 }
 
-/// What a state is good for: this principal's repetition of this very request.
+/// The request for which a state is valid: the same principal, method, name and arguments.
 fn binding<'f>(principal: u128, message: &Message<'f>) -> Binding<'f> {
     let arguments = message.arguments.map_or("{}", |raw| raw.as_str());
     Binding {
@@ -133,8 +133,8 @@ fn binding<'f>(principal: u128, message: &Message<'f>) -> Binding<'f> {
     }
 }
 
-/// The answer that tells the client what is needed. The frame is read again: only it knows what the state
-/// must be bound to, and a call that asks is rare.
+/// Writes the answer that lists what the call needs. The frame is decoded again, because the state is bound to its
+/// contents and was not kept; calls that ask are rare.
 #[cold]
 pub(crate) fn answer(shared: &Shared, call: &CallState, frame: &Frame, inputs: &Inputs) -> Outcome {
     let names = call.names();
@@ -165,14 +165,14 @@ mod tests {
     use super::Inputs;
 
     #[test]
-    fn what_is_kept_for_the_next_round_is_at_hand_when_it_begins() {
+    fn the_state_of_a_round_can_be_read_once_the_next_round_begins() {
         let mut inputs = Inputs::default();
         inputs.carry("first");
         assert_eq!(inputs.carried(), None, "the round has not begun");
         inputs.begin_round();
         assert_eq!(inputs.carried(), Some("first"));
         inputs.begin_round();
-        assert_eq!(inputs.carried(), Some("first"), "a round that keeps nothing new loses nothing");
+        assert_eq!(inputs.carried(), Some("first"), "a round without a new state keeps the old one");
         inputs.carry("second");
         assert_eq!(inputs.carried(), Some("first"));
         inputs.begin_round();

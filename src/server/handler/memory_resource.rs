@@ -1,7 +1,7 @@
 //! The memory report as a resource that agents read and subscribe to, and a prompt that asks them to tune.
 //!
-//! Whoever may not see what concerns the operator is told that there is nothing. Invariant: nothing is gathered
-//! before somebody reads.
+//! For a caller that is not an administrator neither exists. Invariant: the report is made only when somebody reads
+//! it.
 
 use crate::memory::MemoryReport;
 use crate::protocol::{Prompt, Resource, Role};
@@ -17,7 +17,7 @@ const ASK: &str = "Read the memory report of this MCP server below. Name what is
     figures that show it. Then give the settings to change as lines of mcpool.toml, each with what it costs and \
     what it gains. Leave alone what is well.";
 
-/// Both, for a server that offers them.
+/// The resource and the prompt, for a server that offers them.
 #[derive(Clone, Copy)]
 pub(crate) struct MemoryResource;
 

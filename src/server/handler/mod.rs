@@ -1,4 +1,4 @@
-//! What a tool, a resource or a prompt implements, and what it is given.
+//! The traits that tools, resources and prompts implement, and the contexts that they get.
 
 pub(crate) mod call_context;
 pub(crate) mod families;

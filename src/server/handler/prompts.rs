@@ -1,4 +1,4 @@
-//! What a server offers to say: prompts, and how one is filled in; and what it knows to complete.
+//! The traits behind prompts and completion, and the contexts that their handlers write to.
 
 use crate::protocol::{Prompt, ProtocolError, Role};
 use crate::server::answer::content::DataBlock;
@@ -29,14 +29,14 @@ use std::ops::{Deref, DerefMut};
 /// }
 /// ```
 pub trait Prompts: Send + Sync + 'static {
-    /// The prompts, in the order in which they are listed; asked when the server is built and after each
+    /// The prompts, in the order in which they are listed. The server asks when it is built and after each
     /// [`RequestContext::prompts_changed`](super::RequestContext::prompts_changed).
     fn list(&self) -> Vec<Prompt>;
 
-    /// Fills in one prompt of the list; its required arguments are there.
+    /// Fills in one prompt of the list. The server has checked that its required arguments are present.
     ///
     /// # Errors
-    /// [`ToolError::InvalidParams`] for arguments that make no sense; [`ToolError::Failed`] becomes -32603.
+    /// [`ToolError::InvalidParams`] for arguments that are not valid; [`ToolError::Failed`] becomes error -32603.
     fn get(
         &self,
         name: &str,
@@ -44,7 +44,7 @@ pub trait Prompts: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), ToolError>> + Send;
 }
 
-/// [`Prompts`] without their type.
+/// [`Prompts`] behind a box.
 pub(crate) trait AnyPrompts: Send + Sync {
     fn list(&self) -> Vec<Prompt>;
     fn get<'a>(
@@ -68,7 +68,7 @@ impl<P: Prompts> AnyPrompts for P {
     }
 }
 
-/// One prompt being filled in: a [`RequestContext`], the arguments, and where the messages go.
+/// One prompt that is being filled in: a [`RequestContext`], the arguments, and the messages written so far.
 #[derive(Debug)]
 pub struct PromptContext {
     request: RequestContext,
@@ -103,12 +103,12 @@ impl PromptContext {
         self.arguments.get(name).map(String::as_str)
     }
 
-    /// Says what the prompt is for, as filled in.
+    /// Sets the description of the prompt as it is filled in.
     pub fn description(&mut self, text: impl Into<String>) {
         self.description = Some(text.into());
     }
 
-    /// Adds a message that is text.
+    /// Adds a text message.
     pub fn text(&mut self, role: Role, text: &str) {
         self.open(role);
         self.messages.raw(r#"{"type":"text","text":"#);
@@ -116,7 +116,7 @@ impl PromptContext {
         self.messages.raw("}}");
     }
 
-    /// Adds a message that is an image.
+    /// Adds an image message.
     pub fn image(&mut self, role: Role, mime_type: &str, bytes: &[u8]) {
         self.open(role);
         self.messages.raw(r#"{"type":"image","data":""#);
@@ -126,7 +126,7 @@ impl PromptContext {
         self.messages.raw("}}");
     }
 
-    /// Adds a message that is a resource with its text.
+    /// Adds a message that embeds a text resource.
     pub fn resource(&mut self, role: Role, uri: &str, mime_type: &str, text: &str) {
         self.open(role);
         self.messages.raw(r#"{"type":"resource","resource":{"uri":"#);
@@ -152,7 +152,7 @@ impl PromptContext {
         self.messages.raw(r#"","content":"#);
     }
 
-    /// Ends the filling in of `name`.
+    /// Ends the answer for the prompt `name`.
     pub(crate) fn finish(mut self, name: &str, result: Result<(), ToolError>) -> Finished {
         match result {
             Ok(()) => {}
@@ -174,25 +174,25 @@ impl PromptContext {
     }
 }
 
-/// What is to be completed: the value of an argument of a prompt, or of a variable of a template.
+/// The prompt or the resource template whose argument or variable a client completes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompletionTarget {
-    /// An argument of the prompt of that name.
+    /// The name of the prompt.
     Prompt(String),
-    /// A variable of the resource template of that URI.
+    /// The URI of the resource template.
     Resource(String),
 }
 
-/// What a client wants completed.
+/// A request to complete a value that the user is typing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompletionRequest {
-    /// Of what.
+    /// The prompt or template.
     pub target: CompletionTarget,
-    /// Name of the argument or variable.
+    /// The name of the argument or variable.
     pub argument: String,
-    /// What was typed so far.
+    /// The text that the user typed so far.
     pub value: String,
-    /// Arguments that have values already.
+    /// The values of the other arguments, as far as they are known.
     pub context: BTreeMap<String, String>,
 }
 
@@ -201,21 +201,39 @@ pub struct CompletionRequest {
 pub struct Completions {
     /// The proposals.
     pub values: Vec<String>,
-    /// How many there are in all, if more than these.
+    /// How many proposals exist, if more than `values` has.
     pub total: Option<u64>,
 }
 
 impl Completions {
-    /// The most proposals that the protocol allows in one answer.
+    /// How many proposals the protocol allows in one answer.
     pub const MAX_VALUES: usize = 100;
 }
 
-/// Proposes values.
+/// Proposes values for arguments of prompts and variables of resource templates.
+///
+/// ```
+/// use mcpool::{Completer, CompletionRequest, Completions, RequestContext, ToolError};
+///
+/// struct Languages;
+///
+/// impl Completer for Languages {
+///     async fn complete(
+///         &self,
+///         request: &CompletionRequest,
+///         _: &mut RequestContext,
+///     ) -> Result<Completions, ToolError> {
+///         let known = ["python", "rust"].into_iter();
+///         let values = known.filter(|name| name.starts_with(&request.value)).map(str::to_owned).collect();
+///         Ok(Completions { values, total: None })
+///     }
+/// }
+/// ```
 pub trait Completer: Send + Sync + 'static {
-    /// Proposals for one value.
+    /// Proposes values, best first.
     ///
     /// # Errors
-    /// [`ToolError::NotFound`] when there is no such prompt or template.
+    /// [`ToolError::NotFound`] when the prompt or template does not exist.
     fn complete(
         &self,
         request: &CompletionRequest,
@@ -223,7 +241,7 @@ pub trait Completer: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Completions, ToolError>> + Send;
 }
 
-/// A [`Completer`] without its type.
+/// A [`Completer`] behind a box.
 pub(crate) trait AnyCompleter: Send + Sync {
     fn complete<'a>(
         &'a self,
@@ -242,7 +260,7 @@ impl<C: Completer> AnyCompleter for C {
     }
 }
 
-/// Writes the answer to a completion.
+/// Writes the answer to a completion request.
 pub(crate) fn finish_completion(
     mut request: RequestContext,
     result: Result<Completions, ToolError>,

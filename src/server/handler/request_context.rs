@@ -1,5 +1,6 @@
-//! What every handler is given, be it of a tool, a resource or a prompt: how it reports progress, how it
-//! learns that nobody waits any more, and how it asks the client for something.
+//! The context of one request, which every handler gets: of a tool, a resource, a prompt or a completion.
+//!
+//! Through it a handler reports progress, logs, learns of its cancellation, asks the client, and becomes a task.
 
 use crate::protocol::{
     Capability, ClientCapabilities, Elicited, Era, InputRequest, InputResponse, LogLevel, ProtocolError,
@@ -19,38 +20,55 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// One request, from its handler's side.
+/// One request, as its handler sees it.
+///
+/// The contexts of tools, resources and prompts dereference to it.
+///
+/// ```
+/// use mcpool::{CallContext, ToolError};
+///
+/// fn index_files(paths: &[&str], call: &mut CallContext) -> Result<(), ToolError> {
+///     for (index, path) in paths.iter().enumerate() {
+///         if call.is_cancelled() {
+///             return Err(ToolError::Cancelled);
+///         }
+///         call.progress((index + 1) as f64, Some(paths.len() as f64), Some(path));
+///     }
+///     Ok(())
+/// }
+/// ```
 pub struct RequestContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) session: Arc<Session>,
     pub(crate) call: Arc<CallState>,
     pub(crate) era: Era,
-    /// Log messages from this level on go to the client.
+    /// The least grave level of log messages that the client wants; `None` if it wants none.
     pub(crate) log_level: Option<LogLevel>,
-    /// The call runs as a task: nobody waits at the other end of a stream.
+    /// Whether the call runs as a task. No stream leads to its client, so progress and logs are not sent.
     pub(crate) in_task: bool,
     pub(crate) last_progress: Option<(Instant, f64)>,
     pub(crate) inputs: Option<Box<Inputs>>,
 }
 
 impl RequestContext {
-    /// Whether the client has cancelled, or is gone. A call that runs long asks now and then.
+    /// Whether the client has cancelled the request or closed its connection. A handler that computes for long
+    /// should check it regularly.
     pub fn is_cancelled(&self) -> bool {
         self.call.is_cancelled()
     }
 
-    /// Tells work that runs apart from this context whether it is still wanted.
+    /// A handle that work on another thread checks to see whether the request was cancelled.
     pub(crate) fn stopper(&self) -> Stopper {
         Stopper::new(Arc::clone(&self.call))
     }
 
-    /// Whether the client wants to be told of progress.
+    /// Whether the client asked for progress notifications.
     pub fn wants_progress(&self) -> bool {
         !self.in_task && !self.call.names().progress_token.is_empty()
     }
 
-    /// Tells the client how far the call is, if it wants to know and the last notice is at least
-    /// `progress_interval_ms` old. What does not grow is not sent: the protocol demands it.
+    /// Sends a progress notification, if the client asked for them and the last one is at least
+    /// `progress_interval_ms` old. A value that is not greater than the last one is not sent, as the protocol demands.
     pub fn progress(&mut self, progress: f64, total: Option<f64>, message: Option<&str>) {
         let now = Instant::now();
         if let Some((at, last)) = self.last_progress
@@ -67,7 +85,7 @@ impl RequestContext {
         self.notify(notice);
     }
 
-    /// Sends the client a log message, if it wants messages of this level.
+    /// Sends the client a log message, if the client wants messages of this level.
     pub fn log<T: Serialize + ?Sized>(&self, level: LogLevel, logger: &str, data: &T) {
         if self.in_task || self.log_level.is_none_or(|wanted| level < wanted) {
             return;
@@ -81,62 +99,62 @@ impl RequestContext {
         self.notify(notice);
     }
 
-    /// Where the bytes of this server are.
+    /// The memory manager of this server, which makes the memory report.
     pub fn memory(&self) -> &crate::memory::MemoryManager {
         &self.shared.memory
     }
 
-    /// Whether who asks may see what concerns the operator: they are on this machine and the server is for this
-    /// machine only, or their access token has the scope `admin`.
+    /// Whether the client may see what concerns the operator, such as the memory report: either its access token has
+    /// the scope `admin`, or it runs on this machine and the server accepts nobody from elsewhere.
     pub fn is_admin(&self) -> bool {
         self.call.names().is_admin
     }
 
-    /// The bounds of this server.
+    /// The limits of this server.
     pub fn limits(&self) -> &crate::limits::Limits {
         &self.shared.limits
     }
 
-    /// What toolsets keep for the client's session. A modern client has none: nothing put there is found by
-    /// its next request.
+    /// The values that toolsets store for the client's session. A modern client has no session: its next request
+    /// does not find what was put there.
     pub fn session_values(&self) -> &SessionValues {
         self.session.values()
     }
 
-    /// Offers a tool from now on, or no longer; all who listen are told.
+    /// Shows a tool in `tools/list` or hides it, and notifies the clients that listen for changes of the list.
     pub fn offer_tool(&self, name: &str, offered: bool) {
         self.shared.offer_tool(name, offered);
     }
 
-    /// Tells all who listen that the list of tools is another one.
+    /// Lists the tools anew and notifies the clients that listen: the list changed.
     pub fn tools_changed(&self) {
         self.shared.list_changed(Kind::Tools);
     }
 
-    /// Tells all who listen that the list of prompts is another one.
+    /// Lists the prompts anew and notifies the clients that listen: the list changed.
     pub fn prompts_changed(&self) {
         self.shared.list_changed(Kind::Prompts);
     }
 
-    /// Tells all who listen that the list of resources is another one.
+    /// Lists the resources anew and notifies the clients that listen: the list changed.
     pub fn resources_changed(&self) {
         self.shared.list_changed(Kind::Resources);
     }
 
-    /// Tells all who subscribed to it that a resource has new contents.
+    /// Notifies the clients that subscribed to the resource `uri`: its contents changed.
     pub fn resource_updated(&self, uri: &str) {
         self.shared.changes.updated(uri);
     }
 
-    /// Whether the client can do something that not all clients can.
+    /// Whether the client declared this capability.
     pub fn client_can(&self, capability: Capability) -> bool {
         self.capabilities().has(capability)
     }
 
-    /// Demands that the client can do something.
+    /// Fails unless the client declared this capability.
     ///
     /// # Errors
-    /// [`ToolError::MissingCapability`], to be handed on with `?`: error -32021 for a modern client.
+    /// [`ToolError::MissingCapability`]. Return it with `?`: a modern client gets error -32021.
     pub fn require(&self, capability: Capability) -> Result<(), ToolError> {
         if self.client_can(capability) { Ok(()) } else { Err(ToolError::MissingCapability(capability)) }
     }
@@ -150,13 +168,31 @@ impl RequestContext {
 
     /// Asks the client's user to fill in a form. `schema` is the JSON of a flat object schema.
     ///
-    /// Serves both eras: a modern client gets the request as the result of this call and calls again with the
-    /// answer, so that **the handler runs again from its start** (what it asked before is answered at
-    /// once); a legacy client is asked over its stream while the handler waits. An answer that does not fit
-    /// `T` is asked for again by a modern client's next round, and an error for a legacy one.
+    /// This works in both eras. A modern client gets the form as the result of this call and calls again with the
+    /// answer: **the handler then runs again from its start**, and what it asked before is answered at once. A legacy
+    /// client gets the form over its stream while the handler waits. If the answer does not fit `T`, a modern client
+    /// is asked again in the next round, and the call of a legacy client fails.
+    ///
+    /// ```
+    /// use mcpool::{CallContext, Elicited, ToolError};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Answer {
+    ///     branch: String,
+    /// }
+    ///
+    /// async fn ask_for_branch(call: &mut CallContext) -> Result<(), ToolError> {
+    ///     let schema = r#"{"type":"object","properties":{"branch":{"type":"string"}},"required":["branch"]}"#;
+    ///     match call.elicit::<Answer>("branch", "Which branch is to be deleted?", schema).await? {
+    ///         Elicited::Accepted(answer) => call.text(&answer.branch),
+    ///         Elicited::Declined | Elicited::Cancelled => call.text("nothing was deleted"),
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// To be handed on with `?`: the client has to be asked, cannot be asked, or did not answer.
+    /// Return the error with `?`. It means that the client has to be asked first, cannot be asked, or did not answer.
     pub async fn elicit<T: DeserializeOwned>(
         &mut self,
         key: &str,
@@ -177,8 +213,8 @@ impl RequestContext {
         }
     }
 
-    /// Asks the client for something; see [`RequestContext::elicit`] for what that means in each era. `key`
-    /// names the request among those of this call.
+    /// Asks the client for something. [`RequestContext::elicit`] says what this does in each era. `key` must be unique
+    /// among the requests of this call.
     ///
     /// # Errors
     /// As for [`RequestContext::elicit`].
@@ -208,7 +244,7 @@ impl RequestContext {
         }
         let mut responses = Vec::with_capacity(requests.len());
         for (key, request) in &requests {
-            // What was answered before the call became a task need not be asked again.
+            // An answer from before the call became a task is still valid.
             let known = self.inputs.as_mut().and_then(|inputs| inputs.answer(key, request.kind()));
             if self.in_task && known.is_none() {
                 crate::server::serving::tasks::begin_asking(self, key, request)?;
@@ -236,19 +272,19 @@ impl RequestContext {
         Ok(answers)
     }
 
-    /// Keeps `state` for the next round of this call: a modern client hands it back, sealed. Where the client is
-    /// asked in the middle of the call (the legacy era, tasks) its answer begins the next round.
+    /// Stores `state` for the next round of this call: a modern client gets it sealed and sends it back. In the legacy
+    /// era and in tasks the client answers while the call runs, and each answer begins the next round.
     pub fn carry(&mut self, state: &str) {
         self.inputs().carry(state);
     }
 
-    /// What the round before this one kept.
+    /// The state that the round before this one stored with [`RequestContext::carry`].
     pub fn carried(&self) -> Option<&str> {
         self.inputs.as_ref()?.carried()
     }
 
-    /// Ends the stream on which a legacy client waits for the answer over HTTP, while the call goes on; the
-    /// client comes back for the answer (`Last-Event-ID`). Does nothing elsewhere.
+    /// Ends the HTTP stream on which a legacy client waits for the answer, while the call goes on. The client
+    /// reconnects with `Last-Event-ID` to get the answer. On other transports this does nothing.
     pub fn release_stream(&self) {
         if self.era == Era::Legacy
             && let Some(outgoing) = &self.call.names().outgoing
@@ -257,12 +293,23 @@ impl RequestContext {
         }
     }
 
-    /// Goes on as a task, if the client knows tasks: it gets the task's id at once and asks for the result
-    /// later. The handler then runs **again from its start**, in the background, where this gives `true`.
-    /// With a client that knows none this gives `false`, and the call goes on as it is.
+    /// Continues as a task, if the client supports tasks: the client gets the id of the task at once and asks for the
+    /// result later. The handler then runs **again from its start** in the background, and this returns `true` there.
+    /// With other clients this returns `false`, and the call continues as it is.
+    ///
+    /// ```
+    /// use mcpool::{CallContext, ToolError};
+    ///
+    /// async fn build(call: &mut CallContext) -> Result<(), ToolError> {
+    ///     call.prefer_task()?;
+    ///     // From here on the call may take minutes.
+    ///     call.text("built");
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// To be handed on with `?`: that is how the call leaves its client.
+    /// Return the error with `?`: it ends the call, so that its task can begin.
     pub fn prefer_task(&self) -> Result<bool, ToolError> {
         if self.in_task {
             return Ok(true);
@@ -273,15 +320,15 @@ impl RequestContext {
         Ok(false)
     }
 
-    /// Like [`RequestContext::prefer_task`], for a call that cannot run otherwise.
+    /// Like [`RequestContext::prefer_task`], for a call that can only run as a task.
     ///
     /// # Errors
-    /// As for [`RequestContext::prefer_task`]; [`ToolError::MissingCapability`] for other clients.
+    /// As for [`RequestContext::prefer_task`]; [`ToolError::MissingCapability`] if the client does not support tasks.
     pub fn require_task(&self) -> Result<(), ToolError> {
         if self.prefer_task()? { Ok(()) } else { Err(ToolError::MissingCapability(Capability::Tasks)) }
     }
 
-    /// Whether the client is asked by the result of the call, to be called again.
+    /// Whether a request to the client is the result of this call, which the client then repeats.
     fn asks_in_rounds(&self) -> bool {
         self.era == Era::Modern && !self.in_task
     }
@@ -330,7 +377,7 @@ impl RequestContext {
         }
     }
 
-    /// Ends the request with an error that is no text for a model.
+    /// Ends the request with an error other than one that the model reads.
     pub(crate) fn end(&mut self, error: &ToolError) -> Finished {
         match error {
             ToolError::Cancelled => Finished(Outcome::Silent),
@@ -369,7 +416,7 @@ impl RequestContext {
         }
     }
 
-    /// Another handle to the same request, for a thread; the inputs move over.
+    /// A second context of the same request, for another thread. It takes the inputs along.
     pub(crate) fn moved(&mut self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),

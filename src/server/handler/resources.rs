@@ -1,4 +1,4 @@
-//! What a server offers to read: resources, and how one is read.
+//! The trait behind resources, and the context that its handlers write to.
 
 use crate::protocol::{Era, ProtocolError, Resource, ResourceTemplate};
 use crate::server::answer::content::DataBlock;
@@ -40,11 +40,11 @@ pub(crate) fn is_withheld(uri: &str, is_admin: bool) -> bool {
 /// }
 /// ```
 pub trait Resources: Send + Sync + 'static {
-    /// The resources, in the order in which they are listed; asked when the server is built and after each
+    /// The resources, in the order in which they are listed. The server asks when it is built and after each
     /// [`RequestContext::resources_changed`](super::RequestContext::resources_changed).
     fn list(&self) -> Vec<Resource>;
 
-    /// The templates of resources that are not listed one by one.
+    /// The templates of the resources that are not listed one by one.
     fn templates(&self) -> Vec<ResourceTemplate> {
         Vec::new()
     }
@@ -52,14 +52,14 @@ pub trait Resources: Send + Sync + 'static {
     /// Reads one resource. The future is dropped when the client cancels.
     ///
     /// # Errors
-    /// [`ToolError::NotFound`] when there is none of that URI; [`ToolError::Failed`] becomes error -32603.
+    /// [`ToolError::NotFound`] when no resource has that URI; [`ToolError::Failed`] becomes error -32603.
     fn read(&self, uri: &str, read: &mut ReadContext) -> impl Future<Output = Result<(), ToolError>> + Send;
 }
 
-/// A future in a box: resources and prompts are asked for seldom, and need no type of their own for that.
+/// A boxed future. Resources and prompts are requested rarely, so a box is cheap enough.
 pub(crate) type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// [`Resources`] without their type.
+/// [`Resources`] behind a box.
 pub(crate) trait AnyResources: Send + Sync {
     fn list(&self) -> Vec<Resource>;
     fn templates(&self) -> Vec<ResourceTemplate>;
@@ -80,7 +80,7 @@ impl<R: Resources> AnyResources for R {
     }
 }
 
-/// One reading of a resource: a [`RequestContext`], and where the contents go.
+/// One resource that is being read: a [`RequestContext`], and the contents written so far.
 #[derive(Debug)]
 pub struct ReadContext {
     request: RequestContext,
@@ -108,7 +108,7 @@ impl ReadContext {
         Self { request, reply, has_contents: false }
     }
 
-    /// Adds contents that are text.
+    /// Adds text contents.
     pub fn text(&mut self, uri: &str, mime_type: Option<&str>, text: &str) {
         self.open(uri, mime_type);
         self.reply.raw(r#","text":"#);
@@ -116,7 +116,7 @@ impl ReadContext {
         self.reply.raw("}");
     }
 
-    /// Adds contents that are bytes, which `write` gives bit by bit.
+    /// Adds binary contents whose bytes `write` pushes piece by piece.
     pub fn blob_with<R>(
         &mut self,
         uri: &str,
@@ -130,7 +130,7 @@ impl ReadContext {
         result
     }
 
-    /// Adds contents that are bytes.
+    /// Adds binary contents.
     pub fn blob(&mut self, uri: &str, mime_type: Option<&str>, bytes: &[u8]) {
         self.blob_with(uri, mime_type, |block| block.push(bytes));
     }
@@ -152,11 +152,11 @@ impl ReadContext {
         }
     }
 
-    /// Ends the reading of `uri`.
+    /// Ends the answer for the resource `uri`.
     pub(crate) fn finish(mut self, uri: &str, result: Result<(), ToolError>) -> Finished {
         match result {
             Ok(()) if self.has_contents => {}
-            // Empty contents would say that the resource exists.
+            // An answer with empty contents would mean that the resource exists.
             Ok(()) | Err(ToolError::NotFound) => {
                 return self.request.refuse(&ProtocolError::ResourceNotFound { uri });
             }

@@ -1,7 +1,7 @@
-//! What a tool implements, and how tools are put together without a box or a table of functions.
+//! The traits that a tool implements, and how a server combines tools without boxes or function tables.
 //!
-//! A [`Tool`] is one tool with its own type of arguments. A [`Toolset`] is a family that dispatches by
-//! itself; a chain of tools is one too. Calls are static: the future of a call is part of the future that
+//! A [`Tool`] is one tool with its own type of arguments. A [`Toolset`] is a family of tools that dispatches by index;
+//! a chain of tools is a toolset too. Calls are dispatched statically: the future of a call is part of the future that
 //! serves its frame.
 
 use crate::protocol::ToolDefinition;
@@ -53,14 +53,14 @@ pub trait Tool: Send + Sync + 'static {
     /// The arguments, decoded in the same pass as the message. Strings may be borrowed, escaped or not.
     type Arguments<'a>: Deserialize<'a> + Send;
 
-    /// What `tools/list` says of the tool; asked once, when the server is built.
+    /// What `tools/list` says about the tool. The server asks once, when it is built.
     fn definition(&self) -> ToolDefinition;
 
     /// Serves one call. The future is dropped when the client cancels.
     ///
     /// # Errors
-    /// [`ToolError::Failed`] becomes a result with `isError` that the model can read and act on;
-    /// [`ToolError::InvalidParams`] a protocol error.
+    /// [`ToolError::Failed`] becomes a result with `isError`, which the model can read and act on.
+    /// [`ToolError::InvalidParams`] becomes a protocol error.
     fn call<'a>(
         &'a self,
         arguments: Self::Arguments<'a>,
@@ -68,40 +68,69 @@ pub trait Tool: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), ToolError>> + Send;
 }
 
-/// A family of tools.
+/// A family of tools that dispatches its calls by itself.
+///
+/// Implement it for tools whose number is known only at run time, or that share a step before each call. Otherwise
+/// [`Tool`] is simpler.
+///
+/// ```
+/// use mcpool::server::{Finished, ToolRequest};
+/// use mcpool::{ToolDefinition, Toolset};
+///
+/// /// Tools that do nothing, as many as the configuration names.
+/// struct Placeholders(Vec<String>);
+///
+/// impl Toolset for Placeholders {
+///     fn definitions(&self) -> Vec<ToolDefinition> {
+///         self.0.iter().map(|name| ToolDefinition::new(name, "Does nothing.")).collect()
+///     }
+///
+///     fn call<'f>(&'f self, index: usize, request: ToolRequest<'f>) -> impl Future<Output = Finished> + Send + 'f {
+///         let decoded = request.decode::<serde_json::Map<String, serde_json::Value>>();
+///         async move {
+///             match decoded {
+///                 Ok((_, mut call)) => {
+///                     call.text(&self.0[index]);
+///                     call.finish(Ok(()))
+///                 }
+///                 Err(refused) => refused,
+///             }
+///         }
+///     }
+/// }
+/// ```
 pub trait Toolset: Send + Sync + 'static {
     /// The tools, in the order in which `tools/list` shows them.
     fn definitions(&self) -> Vec<ToolDefinition>;
 
     /// Serves a call of the tool at `index` of [`Toolset::definitions`].
     ///
-    /// The arguments are decoded before the future is returned: a future that kept the arena could not
-    /// move between threads.
+    /// Decode the arguments before you return the future: a future that held the arena could not move between threads.
     fn call<'f>(
         &'f self,
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f;
 
-    /// Whether the directories that a client offers (`roots/list`, legacy era) are of any use here.
+    /// Whether the tools use the directories that a legacy client offers (`roots/list`).
     fn wants_roots(&self) -> bool {
         false
     }
 
-    /// Heap bytes that the tools keep between calls, for the memory report; what they keep for one session is told
-    /// by [`SessionValues::put`].
+    /// Heap bytes that the tools hold between calls, for the memory report. Bytes that they hold for one session are
+    /// reported with [`SessionValues::put`] instead.
     fn state_bytes(&self) -> usize {
         0
     }
 
-    /// Takes the directories that the client offers, as URIs; what they mean for its further calls is kept in
-    /// `session`, and found there by [`RequestContext::session_values`](super::RequestContext::session_values).
+    /// Receives the directories that the client offers, as URIs. Store what later calls need in `session`; they find it
+    /// with [`RequestContext::session_values`](super::RequestContext::session_values).
     fn take_roots(&self, uris: &[&str], session: &SessionValues) {
         let _ = (uris, session);
     }
 }
 
-/// No tools: where a chain begins.
+/// A toolset without tools: each chain begins with it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoTools;
 
@@ -145,7 +174,7 @@ impl<T: Tool> Toolset for Single<T> {
     }
 }
 
-/// Two toolsets as one: the tools of `Front` before those of `Back`.
+/// Two toolsets as one: first the tools of `Front`, then those of `Back`.
 #[derive(Debug)]
 pub struct Chain<Front, Back> {
     pub(crate) front: Front,
@@ -186,7 +215,7 @@ impl<Front: Toolset, Back: Toolset> Toolset for Chain<Front, Back> {
 }
 
 pin_project! {
-    /// One of two futures of the same output; as large as the larger one.
+    /// One of two futures with the same output; it is as large as the larger one.
     #[project = EitherProjection]
     enum Either<F, B> {
         Front { #[pin] future: F },
