@@ -281,6 +281,7 @@ fn limit(option: &'static LimitOption) -> Arg {
         Unit::Count => "COUNT",
         Unit::Millis => "MS",
         Unit::Percent => "PERCENT",
+        Unit::Switch => "0|1",
     };
     let help = option.help.trim_end_matches('.');
     let default = match option.default {

@@ -203,6 +203,7 @@ impl Config {
                         Unit::Count => "a whole number",
                         Unit::Millis => "a whole number of milliseconds",
                         Unit::Percent => "a whole number of percent",
+                        Unit::Switch => "0 or 1",
                     };
                     return Err(ConfigError::Kind { origin: origin(), name: option.name, expected });
                 }
@@ -241,10 +242,7 @@ impl Config {
         }
         for (option, origin) in LimitOption::ALL.iter().zip(&self.limit_origins) {
             let value = option.load(&self.limits);
-            let text = match option.unit {
-                Unit::Bytes if value % 1024 == 0 && value > 0 => format!("\"{}\"", option.unit.show(value)),
-                _ => value.to_string(),
-            };
+            let text = option.unit.to_toml(value);
             // What follows from other settings is a comment, so that it goes on following them.
             let (mark, origin) = match (option.default, origin) {
                 (None, Origin::Default) => ("# ", format!("derived: {}", option.origin)),

@@ -234,7 +234,7 @@ limits! {
         max_inflight_bytes: Bytes = 0, 0 => 1024 * GIB,
             "Large messages (above 64 KiB) that may be on their way at once; more are answered 503. 0: a sixth of the memory limit.",
             "a message is held up to six times: read, grown, decoded, answered, queued, written";
-        auto_tune: Count = 0, 0 => 1,
+        auto_tune: Switch = 0, 0 => 1,
             "Whether pools are resized as their reports advise; 0: they only shrink by themselves.",
             "growth is for people to decide";
         tune_interval_ms: Millis = 60_000, 0 => 86_400_000,
@@ -339,7 +339,7 @@ impl LimitOption {
     pub fn parse(&'static self, text: &str) -> Result<usize, LimitsError> {
         let value = match self.unit {
             Unit::Bytes => units::parse_size(text),
-            Unit::Count | Unit::Millis | Unit::Percent => text.trim().parse().ok(),
+            Unit::Count | Unit::Millis | Unit::Percent | Unit::Switch => text.trim().parse().ok(),
         };
         let Some(value) = value else {
             return Err(LimitsError::Unreadable { option: self, text: text.to_owned() });
@@ -375,6 +375,7 @@ pub enum LimitsError {
         Unit::Count => "a whole number",
         Unit::Millis => "a whole number of milliseconds",
         Unit::Percent => "a whole number of percent",
+        Unit::Switch => "0 or 1",
     })]
     Unreadable {
         /// The setting.
@@ -437,7 +438,9 @@ mod tests {
                 Unit::Bytes => assert_eq!(unit, "bytes", "{}", option.name),
                 Unit::Millis => assert_eq!(unit, "ms", "{}", option.name),
                 Unit::Percent => assert_eq!(unit, "percent", "{}", option.name),
-                Unit::Count => assert!(!["bytes", "ms", "percent"].contains(&unit), "{}", option.name),
+                Unit::Count | Unit::Switch => {
+                    assert!(!["bytes", "ms", "percent"].contains(&unit), "{}", option.name)
+                }
             }
             assert!(LimitOption::ALL[index + 1..].iter().all(|other| other.name != option.name));
             assert!(option.help.ends_with('.') && !option.origin.ends_with('.'), "{}", option.name);

@@ -20,12 +20,22 @@ pub enum Unit {
     Millis,
     /// Hundredths of a whole.
     Percent,
+    /// 0 for off, 1 for on.
+    Switch,
 }
 
 impl Unit {
     /// Shows `value` as a person would write it: `10MiB`, `100`, `30000 ms`.
     pub fn show(self, value: usize) -> impl fmt::Display {
         Amount { unit: self, value }
+    }
+
+    /// Writes `value` as it stands in the configuration file: `"10MiB"`, `100`.
+    pub fn to_toml(self, value: usize) -> String {
+        match exact_size(value) {
+            Some(size) if self == Self::Bytes => format!("\"{size}\""),
+            _ => value.to_string(),
+        }
     }
 }
 
@@ -38,20 +48,22 @@ impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.value;
         match self.unit {
-            Unit::Count => write!(f, "{value}"),
+            Unit::Count | Unit::Switch => write!(f, "{value}"),
             Unit::Millis => write!(f, "{value} ms"),
             Unit::Percent => write!(f, "{value} %"),
-            Unit::Bytes => {
-                let whole = SIZES
-                    .iter()
-                    .find(|(_, factor)| *factor > 1 && value > 0 && value.is_multiple_of(*factor));
-                match whole {
-                    Some((suffix, factor)) => write!(f, "{}{suffix}", value / factor),
-                    None => write!(f, "{value} bytes"),
-                }
-            }
+            Unit::Bytes => match exact_size(value) {
+                Some(size) => f.write_str(&size),
+                None => write!(f, "{value} bytes"),
+            },
         }
     }
+}
+
+/// A whole number of KiB in the largest unit of which it is a whole number: `10MiB`.
+fn exact_size(bytes: usize) -> Option<String> {
+    let is_whole = |factor: usize| factor > 1 && bytes > 0 && bytes.is_multiple_of(factor);
+    let (suffix, factor) = SIZES.iter().find(|(_, factor)| is_whole(*factor))?;
+    Some(format!("{}{suffix}", bytes / factor))
 }
 
 /// Reads `10MiB`, `64 kib`, `12B` or a plain number of bytes.
@@ -65,6 +77,71 @@ pub(super) fn parse_size(text: &str) -> Option<usize> {
         None => return None,
     };
     number.parse::<usize>().ok()?.checked_mul(factor)
+}
+
+/// Bytes as a person says them: `512 B`, `1.5 KiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = "KiB";
+    for larger in ["MiB", "GiB", "TiB"] {
+        // 1023.95 would be shown as 1024.0.
+        if value < 1023.95 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// A count with its thousands set apart.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut shown = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// A time in its two largest units.
+pub(crate) fn duration(ms: u64) -> String {
+    let s = ms / 1_000;
+    match s {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{s}.{} s", ms % 1_000 / 100),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+/// The same for round times: a second unit that is zero is left out.
+pub(crate) fn round_duration(ms: u64) -> String {
+    let s = ms / 1_000;
+    let told = |large: u64, unit: &str, small: u64, small_unit: &str| {
+        if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {small_unit}") }
+    };
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => told(s / 60, "min", s % 60, "s"),
+        3_600..86_400 => told(s / 3_600, "h", s % 3_600 / 60, "min"),
+        _ => told(s / 86_400, "d", s % 86_400 / 3_600, "h"),
+    }
+}
+
+/// A time in its largest unit.
+pub(crate) fn rough_duration(ms: u64) -> String {
+    match ms {
+        0..60_000 => format!("{} s", ms / 1_000),
+        60_000..3_600_000 => format!("{} min", ms / 60_000),
+        _ => format!("{:.1} h", ms as f64 / 3_600_000.0),
+    }
 }
 
 /// A moment in UTC as RFC 3339 writes it: `2026-01-02T03:04:05.678Z`.
@@ -97,6 +174,34 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_times_and_counts_are_rounded_the_way_people_read_them() {
+        for (count, want) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_536, "1.5 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (1 << 20, "1.0 MiB"),
+            (5 << 30, "5.0 GiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(bytes(count), want);
+        }
+        for (ms, want) in [
+            (7, "7 ms"),
+            (1_250, "1.2 s"),
+            (61_000, "1 min 1 s"),
+            (3_900_000, "1 h 5 min"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(duration(ms), want);
+        }
+        for (count, want) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(count), want);
+        }
+    }
 
     #[test]
     fn moments_are_written_in_utc() {

@@ -5,6 +5,7 @@
 //! and swings around its two thresholds.
 
 use super::report::{AdviceReport, PoolReport};
+use crate::limits::units::rough_duration;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 
@@ -168,7 +169,8 @@ fn advice(pool: &PoolReport, capacity: u64) -> AdviceReport {
 /// The advice in words, with what it rests on.
 fn reason(pool: &PoolReport, capacity: u64, hit_ratio: f64) -> String {
     let evidence = &pool.evidence;
-    let mut text = format!("from {:.0} acquires over {}", evidence.acquires, duration(evidence.window_ms));
+    let mut text =
+        format!("from {:.0} acquires over {}", evidence.acquires, rough_duration(evidence.window_ms));
     if !has_evidence(pool) {
         let _ = write!(text, ": too few to judge, so it stays at {}", pool.capacity);
         return text;
@@ -189,14 +191,6 @@ fn reason(pool: &PoolReport, capacity: u64, hit_ratio: f64) -> String {
             write!(text, "; {capacity} would cost {kib:.0} KiB and leave {:.1} %", (1.0 - hit_ratio) * 100.0);
     }
     text
-}
-
-fn duration(ms: u64) -> String {
-    match ms {
-        0..60_000 => format!("{} s", ms / 1_000),
-        60_000..3_600_000 => format!("{} min", ms / 60_000),
-        _ => format!("{:.1} h", ms as f64 / 3_600_000.0),
-    }
 }
 
 /// Looks that must agree before a pool grows, and that are remembered before it shrinks.

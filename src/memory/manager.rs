@@ -16,7 +16,9 @@ use super::report::{
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits};
 use crate::lock::lock;
-use mcpool_pools::{BudgetSpent, Discard, MemoryBudget, PoolControl, PoolRegistry, Reservation, Sampling};
+use mcpool_pools::{
+    BudgetSpent, Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Reservation, Sampling,
+};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -201,9 +203,10 @@ impl MemoryManager {
         let is_critical = level == PressureLevel::Critical;
         let mut steps: Vec<(&'static str, u64)> = Vec::new();
         for pool in self.shared.registry.pools() {
-            let keep = if is_critical { 0 } else { pool.snapshot().idle / 2 };
+            let snapshot = pool.snapshot();
+            let keep = if is_critical { 0 } else { snapshot.idle / 2 };
             let step =
-                if pool.name().starts_with("arenas") { "idle arenas" } else { "idle objects of pools" };
+                if snapshot.kind == PoolKind::Arenas { "idle arenas" } else { "idle objects of pools" };
             steps.push((step, pool.trim(keep) as u64));
         }
         steps.extend(self.shared.ledger.reclaim(is_critical));
@@ -329,7 +332,7 @@ impl MemoryManager {
         let mut entries = self.shared.ledger.read(is_detailed);
         self.shared.registry.for_each(|pool| {
             let snapshot = pool.snapshot();
-            let (leased, idle) = names_of(pool.name());
+            let (leased, idle) = lines_of(snapshot.kind);
             let leased_bytes = snapshot.owned_bytes.saturating_sub(snapshot.idle_bytes);
             entries.enter(leased, leased_bytes as usize, snapshot.in_use as usize);
             entries.enter(idle, snapshot.idle_bytes as usize, snapshot.idle);
@@ -469,25 +472,12 @@ impl LimitFound {
 }
 
 /// The lines that a pool's objects are entered in: leased and idle.
-fn names_of(pool: &str) -> (&'static str, &'static str) {
-    if pool.starts_with("buffers") {
-        ("buffers, leased", "buffers, idle")
-    } else if pool.starts_with("arenas") {
-        ("arenas, leased", "arenas, idle")
-    } else {
-        ("messages, leased", "messages, idle")
-    }
-}
-
-/// The setting that sizes a pool.
-fn setting_of(pool: &str) -> Option<&'static str> {
-    match pool {
-        "buffers/oversized" => None,
-        "arenas" => Some("arena_capacity"),
-        "owned messages" => Some("owned_message_capacity"),
-        "messages" | "exchanges" => Some("message_capacity"),
-        _ if pool.starts_with("buffers/") => Some("buffer_capacity"),
-        _ => None,
+fn lines_of(kind: PoolKind) -> (&'static str, &'static str) {
+    match kind {
+        PoolKind::Buffers => ("buffers, leased", "buffers, idle"),
+        PoolKind::Arenas => ("arenas, leased", "arenas, idle"),
+        // Objects of a user's own kind are entered with the messages.
+        _ => ("messages, leased", "messages, idle"),
     }
 }
 
@@ -540,7 +530,7 @@ impl PoolReport {
                 })
                 .collect(),
             advice: None,
-            setting: setting_of(pool.name()).map(str::to_owned),
+            setting: snapshot.setting.map(str::to_owned),
         }
     }
 }

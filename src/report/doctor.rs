@@ -8,7 +8,8 @@ mod pools;
 mod process;
 mod traffic;
 
-use super::table::{bytes, grouped};
+use crate::limits::LimitOption;
+use crate::limits::units::{bytes, grouped};
 use crate::memory::MemoryReport;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -203,15 +204,9 @@ impl From<Found> for Finding {
 
 /// A line of the configuration file.
 fn line(setting: &str, value: u64) -> String {
-    const MIB: u64 = 1 << 20;
-    match value {
-        _ if setting.ends_with("_bytes") && value >= MIB && value.is_multiple_of(MIB) => {
-            format!("{setting} = \"{}MiB\"", value / MIB)
-        }
-        _ if setting.ends_with("_bytes") && value >= 1_024 && value.is_multiple_of(1_024) => {
-            format!("{setting} = \"{}KiB\"", value / 1_024)
-        }
-        _ => format!("{setting} = {value}"),
+    match LimitOption::named(setting) {
+        Some(option) => format!("{setting} = {}", option.unit.to_toml(value as usize)),
+        None => format!("{setting} = {value}"),
     }
 }
 

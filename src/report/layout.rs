@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+use unicode_width::UnicodeWidthChar;
 
 /// Longest name that is shown, in characters.
 const MAX_NAME_CHARS: usize = 120;
@@ -219,14 +220,13 @@ impl Fit {
     }
 }
 
-/// Columns that a terminal needs for `text`, at most. Scripts of two columns and emoji lie beyond U+1100; that some
-/// narrow signs do as well makes a line shorter, never longer.
+/// Columns that a terminal needs for `text`, at most: a terminal that joins signs needs fewer.
 fn columns(text: &str) -> usize {
     text.chars().map(char_columns).sum()
 }
 
 fn char_columns(char: char) -> usize {
-    if char < '\u{1100}' { 1 } else { 2 }
+    char.width().unwrap_or_default()
 }
 
 /// As much of `text` as fits into `width` columns, with dots where something is missing.

@@ -10,7 +10,7 @@ mod time_chart;
 
 use super::layout::{Align, Cell, Column, Section, Sentence};
 use super::table;
-use crate::limits::units::rfc3339;
+use crate::limits::units::{self, rfc3339};
 use crate::memory::{MemoryReport, PoolReport};
 use markup::{escape, part};
 use std::fmt::Write as _;
@@ -69,11 +69,11 @@ fn header(report: &MemoryReport) -> String {
 /// What one looks for first.
 fn figures(report: &MemoryReport) -> String {
     let (usage, pressure) = (&report.usage, &report.pressure);
-    let size = |bytes: Option<u64>| bytes.map_or_else(|| "not known".to_owned(), table::bytes);
-    let peak = usage.peak_rss_bytes.map(|peak| format!("at most {}", table::bytes(peak)));
+    let size = |bytes: Option<u64>| bytes.map_or_else(|| "not known".to_owned(), units::bytes);
+    let peak = usage.peak_rss_bytes.map(|peak| format!("at most {}", units::bytes(peak)));
     let explained = usage.explained_ratio.map_or_else(|| "not known".to_owned(), table::percent);
-    let heap = usage.heap_bytes.map(|heap| format!("{} of live heap", table::bytes(heap)));
-    let refused = format!("refused {} x", table::grouped(pressure.refused));
+    let heap = usage.heap_bytes.map(|heap| format!("{} of live heap", units::bytes(heap)));
+    let refused = format!("refused {} x", units::grouped(pressure.refused));
     let shown = [
         ("Resident", size(usage.rss_bytes), peak.unwrap_or_default()),
         ("Private", size(usage.private_bytes), heap.unwrap_or_default()),
@@ -117,7 +117,7 @@ fn none(words: &str) -> String {
 fn unnamed(what: &str, open: u64) -> String {
     match open {
         0 => format!("No {what} is open."),
-        _ => format!("Open: {}. None is named in this report.", table::grouped(open)),
+        _ => format!("Open: {}. None is named in this report.", units::grouped(open)),
     }
 }
 
@@ -192,7 +192,7 @@ fn spread(buckets: &[(u64, u64)]) -> Option<(Section, Vec<f64>)> {
     };
     let most = sizes.iter().map(|size| count(*size)).max().filter(|most| *most > 0)?;
     let rows = sizes.iter().map(|size| {
-        let cells = [format!("up to {}", table::bytes(*size)), table::grouped(count(*size)), String::new()];
+        let cells = [format!("up to {}", units::bytes(*size)), units::grouped(count(*size)), String::new()];
         cells.map(Cell::text).into()
     });
     let section = Section {
@@ -212,10 +212,10 @@ fn spread(buckets: &[(u64, u64)]) -> Option<(Section, Vec<f64>)> {
 fn settings(report: &MemoryReport) -> String {
     let rows = report.settings.iter().map(|(name, value)| {
         let value = match name.rsplit_once('_') {
-            Some((_, "bytes")) => table::bytes(*value),
-            Some((_, "ms")) => table::duration(*value),
+            Some((_, "bytes")) => units::bytes(*value),
+            Some((_, "ms")) => units::duration(*value),
             Some((_, "percent")) => format!("{value} %"),
-            _ => table::grouped(*value),
+            _ => units::grouped(*value),
         };
         vec![Cell::name(name), Cell::text(value)]
     });

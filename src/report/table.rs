@@ -4,6 +4,7 @@
 //! is empty is left out. Invariant: both forms are made of the same sections, so that they never tell two stories.
 
 use super::layout::{Align, Cell, Column, Page, Section, Sentence};
+use crate::limits::units::{bytes, duration, grouped};
 use crate::memory::{AdviceReport, MemoryReport, Part, PoolReport, PressureLevel};
 use std::io;
 
@@ -339,23 +340,6 @@ pub(super) fn applied(report: &MemoryReport) -> Option<Section> {
     Section { title, columns: Vec::new(), rows: Vec::new(), notes: notes.collect() }.unless_empty()
 }
 
-/// Bytes as a person says them: `512 B`, `1.5 KiB`.
-pub(super) fn bytes(count: u64) -> String {
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let mut value = count as f64 / 1024.0;
-    let mut unit = "KiB";
-    for larger in ["MiB", "GiB", "TiB"] {
-        // 1023.95 would be shown as 1024.0.
-        if value < 1023.95 {
-            break;
-        }
-        (value, unit) = (value / 1024.0, larger);
-    }
-    format!("{value:.1} {unit}")
-}
-
 pub(super) fn percent(ratio: f64) -> String {
     format!("{:.1} %", ratio * 100.0)
 }
@@ -368,61 +352,12 @@ pub(super) fn hit_percent(ratio: f64) -> String {
     format!("{:.1}", (ratio * 1_000.0).floor() / 10.0)
 }
 
-/// A count with its thousands set apart.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut shown = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
-}
-
-/// A time in its two largest units.
-pub(super) fn duration(ms: u64) -> String {
-    let s = ms / 1_000;
-    match s {
-        0 => format!("{ms} ms"),
-        1..60 => format!("{s}.{} s", ms % 1_000 / 100),
-        60..3_600 => format!("{} min {} s", s / 60, s % 60),
-        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
-        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_times_counts_and_ratios_are_rounded_the_way_people_read_them() {
-        for (count, want) in [
-            (0, "0 B"),
-            (1_023, "1023 B"),
-            (1_024, "1.0 KiB"),
-            (1_536, "1.5 KiB"),
-            (1_048_575, "1.0 MiB"),
-            (1 << 20, "1.0 MiB"),
-            (5 << 30, "5.0 GiB"),
-            (u64::MAX, "16777216.0 TiB"),
-        ] {
-            assert_eq!(bytes(count), want);
-        }
-        for (ms, want) in [
-            (7, "7 ms"),
-            (1_250, "1.2 s"),
-            (61_000, "1 min 1 s"),
-            (3_900_000, "1 h 5 min"),
-            (90_000_000, "1 d 1 h"),
-        ] {
-            assert_eq!(duration(ms), want);
-        }
-        for (count, want) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(count), want);
-        }
+    fn only_all_hits_are_a_hundred_percent() {
         for (ratio, want) in [(0.0, "0.0"), (0.5, "50.0"), (0.99999, "99.9"), (1.0, "100")] {
             assert_eq!(hit_percent(ratio), want);
         }

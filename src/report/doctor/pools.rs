@@ -1,8 +1,8 @@
 //! Rules about pools and arenas.
 
 use super::{Finding, Found, Severity, Verdict, line, percent, round_up, setting};
+use crate::limits::units::{bytes, grouped};
 use crate::memory::{MemoryReport, PoolReport};
-use crate::report::table::{bytes, grouped};
 
 const MIB: u64 = 1 << 20;
 /// Acquires that make a ratio worth a sentence.
@@ -75,9 +75,13 @@ pub(super) fn budget_spent(report: &MemoryReport) -> Verdict {
     )
 }
 
+/// The pools whose objects hold an arena: messages each have one.
+fn with_arenas(report: &MemoryReport) -> impl Iterator<Item = &PoolReport> {
+    report.pools.iter().filter(|pool| pool.name == "messages" || pool.name == "arenas")
+}
+
 pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
-    let pools = report.pools.iter().filter(|pool| pool.name == "messages" || pool.name == "arenas");
-    let (dropped, acquires) = pools.fold((0, 0), |(dropped, acquires), pool| {
+    let (dropped, acquires) = with_arenas(report).fold((0, 0), |(dropped, acquires), pool| {
         (dropped + discarded(pool, "oversized"), acquires + pool.hits + pool.misses)
     });
     if dropped < ENOUGH_ACQUIRES || percent(dropped, acquires) < 10 {
@@ -110,8 +114,7 @@ pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
 }
 
 pub(super) fn arenas_retained(report: &MemoryReport) -> Verdict {
-    let pools = report.pools.iter().filter(|pool| pool.name == "messages" || pool.name == "arenas");
-    let idle: u64 = pools.map(|pool| pool.idle_bytes).sum();
+    let idle: u64 = with_arenas(report).map(|pool| pool.idle_bytes).sum();
     let private = report.usage.private_bytes.unwrap_or(idle);
     Verdict::of((idle >= 2 * MIB && percent(idle, private) >= 25).then(|| {
         let retain = setting(report, "arena_retain_bytes");

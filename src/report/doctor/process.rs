@@ -1,8 +1,8 @@
 //! Rules about the process as a whole: its limit, its pages, its allocator.
 
 use super::{Found, Severity, Verdict, percent, round_up, setting};
+use crate::limits::units::{bytes, grouped};
 use crate::memory::{MemoryReport, PressureLevel};
-use crate::report::table::{bytes, grouped};
 
 const MIB: u64 = 1 << 20;
 /// Memory below this is not worth a sentence.

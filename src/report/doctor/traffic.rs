@@ -1,8 +1,8 @@
 //! Rules about clients: their connections, their sessions, their calls.
 
 use super::{Found, Severity, Verdict, percent, setting};
+use crate::limits::units::{bytes, duration, grouped};
 use crate::memory::MemoryReport;
-use crate::report::table::{bytes, duration, grouped};
 
 const MIB: u64 = 1 << 20;
 

@@ -2,7 +2,7 @@
 //!
 //! Knows numbers and how sizes are written. Invariant: what it gives is finite and between the ends of the axis, whatever it is asked for.
 
-use crate::report::table::bytes;
+use crate::limits::units::bytes;
 
 /// Steps of a clock, in seconds: what times are marked at.
 const CLOCK_S: [u64; 18] =

@@ -4,8 +4,9 @@
 
 use super::axis::{Axis, size_mark, sizes};
 use super::markup::escape;
+use crate::limits::units::{bytes, grouped};
 use crate::memory::{CurvePoint, PoolReport};
-use crate::report::table::{bytes, grouped, hit_percent};
+use crate::report::table::hit_percent;
 use std::fmt::Write;
 
 /// Of the drawing, in its own units: about a pixel on a phone.

@@ -5,8 +5,8 @@
 
 use super::axis::{Axis, size_mark, sizes, times};
 use super::markup::escape;
+use crate::limits::units::{bytes, duration, round_duration};
 use crate::memory::{MemoryReport, TimelinePoint};
-use crate::report::table::{bytes, duration};
 use std::fmt::Write;
 
 /// Parts with a colour of their own; the smaller ones share one.
@@ -159,7 +159,7 @@ fn drawing(points: &[TimelinePoint], bands: &[Band], limit: Option<u64>, frame: 
             svg,
             "<text class=\"tick\" text-anchor=\"{anchor}\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>",
             height - 8.0,
-            short(at_ms)
+            round_duration(at_ms)
         );
     }
     svg.push_str("</svg>\n");
@@ -192,18 +192,4 @@ fn areas(points: &[TimelinePoint], bands: &[Band], x: impl Fn(u64) -> f64, y: &A
         below = above;
     }
     svg
-}
-
-/// A round time, without a second unit that is zero.
-fn short(ms: u64) -> String {
-    let s = ms / 1_000;
-    let told = |large: u64, unit: &str, small: u64, small_unit: &str| {
-        if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {small_unit}") }
-    };
-    match s {
-        0..60 => format!("{s} s"),
-        60..3_600 => told(s / 60, "min", s % 60, "s"),
-        3_600..86_400 => told(s / 3_600, "h", s % 3_600 / 60, "min"),
-        _ => told(s / 86_400, "d", s % 86_400 / 3_600, "h"),
-    }
 }
