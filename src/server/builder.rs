@@ -18,8 +18,8 @@ use crate::server::state::pools::Pools;
 use crate::server::state::request_state::Sealer;
 use crate::server::state::sessions::Sessions;
 use crate::server::state::task_store::TaskStore;
+use crate::server::state::thread_permits::ThreadPermits;
 use crate::server::state::tool_usage::ToolUsage;
-use crate::server::state::turns::Turns;
 use arc_swap::ArcSwap;
 use mcpool_pools::NameTaken;
 use std::sync::atomic::AtomicU32;
@@ -193,7 +193,7 @@ impl<T: Toolset> ServerBuilder<T> {
             correlation: Arc::new(Correlation::new(limits.max_client_requests)),
             events: EventStore::new(&limits),
             tasks: Arc::new(TaskStore::new(&limits)),
-            turns: Turns::new(limits.max_blocking_threads),
+            thread_permits: ThreadPermits::new(limits.max_blocking_threads),
             #[cfg(feature = "validation")]
             validators,
             sealer: Sealer::new(self.request_state_key, &limits)?,

@@ -9,6 +9,8 @@ mod server;
 pub(crate) mod serving;
 mod shared;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 
 pub use answer::catalog::CatalogError;
 pub use answer::content::{DataBlock, TextBlock};
@@ -32,10 +34,10 @@ pub(crate) use serving::serve::{HeadPart, HttpFacts, Incoming, Outcome, SessionF
 pub(crate) use serving::slot::RequestSlot;
 pub(crate) use shared::{Description, Shared};
 pub(crate) use state::call_state::Caller;
+#[cfg(feature = "filesystem")]
+pub(crate) use state::cancellation::{CancellationToken, Cancelled};
 pub(crate) use state::event_store::{StreamItem, StreamReader, StreamWriter};
+pub(crate) use state::fair_limit::{Place, Shares};
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::{NotBegun, Session};
-pub(crate) use state::shares::{Place, Shares};
-#[cfg(feature = "filesystem")]
-pub(crate) use state::stopper::{Stopped, Stopper};

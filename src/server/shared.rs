@@ -17,8 +17,8 @@ use crate::server::state::pools::Pools;
 use crate::server::state::request_state::Sealer;
 use crate::server::state::sessions::Sessions;
 use crate::server::state::task_store::TaskStore;
+use crate::server::state::thread_permits::ThreadPermits;
 use crate::server::state::tool_usage::ToolUsage;
-use crate::server::state::turns::Turns;
 use crate::wire::{Reply, TooLong};
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) events: EventStore,
     pub(crate) tasks: Arc<TaskStore>,
     /// Who may use the blocking threads.
-    pub(crate) turns: Turns,
+    pub(crate) thread_permits: ThreadPermits,
     pub(crate) sealer: Sealer,
     #[cfg(feature = "validation")]
     pub(crate) validators: crate::server::answer::validation::Validators,

@@ -9,7 +9,7 @@ use crate::server::answer::content::{Content, DataBlock, TextBlock};
 use crate::server::handler::request_context::RequestContext;
 use crate::server::serving::serve::Outcome;
 use crate::server::state::call_state::{CallState, Failure};
-use crate::server::state::turns::{Party, Taking};
+use crate::server::state::thread_permits::{AcquireThread, SessionKey};
 use crate::wire::TooLong;
 use mcpool_pools::Lease;
 use serde::Serialize;
@@ -209,7 +209,7 @@ impl CallContext {
         W: FnOnce(&mut Self) -> Result<(), ToolError> + Send + 'static,
     {
         async move {
-            let turn = self.turn().await.ok_or(ToolError::Cancelled)?;
+            let permit = self.acquire_thread().await.ok_or(ToolError::Cancelled)?;
             let mut moved =
                 Self { content: self.content.take(), request: self.request.moved(), tool: self.tool };
             let mut guard = CancelOnDrop { call: Some(Arc::clone(&self.call)) };
@@ -219,7 +219,7 @@ impl CallContext {
                 }
                 let result = work(&mut moved);
                 // Dropped before the answer is sent: the client's next call may need it.
-                drop(turn);
+                drop(permit);
                 (moved, result)
             });
             let ended = thread.await;
@@ -237,9 +237,9 @@ impl CallContext {
     }
 
     /// Waits for the right to use a thread.
-    fn turn(&self) -> Taking {
-        let party = Party { principal: self.call.names().principal(), session: self.session.number() };
-        self.shared.turns.wait(party)
+    fn acquire_thread(&self) -> AcquireThread {
+        let key = SessionKey { principal: self.call.names().principal(), session: self.session.number() };
+        self.shared.thread_permits.acquire(key)
     }
 
     /// Copies arguments that must outlive their frame into a pooled message, for [`CallContext::offload`] for example.

@@ -11,9 +11,9 @@ use crate::server::handler::call_context::{Finished, ToolError};
 use crate::server::handler::inputs::Inputs;
 use crate::server::serving::serve::Outcome;
 use crate::server::state::call_state::{CallState, Failure};
+use crate::server::state::cancellation::CancellationToken;
 use crate::server::state::changes::Kind;
 use crate::server::state::session::{Session, SessionValues};
-use crate::server::state::stopper::Stopper;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -58,8 +58,8 @@ impl RequestContext {
     }
 
     /// A handle that work on another thread checks to see whether the request was cancelled.
-    pub(crate) fn stopper(&self) -> Stopper {
-        Stopper::new(Arc::clone(&self.call))
+    pub(crate) fn cancellation(&self) -> CancellationToken {
+        CancellationToken::new(Arc::clone(&self.call))
     }
 
     /// Whether the client asked for progress notifications.

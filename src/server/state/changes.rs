@@ -9,8 +9,8 @@
 use crate::limits::Limits;
 use crate::lock::lock;
 use crate::protocol::Method;
-use crate::server::state::after_lock::Guarded;
-use crate::server::state::shares::{Place, Shares};
+use crate::server::state::fair_limit::{Place, Shares};
+use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
 use std::collections::HashMap;
 use std::collections::VecDeque;

@@ -5,8 +5,8 @@
 //! answer. Invariant: at most `max_client_requests` wait; a dropped [`Ticket`] leaves no entry behind.
 
 use crate::protocol::OwnedMessage;
-use crate::server::state::after_lock::Guarded;
 use crate::server::state::charge::{Charge, Sum};
+use crate::server::state::wake_list::Guarded;
 use mcpool_pools::Lease;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -7,8 +7,8 @@
 //! are those of buffers, not of what is in them: a short notification keeps a kilobyte.
 
 use crate::limits::Limits;
-use crate::server::state::after_lock::Guarded;
 use crate::server::state::charge::{Charge, Sum};
+use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
 use mcpool_pools::BufferLease;
 use std::collections::{HashMap, VecDeque};

@@ -1,12 +1,13 @@
 //! What outlives a frame: sessions, streams, tasks and who waits for what.
 
-pub(crate) mod after_lock;
 pub(crate) mod call_state;
+pub(crate) mod cancellation;
 pub(crate) mod changes;
 pub(crate) mod charge;
 pub(crate) mod client_requests;
 pub(crate) mod drain;
 pub(crate) mod event_store;
+pub(crate) mod fair_limit;
 pub(crate) mod operations;
 pub(crate) mod outgoing;
 pub(crate) mod pools;
@@ -14,8 +15,7 @@ pub(crate) mod request_ids;
 pub(crate) mod request_state;
 pub(crate) mod session;
 pub(crate) mod sessions;
-pub(crate) mod shares;
-pub(crate) mod stopper;
 pub(crate) mod task_store;
+pub(crate) mod thread_permits;
 pub(crate) mod tool_usage;
-pub(crate) mod turns;
+pub(crate) mod wake_list;

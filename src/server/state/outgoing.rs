@@ -4,7 +4,7 @@
 //! what does not fit is refused and counted by the sender, so that a slow reader costs no memory. Buffers
 //! are counted, not what is in them: a short notification keeps a kilobyte, ten times its length.
 
-use crate::server::state::after_lock::Guarded;
+use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
 use mcpool_pools::BufferLease;
 use std::collections::VecDeque;

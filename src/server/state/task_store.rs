@@ -10,8 +10,8 @@
 use crate::limits::Limits;
 use crate::limits::units::rfc3339;
 use crate::protocol::InputRequest;
-use crate::server::state::after_lock::{Guarded, WakeAfter};
 use crate::server::state::charge::{Charge, Sum};
+use crate::server::state::wake_list::{Guarded, WakeList};
 use crate::wire::Reply;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap};
@@ -133,7 +133,7 @@ impl Task {
         }
     }
 
-    fn end(&mut self, state: TaskState, now: SystemTime, after: &mut WakeAfter) {
+    fn end(&mut self, state: TaskState, now: SystemTime, after: &mut WakeList) {
         if !self.is_over() {
             self.state = state;
             self.updated = now;
@@ -142,7 +142,7 @@ impl Task {
         }
     }
 
-    fn wake_all(&mut self, after: &mut WakeAfter) {
+    fn wake_all(&mut self, after: &mut WakeList) {
         after.wake(self.driver.take());
         for input in self.inputs.values_mut() {
             if let Input::Asked { handler, .. } = input {
@@ -456,7 +456,7 @@ impl TaskStore {
         }
     }
 
-    fn purge(&self, tasks: &mut Tasks, now: SystemTime, after: &mut WakeAfter) {
+    fn purge(&self, tasks: &mut Tasks, now: SystemTime, after: &mut WakeList) {
         tasks.retain(|_, task| {
             let is_kept = now.duration_since(task.created).unwrap_or_default() < self.ttl;
             if !is_kept {

@@ -3,7 +3,7 @@
 use super::Compat;
 use super::error::Stop;
 use super::sandbox::access::Sandbox;
-use crate::server::Stopper;
+use crate::server::CancellationToken;
 
 /// The surroundings of one call.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub(crate) struct Context<'s> {
     /// Whether the reference server's behaviour is kept where it may do harm.
     pub(crate) compat: Compat,
     /// Says when nobody waits any more; whatever may last asks it once for each piece of its work.
-    pub(crate) stopper: &'s Stopper,
+    pub(crate) cancellation: &'s CancellationToken,
     /// The longest file that may be read here, where other requests wait meanwhile; `None` on a thread
     /// that may block.
     pub(crate) inline_bytes: Option<u64>,

@@ -3,7 +3,7 @@
 
 use super::room::Remedy;
 use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
-use crate::server::{Stopped, ToolError};
+use crate::server::{Cancelled, ToolError};
 use rustix::io::Errno;
 use std::borrow::Cow;
 use std::fmt;
@@ -114,7 +114,7 @@ pub(crate) enum FsError {
     )]
     AnswerTooLarge { limit_bytes: usize },
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    Cancelled(#[from] Cancelled),
     #[error("{}: {}, {call}{}", code(*.errno), message(*.errno), Paths(path.as_deref(), to.as_deref()))]
     Os { errno: Errno, call: &'static str, path: Option<String>, to: Option<String> },
 }
@@ -142,15 +142,15 @@ impl FsError {
 impl From<FsError> for Stop {
     fn from(error: FsError) -> Self {
         match error {
-            FsError::Stopped(stopped) => stopped.into(),
+            FsError::Cancelled(cancelled) => cancelled.into(),
             FsError::TakesLong => Self::Offload,
             error => Self::Fail(ToolError::from(error)),
         }
     }
 }
 
-impl From<Stopped> for Stop {
-    fn from(_: Stopped) -> Self {
+impl From<Cancelled> for Stop {
+    fn from(_: Cancelled) -> Self {
         Self::Fail(ToolError::Cancelled)
     }
 }

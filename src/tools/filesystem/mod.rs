@@ -268,10 +268,10 @@ fn start<'f, T: FileTool>(
         Err(refused) => return Started::Done(refused),
     };
     if T::AT_ONCE {
-        let stopper = call.stopper();
+        let cancellation = call.cancellation();
         let sandbox = directories.enter(Some(call.limits().inline_names), None).compat(compat);
         let inline_bytes = Some(call.limits().inline_read_bytes as u64);
-        let context = Context { sandbox: &sandbox, compat, stopper: &stopper, inline_bytes };
+        let context = Context { sandbox: &sandbox, compat, cancellation: &cancellation, inline_bytes };
         match T::run(&arguments, &context, &mut call) {
             Ok(()) => return Started::Done(call.finish(Ok(()))),
             Err(Stop::Fail(error)) => return Started::Done(call.finish(Err(error))),
@@ -281,9 +281,9 @@ fn start<'f, T: FileTool>(
     let owned = call.own_arguments(json);
     let directories = Arc::clone(directories);
     let work = Box::new(move |call: &mut CallContext| {
-        let stopper = call.stopper();
-        let sandbox = directories.enter(None, Some(stopper.clone())).compat(compat);
-        let context = Context { sandbox: &sandbox, compat, stopper: &stopper, inline_bytes: None };
+        let cancellation = call.cancellation();
+        let sandbox = directories.enter(None, Some(cancellation.clone())).compat(compat);
+        let context = Context { sandbox: &sandbox, compat, cancellation: &cancellation, inline_bytes: None };
         run_owned::<T>(owned.arguments(), &context, call)
     });
     Started::Waits { call, work }

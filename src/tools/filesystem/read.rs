@@ -10,7 +10,7 @@ use super::context::Context;
 use super::error::{FsError, Stop, bounded, shown};
 use super::room::{Remedy, Room};
 use super::sandbox::access::{Sandbox, Target};
-use crate::server::{CallContext, Stopper, TextBlock, ToolError};
+use crate::server::{CallContext, CancellationToken, TextBlock, ToolError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
@@ -94,7 +94,7 @@ impl OpenFile {
         let mut buffer = [0; CHUNK];
         let mut seen_bytes = 0;
         loop {
-            context.stopper.check()?;
+            context.cancellation.check()?;
             let chunk = self.read(&mut buffer)?;
             seen_bytes += chunk.len() as u64;
             context.check_inline(seen_bytes)?;
@@ -151,7 +151,7 @@ pub(crate) fn read_text_file(
     let room = Room::of(call.limits());
     let fits = call.text_with(|text| match (head, tail) {
         (Some(lines), _) => push_head(&file, lines, context, room, text),
-        (_, Some(lines)) => match tail_start(&file, lines, room, context.stopper)? {
+        (_, Some(lines)) => match tail_start(&file, lines, room, context.cancellation)? {
             Some(start) => push_tail(&file, start, context, room, text),
             None => Ok(false),
         },
@@ -228,7 +228,12 @@ const PIECE: u64 = 1024;
 
 /// Where the last lines begin: behind the newline that is that many from the end. A newline at the end
 /// of the file counts. `None` where that is more than an answer has room for: what is before it is not looked at.
-fn tail_start(file: &OpenFile, lines: f64, room: Room, stopper: &Stopper) -> Result<Option<u64>, FsError> {
+fn tail_start(
+    file: &OpenFile,
+    lines: f64,
+    room: Room,
+    cancellation: &CancellationToken,
+) -> Result<Option<u64>, FsError> {
     if lines < 0.0 {
         return Ok(Some(file.bytes));
     }
@@ -236,7 +241,7 @@ fn tail_start(file: &OpenFile, lines: f64, room: Room, stopper: &Stopper) -> Res
     let mut buffer = [0; CHUNK];
     let mut end = file.bytes;
     while end > 0 {
-        stopper.check()?;
+        cancellation.check()?;
         if file.bytes - end > room.text_bytes() as u64 {
             return Ok(None);
         }
@@ -267,7 +272,7 @@ fn push_tail(
     let mut buffer = [0; CHUNK];
     let mut owed = false;
     while at < file.bytes && room.holds(text) {
-        context.stopper.check()?;
+        context.cancellation.check()?;
         let len = (file.bytes - at).min(CHUNK as u64) as usize;
         let chunk = file.read_at(&mut buffer[..len], at)?;
         if chunk.is_empty() {
@@ -335,7 +340,7 @@ pub(crate) fn read_multiple_files(
     let mut kept_bytes: usize = arguments.paths.iter().map(|path| said_bytes(path)).sum();
     let fits = call.text_with(|text| {
         for (index, path) in arguments.paths.iter().enumerate() {
-            context.stopper.check()?;
+            context.cancellation.check()?;
             kept_bytes -= said_bytes(path);
             if index > 0 {
                 text.push_str("\n---\n");
@@ -400,20 +405,20 @@ mod tests {
 
     #[test]
     fn the_way_back_through_a_file_ends_when_nobody_waits() {
-        let stopper = Stopper::after(3);
+        let cancellation = CancellationToken::after(3);
         let room = Room::of(&Limits::default());
-        assert!(matches!(tail_start(&sparse(), 1.0, room, &stopper), Err(FsError::Stopped(_))));
-        assert_eq!(stopper.asked(), 4);
+        assert!(matches!(tail_start(&sparse(), 1.0, room, &cancellation), Err(FsError::Cancelled(_))));
+        assert_eq!(cancellation.checked(), 4);
     }
 
     #[test]
     fn the_way_back_through_a_file_is_no_longer_than_an_answer() {
-        let stopper = Stopper::after(u64::MAX);
+        let cancellation = CancellationToken::after(u64::MAX);
         for max_reply_bytes in [1 << 10, 1 << 16, 1 << 24] {
             let room = Room::of(&Limits { max_reply_bytes, ..Limits::default() });
-            let before = stopper.asked();
-            assert!(matches!(tail_start(&sparse(), 1.0, room, &stopper), Ok(None)));
-            let steps = stopper.asked() - before;
+            let before = cancellation.checked();
+            assert!(matches!(tail_start(&sparse(), 1.0, room, &cancellation), Ok(None)));
+            let steps = cancellation.checked() - before;
             assert!(steps as usize <= max_reply_bytes / 2 / CHUNK + 2, "{steps} for {max_reply_bytes}");
         }
     }

@@ -7,7 +7,7 @@ use super::error::{FsError, Stop, shown};
 use super::sandbox::access::{Sandbox, Target};
 use super::sandbox::temporary::{Temporary, make_durable};
 use super::write;
-use crate::server::{CallContext, Stopped, Stopper};
+use crate::server::{CallContext, CancellationToken, Cancelled};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
@@ -23,7 +23,7 @@ pub(crate) fn move_file(
     if destination.exists {
         return Err(FsError::DestinationExists { path: shown(destination.path()) }.into());
     }
-    move_resolved(context.sandbox, &source, &destination, context.stopper)?;
+    move_resolved(context.sandbox, &source, &destination, context.cancellation)?;
     write::answer(call, &["Successfully moved ", arguments.source, " to ", arguments.destination]);
     Ok(())
 }
@@ -32,10 +32,10 @@ fn move_resolved(
     sandbox: &Sandbox,
     source: &Target,
     destination: &Target,
-    stopper: &Stopper,
+    cancellation: &CancellationToken,
 ) -> Result<(), FsError> {
     let failed = |errno| match errno {
-        Errno::CANCELED => FsError::Stopped(Stopped),
+        Errno::CANCELED => FsError::Cancelled(Cancelled),
         Errno::EXIST => FsError::DestinationExists { path: shown(destination.path()) },
         errno => FsError::two(errno, "rename", source.path(), destination.path()),
     };
@@ -54,7 +54,7 @@ fn move_resolved(
     let _second = (keys[0] != keys[1]).then(|| sandbox.lock(keys[1]));
     match without_replacing(&from, from_name, &to, to_name) {
         Err(Errno::XDEV) => {
-            let copy = Copy { sandbox, from: &from, from_name, to: &to, to_name, stopper };
+            let copy = Copy { sandbox, from: &from, from_name, to: &to, to_name, cancellation };
             copy.and_delete().map_err(failed)?;
         }
         result => result.map_err(failed)?,
@@ -93,7 +93,7 @@ struct Copy<'m> {
     from_name: &'m [u8],
     to: &'m OwnedFd,
     to_name: &'m [u8],
-    stopper: &'m Stopper,
+    cancellation: &'m CancellationToken,
 }
 
 impl Copy<'_> {
@@ -119,7 +119,7 @@ impl Copy<'_> {
     fn fill(&self, source: &OwnedFd, copy: &OwnedFd) -> Result<(), Errno> {
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            self.stopper.check().map_err(|Stopped| Errno::CANCELED)?;
+            self.cancellation.check().map_err(|Cancelled| Errno::CANCELED)?;
             match rustix::io::read(source, &mut buffer[..]) {
                 Ok(0) => return Ok(()),
                 Ok(len) => write::write_all(copy, &buffer[..len])?,

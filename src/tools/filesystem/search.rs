@@ -9,7 +9,7 @@ use super::context::Context;
 use super::error::{FsError, Stop};
 use super::sandbox::listing::Kind;
 use super::walk::{Step, Walk};
-use crate::server::{CallContext, Stopped};
+use crate::server::{CallContext, Cancelled};
 
 /// Asks now and then whether a long call is still wanted, and tells how far it is.
 #[derive(Debug, Default)]
@@ -25,9 +25,9 @@ impl Pulse {
     ///
     /// # Errors
     /// When nobody waits any more.
-    pub(crate) fn beat(&mut self, context: &Context<'_>, call: &mut CallContext) -> Result<(), Stopped> {
+    pub(crate) fn beat(&mut self, context: &Context<'_>, call: &mut CallContext) -> Result<(), Cancelled> {
         self.entries += 1;
-        context.stopper.check()?;
+        context.cancellation.check()?;
         if self.entries.is_multiple_of(Self::EVERY) && call.wants_progress() {
             let message = format!("{} entries seen", self.entries);
             call.progress(self.entries as f64, None, Some(&message));

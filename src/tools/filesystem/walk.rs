@@ -85,7 +85,7 @@ impl<'t> Walk<'t> {
             .open_below(&self.path, LIST)
             .map_err(|errno| FsError::os(errno, "scandir", &self.absolute()))?;
         let left_bytes = self.limit_bytes - self.held_bytes;
-        let goes_on = || self.context.stopper.check().map_err(FsError::from);
+        let goes_on = || self.context.cancellation.check().map_err(FsError::from);
         let entries = listing::sorted_while(&directory, &self.absolute(), left_bytes, goes_on)?;
         let held_bytes = entries.iter().map(|entry| entry.name.len() + 1).sum();
         self.held_bytes += held_bytes;

@@ -58,7 +58,7 @@ pub(crate) fn edit_file(
             return Err(FsError::NotUtf8 { path, offset: error.utf8_error().valid_up_to() }.into());
         }
     };
-    let mut work = Work::new(call.limits().max_edit_scan_bytes, limit_bytes, context.stopper);
+    let mut work = Work::new(call.limits().max_edit_scan_bytes, limit_bytes, context.cancellation);
     let edited = match context.compat {
         Compat::Default => apply(&stored, &arguments.edits, arguments.replace_all, &mut work)?,
         Compat::Reference => reference_edit::apply(&stored, &arguments.edits, &mut work)?,

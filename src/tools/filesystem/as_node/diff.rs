@@ -9,7 +9,7 @@
 //! Knows nothing of files. Invariant: applying the diff to the old text gives the new one, whichever way
 //! it was found.
 
-use crate::server::{Stopped, Stopper};
+use crate::server::{CancellationToken, Cancelled};
 use memchr::{memchr_iter, memrchr_iter};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -48,8 +48,13 @@ enum Kind {
 /// The unified diff from `old` to `new`, headed by `path`; the header alone when nothing differs.
 ///
 /// # Errors
-/// [`Stopped`] when nobody waits any more.
-pub(crate) fn unified(path: &str, old: &str, new: &str, stopper: &Stopper) -> Result<String, Stopped> {
+/// [`Cancelled`] when nobody waits any more.
+pub(crate) fn unified(
+    path: &str,
+    old: &str,
+    new: &str,
+    cancellation: &CancellationToken,
+) -> Result<String, Cancelled> {
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = write!(out, "Index: {path}\n{RULE}\n--- {path}\toriginal\n+++ {path}\tmodified\n");
@@ -67,7 +72,7 @@ pub(crate) fn unified(path: &str, old: &str, new: &str, stopper: &Stopper) -> Re
     }
     let old_lines: Vec<&str> = old.split_inclusive('\n').collect();
     let new_lines: Vec<&str> = new.split_inclusive('\n').collect();
-    let runs = runs(&old_lines, &new_lines, MAX_STEPS, stopper)?;
+    let runs = runs(&old_lines, &new_lines, MAX_STEPS, cancellation)?;
     HunkWriter { out: &mut out, skipped, old: &old_lines, new: &new_lines }.write(&runs);
     Ok(out)
 }
@@ -204,10 +209,15 @@ impl HunkWriter<'_, '_> {
 }
 
 /// The shortest edit script, in order of the texts; a plain one where that would take too long.
-fn runs(old: &[&str], new: &[&str], max_steps: usize, stopper: &Stopper) -> Result<Vec<Run>, Stopped> {
+fn runs(
+    old: &[&str],
+    new: &[&str],
+    max_steps: usize,
+    cancellation: &CancellationToken,
+) -> Result<Vec<Run>, Cancelled> {
     let mut numbers = HashMap::new();
     let (old, new) = (numbered(old, &mut numbers), numbered(new, &mut numbers));
-    Ok(match Search::new(&old, &new, max_steps).moves(stopper)? {
+    Ok(match Search::new(&old, &new, max_steps).moves(cancellation)? {
         Some(moves) => walk(&old, &new, &moves),
         None => replace_middle(&old, &new),
     })
@@ -301,7 +311,7 @@ impl<'t> Search<'t> {
     }
 
     /// The moves of a shortest script, or `None` where it is longer than is searched for.
-    fn moves(&mut self, stopper: &Stopper) -> Result<Option<Vec<Kind>>, Stopped> {
+    fn moves(&mut self, cancellation: &CancellationToken) -> Result<Option<Vec<Kind>>, Cancelled> {
         let (old_len, new_len) = (self.old.len(), self.new.len());
         let start = self.follow(0, 0);
         if start == old_len && start == new_len {
@@ -310,7 +320,7 @@ impl<'t> Search<'t> {
         *self.at(0) = Some(start);
         let (mut lowest, mut highest) = (isize::MIN, isize::MAX);
         for step in 1..=self.max_steps {
-            stopper.check()?;
+            cancellation.check()?;
             self.removed.push(vec![0; (step + 64) / 64]);
             let reach = step.cast_signed();
             let mut diagonal = lowest.max(-reach);
@@ -383,11 +393,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn unified(path: &str, old: &str, new: &str) -> String {
-        super::unified(path, old, new, &Stopper::after(u64::MAX)).expect("nobody stops it")
+        super::unified(path, old, new, &CancellationToken::after(u64::MAX)).expect("nobody stops it")
     }
 
     fn runs(old: &[&str], new: &[&str], max_steps: usize) -> Vec<Run> {
-        super::runs(old, new, max_steps, &Stopper::after(u64::MAX)).expect("nobody stops it")
+        super::runs(old, new, max_steps, &CancellationToken::after(u64::MAX)).expect("nobody stops it")
     }
 
     /// Diffs from the npm package `diff` 8.0.4, `createTwoFilesPatch(.., "original", "modified")`.
@@ -485,11 +495,11 @@ mod tests {
             (0..100_000).fold(String::new(), |text, line| text + name + &line.to_string() + "\n")
         };
         let (old, new) = (text("old"), text("new"));
-        let patient = Stopper::after(u64::MAX);
+        let patient = CancellationToken::after(u64::MAX);
         let diff = super::unified("f", &old, &new, &patient).expect("nobody stops it");
         assert!(apply(&old, &diff) == new);
-        assert!(patient.asked() <= MAX_STEPS as u64, "{}", patient.asked());
-        let stopped = super::unified("f", &old, &new, &Stopper::after(3));
+        assert!(patient.checked() <= MAX_STEPS as u64, "{}", patient.checked());
+        let stopped = super::unified("f", &old, &new, &CancellationToken::after(3));
         assert!(stopped.is_err());
     }
 

@@ -17,7 +17,7 @@ use super::lexical::{self, PathBytes};
 use super::resolve::{self, Spelling};
 use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
 use crate::lock::lock;
-use crate::server::Stopper;
+use crate::server::CancellationToken;
 use crate::tools::filesystem::Compat;
 use crate::tools::filesystem::error::{FsError, errno, shortened, shown};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -121,7 +121,7 @@ pub(crate) struct Sandbox {
     ground: Arc<Ground>,
     inline_names: Option<usize>,
     /// Says when nobody waits any more; `None` where nothing lasts.
-    stopper: Option<Stopper>,
+    cancellation: Option<CancellationToken>,
     /// What names of files that are only read may stand for.
     spelling_to_read: Spelling,
     /// Names looked at so far.
@@ -162,12 +162,12 @@ impl Sandbox {
         allowed: Arc<Allowed>,
         ground: Arc<Ground>,
         inline_names: Option<usize>,
-        stopper: Option<Stopper>,
+        cancellation: Option<CancellationToken>,
     ) -> Self {
         let (first, real_paths) = (OnceCell::new(), OnceCell::new());
         let spelling_to_read = Spelling::AnyBlanks;
         let spent = Cell::new(0);
-        Self { allowed, ground, inline_names, stopper, spelling_to_read, spent, first, real_paths }
+        Self { allowed, ground, inline_names, cancellation, spelling_to_read, spent, first, real_paths }
     }
 
     /// The same, where names mean what the reference takes them for.
@@ -182,10 +182,10 @@ impl Sandbox {
     /// Counts names that are looked at, or made.
     ///
     /// # Errors
-    /// [`FsError::TakesLong`] when they are more than others should wait for, [`FsError::Stopped`] when
+    /// [`FsError::TakesLong`] when they are more than others should wait for, [`FsError::Cancelled`] when
     /// nobody waits for them.
     pub(crate) fn spend(&self, names: usize) -> Result<(), FsError> {
-        self.stopper.as_ref().map_or(Ok(()), Stopper::check)?;
+        self.cancellation.as_ref().map_or(Ok(()), CancellationToken::check)?;
         let spent = self.spent.get().saturating_add(names);
         self.spent.set(spent);
         match self.inline_names {

@@ -14,7 +14,7 @@ use super::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::leftovers::Leftovers;
 use super::lexical::{self, PathBytes};
 use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
-use crate::server::Stopper;
+use crate::server::CancellationToken;
 use crate::tools::filesystem::error::shown;
 use crate::tools::filesystem::list::LIST;
 use rustix::fd::{AsFd, OwnedFd};
@@ -226,8 +226,12 @@ impl Directories {
 
     /// What one call sees of them. `inline_names` is how many names it may look at where other requests
     /// wait meanwhile; `None` on a thread that may block.
-    pub(crate) fn enter(&self, inline_names: Option<usize>, stopper: Option<Stopper>) -> Sandbox {
-        Sandbox::new(self.allowed(), Arc::clone(&self.ground), inline_names, stopper)
+    pub(crate) fn enter(
+        &self,
+        inline_names: Option<usize>,
+        cancellation: Option<CancellationToken>,
+    ) -> Sandbox {
+        Sandbox::new(self.allowed(), Arc::clone(&self.ground), inline_names, cancellation)
     }
 
     /// The directories of a session that offers `paths`. With `narrow` only those inside the directories

@@ -526,8 +526,8 @@ mod tests {
         assert!(inline().resolve("a b").is_ok_and(|target| !target.exists));
         assert!(directories.enter(None, None).resolve("caf\u{e9}").is_ok_and(|target| !target.exists));
         // Nobody waits any more: a listing ends.
-        let stopped = directories.enter(None, Some(crate::server::Stopper::after(100)));
-        assert!(matches!(list(&stopped, "."), Err(FsError::Stopped(_))));
+        let stopped = directories.enter(None, Some(crate::server::CancellationToken::after(100)));
+        assert!(matches!(list(&stopped, "."), Err(FsError::Cancelled(_))));
         // A long way name by name.
         symlink("d", root.path().join("l")).expect("a link");
         let way = format!("l/{}", "d/".repeat(290));

@@ -11,7 +11,7 @@
 use super::line_ends::{LineEnd, Splicer, flat};
 use super::line_match::{Wanted, is_ended, line_number};
 use super::shift::shifted;
-use crate::server::Stopper;
+use crate::server::CancellationToken;
 use crate::tools::filesystem::arguments::Edit;
 use crate::tools::filesystem::as_node::diff;
 use crate::tools::filesystem::error::FsError;
@@ -39,20 +39,20 @@ pub(crate) struct Work<'c> {
     limit_bytes: usize,
     /// The longest text that may come out.
     longest: usize,
-    stopper: &'c Stopper,
+    cancellation: &'c CancellationToken,
 }
 
 impl<'c> Work<'c> {
-    pub(crate) fn new(limit_bytes: usize, longest: usize, stopper: &'c Stopper) -> Self {
-        Self { left_bytes: limit_bytes, limit_bytes, longest, stopper }
+    pub(crate) fn new(limit_bytes: usize, longest: usize, cancellation: &'c CancellationToken) -> Self {
+        Self { left_bytes: limit_bytes, limit_bytes, longest, cancellation }
     }
 
     /// Accounts for a search in so many bytes.
     ///
     /// # Errors
-    /// [`FsError::EditsTooLong`]; [`FsError::Stopped`] when nobody waits for the call any more.
+    /// [`FsError::EditsTooLong`]; [`FsError::Cancelled`] when nobody waits for the call any more.
     pub(crate) fn spend(&mut self, bytes: usize) -> Result<(), FsError> {
-        self.stopper.check()?;
+        self.cancellation.check()?;
         let limit_bytes = self.limit_bytes;
         self.left_bytes = self.left_bytes.checked_sub(bytes).ok_or(FsError::EditsTooLong { limit_bytes })?;
         Ok(())
@@ -144,7 +144,7 @@ impl Lines<'_> {
         let mut splicer = Splicer::new(self.text, self.text.len() + self.new.len());
         let mut longer = 0;
         for place in places() {
-            work.stopper.check()?;
+            work.cancellation.check()?;
             let (before, behind) = (&flat_text[..place.start], &flat_text[place.end..]);
             let block = shifted(lines, &flat_text[place.clone()], self.new, before, behind);
             let block = block.ok_or_else(|| self.no_match(untold(flat_text, &place)))?;
@@ -255,7 +255,7 @@ fn untold(text: &str, place: &Range<usize>) -> String {
 
 /// The diff between two texts in a Markdown fence that no line of it can close.
 pub(crate) fn fenced_diff(path: &str, old: &str, new: &str, work: &Work<'_>) -> Result<String, FsError> {
-    let diff = diff::unified(path, &flat(old), &flat(new), work.stopper)?;
+    let diff = diff::unified(path, &flat(old), &flat(new), work.cancellation)?;
     let longest = diff.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(3.max(longest + 1));
     Ok(format!("{fence}diff\n{diff}{fence}\n\n"))

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 const PLENTY: usize = 1 << 30;
 
 /// Somebody who waits as long as it takes.
-fn patient() -> Stopper {
-    Stopper::after(u64::MAX)
+fn patient() -> CancellationToken {
+    CancellationToken::after(u64::MAX)
 }
 
 fn edit<'a>(old_text: &'a str, new_text: &'a str) -> Edit<'a> {
@@ -191,13 +191,13 @@ fn work_and_length_are_bounded_and_cancelled() {
             &text,
             &edits,
             false,
-            &mut Work::new(limit, longest, &Stopper::after(if cancelled { 0 } else { u64::MAX })),
+            &mut Work::new(limit, longest, &CancellationToken::after(if cancelled { 0 } else { u64::MAX })),
         )
     };
     assert!(limited(2_100, PLENTY, false).is_ok());
     assert!(matches!(limited(2_000, PLENTY, false), Err(FsError::EditsTooLong { .. })));
     assert!(matches!(limited(PLENTY, 1_000, false), Err(FsError::EditedTooLong { .. })));
-    assert!(matches!(limited(PLENTY, PLENTY, true), Err(FsError::Stopped(_))));
+    assert!(matches!(limited(PLENTY, PLENTY, true), Err(FsError::Cancelled(_))));
     // A text of two million places, each to be replaced by a mebibyte.
     let many = [Edit { replace_all: Some(true), ..edit("x", &text) }];
     let grown = apply(&"x".repeat(1 << 21), &many, false, &mut Work::new(PLENTY, 1 << 26, &patient()));

@@ -1,0 +1,496 @@
+//! Fair shares of the threads that may block.
+//!
+//! A call needs a permit to use a thread, and there are `max_blocking_threads` of them. Work on files cannot be
+//! interrupted, so a permit is held until the work ends. One principal gets at most all permits but one, so that the
+//! next principal never waits for a whole flood; and one session gets at most all but one of its principal's permits, as
+//! clients without a token may share a principal. Waiting calls are served in a round robin over principals, then over
+//! the sessions of a principal, and in order within a session. So a client that asks for a hundred searches delays its
+//! own hundredth search, and no other client's read.
+//!
+//! `max_concurrent_requests` bounds how many calls wait. A waiter that is dropped leaves the queue at once.
+
+use crate::lock::lock;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, ready};
+use tokio::sync::oneshot;
+
+/// The session for which a permit is acquired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SessionKey {
+    pub(crate) principal: u128,
+    /// The number of the session. Callers without a session share a number.
+    pub(crate) session: u64,
+}
+
+/// The permits of one server. Clones share them.
+#[derive(Clone)]
+pub(crate) struct ThreadPermits {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    threads: usize,
+    /// Permits that one principal may hold.
+    max_of_principal: usize,
+    /// Permits that one session may hold.
+    max_of_session: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: usize,
+    /// How many permits each session holds.
+    holders: Holders,
+    queue: FairQueue,
+}
+
+/// The right to use a thread, until it is dropped.
+pub(crate) struct ThreadPermit {
+    /// `None` once it was released.
+    inner: Option<Arc<Inner>>,
+    /// Index of the session in [`Holders`].
+    holder: usize,
+}
+
+/// A future of a permit. Waiters are boxed, because every pooled request has room for the largest of its futures.
+pub(crate) enum AcquireThread {
+    /// A permit was free. `None` once it was polled.
+    Ready(Option<ThreadPermit>),
+    /// No permit was free.
+    Waiting(Box<Waiter>),
+}
+
+/// Waits for a permit. Dropping it leaves the queue.
+pub(crate) struct Waiter {
+    receiver: oneshot::Receiver<ThreadPermit>,
+    inner: Arc<Inner>,
+    /// `None` once the permit has come, as the waiter has left the queue then.
+    entry: Option<QueueEntry>,
+}
+
+/// What finds a waiter in the queue.
+struct QueueEntry {
+    key: SessionKey,
+    number: u64,
+}
+
+impl ThreadPermits {
+    pub(crate) fn new(threads: usize) -> Self {
+        let max_of_principal = threads.saturating_sub(1).max(1);
+        let max_of_session = max_of_principal.saturating_sub(1).max(1);
+        let state = State { holders: Holders(Vec::with_capacity(threads)), ..State::default() };
+        Self {
+            inner: Arc::new(Inner { threads, max_of_principal, max_of_session, state: Mutex::new(state) }),
+        }
+    }
+
+    /// A permit, as soon as one is free.
+    pub(crate) fn acquire(&self, key: SessionKey) -> AcquireThread {
+        match self.try_acquire(key) {
+            Ok(permit) => AcquireThread::Ready(Some(permit)),
+            Err(waiter) => AcquireThread::Waiting(Box::new(waiter)),
+        }
+    }
+
+    /// A permit if one is free, else a waiter at the end of the session's queue.
+    fn try_acquire(&self, key: SessionKey) -> Result<ThreadPermit, Waiter> {
+        let mut state = self.inner.lock();
+        if state.running < self.inner.threads && self.inner.may_hold_one_more(&state.holders, key) {
+            let holder = state.begin(key);
+            return Ok(self.inner.permit(holder));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let number = state.queue.push(key, sender);
+        let entry = Some(QueueEntry { key, number });
+        Err(Waiter { receiver, inner: Arc::clone(&self.inner), entry })
+    }
+
+    /// How many permits are held, and how many callers wait for one.
+    #[cfg(test)]
+    fn counts(&self) -> (usize, usize) {
+        let state = self.inner.lock();
+        (state.running, state.queue.len)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn permit(self: &Arc<Self>, holder: usize) -> ThreadPermit {
+        ThreadPermit { inner: Some(Arc::clone(self)), holder }
+    }
+
+    fn may_hold_one_more(&self, holders: &Holders, key: SessionKey) -> bool {
+        holders.of_principal(key.principal) < self.max_of_principal
+            && holders.of_session(key) < self.max_of_session
+    }
+
+    /// Gives the free permits to waiters. Their wakers run without the lock.
+    fn grant_free(self: &Arc<Self>) {
+        loop {
+            let next = {
+                let mut state = self.lock();
+                if state.running >= self.threads {
+                    return;
+                }
+                let State { queue, holders, .. } = &mut *state;
+                let Some((key, sender)) = queue.pop(|key| self.may_hold_one_more(holders, key)) else {
+                    return;
+                };
+                (self.permit(state.begin(key)), sender)
+            };
+            let (permit, sender) = next;
+            // The waiter may be gone by now. `release` does not call this function again, the loop goes on instead.
+            if let Err(permit) = sender.send(permit) {
+                permit.release();
+            }
+        }
+    }
+}
+
+impl State {
+    /// Counts one more permit of a session, and returns the index of its holder.
+    fn begin(&mut self, key: SessionKey) -> usize {
+        self.running += 1;
+        self.holders.begin(key)
+    }
+
+    fn end(&mut self, holder: usize) {
+        self.running -= 1;
+        self.holders.end(holder);
+    }
+}
+
+/// How many permits each session holds. An entry stays at its index while its session holds a permit, so there are
+/// never more entries than threads.
+#[derive(Default)]
+struct Holders(Vec<(SessionKey, usize)>);
+
+impl Holders {
+    fn of_principal(&self, principal: u128) -> usize {
+        self.0.iter().filter(|(key, _)| key.principal == principal).map(|(_, permits)| permits).sum()
+    }
+
+    fn of_session(&self, key: SessionKey) -> usize {
+        self.0.iter().filter(|(holder, _)| *holder == key).map(|(_, permits)| permits).sum()
+    }
+
+    fn begin(&mut self, key: SessionKey) -> usize {
+        let known = self.0.iter().position(|(holder, permits)| *holder == key && *permits > 0);
+        let index = known.or_else(|| self.0.iter().position(|(_, permits)| *permits == 0));
+        let index = index.unwrap_or_else(|| {
+            self.0.push((key, 0));
+            self.0.len() - 1
+        });
+        let (holder, permits) = &mut self.0[index];
+        *holder = key;
+        *permits += 1;
+        index
+    }
+
+    fn end(&mut self, index: usize) {
+        self.0[index].1 -= 1;
+    }
+}
+
+impl ThreadPermit {
+    /// Gives the permit back without granting it to a waiter.
+    fn release(mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.lock().end(self.holder);
+        }
+    }
+}
+
+impl Drop for ThreadPermit {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.lock().end(self.holder);
+            inner.grant_free();
+        }
+    }
+}
+
+impl Future for Waiter {
+    /// `None` only if the server was dropped.
+    type Output = Option<ThreadPermit>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ThreadPermit>> {
+        let permit = ready!(Pin::new(&mut self.receiver).poll(cx));
+        self.entry = None;
+        Poll::Ready(permit.ok())
+    }
+}
+
+impl Future for AcquireThread {
+    /// `None` only if the server was dropped.
+    type Output = Option<ThreadPermit>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ThreadPermit>> {
+        match self.get_mut() {
+            Self::Ready(permit) => Poll::Ready(permit.take()),
+            Self::Waiting(waiter) => Pin::new(waiter).poll(cx),
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let Some(entry) = self.entry.take() else { return };
+        // From here on no permit can be sent; one that was sent before is dropped with the receiver.
+        self.receiver.close();
+        let removed = self.inner.lock().queue.remove(&entry);
+        // Dropped without the lock: the sender holds a waker.
+        drop(removed);
+    }
+}
+
+impl fmt::Debug for ThreadPermits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.inner.lock();
+        f.debug_struct("ThreadPermits")
+            .field("threads", &self.inner.threads)
+            .field("running", &state.running)
+            .field("waiting", &state.queue.len)
+            .finish()
+    }
+}
+
+type Sender = oneshot::Sender<ThreadPermit>;
+
+/// The waiters. Principals, and the sessions of each, are served in a round robin in the order of their keys.
+#[derive(Default)]
+struct FairQueue {
+    principals: BTreeMap<u128, PrincipalQueue>,
+    last_served: u128,
+    len: usize,
+    /// Number of the next waiter.
+    next_number: u64,
+}
+
+#[derive(Default)]
+struct PrincipalQueue {
+    /// The waiters of each session, by ascending number.
+    sessions: BTreeMap<u64, VecDeque<(u64, Sender)>>,
+    last_served: u64,
+}
+
+impl FairQueue {
+    /// Adds a waiter at the end of its session's queue, and returns its number.
+    fn push(&mut self, key: SessionKey, sender: Sender) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        let principal = self.principals.entry(key.principal).or_default();
+        principal.sessions.entry(key.session).or_default().push_back((number, sender));
+        self.len += 1;
+        number
+    }
+
+    /// Removes the next waiter among those whose session may hold one more permit.
+    fn pop(&mut self, may_hold_one_more: impl Fn(SessionKey) -> bool) -> Option<(SessionKey, Sender)> {
+        let after_last = self.principals.range((Excluded(self.last_served), Unbounded));
+        let key = after_last.chain(&self.principals).find_map(|(principal, queue)| {
+            let key = |session| SessionKey { principal: *principal, session };
+            queue.next(|session| may_hold_one_more(key(session))).map(key)
+        })?;
+        let sender = self.principals.get_mut(&key.principal)?.pop(key.session)?;
+        self.note_left(key.principal);
+        self.last_served = key.principal;
+        Some((key, sender))
+    }
+
+    /// Removes a waiter; `None` if it has left the queue with a permit.
+    fn remove(&mut self, entry: &QueueEntry) -> Option<Sender> {
+        let SessionKey { principal, session } = entry.key;
+        let sender = self.principals.get_mut(&principal)?.remove(session, entry.number)?;
+        self.note_left(principal);
+        Some(sender)
+    }
+
+    fn note_left(&mut self, principal: u128) {
+        self.len -= 1;
+        if self.principals.get(&principal).is_some_and(|queue| queue.sessions.is_empty()) {
+            self.principals.remove(&principal);
+        }
+    }
+}
+
+impl PrincipalQueue {
+    fn next(&self, may_hold_one_more: impl Fn(u64) -> bool) -> Option<u64> {
+        let after_last = self.sessions.range((Excluded(self.last_served), Unbounded));
+        let mut sessions = after_last.chain(&self.sessions).map(|(session, _)| *session);
+        sessions.find(|session| may_hold_one_more(*session))
+    }
+
+    fn pop(&mut self, session: u64) -> Option<Sender> {
+        let number = self.sessions.get(&session)?.front()?.0;
+        self.last_served = session;
+        self.remove(session, number)
+    }
+
+    fn remove(&mut self, session: u64, number: u64) -> Option<Sender> {
+        let queue = self.sessions.get_mut(&session)?;
+        let index = queue.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        let (_, sender) = queue.remove(index)?;
+        if queue.is_empty() {
+            self.sessions.remove(&session);
+        }
+        Some(sender)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(principal: u128, session: u64) -> SessionKey {
+        SessionKey { principal, session }
+    }
+
+    /// The permit of a waiter, if it has come.
+    fn permit_of(waiter: &mut Waiter) -> Option<ThreadPermit> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match Pin::new(waiter).poll(&mut cx) {
+            Poll::Ready(permit) => permit,
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn nobody_has_all_turns_while_others_wait() {
+        for threads in 2..6 {
+            let permits = ThreadPermits::new(threads);
+            let mut of_one = Vec::new();
+            let mut queued = Vec::new();
+            for session in 0..10 {
+                match permits.try_acquire(key(1, session)) {
+                    Ok(permit) => of_one.push(permit),
+                    Err(waiter) => queued.push(waiter),
+                }
+            }
+            assert_eq!(of_one.len(), threads - 1);
+            assert!(permits.try_acquire(key(2, 2)).is_ok(), "there is one for the next");
+            assert!(queued.iter_mut().all(|waiter| permit_of(waiter).is_none()));
+        }
+        for threads in 3..6 {
+            let permits = ThreadPermits::new(threads);
+            let taken: Vec<_> = (0..10).map(|_| permits.try_acquire(key(1, 1))).collect();
+            assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), threads - 2);
+            assert!(
+                permits.try_acquire(key(1, 2)).is_ok(),
+                "there is one for another session of the same principal"
+            );
+        }
+        let only = ThreadPermits::new(1);
+        let permit = only.try_acquire(key(1, 1)).ok().expect("the only one");
+        let mut waits = only.try_acquire(key(2, 2)).err().expect("there is none");
+        drop(permit);
+        assert!(permit_of(&mut waits).is_some());
+    }
+
+    #[test]
+    fn principals_and_their_sessions_take_turns() {
+        let permits = ThreadPermits::new(2);
+        let _held = permits.try_acquire(key(9, 9)).ok().expect("free");
+        let mut running = permits.try_acquire(key(8, 8)).ok();
+        let rows = [(1, 1), (1, 1), (1, 2), (1, 2), (2, 3), (2, 3)];
+        let mut waiters: Vec<(usize, Waiter)> = rows
+            .iter()
+            .enumerate()
+            .map(|(at, (principal, session))| {
+                (at, permits.try_acquire(key(*principal, *session)).err().expect("both are taken"))
+            })
+            .collect();
+        let mut order = Vec::new();
+        while !waiters.is_empty() {
+            running = None;
+            let index = (0..waiters.len())
+                .find(|index| {
+                    running = permit_of(&mut waiters[*index].1);
+                    running.is_some()
+                })
+                .expect("somebody is next");
+            order.push(waiters.remove(index).0);
+        }
+        drop(running);
+        assert_eq!(order, [0, 4, 2, 5, 1, 3]);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Act {
+        Take(u128, u64),
+        End(usize),
+        GiveUp(usize),
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let act = prop_oneof![
+            3 => (0..4_u128, 0..3_u64).prop_map(|(principal, session)| Act::Take(principal, session)),
+            2 => any::<usize>().prop_map(Act::End),
+            1 => any::<usize>().prop_map(Act::GiveUp),
+        ];
+        prop::collection::vec(act, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_turns_are_bounded_and_none_is_lost(threads in 1..5_usize, acts in acts()) {
+            let permits = ThreadPermits::new(threads);
+            let max_of_principal = threads.saturating_sub(1).max(1);
+            let max_of_session = max_of_principal.saturating_sub(1).max(1);
+            let mut running: Vec<(SessionKey, ThreadPermit)> = Vec::new();
+            let mut waiting: Vec<(SessionKey, Waiter)> = Vec::new();
+            for act in acts {
+                match act {
+                    Act::Take(principal, session) => match permits.try_acquire(key(principal, session)) {
+                        Ok(permit) => running.push((key(principal, session), permit)),
+                        Err(waiter) => waiting.push((key(principal, session), waiter)),
+                    },
+                    Act::End(at) if !running.is_empty() => {
+                        drop(running.swap_remove(at % running.len()));
+                    }
+                    Act::GiveUp(at) if !waiting.is_empty() => {
+                        drop(waiting.swap_remove(at % waiting.len()));
+                    }
+                    Act::End(_) | Act::GiveUp(_) => {}
+                }
+                let mut still = Vec::new();
+                for (waits, mut waiter) in waiting {
+                    match permit_of(&mut waiter) {
+                        Some(permit) => running.push((waits, permit)),
+                        None => still.push((waits, waiter)),
+                    }
+                }
+                waiting = still;
+                prop_assert!(running.len() <= threads);
+                for principal in 0..4 {
+                    let held = running.iter().filter(|(holder, _)| holder.principal == principal).count();
+                    prop_assert!(held <= max_of_principal);
+                    for session in 0..3 {
+                        let one = key(principal, session);
+                        let of_one = running.iter().filter(|(holder, _)| *holder == one).count();
+                        prop_assert!(of_one <= max_of_session);
+                        // Nobody waits who could go on.
+                        let waits = waiting.iter().any(|(other, _)| *other == one);
+                        let is_full = running.len() == threads || held == max_of_principal || of_one == max_of_session;
+                        prop_assert!(!waits || is_full);
+                    }
+                }
+                let (counted, queued) = permits.counts();
+                prop_assert_eq!(counted, running.len());
+                prop_assert_eq!(queued, waiting.len());
+            }
+            drop(running);
+            drop(waiting);
+            prop_assert_eq!(permits.counts(), (0, 0));
+        }
+    }
+}

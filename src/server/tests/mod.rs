@@ -1,0 +1,3 @@
+//! Tests that need several rooms of the server.
+
+mod reentrancy;
