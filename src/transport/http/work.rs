@@ -4,11 +4,11 @@
 //! connection. A legacy one moves into a task of its own with a stream of its session: closing the
 //! connection does not cancel it, and its client may come back for the answer.
 
+use super::codec::head::RequestHead;
+use super::codec::response::{Event, Persistence, StreamFraming};
 use super::endpoint::Endpoint;
 use super::exchange::{Exchange, State, Turn};
-use super::head::RequestHead;
 use super::reply::{Answer, parse_session};
-use super::response::{Event, Persistence, StreamFraming};
 use super::stream::{self, Follow, SENT_AHEAD_BYTES};
 use crate::server::{
     Batch, BatchMessage, Caller, HeadPart, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server,
@@ -144,7 +144,7 @@ impl Exchange {
         };
         let session = found.unwrap_or_else(|| server.stateless_session());
         let frame = Frame::whole(buffer, range);
-        let place = |span: Option<super::head::Span>| HeadPart::at(span?.range());
+        let place = |span: Option<super::codec::head::Span>| HeadPart::at(span?.range());
         let http = HttpFacts {
             session: field,
             version: place(head.protocol_version),
@@ -165,7 +165,7 @@ impl Exchange {
                     let principal = admitted.principal;
                     let charged = endpoint.admission.charge_batch(principal, batch.len(), Instant::now());
                     if let Err(refusal) = charged {
-                        return self.turn_away(endpoint, head, &refusal);
+                        return self.reject(endpoint, head, &refusal);
                     }
                     let Some(BatchMessage { frame, repeats_id }) = batch.next_message(server) else { return };
                     job.batch = Some(batch);

@@ -6,7 +6,7 @@
 //! nothing is leased but what requests in flight need.
 
 use super::connection::{LineHost, ServeError};
-use super::patience::Watch;
+use super::timeouts::Watch;
 use crate::limits::Limits;
 use crate::protocol::ProtocolError;
 use crate::server::{
@@ -14,9 +14,9 @@ use crate::server::{
     Server, Session, Surroundings,
 };
 use crate::transport::admission::{PeerAddress, Principal};
+use crate::transport::connection_registry::{Held, Place, Roster};
 use crate::transport::outbox::Outbox;
-use crate::transport::probe::poll_probe;
-use crate::transport::roster::{Held, Place, Roster};
+use crate::transport::stack_read::poll_probe;
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
 use std::collections::VecDeque;
