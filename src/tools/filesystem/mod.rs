@@ -263,7 +263,7 @@ fn start<'f, T: FileTool>(
     compat: Compat,
     request: ToolRequest<'f>,
 ) -> Started {
-    let (arguments, json, mut call) = match request.decode_with_raw::<T::Arguments<'f>>() {
+    let (arguments, json, mut call) = match request.admit_with_json::<T::Arguments<'f>>() {
         Ok(decoded) => decoded,
         Err(refused) => return Started::Done(refused),
     };

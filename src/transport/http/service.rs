@@ -264,7 +264,7 @@ async fn keep(endpoint: Arc<Endpoint>) {
     let mut removals = 0;
     loop {
         ticks.tick().await;
-        endpoint.server.keep();
+        endpoint.server.maintain();
         let removals_before = std::mem::replace(&mut removals, endpoint.admission.removals());
         if removals != removals_before {
             endpoint.server.end_sessions(|principal| !endpoint.admission.knows(principal));
