@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_judges_what_reset_keeps_and_not_what_was_used() {
+    fn the_limit_applies_to_what_reset_keeps_and_not_to_what_was_used() {
         let arena = Bump::new();
         arena.alloc_slice_fill_copy(1000, 0u8);
         arena.alloc_slice_fill_copy(10_000, 0u8);

@@ -3,7 +3,7 @@
 //! Knows no pool. Pools charge what exists already and look afterwards whether there was room ([`Charge`]); others
 //! ask first ([`MemoryBudget::try_reserve`]). **Invariant:** `used` is the sum of all live charges and reservations.
 
-use crate::store::Counter;
+use crate::sync::Counter;
 use std::sync::Arc;
 
 /// A limit in bytes, shared by everything that was given a clone of it.

@@ -180,6 +180,8 @@ impl fmt::Debug for BufferPool {
     }
 }
 
+/// The size of a class as a part of its name: whole units, without a space. The crate has this small function of its
+/// own because it knows nothing of the server, whose `limits` write sizes for people.
 fn size_label(bytes: usize) -> String {
     match bytes {
         _ if bytes >= MIB && bytes.is_multiple_of(MIB) => format!("{}MiB", bytes / MIB),

@@ -1,7 +1,7 @@
 //! [`PoolHistory`]: what was asked of a pool lately, and the windows that remember it.
 //!
-//! Owns how the past fades: counts are halved with each half-life, in the manner of the decaying histograms of
-//! Kubernetes' vertical autoscaler; hit ratios fade over a minute and an hour besides. Time is an argument.
+//! Counts are halved with each half-life, as in the decaying histograms of Kubernetes' vertical autoscaler; hit ratios
+//! decay over a minute and over an hour as well. Time is an argument.
 
 use crate::miss_curve::{Histogram, MissCurve};
 use crate::stats::PoolSnapshot;
@@ -38,11 +38,11 @@ impl Sampling {
 pub struct PoolHistory {
     /// Acquires, those of a half-life ago counted half.
     pub acquires: f64,
-    /// Acquires that were traced, faded likewise.
+    /// Acquires that were traced, decayed likewise.
     pub traced: f64,
     /// Time since the first sample.
     pub window: Duration,
-    /// Acquires per second, faded likewise.
+    /// Acquires per second, decayed likewise.
     pub acquires_per_second: f64,
     /// Hits among the acquires between the last two samples, 0 to 1.
     pub hit_ratio_now: Option<f64>,
@@ -85,21 +85,21 @@ impl PoolHistory {
     }
 }
 
-/// A sum that fades.
+/// Acquires and misses of which older ones count less.
 #[derive(Debug, Clone, Copy, Default)]
-struct Fading {
+struct Decayed {
     acquired: f64,
     missed: f64,
 }
 
-impl Fading {
-    fn fade(&mut self, factor: f64, acquired: f64, missed: f64) {
+impl Decayed {
+    fn decay(&mut self, factor: f64, acquired: f64, missed: f64) {
         self.acquired = self.acquired * factor + acquired;
         self.missed = self.missed * factor + missed;
     }
 
     fn hit_ratio(self) -> Option<f64> {
-        // What faded to less than one acquire says nothing any more.
+        // A ratio of less than one acquire says nothing.
         (self.acquired >= 1.0).then(|| 1.0 - self.missed / self.acquired)
     }
 }
@@ -117,7 +117,7 @@ impl Mean {
         self.count += 1.0;
     }
 
-    fn fade(&mut self, factor: f64) {
+    fn decay(&mut self, factor: f64) {
         self.sum *= factor;
         self.count *= factor;
     }
@@ -137,18 +137,18 @@ pub(crate) struct Window {
     pub(crate) miss_ns: Mean,
 }
 
-/// The past of a pool.
+/// What was asked of a pool up to its last sample.
 #[derive(Debug)]
-pub(crate) struct Past {
+pub(crate) struct History {
     begun: Instant,
     last: Instant,
     last_acquired: u64,
     last_missed: u64,
-    all: Fading,
-    now: Fading,
-    minute: Fading,
-    hour: Fading,
-    /// Seconds, faded as the acquires are: what they are divided by.
+    all: Decayed,
+    now: Decayed,
+    minute: Decayed,
+    hour: Decayed,
+    /// Seconds, decayed as the acquires are, which are divided by them.
     seconds: f64,
     traced: f64,
     demand: Histogram,
@@ -157,17 +157,17 @@ pub(crate) struct Past {
     mark_before: u64,
 }
 
-impl Past {
+impl History {
     pub(crate) fn new(now: Instant, snapshot: &PoolSnapshot) -> Self {
         Self {
             begun: now,
             last: now,
             last_acquired: snapshot.acquired(),
             last_missed: snapshot.misses,
-            all: Fading::default(),
-            now: Fading::default(),
-            minute: Fading::default(),
-            hour: Fading::default(),
+            all: Decayed::default(),
+            now: Decayed::default(),
+            minute: Decayed::default(),
+            hour: Decayed::default(),
             seconds: 0.0,
             traced: 0.0,
             demand: Histogram::default(),
@@ -187,17 +187,17 @@ impl Past {
         let elapsed = sampling.now.saturating_duration_since(self.last);
         let acquired = snapshot.acquired().saturating_sub(self.last_acquired) as f64;
         let missed = snapshot.misses.saturating_sub(self.last_missed) as f64;
-        let fading = |half_life: Duration| (-elapsed.as_secs_f64() / half_life.as_secs_f64()).exp2();
-        let factor = fading(sampling.half_life);
-        self.now = Fading { acquired, missed };
-        self.minute.fade(fading(MINUTE), acquired, missed);
-        self.hour.fade(fading(HOUR), acquired, missed);
-        self.all.fade(factor, acquired, missed);
+        let decay = |half_life: Duration| (-elapsed.as_secs_f64() / half_life.as_secs_f64()).exp2();
+        let factor = decay(sampling.half_life);
+        self.now = Decayed { acquired, missed };
+        self.minute.decay(decay(MINUTE), acquired, missed);
+        self.hour.decay(decay(HOUR), acquired, missed);
+        self.all.decay(factor, acquired, missed);
         self.seconds = self.seconds * factor + elapsed.as_secs_f64();
         self.demand.scale(factor);
         self.curve.scale(factor);
-        window.hit_ns.fade(factor);
-        window.miss_ns.fade(factor);
+        window.hit_ns.decay(factor);
+        window.miss_ns.decay(factor);
         let traced = f64::from(std::mem::take(&mut window.traced));
         self.traced = self.traced * factor + traced;
         if traced > 0.0 {

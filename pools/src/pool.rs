@@ -408,10 +408,10 @@ impl<T: 'static> Core<T> {
         if let Some(budget) = &self.budget {
             budget.recharge(before, bytes);
         }
-        // Only growth, or an earlier refusal, is judged: an object that shrank helps the budget.
-        let judged = bytes > before || pooled.charge.is_over_budget();
+        // Only growth, or an earlier refusal, is checked: an object that shrank helps the budget.
+        let needs_check = bytes > before || pooled.charge.is_over_budget();
         pooled.charge = Charge::new(bytes, false);
-        if judged && self.budget.as_ref().is_some_and(MemoryBudget::is_spent) {
+        if needs_check && self.budget.as_ref().is_some_and(MemoryBudget::is_spent) {
             return self.discard(index, Discard::OverBudget, pooled);
         }
         self.put(index, pooled);

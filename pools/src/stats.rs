@@ -8,7 +8,7 @@
 //! `misses = idle + in use + detached + discarded`.
 
 use crate::recycle::Discard;
-use crate::store::{Counter, OwnedCounter};
+use crate::sync::{Counter, OwnedCounter};
 use crossbeam_utils::CachePadded;
 
 /// What a pool holds, for reports that add up pools of the same kind.

@@ -1,4 +1,5 @@
-//! The idle store: where objects wait between leases. The only file with memory orderings.
+//! The idle store: where objects wait between leases. Its memory orderings are argued below; all others of the
+//! crate stand in `sync`.
 //!
 //! It knows neither leases nor policies: an item goes in, an item comes out, and what does not fit is handed back.
 //!
@@ -17,7 +18,7 @@
 //! both push; the later one in the queue's order sees both. Should a future queue weaken its orderings, an item
 //! too many would stay until the next return to that shard; none could be lost. `tests/loom.rs` holds this.
 
-use crate::sync::{ArrayQueue, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::sync::{ArrayQueue, AtomicUsize, Mutex, Ordering};
 use crossbeam_utils::CachePadded;
 use std::sync::{OnceLock, PoisonError};
 
@@ -229,125 +230,6 @@ impl<T> Shard<T> {
     }
 }
 
-/// Whether something is wanted: read at every turn, written rarely, and ordering nothing. No part of loom's
-/// models, hence std's atomic there too.
-#[derive(Default)]
-pub(crate) struct Flag(std::sync::atomic::AtomicBool);
-
-impl Flag {
-    #[inline]
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set(&self, value: bool) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-}
-
-/// A number that any thread may change; relaxed, because a counter orders nothing but itself.
-#[derive(Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn new(value: u64) -> Self {
-        Self(AtomicU64::new(value))
-    }
-
-    pub(crate) fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// Adds and returns the new value; wraps, so that adding `n.wrapping_neg()` takes `n` away.
-    pub(crate) fn add(&self, n: u64) -> u64 {
-        self.0.fetch_add(n, Ordering::Relaxed).wrapping_add(n)
-    }
-
-    /// Raises the value to `value` if it is lower; one load when it is not.
-    #[inline]
-    pub(crate) fn raise(&self, value: u64) {
-        if value > self.read() {
-            self.0.fetch_max(value, Ordering::Relaxed);
-        }
-    }
-
-    /// Adds `n` if the sum stays within `limit`; otherwise returns the value that stood in the way.
-    pub(crate) fn add_within(&self, n: u64, limit: u64) -> Result<u64, u64> {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |value| {
-            value.checked_add(n).filter(|sum| *sum <= limit)
-        })
-    }
-}
-
-/// A counter of which one half has a single writer.
-///
-/// The owner's addition is a load and a store, 2 ns less than an atomic addition; everybody else adds to the
-/// second half. Ownership passes between threads through [`IndexMap`], which orders the writes of the old owner
-/// before those of the new.
-#[derive(Default)]
-pub(crate) struct OwnedCounter {
-    own: AtomicU64,
-    others: AtomicU64,
-}
-
-impl OwnedCounter {
-    #[inline]
-    pub(crate) fn add(&self, n: u64, owner: bool) {
-        if owner {
-            self.own.store(self.own.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-        } else {
-            self.others.fetch_add(n, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn read(&self) -> u64 {
-        self.own.load(Ordering::Relaxed).wrapping_add(self.others.load(Ordering::Relaxed))
-    }
-}
-
-/// Hands every live thread the smallest index that no other live thread has.
-#[cfg(not(loom))]
-pub(crate) struct IndexMap {
-    /// Bit `i` is set while a thread holds index `i`.
-    taken: AtomicU64,
-}
-
-#[cfg(not(loom))]
-impl IndexMap {
-    /// From here up an index belongs to nobody: threads beyond the 64th, and threads at their end.
-    pub(crate) const SHARED: usize = u64::BITS as usize;
-
-    pub(crate) const fn new() -> Self {
-        Self { taken: AtomicU64::new(0) }
-    }
-
-    pub(crate) fn claim(&self) -> usize {
-        let mut taken = self.taken.load(Ordering::Relaxed);
-        loop {
-            let index = taken.trailing_ones() as usize;
-            if index >= Self::SHARED {
-                return Self::SHARED;
-            }
-            // Acquire: what the thread that held this index last wrote comes before what we write.
-            let claimed = taken | 1 << index;
-            match self.taken.compare_exchange_weak(taken, claimed, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return index,
-                Err(now) => taken = now,
-            }
-        }
-    }
-
-    pub(crate) fn release(&self, index: usize) {
-        if index < Self::SHARED {
-            self.taken.fetch_and(!(1 << index), Ordering::Release);
-        }
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -396,30 +278,5 @@ mod tests {
         let store = Store::new(0, 0);
         assert_eq!(store.put(3, 1), Err((1, Refusal::Full)));
         assert_eq!((store.take(3), store.len(), store.maximum()), (None, 0, 0));
-    }
-
-    #[test]
-    fn indices_are_dense_come_back_and_run_out() {
-        let map = IndexMap::new();
-        assert_eq!((0..3).map(|_| map.claim()).collect::<Vec<_>>(), [0, 1, 2]);
-        map.release(1);
-        assert_eq!((map.claim(), map.claim()), (1, 3), "the smallest free one first");
-        (4..IndexMap::SHARED).for_each(|index| assert_eq!(map.claim(), index));
-        assert_eq!((map.claim(), map.claim()), (IndexMap::SHARED, IndexMap::SHARED));
-        map.release(IndexMap::SHARED);
-        map.release(63);
-        assert_eq!(map.claim(), 63);
-    }
-
-    #[test]
-    fn a_counter_takes_no_more_than_its_limit() {
-        let counter = Counter::new(5);
-        assert_eq!(counter.add_within(5, 10), Ok(5));
-        assert_eq!(counter.add_within(1, 10), Err(10));
-        assert_eq!(counter.add_within(u64::MAX, u64::MAX), Err(10), "a sum that overflows");
-        counter.raise(7);
-        assert_eq!(counter.read(), 10);
-        counter.add(3u64.wrapping_neg());
-        assert_eq!(counter.read(), 7);
     }
 }

@@ -6,10 +6,10 @@
 //! **Invariant:** while tracing is on, `in_use` follows what the pool lends, give or take the calls under way; what
 //! went by unwatched is made up for at the next sample, as returns or acquires that count for nothing.
 
-use crate::demand::{Mean, Past, PoolHistory, Sampling, Window};
+use crate::demand::{History, Mean, PoolHistory, Sampling, Window};
 use crate::miss_curve::{Histogram, MissCurve};
 use crate::stats::PoolSnapshot;
-use crate::store::Flag;
+use crate::sync::Flag;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) struct Trace {
 
 struct State {
     window: Window,
-    past: Past,
+    history: History,
     in_use: u64,
     /// Events that are still traced before the next sample.
     left: u32,
@@ -109,12 +109,12 @@ impl Trace {
                     hit_ns: Mean::default(),
                     miss_ns: Mean::default(),
                 },
-                past: Past::new(sampling.now, snapshot),
+                history: History::new(sampling.now, snapshot),
                 in_use: snapshot.in_use,
                 left: 0,
             })
         });
-        let begins_mark_anew = state.past.take_in(sampling, snapshot, &mut state.window);
+        let begins_mark_anew = state.history.take_in(sampling, snapshot, &mut state.window);
         // What went by unwatched, as if it had gone straight from then to now.
         (snapshot.in_use..state.in_use).for_each(|_| state.window.curve.release());
         (state.in_use..snapshot.in_use).for_each(|_| state.window.curve.skip_acquire());
@@ -127,7 +127,7 @@ impl Trace {
 
     pub(crate) fn history(&self, snapshot: &PoolSnapshot) -> PoolHistory {
         let guard = self.lock();
-        guard.as_deref().map(|state| state.past.history(snapshot, &state.window)).unwrap_or_default()
+        guard.as_deref().map(|state| state.history.history(snapshot, &state.window)).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<State>>> {

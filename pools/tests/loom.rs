@@ -3,7 +3,7 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p mcpool-pools --release --test loom`
 //!
-//! Shards are two, threads are numbered by loom, and the queue is a stand-in (`src/sync.rs`): what is explored is
+//! Shards are two, threads are numbered by loom, and the queue is a stand-in (`src/sync/modelled.rs`): what is explored is
 //! the protocol around the queues, not crossbeam's queue.
 #![cfg(loom)]
 

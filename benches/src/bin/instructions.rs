@@ -185,13 +185,13 @@ fn run_in_process(directory: &Path, way: &str, request: &str, count: &str) -> Re
     };
     let is_watched = way == Way::InProcessWatched;
     if is_watched {
-        server.maintain();
+        server.keep();
     }
     send(WARM_UP);
     for _ in 0..count.div_ceil(REQUESTS) {
         if is_watched {
             std::thread::sleep(LOOK_INTERVAL);
-            server.maintain();
+            server.keep();
         }
         send(REQUESTS);
     }

@@ -1,7 +1,7 @@
-//! The tool `directory_tree`: a directory and all below it as JSON.
+//! `directory_tree`: a directory and all below it as JSON.
 //!
-//! A directory that cannot be listed (it may not be read, or is gone already) has no children, and a member `error` that
-//! says why; the tree continues after it.
+//! A directory that cannot be listed (it may not be read, or is gone already) has no children, and a member
+//! `error` which says why; the tree goes on behind it.
 
 use super::arguments::DirectoryTree;
 use super::as_node::budget::Budget;
@@ -10,7 +10,8 @@ use super::as_node::glob::GlobPath;
 use super::context::Context;
 use super::error::{FsError, Stop};
 use super::sandbox::listing::Kind;
-use super::walk::{Progress, Step, Walk};
+use super::search::Pulse;
+use super::walk::{Step, Walk};
 use crate::server::CallContext;
 
 /// `directory_tree`.
@@ -25,11 +26,11 @@ pub(crate) fn directory_tree(
     let limit_bytes = call.limits().max_reply_bytes;
     let mut walk = Walk::new(&target, context, limit_bytes)?;
     let mut json = Indented::default();
-    let (mut path, mut progress) = (GlobPath::default(), Progress::default());
+    let (mut path, mut pulse) = (GlobPath::default(), Pulse::default());
     let steps = budget.steps();
     json.open();
     while let Some(step) = walk.step() {
-        progress.count(context, call)?;
+        pulse.beat(context, call)?;
         let Step::Entry(kind) = step else {
             json.close_directory(None);
             continue;
@@ -37,14 +38,14 @@ pub(crate) fn directory_tree(
         let name = String::from_utf8_lossy(walk.name());
         path.set(walk.depth(), &name);
         steps.begin();
-        let is_excluded = exclusions.match_entry(&path, kind == Kind::Directory, steps);
-        let is_skipped = kind == Kind::Directory && exclusions.match_contents(&path, steps);
+        let is_excluded = exclusions.match_entry(&path, kind, steps);
+        let is_shut = kind == Kind::Directory && exclusions.match_contents(&path, steps);
         steps.check()?;
         if is_excluded {
             continue;
         }
         json.entry(&name, kind == Kind::Directory);
-        if is_skipped {
+        if is_shut {
             json.close_directory(None);
         } else if kind == Kind::Directory {
             match walk.enter() {
@@ -53,7 +54,7 @@ pub(crate) fn directory_tree(
                 Err(error) => return Err(error.into()),
             }
         }
-        // An answer carries its text twice.
+        // An answer has its text twice.
         if json.text.len() > limit_bytes / 2 {
             return Err(FsError::AnswerTooLarge { limit_bytes }.into());
         }
@@ -64,7 +65,7 @@ pub(crate) fn directory_tree(
     Ok(())
 }
 
-/// JSON with two blanks for each level, as `JSON.stringify(tree, null, 2)` has it.
+/// JSON with two blanks a level, as `JSON.stringify(tree, null, 2)` has it.
 #[derive(Debug, Default)]
 struct Indented {
     text: String,
@@ -94,7 +95,7 @@ impl Indented {
         self.text.extend(std::iter::repeat_n("  ", self.depth));
     }
 
-    /// Writes an entry; a directory stays open for its children.
+    /// Writes an entry; that of a directory stays open for its children.
     fn entry(&mut self, name: &str, is_directory: bool) {
         if self.has_element {
             self.text.push(',');
@@ -118,7 +119,7 @@ impl Indented {
         }
     }
 
-    /// Ends the children of a directory; `error` says why they could not be listed.
+    /// Ends a directory's children; says why there are none, where they could not be listed.
     fn close_directory(&mut self, error: Option<&str>) {
         self.close();
         if let Some(error) = error {

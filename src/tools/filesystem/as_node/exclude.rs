@@ -1,26 +1,27 @@
-//! The patterns that exclude entries, and all below them, from a search or a tree.
+//! Patterns that leave entries out of a search or a tree, and whatever is below them.
 
 use super::budget::{Budget, Steps};
 use super::glob::{Depth, Glob, GlobPath};
-use crate::tools::filesystem::compat::Compat;
+use crate::tools::filesystem::Compat;
 use crate::tools::filesystem::error::FsError;
+use crate::tools::filesystem::sandbox::listing::Kind;
 
-/// The patterns of one call.
+/// What is left out.
 #[derive(Debug)]
 pub(crate) struct Exclusions {
     globs: Vec<Glob>,
-    /// Those that exclude only directories.
+    /// Those that leave out directories only.
     of_directories: Vec<Glob>,
-    /// Whether a directory is left unopened when a pattern excludes all that is in it.
+    /// What only has its contents left out is not opened.
     knows_contents: bool,
 }
 
 impl Exclusions {
-    /// The rules of both tools: a pattern without a slash is a name at any depth, and one without a star may begin at any
-    /// depth. A pattern that ends with a slash excludes only directories.
+    /// The exclusions of either tool: a pattern without a slash is a name at any depth, and one without a star
+    /// may begin at any depth. With a slash behind it it leaves out directories only.
     ///
     /// # Errors
-    /// When the patterns cost more than the budget allows.
+    /// When the patterns cost more than the budget has.
     pub(crate) fn new(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
         let (mut globs, mut of_directories) = (Vec::new(), Vec::new());
         for pattern in patterns {
@@ -29,7 +30,7 @@ impl Exclusions {
                 None => (*pattern, &mut globs),
             };
             globs.push(Glob::new(pattern, Depth::Any, budget)?);
-            // `minimatch` takes a pattern that begins with # for a comment, which is never meant for a name.
+            // A pattern that begins with # is a comment, which no name is meant to be.
             if pattern.contains('/') && !pattern.contains('*') || pattern.starts_with('#') {
                 globs.push(Glob::new(&format!("**/{pattern}"), Depth::Top, budget)?);
             }
@@ -37,7 +38,7 @@ impl Exclusions {
         Ok(Self { globs, of_directories, knows_contents: true })
     }
 
-    /// The rules of the reference's `search_files`: each pattern as it is written.
+    /// Those of the reference's `search_files`: each as it is written.
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
@@ -47,8 +48,8 @@ impl Exclusions {
         Ok(Self { globs: globs?, of_directories: Vec::new(), knows_contents: false })
     }
 
-    /// The rules of the reference's `directory_tree`: a pattern without a star is also a name at any depth, with all below
-    /// it.
+    /// Those of the reference's `directory_tree`: where a pattern has no star, also as a name at any depth and
+    /// all below it.
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
@@ -64,7 +65,7 @@ impl Exclusions {
         Ok(Self { globs, of_directories: Vec::new(), knows_contents: false })
     }
 
-    /// The patterns of `search_files`.
+    /// Those of `search_files`.
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
@@ -75,7 +76,7 @@ impl Exclusions {
         }
     }
 
-    /// The patterns of `directory_tree`.
+    /// Those of `directory_tree`.
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
@@ -86,13 +87,13 @@ impl Exclusions {
         }
     }
 
-    /// Tells whether an entry is excluded, with all below it.
-    pub(crate) fn match_entry(&self, path: &GlobPath, is_directory: bool, steps: &Steps) -> bool {
+    /// Whether an entry is left out, with all below it.
+    pub(crate) fn match_entry(&self, path: &GlobPath, kind: Kind, steps: &Steps) -> bool {
         let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(path, steps));
-        matches(&self.globs) || is_directory && matches(&self.of_directories)
+        matches(&self.globs) || kind == Kind::Directory && matches(&self.of_directories)
     }
 
-    /// Tells whether all that is in a directory is excluded, so that the directory need not be opened.
+    /// Whether nothing that is in a directory would be shown, so that it need not be opened.
     pub(crate) fn match_contents(&self, path: &GlobPath, steps: &Steps) -> bool {
         self.knows_contents && self.globs.iter().any(|glob| glob.matches_all_below(path, steps))
     }
