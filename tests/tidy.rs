@@ -4,10 +4,18 @@
 //! firing on a sample: a rule that stopped seeing anything would fail there. The order of the rooms is the
 //! table in [`directions`]; a new room fails until it has a line in it.
 
+#[path = "tidy/circles.rs"]
+mod circles;
+#[path = "tidy/dialect.rs"]
+mod dialect;
 #[path = "tidy/directions.rs"]
 mod directions;
 #[path = "tidy/figures.rs"]
 mod figures;
+#[path = "tidy/house.rs"]
+mod house;
+#[path = "tidy/inside.rs"]
+mod inside;
 #[path = "tidy/invariants.rs"]
 mod invariants;
 #[path = "tidy/shape.rs"]
@@ -24,10 +32,13 @@ use std::sync::LazyLock;
 /// What looks at one file.
 type Rule = fn(&Source) -> Vec<Breach>;
 
-const RULES: [(&str, Rule); 10] = [
+const RULES: [(&str, Rule); 13] = [
     ("pools", directions::pools),
     ("long file", shape::long_file),
     ("long functions", shape::long_functions),
+    ("parameters", shape::many_parameters),
+    ("first sentence", shape::first_sentence),
+    ("dialect", dialect::dialect),
     ("empty name", shape::empty_name),
     ("undocumented", shape::undocumented),
     ("unstated", invariants::unstated),
@@ -46,6 +57,9 @@ static FOUND: LazyLock<BTreeMap<&str, Vec<Breach>>> = LazyLock::new(|| {
     let mut found: BTreeMap<&str, Vec<Breach>> =
         RULES.iter().map(|(name, rule)| (*name, sources.iter().flat_map(rule).collect())).collect();
     found.insert("rooms", sources.iter().flat_map(|source| directions::rooms(source, &names)).collect());
+    let uses = house::House::of(sources).uses();
+    found.insert("parts", inside::upwards(&uses));
+    found.insert("circles", circles::circles(&uses));
     found.insert("orphans", shape::orphans(&tree.files, sources));
     found
 });

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use syn::{Item, UseTree, Visibility};
 
 /// From the top down; a room uses the lines below its own, never its own line.
-const LINES: [&[&str]; 8] = [
+const LINES: [&[&str]; 9] = [
     &["cli"],
     &["tools", "monitor", "load"],
     &["transport", "client"],
@@ -17,19 +17,23 @@ const LINES: [&[&str]; 8] = [
     &["report"],
     &["protocol", "memory"],
     &["wire", "metrics"],
-    &["limits", "lock", "small_file", "standard", POOLS],
+    &["limits", "small_file", "standard"],
+    &["lock", POOLS],
 ];
 /// The pools are a crate of their own, on the bottom line.
 const POOLS: &str = "mcpool_pools";
 /// Refused although the lines would allow it: load is made from outside, as a client makes it.
 const REFUSED: [(&str, &str); 1] = [("load", "server")];
+/// Rooms that use less than the lines would allow: what reads and writes bytes could be a crate of its own.
+const ONLY: [(&str, &[&str]); 1] = [("wire", &["limits", POOLS])];
 
 fn line(room: &str) -> Option<usize> {
     LINES.iter().position(|rooms| rooms.contains(&room))
 }
 
 fn may_use(from: &str, to: &str) -> bool {
-    from == to || (line(from) < line(to) && !REFUSED.contains(&(from, to)))
+    let allowed = ONLY.iter().find(|(room, _)| *room == from).is_none_or(|(_, rooms)| rooms.contains(&to));
+    from == to || (line(from) < line(to) && allowed && !REFUSED.contains(&(from, to)))
 }
 
 /// What stands directly in the root of the crate, and the room it comes from.
@@ -180,6 +184,11 @@ fn above(module: &[String]) -> Vec<String> {
     module.split_last().map(|(_, above)| above.to_vec()).unwrap_or_default()
 }
 
+/// The files that may say how memory accesses are ordered, and tests of them.
+fn orders(path: &str) -> bool {
+    path.starts_with("pools/src/sync/") || path == "pools/src/store.rs" || path.starts_with("pools/tests/")
+}
+
 /// What the pools crate must not know: the runtime, JSON, the protocol.
 pub(crate) fn pools(source: &Source) -> Vec<Breach> {
     let mut breaches = Vec::new();
@@ -190,6 +199,10 @@ pub(crate) fn pools(source: &Source) -> Vec<Breach> {
                 && is_punct(level.get(index + 1), ':')
             {
                 breaches.push(source.breach(line_of(&level[index]), format!("the pools know no `{name}`")));
+            }
+            if name == "Ordering" && is_punct(level.get(index + 1), ':') && !orders(&source.path) {
+                let fault = "memory orderings stand in `pools/src/sync/` and `pools/src/store.rs` only";
+                breaches.push(source.breach(line_of(&level[index]), fault));
             }
         });
     }
@@ -269,6 +282,9 @@ mod tests {
             ("memory", "metrics"),
             ("wire", "limits"),
             ("metrics", POOLS),
+            ("server", "report"),
+            ("report", "memory"),
+            ("wire", "limits"),
             ("protocol", "wire"),
         ] {
             assert!(may_use(from, to) && !may_use(to, from), "{from} -> {to}");
@@ -279,6 +295,7 @@ mod tests {
             assert!(!may_use(one, other) && !may_use(other, one), "{one}, {other}");
         }
         assert!(!may_use("load", "server") && !may_use("server", "load"));
+        assert!(!may_use("wire", "lock") && may_use("memory", "lock"));
     }
 
     #[test]
@@ -291,6 +308,8 @@ mod tests {
         let sample =
             Source::sample("src/pools_sample.rs", "use tokio::sync; fn f() { serde_json::to_string(&1); }");
         assert_eq!(pools(&sample).len(), 2);
+        let ordered = Source::sample("src/pools_sample.rs", "fn f() { X.load(Ordering::Relaxed); }");
+        assert_eq!(pools(&ordered).len(), 1);
         assert_eq!(pools(&Source::sample("src/pools_sample.rs", "use std::sync; fn tokio() {}")), []);
     }
 }

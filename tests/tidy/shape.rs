@@ -1,4 +1,4 @@
-//! The outward shape of files: their length, their names, their first line, and who names them.
+//! The outward shape of files: their length, their names, their first sentence, and who names them.
 
 use crate::source::{Breach, Source};
 use proc_macro2::TokenStream;
@@ -7,10 +7,13 @@ use std::path::Path;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Block, Expr, ImplItemFn, ItemFn, Macro, Signature, Token, TraitItemFn};
+use syn::{Block, Expr, FnArg, ImplItemFn, ItemFn, Macro, Signature, Token, TraitItemFn};
 
 const MAX_FILE_LINES: usize = 800;
 const MAX_FUNCTION_LINES: usize = 70;
+/// Beside `self`.
+const MAX_PARAMETERS: usize = 5;
+const MAX_FIRST_SENTENCE_WORDS: usize = 30;
 const EMPTY_NAMES: [&str; 8] = ["utils", "util", "types", "common", "helpers", "helper", "traits", "misc"];
 
 pub(crate) fn long_file(source: &Source) -> Vec<Breach> {
@@ -19,44 +22,61 @@ pub(crate) fn long_file(source: &Source) -> Vec<Breach> {
     (lines > MAX_FILE_LINES).then(|| source.breach(lines, fault)).into_iter().collect()
 }
 
+/// From the line of the signature to the closing brace; documentation and attributes are free.
 pub(crate) fn long_functions(source: &Source) -> Vec<Breach> {
-    let mut functions = Functions { source, breaches: Vec::new() };
-    functions.visit_file(&source.file);
-    functions.breaches
+    let too_long = |signature: &Signature, body: Option<&Block>| {
+        let lines = body?.span().end().line - signature.span().start().line + 1;
+        (lines > MAX_FUNCTION_LINES)
+            .then(|| format!("`{}` has {lines} lines, at most {MAX_FUNCTION_LINES}", signature.ident))
+    };
+    Functions::checked(source, &too_long)
 }
+
+pub(crate) fn many_parameters(source: &Source) -> Vec<Breach> {
+    let too_many = |signature: &Signature, _: Option<&Block>| {
+        let own = signature.inputs.iter().filter(|input| matches!(input, FnArg::Typed(_))).count();
+        (own > MAX_PARAMETERS)
+            .then(|| format!("`{}` has {own} parameters, at most {MAX_PARAMETERS}", signature.ident))
+    };
+    Functions::checked(source, &too_many)
+}
+
+/// What is wrong with a function, given its signature and its body.
+type Fault<'f> = &'f dyn Fn(&Signature, Option<&Block>) -> Option<String>;
 
 struct Functions<'s> {
     source: &'s Source,
+    fault: Fault<'s>,
     breaches: Vec<Breach>,
 }
 
-impl Functions<'_> {
-    /// From the line of the signature to the closing brace; documentation and attributes are free.
-    fn measure(&mut self, signature: &Signature, body: &Block) {
-        let (first, last) = (signature.span().start().line, body.span().end().line);
-        let lines = last - first + 1;
-        if lines > MAX_FUNCTION_LINES {
-            let fault = format!("`{}` has {lines} lines, at most {MAX_FUNCTION_LINES}", signature.ident);
-            self.breaches.push(self.source.breach(first, fault));
+impl<'s> Functions<'s> {
+    fn checked(source: &'s Source, fault: Fault<'s>) -> Vec<Breach> {
+        let mut functions = Functions { source, fault, breaches: Vec::new() };
+        functions.visit_file(&source.file);
+        functions.breaches
+    }
+
+    fn measure(&mut self, signature: &Signature, body: Option<&Block>) {
+        if let Some(fault) = (self.fault)(signature, body) {
+            self.breaches.push(self.source.breach(signature.span().start().line, fault));
         }
     }
 }
 
 impl<'ast> Visit<'ast> for Functions<'_> {
     fn visit_item_fn(&mut self, function: &'ast ItemFn) {
-        self.measure(&function.sig, &function.block);
+        self.measure(&function.sig, Some(&function.block));
         visit::visit_item_fn(self, function);
     }
 
     fn visit_impl_item_fn(&mut self, function: &'ast ImplItemFn) {
-        self.measure(&function.sig, &function.block);
+        self.measure(&function.sig, Some(&function.block));
         visit::visit_impl_item_fn(self, function);
     }
 
     fn visit_trait_item_fn(&mut self, function: &'ast TraitItemFn) {
-        if let Some(body) = &function.default {
-            self.measure(&function.sig, body);
-        }
+        self.measure(&function.sig, function.default.as_ref());
         visit::visit_trait_item_fn(self, function);
     }
 
@@ -93,6 +113,36 @@ pub(crate) fn undocumented(source: &Source) -> Vec<Breach> {
     let documented = source.file.attrs.iter().any(|attribute| attribute.path().is_ident("doc"));
     let fault = "it does not open with `//!`: what it owns, what it must not know, its invariant";
     (!documented).then(|| source.breach(1, fault)).into_iter().collect()
+}
+
+/// The modules whose first sentence is none, or is more than one can take in at once.
+pub(crate) fn first_sentence(source: &Source) -> Vec<Breach> {
+    let lines = source.text.lines().take_while(|line| line.starts_with("//!"));
+    let paragraph: Vec<&str> =
+        lines.map(|line| line[3..].trim()).take_while(|line| !line.is_empty()).collect();
+    let paragraph = paragraph.join(" ");
+    if paragraph.is_empty() {
+        return Vec::new(); // that it says nothing is another rule's
+    }
+    let sentence = sentence(&paragraph);
+    let words = sentence.split_whitespace().count();
+    let fault = if !sentence.ends_with('.') {
+        "its first sentence does not end with a full stop".to_owned()
+    } else if !sentence.starts_with(|first: char| first.is_uppercase() || matches!(first, '`' | '[')) {
+        "its first sentence does not begin with a capital letter".to_owned()
+    } else if words > MAX_FIRST_SENTENCE_WORDS {
+        format!("its first sentence has {words} words, at most {MAX_FIRST_SENTENCE_WORDS}")
+    } else {
+        return Vec::new();
+    };
+    vec![source.breach(1, fault)]
+}
+
+/// Up to the first full stop that a new sentence follows.
+fn sentence(paragraph: &str) -> &str {
+    let stops = paragraph.match_indices(". ").map(|(at, _)| at + 1);
+    let begins = |at: &usize| paragraph[*at..].trim_start().starts_with(|next: char| !next.is_lowercase());
+    stops.into_iter().find(begins).map_or(paragraph, |end| &paragraph[..end])
 }
 
 /// The files no `mod` and no crate names, which therefore nothing compiles.
@@ -134,6 +184,34 @@ mod tests {
         }
         let documented = format!("{}fn short() {{\n}}", "/// x\n".repeat(100));
         assert_eq!(long_functions(&sample(&documented)), []);
+    }
+
+    #[test]
+    fn a_sixth_parameter_is_found() {
+        let five = "a: u8, b: u8, c: u8, (d, _): (u8, u8), e: u8";
+        for (before, after) in [("", ""), ("impl S {", "}"), ("trait T {", "}"), ("fn outer() {", "}")] {
+            let function = |parameters: &str| format!("{before} fn many({parameters}) {{}} {after}");
+            assert_eq!(many_parameters(&sample(&function(&format!("{five}, f: u8")))).len(), 1, "{before}");
+            assert_eq!(many_parameters(&sample(&function(five))), [], "{before}");
+        }
+        assert_eq!(many_parameters(&sample(&format!("impl S {{ fn many(&mut self, {five}) {{}} }}"))), []);
+        assert_eq!(many_parameters(&sample(&format!("trait T {{ fn many({five}, f: u8); }}"))).len(), 1);
+    }
+
+    #[test]
+    fn a_first_sentence_that_is_none_is_found() {
+        let long = format!("//! Many{}.", " words".repeat(30));
+        for text in ["//! Sizes for people", "//! sizes for people.", "//! Sizes:\n//!\n//! Small.", &long] {
+            assert_eq!(first_sentence(&sample(text)).len(), 1, "{text}");
+        }
+        for text in [
+            "//! Sizes for people.",
+            "//! [`Size`]: bytes, as in `lexer.rs`, e. g. for\n//! people. Owns the rest and is not finished",
+            &format!("//! Short. Many{}.", " words".repeat(30)),
+            "fn f() {}",
+        ] {
+            assert_eq!(first_sentence(&sample(text)), [], "{text}");
+        }
     }
 
     #[test]
