@@ -28,7 +28,7 @@ impl Toolset for Ends {
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
-        let finished = match request.decode::<NoArguments>() {
+        let finished = match request.admit::<NoArguments>() {
             Err(refused) => refused,
             Ok((NoArguments {}, mut call)) => {
                 let told = self.told.lock().expect("nobody panicked");

@@ -64,12 +64,12 @@ impl Quartiles {
 
 /// Prints what a look costs the requests of one way.
 fn compare(name: &str, pairs: usize, server: &Server, mut requests: impl FnMut(u32)) {
-    server.keep();
+    server.maintain();
     requests(2 * BLOCK);
     let mut looks = Vec::new();
     for _ in 0..LOOKS {
         std::thread::sleep(LOOK_INTERVAL);
-        looks.push(taken_us(|| server.keep()));
+        looks.push(taken_us(|| server.maintain()));
         requests(BLOCK);
     }
     let (mut plain, mut traces, mut slowed) = (Vec::new(), Vec::new(), Vec::new());
@@ -77,7 +77,7 @@ fn compare(name: &str, pairs: usize, server: &Server, mut requests: impl FnMut(u
         let mut times = [[0.0; 2]; 2];
         for is_watched in if pair % 2 == 0 { [false, true] } else { [true, false] } {
             if is_watched {
-                server.keep();
+                server.maintain();
             }
             let first = taken_us(|| requests(TRACED));
             times[usize::from(is_watched)] = [first, taken_us(|| requests(BLOCK - TRACED))];
@@ -112,7 +112,7 @@ fn rows(
                 while left > 0 {
                     let now = left.min(u64::from(TRACED)) as u32;
                     if is_traced {
-                        server.keep();
+                        server.maintain();
                     }
                     let begun = std::time::Instant::now();
                     requests(now);
@@ -143,9 +143,9 @@ fn ledger(criterion: &mut Criterion) {
     let answer_bytes = request.check(&mut connection);
     let mut in_process =
         |requests| (0..requests).for_each(|_| assert_eq!(connection.exchange(&request.line), answer_bytes));
-    server.keep();
+    server.maintain();
     in_process(BLOCK);
-    server.keep();
+    server.maintain();
     let allocations = allocations_per_call(1, || in_process(BLOCK));
     assert_eq!(allocations.to_bits(), 0.0_f64.to_bits(), "requests that are traced allocate");
     let mut rows_of = group(criterion, "ledger, in process");

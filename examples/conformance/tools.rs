@@ -43,7 +43,7 @@ impl Toolset for Fixtures {
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
-        let decoded = request.decode::<Arguments<'f>>();
+        let decoded = request.admit::<Arguments<'f>>();
         async move {
             match decoded {
                 Err(refused) => refused,

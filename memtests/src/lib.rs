@@ -299,7 +299,7 @@ pub fn settled_heap(server: &Server) -> (usize, usize) {
     let mut last = (0, 0);
     for _ in 0..LOOKS {
         // The server looks by itself once a second, and is done with what is to be given back at the third look.
-        server.keep();
+        server.maintain();
         for pool in server.pools().pools() {
             pool.trim(0);
         }

@@ -203,7 +203,7 @@ impl Site {
                 self.step(index);
             }
             if self.keeps_streams {
-                self.server.keep();
+                self.server.maintain();
             }
         }
     }
@@ -254,7 +254,7 @@ impl Site {
     /// Live bytes once nothing moves, what expired is gone and pools keep nothing.
     fn bytes_at_rest(&self, watch: &Watch) -> usize {
         watch.settle();
-        self.server.keep();
+        self.server.maintain();
         self.empty_pools();
         watch.settle();
         watch.stats().curr_bytes
@@ -297,7 +297,7 @@ fn measure(request: &Request, site: &mut Site) -> Measured {
     let warm_up = request.measured.div_ceil(2);
     site.run(warm_up);
     // Pools are watched from the first look after their first use on.
-    site.server.keep();
+    site.server.maintain();
     site.run(warm_up);
     let watch = Watch::begin();
     // Once more, so that what is replaced from here on is known and does not count as left.
@@ -354,7 +354,7 @@ pub fn cell(request: &Request, column: Column) -> Cell {
 pub fn explain(request: &Request, column: Column, figure: Figure, message: &str) -> ! {
     let Ok(mut site) = Site::open(request, column) else { panic!("{message}") };
     site.run(request.measured);
-    site.server.keep();
+    site.server.maintain();
     site.run(request.measured);
     let watch = Watch::begin();
     if figure == Figure::Peak {

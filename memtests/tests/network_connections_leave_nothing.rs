@@ -300,7 +300,7 @@ fn until_sessions_end(server: &Server) {
     let began = Instant::now();
     while server.sessions() > 0 {
         assert!(began.elapsed() < Duration::from_mins(2), "{} sessions are left", server.sessions());
-        server.keep();
+        server.maintain();
         std::thread::sleep(Duration::from_millis(20));
     }
 }

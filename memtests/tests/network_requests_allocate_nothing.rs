@@ -28,7 +28,7 @@ pub(crate) fn network_requests_allocate_nothing() {
     for request in &requests {
         (0..WARM_UP).for_each(|_| ask(&mut client, request, &mut buffer));
         // Pools are watched from the first look after their first use on: that is part of warming up.
-        server.keep();
+        server.maintain();
         (0..WARM_UP).for_each(|_| ask(&mut client, request, &mut buffer));
     }
     // Once a second a look takes all figures down, for which each thread needs something once.
@@ -37,7 +37,7 @@ pub(crate) fn network_requests_allocate_nothing() {
         for at in 0..MEASURED {
             ask(&mut client, &requests[at % requests.len()], &mut buffer);
             if at % A_LOOK == 0 {
-                server.keep();
+                server.maintain();
             }
         }
     });

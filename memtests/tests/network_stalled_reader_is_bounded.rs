@@ -173,7 +173,7 @@ fn warm_buffers(server: &Server) {
             let leases: Vec<_> = (0..512).map(|_| server.buffers().acquire(class * 1024)).collect();
             drop(leases);
         }
-        server.keep();
+        server.maintain();
     }
     for pool in server.pools().pools() {
         pool.trim(0);

@@ -27,7 +27,7 @@ pub(crate) fn resizing_leaves_nothing() {
                 0 => drop(pool.set_capacity(at % 7)),
                 1 => drop(pool.trim(0)),
                 2 => drop(pool.set_capacity(usize::MAX)),
-                3 => server.keep(),
+                3 => server.maintain(),
                 _ if at % 1_000 == 4 => drop(server.memory().optimize_memory_usage()),
                 _ => {}
             }

@@ -53,7 +53,7 @@ pub(crate) fn your_own_server() {
         }
     };
     ask(200);
-    server.keep();
+    server.maintain();
     ask(200);
     assert_no_allocations(|| ask(1_000));
 

@@ -175,7 +175,7 @@ async fn keep(server: Server) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        server.keep();
+        server.maintain();
     }
 }
 

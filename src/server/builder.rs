@@ -1,21 +1,29 @@
 //! A server under construction, and why it may not be built.
 
-use super::{
-    CatalogError, Chain, Completer, Core, Description, Prompts, Resources, Server, Session, Shared, Single,
-    Tool, Toolset,
-};
 use crate::limits::{Limits, LimitsError};
 use crate::memory::{Managed, MemoryManager};
 use crate::metrics::Metrics;
-use crate::server::answer::catalog::Implementation;
-use crate::server::handler::families::Offers;
+use crate::server::answer::catalog::{CatalogError, Implementation};
+use crate::server::answer::envelope;
+#[cfg(feature = "validation")]
+use crate::server::answer::validation::Validators;
+use crate::server::handler::families::Families;
+#[cfg(feature = "report")]
+use crate::server::handler::memory_resource::MemoryResource;
+use crate::server::handler::prompts::{Completer, Prompts};
+use crate::server::handler::resources::Resources;
+use crate::server::handler::tool::{Chain, NoTools, Single, Tool, Toolset};
+use crate::server::server::Server;
+use crate::server::serving::core::Core;
 use crate::server::serving::slot::{SlotFactory, slot_pool};
+use crate::server::shared::{Description, Shared};
 use crate::server::state::changes::Changes;
 use crate::server::state::client_requests::Correlation;
 use crate::server::state::event_store::EventStore;
 use crate::server::state::operations::Operations;
 use crate::server::state::pools::Pools;
-use crate::server::state::request_state::Sealer;
+use crate::server::state::request_state::{NoRandomness, Sealer};
+use crate::server::state::session::Session;
 use crate::server::state::sessions::Sessions;
 use crate::server::state::task_store::TaskStore;
 use crate::server::state::thread_permits::ThreadPermits;
@@ -23,7 +31,7 @@ use crate::server::state::tool_usage::ToolUsage;
 use arc_swap::ArcSwap;
 use mcpool_pools::NameTaken;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use thiserror::Error;
 
 /// Why a server cannot be built.
@@ -41,21 +49,38 @@ pub enum BuildError {
     Pools(#[from] NameTaken),
     /// There is no key to seal `requestState` with.
     #[error("no key for requestState: {0}")]
-    Key(#[from] crate::server::state::request_state::NoRandomness),
+    Key(#[from] NoRandomness),
 }
 
 /// A server under construction.
 pub struct ServerBuilder<T> {
-    pub(crate) implementation: Implementation,
-    pub(crate) instructions: Option<String>,
-    pub(crate) limits: Limits,
-    pub(crate) toolset: T,
-    pub(crate) tools: usize,
-    pub(crate) offers: Offers,
-    pub(crate) request_state_key: Option<[u8; 32]>,
-    pub(crate) offers_memory: bool,
+    implementation: Implementation,
+    instructions: Option<String>,
+    limits: Limits,
+    toolset: T,
+    tools: usize,
+    families: Families,
+    request_state_key: Option<[u8; 32]>,
+    has_memory_resource: bool,
     #[cfg(feature = "validation")]
-    pub(crate) validates: bool,
+    validates: bool,
+}
+
+impl ServerBuilder<NoTools> {
+    pub(crate) fn new(name: String, version: String) -> Self {
+        Self {
+            implementation: Implementation { name, version },
+            instructions: None,
+            limits: Limits::default(),
+            toolset: NoTools,
+            tools: 0,
+            families: Families::default(),
+            request_state_key: None,
+            has_memory_resource: false,
+            #[cfg(feature = "validation")]
+            validates: true,
+        }
+    }
 }
 
 impl<T: Toolset> ServerBuilder<T> {
@@ -73,9 +98,9 @@ impl<T: Toolset> ServerBuilder<T> {
             limits: self.limits,
             tools: front_len + toolset.definitions().len(),
             toolset: Chain { front: self.toolset, front_len, back: toolset },
-            offers: self.offers,
+            families: self.families,
             request_state_key: self.request_state_key,
-            offers_memory: self.offers_memory,
+            has_memory_resource: self.has_memory_resource,
             #[cfg(feature = "validation")]
             validates: self.validates,
         }
@@ -84,7 +109,7 @@ impl<T: Toolset> ServerBuilder<T> {
     /// Adds a family of resources behind those that are there.
     #[must_use]
     pub fn resources(mut self, resources: impl Resources) -> Self {
-        self.offers.resources.push(Box::new(resources));
+        self.families.resources.push(Box::new(resources));
         self
     }
 
@@ -94,29 +119,28 @@ impl<T: Toolset> ServerBuilder<T> {
     #[cfg(feature = "report")]
     #[must_use]
     pub fn memory_resource(mut self) -> Self {
-        self.offers_memory = true;
-        self.resources(crate::server::handler::memory_resource::MemoryResource)
-            .prompts(crate::server::handler::memory_resource::MemoryResource)
+        self.has_memory_resource = true;
+        self.resources(MemoryResource).prompts(MemoryResource)
     }
 
     /// Adds a family of prompts behind those that are there.
     #[must_use]
     pub fn prompts(mut self, prompts: impl Prompts) -> Self {
-        self.offers.prompts.push(Box::new(prompts));
+        self.families.prompts.push(Box::new(prompts));
         self
     }
 
     /// Completes arguments of prompts and variables of resource templates.
     #[must_use]
     pub fn completer(mut self, completer: impl Completer) -> Self {
-        self.offers.completer = Some(Box::new(completer));
+        self.families.completer = Some(Box::new(completer));
         self
     }
 
     /// Lets tools go on as tasks ([`RequestContext::prefer_task`]), for clients that know the extension.
     #[must_use]
     pub fn tasks(mut self) -> Self {
-        self.offers.has_tasks = true;
+        self.families.has_tasks = true;
         self
     }
 
@@ -164,12 +188,12 @@ impl<T: Toolset> ServerBuilder<T> {
             tools: self.toolset.definitions(),
             hidden: Mutex::default(),
         };
-        let catalog = description.catalog(&self.offers, &limits)?;
+        let catalog = self.families.catalog(&description, &limits)?;
         #[cfg(feature = "validation")]
         let validators = if self.validates {
-            crate::server::answer::validation::Validators::new(&description.tools, &limits)?
+            Validators::new(&description.tools, &limits)?
         } else {
-            crate::server::answer::validation::Validators::default()
+            Validators::default()
         };
         let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
         let tool_usage = ToolUsage::new(description.tools.len(), limits.arena_retain_bytes);
@@ -186,7 +210,7 @@ impl<T: Toolset> ServerBuilder<T> {
             pools,
             catalog: ArcSwap::from_pointee(catalog),
             description,
-            offers: self.offers,
+            relist: OnceLock::new(),
             changes: Changes::new(&limits),
             stateless: Arc::new(Session::new(sessions.next_number(), 0)),
             sessions,
@@ -197,20 +221,19 @@ impl<T: Toolset> ServerBuilder<T> {
             #[cfg(feature = "validation")]
             validators,
             sealer: Sealer::new(self.request_state_key, &limits)?,
-            server_meta: crate::server::answer::envelope::server_meta(&implementation)
-                .map_err(CatalogError::from)?,
+            server_meta: envelope::server_meta(&implementation).map_err(CatalogError::from)?,
             metrics: Metrics::default(),
             operations: Operations::default(),
             tool_usage,
-            told_memory: self.offers_memory.then(AtomicU32::default),
+            memory_report_ticks: self.has_memory_resource.then(AtomicU32::default),
             limits,
         });
         shared.memory.open_account(&shared);
-        let core = Arc::new(Core { shared: Arc::clone(&shared), toolset: self.toolset });
+        let core =
+            Arc::new(Core { shared: Arc::clone(&shared), toolset: self.toolset, families: self.families });
+        shared.register_relist(&core);
         shared.memory.open_account(&core);
-        let serve = move |incoming| crate::server::serving::serve::serve_frame(Arc::clone(&core), incoming);
-        let factory = SlotFactory::new(serve, shared.limits.arena_retain_bytes);
-        let slots = slot_pool(&shared.pools, &shared.limits, factory)?;
+        let slots = slot_pool(&shared.pools, &shared.limits, SlotFactory::new(core))?;
         Ok(Server { shared, slots })
     }
 }

@@ -14,25 +14,26 @@ mod tests;
 
 pub use answer::catalog::CatalogError;
 pub use answer::content::{DataBlock, TextBlock};
+pub use answer::outcome::Finished;
+pub use answer::tool_error::ToolError;
 pub use builder::{BuildError, ServerBuilder};
-pub use handler::call_context::{CallContext, Finished, ToolError};
+pub use handler::call_context::CallContext;
 pub use handler::prompts::{
     Completer, CompletionRequest, CompletionTarget, Completions, PromptContext, Prompts,
 };
 pub use handler::request_context::RequestContext;
 pub use handler::resources::{ReadContext, Resources};
 pub use handler::tool::{Chain, NoTools, Single, Tool, Toolset};
+pub use handler::tool_request::ToolRequest;
 pub use server::Server;
-pub use serving::dispatch::ToolRequest;
 pub use state::drain::Drain;
 pub use state::session::SessionValues;
 
+pub(crate) use answer::outcome::Outcome;
+pub(crate) use incoming::facts::{FrameOrigin, HeadPart, HttpFacts, SessionField};
 pub(crate) use serving::batch::{Batch, BatchMessage};
-pub(crate) use serving::core::Core;
 pub(crate) use serving::in_flight::InFlight;
-pub(crate) use serving::serve::{HeadPart, HttpFacts, Incoming, Outcome, SessionField, Surroundings};
 pub(crate) use serving::slot::RequestSlot;
-pub(crate) use shared::{Description, Shared};
 pub(crate) use state::call_state::Caller;
 #[cfg(feature = "filesystem")]
 pub(crate) use state::cancellation::{CancellationToken, Cancelled};
@@ -40,4 +41,4 @@ pub(crate) use state::event_store::{StreamItem, StreamReader, StreamWriter};
 pub(crate) use state::fair_limit::{Place, Shares};
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};
-pub(crate) use state::session::{NotBegun, Session};
+pub(crate) use state::session::Session;

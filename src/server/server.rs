@@ -1,19 +1,23 @@
 //! The server as its users and the transports see it.
 
-use super::{
-    Drain, NoTools, NotBegun, Outcome, RequestSlot, ServerBuilder, Session, Shared, StreamReader,
-    StreamWriter,
-};
 use crate::limits::Limits;
 use crate::memory::MemoryManager;
 use crate::metrics::Metrics;
 use crate::protocol::{Era, Id, ProtocolError};
-use crate::server::answer::catalog::Implementation;
 use crate::server::answer::envelope::AnswerId;
-use crate::server::handler::families::Offers;
-use crate::server::state::call_state::Failure;
+use crate::server::answer::outcome::Outcome;
+use crate::server::builder::ServerBuilder;
+use crate::server::handler::resources::REPORT_URI;
+use crate::server::handler::tool::NoTools;
+use crate::server::serving::serve::Served;
+use crate::server::serving::slot::RequestSlot;
+use crate::server::serving::{listen, tasks};
+use crate::server::shared::Shared;
 use crate::server::state::changes::Kind;
+use crate::server::state::drain::Drain;
+use crate::server::state::event_store::{StreamReader, StreamWriter};
 use crate::server::state::pools::Pools;
+use crate::server::state::session::{NotBegun, Session};
 use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
 use mcpool_pools::{BufferLease, BufferPool, Lease, ObjectPool, PoolConfig, PoolRegistry, Recycle};
@@ -21,8 +25,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 
-/// How many looks after the server lie between two tellings that the memory report is another one: ten seconds.
-const KEEPS_A_TELLING: u32 = 10;
+/// Maintenance ticks between two notifications that the memory report changed: ten seconds.
+const REPORT_NOTIFY_TICKS: u32 = 10;
 
 /// A server: its tools, its pools and its bounds. Cloning makes another handle to the same server.
 ///
@@ -42,18 +46,7 @@ pub struct Server {
 impl Server {
     /// Begins a server of that name and version, as clients will see them.
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder<NoTools> {
-        ServerBuilder {
-            implementation: Implementation { name: name.into(), version: version.into() },
-            instructions: None,
-            limits: Limits::default(),
-            toolset: NoTools,
-            tools: 0,
-            offers: Offers::default(),
-            request_state_key: None,
-            offers_memory: false,
-            #[cfg(feature = "validation")]
-            validates: true,
-        }
+        ServerBuilder::new(name.into(), version.into())
     }
 
     /// Where the bytes of this server are, and how its pools should be sized.
@@ -187,7 +180,7 @@ impl Server {
             Some(ended) => ended,
             None => serving.await,
         };
-        crate::server::serving::tasks::finish_all(&self.shared, deadline).await;
+        tasks::finish_all(&self.shared, deadline).await;
         ended
     }
 
@@ -203,7 +196,7 @@ impl Server {
 
     /// Lets a legacy peer be told of changes from now on.
     pub(crate) fn tell_of_changes(&self, session: &Session) {
-        crate::server::serving::listen::tell_of_changes(&self.shared, session);
+        listen::tell_of_changes(&self.shared, session);
     }
 
     /// A new stream of a session.
@@ -240,23 +233,55 @@ impl Server {
 
     /// The next message for a legacy peer that belongs to no request; `cx` is woken when there is one.
     pub(crate) fn next_notice(&self, session: &Session, cx: &mut Context<'_>) -> Option<BufferLease> {
-        crate::server::serving::listen::next_notice(&self.shared, session, cx)
+        listen::next_notice(&self.shared, session, cx)
     }
 
-    /// Looks after the server: call it every second. Gives back what expired (sessions, events, tasks), and has the
-    /// [`MemoryManager`] look at the pools and at the pressure.
+    /// Does what is due from time to time: frees expired sessions, events and tasks, and has the [`MemoryManager`]
+    /// measure the pools and the memory pressure. **Call it once a second** unless the server is served by
+    /// [`serve_http`](crate::transport::serve_http), which calls it itself.
     ///
-    /// Transports that serve sockets do so by themselves.
-    pub fn keep(&self) {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use mcpool::transport::serve_lines;
+    /// use mcpool::{Drain, Server};
+    /// use std::time::Duration;
+    ///
+    /// let server = Server::builder("demo", "1.0.0").build()?;
+    /// # let (peer, stream) = tokio::io::duplex(64);
+    /// # drop(peer);
+    /// # let (reader, writer) = tokio::io::split(stream);
+    /// let maintenance = tokio::spawn({
+    ///     let server = server.clone();
+    ///     async move {
+    ///         loop {
+    ///             tokio::time::sleep(Duration::from_secs(1)).await;
+    ///             server.maintain();
+    ///         }
+    ///     }
+    /// });
+    /// serve_lines(&server, reader, writer, &Drain::default()).await?;
+    /// maintenance.abort();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn maintain(&self) {
         self.sweep();
         let before = self.shared.memory.pressure();
         self.shared.memory.tick(std::time::Instant::now());
-        if let Some(told) = &self.shared.told_memory {
-            let is_due = told.fetch_add(1, Ordering::Relaxed) % KEEPS_A_TELLING == KEEPS_A_TELLING - 1;
+        if let Some(ticks) = &self.shared.memory_report_ticks {
+            let is_due =
+                ticks.fetch_add(1, Ordering::Relaxed) % REPORT_NOTIFY_TICKS == REPORT_NOTIFY_TICKS - 1;
             if is_due || self.shared.memory.pressure() != before {
-                self.resource_updated(crate::server::handler::resources::REPORT_URI);
+                self.resource_updated(REPORT_URI);
             }
         }
+    }
+
+    /// Old name of [`Server::maintain`].
+    #[deprecated(note = "is called `maintain`")]
+    pub fn keep(&self) {
+        self.maintain();
     }
 
     /// Gives back what expired: sessions, events, tasks.
@@ -273,7 +298,7 @@ impl Server {
 
     /// An error answer to bytes in which no id could be read.
     pub(crate) fn refusal_without_id(&self, session: &Session, error: &ProtocolError<'_>) -> Outcome {
-        self.shared.refusal(AnswerId::unreadable(session.revision()), error)
+        self.shared.refusal_without_id(session, error)
     }
 
     /// The answer to a message that was too long and is gone but for its outline. A request learns by its id that it has
@@ -297,32 +322,13 @@ impl Server {
         }
     }
 
-    /// Turns the outcome of a slot's request into what its connection can act on: a panic becomes an
-    /// answer, a task goes its own way. The operation counts as ended.
-    pub(crate) fn settle(&self, outcome: Outcome, slot: &RequestSlot) -> Outcome {
-        if matches!(outcome, Outcome::Panicked) {
-            slot.call().fail(Failure::Code(ProtocolError::Internal("").code(Era::Modern)));
-        }
+    /// Counts the operation of a slot's request as ended, and starts the task that it became. What is left is for its
+    /// connection.
+    pub(crate) fn settle(&self, served: Served, slot: &RequestSlot) -> Outcome {
         self.shared.operations.note(slot.call());
-        self.resolve(outcome, slot)
-    }
-
-    /// The same for what is no operation of its own: the part of a call that goes on as a task.
-    pub(crate) fn resolve(&self, outcome: Outcome, slot: &RequestSlot) -> Outcome {
-        match outcome {
-            Outcome::Panicked => {
-                let names = slot.call().names();
-                tracing::error!(id = names.id, "a tool panicked");
-                if names.id.is_empty() {
-                    return Outcome::Silent;
-                }
-                self.shared.refusal(AnswerId::Of(&names.id), &ProtocolError::Internal("the tool panicked"))
-            }
-            Outcome::Detached { answer, work } => {
-                crate::server::serving::tasks::run(self, *work);
-                Outcome::Reply(answer)
-            }
-            outcome => outcome,
+        if let Some(call) = served.detached {
+            tasks::run(&self.shared, &self.slots, *call);
         }
+        served.outcome
     }
 }

@@ -1,20 +1,22 @@
 //! What all requests of a server share.
 
-use super::{CatalogError, Outcome, Session};
 use crate::limits::Limits;
 use crate::lock::lock;
 use crate::memory::MemoryManager;
 use crate::metrics::Metrics;
 use crate::protocol::{Era, ProtocolError, ToolDefinition};
-use crate::server::answer::catalog::{Catalog, CatalogSource, Implementation};
-use crate::server::answer::envelope::AnswerId;
-use crate::server::handler::families::Offers;
+use crate::server::answer::catalog::{Catalog, CatalogError, Implementation};
+use crate::server::answer::envelope::{self, AnswerId};
+use crate::server::answer::outcome::Outcome;
+#[cfg(feature = "validation")]
+use crate::server::answer::validation::Validators;
 use crate::server::state::changes::{Changes, Kind};
 use crate::server::state::client_requests::{ClientAnswer, Correlation};
 use crate::server::state::event_store::EventStore;
 use crate::server::state::operations::Operations;
 use crate::server::state::pools::Pools;
 use crate::server::state::request_state::Sealer;
+use crate::server::state::session::Session;
 use crate::server::state::sessions::Sessions;
 use crate::server::state::task_store::TaskStore;
 use crate::server::state::thread_permits::ThreadPermits;
@@ -24,7 +26,7 @@ use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// What every request of a server uses.
 pub(crate) struct Shared {
@@ -33,7 +35,8 @@ pub(crate) struct Shared {
     /// What lists show; exchanged as a whole when one changes.
     pub(crate) catalog: ArcSwap<Catalog>,
     pub(crate) description: Description,
-    pub(crate) offers: Offers,
+    /// Makes the catalog anew; empty until the handlers are known.
+    pub(crate) relist: OnceLock<Weak<dyn Relist>>,
     pub(crate) changes: Changes,
     pub(crate) sessions: Sessions,
     /// In the place of a session where there is none: requests of the modern era, and before a handshake.
@@ -45,14 +48,14 @@ pub(crate) struct Shared {
     pub(crate) thread_permits: ThreadPermits,
     pub(crate) sealer: Sealer,
     #[cfg(feature = "validation")]
-    pub(crate) validators: crate::server::answer::validation::Validators,
+    pub(crate) validators: Validators,
     /// The `_meta` of modern results.
     pub(crate) server_meta: Box<RawValue>,
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
     pub(crate) tool_usage: ToolUsage,
-    /// The memory report is a resource; how often it was looked after tells when it has changed.
-    pub(crate) told_memory: Option<AtomicU32>,
+    /// Maintenance ticks since the start, where the memory report is a resource.
+    pub(crate) memory_report_ticks: Option<AtomicU32>,
     pub(crate) memory: MemoryManager,
 }
 
@@ -65,28 +68,23 @@ pub(crate) struct Description {
     pub(crate) hidden: Mutex<HashSet<String>>,
 }
 
-impl Description {
-    pub(crate) fn catalog(&self, offers: &Offers, limits: &Limits) -> Result<Catalog, CatalogError> {
-        // A copy: families that list what they have may hide a tool, and would wait for the lock.
-        let hidden = lock(&self.hidden).clone();
-        Catalog::new(&CatalogSource {
-            implementation: &self.implementation,
-            instructions: self.instructions.as_deref(),
-            tools: &self.tools,
-            hidden: &hidden,
-            resources: &offers.resources(),
-            templates: &offers.templates(),
-            prompts: &offers.prompts(),
-            has_resources: offers.has_resources(),
-            has_prompts: offers.has_prompts(),
-            has_completions: offers.completer.is_some(),
-            has_tasks: offers.has_tasks,
-            page_entries: limits.page_entries,
-        })
-    }
+/// What knows the handlers, and so what the lists of the catalog hold.
+pub(crate) trait Relist: Send + Sync {
+    /// The catalog of what there is now.
+    ///
+    /// # Errors
+    /// When it cannot be advertised.
+    fn catalog(&self) -> Result<Catalog, CatalogError>;
 }
 
 impl Shared {
+    /// Has `relist` make the catalog from now on.
+    pub(crate) fn register_relist(&self, relist: &Arc<impl Relist + 'static>) {
+        let relist = Arc::downgrade(relist);
+        // The first one stays: a server has one set of handlers.
+        let _ = self.relist.set(relist);
+    }
+
     /// A place for an answer; no buffer is leased before the first write.
     pub(crate) fn reply(&self) -> Reply {
         Reply::new(self.pools.buffers.clone(), self.limits.max_reply_bytes)
@@ -98,12 +96,7 @@ impl Shared {
             Ok(answer) => Outcome::Reply(answer),
             Err(TooLong { limit_bytes }) => {
                 let mut refusal = self.reply();
-                crate::server::answer::envelope::error(
-                    &mut refusal,
-                    Era::Modern,
-                    id,
-                    &ProtocolError::ReplyTooLong { limit_bytes },
-                );
+                envelope::error(&mut refusal, Era::Modern, id, &ProtocolError::ReplyTooLong { limit_bytes });
                 // The least of limits has room for this sentence and the longest of ids.
                 refusal.finish().map_or(Outcome::Silent, Outcome::Reply)
             }
@@ -115,12 +108,17 @@ impl Shared {
         self.refusal_in(Era::Modern, id, error)
     }
 
+    /// An error answer to bytes in which no id could be read.
+    pub(crate) fn refusal_without_id(&self, session: &Session, error: &ProtocolError<'_>) -> Outcome {
+        self.refusal(AnswerId::unreadable(session.revision()), error)
+    }
+
     /// An error answer.
     pub(crate) fn refusal_in(&self, era: Era, id: AnswerId<'_>, error: &ProtocolError<'_>) -> Outcome {
         tracing::debug!(%error, "message refused");
         self.metrics.protocol_errors.add(1);
         let mut reply = self.reply();
-        crate::server::answer::envelope::error(&mut reply, era, id, error);
+        envelope::error(&mut reply, era, id, error);
         match self.answered(reply, id) {
             Outcome::Reply(answer) => Outcome::Refused { answer, status: error.http_status(era) },
             outcome => outcome,
@@ -187,11 +185,13 @@ impl Shared {
         }
     }
 
-    /// Lists anew, and tells all who listen.
+    /// Makes the lists anew, and notifies all subscribers.
     pub(crate) fn list_changed(&self, kind: Kind) {
-        match self.description.catalog(&self.offers, &self.limits) {
-            Ok(catalog) => self.catalog.store(Arc::new(catalog)),
-            Err(error) => tracing::error!(%error, "the list stays as it was"),
+        match self.relist.get().and_then(Weak::upgrade).map(|relist| relist.catalog()) {
+            Some(Ok(catalog)) => self.catalog.store(Arc::new(catalog)),
+            Some(Err(error)) => tracing::error!(%error, "the list stays as it was"),
+            // The server is gone, and nobody lists any more.
+            None => {}
         }
         self.changes.changed(kind);
     }

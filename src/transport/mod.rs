@@ -3,15 +3,15 @@
 #[cfg(feature = "cli")]
 pub(crate) mod admin;
 pub mod admission;
+mod connection_registry;
+mod hang_up;
 pub(crate) mod http;
 #[cfg(test)]
 mod interleavings;
 mod lines;
 pub(crate) mod listener;
 mod outbox;
-mod presence;
-mod probe;
-mod roster;
+mod stack_read;
 mod stdio;
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ mod tests;
 mod tls;
 
 #[cfg(fuzzing)]
-pub use http::fuzz as http_fuzz;
+pub use http::codec::fuzz as http_fuzz;
 pub use http::{HttpConfig, HttpError, serve_http};
 pub use lines::ServeError;
 #[cfg(feature = "socket-activation")]
@@ -46,5 +46,5 @@ where
     W: AsyncWrite + Unpin,
 {
     let host = Arc::new(lines::LineHost::new(server, drain));
-    lines::LineConnection::<_, presence::Unwatched>::new(host, None, tokio::io::join(reader, writer)).await
+    lines::LineConnection::<_, hang_up::Unwatched>::new(host, None, tokio::io::join(reader, writer)).await
 }

@@ -1,8 +1,8 @@
 //! Standard input and output as a connection.
 
 use super::ServeError;
+use super::hang_up::WatchedWriter;
 use super::lines::{LineConnection, LineHost};
-use super::presence::WatchedWriter;
 use crate::server::{Drain, Server};
 use crate::standard::{StandardStreams, Unusable};
 use std::io;

@@ -185,13 +185,13 @@ fn run_in_process(directory: &Path, way: &str, request: &str, count: &str) -> Re
     };
     let is_watched = way == Way::InProcessWatched;
     if is_watched {
-        server.keep();
+        server.maintain();
     }
     send(WARM_UP);
     for _ in 0..count.div_ceil(REQUESTS) {
         if is_watched {
             std::thread::sleep(LOOK_INTERVAL);
-            server.keep();
+            server.maintain();
         }
         send(REQUESTS);
     }

@@ -158,7 +158,7 @@ impl Run<'_> {
     /// The memory once all have gone, all that expired is swept and no pool keeps anything.
     fn at_rest(&self) -> Memory {
         std::thread::sleep(REST);
-        self.server.keep();
+        self.server.maintain();
         for pool in self.server.pools().pools() {
             pool.trim(0);
         }

@@ -4,10 +4,11 @@
 //! waits before it writes holds none. Methods that write do not fail: an answer that grows beyond `max_reply_bytes`
 //! becomes an error when the call ends.
 
-use crate::protocol::{Capability, Era, OwnedMessage, ProtocolError};
+use crate::protocol::{Era, OwnedMessage, ProtocolError};
 use crate::server::answer::content::{Content, DataBlock, TextBlock};
+use crate::server::answer::outcome::{Finished, Outcome};
+use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
-use crate::server::serving::serve::Outcome;
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::thread_permits::{AcquireThread, SessionKey};
 use crate::wire::TooLong;
@@ -16,68 +17,6 @@ use serde::Serialize;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-
-/// Why a tool has no answer.
-///
-/// `?` converts any error into [`ToolError::Failed`] with the error's message. For this conversion to exist, the type
-/// itself cannot implement [`std::error::Error`].
-///
-/// ```
-/// use mcpool::ToolError;
-///
-/// fn half(text: &str) -> Result<u64, ToolError> {
-///     let number: u64 = text.parse()?;
-///     if number % 2 == 1 {
-///         return Err(ToolError::failed(format_args!("{number} is odd")));
-///     }
-///     Ok(number / 2)
-/// }
-/// assert_eq!(half("7"), Err(ToolError::Failed("7 is odd".to_owned())));
-/// assert_eq!(half("x"), Err(ToolError::Failed("invalid digit found in string".to_owned())));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ToolError {
-    /// The call failed in a way that the model may react to: a result with `isError` and this text.
-    Failed(String),
-    /// The parameters are not valid: JSON-RPC error -32602.
-    InvalidParams(&'static str),
-    /// Nothing has the requested name or URI: JSON-RPC error -32602.
-    NotFound,
-    /// The client gets this JSON-RPC error.
-    Protocol {
-        /// The code; JSON-RPC reserves -32768 to -32000.
-        code: i32,
-        /// A message of one sentence.
-        message: String,
-    },
-    /// The client did not declare a capability that the call needs.
-    MissingCapability(Capability),
-    /// The client has to be asked first; [`RequestContext::ask`] returns it.
-    InputRequired,
-    /// The call continues as a task; [`RequestContext::prefer_task`] returns it.
-    NeedsTask,
-    /// The call was cancelled, and gets no answer.
-    Cancelled,
-}
-
-impl ToolError {
-    /// [`ToolError::Failed`] with this message.
-    pub fn failed(message: impl fmt::Display) -> Self {
-        Self::Failed(message.to_string())
-    }
-}
-
-impl<E: std::error::Error> From<E> for ToolError {
-    fn from(error: E) -> Self {
-        Self::failed(error)
-    }
-}
-
-/// The outcome of a call, as [`CallContext::finish`] or a refusal of [`ToolRequest`](super::ToolRequest) makes it.
-#[derive(Debug)]
-#[must_use = "dropping it loses the answer"]
-pub struct Finished(pub(crate) Outcome);
 
 /// One call of a tool, as the tool sees it: its methods write the answer. All else is in the [`RequestContext`] that it
 /// dereferences to.
@@ -269,7 +208,7 @@ impl CallContext {
                 match content.close(self.era, &self.shared.server_meta, false) {
                     Ok(reply) => {
                         self.shared.tool_usage.note_reply(self.tool(), reply.len());
-                        return Finished(Outcome::Reply(reply));
+                        return Finished::from(Outcome::Reply(reply));
                     }
                     Err(TooLong { limit_bytes }) => ProtocolError::ReplyTooLong { limit_bytes }.to_string(),
                 }
@@ -286,7 +225,7 @@ impl CallContext {
         let mut content = self.open_content();
         content.text_block(|block| block.push_str(&text));
         match content.close(self.era, &self.shared.server_meta, true) {
-            Ok(reply) => Finished(Outcome::Reply(reply)),
+            Ok(reply) => Finished::from(Outcome::Reply(reply)),
             Err(TooLong { limit_bytes }) => self.request.refuse(&ProtocolError::ReplyTooLong { limit_bytes }),
         }
     }

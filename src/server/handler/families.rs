@@ -1,19 +1,23 @@
 //! The handlers of a server besides its tools: resources, prompts, completion, tasks.
 
+use crate::limits::Limits;
+use crate::lock::lock;
 use crate::protocol::{Method, Prompt, Resource, ResourceTemplate};
+use crate::server::answer::catalog::{Catalog, CatalogError, CatalogSource};
 use crate::server::handler::prompts::{AnyCompleter, AnyPrompts};
 use crate::server::handler::resources::AnyResources;
+use crate::server::shared::Description;
 
 /// The handlers of everything that is not a tool.
 #[derive(Default)]
-pub(crate) struct Offers {
+pub(crate) struct Families {
     pub(crate) resources: Vec<Box<dyn AnyResources>>,
     pub(crate) prompts: Vec<Box<dyn AnyPrompts>>,
     pub(crate) completer: Option<Box<dyn AnyCompleter>>,
     pub(crate) has_tasks: bool,
 }
 
-impl Offers {
+impl Families {
     pub(crate) fn has_resources(&self) -> bool {
         !self.resources.is_empty()
     }
@@ -37,15 +41,42 @@ impl Offers {
         }
     }
 
-    pub(crate) fn resources(&self) -> Vec<Resource> {
+    /// The catalog of what there is now.
+    ///
+    /// # Errors
+    /// When it cannot be advertised.
+    pub(crate) fn catalog(
+        &self,
+        description: &Description,
+        limits: &Limits,
+    ) -> Result<Catalog, CatalogError> {
+        // A copy: families that list what they have may hide a tool, and would wait for the lock.
+        let hidden = lock(&description.hidden).clone();
+        Catalog::new(&CatalogSource {
+            implementation: &description.implementation,
+            instructions: description.instructions.as_deref(),
+            tools: &description.tools,
+            hidden: &hidden,
+            resources: &self.listed_resources(),
+            templates: &self.listed_templates(),
+            prompts: &self.listed_prompts(),
+            has_resources: self.has_resources(),
+            has_prompts: self.has_prompts(),
+            has_completions: self.completer.is_some(),
+            has_tasks: self.has_tasks,
+            page_entries: limits.page_entries,
+        })
+    }
+
+    fn listed_resources(&self) -> Vec<Resource> {
         self.resources.iter().flat_map(|family| family.list()).collect()
     }
 
-    pub(crate) fn templates(&self) -> Vec<ResourceTemplate> {
+    fn listed_templates(&self) -> Vec<ResourceTemplate> {
         self.resources.iter().flat_map(|family| family.templates()).collect()
     }
 
-    pub(crate) fn prompts(&self) -> Vec<Prompt> {
+    fn listed_prompts(&self) -> Vec<Prompt> {
         self.prompts.iter().flat_map(|family| family.list()).collect()
     }
 

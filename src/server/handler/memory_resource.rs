@@ -6,7 +6,7 @@
 use crate::memory::MemoryReport;
 use crate::protocol::{Prompt, Resource, Role};
 use crate::report::write_markdown;
-use crate::server::handler::call_context::ToolError;
+use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::prompts::{PromptContext, Prompts};
 use crate::server::handler::resources::{REPORT_URI, ReadContext, Resources, is_withheld};
 

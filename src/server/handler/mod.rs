@@ -2,10 +2,10 @@
 
 pub(crate) mod call_context;
 pub(crate) mod families;
-pub(crate) mod inputs;
 #[cfg(feature = "report")]
 pub(crate) mod memory_resource;
 pub(crate) mod prompts;
 pub(crate) mod request_context;
 pub(crate) mod resources;
 pub(crate) mod tool;
+pub(crate) mod tool_request;

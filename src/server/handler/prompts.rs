@@ -2,8 +2,9 @@
 
 use crate::protocol::{Prompt, ProtocolError, Role};
 use crate::server::answer::content::DataBlock;
-use crate::server::answer::envelope;
-use crate::server::handler::call_context::{Finished, ToolError};
+use crate::server::answer::envelope::{self, AnswerId};
+use crate::server::answer::outcome::Finished;
+use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::handler::resources::BoxedFuture;
 use crate::wire::Reply;
@@ -170,7 +171,7 @@ impl PromptContext {
         }
         let request = &self.request;
         envelope::close_tool_result(&mut self.messages, request.era, &request.shared.server_meta);
-        Finished(request.shared.answered(self.messages, envelope::AnswerId::Of(&request.call.names().id)))
+        request.shared.answered(self.messages, AnswerId::Of(&request.call.names().id)).into()
     }
 }
 
@@ -288,5 +289,5 @@ pub(crate) fn finish_completion(
     reply.raw(if total > shown as u64 { "true" } else { "false" });
     reply.raw("}");
     envelope::close_tool_result(&mut reply, request.era, &request.shared.server_meta);
-    Finished(request.shared.answered(reply, envelope::AnswerId::Of(&request.call.names().id)))
+    request.shared.answered(reply, AnswerId::Of(&request.call.names().id)).into()
 }

@@ -5,20 +5,24 @@
 use crate::protocol::{
     Capability, ClientCapabilities, Elicited, Era, InputRequest, InputResponse, LogLevel, ProtocolError,
 };
-use crate::server::Shared;
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::handler::call_context::{Finished, ToolError};
-use crate::server::handler::inputs::Inputs;
-use crate::server::serving::serve::Outcome;
+use crate::server::answer::outcome::{Ended, Finished, Outcome};
+use crate::server::answer::tool_error::ToolError;
+use crate::server::incoming::admitted::Admitted;
+use crate::server::incoming::inputs::Inputs;
+use crate::server::shared::Shared;
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::cancellation::CancellationToken;
 use crate::server::state::changes::Kind;
 use crate::server::state::session::{Session, SessionValues};
+use crate::server::state::task_store::TaskStore;
+use crate::wire::Reply;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// One request, as its handler sees it.
 ///
@@ -51,6 +55,11 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
+    pub(crate) fn new(admitted: Admitted) -> Self {
+        let Admitted { shared, session, call, era, log_level, in_task, inputs } = admitted;
+        Self { shared, session, call, era, log_level, in_task, last_progress: None, inputs }
+    }
+
     /// Whether the client has cancelled the request or closed its connection. A handler that computes for long
     /// should check it regularly.
     pub fn is_cancelled(&self) -> bool {
@@ -247,7 +256,7 @@ impl RequestContext {
             // An answer from before the call became a task is still valid.
             let known = self.inputs.as_mut().and_then(|inputs| inputs.answer(key, request.kind()));
             if self.in_task && known.is_none() {
-                crate::server::serving::tasks::begin_asking(self, key, request)?;
+                begin_asking(&self.shared.tasks, &self.task()?, key, request)?;
             }
             responses.push(known);
         }
@@ -255,7 +264,7 @@ impl RequestContext {
         for ((key, request), known) in requests.iter().zip(responses) {
             let response = match known {
                 Some(known) => known,
-                None if self.in_task => crate::server::serving::tasks::wait_for_answer(self, key).await?,
+                None if self.in_task => wait_for_answer(&self.shared.tasks, &self.task()?, key).await?,
                 None => self.ask_over_stream(request).await?,
             };
             if !response.fits(request.kind()) {
@@ -333,6 +342,11 @@ impl RequestContext {
         self.era == Era::Modern && !self.in_task
     }
 
+    /// The task that the call runs as.
+    fn task(&self) -> Result<Box<str>, ToolError> {
+        self.call.names().task.clone().ok_or(ToolError::Cancelled)
+    }
+
     fn answers_of_earlier_rounds(
         &mut self,
         requests: Vec<(String, InputRequest)>,
@@ -380,12 +394,9 @@ impl RequestContext {
     /// Ends the request with an error other than one that the model reads.
     pub(crate) fn end(&mut self, error: &ToolError) -> Finished {
         match error {
-            ToolError::Cancelled => Finished(Outcome::Silent),
-            ToolError::NeedsTask => Finished(Outcome::NeedsTask),
-            ToolError::InputRequired => {
-                let inputs = self.inputs.take().unwrap_or_default();
-                Finished(Outcome::NeedsInput(inputs))
-            }
+            ToolError::Cancelled => Outcome::Silent.into(),
+            ToolError::NeedsTask => Finished(Ended::NeedsTask),
+            ToolError::InputRequired => Finished(self.inputs.take().unwrap_or_default().into_ended()),
             ToolError::InvalidParams(why) => self.refuse(&ProtocolError::InvalidParams(why)),
             ToolError::NotFound => self.refuse(&ProtocolError::InvalidParams("there is no such thing")),
             ToolError::MissingCapability(capability) => {
@@ -401,14 +412,14 @@ impl RequestContext {
     /// Ends the request with a protocol error.
     pub(crate) fn refuse(&self, error: &ProtocolError<'_>) -> Finished {
         self.call.fail(Failure::Code(error.code(self.era)));
-        Finished(self.shared.refusal_in(self.era, AnswerId::Of(&self.call.names().id), error))
+        self.shared.refusal_in(self.era, AnswerId::Of(&self.call.names().id), error).into()
     }
 
     pub(crate) fn inputs(&mut self) -> &mut Inputs {
         self.inputs.get_or_insert_default()
     }
 
-    pub(crate) fn notify(&self, notice: crate::wire::Reply) {
+    pub(crate) fn notify(&self, notice: Reply) {
         let outgoing = self.call.names().outgoing.clone();
         let sent = notice.finish().is_ok_and(|notice| outgoing.is_some_and(|outgoing| outgoing.send(notice)));
         if !sent {
@@ -429,6 +440,16 @@ impl RequestContext {
             inputs: self.inputs.take(),
         }
     }
+}
+
+/// Puts a request of a task's call where its client sees it.
+fn begin_asking(tasks: &TaskStore, task: &str, key: &str, request: &InputRequest) -> Result<(), ToolError> {
+    Ok(tasks.ask(task, key, request, SystemTime::now())?)
+}
+
+/// Waits for what the client answers to a request of a task's call.
+async fn wait_for_answer(tasks: &TaskStore, task: &str, key: &str) -> Result<InputResponse, ToolError> {
+    poll_fn(|cx| tasks.poll_answer(task, key, cx)).await.map(InputResponse::new).ok_or(ToolError::Cancelled)
 }
 
 impl fmt::Debug for RequestContext {

@@ -2,8 +2,9 @@
 
 use crate::protocol::{Era, ProtocolError, Resource, ResourceTemplate};
 use crate::server::answer::content::DataBlock;
-use crate::server::answer::envelope;
-use crate::server::handler::call_context::{Finished, ToolError};
+use crate::server::answer::envelope::{self, AnswerId};
+use crate::server::answer::outcome::Finished;
+use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
 use crate::wire::Reply;
 use std::ops::{Deref, DerefMut};
@@ -168,6 +169,6 @@ impl ReadContext {
         }
         envelope::close_tool_result(&mut self.reply, self.request.era, &self.request.shared.server_meta);
         let id = self.request.call.names();
-        Finished(self.request.shared.answered(self.reply, envelope::AnswerId::Of(&id.id)))
+        self.request.shared.answered(self.reply, AnswerId::Of(&id.id)).into()
     }
 }

@@ -5,8 +5,10 @@
 //! serves its frame.
 
 use crate::protocol::ToolDefinition;
-use crate::server::handler::call_context::{CallContext, Finished, ToolError};
-use crate::server::serving::dispatch::ToolRequest;
+use crate::server::answer::outcome::Finished;
+use crate::server::answer::tool_error::ToolError;
+use crate::server::handler::call_context::CallContext;
+use crate::server::handler::tool_request::ToolRequest;
 use crate::server::state::session::SessionValues;
 use pin_project_lite::pin_project;
 use serde::Deserialize;
@@ -162,7 +164,7 @@ impl<T: Tool> Toolset for Single<T> {
         _index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
-        match request.decode::<T::Arguments<'f>>() {
+        match request.admit::<T::Arguments<'f>>() {
             Err(refused) => Either::Front { future: std::future::ready(refused) },
             Ok((arguments, mut call)) => Either::Back {
                 future: async move {

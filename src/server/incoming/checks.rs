@@ -1,25 +1,50 @@
 //! What every message must fulfil before anybody serves it, in the order of the specification's error table:
 //! shape, era, `_meta`, headers against body, revision, handshake.
+//!
+//! The type of a message says what it went through: [`Unchecked`], [`Checked`], and then
+//! [`Admitted`](super::admitted::Admitted). Each step consumes the one before it, so that none happens twice.
 
 use crate::protocol::{
     ClientCapabilities, Era, IdField, LogLevel, Message, Meta, Method, ParamsField, ProtocolError, Revision,
     mirror,
 };
-use crate::server::serving::dispatch::Route;
-use crate::server::serving::serve::{HeadPart, HttpFacts, Outcome, SessionField};
+use crate::server::answer::outcome::Outcome;
+use crate::server::incoming::facts::SessionField;
+use crate::server::incoming::route::{Route, parse_revision};
 use crate::wire::{Kind, Lexer, Raw};
 use bumpalo::Bump;
 
-impl<'f> Route<'f> {
-    /// Checks what every message must fulfil, and tells its era and its method, if that is one of ours.
-    pub(crate) fn judge(
-        &self,
-        message: &Message<'f>,
-        arena: &'f Bump,
-    ) -> Result<(Era, Option<Method>), Outcome> {
-        let era = self.era_of(message);
+/// A message that was read to its end, and of which nothing is checked.
+pub(crate) struct Unchecked<'m, 'f> {
+    route: &'m Route<'f>,
+    message: &'m Message<'f>,
+    arena: &'f Bump,
+}
+
+/// A message that fulfils what every message must.
+pub(crate) struct Checked<'m, 'f> {
+    pub(crate) route: &'m Route<'f>,
+    pub(crate) message: &'m Message<'f>,
+    pub(crate) arena: &'f Bump,
+    pub(crate) era: Era,
+    /// Its method, if that is one of ours.
+    pub(crate) method: Option<Method>,
+}
+
+impl<'m, 'f> Unchecked<'m, 'f> {
+    pub(crate) fn new(route: &'m Route<'f>, message: &'m Message<'f>, arena: &'f Bump) -> Self {
+        Self { route, message, arena }
+    }
+
+    /// Checks what every message must fulfil, and enters its names in the call's state.
+    ///
+    /// # Errors
+    /// What becomes of a message that must not be served.
+    pub(crate) fn check(self) -> Result<Checked<'m, 'f>, Outcome> {
+        let (route, message, arena) = (self.route, self.message, self.arena);
+        let era = route.era_of(message);
         if let IdField::Valid(id) = message.id {
-            let mut names = self.call.names();
+            let mut names = route.call.names();
             names.id.push_str(id.as_json());
             if let Some(token) = message.meta.progress_token {
                 names.progress_token.push_str(token.as_str());
@@ -29,55 +54,66 @@ impl<'f> Route<'f> {
             }
         }
         if era == Era::Legacy {
-            self.call.mark_legacy();
+            route.call.mark_legacy();
         }
         let method = message.method.and_then(Method::parse);
-        self.call.note_method(method);
-        let Some(error) = self.fault(message, era, method) else { return Ok((era, method)) };
+        route.call.note_method(method);
+        let Some(error) = self.fault(era, method) else {
+            return Ok(Checked { route, message, arena, era, method });
+        };
         let is_notification =
             message.method.is_some() && message.id == IdField::Absent && message.fault.is_none();
-        if is_notification && self.surroundings.http.is_none() {
+        if is_notification && route.origin.http.is_none() {
             // A notification is never answered, however wrong it is; over HTTP its status is no answer.
             return Err(Outcome::Silent);
         }
-        Err(self.refuse(message, &error))
+        Err(route.refuse(message, &error))
+    }
+}
+
+impl<'f> Checked<'_, 'f> {
+    /// An error answer to the message.
+    pub(crate) fn refuse(&self, error: &ProtocolError<'_>) -> Outcome {
+        self.route.refuse(self.message, error)
     }
 
+    /// Checks the headers that repeat arguments of a tool.
+    pub(crate) fn check_mirrored(&self) -> Result<(), Outcome> {
+        let Self { route, message, .. } = self;
+        let Some(name) = message.name.filter(|_| route.origin.http.is_some()) else { return Ok(()) };
+        let catalog = route.shared.catalog.load();
+        for param in catalog.mirrored(name) {
+            let argument = message.arguments.and_then(|raw| argument_at(raw, &param.path, self.arena));
+            let header = mirror::find_header(route.frame.head(), mirror::PARAM_PREFIX, &param.header);
+            if !says(header, argument, self.arena) {
+                let header = format!("{}{}", mirror::PARAM_PREFIX, param.header);
+                return Err(self.refuse(&ProtocolError::HeaderMismatch { header: &header }));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'f> Unchecked<'_, 'f> {
     /// Whether another request has the same id and is not answered. A client could not tell the two answers apart.
     fn repeats_id(&self) -> bool {
-        if self.surroundings.repeats_id || self.surroundings.in_batch {
-            return self.surroundings.repeats_id;
+        if self.route.origin.repeats_id || self.route.origin.in_batch {
+            return self.route.origin.repeats_id;
         }
-        let names = self.call.names();
-        let ids = self.surroundings.ids.as_ref();
+        let names = self.route.call.names();
+        let ids = self.route.origin.ids.as_ref();
         let is_in_use = ids.is_some_and(|ids| ids.contains(&names.id));
-        is_in_use || (self.surroundings.http.is_some() && self.session.has_in_flight(&names.id))
+        is_in_use || (self.route.origin.http.is_some() && self.route.session.has_in_flight(&names.id))
     }
 
-    /// The body decides; a header that names a modern revision only where the body claims none.
-    pub(crate) fn era_of(&self, message: &Message<'f>) -> Era {
-        let of_body = Era::of(message);
-        let names_modern = || {
-            let version = self.header(|http| http.version);
-            version.and_then(parse_revision).is_some_and(Revision::is_modern)
-        };
-        if of_body == Era::Legacy
-            && self.surroundings.http.is_some()
-            && message.method != Some(Method::Initialize.as_str())
-            && names_modern()
-        {
-            return Era::Modern;
-        }
-        of_body
-    }
-
-    fn fault(&self, message: &Message<'f>, era: Era, method: Option<Method>) -> Option<ProtocolError<'f>> {
-        if let Some(fault) = message.fault {
+    fn fault(&self, era: Era, method: Option<Method>) -> Option<ProtocolError<'f>> {
+        if let Some(fault) = self.message.fault {
             return Some(ProtocolError::InvalidRequest(fault.explain()));
         }
-        let is_answer = message.result.is_some() || message.error.is_some();
-        if message.method.is_none() {
-            match (is_answer, message.result.is_some() && message.error.is_some(), message.id) {
+        let is_answer = self.message.result.is_some() || self.message.error.is_some();
+        if self.message.method.is_none() {
+            match (is_answer, self.message.result.is_some() && self.message.error.is_some(), self.message.id)
+            {
                 (false, ..) => return Some(ProtocolError::InvalidRequest("method is missing")),
                 (_, true, _) => {
                     let explained = "a response has a result or an error, never both";
@@ -89,28 +125,28 @@ impl<'f> Route<'f> {
                 _ => {}
             }
         }
-        if message.method.is_some() && self.repeats_id() {
+        if self.message.method.is_some() && self.repeats_id() {
             return Some(ProtocolError::REPEATED_ID);
         }
-        if era == Era::Modern && self.surroundings.in_batch {
+        if era == Era::Modern && self.route.origin.in_batch {
             return Some(ProtocolError::InvalidRequest("revision 2026-07-28 has no batches"));
         }
-        if era == Era::Modern && message.method.is_none() && self.surroundings.http.is_some() {
+        if era == Era::Modern && self.message.method.is_none() && self.route.origin.http.is_some() {
             return Some(ProtocolError::InvalidRequest("in revision 2026-07-28 clients send no responses"));
         }
-        if message.params == ParamsField::Other {
+        if self.message.params == ParamsField::Other {
             return Some(ProtocolError::InvalidParams("params must be an object"));
         }
         match era {
-            Era::Modern => self.modern_fault(message, method),
+            Era::Modern => self.modern_fault(method),
             Era::Legacy => self.legacy_fault(method),
         }
     }
 
-    fn modern_fault(&self, message: &Message<'f>, method: Option<Method>) -> Option<ProtocolError<'f>> {
-        let meta = &message.meta;
-        let is_notification = message.id == IdField::Absent;
-        if is_notification && self.surroundings.http.is_some() && !meta.claims_version {
+    fn modern_fault(&self, method: Option<Method>) -> Option<ProtocolError<'f>> {
+        let meta = &self.message.meta;
+        let is_notification = self.message.id == IdField::Absent;
+        if is_notification && self.route.origin.http.is_some() && !meta.claims_version {
             // Header rules for notifications are undefined: it is taken and dropped.
             return None;
         }
@@ -120,7 +156,7 @@ impl<'f> Route<'f> {
         if meta.client_capabilities.is_none() && !is_notification {
             return Some(ProtocolError::Meta { field: Meta::CLIENT_CAPABILITIES });
         }
-        if let Some(version) = self.header(|http| http.version)
+        if let Some(version) = self.route.header(|http| http.version)
             && mirror::matches_text(version, requested).is_err()
         {
             return Some(ProtocolError::HeaderMismatch { header: mirror::VERSION });
@@ -128,9 +164,9 @@ impl<'f> Route<'f> {
         if !Revision::parse(requested).is_some_and(Revision::is_modern) {
             return Some(ProtocolError::UnsupportedVersion { requested });
         }
-        if self.surroundings.http.is_some()
+        if self.route.origin.http.is_some()
             && !is_notification
-            && let Some(header) = self.unmirrored(message, method)
+            && let Some(header) = self.unmirrored(method)
         {
             return Some(ProtocolError::HeaderMismatch { header });
         }
@@ -141,8 +177,8 @@ impl<'f> Route<'f> {
     }
 
     /// The first header that should say the same as the body and does not.
-    fn unmirrored(&self, message: &Message<'f>, method: Option<Method>) -> Option<&'f str> {
-        if self.header(|http| http.version).is_none() {
+    fn unmirrored(&self, method: Option<Method>) -> Option<&'f str> {
+        if self.route.header(|http| http.version).is_none() {
             return Some(mirror::VERSION);
         }
         if let Some(header) = self.unreadable_header() {
@@ -152,17 +188,17 @@ impl<'f> Route<'f> {
             (Some(header), Some(body)) => mirror::matches_text(header, body).is_ok(),
             _ => false,
         };
-        if !says(self.header(|http| http.method), message.method) {
+        if !says(self.route.header(|http| http.method), self.message.method) {
             return Some(mirror::METHOD);
         }
         let named = match method {
-            Some(Method::ToolsCall | Method::PromptsGet) => message.name,
-            Some(Method::ResourcesRead) => message.uri,
-            Some(Method::TasksGet | Method::TasksUpdate | Method::TasksCancel) => message.task_id,
+            Some(Method::ToolsCall | Method::PromptsGet) => self.message.name,
+            Some(Method::ResourcesRead) => self.message.uri,
+            Some(Method::TasksGet | Method::TasksUpdate | Method::TasksCancel) => self.message.task_id,
             _ => return None,
         };
         // Where the body has no name either, the parameters are at fault, not the header.
-        let header = self.header(|http| http.name);
+        let header = self.route.header(|http| http.name);
         if named.is_none() && header.is_none() {
             return None;
         }
@@ -171,41 +207,26 @@ impl<'f> Route<'f> {
 
     /// A header that a gateway may read otherwise than this server, whether or not it must be there.
     fn unreadable_header(&self) -> Option<&'f str> {
-        let method = (self.header(|http| http.method), mirror::METHOD);
-        let name = (self.header(|http| http.name), mirror::NAME);
-        let has_params = self.surroundings.http.as_ref().is_some_and(|http| http.has_params);
+        let method = (self.route.header(|http| http.method), mirror::METHOD);
+        let name = (self.route.header(|http| http.name), mirror::NAME);
+        let has_params = self.route.origin.http.as_ref().is_some_and(|http| http.has_params);
         [method, name]
             .into_iter()
             .find(|(header, _)| header.is_some_and(|header| !mirror::is_visible(header)))
             .map(|(_, name)| name)
-            .or_else(|| has_params.then(|| mirror::ambiguous_param(self.frame.head())).flatten())
-    }
-
-    /// Checks the headers that repeat arguments of a tool.
-    pub(crate) fn check_mirrored(&self, message: &Message<'f>, arena: &'f Bump) -> Result<(), Outcome> {
-        let Some(name) = message.name.filter(|_| self.surroundings.http.is_some()) else { return Ok(()) };
-        let catalog = self.shared.catalog.load();
-        for param in catalog.mirrored(name) {
-            let argument = message.arguments.and_then(|raw| argument_at(raw, &param.path, arena));
-            let header = mirror::find_header(self.frame.head(), mirror::PARAM_PREFIX, &param.header);
-            if !says(header, argument, arena) {
-                let header = format!("{}{}", mirror::PARAM_PREFIX, param.header);
-                return Err(self.refuse(message, &ProtocolError::HeaderMismatch { header: &header }));
-            }
-        }
-        Ok(())
+            .or_else(|| has_params.then(|| mirror::ambiguous_param(self.route.frame.head())).flatten())
     }
 
     fn legacy_fault(&self, method: Option<Method>) -> Option<ProtocolError<'f>> {
         let is_handshake = method == Some(Method::Initialize);
-        if self.surroundings.in_batch && is_handshake {
+        if self.route.origin.in_batch && is_handshake {
             return Some(ProtocolError::InvalidRequest("initialize must not be part of a batch"));
         }
-        if let Some(http) = &self.surroundings.http {
+        if let Some(http) = &self.route.origin.http {
             if is_handshake {
                 return None;
             }
-            let version = self.header(|http| http.version);
+            let version = self.route.header(|http| http.version);
             if version.is_some_and(|version| parse_revision(version).is_none()) {
                 return Some(ProtocolError::InvalidRequest(ProtocolError::UNKNOWN_VERSION_HEADER));
             }
@@ -215,16 +236,11 @@ impl<'f> Route<'f> {
                 SessionField::Absent => Some(ProtocolError::SessionRequired),
             };
         }
-        let is_early = self.session.revision().is_none();
+        let is_early = self.route.session.revision().is_none();
         let works_early = method.is_none_or(|method| {
             method.is_notification() || !method.is_legacy() || is_handshake || method == Method::Ping
         });
         (is_early && !works_early).then_some(ProtocolError::NotInitialized)
-    }
-
-    /// A header of the HTTP request, if the frame came with one.
-    pub(crate) fn header(&self, part: impl Fn(&HttpFacts) -> Option<HeadPart>) -> Option<&'f [u8]> {
-        part(self.surroundings.http.as_ref()?)?.of(self.frame.head())
     }
 }
 
@@ -266,10 +282,7 @@ fn says<'f>(header: Option<&[u8]>, argument: Option<Raw<'f>>, arena: &'f Bump) -
     }
 }
 
-fn parse_revision(header: &[u8]) -> Option<Revision> {
-    Revision::parse(std::str::from_utf8(header).ok()?)
-}
-
+/// The level that a message asks for.
 pub(crate) fn parse_level(raw: Raw<'_>) -> Option<LogLevel> {
     LogLevel::parse(raw.as_str().trim_matches('"'))
 }

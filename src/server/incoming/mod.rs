@@ -1,4 +1,8 @@
-//! One message, admitted or refused.
+//! One message, admitted or refused: from the frame that its transport hands over to what a handler works on.
 
+pub(crate) mod admitted;
 pub(crate) mod checks;
 pub(crate) mod coercion;
+pub(crate) mod facts;
+pub(crate) mod inputs;
+pub(crate) mod route;

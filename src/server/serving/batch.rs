@@ -4,9 +4,11 @@
 //! cancellation and progress work in a batch as they do outside of it. Their ids are in use from the moment
 //! that the batch comes until its answer goes out, whichever of them is being served.
 
-use crate::protocol::{Id, ProtocolError};
+use crate::protocol::{Id, ProtocolError, Revision};
+use crate::server::answer::outcome::Outcome;
+use crate::server::shared::Shared;
 use crate::server::state::request_ids::{IdKey, RequestIds};
-use crate::server::{Outcome, Server, Session};
+use crate::server::state::session::Session;
 use crate::wire::{DecodeError, Frame, Kind, Lexer, Raw, Reply, TooLong};
 use bumpalo::Bump;
 use mcpool_pools::BufferLease;
@@ -75,18 +77,18 @@ impl Batch {
     /// # Errors
     /// The answer to a batch that must not be served.
     pub(crate) fn open(
-        server: &Server,
+        shared: &Shared,
         session: &Session,
         frame: Frame,
         ids: &Arc<RequestIds>,
     ) -> Result<Self, Outcome> {
-        let refuse = |error: &ProtocolError<'_>| Err(server.refusal_without_id(session, error));
-        let limit = server.limits().max_batch;
+        let refuse = |error: &ProtocolError<'_>| Err(shared.refusal_without_id(session, error));
+        let limit = shared.limits.max_batch;
         let ranges = match split(frame.bytes(), limit) {
             Ok(ranges) => ranges,
             Err(error) => return refuse(&ProtocolError::Parse(error)),
         };
-        if !session.revision().is_some_and(crate::protocol::Revision::allows_batches) {
+        if !session.revision().is_some_and(Revision::allows_batches) {
             return refuse(&ProtocolError::InvalidRequest("batches exist only in revision 2025-03-26"));
         }
         if ranges.is_empty() {
@@ -102,7 +104,7 @@ impl Batch {
             elements.push(Element { range, id });
         }
         let elements = elements.into_iter();
-        Ok(Self { frame, elements, answers: server.shared.reply(), has_answers: false, claimed })
+        Ok(Self { frame, elements, answers: shared.reply(), has_answers: false, claimed })
     }
 
     /// How many messages are still to be served.
@@ -111,12 +113,12 @@ impl Batch {
     }
 
     /// The next message; those that were cancelled before their turn came are left out.
-    pub(crate) fn next_message(&mut self, server: &Server) -> Option<BatchMessage> {
+    pub(crate) fn next_message(&mut self, shared: &Shared) -> Option<BatchMessage> {
         let ids = &self.claimed.ids;
         let is_cancelled = |id| matches!(id, ElementId::Claimed(key) if ids.is_cancelled(key));
         let element = self.elements.find(|element| !is_cancelled(element.id))?;
         Some(BatchMessage {
-            frame: Frame::copied(server.buffers(), &self.frame.bytes()[element.range]),
+            frame: Frame::copied(&shared.pools.buffers, &self.frame.bytes()[element.range]),
             repeats_id: element.id == ElementId::Repeated,
         })
     }
@@ -129,7 +131,7 @@ impl Batch {
     }
 
     /// The answer to the batch: none when it held nothing but notifications.
-    pub(crate) fn close(mut self, server: &Server, session: &Session) -> Outcome {
+    pub(crate) fn close(mut self, shared: &Shared, session: &Session) -> Outcome {
         if !self.has_answers {
             return Outcome::Silent;
         }
@@ -137,7 +139,7 @@ impl Batch {
         match self.answers.finish() {
             Ok(answers) => Outcome::Reply(answers),
             Err(TooLong { limit_bytes }) => {
-                server.refusal_without_id(session, &ProtocolError::ReplyTooLong { limit_bytes })
+                shared.refusal_without_id(session, &ProtocolError::ReplyTooLong { limit_bytes })
             }
         }
     }

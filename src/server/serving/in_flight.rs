@@ -1,9 +1,9 @@
 //! The requests of one connection that are not done: at most `max_concurrent_requests`, their bytes counted.
 
 use crate::protocol::Id;
-use crate::server::serving::serve::Outcome;
+use crate::server::serving::serve::Served;
 use crate::server::serving::slot::RequestSlot;
-use crate::server::{Server, Shared};
+use crate::server::shared::Shared;
 use mcpool_pools::Lease;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -51,9 +51,9 @@ impl<A> InFlight<A> {
     }
 
     /// Takes in a request that was polled once and is not done.
-    pub(crate) fn park(&mut self, server: &Server, slot: Lease<RequestSlot>, answer_to: A) {
+    pub(crate) fn park(&mut self, shared: &Arc<Shared>, slot: Lease<RequestSlot>, answer_to: A) {
         let bytes = slot.bytes() + size_of::<Waiting<A>>();
-        let counted = Counted::new(&server.shared, bytes);
+        let counted = Counted::new(shared, bytes);
         if self.requests.len() == self.requests.capacity() {
             // By a quarter: doubling would keep up to 48 bytes more for each request that waits.
             self.requests.reserve_exact((self.requests.len() / 4).max(KEPT_ENTRIES));
@@ -62,11 +62,11 @@ impl<A> InFlight<A> {
     }
 
     /// Polls those that can go on, and gives the first that is done.
-    pub(crate) fn poll_next(&mut self, connection: &Waker) -> Poll<(Outcome, Lease<RequestSlot>, A)> {
+    pub(crate) fn poll_next(&mut self, connection: &Waker) -> Poll<(Served, Lease<RequestSlot>, A)> {
         for index in 0..self.requests.len() {
-            if let Poll::Ready(outcome) = self.requests[index].slot.poll(connection) {
+            if let Poll::Ready(served) = self.requests[index].slot.poll(connection) {
                 let (slot, answer_to) = self.remove(index);
-                return Poll::Ready((outcome, slot, answer_to));
+                return Poll::Ready((served, slot, answer_to));
             }
         }
         Poll::Pending

@@ -5,10 +5,11 @@
 //! it. A slow reader thus learns later, and once, that a list changed, and costs no memory.
 
 use crate::protocol::ProtocolError;
-use crate::server::Shared;
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::handler::call_context::Finished;
+use crate::server::answer::outcome::Finished;
+use crate::server::handler::families::Families;
 use crate::server::handler::resources;
+use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{Filter, Subscription};
 use crate::server::state::outgoing::Outgoing;
@@ -23,11 +24,25 @@ use std::task::{Context, Poll};
 /// What a client wants to be told of.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of its own")]
 pub(crate) struct Wanted {
     tools_list_changed: bool,
     prompts_list_changed: bool,
     resources_list_changed: bool,
     resource_subscriptions: Vec<Box<str>>,
+    /// The server has none: URIs are counted, and nobody is notified of them.
+    #[serde(skip)]
+    has_no_resources: bool,
+}
+
+impl Wanted {
+    /// Only the changes that these families can make.
+    pub(crate) fn limited_to(mut self, families: &Families) -> Self {
+        self.prompts_list_changed &= families.has_prompts();
+        self.resources_list_changed &= families.has_resources();
+        self.has_no_resources = !families.has_resources();
+        self
+    }
 }
 
 /// Serves one subscription until it is cancelled or its connection drains.
@@ -37,19 +52,18 @@ pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted
         (names.id.clone(), names.principal(), names.outgoing.clone(), names.is_admin)
     };
     wanted.resource_subscriptions.retain(|uri| !resources::is_withheld(uri, is_admin));
-    let refuse = |error: &ProtocolError<'_>| Finished(shared.refusal(AnswerId::Of(&id), error));
+    let refuse = |error: &ProtocolError<'_>| Finished::from(shared.refusal(AnswerId::Of(&id), error));
     let Some(outgoing) = outgoing else {
         return refuse(&ProtocolError::Internal("this connection cannot carry a subscription"));
     };
     if wanted.resource_subscriptions.len() > shared.limits.max_subscribed_uris {
         return refuse(&ProtocolError::InvalidParams("too many resources (setting max_subscribed_uris)"));
     }
-    let offers = &shared.offers;
     let filter = Filter {
         tools: wanted.tools_list_changed,
-        prompts: wanted.prompts_list_changed && offers.has_prompts(),
-        resources: wanted.resources_list_changed && offers.has_resources(),
-        uris: if offers.has_resources() { wanted.resource_subscriptions } else { Vec::new() },
+        prompts: wanted.prompts_list_changed,
+        resources: wanted.resources_list_changed,
+        uris: if wanted.has_no_resources { Vec::new() } else { wanted.resource_subscriptions },
     };
     let mut acknowledgement = shared.reply();
     envelope::acknowledged(&mut acknowledgement, &id, &filter);
@@ -64,7 +78,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted
     poll_fn(|cx| poll_changes(&shared, &call, &subscription, &outgoing, &id, cx)).await;
     let mut reply = shared.reply();
     envelope::subscription_ended(&mut reply, &id);
-    Finished(shared.answered(reply, AnswerId::Of(&id)))
+    shared.answered(reply, AnswerId::Of(&id)).into()
 }
 
 fn poll_changes(

@@ -6,9 +6,10 @@
 use crate::memory::{Account, Entries, SessionSpot};
 use crate::protocol::ToolDefinition;
 use crate::server::handler::tool::Toolset;
+use crate::server::serving::core::Core;
+use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::session::Session;
-use crate::server::{Core, Shared};
 
 /// Bytes of the two counts of an `Arc`, and of the place in a map or list that finds it.
 const SHARED_BYTES: usize = 16 + 32;

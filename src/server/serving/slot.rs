@@ -1,15 +1,23 @@
-//! A reusable home for one request: the pooled message struct.
+//! The pooled place of one request: what it needs besides its frame and its answer.
 //!
-//! A slot owns what a request needs besides its frame and its answer: the memory of the future that
-//! serves it, the arena of its strings, its call state and its waker. Filling a slot allocates nothing,
-//! so a request that waits costs no more than one that does not. The future is of one type for all
-//! methods and tools (`serve_frame`), boxed once when the slot is made and set anew for each request
-//! (`Pin<Box<Option<F>>>`), which needs no unsafe.
+//! A slot owns the memory of the future that serves the request, the arena of its strings, its call state and its
+//! waker. Filling a slot allocates nothing, so a request that waits costs no more than one that does not. The future
+//! is that of `serve_frame`, of one type for all methods and tools, boxed once when the slot is made and set anew for
+//! each request (`Pin<Box<Option<F>>>`), which needs no unsafe.
 
 use crate::limits::Limits;
-use crate::server::serving::serve::{Incoming, Outcome};
-use crate::server::state::call_state::{CallState, Caller};
+use crate::protocol::{Era, ProtocolError};
+use crate::server::answer::envelope::AnswerId;
+use crate::server::answer::outcome::Outcome;
+use crate::server::handler::tool::Toolset;
+use crate::server::incoming::facts::{FrameOrigin, Incoming};
+use crate::server::serving::core::Core;
+use crate::server::serving::serve::{Served, serve_frame};
+use crate::server::shared::Shared;
+use crate::server::state::call_state::{CallState, Caller, Failure};
 use crate::server::state::pools::Pools;
+use crate::server::state::session::Session;
+use crate::wire::Frame;
 use atomic_waker::AtomicWaker;
 use bumpalo::Bump;
 use mcpool_pools::{Discard, NameTaken, ObjectPool, PoolConfig, Recycle, Verdict};
@@ -19,9 +27,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Where one request is served.
+/// The pooled place of one request.
 pub(crate) struct RequestSlot {
-    home: Box<dyn Home>,
+    future: Box<dyn FrameFuture>,
     call: Arc<CallState>,
     arena: Bump,
     /// Bytes of the frame that the request borrows from.
@@ -31,32 +39,38 @@ pub(crate) struct RequestSlot {
 }
 
 impl RequestSlot {
-    /// Puts a request in: `make` gets the slot's own arena and call state.
-    pub(crate) fn fill(&mut self, caller: Caller<'_>, make: impl FnOnce(Bump, Arc<CallState>) -> Incoming) {
+    /// Puts in the request that a frame holds.
+    pub(crate) fn fill(
+        &mut self,
+        caller: Caller<'_>,
+        session: Arc<Session>,
+        frame: Frame,
+        origin: FrameOrigin,
+    ) {
         self.call.begin(caller);
+        self.frame_bytes = frame.held_bytes();
         let arena = std::mem::take(&mut self.arena);
-        let incoming = make(arena, Arc::clone(&self.call));
-        self.frame_bytes = incoming.frame.held_bytes();
-        self.home.fill(incoming);
+        self.future.start(Incoming { frame, arena, call: Arc::clone(&self.call), session, origin });
         self.wake.ready.store(true, Ordering::Relaxed);
     }
 
     /// Polls the request. `connection` is woken when it can go on.
-    pub(crate) fn poll(&mut self, connection: &Waker) -> Poll<Outcome> {
+    pub(crate) fn poll(&mut self, connection: &Waker) -> Poll<Served> {
         self.wake.connection.register(connection);
         if !self.wake.ready.swap(false, Ordering::Acquire) {
             return Poll::Pending;
         }
-        let (outcome, arena) = std::task::ready!(self.home.poll(&mut Context::from_waker(&self.waker)));
+        let cx = &mut Context::from_waker(&self.waker);
+        let (served, arena) = std::task::ready!(self.future.poll(&self.call, cx));
         self.arena = arena;
         self.arena.reset();
-        Poll::Ready(outcome)
+        Poll::Ready(served)
     }
 
     /// Drops the request unanswered; what it started on another thread is told to stop.
     pub(crate) fn cancel(&mut self) {
         self.call.cancel();
-        self.home.clear();
+        self.future.clear();
     }
 
     /// The request's names and whether it was cancelled.
@@ -77,36 +91,39 @@ impl RequestSlot {
     /// Heap bytes of the slot.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>()
-            + self.home.bytes()
+            + self.future.bytes()
             + self.call.bytes()
             + size_of::<SlotWake>()
             + self.arena.allocated_bytes()
     }
 }
 
-/// A home for the one future type, seen without naming it.
-trait Home: Send {
-    fn fill(&mut self, incoming: Incoming);
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Outcome, Bump)>;
+/// The future that serves a frame, without its type.
+trait FrameFuture: Send {
+    fn start(&mut self, incoming: Incoming);
+    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>) -> Poll<(Served, Bump)>;
     fn clear(&mut self);
     fn bytes(&self) -> usize;
 }
 
-struct HomeOf<M, F> {
-    serve: M,
+/// Room for one future of `serve`, which is `serve_frame::<T>`.
+struct FrameFutureOf<T, S, F> {
+    core: Arc<Core<T>>,
+    serve: S,
     future: Pin<Box<Option<F>>>,
 }
 
-impl<M, F> Home for HomeOf<M, F>
+impl<T, S, F> FrameFuture for FrameFutureOf<T, S, F>
 where
-    M: Fn(Incoming) -> F + Send + Sync,
-    F: Future<Output = (Outcome, Bump)> + Send,
+    T: Toolset,
+    S: Fn(Arc<Core<T>>, Incoming) -> F + Send,
+    F: Future<Output = (Served, Bump)> + Send,
 {
-    fn fill(&mut self, incoming: Incoming) {
-        self.future.set(Some((self.serve)(incoming)));
+    fn start(&mut self, incoming: Incoming) {
+        self.future.set(Some((self.serve)(Arc::clone(&self.core), incoming)));
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Outcome, Bump)> {
+    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>) -> Poll<(Served, Bump)> {
         let Some(future) = self.future.as_mut().as_pin_mut() else {
             debug_assert!(false, "an empty slot was polled");
             return Poll::Pending;
@@ -117,7 +134,7 @@ where
         let done = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(done)) => done,
-            Err(_) => (Outcome::Panicked, Bump::new()),
+            Err(_) => (Served::from(refuse_panicked(&self.core.shared, call)), Bump::new()),
         };
         self.future.set(None);
         Poll::Ready(done)
@@ -130,6 +147,19 @@ where
     fn bytes(&self) -> usize {
         size_of::<Self>() + size_of::<Option<F>>()
     }
+}
+
+/// The answer to a request whose handler panicked.
+#[cold]
+fn refuse_panicked(shared: &Shared, call: &CallState) -> Outcome {
+    let error = ProtocolError::Internal("the tool panicked");
+    call.fail(Failure::Code(error.code(Era::Modern)));
+    let names = call.names();
+    tracing::error!(id = names.id, "a tool panicked");
+    if names.id.is_empty() {
+        return Outcome::Silent;
+    }
+    shared.refusal(AnswerId::Of(&names.id), &error)
 }
 
 /// The pool of a server's slots, in its registry and within its budget.
@@ -166,27 +196,25 @@ impl Wake for SlotWake {
     }
 }
 
-/// Makes slots around `serve` and cleans returned ones.
-pub(crate) struct SlotFactory<M> {
-    serve: M,
+/// Makes slots for the requests of one server, and cleans returned ones.
+pub(crate) struct SlotFactory<T> {
+    core: Arc<Core<T>>,
     arena_retain_bytes: usize,
 }
 
-impl<M> SlotFactory<M> {
-    pub(crate) fn new(serve: M, arena_retain_bytes: usize) -> Self {
-        Self { serve, arena_retain_bytes }
+impl<T: Toolset> SlotFactory<T> {
+    pub(crate) fn new(core: Arc<Core<T>>) -> Self {
+        let arena_retain_bytes = core.shared.limits.arena_retain_bytes;
+        Self { core, arena_retain_bytes }
     }
 }
 
-impl<M, F> Recycle<RequestSlot> for SlotFactory<M>
-where
-    M: Fn(Incoming) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = (Outcome, Bump)> + Send + 'static,
-{
+impl<T: Toolset> Recycle<RequestSlot> for SlotFactory<T> {
     fn create(&self) -> RequestSlot {
         let wake = Arc::new(SlotWake::default());
+        let core = Arc::clone(&self.core);
         RequestSlot {
-            home: Box::new(HomeOf { serve: self.serve.clone(), future: Box::pin(None) }),
+            future: Box::new(FrameFutureOf { core, serve: serve_frame::<T>, future: Box::pin(None) }),
             call: Arc::default(),
             arena: Bump::new(),
             frame_bytes: 0,
@@ -196,7 +224,7 @@ where
     }
 
     fn recycle(&self, slot: &mut RequestSlot) -> Verdict {
-        slot.home.clear();
+        slot.future.clear();
         if slot.arena.allocated_bytes() > self.arena_retain_bytes {
             return Verdict::Discard(Discard::Oversized);
         }

@@ -312,7 +312,7 @@ fn toolsets_may_ask_the_server_that_asks_them() {
         let server = Server::builder("t", "1").toolset(curious.clone()).prompts(curious.clone());
         let server = server.build().expect("a server");
         assert!(curious.0.0.set(server.clone()).is_ok());
-        server.keep();
+        server.maintain();
         server.memory().optimize_memory_usage();
         server.prompts_changed();
     });

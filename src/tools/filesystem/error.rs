@@ -1,8 +1,6 @@
-//! Why a file tool has no answer, in the words of the reference server: clients and models have learned
-//! to read them.
+//! Why a file tool failed, in the words of the reference server: clients and models have learned to read them.
 
-use super::room::Remedy;
-use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
+use crate::limits::{LimitOption, MAX_PATH_BYTES, MAX_PATH_DEPTH};
 use crate::server::{Cancelled, ToolError};
 use rustix::io::Errno;
 use std::borrow::Cow;
@@ -38,7 +36,7 @@ pub(crate) enum FsError {
         "ENAMETOOLONG: name too long, a path may have {MAX_PATH_DEPTH} names and this one has {names}: '{path}'"
     )]
     PathTooDeep { path: String, names: usize },
-    /// Not for clients: the call begins anew on a thread that may block.
+    /// Clients do not see it: the call begins again on a thread that may block.
     #[error("this takes longer than a call may that others wait for")]
     TakesLong,
     #[error("Cannot specify both head and tail parameters simultaneously")]
@@ -102,7 +100,7 @@ pub(crate) enum FsError {
     FileDoesNotFit {
         path: String,
         bytes: u64,
-        /// It is short enough, but not in JSON.
+        /// The file is short enough, but its text in JSON is not.
         grows: bool,
         fits_bytes: usize,
         carries: &'static str,
@@ -142,7 +140,7 @@ impl FsError {
 impl From<FsError> for Stop {
     fn from(error: FsError) -> Self {
         match error {
-            FsError::Cancelled(cancelled) => cancelled.into(),
+            FsError::Cancelled(stopped) => stopped.into(),
             FsError::TakesLong => Self::Offload,
             error => Self::Fail(ToolError::from(error)),
         }
@@ -155,25 +153,69 @@ impl From<Cancelled> for Stop {
     }
 }
 
-/// Why a tool stops before it has its answer.
+/// Why a tool stops before its answer is complete.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// It would take too long here; what has been written is thrown away.
+    /// It would take too long on this thread; what it has written is thrown away.
     Offload,
     Fail(ToolError),
 }
 
-/// A path as people see it: whole where it can be one, or else its two ends.
+/// What a caller may do who asked for more than fits into an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    HeadOrTail,
+    FewerLines,
+    /// One line alone is too long.
+    NoLines,
+    /// The file fits into an answer of its own.
+    Alone,
+    /// Only a limit of so many bytes helps.
+    Raise(u64),
+}
+
+impl Remedy {
+    pub(crate) fn of_head(lines: f64) -> Self {
+        if lines > 1.0 { Self::FewerLines } else { Self::NoLines }
+    }
+
+    pub(crate) fn of_tail(lines: f64) -> Self {
+        Self::of_head(lines)
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HeadOrTail => f.write_str("read a part of it with read_text_file and head or tail"),
+            Self::FewerLines => f.write_str("ask for fewer lines"),
+            Self::NoLines => f.write_str(
+                "a single line of it is longer than that, so that asking for fewer lines does not help",
+            ),
+            Self::Alone => f.write_str("read it by itself, with read_text_file"),
+            Self::Raise(bytes) => {
+                let max = LimitOption::named("max_reply_bytes").map_or(0, |option| option.max);
+                if *bytes > max as u64 {
+                    f.write_str("no setting allows for that much")
+                } else {
+                    write!(f, "the operator would have to set max_reply_bytes to {bytes} or more")
+                }
+            }
+        }
+    }
+}
+
+/// A path in a message: whole if it is short enough to be a path, otherwise its two ends.
 pub(crate) fn shown(path: &[u8]) -> String {
     if path.len() > MAX_PATH_BYTES { shortened(path) } else { String::from_utf8_lossy(path).into_owned() }
 }
 
-/// A request as it is repeated to who made it: whole where it can be a path.
+/// A requested path in an answer: whole if it is short enough to be a path, otherwise its two ends.
 pub(crate) fn bounded(request: &str) -> Cow<'_, str> {
     if request.len() > MAX_PATH_BYTES { shortened(request.as_bytes()).into() } else { request.into() }
 }
 
-/// A text as people see it, where its length is what is wrong with it: its two ends.
+/// The two ends of a text that is too long.
 pub(crate) fn shortened(text: &[u8]) -> String {
     const END: usize = 64;
     if text.len() <= 2 * END {
@@ -197,7 +239,7 @@ impl fmt::Display for Paths<'_> {
     }
 }
 
-/// Names and texts as Node.js prints them.
+/// Names and texts of errors as Node.js prints them.
 const TEXTS: &[(Errno, &str, &str)] = &[
     (Errno::ACCESS, "EACCES", "permission denied"),
     (Errno::BADF, "EBADF", "bad file descriptor"),
@@ -239,7 +281,7 @@ fn message(errno: Errno) -> String {
     }
 }
 
-/// The number behind an error of the standard library.
+/// The number in an error of the standard library.
 pub(crate) fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

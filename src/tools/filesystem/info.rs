@@ -1,4 +1,4 @@
-//! `get_file_info`: what the file system knows of a file.
+//! The tool `get_file_info`: what the file system knows of a file.
 
 use super::arguments::Path;
 use super::as_node::local_time;
@@ -21,7 +21,7 @@ pub(crate) fn file_info(
     let metadata =
         File::from(handle).metadata().map_err(|error| FsError::os(errno(&error), "stat", target.path()))?;
     let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    // Where the file system does not know when a file was made, its last change stands for it.
+    // Where the file system does not know when a file was made, the time of its last change is shown.
     let created = metadata.created().unwrap_or(modified);
     let accessed = metadata.accessed().unwrap_or(modified);
     call.text_with(|text| {

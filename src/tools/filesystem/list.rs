@@ -1,18 +1,16 @@
-//! Listing one directory: `list_directory`, `list_directory_with_sizes`, `list_allowed_directories`.
+//! The tools `list_directory`, `list_directory_with_sizes` and `list_allowed_directories`.
 
 use super::arguments::{ListWithSizes, Nothing, Path, SortBy};
 use super::as_node::collate;
 use super::context::Context;
 use super::error::{FsError, Stop};
-use super::sandbox::access::{Sandbox, Target};
-use super::sandbox::listing::{self, Entry, Kind};
+use super::sandbox::access::Sandbox;
+use super::sandbox::listing::{self, Entry, Kind, LIST};
+use super::sandbox::target::Target;
 use crate::server::CallContext;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, OFlags};
+use rustix::fs::AtFlags;
 use std::fmt::Write as _;
-
-/// Opens a directory for reading its names.
-pub(crate) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// `list_directory`.
 pub(crate) fn list_directory(
@@ -44,12 +42,12 @@ fn open_sorted(
     Ok((directory, target, entries))
 }
 
-/// Links are files, wherever they lead.
+/// Marks directories. Links count as files, wherever they lead.
 fn tag(kind: Kind) -> &'static str {
     if kind == Kind::Directory { "[DIR]" } else { "[FILE]" }
 }
 
-/// An entry with what is shown of it.
+/// What is shown of an entry.
 struct Sized {
     name: String,
     is_directory: bool,
@@ -104,20 +102,20 @@ pub(crate) fn list_with_sizes(
     Ok(())
 }
 
-/// The size of what an entry leads to; zero for what is not there or not in here.
+/// The size of what an entry leads to; zero for what does not exist or lies outside.
 fn size(sandbox: &Sandbox, directory: &OwnedFd, target: &Target, entry: &Entry) -> u64 {
     let bytes = |stat: rustix::fs::Stat| u64::try_from(stat.st_size).unwrap_or(0);
     if entry.kind != Kind::Link {
         return rustix::fs::statat(directory, &entry.name[..], AtFlags::SYMLINK_NOFOLLOW).map_or(0, bytes);
     }
-    target
-        .follow(sandbox, &entry.name)
+    sandbox
+        .follow(target, &entry.name)
         .ok()
         .and_then(|linked| rustix::fs::fstat(&linked).ok())
         .map_or(0, bytes)
 }
 
-/// A size for people, in powers of 1,024.
+/// A size as the reference words it, in powers of 1,024.
 fn format_size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
     if bytes < 1024 {
@@ -137,7 +135,7 @@ pub(crate) fn list_allowed(
     call.text_with(|text| {
         text.push_str("Allowed directories:\n");
         let mut is_first = true;
-        context.sandbox.each_listed(|path| {
+        context.sandbox.directories().each_listed(|path| {
             text.push_str(if std::mem::take(&mut is_first) { "" } else { "\n" });
             text.push_lossy(path);
         });

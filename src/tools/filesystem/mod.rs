@@ -1,37 +1,55 @@
 //! The filesystem tools: a drop-in for `@modelcontextprotocol/server-filesystem`.
 //!
 //! Names, arguments, answers and errors are those of the reference server. What differs, on purpose:
-//! - Files are reached by capability (see `sandbox.rs`), never by a name that was checked before. A path that
-//!   differs from an allowed directory in blanks or quotes at its ends is another path.
-//! - Writers of one file take turns; what is written is on the disk when the call is answered.
-//! - Pipes, sockets and devices are refused instead of waited for or replaced.
-//! - A listing with sizes shows 0 for links that lead outside; an allowed directory itself is not moved.
+//! - A file is opened below the open handle of an allowed directory (see `sandbox/`), never by a name that was checked
+//!   before. A path that differs from an allowed directory in blanks or quotes at its ends is a different path.
+//! - Only one call at a time writes a file; what is written is on the disk when the call is answered.
+//! - Pipes, sockets and devices are refused: no call waits for them or replaces them.
+//! - A listing with sizes shows 0 for links that lead outside; an allowed directory itself cannot be moved.
 //! - An edit of a file that is not UTF-8 is refused instead of destroying its other bytes.
 //! - A file that is replaced keeps its owner, access lists and extended attributes; its other names (hard links) keep
 //!   the old content. A move to another file system takes them along, and the times.
 //! - By default, and not with [`Compat::Reference`]: an edit changes the one place that it names and keeps line ends
-//!   (see `edit.rs`), and arguments with one meaning are taken for it.
+//!   (see `text_edit/`), and arguments of the wrong type are accepted if they have only one meaning.
 //! - An escaped `|` in a pattern is a character; in the reference it splits the pattern in two.
 //!
-//! A tool is a plain function of its arguments, the sandbox and the call. What is quick runs at once; the
-//! rest, and whatever must wait for a disk, goes to a thread that may block.
+//! A tool is a plain function of its arguments, the sandbox and the call. A tool that is quick runs at once; the others,
+//! and all that must wait for a disk, run on a thread that may block.
+//!
+//! From the top down, each line uses only the lines below it:
+//!
+//! ```text
+//! mod                     the toolset: definitions, and which function a call runs
+//! read write edit rename list tree search info    the tools
+//! walk open_file write_target                     what several tools do
+//! answer_space context attributes
+//! as_node/                what the reference server would have answered
+//! sandbox/   text_edit/   what may be opened; what an edit does to a text
+//! arguments error compat  the vocabulary of all of them
+//! ```
 
+mod answer_space;
 mod arguments;
 mod as_node;
 mod attributes;
+mod compat;
 mod context;
+mod edit;
 mod error;
 mod info;
 mod list;
+mod open_file;
 mod read;
 mod rename;
-mod room;
 mod sandbox;
 mod search;
 mod text_edit;
 mod tree;
 mod walk;
 mod write;
+mod write_target;
+
+pub use compat::Compat;
 
 use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, SessionValues, ToolError, ToolRequest, Toolset};
@@ -45,11 +63,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// What `tools/list` says, word for word as the reference server. A line holds a tool: schemas go out as they
-/// are written, and a message may not contain a newline.
+/// The answer to `tools/list`, word for word that of the reference server. Each line holds a tool: schemas are sent as
+/// they are written here, and a message may not contain a newline.
 const DEFINITIONS: &str = include_str!("definitions.json");
 
-/// The definitions that differ from those, but for [`Compat::Reference`].
+/// The definitions that differ from those, unless with [`Compat::Reference`].
 const OWN_DEFINITIONS: &str = include_str!("own_definitions.json");
 
 /// The filesystem tools over some directories.
@@ -68,51 +86,40 @@ const OWN_DEFINITIONS: &str = include_str!("own_definitions.json");
 #[derive(Debug, Clone)]
 pub struct Filesystem {
     directories: Arc<Directories>,
-    /// The tools that are offered, in order.
+    /// The tools that clients see, in order.
     tools: Vec<&'static Entry>,
     client_roots: Option<ClientRoots>,
     compat: Compat,
 }
 
-/// What the tools do where the reference server does harm, or what users do not expect: edits another place
-/// than was meant, rewrites all line ends, finds files at the top only.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Compat {
-    /// What does no harm. The tools may take arguments that the reference does not know.
-    #[default]
-    Default,
-    /// The same as the reference server.
-    Reference,
-}
-
-/// What the directories that a client offers (its roots) do to those that its calls may reach.
+/// How the directories that a client offers (its roots) change which directories its calls may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientRoots {
-    /// They take the place of the server's own, as in the reference server: right for a client that started
-    /// this process, and could start it with any directory.
+    /// They replace the server's own, as in the reference server. This is right for a client that started this process,
+    /// as it could have started it with any directory.
     Replace,
-    /// Those that lie in the server's own take their place.
+    /// Those that lie inside the server's own replace them.
     Narrow,
-    /// Nothing.
+    /// They change nothing.
     Ignore,
 }
 
-/// Why there can be no filesystem tools.
+/// Why the filesystem tools cannot be set up.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FilesystemError {
-    /// Directories were given, and none can be used.
+    /// None of the directories that were given can be used.
     #[error("None of the specified directories are accessible: {}", warnings.join("; "))]
     NoDirectory {
-        /// What is wrong with each.
+        /// One warning for each of them.
         warnings: Vec<String>,
     },
 }
 
 impl Filesystem {
-    /// The tools over `directories`: absolute, relative to the working directory, or below `~`. With none
-    /// given every path is refused until the client offers some. `read_only` leaves out all tools that
-    /// change anything.
+    /// Makes the tools over `directories`: absolute, relative to the working directory, or below `~`. Without any
+    /// directory, every path is refused until the client offers some. `read_only` leaves out all tools that change
+    /// anything.
     ///
     /// Directories that cannot be used are left out, with a warning for each.
     ///
@@ -132,8 +139,8 @@ impl Filesystem {
         Ok((filesystem, warnings))
     }
 
-    /// Sets what the roots of clients do. By default those of the client that started this process replace
-    /// the directories, and those of all others narrow them.
+    /// Sets what the roots of clients do. By default, those of the client that started this process replace the
+    /// directories, and those of all other clients narrow them.
     #[must_use]
     pub fn client_roots(mut self, policy: ClientRoots) -> Self {
         self.client_roots = Some(policy);
@@ -147,8 +154,8 @@ impl Filesystem {
         self
     }
 
-    /// Replaces the directories by those of `roots` that can be used, for all calls that begin from now
-    /// on; when none can be used, nothing changes. Gives a warning for each that is left out.
+    /// Replaces the directories by those of `roots` that can be used, for all calls that begin after this; when none can
+    /// be used, nothing changes. Gives a warning for each that is left out.
     pub fn set_roots(&self, roots: &[PathBuf]) -> Vec<String> {
         self.directories.replace(roots)
     }
@@ -158,8 +165,8 @@ impl Toolset for Filesystem {
     fn definitions(&self) -> Vec<ToolDefinition> {
         // invariant: the texts are part of the program, and a test reads them.
         let read = |text| ToolDefinition::parse_list(text).expect("the definitions are readable");
-        let is_offered = |tool: &ToolDefinition| self.tools.iter().any(|entry| entry.name == tool.name());
-        let recorded = read(DEFINITIONS).into_iter().filter(is_offered);
+        let is_listed = |tool: &ToolDefinition| self.tools.iter().any(|entry| entry.name == tool.name());
+        let recorded = read(DEFINITIONS).into_iter().filter(is_listed);
         if self.compat == Compat::Reference {
             return recorded.map(ToolDefinition::exact_arguments).collect();
         }
@@ -174,17 +181,17 @@ impl Toolset for Filesystem {
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
-        let of_session = request.session_values().find::<Directories>();
+        let session_directories = request.session_values().find::<Directories>();
         let started = match self.tools.get(index) {
             Some(tool) => {
-                (tool.start)(of_session.as_ref().unwrap_or(&self.directories), self.compat, request)
+                (tool.start)(session_directories.as_ref().unwrap_or(&self.directories), self.compat, request)
             }
             None => Started::Done(request.refuse_unknown()),
         };
         async move {
             match started {
                 Started::Done(finished) => finished,
-                Started::Waits { mut call, work } => {
+                Started::Waiting { mut call, work } => {
                     let result = call.offload(work).await;
                     call.finish(result)
                 }
@@ -193,7 +200,7 @@ impl Toolset for Filesystem {
     }
 
     fn state_bytes(&self) -> usize {
-        self.directories.ground_bytes() + self.tools.capacity() * size_of::<&Entry>()
+        self.directories.toolset_bytes() + self.tools.capacity() * size_of::<&Entry>()
     }
 
     fn wants_roots(&self) -> bool {
@@ -210,10 +217,10 @@ impl Toolset for Filesystem {
             tracing::info!("the client's roots are not all file:// URIs; the directories stay as they are");
             return;
         };
-        let taken = self.directories.for_roots(&paths, policy == ClientRoots::Narrow);
-        let (roots, left_out) = (uris.len(), uris.len() - paths.len() + taken.left_out);
-        // One line, whatever the client sent: no text of its own is in it.
-        let Some(directories) = taken.directories else {
+        let applied = self.directories.for_roots(&paths, policy == ClientRoots::Narrow);
+        let (roots, left_out) = (uris.len(), uris.len() - paths.len() + applied.left_out);
+        // One line, whatever the client sent: it holds no text of the client.
+        let Some(directories) = applied.directories else {
             tracing::info!(
                 roots,
                 ?policy,
@@ -227,7 +234,7 @@ impl Toolset for Filesystem {
     }
 }
 
-/// A tool as it is found.
+/// A tool in the table.
 #[derive(Debug)]
 struct Entry {
     name: &'static str,
@@ -238,17 +245,17 @@ struct Entry {
 /// A call after its first step.
 enum Started {
     Done(Finished),
-    Waits { call: CallContext, work: Work },
+    Waiting { call: CallContext, work: Work },
 }
 
 /// The rest of a call, for a thread that may block.
 type Work = Box<dyn FnOnce(&mut CallContext) -> Result<(), ToolError> + Send>;
 
-/// A tool as it is written.
+/// A tool: its arguments and its function.
 trait FileTool {
     type Arguments<'a>: Deserialize<'a>;
 
-    /// Whether it is tried at once. If not, it waits for a disk, or looks at many files.
+    /// Whether the call is tried at once. If not, it waits for a disk, or looks at many files.
     const AT_ONCE: bool;
 
     fn run(
@@ -263,7 +270,7 @@ fn start<'f, T: FileTool>(
     compat: Compat,
     request: ToolRequest<'f>,
 ) -> Started {
-    let (arguments, json, mut call) = match request.decode_with_raw::<T::Arguments<'f>>() {
+    let (arguments, json, mut call) = match request.admit_with_json::<T::Arguments<'f>>() {
         Ok(decoded) => decoded,
         Err(refused) => return Started::Done(refused),
     };
@@ -286,10 +293,10 @@ fn start<'f, T: FileTool>(
         let context = Context { sandbox: &sandbox, compat, cancellation: &cancellation, inline_bytes: None };
         run_owned::<T>(owned.arguments(), &context, call)
     });
-    Started::Waits { call, work }
+    Started::Waiting { call, work }
 }
 
-/// Runs a tool on a thread that may block, with the arguments decoded anew from their copy.
+/// Runs a tool on a thread that may block; the arguments are decoded again, from their copy.
 fn run_owned<T: FileTool>(
     json: &str,
     context: &Context<'_>,
@@ -304,7 +311,7 @@ fn run_owned<T: FileTool>(
     }
 }
 
-/// One line a tool: its type, name, arguments, function, when it runs, and whether it changes anything.
+/// One line for each tool: its type, name, arguments, function, when it runs, and whether it changes anything.
 macro_rules! tools {
     ($($tool:ident $name:literal ($arguments:ty) $run:path, at_once: $at_once:literal, changes: $changes:literal;)*) => {
         $(
@@ -325,7 +332,7 @@ macro_rules! tools {
             }
         )*
 
-        /// All tools, in the reference's order.
+        /// All tools, in the order of the reference.
         static TOOLS: &[Entry] = &[$(Entry { name: $name, changes: $changes, start: start::<$tool> }),*];
     };
 }
@@ -336,7 +343,7 @@ tools! {
     ReadMediaFile "read_media_file" (arguments::Path<'a>) read::read_media_file, at_once: true, changes: false;
     ReadMultipleFiles "read_multiple_files" (arguments::ReadMultipleFiles<'a>) read::read_multiple_files, at_once: false, changes: false;
     WriteFile "write_file" (arguments::WriteFile<'a>) write::write_file, at_once: false, changes: true;
-    EditFile "edit_file" (arguments::EditFile<'a>) write::edit_file, at_once: false, changes: true;
+    EditFile "edit_file" (arguments::EditFile<'a>) edit::edit_file, at_once: false, changes: true;
     CreateDirectory "create_directory" (arguments::Path<'a>) write::create_directory, at_once: true, changes: true;
     ListDirectory "list_directory" (arguments::Path<'a>) list::list_directory, at_once: true, changes: false;
     ListDirectoryWithSizes "list_directory_with_sizes" (arguments::ListWithSizes<'a>) list::list_with_sizes, at_once: false, changes: false;

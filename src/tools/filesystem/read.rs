@@ -1,135 +1,15 @@
-//! Reading: `read_text_file`, `read_media_file`, `read_multiple_files`.
+//! The tools `read_text_file`, `read_media_file` and `read_multiple_files`.
 //!
-//! Files go through a buffer on the stack into the answer; none is ever held as a whole. Only regular
-//! files are read: a pipe or a device could make a call wait for ever. No more is read than an answer can carry,
-//! from either end, and before each piece the call is asked whether anybody still waits.
+//! No file is ever held in memory as a whole: its bytes go through a buffer on the stack into the answer. A tool reads no
+//! more than an answer can carry, from either end of the file.
 
+use super::answer_space::AnswerSpace;
 use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
 use super::as_node::media;
 use super::context::Context;
-use super::error::{FsError, Stop, bounded, shown};
-use super::room::{Remedy, Room};
-use super::sandbox::access::{Sandbox, Target};
+use super::error::{FsError, Remedy, Stop, bounded};
+use super::open_file::{CHUNK, OpenFile};
 use crate::server::{CallContext, CancellationToken, TextBlock, ToolError};
-use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
-
-/// Bytes read at a time.
-const CHUNK: usize = 16 * 1024;
-
-/// Opens without waiting, for a pipe without a writer, say.
-const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
-
-/// A regular file, open.
-#[derive(Debug)]
-pub(crate) struct OpenFile {
-    handle: OwnedFd,
-    /// Its length when it was opened.
-    pub(crate) bytes: u64,
-}
-
-impl OpenFile {
-    /// Opens the file that a request means. `verb` is what errors call it.
-    ///
-    /// # Errors
-    /// In the reference's words.
-    fn open(sandbox: &Sandbox, request: &str, verb: &'static str) -> Result<Self, FsError> {
-        let handle = match sandbox.open(request, READ)? {
-            Ok(handle) => handle,
-            Err(_) => sandbox.open_to_read(request, READ, verb)?.0,
-        };
-        Self::regular(handle, || Ok(shown(sandbox.resolve_to_read(request)?.path())))
-    }
-
-    /// Opens the file that a request means, for reading alone, and says where it is.
-    fn open_with_target(sandbox: &Sandbox, request: &str) -> Result<(Self, Target), FsError> {
-        let (handle, target) = sandbox.open_to_read(request, READ, "open")?;
-        let file = Self::regular(handle, || Ok(shown(target.path())))?;
-        Ok((file, target))
-    }
-
-    /// Opens the file that a request was found to mean.
-    pub(crate) fn at(target: &Target) -> Result<Self, FsError> {
-        let handle = target.open(READ).map_err(|errno| FsError::os(errno, "open", target.path()))?;
-        Self::regular(handle, || Ok(shown(target.path())))
-    }
-
-    fn regular(handle: OwnedFd, path: impl FnOnce() -> Result<String, FsError>) -> Result<Self, FsError> {
-        let stat = rustix::fs::fstat(&handle).map_err(FsError::read)?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Ok(Self { handle, bytes: u64::try_from(stat.st_size).unwrap_or(0) }),
-            FileType::Directory => Err(FsError::read(Errno::ISDIR)),
-            kind => Err(FsError::NotRegular { path: path()?, kind: name_of(kind) }),
-        }
-    }
-
-    /// Reads from the current position; the empty slice at the end.
-    fn read<'b>(&self, buffer: &'b mut [u8; CHUNK]) -> Result<&'b [u8], FsError> {
-        loop {
-            match rustix::io::read(&self.handle, &mut buffer[..]) {
-                Ok(len) => return Ok(&buffer[..len]),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(FsError::read(errno)),
-            }
-        }
-    }
-
-    /// Reads up to `len` bytes at `offset`.
-    fn read_at<'b>(&self, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8], FsError> {
-        loop {
-            match rustix::io::pread(&self.handle, &mut buffer[..], offset) {
-                Ok(len) => return Ok(&buffer[..len]),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(FsError::read(errno)),
-            }
-        }
-    }
-
-    /// Gives the whole file to `each`, until it says that it has enough.
-    ///
-    /// # Errors
-    /// Those of reading; when nobody waits any more; when a file that seemed short does not end.
-    fn each_chunk(&self, context: &Context<'_>, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Stop> {
-        let mut buffer = [0; CHUNK];
-        let mut seen_bytes = 0;
-        loop {
-            context.cancellation.check()?;
-            let chunk = self.read(&mut buffer)?;
-            seen_bytes += chunk.len() as u64;
-            context.check_inline(seen_bytes)?;
-            if chunk.is_empty() || !each(chunk) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The whole file.
-    pub(crate) fn read_all(&self, limit_bytes: usize) -> Result<Vec<u8>, FsError> {
-        let mut bytes = Vec::with_capacity((self.bytes as usize).min(limit_bytes));
-        let mut buffer = [0; CHUNK];
-        while bytes.len() <= limit_bytes {
-            let chunk = self.read(&mut buffer)?;
-            if chunk.is_empty() {
-                break;
-            }
-            bytes.extend_from_slice(chunk);
-        }
-        Ok(bytes)
-    }
-}
-
-/// What a file is, for people.
-pub(crate) fn name_of(kind: FileType) -> &'static str {
-    match kind {
-        FileType::Fifo => "named pipe (FIFO)",
-        FileType::Socket => "socket",
-        FileType::CharacterDevice => "character device",
-        FileType::BlockDevice => "block device",
-        FileType::Directory => "directory",
-        _ => "special file",
-    }
-}
 
 /// `read_file` and `read_text_file`.
 pub(crate) fn read_text_file(
@@ -137,26 +17,26 @@ pub(crate) fn read_text_file(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    // Zero counts as not given, as in the reference.
+    // As in the reference, zero counts as not given.
     let head = arguments.head.filter(|lines| *lines != 0.0);
     let tail = arguments.tail.filter(|lines| *lines != 0.0);
     if head.is_some() && tail.is_some() {
         context.sandbox.resolve_to_read(arguments.path)?;
         return Err(FsError::HeadAndTail.into());
     }
-    // The reference asks for the length first when it reads from the end.
+    // When the reference reads from the end, it asks for the length first.
     let verb = if tail.is_some() { "stat" } else { "open" };
     let file = OpenFile::open(context.sandbox, arguments.path, verb)?;
     context.check_inline(file.bytes)?;
-    let room = Room::of(call.limits());
+    let space = AnswerSpace::of(call.limits());
     let fits = call.text_with(|text| match (head, tail) {
-        (Some(lines), _) => push_head(&file, lines, context, room, text),
-        (_, Some(lines)) => match tail_start(&file, lines, room, context.cancellation)? {
-            Some(start) => push_tail(&file, start, context, room, text),
+        (Some(lines), _) => push_head(&file, lines, context, space, text),
+        (_, Some(lines)) => match tail_start(&file, lines, space, context.cancellation)? {
+            Some(start) => push_tail(&file, start, context, space, text),
             None => Ok(false),
         },
-        _ if file.bytes > room.text_bytes() as u64 => Ok(false),
-        _ => push_all(&file, context, room.text_bytes(), text),
+        _ if file.bytes > space.text_bytes() as u64 => Ok(false),
+        _ => push_all(&file, context, space.text_bytes(), text),
     })?;
     if !fits {
         let remedy = match (head, tail) {
@@ -164,20 +44,20 @@ pub(crate) fn read_text_file(
             (_, Some(lines)) => Remedy::of_tail(lines),
             _ => Remedy::HeadOrTail,
         };
-        return Err(room.text_too_large(arguments.path, file.bytes, remedy).into());
+        return Err(space.text_too_large(arguments.path, file.bytes, remedy).into());
     }
     call.structured_from_text();
     Ok(())
 }
 
-/// Writes the whole file; whether `room_bytes` of the answer were enough.
+/// Writes the whole file; tells whether `space_bytes` of the answer were enough.
 fn push_all(
     file: &OpenFile,
     context: &Context<'_>,
-    room_bytes: usize,
+    space_bytes: usize,
     text: &mut TextBlock<'_>,
 ) -> Result<bool, Stop> {
-    let end = text.written_bytes() + room_bytes;
+    let end = text.written_bytes() + space_bytes;
     file.each_chunk(context, |chunk| {
         text.push_lossy(chunk);
         text.written_bytes() <= end && !text.is_full()
@@ -185,12 +65,12 @@ fn push_all(
     Ok(text.written_bytes() <= end && !text.is_full())
 }
 
-/// The first lines, without the last one's end. A part of a line counts as a line.
+/// Writes the first lines, without the line end of the last one. A part of a line counts as a line.
 fn push_head(
     file: &OpenFile,
     lines: f64,
     context: &Context<'_>,
-    room: Room,
+    space: AnswerSpace,
     text: &mut TextBlock<'_>,
 ) -> Result<bool, Stop> {
     // The cast saturates, and takes negative numbers to zero.
@@ -198,18 +78,18 @@ fn push_head(
     if wanted == 0 {
         return Ok(true);
     }
-    // A line's end is shown only when another line follows.
-    let mut owed = false;
+    // A line end is written only when another line follows.
+    let mut pending_newline = false;
     file.each_chunk(context, |chunk| {
         for part in chunk.split_inclusive(|byte| *byte == b'\n') {
-            if std::mem::take(&mut owed) {
+            if std::mem::take(&mut pending_newline) {
                 text.push_str("\n");
             }
             match part.split_last() {
                 Some((b'\n', line)) => {
                     text.push_lossy(line);
                     wanted -= 1;
-                    owed = true;
+                    pending_newline = true;
                     if wanted == 0 {
                         return false;
                     }
@@ -217,21 +97,20 @@ fn push_head(
                 _ => text.push_lossy(part),
             }
         }
-        room.holds(text)
+        space.holds(text)
     })?;
-    Ok(room.holds(text))
+    Ok(space.holds(text))
 }
 
-/// The reference reads backwards in pieces of this many bytes, which shows when less than a line is asked
-/// for.
+/// The reference reads backwards in pieces of this many bytes, which shows when less than a line is asked for.
 const PIECE: u64 = 1024;
 
-/// Where the last lines begin: behind the newline that is that many from the end. A newline at the end
-/// of the file counts. `None` where that is more than an answer has room for: what is before it is not looked at.
+/// Finds where the last lines begin: after the newline that is that many from the end. A newline at the end of the file
+/// counts. `None` where the lines do not fit into an answer; what is before them is not read.
 fn tail_start(
     file: &OpenFile,
     lines: f64,
-    room: Room,
+    space: AnswerSpace,
     cancellation: &CancellationToken,
 ) -> Result<Option<u64>, FsError> {
     if lines < 0.0 {
@@ -242,7 +121,7 @@ fn tail_start(
     let mut end = file.bytes;
     while end > 0 {
         cancellation.check()?;
-        if file.bytes - end > room.text_bytes() as u64 {
+        if file.bytes - end > space.text_bytes() as u64 {
             return Ok(None);
         }
         let start = end.saturating_sub(CHUNK as u64);
@@ -261,17 +140,17 @@ fn tail_start(
     Ok(Some(0))
 }
 
-/// The file from an offset up to the length it had, `\r\n` as `\n`; whether the answer has room for it.
+/// Writes the file from an offset up to the length it had, `\r\n` as `\n`; tells whether the answer has space for it.
 fn push_tail(
     file: &OpenFile,
     mut at: u64,
     context: &Context<'_>,
-    room: Room,
+    space: AnswerSpace,
     text: &mut TextBlock<'_>,
 ) -> Result<bool, Stop> {
     let mut buffer = [0; CHUNK];
-    let mut owed = false;
-    while at < file.bytes && room.holds(text) {
+    let mut pending_return = false;
+    while at < file.bytes && space.holds(text) {
         context.cancellation.check()?;
         let len = (file.bytes - at).min(CHUNK as u64) as usize;
         let chunk = file.read_at(&mut buffer[..len], at)?;
@@ -279,24 +158,24 @@ fn push_tail(
             break;
         }
         at += chunk.len() as u64;
-        // A return is shown once it is known that no newline follows it.
+        // A carriage return is written once it is known that no newline follows it.
         for part in chunk.split_inclusive(|byte| *byte == b'\r') {
-            if std::mem::take(&mut owed) && part[0] != b'\n' {
+            if std::mem::take(&mut pending_return) && part[0] != b'\n' {
                 text.push_str("\r");
             }
             match part.split_last() {
                 Some((b'\r', line)) => {
                     text.push_lossy(line);
-                    owed = true;
+                    pending_return = true;
                 }
                 _ => text.push_lossy(part),
             }
         }
     }
-    if owed {
+    if pending_return {
         text.push_str("\r");
     }
-    Ok(room.holds(text))
+    Ok(space.holds(text))
 }
 
 /// `read_media_file`.
@@ -307,9 +186,9 @@ pub(crate) fn read_media_file(
 ) -> Result<(), Stop> {
     let (file, target) = OpenFile::open_with_target(context.sandbox, arguments.path)?;
     context.check_inline(file.bytes)?;
-    let room = Room::of(call.limits());
-    if file.bytes > room.data_bytes() as u64 {
-        return Err(room.data_too_large(arguments.path, file.bytes).into());
+    let space = AnswerSpace::of(call.limits());
+    if file.bytes > space.data_bytes() as u64 {
+        return Err(space.data_too_large(arguments.path, file.bytes).into());
     }
     let mime_type = media::mime_type(target.path());
     let write = |data: &mut crate::server::DataBlock<'_>| {
@@ -335,20 +214,20 @@ pub(crate) fn read_multiple_files(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let room = Room::of(call.limits());
-    // Whatever one file takes, there is room for what is said of those behind it.
-    let mut kept_bytes: usize = arguments.paths.iter().map(|path| said_bytes(path)).sum();
+    let space = AnswerSpace::of(call.limits());
+    // Whatever one file takes, there is space left for the errors of those after it.
+    let mut reserved_bytes: usize = arguments.paths.iter().map(|path| error_bytes(path)).sum();
     let fits = call.text_with(|text| {
         for (index, path) in arguments.paths.iter().enumerate() {
             context.cancellation.check()?;
-            kept_bytes -= said_bytes(path);
+            reserved_bytes -= error_bytes(path);
             if index > 0 {
                 text.push_str("\n---\n");
             }
             text.push_str(&bounded(path));
-            let left_bytes = room.left_bytes(text).saturating_sub(kept_bytes);
+            let left_bytes = space.left_bytes(text).saturating_sub(reserved_bytes);
             let mark = text.mark();
-            match push_one(path, context, room, left_bytes, text) {
+            match push_one(path, context, space, left_bytes, text) {
                 Ok(()) => {}
                 Err(Stop::Fail(ToolError::Failed(error))) => {
                     text.cut(mark);
@@ -357,7 +236,7 @@ pub(crate) fn read_multiple_files(
                 }
                 Err(stop) => return Err(stop),
             }
-            if !room.holds(text) {
+            if !space.holds(text) {
                 return Ok(false);
             }
         }
@@ -370,8 +249,8 @@ pub(crate) fn read_multiple_files(
     Ok(())
 }
 
-/// Bytes that are kept for what is said of a file which cannot be shown: its path three times, once in words.
-fn said_bytes(path: &str) -> usize {
+/// Bytes that are reserved for the error of a file that cannot be shown: it has the path up to three times.
+fn error_bytes(path: &str) -> usize {
     640 + 3 * path.len()
 }
 
@@ -379,14 +258,14 @@ fn said_bytes(path: &str) -> usize {
 fn push_one(
     path: &str,
     context: &Context<'_>,
-    room: Room,
+    space: AnswerSpace,
     left_bytes: usize,
     text: &mut TextBlock<'_>,
 ) -> Result<(), Stop> {
     let file = OpenFile::open(context.sandbox, path, "open")?;
     text.push_str(":\n");
     if file.bytes > left_bytes as u64 || !push_all(&file, context, left_bytes, text)? {
-        return Err(room.one_too_large(path, file.bytes, left_bytes).into());
+        return Err(space.one_too_large(path, file.bytes, left_bytes).into());
     }
     text.push_str("\n");
     Ok(())
@@ -400,14 +279,14 @@ mod tests {
     fn sparse() -> OpenFile {
         let file = tempfile::tempfile().expect("a file");
         file.set_len(1 << 40).expect("a sparse file");
-        OpenFile { handle: file.into(), bytes: 1 << 40 }
+        OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file")
     }
 
     #[test]
     fn the_way_back_through_a_file_ends_when_nobody_waits() {
         let cancellation = CancellationToken::after(3);
-        let room = Room::of(&Limits::default());
-        assert!(matches!(tail_start(&sparse(), 1.0, room, &cancellation), Err(FsError::Cancelled(_))));
+        let space = AnswerSpace::of(&Limits::default());
+        assert!(matches!(tail_start(&sparse(), 1.0, space, &cancellation), Err(FsError::Cancelled(_))));
         assert_eq!(cancellation.checked(), 4);
     }
 
@@ -415,9 +294,9 @@ mod tests {
     fn the_way_back_through_a_file_is_no_longer_than_an_answer() {
         let cancellation = CancellationToken::after(u64::MAX);
         for max_reply_bytes in [1 << 10, 1 << 16, 1 << 24] {
-            let room = Room::of(&Limits { max_reply_bytes, ..Limits::default() });
+            let space = AnswerSpace::of(&Limits { max_reply_bytes, ..Limits::default() });
             let before = cancellation.checked();
-            assert!(matches!(tail_start(&sparse(), 1.0, room, &cancellation), Ok(None)));
+            assert!(matches!(tail_start(&sparse(), 1.0, space, &cancellation), Ok(None)));
             let steps = cancellation.checked() - before;
             assert!(steps as usize <= max_reply_bytes / 2 / CHUNK + 2, "{steps} for {max_reply_bytes}");
         }

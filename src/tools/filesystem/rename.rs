@@ -1,12 +1,12 @@
-//! Moving: `move_file`, which never replaces anything.
+//! The tool `move_file`, which never replaces a file.
 
 use super::arguments::MoveFile;
 use super::attributes::Attributes;
-use super::context::Context;
+use super::context::{Context, answer_line};
 use super::error::{FsError, Stop, shown};
-use super::sandbox::access::{Sandbox, Target};
-use super::sandbox::temporary::{Temporary, make_durable};
-use super::write;
+use super::sandbox::access::Sandbox;
+use super::sandbox::target::Target;
+use super::sandbox::temporary::{Temporary, make_durable, rename_without_replacing, write_all};
 use crate::server::{CallContext, CancellationToken, Cancelled};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
@@ -24,7 +24,7 @@ pub(crate) fn move_file(
         return Err(FsError::DestinationExists { path: shown(destination.path()) }.into());
     }
     move_resolved(context.sandbox, &source, &destination, context.cancellation)?;
-    write::answer(call, &["Successfully moved ", arguments.source, " to ", arguments.destination]);
+    answer_line(call, &["Successfully moved ", arguments.source, " to ", arguments.destination]);
     Ok(())
 }
 
@@ -46,48 +46,24 @@ fn move_resolved(
         return Err(failed(Errno::EXIST));
     };
     let (from, to) = (from.map_err(failed)?, to.map_err(failed)?);
-    // Writers of either wait. Always in the same order, so that two moves cannot wait for each other.
-    let mut keys =
-        [sandbox.key(&from, from_name).map_err(failed)?, sandbox.key(&to, to_name).map_err(failed)?];
+    // Both names are locked, always in the same order, so that two moves cannot wait for each other.
+    let state = sandbox.state();
+    let mut keys = [state.key(&from, from_name).map_err(failed)?, state.key(&to, to_name).map_err(failed)?];
     keys.sort_unstable();
-    let _first = sandbox.lock(keys[0]);
-    let _second = (keys[0] != keys[1]).then(|| sandbox.lock(keys[1]));
-    match without_replacing(&from, from_name, &to, to_name) {
+    let _first = state.lock(keys[0]);
+    let _second = (keys[0] != keys[1]).then(|| state.lock(keys[1]));
+    match rename_without_replacing(&from, from_name, &to, to_name) {
         Err(Errno::XDEV) => {
-            let copy = Copy { sandbox, from: &from, from_name, to: &to, to_name, cancellation };
-            copy.and_delete().map_err(failed)?;
+            let copy = FileCopy { sandbox, from: &from, from_name, to: &to, to_name, cancellation };
+            copy.move_file().map_err(failed)?;
         }
         result => result.map_err(failed)?,
     }
     make_durable(&to).and_then(|()| make_durable(&from)).map_err(failed)
 }
 
-/// Renames, unless something has the new name: [`Errno::EXIST`].
-pub(crate) fn without_replacing(
-    from: &OwnedFd,
-    from_name: &[u8],
-    to: &OwnedFd,
-    to_name: &[u8],
-) -> Result<(), Errno> {
-    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-    {
-        use rustix::fs::RenameFlags;
-        match rustix::fs::renameat_with(from, from_name, to, to_name, RenameFlags::NOREPLACE) {
-            // Some file systems cannot, and say so like this. So may a directory moved into itself; it
-            // is refused again below.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-            result => return result,
-        }
-    }
-    match rustix::fs::statat(to, to_name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(_) => Err(Errno::EXIST),
-        Err(Errno::NOENT) => rustix::fs::renameat(from, from_name, to, to_name),
-        Err(errno) => Err(errno),
-    }
-}
-
 /// A regular file on its way to another file system.
-struct Copy<'m> {
+struct FileCopy<'m> {
     sandbox: &'m Sandbox,
     from: &'m OwnedFd,
     from_name: &'m [u8],
@@ -96,15 +72,15 @@ struct Copy<'m> {
     cancellation: &'m CancellationToken,
 }
 
-impl Copy<'_> {
-    /// Moves it, with all that belongs to it: complete and durable under its new name before the old one goes, and
-    /// under one name only in the end, whatever fails.
-    fn and_delete(&self) -> Result<(), Errno> {
+impl FileCopy<'_> {
+    /// Moves the file with its attributes: the copy is complete and durable under the new name before the old name is
+    /// deleted, and whatever fails, the file ends up under one name only.
+    fn move_file(&self) -> Result<(), Errno> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let source = rustix::fs::openat(self.from, self.from_name, flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&source)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            // As the reference says of everything that it cannot move there.
+            // The error of the reference for everything that it cannot move there.
             return Err(Errno::XDEV);
         }
         let mut copy = Temporary::create(self.sandbox, self.to, true)?;
@@ -113,7 +89,7 @@ impl Copy<'_> {
         rustix::fs::futimens(copy.file(), &times(&stat))?;
         copy.complete()?;
         copy.take_free(self.to_name)?;
-        self.delete_source(&source, &stat).inspect_err(|_| self.take_back(copy.file()))
+        self.delete_source(&source, &stat).inspect_err(|_| self.remove_copy(copy.file()))
     }
 
     fn fill(&self, source: &OwnedFd, copy: &OwnedFd) -> Result<(), Errno> {
@@ -122,14 +98,14 @@ impl Copy<'_> {
             self.cancellation.check().map_err(|Cancelled| Errno::CANCELED)?;
             match rustix::io::read(source, &mut buffer[..]) {
                 Ok(0) => return Ok(()),
-                Ok(len) => write::write_all(copy, &buffer[..len])?,
+                Ok(len) => write_all(copy, &buffer[..len])?,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
             }
         }
     }
 
-    /// Deletes what was copied, unless somebody wrote to it meanwhile, or put something else there.
+    /// Deletes the file that was copied, unless somebody wrote to it meanwhile or replaced it.
     fn delete_source(&self, source: &OwnedFd, copied: &Stat) -> Result<(), Errno> {
         let state = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
         let now = rustix::fs::fstat(source)?;
@@ -139,16 +115,16 @@ impl Copy<'_> {
         rustix::fs::unlinkat(self.from, self.from_name, AtFlags::empty())
     }
 
-    /// Removes the copy where the file stays.
-    fn take_back(&self, copy: &OwnedFd) {
+    /// Removes the copy when the file could not be deleted.
+    fn remove_copy(&self, copy: &OwnedFd) {
         if rustix::fs::fstat(copy).is_ok_and(|stat| is_at(&stat, self.to, self.to_name)) {
-            // The first error is the one that is told.
+            // The first error is the one that is reported.
             let _ = rustix::fs::unlinkat(self.to, self.to_name, AtFlags::empty());
         }
     }
 }
 
-/// Whether a file has that name.
+/// Tells whether a file has that name.
 fn is_at(stat: &Stat, directory: &OwnedFd, name: &[u8]) -> bool {
     rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|named| (named.st_dev, named.st_ino) == (stat.st_dev, stat.st_ino))

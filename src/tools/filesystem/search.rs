@@ -1,40 +1,15 @@
-//! `search_files`: what matches a pattern in a directory and all below it.
+//! The tool `search_files`: finds what matches a pattern in a directory and all below it.
 
-use super::Compat;
 use super::arguments::SearchFiles;
 use super::as_node::budget::Budget;
 use super::as_node::exclude::Exclusions;
 use super::as_node::glob::{Depth, Glob, GlobPath};
+use super::compat::Compat;
 use super::context::Context;
 use super::error::{FsError, Stop};
 use super::sandbox::listing::Kind;
-use super::walk::{Step, Walk};
-use crate::server::{CallContext, Cancelled};
-
-/// Asks now and then whether a long call is still wanted, and tells how far it is.
-#[derive(Debug, Default)]
-pub(crate) struct Pulse {
-    entries: u64,
-}
-
-impl Pulse {
-    /// Entries between two looks at the clock.
-    const EVERY: u64 = 256;
-
-    /// Counts an entry.
-    ///
-    /// # Errors
-    /// When nobody waits any more.
-    pub(crate) fn beat(&mut self, context: &Context<'_>, call: &mut CallContext) -> Result<(), Cancelled> {
-        self.entries += 1;
-        context.cancellation.check()?;
-        if self.entries.is_multiple_of(Self::EVERY) && call.wants_progress() {
-            let message = format!("{} entries seen", self.entries);
-            call.progress(self.entries as f64, None, Some(&message));
-        }
-        Ok(())
-    }
-}
+use super::walk::{Progress, Step, Walk};
+use crate::server::CallContext;
 
 /// `search_files`.
 pub(crate) fn search_files(
@@ -54,35 +29,35 @@ pub(crate) fn search_files(
     let mut walk = Walk::new(&target, context, limit_bytes)?;
     let mut found = String::new();
     let mut path = GlobPath::default();
-    let mut pulse = Pulse::default();
+    let mut progress = Progress::default();
     let steps = budget.steps();
     while let Some(step) = walk.step() {
-        pulse.beat(context, call)?;
+        progress.count(context, call)?;
         let Step::Entry(kind) = step else { continue };
         path.set(walk.depth(), &String::from_utf8_lossy(walk.name()));
         steps.begin();
-        if exclusions.match_entry(&path, kind, steps) {
+        if exclusions.match_entry(&path, kind == Kind::Directory, steps) {
             steps.check()?;
             continue;
         }
         let is_match = pattern.matches(&path, steps);
-        let is_shut = kind == Kind::Directory && exclusions.match_contents(&path, steps);
+        let is_skipped = kind == Kind::Directory && exclusions.match_contents(&path, steps);
         steps.check()?;
         // Links that lead outside or nowhere are left out.
-        let leads_out = || kind == Kind::Link && target.follow(context.sandbox, walk.path()).is_err();
+        let leads_out = || kind == Kind::Link && context.sandbox.follow(&target, walk.path()).is_err();
         if is_match && !leads_out() {
             if !found.is_empty() {
                 found.push('\n');
             }
             found.push_str(&String::from_utf8_lossy(&walk.absolute()));
-            // An answer has its text twice.
+            // An answer carries its text twice.
             if found.len() > limit_bytes / 2 {
                 return Err(FsError::AnswerTooLarge { limit_bytes }.into());
             }
         }
-        if kind == Kind::Directory && !is_shut {
+        if kind == Kind::Directory && !is_skipped {
             match walk.enter() {
-                // What cannot be listed is passed over, as in the reference.
+                // As in the reference, a directory that cannot be listed is skipped.
                 Ok(()) | Err(FsError::Os { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,7 +1,7 @@
-//! `directory_tree`: a directory and all below it as JSON.
+//! The tool `directory_tree`: a directory and all below it as JSON.
 //!
-//! A directory that cannot be listed (it may not be read, or is gone already) has no children, and a member
-//! `error` which says why; the tree goes on behind it.
+//! A directory that cannot be listed (it may not be read, or is gone already) has no children, and a member `error` that
+//! says why; the tree continues after it.
 
 use super::arguments::DirectoryTree;
 use super::as_node::budget::Budget;
@@ -10,8 +10,7 @@ use super::as_node::glob::GlobPath;
 use super::context::Context;
 use super::error::{FsError, Stop};
 use super::sandbox::listing::Kind;
-use super::search::Pulse;
-use super::walk::{Step, Walk};
+use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
 
 /// `directory_tree`.
@@ -26,11 +25,11 @@ pub(crate) fn directory_tree(
     let limit_bytes = call.limits().max_reply_bytes;
     let mut walk = Walk::new(&target, context, limit_bytes)?;
     let mut json = Indented::default();
-    let (mut path, mut pulse) = (GlobPath::default(), Pulse::default());
+    let (mut path, mut progress) = (GlobPath::default(), Progress::default());
     let steps = budget.steps();
     json.open();
     while let Some(step) = walk.step() {
-        pulse.beat(context, call)?;
+        progress.count(context, call)?;
         let Step::Entry(kind) = step else {
             json.close_directory(None);
             continue;
@@ -38,14 +37,14 @@ pub(crate) fn directory_tree(
         let name = String::from_utf8_lossy(walk.name());
         path.set(walk.depth(), &name);
         steps.begin();
-        let is_excluded = exclusions.match_entry(&path, kind, steps);
-        let is_shut = kind == Kind::Directory && exclusions.match_contents(&path, steps);
+        let is_excluded = exclusions.match_entry(&path, kind == Kind::Directory, steps);
+        let is_skipped = kind == Kind::Directory && exclusions.match_contents(&path, steps);
         steps.check()?;
         if is_excluded {
             continue;
         }
         json.entry(&name, kind == Kind::Directory);
-        if is_shut {
+        if is_skipped {
             json.close_directory(None);
         } else if kind == Kind::Directory {
             match walk.enter() {
@@ -54,7 +53,7 @@ pub(crate) fn directory_tree(
                 Err(error) => return Err(error.into()),
             }
         }
-        // An answer has its text twice.
+        // An answer carries its text twice.
         if json.text.len() > limit_bytes / 2 {
             return Err(FsError::AnswerTooLarge { limit_bytes }.into());
         }
@@ -65,7 +64,7 @@ pub(crate) fn directory_tree(
     Ok(())
 }
 
-/// JSON with two blanks a level, as `JSON.stringify(tree, null, 2)` has it.
+/// JSON with two blanks for each level, as `JSON.stringify(tree, null, 2)` has it.
 #[derive(Debug, Default)]
 struct Indented {
     text: String,
@@ -95,7 +94,7 @@ impl Indented {
         self.text.extend(std::iter::repeat_n("  ", self.depth));
     }
 
-    /// Writes an entry; that of a directory stays open for its children.
+    /// Writes an entry; a directory stays open for its children.
     fn entry(&mut self, name: &str, is_directory: bool) {
         if self.has_element {
             self.text.push(',');
@@ -119,7 +118,7 @@ impl Indented {
         }
     }
 
-    /// Ends a directory's children; says why there are none, where they could not be listed.
+    /// Ends the children of a directory; `error` says why they could not be listed.
     fn close_directory(&mut self, error: Option<&str>) {
         self.close();
         if let Some(error) = error {

@@ -1,28 +1,29 @@
-//! A walk through a directory and all below it: depth first, names in byte order, links not followed.
+//! Walks through a directory and all below it: depth first, names in byte order, links not followed.
 //!
-//! Every directory is opened anew below the handle of its allowed directory, without links on the way: a
-//! walk holds one directory open at a time, however deep it is, and cannot be led outside by names that
-//! change under it. What it holds are the names that are still to come, level by level: all together as many as
-//! an answer may have bytes. It has no stack to overflow, and ends in depth where paths end.
+//! Every directory is opened again below the handle of its allowed directory, without links on the way: a walk holds one
+//! directory open at a time, however deep it is, and names that change meanwhile cannot lead it outside. It keeps the
+//! names that are still to come, level by level; all together are bounded by the bytes that an answer may have. It does
+//! not recurse, so no depth overflows the stack.
 
 use super::context::Context;
 use super::error::FsError;
-use super::list::LIST;
-use super::sandbox::access::Target;
 use super::sandbox::lexical;
-use super::sandbox::listing::{self, Entry, Kind};
+use super::sandbox::listing::{self, Entry, Kind, LIST};
+use super::sandbox::target::Target;
+use crate::server::{CallContext, Cancelled};
 use std::vec::IntoIter;
 
-/// A walk below a directory.
+/// A walk through a directory and all below it.
 #[derive(Debug)]
 pub(crate) struct Walk<'t> {
     target: &'t Target,
     context: &'t Context<'t>,
-    /// Bytes that the names of all levels may have together, and have.
+    /// Bytes that the names of all levels may have together.
     limit_bytes: usize,
+    /// Bytes that they have.
     held_bytes: usize,
     levels: Vec<Level>,
-    /// The current entry, relative to the beginning.
+    /// The path of the current entry below the first directory.
     path: Vec<u8>,
 }
 
@@ -30,21 +31,21 @@ pub(crate) struct Walk<'t> {
 struct Level {
     entries: IntoIter<Entry>,
     held_bytes: usize,
-    /// How much of the path leads to this directory.
+    /// Bytes of the path that lead to this directory.
     path_len: usize,
 }
 
-/// What comes next.
+/// One step of a walk.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// An entry; [`Walk::path`] is its path.
+    /// The walk is at an entry; [`Walk::path`] is its path.
     Entry(Kind),
-    /// A directory that was entered has no more entries.
+    /// The walk leaves a directory that it had entered.
     Leave,
 }
 
 impl<'t> Walk<'t> {
-    /// Begins in a directory.
+    /// Begins a walk in a directory.
     ///
     /// # Errors
     /// When it cannot be listed.
@@ -78,7 +79,7 @@ impl<'t> Walk<'t> {
     /// Goes into the current entry, a directory.
     ///
     /// # Errors
-    /// When it cannot be listed; the walk goes on behind it.
+    /// When it cannot be listed; the walk continues after it.
     pub(crate) fn enter(&mut self) -> Result<(), FsError> {
         let directory = self
             .target
@@ -93,23 +94,48 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// The current entry's path, relative to the beginning.
+    /// The path of the current entry below the first directory.
     pub(crate) fn path(&self) -> &[u8] {
         &self.path
     }
 
-    /// How many directories the current entry is below the beginning.
+    /// How many directories lie between the first directory and the current entry.
     pub(crate) fn depth(&self) -> usize {
         self.levels.len().saturating_sub(1)
     }
 
-    /// The current entry's name.
+    /// The name of the current entry.
     pub(crate) fn name(&self) -> &[u8] {
         lexical::split_last(&self.path).map_or(&[], |(_, name)| name)
     }
 
-    /// The current entry's absolute path.
+    /// The absolute path of the current entry.
     pub(crate) fn absolute(&self) -> lexical::PathBytes {
         lexical::joined(self.target.path(), &self.path)
+    }
+}
+
+/// Stops a long call when nobody waits for it, and reports its progress.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    entries: u64,
+}
+
+impl Progress {
+    /// Entries between two reports.
+    const EVERY: u64 = 256;
+
+    /// Counts an entry.
+    ///
+    /// # Errors
+    /// When nobody waits for the answer any more.
+    pub(crate) fn count(&mut self, context: &Context<'_>, call: &mut CallContext) -> Result<(), Cancelled> {
+        self.entries += 1;
+        context.cancellation.check()?;
+        if self.entries.is_multiple_of(Self::EVERY) && call.wants_progress() {
+            let message = format!("{} entries seen", self.entries);
+            call.progress(self.entries as f64, None, Some(&message));
+        }
+        Ok(())
     }
 }

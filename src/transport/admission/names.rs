@@ -4,7 +4,7 @@
 //! send them under a name of this machine. Comparison is of ASCII without case, ports are part of it where
 //! they were given.
 
-use super::AdmissionError;
+use super::error::AdmissionError;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Names of this machine.

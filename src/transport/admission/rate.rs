@@ -5,7 +5,8 @@
 //! bounded; the principal seen longest ago makes room, and since its allowance is the likeliest to be full
 //! again, forgetting it changes nothing for it.
 
-use super::{Admitted, Refusal};
+use super::principal::Admitted;
+use super::refusal::Refusal;
 use crate::lock::lock;
 use hashlink::LruCache;
 use sha2::{Digest, Sha256};
@@ -177,7 +178,8 @@ mod tests {
     fn guesses_are_limited_and_those_who_came_in_before_still_do() {
         let failures = Failures::new(3).expect("a limit");
         let start = failures.limiter.begun;
-        let admitted = Admitted { principal: super::super::Principal::of_token(&[1; 32]), is_admin: false };
+        let admitted =
+            Admitted { principal: super::super::principal::Principal::of_token(&[1; 32]), is_admin: false };
         let good = |address, shown: &str, now| {
             failures
                 .watch(address, shown.as_bytes(), now, || Ok(admitted))
@@ -204,7 +206,8 @@ mod tests {
     #[test]
     fn addresses_without_number_take_bounded_room() {
         let failures = Failures::new(1).expect("a limit");
-        let admitted = Admitted { principal: super::super::Principal::of_token(&[1; 32]), is_admin: false };
+        let admitted =
+            Admitted { principal: super::super::principal::Principal::of_token(&[1; 32]), is_admin: false };
         for address in 0..50_000_u128 {
             let outcome = failures.watch(address, b"good", failures.limiter.begun, || Ok(admitted));
             assert!(outcome.is_ok());

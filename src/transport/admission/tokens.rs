@@ -4,7 +4,9 @@
 //! used, or holds no token, changes nothing: half of an editor's write must not lock everybody out, nor let
 //! everybody in.
 
-use super::{AdmissionError, Principal, Refusal, bearer};
+use super::error::AdmissionError;
+use super::principal::Principal;
+use super::refusal::Refusal;
 use crate::small_file::{self, Followed};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -156,6 +158,18 @@ impl TokenFile {
     pub(super) fn knows(&self, principal: Principal) -> bool {
         self.shared.followed.current().principals().any(|known| known == principal)
     }
+}
+
+/// The token of an `Authorization` header: one, of the characters that RFC 6750 allows.
+pub(super) fn bearer(authorization: Option<&[u8]>) -> Option<&[u8]> {
+    const MAX_TOKEN_BYTES: usize = 8 * 1024;
+    let (scheme, token) = authorization?.split_at_checked(7)?;
+    let token = token.trim_ascii();
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    let is_good = scheme.eq_ignore_ascii_case(b"Bearer ")
+        && (1..=MAX_TOKEN_BYTES).contains(&token.len())
+        && token.iter().all(is_token);
+    is_good.then_some(token)
 }
 
 #[cfg(test)]

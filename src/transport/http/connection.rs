@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::exchange::{Exchange, State, Turn};
 use crate::server::Place;
 use crate::transport::admission::PeerAddress;
-use crate::transport::probe::poll_probe;
+use crate::transport::stack_read::poll_probe;
 use mcpool_pools::Lease;
 use pin_project_lite::pin_project;
 use std::io;

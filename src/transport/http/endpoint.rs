@@ -1,7 +1,7 @@
 //! What all HTTP connections of a server share.
 
+use super::codec::head::HeadLimits;
 use super::exchange::{Exchange, ExchangeFactory};
-use super::head::HeadLimits;
 use crate::server::{Drain, Server};
 use crate::transport::admission::Admission;
 use crate::transport::lines::LineHost;

@@ -4,17 +4,17 @@
 //! out and no socket: `connection` reads into [`Exchange::room`] and writes what is in the outbox. Requests
 //! of one connection are served one after the other, answers leave in their order.
 
-use super::body::{BodyDecoder, BodyProgress};
+use super::codec::body::{BodyDecoder, BodyProgress};
+use super::codec::head::{BodyFraming, HeadReader, RequestHead};
+use super::codec::response::{self, Persistence, Status};
 use super::endpoint::Endpoint;
-use super::head::{BodyFraming, HeadReader, RequestHead};
 use super::reply::Answer;
-use super::response::{self, Persistence, Status};
 use super::stream::Follow;
 use super::work::Work;
 use crate::server::{self, Outgoing, Server};
 use crate::transport::admission::{Admitted, PeerAddress};
+use crate::transport::connection_registry::{Held, Place, Roster};
 use crate::transport::outbox::Outbox;
-use crate::transport::roster::{Held, Place, Roster};
 use bytes::BytesMut;
 use mcpool_pools::{BufferLease, Recycle, Reservation, Verdict};
 use std::ops::Range;

@@ -1,9 +1,9 @@
 //! Answers on their way into the outbox: which head goes with which outcome.
 
+use super::codec::head::{RequestHead, Verb};
+use super::codec::response::{Cors, Payload, Persistence, ResponseHead, Status};
 use super::endpoint::Endpoint;
 use super::exchange::{Exchange, State};
-use super::head::{RequestHead, Verb};
-use super::response::{Cors, Payload, Persistence, ResponseHead, Status};
 use crate::server::Outcome;
 use mcpool_pools::BufferLease;
 use std::fmt::Display;

@@ -1,14 +1,14 @@
 //! Where a request goes, told from its head alone: what is answered at once, and whose body is wanted.
 
+use super::codec::head::{ContentType, RequestHead, Verb};
+use super::codec::response::{Persistence, Status};
 use super::endpoint::{Endpoint, PATHS};
 use super::exchange::{Exchange, State};
-use super::head::{ContentType, RequestHead, Verb};
 use super::reply::{Answer, AnswerBody, parse_session};
-use super::response::{Persistence, Status};
 use super::stream::Follow;
 use crate::protocol::{ProtocolError, Revision};
 use crate::server::{Place, Session};
-use crate::transport::admission::{Admitted, Knock, PeerAddress, Refusal};
+use crate::transport::admission::{Admitted, Credentials, PeerAddress, Refusal};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -59,21 +59,21 @@ impl Exchange {
         head: &RequestHead,
         input: &[u8],
     ) -> Option<Admitted> {
-        let text = |span: Option<super::head::Span>| span.map(|span| span.text(input));
+        let text = |span: Option<super::codec::head::Span>| span.map(|span| span.text(input));
         if head.verb == Verb::Options {
             self.preflight(endpoint, head, input);
             return None;
         }
-        let knock = Knock {
+        let credentials = Credentials {
             host: text(head.host),
             origin: text(head.origin),
             authorization: text(head.authorization),
             peer,
         };
-        let admitted = match endpoint.admission.admit(&knock, Instant::now()) {
+        let admitted = match endpoint.admission.admit(&credentials, Instant::now()) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.turn_away(endpoint, head, &refusal);
+                self.reject(endpoint, head, &refusal);
                 return None;
             }
         };
@@ -173,7 +173,7 @@ impl Exchange {
         self.answer(endpoint, answer, Some(head), Persistence::of(head));
     }
 
-    pub(super) fn turn_away(&mut self, endpoint: &Endpoint, head: &RequestHead, refusal: &Refusal) {
+    pub(super) fn reject(&mut self, endpoint: &Endpoint, head: &RequestHead, refusal: &Refusal) {
         let status = Status::from_code(refusal.status()).unwrap_or(Status::Forbidden);
         let fault = Answer::fault(status, refusal);
         let mut answer = fault.answer();

@@ -1,14 +1,14 @@
 //! A server on sockets: each connection finds out what it speaks, and a task gives back what expires.
 
 use super::connection::HttpConnection;
-use super::driver_watch::DriverWatch;
 use super::endpoint::Endpoint;
+use super::worker_watchdog::DriverWatch;
 use crate::protocol::ErrorCode;
 use crate::server::{Drain, Place, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, OTHER_USER, PeerAddress};
+use crate::transport::hang_up::Watched;
 use crate::transport::lines::LineConnection;
 use crate::transport::listener::{Connections, Listener, Peer, Serve, Stream, serve_listeners};
-use crate::transport::presence::Watched;
 use mcpool_pools::NameTaken;
 use pin_project_lite::pin_project;
 use rustix::net::RecvFlags;
@@ -264,7 +264,7 @@ async fn keep(endpoint: Arc<Endpoint>) {
     let mut removals = 0;
     loop {
         ticks.tick().await;
-        endpoint.server.keep();
+        endpoint.server.maintain();
         let removals_before = std::mem::replace(&mut removals, endpoint.admission.removals());
         if removals != removals_before {
             endpoint.server.end_sessions(|principal| !endpoint.admission.knows(principal));

@@ -4,11 +4,11 @@
 //! connection. At most a few events wait in the outbox; the rest stay in the store, where they are bounded
 //! and where a client that comes back finds them.
 
+use super::codec::head::{RequestHead, Version};
+use super::codec::response::{self, Event, Payload, Persistence, ResponseHead, Status, StreamFraming};
 use super::endpoint::Endpoint;
 use super::exchange::{Exchange, State, Turn};
-use super::head::{RequestHead, Version};
 use super::reply::{Answer, AnswerBody};
-use super::response::{self, Event, Payload, Persistence, ResponseHead, Status, StreamFraming};
 use crate::protocol::Revision;
 use crate::server::{Session, StreamItem, StreamReader, StreamWriter};
 use mcpool_pools::BufferLease;

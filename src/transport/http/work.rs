@@ -4,15 +4,15 @@
 //! connection. A legacy one moves into a task of its own with a stream of its session: closing the
 //! connection does not cancel it, and its client may come back for the answer.
 
+use super::codec::head::RequestHead;
+use super::codec::response::{Event, Persistence, StreamFraming};
 use super::endpoint::Endpoint;
 use super::exchange::{Exchange, State, Turn};
-use super::head::RequestHead;
 use super::reply::{Answer, parse_session};
-use super::response::{Event, Persistence, StreamFraming};
 use super::stream::{self, Follow, SENT_AHEAD_BYTES};
 use crate::server::{
-    Batch, BatchMessage, Caller, HeadPart, HttpFacts, Incoming, Outcome, Outgoing, RequestSlot, Server,
-    Session, SessionField, StreamWriter, Surroundings,
+    Batch, BatchMessage, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot, Server,
+    Session, SessionField, StreamWriter,
 };
 use crate::transport::admission::Admitted;
 use crate::wire::Frame;
@@ -46,19 +46,19 @@ impl Job {
             if let Some(answer) = outcome.into_answer() {
                 batch.take_answer(&answer);
             }
-            let Some(BatchMessage { frame, repeats_id }) = batch.next_message(server) else {
-                let closed = self.batch.take().map(|batch| batch.close(server, &self.session));
+            let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&server.shared) else {
+                let closed = self.batch.take().map(|batch| batch.close(&server.shared, &self.session));
                 return Poll::Ready(closed.unwrap_or(Outcome::Silent));
             };
             let http = HttpFacts { session: SessionField::Known, ..HttpFacts::default() };
-            let surroundings = Surroundings {
+            let origin = FrameOrigin {
                 in_batch: true,
                 is_saturated: !self.is_detached && self.is_saturated(server),
                 repeats_id,
                 http: Some(http),
-                ..Surroundings::default()
+                ..FrameOrigin::default()
             };
-            self.fill(frame, surroundings);
+            self.fill(frame, origin);
         }
     }
 
@@ -81,10 +81,10 @@ impl Job {
             self.slot.cancel();
             return Poll::Ready(Outcome::Silent);
         }
-        self.slot.poll(waker).map(|outcome| server.settle(outcome, &self.slot))
+        self.slot.poll(waker).map(|served| server.settle(served, &self.slot))
     }
 
-    fn fill(&mut self, frame: Frame, surroundings: Surroundings) {
+    fn fill(&mut self, frame: Frame, origin: FrameOrigin) {
         let caller = Caller {
             outgoing: Some(&self.outgoing),
             principal: self.admitted.principal.key(),
@@ -92,7 +92,7 @@ impl Job {
             task: None,
         };
         let session = Arc::clone(&self.session);
-        self.slot.fill(caller, |arena, call| Incoming { frame, arena, call, session, surroundings });
+        self.slot.fill(caller, session, frame, origin);
     }
 }
 
@@ -144,7 +144,7 @@ impl Exchange {
         };
         let session = found.unwrap_or_else(|| server.stateless_session());
         let frame = Frame::whole(buffer, range);
-        let place = |span: Option<super::head::Span>| HeadPart::at(span?.range());
+        let place = |span: Option<super::codec::head::Span>| HeadPart::at(span?.range());
         let http = HttpFacts {
             session: field,
             version: place(head.protocol_version),
@@ -157,7 +157,7 @@ impl Exchange {
             Job { slot: server.slot(), batch: None, session, admitted, outgoing, is_detached: false };
         let is_saturated = job.is_saturated(server);
         if Batch::is_batch(&frame) {
-            match Batch::open(server, &job.session, frame, job.session.ids()) {
+            match Batch::open(&server.shared, &job.session, frame, job.session.ids()) {
                 Err(refused) => {
                     return self.answer(endpoint, Answer::of(refused), Some(head), Persistence::of(head));
                 }
@@ -165,22 +165,24 @@ impl Exchange {
                     let principal = admitted.principal;
                     let charged = endpoint.admission.charge_batch(principal, batch.len(), Instant::now());
                     if let Err(refusal) = charged {
-                        return self.turn_away(endpoint, head, &refusal);
+                        return self.reject(endpoint, head, &refusal);
                     }
-                    let Some(BatchMessage { frame, repeats_id }) = batch.next_message(server) else { return };
+                    let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&server.shared) else {
+                        return;
+                    };
                     job.batch = Some(batch);
-                    let surroundings = Surroundings {
+                    let origin = FrameOrigin {
                         in_batch: true,
                         is_saturated,
                         repeats_id,
                         http: Some(http),
-                        ..Surroundings::default()
+                        ..FrameOrigin::default()
                     };
-                    job.fill(frame, surroundings);
+                    job.fill(frame, origin);
                 }
             }
         } else {
-            job.fill(frame, Surroundings { is_saturated, http: Some(http), ..Surroundings::default() });
+            job.fill(frame, FrameOrigin { is_saturated, http: Some(http), ..FrameOrigin::default() });
         }
         self.serve(endpoint, head, job, named.flatten(), cx);
     }

@@ -4,10 +4,10 @@
 //! An idle connection holds no buffer and no exchange. It must not know what is said: `exchange` does.
 
 use super::exchange::{Exchange, ExchangeFactory, Speaker};
-use super::patience::{Patience, Watch};
+use super::timeouts::{Patience, Watch};
 use crate::server::{Drain, Server};
 use crate::transport::admission::PeerAddress;
-use crate::transport::presence::Presence;
+use crate::transport::hang_up::Presence;
 use mcpool_pools::{Lease, ObjectPool, PoolConfig};
 use pin_project_lite::pin_project;
 use std::io;
@@ -145,7 +145,7 @@ fn is_gone(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::transport::admission::Principal;
-    use crate::transport::presence::Unwatched;
+    use crate::transport::hang_up::Unwatched;
     use std::future::poll_fn;
     use std::time::Duration;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};

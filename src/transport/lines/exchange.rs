@@ -6,17 +6,17 @@
 //! nothing is leased but what requests in flight need.
 
 use super::connection::{LineHost, ServeError};
-use super::patience::Watch;
+use super::timeouts::Watch;
 use crate::limits::Limits;
 use crate::protocol::ProtocolError;
 use crate::server::{
-    Batch, BatchMessage, Caller, IdKey, InFlight, Incoming, Outcome, Outgoing, RequestIds, RequestSlot,
-    Server, Session, Surroundings,
+    Batch, BatchMessage, Caller, FrameOrigin, IdKey, InFlight, Outcome, Outgoing, RequestIds, RequestSlot,
+    Server, Session,
 };
 use crate::transport::admission::{PeerAddress, Principal};
+use crate::transport::connection_registry::{Held, Place, Roster};
 use crate::transport::outbox::Outbox;
-use crate::transport::probe::poll_probe;
-use crate::transport::roster::{Held, Place, Roster};
+use crate::transport::stack_read::poll_probe;
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
 use std::collections::VecDeque;
@@ -253,8 +253,8 @@ impl Exchange {
 
     fn poll_in_flight(&mut self, speaker: &mut Speaker, connection: &Waker) -> Turn {
         let mut turn = Turn::Still;
-        while let Poll::Ready((outcome, slot, answer_to)) = self.in_flight.poll_next(connection) {
-            let outcome = speaker.host.server.settle(outcome, &slot);
+        while let Poll::Ready((served, slot, answer_to)) = self.in_flight.poll_next(connection) {
+            let outcome = speaker.host.server.settle(served, &slot);
             if answer_to == AnswerTo::Line {
                 self.ids.release(IdKey::of(&slot.call().names().id));
             }
@@ -342,14 +342,14 @@ impl Exchange {
 
     fn start(&mut self, speaker: &mut Speaker, frame: Frame, connection: &Waker) {
         let ids = (!self.ids.is_empty()).then(|| Arc::clone(&self.ids));
-        match self.first_poll(speaker, frame, Surroundings { ids, ..Surroundings::default() }, connection) {
+        match self.first_poll(speaker, frame, FrameOrigin { ids, ..FrameOrigin::default() }, connection) {
             Poll::Ready(outcome) => self.finish(speaker, outcome, AnswerTo::Line),
             Poll::Pending => self.park(speaker, AnswerTo::Line),
         }
     }
 
     fn open_batch(&mut self, speaker: &mut Speaker, frame: Frame) {
-        match Batch::open(&speaker.host.server, &speaker.session(), frame, &self.ids) {
+        match Batch::open(&speaker.host.server.shared, &speaker.session(), frame, &self.ids) {
             Err(refused) => self.finish(speaker, refused, AnswerTo::Line),
             Ok(batch) => {
                 let number = self.next_batch;
@@ -378,9 +378,9 @@ impl Exchange {
         mut batch: Batch,
         connection: &Waker,
     ) {
-        while let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&speaker.host.server) {
-            let surroundings = Surroundings { in_batch: true, repeats_id, ..Surroundings::default() };
-            match self.first_poll(speaker, frame, surroundings, connection) {
+        while let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&speaker.host.server.shared) {
+            let origin = FrameOrigin { in_batch: true, repeats_id, ..FrameOrigin::default() };
+            match self.first_poll(speaker, frame, origin, connection) {
                 Poll::Ready(Outcome::Cancel) => self.cancel(speaker),
                 Poll::Ready(outcome) => {
                     if let Some(answer) = outcome.into_answer() {
@@ -393,7 +393,7 @@ impl Exchange {
                 }
             }
         }
-        let outcome = batch.close(&speaker.host.server, &speaker.session());
+        let outcome = batch.close(&speaker.host.server.shared, &speaker.session());
         self.finish(speaker, outcome, AnswerTo::Line);
     }
 
@@ -402,7 +402,7 @@ impl Exchange {
         &mut self,
         speaker: &Speaker,
         frame: Frame,
-        surroundings: Surroundings,
+        origin: FrameOrigin,
         connection: &Waker,
     ) -> Poll<Outcome> {
         let is_saturated = self.in_flight.len() >= speaker.host.server.limits().max_concurrent_requests;
@@ -415,14 +415,8 @@ impl Exchange {
             is_admin: true,
             task: None,
         };
-        slot.fill(caller, |arena, call| Incoming {
-            frame,
-            arena,
-            call,
-            session,
-            surroundings: Surroundings { is_saturated, ..surroundings },
-        });
-        slot.poll(connection).map(|outcome| speaker.host.server.settle(outcome, slot))
+        slot.fill(caller, session, frame, FrameOrigin { is_saturated, ..origin });
+        slot.poll(connection).map(|served| speaker.host.server.settle(served, slot))
     }
 
     fn park(&mut self, speaker: &Speaker, answer_to: AnswerTo) {
@@ -431,7 +425,7 @@ impl Exchange {
             let is_free = self.ids.claim(IdKey::of(&slot.call().names().id));
             debug_assert!(is_free, "a request that waits has an id of its own");
         }
-        self.in_flight.park(&speaker.host.server, slot, answer_to);
+        self.in_flight.park(&speaker.host.server.shared, slot, answer_to);
     }
 
     /// Does what a request's outcome asks for. A batch that it belongs to is due then.

@@ -4,7 +4,7 @@
 
 mod connection;
 mod exchange;
-mod patience;
+mod timeouts;
 
 pub use connection::ServeError;
 pub(crate) use connection::{LineConnection, LineHost};

@@ -8,7 +8,8 @@
 //! there is a count, because nobody waits for a permit: who finds none is told to come back.
 
 use super::descriptors::Affordable;
-use super::{Listener, Peer, Stream};
+use super::listen::Listener;
+use super::stream::{Peer, Stream};
 use crate::limits::Limits;
 use crate::memory::{Account, Entries, MemoryManager};
 use crate::server::{Drain, Place, Shares};
@@ -319,7 +320,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LocalAddress, TcpOptions};
+    use super::super::listen::{LocalAddress, TcpOptions};
     use super::*;
     use std::net::SocketAddr;
     use std::path::Path;

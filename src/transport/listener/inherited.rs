@@ -5,8 +5,8 @@
 //! (everybody's, where they say nothing). Who comes is therefore asked for its user at each connection, and a socket
 //! that others can reach is said at the start.
 
-use super::exposure;
-use super::{ListenError, Listener, LocalAddress, Socket};
+use super::listen::{ListenError, Listener, LocalAddress, Socket};
+use super::permissions;
 use listenfd::ListenFd;
 use std::io;
 use std::net::TcpListener as StdTcpListener;
@@ -90,7 +90,7 @@ impl Handed {
                 refuse_unless_listening(&listener)?;
                 listener.set_nonblocking(true)?;
                 let address = listener.local_addr()?;
-                exposure::warn_of_others(address.as_pathname());
+                permissions::warn_of_others(address.as_pathname());
                 let address = address
                     .as_pathname()
                     .map_or(LocalAddress::Unnamed, |path| LocalAddress::Unix(path.into()));

@@ -1,27 +1,26 @@
-//! Patterns that leave entries out of a search or a tree, and whatever is below them.
+//! The patterns that exclude entries, and all below them, from a search or a tree.
 
 use super::budget::{Budget, Steps};
 use super::glob::{Depth, Glob, GlobPath};
-use crate::tools::filesystem::Compat;
+use crate::tools::filesystem::compat::Compat;
 use crate::tools::filesystem::error::FsError;
-use crate::tools::filesystem::sandbox::listing::Kind;
 
-/// What is left out.
+/// The patterns of one call.
 #[derive(Debug)]
 pub(crate) struct Exclusions {
     globs: Vec<Glob>,
-    /// Those that leave out directories only.
+    /// Those that exclude only directories.
     of_directories: Vec<Glob>,
-    /// What only has its contents left out is not opened.
+    /// Whether a directory is left unopened when a pattern excludes all that is in it.
     knows_contents: bool,
 }
 
 impl Exclusions {
-    /// The exclusions of either tool: a pattern without a slash is a name at any depth, and one without a star
-    /// may begin at any depth. With a slash behind it it leaves out directories only.
+    /// The rules of both tools: a pattern without a slash is a name at any depth, and one without a star may begin at any
+    /// depth. A pattern that ends with a slash excludes only directories.
     ///
     /// # Errors
-    /// When the patterns cost more than the budget has.
+    /// When the patterns cost more than the budget allows.
     pub(crate) fn new(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
         let (mut globs, mut of_directories) = (Vec::new(), Vec::new());
         for pattern in patterns {
@@ -30,7 +29,7 @@ impl Exclusions {
                 None => (*pattern, &mut globs),
             };
             globs.push(Glob::new(pattern, Depth::Any, budget)?);
-            // A pattern that begins with # is a comment, which no name is meant to be.
+            // `minimatch` takes a pattern that begins with # for a comment, which is never meant for a name.
             if pattern.contains('/') && !pattern.contains('*') || pattern.starts_with('#') {
                 globs.push(Glob::new(&format!("**/{pattern}"), Depth::Top, budget)?);
             }
@@ -38,7 +37,7 @@ impl Exclusions {
         Ok(Self { globs, of_directories, knows_contents: true })
     }
 
-    /// Those of the reference's `search_files`: each as it is written.
+    /// The rules of the reference's `search_files`: each pattern as it is written.
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
@@ -48,8 +47,8 @@ impl Exclusions {
         Ok(Self { globs: globs?, of_directories: Vec::new(), knows_contents: false })
     }
 
-    /// Those of the reference's `directory_tree`: where a pattern has no star, also as a name at any depth and
-    /// all below it.
+    /// The rules of the reference's `directory_tree`: a pattern without a star is also a name at any depth, with all below
+    /// it.
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
@@ -65,7 +64,7 @@ impl Exclusions {
         Ok(Self { globs, of_directories: Vec::new(), knows_contents: false })
     }
 
-    /// Those of `search_files`.
+    /// The patterns of `search_files`.
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
@@ -76,7 +75,7 @@ impl Exclusions {
         }
     }
 
-    /// Those of `directory_tree`.
+    /// The patterns of `directory_tree`.
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
@@ -87,13 +86,13 @@ impl Exclusions {
         }
     }
 
-    /// Whether an entry is left out, with all below it.
-    pub(crate) fn match_entry(&self, path: &GlobPath, kind: Kind, steps: &Steps) -> bool {
+    /// Tells whether an entry is excluded, with all below it.
+    pub(crate) fn match_entry(&self, path: &GlobPath, is_directory: bool, steps: &Steps) -> bool {
         let matches = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(path, steps));
-        matches(&self.globs) || kind == Kind::Directory && matches(&self.of_directories)
+        matches(&self.globs) || is_directory && matches(&self.of_directories)
     }
 
-    /// Whether nothing that is in a directory would be shown, so that it need not be opened.
+    /// Tells whether all that is in a directory is excluded, so that the directory need not be opened.
     pub(crate) fn match_contents(&self, path: &GlobPath, steps: &Steps) -> bool {
         self.knows_contents && self.globs.iter().any(|glob| glob.matches_all_below(path, steps))
     }

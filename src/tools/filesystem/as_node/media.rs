@@ -1,11 +1,10 @@
-//! What kind of file a name promises, and the URL of a file.
+//! The MIME type for the name of a file, and the URL of a file, as the reference gives them.
 
-use crate::tools::filesystem::sandbox::lexical;
 use std::fmt::Write as _;
 
-/// The type for a name's extension, in any case.
+/// The MIME type for the extension of a name, in upper or lower case.
 pub(crate) fn mime_type(path: &[u8]) -> &'static str {
-    let name = lexical::split_last(path).map_or(path, |(_, name)| name);
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let extension = match name.iter().rposition(|byte| *byte == b'.') {
         // A name that only begins with a dot has no extension.
         Some(dot) if dot > 0 => name[dot + 1..].to_ascii_lowercase(),
@@ -26,7 +25,7 @@ pub(crate) fn mime_type(path: &[u8]) -> &'static str {
     }
 }
 
-/// The `file:` URL of an absolute path, with the characters that Node.js leaves as they are.
+/// The `file:` URL of an absolute path. The characters that Node.js leaves as they are stay as they are.
 pub(crate) fn file_url(path: &[u8]) -> String {
     let mut url = String::from("file://");
     for byte in path {

@@ -1,39 +1,39 @@
-//! Edits as the reference server makes them, for those who need each answer as it is there: all line ends become
-//! `\n`; the first exact occurrence wins, and nothing occurs before everything; without one, the first run of
-//! lines that are equal once trimmed, each new line indented by itself.
+//! Edits as the reference server makes them: all line ends become `\n`; the first exact occurrence is replaced, and an
+//! empty text occurs at the start; without one, the first run of lines that are equal once trimmed is replaced, and each
+//! new line is indented by itself.
 
 use crate::tools::filesystem::arguments::Edit;
 use crate::tools::filesystem::error::FsError;
-use crate::tools::filesystem::text_edit::apply::Work;
+use crate::tools::filesystem::text_edit::budget::EditBudget;
 use crate::tools::filesystem::text_edit::line_ends::flat;
 use crate::tools::filesystem::text_edit::line_match::{Wanted, indentation, trim};
 
-/// The text after all edits, in order.
+/// Applies all edits in order and gives the new text.
 ///
 /// # Errors
-/// [`FsError::NoMatch`] for the first edit whose old text is not there.
-pub(crate) fn apply(text: &str, edits: &[Edit<'_>], work: &mut Work<'_>) -> Result<String, FsError> {
+/// [`FsError::NoMatch`] for the first edit whose old text does not occur.
+pub(crate) fn apply(text: &str, edits: &[Edit<'_>], budget: &mut EditBudget<'_>) -> Result<String, FsError> {
     let mut text = flat(text).into_owned();
     for edit in edits {
-        work.spend(text.len())?;
+        budget.spend(text.len())?;
         let old = flat(edit.old_text);
         let new = flat(edit.new_text);
         if let Some(at) = memchr::memmem::find(text.as_bytes(), old.as_bytes()) {
-            work.check_length(text.len() - old.len() + new.len())?;
+            budget.check_length(text.len() - old.len() + new.len())?;
             text.replace_range(at..at + old.len(), &new);
             continue;
         }
-        work.spend_on_lines(text.len())?;
+        budget.spend_on_lines(text.len())?;
         match replace_lines(&text, &old, &new) {
             Some(replaced) => text = replaced,
             None => return Err(FsError::NoMatch { old_text: edit.old_text.to_owned(), hint: String::new() }),
         }
-        work.check_length(text.len())?;
+        budget.check_length(text.len())?;
     }
     Ok(text)
 }
 
-/// Replaces the first run of lines equal to those of `old`, blanks around each not counted.
+/// Replaces the first run of lines that are equal to those of `old` once trimmed.
 fn replace_lines(text: &str, old: &str, new: &str) -> Option<String> {
     let place = match Wanted::new(old) {
         Some(wanted) => wanted.places(text).next(),
@@ -65,7 +65,7 @@ fn replace_lines(text: &str, old: &str, new: &str) -> Option<String> {
     Some(out)
 }
 
-/// The first run of so many lines of blanks.
+/// Finds the first run of so many blank lines.
 fn blank_lines(text: &str, count: usize) -> Option<std::ops::Range<usize>> {
     let (mut at, mut run) = (0, 0);
     let mut starts = std::collections::VecDeque::new();
@@ -82,4 +82,69 @@ fn blank_lines(text: &str, count: usize) -> Option<std::ops::Range<usize>> {
         at = end + 1;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::CancellationToken;
+    use proptest::prelude::*;
+
+    fn edited(text: &str, old_text: &str, new_text: &str) -> Result<String, FsError> {
+        let cancellation = CancellationToken::after(u64::MAX);
+        let mut budget = EditBudget::new(usize::MAX, usize::MAX, &cancellation);
+        apply(text, &[Edit { old_text, new_text, replace_all: None }], &mut budget)
+    }
+
+    #[test]
+    fn a_long_old_text_costs_no_more_than_a_short_one() {
+        let text = "a\n".repeat(1_000_000);
+        let old = "a \n".repeat(400_000) + "b";
+        assert!(edited(&text, &old, "").is_err());
+    }
+
+    #[test]
+    fn edits_are_those_of_the_reference() {
+        // (text, old, new, result)
+        let rows = [
+            ("a b a", "a", "$&c", "$&c b a"),
+            ("abc", "", "x", "xabc"),
+            ("", "", "x", "x"),
+            ("a\r\nb", "a\nb", "c\r\nd", "c\nd"),
+            ("  if x {\n    y\n  }\n", "if x {\ny\n}", "if z {\n  w\n}", "  if z {\n  w\n}\n"),
+            (
+                "\tif x {\n\t\ty\n\t}\n",
+                "  if x {\n    y\n  }",
+                "  if z {\n      w\n  }",
+                "\tif z {\n\t  w\n\t}\n",
+            ),
+            ("    a\n    b", "  a\n  b", " a\n c", "    a\n    c"),
+            ("  a\n", "a  \n", "b", "  b"),
+            ("\u{feff}a", "a ", "b", "\u{feff}b"),
+            ("\u{85}a", "a ", "b", "Could not find exact match for edit:\na "),
+            ("a\nb", "b\na", "x", "Could not find exact match for edit:\nb\na"),
+            ("a", "a\nb\nc", "x", "Could not find exact match for edit:\na\nb\nc"),
+            ("x", "y\r\nz", "", "Could not find exact match for edit:\ny\r\nz"),
+            ("a\n\n  \nb", " \n\t\nb", "c", "a\nc"),
+            ("a\n  \nb\n\t\n \nc", " \n\t", "x", "a\n  \nb\n\tx\nc"),
+        ];
+        for (text, old, new, want) in rows {
+            let edited = edited(text, old, new).unwrap_or_else(|error| error.to_string());
+            assert_eq!(edited, want, "{text:?}: {old:?} -> {new:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        /// No text is too strange: an error, or a text.
+        #[test]
+        fn nothing_panics(
+            text in "[ \ta\r\né\u{feff}\u{85}]{0,24}",
+            old in "[ \ta\r\né\u{feff}]{0,10}",
+            new in "[ \ta\r\né\u{a0}]{0,12}",
+        ) {
+            let _ = edited(&text, &old, &new).map_err(|error| error.to_string());
+        }
+    }
 }

@@ -1,10 +1,10 @@
-//! Opening by capability: below a directory that is held open, and never outside of it.
+//! Opens files below an open directory, and never outside of it.
 //!
-//! Linux resolves the whole path in one call (`openat2`) and refuses to leave the directory, whatever
-//! others do to it meanwhile. Elsewhere, and where that call is forbidden, each name is opened below the
-//! one before it and links are refused; callers then resolve links beforehand.
+//! Linux resolves the whole path in one call (`openat2`) and refuses to leave the directory, whatever others do to it
+//! meanwhile. Elsewhere, and where that call is forbidden, each name is opened below the one before it and links are
+//! refused; callers then resolve links beforehand.
 //!
-//! All calls that look up a name on the way to a file are in here, so that a test can count them.
+//! All system calls that look up a name on the way to a file are in this file, so that a test can count them.
 
 use super::lexical::{self, PathBytes};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -12,36 +12,37 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::io::Write as _;
 
-/// What becomes of symbolic links on the way.
+/// What happens to symbolic links on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Links {
-    /// Followed, as long as they stay below the directory. Not on all systems: then [`Errno::NOSYS`].
+    /// They are followed as long as they stay below the directory. [`Errno::NOSYS`] on systems that cannot do that.
     Followed,
-    /// Refused with [`Errno::LOOP`].
+    /// They are refused with [`Errno::LOOP`].
     Refused,
 }
 
-/// A directory to open others below: itself neither read nor written.
+/// Opens a directory to open others below it; it is neither read nor written.
 pub(crate) const DIRECTORY_HANDLE: OFlags = HANDLE.union(OFlags::DIRECTORY);
 
-/// A handle to ask about a file, without opening it.
+/// Opens a handle to ask about a file, without reading it.
 #[cfg(target_os = "linux")]
 pub(crate) const HANDLE: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 pub(crate) const HANDLE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
-/// Opens a directory by its name, links followed: one that whoever runs this server has named, or the client
+/// Opens a directory by its name, and follows links. Only for names from whoever runs this server, or from the client
 /// that started it.
-pub(crate) fn by_name(path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_by_name(path: &[u8]) -> Result<OwnedFd, Errno> {
     count();
     rustix::fs::open(path, DIRECTORY_HANDLE | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Most links that the system follows on one way.
+/// The most links that the system follows in one path.
 pub(crate) const MAX_LINKS: usize = 40;
 
-/// Every directory on the way to a name, those to which its links lead included. For judging a way, not for walking it.
-pub(crate) fn way(name: &[u8]) -> Vec<PathBytes> {
+/// Gives every directory on the way to a name, those included to which its links lead. Only for comparisons: others may
+/// change the way at any time.
+pub(crate) fn directories_on_the_way(name: &[u8]) -> Vec<PathBytes> {
     let mut steps = Vec::new();
     let mut at = PathBytes::from_slice(b"/");
     let mut ahead: Vec<Vec<u8>> = Vec::new();
@@ -67,37 +68,37 @@ pub(crate) fn way(name: &[u8]) -> Vec<PathBytes> {
     steps
 }
 
-/// Opens the directory of that name in another. A link is none: [`Errno::NOTDIR`] or [`Errno::LOOP`].
-pub(crate) fn enter(directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+/// Opens the directory of that name in another one. A link is refused: [`Errno::NOTDIR`] or [`Errno::LOOP`].
+pub(crate) fn open_directory(directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
     count();
     let flags = DIRECTORY_HANDLE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(directory, name, flags, Mode::empty())
 }
 
-/// Where the link of that name leads, in its own words; `None` when the name is not that of a link.
-pub(crate) fn link(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+/// Reads the path that the link of that name holds; `None` when the name is not that of a link.
+pub(crate) fn read_link(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     count();
     match rustix::fs::readlinkat(directory, name, Vec::new()) {
-        Ok(words) => Ok(Some(words.into_bytes())),
+        Ok(path) => Ok(Some(path.into_bytes())),
         Err(Errno::INVAL) => Ok(None),
         Err(errno) => Err(errno),
     }
 }
 
-/// Opens anew what a handle is of, without looking up a name.
+/// Opens the file of a handle again, with other flags and without looking up a name.
 pub(crate) fn reopen(handle: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
     count();
     let flags = flags | OFlags::CLOEXEC;
     match rustix::fs::openat(handle, c".", flags, Mode::empty()) {
-        // What may be read but not entered has no `.` for us.
+        // In a directory that may be read but not entered, `.` cannot be looked up.
         #[cfg(target_os = "linux")]
         Err(Errno::ACCESS) => rustix::fs::open(&own_name(handle)[..], flags, Mode::empty()),
         opened => opened,
     }
 }
 
-/// Where the directory of a handle is now, absolute; `None` where the system does not say.
-pub(crate) fn place(handle: BorrowedFd<'_>) -> Option<PathBytes> {
+/// The absolute path that the directory of a handle has now; `None` where the system does not say.
+pub(crate) fn current_path(handle: BorrowedFd<'_>) -> Option<PathBytes> {
     count();
     #[cfg(target_os = "linux")]
     let path = {
@@ -112,7 +113,7 @@ pub(crate) fn place(handle: BorrowedFd<'_>) -> Option<PathBytes> {
     path.starts_with(b"/").then_some(path)
 }
 
-/// The system's name for an open file of ours.
+/// The system's name for an open file of this process.
 #[cfg(target_os = "linux")]
 fn own_name(handle: BorrowedFd<'_>) -> PathBytes {
     let mut buffer = std::io::Cursor::new([0; 32]);
@@ -122,19 +123,19 @@ fn own_name(handle: BorrowedFd<'_>) -> PathBytes {
     PathBytes::from_slice(&buffer.get_ref()[..len])
 }
 
-/// Where `path` leads from a directory, wherever that is: words to find out which directory it belongs to.
-/// Nothing is opened for reading, and what is there is opened below that directory's handle afterwards.
-pub(crate) fn whereabouts(directory: BorrowedFd<'_>, path: &[u8]) -> Result<PathBytes, Errno> {
+/// The real path of what `path` leads to from a directory, wherever that is. Only to find out which allowed directory it
+/// lies in: nothing is opened for reading, and the file is opened below that directory's handle afterwards.
+pub(crate) fn real_path(directory: BorrowedFd<'_>, path: &[u8]) -> Result<PathBytes, Errno> {
     count();
     #[cfg(target_os = "linux")]
     {
         let found = rustix::fs::openat(directory, path, HANDLE | OFlags::CLOEXEC, Mode::empty())?;
-        place(found.as_fd()).ok_or(Errno::NOENT)
+        current_path(found.as_fd()).ok_or(Errno::NOENT)
     }
     #[cfg(not(target_os = "linux"))]
     {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
-        let mut from = place(directory).unwrap_or_default();
+        let mut from = current_path(directory).unwrap_or_default();
         from.push(b'/');
         from.extend_from_slice(path);
         let path = if path.starts_with(b"/") { path } else { &from[..] };
@@ -146,7 +147,7 @@ pub(crate) fn whereabouts(directory: BorrowedFd<'_>, path: &[u8]) -> Result<Path
 
 #[cfg(test)]
 thread_local! {
-    /// Calls of the system that this thread made.
+    /// System calls that this thread made.
     pub(crate) static CALLS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
@@ -158,7 +159,7 @@ fn count() {
 /// Opens `path`, which is relative and without `.` or `..`; the empty path is the directory itself.
 ///
 /// # Errors
-/// What the system says; [`Errno::LOOP`] or [`Errno::XDEV`] where links lead astray.
+/// Those of the system; [`Errno::LOOP`] or [`Errno::XDEV`] where a link leads outside or is refused.
 pub(crate) fn open(
     directory: BorrowedFd<'_>,
     path: &[u8],
@@ -188,11 +189,11 @@ pub(crate) fn open(
     if links == Links::Followed {
         return Err(Errno::NOSYS);
     }
-    walk(directory, path, flags)
+    open_name_by_name(directory, path, flags)
 }
 
-/// Opens name by name.
-fn walk(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+/// Opens one name after the other.
+fn open_name_by_name(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::NOFOLLOW;
     let Some((parents, last)) = lexical::split_last(path) else {
         return rustix::fs::openat(directory, c".", flags, Mode::empty());
@@ -200,13 +201,13 @@ fn walk(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd
     let mut held: Option<OwnedFd> = None;
     for name in parents.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         let from = held.as_ref().map_or(directory, AsFd::as_fd);
-        held = Some(enter(from, name)?);
+        held = Some(open_directory(from, name)?);
     }
     let from = held.as_ref().map_or(directory, AsFd::as_fd);
     let opened = rustix::fs::openat(from, last, flags, Mode::empty())?;
     #[cfg(target_os = "linux")]
     if flags.contains(OFlags::PATH) && is_link(&opened)? {
-        // Such a handle is one of the link itself.
+        // With this flag, a link opens as itself.
         return Err(Errno::LOOP);
     }
     Ok(opened)
@@ -246,7 +247,7 @@ mod tests {
         ];
         for (path, strict, follows) in rows {
             for flags in [OFlags::RDONLY, HANDLE] {
-                let walked = walk(handle.as_fd(), path.as_bytes(), flags | OFlags::CLOEXEC);
+                let walked = open_name_by_name(handle.as_fd(), path.as_bytes(), flags | OFlags::CLOEXEC);
                 assert_eq!(walked.is_ok(), strict, "walk {path}");
                 let opened = open(handle.as_fd(), path.as_bytes(), flags, Links::Refused);
                 assert_eq!(opened.is_ok(), strict, "open {path}");

@@ -1,319 +1,129 @@
-//! The directories that may be reached, by name: those of the server, or those of one session.
-//!
-//! **Invariant: nothing is remembered of a directory but how to get at it.** Each call opens it anew, so that
-//! one that was moved away, made again, or is a link that leads elsewhere by now is the one that it is now,
-//! and no descriptor is held between calls, however many sessions bring however many roots. Only two kinds
-//! of directory are there: one that is opened by its name, because whoever runs this server named it, or a
-//! client that may name any; and one below such a directory, which is opened beneath that one's handle, so
-//! that nobody who may change names there can turn it into a link that leads out. The way to a directory of
-//! the first kind may lead through one that is served, itself included; then those who may change names there could
-//! turn it elsewhere, so that what was opened is held to a [`Fence`].
+//! The directories that calls may reach: those of the server, or those of one session.
 
 use super::access::Sandbox;
-use super::beneath::{self, DIRECTORY_HANDLE, Links};
-use super::leftovers::Leftovers;
-use super::lexical::{self, PathBytes};
+use super::allowed::{AllowedDirectories, Directory, Duplicates, Opening};
+use super::beneath;
+use super::lexical;
+use super::listing::LIST;
+use super::toolset_state::ToolsetState;
 use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
 use crate::server::CancellationToken;
-use crate::tools::filesystem::error::shown;
-use crate::tools::filesystem::list::LIST;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::Errno;
-use std::hash::{BuildHasher, RandomState};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use rustix::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// Locks for files that are being written: enough that two files seldom share one.
-const LOCKS: usize = 64;
-
-/// Steps on the way to all roots of one client, which others wait for.
+/// Names that are looked up for all roots of one client together, while other requests wait.
 const ROOT_STEPS: usize = 4 * MAX_PATH_DEPTH;
 
-/// A directory that may be reached.
-#[derive(Debug)]
-struct Directory {
-    /// As it was given, absolute and clean.
-    name: Box<[u8]>,
-    place: Place,
-}
-
-/// How a directory is opened.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    /// By its name, links followed.
-    Named(Fence),
-    /// Beneath a directory of the server, links refused.
-    Below { index: usize, path: Box<[u8]> },
-}
-
-/// Where a directory that is opened by its name has to be. Judged by the handle, so that nothing that happens to
-/// names meanwhile matters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Fence {
-    /// Wherever the name leads: no directory that is served lies on its way.
-    Anywhere,
-    /// Inside the directory of that index, as it was at the start.
-    Within(usize),
-    /// Where it was at the start: its way leads through a directory that is served, and out of it again.
-    Exactly(Box<[u8]>),
-}
-
-/// What becomes of a directory that is named again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Repeated {
-    /// It is listed as often as whoever runs this server named it, as in the reference.
-    Listed,
-    /// A client may name one thousands of times.
-    Dropped,
-}
-
-/// The directories at one time, in the order in which they are listed.
-#[derive(Debug, Default)]
-pub(crate) struct Allowed {
-    directories: Vec<Directory>,
-    /// What directories of [`Place::Below`] are below.
-    server: Option<Arc<Self>>,
-}
-
-impl Allowed {
-    /// Those of `paths` that can be opened by name, and what is wrong with the others.
-    fn named(paths: &[PathBuf], repeated: Repeated, ground: &Ground) -> (Self, Vec<String>) {
-        let mut allowed = Self::default();
-        let mut places: Vec<PathBytes> = Vec::new();
-        let mut warnings = Vec::new();
-        for path in paths {
-            let path = path.as_os_str().as_bytes();
-            let name = match std::str::from_utf8(path).ok().and_then(lexical::below_home) {
-                Some(rest) => lexical::joined(&ground.home, rest.trim_start_matches('/').as_bytes()),
-                None => lexical::joined(&ground.base, path),
-            };
-            match beneath::by_name(&name) {
-                Ok(handle) => {
-                    let real = beneath::place(handle.as_fd()).unwrap_or_else(|| name.clone());
-                    // Another name of a directory that is there already is no repetition.
-                    let is_known = || {
-                        allowed.names().any(|known| known == &name[..])
-                            || (real == name && places.contains(&real))
-                    };
-                    if repeated == Repeated::Dropped && is_known() {
-                        continue;
-                    }
-                    places.push(real);
-                    let place = Place::Named(Fence::Anywhere);
-                    allowed.directories.push(Directory { name: name[..].into(), place });
-                }
-                Err(Errno::NOTDIR) => warnings.push(format!("{} is not a directory, skipping", shown(&name))),
-                Err(_) => warnings.push(format!("Cannot access directory {}, skipping", shown(&name))),
-            }
-        }
-        allowed.fence(&places);
-        (allowed, warnings)
-    }
-
-    /// Holds each directory whose way leads through one of them to where it is now.
-    fn fence(&mut self, places: &[PathBytes]) {
-        for (directory, real) in self.directories.iter_mut().zip(places) {
-            let way = beneath::way(&directory.name);
-            let is_passed = |place: &PathBytes| way.iter().any(|step| is_inside(step, place));
-            if !places.iter().any(is_passed) {
-                continue;
-            }
-            // The outermost one has no fence of this kind itself: none is around it.
-            let around = places.iter().enumerate().filter(|(_, place)| is_inside(real, place));
-            directory.place = Place::Named(match around.min_by_key(|(_, place)| place.len()) {
-                Some((index, _)) => Fence::Within(index),
-                None => Fence::Exactly(real[..].into()),
-            });
-        }
-    }
-
-    /// Whether what was opened is where it has to be.
-    fn is_in_place(&self, opened: &OwnedFd, fence: &Fence) -> Result<bool, Errno> {
-        let place = |handle: &OwnedFd| beneath::place(handle.as_fd()).ok_or(Errno::NOENT);
-        Ok(match fence {
-            Fence::Anywhere => true,
-            Fence::Within(index) => is_inside(&place(opened)?, &place(&self.open(*index)?)?),
-            Fence::Exactly(known) => place(opened)?[..] == known[..],
-        })
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.directories.len()
-    }
-
-    /// Their names as they were given.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.directories.iter().map(|directory| &directory.name[..])
-    }
-
-    /// The name of one.
-    pub(crate) fn name(&self, index: usize) -> &[u8] {
-        &self.directories[index].name
-    }
-
-    /// Opens what a directory is now.
-    pub(crate) fn open(&self, index: usize) -> Result<OwnedFd, Errno> {
-        let directory = &self.directories[index];
-        match (&directory.place, &self.server) {
-            (Place::Below { index, path }, Some(server)) => {
-                let above = server.open(*index)?;
-                beneath::open(above.as_fd(), path, DIRECTORY_HANDLE, Links::Refused)
-            }
-            (Place::Named(fence), _) => {
-                let opened = beneath::by_name(&directory.name)?;
-                if self.is_in_place(&opened, fence)? { Ok(opened) } else { Err(Errno::NOENT) }
-            }
-            (Place::Below { .. }, None) => Err(Errno::NOENT),
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        let texts = self.directories.iter().map(|directory| {
-            let below = if let Place::Below { path, .. } = &directory.place { path.len() } else { 0 };
-            directory.name.len() + below
-        });
-        size_of::<Self>() + self.directories.capacity() * size_of::<Directory>() + texts.sum::<usize>()
-    }
-}
-
-/// Whether a path is below another one, and not the same.
-fn is_inside(path: &[u8], around: &[u8]) -> bool {
-    lexical::below(path, around).is_some_and(|below| !below.is_empty())
-}
-
-/// What all directories of one toolset stand on: whoever writes a file waits for all others, whatever their roots.
-#[derive(Debug)]
-pub(crate) struct Ground {
-    /// Where relative directories of the command line begin.
-    pub(crate) base: PathBytes,
-    pub(crate) home: PathBytes,
-    pub(crate) locks: [Mutex<()>; LOCKS],
-    pub(crate) leftovers: Leftovers,
-    pub(crate) hasher: RandomState,
-}
-
-/// The directories that calls may reach. Shared by all calls of a session, or of all that brought no roots.
+/// The directories that calls may reach. All calls of a session share them; so do all sessions without roots of their
+/// own.
 #[derive(Debug)]
 pub(crate) struct Directories {
-    allowed: RwLock<Arc<Allowed>>,
-    ground: Arc<Ground>,
+    allowed: RwLock<Arc<AllowedDirectories>>,
+    state: Arc<ToolsetState>,
 }
 
-/// What became of the roots that a client offered.
+/// The result of applying the roots that a client offers.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct AppliedRoots {
     /// The directories of its session; `None` when no root can be used.
     pub(crate) directories: Option<Directories>,
-    /// Roots that are no directories here, or not in the server's.
+    /// The number of roots that are no directories on this machine, or do not lie in the server's.
     pub(crate) left_out: usize,
 }
 
 impl Directories {
-    /// Those of `paths` that can be used, and a warning for each that cannot.
+    /// Takes the directories of `paths` that can be used, and gives a warning for each of the others.
     pub(crate) fn new(paths: &[PathBuf]) -> (Self, Vec<String>) {
-        let bytes = |path: PathBuf| PathBytes::from_vec(path.into_os_string().into_vec());
-        let base = std::env::current_dir().map_or_else(|_| PathBytes::from_slice(b"/"), bytes);
-        let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
-        let home = home.map_or_else(|| PathBytes::from_slice(b"/"), |home| bytes(home.into()));
-        let locks = std::array::from_fn(|_| Mutex::new(()));
-        let (leftovers, hasher) = (Leftovers::default(), RandomState::new());
-        let ground = Arc::new(Ground { base, home, locks, leftovers, hasher });
-        let (allowed, warnings) = Allowed::named(paths, Repeated::Listed, &ground);
-        (Self { allowed: RwLock::new(Arc::new(allowed)), ground }, warnings)
+        let state = Arc::new(ToolsetState::new());
+        let (allowed, warnings) = AllowedDirectories::by_name(paths, Duplicates::Keep, &state);
+        (Self { allowed: RwLock::new(Arc::new(allowed)), state }, warnings)
     }
 
-    /// What one call sees of them. `inline_names` is how many names it may look at where other requests
-    /// wait meanwhile; `None` on a thread that may block.
+    /// Makes the sandbox of one call. `inline_names` is the number of names that it may look up while other requests
+    /// wait; `None` on a thread that may block.
     pub(crate) fn enter(
         &self,
         inline_names: Option<usize>,
         cancellation: Option<CancellationToken>,
     ) -> Sandbox {
-        Sandbox::new(self.allowed(), Arc::clone(&self.ground), inline_names, cancellation)
+        Sandbox::new(self.allowed(), Arc::clone(&self.state), inline_names, cancellation)
     }
 
-    /// The directories of a session that offers `paths`. With `narrow` only those inside the directories
-    /// here count.
-    pub(crate) fn for_roots(&self, paths: &[PathBuf], narrow: bool) -> Taken {
+    /// The directories of a session whose client offers `paths`. With `narrow`, only those count that lie inside these
+    /// directories.
+    pub(crate) fn for_roots(&self, paths: &[PathBuf], narrow: bool) -> AppliedRoots {
         let usable = paths.iter().filter(|path| path.as_os_str().len() <= MAX_PATH_BYTES);
         let usable: Vec<PathBuf> = usable.cloned().collect();
         let (allowed, found) = if narrow {
             self.narrowed(&usable)
         } else {
-            let (allowed, warnings) = Allowed::named(&usable, Repeated::Dropped, &self.ground);
+            let (allowed, warnings) = AllowedDirectories::by_name(&usable, Duplicates::Drop, &self.state);
             (allowed, usable.len() - warnings.len())
         };
         let left_out = paths.len() - found;
         let is_usable = allowed.len() > 0;
-        let directories = Self { allowed: RwLock::new(Arc::new(allowed)), ground: Arc::clone(&self.ground) };
-        Taken { directories: is_usable.then_some(directories), left_out }
+        let directories = Self { allowed: RwLock::new(Arc::new(allowed)), state: Arc::clone(&self.state) };
+        AppliedRoots { directories: is_usable.then_some(directories), left_out }
     }
 
-    /// Those of `paths` that are directories in here, each once, and how many were.
-    fn narrowed(&self, paths: &[PathBuf]) -> (Allowed, usize) {
+    /// The directories of `paths` that lie inside these, each once, and the number of such paths.
+    fn narrowed(&self, paths: &[PathBuf]) -> (AllowedDirectories, usize) {
         let server = self.allowed();
         let sandbox = self.enter(Some(ROOT_STEPS), None);
         let mut directories: Vec<Directory> = Vec::new();
         let mut found = 0;
         for path in paths {
             let path = lexical::joined(b"/", path.as_os_str().as_bytes());
-            let Some((index, below)) = sandbox.directory(&path) else { continue };
+            let Some((index, below)) = sandbox.locate_directory(&path) else { continue };
             found += 1;
             let name = lexical::joined(server.name(index), &below);
-            let place = Place::Below { index, path: below };
-            if directories.iter().all(|known| known.place != place && known.name[..] != name[..]) {
-                directories.push(Directory { name: name[..].into(), place });
+            let opening = Opening::Beneath { index, path: below };
+            if directories.iter().all(|known| known.opening != opening && known.name[..] != name[..]) {
+                directories.push(Directory { name: name[..].into(), opening });
             }
         }
-        (Allowed { directories, server: Some(server) }, found)
+        (AllowedDirectories::beneath(server, directories), found)
     }
 
-    /// Removes what killed servers left in the directories themselves.
+    /// Removes the temporary files that killed servers left in the directories themselves.
     pub(crate) fn clean(&self) {
         let allowed = self.allowed();
         for index in 0..allowed.len() {
             let opened = allowed.open(index).and_then(|handle| beneath::reopen(handle.as_fd(), LIST));
             if let Ok(directory) = opened {
-                self.ground.leftovers.clean(&directory);
+                self.state.leftovers.clean(&directory);
             }
         }
     }
 
-    fn allowed(&self) -> Arc<Allowed> {
+    fn allowed(&self) -> Arc<AllowedDirectories> {
         Arc::clone(&self.allowed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Heap bytes of the directories, without what those of one toolset share.
+    /// Heap bytes of the directories, without the state that all sessions share.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.allowed().heap_bytes()
     }
 
-    /// Heap bytes of a toolset's own directories, and of what all of them share.
-    pub(crate) fn ground_bytes(&self) -> usize {
-        size_of::<Self>() + self.heap_bytes() + size_of::<Ground>()
+    /// Heap bytes of the directories, and of the state that all sessions share.
+    pub(crate) fn toolset_bytes(&self) -> usize {
+        size_of::<Self>() + self.heap_bytes() + size_of::<ToolsetState>()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.allowed().len() == 0
     }
 
-    /// Replaces all directories by those of `paths` that are there; keeps them when none is. A warning for
-    /// each that is left out.
+    /// Replaces all directories by those of `paths` that exist; changes nothing when none does. Gives a warning for each
+    /// that is left out.
     pub(crate) fn replace(&self, paths: &[PathBuf]) -> Vec<String> {
-        let (allowed, warnings) = Allowed::named(paths, Repeated::Dropped, &self.ground);
+        let (allowed, warnings) = AllowedDirectories::by_name(paths, Duplicates::Drop, &self.state);
         if allowed.len() > 0 {
             *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(allowed);
         }
         warnings
-    }
-}
-
-impl Ground {
-    /// The lock of a name in a directory.
-    pub(crate) fn slot(&self, device: u64, inode: u64, name: &[u8]) -> usize {
-        self.hasher.hash_one((device, inode, name)) as usize % LOCKS
     }
 }
 
@@ -322,6 +132,7 @@ mod tests {
     use super::*;
     use crate::tools::filesystem::error::FsError;
     use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
+    use rustix::io::Errno;
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,12 +1,12 @@
-//! What a process that was killed left behind: temporary files that nobody will rename any more.
+//! Removes the temporary files that a killed process left behind and nobody will rename any more.
 //!
-//! **Invariant: nothing is removed but what a server like this one made.** Its name says so, with a check sum over it
-//! that no name has by accident; it is a regular file with one name, of this user (root cleans up after all), and
-//! nobody holds the lock that its maker holds for as long as it lives. Process ids would tell less: several
-//! containers may share a directory, and each counts from 1.
+//! **Invariant: only a file that a server like this one made is removed.** Its name says so, with a check sum that no
+//! name has by accident; it is a regular file with one name, owned by this user (root removes those of all users), and
+//! nobody holds the lock that its maker holds while it lives. Process ids would tell less: several containers may share
+//! a directory, and each counts from 1.
 //!
-//! A directory is looked through once, before this process first writes in it: what dies later leaves its files to
-//! whoever starts then.
+//! A directory is searched once, before this process first writes in it. A process that is killed later leaves its files
+//! to the next one that starts.
 
 use crate::lock::lock;
 use rustix::fd::OwnedFd;
@@ -20,13 +20,13 @@ const SUFFIX: &str = ".tmp";
 const RANDOM_DIGITS: usize = 16;
 const SUM_DIGITS: usize = 8;
 
-/// Directories that are remembered as looked through; beyond that all are forgotten.
+/// The most directories that are remembered as searched; beyond that all are forgotten.
 const MAX_DIRECTORIES: usize = 4_096;
 
-/// Names that are looked at in one directory.
+/// The most names that are looked at in one directory.
 const MAX_NAMES: usize = 100_000;
 
-/// The name of a temporary file. It is short, so that it fits where the target's does.
+/// Makes the name of a temporary file. It is short, so that it fits wherever the target's name does.
 pub(crate) fn name(random: u64) -> String {
     let random = format!("{random:016x}");
     let sum = check_sum(random.as_bytes());
@@ -49,16 +49,16 @@ fn check_sum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The directories that were looked through.
+/// The directories that were searched.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
-    /// Devices and inodes; a device's number has another sign on each system.
+    /// Devices and inodes. The sign of a device's number differs between systems.
     seen: Mutex<HashSet<(i128, u64)>>,
 }
 
 impl Leftovers {
-    /// Removes what others left in a directory, the first time it is asked to. What cannot be removed stays: a
-    /// call does not fail for it.
+    /// Removes what killed processes left in a directory, the first time it is called for it. A file that cannot be removed
+    /// stays: no call fails because of it.
     pub(crate) fn clean(&self, directory: &OwnedFd) {
         let Ok(stat) = rustix::fs::fstat(directory) else { return };
         {
@@ -91,7 +91,7 @@ fn remove_all(directory: &OwnedFd) -> Result<usize, Errno> {
     Ok(removed)
 }
 
-/// Removes a file unless somebody else may still need it.
+/// Removes a file, unless another process may still need it.
 fn remove(directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = |access| rustix::fs::openat(directory, name, flags | access, Mode::empty());
@@ -130,7 +130,7 @@ mod tests {
         std::fs::create_dir(path(&directory)).expect("a directory");
         std::os::unix::fs::symlink("notes.tmp", path(&name(6))).expect("a link");
         let holder: OwnedFd = std::fs::File::open(path(&held)).expect("open").into();
-        assert!(crate::tools::filesystem::sandbox::temporary::lock(&holder));
+        assert!(crate::tools::filesystem::sandbox::temporary::lock_file(&holder));
 
         let leftovers = Leftovers::default();
         leftovers.clean(&handle(folder.path()));

@@ -1,16 +1,15 @@
 //! Paths as text: what a request means before any file is looked at.
 //!
-//! The rules are the reference's: `~` is the home directory, `.` and `..` are taken away as text, a
-//! relative path belongs to the first allowed directory that can hold it. Nothing here decides whether
-//! something may be opened; `sandbox.rs` does, with handles.
+//! The rules are those of the reference: `~` is the home directory, `.` and `..` are removed as text, a relative path
+//! belongs to the first allowed directory that can hold it. Nothing here decides whether a file may be opened;
+//! `access.rs` does, with handles.
 
 use smallvec::SmallVec;
 
-/// The bytes of an absolute path without `.`, `..`, or slashes too many. Paths of usual length stay on the
-/// stack.
+/// The bytes of a clean path: absolute, without `.`, `..` or repeated slashes. Paths of usual length stay on the stack.
 pub(crate) type PathBytes = SmallVec<[u8; 512]>;
 
-/// `base` and then `path`, cleaned up. An absolute `path` replaces the base.
+/// Joins `base` and `path` to a clean path. An absolute `path` replaces the base.
 pub(crate) fn joined(base: &[u8], path: &[u8]) -> PathBytes {
     let mut clean = PathBytes::new();
     if !path.starts_with(b"/") {
@@ -39,8 +38,7 @@ fn push_parts(clean: &mut PathBytes, path: &[u8]) {
     }
 }
 
-/// What is left of `path` below `directory`, without a leading slash; `None` when it is elsewhere. Both
-/// are cleaned up.
+/// The rest of `path` below `directory`, without a leading slash; `None` when it lies elsewhere. Both are clean paths.
 pub(crate) fn below<'p>(path: &'p [u8], directory: &[u8]) -> Option<&'p [u8]> {
     if directory == b"/" {
         return path.strip_prefix(b"/");
@@ -70,7 +68,7 @@ pub(crate) fn below_home(path: &str) -> Option<&str> {
     }
 }
 
-/// Whether this names a drive: on this system it would become a file of that name in some directory.
+/// Tells whether a path names a Windows drive: on this system it would become a file of that name in some directory.
 pub(crate) fn is_windows_drive(path: &str) -> bool {
     match path.as_bytes() {
         [letter, b':'] | [letter, b':', b'/' | b'\\', ..] => letter.is_ascii_alphabetic(),

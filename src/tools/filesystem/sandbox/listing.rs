@@ -1,9 +1,12 @@
-//! The entries of one directory, read through its handle and sorted by bytes.
+//! Reads the entries of one directory through its handle, and sorts them by bytes.
 
 use crate::tools::filesystem::error::{FsError, errno};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags};
 use rustix::io::Errno;
+
+/// Opens a directory for reading its names.
+pub(crate) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// An entry. The name need not be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,7 +15,7 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
 }
 
-/// What an entry is, links not followed.
+/// What an entry is. Links are not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Directory,
@@ -20,7 +23,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What ended a listing early: the caller's own error, or the system's.
+/// The error that ended a listing early: the caller's own, or the system's.
 #[derive(Debug)]
 pub(crate) enum Ended {
     By(FsError),
@@ -28,7 +31,7 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    /// The caller's error, or what it makes of the system's.
+    /// The caller's error, or what `name` makes of the system's.
     pub(crate) fn unwrap_or_else(self, name: impl FnOnce(Errno) -> FsError) -> FsError {
         match self {
             Self::By(error) => error,
@@ -37,13 +40,12 @@ impl Ended {
     }
 }
 
-/// Gives every name but `.` and `..` to `each`, in no order. A handle can be read once.
+/// Calls `each` with every name but `.` and `..`, in no order. A handle can be read once.
 pub(crate) fn each_name(
     directory: &OwnedFd,
     mut each: impl FnMut(&[u8], FileType) -> Result<(), FsError>,
 ) -> Result<(), Ended> {
-    // Reading from the handle itself: another one of `.` is not given out where names may be read but not
-    // looked up.
+    // The handle itself is read: opening `.` fails where names may be read but not looked up.
     let names = directory.try_clone().map_err(|error| Ended::System(errno(&error)))?;
     for entry in Dir::new(names).map_err(Ended::System)? {
         let entry = entry.map_err(Ended::System)?;
@@ -55,11 +57,11 @@ pub(crate) fn each_name(
     Ok(())
 }
 
-/// All entries in byte order. `limit_bytes` bounds the names: a listing beyond it could not be answered.
-/// Before each name `goes_on` is asked.
+/// Gives all entries in byte order. `limit_bytes` bounds the names: no answer could carry more. Before each name,
+/// `goes_on` says whether the listing continues.
 ///
 /// # Errors
-/// [`FsError::AnswerTooLarge`], what the system says, as `scandir` of `path`, or the one that says no.
+/// [`FsError::AnswerTooLarge`], the error of the system as `scandir` of `path`, or that of `goes_on`.
 pub(crate) fn sorted_while(
     directory: &OwnedFd,
     path: &[u8],
@@ -75,7 +77,7 @@ pub(crate) fn sorted_while(
             return Err(FsError::AnswerTooLarge { limit_bytes });
         }
         let kind = match kind {
-            // Some file systems do not say; the entry may be gone, too.
+            // Some file systems do not tell the type. The entry may be gone by now, too.
             FileType::Unknown => rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
             known => known,

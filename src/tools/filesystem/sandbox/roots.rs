@@ -1,12 +1,12 @@
-//! The directories that a client offers, as URIs.
+//! Turns the URIs of the directories that a client offers (its roots) into paths.
 
 use crate::limits::MAX_PATH_BYTES;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// The paths of a list of roots. As in the reference, one that is no `file:` URI spoils the list; one that
-/// names no path of this machine is left out, and so is one that is too long for a path.
+/// The paths of a list of roots. As in the reference, the whole list counts for nothing when one is no `file:` URI. A root
+/// that names no path of this machine is left out, and so is one that is too long for a path.
 pub(crate) fn paths(uris: &[&str]) -> Option<Vec<PathBuf>> {
     let rests: Option<Vec<&str>> = uris.iter().map(|uri| uri.strip_prefix("file://")).collect();
     Some(rests?.into_iter().filter_map(path).collect())
@@ -32,7 +32,7 @@ fn path(rest: &str) -> Option<PathBuf> {
         }
         let digits = [bytes.next()?, bytes.next()?];
         let byte = u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
-        // A slash in a name cannot be meant.
+        // A name cannot hold a slash.
         if byte == b'/' || byte == 0 {
             return None;
         }

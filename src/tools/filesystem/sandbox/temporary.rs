@@ -1,46 +1,45 @@
-//! A file that is written before it takes its name.
+//! Writes a file under no name or a temporary one, and gives it its name when it is complete.
 //!
-//! **Invariant: what is not complete has no name, and what has a name of ours is removed.** On Linux the file is made
-//! without any name (`O_TMPFILE`): a process that ends half-way leaves nothing. It gets one when its content is
-//! durable: its own where nothing has that, or a temporary one for the moment until it is renamed over the old file.
-//! Where files without names cannot be made, it has a temporary one from the start. Whoever has a temporary name
-//! holds a lock on the file, which ends with the process: by that `leftovers.rs` knows what nobody will rename.
+//! **Invariant: an incomplete file never has its real name, and a temporary name is removed again.** On Linux the file is
+//! made without any name (`O_TMPFILE`): a process that ends half-way leaves nothing. The file gets a name when its
+//! content is durable: its real one where no file has that, or a temporary one for the moment until it is renamed over
+//! the old file. Where files without names cannot be made, it has a temporary name from the start. While it has one,
+//! this process holds a lock on it, which ends with the process: so `leftovers.rs` knows which files nobody will rename.
 
 use super::access::Sandbox;
 use super::leftovers;
-use crate::tools::filesystem::rename::without_replacing;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Names tried for a temporary file.
+/// How many names are tried for a temporary file.
 const ATTEMPTS: usize = 16;
 
-/// A file that is deleted again unless it gets its real name.
+/// A new file, which is deleted again unless it gets its real name.
 pub(crate) struct Temporary<'d> {
     sandbox: &'d Sandbox,
     parent: &'d OwnedFd,
     file: OwnedFd,
-    /// The name that it has for now.
+    /// The temporary name that it has now, if any.
     name: Option<String>,
 }
 
 impl<'d> Temporary<'d> {
-    /// Makes an empty file; a secret one is nobody else's until it is given its attributes.
+    /// Makes an empty file. Nobody else may read a secret one until it is given its attributes.
     pub(crate) fn create(sandbox: &'d Sandbox, parent: &'d OwnedFd, is_secret: bool) -> Result<Self, Errno> {
-        sandbox.leftovers().clean(parent);
+        sandbox.state().leftovers.clean(parent);
         let mode = Mode::from_raw_mode(if is_secret { 0o600 } else { 0o666 });
         if let Some(file) = nameless(parent, mode) {
             return Ok(Self { sandbox, parent, file, name: None });
         }
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for attempt in 0..ATTEMPTS {
-            let name = leftovers::name(sandbox.random(attempt));
+            let name = leftovers::name(sandbox.state().random(attempt));
             match rustix::fs::openat(parent, &name[..], flags, mode) {
                 Ok(file) => {
                     let temporary = Self { sandbox, parent, file, name: Some(name) };
-                    // Until it is locked, another process may take it for a leftover.
-                    if lock(&temporary.file) && has_name(&temporary.file) {
+                    // Before it was locked, another process may have taken it for a leftover and removed it.
+                    if lock_file(&temporary.file) && has_name(&temporary.file) {
                         return Ok(temporary);
                     }
                 }
@@ -60,16 +59,16 @@ impl<'d> Temporary<'d> {
         rustix::fs::fsync(&self.file)
     }
 
-    /// Gives the file its real name, over what has it now.
+    /// Gives the file its real name, and replaces the file that has it now.
     pub(crate) fn replace(mut self, name: &[u8]) -> Result<(), Errno> {
-        if self.name.is_none() && !lock(&self.file) {
+        if self.name.is_none() && !lock_file(&self.file) {
             return Err(Errno::NOLCK);
         }
         for attempt in 0..ATTEMPTS {
             if self.name.is_some() {
                 break;
             }
-            let temporary = leftovers::name(self.sandbox.random(attempt));
+            let temporary = leftovers::name(self.sandbox.state().random(attempt));
             match link(&self.file, self.parent, temporary.as_bytes()) {
                 Ok(()) => self.name = Some(temporary),
                 Err(Errno::EXIST | Errno::INTR) => {}
@@ -82,15 +81,15 @@ impl<'d> Temporary<'d> {
         make_durable(self.parent)
     }
 
-    /// Gives the file its real name.
+    /// Gives the file its real name, and replaces nothing.
     ///
     /// # Errors
-    /// [`Errno::EXIST`] where something has that name.
+    /// [`Errno::EXIST`] where a file has that name.
     pub(crate) fn take_free(&mut self, name: &[u8]) -> Result<(), Errno> {
         match &self.name {
             None => link(&self.file, self.parent, name)?,
             Some(temporary) => {
-                without_replacing(self.parent, temporary.as_bytes(), self.parent, name)?;
+                rename_without_replacing(self.parent, temporary.as_bytes(), self.parent, name)?;
                 self.name = None;
             }
         }
@@ -101,21 +100,21 @@ impl<'d> Temporary<'d> {
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
-            // Nothing is left to do where this fails, too.
+            // If this fails, nothing can be done about it.
             let _ = rustix::fs::unlinkat(self.parent, &name[..], AtFlags::empty());
         }
     }
 }
 
-/// A file without a name, where such a file can be made and be given one later.
+/// Makes a file without a name, where the system can do that and can give it a name later.
 #[cfg(target_os = "linux")]
 fn nameless(parent: &OwnedFd, mode: Mode) -> Option<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let file = rustix::fs::openat(parent, c".", flags, mode).ok()?;
-    // The way by which it is linked may be closed, where `/proc` is not there.
+    // Without `/proc` the file could not be linked later.
     let itself = rustix::fs::fstat(&file).ok()?;
-    let by_way = rustix::fs::stat(way_to(&file)).ok()?;
-    ((itself.st_dev, itself.st_ino) == (by_way.st_dev, by_way.st_ino)).then_some(file)
+    let linked = rustix::fs::stat(proc_path(&file)).ok()?;
+    ((itself.st_dev, itself.st_ino) == (linked.st_dev, linked.st_ino)).then_some(file)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -124,19 +123,18 @@ fn nameless(_parent: &OwnedFd, _mode: Mode) -> Option<OwnedFd> {
 }
 
 /// The name by which the kernel knows an open file of this process.
-fn way_to(file: &OwnedFd) -> String {
+fn proc_path(file: &OwnedFd) -> String {
     use rustix::fd::AsRawFd;
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-/// Gives a file without a name one that nothing has.
+/// Gives a file without a name a name that no file has.
 fn link(file: &OwnedFd, parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-    rustix::fs::linkat(rustix::fs::CWD, way_to(file), parent, name, AtFlags::SYMLINK_FOLLOW)
+    rustix::fs::linkat(rustix::fs::CWD, proc_path(file), parent, name, AtFlags::SYMLINK_FOLLOW)
 }
 
-/// Locks a file for as long as it is open; file systems without locks have no leftovers either: nobody looks for
-/// some there.
-pub(crate) fn lock(file: &OwnedFd) -> bool {
+/// Locks a file for as long as it is open. True also on file systems without locks, where no process removes leftovers.
+pub(crate) fn lock_file(file: &OwnedFd) -> bool {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::AGAIN) => false,
         Ok(()) | Err(_) => true,
@@ -147,10 +145,47 @@ fn has_name(file: &OwnedFd) -> bool {
     rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink > 0)
 }
 
-/// Makes a directory's names durable. Not every file system can, nor every handle.
+/// Renames a file; [`Errno::EXIST`] where a file has the new name.
+pub(crate) fn rename_without_replacing(
+    from: &OwnedFd,
+    from_name: &[u8],
+    to: &OwnedFd,
+    to_name: &[u8],
+) -> Result<(), Errno> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    {
+        use rustix::fs::RenameFlags;
+        match rustix::fs::renameat_with(from, from_name, to, to_name, RenameFlags::NOREPLACE) {
+            // Some file systems cannot, and say so like this. So may the move of a directory into itself, which
+            // is refused again below.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            result => return result,
+        }
+    }
+    match rustix::fs::statat(to, to_name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => rustix::fs::renameat(from, from_name, to, to_name),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Makes the names in a directory durable. Does nothing on file systems and handles that cannot.
 pub(crate) fn make_durable(directory: &OwnedFd) -> Result<(), Errno> {
     match rustix::fs::fsync(directory) {
         Err(Errno::INVAL | Errno::BADF | Errno::NOTSUP | Errno::ROFS) => Ok(()),
         result => result,
     }
+}
+
+/// Writes all of `content`.
+pub(crate) fn write_all(file: &OwnedFd, mut content: &[u8]) -> Result<(), Errno> {
+    while !content.is_empty() {
+        match rustix::io::write(file, content) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(len) => content = &content[len..],
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }

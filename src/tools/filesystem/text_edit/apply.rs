@@ -1,123 +1,83 @@
-//! Edits of a text: what `edit_file` replaces, and how it shows it.
+//! Applies the edits of a call to a text.
 //!
-//! Pure: text in, text out. An edit replaces the one place that it names, and nothing else changes by a byte: a
-//! `\n` in it matches any line's end, and lines keep theirs. Without an exact match it replaces the one run of lines
-//! that are equal once trimmed, and the new lines move as a block to where those are (`shift.rs`). What names no
-//! place, or several, is refused with what helps to name one.
+//! An edit replaces the one place that it names, and no other byte changes: a `\n` in it matches any line end, and lines
+//! keep theirs. Without an exact match it replaces the one run of lines that are equal once trimmed, and the new lines
+//! are indented as a block to fit there (`shift.rs`). An edit that names no place, or several, is refused; the error
+//! helps to name one.
 //!
-//! Invariant: an edit looks at each byte of its text a few times, whatever it looks for; [`Work`] bounds what all
-//! edits of a call look at together.
+//! Invariant: an edit looks at each byte of its text a few times, whatever it searches for; [`EditBudget`] bounds what
+//! all edits of a call search together.
 
+use super::budget::EditBudget;
 use super::line_ends::{LineEnd, Splicer, flat};
 use super::line_match::{Wanted, is_ended, line_number};
 use super::shift::shifted;
-use crate::server::CancellationToken;
 use crate::tools::filesystem::arguments::Edit;
-use crate::tools::filesystem::as_node::diff;
 use crate::tools::filesystem::error::FsError;
 use memchr::memmem;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-/// Places that an error names.
+/// The most places that an error names.
 const NAMED_PLACES: usize = 10;
 
-/// Bytes and lines of texts that an error quotes.
+/// The most bytes and lines of a text that an error quotes.
 const QUOTED_BYTES: usize = 2_000;
 const QUOTED_LINES: usize = 20;
 
-/// What an error says of a text that any line of blanks would do for.
+/// The hint for a text that would match any line of blanks.
 const ONLY_BLANKS: &str = "\n\nIt has nothing but blanks, which are looked for as they stand.";
 
-/// A search for lines costs about as much as so many for bytes.
-const LINE_COST: usize = 8;
-
-/// What the edits of one call may cost.
-pub(crate) struct Work<'c> {
-    /// Bytes that may still be looked at.
-    left_bytes: usize,
-    limit_bytes: usize,
-    /// The longest text that may come out.
-    longest: usize,
-    cancellation: &'c CancellationToken,
-}
-
-impl<'c> Work<'c> {
-    pub(crate) fn new(limit_bytes: usize, longest: usize, cancellation: &'c CancellationToken) -> Self {
-        Self { left_bytes: limit_bytes, limit_bytes, longest, cancellation }
-    }
-
-    /// Accounts for a search in so many bytes.
-    ///
-    /// # Errors
-    /// [`FsError::EditsTooLong`]; [`FsError::Cancelled`] when nobody waits for the call any more.
-    pub(crate) fn spend(&mut self, bytes: usize) -> Result<(), FsError> {
-        self.cancellation.check()?;
-        let limit_bytes = self.limit_bytes;
-        self.left_bytes = self.left_bytes.checked_sub(bytes).ok_or(FsError::EditsTooLong { limit_bytes })?;
-        Ok(())
-    }
-
-    /// Accounts for a search for lines.
-    pub(crate) fn spend_on_lines(&mut self, bytes: usize) -> Result<(), FsError> {
-        self.spend(bytes.saturating_mul(LINE_COST))
-    }
-
-    /// # Errors
-    /// [`FsError::EditedTooLong`] for a text that could not be edited again.
-    pub(crate) fn check_length(&self, bytes: usize) -> Result<(), FsError> {
-        if bytes <= self.longest {
-            return Ok(());
-        }
-        Err(FsError::EditedTooLong { bytes, limit_bytes: self.longest })
-    }
-}
-
-/// The text after all edits, in order.
+/// Applies all edits in order and gives the new text.
 ///
 /// # Errors
-/// What is wrong with the first edit that names no place of the text, or several.
+/// That of the first edit that names no place of the text, or several.
 pub(crate) fn apply(
     text: &str,
     edits: &[Edit<'_>],
     replace_all: bool,
-    work: &mut Work<'_>,
+    budget: &mut EditBudget<'_>,
 ) -> Result<String, FsError> {
     let mut text = text.to_owned();
     for edit in edits {
         let replace_all = edit.replace_all.unwrap_or(replace_all);
-        text = apply_one(&text, edit, replace_all, work)?;
+        text = apply_one(&text, edit, replace_all, budget)?;
     }
     Ok(text)
 }
 
-fn apply_one(text: &str, edit: &Edit<'_>, replace_all: bool, work: &mut Work<'_>) -> Result<String, FsError> {
+fn apply_one(
+    text: &str,
+    edit: &Edit<'_>,
+    replace_all: bool,
+    budget: &mut EditBudget<'_>,
+) -> Result<String, FsError> {
     if edit.old_text.is_empty() {
         return Err(FsError::EmptyOldText);
     }
-    work.spend(text.len())?;
+    budget.spend(text.len())?;
     let flat_text = flat(text);
     let (old, new) = (flat(edit.old_text), flat(edit.new_text));
     let finder = memmem::Finder::new(old.as_bytes());
     let exact = Places::of(&flat_text, &finder, replace_all);
     if exact.count == 0 {
-        work.spend_on_lines(text.len())?;
+        budget.spend_on_lines(text.len())?;
         let lines = Lines { text, flat_text: &flat_text, old: &old, new: &new, edit };
-        return lines.replaced(replace_all, work);
+        return lines.replaced(replace_all, budget);
     }
     exact.check_unambiguous(&flat_text, edit, replace_all)?;
-    work.check_length(exact.length_after(text.len(), old.len(), new.len()))?;
+    budget.check_length(exact.length_after(text.len(), old.len(), new.len()))?;
     let own = LineEnd::of(edit.new_text);
     let mut splicer = Splicer::new(text, text.len() + new.len());
     for start in finder.find_iter(flat_text.as_bytes()) {
         splice(&mut splicer, &flat_text, start..start + old.len(), &new, own);
     }
     let edited = splicer.finish();
-    work.check_length(edited.len())?;
+    budget.check_length(edited.len())?;
     Ok(edited)
 }
 
-/// An edit of lines that are equal but for blanks.
+/// An edit of lines that differ from the text only in blanks.
 struct Lines<'t> {
     text: &'t str,
     flat_text: &'t str,
@@ -127,9 +87,9 @@ struct Lines<'t> {
 }
 
 impl Lines<'_> {
-    fn replaced(&self, replace_all: bool, work: &Work<'_>) -> Result<String, FsError> {
+    fn replaced(&self, replace_all: bool, budget: &EditBudget<'_>) -> Result<String, FsError> {
         let flat_text = self.flat_text;
-        // Where the last line is given with its end, so must the line be that it is replaced by.
+        // If the last line is given with its line end, the line that it matches must have one, too.
         let takes_end = self.old.ends_with('\n');
         let lines = self.old.strip_suffix('\n').unwrap_or(self.old);
         let wanted = Wanted::new(lines).ok_or_else(|| self.no_match(ONLY_BLANKS.to_owned()))?;
@@ -144,17 +104,17 @@ impl Lines<'_> {
         let mut splicer = Splicer::new(self.text, self.text.len() + self.new.len());
         let mut longer = 0;
         for place in places() {
-            work.cancellation.check()?;
+            budget.check_cancelled()?;
             let (before, behind) = (&flat_text[..place.start], &flat_text[place.end..]);
             let block = shifted(lines, &flat_text[place.clone()], self.new, before, behind);
             let block = block.ok_or_else(|| self.no_match(untold(flat_text, &place)))?;
             longer += block.len();
-            work.check_length(longer)?;
+            budget.check_length(longer)?;
             let part = place.start..place.end + usize::from(takes_end);
             splice(&mut splicer, flat_text, part, &block, LineEnd::of(self.edit.new_text));
         }
         let edited = splicer.finish();
-        work.check_length(edited.len())?;
+        budget.check_length(edited.len())?;
         Ok(edited)
     }
 
@@ -163,7 +123,7 @@ impl Lines<'_> {
     }
 }
 
-/// Replaces what differs in a part: what it begins and ends with stays as it is, down to its lines' ends.
+/// Replaces what differs in a part: a common beginning and end stay as they are, with their line ends.
 fn splice(splicer: &mut Splicer<'_>, flat_text: &str, part: Range<usize>, new: &str, own: LineEnd) {
     let old = &flat_text[part.clone()];
     let same = |pair: &(u8, u8)| pair.0 == pair.1;
@@ -171,21 +131,21 @@ fn splice(splicer: &mut Splicer<'_>, flat_text: &str, part: Range<usize>, new: &
     let front = old.floor_char_boundary(front);
     let (old, new) = (&old[front..], &new[front..]);
     let back = old.bytes().rev().zip(new.bytes().rev()).take_while(same).count();
-    // A common end begins with the same byte in both: it is a character's first in both, or in neither.
+    // The common end begins with the same byte in both texts: it is the first of a character in both, or in neither.
     let back = old.len() - old.ceil_char_boundary(old.len() - back);
     splicer.replace(part.start + front..part.end - back, &new[..new.len() - back], own);
 }
 
-/// Where a text has what is to be replaced.
+/// The places in a text that are to be replaced.
 #[derive(Debug, Default)]
 struct Places {
     count: usize,
-    /// The first ones.
+    /// The first of them, for the error.
     named: Vec<usize>,
 }
 
 impl Places {
-    /// The places of what `finder` finds, from left to right; those that overlap count where only one can be replaced.
+    /// Finds the places from left to right. Places that overlap count if only one may be replaced.
     fn of(text: &str, finder: &memmem::Finder<'_>, replace_all: bool) -> Self {
         let mut found = Self::default();
         finder.find_iter(text.as_bytes()).for_each(|place| found.note(place));
@@ -206,12 +166,12 @@ impl Places {
     }
 
     fn length_after(&self, text: usize, old: usize, new: usize) -> usize {
-        // The line ends that are put in may be twice as long.
+        // The line ends that are put in may be twice as long; the finished text is checked again.
         text.saturating_sub(self.count.saturating_mul(old)).saturating_add(self.count.saturating_mul(new))
     }
 
     /// # Errors
-    /// [`FsError::Ambiguous`] where one place is asked for and there are several.
+    /// [`FsError::Ambiguous`] when there are several places and only one may be replaced.
     fn check_unambiguous(&self, text: &str, edit: &Edit<'_>, replace_all: bool) -> Result<(), FsError> {
         if self.count <= 1 || replace_all {
             return Ok(());
@@ -251,32 +211,6 @@ fn untold(text: &str, place: &Range<usize>) -> String {
          cannot be told from it; copy oldText as it stands there:\n{}",
         quoted(&text[place.clone()])
     )
-}
-
-/// The diff between two texts in a Markdown fence that no line of it can close.
-pub(crate) fn fenced_diff(path: &str, old: &str, new: &str, work: &Work<'_>) -> Result<String, FsError> {
-    let diff = diff::unified(path, &flat(old), &flat(new), work.cancellation)?;
-    let longest = diff.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(3.max(longest + 1));
-    Ok(format!("{fence}diff\n{diff}{fence}\n\n"))
-}
-
-/// Bytes of an answer beside its text, and more.
-const ENVELOPE_BYTES: usize = 2 * 1024;
-
-/// # Errors
-/// [`FsError::AnswerTooLarge`] for a text that an answer could not carry, where it stands twice, escaped.
-pub(crate) fn check_tellable(text: &str, limit_bytes: usize) -> Result<(), FsError> {
-    let escaped = |byte: u8| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
-        0..0x20 => 6,
-        _ => 1,
-    };
-    let bytes: usize = text.bytes().map(escaped).sum();
-    if bytes.saturating_mul(2).saturating_add(ENVELOPE_BYTES) > limit_bytes {
-        return Err(FsError::AnswerTooLarge { limit_bytes });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

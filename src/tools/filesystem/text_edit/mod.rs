@@ -1,6 +1,7 @@
 //! What an edit does to a text. Text in, text out: no file is read or written here.
 
 pub(crate) mod apply;
+pub(crate) mod budget;
 pub(crate) mod line_ends;
 pub(crate) mod line_match;
 pub(crate) mod shift;

@@ -1,7 +1,8 @@
 //! Where the keys of an issuer come from, and that they follow their rotation.
 
+use super::super::error::AdmissionError;
 use super::jwk::KeySet;
-use super::{AdmissionError, KeySource, is_host_and_port};
+use super::settings::{KeySource, is_host_and_port};
 use crate::lock::lock;
 use crate::small_file::{self, Followed};
 use arc_swap::{ArcSwap, Guard};

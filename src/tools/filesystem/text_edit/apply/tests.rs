@@ -1,7 +1,7 @@
 //! Edits, one by one and at random.
 
 use super::*;
-use crate::tools::filesystem::as_node::reference_edit;
+use crate::server::CancellationToken;
 use proptest::prelude::*;
 
 const PLENTY: usize = 1 << 30;
@@ -16,7 +16,7 @@ fn edit<'a>(old_text: &'a str, new_text: &'a str) -> Edit<'a> {
 }
 
 fn try_edit(text: &str, edits: &[Edit<'_>], replace_all: bool) -> Result<String, FsError> {
-    apply(text, edits, replace_all, &mut Work::new(PLENTY, PLENTY, &patient()))
+    apply(text, edits, replace_all, &mut EditBudget::new(PLENTY, PLENTY, &patient()))
 }
 
 fn edited(text: &str, old_text: &str, new_text: &str) -> String {
@@ -191,7 +191,11 @@ fn work_and_length_are_bounded_and_cancelled() {
             &text,
             &edits,
             false,
-            &mut Work::new(limit, longest, &CancellationToken::after(if cancelled { 0 } else { u64::MAX })),
+            &mut EditBudget::new(
+                limit,
+                longest,
+                &CancellationToken::after(if cancelled { 0 } else { u64::MAX }),
+            ),
         )
     };
     assert!(limited(2_100, PLENTY, false).is_ok());
@@ -200,7 +204,7 @@ fn work_and_length_are_bounded_and_cancelled() {
     assert!(matches!(limited(PLENTY, PLENTY, true), Err(FsError::Cancelled(_))));
     // A text of two million places, each to be replaced by a mebibyte.
     let many = [Edit { replace_all: Some(true), ..edit("x", &text) }];
-    let grown = apply(&"x".repeat(1 << 21), &many, false, &mut Work::new(PLENTY, 1 << 26, &patient()));
+    let grown = apply(&"x".repeat(1 << 21), &many, false, &mut EditBudget::new(PLENTY, 1 << 26, &patient()));
     assert!(matches!(grown, Err(FsError::EditedTooLong { .. })));
 }
 
@@ -211,53 +215,6 @@ fn a_long_old_text_costs_no_more_than_a_short_one() {
     let old = "a \n".repeat(400_000) + "b";
     let refused = try_edit(&text, &[edit(&old, "")], false);
     assert!(matches!(refused, Err(FsError::NoMatch { .. })));
-    let waits = patient();
-    let work = &mut Work::new(PLENTY, PLENTY, &waits);
-    assert!(reference_edit::apply(&text, &[edit(&old, "")], work).is_err());
-}
-
-#[test]
-fn the_reference_is_kept() {
-    let kept = |text: &str, old: &str, new: &str| {
-        let waits = patient();
-        let work = &mut Work::new(PLENTY, PLENTY, &waits);
-        reference_edit::apply(text, &[edit(old, new)], work).unwrap_or_else(|error| error.to_string())
-    };
-    // (text, old, new, result)
-    let rows = [
-        ("a b a", "a", "$&c", "$&c b a"),
-        ("abc", "", "x", "xabc"),
-        ("", "", "x", "x"),
-        ("a\r\nb", "a\nb", "c\r\nd", "c\nd"),
-        ("  if x {\n    y\n  }\n", "if x {\ny\n}", "if z {\n  w\n}", "  if z {\n  w\n}\n"),
-        (
-            "\tif x {\n\t\ty\n\t}\n",
-            "  if x {\n    y\n  }",
-            "  if z {\n      w\n  }",
-            "\tif z {\n\t  w\n\t}\n",
-        ),
-        ("    a\n    b", "  a\n  b", " a\n c", "    a\n    c"),
-        ("  a\n", "a  \n", "b", "  b"),
-        ("\u{feff}a", "a ", "b", "\u{feff}b"),
-        ("\u{85}a", "a ", "b", "Could not find exact match for edit:\na "),
-        ("a\nb", "b\na", "x", "Could not find exact match for edit:\nb\na"),
-        ("a", "a\nb\nc", "x", "Could not find exact match for edit:\na\nb\nc"),
-        ("x", "y\r\nz", "", "Could not find exact match for edit:\ny\r\nz"),
-        ("a\n\n  \nb", " \n\t\nb", "c", "a\nc"),
-        ("a\n  \nb\n\t\n \nc", " \n\t", "x", "a\n  \nb\n\tx\nc"),
-    ];
-    for (text, old, new, want) in rows {
-        assert_eq!(kept(text, old, new), want, "{text:?}: {old:?} -> {new:?}");
-    }
-}
-
-#[test]
-fn the_fence_is_longer_than_any_in_the_diff() {
-    let fenced = |old: &str, new: &str| {
-        fenced_diff("f", old, new, &Work::new(PLENTY, PLENTY, &patient())).expect("a diff")
-    };
-    assert!(fenced("a\n", "````\n").starts_with("`````diff\nIndex: f\n"));
-    assert!(fenced("a\n", "b\n").ends_with("\n-a\n+b\n```\n\n"));
 }
 
 /// The line ends of a text, one after the other.
@@ -369,8 +326,5 @@ proptest! {
     #[test]
     fn nothing_panics(text in "[ \ta\r\né\u{feff}\u{85}]{0,24}", old in "[ \ta\r\né\u{feff}]{0,10}", new in "[ \ta\r\né\u{a0}]{0,12}", all: bool) {
         let _ = try_edit(&text, &[edit(&old, &new)], all).map_err(|error| error.to_string());
-        let waits = patient();
-        let work = &mut Work::new(PLENTY, PLENTY, &waits);
-        let _ = reference_edit::apply(&text, &[edit(&old, &new)], work).map_err(|error| error.to_string());
     }
 }

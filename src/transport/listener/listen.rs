@@ -1,29 +1,10 @@
-//! Sockets that accept: TCP addresses, Unix paths, and those a service manager opened beforehand.
-//!
-//! Owns how a socket comes to be and what is left behind when it goes. Must not know what is spoken on it.
-//! Invariant: a [`Listener`] that was bound here on a path accepts nobody but its own user, and nothing but a dead
-//! socket is ever replaced by it.
+//! A socket that accepts, its address, and the reasons why there is none.
 
-mod accept;
-mod descriptors;
-mod exposure;
-#[cfg(feature = "socket-activation")]
-mod inherited;
-mod socket_file;
-mod stream;
-
-#[cfg(feature = "socket-activation")]
-pub use inherited::{Inherited, inherited};
-pub use socket_file::SocketFileError;
-
-pub(crate) use accept::{Connections, Serve, serve_listeners};
-#[cfg(feature = "cli")]
-pub(crate) use descriptors::raise_descriptors;
-pub(crate) use stream::{Peer, Stream};
-
+use super::permissions;
+use super::socket_file::{SocketFile, SocketFileError};
+use super::stream::{Peer, Stream};
 #[cfg(feature = "tls")]
-use super::tls::Tls;
-use socket_file::SocketFile;
+use crate::transport::tls::Tls;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -140,14 +121,14 @@ impl fmt::Display for LocalAddress {
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    socket: Socket,
-    address: LocalAddress,
+    pub(super) socket: Socket,
+    pub(super) address: LocalAddress,
     #[cfg(feature = "tls")]
-    tls: Option<Arc<Tls>>,
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 #[derive(Debug)]
-enum Socket {
+pub(super) enum Socket {
     Tcp(TcpListener),
     Unix {
         /// First, so that the file goes before the socket does: while it accepts, nobody replaces the file.
@@ -190,12 +171,12 @@ impl Listener {
     /// Outside a runtime with IO.
     pub fn unix(path: impl AsRef<Path>) -> Result<Self, ListenError> {
         let (file, listener) = SocketFile::listen(path.as_ref(), BACKLOG)?;
-        exposure::warn_of_others(Some(path.as_ref()));
+        permissions::warn_of_others(Some(path.as_ref()));
         let address = LocalAddress::Unix(path.as_ref().to_owned());
         Ok(Self::new(Socket::Unix { _file: Some(file), listener }, address))
     }
 
-    fn new(socket: Socket, address: LocalAddress) -> Self {
+    pub(super) fn new(socket: Socket, address: LocalAddress) -> Self {
         Self {
             socket,
             address,
@@ -221,7 +202,7 @@ impl Listener {
     }
 
     /// The next connection, and who it is from; not yet decrypted.
-    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;

@@ -1,11 +1,12 @@
 //! Tokens of an issuer that the test itself is.
 
-use super::issuer::{ISSUER, Key, RESOURCE, claims, key_set, now, with};
+use super::super::issuer::{ISSUER, Key, RESOURCE, claims, key_set, now, with};
+use super::super::settings::KeySource;
 use super::*;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn key_file(keys: &[&Key]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("a file");

@@ -5,14 +5,10 @@
 //! rounds. So a handler can be written as if it waited: it runs again from its start, and what it asked before is
 //! answered at once. The server stores nothing between rounds.
 
-use crate::protocol::{InputKind, InputRequest, InputResponse, Message, MessageDecoder, ProtocolError};
-use crate::server::Shared;
-use crate::server::answer::envelope;
-use crate::server::answer::envelope::AnswerId;
-use crate::server::serving::serve::Outcome;
-use crate::server::state::call_state::CallState;
+use crate::protocol::{InputKind, InputRequest, InputResponse, Message, ProtocolError};
+use crate::server::answer::outcome::Ended;
+use crate::server::shared::Shared;
 use crate::server::state::request_state::{Binding, StateFault};
-use crate::wire::Frame;
 use bumpalo::Bump;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -103,8 +99,8 @@ impl Inputs {
         }
     }
 
-    /// Seals the state for the next round, if it needs one.
-    fn seal(&self, shared: &Shared, binding: &Binding<'_>) -> Result<Option<String>, ProtocolError<'static>> {
+    /// The requests that the client must answer, and what the next round must know, if anything.
+    pub(crate) fn into_ended(self) -> Ended {
         let asked = |key: &str| self.asked.iter().any(|(asked, _)| **asked == *key);
         let answers: BTreeMap<_, _> = self
             .answers
@@ -112,14 +108,26 @@ impl Inputs {
             .filter(|(key, _)| self.taken.contains(*key) && !asked(key))
             .map(|(key, answer)| (key.clone(), answer.clone()))
             .collect();
-        let state = self.carry.clone().or_else(|| self.carried.clone());
-        if answers.is_empty() && state.is_none() {
-            return Ok(None);
-        }
-        let payload = serde_json::to_vec(&Sealed { answers, state }).unwrap_or_default();
-        let sealed = shared.sealer.seal(binding, &payload, SystemTime::now());
-        sealed.map(Some).map_err(|_| ProtocolError::RequestState("it is longer than max_request_state_bytes"))
+        let state = self.carry.or(self.carried);
+        let is_needed = !answers.is_empty() || state.is_some();
+        let round = is_needed.then(|| serde_json::to_vec(&Sealed { answers, state }).unwrap_or_default());
+        Ended::NeedsInput { requests: self.asked, round }
     }
+}
+
+/// Seals what the next round must know, for the client to hand back with a repetition of `message`.
+///
+/// # Errors
+/// When it is too long.
+pub(crate) fn seal(
+    shared: &Shared,
+    principal: u128,
+    message: &Message<'_>,
+    round: Option<&[u8]>,
+) -> Result<Option<String>, ProtocolError<'static>> {
+    let Some(round) = round else { return Ok(None) };
+    let sealed = shared.sealer.seal(&binding(principal, message), round, SystemTime::now());
+    sealed.map(Some).map_err(|_| ProtocolError::RequestState("it is longer than max_request_state_bytes"))
 }
 
 /// The request for which a state is valid: the same principal, method, name and arguments.
@@ -131,33 +139,6 @@ fn binding<'f>(principal: u128, message: &Message<'f>) -> Binding<'f> {
         name: message.name.or(message.uri).unwrap_or_default(),
         arguments_digest: Sha256::digest(arguments).into(),
     }
-}
-
-/// Writes the answer that lists what the call needs. The frame is decoded again, because the state is bound to its
-/// contents and was not kept; calls that ask are rare.
-#[cold]
-pub(crate) fn answer(shared: &Shared, call: &CallState, frame: &Frame, inputs: &Inputs) -> Outcome {
-    let names = call.names();
-    let arena = Bump::new();
-    let state = reread(frame, &arena)
-        .ok_or(ProtocolError::Internal("the frame cannot be read again"))
-        .and_then(|message| inputs.seal(shared, &binding(names.principal(), &message)));
-    let state = match state {
-        Ok(state) => state,
-        Err(error) => return shared.refusal(AnswerId::Of(&names.id), &error),
-    };
-    let mut reply = shared.reply();
-    let requests = inputs.asked.iter().map(|(key, request)| (&**key, request));
-    envelope::input_required(&mut reply, &names.id, requests, state.as_deref(), &shared.server_meta);
-    shared.answered(reply, AnswerId::Of(&names.id))
-}
-
-fn reread<'f>(frame: &'f Frame, arena: &'f Bump) -> Option<Message<'f>> {
-    let mut decoder = MessageDecoder::new(frame.bytes(), arena).ok()?;
-    if decoder.begin().ok()? == crate::protocol::ArgumentsAt::Here {
-        decoder.skip_arguments().ok()?;
-    }
-    Some(*decoder.message())
 }
 
 #[cfg(test)]

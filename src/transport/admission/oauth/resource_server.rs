@@ -1,31 +1,19 @@
-//! The server as an OAuth 2.1 resource server: access tokens (JWT, RFC 9068) checked, and metadata (RFC 9728)
-//! that tells clients where to get them.
-//!
-//! A token that was found good is remembered by its digest until it expires or its key goes, so that the next
-//! request with it costs a hash. Keys come from a file or a URL and follow their rotation; while a URL fails the keys
-//! it gave last stay. What a token must be like is in `token`, what a key must be like in `jwk`; every MUST of the
-//! RFCs has a row in their tests. Somebody is the pair of subject and client: RFC 9068 demands both of every token,
-//! and a client that had itself registered under a user's name is still not that user.
+//! Checks access tokens, remembers good ones, and says where clients get them.
 
-#[cfg(test)]
-mod clauses;
-#[cfg(test)]
-mod issuer;
-mod jwk;
-mod key_store;
-mod strict_json;
-mod token;
-
-use super::{AdmissionError, Admitted, Principal, Refusal, bearer};
+use super::super::error::AdmissionError;
+use super::super::principal::{Admitted, Principal};
+use super::super::refusal::Refusal;
+use super::super::tokens::bearer;
+use super::jwk::KeySet;
+use super::key_store::KeyStore;
+use super::settings::{OAuthConfig, is_quotable, split_url};
+use super::token::{self, Fault, Rules};
 use crate::lock::lock;
 use hashlink::LruCache;
-use key_store::KeyStore;
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use token::{Fault, Rules};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The scope of those who may see what concerns the operator.
 const ADMIN_SCOPE: &str = "admin";
@@ -34,43 +22,8 @@ const ADMIN_SCOPE: &str = "admin";
 const MAX_REMEMBERED: usize = 4_096;
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// Whose access tokens are accepted, and for what.
-#[derive(Debug, Clone)]
-pub struct OAuthConfig {
-    /// URL of this server as its clients know it: `https://mcp.example.com/mcp`.
-    pub resource: String,
-    /// Issuer of the tokens, exactly as they name it.
-    pub issuer: String,
-    /// Audience that tokens must be for; the resource where it is `None`.
-    pub audience: Option<String>,
-    /// Where clients get tokens; the issuer where it is empty.
-    pub authorization_servers: Vec<String>,
-    /// Scopes that a token must have, all of them.
-    pub scopes: Vec<String>,
-    /// Keys of the issuer.
-    pub keys: KeySource,
-    /// How far the issuer's clock may be from ours.
-    pub clock_skew: Duration,
-}
-
-/// Where the keys (a JWK set) of an issuer are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeySource {
-    /// A file, read again when it changes.
-    File(PathBuf),
-    /// A URL, asked now and then and when a token names a key that is not known.
-    Url(String),
-}
-
-impl KeySource {
-    /// A URL where the text looks like one, else a file.
-    pub fn parse(text: &str) -> Self {
-        if text.contains("://") { Self::Url(text.to_owned()) } else { Self::File(text.into()) }
-    }
-}
-
 /// The checks of one issuer's tokens.
-pub(super) struct ResourceServer {
+pub(in super::super) struct ResourceServer {
     config: OAuthConfig,
     keys: KeyStore,
     remembered: Mutex<LruCache<[u8; 32], Remembered>>,
@@ -97,7 +50,7 @@ impl fmt::Debug for ResourceServer {
 }
 
 impl ResourceServer {
-    pub(super) fn new(config: OAuthConfig) -> Result<Self, AdmissionError> {
+    pub(in super::super) fn new(config: OAuthConfig) -> Result<Self, AdmissionError> {
         let refuse = |what: &str| Err(AdmissionError::OAuth(what.to_owned()));
         let Some((origin, path)) = split_url(&config.resource) else {
             return refuse("oauth_resource must be a URL such as https://mcp.example.com/mcp");
@@ -135,13 +88,13 @@ impl ResourceServer {
         })
     }
 
-    pub(super) fn metadata_at(&self, path: &[u8]) -> Option<&str> {
+    pub(in super::super) fn metadata_at(&self, path: &[u8]) -> Option<&str> {
         let is_ours = self.metadata_paths.iter().any(|ours| ours.as_bytes() == path);
         is_ours.then_some(self.metadata.as_str())
     }
 
     /// Whose token a request shows.
-    pub(super) fn identify(&self, authorization: Option<&[u8]>) -> Result<Admitted, Refusal> {
+    pub(in super::super) fn identify(&self, authorization: Option<&[u8]>) -> Result<Admitted, Refusal> {
         let Some(token) = bearer(authorization) else {
             return Err(self.unauthorized(authorization.is_none()));
         };
@@ -174,7 +127,7 @@ impl ResourceServer {
         Ok(Admitted { principal: known.principal, is_admin: known.is_admin })
     }
 
-    fn check(&self, token: &[u8], keys: &jwk::KeySet, now: f64) -> Result<Remembered, Fault> {
+    fn check(&self, token: &[u8], keys: &KeySet, now: f64) -> Result<Remembered, Fault> {
         let rules = Rules {
             issuer: &self.config.issuer,
             audience: self.config.audience.as_ref().unwrap_or(&self.config.resource),
@@ -197,7 +150,7 @@ impl ResourceServer {
 
     /// Reads or fetches the keys again, changed or not.
     #[cfg(feature = "cli")]
-    pub(super) fn reload(&self) {
+    pub(in super::super) fn reload(&self) {
         self.keys.reload();
     }
 
@@ -230,31 +183,6 @@ impl ResourceServer {
     }
 }
 
-/// Origin and path of an absolute URL of the web.
-fn split_url(url: &str) -> Option<(&str, &str)> {
-    let parsed: ureq::http::Uri = url.parse().ok().filter(|_| url.bytes().all(is_quotable))?;
-    let is_web = matches!(parsed.scheme_str(), Some("https" | "http"));
-    let authority = parsed.authority().filter(|authority| is_web && !authority.host().is_empty())?;
-    if !is_host_and_port(authority) {
-        return None;
-    }
-    let scheme = url.find("://")? + 3;
-    Some(url.split_at(scheme + authority.as_str().len()))
-}
-
-/// Whether an authority is a host, with a port or without: no user, no password, no port that is none.
-fn is_host_and_port(authority: &ureq::http::uri::Authority) -> bool {
-    let port = authority.as_str().strip_prefix(authority.host());
-    port.is_some_and(|port| {
-        port.is_empty() || authority.port_u16().is_some_and(|number| port == format!(":{number}"))
-    })
-}
-
-/// Whether a byte may stand between quotes in a header without a backslash.
-fn is_quotable(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'
-}
-
 #[cfg(test)]
-#[path = "oauth_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

@@ -1,8 +1,8 @@
 //! The codec as a whole: every hostile row, every cut, and rows and driver of `tests/http` over TCP.
 
-#[path = "../../../tests/http/cases.rs"]
+#[path = "../../../../tests/http/cases.rs"]
 mod cases;
-#[path = "../../../tests/http/driver.rs"]
+#[path = "../../../../tests/http/driver.rs"]
 mod driver;
 
 use super::body::BodyDecoder;

@@ -1,0 +1,79 @@
+//! A frame as its transport hands it over: the bytes, who sent them, and what is known beside them.
+
+use crate::server::state::call_state::CallState;
+use crate::server::state::request_ids::RequestIds;
+use crate::server::state::session::Session;
+use crate::wire::Frame;
+use bumpalo::Bump;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A frame that is to be served, with all that its request uses.
+pub(crate) struct Incoming {
+    pub(crate) frame: Frame,
+    pub(crate) arena: Bump,
+    pub(crate) call: Arc<CallState>,
+    pub(crate) session: Arc<Session>,
+    pub(crate) origin: FrameOrigin,
+}
+
+/// What the transport knows of a frame beside its bytes.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what is known of a frame, each on its own")]
+pub(crate) struct FrameOrigin {
+    /// The frame is an element of a batch.
+    pub(crate) in_batch: bool,
+    /// The connection has as many requests in flight as it may have.
+    pub(crate) is_saturated: bool,
+    /// The frame is a request whose id an unanswered request has.
+    pub(crate) repeats_id: bool,
+    /// The ids in use, where the transport has not compared the frame's with them.
+    pub(crate) ids: Option<Arc<RequestIds>>,
+    /// The call runs as a task already.
+    pub(crate) in_task: bool,
+    /// What an HTTP request says beside its body.
+    pub(crate) http: Option<HttpFacts>,
+}
+
+/// A part of [`Frame::head`]. None begins where the head does, so that its absence takes no room: each request that
+/// waits has three.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadPart {
+    start: NonZeroU32,
+    len: u32,
+}
+
+impl HeadPart {
+    /// The part at that place.
+    pub(crate) fn at(place: Range<usize>) -> Option<Self> {
+        Some(Self { start: NonZeroU32::new(place.start as u32)?, len: place.len() as u32 })
+    }
+
+    /// Its bytes.
+    pub(crate) fn of(self, head: &[u8]) -> Option<&[u8]> {
+        head.get(self.start.get() as usize..)?.get(..self.len as usize)
+    }
+}
+
+/// What an HTTP request says beside its body.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HttpFacts {
+    pub(crate) session: SessionField,
+    pub(crate) version: Option<HeadPart>,
+    pub(crate) method: Option<HeadPart>,
+    pub(crate) name: Option<HeadPart>,
+    /// Headers of mirrored arguments are there.
+    pub(crate) has_params: bool,
+}
+
+/// The `Mcp-Session-Id` of an HTTP request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum SessionField {
+    #[default]
+    Absent,
+    /// It names no session of this principal.
+    Unknown,
+    /// It names the session that came with the frame.
+    Known,
+}

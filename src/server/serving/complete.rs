@@ -1,0 +1,100 @@
+//! Answers that need the whole frame: a call that asks its client, and a call that becomes a task.
+
+use crate::protocol::{ArgumentsAt, InputRequest, Message, MessageDecoder, ProtocolError};
+use crate::server::answer::envelope::{self, AnswerId};
+use crate::server::answer::outcome::{Ended, Outcome};
+use crate::server::incoming::inputs;
+use crate::server::shared::Shared;
+use crate::server::state::call_state::CallState;
+use crate::server::state::session::Session;
+use crate::wire::Frame;
+use bumpalo::Bump;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// A call that goes on as a task, without its connection.
+#[derive(Debug)]
+pub(crate) struct DetachedCall {
+    pub(crate) frame: Frame,
+    pub(crate) task: String,
+    pub(crate) principal: u128,
+    pub(crate) session: Arc<Session>,
+}
+
+/// Answers a call that has not ended for good; and the rest of it, if it becomes a task.
+#[cold]
+pub(crate) fn complete(
+    shared: &Shared,
+    session: &Arc<Session>,
+    call: &CallState,
+    frame: Frame,
+    ended: Ended,
+) -> (Outcome, Option<Box<DetachedCall>>) {
+    match ended {
+        Ended::Done(outcome) => (outcome, None),
+        Ended::NeedsInput { requests, round } => {
+            (input_required(shared, call, &frame, &requests, round.as_deref()), None)
+        }
+        Ended::NeedsTask => detach(shared, session, call, frame),
+    }
+}
+
+/// The answer that tells the client what is needed. The frame is read again: only it knows what the state
+/// must be bound to, and a call that asks is rare.
+fn input_required(
+    shared: &Shared,
+    call: &CallState,
+    frame: &Frame,
+    requests: &[(Box<str>, InputRequest)],
+    round: Option<&[u8]>,
+) -> Outcome {
+    let names = call.names();
+    let arena = Bump::new();
+    let state = reread(frame, &arena)
+        .ok_or(ProtocolError::Internal("the frame cannot be read again"))
+        .and_then(|message| inputs::seal(shared, names.principal(), &message, round));
+    let state = match state {
+        Ok(state) => state,
+        Err(error) => return shared.refusal(AnswerId::Of(&names.id), &error),
+    };
+    let mut reply = shared.reply();
+    let requests = requests.iter().map(|(key, request)| (&**key, request));
+    envelope::input_required(&mut reply, &names.id, requests, state.as_deref(), &shared.server_meta);
+    shared.answered(reply, AnswerId::Of(&names.id))
+}
+
+fn reread<'f>(frame: &'f Frame, arena: &'f Bump) -> Option<Message<'f>> {
+    let mut decoder = MessageDecoder::new(frame.bytes(), arena).ok()?;
+    if decoder.begin().ok()? == ArgumentsAt::Here {
+        decoder.skip_arguments().ok()?;
+    }
+    Some(*decoder.message())
+}
+
+/// Makes a task of a call, and gives its client the task's id.
+fn detach(
+    shared: &Shared,
+    session: &Arc<Session>,
+    call: &CallState,
+    frame: Frame,
+) -> (Outcome, Option<Box<DetachedCall>>) {
+    let (id, principal) = {
+        let names = call.names();
+        (names.id.clone(), names.principal())
+    };
+    let Ok(task) = shared.tasks.create(principal, SystemTime::now()) else {
+        let limit = shared.limits.max_tasks;
+        return (shared.refusal(AnswerId::Of(&id), &ProtocolError::TooManyTasks { limit }), None);
+    };
+    let mut reply = shared.reply();
+    envelope::open_task_result(&mut reply, &id);
+    shared.tasks.write(&task, principal, &mut reply);
+    envelope::close_modern_result(&mut reply, &shared.server_meta);
+    match shared.answered(reply, AnswerId::Of(&id)) {
+        reply @ Outcome::Reply(_) => {
+            let session = Arc::clone(session);
+            (reply, Some(Box::new(DetachedCall { frame, task, principal, session })))
+        }
+        outcome => (outcome, None),
+    }
+}

@@ -1,0 +1,139 @@
+//! What a client says of itself: its handshake, its notifications, and its answers to requests of ours.
+
+use crate::protocol::{Capability, ClientCapabilities, Id, IdField, Method, ProtocolError, Revision};
+use crate::server::answer::envelope::{self, AnswerId};
+use crate::server::answer::outcome::Outcome;
+use crate::server::handler::tool::Toolset;
+use crate::server::incoming::checks::Checked;
+use crate::server::serving::listen;
+use crate::server::state::session::Session;
+use crate::wire::{Kind, Raw};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// The handshake of the legacy era.
+pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
+    let Checked { route, message, arena, .. } = *checked;
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Initialize<'a> {
+        protocol_version: &'a str,
+        #[serde(default, borrow)]
+        capabilities: Option<Raw<'a>>,
+    }
+    if route.origin.in_batch {
+        let error = ProtocolError::InvalidRequest("initialize must not be part of a batch");
+        return checked.refuse(&error);
+    }
+    let asked = match message.decode_params::<Initialize<'_>>(arena) {
+        Ok(asked) => asked,
+        Err(error) => return checked.refuse(&ProtocolError::UndecodableParams(error)),
+    };
+    if asked.capabilities.is_some_and(|raw| raw.kind() != Kind::Object) {
+        return checked.refuse(&ProtocolError::InvalidParams("capabilities must be an object"));
+    }
+    let revision = Revision::negotiate(asked.protocol_version);
+    let capabilities = asked
+        .capabilities
+        .map_or_else(ClientCapabilities::default, |raw| ClientCapabilities::decode(raw, arena));
+    let (id, principal) = {
+        let names = route.call.names();
+        (names.id.clone(), names.principal())
+    };
+    let mut reply = route.shared.reply();
+    envelope::initialize(&mut reply, &id, revision, route.shared.catalog.load().handshake());
+    let outcome = route.shared.answered(reply, AnswerId::Of(&id));
+    let is_on_connection = route.origin.http.is_none();
+    if is_on_connection && route.has_session() {
+        route.session.agree(revision, capabilities);
+        return outcome;
+    }
+    let Some(answer) = outcome.into_answer() else { return Outcome::Silent };
+    let session = Arc::new(Session::new(route.shared.sessions.next_number(), principal));
+    session.agree(revision, capabilities);
+    if is_on_connection {
+        return Outcome::Opened { answer, session, id: None };
+    }
+    match route.shared.open_session(&session) {
+        Ok(id) => Outcome::Opened { answer, session, id: Some(id) },
+        Err(error) => checked.refuse(&error),
+    }
+}
+
+/// Takes a notification of the client; those that this server does not know are ignored.
+pub(crate) fn take_notification(
+    toolset: &impl Toolset,
+    method: Option<Method>,
+    checked: &Checked<'_, '_>,
+) -> Outcome {
+    let Checked { route, message, arena, .. } = *checked;
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Cancelled<'a> {
+        #[serde(borrow)]
+        request_id: Raw<'a>,
+    }
+    match method {
+        Some(Method::Cancelled) => match message.decode_params::<Cancelled<'_>>(arena) {
+            Ok(cancelled) => match Id::from_raw(cancelled.request_id, arena) {
+                Some(id) => {
+                    id.as_json().clone_into(&mut route.call.names().id);
+                    Outcome::Cancel
+                }
+                None => Outcome::Silent,
+            },
+            Err(_) => Outcome::Silent,
+        },
+        Some(Method::Initialized | Method::RootsListChanged) => {
+            let knows_roots = route.session.capabilities().has(Capability::Roots);
+            if toolset.wants_roots() && knows_roots {
+                route.session.ask_for_roots();
+            }
+            let is_on_connection = route.origin.http.is_none() && route.has_session();
+            if is_on_connection && method == Some(Method::Initialized) {
+                listen::tell_of_changes(route.shared, route.session);
+            }
+            Outcome::Silent
+        }
+        _ => Outcome::Silent,
+    }
+}
+
+/// Takes the client's answer to a request of ours; answers to anything else are ignored.
+pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -> Outcome {
+    let Checked { route, message, arena, .. } = *checked;
+    #[derive(Deserialize)]
+    struct Roots<'a> {
+        #[serde(borrow)]
+        roots: Vec<Root<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Root<'a> {
+        uri: &'a str,
+    }
+    let IdField::Valid(id) = message.id else { return Outcome::Silent };
+    if !route.has_session() {
+        // Nothing was asked. What all who have no session share must not keep what one of them says.
+        return Outcome::Silent;
+    }
+    if envelope::is_roots_request(id.as_json(), route.session.latest_roots_request()) {
+        if let Some(result) = message.result
+            && let Ok(Roots { roots }) = result.decode::<Roots<'_>>(arena)
+        {
+            let most = route.shared.limits.max_client_roots;
+            if roots.len() > most {
+                tracing::info!(roots = roots.len(), most, "a client has more roots than are used");
+            }
+            let uris: Vec<_> = roots.iter().take(most).map(|root| root.uri).collect();
+            toolset.take_roots(&uris, route.session.values());
+        }
+        return Outcome::Silent;
+    }
+    let (is_error, body) = match (message.result, message.error) {
+        (_, Some(error)) => (true, error),
+        (Some(result), None) => (false, result),
+        (None, None) => return Outcome::Silent,
+    };
+    route.shared.take_answer(route.session, id.as_json(), is_error, body.as_str());
+    Outcome::Silent
+}

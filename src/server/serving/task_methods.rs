@@ -1,0 +1,69 @@
+//! The methods of the tasks extension: a client asks how far a task is, answers its requests, or cancels it.
+
+use crate::protocol::{Capability, ClientCapabilities, Era, IdField, Method, ProtocolError};
+use crate::server::answer::envelope::{self, AnswerId};
+use crate::server::answer::outcome::Outcome;
+use crate::server::incoming::checks::Checked;
+use crate::server::state::task_store::Updated;
+use crate::wire::Raw;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+/// Serves the methods of the extension.
+pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
+    let Checked { route, message, arena, .. } = *checked;
+    let IdField::Valid(id) = message.id else { return Outcome::Silent };
+    let capabilities = message
+        .meta
+        .client_capabilities
+        .map_or_else(ClientCapabilities::default, |raw| ClientCapabilities::decode(raw, arena));
+    if !capabilities.has(Capability::Tasks) {
+        return checked.refuse(&ProtocolError::MissingCapability { required: Capability::Tasks });
+    }
+    let Some(task) = message.task_id else {
+        return checked.refuse(&ProtocolError::InvalidParams("taskId must be a string"));
+    };
+    let (shared, principal) = (route.shared, route.call.names().principal());
+    let unknown = ProtocolError::InvalidParams("there is no such task, or its time is over");
+    let is_known = match checked.method {
+        Some(Method::TasksCancel) => shared.tasks.cancel(task, principal, SystemTime::now()),
+        Some(Method::TasksUpdate) => match message.decode_params::<Update<'_>>(arena) {
+            Ok(Update { input_responses }) => {
+                let responses = input_responses.iter().map(|(key, raw)| (*key, raw.as_str()));
+                match shared.tasks.update(task, principal, responses, SystemTime::now()) {
+                    Updated::Done => true,
+                    Updated::Unknown => false,
+                    Updated::Full(why) => {
+                        return checked.refuse(&ProtocolError::Failed(&why.to_string()));
+                    }
+                }
+            }
+            Err(error) => return checked.refuse(&ProtocolError::UndecodableParams(error)),
+        },
+        _ => {
+            let mut reply = shared.reply();
+            envelope::open_result(&mut reply, id.as_json(), Era::Modern);
+            if !shared.tasks.write(task, principal, &mut reply) {
+                return checked.refuse(&unknown);
+            }
+            envelope::close_modern_result(&mut reply, &shared.server_meta);
+            return shared.answered(reply, AnswerId::Of(id.as_json()));
+        }
+    };
+    if !is_known {
+        return checked.refuse(&unknown);
+    }
+    let mut reply = shared.reply();
+    envelope::open_acknowledgement(&mut reply, id.as_json());
+    envelope::close_modern_result(&mut reply, &shared.server_meta);
+    shared.answered(reply, AnswerId::Of(id.as_json()))
+}
+
+/// The parameters of `tasks/update`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Update<'a> {
+    #[serde(borrow)]
+    input_responses: BTreeMap<&'a str, Raw<'a>>,
+}

@@ -1,0 +1,100 @@
+//! The tool `edit_file`: applies edits to a file, and answers with the diff.
+
+use super::arguments::EditFile;
+use super::as_node::{diff, reference_edit};
+use super::compat::Compat;
+use super::context::Context;
+use super::error::{FsError, Stop, shown};
+use super::open_file::OpenFile;
+use super::text_edit::apply;
+use super::text_edit::budget::EditBudget;
+use super::text_edit::line_ends::flat;
+use super::write_target::WriteTarget;
+use crate::server::{CallContext, CancellationToken};
+
+/// `edit_file`.
+pub(crate) fn edit_file(
+    arguments: &EditFile<'_>,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    let target = context.sandbox.resolve(arguments.path)?;
+    // Opening it first gives the right error where there is no file, or none that can be edited.
+    OpenFile::at(&target)?;
+    let written = WriteTarget::of(target)?;
+    let lock = written.lock(context.sandbox)?;
+    let file = OpenFile::at(written.target())?;
+    let limit_bytes = call.limits().max_reply_bytes;
+    let path = shown(written.target().path());
+    if file.bytes > limit_bytes as u64 {
+        return Err(FsError::FileTooLarge { path, bytes: file.bytes, limit_bytes }.into());
+    }
+    let stored = match String::from_utf8(file.read_all(limit_bytes)?) {
+        Ok(stored) => stored,
+        Err(error) => {
+            return Err(FsError::NotUtf8 { path, offset: error.utf8_error().valid_up_to() }.into());
+        }
+    };
+    let mut budget = EditBudget::new(call.limits().max_edit_scan_bytes, limit_bytes, context.cancellation);
+    let edited = match context.compat {
+        Compat::Default => apply::apply(&stored, &arguments.edits, arguments.replace_all, &mut budget)?,
+        Compat::Reference => reference_edit::apply(&stored, &arguments.edits, &mut budget)?,
+    };
+    let diff = fenced_diff(&path, &stored, &edited, context.cancellation)?;
+    // An edit is not made if the answer cannot show it.
+    check_fits(&diff, limit_bytes)?;
+    if !arguments.dry_run {
+        written.replace(context.sandbox, edited.as_bytes())?;
+    }
+    drop(lock);
+    call.text(&diff);
+    call.structured_from_text();
+    Ok(())
+}
+
+/// The diff between two texts in a Markdown fence that none of its lines can close.
+fn fenced_diff(
+    path: &str,
+    old: &str,
+    new: &str,
+    cancellation: &CancellationToken,
+) -> Result<String, FsError> {
+    let diff = diff::unified(path, &flat(old), &flat(new), cancellation)?;
+    let longest = diff.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(3.max(longest + 1));
+    Ok(format!("{fence}diff\n{diff}{fence}\n\n"))
+}
+
+/// More than the bytes that an answer has beside its text.
+const ENVELOPE_BYTES: usize = 2 * 1024;
+
+/// Checks that an answer can carry a text, which it has twice and escaped.
+///
+/// # Errors
+/// [`FsError::AnswerTooLarge`].
+fn check_fits(text: &str, limit_bytes: usize) -> Result<(), FsError> {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    let bytes: usize = text.bytes().map(escaped).sum();
+    if bytes.saturating_mul(2).saturating_add(ENVELOPE_BYTES) > limit_bytes {
+        return Err(FsError::AnswerTooLarge { limit_bytes });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fence_is_longer_than_any_in_the_diff() {
+        let fenced = |old: &str, new: &str| {
+            fenced_diff("f", old, new, &CancellationToken::after(u64::MAX)).expect("a diff")
+        };
+        assert!(fenced("a\n", "````\n").starts_with("`````diff\nIndex: f\n"));
+        assert!(fenced("a\n", "b\n").ends_with("\n-a\n+b\n```\n\n"));
+    }
+}

@@ -1,0 +1,85 @@
+//! Who a request comes from: its address, and the principal that stands for its sender.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeerAddress {
+    Ip(IpAddr),
+    /// A process of that user, as the system vouches for it.
+    Unix {
+        uid: u32,
+    },
+}
+
+impl PeerAddress {
+    /// Whether the peer may do what this process may anyway: it is of the same user, or root's. The mode of a
+    /// socket tells nothing of that, as a service manager or somebody with chmod may have opened it to all.
+    pub(crate) fn is_own_user(self) -> bool {
+        match self {
+            Self::Unix { uid } => uid == 0 || uid == rustix::process::geteuid().as_raw(),
+            Self::Ip(_) => false,
+        }
+    }
+}
+
+/// What `localhost` may mean.
+const THIS_MACHINE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// Who makes a request: a key to compare, not a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Principal(u128);
+
+impl Principal {
+    /// Bits that tell how a principal is known, so that no two ways meet.
+    const KIND_SHIFT: u32 = 124;
+    const TOKEN: u128 = 5;
+
+    fn new(kind: u128, digest: u128) -> Self {
+        Self(kind << Self::KIND_SHIFT | digest & ((1 << Self::KIND_SHIFT) - 1))
+    }
+
+    /// Who speaks on a connection that shows nothing else.
+    pub(crate) fn of_peer(peer: PeerAddress) -> Self {
+        match peer {
+            // One machine under two names: who found it by either is the same.
+            PeerAddress::Ip(address) if THIS_MACHINE.contains(&address) => Self::new(1, 0),
+            PeerAddress::Ip(IpAddr::V4(address)) => Self::new(2, u128::from(u32::from(address))),
+            // A machine has many addresses of one network in IPv6, and changes them.
+            PeerAddress::Ip(IpAddr::V6(address)) => Self::new(3, u128::from(address) >> 64),
+            PeerAddress::Unix { uid } => Self::new(4, u128::from(uid)),
+        }
+    }
+
+    pub(super) fn of_token(digest: &[u8; 32]) -> Self {
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        Self::new(Self::TOKEN, u128::from_be_bytes(key))
+    }
+
+    pub(super) fn is_of_token(self) -> bool {
+        self.0 >> Self::KIND_SHIFT == Self::TOKEN
+    }
+
+    #[cfg(feature = "oauth")]
+    pub(super) fn of_subject(digest: &[u8; 32]) -> Self {
+        Self::new(6, Self::of_token(digest).0)
+    }
+
+    /// The principal of a key that [`Principal::key`] gave.
+    pub(super) fn of_key(key: u128) -> Self {
+        Self(key)
+    }
+
+    pub(crate) fn key(self) -> u128 {
+        self.0
+    }
+}
+
+/// Who was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    pub(crate) principal: Principal,
+    /// May see what concerns the operator.
+    pub(crate) is_admin: bool,
+}
