@@ -1,4 +1,4 @@
-//! A server under construction, and why it may not be built.
+//! Building a server, and why building may fail.
 
 use crate::limits::{Limits, LimitsError};
 use crate::memory::{Managed, MemoryManager};
@@ -47,12 +47,12 @@ pub enum BuildError {
     /// Two pools have the same name.
     #[error(transparent)]
     Pools(#[from] NameTaken),
-    /// There is no key to seal `requestState` with.
+    /// The system gave no key to seal `requestState`.
     #[error("no key for requestState: {0}")]
     Key(#[from] NoRandomness),
 }
 
-/// A server under construction.
+/// Collects the parts of a server; [`Server::builder`] begins.
 pub struct ServerBuilder<T> {
     implementation: Implementation,
     instructions: Option<String>,
@@ -66,10 +66,11 @@ pub struct ServerBuilder<T> {
     validates: bool,
 }
 
-impl ServerBuilder<NoTools> {
-    pub(crate) fn new(name: String, version: String) -> Self {
-        Self {
-            implementation: Implementation { name, version },
+impl Server {
+    /// Begins to build a server with the name and version that clients see.
+    pub fn builder(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder<NoTools> {
+        ServerBuilder {
+            implementation: Implementation { name: name.into(), version: version.into() },
             instructions: None,
             limits: Limits::default(),
             toolset: NoTools,
@@ -84,12 +85,12 @@ impl ServerBuilder<NoTools> {
 }
 
 impl<T: Toolset> ServerBuilder<T> {
-    /// Adds a tool behind those that are there.
+    /// Adds a tool; lists show it after the tools that were added before.
     pub fn tool<U: Tool>(self, tool: U) -> ServerBuilder<Chain<T, Single<U>>> {
         self.toolset(Single(tool))
     }
 
-    /// Adds a family of tools behind those that are there.
+    /// Adds a family of tools; lists show it after the tools that were added before.
     pub fn toolset<U: Toolset>(self, toolset: U) -> ServerBuilder<Chain<T, U>> {
         let front_len = self.tools;
         ServerBuilder {
@@ -106,16 +107,15 @@ impl<T: Toolset> ServerBuilder<T> {
         }
     }
 
-    /// Adds a family of resources behind those that are there.
+    /// Adds a family of resources.
     #[must_use]
     pub fn resources(mut self, resources: impl Resources) -> Self {
         self.families.resources.push(Box::new(resources));
         self
     }
 
-    /// Offers the memory report as the resource `mcpool://memory/report`, to be read and subscribed to, and a
-    /// prompt that asks for tuning; for those who may see what concerns the operator
-    /// ([`RequestContext::is_admin`]).
+    /// Adds the memory report as the resource `mcpool://memory/report`, and a prompt that asks for tuning. Only
+    /// administrators see them ([`RequestContext::is_admin`](crate::RequestContext::is_admin)).
     #[cfg(feature = "report")]
     #[must_use]
     pub fn memory_resource(mut self) -> Self {
@@ -123,43 +123,44 @@ impl<T: Toolset> ServerBuilder<T> {
         self.resources(MemoryResource).prompts(MemoryResource)
     }
 
-    /// Adds a family of prompts behind those that are there.
+    /// Adds a family of prompts.
     #[must_use]
     pub fn prompts(mut self, prompts: impl Prompts) -> Self {
         self.families.prompts.push(Box::new(prompts));
         self
     }
 
-    /// Completes arguments of prompts and variables of resource templates.
+    /// Sets what completes arguments of prompts and variables of resource templates.
     #[must_use]
     pub fn completer(mut self, completer: impl Completer) -> Self {
         self.families.completer = Some(Box::new(completer));
         self
     }
 
-    /// Lets tools go on as tasks ([`RequestContext::prefer_task`]), for clients that know the extension.
+    /// Lets calls continue as tasks ([`RequestContext::prefer_task`](crate::RequestContext::prefer_task)), for clients
+    /// that support the extension.
     #[must_use]
     pub fn tasks(mut self) -> Self {
         self.families.has_tasks = true;
         self
     }
 
-    /// The key that seals `requestState`. Processes that serve the same clients need the same one; without it
-    /// each process makes its own.
+    /// Sets the key that seals `requestState`. Processes that serve the same clients need the same key. By default each
+    /// process makes its own.
     #[must_use]
     pub fn request_state_key(mut self, key: [u8; 32]) -> Self {
         self.request_state_key = Some(key);
         self
     }
 
-    /// Tells the model how the server is best used.
+    /// Sets the text that tells a model how to use the server.
     #[must_use]
     pub fn instructions(mut self, text: impl Into<String>) -> Self {
         self.instructions = Some(text.into());
         self
     }
 
-    /// Whether calls are held against schemas that are given as text; they are unless this says otherwise.
+    /// Sets whether schemas that are given as text validate calls. By default they do.
     #[cfg(feature = "validation")]
     #[must_use]
     pub fn validate(mut self, validates: bool) -> Self {
@@ -167,7 +168,7 @@ impl<T: Toolset> ServerBuilder<T> {
         self
     }
 
-    /// Sets the bounds.
+    /// Sets the limits.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

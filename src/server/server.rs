@@ -1,4 +1,4 @@
-//! The server as its users and the transports see it.
+//! The server, as its users and the transports see it.
 
 use crate::limits::Limits;
 use crate::memory::MemoryManager;
@@ -6,9 +6,7 @@ use crate::metrics::Metrics;
 use crate::protocol::{Era, Id, ProtocolError};
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
-use crate::server::builder::ServerBuilder;
 use crate::server::handler::resources::REPORT_URI;
-use crate::server::handler::tool::NoTools;
 use crate::server::serving::serve::Served;
 use crate::server::serving::slot::RequestSlot;
 use crate::server::serving::{listen, tasks};
@@ -28,7 +26,7 @@ use std::task::Context;
 /// Maintenance ticks between two notifications that the memory report changed: ten seconds.
 const REPORT_NOTIFY_TICKS: u32 = 10;
 
-/// A server: its tools, its pools and its bounds. Cloning makes another handle to the same server.
+/// A server: its tools, its pools and its limits. A clone is another handle to the same server.
 ///
 /// ```
 /// use mcpool::Server;
@@ -44,42 +42,37 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins a server of that name and version, as clients will see them.
-    pub fn builder(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder<NoTools> {
-        ServerBuilder::new(name.into(), version.into())
-    }
-
-    /// Where the bytes of this server are, and how its pools should be sized.
+    /// The memory of this server: where its bytes are, and advice for the sizes of its pools.
     pub fn memory(&self) -> &MemoryManager {
         &self.shared.memory
     }
 
-    /// What was counted so far.
+    /// The counters of this server.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
 
-    /// The bounds in force.
+    /// The limits of this server.
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
     }
 
-    /// The buffers of this server.
+    /// The pool of buffers of this server.
     pub fn buffers(&self) -> &BufferPool {
         &self.shared.pools.buffers
     }
 
-    /// All pools of this server, to be looked at and resized by name.
+    /// All pools of this server, to inspect and resize by name.
     pub fn pools(&self) -> &PoolRegistry {
         &self.shared.pools.registry
     }
 
-    /// Whether a message of so many bytes leaves a buffer behind that should not stay when the burst is over.
+    /// Whether a message of this size needs a buffer that should be freed after a burst.
     pub(crate) fn is_large(bytes: usize) -> bool {
         bytes > Pools::LARGE_BYTES
     }
 
-    /// Gives large idle buffers back to the allocator, and tells their bytes.
+    /// Frees large idle buffers, and returns their bytes.
     pub(crate) fn trim_large_buffers(&self) -> usize {
         self.shared.pools.trim_large_buffers()
     }
@@ -89,32 +82,32 @@ impl Server {
         self.slots.acquire()
     }
 
-    /// Tells all who subscribed to it that a resource has new contents.
+    /// Notifies subscribers of a resource that its contents changed.
     pub fn resource_updated(&self, uri: &str) {
         self.shared.changes.updated(uri);
     }
 
-    /// Lists the resources anew, and tells all who listen.
+    /// Lists the resources again, and notifies subscribers of the list.
     pub fn resources_changed(&self) {
         self.shared.list_changed(Kind::Resources);
     }
 
-    /// Lists the prompts anew, and tells all who listen.
+    /// Lists the prompts again, and notifies subscribers of the list.
     pub fn prompts_changed(&self) {
         self.shared.list_changed(Kind::Prompts);
     }
 
-    /// Offers a tool from now on, or no longer; all who listen are told. Names that are no tool's are ignored.
+    /// Shows or hides a tool in the list of tools, and notifies subscribers of the list. Unknown names are ignored.
     pub fn offer_tool(&self, name: &str, offered: bool) {
         self.shared.offer_tool(name, offered);
     }
 
-    /// The session of the peer that this process was started for: its handshake is still to come.
+    /// A session for the client that started this process, before its handshake.
     pub(crate) fn owner_session(&self) -> Arc<Session> {
         Arc::new(Session::new(self.shared.sessions.next_number(), 0).of_owner())
     }
 
-    /// The pool of what transports lease for their connections, one for each type, made at its first use.
+    /// The pool of objects that a transport leases for its connections: one for each type, made at its first use.
     pub(crate) fn transport_pool<P: Send + 'static, R: Recycle<P>>(
         &self,
         config: PoolConfig,
@@ -123,7 +116,7 @@ impl Server {
         self.shared.pools.of_transport(config, recycle)
     }
 
-    /// In the place of a session where there is none.
+    /// The session of requests that have none.
     pub(crate) fn stateless_session(&self) -> Arc<Session> {
         Arc::clone(&self.shared.stateless)
     }
@@ -140,14 +133,14 @@ impl Server {
         }
     }
 
-    /// Ends all sessions of principals that have to go.
+    /// Ends all sessions of the principals that `must_go` selects.
     pub(crate) fn end_sessions(&self, must_go: impl Fn(u128) -> bool) {
         for session in self.shared.sessions.remove_of(must_go) {
             self.shared.close_session(&session);
         }
     }
 
-    /// How many sessions are kept.
+    /// How many sessions are open.
     pub fn sessions(&self) -> usize {
         self.shared.sessions.len()
     }
@@ -157,18 +150,18 @@ impl Server {
         self.shared.changes.len()
     }
 
-    /// How many tasks are kept, finished ones included.
+    /// How many tasks are stored, including finished ones.
     pub fn tasks(&self) -> usize {
         self.shared.tasks.len()
     }
 
-    /// How many tasks run: not finished, and not waiting to be forgotten.
+    /// How many tasks run.
     pub fn running_tasks(&self) -> usize {
         self.shared.tasks.running()
     }
 
-    /// Serves by `serving` to its end, and then waits for the tasks that run. From the moment when `drain` begins, or
-    /// `serving` ends by itself, tasks have `drain_timeout_ms`; then they are cancelled.
+    /// Awaits `serving`, and then the running tasks. Tasks are cancelled `drain_timeout_ms` after `drain` began or
+    /// `serving` ended by itself.
     pub(crate) async fn with_tasks<T>(&self, drain: &Drain, serving: impl Future<Output = T>) -> T {
         let mut serving = std::pin::pin!(serving);
         let ended = tokio::select! {
@@ -189,22 +182,22 @@ impl Server {
         self.shared.correlation.waiting()
     }
 
-    /// Bytes of the events that are kept for clients that come back.
+    /// Bytes of the events that are stored for clients that reconnect.
     pub fn event_bytes(&self) -> usize {
         self.shared.events.bytes()
     }
 
-    /// Lets a legacy peer be told of changes from now on.
+    /// Subscribes a legacy client to changes.
     pub(crate) fn tell_of_changes(&self, session: &Session) {
         listen::tell_of_changes(&self.shared, session);
     }
 
-    /// A new stream of a session.
+    /// Opens a stream of a session.
     pub(crate) fn open_event_stream(&self, session: &Session) -> (StreamWriter, StreamReader) {
         self.shared.events.open(session.number())
     }
 
-    /// The rest of the stream of which a client saw the event `last`.
+    /// The rest of a stream after the event `last`.
     pub(crate) fn resume_event_stream(&self, session: &Session, last: &[u8]) -> Option<StreamReader> {
         self.shared.events.resume(session.number(), last)
     }
@@ -231,7 +224,7 @@ impl Server {
         self.shared.close_session(session);
     }
 
-    /// The next message for a legacy peer that belongs to no request; `cx` is woken when there is one.
+    /// The next message for a legacy client that belongs to no request; `cx` is woken when there is one.
     pub(crate) fn next_notice(&self, session: &Session, cx: &mut Context<'_>) -> Option<BufferLease> {
         listen::next_notice(&self.shared, session, cx)
     }
@@ -284,7 +277,7 @@ impl Server {
         self.maintain();
     }
 
-    /// Gives back what expired: sessions, events, tasks.
+    /// Frees expired sessions, events and tasks.
     pub(crate) fn sweep(&self) {
         let now = std::time::Instant::now();
         for session in self.shared.sessions.sweep(now) {
@@ -301,8 +294,8 @@ impl Server {
         self.shared.refusal_without_id(session, error)
     }
 
-    /// The answer to a message that was too long and is gone but for its outline. A request learns by its id that it has
-    /// failed; the id of an answer is one of ours, and would hit a request of the client's own.
+    /// The answer to a message that was too long, and of which only the outline is known. Only a request gets its id
+    /// back: the id of a response is one of the server's, and could be that of another request of the client.
     pub(crate) fn refuse_skipped(
         &self,
         session: &Session,
@@ -322,8 +315,7 @@ impl Server {
         }
     }
 
-    /// Counts the operation of a slot's request as ended, and starts the task that it became. What is left is for its
-    /// connection.
+    /// Counts the request of a slot as ended, and starts the task that it became. The connection acts on the outcome.
     pub(crate) fn settle(&self, served: Served, slot: &RequestSlot) -> Outcome {
         self.shared.operations.note(slot.call());
         if let Some(call) = served.detached {

@@ -1,4 +1,4 @@
-//! What all requests of a server share.
+//! The state that all requests of a server share, and the answers that need only this state.
 
 use crate::limits::Limits;
 use crate::lock::lock;
@@ -28,18 +28,18 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-/// What every request of a server uses.
+/// The state that all requests of a server share.
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) pools: Pools,
-    /// What lists show; exchanged as a whole when one changes.
+    /// The serialised lists; replaced as a whole when one changes.
     pub(crate) catalog: ArcSwap<Catalog>,
     pub(crate) description: Description,
-    /// Makes the catalog anew; empty until the handlers are known.
+    /// Makes a new catalog; empty until the handlers are registered.
     pub(crate) relist: OnceLock<Weak<dyn Relist>>,
     pub(crate) changes: Changes,
     pub(crate) sessions: Sessions,
-    /// In the place of a session where there is none: requests of the modern era, and before a handshake.
+    /// The session of requests that have none: those of the modern era, and those before a handshake.
     pub(crate) stateless: Arc<Session>,
     pub(crate) correlation: Arc<Correlation>,
     pub(crate) events: EventStore,
@@ -59,51 +59,51 @@ pub(crate) struct Shared {
     pub(crate) memory: MemoryManager,
 }
 
-/// What the catalog is made from.
+/// The parts of the catalog that do not change, and the hidden tools.
 pub(crate) struct Description {
     pub(crate) implementation: Implementation,
     pub(crate) instructions: Option<String>,
     pub(crate) tools: Vec<ToolDefinition>,
-    /// Names of tools that are not offered at the moment.
+    /// Names of tools that the list leaves out at the moment.
     pub(crate) hidden: Mutex<HashSet<String>>,
 }
 
-/// What knows the handlers, and so what the lists of the catalog hold.
+/// Makes the catalog. Its implementation knows the handlers, which this file does not.
 pub(crate) trait Relist: Send + Sync {
-    /// The catalog of what there is now.
+    /// A catalog of all that the handlers list now.
     ///
     /// # Errors
-    /// When it cannot be advertised.
+    /// When it cannot be written.
     fn catalog(&self) -> Result<Catalog, CatalogError>;
 }
 
 impl Shared {
-    /// Has `relist` make the catalog from now on.
+    /// Registers what makes the catalog.
     pub(crate) fn register_relist(&self, relist: &Arc<impl Relist + 'static>) {
         let relist = Arc::downgrade(relist);
-        // The first one stays: a server has one set of handlers.
+        // A second one is ignored: a server has one set of handlers.
         let _ = self.relist.set(relist);
     }
 
-    /// A place for an answer; no buffer is leased before the first write.
+    /// An empty answer; it leases a buffer at its first write.
     pub(crate) fn reply(&self) -> Reply {
         Reply::new(self.pools.buffers.clone(), self.limits.max_reply_bytes)
     }
 
-    /// A written answer; an error in its place where it passed the limit and is not whole.
+    /// A written answer, or an error if it is longer than the limit.
     pub(crate) fn answered(&self, reply: Reply, id: AnswerId<'_>) -> Outcome {
         match reply.finish() {
             Ok(answer) => Outcome::Reply(answer),
             Err(TooLong { limit_bytes }) => {
                 let mut refusal = self.reply();
                 envelope::error(&mut refusal, Era::Modern, id, &ProtocolError::ReplyTooLong { limit_bytes });
-                // The least of limits has room for this sentence and the longest of ids.
+                // The smallest limit has room for this sentence and the longest id.
                 refusal.finish().map_or(Outcome::Silent, Outcome::Reply)
             }
         }
     }
 
-    /// An error answer to what no era could be told of.
+    /// An error answer to a message of unknown era.
     pub(crate) fn refusal(&self, id: AnswerId<'_>, error: &ProtocolError<'_>) -> Outcome {
         self.refusal_in(Era::Modern, id, error)
     }
@@ -125,7 +125,7 @@ impl Shared {
         }
     }
 
-    /// Takes a session in, and gives its secret id.
+    /// Stores a new session, and returns its secret id.
     pub(crate) fn open_session(&self, session: &Arc<Session>) -> Result<u128, ProtocolError<'static>> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| ProtocolError::Internal("the system gives no random bytes"))?;
@@ -139,7 +139,7 @@ impl Shared {
         Ok(id)
     }
 
-    /// Ends a session that nobody can find any more, with all that belongs to it.
+    /// Ends a session that was removed from the store, with all that belongs to it.
     pub(crate) fn close_session(&self, session: &Session) {
         self.operations.note_session(session.age_ns());
         session.close();
@@ -147,12 +147,12 @@ impl Shared {
         self.events.drop_session(session.number());
     }
 
-    /// A tool as it was defined.
+    /// The definition of a tool.
     pub(crate) fn definition_of(&self, tool: Option<usize>) -> Option<&ToolDefinition> {
         self.description.tools.get(tool?)
     }
 
-    /// Holds the arguments of a tool, as JSON text, against its schema where no type does.
+    /// Validates the arguments of a tool, as JSON text, if its schema was given as text.
     #[cfg_attr(not(feature = "validation"), allow(clippy::unused_self, clippy::unnecessary_wraps))]
     pub(crate) fn check_arguments(&self, tool: Option<usize>, json: &str) -> Result<(), String> {
         #[cfg(feature = "validation")]
@@ -174,7 +174,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Hands a client's answer to the request that waits for it.
+    /// Gives a client's answer to the request that waits for it.
     pub(crate) fn take_answer(&self, session: &Session, id: &str, is_error: bool, body: &str) {
         let Ok(id) = id.parse() else { return };
         let mut owned = self.pools.owned_messages.acquire();
@@ -185,18 +185,18 @@ impl Shared {
         }
     }
 
-    /// Makes the lists anew, and notifies all subscribers.
+    /// Makes a new catalog, and notifies all subscribers of the list.
     pub(crate) fn list_changed(&self, kind: Kind) {
         match self.relist.get().and_then(Weak::upgrade).map(|relist| relist.catalog()) {
             Some(Ok(catalog)) => self.catalog.store(Arc::new(catalog)),
             Some(Err(error)) => tracing::error!(%error, "the list stays as it was"),
-            // The server is gone, and nobody lists any more.
+            // The server was dropped, and lists nothing any more.
             None => {}
         }
         self.changes.changed(kind);
     }
 
-    /// Offers a tool, or no longer.
+    /// Shows a tool in the list, or hides it.
     pub(crate) fn offer_tool(&self, name: &str, offered: bool) {
         let mut hidden = lock(&self.description.hidden);
         let has_changed = if offered { hidden.remove(name) } else { hidden.insert(name.to_owned()) };

@@ -1,8 +1,8 @@
-//! What the server advertises, serialised once: each answer is these bytes with the request's id.
+//! The lists that a server shows, serialised once: each answer is these bytes with the request's id.
 //!
-//! Made anew as a whole when a list changes, and then exchanged; requests under way keep the one they began
-//! with. A cursor names the catalog it was given out by: one of an older catalog is refused, as the entries
-//! behind it may be others.
+//! A catalog is made as a whole when a list changes, and replaces the one before it. Requests in progress keep the
+//! catalog with which they began. A cursor names its catalog; the server refuses cursors of older ones, because
+//! other entries may follow there.
 
 use crate::protocol::mirrored::{MirroredParam, mirrored};
 use crate::protocol::{Capability, Era, Prompt, Resource, ResourceTemplate, Revision, ToolDefinition};
@@ -17,14 +17,14 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use thiserror::Error;
 
-/// Who answers: named in the handshake and in every modern result.
+/// The name and version of the server, which the handshake and every modern result contain.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Implementation {
     pub(crate) name: String,
     pub(crate) version: String,
 }
 
-/// Why a server cannot be built of what it offers.
+/// Why the tools, resources or prompts of a server cannot be listed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CatalogError {
@@ -40,7 +40,7 @@ pub enum CatalogError {
         /// The name.
         name: String,
     },
-    /// A schema that is none.
+    /// A schema that is not valid.
     #[error("the schema of the tool {name}: {fault}")]
     Schema {
         /// The tool.
@@ -53,13 +53,13 @@ pub enum CatalogError {
     Serialize(#[from] serde_json::Error),
 }
 
-/// What a catalog is made from.
+/// The parts of a catalog.
 #[expect(clippy::struct_excessive_bools, reason = "each is a capability of its own")]
 pub(crate) struct CatalogSource<'a> {
     pub(crate) implementation: &'a Implementation,
     pub(crate) instructions: Option<&'a str>,
     pub(crate) tools: &'a [ToolDefinition],
-    /// Names of tools that are not offered at the moment.
+    /// Names of tools that the list leaves out at the moment.
     pub(crate) hidden: &'a HashSet<String>,
     pub(crate) resources: &'a [Resource],
     pub(crate) templates: &'a [ResourceTemplate],
@@ -91,7 +91,7 @@ impl List {
     }
 }
 
-/// The answers that do not change until a list does.
+/// The answers that stay the same until a list changes.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     tools: ByName,
@@ -100,32 +100,32 @@ pub(crate) struct Catalog {
     handshake: Handshake,
 }
 
-/// Tools by their names, which come from this server: nobody can make them collide, and the quick hasher is enough.
+/// Tools by name. The names come from this server, so no client can make them collide, and the fast hasher suffices.
 type ByName = HashMap<Box<str>, Listed, DefaultHashBuilder>;
 
-/// A tool that is offered.
+/// A listed tool.
 #[derive(Debug)]
 struct Listed {
-    /// Its place in its toolset.
+    /// Its index in the toolset.
     index: usize,
-    /// Its arguments that are repeated in headers.
+    /// The arguments that HTTP clients repeat in headers.
     mirrored: Box<[MirroredParam]>,
 }
 
 /// One list, in pages, for both eras.
 #[derive(Debug)]
 struct Pages {
-    /// What cursors of this list begin with: a digest of all its entries.
+    /// A digest of all entries, with which every cursor of this list begins.
     version: u32,
     modern: Vec<Box<RawValue>>,
     legacy: Vec<Box<RawValue>>,
 }
 
-/// How long a client may keep a list: it is told when one changes, if it listens.
+/// How long a client may cache a list. Clients that subscribe are notified of changes earlier.
 const TTL_MS: u32 = 3_600_000;
 
 impl Catalog {
-    /// Bytes of the answers that are serialised once.
+    /// Heap bytes of the serialised answers.
     pub(crate) fn bytes(&self) -> usize {
         let pages = self.lists.iter().flat_map(|list| list.modern.iter().chain(&list.legacy));
         pages.chain([&self.discover, &self.handshake.capabilities]).map(|json| json.get().len()).sum()
@@ -165,7 +165,7 @@ impl Catalog {
         })
     }
 
-    /// The place of a tool in its toolset.
+    /// The index of a tool in the toolset.
     pub(crate) fn tool(&self, name: &str) -> Option<usize> {
         self.tools.get(name).map(|tool| tool.index)
     }
@@ -175,7 +175,7 @@ impl Catalog {
         self.tools.get(name).map_or(&[], |tool| &tool.mirrored)
     }
 
-    /// A page of a list: the first, or the one that a cursor names. `None` for a cursor that is not ours.
+    /// A page of a list: the first, or the one that a cursor names. `None` if this catalog did not issue the cursor.
     pub(crate) fn page(&self, list: List, era: Era, cursor: Option<&str>) -> Option<Raw<'_>> {
         let pages = &self.lists[list as usize];
         let page = match cursor {
@@ -194,7 +194,7 @@ impl Catalog {
         Raw::from(&*self.discover)
     }
 
-    /// What the result of `initialize` says.
+    /// The parts of the result of `initialize` that do not depend on the request.
     pub(crate) fn handshake(&self) -> &Handshake {
         &self.handshake
     }
@@ -210,7 +210,7 @@ impl Pages {
 
     fn parse_cursor(&self, cursor: &str) -> Option<usize> {
         let mut bytes = [0; 8];
-        // Longer text must not be decoded at all: it is the client's.
+        // The text comes from a client: a longer one is not decoded.
         let written = URL_SAFE_NO_PAD.decode_slice(cursor.as_bytes().get(..11)?, &mut bytes).ok()?;
         let (version, page) = bytes.split_at(4);
         let is_ours = cursor.len() == 11 && written == 8 && version == self.version.to_be_bytes();

@@ -1,7 +1,7 @@
-//! The answer of a tool while it is being written: content blocks first, then the structured answer.
+//! The answer of a tool while the tool writes it: content blocks first, then the structured answer.
 //!
-//! Everything goes straight into the leased output buffer, escaped on the way. A structured answer that
-//! repeats a block is copied from the bytes already written, so it is escaped once.
+//! Everything is escaped straight into the leased output buffer. A structured answer that repeats a block is copied
+//! from the escaped bytes of that block.
 
 use crate::protocol::Era;
 use crate::server::answer::envelope;
@@ -12,8 +12,7 @@ use serde_json::value::RawValue;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
-/// An answer under way. Invariant: between calls `reply` ends behind a complete block, inside the
-/// `content` array.
+/// An unfinished answer. Invariant: between calls `reply` ends after a complete block, inside the `content` array.
 #[derive(Debug)]
 pub(crate) struct Content {
     reply: Reply,
@@ -23,8 +22,8 @@ pub(crate) struct Content {
     structured: Structured,
 }
 
-/// A part of an answer. None ends where the answer begins, so that its absence takes no room: each request that waits
-/// has two.
+/// A range of the answer. Its end is never 0, so that `Option<Part>` needs no more bytes: each waiting request holds
+/// two.
 #[derive(Debug, Clone, Copy)]
 struct Part {
     start: usize,
@@ -45,7 +44,7 @@ impl Part {
 enum Structured {
     None,
     Value(BufferLease),
-    /// A value that is longer than a whole answer may be.
+    /// A value longer than the limit of a whole answer.
     TooLong(TooLong),
     Text(Part),
     Block(Part),
@@ -125,7 +124,7 @@ impl Content {
         Ok(())
     }
 
-    /// The structured answer, as JSON text, if it is a value of its own, and whole.
+    /// The JSON text of the structured answer, if it is a complete value and no copy of a block.
     pub(crate) fn structured_json(&self) -> Option<&[u8]> {
         match &self.structured {
             Structured::Value(json) => Some(json),
@@ -188,7 +187,7 @@ impl Content {
     }
 }
 
-/// A text block that is being filled.
+/// A text block to which a tool appends.
 #[derive(Debug)]
 pub struct TextBlock<'r> {
     text: LossyText<'r>,
@@ -206,27 +205,27 @@ impl TextBlock<'_> {
         self.text.push(bytes);
     }
 
-    /// Says that the bytes so far are whole: those that come next, of another file say, do not continue a character.
+    /// Ends a sequence of bytes: a character may not continue in the bytes that follow, of the next file for example.
     pub fn end_part(&mut self) {
         self.text.end_part();
     }
 
-    /// Whether the answer has grown beyond its limit, so that reading on is of no use.
+    /// Whether the answer is longer than its limit, so that more text would be lost.
     pub fn is_full(&self) -> bool {
         self.text.is_full()
     }
 
-    /// Bytes of the answer so far, as they go out.
+    /// Bytes of the answer so far, escaped.
     pub(crate) fn written_bytes(&self) -> usize {
         self.text.message_bytes()
     }
 
-    /// This place, to come back to.
+    /// Marks this position, to return to it later.
     pub(crate) fn mark(&mut self) -> Mark {
         self.text.mark()
     }
 
-    /// Takes back what was written since the mark.
+    /// Removes what was written since the mark.
     pub(crate) fn cut(&mut self, mark: Mark) {
         self.text.cut(mark);
     }
@@ -239,7 +238,7 @@ impl std::fmt::Write for TextBlock<'_> {
     }
 }
 
-/// A block of binary data that is being filled; written as base64.
+/// A block of binary data to which a tool appends; it is written as base64.
 #[derive(Debug)]
 pub struct DataBlock<'r> {
     base64: Base64<'r>,
@@ -256,7 +255,7 @@ impl<'r> DataBlock<'r> {
         self.base64.push(bytes);
     }
 
-    /// Whether the answer has grown beyond its limit, so that reading on is of no use.
+    /// Whether the answer is longer than its limit, so that more data would be lost.
     pub fn is_full(&self) -> bool {
         self.base64.is_full()
     }

@@ -12,9 +12,9 @@ use std::fmt::{self, Write as _};
 pub(crate) enum AnswerId<'a> {
     /// The request's id, as JSON text.
     Of(&'a str),
-    /// No id could be read, and the schema in force allows to leave it out.
+    /// No id could be read, and the revision allows an answer without one.
     Omitted,
-    /// No id could be read, and the schema in force demands one: `null`, as JSON-RPC 2.0 says.
+    /// No id could be read, and the revision demands one: `null`, as JSON-RPC 2.0 says.
     Null,
 }
 
@@ -39,7 +39,7 @@ fn open(reply: &mut Reply, id: AnswerId<'_>, payload: &'static str) {
     reply.raw(payload);
 }
 
-/// A whole result.
+/// Writes a whole result.
 pub(crate) fn result(reply: &mut Reply, id: &str, body: Raw<'_>) {
     open(reply, AnswerId::Of(id), r#","result":"#);
     reply.json(body);
@@ -71,7 +71,7 @@ pub(crate) fn close_modern_result(reply: &mut Reply, meta: &RawValue) {
     reply.raw("}}");
 }
 
-/// A whole error answer.
+/// Writes a whole error answer.
 pub(crate) fn error(reply: &mut Reply, era: Era, id: AnswerId<'_>, error: &ProtocolError<'_>) {
     open(reply, id, r#","error":{"code":"#);
     reply.integer(error.code(era));
@@ -114,11 +114,11 @@ pub(crate) fn display(reply: &mut Reply, text: &dyn fmt::Display) {
             Ok(())
         }
     }
-    // Writing to a reply does not fail: a reply that is full remembers it.
+    // Writing to a reply does not fail: a full reply reports it at its end.
     let _ = write!(Escaped(reply), "{text}");
 }
 
-/// A notification of progress. `token` is JSON text.
+/// Writes a notification of progress. `token` is JSON text.
 pub(crate) fn progress(
     reply: &mut Reply,
     token: &str,
@@ -142,7 +142,7 @@ pub(crate) fn progress(
     reply.raw("}}");
 }
 
-/// A notification that carries a log message.
+/// Writes a notification with a log message.
 ///
 /// # Errors
 /// When `data` cannot be JSON.
@@ -163,7 +163,7 @@ pub(crate) fn log<T: Serialize + ?Sized>(
     Ok(())
 }
 
-/// A request of ours: the client's roots. `number` makes its id.
+/// Writes a request for the client's roots; `number` becomes part of its id.
 pub(crate) fn roots_request(reply: &mut Reply, number: u64) {
     reply.raw(r#"{"jsonrpc":"2.0","id":"roots-"#);
     reply.integer(number);
@@ -175,7 +175,7 @@ pub(crate) fn roots_request(reply: &mut Reply, number: u64) {
 /// Whether `id`, as JSON text, is that of our roots request `number`.
 pub(crate) fn is_roots_request(id: &str, number: u64) -> bool {
     let digits = id.strip_prefix("\"roots-").and_then(|rest| rest.strip_suffix('"'));
-    // Numbers begin at 1: none was asked for before.
+    // Numbers begin at 1: 0 means that no request was sent.
     number > 0 && digits.and_then(|digits| digits.parse().ok()) == Some(number)
 }
 
@@ -188,12 +188,12 @@ fn open_notification(reply: &mut Reply, method: &'static str) {
 /// The `_meta` that names the server in modern results. `implementation` is JSON text.
 ///
 /// # Errors
-/// When it is not.
+/// When `implementation` is not JSON.
 pub(crate) fn server_meta(implementation: &str) -> Result<Box<RawValue>, serde_json::Error> {
     RawValue::from_string(format!(r#"{{"{}":{implementation}}}"#, Meta::SERVER_INFO))
 }
 
-/// What the answer to `initialize` says of the server.
+/// The server as the answer to `initialize` describes it.
 #[derive(Debug)]
 pub(crate) struct Handshake {
     pub(crate) capabilities: Box<RawValue>,
@@ -201,7 +201,7 @@ pub(crate) struct Handshake {
     pub(crate) instructions: Option<String>,
 }
 
-/// The answer to `initialize`.
+/// Writes the answer to `initialize`.
 pub(crate) fn initialize(reply: &mut Reply, id: &str, revision: Revision, handshake: &Handshake) {
     open(reply, AnswerId::Of(id), r#","result":{"protocolVersion":""#);
     reply.raw(revision.as_str());
@@ -224,17 +224,17 @@ pub(crate) fn open_result(reply: &mut Reply, id: &str, era: Era) {
     }
 }
 
-/// Opens a result of the modern era that says nothing but that it is one.
+/// Opens a modern result without members of its own.
 pub(crate) fn open_acknowledgement(reply: &mut Reply, id: &str) {
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"complete""#);
 }
 
-/// Opens the result of a call that goes on as a task.
+/// Opens the result of a call that continues as a task.
 pub(crate) fn open_task_result(reply: &mut Reply, id: &str) {
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"task","#);
 }
 
-/// How long a client may keep a result, and for whom.
+/// Writes how long a client may cache a result, and for whom.
 pub(crate) fn caching(reply: &mut Reply, ttl_ms: usize, scope: &'static str) {
     reply.raw(r#","ttlMs":"#);
     reply.integer(ttl_ms);
@@ -243,7 +243,7 @@ pub(crate) fn caching(reply: &mut Reply, ttl_ms: usize, scope: &'static str) {
     reply.raw("\"");
 }
 
-/// The result of a call that needs something from its client.
+/// Writes the result of a call that needs input of its client.
 pub(crate) fn input_required<'a>(
     reply: &mut Reply,
     id: &str,
@@ -269,7 +269,7 @@ pub(crate) fn input_required<'a>(
     close_modern_result(reply, meta);
 }
 
-/// A request of ours to a client of the legacy era.
+/// Writes a request to a client of the legacy era.
 pub(crate) fn client_request(reply: &mut Reply, id: u64, request: &InputRequest) {
     reply.raw(r#"{"jsonrpc":"2.0","id":"#);
     reply.integer(id);
@@ -283,7 +283,7 @@ pub(crate) fn client_request(reply: &mut Reply, id: u64, request: &InputRequest)
     reply.raw("}");
 }
 
-/// The first message of a subscription: what it will tell of. `id` is JSON text.
+/// Writes the first message of a subscription, which lists the changes it reports. `id` is JSON text.
 pub(crate) fn acknowledged(reply: &mut Reply, id: &str, filter: &Filter) {
     open_notification(reply, Method::ACKNOWLEDGED);
     subscription_id(reply, id);
@@ -313,7 +313,7 @@ pub(crate) fn acknowledged(reply: &mut Reply, id: &str, filter: &Filter) {
     reply.raw("}}}");
 }
 
-/// A notification of a change; `subscription` is the id of the request that asked for it, if one did.
+/// Writes a notification of a change; `subscription` is the id of the `subscriptions/listen` request, if there is one.
 pub(crate) fn change(reply: &mut Reply, change: &Change, subscription: Option<&str>) {
     open_notification(reply, change.method());
     if let Some(id) = subscription {
@@ -326,7 +326,7 @@ pub(crate) fn change(reply: &mut Reply, change: &Change, subscription: Option<&s
     reply.raw("}}");
 }
 
-/// The result of a subscription that the server ends.
+/// Writes the result of a subscription that the server ends.
 pub(crate) fn subscription_ended(reply: &mut Reply, id: &str) {
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"complete","#);
     subscription_id(reply, id);

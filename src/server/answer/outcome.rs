@@ -5,7 +5,7 @@ use crate::server::state::session::Session;
 use mcpool_pools::BufferLease;
 use std::sync::Arc;
 
-/// What a transport does with a frame that was served.
+/// What a transport does after a frame was served.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It sends an answer; the newline is not part of it.
@@ -33,7 +33,7 @@ impl Outcome {
 /// How a handler ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// It has an outcome.
+    /// With an outcome for the transport.
     Done(Outcome),
     /// The client must answer requests first and then call again.
     NeedsInput {
@@ -42,7 +42,7 @@ pub(crate) enum Ended {
         /// What the next round must know, as it is sealed into `requestState`; `None` if it must know nothing.
         round: Option<Vec<u8>>,
     },
-    /// The call goes on as a task.
+    /// The call becomes a task.
     NeedsTask,
 }
 

@@ -1,8 +1,8 @@
-//! Arguments and structured answers, held against the schemas that no Rust type enforces.
+//! Validation of arguments and structured answers by the schemas that no Rust type enforces.
 //!
-//! A schema taken from a type needs no second check: decoding is one. A schema given as text is compiled once,
-//! when the server is built, and then every call is held against it. Bounds: the schema's length
-//! (`max_schema_bytes`), nothing is fetched from a network or a file, and patterns run in linear time.
+//! A schema derived from a type needs no validation, because decoding enforces it. A schema given as text is compiled
+//! once, when the server is built, and validates every call. Bounds: the schema's length (`max_schema_bytes`), nothing
+//! is fetched from a network or a file, and patterns run in linear time.
 
 use crate::limits::Limits;
 use crate::protocol::ToolDefinition;
@@ -11,10 +11,10 @@ use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// Faults that an answer names; the rest of them follow from these more often than not.
+/// Faults that an answer names; further ones mostly follow from these.
 const NAMED_FAULTS: usize = 3;
 
-/// The compiled schemas of all tools, by their places.
+/// The compiled schemas of all tools, by index.
 #[derive(Debug, Default)]
 pub(crate) struct Validators {
     tools: Box<[ToolValidators]>,
@@ -27,10 +27,10 @@ struct ToolValidators {
 }
 
 impl Validators {
-    /// Compiles what is to be checked.
+    /// Compiles the schemas that were given as text.
     ///
     /// # Errors
-    /// When a schema is none, is too long, or refers to something outside of it.
+    /// When a schema is not valid, is too long, or refers to something outside of it.
     pub(crate) fn new(tools: &[ToolDefinition], limits: &Limits) -> Result<Self, CatalogError> {
         let of_tool = |tool: &ToolDefinition| {
             let compile = |schema: Option<&str>| {

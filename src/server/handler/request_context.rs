@@ -8,7 +8,7 @@ use crate::protocol::{
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::{Ended, Finished, Outcome};
 use crate::server::answer::tool_error::ToolError;
-use crate::server::incoming::admitted::Admitted;
+use crate::server::incoming::checks::Admitted;
 use crate::server::incoming::inputs::Inputs;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::{CallState, Failure};

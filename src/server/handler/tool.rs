@@ -88,7 +88,7 @@ pub trait Tool: Send + Sync + 'static {
 ///     }
 ///
 ///     fn call<'f>(&'f self, index: usize, request: ToolRequest<'f>) -> impl Future<Output = Finished> + Send + 'f {
-///         let decoded = request.decode::<serde_json::Map<String, serde_json::Value>>();
+///         let decoded = request.admit::<serde_json::Map<String, serde_json::Value>>();
 ///         async move {
 ///             match decoded {
 ///                 Ok((_, mut call)) => {

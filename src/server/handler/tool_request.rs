@@ -1,4 +1,4 @@
-//! A call on its way to its tool: the arguments are decoded into the tool's own type, then the message is admitted.
+//! A tool call before it is admitted: its arguments become the tool's own type, then its message is checked.
 
 use crate::protocol::{ArgumentsAt, Message, MessageDecoder, ProtocolError};
 use crate::server::answer::outcome::{Finished, Outcome};
@@ -13,7 +13,7 @@ use crate::wire::{DecodeError, Lexer};
 use bumpalo::Bump;
 use serde::Deserialize;
 
-/// A call of a tool whose arguments are still to be decoded.
+/// A call of a tool whose arguments are not decoded yet.
 pub struct ToolRequest<'f> {
     pub(crate) route: Route<'f>,
     pub(crate) decoder: MessageDecoder<'f>,
@@ -23,7 +23,7 @@ pub struct ToolRequest<'f> {
 }
 
 impl<'f> ToolRequest<'f> {
-    /// What toolsets keep for the client's session.
+    /// The values that toolsets store for the client's session.
     pub fn session_values(&self) -> &SessionValues {
         self.route.session.values()
     }
@@ -108,7 +108,7 @@ impl<'f> ToolRequest<'f> {
         unchecked.check()?.admit_call().map(RequestContext::new)
     }
 
-    /// Arguments that do not fit, as they are meant: as JSON text, too. Or else all that is wrong with them.
+    /// Corrects arguments that do not fit, and gives their JSON text too; or lists everything that is wrong.
     #[cold]
     fn read_again<A: Deserialize<'f>>(&self, json: &'f str, fault: &Unfit) -> Result<(A, &'f str), String> {
         let (shared, arena) = (self.route.shared, self.decoder.arena());
@@ -154,16 +154,16 @@ impl<'f> ToolRequest<'f> {
     }
 }
 
-/// What arguments do not fit.
+/// What the arguments do not fit.
 enum Unfit {
     /// The type that they are decoded into.
     Type(DecodeError),
-    /// The schema that they are held against.
+    /// The schema that validates them.
     Schema(String),
 }
 
-/// Tells the model what is wrong with its arguments, in the form that the reference servers use. Where the
-/// fault stands in the frame is of no use to it, nor is how this server holds its strings.
+/// Explains to the model what is wrong with its arguments, in the form of the reference servers: without positions in
+/// the frame, and without Rust types.
 #[cold]
 fn explain_arguments(name: &str, path: Option<&str>, error: &DecodeError) -> String {
     let fault = error.fault().to_string();
@@ -175,7 +175,7 @@ fn invalid_arguments(name: &str, fault: &str, place: &str) -> String {
     format!("MCP error -32602: Input validation error: Invalid arguments for tool {name}: {fault}{place}")
 }
 
-/// Decodes arguments that came before the names they depend on, or not at all, or as `null`.
+/// Decodes arguments that came before the tool's name, or not at all, or as `null`.
 fn decode_late<'f, A: Deserialize<'f>>(message: &Message<'f>, arena: &'f Bump) -> Result<A, DecodeError> {
     match message.arguments {
         Some(raw) if raw.as_str() != "null" => raw.decode(arena),

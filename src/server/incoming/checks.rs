@@ -1,8 +1,8 @@
-//! What every message must fulfil before anybody serves it, in the order of the specification's error table:
-//! shape, era, `_meta`, headers against body, revision, handshake.
+//! The checks of a message before it is served, in the order of the specification's error table: shape, era, `_meta`,
+//! headers against body, revision, handshake.
 //!
-//! The type of a message says what it went through: [`Unchecked`], [`Checked`], and then
-//! [`Admitted`](super::admitted::Admitted). Each step consumes the one before it, so that none happens twice.
+//! The type of a message says which checks it passed: [`Unchecked`], then [`Checked`], then [`Admitted`]. Each step
+//! consumes the value before it, so that no check runs twice.
 
 use crate::protocol::{
     ClientCapabilities, Era, IdField, LogLevel, Message, Meta, Method, ParamsField, ProtocolError, Revision,
@@ -10,25 +10,44 @@ use crate::protocol::{
 };
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::facts::SessionField;
+use crate::server::incoming::inputs::Inputs;
 use crate::server::incoming::route::{Route, parse_revision};
+use crate::server::shared::Shared;
+use crate::server::state::call_state::CallState;
+use crate::server::state::session::Session;
 use crate::wire::{Kind, Lexer, Raw};
 use bumpalo::Bump;
+use std::sync::Arc;
 
-/// A message that was read to its end, and of which nothing is checked.
+/// A message that was read to its end and not checked.
 pub(crate) struct Unchecked<'m, 'f> {
     route: &'m Route<'f>,
     message: &'m Message<'f>,
     arena: &'f Bump,
 }
 
-/// A message that fulfils what every message must.
+/// A message that passed the checks of all messages.
 pub(crate) struct Checked<'m, 'f> {
     pub(crate) route: &'m Route<'f>,
     pub(crate) message: &'m Message<'f>,
     pub(crate) arena: &'f Bump,
     pub(crate) era: Era,
-    /// Its method, if that is one of ours.
+    /// Its method, if this server knows it.
     pub(crate) method: Option<Method>,
+}
+
+/// A message that a handler may serve, with all that the handler works on.
+pub(crate) struct Admitted {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) session: Arc<Session>,
+    pub(crate) call: Arc<CallState>,
+    pub(crate) era: Era,
+    /// Log messages from this level on go to the client.
+    pub(crate) log_level: Option<LogLevel>,
+    /// The call runs as a task, without a connection.
+    pub(crate) in_task: bool,
+    /// What the client answered in earlier rounds.
+    pub(crate) inputs: Option<Box<Inputs>>,
 }
 
 impl<'m, 'f> Unchecked<'m, 'f> {
@@ -36,10 +55,10 @@ impl<'m, 'f> Unchecked<'m, 'f> {
         Self { route, message, arena }
     }
 
-    /// Checks what every message must fulfil, and enters its names in the call's state.
+    /// Runs the checks of all messages, and stores the message's names in the call's state.
     ///
     /// # Errors
-    /// What becomes of a message that must not be served.
+    /// The outcome of a message that must not be served.
     pub(crate) fn check(self) -> Result<Checked<'m, 'f>, Outcome> {
         let (route, message, arena) = (self.route, self.message, self.arena);
         let era = route.era_of(message);
@@ -77,8 +96,66 @@ impl<'f> Checked<'_, 'f> {
         self.route.refuse(self.message, error)
     }
 
+    /// Admits a call of a tool.
+    ///
+    /// # Errors
+    /// The outcome of a call that must not be served.
+    pub(crate) fn admit_call(self) -> Result<Admitted, Outcome> {
+        let IdField::Valid(_) = self.message.id else {
+            return Err(Outcome::Silent);
+        };
+        if self.era == Era::Modern {
+            self.check_mirrored()?;
+        }
+        self.admit()
+    }
+
+    /// Admits a request that has a handler.
+    ///
+    /// # Errors
+    /// The outcome of a request that must not be served.
+    pub(crate) fn admit(self) -> Result<Admitted, Outcome> {
+        let (route, message) = (self.route, self.message);
+        self.refuse_if_saturated()?;
+        if message.arguments.is_some_and(|raw| !raw.as_str().starts_with('{') && raw.as_str() != "null") {
+            return Err(self.refuse(&ProtocolError::InvalidParams("arguments must be an object")));
+        }
+        let mut inputs = None;
+        let log_level = match self.era {
+            Era::Legacy => Some(route.session.log_level()),
+            Era::Modern => {
+                if message.request_state.is_some() || message.input_responses.is_some() {
+                    let principal = route.call.names().principal();
+                    match Inputs::of(route.shared, principal, message, self.arena) {
+                        Ok(found) => inputs = Some(found),
+                        Err(error) => return Err(self.refuse(&error)),
+                    }
+                }
+                message.meta.log_level.and_then(parse_level)
+            }
+        };
+        Ok(Admitted {
+            shared: Arc::clone(route.shared),
+            session: Arc::clone(route.session),
+            call: Arc::clone(route.call),
+            era: self.era,
+            log_level,
+            in_task: route.origin.in_task,
+            inputs,
+        })
+    }
+
+    /// Refuses a request that may have to wait, if too many requests wait already.
+    pub(crate) fn refuse_if_saturated(&self) -> Result<(), Outcome> {
+        if self.route.origin.is_saturated {
+            let limit = self.route.shared.limits.max_concurrent_requests;
+            return Err(self.refuse(&ProtocolError::TooManyRequests { limit }));
+        }
+        Ok(())
+    }
+
     /// Checks the headers that repeat arguments of a tool.
-    pub(crate) fn check_mirrored(&self) -> Result<(), Outcome> {
+    fn check_mirrored(&self) -> Result<(), Outcome> {
         let Self { route, message, .. } = self;
         let Some(name) = message.name.filter(|_| route.origin.http.is_some()) else { return Ok(()) };
         let catalog = route.shared.catalog.load();
@@ -283,6 +360,6 @@ fn says<'f>(header: Option<&[u8]>, argument: Option<Raw<'f>>, arena: &'f Bump) -
 }
 
 /// The level that a message asks for.
-pub(crate) fn parse_level(raw: Raw<'_>) -> Option<LogLevel> {
+fn parse_level(raw: Raw<'_>) -> Option<LogLevel> {
     LogLevel::parse(raw.as_str().trim_matches('"'))
 }

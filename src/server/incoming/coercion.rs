@@ -1,13 +1,12 @@
-//! What arguments mean that do not fit their schema as they stand; and of those that mean nothing, everything that is
-//! wrong, in words of JSON.
+//! Corrects arguments whose values have another JSON type than the schema wants, or lists everything that is wrong.
 //!
-//! Models write `"2"` for 2, `"true"` for true, a list as the text of its JSON, and null for what they leave out.
-//! Such a value is taken for what the schema allows where that is one thing: never where a string is wanted, never
-//! by guessing. Only arguments that were refused come here, so that all others cost nothing; what comes out is JSON
-//! again, and is decoded and checked as if it had been sent.
+//! Models write `"2"` for 2, `"true"` for true, a list as the text of its JSON, and null for what they leave out. Such
+//! a value is replaced only if the schema allows exactly one meaning: never where a string is allowed, never by
+//! guessing. Only refused arguments are corrected, so that all others cost nothing. The result is JSON again, and is
+//! decoded and validated as if the client had sent it.
 //!
-//! Must not know what a tool does with its arguments. Invariant: the result is never much longer than what came, and
-//! a fault quotes little of it.
+//! The module does not know what a tool does with its arguments. Invariant: the result is at most a little longer than
+//! the arguments, and a fault quotes little of them.
 
 use crate::protocol::ToolDefinition;
 use crate::wire::{Kind, Lexer, Raw};
@@ -15,33 +14,33 @@ use bumpalo::Bump;
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// Faults that are named; of more it is said that there are.
+/// Faults that are listed; the text says if there are more.
 const MAX_FAULTS: usize = 16;
 
 /// Characters of a client's string or name that a fault quotes.
 const MAX_QUOTED: usize = 40;
 
-/// Levels of arguments that are followed: what is deeper is left to the decoder.
+/// Levels of arguments that are corrected; deeper ones are left to the decoder.
 const MAX_LEVELS: usize = 32;
 
-/// References and choices within a schema that are followed to find what one value may be.
+/// References and choices of a schema that are followed for one value.
 const MAX_REFERENCES: usize = 8;
 
-/// Beyond that doubles have gaps, and it cannot be told which whole number was meant.
+/// Larger doubles have gaps: more than one whole number may be meant.
 const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// What a second look at arguments finds.
+/// What reading arguments again finds.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reread {
-    /// Nothing to change, and nothing that the schema's types say is wrong.
+    /// The arguments fit the types of the schema.
     AsBefore,
-    /// The arguments as they are meant.
+    /// The corrected arguments.
     Meant(String),
-    /// What is wrong, in one line.
+    /// The faults, in one line.
     Faulty(String),
 }
 
-/// Reads arguments again, by the schema that they do not fit.
+/// Reads arguments again, with the schema that they do not fit.
 #[cold]
 pub(crate) fn reread<'f>(tool: &ToolDefinition, arguments: &'f str, arena: &'f Bump) -> Reread {
     let schema = serde_json::from_str::<Value>(tool.input_schema_text());
@@ -59,7 +58,7 @@ pub(crate) fn reread<'f>(tool: &ToolDefinition, arguments: &'f str, arena: &'f B
     let whole = Lexer::from_text(arguments).raw();
     match whole {
         Ok(whole) => reader.value(whole, &schema, 0),
-        // Not JSON: that was said before.
+        // Not JSON: the decoder has reported it.
         Err(_) => return Reread::AsBefore,
     }
     if !reader.faults.is_empty() {
@@ -74,17 +73,17 @@ struct Reader<'s, 'f> {
     schemas: Schemas<'s>,
     arena: &'f Bump,
     out: String,
-    /// Where the walk is: `edits[2].newText`.
+    /// The position of the walk: `edits[2].newText`.
     path: String,
     faults: Vec<String>,
     has_more_faults: bool,
     has_changed: bool,
-    /// Nothing is taken for what it is not.
+    /// The tool wants no corrections.
     is_exact: bool,
 }
 
 impl<'s, 'f> Reader<'s, 'f> {
-    /// Writes a value as it is meant.
+    /// Writes a value, corrected if necessary.
     fn value(&mut self, raw: Raw<'f>, schema: &'s Value, level: usize) {
         let kind = raw.kind();
         let types = self.schemas.types(schema, 0);
@@ -111,7 +110,7 @@ impl<'s, 'f> Reader<'s, 'f> {
         }
     }
 
-    /// What the text of a string is as JSON, if that is wanted where the string is.
+    /// The text of a string read as JSON, if the schema allows a value of that type here.
     fn one_reading(&self, raw: Raw<'f>, types: Types) -> Option<Raw<'f>> {
         if self.is_exact {
             return None;
@@ -135,7 +134,7 @@ impl<'s, 'f> Reader<'s, 'f> {
         self.out.push_str(raw.as_str());
     }
 
-    /// A whole number is one by its value: 2.0 is 2.
+    /// Writes a whole number, which may be spelled 2.0.
     fn integer(&mut self, raw: Raw<'f>, schema: &'s Value) {
         self.check_range(raw, schema);
         let text = raw.as_str();
@@ -183,7 +182,7 @@ impl<'s, 'f> Reader<'s, 'f> {
         let mut lexer = Lexer::from_text(raw.as_str());
         let mut count = 0;
         self.out.push('[');
-        // The text was checked: there is an element, or the end.
+        // The text is valid JSON: there is an element, or the end.
         let _ = lexer.enter_array();
         while lexer.next_element() == Ok(true) {
             let Ok(element) = lexer.raw() else { break };
@@ -216,7 +215,7 @@ impl<'s, 'f> Reader<'s, 'f> {
         let mut lexer = Lexer::from_text(raw.as_str());
         let mut is_first = true;
         self.out.push('{');
-        // The text was checked: there is a member, or the end.
+        // The text is valid JSON: there is a member, or the end.
         let _ = lexer.enter_object();
         while let Ok(Some(key)) = lexer.next_key(self.arena) {
             let Ok(value) = lexer.raw() else { break };
@@ -273,12 +272,12 @@ impl<'s, 'f> Reader<'s, 'f> {
     }
 }
 
-/// The start of a client's text, as far as a fault quotes it.
+/// The beginning of a client's text, as a fault quotes it.
 fn start_of(text: &str) -> &str {
     text.char_indices().nth(MAX_QUOTED).map_or(text, |(end, _)| &text[..end])
 }
 
-/// A value that is not what was wanted.
+/// A value of the wrong type.
 struct Shown<'f>(Raw<'f>);
 
 impl std::fmt::Display for Shown<'_> {
@@ -310,7 +309,7 @@ impl Types {
     const OBJECT: u8 = 64;
     const ANY: Self = Self(127);
 
-    /// Names in schemas, and how faults call them.
+    /// The names of types in schemas and in faults.
     const NAMES: [(u8, &'static str, &'static str); 7] = [
         (Self::STRING, "string", "a string"),
         (Self::NUMBER, "number", "a number"),
@@ -368,7 +367,7 @@ struct Schemas<'s> {
 }
 
 impl<'s> Schemas<'s> {
-    /// What a schema refers to within itself.
+    /// The target of a reference within the schema.
     fn referred(self, schema: &'s Value) -> Option<&'s Value> {
         self.root.pointer(schema.get("$ref")?.as_str()?.strip_prefix('#')?)
     }
@@ -402,7 +401,7 @@ impl<'s> Schemas<'s> {
         Types(all.fold(Types::ANY.0, |types, one| types & self.types(one, level + 1).0))
     }
 
-    /// The one schema that says what values of a type are to be like; `None` where several do.
+    /// The only branch of the schema that describes values of a type; `None` if several do.
     fn resolve(self, schema: &'s Value, wanted: u8, level: usize) -> Option<&'s Value> {
         if level > MAX_REFERENCES {
             return None;
@@ -550,7 +549,7 @@ mod tests {
         let long = format!(r#"{{"path":"a","head":"{}"}}"#, "é".repeat(100_000));
         let Reread::Faulty(faults) = read(&long) else { panic!("taken") };
         assert!(faults.len() < 200, "{faults}");
-        // A value within a string within a string: the schema ends it.
+        // A value within a string within a string: the schema ends the recursion.
         let mut deep = String::from("{}");
         for _ in 0..12 {
             deep = format!("{{\"in\":{}}}", Value::from(deep));

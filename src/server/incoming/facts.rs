@@ -32,12 +32,12 @@ pub(crate) struct FrameOrigin {
     pub(crate) ids: Option<Arc<RequestIds>>,
     /// The call runs as a task already.
     pub(crate) in_task: bool,
-    /// What an HTTP request says beside its body.
+    /// The facts in the head of an HTTP request.
     pub(crate) http: Option<HttpFacts>,
 }
 
-/// A part of [`Frame::head`]. None begins where the head does, so that its absence takes no room: each request that
-/// waits has three.
+/// A range of [`Frame::head`]. It never starts at 0, so that `Option<HeadPart>` needs no more bytes: each waiting
+/// request holds three.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeadPart {
     start: NonZeroU32,
@@ -45,7 +45,7 @@ pub(crate) struct HeadPart {
 }
 
 impl HeadPart {
-    /// The part at that place.
+    /// The part at that range.
     pub(crate) fn at(place: Range<usize>) -> Option<Self> {
         Some(Self { start: NonZeroU32::new(place.start as u32)?, len: place.len() as u32 })
     }
@@ -56,14 +56,14 @@ impl HeadPart {
     }
 }
 
-/// What an HTTP request says beside its body.
+/// The facts in the head of an HTTP request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HttpFacts {
     pub(crate) session: SessionField,
     pub(crate) version: Option<HeadPart>,
     pub(crate) method: Option<HeadPart>,
     pub(crate) name: Option<HeadPart>,
-    /// Headers of mirrored arguments are there.
+    /// There are headers that repeat arguments.
     pub(crate) has_params: bool,
 }
 

@@ -1,6 +1,5 @@
 //! One message, admitted or refused: from the frame that its transport hands over to what a handler works on.
 
-pub(crate) mod admitted;
 pub(crate) mod checks;
 pub(crate) mod coercion;
 pub(crate) mod facts;

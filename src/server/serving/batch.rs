@@ -1,8 +1,8 @@
 //! A batch of revision 2025-03-26: an array of messages, answered by one array.
 //!
 //! The messages are served one after the other, each in a slot like any other request, so that
-//! cancellation and progress work in a batch as they do outside of it. Their ids are in use from the moment
-//! that the batch comes until its answer goes out, whichever of them is being served.
+//! cancellation and progress work in a batch as they do outside of it. All their ids are in use from the moment
+//! at which the batch arrives until its answer is sent.
 
 use crate::protocol::{Id, ProtocolError, Revision};
 use crate::server::answer::outcome::Outcome;
@@ -15,7 +15,7 @@ use mcpool_pools::BufferLease;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A batch under way.
+/// A batch that is being served.
 #[derive(Debug)]
 pub(crate) struct Batch {
     frame: Frame,
@@ -35,15 +35,15 @@ struct Element {
 /// The id of a message of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ElementId {
-    /// It has none that could be in use.
+    /// The message has no valid id, or is no request.
     None,
-    /// Its own.
+    /// The id is claimed for this message.
     Claimed(IdKey),
-    /// A request had it before and is not answered.
+    /// An unanswered request has the same id.
     Repeated,
 }
 
-/// The ids of a batch, in use for as long as this lives.
+/// The ids of a batch. They are released when this is dropped.
 #[derive(Debug)]
 struct Claimed {
     ids: Arc<RequestIds>,
@@ -62,7 +62,7 @@ impl Drop for Claimed {
 #[derive(Debug)]
 pub(crate) struct BatchMessage {
     pub(crate) frame: Frame,
-    /// A request with its id has no answer yet.
+    /// An unanswered request has the same id.
     pub(crate) repeats_id: bool,
 }
 
@@ -112,7 +112,7 @@ impl Batch {
         self.elements.len()
     }
 
-    /// The next message; those that were cancelled before their turn came are left out.
+    /// The next message, without those that were cancelled before they were served.
     pub(crate) fn next_message(&mut self, shared: &Shared) -> Option<BatchMessage> {
         let ids = &self.claimed.ids;
         let is_cancelled = |id| matches!(id, ElementId::Claimed(key) if ids.is_cancelled(key));
@@ -123,14 +123,14 @@ impl Batch {
         })
     }
 
-    /// Takes the answer to a message.
+    /// Appends the answer to a message.
     pub(crate) fn take_answer(&mut self, answer: &BufferLease) {
         self.answers.raw(if self.has_answers { "," } else { "[" });
         self.answers.json(Raw::trusted(std::str::from_utf8(answer).unwrap_or_default()));
         self.has_answers = true;
     }
 
-    /// The answer to the batch: none when it held nothing but notifications.
+    /// The answer to the batch: none if it consists of notifications only.
     pub(crate) fn close(mut self, shared: &Shared, session: &Session) -> Outcome {
         if !self.has_answers {
             return Outcome::Silent;
@@ -158,13 +158,13 @@ impl Claimed {
                 self.keys.push(key);
                 ElementId::Claimed(key)
             }
-            // Whoever serves the message says what is wrong with it.
+            // The checks of the message report the fault.
             Ok(None) | Err(_) => ElementId::None,
         }
     }
 }
 
-/// The id of a message that has a method. Of two ids neither is one.
+/// The id of a message with a method; `None` if there are two.
 fn request_id<'f>(message: &'f [u8], arena: &'f Bump) -> Result<Option<Id<'f>>, DecodeError> {
     let mut lexer = Lexer::from_bytes(message)?;
     let (mut id, mut ids, mut has_method) = (None, 0, false);
@@ -184,7 +184,7 @@ fn request_id<'f>(message: &'f [u8], arena: &'f Bump) -> Result<Option<Id<'f>>, 
     Ok(id.filter(|_| ids == 1 && has_method))
 }
 
-/// The places of an array's elements; at most one more than `limit`.
+/// The ranges of an array's elements; at most one more than `limit`.
 fn split(frame: &[u8], limit: usize) -> Result<Vec<Range<usize>>, DecodeError> {
     let mut lexer = Lexer::from_bytes(frame)?;
     let mut elements = Vec::new();

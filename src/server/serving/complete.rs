@@ -12,7 +12,7 @@ use bumpalo::Bump;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// A call that goes on as a task, without its connection.
+/// A call that continues as a task, without its connection.
 #[derive(Debug)]
 pub(crate) struct DetachedCall {
     pub(crate) frame: Frame,
@@ -21,7 +21,7 @@ pub(crate) struct DetachedCall {
     pub(crate) session: Arc<Session>,
 }
 
-/// Answers a call that has not ended for good; and the rest of it, if it becomes a task.
+/// The answer to a call that is not over, and the call itself if it becomes a task.
 #[cold]
 pub(crate) fn complete(
     shared: &Shared,
@@ -39,8 +39,8 @@ pub(crate) fn complete(
     }
 }
 
-/// The answer that tells the client what is needed. The frame is read again: only it knows what the state
-/// must be bound to, and a call that asks is rare.
+/// Writes the answer that lists what the call needs. The frame is decoded again, because the state is bound to its
+/// contents; calls that ask are rare.
 fn input_required(
     shared: &Shared,
     call: &CallState,

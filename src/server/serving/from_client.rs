@@ -1,4 +1,4 @@
-//! What a client says of itself: its handshake, its notifications, and its answers to requests of ours.
+//! Messages with which a client describes itself: its handshake, its notifications, its answers to the server's requests.
 
 use crate::protocol::{Capability, ClientCapabilities, Id, IdField, Method, ProtocolError, Revision};
 use crate::server::answer::envelope::{self, AnswerId};
@@ -60,7 +60,7 @@ pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
     }
 }
 
-/// Takes a notification of the client; those that this server does not know are ignored.
+/// Takes a notification of the client; unknown ones are ignored.
 pub(crate) fn take_notification(
     toolset: &impl Toolset,
     method: Option<Method>,
@@ -99,7 +99,7 @@ pub(crate) fn take_notification(
     }
 }
 
-/// Takes the client's answer to a request of ours; answers to anything else are ignored.
+/// Takes the client's answer to a request of the server; other answers are ignored.
 pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -> Outcome {
     let Checked { route, message, arena, .. } = *checked;
     #[derive(Deserialize)]
@@ -113,7 +113,7 @@ pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -
     }
     let IdField::Valid(id) = message.id else { return Outcome::Silent };
     if !route.has_session() {
-        // Nothing was asked. What all who have no session share must not keep what one of them says.
+        // The server asked nothing. All peers without a session share one, which must not store one peer's answer.
         return Outcome::Silent;
     }
     if envelope::is_roots_request(id.as_json(), route.session.latest_roots_request()) {

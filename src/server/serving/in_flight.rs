@@ -1,4 +1,4 @@
-//! The requests of one connection that are not done: at most `max_concurrent_requests`, their bytes counted.
+//! The unfinished requests of one connection: at most `max_concurrent_requests`, with their bytes counted.
 
 use crate::protocol::Id;
 use crate::server::serving::serve::Served;
@@ -8,7 +8,7 @@ use mcpool_pools::Lease;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-/// The requests that wait, each with where its answer goes: `A` is the transport's own mark.
+/// The requests that wait. `A` is the transport's own type for the destination of an answer.
 pub(crate) struct InFlight<A> {
     requests: Vec<Waiting<A>>,
 }
@@ -26,8 +26,8 @@ impl<A> Waiting<A> {
     }
 }
 
-/// Entries whose memory an idle connection may keep, so that a connection that has one request at a
-/// time does not allocate for each.
+/// Entries whose memory an idle connection retains, so that a connection with one request at a time does not
+/// allocate for each.
 const KEPT_ENTRIES: usize = 4;
 
 impl<A> Default for InFlight<A> {
@@ -50,18 +50,18 @@ impl<A> InFlight<A> {
         self.requests.iter().map(Waiting::bytes).sum()
     }
 
-    /// Takes in a request that was polled once and is not done.
+    /// Takes in a request that was polled once and is pending.
     pub(crate) fn park(&mut self, shared: &Arc<Shared>, slot: Lease<RequestSlot>, answer_to: A) {
         let bytes = slot.bytes() + size_of::<Waiting<A>>();
         let counted = Counted::new(shared, bytes);
         if self.requests.len() == self.requests.capacity() {
-            // By a quarter: doubling would keep up to 48 bytes more for each request that waits.
+            // It grows by a quarter: doubling would cost up to 48 bytes more for each waiting request.
             self.requests.reserve_exact((self.requests.len() / 4).max(KEPT_ENTRIES));
         }
         self.requests.push(Waiting { slot, answer_to, counted });
     }
 
-    /// Polls those that can go on, and gives the first that is done.
+    /// Polls the requests that were woken, and returns the first that is done.
     pub(crate) fn poll_next(&mut self, connection: &Waker) -> Poll<(Served, Lease<RequestSlot>, A)> {
         for index in 0..self.requests.len() {
             if let Poll::Ready(served) = self.requests[index].slot.poll(connection) {
@@ -72,7 +72,7 @@ impl<A> InFlight<A> {
         Poll::Pending
     }
 
-    /// Stops the request of that id (as JSON text) and tells where its answer would have gone.
+    /// Cancels the request with that id (as JSON text), and returns the destination of its answer.
     pub(crate) fn cancel(&mut self, id: &str) -> Option<A> {
         let is_meant = |waiting: &Waiting<A>| Id::same(&waiting.slot.call().names().id, id);
         let index = self.requests.iter().position(is_meant)?;
@@ -81,14 +81,14 @@ impl<A> InFlight<A> {
         Some(answer_to)
     }
 
-    /// Asks subscriptions to come to their end, which is an answer; other requests end by themselves.
+    /// Asks subscriptions to end with their answer; other requests end by themselves.
     pub(crate) fn begin_closing(&self) {
         for waiting in &self.requests {
             waiting.slot.call().begin_closing();
         }
     }
 
-    /// Stops all.
+    /// Cancels all requests.
     pub(crate) fn cancel_all(&mut self) {
         for mut waiting in self.requests.drain(..) {
             waiting.slot.cancel();
@@ -110,7 +110,7 @@ impl<A> InFlight<A> {
     }
 }
 
-/// A request's part of the gauges, for as long as it waits.
+/// The share of a waiting request in the gauges; it is subtracted on drop.
 struct Counted {
     shared: Arc<Shared>,
     bytes: u64,

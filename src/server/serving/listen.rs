@@ -1,8 +1,8 @@
-//! Telling clients of changes: the `subscriptions/listen` request of the modern era, and what legacy peers
-//! are told unasked.
+//! Notifications of changes: the `subscriptions/listen` request of the modern era, and the notifications that legacy
+//! clients get without a request.
 //!
-//! Nothing queues: a change is a flag of its subscription, and becomes a message when the peer has room for
-//! it. A slow reader thus learns later, and once, that a list changed, and costs no memory.
+//! There is no queue: a change sets a flag of the subscription, and becomes a message when the client has read the one
+//! before it. A slow reader learns of a change later and once, and costs no memory.
 
 use crate::protocol::ProtocolError;
 use crate::server::answer::envelope::{self, AnswerId};
@@ -21,7 +21,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// What a client wants to be told of.
+/// The changes that a client subscribes to.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a member of its own")]
@@ -30,7 +30,7 @@ pub(crate) struct Wanted {
     prompts_list_changed: bool,
     resources_list_changed: bool,
     resource_subscriptions: Vec<Box<str>>,
-    /// The server has none: URIs are counted, and nobody is notified of them.
+    /// The server has no resources: the URIs count against the limit, and are then dropped.
     #[serde(skip)]
     has_no_resources: bool,
 }
@@ -94,7 +94,7 @@ fn poll_changes(
         return Poll::Ready(());
     }
     loop {
-        // One message at a time: what the peer has not read yet need not be written twice.
+        // One message at a time: a change that the peer has not read yet need not be written twice.
         if !outgoing.is_empty() {
             outgoing.register_room(cx.waker());
             if !outgoing.is_empty() {
@@ -109,15 +109,14 @@ fn poll_changes(
         };
         let mut notice = shared.reply();
         envelope::change(&mut notice, &change, Some(id));
-        // Nothing waits, and a single message always has room. One that names a resource at too great a length is
-        // sent to nobody.
+        // The queue is empty, so a single message fits. A notification whose URI is too long is dropped.
         if !notice.finish().is_ok_and(|notice| outgoing.send(notice)) {
             shared.metrics.dropped_notifications.add(1);
         }
     }
 }
 
-/// Lets a legacy peer be told of changes from now on.
+/// Subscribes a legacy client to changes.
 pub(crate) fn tell_of_changes(shared: &Shared, session: &Session) {
     if session.subscription().is_some() {
         return;
@@ -130,7 +129,7 @@ pub(crate) fn tell_of_changes(shared: &Shared, session: &Session) {
     }
 }
 
-/// The next message for a legacy peer that belongs to no request.
+/// The next message for a legacy client that belongs to no request.
 pub(crate) fn next_notice(shared: &Shared, session: &Session, cx: &mut Context<'_>) -> Option<BufferLease> {
     session.register(cx.waker());
     if let Some(number) = session.take_roots_request() {

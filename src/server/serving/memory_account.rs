@@ -1,7 +1,6 @@
-//! What a server enters in the ledger, and what it can do without.
+//! The entries of a server in the memory ledger, and the memory that it can free under pressure.
 //!
-//! Sizes of what is kept in maps are those of the entries and of the blocks they own by type; tools tell themselves
-//! what they keep.
+//! The size of a map is that of its entries and of the blocks that their types own. Tools report their own state.
 
 use crate::memory::{Account, Entries, SessionSpot};
 use crate::protocol::ToolDefinition;
@@ -11,7 +10,7 @@ use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::session::Session;
 
-/// Bytes of the two counts of an `Arc`, and of the place in a map or list that finds it.
+/// Bytes of the two counters of an `Arc`, and of its entry in a map or list.
 const SHARED_BYTES: usize = 16 + 32;
 
 impl<T: Toolset> Account for Core<T> {

@@ -1,4 +1,4 @@
-//! Every method but `tools/call`: which handler, and what is answered at once.
+//! Every method but `tools/call`: one table from method to function, and the functions.
 
 use crate::protocol::{Era, IdField, LogLevel, Method, ProtocolError};
 use crate::server::answer::catalog::List;
@@ -22,7 +22,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A result that says nothing.
+/// An empty result.
 const EMPTY: Raw<'static> = Raw::trusted("{}");
 
 /// Serves every method but `tools/call`.

@@ -3,7 +3,6 @@
 pub(crate) mod batch;
 pub(crate) mod complete;
 pub(crate) mod core;
-pub(crate) mod dispatch;
 pub(crate) mod from_client;
 pub(crate) mod in_flight;
 pub(crate) mod listen;

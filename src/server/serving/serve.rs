@@ -1,15 +1,21 @@
 //! One frame served: bytes in, an outcome out. Knows no transport.
 //!
-//! The frame moves into the future that serves it, so every string borrowed from it lives in that
-//! future, and the borrow needs no unsafe. What completes at once completes on the first poll.
+//! The frame moves into the future that serves it, so every string borrowed from it lives in that future, and the
+//! borrow needs no unsafe. Decoding, checks, and all methods but a tool's own work run before the first await: what
+//! completes at once completes on the first poll. The order of checks is that of the specification's error table:
+//! JSON, shape, era, `_meta`, version, method, parameters.
 
-use crate::server::answer::outcome::{Ended, Outcome};
+use crate::protocol::{ArgumentsAt, MessageDecoder, Method};
+use crate::server::answer::outcome::{Ended, Finished, Outcome};
 use crate::server::handler::tool::Toolset;
+use crate::server::handler::tool_request::ToolRequest;
+use crate::server::incoming::checks::Unchecked;
 use crate::server::incoming::facts::Incoming;
 use crate::server::incoming::route::Route;
 use crate::server::serving::complete::{DetachedCall, complete};
 use crate::server::serving::core::Core;
-use crate::server::serving::dispatch::dispatch;
+use crate::server::serving::methods::serve_method;
+use crate::server::serving::routed::Routed;
 use bumpalo::Bump;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +24,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) outcome: Outcome,
-    /// The call goes on as a task: the rest of it, for whoever can lease a slot.
+    /// The call, if it continues as a task: it needs a slot of its own.
     pub(crate) detached: Option<Box<DetachedCall>>,
 }
 
@@ -30,8 +36,8 @@ impl From<Outcome> for Served {
 
 /// Serves one frame to its end. The arena comes back for the slot's next request.
 ///
-/// Not an `async fn`, and the dispatched call is pinned where it is made: either way of writing it shorter has
-/// the compiler keep the largest part of the future twice, and a waiting request would not fit its kilobyte.
+/// It is not an `async fn`, and the dispatched call is pinned where it is made: with either shorter spelling the compiler
+/// stores the largest part of the future twice, and a waiting request would not fit its kilobyte.
 pub(crate) fn serve_frame<T: Toolset>(
     core: Arc<Core<T>>,
     incoming: Incoming,
@@ -43,12 +49,42 @@ pub(crate) fn serve_frame<T: Toolset>(
         let ended = pin!(dispatch(&core, route, &arena)).await;
         let served = match ended {
             Ended::Done(outcome) => Served::from(outcome),
-            // Only the whole frame can answer these.
+            // Their answers need the whole frame.
             unfinished => {
                 let (outcome, detached) = complete(&core.shared, &session, &call, frame, unfinished);
                 Served { outcome, detached }
             }
         };
         (served, arena)
+    }
+}
+
+/// Decodes a frame, and finds the function or the tool that serves its message.
+fn dispatch<'f, T: Toolset>(
+    core: &'f Core<T>,
+    route: Route<'f>,
+    arena: &'f Bump,
+) -> Routed<'f, impl Future<Output = Finished> + Send + 'f> {
+    let mut decoder = match MessageDecoder::new(route.frame.bytes(), arena) {
+        Ok(decoder) => decoder,
+        Err(error) => return Routed::from(route.refuse_unreadable(error)),
+    };
+    let arguments_at = match decoder.begin() {
+        Ok(arguments_at) => arguments_at,
+        Err(error) => return Routed::from(route.refuse_unreadable(error)),
+    };
+    let message = decoder.message();
+    if arguments_at == ArgumentsAt::End && message.method != Some(Method::ToolsCall.as_str()) {
+        return match Unchecked::new(&route, message, arena).check() {
+            Ok(checked) => serve_method(core, checked),
+            Err(refusal) => Routed::from(refusal),
+        };
+    }
+    let index = message.name.and_then(|name| core.shared.catalog.load().tool(name));
+    let request = ToolRequest { route, decoder, arguments_at, index };
+    match index {
+        // The checks come first: another fault of the message hides that the tool does not exist.
+        None => Routed::from(request.refuse_unknown()),
+        Some(index) => Routed::Call { call: core.toolset.call(index, request) },
     }
 }

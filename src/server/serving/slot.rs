@@ -2,7 +2,7 @@
 //!
 //! A slot owns the memory of the future that serves the request, the arena of its strings, its call state and its
 //! waker. Filling a slot allocates nothing, so a request that waits costs no more than one that does not. The future
-//! is that of `serve_frame`, of one type for all methods and tools, boxed once when the slot is made and set anew for
+//! is that of `serve_frame`, of one type for all methods and tools, boxed once when the slot is made and replaced for
 //! each request (`Pin<Box<Option<F>>>`), which needs no unsafe.
 
 use crate::limits::Limits;
@@ -39,7 +39,7 @@ pub(crate) struct RequestSlot {
 }
 
 impl RequestSlot {
-    /// Puts in the request that a frame holds.
+    /// Begins the request of a frame.
     pub(crate) fn fill(
         &mut self,
         caller: Caller<'_>,
@@ -67,7 +67,7 @@ impl RequestSlot {
         Poll::Ready(served)
     }
 
-    /// Drops the request unanswered; what it started on another thread is told to stop.
+    /// Drops the request unanswered, and cancels the work that it started on another thread.
     pub(crate) fn cancel(&mut self) {
         self.call.cancel();
         self.future.clear();
@@ -78,7 +78,7 @@ impl RequestSlot {
         &self.call
     }
 
-    /// The request's state, to be shared with who may cancel it.
+    /// The request's state, for those who may cancel it.
     pub(crate) fn call_state(&self) -> &Arc<CallState> {
         &self.call
     }
@@ -128,8 +128,8 @@ where
             debug_assert!(false, "an empty slot was polled");
             return Poll::Pending;
         };
-        // A tool that panics costs its own request, not the connection. The future is dropped right away,
-        // so nobody sees what the panic left behind.
+        // A panic of a tool ends its own request, not the connection. The future is dropped at once, so its broken
+        // state cannot be seen.
         let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
         let done = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -178,7 +178,7 @@ pub(crate) fn slot_pool(
     Ok(slots)
 }
 
-/// Marks its slot as able to go on, and wakes the connection that holds it.
+/// Marks its slot as ready, and wakes the connection that holds it.
 #[derive(Debug, Default)]
 struct SlotWake {
     ready: AtomicBool,

@@ -1,8 +1,7 @@
-//! Calls that go on as tasks, without their client.
+//! Calls that continue as tasks, without a connection.
 //!
-//! A call becomes a task where its handler says so. Its frame is served a second time, in a slot of its own
-//! and in the background, with nobody at the other end; what it answers goes to the task store, where
-//! the client asks for it. What such a call asks its client goes there too.
+//! A handler decides that its call becomes a task. The frame is then served a second time, in the background and in a
+//! slot of its own. The task store takes its answer and its requests to the client, and the client polls them there.
 
 use crate::server::incoming::facts::FrameOrigin;
 use crate::server::serving::complete::DetachedCall;
@@ -23,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Serves the call of a task in the background.
 pub(crate) fn run(shared: &Arc<Shared>, slots: &ObjectPool<RequestSlot>, call: DetachedCall) {
     let (shared, slots) = (Arc::clone(shared), slots.clone());
-    // Before it is spawned, so that a drain cannot miss it.
+    // Counted before it is spawned, so that a drain cannot miss it.
     let running = shared.tasks.begin();
     tokio::spawn(async move {
         let _running = running;
@@ -47,7 +46,7 @@ pub(crate) fn run(shared: &Arc<Shared>, slots: &ObjectPool<RequestSlot>, call: D
     });
 }
 
-/// Keeps the answer of a task: the part of it that is no envelope.
+/// Stores the answer of a task without its envelope.
 fn finish(shared: &Shared, task: &str, answer: &[u8]) {
     #[derive(Deserialize)]
     struct Answer<'a> {
@@ -73,10 +72,10 @@ fn fail_shortly(shared: &Shared, task: &str, why: &str, now: SystemTime) {
     }
 }
 
-/// How long tasks may take to notice that they are cancelled, when their server ends.
+/// How long cancelled tasks may take to end when the server ends.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
-/// Waits for the tasks that run, until `deadline`; then they are cancelled.
+/// Waits for running tasks until `deadline`, then cancels them.
 pub(crate) async fn finish_all(shared: &Shared, deadline: Instant) {
     let tasks = &shared.tasks;
     if tasks.running() == 0 {
