@@ -76,10 +76,10 @@ pub mod protocol;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod server;
-mod small_file;
-mod standard;
+mod stdio;
 pub mod tools;
 pub mod transport;
+mod watched_file;
 pub mod wire;
 
 pub use limits::Limits;

@@ -1,4 +1,4 @@
-//! The admin socket of a running server, from both ends: the pages it shows, and the commands that read them.
+//! The admin socket of a running server: the pages that it serves, and how commands read them.
 
 use super::error::CliError;
 use crate::memory::MemoryReport;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Connections that may look on at once.
+/// The most connections to the admin socket at once.
 const MAX_CONNECTIONS: usize = 16;
 /// How long a server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,16 +30,16 @@ pub(super) fn listen(setting: Option<&str>) -> Result<Option<Listener>, CliError
                 Listener::tcp(address, TcpOptions::default())?
             }
             Target::Tcp(address) => {
-                let why = "the admin socket shows everything and asks nobody who they are";
+                let why = "the admin socket shows everything and has no authentication";
                 return Err(CliError::Usage(format!(
-                    "admin = {address} is not of this machine alone: {why}"
+                    "admin = {address} can be reached from other machines: {why}"
                 )));
             }
         },
         None => {
             let Some(folder) = runtime_folder() else { return Ok(None) };
             let path = folder.join(format!("{}.sock", std::process::id()));
-            // A server works without being looked at.
+            // A server works without an admin socket.
             let opened = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             match opened
                 .map_err(|error| error.to_string())
@@ -56,7 +56,7 @@ pub(super) fn listen(setting: Option<&str>) -> Result<Option<Listener>, CliError
     Ok(Some(listener))
 }
 
-/// Where servers put their admin sockets unless they are told otherwise.
+/// The folder of admin sockets by default.
 fn runtime_folder() -> Option<PathBuf> {
     let folder = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty())?);
     folder.is_dir().then(|| folder.join("mcpool"))
@@ -70,7 +70,7 @@ pub(super) async fn serve(server: Server, listener: Listener) {
     serve_listeners(vec![listener], service, &limits, &connections, &Drain::default()).await;
 }
 
-/// What a server shows of itself.
+/// The pages of a server.
 struct ServerPages {
     server: Server,
 }
@@ -96,7 +96,7 @@ impl Pages for ServerPages {
     }
 }
 
-/// Where an admin socket is.
+/// The address of an admin socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     Unix(PathBuf),
@@ -147,7 +147,7 @@ fn ask(mut stream: impl Read + Write, verb: &str, path: &str) -> io::Result<Stri
     Ok(body.to_owned())
 }
 
-/// The report of a running server: that at `target`, or the only one of this user that has an admin socket.
+/// Reads the report of a running server: the one at `target`, or the only one of this user that has an admin socket.
 pub(super) fn report(target: Option<&str>) -> Result<MemoryReport, CliError> {
     let target = match target {
         Some(target) => Target::parse(target)?,
@@ -162,7 +162,7 @@ pub(super) fn report(target: Option<&str>) -> Result<MemoryReport, CliError> {
     Ok(MemoryReport::from_json(&json)?)
 }
 
-/// The server whose socket is in that folder; sockets of servers that are gone do not count.
+/// Finds the only server with a socket in that folder. Sockets of servers that have ended do not count.
 fn only_one(folder: Option<&Path>) -> Result<Target, CliError> {
     let remedy = "name one: unix:PATH or 127.0.0.1:PORT as given to serve --admin, or the file of a report";
     let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();

@@ -1,14 +1,14 @@
-//! From settings to the rules of who may come in.
+//! Makes the admission rules from the settings.
 
 use super::config::Settings;
 use super::error::CliError;
 use crate::transport::admission::{AdmissionConfig, AdmissionError, Auth, TokenFile, check_exposure};
 use crate::transport::{Listener, LocalAddress};
 
-/// The rules that the settings ask for.
+/// Makes the rules that the settings describe.
 ///
 /// # Errors
-/// When a file cannot be used, or the settings ask for what this build cannot do.
+/// When a file cannot be used, or the settings need a feature that this build lacks.
 pub(super) fn config(settings: &Settings) -> Result<AdmissionConfig, CliError> {
     Ok(AdmissionConfig {
         allowed_hosts: settings.allowed_hosts.clone(),
@@ -32,7 +32,7 @@ fn auth(settings: &Settings) -> Result<Auth, AdmissionError> {
 #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
 fn oauth(settings: &Settings, issuer: &str) -> Result<Auth, AdmissionError> {
     use crate::transport::admission::{KeySource, OAuthConfig};
-    /// What providers take for granted; a minute is more than clocks that are set at all differ.
+    /// What providers assume; clocks that are set at all differ by less than a minute.
     const CLOCK_SKEW: std::time::Duration = std::time::Duration::from_mins(1);
     Ok(Auth::OAuth(OAuthConfig {
         resource: settings.oauth_resource.clone().unwrap_or_default(),
@@ -50,10 +50,10 @@ fn oauth(_settings: &Settings, _issuer: &str) -> Result<Auth, AdmissionError> {
     Err(AdmissionError::OAuth("this build has no OAuth: build it with the feature oauth".to_owned()))
 }
 
-/// Refuses sockets that other machines can reach without showing anything.
+/// Refuses sockets that other machines can reach without credentials.
 ///
 /// # Errors
-/// Names the first of them.
+/// Names the first such socket.
 pub(super) fn check(listeners: &[Listener], auth: &Auth, insecure: bool) -> Result<(), CliError> {
     for listener in listeners {
         if let LocalAddress::Tcp { address, .. } = listener.local_addr() {

@@ -1,4 +1,4 @@
-//! What the program's allocator says about itself.
+//! The statistics of the program's allocator.
 
 use crate::memory::{Allocator, AllocatorStats};
 use serde::Deserialize;
@@ -38,11 +38,12 @@ impl Allocator for ProgramAllocator {
         }
     }
 
-    /// mimalloc gives back what is due when a thread ends, and has no safe call that says so.
+    /// mimalloc gives memory back when a thread ends, and has no safe function to ask for that: this starts a thread that ends
+    /// at once.
     fn purge(&self) {
         let thread = std::thread::Builder::new().stack_size(64 * 1024);
         if let Ok(handle) = thread.spawn(|| drop(std::hint::black_box(Box::new(0_u8)))) {
-            // It cannot panic, and nothing depends on it.
+            // The thread cannot panic, and nothing depends on it.
             let _ = handle.join();
         }
     }

@@ -1,4 +1,4 @@
-//! `key=value` words become the arguments of a call, typed by the tool's schema.
+//! Turns `key=value` words into the arguments of a call, with the types of the tool's schema.
 
 use super::nearest::did_you_mean;
 use super::parameters::{Parameter, Schema, describe, parameters, show_value, takes_others};
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Longest file that `key=@file` and `--json @file` read.
+/// Bytes of the longest file that `key=@file` and `--json @file` read.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The arguments that `words` give to `tool`, or what is wrong with them in words for a person.
+/// The arguments of `tool` that `words` give, or a message for people about what is wrong.
 pub(super) fn from_words(tool: &Tool, words: &[String]) -> Result<Map<String, Value>, String> {
     let known = parameters(tool);
     let mut arguments = Map::new();
@@ -51,7 +51,7 @@ fn explain(problem: &str, tool: &Tool) -> String {
     format!("{problem}\n{}", describe(tool))
 }
 
-/// What stands behind the `=`: the text itself, or the contents of `@file`.
+/// The text after the `=`: itself, or the content of `@file`.
 fn text_of(name: &str, text: &str) -> Result<String, String> {
     match text.strip_prefix('@') {
         None => Ok(text.to_owned()),
@@ -62,7 +62,7 @@ fn text_of(name: &str, text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads a text of at most `max_bytes`. A pipe is waited for, as whoever typed its name means it.
+/// Reads a text of at most `max_bytes`. It waits for a pipe, as the user named it.
 fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(max_bytes + 1).read_to_string(&mut text)?;
@@ -81,7 +81,7 @@ fn add(arguments: &mut Map<String, Value>, parameter: &Parameter<'_>, text: &str
         arguments.insert(name.to_owned(), value);
         return Ok(());
     };
-    // A list may be given one item at a time.
+    // The items of a list may be given one by one.
     let (Value::Array(items), Some(schema)) = (present, parameter.schema.items()) else {
         return Err(format!("{name} is given twice, and is no list"));
     };
@@ -93,7 +93,7 @@ fn add(arguments: &mut Map<String, Value>, parameter: &Parameter<'_>, text: &str
 fn typed(schema: Schema<'_>, text: &str) -> Result<Value, String> {
     let kinds = schema.kinds();
     let value = match serde_json::from_str::<Value>(text) {
-        // A text in quotes stays as typed where texts are wanted; so does one that looks like a number.
+        // Where the schema wants a string, a text in quotes or one that looks like a number stays as typed.
         Ok(value) if !value.is_string() && kinds.fit(&value) => value,
         _ if kinds.allow("string") => Value::from(text),
         _ => match schema.items() {
@@ -111,7 +111,7 @@ fn typed(schema: Schema<'_>, text: &str) -> Result<Value, String> {
     }
 }
 
-/// A value of which the schema says nothing: JSON if it is, else text.
+/// A value without a type in the schema: JSON if it is valid, otherwise text.
 fn untyped(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
 }

@@ -1,4 +1,4 @@
-//! `mcpool call`: one call of one tool, its answer for a person.
+//! The command `mcpool call`: calls one tool and prints its answer.
 
 use super::error::{CliError, TOOL_FAILED};
 use super::nearest::did_you_mean;
@@ -18,14 +18,14 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let answer = peer::runtime()?.block_on(async {
         let mut interrupt = Interrupt::listen()?;
         let client = interrupt.unless(Client::start(&command, peer::options(matches))).await?;
-        let answer = converse(&client, matches, &mut interrupt).await;
+        let answer = call_tool(&client, matches, &mut interrupt).await;
         client.close().await;
         answer
     })?;
     show(&answer, matches.get_flag("raw"))
 }
 
-async fn converse(
+async fn call_tool(
     client: &Client,
     matches: &ArgMatches,
     interrupt: &mut Interrupt,
@@ -35,13 +35,13 @@ async fn converse(
     let Some(tool) = tools.iter().find(|tool| tool.name == name) else {
         return Err(CliError::Usage(no_such_tool(name, &tools)));
     };
-    let given = if let Some(object) = matches.get_one::<String>("json") {
+    let values = if let Some(object) = matches.get_one::<String>("json") {
         arguments::from_object(object)
     } else {
         let words: Vec<String> = matches.get_many("arguments").into_iter().flatten().cloned().collect();
         arguments::from_words(tool, &words)
     };
-    let mut call = client.start_call(name, given.map_err(CliError::Usage)?).await?;
+    let mut call = client.start_call(name, values.map_err(CliError::Usage)?).await?;
     let mut status = StatusLine::new();
     loop {
         let event = match interrupt.unless(call.next()).await {
@@ -65,7 +65,7 @@ fn no_such_tool(name: &str, tools: &[Tool]) -> String {
     format!("the server has no tool {name:?}{suggestion}\nTools: {list}")
 }
 
-/// Prints the answer: of a tool that failed to stderr, so that a pipe gets results only.
+/// Prints the answer. If the tool failed, it goes to stderr, so that a pipe gets results only.
 fn show(answer: &Answer, raw: bool) -> Result<ExitCode, CliError> {
     let result = answer.decode()?;
     let code = if result.is_error { ExitCode::from(TOOL_FAILED) } else { ExitCode::SUCCESS };
@@ -86,7 +86,7 @@ fn show(answer: &Answer, raw: bool) -> Result<ExitCode, CliError> {
     Ok(code)
 }
 
-/// Progress on stderr, when somebody is there to see it; gone when the call is over.
+/// Shows progress on stderr if that is a terminal, and clears it when the call is over.
 struct StatusLine {
     visible: bool,
     written: bool,

@@ -1,4 +1,4 @@
-//! The command line: names, help texts, and which flags exist. The limits' flags come from their one list.
+//! The command line: commands, flags and help texts. The flags of limits and settings come from their lists.
 
 use super::config::{Flags, Group, Setting, Shape};
 use crate::limits::{LimitOption, Unit};
@@ -66,7 +66,7 @@ fn serve() -> Command {
 
 fn connect() -> Command {
     Command::new("connect")
-        .about("Connect stdin and stdout to a server that runs already, for clients that start commands")
+        .about("Connect stdin and stdout to a running server, for clients that can only start a command")
         .after_help(
             "Put it into an MCP client: command \"mcpool\", arguments [\"connect\", \"unix:/path/to/mcpool.sock\"].\n\
              When the server restarts, the shim reconnects and opens the session again.",
@@ -88,7 +88,7 @@ fn connect() -> Command {
             path_arg("token_file")
                 .long("token-file")
                 .value_name("FILE")
-                .help("Show the first bearer token of this file"),
+                .help("Send the first bearer token of this file with each request"),
         )
 }
 
@@ -115,19 +115,19 @@ fn report() -> Command {
 
 fn doctor() -> Command {
     Command::new("doctor")
-        .about("Tell what is wrong with the memory of a running server, worst first, and what to do")
+        .about("Show what is wrong with the memory of a running server, worst first, and what to do")
         .arg(Arg::new("source").value_name("unix:PATH|ADDR:PORT|FILE").help(
             "Admin socket of a server (serve --admin), or a saved report [default: the server that is running]",
         ))
         .arg(switch("json", "Print the findings as JSON"))
-        .after_help("Exit codes: 0 nothing but hints, 1 something needs attention, 2 there is no report.")
+        .after_help("Exit codes: 0 nothing worse than hints, 1 something needs attention, 2 there is no report.")
 }
 
 fn tune() -> Command {
     Command::new("tune")
         .about("Find settings for the pools from reports, within a budget")
         .after_help(
-            "mcpool serve --record week.jsonl ...            write a report a minute\n\
+            "mcpool serve --record week.jsonl ...            write a report each minute\n\
              mcpool tune week.jsonl --budget 16MiB --write mcpool.toml\n\
              mcpool serve --config mcpool.toml ...",
         )
@@ -138,14 +138,14 @@ fn tune() -> Command {
             Arg::new("budget")
                 .long("budget")
                 .value_name("SIZE")
-                .help("Idle bytes that all pools may keep together [default: as the report says]"),
+                .help("Idle bytes that all pools may keep together [default: that of the report]"),
         )
         .arg(
             Arg::new("target_hit")
                 .long("target-hit")
                 .value_name("RATIO")
                 .value_parser(ratio)
-                .help("Hits among acquires that pools are sized for, 0 to 1 [default: 0.99]"),
+                .help("Share of acquires that pools should serve from idle objects, 0 to 1 [default: 0.99]"),
         )
         .arg(path_arg("write").long("write").value_name("FILE").help("Write the settings to this TOML file"))
         .arg(switch("json", "Print the changes as JSON"))
@@ -244,7 +244,7 @@ fn timeout() -> Arg {
         .value_name("MS")
         .value_parser(value_parser!(u64).range(1..=86_400_000))
         .default_value("60000")
-        .help("Give up when the server is silent for so long; progress counts as a sign of life")
+        .help("Give up when the server sends nothing for so long; reports of progress count")
 }
 
 /// The flags that make up the configuration.
@@ -266,7 +266,7 @@ fn setting(setting: &'static Setting) -> Arg {
     let arg = match setting.group {
         Group::Tools => arg,
         Group::Listening => arg.help_heading("Where to listen"),
-        Group::Admission => arg.help_heading("Who may come in").hide_short_help(true),
+        Group::Admission => arg.help_heading("Access").hide_short_help(true),
     };
     match setting.shape {
         Shape::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
@@ -293,15 +293,15 @@ fn limit(option: &'static LimitOption) -> Arg {
         .value_name(value_name)
         .help_heading("Limits")
         .hide_short_help(true)
-        // A negative number shall be refused by the setting, with its range, not as an unknown flag.
+        // The setting refuses a negative number with its range; without this, it would be an unknown flag.
         .allow_hyphen_values(true)
         .help(format!("{help} [default: {default}]"))
 }
 
-/// What was given for [`settings`].
-pub(super) struct Given<'m>(pub(super) &'m ArgMatches);
+/// The values of the flags in [`settings`].
+pub(super) struct Cli<'m>(pub(super) &'m ArgMatches);
 
-impl Flags for Given<'_> {
+impl Flags for Cli<'_> {
     fn limit(&self, option: &LimitOption) -> Option<String> {
         self.0.get_one::<String>(option.name).cloned()
     }
@@ -330,7 +330,7 @@ mod tests {
             let line = ["mcpool", "serve", "a", "b", &format!("--{}", option.flag()), "-7"];
             let matches = command().try_get_matches_from(line).expect("parsed");
             let (_, serve) = matches.subcommand().expect("a subcommand");
-            assert_eq!(Given(serve).limit(option).as_deref(), Some("-7"));
+            assert_eq!(Cli(serve).limit(option).as_deref(), Some("-7"));
             assert_eq!(serve.get_many::<PathBuf>("dirs").expect("directories").count(), 2);
         }
     }
@@ -346,7 +346,7 @@ mod tests {
             let (_, serve) = matches.subcommand().expect("a subcommand");
             let read_only =
                 Setting::ALL.iter().find(|setting| setting.name == "read_only").expect("a setting");
-            assert_eq!(Given(serve).setting(read_only), want.map(|text| vec![OsString::from(text)]));
+            assert_eq!(Cli(serve).setting(read_only), want.map(|text| vec![OsString::from(text)]));
             assert_eq!(serve.get_many::<PathBuf>("dirs").expect("directories").count(), 1);
         }
     }

@@ -1,7 +1,7 @@
-//! The settings in force: flags before environment before file before defaults.
+//! The settings in force: flags override the environment, which overrides the file, which overrides the defaults.
 //!
-//! Owns where a value came from; must not know what it means (`limits` and `setting` do). Invariant: the
-//! settings it returns were validated together.
+//! Knows where each value came from, not what it means (`limits` and `setting` do). Invariant: the settings that it gives
+//! were validated together.
 
 mod setting;
 
@@ -10,20 +10,20 @@ pub(super) use setting::{Group, Setting, Shape};
 
 use super::nearest::did_you_mean;
 use crate::limits::{LimitOption, Limits, LimitsError, Unit};
-use crate::small_file;
-use setting::Disagreement;
+use crate::watched_file;
+use setting::SettingConflict;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Variable that names the file.
+/// The environment variable that names the file.
 const FILE_VARIABLE: &str = "MCPOOL_CONFIG";
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Nobody set it.
+    /// No source set it.
     Default,
     /// The configuration file.
     File(PathBuf),
@@ -54,7 +54,7 @@ pub(super) enum ConfigError {
         path: PathBuf,
         /// Who asked for it.
         named_by: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file is not TOML.
@@ -62,23 +62,23 @@ pub(super) enum ConfigError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and what.
+        /// Where and why.
         source: Box<toml::de::Error>,
     },
-    /// A key that means nothing.
+    /// A key that is no setting.
     #[error("{}: unknown key {key:?}{suggestion}", path.display())]
     UnknownKey {
         /// The file.
         path: PathBuf,
         /// The key.
         key: String,
-        /// What may have been meant.
+        /// A known key that is similar.
         suggestion: String,
     },
     /// A value of the wrong kind.
     #[error("{origin}: {name} must be {expected}")]
     Kind {
-        /// Where it stands.
+        /// The source of the value.
         origin: Origin,
         /// The setting.
         name: &'static str,
@@ -88,7 +88,7 @@ pub(super) enum ConfigError {
     /// A value that the setting refuses.
     #[error("{origin}: {source}")]
     Value {
-        /// Where it stands.
+        /// The source of the value.
         origin: Origin,
         /// Why it is refused.
         source: LimitsError,
@@ -98,7 +98,7 @@ pub(super) enum ConfigError {
     Contradiction(LimitsError),
     /// Settings that do not go together.
     #[error("{0}")]
-    Disagreement(#[from] Disagreement),
+    Conflict(#[from] SettingConflict),
 }
 
 /// The settings in force, and where each comes from.
@@ -113,11 +113,11 @@ pub(super) struct Config {
     file: Option<PathBuf>,
 }
 
-/// What the command line said, by the name of the setting.
+/// The values of the command line, by the name of the setting.
 pub(super) trait Flags {
-    /// The text given for a limit.
+    /// The text for a limit.
     fn limit(&self, option: &LimitOption) -> Option<String>;
-    /// The texts given for another setting.
+    /// The texts for another setting.
     fn setting(&self, setting: &Setting) -> Option<Vec<OsString>>;
     /// The configuration file.
     fn config(&self) -> Option<PathBuf>;
@@ -138,7 +138,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Every setting by itself, as the strongest source has it.
+    /// Takes every setting from its strongest source, without validating them together.
     fn collect(flags: &impl Flags, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut config = Self {
@@ -233,9 +233,9 @@ impl Config {
         Ok(())
     }
 
-    /// Writes the settings as a configuration file that says the same, each with its origin.
+    /// Writes the settings as a configuration file of the same meaning, each with its origin.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "# Settings in force. Flags come before environment, file and defaults.")?;
+        writeln!(out, "# Settings in force. Flags override the environment, the file and the defaults.")?;
         match &self.file {
             Some(path) => writeln!(out, "# File: {}", path.display())?,
             None => writeln!(out, "# File: none")?,
@@ -243,7 +243,7 @@ impl Config {
         for (option, origin) in LimitOption::ALL.iter().zip(&self.limit_origins) {
             let value = option.load(&self.limits);
             let text = option.unit.to_toml(value);
-            // What follows from other settings is a comment, so that it goes on following them.
+            // A value that is derived from other settings is written as a comment, so that it stays derived.
             let (mark, origin) = match (option.default, origin) {
                 (None, Origin::Default) => ("# ", format!("derived: {}", option.origin)),
                 _ => ("", origin.to_string()),
@@ -267,7 +267,7 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// The file named by the flag, or by the environment, or the one at the usual place if there is one.
+    /// Finds the file that the flag names, or the environment, or the one at the default location if it exists.
     fn find(
         flag: Option<PathBuf>,
         variable: &impl Fn(&str) -> Option<OsString>,
@@ -279,18 +279,18 @@ impl ConfigFile {
             return Self::read(path.into(), "named by MCPOOL_CONFIG").map(Some);
         }
         let home = || variable("HOME").map(|home| Path::new(&home).join(".config"));
-        // The XDG specification: a relative path is to be ignored.
+        // The XDG specification says to ignore relative paths.
         let folder = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let Some(path) = folder.or_else(home).map(|folder| folder.join("mcpool").join("mcpool.toml")) else {
             return Ok(None);
         };
-        match Self::read(path, "the usual place") {
+        match Self::read(path, "the default location") {
             Err(ConfigError::Unreadable { source, .. })
                 if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
             {
                 Ok(None)
             }
-            // Nobody asked for it: a server of another user or in a sandbox may not be meant to read it.
+            // The file was not named: a server of another user or in a sandbox may not be allowed to read it.
             Err(error @ ConfigError::Unreadable { .. }) => {
                 tracing::warn!("{error}; the server starts without it");
                 Ok(None)
@@ -300,7 +300,7 @@ impl ConfigFile {
     }
 
     fn read(path: PathBuf, named_by: &'static str) -> Result<Self, ConfigError> {
-        match small_file::read_text(&path, small_file::MAX_BYTES) {
+        match watched_file::read_text(&path, watched_file::MAX_BYTES) {
             Ok(text) => match text.parse() {
                 Ok(table) => Ok(Self { path, table }),
                 Err(source) => Err(ConfigError::Syntax { path, source: Box::new(source) }),
@@ -317,12 +317,12 @@ mod tests {
 
     /// A command line as a table, by the names of settings.
     #[derive(Default, Clone)]
-    struct Given {
+    struct TestFlags {
         texts: HashMap<&'static str, Vec<OsString>>,
         config: Option<PathBuf>,
     }
 
-    impl Given {
+    impl TestFlags {
         fn of(texts: &[(&'static str, &str)]) -> Self {
             let mut given = Self::default();
             for (name, text) in texts {
@@ -336,7 +336,7 @@ mod tests {
         }
     }
 
-    impl Flags for Given {
+    impl Flags for TestFlags {
         fn limit(&self, option: &LimitOption) -> Option<String> {
             self.texts.get(option.name).map(|texts| texts[0].to_string_lossy().into_owned())
         }
@@ -352,7 +352,7 @@ mod tests {
         |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
     }
 
-    fn resolve(flags: &Given, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    fn resolve(flags: &TestFlags, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::resolve(flags, environment(variables))
     }
 
@@ -386,7 +386,7 @@ mod tests {
                 let (in_file, in_environment, in_flags) = (sources & 1 > 0, sources & 2 > 0, sources & 4 > 0);
                 let by_flag_text = by_flag.to_string();
                 let in_flags_text = [(option.name, by_flag_text.as_str())];
-                let mut flags = Given::of(&in_flags_text[..usize::from(in_flags)]);
+                let mut flags = TestFlags::of(&in_flags_text[..usize::from(in_flags)]);
                 flags.config = in_file.then(|| path.clone());
                 let variables = [(variable.as_str(), by_variable_text.as_str())];
                 let config = resolve(&flags, &variables[..usize::from(in_environment)]).expect("resolved");
@@ -422,7 +422,7 @@ mod tests {
             let variable = setting.environment();
             for sources in 0..8 {
                 let (in_file, in_environment, in_flags) = (sources & 1 > 0, sources & 2 > 0, sources & 4 > 0);
-                let mut flags = Given::of(&[(setting.name, by_flag)][..usize::from(in_flags)]);
+                let mut flags = TestFlags::of(&[(setting.name, by_flag)][..usize::from(in_flags)]);
                 flags.config = in_file.then(|| path.clone());
                 let variables = [(variable.as_str(), by_variable)];
                 let variables = environment(&variables[..usize::from(in_environment)]);
@@ -459,25 +459,25 @@ mod tests {
             ("XDG_CONFIG_HOME", xdg.as_str()),
             ("HOME", home.as_str()),
         ];
-        let flags = Given::with_file(&by_flag);
-        let batch = |flags: &Given, variables: &[(&str, &str)]| {
+        let flags = TestFlags::with_file(&by_flag);
+        let batch = |flags: &TestFlags, variables: &[(&str, &str)]| {
             resolve(flags, variables).expect("resolved").limits.max_batch
         };
         assert_eq!(batch(&flags, &all), 1);
-        assert_eq!(batch(&Given::default(), &all), 2);
-        assert_eq!(batch(&Given::default(), &all[1..]), 3);
-        assert_eq!(batch(&Given::default(), &all[2..]), 4);
-        assert_eq!(batch(&Given::default(), &[("XDG_CONFIG_HOME", "relative"), all[2]]), 4);
-        assert_eq!(batch(&Given::default(), &[("MCPOOL_CONFIG", ""), all[1]]), 3);
-        assert_eq!(batch(&Given::default(), &[("XDG_CONFIG_HOME", "/nowhere"), all[2]]), 1_000);
+        assert_eq!(batch(&TestFlags::default(), &all), 2);
+        assert_eq!(batch(&TestFlags::default(), &all[1..]), 3);
+        assert_eq!(batch(&TestFlags::default(), &all[2..]), 4);
+        assert_eq!(batch(&TestFlags::default(), &[("XDG_CONFIG_HOME", "relative"), all[2]]), 4);
+        assert_eq!(batch(&TestFlags::default(), &[("MCPOOL_CONFIG", ""), all[1]]), 3);
+        assert_eq!(batch(&TestFlags::default(), &[("XDG_CONFIG_HOME", "/nowhere"), all[2]]), 1_000);
     }
 
     #[test]
     fn a_file_that_was_named_must_exist() {
-        let flags = Given::with_file(Path::new("/nowhere/x.toml"));
+        let flags = TestFlags::with_file(Path::new("/nowhere/x.toml"));
         for (flags, variables, by) in [
             (flags, vec![], "--config"),
-            (Given::default(), vec![("MCPOOL_CONFIG", "/nowhere/x.toml")], "MCPOOL_CONFIG"),
+            (TestFlags::default(), vec![("MCPOOL_CONFIG", "/nowhere/x.toml")], "MCPOOL_CONFIG"),
         ] {
             let message = resolve(&flags, &variables).expect_err("refused").to_string();
             assert!(
@@ -520,26 +520,27 @@ mod tests {
             ("oauth_issuer = \"https://a\"", "oauth_issuer is set and oauth_jwks is not"),
             (
                 "token_file = \"t\"\noauth_issuer = \"i\"\noauth_jwks = \"j\"\noauth_resource = \"r\"",
-                "token_file and oauth_issuer are both set: a request shows either",
+                "token_file and oauth_issuer are both set: a request carries either",
             ),
             ("max_batch = ", "is not valid TOML"),
         ];
         for (text, want) in cases {
             let (_folder, path) = file(text);
-            let flags = Given::with_file(&path);
+            let flags = TestFlags::with_file(&path);
             let message = resolve(&flags, &[]).expect_err(want).to_string();
             assert!(message.contains(want), "{message}");
         }
         let message =
-            resolve(&Given::default(), &[("MCPOOL_MAX_BATCH", "0")]).expect_err("refused").to_string();
+            resolve(&TestFlags::default(), &[("MCPOOL_MAX_BATCH", "0")]).expect_err("refused").to_string();
         assert_eq!(
             message,
             "environment MCPOOL_MAX_BATCH: max_batch = 0 is out of range: choose 1 to 100000"
         );
         let message =
-            resolve(&Given::default(), &[("MCPOOL_READ_ONLY", "ja")]).expect_err("refused").to_string();
+            resolve(&TestFlags::default(), &[("MCPOOL_READ_ONLY", "ja")]).expect_err("refused").to_string();
         assert_eq!(message, "environment MCPOOL_READ_ONLY: read_only must be true or false");
-        let message = resolve(&Given::default(), &[("MCPOOL_MAX_REPLY_BYTES", "1MiB")]).expect_err("refused");
+        let message =
+            resolve(&TestFlags::default(), &[("MCPOOL_MAX_REPLY_BYTES", "1MiB")]).expect_err("refused");
         assert!(
             message.to_string().starts_with("max_frame_bytes = 10MiB must not exceed max_reply_bytes = 1MiB")
         );
@@ -547,7 +548,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_a_file_that_says_the_same() {
-        let flags = Given::of(&[
+        let flags = TestFlags::of(&[
             ("read_only", "true"),
             ("max_concurrent_requests", "7"),
             ("arena_capacity", "3"),
@@ -583,7 +584,7 @@ mod tests {
             assert!(printed.lines().any(|printed| printed == line), "{line}\n{printed}");
         }
         let (_folder, path) = file(&printed);
-        let again = resolve(&Given::with_file(&path), &[]).expect("resolved");
+        let again = resolve(&TestFlags::with_file(&path), &[]).expect("resolved");
         assert_eq!((again.limits, again.settings), (config.limits, config.settings));
     }
 
@@ -607,16 +608,16 @@ mod tests {
         ];
         for (what, make) in make {
             make();
-            let found = resolve(&Given::default(), &[("XDG_CONFIG_HOME", &xdg)]).expect(what);
+            let found = resolve(&TestFlags::default(), &[("XDG_CONFIG_HOME", &xdg)]).expect(what);
             assert_eq!(found.limits, Limits::default(), "{what}");
-            let message = resolve(&Given::with_file(&path), &[]).expect_err(what).to_string();
+            let message = resolve(&TestFlags::with_file(&path), &[]).expect_err(what).to_string();
             assert!(message.contains("(named by --config)"), "{what}: {message}");
             if std::fs::remove_file(&path).is_err() {
                 std::fs::remove_dir(&path).expect("removed");
             }
         }
         std::fs::write(&path, "max_batch = ").expect("written");
-        let message = resolve(&Given::default(), &[("XDG_CONFIG_HOME", &xdg)]).expect_err("refused");
+        let message = resolve(&TestFlags::default(), &[("XDG_CONFIG_HOME", &xdg)]).expect_err("refused");
         assert!(message.to_string().contains("is not valid TOML"), "what is read and wrong is refused");
     }
 }

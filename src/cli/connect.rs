@@ -1,8 +1,8 @@
-//! `mcpool connect`: the shim for clients that can only start a command.
+//! The command `mcpool connect`: the shim for clients that can only start a command.
 
 use super::error::CliError;
 use crate::client::shim::{self, HttpTarget, ShimError, Target};
-use crate::small_file;
+use crate::watched_file;
 use clap::ArgMatches;
 use std::path::PathBuf;
 use tokio::runtime::Builder;
@@ -39,7 +39,7 @@ fn target(matches: &ArgMatches) -> Result<Target, CliError> {
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     if let Some(path) = matches.get_one::<PathBuf>("token_file") {
-        let text = small_file::read_text(path, small_file::MAX_BYTES)
+        let text = watched_file::read_text(path, watched_file::MAX_BYTES)
             .map_err(|error| CliError::Usage(format!("cannot read {}: {error}", path.display())))?;
         let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
         let token =

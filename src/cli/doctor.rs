@@ -1,4 +1,4 @@
-//! `mcpool doctor`: what is wrong with a server's memory, and what to do about it.
+//! The command `mcpool doctor`: prints what is wrong with a server's memory, and what to do about it.
 
 use super::error::CliError;
 use super::report;
@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-/// Prints what was found. The exit code is 1 when something needs attention: a hint does not.
+/// Prints the findings. The exit code is 1 when one of them is worse than a hint.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let report = report::read(matches.get_one::<String>("source").map(String::as_str))?;
     let diagnosis = diagnose(&report);

@@ -1,4 +1,4 @@
-//! How a command may fail, and the exit code of each failure.
+//! The errors of commands, and the exit code of each.
 
 use super::config::ConfigError;
 use crate::client::ClientError;
@@ -16,21 +16,21 @@ use std::process::ExitCode;
 pub(super) const TOOL_FAILED: u8 = 1;
 /// The command line or the configuration is wrong; `clap` uses the same.
 const USAGE: u8 = 2;
-/// The server could not be started, did not answer, or answered what it must not.
+/// The server could not be started, did not answer, or broke the protocol.
 pub(super) const SERVER: u8 = 3;
-/// Ended by Ctrl-C: 128 + SIGINT, as shells say it.
+/// Ended by Ctrl-C: 128 + SIGINT, as in shells.
 const INTERRUPTED: u8 = 130;
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// What was asked cannot be done, and why.
+    /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
     /// A setting cannot be used.
     #[error("{0}")]
     Config(#[from] ConfigError),
-    /// The server.
+    /// Calling the server failed.
     #[error("{0}")]
     Client(#[from] ClientError),
     /// The result could not be written.
@@ -42,19 +42,19 @@ pub(super) enum CliError {
     /// The server cannot be built as asked.
     #[error("{0}")]
     Build(#[from] BuildError),
-    /// The server ended badly.
+    /// The server ended with an error.
     #[error("{0}")]
     Serve(#[from] StdioError),
     /// An address cannot be listened on.
     #[error("{0}")]
     Listen(#[from] ListenError),
-    /// The shim ended badly.
+    /// The shim ended with an error.
     #[error("{0}")]
     Shim(#[from] ShimError),
-    /// Nobody is to come in this way.
+    /// The admission rules refuse this configuration.
     #[error("{0}")]
     Admission(#[from] AdmissionError),
-    /// The rules of who may come in make no sense.
+    /// The HTTP service cannot be set up.
     #[error("{0}")]
     Http(#[from] HttpError),
     /// The certificate or its key cannot be used.
@@ -64,7 +64,7 @@ pub(super) enum CliError {
     /// The runtime could not be started.
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
-    /// What should be a report is none.
+    /// The input is no report.
     #[error("{0}")]
     Report(#[from] ReadReportError),
     /// Ctrl-C.
@@ -73,7 +73,7 @@ pub(super) enum CliError {
 }
 
 impl CliError {
-    /// Nobody reads the output any more, as in `mcpool tools | head -1`: no reason to complain.
+    /// Tells whether nobody reads the output any more, as in `mcpool tools | head -1`. That is no error.
     pub(super) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
     }

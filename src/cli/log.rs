@@ -1,8 +1,8 @@
-//! Logs: to stderr only, because stdout belongs to the protocol.
+//! Writes the log to stderr, because stdout belongs to the protocol.
 //!
-//! Owns how an event becomes a line. Invariants: an event is one line of bounded length, without a byte that a
-//! terminal or a reader of lines could take for something else, whatever clients have put into names, paths, headers
-//! and errors; and no place in the code writes more than [`LINES_A_MINUTE`] lines.
+//! Invariants: an event is one line of bounded length, without a byte that a terminal or a reader of lines could take for
+//! something else, whatever clients have put into names, paths, headers and errors; and no call site in the code writes
+//! more than [`LINES_A_MINUTE`] lines each minute.
 //!
 //! `RUST_LOG` is read by `Targets` (`warn,mcpool::client=debug`), not by `EnvFilter`: that would bring a regular
 //! expression engine for filters on spans that nobody sets here, 0.44 MiB of program and 0.2 MiB of idle memory
@@ -23,11 +23,11 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Longest value of a field: paths have 4 KiB at most and are known by less.
+/// Bytes of the longest value of a field: paths have 4 KiB at most, and less is enough to recognise one.
 const MAX_FIELD_BYTES: usize = 1_024;
-/// Fields of a line; we write four at most.
+/// The most fields of a line; this program writes four at most.
 const MAX_FIELDS: usize = 8;
-/// Lines that one place in the code may write each minute; whoever asked for debugging gets all.
+/// The most lines that one call site may write each minute. Debugging output has no such limit.
 const LINES_A_MINUTE: u32 = 30;
 
 /// Starts logging; a `RUST_LOG` that cannot be read is reported and ignored.
@@ -39,9 +39,9 @@ pub(super) fn start() {
             writeln!(io::stderr(), "mcpool: RUST_LOG={wanted:?} cannot be read ({error}); logging warnings");
         quiet()
     });
-    // Nothing depends on whether somebody reads it.
+    // Nothing depends on whether it can be written.
     let lines = Lines::new(|line| drop(io::stderr().write_all(line.as_bytes())));
-    // Fails only where a program that contains this one logs already.
+    // This fails only if the program that contains this code has a logger already.
     let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
 }
 
@@ -49,22 +49,22 @@ fn quiet() -> Targets {
     Targets::new().with_default(LevelFilter::WARN)
 }
 
-/// Makes a line of each event, and hands it to `write`.
+/// Makes a line of each event, and passes it to `write`.
 struct Lines<F> {
     write: F,
-    places: Mutex<HashMap<Identifier, Place>>,
+    call_sites: Mutex<HashMap<Identifier, CallSite>>,
 }
 
 impl<F: Fn(&str)> Lines<F> {
     fn new(write: F) -> Self {
-        Self { write, places: Mutex::default() }
+        Self { write, call_sites: Mutex::default() }
     }
 
-    /// Counts an event of a place in the code.
-    fn count(&self, place: Identifier, now: Instant) -> Verdict {
-        // As many entries as there are places.
-        let mut places = lock(&self.places);
-        places.entry(place).or_insert(Place { begun: now, written: 0, left_out: 0 }).count(now)
+    /// Counts an event of a call site.
+    fn count(&self, call_site: Identifier, now: Instant) -> Verdict {
+        // There are as many entries as call sites in the code.
+        let mut call_sites = lock(&self.call_sites);
+        call_sites.entry(call_site).or_insert(CallSite { begun: now, written: 0, left_out: 0 }).count(now)
     }
 
     fn write(&self, event: &Event<'_>, verdict: Verdict) {
@@ -101,22 +101,22 @@ impl<S: Subscriber, F: Fn(&str) + 'static> Layer<S> for Lines<F> {
     }
 }
 
-/// What one place in the code wrote in the present minute.
+/// What one call site wrote in the current minute.
 #[derive(Debug)]
-struct Place {
+struct CallSite {
     begun: Instant,
     written: u32,
     left_out: u64,
 }
 
-/// What becomes of an event.
+/// What happens to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Write { left_out: u64, is_last: bool },
     LeaveOut,
 }
 
-impl Place {
+impl CallSite {
     fn count(&mut self, now: Instant) -> Verdict {
         if now.saturating_duration_since(self.begun) >= Duration::from_mins(1) {
             (self.begun, self.written) = (now, 0);
@@ -133,7 +133,7 @@ impl Place {
     }
 }
 
-/// Writes the fields of an event behind its head.
+/// Writes the fields of an event after its head.
 struct Fields<'l> {
     line: &'l mut String,
     count: usize,
@@ -157,14 +157,14 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// Text in which everything is visible, and which ends somewhere.
+/// Text of bounded length in which every character is visible.
 struct Plain<'l> {
     line: &'l mut String,
     left_bytes: usize,
 }
 
 impl fmt::Write for Plain<'_> {
-    /// Fails where there is no more room, so that no more is formatted either.
+    /// Fails when the bound is reached, so that formatting stops.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for char in text.chars() {
             let before = self.line.len();
@@ -185,8 +185,8 @@ impl fmt::Write for Plain<'_> {
     }
 }
 
-/// Whether a character shows as itself: no control, no end of a line, nothing that turns around or hides what stands
-/// beside it.
+/// Tells whether a character shows as itself: it is no control character or line end, and does not reverse or hide the
+/// characters around it.
 fn is_visible(char: char) -> bool {
     let hides = matches!(char,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn after_a_minute_the_next_line_tells_how_many_were_left_out() {
         let start = Instant::now();
-        let mut place = Place { begun: start, written: 0, left_out: 0 };
+        let mut place = CallSite { begun: start, written: 0, left_out: 0 };
         let verdicts: Vec<_> = (0..40).map(|_| place.count(start)).collect();
         assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::LeaveOut).count(), 10);
         let later = place.count(start + Duration::from_mins(1));

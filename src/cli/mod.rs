@@ -1,5 +1,4 @@
-//! The program `mcpool`: arguments, configuration, the client's commands, and the only code that prints or
-//! exits. Must not know how bytes move or what a frame is.
+//! The program `mcpool`: its command line, its configuration and its commands. Only this code prints or exits.
 
 mod admin;
 mod admission;
@@ -27,15 +26,15 @@ use error::CliError;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-/// Runs the program with the arguments and environment of the process; `heap_bytes` tells what its allocator has
-/// handed out.
+/// Runs the program with the arguments and environment of the process; `heap_bytes` gives the bytes that its
+/// allocator has handed out.
 ///
-/// Exit codes: 0 it went well, 1 the tool that was called failed or the doctor found something, 2 wrong usage or configuration, 3 the
-/// server failed.
+/// Exit codes: 0 success, 1 the tool that was called failed or the doctor found a problem, 2 wrong usage or configuration,
+/// 3 the server failed.
 pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
     let matches = match command::command().try_get_matches() {
         Ok(matches) => matches,
-        // Help and version are no failures, and go to stdout; the rest goes to stderr.
+        // Help and version are no failures and go to stdout; all else goes to stderr.
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::SERVER));
@@ -55,9 +54,9 @@ pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
 
 fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, CliError> {
     match matches.subcommand() {
-        Some(("serve", given)) => {
-            let options = serve::options(given)?;
-            // The server may run for weeks: nothing of the command line stays with it.
+        Some(("serve", flags)) => {
+            let options = serve::options(flags)?;
+            // The server may run for weeks and does not need the command line any more.
             drop(matches);
             Ok(serve::run(options, heap_bytes))
         }
@@ -68,12 +67,12 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("tune", matches)) => tune::run(matches).map(|()| ExitCode::SUCCESS),
         Some(("config", matches)) => show_config(matches),
-        _ => Err(CliError::Usage("say what to do: `mcpool --help`".to_owned())),
+        _ => Err(CliError::Usage("no command was given: see `mcpool --help`".to_owned())),
     }
 }
 
 fn show_config(matches: &ArgMatches) -> Result<ExitCode, CliError> {
-    let config = config::Config::resolve(&command::Given(matches), |name| std::env::var_os(name))?;
+    let config = config::Config::resolve(&command::Cli(matches), |name| std::env::var_os(name))?;
     let mut out = BufWriter::new(io::stdout().lock());
     config.write(&mut out)?;
     out.flush()?;

@@ -1,9 +1,9 @@
-//! What a person may have meant by a misspelt name.
+//! Finds the name that a person may have meant by a misspelt one.
 
-/// Names less alike than this are no help.
+/// Names that are less similar than this are not suggested.
 const ALIKE: f64 = 0.75;
 
-/// The candidate most like `name`, if one is like it at all.
+/// The candidate most similar to `name`, if one is similar enough.
 pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     candidates
         .into_iter()
@@ -13,7 +13,7 @@ pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
         .map(|(_, candidate)| candidate)
 }
 
-/// The half sentence that offers it.
+/// The end of a message that suggests this candidate.
 pub(super) fn did_you_mean<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> String {
     nearest(name, candidates).map(|found| format!("; did you mean {found:?}?")).unwrap_or_default()
 }

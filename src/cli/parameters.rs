@@ -1,17 +1,17 @@
-//! A tool's input schema, read as a list of parameters. Must not know where values come from.
+//! Reads the input schema of a tool as a list of parameters. Does not know where values come from.
 //!
-//! Reads what describes a flat list of arguments (properties, required, types, enumerations, local
+//! It reads what describes a flat list of arguments (properties, required, types, enumerations, local
 //! references); a schema with more in it still works, because a value that is valid JSON is sent as such.
 
 use crate::client::Tool;
 use serde_json::Value;
 use std::fmt::Write;
 
-/// References followed from one another before the schema is taken as it is.
+/// The most references that are followed in a row; then the schema is taken as it is.
 const MAX_REFERENCES: usize = 8;
-/// Schemas nested in alternatives and lists that are looked into.
+/// How deep schemas in alternatives and lists are read.
 const MAX_NESTING: usize = 4;
-/// Values of an enumeration that are shown.
+/// The most values of an enumeration that are shown.
 const SHOWN_VALUES: usize = 6;
 
 /// One argument that a tool takes.
@@ -29,7 +29,7 @@ pub(super) struct Schema<'t> {
     part: &'t Value,
 }
 
-/// Types that a value may have; none set: any.
+/// Types that a value may have. None set means any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Kinds(u8);
 
@@ -51,7 +51,7 @@ impl Kinds {
         }
     }
 
-    /// Whether `value` is of one of them.
+    /// Tells whether `value` has one of these types.
     pub(super) fn fit(self, value: &Value) -> bool {
         match value {
             Value::Null => self.allow("null"),
@@ -79,7 +79,7 @@ pub(super) fn parameters(tool: &Tool) -> Vec<Parameter<'_>> {
     parameters
 }
 
-/// Whether `tool` says that it takes arguments beyond those that it names.
+/// Tells whether `tool` takes arguments beyond those that its schema names.
 pub(super) fn takes_others(tool: &Tool) -> bool {
     let named = tool.input_schema["properties"].as_object().is_some_and(|all| !all.is_empty());
     match &tool.input_schema["additionalProperties"] {
@@ -90,7 +90,7 @@ pub(super) fn takes_others(tool: &Tool) -> bool {
 }
 
 impl<'t> Schema<'t> {
-    /// What this part refers to, or itself.
+    /// The schema that this part refers to, or itself.
     fn resolved(self) -> &'t Value {
         let mut part = self.part;
         for _ in 0..MAX_REFERENCES {
@@ -143,7 +143,7 @@ impl<'t> Schema<'t> {
         }
     }
 
-    /// The schema of a list's items, which also takes part in alternatives (`string or list of strings`).
+    /// The schema of the items of a list, also of a list among alternatives (`string or list of strings`).
     pub(super) fn items(self) -> Option<Self> {
         let part = self.resolved();
         let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| part[*key].as_array()).flatten();
@@ -153,18 +153,18 @@ impl<'t> Schema<'t> {
             .map(|items| self.part(items))
     }
 
-    /// The values allowed, if they are listed.
+    /// The allowed values, if the schema lists them.
     pub(super) fn allowed(self) -> Option<&'t Vec<Value>> {
         self.resolved()["enum"].as_array()
     }
 
-    /// What it is for, in the words of the tool.
+    /// The description by the tool.
     pub(super) fn description(self) -> &'t str {
         let own = self.part["description"].as_str();
         own.or_else(|| self.resolved()["description"].as_str()).unwrap_or_default()
     }
 
-    /// Its type for a person: `string`, `number`, `string[]`, `asc|desc`.
+    /// The type as people write it: `string`, `number`, `string[]`, `asc|desc`.
     pub(super) fn show(self) -> String {
         self.show_nested(MAX_NESTING)
     }
@@ -195,7 +195,7 @@ impl<'t> Schema<'t> {
     }
 }
 
-/// A value as it would be typed.
+/// A value as a user would type it.
 pub(super) fn show_value(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -203,7 +203,7 @@ pub(super) fn show_value(value: &Value) -> String {
     }
 }
 
-/// A paragraph that lists the arguments of `tool`, for messages about a call that does not fit.
+/// A paragraph that lists the arguments of `tool`, for messages about wrong arguments.
 pub(super) fn describe(tool: &Tool) -> String {
     let parameters = parameters(tool);
     if parameters.is_empty() {

@@ -1,4 +1,4 @@
-//! The server that `tools` and `call` talk to: `mcpool serve` over some directories, or any other command.
+//! The server that `tools` and `call` start: `mcpool serve` over some directories, or any other command.
 
 use super::error::CliError;
 use crate::client::{ClientOptions, ServerCommand};
@@ -9,18 +9,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The command that was asked for: `--server`, else this program over `dirs`, else over `.`.
+/// The command of the server: that of `--server`, or this program over `dirs`, or over `.`.
 pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand, CliError> {
     if let Some(text) = matches.get_one::<String>("server") {
         return parse(text);
     }
     let program = std::env::current_exe().map_err(CliError::Runtime)?.into_os_string();
-    // On standard input and output alone, whatever file and environment say of sockets.
+    // Only stdin and stdout, whatever the file and the environment say about sockets.
     let mut arguments: Vec<OsString> =
         ["serve", "--stdio", "--http=", "--unix=", "--"].map(OsString::from).into();
-    let given = arguments.len();
+    let before = arguments.len();
     arguments.extend(matches.get_many::<PathBuf>(dirs).into_iter().flatten().map(|dir| dir.clone().into()));
-    if arguments.len() == given {
+    if arguments.len() == before {
         arguments.push(".".into());
     }
     Ok(ServerCommand { program, arguments })
@@ -39,7 +39,7 @@ fn parse(text: &str) -> Result<ServerCommand, CliError> {
     Ok(ServerCommand { program: program.into(), arguments: words.map(Into::into).collect() })
 }
 
-/// The client's bounds.
+/// The limits of the client.
 pub(super) fn options(matches: &ArgMatches) -> ClientOptions {
     let silence = matches.get_one::<u64>("timeout_ms").copied().map(Duration::from_millis);
     let defaults = ClientOptions::default();
@@ -51,12 +51,12 @@ pub(super) fn options(matches: &ArgMatches) -> ClientOptions {
     }
 }
 
-/// A runtime for one short conversation.
+/// A runtime for one command.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)
 }
 
-/// Ctrl-C; made once, so that none is lost between two waits.
+/// Receives Ctrl-C. Made once, so that no signal is lost between two waits.
 pub(super) struct Interrupt(Signal);
 
 impl Interrupt {

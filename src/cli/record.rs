@@ -1,4 +1,4 @@
-//! `serve --record`: a report a line, in a file that does not grow without bound.
+//! Writes the reports of `serve --record`: one per line, in a file of bounded size.
 
 use super::error::CliError;
 use crate::limits::Limits;
@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The file that reports are written to. Invariant: it and the one before it have at most `max_bytes` each, unless
-/// one report alone has more.
+/// The file that reports are written to. Invariant: it and its predecessor have at most `max_bytes` each, unless a single
+/// report has more.
 pub(super) struct Record {
     path: PathBuf,
     file: File,
@@ -19,7 +19,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Goes on with the file, or begins it.
+    /// Opens the file to append to it, or makes it.
     pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, CliError> {
         let open = || {
             let file = OpenOptions::new().create(true).append(true).open(path)?;
@@ -52,11 +52,11 @@ impl Record {
     }
 }
 
-/// Writes a report each interval, for as long as the task lives.
+/// Writes a report each interval, until the task is aborted.
 pub(super) async fn run(server: Server, mut record: Record) {
     let mut ticks = tokio::time::interval(record.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The first tick comes at once, when there is nothing to tell.
+    // The first tick comes at once, when there is nothing to report.
     ticks.tick().await;
     loop {
         ticks.tick().await;

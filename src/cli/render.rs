@@ -1,15 +1,15 @@
-//! Answers for people: what a terminal shows of what a tool sent.
+//! Prints the answers of tools for people.
 
 use crate::client::{CallResult, Content, Progress, Resource};
 use std::io::{self, Write};
 
-/// Writes what the tool answered: text as it is, what is not text by its type and size, the structured part
-/// when nothing else is there. `ends_line` adds a newline at the very end if none is there.
+/// Writes the answer of a tool: text as it is, other blocks by their type and size, the structured content if there is
+/// nothing else. `ends_line` adds a newline at the very end if there is none.
 pub(super) fn write_result(out: &mut impl Write, result: &CallResult, ends_line: bool) -> io::Result<()> {
     let mut at_line_start = true;
     let mut has_text = false;
     for block in &result.content {
-        // Blocks are told apart by lines; a single text stays byte for byte what it was.
+        // Each block begins on a new line; a single text stays byte for byte the same.
         if !at_line_start {
             writeln!(out)?;
         }
@@ -56,7 +56,7 @@ fn describe(block: &Content) -> String {
     }
 }
 
-/// How many bytes a base64 text stands for.
+/// The size of the data in a base64 text.
 fn decoded_size(base64: &str) -> String {
     let digits = base64.trim_end_matches('=').len();
     let bytes = digits * 3 / 4;
@@ -67,7 +67,7 @@ fn decoded_size(base64: &str) -> String {
     }
 }
 
-/// The first sentence of `text` on one line of at most `width` characters, without what could steer a terminal.
+/// The first sentence of `text` on one line of at most `width` characters, without control characters.
 pub(super) fn one_line(text: &str, width: usize) -> String {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
@@ -79,7 +79,7 @@ pub(super) fn one_line(text: &str, width: usize) -> String {
             let kept: String = line.chars().take(width.saturating_sub(3)).collect();
             return kept.trim_end().to_owned() + "...";
         }
-        // "e.g." and "1." are no ends of sentences; a word of four letters and a full stop is.
+        // "e.g." and "1." do not end a sentence; a word of four letters and a full stop does.
         if word.len() > 4 && word.ends_with('.') {
             break;
         }
@@ -87,7 +87,7 @@ pub(super) fn one_line(text: &str, width: usize) -> String {
     line
 }
 
-/// One report of progress: `3/10 reading`, `30 % reading`, `3 reading`.
+/// A report of progress on one line: `3/10 reading`, `30 % reading`, `3 reading`.
 pub(super) fn progress_line(progress: &Progress, width: usize) -> String {
     let done = match progress.total {
         Some(total) if total > 0.0 => {

@@ -1,4 +1,4 @@
-//! `mcpool report`: where the bytes are, for people and machines, of a running server or from a saved report.
+//! The command `mcpool report`: shows the report of a running server, or a saved one, to people and programs.
 
 use super::admin;
 use super::error::CliError;
@@ -9,14 +9,14 @@ use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Width of what is not written to a terminal.
+/// Width of the output if stdout is no terminal.
 const FILE_WIDTH: usize = 80;
-/// Narrowest terminal that is taken into account.
+/// The smallest width; narrower terminals wrap the lines.
 const MIN_WIDTH: usize = 40;
-/// The schema that is checked in; a test holds it to the type.
+/// The schema file; a test compares it with the type.
 const SCHEMA_JSON: &str = include_str!("../memory/report.schema.json");
 
-/// Shows the report in the form that was asked for.
+/// Prints the report in the format that the flags name.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let stdout = io::stdout();
     let width = width(&stdout);
@@ -52,7 +52,7 @@ fn show(
     Ok(())
 }
 
-/// Writes the page, whole or not at all, and says where it is.
+/// Writes the whole page or nothing, and prints its path.
 fn save_page(report: &MemoryReport, path: &Path, source: Option<&str>) -> Result<(), CliError> {
     let fault = |error: &dyn std::fmt::Display| {
         CliError::Usage(format!("cannot write the page to {}: {error}", path.display()))
@@ -77,7 +77,7 @@ fn save_page(report: &MemoryReport, path: &Path, source: Option<&str>) -> Result
         let _ = std::fs::remove_file(&unfinished);
         fault(&error)
     })?;
-    // Whoever started this may have closed stderr; the page is there all the same.
+    // The page is written even if stderr is closed.
     let _ = writeln!(io::stderr(), "{}", path.display());
     Ok(())
 }
@@ -102,7 +102,7 @@ pub(super) fn read(source: Option<&str>) -> Result<MemoryReport, CliError> {
     MemoryReport::from_json(latest(&text)).map_err(|error| CliError::Usage(format!("{source:?}: {error}")))
 }
 
-/// Whether a source is no admin socket.
+/// Tells whether a source is a file, not an admin socket.
 pub(super) fn is_saved(source: &str) -> bool {
     let is_socket = source.starts_with("unix:")
         || source.starts_with("http:")
@@ -110,7 +110,7 @@ pub(super) fn is_saved(source: &str) -> bool {
     !is_socket
 }
 
-/// All reports of a file: one JSON text, or one a line as `serve --record` writes them.
+/// Reads all reports of a file: one JSON text, or one per line as `serve --record` writes them.
 pub(super) fn read_all(source: &str) -> Result<Vec<MemoryReport>, CliError> {
     let text = text_of(source)?;
     if let Ok(report) = MemoryReport::from_json(&text) {
@@ -139,13 +139,13 @@ fn text_of(source: &str) -> Result<String, CliError> {
     Ok(text)
 }
 
-/// Of JSON Lines the last line, of any other text all of it.
+/// The last line of JSON Lines, the whole of any other text.
 fn latest(text: &str) -> &str {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let is_lines = lines.next().is_some_and(is_json);
     let mut from_last = lines.rev();
     let Some(last) = from_last.next().filter(|_| is_lines) else { return text };
-    // A server that was killed leaves a line half written: the one before it is whole.
+    // A server that was killed may leave the last line incomplete; the line before it is complete.
     let is_torn = !text.ends_with('\n') && !is_json(last);
     if !is_torn {
         return last;

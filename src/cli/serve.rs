@@ -1,9 +1,9 @@
-//! `mcpool serve`: the settings, resolved, become sockets and a server on them.
+//! The command `mcpool serve`: opens the sockets and runs the server that the settings ask for.
 
 use super::admin;
 use super::admission;
 use super::allocator::ProgramAllocator;
-use super::command::Given;
+use super::command::Cli;
 use super::config::{Config, Settings};
 use super::error::CliError;
 use super::record::{self, Record};
@@ -29,21 +29,21 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-/// What `mcpool serve` was asked to do; everything is resolved and valid.
+/// The options of `mcpool serve`, resolved and valid.
 #[derive(Debug)]
 pub(crate) struct ServeOptions {
-    /// Directories given, in order, as given; may be empty.
+    /// The directories of the command line, in order; may be empty.
     pub(crate) dirs: Vec<PathBuf>,
-    /// Where to listen, who may come in, what is offered.
+    /// Where to listen, who has access, which tools are served.
     pub(crate) settings: Settings,
-    /// Every bound; `Limits::validate` has passed.
+    /// Every limit; `Limits::validate` has passed.
     pub(crate) limits: Limits,
-    /// Sockets of a service manager.
+    /// The sockets that a service manager passed on.
     pub(crate) inherited: Vec<Inherited>,
 }
 
 impl ServeOptions {
-    /// Whether the process that started this one is a client.
+    /// Tells whether the process that started this one is a client.
     fn serves_stdio(&self) -> bool {
         self.settings.stdio.unwrap_or(!self.serves_sockets())
     }
@@ -53,9 +53,9 @@ impl ServeOptions {
     }
 }
 
-/// Resolves the options; greets a person who started the server by hand.
+/// Resolves the options, and prints a hint for a person who started the server by hand.
 pub(super) fn options(matches: &ArgMatches) -> Result<ServeOptions, CliError> {
-    let config = Config::resolve(&Given(matches), |name| std::env::var_os(name))?;
+    let config = Config::resolve(&Cli(matches), |name| std::env::var_os(name))?;
     let dirs = matches.get_many::<PathBuf>("dirs").into_iter().flatten().cloned().collect();
     let inherited = inherited()?;
     let options = ServeOptions { dirs, settings: config.settings, limits: config.limits, inherited };
@@ -64,20 +64,20 @@ pub(super) fn options(matches: &ArgMatches) -> Result<ServeOptions, CliError> {
         return Err(CliError::Usage(remedy.to_owned()));
     }
     if options.serves_stdio() && io::stdin().is_terminal() {
-        // Nothing depends on whether this greeting can be written.
-        let _ = io::stderr().write_all(GREETING.as_bytes());
+        // Nothing depends on whether this hint can be written.
+        let _ = io::stderr().write_all(HINT.as_bytes());
     }
     Ok(options)
 }
 
-const GREETING: &str = "\
+const HINT: &str = "\
 mcpool waits for the messages of an MCP client on stdin; normally the client starts it.
 To try it by hand, leave with Ctrl-D and run for example:
   mcpool tools .
   mcpool call list_directory path=.
 ";
 
-/// Serves until stdin ends or the process is told to stop; the exit code is that of the process.
+/// Serves until stdin ends or a signal asks the process to stop; the exit code is that of the process.
 pub(crate) fn run(options: ServeOptions, heap_bytes: fn() -> usize) -> ExitCode {
     match serve(options, heap_bytes) {
         Ok(()) => ExitCode::SUCCESS,
@@ -105,14 +105,14 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let filesystem = filesystem.compat(settings.compat.unwrap_or_default());
     let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
     let server = server.limits(limits).toolset(filesystem);
-    // A plain file server shows what its drop-in shows; who opens the admin socket wants to see more.
+    // By default the server shows clients no more than the reference does; with an admin socket it also shows its memory.
     let is_watched = settings.admin.as_deref().is_some_and(|target| target != "none");
     let server = if is_watched { server.memory_resource() } else { server };
     let server = server.build()?;
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes));
     let ended = if is_sockets {
         runtime.block_on(async {
-            let _attendants = attend(&server, &settings)?;
+            let _background = start_background(&server, &settings)?;
             let encryption = Encryption::of(&settings)?;
             let listeners = listen(&settings, inherited, &encryption)?;
             let admission = admission::config(&settings)?;
@@ -125,53 +125,53 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
         })
     } else {
         runtime.block_on(async {
-            let _attendants = attend(&server, &settings)?;
-            let mut attendants = Attendants::default();
-            attendants.start(keep(server.clone()));
+            let _background = start_background(&server, &settings)?;
+            let mut background = BackgroundTasks::default();
+            background.start(maintain(server.clone()));
             server.serve_stdio().await.map_err(CliError::from)
         })
     };
-    // A thread that waits for a terminal or a file cannot be told to stop.
+    // A thread that waits for a terminal or a file cannot be stopped.
     runtime.shutdown_background();
     ended
 }
 
-/// Tasks beside those of clients; they end when this is dropped.
+/// Tasks that serve no client. They end when this is dropped.
 #[derive(Default)]
-struct Attendants {
+struct BackgroundTasks {
     tasks: Vec<AbortHandle>,
 }
 
-impl Attendants {
+impl BackgroundTasks {
     fn start(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.push(tokio::spawn(task).abort_handle());
     }
 }
 
-impl Drop for Attendants {
+impl Drop for BackgroundTasks {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
-/// Starts what looks on: the admin socket, and the record.
-fn attend(server: &Server, settings: &Settings) -> Result<Attendants, CliError> {
-    let mut attendants = Attendants::default();
+/// Starts the tasks that observe the server: the admin socket and the record.
+fn start_background(server: &Server, settings: &Settings) -> Result<BackgroundTasks, CliError> {
+    let mut background = BackgroundTasks::default();
     if let Some(listener) = admin::listen(settings.admin.as_deref())? {
         tracing::info!(address = %listener.local_addr(), "admin");
-        attendants.start(admin::serve(server.clone(), listener));
+        background.start(admin::serve(server.clone(), listener));
     }
     if let Some(path) = &settings.record {
-        attendants.start(record::run(server.clone(), Record::open(path, server.limits())?));
+        background.start(record::run(server.clone(), Record::open(path, server.limits())?));
     }
-    Ok(attendants)
+    Ok(background)
 }
 
-/// How often a server of one client is looked after.
-const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a server of one client does its maintenance.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 
-async fn keep(server: Server) {
-    let mut ticks = tokio::time::interval(KEEP_INTERVAL);
+async fn maintain(server: Server) {
+    let mut ticks = tokio::time::interval(MAINTENANCE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -179,17 +179,17 @@ async fn keep(server: Server) {
     }
 }
 
-/// How long an idle blocking thread stays: its stack and its part of the allocator go with it.
+/// How long an idle blocking thread lives. When it ends, its stack and its part of the allocator are freed.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// Threads for connections where nothing is set. Never one alone: a request that holds up its thread would hold up
-/// all others, and those who ask whether the server lives.
+/// Threads for connections by default. Never a single one: a request that blocks its thread would block all others, and
+/// the health checks.
 const DEFAULT_WORKERS: RangeInclusive<usize> = 2..=4;
 
-/// Blocking threads for what is no call's work: names that are looked up, terminals, the allocator's pages.
-/// Calls never hold more than `max_blocking_threads`, so that one of these is always soon free.
+/// Blocking threads besides those of calls: for name lookups, terminals, the pages of the allocator. Calls never hold more
+/// than `max_blocking_threads`, so that one of these is always free soon.
 const RUNTIME_THREADS: usize = 1;
 
-/// One thread for one client; several for many.
+/// Makes a runtime of one thread for a server of one client, or of several threads for sockets.
 fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
     let mut builder = if options.serves_sockets() {
         let mut builder = Builder::new_multi_thread();
@@ -214,7 +214,7 @@ fn default_workers() -> usize {
     processors.clamp(*DEFAULT_WORKERS.start(), *DEFAULT_WORKERS.end())
 }
 
-/// Opens every socket that was asked for, or none.
+/// Opens every socket that the settings name; fails if one cannot be opened.
 fn listen(
     settings: &Settings,
     inherited: Vec<Inherited>,
@@ -234,7 +234,7 @@ fn listen(
     Ok(listeners.into_iter().map(|listener| encryption.encrypt(listener)).collect())
 }
 
-/// What makes a listener one that encrypts, if that was asked for.
+/// Adds TLS to listeners, if the settings ask for it.
 #[derive(Clone)]
 struct Encryption {
     #[cfg(feature = "tls")]
@@ -284,7 +284,7 @@ impl Encryption {
     fn reload(&self) {}
 }
 
-/// What is read again on SIGHUP, besides when it changes: tokens, keys, certificates.
+/// Reads tokens, keys and certificates again on SIGHUP. They are also read again when they change.
 #[derive(Clone)]
 struct Reload {
     service: HttpService,
@@ -292,22 +292,22 @@ struct Reload {
 }
 
 impl Reload {
-    /// On a thread of its own: files may be slow. What cannot be used is told in the log and changes nothing.
+    /// Reads them on a blocking thread, as files may be slow. A file that cannot be used is logged and changes nothing.
     async fn run(&self) {
         let reload = self.clone();
         let reloading = tokio::task::spawn_blocking(move || {
             reload.service.reload();
             reload.encryption.reload();
         });
-        // It fails only if it panics, which is told already.
+        // It fails only by a panic, which is reported already.
         let _ = reloading.await;
         tracing::info!("tokens, keys and certificates were read again");
     }
 }
 
-/// Serves on sockets, and on stdin and stdout as well if `is_stdio`, until told to stop.
+/// Serves on sockets, and on stdin and stdout as well if `is_stdio`, until a signal asks the server to stop.
 ///
-/// A server that a client started on stdin belongs to that client: it ends when stdin does.
+/// A server that a client started on stdin belongs to that client: it ends when stdin ends.
 async fn serve_all(
     server: &Server,
     listeners: Vec<Listener>,
@@ -317,8 +317,8 @@ async fn serve_all(
     drain: &Drain,
 ) -> Result<(), CliError> {
     let limits = server.limits();
-    // Before the first client can know of the server, so that no signal finds nobody.
-    let mut stop = Stop::listen(limits.drain_timeout() + GRACE)?;
+    // This comes before the first client can connect, so that no signal is missed.
+    let mut stop = StopSignals::listen(limits.drain_timeout() + GRACE)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
     let connections = Connections::within(limits);
     connections.account_to(server.memory());
@@ -335,13 +335,13 @@ async fn serve_all(
         drain.begin();
         ended
     };
-    let told = async {
-        stop.told().await;
+    let requested = async {
+        stop.requested().await;
         drain.begin();
-        // Who asks twice does not want to wait for what is in flight.
-        stop.told().await;
+        // A second signal ends the process without waiting for requests in flight.
+        stop.requested().await;
     };
-    // What a terminal says when it goes, and what operators say to have files read again.
+    // A terminal sends SIGHUP when it closes, and operators send it to have files read again.
     let reloading = async {
         while hang_up.recv().await.is_some() {
             if let Some(reload) = &reload {
@@ -352,31 +352,30 @@ async fn serve_all(
     };
     tokio::select! {
         ((), ended) = async { tokio::join!(sockets, stdio) } => Ok(ended?),
-        () = told => Ok(()),
+        () = requested => Ok(()),
         () = reloading => Ok(()),
     }
 }
 
-/// Tells people and scripts where clients find the server. Not a log: it is always said.
+/// Prints where clients find the server, for people and scripts. This is no log: it is always printed.
 fn announce(out: &mut impl Write, address: &LocalAddress) {
-    // Nothing depends on whether somebody reads it.
+    // Nothing depends on whether it can be written.
     let _ = match address {
         LocalAddress::Tcp { .. } => writeln!(out, "mcpool: listening on {address}/mcp"),
         _ => writeln!(out, "mcpool: listening on {address}"),
     };
 }
 
-/// SIGTERM and SIGINT, heard on a thread of its own: while requests hold up all threads of the runtime, nobody there
-/// would hear them.
-struct Stop {
-    told: mpsc::Receiver<()>,
+/// Receives SIGTERM and SIGINT on a separate thread: requests may block all threads of the runtime.
+struct StopSignals {
+    requested: mpsc::Receiver<()>,
 }
 
-/// How much longer than a drain may take the process waits before it ends without it.
+/// How long after the drain timeout the process ends without waiting any longer.
 const GRACE: Duration = Duration::from_secs(5);
 
-impl Stop {
-    /// Who is told to stop and does not within `patience` is told once more.
+impl StopSignals {
+    /// If the server does not stop within `patience` after a signal, this acts as if there were a second one.
     fn listen(patience: Duration) -> Result<Self, CliError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
         let mut signals = {
@@ -387,23 +386,23 @@ impl Stop {
                 interrupt: listen(SignalKind::interrupt())?,
             }
         };
-        let (tell, told) = mpsc::channel(1);
+        let (tell, requested) = mpsc::channel(1);
         let listening = async move {
             if signals.next(&tell).await.is_ok() {
-                // In vain only where one that was told before is still to be acted on.
+                // This fails only while an earlier request has not been taken.
                 if timeout(patience, signals.next(&tell)).await.is_err() && tell.try_send(()).is_err() {
-                    tracing::debug!("the end is on its way already");
+                    tracing::debug!("the server is stopping already");
                 }
                 while signals.next(&tell).await.is_ok() {}
             }
         };
         let listener = move || runtime.block_on(listening);
         std::thread::Builder::new().name("signals".to_owned()).spawn(listener).map_err(CliError::Runtime)?;
-        Ok(Self { told })
+        Ok(Self { requested })
     }
 
-    async fn told(&mut self) {
-        if self.told.recv().await.is_none() {
+    async fn requested(&mut self) {
+        if self.requested.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
     }
@@ -415,7 +414,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Tells of the next one; an error when nobody listens any more.
+    /// Passes on the next signal; an error when nobody receives any more.
     async fn next(&mut self, tell: &mpsc::Sender<()>) -> Result<(), mpsc::error::SendError<()>> {
         tokio::select! {
             () = tell.closed() => Err(mpsc::error::SendError(())),
@@ -434,7 +433,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Serves nobody to the end.
+    /// Never finishes serving a client.
     #[derive(Clone, Default)]
     struct Endless {
         begun: Arc<AtomicUsize>,
@@ -447,12 +446,12 @@ mod tests {
         }
     }
 
-    /// Signals are for the whole process: one test at a time sends them.
+    /// Signals reach the whole process, so one test at a time sends them.
     static SIGNALLING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-    /// Neither a signal nor the end of patience needs a thread of the runtime that serves.
+    /// Neither a signal nor its timeout needs a thread of the runtime that serves.
     #[test]
-    fn signals_are_heard_while_every_thread_that_serves_is_held_up() {
+    fn signals_are_received_while_every_serving_thread_is_blocked() {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
         let (tell, is_held) = std::sync::mpsc::sync_channel::<()>(1);
@@ -463,18 +462,18 @@ mod tests {
         is_held.recv().expect("the only worker is held up");
         runtime.block_on(async {
             let _alone = SIGNALLING.lock().await;
-            let mut stop = Stop::listen(Duration::from_millis(1)).expect("listens");
+            let mut stop = StopSignals::listen(Duration::from_millis(1)).expect("listens");
             kill_process(getpid(), Kind::TERM).expect("sent");
-            stop.told().await;
+            stop.requested().await;
             // Nobody asks twice; patience ends all the same.
-            stop.told().await;
+            stop.requested().await;
         });
         drop(release);
     }
 
-    /// The first signal lets what is in flight finish, a second one does not.
+    /// The first signal lets requests in flight finish, the second one does not.
     #[tokio::test]
-    async fn who_asks_twice_does_not_wait() {
+    async fn a_second_signal_does_not_wait() {
         let _alone = SIGNALLING.lock().await;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("m.sock");
@@ -522,9 +521,9 @@ mod tests {
         }
     }
 
-    /// A client's own server is one thread; a shared one has a few, or as many as were asked for.
+    /// A server of one client has one thread; a shared one has a few, or as many as are set.
     #[test]
-    fn threads_are_started_for_sockets_only() {
+    fn only_sockets_start_worker_threads() {
         use tokio::runtime::RuntimeFlavor::{CurrentThread, MultiThread};
         let mut asked = options(None, &[], &["s"]);
         asked.limits.worker_threads = 3;

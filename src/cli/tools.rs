@@ -1,4 +1,4 @@
-//! `mcpool tools`: the tools of a server as a table, or as JSON.
+//! The command `mcpool tools`: lists the tools of a server as a table, or as JSON.
 
 use super::error::CliError;
 use super::parameters::parameters;
@@ -9,11 +9,11 @@ use clap::ArgMatches;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
-/// Width of what is not written to a terminal.
+/// Width of the output if stdout is no terminal.
 const FILE_WIDTH: usize = 120;
-/// Narrowest terminal that is taken into account.
+/// The smallest width; narrower terminals wrap the lines.
 const MIN_WIDTH: usize = 60;
-/// Widest list of arguments that stays in its column.
+/// Width of the longest list of arguments that stays in its column.
 const MAX_ARGUMENTS_WIDTH: usize = 36;
 
 /// Lists the tools.

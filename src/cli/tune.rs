@@ -1,6 +1,6 @@
-//! `mcpool tune`: from reports to settings, with the evidence.
+//! The command `mcpool tune`: computes settings from reports, with the evidence for each.
 //!
-//! Only settings that `serve --config` takes are written, and a file that somebody else wrote is not touched.
+//! It writes only settings that `serve --config` takes, and does not change a file that it has not written.
 
 use super::error::CliError;
 use super::report;
@@ -12,10 +12,10 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// First line of a file that may be written again.
+/// First line of a file that this command has written and may replace.
 const MARK: &str = "# Written by `mcpool tune`";
 
-/// One setting, as it is and as the evidence asks.
+/// One setting: its value now, and the one that the evidence supports.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 struct Change {
     setting: &'static str,
@@ -24,7 +24,7 @@ struct Change {
     evidence: Vec<String>,
 }
 
-/// Prints the settings that reports ask for, and writes them if that was asked for.
+/// Prints the settings that the reports support, and writes them to a file with `--write`.
 pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
     let sources: Vec<&String> = matches.get_many("reports").into_iter().flatten().collect();
     let mut reports = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
         reports.push(report::read(None)?);
     }
     let Some(last) = reports.last() else {
-        return Err(CliError::Usage("there is no report to go by".to_owned()));
+        return Err(CliError::Usage("there is no report".to_owned()));
     };
     let budget = match matches.get_one::<String>("budget") {
         Some(text) => LimitOption::named("pool_budget_bytes")
@@ -65,7 +65,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
     }
 }
 
-/// One pool for each name, of all reports together: curves are averaged by their acquires.
+/// Merges all reports into one pool for each name; the acquires weight the curves.
 fn merge(reports: &[MemoryReport]) -> Vec<PoolReport> {
     let mut merged: BTreeMap<&str, PoolReport> = BTreeMap::new();
     for pool in reports.iter().flat_map(|report| &report.pools) {
@@ -109,8 +109,8 @@ fn add(sum: &mut PoolReport, pool: &PoolReport) {
     sum.saved_ns_per_hit = pool.saved_ns_per_hit.or(sum.saved_ns_per_hit);
 }
 
-/// The settings that differ. Several pools may share one: the largest need counts, as a smaller one costs only what
-/// is really used.
+/// The settings that should change. Several pools may share one: the largest need counts, as the pools with smaller needs
+/// hold only what they use.
 fn changes(pools: &[PoolReport], last: &MemoryReport, plan: &Plan) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     for (pool, advice) in pools.iter().zip(advise(pools, plan)) {
@@ -134,7 +134,7 @@ fn changes(pools: &[PoolReport], last: &MemoryReport, plan: &Plan) -> Vec<Change
         setting: "pool_budget_bytes",
         now: last.budget.limit_bytes,
         advised: plan.budget_bytes,
-        evidence: vec!["as asked for".to_owned()],
+        evidence: vec!["as requested".to_owned()],
     };
     changes.push(budget);
     changes.retain(|change| change.now != change.advised);
@@ -143,7 +143,7 @@ fn changes(pools: &[PoolReport], last: &MemoryReport, plan: &Plan) -> Vec<Change
 
 fn show(changes: &[Change], reports: usize, out: &mut impl Write) -> io::Result<()> {
     if changes.is_empty() {
-        return writeln!(out, "The settings are as {reports} report(s) would have them.");
+        return writeln!(out, "{reports} report(s) support the settings as they are.");
     }
     for change in changes {
         writeln!(out, "-{} = {}\n+{} = {}", change.setting, change.now, change.setting, change.advised)?;
@@ -154,13 +154,15 @@ fn show(changes: &[Change], reports: usize, out: &mut impl Write) -> io::Result<
     Ok(())
 }
 
-/// Writes the settings, whole or not at all.
+/// Writes the whole file or nothing.
 fn write(path: &Path, changes: &[Change]) -> Result<(), CliError> {
     let fault =
         |error: &dyn std::fmt::Display| CliError::Usage(format!("cannot write {}: {error}", path.display()));
     match std::fs::read_to_string(path) {
         Ok(text) if !text.starts_with(MARK) => {
-            return Err(fault(&"somebody wrote settings there by hand; name another file and merge the two"));
+            return Err(fault(
+                &"the file was not written by `mcpool tune`; name another file and merge the two",
+            ));
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(&error)),
         _ => {}

@@ -1,9 +1,8 @@
-//! One connection to a server: requests go out, answers find their request by id.
+//! One connection to a server: sends requests, and matches answers to them by id.
 //!
-//! Owns a reading and a writing task and the table of pending requests; must not know what the methods
-//! mean, nor that there is a process. Invariants: whole lines only are handed to the writing task, so that a
-//! caller that gives up never leaves half a message behind; every queue is bounded; a request's entry leaves
-//! the table when its [`Pending`] is dropped.
+//! Owns a reading task, a writing task and the table of pending requests; does not know what the methods mean, nor that
+//! there is a process. Invariants: the writing task gets whole lines only, so that a caller that gives up never leaves half
+//! a message; every queue is bounded; the entry of a request leaves the table when its [`Pending`] is dropped.
 
 use super::error::ClientError;
 use super::line::{LineError, LineReader};
@@ -17,17 +16,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
-/// Lines that may wait for a server that does not read.
+/// The most lines that wait while the server does not read.
 const QUEUED_LINES: usize = 16;
-/// Progress notifications that may wait for a caller that does not look; more are dropped.
+/// The most progress notifications that wait for the caller; more are dropped.
 const QUEUED_PROGRESS: usize = 16;
 
-/// A step of a long call, as the server reports it.
+/// A report of progress of a long call.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Progress {
-    /// How far the work is; grows with each report.
+    /// How much is done; grows with each report.
     pub progress: f64,
-    /// Where it ends, if the server knows.
+    /// How much there is in total, if the server knows.
     pub total: Option<f64>,
     /// What is being done.
     pub message: Option<String>,
@@ -141,7 +140,7 @@ impl Connection {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends a request and returns the place where its answer will arrive.
+    /// Sends a request and gives the handle that receives its answer.
     pub(super) async fn request(&self, id: u64, method: &str, params: Value) -> Result<Pending, End> {
         let (answer, answered) = oneshot::channel();
         let (progress, progressed) = mpsc::channel(QUEUED_PROGRESS);
@@ -168,13 +167,13 @@ impl Connection {
         line.push(b'\n');
         match self.lines.send(line).await {
             Ok(()) => Ok(()),
-            // The writing task is gone: the reading one says why, or is about to.
+            // The writing task has ended: the reading task tells why, or will soon.
             Err(_) => Err(self.shared.table().end.unwrap_or(End::Closed)),
         }
     }
 }
 
-/// A request that waits for its answer.
+/// A request without an answer yet.
 pub(super) struct Pending {
     id: u64,
     shared: Arc<Shared>,
@@ -193,7 +192,7 @@ impl Pending {
         self.id
     }
 
-    /// The next report of progress, or the answer. Reports that came before the answer are given first.
+    /// Waits for the next report of progress, or the answer. Reports that came before the answer come first.
     pub(super) async fn next(&mut self) -> Result<Event, End> {
         tokio::select! {
             biased;
@@ -205,7 +204,7 @@ impl Pending {
         }
     }
 
-    /// The answer alone.
+    /// Waits for the answer, and skips reports of progress.
     pub(super) async fn answer(mut self) -> Result<Answer, End> {
         loop {
             if let Event::Answer(answer) = self.next().await? {
@@ -280,7 +279,7 @@ fn receive(line: &[u8], shared: &Shared, replies: &mpsc::WeakSender<Vec<u8>>) {
             let answer = match (message.error, message.result) {
                 (Some(fault), _) => Err(fault),
                 (None, Some(result)) => Ok(result),
-                // `null` is no object; the method's decoder says so.
+                // `null` is no object; the decoder of the method refuses it.
                 (None, None) => Ok(RawValue::NULL.to_owned()),
             };
             let _ = waiter.answer.send(answer);
@@ -297,7 +296,7 @@ fn notified(method: &str, params: Option<&RawValue>, shared: &Shared) {
         ("notifications/progress", Some(params)) => {
             let Ok(params) = serde_json::from_str::<ProgressParams>(params.get()) else { return };
             if let Some(waiter) = shared.table().waiters.get(&params.token) {
-                // A caller that does not look misses reports, instead of holding up every other answer.
+                // A caller that does not read misses reports; waiting for it would delay every other answer.
                 let _ = waiter.progress.try_send(params.progress);
             }
         }
@@ -306,8 +305,7 @@ fn notified(method: &str, params: Option<&RawValue>, shared: &Shared) {
     }
 }
 
-/// Answers what a server of an older revision may ask; this client declares no capability, so that only a
-/// ping can be meant.
+/// Answers the request of a server of an older revision. This client declares no capability, so only a ping is valid.
 fn refuse(id: &Value, method: &str, replies: &mpsc::WeakSender<Vec<u8>>) {
     let reply = if method == "ping" {
         json!({"jsonrpc": "2.0", "id": id, "result": {}})
@@ -316,7 +314,7 @@ fn refuse(id: &Value, method: &str, replies: &mpsc::WeakSender<Vec<u8>>) {
         json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": message}})
     };
     if let Some(lines) = replies.upgrade() {
-        // Never waits: a server that asks without reading must not stop the reading of its answers.
+        // It never waits: a server that sends requests without reading must not stop the reading of its answers.
         let _ = lines.try_send(format!("{reply}\n").into_bytes());
     }
 }

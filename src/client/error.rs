@@ -1,4 +1,4 @@
-//! What can go wrong when calling a server, in words that a user can act on.
+//! The errors of a client, in words that help a user to fix them.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub enum ClientError {
     Start {
         /// The program.
         program: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The server ended before it answered.
@@ -46,29 +46,29 @@ pub enum ClientError {
     /// The server answered with a JSON-RPC error.
     #[error("the server refused {method}: {message} (code {code})")]
     Protocol {
-        /// What was asked.
+        /// The method of the request.
         method: String,
         /// JSON-RPC error code.
         code: i64,
-        /// The server's words.
+        /// The message of the server.
         message: String,
         /// The error's `data`, as JSON text.
         data: Option<String>,
     },
-    /// The server answered something that is not what the protocol says.
+    /// The answer of the server breaks the protocol.
     #[error("the server's answer to {method} is not what the protocol says: {source}")]
     Malformed {
-        /// What was asked.
+        /// The method of the request.
         method: String,
-        /// What was wrong with the answer.
+        /// What is wrong with the answer.
         source: serde_json::Error,
     },
-    /// The server speaks no revision that this client speaks.
+    /// The server supports no revision that this client supports.
     #[error(
         "the server speaks protocol revision {offered}; this client speaks 2026-07-28 and 2024-11-05 to 2025-11-25"
     )]
     Revision {
-        /// What it offered.
+        /// The revisions that it offered.
         offered: String,
     },
     /// The server listed its tools without end.
@@ -77,10 +77,10 @@ pub enum ClientError {
         /// Pages read.
         pages: usize,
     },
-    /// The server asked for something that this client did not say it can do.
+    /// The server asked for something that this client did not declare.
     #[error("the server answered {method} with {result_type:?}, which this client cannot continue")]
     ResultType {
-        /// What was asked.
+        /// The method of the request.
         method: String,
         /// The answer's `resultType`.
         result_type: String,
@@ -88,16 +88,16 @@ pub enum ClientError {
     /// Neither answer nor progress came in time.
     #[error("no answer to {method} within {} ms{}", after.as_millis(), quoted(stderr))]
     TimedOut {
-        /// What was asked.
+        /// The method of the request.
         method: String,
-        /// How long it was waited for.
+        /// How long the client waited.
         after: Duration,
         /// The last lines of the server's stderr.
         stderr: Vec<String>,
     },
 }
 
-/// The server's last words, below the message.
+/// The last lines of the server's stderr, below the message.
 fn quoted(stderr: &[String]) -> String {
     if stderr.is_empty() {
         return String::new();

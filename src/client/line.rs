@@ -1,15 +1,15 @@
-//! Lines of bounded length from a byte stream. Must not know what a line means.
+//! Reads lines of bounded length from a byte stream.
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// Space that a reader keeps between two lines.
+/// Bytes of buffer that a reader keeps between two lines.
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// Reads lines and refuses those beyond a limit.
 pub(super) struct LineReader<R> {
     input: BufReader<R>,
     line: Vec<u8>,
-    /// `line` was handed out, and the next one begins.
+    /// Whether `line` was given out, so that the next line begins.
     is_done: bool,
     max_bytes: usize,
 }
@@ -33,14 +33,14 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         self.max_bytes
     }
 
-    /// Drops what is buffered, so that reading goes on in the middle of a line that was too long.
+    /// Drops what is buffered, so that reading continues within a line that was too long.
     pub(super) fn skip(&mut self) {
         let buffered = self.input.buffer().len();
         self.input.consume(buffered);
     }
 
-    /// The next line without its end; `None` at the end of the stream. A last line without newline counts.
-    /// Dropping the future loses nothing: the next one goes on where it stood.
+    /// Reads the next line, without its line end; `None` at the end of the stream. A last line without a newline counts.
+    /// Dropping the future loses nothing: the next call continues where it stopped.
     pub(super) async fn next_line(&mut self) -> Result<Option<&[u8]>, LineError> {
         if std::mem::take(&mut self.is_done) {
             self.line.clear();

@@ -1,7 +1,7 @@
-//! The calling half of the protocol: start a server, list its tools, call them, end it.
+//! A client of the protocol: starts a server, lists its tools, calls them and ends it.
 //!
-//! Used by the command line and by tests; must not know the serving half. Text is decoded with
-//! `serde_json`: a client waits for its server, so that decoding is not what its time goes to.
+//! Used by the command line and by tests; does not know the server half. Text is decoded with `serde_json`: a client spends
+//! its time waiting for its server, not decoding.
 
 mod connection;
 mod error;
@@ -30,22 +30,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-/// Pages of a tool list that are read before the list is called endless.
+/// The most pages of a tool list that are read; a longer list counts as endless.
 const MAX_PAGES: usize = 1_000;
 /// How long a server whose stdout has closed may take to end.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Bounds of a client.
+/// The limits of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {
     /// Longest message that a server may send, in bytes.
     pub max_message_bytes: usize,
-    /// How long a newly started server may take to answer the first request; a server that does not answer
-    /// it in time is greeted in the older way, and has as long again.
+    /// How long a newly started server may take to answer the first request. A server that does not answer in time gets
+    /// an `initialize` of the older revisions, and as much time again.
     pub connect_timeout: Duration,
-    /// How long a server may be silent about a request; progress counts as a sign of life.
+    /// How long a server may send nothing about a request; reports of progress count.
     pub silence_timeout: Duration,
-    /// How long a server may take to end after its stdin was closed, and again after being asked.
+    /// How long a server may take to end after its stdin was closed, and again after SIGTERM.
     pub close_timeout: Duration,
 }
 
@@ -53,7 +53,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             max_message_bytes: 64 * 1024 * 1024,
-            // A server from a package registry may be downloaded by its command first.
+            // The command may have to download the server from a package registry first.
             connect_timeout: Duration::from_secs(30),
             silence_timeout: Duration::from_mins(1),
             close_timeout: Duration::from_secs(2),
@@ -61,7 +61,7 @@ impl Default for ClientOptions {
     }
 }
 
-/// A server that one can talk to. Several calls may be under way at once.
+/// A connection to a server. Several calls may be in flight at once.
 ///
 /// ```no_run
 /// use mcpool::client::{Client, ClientOptions, ServerCommand};
@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    /// Talks to a server over any pair of byte streams.
+    /// Connects to a server over any pair of byte streams.
     ///
     /// # Errors
     /// As for [`Client::start`].
@@ -133,8 +133,8 @@ impl Client {
         let probe = match timeout(self.options.connect_timeout, pending.answer()).await {
             Err(_) => Probe::Older,
             Ok(Err(end)) => return Err(self.explain(end).await),
-            Ok(Ok(Ok(result))) => negotiate::judge(Ok(result.get())),
-            Ok(Ok(Err(fault))) => negotiate::judge(Err(&fault)),
+            Ok(Ok(Ok(result))) => negotiate::after_discover(Ok(result.get())),
+            Ok(Ok(Err(fault))) => negotiate::after_discover(Err(&fault)),
         };
         match probe {
             Probe::Modern => Ok(()),
@@ -162,7 +162,7 @@ impl Client {
             Ok(Ok(answer)) => answer.map_err(|fault| fault.into_error(METHOD))?,
         };
         let revision = decode::<Initialized>(METHOD, &answer)?.protocol_version;
-        if !negotiate::speaks(&revision) {
+        if !negotiate::supports(&revision) {
             return Err(ClientError::Revision { offered: revision });
         }
         self.dialect = Dialect::Handshake { revision };
@@ -213,8 +213,8 @@ impl Client {
     /// Calls a tool and waits for its answer; `on_progress` sees each report of progress.
     ///
     /// # Errors
-    /// When the server refuses, ends, or is silent for too long; the call is then cancelled. A tool that
-    /// fails is an answer, not an error.
+    /// When the server refuses, ends, or sends nothing for too long; the call is then cancelled. A tool that fails gives
+    /// an answer, not an error.
     pub async fn call_tool(
         &self,
         name: &str,
@@ -246,7 +246,7 @@ impl Client {
         Ok(Call { client: self, pending })
     }
 
-    /// Closes the server's stdin and waits for it to end; asks it to end, then kills it, if it does not.
+    /// Closes the stdin of the server and waits for it to end. If it does not, sends SIGTERM, then kills it.
     pub async fn close(self) {
         drop(self.connection);
         if let Some(process) = self.process {
@@ -269,7 +269,7 @@ impl Client {
         }
     }
 
-    /// The next event of a request; gives the request up when the server is silent for too long.
+    /// Waits for the next event of a request; gives up when the server sends nothing for too long.
     async fn next(&self, method: &'static str, pending: &mut Pending) -> Result<Event, ClientError> {
         match timeout(self.options.silence_timeout, pending.next()).await {
             Ok(Ok(event)) => Ok(event),
@@ -283,7 +283,7 @@ impl Client {
 
     async fn cancel(&self, id: u64, reason: &str) {
         let params = json!({"requestId": id, "reason": reason});
-        // A server that has ended, or reads no more, has nothing left to cancel.
+        // If the server has ended, or reads no more, there is nothing left to cancel.
         let _ = timeout(EXIT_PATIENCE, self.connection.notify("notifications/cancelled", params)).await;
     }
 
@@ -296,14 +296,14 @@ impl Client {
         };
         let mut process = process.lock().await;
         match process.ended(EXIT_PATIENCE).await {
-            Some(status) => ClientError::Exited { status, stderr: process.last_words() },
-            None => ClientError::Closed { stderr: process.last_words() },
+            Some(status) => ClientError::Exited { status, stderr: process.last_lines() },
+            None => ClientError::Closed { stderr: process.last_lines() },
         }
     }
 
     async fn timed_out(&self, method: &str, after: Duration) -> ClientError {
         let stderr = match &self.process {
-            Some(process) => process.lock().await.last_words(),
+            Some(process) => process.lock().await.last_lines(),
             None => Vec::new(),
         };
         ClientError::TimedOut { method: method.to_owned(), after, stderr }
@@ -315,7 +315,7 @@ fn decode<T: DeserializeOwned>(method: &str, result: &RawValue) -> Result<T, Cli
         .map_err(|source| ClientError::Malformed { method: method.to_owned(), source })
 }
 
-/// A call under way.
+/// A call in flight.
 #[must_use = "a call's answer is read with `next`"]
 pub struct Call<'c> {
     client: &'c Client,

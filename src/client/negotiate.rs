@@ -1,13 +1,13 @@
-//! Which revision to speak with a server.
+//! Agrees on the protocol revision with a server.
 //!
-//! Order: `server/discover` as revision 2026-07-28 has it; any answer that is not of that revision, and none
-//! in time, mean an older server, which is greeted with `initialize`. Must not know how bytes move.
+//! First comes `server/discover` of revision 2026-07-28. Any answer that is not of that revision, or none in time, means an
+//! older server, which gets `initialize`. Does not know how bytes move.
 
 use super::connection::Fault;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The revision without handshake: each request says all there is to know.
+/// The revision without a handshake: each request carries all that the server needs.
 pub(super) const MODERN: &str = "2026-07-28";
 /// The newest revision with a handshake.
 pub(super) const NEWEST_WITH_HANDSHAKE: &str = "2025-11-25";
@@ -16,14 +16,14 @@ const WITH_HANDSHAKE: [&str; 4] = [NEWEST_WITH_HANDSHAKE, "2025-06-18", "2025-03
 /// JSON-RPC code of an unsupported revision.
 const UNSUPPORTED_REVISION: i64 = -32022;
 
-/// How requests have to look for the server at hand.
+/// The form of requests that the server understands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// Every request carries revision, client and capabilities.
     Modern,
-    /// They were exchanged once.
+    /// They were exchanged once, in the handshake.
     Handshake {
-        /// What the server chose.
+        /// The revision that the server chose.
         revision: String,
     },
 }
@@ -33,9 +33,9 @@ pub(super) enum Dialect {
 pub(super) enum Probe {
     /// The server is of revision 2026-07-28.
     Modern,
-    /// Greet it with `initialize`.
+    /// It is an older server: send `initialize`.
     Older,
-    /// It speaks nothing that this client speaks.
+    /// It supports no revision that this client supports.
     Foreign(String),
 }
 
@@ -50,8 +50,8 @@ struct Unsupported {
     supported: Vec<String>,
 }
 
-/// Judges the server's answer to `server/discover`.
-pub(super) fn judge(answer: Result<&str, &Fault>) -> Probe {
+/// Decides by the answer to `server/discover`.
+pub(super) fn after_discover(answer: Result<&str, &Fault>) -> Probe {
     let offered = match answer {
         Ok(result) => serde_json::from_str::<Discovered>(result).map(|d| d.supported_versions).ok(),
         Err(fault) if fault.code == UNSUPPORTED_REVISION => fault
@@ -64,13 +64,13 @@ pub(super) fn judge(answer: Result<&str, &Fault>) -> Probe {
     match offered {
         None => Probe::Older,
         Some(offered) if answer.is_ok() && offered.iter().any(|revision| revision == MODERN) => Probe::Modern,
-        Some(offered) if offered.iter().any(|revision| speaks(revision)) => Probe::Older,
+        Some(offered) if offered.iter().any(|revision| supports(revision)) => Probe::Older,
         Some(offered) => Probe::Foreign(offered.join(", ")),
     }
 }
 
-/// Whether the handshake may end with `revision`.
-pub(super) fn speaks(revision: &str) -> bool {
+/// Tells whether this client supports `revision` in a handshake.
+pub(super) fn supports(revision: &str) -> bool {
     WITH_HANDSHAKE.contains(&revision)
 }
 
@@ -84,7 +84,7 @@ pub(super) fn initialize_params() -> Value {
 }
 
 impl Dialect {
-    /// The revision spoken.
+    /// The revision in use.
     pub(super) fn revision(&self) -> &str {
         match self {
             Self::Modern => MODERN,
@@ -92,7 +92,7 @@ impl Dialect {
         }
     }
 
-    /// Adds to `params` what each request has to carry.
+    /// Adds to `params` what each request must carry.
     pub(super) fn params(&self, mut params: Map<String, Value>, progress_token: Option<u64>) -> Value {
         let mut meta = Map::new();
         if let Some(token) = progress_token {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_probe_tells_the_eras_apart() {
+    fn the_probe_distinguishes_the_eras() {
         let cases = [
             (Ok(r#"{"resultType":"complete","supportedVersions":["2026-07-28"]}"#), Probe::Modern),
             (Ok(r#"{"supportedVersions":["2027-01-01","2026-07-28"]}"#), Probe::Modern),
@@ -140,12 +140,12 @@ mod tests {
         ];
         for (answer, want) in cases {
             let fault = answer.err().map(fault);
-            let judged = match (&answer, &fault) {
-                (Ok(result), _) => judge(Ok(result)),
-                (Err(_), Some(fault)) => judge(Err(fault)),
+            let next = match (&answer, &fault) {
+                (Ok(result), _) => after_discover(Ok(result)),
+                (Err(_), Some(fault)) => after_discover(Err(fault)),
                 (Err(_), None) => unreachable!("each refusal has its fault"),
             };
-            assert_eq!(judged, want, "{answer:?}");
+            assert_eq!(next, want, "{answer:?}");
         }
     }
 

@@ -1,7 +1,7 @@
-//! The server as a child process: start it, keep its last words, end it.
+//! The server as a child process: starts it, keeps the last lines of its stderr and ends it.
 //!
-//! Owns the process and its stderr; must not know the protocol. The child gets a process group of its own,
-//! so that an interrupt at the terminal reaches the client first, which then ends the server in order.
+//! Owns the process and its stderr; does not know the protocol. The child gets its own process group, so that Ctrl-C at the
+//! terminal reaches only the client, which then ends the server in order.
 
 use super::error::ClientError;
 use super::line::{LineError, LineReader};
@@ -17,13 +17,13 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Lines of stderr that are kept to explain a failure.
+/// The most lines of stderr that are kept to explain a failure.
 const KEPT_LINES: usize = 12;
-/// Longest line of stderr that is kept.
+/// Bytes of the longest line of stderr that is kept.
 const KEPT_LINE_BYTES: usize = 64 * 1024;
-/// How long stderr may stay open after the process ended: one of its own children may hold it.
-const LISTEN_PATIENCE: Duration = Duration::from_secs(1);
-/// Characters of a line that are shown.
+/// How long stderr may stay open after the process ended: one of its children may hold it.
+const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most characters of a line that are shown.
 const SHOWN_CHARS: usize = 300;
 
 /// The command that starts a server.
@@ -39,7 +39,7 @@ pub struct ServerCommand {
 pub(super) struct ServerProcess {
     child: Child,
     group: Option<Pid>,
-    last_words: Arc<Mutex<VecDeque<String>>>,
+    last_lines: Arc<Mutex<VecDeque<String>>>,
     listener: Option<JoinHandle<()>>,
 }
 
@@ -59,29 +59,29 @@ impl ServerProcess {
         let stdin = child.stdin.take().expect("stdin is piped");
         // invariant: as above.
         let stdout = child.stdout.take().expect("stdout is piped");
-        let last_words = Arc::new(Mutex::new(VecDeque::new()));
+        let last_lines = Arc::new(Mutex::new(VecDeque::new()));
         let listener =
-            child.stderr.take().map(|stderr| tokio::spawn(listen(stderr, Arc::clone(&last_words))));
+            child.stderr.take().map(|stderr| tokio::spawn(read_stderr(stderr, Arc::clone(&last_lines))));
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Ok((Self { child, group, last_words, listener }, stdout, stdin))
+        Ok((Self { child, group, last_lines, listener }, stdout, stdin))
     }
 
     /// The last lines that the server wrote to stderr.
-    pub(super) fn last_words(&self) -> Vec<String> {
-        lock(&self.last_words).iter().cloned().collect()
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        lock(&self.last_lines).iter().cloned().collect()
     }
 
-    /// How the process ended, if it does within `patience`.
+    /// Waits up to `patience` for the process to end, and gives its status.
     pub(super) async fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
         let status = timeout(patience, self.child.wait()).await.ok()?.ok();
-        // What was written just before the end is still on its way through the pipe.
+        // The pipe may still hold what the process wrote just before it ended.
         if let Some(listener) = self.listener.take() {
-            let _ = timeout(LISTEN_PATIENCE, listener).await;
+            let _ = timeout(STDERR_TIMEOUT, listener).await;
         }
         status
     }
 
-    /// Waits for the process to end after its stdin was closed; then asks, then kills.
+    /// Waits for the process to end after its stdin was closed; then sends SIGTERM, then SIGKILL.
     pub(super) async fn end(&mut self, patience: Duration) -> Option<ExitStatus> {
         if let Some(status) = self.ended(patience).await {
             return Some(status);
@@ -108,7 +108,7 @@ fn start_error(command: &ServerCommand, source: std::io::Error) -> ClientError {
 }
 
 /// Reads stderr to its end, so that the server never blocks on it, and keeps the last lines.
-async fn listen(stderr: ChildStderr, last_words: Arc<Mutex<VecDeque<String>>>) {
+async fn read_stderr(stderr: ChildStderr, last_lines: Arc<Mutex<VecDeque<String>>>) {
     let mut reader = LineReader::new(stderr, KEPT_LINE_BYTES);
     loop {
         match reader.next_line().await {
@@ -119,13 +119,13 @@ async fn listen(stderr: ChildStderr, last_words: Arc<Mutex<VecDeque<String>>>) {
                     .take(SHOWN_CHARS)
                     .collect();
                 tracing::debug!(target: "mcpool::client::server_stderr", "{text}");
-                let mut kept = lock(&last_words);
+                let mut kept = lock(&last_lines);
                 if kept.len() == KEPT_LINES {
                     kept.pop_front();
                 }
                 kept.push_back(text);
             }
-            // An endless line must not stop the reading: its parts are dropped.
+            // An endless line must not stop the reading, so its parts are dropped.
             Err(LineError::TooLong) => reader.skip(),
             Ok(None) | Err(LineError::Io(_)) => return,
         }

@@ -1,4 +1,4 @@
-//! What a server says about its tools, and what a tool answers.
+//! The entries in the tool list of a server, and the answers of tools.
 
 use super::error::ClientError;
 use serde::{Deserialize, Serialize};
@@ -58,10 +58,10 @@ impl Answer {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallResult {
-    /// What a person or model reads.
+    /// The blocks for a person or a model.
     #[serde(default)]
     pub content: Vec<Content>,
-    /// What a program reads.
+    /// The structured content, for a program.
     pub structured_content: Option<Value>,
     /// Whether the tool failed.
     #[serde(default)]

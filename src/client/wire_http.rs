@@ -1,4 +1,4 @@
-//! HTTP/1.1 as a client: one connection, one request at a time, and the messages of its answer.
+//! An HTTP/1.1 client: a connection that sends one request at a time and reads the messages of its answer.
 
 use memchr::memmem;
 use std::io;
@@ -15,9 +15,9 @@ pub(super) struct Request {
     pub(super) verb: &'static str,
     pub(super) authority: String,
     pub(super) path: String,
-    /// Whole lines.
+    /// Header lines, each with its line end.
     pub(super) headers: String,
-    /// The session that it speaks of.
+    /// The session that the request belongs to.
     pub(super) session: Option<String>,
     pub(super) body: Vec<u8>,
 }
@@ -38,17 +38,17 @@ enum Framing {
 }
 
 /// A connection.
-pub(super) struct Link {
+pub(super) struct HttpConnection {
     stream: TcpStream,
-    /// What was read and not used.
+    /// Bytes that were read and not used yet.
     input: Vec<u8>,
-    /// Nothing of an answer came since the last request was sent.
+    /// Whether no byte of an answer came since the last request was sent.
     is_untouched: bool,
     is_whole: bool,
     keeps_alive: bool,
 }
 
-impl Link {
+impl HttpConnection {
     pub(super) async fn open(authority: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(authority).await?;
         stream.set_nodelay(true)?;
@@ -67,7 +67,7 @@ impl Link {
         self.stream.write_all(&[head.as_bytes(), body].concat()).await?;
         loop {
             if let Some(answer) = self.head()? {
-                // 1xx says only that the answer is to come.
+                // A 1xx status only announces the answer.
                 if answer.status >= 200 {
                     return Ok(answer);
                 }
@@ -118,7 +118,7 @@ impl Link {
         Ok(Some(answer))
     }
 
-    /// Reads more; an error at the end.
+    /// Reads more bytes; the end of the stream is an error.
     async fn fill(&mut self) -> io::Result<()> {
         self.input.reserve(READ_BYTES);
         if self.stream.read_buf(&mut self.input).await? == 0 {
@@ -128,22 +128,22 @@ impl Link {
         Ok(())
     }
 
-    /// Whether the server cannot have seen the last request answered in part.
+    /// Tells whether no byte of an answer to the last request has come.
     pub(super) fn is_untouched(&self) -> bool {
         self.is_untouched
     }
 
-    /// Whether another request may be sent.
+    /// Tells whether the connection can carry another request.
     pub(super) fn is_reusable(&self) -> bool {
         self.keeps_alive && self.is_whole && self.input.is_empty()
     }
 }
 
-/// The messages of an answer, as they come.
+/// The messages of an answer, in the order in which they arrive.
 pub(super) struct Body {
     is_stream: bool,
     framing: Framing,
-    /// Bytes without their framing that are no whole message yet.
+    /// Bytes without their framing that are not a whole message yet.
     text: Vec<u8>,
     max_bytes: usize,
     is_over: bool,
@@ -161,7 +161,7 @@ impl Body {
     }
 
     /// The next message; `None` when there is none.
-    pub(super) async fn next(&mut self, link: &mut Link) -> io::Result<Option<Vec<u8>>> {
+    pub(super) async fn next(&mut self, connection: &mut HttpConnection) -> io::Result<Option<Vec<u8>>> {
         loop {
             if self.is_stream
                 && let Some(message) = self.event()
@@ -169,7 +169,7 @@ impl Body {
                 return Ok(Some(message));
             }
             if self.is_over {
-                link.is_whole = true;
+                connection.is_whole = true;
                 let rest = std::mem::take(&mut self.text);
                 let is_message = !self.is_stream && rest.iter().any(|byte| !byte.is_ascii_whitespace());
                 // A message is one line, whatever white space the server puts between its parts.
@@ -178,49 +178,50 @@ impl Body {
             if self.text.len() > self.max_bytes {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is too long"));
             }
-            self.read(link).await?;
+            self.read(connection).await?;
         }
     }
 
-    /// Takes the framing off what comes next.
-    async fn read(&mut self, link: &mut Link) -> io::Result<()> {
+    /// Reads the next part and removes its framing.
+    async fn read(&mut self, connection: &mut HttpConnection) -> io::Result<()> {
         match self.framing {
             Framing::Length(0) => self.is_over = true,
             Framing::Length(left) => {
-                if link.input.is_empty() {
-                    link.fill().await?;
+                if connection.input.is_empty() {
+                    connection.fill().await?;
                 }
-                let taken = link.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                self.text.extend(link.input.drain(..taken));
+                let taken = connection.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                self.text.extend(connection.input.drain(..taken));
                 self.framing = Framing::Length(left - taken as u64);
             }
-            Framing::UntilClose => match link.fill().await {
-                Ok(()) => self.text.append(&mut link.input),
+            Framing::UntilClose => match connection.fill().await {
+                Ok(()) => self.text.append(&mut connection.input),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.is_over = true,
                 Err(error) => return Err(error),
             },
             Framing::Chunked => {
                 let broken = || io::Error::new(io::ErrorKind::InvalidData, "a chunk is malformed");
-                let (digits, size) = match httparse::parse_chunk_size(&link.input).map_err(|_| broken())? {
-                    httparse::Status::Complete(found) => found,
-                    httparse::Status::Partial => return link.fill().await,
-                };
+                let (digits, size) =
+                    match httparse::parse_chunk_size(&connection.input).map_err(|_| broken())? {
+                        httparse::Status::Complete(found) => found,
+                        httparse::Status::Partial => return connection.fill().await,
+                    };
                 let size =
                     usize::try_from(size).ok().filter(|size| *size <= self.max_bytes).ok_or_else(broken)?;
                 // With the line end behind it; the server has no trailers.
                 let end = digits + size + 2;
-                if link.input.len() < end {
-                    return link.fill().await;
+                if connection.input.len() < end {
+                    return connection.fill().await;
                 }
-                self.text.extend_from_slice(&link.input[digits..digits + size]);
-                link.input.drain(..end);
+                self.text.extend_from_slice(&connection.input[digits..digits + size]);
+                connection.input.drain(..end);
                 self.is_over = size == 0;
             }
         }
         Ok(())
     }
 
-    /// The data of the next event that has some.
+    /// The data of the next event that has any.
     fn event(&mut self) -> Option<Vec<u8>> {
         loop {
             let end = memmem::find(&self.text, b"\n\n").map(|at| (at, 2));

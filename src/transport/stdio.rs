@@ -4,7 +4,7 @@ use super::ServeError;
 use super::hang_up::WatchedWriter;
 use super::lines::{LineConnection, LineHost};
 use crate::server::{Drain, Server};
-use crate::standard::{StandardStreams, Unusable};
+use crate::stdio::{StdioStreams, UnusableStream};
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;
@@ -37,8 +37,8 @@ pub enum StdioError {
 /// # Errors
 /// When a descriptor cannot be used or reading fails.
 pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioError> {
-    let open = |Unusable { name, source }| StdioError::Open { name, source };
-    let StandardStreams { input, output, flags: _restored } = StandardStreams::open().map_err(open)?;
+    let open = |UnusableStream { name, source }| StdioError::Open { name, source };
+    let StdioStreams { input, output, flags: _restored } = StdioStreams::open().map_err(open)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(StdioError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StdioError::Signal)?;
     let host = Arc::new(LineHost::new(server, drain));

@@ -4,7 +4,7 @@
 //! never replaces one that can.
 
 use crate::lock::lock;
-use crate::small_file::{self, Stamp};
+use crate::watched_file::{self, FileStamp};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
@@ -132,7 +132,7 @@ struct Pair {
 }
 
 /// What of the two files changes when they do.
-type Stamps = [Stamp; 2];
+type Stamps = [FileStamp; 2];
 
 impl Tls {
     /// Reads a certificate chain (the server's own first) and its key, both PEM.
@@ -182,13 +182,13 @@ impl Tls {
 impl Current {
     fn follow(&mut self, files: &Files, is_forced: bool) {
         let stamps = files.stamps();
-        let is_read = |holds: fn(&Stamp, &Stamp) -> bool| {
-            self.stamps.iter().zip(&stamps).all(|(before, now)| holds(before, now))
+        let is_read = |is_current: fn(&FileStamp, &FileStamp) -> bool| {
+            self.stamps.iter().zip(&stamps).all(|(before, now)| is_current(before, now))
         };
-        if !is_forced && is_read(Stamp::holds) {
+        if !is_forced && is_read(FileStamp::is_current) {
             return;
         }
-        let is_known = !is_forced && is_read(Stamp::is_same_file);
+        let is_known = !is_forced && is_read(FileStamp::is_same_file);
         self.stamps = stamps;
         match files.read() {
             Ok(pair) if pair.digest == self.pair.digest => {}
@@ -207,7 +207,7 @@ impl Current {
 
 impl Files {
     fn stamps(&self) -> Stamps {
-        [&self.certificate, &self.key].map(|path| Stamp::of(path))
+        [&self.certificate, &self.key].map(|path| FileStamp::of(path))
     }
 
     fn read(&self) -> Result<Pair, TlsError> {
@@ -275,7 +275,7 @@ impl Files {
 
 fn read_bounded(role: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |source| TlsError::Unreadable { role, path: path.to_owned(), source };
-    small_file::read(path, small_file::MAX_BYTES).map_err(unreadable)
+    watched_file::read(path, watched_file::MAX_BYTES).map_err(unreadable)
 }
 
 #[cfg(test)]

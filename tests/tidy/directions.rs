@@ -17,7 +17,7 @@ const LINES: [&[&str]; 9] = [
     &["report"],
     &["protocol", "memory"],
     &["wire", "metrics"],
-    &["limits", "small_file", "standard"],
+    &["limits", "stdio", "watched_file"],
     &["lock", POOLS],
 ];
 /// The pools are a crate of their own, on the bottom line.

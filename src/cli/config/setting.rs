@@ -1,8 +1,8 @@
-//! Every setting that is not a limit: where to listen, who may come in, what is offered.
+//! Every setting that is not a limit: where to listen, who has access, which tools are served.
 //!
-//! ONE list feeds the fields of [`Settings`], the flags, the environment variables and the TOML keys, as
-//! `limits` does for the bounds. Must not know where a value came from. Invariant: after [`Settings::validate`]
-//! no setting lacks the one it needs.
+//! One list makes the fields of [`Settings`], the flags, the environment variables and the TOML keys, as `limits` does for
+//! the bounds. Does not know where a value came from. Invariant: after [`Settings::validate`], no setting lacks another one
+//! that it needs.
 
 use crate::tools::filesystem::{ClientRoots, Compat};
 use std::ffi::{OsStr, OsString};
@@ -40,7 +40,7 @@ macro_rules! settings {
 
 settings! {
     read_only: bool, "BOOL", Tools,
-        "Offer only tools that change nothing.", "";
+        "Serve only tools that change nothing.", "";
     http: Vec<SocketAddr>, "ADDR:PORT", Listening,
         "Serve Streamable HTTP at this address; port 0 takes a free one. May be repeated.", "";
     unix: Vec<PathBuf>, "PATH", Listening,
@@ -55,42 +55,42 @@ settings! {
     tls_key: Option<PathBuf>, "FILE", Listening,
         "Key (PEM) of the certificate.", "no encryption";
     admin: Option<String>, "ADDR", Listening,
-        "Where reports and metrics are read: unix:PATH or 127.0.0.1:PORT; none: nowhere.",
+        "Address for reports and metrics: unix:PATH, 127.0.0.1:PORT, or none to turn them off.",
         "$XDG_RUNTIME_DIR/mcpool/PID.sock";
     record: Option<PathBuf>, "FILE", Listening,
-        "Write a memory report to this file each `record_interval_ms`, a line each.", "no record";
+        "Write a memory report to this file each `record_interval_ms`, one per line.", "no record";
     client_roots: Option<ClientRoots>, "MODE", Tools,
-        "What roots of a client do to the directories given: replace, narrow or ignore them.",
+        "How the roots of a client change the directories: replace, narrow or ignore.",
         "replace on stdio, narrow elsewhere";
     compat: Option<Compat>, "MODE", Tools,
-        "Where the reference filesystem server may do harm or surprise: default does what does no harm, \
-         reference does the same as it.", "default";
+        "Behaviour where the reference filesystem server may do harm or surprise: default avoids it, \
+         reference does the same.", "default";
     allowed_hosts: Vec<String>, "HOST", Admission,
-        "Host names that HTTP requests may be addressed to, beside this machine's own. May be repeated.", "";
+        "Host names that HTTP requests may be addressed to, besides those of this machine. May be repeated.", "";
     allowed_origins: Vec<String>, "ORIGIN", Admission,
-        "Origins of web pages that may call, beside this machine's own. May be repeated.", "";
+        "Origins of web pages that may call, besides those of this machine. May be repeated.", "";
     cors: bool, "BOOL", Admission,
         "Tell browsers that pages of allowed origins may read the answers.", "";
     token_file: Option<PathBuf>, "FILE", Admission,
-        "File of bearer tokens, one of which each request must show: a line each, TOKEN or NAME:TOKEN.",
-        "no tokens asked for";
+        "File of bearer tokens, one per line: TOKEN or NAME:TOKEN. Each request must carry one of them.",
+        "no tokens";
     oauth_issuer: Option<String>, "URL", Admission,
         "Issuer whose OAuth 2.1 access tokens (JWT) are accepted.", "no OAuth";
     oauth_resource: Option<String>, "URL", Admission,
-        "URL of this server as its clients know it, which access tokens must be meant for.", "no OAuth";
+        "URL of this server as its clients know it; access tokens must be issued for it.", "no OAuth";
     oauth_audience: Option<String>, "TEXT", Admission,
         "Audience of access tokens.", "that of oauth_resource";
     oauth_authorization_servers: Vec<String>, "URL", Admission,
         "Servers where clients get access tokens [default: the issuer]. May be repeated.", "";
     oauth_jwks: Option<String>, "FILE|URL", Admission,
-        "Keys of the issuer (JWKS), as a file or a URL; asked again when they change.", "no OAuth";
+        "Keys of the issuer (JWKS), as a file or a URL; fetched again when they change.", "no OAuth";
     oauth_scopes: Vec<String>, "SCOPE", Admission,
         "Scopes that access tokens must have. May be repeated.", "";
     insecure: bool, "BOOL", Admission,
-        "Listen beyond this machine without asking for tokens.", "";
+        "Listen beyond this machine without tokens.", "";
 }
 
-/// A setting that has one of a few names.
+/// A setting whose value is one of a few names.
 trait Choice: Copy + PartialEq + 'static {
     const EXPECTED: &'static str;
     const ALL: &'static [(Self, &'static str)];
@@ -135,13 +135,13 @@ pub(in crate::cli) struct Setting {
     pub(in crate::cli) shape: Shape,
     /// What a value must be.
     pub(super) expected: &'static str,
-    /// What stands for the value in help.
+    /// The placeholder for the value in help.
     pub(in crate::cli) value_name: &'static str,
     /// Where help shows it.
     pub(in crate::cli) group: Group,
-    /// What it does, in one sentence or two.
+    /// What it does, in one or two sentences.
     pub(in crate::cli) help: &'static str,
-    /// What holds when it has no value; empty where it always has one.
+    /// The behaviour without a value; empty where there always is one.
     pub(super) unset: &'static str,
     store: fn(&mut Settings, Vec<OsString>) -> Option<()>,
     load: fn(&Settings) -> Option<String>,
@@ -158,7 +158,7 @@ impl Setting {
         format!("MCPOOL_{}", self.name.to_ascii_uppercase())
     }
 
-    /// Reads texts as the command line and the environment have them; `None`: not a value of this setting.
+    /// Reads the texts of the command line or the environment; `None` when they are no value of this setting.
     #[must_use]
     pub(super) fn store_texts(&self, settings: &mut Settings, texts: &[OsString]) -> Option<()> {
         let texts = match self.shape {
@@ -168,7 +168,7 @@ impl Setting {
         (self.store)(settings, texts)
     }
 
-    /// Reads a value of a TOML file; `None`: not a value of this setting.
+    /// Reads a value of a TOML file; `None` when it is no value of this setting.
     #[must_use]
     pub(super) fn store_toml(&self, settings: &mut Settings, value: &toml::Value) -> Option<()> {
         let text = |value: &toml::Value| value.as_str().map(OsString::from);
@@ -191,7 +191,7 @@ impl Setting {
     }
 }
 
-/// At commas; spaces around and empty items mean nothing.
+/// Splits at commas; spaces around items and empty items are dropped.
 fn split(text: &OsStr) -> Vec<OsString> {
     let items = text.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     items.filter(|item| !item.is_empty()).map(|item| OsString::from_vec(item.to_vec())).collect()
@@ -209,7 +209,7 @@ fn only(texts: Vec<OsString>) -> Option<OsString> {
     <[OsString; 1]>::try_from(texts).ok().map(|[text]| text).filter(|text| !text.is_empty())
 }
 
-/// A JSON text is a TOML text but for one character.
+/// A string as TOML writes it: as JSON does, except for one character.
 fn toml_text(text: impl Into<String>) -> String {
     serde_json::Value::String(text.into()).to_string().replace('\u{7f}', "\\u007F")
 }
@@ -321,7 +321,7 @@ impl Value for Vec<SocketAddr> {
     fn read(texts: Vec<OsString>) -> Option<Self> {
         let address = |text: OsString| {
             let text = text.to_str()?;
-            // The one name that everybody uses, and that means the same everywhere.
+            // The one host name that means the same everywhere.
             match text.strip_prefix("localhost:") {
                 Some(port) => format!("127.0.0.1:{port}").parse().ok(),
                 None => text.parse().ok(),
@@ -335,37 +335,37 @@ impl Value for Vec<SocketAddr> {
     }
 }
 
-/// Settings that do not go together.
+/// Two settings that do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Disagreement {
-    /// One needs the other.
+pub(crate) enum SettingConflict {
+    /// One setting needs the other.
     #[error("{given} is set and {missing} is not: {why}")]
     Missing {
         /// The setting that has a value.
         given: &'static str,
         /// The one that has none.
         missing: &'static str,
-        /// What the one is without the other.
+        /// Why both are needed.
         why: &'static str,
     },
-    /// One rules the other out.
+    /// Only one of them can be set.
     #[error("{one} and {other} are both set: {why}")]
     Both {
         /// A setting that has a value.
         one: &'static str,
-        /// Another one.
+        /// The other one.
         other: &'static str,
-        /// Why not both.
+        /// Why only one can be set.
         why: &'static str,
     },
 }
 
 impl Settings {
-    /// Checks how the settings relate.
+    /// Checks that the settings go together.
     ///
     /// # Errors
     /// Names the first two that do not go together.
-    pub(super) fn validate(&self) -> Result<(), Disagreement> {
+    pub(super) fn validate(&self) -> Result<(), SettingConflict> {
         let certificate = ("tls_cert", self.tls_cert.is_some());
         let key = ("tls_key", self.tls_key.is_some());
         let together = "a certificate and its key are given together";
@@ -384,8 +384,8 @@ impl Settings {
             }
         }
         if self.token_file.is_some() && self.oauth_issuer.is_some() {
-            let why = "a request shows either a token of the file or an access token";
-            return Err(Disagreement::Both { one: "token_file", other: "oauth_issuer", why });
+            let why = "a request carries either a token of the file or an access token";
+            return Err(SettingConflict::Both { one: "token_file", other: "oauth_issuer", why });
         }
         Ok(())
     }
@@ -395,9 +395,9 @@ fn need(
     given: (&'static str, bool),
     needed: (&'static str, bool),
     why: &'static str,
-) -> Result<(), Disagreement> {
+) -> Result<(), SettingConflict> {
     if given.1 && !needed.1 {
-        return Err(Disagreement::Missing { given: given.0, missing: needed.0, why });
+        return Err(SettingConflict::Missing { given: given.0, missing: needed.0, why });
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
-//! A shim to Streamable HTTP: each line becomes a POST, each message that comes back a line.
+//! The shim to Streamable HTTP: sends each line as a POST, and writes each message that comes back as a line.
 //!
-//! Requests run side by side, each on a connection of its own; connections are kept for the next ones. A
-//! cancelled modern request loses its connection, which is how HTTP says it. Answers are handed to one writer
-//! through a bounded queue, so that a client that does not read holds back what is read for it.
+//! Requests run concurrently, each on its own connection; connections are kept for later requests. Cancelling a modern
+//! request closes its connection, as the protocol asks. Answers go to one writer through a bounded queue, so that no more
+//! is read from the server while the client does not read.
 
 use super::message::{Handshake, Summary, lost};
 use super::{Outage, ShimError, next_line, write_line};
 use crate::client::line::LineReader;
-use crate::client::wire_http::{Answer, Body, Link, Request};
+use crate::client::wire_http::{Answer, Body, HttpConnection, Request};
 use crate::limits::Limits;
 use crate::lock::lock;
 use crate::protocol::{Method, Revision, mirror, mirrored};
@@ -19,11 +19,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Messages for the client that may wait for it.
+/// The most messages that wait for the client.
 const MAX_WAITING: usize = 64;
-/// Requests at once; the client is not read further until one is done.
+/// The most requests at once; at this limit, no more is read from the client until one is done.
 const MAX_AT_ONCE: usize = 100;
-/// Connections that are kept for the next requests.
+/// The most idle connections that are kept for later requests.
 const MAX_IDLE: usize = 8;
 
 /// A server that speaks Streamable HTTP.
@@ -33,7 +33,7 @@ pub struct HttpTarget {
     authority: String,
     path: String,
     url: String,
-    /// Headers that each request carries, as whole lines.
+    /// Headers of each request, as whole lines.
     headers: String,
 }
 
@@ -47,7 +47,7 @@ impl HttpTarget {
     /// A server at `url`, with further headers for each request: names and values.
     ///
     /// # Errors
-    /// When the URL is none that the shim can speak to, or a header cannot be sent.
+    /// When the shim cannot use the URL, or a header cannot be sent.
     pub fn new(url: &str, headers: &[(String, String)]) -> Result<Self, ShimError> {
         let refuse = |why: String| Err(ShimError::Target(why));
         let Some(rest) = url.strip_prefix("http://") else {
@@ -87,7 +87,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    idle: Vec<Link>,
+    idle: Vec<HttpConnection>,
     handshake: Handshake,
     session: Option<String>,
     version: Option<String>,
@@ -101,8 +101,8 @@ impl Shared {
         lock(&self.state)
     }
 
-    async fn say(&self, line: Vec<u8>) {
-        // The writer is gone only when the shim is.
+    async fn send_to_client(&self, line: Vec<u8>) {
+        // The writer ends only with the shim.
         let _ = self.answers.send(line).await;
     }
 }
@@ -140,7 +140,7 @@ where
                 continue;
             }
             shared.state().handshake.watch(&summary, &line);
-            // A handshake decides how everything behind it is sent.
+            // The handshake decides how all later messages are sent.
             let is_first = summary.is(Method::Initialize) || summary.is(Method::Initialized);
             let id = summary.id.clone().filter(|_| summary.is_request());
             let work = serve(Arc::clone(&shared), summary.clone(), line);
@@ -174,7 +174,7 @@ async fn write<W: AsyncWrite + Unpin>(mut lines: Receiver<Vec<u8>>, mut output: 
     Ok(())
 }
 
-/// Sends one message and hands on what comes back, through outages of the server.
+/// Sends one message and passes on what comes back; retries while the server is down.
 async fn serve(shared: Arc<Shared>, summary: Summary, line: Vec<u8>) {
     let mut outage = Outage::new(&shared.target.url);
     let mut has_renewed = false;
@@ -188,7 +188,9 @@ async fn serve(shared: Arc<Shared>, summary: Summary, line: Vec<u8>) {
             }
             Err(Failure::Broken(error)) => {
                 if let Some(id) = summary.id.filter(|_| summary.method.is_some()) {
-                    shared.say(lost(&id, &format!("the connection to the server broke: {error}"))).await;
+                    shared
+                        .send_to_client(lost(&id, &format!("the connection to the server broke: {error}")))
+                        .await;
                 }
                 return;
             }
@@ -206,9 +208,9 @@ async fn serve(shared: Arc<Shared>, summary: Summary, line: Vec<u8>) {
             let mut state = shared.state();
             state.session.clone_from(&answer.session);
         }
-        let handed = hand_on(&shared, &summary, connection, answer).await;
+        let handed = forward(&shared, &summary, connection, answer).await;
         if let (Err(error), Some(id)) = (handed, summary.id.filter(|_| summary.method.is_some())) {
-            shared.say(lost(&id, &format!("the connection to the server broke: {error}"))).await;
+            shared.send_to_client(lost(&id, &format!("the connection to the server broke: {error}"))).await;
         }
         return;
     }
@@ -222,8 +224,8 @@ enum Failure {
     Broken(io::Error),
 }
 
-async fn exchange(shared: &Shared, request: &Request) -> Result<(Link, Answer), Failure> {
-    // A connection that was idle may have been closed meanwhile: nothing was lost then.
+async fn exchange(shared: &Shared, request: &Request) -> Result<(HttpConnection, Answer), Failure> {
+    // An idle connection may have been closed meanwhile; then the server has not seen the request.
     loop {
         let idle = shared.state().idle.pop();
         let Some(mut link) = idle else { break };
@@ -234,24 +236,29 @@ async fn exchange(shared: &Shared, request: &Request) -> Result<(Link, Answer), 
             return Err(Failure::Broken(io::ErrorKind::ConnectionReset.into()));
         }
     }
-    let mut link = Link::open(&shared.target.authority).await.map_err(Failure::Unreachable)?;
+    let mut link = HttpConnection::open(&shared.target.authority).await.map_err(Failure::Unreachable)?;
     let answer = link.exchange(request).await.map_err(Failure::Broken)?;
     Ok((link, answer))
 }
 
-/// Hands the messages of an answer to the client.
-async fn hand_on(shared: &Shared, summary: &Summary, mut link: Link, answer: Answer) -> io::Result<()> {
+/// Passes the messages of an answer on to the client.
+async fn forward(
+    shared: &Shared,
+    summary: &Summary,
+    mut link: HttpConnection,
+    answer: Answer,
+) -> io::Result<()> {
     let mut has_answered = false;
     let mut body = Body::of(&answer, shared.max_answer_bytes);
     while let Some(message) = body.next(&mut link).await? {
         let of = Summary::of(&message);
         has_answered |= of.is_answer();
         shared.learn(summary, &message);
-        shared.say(message).await;
+        shared.send_to_client(message).await;
     }
     if let Some(id) = summary.id.as_ref().filter(|_| summary.method.is_some() && !has_answered) {
         let why = format!("the server answered {} without a message", answer.status);
-        shared.say(lost(id, &why)).await;
+        shared.send_to_client(lost(id, &why)).await;
     }
     if let Some(id) = &summary.id {
         shared.state().running.remove(id);
@@ -265,7 +272,7 @@ async fn hand_on(shared: &Shared, summary: &Summary, mut link: Link, answer: Ans
     Ok(())
 }
 
-/// Opens a new session in the place of one that the server does not know any more.
+/// Opens a new session when the server does not know the old one any more.
 async fn renew(shared: &Arc<Shared>) -> bool {
     let remembered = {
         let state = shared.state();
@@ -283,13 +290,13 @@ async fn renew(shared: &Arc<Shared>) -> bool {
             shared.state().session.clone_from(&answer.session);
         }
         let mut body = Body::of(&answer, shared.max_answer_bytes);
-        // The client has its answer since long.
+        // The client got this answer long ago.
         while let Ok(Some(_)) = body.next(&mut link).await {}
     }
     shared.state().session.is_some()
 }
 
-/// Hands on what the server says unasked, for as long as there is a session.
+/// Passes on what the server sends without a request, as long as there is a session.
 async fn listen(shared: Arc<Shared>) {
     let mut outage = Outage::new(&shared.target.url);
     loop {
@@ -299,10 +306,10 @@ async fn listen(shared: Arc<Shared>) {
                 outage.end();
                 let mut body = Body::of(&answer, shared.max_answer_bytes);
                 while let Ok(Some(message)) = body.next(&mut link).await {
-                    shared.say(message).await;
+                    shared.send_to_client(message).await;
                 }
             }
-            // A server may have no such stream.
+            // The server has no such stream.
             Ok(_) => return,
             Err(Failure::Unreachable(error) | Failure::Broken(error)) => outage.wait(&error).await,
         }
@@ -312,7 +319,7 @@ async fn listen(shared: Arc<Shared>) {
 async fn end_session(shared: &Shared) {
     if shared.state().session.is_some() {
         let request = shared.bare("DELETE", "");
-        // Sessions also end by themselves.
+        // If this fails, the session expires.
         let _ = exchange(shared, &request).await;
     }
 }
@@ -353,7 +360,7 @@ impl Shared {
         }
     }
 
-    /// Keeps what later requests need of an answer: the agreed revision, and which arguments go into headers.
+    /// Remembers what later requests need from an answer: the revision, and which arguments go into headers.
     fn learn(&self, summary: &Summary, message: &[u8]) {
         if summary.is(Method::Initialize) {
             #[derive(serde::Deserialize)]
@@ -378,7 +385,7 @@ impl Shared {
         let Ok(value) = serde_json::from_slice::<serde_json::Value>(message) else { return };
         for tool in value["result"]["tools"].as_array().into_iter().flatten() {
             let Some(name) = tool["name"].as_str() else { continue };
-            // A tool whose annotations are faulty is to be left alone.
+            // A tool with invalid annotations is skipped.
             let Ok(params) = mirrored::mirrored(&tool["inputSchema"]) else { continue };
             let params = params.into_iter().map(|param| {
                 (param.header.into_string(), param.path.iter().map(ToString::to_string).collect())

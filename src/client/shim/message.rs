@@ -1,33 +1,33 @@
-//! What the shim understands of a message: enough to repeat a handshake and to answer in the server's place.
+//! Reads as much of a message as the shim needs to repeat a handshake and to answer in place of the server.
 
 use crate::protocol::{ArgumentsAt, IdField, MessageDecoder, Method};
 use bumpalo::Bump;
 use std::collections::HashSet;
 
-/// The longest handshake that is remembered.
+/// Bytes of the longest handshake that is remembered.
 const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
-/// Requests that may be on their way; answers to those beyond are not waited for after a restart.
+/// The most requests in flight that are remembered. Further ones get no error after a restart.
 const MAX_IN_FLIGHT: usize = 10_000;
 
-/// What a line is about.
+/// The parts of a message that the shim needs.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Summary {
     /// Its id, as JSON text.
     pub(super) id: Option<String>,
     /// `None` for an answer.
     pub(super) method: Option<String>,
-    /// The revision that it claims in its `_meta`.
+    /// The revision in its `_meta`.
     pub(super) version: Option<String>,
-    /// What `Mcp-Name` has to say.
+    /// The value of the header `Mcp-Name`.
     pub(super) name: Option<String>,
     /// The arguments of a tool, as JSON text.
     pub(super) arguments: Option<String>,
-    /// The request that a cancellation means, as JSON text.
+    /// The id of the request that a cancellation names, as JSON text.
     pub(super) cancels: Option<String>,
 }
 
 impl Summary {
-    /// Reads a line; what is no message has no members.
+    /// Reads a line. A line that is no message gives an empty summary.
     pub(super) fn of(line: &[u8]) -> Self {
         let arena = Bump::new();
         Self::read(line, &arena).unwrap_or_default()
@@ -82,7 +82,7 @@ fn cancelled(line: &[u8]) -> Option<String> {
     serde_json::from_slice::<Line<'_>>(line).ok().map(|line| line.params.id.get().to_owned())
 }
 
-/// The error that stands for an answer that will not come.
+/// The error for a request whose answer will not come.
 pub(super) fn lost(id: &str, why: &str) -> Vec<u8> {
     let why = serde_json::Value::from(why);
     format!(
@@ -91,7 +91,7 @@ pub(super) fn lost(id: &str, why: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The messages that opened a session, to be sent again.
+/// The messages that opened a session, kept to be sent again.
 #[derive(Debug, Default)]
 pub(super) struct Handshake {
     request: Option<(String, Vec<u8>)>,
@@ -99,7 +99,7 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
-    /// Keeps a line of the client if it belongs to a handshake.
+    /// Remembers a line of the client if it belongs to the handshake.
     pub(super) fn watch(&mut self, summary: &Summary, line: &[u8]) {
         if line.len() > MAX_HANDSHAKE_BYTES {
             return;
@@ -120,7 +120,7 @@ impl Handshake {
     }
 }
 
-/// The requests whose answers have not come.
+/// The requests without an answer yet.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     ids: HashSet<String>,
@@ -141,7 +141,7 @@ impl InFlight {
         self.ids.is_empty()
     }
 
-    /// All of them; none is left.
+    /// Takes all of them out.
     pub(super) fn take(&mut self) -> HashSet<String> {
         std::mem::take(&mut self.ids)
     }

@@ -1,8 +1,8 @@
-//! The shim: a client that can only start a command reaches a server that runs already.
+//! The shim: connects a client that can only start a command to a running server.
 //!
-//! What comes on standard input goes to the server, what the server sends goes to standard output. The shim
-//! understands just enough to survive a restart of the server: it remembers the handshake, to repeat it, and
-//! which requests are on their way, to tell the client that their answers will not come.
+//! It copies standard input to the server, and what the server sends to standard output. It understands just enough to
+//! survive a restart of the server: it remembers the handshake, to repeat it, and which requests are in flight, to answer
+//! them with an error.
 
 mod http;
 mod message;
@@ -10,7 +10,7 @@ mod unix;
 
 use super::line::{LineError, LineReader};
 use crate::limits::Limits;
-use crate::standard::{StandardStreams, Unusable};
+use crate::stdio::{StdioStreams, UnusableStream};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,10 +41,10 @@ pub enum ShimError {
     Standard {
         /// `input` or `output`.
         name: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// What is read or written broke.
+    /// Reading or writing failed.
     #[error("standard input or output broke: {0}")]
     Broken(#[from] io::Error),
     /// The target is no address.
@@ -52,21 +52,21 @@ pub enum ShimError {
     Target(String),
 }
 
-impl From<Unusable> for ShimError {
-    fn from(Unusable { name, source }: Unusable) -> Self {
+impl From<UnusableStream> for ShimError {
+    fn from(UnusableStream { name, source }: UnusableStream) -> Self {
         Self::Standard { name, source }
     }
 }
 
 /// Connects standard input and output to a server until standard input ends.
 ///
-/// When the server goes away, what was on its way is answered with an error, and the shim tries again for as
-/// long as its client is there.
+/// When the server ends, requests in flight are answered with an error, and the shim reconnects as long as its client is
+/// connected.
 ///
 /// # Errors
 /// When standard input or output cannot be used. A server that cannot be reached is no error.
 pub async fn run(target: &Target) -> Result<(), ShimError> {
-    let StandardStreams { input, output, flags: _restored } = StandardStreams::open()?;
+    let StdioStreams { input, output, flags: _restored } = StdioStreams::open()?;
     let limits = Limits::default();
     let lines = LineReader::new(input, limits.max_frame_bytes);
     match target {
@@ -99,7 +99,7 @@ async fn write_line<W: AsyncWrite + Unpin>(output: &mut W, line: &[u8]) -> io::R
     output.flush().await
 }
 
-/// Pauses that grow, and a message for the first of them.
+/// Waits longer after each failed attempt, and logs the first one.
 struct Outage<'a> {
     what: &'a str,
     pause: Option<Duration>,

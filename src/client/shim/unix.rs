@@ -1,4 +1,4 @@
-//! A shim to a Unix socket: lines go through as they are.
+//! The shim to a Unix socket: copies lines unchanged.
 
 use super::message::{Handshake, InFlight, Summary, lost};
 use super::{Outage, ShimError, next_line, write_line};
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-/// Bytes of messages that wait while the server is away; what comes then is answered with an error.
+/// The most bytes of messages that wait while the server is down; further requests are answered with an error.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
 /// A connection to the server.
@@ -25,7 +25,7 @@ struct Server {
 struct Memory {
     handshake: Handshake,
     in_flight: InFlight,
-    /// Messages of the client that the server has not got.
+    /// Messages of the client that were not sent yet.
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
 }
@@ -49,11 +49,11 @@ where
                 opened = open(path, limits, &memory) => match opened {
                     Ok(server) => break server,
                     Err(error) => {
-                        // What the client says meanwhile is kept for the server.
+                        // Messages of the client are kept until the server is back.
                         tokio::select! {
                             () = outage.wait(&error) => {}
                             line = next_line(&mut client) => match line? {
-                                Some(line) => keep(&mut memory, line, &mut output).await?,
+                                Some(line) => queue(&mut memory, line, &mut output).await?,
                                 None => return Ok(()),
                             },
                         }
@@ -72,10 +72,10 @@ where
     }
 }
 
-/// Connects, and repeats the client's handshake.
+/// Connects, and repeats the handshake of the client.
 async fn open(path: &Path, limits: &Limits, memory: &Memory) -> io::Result<Server> {
     let (reader, writer) = UnixStream::connect(path).await?.into_split();
-    // An answer may be longer than a message may.
+    // An answer may be longer than a request.
     let mut server = Server { lines: LineReader::new(reader, limits.max_reply_bytes), writer };
     if let Some((id, request, initialized)) = memory.handshake.complete() {
         write_line(&mut server.writer, request).await?;
@@ -91,8 +91,8 @@ async fn open(path: &Path, limits: &Limits, memory: &Memory) -> io::Result<Serve
     Ok(server)
 }
 
-/// Keeps a message while the server is away, or answers it.
-async fn keep<W: AsyncWrite + Unpin>(memory: &mut Memory, line: Vec<u8>, output: &mut W) -> io::Result<()> {
+/// Keeps a message while the server is down, or answers it with an error if it does not fit.
+async fn queue<W: AsyncWrite + Unpin>(memory: &mut Memory, line: Vec<u8>, output: &mut W) -> io::Result<()> {
     let summary = Summary::of(&line);
     if memory.waiting_bytes + line.len() <= MAX_WAITING_BYTES {
         memory.waiting_bytes += line.len();
@@ -105,7 +105,7 @@ async fn keep<W: AsyncWrite + Unpin>(memory: &mut Memory, line: Vec<u8>, output:
     }
 }
 
-/// Copies in both directions; `true` when the client has nothing more to say, `false` when the server is gone.
+/// Copies in both directions; `true` when the input of the client has ended, `false` when the server closed the connection.
 async fn serve<R, W>(
     server: &mut Server,
     client: &mut LineReader<R>,
@@ -144,7 +144,7 @@ where
     }
 }
 
-/// Sends a line; what could not be sent waits for the next connection.
+/// Sends a line. If that fails, the line waits for the next connection.
 async fn send(server: &mut Server, memory: &mut Memory, line: Vec<u8>) -> io::Result<()> {
     let summary = Summary::of(&line);
     let sent = write_line(&mut server.writer, &line).await;
@@ -172,7 +172,7 @@ fn take(line: &[u8], memory: &mut Memory) {
     }
 }
 
-/// The client has closed its side: the answers that are due still go out.
+/// Passes on the remaining answers after the client has closed its side.
 async fn finish<W: AsyncWrite + Unpin>(
     mut server: Server,
     output: &mut W,

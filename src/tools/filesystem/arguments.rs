@@ -1,8 +1,7 @@
-//! What each tool is called with. The schemas that clients see are in `definitions.json`; a test holds
-//! the two together.
+//! The arguments of each tool. Clients see the schemas in `definitions.json`; a test compares the two.
 //!
-//! An optional argument that is given must have its type, as the schema says. What does not is read again by the
-//! server, which takes what has one meaning: here nothing is lenient.
+//! Nothing is lenient here: an optional argument, too, must have the type of the schema. The server reads arguments that do
+//! not fit a second time, and converts those with only one meaning.
 
 use serde::{Deserialize, Deserializer};
 
@@ -10,9 +9,9 @@ use serde::{Deserialize, Deserializer};
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct ReadTextFile<'a> {
     pub(crate) path: &'a str,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "present")]
     pub(crate) head: Option<f64>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "present")]
     pub(crate) tail: Option<f64>,
 }
 
@@ -45,7 +44,7 @@ pub(crate) struct EditFile<'a> {
     pub(crate) edits: Vec<Edit<'a>>,
     #[serde(default)]
     pub(crate) dry_run: bool,
-    /// For edits that do not say.
+    /// The value for edits without their own.
     #[serde(default)]
     pub(crate) replace_all: bool,
 }
@@ -56,8 +55,8 @@ pub(crate) struct EditFile<'a> {
 pub(crate) struct Edit<'a> {
     pub(crate) old_text: &'a str,
     pub(crate) new_text: &'a str,
-    /// Whether all places are replaced; if not, there must be one.
-    #[serde(default, deserialize_with = "given")]
+    /// Whether all places are replaced; if not, there must be exactly one.
+    #[serde(default, deserialize_with = "present")]
     pub(crate) replace_all: Option<bool>,
 }
 
@@ -109,7 +108,7 @@ pub(crate) struct SearchFiles<'a> {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Nothing {}
 
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 

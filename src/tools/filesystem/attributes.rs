@@ -1,33 +1,33 @@
-//! What belongs to a file beside its content and its name: owner, permissions, access lists, further attributes.
+//! Copies owner, permissions, access lists and extended attributes from one file to another.
 //!
-//! A file that takes the place of another one is given what that one had, as if it had been written where it was.
-//! Kept: the owner and group where this process may set them, permissions, access lists (`system.posix_acl_access`)
-//! and extended attributes. Not kept, as writing in place does not keep them either: capabilities of the program
-//! (`security.capability`) and signatures of the content (`security.ima`, `security.evm`), nor set-user-id and
-//! set-group-id but for root. Where the group cannot be kept, its members get no more than everybody. Further names
-//! of the old file (hard links) keep the old content.
+//! A file that replaces another one gets the attributes of the old one, as if that had been written in place. Kept are the
+//! owner and the group where this process may set them, permissions, access lists (`system.posix_acl_access`) and extended
+//! attributes. Not kept, as writing in place does not keep them either, are capabilities of the program
+//! (`security.capability`), signatures of the content (`security.ima`, `security.evm`) and, except for root, set-user-id and
+//! set-group-id. Where the group cannot be kept, the new group gets no more rights than everybody. Other names of the old
+//! file (hard links) keep the old content.
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, RawMode, Stat};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
-/// Longest list of names, and longest value, that Linux has.
+/// Bytes of the longest list of names, and of the longest value, on Linux.
 const LONGEST: usize = 64 * 1024;
 
-/// What says who may do what with a file: where it cannot be set, the file is not put there.
+/// The access list of a file. If it cannot be set, the file is not replaced.
 const ACCESS: &[u8] = b"system.posix_acl_access";
 
-/// Attributes of a content, not of a file.
+/// Attributes of the content, not of the file.
 const OF_CONTENT: [&[u8]; 3] = [b"security.capability", b"security.ima", b"security.evm"];
 
-/// Permissions that say how a program runs.
+/// The permission bits set-user-id and set-group-id.
 const PROGRAM_BITS: RawMode = 0o6000;
 
 /// Extended attributes: names and values.
 type Extended = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What belongs to a file.
+/// The attributes of a file.
 #[derive(Debug)]
 pub(crate) struct Attributes {
     uid: Uid,
@@ -38,7 +38,7 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// Those of a file, with the extended ones where there is a handle that they can be read from.
+    /// Takes the attributes of a file; the extended ones only if there is a handle to read them from.
     pub(crate) fn of(stat: &Stat, file: Option<&OwnedFd>) -> Self {
         Self {
             uid: Uid::from_raw(stat.st_uid),
@@ -48,7 +48,7 @@ impl Attributes {
         }
     }
 
-    /// Gives them to a file that has another content.
+    /// Sets them on a file with a new content.
     pub(crate) fn give_to_new_content(mut self, file: &OwnedFd) -> Result<(), Errno> {
         if let Some(extended) = &mut self.extended {
             extended.retain(|(name, _)| !OF_CONTENT.contains(&&name[..]));
@@ -59,11 +59,11 @@ impl Attributes {
         self.give_to(file)
     }
 
-    /// Gives them to a file.
+    /// Sets them on a file.
     pub(crate) fn give_to(&self, file: &OwnedFd) -> Result<(), Errno> {
         let mut mode = self.mode;
         if rustix::fs::fchown(file, Some(self.uid), Some(self.gid)).is_err() {
-            // Whose file it is now, it was not made by a program of theirs.
+            // The file now has a different owner, whose rights the program must not run with.
             mode &= !PROGRAM_BITS;
             if rustix::fs::fchown(file, None, Some(self.gid)).is_err() {
                 mode &= !0o070 | (mode & 0o007) << 3;
@@ -72,7 +72,7 @@ impl Attributes {
         if let Some(wanted) = &self.extended {
             set_extended(file, wanted)?;
         }
-        // Last, as a change of the owner takes bits away.
+        // This comes last, as a change of the owner clears bits.
         rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
     }
 }
@@ -93,7 +93,7 @@ fn extended(file: impl AsFd) -> Result<Extended, Errno> {
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn set_extended(file: impl AsFd, wanted: &Extended) -> Result<(), Errno> {
     use rustix::fs::{XattrFlags, fremovexattr, fsetxattr};
-    // The directory may have given the new file an access list of its own.
+    // The new file may have got an access list from its directory.
     for (name, value) in extended(&file).unwrap_or_default() {
         if name == ACCESS && !wanted.contains(&(name.clone(), value)) {
             fremovexattr(&file, &name[..])?;
@@ -102,7 +102,7 @@ fn set_extended(file: impl AsFd, wanted: &Extended) -> Result<(), Errno> {
     for (name, value) in wanted {
         match fsetxattr(&file, &name[..], value, XattrFlags::empty()) {
             Err(errno) if name == ACCESS => return Err(errno),
-            // Some are the kernel's to set, or need rights that this process does not have.
+            // Some can be set only by the kernel, or need rights that this process does not have.
             Ok(()) | Err(_) => {}
         }
     }

@@ -7,7 +7,7 @@
 use super::error::AdmissionError;
 use super::principal::Principal;
 use super::refusal::Refusal;
-use crate::small_file::{self, Followed};
+use crate::watched_file::{self, WatchedFile};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::Metadata;
@@ -70,8 +70,8 @@ impl TokenList {
     pub fn read(path: &Path) -> Result<Self, AdmissionError> {
         let unreadable = |source| AdmissionError::Unreadable { path: path.to_owned(), source };
         let (bytes, metadata) =
-            small_file::read_with_metadata(path, small_file::MAX_BYTES).map_err(unreadable)?;
-        let list = Self::parse(&small_file::text(bytes).map_err(unreadable)?)?;
+            watched_file::read_with_metadata(path, watched_file::MAX_BYTES).map_err(unreadable)?;
+        let list = Self::parse(&watched_file::text(bytes).map_err(unreadable)?)?;
         if can_be_read_by_others(&metadata) {
             tracing::warn!("{} can be read by others: chmod 600 it", path.display());
         }
@@ -111,7 +111,7 @@ pub struct TokenFile {
 }
 
 struct Shared {
-    followed: Followed<TokenList>,
+    followed: WatchedFile<TokenList>,
     /// How often tokens have left the file.
     removals: AtomicU64,
 }
@@ -128,7 +128,7 @@ impl TokenFile {
     /// # Errors
     /// As for [`TokenList::read`].
     pub fn open(path: &Path) -> Result<Self, AdmissionError> {
-        let followed = Followed::open(path, TokenList::read)?;
+        let followed = WatchedFile::open(path, TokenList::read)?;
         Ok(Self { shared: Arc::new(Shared { followed, removals: AtomicU64::new(0) }) })
     }
 
@@ -140,7 +140,7 @@ impl TokenFile {
 
     /// Reads the file again if it has changed, or anyway.
     pub(super) fn follow(&self, is_forced: bool) {
-        let Some(before) = self.shared.followed.follow(is_forced, TokenList::read) else { return };
+        let Some(before) = self.shared.followed.reload(is_forced, TokenList::read) else { return };
         let path = self.shared.followed.path().display();
         let removed = before.principals().filter(|principal| !self.knows(*principal)).count();
         tracing::info!(%path, removed, "the tokens were read again");

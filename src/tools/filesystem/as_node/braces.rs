@@ -1,15 +1,15 @@
-//! Brace expansion of patterns: `a{b,c{d,e}}` and `{01..10..3}` into the patterns they stand for.
+//! Expands the braces of a pattern: `a{b,c{d,e}}` and `{01..10..3}` into the patterns that they stand for.
 //!
-//! The rules are Bash's, with the corner cases as the reference server answers them. Nothing is made that
-//! the call's [`Budget`] has not paid for; braces nested too deep stay as they are written.
+//! The rules are those of Bash, with the corner cases of the reference server. Nothing is made before the [`Budget`] of the
+//! call has paid for it; braces that are nested too deep stay as they are written.
 
 use super::budget::Budget;
 use crate::tools::filesystem::error::FsError;
 
-/// How deep braces may nest; deeper ones are ordinary characters.
+/// How deep braces may nest. Deeper ones are ordinary characters.
 const MAX_DEPTH: usize = 64;
 
-/// A character, and whether a backslash took its meaning away.
+/// A character, and whether a backslash makes it an ordinary one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Letter {
     char: char,
@@ -28,15 +28,15 @@ impl Letter {
 
 type Letters = Vec<Letter>;
 
-/// Bytes of a list of so many letters.
+/// The bytes of a list of so many letters.
 const fn bytes_of(letters: usize) -> usize {
     size_of::<Letters>() + letters * size_of::<Letter>()
 }
 
-/// The patterns that `pattern` stands for, without repetitions, in order.
+/// Expands `pattern` into the patterns that it stands for, in order and without repetitions.
 ///
 /// # Errors
-/// When they would cost more than the budget has.
+/// When they would cost more than the budget allows.
 pub(crate) fn expand(pattern: &str, budget: &mut Budget) -> Result<Vec<String>, FsError> {
     budget.pay_steps(pattern.len())?;
     budget.pay_scratch(size_of::<String>() + pattern.len())?;
@@ -53,7 +53,7 @@ pub(crate) fn expand(pattern: &str, budget: &mut Budget) -> Result<Vec<String>, 
     let mut patterns: Vec<String> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for letters in expand_letters(letters, 0, true, budget)? {
-        // Kept twice, in the list and among those that were seen.
+        // Each is stored twice, in the list and in the set.
         budget.pay_scratch(2 * (size_of::<String>() + 4 * letters.len()))?;
         let text: String = letters.iter().map(|letter| letter.char).collect();
         if seen.insert(text.clone()) {
@@ -63,7 +63,7 @@ pub(crate) fn expand(pattern: &str, budget: &mut Budget) -> Result<Vec<String>, 
     Ok(patterns)
 }
 
-/// Whether an opening brace is followed, on its line, by a closing one with no other in between.
+/// Tells whether an opening brace is followed by a closing one on the same line.
 fn has_pair(pattern: &str) -> bool {
     let mut open = false;
     for c in pattern.chars() {
@@ -77,7 +77,7 @@ fn has_pair(pattern: &str) -> bool {
     false
 }
 
-/// Takes backslashes in front of what matters here into account; others stay.
+/// Applies the backslashes before characters that matter here; other backslashes stay.
 fn quoted(pattern: &str) -> Letters {
     let mut letters = Vec::with_capacity(pattern.len());
     let mut chars = pattern.chars().peekable();
@@ -93,7 +93,7 @@ fn quoted(pattern: &str) -> Letters {
     letters
 }
 
-/// Where the first pair of braces begins and ends; braces without a partner do not count.
+/// Finds the first pair of braces. Braces without a partner do not count.
 fn first_pair(letters: &[Letter]) -> Option<(usize, usize)> {
     let mut open = Vec::new();
     let mut leftmost: Option<(usize, usize)> = None;
@@ -164,9 +164,9 @@ fn expand_letters(
     }
 }
 
-/// What the members of a set stand for.
+/// Expands the members of a set.
 fn members(body: &[Letter], depth: usize, budget: &mut Budget) -> Result<Vec<Letters>, FsError> {
-    // Each comma begins a list of its own.
+    // Each comma begins a new list.
     budget.pay_scratch(body.len() * (size_of::<Letters>() + 2 * size_of::<Letter>()))?;
     let members = split_members(body);
     if let [only] = &members[..] {
@@ -186,7 +186,7 @@ fn members(body: &[Letter], depth: usize, budget: &mut Budget) -> Result<Vec<Let
     Ok(values)
 }
 
-/// Splits at the commas that are not inside a pair of braces.
+/// Splits at commas outside of inner braces.
 fn split_members(body: &[Letter]) -> Vec<Letters> {
     let mut members = vec![Vec::new()];
     let mut level = 0_usize;
@@ -205,7 +205,7 @@ fn split_members(body: &[Letter]) -> Vec<Letters> {
     members
 }
 
-/// `prefix + before + value` for each of both.
+/// Makes `prefix + before + value` for each prefix and each value.
 fn combine(
     prefixes: &[Letters],
     before: &[Letter],
@@ -227,7 +227,7 @@ fn combine(
     Ok(all)
 }
 
-/// Whether a comma, and behind it on its line a closing brace, come later.
+/// Tells whether a comma follows, and after it a closing brace on the same line.
 fn comma_and_brace_follow(letters: &[Letter]) -> bool {
     let mut closes = false;
     for (at, letter) in letters.iter().enumerate().rev() {
@@ -242,25 +242,25 @@ fn comma_and_brace_follow(letters: &[Letter]) -> bool {
     false
 }
 
-/// The values of `1..5`, `a..e`, either with a step.
+/// The values of `1..5` or `a..e`, with or without a step.
 fn sequence(body: &[Letter], budget: &mut Budget) -> Result<Option<Vec<Letters>>, FsError> {
     let Some(sequence) = Sequence::read(body) else { return Ok(None) };
     let mut values = Vec::new();
     for at in sequence.steps() {
-        // Twenty digits are the most that a number has by itself.
+        // A number has at most twenty digits.
         budget.pay_scratch(bytes_of(sequence.width.max(20)))?;
         values.push(sequence.value(at));
     }
     Ok(Some(values))
 }
 
-/// Numbers or letters that follow each other.
+/// A sequence of numbers or letters.
 struct Sequence {
     from: i64,
     to: i64,
     step: i64,
     is_numeric: bool,
-    /// How many characters a number is filled up to with zeros.
+    /// The width to which numbers are padded with zeros.
     width: usize,
 }
 

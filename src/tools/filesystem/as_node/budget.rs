@@ -1,26 +1,26 @@
-//! What the patterns of one call may cost: bytes while they are compiled, steps whenever they are looked at.
+//! The budget for the patterns of one call: bytes for compiling them, steps for matching them.
 //!
-//! A pattern of a few bytes may stand for thousands (`{1..10000}`), and `!( )` looks ahead as often as there
-//! are places in a name. Everything is paid for before it is made, out of one purse for all patterns of the
-//! call; steps begin anew with each name, so that a large tree costs no more a name than a small one, and
-//! whoever walks it may ask between two names whether anybody still waits.
+//! A pattern of a few bytes may stand for thousands (`{1..10000}`), and `!( )` looks ahead from each position in a name. So
+//! everything is paid for before it is made, from one budget for all patterns of the call. The steps begin anew with each
+//! name: a large tree costs no more for each name than a small one, and the walk can check between two names whether anybody
+//! still waits for the answer.
 
 use crate::limits::Limits;
 use crate::tools::filesystem::error::FsError;
 use std::cell::Cell;
 
-/// The purse of one call.
+/// The budget of one call.
 #[derive(Debug)]
 pub(crate) struct Budget {
     max_bytes: usize,
-    /// For what stays until the call ends.
+    /// Bytes for what stays until the call ends.
     bytes_left: usize,
-    /// For what is gone once a pattern is compiled.
+    /// Bytes for what is freed once a pattern is compiled.
     scratch_left: usize,
     steps: Steps,
 }
 
-/// The steps of one name, or of compiling.
+/// The steps for one name, or for compiling.
 #[derive(Debug)]
 pub(crate) struct Steps {
     max: usize,
@@ -34,12 +34,12 @@ impl Budget {
         Self { max_bytes, bytes_left: max_bytes, scratch_left: max_bytes, steps }
     }
 
-    /// Another pattern is compiled: what the one before it needed only meanwhile is free again.
+    /// Begins to compile a pattern: the temporary bytes of the one before are free again.
     pub(crate) fn begin_pattern(&mut self) {
         self.scratch_left = self.max_bytes;
     }
 
-    /// Pays for bytes that are needed while a pattern is compiled.
+    /// Pays for bytes that are needed only while a pattern is compiled.
     ///
     /// # Errors
     /// [`FsError::PatternsTooLarge`].
@@ -55,7 +55,7 @@ impl Budget {
         Self::pay(&mut self.bytes_left, bytes, self.max_bytes)
     }
 
-    /// Pays for letters that are looked at.
+    /// Pays for characters that are read.
     ///
     /// # Errors
     /// [`FsError::PatternsTooSlow`].
@@ -64,7 +64,7 @@ impl Budget {
         self.steps.check()
     }
 
-    /// The steps of what is matched now.
+    /// The steps for matching.
     pub(crate) fn steps(&self) -> &Steps {
         &self.steps
     }
@@ -82,20 +82,20 @@ impl Budget {
 }
 
 impl Steps {
-    /// Another name is looked at.
+    /// Begins a new name, with all steps.
     pub(crate) fn begin(&self) {
         self.left.set(self.max);
     }
 
-    /// Pays for steps; whether there were enough. Once there were not, there are none.
+    /// Pays for steps, and tells whether there were enough. Once there were too few, none are left.
     pub(crate) fn pay(&self, steps: usize) -> bool {
-        // The last one is never spent: none left means that there were too few.
+        // The last step is never spent, so none left means that there were too few.
         let left = self.left.get().saturating_sub(steps);
         self.left.set(left);
         left > 0
     }
 
-    /// Fails once there were too few.
+    /// Fails if there were too few steps.
     ///
     /// # Errors
     /// [`FsError::PatternsTooSlow`].

@@ -1,14 +1,14 @@
-//! Bracket expressions of patterns: `[a-z_]`, `[!0-9]`, `[[:upper:]é]`. See `glob.rs`.
+//! The bracket expressions of patterns: `[a-z_]`, `[!0-9]`, `[[:upper:]é]`.
 
 use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory};
 
-/// The characters that a bracket expression stands for.
+/// The set of characters of a bracket expression.
 #[derive(Debug, Default)]
 pub(crate) struct Class {
     negated: bool,
     ranges: Vec<(u32, u32)>,
     named: Vec<Named>,
-    /// `[:graph:]`, which is known by what it leaves out.
+    /// Whether `[:graph:]` is in it, which is defined by what it excludes.
     graphic: bool,
     by_chars: bool,
 }

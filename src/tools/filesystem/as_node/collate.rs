@@ -1,21 +1,21 @@
-//! The order of names for people, as `localeCompare` of the reference's runtime has it (ICU's root
-//! collation): `_ - , ; : …`, digits, `a A b B`, accents after the plain letter.
+//! Sorts names for people, as `localeCompare` of Node.js does (the root collation of ICU): `_ - , ; : …`, digits,
+//! `a A b B`, accents after the plain letter.
 //!
-//! Exact for ASCII, and for Latin letters with accents. Other letters come after Latin ones, and other
-//! symbols before digits, each by code point: the whole table of the Unicode Collation Algorithm would be
-//! larger than all file tools together.
+//! The order is exact for ASCII and for Latin letters with accents. Other letters come after Latin ones, and other symbols
+//! before digits, each by code point: the whole table of the Unicode Collation Algorithm would be larger than all file tools
+//! together.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
-/// What precedes the letters, in order.
+/// The characters before the digits and letters, in order.
 const BEFORE_LETTERS: &str = "\t\n\u{b}\u{c}\r\u{85} _-,;:!¡?¿.·'\"«»()[]{}§¶@*/\\&#%`´^¯¨¸°©®+±÷×<=>¬|¦~";
-/// Currencies and digits: other symbols come before these.
+/// Currencies and digits. Other symbols come before these.
 const DIGITS: &str = "¤¢$£¥0123456789";
-/// Accents, in order; others follow.
+/// The accents in order; others follow.
 const ACCENTS: &str = "\u{34f}\u{332}\u{313}\u{314}\u{301}\u{300}\u{306}\u{302}\u{30c}\u{30a}\u{308}\u{30b}\u{303}\u{307}\u{338}\u{327}\u{328}\u{304}";
 
-/// Names compare as their keys do. Letters first, then accents, then case; ties are for the caller.
+/// The sort key of a name: letters first, then accents, then case. The caller breaks ties.
 pub(crate) fn key(name: &str) -> (Vec<u32>, Vec<u16>, Vec<u8>) {
     let (mut letters, mut accents, mut cases) = (Vec::new(), Vec::new(), Vec::new());
     for char in name.nfd() {
@@ -32,7 +32,7 @@ pub(crate) fn key(name: &str) -> (Vec<u32>, Vec<u16>, Vec<u8>) {
     (letters, accents, cases)
 }
 
-/// The place of a character, and of its variant; `None` for those that do not count.
+/// The rank of a character, and of its variant; `None` for characters that do not count.
 fn weight(char: char) -> Option<(u32, u8)> {
     const SYMBOLS: u32 = 0x1_0000;
     const DIGIT: u32 = 0x20_0000;
@@ -47,7 +47,7 @@ fn weight(char: char) -> Option<(u32, u8)> {
     match char {
         'a'..='z' => Some((LATIN + 4 * (u32::from(char) - u32::from('a')), 0)),
         'A'..='Z' => Some((LATIN + 4 * (u32::from(char) - u32::from('A')), 1)),
-        // Letters that are no others with an accent come right behind their neighbours.
+        // Letters that are no plain letter with an accent come right after their neighbours.
         'ª' => Some((LATIN, 2)),
         'º' => Some((LATIN + 4 * 14, 2)),
         'æ' => Some((LATIN + 1, 0)),

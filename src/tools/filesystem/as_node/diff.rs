@@ -25,18 +25,17 @@ const CONTEXT: usize = 4;
 /// The line under the first one.
 const RULE: &str = "===================================================================";
 
-/// Longest edit script that is searched for. The bits of 8,192 steps take 4 MiB; a text changed beyond
-/// that is shown as one block removed and one added.
+/// The longest edit script that is searched for. The bits of 8,192 steps take 4 MiB; a larger change is shown as one block
+/// removed and one added.
 const MAX_STEPS: usize = 8_192;
 
-/// Most lines of two texts that a search begins with: each takes some 50 bytes. What both begin and end with does
-/// not count.
+/// The most lines of both texts in a search: each takes some 50 bytes. A common beginning and end do not count.
 const MAX_LINES: usize = 500_000;
 
-/// Most lines compared in the search, for the same reason: about a tenth of a second.
+/// The most lines compared in the search: about a tenth of a second.
 const MAX_COMPARISONS: usize = 50_000_000;
 
-/// A run of lines with the same fate.
+/// Lines in a row that are all kept, removed or added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
     kind: Kind,
@@ -50,10 +49,10 @@ enum Kind {
     Added,
 }
 
-/// The unified diff from `old` to `new`, headed by `path`; the header alone when nothing differs.
+/// Writes the unified diff from `old` to `new`, with `path` in its header; only the header when nothing differs.
 ///
 /// # Errors
-/// [`Cancelled`] when nobody waits any more.
+/// [`Cancelled`] when nobody waits for the answer any more.
 pub(crate) fn unified(
     path: &str,
     old: &str,
@@ -63,7 +62,7 @@ pub(crate) fn unified(
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = write!(out, "Index: {path}\n{RULE}\n--- {path}\toriginal\n+++ {path}\tmodified\n");
-    // The search, too, goes through what both begin with first.
+    // The search goes through the common beginning first anyway, so that skipping it changes nothing.
     let front = common_front(old, new);
     let skipped = memchr_iter(b'\n', &old.as_bytes()[..front]).count();
     let (mut old, mut new) = (&old[front..], &new[front..]);
@@ -86,13 +85,13 @@ fn is_long(old: &str, new: &str) -> bool {
     memchr_iter(b'\n', old.as_bytes()).chain(memchr_iter(b'\n', new.as_bytes())).nth(MAX_LINES).is_some()
 }
 
-/// Bytes of the lines that both texts begin with, less those of the context.
+/// Bytes of the lines that both texts begin with, without the lines of the context.
 fn common_front(old: &str, new: &str) -> usize {
     let same = old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count();
     memrchr_iter(b'\n', &old.as_bytes()[..same]).nth(CONTEXT).map_or(0, |newline| newline + 1)
 }
 
-/// Bytes of the lines that both texts end with, less those of the context.
+/// Bytes of the lines that both texts end with, without the lines of the context.
 fn common_back(old: &str, new: &str) -> usize {
     let same = old.bytes().rev().zip(new.bytes().rev()).take_while(|(a, b)| a == b).count();
     let from = old.len() - same;
@@ -100,7 +99,7 @@ fn common_back(old: &str, new: &str) -> usize {
     lines.map_or(0, |newline| same - newline - 1)
 }
 
-/// All but the context removed, and added.
+/// Writes one hunk that removes the whole old text and adds the whole new one.
 fn write_as_one_block(out: &mut String, skipped: usize, old: &str, new: &str) {
     let lines = |text: &str| {
         let is_ended = text.is_empty() || text.ends_with('\n');
@@ -122,16 +121,16 @@ fn push_line(out: &mut String, sign: char, line: &str) {
     }
 }
 
-/// Writes runs as hunks. Positions count lines that are behind, in the old and the new text.
+/// Writes runs as hunks. A position is the number of lines before it, in the old or the new text.
 struct HunkWriter<'t, 'o> {
     out: &'o mut String,
-    /// Lines before those of both texts.
+    /// Lines of the common beginning that were skipped.
     skipped: usize,
     old: &'t [&'t str],
     new: &'t [&'t str],
 }
 
-/// Changes and the context between them, as ranges of runs with the context to show.
+/// Changes with the context around and between them: kind, first line and number of lines.
 struct Hunk {
     old_start: usize,
     new_start: usize,
@@ -192,7 +191,7 @@ impl HunkWriter<'_, '_> {
 
     fn flush(&mut self, hunk: &mut Option<Hunk>) {
         let Some(hunk) = hunk.take() else { return };
-        // An empty side is said to begin at the line before it.
+        // An empty side begins at the line before it.
         let first = |start: usize, len: usize| self.skipped + if len == 0 { start } else { start + 1 };
         let _ = writeln!(
             self.out,
@@ -213,7 +212,7 @@ impl HunkWriter<'_, '_> {
     }
 }
 
-/// The shortest edit script, in order of the texts; a plain one where that would take too long.
+/// Finds the shortest edit script; a simple one where the search would take too long.
 fn runs(
     old: &[&str],
     new: &[&str],
@@ -228,7 +227,7 @@ fn runs(
     })
 }
 
-/// Lines as numbers: equal lines, equal numbers.
+/// Numbers the lines: equal lines get equal numbers.
 fn numbered<'t>(lines: &[&'t str], numbers: &mut HashMap<&'t str, u32>) -> Vec<u32> {
     let mut number = |line: &&'t str| {
         let next = numbers.len() as u32;
@@ -237,7 +236,7 @@ fn numbered<'t>(lines: &[&'t str], numbers: &mut HashMap<&'t str, u32>) -> Vec<u
     lines.iter().map(&mut number).collect()
 }
 
-/// Keeps what both texts begin and end with, and replaces all in between.
+/// Keeps the common beginning and end, and replaces all between them.
 fn replace_middle(old: &[u32], new: &[u32]) -> Vec<Run> {
     let front = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[front..], &new[front..]);
@@ -250,7 +249,7 @@ fn replace_middle(old: &[u32], new: &[u32]) -> Vec<Run> {
     runs
 }
 
-/// Turns single moves into runs by following equal lines between them, as the search did.
+/// Turns single moves into runs: between moves, equal lines are kept, as in the search.
 fn walk(old: &[u32], new: &[u32], moves: &[Kind]) -> Vec<Run> {
     let mut runs = Vec::new();
     let (mut old_at, mut new_at) = (0, 0);
@@ -282,15 +281,14 @@ fn push(runs: &mut Vec<Run>, kind: Kind, lines: usize) {
     }
 }
 
-/// The search for a shortest script. A diagonal is `old position - new position`; positions count lines
-/// that are behind.
+/// The search for a shortest script. A diagonal is `old position - new position`.
 struct Search<'t> {
     old: &'t [u32],
     new: &'t [u32],
     max_steps: usize,
-    /// The furthest old position on each diagonal that was reached and is still looked at.
+    /// The furthest old position on each diagonal that is still searched.
     furthest: Vec<Option<usize>>,
-    /// For each step, a bit a diagonal: whether it was reached by removing.
+    /// For each step, one bit for each diagonal: whether it was reached by removing a line.
     removed: Vec<Vec<u64>>,
     comparisons: usize,
 }
@@ -302,12 +300,12 @@ impl<'t> Search<'t> {
         Self { old, new, max_steps, furthest, removed: Vec::new(), comparisons: 0 }
     }
 
-    /// The entry of a diagonal in `furthest`: one more to each side than there are steps.
+    /// The entry of a diagonal in `furthest`, which has one more on each side than there are steps.
     fn at(&mut self, diagonal: isize) -> &mut Option<usize> {
         &mut self.furthest[(diagonal + self.max_steps.cast_signed() + 1).cast_unsigned()]
     }
 
-    /// Follows equal lines from an old position on a diagonal; the new old position.
+    /// Follows equal lines on a diagonal, and gives the old position after them.
     fn follow(&mut self, diagonal: isize, from: usize) -> usize {
         let new_from = from.wrapping_add_signed(-diagonal);
         let equal = self.old[from..].iter().zip(&self.new[new_from..]).take_while(|(a, b)| a == b).count();
@@ -315,7 +313,7 @@ impl<'t> Search<'t> {
         from + equal
     }
 
-    /// The moves of a shortest script, or `None` where it is longer than is searched for.
+    /// The moves of a shortest script; `None` where the search exceeds its bounds.
     fn moves(&mut self, cancellation: &CancellationToken) -> Result<Option<Vec<Kind>>, Cancelled> {
         let (old_len, new_len) = (self.old.len(), self.new.len());
         let start = self.follow(0, 0);
@@ -352,9 +350,9 @@ impl<'t> Search<'t> {
         Ok(None)
     }
 
-    /// Reaches `diagonal` in one more step from its neighbours: the furthest old position, if any.
+    /// Reaches `diagonal` in one more step from its neighbours, and gives the furthest old position, if any.
     fn advance(&mut self, step: usize, diagonal: isize) -> Option<usize> {
-        // The neighbour below is of no further use in this step.
+        // The neighbour below is not needed any more in this step.
         let below = self.at(diagonal - 1).take();
         let above = *self.at(diagonal + 1);
         let removing = below.filter(|at| *at < self.old.len());

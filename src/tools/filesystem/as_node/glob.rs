@@ -1,12 +1,12 @@
-//! Patterns for paths: `**/*.{rs,toml}`, `!(a|b)*`, `[[:upper:]]?`.
+//! Matches paths against patterns: `**/*.{rs,toml}`, `!(a|b)*`, `[[:upper:]]?`.
 //!
-//! The rules are those of the npm package `minimatch` with dot files included, as the reference server's
-//! answers show them. A pattern is matched against a path relative to where the search began. `**` stands
-//! for any number of directories, but only as a whole segment.
+//! The rules are those of the npm package `minimatch` with dot files included, as the answers of the reference server show
+//! them. A pattern is matched against a path relative to where the search began. `**` stands for any number of directories,
+//! but only as a whole segment.
 //!
-//! Matching keeps the set of all places in the name that the pattern may have reached, instead of trying
-//! one after the other: its cost grows with the product of both lengths, whatever the pattern. Only `!( )`
-//! must look ahead. What a pattern may cost is bounded by the call's [`Budget`].
+//! Matching keeps the set of all positions in the name that the pattern may have reached, instead of trying one after the
+//! other: its cost grows with the product of both lengths, whatever the pattern is. Only `!( )` must look ahead. The
+//! [`Budget`] of the call bounds what a pattern may cost.
 
 use super::braces;
 use super::budget::{Budget, Steps};
@@ -14,7 +14,7 @@ use super::segment::Segment;
 use crate::tools::filesystem::error::FsError;
 use smallvec::SmallVec;
 
-/// Longest pattern, in UTF-16 units, as in the reference.
+/// The longest pattern in UTF-16 units, as in the reference.
 const MAX_PATTERN: usize = 65_536;
 
 /// A compiled pattern.
@@ -22,23 +22,23 @@ const MAX_PATTERN: usize = 65_536;
 pub(crate) struct Glob {
     negated: bool,
     depth: Depth,
-    /// Empty for patterns that match nothing by themselves.
+    /// Empty for patterns that match nothing.
     alternatives: Vec<Vec<Segment>>,
 }
 
 /// Where a pattern without a slash matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// At the top, as a pattern with slashes does.
+    /// At the top only, as a pattern with slashes does.
     Top,
     /// At any depth.
     Any,
 }
 
-/// Bytes of a segment beyond what is in it, that of an allocation included.
+/// Bytes of a segment without its content; this includes the cost of an allocation.
 const SEGMENT_BYTES: usize = size_of::<Segment>() + 16;
 
-/// A relative path, cut up for matching. A walk changes only its end.
+/// A relative path, split into names for matching. A walk changes only its end.
 #[derive(Debug, Default)]
 pub(crate) struct GlobPath {
     /// The UTF-16 units of each name.
@@ -46,7 +46,7 @@ pub(crate) struct GlobPath {
 }
 
 impl GlobPath {
-    /// Keeps the first `depth` names and puts `name` behind them.
+    /// Keeps the first `depth` names and appends `name`.
     pub(crate) fn set(&mut self, depth: usize, name: &str) {
         self.names.truncate(depth);
         self.names.push(name.encode_utf16().map(u32::from).collect());
@@ -57,7 +57,7 @@ impl Glob {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// [`FsError::PatternTooLong`], or when it costs more than the budget has.
+    /// [`FsError::PatternTooLong`], or when it costs more than the budget allows.
     pub(crate) fn new(pattern: &str, depth: Depth, budget: &mut Budget) -> Result<Self, FsError> {
         if pattern.len() > MAX_PATTERN && pattern.encode_utf16().count() > MAX_PATTERN {
             return Err(FsError::PatternTooLong);
@@ -77,7 +77,7 @@ impl Glob {
         Ok(Self { negated, depth, alternatives })
     }
 
-    /// Whether the pattern matches the path. Where the steps do not suffice it does not; they tell.
+    /// Tells whether the pattern matches the path. If there are too few steps, it does not match; [`Steps::check`] then fails.
     pub(crate) fn matches(&self, path: &GlobPath, steps: &Steps) -> bool {
         if self.alternatives.is_empty() {
             return false;
@@ -89,7 +89,7 @@ impl Glob {
         self.alternatives.iter().any(is_match) != self.negated
     }
 
-    /// Whether the pattern, without matching the path itself, matches all that is below it: `target/**`.
+    /// Tells whether the pattern matches all that is below the path, but not the path itself: `target/**`.
     pub(crate) fn matches_all_below(&self, path: &GlobPath, steps: &Steps) -> bool {
         !self.negated
             && self.alternatives.iter().any(|segments| match &segments[..] {
@@ -112,19 +112,19 @@ impl Glob {
     }
 }
 
-/// Cuts a pattern at its slashes. `x/..` disappears; `**/**` is `**`.
+/// Splits a pattern at its slashes. `x/..` is removed; `**/**` becomes `**`.
 fn segments(pattern: &str, budget: &mut Budget) -> Result<Vec<Segment>, FsError> {
     budget.pay_steps(pattern.len() + 1)?;
     let mut kept: Vec<&str> = Vec::new();
     let mut parts = pattern.split('/').peekable();
     let mut is_first = true;
     while let Some(part) = parts.next() {
-        // Slashes in a row are one; those at either end leave an empty name, which nothing matches.
+        // Slashes in a row count as one; a slash at either end leaves an empty name, which nothing matches.
         if part.is_empty() && !is_first && parts.peek().is_some() {
             continue;
         }
         is_first = false;
-        // What is taken out again was paid for as well.
+        // Segments that are removed again are paid for as well.
         budget.pay_bytes(SEGMENT_BYTES)?;
         match (part, kept.last()) {
             ("**", Some(&"**")) => {}
@@ -145,8 +145,7 @@ fn segments(pattern: &str, budget: &mut Budget) -> Result<Vec<Segment>, FsError>
     Ok(segments)
 }
 
-/// Follows the pattern through the names: after each segment, `reached[n]` says whether it may end behind
-/// the first `n` names.
+/// Matches the pattern segment by segment: after each one, `reached[n]` says whether it may end after the first `n` names.
 fn matches(segments: &[Segment], names: &[Vec<u32>], steps: &Steps) -> bool {
     let has_depth = segments.iter().any(|segment| matches!(segment, Segment::AnyDepth));
     if !has_depth {
@@ -163,7 +162,7 @@ fn matches(segments: &[Segment], names: &[Vec<u32>], steps: &Steps) -> bool {
         }
         if let Segment::AnyDepth = segment {
             let Some(first) = reached.iter().position(|reached| *reached) else { return false };
-            // At the end of a pattern it stands for something, elsewhere perhaps for nothing.
+            // At the end of a pattern it stands for at least one name, elsewhere also for none.
             let from = if index + 1 == segments.len() { first + 1 } else { first };
             for place in reached.iter_mut().take(from) {
                 *place = false;

@@ -1,4 +1,4 @@
-//! Times as JavaScript prints them: `Tue Nov 14 2023 22:13:20 GMT+0000 (Coordinated Universal Time)`.
+//! Writes times as JavaScript does: `Tue Nov 14 2023 22:13:20 GMT+0000 (Coordinated Universal Time)`.
 //!
 //! The zone is that of the system or of `TZ`. The names of zones in `zones.txt` are those of the Unicode
 //! CLDR in English, as Node.js 20 gives them: standard time, daylight time, the zones that use them.
@@ -21,7 +21,7 @@ fn in_zone(time: SystemTime, zone: &TimeZone) -> String {
     let sign = if offset < 0 { '-' } else { '+' };
     let (hours, minutes) = (offset.abs() / 60, offset.abs() % 60);
     let name = match zone.iana_name().and_then(names) {
-        // In Ireland the law has it the other way round; the names follow the clock.
+        // In Ireland, winter time is the daylight saving time by law; the names follow the clock.
         Some((standard, daylight)) if daylight == "Irish Standard Time" => {
             if offset == 0 {
                 standard.to_owned()
@@ -40,7 +40,7 @@ fn in_zone(time: SystemTime, zone: &TimeZone) -> String {
     format!("{} GMT{sign}{hours:02}{minutes:02} ({name})", local.strftime("%a %b %d %Y %H:%M:%S"))
 }
 
-/// What the zone's standard and daylight time are called.
+/// The names of the standard and the daylight time of a zone.
 fn names(zone: &str) -> Option<(&'static str, &'static str)> {
     ZONES.lines().find_map(|line| {
         let mut fields = line.split('|');

@@ -1,39 +1,39 @@
-//! One segment of a pattern, matched against one name. See `glob.rs`.
+//! Matches one segment of a pattern against one name.
 
 use super::budget::{Budget, Steps};
 use super::class::Class;
 use crate::tools::filesystem::error::FsError;
 
-/// Longest name in units; file systems allow 255.
+/// The longest name in units; file systems allow 255.
 const MAX_NAME: usize = 319;
 
-/// How deep `+( )` and its kin may nest; deeper ones are ordinary characters. The reference stops at two
-/// levels beyond what it can flatten.
+/// How deep groups such as `+( )` may nest. Deeper ones are ordinary characters. The reference stops at two levels beyond
+/// those that it can flatten.
 const MAX_NESTING: usize = 32;
 
-/// Most `!( )` of one segment: each looks ahead past the next, so that they stand on the stack together.
-const MAX_LOOKS: usize = 64;
+/// The most `!( )` of one segment: each looks ahead past the next, so that all are on the stack together.
+const MAX_NOTS: usize = 64;
 
-/// Bytes that a unit of a segment may become: a node in a list that has grown to twice its length, with what
-/// the shortest bracket expression or group adds to it.
+/// The most bytes that a unit of a segment becomes: a node in a list of twice its length, and what the shortest bracket
+/// expression or group adds.
 const UNIT_BYTES: usize = 2 * size_of::<Node>() + 48;
 
-/// Bytes that the shortest list of nodes takes.
+/// Bytes of the shortest list of nodes.
 const FIRST_BYTES: usize = 4 * size_of::<Node>();
 
-/// What stands between two slashes of a pattern.
+/// The part of a pattern between two slashes.
 #[derive(Debug)]
 pub(crate) enum Segment {
     /// `**`
     AnyDepth,
     /// Without special characters.
     Literal(Vec<u32>),
-    /// `*.txt`: what the name ends in. As in the reference, a backslash stands for itself here.
+    /// `*.txt`: the end of the name. As in the reference, a backslash stands for itself here.
     Suffix(Vec<u32>),
-    /// `???.txt`: as above, and the name's length.
+    /// `???.txt`: the end of the name, and its length.
     SizedSuffix { units: usize, suffix: Vec<u32> },
-    /// Anything else. Where a class speaks of Unicode's categories, the whole segment is matched by
-    /// characters, else by UTF-16 units.
+    /// Anything else. If a bracket expression names Unicode categories, the whole segment is matched by characters,
+    /// otherwise by UTF-16 units.
     Pattern { nodes: Vec<Node>, by_chars: bool },
 }
 
@@ -41,13 +41,13 @@ pub(crate) enum Segment {
 pub(crate) enum Node {
     Unit(u32),
     AnyUnit,
-    /// At least so many units.
+    /// Any units, at least so many.
     Star(usize),
     Class(Box<Class>),
     Group(Kind, Vec<Vec<Node>>),
 }
 
-/// The letter in front of a group.
+/// The kind of a group: the character before its parenthesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     One,
@@ -69,8 +69,7 @@ impl Kind {
         }
     }
 
-    /// Whether a group of this kind directly inside another can be seen as part of it: such nesting does
-    /// not count.
+    /// Tells whether a group of kind `inner` directly inside this one can be flattened into it: such nesting does not count.
     fn takes_in(self, inner: Self) -> bool {
         match self {
             Self::ZeroOrMore | Self::OneOrMore => inner != Self::Not,
@@ -80,15 +79,15 @@ impl Kind {
 }
 
 impl Segment {
-    /// Compiles what stands between two slashes.
+    /// Compiles one segment.
     ///
     /// # Errors
-    /// When it costs more than the budget has.
+    /// When it costs more than the budget allows.
     pub(crate) fn new(text: &str, budget: &mut Budget) -> Result<Self, FsError> {
         if text == "**" {
             return Ok(Self::AnyDepth);
         }
-        // In the shortest form each unit stays as a number.
+        // The shortest form stores each unit as a number.
         budget.pay_bytes(text.len() * size_of::<u32>())?;
         let is_plain = |text: &str| !text.contains(['+', '@', '!', '?', '*', '[', '(']);
         if is_plain(text) && !text.contains('\\') {
@@ -105,12 +104,12 @@ impl Segment {
             return Ok(Self::SizedSuffix { units: units.len(), suffix });
         }
         budget.pay_bytes(FIRST_BYTES + text.len() * UNIT_BYTES)?;
-        let mut parser = Parser { text: &units, by_chars: false, looks: 0, budget };
+        let mut parser = Parser { text: &units, by_chars: false, nots: 0, budget };
         let nodes = parser.segment()?;
         if parser.by_chars {
             drop(nodes);
             let chars: Vec<u32> = text.chars().map(u32::from).collect();
-            let nodes = Parser { text: &chars, by_chars: true, looks: 0, budget }.segment()?;
+            let nodes = Parser { text: &chars, by_chars: true, nots: 0, budget }.segment()?;
             return Ok(Self::Pattern { nodes, by_chars: true });
         }
         let literal: Option<Vec<u32>> = nodes
@@ -135,8 +134,8 @@ impl Segment {
         }
     }
 
-    /// Whether the segment matches a name, given in UTF-16 units. Where the steps do not suffice it does not;
-    /// they tell.
+    /// Tells whether the segment matches a name, given in UTF-16 units. If there are too few steps, it does not match;
+    /// [`Steps::check`] then fails.
     pub(crate) fn matches(&self, name: &[u32], steps: &Steps) -> bool {
         if !steps.pay(1) {
             return false;
@@ -164,25 +163,25 @@ fn units_of(text: &str) -> Vec<u32> {
     units
 }
 
-/// Reads one segment.
+/// Parses one segment.
 struct Parser<'t> {
     text: &'t [u32],
     by_chars: bool,
-    /// How many `!( )` there were.
-    looks: usize,
+    /// The number of `!( )` so far.
+    nots: usize,
     budget: &'t Budget,
 }
 
-/// Which characters of a segment are inside brackets or behind a backslash, and so begin nothing.
+/// Tracks which characters are inside brackets or after a backslash, and so begin no group.
 #[derive(Default)]
 struct Quoting {
     escaped: bool,
-    /// Where the open bracket's content begins, and whether it is negated.
+    /// Where the content of the open bracket begins, and whether it is negated.
     bracket: Option<(usize, bool)>,
 }
 
 impl Quoting {
-    /// Takes in the character at `at`; whether it is an ordinary part of the text.
+    /// Reads the character at `at`, and tells whether it is quoted.
     fn covers(&mut self, char: u32, at: usize) -> bool {
         if self.escaped || char == u32::from('\\') {
             self.escaped = !self.escaped;
@@ -228,7 +227,7 @@ impl Parser<'_> {
                         text_start = end;
                         continue;
                     }
-                    // A group that is not closed is ordinary text, up to the end.
+                    // A group that is not closed is ordinary text to the end.
                     None => break,
                 }
             }
@@ -246,7 +245,7 @@ impl Parser<'_> {
         Kind::of(self.text[at]).filter(|_| opens)
     }
 
-    /// Reads a group whose parenthesis is at `open`; its end, or `None` when it is not closed.
+    /// Parses a group whose parenthesis is at `open`. Gives its end, or `None` when it is not closed.
     fn group(
         &mut self,
         kind: Kind,
@@ -255,9 +254,9 @@ impl Parser<'_> {
         nesting: usize,
     ) -> Result<Option<(Node, usize)>, FsError> {
         if kind == Kind::Not {
-            self.looks += 1;
-            if self.looks > MAX_LOOKS {
-                return Err(FsError::TooManyNots { max: MAX_LOOKS });
+            self.nots += 1;
+            if self.nots > MAX_NOTS {
+                return Err(FsError::TooManyNots { max: MAX_NOTS });
             }
         }
         let mut alternatives = Vec::new();
@@ -290,7 +289,7 @@ impl Parser<'_> {
                 self.text_nodes(text, &mut nodes)?;
                 alternatives.push(std::mem::take(&mut nodes));
                 if ends {
-                    // As in the reference, nothing in front of the parenthesis makes it "not nothing".
+                    // As in the reference, an empty alternative at the end makes it "not nothing".
                     let node = if kind == Kind::Not && text.is_empty() {
                         Node::Star(1)
                     } else {
@@ -305,7 +304,7 @@ impl Parser<'_> {
         Ok(None)
     }
 
-    /// Reads text without groups.
+    /// Parses text without groups.
     fn text_nodes(&mut self, text: &[u32], nodes: &mut Vec<Node>) -> Result<(), FsError> {
         self.budget.pay_steps(text.len() + 1)?;
         let mut at = 0;
@@ -328,7 +327,7 @@ impl Parser<'_> {
                         nodes.push(Node::Class(Box::new(class)));
                         at += len - 1;
                     } else {
-                        // The end was looked for up to here, and is for the next bracket again.
+                        // The search for the end went through the rest, and the next bracket searches it again.
                         self.budget.pay_steps(text.len() - at)?;
                         nodes.push(Node::Unit(unit));
                     }
@@ -361,11 +360,11 @@ fn is_empty_group(node: &Node) -> bool {
     }
 }
 
-/// Places between the units of a name, as bits.
+/// A set of positions between the units of a name, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Places([u64; MAX_NAME / 64 + 1]);
+struct Positions([u64; MAX_NAME / 64 + 1]);
 
-impl Places {
+impl Positions {
     fn only(place: usize) -> Self {
         let mut places = Self::default();
         places.add(place);
@@ -395,14 +394,14 @@ impl Places {
     }
 }
 
-/// What is left of the pattern behind the sequence that is being matched.
+/// The rest of the pattern after the nodes that are being matched.
 #[derive(Clone, Copy)]
 struct Rest<'p> {
     nodes: &'p [Node],
     then: Option<&'p Rest<'p>>,
 }
 
-/// One name that is being matched.
+/// The matching of one name.
 struct Match<'n> {
     name: &'n [u32],
     steps: &'n Steps,
@@ -410,19 +409,19 @@ struct Match<'n> {
 
 impl Match<'_> {
     fn whole(&self, nodes: &[Node]) -> bool {
-        self.follow(nodes, Places::only(0), None).has(self.name.len())
+        self.follow(nodes, Positions::only(0), None).has(self.name.len())
     }
 
-    /// Where the nodes may end when they begin at one of `places`.
-    fn follow(&self, nodes: &[Node], mut places: Places, then: Option<&Rest<'_>>) -> Places {
+    /// The positions where the nodes may end when they begin at one of `places`.
+    fn follow(&self, nodes: &[Node], mut places: Positions, then: Option<&Rest<'_>>) -> Positions {
         for (index, node) in nodes.iter().enumerate() {
-            // Each node looks at all places of the name, sixteen of which cost about as much as the rest.
+            // Each node visits all positions of the name; sixteen of them cost about as much as the rest of its work.
             let cost = match node {
                 Node::Class(class) => class.len() * (places.count() + 1),
                 _ => 1 + self.name.len() / 16,
             };
-            if places == Places::default() || !self.steps.pay(cost) {
-                return Places::default();
+            if places == Positions::default() || !self.steps.pay(cost) {
+                return Positions::default();
             }
             let rest = Rest { nodes: &nodes[index + 1..], then };
             places = match node {
@@ -436,8 +435,8 @@ impl Match<'_> {
         places
     }
 
-    fn each(&self, places: Places, fits: impl Fn(u32) -> bool) -> Places {
-        let mut next = Places::default();
+    fn each(&self, places: Positions, fits: impl Fn(u32) -> bool) -> Positions {
+        let mut next = Positions::default();
         for at in places.iter(self.name.len()) {
             if self.name.get(at).is_some_and(|unit| fits(*unit)) {
                 next.add(at + 1);
@@ -446,17 +445,17 @@ impl Match<'_> {
         next
     }
 
-    fn all_from(&self, first: Option<usize>) -> Places {
-        let mut places = Places::default();
+    fn all_from(&self, first: Option<usize>) -> Positions {
+        let mut places = Positions::default();
         for place in first.unwrap_or(usize::MAX)..=self.name.len() {
             places.add(place);
         }
         places
     }
 
-    fn group(&self, kind: Kind, alternatives: &[Vec<Node>], places: Places, rest: &Rest<'_>) -> Places {
-        let once = |places: Places| {
-            let mut next = Places::default();
+    fn group(&self, kind: Kind, alternatives: &[Vec<Node>], places: Positions, rest: &Rest<'_>) -> Positions {
+        let once = |places: Positions| {
+            let mut next = Positions::default();
             for alternative in alternatives {
                 next.add_all(self.follow(alternative, places, Some(rest)));
             }
@@ -477,10 +476,10 @@ impl Match<'_> {
         }
     }
 
-    /// Anything may stand here, unless an alternative and what follows match up to the end.
-    fn not(&self, alternatives: &[Vec<Node>], places: Places, rest: &Rest<'_>) -> Places {
+    /// Matches anything, unless an alternative and the rest of the pattern match to the end.
+    fn not(&self, alternatives: &[Vec<Node>], places: Positions, rest: &Rest<'_>) -> Positions {
         let reaches_end = |alternative: &Vec<Node>, from: usize| {
-            let mut places = self.follow(alternative, Places::only(from), Some(rest));
+            let mut places = self.follow(alternative, Positions::only(from), Some(rest));
             let mut rest = Some(rest);
             while let Some(Rest { nodes, then }) = rest {
                 places = self.follow(nodes, places, *then);

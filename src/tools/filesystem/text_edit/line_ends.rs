@@ -1,7 +1,7 @@
-//! Line ends: a text as if all its lines ended with `\n`, and the way back to the text as it is.
+//! Line ends: searches a text as if all its lines ended with `\n`, and replaces parts of the text as it is.
 //!
-//! Pure. A `\r` without a `\n` behind it is a character like any other. Invariant: what [`Splicer`] was not told
-//! to replace comes out byte for byte, and walking a text is linear, however many places are replaced.
+//! A `\r` without a following `\n` is an ordinary character. Invariants: a [`Splicer`] keeps all that it does not replace
+//! byte for byte, and its cost is linear in the text, however many places it replaces.
 
 use memchr::{memchr, memmem, memrchr};
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ pub(crate) enum LineEnd {
 }
 
 impl LineEnd {
-    /// How the line ends whose `\n` is at a place.
+    /// The end of the line whose `\n` is at a position.
     fn at(text: &str, newline: usize) -> Self {
         match newline.checked_sub(1).map(|before| text.as_bytes()[before]) {
             Some(b'\r') => Self::Pair,
@@ -24,7 +24,7 @@ impl LineEnd {
         }
     }
 
-    /// How the first line of a text ends; `\n` where it does not.
+    /// The end of the first line of a text; `\n` if it has none.
     pub(crate) fn of(text: &str) -> Self {
         memchr(b'\n', text.as_bytes()).map_or(Self::Newline, |at| Self::at(text, at))
     }
@@ -37,7 +37,7 @@ impl LineEnd {
     }
 }
 
-/// `\r\n` as `\n`; a text without any is not copied.
+/// The flat form of a text: each `\r\n` becomes `\n`. A text without any is not copied.
 pub(crate) fn flat(text: &str) -> Cow<'_, str> {
     if memmem::find(text.as_bytes(), b"\r\n").is_some() {
         Cow::Owned(text.replace("\r\n", "\n"))
@@ -46,18 +46,18 @@ pub(crate) fn flat(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Replaces parts of a text that are named by their places in its flat form, from the first to the last.
+/// Replaces parts of a text, from the first to the last. Positions are those in the flat form of the text.
 pub(crate) struct Splicer<'t> {
     text: &'t str,
     out: String,
-    /// What is before it was copied or replaced.
+    /// The text before this position was copied or replaced.
     at: usize,
-    /// The pairs that no place asked for was behind yet, and how many there were before them.
+    /// The `\r\n` after the last position, and how many came before.
     pairs: Peekable<memmem::FindIter<'t, 'static>>,
     passed: usize,
-    /// How the last line ends that is in `out` as a whole.
+    /// The end of the last complete line in `out`.
     previous: Option<LineEnd>,
-    /// The first `\n` behind some earlier `at`, once it was looked for; the text's length where there is none.
+    /// The first `\n` after an earlier `at`, once it was searched for; the length of the text where there is none.
     next: Option<usize>,
 }
 
@@ -68,8 +68,8 @@ impl<'t> Splicer<'t> {
         Self { text, out, at: 0, pairs, passed: 0, previous: None, next: None }
     }
 
-    /// Puts `new`, which is flat, in the place of a part of the flat text. Lines that were there keep their ends
-    /// in order; further ones take that of the line before them. `own` ends lines where the text has none.
+    /// Replaces a part of the flat text by `new`, which is flat. The new lines get the line ends of the replaced ones in
+    /// order; further lines get that of the line before. `own` is used where the text has no line end.
     pub(crate) fn replace(&mut self, part: Range<usize>, new: &str, own: LineEnd) {
         let start = self.place(part.start);
         let kept = &self.text[self.at..start];
@@ -96,22 +96,22 @@ impl<'t> Splicer<'t> {
         self.previous = last.or(self.previous);
     }
 
-    /// The text with all that was replaced.
+    /// The text with all replacements.
     pub(crate) fn finish(mut self) -> String {
         self.out.push_str(&self.text[self.at..]);
         self.out
     }
 
-    /// The place of a place in the flat text, which is not before the one asked for last.
+    /// The position in the text of a position in the flat text. Positions must not go backwards.
     fn place(&mut self, flat: usize) -> usize {
-        // A `\n` at the place itself is behind it, and so is its `\r`.
+        // A `\n` at the position itself comes after it, and so does its `\r`.
         while self.pairs.next_if(|pair| pair - self.passed < flat).is_some() {
             self.passed += 1;
         }
         flat + self.passed
     }
 
-    /// How the lines around `at` end: the one before, where whole lines are put in, or else the one that is split.
+    /// The line end around `at`: that of the line before if whole lines are inserted, otherwise that of the line that is split.
     fn neighbour(&mut self, whole_lines: bool, own: LineEnd) -> LineEnd {
         let next = match self.next.filter(|next| *next >= self.at) {
             Some(next) => next,

@@ -1,19 +1,19 @@
-//! Lines that are equal but for the blanks around them: where a text has them, and where it nearly does.
+//! Finds lines that are equal once trimmed, or the ones that are most similar.
 //!
-//! Pure. Lines are compared as numbers (equal lines, equal numbers), by the algorithm of Knuth, Morris and
-//! Pratt: each line of the text is looked at twice at most, whatever is looked for.
+//! Lines are compared as numbers (equal lines have equal numbers) with the algorithm of Knuth, Morris and Pratt: each line
+//! of the text is visited at most twice, whatever is searched for.
 
 use memchr::{memchr_iter, memrchr};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// The number of lines that are not among those looked for.
+/// The number of all lines that are not searched for.
 const OTHER: u32 = u32::MAX;
 
-/// Lines of a text in which the nearest ones are looked for: a number is kept for each.
+/// The most lines of a text in which the most similar ones are searched for: each needs a number.
 const MAX_NEAR_LINES: usize = 1_000_000;
 
-/// What ECMAScript counts as white space: Unicode's, less U+0085, and the byte order mark.
+/// Tells whether ECMAScript counts a character as white space: that of Unicode without U+0085, and the byte order mark.
 pub(crate) fn is_blank(c: char) -> bool {
     c == '\u{feff}' || (c != '\u{85}' && c.is_whitespace())
 }
@@ -27,16 +27,16 @@ pub(crate) fn indentation(line: &str) -> &str {
     &line[..line.len() - line.trim_start_matches(is_blank).len()]
 }
 
-/// Lines to look for.
+/// Lines to search for.
 pub(crate) struct Wanted<'o> {
     numbers: HashMap<&'o str, u32>,
     lines: Vec<u32>,
-    /// For each length of a part that matched, the longest shorter part that then matches too.
+    /// For each length that matched, the longest shorter length that then matches too.
     fallbacks: Vec<u32>,
 }
 
 impl<'o> Wanted<'o> {
-    /// The lines of `old`, ends not counted; `None` where none of them has anything but blanks.
+    /// The lines of `old` without their ends; `None` if all of them are blank.
     pub(crate) fn new(old: &'o str) -> Option<Self> {
         let mut numbers = HashMap::new();
         let lines: Vec<u32> = old
@@ -62,7 +62,7 @@ impl<'o> Wanted<'o> {
         self.numbers.get(trim(line)).copied().unwrap_or(OTHER)
     }
 
-    /// Where `text` has these lines, each place as a range without the last line's end.
+    /// Finds these lines in `text`. Each range ends before the end of its last line.
     pub(crate) fn places<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
         let mut matched = 0;
         let mut at = 0;
@@ -78,8 +78,8 @@ impl<'o> Wanted<'o> {
         })
     }
 
-    /// The part of `text` that has most of these lines where they would have to be, long ones counting more; the
-    /// line that resembles the first one most, where it has none of them.
+    /// Finds the part of `text` with most of these lines in the right position; long lines count more. If it has none of
+    /// them, finds the line most similar to the first one.
     pub(crate) fn nearest(&self, text: &str) -> Option<Range<usize>> {
         let mut first = vec![OTHER; self.numbers.len()];
         for (at, line) in self.lines.iter().enumerate().rev() {
@@ -128,7 +128,7 @@ impl<'o> Wanted<'o> {
     }
 }
 
-/// How many lines match after one more.
+/// The number of lines that match after one more line.
 fn step(lines: &[u32], fallbacks: &[u32], mut matched: usize, line: u32) -> usize {
     while matched > 0 && lines.get(matched) != Some(&line) {
         matched = fallbacks[matched - 1] as usize;
@@ -145,17 +145,17 @@ fn start_of_lines(text: &str, end: usize, count: usize) -> usize {
     start
 }
 
-/// The place behind the `number`th newline (the first is 0) from `from` on.
+/// The position after the `number`th newline (the first is 0) from `from` on.
 fn nth_newline(text: &str, from: usize, number: usize) -> Option<usize> {
     memchr_iter(b'\n', &text.as_bytes()[from..]).nth(number).map(|newline| from + newline + 1)
 }
 
-/// The number of the line that a place is in, from 1.
+/// The number of the line of a position, from 1.
 pub(crate) fn line_number(text: &str, place: usize) -> usize {
     1 + memchr_iter(b'\n', &text.as_bytes()[..place]).count()
 }
 
-/// Whether a part of a text is followed by a line's end.
+/// Tells whether a newline follows a part of a text.
 pub(crate) fn is_ended(text: &str, end: usize) -> bool {
     text.as_bytes().get(end) == Some(&b'\n')
 }

@@ -1,4 +1,4 @@
-//! What an edit does to a text. Text in, text out: no file is read or written here.
+//! What an edit does to a text. No file is read or written here.
 
 pub(crate) mod apply;
 pub(crate) mod budget;

@@ -1,26 +1,25 @@
-//! Indentation: how new lines are indented where the lines that they replace were written with other blanks than
-//! the file has.
+//! Indents new lines where the lines that they replace were given with other blanks than the file has.
 //!
-//! Pure. A block moves as a whole: one rule, which all pairs of old lines (as written, as found) agree on, gives
-//! each new line its place. Where no rule does, nothing is guessed.
+//! A block is indented as a whole: one rule that fits all pairs of old lines (as given, as found) is applied to each new
+//! line. Where no rule fits, nothing is guessed.
 
 use super::line_match::{indentation, trim};
 
-/// Blanks that may stand for one level: what editors offer.
+/// Spaces that may stand for one level, as in editors.
 const UNITS: std::ops::RangeInclusive<usize> = 2..=8;
 
-/// Lines and bytes to each side of a block that tell how its file is indented.
+/// Lines and bytes on each side of a block that show how its file is indented.
 const LINES_AROUND: usize = 256;
 const BYTES_AROUND: usize = 16 * 1024;
 
-/// A character that lines are indented by.
+/// A character for indentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Space,
     Tab,
 }
 
-/// An indentation of one kind of character, or of none.
+/// An indentation of one kind of character, or an empty one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Indent {
     kind: Option<Kind>,
@@ -41,8 +40,8 @@ impl Indent {
     }
 }
 
-/// The lines that `new` becomes in the place of `found`, which are equal to `old` but for blanks; `None` where that
-/// cannot be told. `before` and `behind` are the text around.
+/// Indents `new` to replace `found`, which equals `old` except for blanks; `None` if no rule fits. `before` and `behind`
+/// are the text around it.
 pub(crate) fn shifted(old: &str, found: &str, new: &str, before: &str, behind: &str) -> Option<String> {
     let all: Vec<(&str, &str)> = old.split('\n').zip(found.split('\n')).collect();
     let pairs: Vec<(&str, &str)> = all
@@ -85,7 +84,7 @@ fn shift_all(pairs: &[(&str, &str)], lines: &[&str], around: &Around<'_>) -> Opt
     by_prefix(pairs, &wanted, lines)
 }
 
-/// The first line is often copied from its first word on: it keeps its place, and the rule is that of the others.
+/// The first line is often copied without its indentation: it keeps that of the file, and the rule comes from the others.
 fn shift_all_but_first(pairs: &[(&str, &str)], lines: &[&str], around: &Around<'_>) -> Option<Vec<String>> {
     let ((old, found), others) = pairs.split_first()?;
     let (first, lines) = lines.split_first()?;
@@ -97,13 +96,13 @@ fn shift_all_but_first(pairs: &[(&str, &str)], lines: &[&str], around: &Around<'
     Some(blanks)
 }
 
-/// As many lines as before, each indented as the one it replaces was written: it takes that one's place.
+/// As many lines as before, each indented as the one that it replaces was given: it gets the indentation of that one.
 fn line_by_line(pairs: &[(&str, &str)], lines: &[&str]) -> Option<Vec<String>> {
     if pairs.len() != lines.len() {
         return None;
     }
     let each = pairs.iter().zip(lines).map(|((old, found), new)| {
-        // One line in the place of one may do without its indentation altogether.
+        // A single line that replaces a single one may have no indentation at all.
         let is_bare = lines.len() == 1 && indentation(new).is_empty();
         let is_alike = (is_bare || indentation(old) == indentation(new)) && !trim(old).is_empty();
         (is_alike || trim(new).is_empty()).then(|| indentation(found).to_owned())
@@ -111,7 +110,7 @@ fn line_by_line(pairs: &[(&str, &str)], lines: &[&str]) -> Option<Vec<String>> {
     each.collect()
 }
 
-/// A rule for indentations of one character each: a line through all pairs of widths.
+/// A rule for indentations of one kind of character: a linear function through all pairs of widths.
 fn by_columns(
     pairs: &[(Indent, Indent)],
     new: &[Indent],
@@ -150,7 +149,7 @@ fn by_columns(
     each.map(|(indent, is_blank)| if *is_blank { Some(String::new()) } else { place(indent) }).collect()
 }
 
-/// How spaces of the one side and tabs of the other relate where the old lines are all at one depth.
+/// The ratio of spaces on one side to tabs on the other, where all old lines have the same depth.
 fn unit_slope(
     (old, found): (isize, isize),
     wanted: impl Iterator<Item = isize>,
@@ -168,14 +167,14 @@ fn unit_slope(
     ratio(found, old).or_else(|| around.unit()).map(|unit| (unit, 1))
 }
 
-/// The kind that all have who have any; `Err` where there are two.
+/// The kind of all indentations that are not empty; `Err` if there are two kinds.
 fn one_kind(indents: impl Iterator<Item = Indent>) -> Result<Option<Kind>, ()> {
     let mut kinds = indents.filter_map(|indent| indent.kind);
     let Some(first) = kinds.next() else { return Ok(None) };
     if kinds.all(|kind| kind == first) { Ok(Some(first)) } else { Err(()) }
 }
 
-/// A rule for mixed indentations: what all lines begin with is exchanged for what all found lines begin with.
+/// A rule for mixed indentations: the common beginning of the given lines is exchanged for that of the found lines.
 fn by_prefix(pairs: &[(&str, &str)], wanted: &[&str], lines: &[&str]) -> Option<Vec<String>> {
     let written = common_prefix(pairs.iter().map(|pair| pair.0));
     let found = common_prefix(pairs.iter().map(|pair| pair.1));
@@ -191,7 +190,7 @@ fn by_prefix(pairs: &[(&str, &str)], wanted: &[&str], lines: &[&str]) -> Option<
             let moved = format!("{found}{rest}");
             return (is_known(rest) || Indent::of(&moved).is_some()).then_some(moved);
         }
-        // A shallower line loses as much where it is put.
+        // A line that is indented less loses the same part in the file.
         let missing = written.strip_prefix(blanks)?;
         found.strip_suffix(missing).map(str::to_owned)
     });
@@ -208,7 +207,7 @@ fn common_prefix<'t>(texts: impl Iterator<Item = &'t str>) -> &'t str {
         .unwrap_or_default()
 }
 
-/// The text around a block, which tells how its file is indented.
+/// The text around a block, which shows how its file is indented.
 struct Around<'t> {
     before: &'t str,
     behind: &'t str,
@@ -224,12 +223,12 @@ impl Around<'_> {
         visible.filter_map(|line| Indent::of(indentation(line)))
     }
 
-    /// What the lines before it are indented by, the nearest first, then those behind.
+    /// The kind of indentation of the nearest line before the block, or after it.
     fn kind(&self) -> Option<Kind> {
         self.indents().find_map(|indent| indent.kind)
     }
 
-    /// Spaces of one level: the least that lines are indented by.
+    /// The spaces of one level: the smallest indentation around.
     fn unit(&self) -> Option<isize> {
         let spaces = self.indents().filter(|indent| indent.kind == Some(Kind::Space));
         let widths = spaces.map(|indent| indent.width).filter(|width| UNITS.contains(width));

@@ -4,7 +4,7 @@ use super::super::error::AdmissionError;
 use super::jwk::KeySet;
 use super::settings::{KeySource, is_host_and_port};
 use crate::lock::lock;
-use crate::small_file::{self, Followed};
+use crate::watched_file::{self, WatchedFile};
 use arc_swap::{ArcSwap, Guard};
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,7 +16,7 @@ use thiserror::Error;
 use ureq::http::Uri;
 
 /// Longest answer of a key server.
-const MAX_KEYS_BYTES: u64 = small_file::MAX_BYTES;
+const MAX_KEYS_BYTES: u64 = watched_file::MAX_BYTES;
 /// Shortest time between two looks for a key that is not known: anybody can make one up.
 const RETRY: Duration = Duration::from_secs(10);
 /// How often keys of a URL are fetched anyway.
@@ -27,7 +27,7 @@ const FETCH_STACK_BYTES: usize = 512 * 1024;
 
 /// Keys, as their source has them now.
 pub(super) enum KeyStore {
-    File(Followed<KeySet>),
+    File(WatchedFile<KeySet>),
     Url(Fetched),
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Fetched {
 impl KeyStore {
     pub(super) fn open(source: &KeySource) -> Result<Self, AdmissionError> {
         match source {
-            KeySource::File(path) => Followed::open(path, read).map(Self::File),
+            KeySource::File(path) => WatchedFile::open(path, read).map(Self::File),
             KeySource::Url(url) => {
                 let url = key_url(url).map_err(|fault| AdmissionError::OAuth(fault.to_owned()))?;
                 let keys = Arc::new(ArcSwap::from_pointee(KeySet::default()));
@@ -85,15 +85,15 @@ impl KeyStore {
     }
 }
 
-fn follow(followed: &Followed<KeySet>, is_forced: bool) {
-    if followed.follow(is_forced, read).is_some() {
+fn follow(followed: &WatchedFile<KeySet>, is_forced: bool) {
+    if followed.reload(is_forced, read).is_some() {
         tracing::info!(path = %followed.path().display(), "the keys were read again");
     }
 }
 
 fn read(path: &Path) -> Result<KeySet, AdmissionError> {
     let unreadable = |source| AdmissionError::Unreadable { path: path.to_owned(), source };
-    let text = small_file::read(path, MAX_KEYS_BYTES).map_err(unreadable)?;
+    let text = watched_file::read(path, MAX_KEYS_BYTES).map_err(unreadable)?;
     KeySet::parse(&text)
         .map_err(|fault| AdmissionError::OAuth(format!("{} is no JWK set: {fault}", path.display())))
 }

@@ -1,8 +1,7 @@
-//! Small files that somebody else writes: settings, tokens, keys, certificates.
+//! Reads the files that others write for this process (settings, tokens, keys, certificates), and notices their changes.
 //!
-//! Owns how they are read and how a change is seen. Must not know what stands in them. Invariants: nothing that
-//! stands at such a path holds the process up (a pipe without a writer, a terminal, a device without an end), and
-//! none takes more memory than its bound.
+//! Does not know what the files contain. Invariants: no file at such a path blocks the process (a pipe without a writer, a
+//! terminal, a device without an end), and none takes more memory than its bound.
 
 use crate::lock::lock;
 use arc_swap::{ArcSwap, Guard};
@@ -15,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-/// Longest such file: a chain of certificates has some ten KiB, the keys of a large issuer about as much.
+/// Bytes of the longest such file: a chain of certificates has some ten KiB, the keys of a large issuer about as much.
 pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
 
 /// A file is read again within this time of its last change even if it looks the same: the clock of the file system
@@ -25,7 +24,7 @@ const SETTLES_AFTER: Duration = Duration::from_millis(100);
 /// Reads a plain file of at most `max_bytes`.
 ///
 /// # Errors
-/// What the system says, and when it is no plain file, or longer.
+/// Those of the system; and when the file is no plain file, or longer.
 pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     read_with_metadata(path, max_bytes).map(|(bytes, _)| bytes)
 }
@@ -33,13 +32,13 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 /// Reads a plain file of UTF-8.
 ///
 /// # Errors
-/// As for [`read`], and when it is no text.
+/// As for [`read`], and when the file is no UTF-8.
 #[cfg(feature = "cli")]
 pub(crate) fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
     text(read(path, max_bytes)?)
 }
 
-/// The text that the bytes of a file are.
+/// Takes the bytes of a file for text.
 ///
 /// # Errors
 /// When they are no UTF-8.
@@ -47,9 +46,9 @@ pub(crate) fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8"))
 }
 
-/// What was read is of the file that the metadata tell of, whatever becomes of the path meanwhile.
+/// Reads a plain file with its metadata. Both are of the same file, even if the path is replaced meanwhile.
 pub(crate) fn read_with_metadata(path: &Path, max_bytes: u64) -> io::Result<(Vec<u8>, Metadata)> {
-    // Without NONBLOCK, opening a pipe waits for its writer; with NOCTTY a terminal does not become ours.
+    // Without NONBLOCK, opening a pipe waits for its writer; with NOCTTY, a terminal does not become that of this process.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;
@@ -79,27 +78,28 @@ fn invalid(message: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
-/// What of a file changes when its content does.
+/// The metadata of a file that change when its content does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
-    /// Cannot be set back, unlike the time above.
+    /// Unlike the time above, no program can set it back.
     changed: (i64, i64),
 }
 
-/// A file as it was when it was looked at.
+/// The state of a file at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    /// None where there is no file.
+pub(crate) struct FileStamp {
+    /// `None` where there is no file.
     identity: Option<Identity>,
     is_settled: bool,
 }
 
-impl Stamp {
-    /// Looks at the file of a path. Take it before the content is read: what changes meanwhile shows later.
+impl FileStamp {
+    /// Looks at the file of a path. Take the stamp before reading the content: then a change during the reading is noticed
+    /// later.
     pub(crate) fn of(path: &Path) -> Self {
         let Ok(metadata) = std::fs::metadata(path) else { return Self { identity: None, is_settled: true } };
         let changed = SystemTime::UNIX_EPOCH
@@ -107,7 +107,7 @@ impl Stamp {
                 u64::try_from(metadata.ctime()).unwrap_or_default(),
                 metadata.ctime_nsec() as u32,
             );
-        // A clock that was set back makes every file one of the future.
+        // If the clock was set back, every file seems to be from the future.
         let is_settled = SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLES_AFTER);
         let identity = Identity {
             device: metadata.dev(),
@@ -119,32 +119,32 @@ impl Stamp {
         Self { identity: Some(identity), is_settled }
     }
 
-    /// Whether what was read when this was taken is what a reading would find now.
-    pub(crate) fn holds(&self, now: &Self) -> bool {
+    /// Tells whether the content that was read at this stamp is still that of the file.
+    pub(crate) fn is_current(&self, now: &Self) -> bool {
         self.is_settled && self.identity == now.identity
     }
 
-    /// Whether both are of the same content, as far as its time tells.
+    /// Tells whether both stamps are of the same content, as far as its time shows.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         self.identity == other.identity
     }
 }
 
-/// What a file says, made anew when the file changes. What cannot be used changes nothing.
-pub(crate) struct Followed<T> {
+/// The parsed content of a file, which is read again when the file changes. A content that cannot be used changes nothing.
+pub(crate) struct WatchedFile<T> {
     path: PathBuf,
     current: ArcSwap<T>,
-    /// As the file was at the last reading, whether that succeeded or not: a bad one is reported once.
-    stamp: Mutex<Stamp>,
+    /// The stamp of the last reading, whether it succeeded or not: a bad file is reported once.
+    stamp: Mutex<FileStamp>,
 }
 
-impl<T> Followed<T> {
+impl<T> WatchedFile<T> {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// As `read` does.
+    /// Those of `read`.
     pub(crate) fn open<E>(path: &Path, read: impl FnOnce(&Path) -> Result<T, E>) -> Result<Self, E> {
-        let stamp = Mutex::new(Stamp::of(path));
+        let stamp = Mutex::new(FileStamp::of(path));
         let current = ArcSwap::from_pointee(read(path)?);
         Ok(Self { path: path.to_owned(), current, stamp })
     }
@@ -153,16 +153,16 @@ impl<T> Followed<T> {
         &self.path
     }
 
-    /// What the last good file said. Costs no allocation.
+    /// The content of the last good file. Does not allocate.
     pub(crate) fn current(&self) -> Guard<Arc<T>> {
         self.current.load()
     }
 
-    /// Reads the file again if it is another one than before, or anyway if that `is_forced`.
+    /// Reads the file again if it changed, or in any case if `is_forced`.
     ///
-    /// Gives what it said before where it says something new now. Costs one look at the file's times, and no
-    /// allocation, as long as nothing changes.
-    pub(crate) fn follow<E: Display>(
+    /// Gives the old content if there is a new one. As long as nothing changes, this costs one system call and does not
+    /// allocate.
+    pub(crate) fn reload<E: Display>(
         &self,
         is_forced: bool,
         read: impl FnOnce(&Path) -> Result<T, E>,
@@ -170,10 +170,10 @@ impl<T> Followed<T> {
     where
         T: PartialEq,
     {
-        let now = Stamp::of(&self.path);
-        // Held while the file is read: else an old content could replace a newer one.
+        let now = FileStamp::of(&self.path);
+        // The lock is held while the file is read: otherwise an old content could replace a newer one.
         let mut stamp = lock(&self.stamp);
-        if !is_forced && stamp.holds(&now) {
+        if !is_forced && stamp.is_current(&now) {
             return None;
         }
         let is_known = stamp.is_same_file(&now) && !is_forced;
@@ -184,7 +184,7 @@ impl<T> Followed<T> {
             Err(error) => {
                 if !is_known {
                     let path = self.path.display();
-                    tracing::warn!(%error, %path, "a file changed and cannot be used; what it said before stays in force");
+                    tracing::warn!(%error, %path, "a file changed and cannot be used; its former content stays in force");
                 }
                 None
             }
@@ -198,7 +198,7 @@ mod tests {
     use rustix::fs::{CWD, FileType, mknodat};
     use std::sync::mpsc::sync_channel;
 
-    /// Reads on a thread of its own: the test fails instead of hanging with it.
+    /// Reads on a separate thread, so that the test fails instead of hanging.
     fn read_in_time(path: &Path) -> io::Result<Vec<u8>> {
         let (told, done) = sync_channel(1);
         let path = path.to_owned();
@@ -260,7 +260,7 @@ mod tests {
         };
         write("0");
         let mut read_as = "0".to_owned();
-        let mut stamp = Stamp::of(&path);
+        let mut stamp = FileStamp::of(&path);
         for round in 1..500_u32 {
             let text = (round % 7).to_string();
             if round % 3 == 0 {
@@ -268,14 +268,14 @@ mod tests {
             } else {
                 write(&text);
             }
-            let now = Stamp::of(&path);
-            if !stamp.holds(&now) {
+            let now = FileStamp::of(&path);
+            if !stamp.is_current(&now) {
                 read_as = std::fs::read_to_string(&path).expect("read");
                 stamp = now;
             }
             assert_eq!(read_as, text, "round {round}");
         }
         std::fs::remove_file(&path).expect("removed");
-        assert!(!stamp.holds(&Stamp::of(&path)));
+        assert!(!stamp.is_current(&FileStamp::of(&path)));
     }
 }

@@ -1,9 +1,8 @@
-//! Standard input and output as streams, for whoever speaks a protocol over them.
+//! Standard input and output as asynchronous streams.
 //!
-//! Pipes and sockets are used by readiness, without a thread in between: a round trip through
-//! `tokio::io::stdin` costs 25 times as much, as each read hops to a blocking thread. Files and terminals
-//! cannot be waited for and take that way. The descriptors are put back as they were found, since others
-//! may share them.
+//! Pipes and sockets are polled for readiness, without a thread in between: a round trip through `tokio::io::stdin` costs
+//! 25 times as much, as each read runs on a blocking thread. Files and terminals cannot be polled, so they do use
+//! `tokio::io::stdin`. The flags of the descriptors are restored at the end, since other processes may share them.
 
 use rustix::fs::{FileType, OFlags};
 use std::io::{self, IoSlice};
@@ -14,30 +13,30 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixStream, unix::pipe};
 
-/// Bytes that a pipe of ours holds, where the system allows: four times the default moves large frames
-/// with fewer wake-ups, and a few dozen servers stay below the 64 MiB that Linux grants a user's pipes.
+/// Bytes that a pipe holds, where the system allows it: four times the default moves large frames with fewer wake-ups,
+/// and a few dozen servers stay below the 64 MiB that Linux grants all pipes of a user.
 const PIPE_BYTES: usize = 256 * 1024;
 
-/// Both streams, for as long as they are used.
-pub(crate) struct StandardStreams {
+/// Both streams, with the flags to restore.
+pub(crate) struct StdioStreams {
     pub(crate) input: Input,
     pub(crate) output: Output,
-    /// Last, so that the flags are put back when nobody uses the streams any more.
+    /// The last field, so that the flags are restored after the streams are dropped.
     pub(crate) flags: [RestoredFlags; 2],
 }
 
 /// A standard stream that cannot be used, and why.
 #[derive(Debug)]
-pub(crate) struct Unusable {
+pub(crate) struct UnusableStream {
     pub(crate) name: &'static str,
     pub(crate) source: io::Error,
 }
 
-impl StandardStreams {
-    /// Opens both, inside a runtime with IO.
-    pub(crate) fn open() -> Result<Self, Unusable> {
+impl StdioStreams {
+    /// Opens both streams. Must be called inside a runtime with IO.
+    pub(crate) fn open() -> Result<Self, UnusableStream> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
-        let unusable = |name| move |source| Unusable { name, source };
+        let unusable = |name| move |source| UnusableStream { name, source };
         let input_flags = RestoredFlags::of(stdin.as_fd()).map_err(unusable("input"))?;
         let output_flags = RestoredFlags::of(stdout.as_fd()).map_err(unusable("output"))?;
         Ok(Self {
@@ -48,8 +47,8 @@ impl StandardStreams {
     }
 }
 
-/// Puts a descriptor's status flags back on drop: `O_NONBLOCK` belongs to the open file, which a parent
-/// shell or a sibling may share.
+/// Restores the status flags of a descriptor on drop: `O_NONBLOCK` belongs to the open file, which the parent shell or a
+/// sibling process may share.
 pub(crate) struct RestoredFlags {
     descriptor: OwnedFd,
     flags: OFlags,
@@ -64,7 +63,7 @@ impl RestoredFlags {
 
 impl Drop for RestoredFlags {
     fn drop(&mut self) {
-        // Nothing can be done about a failure on the way out.
+        // Nothing can be done about a failure here.
         let _ = rustix::fs::fcntl_setfl(&self.descriptor, self.flags);
     }
 }
@@ -102,7 +101,10 @@ impl Input {
                 Self::Pipe(pipe::Receiver::from_owned_fd(stdin.try_clone_to_owned()?)?)
             }
             FileType::Socket => Self::Socket(socket(stdin)?),
-            #[allow(clippy::disallowed_methods, reason = "the one place for what has no readiness")]
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "the one place for files and terminals, which cannot be polled"
+            )]
             _ => Self::Other(tokio::io::stdin()),
         })
     }
