@@ -18,7 +18,7 @@ use crate::server::serving::core::Core;
 use crate::server::serving::slot::{SlotFactory, slot_pool};
 use crate::server::shared::{Description, Shared};
 use crate::server::state::changes::Changes;
-use crate::server::state::client_requests::Correlation;
+use crate::server::state::client_requests::ClientRequestLimit;
 use crate::server::state::event_store::EventStore;
 use crate::server::state::operations::Operations;
 use crate::server::state::pools::Pools;
@@ -215,7 +215,7 @@ impl<T: Toolset> ServerBuilder<T> {
             changes: Changes::new(&limits),
             stateless: Arc::new(Session::new(sessions.next_number(), 0)),
             sessions,
-            correlation: Arc::new(Correlation::new(limits.max_client_requests)),
+            client_requests: ClientRequestLimit::new(limits.max_client_requests),
             events: EventStore::new(&limits),
             tasks: Arc::new(TaskStore::new(&limits)),
             thread_permits: ThreadPermits::new(limits.max_blocking_threads),

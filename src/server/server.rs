@@ -179,7 +179,7 @@ impl Server {
 
     /// How many requests wait for an answer of their client.
     pub fn client_requests(&self) -> usize {
-        self.shared.correlation.waiting()
+        self.shared.client_requests.waiting()
     }
 
     /// Bytes of the events that are stored for clients that reconnect.

@@ -11,7 +11,7 @@ use crate::server::answer::outcome::Outcome;
 #[cfg(feature = "validation")]
 use crate::server::answer::validation::Validators;
 use crate::server::state::changes::{Changes, Kind};
-use crate::server::state::client_requests::{ClientAnswer, Correlation};
+use crate::server::state::client_requests::{ClientAnswer, ClientRequestLimit};
 use crate::server::state::event_store::EventStore;
 use crate::server::state::operations::Operations;
 use crate::server::state::pools::Pools;
@@ -41,7 +41,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     /// The session of requests that have none: those of the modern era, and those before a handshake.
     pub(crate) stateless: Arc<Session>,
-    pub(crate) correlation: Arc<Correlation>,
+    /// How many requests wait for clients.
+    pub(crate) client_requests: ClientRequestLimit,
     pub(crate) events: EventStore,
     pub(crate) tasks: Arc<TaskStore>,
     /// Who may use the blocking threads.
@@ -143,7 +144,6 @@ impl Shared {
     pub(crate) fn close_session(&self, session: &Session) {
         self.operations.note_session(session.age_ns());
         session.close();
-        self.correlation.close_owner(session.number());
         self.events.drop_session(session.number());
     }
 
@@ -180,7 +180,7 @@ impl Shared {
         let mut owned = self.pools.owned_messages.acquire();
         owned.copy_arguments(body);
         self.metrics.owned_messages.add(1);
-        if !self.correlation.resolve(session.number(), id, ClientAnswer::new(is_error, owned)) {
+        if !session.take_answer(id, ClientAnswer::new(is_error, owned)) {
             tracing::debug!(id, "a client answered what it was not asked");
         }
     }

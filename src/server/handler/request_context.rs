@@ -367,11 +367,11 @@ impl RequestContext {
 
     /// Sends a request to a legacy client and waits for what it answers.
     async fn ask_over_stream(&self, request: &InputRequest) -> Result<InputResponse, ToolError> {
-        let ticket = self.shared.correlation.open(self.session.number()).map_err(|_| {
+        let pending = self.session.client_requests().open(&self.shared.client_requests).map_err(|_| {
             ToolError::failed("too many requests wait for clients (setting max_client_requests)")
         })?;
         let mut message = self.shared.reply();
-        envelope::client_request(&mut message, ticket.id(), request);
+        envelope::client_request(&mut message, pending.id(), request);
         let message = message.finish().map_err(|error| {
             ToolError::failed(format_args!("{}: {error} (setting max_reply_bytes)", request.method()))
         })?;
@@ -379,7 +379,7 @@ impl RequestContext {
         if !outgoing.is_some_and(|outgoing| outgoing.send(message)) {
             return Err(ToolError::failed("the client reads too slowly to be asked"));
         }
-        let answered = ticket.wait(self.shared.limits.client_request_timeout()).await;
+        let answered = pending.wait(self.shared.limits.client_request_timeout()).await;
         match answered {
             Ok(answer) if answer.is_error() => Err(ToolError::failed(format_args!(
                 "the client refused {}: {}",

@@ -25,7 +25,7 @@ impl Account for Shared {
         let sessions = self.sessions.len();
         entries.enter("sessions", sessions * (size_of::<Session>() + SHARED_BYTES), sessions);
         entries.enter("event stores", self.events.bytes(), self.events.streams());
-        let waiting = self.correlation.waiting();
+        let waiting = self.client_requests.waiting();
         entries.enter("pending requests", waiting * (size_of::<CallState>() + SHARED_BYTES), waiting);
         let (subscriptions, subscription_bytes) = self.changes.bytes();
         entries.enter("subscriptions", subscription_bytes, subscriptions);

@@ -1,21 +1,24 @@
-//! The correlation table: requests of this server to clients, and who waits for which answer.
+//! The requests of this server that wait for the client of one session.
 //!
-//! Sharded by id, so that opening, answering and closing cost the same however many wait. Ids are given out in
-//! turn and mean nothing to anybody but the session that was asked: an answer from another session is no
-//! answer. Invariant: at most `max_client_requests` wait; a dropped [`Ticket`] leaves no entry behind.
+//! They stand in a slab that belongs to the session, so an answer reaches only requests of its own session, and the
+//! end of a session touches no other. An id names the slot and how many requests the session had removed before, so a
+//! late answer does not reach the next request in the same slot. Invariants: at most `max_client_requests` of all
+//! sessions wait; a dropped [`ClientRequest`] leaves no entry behind.
 
 use crate::protocol::OwnedMessage;
 use crate::server::state::charge::{Charge, Sum};
 use crate::server::state::wake_list::Guarded;
 use mcpool_pools::Lease;
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use slab::Slab;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use thiserror::Error;
 
-const SHARDS: usize = 16;
+/// Bits of an id that name the slot: `max_client_requests` is at most a million. With the 32 bits of [`Table::removed`]
+/// above them, ids are integers that every JSON parser reads exactly.
+const SLOT_BITS: u32 = 20;
+/// Entries whose memory stays when none is in use, so that a session that asks again does not allocate again.
+const KEPT_ENTRIES: usize = 4;
 
 /// What a client answered.
 #[derive(Debug)]
@@ -39,10 +42,10 @@ impl ClientAnswer {
     }
 }
 
-/// As many requests wait for clients as may.
+/// `max_client_requests` requests wait for clients already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("too many requests wait for clients")]
-pub(crate) struct CorrelationFull;
+pub(crate) struct TooManyClientRequests;
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -53,91 +56,116 @@ pub(crate) enum Unanswered {
     Closed,
 }
 
-/// All requests that wait for clients.
+/// The number of requests of all sessions that wait for their clients, and its limit.
 #[derive(Debug)]
-pub(crate) struct Correlation {
-    shards: [Guarded<HashMap<u64, Pending>>; SHARDS],
-    next: AtomicU64,
+pub(crate) struct ClientRequestLimit {
     waiting: Sum,
     max: usize,
 }
 
-#[derive(Debug)]
-struct Pending {
-    owner: u64,
-    answer: Option<Result<ClientAnswer, Unanswered>>,
-    waker: Option<Waker>,
-}
-
-impl Correlation {
+impl ClientRequestLimit {
     pub(crate) fn new(max: usize) -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Guarded::default()),
-            next: AtomicU64::new(1),
-            waiting: Sum::default(),
-            max,
-        }
-    }
-
-    /// Takes in a request to the client of session `owner`.
-    pub(crate) fn open(self: &Arc<Self>, owner: u64) -> Result<Ticket, CorrelationFull> {
-        let place = self.waiting.try_charge(1, self.max).ok_or(CorrelationFull)?;
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.shard(id).with(|shard, _| shard.insert(id, Pending { owner, answer: None, waker: None }));
-        Ok(Ticket { table: Arc::clone(self), id, _place: place })
-    }
-
-    /// Hands an answer to who waits for it; `false` if nobody of that session does.
-    pub(crate) fn resolve(&self, owner: u64, id: u64, answer: ClientAnswer) -> bool {
-        self.shard(id).with(|shard, after| {
-            let Some(pending) = shard.get_mut(&id).filter(|pending| pending.owner == owner) else {
-                return false;
-            };
-            if pending.answer.is_some() {
-                return false;
-            }
-            pending.answer = Some(Ok(answer));
-            after.wake(pending.waker.take());
-            true
-        })
-    }
-
-    /// Tells all who wait for the client of a session that it is gone.
-    pub(crate) fn close_owner(&self, owner: u64) {
-        if self.waiting() == 0 {
-            return;
-        }
-        for shard in &self.shards {
-            shard.with(|shard, after| {
-                for pending in shard.values_mut().filter(|pending| pending.owner == owner) {
-                    pending.answer.get_or_insert(Err(Unanswered::Closed));
-                    after.wake(pending.waker.take());
-                }
-            });
-        }
+        Self { waiting: Sum::default(), max }
     }
 
     /// How many requests wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.get()
     }
+}
 
-    fn shard(&self, id: u64) -> &Guarded<HashMap<u64, Pending>> {
-        &self.shards[id as usize % SHARDS]
+/// The requests of one session that wait for its client.
+#[derive(Debug, Default)]
+pub(crate) struct ClientRequests {
+    table: Guarded<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: Slab<Entry>,
+    /// How many entries were removed so far, modulo 2^32.
+    removed: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: u64,
+    answer: Option<Result<ClientAnswer, Unanswered>>,
+    waker: Option<Waker>,
+}
+
+impl Table {
+    fn insert(&mut self) -> u64 {
+        let slot = self.entries.vacant_entry();
+        // Ids begin at 1.
+        let id = (u64::from(self.removed) << SLOT_BITS) + slot.key() as u64 + 1;
+        slot.insert(Entry { id, answer: None, waker: None });
+        id
+    }
+
+    fn slot(id: u64) -> Option<usize> {
+        Some((id.checked_sub(1)? & ((1 << SLOT_BITS) - 1)) as usize)
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut Entry> {
+        self.entries.get_mut(Self::slot(id)?).filter(|entry| entry.id == id)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let removed = self.entries.try_remove(Self::slot(id)?);
+        self.removed = self.removed.wrapping_add(1);
+        if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES {
+            self.entries = Slab::new();
+        }
+        removed
     }
 }
 
-/// One request that waits. Dropping it is giving up.
-#[derive(Debug)]
-#[must_use = "dropping it gives the request up"]
-pub(crate) struct Ticket {
-    table: Arc<Correlation>,
-    id: u64,
-    /// Among those that may wait.
-    _place: Charge,
+impl ClientRequests {
+    /// Adds a request.
+    ///
+    /// # Errors
+    /// When as many requests of all sessions wait as `limit` allows.
+    pub(crate) fn open(
+        &self,
+        limit: &ClientRequestLimit,
+    ) -> Result<ClientRequest<'_>, TooManyClientRequests> {
+        let charge = limit.waiting.try_charge(1, limit.max).ok_or(TooManyClientRequests)?;
+        let id = self.table.with(|table, _| table.insert());
+        Ok(ClientRequest { requests: self, id, _charge: charge })
+    }
+
+    /// Hands the client's answer to the request `id`; `false` if no such request waits for one.
+    pub(crate) fn answer(&self, id: u64, answer: ClientAnswer) -> bool {
+        self.table.with(|table, wake| {
+            let Some(entry) = table.get_mut(id).filter(|entry| entry.answer.is_none()) else { return false };
+            entry.answer = Some(Ok(answer));
+            wake.wake(entry.waker.take());
+            true
+        })
+    }
+
+    /// Ends all waits with [`Unanswered::Closed`], because the session ends.
+    pub(crate) fn close(&self) {
+        self.table.with(|table, wake| {
+            for (_, entry) in &mut table.entries {
+                entry.answer.get_or_insert(Err(Unanswered::Closed));
+                wake.wake(entry.waker.take());
+            }
+        });
+    }
 }
 
-impl Ticket {
+/// One request that waits for its client. Dropping it gives the request up.
+#[derive(Debug)]
+#[must_use = "dropping it gives the request up"]
+pub(crate) struct ClientRequest<'s> {
+    requests: &'s ClientRequests,
+    id: u64,
+    _charge: Charge,
+}
+
+impl ClientRequest<'_> {
     /// The id of the request.
     pub(crate) fn id(&self) -> u64 {
         self.id
@@ -151,28 +179,23 @@ impl Ticket {
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<ClientAnswer, Unanswered>> {
         let waker = cx.waker().clone();
-        let (answer, _left) = self.table.shard(self.id).with(|shard, _| {
-            let Some(pending) = shard.get_mut(&self.id) else {
+        // The waker that is not needed any more is dropped after the lock.
+        let (answer, _unused) = self.requests.table.with(|table, _| {
+            let Some(entry) = table.get_mut(self.id) else {
                 return (Poll::Ready(Err(Unanswered::Closed)), Some(waker));
             };
-            match pending.answer.take() {
+            match entry.answer.take() {
                 Some(answer) => (Poll::Ready(answer), Some(waker)),
-                None => (Poll::Pending, pending.waker.replace(waker)),
+                None => (Poll::Pending, entry.waker.replace(waker)),
             }
         });
         answer
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ClientRequest<'_> {
     fn drop(&mut self) {
-        let removed = self.table.shard(self.id).with(|shard, _| {
-            let removed = shard.remove(&self.id);
-            if shard.capacity() > 64 && shard.len() * 4 < shard.capacity() {
-                shard.shrink_to_fit();
-            }
-            removed
-        });
+        let removed = self.requests.table.with(|table, _| table.remove(self.id));
         drop(removed);
     }
 }
@@ -182,6 +205,11 @@ mod tests {
     use super::*;
     use crate::protocol::RetainMessage;
     use mcpool_pools::ObjectPool;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const SECONDS: Duration = Duration::from_secs(9);
 
     fn answer(text: &str) -> ClientAnswer {
         let pool = ObjectPool::new("test", 1, RetainMessage { retain_bytes: 1024 });
@@ -191,45 +219,112 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_reaches_who_waits_for_it() {
-        let table = Arc::new(Correlation::new(8));
-        let (first, second) = (table.open(1).expect("room"), table.open(1).expect("room"));
+    async fn an_answer_reaches_the_request_that_waits_for_it() {
+        let (requests, other, limit) =
+            (ClientRequests::default(), ClientRequests::default(), ClientRequestLimit::new(8));
+        let (first, second) = (requests.open(&limit).expect("room"), requests.open(&limit).expect("room"));
         let id = second.id();
-        assert!(!table.resolve(2, id, answer("{}")), "another session");
-        assert!(!table.resolve(1, 999, answer("{}")), "never asked");
-        let waiting = tokio::spawn(second.wait(Duration::from_secs(9)));
-        tokio::task::yield_now().await;
-        assert!(table.resolve(1, id, answer(r#"{"n":2}"#)));
-        assert_eq!(waiting.await.expect("ended").expect("answered").body(), r#"{"n":2}"#);
-        assert!(!table.resolve(1, id, answer("{}")), "answered already");
-        assert_eq!(first.wait(Duration::from_secs(9)).await.err(), Some(Unanswered::TimedOut));
-        assert_eq!(table.waiting(), 0);
+        assert!(!other.answer(id, answer("{}")), "another session");
+        assert!(!requests.answer(999, answer("{}")), "never asked");
+        assert!(!requests.answer(0, answer("{}")), "never asked");
+        let (answered, ()) = tokio::join!(second.wait(SECONDS), async {
+            tokio::task::yield_now().await;
+            assert!(requests.answer(id, answer(r#"{"n":2}"#)));
+            assert!(!requests.answer(id, answer("{}")), "answered already");
+        });
+        assert_eq!(answered.expect("answered").body(), r#"{"n":2}"#);
+        assert!(!requests.answer(id, answer("{}")), "forgotten");
+        assert_eq!(first.wait(SECONDS).await.err(), Some(Unanswered::TimedOut));
+        assert_eq!(limit.waiting(), 0);
     }
 
     #[tokio::test]
-    async fn those_of_a_session_that_ends_are_told() {
-        let table = Arc::new(Correlation::new(8));
-        let (of_it, of_another) = (table.open(1).expect("room"), table.open(2).expect("room"));
-        table.close_owner(1);
-        assert_eq!(of_it.wait(Duration::from_secs(9)).await.err(), Some(Unanswered::Closed));
-        assert_eq!(table.waiting(), 1);
+    async fn the_end_of_a_session_ends_its_waits() {
+        let (requests, other, limit) =
+            (ClientRequests::default(), ClientRequests::default(), ClientRequestLimit::new(8));
+        let (of_it, of_another) = (requests.open(&limit).expect("room"), other.open(&limit).expect("room"));
+        requests.close();
+        assert_eq!(of_it.wait(SECONDS).await.err(), Some(Unanswered::Closed));
+        assert_eq!(limit.waiting(), 1);
         drop(of_another);
-        assert_eq!(table.waiting(), 0);
+        assert_eq!(limit.waiting(), 0);
     }
 
     #[test]
-    fn the_table_is_bounded_and_leaves_nothing() {
-        let table = Arc::new(Correlation::new(10_000));
-        let tickets: Vec<_> = (0..10_000).map(|_| table.open(1).expect("room")).collect();
-        assert!(table.open(1).is_err());
-        drop(tickets);
-        assert!(table.open(1).is_ok());
-        assert!(table.shards.iter().all(|shard| shard.with(|shard, _| shard.capacity()) <= 64));
+    fn the_requests_of_all_sessions_are_bounded_and_leave_nothing() {
+        let (sessions, limit) =
+            ([(); 2].map(|()| ClientRequests::default()), ClientRequestLimit::new(10_000));
+        let open = |n: usize| sessions[n % 2].open(&limit);
+        let opened: Vec<_> = (0..10_000).map(|n| open(n).expect("room")).collect();
+        assert!(open(0).is_err() && open(1).is_err());
+        drop(opened);
+        assert!(open(0).is_ok());
+        for requests in &sessions {
+            assert!(requests.table.with(|table, _| table.entries.capacity()) <= KEPT_ENTRIES);
+        }
     }
 
     #[test]
-    fn a_pending_request_is_small() {
-        // The table's part, its load factor included; the rest is the request's own slot.
-        assert!(2 * (size_of::<u64>() + size_of::<Pending>() + 1) <= 256, "{}", size_of::<Pending>());
+    fn an_entry_is_small() {
+        // Twice, as the table may have grown to twice its entries; the rest is the request's own slot.
+        assert!(2 * size_of::<Entry>() <= 256, "{}", size_of::<Entry>());
+    }
+
+    #[test]
+    fn ids_are_exact_in_every_json_parser() {
+        let mut table = Table { removed: u32::MAX, ..Table::default() };
+        let id = (0..3).map(|_| table.insert()).last().expect("three");
+        assert!(id < 1 << 53);
+        assert_eq!(table.remove(id).map(|entry| entry.id), Some(id));
+        assert_eq!(table.insert(), 3, "the count of removals begins anew");
+    }
+
+    proptest! {
+        /// Any order of opening, answering, closing and giving up, against a map that knows every id.
+        #[test]
+        fn requests_agree_with_a_map(steps in vec((0..6_u8, any::<prop::sample::Index>()), 0..200)) {
+            const MAX: usize = 8;
+            let (requests, limit) = (ClientRequests::default(), ClientRequestLimit::new(MAX));
+            let cx = &mut Context::from_waker(Waker::noop());
+            // Whether each request that waits has its answer, and the ids of all that do not wait any more.
+            let mut waiting: BTreeMap<u64, (ClientRequest<'_>, bool)> = BTreeMap::new();
+            let mut forgotten: Vec<u64> = Vec::new();
+            for (step, which) in steps {
+                let id = (!waiting.is_empty())
+                    .then(|| *waiting.keys().nth(which.index(waiting.len())).expect("in range"));
+                match (step, id) {
+                    (0 | 1, _) => {
+                        let opened = requests.open(&limit);
+                        prop_assert_eq!(opened.is_ok(), waiting.len() < MAX);
+                        if let Ok(request) = opened {
+                            prop_assert!(!forgotten.contains(&request.id()), "an id is used once");
+                            prop_assert!(waiting.insert(request.id(), (request, false)).is_none());
+                        }
+                    }
+                    (2, Some(id)) => {
+                        let (_, is_answered) = waiting.get_mut(&id).expect("waits");
+                        prop_assert_eq!(requests.answer(id, answer("{}")), !std::mem::replace(is_answered, true));
+                    }
+                    (3, Some(id)) => {
+                        let (request, is_answered) = waiting.remove(&id).expect("waits");
+                        prop_assert_eq!(request.poll(cx).is_ready(), is_answered);
+                        drop(request);
+                        forgotten.push(id);
+                    }
+                    (4, _) if which.index(10) == 0 => {
+                        requests.close();
+                        waiting.values_mut().for_each(|(_, is_answered)| *is_answered = true);
+                    }
+                    _ if !forgotten.is_empty() => {
+                        let late = forgotten[which.index(forgotten.len())];
+                        prop_assert!(!requests.answer(late, answer("{}")), "a late answer reaches nobody");
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(limit.waiting(), waiting.len());
+            }
+            drop(waiting);
+            prop_assert_eq!((limit.waiting(), requests.table.with(|table, _| table.entries.len())), (0, 0));
+        }
     }
 }

@@ -1,15 +1,15 @@
-//! What the server knows of one peer of the legacy era: the outcome of its handshake, the level of its log,
-//! what it subscribed to, and its requests that run on without a connection.
+//! The session of one legacy client: the outcome of its handshake, its log level, its subscription, and its requests
+//! that run without a connection.
 //!
-//! A modern peer leaves nothing here. Nothing in a session is a queue: changes are flags of its
-//! [`Subscription`], a due `roots/list` request is one bit, and running requests are bounded by
-//! `max_concurrent_requests`.
+//! A modern client has no session. A session holds no queue: changes are flags of its [`Subscription`], a due
+//! `roots/list` request is one bit, and `max_concurrent_requests` bounds the running requests.
 
 use crate::lock::lock;
 use crate::metrics::Moment;
 use crate::protocol::{ClientCapabilities, LogLevel, Revision};
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::Subscription;
+use crate::server::state::client_requests::{ClientAnswer, ClientRequests};
 use crate::server::state::request_ids::{IdKey, RequestIds};
 use atomic_waker::AtomicWaker;
 use std::any::Any;
@@ -20,11 +20,10 @@ use std::task::Waker;
 /// The state of one peer.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// Names the session among those of this process; not secret.
+    /// The number of the session in this process. It is not secret.
     number: u64,
     opened: Moment,
-    /// Who opened it.
-    /// In halves: the alignment of the whole would cost each session 16 bytes.
+    /// The principal that opened the session. In two halves: the alignment of a `u128` would cost each session 16 bytes.
     principal: [u64; 2],
     /// Index into `Revision::ALL` plus one; 0 before a handshake.
     revision: AtomicU8,
@@ -37,24 +36,28 @@ pub(crate) struct Session {
     /// Woken when a message that belongs to no request is due.
     writer: AtomicWaker,
     subscription: Mutex<Option<Arc<Subscription>>>,
-    /// Made at the first request that runs without its connection, as most sessions have none.
-    running: OnceLock<Box<Running>>,
+    /// Made at the first request that runs without a connection or that waits for the client: most sessions have none.
+    requests: OnceLock<Box<SessionRequests>>,
     values: SessionValues,
 }
 
-/// The requests of a session that run without a connection.
+/// The requests of a session that no connection holds.
 #[derive(Debug, Default)]
-struct Running {
-    calls: Mutex<Vec<Arc<CallState>>>,
+struct SessionRequests {
+    /// The client's requests that run without a connection.
+    running: Mutex<Vec<Arc<CallState>>>,
+    /// Their ids.
     ids: Arc<RequestIds>,
+    /// The server's requests that wait for the client.
+    to_client: ClientRequests,
 }
 
 /// Why a request cannot run without its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotBegun {
-    /// As many run as may.
+    /// `max_concurrent_requests` run already.
     TooMany,
-    /// Another one has the same id.
+    /// A running request has the same id.
     Repeated,
 }
 
@@ -73,7 +76,7 @@ impl Session {
             is_closed: AtomicBool::new(false),
             writer: AtomicWaker::new(),
             subscription: Mutex::default(),
-            running: OnceLock::new(),
+            requests: OnceLock::new(),
             values: SessionValues::default(),
         }
     }
@@ -89,7 +92,7 @@ impl Session {
         self.number
     }
 
-    /// For how long there has been a session, in nanoseconds.
+    /// The age of the session in nanoseconds.
     pub(crate) fn age_ns(&self) -> u64 {
         Moment::now().ns_since(self.opened)
     }
@@ -123,15 +126,15 @@ impl Session {
         ClientCapabilities::from_bits(self.capabilities.load(Ordering::Acquire))
     }
 
-    /// Has the client asked for its roots as soon as a message that belongs to no request can be sent.
+    /// Requests the client's roots as soon as a message that belongs to no request can be sent.
     pub(crate) fn ask_for_roots(&self) {
         self.is_roots_request_due.store(true, Ordering::Release);
         self.writer.wake();
     }
 
-    /// The number of the `roots/list` request that is due, if any; only the answer to the latest one counts.
+    /// The number of the `roots/list` request that is due, if any. Only the answer to the latest one counts.
     pub(crate) fn take_roots_request(&self) -> Option<u64> {
-        // Looked at on each turn of a connection and seldom set: most looks are a load and no swap.
+        // Each poll of a connection checks this and it is rarely set: most checks are a load and no swap.
         let is_due = self.is_roots_request_due.load(Ordering::Acquire)
             && self.is_roots_request_due.swap(false, Ordering::AcqRel);
         is_due.then(|| self.roots_requests.fetch_add(1, Ordering::Relaxed) + 1)
@@ -141,51 +144,65 @@ impl Session {
         self.roots_requests.load(Ordering::Relaxed)
     }
 
-    /// Has `writer` woken when a message that belongs to no request is due.
+    /// Registers the waker of the task that sends messages that belong to no request.
     pub(crate) fn register(&self, writer: &Waker) {
         self.writer.register(writer);
     }
 
-    /// The changes that this peer is told of.
+    /// The subscription of the client, if it has one.
     pub(crate) fn subscription(&self) -> Option<Arc<Subscription>> {
         lock(&self.subscription).clone()
     }
 
-    /// Begins to tell the peer of changes; a subscription that is there already stays.
+    /// Sets the subscription, unless the client has one.
     pub(crate) fn subscribe(&self, subscription: Arc<Subscription>) {
         let mut subscription = Some(subscription);
         lock(&self.subscription).get_or_insert_with(|| {
             // invariant: taken once.
             subscription.take().expect("a subscription")
         });
-        // The one that was not needed, if any, ends here: its end takes other locks.
+        // Dropped without the lock if it was not needed: its destructor takes other locks.
         drop(subscription);
         self.writer.wake();
     }
 
-    /// What toolsets keep for this peer.
+    /// The values that toolsets store for the client.
     pub(crate) fn values(&self) -> &SessionValues {
         &self.values
     }
 
+    /// The requests of this server that wait for the client.
+    pub(crate) fn client_requests(&self) -> &ClientRequests {
+        &self.requests().to_client
+    }
+
+    /// Hands the client's answer to the request that waits for it; `false` if none does.
+    pub(crate) fn take_answer(&self, id: u64, answer: ClientAnswer) -> bool {
+        self.requests.get().is_some_and(|requests| requests.to_client.answer(id, answer))
+    }
+
+    fn requests(&self) -> &SessionRequests {
+        self.requests.get_or_init(Box::default)
+    }
+
     /// The ids of the requests that run without a connection.
     pub(crate) fn ids(&self) -> &Arc<RequestIds> {
-        &self.running.get_or_init(Box::default).ids
+        &self.requests().ids
     }
 
     /// Whether a request with that id, as JSON text, runs without a connection.
     pub(crate) fn has_in_flight(&self, id: &str) -> bool {
-        self.running.get().is_some_and(|running| running.ids.contains(id))
+        self.requests.get().is_some_and(|requests| requests.ids.contains(id))
     }
 
-    /// Takes in a request that runs without its connection, or a batch: its ids are claimed already.
+    /// Adds a request that runs without its connection, or a batch, whose ids are claimed already.
     ///
     /// # Errors
-    /// When there are `max` already, or one with the same id.
+    /// When `max` requests run already, or one with the same id.
     pub(crate) fn begin(&self, call: &Arc<CallState>, is_batch: bool, max: usize) -> Result<(), NotBegun> {
         let key = (!is_batch).then(|| IdKey::of(&call.names().id));
-        let Running { calls, ids } = &**self.running.get_or_init(Box::default);
-        let mut running = lock(calls);
+        let SessionRequests { running, ids, .. } = self.requests();
+        let mut running = lock(running);
         if running.len() >= max {
             return Err(NotBegun::TooMany);
         }
@@ -196,13 +213,13 @@ impl Session {
         Ok(())
     }
 
-    /// Forgets what was taken in.
+    /// Removes a request or batch that was added with [`Session::begin`].
     pub(crate) fn end(&self, call: &Arc<CallState>, is_batch: bool) {
         if !is_batch {
             self.ids().release(IdKey::of(&call.names().id));
         }
-        let Some(running) = self.running.get() else { return };
-        let mut running = lock(&running.calls);
+        let Some(requests) = self.requests.get() else { return };
+        let mut running = lock(&requests.running);
         running.retain(|other| !Arc::ptr_eq(other, call));
         if running.is_empty() {
             *running = Vec::new();
@@ -211,7 +228,7 @@ impl Session {
 
     /// How many requests run without a connection.
     pub(crate) fn running(&self) -> usize {
-        self.running.get().map_or(0, |running| lock(&running.calls).len())
+        self.requests.get().map_or(0, |requests| lock(&requests.running).len())
     }
 
     /// Whether requests run without a connection.
@@ -224,73 +241,94 @@ impl Session {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    /// Stops the request that `asker` names, running or waiting for its turn in a batch; `false` if there is none.
+    /// Cancels the request that `asker` names, whether it runs or waits in a batch; `false` if there is none.
     pub(crate) fn cancel(&self, asker: &Arc<CallState>) -> bool {
-        // A copy: the names of the asker must not be locked while those of others are, it may be one of them.
+        // A copy: `asker` may be among the running requests, and its lock must not be held while theirs are taken.
         let id = asker.names().id.clone();
-        // The names are locked from the look to the mark, so that the mark never falls on the next of a batch.
+        // `mark_cancelled` checks and marks under one lock, so that the mark cannot reach the next request of a batch.
         let is_meant = |other: &&Arc<CallState>| !Arc::ptr_eq(other, asker) && other.mark_cancelled(&id);
         let meant =
-            self.running.get().and_then(|running| lock(&running.calls).iter().find(is_meant).cloned());
+            self.requests.get().and_then(|requests| lock(&requests.running).iter().find(is_meant).cloned());
         match meant {
             Some(call) => {
                 call.wake();
                 true
             }
-            None => self.running.get().is_some_and(|running| running.ids.cancel(IdKey::of(&id))),
+            None => self.requests.get().is_some_and(|requests| requests.ids.cancel(IdKey::of(&id))),
         }
     }
 
-    /// Stops all running requests: the session is at its end.
+    /// Ends the session, and cancels its requests.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
-        // Statements of their own, so that nothing is woken and nothing ends under these locks.
-        let running = self.running.get().map(|running| std::mem::take(&mut *lock(&running.calls)));
+        // Separate statements, so that nothing is woken or dropped under these locks.
+        let requests = self.requests.get();
+        let running = requests.map(|requests| std::mem::take(&mut *lock(&requests.running)));
         let subscription = lock(&self.subscription).take();
         for call in running.iter().flatten() {
             call.cancel();
+        }
+        if let Some(requests) = requests {
+            requests.to_client.close();
         }
         drop((running, subscription));
         self.writer.wake();
     }
 }
 
-/// What toolsets keep for one session: one value of each type.
+/// The values that toolsets store for one session: one of each type.
 ///
-/// Values live as long as the session. A modern peer has no session: what is put there is kept for nobody.
+/// Values live as long as the session. A modern client has no session: a value that is stored for one is found by nobody.
+///
+/// ```
+/// use mcpool::server::SessionValues;
+/// use std::sync::Arc;
+///
+/// struct Roots(Vec<String>);
+///
+/// fn remember(uris: &[&str], session: &SessionValues) {
+///     let roots: Vec<String> = uris.iter().map(|uri| uri.to_string()).collect();
+///     let heap_bytes = roots.iter().map(|uri| uri.capacity() + size_of::<String>()).sum();
+///     session.put(Arc::new(Roots(roots)), heap_bytes);
+/// }
+///
+/// let session = SessionValues::default();
+/// remember(&["file:///home"], &session);
+/// assert_eq!(session.find::<Roots>().map(|roots| roots.0.len()), Some(1));
+/// ```
 #[derive(Debug, Default)]
 pub struct SessionValues {
     owns_process: bool,
-    values: Mutex<Vec<Kept>>,
+    values: Mutex<Vec<StoredValue>>,
 }
 
-/// A value and the heap bytes that go with it.
-type Kept = (Arc<dyn Any + Send + Sync>, usize);
+/// A value and its heap bytes.
+type StoredValue = (Arc<dyn Any + Send + Sync>, usize);
 
 impl SessionValues {
-    /// Whether the peer is the one that this process was started for, over standard input and output: it
-    /// could have started it in any other way too.
+    /// Whether the client started this process and talks to it over standard input and output. Such a client could have
+    /// started the process with any other arguments, too.
     pub fn owns_process(&self) -> bool {
         self.owns_process
     }
 
-    /// Keeps `value`, in the place of an older one of its type. `heap_bytes` is what it holds beyond itself, for the
-    /// memory report.
+    /// Stores `value`, and drops an older one of its type. `heap_bytes` is what the value holds beyond its own size; the
+    /// memory report shows it.
     pub fn put<V: Any + Send + Sync>(&self, value: Arc<V>, heap_bytes: usize) {
         let mut values = lock(&self.values);
         let older = values.iter().position(|(kept, _)| kept.is::<V>()).map(|index| values.swap_remove(index));
         values.push((value, heap_bytes + size_of::<V>()));
         drop(values);
-        // A toolset's own code runs when it goes.
+        // Dropped without the lock: its destructor is code of a toolset.
         drop(older);
     }
 
     /// Heap bytes of all values.
     pub(crate) fn bytes(&self) -> usize {
-        lock(&self.values).iter().map(|(_, bytes)| size_of::<Kept>() + bytes).sum()
+        lock(&self.values).iter().map(|(_, bytes)| size_of::<StoredValue>() + bytes).sum()
     }
 
-    /// The value of that type.
+    /// The value of type `V`, if one was stored.
     pub fn find<V: Any + Send + Sync>(&self) -> Option<Arc<V>> {
         let values = lock(&self.values);
         values.iter().find_map(|(kept, _)| Arc::clone(kept).downcast().ok())
@@ -302,12 +340,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_told_with_their_bytes_one_of_each_type() {
+    fn values_are_counted_with_their_bytes_one_of_each_type() {
         let values = SessionValues::default();
         assert_eq!(values.bytes(), 0);
         values.put(Arc::new([0_u8; 100]), 1_000);
         let one = values.bytes();
-        assert_eq!(one, size_of::<Kept>() + 1_100);
+        assert_eq!(one, size_of::<StoredValue>() + 1_100);
         values.put(Arc::new([1_u8; 100]), 2_000);
         assert_eq!(values.bytes(), one + 1_000, "the older one is gone");
         assert_eq!(values.find::<[u8; 100]>().as_deref(), Some(&[1; 100]));

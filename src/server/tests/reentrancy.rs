@@ -5,7 +5,7 @@ use crate::protocol::InputRequest;
 use crate::protocol::ToolDefinition;
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{Changes, Filter, Kind};
-use crate::server::state::client_requests::Correlation;
+use crate::server::state::client_requests::{ClientRequestLimit, ClientRequests};
 use crate::server::state::event_store::EventStore;
 use crate::server::state::outgoing::Outgoing;
 use crate::server::state::session::{Session, SessionValues};
@@ -145,10 +145,10 @@ fn queues_wake_without_their_lock() {
 #[test]
 fn waits_for_clients_wake_without_their_locks() {
     without_waiting(|| {
-        let table = Arc::new(Correlation::new(100));
-        // It takes the lock of each shard.
-        let nosies = Nosies::of(&table, |table| table.close_owner(9));
-        let tickets: Vec<_> = (0..32).map(|_| table.open(1).expect("room")).collect();
+        let both = Arc::new((ClientRequests::default(), ClientRequestLimit::new(100)));
+        let nosies = Nosies::of(&both, |(requests, limit)| drop(requests.open(limit).expect("room")));
+        let (requests, limit) = &*both;
+        let tickets: Vec<_> = (0..32).map(|_| requests.open(limit).expect("room")).collect();
         let mut waits: Vec<_> =
             tickets.into_iter().map(|ticket| Box::pin(ticket.wait(Duration::from_secs(9)))).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -160,7 +160,7 @@ fn waits_for_clients_wake_without_their_locks() {
             }
         }
         drop(waits.split_off(16));
-        table.close_owner(1);
+        requests.close();
         assert!(nosies.woken.load(Ordering::SeqCst) >= 16);
     });
 }
