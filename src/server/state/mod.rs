@@ -1,4 +1,4 @@
-//! What outlives a frame: sessions, streams, tasks and who waits for what.
+//! State that outlives a frame: sessions, streams, tasks, subscriptions, and the bounds of each.
 
 pub(crate) mod call_state;
 pub(crate) mod cancellation;
@@ -15,6 +15,8 @@ pub(crate) mod request_ids;
 pub(crate) mod request_state;
 pub(crate) mod session;
 pub(crate) mod sessions;
+mod task;
+mod task_eviction;
 pub(crate) mod task_store;
 pub(crate) mod thread_permits;
 pub(crate) mod tool_usage;

@@ -1,32 +1,33 @@
-//! The tasks that clients ask for later: where they stand, what they answered, what they want to know.
+//! The tasks of a server: created by a request, polled by their client, and kept until they expire.
 //!
-//! Invariants: at most `max_tasks` are kept, finished ones included, none longer than `task_ttl_ms`; what came of
-//! them, what they asked and what they were answered has at most `max_task_bytes` together; a finished task never
-//! changes; only the principal that began a task sees it. Ids are 128 random bits.
+//! Invariants: the store keeps at most `max_tasks` tasks, finished ones included, none longer than `task_ttl_ms`; their
+//! results, requests and answers have at most `max_task_bytes` together; only the principal that began a task sees it.
+//! Ids are 128 random bits.
 //!
-//! A task is waited for in two places, which may be two threads: by its driver, which polls it and wants to know of
-//! its cancellation, and by its handler, once for each question. Each has a place of its own for its waker.
+//! Two parties wait for a task, perhaps on two threads: its driver, which polls the call and waits for a cancellation;
+//! and its handler, which waits for one answer at a time. Each has its own waker.
 
 use crate::limits::Limits;
-use crate::limits::units::rfc3339;
 use crate::protocol::InputRequest;
 use crate::server::state::charge::{Charge, Sum};
+use crate::server::state::task::{Charged, INPUT_BYTES, Task, TaskState};
+use crate::server::state::task_eviction::EvictionOrder;
 use crate::server::state::wake_list::{Guarded, WakeList};
 use crate::wire::Reply;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::Notify;
 
-/// As many tasks are kept as may.
+/// The store has `max_tasks` tasks already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("as many tasks are kept as may (setting max_tasks)")]
 pub(crate) struct StoreFull;
 
-/// What does not fit beside what other tasks keep.
+/// A text does not fit beside those that other tasks keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
     "{what} of {bytes} bytes does not fit: all tasks together may keep {limit_bytes} (setting max_task_bytes)"
@@ -37,14 +38,14 @@ pub(crate) struct NoRoom {
     limit_bytes: usize,
 }
 
-/// What becomes of answers that are handed to a task.
+/// The outcome of [`TaskStore::update`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Updated {
-    /// They are taken, or were not asked for.
+    /// The answers were stored, or ignored because the task did not ask for them.
     Done,
     /// The principal has no such task.
     Unknown,
-    /// They do not fit.
+    /// An answer does not fit.
     Full(NoRoom),
 }
 
@@ -52,108 +53,19 @@ pub(crate) enum Updated {
 #[derive(Debug)]
 pub(crate) struct TaskStore {
     tasks: Guarded<Tasks>,
-    /// Bytes of what all tasks keep.
+    /// Bytes of the texts of all tasks.
     bytes: Sum,
     max_bytes: usize,
     max: usize,
     ttl: Duration,
     poll_interval: Duration,
-    /// Those whose calls are under way.
+    /// The calls that run as tasks.
     running: Sum,
-    /// Told when none is.
+    /// Notified when no call runs any more.
     idle: Notify,
 }
 
 type Tasks = HashMap<Box<str>, Task>;
-
-#[derive(Debug)]
-struct Task {
-    principal: u128,
-    created: SystemTime,
-    updated: SystemTime,
-    state: TaskState,
-    /// What the task asked its client, by key.
-    inputs: BTreeMap<Box<str>, Input>,
-    /// Wants to know of the task's end.
-    driver: Option<Waker>,
-}
-
-/// A text and its bytes among those of all tasks.
-#[derive(Debug)]
-struct Kept<T> {
-    value: T,
-    charge: Charge,
-}
-
-#[derive(Debug)]
-enum TaskState {
-    Working,
-    Completed { result: Kept<Box<RawValue>> },
-    Failed { error: Kept<Box<RawValue>> },
-    Cancelled,
-}
-
-#[derive(Debug)]
-enum Input {
-    /// The request, and who waits for its answer.
-    Asked { request: Kept<InputRequest>, handler: Option<Waker> },
-    /// The answer, as JSON text.
-    Answered(Kept<Box<str>>),
-    /// The answer was taken; its key may not be used again.
-    Taken,
-}
-
-impl Task {
-    fn is_over(&self) -> bool {
-        !matches!(self.state, TaskState::Working)
-    }
-
-    fn status(&self) -> &'static str {
-        match self.state {
-            TaskState::Working if self.open_inputs().next().is_some() => "input_required",
-            TaskState::Working => "working",
-            TaskState::Completed { .. } => "completed",
-            TaskState::Failed { .. } => "failed",
-            TaskState::Cancelled => "cancelled",
-        }
-    }
-
-    fn open_inputs(&self) -> impl Iterator<Item = (&str, &InputRequest)> {
-        self.inputs.iter().filter_map(|(key, input)| match input {
-            Input::Asked { request, .. } => Some((&**key, &request.value)),
-            Input::Answered(_) | Input::Taken => None,
-        })
-    }
-
-    /// Bytes of what came of it.
-    fn outcome_bytes(&self) -> usize {
-        match &self.state {
-            TaskState::Completed { result: kept } | TaskState::Failed { error: kept } => kept.charge.amount(),
-            TaskState::Working | TaskState::Cancelled => 0,
-        }
-    }
-
-    fn end(&mut self, state: TaskState, now: SystemTime, after: &mut WakeList) {
-        if !self.is_over() {
-            self.state = state;
-            self.updated = now;
-            self.wake_all(after);
-            self.inputs = BTreeMap::new();
-        }
-    }
-
-    fn wake_all(&mut self, after: &mut WakeList) {
-        after.wake(self.driver.take());
-        for input in self.inputs.values_mut() {
-            if let Input::Asked { handler, .. } = input {
-                after.wake(handler.take());
-            }
-        }
-    }
-}
-
-/// Bytes that a question or an answer keeps beside its text and its key.
-const INPUT_BYTES: usize = size_of::<Input>() + size_of::<Box<str>>();
 
 impl TaskStore {
     pub(crate) fn new(limits: &Limits) -> Self {
@@ -169,19 +81,12 @@ impl TaskStore {
         }
     }
 
-    /// Begins a task of `principal`, and gives its id.
+    /// Creates a task of `principal`, and returns its id.
     pub(crate) fn create(&self, principal: u128, now: SystemTime) -> Result<String, StoreFull> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|_| StoreFull)?;
         let id = format!("{:032x}", u128::from_ne_bytes(bytes));
-        let task = Task {
-            principal,
-            created: now,
-            updated: now,
-            state: TaskState::Working,
-            inputs: BTreeMap::new(),
-            driver: None,
-        };
+        let task = Task::new(principal, now);
         self.tasks.with(|tasks, after| {
             if tasks.len() >= self.max {
                 self.purge(tasks, now, after);
@@ -199,57 +104,20 @@ impl TaskStore {
     pub(crate) fn write(&self, id: &str, principal: u128, reply: &mut Reply) -> bool {
         self.tasks.with(|tasks, _| {
             let Some(task) = tasks.get(id).filter(|task| task.principal == principal) else { return false };
-            self.write_task(id, task, reply);
+            task.write(id, self.ttl, self.poll_interval, reply);
             true
         })
     }
 
-    fn write_task(&self, id: &str, task: &Task, reply: &mut Reply) {
-        reply.raw(r#""taskId":"#);
-        reply.string(id);
-        reply.raw(r#","status":""#);
-        reply.raw(task.status());
-        reply.raw(r#"","createdAt":"#);
-        reply.string(&timestamp(task.created));
-        reply.raw(r#","lastUpdatedAt":"#);
-        reply.string(&timestamp(task.updated));
-        reply.raw(r#","ttlMs":"#);
-        reply.integer(self.ttl.as_millis() as u64);
-        reply.raw(r#","pollIntervalMs":"#);
-        reply.integer(self.poll_interval.as_millis() as u64);
-        match &task.state {
-            TaskState::Completed { result } => {
-                reply.raw(r#","result":"#);
-                reply.json((&*result.value).into());
-            }
-            TaskState::Failed { error } => {
-                reply.raw(r#","error":"#);
-                reply.json((&*error.value).into());
-            }
-            TaskState::Working | TaskState::Cancelled => {}
-        }
-        let mut separator = r#","inputRequests":{"#;
-        for (key, request) in task.open_inputs() {
-            reply.raw(separator);
-            reply.string(key);
-            reply.raw(":");
-            request.write(reply);
-            separator = ",";
-        }
-        if separator == "," {
-            reply.raw("}");
-        }
-    }
-
-    /// Keeps the result of a task.
+    /// Ends a task with its result.
     ///
     /// # Errors
-    /// When it does not fit, however many finished tasks are given up; the task goes on.
+    /// When the result does not fit even without all other finished tasks. The task goes on.
     pub(crate) fn complete(&self, id: &str, result: &RawValue, now: SystemTime) -> Result<(), NoRoom> {
         self.end(id, "a result", result, now, |result| TaskState::Completed { result })
     }
 
-    /// Keeps the error of a task.
+    /// Ends a task with its error.
     ///
     /// # Errors
     /// As for [`TaskStore::complete`].
@@ -257,12 +125,12 @@ impl TaskStore {
         self.end(id, "an error", error, now, |error| TaskState::Failed { error })
     }
 
-    /// Keeps the short error of a task for whose outcome there is no room.
+    /// Ends a task whose outcome does not fit with a short error, for which there is always room.
     pub(crate) fn fail_without_room(&self, id: &str, error: &RawValue, now: SystemTime) {
-        let kept = Kept { value: error.to_owned(), charge: self.bytes.charge(error.get().len()) };
+        let error = Charged { value: error.to_owned(), charge: self.bytes.charge(error.get().len()) };
         self.tasks.with(|tasks, after| {
             if let Some(task) = tasks.get_mut(id) {
-                task.end(TaskState::Failed { error: kept }, now, after);
+                task.end(TaskState::Failed { error }, now, after);
             }
         });
     }
@@ -273,7 +141,7 @@ impl TaskStore {
         what: &'static str,
         json: &RawValue,
         now: SystemTime,
-        state: impl FnOnce(Kept<Box<RawValue>>) -> TaskState,
+        state: impl FnOnce(Charged<Box<RawValue>>) -> TaskState,
     ) -> Result<(), NoRoom> {
         self.tasks.with(|tasks, after| {
             if tasks.get(id).is_none_or(Task::is_over) {
@@ -281,13 +149,13 @@ impl TaskStore {
             }
             let charge = self.charge(tasks, what, json.get().len())?;
             if let Some(task) = tasks.get_mut(id) {
-                task.end(state(Kept { value: json.to_owned(), charge }), now, after);
+                task.end(state(Charged { value: json.to_owned(), charge }), now, after);
             }
             Ok(())
         })
     }
 
-    /// Cancels a task; one that is over stays as it is. `false` if `principal` has no such task.
+    /// Cancels a task, unless it has ended. `false` if `principal` has no such task.
     pub(crate) fn cancel(&self, id: &str, principal: u128, now: SystemTime) -> bool {
         self.tasks.with(|tasks, after| {
             let Some(task) = tasks.get_mut(id).filter(|task| task.principal == principal) else {
@@ -298,7 +166,7 @@ impl TaskStore {
         })
     }
 
-    /// Cancels all tasks that are not over.
+    /// Cancels all tasks that have not ended.
     pub(crate) fn cancel_all(&self, now: SystemTime) {
         self.tasks.with(|tasks, after| {
             for task in tasks.values_mut() {
@@ -307,10 +175,11 @@ impl TaskStore {
         });
     }
 
-    /// Whether nobody wants the work any more. If somebody does, `driver` is woken when that changes.
+    /// Ready once the task was cancelled or removed. Until then, this registers the waker of the task's driver.
     pub(crate) fn poll_cancelled(&self, id: &str, cx: &mut Context<'_>) -> Poll<()> {
         let driver = cx.waker().clone();
-        let (polled, _left) = self.tasks.with(|tasks, _| {
+        // The waker that is not needed any more is dropped after the lock.
+        let (polled, _unused) = self.tasks.with(|tasks, _| {
             match tasks.get_mut(id).filter(|task| !matches!(task.state, TaskState::Cancelled)) {
                 None => (Poll::Ready(()), Some(driver)),
                 Some(task) => (Poll::Pending, task.driver.replace(driver)),
@@ -319,7 +188,7 @@ impl TaskStore {
         polled
     }
 
-    /// Puts a request to the client on a task; a key that was used before keeps what it has.
+    /// Adds a request to the client to a task. A key that was used before keeps its request or answer.
     ///
     /// # Errors
     /// When it does not fit.
@@ -338,34 +207,24 @@ impl TaskStore {
             }
             let charge = self.charge(tasks, "a request for input", bytes)?;
             if let Some(task) = tasks.get_mut(id) {
-                let request = Kept { value: request.clone(), charge };
-                task.inputs.insert(key.into(), Input::Asked { request, handler: None });
-                task.updated = now;
+                task.ask(key, Charged { value: request.clone(), charge }, now);
             }
             Ok(())
         })
     }
 
-    /// Takes the answer to a request of a task; ready without one when the task is over.
+    /// Takes the answer to a request of a task. Ready with `None` once the task has ended.
     pub(crate) fn poll_answer(&self, id: &str, key: &str, cx: &mut Context<'_>) -> Poll<Option<Box<str>>> {
         let waker = cx.waker().clone();
-        let (polled, _left) = self.tasks.with(|tasks, _| {
-            let Some(task) = tasks.get_mut(id).filter(|task| !task.is_over()) else {
-                return (Poll::Ready(None), Some(waker));
-            };
-            match task.inputs.get_mut(key) {
-                Some(input @ Input::Answered(_)) => match std::mem::replace(input, Input::Taken) {
-                    Input::Answered(answer) => (Poll::Ready(Some(answer.value)), Some(waker)),
-                    Input::Asked { .. } | Input::Taken => (Poll::Ready(None), Some(waker)),
-                },
-                Some(Input::Asked { handler, .. }) => (Poll::Pending, handler.replace(waker)),
-                Some(Input::Taken) | None => (Poll::Ready(None), Some(waker)),
-            }
-        });
+        let (polled, _unused) =
+            self.tasks.with(|tasks, _| match tasks.get_mut(id).filter(|task| !task.is_over()) {
+                Some(task) => task.poll_answer(key, waker),
+                None => (Poll::Ready(None), Some(waker)),
+            });
         polled
     }
 
-    /// Hands answers to a task; keys that it did not ask for, or that are answered, are ignored.
+    /// Stores the client's answers. Keys that the task did not ask for, or that have an answer, are ignored.
     pub(crate) fn update<'a>(
         &self,
         id: &str,
@@ -378,8 +237,7 @@ impl TaskStore {
                 return Updated::Unknown;
             }
             for (key, answer) in answers {
-                let is_asked = |task: &Task| matches!(task.inputs.get(key), Some(Input::Asked { .. }));
-                if !tasks.get(id).is_some_and(is_asked) {
+                if !tasks.get(id).is_some_and(|task| task.is_asking(key)) {
                     continue;
                 }
                 let charge = match self.charge(tasks, "an answer", INPUT_BYTES + key.len() + answer.len()) {
@@ -387,22 +245,18 @@ impl TaskStore {
                     Err(error) => return Updated::Full(error),
                 };
                 let Some(task) = tasks.get_mut(id) else { return Updated::Unknown };
-                task.updated = now;
-                let answered = Input::Answered(Kept { value: answer.into(), charge });
-                if let Some(Input::Asked { handler, .. }) = task.inputs.insert(key.into(), answered) {
-                    after.wake(handler);
-                }
+                task.answer(key, Charged { value: answer.into(), charge }, now, after);
             }
             Updated::Done
         })
     }
 
-    /// Forgets tasks whose time is over; their workers are told.
+    /// Removes expired tasks, and wakes who waits for them.
     pub(crate) fn sweep(&self, now: SystemTime) {
         self.tasks.with(|tasks, after| self.purge(tasks, now, after));
     }
 
-    /// Bytes of all tasks, and of what they keep.
+    /// Bytes of all tasks and of their texts.
     pub(crate) fn bytes(&self) -> usize {
         let tasks: usize =
             self.tasks.with(|tasks, _| tasks.keys().map(|id| id.len() + size_of::<Task>()).sum());
@@ -414,9 +268,9 @@ impl TaskStore {
         self.tasks.with(|tasks, _| tasks.len())
     }
 
-    /// Counts a call that runs as a task, until it is dropped.
-    pub(crate) fn begin(self: &Arc<Self>) -> Running {
-        Running { place: Some(self.running.charge(1)), store: Arc::clone(self) }
+    /// Counts a call that runs as a task until the returned value is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> RunningTask {
+        RunningTask { charge: Some(self.running.charge(1)), store: Arc::clone(self) }
     }
 
     /// How many calls run as tasks.
@@ -427,7 +281,7 @@ impl TaskStore {
     /// Waits until no call runs as a task.
     pub(crate) async fn all_done(&self) {
         loop {
-            // Listening begins before the look, so that the last one's end in between is heard.
+            // Registered before the check, so that the end of the last call is not missed in between.
             let done = self.idle.notified();
             if self.running() == 0 {
                 return;
@@ -436,8 +290,8 @@ impl TaskStore {
         }
     }
 
-    /// Sets bytes aside, giving up finished tasks where that is needed: of the principal that keeps most, its oldest
-    /// first, so that nobody loses a result to somebody who keeps more.
+    /// Reserves bytes, and removes finished tasks where that is needed: always the oldest of the principal that keeps
+    /// most bytes, so that no principal loses a result to one that keeps more.
     fn charge(&self, tasks: &mut Tasks, what: &'static str, bytes: usize) -> Result<Charge, NoRoom> {
         let no_room = NoRoom { what, bytes, limit_bytes: self.max_bytes };
         if let Some(charge) = self.bytes.try_charge(bytes, self.max_bytes) {
@@ -447,7 +301,7 @@ impl TaskStore {
         if self.bytes.get().saturating_sub(finished_bytes) + bytes > self.max_bytes {
             return Err(no_room);
         }
-        let mut finished = Finished::of(tasks);
+        let mut finished = EvictionOrder::of(tasks.iter());
         loop {
             tasks.remove(&finished.next().ok_or(no_room)?);
             if let Some(charge) = self.bytes.try_charge(bytes, self.max_bytes) {
@@ -470,71 +324,31 @@ impl TaskStore {
     }
 }
 
-/// A task that is over: since when, which, and its bytes.
-type Outcome = (SystemTime, Box<str>, usize);
-
-/// The tasks that are over, as they are given up.
-struct Finished {
-    /// Of each principal: the bytes that it keeps, and its tasks, the oldest last.
-    by_principal: HashMap<u128, (usize, Vec<Outcome>)>,
-}
-
-impl Finished {
-    fn of(tasks: &Tasks) -> Self {
-        let mut by_principal = HashMap::<_, (usize, Vec<_>)>::new();
-        for (id, task) in tasks.iter().filter(|(_, task)| task.outcome_bytes() > 0) {
-            let (sum, own) = by_principal.entry(task.principal).or_default();
-            *sum += task.outcome_bytes();
-            own.push((task.updated, id.clone(), task.outcome_bytes()));
-        }
-        for (_, own) in by_principal.values_mut() {
-            own.sort_by(|a, b| b.cmp(a));
-        }
-        Self { by_principal }
-    }
-}
-
-impl Iterator for Finished {
-    type Item = Box<str>;
-
-    fn next(&mut self) -> Option<Box<str>> {
-        let (sum, own) = self.by_principal.values_mut().max_by_key(|(sum, _)| *sum)?;
-        let (_, id, bytes) = own.pop()?;
-        *sum -= bytes;
-        Some(id)
-    }
-}
-
 /// A call that runs as a task.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningTask {
     store: Arc<TaskStore>,
-    place: Option<Charge>,
+    charge: Option<Charge>,
 }
 
-impl Drop for Running {
+impl Drop for RunningTask {
     fn drop(&mut self) {
-        drop(self.place.take());
+        drop(self.charge.take());
         if self.store.running() == 0 {
             self.store.idle.notify_waiters();
         }
     }
 }
 
-/// ISO 8601, as the extension demands.
-fn timestamp(time: SystemTime) -> String {
-    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    rfc3339(since_1970.as_millis() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::state::task::Input;
     use mcpool_pools::BufferPool;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
+    use std::task::{Wake, Waker};
 
     /// All orders of `0..count`.
     fn orders(count: usize) -> Vec<Vec<usize>> {
@@ -620,33 +434,33 @@ mod tests {
         assert_eq!(store.len(), 0);
     }
 
-    /// A waker that counts, and that looks into the store, as an executor's own code may.
-    struct Bell {
+    /// A waker that counts its wakes and locks the store, as the code of an executor may.
+    struct CountingWaker {
         store: Arc<TaskStore>,
-        rung: AtomicUsize,
+        woken: AtomicUsize,
     }
 
-    impl Bell {
+    impl CountingWaker {
         fn new(store: &Arc<TaskStore>) -> Arc<Self> {
-            Arc::new(Self { store: Arc::clone(store), rung: AtomicUsize::new(0) })
+            Arc::new(Self { store: Arc::clone(store), woken: AtomicUsize::new(0) })
         }
 
-        fn is_rung(&self) -> bool {
-            self.rung.load(Ordering::SeqCst) > 0
+        fn is_woken(&self) -> bool {
+            self.woken.load(Ordering::SeqCst) > 0
         }
     }
 
-    impl Wake for Bell {
+    impl Wake for CountingWaker {
         fn wake(self: Arc<Self>) {
             self.store.len();
-            self.rung.fetch_add(1, Ordering::SeqCst);
+            self.woken.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Every order of what a driver, two waits of a handler and two updates do: whoever waits for what has come is
-    /// woken. Each step is atomic, as all state is behind one lock; wakes come after it.
+    /// A driver, two waits of a handler and two updates, in every order: an update wakes the wait for its answer. Each
+    /// step is atomic, as all state is behind one lock.
     #[test]
-    fn nobody_sleeps_over_what_has_come_in_any_order() {
+    fn an_update_wakes_the_wait_for_its_answer_in_any_order() {
         const STEPS: usize = 6;
         for order in orders(STEPS) {
             let store = Arc::new(store(4));
@@ -655,11 +469,11 @@ mod tests {
             for key in ["a", "b"] {
                 store.ask(&id, key, &InputRequest::roots(), now).expect("room");
             }
-            let [driver, first, second] = [(); 3].map(|()| Bell::new(&store));
+            let [driver, first, second] = [(); 3].map(|()| CountingWaker::new(&store));
             let mut waits = [false; 2];
             for step in &order {
-                let wait = |key: &str, bell: &Arc<Bell>| {
-                    let waker = Waker::from(Arc::clone(bell));
+                let wait = |key: &str, counting: &Arc<CountingWaker>| {
+                    let waker = Waker::from(Arc::clone(counting));
                     store.poll_answer(&id, key, &mut Context::from_waker(&waker)).is_pending()
                 };
                 match step {
@@ -674,14 +488,14 @@ mod tests {
                     _ => drop(store.update(&id, 1, [("b", "2")].into_iter(), now)),
                 }
             }
-            assert_eq!(waits, [first.is_rung(), second.is_rung()], "{order:?}");
-            assert!(!driver.is_rung(), "{order:?}");
-            assert!(store.cancel(&id, 1, now) && driver.is_rung(), "{order:?}");
+            assert_eq!(waits, [first.is_woken(), second.is_woken()], "{order:?}");
+            assert!(!driver.is_woken(), "{order:?}");
+            assert!(store.cancel(&id, 1, now) && driver.is_woken(), "{order:?}");
         }
     }
 
     #[test]
-    fn on_several_threads_no_task_is_left_asleep() {
+    fn no_wake_is_lost_on_several_threads() {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(4)
             .enable_time()
@@ -717,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_keeps_most_gives_up_its_oldest_result() {
+    fn the_principal_that_keeps_most_loses_its_oldest_result() {
         let store = TaskStore::new(&Limits { max_task_bytes: 4 * 1024, ..Limits::default() });
         let result = |bytes: usize| raw(&format!("\"{}\"", "x".repeat(bytes - 2)));
         let end = |principal, bytes, at: SystemTime| {

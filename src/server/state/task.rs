@@ -1,0 +1,196 @@
+//! One task: its state, what it asks its client, and how it looks in an answer.
+//!
+//! Invariants: a task that has ended never changes; a key is asked for once.
+
+use crate::limits::units::rfc3339;
+use crate::protocol::InputRequest;
+use crate::server::state::charge::Charge;
+use crate::server::state::wake_list::WakeList;
+use crate::wire::Reply;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::task::{Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+/// Bytes of a request or an answer besides its text and its key.
+pub(super) const INPUT_BYTES: usize = size_of::<Input>() + size_of::<Box<str>>();
+
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) principal: u128,
+    pub(super) created: SystemTime,
+    pub(super) updated: SystemTime,
+    pub(super) state: TaskState,
+    /// The requests of the task to its client, by key.
+    pub(super) inputs: BTreeMap<Box<str>, Input>,
+    /// Woken when the task ends.
+    pub(super) driver: Option<Waker>,
+}
+
+/// A value, and its bytes among those of all tasks.
+#[derive(Debug)]
+pub(super) struct Charged<T> {
+    pub(super) value: T,
+    pub(super) charge: Charge,
+}
+
+#[derive(Debug)]
+pub(super) enum TaskState {
+    Working,
+    Completed { result: Charged<Box<RawValue>> },
+    Failed { error: Charged<Box<RawValue>> },
+    Cancelled,
+}
+
+/// A request of a task to its client.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// The client has not answered. `handler` waits for the answer.
+    Asked { request: Charged<InputRequest>, handler: Option<Waker> },
+    /// The answer, as JSON text.
+    Answered(Charged<Box<str>>),
+    /// The handler took the answer. The key may not be used again.
+    Taken,
+}
+
+impl Task {
+    pub(super) fn new(principal: u128, now: SystemTime) -> Self {
+        Self {
+            principal,
+            created: now,
+            updated: now,
+            state: TaskState::Working,
+            inputs: BTreeMap::new(),
+            driver: None,
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(self.state, TaskState::Working)
+    }
+
+    fn status(&self) -> &'static str {
+        match self.state {
+            TaskState::Working if self.open_inputs().next().is_some() => "input_required",
+            TaskState::Working => "working",
+            TaskState::Completed { .. } => "completed",
+            TaskState::Failed { .. } => "failed",
+            TaskState::Cancelled => "cancelled",
+        }
+    }
+
+    fn open_inputs(&self) -> impl Iterator<Item = (&str, &InputRequest)> {
+        self.inputs.iter().filter_map(|(key, input)| match input {
+            Input::Asked { request, .. } => Some((&**key, &request.value)),
+            Input::Answered(_) | Input::Taken => None,
+        })
+    }
+
+    /// Bytes of the result or the error.
+    pub(super) fn outcome_bytes(&self) -> usize {
+        match &self.state {
+            TaskState::Completed { result: outcome } | TaskState::Failed { error: outcome } => {
+                outcome.charge.amount()
+            }
+            TaskState::Working | TaskState::Cancelled => 0,
+        }
+    }
+
+    /// Ends the task, unless it has ended.
+    pub(super) fn end(&mut self, state: TaskState, now: SystemTime, wake: &mut WakeList) {
+        if !self.is_over() {
+            self.state = state;
+            self.updated = now;
+            self.wake_all(wake);
+            self.inputs = BTreeMap::new();
+        }
+    }
+
+    pub(super) fn wake_all(&mut self, wake: &mut WakeList) {
+        wake.wake(self.driver.take());
+        for input in self.inputs.values_mut() {
+            if let Input::Asked { handler, .. } = input {
+                wake.wake(handler.take());
+            }
+        }
+    }
+
+    pub(super) fn ask(&mut self, key: &str, request: Charged<InputRequest>, now: SystemTime) {
+        self.inputs.insert(key.into(), Input::Asked { request, handler: None });
+        self.updated = now;
+    }
+
+    /// Whether the client has still to answer `key`.
+    pub(super) fn is_asking(&self, key: &str) -> bool {
+        matches!(self.inputs.get(key), Some(Input::Asked { .. }))
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        key: &str,
+        answer: Charged<Box<str>>,
+        now: SystemTime,
+        wake: &mut WakeList,
+    ) {
+        self.updated = now;
+        if let Some(Input::Asked { handler, .. }) = self.inputs.insert(key.into(), Input::Answered(answer)) {
+            wake.wake(handler);
+        }
+    }
+
+    /// Takes the answer to `key`, and returns the waker that is not needed any more.
+    pub(super) fn poll_answer(&mut self, key: &str, waker: Waker) -> (Poll<Option<Box<str>>>, Option<Waker>) {
+        match self.inputs.get_mut(key) {
+            Some(input @ Input::Answered(_)) => match std::mem::replace(input, Input::Taken) {
+                Input::Answered(answer) => (Poll::Ready(Some(answer.value)), Some(waker)),
+                Input::Asked { .. } | Input::Taken => (Poll::Ready(None), Some(waker)),
+            },
+            Some(Input::Asked { handler, .. }) => (Poll::Pending, handler.replace(waker)),
+            Some(Input::Taken) | None => (Poll::Ready(None), Some(waker)),
+        }
+    }
+
+    /// Writes the members of the task, without braces around them.
+    pub(super) fn write(&self, id: &str, ttl: Duration, poll_interval: Duration, reply: &mut Reply) {
+        reply.raw(r#""taskId":"#);
+        reply.string(id);
+        reply.raw(r#","status":""#);
+        reply.raw(self.status());
+        reply.raw(r#"","createdAt":"#);
+        reply.string(&timestamp(self.created));
+        reply.raw(r#","lastUpdatedAt":"#);
+        reply.string(&timestamp(self.updated));
+        reply.raw(r#","ttlMs":"#);
+        reply.integer(ttl.as_millis() as u64);
+        reply.raw(r#","pollIntervalMs":"#);
+        reply.integer(poll_interval.as_millis() as u64);
+        match &self.state {
+            TaskState::Completed { result } => {
+                reply.raw(r#","result":"#);
+                reply.json((&*result.value).into());
+            }
+            TaskState::Failed { error } => {
+                reply.raw(r#","error":"#);
+                reply.json((&*error.value).into());
+            }
+            TaskState::Working | TaskState::Cancelled => {}
+        }
+        let mut separator = r#","inputRequests":{"#;
+        for (key, request) in self.open_inputs() {
+            reply.raw(separator);
+            reply.string(key);
+            reply.raw(":");
+            request.write(reply);
+            separator = ",";
+        }
+        if separator == "," {
+            reply.raw("}");
+        }
+    }
+}
+
+/// ISO 8601, as the tasks extension demands.
+fn timestamp(time: SystemTime) -> String {
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    rfc3339(since_1970.as_millis() as u64)
+}
