@@ -427,7 +427,7 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Place;
+    use crate::server::Permit;
     use crate::transport::listener::{Peer, Stream};
     use rustix::process::{Signal as Kind, getpid, kill_process};
     use std::sync::Arc;
@@ -440,7 +440,7 @@ mod tests {
     }
 
     impl Serve for Endless {
-        async fn serve(self, _stream: Stream, _peer: Peer, _place: Place) {
+        async fn serve(self, _stream: Stream, _peer: Peer, _place: Permit) {
             self.begun.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<()>().await;
         }

@@ -38,7 +38,7 @@ pub(crate) use state::call_state::Caller;
 #[cfg(feature = "filesystem")]
 pub(crate) use state::cancellation::{CancellationToken, Cancelled};
 pub(crate) use state::event_store::{StreamItem, StreamReader, StreamWriter};
-pub(crate) use state::fair_limit::{Place, Shares};
+pub(crate) use state::fair_limit::{FairLimit, Permit};
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::Session;

@@ -7,7 +7,7 @@
 use super::admission::PeerAddress;
 use super::listener::{Peer, Serve, Stream};
 use crate::limits::Limits;
-use crate::server::Place;
+use crate::server::Permit;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,7 @@ impl AdminService {
 }
 
 impl Serve for AdminService {
-    async fn serve(self, stream: Stream, peer: Peer, _place: Place) {
+    async fn serve(self, stream: Stream, peer: Peer, _place: Permit) {
         let is_local_user = match peer {
             Peer::Ip(_) => false,
             Peer::Unix { uid, .. } if PeerAddress::Unix { uid }.is_own_user() => true,

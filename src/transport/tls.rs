@@ -282,7 +282,7 @@ fn read_bounded(role: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
 mod tests {
     use super::*;
     use crate::limits::Limits;
-    use crate::server::{Drain, Place};
+    use crate::server::{Drain, Permit};
     use crate::transport::admission::Principal;
     use crate::transport::listener::{Connections, Peer, Serve, Stream, serve_listeners};
     use crate::transport::{Listener, LocalAddress, TcpOptions};
@@ -394,7 +394,7 @@ mod tests {
     struct Keeps;
 
     impl Serve for Keeps {
-        async fn serve(self, mut stream: Stream, peer: Peer, mut place: Place) {
+        async fn serve(self, mut stream: Stream, peer: Peer, mut place: Permit) {
             let is_of_address = place.belongs_to(Principal::of_peer(peer.address()).key());
             let answer = [u8::from(is_of_address), u8::from(place.move_to(7)), u8::from(place.belongs_to(7))];
             stream.write_all(&answer).await.expect("sent");

@@ -1,15 +1,15 @@
-//! Who wants to know of which change: the hub between those that change something and those that are told.
+//! Subscriptions to changes of lists and resources.
 //!
-//! There is no queue. A change sets a flag in each subscription that asked for it and wakes its owner, who
-//! takes the flag when there is room for the message: a slow reader learns later, once, and costs nothing
-//! more. Invariants: at most `max_subscriptions` are open, each names at most `max_subscribed_uris`
-//! resources; a dropped subscription leaves no entry behind. What the hub points to is not the subscription,
-//! whose end locks the hub, but its flags: whoever tells of a change may be the last to hold them.
+//! There is no queue. A change sets a flag in each subscription that asked for it and wakes the subscriber, which takes
+//! the flag when it has room for the message. So a slow reader is notified once and late, and costs no more memory.
+//! Invariants: at most `max_subscriptions` are open, and each names at most `max_subscribed_uris` resources; a dropped
+//! subscription leaves no entry behind. The hub holds the flags of a subscription and not the subscription itself, as
+//! dropping a subscription locks the hub, and a notification may drop the last reference.
 
 use crate::limits::Limits;
 use crate::lock::lock;
 use crate::protocol::Method;
-use crate::server::state::fair_limit::{Place, Shares};
+use crate::server::state::fair_limit::{FairLimit, Permit};
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use thiserror::Error;
 
-/// The lists that may change.
+/// A list that may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Tools,
@@ -35,7 +35,7 @@ impl Kind {
     }
 }
 
-/// What a subscription is about.
+/// The changes that a subscription asks for.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Filter {
     pub(crate) tools: bool,
@@ -47,9 +47,9 @@ pub(crate) struct Filter {
 /// Something that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A list is another one.
+    /// The list changed.
     List(Kind),
-    /// A resource has new contents.
+    /// The contents of the resource changed.
     Resource(Arc<str>),
 }
 
@@ -65,7 +65,7 @@ impl Change {
     }
 }
 
-/// As many subscriptions, or resources of one, as there may be.
+/// `max_subscriptions` are open, or one names `max_subscribed_uris` resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("there are as many subscriptions as there may be")]
 pub(crate) struct SubscriptionsFull;
@@ -74,16 +74,16 @@ pub(crate) struct SubscriptionsFull;
 #[derive(Debug)]
 pub(crate) struct Changes {
     hub: Arc<Hub>,
-    places: Arc<Shares>,
+    permits: Arc<FairLimit>,
 }
 
 #[derive(Debug, Default)]
 struct Hub {
-    /// Most resources of one subscription.
+    /// How many resources one subscription may name.
     max_uris: usize,
-    /// Those that are about lists.
+    /// The subscriptions to lists.
     lists: Guarded<Vec<Arc<Flags>>>,
-    /// Those that are about a resource.
+    /// The subscriptions to each resource.
     uris: Guarded<ByUri>,
 }
 
@@ -93,17 +93,17 @@ impl Changes {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             hub: Arc::new(Hub { max_uris: limits.max_subscribed_uris, ..Hub::default() }),
-            places: Shares::new(limits.max_subscriptions, limits.principal_share_percent),
+            permits: FairLimit::new(limits.max_subscriptions, limits.principal_share_percent),
         }
     }
 
-    /// Opens a subscription of a principal, as many as it may have; it ends when it is dropped.
+    /// Opens a subscription of a principal. Dropping it ends it.
     pub(crate) fn subscribe(
         &self,
         principal: u128,
         filter: &Filter,
     ) -> Result<Arc<Subscription>, SubscriptionsFull> {
-        let place = self.places.take(principal).ok_or(SubscriptionsFull)?;
+        let permit = self.permits.acquire(principal).ok_or(SubscriptionsFull)?;
         let wanted = [
             (filter.tools, Kind::Tools),
             (filter.prompts, Kind::Prompts),
@@ -113,7 +113,7 @@ impl Changes {
             wanted.iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |bits, (_, kind)| bits | kind.bit());
         let flags = Flags { kinds, ..Flags::default() };
         let subscription =
-            Arc::new(Subscription { flags: Arc::new(flags), hub: Arc::clone(&self.hub), _place: place });
+            Arc::new(Subscription { flags: Arc::new(flags), hub: Arc::clone(&self.hub), _permit: permit });
         if kinds != 0 {
             self.hub.lists.with(|lists, _| lists.push(Arc::clone(&subscription.flags)));
         }
@@ -123,7 +123,7 @@ impl Changes {
         Ok(subscription)
     }
 
-    /// A list is another one.
+    /// Notifies the subscriptions to a list that changed.
     pub(crate) fn changed(&self, kind: Kind) {
         self.hub.lists.with(|lists, after| {
             for flags in lists.iter().filter(|flags| flags.kinds & kind.bit() != 0) {
@@ -133,7 +133,7 @@ impl Changes {
         });
     }
 
-    /// A resource has new contents.
+    /// Notifies the subscriptions to a resource whose contents changed.
     pub(crate) fn updated(&self, uri: &str) {
         self.hub.uris.with(|uris, after| {
             let Some((uri, watching)) = uris.get_key_value(uri) else { return };
@@ -146,19 +146,19 @@ impl Changes {
         });
     }
 
-    /// How many subscriptions are open, and the bytes of them and of what they name.
+    /// How many subscriptions are open, and their bytes.
     pub(crate) fn bytes(&self) -> (usize, usize) {
-        let places = size_of::<Arc<Flags>>() + size_of::<Arc<str>>();
+        let entry_bytes = size_of::<Arc<Flags>>() + size_of::<Arc<str>>();
         let named: usize = self.hub.uris.with(|uris, _| {
-            uris.iter().map(|(uri, watching)| uri.len() + 32 + watching.len() * places).sum()
+            uris.iter().map(|(uri, watching)| uri.len() + 32 + watching.len() * entry_bytes).sum()
         });
         let open = self.len();
-        (open, named + self.places.bytes() + open * (size_of::<Subscription>() + size_of::<Flags>() + 32))
+        (open, named + self.permits.bytes() + open * (size_of::<Subscription>() + size_of::<Flags>() + 32))
     }
 
     /// How many subscriptions are open.
     pub(crate) fn len(&self) -> usize {
-        self.places.taken()
+        self.permits.held()
     }
 }
 
@@ -167,19 +167,18 @@ impl Changes {
 pub(crate) struct Subscription {
     flags: Arc<Flags>,
     hub: Arc<Hub>,
-    /// Among those that may be open.
-    _place: Place,
+    /// Counts the subscription among those of its principal.
+    _permit: Permit,
 }
 
-/// What a subscription has still to be told.
+/// The changes of which a subscription was not notified yet.
 #[derive(Debug, Default)]
 struct Flags {
-    /// The lists that it is about, a bit each.
+    /// The lists that it asked for, a bit each.
     kinds: u8,
-    /// Those of them that changed and were not told of.
+    /// The lists that changed since their last notification, a bit each.
     pending: AtomicU8,
-    /// In a box, which is made for the first of them: most subscriptions are about lists alone, one in each idle
-    /// connection.
+    /// Boxed at the first resource: most subscriptions name none, and each idle connection has one.
     resources: Mutex<Option<Box<Watched>>>,
     owner: AtomicWaker,
 }
@@ -211,7 +210,7 @@ impl Watched {
 }
 
 impl Subscription {
-    /// The next change, if there is one. Lists come before resources.
+    /// The next change of which the subscriber was not notified. Lists come before resources.
     pub(crate) fn next(&self) -> Option<Change> {
         let pending = self.flags.pending.load(Ordering::Acquire);
         if let Some(kind) = Kind::ALL.into_iter().find(|kind| pending & kind.bit() != 0) {
@@ -221,7 +220,7 @@ impl Subscription {
         lock(&self.flags.resources).as_mut()?.take().map(Change::Resource)
     }
 
-    /// Ready when [`Subscription::next`] has something; else wakes the task when it has.
+    /// Ready when [`Subscription::next`] has a change.
     pub(crate) fn poll_changed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let flags = &self.flags;
         flags.owner.register(cx.waker());
@@ -231,9 +230,9 @@ impl Subscription {
         if has_change { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Adds a resource. One that is there already stays.
+    /// Adds a resource, unless the subscription has it.
     pub(crate) fn subscribe(&self, uri: &str) -> Result<(), SubscriptionsFull> {
-        // The hub before the subscription, as in `Changes::updated`.
+        // The hub is locked before the subscription, as in `Changes::updated`.
         self.hub.uris.with(|by_uri, _| {
             let mut watched = lock(&self.flags.resources);
             let watched = watched.get_or_insert_default();
@@ -244,7 +243,7 @@ impl Subscription {
                 return Err(SubscriptionsFull);
             }
             let uri = by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
-            // Room for every mark at once, so that a change allocates nothing.
+            // Room for all resources, so that a notification allocates nothing.
             let room = watched.uris.len() + 1 - watched.updated.len();
             watched.updated.reserve(room);
             watched.uris.insert(Arc::clone(&uri), false);
@@ -268,7 +267,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        // The flags, with the waker in them, go last, under no lock: this holds them too.
+        // `self` holds the flags too, so their waker is dropped after these locks.
         if self.flags.kinds != 0 {
             self.hub.lists.with(|lists, _| {
                 lists.retain(|other| !Arc::ptr_eq(other, &self.flags));
@@ -312,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_told_of_what_it_asked_for() {
+    fn each_subscription_gets_the_changes_it_asked_for() {
         let changes = changes(8, 8);
         let tools = changes.subscribe(1, &Filter { tools: true, ..Filter::default() }).expect("room");
         let prompts = changes.subscribe(1, &Filter { prompts: true, ..Filter::default() }).expect("room");
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_read_is_told_once() {
+    fn a_slow_reader_is_notified_once() {
         let changes = changes(8, 8);
         let slow = changes
             .subscribe(
@@ -364,16 +363,16 @@ mod tests {
     }
 
     #[test]
-    fn one_that_ends_while_a_change_is_told_holds_nobody_up() {
+    fn a_subscription_may_end_during_a_notification() {
         let changes = changes(64, 8);
         std::thread::scope(|scope| {
-            let teller = scope.spawn(|| {
+            let notifier = scope.spawn(|| {
                 for _ in 0..20_000 {
                     changes.updated("a:/1");
                     changes.changed(Kind::Tools);
                 }
             });
-            while !teller.is_finished() {
+            while !notifier.is_finished() {
                 let filter = Filter { tools: true, ..about(&["a:/1"]) };
                 drop(changes.subscribe(1, &filter).expect("room"));
             }

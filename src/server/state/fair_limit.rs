@@ -1,34 +1,33 @@
-//! Places that many clients share, so that a flood of one never takes the last place of the others.
+//! A limit that many clients share: a flood of one client never takes the last permits of the others.
 //!
-//! The rule is [`may_take`]: whoever holds none may take any free place; whoever holds some may hold so much of
-//! what the others leave that a part of it stays free. One client alone fills `principal_share_percent` of the
-//! places, a second one that floods gets the same part of the rest, down to the last sixteenth, which is for those
-//! who hold a few. It is the dynamic threshold of shared-memory switches (Choudhury and Hahne, 1998); it needs to
-//! know neither how many clients there are nor how many will come. To fill 10,000 places takes some 160 clients.
+//! The rule is [`may_hold_one_more`]. A client that holds no permit gets any free one. A client that holds some may hold
+//! so much of what the others leave that a part of it stays free: alone it gets `principal_share_percent` of all
+//! permits, and a second flood the same part of the rest, down to the last sixteenth, which is for clients that hold a
+//! few. This is the dynamic threshold of shared-memory switches (Choudhury and Hahne, 1998). It needs to know neither
+//! how many clients there are nor how many will come; it takes some 160 clients to exhaust 10,000 permits.
 //!
-//! Who a client is, is told by a key: its principal, or its address before anybody knows more; once they do, the
-//! place moves to the other key, by the same rule. Who is turned away needs a moment to notice: it waits at the
-//! exit, which takes nothing of the places and has a bound of its own. Invariants: never more than `max` places are
-//! taken; a key without a place has no entry.
+//! A key stands for a client: its principal, or its address until the principal is known. The permit then moves to the
+//! other key by the same rule. A client that is rejected needs a moment to notice: its connection lingers without a
+//! permit, under a limit of its own. Invariants: at most `max` permits are held; a key without a permit has no entry.
 
 use crate::lock::lock;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-/// Tables below this have no shares: who sets so small a bound means it for one client.
+/// Limits below this are not shared: an operator who sets so few means them for one client.
 const SHARED_FROM: usize = 4;
 
-/// What a well-behaved client opens at once.
+/// How many permits a well-behaved client holds at once.
 const FEW: usize = 4;
-/// The part of a table that is for those who hold fewer: one in so many.
+/// One in so many permits is reserved for clients that hold fewer than [`FEW`].
 const FOR_FEW: usize = 16;
 
-/// Heap bytes of a holder: its entry, and what its places point to.
+/// Heap bytes of a holder, its entry in the table included.
 const HOLDER_BYTES: usize = size_of::<Holder>() + 64;
 
-/// Whether one that holds `held` of `max` places, of which `free` are free, may take one more.
-pub(crate) fn may_take(held: usize, free: usize, max: usize, share_percent: usize) -> bool {
+/// Whether a client that holds `held` of `max` permits, of which `free` are free, may hold one more.
+pub(crate) fn may_hold_one_more(held: usize, free: usize, max: usize, share_percent: usize) -> bool {
     if free == 0 {
         return false;
     }
@@ -38,53 +37,53 @@ pub(crate) fn may_take(held: usize, free: usize, max: usize, share_percent: usiz
     if share_percent >= 100 {
         return true;
     }
-    // Of what it would hold and what would be free, its part is at most so many percent.
+    // The client's part of what it would hold and what would be free is at most `share_percent`.
     let is_within_share = (held + 1) * (100 - share_percent) <= (free - 1) * share_percent;
     is_within_share && (held < FEW || free > max / FOR_FEW)
 }
 
-/// Places, and who holds how many.
+/// A number of permits, and how many of them each key holds.
 #[derive(Debug)]
-pub(crate) struct Shares {
+pub(crate) struct FairLimit {
     max: usize,
     share_percent: usize,
-    max_leaving: usize,
+    max_lingering: usize,
     table: Mutex<Table>,
-    all_free: Notify,
+    all_released: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    taken: usize,
-    leaving: usize,
+    held: usize,
+    lingering: usize,
     holders: HashMap<u128, (Arc<Holder>, usize)>,
 }
 
-/// What all places of one key point to.
+/// A key, to which all of its permits point.
 #[derive(Debug)]
 struct Holder {
-    /// `None`: at the exit.
+    /// `None` for connections that linger without a permit.
     key: Option<u128>,
-    shares: Arc<Shares>,
+    limit: Arc<FairLimit>,
 }
 
 impl Table {
-    /// One more place of that key, which may have it.
-    fn add(&mut self, key: u128, shares: &Arc<Shares>) -> Arc<Holder> {
-        let new = || (Arc::new(Holder { key: Some(key), shares: Arc::clone(shares) }), 0);
+    /// Counts one more permit of `key`, which the caller has checked.
+    fn add(&mut self, key: u128, limit: &Arc<FairLimit>) -> Arc<Holder> {
+        let new = || (Arc::new(Holder { key: Some(key), limit: Arc::clone(limit) }), 0);
         let (holder, held) = self.holders.entry(key).or_insert_with(new);
         *held += 1;
-        self.taken += 1;
+        self.held += 1;
         Arc::clone(holder)
     }
 
-    /// One place of that key less, or one at the exit; whether no place is taken any more.
+    /// Counts one permit less of `key`, or one lingering connection less. Returns whether no permit is held any more.
     fn remove(&mut self, key: Option<u128>) -> bool {
         let Some(key) = key else {
-            self.leaving = self.leaving.saturating_sub(1);
+            self.lingering = self.lingering.saturating_sub(1);
             return false;
         };
-        self.taken = self.taken.saturating_sub(1);
+        self.held = self.held.saturating_sub(1);
         if let Some((_, held)) = self.holders.get_mut(&key) {
             *held -= 1;
             if *held == 0 {
@@ -94,82 +93,82 @@ impl Table {
                 }
             }
         }
-        self.taken == 0
+        self.held == 0
     }
 }
 
-impl Shares {
-    /// So many places, of which one key may hold that part of what the others leave.
+impl FairLimit {
+    /// `max` permits. One key may hold `share_percent` of what the others leave.
     pub(crate) fn new(max: usize, share_percent: usize) -> Arc<Self> {
-        Self::with_exit(max, share_percent, 0)
+        Self::with_lingering(max, share_percent, 0)
     }
 
-    /// The same, where so many may wait at the exit.
-    pub(crate) fn with_exit(max: usize, share_percent: usize, max_leaving: usize) -> Arc<Self> {
-        let (table, all_free) = (Mutex::default(), Notify::new());
-        Arc::new(Self { max, share_percent, max_leaving, table, all_free })
+    /// The same, and `max_lingering` connections may linger without a permit.
+    pub(crate) fn with_lingering(max: usize, share_percent: usize, max_lingering: usize) -> Arc<Self> {
+        let (table, all_released) = (Mutex::default(), Notify::new());
+        Arc::new(Self { max, share_percent, max_lingering, table, all_released })
     }
 
     pub(crate) fn max(&self) -> usize {
         self.max
     }
 
-    /// A place for that key, if it may have one more.
-    pub(crate) fn take(self: &Arc<Self>, key: u128) -> Option<Place> {
+    /// A permit of `key`, if it may hold one more.
+    pub(crate) fn acquire(self: &Arc<Self>, key: u128) -> Option<Permit> {
         let mut table = self.table();
-        let free = self.max.saturating_sub(table.taken);
-        self.lets(&table, key, free).then(|| Place { holder: table.add(key, self) })
+        let free = self.max.saturating_sub(table.held);
+        self.allows(&table, key, free).then(|| Permit { holder: table.add(key, self) })
     }
 
-    /// Room at the exit for one who was not let in, if there is some.
-    pub(crate) fn turn_away(self: &Arc<Self>) -> Option<Place> {
+    /// Lets a connection linger that got no permit, if there is room.
+    pub(crate) fn acquire_lingering(self: &Arc<Self>) -> Option<Permit> {
         let mut table = self.table();
-        self.has_exit(&mut table).then(|| Place { holder: self.leaver() })
+        self.try_count_lingering(&mut table).then(|| Permit { holder: self.lingering_holder() })
     }
 
-    fn lets(&self, table: &Table, key: u128, free: usize) -> bool {
+    fn allows(&self, table: &Table, key: u128, free: usize) -> bool {
         let held = table.holders.get(&key).map_or(0, |(_, held)| *held);
-        may_take(held, free, self.max, self.share_percent)
+        may_hold_one_more(held, free, self.max, self.share_percent)
     }
 
-    fn has_exit(&self, table: &mut Table) -> bool {
-        let has_room = table.leaving < self.max_leaving;
-        table.leaving += usize::from(has_room);
+    fn try_count_lingering(&self, table: &mut Table) -> bool {
+        let has_room = table.lingering < self.max_lingering;
+        table.lingering += usize::from(has_room);
         has_room
     }
 
-    fn leaver(self: &Arc<Self>) -> Arc<Holder> {
-        Arc::new(Holder { key: None, shares: Arc::clone(self) })
+    fn lingering_holder(self: &Arc<Self>) -> Arc<Holder> {
+        Arc::new(Holder { key: None, limit: Arc::clone(self) })
     }
 
-    /// How many places are taken.
-    pub(crate) fn taken(&self) -> usize {
-        self.table().taken
+    /// How many permits are held.
+    pub(crate) fn held(&self) -> usize {
+        self.table().held
     }
 
-    /// Heap bytes of what is kept for those who hold a place.
+    /// Heap bytes of the holders.
     pub(crate) fn bytes(&self) -> usize {
         let table = self.table();
-        (table.holders.len() + table.leaving) * HOLDER_BYTES
+        (table.holders.len() + table.lingering) * HOLDER_BYTES
     }
 
-    /// Waits until no place is taken.
-    pub(crate) async fn until_all_free(&self) {
+    /// Waits until no permit is held.
+    pub(crate) async fn until_all_released(&self) {
         loop {
-            // Listening begins before the look, so that the last one does not go unheard in between.
-            let all_free = self.all_free.notified();
-            if self.taken() == 0 {
+            // Registered before the check, so that the release of the last permit is not missed in between.
+            let all_released = self.all_released.notified();
+            if self.held() == 0 {
                 return;
             }
-            all_free.await;
+            all_released.await;
         }
     }
 
-    fn give_back(&self, key: Option<u128>) {
-        // The table is free again before anybody is told.
+    fn release(&self, key: Option<u128>) {
+        // Waiters are woken without the lock.
         let is_last = self.table().remove(key);
         if is_last {
-            self.all_free.notify_waiters();
+            self.all_released.notify_waiters();
         }
     }
 
@@ -178,54 +177,56 @@ impl Shares {
     }
 }
 
-/// One place; it is free again when this is dropped. One pointer, as each idle connection holds one.
+/// A permit, or a connection that lingers without one. Dropping it releases it. It is one pointer, as each idle connection
+/// holds one.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     holder: Arc<Holder>,
 }
 
-const _: () = assert!(size_of::<Place>() == size_of::<usize>(), "each idle connection holds one");
+const _: () = assert!(size_of::<Permit>() == size_of::<usize>(), "each idle connection holds one");
 
-impl Place {
-    /// Whether it is a place of that key.
+impl Permit {
+    /// Whether this is a permit of `key`.
     pub(crate) fn belongs_to(&self, key: u128) -> bool {
         self.holder.key == Some(key)
     }
 
-    /// Makes it a place of that key, in one step, if the key may have one more where this one were free. Else it
-    /// stays whose it is. Nobody comes back from the exit.
+    /// Moves the permit to `key` in one step, if `key` could acquire it once it was released. Otherwise nothing changes,
+    /// and `false` is returned. A lingering connection cannot get a permit again.
     pub(crate) fn move_to(&mut self, key: u128) -> bool {
-        let (Some(from), shares) = (self.holder.key, Arc::clone(&self.holder.shares)) else { return false };
+        let (Some(from), limit) = (self.holder.key, Arc::clone(&self.holder.limit)) else { return false };
         if from == key {
             return true;
         }
-        let mut table = shares.table();
-        let free = shares.max.saturating_sub(table.taken) + 1;
-        if !shares.lets(&table, key, free) {
+        let mut table = limit.table();
+        let free = limit.max.saturating_sub(table.held) + 1;
+        if !limit.allows(&table, key, free) {
             return false;
         }
-        let holder = table.add(key, &shares);
+        let holder = table.add(key, &limit);
         table.remove(Some(from));
         self.holder = holder;
         true
     }
 
-    /// Gives the place back and waits at the exit instead, if there is room. Else it stays as it is.
-    pub(crate) fn leave(&mut self) -> bool {
-        let (Some(from), shares) = (self.holder.key, Arc::clone(&self.holder.shares)) else { return true };
-        let has_exit = shares.has_exit(&mut shares.table());
-        if has_exit {
-            self.holder = shares.leaver();
-            shares.give_back(Some(from));
+    /// Releases the permit, and lets its connection linger without it if there is room. Otherwise nothing changes, and
+    /// `false` is returned.
+    pub(crate) fn linger(&mut self) -> bool {
+        let (Some(from), limit) = (self.holder.key, Arc::clone(&self.holder.limit)) else { return true };
+        let may_linger = limit.try_count_lingering(&mut limit.table());
+        if may_linger {
+            self.holder = limit.lingering_holder();
+            limit.release(Some(from));
         }
-        has_exit
+        may_linger
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.holder.shares.give_back(self.holder.key);
+        self.holder.limit.release(self.holder.key);
     }
 }
 
@@ -235,151 +236,152 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_rule_is_what_its_table_says() {
+    fn the_rule_agrees_with_a_table() {
         for (held, free, max, percent, want) in [
-            // Nothing is free, nothing is taken.
+            // No permit is free.
             (0, 0, 10, 75, false),
-            // Who holds none takes the last one.
+            // A client without a permit gets the last one.
             (0, 1, 10, 75, true),
             (1, 1, 10, 75, false),
-            // One alone fills three quarters.
+            // One client alone gets three quarters.
             (74, 26, 100, 75, true),
             (75, 25, 100, 75, false),
             (7_499, 2_501, 10_000, 75, true),
             (7_500, 2_500, 10_000, 75, false),
-            // The next gets three quarters of what is left.
+            // The next client gets three quarters of the rest.
             (17, 8, 100, 75, true),
             (18, 7, 100, 75, false),
-            // The last sixteenth is for those who hold few.
+            // The last sixteenth is for clients that hold few.
             (4, 7, 100, 75, true),
             (4, 6, 100, 75, false),
             (3, 6, 100, 75, true),
             (3, 2, 100, 75, false),
-            // Tables that are too small to share, and those that are not shared.
+            // Limits that are too small to share, and limits that are not shared.
             (1, 1, 2, 75, true),
             (2, 1, 3, 75, true),
             (2, 2, 4, 75, true),
             (3, 1, 4, 75, false),
             (9, 1, 10, 100, true),
         ] {
-            assert_eq!(may_take(held, free, max, percent), want, "{held} {free} {max} {percent}");
+            assert_eq!(may_hold_one_more(held, free, max, percent), want, "{held} {free} {max} {percent}");
         }
     }
 
     #[test]
     fn a_flood_leaves_room_for_everybody_else() {
-        let shares = Shares::new(1_000, 75);
-        let floods: Vec<Vec<Place>> =
-            (0..12).map(|key| std::iter::from_fn(|| shares.take(key)).collect()).collect();
+        let limit = FairLimit::new(1_000, 75);
+        let floods: Vec<Vec<Permit>> =
+            (0..12).map(|key| std::iter::from_fn(|| limit.acquire(key)).collect()).collect();
         let held: Vec<_> = floods.iter().map(Vec::len).collect();
         assert_eq!(held, [750, 187, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]);
         let few: Vec<_> =
-            (0..4).map(|_| shares.take(99).expect("one who comes after twelve floods")).collect();
+            (0..4).map(|_| limit.acquire(99).expect("a client after twelve floods gets some")).collect();
         drop(few);
         drop(floods);
-        assert_eq!((shares.taken(), shares.bytes()), (0, 0));
-        assert_eq!(shares.table().holders.capacity(), 0);
+        assert_eq!((limit.held(), limit.bytes()), (0, 0));
+        assert_eq!(limit.table().holders.capacity(), 0);
     }
 
     #[test]
-    fn a_place_moves_by_the_rule_that_gives_one() {
-        let shares = Shares::new(60, 75);
+    fn a_permit_moves_by_the_rule_by_which_it_is_acquired() {
+        let limit = FairLimit::new(60, 75);
         let mut alice = Vec::new();
-        let turned_away = std::iter::repeat_with(|| shares.take(0).expect("who comes holds none yet"))
-            .take(120)
-            .filter_map(|mut place| {
-                if place.move_to(1) {
-                    alice.push(place);
-                    return None;
-                }
-                Some(place.belongs_to(0))
-            });
-        assert_eq!(turned_away.collect::<Vec<_>>(), [true; 75], "what stays, stays as it was");
-        assert_eq!((alice.len(), shares.taken()), (45, 45));
+        let rejected =
+            std::iter::repeat_with(|| limit.acquire(0).expect("a client without a permit gets one"))
+                .take(120)
+                .filter_map(|mut permit| {
+                    if permit.move_to(1) {
+                        alice.push(permit);
+                        return None;
+                    }
+                    Some(permit.belongs_to(0))
+                });
+        assert_eq!(rejected.collect::<Vec<_>>(), [true; 75], "a permit that cannot move stays as it was");
+        assert_eq!((alice.len(), limit.held()), (45, 45));
         assert!(alice[0].move_to(1) && alice[0].belongs_to(1), "where it is already");
-        let mut bob = shares.take(0).expect("a place");
+        let mut bob = limit.acquire(0).expect("a permit");
         assert!(bob.move_to(2) && bob.belongs_to(2) && !bob.belongs_to(0));
-        assert_eq!(shares.table().holders.len(), 2, "a key without a place has no entry");
-        // In a full house as well: what it leaves is what it takes.
-        let full = Shares::new(1, 75);
-        let mut only = full.take(0).expect("a place");
-        assert!(only.move_to(1) && only.belongs_to(1) && full.taken() == 1);
+        assert_eq!(limit.table().holders.len(), 2, "a key without a permit has no entry");
+        // A permit can move even if no other is free.
+        let full = FairLimit::new(1, 75);
+        let mut only = full.acquire(0).expect("a permit");
+        assert!(only.move_to(1) && only.belongs_to(1) && full.held() == 1);
     }
 
     #[tokio::test]
-    async fn who_waits_at_the_exit_takes_no_place() {
-        let shares = Shares::with_exit(4, 75, 2);
-        let mut first = shares.take(1).expect("a place");
-        assert!(first.leave() && first.leave() && !first.belongs_to(1) && !first.move_to(1));
-        assert_eq!(shares.taken(), 0);
-        shares.until_all_free().await;
-        let away = shares.turn_away().expect("room for two");
-        assert!(shares.turn_away().is_none());
-        let mut second = shares.take(1).expect("a place");
-        assert!(!second.leave() && second.belongs_to(1), "it stays as it was");
+    async fn a_lingering_connection_holds_no_permit() {
+        let limit = FairLimit::with_lingering(4, 75, 2);
+        let mut first = limit.acquire(1).expect("a permit");
+        assert!(first.linger() && first.linger() && !first.belongs_to(1) && !first.move_to(1));
+        assert_eq!(limit.held(), 0);
+        limit.until_all_released().await;
+        let away = limit.acquire_lingering().expect("room for two");
+        assert!(limit.acquire_lingering().is_none());
+        let mut second = limit.acquire(1).expect("a permit");
+        assert!(!second.linger() && second.belongs_to(1), "it stays as it was");
         drop(away);
-        assert!(second.leave());
+        assert!(second.linger());
         drop((first, second));
-        assert_eq!((shares.taken(), shares.bytes()), (0, 0));
+        assert_eq!((limit.held(), limit.bytes()), (0, 0));
     }
 
     #[tokio::test]
-    async fn who_waits_is_told_when_the_last_place_is_free() {
-        let shares = Shares::new(4, 75);
-        let place = shares.take(1).expect("a place");
+    async fn the_release_of_the_last_permit_wakes_who_waits_for_it() {
+        let limit = FairLimit::new(4, 75);
+        let permit = limit.acquire(1).expect("a permit");
         let waiting = tokio::spawn({
-            let shares = Arc::clone(&shares);
-            async move { shares.until_all_free().await }
+            let limit = Arc::clone(&limit);
+            async move { limit.until_all_released().await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        drop(place);
+        drop(permit);
         waiting.await.expect("told");
     }
 
     proptest! {
-        /// Any order of taking, moving, leaving and giving back, by any number of clients, against counts that are
+        /// Any order of taking, moving, lingering and giving back, by any number of clients, against counts that are
         /// kept one by one.
         #[test]
-        fn shares_agree_with_a_naive_count(
+        fn permits_agree_with_a_naive_count(
             max in 0_usize..40,
             percent in 1_usize..=100,
-            max_leaving in 0_usize..4,
+            max_lingering in 0_usize..4,
             steps in prop::collection::vec((0_u128..6, 0..8, any::<prop::sample::Index>()), 0..300),
         ) {
-            let shares = Shares::with_exit(max, percent, max_leaving);
-            let mut held: Vec<(u128, Place)> = Vec::new();
-            let mut leaving: Vec<Place> = Vec::new();
+            let limit = FairLimit::with_lingering(max, percent, max_lingering);
+            let mut held: Vec<(u128, Permit)> = Vec::new();
+            let mut lingering: Vec<Permit> = Vec::new();
             for (key, step, which) in steps {
                 let own = held.iter().filter(|(other, _)| *other == key).count();
                 let free = max - held.len();
                 if step < 4 {
-                    let place = shares.take(key);
-                    prop_assert_eq!(place.is_some(), may_take(own, free, max, percent));
-                    prop_assert!(own > 0 || free == 0 || place.is_some(), "who holds none is let in");
-                    held.extend(place.map(|place| (key, place)));
+                    let permit = limit.acquire(key);
+                    prop_assert_eq!(permit.is_some(), may_hold_one_more(own, free, max, percent));
+                    prop_assert!(own > 0 || free == 0 || permit.is_some(), "who holds none is let in");
+                    held.extend(permit.map(|permit| (key, permit)));
                 } else if held.is_empty() {
-                    leaving.pop();
+                    lingering.pop();
                 } else if step < 6 {
-                    let (from, place) = held.get_mut(which.index(max - free)).expect("one of them");
-                    let may_move = *from == key || may_take(own, free + 1, max, percent);
-                    prop_assert_eq!(place.move_to(key), may_move);
+                    let (from, permit) = held.get_mut(which.index(max - free)).expect("one of them");
+                    let may_move = *from == key || may_hold_one_more(own, free + 1, max, percent);
+                    prop_assert_eq!(permit.move_to(key), may_move);
                     if may_move {
                         *from = key;
                     }
-                    prop_assert!(place.belongs_to(*from));
+                    prop_assert!(permit.belongs_to(*from));
                 } else {
-                    let (from, mut place) = held.swap_remove(which.index(held.len()));
+                    let (from, mut permit) = held.swap_remove(which.index(held.len()));
                     if step == 7 {
-                        prop_assert_eq!(place.leave(), leaving.len() < max_leaving);
-                        if !place.belongs_to(from) {
-                            leaving.push(place);
+                        prop_assert_eq!(permit.linger(), lingering.len() < max_lingering);
+                        if !permit.belongs_to(from) {
+                            lingering.push(permit);
                         }
                     }
                 }
                 let counted = |key| held.iter().filter(|(other, _)| *other == key).count();
-                let table = shares.table();
-                prop_assert_eq!((table.taken, table.leaving), (held.len(), leaving.len()));
+                let table = limit.table();
+                prop_assert_eq!((table.held, table.lingering), (held.len(), lingering.len()));
                 for key in 0..6 {
                     let in_table = table.holders.get(&key).map(|(_, held)| *held);
                     prop_assert_eq!(in_table, Some(counted(key)).filter(|held| *held > 0));
@@ -387,8 +389,8 @@ mod tests {
                     prop_assert!(!is_shared || counted(key) < max.max(2), "nobody holds all");
                 }
             }
-            drop((held, leaving));
-            prop_assert_eq!((shares.taken(), shares.bytes()), (0, 0));
+            drop((held, lingering));
+            prop_assert_eq!((limit.held(), limit.bytes()), (0, 0));
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::endpoint::Endpoint;
 use super::exchange::{Exchange, State, Turn};
-use crate::server::Place;
+use crate::server::Permit;
 use crate::transport::admission::PeerAddress;
 use crate::transport::stack_read::poll_probe;
 use mcpool_pools::Lease;
@@ -58,12 +58,12 @@ struct Peer<S> {
     is_draining: bool,
     is_shut: bool,
     // Last, so that the socket is closed before another connection gets the place.
-    place: Place,
+    place: Permit,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> HttpConnection<S> {
     /// Serves `stream`.
-    pub(crate) fn new(endpoint: Arc<Endpoint>, stream: S, address: PeerAddress, place: Place) -> Self {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, stream: S, address: PeerAddress, place: Permit) -> Self {
         let deadline = Instant::now() + endpoint.server.limits().header_timeout();
         let drain = endpoint.drain.listen();
         let peer = Peer {
@@ -302,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 mod tests {
     use super::*;
     use crate::limits::Limits;
-    use crate::server::{Drain, Server, Shares};
+    use crate::server::{Drain, FairLimit, Server};
     use crate::transport::admission::{Admission, AdmissionConfig};
     use std::net::{IpAddr, Ipv4Addr};
     use tokio::io::{AsyncWriteExt, duplex};
@@ -325,7 +325,7 @@ mod tests {
             let endpoint = Endpoint::new(server, admission, Drain::default()).expect("one endpoint");
             let (client, stream) = duplex(1024);
             let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let place = Shares::new(1, 75).take(0).expect("a place");
+            let place = FairLimit::new(1, 75).acquire(0).expect("a permit");
             let serving = tokio::spawn(HttpConnection::new(Arc::new(endpoint), stream, address, place));
             let (mut reader, mut writer) = tokio::io::split(client);
             let saying = tokio::spawn(async move {

@@ -151,7 +151,7 @@ impl Exchange {
         &mut self,
         endpoint: &Arc<Endpoint>,
         peer: PeerAddress,
-        connection: &mut server::Place,
+        connection: &mut server::Permit,
         cx: &mut Context<'_>,
     ) -> Turn {
         // A peer that does not read its answers is not served further either.
@@ -170,7 +170,7 @@ impl Exchange {
         &mut self,
         endpoint: &Arc<Endpoint>,
         peer: PeerAddress,
-        connection: &mut server::Place,
+        connection: &mut server::Permit,
     ) -> Turn {
         let Some(input) = &self.input else { return Turn::Read };
         if input.is_empty() {
@@ -195,7 +195,7 @@ impl Exchange {
         &mut self,
         endpoint: &Arc<Endpoint>,
         peer: PeerAddress,
-        connection: &mut server::Place,
+        connection: &mut server::Permit,
         head: RequestHead,
     ) {
         let max_bytes = endpoint.server.limits().max_frame_bytes;

@@ -7,7 +7,7 @@ use super::exchange::{Exchange, State};
 use super::reply::{Answer, AnswerBody, parse_session};
 use super::stream::Follow;
 use crate::protocol::{ProtocolError, Revision};
-use crate::server::{Place, Session};
+use crate::server::{Permit, Session};
 use crate::transport::admission::{Admitted, Credentials, PeerAddress, Refusal};
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,7 +32,7 @@ impl Exchange {
         &mut self,
         endpoint: &Arc<Endpoint>,
         peer: PeerAddress,
-        connection: &mut Place,
+        connection: &mut Permit,
         head: &RequestHead,
     ) -> Option<Admitted> {
         let input = self.input.take()?;
@@ -55,7 +55,7 @@ impl Exchange {
         &mut self,
         endpoint: &Arc<Endpoint>,
         peer: PeerAddress,
-        connection: &mut Place,
+        connection: &mut Permit,
         head: &RequestHead,
         input: &[u8],
     ) -> Option<Admitted> {
@@ -117,14 +117,14 @@ impl Exchange {
     fn has_share(
         &mut self,
         endpoint: &Endpoint,
-        connection: &mut Place,
+        connection: &mut Permit,
         head: &RequestHead,
         principal: u128,
     ) -> bool {
         if connection.belongs_to(principal) || connection.move_to(principal) {
             return true;
         }
-        self.is_cut_off = !connection.leave();
+        self.is_cut_off = !connection.linger();
         self.refuse_and_close(endpoint, Status::Unavailable, &SHARE_IS_TAKEN, Some(head));
         false
     }

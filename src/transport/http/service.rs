@@ -4,7 +4,7 @@ use super::connection::HttpConnection;
 use super::endpoint::Endpoint;
 use super::worker_watchdog::DriverWatch;
 use crate::protocol::ErrorCode;
-use crate::server::{Drain, Place, Server};
+use crate::server::{Drain, Permit, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, OTHER_USER, PeerAddress};
 use crate::transport::hang_up::Watched;
 use crate::transport::lines::LineConnection;
@@ -44,7 +44,7 @@ pub enum HttpError {
 }
 
 const _: () = assert!(
-    size_of::<LineConnection<UnixStream, Watched>>() + size_of::<Place>()
+    size_of::<LineConnection<UnixStream, Watched>>() + size_of::<Permit>()
         <= size_of::<HttpConnection<Stream>>(),
     "connections that speak HTTP must not pay for those that do not"
 );
@@ -128,7 +128,7 @@ impl Serve for HttpService {
         is_short
     }
 
-    fn serve(self, stream: Stream, peer: Peer, place: Place) -> impl Future<Output = ()> + Send + 'static {
+    fn serve(self, stream: Stream, peer: Peer, place: Permit) -> impl Future<Output = ()> + Send + 'static {
         let (endpoint, address) = (self.endpoint, peer.address());
         if let Stream::Unix(stream) = stream {
             let drain = endpoint.drain.listen();
@@ -148,15 +148,15 @@ pin_project! {
     enum Conversation {
         /// Nothing has come: what is spoken shows in the first byte. Empty only while it becomes another.
         Sniff {
-            parts: Option<(Arc<Endpoint>, UnixStream, PeerAddress, Place)>,
+            parts: Option<(Arc<Endpoint>, UnixStream, PeerAddress, Permit)>,
             #[pin] drain: OwnedNotified,
             #[pin] timer: Sleep,
         },
         Http { #[pin] connection: HttpConnection<Stream> },
         // The place goes last, as the connection ends before it is free.
-        Lines { #[pin] connection: LineConnection<UnixStream, Watched>, place: Place },
+        Lines { #[pin] connection: LineConnection<UnixStream, Watched>, place: Permit },
         /// In a box: few connections end like this.
-        Refused { refusing: Pin<Box<dyn Future<Output = ()> + Send>>, place: Place },
+        Refused { refusing: Pin<Box<dyn Future<Output = ()> + Send>>, place: Permit },
     }
 }
 

@@ -3,7 +3,7 @@
 use super::model::{Framing, Model};
 use super::{End, Gates, Message, REVISION, Step, in_short, server, settle, slots_in_use, sorted, to_json};
 use crate::limits::Limits;
-use crate::server::{Drain, Server, Shares};
+use crate::server::{Drain, FairLimit, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, PeerAddress};
 use crate::transport::http::{Endpoint, HttpConnection};
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ impl Talk {
         );
         let (mut client, stream) = duplex(1 << 20);
         let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let place = Shares::new(1, 75).take(0).expect("a place");
+        let place = FairLimit::new(1, 75).acquire(0).expect("a permit");
         let serving = tokio::spawn(HttpConnection::new(Arc::clone(&self.endpoint), stream, address, place));
         client.write_all(request.as_bytes()).await.expect("room");
         self.posts.push(Post { client: Some(client), serving, received: String::new() });

@@ -2,7 +2,7 @@
 //!
 //! Owns how many connections are open, and how many of one address. Must not know what is spoken on them
 //! ([`Serve`] does). Invariants: the permit of a connection lives exactly as long as its task; however many
-//! connections one address opens, another one's find room ([`Shares`]). The permit is the address's until whoever
+//! connections one address opens, another one's find room ([`FairLimit`]). The permit is the address's until whoever
 //! serves the connection learns whose it is, which is why it goes into the connection's own future. The shape (permit,
 //! accept, spawn; the permit moves into the task) is that of the server of `mini-redis`; in place of a semaphore
 //! there is a count, because nobody waits for a permit: who finds none is told to come back.
@@ -12,7 +12,7 @@ use super::listen::Listener;
 use super::stream::{Peer, Stream};
 use crate::limits::Limits;
 use crate::memory::{Account, Entries, MemoryManager};
-use crate::server::{Drain, Place, Shares};
+use crate::server::{Drain, FairLimit, Permit};
 use crate::transport::admission::{PeerAddress, Principal};
 use pin_project_lite::pin_project;
 use std::io;
@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
     /// Serves one connection to its end, and ends soon after the server's drain begins. The future holds `place` as
     /// long as it lives.
-    fn serve(self, stream: Stream, peer: Peer, place: Place) -> impl Future<Output = ()> + Send + 'static;
+    fn serve(self, stream: Stream, peer: Peer, place: Permit) -> impl Future<Output = ()> + Send + 'static;
 
     /// Whether new connections should come back later, for want of memory.
     fn is_short_of_memory(&self) -> bool {
@@ -85,8 +85,8 @@ const IDLE_BYTES: usize = 768;
 
 impl Account for Shared {
     fn enter(&self, entries: &mut Entries) {
-        let open = self.places.taken();
-        entries.enter("connections", open * IDLE_BYTES + self.places.bytes(), open);
+        let open = self.permits.held();
+        entries.enter("connections", open * IDLE_BYTES + self.permits.bytes(), open);
         entries.traffic.connections += open as u64;
         entries.idle_connection_bytes = IDLE_BYTES as u64;
     }
@@ -100,7 +100,7 @@ pub(crate) struct Connections {
 
 #[derive(Debug)]
 struct Shared {
-    places: Arc<Shares>,
+    permits: Arc<FairLimit>,
 }
 
 impl Connections {
@@ -110,8 +110,8 @@ impl Connections {
     }
 
     fn with_refusals(max: usize, share_percent: usize, max_refusals: usize) -> Self {
-        let places = Shares::with_exit(max, share_percent, max_refusals);
-        Self { shared: Arc::new(Shared { places }) }
+        let permits = FairLimit::with_lingering(max, share_percent, max_refusals);
+        Self { shared: Arc::new(Shared { permits }) }
     }
 
     /// As many as are set and as the system allows; says so where that is fewer.
@@ -127,22 +127,22 @@ impl Connections {
 
     /// How many are open.
     pub(crate) fn open(&self) -> usize {
-        self.shared.places.taken()
+        self.shared.permits.held()
     }
 
     /// The right of `peer` to have one more open, if there is one.
-    fn permit(&self, peer: PeerAddress) -> Option<Place> {
-        self.shared.places.take(Principal::of_peer(peer).key())
+    fn permit(&self, peer: PeerAddress) -> Option<Permit> {
+        self.shared.permits.acquire(Principal::of_peer(peer).key())
     }
 
     /// The right to turn one more away in words, if there is one.
-    fn refusal(&self) -> Option<Place> {
-        self.shared.places.turn_away()
+    fn refusal(&self) -> Option<Permit> {
+        self.shared.permits.acquire_lingering()
     }
 
     /// Waits until none is open, for at most `limit`. False when some still are.
     pub(crate) async fn closed_within(&self, limit: Duration) -> bool {
-        timeout(limit, self.shared.places.until_all_free()).await.is_ok()
+        timeout(limit, self.shared.permits.until_all_released()).await.is_ok()
     }
 }
 
@@ -268,7 +268,7 @@ impl<S: Serve> Accepting<S> {
 
     /// The right of `peer` to have one more open. Before there is none, those that were accepted just now are let
     /// run, as they may turn out to be somebody else's.
-    async fn permit(&self, peer: PeerAddress) -> Option<Place> {
+    async fn permit(&self, peer: PeerAddress) -> Option<Permit> {
         for _ in 0..ROUNDS {
             let permit = self.connections.permit(peer);
             if permit.is_some() {
@@ -280,7 +280,7 @@ impl<S: Serve> Accepting<S> {
     }
 
     fn refuse(&self, stream: Stream, peer: Peer) {
-        let max = self.connections.shared.places.max();
+        let max = self.connections.shared.permits.max();
         tracing::debug!(
             ?peer,
             max,
@@ -331,7 +331,7 @@ mod tests {
     struct Echo;
 
     impl Serve for Echo {
-        async fn serve(self, mut stream: Stream, _peer: Peer, _place: Place) {
+        async fn serve(self, mut stream: Stream, _peer: Peer, _place: Permit) {
             let mut byte = [b'h'];
             while stream.write_all(&byte).await.is_ok() {
                 stream.readable().await.expect("readable");
