@@ -1,4 +1,4 @@
-//! A counter that threads do not contend for.
+//! A counter for which threads do not contend.
 
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ impl Counter {
         self.shards[shard()].fetch_add(count, Ordering::Relaxed);
     }
 
-    /// The sum over all threads. Exact when nobody adds at the moment.
+    /// The sum over all threads. It is exact if no thread adds at the same time.
     pub fn total(&self) -> u64 {
         self.shards.iter().map(|shard| shard.load(Ordering::Relaxed)).sum()
     }

@@ -1,15 +1,15 @@
-//! How long operations take, in the buckets that OpenTelemetry asks of MCP servers.
+//! Histograms of durations, in the buckets that OpenTelemetry asks of MCP servers.
 //!
-//! The first bucket ends at 10 ms, and nearly all requests fall into it: so moments are those of the kernel's coarse
-//! clock, which ticks every few milliseconds and is read in 8 to 11 ns where the exact one takes 22 to 28. A single
-//! duration is wrong by up to a tick; sums are not, as requests begin at any point of a tick. Invariant: recording
+//! The first bucket ends at 10 ms, and nearly all requests fall into it. So moments come from the kernel's coarse clock,
+//! which ticks every few milliseconds: reading it takes 8 to 11 ns, reading the exact one 22 to 28. A single duration is
+//! wrong by up to a tick. Sums are right on average, as requests begin at any point of a tick. Invariant: recording
 //! allocates nothing.
 
 use super::counter::Counter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper ends of the buckets, in seconds: those of `mcp.server.operation.duration` in OpenTelemetry's semantic
-/// conventions for MCP. What takes longer is in one bucket more.
+/// conventions for MCP. Longer durations fall into one more bucket.
 pub const DURATION_BOUNDS_S: [f64; 14] =
     [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
@@ -20,21 +20,21 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Now, as of the last tick.
+    /// The moment of the clock's last tick.
     #[cfg(target_os = "linux")]
     pub fn now() -> Self {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
         Self { ns: time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs() }
     }
 
-    /// Now. There is no coarse clock here.
+    /// The moment now, as this platform has no coarse clock.
     #[cfg(not(target_os = "linux"))]
     pub fn now() -> Self {
         static BEGUN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
         Self { ns: BEGUN.get_or_init(std::time::Instant::now).elapsed().as_nanos() as u64 }
     }
 
-    /// The moment in milliseconds, to be kept in an atomic: never 0, and the same again after 49 days.
+    /// The moment in milliseconds, for an atomic. It is never 0, and repeats after 49 days.
     pub(crate) const fn to_ms(self) -> u32 {
         match (self.ns / 1_000_000) as u32 {
             0 => 1,
@@ -62,7 +62,7 @@ impl Moment {
 /// ```
 #[derive(Debug, Default)]
 pub struct DurationHistogram {
-    /// Those in the first bucket: apart and sharded, as they are nearly all.
+    /// Durations in the first bucket, which are nearly all; in a sharded counter for that reason.
     quick: Counter,
     slow: [AtomicU64; DURATION_BOUNDS_S.len()],
     sum_ns: AtomicU64,
@@ -78,16 +78,16 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// How many durations there are.
+    /// How many durations were recorded.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 }
 
 impl DurationHistogram {
-    /// Takes a duration in, in nanoseconds.
+    /// Records a duration in nanoseconds.
     pub fn record(&self, ns: u64) {
-        // On the coarse clock most requests take no time at all.
+        // Most requests take no time on the coarse clock.
         if ns > 0 {
             self.sum_ns.fetch_add(ns, Ordering::Relaxed);
         }
@@ -99,7 +99,7 @@ impl DurationHistogram {
         self.slow[bucket].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What was taken in so far.
+    /// The durations recorded so far.
     pub fn snapshot(&self) -> Durations {
         let mut counts = [0; DURATION_BOUNDS_S.len() + 1];
         counts[0] = self.quick.total();

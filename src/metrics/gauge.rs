@@ -1,9 +1,9 @@
-//! A figure that goes up and down.
+//! A gauge: a figure that goes up and down.
 
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How much of something there is at the moment.
+/// A figure that goes up and down.
 ///
 /// ```
 /// let requests = mcpool::metrics::Gauge::default();
@@ -17,18 +17,18 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// There is more.
+    /// Adds to the figure.
     pub fn add(&self, amount: u64) {
         self.value.fetch_add(amount, Ordering::Relaxed);
     }
 
-    /// There is less; never less than was added.
+    /// Subtracts from the figure, at most what was added before.
     pub fn subtract(&self, amount: u64) {
         let before = self.value.fetch_sub(amount, Ordering::Relaxed);
         debug_assert!(before >= amount, "{before} - {amount}");
     }
 
-    /// How much there is.
+    /// The figure now.
     pub fn now(&self) -> u64 {
         self.value.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Recording only: what happened, counted where it happens. Judging is for those above.
+//! Counters, gauges and histograms that the server updates where things happen. Reports read them elsewhere.
 
 mod counter;
 mod duration;
@@ -8,33 +8,41 @@ pub use counter::Counter;
 pub use duration::{DURATION_BOUNDS_S, DurationHistogram, Durations, Moment};
 pub use gauge::Gauge;
 
-/// The counters of one server. Each is cheap to add to from any thread.
+/// The metrics of one server. Every thread may update them cheaply.
+///
+/// ```
+/// # fn main() -> Result<(), mcpool::BuildError> {
+/// let server = mcpool::Server::builder("empty", "1.0.0").build()?;
+/// assert_eq!(server.metrics().frames.total(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Frames taken in.
+    /// Frames received.
     pub frames: Counter,
-    /// Calls of tools whose arguments were decoded in the same pass as their envelope.
+    /// Tool calls whose arguments were decoded in the same pass as their envelope.
     pub one_pass_messages: Counter,
-    /// Calls of tools whose arguments came before the names they depend on, or not at all.
+    /// Tool calls whose arguments came before the name of the tool, or that had none.
     pub two_pass_messages: Counter,
-    /// Messages copied because they had to outlive their frame.
+    /// Messages that were copied because they had to outlive their frame.
     pub owned_messages: Counter,
-    /// Requests that were not done at the first poll.
+    /// Requests that were not finished at their first poll.
     pub parked_requests: Counter,
-    /// Requests that wait at the moment.
+    /// Requests that wait now.
     pub requests_in_flight: Gauge,
-    /// Heap bytes of the requests that wait, their frames aside.
+    /// Heap bytes of the waiting requests, without their frames.
     pub in_flight_bytes: Gauge,
-    /// Requests stopped by their client.
+    /// Requests that their client cancelled.
     pub cancelled_requests: Counter,
     /// Error answers.
     pub protocol_errors: Counter,
     /// Results with `isError`.
     pub tool_errors: Counter,
-    /// Sessions opened that can be found by an id.
+    /// Sessions opened that have an id.
     pub sessions_opened: Counter,
-    /// Of these, sessions that ended without their client saying so: expired, or evicted.
+    /// Of these, sessions that expired or were evicted.
     pub sessions_expired: Counter,
-    /// Notifications not sent: the client reads too slowly, or takes no stream that could carry them.
+    /// Notifications that were not sent, because the client reads too slowly or has no stream open for them.
     pub dropped_notifications: Counter,
 }

@@ -1,5 +1,4 @@
-//! What a running request shares with the rest of the server: its names, where its messages go, and
-//! whether it was cancelled.
+//! The part of a running request that others reach: its id, where its messages go, and whether it was cancelled.
 
 use crate::lock::lock;
 use crate::metrics::Moment;
@@ -11,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
-/// No error answer has this code, which JSON-RPC leaves to nobody.
+/// Stands for [`Failure::Tool`] among error codes. JSON-RPC reserves this code, so no error answer has it.
 const TOOL_FAILED: i32 = i32::MIN;
 
 /// The shared state of one request. It lives in the request's slot and is reused with it.
@@ -24,24 +23,24 @@ pub(crate) struct CallState {
     method: AtomicU8,
     /// A [`Failure`] as a number, 0 for none (and for a tool's own error of code 0).
     failure: AtomicI32,
-    /// The [`Moment`] at which the request came, 0 before. Short, as a waiting request is to fit its kilobyte.
+    /// The [`Moment`] at which the request came, 0 before. In 32 bits, because a waiting request must fit a kilobyte.
     begun_ms: AtomicU32,
-    /// Woken when the request is cancelled from elsewhere, or is to come to its end.
+    /// Polls the request. Woken when the request is cancelled from elsewhere, or asked to end.
     driver: AtomicWaker,
     names: Mutex<Names>,
 }
 
-/// What became of a request that did not go well.
+/// How a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Failure {
-    /// An error answer of that code.
+    /// An error answer with this code.
     Code(i32),
     /// A result with `isError`.
     Tool,
 }
 
 impl fmt::Display for Failure {
-    /// As OpenTelemetry has it in `error.type`.
+    /// The value of OpenTelemetry's `error.type`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "{code}"),
@@ -50,29 +49,29 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The names of a request, as JSON text, empty where there is none; and what belongs to them.
+/// What is known of a request. Its id and its progress token are JSON text, empty if it has none.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     pub(crate) id: String,
     pub(crate) progress_token: String,
-    /// Where messages other than the answer go.
+    /// The queue for messages other than the answer.
     pub(crate) outgoing: Option<Arc<Outgoing>>,
     pub(crate) capabilities: ClientCapabilities,
-    /// In halves: the alignment of the whole would cost each request that waits 16 bytes.
+    /// In two halves: the alignment of a `u128` would cost each waiting request 16 bytes.
     principal: [u64; 2],
-    /// Who asks may see what concerns the operator.
+    /// Whether the caller may see what concerns the operator.
     pub(crate) is_admin: bool,
-    /// The task that the call runs as.
+    /// The id of the task that the call runs as.
     pub(crate) task: Option<Box<str>>,
 }
 
 impl Names {
-    /// Who asks.
+    /// The principal that sent the request.
     pub(crate) fn principal(&self) -> u128 {
         u128::from(self.principal[0]) << 64 | u128::from(self.principal[1])
     }
 
-    /// Forgets the request, not where its messages go.
+    /// Clears all but the queue.
     fn clear(&mut self) {
         self.id.clear();
         self.progress_token.clear();
@@ -82,15 +81,15 @@ impl Names {
     }
 }
 
-/// Who sends a request, as its transport knows.
+/// The sender of a request, as the transport knows it.
 #[derive(Debug, Default)]
 pub(crate) struct Caller<'c> {
-    /// Where messages other than the answer go.
+    /// The queue for messages other than the answer.
     pub(crate) outgoing: Option<&'c Arc<Outgoing>>,
     pub(crate) principal: u128,
-    /// Who asks may see what concerns the operator.
+    /// Whether the sender may see what concerns the operator.
     pub(crate) is_admin: bool,
-    /// The task that the call runs as.
+    /// The id of the task that the call runs as.
     pub(crate) task: Option<Box<str>>,
 }
 
@@ -104,9 +103,9 @@ impl CallState {
         self.driver.wake();
     }
 
-    /// Marks the request as cancelled if that is its id; whether it is. The caller wakes it, outside of its locks.
+    /// Marks the request as cancelled if its id is `id`, and returns whether it is. The caller wakes it without locks.
     pub(crate) fn mark_cancelled(&self, id: &str) -> bool {
-        // A request begins under this lock too: the mark never falls on the one that comes next.
+        // `begin` takes this lock too, so the mark cannot reach the next request in the same slot.
         let names = self.names();
         let is_meant = Id::same(&names.id, id);
         if is_meant {
@@ -115,7 +114,7 @@ impl CallState {
         is_meant
     }
 
-    /// Wakes who drives the request.
+    /// Wakes the task that polls the request.
     pub(crate) fn wake(&self) {
         self.driver.wake();
     }
@@ -124,7 +123,7 @@ impl CallState {
         self.cancelled.load(Ordering::Acquire)
     }
 
-    /// Asks a request that lasts as long as its connection to come to its end.
+    /// Asks a request that lasts as long as its connection to end.
     pub(crate) fn begin_closing(&self) {
         self.closing.store(true, Ordering::Release);
         self.driver.wake();
@@ -134,7 +133,7 @@ impl CallState {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Marks the request as one of the legacy era, which outlives its connection.
+    /// Marks the request as one of the legacy era. Such a request outlives its connection.
     pub(crate) fn mark_legacy(&self) {
         self.legacy.store(true, Ordering::Relaxed);
     }
@@ -143,7 +142,7 @@ impl CallState {
         self.legacy.load(Ordering::Relaxed)
     }
 
-    /// A request has come: nothing of the one before it is left.
+    /// Begins a request, and clears what the one before it left.
     pub(crate) fn begin(&self, caller: Caller<'_>) {
         let mut names = self.names();
         self.clear();
@@ -157,11 +156,11 @@ impl CallState {
         let before =
             if is_same { None } else { std::mem::replace(&mut names.outgoing, caller.outgoing.cloned()) };
         drop(names);
-        // It may be the last to hold the connection's queue, and with it wakers.
+        // Dropped without the lock: the queue of the previous connection may hold wakers.
         drop(before);
     }
 
-    /// For how long there has been the request, if there is one, in nanoseconds.
+    /// The age of the request in nanoseconds; `None` between requests.
     pub(crate) fn age_ns(&self) -> Option<u64> {
         let begun = self.begun_ms.load(Ordering::Relaxed);
         (begun > 0).then(|| u64::from(Moment::now().to_ms().wrapping_sub(begun)) * 1_000_000)
@@ -171,12 +170,12 @@ impl CallState {
         self.method.store(method.map_or(0, |method| method as u8 + 1), Ordering::Relaxed);
     }
 
-    /// The number of the method plus one; 0 where the message was not decoded or names none of ours.
+    /// The number of the method plus one; 0 if the message was not decoded or its method is unknown.
     pub(crate) fn method_number(&self) -> usize {
         usize::from(self.method.load(Ordering::Relaxed))
     }
 
-    /// The request does not go well.
+    /// Records that the request failed.
     pub(crate) fn fail(&self, failure: Failure) {
         let number = match failure {
             Failure::Tool => TOOL_FAILED,
@@ -193,12 +192,12 @@ impl CallState {
         }
     }
 
-    /// Has `driver` woken by [`CallState::cancel`] and [`CallState::begin_closing`].
+    /// Registers the waker that [`CallState::cancel`] and [`CallState::begin_closing`] wake.
     pub(crate) fn register(&self, driver: &Waker) {
         self.driver.register(driver);
     }
 
-    /// The request is over, and holds nobody else's memory any more.
+    /// Ends the request, and drops what it shared with others.
     pub(crate) fn end(&self) {
         drop(self.driver.take());
         let mut names = self.names();
@@ -210,7 +209,7 @@ impl CallState {
         drop(outgoing);
     }
 
-    /// Forgets all but the names. Who drives the request stays: a batch has one driver for all of its requests.
+    /// Resets the flags and numbers. The waker stays: one task polls all requests of a batch.
     fn clear(&self) {
         self.cancelled.store(false, Ordering::Relaxed);
         self.closing.store(false, Ordering::Relaxed);

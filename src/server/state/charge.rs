@@ -1,11 +1,11 @@
-//! Sums of what is kept, counted by ownership: what is counted carries its part of the sum, and takes it along.
+//! Counting by ownership: a value holds the part of a sum that it stands for, and subtracts it when it is dropped.
 //!
-//! Invariant: a [`Sum`] is that of its [`Charge`]s that are not dropped, whichever way they went.
+//! Invariant: a [`Sum`] is the sum of its [`Charge`]s that were not dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How much there is of something.
+/// A sum of charges. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sum {
     amount: Arc<AtomicUsize>,
@@ -16,13 +16,13 @@ impl Sum {
         self.amount.load(Ordering::Relaxed)
     }
 
-    /// Adds what is there in any case.
+    /// Adds `amount`, whatever the sum is.
     pub(crate) fn charge(&self, amount: usize) -> Charge {
         self.amount.fetch_add(amount, Ordering::Relaxed);
         Charge { sum: self.clone(), amount }
     }
 
-    /// Adds what may be there as long as the sum is at most `max`.
+    /// Adds `amount` unless the sum would exceed `max`.
     pub(crate) fn try_charge(&self, amount: usize, max: usize) -> Option<Charge> {
         let fits = |sum: usize| sum.checked_add(amount).filter(|sum| *sum <= max);
         self.amount.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
@@ -30,9 +30,9 @@ impl Sum {
     }
 }
 
-/// A part of a sum, for as long as it is held.
+/// A part of a sum until it is dropped.
 #[derive(Debug)]
-#[must_use = "dropping it takes it out of the sum"]
+#[must_use = "dropping it subtracts it from the sum"]
 pub(crate) struct Charge {
     sum: Sum,
     amount: usize,
@@ -58,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_sum_is_that_of_its_charges(
+        fn a_sum_is_the_sum_of_its_charges(
             steps in vec((0..4_usize, 0..100_usize), 0..60),
             max in 0..300_usize,
         ) {

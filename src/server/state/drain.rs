@@ -1,46 +1,54 @@
-//! The way out: one word to all connections to take nothing new and finish what they have.
+//! The signal that tells all connections to accept no new request and to finish those that run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-/// Tells connections to drain. Cloning makes another handle to the same word.
+/// Tells connections to drain. Clones share the signal.
+///
+/// ```
+/// let drain = mcpool::Drain::default();
+/// let connection = drain.clone();
+/// assert!(!connection.has_begun());
+/// drain.begin();
+/// assert!(connection.has_begun());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Drain {
-    word: Arc<Word>,
+    signal: Arc<Signal>,
 }
 
 #[derive(Debug, Default)]
-struct Word {
-    is_given: AtomicBool,
+struct Signal {
+    has_begun: AtomicBool,
     listeners: Arc<Notify>,
 }
 
 impl Drain {
-    /// Gives the word.
+    /// Begins the drain.
     pub fn begin(&self) {
-        self.word.is_given.store(true, Ordering::Release);
-        self.word.listeners.notify_waiters();
+        self.signal.has_begun.store(true, Ordering::Release);
+        self.signal.listeners.notify_waiters();
     }
 
-    /// Whether the word was given.
+    /// Whether the drain has begun.
     pub fn has_begun(&self) -> bool {
-        self.word.is_given.load(Ordering::Acquire)
+        self.signal.has_begun.load(Ordering::Acquire)
     }
 
-    /// A future of the word, for connections that are many: small, and without a borrow. It may miss a word
-    /// that was given before: ask [`Drain::has_begun`] too, after its first poll.
+    /// A future of the signal that is small and borrows nothing, for many connections. It misses a signal from before
+    /// its first poll: check [`Drain::has_begun`] after that poll.
     pub(crate) fn listen(&self) -> OwnedNotified {
-        Arc::clone(&self.word.listeners).notified_owned()
+        Arc::clone(&self.signal.listeners).notified_owned()
     }
 
-    /// Waits for the word.
+    /// Waits until the drain begins.
     pub async fn wait(&self) {
-        // Listening begins before the look, so that a word given in between is heard.
-        let given = self.word.listeners.notified();
+        // Registered before the check, so that a signal in between is not missed.
+        let begun = self.signal.listeners.notified();
         if !self.has_begun() {
-            given.await;
+            begun.await;
         }
     }
 }

@@ -1,8 +1,8 @@
-//! How long requests and sessions lasted, by method and by what went wrong: the figures that OpenTelemetry's
-//! semantic conventions ask of MCP servers (`mcp.server.operation.duration`, `mcp.server.session.duration`).
+//! Durations of requests and sessions, by method and error: the metrics that OpenTelemetry's semantic conventions
+//! ask of MCP servers (`mcp.server.operation.duration`, `mcp.server.session.duration`).
 //!
-//! Invariants: names of methods and errors that peers or tools make up are one name here, so that no peer can make
-//! this grow; a request that went well allocates nothing once its method was used before.
+//! Invariants: unknown methods share one name, and so do errors beyond a limit, so that no peer can make this grow; a
+//! request without an error allocates nothing once its method was used before.
 
 use crate::lock::lock;
 use crate::memory::OperationReport;
@@ -13,23 +13,23 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::server::state::call_state::{CallState, Failure};
 
-/// Methods that this server does not know, and errors beyond [`MAX_FAILURES`].
+/// The name of unknown methods, and of errors beyond [`MAX_FAILURES`].
 const OTHER: &str = "_OTHER";
-/// Different failures that are told apart.
+/// How many different failures have a histogram of their own.
 const MAX_FAILURES: usize = 64;
 
 /// Durations of all operations of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Operations {
-    /// By number of the method plus one, the first place for those that are not known. Made at their first use, as
-    /// most are never used.
+    /// By number of the method plus one; the first is for unknown methods. Allocated at their first use, as most are
+    /// never used.
     good: [OnceLock<Box<DurationHistogram>>; Method::COUNT + 1],
     failed: Mutex<BTreeMap<(usize, Option<Failure>), DurationHistogram>>,
     sessions: OnceLock<Box<DurationHistogram>>,
 }
 
 impl Operations {
-    /// An operation has come to its end.
+    /// Records an operation that ended.
     pub(crate) fn note(&self, call: &CallState) {
         let Some(ns) = call.age_ns() else { return };
         match call.failure() {
@@ -46,12 +46,12 @@ impl Operations {
         failed.entry(if is_one_too_many { (0, None) } else { key }).or_default().record(ns);
     }
 
-    /// A session has come to its end.
+    /// Records a session that ended.
     pub(crate) fn note_session(&self, ns: u64) {
         self.sessions.get_or_init(Box::default).record(ns);
     }
 
-    /// What there is to tell: operations that happened at least once.
+    /// The operations that happened at least once.
     pub(crate) fn report(&self) -> Vec<OperationReport> {
         let mut names = [OTHER; Method::COUNT + 1];
         for method in Method::ALL {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_told_by_method_and_error() {
+    fn operations_are_reported_by_method_and_error() {
         let operations = Operations::default();
         ended(&operations, Some(Method::Ping), None);
         ended(&operations, Some(Method::Ping), None);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_tools_make_up_do_not_add_up_without_end() {
+    fn many_different_errors_share_one_histogram() {
         let operations = Operations::default();
         for code in 1..=1_000 {
             ended(&operations, Some(Method::ToolsCall), Some(Failure::Code(code)));

@@ -1,8 +1,8 @@
-//! What a request sends besides its answer: notifications, and requests to the client.
+//! The queue of messages that a request sends besides its answer: notifications, and requests to the client.
 //!
-//! Whoever writes to the peer owns the other end. Invariant: the buffers that wait never exceed the limit;
-//! what does not fit is refused and counted by the sender, so that a slow reader costs no memory. Buffers
-//! are counted, not what is in them: a short notification keeps a kilobyte, ten times its length.
+//! The connection's writer takes them out. Invariant: the buffers in the queue never exceed the limit. A message that
+//! does not fit is refused, and its sender counts it, so a slow reader costs no memory. Bytes are those of whole
+//! buffers: a short notification holds a kilobyte, ten times its length.
 
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
@@ -15,10 +15,10 @@ use std::task::Waker;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     queue: Guarded<Queue>,
-    /// Messages in the queue: most requests have none, and look without taking the lock.
+    /// Length of the queue. Most queues are empty, and are checked without the lock.
     queued: AtomicUsize,
     writer: AtomicWaker,
-    /// The stream is to end while its request goes on.
+    /// Whether the stream is to end while its request goes on.
     is_released: AtomicBool,
     max_bytes: usize,
 }
@@ -26,17 +26,17 @@ pub(crate) struct Outgoing {
 #[derive(Debug, Default)]
 struct Queue {
     messages: VecDeque<BufferLease>,
-    /// Of their buffers.
+    /// Bytes of the buffers.
     bytes: usize,
-    /// Who waits for the queue to be empty: subscriptions, each at most once.
+    /// Subscriptions that wait for the queue to be empty, each at most once.
     waiting: Vec<Waker>,
 }
 
 impl Outgoing {
-    /// Places in the queue whose memory an idle peer may keep.
-    const KEPT_PLACES: usize = 4;
+    /// Entries whose memory an empty queue may keep.
+    const KEPT_ENTRIES: usize = 4;
 
-    /// A queue of up to `max_bytes`.
+    /// A queue of at most `max_bytes`.
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
             queue: Guarded::default(),
@@ -47,8 +47,8 @@ impl Outgoing {
         }
     }
 
-    /// Queues a message and wakes its writer; `false` if there is no room and the message is dropped.
-    /// A single message has room whatever its length.
+    /// Queues a message and wakes the writer; `false` if the message did not fit and was dropped. An empty queue has
+    /// room for a message of any length.
     #[must_use]
     pub(crate) fn send(&self, message: BufferLease) -> bool {
         self.queue.with(|queue, after| {
@@ -73,7 +73,7 @@ impl Outgoing {
             queue.bytes -= message.capacity();
             self.queued.store(queue.messages.len(), Ordering::Release);
             if queue.messages.is_empty() {
-                if queue.messages.capacity() > Self::KEPT_PLACES {
+                if queue.messages.capacity() > Self::KEPT_ENTRIES {
                     queue.messages = VecDeque::new();
                 }
                 queue.waiting.drain(..).for_each(|sender| after.wake(Some(sender)));
@@ -82,7 +82,7 @@ impl Outgoing {
         })
     }
 
-    /// Has `sender` woken when nothing waits any more.
+    /// Wakes `sender` once the queue is empty.
     pub(crate) fn register_room(&self, sender: &Waker) {
         let mut sender = Some(sender.clone());
         self.queue.with(|queue, _| {
@@ -93,15 +93,15 @@ impl Outgoing {
         });
     }
 
-    /// Whether nothing waits.
+    /// Whether no message waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.queued.load(Ordering::Acquire) == 0
     }
 
-    /// Drops all that waits, and forgets the writer: a waker keeps the memory of its task.
+    /// Drops the messages and all wakers: a waker keeps the memory of its task.
     pub(crate) fn clear(&self) {
         let forgotten = self.queue.with(|queue, _| {
-            if queue.messages.capacity() > Self::KEPT_PLACES {
+            if queue.messages.capacity() > Self::KEPT_ENTRIES {
                 queue.messages = VecDeque::new();
             }
             queue.messages.clear();
@@ -119,12 +119,12 @@ impl Outgoing {
         self.writer.wake();
     }
 
-    /// Whether the stream is to end; asked once.
+    /// Whether the stream is to end. Resets the flag.
     pub(crate) fn take_release(&self) -> bool {
         self.is_released.swap(false, Ordering::AcqRel)
     }
 
-    /// Has the writer woken when a message is queued.
+    /// Registers the waker of the writer.
     pub(crate) fn register(&self, writer: &Waker) {
         self.writer.register(writer);
     }

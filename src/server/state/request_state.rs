@@ -1,8 +1,8 @@
-//! Sealed state that a client carries from one round of a call to the next (`requestState`).
+//! Seals the state that a client carries from one round of a call to the next (`requestState`).
 //!
-//! What comes back is an attacker's until proven otherwise: HMAC-SHA256 over version, expiry, payload and
-//! what the state is good for: one principal's repetition of one request. A state may be used more than once
-//! until it expires; what must happen once is for the handler to see to.
+//! A state that comes back is not trusted until its HMAC-SHA256 is verified. The HMAC covers version, expiry, payload
+//! and the request for which the state is valid. A state may be used more than once until it expires; a handler that
+//! must do something only once checks that itself.
 //! Text: `v1.` base64url of (expiry in milliseconds, big endian, then the payload) `.` base64url of the MAC.
 
 use crate::limits::Limits;
@@ -16,7 +16,7 @@ use thiserror::Error;
 const VERSION: &str = "v1";
 const EXPIRY_BYTES: usize = 8;
 
-/// What a state is good for.
+/// The request for which a state is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Binding<'a> {
     pub(crate) principal: u128,
@@ -61,7 +61,7 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer with that key, or one of its own.
+    /// A sealer with `key`, or with a random key.
     pub(crate) fn new(key: Option<[u8; 32]>, limits: &Limits) -> Result<Self, NoRandomness> {
         let key = if let Some(key) = key {
             key
@@ -122,7 +122,7 @@ impl Sealer {
         let mut mac = self.mac.clone();
         mac.update(VERSION.as_bytes());
         mac.update(&binding.principal.to_be_bytes());
-        // With its length before it, no part can pass for the beginning of the next.
+        // The length before each part keeps a part from passing for the beginning of the next.
         for part in [binding.method.as_bytes(), binding.name.as_bytes()] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_until_it_expires() {
+    fn a_sealed_state_opens_until_it_expires() {
         let (sealer, now) = (sealer(), SystemTime::now());
         let text = sealer.seal(&BINDING, b"payload", now).expect("short");
         assert_eq!(sealer.open(&text, &BINDING, now).as_deref(), Ok(&b"payload"[..]));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_good_for_its_own_request_only() {
+    fn a_state_is_valid_for_its_own_request_only() {
         let (sealer, now) = (sealer(), SystemTime::now());
         let text = sealer.seal(&BINDING, b"payload", now).expect("short");
         for other in [

@@ -1,12 +1,12 @@
-//! The sessions of HTTP clients of the legacy era, found by their secret ids.
+//! The sessions of legacy HTTP clients, which are found by their secret ids.
 //!
-//! Ids are 128 random bits; knowing one is not enough, the principal must be the one that opened it.
-//! Invariants: never more than `max_sessions`; none unused for longer than `session_timeout_ms` once
-//! [`Sessions::sweep`] has run; and a principal that holds no more than its share, the table divided by those who
-//! are in it, never loses a session to another's. So one alone may fill the table, a newcomer takes its place from
-//! whoever holds most, and a flood replaces its own oldest: [`must_replace_own`]. The sessions of a principal are
-//! a linked hash map in the order of last use, so that finding and expiring cost the same however many there are;
-//! opening looks at each principal only where one with less than its share finds the table full.
+//! Ids are 128 random bits, and only the principal that opened a session finds it.
+//! Invariants: at most `max_sessions` are open; none is unused for longer than `session_timeout_ms` once
+//! [`Sessions::sweep`] has run; and a principal that holds no more than its share, which is the table divided by the
+//! number of its principals, never loses a session to another principal. So one principal alone may fill the table, a
+//! new one replaces a session of the principal that holds most, and a flood replaces its own oldest sessions:
+//! [`must_replace_own`]. The sessions of a principal are a linked hash map in the order of last use, so finding and
+//! expiring take constant time. Opening visits each principal only if one with less than its share finds the table full.
 
 use crate::lock::lock;
 use crate::server::state::session::Session;
@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Sessions that are looked at to find one to evict on which no request runs.
+/// How many sessions are checked to find one to evict without running requests.
 const EVICTION_LOOKS: usize = 16;
 
-/// Whether a principal that holds `held` of `max` sessions, all of which `principals` hold together, itself
-/// included, has its share already, so that its own oldest makes room for one more.
+/// Whether a principal that holds `held` of `max` sessions has its share already, so that its own oldest session is
+/// evicted for a new one. `principals` hold all sessions together, this one included.
 fn must_replace_own(held: usize, principals: usize, max: usize) -> bool {
     held > 0 && held >= max / principals.max(1)
 }
@@ -36,7 +36,7 @@ pub(crate) struct Sessions {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// The sessions of each principal, the one unused for longest first; none of the maps is empty.
+    /// The sessions of each principal, least recently used first. None of the maps is empty.
     held: HashMap<u128, Held>,
     open: usize,
 }
@@ -59,7 +59,7 @@ impl Sessions {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Takes a session in under a new id; gives those that had to make room, to be closed.
+    /// Adds a session under a new id. Returns the evicted sessions, for the caller to close.
     pub(crate) fn open(&self, id: u128, session: Arc<Session>) -> Vec<Arc<Session>> {
         let principal = session.principal();
         let mut table = self.table();
@@ -73,7 +73,7 @@ impl Sessions {
         evicted
     }
 
-    /// The session of that id, if `principal` opened it; it counts as used.
+    /// The session with this id, if `principal` opened it. This counts as a use.
     pub(crate) fn find(&self, id: u128, principal: u128) -> Option<Arc<Session>> {
         let mut table = self.table();
         let entry = table.held.get_mut(&principal)?.to_back(&id)?;
@@ -81,12 +81,12 @@ impl Sessions {
         Some(Arc::clone(&entry.session))
     }
 
-    /// Takes a session out, to be closed.
+    /// Removes a session, for the caller to close.
     pub(crate) fn remove(&self, id: u128, principal: u128) -> Option<Arc<Session>> {
         self.table().remove(principal, id)
     }
 
-    /// Takes out the sessions that nobody used for too long, to be closed.
+    /// Removes the sessions that were unused for too long, for the caller to close.
     pub(crate) fn sweep(&self, now: Instant) -> Vec<Arc<Session>> {
         let mut expired = Vec::new();
         let mut table = self.table();
@@ -110,7 +110,7 @@ impl Sessions {
         expired
     }
 
-    /// Takes out the sessions of principals that have to go, to be closed.
+    /// Removes the sessions of the principals for which `must_go` holds, for the caller to close.
     pub(crate) fn remove_of(&self, must_go: impl Fn(u128) -> bool) -> Vec<Arc<Session>> {
         let mut table = self.table();
         let gone = table.held.extract_if(|principal, _| must_go(*principal));
@@ -121,7 +121,7 @@ impl Sessions {
         removed
     }
 
-    /// The number of each session, and for how many milliseconds nobody has used it.
+    /// The number of each session, and the milliseconds since its last use.
     pub(crate) fn idle_times(&self, now: Instant) -> Vec<(u64, u64)> {
         let table = self.table();
         let entries = table.held.values().flat_map(Held::values);
@@ -132,13 +132,13 @@ impl Sessions {
         entries.map(of_entry).collect()
     }
 
-    /// Heap bytes of what tools keep for all sessions.
+    /// Heap bytes of the values of all sessions.
     pub(crate) fn value_bytes(&self) -> usize {
         let table = self.table();
         table.held.values().flat_map(Held::values).map(|entry| entry.session.values().bytes()).sum()
     }
 
-    /// How many there are.
+    /// How many sessions are open.
     pub(crate) fn len(&self) -> usize {
         self.table().open
     }
@@ -149,7 +149,7 @@ impl Sessions {
 }
 
 impl Table {
-    /// Takes out the session that makes room for one of `principal`.
+    /// Removes a session to make room for one of `principal`.
     fn make_room(&mut self, principal: u128, max: usize) -> Option<Arc<Session>> {
         let own = self.held.get(&principal).map_or(0, LinkedHashMap::len);
         let principals = self.held.len() + usize::from(own == 0);
@@ -160,7 +160,7 @@ impl Table {
         self.remove(loser, id)
     }
 
-    /// Who holds most; of those that hold as many, the one whose oldest is unused for longest.
+    /// The principal that holds most sessions; of several, the one with the least recently used session.
     fn largest_holder(&self) -> Option<u128> {
         let rank =
             |held: &Held| (held.len(), held.front().map(|(_, entry)| std::cmp::Reverse(entry.last_used)));
@@ -186,8 +186,7 @@ impl Table {
     }
 }
 
-/// Returns the memory of a map that held many more sessions once, or holds none: it keeps the nodes of removed
-/// entries.
+/// Frees memory of a map that is empty, or once held many more sessions: it keeps the nodes of removed entries.
 fn give_back(held: &mut Held) {
     if held.is_empty() || held.capacity() > 64 && held.len() * 4 < held.capacity() {
         held.shrink_to_fit();
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_go_with_their_principal() {
+    fn the_sessions_of_a_principal_are_removed_together() {
         let sessions = Sessions::new(100_000, Duration::from_mins(1));
         for id in 0..1_000_u128 {
             sessions.open(id << 64, session(&sessions, id % 3));
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_unused_for_longest_makes_room() {
+    fn the_least_recently_used_session_is_evicted() {
         let sessions = Sessions::new(3, Duration::from_mins(1));
         for id in 0..3 {
             assert!(sessions.open(id, session(&sessions, 0)).is_empty());
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn unused_sessions_expire_and_their_places_go() {
+    fn unused_sessions_expire_and_their_memory_is_freed() {
         let timeout = Duration::from_mins(1);
         let sessions = Sessions::new(100_000, timeout);
         for id in 0..10_000_u128 {
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_replaces_its_own_and_a_newcomer_takes_from_who_holds_most() {
+    fn a_flood_replaces_its_own_sessions_and_a_new_principal_one_of_the_largest_holder() {
         let sessions = Sessions::new(100, Duration::from_mins(1));
         for id in 0..20 {
             sessions.open(id, session(&sessions, 1));
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn where_everybody_holds_one_the_oldest_makes_room_for_a_newcomer() {
+    fn if_each_principal_holds_one_the_least_recently_used_is_evicted() {
         let sessions = Sessions::new(8, Duration::from_mins(1));
         for id in 0..8 {
             sessions.open(id, session(&sessions, id + 100));
@@ -282,10 +281,10 @@ mod tests {
         assert_eq!(evicted[0].principal(), 101);
     }
 
-    /// A session as the model has it: who opened it, its id, in the order of last use.
+    /// The model: principal and id of each session, in the order of last use.
     type Model = Vec<(u128, u128)>;
 
-    /// What the model says makes room for one of `principal`.
+    /// The session that the model evicts for one of `principal`.
     fn model_loser(model: &Model, principal: u128, max: usize) -> (u128, u128) {
         let count = |who: u128| model.iter().filter(|(other, _)| *other == who).count();
         let mut principals: Vec<_> = model.iter().map(|(who, _)| *who).chain([principal]).collect();
@@ -300,7 +299,7 @@ mod tests {
     }
 
     proptest! {
-        /// Floods by many principals, against a list that is searched from its start.
+        /// Any operations of many principals, against a list that is searched from its start.
         #[test]
         fn sessions_agree_with_a_naive_list(
             max in 1_usize..24,

@@ -2,10 +2,10 @@
 //!
 //! A call needs a permit to use a thread, and there are `max_blocking_threads` of them. Work on files cannot be
 //! interrupted, so a permit is held until the work ends. One principal gets at most all permits but one, so that the
-//! next principal never waits for a whole flood; and one session gets at most all but one of its principal's permits, as
-//! clients without a token may share a principal. Waiting calls are served in a round robin over principals, then over
-//! the sessions of a principal, and in order within a session. So a client that asks for a hundred searches delays its
-//! own hundredth search, and no other client's read.
+//! next principal never waits for a whole flood. One session gets at most all but one of these, as clients without a
+//! token may share a principal. Waiting calls are served in a round robin over principals, then over the sessions of a
+//! principal, and in order within a session. So a client that asks for a hundred searches delays its own hundredth
+//! search, and no other client's read.
 //!
 //! `max_concurrent_requests` bounds how many calls wait. A waiter that is dropped leaves the queue at once.
 

@@ -1,7 +1,6 @@
-//! What each tool asks of memory: its calls, their answers, and the arenas that their arguments needed.
+//! The memory that each tool uses: its calls, the bytes of their answers, and the arenas of their arguments.
 //!
-//! Counts only; who holds most is for the report to say. Invariant: counting allocates nothing, and a tool that is
-//! never called costs one cache line pair.
+//! Invariant: counting allocates nothing. A tool that is never called costs two cache lines.
 
 use crate::memory::ToolSpot;
 use crossbeam_utils::CachePadded;
@@ -29,7 +28,7 @@ impl ToolUsage {
         Self { tools: (0..tools).map(|_| CachePadded::default()).collect(), arena_retain_bytes }
     }
 
-    /// A call whose arguments are decoded, and the arena that this took.
+    /// Counts a call, and the arena bytes that decoding its arguments took.
     pub(crate) fn note_call(&self, tool: Option<usize>, is_two_pass: bool, arena_bytes: usize) {
         let Some(counts) = self.counts(tool) else { return };
         counts.calls.fetch_add(1, Ordering::Relaxed);
@@ -42,14 +41,14 @@ impl ToolUsage {
         raise(&counts.max_arena_bytes, arena_bytes as u64);
     }
 
-    /// The answer of a call.
+    /// Counts the answer of a call.
     pub(crate) fn note_reply(&self, tool: Option<usize>, bytes: usize) {
         let Some(counts) = self.counts(tool) else { return };
         counts.reply_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         raise(&counts.max_reply_bytes, bytes as u64);
     }
 
-    /// The tools that were called, by the names that `names` gives in the order of their definitions.
+    /// The usage of each tool that was called. `names` lists all tools in the order of their definitions.
     pub(crate) fn spots<'a>(
         &'a self,
         names: impl Iterator<Item = &'a str> + 'a,
@@ -72,7 +71,7 @@ impl ToolUsage {
     }
 }
 
-/// A maximum is reached seldom, so that looking first spares the write.
+/// Raises a maximum. The load first spares the write most times.
 fn raise(maximum: &AtomicU64, value: u64) {
     if maximum.load(Ordering::Relaxed) < value {
         maximum.fetch_max(value, Ordering::Relaxed);
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_are_told_by_name_and_only_where_they_were_called() {
+    fn only_called_tools_are_reported_by_name() {
         let usage = ToolUsage::new(3, 1_000);
         usage.note_call(Some(1), false, 10);
         usage.note_call(Some(1), true, 2_000);
