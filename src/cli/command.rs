@@ -19,7 +19,7 @@ Logs go to stderr; RUST_LOG=debug shows more of them.";
 const SERVE_AFTER: &str = "\
 Every setting can also be made in the environment (MCPOOL_MAX_FRAME_BYTES=16MiB, MCPOOL_HTTP=127.0.0.1:8000) or in
 a TOML file (max_frame_bytes = \"16MiB\", http = [\"127.0.0.1:8000\"]): the file of --config, else of MCPOOL_CONFIG,
-else $XDG_CONFIG_HOME/mcpool/mcpool.toml. Flags come before environment, file and defaults; a list replaces the
+else $XDG_CONFIG_HOME/mcpool/mcpool.toml. Flags override environment, file and defaults; a list replaces the
 whole list of a weaker source. `mcpool config` shows the result. Sizes are written 10MiB, 64KiB or as plain bytes.
 
 One server for all clients of this machine:

@@ -588,7 +588,7 @@ mod tests {
         assert_eq!((again.limits, again.settings), (config.limits, config.settings));
     }
 
-    /// What stands at the usual place need not be there; what was named is wanted.
+    /// The file at the default location may be missing; a file that was named may not.
     #[test]
     fn a_file_that_nobody_named_and_that_cannot_be_read_does_not_stop_the_start() {
         let folder = tempfile::tempdir().expect("a folder");

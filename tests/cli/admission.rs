@@ -207,7 +207,7 @@ fn a_hang_up_has_the_files_read_again_and_ends_nothing() {
     std::fs::write(&tokens, "short").expect("written");
     serving.signal("HUP");
     let warning = serving.line();
-    assert!(warning.contains("what it said before stays in force"), "{warning}");
+    assert!(warning.contains("its former content stays in force"), "{warning}");
     assert_eq!(status(&ask(port, &post(&bearer(ANN), INITIALIZE))), "200");
     std::fs::write(&tokens, BOB).expect("written");
     serving.signal("HUP");

@@ -90,7 +90,7 @@ fn the_three_sources_reach_the_program() {
     assert_eq!(line("unix"), r#"unix = ["b.sock", "c.sock"] # environment MCPOOL_UNIX"#);
     assert_eq!(line("allowed_hosts"), format!("allowed_hosts = [\"a.example\"] # file {}", file.display()));
     assert_eq!(line("cors"), format!("cors = true # file {}", file.display()));
-    assert_eq!(line("# token_file"), "# token_file # default: no tokens asked for");
+    assert_eq!(line("# token_file"), "# token_file # default: no tokens");
 }
 
 #[test]
