@@ -170,7 +170,7 @@ mod tests {
             ("{\"a\":1}\n{\"a\":2}", "{\"a\":2}"),
             ("{\"a\":1}\n{\"a\":2}\n{\"a\"", "{\"a\":2}"),
             ("{\"a\":1}\n{\"a\"", "{\"a\":1}"),
-            // Whole lines that are wrong are told of, not skipped.
+            // A complete line that is wrong is an error; it is not skipped.
             ("{\"a\":1}\n{\"a\"\n", "{\"a\""),
             ("no report\nat all", "no report\nat all"),
             ("", ""),

@@ -119,14 +119,14 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
             admission::check(&listeners, &admission.auth, settings.insecure)?;
             let drain = Drain::default();
             let service = HttpService::new(&server, HttpConfig { admission }, &drain)?;
-            let _keeper = service.keep();
+            let _housekeeping = service.keep();
             let reload = Reload { service: service.clone(), encryption };
-            serve_all(&server, listeners, service, Some(reload), is_stdio, &drain).await
+            let listening = Listening { listeners, service, reload: Some(reload), is_stdio };
+            serve_all(&server, listening, &drain).await
         })
     } else {
         runtime.block_on(async {
-            let _background = start_background(&server, &settings)?;
-            let mut background = BackgroundTasks::default();
+            let mut background = start_background(&server, &settings)?;
             background.start(maintain(server.clone()));
             server.serve_stdio().await.map_err(CliError::from)
         })
@@ -305,17 +305,21 @@ impl Reload {
     }
 }
 
-/// Serves on sockets, and on stdin and stdout as well if `is_stdio`, until a signal asks the server to stop.
+/// What a server serves on, and what serves it there.
+struct Listening<S> {
+    listeners: Vec<Listener>,
+    service: S,
+    /// What SIGHUP reads again, if anything.
+    reload: Option<Reload>,
+    /// Whether the server also serves the client on stdin and stdout.
+    is_stdio: bool,
+}
+
+/// Serves until a signal asks the server to stop.
 ///
 /// A server that a client started on stdin belongs to that client: it ends when stdin ends.
-async fn serve_all(
-    server: &Server,
-    listeners: Vec<Listener>,
-    service: impl Serve,
-    reload: Option<Reload>,
-    is_stdio: bool,
-    drain: &Drain,
-) -> Result<(), CliError> {
+async fn serve_all(server: &Server, listening: Listening<impl Serve>, drain: &Drain) -> Result<(), CliError> {
+    let Listening { listeners, service, reload, is_stdio } = listening;
     let limits = server.limits();
     // This comes before the first client can connect, so that no signal is missed.
     let mut stop = StopSignals::listen(limits.drain_timeout() + GRACE)?;
@@ -481,7 +485,8 @@ mod tests {
         let listeners = vec![Listener::unix(&path).expect("listens")];
         let (service, drain) = (Endless::default(), Drain::default());
         let begun = Arc::clone(&service.begun);
-        let mut serving = std::pin::pin!(serve_all(&server, listeners, service, None, false, &drain));
+        let listening = Listening { listeners, service, reload: None, is_stdio: false };
+        let mut serving = std::pin::pin!(serve_all(&server, listening, &drain));
         let steps = async {
             let _client = tokio::net::UnixStream::connect(&path).await.expect("connects");
             while begun.load(Ordering::Relaxed) == 0 {

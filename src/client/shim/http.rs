@@ -4,8 +4,10 @@
 //! request closes its connection, as the protocol asks. Answers go to one writer through a bounded queue, so that no more
 //! is read from the server while the client does not read.
 
+use super::error::ShimError;
+use super::lines::{next_line, write_line};
 use super::message::{Handshake, Summary, lost};
-use super::{Outage, ShimError, next_line, write_line};
+use super::outage::Outage;
 use crate::client::line::LineReader;
 use crate::client::wire_http::{Answer, Body, HttpConnection, Request};
 use crate::limits::Limits;

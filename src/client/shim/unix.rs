@@ -1,7 +1,9 @@
 //! The shim to a Unix socket: copies lines unchanged.
 
+use super::error::ShimError;
+use super::lines::{next_line, write_line};
 use super::message::{Handshake, InFlight, Summary, lost};
-use super::{Outage, ShimError, next_line, write_line};
+use super::outage::Outage;
 use crate::client::line::LineReader;
 use crate::limits::Limits;
 use std::collections::VecDeque;

@@ -101,7 +101,7 @@ impl Class {
         None
     }
 
-    /// How many characters and ranges a unit is held against.
+    /// How many characters and ranges a unit is compared with.
     pub(crate) fn len(&self) -> usize {
         self.ranges.len() + self.named.len() + 1
     }
