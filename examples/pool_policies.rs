@@ -7,7 +7,7 @@
 //! An hour of each load goes through a real pool, a second at a time by a clock of its own; once a minute the pool is
 //! sized anew. What is shown is hits among acquires, bytes that lay idle on average, and how often the size changed.
 
-use mcpool::memory::{Plan, Policy, PoolReport, Steady, advise};
+use mcpool::memory::{Hysteresis, Plan, Policy, PoolReport, advise};
 use mcpool_pools::{ObjectPool, PoolConfig, PoolControl, Recycle, Sampling, Verdict};
 use std::error::Error;
 use std::io::Write;
@@ -69,7 +69,7 @@ fn simulate(load: Load, policy: Policy) -> Outcome {
     let config = PoolConfig { maximum: 1_024, ..PoolConfig::new("pages", FIRST_CAPACITY) };
     let pool = ObjectPool::with_config(config, Page);
     let plan = Plan { target_hit_ratio: TARGET, budget_bytes: 64 << 20, policy };
-    let (begun, mut random, mut steady) = (Instant::now(), 0x9E37_79B9_7F4A_7C15, Steady::default());
+    let (begun, mut random, mut hysteresis) = (Instant::now(), 0x9E37_79B9_7F4A_7C15, Hysteresis::default());
     let (mut idle_bytes, mut resizes) = (0, 0);
     for second in 0..SECONDS {
         // Up to the most and back, ten times: as requests come and go within a second.
@@ -84,7 +84,7 @@ fn simulate(load: Load, policy: Policy) -> Outcome {
             let report = PoolReport::of(&pool);
             let advice = &advise(std::slice::from_ref(&report), &plan)[0];
             let wanted = match policy {
-                Policy::MissCurve => steady.let_through(&report, advice),
+                Policy::MissCurve => hysteresis.next_capacity(&report, advice),
                 Policy::HitRatio => (advice.capacity != report.capacity).then_some(advice.capacity),
             };
             if let Some(wanted) = wanted {

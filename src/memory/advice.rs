@@ -1,20 +1,20 @@
-//! How pools should be sized: a pure function of what was seen of them.
+//! How pools should be sized: a pure function of their reports.
 //!
-//! Owns the choice of a capacity and its words; [`Steady`] owns when a choice is acted on. Neither reads a clock or a
-//! pool. The mission's own rule is kept as [`Policy::HitRatio`], for comparison: it sees neither bytes nor bursts,
-//! and swings around its two thresholds.
+//! [`advise`] chooses a capacity and gives the reason in words; [`Hysteresis`] decides when a choice is applied. Neither
+//! reads a clock or a pool. [`Policy::HitRatio`] is here for comparison: it sees neither bytes nor bursts, and its
+//! capacities swing around two thresholds.
 
 use super::report::{AdviceReport, PoolReport};
 use crate::limits::units::rough_duration;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 
-/// Acquires and time that make advice certain: the minute that a full window needs.
+/// Acquires and time from which advice has full confidence.
 const CERTAIN_ACQUIRES: f64 = 1_000.0;
 const CERTAIN_WINDOW_MS: f64 = 60_000.0;
-/// What a miss is taken to cost where none was timed, in nanoseconds.
+/// Assumed cost of a miss where none was timed, in nanoseconds.
 const MISS_NS: f64 = 1_000.0;
-/// Bytes of an object that reports none of its own: a box of one cache line.
+/// Assumed bytes of an object that reports none: one cache line.
 const MIN_OBJECT_BYTES: u64 = 64;
 
 /// What advice aims at.
@@ -33,15 +33,15 @@ pub struct Plan {
 pub enum Policy {
     /// The smallest capacity that the miss curve says is enough.
     MissCurve,
-    /// The mission's rule: a fifth more below a hit ratio of 0.8, a fifth less above 0.95.
+    /// A fifth more below a hit ratio of 0.8, a fifth less above 0.95.
     HitRatio,
 }
 
 /// Advice for each pool, in their order.
 ///
-/// By [`Policy::MissCurve`] it is the smallest capacity whose expected hit ratio reaches the target, or comes as near
-/// the best that any capacity could give. If all of these together cost more than the budget, bytes go where each
-/// avoids the most time lost to misses: pools grow along the upper hull of their curves, steepest step first.
+/// [`Policy::MissCurve`] advises the smallest capacity whose expected hit ratio reaches the target, or comes as close to
+/// the best ratio that any capacity could give. If all pools together would cost more than the budget, each byte goes
+/// where it saves the most time: pools grow along the upper hulls of their curves, steepest step first.
 pub fn advise(pools: &[PoolReport], plan: &Plan) -> Vec<AdviceReport> {
     let mut capacities: Vec<u64> = pools.iter().map(|pool| wanted(pool, plan)).collect();
     let cost = |capacities: &[u64]| -> u64 {
@@ -61,7 +61,7 @@ fn has_evidence(pool: &PoolReport) -> bool {
     !pool.curve.is_empty() && pool.evidence.acquires >= CERTAIN_ACQUIRES / 10.0
 }
 
-/// What the pool needs by itself.
+/// The capacity that the pool needs, whatever the budget is.
 fn wanted(pool: &PoolReport, plan: &Plan) -> u64 {
     if !has_evidence(pool) {
         return pool.capacity;
@@ -95,7 +95,7 @@ fn within_budget(pools: &[PoolReport], wanted: &[u64], budget_bytes: u64) -> Vec
     for (at, pool) in pools.iter().enumerate() {
         steps.extend(hull(pool, at, wanted[at]));
     }
-    // Along one hull slopes only fall, so that sorting keeps the steps of a pool in their order.
+    // Slopes only fall along a hull, so sorting keeps the steps of one pool in order.
     let slope = |step: &Step| step.gain / step.bytes.max(1) as f64;
     steps.sort_by(|a, b| slope(b).total_cmp(&slope(a)));
     let mut capacities = vec![0; pools.len()];
@@ -147,7 +147,7 @@ fn hull(pool: &PoolReport, at: usize, limit: u64) -> Vec<Step> {
         .collect()
 }
 
-/// Hits among acquires that the curve expects of a capacity.
+/// The hit ratio that the curve predicts for a capacity.
 fn expected(pool: &PoolReport, capacity: u64) -> f64 {
     let below = pool.curve.iter().take_while(|point| point.capacity <= capacity).last();
     below.map_or(0.0, |point| point.hit_ratio)
@@ -166,7 +166,7 @@ fn advice(pool: &PoolReport, capacity: u64) -> AdviceReport {
     }
 }
 
-/// The advice in words, with what it rests on.
+/// The reason for the advice, with its figures.
 fn reason(pool: &PoolReport, capacity: u64, hit_ratio: f64) -> String {
     let evidence = &pool.evidence;
     let mut text =
@@ -193,36 +193,39 @@ fn reason(pool: &PoolReport, capacity: u64, hit_ratio: f64) -> String {
     text
 }
 
-/// Looks that must agree before a pool grows, and that are remembered before it shrinks.
-const GROW_LOOKS: usize = 2;
-const SHRINK_LOOKS: usize = 10;
+/// Latest pieces of advice that must agree before a pool grows.
+const SAMPLES_TO_GROW: usize = 2;
+/// Latest pieces of advice that are taken into account before a pool shrinks.
+const SAMPLES_TO_SHRINK: usize = 10;
 
-/// When advice is acted on: growth once two looks agree on it, a cut only to the largest advice of the last ten.
+/// Decides when advice is applied: a pool grows once the last two samples agree, and shrinks only to the largest of the
+/// last ten.
 ///
-/// With the fading history beneath it this keeps a pool still under a load that comes and goes.
+/// Together with the decaying history of the pools, this keeps a capacity constant under a load that comes and goes.
 #[derive(Debug, Clone, Default)]
-pub struct Steady {
-    looks: HashMap<String, VecDeque<u64>>,
+pub struct Hysteresis {
+    samples: HashMap<String, VecDeque<u64>>,
 }
 
-impl Steady {
-    /// Takes note of the advice of this look; the capacity to set now, if any.
-    pub fn let_through(&mut self, pool: &PoolReport, advice: &AdviceReport) -> Option<u64> {
+impl Hysteresis {
+    /// Records the advice, and returns the capacity to set now, if any.
+    pub fn next_capacity(&mut self, pool: &PoolReport, advice: &AdviceReport) -> Option<u64> {
         if advice.confidence < 1.0 {
             return None;
         }
-        let looks = self.looks.entry(pool.name.clone()).or_default();
-        looks.push_back(advice.capacity);
-        if looks.len() > SHRINK_LOOKS {
-            looks.pop_front();
+        let samples = self.samples.entry(pool.name.clone()).or_default();
+        samples.push_back(advice.capacity);
+        if samples.len() > SAMPLES_TO_SHRINK {
+            samples.pop_front();
         }
-        let agreed = looks.iter().rev().take(GROW_LOOKS).min().filter(|_| looks.len() >= GROW_LOOKS)?;
-        // A tenth, and one object at least: less is not worth moving for.
+        let agreed =
+            samples.iter().rev().take(SAMPLES_TO_GROW).min().filter(|_| samples.len() >= SAMPLES_TO_GROW)?;
+        // Changes of less than a tenth, or of one object, are not worth it.
         let band = (pool.capacity / 10).max(1);
         if *agreed > pool.capacity + band {
             return Some(*agreed);
         }
-        let largest = looks.iter().max().filter(|_| looks.len() == SHRINK_LOOKS)?;
+        let largest = samples.iter().max().filter(|_| samples.len() == SAMPLES_TO_SHRINK)?;
         (*largest + band < pool.capacity).then_some(*largest)
     }
 }
@@ -315,8 +318,8 @@ mod tests {
             "{}",
             advice.reason
         );
-        let mut steady = Steady::default();
-        assert!((0..100).all(|_| steady.let_through(&young, advice).is_none()));
+        let mut hysteresis = Hysteresis::default();
+        assert!((0..100).all(|_| hysteresis.next_capacity(&young, advice).is_none()));
     }
 
     #[test]
@@ -328,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_missions_rule_is_there_to_compare() {
+    fn the_rule_of_hit_ratios_is_there_to_compare() {
         let plan = Plan { policy: Policy::HitRatio, ..plan(0.99, 1 << 30) };
         let mut low = pool("low", 10, 40, 10);
         low.hit_ratio_now = Some(0.5);
@@ -338,19 +341,19 @@ mod tests {
         assert_eq!((advice[0].capacity, advice[1].capacity), (12, 8));
     }
 
-    /// A load that comes and goes: after two periods the pool stays as the busy half wants it.
+    /// A load that comes and goes: after two periods the capacity is that of the busy half.
     #[test]
     fn a_square_wave_does_not_make_it_swing() {
         for period in [2, 6, 10, 18] {
-            let mut steady = Steady::default();
+            let mut hysteresis = Hysteresis::default();
             let mut current = pool("a", 4, 40, 10);
             let mut changes = 0;
-            for look in 0..period * 40 {
-                let is_busy = look % period < period / 2;
+            for sample in 0..period * 40 {
+                let is_busy = sample % period < period / 2;
                 let seen = AdviceReport { capacity: if is_busy { 40 } else { 4 }, ..advice(&current, 0) };
-                if let Some(capacity) = steady.let_through(&current, &seen) {
+                if let Some(capacity) = hysteresis.next_capacity(&current, &seen) {
                     current.capacity = capacity;
-                    changes += usize::from(look > period * 2);
+                    changes += usize::from(sample > period * 2);
                 }
             }
             assert!(changes <= 4, "period {period}: {changes} changes in 38 periods");
@@ -359,12 +362,12 @@ mod tests {
 
     #[test]
     fn a_lasting_change_is_followed_both_ways() {
-        let mut steady = Steady::default();
+        let mut hysteresis = Hysteresis::default();
         let mut current = pool("a", 4, 40, 10);
-        for (want, looks) in [(40, 3), (6, 12)] {
-            for _ in 0..looks {
+        for (want, samples) in [(40, 3), (6, 12)] {
+            for _ in 0..samples {
                 let seen = AdviceReport { capacity: want, ..advice(&current, 0) };
-                if let Some(capacity) = steady.let_through(&current, &seen) {
+                if let Some(capacity) = hysteresis.next_capacity(&current, &seen) {
                     current.capacity = capacity;
                 }
             }

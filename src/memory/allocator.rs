@@ -1,14 +1,14 @@
-//! What the allocator of the program says about itself.
+//! The interface to the allocator of the program: its figures, and how to return free memory.
 //!
-//! A library cannot know the allocator of the program it becomes part of, so the program tells: see
+//! A library cannot know the allocator of the program that uses it, so the program passes it in:
 //! [`MemoryManager::set_allocator`](super::MemoryManager::set_allocator).
 
-/// The allocator in sums; what it cannot tell is absent.
+/// Figures of the allocator; what it does not know is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AllocatorStats {
-    /// Memory that it has from the system now.
+    /// Memory that it holds from the system now.
     pub committed_bytes: Option<u64>,
-    /// Most that it had.
+    /// Most that it ever held from the system.
     pub peak_committed_bytes: Option<u64>,
     /// Bytes in blocks that are handed out.
     pub heap_bytes: Option<u64>,
@@ -16,9 +16,9 @@ pub struct AllocatorStats {
 
 /// The allocator of a program.
 pub trait Allocator: Send + Sync + 'static {
-    /// What it says now. Called for reports, not for requests.
+    /// The current figures. Called for reports, not for requests.
     fn stats(&self) -> AllocatorStats;
 
-    /// Gives free memory back to the system, as far as it can be told to.
+    /// Returns free memory to the system, as far as the allocator can.
     fn purge(&self) {}
 }

@@ -1,26 +1,26 @@
 //! The ledger: who holds bytes, in lines that are summed only when somebody asks.
 //!
-//! Knows no holder. Whoever holds memory opens an [`Account`], which is read when a report is made; so the way of a
-//! request pays nothing for it. Invariant: an account that is dropped has no line any more.
+//! Knows no holder. Each holder of memory opens an [`Account`], which is read when a report is made, so requests pay
+//! nothing for it. Invariant: a dropped account has no line.
 
 use super::report::{ConnectionSpot, OperationReport, SessionSpot, ToolSpot, Traffic};
 use crate::lock::lock;
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, Weak};
 
-/// Names that lines usually have; more are no fault.
+/// Lines, and accounts, that fit in place; more go to the heap.
 const MAX_LINES: usize = 24;
 const MAX_ACCOUNTS: usize = 8;
 
-/// What one holder enters.
+/// What the holders enter into one reading of the ledger.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    /// In place: looking on each second is to allocate nothing.
+    /// In place, because the reading of each second must not allocate.
     pub(crate) lines: SmallVec<[Line; MAX_LINES]>,
-    /// Whether holders are wanted one by one, not in sums alone.
+    /// Whether holders should be listed one by one, and not only summed up.
     pub(crate) is_detailed: bool,
     pub(crate) traffic: Traffic,
-    /// Connections that hold more than an idle one does.
+    /// Connections that hold more than an idle one.
     pub(crate) connections: Vec<ConnectionSpot>,
     /// Bytes of each idle connection.
     pub(crate) idle_connection_bytes: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Line {
 }
 
 impl Entries {
-    /// So many objects that hold so many bytes together.
+    /// Adds `count` objects that hold `bytes` together to the line `name`.
     pub(crate) fn enter(&mut self, name: &'static str, bytes: usize, count: usize) {
         let (bytes, count) = (bytes as u64, count as u64);
         match self.lines.iter_mut().find(|line| line.name == name) {
@@ -54,10 +54,10 @@ impl Entries {
 
 /// A holder of memory.
 pub(crate) trait Account: Send + Sync + 'static {
-    /// Enters what it holds now.
+    /// Enters what the holder has now.
     fn enter(&self, entries: &mut Entries);
 
-    /// Gives back what it can do without, and tells the bytes; more of it if `is_critical`.
+    /// Frees what the holder can do without, more of it if `is_critical`, and returns the bytes of each step.
     fn reclaim(&self, _is_critical: bool) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
@@ -70,7 +70,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens an account; it is closed when its holder is gone.
+    /// Opens an account; it is closed when its holder is dropped.
     pub(crate) fn open<A: Account>(&self, account: &Arc<A>) {
         let account: Weak<A> = Arc::downgrade(account);
         let mut accounts = lock(&self.accounts);
@@ -78,7 +78,7 @@ impl Ledger {
         accounts.push(account);
     }
 
-    /// What all holders enter.
+    /// Reads all accounts.
     pub(crate) fn read(&self, is_detailed: bool) -> Entries {
         let mut entries = Entries { is_detailed, ..Entries::default() };
         for account in self.live() {
@@ -87,12 +87,12 @@ impl Ledger {
         entries
     }
 
-    /// Has all holders give back what they can do without.
+    /// Asks all holders to free what they can do without.
     pub(crate) fn reclaim(&self, is_critical: bool) -> Vec<(&'static str, u64)> {
         self.live().iter().flat_map(|account| account.reclaim(is_critical)).collect()
     }
 
-    /// Outside the lock, so that a holder may open an account of its own.
+    /// The accounts, read outside the lock, so that a holder may open another account meanwhile.
     fn live(&self) -> SmallVec<[Arc<dyn Account>; MAX_ACCOUNTS]> {
         let accounts = lock(&self.accounts);
         accounts.iter().filter_map(Weak::upgrade).collect()

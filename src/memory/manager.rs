@@ -1,13 +1,13 @@
-//! [`MemoryManager`]: looks, judges, gives back, sizes the pools, and tells.
+//! [`MemoryManager`]: measures memory, reacts to pressure, resizes pools, and reports.
 //!
-//! Owns the cycle and its state; the sums are the ledger's, the levels those of `pressure`, the sizes those of
-//! `advice`. Time is an argument. Invariant: nothing it does stops work in flight: it frees what is idle, and says
-//! by [`MemoryManager::is_critical`] that new work should wait.
+//! Owns the cycle and its state; `ledger` adds up the bytes, `pressure` decides on the level, `advice` on the capacities.
+//! Time is an argument. Invariant: it never stops work in flight. It frees what is idle, and
+//! [`MemoryManager::is_critical`] tells callers to refuse new work.
 
-use super::advice::{Plan, Policy, Steady, advise};
+use super::advice::{Hysteresis, Plan, Policy, advise};
 use super::allocator::{Allocator, AllocatorStats};
 use super::ledger::{Account, Entries, Ledger, Line};
-use super::pressure::{Measured, Pressure};
+use super::pressure::{Measurement, Pressure};
 use super::process::{self, Process};
 use super::report::{
     AppliedChange, BudgetReport, CurvePoint, DemandReport, Evidence, Hotspots, MemoryReport,
@@ -24,10 +24,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Entries of each kind of hotspot.
-const SPOTS: usize = 10;
-/// How often PSI is looked at: the kernel averages over 10 s.
-const PSI_EVERY: Duration = Duration::from_secs(2);
+/// Most entries of each kind of hotspot.
+const MAX_SPOTS: usize = 10;
+/// How often PSI is read: the kernel averages over 10 s.
+const PSI_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Where the bytes of one server are, and how its pools should be sized.
 ///
@@ -39,27 +39,27 @@ pub struct MemoryManager {
 
 struct Shared {
     facts: ServerFacts,
-    begun: Instant,
+    started: Instant,
     limits: Limits,
     registry: PoolRegistry,
     budget: MemoryBudget,
-    /// Bytes of large frames that may be on their way at once.
+    /// Bytes of large frames that may be in memory at once.
     inflight: MemoryBudget,
     ledger: Ledger,
     allocator: OnceLock<Box<dyn Allocator>>,
-    limit: LimitFound,
+    limit: MemoryLimit,
     level: AtomicU8,
     refused: AtomicU64,
     state: Mutex<State>,
 }
 
-struct LimitFound {
+struct MemoryLimit {
     bytes: Option<u64>,
     source: Option<&'static str>,
     cgroup_bytes: Option<u64>,
 }
 
-/// What the cycle remembers.
+/// What the cycle remembers from one tick to the next.
 struct State {
     pressure: Pressure,
     psi: Option<f64>,
@@ -71,11 +71,11 @@ struct State {
     timeline: Timeline,
     last_optimised: Instant,
     applied: Vec<AppliedChange>,
-    steady: Steady,
+    hysteresis: Hysteresis,
 }
 
-/// What a server is, for [`MemoryManager::new`].
-pub(crate) struct Managed {
+/// The server that a [`MemoryManager`] belongs to.
+pub(crate) struct ManagerConfig {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) limits: Limits,
@@ -84,10 +84,10 @@ pub(crate) struct Managed {
 }
 
 impl MemoryManager {
-    pub(crate) fn new(managed: Managed, now: Instant) -> Self {
-        let Managed { name, version, limits, registry, budget } = managed;
-        let limit = LimitFound::of(limits.memory_limit_bytes);
-        // A frame of that size holds its bytes up to six times: read, grown, decoded, answered, queued.
+    pub(crate) fn new(config: ManagerConfig, now: Instant) -> Self {
+        let ManagerConfig { name, version, limits, registry, budget } = config;
+        let limit = MemoryLimit::of(limits.memory_limit_bytes);
+        // The bytes of a large frame may be in memory six times: read, grown, decoded, answered, queued, written.
         let inflight_bytes = match (limits.max_inflight_bytes, limit.bytes) {
             (0, Some(limit)) => (limit / 6) as usize,
             (0, None) => usize::MAX >> 1,
@@ -105,13 +105,13 @@ impl MemoryManager {
             timeline: Timeline::new(),
             last_optimised: now,
             applied: Vec::new(),
-            steady: Steady::default(),
+            hysteresis: Hysteresis::default(),
         };
         let os = std::env::consts::OS.to_owned();
         let facts = ServerFacts { name, version, pid: std::process::id(), os };
         let shared = Shared {
             facts,
-            begun: now,
+            started: now,
             limits,
             registry,
             budget,
@@ -126,7 +126,7 @@ impl MemoryManager {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Names the allocator of the program; only the first one counts.
+    /// Sets the allocator of the program; only the first call has an effect.
     pub fn set_allocator(&self, allocator: impl Allocator) {
         let _ = self.shared.allocator.set(Box::new(allocator));
     }
@@ -135,7 +135,7 @@ impl MemoryManager {
         self.shared.ledger.open(account);
     }
 
-    /// How near its limit the process was at the last look.
+    /// The level of memory pressure as of the last tick.
     pub fn pressure(&self) -> PressureLevel {
         match self.shared.level.load(Ordering::Relaxed) {
             0 => PressureLevel::Normal,
@@ -144,43 +144,46 @@ impl MemoryManager {
         }
     }
 
-    /// Whether new work should wait.
+    /// Whether new work should be refused.
     pub(crate) fn is_critical(&self) -> bool {
         self.pressure() == PressureLevel::Critical
     }
 
-    /// Counts work that was turned away for want of memory.
+    /// Counts work that was refused because memory is short.
     pub(crate) fn note_refused(&self) {
         self.shared.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Sets the bytes of a large frame aside, or says that it has to come back later.
+    /// Reserves the bytes of a large frame.
+    ///
+    /// # Errors
+    /// When `max_inflight_bytes` are reserved already: the client has to try again later.
     pub(crate) fn reserve_frame(&self, bytes: usize) -> Result<Reservation, BudgetSpent> {
         self.shared.inflight.try_reserve(bytes)
     }
 
-    /// Looks at what is cheap to see: call it every second. Samples the pools, judges the pressure, and acts on it.
+    /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.
     pub(crate) fn tick(&self, now: Instant) {
         self.shared.registry.for_each(|pool| pool.sample(&Sampling::at(now)));
         let Some(rss_bytes) = Process::rss_bytes() else { return };
-        // Before the lock: accounts ask toolsets, which are free to ask this in turn.
+        // Before the lock: accounts call toolsets, which may call this manager.
         let is_point_due = self.state().timeline.is_due(now);
         let entries = is_point_due.then(|| self.entries(false));
         let mut state = self.state();
-        if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_EVERY) {
+        if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_INTERVAL) {
             state.psi_read = Some(now);
             state.psi = process::psi_some_avg10();
         }
         let limit_bytes = self.shared.limit.bytes;
-        let measured = Measured { rss_bytes, limit_bytes, psi_some_avg10: state.psi };
+        let measurement = Measurement { rss_bytes, limit_bytes, psi_some_avg10: state.psi };
         let before = self.pressure();
-        let level = state.pressure.judge(measured, now);
+        let level = state.pressure.update(measurement, now);
         if level != before {
             state.entered[level as usize] += 1;
             self.shared.level.store(level as u8, Ordering::Relaxed);
         }
         if let Some(entries) = entries {
-            let at_ms = now.saturating_duration_since(self.shared.begun).as_millis() as u64;
+            let at_ms = now.saturating_duration_since(self.shared.started).as_millis() as u64;
             state.timeline.add(now, at_ms, rss_bytes, &entries.lines);
         }
         let is_due = self.shared.limits.tune_interval_ms > 0
@@ -198,7 +201,7 @@ impl MemoryManager {
         }
     }
 
-    /// Gives idle memory back, more of it the higher the level; the bytes of each step.
+    /// Frees idle memory, more of it at the critical level, and counts the bytes of each step.
     fn reclaim(&self, level: PressureLevel) {
         let is_critical = level == PressureLevel::Critical;
         let mut steps: Vec<(&'static str, u64)> = Vec::new();
@@ -245,16 +248,20 @@ impl MemoryManager {
         let mut spare = plan
             .budget_bytes
             .saturating_sub(pools.iter().map(|pool| pool.capacity * pool.bytes_per_object).sum::<u64>());
-        let let_through: Vec<_> = {
+        let next_capacities: Vec<_> = {
             let mut state = self.state();
             state.last_optimised = now;
-            pools.iter().zip(&advice).map(|(pool, advice)| state.steady.let_through(pool, advice)).collect()
+            pools
+                .iter()
+                .zip(&advice)
+                .map(|(pool, advice)| state.hysteresis.next_capacity(pool, advice))
+                .collect()
         };
-        // Without the lock: a pool that shrinks drops objects, whatever their owner does when they go.
-        for (((pool, advice), before), after) in pools.iter().zip(&advice).zip(current).zip(let_through) {
+        // Without the lock: a pool that shrinks drops objects, and their `Drop` may do anything.
+        for (((pool, advice), before), after) in pools.iter().zip(&advice).zip(current).zip(next_capacities) {
             let Some(after) = after.map(|after| after as usize) else { continue };
             let growth = after.saturating_sub(before) as u64 * pool.bytes_per_object;
-            // Growth within the budget and trims are applied; growth beyond it stays advice.
+            // A pool grows with `auto_tune` alone and within the budget; it may always shrink.
             if self.shared.limits.auto_tune == 0 && after > before || growth > spare {
                 continue;
             }
@@ -285,10 +292,10 @@ impl MemoryManager {
         }
     }
 
-    /// Where every byte is, now. Takes about a millisecond and allocates: for people and tools, not for requests.
+    /// A report of where every byte is now. Takes about a millisecond and allocates: not for the path of a request.
     pub fn report(&self) -> MemoryReport {
         let now = Instant::now();
-        let process = Process::look();
+        let process = Process::read();
         let allocator = self.shared.allocator.get().map(|allocator| allocator.stats()).unwrap_or_default();
         let mut entries = self.entries(true);
         let lines = std::mem::take(&mut entries.lines).into_vec();
@@ -304,7 +311,7 @@ impl MemoryManager {
         MemoryReport {
             schema: SCHEMA.to_owned(),
             taken_unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64),
-            uptime_ms: now.saturating_duration_since(self.shared.begun).as_millis() as u64,
+            uptime_ms: now.saturating_duration_since(self.shared.started).as_millis() as u64,
             server: self.shared.facts.clone(),
             usage,
             parts,
@@ -327,7 +334,7 @@ impl MemoryManager {
         }
     }
 
-    /// The lines of the ledger: those of the pools, and those that others enter.
+    /// The lines of the ledger: those of all accounts, and those of the pools.
     fn entries(&self, is_detailed: bool) -> Entries {
         let mut entries = self.shared.ledger.read(is_detailed);
         self.shared.registry.for_each(|pool| {
@@ -349,7 +356,7 @@ impl MemoryManager {
         let entered: u64 = lines.iter().map(|line| line.bytes).sum();
         state.peak_allocated = state.peak_allocated.max(entered);
         let mut explained = entered;
-        // Blocks that no account entered: the runtime's, the catalog's strings, whatever libraries keep.
+        // Blocks that no account entered: those of the runtime, of libraries, the strings of the catalog.
         if let Some(heap) = allocator.heap_bytes {
             lines.push(Line { name: "rest", bytes: heap.saturating_sub(entered), count: None });
         }
@@ -456,8 +463,8 @@ impl std::fmt::Debug for MemoryManager {
     }
 }
 
-impl LimitFound {
-    /// What is configured, or what the control group allows, or what the machine has.
+impl MemoryLimit {
+    /// The configured limit, or what the control group allows, or the memory of the machine.
     fn of(configured: usize) -> Self {
         let cgroup_bytes = process::cgroup_limit_bytes();
         let (bytes, source) = match (configured as u64, cgroup_bytes, process::physical_bytes()) {
@@ -471,7 +478,7 @@ impl LimitFound {
     }
 }
 
-/// The lines that a pool's objects are entered in: leased and idle.
+/// The lines of the ledger for a pool's leased and idle objects.
 fn lines_of(kind: PoolKind) -> (&'static str, &'static str) {
     match kind {
         PoolKind::Buffers => ("buffers, leased", "buffers, idle"),
@@ -482,7 +489,7 @@ fn lines_of(kind: PoolKind) -> (&'static str, &'static str) {
 }
 
 impl PoolReport {
-    /// What a pool tells of itself, without advice.
+    /// The report of a pool, without advice.
     pub fn of(pool: &dyn PoolControl) -> Self {
         let (snapshot, history) = (pool.snapshot(), pool.history());
         let objects = snapshot.in_use + snapshot.idle as u64;
@@ -535,7 +542,7 @@ impl PoolReport {
     }
 }
 
-/// The ten largest of each kind, and how connections are spread.
+/// The largest holders of each kind, and how many connections have which size.
 fn hotspots(entries: &mut Entries) -> Hotspots {
     let mut buckets = BTreeMap::<u64, u64>::new();
     for connection in &mut entries.connections {
@@ -549,9 +556,9 @@ fn hotspots(entries: &mut Entries) -> Hotspots {
     entries.connections.sort_by_key(|spot| std::cmp::Reverse(spot.bytes));
     entries.sessions.sort_by_key(|spot| std::cmp::Reverse(spot.bytes));
     entries.tools.sort_by_key(|spot| std::cmp::Reverse(spot.max_arena_bytes));
-    entries.connections.truncate(SPOTS);
-    entries.sessions.truncate(SPOTS);
-    entries.tools.truncate(SPOTS);
+    entries.connections.truncate(MAX_SPOTS);
+    entries.sessions.truncate(MAX_SPOTS);
+    entries.tools.truncate(MAX_SPOTS);
     Hotspots {
         connections: std::mem::take(&mut entries.connections),
         sessions: std::mem::take(&mut entries.sessions),

@@ -1,18 +1,18 @@
-//! Where the bytes are: sums, levels of pressure, advice, and the `MemoryManager` that goes round them.
+//! Where the bytes are, how near the limit is, and how pools should be sized: the [`MemoryManager`] and its parts.
 //!
-//! Knows nothing of MCP: what holds memory enters itself here.
+//! Knows nothing of MCP: each holder of memory opens an account here.
 //!
 //! # Pressure
-//! Resident memory is held each second against a limit: the setting `memory_limit_bytes`, or what the control group
+//! Each second the resident memory is compared with a limit: the setting `memory_limit_bytes`, or what the control group
 //! allows, or the memory of the machine. What each level does, and when:
 //!
 //! | level | entered at | left below | what is done |
 //! | --- | --- | --- | --- |
 //! | normal | | | nothing |
-//! | elevated | `pressure_elevated_percent` of the limit, or PSI above 10 % | 10 percent points less, for 5 s | half of the idle buffers, arenas and messages goes; delivered events are dropped down to half of `event_store_bytes`; the allocator returns pages |
+//! | elevated | `pressure_elevated_percent` of the limit, or PSI above 10 % | 10 percent points less, for 5 s | half of the idle buffers, arenas and messages is freed; delivered events are dropped down to half of `event_store_bytes`; the allocator returns pages |
 //! | critical | `pressure_critical_percent` of the limit | 10 percent points less, for 5 s | the same with nothing left idle and no delivered event; new connections and large frames are answered 503 with `Retry-After` |
 //!
-//! Work in flight is never stopped. Each step counts the bytes that it gave back: [`PressureReport::reclaimed`].
+//! Work in flight is never stopped. Each step counts the bytes that it freed: [`PressureReport::reclaimed`].
 
 mod advice;
 mod allocator;
@@ -23,10 +23,10 @@ mod process;
 mod report;
 mod timeline;
 
-pub use advice::{Plan, Policy, Steady, advise};
+pub use advice::{Hysteresis, Plan, Policy, advise};
 pub use allocator::{Allocator, AllocatorStats};
 pub(crate) use ledger::{Account, Entries};
-pub(crate) use manager::Managed;
+pub(crate) use manager::ManagerConfig;
 pub use manager::MemoryManager;
 pub use report::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,

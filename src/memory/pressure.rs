@@ -1,29 +1,28 @@
-//! How near the limit the process is, as a level that does not flutter.
+//! How near the limit the process is: three levels with hysteresis.
 //!
-//! A pure function of what was measured: time is an argument and nothing is read here. What each level does is a
-//! table in the documentation of [`crate::memory`]. Invariant: a level falls by one step at a time, and only after
-//! [`CALM`] below its threshold; it rises at once.
+//! Pure: measurements and time are arguments. The documentation of [`crate::memory`] has a table of what each level
+//! does. Invariant: the level rises at once; it falls one step at a time, after [`CALM`] below its threshold.
 
 use super::report::PressureLevel;
 use std::time::{Duration, Instant};
 
-/// How far below its threshold a level is left, in percent points.
+/// How far below its threshold the level falls, in percent points.
 const GAP_PERCENT: u64 = 10;
-/// How long it must have been below.
+/// How long memory must have been below.
 const CALM: Duration = Duration::from_secs(5);
-/// Waiting for memory in more than this share of the time is pressure too, whatever the limit says: the machine
-/// is short. In percent.
+/// Share of time in which tasks wait for memory, in percent, above which the level is elevated whatever the limit is:
+/// the machine is short of memory.
 const PSI_ELEVATED: f64 = 10.0;
 
-/// What was measured.
+/// One measurement.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Measured {
+pub(crate) struct Measurement {
     pub(crate) rss_bytes: u64,
     pub(crate) limit_bytes: Option<u64>,
     pub(crate) psi_some_avg10: Option<f64>,
 }
 
-/// The level, and since when it could fall.
+/// The level, and since when memory is low enough for it to fall.
 #[derive(Debug, Clone)]
 pub(crate) struct Pressure {
     level: PressureLevel,
@@ -42,15 +41,15 @@ impl Pressure {
         }
     }
 
-    /// The level after this measurement.
-    pub(crate) fn judge(&mut self, measured: Measured, now: Instant) -> PressureLevel {
-        let reached = self.level_at(measured, 0);
+    /// Updates the level by a measurement, and returns it.
+    pub(crate) fn update(&mut self, measurement: Measurement, now: Instant) -> PressureLevel {
+        let reached = self.level_at(measurement, 0);
         if reached > self.level {
             self.level = reached;
             self.calm_since = None;
             return reached;
         }
-        if self.level_at(measured, GAP_PERCENT) >= self.level {
+        if self.level_at(measurement, GAP_PERCENT) >= self.level {
             self.calm_since = None;
             return self.level;
         }
@@ -66,17 +65,17 @@ impl Pressure {
     }
 
     /// The level by thresholds that lie `gap` percent points lower.
-    fn level_at(&self, measured: Measured, gap: u64) -> PressureLevel {
-        let used_percent = match measured.limit_bytes {
-            Some(limit) if limit > 0 => measured.rss_bytes.saturating_mul(100) / limit,
+    fn level_at(&self, measurement: Measurement, gap: u64) -> PressureLevel {
+        let used_percent = match measurement.limit_bytes {
+            Some(limit) if limit > 0 => measurement.rss_bytes.saturating_mul(100) / limit,
             _ => 0,
         };
-        if measured.limit_bytes.is_some() && used_percent >= self.critical_percent.saturating_sub(gap) {
+        if measurement.limit_bytes.is_some() && used_percent >= self.critical_percent.saturating_sub(gap) {
             return PressureLevel::Critical;
         }
-        let is_short = measured.psi_some_avg10.is_some_and(|psi| psi > PSI_ELEVATED);
+        let is_short = measurement.psi_some_avg10.is_some_and(|psi| psi > PSI_ELEVATED);
         let is_near =
-            measured.limit_bytes.is_some() && used_percent >= self.elevated_percent.saturating_sub(gap);
+            measurement.limit_bytes.is_some() && used_percent >= self.elevated_percent.saturating_sub(gap);
         if is_short || is_near { PressureLevel::Elevated } else { PressureLevel::Normal }
     }
 }
@@ -108,28 +107,28 @@ mod tests {
             (79, 50, Normal),
         ] {
             let now = begun + Duration::from_secs(second);
-            let measured = Measured { rss_bytes: rss, limit_bytes: Some(100), psi_some_avg10: None };
-            assert_eq!(pressure.judge(measured, now), want, "at {second} s with {rss} %");
+            let measurement = Measurement { rss_bytes: rss, limit_bytes: Some(100), psi_some_avg10: None };
+            assert_eq!(pressure.update(measurement, now), want, "at {second} s with {rss} %");
         }
     }
 
     #[test]
     fn without_a_limit_only_waiting_for_memory_counts() {
         let mut pressure = Pressure::new(75, 90);
-        let measured = Measured { rss_bytes: u64::MAX, limit_bytes: None, psi_some_avg10: Some(1.0) };
-        assert_eq!(pressure.judge(measured, Instant::now()), Normal);
-        let waits = Measured { psi_some_avg10: Some(30.0), ..measured };
-        assert_eq!(pressure.judge(waits, Instant::now()), Elevated);
+        let measurement = Measurement { rss_bytes: u64::MAX, limit_bytes: None, psi_some_avg10: Some(1.0) };
+        assert_eq!(pressure.update(measurement, Instant::now()), Normal);
+        let waits = Measurement { psi_some_avg10: Some(30.0), ..measurement };
+        assert_eq!(pressure.update(waits, Instant::now()), Elevated);
     }
 
-    /// A load that swings across a threshold each second changes the level once, not each second.
+    /// A load that crosses a threshold every two seconds changes the level once.
     #[test]
     fn a_square_wave_does_not_make_it_flutter() {
         let (begun, mut pressure, mut changes, mut last) = (Instant::now(), Pressure::new(75, 90), 0, Normal);
         for second in 0..600 {
             let rss = if second % 4 < 2 { 95 } else { 40 };
-            let measured = Measured { rss_bytes: rss, limit_bytes: Some(100), psi_some_avg10: None };
-            let level = pressure.judge(measured, begun + Duration::from_secs(second));
+            let measurement = Measurement { rss_bytes: rss, limit_bytes: Some(100), psi_some_avg10: None };
+            let level = pressure.update(measurement, begun + Duration::from_secs(second));
             changes += usize::from(level != last);
             last = level;
         }

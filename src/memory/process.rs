@@ -1,7 +1,6 @@
-//! What the kernel says about this process. The only reader of `/proc` and of control groups.
+//! What the kernel knows about this process. The only reader of `/proc` and of control groups.
 //!
-//! Elsewhere than on Linux nothing is known, and nothing is what is said. Texts are parsed by functions of their
-//! own, so that every case has a test without its kernel.
+//! On other systems than Linux every figure is absent. Reading and parsing are apart, so that tests need no kernel.
 
 use std::fs;
 use std::io::Read;
@@ -19,7 +18,7 @@ pub(crate) struct Process {
     pub(crate) private_bytes: Option<u64>,
     pub(crate) peak_rss_bytes: Option<u64>,
     pub(crate) huge_page_bytes: Option<u64>,
-    /// Private pages of files: the program and its libraries, their variables included.
+    /// Private pages of files: the program and its libraries, with their variables.
     pub(crate) program_bytes: Option<u64>,
     pub(crate) stack_bytes: Option<u64>,
     /// Private pages that belong to no file and no stack: the allocator's.
@@ -30,8 +29,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Looks at everything; some tenths of a millisecond.
-    pub(crate) fn look() -> Self {
+    /// Reads everything; takes some tenths of a millisecond.
+    pub(crate) fn read() -> Self {
         let mut process =
             fs::read_to_string("/proc/self/smaps").map(|text| of_smaps(&text)).unwrap_or_default();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -42,7 +41,7 @@ impl Process {
         process
     }
 
-    /// Resident bytes; a few microseconds.
+    /// Reads the resident bytes alone; takes a few microseconds.
     pub(crate) fn rss_bytes() -> Option<u64> {
         let mut buffer = [0; SMALL_BYTES];
         let pages: u64 =
@@ -51,7 +50,7 @@ impl Process {
     }
 }
 
-/// The number behind a name, in the manner of `/proc/self/status`.
+/// The number after a name, as in `/proc/self/status`.
 fn field(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     rest.split_ascii_whitespace().next()?.parse().ok()
@@ -61,7 +60,7 @@ fn field_kib(text: &str, name: &str) -> Option<u64> {
     field(text, name).map(|kib| kib * KIB)
 }
 
-/// User and system time. The kernel counts them in hundredths of a second, whatever its own clock does.
+/// User and system time. The kernel counts them in hundredths of a second, whatever its timer frequency is.
 fn cpu_ms(stat: &str) -> Option<u64> {
     // The name of the program stands in parentheses and may contain anything.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().skip(11);
@@ -100,7 +99,7 @@ impl Mapping<'_> {
         match (self.name, touching) {
             ("[stack]", _) => Use::Stack,
             (name, _) if name.starts_with('/') => Use::Program,
-            // Variables that begin as zeros lie behind the file's own pages.
+            // The pages of zero-initialised variables follow those of the file.
             ("", Some(before)) if before.name.starts_with('/') => Use::Program,
             ("", Some(before))
                 if before.permissions.starts_with("---")
@@ -163,7 +162,7 @@ pub(crate) fn cgroup_limit_bytes() -> Option<u64> {
     files.iter().filter_map(|file| parse_limit(&fs::read_to_string(file).ok()?)).min()
 }
 
-/// Where limits may stand: those of the group and of all groups above it.
+/// The files that may hold a limit: those of the group and of all groups above it.
 fn limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
@@ -184,7 +183,7 @@ fn limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// `max`, and numbers beyond any memory (what version 1 says for none), are no limit.
+/// `max` means no limit, and so does a number beyond any memory, which version 1 has for it.
 fn parse_limit(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|bytes| *bytes < 1 << 60)
 }
@@ -199,7 +198,7 @@ pub(crate) fn psi_some_avg10() -> Option<f64> {
     parse_psi(read_small("/proc/pressure/memory", &mut [0; SMALL_BYTES])?)
 }
 
-/// Longest text of those that are read each second, on the stack.
+/// Longest of the files that are read each second, into a buffer on the stack.
 const SMALL_BYTES: usize = 256;
 
 fn read_small<'b>(path: &str, buffer: &'b mut [u8; SMALL_BYTES]) -> Option<&'b str> {
@@ -241,7 +240,7 @@ Private_Dirty:        12 kB
 ";
 
     #[test]
-    fn pages_are_told_apart_by_what_they_are_for() {
+    fn pages_are_added_up_by_their_use() {
         let process = of_smaps(SMAPS);
         let kib = |bytes: Option<u64>| bytes.map(|bytes| bytes / KIB);
         assert_eq!(kib(process.program_bytes), Some(8), "the file and the zeros behind it");
@@ -281,7 +280,7 @@ Private_Dirty:        12 kB
     #[test]
     fn this_process_is_seen() {
         let block = std::hint::black_box(vec![1_u8; 32 << 20]);
-        let process = Process::look();
+        let process = Process::read();
         drop(block);
         let heap = process.heap_area_bytes.expect("seen");
         assert!(heap >= 32 << 20, "{heap}");

@@ -1,7 +1,7 @@
-//! [`MemoryReport`]: what the `MemoryManager` found at one moment, for machines and people.
+//! [`MemoryReport`]: the state of a server's memory at one moment, as data.
 //!
-//! Data only: everything that shows, judges or compares memory reads this and nothing else, so that a saved report
-//! tells as much as a running server. Invariant: a report that was written reads back as the same report.
+//! Tables, pages, rules and comparisons read a report and nothing else, so a saved report is as good as a running server.
+//! Invariant: a report that is written and read again is the same report.
 
 use crate::metrics::Durations;
 use schemars::JsonSchema;
@@ -12,26 +12,26 @@ pub const SCHEMA: &str = "mcpool.memory-report/1";
 
 /// Where every byte is, at one moment.
 ///
-/// Sizes are bytes, times are what their names say. What a platform cannot tell is absent, not zero.
+/// Sizes are bytes, times are what their names say. What a platform does not know is absent, not zero.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryReport {
     /// [`SCHEMA`].
     pub schema: String,
-    /// When it was taken, in milliseconds since 1970 (UTC).
+    /// When it was made, in milliseconds since 1970 (UTC).
     pub taken_unix_ms: u64,
     /// How long the process has been running.
     pub uptime_ms: u64,
-    /// Who reports.
+    /// The server that reports.
     pub server: ServerFacts,
     /// The process, as the kernel and the allocator see it.
     pub usage: MemoryUsageReport,
     /// The same memory by what holds it, largest first.
     pub parts: Vec<Part>,
-    /// How near the limit is, and what was done about it.
+    /// How near the limit is, and what was freed because of it.
     pub pressure: PressureReport,
     /// Every pool, in the order of their names.
     pub pools: Vec<PoolReport>,
-    /// The bytes that all pools share.
+    /// The budget that all pools share.
     pub budget: BudgetReport,
     /// Who holds most, largest first, at most ten of each kind.
     pub hotspots: Hotspots,
@@ -49,7 +49,7 @@ pub struct MemoryReport {
     pub settings: std::collections::BTreeMap<String, u64>,
 }
 
-/// Who reports.
+/// The server that reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerFacts {
     /// Name of the server.
@@ -75,13 +75,13 @@ pub struct MemoryUsageReport {
     pub peak_rss_bytes: Option<u64>,
     /// Bytes in transparent huge pages.
     pub huge_page_bytes: Option<u64>,
-    /// Memory the allocator has from the system now.
+    /// Memory that the allocator holds from the system now.
     pub committed_bytes: Option<u64>,
-    /// Most that it had.
+    /// Most that it ever held from the system.
     pub peak_committed_bytes: Option<u64>,
     /// Blocks handed out by the allocator: the live heap.
     pub heap_bytes: Option<u64>,
-    /// Stacks of threads, resident.
+    /// Resident stacks of threads.
     pub stack_bytes: Option<u64>,
     /// All that connections hold, their buffers included.
     pub connection_bytes: u64,
@@ -91,7 +91,7 @@ pub struct MemoryUsageReport {
     pub message_buffer_bytes: u64,
     /// Sum of all parts that are on the heap.
     pub total_allocated_bytes: u64,
-    /// Highest of that sum at any look.
+    /// Highest value of that sum in any report.
     pub peak_allocated_bytes: u64,
     /// Of the private bytes, those that `parts` explain.
     pub explained_bytes: u64,
@@ -112,7 +112,7 @@ pub struct Part {
     pub name: String,
     /// Bytes held.
     pub bytes: u64,
-    /// Most bytes at any look.
+    /// Most bytes in any report.
     pub peak_bytes: u64,
     /// How many objects hold them, where they are countable.
     pub count: Option<u64>,
@@ -127,18 +127,18 @@ pub enum PressureLevel {
     /// Nothing is done.
     #[default]
     Normal,
-    /// Idle memory is given back.
+    /// Idle memory is freed.
     Elevated,
-    /// New work that is large is turned away as well.
+    /// Large new work is refused as well.
     Critical,
 }
 
-/// The limit, and what was done to stay below it.
+/// The limit, and what was freed to stay below it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PressureReport {
     /// The level now.
     pub level: PressureLevel,
-    /// The limit that is watched.
+    /// The limit in force.
     pub limit_bytes: Option<u64>,
     /// Where the limit comes from: `configured`, `cgroup`, `physical`.
     pub limit_source: Option<String>,
@@ -148,24 +148,24 @@ pub struct PressureReport {
     pub psi_some_avg10: Option<f64>,
     /// Times that each level was entered: normal, elevated, critical.
     pub entered: [u64; 3],
-    /// Work turned away for want of memory: connections and large frames.
+    /// Work refused because memory is short: connections and large frames.
     pub refused: u64,
-    /// What was given back, by step.
+    /// What was freed, by step.
     pub reclaimed: Vec<ReclaimReport>,
 }
 
-/// One kind of step that gives memory back.
+/// One kind of step that frees memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReclaimReport {
     /// The step.
     pub step: String,
     /// How often it ran.
     pub runs: u64,
-    /// Bytes that it gave back in all.
+    /// Bytes that it freed in all.
     pub bytes: u64,
 }
 
-/// One pool: what it did, what it was asked for, and how it should be sized.
+/// One pool: its use, the demand for its objects, and how it should be sized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolReport {
     /// Name of the pool.
@@ -174,9 +174,9 @@ pub struct PoolReport {
     pub capacity: u64,
     /// Most that the capacity can be set to at run time.
     pub maximum: u64,
-    /// Objects held now.
+    /// Objects in use now.
     pub in_use: u64,
-    /// Objects that wait.
+    /// Idle objects.
     pub idle: u64,
     /// Bytes in idle objects.
     pub idle_bytes: u64,
@@ -188,7 +188,7 @@ pub struct PoolReport {
     pub misses: u64,
     /// Returned objects that were dropped, by reason.
     pub discarded: std::collections::BTreeMap<String, u64>,
-    /// Hits among acquires since the last look, over the last minute and hour; 0 to 1.
+    /// Hits among acquires since the last sample, 0 to 1.
     pub hit_ratio_now: Option<f64>,
     /// The same over about a minute.
     pub hit_ratio_1m: Option<f64>,
@@ -229,20 +229,20 @@ pub struct DemandReport {
     pub buckets: Vec<(u64, f64)>,
 }
 
-/// What a statement about a pool rests on.
+/// The evidence behind the figures of a pool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// Acquires, older ones counting less.
     pub acquires: f64,
     /// How many of them were traced one by one.
     pub traced: f64,
-    /// The time they fell in.
+    /// The time that they cover.
     pub window_ms: u64,
     /// Acquires per second over that time.
     pub acquires_per_second: f64,
 }
 
-/// What a capacity would give.
+/// What a pool would do with a capacity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CurvePoint {
     /// The capacity.
@@ -268,7 +268,7 @@ pub struct AdviceReport {
     pub reason: String,
 }
 
-/// The bytes that all pools share.
+/// The budget that all pools share.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetReport {
     /// The bound.
@@ -277,7 +277,7 @@ pub struct BudgetReport {
     pub used_bytes: u64,
 }
 
-/// Who holds most.
+/// The largest holders.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hotspots {
     /// Connections.
@@ -295,7 +295,7 @@ pub struct Hotspots {
 pub struct ConnectionSpot {
     /// Its number in this process.
     pub number: u64,
-    /// Who is at the other end, as far as the socket tells.
+    /// The peer's address, as far as the socket has one.
     pub peer: String,
     /// Bytes held for it.
     pub bytes: u64,
@@ -312,7 +312,7 @@ pub struct SessionSpot {
     pub number: u64,
     /// Bytes held for it, its kept events included.
     pub bytes: u64,
-    /// How long nobody used it.
+    /// How long it has not been used.
     pub idle_ms: u64,
 }
 
@@ -346,11 +346,11 @@ pub struct Traffic {
     pub two_pass: u64,
     /// Messages copied to outlive their frame.
     pub owned: u64,
-    /// Requests that waited.
+    /// Requests that were not answered at their first poll.
     pub parked: u64,
-    /// Requests that wait now.
+    /// Requests in flight now.
     pub in_flight: u64,
-    /// Requests stopped by their client.
+    /// Requests cancelled by their client.
     pub cancelled: u64,
     /// Error answers.
     pub protocol_errors: u64,
@@ -377,8 +377,8 @@ pub struct Traffic {
 pub struct OperationReport {
     /// The method; empty for sessions, `_OTHER` for methods that the server does not know.
     pub method: String,
-    /// What went wrong: the code of the error answer, `tool_error`, or `_OTHER` for what came too late to be told
-    /// apart. Absent where all went well.
+    /// What went wrong: the code of the error answer, `tool_error`, or `_OTHER` for errors beyond
+    /// those that are counted apart. Absent for operations without an error.
     pub error: Option<String>,
     /// How many ended in each bucket of [`DURATION_BOUNDS_S`](crate::metrics::DURATION_BOUNDS_S), and beyond.
     pub counts: Vec<u64>,
@@ -393,7 +393,7 @@ impl OperationReport {
     }
 }
 
-/// Memory at one moment of the past.
+/// Memory at one earlier moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimelinePoint {
     /// Milliseconds since the start of the process.
@@ -417,11 +417,11 @@ pub struct AppliedChange {
     pub reason: String,
 }
 
-/// Why a text is no report.
+/// Why a text is not a report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadReportError {
-    /// It is no JSON of this shape.
+    /// It is not JSON of this shape.
     #[error("this is no memory report of mcpool: {0}")]
     Unreadable(#[from] serde_json::Error),
     /// It is of another version.
