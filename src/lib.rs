@@ -40,12 +40,12 @@
 //! | you want | look at |
 //! | --- | --- |
 //! | to write a tool | [`Tool`], [`CallContext`], [`ToolDefinition`], [`ToolError`] |
-//! | a family of tools that dispatches by itself | [`Toolset`] |
+//! | a family of tools that dispatches by itself | [`Toolset`], [`ToolRequest`] |
 //! | the tools that are here already | [`tools`] |
 //! | to offer resources, prompts or completion | [`Resources`], [`Prompts`], [`Completer`] |
-//! | to ask the client's user or model, to go on as a task | [`RequestContext`] |
+//! | to ask the client's user or model, to continue as a task | [`RequestContext`] |
 //! | to serve many clients over HTTP or a Unix socket | [`transport::serve_http`], [`transport::Listener`], [`transport::admission`] |
-//! | to serve a stream other than standard input and output | [`transport::serve_lines`], [`Drain`] |
+//! | to serve a stream other than standard input and output | [`transport::serve_lines`], [`Drain`], [`Server::maintain`] |
 //! | bounds, and what they cost | [`Limits`], [`Server::pools`], [`Server::metrics`] |
 //! | to call another server | the `client` module, with the feature of that name |
 //! | the pools alone | [`pools`] |
@@ -75,7 +75,7 @@ pub mod metrics;
 pub mod protocol;
 #[cfg(feature = "report")]
 pub mod report;
-pub mod server;
+mod server;
 mod stdio;
 pub mod tools;
 pub mod transport;
@@ -90,7 +90,8 @@ pub use protocol::{
     ResourceTemplate, Role, ToolAnnotations, ToolDefinition,
 };
 pub use server::{
-    BuildError, CallContext, Completer, CompletionRequest, CompletionTarget, Completions, Drain,
-    PromptContext, Prompts, ReadContext, RequestContext, Resources, Server, ServerBuilder, Tool, ToolError,
+    BuildError, CallContext, CatalogError, Chain, Completer, CompletionRequest, CompletionTarget,
+    Completions, DataBlock, Drain, Finished, NoTools, PromptContext, Prompts, ReadContext, RequestContext,
+    Resources, Server, ServerBuilder, SessionValues, Single, TextBlock, Tool, ToolError, ToolRequest,
     Toolset,
 };

@@ -2,8 +2,7 @@
 //! told. Also the one test of a toolset that dispatches by itself.
 
 use crate::conversation::{self, Conversation};
-use mcpool::server::{Finished, SessionValues, ToolRequest};
-use mcpool::{Server, ToolDefinition, Toolset};
+use mcpool::{Finished, Server, SessionValues, ToolDefinition, ToolRequest, Toolset};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::{Arc, Mutex};

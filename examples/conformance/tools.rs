@@ -2,8 +2,7 @@
 
 use super::definitions::definitions;
 use super::{inputs, tasks};
-use mcpool::server::{Finished, ToolRequest};
-use mcpool::{CallContext, Capability, LogLevel, ToolDefinition, ToolError, Toolset};
+use mcpool::{CallContext, Capability, Finished, LogLevel, ToolDefinition, ToolError, ToolRequest, Toolset};
 use serde::Deserialize;
 use std::time::Duration;
 

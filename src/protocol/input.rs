@@ -21,7 +21,7 @@ pub enum InputKind {
 /// Bytes of a form's parameters without its message and its schema.
 const FORM_BYTES: usize = r#"{"message":"","requestedSchema":}"#.len();
 
-/// A request to the client, for [`RequestContext::ask`](crate::server::RequestContext::ask).
+/// A request to the client, for [`RequestContext::ask`](crate::RequestContext::ask).
 ///
 /// ```
 /// use mcpool::{CallContext, InputRequest, ToolError};

@@ -1,4 +1,4 @@
-//! Families of tools, each a [`Toolset`](crate::server::Toolset) of its own.
+//! Families of tools, each a [`Toolset`](crate::Toolset) of its own.
 
 #[cfg(all(unix, feature = "filesystem"))]
 pub mod filesystem;

@@ -38,6 +38,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///
 /// What is in flight then gets `drain_timeout_ms` to finish. An idle connection holds no buffer.
 ///
+/// The caller calls [`Server::maintain`] once a second, which frees what expired.
+///
 /// # Errors
 /// When reading or writing fails. A peer that stops reading (a broken pipe) is a normal end.
 pub async fn serve_lines<R, W>(server: &Server, reader: R, writer: W, drain: &Drain) -> Result<(), ServeError>

@@ -4,12 +4,12 @@
 //! was read. Only new bytes are searched for the newline. The shape is that of `TigerBeetle`'s
 //! `message_buffer.zig`: positions in one buffer, one invariant, checked after each step:
 //!
-//! ``text
+//! ```text
 //!   consumed       scanned        filled       capacity
 //!      |  a message   |  not yet     |   spare     |
 //!      |  so far      |  searched    |             |
 //! consumed <= scanned <= filled <= capacity
-//! ``
+//! ```
 //!
 //! A read that holds exactly one message hands its buffer over; otherwise messages are copied out, each
 //! into a buffer of its own size class. While nothing is buffered, no buffer is held. A message beyond the

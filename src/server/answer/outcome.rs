@@ -53,7 +53,7 @@ impl From<Outcome> for Ended {
 }
 
 /// The outcome of a call, as [`CallContext::finish`](crate::CallContext::finish) or a refusal of
-/// [`ToolRequest`](crate::server::ToolRequest) makes it.
+/// [`ToolRequest`](crate::ToolRequest) makes it.
 #[derive(Debug)]
 #[must_use = "dropping it loses the answer"]
 pub struct Finished(pub(crate) Ended);

@@ -76,8 +76,7 @@ pub trait Tool: Send + Sync + 'static {
 /// [`Tool`] is simpler.
 ///
 /// ```
-/// use mcpool::server::{Finished, ToolRequest};
-/// use mcpool::{ToolDefinition, Toolset};
+/// use mcpool::{Finished, ToolDefinition, ToolRequest, Toolset};
 ///
 /// /// Tools that do nothing, as many as the configuration names.
 /// struct Placeholders(Vec<String>);
