@@ -90,7 +90,7 @@ impl<'m, 'f> Unchecked<'m, 'f> {
     }
 }
 
-impl<'f> Checked<'_, 'f> {
+impl Checked<'_, '_> {
     /// An error answer to the message.
     pub(crate) fn refuse(&self, error: &ProtocolError<'_>) -> Outcome {
         self.route.refuse(self.message, error)

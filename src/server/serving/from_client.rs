@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 /// The handshake of the legacy era.
 pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
-    let Checked { route, message, arena, .. } = *checked;
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Initialize<'a> {
@@ -21,6 +20,7 @@ pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
         #[serde(default, borrow)]
         capabilities: Option<Raw<'a>>,
     }
+    let Checked { route, message, arena, .. } = *checked;
     if route.origin.in_batch {
         let error = ProtocolError::InvalidRequest("initialize must not be part of a batch");
         return checked.refuse(&error);
@@ -66,13 +66,13 @@ pub(crate) fn take_notification(
     method: Option<Method>,
     checked: &Checked<'_, '_>,
 ) -> Outcome {
-    let Checked { route, message, arena, .. } = *checked;
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Cancelled<'a> {
         #[serde(borrow)]
         request_id: Raw<'a>,
     }
+    let Checked { route, message, arena, .. } = *checked;
     match method {
         Some(Method::Cancelled) => match message.decode_params::<Cancelled<'_>>(arena) {
             Ok(cancelled) => match Id::from_raw(cancelled.request_id, arena) {
@@ -101,7 +101,6 @@ pub(crate) fn take_notification(
 
 /// Takes the client's answer to a request of the server; other answers are ignored.
 pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -> Outcome {
-    let Checked { route, message, arena, .. } = *checked;
     #[derive(Deserialize)]
     struct Roots<'a> {
         #[serde(borrow)]
@@ -111,6 +110,7 @@ pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -
     struct Root<'a> {
         uri: &'a str,
     }
+    let Checked { route, message, arena, .. } = *checked;
     let IdField::Valid(id) = message.id else { return Outcome::Silent };
     if !route.has_session() {
         // The server asked nothing. All peers without a session share one, which must not store one peer's answer.

@@ -173,11 +173,11 @@ fn listen<'f>(
     families: &'f Families,
     checked: &Checked<'_, 'f>,
 ) -> Result<BoxedFuture<'f, Finished>, Finished> {
-    let Checked { route, message, arena, .. } = *checked;
     #[derive(Deserialize)]
     struct Listen {
         notifications: Wanted,
     }
+    let Checked { route, message, arena, .. } = *checked;
     let wanted = match message.decode_params::<Listen>(arena) {
         Ok(Listen { notifications }) => notifications,
         Err(error) => return Err(checked.refuse(&ProtocolError::UndecodableParams(error)).into()),
@@ -189,11 +189,11 @@ fn listen<'f>(
 
 /// `logging/setLevel` of the legacy era.
 fn set_level(checked: &Checked<'_, '_>) -> Outcome {
-    let Checked { route, message, arena, .. } = *checked;
     #[derive(Deserialize)]
     struct SetLevel {
         level: LogLevel,
     }
+    let Checked { route, message, arena, .. } = *checked;
     match message.decode_params::<SetLevel>(arena) {
         Ok(SetLevel { level }) => {
             route.session.set_log_level(level);
