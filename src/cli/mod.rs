@@ -18,6 +18,7 @@ mod record;
 mod render;
 mod report;
 mod serve;
+mod terminal;
 mod tools;
 mod tune;
 

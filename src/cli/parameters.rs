@@ -3,6 +3,7 @@
 //! It reads what describes a flat list of arguments (properties, required, types, enumerations, local
 //! references); a schema with more in it still works, because a value that is valid JSON is sent as such.
 
+use super::terminal::columns;
 use crate::client::Tool;
 use serde_json::Value;
 use std::fmt::Write;
@@ -209,8 +210,7 @@ pub(super) fn describe(tool: &Tool) -> String {
     if parameters.is_empty() {
         return format!("{} takes no arguments.", tool.name);
     }
-    let width =
-        |parameter: &Parameter<'_>| parameter.name.chars().count() + 1 + parameter.schema.show().len();
+    let width = |parameter: &Parameter<'_>| columns(parameter.name) + 1 + columns(&parameter.schema.show());
     let widest = parameters.iter().map(width).max().unwrap_or_default();
     let mut text = format!("Arguments of {}:", tool.name);
     for parameter in &parameters {

@@ -1,6 +1,8 @@
 //! Prints the answers of tools for people.
 
+use super::terminal::{columns, cut};
 use crate::client::{CallResult, Content, Progress, Resource};
+use crate::limits::units;
 use std::io::{self, Write};
 
 /// Writes the answer of a tool: text as it is, other blocks by their type and size, the structured content if there is
@@ -59,15 +61,10 @@ fn describe(block: &Content) -> String {
 /// The size of the data in a base64 text.
 fn decoded_size(base64: &str) -> String {
     let digits = base64.trim_end_matches('=').len();
-    let bytes = digits * 3 / 4;
-    match bytes {
-        0..1024 => format!("{bytes} bytes"),
-        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-    }
+    units::bytes(digits as u64 * 3 / 4)
 }
 
-/// The first sentence of `text` on one line of at most `width` characters, without control characters.
+/// The first sentence of `text` on one line of at most `width` columns, without control characters.
 pub(super) fn one_line(text: &str, width: usize) -> String {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
@@ -75,9 +72,8 @@ pub(super) fn one_line(text: &str, width: usize) -> String {
             line.push(' ');
         }
         line.push_str(word);
-        if line.chars().count() > width {
-            let kept: String = line.chars().take(width.saturating_sub(3)).collect();
-            return kept.trim_end().to_owned() + "...";
+        if columns(&line) > width {
+            return cut(&line, width.saturating_sub(3)).trim_end().to_owned() + "...";
         }
         // "e.g." and "1." do not end a sentence; a word of four letters and a full stop does.
         if word.len() > 4 && word.ends_with('.') {
@@ -117,11 +113,7 @@ mod tests {
             (format!(r#"{{"content":[{}]}}"#, text("a b")), "a b", "a b\n"),
             (format!(r#"{{"content":[{}]}}"#, text("a\\n")), "a\n", "a\n"),
             (format!(r#"{{"content":[{},{}]}}"#, text("a"), text("b")), "a\nb", "a\nb\n"),
-            (
-                format!(r#"{{"content":[{image}]}}"#),
-                "[image image/png, 4 bytes]",
-                "[image image/png, 4 bytes]\n",
-            ),
+            (format!(r#"{{"content":[{image}]}}"#), "[image image/png, 4 B]", "[image image/png, 4 B]\n"),
             (format!(r#"{{"content":[{}],"structuredContent":{{"n":1}}}}"#, text("a")), "a", "a\n"),
             (
                 r#"{"content":[],"structuredContent":{"n":1}}"#.to_owned(),
@@ -144,8 +136,7 @@ mod tests {
 
     #[test]
     fn sizes_are_those_of_the_bytes_not_of_base64() {
-        for (characters, want) in [(0, "0 bytes"), (4, "3 bytes"), (2_000, "1.5 KiB"), (2_800_000, "2.0 MiB")]
-        {
+        for (characters, want) in [(0, "0 B"), (4, "3 B"), (2_000, "1.5 KiB"), (2_800_000, "2.0 MiB")] {
             assert_eq!(decoded_size(&"A".repeat(characters)), want);
         }
     }

@@ -2,10 +2,11 @@
 
 use super::admin;
 use super::error::CliError;
+use super::terminal;
 use crate::memory::MemoryReport;
 use crate::report::{write_html, write_markdown, write_table};
 use clap::ArgMatches;
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ const SCHEMA_JSON: &str = include_str!("../memory/report.schema.json");
 /// Prints the report in the format that the flags name.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let stdout = io::stdout();
-    let width = width(&stdout);
+    let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("schema") {
         out.write_all(SCHEMA_JSON.as_bytes())?;
@@ -80,16 +81,6 @@ fn save_page(report: &MemoryReport, path: &Path, source: Option<&str>) -> Result
     // The page is written even if stderr is closed.
     let _ = writeln!(io::stderr(), "{}", path.display());
     Ok(())
-}
-
-fn width(stdout: &io::Stdout) -> usize {
-    if !stdout.is_terminal() {
-        return FILE_WIDTH;
-    }
-    match rustix::termios::tcgetwinsize(stdout) {
-        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).max(MIN_WIDTH),
-        _ => FILE_WIDTH,
-    }
 }
 
 /// The report at `source`: a file, `-` for standard input, or the admin socket of a running server.

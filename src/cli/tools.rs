@@ -4,9 +4,10 @@ use super::error::CliError;
 use super::parameters::parameters;
 use super::peer::{self, Interrupt};
 use super::render::one_line;
+use super::terminal::{self, columns, padding};
 use crate::client::{Client, Tool};
 use clap::ArgMatches;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 /// Width of the output if stdout is no terminal.
@@ -27,7 +28,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         tools
     })?;
     let stdout = io::stdout();
-    let width = terminal_width(&stdout);
+    let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
         serde_json::to_writer_pretty(&mut out, &tools).map_err(io::Error::from)?;
@@ -39,27 +40,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn terminal_width(stdout: &io::Stdout) -> usize {
-    if !stdout.is_terminal() {
-        return FILE_WIDTH;
-    }
-    match rustix::termios::tcgetwinsize(stdout) {
-        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).max(MIN_WIDTH),
-        _ => FILE_WIDTH,
-    }
-}
-
 /// Name, arguments (optional ones in brackets), first sentence of the description.
 fn write_table(out: &mut impl Write, tools: &[Tool], width: usize) -> io::Result<()> {
     if tools.is_empty() {
         return writeln!(out, "The server has no tools.");
     }
     let rows: Vec<_> = tools.iter().map(|tool| (one_line(&tool.name, width), show_arguments(tool))).collect();
-    let count = |text: &String| text.chars().count();
-    let names = rows.iter().map(|(name, _)| count(name)).max().unwrap_or_default();
+    let names = rows.iter().map(|(name, _)| columns(name)).max().unwrap_or_default();
     let arguments = rows
         .iter()
-        .map(|(_, shown)| count(shown))
+        .map(|(_, shown)| columns(shown))
         .filter(|w| *w <= MAX_ARGUMENTS_WIDTH)
         .max()
         .unwrap_or_default();
@@ -67,8 +57,9 @@ fn write_table(out: &mut impl Write, tools: &[Tool], width: usize) -> io::Result
     for ((name, shown), tool) in rows.iter().zip(tools) {
         let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
         let description = one_line(description, width.saturating_sub(indent).max(24));
-        let line = format!("{name:<names$}  {shown:<arguments$}");
-        if count(&line) > indent - 2 && !description.is_empty() {
+        let (after_name, after_shown) = (padding(name, names), padding(shown, arguments));
+        let line = format!("{name}{after_name}  {shown}{after_shown}");
+        if columns(&line) > indent - 2 && !description.is_empty() {
             writeln!(out, "{}\n{:indent$}{description}", line.trim_end(), "")?;
         } else {
             writeln!(out, "{}", format!("{line}  {description}").trim_end())?;
