@@ -80,16 +80,16 @@ limits! {
     bounds {
         max_frame_bytes: Bytes = 10 * MIB, KIB => GIB,
             "Longest message that a peer may send; a longer one is answered with an error and skipped.",
-            "the mission's 10 MiB; the specification names none, the TypeScript SDK's stdio buffer holds as much";
+            "large enough for a file of several MiB; the specification names none, the TypeScript SDK's stdio buffer holds as much";
         max_reply_bytes: Bytes = 64 * MIB, KIB => 4 * GIB,
             "Longest answer that a tool may write; a longer one becomes an error.",
             "escaping may make text six times longer, so that a file of the largest frame still fits";
         max_concurrent_requests: Count = 100, 1 => 10_000,
             "Requests of one connection that may wait for their answer at the same time.",
-            "the mission's 100 requests in flight for each connection";
+            "a client that starts a hundred calls at once need not wait";
         max_batch: Count = 1_000, 1 => 100_000,
             "Messages in one batch (revision 2025-03-26 only).",
-            "the mission's 1,000";
+            "ten times the requests that may wait";
         max_outbox_bytes: Bytes = MIB, 4 * KIB => GIB,
             "Answers that may wait for a slow reader before reading from it pauses.",
             "a pipe enlarged to 1 MiB takes as much in one go";
@@ -119,7 +119,7 @@ limits! {
             "work on files mostly waits, so that twice the cores of a small machine are of use";
         drain_timeout_ms: Millis = 30_000, 0 => 600_000,
             "How long requests in flight may take to finish once the server is told to stop.",
-            "the mission's graceful shutdown within 30 s";
+            "service managers kill what has not stopped after 30 to 90 s";
         progress_interval_ms: Millis = 100, 0 => 60_000,
             "Shortest time between two progress notifications of one request.",
             "ten a second is what an eye can follow; the specification asks for a rate limit and names none";
@@ -128,7 +128,7 @@ limits! {
             "a connection costs a few microseconds a request, so that four threads outrun most networks";
         max_connections: Count = 10_000, 1 => 1_000_000,
             "Connections that may be open at once, as far as the system has descriptors; further ones are answered 503 and closed.",
-            "ten times the mission's 1,000 connections, 10 MiB of heap when all are idle";
+            "10 MiB of heap when all are idle";
         principal_share_percent: Percent = 75, 1 => 100,
             "Share of the connections (of one address) and subscriptions (of one principal) that one may hold of what others leave; 100: all.",
             "a quarter stays free whatever one client does, and no single one has a use for 7,500 connections";
@@ -226,19 +226,19 @@ limits! {
             "Memory that the process should stay below; 0: that of its control group, or of the machine.",
             "what the kernel would stop the process at, unless somebody wants it smaller";
         pressure_elevated_percent: Percent = 75, 10 => 99,
-            "Share of the memory limit from which idle memory is given back.",
+            "Share of the memory limit from which idle memory is freed.",
             "a quarter is left for what is on its way";
         pressure_critical_percent: Percent = 90, 10 => 100,
-            "Share of the memory limit from which new connections and large frames are turned away as well.",
+            "Share of the memory limit from which new connections and large frames are refused as well.",
             "what is in flight must fit into the last tenth";
         max_inflight_bytes: Bytes = 0, 0 => 1024 * GIB,
-            "Large messages (above 64 KiB) that may be on their way at once; more are answered 503. 0: a sixth of the memory limit.",
+            "Large messages (above 64 KiB) that may be in memory at once; more are answered 503. 0: a sixth of the memory limit.",
             "a message is held up to six times: read, grown, decoded, answered, queued, written";
         auto_tune: Switch = 0, 0 => 1,
             "Whether pools are resized as their reports advise; 0: they only shrink by themselves.",
             "growth is for people to decide";
         tune_interval_ms: Millis = 60_000, 0 => 86_400_000,
-            "How often the sizes of pools are looked at; 0: never.",
+            "How often the sizes of pools are checked; 0: never.",
             "a minute of evidence is what advice wants at least";
         record_interval_ms: Millis = 60_000, 100 => 86_400_000,
             "How often a report is written to the file of `--record`.",

@@ -1,9 +1,9 @@
-//! What a client can do beyond calling: told in the handshake, or with each modern request.
+//! The capabilities that a client declares: in the handshake, or with each modern request.
 
 use crate::wire::{Kind, Lexer, Raw};
 use bumpalo::Bump;
 
-/// Something that not all clients can do.
+/// An optional feature of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -16,9 +16,9 @@ pub enum Capability {
     Elicitation,
     /// Send its user to an address.
     ElicitationUrl,
-    /// Tell its directories.
+    /// List its root directories.
     Roots,
-    /// Ask later for what goes on as a task.
+    /// Poll for the result of a task.
     Tasks,
 }
 
@@ -75,7 +75,7 @@ impl ClientCapabilities {
         self.bits
     }
 
-    /// Those of [`ClientCapabilities::to_bits`].
+    /// The capabilities of a number from [`ClientCapabilities::to_bits`].
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self { bits }
     }
@@ -104,7 +104,7 @@ impl ClientCapabilities {
                         _ => {}
                     }
                 });
-                // An empty object means forms, as before there were others.
+                // An empty object means forms: older clients know nothing else.
                 if is_empty {
                     self.add(Capability::Elicitation);
                 }

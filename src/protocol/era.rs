@@ -1,9 +1,9 @@
-//! Which of the two eras a message belongs to, told from the message alone.
+//! The two eras of the protocol, and the one that a message belongs to.
 
 use super::message::Message;
 use super::revision::Revision;
 
-/// The two ways of MCP.
+/// The two eras of MCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Era {
     /// 2026-07-28: each request carries its revision and capabilities in `_meta`.

@@ -24,11 +24,11 @@ pub enum ErrorCode {
     Internal = -32603,
     /// There is no such resource; legacy era only.
     ResourceNotFound = -32002,
-    /// A header does not say what the body says.
+    /// A header differs from the body.
     HeaderMismatch = -32020,
-    /// The client lacks something that the request needs.
+    /// The client lacks a capability that the request needs.
     MissingCapability = -32021,
-    /// The claimed revision is not spoken here.
+    /// This server does not speak the claimed revision.
     UnsupportedVersion = -32022,
 }
 
@@ -95,7 +95,7 @@ pub enum ProtocolError<'f> {
         /// The tool's name as sent.
         name: &'f str,
     },
-    /// The `_meta` claims a revision that is not spoken here.
+    /// The `_meta` claims a revision that this server does not speak.
     #[error("Unsupported protocol version")]
     UnsupportedVersion {
         /// The revision as sent.
@@ -113,16 +113,16 @@ pub enum ProtocolError<'f> {
         /// The resource's URI as sent.
         uri: &'f str,
     },
-    /// A header of the HTTP request is missing, malformed, or says something else than the body.
+    /// A header of the HTTP request is missing, malformed, or differs from the body.
     #[error("Header mismatch: {header} must be there and say what the body says")]
     HeaderMismatch {
         /// The header's name.
         header: &'f str,
     },
-    /// The client lacks something that the request needs.
+    /// The client lacks a capability that the request needs.
     #[error("This request needs a client that supports {}", required.name())]
     MissingCapability {
-        /// What it lacks.
+        /// The capability.
         required: Capability,
     },
     /// A `requestState` that cannot be accepted or made.
@@ -134,22 +134,22 @@ pub enum ProtocolError<'f> {
     /// A request of the legacy era over HTTP names a session that is not there.
     #[error("Session not found: it has ended or expired; send initialize again")]
     UnknownSession,
-    /// As many subscriptions, or resources of one, as there may be.
+    /// The limit of subscriptions, or of the resources of one, is reached.
     #[error("Subscription limit reached: {limit}")]
     TooManySubscriptions {
         /// The limit.
         limit: usize,
     },
-    /// As many tasks as there may be.
+    /// The limit of tasks is reached.
     #[error("Task limit reached: {limit} are kept already (setting max_tasks)")]
     TooManyTasks {
         /// The limit in tasks.
         limit: usize,
     },
-    /// A handler failed in a way that is no text for a model.
+    /// A handler failed with an error that is not meant for the model.
     #[error("{0}")]
     Failed(&'f str),
-    /// An error of a handler's own.
+    /// An error with a code that a handler chose.
     #[error("{message}")]
     Custom {
         /// Its code.
@@ -168,8 +168,8 @@ pub enum ProtocolError<'f> {
     Internal(&'static str),
 }
 
-/// What a peer sent, repeated to it: cut short where it is longer than a name would be, so that an error is
-/// never as large as the frame that caused it.
+/// A text of the peer in an error answer, cut after [`Self::MAX_BYTES`], so that an error is never as large as the
+/// frame that caused it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Echo<'f>(pub(crate) &'f str);
 
@@ -193,10 +193,10 @@ impl ProtocolError<'_> {
     /// only, as a client that reads this answer would send one of them in `_meta`.
     pub const SUPPORTED: [Revision; 1] = [Revision::MODERN];
 
-    /// A request comes while another one with its id has no answer yet.
+    /// A request has the id of one that is still in flight.
     pub(crate) const REPEATED_ID: Self = Self::InvalidRequest("a request with this id is in flight already");
 
-    /// What an Invalid Request of the legacy era with another header says.
+    /// The text of the error for a request of the legacy era whose header names an unknown revision.
     pub(crate) const UNKNOWN_VERSION_HEADER: &'static str = "MCP-Protocol-Version names no known revision";
 
     /// The JSON-RPC code.

@@ -51,13 +51,13 @@ impl<'f> Id<'f> {
     }
 }
 
-/// Digits and nothing to be said about them: what nearly all ids are.
+/// Whether the text is digits alone, as nearly all ids are.
 fn is_plain(json: &str) -> bool {
     let digits = json.strip_prefix('-').unwrap_or(json);
     digits.bytes().all(|byte| byte.is_ascii_digit()) && json != "-0"
 }
 
-/// A string without escapes that need not be there. Half of a surrogate pair is no character and stays as it is.
+/// A string without unnecessary escapes. Half of a surrogate pair is no character and stays as it is.
 #[cold]
 fn plainly(json: &str) -> Cow<'_, str> {
     let spelled =
@@ -77,7 +77,7 @@ struct Integer<'f> {
 
 impl<'f> Integer<'f> {
     /// Reads the text of a number; `None` for a fraction and for what has more than [`Id::MAX_BYTES`] digits. Takes
-    /// no longer for a large exponent: nothing is counted out.
+    /// no longer for a large exponent.
     fn of(json: &'f str) -> Option<Self> {
         let (is_negative, json) = json.strip_prefix('-').map_or((false, json), |rest| (true, rest));
         let (mantissa, exponent) = json.split_once(['e', 'E']).unwrap_or((json, "0"));
@@ -107,7 +107,7 @@ impl<'f> Integer<'f> {
         (bytes <= Id::MAX_BYTES).then_some(Self { is_negative, digits: [whole, fraction], zeros })
     }
 
-    /// Its digits, all of them; borrowed where they stand in the text already.
+    /// All its digits; borrowed where the text has them.
     fn spell(&self, arena: &'f Bump) -> &'f str {
         let [whole, fraction] = self.digits;
         if !self.is_negative && fraction.is_empty() && self.zeros == 0 {

@@ -5,8 +5,8 @@
 //! decode them straight into that tool's own type ([`MessageDecoder::arguments`]) and then go on to the
 //! end. Only a frame that puts `arguments` before the names it depends on costs a second pass over them.
 //!
-//! Nothing is judged while walking: faults of shape are remembered, the first one counts, and the
-//! dispatcher answers them once the id is known. Malformed JSON anywhere in the frame ends the walk.
+//! The walk rejects nothing: it remembers the first fault of shape, and the dispatcher answers it once the id is
+//! known. Malformed JSON anywhere in the frame ends the walk.
 
 use super::id::{Id, IdField};
 use super::meta::Meta;
@@ -132,7 +132,7 @@ enum ParamsKey {
     Other,
 }
 
-/// Where the walk stands.
+/// The position of the walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Envelope,

@@ -77,26 +77,26 @@ impl Method {
     ];
     /// The request that a server may send to a client of the legacy era with roots.
     pub const ROOTS_LIST: &'static str = "roots/list";
-    /// The request for what a person fills in.
+    /// The request for a form that a person fills in.
     pub const ELICIT: &'static str = "elicitation/create";
-    /// The request for what a model writes.
+    /// The request for a message that a model writes.
     pub const SAMPLE: &'static str = "sampling/createMessage";
     /// The first message of a subscription.
     pub const ACKNOWLEDGED: &'static str = "notifications/subscriptions/acknowledged";
-    /// The notification that the list of tools is another one.
+    /// The notification that the list of tools changed.
     pub const TOOLS_CHANGED: &'static str = "notifications/tools/list_changed";
-    /// The notification that the list of prompts is another one.
+    /// The notification that the list of prompts changed.
     pub const PROMPTS_CHANGED: &'static str = "notifications/prompts/list_changed";
-    /// The notification that the list of resources is another one.
+    /// The notification that the list of resources changed.
     pub const RESOURCES_CHANGED: &'static str = "notifications/resources/list_changed";
-    /// The notification that a resource has new contents.
+    /// The notification that a resource changed.
     pub const RESOURCE_UPDATED: &'static str = "notifications/resources/updated";
     /// The notification of progress.
     pub const PROGRESS: &'static str = "notifications/progress";
     /// The notification that carries a log message.
     pub const LOG_MESSAGE: &'static str = "notifications/message";
 
-    /// The name as it stands in messages.
+    /// The name in messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Initialize => "initialize",

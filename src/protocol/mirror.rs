@@ -1,4 +1,4 @@
-//! Headers that repeat what the body says, so that gateways need not read it: SEP-2243.
+//! Compares headers that repeat members of the body, so that gateways need not read the body: SEP-2243.
 //!
 //! Pure comparison; nothing is allocated where no base64 is used.
 
@@ -13,23 +13,23 @@ pub(crate) const VERSION: &str = "MCP-Protocol-Version";
 pub(crate) const METHOD: &str = "Mcp-Method";
 /// The header of the tool's or prompt's name, the resource's URI, or the task's id.
 pub(crate) const NAME: &str = "Mcp-Name";
-/// What headers of mirrored arguments begin with.
+/// The prefix of the headers of mirrored arguments.
 pub(crate) const PARAM_PREFIX: &str = "Mcp-Param-";
 
 const SENTINEL_START: &[u8] = b"=?base64?";
 const SENTINEL_END: &[u8] = b"?=";
 
-/// A header does not say what the body says.
+/// A header differs from the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mismatch;
 
-/// Whether all bytes of a header's value are characters of ASCII that show, blanks included. What lies beyond is
-/// read by some as Latin-1, by others as UTF-8: texts that need it travel in base64 between markers.
+/// Whether all bytes of a header's value are visible ASCII characters or blanks. Other bytes are Latin-1 to some
+/// programs and UTF-8 to others, so such texts travel in base64 between markers.
 pub(crate) fn is_visible(header: &[u8]) -> bool {
     header.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
 }
 
-/// Whether a header says `body`: as it is, or in base64 between markers.
+/// Whether a header equals `body`, plain or in base64 between markers.
 pub(crate) fn matches_text(header: &[u8], body: &str) -> Result<(), Mismatch> {
     let encoded = header.strip_prefix(SENTINEL_START).and_then(|rest| rest.strip_suffix(SENTINEL_END));
     let is_equal = match encoded {
@@ -39,7 +39,7 @@ pub(crate) fn matches_text(header: &[u8], body: &str) -> Result<(), Mismatch> {
     if is_equal { Ok(()) } else { Err(Mismatch) }
 }
 
-/// How a text stands in a header: as it is where that is possible, else in base64 between markers.
+/// Encodes a text for a header: plain where that is possible, else in base64 between markers.
 #[cfg(any(feature = "client", test))]
 pub(crate) fn encode(text: &str) -> Cow<'_, str> {
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
@@ -48,7 +48,7 @@ pub(crate) fn encode(text: &str) -> Cow<'_, str> {
     if is_plain { Cow::Borrowed(text) } else { Cow::Owned(format!("=?base64?{}?=", STANDARD.encode(text))) }
 }
 
-/// Whether a header says the number `body`, given as its JSON text: `42.0` is 42.
+/// Whether a header is the same number as `body`, a JSON text: `42.0` is 42.
 pub(crate) fn matches_integer(header: &[u8], body: &str) -> Result<(), Mismatch> {
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
     let header = std::str::from_utf8(header).map_err(|_| Mismatch)?;
@@ -67,7 +67,7 @@ pub(crate) fn matches_integer(header: &[u8], body: &str) -> Result<(), Mismatch>
     }
 }
 
-/// The first header of a mirrored argument that is there twice or has bytes that do not show.
+/// The first header of a mirrored argument that is repeated or has invisible bytes.
 pub(crate) fn ambiguous_param(head: &[u8]) -> Option<&str> {
     let params = || {
         head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {

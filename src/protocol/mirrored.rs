@@ -1,4 +1,4 @@
-//! Arguments that clients repeat in headers: `x-mcp-header` in a tool's input schema (SEP-2243).
+//! Finds the arguments that clients repeat in headers: `x-mcp-header` in a tool's input schema (SEP-2243).
 
 use serde_json::Value;
 use thiserror::Error;

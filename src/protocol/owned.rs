@@ -1,9 +1,9 @@
-//! The owned fallback: a message that outlives its frame.
+//! A call's arguments, copied so that they outlive their frame.
 
 use mcpool_pools::{Discard, Recycle, Verdict};
 
-/// What is kept of a `tools/call` that goes on after its frame is gone, as when a blocking thread takes
-/// it over. Pooled: a recycled one keeps its strings' capacity.
+/// The arguments of a `tools/call` that goes on after its frame is gone, as on a blocking thread. Pooled: a recycled
+/// one keeps the capacity of its strings.
 #[derive(Debug, Default)]
 pub struct OwnedMessage {
     arguments: String,

@@ -1,4 +1,4 @@
-//! What a server says of its prompts.
+//! The definitions of prompts and their arguments.
 
 use serde::Serialize;
 use std::borrow::Cow;
@@ -67,7 +67,7 @@ impl Prompt {
         &self.name
     }
 
-    /// The first required argument that `is_given` denies.
+    /// The first required argument for which `is_given` is false.
     pub(crate) fn missing_argument(&self, is_given: impl Fn(&str) -> bool) -> Option<&str> {
         let missing = self.arguments.iter().find(|argument| argument.required && !is_given(&argument.name));
         missing.map(|argument| &*argument.name)

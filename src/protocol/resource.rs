@@ -1,4 +1,4 @@
-//! What a server says of what can be read: resources, and templates of resources.
+//! The definitions of resources and of templates of resources.
 
 use serde::Serialize;
 use std::borrow::Cow;

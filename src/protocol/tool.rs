@@ -1,4 +1,4 @@
-//! What a server says of a tool: its name, schemas and hints.
+//! The definition of a tool: its name, schemas and hints.
 
 use super::era::Era;
 use schemars::JsonSchema;
@@ -39,12 +39,12 @@ pub struct ToolDefinition {
     execution: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_schema: Option<Box<RawValue>>,
-    /// The schema was given as text, so that no type enforces it.
+    /// The schema was given as text, so no type enforces it.
     #[serde(skip)]
     checks_arguments: bool,
     #[serde(skip)]
     checks_output: bool,
-    /// Arguments are taken as they stand.
+    /// Arguments are not converted.
     #[serde(skip)]
     is_exact: bool,
 }
@@ -99,8 +99,8 @@ impl ToolDefinition {
         self
     }
 
-    /// Refuses arguments that do not fit their schema as they stand. By default those with one meaning are taken for
-    /// it: `null` for an optional argument is none, `"2"` for a number is 2, `2.0` for a whole number is 2, `"true"` is
+    /// Refuses arguments that do not fit their schema exactly. By default arguments with one possible meaning are
+    /// converted: `null` for an optional argument is none, `"2"` for a number is 2, `2.0` for a whole number is 2, `"true"` is
     /// true, and a list or an object may come as the text of its JSON; never where a string is wanted.
     #[must_use]
     pub fn exact_arguments(mut self) -> Self {
@@ -131,8 +131,7 @@ impl ToolDefinition {
         serde_json::from_str(&compact(json))
     }
 
-    /// The definition as clients of `era` expect it: `execution` speaks of tasks, which the modern era
-    /// has as an extension instead.
+    /// The definition as clients of `era` expect it: the modern era has tasks as an extension and no `execution`.
     pub(crate) fn in_era(&self, era: Era) -> Self {
         let mut definition = self.clone();
         if era == Era::Modern {
@@ -146,7 +145,7 @@ impl ToolDefinition {
         self.input_schema.get()
     }
 
-    /// Whether arguments are taken as they stand.
+    /// Whether arguments are used without conversion.
     pub(crate) fn is_exact(&self) -> bool {
         self.is_exact
     }

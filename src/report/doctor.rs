@@ -1,8 +1,8 @@
-//! What is wrong with a server's memory, in sentences: each with its cause, the evidence, and what to do.
+//! The rules that find what is wrong with a server's memory, and say why and what to do.
 //!
-//! A pure function of a report, so that a saved one is judged as a running server is. The rules are one table,
-//! [`RULES`]; a rule that cannot see what it needs says so instead of passing. Invariant: what is found is told worst
-//! first, and of two equally bad things the one with more bytes at stake.
+//! A pure function of a report, so a saved report and a running server are checked alike. [`RULES`] is the table of all
+//! rules. A rule that lacks a figure says so instead of passing. Invariant: findings are sorted by severity, then by
+//! bytes.
 
 mod pools;
 mod process;
@@ -14,15 +14,15 @@ use crate::memory::MemoryReport;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// How bad it is.
+/// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It works; it would cost less otherwise.
+    /// Everything works; it could cost less.
     Hint,
-    /// It costs time or memory that somebody will notice.
+    /// It costs noticeable time or memory.
     Warning,
-    /// Work is refused, or the process may be killed.
+    /// Work is refused, or the kernel may kill the process.
     Critical,
 }
 
@@ -54,26 +54,26 @@ pub struct Finding {
 pub struct Unchecked {
     /// Name of the rule.
     pub rule: &'static str,
-    /// What it would have needed.
+    /// The figure that is missing.
     pub reason: &'static str,
 }
 
-/// What all rules say of a report.
+/// The results of all rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
     /// What is wrong, worst first.
     pub findings: Vec<Finding>,
     /// Rules that found nothing.
     pub passed: Vec<&'static str>,
-    /// Rules that saw too little.
+    /// Rules that could not be checked.
     pub unchecked: Vec<Unchecked>,
 }
 
-/// What one rule says.
+/// The result of one rule.
 enum Verdict {
     Fine,
     /// The report lacks what the rule needs.
-    Unseen(&'static str),
+    Unknown(&'static str),
     Found(Finding),
 }
 
@@ -116,13 +116,13 @@ const RULES: [Rule; 20] = [
     rule("two-pass-decoding", traffic::two_pass_decoding),
 ];
 
-/// Holds a report against every rule.
+/// Checks a report against every rule.
 pub fn diagnose(report: &MemoryReport) -> Diagnosis {
     let mut diagnosis = Diagnosis { findings: Vec::new(), passed: Vec::new(), unchecked: Vec::new() };
     for rule in &RULES {
         match (rule.check)(report) {
             Verdict::Fine => diagnosis.passed.push(rule.name),
-            Verdict::Unseen(reason) => diagnosis.unchecked.push(Unchecked { rule: rule.name, reason }),
+            Verdict::Unknown(reason) => diagnosis.unchecked.push(Unchecked { rule: rule.name, reason }),
             Verdict::Found(finding) => diagnosis.findings.push(Finding { rule: rule.name, ..finding }),
         }
     }
@@ -131,7 +131,7 @@ pub fn diagnose(report: &MemoryReport) -> Diagnosis {
 }
 
 impl Diagnosis {
-    /// The worst that was found.
+    /// The severity of the worst finding.
     pub fn worst(&self) -> Option<Severity> {
         self.findings.first().map(|finding| finding.severity)
     }
@@ -169,13 +169,13 @@ impl Diagnosis {
     }
 }
 
-/// Names of others on one line of a terminal.
+/// The text without what could steer a terminal.
 fn harmless(text: &str) -> String {
     super::layout::harmless(text)
 }
 
-/// A finding without its rule's name, which the table gives.
-struct Found {
+/// A finding without the name of its rule, which [`diagnose`] adds.
+struct Draft {
     severity: Severity,
     problem: String,
     cause: &'static str,
@@ -186,18 +186,18 @@ struct Found {
     bytes: u64,
 }
 
-impl From<Found> for Finding {
-    fn from(found: Found) -> Self {
+impl From<Draft> for Finding {
+    fn from(draft: Draft) -> Self {
         Self {
             rule: "",
-            severity: found.severity,
-            problem: found.problem,
-            cause: found.cause.to_owned(),
-            evidence: found.evidence,
-            remedy: found.remedy,
-            setting: found.setting.map(|(name, value)| line(name, value)),
-            cost: found.cost,
-            bytes: found.bytes,
+            severity: draft.severity,
+            problem: draft.problem,
+            cause: draft.cause.to_owned(),
+            evidence: draft.evidence,
+            remedy: draft.remedy,
+            setting: draft.setting.map(|(name, value)| line(name, value)),
+            cost: draft.cost,
+            bytes: draft.bytes,
         }
     }
 }
@@ -210,7 +210,7 @@ fn line(setting: &str, value: u64) -> String {
     }
 }
 
-/// A setting of the server that reports; 0 where an older one did not tell.
+/// A setting of the server that made the report; 0 where the report does not have it.
 fn setting(report: &MemoryReport, name: &str) -> u64 {
     report.settings.get(name).copied().unwrap_or_default()
 }
@@ -220,13 +220,13 @@ fn percent(part: u64, whole: u64) -> u64 {
     part.saturating_mul(100).checked_div(whole).unwrap_or_default()
 }
 
-/// The smallest round size that is not below `wanted`, in the words of settings.
+/// The next power of two from `wanted` on, at least a KiB.
 fn round_up(wanted: u64) -> u64 {
     const KIB: u64 = 1 << 10;
     wanted.max(KIB).checked_next_power_of_two().unwrap_or(1 << 63)
 }
 
-/// "costs up to so many bytes".
+/// The cost of a remedy that takes up to `count` bytes.
 fn up_to(count: u64) -> String {
     format!("up to {} more memory.", bytes(count))
 }

@@ -1,10 +1,10 @@
-//! The report as Prometheus reads it (text format 0.0.4).
+//! The report as metrics in the text format of Prometheus (0.0.4).
 //!
-//! Names: `process_*` are those that every Prometheus client library has; pools are told in the words of the
+//! Names: `process_*` are those that every Prometheus client library has; names of pools follow the
 //! well-known connection pools and of OpenTelemetry's `db.client.connection.*`; `mcp_server_*` are the metrics of
 //! OpenTelemetry's semantic conventions for MCP, spelt as its exporter for Prometheus spells them. Invariant: each metric is one block
 //! with one head, and no series comes twice, whatever the names in the report are; counters end in `_total`.
-//! Hotspots stay out: who is among the ten largest changes, and a counter that comes and goes is none.
+//! Hotspots are left out: the ten largest change, and a counter must not disappear.
 
 use crate::memory::{MemoryReport, OperationReport, PoolReport, PressureLevel};
 use crate::metrics::DURATION_BOUNDS_S;
@@ -28,7 +28,7 @@ pub fn write_prometheus(report: &MemoryReport, out: &mut impl io::Write) -> io::
     out.write_all(metrics.text.as_bytes())
 }
 
-/// A value as the format has it.
+/// A value of a sample.
 #[derive(Clone, Copy)]
 enum Value {
     Whole(u64),
@@ -59,7 +59,7 @@ struct Metric<'m> {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    /// Series that are there.
+    /// Series that were written.
     seen: HashSet<String>,
 }
 
@@ -84,7 +84,7 @@ impl Metric<'_> {
         self.sample(&[], value);
     }
 
-    /// The same; nothing where the value is not known.
+    /// The one sample of a metric without labels, if the value is known.
     fn if_known(self, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.one(value);
@@ -189,7 +189,7 @@ fn memory(metrics: &mut Metrics, report: &MemoryReport) {
         let heap = if part.is_heap { "true" } else { "false" };
         parts.sample(&[("part", &part.name), ("heap", heap)], part.bytes);
     }
-    let mut parts = metrics.gauge("mcpool_memory_part_peak_bytes", "Most bytes of a part at any look.");
+    let mut parts = metrics.gauge("mcpool_memory_part_peak_bytes", "Most bytes of a part in any report.");
     for part in &report.parts {
         let heap = if part.is_heap { "true" } else { "false" };
         parts.sample(&[("part", &part.name), ("heap", heap)], part.peak_bytes);
@@ -215,7 +215,7 @@ fn memory(metrics: &mut Metrics, report: &MemoryReport) {
         .gauge("mcpool_memory_allocated_bytes", "Sum of all parts that are on the heap.")
         .one(usage.total_allocated_bytes);
     metrics
-        .gauge("mcpool_memory_allocated_peak_bytes", "Most that the parts on the heap held at any look.")
+        .gauge("mcpool_memory_allocated_peak_bytes", "Most that the parts on the heap held in any report.")
         .one(usage.peak_allocated_bytes);
     metrics
         .gauge("mcpool_memory_explained_ratio", "Share of the private memory that the parts explain, 0 to 1.")

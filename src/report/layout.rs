@@ -1,7 +1,7 @@
-//! How sections of figures are set: as columns of plain text, and as Markdown tables.
+//! Formats sections of figures: as columns of plain text, and as Markdown tables.
 //!
-//! Knows nothing of memory. Owns what makes foreign names harmless. Invariants: no plain line is wider than was
-//! asked for; no name adds a line, a cell, a link or markup, or steers a terminal.
+//! Knows nothing of memory; escapes names from outside. Invariants: no plain line is wider than asked for; no name adds
+//! a line, a cell, a link or markup, or steers a terminal.
 
 use std::io::{self, Write};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
@@ -9,9 +9,9 @@ use unicode_width::UnicodeWidthChar;
 
 /// Longest name that is shown, in characters.
 const MAX_NAME_CHARS: usize = 120;
-/// What the first column is not narrowed below, as long as other columns can go.
+/// Least width of the first column, as long as other columns can be dropped.
 const MIN_NAME_WIDTH: usize = 16;
-/// What stands before rows and notes of a section.
+/// Blanks before the rows and notes of a section.
 const INDENT: usize = 2;
 
 /// A headline, and sections below it.
@@ -36,11 +36,11 @@ pub(super) type Sentence = Vec<Cell>;
 pub(super) enum Cell {
     /// Words, figures.
     Text(String),
-    /// What something is called.
+    /// A name, which may come from outside.
     Name(String),
 }
 
-/// Which side of a column is even.
+/// The alignment of a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Align {
     /// Words.
@@ -53,9 +53,9 @@ pub(super) enum Align {
 pub(super) struct Column {
     pub(super) title: &'static str,
     pub(super) align: Align,
-    /// Where not all columns have room, the highest rank goes first; 0 stays.
+    /// Columns with the highest rank are dropped first where there is no room; those of rank 0 stay.
     pub(super) rank: u8,
-    /// It is decoration.
+    /// Left out of Markdown: the column is decoration.
     pub(super) is_plain_only: bool,
 }
 
@@ -100,7 +100,7 @@ impl Cell {
 }
 
 impl Section {
-    /// Nothing where there is nothing but the title.
+    /// `None` for a section without rows and notes.
     pub(super) fn unless_empty(self) -> Option<Self> {
         (!self.rows.is_empty() || !self.notes.is_empty()).then_some(self)
     }
@@ -195,7 +195,7 @@ impl Page {
     }
 }
 
-/// Which columns have room.
+/// The columns that have room.
 struct Fit {
     shown: Vec<usize>,
     gap: usize,
@@ -203,7 +203,7 @@ struct Fit {
 }
 
 impl Fit {
-    /// First the gaps get narrow, then the names, then columns go.
+    /// Narrows the gaps first, then the names, and then drops columns.
     fn find(all: &[Column], widths: &[usize], width: usize) -> Self {
         let mut shown: Vec<usize> = (0..all.len()).collect();
         loop {
@@ -229,7 +229,7 @@ fn char_columns(char: char) -> usize {
     char.width().unwrap_or_default()
 }
 
-/// As much of `text` as fits into `width` columns, with dots where something is missing.
+/// The beginning of `text` that fits into `width` columns, with dots in place of the rest.
 fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();

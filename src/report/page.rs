@@ -1,7 +1,7 @@
-//! The report as one page that a browser shows, with charts: it loads nothing and runs nothing.
+//! The report as one HTML page with charts, without scripts and without other files.
 //!
-//! Owns what stands on the page and in which order; tables and words are those of [`super::table`], so that all forms
-//! tell one story. Invariants: no address, script or style from elsewhere; what is empty leaves a sentence.
+//! Owns the content of the page and its order; the tables and their words are those of [`super::table`]. Invariants: no
+//! address, script or style from elsewhere; an empty part is replaced by a sentence.
 
 mod axis;
 mod markup;
@@ -66,7 +66,7 @@ fn header(report: &MemoryReport) -> String {
     )
 }
 
-/// What one looks for first.
+/// The most important figures.
 fn figures(report: &MemoryReport) -> String {
     let (usage, pressure) = (&report.usage, &report.pressure);
     let size = |bytes: Option<u64>| bytes.map_or_else(|| "not known".to_owned(), units::bytes);
@@ -132,7 +132,7 @@ fn ledger(report: &MemoryReport) -> String {
     let Some(section) = table::ledger(report) else {
         return part("ledger", "Ledger", &none("Nobody entered anything yet."));
     };
-    let shown = || report.parts.iter().filter(|part| table::is_told(part)).map(|part| part.bytes as f64);
+    let shown = || report.parts.iter().filter(|part| table::is_shown(part)).map(|part| part.bytes as f64);
     let most = shown().fold(0.0, f64::max);
     let bars: Vec<f64> = shown().map(|bytes| if most > 0.0 { bytes / most } else { 0.0 }).collect();
     part("ledger", &section.title, &markup::section(&section, &bars))
@@ -143,7 +143,7 @@ fn pools(report: &MemoryReport, used: &[&PoolReport], unused: &[&PoolReport]) ->
         return part("pools", "Pools", &none("There are no pools."));
     };
     // All reasons stand in a part of their own.
-    section.notes = table::without_use(unused).into_iter().collect();
+    section.notes = table::unused_note(unused).into_iter().collect();
     let mut body = markup::section(&section, &[]);
     if used.is_empty() {
         body.push_str(&none("No pool was used yet: there is no curve to draw."));
@@ -177,7 +177,7 @@ fn connections(report: &MemoryReport) -> String {
     part("connections", "Connections", &body)
 }
 
-/// How many connections hold how much, the sizes between that none has included; and a bar for each row.
+/// The number of connections by size, empty sizes in between included, with a bar for each row.
 fn spread(buckets: &[(u64, u64)]) -> Option<(Section, Vec<f64>)> {
     let first = buckets.iter().map(|bucket| bucket.0).min()?;
     let last = buckets.iter().map(|bucket| bucket.0).max()?;

@@ -1,18 +1,18 @@
-//! The report as a person reads it in ten seconds: as plain text and as Markdown.
+//! The report as a page of tables, in plain text and in Markdown.
 //!
-//! Owns which figures are shown, in which order and in which words; [`super::layout`] knows how they are set. What
-//! is empty is left out. Invariant: both forms are made of the same sections, so that they never tell two stories.
+//! Owns which figures are shown, in which order and in which words; [`super::layout`] formats them. Empty parts are left
+//! out. Invariant: both forms are made of the same sections.
 
 use super::layout::{Align, Cell, Column, Page, Section, Sentence};
 use crate::limits::units::{bytes, duration, grouped};
 use crate::memory::{AdviceReport, MemoryReport, Part, PoolReport, PressureLevel};
 use std::io;
 
-/// Most connections, sessions, tools that are named.
+/// Most connections, sessions and tools that are shown.
 const TOP: usize = 10;
-/// Most pools whose advice is given in words: more is no reading for ten seconds.
+/// Most pools whose advice is given in words: more would be too long to read.
 const MAX_REASONS: usize = 5;
-/// Cells of a bar that stands for the whole.
+/// Characters of a bar of 100 %.
 const BAR_CELLS: f64 = 12.0;
 
 /// Writes the report in lines of at most `width` columns; 80 show everything.
@@ -23,7 +23,7 @@ pub fn write_table(report: &MemoryReport, width: usize, out: &mut impl io::Write
     page(report).write_plain(width, out)
 }
 
-/// Writes the report as Markdown, with a table for each part of it; names that came from outside cannot break it.
+/// Writes the report as Markdown, with a table for each part of it; names from outside cannot break it.
 ///
 /// # Errors
 /// When `out` cannot be written.
@@ -73,7 +73,7 @@ pub(super) fn headline(report: &MemoryReport) -> Sentence {
 pub(super) fn ledger(report: &MemoryReport) -> Option<Section> {
     let usage = &report.usage;
     let total: u64 = report.parts.iter().map(|part| part.bytes).fold(0, u64::saturating_add);
-    let rows = report.parts.iter().filter(|part| is_told(part)).map(|part| {
+    let rows = report.parts.iter().filter(|part| is_shown(part)).map(|part| {
         let share = if total == 0 { 0.0 } else { part.bytes as f64 / total as f64 };
         vec![
             Cell::name(&part.name),
@@ -105,7 +105,7 @@ pub(super) fn ledger(report: &MemoryReport) -> Option<Section> {
 }
 
 /// Whether a part ever held anything.
-pub(super) fn is_told(part: &Part) -> bool {
+pub(super) fn is_shown(part: &Part) -> bool {
     part.bytes > 0 || part.peak_bytes > 0
 }
 
@@ -140,8 +140,8 @@ fn traffic(report: &MemoryReport) -> Option<Sentence> {
         ("tool errors", traffic.tool_errors),
         ("notifications dropped", traffic.dropped_notifications),
     ];
-    let told = counts.iter().filter(|(_, count)| *count > 0);
-    sentence("Traffic", &told.map(|(name, count)| format!("{name} {}", grouped(*count))).collect::<Vec<_>>())
+    let shown = counts.iter().filter(|(_, count)| *count > 0);
+    sentence("Traffic", &shown.map(|(name, count)| format!("{name} {}", grouped(*count))).collect::<Vec<_>>())
 }
 
 fn sentence(about: &str, facts: &[String]) -> Option<Sentence> {
@@ -169,12 +169,12 @@ pub(super) fn pools(report: &MemoryReport) -> Option<Section> {
         Column::figure("bytes", 2),
     ];
     let mut notes = advice(&used, MAX_REASONS);
-    notes.extend(without_use(&unused));
+    notes.extend(unused_note(&unused));
     Section { title, columns, rows: used.into_iter().map(pool_row).collect(), notes }.unless_empty()
 }
 
-/// Which pools nobody needed.
-pub(super) fn without_use(pools: &[&PoolReport]) -> Option<Sentence> {
+/// Names the pools that were never used.
+pub(super) fn unused_note(pools: &[&PoolReport]) -> Option<Sentence> {
     let mut note = vec![Cell::text(format!("Unused ({}): ", pools.len()))];
     for (at, pool) in pools.iter().enumerate() {
         note.extend([Cell::text(if at == 0 { "" } else { ", " }), Cell::name(&pool.name)]);
@@ -207,16 +207,16 @@ fn pool_row(pool: &PoolReport) -> Vec<Cell> {
     ]
 }
 
-/// The advice, where it is to change something.
+/// The advice, if it differs from the capacity in force.
 pub(super) fn change(pool: &PoolReport) -> Option<&AdviceReport> {
     pool.advice.as_ref().filter(|advice| advice.capacity != pool.capacity)
 }
 
-/// Why sizes should change, at most so many reasons: the pools with most misses first.
+/// The reasons for new capacities, at most `most`: the pools with most misses first.
 pub(super) fn advice(pools: &[&PoolReport], most: usize) -> Vec<Sentence> {
     let mut changes: Vec<_> = pools.iter().filter_map(|pool| Some((pool, change(pool)?))).collect();
     changes.sort_by_key(|(pool, _)| std::cmp::Reverse(pool.misses));
-    let told = changes.iter().take(most).map(|(pool, advice)| {
+    let shown = changes.iter().take(most).map(|(pool, advice)| {
         let setting = pool.setting.as_ref().map(|setting| format!(" ({setting} = {})", advice.capacity));
         vec![
             Cell::text("Advice for "),
@@ -224,7 +224,7 @@ pub(super) fn advice(pools: &[&PoolReport], most: usize) -> Vec<Sentence> {
             Cell::text(format!("{}: {}", setting.unwrap_or_default(), advice.reason)),
         ]
     });
-    let mut notes: Vec<_> = told.collect();
+    let mut notes: Vec<_> = shown.collect();
     if let more @ 1.. = changes.len().saturating_sub(most) {
         notes.push(vec![Cell::text(format!("Advice for {more} more is in the JSON report."))]);
     }
@@ -344,7 +344,7 @@ pub(super) fn percent(ratio: f64) -> String {
     format!("{:.1} %", ratio * 100.0)
 }
 
-/// A hit ratio in percent without its sign. Only all of them are 100: the last misses are what one looks for.
+/// A hit ratio in percent without its sign, rounded down: only a pool without misses has 100.
 pub(super) fn hit_percent(ratio: f64) -> String {
     if ratio >= 1.0 {
         return "100".to_owned();

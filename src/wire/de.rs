@@ -294,7 +294,7 @@ impl<'f> de::Deserializer<'f> for Deserializer<'_, 'f> {
 struct Elements<'a, 'f> {
     lexer: &'a mut Lexer<'f>,
     arena: &'f Bump,
-    /// The closing bracket is behind us.
+    /// The closing bracket was read.
     is_done: bool,
 }
 
@@ -315,7 +315,7 @@ impl<'f> de::SeqAccess<'f> for &mut Elements<'_, 'f> {
 struct Members<'a, 'f> {
     lexer: &'a mut Lexer<'f>,
     arena: &'f Bump,
-    /// The closing bracket is behind us.
+    /// The closing bracket was read.
     is_done: bool,
 }
 

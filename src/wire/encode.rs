@@ -1,8 +1,8 @@
 //! Writing JSON into a leased buffer, within a limit.
 //!
 //! [`Reply`] leases its buffer at the first write and moves to larger size classes as it grows, so a warm
-//! process writes without allocating. Its methods do not fail: what would pass the limit is not written,
-//! and the reply remembers that it is full. [`Reply::finish`] is the only way to what was written, and asks.
+//! process writes without allocating. Its methods do not fail: what would exceed the limit is not written,
+//! and the reply remembers that it is full. [`Reply::finish`] is the only way to the bytes, and checks that.
 //! It escapes as `serde_json` does: the two-character forms, and `\u00XX` for other control characters;
 //! nothing else.
 //!
@@ -25,6 +25,8 @@ const FIRST_BYTES: usize = 512;
 const BASE64_STEP: usize = 3 * 1024;
 /// Bytes of a serialised value that are gathered on the stack.
 const CHUNK_BYTES: usize = 256;
+/// The hexadecimal digits by their value.
+pub(crate) const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// Stands for bytes that are no character.
 const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 
@@ -37,7 +39,7 @@ pub struct Reply {
     is_full: bool,
 }
 
-/// A message that its limit has no room for.
+/// A message is longer than its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a message would be longer than {limit_bytes} bytes")]
 pub struct TooLong {
@@ -67,7 +69,7 @@ impl Reply {
         self.len() == 0
     }
 
-    /// Whether something was left out because it would have passed the limit.
+    /// Whether something was left out because it would have exceeded the limit.
     pub fn is_full(&self) -> bool {
         self.is_full
     }
@@ -190,12 +192,12 @@ impl Reply {
 
     fn append_base64(&mut self, bytes: &[u8]) {
         let mut characters = [0; BASE64_STEP / 3 * 4];
-        // A step always fits its array; were it otherwise, nothing would be written.
+        // A step always fits into its array; if it did not, nothing would be written.
         let length = BASE64.encode_slice(bytes, &mut characters).unwrap_or_default();
         self.append(&characters[..length]);
     }
 
-    /// The buffer, with room for so many bytes more; `None` when that would pass the limit.
+    /// The buffer, with room for `additional` bytes; `None` when that would exceed the limit.
     fn room_for(&mut self, additional: usize) -> Option<&mut BufferLease> {
         if self.is_full || additional > self.max_bytes - self.len() {
             self.is_full = true;
@@ -209,7 +211,6 @@ impl Reply {
     }
 
     fn escape(&mut self, byte: u8) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let short = match byte {
             b'"' => b"\\\"",
             b'\\' => b"\\\\",
@@ -219,7 +220,7 @@ impl Reply {
             0x08 => b"\\b",
             0x0C => b"\\f",
             _ => {
-                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+                let digits = [HEX_DIGITS[usize::from(byte >> 4)], HEX_DIGITS[usize::from(byte & 15)]];
                 self.append(&[b'\\', b'u', b'0', b'0', digits[0], digits[1]]);
                 return;
             }
@@ -258,11 +259,11 @@ impl LossyText<'_> {
                     self.carried += 1;
                     bytes = rest;
                 }
-                // The new byte does not continue what was carried, and is looked at again by itself.
+                // The new byte does not continue the carried character and is examined again by itself.
                 Err(_) => self.end_part(),
             }
         }
-        // Most bytes are text, and finding that out at once is much faster than chunk by chunk.
+        // Most bytes are text: validating all at once is much faster than chunk by chunk.
         let text = match simdutf8::compat::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
@@ -303,7 +304,7 @@ impl LossyText<'_> {
         }
     }
 
-    /// Whether something was left out because it would have passed the limit.
+    /// Whether something was left out because it would have exceeded the limit.
     pub fn is_full(&self) -> bool {
         self.reply.is_full
     }
@@ -313,24 +314,24 @@ impl LossyText<'_> {
         self.reply.len() + self.carried
     }
 
-    /// This place, to come back to; the bytes so far are a part of their own.
+    /// Marks the current end, for [`Self::cut`]. The bytes so far are a part of their own.
     pub(crate) fn mark(&mut self) -> Mark {
         self.end_part();
         Mark { len: self.reply.len(), is_full: self.reply.is_full }
     }
 
-    /// Takes back what was written since a mark of this text.
+    /// Removes what was written since a mark of this text.
     pub(crate) fn cut(&mut self, mark: Mark) {
         self.carried = 0;
         if let Some(buffer) = &mut self.reply.buffer {
             buffer.truncate(mark.len);
         }
-        // What was left out came behind the mark, or was left out before it.
+        // What was left out came after the mark, or the message was full before it.
         self.reply.is_full = mark.is_full;
     }
 }
 
-/// A place in a message under way.
+/// A position in an unfinished message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     len: usize,
@@ -378,7 +379,7 @@ impl Base64<'_> {
         }
     }
 
-    /// Whether something was left out because it would have passed the limit.
+    /// Whether something was left out because it would have exceeded the limit.
     pub fn is_full(&self) -> bool {
         self.reply.is_full
     }
@@ -391,9 +392,9 @@ impl Drop for Base64<'_> {
     }
 }
 
-/// Lets `serde_json` write into a reply. A full reply swallows the rest: it remembers.
+/// Lets `serde_json` write into a reply. A full reply ignores the rest.
 ///
-/// `serde_json` writes each quote, colon and comma by itself: they are gathered, so that room and limit are looked at
+/// `serde_json` writes each quote, colon and comma by itself. They are gathered, so that room and limit are checked
 /// once for many of them.
 struct Writer<'r> {
     reply: &'r mut Reply,

@@ -9,7 +9,7 @@ const MAX_MESSAGE_BYTES: usize = 1024;
 /// Bytes of a peer's string that a message quotes. Printed as an escape, a byte becomes at most seven.
 const MAX_QUOTED_BYTES: usize = 120;
 
-/// A fault in a message's JSON, or in what it says.
+/// A fault in a message's JSON, or a value that does not fit its type.
 ///
 /// One box: every step of a walk may fail, and its result should pass in registers.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -29,7 +29,7 @@ pub enum DecodeFault {
     /// The text is not JSON.
     #[error("expected {expected}")]
     Syntax {
-        /// What would have been right.
+        /// What was expected.
         expected: &'static str,
     },
     /// The bytes are not UTF-8.
@@ -60,7 +60,7 @@ impl DecodeError {
         Self(Box::new(Located { offset, fault }))
     }
 
-    /// Gives an error that serde made the place where the walk stood.
+    /// Sets the position of an error that serde made.
     #[cold]
     pub(super) fn or_at(mut self, offset: usize) -> Self {
         if self.0.offset == 0 {
@@ -86,13 +86,13 @@ impl DecodeError {
     }
 }
 
-/// What a peer sent is quoted in an error, but not at length: its strings are as long as a frame may be, they
-/// grow when they are escaped for reading, and an error is memory that no pool accounts for.
+/// An error quotes what a peer sent, but only a short part of it: strings are as long as a frame may be, they grow when
+/// they are escaped, and no pool accounts for the memory of an error.
 impl serde::de::Error for DecodeError {
     #[cold]
     fn custom<T: fmt::Display>(message: T) -> Self {
         let mut bounded = Bounded(String::new());
-        // It refuses to go on once it is full, and has then noted the cut itself.
+        // A full text refuses more, and has marked the cut by then.
         let _ = write!(bounded, "{message}");
         Self::new(0, DecodeFault::Data(bounded.0.into()))
     }
@@ -123,7 +123,7 @@ fn start_of(text: &str) -> &str {
     &text[..border_before(text, MAX_QUOTED_BYTES)]
 }
 
-/// A value that came, in words of JSON: those who wrote it know nothing of units and sequences.
+/// The value that came, in words of JSON instead of serde's.
 struct Found<'u>(Unexpected<'u>);
 
 impl fmt::Display for Found<'_> {
@@ -142,7 +142,7 @@ impl fmt::Display for Found<'_> {
     }
 }
 
-/// What a type wants, in words of JSON: serde's own types name themselves as in Rust.
+/// The value that was expected, in words of JSON instead of Rust.
 struct Wanted<'e>(&'e dyn Expected);
 
 impl fmt::Display for Wanted<'_> {
@@ -186,7 +186,7 @@ fn border_before(text: &str, place: usize) -> usize {
     (0..=place.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// The names that would have been right, in serde's words.
+/// The expected names, in serde's words.
 struct OneOf(&'static [&'static str]);
 
 impl fmt::Display for OneOf {

@@ -30,12 +30,12 @@ impl Frame {
         Self { range: 0..bytes.len(), buffer }
     }
 
-    /// What stands before the message in its buffer: the head of an HTTP request.
+    /// The bytes before the message in its buffer: the head of an HTTP request.
     pub(crate) fn head(&self) -> &[u8] {
         &self.buffer[..self.range.start]
     }
 
-    /// Bytes of memory that the frame keeps from others.
+    /// Capacity of the frame's buffer, in bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         self.buffer.capacity()
     }

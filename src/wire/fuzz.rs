@@ -1,6 +1,6 @@
-//! What the fuzzers run, beside the code that it is about; ordinary tests run it on a few inputs each.
+//! The checks that the fuzzers run; ordinary tests run each of them on a few inputs.
 //!
-//! The entries take any bytes and panic where a claim does not hold. `fuzz/` calls them.
+//! Each takes any bytes and panics where a property does not hold. `fuzz/` calls them.
 
 use super::{DecodeFault, FrameReader, Lexer, Raw, Reply, TooLong};
 use bumpalo::Bump;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// Made once: making the pools costs more than an entry does.
+/// Made once: making the pools costs more than a check.
 static BUFFERS: LazyLock<BufferPool> = LazyLock::new(BufferPool::default);
 
 const MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -40,7 +40,7 @@ pub fn decode(bytes: &[u8]) {
     skip(bytes, text, &arena);
 }
 
-/// Values that are not looked into. `serde_json` bounds no depth there; we do.
+/// Values that are skipped. `serde_json` does not bound their depth; this crate does.
 fn skip<'f>(bytes: &'f [u8], text: Option<&str>, arena: &'f Bump) {
     let raw = Lexer::from_bytes(bytes).and_then(|mut lexer| {
         let raw = lexer.raw()?;

@@ -1,16 +1,16 @@
 //! JSON text, walked in one pass without allocating.
 //!
 //! ```text
-//! skip white space; look at one byte; it decides what comes
+//! skip white space; one byte decides what comes
 //!   string: find the first byte that is not plain
 //!     a quote      -> borrow what lies before it
 //!     a backslash  -> copy plain parts and unescaped characters into the arena, up to the quote
 //!   array, object: the caller walks into it, or skips it with one bit a level for what is open
 //! ```
 //!
-//! Departures from that: UTF-8 is validated once for the whole frame, before the first byte is looked at,
+//! Exceptions: UTF-8 is validated once for the whole frame, before the walk,
 //! so that every borrow is a `&str` for free; the closing quote of an escaped string is found before it is
-//! unescaped, so that the arena is asked once for the right amount; short plain parts are copied while they
+//! unescaped, so that one allocation of the right size is enough; short plain parts are copied while they
 //! are searched, word by word, since a `memcpy` each costs as much as the search.
 //!
 //! Measured on two cores of a virtual machine; `cargo bench -p mcpool-benches --bench decode` repeats it, with
@@ -24,7 +24,7 @@
 //! | small objects to a `Vec`, GiB/s | 0.55, 13 | 0.13, 14 | 0.06, 138,109 | 0.13, 13 | 0.21, 17 | 0.07, 55,243 |
 //! | the same while walking, GiB/s | 0.31, 0 | | | | | |
 //!
-//! Another hour of the same machine gave up to half as much again to all of them: the ratios are what lasts.
+//! At another hour the same machine was up to half faster for all of them: compare the ratios.
 //!
 //! Invariant: `at` is on a character border and `depth` is the number of open arrays and objects.
 
@@ -40,10 +40,10 @@ use serde::Deserialize;
 /// Deepest nesting that is accepted, counted as `serde_json` counts it.
 pub(super) const MAX_NESTING: usize = crate::limits::MAX_DEPTH - 1;
 
-/// Plain bytes after which an escaped string is searched in blocks, and copied as a whole.
+/// Plain bytes after which a string with escapes is searched in blocks and copied in one piece.
 const COPIED_BY_WORDS: usize = 16 * WORD;
 
-/// What stands behind a backslash, to the character it means; 0 where there is no such escape of two bytes.
+/// From the byte after a backslash to the character it means; 0 where there is no such escape.
 /// A table, because which escape comes next cannot be predicted.
 const SHORT_ESCAPES: [u8; 256] = {
     let mut table = [0; 256];
@@ -60,7 +60,7 @@ const SHORT_ESCAPES: [u8; 256] = {
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
-/// What a value is, told by its first byte.
+/// The kind of a value, known from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are JSON's own")]
 pub enum Kind {
@@ -72,7 +72,7 @@ pub enum Kind {
     Object,
 }
 
-/// A place in a JSON text. Cloning remembers the place.
+/// A position in a JSON text. A clone keeps the position.
 #[derive(Debug, Clone)]
 pub struct Lexer<'f> {
     text: &'f str,
@@ -100,7 +100,7 @@ impl<'f> Lexer<'f> {
         Self { text, at, depth: 0, is_first: false }
     }
 
-    /// Bytes before the present place.
+    /// Bytes before the current position.
     pub fn offset(&self) -> usize {
         self.at
     }
@@ -169,9 +169,9 @@ impl<'f> Lexer<'f> {
         Ok(key)
     }
 
-    /// Walks over `spelling`, all of ASCII, if the text goes on with exactly that and white space is behind us.
+    /// Walks over `spelling`, all of ASCII, if the text goes on with exactly that and white space was skipped.
     ///
-    /// What is expected is compared as a whole, which costs less than reading it: see `match_key`.
+    /// One comparison of the whole costs less than reading a string: see `match_key`.
     #[expect(
         clippy::inline_always,
         reason = "the length of the spelling has to be known where it is compared"
@@ -205,7 +205,7 @@ impl<'f> Lexer<'f> {
         self.string_rest(arena)
     }
 
-    /// The string whose opening quote is behind us.
+    /// The string whose opening quote was read.
     #[inline]
     fn string_rest(&mut self, arena: &'f Bump) -> Result<&'f str> {
         let (bytes, start) = (self.bytes(), self.at);
@@ -246,7 +246,7 @@ impl<'f> Lexer<'f> {
         Ok(self.raw_since(start))
     }
 
-    /// The text from `start` to the present place; `start` must be the offset of a value that was just
+    /// The text from `start` to the current position; `start` must be the offset of a value that was just
     /// walked through.
     pub fn raw_since(&self, start: usize) -> Raw<'f> {
         Raw::new(self.text_since(start))

@@ -19,8 +19,8 @@ mod skim;
 
 pub(crate) use keys::match_key;
 
-pub(crate) use encode::Mark;
 pub use encode::{Base64, LossyText, Reply, TooLong};
+pub(crate) use encode::{HEX_DIGITS, Mark};
 pub use error::{DecodeError, DecodeFault};
 pub use frame::Frame;
 pub use lexer::{Kind, Lexer};

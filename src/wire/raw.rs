@@ -12,21 +12,21 @@ use std::marker::PhantomData;
 
 /// The JSON text of a value, borrowed from its frame; well-formed.
 ///
-/// As a field of a decoded struct it takes any value as it stands, unread.
+/// As a field of a decoded struct it takes any value without decoding it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'f> {
     text: &'f str,
 }
 
 impl<'f> Raw<'f> {
-    /// Name by which [`super::de::Deserializer`] knows that raw text is wanted.
+    /// The name that asks [`super::de::Deserializer`] for raw text.
     pub(super) const TOKEN: &'static str = "$mcpool::Raw";
 
     pub(super) fn new(text: &'f str) -> Self {
         Self { text }
     }
 
-    /// Reads text from elsewhere to its end: it must be one value.
+    /// Checks that a text is one JSON value.
     ///
     /// # Errors
     /// When it is not.
@@ -37,7 +37,7 @@ impl<'f> Raw<'f> {
         Ok(raw)
     }
 
-    /// Text that was read or written as one value by this crate, and was kept as text since.
+    /// Text that this crate read or wrote as one value before.
     pub(crate) const fn trusted(text: &'f str) -> Self {
         Self { text }
     }

@@ -13,7 +13,7 @@
 //!
 //! A read that holds exactly one message hands its buffer over; otherwise messages are copied out, each
 //! into a buffer of its own size class. While nothing is buffered, no buffer is held. A message beyond the
-//! limit is skipped to its newline in constant memory, and then reported with what could be made out of it.
+//! limit is skipped to its newline in constant memory, and then reported with its [`Outline`].
 
 use super::frame::Frame;
 use super::skim::{Outline, Skim};
@@ -45,7 +45,7 @@ pub enum FrameError {
         limit_bytes: usize,
         /// Bytes of the message.
         seen_bytes: usize,
-        /// What could be made out of it.
+        /// The members that could be read in constant memory.
         outline: Outline,
     },
 }
@@ -128,7 +128,7 @@ impl FrameReader {
         if let Some(frame) = self.next_frame()? {
             return Ok(Some(frame));
         }
-        // What is skipped may have left no buffer behind.
+        // After a skipped message there may be no buffer.
         let end = self.buffer.as_ref().map_or(0, |buffer| buffer.len());
         let line = self.consumed..end;
         self.consumed = end;
@@ -155,7 +155,7 @@ impl FrameReader {
         skipped + self.buffer.as_ref().map_or(0, |buffer| buffer.len() - self.consumed)
     }
 
-    /// Lets the buffer go if nothing is in it.
+    /// Returns the buffer to its pool if it is empty.
     pub fn release_if_empty(&mut self) {
         if self.buffer.as_ref().is_some_and(|buffer| buffer.len() == self.consumed) {
             self.buffer = None;
@@ -174,7 +174,7 @@ impl FrameReader {
         self.buffer.is_none() && self.skim.is_none()
     }
 
-    /// Forgets what was read. How much is read at once stays: it was learned from the load, which goes on.
+    /// Forgets what was read, but not the size of the next read, which follows the load.
     pub(crate) fn clear(&mut self) {
         self.buffer = None;
         self.consumed = 0;
@@ -182,7 +182,7 @@ impl FrameReader {
         self.skim = None;
     }
 
-    /// Takes note that all bytes are searched and no newline is among them.
+    /// Records that all bytes are searched and none is a newline.
     fn wait_for_more(&mut self) {
         let Some(buffer) = &mut self.buffer else { return };
         let (filled, capacity) = (buffer.len(), buffer.capacity());
@@ -216,7 +216,7 @@ impl FrameReader {
         FrameError::TooLong { limit_bytes: self.max_frame_bytes, seen_bytes, outline: skim.outline() }
     }
 
-    /// Leaves a buffer that grew for a message which is gone: for nothing, or for one that fits the rest.
+    /// Replaces a buffer that grew for a message which is gone, by one that fits the rest, or by none.
     fn shrink(&mut self) {
         let Some(large) = &self.buffer else { return };
         let rest = &large[self.consumed..];
@@ -236,7 +236,7 @@ impl FrameReader {
         self.consumed = 0;
     }
 
-    /// Makes the next reads larger when one filled its buffer, and smaller when several did not come near.
+    /// Makes the next reads larger when one filled its buffer, and smaller when several stayed far below.
     fn adapt(&mut self, filled: usize, capacity: usize) {
         if filled == capacity {
             self.read_bytes = LARGE_READ_BYTES;

@@ -1,9 +1,8 @@
-//! What can be made out of a message that is skipped because of its length: two members of its outermost object.
+//! Reads two members of a message that is skipped because it is too long: `id` and `method`.
 //!
-//! The bytes are walked as they come, in constant memory, and most of them only searched for the end of a string.
-//! Nothing below the outermost object is looked at but brackets and strings, so that a key or a string that merely
-//! looks like one of the members is never taken for it. It is no check of the whole: what is malformed further
-//! inside goes unnoticed. Invariant: `depth` is the number of open arrays and objects.
+//! The bytes are walked as they come, in constant memory; most of them are only searched for the end of a string.
+//! Below the outermost object only brackets and strings are tracked, so a nested key of the same name is never
+//! taken for one of the members. This does not validate the message: errors further inside go unnoticed. Invariant: `depth` is the number of open arrays and objects.
 
 use super::lexer::Lexer;
 use bumpalo::Bump;
@@ -12,7 +11,7 @@ use memchr::memchr2;
 /// Bytes of a key that are kept: `"method"` with each of its letters escaped.
 const KEY_BYTES: usize = 2 + 6 * 6;
 
-/// What was made out of a message that was skipped.
+/// The members that were read of a skipped message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outline {
     /// The JSON text of the member `id`: only if it came once, in an object that is whole, and is neither an object
@@ -99,7 +98,7 @@ impl Skim {
         self.seen_bytes
     }
 
-    /// What was made out, when the message has ended.
+    /// The members, once the message has ended.
     pub(super) fn outline(self) -> Outline {
         if self.place != Place::End {
             return Outline::default();
@@ -123,12 +122,12 @@ impl Skim {
         }
     }
 
-    /// Goes on in a string up to its end; gives what is behind it.
+    /// Walks to the end of a string, and returns the bytes after it.
     fn walk_string<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let mut at = 0;
         loop {
             if std::mem::take(&mut self.is_escaped) {
-                // Whatever the byte is, it ends nothing.
+                // An escaped byte never ends the string.
                 at += usize::from(at < bytes.len());
             }
             let Some(found) = memchr2(b'"', b'\\', &bytes[at..]).map(|found| at + found) else {
@@ -227,7 +226,7 @@ impl Skim {
         self.is_cut = false;
     }
 
-    /// Keeps bytes of a key or of the `id`, as many as there may be.
+    /// Keeps bytes of a key or of the `id`, up to their limit.
     fn keep(&mut self, bytes: &[u8]) {
         let room = match (self.place, self.member) {
             (Place::InKey, _) => KEY_BYTES,
@@ -252,7 +251,7 @@ impl Skim {
         }
     }
 
-    /// Takes note of the value that was read.
+    /// Records the value that was read.
     fn end_value(&mut self) {
         if self.member == Member::Id && !self.is_cut {
             self.id = std::str::from_utf8(&self.kept).ok().map(Box::from);

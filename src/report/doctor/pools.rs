@@ -1,11 +1,11 @@
 //! Rules about pools and arenas.
 
-use super::{Finding, Found, Severity, Verdict, line, percent, round_up, setting};
+use super::{Draft, Finding, Severity, Verdict, line, percent, round_up, setting};
 use crate::limits::units::{bytes, grouped};
 use crate::memory::{MemoryReport, PoolReport};
 
 const MIB: u64 = 1 << 20;
-/// Acquires that make a ratio worth a sentence.
+/// Fewest acquires from which a ratio means something.
 const ENOUGH_ACQUIRES: u64 = 500;
 /// A pool that misses more often than this thrashes.
 const THRASHING_HIT_RATIO: f64 = 0.8;
@@ -17,7 +17,7 @@ pub(super) fn thrashing_pool(report: &MemoryReport) -> Verdict {
         let advice = pool.advice.as_ref()?;
         let name = pool.setting.as_deref()?;
         let more = advice.bytes.saturating_sub(pool.capacity * pool.bytes_per_object);
-        let found = Found {
+        let draft = Draft {
             severity: Severity::Warning,
             problem: format!("The pool {} thrashes: it makes anew what it just threw away.", pool.name),
             cause: "More objects are in use at once than it may keep.",
@@ -27,7 +27,7 @@ pub(super) fn thrashing_pool(report: &MemoryReport) -> Verdict {
             cost: super::up_to(more),
             bytes: more,
         };
-        Some(Finding { setting: Some(line(name, advice.capacity)), ..found.into() })
+        Some(Finding { setting: Some(line(name, advice.capacity)), ..draft.into() })
     }))
 }
 
@@ -40,7 +40,7 @@ fn is_thrashing(pool: &PoolReport) -> bool {
     is_missing && could_do_better && pool.hits + pool.misses >= ENOUGH_ACQUIRES
 }
 
-/// Objects of a pool that were dropped on return, for that reason.
+/// Returned objects of a pool that were dropped for that reason.
 fn discarded(pool: &PoolReport, reason: &str) -> u64 {
     pool.discarded.get(reason).copied().unwrap_or_default()
 }
@@ -52,7 +52,7 @@ pub(super) fn budget_spent(report: &MemoryReport) -> Verdict {
     }
     let budget = report.budget.limit_bytes;
     Verdict::Found(
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!(
                 "Pools drop what they could use again: their budget of {} is spent.",
@@ -93,7 +93,7 @@ pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
     let wanted = round_up(most).min(16 * MIB);
     let capacity = report.pool("messages").map_or(0, |pool| pool.capacity);
     Verdict::Found(
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!("Arenas are thrown away after use: the arguments of {name} are larger than they may stay."),
             cause: "An arena that grew beyond arena_retain_bytes is freed, and the next call allocates it again.",
@@ -118,7 +118,7 @@ pub(super) fn arenas_retained(report: &MemoryReport) -> Verdict {
     let private = report.usage.private_bytes.unwrap_or(idle);
     Verdict::of((idle >= 2 * MIB && percent(idle, private) >= 25).then(|| {
         let retain = setting(report, "arena_retain_bytes");
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!("Idle requests keep {} of arenas.", bytes(idle)),
             cause: "Each pooled request keeps an arena of the size that its largest call needed.",
@@ -136,7 +136,7 @@ pub(super) fn arenas_retained(report: &MemoryReport) -> Verdict {
     }))
 }
 
-/// Pools whose idle objects are far beyond what is advised.
+/// Pools with far more idle objects than advised.
 pub(super) fn too_large(report: &MemoryReport) -> Verdict {
     let spare = |pool: &PoolReport| {
         let wanted = pool.advice.as_ref().map_or(pool.idle_bytes, |advice| advice.bytes);
@@ -145,7 +145,7 @@ pub(super) fn too_large(report: &MemoryReport) -> Verdict {
     let total: u64 = report.pools.iter().map(spare).sum();
     let largest = report.pools.iter().max_by_key(|pool| spare(pool));
     Verdict::of(largest.filter(|_| total >= 8 * MIB).map(|pool| {
-        let finding: Finding = Found {
+        let finding: Finding = Draft {
             severity: Severity::Hint,
             problem: format!("Pools keep {} that no demand asks for.", bytes(total)),
             cause: "They keep as many idle objects as a burst left behind.",

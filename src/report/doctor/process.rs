@@ -1,16 +1,16 @@
 //! Rules about the process as a whole: its limit, its pages, its allocator.
 
-use super::{Found, Severity, Verdict, percent, round_up, setting};
+use super::{Draft, Severity, Verdict, percent, round_up, setting};
 use crate::limits::units::{bytes, grouped};
 use crate::memory::{MemoryReport, PressureLevel};
 
 const MIB: u64 = 1 << 20;
-/// Memory below this is not worth a sentence.
+/// Less memory than this is not worth a finding.
 const NOTABLE_BYTES: u64 = 4 * MIB;
 
 pub(super) fn under_pressure(report: &MemoryReport) -> Verdict {
     let (Some(limit), Some(rss)) = (report.pressure.limit_bytes, report.usage.rss_bytes) else {
-        return Verdict::Unseen("no limit, or no resident size, is known");
+        return Verdict::Unknown("no limit, or no resident size, is known");
     };
     let severity = match report.pressure.level {
         PressureLevel::Normal => return Verdict::Fine,
@@ -19,7 +19,7 @@ pub(super) fn under_pressure(report: &MemoryReport) -> Verdict {
     };
     let largest = report.parts.first().map_or("nothing", |part| &part.name);
     Verdict::Found(
-        Found {
+        Draft {
             severity,
             problem: format!("Memory is short: {} of {} are in use.", bytes(rss), bytes(limit)),
             cause: "What the server holds comes near its limit, so it gives idle memory back and, when critical, \
@@ -46,7 +46,7 @@ pub(super) fn work_refused(report: &MemoryReport) -> Verdict {
     }
     let limit = report.pressure.limit_bytes.unwrap_or_default();
     Verdict::Found(
-        Found {
+        Draft {
             severity: Severity::Critical,
             problem: format!("Work was turned away {} times for want of memory.", grouped(refused)),
             cause: "Large messages that were on their way at once needed more than was set aside for them, or \
@@ -68,7 +68,7 @@ pub(super) fn work_refused(report: &MemoryReport) -> Verdict {
 
 pub(super) fn limit_above_cgroup(report: &MemoryReport) -> Verdict {
     if report.server.os != "linux" {
-        return Verdict::Unseen("control groups are Linux's");
+        return Verdict::Unknown("control groups are Linux's");
     }
     let pressure = &report.pressure;
     let (Some(limit), Some(cgroup)) = (pressure.limit_bytes, pressure.cgroup_limit_bytes) else {
@@ -76,7 +76,7 @@ pub(super) fn limit_above_cgroup(report: &MemoryReport) -> Verdict {
     };
     let is_above = pressure.limit_source.as_deref() == Some("configured") && limit > cgroup;
     Verdict::of(is_above.then(|| {
-        Found {
+        Draft {
             severity: Severity::Critical,
             problem: format!(
                 "memory_limit_bytes ({}) is above what the control group allows ({}).",
@@ -95,18 +95,18 @@ pub(super) fn limit_above_cgroup(report: &MemoryReport) -> Verdict {
     }))
 }
 
-/// More than half of the limit.
+/// Whether that is more than half of the limit.
 fn may_fill(limit: u64, bytes: u64) -> bool {
     limit > 0 && bytes > limit / 2
 }
 
 pub(super) fn pools_may_fill_the_limit(report: &MemoryReport) -> Verdict {
     let Some(limit) = report.pressure.limit_bytes else {
-        return Verdict::Unseen("no limit is known");
+        return Verdict::Unknown("no limit is known");
     };
     let budget = report.budget.limit_bytes;
     Verdict::of(may_fill(limit, budget).then(|| {
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!("The pools may keep {} of the {} that there are.", bytes(budget), bytes(limit)),
             cause: "Idle objects are counted against pool_budget_bytes, whatever the limit of the process is.",
@@ -122,12 +122,12 @@ pub(super) fn pools_may_fill_the_limit(report: &MemoryReport) -> Verdict {
 
 pub(super) fn events_may_fill_the_limit(report: &MemoryReport) -> Verdict {
     let Some(limit) = report.pressure.limit_bytes else {
-        return Verdict::Unseen("no limit is known");
+        return Verdict::Unknown("no limit is known");
     };
     let events = setting(report, "event_store_bytes");
     let held = report.part("event stores").map_or(0, |part| part.bytes);
     Verdict::of(may_fill(limit, events).then(|| {
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!(
                 "Events kept for clients that come back may take {} of {}.",
@@ -146,15 +146,15 @@ pub(super) fn events_may_fill_the_limit(report: &MemoryReport) -> Verdict {
     }))
 }
 
-/// Waiting in more of the time than this is felt, in percent.
+/// Share of time spent waiting for memory, in percent, from which users notice it.
 const PSI_FELT: f64 = 10.0;
 
 pub(super) fn machine_short_of_memory(report: &MemoryReport) -> Verdict {
     let Some(waiting) = report.pressure.psi_some_avg10 else {
-        return Verdict::Unseen("the kernel does not tell of stalls (PSI)");
+        return Verdict::Unknown("the kernel does not tell of stalls (PSI)");
     };
     Verdict::of((waiting > PSI_FELT).then(|| {
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: "The machine is short of memory: tasks wait for it.".to_owned(),
             cause: "Other programs, or this one, use more than there is, and the kernel has to find pages.",
@@ -170,10 +170,10 @@ pub(super) fn machine_short_of_memory(report: &MemoryReport) -> Verdict {
 
 pub(super) fn huge_pages(report: &MemoryReport) -> Verdict {
     let (Some(huge), Some(rss)) = (report.usage.huge_page_bytes, report.usage.rss_bytes) else {
-        return Verdict::Unseen("huge pages are not told of");
+        return Verdict::Unknown("huge pages are not told of");
     };
     Verdict::of((huge >= NOTABLE_BYTES && percent(huge, rss) >= 25).then(|| {
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!("{} lie in transparent huge pages.", bytes(huge)),
             cause: "The kernel backs a few used bytes with 2 MiB at a time (THP set to always).",
@@ -191,11 +191,11 @@ pub(super) fn huge_pages(report: &MemoryReport) -> Verdict {
 
 pub(super) fn fragmentation(report: &MemoryReport) -> Verdict {
     let (Some(free), Some(private)) = (report.part("allocator, free"), report.usage.private_bytes) else {
-        return Verdict::Unseen("the allocator tells no figures");
+        return Verdict::Unknown("the allocator tells no figures");
     };
     let is_much = free.bytes >= 4 * NOTABLE_BYTES && percent(free.bytes, private) >= 50;
     Verdict::of(is_much.then(|| {
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!("The allocator holds {} that nobody uses.", bytes(free.bytes)),
             cause: "Blocks of a burst are freed, and their pages are still resident: in gaps between live blocks, \
@@ -219,11 +219,11 @@ pub(super) fn fragmentation(report: &MemoryReport) -> Verdict {
 
 pub(super) fn unexplained(report: &MemoryReport) -> Verdict {
     let (Some(ratio), Some(private)) = (report.usage.explained_ratio, report.usage.private_bytes) else {
-        return Verdict::Unseen("the platform does not tell private memory");
+        return Verdict::Unknown("the platform does not tell private memory");
     };
     let missing = private.saturating_sub(report.usage.explained_bytes);
     Verdict::of((ratio < 0.9 && missing >= NOTABLE_BYTES).then(|| {
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!("{} are in nobody's account.", bytes(missing)),
             cause: "A library keeps memory outside the heap, or the program runs with an allocator that tells nothing.",

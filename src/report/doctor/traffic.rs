@@ -1,6 +1,6 @@
 //! Rules about clients: their connections, their sessions, their calls.
 
-use super::{Found, Severity, Verdict, percent, setting};
+use super::{Draft, Severity, Verdict, percent, setting};
 use crate::limits::units::{bytes, duration, grouped};
 use crate::memory::MemoryReport;
 
@@ -13,7 +13,7 @@ pub(super) fn few_clients_hold_most(report: &MemoryReport) -> Verdict {
     let Some(first) = spots.first() else { return Verdict::Fine };
     let is_few = report.traffic.connections >= 4 && first.bytes >= MIB && percent(first.bytes, total) >= 40;
     Verdict::of(is_few.then(|| {
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!("One of {} connections holds most of their memory.", report.traffic.connections),
             cause: "It has large messages under way, or does not read its answers.",
@@ -33,7 +33,7 @@ pub(super) fn few_clients_hold_most(report: &MemoryReport) -> Verdict {
     }))
 }
 
-/// A client that takes nothing for so long is slow.
+/// A client that has read nothing for this long is slow.
 const SLOW_MS: u64 = 2_000;
 
 pub(super) fn slow_readers(report: &MemoryReport) -> Verdict {
@@ -44,7 +44,7 @@ pub(super) fn slow_readers(report: &MemoryReport) -> Verdict {
         return Verdict::of((dropped > 0).then(|| dropped_notifications(dropped)));
     };
     Verdict::Found(
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!("{} clients do not read their answers.", slow.len()),
             cause: "They sent requests and stopped reading: a hung process, or one that waits for us to read.",
@@ -67,7 +67,7 @@ pub(super) fn slow_readers(report: &MemoryReport) -> Verdict {
 }
 
 fn dropped_notifications(dropped: u64) -> super::Finding {
-    Found {
+    Draft {
         severity: Severity::Hint,
         problem: format!("{} notifications were dropped.", grouped(dropped)),
         cause: "Their clients read too slowly, and what may wait for one of them is bounded.",
@@ -80,7 +80,7 @@ fn dropped_notifications(dropped: u64) -> super::Finding {
     .into()
 }
 
-/// Sessions below this are no leak, however old.
+/// Fewer sessions than this are not a leak, however old they are.
 const NOTABLE_SESSIONS: u64 = 100;
 
 pub(super) fn session_leak(report: &MemoryReport) -> Verdict {
@@ -94,7 +94,7 @@ pub(super) fn session_leak(report: &MemoryReport) -> Verdict {
     Verdict::of(is_leak.then(|| {
         let held = report.part("sessions").map_or(0, |part| part.bytes)
             + report.part("event stores").map_or(0, |part| part.bytes);
-        Found {
+        Draft {
             severity: Severity::Warning,
             problem: format!("{} sessions are kept for {} connections.", traffic.sessions, traffic.connections),
             cause: "Clients open sessions and go away without ending them (DELETE), which leaves them until they expire.",
@@ -129,7 +129,7 @@ pub(super) fn connections_full(report: &MemoryReport) -> Verdict {
     full(report, connections, "max_connections", "connections", "new ones are answered 503", 1_024)
 }
 
-/// Nine tenths of what there may be.
+/// Finds that nine tenths of a limit are taken.
 fn full(
     report: &MemoryReport,
     open: u64,
@@ -140,7 +140,7 @@ fn full(
 ) -> Verdict {
     let limit = setting(report, limit_name);
     Verdict::of((limit > 0 && percent(open, limit) >= 90).then(|| {
-        Found {
+        Draft {
             severity: Severity::Critical,
             problem: format!("{} of {} {what} are taken.", grouped(open), grouped(limit)),
             cause: "More clients come, or stay, than the bound foresees.",
@@ -164,7 +164,7 @@ pub(super) fn two_pass_decoding(report: &MemoryReport) -> Verdict {
     let tool = tools.iter().max_by_key(|tool| tool.two_pass);
     let name = tool.map_or("the tools", |tool| &tool.name);
     Verdict::Found(
-        Found {
+        Draft {
             severity: Severity::Hint,
             problem: format!("Calls are decoded twice, most of them calls of {name}."),
             cause: "Their clients write the arguments before the tool's name, so that they cannot be decoded as they \

@@ -1,6 +1,6 @@
-//! Where a value lies on a chart, and which values are written beside its edge.
+//! The axes of a chart: the position of each value, and the values that are labelled.
 //!
-//! Knows numbers and how sizes are written. Invariant: what it gives is finite and between the ends of the axis, whatever it is asked for.
+//! Invariant: every position is finite and between the ends of the axis.
 
 use crate::limits::units::bytes;
 

@@ -1,7 +1,7 @@
 //! Text, tables and figures as HTML.
 //!
-//! Knows nothing of memory. Owns what makes foreign names harmless in a page. Invariant: nothing that is text becomes
-//! markup: not as an element, not as an attribute, not as a script.
+//! Knows nothing of memory; escapes names from outside. Invariant: text never becomes markup, whether in an element, an
+//! attribute or a script.
 
 use crate::report::layout::{Align, Cell, Section, Sentence, harmless};
 use std::fmt::Write;
@@ -102,7 +102,7 @@ fn bar(share: f64) -> String {
     format!("<td class=\"bar\" aria-hidden=\"true\"><i style=\"width:{percent:.1}%\"></i></td>")
 }
 
-/// JSON that no text in it can lead out of its element.
+/// JSON in a `script` element, which no text in it can close.
 pub(super) fn data(id: &str, json: &str) -> String {
     format!("<script type=\"application/json\" id=\"{id}\">{}</script>\n", json.replace('<', "\\u003c"))
 }

@@ -18,7 +18,7 @@ const RIGHT: f64 = 346.0;
 const HITS: (f64, f64) = (44.0, 138.0);
 const BYTES: (f64, f64) = (160.0, 214.0);
 const DEMAND: (f64, f64) = (236.0, 280.0);
-/// Narrowest bar that is seen.
+/// Narrowest visible bar.
 const MIN_BAR: f64 = 5.0;
 /// A bucket of demand is at most this part of its largest value wide: as the pools count.
 const BUCKET_SHARE: u64 = 16;
@@ -207,7 +207,7 @@ fn mark_lines(pool: &PoolReport, x: &Axis) -> String {
     svg
 }
 
-/// The same for those who do not see the drawing.
+/// The same in words, for readers who do not see the drawing.
 fn points(curve: &[CurvePoint], name: &str) -> String {
     let mut html = format!(
         "<details><summary>The curve as a table</summary><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Curve of {name}\">\

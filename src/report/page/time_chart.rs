@@ -1,7 +1,7 @@
-//! Memory over time: parts on top of each other, and above them what is resident.
+//! The chart of memory over time: the parts stacked, and the line of resident memory.
 //!
-//! Drawn twice, for wide and for narrow screens, as text in a drawing shrinks with it. Invariant: bands meet, and none
-//! is drawn that nothing was in.
+//! Drawn twice, for wide and for narrow screens, because text shrinks with its drawing. Invariant: bands touch, and
+//! empty ones are left out.
 
 use super::axis::{Axis, size_mark, sizes, times};
 use super::markup::escape;
@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 /// Parts with a colour of their own; the smaller ones share one.
 const COLOURS: usize = 7;
-/// A limit further up than so many times of what was held would leave nothing of the rest to see.
+/// A limit beyond this many times of the memory held is not drawn: it would flatten the rest.
 const MAX_HEADROOM: u64 = 2;
 
 /// A part, or all small ones, and its bytes at each point.
@@ -30,7 +30,7 @@ pub(super) fn figure(report: &MemoryReport) -> String {
     };
     let bands = bands(points);
     let span = duration(last.at_ms.saturating_sub(first.at_ms));
-    let mut caption = format!("{} looks over {span}. ", points.len());
+    let mut caption = format!("{} samples over {span}. ", points.len());
     caption.push_str("The line is resident memory; what lies between it and the areas is the program itself, stacks, and memory that the allocator keeps.");
     let limit = shown_limit(report);
     if let (None, Some(limit)) = (limit, report.pressure.limit_bytes) {
@@ -65,7 +65,7 @@ pub(super) fn figure(report: &MemoryReport) -> String {
     html
 }
 
-/// Those that ever held something, largest first; from the bottom up.
+/// The parts that ever held something, largest first, from the bottom up.
 fn bands(points: &[TimelinePoint]) -> Vec<Band> {
     let mut parts: Vec<(&str, Vec<u64>)> = Vec::new();
     for (at, point) in points.iter().enumerate() {
@@ -79,7 +79,7 @@ fn bands(points: &[TimelinePoint]) -> Vec<Band> {
     }
     parts.retain(|(_, bytes)| bytes.iter().any(|bytes| *bytes > 0));
     parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.iter().copied().fold(0, u64::saturating_add)));
-    // One more needs no common band.
+    // A single small part needs no common band.
     let own = if parts.len() == COLOURS + 1 { COLOURS + 1 } else { COLOURS };
     let small = parts.split_off(own.min(parts.len()));
     let named = parts.into_iter().enumerate();

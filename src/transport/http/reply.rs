@@ -5,6 +5,7 @@ use super::codec::response::{Cors, Payload, Persistence, ResponseHead, Status};
 use super::endpoint::Endpoint;
 use super::exchange::{Exchange, State};
 use crate::server::Outcome;
+use crate::wire::HEX_DIGITS;
 use mcpool_pools::BufferLease;
 use std::fmt::Display;
 
@@ -150,8 +151,7 @@ impl Exchange {
 
 /// A session id as clients see it: 32 hexadecimal digits.
 pub(super) fn session_text(id: u128) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    std::array::from_fn(|place| DIGITS[(id >> ((31 - place) * 4)) as usize & 15])
+    std::array::from_fn(|place| HEX_DIGITS[(id >> ((31 - place) * 4)) as usize & 15])
 }
 
 /// The session id in a header.

@@ -8,6 +8,7 @@
 //! need; RFC 9110 6.6.1 frees a server without a reliable clock from it, and no answer here may be cached.
 
 use super::head::{RequestHead, Version};
+use crate::wire::HEX_DIGITS;
 use bytes::{BufMut, BytesMut};
 
 /// The statuses that are sent.
@@ -377,10 +378,9 @@ fn end_chunk(out: &mut BytesMut, framing: StreamFraming) {
 
 /// Hexadecimal, without zeros in front.
 fn write_chunk_size(out: &mut BytesMut, bytes: usize) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = (usize::BITS - bytes.leading_zeros()).div_ceil(4).max(1);
     for place in (0..digits).rev() {
-        out.put_u8(DIGITS[bytes >> (place * 4) & 0xF]);
+        out.put_u8(HEX_DIGITS[bytes >> (place * 4) & 0xF]);
     }
     out.put_slice(b"\r\n");
 }
