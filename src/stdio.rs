@@ -1,7 +1,7 @@
 //! Standard input and output as asynchronous streams.
 //!
-//! Pipes and sockets are polled for readiness, without a thread in between: a round trip through `tokio::io::stdin` costs
-//! 25 times as much, as each read runs on a blocking thread. Files and terminals cannot be polled, so they do use
+//! Pipes and sockets are polled for readiness, without a thread in between: a round trip through `tokio::io::stdin`
+//! costs 25 times as much, as each read runs on a blocking thread. Files and terminals cannot be polled, so they do use
 //! `tokio::io::stdin`. The flags of the descriptors are restored at the end, since other processes may share them.
 
 use rustix::fs::{FileType, OFlags};
@@ -47,8 +47,8 @@ impl StdioStreams {
     }
 }
 
-/// Restores the status flags of a descriptor on drop: `O_NONBLOCK` belongs to the open file, which the parent shell or a
-/// sibling process may share.
+/// Restores the status flags of a descriptor on drop: `O_NONBLOCK` belongs to the open file, which the parent shell or
+/// a sibling process may share.
 pub(crate) struct RestoredFlags {
     descriptor: OwnedFd,
     flags: OFlags,

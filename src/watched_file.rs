@@ -1,7 +1,8 @@
-//! Reads the files that others write for this process (settings, tokens, keys, certificates), and notices their changes.
+//! Reads the files that others write for this process (settings, tokens, keys, certificates), and notices their
+//! changes.
 //!
-//! Does not know what the files contain. Invariants: no file at such a path blocks the process (a pipe without a writer, a
-//! terminal, a device without an end), and none takes more memory than its bound.
+//! Does not know what the files contain. Invariants: no file at such a path blocks the process (a pipe without a
+//! writer, a terminal, a device without an end), and none takes more memory than its bound.
 
 use crate::lock::lock;
 use arc_swap::{ArcSwap, Guard};
@@ -48,7 +49,8 @@ pub(crate) fn text(bytes: Vec<u8>) -> io::Result<String> {
 
 /// Reads a plain file with its metadata. Both are of the same file, even if the path is replaced meanwhile.
 pub(crate) fn read_with_metadata(path: &Path, max_bytes: u64) -> io::Result<(Vec<u8>, Metadata)> {
-    // Without NONBLOCK, opening a pipe waits for its writer; with NOCTTY, a terminal does not become that of this process.
+    // Without NONBLOCK, opening a pipe waits for its writer; with NOCTTY, a terminal does not become that of this
+    // process.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;
@@ -98,8 +100,8 @@ pub(crate) struct FileStamp {
 }
 
 impl FileStamp {
-    /// Looks at the file of a path. Take the stamp before reading the content: then a change during the reading is noticed
-    /// later.
+    /// Looks at the file of a path. Take the stamp before reading the content: then a change during the reading is
+    /// noticed later.
     pub(crate) fn of(path: &Path) -> Self {
         let Ok(metadata) = std::fs::metadata(path) else { return Self { identity: None, is_settled: true } };
         let changed = SystemTime::UNIX_EPOCH
@@ -130,7 +132,8 @@ impl FileStamp {
     }
 }
 
-/// The parsed content of a file, which is read again when the file changes. A content that cannot be used changes nothing.
+/// The parsed content of a file, which is read again when the file changes. A content that cannot be used changes
+/// nothing.
 pub(crate) struct WatchedFile<T> {
     path: PathBuf,
     current: ArcSwap<T>,

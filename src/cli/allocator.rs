@@ -38,8 +38,8 @@ impl Allocator for ProgramAllocator {
         }
     }
 
-    /// mimalloc gives memory back when a thread ends, and has no safe function to ask for that: this starts a thread that ends
-    /// at once.
+    /// mimalloc gives memory back when a thread ends, and has no safe function to ask for that: this starts a thread
+    /// that ends at once.
     fn purge(&self) {
         let thread = std::thread::Builder::new().stack_size(64 * 1024);
         if let Ok(handle) = thread.spawn(|| drop(std::hint::black_box(Box::new(0_u8)))) {

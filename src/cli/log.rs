@@ -1,8 +1,8 @@
 //! Writes the log to stderr, because stdout belongs to the protocol.
 //!
-//! Invariants: an event is one line of bounded length, without a byte that a terminal or a reader of lines could take for
-//! something else, whatever clients have put into names, paths, headers and errors; and no call site in the code writes
-//! more than [`LINES_A_MINUTE`] lines each minute.
+//! Invariants: an event is one line of bounded length, without a byte that a terminal or a reader of lines could take
+//! for something else, whatever clients have put into names, paths, headers and errors; and no call site in the code
+//! writes more than [`LINES_A_MINUTE`] lines each minute.
 //!
 //! `RUST_LOG` is read by `Targets` (`warn,mcpool::client=debug`), not by `EnvFilter`: that would bring a regular
 //! expression engine for filters on spans that nobody sets here, 0.44 MiB of program and 0.2 MiB of idle memory

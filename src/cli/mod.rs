@@ -30,8 +30,8 @@ use std::process::ExitCode;
 /// Runs the program with the arguments and environment of the process; `heap_bytes` gives the bytes that its
 /// allocator has handed out.
 ///
-/// Exit codes: 0 success, 1 the tool that was called failed or the doctor found a problem, 2 wrong usage or configuration,
-/// 3 the server failed.
+/// Exit codes: 0 success, 1 the tool that was called failed or the doctor found a problem, 2 wrong usage or
+/// configuration, 3 the server failed.
 pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
     let matches = match command::command().try_get_matches() {
         Ok(matches) => matches,

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The file that reports are written to. Invariant: it and its predecessor have at most `max_bytes` each, unless a single
-/// report has more.
+/// The file that reports are written to. Invariant: it and its predecessor have at most `max_bytes` each, unless a
+/// single report has more.
 pub(super) struct Record {
     path: PathBuf,
     file: File,

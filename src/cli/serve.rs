@@ -105,7 +105,8 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let filesystem = filesystem.compat(settings.compat.unwrap_or_default());
     let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
     let server = server.limits(limits).toolset(filesystem);
-    // By default the server shows clients no more than the reference does; with an admin socket it also shows its memory.
+    // By default the server shows clients no more than the reference does; with an admin socket it also shows its
+    // memory.
     let is_watched = settings.admin.as_deref().is_some_and(|target| target != "none");
     let server = if is_watched { server.memory_resource() } else { server };
     let server = server.build()?;
@@ -185,8 +186,8 @@ const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// the health checks.
 const DEFAULT_WORKERS: RangeInclusive<usize> = 2..=4;
 
-/// Blocking threads besides those of calls: for name lookups, terminals, the pages of the allocator. Calls never hold more
-/// than `max_blocking_threads`, so that one of these is always free soon.
+/// Blocking threads besides those of calls: for name lookups, terminals, the pages of the allocator. Calls never hold
+/// more than `max_blocking_threads`, so that one of these is always free soon.
 const RUNTIME_THREADS: usize = 1;
 
 /// Makes a runtime of one thread for a server of one client, or of several threads for sockets.

@@ -109,8 +109,8 @@ fn add(sum: &mut PoolReport, pool: &PoolReport) {
     sum.saved_ns_per_hit = pool.saved_ns_per_hit.or(sum.saved_ns_per_hit);
 }
 
-/// The settings that should change. Several pools may share one: the largest need counts, as the pools with smaller needs
-/// hold only what they use.
+/// The settings that should change. Several pools may share one: the largest need counts, as the pools with smaller
+/// needs hold only what they use.
 fn changes(pools: &[PoolReport], last: &MemoryReport, plan: &Plan) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     for (pool, advice) in pools.iter().zip(advise(pools, plan)) {

@@ -1,8 +1,8 @@
 //! One connection to a server: sends requests, and matches answers to them by id.
 //!
 //! Owns a reading task, a writing task and the table of pending requests; does not know what the methods mean, nor that
-//! there is a process. Invariants: the writing task gets whole lines only, so that a caller that gives up never leaves half
-//! a message; every queue is bounded; the entry of a request leaves the table when its [`Pending`] is dropped.
+//! there is a process. Invariants: the writing task gets whole lines only, so that a caller that gives up never leaves
+//! half a message; every queue is bounded; the entry of a request leaves the table when its [`Pending`] is dropped.
 
 use super::error::ClientError;
 use super::line::{LineError, LineReader};

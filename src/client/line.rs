@@ -39,8 +39,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         self.input.consume(buffered);
     }
 
-    /// Reads the next line, without its line end; `None` at the end of the stream. A last line without a newline counts.
-    /// Dropping the future loses nothing: the next call continues where it stopped.
+    /// Reads the next line, without its line end; `None` at the end of the stream. A last line without a newline
+    /// counts. Dropping the future loses nothing: the next call continues where it stopped.
     pub(super) async fn next_line(&mut self) -> Result<Option<&[u8]>, LineError> {
         if std::mem::take(&mut self.is_done) {
             self.line.clear();

@@ -1,7 +1,7 @@
 //! A client of the protocol: starts a server, lists its tools, calls them and ends it.
 //!
-//! Used by the command line and by tests; does not know the server half. Text is decoded with `serde_json`: a client spends
-//! its time waiting for its server, not decoding.
+//! Used by the command line and by tests; does not know the server half. Text is decoded with `serde_json`: a client
+//! spends its time waiting for its server, not decoding.
 
 mod connection;
 mod error;
@@ -213,8 +213,8 @@ impl Client {
     /// Calls a tool and waits for its answer; `on_progress` sees each report of progress.
     ///
     /// # Errors
-    /// When the server refuses, ends, or sends nothing for too long; the call is then cancelled. A tool that fails gives
-    /// an answer, not an error.
+    /// When the server refuses, ends, or sends nothing for too long; the call is then cancelled. A tool that fails
+    /// gives an answer, not an error.
     pub async fn call_tool(
         &self,
         name: &str,

@@ -1,7 +1,7 @@
 //! Agrees on the protocol revision with a server.
 //!
-//! First comes `server/discover` of revision 2026-07-28. Any answer that is not of that revision, or none in time, means an
-//! older server, which gets `initialize`. Does not know how bytes move.
+//! First comes `server/discover` of revision 2026-07-28. Any answer that is not of that revision, or none in time,
+//! means an older server, which gets `initialize`. Does not know how bytes move.
 
 use super::connection::Fault;
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! The server as a child process: starts it, keeps the last lines of its stderr and ends it.
 //!
-//! Owns the process and its stderr; does not know the protocol. The child gets its own process group, so that Ctrl-C at the
-//! terminal reaches only the client, which then ends the server in order.
+//! Owns the process and its stderr; does not know the protocol. The child gets its own process group, so that Ctrl-C at
+//! the terminal reaches only the client, which then ends the server in order.
 
 use super::error::ClientError;
 use super::line::{LineError, LineReader};

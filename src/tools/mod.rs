@@ -1,4 +1,4 @@
-//! Families of tools, each a [`Toolset`](crate::Toolset) of its own.
+//! Families of tools, each with its own [`Toolset`](crate::Toolset).
 
 #[cfg(all(unix, feature = "filesystem"))]
 pub mod filesystem;

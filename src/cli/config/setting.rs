@@ -1,8 +1,8 @@
 //! Every setting that is not a limit: where to listen, who has access, which tools are served.
 //!
-//! One list makes the fields of [`Settings`], the flags, the environment variables and the TOML keys, as `limits` does for
-//! the bounds. Does not know where a value came from. Invariant: after [`Settings::validate`], no setting lacks another one
-//! that it needs.
+//! One list makes the fields of [`Settings`], the flags, the environment variables and the TOML keys, as `limits` does
+//! for the bounds. Does not know where a value came from. Invariant: after [`Settings::validate`], no setting lacks
+//! another one that it needs.
 
 use crate::tools::filesystem::{ClientRoots, Compat};
 use std::ffi::{OsStr, OsString};

@@ -1,8 +1,8 @@
 //! The shim to Streamable HTTP: sends each line as a POST, and writes each message that comes back as a line.
 //!
 //! Requests run concurrently, each on its own connection; connections are kept for later requests. Cancelling a modern
-//! request closes its connection, as the protocol asks. Answers go to one writer through a bounded queue, so that no more
-//! is read from the server while the client does not read.
+//! request closes its connection, as the protocol asks. Answers go to one writer through a bounded queue, so that no
+//! more is read from the server while the client does not read.
 
 use super::error::ShimError;
 use super::lines::{next_line, write_line};

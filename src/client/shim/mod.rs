@@ -1,8 +1,8 @@
 //! The shim: connects a client that can only start a command to a running server.
 //!
 //! It copies standard input to the server, and what the server sends to standard output. It understands just enough to
-//! survive a restart of the server: it remembers the handshake, to repeat it, and which requests are in flight, to answer
-//! them with an error.
+//! survive a restart of the server: it remembers the handshake, to repeat it, and which requests are in flight, to
+//! answer them with an error.
 
 mod error;
 mod http;
@@ -30,8 +30,8 @@ pub enum Target {
 
 /// Connects standard input and output to a server until standard input ends.
 ///
-/// When the server ends, requests in flight are answered with an error, and the shim reconnects as long as its client is
-/// connected.
+/// When the server ends, requests in flight are answered with an error, and the shim reconnects as long as its client
+/// is connected.
 ///
 /// # Errors
 /// When standard input or output cannot be used. A server that cannot be reached is no error.

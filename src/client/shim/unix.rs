@@ -107,7 +107,8 @@ async fn queue<W: AsyncWrite + Unpin>(memory: &mut Memory, line: Vec<u8>, output
     }
 }
 
-/// Copies in both directions; `true` when the input of the client has ended, `false` when the server closed the connection.
+/// Copies in both directions; `true` when the input of the client has ended, `false` when the server closed the
+/// connection.
 async fn serve<R, W>(
     server: &mut Server,
     client: &mut LineReader<R>,

@@ -1,7 +1,7 @@
 //! The arguments of each tool. Clients see the schemas in `definitions.json`; a test compares the two.
 //!
-//! Nothing is lenient here: an optional argument, too, must have the type of the schema. The server reads arguments that do
-//! not fit a second time, and converts those with only one meaning.
+//! Nothing is lenient here: an optional argument, too, must have the type of the schema. The server reads arguments
+//! that do not fit a second time, and converts those with only one meaning.
 
 use serde::{Deserialize, Deserializer};
 

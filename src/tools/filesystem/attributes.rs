@@ -1,11 +1,11 @@
 //! Copies owner, permissions, access lists and extended attributes from one file to another.
 //!
-//! A file that replaces another one gets the attributes of the old one, as if that had been written in place. Kept are the
-//! owner and the group where this process may set them, permissions, access lists (`system.posix_acl_access`) and extended
-//! attributes. Not kept, as writing in place does not keep them either, are capabilities of the program
-//! (`security.capability`), signatures of the content (`security.ima`, `security.evm`) and, except for root, set-user-id and
-//! set-group-id. Where the group cannot be kept, the new group gets no more rights than everybody. Other names of the old
-//! file (hard links) keep the old content.
+//! A file that replaces another one gets the attributes of the old one, as if that had been written in place. Kept are
+//! the owner and the group where this process may set them, permissions, access lists (`system.posix_acl_access`) and
+//! extended attributes. Not kept, as writing in place does not keep them either, are capabilities of the program
+//! (`security.capability`), signatures of the content (`security.ima`, `security.evm`) and, except for root,
+//! set-user-id and set-group-id. Where the group cannot be kept, the new group gets no more rights than everybody.
+//! Other names of the old file (hard links) keep the old content.
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, RawMode, Stat};

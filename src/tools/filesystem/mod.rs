@@ -13,8 +13,8 @@
 //!   (see `text_edit/`), and arguments of the wrong type are accepted if they have only one meaning.
 //! - An escaped `|` in a pattern is a character; in the reference it splits the pattern in two.
 //!
-//! A tool is a plain function of its arguments, the sandbox and the call. A tool that is quick runs at once; the others,
-//! and all that must wait for a disk, run on a thread that may block.
+//! A tool is a plain function of its arguments, the sandbox and the call. A tool that is quick runs at once; the
+//! others, and all that must wait for a disk, run on a thread that may block.
 //!
 //! From the top down, each line uses only the lines below it:
 //!
@@ -154,8 +154,8 @@ impl Filesystem {
         self
     }
 
-    /// Replaces the directories by those of `roots` that can be used, for all calls that begin after this; when none can
-    /// be used, nothing changes. Gives a warning for each that is left out.
+    /// Replaces the directories by those of `roots` that can be used, for all calls that begin after this; when none
+    /// can be used, nothing changes. Gives a warning for each that is left out.
     pub fn set_roots(&self, roots: &[PathBuf]) -> Vec<String> {
         self.directories.replace(roots)
     }

@@ -1,7 +1,7 @@
 //! The tools `read_text_file`, `read_media_file` and `read_multiple_files`.
 //!
-//! No file is ever held in memory as a whole: its bytes go through a buffer on the stack into the answer. A tool reads no
-//! more than an answer can carry, from either end of the file.
+//! No file is ever held in memory as a whole: its bytes go through a buffer on the stack into the answer. A tool reads
+//! no more than an answer can carry, from either end of the file.
 
 use super::answer_space::AnswerSpace;
 use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};

@@ -1,7 +1,7 @@
 //! The tool `directory_tree`: a directory and all below it as JSON.
 //!
-//! A directory that cannot be listed (it may not be read, or is gone already) has no children, and a member `error` that
-//! says why; the tree continues after it.
+//! A directory that cannot be listed (it may not be read, or is gone already) has no children, and a member `error`
+//! that says why; the tree continues after it.
 
 use super::arguments::DirectoryTree;
 use super::as_node::budget::Budget;

@@ -1,9 +1,9 @@
 //! Walks through a directory and all below it: depth first, names in byte order, links not followed.
 //!
-//! Every directory is opened again below the handle of its allowed directory, without links on the way: a walk holds one
-//! directory open at a time, however deep it is, and names that change meanwhile cannot lead it outside. It keeps the
-//! names that are still to come, level by level; all together are bounded by the bytes that an answer may have. It does
-//! not recurse, so no depth overflows the stack.
+//! Every directory is opened again below the handle of its allowed directory, without links on the way: a walk holds
+//! one directory open at a time, however deep it is, and names that change meanwhile cannot lead it outside. It keeps
+//! the names that are still to come, level by level; all together are bounded by the bytes that an answer may have. It
+//! does not recurse, so no depth overflows the stack.
 
 use super::context::Context;
 use super::error::FsError;

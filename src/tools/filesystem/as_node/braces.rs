@@ -1,7 +1,7 @@
 //! Expands the braces of a pattern: `a{b,c{d,e}}` and `{01..10..3}` into the patterns that they stand for.
 //!
-//! The rules are those of Bash, with the corner cases of the reference server. Nothing is made before the [`Budget`] of the
-//! call has paid for it; braces that are nested too deep stay as they are written.
+//! The rules are those of Bash, with the corner cases of the reference server. Nothing is made before the [`Budget`] of
+//! the call has paid for it; braces that are nested too deep stay as they are written.
 
 use super::budget::Budget;
 use crate::tools::filesystem::error::FsError;

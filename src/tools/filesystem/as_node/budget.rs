@@ -1,9 +1,9 @@
 //! The budget for the patterns of one call: bytes for compiling them, steps for matching them.
 //!
-//! A pattern of a few bytes may stand for thousands (`{1..10000}`), and `!( )` looks ahead from each position in a name. So
-//! everything is paid for before it is made, from one budget for all patterns of the call. The steps begin anew with each
-//! name: a large tree costs no more for each name than a small one, and the walk can check between two names whether anybody
-//! still waits for the answer.
+//! A pattern of a few bytes may stand for thousands (`{1..10000}`), and `!( )` looks ahead from each position in a
+//! name. So everything is paid for before it is made, from one budget for all patterns of the call. The steps begin
+//! anew with each name: a large tree costs no more for each name than a small one, and the walk can check between two
+//! names whether anybody still waits for the answer.
 
 use crate::limits::Limits;
 use crate::tools::filesystem::error::FsError;

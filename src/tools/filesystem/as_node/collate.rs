@@ -1,9 +1,9 @@
 //! Sorts names for people, as `localeCompare` of Node.js does (the root collation of ICU): `_ - , ; : …`, digits,
 //! `a A b B`, accents after the plain letter.
 //!
-//! The order is exact for ASCII and for Latin letters with accents. Other letters come after Latin ones, and other symbols
-//! before digits, each by code point: the whole table of the Unicode Collation Algorithm would be larger than all file tools
-//! together.
+//! The order is exact for ASCII and for Latin letters with accents. Other letters come after Latin ones, and other
+//! symbols before digits, each by code point: the whole table of the Unicode Collation Algorithm would be larger than
+//! all file tools together.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;

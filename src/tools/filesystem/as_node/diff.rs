@@ -1,16 +1,17 @@
 //! Unified diffs of two texts, line by line, with four lines of context, as the npm package `diff` writes them.
 //!
 //! The greedy algorithm of E. W. Myers, "An O(ND) Difference Algorithm and Its Variations" (1986), with the choice
-//! between equally short scripts that the package makes: a line is removed unless adding gets further, and diagonals that
-//! have left the texts are dropped. Clients see the output of that package from the reference server. Each step keeps
-//! one bit for each diagonal instead of a path: the moves are read backwards from the bits, then walked forwards to find
-//! the runs between them.
+//! between equally short scripts that the package makes: a line is removed unless adding gets further, and diagonals
+//! that have left the texts are dropped. Clients see the output of that package from the reference server. Each step
+//! keeps one bit for each diagonal instead of a path: the moves are read backwards from the bits, then walked forwards
+//! to find the runs between them.
 //!
 //! The crate `similar` cannot replace this. Its scripts are as short, but it chooses others among equally short ones:
-//! Myers in version 3.2.1 gives 225 of the 307 recorded diffs byte for byte (263 if the form of the `@@` lines is set aside, which
-//! leaves out a length of 1), and this file gives all 307. Of 20,000 random pairs each, it differs from this file for 44 %
-//! of texts with up to 12 lines of 4 kinds, for 10 % of texts with 100 lines of 40 kinds and 5 edits, and for 0.2 % of
-//! texts with 100 lines of 1,000 kinds and 3 edits. Its other algorithms and version 2.7.0 give 188 to 234 of the recorded.
+//! Myers in version 3.2.1 gives 225 of the 307 recorded diffs byte for byte (263 if the form of the `@@` lines is set
+//! aside, which leaves out a length of 1), and this file gives all 307. Of 20,000 random pairs each, it differs from
+//! this file for 44 % of texts with up to 12 lines of 4 kinds, for 10 % of texts with 100 lines of 40 kinds and 5
+//! edits, and for 0.2 % of texts with 100 lines of 1,000 kinds and 3 edits. Its other algorithms and version 2.7.0 give
+//! 188 to 234 of the recorded.
 //!
 //! Knows nothing of files. Invariant: applying the diff to the old text gives the new one, whichever way it was found.
 
@@ -25,8 +26,8 @@ const CONTEXT: usize = 4;
 /// The line under the first one.
 const RULE: &str = "===================================================================";
 
-/// The longest edit script that is searched for. The bits of 8,192 steps take 4 MiB; a larger change is shown as one block
-/// removed and one added.
+/// The longest edit script that is searched for. The bits of 8,192 steps take 4 MiB; a larger change is shown as one
+/// block removed and one added.
 const MAX_STEPS: usize = 8_192;
 
 /// The most lines of both texts in a search: each takes some 50 bytes. A common beginning and end do not count.

@@ -16,8 +16,8 @@ pub(crate) struct Exclusions {
 }
 
 impl Exclusions {
-    /// The rules of both tools: a pattern without a slash is a name at any depth, and one without a star may begin at any
-    /// depth. A pattern that ends with a slash excludes only directories.
+    /// The rules of both tools: a pattern without a slash is a name at any depth, and one without a star may begin at
+    /// any depth. A pattern that ends with a slash excludes only directories.
     ///
     /// # Errors
     /// When the patterns cost more than the budget allows.
@@ -47,8 +47,8 @@ impl Exclusions {
         Ok(Self { globs: globs?, of_directories: Vec::new(), knows_contents: false })
     }
 
-    /// The rules of the reference's `directory_tree`: a pattern without a star is also a name at any depth, with all below
-    /// it.
+    /// The rules of the reference's `directory_tree`: a pattern without a star is also a name at any depth, with all
+    /// below it.
     ///
     /// # Errors
     /// As for [`Exclusions::new`].

@@ -1,12 +1,12 @@
 //! Matches paths against patterns: `**/*.{rs,toml}`, `!(a|b)*`, `[[:upper:]]?`.
 //!
-//! The rules are those of the npm package `minimatch` with dot files included, as the answers of the reference server show
-//! them. A pattern is matched against a path relative to where the search began. `**` stands for any number of directories,
-//! but only as a whole segment.
+//! The rules are those of the npm package `minimatch` with dot files included, as the answers of the reference server
+//! show them. A pattern is matched against a path relative to where the search began. `**` stands for any number of
+//! directories, but only as a whole segment.
 //!
-//! Matching keeps the set of all positions in the name that the pattern may have reached, instead of trying one after the
-//! other: its cost grows with the product of both lengths, whatever the pattern is. Only `!( )` must look ahead. The
-//! [`Budget`] of the call bounds what a pattern may cost.
+//! Matching keeps the set of all positions in the name that the pattern may have reached, instead of trying one after
+//! the other: its cost grows with the product of both lengths, whatever the pattern is. Only `!( )` must look ahead.
+//! The [`Budget`] of the call bounds what a pattern may cost.
 
 use super::braces;
 use super::budget::{Budget, Steps};
@@ -77,7 +77,8 @@ impl Glob {
         Ok(Self { negated, depth, alternatives })
     }
 
-    /// Tells whether the pattern matches the path. If there are too few steps, it does not match; [`Steps::check`] then fails.
+    /// Tells whether the pattern matches the path. If there are too few steps, it does not match; [`Steps::check`] then
+    /// fails.
     pub(crate) fn matches(&self, path: &GlobPath, steps: &Steps) -> bool {
         if self.alternatives.is_empty() {
             return false;
@@ -145,7 +146,8 @@ fn segments(pattern: &str, budget: &mut Budget) -> Result<Vec<Segment>, FsError>
     Ok(segments)
 }
 
-/// Matches the pattern segment by segment: after each one, `reached[n]` says whether it may end after the first `n` names.
+/// Matches the pattern segment by segment: after each one, `reached[n]` says whether it may end after the first `n`
+/// names.
 fn matches(segments: &[Segment], names: &[Vec<u32>], steps: &Steps) -> bool {
     let has_depth = segments.iter().any(|segment| matches!(segment, Segment::AnyDepth));
     if !has_depth {

@@ -1,7 +1,8 @@
 //! Edits a text as the reference server does.
 //!
-//! All line ends become `\n`. The first exact occurrence is replaced; an empty text occurs at the start. Without an exact
-//! occurrence, the first run of lines that are equal once trimmed is replaced, and each new line is indented by itself.
+//! All line ends become `\n`. The first exact occurrence is replaced; an empty text occurs at the start. Without an
+//! exact occurrence, the first run of lines that are equal once trimmed is replaced, and each new line is indented by
+//! itself.
 
 use crate::tools::filesystem::arguments::Edit;
 use crate::tools::filesystem::error::FsError;

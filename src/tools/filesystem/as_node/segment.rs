@@ -7,8 +7,8 @@ use crate::tools::filesystem::error::FsError;
 /// The longest name in units; file systems allow 255.
 const MAX_NAME: usize = 319;
 
-/// How deep groups such as `+( )` may nest. Deeper ones are ordinary characters. The reference stops at two levels beyond
-/// those that it can flatten.
+/// How deep groups such as `+( )` may nest. Deeper ones are ordinary characters. The reference stops at two levels
+/// beyond those that it can flatten.
 const MAX_NESTING: usize = 32;
 
 /// The most `!( )` of one segment: each looks ahead past the next, so that all are on the stack together.
@@ -69,7 +69,8 @@ impl Kind {
         }
     }
 
-    /// Tells whether a group of kind `inner` directly inside this one can be flattened into it: such nesting does not count.
+    /// Tells whether a group of kind `inner` directly inside this one can be flattened into it: such nesting does not
+    /// count.
     fn takes_in(self, inner: Self) -> bool {
         match self {
             Self::ZeroOrMore | Self::OneOrMore => inner != Self::Not,

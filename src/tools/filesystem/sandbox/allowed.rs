@@ -3,11 +3,11 @@
 //! **Invariant: only the way to open a directory is remembered, never a handle of it.** Each call opens it anew: it
 //! gets the directory that has the name now, even if the old one was moved away, made again or replaced by a link, and
 //! no descriptor is held between calls, however many roots the sessions have. There are two kinds of directories. One
-//! kind is opened by its name, because whoever runs this server named it, or a client that may name any. The other kind
-//! lies below such a directory and is opened beneath that one's handle, so that nobody who may change names there can
-//! turn it into a link that leads out. The name of a directory of the first kind may pass through an allowed directory,
-//! or through the directory itself. Whoever may change names there could lead the name elsewhere, so what was opened
-//! has to be at its [`RequiredLocation`].
+//! kind is opened by its name, because the user who runs this server named it, or a client that may name any. The other
+//! kind lies below such a directory and is opened beneath that one's handle, so that nobody who may change names there
+//! can turn it into a link that leads out. The name of a directory of the first kind may pass through an allowed
+//! directory, or through the directory itself. Whoever may change names there could lead the name elsewhere, so what
+//! was opened has to be at its [`RequiredLocation`].
 
 use super::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::lexical::{self, PathBytes};
@@ -51,7 +51,7 @@ pub(crate) enum RequiredLocation {
 /// What happens to a directory that is named twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Duplicates {
-    /// It is listed as often as whoever runs this server named it, as in the reference.
+    /// It is listed as often as the user who runs this server named it, as in the reference.
     Keep,
     /// It is listed once: a client may name one thousands of times.
     Drop,

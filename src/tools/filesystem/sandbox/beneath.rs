@@ -30,8 +30,8 @@ pub(crate) const HANDLE: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 pub(crate) const HANDLE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
-/// Opens a directory by its name, and follows links. Only for names from whoever runs this server, or from the client
-/// that started it.
+/// Opens a directory by its name, and follows links. Only for names from the user who runs this server, or from the
+/// client that started it.
 pub(crate) fn open_by_name(path: &[u8]) -> Result<OwnedFd, Errno> {
     count();
     rustix::fs::open(path, DIRECTORY_HANDLE | OFlags::CLOEXEC, Mode::empty())
@@ -123,8 +123,8 @@ fn own_name(handle: BorrowedFd<'_>) -> PathBytes {
     PathBytes::from_slice(&buffer.get_ref()[..len])
 }
 
-/// The real path of what `path` leads to from a directory, wherever that is. Only to find out which allowed directory it
-/// lies in: nothing is opened for reading, and the file is opened below that directory's handle afterwards.
+/// The real path of what `path` leads to from a directory, wherever that is. Only to find out which allowed directory
+/// it lies in: nothing is opened for reading, and the file is opened below that directory's handle afterwards.
 pub(crate) fn real_path(directory: BorrowedFd<'_>, path: &[u8]) -> Result<PathBytes, Errno> {
     count();
     #[cfg(target_os = "linux")]

@@ -73,8 +73,8 @@ impl CallDirectories {
     /// Counts names that are looked up or made.
     ///
     /// # Errors
-    /// [`FsError::TakesLong`] when there are more than other requests should wait for, [`FsError::Cancelled`] when nobody
-    /// waits for the answer.
+    /// [`FsError::TakesLong`] when there are more than other requests should wait for, [`FsError::Cancelled`] when
+    /// nobody waits for the answer.
     pub(crate) fn spend(&self, names: usize) -> Result<(), FsError> {
         self.cancellation.as_ref().map_or(Ok(()), CancellationToken::check)?;
         let spent = self.spent.get().saturating_add(names);
@@ -115,8 +115,8 @@ impl CallDirectories {
         })
     }
 
-    /// Finds the innermost allowed directory that a clean path lies in, and gives the path below it. Nothing is opened by
-    /// the answer alone: it says which handle to open the file beneath.
+    /// Finds the innermost allowed directory that a clean path lies in, and gives the path below it. Nothing is opened
+    /// by the answer alone: it says which handle to open the file beneath.
     pub(crate) fn locate<'p>(&self, path: &'p [u8]) -> Option<(usize, &'p [u8])> {
         if path.contains(&0) {
             return None;

@@ -116,8 +116,8 @@ impl Directories {
         self.allowed().len() == 0
     }
 
-    /// Replaces all directories by those of `paths` that exist; changes nothing when none does. Gives a warning for each
-    /// that is left out.
+    /// Replaces all directories by those of `paths` that exist; changes nothing when none does. Gives a warning for
+    /// each that is left out.
     pub(crate) fn replace(&self, paths: &[PathBuf]) -> Vec<String> {
         let (allowed, warnings) = AllowedDirectories::by_name(paths, Duplicates::Drop, &self.state);
         if allowed.len() > 0 {

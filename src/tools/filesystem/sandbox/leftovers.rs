@@ -5,8 +5,8 @@
 //! nobody holds the lock that its maker holds while it lives. Process ids would tell less: several containers may share
 //! a directory, and each counts from 1.
 //!
-//! A directory is searched once, before this process first writes in it. A process that is killed later leaves its files
-//! to the next one that starts.
+//! A directory is searched once, before this process first writes in it. A process that is killed later leaves its
+//! files to the next one that starts.
 
 use crate::lock::lock;
 use rustix::fd::OwnedFd;
@@ -57,8 +57,8 @@ pub(crate) struct Leftovers {
 }
 
 impl Leftovers {
-    /// Removes what killed processes left in a directory, the first time it is called for it. A file that cannot be removed
-    /// stays: no call fails because of it.
+    /// Removes what killed processes left in a directory, the first time it is called for it. A file that cannot be
+    /// removed stays: no call fails because of it.
     pub(crate) fn clean(&self, directory: &OwnedFd) {
         let Ok(stat) = rustix::fs::fstat(directory) else { return };
         {
@@ -142,7 +142,7 @@ mod tests {
         }
         assert!(path(&name(6)).is_symlink());
 
-        // Each directory is looked through once, by whoever starts.
+        // Each directory is searched once, by the next process that starts.
         drop(holder);
         leftovers.clean(&handle(folder.path()));
         assert!(path(&held).exists());

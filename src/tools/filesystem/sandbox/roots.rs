@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// The paths of a list of roots. As in the reference, the whole list counts for nothing when one is no `file:` URI. A root
-/// that names no path of this machine is left out, and so is one that is too long for a path.
+/// The paths of a list of roots. As in the reference, the whole list counts for nothing when one is no `file:` URI. A
+/// root that names no path of this machine is left out, and so is one that is too long for a path.
 pub(crate) fn paths(uris: &[&str]) -> Option<Vec<PathBuf>> {
     let rests: Option<Vec<&str>> = uris.iter().map(|uri| uri.strip_prefix("file://")).collect();
     Some(rests?.into_iter().filter_map(path).collect())

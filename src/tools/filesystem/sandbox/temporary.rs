@@ -1,10 +1,11 @@
 //! Writes a file under no name or a temporary one, and gives it its name when it is complete.
 //!
-//! **Invariant: an incomplete file never has its real name, and a temporary name is removed again.** On Linux the file is
-//! made without any name (`O_TMPFILE`): a process that ends half-way leaves nothing. The file gets a name when its
+//! **Invariant: an incomplete file never has its real name, and a temporary name is removed again.** On Linux the file
+//! is made without any name (`O_TMPFILE`): a process that ends half-way leaves nothing. The file gets a name when its
 //! content is durable: its real one where no file has that, or a temporary one for the moment until it is renamed over
 //! the old file. Where files without names cannot be made, it has a temporary name from the start. While it has one,
-//! this process holds a lock on it, which ends with the process: so `leftovers.rs` knows which files nobody will rename.
+//! this process holds a lock on it, which ends with the process: so `leftovers.rs` knows which files nobody will
+//! rename.
 
 use super::access::Sandbox;
 use super::leftovers;

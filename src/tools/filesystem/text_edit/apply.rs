@@ -1,9 +1,9 @@
 //! Applies the edits of a call to a text.
 //!
-//! An edit replaces the one place that it names, and no other byte changes: a `\n` in it matches any line end, and lines
-//! keep theirs. Without an exact match it replaces the one run of lines that are equal once trimmed, and the new lines
-//! are indented as a block to fit there (`shift.rs`). An edit that names no place, or several, is refused; the error
-//! helps to name one.
+//! An edit replaces the one place that it names, and no other byte changes: a `\n` in it matches any line end, and
+//! lines keep theirs. Without an exact match it replaces the one run of lines that are equal once trimmed, and the new
+//! lines are indented as a block to fit there (`shift.rs`). An edit that names no place, or several, is refused; the
+//! error helps to name one.
 //!
 //! Invariant: an edit looks at each byte of its text a few times, whatever it searches for; [`EditBudget`] bounds what
 //! all edits of a call search together.

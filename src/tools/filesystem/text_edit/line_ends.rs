@@ -1,7 +1,7 @@
 //! Line ends: searches a text as if all its lines ended with `\n`, and replaces parts of the text as it is.
 //!
-//! A `\r` without a following `\n` is an ordinary character. Invariants: a [`Splicer`] keeps all that it does not replace
-//! byte for byte, and its cost is linear in the text, however many places it replaces.
+//! A `\r` without a following `\n` is an ordinary character. Invariants: a [`Splicer`] keeps all that it does not
+//! replace byte for byte, and its cost is linear in the text, however many places it replaces.
 
 use memchr::{memchr, memmem, memrchr};
 use std::borrow::Cow;
@@ -68,8 +68,8 @@ impl<'t> Splicer<'t> {
         Self { text, out, at: 0, pairs, passed: 0, previous: None, next: None }
     }
 
-    /// Replaces a part of the flat text by `new`, which is flat. The new lines get the line ends of the replaced ones in
-    /// order; further lines get that of the line before. `own` is used where the text has no line end.
+    /// Replaces a part of the flat text by `new`, which is flat. The new lines get the line ends of the replaced ones
+    /// in order; further lines get that of the line before. `own` is used where the text has no line end.
     pub(crate) fn replace(&mut self, part: Range<usize>, new: &str, own: LineEnd) {
         let start = self.place(part.start);
         let kept = &self.text[self.at..start];
@@ -111,7 +111,8 @@ impl<'t> Splicer<'t> {
         flat + self.passed
     }
 
-    /// The line end around `at`: that of the line before if whole lines are inserted, otherwise that of the line that is split.
+    /// The line end around `at`: that of the line before if whole lines are inserted, otherwise that of the line that
+    /// is split.
     fn neighbour(&mut self, whole_lines: bool, own: LineEnd) -> LineEnd {
         let next = match self.next.filter(|next| *next >= self.at) {
             Some(next) => next,

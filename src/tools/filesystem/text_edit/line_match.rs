@@ -1,7 +1,7 @@
 //! Finds lines that are equal once trimmed, or the ones that are most similar.
 //!
-//! Lines are compared as numbers (equal lines have equal numbers) with the algorithm of Knuth, Morris and Pratt: each line
-//! of the text is visited at most twice, whatever is searched for.
+//! Lines are compared as numbers (equal lines have equal numbers) with the algorithm of Knuth, Morris and Pratt: each
+//! line of the text is visited at most twice, whatever is searched for.
 
 use memchr::{memchr_iter, memrchr};
 use std::collections::HashMap;
@@ -78,8 +78,8 @@ impl<'o> Wanted<'o> {
         })
     }
 
-    /// Finds the part of `text` with most of these lines in the right position; long lines count more. If it has none of
-    /// them, finds the line most similar to the first one.
+    /// Finds the part of `text` with most of these lines in the right position; long lines count more. If it has none
+    /// of them, finds the line most similar to the first one.
     pub(crate) fn nearest(&self, text: &str) -> Option<Range<usize>> {
         let mut first = vec![OTHER; self.numbers.len()];
         for (at, line) in self.lines.iter().enumerate().rev() {

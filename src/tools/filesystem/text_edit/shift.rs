@@ -1,7 +1,7 @@
 //! Indents new lines where the lines that they replace were given with other blanks than the file has.
 //!
-//! A block is indented as a whole: one rule that fits all pairs of old lines (as given, as found) is applied to each new
-//! line. Where no rule fits, nothing is guessed.
+//! A block is indented as a whole: one rule that fits all pairs of old lines (as given, as found) is applied to each
+//! new line. Where no rule fits, nothing is guessed.
 
 use super::line_match::{indentation, trim};
 
@@ -40,8 +40,8 @@ impl Indent {
     }
 }
 
-/// Indents `new` to replace `found`, which equals `old` except for blanks; `None` if no rule fits. `before` and `behind`
-/// are the text around it.
+/// Indents `new` to replace `found`, which equals `old` except for blanks; `None` if no rule fits. `before` and
+/// `behind` are the text around it.
 pub(crate) fn shifted(old: &str, found: &str, new: &str, before: &str, behind: &str) -> Option<String> {
     let all: Vec<(&str, &str)> = old.split('\n').zip(found.split('\n')).collect();
     let pairs: Vec<(&str, &str)> = all
@@ -84,7 +84,8 @@ fn shift_all(pairs: &[(&str, &str)], lines: &[&str], around: &Around<'_>) -> Opt
     by_prefix(pairs, &wanted, lines)
 }
 
-/// The first line is often copied without its indentation: it keeps that of the file, and the rule comes from the others.
+/// The first line is often copied without its indentation: it keeps that of the file, and the rule comes from the
+/// others.
 fn shift_all_but_first(pairs: &[(&str, &str)], lines: &[&str], around: &Around<'_>) -> Option<Vec<String>> {
     let ((old, found), others) = pairs.split_first()?;
     let (first, lines) = lines.split_first()?;
