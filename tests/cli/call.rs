@@ -24,7 +24,7 @@ fn a_server_of_either_era_is_called() {
 fn the_exit_code_says_whose_fault_it_was() {
     let cases: [(&str, &[&str], i32, &str, &str); 10] = [
         ("modern", &["slow"], 0, "done", ""),
-        ("modern", &["picture"], 0, "[image image/png, 3 bytes]", ""),
+        ("modern", &["picture"], 0, "[image image/png, 3 B]", ""),
         ("modern", &["fails"], 1, "", "it went wrong\n"),
         (
             "modern",
