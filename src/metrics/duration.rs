@@ -1,9 +1,9 @@
 //! Histograms of durations, in the buckets that OpenTelemetry asks of MCP servers.
 //!
-//! The first bucket ends at 10 ms, and nearly all requests fall into it. So moments come from the kernel's coarse clock,
-//! which ticks every few milliseconds: reading it takes 8 to 11 ns, reading the exact one 22 to 28. A single duration is
-//! wrong by up to a tick. Sums are right on average, as requests begin at any point of a tick. Invariant: recording
-//! allocates nothing.
+//! The first bucket ends at 10 ms, and nearly all requests fall into it. So moments come from the kernel's coarse
+//! clock, which ticks every few milliseconds: reading it takes 8 to 11 ns, reading the exact one 22 to 28. A single
+//! duration is wrong by up to a tick. Sums are right on average, as requests begin at any point of a tick. Invariant:
+//! recording allocates nothing.
 
 use super::counter::Counter;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -215,7 +215,7 @@ impl Server {
             }
             NotBegun::Repeated => ProtocolError::REPEATED_ID,
         };
-        let names = slot.call().names();
+        let names = slot.call().details();
         self.shared.refusal(AnswerId::Of(&names.id), &error)
     }
 

@@ -177,7 +177,7 @@ impl CallContext {
 
     /// Waits for the right to use a thread.
     fn acquire_thread(&self) -> AcquireThread {
-        let key = SessionKey { principal: self.call.names().principal(), session: self.session.number() };
+        let key = SessionKey { principal: self.call.details().principal(), session: self.session.number() };
         self.shared.thread_permits.acquire(key)
     }
 
@@ -239,7 +239,7 @@ impl CallContext {
     }
 
     fn open_content(&self) -> Content {
-        Content::open(self.shared.reply(), &self.call.names().id, self.era)
+        Content::open(self.shared.reply(), &self.call.details().id, self.era)
     }
 }
 

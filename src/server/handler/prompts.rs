@@ -144,7 +144,7 @@ impl PromptContext {
             self.messages.raw(",");
         } else {
             let request = &self.request;
-            envelope::open_result(&mut self.messages, &request.call.names().id, request.era);
+            envelope::open_result(&mut self.messages, &request.call.details().id, request.era);
             self.messages.raw(r#""messages":["#);
         }
         self.has_messages = true;
@@ -161,7 +161,7 @@ impl PromptContext {
             Err(error) => return self.request.end(&error),
         }
         if !self.has_messages {
-            envelope::open_result(&mut self.messages, &self.request.call.names().id, self.request.era);
+            envelope::open_result(&mut self.messages, &self.request.call.details().id, self.request.era);
             self.messages.raw(r#""messages":["#);
         }
         self.messages.raw("]");
@@ -171,7 +171,7 @@ impl PromptContext {
         }
         let request = &self.request;
         envelope::close_tool_result(&mut self.messages, request.era, &request.shared.server_meta);
-        request.shared.answered(self.messages, AnswerId::Of(&request.call.names().id)).into()
+        request.shared.answered(self.messages, AnswerId::Of(&request.call.details().id)).into()
     }
 }
 
@@ -277,7 +277,7 @@ pub(crate) fn finish_completion(
     let shown = completions.values.len().min(Completions::MAX_VALUES);
     let total = completions.total.unwrap_or(completions.values.len() as u64);
     let mut reply = request.shared.reply();
-    envelope::open_result(&mut reply, &request.call.names().id, request.era);
+    envelope::open_result(&mut reply, &request.call.details().id, request.era);
     reply.raw(r#""completion":{"values":["#);
     for (index, value) in completions.values[..shown].iter().enumerate() {
         reply.raw(if index == 0 { "" } else { "," });
@@ -289,5 +289,5 @@ pub(crate) fn finish_completion(
     reply.raw(if total > shown as u64 { "true" } else { "false" });
     reply.raw("}");
     envelope::close_tool_result(&mut reply, request.era, &request.shared.server_meta);
-    request.shared.answered(reply, AnswerId::Of(&request.call.names().id)).into()
+    request.shared.answered(reply, AnswerId::Of(&request.call.details().id)).into()
 }

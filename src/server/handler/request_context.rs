@@ -73,7 +73,7 @@ impl RequestContext {
 
     /// Whether the client asked for progress notifications.
     pub fn wants_progress(&self) -> bool {
-        !self.in_task && !self.call.names().progress_token.is_empty()
+        !self.in_task && !self.call.details().progress_token.is_empty()
     }
 
     /// Sends a progress notification, if the client asked for them and the last one is at least
@@ -90,7 +90,7 @@ impl RequestContext {
         }
         self.last_progress = Some((now, progress));
         let mut notice = self.shared.reply();
-        envelope::progress(&mut notice, &self.call.names().progress_token, progress, total, message);
+        envelope::progress(&mut notice, &self.call.details().progress_token, progress, total, message);
         self.notify(notice);
     }
 
@@ -116,7 +116,7 @@ impl RequestContext {
     /// Whether the client may see what concerns the operator, such as the memory report: either its access token has
     /// the scope `admin`, or it runs on this machine and the server accepts nobody from elsewhere.
     pub fn is_admin(&self) -> bool {
-        self.call.names().is_admin
+        self.call.details().is_admin
     }
 
     /// The limits of this server.
@@ -170,7 +170,7 @@ impl RequestContext {
 
     fn capabilities(&self) -> ClientCapabilities {
         match self.era {
-            Era::Modern => self.call.names().capabilities,
+            Era::Modern => self.call.details().capabilities,
             Era::Legacy => self.session.capabilities(),
         }
     }
@@ -296,7 +296,7 @@ impl RequestContext {
     /// reconnects with `Last-Event-ID` to get the answer. On other transports this does nothing.
     pub fn release_stream(&self) {
         if self.era == Era::Legacy
-            && let Some(outgoing) = &self.call.names().outgoing
+            && let Some(outgoing) = &self.call.details().outgoing
         {
             outgoing.ask_for_release();
         }
@@ -344,7 +344,7 @@ impl RequestContext {
 
     /// The task that the call runs as.
     fn task(&self) -> Result<Box<str>, ToolError> {
-        self.call.names().task.clone().ok_or(ToolError::Cancelled)
+        self.call.details().task.clone().ok_or(ToolError::Cancelled)
     }
 
     fn answers_of_earlier_rounds(
@@ -375,7 +375,7 @@ impl RequestContext {
         let message = message.finish().map_err(|error| {
             ToolError::failed(format_args!("{}: {error} (setting max_reply_bytes)", request.method()))
         })?;
-        let outgoing = self.call.names().outgoing.clone();
+        let outgoing = self.call.details().outgoing.clone();
         if !outgoing.is_some_and(|outgoing| outgoing.send(message)) {
             return Err(ToolError::failed("the client reads too slowly to be asked"));
         }
@@ -412,7 +412,7 @@ impl RequestContext {
     /// Ends the request with a protocol error.
     pub(crate) fn refuse(&self, error: &ProtocolError<'_>) -> Finished {
         self.call.fail(Failure::Code(error.code(self.era)));
-        self.shared.refusal_in(self.era, AnswerId::Of(&self.call.names().id), error).into()
+        self.shared.refusal_in(self.era, AnswerId::Of(&self.call.details().id), error).into()
     }
 
     pub(crate) fn inputs(&mut self) -> &mut Inputs {
@@ -420,7 +420,7 @@ impl RequestContext {
     }
 
     pub(crate) fn notify(&self, notice: Reply) {
-        let outgoing = self.call.names().outgoing.clone();
+        let outgoing = self.call.details().outgoing.clone();
         let sent = notice.finish().is_ok_and(|notice| outgoing.is_some_and(|outgoing| outgoing.send(notice)));
         if !sent {
             self.shared.metrics.dropped_notifications.add(1);

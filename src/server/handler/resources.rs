@@ -141,7 +141,7 @@ impl ReadContext {
             self.reply.raw(",");
         } else {
             let request = &self.request;
-            envelope::open_result(&mut self.reply, &request.call.names().id, request.era);
+            envelope::open_result(&mut self.reply, &request.call.details().id, request.era);
             self.reply.raw(r#""contents":["#);
         }
         self.has_contents = true;
@@ -168,7 +168,7 @@ impl ReadContext {
             envelope::caching(&mut self.reply, 0, "private");
         }
         envelope::close_tool_result(&mut self.reply, self.request.era, &self.request.shared.server_meta);
-        let id = self.request.call.names();
+        let id = self.request.call.details();
         self.request.shared.answered(self.reply, AnswerId::Of(&id.id)).into()
     }
 }

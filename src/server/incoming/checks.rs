@@ -63,7 +63,7 @@ impl<'m, 'f> Unchecked<'m, 'f> {
         let (route, message, arena) = (self.route, self.message, self.arena);
         let era = route.era_of(message);
         if let IdField::Valid(id) = message.id {
-            let mut names = route.call.names();
+            let mut names = route.call.details();
             names.id.push_str(id.as_json());
             if let Some(token) = message.meta.progress_token {
                 names.progress_token.push_str(token.as_str());
@@ -125,7 +125,7 @@ impl Checked<'_, '_> {
             Era::Legacy => Some(route.session.log_level()),
             Era::Modern => {
                 if message.request_state.is_some() || message.input_responses.is_some() {
-                    let principal = route.call.names().principal();
+                    let principal = route.call.details().principal();
                     match Inputs::of(route.shared, principal, message, self.arena) {
                         Ok(found) => inputs = Some(found),
                         Err(error) => return Err(self.refuse(&error)),
@@ -177,7 +177,7 @@ impl<'f> Unchecked<'_, 'f> {
         if self.route.origin.repeats_id || self.route.origin.in_batch {
             return self.route.origin.repeats_id;
         }
-        let names = self.route.call.names();
+        let names = self.route.call.details();
         let ids = self.route.origin.ids.as_ref();
         let is_in_use = ids.is_some_and(|ids| ids.contains(&names.id));
         is_in_use || (self.route.origin.http.is_some() && self.route.session.has_in_flight(&names.id))

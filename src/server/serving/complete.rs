@@ -48,19 +48,19 @@ fn input_required(
     requests: &[(Box<str>, InputRequest)],
     round: Option<&[u8]>,
 ) -> Outcome {
-    let names = call.names();
+    let details = call.details();
     let arena = Bump::new();
     let state = reread(frame, &arena)
         .ok_or(ProtocolError::Internal("the frame cannot be read again"))
-        .and_then(|message| inputs::seal(shared, names.principal(), &message, round));
+        .and_then(|message| inputs::seal(shared, details.principal(), &message, round));
     let state = match state {
         Ok(state) => state,
-        Err(error) => return shared.refusal(AnswerId::Of(&names.id), &error),
+        Err(error) => return shared.refusal(AnswerId::Of(&details.id), &error),
     };
     let mut reply = shared.reply();
     let requests = requests.iter().map(|(key, request)| (&**key, request));
-    envelope::input_required(&mut reply, &names.id, requests, state.as_deref(), &shared.server_meta);
-    shared.answered(reply, AnswerId::Of(&names.id))
+    envelope::input_required(&mut reply, &details.id, requests, state.as_deref(), &shared.server_meta);
+    shared.answered(reply, AnswerId::Of(&details.id))
 }
 
 fn reread<'f>(frame: &'f Frame, arena: &'f Bump) -> Option<Message<'f>> {
@@ -79,8 +79,8 @@ fn detach(
     frame: Frame,
 ) -> (Outcome, Option<Box<DetachedCall>>) {
     let (id, principal) = {
-        let names = call.names();
-        (names.id.clone(), names.principal())
+        let details = call.details();
+        (details.id.clone(), details.principal())
     };
     let Ok(task) = shared.tasks.create(principal, SystemTime::now()) else {
         let limit = shared.limits.max_tasks;

@@ -37,8 +37,8 @@ pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
         .capabilities
         .map_or_else(ClientCapabilities::default, |raw| ClientCapabilities::decode(raw, arena));
     let (id, principal) = {
-        let names = route.call.names();
-        (names.id.clone(), names.principal())
+        let details = route.call.details();
+        (details.id.clone(), details.principal())
     };
     let mut reply = route.shared.reply();
     envelope::initialize(&mut reply, &id, revision, route.shared.catalog.load().handshake());
@@ -77,7 +77,7 @@ pub(crate) fn take_notification(
         Some(Method::Cancelled) => match message.decode_params::<Cancelled<'_>>(arena) {
             Ok(cancelled) => match Id::from_raw(cancelled.request_id, arena) {
                 Some(id) => {
-                    id.as_json().clone_into(&mut route.call.names().id);
+                    id.as_json().clone_into(&mut route.call.details().id);
                     Outcome::Cancel
                 }
                 None => Outcome::Silent,

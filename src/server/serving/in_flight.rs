@@ -74,7 +74,7 @@ impl<A> InFlight<A> {
 
     /// Cancels the request with that id (as JSON text), and returns the destination of its answer.
     pub(crate) fn cancel(&mut self, id: &str) -> Option<A> {
-        let is_meant = |waiting: &Waiting<A>| Id::same(&waiting.slot.call().names().id, id);
+        let is_meant = |waiting: &Waiting<A>| Id::same(&waiting.slot.call().details().id, id);
         let index = self.requests.iter().position(is_meant)?;
         let (mut slot, answer_to) = self.remove(index);
         slot.cancel();

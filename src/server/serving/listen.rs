@@ -48,8 +48,8 @@ impl Wanted {
 /// Serves one subscription until it is cancelled or its connection drains.
 pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted: Wanted) -> Finished {
     let (id, principal, outgoing, is_admin) = {
-        let names = call.names();
-        (names.id.clone(), names.principal(), names.outgoing.clone(), names.is_admin)
+        let details = call.details();
+        (details.id.clone(), details.principal(), details.outgoing.clone(), details.is_admin)
     };
     wanted.resource_subscriptions.retain(|uri| !resources::is_withheld(uri, is_admin));
     let refuse = |error: &ProtocolError<'_>| Finished::from(shared.refusal(AnswerId::Of(&id), error));

@@ -197,7 +197,7 @@ fn set_level(checked: &Checked<'_, '_>) -> Outcome {
     match message.decode_params::<SetLevel>(arena) {
         Ok(SetLevel { level }) => {
             route.session.set_log_level(level);
-            result(route, &route.call.names().id, EMPTY)
+            result(route, &route.call.details().id, EMPTY)
         }
         Err(error) => checked.refuse(&ProtocolError::UndecodableParams(error)),
     }
@@ -214,7 +214,7 @@ fn subscribe(checked: &Checked<'_, '_>) -> Outcome {
         let limit = route.shared.limits.max_subscriptions;
         return checked.refuse(&ProtocolError::TooManySubscriptions { limit });
     };
-    let is_withheld = resources::is_withheld(uri, route.call.names().is_admin);
+    let is_withheld = resources::is_withheld(uri, route.call.details().is_admin);
     if checked.method == Some(Method::Unsubscribe) {
         subscription.unsubscribe(uri);
     } else if !is_withheld && subscription.subscribe(uri).is_err() {

@@ -73,7 +73,7 @@ impl RequestSlot {
         self.future.clear();
     }
 
-    /// The request's names and whether it was cancelled.
+    /// The state of the request that others reach.
     pub(crate) fn call(&self) -> &CallState {
         &self.call
     }
@@ -154,12 +154,12 @@ where
 fn refuse_panicked(shared: &Shared, call: &CallState) -> Outcome {
     let error = ProtocolError::Internal("the tool panicked");
     call.fail(Failure::Code(error.code(Era::Modern)));
-    let names = call.names();
-    tracing::error!(id = names.id, "a tool panicked");
-    if names.id.is_empty() {
+    let details = call.details();
+    tracing::error!(id = details.id, "a tool panicked");
+    if details.id.is_empty() {
         return Outcome::Silent;
     }
-    shared.refusal(AnswerId::Of(&names.id), &error)
+    shared.refusal(AnswerId::Of(&details.id), &error)
 }
 
 /// The pool of a server's slots, in its registry and within its budget.

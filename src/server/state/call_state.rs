@@ -27,7 +27,7 @@ pub(crate) struct CallState {
     begun_ms: AtomicU32,
     /// Polls the request. Woken when the request is cancelled from elsewhere, or asked to end.
     driver: AtomicWaker,
-    names: Mutex<Names>,
+    details: Mutex<CallDetails>,
 }
 
 /// How a request failed.
@@ -51,7 +51,7 @@ impl fmt::Display for Failure {
 
 /// What is known of a request. Its id and its progress token are JSON text, empty if it has none.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct CallDetails {
     pub(crate) id: String,
     pub(crate) progress_token: String,
     /// The queue for messages other than the answer.
@@ -65,7 +65,7 @@ pub(crate) struct Names {
     pub(crate) task: Option<Box<str>>,
 }
 
-impl Names {
+impl CallDetails {
     /// The principal that sent the request.
     pub(crate) fn principal(&self) -> u128 {
         u128::from(self.principal[0]) << 64 | u128::from(self.principal[1])
@@ -94,8 +94,8 @@ pub(crate) struct Caller<'c> {
 }
 
 impl CallState {
-    pub(crate) fn names(&self) -> MutexGuard<'_, Names> {
-        lock(&self.names)
+    pub(crate) fn details(&self) -> MutexGuard<'_, CallDetails> {
+        lock(&self.details)
     }
 
     pub(crate) fn cancel(&self) {
@@ -106,8 +106,8 @@ impl CallState {
     /// Marks the request as cancelled if its id is `id`, and returns whether it is. The caller wakes it without locks.
     pub(crate) fn mark_cancelled(&self, id: &str) -> bool {
         // `begin` takes this lock too, so the mark cannot reach the next request in the same slot.
-        let names = self.names();
-        let is_meant = Id::same(&names.id, id);
+        let details = self.details();
+        let is_meant = Id::same(&details.id, id);
         if is_meant {
             self.cancelled.store(true, Ordering::Release);
         }
@@ -144,18 +144,18 @@ impl CallState {
 
     /// Begins a request, and clears what the one before it left.
     pub(crate) fn begin(&self, caller: Caller<'_>) {
-        let mut names = self.names();
+        let mut details = self.details();
         self.clear();
         self.begun_ms.store(Moment::now().to_ms(), Ordering::Relaxed);
-        names.clear();
-        names.principal = [(caller.principal >> 64) as u64, caller.principal as u64];
-        names.is_admin = caller.is_admin;
-        names.task = caller.task;
+        details.clear();
+        details.principal = [(caller.principal >> 64) as u64, caller.principal as u64];
+        details.is_admin = caller.is_admin;
+        details.task = caller.task;
         // Most often it is the same connection again.
-        let is_same = names.outgoing.as_ref().map(Arc::as_ptr) == caller.outgoing.map(Arc::as_ptr);
+        let is_same = details.outgoing.as_ref().map(Arc::as_ptr) == caller.outgoing.map(Arc::as_ptr);
         let before =
-            if is_same { None } else { std::mem::replace(&mut names.outgoing, caller.outgoing.cloned()) };
-        drop(names);
+            if is_same { None } else { std::mem::replace(&mut details.outgoing, caller.outgoing.cloned()) };
+        drop(details);
         // Dropped without the lock: the queue of the previous connection may hold wakers.
         drop(before);
     }
@@ -200,12 +200,12 @@ impl CallState {
     /// Ends the request, and drops what it shared with others.
     pub(crate) fn end(&self) {
         drop(self.driver.take());
-        let mut names = self.names();
+        let mut details = self.details();
         self.clear();
-        names.clear();
-        names.task = None;
-        let outgoing = names.outgoing.take();
-        drop(names);
+        details.clear();
+        details.task = None;
+        let outgoing = details.outgoing.take();
+        drop(details);
         drop(outgoing);
     }
 
@@ -220,7 +220,7 @@ impl CallState {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let names = self.names();
-        size_of::<Self>() + names.id.capacity() + names.progress_token.capacity()
+        let details = self.details();
+        size_of::<Self>() + details.id.capacity() + details.progress_token.capacity()
     }
 }

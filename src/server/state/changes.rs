@@ -125,23 +125,23 @@ impl Changes {
 
     /// Notifies the subscriptions to a list that changed.
     pub(crate) fn changed(&self, kind: Kind) {
-        self.hub.lists.with(|lists, after| {
+        self.hub.lists.with(|lists, wakes| {
             for flags in lists.iter().filter(|flags| flags.kinds & kind.bit() != 0) {
                 flags.pending.fetch_or(kind.bit(), Ordering::AcqRel);
-                after.wake(flags.owner.take());
+                wakes.push(flags.owner.take());
             }
         });
     }
 
     /// Notifies the subscriptions to a resource whose contents changed.
     pub(crate) fn updated(&self, uri: &str) {
-        self.hub.uris.with(|uris, after| {
+        self.hub.uris.with(|uris, wakes| {
             let Some((uri, watching)) = uris.get_key_value(uri) else { return };
             for flags in watching {
                 if let Some(watched) = lock(&flags.resources).as_mut() {
                     watched.mark(uri);
                 }
-                after.wake(flags.owner.take());
+                wakes.push(flags.owner.take());
             }
         });
     }

@@ -137,20 +137,20 @@ impl ClientRequests {
 
     /// Hands the client's answer to the request `id`; `false` if no such request waits for one.
     pub(crate) fn answer(&self, id: u64, answer: ClientAnswer) -> bool {
-        self.table.with(|table, wake| {
+        self.table.with(|table, wakes| {
             let Some(entry) = table.get_mut(id).filter(|entry| entry.answer.is_none()) else { return false };
             entry.answer = Some(Ok(answer));
-            wake.wake(entry.waker.take());
+            wakes.push(entry.waker.take());
             true
         })
     }
 
     /// Ends all waits with [`Unanswered::Closed`], because the session ends.
     pub(crate) fn close(&self) {
-        self.table.with(|table, wake| {
+        self.table.with(|table, wakes| {
             for (_, entry) in &mut table.entries {
                 entry.answer.get_or_insert(Err(Unanswered::Closed));
-                wake.wake(entry.waker.take());
+                wakes.push(entry.waker.take());
             }
         });
     }

@@ -1,10 +1,10 @@
-//! Streams of legacy sessions, kept so that a client may lose its connection and come back.
+//! The event streams of legacy sessions, which a client may leave and resume.
 //!
-//! A stream has one writer and, at a time, one reader; events that were delivered stay until they are too old
-//! or the budget of all streams is spent, oldest first. Invariants: the events of all streams together
-//! never exceed `event_store_bytes` plus what no reader has taken yet, which is at most `max_stream_bytes`
-//! for each stream that is being written; a finished stream is gone `event_retention_ms` after its end. Bytes
-//! are those of buffers, not of what is in them: a short notification keeps a kilobyte.
+//! A stream has one writer and at most one current reader. Delivered events stay until they expire or exceed the
+//! budget of all streams, oldest first. Invariants: the events of all streams together never exceed
+//! `event_store_bytes` plus the undelivered ones, which are at most `max_stream_bytes` for each stream that is being
+//! written; a stream is removed `event_retention_ms` after its end. Bytes are those of whole buffers: a short
+//! notification holds a kilobyte.
 
 use crate::limits::Limits;
 use crate::server::state::charge::{Charge, Sum};
@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// The stream's reader is too slow, and the message is not kept.
+/// The reader of the stream is too slow, and the message was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("as many bytes wait for the stream's reader as may")]
 pub(crate) struct StreamFull;
@@ -32,10 +32,10 @@ pub(crate) struct EventStore {
 
 #[derive(Debug)]
 struct Store {
-    /// Streams by session, in the order of their beginning.
+    /// The streams of each session, oldest first.
     sessions: Guarded<HashMap<u64, Vec<Arc<Stream>>>>,
     numbers: AtomicU64,
-    /// Bytes of all events that are kept, or still on their way.
+    /// Bytes of all events that are stored or still being written to a connection.
     bytes: Sum,
     max_bytes: usize,
     max_stream_bytes: usize,
@@ -53,23 +53,23 @@ struct Stream {
 #[derive(Debug, Default)]
 struct StreamState {
     events: VecDeque<Arc<StoredEvent>>,
-    /// Number of the first event that is kept; they begin at 1, so that 0 is before all of them.
+    /// Number of the first stored event. Numbers begin at 1, so that 0 comes before all of them.
     first: u64,
-    /// Number of the next event that the reader takes.
+    /// Number of the event that the reader takes next.
     next: u64,
-    /// Bytes of all events that there ever were.
+    /// Bytes of all events that were ever added.
     added_bytes: u64,
-    /// Which reader is the current one: who comes back takes the stream from who was there before.
-    reader: u64,
+    /// Number of the current reader. A client that resumes the stream replaces the reader before it.
+    current_reader: u64,
     is_released: bool,
     ended: Option<Instant>,
 }
 
-/// A message of a stream, and its bytes among those of all.
+/// A message of a stream, and its bytes among those of all streams.
 #[derive(Debug)]
 pub(crate) struct StoredEvent {
     message: BufferLease,
-    /// Bytes of its stream up to its end, since the stream began.
+    /// [`StreamState::added_bytes`] once it was added.
     end_bytes: u64,
     charge: Charge,
 }
@@ -87,18 +87,18 @@ impl StreamState {
         self.first + self.events.len() as u64
     }
 
-    /// Bytes that the reader has not taken: those behind the end of what it took last.
+    /// Bytes of the events that the reader has not taken.
     fn waiting_bytes(&self) -> u64 {
-        let place = self.next.saturating_sub(self.first) as usize;
-        self.events.get(place).map_or(0, |event| self.added_bytes - event.end_bytes + event.bytes())
+        let index = self.next.saturating_sub(self.first) as usize;
+        self.events.get(index).map_or(0, |event| self.added_bytes - event.end_bytes + event.bytes())
     }
 
     fn bytes(&self) -> usize {
         self.events.iter().map(|event| event.charge.amount()).sum()
     }
 
-    /// Forgets the events, and ends the stream if it goes on. The events are to be dropped elsewhere.
-    fn forget(&mut self) -> VecDeque<Arc<StoredEvent>> {
+    /// Removes the events and ends the stream. The caller drops the events without the lock.
+    fn clear(&mut self) -> VecDeque<Arc<StoredEvent>> {
         self.first = self.end();
         self.next = self.first;
         self.ended.get_or_insert_with(Instant::now);
@@ -112,14 +112,14 @@ impl StoredEvent {
     }
 }
 
-/// What a reader gets.
+/// What a reader gets next.
 #[derive(Debug)]
 pub(crate) enum StreamItem {
-    /// A message, its number, and whether it is the last.
+    /// A message, its number, and whether it is the last one.
     Event { number: u64, message: Arc<StoredEvent>, is_last: bool },
-    /// The connection is to end; the stream goes on, for a client that comes back.
+    /// The connection is to end. The stream goes on, and the client may resume it.
     Released,
-    /// There is nothing more, or another reader took over.
+    /// The stream has ended, or another reader replaced this one.
     Ended,
 }
 
@@ -136,7 +136,7 @@ impl EventStore {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Begins a stream of a session.
+    /// Opens a stream of a session.
     pub(crate) fn open(&self, session: u64) -> (StreamWriter, StreamReader) {
         let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
         let state = StreamState { first: 1, next: 1, ..StreamState::default() };
@@ -144,37 +144,37 @@ impl EventStore {
         let listed = Arc::clone(&stream);
         self.shared.sessions.with(|sessions, _| sessions.entry(session).or_default().push(listed));
         let writer = StreamWriter { store: Arc::clone(&self.shared), stream: Arc::clone(&stream) };
-        (writer, StreamReader { stream, turn: 0 })
+        (writer, StreamReader { stream, number: 0 })
     }
 
-    /// The rest of the stream of which `last` names the last event that was seen. `None` if it is no stream of
-    /// that session, or the events behind it are not kept any more.
+    /// Resumes a stream after `last`, the id of the last event that the client has. `None` if the session has no such
+    /// stream, or an event after `last` was evicted.
     pub(crate) fn resume(&self, session: u64, last: &[u8]) -> Option<StreamReader> {
         let (number, seen) = parse_event_id(last)?;
         let stream = self.shared.sessions.with(|sessions, _| {
             sessions.get(&session)?.iter().find(|stream| stream.number == number).cloned()
         })?;
-        let turn = stream.state.with(|state, after| {
-            // The number is the client's, and may be the greatest that there is.
+        let number = stream.state.with(|state, wakes| {
+            // The client chose this number, so `seen + 1` must not be computed before the first comparison.
             if seen >= state.end() || seen + 1 < state.first {
                 return None;
             }
             state.next = seen + 1;
-            state.reader += 1;
+            state.current_reader += 1;
             state.is_released = false;
-            after.wake(stream.reader.take());
-            Some(state.reader)
+            wakes.push(stream.reader.take());
+            Some(state.current_reader)
         })?;
-        Some(StreamReader { stream, turn })
+        Some(StreamReader { stream, number })
     }
 
-    /// Forgets the streams of a session that ended.
+    /// Removes the streams of a session that ended.
     pub(crate) fn drop_session(&self, session: u64) {
         let dropped = self.shared.sessions.with(|sessions, _| sessions.remove(&session));
-        dropped.iter().flatten().for_each(|stream| stream.forget());
+        dropped.iter().flatten().for_each(|stream| stream.clear());
     }
 
-    /// Forgets what finished too long ago.
+    /// Removes the streams that ended too long ago.
     pub(crate) fn sweep(&self, now: Instant) {
         let retention = self.shared.retention;
         let mut over = Vec::new();
@@ -191,11 +191,11 @@ impl EventStore {
             }
         });
         for stream in over {
-            stream.forget();
+            stream.clear();
         }
     }
 
-    /// Gives up delivered events, oldest first, until at most `keep_bytes` are left; tells the bytes.
+    /// Evicts delivered events, oldest first, until at most `keep_bytes` are left. Returns the freed bytes.
     pub(crate) fn shrink_to(&self, keep_bytes: usize) -> usize {
         let before = self.bytes();
         if before > keep_bytes {
@@ -204,43 +204,43 @@ impl EventStore {
         before.saturating_sub(self.bytes())
     }
 
-    /// How many streams are kept.
+    /// How many streams are stored.
     pub(crate) fn streams(&self) -> usize {
         self.shared.sessions.with(|sessions, _| sessions.values().map(Vec::len).sum())
     }
 
-    /// Bytes of the events that are kept for one session.
+    /// Bytes of the stored events of one session.
     pub(crate) fn session_bytes(&self, session: u64) -> usize {
         let streams = self.shared.sessions.with(|sessions, _| sessions.get(&session).cloned());
         let bytes = |stream: &Arc<Stream>| stream.state.with(|state, _| state.bytes());
         streams.iter().flatten().map(bytes).sum()
     }
 
-    /// Bytes of all events that are kept.
+    /// Bytes of all events.
     pub(crate) fn bytes(&self) -> usize {
         self.shared.bytes.get()
     }
 }
 
 impl Stream {
-    /// Drops the events, and ends the reader.
-    fn forget(&self) {
-        let events = self.state.with(|state, after| {
-            after.wake(self.reader.take());
-            state.forget()
+    /// Drops the events, and wakes the reader to its end.
+    fn clear(&self) {
+        let events = self.state.with(|state, wakes| {
+            wakes.push(self.reader.take());
+            state.clear()
         });
         drop(events);
     }
 }
 
 impl Store {
-    /// Gives up delivered events of the oldest streams until the budget holds.
+    /// Evicts delivered events of the oldest streams until at most `max_bytes` are left.
     #[cold]
     fn evict(&self, max_bytes: usize) {
         let mut streams: Vec<_> =
             self.sessions.with(|sessions, _| sessions.values().flatten().cloned().collect());
         streams.sort_by_key(|stream| stream.number);
-        // Bytes that a connection is still writing stay in the sum until it has: they are not looked for elsewhere.
+        // An evicted event that a connection is still writing stays in the sum, so the excess is counted down here.
         let mut excess = self.bytes.get().saturating_sub(max_bytes);
         for stream in streams {
             let evicted = stream.state.with(|state, _| {
@@ -261,7 +261,7 @@ impl Store {
     }
 }
 
-/// The writing end of a stream. Dropping it ends the stream.
+/// The writer of a stream. Dropping it ends the stream.
 #[derive(Debug)]
 pub(crate) struct StreamWriter {
     store: Arc<Store>,
@@ -271,38 +271,38 @@ pub(crate) struct StreamWriter {
 impl StreamWriter {
     /// Adds a message.
     pub(crate) fn push(&self, message: BufferLease) -> Result<(), StreamFull> {
-        self.stream.state.with(|state, after| {
+        self.stream.state.with(|state, wakes| {
             let waiting_bytes = state.waiting_bytes() as usize;
             if waiting_bytes > 0 && waiting_bytes + message.capacity() > self.store.max_stream_bytes {
                 return Err(StreamFull);
             }
             self.add(state, message);
-            after.wake(self.stream.reader.take());
+            wakes.push(self.stream.reader.take());
             Ok(())
         })?;
-        self.keep_budget();
+        self.enforce_budget();
         Ok(())
     }
 
-    /// Whether messages wait for the stream's reader.
+    /// Whether messages wait for the reader.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.stream.state.with(|state, _| state.waiting_bytes() > 0)
     }
 
-    /// Adds the answer of the stream's request, which always has room, and ends the stream.
+    /// Adds the answer of the stream's request, for which there is always room, and ends the stream.
     pub(crate) fn push_answer(self, message: BufferLease) {
         self.stream.state.with(|state, _| {
             self.add(state, message);
-            // At once with the answer, so that no reader takes it for one message of several.
+            // Ended under the same lock, so that no reader takes the answer for one message of several.
             state.ended.get_or_insert_with(Instant::now);
         });
     }
 
-    /// Asks the reader to let its connection end while the stream goes on.
+    /// Asks the reader to end its connection while the stream goes on.
     pub(crate) fn release(&self) {
-        self.stream.state.with(|state, after| {
+        self.stream.state.with(|state, wakes| {
             state.is_released = true;
-            after.wake(self.stream.reader.take());
+            wakes.push(self.stream.reader.take());
         });
     }
 
@@ -312,7 +312,7 @@ impl StreamWriter {
         state.events.push_back(Arc::new(StoredEvent { message, end_bytes: state.added_bytes, charge }));
     }
 
-    fn keep_budget(&self) {
+    fn enforce_budget(&self) {
         if self.store.bytes.get() > self.store.max_bytes {
             self.store.evict(self.store.max_bytes);
         }
@@ -321,19 +321,20 @@ impl StreamWriter {
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        self.stream.state.with(|state, after| {
+        self.stream.state.with(|state, wakes| {
             state.ended.get_or_insert_with(Instant::now);
-            after.wake(self.stream.reader.take());
+            wakes.push(self.stream.reader.take());
         });
-        self.keep_budget();
+        self.enforce_budget();
     }
 }
 
-/// The reading end of a stream.
+/// A reader of a stream.
 #[derive(Debug)]
 pub(crate) struct StreamReader {
     stream: Arc<Stream>,
-    turn: u64,
+    /// The stream's reader is this one while its `current_reader` has this number.
+    number: u64,
 }
 
 impl StreamReader {
@@ -341,12 +342,12 @@ impl StreamReader {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<StreamItem> {
         self.stream.reader.register(cx.waker());
         self.stream.state.with(|state, _| {
-            if state.reader != self.turn {
+            if state.current_reader != self.number {
                 return Poll::Ready(StreamItem::Ended);
             }
-            let place = state.next.saturating_sub(state.first) as usize;
-            if let Some(message) = state.events.get(place).cloned() {
-                let number = state.first + place as u64;
+            let index = state.next.saturating_sub(state.first) as usize;
+            if let Some(message) = state.events.get(index).cloned() {
+                let number = state.first + index as u64;
                 state.next = number + 1;
                 let is_last = state.ended.is_some() && state.next == state.end();
                 return Poll::Ready(StreamItem::Event { number, message, is_last });
@@ -361,13 +362,13 @@ impl StreamReader {
         })
     }
 
-    /// The text that names an event of this stream.
+    /// The id of an event of this stream.
     pub(crate) fn event_id(&self, event: u64) -> EventId {
         EventId::new(self.stream.number, event)
     }
 }
 
-/// The name of an event: `STREAM-NUMBER`.
+/// The id of an event: `STREAM-NUMBER`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EventId {
     text: [u8; Self::MAX_BYTES],
@@ -375,7 +376,7 @@ pub(crate) struct EventId {
 }
 
 impl EventId {
-    /// Two numbers of 20 digits and what is between them.
+    /// Two numbers of up to 20 digits, and a hyphen.
     const MAX_BYTES: usize = 41;
 
     fn new(stream: u64, event: u64) -> Self {
@@ -417,14 +418,14 @@ mod tests {
         message
     }
 
-    /// Bytes that a short message keeps.
+    /// Bytes of the buffer of a short message.
     const BUFFER: usize = 1024;
 
     fn store(event_store_bytes: usize, max_stream_bytes: usize) -> EventStore {
         EventStore::new(&Limits { max_stream_bytes, event_store_bytes, ..Limits::default() })
     }
 
-    /// Everything that is there, as text; `.` for the end, `/` for a release.
+    /// All that the reader gets, as text: `.` for the end, `/` for a release.
     fn read(reader: &mut StreamReader) -> String {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut text = String::new();
@@ -442,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_comes_back_gets_the_rest() {
+    fn a_client_that_resumes_gets_the_rest() {
         let store = store(1 << 20, 1 << 20);
         let (writer, mut reader) = store.open(7);
         writer.push(message("a")).expect("room");
@@ -454,7 +455,7 @@ mod tests {
         writer.push_answer(message("c"));
         assert!(store.resume(8, &id).is_none(), "another session");
         let mut again = store.resume(7, &id).expect("kept");
-        assert_eq!(read(&mut reader), ".", "the first reader is put off");
+        assert_eq!(read(&mut reader), ".", "the first reader was replaced");
         assert_eq!(read(&mut again), "2:b 3:c .");
         let mut whole = store.resume(7, &again.event_id(0)).expect("kept");
         assert_eq!(read(&mut whole), "1:a 2:b 3:c .");
@@ -464,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_reader_takes_is_bounded() {
+    fn undelivered_events_are_bounded() {
         let store = store(1 << 20, BUFFER);
         let (writer, mut reader) = store.open(1);
         writer.push(message("0123456789")).expect("room");
@@ -488,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_streams_go_with_their_session_or_their_time() {
+    fn ended_streams_are_removed_with_their_session_or_when_they_expire() {
         let store = store(1 << 20, 1 << 20);
         let (writer, mut reader) = store.open(1);
         writer.push(message("a")).expect("room");
@@ -503,7 +504,7 @@ mod tests {
         assert!(store.shared.sessions.with(|sessions, _| sessions.is_empty()));
     }
 
-    /// What the counters say is what is there, recounted, after any steps; at the end nothing is left.
+    /// The counters agree with a recount after any steps, and are zero at the end.
     mod counters {
         use super::*;
         use proptest::collection::vec;
@@ -529,7 +530,7 @@ mod tests {
                         self.readers.push(reader);
                     }
                     (1 | 2, Some(writer), _) => {
-                        // A full stream is one of the cases.
+                        // The stream may be full.
                         let _ = self.writers[writer].push(message(&"x".repeat(which % 3_000)));
                     }
                     (3, Some(writer), _) => self.writers.swap_remove(writer).push_answer(message("answer")),

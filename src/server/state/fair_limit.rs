@@ -1,7 +1,7 @@
 //! A limit that many clients share: a flood of one client never takes the last permits of the others.
 //!
-//! The rule is [`may_hold_one_more`]. A client that holds no permit gets any free one. A client that holds some may hold
-//! so much of what the others leave that a part of it stays free: alone it gets `principal_share_percent` of all
+//! The rule is [`may_hold_one_more`]. A client that holds no permit gets any free one. A client that holds some may
+//! hold so much of what the others leave that a part of it stays free: alone it gets `principal_share_percent` of all
 //! permits, and a second flood the same part of the rest, down to the last sixteenth, which is for clients that hold a
 //! few. This is the dynamic threshold of shared-memory switches (Choudhury and Hahne, 1998). It needs to know neither
 //! how many clients there are nor how many will come; it takes some 160 clients to exhaust 10,000 permits.
@@ -177,8 +177,8 @@ impl FairLimit {
     }
 }
 
-/// A permit, or a connection that lingers without one. Dropping it releases it. It is one pointer, as each idle connection
-/// holds one.
+/// A permit, or a connection that lingers without one. Dropping it releases it. It is one pointer, as each idle
+/// connection holds one.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Permit {
@@ -193,8 +193,8 @@ impl Permit {
         self.holder.key == Some(key)
     }
 
-    /// Moves the permit to `key` in one step, if `key` could acquire it once it was released. Otherwise nothing changes,
-    /// and `false` is returned. A lingering connection cannot get a permit again.
+    /// Moves the permit to `key` in one step, if `key` could acquire it once it was released. Otherwise nothing
+    /// changes, and `false` is returned. A lingering connection cannot get a permit again.
     pub(crate) fn move_to(&mut self, key: u128) -> bool {
         let (Some(from), limit) = (self.holder.key, Arc::clone(&self.holder.limit)) else { return false };
         if from == key {

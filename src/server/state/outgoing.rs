@@ -51,14 +51,14 @@ impl Outgoing {
     /// room for a message of any length.
     #[must_use]
     pub(crate) fn send(&self, message: BufferLease) -> bool {
-        self.queue.with(|queue, after| {
+        self.queue.with(|queue, wakes| {
             if queue.bytes > 0 && queue.bytes + message.capacity() > self.max_bytes {
                 return false;
             }
             queue.bytes += message.capacity();
             queue.messages.push_back(message);
             self.queued.store(queue.messages.len(), Ordering::Release);
-            after.wake(self.writer.take());
+            wakes.push(self.writer.take());
             true
         })
     }
@@ -68,7 +68,7 @@ impl Outgoing {
         if self.is_empty() {
             return None;
         }
-        self.queue.with(|queue, after| {
+        self.queue.with(|queue, wakes| {
             let message = queue.messages.pop_front()?;
             queue.bytes -= message.capacity();
             self.queued.store(queue.messages.len(), Ordering::Release);
@@ -76,7 +76,7 @@ impl Outgoing {
                 if queue.messages.capacity() > Self::KEPT_ENTRIES {
                     queue.messages = VecDeque::new();
                 }
-                queue.waiting.drain(..).for_each(|sender| after.wake(Some(sender)));
+                queue.waiting.drain(..).for_each(|sender| wakes.push(Some(sender)));
             }
             Some(message)
         })

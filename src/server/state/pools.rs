@@ -10,19 +10,19 @@ use mcpool_pools::{
 use std::any::Any;
 use std::sync::Mutex;
 
-/// The pools that do not depend on the tools, and what binds all pools together.
+/// The pools that do not depend on the tools, and the registry and budget of all pools.
 pub(crate) struct Pools {
     pub(crate) buffers: BufferPool,
     pub(crate) arenas: ArenaPool,
     pub(crate) owned_messages: ObjectPool<OwnedMessage>,
     pub(crate) registry: PoolRegistry,
     pub(crate) budget: MemoryBudget,
-    /// Pools of what only transports know, each an `ObjectPool` of a type of its own.
+    /// The pools of the transports, each an `ObjectPool` of a type that only its transport knows.
     of_transports: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl Pools {
-    /// Buffers up to this size stay: they are what ordinary calls use, and all of them together are small.
+    /// Idle buffers up to this size are not freed: ordinary calls use them, and all of them together are small.
     pub(crate) const LARGE_BYTES: usize = 64 * 1024;
 
     pub(crate) fn new(limits: &Limits) -> Result<Self, NameTaken> {
@@ -62,7 +62,7 @@ impl Pools {
         Ok(Self { buffers, arenas, owned_messages, registry, budget, of_transports: Mutex::default() })
     }
 
-    /// Gives idle buffers larger than [`Pools::LARGE_BYTES`] back to the allocator, and tells their bytes.
+    /// Frees idle buffers larger than [`Pools::LARGE_BYTES`], and returns their bytes.
     pub(crate) fn trim_large_buffers(&self) -> usize {
         let mut freed_in_all = 0;
         for class in self.buffers.classes() {
@@ -76,7 +76,7 @@ impl Pools {
         freed_in_all
     }
 
-    /// The pool of objects of that type, made and registered at its first use.
+    /// The pool of objects of type `P`, which is made and registered at its first use.
     pub(crate) fn of_transport<P: Send + 'static, R: Recycle<P>>(
         &self,
         config: PoolConfig,

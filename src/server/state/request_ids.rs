@@ -10,12 +10,12 @@ use std::sync::{LazyLock, Mutex, MutexGuard};
 /// for each.
 const KEPT_ENTRIES: usize = 4;
 
-/// An id as a number that tells it from all others: two ids share one by chance alone, as nobody knows the key.
+/// A keyed hash of an id. Two ids share a hash only by chance, as no client knows the key of the hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdKey(u64);
 
 impl IdKey {
-    /// The key of an id that is given as JSON text.
+    /// The hash of an id that is given as JSON text.
     pub(crate) fn of(id: &str) -> Self {
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(HASHER.hash_one(&*Id::value(id)))
@@ -28,7 +28,7 @@ impl Hash for IdKey {
     }
 }
 
-/// Takes a key as it is: it is a hash already.
+/// A hasher that returns the key itself, which is a hash already.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 
@@ -46,9 +46,9 @@ impl Hasher for AsItIs {
     }
 }
 
-/// The ids of the requests of one connection, or of one session over HTTP, that have no answer yet: those that wait,
-/// and all of a batch until its answer goes out. Of two requests with one id a client could not tell the answers
-/// apart, nor which it cancels.
+/// The ids of the requests of one connection, or of one HTTP session, that have no answer yet: those that wait, and all
+/// of a batch until its answer is sent. If two requests had the same id, the client could not tell their answers apart,
+/// nor which of them it cancels.
 #[derive(Debug, Default)]
 pub(crate) struct RequestIds {
     ids: Mutex<Ids>,
@@ -59,18 +59,18 @@ type Keys = HashSet<IdKey, BuildHasherDefault<AsItIs>>;
 #[derive(Debug, Default)]
 struct Ids {
     claimed: Keys,
-    /// Of these, those that their client does not want any more.
+    /// Those of them that the client cancelled.
     cancelled: Keys,
 }
 
 impl RequestIds {
-    /// Takes an id into use; `false` if it is in use already.
+    /// Marks an id as used; `false` if it is used already.
     #[must_use]
     pub(crate) fn claim(&self, key: IdKey) -> bool {
         self.ids().claimed.insert(key)
     }
 
-    /// Gives an id back.
+    /// Marks an id as unused.
     pub(crate) fn release(&self, key: IdKey) {
         let mut ids = self.ids();
         ids.claimed.remove(&key);
@@ -80,7 +80,7 @@ impl RequestIds {
         }
     }
 
-    /// Marks a request that has not begun as cancelled; `false` if there is none, or it is marked already.
+    /// Marks a request that has not begun as cancelled; `false` if there is none, or it was marked before.
     pub(crate) fn cancel(&self, key: IdKey) -> bool {
         let mut ids = self.ids();
         ids.claimed.contains(&key) && ids.cancelled.insert(key)
@@ -101,7 +101,7 @@ impl RequestIds {
         self.ids().claimed.is_empty()
     }
 
-    /// Gives all ids back.
+    /// Marks all ids as unused.
     pub(crate) fn clear(&self) {
         let mut ids = self.ids();
         ids.claimed.clear();

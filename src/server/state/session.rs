@@ -23,7 +23,8 @@ pub(crate) struct Session {
     /// The number of the session in this process. It is not secret.
     number: u64,
     opened: Moment,
-    /// The principal that opened the session. In two halves: the alignment of a `u128` would cost each session 16 bytes.
+    /// The principal that opened the session. In two halves: the alignment of a `u128` would cost each session 16
+    /// bytes.
     principal: [u64; 2],
     /// Index into `Revision::ALL` plus one; 0 before a handshake.
     revision: AtomicU8,
@@ -200,7 +201,7 @@ impl Session {
     /// # Errors
     /// When `max` requests run already, or one with the same id.
     pub(crate) fn begin(&self, call: &Arc<CallState>, is_batch: bool, max: usize) -> Result<(), NotBegun> {
-        let key = (!is_batch).then(|| IdKey::of(&call.names().id));
+        let key = (!is_batch).then(|| IdKey::of(&call.details().id));
         let SessionRequests { running, ids, .. } = self.requests();
         let mut running = lock(running);
         if running.len() >= max {
@@ -216,7 +217,7 @@ impl Session {
     /// Removes a request or batch that was added with [`Session::begin`].
     pub(crate) fn end(&self, call: &Arc<CallState>, is_batch: bool) {
         if !is_batch {
-            self.ids().release(IdKey::of(&call.names().id));
+            self.ids().release(IdKey::of(&call.details().id));
         }
         let Some(requests) = self.requests.get() else { return };
         let mut running = lock(&requests.running);
@@ -244,7 +245,7 @@ impl Session {
     /// Cancels the request that `asker` names, whether it runs or waits in a batch; `false` if there is none.
     pub(crate) fn cancel(&self, asker: &Arc<CallState>) -> bool {
         // A copy: `asker` may be among the running requests, and its lock must not be held while theirs are taken.
-        let id = asker.names().id.clone();
+        let id = asker.details().id.clone();
         // `mark_cancelled` checks and marks under one lock, so that the mark cannot reach the next request of a batch.
         let is_meant = |other: &&Arc<CallState>| !Arc::ptr_eq(other, asker) && other.mark_cancelled(&id);
         let meant =
@@ -278,7 +279,8 @@ impl Session {
 
 /// The values that toolsets store for one session: one of each type.
 ///
-/// Values live as long as the session. A modern client has no session: a value that is stored for one is found by nobody.
+/// Values live as long as the session. A modern client has no session: a value that is stored for one is found by
+/// nobody.
 ///
 /// ```
 /// use mcpool::server::SessionValues;
@@ -312,8 +314,8 @@ impl SessionValues {
         self.owns_process
     }
 
-    /// Stores `value`, and drops an older one of its type. `heap_bytes` is what the value holds beyond its own size; the
-    /// memory report shows it.
+    /// Stores `value`, and drops an older one of its type. `heap_bytes` is what the value holds beyond its own size;
+    /// the memory report shows it.
     pub fn put<V: Any + Send + Sync>(&self, value: Arc<V>, heap_bytes: usize) {
         let mut values = lock(&self.values);
         let older = values.iter().position(|(kept, _)| kept.is::<V>()).map(|index| values.swap_remove(index));

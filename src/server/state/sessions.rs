@@ -1,12 +1,12 @@
 //! The sessions of legacy HTTP clients, which are found by their secret ids.
 //!
-//! Ids are 128 random bits, and only the principal that opened a session finds it.
-//! Invariants: at most `max_sessions` are open; none is unused for longer than `session_timeout_ms` once
-//! [`Sessions::sweep`] has run; and a principal that holds no more than its share, which is the table divided by the
-//! number of its principals, never loses a session to another principal. So one principal alone may fill the table, a
-//! new one replaces a session of the principal that holds most, and a flood replaces its own oldest sessions:
-//! [`must_replace_own`]. The sessions of a principal are a linked hash map in the order of last use, so finding and
-//! expiring take constant time. Opening visits each principal only if one with less than its share finds the table full.
+//! Ids are 128 random bits, and only the principal that opened a session finds it. Invariants: at most `max_sessions`
+//! are open; none is unused for longer than `session_timeout_ms` once [`Sessions::sweep`] has run; and a principal
+//! that holds no more than its share, which is the table divided by the number of its principals, never loses a
+//! session to another principal. So one principal alone may fill the table, a new one replaces a session of the
+//! principal that holds most, and a flood replaces its own oldest sessions: [`must_replace_own`]. The sessions of a
+//! principal are a linked hash map in the order of last use, so finding and expiring take constant time. Opening
+//! visits each principal only if one with less than its share finds the table full.
 
 use crate::lock::lock;
 use crate::server::state::session::Session;

@@ -97,20 +97,20 @@ impl Task {
     }
 
     /// Ends the task, unless it has ended.
-    pub(super) fn end(&mut self, state: TaskState, now: SystemTime, wake: &mut WakeList) {
+    pub(super) fn end(&mut self, state: TaskState, now: SystemTime, wakes: &mut WakeList) {
         if !self.is_over() {
             self.state = state;
             self.updated = now;
-            self.wake_all(wake);
+            self.wake_all(wakes);
             self.inputs = BTreeMap::new();
         }
     }
 
-    pub(super) fn wake_all(&mut self, wake: &mut WakeList) {
-        wake.wake(self.driver.take());
+    pub(super) fn wake_all(&mut self, wakes: &mut WakeList) {
+        wakes.push(self.driver.take());
         for input in self.inputs.values_mut() {
             if let Input::Asked { handler, .. } = input {
-                wake.wake(handler.take());
+                wakes.push(handler.take());
             }
         }
     }
@@ -130,11 +130,11 @@ impl Task {
         key: &str,
         answer: Charged<Box<str>>,
         now: SystemTime,
-        wake: &mut WakeList,
+        wakes: &mut WakeList,
     ) {
         self.updated = now;
         if let Some(Input::Asked { handler, .. }) = self.inputs.insert(key.into(), Input::Answered(answer)) {
-            wake.wake(handler);
+            wakes.push(handler);
         }
     }
 

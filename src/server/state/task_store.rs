@@ -87,9 +87,9 @@ impl TaskStore {
         getrandom::fill(&mut bytes).map_err(|_| StoreFull)?;
         let id = format!("{:032x}", u128::from_ne_bytes(bytes));
         let task = Task::new(principal, now);
-        self.tasks.with(|tasks, after| {
+        self.tasks.with(|tasks, wakes| {
             if tasks.len() >= self.max {
-                self.purge(tasks, now, after);
+                self.purge(tasks, now, wakes);
             }
             if tasks.len() >= self.max {
                 return Err(StoreFull);
@@ -128,9 +128,9 @@ impl TaskStore {
     /// Ends a task whose outcome does not fit with a short error, for which there is always room.
     pub(crate) fn fail_without_room(&self, id: &str, error: &RawValue, now: SystemTime) {
         let error = Charged { value: error.to_owned(), charge: self.bytes.charge(error.get().len()) };
-        self.tasks.with(|tasks, after| {
+        self.tasks.with(|tasks, wakes| {
             if let Some(task) = tasks.get_mut(id) {
-                task.end(TaskState::Failed { error }, now, after);
+                task.end(TaskState::Failed { error }, now, wakes);
             }
         });
     }
@@ -143,13 +143,13 @@ impl TaskStore {
         now: SystemTime,
         state: impl FnOnce(Charged<Box<RawValue>>) -> TaskState,
     ) -> Result<(), NoRoom> {
-        self.tasks.with(|tasks, after| {
+        self.tasks.with(|tasks, wakes| {
             if tasks.get(id).is_none_or(Task::is_over) {
                 return Ok(());
             }
             let charge = self.charge(tasks, what, json.get().len())?;
             if let Some(task) = tasks.get_mut(id) {
-                task.end(state(Charged { value: json.to_owned(), charge }), now, after);
+                task.end(state(Charged { value: json.to_owned(), charge }), now, wakes);
             }
             Ok(())
         })
@@ -157,20 +157,20 @@ impl TaskStore {
 
     /// Cancels a task, unless it has ended. `false` if `principal` has no such task.
     pub(crate) fn cancel(&self, id: &str, principal: u128, now: SystemTime) -> bool {
-        self.tasks.with(|tasks, after| {
+        self.tasks.with(|tasks, wakes| {
             let Some(task) = tasks.get_mut(id).filter(|task| task.principal == principal) else {
                 return false;
             };
-            task.end(TaskState::Cancelled, now, after);
+            task.end(TaskState::Cancelled, now, wakes);
             true
         })
     }
 
     /// Cancels all tasks that have not ended.
     pub(crate) fn cancel_all(&self, now: SystemTime) {
-        self.tasks.with(|tasks, after| {
+        self.tasks.with(|tasks, wakes| {
             for task in tasks.values_mut() {
-                task.end(TaskState::Cancelled, now, after);
+                task.end(TaskState::Cancelled, now, wakes);
             }
         });
     }
@@ -232,7 +232,7 @@ impl TaskStore {
         answers: impl Iterator<Item = (&'a str, &'a str)>,
         now: SystemTime,
     ) -> Updated {
-        self.tasks.with(|tasks, after| {
+        self.tasks.with(|tasks, wakes| {
             if tasks.get(id).is_none_or(|task| task.principal != principal) {
                 return Updated::Unknown;
             }
@@ -245,7 +245,7 @@ impl TaskStore {
                     Err(error) => return Updated::Full(error),
                 };
                 let Some(task) = tasks.get_mut(id) else { return Updated::Unknown };
-                task.answer(key, Charged { value: answer.into(), charge }, now, after);
+                task.answer(key, Charged { value: answer.into(), charge }, now, wakes);
             }
             Updated::Done
         })
@@ -253,7 +253,7 @@ impl TaskStore {
 
     /// Removes expired tasks, and wakes who waits for them.
     pub(crate) fn sweep(&self, now: SystemTime) {
-        self.tasks.with(|tasks, after| self.purge(tasks, now, after));
+        self.tasks.with(|tasks, wakes| self.purge(tasks, now, wakes));
     }
 
     /// Bytes of all tasks and of their texts.
@@ -310,11 +310,11 @@ impl TaskStore {
         }
     }
 
-    fn purge(&self, tasks: &mut Tasks, now: SystemTime, after: &mut WakeList) {
+    fn purge(&self, tasks: &mut Tasks, now: SystemTime, wakes: &mut WakeList) {
         tasks.retain(|_, task| {
             let is_kept = now.duration_since(task.created).unwrap_or_default() < self.ttl;
             if !is_kept {
-                task.wake_all(after);
+                task.wake_all(wakes);
             }
             is_kept
         });

@@ -22,11 +22,11 @@ impl<T> Guarded<T> {
 
     /// Calls `work` with the value, then releases the lock and wakes what `work` put on the list.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T, &mut WakeList) -> R) -> R {
-        let mut wake = WakeList::default();
+        let mut wakes = WakeList::default();
         let mut value = lock(&self.value);
-        let result = work(&mut value, &mut wake);
+        let result = work(&mut value, &mut wakes);
         drop(value);
-        drop(wake);
+        drop(wakes);
         result
     }
 }
@@ -40,7 +40,7 @@ pub(crate) struct WakeList {
 
 impl WakeList {
     /// Adds a waker, if there is one.
-    pub(crate) fn wake(&mut self, waker: Option<Waker>) {
+    pub(crate) fn push(&mut self, waker: Option<Waker>) {
         if self.first.is_none() {
             self.first = waker;
         } else {

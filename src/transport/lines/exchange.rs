@@ -256,7 +256,7 @@ impl Exchange {
         while let Poll::Ready((served, slot, answer_to)) = self.in_flight.poll_next(connection) {
             let outcome = speaker.host.server.settle(served, &slot);
             if answer_to == AnswerTo::Line {
-                self.ids.release(IdKey::of(&slot.call().names().id));
+                self.ids.release(IdKey::of(&slot.call().details().id));
             }
             self.spare = Some(slot);
             self.finish(speaker, outcome, answer_to);
@@ -422,7 +422,7 @@ impl Exchange {
     fn park(&mut self, speaker: &Speaker, answer_to: AnswerTo) {
         let Some(slot) = self.spare.take() else { return };
         if answer_to == AnswerTo::Line {
-            let is_free = self.ids.claim(IdKey::of(&slot.call().names().id));
+            let is_free = self.ids.claim(IdKey::of(&slot.call().details().id));
             debug_assert!(is_free, "a request that waits has an id of its own");
         }
         self.in_flight.park(&speaker.host.server.shared, slot, answer_to);
@@ -459,7 +459,7 @@ impl Exchange {
     /// Stops the request that the slot in `spare` names, in flight or waiting for its turn in a batch.
     fn cancel(&mut self, speaker: &Speaker) {
         let Some(slot) = &self.spare else { return };
-        let names = slot.call().names();
+        let names = slot.call().details();
         let key = IdKey::of(&names.id);
         let was_there = match self.in_flight.cancel(&names.id) {
             Some(AnswerTo::Line) => {
