@@ -30,7 +30,10 @@ const DIVIDED: [Divided; 3] = [
     },
 ];
 /// Folders that use nothing of the room around them, by folder and room.
-const APART: [(&str, &str); 1] = [("src/transport/http/codec/", "src/transport/")];
+const APART: [(&str, &str); 2] = [
+    ("src/transport/http/codec/", "src/transport/"),
+    ("src/tools/filesystem/as_node/", "src/tools/filesystem/sandbox/"),
+];
 /// Pairs of files of the same part that the law of parts says nothing about: the face of the server is one part.
 const FACE: [&str; 2] = ["server", "builder"];
 
