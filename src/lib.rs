@@ -1,4 +1,4 @@
-//! mcpool: a Model Context Protocol server whose memory is bounded, measured and tunable.
+//! A Model Context Protocol server whose memory is bounded, measured and tunable.
 //!
 //! A server is built from tools and served to a client. Each tool declares the type of its arguments, which
 //! may borrow their strings from the message; its answer is written straight into the buffer that is sent.

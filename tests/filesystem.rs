@@ -29,18 +29,18 @@ mod threads;
 #[path = "filesystem/writing.rs"]
 mod writing;
 
-use crate::conversation::Conversation;
+use crate::test_client::TestClient;
 use mcpool::tools::filesystem::Filesystem;
 use mcpool::{Limits, Server};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A directory tree with one allowed directory in it, and a conversation with a server of it.
+/// A directory tree with one allowed directory in it, and a client of a server of it.
 struct Scene {
     outer: TempDir,
     server: Server,
-    client: Conversation,
+    client: TestClient,
     calls: u64,
 }
 
@@ -66,7 +66,7 @@ impl Scene {
         let filesystem = change(filesystem);
         let server =
             Server::builder("files", "1").toolset(filesystem).limits(limits).build().expect("a server");
-        let client = Conversation::legacy(&server, "2025-06-18").await;
+        let client = TestClient::legacy(&server, "2025-06-18").await;
         Self { outer, server, client, calls: 0 }
     }
 

@@ -3,7 +3,7 @@
 //! Whatever the line, the server then still answers a ping on the same connection, and what it says is valid
 //! against the official schema.
 
-use crate::conversation::{self, Conversation, tools};
+use crate::test_client::{self, TestClient, tools};
 
 /// A line, and the lines that answer it.
 struct Row {
@@ -17,7 +17,7 @@ async fn every_hostile_line_has_its_answer() {
     let (server, _) = tools::server();
     let mut wrong = Vec::new();
     for Row { name, line, answers } in rows() {
-        let mut client = Conversation::legacy(&server, "2025-11-25").await;
+        let mut client = TestClient::legacy(&server, "2025-11-25").await;
         client.send_bytes(&line).await;
         client.send_bytes(b"\n{\"jsonrpc\":\"2.0\",\"id\":\"sentinel\",\"method\":\"ping\"}\n").await;
         let mut got = Vec::new();
@@ -38,10 +38,10 @@ async fn every_hostile_line_has_its_answer() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-fn validate(client: &mut Conversation, answer: &str) {
+fn validate(client: &mut TestClient, answer: &str) {
     let message: serde_json::Value = serde_json::from_str(answer).expect("an answer is JSON");
     let is_modern = message["error"]["code"] == -32022 || message["result"].get("resultType").is_some();
-    client.expect_revision(if is_modern { conversation::MODERN } else { "2025-11-25" });
+    client.expect_revision(if is_modern { test_client::MODERN } else { "2025-11-25" });
     client.validate(&message);
 }
 

@@ -182,13 +182,13 @@ fn a_control_group_of_64_mib_holds_against_a_thousand_clients() {
 }
 
 /// Bursts of large frames by a thousand clients, in a process that may have 64 MiB: it stays below, answers all
-/// that it accepted, counts what it turned away, and recovers.
+/// that it accepted, counts what it rejected, and recovers.
 fn holds_against_a_thousand_clients(program: &Program, limit_source: &str) {
     const CLIENTS: usize = 1_000;
     load::raise_descriptors();
     let pad = "x".repeat(MIB as usize - 1024);
     let list = message("tools/list", &format!(r#""pad":"{pad}""#));
-    // Connections too many are turned away with 503 as well, and are not counted as work that memory was short for.
+    // Connections beyond the limit are rejected with 503 as well, and are not counted as work that memory was short for.
     let (refused, answered) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
@@ -263,7 +263,7 @@ fn a_running_server_is_read_in_every_form() {
     assert_eq!(optimised.server.pid, program.pid());
 }
 
-/// An agent on this machine reads the report, is asked to tune, and is told when it is another one; behind the name of
+/// An agent on this machine reads the report, is asked to tune, and is notified when the report changed; behind the name of
 /// another machine there is nothing.
 #[test]
 fn the_report_is_a_resource_for_operators() {

@@ -1,8 +1,8 @@
 //! The protocol over newline-framed streams, in both eras: what a client sees.
 //!
-//! Each message of the server is validated against the official schema by [`conversation`].
+//! Each message of the server is validated against the official schema by [`test_client`](crate::test_client).
 
-use crate::conversation::{Conversation, LEGACY, MODERN, meta, modern, tools};
+use crate::test_client::{LEGACY, MODERN, TestClient, meta, modern, tools};
 use mcpool::{Limits, Server};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 async fn a_handshake_agrees_on_each_legacy_revision() {
     let (server, _) = tools::server();
     for revision in LEGACY {
-        let mut client = Conversation::legacy(&server, revision).await;
+        let mut client = TestClient::legacy(&server, revision).await;
         let ping = client.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await;
         assert_eq!(ping, json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
         let list = client.ask(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"})).await;
@@ -28,7 +28,7 @@ async fn a_handshake_agrees_on_each_legacy_revision() {
 async fn a_handshake_for_an_unknown_revision_gets_the_latest() {
     let (server, _) = tools::server();
     for asked in ["1999-01-01", "2026-07-28", ""] {
-        let mut client = Conversation::open(&server);
+        let mut client = TestClient::open(&server);
         client.expect_revision("2025-11-25");
         let params = json!({"protocolVersion": asked, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
         let answer =
@@ -42,7 +42,7 @@ async fn a_handshake_for_an_unknown_revision_gets_the_latest() {
 #[tokio::test]
 async fn modern_requests_stand_alone() {
     let (server, _) = tools::server();
-    let mut client = Conversation::open(&server);
+    let mut client = TestClient::open(&server);
     let discover = client.ask(&modern("d1", "server/discover")).await;
     assert_eq!(discover["result"]["supportedVersions"], json!([MODERN]));
     assert_eq!(discover["result"]["resultType"], "complete");
@@ -62,7 +62,7 @@ async fn modern_requests_stand_alone() {
 #[tokio::test]
 async fn both_eras_share_one_connection() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-06-18").await;
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
     client.expect_revision(MODERN);
     let echo = client.call(1, "echo", json!({"text": "modern"})).await;
     assert_eq!(echo["resultType"], "complete");
@@ -74,7 +74,7 @@ async fn both_eras_share_one_connection() {
 #[tokio::test]
 async fn methods_of_the_legacy_era_do_not_exist_in_the_modern_one() {
     let (server, _) = tools::server();
-    let mut client = Conversation::open(&server);
+    let mut client = TestClient::open(&server);
     for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "unknown/method"] {
         let answer = client.ask(&modern(method, method)).await;
         assert_eq!(answer["error"]["code"], -32601, "{answer}");
@@ -87,7 +87,7 @@ async fn methods_of_the_legacy_era_do_not_exist_in_the_modern_one() {
 #[tokio::test]
 async fn modern_meta_is_checked() {
     let (server, _) = tools::server();
-    let mut client = Conversation::open(&server);
+    let mut client = TestClient::open(&server);
     let version = "io.modelcontextprotocol/protocolVersion";
     let capabilities = "io.modelcontextprotocol/clientCapabilities";
     for (broken, code) in [
@@ -111,7 +111,7 @@ async fn modern_meta_is_checked() {
 #[tokio::test]
 async fn ids_come_back_to_the_letter() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     for id in
         ["0", "-7", "9007199254740993", "123456789012345678901234567890", r#""""#, r#""a\u0041\n""#, "\"é\""]
     {
@@ -128,7 +128,7 @@ async fn ids_come_back_to_the_letter() {
 #[tokio::test]
 async fn integers_are_ids_by_value() {
     let (server, stopped) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     for (sent, id) in [("1.0", "1"), ("1e3", "1000"), ("-0.0", "0"), ("10E-1", "1")] {
         client
             .send_bytes(format!("{{\"id\":{sent},\"method\":\"ping\",\"jsonrpc\":\"2.0\"}}\n").as_bytes())
@@ -157,7 +157,7 @@ async fn integers_are_ids_by_value() {
 #[tokio::test]
 async fn a_frame_too_long_is_answered_with_its_id() {
     let server = tools::server_with(Limits { max_frame_bytes: 2_000, ..Limits::default() });
-    let mut client = Conversation::legacy(&server, "2025-03-26").await;
+    let mut client = TestClient::legacy(&server, "2025-03-26").await;
     let long = format!("{{\"a\":\"\\\",\\\"id\\\":8,\",\"id\":9,\"b\":\"{}\"}}", "x".repeat(5_000));
     let rows = [
         (format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{long}}}"), json!(1)),
@@ -182,7 +182,7 @@ async fn a_frame_too_long_is_answered_with_its_id() {
 #[tokio::test]
 async fn envelope_members_come_in_any_order() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let before = (server.metrics().one_pass_messages.total(), server.metrics().two_pass_messages.total());
     let lines = [
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"}}}"#,
@@ -209,7 +209,7 @@ async fn envelope_members_come_in_any_order() {
 #[tokio::test(start_paused = true)]
 async fn requests_are_answered_as_they_finish() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     for (id, milliseconds) in [(1, 150), (2, 50), (3, 1)] {
         let arguments = json!({"milliseconds": milliseconds, "label": format!("tab\t{id}")});
         let params = json!({"name": "wait", "arguments": arguments});
@@ -232,9 +232,9 @@ async fn a_cancelled_request_stops_and_is_not_answered() {
     for revision in ["2025-11-25", MODERN] {
         let (server, stopped) = tools::server();
         let mut client = if revision == MODERN {
-            Conversation::open(&server)
+            TestClient::open(&server)
         } else {
-            Conversation::legacy(&server, revision).await
+            TestClient::legacy(&server, revision).await
         };
         let calls = [
             ("wait", json!({"milliseconds": 60_000, "label": "never"})),
@@ -263,7 +263,7 @@ async fn a_cancelled_request_stops_and_is_not_answered() {
 #[tokio::test]
 async fn cancelling_what_is_unknown_or_done_changes_nothing() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     client.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await;
     for params in [json!({"requestId": 1}), json!({"requestId": "no"}), json!({}), json!({"requestId": null})]
     {
@@ -280,9 +280,9 @@ async fn progress_grows_and_comes_before_the_answer() {
     let server = tools::server_with(limits);
     for revision in ["2024-11-05", "2025-11-25", MODERN] {
         let mut client = if revision == MODERN {
-            Conversation::open(&server)
+            TestClient::open(&server)
         } else {
-            Conversation::legacy(&server, revision).await
+            TestClient::legacy(&server, revision).await
         };
         let mut message_meta = if revision == MODERN { meta() } else { json!({}) };
         message_meta["progressToken"] = json!("to\tken");
@@ -306,7 +306,7 @@ async fn progress_grows_and_comes_before_the_answer() {
 #[tokio::test]
 async fn nobody_gets_progress_who_did_not_ask() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let answer = client.call(1, "grind", json!({"steps": 3, "step_milliseconds": 1})).await;
     assert_eq!(answer["content"][0]["text"], "ground");
 }
@@ -316,7 +316,7 @@ async fn nobody_gets_progress_who_did_not_ask() {
 #[tokio::test]
 async fn a_request_leaves_nothing_to_the_next_one() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let call = |id: u64, name: &str, more: &str| {
         format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}","arguments":{{}}{more}}}}}"#
@@ -344,7 +344,7 @@ async fn a_request_leaves_nothing_to_the_next_one() {
 #[tokio::test]
 async fn failures_of_tools_are_results_or_errors() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let failed = client.call(1, "fail", json!({"how": "badly \"so\""})).await;
     assert_eq!(
         failed,
@@ -365,7 +365,7 @@ async fn failures_of_tools_are_results_or_errors() {
 #[tokio::test]
 async fn arguments_that_do_not_fit_are_a_result_the_model_can_read() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     for (arguments, reason) in [
         (json!({}), "text"),
         (json!({"text": 5}), "string"),
@@ -387,7 +387,7 @@ async fn arguments_that_do_not_fit_are_a_result_the_model_can_read() {
 #[tokio::test]
 async fn a_panic_costs_one_request() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let request = |id: u64, offloaded: bool| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "panic", "arguments": {"offloaded": offloaded}}});
     let inline = client.ask(&request(1, false)).await;
     assert_eq!((&inline["id"], &inline["error"]["code"]), (&json!(1), &json!(-32603)));
@@ -399,7 +399,7 @@ async fn a_panic_costs_one_request() {
 #[tokio::test]
 async fn structured_answers_and_blocks_of_every_kind() {
     let (server, _) = tools::server();
-    let mut client = Conversation::open(&server);
+    let mut client = TestClient::open(&server);
     let structured = client.call(1, "measure", json!({"kind": "structured"})).await;
     assert_eq!(structured["structuredContent"], json!({"celsius": 21.5, "place": "a \"quoted\" place"}));
     let text: Value =
@@ -419,7 +419,7 @@ async fn structured_answers_and_blocks_of_every_kind() {
 #[tokio::test]
 async fn log_messages_follow_the_level() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "measure", "arguments": {"kind": ""}}});
     for (level, expected) in [("debug", 2), ("warning", 1), ("error", 0)] {
         let set =
@@ -435,7 +435,7 @@ async fn log_messages_follow_the_level() {
     let bad = json!({"jsonrpc": "2.0", "id": 9, "method": "logging/setLevel", "params": {"level": "loud"}});
     assert_eq!(client.ask(&bad).await["error"]["code"], -32602);
 
-    let mut modern_client = Conversation::open(&server);
+    let mut modern_client = TestClient::open(&server);
     let answer = modern_client.call(1, "measure", json!({"kind": ""})).await;
     assert_eq!(answer["content"], json!([]), "no log message without a level");
     let mut message_meta = meta();
@@ -450,7 +450,7 @@ async fn log_messages_follow_the_level() {
 #[tokio::test]
 async fn batches_are_answered_by_one_array() {
     let (server, stopped) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-03-26").await;
+    let mut client = TestClient::legacy(&server, "2025-03-26").await;
     let wait = |id: u64, milliseconds: u64| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "wait", "arguments": {"milliseconds": milliseconds, "label": "done"}}});
     let answer = client
         .ask(&json!([
@@ -482,13 +482,13 @@ async fn batches_are_answered_by_one_array() {
 async fn batches_have_limits_and_a_revision() {
     let server = tools::server_with(Limits { max_batch: 3, ..Limits::default() });
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    let mut client = Conversation::legacy(&server, "2025-03-26").await;
+    let mut client = TestClient::legacy(&server, "2025-03-26").await;
     let three = client.ask(&json!([ping, ping, ping])).await;
     assert_eq!(three.as_array().map(Vec::len), Some(3));
     let four = client.ask(&json!([ping, ping, ping, ping])).await;
     assert_eq!(four["error"]["message"], "Invalid request: a batch may have 3 messages (setting max_batch)");
     assert_eq!(client.ask(&json!([])).await["error"]["code"], -32600);
-    let mut later = Conversation::legacy(&server, "2025-06-18").await;
+    let mut later = TestClient::legacy(&server, "2025-06-18").await;
     assert_eq!(later.ask(&json!([ping])).await["error"]["code"], -32600);
 }
 
@@ -496,7 +496,7 @@ async fn batches_have_limits_and_a_revision() {
 #[tokio::test(start_paused = true)]
 async fn at_most_so_many_requests_run_at_once() {
     let server = tools::server_with(Limits { max_concurrent_requests: 2, ..Limits::default() });
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     for id in 1..=3 {
         let params = json!({"name": "wait", "arguments": {"milliseconds": 100, "label": "done"}});
         client.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})).await;
@@ -521,7 +521,7 @@ async fn at_most_so_many_requests_run_at_once() {
 async fn an_answer_beyond_its_limit_becomes_an_error() {
     let server =
         tools::server_with(Limits { max_frame_bytes: 50_000, max_reply_bytes: 100_000, ..Limits::default() });
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let answer = client.call(1, "flood", json!({"bytes": 200_000})).await;
     assert_eq!(answer["isError"], true);
     let text = answer["content"][0]["text"].as_str().expect("a text");
@@ -533,7 +533,7 @@ async fn an_answer_beyond_its_limit_becomes_an_error() {
 #[tokio::test]
 async fn a_long_frame_is_refused_and_skipped() {
     let server = tools::server_with(Limits { max_frame_bytes: 2_000, ..Limits::default() });
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     client.send_bytes(&vec![b'x'; 1_000_000]).await;
     client.send_bytes(b"\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").await;
     let refused = client.receive().await;
@@ -547,7 +547,7 @@ async fn a_long_frame_is_refused_and_skipped() {
 #[tokio::test(start_paused = true)]
 async fn end_of_input_drains_what_is_in_flight() {
     let (server, stopped) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let params = json!({"name": "wait", "arguments": {"milliseconds": 100, "label": "late"}});
     client.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})).await;
     client.send_bytes(br#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#).await;
@@ -562,7 +562,7 @@ async fn end_of_input_drains_what_is_in_flight() {
 #[tokio::test]
 async fn draining_has_an_end() {
     let server = tools::server_with(Limits { drain_timeout_ms: 50, ..Limits::default() });
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let params = json!({"name": "wait", "arguments": {"milliseconds": 60_000, "label": "never"}});
     client.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})).await;
     client.ask(&json!({"jsonrpc": "2.0", "id": 2, "method": "ping"})).await;
@@ -575,7 +575,7 @@ async fn draining_has_an_end() {
 #[tokio::test]
 async fn a_client_that_is_gone_ends_its_connection_and_its_work() {
     let (server, stopped) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     for (id, tool, arguments) in [
         (1, "wait", json!({"milliseconds": 60_000, "label": "never"})),
         (2, "grind", json!({"steps": 60_000, "step_milliseconds": 1})),
@@ -592,7 +592,7 @@ async fn a_client_that_is_gone_ends_its_connection_and_its_work() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_is_not_read_from() {
     let server = tools::server_with(Limits { max_outbox_bytes: 8_192, ..Limits::default() });
-    let mut client = Conversation::open_with(&server, 4_096);
+    let mut client = TestClient::open_with(&server, 4_096);
     client.expect_revision("2025-11-25");
     let handshake = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}});
     client.ask(&handshake).await;
@@ -612,7 +612,7 @@ async fn a_slow_reader_is_not_read_from() {
 #[tokio::test]
 async fn pages_end_with_the_first() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"cursor": "made up"}});
     assert_eq!(client.ask(&request).await["error"]["code"], -32602);
 }
@@ -620,7 +620,7 @@ async fn pages_end_with_the_first() {
 #[tokio::test]
 async fn nothing_but_ping_is_served_before_the_handshake() {
     let (server, _) = tools::server();
-    let mut client = Conversation::open(&server);
+    let mut client = TestClient::open(&server);
     client.expect_revision("2025-11-25");
     assert_eq!(client.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await["result"], json!({}));
     for method in ["tools/list", "tools/call", "logging/setLevel"] {
@@ -642,7 +642,7 @@ fn tools_must_have_names_of_their_own() {
 async fn what_a_peer_names_is_neither_kept_nor_repeated_at_length() {
     let limits = Limits { max_frame_bytes: 65_536, max_reply_bytes: 65_536, ..Limits::default() };
     let server = tools::server_with(limits);
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let long = "x".repeat(65_000);
     let cancel =
         json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": long}});
@@ -661,7 +661,7 @@ async fn what_a_peer_names_is_neither_kept_nor_repeated_at_length() {
 #[tokio::test]
 async fn large_buffers_go_when_a_pause_lasts() {
     let (server, _) = tools::server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let idle_bytes = || -> u64 {
         let buffers = server.pools().pools().into_iter().filter(|pool| pool.name().starts_with("buffers/"));
         buffers.map(|pool| pool.snapshot().idle_bytes).sum()

@@ -1,7 +1,7 @@
 //! Roots: a client of the legacy era tells which directories it works in, and a toolset that wants to know is
 //! told. Also the one test of a toolset that dispatches by itself.
 
-use crate::conversation::{self, Conversation};
+use crate::test_client::{self, TestClient};
 use mcpool::{Finished, Server, SessionValues, ToolDefinition, ToolRequest, Toolset};
 use serde::Deserialize;
 use serde_json::json;
@@ -50,7 +50,7 @@ impl Toolset for Ends {
 
 fn server() -> (Server, Told) {
     let told = Told::default();
-    let server = Server::builder("roots", "1").tool(conversation::tools::Echo);
+    let server = Server::builder("roots", "1").tool(test_client::tools::Echo);
     (server.toolset(Ends { told: Arc::clone(&told) }).build().expect("a server"), told)
 }
 
@@ -58,7 +58,7 @@ fn server() -> (Server, Told) {
 async fn a_client_with_roots_is_asked_and_believed() {
     let (server, told) = server();
     let mut client =
-        Conversation::legacy_with(&server, "2025-06-18", json!({"roots": {"listChanged": true}})).await;
+        TestClient::legacy_with(&server, "2025-06-18", json!({"roots": {"listChanged": true}})).await;
     for roots in [vec!["file:///a", "file:///b"], vec!["file:///c"], vec![]] {
         let asked = client.receive().await;
         assert_eq!(asked["method"], "roots/list");
@@ -76,7 +76,7 @@ async fn a_client_with_roots_is_asked_and_believed() {
 #[tokio::test]
 async fn answers_that_nobody_waits_for_change_nothing() {
     let (server, told) = server();
-    let mut client = Conversation::legacy_with(&server, "2025-11-25", json!({"roots": {}})).await;
+    let mut client = TestClient::legacy_with(&server, "2025-11-25", json!({"roots": {}})).await;
     let first = client.receive().await;
     client.send(&json!({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"})).await;
     let second = client.receive().await;
@@ -95,7 +95,7 @@ async fn answers_that_nobody_waits_for_change_nothing() {
 #[tokio::test]
 async fn a_client_without_roots_is_not_asked() {
     let (server, _) = server();
-    let mut client = Conversation::legacy(&server, "2025-11-25").await;
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
     let answer = client.call(1, "first", json!({})).await;
     assert_eq!(answer["content"][0]["text"], "none");
     assert_eq!(client.call(2, "echo", json!({"text": "x"})).await["content"][0]["text"], "x");

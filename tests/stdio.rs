@@ -105,7 +105,7 @@ fn a_second_signal_does_not_wait_for_what_is_in_flight() {
         .expect("it starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-    // A search that takes seconds: each file is held against each of the exclusions.
+    // A search that takes seconds: each file is matched against each of the exclusions.
     let exclusions: Vec<_> = (0..2_000).map(|number| format!("\"**/x*y{number}*[a-f]?z\"")).collect();
     let search = format!(
         r#"{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{"name":"search_files","arguments":{{"path":".","pattern":"**/never","excludePatterns":[{}]}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#,

@@ -7,7 +7,6 @@
 #[cfg(feature = "cli")]
 #[path = "cli/main.rs"]
 mod cli;
-mod conversation;
 mod examples;
 #[cfg(feature = "filesystem")]
 mod filesystem;
@@ -22,4 +21,5 @@ mod report;
 mod roots;
 #[cfg(feature = "cli")]
 mod stdio;
+mod test_client;
 mod transports;

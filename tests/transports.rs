@@ -1,8 +1,8 @@
 //! One table of cases over every transport: Streamable HTTP over TCP and over a Unix socket, and newline-framed
-//! messages over a Unix socket. What the official conformance suite never looks at is looked at here.
+//! messages over a Unix socket. It covers what the official conformance suite leaves out.
 //!
 //! The server is the one of `examples/conformance`; every answer is checked against the official schema's shape
-//! where the conversation tests do it, and here for what is particular to a transport: status, headers, streams.
+//! where the tests of the protocol do it, and here for what is particular to a transport: status, headers, streams.
 
 #[path = "transports/cases.rs"]
 mod cases;

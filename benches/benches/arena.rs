@@ -1,6 +1,6 @@
 //! A warm arena from the pool for the strings of one frame, against its rivals.
 //!
-//! `cargo bench -p mcpool-benches --bench arena -- --quick`
+//! `cargo bench -p mcpool-benches --features criterion --bench arena -- --quick`
 //!
 //! Each row makes room for the strings of a frame and lets all of them go. `ArenaPool` leases, fills and returns an
 //! arena, as a request does; `Bump, new` makes one each time; `Bump, kept` resets one that nobody shares, the floor;

@@ -1,6 +1,6 @@
 //! One call of a tool, from the bytes of its frame to its typed arguments, against the rivals.
 //!
-//! `cargo bench -p mcpool-benches --bench decode -- --quick`
+//! `cargo bench -p mcpool-benches --features rivals --bench decode -- --quick`
 //!
 //! Every row decodes everything: the envelope, and the arguments to the leaf. The untyped rows build trees; the
 //! typed rows of the rivals find the envelope first, keep the arguments raw, and decode them in a second pass,

@@ -1,6 +1,6 @@
 //! From a message to what answers it and back: era, method, tool, judgement, envelope.
 //!
-//! `cargo bench -p mcpool-benches --bench dispatch -- --quick`
+//! `cargo bench -p mcpool-benches --features criterion --bench dispatch -- --quick`
 //!
 //! Dispatch has no life of its own: a row is whole messages that have next to nothing to decode or to write, 64 in one
 //! read, so that what a read costs is shared by many. The rows differ in where they are routed; the tool is the last

@@ -1,6 +1,6 @@
 //! Writing strings into a reply: text as it is, text with escapes, bytes that may not be text, base64.
 //!
-//! `cargo bench -p mcpool-benches --bench encode -- --quick`
+//! `cargo bench -p mcpool-benches --features criterion --bench encode -- --quick`
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};

@@ -1,6 +1,6 @@
 //! Finding frames in a stream, in reads of the size that a pipe gives.
 //!
-//! `cargo bench -p mcpool-benches --bench framing -- --quick`
+//! `cargo bench -p mcpool-benches --features criterion --bench framing -- --quick`
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mcpool::wire::FrameReader;

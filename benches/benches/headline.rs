@@ -1,6 +1,6 @@
-//! "8.5+ GiB/s message processing": what that figure is, the same on equal terms, and what honest work reaches.
+//! What the figure "8.5+ GiB/s message processing" is, the same on equal terms, and what honest work reaches.
 //!
-//! `cargo bench -p mcpool-benches --bench headline -- --quick`
+//! `cargo bench -p mcpool-benches --features criterion --bench headline -- --quick`
 //!
 //! The figure comes from the project that this one's mission was written for. It benches `serde_json` there: one JSON-RPC
 //! message whose payload is a single string of 1 KB to 1 MB without an escape, turned into a tree (`Value`) and back,

@@ -1,6 +1,6 @@
 //! What the memory ledger costs requests: the same requests with nobody looking, and with a look every second.
 //!
-//! `cargo bench -p mcpool-benches --bench ledger -- --quick`
+//! `cargo bench -p mcpool-benches --features criterion --bench ledger -- --quick`
 //!
 //! Counting is part of every pool and cannot be turned off. What can be is looking: each second the memory manager reads
 //! all counters (`Server::keep`), and each pool then traces its next 8,192 acquires and returns; what comes beyond is

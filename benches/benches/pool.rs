@@ -1,6 +1,6 @@
 //! One acquire and one release of a 4 KiB buffer, against the rivals, on 1 and 2 threads.
 //!
-//! `cargo bench -p mcpool-benches --bench pool -- --quick`
+//! `cargo bench -p mcpool-benches --features criterion --bench pool -- --quick`
 //!
 //! A time is one round trip as one thread sees it: with 2 threads each does all rounds, and the slower one counts.
 //! `hold 1` returns at once; `hold 16` takes sixteen, then returns sixteen. Only the rows of the pools count what

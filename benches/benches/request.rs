@@ -1,6 +1,6 @@
 //! Whole requests, from the bytes of a line to the bytes of its answer, without a kernel in between.
 //!
-//! `cargo bench -p mcpool-benches --bench request -- --quick`
+//! `cargo bench -p mcpool-benches --features criterion --bench request -- --quick`
 //!
 //! One request in flight: the connection wakes, reads, frames, decodes, routes, calls, answers, writes and rests. What is
 //! read is copied in; what is written is not copied out. Bytes are those of the request. `read_text_file` opens and

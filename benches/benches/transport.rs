@@ -1,6 +1,6 @@
 //! Whole requests over stdio, a Unix socket and HTTP: what a client waits, with a server in a thread of its own.
 //!
-//! `cargo bench -p mcpool-benches --bench transport -- --quick`
+//! `cargo bench -p mcpool-benches --features criterion --bench transport -- --quick`
 //!
 //! `stdio` is lines over two pipes of the system's default size (the program enlarges its own), `unix` lines over a Unix
 //! socket, `HTTP` POSTs over TCP on the loopback. A time is from the first byte sent to the last byte read, two changes

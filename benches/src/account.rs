@@ -8,7 +8,7 @@ use crate::summary;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// All that is told of a run.
+/// All that is written about a run.
 #[derive(Debug)]
 pub struct Account {
     /// The command as a user types it, without the files that are written.

@@ -12,17 +12,17 @@ use std::process::Command;
 
 /// Where instructions were spent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct Location {
     /// The function that the linker knows; what was inlined into it counts as it.
     pub function: String,
     /// The source file, which inlining does not hide.
     pub file: String,
 }
 
-/// Instructions by place.
+/// Instructions by location.
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
-    places: HashMap<Place, i64>,
+    locations: HashMap<Location, i64>,
 }
 
 impl Profile {
@@ -38,14 +38,14 @@ impl Profile {
     /// spent, not where it was called from.
     fn parse(text: &str) -> Self {
         let mut names = [HashMap::new(), HashMap::new()];
-        let mut place = Place { function: String::new(), file: String::new() };
-        let mut places = HashMap::new();
+        let mut location = Location { function: String::new(), file: String::new() };
+        let mut locations = HashMap::new();
         let mut is_of_call = false;
         for line in text.lines() {
             if let Some((key, value)) = line.split_once('=') {
                 match key {
-                    "fl" | "fi" | "fe" => place.file = name(&mut names[0], value),
-                    "fn" => place.function = name(&mut names[1], value),
+                    "fl" | "fi" | "fe" => location.file = name(&mut names[0], value),
+                    "fn" => location.function = name(&mut names[1], value),
                     "cfi" | "cfl" => drop(name(&mut names[0], value)),
                     "cfn" => drop(name(&mut names[1], value)),
                     "calls" => is_of_call = true,
@@ -56,19 +56,19 @@ impl Profile {
                 && let Some(cost) =
                     line.split_ascii_whitespace().nth(1).and_then(|cost| cost.parse::<i64>().ok())
             {
-                *places.entry(place.clone()).or_default() += cost;
+                *locations.entry(location.clone()).or_default() += cost;
             }
         }
-        Self { places }
+        Self { locations }
     }
 
     /// What `self` has more than `shorter`, a `requests`-th of it.
     #[must_use]
     pub fn per_request(&self, shorter: &Self, requests: usize) -> Costs {
-        let mut costs: HashMap<Place, f64> = HashMap::new();
+        let mut costs: HashMap<Location, f64> = HashMap::new();
         for (profile, sign) in [(self, 1.0), (shorter, -1.0)] {
-            for (place, instructions) in &profile.places {
-                *costs.entry(place.clone()).or_default() += sign * *instructions as f64 / requests as f64;
+            for (location, instructions) in &profile.locations {
+                *costs.entry(location.clone()).or_default() += sign * *instructions as f64 / requests as f64;
             }
         }
         Costs { costs }
@@ -83,10 +83,10 @@ fn name(names: &mut HashMap<String, String>, value: &str) -> String {
     }
 }
 
-/// Instructions a request, by place.
+/// Instructions a request, by location.
 #[derive(Debug, Clone, Default)]
 pub struct Costs {
-    costs: HashMap<Place, f64>,
+    costs: HashMap<Location, f64>,
 }
 
 impl Costs {
@@ -97,18 +97,18 @@ impl Costs {
 
     /// The dearest functions.
     pub fn functions(&self, most: usize) -> Vec<(String, f64)> {
-        self.by(most, |place| place.function.clone())
+        self.by(most, |location| location.function.clone())
     }
 
     /// The dearest source files.
     pub fn files(&self, most: usize) -> Vec<(String, f64)> {
-        self.by(most, |place| short(&place.file).to_owned())
+        self.by(most, |location| short(&location.file).to_owned())
     }
 
-    fn by(&self, most: usize, key: impl Fn(&Place) -> String) -> Vec<(String, f64)> {
+    fn by(&self, most: usize, key: impl Fn(&Location) -> String) -> Vec<(String, f64)> {
         let mut sums: HashMap<String, f64> = HashMap::new();
-        for (place, cost) in &self.costs {
-            *sums.entry(key(place)).or_default() += cost;
+        for (location, cost) in &self.costs {
+            *sums.entry(key(location)).or_default() += cost;
         }
         let mut sums: Vec<_> = sums.into_iter().filter(|(_, cost)| *cost >= 0.5).collect();
         sums.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));

@@ -268,7 +268,7 @@ impl Client {
     /// Sends a request once, so many times in a row, and keeps what is answered.
     ///
     /// # Errors
-    /// When the connection breaks or the answer is another one.
+    /// When the connection breaks or the answer differs.
     pub fn prepare(&mut self, request: &NamedRequest, at_once: usize) -> io::Result<Prepared> {
         let bytes = match &self.session {
             None => request.line.to_vec(),

@@ -292,8 +292,8 @@ impl Expected {
         Self { status, marker: memmem::Finder::new(marker.as_bytes()).into_owned(), least_body_bytes: 0 }
     }
 
-    /// Judges an answer that has come whole.
-    pub fn judge(&self, answer: &AnswerReader) -> Verdict {
+    /// Checks an answer that has come whole.
+    pub fn check(&self, answer: &AnswerReader) -> Verdict {
         let has_length = answer.body_bytes() >= self.least_body_bytes;
         if answer.status() == self.status && has_length && self.marker.find(answer.body()).is_some() {
             Verdict::Right
@@ -304,7 +304,7 @@ impl Expected {
         }
     }
 
-    /// Judges a message that came without HTTP.
+    /// Checks a message that came without HTTP.
     pub fn is_met_by(&self, message: &[u8]) -> bool {
         message.len() as u64 >= self.least_body_bytes && self.marker.find(message).is_some()
     }
@@ -393,18 +393,18 @@ mod tests {
 
     #[test]
     fn a_wrong_answer_is_told_from_a_right_and_a_refused_one() {
-        let judge = |expected: &Expected, text: &str| {
+        let check = |expected: &Expected, text: &str| {
             let mut answer = AnswerReader::new(1024);
             answer.feed(text.as_bytes()).expect("an answer");
-            expected.judge(&answer)
+            expected.check(&answer)
         };
         let mut expected = Expected::ok("pong");
-        assert_eq!(judge(&expected, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<pong>"), Verdict::Right);
-        assert_eq!(judge(&expected, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<ping>"), Verdict::Wrong);
-        assert_eq!(judge(&expected, "HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\npong"), Verdict::Wrong);
-        assert_eq!(judge(&expected, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), Verdict::Refused);
+        assert_eq!(check(&expected, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<pong>"), Verdict::Right);
+        assert_eq!(check(&expected, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<ping>"), Verdict::Wrong);
+        assert_eq!(check(&expected, "HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\npong"), Verdict::Wrong);
+        assert_eq!(check(&expected, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), Verdict::Refused);
         expected.least_body_bytes = 7;
-        assert_eq!(judge(&expected, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<pong>"), Verdict::Wrong);
+        assert_eq!(check(&expected, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<pong>"), Verdict::Wrong);
         assert_eq!(
             [&b"<pong>"[..], b"<<pong>>", b"<<ping>>"].map(|it| expected.is_met_by(it)),
             [false, true, false]

@@ -3,7 +3,7 @@
 //! Knows bytes and answers, not what is asked. In a closed loop each connection asks again as soon as it is
 //! answered; in an open one requests begin at their times, each on a connection that is free, and wait while none
 //! is. Invariant: between the end of the warm-up and the end of the measurement nothing is allocated and each answer
-//! is judged whole; what is not as expected ends the run with its text, so that no figure comes from errors.
+//! is checked whole; what is not as expected ends the run with its text, so that no figure comes from errors.
 
 use crate::figures::{Figures, LATE, Tally};
 use crate::http_client::{AnswerReader, Expected, Verdict};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes of each body that are kept to be judged.
+/// Bytes of each body that are kept to be checked.
 const KEEP_BYTES: usize = 64 * 1024;
 /// Longest time without any answer.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -285,7 +285,7 @@ impl<'a> Worker<'a> {
         Ok(Some(wait))
     }
 
-    /// Judges an answer, and in a closed loop asks again.
+    /// Checks an answer, and in a closed loop asks again.
     fn answered(&mut self, index: usize) -> io::Result<()> {
         let line = &self.lines[index];
         let now = Instant::now();
@@ -293,7 +293,7 @@ impl<'a> Worker<'a> {
         // In an open loop the time of the request decides whether it counts: what is slow must not fall out.
         let counted = if self.is_open { line.since } else { now };
         let counts = counted >= self.begins && self.ends.is_none_or(|ends| counted < ends);
-        match self.expected.judge(&line.answer) {
+        match self.expected.check(&line.answer) {
             Verdict::Right if counts => self.tally.answered(now - line.since),
             Verdict::Right => {}
             Verdict::Refused => {

@@ -18,6 +18,7 @@ mod nginx;
 pub mod peers;
 pub mod report;
 pub mod requests;
+#[cfg(feature = "criterion")]
 pub mod row;
 pub mod schedule;
 pub mod server_process;

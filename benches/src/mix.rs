@@ -45,7 +45,7 @@ pub enum Action {
     UnknownMethod,
     /// A tool that does not exist.
     UnknownTool,
-    /// Something that all who listen are told of.
+    /// A change that all who listen are notified of.
     Change,
     /// Somebody who listens and then reads no more.
     StalledListener,

@@ -1,4 +1,4 @@
-//! nginx as the floor: bodies that never change, answered to whatever is posted.
+//! The server nginx as the floor: bodies that never change, answered to whatever is posted.
 //!
 //! The bodies are as long as mcpool's answers to [`Call::Echo`], so that as many bytes go out. Small ones stand in
 //! the configuration; nginx takes no word of more than 4 KiB there, so that larger ones are files, and posts are

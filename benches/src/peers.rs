@@ -302,7 +302,7 @@ impl Site {
         let mut kept = Vec::with_capacity(count);
         for mut caller in self.callers_from(call, era, first, count)? {
             exchange(&mut caller.socket, &caller.request, &mut answer)?;
-            if expected.judge(&answer) != Verdict::Right {
+            if expected.check(&answer) != Verdict::Right {
                 let message = format!("{} was answered with {}", call.name(), answer.status());
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }

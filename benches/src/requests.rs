@@ -34,7 +34,7 @@ impl NamedRequest {
     /// Sends it once, and gives the bytes of its answer.
     ///
     /// # Panics
-    /// When the answer is another one.
+    /// When the answer differs.
     pub fn check(&self, connection: &mut InProcess) -> usize {
         let answer = connection.answer(&self.line);
         assert!(answer.contains(&self.expected), "{}: {answer:.300}", self.name);

@@ -1,4 +1,4 @@
-//! A client of many faces: kept connections, sessions, and all that [`Action`] lists, judged answer by answer.
+//! A client that does all that [`Action`] lists, over kept connections and sessions, and checks each answer.
 //!
 //! Lives in one thread. Knows what must come of each action, not when to do it. Invariant: an action gives
 //! `Ok` only if all that it should have been answered came and was right.
@@ -20,7 +20,7 @@ use tokio::time::sleep;
 const MAX_IDLE: usize = 64;
 /// Sessions that go on.
 const SESSIONS: usize = 32;
-/// Bytes of each answer that are kept to be judged.
+/// Bytes of each answer that are kept to be checked.
 const KEEP_BYTES: usize = 64 * 1024;
 const LARGE_BYTES: usize = 1024 * 1024;
 /// More than the limit `max_frame_bytes` has been set to by default.
@@ -237,7 +237,7 @@ impl SoakClient {
         connection.send(&self.echo).await?;
         connection.socket.shutdown().await?;
         connection.read_to_end().await?;
-        connection.judge(&self.echo, &Call::Echo(SMALL_BYTES).expected())
+        connection.check(&self.echo, &Call::Echo(SMALL_BYTES).expected())
     }
 
     async fn cut(&self, part: &[u8]) -> Result<(), Fault> {
@@ -306,7 +306,7 @@ impl Connection {
     async fn ask(&mut self, request: &[u8], expected: &Expected) -> Result<(), Fault> {
         self.send(request).await?;
         self.read_to_end().await?;
-        self.judge(request, expected)
+        self.check(request, expected)
     }
 
     async fn send(&mut self, request: &[u8]) -> Result<(), Fault> {
@@ -347,8 +347,8 @@ impl Connection {
         Ok(read > 0)
     }
 
-    fn judge(&self, request: &[u8], expected: &Expected) -> Result<(), Fault> {
-        match expected.judge(&self.answer) {
+    fn check(&self, request: &[u8], expected: &Expected) -> Result<(), Fault> {
+        match expected.check(&self.answer) {
             Verdict::Right => Ok(()),
             Verdict::Refused => Err(Fault::Refused(self.answer.status())),
             Verdict::Wrong => Err(self.wrong(&String::from_utf8_lossy(&request[..request.len().min(400)]))),

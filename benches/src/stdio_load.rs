@@ -1,7 +1,7 @@
 //! Load over pipes: a window of requests in flight on one connection, from one thread.
 //!
-//! Knows lines and ids, not what is asked. Each place in the window has its id and its request, built before, so
-//! that nothing is allocated while it is measured; answers may come in any order. Invariant: each answer is judged
+//! Knows lines and ids, not what is asked. Each slot in the window has its id and its request, built before, so
+//! that nothing is allocated while it is measured; answers may come in any order. Invariant: each answer is checked
 //! whole, and the first that is not as expected ends the run with its text.
 
 use crate::calls::{Call, Era};
@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// The id of the first place: apart from those that a server may use for requests of its own.
+/// The id of the first slot: apart from those that a server may use for requests of its own.
 const FIRST_ID: usize = 4000;
 /// An id stands at the begin or at the end of a message, so many bytes from it at most.
 const ID_WITHIN_BYTES: usize = 80;
@@ -42,8 +42,8 @@ pub fn round_trip(server: &mut StdioServer, span: Span) -> io::Result<f64> {
     Ok(figures.tally.latency.value_at_quantile(0.5) as f64 / 1e3)
 }
 
-/// A place in the window.
-struct Place {
+/// A slot in the window.
+struct Slot {
     line: Vec<u8>,
     since: Instant,
 }
@@ -51,7 +51,7 @@ struct Place {
 struct Window<'a> {
     server: &'a mut StdioServer,
     expected: &'a Expected,
-    places: Vec<Place>,
+    slots: Vec<Slot>,
     free: Vec<usize>,
     /// Places whose request is to be written; the first may be so in part.
     queue: VecDeque<usize>,
@@ -74,9 +74,9 @@ impl<'a> Window<'a> {
         let now = Instant::now();
         let to_place = |index| {
             let body = call.body_with_id(Era::Legacy, FIRST_ID + index);
-            Place { line: [body.as_bytes(), b"\n"].concat(), since: now }
+            Slot { line: [body.as_bytes(), b"\n"].concat(), since: now }
         };
-        let places: Vec<_> = (0..window).map(to_place).collect();
+        let slots: Vec<_> = (0..window).map(to_place).collect();
         let now = Instant::now();
         let (begins, ends) = pace.window(now);
         let schedule = match (pace, ends) {
@@ -86,7 +86,7 @@ impl<'a> Window<'a> {
         Self {
             server,
             expected,
-            places,
+            slots,
             free: (0..window).rev().collect(),
             queue: VecDeque::with_capacity(window),
             written: 0,
@@ -117,14 +117,14 @@ impl<'a> Window<'a> {
             if after.is_none() && self.ends.is_some_and(|ends| now >= ends) {
                 after = Some((self.server.cpu()?, own_cpu(), now));
             }
-            if self.free.len() == self.places.len() && wait.is_none() {
+            if self.free.len() == self.slots.len() && wait.is_none() {
                 break;
             }
             self.write()?;
             if self.server.read()? {
                 heard = now;
                 self.take_answers()?;
-            } else if now - heard > SILENCE && self.free.len() < self.places.len() {
+            } else if now - heard > SILENCE && self.free.len() < self.slots.len() {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "requests have no answer"));
             } else if wait != Some(Duration::ZERO) {
                 self.server.wait(Some(wait.unwrap_or(Duration::from_secs(1))))?;
@@ -142,7 +142,7 @@ impl<'a> Window<'a> {
     }
 
     fn begin(&mut self, index: usize, since: Instant) {
-        self.places[index].since = since;
+        self.slots[index].since = since;
         self.queue.push_back(index);
     }
 
@@ -160,7 +160,7 @@ impl<'a> Window<'a> {
             let Some(due) = schedule.take_due(now) else { break };
             self.free.pop();
             self.tally.late += u64::from(due >= self.begins && now - due > LATE);
-            self.places[index].since = due;
+            self.slots[index].since = due;
             self.queue.push_back(index);
             now = Instant::now();
         }
@@ -175,7 +175,7 @@ impl<'a> Window<'a> {
     /// Writes what is queued, as far as the pipe takes it.
     fn write(&mut self) -> io::Result<()> {
         while let Some(&index) = self.queue.front() {
-            let line = &self.places[index].line;
+            let line = &self.slots[index].line;
             let wrote = self.server.write(&line[self.written..])?;
             if wrote == 0 {
                 break;
@@ -192,7 +192,7 @@ impl<'a> Window<'a> {
     fn take_answers(&mut self) -> io::Result<()> {
         while let Some(line) = self.server.take_line() {
             let Some(index) = id(line).and_then(|id| id.checked_sub(FIRST_ID)) else { continue }; // a notification
-            if index >= self.places.len() || !self.expected.is_met_by(line) {
+            if index >= self.slots.len() || !self.expected.is_met_by(line) {
                 let text = String::from_utf8_lossy(&line[..line.len().min(600)]).into_owned();
                 return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a wrong answer: {text}")));
             }
@@ -203,7 +203,7 @@ impl<'a> Window<'a> {
 
     fn answered(&mut self, index: usize) {
         let now = Instant::now();
-        let since = self.places[index].since;
+        let since = self.slots[index].since;
         // In an open loop the time of the request decides whether it counts: what is slow must not fall out.
         let counted = if self.is_open { since } else { now };
         if counted >= self.begins && self.ends.is_none_or(|ends| counted < ends) {

@@ -296,7 +296,7 @@ struct Measured {
 fn measure(request: &Request, site: &mut Site) -> Measured {
     let warm_up = request.measured.div_ceil(2);
     site.run(warm_up);
-    // Pools are watched from the first look after their first use on.
+    // Pools are watched from the first sample that follows their first use.
     site.server.maintain();
     site.run(warm_up);
     let watch = Watch::begin();

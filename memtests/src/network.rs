@@ -315,7 +315,7 @@ pub fn modern_call(tool: &str, arguments: &str, members: &str) -> String {
     )
 }
 
-/// The request of a modern client to be told of a resource's changes.
+/// A modern client's subscription to the changes of a resource.
 pub fn listen(uri: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{{"notifications":{{"toolsListChanged":true,"resourceSubscriptions":["{uri}"]}},{}}}}}"#,

@@ -1,24 +1,24 @@
-//! A profile that dhat wrote, and its worst places in words.
+//! A profile that dhat wrote, and its worst sites in words.
 //!
-//! The format is that of DHAT's viewer, version 2: a table of frames and, for each place that allocated, its
+//! The format is that of DHAT's viewer, version 2: a table of frames and, for each site that allocated, its
 //! counts and the indices of its frames, the innermost first.
 
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Places that are told of in words; the file has all.
-const TOLD_PLACES: usize = 6;
-/// Frames of each that are told of.
-const TOLD_FRAMES: usize = 14;
+/// Sites that the text shows; the file has all.
+const SHOWN_SITES: usize = 6;
+/// Frames of each that the text shows.
+const SHOWN_FRAMES: usize = 14;
 /// How frames begin that say how a block was asked for, not by whom; and where such code stands.
 const LIBRARY: [&str; 9] =
     ["core::", "<core::", "<&", "alloc::", "<alloc::", "std::", "<std::", "__rustc::", "<dhat::"];
 const LIBRARY_FILES: [&str; 4] = [" (alloc/src/", " (core/src/", " (std/src/", " (dhat-"];
 /// Longer names, those of generic types, are cut in their middle.
-const TOLD_CHARACTERS: usize = 140;
+const SHOWN_CHARACTERS: usize = 140;
 
-/// What makes a place worse than another.
+/// What makes a site worse than another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figure {
     /// What was allocated there, whether or not it was freed.
@@ -35,12 +35,12 @@ pub struct Profile {
     #[serde(rename = "ftbl")]
     frames: Vec<String>,
     #[serde(rename = "pps")]
-    places: Vec<Place>,
+    sites: Vec<Site>,
 }
 
-/// A place that allocates, with the way to it.
+/// A site that allocates, with the way to it.
 #[derive(Debug, Deserialize)]
-struct Place {
+struct Site {
     #[serde(rename = "tbk")]
     allocated_blocks: u64,
     #[serde(rename = "tb")]
@@ -57,7 +57,7 @@ struct Place {
     frames: Vec<usize>,
 }
 
-impl Place {
+impl Site {
     /// Bytes and blocks.
     fn figure(&self, figure: Figure) -> (u64, u64) {
         match figure {
@@ -78,38 +78,37 @@ impl Profile {
         serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// The worst places by `figure`, in words: how much, and the way from the allocator outwards.
+    /// The worst sites by `figure`, in words: how much, and the way from the allocator outwards.
     pub fn worst(&self, figure: Figure) -> String {
-        let mut places: Vec<&Place> =
-            self.places.iter().filter(|place| place.figure(figure) != (0, 0)).collect();
-        places.sort_by_key(|place| std::cmp::Reverse(place.figure(figure)));
+        let mut sites: Vec<&Site> = self.sites.iter().filter(|site| site.figure(figure) != (0, 0)).collect();
+        sites.sort_by_key(|site| std::cmp::Reverse(site.figure(figure)));
         let mut text = String::new();
-        for place in places.iter().take(TOLD_PLACES) {
-            let (bytes, blocks) = place.figure(figure);
+        for site in sites.iter().take(SHOWN_SITES) {
+            let (bytes, blocks) = site.figure(figure);
             let _ = writeln!(text, "{blocks} blocks, {bytes} B:");
-            for frame in self.told_frames(place) {
+            for frame in self.shown_frames(site) {
                 let _ = writeln!(text, "    {frame}");
             }
         }
-        match places.len().saturating_sub(TOLD_PLACES) {
-            0 if places.is_empty() => text.push_str("No place is left to be told of.\n"),
+        match sites.len().saturating_sub(SHOWN_SITES) {
+            0 if sites.is_empty() => text.push_str("No site is left to be shown.\n"),
             0 => {}
             more => {
-                let _ = writeln!(text, "and {more} places more");
+                let _ = writeln!(text, "and {more} sites more");
             }
         }
         text
     }
 
-    /// The frames of a place without their addresses. Those of the standard library are left out, unless there
+    /// The frames of a site without their addresses. Those of the standard library are left out, unless there
     /// are no others.
-    fn told_frames(&self, place: &Place) -> Vec<String> {
-        let frames = place.frames.iter().filter_map(|index| self.frames.get(*index));
+    fn shown_frames(&self, site: &Site) -> Vec<String> {
+        let frames = site.frames.iter().filter_map(|index| self.frames.get(*index));
         let named: Vec<&str> =
             frames.map(|frame| frame.split_once(": ").map_or(frame.as_str(), |(_, name)| name)).collect();
         let ours: Vec<&str> = named.iter().copied().filter(|frame| !is_library(frame)).collect();
-        let told = if ours.is_empty() { named } else { ours };
-        told.into_iter().take(TOLD_FRAMES).map(shortened).collect()
+        let shown = if ours.is_empty() { named } else { ours };
+        shown.into_iter().take(SHOWN_FRAMES).map(shortened).collect()
     }
 }
 
@@ -120,10 +119,10 @@ fn is_library(frame: &str) -> bool {
 
 fn shortened(frame: &str) -> String {
     let characters: Vec<char> = frame.chars().collect();
-    if characters.len() <= TOLD_CHARACTERS {
+    if characters.len() <= SHOWN_CHARACTERS {
         return frame.to_owned();
     }
-    let half = TOLD_CHARACTERS / 2;
+    let half = SHOWN_CHARACTERS / 2;
     let (start, end) = (&characters[..half], &characters[characters.len() - half..]);
     start.iter().chain(&['.'; 3]).chain(end).collect()
 }
@@ -146,14 +145,11 @@ mod tests {
         assert_eq!(lines[0], "2 blocks, 64 B:");
         assert_eq!(lines[1], "    mine::work (b.rs:3:4)");
         assert_eq!(lines[2], "1 blocks, 8 B:");
-        assert_eq!(
-            lines[3], "    alloc::vec::grow (a.rs:1:2)",
-            "a place with library frames only keeps them"
-        );
+        assert_eq!(lines[3], "    alloc::vec::grow (a.rs:1:2)", "a site with library frames only keeps them");
     }
 
     #[test]
-    fn what_was_freed_is_not_told_of_as_live() {
+    fn what_was_freed_is_not_shown_as_live() {
         let text = sample().worst(Figure::Live);
         assert!(text.starts_with("1 blocks, 32 B:") && !text.contains("8 B"), "{text}");
     }
@@ -162,7 +158,7 @@ mod tests {
     fn a_long_name_is_cut_in_its_middle() {
         let long = format!("mine::work<{}> (b.rs:3:4)", "Chain<".repeat(90));
         let cut = shortened(&long);
-        assert_eq!(cut.chars().count(), TOLD_CHARACTERS + 3);
+        assert_eq!(cut.chars().count(), SHOWN_CHARACTERS + 3);
         assert!(cut.starts_with("mine::work<Chain<") && cut.ends_with("> (b.rs:3:4)"), "{cut}");
     }
 

@@ -167,7 +167,7 @@ impl Tool for Crash {
     }
 }
 
-/// A tool that tells of each step it takes, and then answers.
+/// A tool that reports each step it takes, and then answers.
 #[derive(Debug)]
 pub struct Steps;
 

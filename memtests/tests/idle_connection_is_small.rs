@@ -1,6 +1,5 @@
-//! A connection over two pipes that waits for its next request keeps at most a kilobyte and a half of heap (half
-//! a kilobyte of it is what tokio registers for the two descriptors), and no
-//! buffer.
+//! A connection over two pipes that waits for its next request keeps at most a kilobyte and a half of heap, and no
+//! buffer. Half a kilobyte of it is what tokio registers for the two descriptors.
 
 use mcpool_memtests::{BarePeer, Figure, HANDSHAKE, Watch, buffers_in_use, runtime, server, settle};
 

@@ -305,7 +305,7 @@ fn until_sessions_end(server: &Server) {
     }
 }
 
-/// Panics that are meant to be are not told of.
+/// Panics that are meant to be are not printed.
 fn expect_panics() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,5 +1,5 @@
-//! An idle connection over TCP or a Unix socket keeps at most a kilobyte of heap, a session half of one more, however
-//! many there are: 10, 100, 1,000, 10,000 are on a straight line.
+//! An idle connection over TCP or a Unix socket keeps at most a kilobyte of heap, a session half of one more. That
+//! holds however many there are: 10, 100, 1,000 and 10,000 are on a straight line.
 
 use mcpool::{Limits, Server};
 use mcpool_memtests::growth::{Line, straight};
@@ -14,7 +14,7 @@ const DESCRIPTORS: usize = 2 * 10_000 + 200;
 
 /// What a connection did before it became idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Past {
+enum History {
     Nothing,
     Modern,
     Session,
@@ -45,25 +45,25 @@ fn grow_all(watch: &Watch, server: &Server, host: &Host, most: usize) -> Result<
     let grow_connections = |way, past, until: usize| {
         let mut clients = Vec::with_capacity(until);
         let what = format!("{way:?} {past:?}");
-        let allowed = MAX_BYTES + if past == Past::Session { MAX_SESSION_BYTES } else { 0 };
+        let allowed = MAX_BYTES + if past == History::Session { MAX_SESSION_BYTES } else { 0 };
         let line = grow(watch, &what, most.min(until), allowed, |count| {
             clients.extend((0..count).map(|_| open(host, way, past)));
             // Who is answered was accepted after all those who said nothing.
-            drop(open(host, way, Past::Modern));
+            drop(open(host, way, History::Modern));
         });
         assert_eq!(buffers_in_use(server), 0, "an idle connection holds a buffer");
         drop(clients);
         watch.settle();
         line
     };
-    grow_connections(Way::Tcp, Past::Nothing, 1_000)?;
-    let bare = grow_connections(Way::Tcp, Past::Modern, 10_000)?;
-    let with_session = grow_connections(Way::Tcp, Past::Session, 10_000)?;
-    grow_connections(Way::Unix, Past::Nothing, 1_000)?;
-    grow_connections(Way::Unix, Past::Modern, 1_000)?;
-    grow_connections(Way::Unix, Past::Session, 1_000)?;
-    grow_connections(Way::Lines, Past::Modern, 1_000)?;
-    grow_connections(Way::Lines, Past::Session, 1_000)?;
+    grow_connections(Way::Tcp, History::Nothing, 1_000)?;
+    let bare = grow_connections(Way::Tcp, History::Modern, 10_000)?;
+    let with_session = grow_connections(Way::Tcp, History::Session, 10_000)?;
+    grow_connections(Way::Unix, History::Nothing, 1_000)?;
+    grow_connections(Way::Unix, History::Modern, 1_000)?;
+    grow_connections(Way::Unix, History::Session, 1_000)?;
+    grow_connections(Way::Lines, History::Modern, 1_000)?;
+    grow_connections(Way::Lines, History::Session, 1_000)?;
     // Sessions that are no connection's: one opens them all.
     let mut client = host.connect(Way::Tcp);
     let sessions = server.sessions();
@@ -99,20 +99,22 @@ fn grow(
     Ok(line)
 }
 
-fn open(host: &Host, way: Way, past: Past) -> Client {
+fn open(host: &Host, way: Way, past: History) -> Client {
     let mut buffer = [0; 8192];
     let mut client = host.connect(way);
     let discover = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{{{META}}}}}"#);
     let line = |text: &str| format!("{text}\n").into_bytes();
     match (past, way) {
-        (Past::Nothing, _) => {}
-        (Past::Modern, Way::Lines) => drop(client.exchange(&line(&discover), &mut buffer)),
-        (Past::Modern, _) => drop(client.exchange(&modern("server/discover", None, &discover), &mut buffer)),
-        (Past::Session, Way::Lines) => {
+        (History::Nothing, _) => {}
+        (History::Modern, Way::Lines) => drop(client.exchange(&line(&discover), &mut buffer)),
+        (History::Modern, _) => {
+            client.exchange(&modern("server/discover", None, &discover), &mut buffer);
+        }
+        (History::Session, Way::Lines) => {
             client.exchange(&line(HANDSHAKE[0]), &mut buffer);
             client.send(&line(HANDSHAKE[1]));
         }
-        (Past::Session, _) => drop(open_session(&mut client)),
+        (History::Session, _) => drop(open_session(&mut client)),
     }
     client
 }

@@ -1,5 +1,5 @@
-//! Over HTTP on a Unix socket, too, a warm request allocates nothing, in either era, while somebody looks on: looking
-//! at pools that are watched allocates nothing either.
+//! Over HTTP on a Unix socket, too, a warm request allocates nothing, in either era. Sampling
+//! the pools meanwhile allocates nothing either.
 
 use mcpool_memtests::network::{Client, Host, Way, legacy, modern, open_session};
 use mcpool_memtests::{META, assert_no_allocations, server};
@@ -27,7 +27,7 @@ pub(crate) fn network_requests_allocate_nothing() {
     let mut buffer = vec![0; 64 * 1024];
     for request in &requests {
         (0..WARM_UP).for_each(|_| ask(&mut client, request, &mut buffer));
-        // Pools are watched from the first look after their first use on: that is part of warming up.
+        // Pools are watched from the first sample that follows their first use: that is part of warming up.
         server.maintain();
         (0..WARM_UP).for_each(|_| ask(&mut client, request, &mut buffer));
     }

@@ -145,7 +145,7 @@ fn flood(server: &Server) {
     until("the tool has said all", || std::mem::replace(&mut last, dropped()) == dropped());
 }
 
-/// Changes the resource again and again, with time for the server to tell of it.
+/// Changes the resource again and again, with time for the server to notify its client.
 fn change(server: &Server) {
     let uri = uri();
     for change in 0..CHANGES {
@@ -165,7 +165,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Leases as many buffers as may be idle, so that all places for them are there, and gives them back. What is kept
-/// of a pool's past begins with the first look after its first use, and grows with what it has seen: now, not while the
+/// of a pool's past begins with the first sample that follows its first use, and grows with what it has seen: now, not while the
 /// stream is watched.
 fn warm_buffers(server: &Server) {
     for _ in 0..2 {

@@ -1,5 +1,5 @@
-//! A request that waits keeps at most a kilobyte of heap beyond its frame, and half a kilobyte more when its
-//! strings had to be unescaped into an arena, however many wait: 10, 100, 1,000, 10,000 are on a straight line.
+//! A request that waits keeps at most a kilobyte of heap beyond its frame. It is half a kilobyte more when its strings
+//! had to be unescaped into an arena. Both hold however many wait: 10, 100, 1,000 and 10,000 are on a straight line.
 
 use mcpool::Limits;
 use mcpool_memtests::growth::straight;
@@ -50,7 +50,7 @@ fn measure(what: &str, argument: &str, allowed: usize) {
         assert!(frames >= count, "each request keeps its frame");
         points.push((count, watch.stats().curr_bytes + before.1 - before.0 - frames));
     }
-    judge(watch, what, &points, allowed);
+    check_growth(watch, what, &points, allowed);
 }
 
 /// What each of many modern requests over HTTP keeps while it waits, with its connection, buffers aside.
@@ -76,10 +76,10 @@ fn measure_http() {
         watch.settle();
         points.push((count, watch.stats().curr_bytes + before.1 - before.0 - buffer_bytes(&server)));
     }
-    judge(watch, "over HTTP", &points, MAX_HTTP_BYTES);
+    check_growth(watch, "over HTTP", &points, MAX_HTTP_BYTES);
 }
 
-fn judge(watch: Watch, what: &str, points: &[(usize, usize)], allowed: usize) {
+fn check_growth(watch: Watch, what: &str, points: &[(usize, usize)], allowed: usize) {
     match straight(what, points, allowed) {
         Ok(line) => println!("{what}: {line}"),
         Err(fault) => watch.fail(Figure::Live, format_args!("{fault}")),

@@ -1,4 +1,4 @@
-//! A memory test to copy: what it takes for a server of your own to be held to its memory.
+//! A memory test to copy: how a server of your own has its memory checked.
 //!
 //! dhat's profiler is one for the whole process. So such a file is a module beside a line like those of `claims.rs`, which
 //! has the allocator and runs each test in a process of its own; or it is a test binary with one `#[test]` and the allocator

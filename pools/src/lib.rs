@@ -43,7 +43,8 @@
 //!
 //! - **For small structs.** A good allocator takes 5 ns for a small block and 20 for 4 KiB, no more than a pool
 //!   does. A pool pays for large buffers, for warm arenas and grown collections, and for the bound it puts on what
-//!   stays behind; measure yours with `cargo bench -p mcpool-benches --bench pool`.
+//!   stays behind; measure yours with
+//!   `cargo bench -p mcpool-benches --features criterion --bench pool`.
 //! - **As a limit on concurrency.** The bound is on idle objects; a pool makes as many as are asked for. Put a
 //!   semaphore before it.
 //! - **For secrets.** Returned objects are emptied, not wiped, outside debug builds.

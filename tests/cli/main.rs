@@ -3,8 +3,8 @@
 mod admission;
 mod call;
 mod client;
+mod client_messages;
 mod connect;
-mod conversation;
 mod killed;
 mod settings;
 mod sockets;

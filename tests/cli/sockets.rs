@@ -47,7 +47,7 @@ impl Serving {
     }
 }
 
-/// Whether a line tells of the memory of the whole machine, on which others may be at work as well.
+/// Whether a line is about the memory of the whole machine, on which others may be at work as well.
 fn is_of_the_machine(line: &str) -> bool {
     line.contains("memory pressure")
 }
@@ -180,7 +180,7 @@ fn want_of_descriptors_is_survived() {
     for _ in 0..60 {
         let mut client = UnixStream::connect(&path).expect("queued");
         let mut answer = String::new();
-        // When many are turned away at once, those beyond are closed without a word.
+        // When many are rejected at once, those beyond a bound are closed without an answer.
         if client.read_to_string(&mut answer).is_ok() && !answer.is_empty() {
             assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
             answers += 1;

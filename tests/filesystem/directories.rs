@@ -1,7 +1,7 @@
 //! Several allowed directories, and directories that are deep or large.
 
 use super::{Scene, text_of};
-use crate::conversation::Conversation;
+use crate::test_client::TestClient;
 use mcpool::tools::filesystem::Filesystem;
 use mcpool::{Limits, Server};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ async fn a_relative_path_belongs_to_the_first_directory_that_can_hold_it() {
     let (filesystem, warnings) = Filesystem::new(&given, false).expect("usable");
     assert!(warnings.is_empty(), "{warnings:?}");
     let server = Server::builder("files", "1").toolset(filesystem).build().expect("a server");
-    let mut client = Conversation::legacy(&server, "2025-06-18").await;
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
     let listed = text_of(&client.call(1, "list_allowed_directories", json!({})).await);
     let root = outer.to_string_lossy();
     let want =
@@ -49,7 +49,7 @@ async fn a_relative_path_belongs_to_the_first_directory_that_can_hold_it() {
 async fn without_directories_every_path_is_refused() {
     let (filesystem, _) = Filesystem::new(&[], false).expect("the client may offer some");
     let server = Server::builder("files", "1").toolset(filesystem).build().expect("a server");
-    let mut client = Conversation::legacy(&server, "2025-06-18").await;
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
     let listed = client.call(1, "list_allowed_directories", json!({})).await;
     assert_eq!(text_of(&listed), "Allowed directories:\n");
     for (id, path) in [(2, "x"), (3, "/etc/passwd"), (4, "")] {

@@ -1,7 +1,7 @@
 //! What the tools do with files.
 
 use super::{Scene, names, text_of};
-use crate::conversation::Conversation;
+use crate::test_client::TestClient;
 use mcpool::Limits;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
@@ -222,7 +222,7 @@ async fn moving_to_another_file_system_copies_first() {
     let roots = [here.path().to_path_buf(), elsewhere.path().to_path_buf()];
     let (filesystem, _) = mcpool::tools::filesystem::Filesystem::new(&roots, false).expect("usable");
     let server = mcpool::Server::builder("files", "1").toolset(filesystem).build().expect("a server");
-    let mut client = Conversation::legacy(&server, "2025-06-18").await;
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
     std::fs::write(here.path().join("f"), "content").expect("a file");
     std::fs::set_permissions(here.path().join("f"), PermissionsExt::from_mode(0o640)).expect("permissions");
     std::fs::create_dir(here.path().join("d")).expect("a directory");
@@ -304,7 +304,7 @@ async fn the_roots_of_a_client_replace_the_directories() {
     let mut scene = Scene::new().await;
     std::fs::create_dir(scene.outside("new one")).expect("a directory");
     std::fs::write(scene.outside("new one/f"), "in a root").expect("a file");
-    let mut client = Conversation::legacy_with(&scene.server, "2025-06-18", json!({"roots": {}})).await;
+    let mut client = TestClient::legacy_with(&scene.server, "2025-06-18", json!({"roots": {}})).await;
     let asked = client.receive().await;
     assert_eq!(asked["method"], "roots/list");
     let uri = format!("file://{}", scene.outside("new%20one").to_string_lossy());

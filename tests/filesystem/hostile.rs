@@ -26,9 +26,9 @@ pub(crate) fn every_tool(path: &str) -> Vec<(&'static str, serde_json::Value)> {
     ]
 }
 
-#[tokio::test]
-async fn no_path_leads_outside() {
-    let mut scene = Scene::new().await;
+/// A file inside, secrets beside the root, and links of all kinds to them.
+async fn scene_with_secrets() -> Scene {
+    let scene = Scene::new().await;
     scene.write("own", "mine");
     std::fs::create_dir_all(scene.outside("secrets/deep")).expect("directories");
     std::fs::write(scene.outside("secrets/file"), "secret").expect("a file");
@@ -40,6 +40,12 @@ async fn no_path_leads_outside() {
     symlink("rel", scene.path("chain")).expect("a link");
     symlink("/proc/self/cwd", scene.path("magic")).expect("a link");
     symlink("..", scene.path("up")).expect("a link");
+    scene
+}
+
+#[tokio::test]
+async fn no_path_leads_outside() {
+    let mut scene = scene_with_secrets().await;
     let outside = scene.outside("secrets/file").to_string_lossy().into_owned();
     let sibling = scene.outside("rootfoo/x").to_string_lossy().into_owned();
     let above = scene.path("../secrets/file").to_string_lossy().into_owned();

@@ -1,7 +1,7 @@
 //! Directories that are moved, exchanged, made again or offered by clients while they are served.
 
 use super::{Scene, names, text_of};
-use crate::conversation::Conversation;
+use crate::test_client::TestClient;
 use mcpool::tools::filesystem::{ClientRoots, Filesystem};
 use mcpool::{Limits, Server};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn server_of(policy: ClientRoots, limits: Limits) -> (TempDir, Server) {
 }
 
 /// Answers the next request for roots.
-async fn offer(client: &mut Conversation, roots: &[&Path]) {
+async fn offer(client: &mut TestClient, roots: &[&Path]) {
     let asked = client.receive().await;
     assert_eq!(asked["method"], "roots/list", "{asked}");
     let roots: Vec<Value> =
@@ -28,11 +28,11 @@ async fn offer(client: &mut Conversation, roots: &[&Path]) {
     client.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"roots": roots}})).await;
 }
 
-async fn ask_again(client: &mut Conversation) {
+async fn ask_again(client: &mut TestClient) {
     client.send(&json!({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"})).await;
 }
 
-async fn call(client: &mut Conversation, tool: &str, arguments: Value) -> String {
+async fn call(client: &mut TestClient, tool: &str, arguments: Value) -> String {
     text_of(&client.call(1, tool, arguments).await)
 }
 
@@ -84,8 +84,8 @@ async fn a_link_that_is_served_is_followed_to_where_it_leads_now() {
     let (filesystem, _) = Filesystem::new(std::slice::from_ref(&current), false).expect("usable");
     let filesystem = filesystem.client_roots(ClientRoots::Narrow);
     let server = Server::builder("files", "1").toolset(filesystem).build().expect("a server");
-    let mut whole = Conversation::legacy(&server, "2025-06-18").await;
-    let mut narrow = Conversation::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
+    let mut whole = TestClient::legacy(&server, "2025-06-18").await;
+    let mut narrow = TestClient::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
     offer(&mut narrow, &[&current.join("sub")]).await;
     for version in ["v1", "v2", "v1"] {
         let link = outer.join("next");
@@ -141,7 +141,7 @@ async fn a_root_exchanged_for_a_link_shows_nothing_of_the_outside() {
         }
         exchanges
     });
-    let mut client = Conversation::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
+    let mut client = TestClient::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
     let mut inside = 0;
     for round in 0..ROUNDS {
         offer(&mut client, &[&root.join("x")]).await;
@@ -175,7 +175,7 @@ async fn a_session_stays_in_its_roots() {
     }
     symlink("../b", root.join("a/aside")).expect("a link");
     symlink(root.join("b/f"), root.join("a/file")).expect("a link");
-    let mut client = Conversation::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
+    let mut client = TestClient::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
     // What is repeated, is no directory or lies elsewhere is left out.
     let file = root.join("b/f");
     let offered = [&root.join("a"), &root.join("a/deep"), &root.join("a/../a"), &file, Path::new("/etc")];
@@ -206,7 +206,7 @@ async fn more_roots_than_are_used_are_left_out() {
     for path in &directories {
         std::fs::create_dir(path).expect("a directory");
     }
-    let mut client = Conversation::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
+    let mut client = TestClient::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
     let offered: Vec<&Path> = directories.iter().map(std::path::PathBuf::as_path).collect();
     offer(&mut client, &offered).await;
     let listed = call(&mut client, "list_allowed_directories", json!({})).await;
@@ -216,7 +216,7 @@ async fn more_roots_than_are_used_are_left_out() {
 #[tokio::test]
 async fn a_client_whose_roots_are_ignored_is_not_asked() {
     let (_outer, server) = server_of(ClientRoots::Ignore, Limits::default());
-    let mut client = Conversation::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
+    let mut client = TestClient::legacy_with(&server, "2025-06-18", json!({"roots": {}})).await;
     // The first message to come is the answer.
     let listed = call(&mut client, "list_allowed_directories", json!({})).await;
     assert!(listed.ends_with("/root"), "{listed}");

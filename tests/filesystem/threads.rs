@@ -1,6 +1,6 @@
 //! Work on the blocking threads: shared among clients, and ended when nobody waits for it.
 
-use crate::conversation::Conversation;
+use crate::test_client::TestClient;
 use mcpool::transport::{HttpConfig, Listener, serve_http};
 use mcpool::{CallContext, Drain, Limits, Server, Tool, ToolDefinition, ToolError};
 use schemars::JsonSchema;
@@ -93,13 +93,13 @@ fn call(id: u64, tool: &str) -> Value {
 #[tokio::test]
 async fn a_client_that_is_gone_leaves_its_threads_to_the_next() {
     let (server, at_work) = server(Limits { drain_timeout_ms: 10, ..Limits::default() });
-    let mut first = Conversation::legacy(&server, "2025-06-18").await;
+    let mut first = TestClient::legacy(&server, "2025-06-18").await;
     for id in 1..=8 {
         first.send(&call(id, "endless")).await;
     }
     // One turn is kept for another principal, and one for another session of this one.
     until("two of four", || at_work.load(Ordering::SeqCst) == 2).await;
-    let mut second = Conversation::legacy(&server, "2025-06-18").await;
+    let mut second = TestClient::legacy(&server, "2025-06-18").await;
     second.send(&call(1, "brief")).await;
     let answer = tokio::time::timeout(PATIENCE, second.receive()).await.expect("a thread is kept for it");
     assert_eq!(answer["result"]["content"][0]["text"], "brief");
@@ -113,7 +113,7 @@ async fn a_client_that_is_gone_leaves_its_threads_to_the_next() {
 #[tokio::test]
 async fn a_cancelled_call_leaves_its_thread() {
     let (server, at_work) = server(Limits { max_blocking_threads: 1, ..Limits::default() });
-    let mut client = Conversation::legacy(&server, "2025-06-18").await;
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
     for id in 1..=20 {
         client.send(&call(id, "endless")).await;
     }

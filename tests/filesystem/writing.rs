@@ -1,6 +1,6 @@
 //! What a write keeps of the file that it replaces, and what a move takes along.
 
-use super::{Conversation, Scene, names, text_of};
+use super::{Scene, TestClient, names, text_of};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use serde_json::json;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -95,7 +95,7 @@ async fn a_replaced_file_gets_no_access_list_that_it_had_not() {
 }
 
 /// Two directories on different file systems, and a client that may use both; `None` where there is one only.
-async fn two_systems() -> Option<(tempfile::TempDir, tempfile::TempDir, Conversation)> {
+async fn two_systems() -> Option<(tempfile::TempDir, tempfile::TempDir, TestClient)> {
     let elsewhere = tempfile::tempdir_in("/dev/shm").ok()?;
     let here = tempfile::tempdir().expect("a directory");
     let device = |path: &Path| std::fs::metadata(path).expect("it").dev();
@@ -105,7 +105,7 @@ async fn two_systems() -> Option<(tempfile::TempDir, tempfile::TempDir, Conversa
     let roots = [here.path().to_path_buf(), elsewhere.path().to_path_buf()];
     let (filesystem, _) = mcpool::tools::filesystem::Filesystem::new(&roots, false).expect("usable");
     let server = mcpool::Server::builder("files", "1").toolset(filesystem).build().expect("a server");
-    let client = Conversation::legacy(&server, "2025-06-18").await;
+    let client = TestClient::legacy(&server, "2025-06-18").await;
     Some((here, elsewhere, client))
 }
 

@@ -11,7 +11,7 @@ use mcpool::metrics::DURATION_BOUNDS_S;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// Names that break lines, tables, links, labels and terminals, where nobody looks after them.
+/// Names that break lines, tables, links, labels and terminals, where nobody escapes them.
 pub(crate) const HOSTILE: [&str; 8] = [
     "a|b",
     "a\nb\r\n# c",

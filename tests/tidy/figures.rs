@@ -52,7 +52,7 @@ enum Inside {
 
 /// Where in the document the reader is.
 #[derive(Default)]
-struct Place {
+struct Position {
     inside: Inside,
     table_has_unit: bool,
     cell: String,
@@ -60,40 +60,42 @@ struct Place {
 
 fn sections(markdown: &str, unit: &Regex) -> Vec<Section> {
     let mut sections = vec![Section { line: 1, ..Section::default() }];
-    let mut place = Place::default();
+    let mut position = Position::default();
     for (event, range) in Parser::new_ext(markdown, Options::ENABLE_TABLES).into_offset_iter() {
         if let Event::Start(Tag::Heading { .. }) = event {
             let line = markdown[..range.start].lines().count() + 1;
             sections.push(Section { line, ..Section::default() });
-            place.inside = Inside::Heading;
+            position.inside = Inside::Heading;
         }
         let Some(section) = sections.last_mut() else { continue };
         match event {
             Event::Start(Tag::CodeBlock(_)) => {
-                place.inside = Inside::CodeBlock;
+                position.inside = Inside::CodeBlock;
                 section.code.push(String::new());
             }
-            Event::Start(Tag::TableHead) => (place.inside, place.table_has_unit) = (Inside::TableHead, false),
-            Event::Start(Tag::TableCell) => place.cell.clear(),
+            Event::Start(Tag::TableHead) => {
+                (position.inside, position.table_has_unit) = (Inside::TableHead, false)
+            }
+            Event::Start(Tag::TableCell) => position.cell.clear(),
             Event::Start(_) => {}
             Event::End(end) => {
-                place.close(end, section, unit);
+                position.close(end, section, unit);
                 if !matches!(end, TagEnd::Strong | TagEnd::Emphasis | TagEnd::Link) {
                     section.text.push('\n');
                 }
             }
             Event::Code(code) => {
                 section.code.push(code.to_string());
-                place.add(&code, section);
+                position.add(&code, section);
             }
-            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => place.add(&text, section),
-            _ => place.add(" ", section),
+            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => position.add(&text, section),
+            _ => position.add(" ", section),
         }
     }
     sections
 }
 
-impl Place {
+impl Position {
     fn add(&mut self, text: &str, section: &mut Section) {
         section.text.push_str(text);
         self.cell.push_str(text);

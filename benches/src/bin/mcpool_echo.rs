@@ -1,5 +1,5 @@
-//! A server on the library mcpool: `echo` and `length`, which `rmcp_echo` has too, and what a soak asks for besides:
-//! `count`, which reports progress, `change`, which tells those who listen, and the tools of a folder.
+//! A server on the library mcpool, for `versus` and `soak`. It has `echo` and `length`, as `rmcp_echo` has, and for a
+//! soak `count`, which reports progress, `change`, which notifies all who listen, and the tools of a folder.
 //!
 //! `mcpool_echo [THREADS] [LIMIT=VALUE]... [FOLDER]` speaks HTTP, says on standard error where it listens, and ends
 //! with SIGTERM. `mcpool_echo stdio` has `echo` and `length` for one client, on standard input and output.

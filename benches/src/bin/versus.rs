@@ -1,4 +1,4 @@
-//! mcpool beside the official SDKs, the official filesystem server and nginx: same machine, same driver, one run.
+//! Measures mcpool beside the official SDKs, the official filesystem server and nginx: same machine, same driver, one run.
 //!
 //! ```sh
 //! cargo run --release -p mcpool-benches --bin versus                       # everything, some twenty minutes

@@ -18,7 +18,7 @@ const BODY_BYTES: usize = 1 << 20;
 const AFTER: Duration = Duration::from_secs(5);
 
 /// A burst that is over, on a server that still runs.
-struct Past<Server> {
+struct Finished<Server> {
     peer: Peer,
     server: Server,
     before: f64,
@@ -44,8 +44,10 @@ pub(crate) fn measure(stage: &Stage<'_>) -> Vec<Sheet> {
         stage.say(&format!("burst over HTTP: {}", site.peer.name()));
         over_http.extend(stage.attempt(site.peer, "burst over HTTP", || at_once(stage, site)));
     }
-    for past in &over_http {
-        enter(stage, &mut sheet, "HTTP", past, || past.server.server.memory().map(|memory| memory.rss_kib));
+    for finished in &over_http {
+        enter(stage, &mut sheet, "HTTP", finished, || {
+            finished.server.server.memory().map(|memory| memory.rss_kib)
+        });
     }
     drop(over_http);
     let mut over_stdio = Vec::new();
@@ -53,8 +55,8 @@ pub(crate) fn measure(stage: &Stage<'_>) -> Vec<Sheet> {
         stage.say(&format!("burst over stdio: {}", peer.name()));
         over_stdio.extend(stage.attempt(peer, "burst over stdio", || in_turn(stage, peer)));
     }
-    for past in &over_stdio {
-        enter(stage, &mut sheet, "stdio", past, || past.server.memory().map(|memory| memory.rss_kib));
+    for finished in &over_stdio {
+        enter(stage, &mut sheet, "stdio", finished, || finished.server.memory().map(|memory| memory.rss_kib));
     }
     vec![sheet]
 }
@@ -64,28 +66,28 @@ fn enter<S>(
     stage: &Stage<'_>,
     sheet: &mut Sheet,
     transport: &str,
-    past: &Past<S>,
+    finished: &Finished<S>,
     rss_kib: impl FnOnce() -> io::Result<i64>,
 ) {
-    thread::sleep((past.ended + AFTER).saturating_duration_since(Instant::now()));
-    let Some(after) = stage.attempt(past.peer, "after the burst", rss_kib) else { return };
+    thread::sleep((finished.ended + AFTER).saturating_duration_since(Instant::now()));
+    let Some(after) = stage.attempt(finished.peer, "after the burst", rss_kib) else { return };
     let rows = [
-        ("before", past.before),
-        ("peak", past.peak),
-        ("right after", past.right_after),
+        ("before", finished.before),
+        ("peak", finished.peak),
+        ("right after", finished.right_after),
         ("5 s after", mib(after)),
-        ("seconds that it took", past.took),
-        ("refused (503), bodies", past.refused as f64),
+        ("seconds that it took", finished.took),
+        ("refused (503), bodies", finished.refused as f64),
     ];
     for (label, figure) in rows {
         let is_refusal = label.starts_with("refused");
         if !is_refusal || transport == "HTTP" {
-            sheet.put(&format!("{transport}: {label}"), past.peer, Cell::Spread(Spread::one(figure)));
+            sheet.put(&format!("{transport}: {label}"), finished.peer, Cell::Spread(Spread::one(figure)));
         }
     }
 }
 
-fn at_once(stage: &Stage<'_>, mut site: Site) -> io::Result<Past<Site>> {
+fn at_once(stage: &Stage<'_>, mut site: Site) -> io::Result<Finished<Site>> {
     let _warm = site.ask_each(&Call::ListTools, Era::Modern, 0, 1)?;
     // The filesystem tools have none that takes much and does little: blanks behind a list are read all the same.
     let (call, blanks) = match site.peer.tools() {
@@ -107,7 +109,7 @@ fn at_once(stage: &Stage<'_>, mut site: Site) -> io::Result<Past<Site>> {
         http_load::run(&site.server, callers, &expected, Pace::Once, stage.extent.client_threads)?;
     let (peak, right_after) = (site.server.peak_rss_kib()?, site.server.memory()?.rss_kib);
     drop(sockets);
-    Ok(Past {
+    Ok(Finished {
         peer: site.peer,
         server: site,
         before: mib(before),
@@ -119,7 +121,7 @@ fn at_once(stage: &Stage<'_>, mut site: Site) -> io::Result<Past<Site>> {
     })
 }
 
-fn in_turn(stage: &Stage<'_>, peer: Peer) -> io::Result<Past<StdioServer>> {
+fn in_turn(stage: &Stage<'_>, peer: Peer) -> io::Result<Finished<StdioServer>> {
     let mut server = StdioServer::greet(&mut stage.peers.stdio(peer)?)?;
     server.ask(&Call::ListTools.body(Era::Legacy))?;
     thread::sleep(stage.extent.settle);
@@ -136,7 +138,7 @@ fn in_turn(stage: &Stage<'_>, peer: Peer) -> io::Result<Past<StdioServer>> {
     let (took, peak) = (begun.elapsed().as_secs_f64(), server.peak_rss_kib()?);
     let right_after = server.memory()?.rss_kib;
     let (before, peak, right_after) = (mib(before), mib(peak), mib(right_after));
-    Ok(Past { peer, server, before, peak, right_after, took, refused: 0, ended: Instant::now() })
+    Ok(Finished { peer, server, before, peak, right_after, took, refused: 0, ended: Instant::now() })
 }
 
 /// A call of a mebibyte, half plain and half with escapes, so that all that could grow does.

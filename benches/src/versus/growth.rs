@@ -58,9 +58,17 @@ fn by_clients(stage: &Stage<'_>, slopes: &mut Sheet) -> Vec<Sheet> {
     let label = |clients| format!("{clients} clients");
     let about = "Over HTTP in 2026-07-28, `echo` of 100 B or `read_text_file` of 1 KiB, as many connections as clients.";
     let sheets = [
-        sheet("growth-clients-cpu", "CPU time of a request by clients", "us", about, &cpu, label),
-        sheet("growth-clients-rate", "Throughput by clients", "requests a second", "", &rates, label),
-        sheet("growth-clients-rss", "RSS by clients", "MiB", "", &rss, label),
+        filled(
+            Sheet::new("growth-clients-cpu", "CPU time of a request by clients", "us", about),
+            &cpu,
+            label,
+        ),
+        filled(
+            Sheet::new("growth-clients-rate", "Throughput by clients", "requests a second", ""),
+            &rates,
+            label,
+        ),
+        filled(Sheet::new("growth-clients-rss", "RSS by clients", "MiB", ""), &rss, label),
     ];
     fit(slopes, "CPU time of a request by clients: exponent", &cpu, exponent);
     fit(slopes, "RSS by clients: bytes for each", &rss, |points| {
@@ -80,7 +88,7 @@ fn round_of(
     let threads = stage.extent.client_threads;
     stage.attempt(site.peer, &call.name(), || {
         let figures = enough(&mut span, stage.extent.longest, connections, |pace| {
-            ask(site, call, Era::Modern, connections, pace, threads)
+            ask(site, call, Era::Modern, (connections, threads), pace)
         })?;
         Ok((figures, mib(site.server.memory()?.rss_kib)))
     })
@@ -107,9 +115,8 @@ fn by_frames(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
     fit(slopes, "CPU time of a request by bytes over HTTP: exponent", &cpu, exponent);
     fit(slopes, "CPU time of a request by bytes over HTTP: ns for each", &cpu, in_ns);
     let about = "Over HTTP in 2026-07-28 on 4 connections: `echo`, which takes and gives the bytes, or `read_text_file`, which gives them.";
-    sheet("growth-frames-cpu", "CPU time of a request by size", "us", about, &cpu, |bytes| {
-        format!("{} KiB", bytes >> 10)
-    })
+    let sheet = Sheet::new("growth-frames-cpu", "CPU time of a request by size", "us", about);
+    filled(sheet, &cpu, |bytes| format!("{} KiB", bytes >> 10))
 }
 
 fn by_lines(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
@@ -142,7 +149,8 @@ fn by_lines(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
     fit(slopes, "Round trip by bytes over stdio: exponent", &times, exponent);
     fit(slopes, "Round trip by bytes over stdio: ns for each", &times, in_ns);
     let about = "Over stdio, one in flight, medians of a round: the same calls.";
-    sheet("growth-lines", "Round trip by size", "us", about, &times, |bytes| format!("{} KiB", bytes >> 10))
+    let sheet = Sheet::new("growth-lines", "Round trip by size", "us", about);
+    filled(sheet, &times, |bytes| format!("{} KiB", bytes >> 10))
 }
 
 /// The call that moves so many bytes.
@@ -157,15 +165,8 @@ fn in_ns(points: &[(f64, f64)]) -> Option<f64> {
     per_unit(points).map(|micros| micros * 1e3)
 }
 
-fn sheet(
-    id: &'static str,
-    title: &str,
-    unit: &'static str,
-    about: &str,
-    costs: &Costs,
-    label: impl Fn(usize) -> String,
-) -> Sheet {
-    let mut sheet = Sheet::new(id, title, unit, about);
+/// Fills an empty sheet with the costs, by size of the work.
+fn filled(mut sheet: Sheet, costs: &Costs, label: impl Fn(usize) -> String) -> Sheet {
     let mut works: Vec<usize> = costs.keys().map(|(_, work)| *work).collect();
     works.sort_unstable();
     works.dedup();
@@ -209,7 +210,7 @@ mod tests {
         assert!(row.cells[&Peer::Mcpool].figure().abs() < 1e-9);
         assert!(!row.cells.contains_key(&Peer::Python), "one point has no slope");
 
-        let rows = sheet("id", "", "", "", &costs, |clients| format!("{clients}")).rows;
+        let rows = filled(Sheet::new("id", "", "", ""), &costs, |clients| format!("{clients}")).rows;
         assert_eq!(rows.iter().map(|row| row.label.as_str()).collect::<Vec<_>>(), ["10", "100", "1000"]);
     }
 }

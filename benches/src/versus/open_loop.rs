@@ -51,7 +51,7 @@ impl Server {
     fn run(&mut self, call: &Call, pace: Pace, threads: usize) -> io::Result<Figures> {
         match self {
             Self::Pipes(_, server) => stdio_load::run(server, call, WINDOW, pace),
-            Self::Http(site) => ask(site, call, Era::Modern, CONNECTIONS, pace, threads),
+            Self::Http(site) => ask(site, call, Era::Modern, (CONNECTIONS, threads), pace),
         }
     }
 }

@@ -91,7 +91,7 @@ pub(crate) fn over_http(stage: &Stage<'_>) -> Vec<Sheet> {
                 let threads = stage.extent.client_threads;
                 let figures = stage.attempt(case.track.peer, &case.track.label, || {
                     enough(&mut case.span, stage.extent.longest, connections, |pace| {
-                        ask(site, &case.call, case.era, connections, pace, threads)
+                        ask(site, &case.call, case.era, (connections, threads), pace)
                     })
                 });
                 match figures {
@@ -130,14 +130,13 @@ fn cases(stage: &Stage<'_>, sites: &[Site], connections: usize) -> Vec<Case> {
     cases
 }
 
-/// One round on connections of its own.
+/// One round on so many connections of its own, from so many threads.
 pub(crate) fn ask(
     site: &mut Site,
     call: &Call,
     era: Era,
-    connections: usize,
+    (connections, threads): (usize, usize),
     pace: Pace,
-    threads: usize,
 ) -> io::Result<crate::figures::Figures> {
     let expected = site.expected(call);
     let callers = site.callers(call, era, connections)?;

@@ -109,7 +109,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Has the clients ask so many times, over each kind of transport at once, and tells of each tenth.
+    /// Has the clients ask so many times, over each kind of transport at once, and reports each tenth.
     fn ask(&self, requests: u64, tell: fn(&Self, Memory)) {
         let before = self.done.load(Ordering::Relaxed);
         std::thread::scope(|scope| {

@@ -169,7 +169,7 @@ fn prompt(asker: &Asker<'_>) -> Vec<Step> {
 }
 
 /// A call that its client wants to hear of while it lasts.
-fn told_call(asker: &Asker<'_>, tool: &str, arguments: &str) -> Vec<u8> {
+fn reporting_call(asker: &Asker<'_>, tool: &str, arguments: &str) -> Vec<u8> {
     let body = if asker.column.is_modern {
         modern_call(tool, arguments, "")
     } else {
@@ -180,7 +180,7 @@ fn told_call(asker: &Asker<'_>, tool: &str, arguments: &str) -> Vec<u8> {
 }
 
 fn progress(asker: &Asker<'_>) -> Vec<Step> {
-    let call = told_call(asker, "steps", r#"{"messages":10,"text":"a step"}"#);
+    let call = reporting_call(asker, "steps", r#"{"messages":10,"text":"a step"}"#);
     let end = if asker.column.is_http() {
         Step::Answer(0, "notifications/progress")
     } else {
@@ -207,7 +207,7 @@ fn cancellation(asker: &Asker<'_>) -> Vec<Step> {
     }
     if asker.column.is_modern {
         // Closing the stream is what cancels; each needs a connection of its own.
-        let call = told_call(asker, "flood", r#"{"messages":1,"text":"x"}"#);
+        let call = reporting_call(asker, "flood", r#"{"messages":1,"text":"x"}"#);
         return vec![
             Step::Connect(0),
             Step::Send(0, call),
@@ -216,7 +216,7 @@ fn cancellation(asker: &Asker<'_>) -> Vec<Step> {
         ];
     }
     vec![
-        Step::Send(0, told_call(asker, "flood", r#"{"messages":1,"text":"x"}"#)),
+        Step::Send(0, reporting_call(asker, "flood", r#"{"messages":1,"text":"x"}"#)),
         Step::Until(0, "notifications/progress"),
         Step::Send(1, cancel),
         Step::Answer(1, "HTTP/1.1 202"),

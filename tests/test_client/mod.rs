@@ -1,4 +1,4 @@
-//! A client's side of a conversation with a server in the same process.
+//! A client of a server in the same process.
 //!
 //! Every message that the server sends is validated against the official JSON schema of the revision in
 //! force before a test sees it, so each test of the protocol is a test of conformance too.
@@ -26,7 +26,7 @@ pub const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-1
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection to a server, seen from the client.
-pub struct Conversation {
+pub struct TestClient {
     requests: WriteHalf<DuplexStream>,
     answers: BufReader<ReadHalf<DuplexStream>>,
     serving: JoinHandle<Result<(), ServeError>>,
@@ -37,7 +37,7 @@ pub struct Conversation {
     pub drain: Drain,
 }
 
-impl Conversation {
+impl TestClient {
     /// Connects without saying anything.
     pub fn open(server: &Server) -> Self {
         Self::open_with(server, 64 * 1024)
@@ -49,8 +49,8 @@ impl Conversation {
         let (reader, writer) = tokio::io::split(peer);
         let (answers, requests) = tokio::io::split(client);
         let (server, drain) = (server.clone(), Drain::default());
-        let word = drain.clone();
-        let serving = tokio::spawn(async move { serve_lines(&server, reader, writer, &word).await });
+        let signal = drain.clone();
+        let serving = tokio::spawn(async move { serve_lines(&server, reader, writer, &signal).await });
         Self {
             requests,
             answers: BufReader::new(answers),
@@ -68,9 +68,9 @@ impl Conversation {
 
     /// Connects and shakes hands with those capabilities.
     pub async fn legacy_with(server: &Server, revision: &'static str, capabilities: Value) -> Self {
-        let mut conversation = Self::open(server);
-        conversation.revision = revision;
-        let answer = conversation
+        let mut client = Self::open(server);
+        client.revision = revision;
+        let answer = client
             .ask(&json!({"jsonrpc": "2.0", "id": "handshake", "method": "initialize", "params": {
                 "protocolVersion": revision,
                 "capabilities": capabilities,
@@ -78,8 +78,8 @@ impl Conversation {
             }}))
             .await;
         assert_eq!(answer["result"]["protocolVersion"], revision);
-        conversation.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
-        conversation
+        client.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+        client
     }
 
     /// Sends a message.
@@ -104,7 +104,7 @@ impl Conversation {
         self.receive().await
     }
 
-    /// Calls a tool in the era of the conversation and gives the result.
+    /// Calls a tool in the era of the connection and gives the result.
     pub async fn call(&mut self, id: u64, tool: &str, arguments: Value) -> Value {
         let mut params = json!({"name": tool, "arguments": arguments});
         if self.revision == MODERN {
