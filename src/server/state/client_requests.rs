@@ -107,7 +107,7 @@ impl Table {
         Some((id.checked_sub(1)? & ((1 << SLOT_BITS) - 1)) as usize)
     }
 
-    fn get_mut(&mut self, id: u64) -> Option<&mut Entry> {
+    fn entry(&mut self, id: u64) -> Option<&mut Entry> {
         self.entries.get_mut(Self::slot(id)?).filter(|entry| entry.id == id)
     }
 
@@ -138,7 +138,7 @@ impl ClientRequests {
     /// Hands the client's answer to the request `id`; `false` if no such request waits for one.
     pub(crate) fn answer(&self, id: u64, answer: ClientAnswer) -> bool {
         self.table.with(|table, wakes| {
-            let Some(entry) = table.get_mut(id).filter(|entry| entry.answer.is_none()) else { return false };
+            let Some(entry) = table.entry(id).filter(|entry| entry.answer.is_none()) else { return false };
             entry.answer = Some(Ok(answer));
             wakes.push(entry.waker.take());
             true
@@ -181,7 +181,7 @@ impl ClientRequest<'_> {
         let waker = cx.waker().clone();
         // The waker that is not needed any more is dropped after the lock.
         let (answer, _unused) = self.requests.table.with(|table, _| {
-            let Some(entry) = table.get_mut(self.id) else {
+            let Some(entry) = table.entry(self.id) else {
                 return (Poll::Ready(Err(Unanswered::Closed)), Some(waker));
             };
             match entry.answer.take() {

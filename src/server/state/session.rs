@@ -283,7 +283,7 @@ impl Session {
 /// nobody.
 ///
 /// ```
-/// use mcpool::server::SessionValues;
+/// use mcpool::SessionValues;
 /// use std::sync::Arc;
 ///
 /// struct Roots(Vec<String>);
