@@ -313,7 +313,9 @@ mod tests {
                     }
                     (4, _) if which.index(10) == 0 => {
                         requests.close();
-                        waiting.values_mut().for_each(|(_, is_answered)| *is_answered = true);
+                        for (_, is_answered) in waiting.values_mut() {
+                            *is_answered = true;
+                        }
                     }
                     _ if !forgotten.is_empty() => {
                         let late = forgotten[which.index(forgotten.len())];
