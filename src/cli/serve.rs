@@ -120,7 +120,7 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
             admission::check(&listeners, &admission.auth, settings.insecure)?;
             let drain = Drain::default();
             let service = HttpService::new(&server, HttpConfig { admission }, &drain)?;
-            let _housekeeping = service.keep();
+            let _housekeeping = service.start_housekeeping();
             let reload = Reload { service: service.clone(), encryption };
             let listening = Listening { listeners, service, reload: Some(reload), is_stdio };
             serve_all(&server, listening, &drain).await

@@ -131,6 +131,18 @@ impl MemoryManager {
         let _ = self.shared.allocator.set(Box::new(allocator));
     }
 
+    /// Whether the program named its allocator.
+    pub(crate) fn has_allocator(&self) -> bool {
+        self.shared.allocator.get().is_some()
+    }
+
+    /// Has the allocator of the program return free pages to the system.
+    pub(crate) fn purge_allocator(&self) {
+        if let Some(allocator) = self.shared.allocator.get() {
+            allocator.purge();
+        }
+    }
+
     pub(crate) fn open_account<A: Account>(&self, account: &Arc<A>) {
         self.shared.ledger.open(account);
     }

@@ -1,7 +1,7 @@
 //! Which connections hold memory at the moment, and who is at their other end.
 //!
-//! A connection that is idle, or whose request is served at once, is not on the roster: it enters itself when it goes
-//! to sleep with something in its hands. Invariant: an entry goes when its exchange is given back.
+//! A connection that is idle, or whose request is served at once, has no entry: it sets one when it goes to sleep and
+//! holds something. Invariant: an entry is removed when its exchange returns to the pool.
 
 use super::admission::PeerAddress;
 use crate::lock::lock;
@@ -11,56 +11,56 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// The places of all exchanges of one kind.
+/// The entries_by_key of all exchanges of one kind.
 #[derive(Debug, Default)]
-pub(super) struct Roster {
+pub(super) struct ConnectionRegistry {
     /// A map gives its memory back as its entries go; a list would keep room for the most there ever were.
-    places: Mutex<BTreeMap<u64, Arc<Mutex<Option<Holding>>>>>,
+    entries_by_key: Mutex<BTreeMap<u64, Arc<Mutex<Option<BusyConnection>>>>>,
     next: AtomicU64,
 }
 
 /// What one connection holds beyond what an idle one does.
 #[derive(Debug)]
-struct Holding {
+struct BusyConnection {
     number: u64,
     peer: Option<PeerAddress>,
-    held: Held,
-    /// Since when the peer has been taking nothing of what waits for it.
+    held: HeldBytes,
+    /// Since when the peer has read nothing of what waits for it.
     stalled: Option<Instant>,
 }
 
 /// Bytes, all of them and those that wait for the peer to read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct HeldBytes {
     pub(super) bytes: usize,
     pub(super) queued_bytes: usize,
 }
 
-/// The place of one exchange on the roster.
+/// The entry of one exchange. It is removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    roster: Arc<Roster>,
+pub(super) struct Registration {
+    registry: Arc<ConnectionRegistry>,
     key: u64,
-    holding: Arc<Mutex<Option<Holding>>>,
-    is_entered: bool,
+    entry: Arc<Mutex<Option<BusyConnection>>>,
+    is_set: bool,
 }
 
-impl Roster {
-    /// A place for an exchange that is made.
-    pub(super) fn place(self: &Arc<Self>) -> Place {
-        let (key, holding) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::default());
-        lock(&self.places).insert(key, Arc::clone(&holding));
-        Place { roster: Arc::clone(self), key, holding, is_entered: false }
+impl ConnectionRegistry {
+    /// Registers a new exchange, which holds nothing yet.
+    pub(super) fn register(self: &Arc<Self>) -> Registration {
+        let (key, entry) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::default());
+        lock(&self.entries_by_key).insert(key, Arc::clone(&entry));
+        Registration { registry: Arc::clone(self), key, entry, is_set: false }
     }
 }
 
-impl Place {
-    /// The connection sleeps, and holds so much. Without an address the peer is the one on stdin.
-    pub(super) fn enter(&mut self, peer: Option<PeerAddress>, held: Held) {
-        let mut holding = lock(&self.holding);
-        let before = holding.as_ref();
+impl Registration {
+    /// Sets what the connection holds while it sleeps. Without an address the peer is the one on stdin.
+    pub(super) fn update(&mut self, peer: Option<PeerAddress>, held: HeldBytes) {
+        let mut entry = lock(&self.entry);
+        let before = entry.as_ref();
         let number =
-            before.map_or_else(|| self.roster.next.fetch_add(1, Ordering::Relaxed), |before| before.number);
+            before.map_or_else(|| self.registry.next.fetch_add(1, Ordering::Relaxed), |before| before.number);
         let stalled = match before {
             _ if held.queued_bytes == 0 => None,
             Some(before) if before.stalled.is_some() && before.held.queued_bytes <= held.queued_bytes => {
@@ -68,41 +68,41 @@ impl Place {
             }
             _ => Some(Instant::now()),
         };
-        *holding = Some(Holding { number, peer, held, stalled });
-        drop(holding);
-        self.is_entered = true;
+        *entry = Some(BusyConnection { number, peer, held, stalled });
+        drop(entry);
+        self.is_set = true;
     }
 
-    /// The connection holds nothing any more.
-    pub(super) fn leave(&mut self) {
-        if std::mem::take(&mut self.is_entered) {
-            *lock(&self.holding) = None;
+    /// Removes what the connection held: its exchange returns to the pool.
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.is_set) {
+            *lock(&self.entry) = None;
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Registration {
     fn drop(&mut self) {
-        lock(&self.roster.places).remove(&self.key);
+        lock(&self.registry.entries_by_key).remove(&self.key);
     }
 }
 
-impl Account for Roster {
+impl Account for ConnectionRegistry {
     fn enter(&self, entries: &mut Entries) {
         if !entries.is_detailed {
             return;
         }
         let now = Instant::now();
-        let places = lock(&self.places);
-        entries.connections.extend(places.values().filter_map(|place| {
-            let holding = lock(place);
-            let holding = holding.as_ref()?;
-            let stalled = holding.stalled.map(|since| now.saturating_duration_since(since));
+        let entries_by_key = lock(&self.entries_by_key);
+        entries.connections.extend(entries_by_key.values().filter_map(|registration| {
+            let entry = lock(registration);
+            let entry = entry.as_ref()?;
+            let stalled = entry.stalled.map(|since| now.saturating_duration_since(since));
             Some(ConnectionSpot {
-                number: holding.number,
-                peer: shown(holding.peer),
-                bytes: holding.held.bytes as u64,
-                queued_bytes: holding.held.queued_bytes as u64,
+                number: entry.number,
+                peer: shown(entry.peer),
+                bytes: entry.held.bytes as u64,
+                queued_bytes: entry.held.queued_bytes as u64,
                 stalled_ms: stalled.map_or(0, |stalled| stalled.as_millis() as u64),
             })
         }));
@@ -121,46 +121,47 @@ fn shown(peer: Option<PeerAddress>) -> String {
 mod tests {
     use super::*;
 
-    fn spots(roster: &Roster) -> Vec<ConnectionSpot> {
+    fn spots(registry: &ConnectionRegistry) -> Vec<ConnectionSpot> {
         let mut entries = Entries { is_detailed: true, ..Entries::default() };
-        roster.enter(&mut entries);
+        registry.enter(&mut entries);
         entries.connections
     }
 
     #[test]
     fn who_holds_something_is_named_until_it_lets_go() {
-        let roster = Arc::new(Roster::default());
-        let (mut first, mut second) = (roster.place(), roster.place());
-        assert_eq!(spots(&roster), []);
-        first.enter(Some(PeerAddress::Unix { uid: 7 }), Held { bytes: 10, queued_bytes: 0 });
-        second.enter(None, Held { bytes: 30, queued_bytes: 20 });
-        let found = spots(&roster);
+        let registry = Arc::new(ConnectionRegistry::default());
+        let (mut first, mut second) = (registry.register(), registry.register());
+        assert_eq!(spots(&registry), []);
+        first.update(Some(PeerAddress::Unix { uid: 7 }), HeldBytes { bytes: 10, queued_bytes: 0 });
+        second.update(None, HeldBytes { bytes: 30, queued_bytes: 20 });
+        let found = spots(&registry);
         let told: Vec<_> = found.iter().map(|s| (s.peer.as_str(), s.bytes, s.queued_bytes)).collect();
         assert_eq!(told, [("unix, user 7", 10, 0), ("stdio", 30, 20)]);
-        first.leave();
-        assert_eq!(spots(&roster).len(), 1);
+        first.clear();
+        assert_eq!(spots(&registry).len(), 1);
         drop(second);
-        assert_eq!(spots(&roster), []);
+        assert_eq!(spots(&registry), []);
         drop(first);
-        assert!(lock(&roster.places).is_empty());
+        assert!(lock(&registry.entries_by_key).is_empty());
     }
 
     #[test]
     fn a_peer_stalls_while_it_takes_nothing() {
-        let roster = Arc::new(Roster::default());
-        let mut place = roster.place();
-        let since = |place: &Place| lock(&place.holding).as_ref().and_then(|holding| holding.stalled);
-        let queue = |place: &mut Place, queued_bytes| {
-            place.enter(None, Held { bytes: 0, queued_bytes });
+        let registry = Arc::new(ConnectionRegistry::default());
+        let mut registration = registry.register();
+        let since =
+            |registration: &Registration| lock(&registration.entry).as_ref().and_then(|entry| entry.stalled);
+        let queue = |registration: &mut Registration, queued_bytes| {
+            registration.update(None, HeldBytes { bytes: 0, queued_bytes });
         };
-        queue(&mut place, 50);
-        let begun = since(&place).expect("stalled");
-        queue(&mut place, 80);
-        assert_eq!(since(&place), Some(begun), "more waits, nothing was taken");
+        queue(&mut registration, 50);
+        let begun = since(&registration).expect("stalled");
+        queue(&mut registration, 80);
+        assert_eq!(since(&registration), Some(begun), "more waits, nothing was taken");
         std::thread::sleep(std::time::Duration::from_millis(2));
-        queue(&mut place, 60);
-        assert!(since(&place) > Some(begun), "something was taken");
-        queue(&mut place, 0);
-        assert_eq!(since(&place), None);
+        queue(&mut registration, 60);
+        assert!(since(&registration) > Some(begun), "something was taken");
+        queue(&mut registration, 0);
+        assert_eq!(since(&registration), None);
     }
 }

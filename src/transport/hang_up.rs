@@ -1,62 +1,62 @@
-//! Whether a peer is still there to read what is written.
+//! Detects that a peer has hung up: nobody is left to read what is written.
 //!
 //! A peer that closed its side for writing may still wait for answers (`mcpool < requests > answers`), and a read
-//! tells both apart no more than it tells a peer that is gone. The system knows: nobody has the other end of the
-//! pipe or socket any more.
+//! ends in the same way for both. The system tells them apart: after a hang-up, no process has the other end of the
+//! pipe or socket open.
 
 use std::os::fd::AsFd;
 use tokio::io::{AsyncRead, AsyncWrite, Join};
 
-/// Says of a stream whether its peer is gone.
-pub(crate) trait Presence<S> {
+/// Detects the hang-up of the peer of a stream.
+pub(crate) trait HangUp<S> {
     /// Whether nobody will read what is written.
-    fn is_gone(stream: &S) -> bool;
+    fn has_hung_up(stream: &S) -> bool;
 }
 
-/// Of any stream: the peer is there for all that is known.
+/// For any stream: a hang-up is not detected.
 #[derive(Debug)]
-pub(crate) struct Unwatched;
+pub(crate) struct Undetected;
 
-impl<S> Presence<S> for Unwatched {
-    fn is_gone(_: &S) -> bool {
+impl<S> HangUp<S> for Undetected {
+    fn has_hung_up(_: &S) -> bool {
         false
     }
 }
 
-/// Of a stream with a descriptor: the system is asked.
+/// For a stream with a descriptor: the system tells.
 #[derive(Debug)]
-pub(crate) struct Watched;
+pub(crate) struct SocketHangUp;
 
-impl<S: AsFd> Presence<S> for Watched {
-    fn is_gone(stream: &S) -> bool {
-        is_gone(stream)
+impl<S: AsFd> HangUp<S> for SocketHangUp {
+    fn has_hung_up(stream: &S) -> bool {
+        has_hung_up(stream)
     }
 }
 
-/// Of two streams: the one that is written to counts.
+/// For two streams: the one that is written to counts.
 #[derive(Debug)]
-pub(crate) struct WatchedWriter;
+pub(crate) struct WriterHangUp;
 
-impl<R: AsyncRead, W: AsyncWrite + AsFd> Presence<Join<R, W>> for WatchedWriter {
-    fn is_gone(streams: &Join<R, W>) -> bool {
-        is_gone(streams.writer())
+impl<R: AsyncRead, W: AsyncWrite + AsFd> HangUp<Join<R, W>> for WriterHangUp {
+    fn has_hung_up(streams: &Join<R, W>) -> bool {
+        has_hung_up(streams.writer())
     }
 }
 
 /// Whether the other end of a pipe or a socket was closed altogether.
 #[cfg(target_os = "linux")]
-fn is_gone(descriptor: impl AsFd) -> bool {
+fn has_hung_up(descriptor: impl AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut watched = [PollFd::new(&descriptor, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // Where it cannot be told, the peer counts as there.
+    // An error tells nothing: the peer counts as there.
     poll(&mut watched, Some(&now)).is_ok_and(|ready| ready > 0)
         && watched[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Other systems report the same of a peer that only closed its side for writing.
 #[cfg(not(target_os = "linux"))]
-fn is_gone(_: impl AsFd) -> bool {
+fn has_hung_up(_: impl AsFd) -> bool {
     false
 }
 
@@ -69,16 +69,16 @@ mod tests {
     #[test]
     fn half_a_close_is_no_close() {
         let (ours, theirs) = UnixStream::pair().expect("sockets");
-        assert!(!is_gone(&ours));
+        assert!(!has_hung_up(&ours));
         theirs.shutdown(Shutdown::Write).expect("half closed");
-        assert!(!is_gone(&ours));
+        assert!(!has_hung_up(&ours));
         drop(theirs);
-        assert!(is_gone(&ours));
+        assert!(has_hung_up(&ours));
         let (reader, writer) = std::io::pipe().expect("a pipe");
-        assert!(!is_gone(&writer));
+        assert!(!has_hung_up(&writer));
         drop(reader);
-        assert!(is_gone(&writer));
+        assert!(has_hung_up(&writer));
         let file = tempfile::tempfile().expect("a file");
-        assert!(!is_gone(&file));
+        assert!(!has_hung_up(&file));
     }
 }

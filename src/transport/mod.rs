@@ -11,6 +11,7 @@ mod interleavings;
 mod lines;
 pub(crate) mod listener;
 mod outbox;
+mod purge;
 mod stack_read;
 mod stdio;
 #[cfg(test)]
@@ -48,5 +49,5 @@ where
     W: AsyncWrite + Unpin,
 {
     let host = Arc::new(lines::LineHost::new(server, drain));
-    lines::LineConnection::<_, hang_up::Unwatched>::new(host, None, tokio::io::join(reader, writer)).await
+    lines::LineConnection::<_, hang_up::Undetected>::new(host, None, tokio::io::join(reader, writer)).await
 }

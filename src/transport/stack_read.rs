@@ -16,7 +16,7 @@ const PROBE_BYTES: usize = 512;
 
 /// Reads a little; `take` gets what came. Ready with the number of bytes, 0 at the end of the stream, and whether
 /// more may be there.
-pub(super) fn poll_probe<R: AsyncRead + Unpin>(
+pub(super) fn poll_stack_read<R: AsyncRead + Unpin>(
     reader: &mut R,
     cx: &mut Context<'_>,
     take: impl FnOnce(&[u8]),
@@ -43,7 +43,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut look = async |seen: &mut Vec<u8>| {
             poll_fn(|cx| {
-                let polled = poll_probe(&mut far, cx, |bytes| seen.extend_from_slice(bytes));
+                let polled = poll_stack_read(&mut far, cx, |bytes| seen.extend_from_slice(bytes));
                 Poll::Ready(polled.map(|read| read.expect("a stream")))
             })
             .await

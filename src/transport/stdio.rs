@@ -1,7 +1,7 @@
 //! Standard input and output as a connection.
 
 use super::ServeError;
-use super::hang_up::WatchedWriter;
+use super::hang_up::WriterHangUp;
 use super::lines::{LineConnection, LineHost};
 use crate::server::{Drain, Server};
 use crate::stdio::{StdioStreams, UnusableStream};
@@ -43,7 +43,7 @@ pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioErro
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StdioError::Signal)?;
     let host = Arc::new(LineHost::new(server, drain));
     let streams = tokio::io::join(input, output);
-    let connection = LineConnection::<_, WatchedWriter>::new(host, None, streams);
+    let connection = LineConnection::<_, WriterHangUp>::new(host, None, streams);
     let mut serving = std::pin::pin!(server.with_tasks(drain, connection));
     tokio::select! {
         ended = &mut serving => return Ok(ended?),

@@ -2,44 +2,43 @@
 //!
 //! An idle connection holds no buffer and no exchange, before and after its requests. One timer serves all
 //! time-outs: it is set forward lazily, so that a request that is served at once touches it not at all. The connection
-//! holds its own place among those that may be open: a request tells whose it is.
+//! holds its own permit among those that may be open: a request tells whose it is.
 
-use super::endpoint::Endpoint;
-use super::exchange::{Exchange, State, Turn};
+use super::exchange::{Exchange, State};
+use super::host::HttpHost;
+use super::sender::NextAction;
 use crate::server::Permit;
 use crate::transport::admission::PeerAddress;
-use crate::transport::stack_read::poll_probe;
 use mcpool_pools::Lease;
 use pin_project_lite::pin_project;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a peer may send on after the last answer: closing at once would destroy the answer on its way.
 const LINGER: Duration = Duration::from_secs(2);
-/// Bytes that are read ahead while a request waits: the start of the next one.
-const READ_AHEAD_BYTES: usize = 16 * 1024;
 
-/// What the timer is waiting for.
+/// The time-out that the timer stands at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Watch {
+enum Timeout {
     Idle,
     Head,
     Body,
     Write,
-    Stream,
+    /// Until the next sign of life on a stream.
+    KeepAlive,
     Linger,
 }
 
 pin_project! {
     /// A connection as a future: it ends when the connection does.
     pub(crate) struct HttpConnection<S> {
-        peer: Peer<S>,
+        connection: Connection<S>,
         #[pin]
         timer: Sleep,
         #[pin]
@@ -48,36 +47,36 @@ pin_project! {
 }
 
 /// A connection without what has to be pinned.
-struct Peer<S> {
+struct Connection<S> {
     stream: S,
-    endpoint: Arc<Endpoint>,
+    host: Arc<HttpHost>,
     address: PeerAddress,
     exchange: Option<Lease<Exchange>>,
-    watch: Watch,
+    timeout: Timeout,
     deadline: Instant,
     is_draining: bool,
     is_shut: bool,
-    // Last, so that the socket is closed before another connection gets the place.
-    place: Permit,
+    // Last, so that the socket is closed before another connection gets the permit.
+    permit: Permit,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> HttpConnection<S> {
     /// Serves `stream`.
-    pub(crate) fn new(endpoint: Arc<Endpoint>, stream: S, address: PeerAddress, place: Permit) -> Self {
-        let deadline = Instant::now() + endpoint.server.limits().header_timeout();
-        let drain = endpoint.drain.listen();
-        let peer = Peer {
+    pub(crate) fn new(host: Arc<HttpHost>, stream: S, address: PeerAddress, permit: Permit) -> Self {
+        let deadline = Instant::now() + host.endpoint.server.limits().header_timeout();
+        let drain = host.endpoint.drain.listen();
+        let connection = Connection {
             stream,
-            endpoint,
+            host,
             address,
             exchange: None,
-            watch: Watch::Head,
+            timeout: Timeout::Head,
             deadline,
             is_draining: false,
             is_shut: false,
-            place,
+            permit,
         };
-        Self { peer, timer: sleep_until(deadline), drain }
+        Self { connection, timer: sleep_until(deadline), drain }
     }
 }
 
@@ -86,30 +85,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for HttpConnection<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if !this.peer.is_draining && (this.drain.as_mut().poll(cx).is_ready() || this.peer.has_drain_begun())
+        if !this.connection.is_draining
+            && (this.drain.as_mut().poll(cx).is_ready() || this.connection.has_drain_begun())
         {
-            this.peer.begin_draining();
+            this.connection.begin_draining();
         }
-        let mut has_moved = false;
+        let mut has_progressed = false;
         loop {
-            match this.peer.step(cx) {
-                Step::Moved => {
-                    has_moved = true;
+            match this.connection.step(cx) {
+                Step::Progressed => {
+                    has_progressed = true;
                     continue;
                 }
-                Step::End => return Poll::Ready(()),
-                Step::Still => {}
+                Step::Ended => return Poll::Ready(()),
+                Step::Blocked => {}
             }
-            this.peer.enter_roster();
-            this.peer.set_watch(std::mem::take(&mut has_moved));
-            let deadline = this.peer.deadline;
+            this.connection.register();
+            this.connection.set_timeout(std::mem::take(&mut has_progressed));
+            let deadline = this.connection.deadline;
             if deadline < this.timer.deadline() || this.timer.is_elapsed() {
                 this.timer.as_mut().reset(deadline);
             }
             if this.timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            if Instant::now() >= deadline && !this.peer.time_out() {
+            if Instant::now() >= deadline && !this.connection.time_out() {
                 return Poll::Ready(());
             }
         }
@@ -119,127 +119,113 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for HttpConnection<S> {
 /// How a step of a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Something moved: go round again.
-    Moved,
-    /// Nothing can move until the task is woken.
-    Still,
+    /// Something was read, served or written: take the next step.
+    Progressed,
+    /// Nothing can go on until the task is woken.
+    Blocked,
     /// The connection is at its end.
-    End,
+    Ended,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Writes what is ready, then goes on with what has come.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
-        let flushed = match self.flush(cx) {
-            Ok(flushed) => flushed,
+        let is_flushed = match self.flush(cx) {
+            Ok(is_flushed) => is_flushed,
             Err(error) => {
                 tracing::debug!(%error, "a peer is gone");
-                return Step::End;
+                return Step::Ended;
             }
         };
-        let Some(exchange) = &mut self.exchange else { return self.fill(cx) };
-        if exchange.is_closing() {
-            if exchange.is_cut_off {
-                return Step::End;
-            }
-            return if flushed { self.linger(cx) } else { Step::Still };
+        let Some(exchange) = &mut self.exchange else { return self.read(cx) };
+        match exchange.state() {
+            State::CutOff => return Step::Ended,
+            State::Closing if is_flushed => return self.linger(cx),
+            State::Closing => return Step::Blocked,
+            State::Head | State::Body(_) | State::Request(_) | State::Stream(_) => {}
         }
-        match exchange.turn(&self.endpoint, self.address, &mut self.place, cx) {
-            Turn::Moved => Step::Moved,
-            Turn::Wait => Step::Still,
-            Turn::Read => self.fill(cx),
+        match exchange.advance(&self.host.endpoint, self.address, &mut self.permit, cx) {
+            NextAction::Continue => Step::Progressed,
+            NextAction::Wait => Step::Blocked,
+            NextAction::Read => self.read(cx),
         }
     }
 
     /// Writes what is queued; whether all of it is written.
     fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let Some(exchange) = &mut self.exchange else { return Ok(true) };
-        if exchange.outbox.is_empty() {
+        if exchange.sender.outbox.is_empty() {
             return Ok(true);
         }
-        let flushed = exchange.outbox.poll_flush(&mut self.stream, cx)?;
+        let flushed = exchange.sender.outbox.poll_flush(&mut self.stream, cx)?;
         Ok(flushed.is_ready())
     }
 
-    fn fill(&mut self, cx: &mut Context<'_>) -> Step {
-        let exchange = self.exchange.get_or_insert_with(|| self.endpoint.exchange());
-        let is_at_work = matches!(exchange.state, State::Work(_) | State::Follow(_));
-        if is_at_work && exchange.input.as_ref().is_some_and(|input| input.len() >= READ_AHEAD_BYTES) {
-            return Step::Still;
+    fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        let exchange = self.exchange.get_or_insert_with(|| self.host.exchange());
+        if exchange.has_read_ahead() {
+            return Step::Blocked;
         }
-        let read = if exchange.is_drained && exchange.input.is_none() {
-            let endpoint = &self.endpoint;
-            poll_probe(&mut self.stream, cx, |bytes| exchange.room(endpoint).extend_from_slice(bytes))
-        } else {
-            let buffer = exchange.room(&self.endpoint);
-            let room = buffer.capacity() - buffer.len();
-            pin!(self.stream.read_buf(buffer)).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
-        };
-        // Woken after a pause, it finds something.
-        exchange.is_drained = matches!(read, Poll::Ready(Ok((_, false))));
-        match read {
-            Poll::Ready(Ok((0, _))) => {
-                if exchange.ended() {
-                    return Step::Moved;
+        match exchange.poll_read(&mut self.stream, &self.host.endpoint, cx) {
+            Poll::Ready(Ok(0)) => {
+                if exchange.end_input() {
+                    return Step::Progressed;
                 }
-                Step::End
+                Step::Ended
             }
-            Poll::Ready(Ok(_)) => Step::Moved,
+            Poll::Ready(Ok(_)) => Step::Progressed,
             Poll::Ready(Err(error)) => {
                 tracing::debug!(%error, "a peer is gone");
-                Step::End
+                Step::Ended
             }
             Poll::Pending => {
-                exchange.let_go_of_room();
+                exchange.free_room();
                 if exchange.is_idle() {
                     if self.is_draining {
-                        return Step::End;
+                        return Step::Ended;
                     }
-                    self.rest();
+                    self.release_exchange();
                 }
-                Step::Still
+                Step::Blocked
             }
         }
     }
 
-    /// Lets the exchange go until there is something to do.
-    fn rest(&mut self) {
+    /// Gives the exchange back until there is something to do.
+    fn release_exchange(&mut self) {
         if let Some(exchange) = self.exchange.take()
-            && exchange.was_large
+            && exchange.was_large()
         {
-            self.endpoint.note_large();
+            self.host.note_large();
         }
     }
 
-    /// After the last answer: tells the peer, and waits until it has read it.
+    /// After the last answer: closes this side, and waits until the peer has read the answer.
     fn linger(&mut self, cx: &mut Context<'_>) -> Step {
         if !self.is_shut {
             match Pin::new(&mut self.stream).poll_shutdown(cx) {
-                Poll::Pending => return Step::Still,
-                Poll::Ready(Err(_)) => return Step::End,
+                Poll::Pending => return Step::Blocked,
+                Poll::Ready(Err(_)) => return Step::Ended,
                 Poll::Ready(Ok(())) => self.is_shut = true,
             }
         }
-        let Some(exchange) = &mut self.exchange else { return Step::End };
-        if let Some(input) = &mut exchange.input {
-            input.clear();
-        }
-        match pin!(self.stream.read_buf(exchange.room(&self.endpoint))).poll(cx) {
-            Poll::Pending => Step::Still,
-            Poll::Ready(Ok(0) | Err(_)) => Step::End,
-            Poll::Ready(Ok(_)) => Step::Moved,
+        let Some(exchange) = &mut self.exchange else { return Step::Ended };
+        match exchange.poll_discard(&mut self.stream, &self.host.endpoint, cx) {
+            Poll::Pending => Step::Blocked,
+            Poll::Ready(Ok(0) | Err(_)) => Step::Ended,
+            Poll::Ready(Ok(_)) => Step::Progressed,
         }
     }
 
-    /// What a sleeping connection still holds is told of.
-    fn enter_roster(&mut self) {
+    /// Registers what the connection holds while it sleeps.
+    fn register(&mut self) {
         if let Some(exchange) = &mut self.exchange {
-            exchange.enter_roster(self.address);
+            exchange.register(self.address);
         }
     }
 
     fn has_drain_begun(&self) -> bool {
-        self.endpoint.drain.has_begun()
+        self.host.endpoint.drain.has_begun()
     }
 
     fn begin_draining(&mut self) {
@@ -249,49 +235,53 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// Finds out what the connection waits for, and until when it may.
-    fn set_watch(&mut self, has_moved: bool) {
-        let limits = self.endpoint.server.limits();
-        let (watch, patience) = match &self.exchange {
-            None => (Watch::Idle, limits.idle_timeout()),
-            Some(_) if self.is_shut => (Watch::Linger, LINGER),
-            Some(exchange) if !exchange.outbox.is_empty() => (Watch::Write, limits.write_timeout()),
-            Some(exchange) => match exchange.state {
-                State::Head => (Watch::Head, limits.header_timeout()),
-                State::Body(_) => (Watch::Body, limits.body_timeout()),
-                State::Work(_) | State::Follow(_) => (Watch::Stream, limits.sse_keep_alive()),
-                State::Closing => (Watch::Linger, LINGER),
+    /// Finds out which time-out applies, and when it ends.
+    fn set_timeout(&mut self, has_progressed: bool) {
+        let limits = self.host.endpoint.server.limits();
+        let (timeout, duration) = match &self.exchange {
+            None => (Timeout::Idle, limits.idle_timeout()),
+            Some(_) if self.is_shut => (Timeout::Linger, LINGER),
+            Some(exchange) if !exchange.sender.outbox.is_empty() => (Timeout::Write, limits.write_timeout()),
+            Some(exchange) => match exchange.state() {
+                State::Head => (Timeout::Head, limits.header_timeout()),
+                State::Body(_) => (Timeout::Body, limits.body_timeout()),
+                State::Request(_) | State::Stream(_) => (Timeout::KeepAlive, limits.sse_keep_alive()),
+                State::Closing | State::CutOff => (Timeout::Linger, LINGER),
             },
         };
-        // A watch that goes on keeps its deadline, else a slow peer could set it forward byte by byte. Streams
-        // and idle connections are watched anew each time something happens.
-        if watch != self.watch || (has_moved && matches!(watch, Watch::Stream | Watch::Idle)) {
-            self.watch = watch;
-            self.deadline = Instant::now() + patience;
-            if let (Watch::Write, Some(exchange)) = (watch, &mut self.exchange) {
-                exchange.outbox.begin_pace();
+        // A time-out that still applies keeps its deadline, else a slow peer could set it forward byte by byte. For
+        // streams and idle connections it begins anew each time something happens.
+        if timeout != self.timeout
+            || (has_progressed && matches!(timeout, Timeout::KeepAlive | Timeout::Idle))
+        {
+            self.timeout = timeout;
+            self.deadline = Instant::now() + duration;
+            if let (Timeout::Write, Some(exchange)) = (timeout, &mut self.exchange) {
+                exchange.sender.outbox.begin_pace();
             }
         }
     }
 
     /// Acts on a deadline that has passed; whether the connection goes on.
     fn time_out(&mut self) -> bool {
+        let endpoint = &self.host.endpoint;
+        let limits = endpoint.server.limits();
         let Some(exchange) = &mut self.exchange else { return false };
-        match self.watch {
-            Watch::Head | Watch::Body if exchange.is_amid_request() => {
-                exchange.time_out(&self.endpoint);
+        match self.timeout {
+            Timeout::Head | Timeout::Body if exchange.is_amid_request() => {
+                exchange.time_out(endpoint);
                 true
             }
-            Watch::Write if exchange.outbox.keeps_pace(self.endpoint.server.limits().least_write_bytes()) => {
-                exchange.outbox.begin_pace();
-                self.deadline = Instant::now() + self.endpoint.server.limits().write_timeout();
+            Timeout::Write if exchange.sender.outbox.keeps_pace(limits.least_write_bytes()) => {
+                exchange.sender.outbox.begin_pace();
+                self.deadline = Instant::now() + limits.write_timeout();
                 true
             }
-            Watch::Idle | Watch::Head | Watch::Body | Watch::Write | Watch::Linger => false,
-            Watch::Stream => {
-                exchange.keep_alive(&self.endpoint);
-                // Even where nothing was to be said, the next time is a whole interval away.
-                self.deadline = Instant::now() + self.endpoint.server.limits().sse_keep_alive();
+            Timeout::Idle | Timeout::Head | Timeout::Body | Timeout::Write | Timeout::Linger => false,
+            Timeout::KeepAlive => {
+                exchange.keep_alive(endpoint);
+                // Even where nothing was sent, the next time is a whole interval away.
+                self.deadline = Instant::now() + limits.sse_keep_alive();
                 true
             }
         }
@@ -305,7 +295,7 @@ mod tests {
     use crate::server::{Drain, FairLimit, Server};
     use crate::transport::admission::{Admission, AdmissionConfig};
     use std::net::{IpAddr, Ipv4Addr};
-    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::{sleep, timeout};
 
     /// In time that stands still while anything can move.
@@ -322,11 +312,11 @@ mod tests {
         for (bytes, every, ends) in rows {
             let server = Server::builder("test", "1").build().expect("a server");
             let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
-            let endpoint = Endpoint::new(server, admission, Drain::default()).expect("one endpoint");
+            let host = HttpHost::new(server, admission, Drain::default()).expect("one host");
             let (client, stream) = duplex(1024);
             let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let place = FairLimit::new(1, 75).acquire(0).expect("a permit");
-            let serving = tokio::spawn(HttpConnection::new(Arc::new(endpoint), stream, address, place));
+            let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
+            let serving = tokio::spawn(HttpConnection::new(Arc::new(host), stream, address, permit));
             let (mut reader, mut writer) = tokio::io::split(client);
             let saying = tokio::spawn(async move {
                 let questions = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20_000);

@@ -1,403 +1,336 @@
-//! One connection at work: from the first byte of a request to the last byte of its answer.
+//! One busy connection: from the first byte of a request to the last byte of its answer.
 //!
-//! All that a busy connection needs and an idle one does not, pooled as one object. It knows bytes in and bytes
-//! out and no socket: `connection` reads into [`Exchange::room`] and writes what is in the outbox. Requests
-//! of one connection are served one after the other, answers leave in their order.
+//! All that a busy connection needs and an idle one does not, pooled as one object. [`Receiver`] knows what comes
+//! in, [`Sender`] what goes out, [`State`] what is under way; only this file knows all three. Requests of one
+//! connection are served one after the other, and answers leave in their order.
 
-use super::codec::body::{BodyDecoder, BodyProgress};
-use super::codec::head::{BodyFraming, HeadReader, RequestHead};
-use super::codec::response::{self, Persistence, Status};
+use super::answer::Answer;
+use super::codec::body::BodyDecoder;
+use super::codec::head::RequestHead;
+use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
-use super::reply::Answer;
-use super::stream::Follow;
-use super::work::Work;
-use crate::server::{self, Outgoing, Server};
-use crate::transport::admission::{Admitted, PeerAddress};
-use crate::transport::connection_registry::{Held, Place, Roster};
-use crate::transport::outbox::Outbox;
-use bytes::BytesMut;
-use mcpool_pools::{BufferLease, Recycle, Reservation, Verdict};
-use std::ops::Range;
+use super::post::{PostRequest, Posted, WaitingPost};
+use super::receiver::{Body, BodyRead, Receiver};
+use super::routing::{Arrival, Routed};
+use super::sender::{NextAction, Progress, Sender};
+use super::stream::SessionStream;
+use crate::server::{Outgoing, Permit, Server};
+use crate::transport::admission::PeerAddress;
+use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
+use mcpool_pools::{Recycle, Verdict};
+use std::io;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Poll};
+use tokio::io::AsyncRead;
 
-/// Bytes of the first read: a usual request fits.
-const READ_BYTES: usize = 4 * 1024;
-/// The most that room is made for ahead of what has come.
-const AHEAD_BYTES: usize = 64 * 1024;
-
-/// What is said to a large message that comes when memory is short.
+/// What a client is told whose message is too large for the memory that is left.
 const NO_ROOM: &str = "there is no memory for a message of this size at the moment: send it again later";
+/// Bytes that are read ahead while a request waits: the start of the next one.
+const READ_AHEAD_BYTES: usize = 16 * 1024;
 
-/// What a connection does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// Something moved: go round again.
-    Moved,
-    /// More bytes of the peer are needed.
-    Read,
-    /// Nothing can move until something wakes the task.
-    Wait,
-}
-
-/// Where the exchange stands.
+/// What an exchange is doing.
 pub(super) enum State {
-    /// At the head of a request.
+    /// It reads the head of a request.
     Head,
-    /// In its body.
-    Body(Box<Body>),
-    /// A request of the modern era waits; its connection is its life.
-    Work(Work),
-    /// A stream of a session is sent.
-    Follow(Follow),
-    /// Nothing more is read: what is queued is written, then the connection ends.
+    /// It reads the body of a request.
+    Body(Body),
+    /// A request of the modern era waits. It is cancelled when its connection closes.
+    Request(WaitingPost),
+    /// It sends a stream of a session.
+    Stream(SessionStream),
+    /// It reads nothing more: what is queued is written, then the connection ends.
     Closing,
+    /// As `Closing`, but the connection ends without waiting for its peer: too many wait already.
+    CutOff,
 }
 
-/// A request whose body is on its way.
-pub(super) struct Body {
-    pub(super) head: RequestHead,
-    decoder: BodyDecoder,
-    /// Who sends it; `None`: the request is answered already, its body is of no use.
-    admitted: Option<Admitted>,
-}
-
-/// One connection at work.
+/// One busy connection.
 pub(super) struct Exchange {
-    pub(super) input: Option<BufferLease>,
-    reader: HeadReader,
-    pub(super) state: State,
-    pub(super) outbox: Outbox,
-    pub(super) outgoing: Arc<Outgoing>,
-    /// The origin of the request, where pages of that origin may read the answer.
-    pub(super) cors: Option<Box<[u8]>>,
-    /// The body that the exchange keeps for its next request, so that none is boxed anew.
-    spare_body: Option<Box<Body>>,
-    /// A large message passed.
-    pub(super) was_large: bool,
-    /// The connection ends without waiting for its peer: too many wait already.
-    pub(super) is_cut_off: bool,
-    /// The last read found less than it had room for.
-    pub(super) is_drained: bool,
-    /// The bytes that are set aside for the large message that is under way.
-    reserved: Option<Reservation>,
-    place: Place,
+    receiver: Receiver,
+    pub(super) sender: Sender,
+    state: State,
+    registration: Registration,
 }
 
 impl Exchange {
-    /// Where to read into.
-    pub(super) fn room(&mut self, endpoint: &Endpoint) -> &mut BytesMut {
-        let missing = match &self.state {
-            State::Body(body) => usize::try_from(body.decoder.missing_bytes()).unwrap_or(usize::MAX),
-            _ => 0,
-        };
-        let buffers = endpoint.server.buffers();
-        let input = self.input.get_or_insert_with(|| buffers.acquire(READ_BYTES));
-        // Twice what came, up to a bound: who announces much and sends little is given little.
-        let ahead = missing.min(input.len().clamp(READ_BYTES, AHEAD_BYTES.max(input.len())));
-        if input.capacity() - input.len() < ahead.max(1) {
-            let more = ahead.max(READ_BYTES);
-            input.reserve(more);
-        }
-        input
+    pub(super) fn state(&self) -> &State {
+        &self.state
     }
 
-    /// Whether nothing is under way, so that the connection may let the exchange go.
+    /// Whether a large message passed.
+    pub(super) fn was_large(&self) -> bool {
+        self.receiver.was_large || self.sender.was_large
+    }
+
+    /// Whether nothing is under way, so that the connection may give the exchange back.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Head)
-            && self.outbox.is_empty()
-            && self.input.as_ref().is_none_or(|input| input.is_empty())
-    }
-
-    /// The connection sleeps with something in its hands.
-    pub(super) fn enter_roster(&mut self, peer: PeerAddress) {
-        let queued_bytes = self.outbox.queued_bytes();
-        let input_bytes = self.input.as_ref().map_or(0, |input| input.capacity());
-        let work_bytes = if let State::Work(work) = &self.state { work.bytes() } else { 0 };
-        let bytes = size_of::<Self>() + queued_bytes + input_bytes + work_bytes;
-        self.place.enter(Some(peer), Held { bytes, queued_bytes });
-    }
-
-    /// Lets a buffer go that nothing was read into.
-    pub(super) fn let_go_of_room(&mut self) {
-        // Empty lines between two requests are not worth a buffer either.
-        let is_between = matches!(self.state, State::Head) && !self.reader.has_begun();
-        if is_between || self.input.as_ref().is_some_and(|input| input.is_empty()) {
-            self.input = None;
-            self.reader = HeadReader::default();
-        }
-    }
-
-    /// The server drains: what lasts as long as its connection comes to its end.
-    pub(super) fn begin_closing(&mut self) {
-        match &mut self.state {
-            State::Work(work) => work.begin_closing(),
-            State::Follow(follow) => follow.begin_closing(),
-            State::Head | State::Body(_) | State::Closing => {}
-        }
+        matches!(self.state, State::Head) && self.sender.outbox.is_empty() && self.receiver.input().is_empty()
     }
 
     /// Whether the first bytes of a request are there and the rest is not.
     pub(super) fn is_amid_request(&self) -> bool {
         match &self.state {
-            State::Head => self.input.as_ref().is_some_and(|input| !input.is_empty()),
+            State::Head => !self.receiver.input().is_empty(),
             State::Body(_) => true,
-            _ => false,
+            State::Request(_) | State::Stream(_) | State::Closing | State::CutOff => false,
         }
     }
 
-    /// Goes on as far as the bytes that are there allow.
-    pub(super) fn turn(
+    /// Whether enough is read ahead of a request or stream that goes on.
+    pub(super) fn has_read_ahead(&self) -> bool {
+        matches!(self.state, State::Request(_) | State::Stream(_))
+            && self.receiver.input().len() >= READ_AHEAD_BYTES
+    }
+
+    /// Registers what the connection holds while it sleeps.
+    pub(super) fn register(&mut self, peer: PeerAddress) {
+        let queued_bytes = self.sender.outbox.queued_bytes();
+        let request_bytes = if let State::Request(post) = &self.state { post.bytes() } else { 0 };
+        let bytes = size_of::<Self>() + queued_bytes + self.receiver.held_bytes() + request_bytes;
+        self.registration.update(Some(peer), HeldBytes { bytes, queued_bytes });
+    }
+
+    /// Frees a buffer that nothing was read into.
+    pub(super) fn free_room(&mut self) {
+        self.receiver.free_room(matches!(self.state, State::Head));
+    }
+
+    /// Reads what is there. Ready with 0 when the peer sends nothing more.
+    pub(super) fn poll_read<S: AsyncRead + Unpin>(
         &mut self,
-        endpoint: &Arc<Endpoint>,
-        peer: PeerAddress,
-        connection: &mut server::Permit,
+        stream: &mut S,
+        endpoint: &Endpoint,
         cx: &mut Context<'_>,
-    ) -> Turn {
-        // A peer that does not read its answers is not served further either.
-        let is_full = self.outbox.queued_bytes() >= endpoint.server.limits().max_outbox_bytes;
-        match &mut self.state {
-            _ if is_full => Turn::Wait,
-            State::Head => self.take_head(endpoint, peer, connection),
-            State::Body(_) => self.take_body(endpoint, cx),
-            State::Work(_) => self.go_on(endpoint, cx),
-            State::Follow(_) => self.follow(endpoint, cx),
-            State::Closing => Turn::Wait,
-        }
+    ) -> Poll<io::Result<usize>> {
+        let missing = if let State::Body(body) = &self.state { body.decoder.missing_bytes() } else { 0 };
+        self.receiver.poll_read(stream, endpoint, missing, cx)
     }
 
-    fn take_head(
+    /// Reads and drops what is there.
+    pub(super) fn poll_discard<S: AsyncRead + Unpin>(
         &mut self,
-        endpoint: &Arc<Endpoint>,
-        peer: PeerAddress,
-        connection: &mut server::Permit,
-    ) -> Turn {
-        let Some(input) = &self.input else { return Turn::Read };
-        if input.is_empty() {
-            return Turn::Read;
-        }
-        match self.reader.advance(input, endpoint.head_limits()) {
-            Ok(None) => Turn::Read,
-            Ok(Some(head)) => {
-                self.reader = HeadReader::default();
-                self.begin(endpoint, peer, connection, head);
-                Turn::Moved
-            }
-            Err(error) => {
-                self.refuse_and_close(endpoint, error.status(), &error, None);
-                Turn::Moved
-            }
-        }
+        stream: &mut S,
+        endpoint: &Endpoint,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.receiver.poll_discard(stream, endpoint, cx)
     }
 
-    /// A request whose head is there: admitted or refused, then its body.
-    fn begin(
-        &mut self,
-        endpoint: &Arc<Endpoint>,
-        peer: PeerAddress,
-        connection: &mut server::Permit,
-        head: RequestHead,
-    ) {
-        let max_bytes = endpoint.server.limits().max_frame_bytes;
-        if let Err(error) = BodyDecoder::new(head.body, head.head_bytes, max_bytes) {
-            return self.refuse_and_close(endpoint, error.status(), &error, Some(&head));
-        }
-        self.reserved = None;
-        let mut admitted = self.route(endpoint, peer, connection, &head);
-        if admitted.is_some()
-            && let BodyFraming::Length(bytes) = head.body
-            && !self.make_room(endpoint, usize::try_from(bytes).unwrap_or(usize::MAX))
-        {
-            let fault = Answer::fault(Status::Unavailable, &NO_ROOM);
-            self.answer(endpoint, fault.answer(), Some(&head), Persistence::of(&head));
-            admitted = None;
-        }
-        let decoder = match admitted {
-            Some(_) => BodyDecoder::new(head.body, head.head_bytes, max_bytes),
-            None => BodyDecoder::discarding(head.body, head.head_bytes, max_bytes),
-        };
-        if let State::Follow(_) = self.state {
-            return self.skip(head.head_bytes);
-        }
-        if let State::Closing = self.state {
-            return;
-        }
-        // Refused above where its length is.
-        let Ok(decoder) = decoder else { return };
-        let input_bytes = self.input.as_ref().map_or(0, |input| input.len());
-        if head.expects_continue && decoder.missing_bytes() > 0 && input_bytes == head.head_bytes {
-            if admitted.is_none() {
-                // It was answered without the body, which then need not come.
-                self.state = State::Closing;
-                return;
-            }
-            self.outbox.append(endpoint.server.buffers(), 32, response::write_continue);
-        }
-        let body = Body { head, decoder, admitted };
-        let boxed = match self.spare_body.take() {
-            Some(mut spare) => {
-                *spare = body;
-                spare
-            }
-            None => Box::new(body),
-        };
-        self.state = State::Body(boxed);
-    }
-
-    /// Sets memory aside for a large message; whether there is enough for it now. Small ones always have room.
-    fn make_room(&mut self, endpoint: &Endpoint, bytes: usize) -> bool {
-        if !Server::is_large(bytes) || self.reserved.is_some() {
-            return true;
-        }
-        let memory = endpoint.server.memory();
-        if !memory.is_critical() {
-            self.reserved = memory.reserve_frame(bytes).ok();
-        }
-        if self.reserved.is_none() {
-            memory.note_refused();
-        }
-        self.reserved.is_some()
-    }
-
-    /// Whether a message whose length nobody announced has grown large and there is no memory for it.
-    fn has_outgrown(&mut self, endpoint: &Endpoint) -> bool {
-        let State::Body(body) = &self.state else { return false };
-        let is_wanted = body.admitted.is_some() && matches!(body.head.body, BodyFraming::Chunked);
-        let bytes = self.input.as_ref().map_or(0, |input| input.len());
-        // It may become the longest there is.
-        is_wanted
-            && Server::is_large(bytes)
-            && !self.make_room(endpoint, endpoint.server.limits().max_frame_bytes)
-    }
-
-    fn take_body(&mut self, endpoint: &Arc<Endpoint>, cx: &mut Context<'_>) -> Turn {
-        if self.has_outgrown(endpoint) {
-            self.refuse_and_close(endpoint, Status::Unavailable, &NO_ROOM, None);
-            return Turn::Moved;
-        }
-        let (State::Body(body), Some(input)) = (&mut self.state, &mut self.input) else { return Turn::Read };
-        match body.decoder.advance(input) {
-            Ok(BodyProgress::Partial) => Turn::Read,
-            Ok(BodyProgress::Complete(range)) => {
-                let State::Body(body) = std::mem::replace(&mut self.state, State::Head) else {
-                    return Turn::Moved;
-                };
-                match body.admitted {
-                    Some(admitted) => self.post(endpoint, &body.head, range, admitted, cx),
-                    None => self.skip(range.end),
-                }
-                self.spare_body = Some(body);
-                Turn::Moved
-            }
-            Err(error) => {
-                let State::Body(body) = std::mem::replace(&mut self.state, State::Closing) else {
-                    return Turn::Moved;
-                };
-                if body.admitted.is_some() {
-                    self.refuse_and_close(endpoint, error.status(), &error, Some(&body.head));
-                }
-                Turn::Moved
-            }
-        }
-    }
-
-    /// Takes the bytes up to `end` out of the input: a request that is done with.
-    fn skip(&mut self, end: usize) {
-        let Some(input) = &mut self.input else { return };
-        if end >= input.len() {
-            self.input = None;
-            return;
-        }
-        let left = input.len() - end;
-        input.copy_within(end.., 0);
-        input.truncate(left);
-    }
-
-    /// Hands out the buffer of a request whose body lies at `range`; what follows it stays.
-    pub(super) fn hand_out(&mut self, endpoint: &Endpoint, range: &Range<usize>) -> Option<BufferLease> {
-        let mut whole = self.input.take()?;
-        if range.end < whole.len() {
-            let rest = &whole[range.end..];
-            let mut next = endpoint.server.buffers().acquire(rest.len().max(READ_BYTES));
-            next.extend_from_slice(rest);
-            self.input = Some(next);
-            whole.truncate(range.end);
-        }
-        Some(whole)
-    }
-
-    /// The peer sends nothing more. Whether something is left to do for it.
-    pub(super) fn ended(&mut self) -> bool {
+    /// Ends what would last as long as its connection: the server drains.
+    pub(super) fn begin_closing(&mut self) {
         match &mut self.state {
+            State::Request(post) => post.begin_closing(),
+            State::Stream(stream) => stream.begin_closing(),
+            State::Head | State::Body(_) | State::Closing | State::CutOff => {}
+        }
+    }
+
+    /// Takes the end of what the peer sends. Whether something is left to do for it.
+    pub(super) fn end_input(&mut self) -> bool {
+        match &self.state {
             State::Head | State::Body(_) => {
-                self.input = None;
+                self.receiver.drop_input();
                 self.state = State::Closing;
             }
-            // Closing the stream cancels; the request of a session runs on without it.
-            State::Work(_) | State::Follow(_) => return false,
-            State::Closing => {}
+            // A closed connection cancels its request; the request of a session goes on without it.
+            State::Request(_) | State::Stream(_) => return false,
+            State::Closing | State::CutOff => {}
         }
-        !self.outbox.is_empty()
+        !self.sender.outbox.is_empty()
     }
 
     /// Ends an exchange that took too long in the middle of a request.
     pub(super) fn time_out(&mut self, endpoint: &Endpoint) {
-        self.answer(endpoint, Answer::plain(Status::RequestTimeout), None, Persistence::Close);
+        self.sender.answer_and_close(endpoint, None, Answer::plain(Status::RequestTimeout));
+        self.state = State::Closing;
+    }
+
+    /// Sends a sign of life on a stream, and begins one for a client that can read it.
+    pub(super) fn keep_alive(&mut self, endpoint: &Endpoint) {
+        match &mut self.state {
+            State::Request(post) => post.keep_alive(endpoint, &mut self.sender),
+            State::Stream(stream) => stream.keep_alive(endpoint, &mut self.sender),
+            State::Head | State::Body(_) | State::Closing | State::CutOff => {}
+        }
+    }
+
+    /// Goes on as far as the bytes that came allow.
+    pub(super) fn advance(
+        &mut self,
+        endpoint: &Endpoint,
+        peer: PeerAddress,
+        permit: &mut Permit,
+        cx: &mut Context<'_>,
+    ) -> NextAction {
+        // A peer that does not read its answers is not served further either.
+        if self.sender.outbox.queued_bytes() >= endpoint.server.limits().max_outbox_bytes {
+            return NextAction::Wait;
+        }
+        let progress = match &mut self.state {
+            State::Head => return self.read_head(endpoint, peer, permit),
+            State::Body(body) => match read_body(endpoint, &mut self.receiver, &mut self.sender, body, cx) {
+                None => return NextAction::Read,
+                Some(Posted::Answered) => Progress::Answered,
+                Some(Posted::Waits(post)) => {
+                    self.state = State::Request(post);
+                    return NextAction::Continue;
+                }
+                Some(Posted::Streams(stream)) => {
+                    self.state = State::Stream(stream);
+                    return NextAction::Continue;
+                }
+            },
+            State::Request(post) => post.advance(endpoint, &mut self.sender, cx),
+            State::Stream(stream) => stream.advance(endpoint, &mut self.sender, cx),
+            State::Closing | State::CutOff => return NextAction::Wait,
+        };
+        match progress {
+            Progress::Pending(next) => next,
+            Progress::Answered => self.end_request(),
+        }
+    }
+
+    /// Goes on behind a request whose answer is queued whole.
+    fn end_request(&mut self) -> NextAction {
+        self.state = if self.sender.is_last() { State::Closing } else { State::Head };
+        NextAction::Continue
+    }
+
+    fn read_head(&mut self, endpoint: &Endpoint, peer: PeerAddress, permit: &mut Permit) -> NextAction {
+        match self.receiver.read_head(endpoint) {
+            Ok(None) => NextAction::Read,
+            Ok(Some(head)) => {
+                self.begin_request(endpoint, peer, permit, &head);
+                NextAction::Continue
+            }
+            Err(error) => {
+                self.sender.refuse_and_close(endpoint, None, error.status(), &error);
+                self.end_request()
+            }
+        }
+    }
+
+    /// Answers a request from its head, or begins to read its body.
+    fn begin_request(
+        &mut self,
+        endpoint: &Endpoint,
+        peer: PeerAddress,
+        permit: &mut Permit,
+        head: &RequestHead,
+    ) {
+        let max_bytes = endpoint.server.limits().max_frame_bytes;
+        let decoder = match BodyDecoder::new(head.body, head.head_bytes, max_bytes) {
+            Ok(decoder) => decoder,
+            Err(error) => {
+                self.sender.refuse_and_close(endpoint, Some(head), error.status(), &error);
+                self.state = State::Closing;
+                return;
+            }
+        };
+        let input = self.receiver.input();
+        let mut arrival = Arrival { endpoint, sender: &mut self.sender, head, input };
+        let mut admitted = match arrival.route(peer, permit) {
+            Routed::Wanted(admitted) => Some(admitted),
+            Routed::Answered => None,
+            Routed::CutOff => {
+                self.state = State::CutOff;
+                return;
+            }
+            Routed::Stream(stream) => {
+                self.receiver.skip(head.head_bytes);
+                self.state = State::Stream(stream);
+                return;
+            }
+        };
+        if admitted.is_some()
+            && let BodyFraming::Length(bytes) = head.body
+            && !self.receiver.reserve(endpoint, usize::try_from(bytes).unwrap_or(usize::MAX))
+        {
+            self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
+            admitted = None;
+        }
+        if self.sender.is_last() {
+            self.state = State::Closing;
+            return;
+        }
+        let decoder = if admitted.is_some() { decoder } else { decoder.into_discarding() };
+        if head.expects_continue
+            && decoder.missing_bytes() > 0
+            && self.receiver.input().len() == head.head_bytes
+        {
+            if admitted.is_none() {
+                // The request was answered without its body, which then need not come.
+                self.state = State::Closing;
+                return;
+            }
+            self.sender.continue_body(endpoint);
+        }
+        self.state = State::Body(Body { head: *head, decoder, admitted });
+    }
+}
+
+/// Takes what came of a body, and serves its request once it is whole. `None`: more bytes are needed.
+fn read_body(
+    endpoint: &Endpoint,
+    receiver: &mut Receiver,
+    sender: &mut Sender,
+    body: &mut Body,
+    cx: &mut Context<'_>,
+) -> Option<Posted> {
+    if !receiver.reserve_unannounced(endpoint, body) {
+        sender.refuse_and_close(endpoint, None, Status::Unavailable, &NO_ROOM);
+        return Some(Posted::Answered);
+    }
+    match receiver.read_body(endpoint, body) {
+        Ok(BodyRead::Partial) => None,
+        Ok(BodyRead::Dropped) => Some(Posted::Answered),
+        Ok(BodyRead::Whole { buffer, range, admitted }) => {
+            let request = PostRequest { head: &body.head, buffer, range, admitted };
+            Some(request.serve(endpoint, sender, cx))
+        }
+        Err(error) => {
+            if body.admitted.is_some() {
+                sender.refuse_and_close(endpoint, Some(&body.head), error.status(), &error);
+            }
+            sender.close();
+            Some(Posted::Answered)
+        }
     }
 }
 
 /// Makes exchanges and cleans returned ones.
 pub(super) struct ExchangeFactory {
     max_stream_bytes: usize,
-    roster: Arc<Roster>,
+    registry: Arc<ConnectionRegistry>,
 }
 
 impl ExchangeFactory {
     pub(super) fn new(server: &Server) -> Self {
-        let roster = Arc::default();
-        server.memory().open_account(&roster);
-        Self { max_stream_bytes: server.limits().max_stream_bytes, roster }
+        let registry = Arc::default();
+        server.memory().open_account(&registry);
+        Self { max_stream_bytes: server.limits().max_stream_bytes, registry }
     }
 }
 
 impl Recycle<Exchange> for ExchangeFactory {
     fn create(&self) -> Exchange {
         Exchange {
-            input: None,
-            reader: HeadReader::default(),
+            receiver: Receiver::default(),
+            sender: Sender::new(self.max_stream_bytes),
             state: State::Head,
-            outbox: Outbox::default(),
-            outgoing: Arc::new(Outgoing::new(self.max_stream_bytes)),
-            cors: None,
-            spare_body: None,
-            was_large: false,
-            is_cut_off: false,
-            is_drained: false,
-            reserved: None,
-            place: self.roster.place(),
+            registration: self.registry.register(),
         }
     }
 
     fn recycle(&self, exchange: &mut Exchange) -> Verdict {
-        exchange.place.leave();
-        exchange.input = None;
-        exchange.reader = HeadReader::default();
+        exchange.registration.clear();
+        exchange.receiver = Receiver::default();
         exchange.state = State::Head;
-        exchange.outbox.clear();
-        exchange.cors = None;
-        exchange.was_large = false;
-        exchange.is_cut_off = false;
-        exchange.is_drained = false;
-        exchange.reserved = None;
-        if Arc::strong_count(&exchange.outgoing) > 1 {
-            // Somebody still sends to the client that is gone: the next one must not get it.
-            exchange.outgoing = Arc::new(Outgoing::new(self.max_stream_bytes));
-        }
-        exchange.outgoing.clear();
+        exchange.sender.reset(self.max_stream_bytes);
         Verdict::Keep
     }
 
     fn bytes(&self, _exchange: &Exchange) -> usize {
-        size_of::<Exchange>() + size_of::<Body>() + size_of::<Outgoing>()
+        size_of::<Exchange>() + size_of::<Outgoing>()
     }
 }

@@ -2,21 +2,26 @@
 //!
 //! Sources: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), the event stream chapter of the HTML standard.
 
+mod answer;
 pub(crate) mod codec;
 mod connection;
 mod endpoint;
 mod exchange;
-mod reply;
+mod host;
+mod housekeeping;
+mod post;
+mod protocol;
+mod receiver;
 mod routing;
+mod sender;
 mod service;
 mod stream;
-mod work;
 mod worker_watchdog;
 
 #[cfg(test)]
 pub(crate) use connection::HttpConnection;
 #[cfg(test)]
-pub(crate) use endpoint::Endpoint;
+pub(crate) use host::HttpHost;
 #[cfg(feature = "cli")]
 pub(crate) use service::HttpService;
 pub use service::{HttpConfig, HttpError, serve_http};

@@ -1,238 +1,218 @@
-//! Where a request goes, told from its head alone: what is answered at once, and whose body is wanted.
+//! Where a request goes, decided from its head alone: what is answered at once, and whose body is read.
 
-use super::codec::head::{ContentType, RequestHead, Verb};
-use super::codec::response::{Persistence, Status};
-use super::endpoint::{Endpoint, PATHS};
-use super::exchange::{Exchange, State};
-use super::reply::{Answer, AnswerBody, parse_session};
-use super::stream::Follow;
+use super::answer::{Answer, AnswerBody, parse_session};
+use super::codec::head::{RequestHead, Span};
+use super::codec::words::{ContentType, Status, Verb};
+use super::endpoint::Endpoint;
+use super::sender::Sender;
+use super::stream::SessionStream;
 use crate::protocol::{ProtocolError, Revision};
 use crate::server::{Permit, Session};
-use crate::transport::admission::{Admitted, Credentials, PeerAddress, Refusal};
+use crate::transport::admission::{Admitted, Credentials, PeerAddress};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Paths of the endpoint of MCP. Clients that join a base and a path leave a slash behind.
+const PATHS: [&[u8]; 2] = [b"/mcp", b"/mcp/"];
 
 /// The verbs of the endpoint, as `Allow` lists them; those of the modern era, which has no sessions.
 const ALLOWED: &str = "GET, POST, DELETE";
 const ALLOWED_MODERN: &str = "POST";
 
-/// What is said to a verb that the era of the request does not have.
+/// What a client is told that uses a verb that the era of the request does not have.
 const NO_SESSIONS: &str =
     "revision 2026-07-28 has no sessions and no streams apart from answers: send a POST";
-/// What is said to a principal with a connection too many.
+/// What a principal is told that has too many connections.
 const SHARE_IS_TAKEN: &str = "too many connections of one principal: close some, or come back later (setting \
     principal_share_percent)";
-/// What is said at every other path.
+/// What a client is told at every other path.
 const NOT_HERE: &str =
     "nothing is here: MCP is spoken at /mcp, and /livez, /readyz and /healthz tell how the server is";
 
-impl Exchange {
-    /// Answers a request that needs no body, or gives who sends the body that is wanted.
-    pub(super) fn route(
-        &mut self,
-        endpoint: &Arc<Endpoint>,
-        peer: PeerAddress,
-        connection: &mut Permit,
-        head: &RequestHead,
-    ) -> Option<Admitted> {
-        let input = self.input.take()?;
-        let origin = head.origin.map(|span| span.text(&input));
-        self.cors = origin
-            .filter(|origin| endpoint.admission.allows_cors() && endpoint.admission.allows_origin(origin))
-            .map(Box::from);
-        let path = head.path.text(&input);
-        let admitted = if PATHS.contains(&path) {
-            self.route_endpoint(endpoint, peer, connection, head, &input)
-        } else {
-            self.route_elsewhere(endpoint, head, path);
-            None
-        };
-        self.input = Some(input);
-        admitted
+/// What becomes of a request.
+pub(super) enum Routed {
+    /// It is answered; its body is dropped.
+    Answered,
+    /// It is answered, and the connection ends without waiting for its peer.
+    CutOff,
+    /// Its body is wanted, from this client.
+    Wanted(Admitted),
+    /// It is answered by a stream of its session.
+    Stream(SessionStream),
+}
+
+/// A request whose head has come.
+pub(super) struct Arrival<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) sender: &'a mut Sender,
+    pub(super) head: &'a RequestHead,
+    /// The bytes that the head was read from.
+    pub(super) input: &'a [u8],
+}
+
+impl<'a> Arrival<'a> {
+    /// Answers a request that needs no body, or finds out who sends the body that is wanted. `permit` is the permit
+    /// of the connection among those that may be open.
+    pub(super) fn route(&mut self, peer: PeerAddress, permit: &mut Permit) -> Routed {
+        let admission = &self.endpoint.admission;
+        let origin = self.text(self.head.origin);
+        let cors = origin.filter(|origin| admission.allows_cors() && admission.allows_origin(origin));
+        self.sender.set_cors(cors.map(Box::from));
+        let path = self.head.path.text(self.input);
+        if PATHS.contains(&path) {
+            return self.route_endpoint(peer, permit);
+        }
+        self.answer_elsewhere(path);
+        Routed::Answered
     }
 
-    fn route_endpoint(
-        &mut self,
-        endpoint: &Arc<Endpoint>,
-        peer: PeerAddress,
-        connection: &mut Permit,
-        head: &RequestHead,
-        input: &[u8],
-    ) -> Option<Admitted> {
-        let text = |span: Option<super::codec::head::Span>| span.map(|span| span.text(input));
-        if head.verb == Verb::Options {
-            self.preflight(endpoint, head, input);
-            return None;
+    fn text(&self, span: Option<Span>) -> Option<&'a [u8]> {
+        span.map(|span| span.text(self.input))
+    }
+
+    fn route_endpoint(&mut self, peer: PeerAddress, permit: &mut Permit) -> Routed {
+        if self.head.verb == Verb::Options {
+            self.answer_preflight();
+            return Routed::Answered;
         }
         let credentials = Credentials {
-            host: text(head.host),
-            origin: text(head.origin),
-            authorization: text(head.authorization),
+            host: self.text(self.head.host),
+            origin: self.text(self.head.origin),
+            authorization: self.text(self.head.authorization),
             peer,
         };
-        let admitted = match endpoint.admission.admit(&credentials, Instant::now()) {
+        let admitted = match self.endpoint.admission.admit(&credentials, Instant::now()) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.reject(endpoint, head, &refusal);
-                return None;
+                self.sender.reject(self.endpoint, self.head, &refusal);
+                return Routed::Answered;
             }
         };
-        if !self.has_share(endpoint, connection, head, admitted.principal.key()) {
-            return None;
+        let principal = admitted.principal.key();
+        if !permit.belongs_to(principal) && !permit.move_to(principal) {
+            return self.refuse_connection(permit);
         }
-        let version = text(head.protocol_version).map(|version| std::str::from_utf8(version).ok());
+        self.route_verb(admitted)
+    }
+
+    /// Refuses a connection for which its principal has no permit left. The connection ends, and what is left of it
+    /// takes no permit: a client that is refused all the time must not fill the places of its address, in which other
+    /// clients arrive.
+    fn refuse_connection(&mut self, permit: &mut Permit) -> Routed {
+        let may_linger = permit.linger();
+        self.sender.refuse_and_close(self.endpoint, Some(self.head), Status::Unavailable, &SHARE_IS_TAKEN);
+        if may_linger { Routed::Answered } else { Routed::CutOff }
+    }
+
+    fn route_verb(&mut self, admitted: Admitted) -> Routed {
+        let version = self.text(self.head.protocol_version).map(|version| std::str::from_utf8(version).ok());
         let revision = version.map(|version| version.and_then(Revision::parse));
-        match head.verb {
-            Verb::Post => match head.content_type {
-                ContentType::Json => return Some(admitted),
-                _ => self.refuse(
-                    endpoint,
-                    head,
-                    Status::UnsupportedMediaType,
-                    "the body must be application/json",
-                ),
-            },
+        match self.head.verb {
+            Verb::Post if self.head.content_type == ContentType::Json => return Routed::Wanted(admitted),
+            Verb::Post => self.refuse(Status::UnsupportedMediaType, &"the body must be application/json"),
             _ if revision.flatten().is_some_and(Revision::is_modern) => {
-                let fault = Answer::fault(Status::MethodNotAllowed, &NO_SESSIONS);
-                let answer = Answer { allow: Some(ALLOWED_MODERN), ..fault.answer() };
-                self.answer(endpoint, answer, Some(head), Persistence::of(head));
+                let refusal = Answer::refusal(Status::MethodNotAllowed, &NO_SESSIONS);
+                self.answer(Answer { allow: Some(ALLOWED_MODERN), ..refusal });
             }
             Verb::Get | Verb::Delete if revision == Some(None) => {
-                let error = ProtocolError::InvalidRequest(ProtocolError::UNKNOWN_VERSION_HEADER);
-                self.refuse_message(endpoint, head, &error);
+                self.refuse_message(&ProtocolError::InvalidRequest(ProtocolError::UNKNOWN_VERSION_HEADER));
             }
-            Verb::Get => self.open_stream(endpoint, head, input, admitted.principal.key()),
-            Verb::Delete => self.end_session(endpoint, head, input, admitted.principal.key()),
-            _ => {
-                let answer = Answer { allow: Some(ALLOWED), ..Answer::plain(Status::MethodNotAllowed) };
-                self.answer(endpoint, answer, Some(head), Persistence::of(head));
+            Verb::Get => {
+                if let Some(stream) = self.open_stream(admitted.principal.key()) {
+                    return Routed::Stream(stream);
+                }
             }
+            Verb::Delete => self.end_session(admitted.principal.key()),
+            _ => self.answer(Answer { allow: Some(ALLOWED), ..Answer::plain(Status::MethodNotAllowed) }),
         }
-        None
+        Routed::Answered
     }
 
-    /// Whether the connection is one of the share of who speaks on it, now that this is known. Where that share is
-    /// taken the connection ends, and what is left of it takes nobody's place: who is turned away all the time must
-    /// not fill the share of its address, in which others arrive.
-    fn has_share(
-        &mut self,
-        endpoint: &Endpoint,
-        connection: &mut Permit,
-        head: &RequestHead,
-        principal: u128,
-    ) -> bool {
-        if connection.belongs_to(principal) || connection.move_to(principal) {
-            return true;
-        }
-        self.is_cut_off = !connection.linger();
-        self.refuse_and_close(endpoint, Status::Unavailable, &SHARE_IS_TAKEN, Some(head));
-        false
-    }
-
-    /// What is said without asking who wants to know: whether the server lives, and whose tokens it takes.
-    fn route_elsewhere(&mut self, endpoint: &Endpoint, head: &RequestHead, path: &[u8]) {
-        let is_reading = matches!(head.verb, Verb::Get | Verb::Head);
-        let (is_alive, is_ready) = (Some("ok\n"), endpoint.is_ready());
-        let text = match path {
-            b"/livez" => is_alive,
-            b"/readyz" | b"/healthz" if is_ready => is_alive,
-            b"/readyz" | b"/healthz" => None,
-            _ => {
-                let metadata = endpoint.admission.metadata_at(path).filter(|_| is_reading);
-                let answer = match metadata {
-                    Some(metadata) => Answer::new(Status::Ok, AnswerBody::Json(metadata)),
-                    None => return self.refuse(endpoint, head, Status::NotFound, NOT_HERE),
-                };
-                return self.answer(endpoint, answer, Some(head), Persistence::of(head));
-            }
-        };
-        let answer = match text {
-            _ if !is_reading => {
+    /// Answers what anybody may ask: whether the server lives, and whose tokens it accepts.
+    fn answer_elsewhere(&mut self, path: &[u8]) {
+        let endpoint = self.endpoint;
+        let is_reading = matches!(self.head.verb, Verb::Get | Verb::Head);
+        let answer = match path {
+            b"/livez" | b"/readyz" | b"/healthz" if !is_reading => {
                 Answer { allow: Some("GET, HEAD"), ..Answer::plain(Status::MethodNotAllowed) }
             }
-            Some(text) => Answer::new(Status::Ok, AnswerBody::Text(text)),
-            None if endpoint.server.running_tasks() > 0 => {
+            b"/livez" => Answer::new(Status::Ok, AnswerBody::Text("ok\n")),
+            b"/readyz" | b"/healthz" if endpoint.is_ready() => {
+                Answer::new(Status::Ok, AnswerBody::Text("ok\n"))
+            }
+            b"/readyz" | b"/healthz" if endpoint.server.running_tasks() > 0 => {
                 Answer::new(Status::Unavailable, AnswerBody::Text("draining, tasks are running\n"))
             }
-            None => Answer::new(Status::Unavailable, AnswerBody::Text("draining\n")),
+            b"/readyz" | b"/healthz" => Answer::new(Status::Unavailable, AnswerBody::Text("draining\n")),
+            _ => match endpoint.admission.metadata_at(path).filter(|_| is_reading) {
+                Some(metadata) => Answer::new(Status::Ok, AnswerBody::Json(metadata)),
+                None => Answer::refusal(Status::NotFound, &NOT_HERE),
+            },
         };
-        self.answer(endpoint, answer, Some(head), Persistence::of(head));
+        self.answer(answer);
     }
 
-    fn preflight(&mut self, endpoint: &Endpoint, head: &RequestHead, input: &[u8]) {
-        let is_allowed = self.cors.is_some();
-        let asked = head.access_control_request_headers.map(|span| span.text(input).to_vec());
-        let answer = if is_allowed && head.access_control_request_method.is_some() {
-            Answer {
-                preflight: Some(asked.as_deref().unwrap_or_default()),
-                ..Answer::plain(Status::NoContent)
-            }
+    fn answer_preflight(&mut self) {
+        let headers = self.text(self.head.access_control_request_headers);
+        let answer = if self.sender.has_cors() && self.head.access_control_request_method.is_some() {
+            Answer { preflight: Some(headers.unwrap_or_default()), ..Answer::plain(Status::NoContent) }
         } else {
             Answer { allow: Some(ALLOWED), ..Answer::plain(Status::MethodNotAllowed) }
         };
-        self.answer(endpoint, answer, Some(head), Persistence::of(head));
+        self.answer(answer);
     }
 
-    pub(super) fn reject(&mut self, endpoint: &Endpoint, head: &RequestHead, refusal: &Refusal) {
-        let status = Status::from_code(refusal.status()).unwrap_or(Status::Forbidden);
-        let fault = Answer::fault(status, refusal);
-        let mut answer = fault.answer();
-        answer.challenge = refusal.challenge();
-        answer.retry_after_seconds = refusal.retry_after_seconds();
-        self.answer(endpoint, answer, Some(head), Persistence::of(head));
+    fn answer(&mut self, answer: Answer<'_>) {
+        self.sender.answer(self.endpoint, self.head, answer);
     }
 
-    fn refuse(&mut self, endpoint: &Endpoint, head: &RequestHead, status: Status, why: &str) {
-        let fault = Answer::fault(status, &why);
-        self.answer(endpoint, fault.answer(), Some(head), Persistence::of(head));
+    fn refuse(&mut self, status: Status, why: &dyn Display) {
+        self.answer(Answer::refusal(status, why));
     }
 
-    /// The session that a request without a body speaks of.
-    fn session(
-        &mut self,
-        endpoint: &Endpoint,
-        head: &RequestHead,
-        input: &[u8],
-        principal: u128,
-    ) -> Option<(u128, Arc<Session>)> {
-        let Some(span) = head.session_id else {
-            self.refuse_message(endpoint, head, &ProtocolError::SessionRequired);
+    fn refuse_message(&mut self, error: &ProtocolError<'_>) {
+        self.answer(Answer::of(self.endpoint.server.refusal_without_request(error)));
+    }
+
+    /// The session that a request without a body names.
+    fn session(&mut self, principal: u128) -> Option<(u128, Arc<Session>)> {
+        let Some(text) = self.text(self.head.session_id) else {
+            self.refuse_message(&ProtocolError::SessionRequired);
             return None;
         };
-        let id = parse_session(span.text(input));
-        let found = id.and_then(|id| Some((id, endpoint.server.find_session(id, principal)?)));
+        let id = parse_session(text);
+        let found = id.and_then(|id| Some((id, self.endpoint.server.find_session(id, principal)?)));
         if found.is_none() {
-            self.refuse_message(endpoint, head, &ProtocolError::UnknownSession);
+            self.refuse_message(&ProtocolError::UnknownSession);
         }
         found
     }
 
-    fn refuse_message(&mut self, endpoint: &Endpoint, head: &RequestHead, error: &ProtocolError<'_>) {
-        let outcome = endpoint.server.refusal_without_request(error);
-        self.answer(endpoint, Answer::of(outcome), Some(head), Persistence::of(head));
-    }
-
-    fn open_stream(&mut self, endpoint: &Arc<Endpoint>, head: &RequestHead, input: &[u8], principal: u128) {
-        if !head.accepts.is_given || !head.accepts.event_stream {
+    fn open_stream(&mut self, principal: u128) -> Option<SessionStream> {
+        if !self.head.accepts.is_given || !self.head.accepts.event_stream {
             let remedy = "a stream is sent as text/event-stream: say so in Accept";
-            return self.refuse(endpoint, head, Status::NotAcceptable, remedy);
+            self.refuse(Status::NotAcceptable, &remedy);
+            return None;
         }
-        let Some((_, session)) = self.session(endpoint, head, input, principal) else { return };
-        let last_event = head.last_event_id.map(|span| span.text(input));
-        match Follow::session(endpoint, session, last_event, head) {
-            Some(follow) => self.begin_following(endpoint, follow, head),
-            None => self.refuse(endpoint, head, Status::NotFound, "the stream of that event is gone"),
+        let (_, session) = self.session(principal)?;
+        let last_event = self.text(self.head.last_event_id);
+        let stream = SessionStream::of_session(self.endpoint, session, last_event, self.head);
+        match stream {
+            Some(mut stream) => {
+                stream.begin(self.endpoint, self.sender);
+                Some(stream)
+            }
+            None => {
+                self.refuse(Status::NotFound, &"the stream of that event is gone");
+                None
+            }
         }
     }
 
-    fn end_session(&mut self, endpoint: &Endpoint, head: &RequestHead, input: &[u8], principal: u128) {
-        let Some((id, _)) = self.session(endpoint, head, input, principal) else { return };
-        endpoint.server.end_session(id, principal);
-        self.answer(endpoint, Answer::plain(Status::NoContent), Some(head), Persistence::of(head));
-    }
-
-    /// Whether the connection is past its last request.
-    pub(super) fn is_closing(&self) -> bool {
-        matches!(self.state, State::Closing)
+    fn end_session(&mut self, principal: u128) {
+        let Some((id, _)) = self.session(principal) else { return };
+        self.endpoint.server.end_session(id, principal);
+        self.answer(Answer::plain(Status::NoContent));
     }
 }

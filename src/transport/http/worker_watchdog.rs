@@ -17,12 +17,12 @@ use tokio::task::AbortHandle;
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The thread that looks. It ends when this is dropped.
-pub(super) struct DriverWatch {
+pub(super) struct WorkerWatchdog {
     _alive: SyncSender<()>,
     woken: AbortHandle,
 }
 
-impl DriverWatch {
+impl WorkerWatchdog {
     /// Watches the runtime that this is called in, if it has workers that could stand in for each other.
     pub(super) fn start() -> Option<Self> {
         let runtime = Handle::current();
@@ -56,7 +56,7 @@ impl DriverWatch {
     }
 }
 
-impl Drop for DriverWatch {
+impl Drop for WorkerWatchdog {
     fn drop(&mut self) {
         self.woken.abort();
     }

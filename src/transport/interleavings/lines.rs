@@ -4,7 +4,7 @@ use super::model::{Framing, Model};
 use super::{End, Gates, Message, REVISION, Step, in_short, server, settle, slots_in_use, sorted, to_json};
 use crate::server::{Drain, Server};
 use crate::transport::ServeError;
-use crate::transport::hang_up::Unwatched;
+use crate::transport::hang_up::Undetected;
 use crate::transport::lines::{LineConnection, LineHost};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl Talk {
         let (gates, drain) = (Gates::default(), Drain::default());
         let server = server(&gates);
         let (client, stream) = duplex(1 << 20);
-        let serving = tokio::spawn(LineConnection::<_, Unwatched>::new(
+        let serving = tokio::spawn(LineConnection::<_, Undetected>::new(
             Arc::new(LineHost::new(&server, &drain)),
             None,
             stream,

@@ -3,11 +3,12 @@
 //!
 //! An idle connection holds no buffer and no exchange. It must not know what is said: `exchange` does.
 
-use super::exchange::{Exchange, ExchangeFactory, Speaker};
-use super::timeouts::{Patience, Watch};
+use super::exchange::{Exchange, ExchangeFactory};
+use super::peer::{Peer, ServeError};
+use super::timeouts::{Observed, TimeoutClock};
 use crate::server::{Drain, Server};
 use crate::transport::admission::PeerAddress;
-use crate::transport::hang_up::Presence;
+use crate::transport::hang_up::HangUp;
 use mcpool_pools::{Lease, ObjectPool, PoolConfig};
 use pin_project_lite::pin_project;
 use std::io;
@@ -15,24 +16,11 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Why a connection ended badly.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// Reading failed.
-    #[error("cannot read from the peer: {0}")]
-    Read(#[source] io::Error),
-    /// Writing failed, other than because the peer is gone.
-    #[error("cannot write to the peer: {0}")]
-    Write(#[source] io::Error),
-}
-
-/// What the connections of a server that speak lines share.
+/// What all connections of a server share that speak lines.
 pub(crate) struct LineHost {
     pub(super) server: Server,
     exchanges: ObjectPool<Exchange>,
@@ -40,7 +28,7 @@ pub(crate) struct LineHost {
 }
 
 impl LineHost {
-    /// A host of connections that end soon after `drain` begins.
+    /// A host whose connections end soon after `drain` begins.
     pub(crate) fn new(server: &Server, drain: &Drain) -> Self {
         let config = PoolConfig {
             setting: Some("message_capacity"),
@@ -55,23 +43,24 @@ pin_project! {
     /// A connection as a future: it ends when the peer closes its side or the drain begins, after what is in
     /// flight has finished; or when the peer takes longer than it may.
     ///
-    /// `P` knows whether somebody still reads what is written.
+    /// `P` detects that nobody reads any more what is written.
     pub(crate) struct LineConnection<S, P> {
         stream: S,
-        // Before the speaker: what is in flight ends before its session does.
+        // Before the peer: what is in flight ends before its session does.
         exchange: Option<Lease<Exchange>>,
-        speaker: Speaker,
+        peer: Peer,
+        host: Arc<LineHost>,
         #[pin]
         draining: OwnedNotified,
-        patience: Patience,
-        // None for the peer that this process was started for: it may take its time, but for what is in flight at
-        // the end. In a box, so that a connection that has none does not keep the room for one.
+        clock: TimeoutClock,
+        // None for the peer that this process was started for, which has a time-out only for what is in flight at
+        // the end. In a box, so that a connection without a timer has no room for one.
         timer: Option<Pin<Box<Sleep>>>,
-        presence: PhantomData<P>,
+        hang_up: PhantomData<P>,
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, P: Presence<S>> LineConnection<S, P> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> LineConnection<S, P> {
     /// Serves `stream`. Without an address the peer is the one that this process was started for.
     pub(crate) fn new(host: Arc<LineHost>, peer: Option<PeerAddress>, stream: S) -> Self {
         let timer = peer.map(|_| Box::pin(sleep_until(Instant::now() + host.server.limits().idle_timeout())));
@@ -79,62 +68,64 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Presence<S>> LineConnection<S, P> {
         Self {
             stream,
             exchange: None,
-            speaker: Speaker::new(host, peer),
+            peer: Peer::new(&host.server, peer),
+            host,
             draining,
-            patience: Patience::new(Instant::now()),
+            clock: TimeoutClock::new(Instant::now()),
             timer,
-            presence: PhantomData,
+            hang_up: PhantomData,
         }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, P: Presence<S>> Future for LineConnection<S, P> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<S, P> {
     type Output = Result<(), ServeError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let host = Arc::clone(&this.speaker.host);
+        let host = &*this.host;
         let exchange = this.exchange.get_or_insert_with(|| host.exchanges.acquire());
         if exchange.is_reading() && (this.draining.as_mut().poll(cx).is_ready() || host.drain.has_begun()) {
             exchange.stop_reading();
         }
-        let ended = match exchange.poll(this.speaker, this.stream, cx) {
+        let ended = match exchange.poll(this.peer, this.stream, cx) {
             Poll::Ready(ended) => ended,
             Poll::Pending if exchange.is_reading() => {
                 let progress = exchange.take_progress();
                 if exchange.is_idle() {
                     *this.exchange = None;
                 } else {
-                    exchange.enter_roster(this.speaker);
+                    exchange.register(this.peer);
                 }
                 let Some(timer) = this.timer.as_mut().map(Pin::as_mut) else { return Poll::Pending };
-                let has_session = this.speaker.session.is_some();
-                let exchange = this.exchange.as_deref_mut();
-                ready!(this.patience.poll(exchange, progress, has_session, host.server.limits(), timer, cx));
+                let has_session = this.peer.session.is_some();
+                let waiting = this.exchange.as_deref_mut().map(Exchange::waiting);
+                let observed = Observed { waiting, progress, has_session };
+                ready!(this.clock.poll(observed, host.server.limits(), timer, cx));
                 tracing::debug!("a peer took too long");
                 Ok(())
             }
             Poll::Pending => {
                 let allowed = host.server.limits().drain_timeout();
-                if std::mem::replace(&mut exchange.watch, Watch::End) != Watch::End {
-                    *this.timer = Some(Box::pin(this.patience.begin_end(allowed)));
+                if exchange.begin_end() {
+                    *this.timer = Some(Box::pin(this.clock.begin_end(allowed)));
                 }
                 if let Some(timer) = this.timer.as_mut().map(Pin::as_mut) {
                     let stream = &*this.stream;
-                    ready!(this.patience.poll_end(allowed, timer, || P::is_gone(stream), cx));
+                    ready!(this.clock.poll_end(allowed, timer, || P::has_hung_up(stream), cx));
                 }
                 Ok(())
             }
         };
         tracing::debug!(frames = host.server.metrics().frames.total(), ?ended, "connection ended");
         Poll::Ready(match ended {
-            Err(ServeError::Write(error)) if is_gone(&error) => Ok(()),
+            Err(ServeError::Write(error)) if is_hang_up(&error) => Ok(()),
             ended => ended,
         })
     }
 }
 
-fn is_gone(error: &io::Error) -> bool {
+fn is_hang_up(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
@@ -145,7 +136,7 @@ fn is_gone(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::transport::admission::Principal;
-    use crate::transport::hang_up::Unwatched;
+    use crate::transport::hang_up::Undetected;
     use std::future::poll_fn;
     use std::time::Duration;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
@@ -157,7 +148,7 @@ mod tests {
     const SOMEBODY: PeerAddress = PeerAddress::Unix { uid: 7 };
 
     struct Talk {
-        connection: Pin<Box<LineConnection<DuplexStream, Unwatched>>>,
+        connection: Pin<Box<LineConnection<DuplexStream, Undetected>>>,
         client: BufReader<DuplexStream>,
     }
 
@@ -166,7 +157,7 @@ mod tests {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(64 * 1024);
             let host = Arc::new(LineHost::new(&server, drain));
-            let connection = Box::pin(LineConnection::<_, Unwatched>::new(host, peer, stream));
+            let connection = Box::pin(LineConnection::<_, Undetected>::new(host, peer, stream));
             Self { connection, client: BufReader::new(client) }
         }
 
@@ -188,24 +179,24 @@ mod tests {
         let mut talk = Talk::open(Some(SOMEBODY), &Drain::default());
         talk.send(&format!("{DISCOVER}\n")).await;
         assert!(talk.answer().await.contains(r#""result":"#));
-        assert!(talk.connection.exchange.is_none() && talk.connection.speaker.session.is_none());
+        assert!(talk.connection.exchange.is_none() && talk.connection.peer.session.is_none());
         talk.send("{\"jsonrpc\":").await;
         assert!(talk.connection.exchange.is_some(), "half a message is kept");
         talk.send("\"2.0\",\"id\":2,\"method\":\"ping\"}\n").await;
         assert_eq!(talk.answer().await, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\n");
-        assert!(talk.connection.exchange.is_none() && talk.connection.speaker.session.is_none());
+        assert!(talk.connection.exchange.is_none() && talk.connection.peer.session.is_none());
         // All in one read: the session is there for the line behind the one that opens it.
         let list = r#"{"jsonrpc":"2.0","id":3,"method":"tools/list"}"#;
         talk.send(&format!("{list}\n{INITIALIZE}\n{list}\n")).await;
         assert!(talk.answer().await.contains(r#""error":"#), "before the handshake");
         assert!(talk.answer().await.contains("2025-06-18"));
         assert!(talk.answer().await.contains(r#""tools":[]"#));
-        let session = talk.connection.speaker.session.clone().expect("a session");
+        let session = talk.connection.peer.session.clone().expect("a session");
         assert_eq!(session.principal(), Principal::of_peer(SOMEBODY).key());
         assert!(!session.values().owns_process() && talk.connection.exchange.is_none());
         talk.send(&format!("{INITIALIZE}\n")).await;
         assert!(talk.answer().await.contains("2025-06-18"));
-        let kept = talk.connection.speaker.session.as_ref().expect("a session");
+        let kept = talk.connection.peer.session.as_ref().expect("a session");
         assert_eq!(kept.number(), session.number(), "a second handshake is about the same session");
         drop(talk);
         assert!(session.is_closed());
@@ -219,9 +210,9 @@ mod tests {
 {"jsonrpc":"2.0","id":"roots-1","result":{"roots":[{"uri":"file:///"}]}}
 "#;
         talk.send(unasked).await;
-        let shared = talk.connection.speaker.host.server.stateless_session();
+        let shared = talk.connection.peer.server.stateless_session();
         assert!(shared.subscription().is_none() && shared.take_roots_request().is_none());
-        assert!(shared.revision().is_none() && talk.connection.speaker.session.is_none());
+        assert!(shared.revision().is_none() && talk.connection.peer.session.is_none());
     }
 
     #[tokio::test]
@@ -229,7 +220,7 @@ mod tests {
         let mut talk = Talk::open(None, &Drain::default());
         talk.send(&format!("{INITIALIZE}\n")).await;
         assert!(talk.answer().await.contains("2025-06-18"));
-        let session = talk.connection.speaker.session.as_ref().expect("a session");
+        let session = talk.connection.peer.session.as_ref().expect("a session");
         assert!(session.values().owns_process() && session.revision().is_some());
     }
 
@@ -254,7 +245,7 @@ mod tests {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(1024);
             let host = Arc::new(LineHost::new(&server, &Drain::default()));
-            let serving = tokio::spawn(LineConnection::<_, Unwatched>::new(host, peer, stream));
+            let serving = tokio::spawn(LineConnection::<_, Undetected>::new(host, peer, stream));
             Self { client, serving, began: Instant::now() }
         }
 

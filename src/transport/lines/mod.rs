@@ -2,9 +2,13 @@
 //!
 //! As over HTTP, a connection is small while it is idle and leases an exchange while there is something to do.
 
+mod batches;
 mod connection;
 mod exchange;
+mod peer;
 mod timeouts;
+mod trim_timer;
 
-pub use connection::ServeError;
+pub use peer::ServeError;
+
 pub(crate) use connection::{LineConnection, LineHost};

@@ -1,62 +1,85 @@
-//! How long a peer of newline-framed messages may take, and how slowly.
+//! How long a peer of newline-framed messages may take, and how slowly it may read.
 //!
-//! As over HTTP: between two messages, from the first byte of a message to its last, and for taking what is written
-//! to it. What is in flight takes as long as it takes. The peer that started the process is not timed at all.
+//! As over HTTP, time-outs apply between two messages, from the first byte of a message to its last, and while the
+//! peer reads what is written. Requests in flight have no time-out. The peer that started the process has none at all.
 
-use super::exchange::{Exchange, Progress};
 use crate::limits::Limits;
+use crate::transport::outbox::Outbox;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How often a peer that sends nothing any more, and waits for answers, is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is checked whether a peer has hung up that sends nothing more and waits for answers.
+const HANG_UP_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Since when the connection waits for its peer. What for is kept by the exchange: without one it is idle.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    since: Instant,
-}
-
-/// What a connection waits for.
+/// The time-out that applies to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Watch {
-    /// For the peer's next message.
+pub(super) enum Timeout {
+    /// For the next message of the peer.
     #[default]
     Idle,
-    /// For nothing that the peer does.
-    Nothing,
+    /// None: nothing is expected of the peer.
+    None,
     /// For the rest of a message.
     Message,
-    /// Until it takes what is written.
+    /// For the peer to read what is written.
     Write,
     /// For the end of what is in flight: nothing more is read.
     End,
 }
 
-impl Patience {
+/// What happened since the connection went to sleep last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
+    /// Something was read, served or written.
+    pub(super) has_progressed: bool,
+    /// A message had come whole.
+    pub(super) has_served: bool,
+}
+
+/// The parts of an exchange that time-outs depend on.
+pub(super) struct Waiting<'e> {
+    /// The time-out that applied last.
+    pub(super) timeout: &'e mut Timeout,
+    pub(super) outbox: &'e mut Outbox,
+    /// Bytes of a message that has not come whole.
+    pub(super) unfinished_bytes: usize,
+}
+
+/// What a connection looks like when it goes to sleep.
+pub(super) struct Observed<'e> {
+    /// `None` for an idle connection, which has no exchange.
+    pub(super) waiting: Option<Waiting<'e>>,
+    pub(super) progress: Progress,
+    pub(super) has_session: bool,
+}
+
+/// Since when the time-out of a connection runs. Which one it is stands in the exchange: without one it is
+/// [`Timeout::Idle`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeoutClock {
+    since: Instant,
+}
+
+impl TimeoutClock {
     pub(super) fn new(now: Instant) -> Self {
         Self { since: now }
     }
 
-    /// Ready when the peer has taken too long. A connection without an exchange is idle.
+    /// Ready when the peer has taken too long.
     pub(super) fn poll(
         &mut self,
-        mut exchange: Option<&mut Exchange>,
-        progress: Progress,
-        has_session: bool,
+        mut observed: Observed<'_>,
         limits: &Limits,
         mut timer: Pin<&mut Sleep>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let watch = self.look(exchange.as_deref_mut(), progress);
-        let Some(allowed) = allowed(watch, exchange.as_deref(), has_session, limits) else {
-            return Poll::Pending;
-        };
+        let timeout = self.update(&mut observed);
+        let Some(allowed) = allowed(timeout, &observed, limits) else { return Poll::Pending };
         loop {
             let deadline = self.since + allowed;
-            // Set forward lazily: a connection at work does not touch it.
+            // Set forward lazily: a busy connection does not touch the timer.
             if deadline < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline);
             }
@@ -64,9 +87,11 @@ impl Patience {
             if Instant::now() < deadline {
                 continue;
             }
-            match &mut exchange {
-                Some(exchange) if watch == Watch::Write && exchange.keeps_pace(limits) => {
-                    exchange.begin_pace();
+            match &mut observed.waiting {
+                Some(Waiting { outbox, .. })
+                    if timeout == Timeout::Write && outbox.keeps_pace(limits.least_write_bytes()) =>
+                {
+                    outbox.begin_pace();
                     self.since = Instant::now();
                 }
                 _ => return Poll::Ready(()),
@@ -74,10 +99,10 @@ impl Patience {
         }
     }
 
-    /// Nothing more is read, and what is in flight may take so long.
+    /// Starts the time-out for the end of what is in flight.
     pub(super) fn begin_end(&mut self, allowed: Duration) -> Sleep {
         self.since = Instant::now();
-        sleep_until(self.since + allowed.min(LOOK_EVERY))
+        sleep_until(self.since + allowed.min(HANG_UP_INTERVAL))
     }
 
     /// Ready when what is in flight at the end has had its time, or nobody waits for it any more.
@@ -85,62 +110,60 @@ impl Patience {
         &self,
         allowed: Duration,
         mut timer: Pin<&mut Sleep>,
-        is_gone: impl Fn() -> bool,
+        has_hung_up: impl Fn() -> bool,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let end = self.since + allowed;
         loop {
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
-            if now >= end || is_gone() {
+            if now >= end || has_hung_up() {
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(end.min(now + LOOK_EVERY));
+            timer.as_mut().reset(end.min(now + HANG_UP_INTERVAL));
         }
     }
 
-    /// Finds out what is waited for. What goes on to be waited for keeps its time, else a slow peer could set it
-    /// forward byte by byte.
-    fn look(&mut self, exchange: Option<&mut Exchange>, progress: Progress) -> Watch {
-        let Some(exchange) = exchange else {
-            if progress.has_moved {
+    /// Finds out which time-out applies. One that still applies goes on, else a slow peer could set it forward byte by
+    /// byte.
+    fn update(&mut self, observed: &mut Observed<'_>) -> Timeout {
+        let progress = observed.progress;
+        let Some(waiting) = &mut observed.waiting else {
+            if progress.has_progressed {
                 self.since = Instant::now();
             }
-            return Watch::Idle;
+            return Timeout::Idle;
         };
-        let watch = if exchange.is_writing() {
-            Watch::Write
-        } else if exchange.unfinished_bytes() > 0 {
-            Watch::Message
+        let timeout = if !waiting.outbox.is_empty() {
+            Timeout::Write
+        } else if waiting.unfinished_bytes > 0 {
+            Timeout::Message
         } else {
-            Watch::Nothing
+            Timeout::None
         };
-        let was = std::mem::replace(&mut exchange.watch, watch);
-        if watch != was || (watch == Watch::Message && progress.has_served) {
+        let before = std::mem::replace(waiting.timeout, timeout);
+        if timeout != before || (timeout == Timeout::Message && progress.has_served) {
             self.since = Instant::now();
-            exchange.begin_pace();
+            waiting.outbox.begin_pace();
         }
-        watch
+        timeout
     }
 }
 
 /// How long a peer may take.
-fn allowed(
-    watch: Watch,
-    exchange: Option<&Exchange>,
-    has_session: bool,
-    limits: &Limits,
-) -> Option<Duration> {
-    match watch {
-        Watch::Nothing | Watch::End => None,
+fn allowed(timeout: Timeout, observed: &Observed<'_>, limits: &Limits) -> Option<Duration> {
+    match timeout {
+        Timeout::None | Timeout::End => None,
         // Its session ends with the connection, and with it what a client may have built on it.
-        Watch::Idle if has_session => Some(limits.session_timeout().max(limits.idle_timeout())),
-        Watch::Idle => Some(limits.idle_timeout()),
-        Watch::Message => {
-            let is_long =
-                exchange.is_some_and(|exchange| exchange.unfinished_bytes() > limits.max_header_bytes);
+        Timeout::Idle if observed.has_session => Some(limits.session_timeout().max(limits.idle_timeout())),
+        Timeout::Idle => Some(limits.idle_timeout()),
+        Timeout::Message => {
+            let is_long = observed
+                .waiting
+                .as_ref()
+                .is_some_and(|waiting| waiting.unfinished_bytes > limits.max_header_bytes);
             Some(if is_long { limits.body_timeout() } else { limits.header_timeout() })
         }
-        Watch::Write => Some(limits.write_timeout()),
+        Timeout::Write => Some(limits.write_timeout()),
     }
 }

@@ -16,8 +16,7 @@
 //! requests are smuggled. It knows nothing of what a body means.
 
 use super::field;
-use super::head::BodyFraming;
-use super::response::Status;
+use super::words::{BodyFraming, Status};
 use bytes::BytesMut;
 use std::ops::Range;
 use thiserror::Error;
@@ -150,16 +149,9 @@ impl BodyDecoder {
         })
     }
 
-    /// The same, for a body that nobody wants: it is read and forgotten, in constant memory.
-    ///
-    /// # Errors
-    /// As [`BodyDecoder::new`].
-    pub(crate) fn discarding(
-        framing: BodyFraming,
-        head_bytes: usize,
-        max_body_bytes: usize,
-    ) -> Result<Self, BodyError> {
-        Self::new(framing, head_bytes, max_body_bytes).map(|decoder| Self { is_discarding: true, ..decoder })
+    /// The same decoder for a body that nobody wants: it is read and dropped, in constant memory.
+    pub(crate) fn into_discarding(self) -> Self {
+        Self { is_discarding: true, ..self }
     }
 
     /// Bytes that are known to be missing, so that a buffer can be made large enough. They were announced,
@@ -353,11 +345,10 @@ mod tests {
             (BodyFraming::Length(6), [&b"abc"[..], b"defGET"]),
             (BodyFraming::Chunked, [b"3\r\nabc\r\n3\r\nd", b"ef\r\n0\r\n\r\nGET"]),
         ] {
-            let decoder = BodyDecoder::discarding(framing, 4, 6).expect("a decoder");
+            let decoder = BodyDecoder::new(framing, 4, 6).expect("a decoder").into_discarding();
             assert_eq!(decoded(decoder, &pieces[..1]).0, "head");
             let (buffer, last) = decoded(decoder, &pieces);
             assert_eq!((&buffer[..], last), (&b"headGET"[..], Ok(BodyProgress::Complete(4..4))));
-            assert!(BodyDecoder::discarding(BodyFraming::Length(7), 4, 6).is_err());
         }
     }
 

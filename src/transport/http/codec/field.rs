@@ -3,8 +3,8 @@
 //! Each function sees one value, its surrounding white space trimmed, and knows nothing of the request.
 //! Where two readings are possible, the value is refused: the other reading may be that of a proxy before us.
 
-use super::head::{Accepts, ContentType};
 use super::head_error::HeadError;
+use super::words::{Accepts, ContentType};
 use std::str;
 
 /// Digits of the largest `u64`.

@@ -3,8 +3,9 @@
 //! The entries take any bytes and panic where a claim does not hold. `fuzz/` calls them.
 
 use super::body::{BodyDecoder, BodyError, BodyProgress};
-use super::head::{BodyFraming, HeadError, HeadLimits, HeadReader, RequestHead};
-use super::response::Status;
+use super::head::{HeadReader, RequestHead};
+use super::head_error::HeadError;
+use super::words::{BodyFraming, HeadLimits, Status};
 use bytes::BytesMut;
 
 /// Small, so that the fuzzer reaches beyond them.

@@ -9,23 +9,14 @@
 
 use super::field::{self, AcceptRanges};
 use super::head_end::HeadEnd;
-pub(crate) use super::head_error::HeadError;
+use super::head_error::HeadError;
+use super::words::{
+    Accepts, BodyFraming, ContentType, HeadLimits, KNOWN_HEADERS, KnownHeader, MOST_HEADERS, PARAM_PREFIX,
+    SINGLE_HEADERS, SingleHeader, Verb, Version,
+};
 use std::mem::MaybeUninit;
 use std::num::NonZeroU32;
 use std::ops::Range;
-
-/// The most that the setting `max_headers` may ask for: this many are put on the stack.
-const MOST_HEADERS: usize = 128;
-const PARAM_PREFIX: &[u8] = b"mcp-param-";
-
-/// How much a head may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HeadLimits {
-    /// From the first byte to the empty line, both included.
-    pub(crate) max_header_bytes: usize,
-    /// Header lines; 128 at most.
-    pub(crate) max_headers: usize,
-}
 
 /// A part of the bytes a head was read from.
 ///
@@ -54,59 +45,6 @@ impl Span {
         let start = self.start.get() as usize;
         start..start + self.len as usize
     }
-}
-
-/// What is asked for. Methods are case-sensitive: `post` is [`Verb::Other`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verb {
-    Get,
-    Post,
-    Delete,
-    Options,
-    Head,
-    Put,
-    Patch,
-    Other,
-}
-
-/// The version a request is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
-    Http10,
-    Http11,
-}
-
-/// How the body is delimited.
-///
-/// Any verb may carry one, also GET, HEAD, DELETE and OPTIONS, where it means nothing (RFC 9110 9.3.1). It
-/// must be read all the same, or its bytes would pass for the next request:
-/// [`BodyDecoder::discarding`](super::body::BodyDecoder::discarding).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyFraming {
-    /// None was announced.
-    None,
-    /// So many bytes, possibly 0.
-    Length(u64),
-    /// Chunks and a trailer.
-    Chunked,
-}
-
-/// What the body is said to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ContentType {
-    Absent,
-    /// `application/json`, without a charset or in UTF-8.
-    Json,
-    Other,
-}
-
-/// The answers that the client can read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Accepts {
-    /// The client says at all what it can read; else it is taken to read everything.
-    pub(crate) is_given: bool,
-    pub(crate) json: bool,
-    pub(crate) event_stream: bool,
 }
 
 /// The head of a request. Its spans are of the bytes it was read from.
@@ -231,17 +169,17 @@ fn read(bytes: &[u8], at: Range<usize>, limits: HeadLimits) -> Result<RequestHea
         body: framing,
         content_type: gathered.content_type,
         accepts: gathered.accept.accepts(),
-        host: spans[Single::Host as usize],
-        origin: spans[Single::Origin as usize],
-        authorization: spans[Single::Authorization as usize],
-        session_id: spans[Single::SessionId as usize],
-        protocol_version: spans[Single::ProtocolVersion as usize],
-        mcp_method: spans[Single::McpMethod as usize],
-        mcp_name: spans[Single::McpName as usize],
-        last_event_id: spans[Single::LastEventId as usize],
+        host: spans[SingleHeader::Host as usize],
+        origin: spans[SingleHeader::Origin as usize],
+        authorization: spans[SingleHeader::Authorization as usize],
+        session_id: spans[SingleHeader::SessionId as usize],
+        protocol_version: spans[SingleHeader::ProtocolVersion as usize],
+        mcp_method: spans[SingleHeader::McpMethod as usize],
+        mcp_name: spans[SingleHeader::McpName as usize],
+        last_event_id: spans[SingleHeader::LastEventId as usize],
         has_mcp_params: gathered.has_mcp_params,
-        access_control_request_method: spans[Single::RequestMethod as usize],
-        access_control_request_headers: spans[Single::RequestHeaders as usize],
+        access_control_request_method: spans[SingleHeader::RequestMethod as usize],
+        access_control_request_headers: spans[SingleHeader::RequestHeaders as usize],
     })
 }
 
@@ -268,21 +206,6 @@ fn is_other_version(text: &[u8]) -> bool {
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9']
             | [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']
     )
-}
-
-impl Verb {
-    fn of(method: &str) -> Self {
-        match method {
-            "GET" => Self::Get,
-            "POST" => Self::Post,
-            "DELETE" => Self::Delete,
-            "OPTIONS" => Self::Options,
-            "HEAD" => Self::Head,
-            "PUT" => Self::Put,
-            "PATCH" => Self::Patch,
-            _ => Self::Other,
-        }
-    }
 }
 
 /// A request target, taken apart.
@@ -329,60 +252,10 @@ impl<'b> Target<'b> {
     }
 }
 
-/// The headers that may be given once and whose place is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Single {
-    Host,
-    Origin,
-    Authorization,
-    ContentType,
-    SessionId,
-    ProtocolVersion,
-    McpMethod,
-    McpName,
-    LastEventId,
-    Expect,
-    RequestMethod,
-    RequestHeaders,
-}
-
-const SINGLES: usize = Single::RequestHeaders as usize + 1;
-
-/// What the codec does with a header.
-#[derive(Debug, Clone, Copy)]
-enum Field {
-    Single(Single),
-    ContentLength,
-    TransferEncoding,
-    ContentEncoding,
-    Accept,
-    Connection,
-}
-
-const FIELDS: [(&str, Field); 17] = [
-    ("Host", Field::Single(Single::Host)),
-    ("Content-Length", Field::ContentLength),
-    ("Content-Type", Field::Single(Single::ContentType)),
-    ("Accept", Field::Accept),
-    ("Mcp-Session-Id", Field::Single(Single::SessionId)),
-    ("MCP-Protocol-Version", Field::Single(Single::ProtocolVersion)),
-    ("Mcp-Method", Field::Single(Single::McpMethod)),
-    ("Mcp-Name", Field::Single(Single::McpName)),
-    ("Connection", Field::Connection),
-    ("Origin", Field::Single(Single::Origin)),
-    ("Authorization", Field::Single(Single::Authorization)),
-    ("Transfer-Encoding", Field::TransferEncoding),
-    ("Expect", Field::Single(Single::Expect)),
-    ("Last-Event-ID", Field::Single(Single::LastEventId)),
-    ("Content-Encoding", Field::ContentEncoding),
-    ("Access-Control-Request-Method", Field::Single(Single::RequestMethod)),
-    ("Access-Control-Request-Headers", Field::Single(Single::RequestHeaders)),
-];
-
 /// What the headers said so far.
 #[derive(Debug)]
 struct Gathered {
-    spans: [Option<Span>; SINGLES],
+    spans: [Option<Span>; SINGLE_HEADERS],
     framing: BodyFraming,
     content_type: ContentType,
     accept: AcceptRanges,
@@ -401,7 +274,7 @@ struct ConnectionOptions {
 impl Gathered {
     fn new() -> Self {
         Self {
-            spans: [None; SINGLES],
+            spans: [None; SINGLE_HEADERS],
             framing: BodyFraming::None,
             content_type: ContentType::Absent,
             accept: AcceptRanges::default(),
@@ -412,29 +285,31 @@ impl Gathered {
     }
 
     fn add(&mut self, bytes: &[u8], name: &[u8], value: &[u8]) -> Result<(), HeadError> {
-        let known = FIELDS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
+        let known = KNOWN_HEADERS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
         let Some((known, field)) = known else {
             let start = name.get(..PARAM_PREFIX.len());
             self.has_mcp_params |= start.is_some_and(|start| start.eq_ignore_ascii_case(PARAM_PREFIX));
             return Ok(());
         };
         match *field {
-            Field::Single(single) => {
+            KnownHeader::Single(single) => {
                 let place = &mut self.spans[single as usize];
                 if place.replace(Span::of(bytes, value)).is_some() {
                     return Err(HeadError::Duplicate(known));
                 }
                 self.understand(single, value)?;
             }
-            Field::ContentLength => self.frame(known, BodyFraming::Length(field::content_length(value)?))?,
-            Field::TransferEncoding => {
+            KnownHeader::ContentLength => {
+                self.frame(known, BodyFraming::Length(field::content_length(value)?))?
+            }
+            KnownHeader::TransferEncoding => {
                 field::transfer_encoding(value)?;
                 self.frame(known, BodyFraming::Chunked)?;
             }
-            Field::ContentEncoding if value.eq_ignore_ascii_case(b"identity") => {}
-            Field::ContentEncoding => return Err(HeadError::ContentEncoding),
-            Field::Accept => self.accept.add(value),
-            Field::Connection => {
+            KnownHeader::ContentEncoding if value.eq_ignore_ascii_case(b"identity") => {}
+            KnownHeader::ContentEncoding => return Err(HeadError::ContentEncoding),
+            KnownHeader::Accept => self.accept.add(value),
+            KnownHeader::Connection => {
                 for option in field::elements(value) {
                     self.connection.close |= option.eq_ignore_ascii_case(b"close");
                     self.connection.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
@@ -444,12 +319,14 @@ impl Gathered {
         Ok(())
     }
 
-    fn understand(&mut self, single: Single, value: &[u8]) -> Result<(), HeadError> {
+    fn understand(&mut self, single: SingleHeader, value: &[u8]) -> Result<(), HeadError> {
         match single {
-            Single::Host if !field::is_host(value) => return Err(HeadError::Host),
-            Single::Expect if !value.eq_ignore_ascii_case(b"100-continue") => return Err(HeadError::Expect),
-            Single::Expect => self.expects = true,
-            Single::ContentType => self.content_type = field::content_type(value),
+            SingleHeader::Host if !field::is_host(value) => return Err(HeadError::Host),
+            SingleHeader::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
+                return Err(HeadError::Expect);
+            }
+            SingleHeader::Expect => self.expects = true,
+            SingleHeader::ContentType => self.content_type = field::content_type(value),
             _ => {}
         }
         Ok(())
@@ -476,7 +353,7 @@ impl Gathered {
         version: Version,
         target: &Target<'_>,
     ) -> Result<(), HeadError> {
-        let host = self.spans[Single::Host as usize].map(|host| host.text(bytes));
+        let host = self.spans[SingleHeader::Host as usize].map(|host| host.text(bytes));
         match (host, target.authority) {
             (None, _) if version == Version::Http11 => return Err(HeadError::MissingHost),
             (Some(host), Some(other)) if !host.eq_ignore_ascii_case(other) => {

@@ -6,8 +6,8 @@
 //!
 //! `line_start <= scanned <= bytes`, and every line before `line_start` is whole and was looked at.
 
-use super::head::HeadLimits;
 use super::head_error::HeadError;
+use super::words::HeadLimits;
 use memchr::memchr2;
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! Why the head of a request is refused, and with which status.
 
-use super::response::Status;
+use super::words::Status;
 use thiserror::Error;
 
 /// Why a head cannot be served. After any of them the connection closes: where the next request would begin

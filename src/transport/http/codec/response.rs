@@ -1,4 +1,4 @@
-//! Writes the heads of answers, and event streams.
+//! Writes the heads of answers.
 //!
 //! Everything goes straight into the buffer that is sent, from parts that are written here in full; only
 //! numbers are formatted. A value that holds a control character is left out with its header, so that
@@ -7,106 +7,9 @@
 //! There is no `Server` header, which would tell an attacker what to try, and no `Date`, which only caches
 //! need; RFC 9110 6.6.1 frees a server without a reliable clock from it, and no answer here may be cached.
 
-use super::head::{RequestHead, Version};
-use crate::wire::HEX_DIGITS;
+use super::head::RequestHead;
+use super::words::{Status, StreamFraming, Version};
 use bytes::{BufMut, BytesMut};
-
-/// The statuses that are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u16)]
-pub(crate) enum Status {
-    Continue = 100,
-    Ok = 200,
-    Accepted = 202,
-    NoContent = 204,
-    BadRequest = 400,
-    Unauthorized = 401,
-    Forbidden = 403,
-    NotFound = 404,
-    MethodNotAllowed = 405,
-    NotAcceptable = 406,
-    RequestTimeout = 408,
-    Conflict = 409,
-    LengthRequired = 411,
-    PayloadTooLarge = 413,
-    UriTooLong = 414,
-    UnsupportedMediaType = 415,
-    ExpectationFailed = 417,
-    TooManyRequests = 429,
-    HeadersTooLarge = 431,
-    InternalError = 500,
-    NotImplemented = 501,
-    Unavailable = 503,
-    VersionNotSupported = 505,
-}
-
-impl Status {
-    /// All of them.
-    pub(crate) const ALL: [Self; 23] = [
-        Self::Continue,
-        Self::Ok,
-        Self::Accepted,
-        Self::NoContent,
-        Self::BadRequest,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::NotAcceptable,
-        Self::RequestTimeout,
-        Self::Conflict,
-        Self::LengthRequired,
-        Self::PayloadTooLarge,
-        Self::UriTooLong,
-        Self::UnsupportedMediaType,
-        Self::ExpectationFailed,
-        Self::TooManyRequests,
-        Self::HeadersTooLarge,
-        Self::InternalError,
-        Self::NotImplemented,
-        Self::Unavailable,
-        Self::VersionNotSupported,
-    ];
-
-    /// Its number.
-    pub(crate) fn code(self) -> u16 {
-        self as u16
-    }
-
-    /// The status of that number, if it is one that is sent.
-    pub(crate) fn from_code(code: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.code() == code)
-    }
-
-    /// The version is ours whatever the client's is (RFC 9110 6.2).
-    fn line(self) -> &'static str {
-        match self {
-            Self::Continue => "HTTP/1.1 100 Continue\r\n",
-            Self::Ok => "HTTP/1.1 200 OK\r\n",
-            Self::Accepted => "HTTP/1.1 202 Accepted\r\n",
-            Self::NoContent => "HTTP/1.1 204 No Content\r\n",
-            Self::BadRequest => "HTTP/1.1 400 Bad Request\r\n",
-            Self::Unauthorized => "HTTP/1.1 401 Unauthorized\r\n",
-            Self::Forbidden => "HTTP/1.1 403 Forbidden\r\n",
-            Self::NotFound => "HTTP/1.1 404 Not Found\r\n",
-            Self::MethodNotAllowed => "HTTP/1.1 405 Method Not Allowed\r\n",
-            Self::NotAcceptable => "HTTP/1.1 406 Not Acceptable\r\n",
-            Self::RequestTimeout => "HTTP/1.1 408 Request Timeout\r\n",
-            Self::Conflict => "HTTP/1.1 409 Conflict\r\n",
-            Self::LengthRequired => "HTTP/1.1 411 Length Required\r\n",
-            Self::PayloadTooLarge => "HTTP/1.1 413 Content Too Large\r\n",
-            Self::UriTooLong => "HTTP/1.1 414 URI Too Long\r\n",
-            Self::UnsupportedMediaType => "HTTP/1.1 415 Unsupported Media Type\r\n",
-            Self::ExpectationFailed => "HTTP/1.1 417 Expectation Failed\r\n",
-            Self::TooManyRequests => "HTTP/1.1 429 Too Many Requests\r\n",
-            Self::HeadersTooLarge => "HTTP/1.1 431 Request Header Fields Too Large\r\n",
-            Self::InternalError => "HTTP/1.1 500 Internal Server Error\r\n",
-            Self::NotImplemented => "HTTP/1.1 501 Not Implemented\r\n",
-            Self::Unavailable => "HTTP/1.1 503 Service Unavailable\r\n",
-            Self::VersionNotSupported => "HTTP/1.1 505 HTTP Version Not Supported\r\n",
-        }
-    }
-}
 
 /// What becomes of the connection behind an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,15 +31,6 @@ impl Persistence {
             (true, Version::Http11) => Self::Keep,
         }
     }
-}
-
-/// How the frames of an event stream are told apart from the end of the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StreamFraming {
-    /// By chunks; the connection can be kept.
-    Chunked,
-    /// By the end of the connection, for HTTP/1.0: use [`Persistence::Close`].
-    UntilClose,
 }
 
 /// What follows the head.
@@ -279,116 +173,8 @@ fn end_number(out: &mut BytesMut, number: impl itoa::Integer) {
     out.put_slice(b"\r\n");
 }
 
-/// One event of a stream: a message, with what may stand around it.
-///
-/// ```text
-/// 2A CRLF event: message LF id: 7 LF data: {"jsonrpc":"2.0"..} LF LF CRLF
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Event<'a> {
-    /// Whether to write `event: message`, which is also what no name means.
-    pub(crate) is_named: bool,
-    /// For a client that comes back with Last-Event-ID.
-    pub(crate) id: Option<&'a [u8]>,
-    /// How long a client is to wait before it comes back.
-    pub(crate) retry_ms: Option<u32>,
-}
-
-const EVENT_NAME: &[u8] = b"event: message\n";
-const EVENT_ID: &[u8] = b"id: ";
-const EVENT_RETRY: &[u8] = b"retry: ";
-const EVENT_DATA: &[u8] = b"data: ";
-const EVENT_END: &[u8] = b"\n\n";
-const COMMENT: &[u8] = b":\n\n";
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-
-impl Event<'_> {
-    /// Appends what stands before `data_bytes` bytes of data, so that the data itself need not be copied.
-    /// It must be one line: use [`write_data`] where it may not be.
-    pub(crate) fn begin(&self, out: &mut BytesMut, framing: StreamFraming, data_bytes: usize) {
-        let mut digits = itoa::Buffer::new();
-        let retry = self.retry_ms.map(|retry_ms| digits.format(retry_ms).as_bytes());
-        // What ends a line would end the event.
-        let id = self.id.filter(|id| !id.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
-        let parts: [&[u8]; 8] = [
-            if self.is_named { EVENT_NAME } else { b"" },
-            id.map_or(b"", |_| EVENT_ID),
-            id.unwrap_or_default(),
-            id.map_or(b"", |_| b"\n"),
-            retry.map_or(b"", |_| EVENT_RETRY),
-            retry.unwrap_or_default(),
-            retry.map_or(b"", |_| b"\n"),
-            EVENT_DATA,
-        ];
-        if framing == StreamFraming::Chunked {
-            let bytes: usize = parts.iter().map(|part| part.len()).sum();
-            write_chunk_size(out, bytes + data_bytes + EVENT_END.len());
-        }
-        for part in parts {
-            out.put_slice(part);
-        }
-    }
-
-    /// Appends the whole event. `data` is JSON; line ends between its parts become spaces.
-    pub(crate) fn write(&self, out: &mut BytesMut, framing: StreamFraming, data: &[u8]) {
-        self.begin(out, framing, data.len());
-        write_data(out, data);
-        end_event(out, framing);
-    }
-}
-
-/// Appends JSON as one line of the same length: a line end in it can only be white space.
-pub(crate) fn write_data(out: &mut BytesMut, json: &[u8]) {
-    let mut rest = json;
-    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
-        out.put_slice(&rest[..at]);
-        out.put_u8(b' ');
-        rest = &rest[at + 1..];
-    }
-    out.put_slice(rest);
-}
-
-/// Appends what stands behind the data of an event.
-pub(crate) fn end_event(out: &mut BytesMut, framing: StreamFraming) {
-    out.put_slice(EVENT_END);
-    end_chunk(out, framing);
-}
-
-/// Appends a comment: tells client and proxies that the stream lives.
-pub(crate) fn write_comment(out: &mut BytesMut, framing: StreamFraming) {
-    if framing == StreamFraming::Chunked {
-        write_chunk_size(out, COMMENT.len());
-    }
-    out.put_slice(COMMENT);
-    end_chunk(out, framing);
-}
-
-/// Appends the end of the stream; without chunks, closing the connection is the end.
-pub(crate) fn end_stream(out: &mut BytesMut, framing: StreamFraming) {
-    if framing == StreamFraming::Chunked {
-        out.put_slice(LAST_CHUNK);
-    }
-}
-
-fn end_chunk(out: &mut BytesMut, framing: StreamFraming) {
-    if framing == StreamFraming::Chunked {
-        out.put_slice(b"\r\n");
-    }
-}
-
-/// Hexadecimal, without zeros in front.
-fn write_chunk_size(out: &mut BytesMut, bytes: usize) {
-    let digits = (usize::BITS - bytes.leading_zeros()).div_ceil(4).max(1);
-    for place in (0..digits).rev() {
-        out.put_u8(HEX_DIGITS[bytes >> (place * 4) & 0xF]);
-    }
-    out.put_slice(b"\r\n");
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::body::{BodyDecoder, BodyProgress};
-    use super::super::head::BodyFraming;
     use super::*;
 
     fn written(write: impl FnOnce(&mut BytesMut)) -> String {
@@ -495,41 +281,5 @@ mod tests {
                 assert!(!text.contains(name), "{text}");
             }
         }
-    }
-
-    #[test]
-    fn events_are_one_chunk_and_one_line_of_data() {
-        let plain = Event::default();
-        let full = Event { is_named: true, id: Some(b"7"), retry_ms: Some(3000) };
-        let framing = StreamFraming::UntilClose;
-        assert_eq!(written(|out| plain.write(out, framing, b"{}")), "data: {}\n\n");
-        assert_eq!(
-            written(|out| full.write(out, framing, b"{\"a\":\r\n1}\n")),
-            "event: message\nid: 7\nretry: 3000\ndata: {\"a\":  1} \n\n"
-        );
-        let cut = Event { id: Some(b"7\ndata: x"), ..plain };
-        assert_eq!(written(|out| cut.write(out, framing, b"{}")), "data: {}\n\n");
-        assert_eq!(written(|out| write_comment(out, framing)), ":\n\n");
-        assert_eq!(written(|out| end_stream(out, framing)), "");
-
-        let framing = StreamFraming::Chunked;
-        assert_eq!(written(|out| plain.write(out, framing, b"{}")), "a\r\ndata: {}\n\n\r\n");
-        assert_eq!(written(|out| write_comment(out, framing)), "3\r\n:\n\n\r\n");
-        assert_eq!(written(|out| end_stream(out, framing)), "0\r\n\r\n");
-    }
-
-    #[test]
-    fn chunks_of_every_size_are_read_as_they_were_written() {
-        let (mut out, mut want) = (BytesMut::new(), Vec::new());
-        let sizes = [0, 1, 7, 8, 9, 10, 15, 16, 240, 247, 248, 255, 256, 4087, 4088, 65_528, 1 << 20];
-        for size in sizes {
-            let data = vec![b'x'; size];
-            Event::default().write(&mut out, StreamFraming::Chunked, &data);
-            want.extend_from_slice(&[b"data: ", &data[..], b"\n\n"].concat());
-        }
-        end_stream(&mut out, StreamFraming::Chunked);
-        let mut decoder = BodyDecoder::new(BodyFraming::Chunked, 0, want.len()).expect("a decoder");
-        assert_eq!(decoder.advance(&mut out), Ok(BodyProgress::Complete(0..want.len())));
-        assert!(out == want);
     }
 }

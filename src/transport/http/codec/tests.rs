@@ -7,10 +7,10 @@ mod driver;
 
 use super::body::BodyDecoder;
 use super::fuzz::{HEAD_LIMITS, MAX_BODY_BYTES, Received, Receiver};
-use super::head::{
-    Accepts, BodyFraming, ContentType, HeadError, HeadReader, RequestHead, Verb, Version, parse,
-};
-use super::response::{Payload, Persistence, ResponseHead, Status};
+use super::head::{HeadReader, RequestHead, parse};
+use super::head_error::HeadError;
+use super::response::{Payload, Persistence, ResponseHead};
+use super::words::{Accepts, BodyFraming, ContentType, Status, Verb, Version};
 use bytes::BytesMut;
 use cases::{Bounds, Row};
 use driver::Answers;

@@ -1,0 +1,56 @@
+//! What all HTTP connections of a server share: the endpoint, and the pools of what busy connections need.
+
+use super::endpoint::Endpoint;
+use super::exchange::{Exchange, ExchangeFactory};
+use crate::server::{Drain, Server};
+use crate::transport::admission::Admission;
+use crate::transport::lines::LineHost;
+use mcpool_pools::{Lease, NameTaken, ObjectPool, PoolConfig};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// The host of all connections of one server.
+pub(crate) struct HttpHost {
+    pub(super) endpoint: Endpoint,
+    exchanges: ObjectPool<Exchange>,
+    /// Made for the first connection that speaks lines.
+    lines: OnceLock<Arc<LineHost>>,
+    /// Whether a large message passed since the last round of housekeeping.
+    was_large: AtomicBool,
+}
+
+impl HttpHost {
+    pub(crate) fn new(server: Server, admission: Admission, drain: Drain) -> Result<Self, NameTaken> {
+        let limits = server.limits();
+        let config = PoolConfig {
+            setting: Some("message_capacity"),
+            ..PoolConfig::new("exchanges", limits.message_capacity())
+        };
+        let factory = ExchangeFactory::new(&server);
+        let exchanges = ObjectPool::with_config(config, factory);
+        server.pools().register(exchanges.clone())?;
+        let endpoint = Endpoint { server, admission, drain };
+        Ok(Self { endpoint, exchanges, lines: OnceLock::new(), was_large: AtomicBool::new(false) })
+    }
+
+    /// An exchange for a connection that becomes busy.
+    pub(super) fn exchange(&self) -> Lease<Exchange> {
+        self.exchanges.acquire()
+    }
+
+    /// The host of the connections that speak lines.
+    pub(super) fn lines(&self) -> Arc<LineHost> {
+        let Endpoint { server, drain, .. } = &self.endpoint;
+        Arc::clone(self.lines.get_or_init(|| Arc::new(LineHost::new(server, drain))))
+    }
+
+    /// Notes that a large message passed: its buffers are freed when the server is quiet.
+    pub(super) fn note_large(&self) {
+        self.was_large.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a large message passed since the last call.
+    pub(super) fn take_large(&self) -> bool {
+        self.was_large.swap(false, Ordering::Relaxed)
+    }
+}

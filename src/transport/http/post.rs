@@ -1,0 +1,378 @@
+//! A POST being served: its message or batch, answered at once or waiting.
+//!
+//! What completes on its first poll is answered as JSON. A modern request that waits is cancelled when its connection
+//! closes. A legacy one moves into a task of its own with a stream of its session: it goes on when the connection
+//! closes, and its client may come back for the answer.
+
+use super::answer::{Answer, parse_session};
+use super::codec::event_stream::Event;
+use super::codec::head::{RequestHead, Span};
+use super::codec::words::StreamFraming;
+use super::endpoint::Endpoint;
+use super::sender::{NextAction, Progress, SENT_AHEAD_BYTES, Sender};
+use super::stream::SessionStream;
+use crate::server::{
+    Batch, BatchMessage, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot, Server,
+    Session, SessionField, StreamWriter,
+};
+use crate::transport::admission::Admitted;
+use crate::wire::Frame;
+use mcpool_pools::{BufferLease, Lease};
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+/// A POST whose body has come.
+pub(super) struct PostRequest<'a> {
+    pub(super) head: &'a RequestHead,
+    /// The head and the body, and nothing behind them.
+    pub(super) buffer: BufferLease,
+    /// Where the body lies in `buffer`.
+    pub(super) range: Range<usize>,
+    pub(super) admitted: Admitted,
+}
+
+/// Where the answer of a request goes.
+struct ReplyTo<'a> {
+    endpoint: &'a Endpoint,
+    sender: &'a mut Sender,
+    head: &'a RequestHead,
+}
+
+impl ReplyTo<'_> {
+    fn answer(&mut self, outcome: Outcome) {
+        self.sender.answer(self.endpoint, self.head, Answer::of(outcome));
+    }
+}
+
+/// What became of a POST after its first poll.
+pub(super) enum Posted {
+    /// Its answer is queued whole.
+    Answered,
+    /// It waits, and its connection with it.
+    Waits(WaitingPost),
+    /// It goes on in a task; this stream will carry its answer.
+    Streams(SessionStream),
+}
+
+impl PostRequest<'_> {
+    /// Serves the message or batch until it is done or has to wait.
+    pub(super) fn serve(self, endpoint: &Endpoint, sender: &mut Sender, cx: &mut Context<'_>) -> Posted {
+        let Self { head, buffer, range, admitted } = self;
+        let server = &endpoint.server;
+        server.metrics().frames.add(1);
+        let named = head.session_id.map(|span| parse_session(span.text(&buffer)));
+        let found = named.flatten().and_then(|id| server.find_session(id, admitted.principal.key()));
+        let field = match (&named, &found) {
+            (None, _) => SessionField::Absent,
+            (_, None) => SessionField::Unknown,
+            (_, Some(_)) => SessionField::Known,
+        };
+        let session = found.unwrap_or_else(|| server.stateless_session());
+        let frame = Frame::whole(buffer, range);
+        let outgoing = Arc::clone(&sender.outgoing);
+        let mut post =
+            Post { slot: server.slot(), batch: None, session, admitted, outgoing, is_detached: false };
+        let origin = FrameOrigin {
+            is_saturated: post.is_saturated(server),
+            http: Some(http_facts(head, field)),
+            ..FrameOrigin::default()
+        };
+        let mut to = ReplyTo { endpoint, sender, head };
+        if Batch::is_batch(&frame) {
+            if !post.begin_batch(&mut to, frame, origin) {
+                return Posted::Answered;
+            }
+        } else {
+            post.fill(frame, origin);
+        }
+        post.serve(to, named.flatten(), cx)
+    }
+}
+
+/// What the head says about the message of the body.
+fn http_facts(head: &RequestHead, session: SessionField) -> HttpFacts {
+    let part = |span: Option<Span>| HeadPart::at(span?.range());
+    HttpFacts {
+        session,
+        version: part(head.protocol_version),
+        method: part(head.mcp_method),
+        name: part(head.mcp_name),
+        has_params: head.has_mcp_params,
+    }
+}
+
+/// The messages of one POST.
+struct Post {
+    slot: Lease<RequestSlot>,
+    batch: Option<Batch>,
+    session: Arc<Session>,
+    admitted: Admitted,
+    outgoing: Arc<Outgoing>,
+    /// It goes on without its connection.
+    is_detached: bool,
+}
+
+impl Post {
+    /// Polls what can go on; ready when all is answered.
+    fn poll(&mut self, server: &Server, waker: &Waker) -> Poll<Outcome> {
+        loop {
+            let outcome = std::task::ready!(self.poll_message(server, waker));
+            if self.batch.is_some() && matches!(outcome, Outcome::Cancel) {
+                self.cancel_other(server);
+            }
+            let Some(batch) = &mut self.batch else { return Poll::Ready(outcome) };
+            if let Some(answer) = outcome.into_answer() {
+                batch.take_answer(&answer);
+            }
+            let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&server.shared) else {
+                let closed = self.batch.take().map(|batch| batch.close(&server.shared, &self.session));
+                return Poll::Ready(closed.unwrap_or(Outcome::Silent));
+            };
+            let http = HttpFacts { session: SessionField::Known, ..HttpFacts::default() };
+            let origin = FrameOrigin {
+                in_batch: true,
+                is_saturated: !self.is_detached && self.is_saturated(server),
+                repeats_id,
+                http: Some(http),
+                ..FrameOrigin::default()
+            };
+            self.fill(frame, origin);
+        }
+    }
+
+    /// Whether no more requests may go on without their connection. One that does already may go on.
+    fn is_saturated(&self, server: &Server) -> bool {
+        self.session.running() >= server.limits().max_concurrent_requests
+    }
+
+    /// Stops the request that the message names.
+    fn cancel_other(&self, server: &Server) {
+        if self.session.cancel(self.slot.call_state()) {
+            server.metrics().cancelled_requests.add(1);
+        }
+    }
+
+    /// Polls the message that is being served; one that was cancelled ends in silence, and the batch that it is in
+    /// goes on.
+    fn poll_message(&mut self, server: &Server, waker: &Waker) -> Poll<Outcome> {
+        if self.slot.call().is_cancelled() {
+            self.slot.cancel();
+            return Poll::Ready(Outcome::Silent);
+        }
+        self.slot.poll(waker).map(|served| server.settle(served, &self.slot))
+    }
+
+    fn fill(&mut self, frame: Frame, origin: FrameOrigin) {
+        let caller = Caller {
+            outgoing: Some(&self.outgoing),
+            principal: self.admitted.principal.key(),
+            is_admin: self.admitted.is_admin,
+            task: None,
+        };
+        let session = Arc::clone(&self.session);
+        self.slot.fill(caller, session, frame, origin);
+    }
+
+    /// Fills the slot with the first message of a batch. Whether there is one: else the batch is answered.
+    fn begin_batch(&mut self, to: &mut ReplyTo<'_>, frame: Frame, origin: FrameOrigin) -> bool {
+        let server = &to.endpoint.server;
+        let mut batch = match Batch::open(&server.shared, &self.session, frame, self.session.ids()) {
+            Ok(batch) => batch,
+            Err(refused) => {
+                to.answer(refused);
+                return false;
+            }
+        };
+        let principal = self.admitted.principal;
+        let charged = to.endpoint.admission.charge_batch(principal, batch.len(), Instant::now());
+        if let Err(refusal) = charged {
+            to.sender.reject(to.endpoint, to.head, &refusal);
+            return false;
+        }
+        let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&server.shared) else {
+            return false;
+        };
+        self.batch = Some(batch);
+        self.fill(frame, FrameOrigin { in_batch: true, repeats_id, ..origin });
+        true
+    }
+
+    /// Serves what is there until it is done or has to wait. `named` is the session that the request names: a
+    /// handshake replaces it.
+    fn serve(mut self, mut to: ReplyTo<'_>, named: Option<u128>, cx: &mut Context<'_>) -> Posted {
+        let server = &to.endpoint.server;
+        loop {
+            match self.poll(server, cx.waker()) {
+                Poll::Ready(outcome) => {
+                    if let (Outcome::Opened { .. }, Some(replaced)) = (&outcome, named) {
+                        server.end_session(replaced, self.admitted.principal.key());
+                    }
+                    self.finish(to, outcome);
+                    return Posted::Answered;
+                }
+                Poll::Pending if self.slot.call().is_legacy() => {}
+                Poll::Pending => {
+                    return Posted::Waits(WaitingPost { post: self, head: *to.head, framing: None });
+                }
+            }
+            let max = server.limits().max_concurrent_requests;
+            let Err(reason) = self.session.begin(self.slot.call_state(), self.batch.is_some(), max) else {
+                return Posted::Streams(self.detach(to));
+            };
+            let refusal = server.refuse_unbegun(&self.slot, reason);
+            let Some(batch) = &mut self.batch else {
+                to.answer(refusal);
+                return Posted::Answered;
+            };
+            // In a batch, one message cannot wait; the others have their answers.
+            if let Some(answer) = refusal.into_answer() {
+                batch.take_answer(&answer);
+            }
+            self.slot.cancel();
+        }
+    }
+
+    /// Answers what was served at once.
+    fn finish(&self, mut to: ReplyTo<'_>, outcome: Outcome) {
+        let endpoint = to.endpoint;
+        if matches!(outcome, Outcome::Cancel) {
+            self.cancel_other(&endpoint.server);
+        }
+        let is_streamed = matches!(outcome, Outcome::Reply(_)) && !to.sender.outgoing.is_empty();
+        if !is_streamed || !to.head.accepts.event_stream {
+            to.sender.drop_outgoing(endpoint);
+            return to.answer(outcome);
+        }
+        let ReplyTo { sender, head, .. } = to;
+        let framing = sender.begin_stream(endpoint, head);
+        while let Some(message) = sender.outgoing.next() {
+            sender.event(endpoint, framing, Event::default(), &message);
+        }
+        if let Some(answer) = outcome.into_answer() {
+            sender.event(endpoint, framing, Event::default(), &answer);
+        }
+        sender.end_stream(endpoint, head, framing);
+    }
+
+    /// Moves a legacy request that waits, and that its session counts as running, into a task and a stream of its
+    /// session.
+    fn detach(mut self, to: ReplyTo<'_>) -> SessionStream {
+        let ReplyTo { endpoint, sender, head } = to;
+        let server = endpoint.server.clone();
+        let call = Arc::clone(self.slot.call_state());
+        let is_batch = self.batch.is_some();
+        self.is_detached = true;
+        let session = Arc::clone(&self.session);
+        let (writer, stream) = SessionStream::of_request(endpoint, &session, head);
+        // The request keeps the queue that its handler holds; the connection takes a new one.
+        sender.renew_outgoing(server.limits().max_stream_bytes);
+        tokio::spawn(async move {
+            drive(&server, self, writer).await;
+            session.end(&call, is_batch);
+        });
+        stream
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.slot.cancel();
+    }
+}
+
+/// A modern request that waits.
+pub(super) struct WaitingPost {
+    post: Post,
+    head: RequestHead,
+    /// How its stream is framed; `None` while it needs none.
+    framing: Option<StreamFraming>,
+}
+
+impl WaitingPost {
+    /// Heap bytes of the request and its frame.
+    pub(super) fn bytes(&self) -> usize {
+        self.post.slot.bytes() + self.post.slot.frame_bytes()
+    }
+
+    /// Asks a subscription to end.
+    pub(super) fn begin_closing(&self) {
+        self.post.slot.call().begin_closing();
+    }
+
+    /// Sends a sign of life, and begins the stream for a client that can read it.
+    pub(super) fn keep_alive(&mut self, endpoint: &Endpoint, sender: &mut Sender) {
+        if !endpoint.admission.knows(self.post.admitted.principal.key()) {
+            // Its token is no longer accepted.
+            self.begin_closing();
+        }
+        if self.head.accepts.event_stream {
+            let framing = self.begin_stream(endpoint, sender);
+            sender.comment(endpoint, framing);
+        }
+    }
+
+    fn begin_stream(&mut self, endpoint: &Endpoint, sender: &mut Sender) -> StreamFraming {
+        *self.framing.get_or_insert_with(|| sender.begin_stream(endpoint, &self.head))
+    }
+
+    /// Polls the request, and sends what its handler sent and its answer.
+    pub(super) fn advance(
+        &mut self,
+        endpoint: &Endpoint,
+        sender: &mut Sender,
+        cx: &mut Context<'_>,
+    ) -> Progress {
+        self.post.outgoing.register(cx.waker());
+        let polled = self.post.poll(&endpoint.server, cx.waker());
+        let mut next = NextAction::Read;
+        while sender.outbox.queued_bytes() <= SENT_AHEAD_BYTES || polled.is_ready() {
+            let Some(message) = self.post.outgoing.next() else { break };
+            if !self.head.accepts.event_stream {
+                endpoint.server.metrics().dropped_notifications.add(1);
+                continue;
+            }
+            let framing = self.begin_stream(endpoint, sender);
+            sender.event(endpoint, framing, Event::default(), &message);
+            next = NextAction::Continue;
+        }
+        let Poll::Ready(outcome) = polled else { return Progress::Pending(next) };
+        match self.framing {
+            None => sender.answer(endpoint, &self.head, Answer::of(outcome)),
+            Some(framing) => {
+                if let Some(answer) = outcome.into_answer() {
+                    sender.event(endpoint, framing, Event::default(), &answer);
+                }
+                sender.end_stream(endpoint, &self.head, framing);
+            }
+        }
+        Progress::Answered
+    }
+}
+
+/// Serves a legacy request to its end, whether or not its connection stays.
+async fn drive(server: &Server, mut post: Post, writer: StreamWriter) {
+    let outcome = poll_fn(|cx| {
+        post.slot.call().register(cx.waker());
+        if post.session.is_closed() {
+            return Poll::Ready(Outcome::Silent);
+        }
+        post.outgoing.register(cx.waker());
+        let polled = post.poll(server, cx.waker());
+        while let Some(message) = post.outgoing.next() {
+            if writer.push(message).is_err() {
+                server.metrics().dropped_notifications.add(1);
+            }
+        }
+        if post.outgoing.take_release() {
+            writer.release();
+        }
+        polled
+    })
+    .await;
+    if let Some(answer) = outcome.into_answer() {
+        writer.push_answer(answer);
+    }
+}

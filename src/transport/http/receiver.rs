@@ -1,0 +1,211 @@
+//! All that a connection receives: the heads and bodies of requests, in one buffer.
+//!
+//! Owns how much is read ahead and how much memory a large message may take. Must not know what a request asks for.
+
+use super::codec::body::{BodyDecoder, BodyError, BodyProgress};
+use super::codec::head::{HeadReader, RequestHead};
+use super::codec::head_error::HeadError;
+use super::codec::words::BodyFraming;
+use super::endpoint::Endpoint;
+use crate::server::Server;
+use crate::transport::admission::Admitted;
+use crate::transport::stack_read::poll_stack_read;
+use bytes::BytesMut;
+use mcpool_pools::{BufferLease, Reservation};
+use std::io;
+use std::ops::Range;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Bytes of the first read: a usual request fits.
+const READ_BYTES: usize = 4 * 1024;
+/// Most bytes that room is made for beyond what has come.
+const AHEAD_BYTES: usize = 64 * 1024;
+
+/// A request whose body is being read.
+pub(super) struct Body {
+    pub(super) head: RequestHead,
+    pub(super) decoder: BodyDecoder,
+    /// Who sends it. `None`: the request is answered already, and its body is read and dropped.
+    pub(super) admitted: Option<Admitted>,
+}
+
+/// How far a body has been read.
+pub(super) enum BodyRead {
+    /// More bytes are needed.
+    Partial,
+    /// The body is whole and nobody wants it.
+    Dropped,
+    /// The body is whole and lies at `range`, behind its head.
+    Whole { buffer: BufferLease, range: Range<usize>, admitted: Admitted },
+}
+
+/// The receiving half of an exchange.
+#[derive(Default)]
+pub(super) struct Receiver {
+    input: Option<BufferLease>,
+    head_reader: HeadReader,
+    /// The memory that is set aside for the large message that is being read.
+    reserved: Option<Reservation>,
+    /// The last read found less than it had room for.
+    is_drained: bool,
+    /// A large message was received.
+    pub(super) was_large: bool,
+}
+
+impl Receiver {
+    /// What came and was not taken.
+    pub(super) fn input(&self) -> &[u8] {
+        self.input.as_ref().map(|input| input.as_ref()).unwrap_or_default()
+    }
+
+    /// Heap bytes of the buffer.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.input.as_ref().map_or(0, |input| input.capacity())
+    }
+
+    /// Reads what is there, with room for `missing` bytes that are known to come. Ready with 0 when the peer
+    /// sends nothing more.
+    pub(super) fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        endpoint: &Endpoint,
+        missing: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let read = if self.is_drained && self.input.is_none() {
+            poll_stack_read(stream, cx, |bytes| self.room(endpoint, missing).extend_from_slice(bytes))
+        } else {
+            let buffer = self.room(endpoint, missing);
+            let room = buffer.capacity() - buffer.len();
+            pin!(stream.read_buf(buffer)).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
+        };
+        // A read that follows a pause finds something.
+        self.is_drained = matches!(read, Poll::Ready(Ok((_, false))));
+        read.map_ok(|(bytes, _)| bytes)
+    }
+
+    /// Reads and drops what is there.
+    pub(super) fn poll_discard<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        endpoint: &Endpoint,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(input) = &mut self.input {
+            input.clear();
+        }
+        pin!(stream.read_buf(self.room(endpoint, 0))).poll(cx)
+    }
+
+    fn room(&mut self, endpoint: &Endpoint, missing: u64) -> &mut BytesMut {
+        let buffers = endpoint.server.buffers();
+        let input = self.input.get_or_insert_with(|| buffers.acquire(READ_BYTES));
+        // Twice what came, up to a bound: a client that announces much and sends little is given little.
+        let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+        let ahead = missing.min(input.len().clamp(READ_BYTES, AHEAD_BYTES.max(input.len())));
+        if input.capacity() - input.len() < ahead.max(1) {
+            let more = ahead.max(READ_BYTES);
+            input.reserve(more);
+        }
+        input
+    }
+
+    /// Frees a buffer in which no request has begun. `is_between` says that none is being read.
+    pub(super) fn free_room(&mut self, is_between: bool) {
+        // Empty lines between two requests are not worth a buffer either.
+        if self.input().is_empty() || (is_between && !self.head_reader.has_begun()) {
+            self.input = None;
+            self.head_reader = HeadReader::default();
+        }
+    }
+
+    /// Drops what came: nothing more will be read.
+    pub(super) fn drop_input(&mut self) {
+        self.input = None;
+    }
+
+    /// The head of the next request, once it is whole.
+    pub(super) fn read_head(&mut self, endpoint: &Endpoint) -> Result<Option<RequestHead>, HeadError> {
+        let Some(input) = self.input.as_ref().filter(|input| !input.is_empty()) else { return Ok(None) };
+        let head = self.head_reader.advance(input, endpoint.head_limits())?;
+        if head.is_some() {
+            self.head_reader = HeadReader::default();
+            self.reserved = None;
+        }
+        Ok(head)
+    }
+
+    /// Takes what came of a body.
+    ///
+    /// # Errors
+    /// When the bytes are no body, or one beyond the limit.
+    pub(super) fn read_body(&mut self, endpoint: &Endpoint, body: &mut Body) -> Result<BodyRead, BodyError> {
+        let Some(mut input) = self.input.take() else { return Ok(BodyRead::Partial) };
+        let read = match (body.decoder.advance(&mut input), body.admitted) {
+            (Ok(BodyProgress::Complete(range)), Some(admitted)) => {
+                self.was_large |= Server::is_large(range.len());
+                self.keep_rest(endpoint, &mut input, range.end);
+                return Ok(BodyRead::Whole { buffer: input, range, admitted });
+            }
+            (Ok(BodyProgress::Complete(range)), None) => {
+                self.input = Some(input);
+                self.skip(range.end);
+                return Ok(BodyRead::Dropped);
+            }
+            (Ok(BodyProgress::Partial), _) => Ok(BodyRead::Partial),
+            (Err(error), _) => Err(error),
+        };
+        self.input = Some(input);
+        read
+    }
+
+    /// Keeps what follows a request that ends at `end` in a buffer of its own.
+    fn keep_rest(&mut self, endpoint: &Endpoint, whole: &mut BufferLease, end: usize) {
+        if end < whole.len() {
+            let rest = &whole[end..];
+            let mut next = endpoint.server.buffers().acquire(rest.len().max(READ_BYTES));
+            next.extend_from_slice(rest);
+            self.input = Some(next);
+            whole.truncate(end);
+        }
+    }
+
+    /// Takes the bytes up to `end` out of the input: their request is done.
+    pub(super) fn skip(&mut self, end: usize) {
+        let Some(input) = &mut self.input else { return };
+        if end >= input.len() {
+            self.input = None;
+            return;
+        }
+        let left = input.len() - end;
+        input.copy_within(end.., 0);
+        input.truncate(left);
+    }
+
+    /// Whether there is memory for a message of so many bytes. Sets it aside for a large one; a small one always
+    /// has room.
+    pub(super) fn reserve(&mut self, endpoint: &Endpoint, bytes: usize) -> bool {
+        if !Server::is_large(bytes) || self.reserved.is_some() {
+            return true;
+        }
+        let memory = endpoint.server.memory();
+        if !memory.is_critical() {
+            self.reserved = memory.reserve_frame(bytes).ok();
+        }
+        if self.reserved.is_none() {
+            memory.note_refused();
+        }
+        self.reserved.is_some()
+    }
+
+    /// Whether there is memory for the rest of a body whose length nobody announced.
+    pub(super) fn reserve_unannounced(&mut self, endpoint: &Endpoint, body: &Body) -> bool {
+        let is_unannounced = body.admitted.is_some() && matches!(body.head.body, BodyFraming::Chunked);
+        // It may become the longest there is.
+        !is_unannounced
+            || !Server::is_large(self.input().len())
+            || self.reserve(endpoint, endpoint.server.limits().max_frame_bytes)
+    }
+}

@@ -1,0 +1,252 @@
+//! All that a connection sends: answers, event streams, and whether it stays open after them.
+
+use super::answer::{Answer, AnswerBody, session_text};
+use super::codec::event_stream::{self, Event};
+use super::codec::head::RequestHead;
+use super::codec::response::{self, Cors, Payload, Persistence, ResponseHead};
+use super::codec::words::{Status, StreamFraming, Verb, Version};
+use super::endpoint::Endpoint;
+use crate::server::{Outgoing, Server};
+use crate::transport::admission::Refusal;
+use crate::transport::outbox::Outbox;
+use std::fmt::Display;
+use std::sync::Arc;
+
+/// Bytes of a stream that may wait in the outbox: what follows them waits where it is bounded.
+pub(super) const SENT_AHEAD_BYTES: usize = 64 * 1024;
+/// Room for the head of an answer: status, length, session, and a challenge or an origin of usual length.
+const ANSWER_HEAD_BYTES: usize = 768;
+/// Room for the head of a stream.
+const STREAM_HEAD_BYTES: usize = 512;
+/// Room for what surrounds the data of an event.
+const EVENT_BYTES: usize = 160;
+/// Room for the short parts of a stream: a comment, its end, `100 Continue`.
+const SHORT_BYTES: usize = 32;
+
+/// What a connection has to do next for its exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextAction {
+    /// Write what is queued and advance again.
+    Continue,
+    /// Read from the peer.
+    Read,
+    /// Wait until something wakes the task.
+    Wait,
+}
+
+/// How far a request or a stream has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It goes on, and the connection does this first.
+    Pending(NextAction),
+    /// Its answer is queued whole.
+    Answered,
+}
+
+/// The sending half of an exchange.
+pub(super) struct Sender {
+    pub(super) outbox: Outbox,
+    /// What the handlers of this connection's requests send before their answers.
+    pub(super) outgoing: Arc<Outgoing>,
+    /// The origin of the request, where pages of that origin may read the answer.
+    cors: Option<Box<[u8]>>,
+    /// The connection closes after what is queued.
+    is_last: bool,
+    /// A large message was sent.
+    pub(super) was_large: bool,
+}
+
+impl Sender {
+    pub(super) fn new(max_stream_bytes: usize) -> Self {
+        Self {
+            outbox: Outbox::default(),
+            outgoing: Arc::new(Outgoing::new(max_stream_bytes)),
+            cors: None,
+            is_last: false,
+            was_large: false,
+        }
+    }
+
+    /// Makes the sender ready for another connection.
+    pub(super) fn reset(&mut self, max_stream_bytes: usize) {
+        self.outbox.clear();
+        self.cors = None;
+        self.is_last = false;
+        self.was_large = false;
+        if Arc::strong_count(&self.outgoing) > 1 {
+            // A handler still sends to the client that is gone: the next client must not receive it.
+            self.renew_outgoing(max_stream_bytes);
+        }
+        self.outgoing.clear();
+    }
+
+    /// Takes a new queue for what handlers send, and leaves the old one to the request that goes on with it.
+    pub(super) fn renew_outgoing(&mut self, max_stream_bytes: usize) {
+        self.outgoing = Arc::new(Outgoing::new(max_stream_bytes));
+    }
+
+    /// Drops and counts what handlers sent and no stream will carry.
+    pub(super) fn drop_outgoing(&self, endpoint: &Endpoint) {
+        while self.outgoing.next().is_some() {
+            endpoint.server.metrics().dropped_notifications.add(1);
+        }
+        self.outgoing.clear();
+    }
+
+    /// Lets pages of `origin` read the answer to the request at hand, or no page.
+    pub(super) fn set_cors(&mut self, origin: Option<Box<[u8]>>) {
+        self.cors = origin;
+    }
+
+    /// Whether pages of the request's origin may read its answer.
+    pub(super) fn has_cors(&self) -> bool {
+        self.cors.is_some()
+    }
+
+    /// Whether the connection closes after what is queued.
+    pub(super) fn is_last(&self) -> bool {
+        self.is_last
+    }
+
+    /// Has the connection close after what is queued.
+    pub(super) fn close(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Queues an answer. The connection stays open after it if the client wants that.
+    pub(super) fn answer(&mut self, endpoint: &Endpoint, head: &RequestHead, answer: Answer<'_>) {
+        self.write_answer(endpoint, Some(head), answer, Persistence::of(head));
+    }
+
+    /// Queues an answer after which the connection closes. `head` is the request's, if it could be read.
+    pub(super) fn answer_and_close(
+        &mut self,
+        endpoint: &Endpoint,
+        head: Option<&RequestHead>,
+        answer: Answer<'_>,
+    ) {
+        self.write_answer(endpoint, head, answer, Persistence::Close);
+    }
+
+    /// Queues a refusal after which the connection closes.
+    pub(super) fn refuse_and_close(
+        &mut self,
+        endpoint: &Endpoint,
+        head: Option<&RequestHead>,
+        status: Status,
+        why: &dyn Display,
+    ) {
+        self.answer_and_close(endpoint, head, Answer::refusal(status, why));
+    }
+
+    /// Queues the refusal of a request that admission did not let in.
+    pub(super) fn reject(&mut self, endpoint: &Endpoint, head: &RequestHead, refusal: &Refusal) {
+        let status = Status::from_code(refusal.status()).unwrap_or(Status::Forbidden);
+        let mut answer = Answer::refusal(status, refusal);
+        answer.challenge = refusal.challenge();
+        answer.retry_after_seconds = refusal.retry_after_seconds();
+        self.answer(endpoint, head, answer);
+    }
+
+    fn write_answer(
+        &mut self,
+        endpoint: &Endpoint,
+        head: Option<&RequestHead>,
+        answer: Answer<'_>,
+        persistence: Persistence,
+    ) {
+        let persistence = if endpoint.drain.has_begun() { Persistence::Close } else { persistence };
+        let buffers = endpoint.server.buffers();
+        let payload = match &answer.body {
+            AnswerBody::None => Payload::Empty,
+            AnswerBody::Text(text) => Payload::Text { bytes: text.len() },
+            AnswerBody::Json(json) => Payload::Json { bytes: json.len() },
+            AnswerBody::Refusal(json) => Payload::Json { bytes: json.len() },
+            AnswerBody::Message(message) => Payload::Json { bytes: message.len() },
+        };
+        let session = answer.session.map(session_text);
+        let origin = self.cors.take();
+        let cors = origin.as_deref().map(|origin| Cors { origin, preflight: answer.preflight });
+        let response = ResponseHead {
+            session_id: session.as_ref().map(<[u8; 32]>::as_slice),
+            allow: answer.allow,
+            retry_after_seconds: answer.retry_after_seconds,
+            challenge: answer.challenge.map(str::as_bytes),
+            cors,
+            ..ResponseHead::new(answer.status, persistence, payload)
+        };
+        let extra = answer.challenge.map_or(0, str::len)
+            + origin.as_ref().map_or(0, |origin| origin.len())
+            + answer.preflight.map_or(0, <[u8]>::len);
+        self.outbox.append(buffers, ANSWER_HEAD_BYTES + extra, |out| response.write(out));
+        if head.is_none_or(|head| head.verb != Verb::Head) {
+            self.write_body(endpoint, answer.body);
+        }
+        self.is_last = persistence == Persistence::Close;
+    }
+
+    fn write_body(&mut self, endpoint: &Endpoint, body: AnswerBody<'_>) {
+        let buffers = endpoint.server.buffers();
+        let mut append = |text: &str| {
+            self.outbox.append(buffers, text.len(), |out| out.extend_from_slice(text.as_bytes()));
+        };
+        match body {
+            AnswerBody::None => {}
+            AnswerBody::Text(text) | AnswerBody::Json(text) => append(text),
+            AnswerBody::Refusal(text) => append(&text),
+            AnswerBody::Message(message) => self.outbox.push(message),
+        }
+    }
+
+    /// Queues `100 Continue`, for a client that waits for it before it sends the body.
+    pub(super) fn continue_body(&mut self, endpoint: &Endpoint) {
+        self.outbox.append(endpoint.server.buffers(), SHORT_BYTES, response::write_continue);
+    }
+
+    /// Queues the head of an event stream.
+    pub(super) fn begin_stream(&mut self, endpoint: &Endpoint, head: &RequestHead) -> StreamFraming {
+        let (framing, persistence) = match head.version {
+            Version::Http10 => (StreamFraming::UntilClose, Persistence::Close),
+            Version::Http11 => (StreamFraming::Chunked, Persistence::of(head)),
+        };
+        let origin = self.cors.take();
+        let cors = origin.as_deref().map(|origin| Cors { origin, preflight: None });
+        let response = ResponseHead {
+            cors,
+            ..ResponseHead::new(Status::Ok, persistence, Payload::EventStream(framing))
+        };
+        let extra = origin.as_ref().map_or(0, |origin| origin.len());
+        self.outbox.append(endpoint.server.buffers(), STREAM_HEAD_BYTES + extra, |out| response.write(out));
+        framing
+    }
+
+    /// Queues an event of a stream.
+    pub(super) fn event(
+        &mut self,
+        endpoint: &Endpoint,
+        framing: StreamFraming,
+        event: Event<'_>,
+        data: &[u8],
+    ) {
+        let bytes = data.len() + EVENT_BYTES;
+        self.was_large |= Server::is_large(bytes);
+        self.outbox.append(endpoint.server.buffers(), bytes, |out| event.write(out, framing, data));
+    }
+
+    /// Queues an empty comment, which shows client and proxies that the stream is alive.
+    pub(super) fn comment(&mut self, endpoint: &Endpoint, framing: StreamFraming) {
+        self.outbox.append(endpoint.server.buffers(), SHORT_BYTES, |out| {
+            event_stream::write_comment(out, framing);
+        });
+    }
+
+    /// Queues the end of a stream.
+    pub(super) fn end_stream(&mut self, endpoint: &Endpoint, head: &RequestHead, framing: StreamFraming) {
+        self.outbox.append(endpoint.server.buffers(), SHORT_BYTES, |out| {
+            event_stream::end_stream(out, framing);
+        });
+        self.is_last = framing == StreamFraming::UntilClose
+            || Persistence::of(head) == Persistence::Close
+            || endpoint.drain.has_begun();
+    }
+}
