@@ -83,7 +83,7 @@ pub trait Tool: Send + Sync + 'static {
 ///
 /// impl Toolset for Placeholders {
 ///     fn definitions(&self) -> Vec<ToolDefinition> {
-///         self.0.iter().map(|name| ToolDefinition::new(name, "Does nothing.")).collect()
+///         self.0.iter().map(|name| ToolDefinition::new(name.clone(), "Does nothing.")).collect()
 ///     }
 ///
 ///     fn call<'f>(&'f self, index: usize, request: ToolRequest<'f>) -> impl Future<Output = Finished> + Send + 'f {
