@@ -439,7 +439,7 @@ mod tests {
                 Unit::Millis => assert_eq!(unit, "ms", "{}", option.name),
                 Unit::Percent => assert_eq!(unit, "percent", "{}", option.name),
                 Unit::Count | Unit::Switch => {
-                    assert!(!["bytes", "ms", "percent"].contains(&unit), "{}", option.name)
+                    assert!(!["bytes", "ms", "percent"].contains(&unit), "{}", option.name);
                 }
             }
             assert!(LimitOption::ALL[index + 1..].iter().all(|other| other.name != option.name));
