@@ -75,7 +75,7 @@ struct State {
 }
 
 /// The server that a [`MemoryManager`] belongs to.
-pub(crate) struct ManagerConfig {
+pub(crate) struct MemoryConfig {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) limits: Limits,
@@ -84,8 +84,8 @@ pub(crate) struct ManagerConfig {
 }
 
 impl MemoryManager {
-    pub(crate) fn new(config: ManagerConfig, now: Instant) -> Self {
-        let ManagerConfig { name, version, limits, registry, budget } = config;
+    pub(crate) fn new(config: MemoryConfig, now: Instant) -> Self {
+        let MemoryConfig { name, version, limits, registry, budget } = config;
         let limit = MemoryLimit::of(limits.memory_limit_bytes);
         // The bytes of a large frame may be in memory six times: read, grown, decoded, answered, queued, written.
         let inflight_bytes = match (limits.max_inflight_bytes, limit.bytes) {

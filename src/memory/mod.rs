@@ -26,7 +26,7 @@ mod timeline;
 pub use advice::{Hysteresis, Plan, Policy, advise};
 pub use allocator::{Allocator, AllocatorStats};
 pub(crate) use ledger::{Account, Entries};
-pub(crate) use manager::ManagerConfig;
+pub(crate) use manager::MemoryConfig;
 pub use manager::MemoryManager;
 pub use report::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,

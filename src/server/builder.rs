@@ -1,7 +1,7 @@
 //! Building a server, and why building may fail.
 
 use crate::limits::{Limits, LimitsError};
-use crate::memory::{ManagerConfig, MemoryManager};
+use crate::memory::{MemoryConfig, MemoryManager};
 use crate::metrics::Metrics;
 use crate::server::answer::catalog::{CatalogError, Implementation};
 use crate::server::answer::envelope;
@@ -199,7 +199,7 @@ impl<T: Toolset> ServerBuilder<T> {
         let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
         let tool_usage = ToolUsage::new(description.tools.len(), limits.arena_retain_bytes);
         let pools = Pools::new(&limits)?;
-        let managed = ManagerConfig {
+        let managed = MemoryConfig {
             name: description.implementation.name.clone(),
             version: description.implementation.version.clone(),
             limits: limits.clone(),
