@@ -4,50 +4,18 @@
 //! rules. A rule that lacks a figure says so instead of passing. Invariant: findings are sorted by severity, then by
 //! bytes.
 
+mod finding;
 mod pools;
 mod process;
 mod traffic;
 
-use crate::limits::LimitOption;
-use crate::limits::units::{bytes, grouped};
+use crate::limits::units::grouped;
 use crate::memory::MemoryReport;
+use finding::Verdict;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Everything works; it could cost less.
-    Hint,
-    /// It costs noticeable time or memory.
-    Warning,
-    /// Work is refused, or the kernel may kill the process.
-    Critical,
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// Name of the rule, for scripts.
-    pub rule: &'static str,
-    /// How bad it is.
-    pub severity: Severity,
-    /// What is wrong, in one sentence.
-    pub problem: String,
-    /// Why that happens.
-    pub cause: String,
-    /// The figures behind it.
-    pub evidence: String,
-    /// What to do.
-    pub remedy: String,
-    /// The setting to change, as a line of the configuration file.
-    pub setting: Option<String>,
-    /// What the remedy costs.
-    pub cost: String,
-    /// Bytes at stake.
-    pub bytes: u64,
-}
+pub use finding::{Finding, Severity};
 
 /// A rule that could not be checked, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,20 +35,6 @@ pub struct Diagnosis {
     pub passed: Vec<&'static str>,
     /// Rules that could not be checked.
     pub unchecked: Vec<Unchecked>,
-}
-
-/// The result of one rule.
-enum Verdict {
-    Fine,
-    /// The report lacks what the rule needs.
-    Unknown(&'static str),
-    Found(Finding),
-}
-
-impl Verdict {
-    fn of(finding: Option<Finding>) -> Self {
-        finding.map_or(Self::Fine, Self::Found)
-    }
 }
 
 struct Rule {
@@ -172,61 +126,4 @@ impl Diagnosis {
 /// The text without what could steer a terminal.
 fn harmless(text: &str) -> String {
     super::layout::harmless(text)
-}
-
-/// A finding without the name of its rule, which [`diagnose`] adds.
-struct Draft {
-    severity: Severity,
-    problem: String,
-    cause: &'static str,
-    evidence: String,
-    remedy: String,
-    setting: Option<(&'static str, u64)>,
-    cost: String,
-    bytes: u64,
-}
-
-impl From<Draft> for Finding {
-    fn from(draft: Draft) -> Self {
-        Self {
-            rule: "",
-            severity: draft.severity,
-            problem: draft.problem,
-            cause: draft.cause.to_owned(),
-            evidence: draft.evidence,
-            remedy: draft.remedy,
-            setting: draft.setting.map(|(name, value)| line(name, value)),
-            cost: draft.cost,
-            bytes: draft.bytes,
-        }
-    }
-}
-
-/// A line of the configuration file.
-fn line(setting: &str, value: u64) -> String {
-    match LimitOption::named(setting) {
-        Some(option) => format!("{setting} = {}", option.unit.to_toml(value as usize)),
-        None => format!("{setting} = {value}"),
-    }
-}
-
-/// A setting of the server that made the report; 0 where the report does not have it.
-fn setting(report: &MemoryReport, name: &str) -> u64 {
-    report.settings.get(name).copied().unwrap_or_default()
-}
-
-/// `part` among `whole`, in percent.
-fn percent(part: u64, whole: u64) -> u64 {
-    part.saturating_mul(100).checked_div(whole).unwrap_or_default()
-}
-
-/// The next power of two from `wanted` on, at least a KiB.
-fn round_up(wanted: u64) -> u64 {
-    const KIB: u64 = 1 << 10;
-    wanted.max(KIB).checked_next_power_of_two().unwrap_or(1 << 63)
-}
-
-/// The cost of a remedy that takes up to `count` bytes.
-fn up_to(count: u64) -> String {
-    format!("up to {} more memory.", bytes(count))
 }

@@ -7,7 +7,6 @@
 use super::error::{DecodeError, DecodeFault};
 use super::lexer::{Kind, Lexer};
 use super::number::{Number, Precision};
-use super::raw::Raw;
 use bumpalo::Bump;
 use serde::de::{self, DeserializeSeed, Error as _, Expected, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
@@ -15,11 +14,26 @@ use std::str::FromStr;
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
+/// The name by which [`Raw`](super::Raw) asks for its text instead of a decoded value.
+pub(super) const RAW_TOKEN: &str = "$mcpool::Raw";
+
 /// Decodes the value at a lexer's place.
 #[derive(Debug)]
 pub(super) struct Deserializer<'a, 'f> {
     lexer: &'a mut Lexer<'f>,
     arena: &'f Bump,
+}
+
+impl<'f> Lexer<'f> {
+    /// Decodes a value into `T`; strings are borrowed as by [`Lexer::string`].
+    ///
+    /// # Errors
+    /// When the value is malformed or does not fit `T`.
+    #[inline]
+    pub fn decode<T: de::Deserialize<'f>>(&mut self, arena: &'f Bump) -> Result<T> {
+        let result = T::deserialize(Deserializer::new(self, arena));
+        result.map_err(|error| error.or_at(self.offset()))
+    }
 }
 
 impl<'a, 'f> Deserializer<'a, 'f> {
@@ -211,8 +225,8 @@ impl<'f> de::Deserializer<'f> for Deserializer<'_, 'f> {
 
     #[inline]
     fn deserialize_newtype_struct<V: Visitor<'f>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
-        if name == Raw::TOKEN {
-            return visitor.visit_borrowed_str(self.lexer.raw()?.as_str());
+        if name == RAW_TOKEN {
+            return visitor.visit_borrowed_str(self.lexer.value_text()?);
         }
         visitor.visit_newtype_struct(self)
     }
@@ -285,7 +299,7 @@ impl<'f> de::Deserializer<'f> for Deserializer<'_, 'f> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'f>>(self, visitor: V) -> Result<V::Value> {
-        self.lexer.raw()?;
+        self.lexer.value_text()?;
         visitor.visit_unit()
     }
 }

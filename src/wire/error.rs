@@ -4,6 +4,9 @@ use serde::de::{Expected, Unexpected};
 use std::fmt::{self, Write as _};
 use thiserror::Error;
 
+/// Deepest nesting that is accepted, counted as `serde_json` counts it.
+pub(super) const MAX_NESTING: usize = crate::limits::MAX_DEPTH - 1;
+
 /// Longest message of [`DecodeFault::Data`] in bytes: a type's names and what was found fit.
 const MAX_MESSAGE_BYTES: usize = 1024;
 /// Bytes of a peer's string that a message quotes. Printed as an escape, a byte becomes at most seven.
@@ -36,7 +39,7 @@ pub enum DecodeFault {
     #[error("not UTF-8")]
     Utf8,
     /// Arrays and objects are nested deeper than the limit.
-    #[error("nested deeper than {} levels", super::lexer::MAX_NESTING)]
+    #[error("nested deeper than {} levels", MAX_NESTING)]
     TooDeep,
     /// A string has half of a surrogate pair.
     #[error("half of a surrogate pair in a string")]

@@ -28,17 +28,11 @@
 //!
 //! Invariant: `at` is on a character border and `depth` is the number of open arrays and objects.
 
-use super::de::Deserializer;
-use super::error::{DecodeError, DecodeFault};
-use super::raw::Raw;
+use super::error::{DecodeError, DecodeFault, MAX_NESTING};
 use super::scan::{WORD, first_special, plain_end};
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use memchr::memchr;
-use serde::Deserialize;
-
-/// Deepest nesting that is accepted, counted as `serde_json` counts it.
-pub(super) const MAX_NESTING: usize = crate::limits::MAX_DEPTH - 1;
 
 /// Plain bytes after which a string with escapes is searched in blocks and copied in one piece.
 const COPIED_BY_WORDS: usize = 16 * WORD;
@@ -236,30 +230,11 @@ impl<'f> Lexer<'f> {
     }
 
     /// Skips a value, checking it, and gives its text.
-    ///
-    /// # Errors
-    /// When the value is malformed or nested too deeply.
-    pub fn raw(&mut self) -> Result<Raw<'f>> {
+    pub(super) fn value_text(&mut self) -> Result<&'f str> {
         self.skip_white_space();
         let start = self.at;
         self.skip_value()?;
-        Ok(self.raw_since(start))
-    }
-
-    /// The text from `start` to the current position; `start` must be the offset of a value that was just
-    /// walked through.
-    pub fn raw_since(&self, start: usize) -> Raw<'f> {
-        Raw::new(self.text_since(start))
-    }
-
-    /// Decodes a value into `T`; strings are borrowed as by [`Lexer::string`].
-    ///
-    /// # Errors
-    /// When the value is malformed or does not fit `T`.
-    #[inline]
-    pub fn decode<T: Deserialize<'f>>(&mut self, arena: &'f Bump) -> Result<T> {
-        let result = T::deserialize(Deserializer::new(self, arena));
-        result.map_err(|error| error.or_at(self.at))
+        Ok(self.text_since(start))
     }
 
     /// Checks that nothing but white space is left.

@@ -1,5 +1,6 @@
 //! A value that was checked but not decoded.
 
+use super::de::{Deserializer as Source, RAW_TOKEN};
 use super::error::DecodeError;
 use super::lexer::{Kind, Lexer};
 use bumpalo::Bump;
@@ -19,10 +20,7 @@ pub struct Raw<'f> {
 }
 
 impl<'f> Raw<'f> {
-    /// The name that asks [`super::de::Deserializer`] for raw text.
-    pub(super) const TOKEN: &'static str = "$mcpool::Raw";
-
-    pub(super) fn new(text: &'f str) -> Self {
+    fn new(text: &'f str) -> Self {
         Self { text }
     }
 
@@ -66,11 +64,25 @@ impl<'f> Raw<'f> {
     #[cold]
     pub fn fault_path<T: Deserialize<'f>>(self, arena: &'f Bump) -> Option<String> {
         let mut lexer = Lexer::from_text(self.text);
-        let failed =
-            serde_path_to_error::deserialize::<_, T>(super::de::Deserializer::new(&mut lexer, arena))
-                .err()?;
+        let failed = serde_path_to_error::deserialize::<_, T>(Source::new(&mut lexer, arena)).err()?;
         let path = failed.path().to_string();
         (path != ".").then_some(path)
+    }
+}
+
+impl<'f> Lexer<'f> {
+    /// Skips a value, checking it, and gives its text.
+    ///
+    /// # Errors
+    /// When the value is malformed or nested too deeply.
+    pub fn raw(&mut self) -> Result<Raw<'f>, DecodeError> {
+        self.value_text().map(Raw::new)
+    }
+
+    /// The text from `start` to the current position; `start` must be the offset of a value that was just
+    /// walked through.
+    pub fn raw_since(&self, start: usize) -> Raw<'f> {
+        Raw::new(self.text_since(start))
     }
 }
 
@@ -94,7 +106,7 @@ impl<'de: 'f, 'f> Deserialize<'de> for Raw<'f> {
                 Ok(Raw { text })
             }
         }
-        deserializer.deserialize_newtype_struct(Self::TOKEN, Text(PhantomData))
+        deserializer.deserialize_newtype_struct(RAW_TOKEN, Text(PhantomData))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rules about pools and arenas.
 
-use super::{Draft, Finding, Severity, Verdict, line, percent, round_up, setting};
+use super::finding::{Draft, Finding, Severity, Verdict, line, percent, round_up, setting, up_to};
 use crate::limits::units::{bytes, grouped};
 use crate::memory::{MemoryReport, PoolReport};
 
@@ -24,7 +24,7 @@ pub(super) fn thrashing_pool(report: &MemoryReport) -> Verdict {
             evidence: format!("{}.", advice.reason),
             remedy: format!("Let it keep {} objects.", grouped(advice.capacity)),
             setting: None,
-            cost: super::up_to(more),
+            cost: up_to(more),
             bytes: more,
         };
         Some(Finding { setting: Some(line(name, advice.capacity)), ..draft.into() })
@@ -68,7 +68,7 @@ pub(super) fn budget_spent(report: &MemoryReport) -> Verdict {
             remedy: "Raise the budget, or lower max_frame_bytes if such large messages are not needed."
                 .to_owned(),
             setting: Some(("pool_budget_bytes", budget.saturating_mul(2))),
-            cost: super::up_to(budget),
+            cost: up_to(budget),
             bytes: budget,
         }
         .into(),
@@ -106,7 +106,7 @@ pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
             ),
             remedy: "Let arenas stay at the size that the calls need.".to_owned(),
             setting: Some(("arena_retain_bytes", wanted)),
-            cost: super::up_to(capacity * wanted.saturating_sub(retain)),
+            cost: up_to(capacity * wanted.saturating_sub(retain)),
             bytes: most,
         }
         .into(),

@@ -1,6 +1,6 @@
 //! Rules about the process as a whole: its limit, its pages, its allocator.
 
-use super::{Draft, Severity, Verdict, percent, round_up, setting};
+use super::finding::{Draft, Severity, Verdict, percent, round_up, setting, up_to};
 use crate::limits::units::{bytes, grouped};
 use crate::memory::{MemoryReport, PressureLevel};
 
@@ -32,7 +32,7 @@ pub(super) fn under_pressure(report: &MemoryReport) -> Verdict {
             remedy: "Raise the limit, or lower what fills it (the parts of `mcpool report`, largest first)."
                 .to_owned(),
             setting: Some(("memory_limit_bytes", round_up(limit + limit / 2))),
-            cost: super::up_to(limit / 2),
+            cost: up_to(limit / 2),
             bytes: rss,
         }
         .into(),
@@ -59,7 +59,7 @@ pub(super) fn work_refused(report: &MemoryReport) -> Verdict {
             ),
             remedy: "Raise the limit, or have fewer clients send large messages at once.".to_owned(),
             setting: Some(("memory_limit_bytes", round_up(limit.saturating_mul(2)))),
-            cost: super::up_to(limit),
+            cost: up_to(limit),
             bytes: limit,
         }
         .into(),

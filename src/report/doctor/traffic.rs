@@ -1,6 +1,6 @@
 //! Rules about clients: their connections, their sessions, their calls.
 
-use super::{Draft, Severity, Verdict, percent, setting};
+use super::finding::{Draft, Finding, Severity, Verdict, percent, setting, up_to};
 use crate::limits::units::{bytes, duration, grouped};
 use crate::memory::MemoryReport;
 
@@ -66,7 +66,7 @@ pub(super) fn slow_readers(report: &MemoryReport) -> Verdict {
     )
 }
 
-fn dropped_notifications(dropped: u64) -> super::Finding {
+fn dropped_notifications(dropped: u64) -> Finding {
     Draft {
         severity: Severity::Hint,
         problem: format!("{} notifications were dropped.", grouped(dropped)),
@@ -117,27 +117,41 @@ pub(super) fn sessions_full(report: &MemoryReport) -> Verdict {
     full(
         report,
         report.traffic.sessions,
-        "max_sessions",
-        "sessions",
-        "the oldest is ended for each new one",
-        600,
+        &Bound {
+            limit_name: "max_sessions",
+            what: "sessions",
+            then: "the oldest is ended for each new one",
+            bytes_each: 600,
+        },
     )
 }
 
 pub(super) fn connections_full(report: &MemoryReport) -> Verdict {
     let connections = report.traffic.connections;
-    full(report, connections, "max_connections", "connections", "new ones are answered 503", 1_024)
+    full(
+        report,
+        connections,
+        &Bound {
+            limit_name: "max_connections",
+            what: "connections",
+            then: "new ones are answered 503",
+            bytes_each: 1_024,
+        },
+    )
+}
+
+/// A bound on how many of something may be open at once.
+struct Bound {
+    limit_name: &'static str,
+    what: &'static str,
+    /// What happens to one too many.
+    then: &'static str,
+    bytes_each: u64,
 }
 
 /// Finds that nine tenths of a limit are taken.
-fn full(
-    report: &MemoryReport,
-    open: u64,
-    limit_name: &'static str,
-    what: &str,
-    then: &str,
-    bytes_each: u64,
-) -> Verdict {
+fn full(report: &MemoryReport, open: u64, bound: &Bound) -> Verdict {
+    let Bound { limit_name, what, then, bytes_each } = *bound;
     let limit = setting(report, limit_name);
     Verdict::of((limit > 0 && percent(open, limit) >= 90).then(|| {
         Draft {
@@ -147,7 +161,7 @@ fn full(
             evidence: format!("at {} {what}, {then}.", grouped(limit)),
             remedy: "Raise the bound, or have idle ones end sooner.".to_owned(),
             setting: Some((limit_name, limit * 2)),
-            cost: super::up_to(limit * bytes_each),
+            cost: up_to(limit * bytes_each),
             bytes: open * bytes_each,
         }
         .into()
