@@ -92,8 +92,28 @@ fn no_file_is_over_800_lines() {
 }
 
 #[test]
-fn no_function_is_over_70_lines() {
+fn no_function_is_over_60_lines() {
     hold("long functions");
+}
+
+#[test]
+fn no_function_takes_more_than_5_parameters() {
+    hold("parameters");
+}
+
+#[test]
+fn parts_of_a_room_use_only_the_parts_below_them() {
+    hold("parts");
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    hold("circles");
+}
+
+#[test]
+fn each_module_opens_with_a_plain_sentence() {
+    hold("first sentence");
 }
 
 #[test]

@@ -134,7 +134,7 @@ enum ParamsKey {
 
 /// The position of the walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     Envelope,
     Params { start: usize },
 }
@@ -153,7 +153,7 @@ pub enum ArgumentsAt {
 pub struct MessageDecoder<'f> {
     lexer: Lexer<'f>,
     arena: &'f Bump,
-    place: Place,
+    position: Position,
     message: Message<'f>,
 }
 
@@ -168,7 +168,7 @@ impl<'f> MessageDecoder<'f> {
 
     /// Begins at the lexer's place: an element of a batch.
     pub fn at(lexer: Lexer<'f>, arena: &'f Bump) -> Self {
-        Self { lexer, arena, place: Place::Envelope, message: Message::default() }
+        Self { lexer, arena, position: Position::Envelope, message: Message::default() }
     }
 
     /// What has been read so far.
@@ -230,11 +230,11 @@ impl<'f> MessageDecoder<'f> {
 
     fn walk(&mut self) -> Result<ArgumentsAt, DecodeError> {
         loop {
-            match self.place {
-                Place::Params { start } => {
+            match self.position {
+                Position::Params { start } => {
                     if !self.lexer.next_member()? {
                         self.message.params = ParamsField::Object(self.lexer.raw_since(start).as_str());
-                        self.place = Place::Envelope;
+                        self.position = Position::Envelope;
                         continue;
                     }
                     let key = self.params_key()?;
@@ -243,10 +243,10 @@ impl<'f> MessageDecoder<'f> {
                     }
                     self.params_member(key)?;
                 }
-                Place::Envelope => {
+                Position::Envelope => {
                     if !self.lexer.next_member()? {
                         self.lexer.finish()?;
-                        self.judge_envelope();
+                        self.check_envelope();
                         return Ok(ArgumentsAt::End);
                     }
                     let key = self.envelope_key()?;
@@ -324,7 +324,7 @@ impl<'f> MessageDecoder<'f> {
                 self.once(self.message.params == ParamsField::Absent);
                 self.message.params = ParamsField::Other;
                 if kind == Kind::Object {
-                    self.place = Place::Params { start: self.lexer.offset() };
+                    self.position = Position::Params { start: self.lexer.offset() };
                     self.lexer.enter_object()?;
                 } else {
                     self.lexer.raw()?;
@@ -395,7 +395,7 @@ impl<'f> MessageDecoder<'f> {
         Ok(())
     }
 
-    fn judge_envelope(&mut self) {
+    fn check_envelope(&mut self) {
         self.fault_unless(self.message.has_version, ShapeFault::Version);
         self.fault_unless(self.message.id != IdField::Invalid, ShapeFault::Id);
     }

@@ -36,7 +36,7 @@ enum Member {
 
 /// Where the walk stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Before the first byte that is no white space.
     Start,
     /// Before a key of the outermost object, or its end.
@@ -62,7 +62,7 @@ enum Place {
 /// The walk over a message that is skipped.
 #[derive(Debug)]
 pub(super) struct Skim {
-    place: Place,
+    position: Position,
     depth: usize,
     member: Member,
     /// The byte before was a backslash that escapes.
@@ -80,7 +80,7 @@ pub(super) struct Skim {
 impl Skim {
     pub(super) fn new() -> Self {
         Self {
-            place: Place::Start,
+            position: Position::Start,
             depth: 0,
             member: Member::Other,
             is_escaped: false,
@@ -100,7 +100,7 @@ impl Skim {
 
     /// The members, once the message has ended.
     pub(super) fn outline(self) -> Outline {
-        if self.place != Place::End {
+        if self.position != Position::End {
             return Outline::default();
         }
         Outline { id: self.id.filter(|_| self.ids == 1), has_method: self.has_method }
@@ -111,9 +111,9 @@ impl Skim {
         self.seen_bytes += bytes.len();
         let mut rest = bytes;
         while let [byte, behind @ ..] = rest {
-            rest = match self.place {
-                Place::Lost => return,
-                Place::Text | Place::InKey => self.walk_string(rest),
+            rest = match self.position {
+                Position::Lost => return,
+                Position::Text | Position::InKey => self.walk_string(rest),
                 _ => {
                     self.step(*byte);
                     behind
@@ -149,54 +149,54 @@ impl Skim {
     }
 
     fn end_string(&mut self) {
-        if self.place == Place::InKey {
+        if self.position == Position::InKey {
             self.member = self.key();
-            self.place = Place::Colon;
+            self.position = Position::Colon;
         } else if self.depth > 1 {
-            self.place = Place::Inside;
+            self.position = Position::Inside;
         } else {
             self.end_value();
-            self.place = Place::Behind;
+            self.position = Position::Behind;
         }
     }
 
     /// Takes one byte outside of strings.
     fn step(&mut self, byte: u8) {
         let is_white = matches!(byte, b' ' | b'\t' | b'\r');
-        match (self.place, byte) {
-            (Place::Scalar, b',' | b'}' | b' ' | b'\t' | b'\r') => {
+        match (self.position, byte) {
+            (Position::Scalar, b',' | b'}' | b' ' | b'\t' | b'\r') => {
                 self.end_value();
-                self.place = Place::Behind;
+                self.position = Position::Behind;
                 self.step(byte);
             }
-            (Place::Scalar, _) => self.keep(&[byte]),
-            (Place::Inside, b'"') => self.place = Place::Text,
-            (Place::Inside, b'{' | b'[') => self.depth += 1,
-            (Place::Inside, b'}' | b']') => {
+            (Position::Scalar, _) => self.keep(&[byte]),
+            (Position::Inside, b'"') => self.position = Position::Text,
+            (Position::Inside, b'{' | b'[') => self.depth += 1,
+            (Position::Inside, b'}' | b']') => {
                 self.depth -= 1;
                 if self.depth == 1 {
-                    self.place = Place::Behind;
+                    self.position = Position::Behind;
                 }
             }
             // What is neither bracket nor string, or a byte order mark.
-            (Place::Inside, _) | (Place::Start, 0xEF | 0xBB | 0xBF) => {}
+            (Position::Inside, _) | (Position::Start, 0xEF | 0xBB | 0xBF) => {}
             (_, _) if is_white => {}
-            (Place::Start, b'{') => {
+            (Position::Start, b'{') => {
                 self.depth = 1;
-                self.place = Place::Key;
+                self.position = Position::Key;
             }
-            (Place::Key, b'"') => {
-                self.begin(Place::InKey);
+            (Position::Key, b'"') => {
+                self.begin(Position::InKey);
                 self.keep(&[byte]);
             }
-            (Place::Key | Place::Behind, b'}') => {
+            (Position::Key | Position::Behind, b'}') => {
                 self.depth = 0;
-                self.place = Place::End;
+                self.position = Position::End;
             }
-            (Place::Colon, b':') => self.place = Place::Value,
-            (Place::Value, _) => self.begin_value(byte),
-            (Place::Behind, b',') => self.place = Place::Key,
-            _ => self.place = Place::Lost,
+            (Position::Colon, b':') => self.position = Position::Value,
+            (Position::Value, _) => self.begin_value(byte),
+            (Position::Behind, b',') => self.position = Position::Key,
+            _ => self.position = Position::Lost,
         }
     }
 
@@ -206,31 +206,31 @@ impl Skim {
         match byte {
             b'{' | b'[' => {
                 self.depth += 1;
-                self.place = Place::Inside;
+                self.position = Position::Inside;
             }
             b'"' => {
-                self.begin(Place::Text);
+                self.begin(Position::Text);
                 self.keep(&[byte]);
             }
-            b',' | b'}' | b']' | b':' => self.place = Place::Lost,
+            b',' | b'}' | b']' | b':' => self.position = Position::Lost,
             _ => {
-                self.begin(Place::Scalar);
+                self.begin(Position::Scalar);
                 self.keep(&[byte]);
             }
         }
     }
 
-    fn begin(&mut self, place: Place) {
-        self.place = place;
+    fn begin(&mut self, place: Position) {
+        self.position = place;
         self.kept.clear();
         self.is_cut = false;
     }
 
     /// Keeps bytes of a key or of the `id`, up to their limit.
     fn keep(&mut self, bytes: &[u8]) {
-        let room = match (self.place, self.member) {
-            (Place::InKey, _) => KEY_BYTES,
-            (Place::Scalar | Place::Text, Member::Id) if self.depth == 1 => Outline::MAX_ID_BYTES,
+        let room = match (self.position, self.member) {
+            (Position::InKey, _) => KEY_BYTES,
+            (Position::Scalar | Position::Text, Member::Id) if self.depth == 1 => Outline::MAX_ID_BYTES,
             _ => return,
         };
         if self.kept.len() + bytes.len() > room {

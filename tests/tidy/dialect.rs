@@ -18,7 +18,7 @@ const ANYWHERE: [(&[&str], &str); 10] = [
     (&["attendants"], "background tasks"),
     (&["speaker", "speakers"], "peer"),
     (&["looks after", "look after", "looked after", "looking after"], "maintain"),
-    (&["look on", "looks on", "looking on", "looked on"], "observe"),
+    (&["looking on"], "observe"),
 ];
 /// Words that are plain in a sentence and a riddle in a name.
 const IN_NAMES: [(&[&str], &str); 3] = [

@@ -75,43 +75,52 @@ pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted
         Ok(false) => return refuse(&ProtocolError::Internal("the client reads too slowly to subscribe")),
         Err(TooLong { limit_bytes }) => return refuse(&ProtocolError::ReplyTooLong { limit_bytes }),
     }
-    poll_fn(|cx| poll_changes(&shared, &call, &subscription, &outgoing, &id, cx)).await;
+    let listener =
+        Listener { shared: &shared, call: &call, subscription: &subscription, outgoing: &outgoing, id: &id };
+    poll_fn(|cx| listener.poll_changes(cx)).await;
     let mut reply = shared.reply();
     envelope::subscription_ended(&mut reply, &id);
     shared.answered(reply, AnswerId::Of(&id)).into()
 }
 
-fn poll_changes(
-    shared: &Shared,
-    call: &CallState,
-    subscription: &Subscription,
-    outgoing: &Outgoing,
-    id: &str,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    call.register(cx.waker());
-    if call.is_closing() {
-        return Poll::Ready(());
-    }
-    loop {
-        // One message at a time: a change that the peer has not read yet need not be written twice.
-        if !outgoing.is_empty() {
-            outgoing.register_room(cx.waker());
-            if !outgoing.is_empty() {
-                return Poll::Pending;
-            }
+/// A client that listens, and what its notifications need.
+struct Listener<'l> {
+    shared: &'l Shared,
+    call: &'l CallState,
+    subscription: &'l Subscription,
+    outgoing: &'l Outgoing,
+    /// The id of its request.
+    id: &'l str,
+}
+
+impl Listener<'_> {
+    /// Sends each change, until the request ends.
+    fn poll_changes(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { shared, call, subscription, outgoing, id } = *self;
+        call.register(cx.waker());
+        if call.is_closing() {
+            return Poll::Ready(());
         }
-        let Some(change) = subscription.next() else {
-            return match subscription.poll_changed(cx) {
-                Poll::Ready(()) => continue,
-                Poll::Pending => Poll::Pending,
+        loop {
+            // One message at a time: a change that the peer has not read yet need not be written twice.
+            if !outgoing.is_empty() {
+                outgoing.register_room(cx.waker());
+                if !outgoing.is_empty() {
+                    return Poll::Pending;
+                }
+            }
+            let Some(change) = subscription.next() else {
+                return match subscription.poll_changed(cx) {
+                    Poll::Ready(()) => continue,
+                    Poll::Pending => Poll::Pending,
+                };
             };
-        };
-        let mut notice = shared.reply();
-        envelope::change(&mut notice, &change, Some(id));
-        // The queue is empty, so a single message fits. A notification whose URI is too long is dropped.
-        if !notice.finish().is_ok_and(|notice| outgoing.send(notice)) {
-            shared.metrics.dropped_notifications.add(1);
+            let mut notice = shared.reply();
+            envelope::change(&mut notice, &change, Some(id));
+            // The queue is empty, so a single message fits. A notification whose URI is too long is dropped.
+            if !notice.finish().is_ok_and(|notice| outgoing.send(notice)) {
+                shared.metrics.dropped_notifications.add(1);
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Random interleavings of what clients do, held against a model that knows no transport: calls that wait, batches in
-//! each other's way, cancellations, completions, and the three ends of a connection. Each answer comes exactly once
+//! Random interleavings of what clients do, checked against a model that knows no transport. They are calls that wait,
+//! batches in each other's way, cancellations, completions, and the three ends of a connection. Each answer comes exactly once
 //! and where it belongs, what was cancelled is not answered, and nothing is lost.
 //!
 //! Time stands still and one thread serves all, so that a script always goes the same way.

@@ -342,6 +342,10 @@ fn the_keys_of_an_issuer() {
         let set = KeySet::parse(format!(r#"{{"keys":[{jwk}]}}"#).as_bytes()).expect(clause);
         assert_eq!(set.len(), want, "{clause}: {jwk}");
     }
+}
+
+#[test]
+fn a_set_that_is_none() {
     for text in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#, r#"{"keys":[]} x"#] {
         assert!(KeySet::parse(text.as_bytes()).is_err(), "7517 5: {text}");
     }
