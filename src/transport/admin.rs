@@ -1,8 +1,9 @@
 //! The admin listener: a few pages over HTTP, apart from the endpoint of MCP.
 //!
-//! One request a connection, without a body that anybody reads. It knows no page: [`Pages`] does. Whoever reaches
-//! the socket may look, so it is a Unix socket of this user or a port of this machine; names are refused in `Host`,
-//! because a web page could have one point here, and what changes something is refused to pages at all.
+//! A connection carries one request, and its body is not read. The pages come from [`Pages`]. Any client that reaches
+//! the socket may read them, so it is a Unix socket of this user or a port of this machine. Host names other than
+//! `localhost` are refused, because a web page could make one resolve to this machine, and requests that change
+//! something are refused to web pages altogether.
 
 use super::admission::PeerAddress;
 use super::listener::{Peer, Serve, Stream};
@@ -24,7 +25,7 @@ pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
 }
 
-/// What there is to see.
+/// The pages.
 pub(crate) trait Pages: Send + Sync + 'static {
     /// The page at `path`, if there is one.
     fn page(&self, verb: &str, path: &str) -> Option<Page>;
@@ -35,15 +36,15 @@ pub(crate) trait Pages: Send + Sync + 'static {
 pub(crate) struct AdminService {
     pages: Arc<dyn Pages>,
     max_header_bytes: usize,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl AdminService {
     pub(crate) fn new(pages: Arc<dyn Pages>, limits: &Limits) -> Self {
-        Self { pages, max_header_bytes: limits.max_header_bytes, patience: limits.header_timeout() }
+        Self { pages, max_header_bytes: limits.max_header_bytes, timeout: limits.header_timeout() }
     }
 
-    async fn converse(self, mut stream: Stream, is_local_user: bool) -> std::io::Result<()> {
+    async fn exchange(self, mut stream: Stream, is_local_user: bool) -> std::io::Result<()> {
         let mut input = Vec::with_capacity(512);
         let answer = loop {
             if stream.read_buf(&mut input).await? == 0 {
@@ -57,7 +58,7 @@ impl AdminService {
         };
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
-        // Closed at once, what the peer still sends would destroy the answer on its way.
+        // If the connection closed at once, bytes that the peer still sends would cause a reset and destroy the answer.
         let mut ignored = [0; 512];
         while stream.read(&mut ignored).await? > 0 {}
         Ok(())
@@ -96,11 +97,11 @@ impl Serve for AdminService {
         let is_local_user = match peer {
             Peer::Ip(_) => false,
             Peer::Unix { uid, .. } if PeerAddress::Unix { uid }.is_own_user() => true,
-            // Whoever opened the socket's mode did not mean that everybody sees everything.
+            // A mode that lets other users connect is no permission to read the pages.
             Peer::Unix { uid, .. } => return tracing::debug!(uid, "another user may not look on"),
         };
-        let patience = self.patience;
-        match timeout(patience, self.converse(stream, is_local_user)).await {
+        let limit = self.timeout;
+        match timeout(limit, self.exchange(stream, is_local_user)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "who looked on is gone"),
             Err(_) => tracing::debug!("who looked on took too long"),
@@ -108,7 +109,7 @@ impl Serve for AdminService {
     }
 }
 
-/// Whether a `Host` can only mean this machine: a name could be made to.
+/// Whether a `Host` can only mean this machine. Any name but `localhost` could be made to resolve to it.
 fn is_this_machine(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// The entries_by_key of all exchanges of one kind.
+/// The entries of all exchanges of one kind.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionRegistry {
     /// A map gives its memory back as its entries go; a list would keep room for the most there ever were.
-    entries_by_key: Mutex<BTreeMap<u64, Arc<Mutex<Option<BusyConnection>>>>>,
+    by_key: Mutex<BTreeMap<u64, Arc<Mutex<Option<BusyConnection>>>>>,
     next: AtomicU64,
 }
 
@@ -49,7 +49,7 @@ impl ConnectionRegistry {
     /// Registers a new exchange, which holds nothing yet.
     pub(super) fn register(self: &Arc<Self>) -> Registration {
         let (key, entry) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::default());
-        lock(&self.entries_by_key).insert(key, Arc::clone(&entry));
+        lock(&self.by_key).insert(key, Arc::clone(&entry));
         Registration { registry: Arc::clone(self), key, entry, is_set: false }
     }
 }
@@ -83,7 +83,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        lock(&self.registry.entries_by_key).remove(&self.key);
+        lock(&self.registry.by_key).remove(&self.key);
     }
 }
 
@@ -93,8 +93,8 @@ impl Account for ConnectionRegistry {
             return;
         }
         let now = Instant::now();
-        let entries_by_key = lock(&self.entries_by_key);
-        entries.connections.extend(entries_by_key.values().filter_map(|registration| {
+        let by_key = lock(&self.by_key);
+        entries.connections.extend(by_key.values().filter_map(|registration| {
             let entry = lock(registration);
             let entry = entry.as_ref()?;
             let stalled = entry.stalled.map(|since| now.saturating_duration_since(since));
@@ -142,7 +142,7 @@ mod tests {
         drop(second);
         assert_eq!(spots(&registry), []);
         drop(first);
-        assert!(lock(&registry.entries_by_key).is_empty());
+        assert!(lock(&registry.by_key).is_empty());
     }
 
     #[test]

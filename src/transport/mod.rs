@@ -1,4 +1,4 @@
-//! How bytes move: reading, writing, and nothing of what they mean.
+//! Moves bytes between peers and the server: listeners, HTTP, newline framing, standard input and output.
 
 #[cfg(feature = "cli")]
 pub(crate) mod admin;

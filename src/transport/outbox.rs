@@ -1,4 +1,4 @@
-//! Answers on their way out, written in batches.
+//! The queue of answers to one peer, written in batches.
 //!
 //! Small answers are gathered in one buffer, large ones stay where they are; one vectored write takes all
 //! that is ready. Invariant: `queued_bytes` is the sum of what `ready` holds beyond `written`.
@@ -29,11 +29,11 @@ pub(crate) struct Outbox {
     /// Bytes of the first buffer that are written already.
     written: usize,
     queued_bytes: usize,
-    /// Something was written that the writer may still hold.
+    /// Whether the writer may still hold bytes that were written.
     is_unflushed: bool,
-    /// Bytes that the peer took since its pace was begun.
+    /// Bytes that the peer took since [`Outbox::begin_pace`].
     taken_bytes: usize,
-    /// It took all that there was, once since then.
+    /// The peer took all that there was, at least once since then.
     has_caught_up: bool,
 }
 
@@ -66,7 +66,7 @@ impl Outbox {
         self.ready.push_back(bytes);
     }
 
-    /// Drops all that waits.
+    /// Drops all that is queued.
     pub(crate) fn clear(&mut self) {
         self.ready.clear();
         self.written = 0;
@@ -95,7 +95,7 @@ impl Outbox {
         self.ready.push_back(message);
     }
 
-    /// Bytes that wait.
+    /// Bytes that are queued.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes
     }
@@ -105,7 +105,7 @@ impl Outbox {
         self.ready.is_empty() && !self.is_unflushed
     }
 
-    /// From now on it is counted what the peer takes.
+    /// Starts to count the bytes that the peer takes.
     pub(crate) fn begin_pace(&mut self) {
         self.taken_bytes = 0;
         self.has_caught_up = false;

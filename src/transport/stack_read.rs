@@ -1,9 +1,8 @@
-//! A look at a stream that is most likely empty.
+//! A read into a small buffer on the stack, for a stream that is most likely empty.
 //!
-//! Behind a read that did not fill its buffer most likely nothing more is there. The next read only has the task
-//! woken when something comes: it gets a few bytes of the stack instead of a leased buffer, which would be given back
-//! unused (880 of the 9,900 instructions of a small request went there; `cargo run --profile bench -p mcpool-benches --bin
-//! instructions`).
+//! After a read that did not fill its buffer, the stream is most likely empty. The next read only registers the waker,
+//! so it gets a few bytes of the stack: a leased buffer would be given back unused (880 of the 9,900 instructions of a
+//! small request; `cargo run --profile bench -p mcpool-benches --bin instructions`).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,8 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Bytes of a look: enough for the small request that did come, in case.
-const PROBE_BYTES: usize = 512;
+/// Bytes of the buffer: a small request fits.
+const STACK_BYTES: usize = 512;
 
 /// Reads a little; `take` gets what came. Ready with the number of bytes, 0 at the end of the stream, and whether
 /// more may be there.
@@ -21,14 +20,14 @@ pub(super) fn poll_stack_read<R: AsyncRead + Unpin>(
     cx: &mut Context<'_>,
     take: impl FnOnce(&[u8]),
 ) -> Poll<io::Result<(usize, bool)>> {
-    let mut bytes = [const { MaybeUninit::uninit() }; PROBE_BYTES];
+    let mut bytes = [const { MaybeUninit::uninit() }; STACK_BYTES];
     let mut buffer = ReadBuf::uninit(&mut bytes);
     ready!(Pin::new(reader).poll_read(cx, &mut buffer))?;
     let found = buffer.filled();
     if !found.is_empty() {
         take(found);
     }
-    Poll::Ready(Ok((found.len(), found.len() == PROBE_BYTES)))
+    Poll::Ready(Ok((found.len(), found.len() == STACK_BYTES)))
 }
 
 #[cfg(test)]
@@ -38,24 +37,24 @@ mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
 
     #[tokio::test]
-    async fn a_look_takes_what_is_there_and_no_more_than_it_has_room_for() {
-        let (mut near, mut far) = duplex(4 * PROBE_BYTES);
+    async fn a_read_takes_what_is_there_and_no_more_than_it_has_room_for() {
+        let (mut near, mut far) = duplex(4 * STACK_BYTES);
         let mut seen = Vec::new();
-        let mut look = async |seen: &mut Vec<u8>| {
+        let mut read = async |seen: &mut Vec<u8>| {
             poll_fn(|cx| {
                 let polled = poll_stack_read(&mut far, cx, |bytes| seen.extend_from_slice(bytes));
                 Poll::Ready(polled.map(|read| read.expect("a stream")))
             })
             .await
         };
-        assert_eq!(look(&mut seen).await, Poll::Pending);
+        assert_eq!(read(&mut seen).await, Poll::Pending);
         near.write_all(b"few").await.expect("room");
-        assert_eq!(look(&mut seen).await, Poll::Ready((3, false)));
-        near.write_all(&[b'x'; PROBE_BYTES + 1]).await.expect("room");
-        assert_eq!(look(&mut seen).await, Poll::Ready((PROBE_BYTES, true)));
-        assert_eq!(look(&mut seen).await, Poll::Ready((1, false)));
+        assert_eq!(read(&mut seen).await, Poll::Ready((3, false)));
+        near.write_all(&[b'x'; STACK_BYTES + 1]).await.expect("room");
+        assert_eq!(read(&mut seen).await, Poll::Ready((STACK_BYTES, true)));
+        assert_eq!(read(&mut seen).await, Poll::Ready((1, false)));
         drop(near);
-        assert_eq!(look(&mut seen).await, Poll::Ready((0, false)));
-        assert_eq!(seen.len(), 3 + PROBE_BYTES + 1);
+        assert_eq!(read(&mut seen).await, Poll::Ready((0, false)));
+        assert_eq!(seen.len(), 3 + STACK_BYTES + 1);
     }
 }

@@ -51,7 +51,7 @@ pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioErro
         _ = interrupt.recv() => {}
     }
     drain.begin();
-    // Who asks twice does not want to wait for what is in flight.
+    // After a second signal, what is in flight is not waited for.
     tokio::select! {
         ended = &mut serving => Ok(ended?),
         _ = terminate.recv() => Ok(()),

@@ -1,6 +1,6 @@
-//! Encryption of TCP connections: certificate and key from files, followed while the server runs.
+//! Encrypts TCP connections: certificate and key come from files, which are read again when they change.
 //!
-//! Owns which certificate is shown. Must not know what is spoken inside. Invariant: a pair that cannot be used
+//! Owns which certificate is used. Must not know which protocol is spoken inside. Invariant: a pair that cannot be used
 //! never replaces one that can.
 
 use crate::lock::lock;
@@ -22,7 +22,7 @@ use tokio_rustls::rustls::server::NoServerSessionStorage;
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-/// How often the files are looked at, at most.
+/// Shortest time between two checks whether the files have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a certificate and its key cannot be used.
@@ -78,10 +78,10 @@ fn shown(error: Option<&pem::Error>) -> String {
 /// Why a connection was not encrypted.
 #[derive(Debug, Error)]
 pub(crate) enum HandshakeError {
-    /// The client does not agree, or is gone.
+    /// The handshake failed, or the client is gone.
     #[error("the handshake failed: {0}")]
     Failed(#[from] io::Error),
-    /// The client does not go on.
+    /// The client takes too long.
     #[error("the handshake took longer than header_timeout_ms")]
     TimedOut,
 }
@@ -148,7 +148,7 @@ impl Tls {
         Ok(Self { files, current })
     }
 
-    /// Agrees with a client on how to encrypt, within `limit`.
+    /// Does the handshake with a client, within `limit`.
     pub(crate) fn accept(
         &self,
         stream: TcpStream,
@@ -158,7 +158,7 @@ impl Tls {
         async move { Ok(timeout(limit, handshake).await.map_err(|_| HandshakeError::TimedOut)??) }
     }
 
-    /// The configuration to accept with; looks at the files first if that is due.
+    /// The configuration to accept with. Checks first whether the files have changed, if that is due.
     fn config(&self, now: Instant) -> Arc<ServerConfig> {
         let mut current = self.lock();
         if now.saturating_duration_since(current.looked_at) >= LOOK_EVERY {
@@ -240,7 +240,7 @@ impl Files {
             .with_single_cert(chain, key)
             .map_err(refused)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // Nothing is kept of a client that left: connections are long, and a resumed one saves little.
+        // No session is kept for resumption: connections are long, and a resumed one saves little.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
@@ -389,14 +389,15 @@ mod tests {
         assert!(server.is_err_and(|error| error.to_string().starts_with("the handshake failed: ")));
     }
 
-    /// Says the key of its place: whoever serves an encrypted connection gets the place from the handshake.
+    /// Answers with what its permit says: the handshake passes the permit on.
     #[derive(Clone)]
-    struct Keeps;
+    struct ReportPermit;
 
-    impl Serve for Keeps {
-        async fn serve(self, mut stream: Stream, peer: Peer, mut place: Permit) {
-            let is_of_address = place.belongs_to(Principal::of_peer(peer.address()).key());
-            let answer = [u8::from(is_of_address), u8::from(place.move_to(7)), u8::from(place.belongs_to(7))];
+    impl Serve for ReportPermit {
+        async fn serve(self, mut stream: Stream, peer: Peer, mut permit: Permit) {
+            let is_of_address = permit.belongs_to(Principal::of_peer(peer.address()).key());
+            let answer =
+                [u8::from(is_of_address), u8::from(permit.move_to(7)), u8::from(permit.belongs_to(7))];
             stream.write_all(&answer).await.expect("sent");
             stream.flush().await.expect("sent");
             assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
@@ -404,7 +405,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_encrypted_connection_holds_its_place_from_its_first_byte_to_its_last() {
+    async fn an_encrypted_connection_holds_its_permit_from_its_first_byte_to_its_last() {
         let pair = PairFiles::new();
         let certificate = pair.renew();
         let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address"), TcpOptions::default());
@@ -413,7 +414,9 @@ mod tests {
         let (connections, drain) = (Connections::new(4, 75), Drain::default());
         let serving = tokio::spawn({
             let (connections, drain) = (connections.clone(), drain.clone());
-            async move { serve_listeners(vec![listener], Keeps, &Limits::default(), &connections, &drain).await }
+            async move {
+                serve_listeners(vec![listener], ReportPermit, &Limits::default(), &connections, &drain).await;
+            }
         });
         let until_open = async |want: usize| {
             while connections.open() != want {

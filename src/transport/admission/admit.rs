@@ -12,7 +12,7 @@ use super::tokens::{TokenFile, TokenList};
 use crate::limits::Limits;
 use std::time::Instant;
 
-/// What a request shows at the door.
+/// What a request is admitted by.
 #[derive(Clone, Copy)]
 pub(crate) struct Credentials<'a> {
     pub(crate) host: Option<&'a [u8]>,
@@ -30,13 +30,13 @@ pub(crate) struct Admission {
     request_burst: usize,
     failures: Option<Failures>,
     has_cors: bool,
-    /// Names other than this machine's own are answered to.
+    /// Whether requests may be addressed to names other than this machine's own.
     is_public: bool,
 }
 
-/// What tells who comes.
+/// How a principal is identified.
 enum Guard {
-    /// Where they come from.
+    /// By its address.
     Address,
     Tokens(TokenList),
     TokenFile(TokenFile),
@@ -64,7 +64,7 @@ impl Admission {
         })
     }
 
-    /// Lets a request in, or tells why not.
+    /// Admits a request, or says why not.
     pub(crate) fn admit(&self, credentials: &Credentials<'_>, now: Instant) -> Result<Admitted, Refusal> {
         let is_unix = matches!(credentials.peer, PeerAddress::Unix { .. });
         // No browser reaches a Unix socket, and the name in its requests means nothing.
@@ -85,7 +85,7 @@ impl Admission {
         Ok(admitted)
     }
 
-    /// Takes the messages of a batch into account, whose first was counted with its request.
+    /// Charges the messages of a batch. The first was charged with its request.
     pub(crate) fn charge_batch(
         &self,
         principal: Principal,
@@ -107,8 +107,8 @@ impl Admission {
 
     fn identify(&self, credentials: &Credentials<'_>) -> Result<Admitted, Refusal> {
         let is_own_user = credentials.peer.is_own_user();
-        // Behind a proxy everybody comes from this machine; names of others, or that tokens are asked for, is what
-        // tells that there may be one.
+        // Behind a proxy, all requests come from this machine. Other host names, or tokens, show that there may be a
+        // proxy.
         let is_admin = match credentials.peer {
             PeerAddress::Unix { .. } => is_own_user,
             PeerAddress::Ip(address) => {
@@ -117,7 +117,7 @@ impl Admission {
         };
         let known = |principal| Admitted { principal, is_admin };
         match &self.guard {
-            // Whoever may be this process need not show that they may talk to it.
+            // A process of this user may do what this process may, and needs no token.
             _ if is_own_user && credentials.authorization.is_none() => {
                 Ok(known(Principal::of_peer(credentials.peer)))
             }
@@ -143,7 +143,7 @@ impl Admission {
         }
     }
 
-    /// How often somebody who was let in has lost that right; looks whether it happened just now.
+    /// How often tokens were removed; reads the token file again if it has changed.
     pub(crate) fn removals(&self) -> u64 {
         match &self.guard {
             Guard::TokenFile(tokens) => {
@@ -154,7 +154,7 @@ impl Admission {
         }
     }
 
-    /// Whether somebody who was let in once would still be.
+    /// Whether a principal that was admitted once would be admitted now.
     pub(crate) fn knows(&self, principal: u128) -> bool {
         let principal = Principal::of_key(principal);
         match &self.guard {
@@ -201,7 +201,7 @@ mod tests {
         rustix::process::geteuid().as_raw()
     }
 
-    /// The mode of a socket may let in anybody of this machine; the server does not.
+    /// The mode of a socket may let every user connect; the server does not admit them.
     #[test]
     fn users_are_told_apart_on_a_unix_socket() {
         let now = Instant::now();

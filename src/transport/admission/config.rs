@@ -1,4 +1,4 @@
-//! What an operator says about who may call.
+//! The rules of admission, as an operator configures them.
 
 use super::error::AdmissionError;
 #[cfg(feature = "oauth")]
@@ -6,7 +6,7 @@ use super::oauth::OAuthConfig;
 use super::tokens::{TokenFile, TokenList};
 use std::net::SocketAddr;
 
-/// Who may come in. By default: requests addressed to this machine, from no page or one of this machine.
+/// Which requests are admitted. By default: those addressed to this machine, from no page or a page of this machine.
 ///
 /// ```
 /// use mcpool::transport::admission::{AdmissionConfig, Auth, TokenList};
@@ -27,13 +27,13 @@ pub struct AdmissionConfig {
     /// Origins of pages that may call besides those of this machine: `https://app.example.com`; with `:*` for
     /// any port.
     pub allowed_origins: Vec<String>,
-    /// What a request has to show.
+    /// How a request identifies its sender.
     pub auth: Auth,
     /// Whether browsers are told that pages of allowed origins may read the answers.
     pub cors: bool,
 }
 
-/// What a request has to show.
+/// How a request identifies its sender.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Auth {
@@ -49,10 +49,10 @@ pub enum Auth {
     OAuth(OAuthConfig),
 }
 
-/// Refuses an address that other machines can reach without asking them for anything.
+/// Refuses an address that other machines can reach while no token is required.
 ///
 /// # Errors
-/// When `address` is beyond this machine, `auth` asks for nothing, and nobody said that this is meant.
+/// When other machines can reach `address`, `auth` requires nothing, and `insecure` is not set.
 pub fn check_exposure(address: SocketAddr, auth: &Auth, insecure: bool) -> Result<(), AdmissionError> {
     if address.ip().is_loopback() || insecure || !matches!(auth, Auth::None) {
         return Ok(());

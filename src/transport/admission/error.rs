@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AdmissionError {
-    /// An address beyond this machine without anything to show.
+    /// An address that other machines can reach, without tokens.
     #[error(
         "{address} can be reached from other machines: ask for tokens (token_file or oauth_issuer), or say --insecure"
     )]
@@ -17,13 +17,13 @@ pub enum AdmissionError {
         /// The address.
         address: SocketAddr,
     },
-    /// A host name that is none.
+    /// An invalid host name.
     #[error("allowed host {text:?} is no host name, with or without a port")]
     Host {
         /// What was given.
         text: String,
     },
-    /// An origin that is none.
+    /// An invalid origin.
     #[error("allowed origin {text:?} must look like https://app.example.com or http://localhost:*")]
     Origin {
         /// What was given.
@@ -37,7 +37,7 @@ pub enum AdmissionError {
         /// What the system said.
         source: io::Error,
     },
-    /// A list of tokens with nothing useful in it.
+    /// A list of tokens with an invalid line.
     #[error("line {line} of the tokens: {fault}")]
     Token {
         /// Counted from 1.

@@ -1,6 +1,6 @@
-//! Who may come in: names that requests are addressed to, pages that send them, tokens, and how often.
+//! Which requests are admitted: by the host they are addressed to, their origin, their token, and their rate.
 //!
-//! Told from the head of a request, before its body is read. Invariants: nothing here prints a token, or
+//! Admission reads the head of a request and not its body. Invariants: nothing here prints a token, or
 //! compares one in a time that depends on it; an admitted request without a new access token allocates nothing.
 
 mod admit;

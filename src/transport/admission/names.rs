@@ -1,8 +1,7 @@
-//! Names that requests are addressed to, and origins of pages: the fence against DNS rebinding.
+//! Checks the hosts that requests are addressed to and the origins of pages, against DNS rebinding.
 //!
-//! A foreign page can make a browser send requests to this machine under the page's own name; it cannot make it
-//! send them under a name of this machine. Comparison is of ASCII without case, ports are part of it where
-//! they were given.
+//! A foreign page can make a browser send requests to this machine under the page's own host name, but not under a
+//! name of this machine. Names are compared as ASCII without case, and ports where the rule gives one.
 
 use super::error::AdmissionError;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -58,7 +57,7 @@ fn is_ip_literal(name: &str) -> bool {
     }
 }
 
-/// Whether what stands behind a colon is a port at all.
+/// Whether the text behind a colon is a port.
 fn is_port(port: Option<&str>) -> bool {
     port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'))
 }
@@ -78,7 +77,7 @@ impl Hosts {
 
     pub(super) fn allow(&self, host: &[u8]) -> bool {
         let Some((name, port)) = std::str::from_utf8(host).ok().and_then(split_port) else { return false };
-        // A page cannot be of an address that it does not have: rebinding works with names only.
+        // An address cannot be rebound: DNS rebinding works with names only.
         let is_safe = OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) || is_ip_literal(name);
         is_port(port) && (is_safe || self.rules.iter().any(|rule| rule.allows(name, port)))
     }

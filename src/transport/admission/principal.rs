@@ -6,15 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PeerAddress {
     Ip(IpAddr),
-    /// A process of that user, as the system vouches for it.
+    /// A process of that user, as the system reports it.
     Unix {
         uid: u32,
     },
 }
 
 impl PeerAddress {
-    /// Whether the peer may do what this process may anyway: it is of the same user, or root's. The mode of a
-    /// socket tells nothing of that, as a service manager or somebody with chmod may have opened it to all.
+    /// Whether the peer may do what this process may anyway, as a process of the same user or of root. The mode of
+    /// the socket does not tell: a service manager or `chmod` may have opened it to all users.
     pub(crate) fn is_own_user(self) -> bool {
         match self {
             Self::Unix { uid } => uid == 0 || uid == rustix::process::geteuid().as_raw(),
@@ -23,15 +23,15 @@ impl PeerAddress {
     }
 }
 
-/// What `localhost` may mean.
+/// The addresses of `localhost`.
 const THIS_MACHINE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-/// Who makes a request: a key to compare, not a secret.
+/// The sender of a request, as a key to compare. It is not a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Principal(u128);
 
 impl Principal {
-    /// Bits that tell how a principal is known, so that no two ways meet.
+    /// Where the bits begin that say how a principal was identified, so that no two ways give the same key.
     const KIND_SHIFT: u32 = 124;
     const TOKEN: u128 = 5;
 
@@ -39,13 +39,13 @@ impl Principal {
         Self(kind << Self::KIND_SHIFT | digest & ((1 << Self::KIND_SHIFT) - 1))
     }
 
-    /// Who speaks on a connection that shows nothing else.
+    /// The principal of a connection that is known by its address alone.
     pub(crate) fn of_peer(peer: PeerAddress) -> Self {
         match peer {
-            // One machine under two names: who found it by either is the same.
+            // One machine has two loopback addresses: both are the same principal.
             PeerAddress::Ip(address) if THIS_MACHINE.contains(&address) => Self::new(1, 0),
             PeerAddress::Ip(IpAddr::V4(address)) => Self::new(2, u128::from(u32::from(address))),
-            // A machine has many addresses of one network in IPv6, and changes them.
+            // With IPv6, a machine has many addresses of one network and changes them.
             PeerAddress::Ip(IpAddr::V6(address)) => Self::new(3, u128::from(address) >> 64),
             PeerAddress::Unix { uid } => Self::new(4, u128::from(uid)),
         }
@@ -76,10 +76,10 @@ impl Principal {
     }
 }
 
-/// Who was let in.
+/// An admitted sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Admitted {
     pub(crate) principal: Principal,
-    /// May see what concerns the operator.
+    /// Whether it may read what concerns the operator.
     pub(crate) is_admin: bool,
 }

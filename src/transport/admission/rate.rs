@@ -1,5 +1,4 @@
-//! How often each principal may come, and how often an address may show tokens that are none: the generic cell
-//! rate algorithm.
+//! Limits the requests of each principal, and the invalid tokens of each address, by the generic cell rate algorithm.
 //!
 //! One number a principal: the time at which its allowance is full again (GCRA, ITU-T I.371). The table is
 //! bounded; the principal seen longest ago makes room, and since its allowance is the likeliest to be full
@@ -196,7 +195,7 @@ mod tests {
         assert_eq!(good(1, "the right guess", start), Err(429));
         assert!(good(2, "the right guess", start).is_ok(), "another address");
         assert_eq!(good(2, "regular", start), Ok(admitted));
-        // A token that is taken back is no welcome any more.
+        // A token that was removed no longer skips the limit.
         assert_eq!(bad(1, "regular", start), 401);
         assert_eq!(good(1, "regular", start), Err(429));
         assert!(good(1, "the right guess", start + Duration::from_secs(61)).is_ok(), "a minute later");

@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-/// Why a request is turned away.
+/// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Host,
     Origin,
-    /// A process of another user on a Unix socket, where nobody is asked who they are.
+    /// A process of another user on a Unix socket without tokens.
     OtherUser,
     /// No token, or one that is not accepted.
     Unauthorized {
         challenge: Box<str>,
         is_expected: bool,
     },
-    /// A token that is good for something else.
+    /// A valid token that lacks a scope.
     #[cfg_attr(not(feature = "oauth"), allow(dead_code, reason = "only access tokens have scopes"))]
     Forbidden {
         challenge: Box<str>,
@@ -22,17 +22,17 @@ pub(crate) enum Refusal {
     TooMany {
         retry_after_seconds: u32,
     },
-    /// More messages at once than are ever let in.
+    /// A batch with more messages than are ever admitted at once.
     TooLong {
         request_burst: usize,
     },
-    /// Too many tokens that were none.
+    /// Too many invalid tokens.
     TooManyFailures {
         retry_after_seconds: u32,
     },
 }
 
-/// What a process of another user is told.
+/// The message to a process of another user.
 pub(crate) const OTHER_USER: &str = "This socket is for processes of the server's own user and of root; those of \
     others need a token, sent over HTTP (setting token_file or oauth_issuer)";
 
@@ -77,7 +77,7 @@ impl Refusal {
         }
     }
 
-    /// After how many seconds another request may be let in.
+    /// After how many seconds another request may be admitted.
     pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::TooMany { retry_after_seconds } | Self::TooManyFailures { retry_after_seconds } => {

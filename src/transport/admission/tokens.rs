@@ -1,8 +1,7 @@
 //! Bearer tokens that the server was given. Only their digests are kept.
 //!
-//! A file of tokens is followed: a token that leaves it is refused from the next request on. A file that cannot be
-//! used, or holds no token, changes nothing: half of an editor's write must not lock everybody out, nor let
-//! everybody in.
+//! A token file is read again when it changes: a token that was removed is refused from the next request on. A file
+//! that is invalid or holds no token changes nothing: an editor's half-finished write must not lock all clients out.
 
 use super::error::AdmissionError;
 use super::principal::Principal;
@@ -82,7 +81,7 @@ impl TokenList {
         self.tokens.iter().map(|token| Principal::of_token(&token.digest))
     }
 
-    /// Who shows one of the tokens. Every token is compared, in a time that depends on none of them.
+    /// The principal of the token in the header. Every token is compared, in a time that depends on none of them.
     pub(super) fn identify(&self, authorization: Option<&[u8]>) -> Result<Principal, Refusal> {
         let refuse = |is_expected| {
             let challenge = if is_expected { "Bearer" } else { r#"Bearer error="invalid_token""# };
@@ -112,7 +111,7 @@ pub struct TokenFile {
 
 struct Shared {
     followed: WatchedFile<TokenList>,
-    /// How often tokens have left the file.
+    /// How often tokens were removed from the file.
     removals: AtomicU64,
 }
 
@@ -132,7 +131,7 @@ impl TokenFile {
         Ok(Self { shared: Arc::new(Shared { followed, removals: AtomicU64::new(0) }) })
     }
 
-    /// Who shows one of the tokens that are in the file now.
+    /// The principal of the token in the header, if the file holds the token now.
     pub(super) fn identify(&self, authorization: Option<&[u8]>) -> Result<Principal, Refusal> {
         self.follow(false);
         self.shared.followed.current().identify(authorization)
@@ -149,12 +148,12 @@ impl TokenFile {
         }
     }
 
-    /// How often tokens have left the file: a number that is new tells that somebody has to go.
+    /// How often tokens were removed from the file. When the number changes, some principals are no longer admitted.
     pub(super) fn removals(&self) -> u64 {
         self.shared.removals.load(Ordering::Acquire)
     }
 
-    /// Whether somebody's token is in the file.
+    /// Whether the token of a principal is in the file.
     pub(super) fn knows(&self, principal: Principal) -> bool {
         self.shared.followed.current().principals().any(|known| known == principal)
     }
@@ -217,7 +216,7 @@ mod tests {
         }
     }
 
-    /// Each content of the file, and who comes in afterwards: at once, with nothing between the two.
+    /// Each content of the file takes effect at once, with no state in between.
     #[test]
     fn a_file_is_followed_and_what_cannot_be_used_changes_nothing() {
         const ANN: &str = "ann-0123456789abcdef";

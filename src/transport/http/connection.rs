@@ -1,8 +1,8 @@
 //! One HTTP connection: a socket, a timer, and an exchange while there is something to do.
 //!
 //! An idle connection holds no buffer and no exchange, before and after its requests. One timer serves all
-//! time-outs: it is set forward lazily, so that a request that is served at once touches it not at all. The connection
-//! holds its own permit among those that may be open: a request tells whose it is.
+//! time-outs: it is set forward lazily, so that a request that is served at once does not touch it. The connection
+//! holds its permit: a request tells the principal that the permit counts for.
 
 use super::exchange::{Exchange, State};
 use super::host::HttpHost;
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a peer may send on after the last answer: closing at once would destroy the answer on its way.
+/// How long a peer may go on sending after the last answer: closing at once would destroy the answer on its way.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// The time-out that the timer stands at.
@@ -304,7 +304,7 @@ mod tests {
         let limits = Limits::default();
         let rows = [
             (0, Duration::from_secs(1), true),
-            // A byte each time that its patience is nearly over.
+            // A byte each time that the time-out is nearly over.
             (1, Duration::from_secs(29), true),
             (limits.min_write_bytes_per_s / 2, Duration::from_secs(1), true),
             (limits.min_write_bytes_per_s * 2, Duration::from_secs(1), false),
@@ -318,9 +318,9 @@ mod tests {
             let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
             let serving = tokio::spawn(HttpConnection::new(Arc::new(host), stream, address, permit));
             let (mut reader, mut writer) = tokio::io::split(client);
-            let saying = tokio::spawn(async move {
-                let questions = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20_000);
-                writer.write_all(questions.as_bytes()).await
+            let sending = tokio::spawn(async move {
+                let requests = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20_000);
+                writer.write_all(requests.as_bytes()).await
             });
             let began = Instant::now();
             let mut buffer = vec![0; bytes];
@@ -335,7 +335,7 @@ mod tests {
                 }
             }
             assert_eq!(serving.is_finished(), ends, "{bytes} B each {every:?}");
-            saying.abort();
+            sending.abort();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1: what MCP needs of it, and that completely.
+//! Serves MCP over HTTP/1.1.
 //!
 //! Sources: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), the event stream chapter of the HTML standard.
 

@@ -52,8 +52,8 @@ pub(super) struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
-    /// Answers a request that needs no body, or finds out who sends the body that is wanted. `permit` is the permit
-    /// of the connection among those that may be open.
+    /// Answers a request that needs no body, or finds out who sends the body that is wanted. `permit` is the
+    /// permit of the connection.
     pub(super) fn route(&mut self, peer: PeerAddress, permit: &mut Permit) -> Routed {
         let admission = &self.endpoint.admission;
         let origin = self.text(self.head.origin);
@@ -96,9 +96,9 @@ impl<'a> Arrival<'a> {
         self.route_verb(admitted)
     }
 
-    /// Refuses a connection for which its principal has no permit left. The connection ends, and what is left of it
-    /// takes no permit: a client that is refused all the time must not fill the places of its address, in which other
-    /// clients arrive.
+    /// Refuses a connection whose principal has no permit left. The connection ends, and its permit counts for nobody
+    /// while it lingers: a client that is refused all the time must not take the permits of its address, which other
+    /// clients need.
     fn refuse_connection(&mut self, permit: &mut Permit) -> Routed {
         let may_linger = permit.linger();
         self.sender.refuse_and_close(self.endpoint, Some(self.head), Status::Unavailable, &SHARE_IS_TAKEN);
@@ -198,16 +198,12 @@ impl<'a> Arrival<'a> {
         let (_, session) = self.session(principal)?;
         let last_event = self.text(self.head.last_event_id);
         let stream = SessionStream::of_session(self.endpoint, session, last_event, self.head);
-        match stream {
-            Some(mut stream) => {
-                stream.begin(self.endpoint, self.sender);
-                Some(stream)
-            }
-            None => {
-                self.refuse(Status::NotFound, &"the stream of that event is gone");
-                None
-            }
-        }
+        let Some(mut stream) = stream else {
+            self.refuse(Status::NotFound, &"the stream of that event is gone");
+            return None;
+        };
+        stream.begin(self.endpoint, self.sender);
+        Some(stream)
     }
 
     fn end_session(&mut self, principal: u128) {

@@ -1,10 +1,10 @@
-//! Keeps the runtime's events coming while one of its threads is held up.
+//! A watchdog that keeps events coming while a request blocks one of the runtime's workers.
 //!
-//! Events of sockets, timers and signals are taken in by whichever worker has nothing else to do. The one that took
-//! in an event goes to work on it at once, and if that is all there is to do it wakes nobody in its place: while a
-//! request holds it up, no other worker hears of anything, however many there are (tokio's own remedy, the eager
-//! handoff of its driver, is unstable). So a thread apart looks now and then whether a worker has been at work on
-//! the same thing since the last look, and wakes a task: the worker that runs it takes in events when it is done.
+//! An idle worker polls the driver for events of sockets, timers and signals. The worker that received an event serves
+//! it at once and wakes no other worker, if there is nothing else to do: while a request blocks it, no worker polls
+//! the driver (tokio's own remedy, the eager handoff of its driver, is unstable). So a thread checks every
+//! [`CHECK_INTERVAL`] whether a worker has been in the same poll since the last check, and wakes a task: the worker
+//! that runs the task polls the driver when it is done.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -13,17 +13,17 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// How often it looks: what a person who waits for an answer does not notice, and no load on an idle machine.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Time between two checks: a person who waits for an answer does not notice it, and an idle machine has no load.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The thread that looks. It ends when this is dropped.
+/// The watchdog's thread. It ends when this is dropped.
 pub(super) struct WorkerWatchdog {
     _alive: SyncSender<()>,
     woken: AbortHandle,
 }
 
 impl WorkerWatchdog {
-    /// Watches the runtime that this is called in, if it has workers that could stand in for each other.
+    /// Watches the current runtime, if it has more than one worker.
     pub(super) fn start() -> Option<Self> {
         let runtime = Handle::current();
         if runtime.runtime_flavor() != RuntimeFlavor::MultiThread || runtime.metrics().num_workers() < 2 {
@@ -39,13 +39,13 @@ impl WorkerWatchdog {
         });
         let watching = move || {
             let mut seen = vec![0; runtime.metrics().num_workers()];
-            while is_alive.recv_timeout(LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                if is_held_up(&runtime, &mut seen) {
+            while is_alive.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                if is_blocked(&runtime, &mut seen) {
                     wake.notify_one();
                 }
             }
         };
-        match std::thread::Builder::new().name("driver watch".to_owned()).spawn(watching) {
+        match std::thread::Builder::new().name("worker watchdog".to_owned()).spawn(watching) {
             Ok(_) => Some(Self { _alive: alive, woken: woken.abort_handle() }),
             Err(error) => {
                 tracing::warn!(%error, "a request that holds up its thread may hold up others");
@@ -62,14 +62,14 @@ impl Drop for WorkerWatchdog {
     }
 }
 
-/// Whether a worker has not rested since the last look. `seen` is how often each had gone to rest or back to work.
-fn is_held_up(runtime: &Handle, seen: &mut [u64]) -> bool {
+/// Whether a worker has not parked since the last check. `seen` holds how often each had parked or unparked.
+fn is_blocked(runtime: &Handle, seen: &mut [u64]) -> bool {
     let metrics = runtime.metrics();
-    let mut is_held_up = false;
+    let mut is_blocked = false;
     for (worker, seen) in seen.iter_mut().enumerate() {
         let moves = metrics.worker_park_unpark_count(worker);
-        let is_at_work = moves.is_multiple_of(2);
-        is_held_up |= is_at_work && std::mem::replace(seen, moves) == moves;
+        let is_busy = moves.is_multiple_of(2);
+        is_blocked |= is_busy && std::mem::replace(seen, moves) == moves;
     }
-    is_held_up
+    is_blocked
 }

@@ -1,7 +1,7 @@
 //! One connection of newline-framed messages as a future: a stream, a session if there was a handshake, a timer, and
 //! an exchange while there is something to do.
 //!
-//! An idle connection holds no buffer and no exchange. It must not know what is said: `exchange` does.
+//! An idle connection holds no buffer and no exchange. Must not know messages: `exchange` does.
 
 use super::exchange::{Exchange, ExchangeFactory};
 use super::peer::{Peer, ServeError};
@@ -312,17 +312,17 @@ mod tests {
         let limits = crate::limits::Limits::default();
         let rows = [
             (0, Duration::from_secs(1), true),
-            // A byte each time that its patience is nearly over.
+            // A byte each time that the time-out is nearly over.
             (1, Duration::from_secs(29), true),
             (limits.min_write_bytes_per_s / 2, Duration::from_secs(1), true),
             (limits.min_write_bytes_per_s * 2, Duration::from_secs(1), false),
         ];
         for (bytes, every, ends) in rows {
             let mut peer = Timed::open(Some(SOMEBODY));
-            let questions = format!("{DISCOVER}\n").repeat(4_000);
+            let requests = format!("{DISCOVER}\n").repeat(4_000);
             // It says all that it has to say, in a task of its own, as it is not read from while it does not read.
             let (mut reader, mut writer) = tokio::io::split(peer.client);
-            let saying = tokio::spawn(async move { writer.write_all(questions.as_bytes()).await });
+            let sending = tokio::spawn(async move { writer.write_all(requests.as_bytes()).await });
             peer.client = duplex(1).0;
             let until = 4 * limits.write_timeout();
             let mut buffer = vec![0; bytes];
@@ -339,7 +339,7 @@ mod tests {
                 }
             }
             assert_eq!(peer.serving.is_finished(), ends, "{bytes} B each {every:?}");
-            saying.abort();
+            sending.abort();
         }
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Whether the peer is still listened to.
+    /// Whether the connection still reads.
     pub(super) fn is_reading(&self) -> bool {
         self.is_reading
     }
@@ -110,7 +110,7 @@ impl Exchange {
         self.registration.update(peer.address, HeldBytes { bytes, queued_bytes });
     }
 
-    /// Steps the loop until the peer is not listened to any more, nothing is in flight and all is written.
+    /// Runs the loop until nothing more is read, nothing is in flight and all is written.
     pub(super) fn poll<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         peer: &mut Peer,
@@ -215,7 +215,7 @@ impl Exchange {
             let room = buffer.capacity() - buffer.len();
             pin!(reader.read_buf(buffer)).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
         };
-        // Woken after a pause, it finds something.
+        // A read that follows a pause finds something.
         self.is_drained = matches!(read, Poll::Ready(Ok((_, false))));
         match read {
             Poll::Pending => {
@@ -445,7 +445,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.in_flight.cancel_all();
         exchange.spare = None;
         exchange.batches.clear();
-        // No id of the peer that is gone is in use for the next.
+        // The next peer may use every id.
         exchange.ids.clear();
         exchange.frames.clear();
         exchange.outbox.clear();
@@ -455,7 +455,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.progress = Progress::default();
         exchange.timeout = Timeout::default();
         if Arc::strong_count(&exchange.outgoing) > 1 {
-            // Somebody still sends to the peer that is gone: the next one must not get it.
+            // A handler still sends to the peer that is gone: the next peer must not receive it.
             exchange.outgoing = Arc::new(Outgoing::new(self.max_stream_bytes));
         }
         exchange.outgoing.clear();

@@ -1,11 +1,11 @@
-//! The accept loop: a permit, a task, the next connection.
+//! The accept loop: acquires a permit, spawns a task, and takes the next connection.
 //!
-//! Owns how many connections are open, and how many of one address. Must not know what is spoken on them
+//! Owns how many connections are open, and how many of one address. Must not know which protocol they speak
 //! ([`Serve`] does). Invariants: the permit of a connection lives exactly as long as its task; however many
-//! connections one address opens, another one's find room ([`FairLimit`]). The permit is the address's until whoever
-//! serves the connection learns whose it is, which is why it goes into the connection's own future. The shape (permit,
-//! accept, spawn; the permit moves into the task) is that of the server of `mini-redis`; in place of a semaphore
-//! there is a count, because nobody waits for a permit: who finds none is told to come back.
+//! connections one address opens, other addresses find room ([`FairLimit`]). The permit counts for the address until
+//! a request tells the principal of the connection, which is why the connection's own future holds it. The shape
+//! (permit, accept, spawn; the permit moves into the task) is that of the server of `mini-redis`. A count takes the
+//! place of a semaphore, because nobody waits for a permit: a connection without one is told to come back later.
 
 use super::descriptors::Affordable;
 use super::listen::Listener;
@@ -26,22 +26,22 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// What serves the connections of a listener. A clone of it goes into each task: make it a handle.
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
-    /// Serves one connection to its end, and ends soon after the server's drain begins. The future holds `place` as
-    /// long as it lives.
-    fn serve(self, stream: Stream, peer: Peer, place: Permit) -> impl Future<Output = ()> + Send + 'static;
+    /// Serves one connection to its end, and ends soon after the server's drain begins. The future holds
+    /// `permit` as long as it lives.
+    fn serve(self, stream: Stream, peer: Peer, permit: Permit) -> impl Future<Output = ()> + Send + 'static;
 
     /// Whether new connections should come back later, for want of memory.
     fn is_short_of_memory(&self) -> bool {
         false
     }
 
-    /// Turns one away because too many are open; it has about a second.
+    /// Refuses a connection because too many are open. It may take about a second.
     fn refuse_busy(self, stream: Stream, _peer: Peer) -> impl Future<Output = ()> + Send + 'static {
         refuse_busy(stream)
     }
 }
 
-/// What is said to a connection too many.
+/// The answer to a connection when too many are open.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain\r\n\
     content-length: 21\r\n\
@@ -50,26 +50,26 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     \r\n\
     too many connections\n";
 
-/// How long one that is turned away may take to notice. Closed at once, what it sends meanwhile would be
-/// answered with a reset, and its system would throw our answer away.
+/// How long a refused peer may take to read the answer. If the connection closed at once, bytes that the peer still
+/// sends would cause a reset, and its system would drop the answer.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections that are turned away with an answer at the same time; further ones are just closed. Where descriptors
-/// are few, as many as a quarter of the reserve.
+/// Most connections that are refused with an answer at the same time; further ones are just closed. Where file
+/// descriptors are few, it is a quarter of the reserve.
 const MAX_REFUSALS: usize = 64;
 
-/// How often the tasks of other connections are let run before one is turned away: a new one finds its socket readable
-/// after the first round, and says whose it is in the second.
+/// How often the tasks of other connections run before one is refused: a new connection finds its socket readable in
+/// the first round, and its request tells the principal in the second.
 const ROUNDS: usize = 4;
 
-/// Shortest and longest rest after the system refused to accept, for want of descriptors mostly: it would refuse
-/// again at once, and a loop without rest takes a whole processor.
-const MIN_REST: Duration = Duration::from_millis(10);
-const MAX_REST: Duration = Duration::from_secs(1);
+/// Shortest and longest pause after `accept` failed, which is mostly for want of descriptors: it would fail again at
+/// once, and a loop without a pause takes a whole processor.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often the log says so. Not at each success and failure in turn, as it is while clients come and go: who is
-/// out of descriptors may be out of disk space for logs as well.
-const SAY_EVERY: Duration = Duration::from_mins(1);
+/// Shortest time between two log lines about it. While clients come and go, success and failure alternate, and a
+/// machine without descriptors may lack disk space for logs as well.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 async fn refuse_busy(mut stream: Stream) {
     if stream.write_all(BUSY).await.is_err() || stream.shutdown().await.is_err() {
@@ -114,7 +114,7 @@ impl Connections {
         Self { shared: Arc::new(Shared { permits }) }
     }
 
-    /// As many as are set and as the system allows; says so where that is fewer.
+    /// As many as the settings say and the system allows; logs a warning where the system allows fewer.
     pub(crate) fn within(limits: &Limits) -> Self {
         let Affordable { connections, reserve } = Affordable::of_system(limits);
         Self::with_refusals(connections, limits.principal_share_percent, MAX_REFUSALS.min(reserve / 4))
@@ -130,12 +130,12 @@ impl Connections {
         self.shared.permits.held()
     }
 
-    /// The right of `peer` to have one more open, if there is one.
+    /// A permit for one more connection of `peer`, if there is one.
     fn permit(&self, peer: PeerAddress) -> Option<Permit> {
         self.shared.permits.acquire(Principal::of_peer(peer).key())
     }
 
-    /// The right to turn one more away in words, if there is one.
+    /// A permit to refuse one more connection with an answer, if there is one.
     fn refusal(&self) -> Option<Permit> {
         self.shared.permits.acquire_lingering()
     }
@@ -149,7 +149,7 @@ impl Connections {
 pin_project! {
     /// A future and what it holds until it is gone.
     ///
-    /// Not an `async` block: that would keep room for the future twice, once as it was handed in.
+    /// An `async` block would have room for the future twice: once as its argument.
     struct Holding<F, G> {
         #[pin]
         future: F,
@@ -193,7 +193,7 @@ pub(crate) async fn serve_listeners<S: Serve>(
     }
 }
 
-/// A listener at work.
+/// A listener, and what serves its connections.
 struct Accepting<S> {
     listener: Listener,
     serve: S,
@@ -206,7 +206,7 @@ struct Accepting<S> {
 impl<S: Serve> Accepting<S> {
     async fn run(self, drain: Drain) {
         let mut draining = pin!(drain.wait());
-        let mut rest = MIN_REST;
+        let mut rest = MIN_PAUSE;
         let mut said_at: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
@@ -216,21 +216,21 @@ impl<S: Serve> Accepting<S> {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    rest = MIN_REST;
+                    rest = MIN_PAUSE;
                     self.admit(stream, peer).await;
                 }
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
                 Err(error) => {
-                    if said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+                    if said_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
                         said_at = Some(Instant::now());
                         let (open, address) = (self.connections.open(), self.listener.local_addr());
                         tracing::error!(%error, open, %address, "cannot accept connections, and will keep trying");
                     }
                     tokio::select! {
                         () = &mut draining => return,
-                        () = sleep(rest) => rest = (rest * 2).min(MAX_REST),
+                        () = sleep(rest) => rest = (rest * 2).min(MAX_PAUSE),
                     }
                 }
             }
@@ -249,7 +249,7 @@ impl<S: Serve> Accepting<S> {
         let stream = match (stream, &self.listener.tls) {
             (Stream::Tcp(stream), Some(tls)) => {
                 let handshake = tls.accept(stream, self.handshake_timeout);
-                // In a box: a handshake is large, and all but the first moment of a connection is without it.
+                // In a box: a handshake is large, and short beside the life of its connection.
                 let handshake = Box::pin(async move { (handshake.await, permit) });
                 tokio::spawn(async move {
                     match handshake.await {
@@ -266,8 +266,8 @@ impl<S: Serve> Accepting<S> {
         tokio::spawn(serve.serve(stream, peer, permit));
     }
 
-    /// The right of `peer` to have one more open. Before there is none, those that were accepted just now are let
-    /// run, as they may turn out to be somebody else's.
+    /// A permit for one more connection of `peer`. Before it says that there is none, it lets connections run that
+    /// were accepted just now, as they may belong to other principals.
     async fn permit(&self, peer: PeerAddress) -> Option<Permit> {
         for _ in 0..ROUNDS {
             let permit = self.connections.permit(peer);
@@ -331,7 +331,7 @@ mod tests {
     struct Echo;
 
     impl Serve for Echo {
-        async fn serve(self, mut stream: Stream, _peer: Peer, _place: Permit) {
+        async fn serve(self, mut stream: Stream, _peer: Peer, _permit: Permit) {
             let mut byte = [b'h'];
             while stream.write_all(&byte).await.is_ok() {
                 stream.readable().await.expect("readable");

@@ -7,11 +7,11 @@
 use crate::limits::Limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that nobody needs more of; some systems call a limit endless and refuse to set it.
+/// More descriptors than any server needs. Some systems report an unlimited hard limit and refuse to set it.
 const MOST: u64 = 1 << 20;
 
-/// Lets the process have all descriptors that the system means it to have: the usual soft limit of 1,024 is for
-/// programs that still call `select`, the hard one counts.
+/// Raises the soft limit of descriptors to the hard limit. The usual soft limit of 1,024 is for programs that still
+/// call `select`.
 pub(crate) fn raise_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let Some(current) = current else { return };
@@ -37,7 +37,7 @@ pub(super) struct Affordable {
 }
 
 impl Affordable {
-    /// As many connections as are set, or as the system has descriptors for; says so where that is fewer.
+    /// As many connections as the settings say, or as the system has descriptors for; warns where the system has fewer.
     pub(super) fn of_system(limits: &Limits) -> Self {
         let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let affordable = Self::of(limits, usize::try_from(allowed).unwrap_or(usize::MAX));

@@ -2,8 +2,8 @@
 //! `LISTEN_FDNAMES`), so that clients can connect before the server runs, and while it restarts.
 //!
 //! Their files belong to the service manager: nothing is removed here, and their modes are whatever its units say
-//! (everybody's, where they say nothing). Who comes is therefore asked for its user at each connection, and a socket
-//! that others can reach is said at the start.
+//! (open to all users by default). So the server checks the user of each peer, and warns at the start of a socket that
+//! other users can reach.
 
 use super::listen::{ListenError, Listener, LocalAddress, Socket};
 use super::permissions;
@@ -64,7 +64,7 @@ impl Inherited {
         self.name.as_deref()
     }
 
-    /// Makes it a listener of the runtime.
+    /// Turns it into a listener of the runtime.
     ///
     /// # Errors
     /// When it does not accept.
@@ -90,7 +90,7 @@ impl Handed {
                 refuse_unless_listening(&listener)?;
                 listener.set_nonblocking(true)?;
                 let address = listener.local_addr()?;
-                permissions::warn_of_others(address.as_pathname());
+                permissions::warn_of_exposure(address.as_pathname());
                 let address = address
                     .as_pathname()
                     .map_or(LocalAddress::Unnamed, |path| LocalAddress::Unix(path.into()));

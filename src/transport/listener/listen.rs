@@ -1,4 +1,4 @@
-//! A socket that accepts, its address, and the reasons why there is none.
+//! Listening sockets: TCP addresses and Unix paths, and why one cannot be opened.
 
 use super::permissions;
 use super::socket_file::{SocketFile, SocketFileError};
@@ -32,7 +32,7 @@ pub enum ListenError {
     /// The path cannot be used.
     #[error(transparent)]
     Unix(#[from] SocketFileError),
-    /// What the service manager handed over is no socket that accepts.
+    /// A socket of the service manager does not accept.
     #[error(
         "socket {index}{} of LISTEN_FDS cannot be used: {source} (a unit needs ListenStream= with an address, a port or a path)",
         shown_name(name.as_deref())
@@ -171,7 +171,7 @@ impl Listener {
     /// Outside a runtime with IO.
     pub fn unix(path: impl AsRef<Path>) -> Result<Self, ListenError> {
         let (file, listener) = SocketFile::listen(path.as_ref(), BACKLOG)?;
-        permissions::warn_of_others(Some(path.as_ref()));
+        permissions::warn_of_exposure(Some(path.as_ref()));
         let address = LocalAddress::Unix(path.as_ref().to_owned());
         Ok(Self::new(Socket::Unix { _file: Some(file), listener }, address))
     }

@@ -1,13 +1,13 @@
-//! What of a Unix socket is open to other users, and what to do about it.
+//! Warns when the permissions of a Unix socket let other users connect or replace it.
 //!
-//! Owns the words. Nobody is let in or kept out by this: `admission` asks each peer for its user.
+//! This only warns: `admission` checks the user of each peer.
 
 use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// A way in which others get at a socket.
+/// A way in which other users reach a socket.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Exposure {
     /// Whoever can write to the file can connect.
@@ -42,8 +42,8 @@ impl fmt::Display for Exposure {
     }
 }
 
-/// Says in the log what of a socket is open to others; without a path it is an abstract one.
-pub(super) fn warn_of_others(path: Option<&Path>) {
+/// Warns in the log of what is open to other users. A socket without a path is an abstract one.
+pub(super) fn warn_of_exposure(path: Option<&Path>) {
     for exposure in exposures(path) {
         tracing::warn!("{exposure}");
     }
@@ -72,7 +72,7 @@ fn exposures(path: Option<&Path>) -> Vec<Exposure> {
     found
 }
 
-/// Whether group or others may write. A group may be of one user alone; who made the socket knows, we do not.
+/// Whether group or others may write. The group may have one user alone, which cannot be told from here.
 fn is_open(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o022 != 0
 }

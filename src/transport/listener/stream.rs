@@ -1,4 +1,4 @@
-//! One accepted connection, whatever it runs over, and who is at its other end.
+//! An accepted connection, over TCP, TLS or a Unix socket, and its peer.
 
 use crate::transport::admission::PeerAddress;
 use std::io::{self, IoSlice};
@@ -10,12 +10,12 @@ use tokio::net::{TcpStream, UnixStream};
 #[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
-/// Who is at the other end.
+/// The peer of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
-    /// Somebody at an address.
+    /// A peer at an address.
     Ip(SocketAddr),
-    /// A process of this machine, as the system vouches for it.
+    /// A process of this machine, as the system reports it.
     Unix {
         uid: u32,
         /// As seen when it connected: the process may be gone and its number somebody else's.

@@ -1,4 +1,4 @@
-//! Where the keys of an issuer come from, and that they follow their rotation.
+//! Reads or fetches the keys of an issuer, and follows their rotation.
 
 use super::super::error::AdmissionError;
 use super::jwk::KeySet;
@@ -17,7 +17,7 @@ use ureq::http::Uri;
 
 /// Longest answer of a key server.
 const MAX_KEYS_BYTES: u64 = watched_file::MAX_BYTES;
-/// Shortest time between two looks for a key that is not known: anybody can make one up.
+/// Shortest time between two fetches for an unknown key: any client can invent one.
 const RETRY: Duration = Duration::from_secs(10);
 /// How often keys of a URL are fetched anyway.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -25,7 +25,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Stack of the thread that fetches: TLS needs more than the usual helper.
 const FETCH_STACK_BYTES: usize = 512 * 1024;
 
-/// Keys, as their source has them now.
+/// The current keys of their source.
 pub(super) enum KeyStore {
     File(WatchedFile<KeySet>),
     Url(Fetched),
@@ -51,7 +51,7 @@ impl KeyStore {
         }
     }
 
-    /// The keys in force; those of a file after a look at it.
+    /// The keys in force. A file is read again if it has changed.
     pub(super) fn current(&self) -> Guard<Arc<KeySet>> {
         match self {
             Self::File(followed) => {
@@ -62,7 +62,7 @@ impl KeyStore {
         }
     }
 
-    /// Has a URL asked for keys, unless that was just done.
+    /// Fetches the keys of a URL again, unless that was just done.
     pub(super) fn look_again(&self) {
         let Self::Url(fetched) = self else { return };
         let mut asked_at = lock(&fetched.asked_at);

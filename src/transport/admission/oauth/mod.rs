@@ -2,10 +2,10 @@
 //! that tells clients where to get them.
 //!
 //! A token that was found good is remembered by its digest until it expires or its key goes, so that the next
-//! request with it costs a hash. Keys come from a file or a URL and follow their rotation; while a URL fails the keys
-//! it gave last stay. What a token must be like is in `token`, what a key must be like in `jwk`; every MUST of the
-//! RFCs has a row in their tests. Somebody is the pair of subject and client: RFC 9068 demands both of every token,
-//! and a client that had itself registered under a user's name is still not that user.
+//! request with it costs a hash. Keys come from a file or a URL and follow their rotation; while a URL fails, its last
+//! keys stay in force. `token` checks tokens and `jwk` keys; every MUST of the RFCs has a row in their tests. A
+//! principal is the pair of subject and client: RFC 9068 demands both of every token, and a client that registered
+//! itself under a user's name is still not that user.
 
 #[cfg(test)]
 mod clauses;

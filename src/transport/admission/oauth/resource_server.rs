@@ -15,10 +15,10 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The scope of those who may see what concerns the operator.
+/// The scope that makes a principal an administrator.
 const ADMIN_SCOPE: &str = "admin";
 
-/// Tokens that are remembered.
+/// Most tokens that are remembered.
 const MAX_REMEMBERED: usize = 4_096;
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -93,7 +93,7 @@ impl ResourceServer {
         is_ours.then_some(self.metadata.as_str())
     }
 
-    /// Whose token a request shows.
+    /// The principal of the token in the header.
     pub(in super::super) fn identify(&self, authorization: Option<&[u8]>) -> Result<Admitted, Refusal> {
         let Some(token) = bearer(authorization) else {
             return Err(self.unauthorized(authorization.is_none()));
@@ -101,7 +101,7 @@ impl ResourceServer {
         let digest: [u8; 32] = Sha256::digest(token).into();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         let known = self.remembered().get(&digest).copied();
-        // Before the key: the look follows the file.
+        // Before the key is compared: this reads a changed file again.
         let keys = self.keys.current();
         let known = match known.filter(|known| now < known.expires && keys.holds(&known.key)) {
             Some(known) => known,
@@ -115,7 +115,7 @@ impl ResourceServer {
                     if fault == Fault::UnknownKey {
                         self.keys.look_again();
                     }
-                    // The fault says what is wrong and nothing of the token.
+                    // The fault says what is wrong and quotes nothing of the token.
                     tracing::debug!(%fault, "an access token is refused");
                     return Err(self.unauthorized(false));
                 }

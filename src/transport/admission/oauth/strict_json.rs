@@ -1,11 +1,11 @@
-//! JSON in which no object has a member twice: what two readers could read differently is refused (RFC 7515, 4;
+//! Reads JSON in which no object has a member twice: two readers could read such an object differently (RFC 7515, 4;
 //! RFC 7519, 4; RFC 7517, 4).
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The object that a text is.
+/// Parses an object.
 pub(super) fn object(text: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_slice(text) {
         Ok(Strict(Value::Object(object))) => Some(object),

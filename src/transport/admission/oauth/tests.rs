@@ -1,4 +1,4 @@
-//! Tokens of an issuer that the test itself is.
+//! The resource server with tokens that the tests sign.
 
 use super::super::issuer::{ISSUER, Key, RESOURCE, claims, key_set, now, with};
 use super::super::settings::KeySource;

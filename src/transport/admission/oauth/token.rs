@@ -1,8 +1,8 @@
 //! An access token: a signed JWT (RFC 7515, 7519) of the profile for access tokens (RFC 9068), read as RFC 8725 says.
 //!
-//! Owns what a token must be like. Must not know where keys come from, nor who is let in. Invariant: nothing in a
-//! token is believed before its signature is verified, but for what chooses the key among those that are trusted
-//! already: nothing that a token brings along (`jwk`, `jku`, `x5u`, `x5c`) is one.
+//! Owns the rules for tokens. Must not know where keys come from, nor who is admitted. Invariant: before its signature
+//! is verified, nothing of a token is used but the names that choose a key among the trusted ones; a key that the
+//! token brings along (`jwk`, `jku`, `x5u`, `x5c`) is never used.
 
 use super::jwk::{Algorithm, KeySet};
 use super::strict_json;
@@ -11,10 +11,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// Keys that one token is held against, where several have the name that it says, or it says none.
+/// Most keys that are tried for one token, where several have its key id or it has none.
 const MAX_CANDIDATES: usize = 4;
 
-/// Why a token is refused. Says nothing of what stands in it.
+/// Why a token is refused. The text quotes nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum Fault {
     #[error("it is not three parts of base64url without padding (RFC 7515, 7.1)")]
@@ -47,14 +47,14 @@ pub(super) enum Fault {
     NotYet,
 }
 
-/// What tokens are held to.
+/// The rules that tokens are checked by.
 pub(super) struct Rules<'r> {
     pub(super) issuer: &'r str,
     pub(super) audience: &'r str,
     pub(super) clock_skew_seconds: f64,
 }
 
-/// What a good token says.
+/// The claims of a valid token.
 #[derive(Debug)]
 pub(super) struct Claims {
     pub(super) subject: String,

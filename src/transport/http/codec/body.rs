@@ -2,7 +2,7 @@
 //!
 //! The decoder works on the buffer that the head was read into and leaves the body in it as one range,
 //! directly behind the head: payload of chunks is moved down over the lines between them. A piece of input
-//! is looked at once and then gone: after [`BodyProgress::Partial`] the buffer holds the head and the body
+//! is read once and then removed: after [`BodyProgress::Partial`] the buffer holds the head and the body
 //! so far, so that it is bounded by them however finely the peer cuts its chunks, and what is read next
 //! lands where it belongs, without a move. What a peer sends ahead is moved down once, behind the body.
 //!
@@ -12,8 +12,8 @@
 //!    start <= end <= taken <= len          (Partial: end = taken = len)
 //! ```
 //!
-//! Chunk lines are read strictly (RFC 9112 7.1): what one reader forgives and another does not is how
-//! requests are smuggled. It knows nothing of what a body means.
+//! Chunk lines are read strictly (RFC 9112 7.1): where one reader forgives what another does not, requests can be
+//! smuggled. Must not know what a body means.
 
 use super::field;
 use super::words::{BodyFraming, Status};

@@ -3,9 +3,9 @@
 //! The entries take any bytes and panic where a claim does not hold. `fuzz/` calls them.
 
 use super::body::{BodyDecoder, BodyError, BodyProgress};
-use super::head::{HeadReader, RequestHead};
+use super::head::{HeadReader, RequestHead, Span};
 use super::head_error::HeadError;
-use super::words::{BodyFraming, HeadLimits, Status};
+use super::words::{BodyFraming, HeadLimits, Status, Verb, Version};
 use bytes::BytesMut;
 
 /// Small, so that the fuzzer reaches beyond them.
@@ -96,6 +96,103 @@ pub fn requests(bytes: &[u8]) {
         let host = head.host.map(|host| host.text(head_text));
         assert_eq!(head.header(head_text, "HOST"), host);
         assert!(head_text.ends_with(b"\r\n\r\n"));
+    }
+}
+
+/// A head, as far as two parsers can agree on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadFacts {
+    /// The method as it was written.
+    pub method: String,
+    /// The target without scheme, authority and query.
+    pub path: String,
+    /// What stands behind `?`.
+    pub query: Option<String>,
+    /// 0 or 1, behind `HTTP/1.`.
+    pub minor_version: u8,
+    /// Lower-case names with their values, sorted by name; values of one name in their order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The length of the body; `None` where it comes in chunks.
+    pub body_bytes: Option<u64>,
+}
+
+/// Whether a head is one that hyper refuses and we accept for a reason.
+type KnownDifference = fn(&RequestHead, &[u8]) -> bool;
+
+/// The heads that hyper refuses and we accept, each with its reason.
+const KNOWN_DIFFERENCES: [KnownDifference; 2] = [
+    // These characters have no place in a URI (RFC 3986). Nothing is served at a path with one of them, and the query
+    // is not read.
+    |head, bytes| {
+        let is_odd = |span: Span| span.text(bytes).iter().any(|byte| b"<>`\"".contains(byte));
+        is_odd(head.path) || head.query.is_some_and(is_odd)
+    },
+    // hyper needs the two largest lengths for itself. Our decoder refuses the body as too long, before it is read.
+    |head, _| matches!(head.body, BodyFraming::Length(bytes) if bytes > u64::MAX - 2),
+];
+
+/// A head that our parser accepts is accepted by hyper too, which reads the same from it; [`KNOWN_DIFFERENCES`] lists the
+/// exceptions. `theirs` is what hyper read. Our parser may refuse more.
+///
+/// # Panics
+/// When the parsers disagree.
+pub fn head(bytes: &[u8], theirs: Option<&HeadFacts>) {
+    if let Some(disagreement) = disagreement(bytes, theirs) {
+        // invariant: the parsers agree; the fuzzer looks for bytes that break it.
+        panic!("{:?}: {disagreement}", String::from_utf8_lossy(bytes));
+    }
+}
+
+/// What the parsers disagree about.
+pub(super) fn disagreement(bytes: &[u8], theirs: Option<&HeadFacts>) -> Option<String> {
+    let (ours, theirs) = match (HeadReader::default().advance(bytes, HEAD_LIMITS), theirs) {
+        (Ok(Some(head)), Some(theirs)) => (head, theirs),
+        (Ok(Some(head)), None) => {
+            let is_known = KNOWN_DIFFERENCES.iter().any(|difference| difference(&head, bytes));
+            return (!is_known).then(|| format!("only our parser accepts it: {:?}", facts(&head, bytes)));
+        }
+        (Ok(None), Some(theirs)) => return Some(format!("our parser waits for more: {theirs:?}")),
+        (Ok(None) | Err(_), _) => return None,
+    };
+    let read = facts(&ours, bytes);
+    if read != *theirs || ours.verb != Verb::of(&theirs.method) {
+        return Some(format!("we read {read:?}, hyper {theirs:?}"));
+    }
+    let value = |name: &str| {
+        let found = theirs.headers.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_slice())
+    };
+    let known = [
+        ("host", ours.host),
+        ("origin", ours.origin),
+        ("authorization", ours.authorization),
+        ("mcp-session-id", ours.session_id),
+        ("mcp-protocol-version", ours.protocol_version),
+        ("mcp-method", ours.mcp_method),
+        ("mcp-name", ours.mcp_name),
+        ("last-event-id", ours.last_event_id),
+    ];
+    let differing = known.into_iter().find(|(name, span)| span.map(|span| span.text(bytes)) != value(name));
+    differing.map(|(name, span)| format!("{name}: we read {span:?}, hyper {:?}", value(name)))
+}
+
+fn facts(head: &RequestHead, bytes: &[u8]) -> HeadFacts {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let line = bytes.trim_ascii_start();
+    let mut headers: Vec<_> =
+        head.headers(bytes).map(|(name, value)| (text(name).to_ascii_lowercase(), value.to_vec())).collect();
+    headers.sort_by(|one, other| one.0.cmp(&other.0));
+    HeadFacts {
+        method: text(line.split(|byte| *byte == b' ').next().unwrap_or_default()),
+        path: text(head.path.text(bytes)),
+        query: head.query.map(|query| text(query.text(bytes))),
+        minor_version: u8::from(head.version == Version::Http11),
+        headers,
+        body_bytes: match head.body {
+            BodyFraming::None => Some(0),
+            BodyFraming::Length(bytes) => Some(bytes),
+            BodyFraming::Chunked => None,
+        },
     }
 }
 

@@ -151,12 +151,12 @@ fn read(bytes: &[u8], at: Range<usize>, limits: HeadLimits) -> Result<RequestHea
     let verb = Verb::of(method);
     let target = Target::of(verb, target.as_bytes())?;
     let line_bytes = memchr::memchr(b'\n', text).map_or(text.len(), |end| end + 1);
-    let mut gathered = Gathered::new();
+    let mut facts = HeaderFacts::new();
     for header in request.headers.iter() {
-        gathered.add(bytes, header.name.as_bytes(), field::trim(header.value))?;
+        facts.add(bytes, header.name.as_bytes(), field::trim(header.value))?;
     }
-    gathered.check(bytes, verb, version, &target)?;
-    let Gathered { framing, spans, ref connection, .. } = gathered;
+    facts.check(bytes, verb, version, &target)?;
+    let HeaderFacts { framing, spans, ref connection, .. } = facts;
     Ok(RequestHead {
         head_bytes: at.end,
         headers_start: (at.start + line_bytes) as u32,
@@ -165,10 +165,10 @@ fn read(bytes: &[u8], at: Range<usize>, limits: HeadLimits) -> Result<RequestHea
         path: Span::of(bytes, target.path),
         query: target.query.map(|query| Span::of(bytes, query)),
         keep_alive: !connection.close && (version == Version::Http11 || connection.keep_alive),
-        expects_continue: gathered.expects && version == Version::Http11 && framing != BodyFraming::None,
+        expects_continue: facts.expects && version == Version::Http11 && framing != BodyFraming::None,
         body: framing,
-        content_type: gathered.content_type,
-        accepts: gathered.accept.accepts(),
+        content_type: facts.content_type,
+        accepts: facts.accept.accepts(),
         host: spans[SingleHeader::Host as usize],
         origin: spans[SingleHeader::Origin as usize],
         authorization: spans[SingleHeader::Authorization as usize],
@@ -177,7 +177,7 @@ fn read(bytes: &[u8], at: Range<usize>, limits: HeadLimits) -> Result<RequestHea
         mcp_method: spans[SingleHeader::McpMethod as usize],
         mcp_name: spans[SingleHeader::McpName as usize],
         last_event_id: spans[SingleHeader::LastEventId as usize],
-        has_mcp_params: gathered.has_mcp_params,
+        has_mcp_params: facts.has_mcp_params,
         access_control_request_method: spans[SingleHeader::RequestMethod as usize],
         access_control_request_headers: spans[SingleHeader::RequestHeaders as usize],
     })
@@ -252,9 +252,9 @@ impl<'b> Target<'b> {
     }
 }
 
-/// What the headers said so far.
+/// What is known from the headers so far.
 #[derive(Debug)]
-struct Gathered {
+struct HeaderFacts {
     spans: [Option<Span>; SINGLE_HEADERS],
     framing: BodyFraming,
     content_type: ContentType,
@@ -271,7 +271,7 @@ struct ConnectionOptions {
     keep_alive: bool,
 }
 
-impl Gathered {
+impl HeaderFacts {
     fn new() -> Self {
         Self {
             spans: [None; SINGLE_HEADERS],
@@ -300,7 +300,7 @@ impl Gathered {
                 self.understand(single, value)?;
             }
             KnownHeader::ContentLength => {
-                self.frame(known, BodyFraming::Length(field::content_length(value)?))?
+                self.frame(known, BodyFraming::Length(field::content_length(value)?))?;
             }
             KnownHeader::TransferEncoding => {
                 field::transfer_encoding(value)?;
@@ -345,7 +345,7 @@ impl Gathered {
         Ok(())
     }
 
-    /// What can only be judged when all headers are known.
+    /// What can only be checked when all headers are known.
     fn check(
         &self,
         bytes: &[u8],

@@ -5,6 +5,8 @@
 //! IO, allocates, or knows JSON, and none imports anything of the rest of the transport.
 
 pub(crate) mod body;
+#[cfg(test)]
+mod differential;
 pub(crate) mod event_stream;
 mod field;
 #[cfg(any(test, fuzzing))]
@@ -13,7 +15,12 @@ pub mod fuzz;
 pub(crate) mod head;
 mod head_end;
 pub(crate) mod head_error;
+#[cfg(test)]
+mod hyper_head;
 pub(crate) mod response;
 #[cfg(test)]
 mod tests;
 pub(crate) mod words;
+
+#[cfg(test)]
+use fuzz::HeadFacts;

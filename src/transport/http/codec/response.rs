@@ -2,7 +2,7 @@
 //!
 //! Everything goes straight into the buffer that is sent, from parts that are written here in full; only
 //! numbers are formatted. A value that holds a control character is left out with its header, so that
-//! nothing a client sent can end a header early. It knows no socket and no JSON.
+//! nothing a client sent can end a header early. Must not know sockets or JSON.
 //!
 //! There is no `Server` header, which would tell an attacker what to try, and no `Date`, which only caches
 //! need; RFC 9110 6.6.1 frees a server without a reliable clock from it, and no answer here may be cached.

@@ -1,7 +1,7 @@
 //! The codec as a whole: every hostile row, every cut, and rows and driver of `tests/http` over TCP.
 
 #[path = "../../../../tests/http/cases.rs"]
-mod cases;
+pub(super) mod cases;
 #[path = "../../../../tests/http/driver.rs"]
 mod driver;
 
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-const BOUNDS: Bounds = Bounds {
+pub(super) const BOUNDS: Bounds = Bounds {
     header_bytes: HEAD_LIMITS.max_header_bytes,
     headers: HEAD_LIMITS.max_headers,
     frame_bytes: MAX_BODY_BYTES,
@@ -260,7 +260,7 @@ proptest! {
     }
 
     #[test]
-    fn one_wrong_byte_is_judged_alike_wherever_it_is_cut(
+    fn one_wrong_byte_has_the_same_result_wherever_it_is_cut(
         (mut stream, _) in streams(),
         at in any::<proptest::sample::Index>(),
         byte in any::<u8>(),
