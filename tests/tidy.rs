@@ -117,6 +117,11 @@ fn each_module_opens_with_a_plain_sentence() {
 }
 
 #[test]
+fn names_and_comments_are_plain() {
+    hold("dialect");
+}
+
+#[test]
 fn no_file_has_a_name_that_says_nothing() {
     hold("empty name");
 }

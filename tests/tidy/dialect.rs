@@ -109,7 +109,7 @@ fn comments(source: &Source) -> Vec<Breach> {
 fn plain(words: &[String]) -> Option<&'static str> {
     let mut entries = ANYWHERE.iter().chain(&IN_NAMES);
     let stands = |form: &&str| (0..words.len()).any(|at| begins(&words[at..], form));
-    entries.find(|(forms, _)| forms.iter().any(|form| stands(form))).map(|(_, say)| *say)
+    entries.find(|(forms, _)| forms.iter().any(stands)).map(|(_, say)| *say)
 }
 
 fn begins(words: &[String], form: &str) -> bool {

@@ -74,7 +74,7 @@ fn sections(markdown: &str, unit: &Regex) -> Vec<Section> {
                 section.code.push(String::new());
             }
             Event::Start(Tag::TableHead) => {
-                (position.inside, position.table_has_unit) = (Inside::TableHead, false)
+                (position.inside, position.table_has_unit) = (Inside::TableHead, false);
             }
             Event::Start(Tag::TableCell) => position.cell.clear(),
             Event::Start(_) => {}

@@ -140,7 +140,7 @@ impl<'s> House<'s> {
 }
 
 fn key(source: &Source, module: &[String]) -> Vec<String> {
-    [&[source.package.clone()], module].concat()
+    [std::slice::from_ref(&source.package), module].concat()
 }
 
 /// Whether a file is more than declarations of modules and re-exports.
@@ -245,7 +245,7 @@ impl Paths {
                 }
                 // `pub(in path)` uses nothing.
                 (Some("pub"), _) if group(level.get(index + 1), Delimiter::Parenthesis).is_some() => {
-                    index += 1
+                    index += 1;
                 }
                 (Some(_), _) if separated(&level, index + 1) => {
                     index = self.path(&level, index, module, Vec::new());

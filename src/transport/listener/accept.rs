@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turning_away_is_bounded() {
+    async fn rejecting_is_bounded() {
         let connections = Connections::new(0, 75);
         assert!(connections.permit(PeerAddress::Unix { uid: 0 }).is_none());
         let mut refusals: Vec<_> = (0..MAX_REFUSALS).map(|_| connections.refusal().expect("one")).collect();
