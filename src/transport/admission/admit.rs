@@ -2,10 +2,10 @@
 
 use super::config::{AdmissionConfig, Auth};
 use super::error::AdmissionError;
-use super::names::{Hosts, Origins};
+use super::host_and_origin::{Hosts, Origins};
 #[cfg(feature = "oauth")]
 use super::oauth::ResourceServer;
-use super::principal::{Admitted, PeerAddress, Principal};
+use super::principal::{AdmittedPeer, PeerAddress, Principal};
 use super::rate::{Failures, RateLimiter};
 use super::refusal::Refusal;
 use super::tokens::{TokenFile, TokenList};
@@ -65,7 +65,7 @@ impl Admission {
     }
 
     /// Admits a request, or says why not.
-    pub(crate) fn admit(&self, credentials: &Credentials<'_>, now: Instant) -> Result<Admitted, Refusal> {
+    pub(crate) fn admit(&self, credentials: &Credentials<'_>, now: Instant) -> Result<AdmittedPeer, Refusal> {
         let is_unix = matches!(credentials.peer, PeerAddress::Unix { .. });
         // No browser reaches a Unix socket, and the name in its requests means nothing.
         if !is_unix && !credentials.host.is_some_and(|host| self.hosts.allow(host)) {
@@ -105,7 +105,7 @@ impl Admission {
             .map_err(|retry_after_seconds| Refusal::TooMany { retry_after_seconds })
     }
 
-    fn identify(&self, credentials: &Credentials<'_>) -> Result<Admitted, Refusal> {
+    fn identify(&self, credentials: &Credentials<'_>) -> Result<AdmittedPeer, Refusal> {
         let is_own_user = credentials.peer.is_own_user();
         // Behind a proxy, all requests come from this machine. Other host names, or tokens, show that there may be a
         // proxy.
@@ -115,7 +115,7 @@ impl Admission {
                 address.is_loopback() && !self.is_public && matches!(self.guard, Guard::Address)
             }
         };
-        let known = |principal| Admitted { principal, is_admin };
+        let known = |principal| AdmittedPeer { principal, is_admin };
         match &self.guard {
             // A process of this user may do what this process may, and needs no token.
             _ if is_own_user && credentials.authorization.is_none() => {

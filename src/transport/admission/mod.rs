@@ -6,7 +6,7 @@
 mod admit;
 mod config;
 mod error;
-mod names;
+mod host_and_origin;
 #[cfg(feature = "oauth")]
 mod oauth;
 mod principal;
@@ -21,5 +21,5 @@ pub use oauth::{KeySource, OAuthConfig};
 pub use tokens::{TokenFile, TokenList};
 
 pub(crate) use admit::{Admission, Credentials};
-pub(crate) use principal::{Admitted, PeerAddress, Principal};
+pub(crate) use principal::{AdmittedPeer, PeerAddress, Principal};
 pub(crate) use refusal::{OTHER_USER, Refusal};

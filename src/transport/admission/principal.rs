@@ -78,7 +78,7 @@ impl Principal {
 
 /// An admitted sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Admitted {
+pub(crate) struct AdmittedPeer {
     pub(crate) principal: Principal,
     /// Whether it may read what concerns the operator.
     pub(crate) is_admin: bool,

@@ -4,7 +4,7 @@
 //! bounded; the principal seen longest ago makes room, and since its allowance is the likeliest to be full
 //! again, forgetting it changes nothing for it.
 
-use super::principal::Admitted;
+use super::principal::AdmittedPeer;
 use super::refusal::Refusal;
 use crate::lock::lock;
 use hashlink::LruCache;
@@ -100,8 +100,8 @@ impl Failures {
         address: u128,
         shown: &[u8],
         now: Instant,
-        identify: impl FnOnce() -> Result<Admitted, Refusal>,
-    ) -> Result<Admitted, Refusal> {
+        identify: impl FnOnce() -> Result<AdmittedPeer, Refusal>,
+    ) -> Result<AdmittedPeer, Refusal> {
         let key = welcome_key(address, shown);
         let is_welcome = lock(&self.welcome[shard_of(key)]).get(&key).is_some();
         if !is_welcome && let Some(retry_after_seconds) = self.limiter.wait(address, now) {
@@ -177,8 +177,10 @@ mod tests {
     fn guesses_are_limited_and_those_who_came_in_before_still_do() {
         let failures = Failures::new(3).expect("a limit");
         let start = failures.limiter.begun;
-        let admitted =
-            Admitted { principal: super::super::principal::Principal::of_token(&[1; 32]), is_admin: false };
+        let admitted = AdmittedPeer {
+            principal: super::super::principal::Principal::of_token(&[1; 32]),
+            is_admin: false,
+        };
         let good = |address, shown: &str, now| {
             failures
                 .watch(address, shown.as_bytes(), now, || Ok(admitted))
@@ -205,8 +207,10 @@ mod tests {
     #[test]
     fn addresses_without_number_take_bounded_room() {
         let failures = Failures::new(1).expect("a limit");
-        let admitted =
-            Admitted { principal: super::super::principal::Principal::of_token(&[1; 32]), is_admin: false };
+        let admitted = AdmittedPeer {
+            principal: super::super::principal::Principal::of_token(&[1; 32]),
+            is_admin: false,
+        };
         for address in 0..50_000_u128 {
             let outcome = failures.watch(address, b"good", failures.limiter.begun, || Ok(admitted));
             assert!(outcome.is_ok());

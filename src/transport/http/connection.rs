@@ -5,8 +5,8 @@
 //! holds its permit: a request tells the principal that the permit counts for.
 
 use super::exchange::{Exchange, State};
-use super::host::HttpHost;
 use super::sender::NextAction;
+use super::shared::HttpShared;
 use crate::server::Permit;
 use crate::transport::admission::PeerAddress;
 use mcpool_pools::Lease;
@@ -49,7 +49,7 @@ pin_project! {
 /// A connection without what has to be pinned.
 struct Connection<S> {
     stream: S,
-    host: Arc<HttpHost>,
+    shared: Arc<HttpShared>,
     address: PeerAddress,
     exchange: Option<Lease<Exchange>>,
     timeout: Timeout,
@@ -62,12 +62,12 @@ struct Connection<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> HttpConnection<S> {
     /// Serves `stream`.
-    pub(crate) fn new(host: Arc<HttpHost>, stream: S, address: PeerAddress, permit: Permit) -> Self {
-        let deadline = Instant::now() + host.endpoint.server.limits().header_timeout();
-        let drain = host.endpoint.drain.listen();
+    pub(crate) fn new(shared: Arc<HttpShared>, stream: S, address: PeerAddress, permit: Permit) -> Self {
+        let deadline = Instant::now() + shared.endpoint.server.limits().header_timeout();
+        let drain = shared.endpoint.drain.listen();
         let connection = Connection {
             stream,
-            host,
+            shared,
             address,
             exchange: None,
             timeout: Timeout::Head,
@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             State::Closing => return Step::Blocked,
             State::Head | State::Body(_) | State::Request(_) | State::Stream(_) => {}
         }
-        match exchange.advance(&self.host.endpoint, self.address, &mut self.permit, cx) {
+        match exchange.advance(&self.shared.endpoint, self.address, &mut self.permit, cx) {
             NextAction::Continue => Step::Progressed,
             NextAction::Wait => Step::Blocked,
             NextAction::Read => self.read(cx),
@@ -162,11 +162,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
-        let exchange = self.exchange.get_or_insert_with(|| self.host.exchange());
+        let exchange = self.exchange.get_or_insert_with(|| self.shared.exchange());
         if exchange.has_read_ahead() {
             return Step::Blocked;
         }
-        match exchange.poll_read(&mut self.stream, &self.host.endpoint, cx) {
+        match exchange.poll_read(&mut self.stream, &self.shared.endpoint, cx) {
             Poll::Ready(Ok(0)) => {
                 if exchange.end_input() {
                     return Step::Progressed;
@@ -179,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Step::Ended
             }
             Poll::Pending => {
-                exchange.free_room();
+                exchange.free_unused_buffer();
                 if exchange.is_idle() {
                     if self.is_draining {
                         return Step::Ended;
@@ -196,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(exchange) = self.exchange.take()
             && exchange.was_large()
         {
-            self.host.note_large();
+            self.shared.note_large();
         }
     }
 
@@ -210,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         let Some(exchange) = &mut self.exchange else { return Step::Ended };
-        match exchange.poll_discard(&mut self.stream, &self.host.endpoint, cx) {
+        match exchange.poll_discard(&mut self.stream, &self.shared.endpoint, cx) {
             Poll::Pending => Step::Blocked,
             Poll::Ready(Ok(0) | Err(_)) => Step::Ended,
             Poll::Ready(Ok(_)) => Step::Progressed,
@@ -225,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn has_drain_begun(&self) -> bool {
-        self.host.endpoint.drain.has_begun()
+        self.shared.endpoint.drain.has_begun()
     }
 
     fn begin_draining(&mut self) {
@@ -237,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Finds out which time-out applies, and when it ends.
     fn set_timeout(&mut self, has_progressed: bool) {
-        let limits = self.host.endpoint.server.limits();
+        let limits = self.shared.endpoint.server.limits();
         let (timeout, duration) = match &self.exchange {
             None => (Timeout::Idle, limits.idle_timeout()),
             Some(_) if self.is_shut => (Timeout::Linger, LINGER),
@@ -264,11 +264,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Acts on a deadline that has passed; whether the connection goes on.
     fn time_out(&mut self) -> bool {
-        let endpoint = &self.host.endpoint;
+        let endpoint = &self.shared.endpoint;
         let limits = endpoint.server.limits();
         let Some(exchange) = &mut self.exchange else { return false };
         match self.timeout {
-            Timeout::Head | Timeout::Body if exchange.is_amid_request() => {
+            Timeout::Head | Timeout::Body if exchange.has_partial_request() => {
                 exchange.time_out(endpoint);
                 true
             }
@@ -312,11 +312,11 @@ mod tests {
         for (bytes, every, ends) in rows {
             let server = Server::builder("test", "1").build().expect("a server");
             let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
-            let host = HttpHost::new(server, admission, Drain::default()).expect("one host");
+            let shared = HttpShared::new(server, admission, Drain::default()).expect("not served yet");
             let (client, stream) = duplex(1024);
             let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
             let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
-            let serving = tokio::spawn(HttpConnection::new(Arc::new(host), stream, address, permit));
+            let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
             let (mut reader, mut writer) = tokio::io::split(client);
             let sending = tokio::spawn(async move {
                 let requests = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20_000);

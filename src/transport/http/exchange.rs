@@ -9,9 +9,9 @@ use super::codec::body::BodyDecoder;
 use super::codec::head::RequestHead;
 use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
-use super::post::{PostRequest, Posted, WaitingPost};
+use super::post::{FirstPoll, PostRequest, WaitingPost};
 use super::receiver::{Body, BodyRead, Receiver};
-use super::routing::{Arrival, Routed};
+use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
 use crate::server::{Outgoing, Permit, Server};
@@ -68,7 +68,7 @@ impl Exchange {
     }
 
     /// Whether the first bytes of a request are there and the rest is not.
-    pub(super) fn is_amid_request(&self) -> bool {
+    pub(super) fn has_partial_request(&self) -> bool {
         match &self.state {
             State::Head => !self.receiver.input().is_empty(),
             State::Body(_) => true,
@@ -91,8 +91,8 @@ impl Exchange {
     }
 
     /// Frees a buffer that nothing was read into.
-    pub(super) fn free_room(&mut self) {
-        self.receiver.free_room(matches!(self.state, State::Head));
+    pub(super) fn free_unused_buffer(&mut self) {
+        self.receiver.free_unused_buffer(matches!(self.state, State::Head));
     }
 
     /// Reads what is there. Ready with 0 when the peer sends nothing more.
@@ -170,12 +170,12 @@ impl Exchange {
             State::Head => return self.read_head(endpoint, peer, permit),
             State::Body(body) => match read_body(endpoint, &mut self.receiver, &mut self.sender, body, cx) {
                 None => return NextAction::Read,
-                Some(Posted::Answered) => Progress::Answered,
-                Some(Posted::Waits(post)) => {
+                Some(FirstPoll::Answered) => Progress::Answered,
+                Some(FirstPoll::Waits(post)) => {
                     self.state = State::Request(post);
                     return NextAction::Continue;
                 }
-                Some(Posted::Streams(stream)) => {
+                Some(FirstPoll::Streams(stream)) => {
                     self.state = State::Stream(stream);
                     return NextAction::Continue;
                 }
@@ -230,13 +230,13 @@ impl Exchange {
         let input = self.receiver.input();
         let mut arrival = Arrival { endpoint, sender: &mut self.sender, head, input };
         let mut admitted = match arrival.route(peer, permit) {
-            Routed::Wanted(admitted) => Some(admitted),
-            Routed::Answered => None,
-            Routed::CutOff => {
+            HeadDecision::Wanted(admitted) => Some(admitted),
+            HeadDecision::Answered => None,
+            HeadDecision::CutOff => {
                 self.state = State::CutOff;
                 return;
             }
-            Routed::Stream(stream) => {
+            HeadDecision::Stream(stream) => {
                 self.receiver.skip(head.head_bytes);
                 self.state = State::Stream(stream);
                 return;
@@ -276,14 +276,14 @@ fn read_body(
     sender: &mut Sender,
     body: &mut Body,
     cx: &mut Context<'_>,
-) -> Option<Posted> {
+) -> Option<FirstPoll> {
     if !receiver.reserve_unannounced(endpoint, body) {
         sender.refuse_and_close(endpoint, None, Status::Unavailable, &NO_ROOM);
-        return Some(Posted::Answered);
+        return Some(FirstPoll::Answered);
     }
     match receiver.read_body(endpoint, body) {
         Ok(BodyRead::Partial) => None,
-        Ok(BodyRead::Dropped) => Some(Posted::Answered),
+        Ok(BodyRead::Dropped) => Some(FirstPoll::Answered),
         Ok(BodyRead::Whole { buffer, range, admitted }) => {
             let request = PostRequest { head: &body.head, buffer, range, admitted };
             Some(request.serve(endpoint, sender, cx))
@@ -293,7 +293,7 @@ fn read_body(
                 sender.refuse_and_close(endpoint, Some(&body.head), error.status(), &error);
             }
             sender.close();
-            Some(Posted::Answered)
+            Some(FirstPoll::Answered)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Frees each second what expired, and large buffers that nobody used since the last round.
 
-use super::host::HttpHost;
+use super::shared::HttpShared;
 use super::worker_watchdog::WorkerWatchdog;
 use crate::transport::purge::purge_allocator;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ pub(crate) struct Housekeeper {
 }
 
 impl Housekeeper {
-    pub(super) fn start(host: Arc<HttpHost>) -> Self {
-        let task = tokio::spawn(run(host)).abort_handle();
+    pub(super) fn start(shared: Arc<HttpShared>) -> Self {
+        let task = tokio::spawn(run(shared)).abort_handle();
         Self { task, _watchdog: WorkerWatchdog::start() }
     }
 }
@@ -41,8 +41,8 @@ enum Due {
     Nothing,
 }
 
-async fn run(host: Arc<HttpHost>) {
-    let endpoint = &host.endpoint;
+async fn run(shared: Arc<HttpShared>) {
+    let endpoint = &shared.endpoint;
     let server = &endpoint.server;
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,7 +59,7 @@ async fn run(host: Arc<HttpHost>) {
         let frames = server.metrics().frames.total();
         let was_busy = std::mem::replace(&mut frames_before, frames) != frames;
         due = match due {
-            _ if host.take_large() || was_busy => Due::Trim,
+            _ if shared.take_large() || was_busy => Due::Trim,
             Due::Trim => {
                 server.trim_large_buffers();
                 Due::Purge

@@ -1,4 +1,4 @@
-//! Serves MCP over HTTP/1.1.
+//! Serves MCP over HTTP/1.1: connections, their exchanges, the codec, and the service that accepts them.
 //!
 //! Sources: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), the event stream chapter of the HTML standard.
 
@@ -7,7 +7,6 @@ pub(crate) mod codec;
 mod connection;
 mod endpoint;
 mod exchange;
-mod host;
 mod housekeeping;
 mod post;
 mod protocol;
@@ -15,13 +14,14 @@ mod receiver;
 mod routing;
 mod sender;
 mod service;
+mod shared;
 mod stream;
 mod worker_watchdog;
 
 #[cfg(test)]
 pub(crate) use connection::HttpConnection;
-#[cfg(test)]
-pub(crate) use host::HttpHost;
 #[cfg(feature = "cli")]
 pub(crate) use service::HttpService;
 pub use service::{HttpConfig, HttpError, serve_http};
+#[cfg(test)]
+pub(crate) use shared::HttpShared;

@@ -15,7 +15,7 @@ use crate::server::{
     Batch, BatchMessage, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot, Server,
     Session, SessionField, StreamWriter,
 };
-use crate::transport::admission::Admitted;
+use crate::transport::admission::AdmittedPeer;
 use crate::wire::Frame;
 use mcpool_pools::{BufferLease, Lease};
 use std::future::poll_fn;
@@ -31,7 +31,7 @@ pub(super) struct PostRequest<'a> {
     pub(super) buffer: BufferLease,
     /// Where the body lies in `buffer`.
     pub(super) range: Range<usize>,
-    pub(super) admitted: Admitted,
+    pub(super) admitted: AdmittedPeer,
 }
 
 /// Where the answer of a request goes.
@@ -48,7 +48,7 @@ impl ReplyTo<'_> {
 }
 
 /// What became of a POST after its first poll.
-pub(super) enum Posted {
+pub(super) enum FirstPoll {
     /// Its answer is queued whole.
     Answered,
     /// It waits, and its connection with it.
@@ -59,7 +59,7 @@ pub(super) enum Posted {
 
 impl PostRequest<'_> {
     /// Serves the message or batch until it is done or has to wait.
-    pub(super) fn serve(self, endpoint: &Endpoint, sender: &mut Sender, cx: &mut Context<'_>) -> Posted {
+    pub(super) fn serve(self, endpoint: &Endpoint, sender: &mut Sender, cx: &mut Context<'_>) -> FirstPoll {
         let Self { head, buffer, range, admitted } = self;
         let server = &endpoint.server;
         server.metrics().frames.add(1);
@@ -83,7 +83,7 @@ impl PostRequest<'_> {
         let mut to = ReplyTo { endpoint, sender, head };
         if Batch::is_batch(&frame) {
             if !post.begin_batch(&mut to, frame, origin) {
-                return Posted::Answered;
+                return FirstPoll::Answered;
             }
         } else {
             post.fill(frame, origin);
@@ -109,7 +109,7 @@ struct Post {
     slot: Lease<RequestSlot>,
     batch: Option<Batch>,
     session: Arc<Session>,
-    admitted: Admitted,
+    admitted: AdmittedPeer,
     outgoing: Arc<Outgoing>,
     /// It goes on without its connection.
     is_detached: bool,
@@ -202,7 +202,7 @@ impl Post {
 
     /// Serves what is there until it is done or has to wait. `named` is the session that the request names: a
     /// handshake replaces it.
-    fn serve(mut self, mut to: ReplyTo<'_>, named: Option<u128>, cx: &mut Context<'_>) -> Posted {
+    fn serve(mut self, mut to: ReplyTo<'_>, named: Option<u128>, cx: &mut Context<'_>) -> FirstPoll {
         let server = &to.endpoint.server;
         loop {
             match self.poll(server, cx.waker()) {
@@ -211,21 +211,21 @@ impl Post {
                         server.end_session(replaced, self.admitted.principal.key());
                     }
                     self.finish(to, outcome);
-                    return Posted::Answered;
+                    return FirstPoll::Answered;
                 }
                 Poll::Pending if self.slot.call().is_legacy() => {}
                 Poll::Pending => {
-                    return Posted::Waits(WaitingPost { post: self, head: *to.head, framing: None });
+                    return FirstPoll::Waits(WaitingPost { post: self, head: *to.head, framing: None });
                 }
             }
             let max = server.limits().max_concurrent_requests;
             let Err(reason) = self.session.begin(self.slot.call_state(), self.batch.is_some(), max) else {
-                return Posted::Streams(self.detach(to));
+                return FirstPoll::Streams(self.detach(to));
             };
             let refusal = server.refuse_unbegun(&self.slot, reason);
             let Some(batch) = &mut self.batch else {
                 to.answer(refusal);
-                return Posted::Answered;
+                return FirstPoll::Answered;
             };
             // In a batch, one message cannot wait; the others have their answers.
             if let Some(answer) = refusal.into_answer() {

@@ -1,7 +1,7 @@
 //! Which protocol a connection speaks: HTTP, or newline-framed messages on a Unix socket.
 
 use super::connection::HttpConnection;
-use super::host::HttpHost;
+use super::shared::HttpShared;
 use crate::protocol::ErrorCode;
 use crate::server::Permit;
 use crate::transport::admission::{OTHER_USER, PeerAddress};
@@ -35,7 +35,7 @@ pin_project! {
     pub(super) enum Protocol {
         /// Nothing has come: the first byte tells the protocol. Empty only while it becomes another variant.
         Undecided {
-            parts: Option<(Arc<HttpHost>, UnixStream, PeerAddress, Permit)>,
+            parts: Option<(Arc<HttpShared>, UnixStream, PeerAddress, Permit)>,
             #[pin] drain: OwnedNotified,
             #[pin] timer: Sleep,
         },
@@ -54,13 +54,13 @@ const _: () = assert!(
 
 impl Protocol {
     /// Serves HTTP on TCP. On a Unix socket the first byte tells whether the peer speaks HTTP or lines.
-    pub(super) fn of(host: Arc<HttpHost>, stream: Stream, address: PeerAddress, permit: Permit) -> Self {
+    pub(super) fn of(shared: Arc<HttpShared>, stream: Stream, address: PeerAddress, permit: Permit) -> Self {
         if let Stream::Unix(stream) = stream {
-            let drain = host.endpoint.drain.listen();
-            let timer = sleep(host.endpoint.server.limits().idle_timeout());
-            return Self::Undecided { parts: Some((host, stream, address, permit)), drain, timer };
+            let drain = shared.endpoint.drain.listen();
+            let timer = sleep(shared.endpoint.server.limits().idle_timeout());
+            return Self::Undecided { parts: Some((shared, stream, address, permit)), drain, timer };
         }
-        Self::Http { connection: HttpConnection::new(host, stream, address, permit) }
+        Self::Http { connection: HttpConnection::new(shared, stream, address, permit) }
     }
 }
 
@@ -80,8 +80,8 @@ impl Future for Protocol {
                     });
                 }
                 ProtocolProjection::Undecided { parts, drain, timer } => {
-                    let Some((host, stream, ..)) = parts.as_ref() else { return Poll::Ready(()) };
-                    if drain.poll(cx).is_ready() || host.endpoint.drain.has_begun() {
+                    let Some((shared, stream, ..)) = parts.as_ref() else { return Poll::Ready(()) };
+                    if drain.poll(cx).is_ready() || shared.endpoint.drain.has_begun() {
                         return Poll::Ready(());
                     }
                     let Poll::Ready(first) = poll_first_byte(stream, cx) else {
@@ -89,18 +89,18 @@ impl Future for Protocol {
                         return timer.poll(cx);
                     };
                     let is_lines = first.is_some_and(begins_line);
-                    let Some((host, stream, address, permit)) = parts.take() else {
+                    let Some((shared, stream, address, permit)) = parts.take() else {
                         return Poll::Ready(());
                     };
                     if is_lines && !address.is_own_user() {
                         // A line cannot carry a token.
                         Self::Refused { refusing: Box::pin(refuse_lines(stream)), permit }
                     } else if is_lines {
-                        let connection = LineConnection::new(host.lines(), Some(address), stream);
+                        let connection = LineConnection::new(shared.lines(), Some(address), stream);
                         Self::Lines { connection, permit }
                     } else {
                         let stream = Stream::Unix(stream);
-                        Self::Http { connection: HttpConnection::new(host, stream, address, permit) }
+                        Self::Http { connection: HttpConnection::new(shared, stream, address, permit) }
                     }
                 }
             };

@@ -8,7 +8,7 @@ use super::codec::head_error::HeadError;
 use super::codec::words::BodyFraming;
 use super::endpoint::Endpoint;
 use crate::server::Server;
-use crate::transport::admission::Admitted;
+use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
 use bytes::BytesMut;
 use mcpool_pools::{BufferLease, Reservation};
@@ -28,7 +28,7 @@ pub(super) struct Body {
     pub(super) head: RequestHead,
     pub(super) decoder: BodyDecoder,
     /// Who sends it. `None`: the request is answered already, and its body is read and dropped.
-    pub(super) admitted: Option<Admitted>,
+    pub(super) admitted: Option<AdmittedPeer>,
 }
 
 /// How far a body has been read.
@@ -38,7 +38,7 @@ pub(super) enum BodyRead {
     /// The body is whole and nobody wants it.
     Dropped,
     /// The body is whole and lies at `range`, behind its head.
-    Whole { buffer: BufferLease, range: Range<usize>, admitted: Admitted },
+    Whole { buffer: BufferLease, range: Range<usize>, admitted: AdmittedPeer },
 }
 
 /// The receiving half of an exchange.
@@ -113,7 +113,7 @@ impl Receiver {
     }
 
     /// Frees a buffer in which no request has begun. `is_between` says that none is being read.
-    pub(super) fn free_room(&mut self, is_between: bool) {
+    pub(super) fn free_unused_buffer(&mut self, is_between: bool) {
         // Empty lines between two requests are not worth a buffer either.
         if self.input().is_empty() || (is_between && !self.head_reader.has_begun()) {
             self.input = None;

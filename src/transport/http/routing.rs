@@ -8,7 +8,7 @@ use super::sender::Sender;
 use super::stream::SessionStream;
 use crate::protocol::{ProtocolError, Revision};
 use crate::server::{Permit, Session};
-use crate::transport::admission::{Admitted, Credentials, PeerAddress};
+use crate::transport::admission::{AdmittedPeer, Credentials, PeerAddress};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,14 +30,14 @@ const SHARE_IS_TAKEN: &str = "too many connections of one principal: close some,
 const NOT_HERE: &str =
     "nothing is here: MCP is spoken at /mcp, and /livez, /readyz and /healthz tell how the server is";
 
-/// What becomes of a request.
-pub(super) enum Routed {
+/// What the head of a request decides.
+pub(super) enum HeadDecision {
     /// It is answered; its body is dropped.
     Answered,
     /// It is answered, and the connection ends without waiting for its peer.
     CutOff,
     /// Its body is wanted, from this client.
-    Wanted(Admitted),
+    Wanted(AdmittedPeer),
     /// It is answered by a stream of its session.
     Stream(SessionStream),
 }
@@ -54,7 +54,7 @@ pub(super) struct Arrival<'a> {
 impl<'a> Arrival<'a> {
     /// Answers a request that needs no body, or finds out who sends the body that is wanted. `permit` is the
     /// permit of the connection.
-    pub(super) fn route(&mut self, peer: PeerAddress, permit: &mut Permit) -> Routed {
+    pub(super) fn route(&mut self, peer: PeerAddress, permit: &mut Permit) -> HeadDecision {
         let admission = &self.endpoint.admission;
         let origin = self.text(self.head.origin);
         let cors = origin.filter(|origin| admission.allows_cors() && admission.allows_origin(origin));
@@ -64,17 +64,17 @@ impl<'a> Arrival<'a> {
             return self.route_endpoint(peer, permit);
         }
         self.answer_elsewhere(path);
-        Routed::Answered
+        HeadDecision::Answered
     }
 
     fn text(&self, span: Option<Span>) -> Option<&'a [u8]> {
         span.map(|span| span.text(self.input))
     }
 
-    fn route_endpoint(&mut self, peer: PeerAddress, permit: &mut Permit) -> Routed {
+    fn route_endpoint(&mut self, peer: PeerAddress, permit: &mut Permit) -> HeadDecision {
         if self.head.verb == Verb::Options {
             self.answer_preflight();
-            return Routed::Answered;
+            return HeadDecision::Answered;
         }
         let credentials = Credentials {
             host: self.text(self.head.host),
@@ -86,7 +86,7 @@ impl<'a> Arrival<'a> {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 self.sender.reject(self.endpoint, self.head, &refusal);
-                return Routed::Answered;
+                return HeadDecision::Answered;
             }
         };
         let principal = admitted.principal.key();
@@ -99,17 +99,19 @@ impl<'a> Arrival<'a> {
     /// Refuses a connection whose principal has no permit left. The connection ends, and its permit counts for nobody
     /// while it lingers: a client that is refused all the time must not take the permits of its address, which other
     /// clients need.
-    fn refuse_connection(&mut self, permit: &mut Permit) -> Routed {
+    fn refuse_connection(&mut self, permit: &mut Permit) -> HeadDecision {
         let may_linger = permit.linger();
         self.sender.refuse_and_close(self.endpoint, Some(self.head), Status::Unavailable, &SHARE_IS_TAKEN);
-        if may_linger { Routed::Answered } else { Routed::CutOff }
+        if may_linger { HeadDecision::Answered } else { HeadDecision::CutOff }
     }
 
-    fn route_verb(&mut self, admitted: Admitted) -> Routed {
+    fn route_verb(&mut self, admitted: AdmittedPeer) -> HeadDecision {
         let version = self.text(self.head.protocol_version).map(|version| std::str::from_utf8(version).ok());
         let revision = version.map(|version| version.and_then(Revision::parse));
         match self.head.verb {
-            Verb::Post if self.head.content_type == ContentType::Json => return Routed::Wanted(admitted),
+            Verb::Post if self.head.content_type == ContentType::Json => {
+                return HeadDecision::Wanted(admitted);
+            }
             Verb::Post => self.refuse(Status::UnsupportedMediaType, &"the body must be application/json"),
             _ if revision.flatten().is_some_and(Revision::is_modern) => {
                 let refusal = Answer::refusal(Status::MethodNotAllowed, &NO_SESSIONS);
@@ -120,13 +122,13 @@ impl<'a> Arrival<'a> {
             }
             Verb::Get => {
                 if let Some(stream) = self.open_stream(admitted.principal.key()) {
-                    return Routed::Stream(stream);
+                    return HeadDecision::Stream(stream);
                 }
             }
             Verb::Delete => self.end_session(admitted.principal.key()),
             _ => self.answer(Answer { allow: Some(ALLOWED), ..Answer::plain(Status::MethodNotAllowed) }),
         }
-        Routed::Answered
+        HeadDecision::Answered
     }
 
     /// Answers what anybody may ask: whether the server lives, and whose tokens it accepts.

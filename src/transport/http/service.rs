@@ -1,8 +1,8 @@
 //! Serves HTTP on listeners: what a program calls, and what the accept loop calls for each connection.
 
-use super::host::HttpHost;
 use super::housekeeping::Housekeeper;
 use super::protocol::Protocol;
+use super::shared::HttpShared;
 use crate::server::{Drain, Permit, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError};
 use crate::transport::listener::{Connections, Listener, Peer, Serve, Stream, serve_listeners};
@@ -50,43 +50,43 @@ pub async fn serve_http(
 /// A server, as each of its connections sees it.
 #[derive(Clone)]
 pub(crate) struct HttpService {
-    host: Arc<HttpHost>,
+    shared: Arc<HttpShared>,
 }
 
 impl HttpService {
     pub(crate) fn new(server: &Server, config: HttpConfig, drain: &Drain) -> Result<Self, HttpError> {
         let admission = Admission::new(config.admission, server.limits())?;
-        let host =
-            HttpHost::new(server.clone(), admission, drain.clone()).map_err(HttpError::ServedAlready)?;
-        Ok(Self { host: Arc::new(host) })
+        let shared =
+            HttpShared::new(server.clone(), admission, drain.clone()).map_err(HttpError::ServedAlready)?;
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Serves the connections of the listeners until the drain begins and all connections have ended.
     pub(crate) async fn serve(self, listeners: Vec<Listener>) {
-        let limits = self.host.endpoint.server.limits().clone();
+        let limits = self.shared.endpoint.server.limits().clone();
         let connections = Connections::within(&limits);
-        connections.account_to(self.host.endpoint.server.memory());
-        let drain = self.host.endpoint.drain.clone();
+        connections.account_to(self.shared.endpoint.server.memory());
+        let drain = self.shared.endpoint.drain.clone();
         let _housekeeper = self.start_housekeeping();
-        let server = self.host.endpoint.server.clone();
+        let server = self.shared.endpoint.server.clone();
         server.with_tasks(&drain, serve_listeners(listeners, self, &limits, &connections, &drain)).await;
     }
 
     /// Reads tokens and keys again, changed or not.
     #[cfg(feature = "cli")]
     pub(crate) fn reload(&self) {
-        self.host.endpoint.admission.reload();
+        self.shared.endpoint.admission.reload();
     }
 
     /// Starts housekeeping, which lasts as long as what this returns.
     pub(crate) fn start_housekeeping(&self) -> Housekeeper {
-        Housekeeper::start(Arc::clone(&self.host))
+        Housekeeper::start(Arc::clone(&self.shared))
     }
 }
 
 impl Serve for HttpService {
     fn is_short_of_memory(&self) -> bool {
-        let memory = self.host.endpoint.server.memory();
+        let memory = self.shared.endpoint.server.memory();
         let is_short = memory.is_critical();
         if is_short {
             memory.note_refused();
@@ -95,7 +95,7 @@ impl Serve for HttpService {
     }
 
     fn serve(self, stream: Stream, peer: Peer, permit: Permit) -> impl Future<Output = ()> + Send + 'static {
-        Protocol::of(self.host, stream, peer.address(), permit)
+        Protocol::of(self.shared, stream, peer.address(), permit)
     }
 }
 

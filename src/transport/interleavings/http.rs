@@ -5,7 +5,7 @@ use super::{End, Gates, Message, REVISION, Step, in_short, server, settle, slots
 use crate::limits::Limits;
 use crate::server::{Drain, FairLimit, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, PeerAddress};
-use crate::transport::http::{HttpConnection, HttpHost};
+use crate::transport::http::{HttpConnection, HttpShared};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ struct Talk {
     server: Server,
     gates: Gates,
     drain: Drain,
-    host: Arc<HttpHost>,
+    shared: Arc<HttpShared>,
     session: String,
     posts: Vec<Post>,
     next_key: u64,
@@ -34,10 +34,10 @@ impl Talk {
         let (gates, drain) = (Gates::default(), Drain::default());
         let server = server(&gates);
         let admission = Admission::new(AdmissionConfig::default(), &Limits::default()).expect("rules");
-        let host = HttpHost::new(server.clone(), admission, drain.clone()).expect("one host");
-        let host = Arc::new(host);
+        let shared = HttpShared::new(server.clone(), admission, drain.clone()).expect("not served yet");
+        let shared = Arc::new(shared);
         let mut talk =
-            Self { server, gates, drain, host, session: String::new(), posts: Vec::new(), next_key: 0 };
+            Self { server, gates, drain, shared, session: String::new(), posts: Vec::new(), next_key: 0 };
         let params = json!({"protocolVersion": REVISION, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
         talk.post(&json!({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": params})).await;
         settle().await;
@@ -64,7 +64,7 @@ impl Talk {
         let (mut client, stream) = duplex(1 << 20);
         let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
-        let serving = tokio::spawn(HttpConnection::new(Arc::clone(&self.host), stream, address, permit));
+        let serving = tokio::spawn(HttpConnection::new(Arc::clone(&self.shared), stream, address, permit));
         client.write_all(request.as_bytes()).await.expect("room");
         self.posts.push(Post { client: Some(client), serving, received: String::new() });
     }

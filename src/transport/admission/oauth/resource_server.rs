@@ -1,7 +1,7 @@
 //! Checks access tokens, remembers good ones, and says where clients get them.
 
 use super::super::error::AdmissionError;
-use super::super::principal::{Admitted, Principal};
+use super::super::principal::{AdmittedPeer, Principal};
 use super::super::refusal::Refusal;
 use super::super::tokens::bearer;
 use super::jwk::KeySet;
@@ -94,7 +94,7 @@ impl ResourceServer {
     }
 
     /// The principal of the token in the header.
-    pub(in super::super) fn identify(&self, authorization: Option<&[u8]>) -> Result<Admitted, Refusal> {
+    pub(in super::super) fn identify(&self, authorization: Option<&[u8]>) -> Result<AdmittedPeer, Refusal> {
         let Some(token) = bearer(authorization) else {
             return Err(self.unauthorized(authorization.is_none()));
         };
@@ -124,7 +124,7 @@ impl ResourceServer {
         if !known.has_scopes {
             return Err(self.forbidden());
         }
-        Ok(Admitted { principal: known.principal, is_admin: known.is_admin })
+        Ok(AdmittedPeer { principal: known.principal, is_admin: known.is_admin })
     }
 
     fn check(&self, token: &[u8], keys: &KeySet, now: f64) -> Result<Remembered, Fault> {

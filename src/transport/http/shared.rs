@@ -9,8 +9,8 @@ use mcpool_pools::{Lease, NameTaken, ObjectPool, PoolConfig};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The host of all connections of one server.
-pub(crate) struct HttpHost {
+/// What all HTTP connections of one server share.
+pub(crate) struct HttpShared {
     pub(super) endpoint: Endpoint,
     exchanges: ObjectPool<Exchange>,
     /// Made for the first connection that speaks lines.
@@ -19,7 +19,7 @@ pub(crate) struct HttpHost {
     was_large: AtomicBool,
 }
 
-impl HttpHost {
+impl HttpShared {
     pub(crate) fn new(server: Server, admission: Admission, drain: Drain) -> Result<Self, NameTaken> {
         let limits = server.limits();
         let config = PoolConfig {
@@ -38,7 +38,7 @@ impl HttpHost {
         self.exchanges.acquire()
     }
 
-    /// The host of the connections that speak lines.
+    /// What the connections that speak lines share.
     pub(super) fn lines(&self) -> Arc<LineHost> {
         let Endpoint { server, drain, .. } = &self.endpoint;
         Arc::clone(self.lines.get_or_init(|| Arc::new(LineHost::new(server, drain))))
