@@ -69,7 +69,7 @@ fn lines_of(chunks: &[&[u8]], limit: usize) -> Vec<Line> {
     let mut reader = FrameReader::new(buffers.clone(), limit);
     let mut lines = Vec::new();
     read(&mut reader, chunks.iter().copied(), &mut lines);
-    assert!(reader.is_idle(), "nothing is buffered at the end");
+    assert!(reader.holds_no_buffer(), "nothing is buffered at the end");
     assert_eq!(in_use(&buffers), 0);
     lines
 }
@@ -213,7 +213,7 @@ fn a_lone_message_takes_its_buffer_along_and_others_are_copied_to_their_own_size
     let mut reader = FrameReader::new(buffers.clone(), LIMIT);
     reader.spare().extend_from_slice(b"{}\n");
     let frame = reader.next_frame().unwrap().unwrap();
-    assert!(reader.is_idle());
+    assert!(reader.holds_no_buffer());
     assert_eq!((frame.bytes(), in_use(&buffers)), (&b"{}"[..], 1));
     drop(frame);
 
@@ -221,7 +221,7 @@ fn a_lone_message_takes_its_buffer_along_and_others_are_copied_to_their_own_size
     let first = reader.next_frame().unwrap().unwrap();
     let last = reader.next_frame().unwrap().unwrap();
     assert_eq!((first.bytes(), last.bytes(), in_use(&buffers)), (&b"1"[..], &b"2"[..], 2));
-    assert!(reader.is_idle());
+    assert!(reader.holds_no_buffer());
     drop((first, last));
     assert_eq!(in_use(&buffers), 0);
 }
@@ -299,19 +299,19 @@ fn a_message_far_too_long_costs_constant_memory() {
 fn an_idle_reader_holds_no_lease() {
     let buffers = BufferPool::default();
     let mut reader = FrameReader::new(buffers.clone(), LIMIT);
-    assert!(reader.is_idle() && reader.next_frame().unwrap().is_none());
+    assert!(reader.holds_no_buffer() && reader.next_frame().unwrap().is_none());
     reader.spare();
-    assert!(!reader.is_idle());
+    assert!(!reader.holds_no_buffer());
     reader.release_if_empty();
-    assert!(reader.is_idle());
+    assert!(reader.holds_no_buffer());
 
     reader.spare().extend_from_slice(b"{");
     assert!(reader.next_frame().unwrap().is_none());
     reader.release_if_empty();
-    assert!(!reader.is_idle(), "what has come is kept");
+    assert!(!reader.holds_no_buffer(), "what has come is kept");
     reader.spare().extend_from_slice(b"}\n");
     drop(reader.next_frame().unwrap().unwrap());
-    assert!(reader.is_idle());
+    assert!(reader.holds_no_buffer());
     assert_eq!(in_use(&buffers), 0);
 }
 

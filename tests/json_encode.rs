@@ -141,7 +141,7 @@ proptest! {
     ) {
         let pretty = serde_json::to_string_pretty(&value).unwrap().replace('\n', "\r\n");
         let ours = [
-            written(|reply| reply.json(Raw::check(&pretty).expect("JSON"))),
+            written(|reply| reply.raw(Raw::check(&pretty).expect("JSON"))),
             written(|reply| {
                 reply.value(&[RawValue::from_string(pretty.clone()).expect("JSON")]).expect("JSON");
             }),
@@ -196,22 +196,22 @@ fn whole_numbers_have_no_fraction_and_what_is_no_number_is_null() {
 #[test]
 fn what_was_written_can_be_repeated() {
     let ours = written(|reply| {
-        reply.raw("[");
+        reply.literal("[");
         reply.string(&"é\"".repeat(500));
         let range = 1..reply.len();
-        reply.raw(",");
+        reply.literal(",");
         reply.repeat(range);
-        reply.raw("]");
+        reply.literal("]");
     });
     let text = "é\"".repeat(500);
     assert_eq!(ours, serde_json::to_vec(&[&text, &text]).unwrap());
 
     let mut reply = Reply::new(BufferPool::default(), 5);
-    reply.raw("123");
+    reply.literal("123");
     reply.repeat(0..3);
     assert!(reply.is_full());
     assert_eq!(reply.len(), 3);
-    reply.raw("4");
+    reply.literal("4");
     assert_eq!(reply.len(), 3, "a full reply stays as it is");
     assert_eq!(reply.finish().err(), Some(TooLong { limit_bytes: 5 }));
 }
@@ -219,9 +219,9 @@ fn what_was_written_can_be_repeated() {
 #[test]
 fn a_value_that_cannot_be_json_is_an_error() {
     let ours = written(|reply| {
-        reply.raw("[1,");
+        reply.literal("[1,");
         assert!(reply.value(&(2, BTreeMap::from([((1, 2), 3)]))).is_err());
-        reply.raw("3]");
+        reply.literal("3]");
     });
     assert_eq!(ours, b"[1,3]", "nothing of it is written");
 }

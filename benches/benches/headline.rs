@@ -77,12 +77,12 @@ impl<'f> Payload<'f> {
     /// The frame again, in a leased buffer.
     fn write(&self, buffers: &BufferPool) -> usize {
         let mut reply = Reply::new(buffers.clone(), 8 << 20);
-        reply.raw(r#"{"jsonrpc":"2.0","id":4711,"method":"tools/call","params":{"name":"echo","arguments":{"text":"#);
+        reply.literal(r#"{"jsonrpc":"2.0","id":4711,"method":"tools/call","params":{"name":"echo","arguments":{"text":"#);
         match self {
             Self::Text(text) => reply.string(black_box(text)),
             Self::Entries(entries) => reply.value(black_box(entries)).expect("JSON"),
         }
-        reply.raw("}}}");
+        reply.literal("}}}");
         reply.finish().expect("room").len()
     }
 }

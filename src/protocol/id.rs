@@ -42,11 +42,11 @@ impl<'f> Id<'f> {
     /// Whether two ids, given as JSON text, name the same request. Texts that differ only in escapes are
     /// the same string.
     pub fn same(left: &str, right: &str) -> bool {
-        left == right || Self::value(left) == Self::value(right)
+        left == right || Self::canonical(left) == Self::canonical(right)
     }
 
     /// The one spelling of an id that is given as the JSON text of an [`Id`].
-    pub fn value(json: &str) -> Cow<'_, str> {
+    pub fn canonical(json: &str) -> Cow<'_, str> {
         if json.contains('\\') { plainly(json) } else { Cow::Borrowed(json) }
     }
 }

@@ -105,14 +105,14 @@ impl InputRequest {
 
     /// Writes the request without its envelope: `{"method":..,"params":..}`.
     pub(crate) fn write(&self, reply: &mut Reply) {
-        reply.raw(r#"{"method":""#);
-        reply.raw(self.method());
-        reply.raw(r#"","params":"#);
+        reply.literal(r#"{"method":""#);
+        reply.literal(self.method());
+        reply.literal(r#"","params":"#);
         match self.params() {
-            Some(params) => reply.json(params),
-            None => reply.raw("{}"),
+            Some(params) => reply.raw(params),
+            None => reply.literal("{}"),
         }
-        reply.raw("}");
+        reply.literal("}");
     }
 
     pub(crate) fn method(&self) -> &'static str {

@@ -34,9 +34,9 @@ pub(crate) use incoming::facts::{FrameOrigin, HeadPart, HttpFacts, SessionField}
 pub(crate) use serving::batch::{Batch, BatchMessage};
 pub(crate) use serving::in_flight::InFlight;
 pub(crate) use serving::slot::RequestSlot;
-pub(crate) use state::call_state::Caller;
 #[cfg(feature = "filesystem")]
-pub(crate) use state::cancellation::{CancellationToken, Cancelled};
+pub(crate) use state::blocking::cancellation::{CancellationToken, Cancelled};
+pub(crate) use state::call_state::Caller;
 pub(crate) use state::event_store::{StreamItem, StreamReader, StreamWriter};
 pub(crate) use state::fair_limit::{FairLimit, Permit};
 pub(crate) use state::outgoing::Outgoing;

@@ -7,7 +7,7 @@ use crate::protocol::{Era, Id, ProtocolError};
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
 use crate::server::handler::resources::REPORT_URI;
-use crate::server::serving::serve::Served;
+use crate::server::serving::serve::ServedFrame;
 use crate::server::serving::slot::RequestSlot;
 use crate::server::serving::{listen, tasks};
 use crate::server::shared::Shared;
@@ -15,7 +15,7 @@ use crate::server::state::changes::Kind;
 use crate::server::state::drain::Drain;
 use crate::server::state::event_store::{StreamReader, StreamWriter};
 use crate::server::state::pools::Pools;
-use crate::server::state::session::{NotBegun, Session};
+use crate::server::state::session::{CannotDetach, Session};
 use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
 use mcpool_pools::{BufferLease, BufferPool, Lease, ObjectPool, PoolConfig, PoolRegistry, Recycle};
@@ -188,8 +188,8 @@ impl Server {
     }
 
     /// Subscribes a legacy client to changes.
-    pub(crate) fn tell_of_changes(&self, session: &Session) {
-        listen::tell_of_changes(&self.shared, session);
+    pub(crate) fn subscribe_legacy_client(&self, session: &Session) {
+        listen::subscribe_legacy_client(&self.shared, session);
     }
 
     /// Opens a stream of a session.
@@ -208,12 +208,12 @@ impl Server {
     }
 
     /// The answer to a request that cannot run without its connection.
-    pub(crate) fn refuse_unbegun(&self, slot: &RequestSlot, reason: NotBegun) -> Outcome {
+    pub(crate) fn refuse_unbegun(&self, slot: &RequestSlot, reason: CannotDetach) -> Outcome {
         let error = match reason {
-            NotBegun::TooMany => {
+            CannotDetach::TooMany => {
                 ProtocolError::TooManyRequests { limit: self.shared.limits.max_concurrent_requests }
             }
-            NotBegun::Repeated => ProtocolError::REPEATED_ID,
+            CannotDetach::Repeated => ProtocolError::REPEATED_ID,
         };
         let names = slot.call().details();
         self.shared.refusal(AnswerId::Of(&names.id), &error)
@@ -316,7 +316,7 @@ impl Server {
     }
 
     /// Counts the request of a slot as ended, and starts the task that it became. The connection acts on the outcome.
-    pub(crate) fn settle(&self, served: Served, slot: &RequestSlot) -> Outcome {
+    pub(crate) fn record_end(&self, served: ServedFrame, slot: &RequestSlot) -> Outcome {
         self.shared.operations.note(slot.call());
         if let Some(call) = served.detached {
             tasks::run(&self.shared, &self.slots, *call);

@@ -10,6 +10,7 @@ use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 #[cfg(feature = "validation")]
 use crate::server::answer::validation::Validators;
+use crate::server::state::blocking::permits::ThreadPermits;
 use crate::server::state::changes::{Changes, Kind};
 use crate::server::state::client_requests::{ClientAnswer, ClientRequestLimit};
 use crate::server::state::event_store::EventStore;
@@ -19,7 +20,6 @@ use crate::server::state::request_state::Sealer;
 use crate::server::state::session::Session;
 use crate::server::state::sessions::Sessions;
 use crate::server::state::task_store::TaskStore;
-use crate::server::state::thread_permits::ThreadPermits;
 use crate::server::state::tool_usage::ToolUsage;
 use crate::wire::{Reply, TooLong};
 use arc_swap::ArcSwap;

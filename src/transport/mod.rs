@@ -48,6 +48,6 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let host = Arc::new(lines::LineHost::new(server, drain));
+    let host = Arc::new(lines::LineShared::new(server, drain));
     lines::LineConnection::<_, hang_up::Undetected>::new(host, None, tokio::io::join(reader, writer)).await
 }

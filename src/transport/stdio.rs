@@ -2,7 +2,7 @@
 
 use super::ServeError;
 use super::hang_up::WriterHangUp;
-use super::lines::{LineConnection, LineHost};
+use super::lines::{LineConnection, LineShared};
 use crate::server::{Drain, Server};
 use crate::stdio::{StdioStreams, UnusableStream};
 use std::io;
@@ -41,7 +41,7 @@ pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioErro
     let StdioStreams { input, output, flags: _restored } = StdioStreams::open().map_err(open)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(StdioError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StdioError::Signal)?;
-    let host = Arc::new(LineHost::new(server, drain));
+    let host = Arc::new(LineShared::new(server, drain));
     let streams = tokio::io::join(input, output);
     let connection = LineConnection::<_, WriterHangUp>::new(host, None, streams);
     let mut serving = std::pin::pin!(server.with_tasks(drain, connection));

@@ -86,13 +86,13 @@ impl Reply {
     }
 
     /// Writes a part of a message that this program has as a literal.
-    pub fn raw(&mut self, literal: &'static str) {
+    pub fn literal(&mut self, literal: &'static str) {
         self.append_line(literal.as_bytes());
     }
 
     /// Writes a value that is JSON text already; its line breaks, which can only stand between two tokens, become
     /// spaces.
-    pub fn json(&mut self, json: Raw<'_>) {
+    pub fn raw(&mut self, json: Raw<'_>) {
         self.append_line(json.as_str().as_bytes());
     }
 

@@ -83,7 +83,7 @@ pub fn framing(bytes: &[u8]) {
     while let Some(line) = reader.finish().transpose() {
         lines.push(line.ok().map(|frame| frame.bytes().to_vec()));
     }
-    assert!(reader.is_idle());
+    assert!(reader.holds_no_buffer());
     assert_eq!(lines, naive_lines(stream, limit));
 }
 
@@ -109,11 +109,11 @@ pub fn encode(bytes: &[u8]) {
     let json = serde_json::to_vec(&text).unwrap_or_default();
 
     let lossy = |reply: &mut Reply| {
-        reply.raw("\"");
+        reply.literal("\"");
         let mut text = reply.lossy_text();
         chunks().for_each(|chunk| text.push(chunk));
         drop(text);
-        reply.raw("\"");
+        reply.literal("\"");
     };
     assert_eq!(written(usize::MAX, lossy).as_ref(), Ok(&json));
     assert_eq!(written(usize::MAX, |reply| reply.string(&text)).as_ref(), Ok(&json));

@@ -164,8 +164,8 @@ impl FrameReader {
         }
     }
 
-    /// Whether a buffer is held.
-    pub fn is_idle(&self) -> bool {
+    /// Whether no buffer is held.
+    pub fn holds_no_buffer(&self) -> bool {
         self.buffer.is_none()
     }
 

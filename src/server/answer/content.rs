@@ -58,13 +58,13 @@ impl Content {
 
     pub(crate) fn text_block<R>(&mut self, write: impl FnOnce(&mut TextBlock<'_>) -> R) -> R {
         let start = self.begin_block();
-        self.reply.raw(r#"{"type":"text","text":""#);
+        self.reply.literal(r#"{"type":"text","text":""#);
         let text_start = self.reply.len();
         let mut block = TextBlock { text: self.reply.lossy_text() };
         let result = write(&mut block);
         drop(block);
         self.last_text = Part::new(text_start..self.reply.len());
-        self.reply.raw(r#""}"#);
+        self.reply.literal(r#""}"#);
         self.last_block = Part::new(start..self.reply.len());
         result
     }
@@ -76,13 +76,13 @@ impl Content {
         write: impl FnOnce(&mut DataBlock<'_>) -> R,
     ) -> R {
         let start = self.begin_block();
-        self.reply.raw(r#"{"type":""#);
-        self.reply.raw(kind);
-        self.reply.raw(r#"","data":""#);
+        self.reply.literal(r#"{"type":""#);
+        self.reply.literal(kind);
+        self.reply.literal(r#"","data":""#);
         let result = DataBlock::write(&mut self.reply, write);
-        self.reply.raw(r#"","mimeType":"#);
+        self.reply.literal(r#"","mimeType":"#);
         self.reply.string(mime_type);
-        self.reply.raw("}");
+        self.reply.literal("}");
         self.last_block = Part::new(start..self.reply.len());
         result
     }
@@ -94,26 +94,26 @@ impl Content {
         write: impl FnOnce(&mut DataBlock<'_>) -> R,
     ) -> R {
         let start = self.begin_block();
-        self.reply.raw(r#"{"type":"resource","resource":{"uri":"#);
+        self.reply.literal(r#"{"type":"resource","resource":{"uri":"#);
         self.reply.string(uri);
-        self.reply.raw(r#","mimeType":"#);
+        self.reply.literal(r#","mimeType":"#);
         self.reply.string(mime_type);
-        self.reply.raw(r#","blob":""#);
+        self.reply.literal(r#","blob":""#);
         let result = DataBlock::write(&mut self.reply, write);
-        self.reply.raw(r#""}}"#);
+        self.reply.literal(r#""}}"#);
         self.last_block = Part::new(start..self.reply.len());
         result
     }
 
     pub(crate) fn resource_block(&mut self, uri: &str, mime_type: &str, text: &str) {
         let start = self.begin_block();
-        self.reply.raw(r#"{"type":"resource","resource":{"uri":"#);
+        self.reply.literal(r#"{"type":"resource","resource":{"uri":"#);
         self.reply.string(uri);
-        self.reply.raw(r#","mimeType":"#);
+        self.reply.literal(r#","mimeType":"#);
         self.reply.string(mime_type);
-        self.reply.raw(r#","text":"#);
+        self.reply.literal(r#","text":"#);
         self.reply.string(text);
-        self.reply.raw("}}");
+        self.reply.literal("}}");
         self.last_block = Part::new(start..self.reply.len());
     }
 
@@ -153,27 +153,27 @@ impl Content {
             self.text_block(|block| block.push_str(text));
         }
         let reply = &mut self.reply;
-        reply.raw("]");
+        reply.literal("]");
         match structured {
             Structured::None => {}
             Structured::TooLong(error) => return Err(error),
             Structured::Value(json) => {
-                reply.raw(r#","structuredContent":"#);
-                reply.json(Raw::trusted(std::str::from_utf8(&json).unwrap_or_default()));
+                reply.literal(r#","structuredContent":"#);
+                reply.raw(Raw::trusted(std::str::from_utf8(&json).unwrap_or_default()));
             }
             Structured::Text(part) => {
-                reply.raw(r#","structuredContent":{"content":""#);
+                reply.literal(r#","structuredContent":{"content":""#);
                 reply.repeat(part.range());
-                reply.raw(r#""}"#);
+                reply.literal(r#""}"#);
             }
             Structured::Block(part) => {
-                reply.raw(r#","structuredContent":{"content":["#);
+                reply.literal(r#","structuredContent":{"content":["#);
                 reply.repeat(part.range());
-                reply.raw("]}");
+                reply.literal("]}");
             }
         }
         if is_error {
-            reply.raw(r#","isError":true"#);
+            reply.literal(r#","isError":true"#);
         }
         envelope::close_tool_result(reply, era, server_info);
         self.reply.finish()
@@ -181,7 +181,7 @@ impl Content {
 
     fn begin_block(&mut self) -> usize {
         if self.last_block.is_some() {
-            self.reply.raw(",");
+            self.reply.literal(",");
         }
         self.reply.len()
     }

@@ -27,32 +27,32 @@ impl AnswerId<'_> {
 
 /// Opens an answer up to and including the key of its payload.
 fn open(reply: &mut Reply, id: AnswerId<'_>, payload: &'static str) {
-    reply.raw(r#"{"jsonrpc":"2.0""#);
+    reply.literal(r#"{"jsonrpc":"2.0""#);
     match id {
         AnswerId::Of(id) => {
-            reply.raw(r#","id":"#);
-            reply.json(Raw::trusted(id));
+            reply.literal(r#","id":"#);
+            reply.raw(Raw::trusted(id));
         }
         AnswerId::Omitted => {}
-        AnswerId::Null => reply.raw(r#","id":null"#),
+        AnswerId::Null => reply.literal(r#","id":null"#),
     }
-    reply.raw(payload);
+    reply.literal(payload);
 }
 
 /// Writes a whole result.
 pub(crate) fn result(reply: &mut Reply, id: &str, body: Raw<'_>) {
     open(reply, AnswerId::Of(id), r#","result":"#);
-    reply.json(body);
-    reply.raw("}");
+    reply.raw(body);
+    reply.literal("}");
 }
 
 /// Opens a tool's result up to the first content block.
 pub(crate) fn open_tool_result(reply: &mut Reply, id: &str, era: Era) {
     open(reply, AnswerId::Of(id), r#","result":{"#);
     if era == Era::Modern {
-        reply.raw(r#""resultType":"complete","#);
+        reply.literal(r#""resultType":"complete","#);
     }
-    reply.raw(r#""content":["#);
+    reply.literal(r#""content":["#);
 }
 
 /// Closes a tool's result after its last member. `meta` is the `_meta` of modern results.
@@ -60,49 +60,49 @@ pub(crate) fn close_tool_result(reply: &mut Reply, era: Era, meta: &RawValue) {
     if era == Era::Modern {
         close_modern_result(reply, meta);
     } else {
-        reply.raw("}}");
+        reply.literal("}}");
     }
 }
 
 /// Closes a result of the modern era after its last member.
 pub(crate) fn close_modern_result(reply: &mut Reply, meta: &RawValue) {
-    reply.raw(r#","_meta":"#);
-    reply.json(meta.into());
-    reply.raw("}}");
+    reply.literal(r#","_meta":"#);
+    reply.raw(meta.into());
+    reply.literal("}}");
 }
 
 /// Writes a whole error answer.
 pub(crate) fn error(reply: &mut Reply, era: Era, id: AnswerId<'_>, error: &ProtocolError<'_>) {
     open(reply, id, r#","error":{"code":"#);
     reply.integer(error.code(era));
-    reply.raw(r#","message":""#);
+    reply.literal(r#","message":""#);
     display(reply, error);
-    reply.raw("\"");
+    reply.literal("\"");
     if let ProtocolError::UnsupportedVersion { requested } = error {
-        reply.raw(r#","data":{"supported":["#);
+        reply.literal(r#","data":{"supported":["#);
         for (index, revision) in ProtocolError::SUPPORTED.into_iter().enumerate() {
-            reply.raw(if index == 0 { "\"" } else { ",\"" });
-            reply.raw(revision.as_str());
-            reply.raw("\"");
+            reply.literal(if index == 0 { "\"" } else { ",\"" });
+            reply.literal(revision.as_str());
+            reply.literal("\"");
         }
-        reply.raw(r#"],"requested":""#);
+        reply.literal(r#"],"requested":""#);
         display(reply, &Echo(requested));
-        reply.raw(r#""}"#);
+        reply.literal(r#""}"#);
     }
     match error {
         ProtocolError::ResourceNotFound { uri } => {
-            reply.raw(r#","data":{"uri":"#);
+            reply.literal(r#","data":{"uri":"#);
             reply.string(uri);
-            reply.raw("}");
+            reply.literal("}");
         }
         ProtocolError::MissingCapability { required } => {
-            reply.raw(r#","data":{"requiredCapabilities":"#);
-            reply.raw(required.required_json());
-            reply.raw("}");
+            reply.literal(r#","data":{"requiredCapabilities":"#);
+            reply.literal(required.required_json());
+            reply.literal("}");
         }
         _ => {}
     }
-    reply.raw("}}");
+    reply.literal("}}");
 }
 
 /// Escapes what `text` prints into the string that is open.
@@ -127,19 +127,19 @@ pub(crate) fn progress(
     message: Option<&str>,
 ) {
     open_notification(reply, Method::PROGRESS);
-    reply.raw(r#""progressToken":"#);
-    reply.json(Raw::trusted(token));
-    reply.raw(r#","progress":"#);
+    reply.literal(r#""progressToken":"#);
+    reply.raw(Raw::trusted(token));
+    reply.literal(r#","progress":"#);
     reply.number(progress);
     if let Some(total) = total {
-        reply.raw(r#","total":"#);
+        reply.literal(r#","total":"#);
         reply.number(total);
     }
     if let Some(message) = message {
-        reply.raw(r#","message":"#);
+        reply.literal(r#","message":"#);
         reply.string(message);
     }
-    reply.raw("}}");
+    reply.literal("}}");
 }
 
 /// Writes a notification with a log message.
@@ -153,23 +153,23 @@ pub(crate) fn log<T: Serialize + ?Sized>(
     data: &T,
 ) -> Result<(), serde_json::Error> {
     open_notification(reply, Method::LOG_MESSAGE);
-    reply.raw(r#""level":""#);
-    reply.raw(level.as_str());
-    reply.raw(r#"","logger":"#);
+    reply.literal(r#""level":""#);
+    reply.literal(level.as_str());
+    reply.literal(r#"","logger":"#);
     reply.string(logger);
-    reply.raw(r#","data":"#);
+    reply.literal(r#","data":"#);
     reply.value(data)?;
-    reply.raw("}}");
+    reply.literal("}}");
     Ok(())
 }
 
 /// Writes a request for the client's roots; `number` becomes part of its id.
 pub(crate) fn roots_request(reply: &mut Reply, number: u64) {
-    reply.raw(r#"{"jsonrpc":"2.0","id":"roots-"#);
+    reply.literal(r#"{"jsonrpc":"2.0","id":"roots-"#);
     reply.integer(number);
-    reply.raw(r#"","method":""#);
-    reply.raw(Method::ROOTS_LIST);
-    reply.raw(r#""}"#);
+    reply.literal(r#"","method":""#);
+    reply.literal(Method::ROOTS_LIST);
+    reply.literal(r#""}"#);
 }
 
 /// Whether `id`, as JSON text, is that of our roots request `number`.
@@ -180,9 +180,9 @@ pub(crate) fn is_roots_request(id: &str, number: u64) -> bool {
 }
 
 fn open_notification(reply: &mut Reply, method: &'static str) {
-    reply.raw(r#"{"jsonrpc":"2.0","method":""#);
-    reply.raw(method);
-    reply.raw(r#"","params":{"#);
+    reply.literal(r#"{"jsonrpc":"2.0","method":""#);
+    reply.literal(method);
+    reply.literal(r#"","params":{"#);
 }
 
 /// The `_meta` that names the server in modern results. `implementation` is JSON text.
@@ -204,23 +204,23 @@ pub(crate) struct Handshake {
 /// Writes the answer to `initialize`.
 pub(crate) fn initialize(reply: &mut Reply, id: &str, revision: Revision, handshake: &Handshake) {
     open(reply, AnswerId::Of(id), r#","result":{"protocolVersion":""#);
-    reply.raw(revision.as_str());
-    reply.raw(r#"","capabilities":"#);
-    reply.json((&*handshake.capabilities).into());
-    reply.raw(r#","serverInfo":"#);
-    reply.json((&*handshake.server_info).into());
+    reply.literal(revision.as_str());
+    reply.literal(r#"","capabilities":"#);
+    reply.raw((&*handshake.capabilities).into());
+    reply.literal(r#","serverInfo":"#);
+    reply.raw((&*handshake.server_info).into());
     if let Some(instructions) = &handshake.instructions {
-        reply.raw(r#","instructions":"#);
+        reply.literal(r#","instructions":"#);
         reply.string(instructions);
     }
-    reply.raw("}}");
+    reply.literal("}}");
 }
 
 /// Opens a result up to its first member.
 pub(crate) fn open_result(reply: &mut Reply, id: &str, era: Era) {
     open(reply, AnswerId::Of(id), r#","result":{"#);
     if era == Era::Modern {
-        reply.raw(r#""resultType":"complete","#);
+        reply.literal(r#""resultType":"complete","#);
     }
 }
 
@@ -236,11 +236,11 @@ pub(crate) fn open_task_result(reply: &mut Reply, id: &str) {
 
 /// Writes how long a client may cache a result, and for whom.
 pub(crate) fn caching(reply: &mut Reply, ttl_ms: usize, scope: &'static str) {
-    reply.raw(r#","ttlMs":"#);
+    reply.literal(r#","ttlMs":"#);
     reply.integer(ttl_ms);
-    reply.raw(r#","cacheScope":""#);
-    reply.raw(scope);
-    reply.raw("\"");
+    reply.literal(r#","cacheScope":""#);
+    reply.literal(scope);
+    reply.literal("\"");
 }
 
 /// Writes the result of a call that needs input of its client.
@@ -254,16 +254,16 @@ pub(crate) fn input_required<'a>(
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"input_required""#);
     let mut is_first = true;
     for (key, request) in requests {
-        reply.raw(if std::mem::take(&mut is_first) { r#","inputRequests":{"# } else { "," });
+        reply.literal(if std::mem::take(&mut is_first) { r#","inputRequests":{"# } else { "," });
         reply.string(key);
-        reply.raw(":");
+        reply.literal(":");
         request.write(reply);
     }
     if !is_first {
-        reply.raw("}");
+        reply.literal("}");
     }
     if let Some(state) = state {
-        reply.raw(r#","requestState":"#);
+        reply.literal(r#","requestState":"#);
         reply.string(state);
     }
     close_modern_result(reply, meta);
@@ -271,23 +271,23 @@ pub(crate) fn input_required<'a>(
 
 /// Writes a request to a client of the legacy era.
 pub(crate) fn client_request(reply: &mut Reply, id: u64, request: &InputRequest) {
-    reply.raw(r#"{"jsonrpc":"2.0","id":"#);
+    reply.literal(r#"{"jsonrpc":"2.0","id":"#);
     reply.integer(id);
-    reply.raw(r#","method":""#);
-    reply.raw(request.method());
-    reply.raw("\"");
+    reply.literal(r#","method":""#);
+    reply.literal(request.method());
+    reply.literal("\"");
     if let Some(params) = request.params() {
-        reply.raw(r#","params":"#);
-        reply.json(params);
+        reply.literal(r#","params":"#);
+        reply.raw(params);
     }
-    reply.raw("}");
+    reply.literal("}");
 }
 
 /// Writes the first message of a subscription, which lists the changes it reports. `id` is JSON text.
 pub(crate) fn acknowledged(reply: &mut Reply, id: &str, filter: &Filter) {
     open_notification(reply, Method::ACKNOWLEDGED);
     subscription_id(reply, id);
-    reply.raw(r#","notifications":{"#);
+    reply.literal(r#","notifications":{"#);
     let kinds = [
         (filter.tools, r#""toolsListChanged":true"#),
         (filter.prompts, r#""promptsListChanged":true"#),
@@ -295,22 +295,22 @@ pub(crate) fn acknowledged(reply: &mut Reply, id: &str, filter: &Filter) {
     ];
     let mut separator = "";
     for (_, member) in kinds.iter().filter(|(is_wanted, _)| *is_wanted) {
-        reply.raw(separator);
-        reply.raw(member);
+        reply.literal(separator);
+        reply.literal(member);
         separator = ",";
     }
     if !filter.uris.is_empty() {
-        reply.raw(separator);
-        reply.raw(r#""resourceSubscriptions":"#);
+        reply.literal(separator);
+        reply.literal(r#""resourceSubscriptions":"#);
         let mut separator = "[";
         for uri in &filter.uris {
-            reply.raw(separator);
+            reply.literal(separator);
             reply.string(uri);
             separator = ",";
         }
-        reply.raw("]");
+        reply.literal("]");
     }
-    reply.raw("}}}");
+    reply.literal("}}}");
 }
 
 /// Writes a notification of a change; `subscription` is the id of the `subscriptions/listen` request, if there is one.
@@ -320,21 +320,21 @@ pub(crate) fn change(reply: &mut Reply, change: &Change, subscription: Option<&s
         subscription_id(reply, id);
     }
     if let Change::Resource(uri) = change {
-        reply.raw(if subscription.is_some() { r#","uri":"# } else { r#""uri":"# });
+        reply.literal(if subscription.is_some() { r#","uri":"# } else { r#""uri":"# });
         reply.string(uri);
     }
-    reply.raw("}}");
+    reply.literal("}}");
 }
 
 /// Writes the result of a subscription that the server ends.
 pub(crate) fn subscription_ended(reply: &mut Reply, id: &str) {
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"complete","#);
     subscription_id(reply, id);
-    reply.raw("}}");
+    reply.literal("}}");
 }
 
 fn subscription_id(reply: &mut Reply, id: &str) {
-    reply.raw(r#""_meta":{"io.modelcontextprotocol/subscriptionId":"#);
-    reply.json(Raw::trusted(id));
-    reply.raw("}");
+    reply.literal(r#""_meta":{"io.modelcontextprotocol/subscriptionId":"#);
+    reply.raw(Raw::trusted(id));
+    reply.literal("}");
 }

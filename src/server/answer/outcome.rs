@@ -1,4 +1,4 @@
-//! How a request ended: for its transport an [`Outcome`], inside the server an [`Ended`].
+//! How a request ended: for its transport an [`Outcome`], inside the server a [`HandlerEnd`].
 
 use crate::protocol::InputRequest;
 use crate::server::state::session::Session;
@@ -32,7 +32,7 @@ impl Outcome {
 
 /// How a handler ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum HandlerEnd {
     /// With an outcome for the transport.
     Done(Outcome),
     /// The client must answer requests first and then call again.
@@ -46,7 +46,7 @@ pub(crate) enum Ended {
     NeedsTask,
 }
 
-impl From<Outcome> for Ended {
+impl From<Outcome> for HandlerEnd {
     fn from(outcome: Outcome) -> Self {
         Self::Done(outcome)
     }
@@ -56,10 +56,10 @@ impl From<Outcome> for Ended {
 /// [`ToolRequest`](crate::ToolRequest) makes it.
 #[derive(Debug)]
 #[must_use = "dropping it loses the answer"]
-pub struct Finished(pub(crate) Ended);
+pub struct Finished(pub(crate) HandlerEnd);
 
 impl From<Outcome> for Finished {
     fn from(outcome: Outcome) -> Self {
-        Self(Ended::Done(outcome))
+        Self(HandlerEnd::Done(outcome))
     }
 }

@@ -112,45 +112,45 @@ impl PromptContext {
     /// Adds a text message.
     pub fn text(&mut self, role: Role, text: &str) {
         self.open(role);
-        self.messages.raw(r#"{"type":"text","text":"#);
+        self.messages.literal(r#"{"type":"text","text":"#);
         self.messages.string(text);
-        self.messages.raw("}}");
+        self.messages.literal("}}");
     }
 
     /// Adds an image message.
     pub fn image(&mut self, role: Role, mime_type: &str, bytes: &[u8]) {
         self.open(role);
-        self.messages.raw(r#"{"type":"image","data":""#);
+        self.messages.literal(r#"{"type":"image","data":""#);
         DataBlock::write(&mut self.messages, |block| block.push(bytes));
-        self.messages.raw(r#"","mimeType":"#);
+        self.messages.literal(r#"","mimeType":"#);
         self.messages.string(mime_type);
-        self.messages.raw("}}");
+        self.messages.literal("}}");
     }
 
     /// Adds a message that embeds a text resource.
     pub fn resource(&mut self, role: Role, uri: &str, mime_type: &str, text: &str) {
         self.open(role);
-        self.messages.raw(r#"{"type":"resource","resource":{"uri":"#);
+        self.messages.literal(r#"{"type":"resource","resource":{"uri":"#);
         self.messages.string(uri);
-        self.messages.raw(r#","mimeType":"#);
+        self.messages.literal(r#","mimeType":"#);
         self.messages.string(mime_type);
-        self.messages.raw(r#","text":"#);
+        self.messages.literal(r#","text":"#);
         self.messages.string(text);
-        self.messages.raw("}}}");
+        self.messages.literal("}}}");
     }
 
     fn open(&mut self, role: Role) {
         if self.has_messages {
-            self.messages.raw(",");
+            self.messages.literal(",");
         } else {
             let request = &self.request;
             envelope::open_result(&mut self.messages, &request.call.details().id, request.era);
-            self.messages.raw(r#""messages":["#);
+            self.messages.literal(r#""messages":["#);
         }
         self.has_messages = true;
-        self.messages.raw(r#"{"role":""#);
-        self.messages.raw(role.as_str());
-        self.messages.raw(r#"","content":"#);
+        self.messages.literal(r#"{"role":""#);
+        self.messages.literal(role.as_str());
+        self.messages.literal(r#"","content":"#);
     }
 
     /// Ends the answer for the prompt `name`.
@@ -162,11 +162,11 @@ impl PromptContext {
         }
         if !self.has_messages {
             envelope::open_result(&mut self.messages, &self.request.call.details().id, self.request.era);
-            self.messages.raw(r#""messages":["#);
+            self.messages.literal(r#""messages":["#);
         }
-        self.messages.raw("]");
+        self.messages.literal("]");
         if let Some(description) = &self.description {
-            self.messages.raw(r#","description":"#);
+            self.messages.literal(r#","description":"#);
             self.messages.string(description);
         }
         let request = &self.request;
@@ -278,16 +278,16 @@ pub(crate) fn finish_completion(
     let total = completions.total.unwrap_or(completions.values.len() as u64);
     let mut reply = request.shared.reply();
     envelope::open_result(&mut reply, &request.call.details().id, request.era);
-    reply.raw(r#""completion":{"values":["#);
+    reply.literal(r#""completion":{"values":["#);
     for (index, value) in completions.values[..shown].iter().enumerate() {
-        reply.raw(if index == 0 { "" } else { "," });
+        reply.literal(if index == 0 { "" } else { "," });
         reply.string(value);
     }
-    reply.raw(r#"],"total":"#);
+    reply.literal(r#"],"total":"#);
     reply.integer(total);
-    reply.raw(r#","hasMore":"#);
-    reply.raw(if total > shown as u64 { "true" } else { "false" });
-    reply.raw("}");
+    reply.literal(r#","hasMore":"#);
+    reply.literal(if total > shown as u64 { "true" } else { "false" });
+    reply.literal("}");
     envelope::close_tool_result(&mut reply, request.era, &request.shared.server_meta);
     request.shared.answered(reply, AnswerId::Of(&request.call.details().id)).into()
 }

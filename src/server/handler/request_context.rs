@@ -6,13 +6,13 @@ use crate::protocol::{
     Capability, ClientCapabilities, Elicited, Era, InputRequest, InputResponse, LogLevel, ProtocolError,
 };
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::answer::outcome::{Ended, Finished, Outcome};
+use crate::server::answer::outcome::{Finished, HandlerEnd, Outcome};
 use crate::server::answer::tool_error::ToolError;
-use crate::server::incoming::checks::Admitted;
+use crate::server::incoming::checks::AdmittedRequest;
 use crate::server::incoming::inputs::Inputs;
 use crate::server::shared::Shared;
+use crate::server::state::blocking::cancellation::CancellationToken;
 use crate::server::state::call_state::{CallState, Failure};
-use crate::server::state::cancellation::CancellationToken;
 use crate::server::state::changes::Kind;
 use crate::server::state::session::{Session, SessionValues};
 use crate::server::state::task_store::TaskStore;
@@ -55,8 +55,8 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    pub(crate) fn new(admitted: Admitted) -> Self {
-        let Admitted { shared, session, call, era, log_level, in_task, inputs } = admitted;
+    pub(crate) fn new(admitted: AdmittedRequest) -> Self {
+        let AdmittedRequest { shared, session, call, era, log_level, in_task, inputs } = admitted;
         Self { shared, session, call, era, log_level, in_task, last_progress: None, inputs }
     }
 
@@ -284,12 +284,12 @@ impl RequestContext {
     /// Stores `state` for the next round of this call: a modern client gets it sealed and sends it back. In the legacy
     /// era and in tasks the client answers while the call runs, and each answer begins the next round.
     pub fn carry(&mut self, state: &str) {
-        self.inputs().carry(state);
+        self.inputs().set_state_for_next_round(state);
     }
 
     /// The state that the round before this one stored with [`RequestContext::carry`].
     pub fn carried(&self) -> Option<&str> {
-        self.inputs.as_ref()?.carried()
+        self.inputs.as_ref()?.state_of_last_round()
     }
 
     /// Ends the HTTP stream on which a legacy client waits for the answer, while the call goes on. The client
@@ -395,8 +395,8 @@ impl RequestContext {
     pub(crate) fn end(&mut self, error: &ToolError) -> Finished {
         match error {
             ToolError::Cancelled => Outcome::Silent.into(),
-            ToolError::NeedsTask => Finished(Ended::NeedsTask),
-            ToolError::InputRequired => Finished(self.inputs.take().unwrap_or_default().into_ended()),
+            ToolError::NeedsTask => Finished(HandlerEnd::NeedsTask),
+            ToolError::InputRequired => Finished(self.inputs.take().unwrap_or_default().into_end()),
             ToolError::InvalidParams(why) => self.refuse(&ProtocolError::InvalidParams(why)),
             ToolError::NotFound => self.refuse(&ProtocolError::InvalidParams("there is no such thing")),
             ToolError::MissingCapability(capability) => {

@@ -112,9 +112,9 @@ impl ReadContext {
     /// Adds text contents.
     pub fn text(&mut self, uri: &str, mime_type: Option<&str>, text: &str) {
         self.open(uri, mime_type);
-        self.reply.raw(r#","text":"#);
+        self.reply.literal(r#","text":"#);
         self.reply.string(text);
-        self.reply.raw("}");
+        self.reply.literal("}");
     }
 
     /// Adds binary contents whose bytes `write` pushes piece by piece.
@@ -125,9 +125,9 @@ impl ReadContext {
         write: impl FnOnce(&mut DataBlock<'_>) -> R,
     ) -> R {
         self.open(uri, mime_type);
-        self.reply.raw(r#","blob":""#);
+        self.reply.literal(r#","blob":""#);
         let result = DataBlock::write(&mut self.reply, write);
-        self.reply.raw(r#""}"#);
+        self.reply.literal(r#""}"#);
         result
     }
 
@@ -138,17 +138,17 @@ impl ReadContext {
 
     fn open(&mut self, uri: &str, mime_type: Option<&str>) {
         if self.has_contents {
-            self.reply.raw(",");
+            self.reply.literal(",");
         } else {
             let request = &self.request;
             envelope::open_result(&mut self.reply, &request.call.details().id, request.era);
-            self.reply.raw(r#""contents":["#);
+            self.reply.literal(r#""contents":["#);
         }
         self.has_contents = true;
-        self.reply.raw(r#"{"uri":"#);
+        self.reply.literal(r#"{"uri":"#);
         self.reply.string(uri);
         if let Some(mime_type) = mime_type {
-            self.reply.raw(r#","mimeType":"#);
+            self.reply.literal(r#","mimeType":"#);
             self.reply.string(mime_type);
         }
     }
@@ -163,7 +163,7 @@ impl ReadContext {
             }
             Err(error) => return self.request.end(&error),
         }
-        self.reply.raw("]");
+        self.reply.literal("]");
         if self.request.era == Era::Modern {
             envelope::caching(&mut self.reply, 0, "private");
         }

@@ -6,8 +6,8 @@ use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::call_context::CallContext;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::incoming::checks::Unchecked;
-use crate::server::incoming::coercion::{Reread, reread};
-use crate::server::incoming::route::Route;
+use crate::server::incoming::coercion::{Correction, reread};
+use crate::server::incoming::frame_context::FrameContext;
 use crate::server::state::session::SessionValues;
 use crate::wire::{DecodeError, Lexer};
 use bumpalo::Bump;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 /// A call of a tool whose arguments are not decoded yet.
 pub struct ToolRequest<'f> {
-    pub(crate) route: Route<'f>,
+    pub(crate) context: FrameContext<'f>,
     pub(crate) decoder: MessageDecoder<'f>,
     pub(crate) arguments_at: ArgumentsAt,
     /// The tool's place among all tools of the server; none where it is not offered.
@@ -25,7 +25,7 @@ pub struct ToolRequest<'f> {
 impl<'f> ToolRequest<'f> {
     /// The values that toolsets store for the client's session.
     pub fn session_values(&self) -> &SessionValues {
-        self.route.session.values()
+        self.context.session.values()
     }
 
     /// Decodes the arguments into the tool's own type, in the same pass as the message around them, and admits the
@@ -45,18 +45,18 @@ impl<'f> ToolRequest<'f> {
     pub fn admit_with_json<A: Deserialize<'f>>(mut self) -> Result<(A, &'f str, CallContext), Finished> {
         let decoded = match self.decode_arguments::<A>() {
             Ok(decoded) => decoded,
-            Err(error) => return Err(self.route.refuse_unreadable(error).into()),
+            Err(error) => return Err(self.context.refuse_unreadable(error).into()),
         };
         let request = self.check_and_admit()?;
         let message = self.decoder.message();
         // Arguments that are not there are not read twice.
         let is_two_pass = self.arguments_at == ArgumentsAt::End && message.arguments.is_some();
         let arena_bytes = self.decoder.arena().allocated_bytes();
-        self.route.shared.tool_usage.note_call(self.index, is_two_pass, arena_bytes);
+        self.context.shared.tool_usage.note_call(self.index, is_two_pass, arena_bytes);
         let context = CallContext::new(request, self.index);
         let json = message.arguments.map_or("{}", |raw| raw.as_str());
         let fault = match decoded {
-            Ok(arguments) => match self.route.shared.check_arguments(self.index, json) {
+            Ok(arguments) => match self.context.shared.check_arguments(self.index, json) {
                 Ok(()) => return Ok((arguments, json, context)),
                 Err(fault) => Unfit::Schema(fault),
             },
@@ -89,7 +89,7 @@ impl<'f> ToolRequest<'f> {
     /// Decodes the arguments and reads the message to its end. The outer error says that the message is not JSON, the
     /// inner one that the arguments are of another type.
     fn decode_arguments<A: Deserialize<'f>>(&mut self) -> Result<Result<A, DecodeError>, DecodeError> {
-        let metrics = &self.route.shared.metrics;
+        let metrics = &self.context.shared.metrics;
         match self.arguments_at {
             ArgumentsAt::Here => {
                 metrics.one_pass_messages.add(1);
@@ -104,14 +104,14 @@ impl<'f> ToolRequest<'f> {
 
     /// Checks and admits the message, which was read to its end.
     fn check_and_admit(&self) -> Result<RequestContext, Outcome> {
-        let unchecked = Unchecked::new(&self.route, self.decoder.message(), self.decoder.arena());
+        let unchecked = Unchecked::new(&self.context, self.decoder.message(), self.decoder.arena());
         unchecked.check()?.admit_call().map(RequestContext::new)
     }
 
     /// Corrects arguments that do not fit, and gives their JSON text too; or lists everything that is wrong.
     #[cold]
     fn read_again<A: Deserialize<'f>>(&self, json: &'f str, fault: &Unfit) -> Result<(A, &'f str), String> {
-        let (shared, arena) = (self.route.shared, self.decoder.arena());
+        let (shared, arena) = (self.context.shared, self.decoder.arena());
         let name = self.decoder.message().name.unwrap_or_default();
         let explain = |json: &'f str, fault: &Unfit| match fault {
             Unfit::Schema(fault) => invalid_arguments(name, fault, ""),
@@ -122,10 +122,10 @@ impl<'f> ToolRequest<'f> {
         };
         let json = if json == "null" { "{}" } else { json };
         let reread = shared.definition_of(self.index).map(|tool| reread(tool, json, arena));
-        match reread.unwrap_or(Reread::AsBefore) {
-            Reread::AsBefore => Err(explain(json, fault)),
-            Reread::Faulty(faults) => Err(invalid_arguments(name, &faults, "")),
-            Reread::Meant(meant) => {
+        match reread.unwrap_or(Correction::Unchanged) {
+            Correction::Unchanged => Err(explain(json, fault)),
+            Correction::Faulty(faults) => Err(invalid_arguments(name, &faults, "")),
+            Correction::Corrected(meant) => {
                 let json: &'f str = arena.alloc_str(&meant);
                 let arguments = Lexer::from_text(json)
                     .decode::<A>(arena)
@@ -142,7 +142,7 @@ impl<'f> ToolRequest<'f> {
         if self.arguments_at == ArgumentsAt::Here
             && let Err(error) = self.decoder.skip_arguments()
         {
-            return self.route.refuse_unreadable(error).into();
+            return self.context.refuse_unreadable(error).into();
         }
         match self.check_and_admit() {
             Err(outcome) => outcome.into(),

@@ -1,8 +1,8 @@
 //! The checks of a message before it is served, in the order of the specification's error table: shape, era, `_meta`,
 //! headers against body, revision, handshake.
 //!
-//! The type of a message says which checks it passed: [`Unchecked`], then [`Checked`], then [`Admitted`]. Each step
-//! consumes the value before it, so that no check runs twice.
+//! The type of a message says which checks it passed: [`Unchecked`], then [`Checked`], then [`AdmittedRequest`]. Each
+//! step consumes the value before it, so that no check runs twice.
 
 use crate::protocol::{
     ClientCapabilities, Era, IdField, LogLevel, Message, Meta, Method, ParamsField, ProtocolError, Revision,
@@ -10,8 +10,8 @@ use crate::protocol::{
 };
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::facts::SessionField;
+use crate::server::incoming::frame_context::{FrameContext, parse_revision};
 use crate::server::incoming::inputs::Inputs;
-use crate::server::incoming::route::{Route, parse_revision};
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::session::Session;
@@ -21,14 +21,14 @@ use std::sync::Arc;
 
 /// A message that was read to its end and not checked.
 pub(crate) struct Unchecked<'m, 'f> {
-    route: &'m Route<'f>,
+    context: &'m FrameContext<'f>,
     message: &'m Message<'f>,
     arena: &'f Bump,
 }
 
 /// A message that passed the checks of all messages.
 pub(crate) struct Checked<'m, 'f> {
-    pub(crate) route: &'m Route<'f>,
+    pub(crate) context: &'m FrameContext<'f>,
     pub(crate) message: &'m Message<'f>,
     pub(crate) arena: &'f Bump,
     pub(crate) era: Era,
@@ -37,7 +37,7 @@ pub(crate) struct Checked<'m, 'f> {
 }
 
 /// A message that a handler may serve, with all that the handler works on.
-pub(crate) struct Admitted {
+pub(crate) struct AdmittedRequest {
     pub(crate) shared: Arc<Shared>,
     pub(crate) session: Arc<Session>,
     pub(crate) call: Arc<CallState>,
@@ -51,8 +51,8 @@ pub(crate) struct Admitted {
 }
 
 impl<'m, 'f> Unchecked<'m, 'f> {
-    pub(crate) fn new(route: &'m Route<'f>, message: &'m Message<'f>, arena: &'f Bump) -> Self {
-        Self { route, message, arena }
+    pub(crate) fn new(context: &'m FrameContext<'f>, message: &'m Message<'f>, arena: &'f Bump) -> Self {
+        Self { context, message, arena }
     }
 
     /// Runs the checks of all messages, and stores the message's names in the call's state.
@@ -60,10 +60,10 @@ impl<'m, 'f> Unchecked<'m, 'f> {
     /// # Errors
     /// The outcome of a message that must not be served.
     pub(crate) fn check(self) -> Result<Checked<'m, 'f>, Outcome> {
-        let (route, message, arena) = (self.route, self.message, self.arena);
-        let era = route.era_of(message);
+        let (context, message, arena) = (self.context, self.message, self.arena);
+        let era = context.era_of(message);
         if let IdField::Valid(id) = message.id {
-            let mut names = route.call.details();
+            let mut names = context.call.details();
             names.id.push_str(id.as_json());
             if let Some(token) = message.meta.progress_token {
                 names.progress_token.push_str(token.as_str());
@@ -73,34 +73,34 @@ impl<'m, 'f> Unchecked<'m, 'f> {
             }
         }
         if era == Era::Legacy {
-            route.call.mark_legacy();
+            context.call.mark_legacy();
         }
         let method = message.method.and_then(Method::parse);
-        route.call.note_method(method);
+        context.call.note_method(method);
         let Some(error) = self.fault(era, method) else {
-            return Ok(Checked { route, message, arena, era, method });
+            return Ok(Checked { context, message, arena, era, method });
         };
         let is_notification =
             message.method.is_some() && message.id == IdField::Absent && message.fault.is_none();
-        if is_notification && route.origin.http.is_none() {
+        if is_notification && context.origin.http.is_none() {
             // A notification is never answered, however wrong it is; over HTTP its status is no answer.
             return Err(Outcome::Silent);
         }
-        Err(route.refuse(message, &error))
+        Err(context.refuse(message, &error))
     }
 }
 
 impl Checked<'_, '_> {
     /// An error answer to the message.
     pub(crate) fn refuse(&self, error: &ProtocolError<'_>) -> Outcome {
-        self.route.refuse(self.message, error)
+        self.context.refuse(self.message, error)
     }
 
     /// Admits a call of a tool.
     ///
     /// # Errors
     /// The outcome of a call that must not be served.
-    pub(crate) fn admit_call(self) -> Result<Admitted, Outcome> {
+    pub(crate) fn admit_call(self) -> Result<AdmittedRequest, Outcome> {
         let IdField::Valid(_) = self.message.id else {
             return Err(Outcome::Silent);
         };
@@ -114,19 +114,19 @@ impl Checked<'_, '_> {
     ///
     /// # Errors
     /// The outcome of a request that must not be served.
-    pub(crate) fn admit(self) -> Result<Admitted, Outcome> {
-        let (route, message) = (self.route, self.message);
+    pub(crate) fn admit(self) -> Result<AdmittedRequest, Outcome> {
+        let (context, message) = (self.context, self.message);
         self.refuse_if_saturated()?;
         if message.arguments.is_some_and(|raw| !raw.as_str().starts_with('{') && raw.as_str() != "null") {
             return Err(self.refuse(&ProtocolError::InvalidParams("arguments must be an object")));
         }
         let mut inputs = None;
         let log_level = match self.era {
-            Era::Legacy => Some(route.session.log_level()),
+            Era::Legacy => Some(context.session.log_level()),
             Era::Modern => {
                 if message.request_state.is_some() || message.input_responses.is_some() {
-                    let principal = route.call.details().principal();
-                    match Inputs::of(route.shared, principal, message, self.arena) {
+                    let principal = context.call.details().principal();
+                    match Inputs::of(context.shared, principal, message, self.arena) {
                         Ok(found) => inputs = Some(found),
                         Err(error) => return Err(self.refuse(&error)),
                     }
@@ -134,21 +134,21 @@ impl Checked<'_, '_> {
                 message.meta.log_level.and_then(parse_level)
             }
         };
-        Ok(Admitted {
-            shared: Arc::clone(route.shared),
-            session: Arc::clone(route.session),
-            call: Arc::clone(route.call),
+        Ok(AdmittedRequest {
+            shared: Arc::clone(context.shared),
+            session: Arc::clone(context.session),
+            call: Arc::clone(context.call),
             era: self.era,
             log_level,
-            in_task: route.origin.in_task,
+            in_task: context.origin.in_task,
             inputs,
         })
     }
 
     /// Refuses a request that may have to wait, if too many requests wait already.
     pub(crate) fn refuse_if_saturated(&self) -> Result<(), Outcome> {
-        if self.route.origin.is_saturated {
-            let limit = self.route.shared.limits.max_concurrent_requests;
+        if self.context.origin.is_saturated {
+            let limit = self.context.shared.limits.max_concurrent_requests;
             return Err(self.refuse(&ProtocolError::TooManyRequests { limit }));
         }
         Ok(())
@@ -156,12 +156,12 @@ impl Checked<'_, '_> {
 
     /// Checks the headers that repeat arguments of a tool.
     fn check_mirrored(&self) -> Result<(), Outcome> {
-        let Self { route, message, .. } = self;
-        let Some(name) = message.name.filter(|_| route.origin.http.is_some()) else { return Ok(()) };
-        let catalog = route.shared.catalog.load();
+        let Self { context, message, .. } = self;
+        let Some(name) = message.name.filter(|_| context.origin.http.is_some()) else { return Ok(()) };
+        let catalog = context.shared.catalog.load();
         for param in catalog.mirrored(name) {
             let argument = message.arguments.and_then(|raw| argument_at(raw, &param.path, self.arena));
-            let header = mirror::find_header(route.frame.head(), mirror::PARAM_PREFIX, &param.header);
+            let header = mirror::find_header(context.frame.head(), mirror::PARAM_PREFIX, &param.header);
             if !says(header, argument, self.arena) {
                 let header = format!("{}{}", mirror::PARAM_PREFIX, param.header);
                 return Err(self.refuse(&ProtocolError::HeaderMismatch { header: &header }));
@@ -174,13 +174,13 @@ impl Checked<'_, '_> {
 impl<'f> Unchecked<'_, 'f> {
     /// Whether another request has the same id and is not answered. A client could not tell the two answers apart.
     fn repeats_id(&self) -> bool {
-        if self.route.origin.repeats_id || self.route.origin.in_batch {
-            return self.route.origin.repeats_id;
+        if self.context.origin.repeats_id || self.context.origin.in_batch {
+            return self.context.origin.repeats_id;
         }
-        let names = self.route.call.details();
-        let ids = self.route.origin.ids.as_ref();
+        let names = self.context.call.details();
+        let ids = self.context.origin.ids.as_ref();
         let is_in_use = ids.is_some_and(|ids| ids.contains(&names.id));
-        is_in_use || (self.route.origin.http.is_some() && self.route.session.has_in_flight(&names.id))
+        is_in_use || (self.context.origin.http.is_some() && self.context.session.has_in_flight(&names.id))
     }
 
     fn fault(&self, era: Era, method: Option<Method>) -> Option<ProtocolError<'f>> {
@@ -205,10 +205,10 @@ impl<'f> Unchecked<'_, 'f> {
         if self.message.method.is_some() && self.repeats_id() {
             return Some(ProtocolError::REPEATED_ID);
         }
-        if era == Era::Modern && self.route.origin.in_batch {
+        if era == Era::Modern && self.context.origin.in_batch {
             return Some(ProtocolError::InvalidRequest("revision 2026-07-28 has no batches"));
         }
-        if era == Era::Modern && self.message.method.is_none() && self.route.origin.http.is_some() {
+        if era == Era::Modern && self.message.method.is_none() && self.context.origin.http.is_some() {
             return Some(ProtocolError::InvalidRequest("in revision 2026-07-28 clients send no responses"));
         }
         if self.message.params == ParamsField::Other {
@@ -223,7 +223,7 @@ impl<'f> Unchecked<'_, 'f> {
     fn modern_fault(&self, method: Option<Method>) -> Option<ProtocolError<'f>> {
         let meta = &self.message.meta;
         let is_notification = self.message.id == IdField::Absent;
-        if is_notification && self.route.origin.http.is_some() && !meta.claims_version {
+        if is_notification && self.context.origin.http.is_some() && !meta.claims_version {
             // Header rules for notifications are undefined: it is taken and dropped.
             return None;
         }
@@ -233,7 +233,7 @@ impl<'f> Unchecked<'_, 'f> {
         if meta.client_capabilities.is_none() && !is_notification {
             return Some(ProtocolError::Meta { field: Meta::CLIENT_CAPABILITIES });
         }
-        if let Some(version) = self.route.header(|http| http.version)
+        if let Some(version) = self.context.header(|http| http.version)
             && mirror::matches_text(version, requested).is_err()
         {
             return Some(ProtocolError::HeaderMismatch { header: mirror::VERSION });
@@ -241,7 +241,7 @@ impl<'f> Unchecked<'_, 'f> {
         if !Revision::parse(requested).is_some_and(Revision::is_modern) {
             return Some(ProtocolError::UnsupportedVersion { requested });
         }
-        if self.route.origin.http.is_some()
+        if self.context.origin.http.is_some()
             && !is_notification
             && let Some(header) = self.unmirrored(method)
         {
@@ -255,7 +255,7 @@ impl<'f> Unchecked<'_, 'f> {
 
     /// The first header that should say the same as the body and does not.
     fn unmirrored(&self, method: Option<Method>) -> Option<&'f str> {
-        if self.route.header(|http| http.version).is_none() {
+        if self.context.header(|http| http.version).is_none() {
             return Some(mirror::VERSION);
         }
         if let Some(header) = self.unreadable_header() {
@@ -265,7 +265,7 @@ impl<'f> Unchecked<'_, 'f> {
             (Some(header), Some(body)) => mirror::matches_text(header, body).is_ok(),
             _ => false,
         };
-        if !says(self.route.header(|http| http.method), self.message.method) {
+        if !says(self.context.header(|http| http.method), self.message.method) {
             return Some(mirror::METHOD);
         }
         let named = match method {
@@ -275,7 +275,7 @@ impl<'f> Unchecked<'_, 'f> {
             _ => return None,
         };
         // Where the body has no name either, the parameters are at fault, not the header.
-        let header = self.route.header(|http| http.name);
+        let header = self.context.header(|http| http.name);
         if named.is_none() && header.is_none() {
             return None;
         }
@@ -284,26 +284,26 @@ impl<'f> Unchecked<'_, 'f> {
 
     /// A header that a gateway may read otherwise than this server, whether or not it must be there.
     fn unreadable_header(&self) -> Option<&'f str> {
-        let method = (self.route.header(|http| http.method), mirror::METHOD);
-        let name = (self.route.header(|http| http.name), mirror::NAME);
-        let has_params = self.route.origin.http.as_ref().is_some_and(|http| http.has_params);
+        let method = (self.context.header(|http| http.method), mirror::METHOD);
+        let name = (self.context.header(|http| http.name), mirror::NAME);
+        let has_params = self.context.origin.http.as_ref().is_some_and(|http| http.has_params);
         [method, name]
             .into_iter()
             .find(|(header, _)| header.is_some_and(|header| !mirror::is_visible(header)))
             .map(|(_, name)| name)
-            .or_else(|| has_params.then(|| mirror::ambiguous_param(self.route.frame.head())).flatten())
+            .or_else(|| has_params.then(|| mirror::ambiguous_param(self.context.frame.head())).flatten())
     }
 
     fn legacy_fault(&self, method: Option<Method>) -> Option<ProtocolError<'f>> {
         let is_handshake = method == Some(Method::Initialize);
-        if self.route.origin.in_batch && is_handshake {
+        if self.context.origin.in_batch && is_handshake {
             return Some(ProtocolError::InvalidRequest("initialize must not be part of a batch"));
         }
-        if let Some(http) = &self.route.origin.http {
+        if let Some(http) = &self.context.origin.http {
             if is_handshake {
                 return None;
             }
-            let version = self.route.header(|http| http.version);
+            let version = self.context.header(|http| http.version);
             if version.is_some_and(|version| parse_revision(version).is_none()) {
                 return Some(ProtocolError::InvalidRequest(ProtocolError::UNKNOWN_VERSION_HEADER));
             }
@@ -313,7 +313,7 @@ impl<'f> Unchecked<'_, 'f> {
                 SessionField::Absent => Some(ProtocolError::SessionRequired),
             };
         }
-        let is_early = self.route.session.revision().is_none();
+        let is_early = self.context.session.revision().is_none();
         let works_early = method.is_none_or(|method| {
             method.is_notification() || !method.is_legacy() || is_handshake || method == Method::Ping
         });

@@ -31,20 +31,20 @@ const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// What reading arguments again finds.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reread {
+pub(crate) enum Correction {
     /// The arguments fit the types of the schema.
-    AsBefore,
+    Unchanged,
     /// The corrected arguments.
-    Meant(String),
+    Corrected(String),
     /// The faults, in one line.
     Faulty(String),
 }
 
 /// Reads arguments again, with the schema that they do not fit.
 #[cold]
-pub(crate) fn reread<'f>(tool: &ToolDefinition, arguments: &'f str, arena: &'f Bump) -> Reread {
+pub(crate) fn reread<'f>(tool: &ToolDefinition, arguments: &'f str, arena: &'f Bump) -> Correction {
     let schema = serde_json::from_str::<Value>(tool.input_schema_text());
-    let Ok(schema) = schema else { return Reread::AsBefore };
+    let Ok(schema) = schema else { return Correction::Unchanged };
     let mut reader = Reader {
         schemas: Schemas { root: &schema },
         arena,
@@ -59,13 +59,13 @@ pub(crate) fn reread<'f>(tool: &ToolDefinition, arguments: &'f str, arena: &'f B
     match whole {
         Ok(whole) => reader.value(whole, &schema, 0),
         // Not JSON: the decoder has reported it.
-        Err(_) => return Reread::AsBefore,
+        Err(_) => return Correction::Unchanged,
     }
     if !reader.faults.is_empty() {
         let more = if reader.has_more_faults { "; and more" } else { "" };
-        return Reread::Faulty(reader.faults.join("; ") + more);
+        return Correction::Faulty(reader.faults.join("; ") + more);
     }
-    if reader.has_changed { Reread::Meant(reader.out) } else { Reread::AsBefore }
+    if reader.has_changed { Correction::Corrected(reader.out) } else { Correction::Unchanged }
 }
 
 /// One walk through the arguments and their schema.
@@ -458,7 +458,7 @@ mod tests {
         ToolDefinition::new("t", "A tool.").input_schema(schema)
     }
 
-    fn read(arguments: &str) -> Reread {
+    fn read(arguments: &str) -> Correction {
         reread(&tool(SCHEMA), arguments, &Bump::new())
     }
 
@@ -470,7 +470,7 @@ mod tests {
             (r#"{"path":"a","head":"2"}"#, "head must be a number, not the string \"2\""),
             (r#"{"path":"a","count":2.0}"#, "count must be a whole number, not 2.0"),
         ] {
-            assert_eq!(read(arguments), Reread::Faulty(fault.to_owned()), "{arguments}");
+            assert_eq!(read(arguments), Correction::Faulty(fault.to_owned()), "{arguments}");
         }
     }
 
@@ -493,7 +493,7 @@ mod tests {
             (r#"{"path":"a","limit":"2"}"#, r#"{"path":"a","limit":2}"#),
             (r#"{"pa\u0074h":"a","head":"1"}"#, r#"{"path":"a","head":1}"#),
         ] {
-            assert_eq!(read(arguments), Reread::Meant(meant.to_owned()), "{arguments}");
+            assert_eq!(read(arguments), Correction::Corrected(meant.to_owned()), "{arguments}");
         }
     }
 
@@ -525,7 +525,7 @@ mod tests {
             ),
             (r#"{"path":"a","order":1}"#, "order must be a string or null, not the number 1"),
         ] {
-            assert_eq!(read(arguments), Reread::Faulty(faults.to_owned()), "{arguments}");
+            assert_eq!(read(arguments), Correction::Faulty(faults.to_owned()), "{arguments}");
         }
     }
 
@@ -535,7 +535,7 @@ mod tests {
             r#"{"path":"2","either":"2","any":"[1]","limit":null,"order":null,"unknown":"3"}"#,
             r#"{"path":"a","deep":{"in":{"in":{}}}}"#,
         ] {
-            assert_eq!(read(arguments), Reread::AsBefore, "{arguments}");
+            assert_eq!(read(arguments), Correction::Unchanged, "{arguments}");
         }
     }
 
@@ -544,17 +544,17 @@ mod tests {
         let mut wrong = String::from(r#"{"path":"a","names":["#);
         wrong.push_str(&"1,".repeat(100_000));
         wrong.push_str("1]}");
-        let Reread::Faulty(faults) = read(&wrong) else { panic!("taken") };
+        let Correction::Faulty(faults) = read(&wrong) else { panic!("taken") };
         assert!(faults.len() < 2_000 && faults.ends_with("; and more"), "{faults}");
         let long = format!(r#"{{"path":"a","head":"{}"}}"#, "é".repeat(100_000));
-        let Reread::Faulty(faults) = read(&long) else { panic!("taken") };
+        let Correction::Faulty(faults) = read(&long) else { panic!("taken") };
         assert!(faults.len() < 200, "{faults}");
         // A value within a string within a string: the schema ends the recursion.
         let mut deep = String::from("{}");
         for _ in 0..12 {
             deep = format!("{{\"in\":{}}}", Value::from(deep));
         }
-        assert!(matches!(read(&format!(r#"{{"path":"a","deep":{deep}}}"#)), Reread::Meant(_)));
+        assert!(matches!(read(&format!(r#"{{"path":"a","deep":{deep}}}"#)), Correction::Corrected(_)));
         for schema in ["", "[]", r##"{"$ref":"#"}"##, r##"{"anyOf":[{"$ref":"#"},{"$ref":"#"}]}"##] {
             let _ = reread(&tool(schema), r#"{"a":[1]}"#, &Bump::new());
         }

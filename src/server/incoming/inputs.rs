@@ -6,7 +6,7 @@
 //! answered at once. The server stores nothing between rounds.
 
 use crate::protocol::{InputKind, InputRequest, InputResponse, Message, ProtocolError};
-use crate::server::answer::outcome::Ended;
+use crate::server::answer::outcome::HandlerEnd;
 use crate::server::shared::Shared;
 use crate::server::state::request_state::{Binding, StateFault};
 use bumpalo::Bump;
@@ -23,8 +23,8 @@ pub(crate) struct Inputs {
     /// Keys of the answers that the handler used. Only these go into the next state.
     taken: BTreeSet<Box<str>>,
     asked: Vec<(Box<str>, InputRequest)>,
-    carried: Option<Box<str>>,
-    carry: Option<Box<str>>,
+    state_of_last_round: Option<Box<str>>,
+    state_for_next_round: Option<Box<str>>,
 }
 
 /// The payload of a `requestState`.
@@ -59,7 +59,7 @@ impl Inputs {
                 .map_err(|fault: StateFault| ProtocolError::RequestState(fault.explain()))?;
             let sealed: Sealed = serde_json::from_slice(&sealed).unwrap_or_default();
             inputs.answers = sealed.answers;
-            inputs.carried = sealed.state;
+            inputs.state_of_last_round = sealed.state;
         }
         if let Some(raw) = message.input_responses {
             let responses: BTreeMap<Box<str>, Box<RawValue>> = serde_json::from_str(raw.as_str())
@@ -84,23 +84,23 @@ impl Inputs {
         }
     }
 
-    pub(crate) fn carry(&mut self, state: &str) {
-        self.carry = Some(state.into());
+    pub(crate) fn set_state_for_next_round(&mut self, state: &str) {
+        self.state_for_next_round = Some(state.into());
     }
 
-    pub(crate) fn carried(&self) -> Option<&str> {
-        self.carried.as_deref()
+    pub(crate) fn state_of_last_round(&self) -> Option<&str> {
+        self.state_of_last_round.as_deref()
     }
 
     /// Begins the next round of a call that was not repeated, because the client answered while it ran.
     pub(crate) fn begin_round(&mut self) {
-        if let Some(state) = self.carry.take() {
-            self.carried = Some(state);
+        if let Some(state) = self.state_for_next_round.take() {
+            self.state_of_last_round = Some(state);
         }
     }
 
     /// The requests that the client must answer, and what the next round must know, if anything.
-    pub(crate) fn into_ended(self) -> Ended {
+    pub(crate) fn into_end(self) -> HandlerEnd {
         let asked = |key: &str| self.asked.iter().any(|(asked, _)| **asked == *key);
         let answers: BTreeMap<_, _> = self
             .answers
@@ -108,10 +108,10 @@ impl Inputs {
             .filter(|(key, _)| self.taken.contains(*key) && !asked(key))
             .map(|(key, answer)| (key.clone(), answer.clone()))
             .collect();
-        let state = self.carry.or(self.carried);
+        let state = self.state_for_next_round.or(self.state_of_last_round);
         let is_needed = !answers.is_empty() || state.is_some();
         let round = is_needed.then(|| serde_json::to_vec(&Sealed { answers, state }).unwrap_or_default());
-        Ended::NeedsInput { requests: self.asked, round }
+        HandlerEnd::NeedsInput { requests: self.asked, round }
     }
 }
 
@@ -148,15 +148,19 @@ mod tests {
     #[test]
     fn the_state_of_a_round_can_be_read_once_the_next_round_begins() {
         let mut inputs = Inputs::default();
-        inputs.carry("first");
-        assert_eq!(inputs.carried(), None, "the round has not begun");
+        inputs.set_state_for_next_round("first");
+        assert_eq!(inputs.state_of_last_round(), None, "the round has not begun");
         inputs.begin_round();
-        assert_eq!(inputs.carried(), Some("first"));
+        assert_eq!(inputs.state_of_last_round(), Some("first"));
         inputs.begin_round();
-        assert_eq!(inputs.carried(), Some("first"), "a round without a new state keeps the old one");
-        inputs.carry("second");
-        assert_eq!(inputs.carried(), Some("first"));
+        assert_eq!(
+            inputs.state_of_last_round(),
+            Some("first"),
+            "a round without a new state keeps the old one"
+        );
+        inputs.set_state_for_next_round("second");
+        assert_eq!(inputs.state_of_last_round(), Some("first"));
         inputs.begin_round();
-        assert_eq!(inputs.carried(), Some("second"));
+        assert_eq!(inputs.state_of_last_round(), Some("second"));
     }
 }

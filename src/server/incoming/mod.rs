@@ -3,5 +3,5 @@
 pub(crate) mod checks;
 pub(crate) mod coercion;
 pub(crate) mod facts;
+pub(crate) mod frame_context;
 pub(crate) mod inputs;
-pub(crate) mod route;

@@ -125,8 +125,8 @@ impl Batch {
 
     /// Appends the answer to a message.
     pub(crate) fn take_answer(&mut self, answer: &BufferLease) {
-        self.answers.raw(if self.has_answers { "," } else { "[" });
-        self.answers.json(Raw::trusted(std::str::from_utf8(answer).unwrap_or_default()));
+        self.answers.literal(if self.has_answers { "," } else { "[" });
+        self.answers.raw(Raw::trusted(std::str::from_utf8(answer).unwrap_or_default()));
         self.has_answers = true;
     }
 
@@ -135,7 +135,7 @@ impl Batch {
         if !self.has_answers {
             return Outcome::Silent;
         }
-        self.answers.raw("]");
+        self.answers.literal("]");
         match self.answers.finish() {
             Ok(answers) => Outcome::Reply(answers),
             Err(TooLong { limit_bytes }) => {

@@ -20,8 +20,8 @@ pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
         #[serde(default, borrow)]
         capabilities: Option<Raw<'a>>,
     }
-    let Checked { route, message, arena, .. } = *checked;
-    if route.origin.in_batch {
+    let Checked { context, message, arena, .. } = *checked;
+    if context.origin.in_batch {
         let error = ProtocolError::InvalidRequest("initialize must not be part of a batch");
         return checked.refuse(&error);
     }
@@ -37,24 +37,24 @@ pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
         .capabilities
         .map_or_else(ClientCapabilities::default, |raw| ClientCapabilities::decode(raw, arena));
     let (id, principal) = {
-        let details = route.call.details();
+        let details = context.call.details();
         (details.id.clone(), details.principal())
     };
-    let mut reply = route.shared.reply();
-    envelope::initialize(&mut reply, &id, revision, route.shared.catalog.load().handshake());
-    let outcome = route.shared.answered(reply, AnswerId::Of(&id));
-    let is_on_connection = route.origin.http.is_none();
-    if is_on_connection && route.has_session() {
-        route.session.agree(revision, capabilities);
+    let mut reply = context.shared.reply();
+    envelope::initialize(&mut reply, &id, revision, context.shared.catalog.load().handshake());
+    let outcome = context.shared.answered(reply, AnswerId::Of(&id));
+    let is_on_connection = context.origin.http.is_none();
+    if is_on_connection && context.has_session() {
+        context.session.record_handshake(revision, capabilities);
         return outcome;
     }
     let Some(answer) = outcome.into_answer() else { return Outcome::Silent };
-    let session = Arc::new(Session::new(route.shared.sessions.next_number(), principal));
-    session.agree(revision, capabilities);
+    let session = Arc::new(Session::new(context.shared.sessions.next_number(), principal));
+    session.record_handshake(revision, capabilities);
     if is_on_connection {
         return Outcome::Opened { answer, session, id: None };
     }
-    match route.shared.open_session(&session) {
+    match context.shared.open_session(&session) {
         Ok(id) => Outcome::Opened { answer, session, id: Some(id) },
         Err(error) => checked.refuse(&error),
     }
@@ -72,12 +72,12 @@ pub(crate) fn take_notification(
         #[serde(borrow)]
         request_id: Raw<'a>,
     }
-    let Checked { route, message, arena, .. } = *checked;
+    let Checked { context, message, arena, .. } = *checked;
     match method {
         Some(Method::Cancelled) => match message.decode_params::<Cancelled<'_>>(arena) {
             Ok(cancelled) => match Id::from_raw(cancelled.request_id, arena) {
                 Some(id) => {
-                    id.as_json().clone_into(&mut route.call.details().id);
+                    id.as_json().clone_into(&mut context.call.details().id);
                     Outcome::Cancel
                 }
                 None => Outcome::Silent,
@@ -85,13 +85,13 @@ pub(crate) fn take_notification(
             Err(_) => Outcome::Silent,
         },
         Some(Method::Initialized | Method::RootsListChanged) => {
-            let knows_roots = route.session.capabilities().has(Capability::Roots);
+            let knows_roots = context.session.capabilities().has(Capability::Roots);
             if toolset.wants_roots() && knows_roots {
-                route.session.ask_for_roots();
+                context.session.ask_for_roots();
             }
-            let is_on_connection = route.origin.http.is_none() && route.has_session();
+            let is_on_connection = context.origin.http.is_none() && context.has_session();
             if is_on_connection && method == Some(Method::Initialized) {
-                listen::tell_of_changes(route.shared, route.session);
+                listen::subscribe_legacy_client(context.shared, context.session);
             }
             Outcome::Silent
         }
@@ -110,22 +110,22 @@ pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -
     struct Root<'a> {
         uri: &'a str,
     }
-    let Checked { route, message, arena, .. } = *checked;
+    let Checked { context, message, arena, .. } = *checked;
     let IdField::Valid(id) = message.id else { return Outcome::Silent };
-    if !route.has_session() {
+    if !context.has_session() {
         // The server asked nothing. All peers without a session share one, which must not store one peer's answer.
         return Outcome::Silent;
     }
-    if envelope::is_roots_request(id.as_json(), route.session.latest_roots_request()) {
+    if envelope::is_roots_request(id.as_json(), context.session.latest_roots_request()) {
         if let Some(result) = message.result
             && let Ok(Roots { roots }) = result.decode::<Roots<'_>>(arena)
         {
-            let most = route.shared.limits.max_client_roots;
+            let most = context.shared.limits.max_client_roots;
             if roots.len() > most {
                 tracing::info!(roots = roots.len(), most, "a client has more roots than are used");
             }
             let uris: Vec<_> = roots.iter().take(most).map(|root| root.uri).collect();
-            toolset.take_roots(&uris, route.session.values());
+            toolset.take_roots(&uris, context.session.values());
         }
         return Outcome::Silent;
     }
@@ -134,6 +134,6 @@ pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -
         (Some(result), None) => (false, result),
         (None, None) => return Outcome::Silent,
     };
-    route.shared.take_answer(route.session, id.as_json(), is_error, body.as_str());
+    context.shared.take_answer(context.session, id.as_json(), is_error, body.as_str());
     Outcome::Silent
 }

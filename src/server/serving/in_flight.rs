@@ -1,7 +1,7 @@
 //! The unfinished requests of one connection: at most `max_concurrent_requests`, with their bytes counted.
 
 use crate::protocol::Id;
-use crate::server::serving::serve::Served;
+use crate::server::serving::serve::ServedFrame;
 use crate::server::serving::slot::RequestSlot;
 use crate::server::shared::Shared;
 use mcpool_pools::Lease;
@@ -62,7 +62,7 @@ impl<A> InFlight<A> {
     }
 
     /// Polls the requests that were woken, and returns the first that is done.
-    pub(crate) fn poll_next(&mut self, connection: &Waker) -> Poll<(Served, Lease<RequestSlot>, A)> {
+    pub(crate) fn poll_next(&mut self, connection: &Waker) -> Poll<(ServedFrame, Lease<RequestSlot>, A)> {
         for index in 0..self.requests.len() {
             if let Poll::Ready(served) = self.requests[index].slot.poll(connection) {
                 let (slot, answer_to) = self.remove(index);

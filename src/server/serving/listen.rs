@@ -104,7 +104,7 @@ impl Listener<'_> {
         loop {
             // One message at a time: a change that the peer has not read yet need not be written twice.
             if !outgoing.is_empty() {
-                outgoing.register_room(cx.waker());
+                outgoing.wake_when_empty(cx.waker());
                 if !outgoing.is_empty() {
                     return Poll::Pending;
                 }
@@ -126,7 +126,7 @@ impl Listener<'_> {
 }
 
 /// Subscribes a legacy client to changes.
-pub(crate) fn tell_of_changes(shared: &Shared, session: &Session) {
+pub(crate) fn subscribe_legacy_client(shared: &Shared, session: &Session) {
     if session.subscription().is_some() {
         return;
     }

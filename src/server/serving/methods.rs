@@ -11,11 +11,11 @@ use crate::server::handler::request_context::RequestContext;
 use crate::server::handler::resources::{self, BoxedFuture, ReadContext};
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::checks::Checked;
-use crate::server::incoming::route::Route;
+use crate::server::incoming::frame_context::FrameContext;
 use crate::server::serving::core::Core;
+use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::from_client::{initialize, take_notification, take_response};
 use crate::server::serving::listen::{self, Wanted};
-use crate::server::serving::routed::Routed;
 use crate::server::serving::task_methods;
 use crate::wire::Raw;
 use serde::Deserialize;
@@ -26,8 +26,11 @@ use std::sync::Arc;
 const EMPTY: Raw<'static> = Raw::trusted("{}");
 
 /// Serves every method but `tools/call`.
-pub(crate) fn serve_method<'f, T: Toolset, F>(core: &'f Core<T>, checked: Checked<'_, 'f>) -> Routed<'f, F> {
-    let Checked { route, message, era, .. } = checked;
+pub(crate) fn serve_method<'f, T: Toolset, F>(
+    core: &'f Core<T>,
+    checked: Checked<'_, 'f>,
+) -> Dispatched<'f, F> {
+    let Checked { context, message, era, .. } = checked;
     let families = &core.families;
     let Some(name) = message.method else {
         return take_response(&core.toolset, &checked).into();
@@ -41,8 +44,8 @@ pub(crate) fn serve_method<'f, T: Toolset, F>(core: &'f Core<T>, checked: Checke
     };
     let id = id.as_json();
     match method.filter(|method| families.serves(*method)) {
-        Some(Method::Ping) => result(route, id, EMPTY).into(),
-        Some(Method::Discover) => result(route, id, route.shared.catalog.load().discover()).into(),
+        Some(Method::Ping) => result(context, id, EMPTY).into(),
+        Some(Method::Discover) => result(context, id, context.shared.catalog.load().discover()).into(),
         Some(Method::Initialize) => initialize(&checked).into(),
         Some(Method::SetLevel) => set_level(&checked).into(),
         Some(Method::ToolsList) => list(&checked, List::Tools).into(),
@@ -62,15 +65,15 @@ pub(crate) fn serve_method<'f, T: Toolset, F>(core: &'f Core<T>, checked: Checke
 }
 
 /// The answer with this result.
-fn result(route: &Route<'_>, id: &str, body: Raw<'_>) -> Outcome {
-    let mut reply = route.shared.reply();
+fn result(context: &FrameContext<'_>, id: &str, body: Raw<'_>) -> Outcome {
+    let mut reply = context.shared.reply();
     envelope::result(&mut reply, id, body);
-    route.shared.answered(reply, AnswerId::Of(id))
+    context.shared.answered(reply, AnswerId::Of(id))
 }
 
 /// One page of a list.
 fn list(checked: &Checked<'_, '_>, list: List) -> Outcome {
-    let Checked { route, message, arena, era, .. } = *checked;
+    let Checked { context, message, arena, era, .. } = *checked;
     let cursor = match message.cursor.map(|raw| raw.decode::<&str>(arena)) {
         None => None,
         Some(Ok(cursor)) => Some(cursor),
@@ -79,9 +82,9 @@ fn list(checked: &Checked<'_, '_>, list: List) -> Outcome {
         }
     };
     let IdField::Valid(id) = message.id else { return Outcome::Silent };
-    let catalog = route.shared.catalog.load();
+    let catalog = context.shared.catalog.load();
     match catalog.page(list, era, cursor) {
-        Some(page) => result(route, id.as_json(), page),
+        Some(page) => result(context, id.as_json(), page),
         None => checked.refuse(&ProtocolError::InvalidParams(
             "this cursor was not given out here, or the list has changed",
         )),
@@ -177,13 +180,13 @@ fn listen<'f>(
     struct Listen {
         notifications: Wanted,
     }
-    let Checked { route, message, arena, .. } = *checked;
+    let Checked { context, message, arena, .. } = *checked;
     let wanted = match message.decode_params::<Listen>(arena) {
         Ok(Listen { notifications }) => notifications,
         Err(error) => return Err(checked.refuse(&ProtocolError::UndecodableParams(error)).into()),
     };
     checked.refuse_if_saturated()?;
-    let (shared, call) = (Arc::clone(route.shared), Arc::clone(route.call));
+    let (shared, call) = (Arc::clone(context.shared), Arc::clone(context.call));
     Ok(Box::pin(listen::listen(shared, call, wanted.limited_to(families))))
 }
 
@@ -193,11 +196,11 @@ fn set_level(checked: &Checked<'_, '_>) -> Outcome {
     struct SetLevel {
         level: LogLevel,
     }
-    let Checked { route, message, arena, .. } = *checked;
+    let Checked { context, message, arena, .. } = *checked;
     match message.decode_params::<SetLevel>(arena) {
         Ok(SetLevel { level }) => {
-            route.session.set_log_level(level);
-            result(route, &route.call.details().id, EMPTY)
+            context.session.set_log_level(level);
+            result(context, &context.call.details().id, EMPTY)
         }
         Err(error) => checked.refuse(&ProtocolError::UndecodableParams(error)),
     }
@@ -205,23 +208,23 @@ fn set_level(checked: &Checked<'_, '_>) -> Outcome {
 
 /// `resources/subscribe` and `resources/unsubscribe` of the legacy era.
 fn subscribe(checked: &Checked<'_, '_>) -> Outcome {
-    let Checked { route, message, .. } = *checked;
+    let Checked { context, message, .. } = *checked;
     let (Some(uri), IdField::Valid(id)) = (message.uri, message.id) else {
         return checked.refuse(&ProtocolError::InvalidParams("uri must be a string"));
     };
-    listen::tell_of_changes(route.shared, route.session);
-    let Some(subscription) = route.session.subscription() else {
-        let limit = route.shared.limits.max_subscriptions;
+    listen::subscribe_legacy_client(context.shared, context.session);
+    let Some(subscription) = context.session.subscription() else {
+        let limit = context.shared.limits.max_subscriptions;
         return checked.refuse(&ProtocolError::TooManySubscriptions { limit });
     };
-    let is_withheld = resources::is_withheld(uri, route.call.details().is_admin);
+    let is_withheld = resources::is_withheld(uri, context.call.details().is_admin);
     if checked.method == Some(Method::Unsubscribe) {
         subscription.unsubscribe(uri);
     } else if !is_withheld && subscription.subscribe(uri).is_err() {
-        let limit = route.shared.limits.max_subscribed_uris;
+        let limit = context.shared.limits.max_subscribed_uris;
         return checked.refuse(&ProtocolError::TooManySubscriptions { limit });
     }
-    result(route, id.as_json(), EMPTY)
+    result(context, id.as_json(), EMPTY)
 }
 
 /// The parameters of `completion/complete`.

@@ -1,15 +1,15 @@
 //! What happens to a message from its bytes to its answer.
 
 pub(crate) mod batch;
-pub(crate) mod complete;
 pub(crate) mod core;
+pub(crate) mod dispatched;
 pub(crate) mod from_client;
 pub(crate) mod in_flight;
 pub(crate) mod listen;
 pub(crate) mod memory_account;
 pub(crate) mod methods;
-pub(crate) mod routed;
 pub(crate) mod serve;
 pub(crate) mod slot;
 pub(crate) mod task_methods;
 pub(crate) mod tasks;
+pub(crate) mod unfinished;

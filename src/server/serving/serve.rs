@@ -6,29 +6,29 @@
 //! JSON, shape, era, `_meta`, version, method, parameters.
 
 use crate::protocol::{ArgumentsAt, MessageDecoder, Method};
-use crate::server::answer::outcome::{Ended, Finished, Outcome};
+use crate::server::answer::outcome::{Finished, HandlerEnd, Outcome};
 use crate::server::handler::tool::Toolset;
 use crate::server::handler::tool_request::ToolRequest;
 use crate::server::incoming::checks::Unchecked;
 use crate::server::incoming::facts::Incoming;
-use crate::server::incoming::route::Route;
-use crate::server::serving::complete::{DetachedCall, complete};
+use crate::server::incoming::frame_context::FrameContext;
 use crate::server::serving::core::Core;
+use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::methods::serve_method;
-use crate::server::serving::routed::Routed;
+use crate::server::serving::unfinished::{DetachedCall, answer_unfinished};
 use bumpalo::Bump;
 use std::pin::pin;
 use std::sync::Arc;
 
 /// A frame that was served.
 #[derive(Debug)]
-pub(crate) struct Served {
+pub(crate) struct ServedFrame {
     pub(crate) outcome: Outcome,
     /// The call, if it continues as a task: it needs a slot of its own.
     pub(crate) detached: Option<Box<DetachedCall>>,
 }
 
-impl From<Outcome> for Served {
+impl From<Outcome> for ServedFrame {
     fn from(outcome: Outcome) -> Self {
         Self { outcome, detached: None }
     }
@@ -41,18 +41,23 @@ impl From<Outcome> for Served {
 pub(crate) fn serve_frame<T: Toolset>(
     core: Arc<Core<T>>,
     incoming: Incoming,
-) -> impl Future<Output = (Served, Bump)> + Send {
+) -> impl Future<Output = (ServedFrame, Bump)> + Send {
     let Incoming { frame, arena, call, session, origin } = incoming;
     async move {
-        let route =
-            Route { shared: &core.shared, session: &session, call: &call, origin: &origin, frame: &frame };
-        let ended = pin!(dispatch(&core, route, &arena)).await;
+        let context = FrameContext {
+            shared: &core.shared,
+            session: &session,
+            call: &call,
+            origin: &origin,
+            frame: &frame,
+        };
+        let ended = pin!(dispatch(&core, context, &arena)).await;
         let served = match ended {
-            Ended::Done(outcome) => Served::from(outcome),
+            HandlerEnd::Done(outcome) => ServedFrame::from(outcome),
             // Their answers need the whole frame.
             unfinished => {
-                let (outcome, detached) = complete(&core.shared, &session, &call, frame, unfinished);
-                Served { outcome, detached }
+                let (outcome, detached) = answer_unfinished(&core.shared, &session, &call, frame, unfinished);
+                ServedFrame { outcome, detached }
             }
         };
         (served, arena)
@@ -62,29 +67,29 @@ pub(crate) fn serve_frame<T: Toolset>(
 /// Decodes a frame, and finds the function or the tool that serves its message.
 fn dispatch<'f, T: Toolset>(
     core: &'f Core<T>,
-    route: Route<'f>,
+    context: FrameContext<'f>,
     arena: &'f Bump,
-) -> Routed<'f, impl Future<Output = Finished> + Send + 'f> {
-    let mut decoder = match MessageDecoder::new(route.frame.bytes(), arena) {
+) -> Dispatched<'f, impl Future<Output = Finished> + Send + 'f> {
+    let mut decoder = match MessageDecoder::new(context.frame.bytes(), arena) {
         Ok(decoder) => decoder,
-        Err(error) => return Routed::from(route.refuse_unreadable(error)),
+        Err(error) => return Dispatched::from(context.refuse_unreadable(error)),
     };
     let arguments_at = match decoder.begin() {
         Ok(arguments_at) => arguments_at,
-        Err(error) => return Routed::from(route.refuse_unreadable(error)),
+        Err(error) => return Dispatched::from(context.refuse_unreadable(error)),
     };
     let message = decoder.message();
     if arguments_at == ArgumentsAt::End && message.method != Some(Method::ToolsCall.as_str()) {
-        return match Unchecked::new(&route, message, arena).check() {
+        return match Unchecked::new(&context, message, arena).check() {
             Ok(checked) => serve_method(core, checked),
-            Err(refusal) => Routed::from(refusal),
+            Err(refusal) => Dispatched::from(refusal),
         };
     }
     let index = message.name.and_then(|name| core.shared.catalog.load().tool(name));
-    let request = ToolRequest { route, decoder, arguments_at, index };
+    let request = ToolRequest { context, decoder, arguments_at, index };
     match index {
         // The checks come first: another fault of the message hides that the tool does not exist.
-        None => Routed::from(request.refuse_unknown()),
-        Some(index) => Routed::Call { call: core.toolset.call(index, request) },
+        None => Dispatched::from(request.refuse_unknown()),
+        Some(index) => Dispatched::Call { call: core.toolset.call(index, request) },
     }
 }

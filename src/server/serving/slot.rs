@@ -12,7 +12,7 @@ use crate::server::answer::outcome::Outcome;
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::facts::{FrameOrigin, Incoming};
 use crate::server::serving::core::Core;
-use crate::server::serving::serve::{Served, serve_frame};
+use crate::server::serving::serve::{ServedFrame, serve_frame};
 use crate::server::shared::Shared;
 use crate::server::state::call_state::{CallState, Caller, Failure};
 use crate::server::state::pools::Pools;
@@ -55,7 +55,7 @@ impl RequestSlot {
     }
 
     /// Polls the request. `connection` is woken when it can go on.
-    pub(crate) fn poll(&mut self, connection: &Waker) -> Poll<Served> {
+    pub(crate) fn poll(&mut self, connection: &Waker) -> Poll<ServedFrame> {
         self.wake.connection.register(connection);
         if !self.wake.ready.swap(false, Ordering::Acquire) {
             return Poll::Pending;
@@ -101,7 +101,7 @@ impl RequestSlot {
 /// The future that serves a frame, without its type.
 trait FrameFuture: Send {
     fn start(&mut self, incoming: Incoming);
-    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>) -> Poll<(Served, Bump)>;
+    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>) -> Poll<(ServedFrame, Bump)>;
     fn clear(&mut self);
     fn bytes(&self) -> usize;
 }
@@ -117,13 +117,13 @@ impl<T, S, F> FrameFuture for FrameFutureOf<T, S, F>
 where
     T: Toolset,
     S: Fn(Arc<Core<T>>, Incoming) -> F + Send,
-    F: Future<Output = (Served, Bump)> + Send,
+    F: Future<Output = (ServedFrame, Bump)> + Send,
 {
     fn start(&mut self, incoming: Incoming) {
         self.future.set(Some((self.serve)(Arc::clone(&self.core), incoming)));
     }
 
-    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>) -> Poll<(Served, Bump)> {
+    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>) -> Poll<(ServedFrame, Bump)> {
         let Some(future) = self.future.as_mut().as_pin_mut() else {
             debug_assert!(false, "an empty slot was polled");
             return Poll::Pending;
@@ -134,7 +134,7 @@ where
         let done = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(done)) => done,
-            Err(_) => (Served::from(refuse_panicked(&self.core.shared, call)), Bump::new()),
+            Err(_) => (ServedFrame::from(refuse_panicked(&self.core.shared, call)), Bump::new()),
         };
         self.future.set(None);
         Poll::Ready(done)

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 /// Serves the methods of the extension.
 pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
-    let Checked { route, message, arena, .. } = *checked;
+    let Checked { context, message, arena, .. } = *checked;
     let IdField::Valid(id) = message.id else { return Outcome::Silent };
     let capabilities = message
         .meta
@@ -24,7 +24,7 @@ pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
     let Some(task) = message.task_id else {
         return checked.refuse(&ProtocolError::InvalidParams("taskId must be a string"));
     };
-    let (shared, principal) = (route.shared, route.call.details().principal());
+    let (shared, principal) = (context.shared, context.call.details().principal());
     let unknown = ProtocolError::InvalidParams("there is no such task, or its time is over");
     let is_known = match checked.method {
         Some(Method::TasksCancel) => shared.tasks.cancel(task, principal, SystemTime::now()),

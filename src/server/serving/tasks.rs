@@ -4,9 +4,9 @@
 //! slot of its own. The task store takes its answer and its requests to the client, and the client polls them there.
 
 use crate::server::incoming::facts::FrameOrigin;
-use crate::server::serving::complete::DetachedCall;
-use crate::server::serving::serve::Served;
+use crate::server::serving::serve::ServedFrame;
 use crate::server::serving::slot::RequestSlot;
+use crate::server::serving::unfinished::DetachedCall;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::Caller;
 use mcpool_pools::ObjectPool;
@@ -37,7 +37,7 @@ pub(crate) fn run(shared: &Arc<Shared>, slots: &ObjectPool<RequestSlot>, call: D
             slot.poll(cx.waker()).map(Some)
         })
         .await;
-        let Some(Served { outcome, detached }) = served else { return slot.cancel() };
+        let Some(ServedFrame { outcome, detached }) = served else { return slot.cancel() };
         if let Some(detached) = detached {
             run(&shared, &slots, *detached);
         }

@@ -285,7 +285,7 @@ impl StreamWriter {
     }
 
     /// Whether messages wait for the reader.
-    pub(crate) fn is_waited_for(&self) -> bool {
+    pub(crate) fn has_unread(&self) -> bool {
         self.stream.state.with(|state, _| state.waiting_bytes() > 0)
     }
 

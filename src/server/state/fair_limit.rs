@@ -19,9 +19,9 @@ use tokio::sync::Notify;
 const SHARED_FROM: usize = 4;
 
 /// How many permits a well-behaved client holds at once.
-const FEW: usize = 4;
-/// One in so many permits is reserved for clients that hold fewer than [`FEW`].
-const FOR_FEW: usize = 16;
+const RESERVED_BELOW: usize = 4;
+/// One in so many permits is reserved for clients that hold fewer than [`RESERVED_BELOW`].
+const RESERVED_FRACTION: usize = 16;
 
 /// Heap bytes of a holder, its entry in the table included.
 const HOLDER_BYTES: usize = size_of::<Holder>() + 64;
@@ -39,7 +39,7 @@ pub(crate) fn may_hold_one_more(held: usize, free: usize, max: usize, share_perc
     }
     // The client's part of what it would hold and what would be free is at most `share_percent`.
     let is_within_share = (held + 1) * (100 - share_percent) <= (free - 1) * share_percent;
-    is_within_share && (held < FEW || free > max / FOR_FEW)
+    is_within_share && (held < RESERVED_BELOW || free > max / RESERVED_FRACTION)
 }
 
 /// A number of permits, and how many of them each key holds.

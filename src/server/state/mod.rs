@@ -1,7 +1,7 @@
 //! State that outlives a frame: sessions, streams, tasks, subscriptions, and the bounds of each.
 
+pub(crate) mod blocking;
 pub(crate) mod call_state;
-pub(crate) mod cancellation;
 pub(crate) mod changes;
 pub(crate) mod charge;
 pub(crate) mod client_requests;
@@ -18,6 +18,5 @@ pub(crate) mod sessions;
 mod task;
 mod task_eviction;
 pub(crate) mod task_store;
-pub(crate) mod thread_permits;
 pub(crate) mod tool_usage;
 pub(crate) mod wake_list;

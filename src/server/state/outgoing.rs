@@ -83,7 +83,7 @@ impl Outgoing {
     }
 
     /// Wakes `sender` once the queue is empty.
-    pub(crate) fn register_room(&self, sender: &Waker) {
+    pub(crate) fn wake_when_empty(&self, sender: &Waker) {
         let mut sender = Some(sender.clone());
         self.queue.with(|queue, _| {
             let is_new = |sender: &Waker| queue.waiting.iter().all(|waiting| !waiting.will_wake(sender));

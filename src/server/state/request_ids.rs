@@ -18,7 +18,7 @@ impl IdKey {
     /// The hash of an id that is given as JSON text.
     pub(crate) fn of(id: &str) -> Self {
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self(HASHER.hash_one(&*Id::value(id)))
+        Self(HASHER.hash_one(&*Id::canonical(id)))
     }
 }
 

@@ -55,7 +55,7 @@ struct SessionRequests {
 
 /// Why a request cannot run without its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotBegun {
+pub(crate) enum CannotDetach {
     /// `max_concurrent_requests` run already.
     TooMany,
     /// A running request has the same id.
@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// Records the outcome of a handshake.
-    pub(crate) fn agree(&self, revision: Revision, capabilities: ClientCapabilities) {
+    pub(crate) fn record_handshake(&self, revision: Revision, capabilities: ClientCapabilities) {
         self.capabilities.store(capabilities.to_bits(), Ordering::Release);
         self.revision.store(revision as u8 + 1, Ordering::Release);
     }
@@ -200,15 +200,20 @@ impl Session {
     ///
     /// # Errors
     /// When `max` requests run already, or one with the same id.
-    pub(crate) fn begin(&self, call: &Arc<CallState>, is_batch: bool, max: usize) -> Result<(), NotBegun> {
+    pub(crate) fn begin(
+        &self,
+        call: &Arc<CallState>,
+        is_batch: bool,
+        max: usize,
+    ) -> Result<(), CannotDetach> {
         let key = (!is_batch).then(|| IdKey::of(&call.details().id));
         let SessionRequests { running, ids, .. } = self.requests();
         let mut running = lock(running);
         if running.len() >= max {
-            return Err(NotBegun::TooMany);
+            return Err(CannotDetach::TooMany);
         }
         if key.is_some_and(|key| !ids.claim(key)) {
-            return Err(NotBegun::Repeated);
+            return Err(CannotDetach::Repeated);
         }
         running.push(Arc::clone(call));
         Ok(())

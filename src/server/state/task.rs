@@ -152,39 +152,39 @@ impl Task {
 
     /// Writes the members of the task, without braces around them.
     pub(super) fn write(&self, id: &str, ttl: Duration, poll_interval: Duration, reply: &mut Reply) {
-        reply.raw(r#""taskId":"#);
+        reply.literal(r#""taskId":"#);
         reply.string(id);
-        reply.raw(r#","status":""#);
-        reply.raw(self.status());
-        reply.raw(r#"","createdAt":"#);
+        reply.literal(r#","status":""#);
+        reply.literal(self.status());
+        reply.literal(r#"","createdAt":"#);
         reply.string(&timestamp(self.created));
-        reply.raw(r#","lastUpdatedAt":"#);
+        reply.literal(r#","lastUpdatedAt":"#);
         reply.string(&timestamp(self.updated));
-        reply.raw(r#","ttlMs":"#);
+        reply.literal(r#","ttlMs":"#);
         reply.integer(ttl.as_millis() as u64);
-        reply.raw(r#","pollIntervalMs":"#);
+        reply.literal(r#","pollIntervalMs":"#);
         reply.integer(poll_interval.as_millis() as u64);
         match &self.state {
             TaskState::Completed { result } => {
-                reply.raw(r#","result":"#);
-                reply.json((&*result.value).into());
+                reply.literal(r#","result":"#);
+                reply.raw((&*result.value).into());
             }
             TaskState::Failed { error } => {
-                reply.raw(r#","error":"#);
-                reply.json((&*error.value).into());
+                reply.literal(r#","error":"#);
+                reply.raw((&*error.value).into());
             }
             TaskState::Working | TaskState::Cancelled => {}
         }
         let mut separator = r#","inputRequests":{"#;
         for (key, request) in self.open_inputs() {
-            reply.raw(separator);
+            reply.literal(separator);
             reply.string(key);
-            reply.raw(":");
+            reply.literal(":");
             request.write(reply);
             separator = ",";
         }
         if separator == "," {
-            reply.raw("}");
+            reply.literal("}");
         }
     }
 }

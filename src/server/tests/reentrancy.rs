@@ -123,18 +123,18 @@ fn queues_wake_without_locks() {
     without_deadlock(|| {
         let outgoing = Arc::new(Outgoing::new(1 << 20));
         let wakers = CallbackWakers::of(&outgoing, |outgoing| {
-            outgoing.register_room(Waker::noop());
+            outgoing.wake_when_empty(Waker::noop());
             outgoing.next();
         });
         for _ in 0..2 {
             outgoing.register(&wakers.waker());
             assert!(outgoing.send(message()));
-            outgoing.register_room(&wakers.waker());
-            outgoing.register_room(&wakers.waker());
+            outgoing.wake_when_empty(&wakers.waker());
+            outgoing.wake_when_empty(&wakers.waker());
             assert!(outgoing.send(message()));
             while outgoing.next().is_some() {}
             outgoing.register(&wakers.waker());
-            outgoing.register_room(&wakers.waker());
+            outgoing.wake_when_empty(&wakers.waker());
             outgoing.clear();
         }
         assert!(wakers.woken.load(Ordering::SeqCst) > 0);

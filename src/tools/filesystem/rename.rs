@@ -88,7 +88,7 @@ impl FileCopy<'_> {
         Attributes::of(&stat, Some(&source)).give_to(copy.file())?;
         rustix::fs::futimens(copy.file(), &times(&stat))?;
         copy.complete()?;
-        copy.take_free(self.to_name)?;
+        copy.name_without_replacing(self.to_name)?;
         self.delete_source(&source, &stat).inspect_err(|_| self.remove_copy(copy.file()))
     }
 

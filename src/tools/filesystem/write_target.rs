@@ -63,7 +63,7 @@ impl WriteTarget {
             .and_then(|()| temporary.complete());
         written.map_err(|errno| FsError::os(errno, "write", self.target.path()))?;
         // A file of that name may appear, and disappear, while the content is written.
-        let placed = match temporary.take_free(self.name()) {
+        let placed = match temporary.name_without_replacing(self.name()) {
             Err(Errno::EXIST) => temporary.replace(self.name()),
             taken => taken,
         };

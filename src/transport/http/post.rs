@@ -162,7 +162,7 @@ impl Post {
             self.slot.cancel();
             return Poll::Ready(Outcome::Silent);
         }
-        self.slot.poll(waker).map(|served| server.settle(served, &self.slot))
+        self.slot.poll(waker).map(|served| server.record_end(served, &self.slot))
     }
 
     fn fill(&mut self, frame: Frame, origin: FrameOrigin) {

@@ -4,7 +4,7 @@ use super::endpoint::Endpoint;
 use super::exchange::{Exchange, ExchangeFactory};
 use crate::server::{Drain, Server};
 use crate::transport::admission::Admission;
-use crate::transport::lines::LineHost;
+use crate::transport::lines::LineShared;
 use mcpool_pools::{Lease, NameTaken, ObjectPool, PoolConfig};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ pub(crate) struct HttpShared {
     pub(super) endpoint: Endpoint,
     exchanges: ObjectPool<Exchange>,
     /// Made for the first connection that speaks lines.
-    lines: OnceLock<Arc<LineHost>>,
+    lines: OnceLock<Arc<LineShared>>,
     /// Whether a large message passed since the last round of housekeeping.
     was_large: AtomicBool,
 }
@@ -39,9 +39,9 @@ impl HttpShared {
     }
 
     /// What the connections that speak lines share.
-    pub(super) fn lines(&self) -> Arc<LineHost> {
+    pub(super) fn lines(&self) -> Arc<LineShared> {
         let Endpoint { server, drain, .. } = &self.endpoint;
-        Arc::clone(self.lines.get_or_init(|| Arc::new(LineHost::new(server, drain))))
+        Arc::clone(self.lines.get_or_init(|| Arc::new(LineShared::new(server, drain))))
     }
 
     /// Notes that a large message passed: its buffers are freed when the server is quiet.

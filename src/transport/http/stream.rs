@@ -69,7 +69,7 @@ impl SessionStream {
         let (reader, notices) = match last_event {
             None => {
                 let (writer, reader) = endpoint.server.open_event_stream(&session);
-                endpoint.server.tell_of_changes(&session);
+                endpoint.server.subscribe_legacy_client(&session);
                 (reader, Some(writer))
             }
             Some(id) => (endpoint.server.resume_event_stream(&session, id)?, None),
@@ -158,7 +158,7 @@ impl SessionStream {
     /// flag of the session and not lost.
     fn store_notices(&mut self, endpoint: &Endpoint, cx: &mut Context<'_>) {
         let Some(writer) = &self.notices else { return };
-        while !writer.is_waited_for()
+        while !writer.has_unread()
             && let Some(notice) = endpoint.server.next_notice(&self.session, cx)
         {
             if writer.push(notice).is_err() {

@@ -5,7 +5,7 @@ use super::{End, Gates, Message, REVISION, Step, in_short, server, settle, slots
 use crate::server::{Drain, Server};
 use crate::transport::ServeError;
 use crate::transport::hang_up::Undetected;
-use crate::transport::lines::{LineConnection, LineHost};
+use crate::transport::lines::{LineConnection, LineShared};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -26,7 +26,7 @@ impl Talk {
         let server = server(&gates);
         let (client, stream) = duplex(1 << 20);
         let serving = tokio::spawn(LineConnection::<_, Undetected>::new(
-            Arc::new(LineHost::new(&server, &drain)),
+            Arc::new(LineShared::new(&server, &drain)),
             None,
             stream,
         ));

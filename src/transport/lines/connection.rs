@@ -21,13 +21,13 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What all connections of a server share that speak lines.
-pub(crate) struct LineHost {
+pub(crate) struct LineShared {
     pub(super) server: Server,
     exchanges: ObjectPool<Exchange>,
     drain: Drain,
 }
 
-impl LineHost {
+impl LineShared {
     /// A host whose connections end soon after `drain` begins.
     pub(crate) fn new(server: &Server, drain: &Drain) -> Self {
         let config = PoolConfig {
@@ -49,7 +49,7 @@ pin_project! {
         // Before the peer: what is in flight ends before its session does.
         exchange: Option<Lease<Exchange>>,
         peer: Peer,
-        host: Arc<LineHost>,
+        host: Arc<LineShared>,
         #[pin]
         draining: OwnedNotified,
         clock: TimeoutClock,
@@ -62,7 +62,7 @@ pin_project! {
 
 impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> LineConnection<S, P> {
     /// Serves `stream`. Without an address the peer is the one that this process was started for.
-    pub(crate) fn new(host: Arc<LineHost>, peer: Option<PeerAddress>, stream: S) -> Self {
+    pub(crate) fn new(host: Arc<LineShared>, peer: Option<PeerAddress>, stream: S) -> Self {
         let timer = peer.map(|_| Box::pin(sleep_until(Instant::now() + host.server.limits().idle_timeout())));
         let draining = host.drain.listen();
         Self {
@@ -156,7 +156,7 @@ mod tests {
         fn open(peer: Option<PeerAddress>, drain: &Drain) -> Self {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(64 * 1024);
-            let host = Arc::new(LineHost::new(&server, drain));
+            let host = Arc::new(LineShared::new(&server, drain));
             let connection = Box::pin(LineConnection::<_, Undetected>::new(host, peer, stream));
             Self { connection, client: BufReader::new(client) }
         }
@@ -244,7 +244,7 @@ mod tests {
         fn open(peer: Option<PeerAddress>) -> Self {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(1024);
-            let host = Arc::new(LineHost::new(&server, &Drain::default()));
+            let host = Arc::new(LineShared::new(&server, &Drain::default()));
             let serving = tokio::spawn(LineConnection::<_, Undetected>::new(host, peer, stream));
             Self { client, serving, began: Instant::now() }
         }

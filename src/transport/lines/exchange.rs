@@ -58,7 +58,7 @@ pub(super) struct Exchange {
     spare: Option<Lease<RequestSlot>>,
     is_reading: bool,
     /// The last read found less than it had room for.
-    is_drained: bool,
+    last_read_was_short: bool,
     trim: TrimTimer,
     progress: Progress,
     timeout: Timeout,
@@ -162,7 +162,7 @@ impl Exchange {
     fn poll_in_flight(&mut self, peer: &mut Peer, connection: &Waker) -> Step {
         let mut step = Step::Blocked;
         while let Poll::Ready((served, slot, answer_to)) = self.in_flight.poll_next(connection) {
-            let outcome = peer.server.settle(served, &slot);
+            let outcome = peer.server.record_end(served, &slot);
             if answer_to == AnswerTo::Line {
                 self.ids.release(IdKey::of(&slot.call().details().id));
             }
@@ -205,10 +205,10 @@ impl Exchange {
         reader: &mut R,
         cx: &mut Context<'_>,
     ) -> Result<Step, ServeError> {
-        if self.is_drained {
+        if self.last_read_was_short {
             self.frames.release_if_empty();
         }
-        let read = if self.is_drained && self.frames.is_idle() {
+        let read = if self.last_read_was_short && self.frames.holds_no_buffer() {
             poll_stack_read(reader, cx, |bytes| self.frames.spare().extend_from_slice(bytes))
         } else {
             let buffer = self.frames.spare();
@@ -216,7 +216,7 @@ impl Exchange {
             pin!(reader.read_buf(buffer)).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
         };
         // A read that follows a pause finds something.
-        self.is_drained = matches!(read, Poll::Ready(Ok((_, false))));
+        self.last_read_was_short = matches!(read, Poll::Ready(Ok((_, false))));
         match read {
             Poll::Pending => {
                 self.frames.release_if_empty();
@@ -315,7 +315,7 @@ impl Exchange {
             task: None,
         };
         slot.fill(caller, peer.session(), frame, FrameOrigin { is_saturated, ..origin });
-        let polled = slot.poll(connection).map(|served| peer.server.settle(served, &slot));
+        let polled = slot.poll(connection).map(|served| peer.server.record_end(served, &slot));
         (polled, slot)
     }
 
@@ -432,7 +432,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             outbox: Outbox::default(),
             spare: None,
             is_reading: true,
-            is_drained: false,
+            last_read_was_short: false,
             trim: TrimTimer::default(),
             progress: Progress::default(),
             timeout: Timeout::default(),
@@ -450,7 +450,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.frames.clear();
         exchange.outbox.clear();
         exchange.is_reading = true;
-        exchange.is_drained = false;
+        exchange.last_read_was_short = false;
         exchange.trim = TrimTimer::default();
         exchange.progress = Progress::default();
         exchange.timeout = Timeout::default();

@@ -11,4 +11,4 @@ mod trim_timer;
 
 pub use peer::ServeError;
 
-pub(crate) use connection::{LineConnection, LineHost};
+pub(crate) use connection::{LineConnection, LineShared};

@@ -19,8 +19,8 @@ pub(super) enum Timeout {
     /// For the next message of the peer.
     #[default]
     Idle,
-    /// None: nothing is expected of the peer.
-    None,
+    /// No time-out: nothing is expected of the peer.
+    Off,
     /// For the rest of a message.
     Message,
     /// For the peer to read what is written.
@@ -139,7 +139,7 @@ impl TimeoutClock {
         } else if waiting.unfinished_bytes > 0 {
             Timeout::Message
         } else {
-            Timeout::None
+            Timeout::Off
         };
         let before = std::mem::replace(waiting.timeout, timeout);
         if timeout != before || (timeout == Timeout::Message && progress.has_served) {
@@ -153,7 +153,7 @@ impl TimeoutClock {
 /// How long a peer may take.
 fn allowed(timeout: Timeout, observed: &Observed<'_>, limits: &Limits) -> Option<Duration> {
     match timeout {
-        Timeout::None | Timeout::End => None,
+        Timeout::Off | Timeout::End => None,
         // Its session ends with the connection, and with it what a client may have built on it.
         Timeout::Idle if observed.has_session => Some(limits.session_timeout().max(limits.idle_timeout())),
         Timeout::Idle => Some(limits.idle_timeout()),

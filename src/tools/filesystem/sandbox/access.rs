@@ -85,7 +85,7 @@ impl Sandbox {
         let directories = &self.directories;
         let (index, below) = directories.locate(&path).ok_or_else(|| directories.outside(&path))?;
         let opened = directories.open(index);
-        Ok(opened.and_then(|directory| beneath::open(directory.as_fd(), below, flags, Links::WatchedFile)))
+        Ok(opened.and_then(|directory| beneath::open(directory.as_fd(), below, flags, Links::Followed)))
     }
 
     /// Resolves what a request names, through all links.

@@ -16,7 +16,7 @@ use std::io::Write as _;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Links {
     /// They are followed as long as they stay below the directory. [`Errno::NOSYS`] on systems that cannot do that.
-    WatchedFile,
+    Followed,
     /// They are refused with [`Errno::LOOP`].
     Refused,
 }
@@ -186,7 +186,7 @@ pub(crate) fn open(
             result => return result,
         }
     }
-    if links == Links::WatchedFile {
+    if links == Links::Followed {
         return Err(Errno::NOSYS);
     }
     open_name_by_name(directory, path, flags)
@@ -251,7 +251,7 @@ mod tests {
                 assert_eq!(walked.is_ok(), strict, "walk {path}");
                 let opened = open(handle.as_fd(), path.as_bytes(), flags, Links::Refused);
                 assert_eq!(opened.is_ok(), strict, "open {path}");
-                let opened = open(handle.as_fd(), path.as_bytes(), flags, Links::WatchedFile);
+                let opened = open(handle.as_fd(), path.as_bytes(), flags, Links::Followed);
                 assert_eq!(opened.is_ok(), follows || matches!(opened, Err(Errno::NOSYS)), "follow {path}");
             }
         }

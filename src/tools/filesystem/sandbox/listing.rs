@@ -25,16 +25,16 @@ pub(crate) enum Kind {
 
 /// The error that ended a listing early: the caller's own, or the system's.
 #[derive(Debug)]
-pub(crate) enum Ended {
-    By(FsError),
+pub(crate) enum ListingError {
+    Caller(FsError),
     System(Errno),
 }
 
-impl Ended {
+impl ListingError {
     /// The caller's error, or what `name` makes of the system's.
     pub(crate) fn unwrap_or_else(self, name: impl FnOnce(Errno) -> FsError) -> FsError {
         match self {
-            Self::By(error) => error,
+            Self::Caller(error) => error,
             Self::System(errno) => name(errno),
         }
     }
@@ -44,14 +44,14 @@ impl Ended {
 pub(crate) fn each_name(
     directory: &OwnedFd,
     mut each: impl FnMut(&[u8], FileType) -> Result<(), FsError>,
-) -> Result<(), Ended> {
+) -> Result<(), ListingError> {
     // The handle itself is read: opening `.` fails where names may be read but not looked up.
-    let names = directory.try_clone().map_err(|error| Ended::System(errno(&error)))?;
-    for entry in Dir::new(names).map_err(Ended::System)? {
-        let entry = entry.map_err(Ended::System)?;
+    let names = directory.try_clone().map_err(|error| ListingError::System(errno(&error)))?;
+    for entry in Dir::new(names).map_err(ListingError::System)? {
+        let entry = entry.map_err(ListingError::System)?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            each(name, entry.file_type()).map_err(Ended::By)?;
+            each(name, entry.file_type()).map_err(ListingError::Caller)?;
         }
     }
     Ok(())

@@ -86,7 +86,7 @@ impl<'d> Temporary<'d> {
     ///
     /// # Errors
     /// [`Errno::EXIST`] where a file has that name.
-    pub(crate) fn take_free(&mut self, name: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn name_without_replacing(&mut self, name: &[u8]) -> Result<(), Errno> {
         match &self.name {
             None => link(&self.file, self.parent, name)?,
             Some(temporary) => {

@@ -11,7 +11,7 @@ use crate::wire::{DecodeError, Frame};
 use std::sync::Arc;
 
 /// What all steps of one frame share.
-pub(crate) struct Route<'f> {
+pub(crate) struct FrameContext<'f> {
     pub(crate) shared: &'f Arc<Shared>,
     pub(crate) session: &'f Arc<Session>,
     pub(crate) call: &'f Arc<CallState>,
@@ -19,7 +19,7 @@ pub(crate) struct Route<'f> {
     pub(crate) frame: &'f Frame,
 }
 
-impl<'f> Route<'f> {
+impl<'f> FrameContext<'f> {
     /// The era of a message. The body decides; a header that names a modern revision only where the body claims none.
     pub(crate) fn era_of(&self, message: &Message<'f>) -> Era {
         let of_body = Era::of(message);

@@ -2,7 +2,7 @@
 
 use crate::protocol::{ArgumentsAt, InputRequest, Message, MessageDecoder, ProtocolError};
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::answer::outcome::{Ended, Outcome};
+use crate::server::answer::outcome::{HandlerEnd, Outcome};
 use crate::server::incoming::inputs;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
@@ -23,19 +23,19 @@ pub(crate) struct DetachedCall {
 
 /// The answer to a call that is not over, and the call itself if it becomes a task.
 #[cold]
-pub(crate) fn complete(
+pub(crate) fn answer_unfinished(
     shared: &Shared,
     session: &Arc<Session>,
     call: &CallState,
     frame: Frame,
-    ended: Ended,
+    ended: HandlerEnd,
 ) -> (Outcome, Option<Box<DetachedCall>>) {
     match ended {
-        Ended::Done(outcome) => (outcome, None),
-        Ended::NeedsInput { requests, round } => {
+        HandlerEnd::Done(outcome) => (outcome, None),
+        HandlerEnd::NeedsInput { requests, round } => {
             (input_required(shared, call, &frame, &requests, round.as_deref()), None)
         }
-        Ended::NeedsTask => detach(shared, session, call, frame),
+        HandlerEnd::NeedsTask => detach(shared, session, call, frame),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is left to do of a frame once its method is known: nothing, a tool's call, or a handler of another kind.
 
-use crate::server::answer::outcome::{Ended, Finished, Outcome};
+use crate::server::answer::outcome::{Finished, HandlerEnd, Outcome};
 use crate::server::handler::resources::BoxedFuture;
 use pin_project_lite::pin_project;
 use std::pin::Pin;
@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 
 pin_project! {
     /// The rest of serving a frame, as a future.
-    #[project = RoutedProjection]
-    pub(crate) enum Routed<'f, F> {
+    #[project = DispatchedProjection]
+    pub(crate) enum Dispatched<'f, F> {
         /// Nothing is left to do. Empty once it was polled.
-        Done { ended: Option<Ended> },
+        Done { ended: Option<HandlerEnd> },
         /// A tool goes to work.
         Call { #[pin] call: F },
         /// A handler of another kind goes to work.
@@ -19,20 +19,20 @@ pin_project! {
     }
 }
 
-impl<F> From<Outcome> for Routed<'_, F> {
+impl<F> From<Outcome> for Dispatched<'_, F> {
     fn from(outcome: Outcome) -> Self {
-        Self::Done { ended: Some(Ended::Done(outcome)) }
+        Self::Done { ended: Some(HandlerEnd::Done(outcome)) }
     }
 }
 
-impl<F> From<Finished> for Routed<'_, F> {
+impl<F> From<Finished> for Dispatched<'_, F> {
     fn from(finished: Finished) -> Self {
         Self::Done { ended: Some(finished.0) }
     }
 }
 
 /// A handler that may be called, or the refusal.
-impl<'f, F> From<Result<BoxedFuture<'f, Finished>, Finished>> for Routed<'f, F> {
+impl<'f, F> From<Result<BoxedFuture<'f, Finished>, Finished>> for Dispatched<'f, F> {
     fn from(admitted: Result<BoxedFuture<'f, Finished>, Finished>) -> Self {
         match admitted {
             Ok(handler) => Self::Handler { handler },
@@ -41,16 +41,16 @@ impl<'f, F> From<Result<BoxedFuture<'f, Finished>, Finished>> for Routed<'f, F> 
     }
 }
 
-impl<F: Future<Output = Finished>> Future for Routed<'_, F> {
-    type Output = Ended;
+impl<F: Future<Output = Finished>> Future for Dispatched<'_, F> {
+    type Output = HandlerEnd;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerEnd> {
         match self.project() {
-            RoutedProjection::Done { ended } => {
-                Poll::Ready(ended.take().unwrap_or(Ended::Done(Outcome::Silent)))
+            DispatchedProjection::Done { ended } => {
+                Poll::Ready(ended.take().unwrap_or(HandlerEnd::Done(Outcome::Silent)))
             }
-            RoutedProjection::Call { call } => call.poll(cx).map(|finished| finished.0),
-            RoutedProjection::Handler { handler } => handler.as_mut().poll(cx).map(|finished| finished.0),
+            DispatchedProjection::Call { call } => call.poll(cx).map(|finished| finished.0),
+            DispatchedProjection::Handler { handler } => handler.as_mut().poll(cx).map(|finished| finished.0),
         }
     }
 }
