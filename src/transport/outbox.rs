@@ -1,7 +1,17 @@
-//! The queue of answers to one peer, written in batches.
+//! The bounded queue of answers to one peer, written in batches.
 //!
 //! Small answers are gathered in one buffer, large ones stay where they are; one vectored write takes all
 //! that is ready. Invariant: `queued_bytes` is the sum of what `ready` holds beyond `written`.
+//!
+//! What bounds a peer that reads nothing:
+//!
+//! | bound | of what |
+//! | --- | --- |
+//! | [`Outbox::is_full`] | bytes queued for a socket: nothing more is read or served (`max_outbox_bytes`) |
+//! | [`Outbox::may_send_ahead`] | bytes of a stream in the outbox; the rest stays in one of the two stores below |
+//! | [`Outbox::keeps_pace`] | time that a peer reads nothing, before its connection ends (`write_timeout_ms`) |
+//! | `server/state/event_store.rs` | streams that are kept for resumption (`max_stream_bytes`, `event_store_bytes`) |
+//! | `server/state/outgoing.rs` | messages that one handler sends before its answer (`max_stream_bytes`) |
 
 use bytes::BytesMut;
 use mcpool_pools::{BufferLease, BufferPool};
@@ -11,24 +21,28 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
-/// Answers up to this size are copied behind the one before them: 4 KiB copy in less time than a segment
+/// Answers up to this size are copied to the end of the previous buffer: 4 KiB copy in less time than a segment
 /// of a vectored write costs.
 const GATHER_BYTES: usize = 4 * 1024;
 /// Largest buffer that answers are gathered in.
 const GATHERED_BYTES: usize = 64 * 1024;
 /// Segments in one write; more are left for the next.
 const SEGMENTS: usize = 16;
+/// Bytes of a stream that may wait here. The messages after them stay where the stream is stored.
+const SENT_AHEAD_BYTES: usize = 64 * 1024;
 
 /// Entries whose memory an idle connection may keep.
 const KEPT_ENTRIES: usize = 4;
 
 /// The messages that wait to be written to one peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
     ready: VecDeque<BufferLease>,
     /// Bytes of the first buffer that are written already.
     written: usize,
     queued_bytes: usize,
+    /// The limit on `queued_bytes`. In four bytes, as a connection that waits holds an outbox.
+    max_bytes: u32,
     /// Whether the writer may still hold bytes that were written.
     is_unflushed: bool,
     /// Bytes that the peer took since [`Outbox::begin_pace`].
@@ -38,6 +52,19 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// An empty outbox that is full at `max_bytes`.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self {
+            ready: VecDeque::new(),
+            written: 0,
+            queued_bytes: 0,
+            max_bytes: u32::try_from(max_bytes).unwrap_or(u32::MAX),
+            is_unflushed: false,
+            taken_bytes: 0,
+            has_caught_up: false,
+        }
+    }
+
     /// Lets `write` append to what is queued; `bytes` is the most that it will write.
     pub(crate) fn append(&mut self, buffers: &BufferPool, bytes: usize, write: impl FnOnce(&mut BytesMut)) {
         let has_room = self.ready.back().is_some_and(|last| last.len() + bytes <= GATHERED_BYTES);
@@ -51,7 +78,7 @@ impl Outbox {
         self.queued_bytes += last.len() - before;
     }
 
-    /// Queues bytes as they are: small ones behind what is queued, large ones without a copy.
+    /// Queues bytes as they are: small ones are copied to the end of what is queued, large ones without a copy.
     pub(crate) fn push(&mut self, bytes: BufferLease) {
         if let Some(last) = self.ready.back_mut()
             && bytes.len() <= GATHER_BYTES
@@ -93,6 +120,17 @@ impl Outbox {
         message.reserve(1);
         message.extend_from_slice(b"\n");
         self.ready.push_back(message);
+    }
+
+    /// Whether the peer must read first: until then, nothing more is read from it or served for it. What is being
+    /// served may still add its answer.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queued_bytes >= self.max_bytes as usize
+    }
+
+    /// Whether a stream may queue its next message before the peer reads.
+    pub(crate) fn may_send_ahead(&self) -> bool {
+        self.queued_bytes <= SENT_AHEAD_BYTES
     }
 
     /// Bytes that are queued.

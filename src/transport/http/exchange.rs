@@ -163,7 +163,7 @@ impl Exchange {
         cx: &mut Context<'_>,
     ) -> NextAction {
         // A peer that does not read its answers is not served further either.
-        if self.sender.outbox.queued_bytes() >= endpoint.server.limits().max_outbox_bytes {
+        if self.sender.outbox.is_full() {
             return NextAction::Wait;
         }
         let progress = match &mut self.state {
@@ -301,6 +301,7 @@ fn read_body(
 /// Makes exchanges and cleans returned ones.
 pub(super) struct ExchangeFactory {
     max_stream_bytes: usize,
+    max_outbox_bytes: usize,
     registry: Arc<ConnectionRegistry>,
 }
 
@@ -308,7 +309,12 @@ impl ExchangeFactory {
     pub(super) fn new(server: &Server) -> Self {
         let registry = Arc::default();
         server.memory().open_account(&registry);
-        Self { max_stream_bytes: server.limits().max_stream_bytes, registry }
+        let limits = server.limits();
+        Self {
+            max_stream_bytes: limits.max_stream_bytes,
+            max_outbox_bytes: limits.max_outbox_bytes,
+            registry,
+        }
     }
 }
 
@@ -316,7 +322,7 @@ impl Recycle<Exchange> for ExchangeFactory {
     fn create(&self) -> Exchange {
         Exchange {
             receiver: Receiver::default(),
-            sender: Sender::new(self.max_stream_bytes),
+            sender: Sender::new(self.max_stream_bytes, self.max_outbox_bytes),
             state: State::Head,
             registration: self.registry.register(),
         }

@@ -9,7 +9,7 @@ use super::codec::event_stream::Event;
 use super::codec::head::{RequestHead, Span};
 use super::codec::words::StreamFraming;
 use super::endpoint::Endpoint;
-use super::sender::{NextAction, Progress, SENT_AHEAD_BYTES, Sender};
+use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
 use crate::server::{
     Batch, BatchMessage, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot, Server,
@@ -328,7 +328,7 @@ impl WaitingPost {
         self.post.outgoing.register(cx.waker());
         let polled = self.post.poll(&endpoint.server, cx.waker());
         let mut next = NextAction::Read;
-        while sender.outbox.queued_bytes() <= SENT_AHEAD_BYTES || polled.is_ready() {
+        while sender.outbox.may_send_ahead() || polled.is_ready() {
             let Some(message) = self.post.outgoing.next() else { break };
             if !self.head.accepts.event_stream {
                 endpoint.server.metrics().dropped_notifications.add(1);

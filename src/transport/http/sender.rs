@@ -12,8 +12,6 @@ use crate::transport::outbox::Outbox;
 use std::fmt::Display;
 use std::sync::Arc;
 
-/// Bytes of a stream that may wait in the outbox: what follows them waits where it is bounded.
-pub(super) const SENT_AHEAD_BYTES: usize = 64 * 1024;
 /// Room for the head of an answer: status, length, session, and a challenge or an origin of usual length.
 const ANSWER_HEAD_BYTES: usize = 768;
 /// Room for the head of a stream.
@@ -57,9 +55,9 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(max_stream_bytes: usize) -> Self {
+    pub(super) fn new(max_stream_bytes: usize, max_outbox_bytes: usize) -> Self {
         Self {
-            outbox: Outbox::default(),
+            outbox: Outbox::new(max_outbox_bytes),
             outgoing: Arc::new(Outgoing::new(max_stream_bytes)),
             cors: None,
             is_last: false,

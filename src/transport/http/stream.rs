@@ -9,7 +9,7 @@ use super::codec::event_stream::Event;
 use super::codec::head::RequestHead;
 use super::codec::words::{Status, StreamFraming};
 use super::endpoint::Endpoint;
-use super::sender::{NextAction, Progress, SENT_AHEAD_BYTES, Sender};
+use super::sender::{NextAction, Progress, Sender};
 use crate::protocol::Revision;
 use crate::server::{Session, StreamItem, StreamReader, StreamWriter};
 use mcpool_pools::BufferLease;
@@ -122,7 +122,7 @@ impl SessionStream {
         sender: &mut Sender,
         cx: &mut Context<'_>,
     ) -> Progress {
-        if sender.outbox.queued_bytes() > SENT_AHEAD_BYTES {
+        if !sender.outbox.may_send_ahead() {
             return Progress::Pending(NextAction::Wait);
         }
         self.store_notices(endpoint, cx);

@@ -179,8 +179,7 @@ impl Exchange {
         reader: &mut R,
         cx: &mut Context<'_>,
     ) -> Result<Step, ServeError> {
-        let room = peer.server.limits().max_outbox_bytes;
-        if self.outbox.queued_bytes() >= room {
+        if self.outbox.is_full() {
             return Ok(Step::Blocked);
         }
         for served in 0..FRAMES_A_ROUND {
@@ -192,7 +191,7 @@ impl Exchange {
                 Ok(None) if served > 0 => return Ok(Step::Progressed),
                 Ok(None) => return self.poll_fill(peer, reader, cx),
             }
-            if self.outbox.queued_bytes() >= room {
+            if self.outbox.is_full() {
                 break;
             }
         }
@@ -404,6 +403,7 @@ pub(super) struct ExchangeFactory {
     buffers: BufferPool,
     max_frame_bytes: usize,
     max_stream_bytes: usize,
+    max_outbox_bytes: usize,
     registry: Arc<ConnectionRegistry>,
 }
 
@@ -417,6 +417,7 @@ impl ExchangeFactory {
             buffers: server.buffers().clone(),
             max_frame_bytes: limits.max_frame_bytes,
             max_stream_bytes: limits.max_stream_bytes,
+            max_outbox_bytes: limits.max_outbox_bytes,
         }
     }
 }
@@ -429,7 +430,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             in_flight: InFlight::default(),
             ids: Arc::default(),
             batches: Batches::default(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(self.max_outbox_bytes),
             spare: None,
             is_reading: true,
             last_read_was_short: false,
