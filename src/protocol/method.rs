@@ -1,56 +1,84 @@
 //! The names of methods: the only place that spells them.
+//!
+//! To add a method:
+//! 1. a variant with its name in `methods!` and in [`Method::ALL`], and in [`Method::is_modern`] or
+//!    [`Method::is_legacy`] if only one era has it;
+//! 2. an arm in `serve_method` (`server/serving/methods.rs`), or in `take_notification` (`from_client.rs`);
+//! 3. an arm in `Families::serves` (`server/handler/families.rs`): whether a handler must be registered for it;
+//! 4. if HTTP clients repeat a name of its body in the header `Mcp-Name`, a row in `Unchecked::unmirrored`
+//!    (`server/incoming/checks.rs`).
 
-/// A method that this server knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Method {
+/// Defines [`Method`] and what follows from its list of variants. [`Method::ALL`] does not compile while one is missing
+/// there, as its length is counted here.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+        /// A method that this server knows.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Method {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Method {
+            /// How many there are; the numbers of their variants lie below.
+            pub const COUNT: usize = [$($name),+].len();
+
+            /// The name in messages.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+methods! {
     /// `initialize`: the handshake of the legacy era.
-    Initialize,
+    Initialize = "initialize",
     /// `ping`, legacy era.
-    Ping,
+    Ping = "ping",
     /// `server/discover`, modern era.
-    Discover,
+    Discover = "server/discover",
     /// `tools/list`.
-    ToolsList,
+    ToolsList = "tools/list",
     /// `tools/call`.
-    ToolsCall,
+    ToolsCall = "tools/call",
     /// `logging/setLevel`, legacy era.
-    SetLevel,
+    SetLevel = "logging/setLevel",
     /// `resources/list`.
-    ResourcesList,
+    ResourcesList = "resources/list",
     /// `resources/templates/list`.
-    TemplatesList,
+    TemplatesList = "resources/templates/list",
     /// `resources/read`.
-    ResourcesRead,
+    ResourcesRead = "resources/read",
     /// `resources/subscribe`, legacy era.
-    Subscribe,
+    Subscribe = "resources/subscribe",
     /// `resources/unsubscribe`, legacy era.
-    Unsubscribe,
+    Unsubscribe = "resources/unsubscribe",
     /// `prompts/list`.
-    PromptsList,
+    PromptsList = "prompts/list",
     /// `prompts/get`.
-    PromptsGet,
+    PromptsGet = "prompts/get",
     /// `completion/complete`.
-    Complete,
+    Complete = "completion/complete",
     /// `subscriptions/listen`, modern era.
-    Listen,
+    Listen = "subscriptions/listen",
     /// `tasks/get`, extension of the modern era.
-    TasksGet,
+    TasksGet = "tasks/get",
     /// `tasks/update`, extension of the modern era.
-    TasksUpdate,
+    TasksUpdate = "tasks/update",
     /// `tasks/cancel`, extension of the modern era.
-    TasksCancel,
+    TasksCancel = "tasks/cancel",
     /// `notifications/initialized`, legacy era.
-    Initialized,
+    Initialized = "notifications/initialized",
     /// `notifications/cancelled`.
-    Cancelled,
+    Cancelled = "notifications/cancelled",
     /// `notifications/roots/list_changed`, legacy era.
-    RootsListChanged,
+    RootsListChanged = "notifications/roots/list_changed",
 }
 
 impl Method {
-    /// How many there are; the numbers of their variants lie below.
-    pub const COUNT: usize = 21;
     /// All of them, those that are asked for most first.
     pub const ALL: [Self; Self::COUNT] = [
         Self::ToolsCall,
@@ -96,33 +124,6 @@ impl Method {
     /// The notification that carries a log message.
     pub const LOG_MESSAGE: &'static str = "notifications/message";
 
-    /// The name in messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Initialize => "initialize",
-            Self::Ping => "ping",
-            Self::Discover => "server/discover",
-            Self::ToolsList => "tools/list",
-            Self::ToolsCall => "tools/call",
-            Self::SetLevel => "logging/setLevel",
-            Self::ResourcesList => "resources/list",
-            Self::TemplatesList => "resources/templates/list",
-            Self::ResourcesRead => "resources/read",
-            Self::Subscribe => "resources/subscribe",
-            Self::Unsubscribe => "resources/unsubscribe",
-            Self::PromptsList => "prompts/list",
-            Self::PromptsGet => "prompts/get",
-            Self::Complete => "completion/complete",
-            Self::Listen => "subscriptions/listen",
-            Self::TasksGet => "tasks/get",
-            Self::TasksUpdate => "tasks/update",
-            Self::TasksCancel => "tasks/cancel",
-            Self::Initialized => "notifications/initialized",
-            Self::Cancelled => "notifications/cancelled",
-            Self::RootsListChanged => "notifications/roots/list_changed",
-        }
-    }
-
     /// The method of that name, if this server knows it.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.as_str() == name)
@@ -159,6 +160,7 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::Method;
+    use std::collections::HashSet;
 
     #[test]
     fn every_name_parses_to_itself() {
@@ -166,5 +168,7 @@ mod tests {
             assert_eq!(Method::parse(method.as_str()), Some(method));
         }
         assert_eq!(Method::parse("tools/Call"), None);
+        let names: HashSet<_> = Method::ALL.iter().map(|method| method.as_str()).collect();
+        assert_eq!(names.len(), Method::COUNT, "a method is listed twice, another one is missing");
     }
 }

@@ -43,6 +43,11 @@ impl Revision {
         Self::ALL.into_iter().find(|revision| revision.as_str() == date)
     }
 
+    /// The revision that the header `MCP-Protocol-Version` names, if this server speaks it.
+    pub fn from_header(header: &[u8]) -> Option<Self> {
+        Self::parse(std::str::from_utf8(header).ok()?)
+    }
+
     /// The answer to an `initialize` that asks for `requested`: the same revision where the handshake
     /// knows it, else the latest one of the handshake.
     ///

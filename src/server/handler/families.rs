@@ -37,7 +37,16 @@ impl Families {
             Method::PromptsList | Method::PromptsGet => self.has_prompts(),
             Method::Complete => self.completer.is_some(),
             Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => self.has_tasks,
-            _ => true,
+            Method::Initialize
+            | Method::Ping
+            | Method::Discover
+            | Method::ToolsList
+            | Method::ToolsCall
+            | Method::SetLevel
+            | Method::Listen
+            | Method::Initialized
+            | Method::Cancelled
+            | Method::RootsListChanged => true,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::protocol::{
 };
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::facts::SessionField;
-use crate::server::incoming::frame_context::{FrameContext, parse_revision};
+use crate::server::incoming::frame_context::FrameContext;
 use crate::server::incoming::inputs::Inputs;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
@@ -304,7 +304,7 @@ impl<'f> Unchecked<'_, 'f> {
                 return None;
             }
             let version = self.context.header(|http| http.version);
-            if version.is_some_and(|version| parse_revision(version).is_none()) {
+            if version.is_some_and(|version| Revision::from_header(version).is_none()) {
                 return Some(ProtocolError::InvalidRequest(ProtocolError::UNKNOWN_VERSION_HEADER));
             }
             return match http.session {

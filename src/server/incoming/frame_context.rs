@@ -1,6 +1,6 @@
 //! What all steps of one frame share, and how a message of it is refused.
 
-use crate::protocol::{Era, IdField, Message, Method, ProtocolError, Revision};
+use crate::protocol::{Era, IdField, Message, ProtocolError};
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::facts::{FrameOrigin, HeadPart, HttpFacts};
@@ -20,21 +20,9 @@ pub(crate) struct FrameContext<'f> {
 }
 
 impl<'f> FrameContext<'f> {
-    /// The era of a message. The body decides; a header that names a modern revision only where the body claims none.
+    /// The era of a message.
     pub(crate) fn era_of(&self, message: &Message<'f>) -> Era {
-        let of_body = Era::of(message);
-        let names_modern = || {
-            let version = self.header(|http| http.version);
-            version.and_then(parse_revision).is_some_and(Revision::is_modern)
-        };
-        if of_body == Era::Legacy
-            && self.origin.http.is_some()
-            && message.method != Some(Method::Initialize.as_str())
-            && names_modern()
-        {
-            return Era::Modern;
-        }
-        of_body
+        Era::of(message, self.header(|http| http.version))
     }
 
     /// A header of the HTTP request, if the frame came with one.
@@ -70,9 +58,4 @@ impl<'f> FrameContext<'f> {
         self.call.fail(Failure::Code(error.code(Era::Modern)));
         self.shared.refusal(id, &error)
     }
-}
-
-/// The revision that a header names.
-pub(crate) fn parse_revision(header: &[u8]) -> Option<Revision> {
-    Revision::parse(std::str::from_utf8(header).ok()?)
 }

@@ -43,24 +43,28 @@ pub(crate) fn serve_method<'f, T: Toolset, F>(
         return take_notification(&core.toolset, method, &checked).into();
     };
     let id = id.as_json();
-    match method.filter(|method| families.serves(*method)) {
-        Some(Method::Ping) => result(context, id, EMPTY).into(),
-        Some(Method::Discover) => result(context, id, context.shared.catalog.load().discover()).into(),
-        Some(Method::Initialize) => initialize(&checked).into(),
-        Some(Method::SetLevel) => set_level(&checked).into(),
-        Some(Method::ToolsList) => list(&checked, List::Tools).into(),
-        Some(Method::ResourcesList) => list(&checked, List::Resources).into(),
-        Some(Method::TemplatesList) => list(&checked, List::Templates).into(),
-        Some(Method::PromptsList) => list(&checked, List::Prompts).into(),
-        Some(Method::Subscribe | Method::Unsubscribe) => subscribe(&checked).into(),
-        Some(Method::ResourcesRead) => read(families, checked).into(),
-        Some(Method::PromptsGet) => prompt(families, checked).into(),
-        Some(Method::Complete) => complete(families, checked).into(),
-        Some(Method::Listen) => listen(families, &checked).into(),
-        Some(Method::TasksGet | Method::TasksUpdate | Method::TasksCancel) => {
-            task_methods::serve(&checked).into()
+    let Some(method) = method.filter(|method| families.serves(*method)) else {
+        return checked.refuse(&ProtocolError::MethodNotFound { method: name }).into();
+    };
+    match method {
+        Method::Ping => result(context, id, EMPTY).into(),
+        Method::Discover => result(context, id, context.shared.catalog.load().discover()).into(),
+        Method::Initialize => initialize(&checked).into(),
+        Method::SetLevel => set_level(&checked).into(),
+        Method::ToolsList => list(&checked, List::Tools).into(),
+        Method::ResourcesList => list(&checked, List::Resources).into(),
+        Method::TemplatesList => list(&checked, List::Templates).into(),
+        Method::PromptsList => list(&checked, List::Prompts).into(),
+        Method::Subscribe | Method::Unsubscribe => subscribe(&checked).into(),
+        Method::ResourcesRead => read(families, checked).into(),
+        Method::PromptsGet => prompt(families, checked).into(),
+        Method::Complete => complete(families, checked).into(),
+        Method::Listen => listen(families, &checked).into(),
+        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => task_methods::serve(&checked).into(),
+        // Calls of tools do not come here; and a notification's name is no request's.
+        Method::ToolsCall | Method::Initialized | Method::Cancelled | Method::RootsListChanged => {
+            checked.refuse(&ProtocolError::MethodNotFound { method: name }).into()
         }
-        _ => checked.refuse(&ProtocolError::MethodNotFound { method: name }).into(),
     }
 }
 
