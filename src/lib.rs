@@ -45,7 +45,7 @@
 //! | to offer resources, prompts or completion | [`Resources`], [`Prompts`], [`Completer`] |
 //! | to ask the client's user or model, to continue as a task | [`RequestContext`] |
 //! | to serve many clients over HTTP or a Unix socket | [`transport::serve_http`], [`transport::Listener`], [`transport::admission`] |
-//! | to serve a stream other than standard input and output | [`transport::serve_lines`], [`Drain`], [`Server::maintain`] |
+//! | to serve a trusted stream, whose peer is treated as the owner | [`transport::serve_lines`], [`Drain`], [`Server::maintain`] |
 //! | bounds, and what they cost | [`Limits`], [`Server::pools`], [`Server::metrics`] |
 //! | to call another server | the `client` module, with the feature of that name |
 //! | the pools alone | [`pools`] |

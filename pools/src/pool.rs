@@ -253,7 +253,8 @@ impl<T: Send + 'static> PoolControl for ObjectPool<T> {
 ///
 /// Two words, whatever `T` is: the object stays in a box of its own from its making to its end, because moving
 /// it in and out of the store cost more than the step through the pointer. It may be dropped on any thread. Dropped
-/// while its thread panics, it lets the object go as [`Discard::Poisoned`].
+/// while its thread panics, it lets the object go as [`Discard::Poisoned`], so the code that catches the panic
+/// need not care for it.
 #[must_use = "a lease returns its object as soon as it is dropped"]
 pub struct Lease<T: Send + 'static> {
     /// `None` only in `detach` and `drop`.

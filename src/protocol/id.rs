@@ -45,7 +45,7 @@ impl<'f> Id<'f> {
         left == right || Self::canonical(left) == Self::canonical(right)
     }
 
-    /// The one spelling of an id that is given as the JSON text of an [`Id`].
+    /// The one spelling that all spellings of the same id have in common; `json` is the text of an [`Id`].
     pub fn canonical(json: &str) -> Cow<'_, str> {
         if json.contains('\\') { plainly(json) } else { Cow::Borrowed(json) }
     }
@@ -69,7 +69,7 @@ fn plainly(json: &str) -> Cow<'_, str> {
 #[derive(Debug, PartialEq, Eq)]
 struct Integer<'f> {
     is_negative: bool,
-    /// Before and behind the point.
+    /// Before and after the point.
     digits: [&'f str; 2],
     /// Zeros that follow the digits.
     zeros: usize,
@@ -84,7 +84,7 @@ impl<'f> Integer<'f> {
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let fraction = fraction.trim_end_matches('0');
         let behind_point = fraction.len();
-        // Where nothing is behind the point, zeros before it belong to the exponent.
+        // Where nothing follows the point, zeros before it belong to the exponent.
         let digits = if fraction.is_empty() { whole.trim_end_matches('0') } else { whole };
         let trailing = whole.len() - digits.len();
         let leading = digits.trim_start_matches('0');
@@ -250,7 +250,7 @@ mod tests {
             }
         }
 
-        /// What a double can tell apart is told apart as a double tells it.
+        /// Numbers that differ as doubles are different ids, and equal doubles are the same.
         #[test]
         fn whole_numbers_are_those_of_a_double(mantissa in 0_u32..100_000, point in 0_usize..5, exponent in -6_i32..6) {
             let digits = mantissa.to_string();

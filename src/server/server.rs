@@ -102,7 +102,8 @@ impl Server {
         self.shared.offer_tool(name, offered);
     }
 
-    /// A session for the client that started this process, before its handshake.
+    /// A session for the owner before its handshake: the client came without an address, over standard input and output
+    /// or a stream given to [`serve_lines`](crate::transport::serve_lines).
     pub(crate) fn owner_session(&self) -> Arc<Session> {
         Arc::new(Session::new(self.shared.sessions.next_number(), 0).of_owner())
     }
@@ -116,7 +117,7 @@ impl Server {
         self.shared.pools.of_transport(config, recycle)
     }
 
-    /// The session of requests that have none.
+    /// The session that all requests share which have none of their own.
     pub(crate) fn stateless_session(&self) -> Arc<Session> {
         Arc::clone(&self.shared.stateless)
     }
@@ -277,7 +278,8 @@ impl Server {
         self.maintain();
     }
 
-    /// Frees expired sessions, events and tasks.
+    /// Frees expired sessions, events and tasks: the stores remove them, and `Shared::close_session` frees what belongs
+    /// to a removed session.
     pub(crate) fn sweep(&self) {
         let now = std::time::Instant::now();
         for session in self.shared.sessions.sweep(now) {
@@ -315,7 +317,8 @@ impl Server {
         }
     }
 
-    /// Counts the request of a slot as ended, and starts the task that it became. The connection acts on the outcome.
+    /// Records that the request of a slot ended, and starts the task that it became. The connection acts on the
+    /// outcome.
     pub(crate) fn record_end(&self, served: ServedFrame, slot: &RequestSlot) -> Outcome {
         self.shared.operations.note(slot.call());
         if let Some(call) = served.detached {

@@ -39,7 +39,8 @@ pub(crate) struct Shared {
     pub(crate) relist: OnceLock<Weak<dyn Relist>>,
     pub(crate) changes: Changes,
     pub(crate) sessions: Sessions,
-    /// The session of requests that have none: those of the modern era, and those before a handshake.
+    /// The session that all requests share which have none of their own: those of the modern era, and those before a
+    /// handshake.
     pub(crate) stateless: Arc<Session>,
     /// How many requests wait for clients.
     pub(crate) client_requests: ClientRequestLimit,
@@ -104,7 +105,7 @@ impl Shared {
         }
     }
 
-    /// An error answer to a message of unknown era.
+    /// An error answer in the form of the modern era, where the era of the message is not known.
     pub(crate) fn refusal(&self, id: AnswerId<'_>, error: &ProtocolError<'_>) -> Outcome {
         self.refusal_in(Era::Modern, id, error)
     }

@@ -55,7 +55,7 @@ impl ConnectionRegistry {
 }
 
 impl Registration {
-    /// Sets what the connection holds while it sleeps. Without an address the peer is the one on stdin.
+    /// Sets what the connection holds while it sleeps. A peer without an address is the owner.
     pub(super) fn update(&mut self, peer: Option<PeerAddress>, held: HeldBytes) {
         let mut entry = lock(&self.entry);
         let before = entry.as_ref();

@@ -1,4 +1,4 @@
-//! Moves bytes between peers and the server: listeners, HTTP, newline framing, standard input and output.
+//! Moves bytes between peers and the server: over HTTP, over lines, and over standard input and output.
 
 #[cfg(feature = "cli")]
 pub(crate) mod admin;
@@ -39,6 +39,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///
 /// What is in flight then gets `drain_timeout_ms` to finish. An idle connection holds no buffer.
 ///
+/// The peer is treated as the owner of this process, like the client on standard input and output: it is an
+/// administrator ([`RequestContext::is_admin`](crate::RequestContext::is_admin)), and the roots that it lists replace
+/// the allowed directories of the filesystem tools for its session, unless their `ClientRoots` says otherwise. So give
+/// it **trusted streams only**.
+///
 /// The caller calls [`Server::maintain`] once a second, which frees what expired.
 ///
 /// # Errors
@@ -48,6 +53,6 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let host = Arc::new(lines::LineShared::new(server, drain));
-    lines::LineConnection::<_, hang_up::Undetected>::new(host, None, tokio::io::join(reader, writer)).await
+    let shared = Arc::new(lines::LineShared::new(server, drain));
+    lines::LineConnection::<_, hang_up::Undetected>::new(shared, None, tokio::io::join(reader, writer)).await
 }

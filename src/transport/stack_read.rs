@@ -1,8 +1,8 @@
-//! A read into a small buffer on the stack, for a stream that is most likely empty.
+//! A read into a small buffer on the stack, for a stream that is probably empty.
 //!
-//! After a read that did not fill its buffer, the stream is most likely empty. The next read only registers the waker,
-//! so it gets a few bytes of the stack: a leased buffer would be given back unused (880 of the 9,900 instructions of a
-//! small request; `cargo run --profile bench -p mcpool-benches --bin instructions`).
+//! After a read that did not fill its buffer, the stream is probably empty, and the next read only registers the waker.
+//! Such a read uses a small buffer on the stack, as a leased one would be given back unused (880 of the 9,900
+//! instructions of a small request; `cargo run --profile bench -p mcpool-benches --bin instructions`).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Bytes of the buffer: a small request fits.
+/// Bytes of the buffer: enough for a small request.
 const STACK_BYTES: usize = 512;
 
 /// Reads a little; `take` gets what came. Ready with the number of bytes, 0 at the end of the stream, and whether

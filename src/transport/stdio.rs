@@ -32,7 +32,8 @@ pub enum StdioError {
 }
 
 /// Serves the peer on standard input and output until it closes its side, or SIGTERM or SIGINT arrives, or
-/// `drain` begins; then finishes what is in flight, within `drain_timeout_ms`. A second signal ends it at once.
+/// `drain` begins; then finishes what is in flight, within `drain_timeout_ms`. A second signal ends the process
+/// without waiting for running requests.
 ///
 /// # Errors
 /// When a descriptor cannot be used or reading fails.
@@ -41,9 +42,9 @@ pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioErro
     let StdioStreams { input, output, flags: _restored } = StdioStreams::open().map_err(open)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(StdioError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StdioError::Signal)?;
-    let host = Arc::new(LineShared::new(server, drain));
+    let shared = Arc::new(LineShared::new(server, drain));
     let streams = tokio::io::join(input, output);
-    let connection = LineConnection::<_, WriterHangUp>::new(host, None, streams);
+    let connection = LineConnection::<_, WriterHangUp>::new(shared, None, streams);
     let mut serving = std::pin::pin!(server.with_tasks(drain, connection));
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
@@ -51,7 +52,7 @@ pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioErro
         _ = interrupt.recv() => {}
     }
     drain.begin();
-    // After a second signal, what is in flight is not waited for.
+    // A second signal ends the process without waiting for running requests.
     tokio::select! {
         ended = &mut serving => Ok(ended?),
         _ = terminate.recv() => Ok(()),

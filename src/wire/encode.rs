@@ -291,7 +291,7 @@ impl LossyText<'_> {
         }
     }
 
-    /// Writes text, behind what came before it.
+    /// Writes text after what came before it.
     pub fn push_str(&mut self, text: &str) {
         self.end_part();
         self.reply.string_body(text);

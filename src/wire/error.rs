@@ -121,7 +121,7 @@ impl serde::de::Error for DecodeError {
     }
 }
 
-/// A string's first characters, so that what was expected still fits behind them.
+/// A string's first characters, so that what was expected still fits after them.
 fn start_of(text: &str) -> &str {
     &text[..border_before(text, MAX_QUOTED_BYTES)]
 }
@@ -184,7 +184,7 @@ fn whole_number(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
     }
 }
 
-/// The last character border that is not behind `place`.
+/// The last character border that is not after `place`.
 fn border_before(text: &str, place: usize) -> usize {
     (0..=place.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }

@@ -77,7 +77,7 @@ pub struct Lexer<'f> {
 }
 
 impl<'f> Lexer<'f> {
-    /// Begins at the first byte, or behind a byte order mark.
+    /// Begins at the first byte, or after a byte order mark.
     ///
     /// # Errors
     /// When the bytes are not UTF-8.
@@ -88,7 +88,7 @@ impl<'f> Lexer<'f> {
         }
     }
 
-    /// Begins at the first character, or behind a byte order mark.
+    /// Begins at the first character, or after a byte order mark.
     pub fn from_text(text: &'f str) -> Self {
         let at = if text.starts_with('\u{FEFF}') { '\u{FEFF}'.len_utf8() } else { 0 };
         Self { text, at, depth: 0, is_first: false }
@@ -134,7 +134,7 @@ impl<'f> Lexer<'f> {
         self.enter(b'[', "an array")
     }
 
-    /// The next key of the object; its value comes next. `None` behind the object's end.
+    /// The next key of the object; its value comes next. `None` after the object's end.
     ///
     /// # Errors
     /// When the text is malformed.
@@ -143,7 +143,7 @@ impl<'f> Lexer<'f> {
         if self.next_member()? { self.key(arena).map(Some) } else { Ok(None) }
     }
 
-    /// Whether another member of the object comes; its key then comes next. `false` behind the object's end.
+    /// Whether another member of the object comes; its key then comes next. `false` after the object's end.
     ///
     /// # Errors
     /// When the text is malformed.
@@ -163,7 +163,7 @@ impl<'f> Lexer<'f> {
         Ok(key)
     }
 
-    /// Walks over `spelling`, all of ASCII, if the text goes on with exactly that and white space was skipped.
+    /// Walks over `spelling`, all of ASCII, if the text continues with exactly that and white space was skipped.
     ///
     /// One comparison of the whole costs less than reading a string: see `match_key`.
     #[expect(
@@ -180,7 +180,7 @@ impl<'f> Lexer<'f> {
         is_next
     }
 
-    /// Whether an element of the array comes next; `false` behind the array's end.
+    /// Whether an element of the array comes next; `false` after the array's end.
     ///
     /// # Errors
     /// When the text is malformed.
@@ -265,7 +265,7 @@ impl<'f> Lexer<'f> {
         &self.text[start..self.at]
     }
 
-    /// Skips white space and gives the byte behind it.
+    /// Skips white space and gives the byte after it.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         self.skip_white_space();
@@ -331,7 +331,7 @@ impl<'f> Lexer<'f> {
         }
     }
 
-    /// Unescapes a string whose first backslash is at `backslash`; `self.at` is behind the opening quote.
+    /// Unescapes a string whose first backslash is at `backslash`; `self.at` is after the opening quote.
     ///
     /// Plain parts are copied in words, whole ones, while they are searched, and what is copied too much is cut off
     /// again. An unescaped string is never longer than its escaped form.
@@ -345,7 +345,7 @@ impl<'f> Lexer<'f> {
             if bytes[self.at] != b'\\' {
                 return Err(self.expected("an escape instead of a control character"));
             }
-            // There is a byte behind the backslash: the closing quote is no part of an escape.
+            // A byte follows the backslash: the closing quote is no part of an escape.
             match SHORT_ESCAPES[usize::from(bytes[self.at + 1])] {
                 0 => {
                     let character = self.unicode_escape()?;
@@ -382,7 +382,7 @@ impl<'f> Lexer<'f> {
         copy.extend_from_slice_copy(&bytes[rest..self.at]);
     }
 
-    /// The quote that ends the string: the first one behind an even number of backslashes.
+    /// The quote that ends the string: the first one after an even number of backslashes.
     fn closing_quote(&self, from: usize) -> Result<usize> {
         let mut at = from;
         loop {
@@ -435,7 +435,7 @@ impl<'f> Lexer<'f> {
         Ok(value)
     }
 
-    /// Checks a value and leaves it behind. One bit a level tells what is open: 1 for an object.
+    /// Checks a value and walks over it. One bit a level tells what is open: 1 for an object.
     fn skip_value(&mut self) -> Result<()> {
         let (mut open, mut level) = (0_u128, 0_usize);
         loop {
@@ -450,7 +450,7 @@ impl<'f> Lexer<'f> {
                     if self.depth + level >= MAX_NESTING {
                         return Err(DecodeError::new(self.at, DecodeFault::TooDeep));
                     }
-                    // In ASCII a closing bracket is two behind its opening one.
+                    // In ASCII a closing bracket comes two after its opening one.
                     let (close, is_object) = (bracket + 2, bracket == b'{');
                     if self.peek() != Some(close) {
                         level += 1;
@@ -470,7 +470,7 @@ impl<'f> Lexer<'f> {
         }
     }
 
-    /// Behind a value: leaves what closes here, and walks over the comma before the next value. `false` when
+    /// After a value: leaves what closes here, and walks over the comma before the next value. `false` when
     /// nothing is open any more.
     #[inline]
     fn leave_closed(&mut self, open: &mut u128, level: &mut usize) -> Result<bool> {

@@ -144,7 +144,7 @@ pub struct Elements<'f, T> {
 }
 
 impl<'f, T: Deserialize<'f>> Elements<'f, T> {
-    /// Decodes the elements one after the other. An element that does not fit is the last one: behind a
+    /// Decodes the elements one after the other. An element that does not fit is the last one: after a
     /// fault the lexer may stand within it.
     pub fn iter(&self, arena: &'f Bump) -> impl Iterator<Item = Result<T, DecodeError>> {
         let mut lexer = Lexer::from_text(self.array.text);
@@ -200,7 +200,7 @@ mod tests {
         _from: u8,
     }
 
-    /// What followed a fault was taken from within the faulty element, and from behind the end.
+    /// What followed a fault was taken from within the faulty element, and from after the end.
     #[test]
     fn a_faulty_element_is_the_last() {
         let arena = Bump::new();

@@ -99,7 +99,7 @@ impl FrameReader {
     /// The next message that has come whole.
     ///
     /// # Errors
-    /// [`FrameError::TooLong`] behind each message beyond the limit; the reader goes on behind it.
+    /// [`FrameError::TooLong`] after each message beyond the limit; the reader continues after it.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             let Some(buffer) = &self.buffer else { return Ok(None) };
@@ -270,7 +270,7 @@ impl FrameReader {
 
     fn hand_out(&mut self, message: Range<usize>) -> Frame {
         let is_alone = |buffer: &mut BufferLease| {
-            // Nothing lies behind the message, and nothing but a mark or the remains of served ones before.
+            // Nothing follows the message, and nothing but a mark or the remains of served ones before.
             self.consumed == buffer.len() && message.len() * LEAST_PART >= buffer.capacity()
                 || self.consumed == buffer.len() && buffer.capacity() <= SMALL_READ_BYTES
         };

@@ -59,11 +59,11 @@ fn is_special(byte: u8) -> bool {
     (byte ^ 0x02) < 0x21 || byte == b'\\'
 }
 
-/// The first special byte of a word. A borrow may mark bytes behind the first hit falsely; the first is
+/// The first special byte of a word. A borrow may mark bytes after the first hit falsely; the first is
 /// exact (Hacker's Delight, 6-1).
 ///
 /// Control characters and the quote are one comparison: with its second bit turned round, the quote (0x22) is the
-/// number behind the last control character (0x1F), and no control character leaves its range.
+/// number after the last control character (0x1F), and no control character leaves its range.
 #[inline]
 pub(super) fn first_special(word: &[u8]) -> Option<usize> {
     let word = u64::from_le_bytes(word.try_into().ok()?);

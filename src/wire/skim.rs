@@ -1,8 +1,9 @@
 //! Reads two members of a message that is skipped because it is too long: `id` and `method`.
 //!
-//! The bytes are walked as they come, in constant memory; most of them are only searched for the end of a string.
-//! Below the outermost object only brackets and strings are tracked, so a nested key of the same name is never
-//! taken for one of the members. This does not validate the message: errors further inside go unnoticed. Invariant: `depth` is the number of open arrays and objects.
+//! The bytes are walked as they come, in constant memory; most of them are only searched for the end of a string. Below
+//! the outermost object only brackets and strings are tracked, so a nested key of the same name is never taken for one
+//! of the members. This does not validate the message: errors further inside go unnoticed. Invariant: `depth` is the
+//! number of open arrays and objects.
 
 use super::lexer::Lexer;
 use bumpalo::Bump;
@@ -51,9 +52,9 @@ enum Position {
     Text,
     /// In an array or object within the outermost one.
     Inside,
-    /// Behind the value of a member.
+    /// After the value of a member.
     Behind,
-    /// Behind the outermost object.
+    /// After the outermost object.
     End,
     /// It is no object, or none that makes sense.
     Lost,

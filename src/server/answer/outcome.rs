@@ -16,7 +16,8 @@ pub(crate) enum Outcome {
     Opened { answer: BufferLease, session: Arc<Session>, id: Option<u128> },
     /// It sends nothing.
     Silent,
-    /// It cancels the request whose id is in the slot's call state.
+    /// It cancels another request of the client. The call state of the notification's slot has the id of that request
+    /// in `details().id`.
     Cancel,
 }
 

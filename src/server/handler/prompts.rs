@@ -1,4 +1,4 @@
-//! The traits behind prompts and completion, and the contexts that their handlers write to.
+//! The traits of prompts and completion, and the contexts that their handlers write to.
 
 use crate::protocol::{Prompt, ProtocolError, Role};
 use crate::server::answer::content::DataBlock;
@@ -45,7 +45,7 @@ pub trait Prompts: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), ToolError>> + Send;
 }
 
-/// [`Prompts`] behind a box.
+/// [`Prompts`] as a trait object.
 pub(crate) trait AnyPrompts: Send + Sync {
     fn list(&self) -> Vec<Prompt>;
     fn get<'a>(
@@ -242,7 +242,7 @@ pub trait Completer: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Completions, ToolError>> + Send;
 }
 
-/// A [`Completer`] behind a box.
+/// A [`Completer`] as a trait object.
 pub(crate) trait AnyCompleter: Send + Sync {
     fn complete<'a>(
         &'a self,

@@ -281,13 +281,14 @@ impl RequestContext {
         Ok(answers)
     }
 
-    /// Stores `state` for the next round of this call: a modern client gets it sealed and sends it back. In the legacy
-    /// era and in tasks the client answers while the call runs, and each answer begins the next round.
+    /// Carries `state` over to the next round of this call, which reads it with [`RequestContext::carried`]. A modern
+    /// client gets it sealed and sends it back. In the legacy era and in tasks the client answers while the call runs,
+    /// and each answer begins the next round.
     pub fn carry(&mut self, state: &str) {
         self.inputs().set_state_for_next_round(state);
     }
 
-    /// The state that the round before this one stored with [`RequestContext::carry`].
+    /// The state that an earlier round stored with [`RequestContext::carry`]; `None` in the first round.
     pub fn carried(&self) -> Option<&str> {
         self.inputs.as_ref()?.state_of_last_round()
     }
@@ -398,7 +399,7 @@ impl RequestContext {
             ToolError::NeedsTask => Finished(HandlerEnd::NeedsTask),
             ToolError::InputRequired => Finished(self.inputs.take().unwrap_or_default().into_end()),
             ToolError::InvalidParams(why) => self.refuse(&ProtocolError::InvalidParams(why)),
-            ToolError::NotFound => self.refuse(&ProtocolError::InvalidParams("there is no such thing")),
+            ToolError::NotFound => self.refuse(&ProtocolError::InvalidParams("nothing has this name or URI")),
             ToolError::MissingCapability(capability) => {
                 self.refuse(&ProtocolError::MissingCapability { required: *capability })
             }

@@ -1,4 +1,4 @@
-//! The trait behind resources, and the context that its handlers write to.
+//! The trait of resources, and the context that its handlers write to.
 
 use crate::protocol::{Era, ProtocolError, Resource, ResourceTemplate};
 use crate::server::answer::content::DataBlock;
@@ -60,7 +60,7 @@ pub trait Resources: Send + Sync + 'static {
 /// A boxed future. Resources and prompts are requested rarely, so a box is cheap enough.
 pub(crate) type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// [`Resources`] behind a box.
+/// [`Resources`] as a trait object.
 pub(crate) trait AnyResources: Send + Sync {
     fn list(&self) -> Vec<Resource>;
     fn templates(&self) -> Vec<ResourceTemplate>;

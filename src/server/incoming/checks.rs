@@ -55,7 +55,8 @@ impl<'m, 'f> Unchecked<'m, 'f> {
         Self { context, message, arena }
     }
 
-    /// Runs the checks of all messages, and stores the message's names in the call's state.
+    /// Runs the checks of all messages, and copies the id, the progress token and the capabilities of the
+    /// message into the state of its call.
     ///
     /// # Errors
     /// The outcome of a message that must not be served.
@@ -83,7 +84,7 @@ impl<'m, 'f> Unchecked<'m, 'f> {
         let is_notification =
             message.method.is_some() && message.id == IdField::Absent && message.fault.is_none();
         if is_notification && context.origin.http.is_none() {
-            // A notification is never answered, however wrong it is; over HTTP its status is no answer.
+            // A notification is never answered, not even a faulty one. Over HTTP it gets a status, which is no answer.
             return Err(Outcome::Silent);
         }
         Err(context.refuse(message, &error))

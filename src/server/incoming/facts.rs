@@ -1,4 +1,4 @@
-//! A frame as its transport hands it over: the bytes, who sent them, and what is known beside them.
+//! A frame as its transport hands it over: the bytes, who sent them, and what else is known.
 
 use crate::server::state::call_state::CallState;
 use crate::server::state::request_ids::RequestIds;
@@ -18,17 +18,18 @@ pub(crate) struct Incoming {
     pub(crate) origin: FrameOrigin,
 }
 
-/// What the transport knows of a frame beside its bytes.
+/// What the transport knows of a frame besides its bytes.
 #[derive(Debug, Clone, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "what is known of a frame, each on its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct FrameOrigin {
     /// The frame is an element of a batch.
     pub(crate) in_batch: bool,
-    /// The connection has as many requests in flight as it may have.
+    /// `max_concurrent_requests` of the connection are in flight already.
     pub(crate) is_saturated: bool,
-    /// The frame is a request whose id an unanswered request has.
+    /// Another request of this client has the same id and is not answered yet.
     pub(crate) repeats_id: bool,
-    /// The ids in use, where the transport has not compared the frame's with them.
+    /// The ids in use on the connection, for the checks to compare; `None` if none is in use, or if the transport has
+    /// set `repeats_id` itself.
     pub(crate) ids: Option<Arc<RequestIds>>,
     /// The call runs as a task already.
     pub(crate) in_task: bool,

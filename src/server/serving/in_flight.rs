@@ -1,4 +1,6 @@
-//! The unfinished requests of one connection: at most `max_concurrent_requests`, with their bytes counted.
+//! Requests that wait, and where a cancelled one is dropped.
+//!
+//! They are the unfinished requests of one connection: at most `max_concurrent_requests`, with their bytes counted.
 
 use crate::protocol::Id;
 use crate::server::serving::serve::ServedFrame;

@@ -1,8 +1,8 @@
 //! Notifications of changes: the `subscriptions/listen` request of the modern era, and the notifications that legacy
 //! clients get without a request.
 //!
-//! There is no queue: a change sets a flag of the subscription, and becomes a message when the client has read the one
-//! before it. A slow reader learns of a change later and once, and costs no memory.
+//! Changes are not queued one by one: each list and each resource waits at most once, and becomes a message when the
+//! client has read the one before it. So a slow reader is notified late and once, and costs no more memory.
 
 use crate::protocol::ProtocolError;
 use crate::server::answer::envelope::{self, AnswerId};
@@ -102,7 +102,7 @@ impl Listener<'_> {
             return Poll::Ready(());
         }
         loop {
-            // One message at a time: a change that the peer has not read yet need not be written twice.
+            // One message at a time: a change of which the peer has not read yet is not written twice.
             if !outgoing.is_empty() {
                 outgoing.wake_when_empty(cx.waker());
                 if !outgoing.is_empty() {
@@ -134,7 +134,9 @@ pub(crate) fn subscribe_legacy_client(shared: &Shared, session: &Session) {
     if let Ok(subscription) = shared.changes.subscribe(session.principal(), &filter) {
         session.subscribe(subscription);
     } else {
-        tracing::debug!("a client is not told of changes: max_subscriptions are open, or its share of them");
+        tracing::debug!(
+            "a client is not notified of changes: max_subscriptions are open, or its share of them"
+        );
     }
 }
 

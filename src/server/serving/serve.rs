@@ -36,8 +36,8 @@ impl From<Outcome> for ServedFrame {
 
 /// Serves one frame to its end. The arena comes back for the slot's next request.
 ///
-/// It is not an `async fn`, and the dispatched call is pinned where it is made: with either shorter spelling the compiler
-/// stores the largest part of the future twice, and a waiting request would not fit its kilobyte.
+/// It is not an `async fn`, and the dispatched call is pinned where it is made: with either shorter spelling the
+/// compiler stores the largest part of the future twice, and a waiting request would not fit its kilobyte.
 pub(crate) fn serve_frame<T: Toolset>(
     core: Arc<Core<T>>,
     incoming: Incoming,
@@ -88,7 +88,7 @@ fn dispatch<'f, T: Toolset>(
     let index = message.name.and_then(|name| core.shared.catalog.load().tool(name));
     let request = ToolRequest { context, decoder, arguments_at, index };
     match index {
-        // The checks come first: another fault of the message hides that the tool does not exist.
+        // This runs the checks of the message first: if it has another fault, the answer names that one.
         None => Dispatched::from(request.refuse_unknown()),
         Some(index) => Dispatched::Call { call: core.toolset.call(index, request) },
     }

@@ -129,7 +129,8 @@ where
             return Poll::Pending;
         };
         // A panic of a tool ends its own request, not the connection. The future is dropped at once, so its broken
-        // state cannot be seen.
+        // state cannot be seen. Leases of the code that panicked were dropped by the panic, so their pools have
+        // discarded the objects (`Core::give_back` in `pools/src/pool.rs`).
         let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
         let done = match polled {
             Ok(Poll::Pending) => return Poll::Pending,

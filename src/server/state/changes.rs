@@ -1,9 +1,11 @@
 //! Subscriptions to changes of lists and resources.
 //!
-//! There is no queue. A change sets a flag in each subscription that asked for it and wakes the subscriber, which takes
-//! the flag when it has room for the message. So a slow reader is notified once and late, and costs no more memory.
+//! Changes are not queued one by one: each list and each resource waits at most once. A change marks it in each
+//! subscription that asked for it and wakes the subscriber, which writes the message once the client has read the one
+//! before: `Listener::poll_changes` for modern clients, `next_notice` for legacy ones (`serving/listen.rs`). So a slow
+//! reader is notified once and late, and costs no more memory.
 //! Invariants: at most `max_subscriptions` are open, and each names at most `max_subscribed_uris` resources; a dropped
-//! subscription leaves no entry behind. The hub holds the flags of a subscription and not the subscription itself, as
+//! subscription leaves no entry. The hub holds the flags of a subscription and not the subscription itself, as
 //! dropping a subscription locks the hub, and a notification may drop the last reference.
 
 use crate::limits::Limits;

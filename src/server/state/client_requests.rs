@@ -3,7 +3,7 @@
 //! They stand in a slab that belongs to the session, so an answer reaches only requests of its own session, and the
 //! end of a session touches no other. An id names the slot and how many requests the session had removed before, so a
 //! late answer does not reach the next request in the same slot. Invariants: at most `max_client_requests` of all
-//! sessions wait; a dropped [`ClientRequest`] leaves no entry behind.
+//! sessions wait; a dropped [`ClientRequest`] leaves no entry.
 
 use crate::protocol::OwnedMessage;
 use crate::server::state::charge::{Charge, Sum};

@@ -1,10 +1,11 @@
 //! A limit that many clients share: a flood of one client never takes the last permits of the others.
 //!
-//! The rule is [`may_hold_one_more`]. A client that holds no permit gets any free one. A client that holds some may
-//! hold so much of what the others leave that a part of it stays free: alone it gets `principal_share_percent` of all
-//! permits, and a second flood the same part of the rest, down to the last sixteenth, which is for clients that hold a
-//! few. This is the dynamic threshold of shared-memory switches (Choudhury and Hahne, 1998). It needs to know neither
-//! how many clients there are nor how many will come; it takes some 160 clients to exhaust 10,000 permits.
+//! The rule is [`may_hold_one_more`]. A client that holds no permit gets any free one. A client that holds some gets
+//! another one if it then holds at most `principal_share_percent` of the permits that no other client holds. So
+//! one flood gets that part of all permits, and a second flood that part of the rest. The last sixteenth is only for
+//! clients that hold fewer than four. This is the dynamic threshold of shared-memory switches (Choudhury and Hahne,
+//! 1998). It does not depend on how many clients there are or will come; it takes some 160 of them to exhaust 10,000
+//! permits.
 //!
 //! A key stands for a client: its principal, or its address until the principal is known. The permit then moves to the
 //! other key by the same rule. A client that is rejected needs a moment to notice: its connection lingers without a
@@ -18,9 +19,9 @@ use tokio::sync::Notify;
 /// Limits below this are not shared: an operator who sets so few means them for one client.
 const SHARED_FROM: usize = 4;
 
-/// How many permits a well-behaved client holds at once.
+/// Clients that hold fewer permits than this may use the reserved ones: a client that is no flood holds no more.
 const RESERVED_BELOW: usize = 4;
-/// One in so many permits is reserved for clients that hold fewer than [`RESERVED_BELOW`].
+/// One in so many of all permits is reserved for clients that hold fewer than [`RESERVED_BELOW`].
 const RESERVED_FRACTION: usize = 16;
 
 /// Heap bytes of a holder, its entry in the table included.

@@ -82,7 +82,7 @@ impl Session {
         }
     }
 
-    /// Marks the session as that of the peer that this process was started for.
+    /// Marks the session as that of the owner.
     #[must_use]
     pub(crate) fn of_owner(mut self) -> Self {
         self.values.owns_process = true;
@@ -313,8 +313,9 @@ pub struct SessionValues {
 type StoredValue = (Arc<dyn Any + Send + Sync>, usize);
 
 impl SessionValues {
-    /// Whether the client started this process and talks to it over standard input and output. Such a client could have
-    /// started the process with any other arguments, too.
+    /// Whether the client is the owner of this process: it came without an address, over standard input and output or a
+    /// stream given to [`serve_lines`](crate::transport::serve_lines). The owner could have started the process with
+    /// any other arguments, too.
     pub fn owns_process(&self) -> bool {
         self.owns_process
     }

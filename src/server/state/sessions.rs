@@ -86,7 +86,8 @@ impl Sessions {
         self.table().remove(principal, id)
     }
 
-    /// Removes the sessions that were unused for too long, for the caller to close.
+    /// Removes the sessions that were unused for too long. The caller frees what belongs to them with
+    /// `Shared::close_session`.
     pub(crate) fn sweep(&self, now: Instant) -> Vec<Arc<Session>> {
         let mut expired = Vec::new();
         let mut table = self.table();

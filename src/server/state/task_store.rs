@@ -458,7 +458,7 @@ mod tests {
     }
 
     /// A driver, two waits of a handler and two updates, in every order: an update wakes the wait for its answer. Each
-    /// step is atomic, as all state is behind one lock.
+    /// step is atomic, as one lock guards all state.
     #[test]
     fn an_update_wakes_the_wait_for_its_answer_in_any_order() {
         const STEPS: usize = 6;

@@ -1,7 +1,7 @@
 //! A lock that wakes tasks only after it was released.
 //!
 //! Waking a task runs code of its executor, and dropping a waker may drop the task. Either may call back into the
-//! value behind the lock, and would wait for ever if its caller still held the lock. So [`Guarded`] lends its value to
+//! value under the lock, and would wait for ever if its caller still held the lock. So [`Guarded`] lends its value to
 //! a closure together with a [`WakeList`]: the closure puts wakers on the list, and they are woken once the lock is
 //! free. Values whose destructor runs foreign code are returned by the closure, and dropped by its caller.
 
@@ -9,7 +9,7 @@ use crate::lock::lock;
 use std::sync::Mutex;
 use std::task::Waker;
 
-/// A value behind a lock.
+/// A value under a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Guarded<T> {
     value: Mutex<T>,

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 
 /// Batches that wait for one of their requests, or for their turn.
 pub(super) struct Batches {
-    /// There are no more of them than requests in flight and numbers that are due.
+    /// Each of them waits for a request in flight or has its number in `due`, which bounds how many there are.
     waiting: Vec<(NonZeroU64, Batch)>,
     next_number: NonZeroU64,
     /// Batches that can go on, in this order. What one of them does to another is queued here and done later, so that

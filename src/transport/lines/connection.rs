@@ -1,7 +1,7 @@
 //! One connection of newline-framed messages as a future: a stream, a session if there was a handshake, a timer, and
 //! an exchange while there is something to do.
 //!
-//! An idle connection holds no buffer and no exchange. Must not know messages: `exchange` does.
+//! An idle connection holds no buffer and no exchange. This file knows nothing of messages: `exchange` reads them.
 
 use super::exchange::{Exchange, ExchangeFactory};
 use super::peer::{Peer, ServeError};
@@ -28,7 +28,7 @@ pub(crate) struct LineShared {
 }
 
 impl LineShared {
-    /// A host whose connections end soon after `drain` begins.
+    /// For connections that end soon after `drain` begins.
     pub(crate) fn new(server: &Server, drain: &Drain) -> Self {
         let config = PoolConfig {
             setting: Some("message_capacity"),
@@ -49,27 +49,28 @@ pin_project! {
         // Before the peer: what is in flight ends before its session does.
         exchange: Option<Lease<Exchange>>,
         peer: Peer,
-        host: Arc<LineShared>,
+        shared: Arc<LineShared>,
         #[pin]
         draining: OwnedNotified,
         clock: TimeoutClock,
-        // None for the peer that this process was started for, which has a time-out only for what is in flight at
-        // the end. In a box, so that a connection without a timer has no room for one.
+        // None for the owner, which has a time-out only for what is in flight at the end. In a box, so that a
+        // connection without a timer has no room for one.
         timer: Option<Pin<Box<Sleep>>>,
         hang_up: PhantomData<P>,
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> LineConnection<S, P> {
-    /// Serves `stream`. Without an address the peer is the one that this process was started for.
-    pub(crate) fn new(host: Arc<LineShared>, peer: Option<PeerAddress>, stream: S) -> Self {
-        let timer = peer.map(|_| Box::pin(sleep_until(Instant::now() + host.server.limits().idle_timeout())));
-        let draining = host.drain.listen();
+    /// Serves `stream`. A peer without an address is the owner.
+    pub(crate) fn new(shared: Arc<LineShared>, peer: Option<PeerAddress>, stream: S) -> Self {
+        let timer =
+            peer.map(|_| Box::pin(sleep_until(Instant::now() + shared.server.limits().idle_timeout())));
+        let draining = shared.drain.listen();
         Self {
             stream,
             exchange: None,
-            peer: Peer::new(&host.server, peer),
-            host,
+            peer: Peer::new(&shared.server, peer),
+            shared,
             draining,
             clock: TimeoutClock::new(Instant::now()),
             timer,
@@ -83,9 +84,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let host = &*this.host;
-        let exchange = this.exchange.get_or_insert_with(|| host.exchanges.acquire());
-        if exchange.is_reading() && (this.draining.as_mut().poll(cx).is_ready() || host.drain.has_begun()) {
+        let shared = &*this.shared;
+        let exchange = this.exchange.get_or_insert_with(|| shared.exchanges.acquire());
+        if exchange.is_reading() && (this.draining.as_mut().poll(cx).is_ready() || shared.drain.has_begun()) {
             exchange.stop_reading();
         }
         let ended = match exchange.poll(this.peer, this.stream, cx) {
@@ -101,12 +102,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
                 let has_session = this.peer.session.is_some();
                 let waiting = this.exchange.as_deref_mut().map(Exchange::waiting);
                 let observed = Observed { waiting, progress, has_session };
-                ready!(this.clock.poll(observed, host.server.limits(), timer, cx));
+                ready!(this.clock.poll(observed, shared.server.limits(), timer, cx));
                 tracing::debug!("a peer took too long");
                 Ok(())
             }
             Poll::Pending => {
-                let allowed = host.server.limits().drain_timeout();
+                let allowed = shared.server.limits().drain_timeout();
                 if exchange.begin_end() {
                     *this.timer = Some(Box::pin(this.clock.begin_end(allowed)));
                 }
@@ -117,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
                 Ok(())
             }
         };
-        tracing::debug!(frames = host.server.metrics().frames.total(), ?ended, "connection ended");
+        tracing::debug!(frames = shared.server.metrics().frames.total(), ?ended, "connection ended");
         Poll::Ready(match ended {
             Err(ServeError::Write(error)) if is_hang_up(&error) => Ok(()),
             ended => ended,
@@ -156,8 +157,8 @@ mod tests {
         fn open(peer: Option<PeerAddress>, drain: &Drain) -> Self {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(64 * 1024);
-            let host = Arc::new(LineShared::new(&server, drain));
-            let connection = Box::pin(LineConnection::<_, Undetected>::new(host, peer, stream));
+            let shared = Arc::new(LineShared::new(&server, drain));
+            let connection = Box::pin(LineConnection::<_, Undetected>::new(shared, peer, stream));
             Self { connection, client: BufReader::new(client) }
         }
 
@@ -185,7 +186,7 @@ mod tests {
         talk.send("\"2.0\",\"id\":2,\"method\":\"ping\"}\n").await;
         assert_eq!(talk.answer().await, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\n");
         assert!(talk.connection.exchange.is_none() && talk.connection.peer.session.is_none());
-        // All in one read: the session is there for the line behind the one that opens it.
+        // All in one read: the session is there for the line after the one that opens it.
         let list = r#"{"jsonrpc":"2.0","id":3,"method":"tools/list"}"#;
         talk.send(&format!("{list}\n{INITIALIZE}\n{list}\n")).await;
         assert!(talk.answer().await.contains(r#""error":"#), "before the handshake");
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_peer_that_the_process_was_started_for_is_known_by_its_session() {
+    async fn the_owner_is_known_by_its_session() {
         let mut talk = Talk::open(None, &Drain::default());
         talk.send(&format!("{INITIALIZE}\n")).await;
         assert!(talk.answer().await.contains("2025-06-18"));
@@ -244,8 +245,8 @@ mod tests {
         fn open(peer: Option<PeerAddress>) -> Self {
             let server = Server::builder("test", "1").build().expect("a server");
             let (client, stream) = duplex(1024);
-            let host = Arc::new(LineShared::new(&server, &Drain::default()));
-            let serving = tokio::spawn(LineConnection::<_, Undetected>::new(host, peer, stream));
+            let shared = Arc::new(LineShared::new(&server, &Drain::default()));
+            let serving = tokio::spawn(LineConnection::<_, Undetected>::new(shared, peer, stream));
             Self { client, serving, began: Instant::now() }
         }
 

@@ -33,7 +33,7 @@ const FRAMES_A_ROUND: usize = 256;
 enum AnswerTo {
     /// On a line of its own.
     Line,
-    /// Into the batch of that number. There is no batch 0, so that the mark of each request that waits is one number.
+    /// Into the batch of that number. No batch has number 0, so that this type fits into eight bytes.
     Batch(NonZeroU64),
 }
 
@@ -98,7 +98,7 @@ impl Exchange {
         Waiting { timeout: &mut self.timeout, outbox: &mut self.outbox, unfinished_bytes }
     }
 
-    /// Goes over to the time-out for the end of what is in flight. Whether that is new.
+    /// Selects the time-out for the end of what is in flight. Returns whether another one applied before.
     pub(super) fn begin_end(&mut self) -> bool {
         std::mem::replace(&mut self.timeout, Timeout::End) != Timeout::End
     }
@@ -214,7 +214,7 @@ impl Exchange {
             let room = buffer.capacity() - buffer.len();
             pin!(reader.read_buf(buffer)).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
         };
-        // A read that follows a pause finds something.
+        // A read that finds nothing leaves this false, as the next one comes after a wake-up and finds something.
         self.last_read_was_short = matches!(read, Poll::Ready(Ok((_, false))));
         match read {
             Poll::Pending => {
@@ -265,7 +265,7 @@ impl Exchange {
         }
     }
 
-    /// Goes on with all batches that can.
+    /// Continues all batches that are due.
     fn serve_due(&mut self, peer: &mut Peer, connection: &Waker) {
         while let Some((number, batch)) = self.batches.next_due() {
             self.serve_batch(peer, number, batch, connection);
@@ -309,7 +309,7 @@ impl Exchange {
         let caller = Caller {
             outgoing: Some(&self.outgoing),
             principal: peer.principal(),
-            // The client that started the process, or a process of the socket's own user.
+            // The owner, or a process of the socket's own user.
             is_admin: true,
             task: None,
         };

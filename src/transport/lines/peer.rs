@@ -22,13 +22,14 @@ pub enum ServeError {
 pub(super) struct Peer {
     pub(super) server: Server,
     pub(super) session: Option<Arc<Session>>,
-    /// `None` for the peer that this process was started for.
+    /// `None` for the owner: the client came without an address, over standard input and output or a stream given to
+    /// `serve_lines`.
     pub(super) address: Option<PeerAddress>,
 }
 
 impl Peer {
     pub(super) fn new(server: &Server, address: Option<PeerAddress>) -> Self {
-        // The session of the peer that the process was started for tells it from all others.
+        // The owner is known by its session, so it has one before its handshake.
         let session = address.is_none().then(|| server.owner_session());
         Self { server: server.clone(), session, address }
     }

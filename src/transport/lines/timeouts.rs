@@ -1,7 +1,7 @@
 //! How long a peer of newline-framed messages may take, and how slowly it may read.
 //!
 //! As over HTTP, time-outs apply between two messages, from the first byte of a message to its last, and while the
-//! peer reads what is written. Requests in flight have no time-out. The peer that started the process has none at all.
+//! peer reads what is written. Requests in flight have no time-out. The owner has none at all.
 
 use crate::limits::Limits;
 use crate::transport::outbox::Outbox;
@@ -55,8 +55,8 @@ pub(super) struct Observed<'e> {
     pub(super) has_session: bool,
 }
 
-/// Since when the time-out of a connection runs. Which one it is stands in the exchange: without one it is
-/// [`Timeout::Idle`].
+/// Since when the time-out of a connection runs. The exchange stores which time-out that is; a connection without an
+/// exchange has [`Timeout::Idle`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TimeoutClock {
     since: Instant,
@@ -154,7 +154,7 @@ impl TimeoutClock {
 fn allowed(timeout: Timeout, observed: &Observed<'_>, limits: &Limits) -> Option<Duration> {
     match timeout {
         Timeout::Off | Timeout::End => None,
-        // Its session ends with the connection, and with it what a client may have built on it.
+        // The session ends with its connection, so the client gets the longer time of a session.
         Timeout::Idle if observed.has_session => Some(limits.session_timeout().max(limits.idle_timeout())),
         Timeout::Idle => Some(limits.idle_timeout()),
         Timeout::Message => {

@@ -3,11 +3,11 @@
 //! **Invariant: only the way to open a directory is remembered, never a handle of it.** Each call opens it anew: it
 //! gets the directory that has the name now, even if the old one was moved away, made again or replaced by a link, and
 //! no descriptor is held between calls, however many roots the sessions have. There are two kinds of directories. One
-//! kind is opened by its name, because the user who runs this server named it, or a client that may name any. The other
-//! kind lies below such a directory and is opened beneath that one's handle, so that nobody who may change names there
-//! can turn it into a link that leads out. The name of a directory of the first kind may pass through an allowed
-//! directory, or through the directory itself. Whoever may change names there could lead the name elsewhere, so what
-//! was opened has to be at its [`RequiredLocation`].
+//! kind is opened by its name, because it was named by the user who runs this server, or by a client that may name any.
+//! The other kind lies below such a directory and is opened beneath that one's handle: somebody who may change names
+//! there could replace it by a link, and this way the link cannot lead outside. The path to a directory of the first
+//! kind may pass through an allowed directory, where others may change names and so redirect the path. Therefore what
+//! was opened is compared with its [`RequiredLocation`].
 
 use super::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::lexical::{self, PathBytes};

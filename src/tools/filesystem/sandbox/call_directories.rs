@@ -115,8 +115,8 @@ impl CallDirectories {
         })
     }
 
-    /// Finds the innermost allowed directory that a clean path lies in, and gives the path below it. Nothing is opened
-    /// by the answer alone: it says which handle to open the file beneath.
+    /// Finds the innermost allowed directory that a clean path lies in, and gives the path below it. The answer
+    /// only chooses the handle beneath which the file is then opened.
     pub(crate) fn locate<'p>(&self, path: &'p [u8]) -> Option<(usize, &'p [u8])> {
         if path.contains(&0) {
             return None;

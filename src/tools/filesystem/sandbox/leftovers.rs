@@ -1,4 +1,4 @@
-//! Removes the temporary files that a killed process left behind and nobody will rename any more.
+//! Removes the temporary files that a killed process left and nobody will rename any more.
 //!
 //! **Invariant: only a file that a server like this one made is removed.** Its name says so, with a check sum that no
 //! name has by accident; it is a regular file with one name, owned by this user (root removes those of all users), and

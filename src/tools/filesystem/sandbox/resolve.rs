@@ -22,13 +22,13 @@ pub(crate) const MAX_STEPS: usize = 4 * MAX_PATH_DEPTH;
 /// The most names that are compared to find another spelling, for one path.
 const MAX_COMPARED: usize = 200_000;
 
-/// Which stored names a name may mean when no file has exactly that name.
+/// Which other spellings of a name are accepted when no file has exactly that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spelling {
-    /// The same text in another Unicode form.
+    /// The name in another Unicode form.
     AnyForm,
-    /// The same, and the only name that has other blanks in their places: macOS writes U+202F into the names of
-    /// screenshots, which nobody types.
+    /// That, or the name with other kinds of blanks, if only one file has such a name: macOS writes U+202F into the
+    /// names of screenshots, which nobody types.
     AnyBlanks,
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn paths(uris: &[&str]) -> Option<Vec<PathBuf>> {
     Some(rests?.into_iter().filter_map(path).collect())
 }
 
-/// The path behind `file://`.
+/// The path in what follows `file://`.
 fn path(rest: &str) -> Option<PathBuf> {
     // Each byte may be written as three characters.
     if rest.len() > 3 * MAX_PATH_BYTES {

@@ -228,7 +228,7 @@ fn ends(text: &str) -> Vec<bool> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// What is before and behind the place stays byte for byte, and the place holds the new text but for line ends.
+    /// What is before and after the place stays byte for byte, and the place holds the new text but for line ends.
     #[test]
     fn nothing_outside_of_the_place_changes(
         before in "([ab \r\n]{0,11}[ab\n])?",
@@ -268,7 +268,7 @@ proptest! {
         let count = flat_text.matches(&old).count();
         if count > 0 {
             let all = try_edit(&text, &[edit(&old, &new)], true).expect("found");
-            // A return that was alone may meet a newline that is put behind it.
+            // A return that was alone may meet a newline that is put after it.
             if !text.replace("\r\n", "").contains('\r') {
                 prop_assert_eq!(flat(&all).into_owned(), flat_text.replace(&old, &new));
             }
@@ -303,7 +303,7 @@ proptest! {
         }
     }
 
-    /// The two ways to write an indentation agree where both depths are told.
+    /// The two ways to write an indentation agree where both depths are given.
     #[test]
     fn spaces_for_tabs_come_out_as_tabs(
         new in proptest::collection::vec((0_usize..4, "[a-d]{1,3}"), 1..6),
