@@ -1,6 +1,6 @@
 //! [`MemoryBudget`]: one limit in bytes that pools and other holders of memory share.
 //!
-//! Knows no pool. Pools charge what exists already and look afterwards whether there was room ([`Charge`]); others
+//! Knows no pool. Pools charge what exists already and check afterwards whether there was room ([`ObjectCharge`]); others
 //! ask first ([`MemoryBudget::try_reserve`]). **Invariant:** `used` is the sum of all live charges and reservations.
 
 use crate::sync::Counter;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 /// A limit in bytes, shared by everything that was given a clone of it.
 ///
-/// A pool never fails for want of budget: the object is made, and let go on return as
+/// A pool never fails because the budget is spent: the object is made, and dropped on return as
 /// [`Discard::OverBudget`](crate::Discard::OverBudget). So `used_bytes` can exceed the limit by what is in use.
-/// A lower limit acts on objects made from then on; what is idle already goes by
-/// [`trim`](crate::PoolControl::trim).
+/// A lower limit acts on objects made from then on; call
+/// [`trim`](crate::PoolControl::trim) to free what is idle already.
 ///
 /// ```
 /// use mcpool_pools::MemoryBudget;
@@ -71,7 +71,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Charges bytes that exist already; says whether all is within the limit still.
+    /// Charges bytes that exist already. Returns whether the sum is still within the limit.
     pub(crate) fn charge(&self, bytes: usize) -> bool {
         self.ledger.used.add(bytes as u64) <= self.ledger.limit.read()
     }
@@ -140,9 +140,9 @@ pub struct BudgetSpent {
 /// It travels with the object, so that a hit and the return after it never touch the budget: only an object that
 /// found the budget spent looks again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Charge(usize);
+pub(crate) struct ObjectCharge(usize);
 
-impl Charge {
+impl ObjectCharge {
     /// `bytes` fits in the upper bits: no object is larger than `isize::MAX`.
     pub(crate) fn new(bytes: usize, over_budget: bool) -> Self {
         Self(bytes << 1 | usize::from(over_budget))
@@ -199,7 +199,7 @@ mod tests {
     fn a_charge_keeps_bytes_and_flag_apart() {
         for bytes in [0, 1, 4096, isize::MAX as usize] {
             for over in [false, true] {
-                let charge = Charge::new(bytes, over);
+                let charge = ObjectCharge::new(bytes, over);
                 assert_eq!((charge.bytes(), charge.is_over_budget()), (bytes, over));
                 assert_eq!(charge.is_settled_at(bytes), !over);
             }

@@ -24,7 +24,8 @@ const MIB: usize = 1024 * KIB;
 /// In debug builds a returned buffer is overwritten with this, so that a stale read shows.
 #[cfg(debug_assertions)]
 const POISON: u8 = 0xDB;
-/// Bytes overwritten at least, were the buffer cleared before its return; all that was filled is in any case.
+/// At least this many bytes are overwritten, because a buffer may have been cleared before its return. All bytes that
+/// are still in it are always overwritten.
 #[cfg(debug_assertions)]
 const POISON_BYTES: usize = 64 * KIB;
 

@@ -177,7 +177,7 @@ impl History {
         }
     }
 
-    /// Takes in what came since the last sample; whether the pool's high-water mark is to begin anew.
+    /// Takes in what came since the last sample. Returns whether the pool's high-water mark is to be reset.
     pub(crate) fn take_in(
         &mut self,
         sampling: &Sampling,

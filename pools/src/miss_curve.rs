@@ -1,10 +1,11 @@
-//! [`MissCurve`]: what any capacity of a pool would have hit, from one pass over its acquires and returns.
+//! [`MissCurve`]: the hits that a pool would have had at each capacity, from one pass over its acquires and returns.
+//! The literature counts misses; hits are their complement.
 //!
 //! Stack distances in the sense of Mattson, Gecsei, Slutz and Traiger ("Evaluation techniques for storage
 //! hierarchies", 1970), for objects of which one is as good as the other. Think of the idle objects as a stack of
 //! unlimited height. A return pushes, an acquire pops, and each object remembers how high the stack rose while it
-//! lay there. A pool of capacity `c` holds just those objects above which the stack never rose by `c` or more, for
-//! when one too many comes, what lies lowest may as well be the one that goes. So the object that is popped is a
+//! lay there. A full pool may drop its lowest object. So a pool of capacity `c` still holds an object exactly if the
+//! stack never rose `c` or more places above it. The object that is popped is a
 //! hit at every capacity from `highest - place + 1` up, and one count for each such need is the whole curve.
 //!
 //! Each step is O(1): a popped object hands its highest mark to the one beneath it, which saw the same rise.
@@ -18,8 +19,8 @@ const STEPS: u64 = 16;
 /// Enough for every capacity below 2^21.
 const BUCKETS: usize = (EXACT + STEPS * 16) as usize;
 
-/// Counts of whole numbers: exact below 32, within a sixteenth above. In four bytes each, as every pool has four of
-/// these; so a bucket counts on by ones up to 2^24 only, which no window between two samples reaches.
+/// Counts of whole numbers: exact below 32, within a sixteenth above. A count takes four bytes, as every pool has four
+/// histograms; so a bucket stops counting at 2^24, more than one window holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Histogram {
     counts: Box<[f32; BUCKETS]>,
@@ -89,7 +90,7 @@ fn largest(bucket: usize) -> u64 {
 /// let mut curve = MissCurve::new(100);
 /// (0..3).for_each(|_| curve.acquire()); // three in use: nothing was idle
 /// (0..3).for_each(|_| curve.release());
-/// (0..3).for_each(|_| curve.acquire()); // three hits for who kept three, one for who kept one
+/// (0..3).for_each(|_| curve.acquire()); // a pool of three hits three times, a pool of one hits once
 /// assert_eq!(curve.hit_ratio(3), Some(0.5));
 /// assert_eq!(curve.hit_ratio(1), Some(1.0 / 6.0));
 /// ```
@@ -113,7 +114,7 @@ impl MissCurve {
 
     /// A curve of a pool that has so many objects idle already.
     pub(crate) fn with_idle(max_capacity: usize, idle: usize) -> Self {
-        // Made when the pool is looked at: few returns to come have to make room.
+        // Room is allocated now, so that few of the coming returns have to allocate.
         const ROOM: usize = 64;
         let mut curve = Self::new(max_capacity);
         curve.highest.reserve_exact(ROOM.min(max_capacity + 1));
@@ -121,7 +122,7 @@ impl MissCurve {
         curve
     }
 
-    /// An object was asked for.
+    /// Counts an acquire.
     pub fn acquire(&mut self) {
         match self.pop() {
             Some(need) => self.needs.add(need),
@@ -129,7 +130,7 @@ impl MissCurve {
         }
     }
 
-    /// An object came back, fit to be kept.
+    /// Counts the return of an object that the pool may keep.
     pub fn release(&mut self) {
         self.height += 1;
         self.highest.push_back(self.height);
@@ -138,12 +139,12 @@ impl MissCurve {
         }
     }
 
-    /// The same as [`MissCurve::acquire`], for one that was not watched and counts for nothing.
+    /// Moves the stack as [`MissCurve::acquire`] does, and counts nothing.
     pub(crate) fn skip_acquire(&mut self) {
         self.pop();
     }
 
-    /// Takes the topmost object, and tells the capacity it needed.
+    /// Removes the topmost object. Returns the capacity that it needed.
     fn pop(&mut self) -> Option<u64> {
         let highest = self.highest.pop_back()?;
         let need = highest - self.height + 1;
@@ -161,8 +162,8 @@ impl MissCurve {
 
     /// Hits among all acquires if the pool had had this capacity, 0 to 1; `None` before the first acquire.
     ///
-    /// Exact for capacities below 32 and for those one below a multiple of their sixteenth, as
-    /// [`MissCurve::points`] gives them; at others the value of the next such capacity below.
+    /// Exact for capacities below 32 and at the upper end of each larger bucket; between them, the value of the next
+    /// lower bucket end. [`MissCurve::points`] lists the ends that count something.
     pub fn hit_ratio(&self, capacity: usize) -> Option<f64> {
         let acquires = self.acquires();
         (acquires > 0.0).then(|| self.needs.up_to(capacity as u64) / acquires)

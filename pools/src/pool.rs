@@ -7,7 +7,7 @@
 //! all the rest. So each shard has an [`Anchor`] of its own: a lease counts on the anchor of the shard that its
 //! thread uses, and that count, minus the pool's own reference, **is** the number of leases in use.
 
-use crate::budget::{Charge, MemoryBudget};
+use crate::budget::{MemoryBudget, ObjectCharge};
 use crate::demand::{PoolHistory, Sampling};
 use crate::recycle::{Discard, Recycle, Verdict};
 use crate::registry::PoolControl;
@@ -312,7 +312,7 @@ impl<T: fmt::Debug + Send + 'static> fmt::Debug for Lease<T> {
 #[repr(align(64))]
 struct Pooled<T> {
     object: T,
-    charge: Charge,
+    charge: ObjectCharge,
 }
 
 /// All that a pool is; lives as long as a handle or a lease.
@@ -411,7 +411,7 @@ impl<T: 'static> Core<T> {
         }
         // Only growth, or an earlier refusal, is checked: an object that shrank helps the budget.
         let needs_check = bytes > before || pooled.charge.is_over_budget();
-        pooled.charge = Charge::new(bytes, false);
+        pooled.charge = ObjectCharge::new(bytes, false);
         if needs_check && self.budget.as_ref().is_some_and(MemoryBudget::is_spent) {
             return self.discard(index, Discard::OverBudget, pooled);
         }
@@ -419,21 +419,21 @@ impl<T: 'static> Core<T> {
     }
 
     /// Enters a new object's bytes.
-    fn charge(&self, index: usize, bytes: usize) -> Charge {
+    fn charge(&self, index: usize, bytes: usize) -> ObjectCharge {
         self.stats.bytes_changed(index, 0, bytes);
         let within = self.budget.as_ref().is_none_or(|budget| budget.charge(bytes));
-        Charge::new(bytes, !within)
+        ObjectCharge::new(bytes, !within)
     }
 
     /// Strikes an object's bytes out.
-    fn uncharge(&self, index: usize, charge: Charge) {
+    fn uncharge(&self, index: usize, charge: ObjectCharge) {
         self.stats.bytes_changed(index, charge.bytes(), 0);
         if let Some(budget) = &self.budget {
             budget.release(charge.bytes());
         }
     }
 
-    fn detached(&self, charge: Charge) {
+    fn detached(&self, charge: ObjectCharge) {
         let index = thread_index();
         self.stats.released(index, charge.bytes());
         self.stats.detached(index);
@@ -462,7 +462,7 @@ impl<T: 'static> Drop for Core<T> {
 /// Books an object as poisoned if its recycle step unwinds; forgotten when the step comes back.
 struct Unsettled<'a, T: 'static> {
     core: &'a Core<T>,
-    charge: Charge,
+    charge: ObjectCharge,
 }
 
 impl<T: 'static> Drop for Unsettled<'_, T> {

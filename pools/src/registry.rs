@@ -1,4 +1,4 @@
-//! [`PoolRegistry`]: pools by name, controlled without knowing what is in them.
+//! [`PoolRegistry`]: pools by name, whatever the type of their objects.
 
 use crate::demand::{PoolHistory, Sampling};
 use crate::stats::PoolSnapshot;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// What can be done to a pool whose objects one does not know.
+/// Operations on a pool that do not depend on the type of its objects.
 pub trait PoolControl: Send + Sync + 'static {
     /// The name given to the pool at the start.
     fn name(&self) -> &str;
@@ -19,8 +19,8 @@ pub trait PoolControl: Send + Sync + 'static {
     fn trim(&self, keep: usize) -> usize;
     /// Starts [`PoolSnapshot::high_water_mark`] again at what is in use now.
     fn reset_high_water_mark(&self);
-    /// Takes in what was asked of the pool since the last sample, and goes on watching. Call it every second or
-    /// so: a pool that is not sampled is not watched and has no history.
+    /// Takes in what was asked of the pool since the last sample, and goes on tracing. Call it every second or
+    /// so: a pool that is not sampled is not traced and has no history.
     fn sample(&self, sampling: &Sampling);
     /// What was asked of the pool lately, up to the last sample.
     fn history(&self) -> PoolHistory;
@@ -53,7 +53,7 @@ pub struct PoolRegistry {
 }
 
 impl PoolRegistry {
-    /// Enters `pool` under its name.
+    /// Registers `pool` under its name.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl PoolRegistry {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Shows each pool to `look`, in the order of their names; no pool can be registered meanwhile. Allocates nothing.
+    /// Calls `look` with each pool, in the order of their names; no pool can be registered meanwhile. Allocates nothing.
     pub fn for_each(&self, mut look: impl FnMut(&dyn PoolControl)) {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         by_name.values().for_each(|pool| look(pool.as_ref()));

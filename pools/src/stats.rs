@@ -1,8 +1,8 @@
-//! What a pool counts, and [`PoolSnapshot`], in which it says so.
+//! The counters of a pool, and [`PoolSnapshot`], their values at one moment.
 //!
 //! Counters are sharded by thread like the store: an addition to one that two threads share costs 34 ns, to one's
-//! own 2 (two threads on two cores). What a lease's own existence says already is not counted again: the leases in
-//! use are the references to a shard's anchor.
+//! own 2 (two threads on two cores). The leases in use are not counted: their number is
+//! the number of references to a shard's anchor.
 //!
 //! **Invariant**, whenever no call is under way: `acquired = returns + detached + in use`, and
 //! `misses = idle + in use + detached + discarded`.
@@ -26,7 +26,7 @@ pub enum PoolKind {
 
 /// A pool's figures at one moment.
 ///
-/// Taken without stopping anybody. When the pool is quiet the figures are exact and
+/// It is taken without stopping other threads. When the pool is quiet the figures are exact and
 /// `acquired() == returns + detached + in_use` holds; while others acquire and return, each figure may lag by the
 /// calls under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-//! Watching the acquires and returns of one pool, for a bounded number of them between two samples.
+//! Traces the acquires and returns of one pool, a bounded number of them between two samples.
 //!
 //! Off until the pool is sampled for the first time, and off again once enough was seen: then it costs one load of
 //! a flag that nobody writes. On, each event takes a lock (20 ns), which is why the number is bounded.
 //!
-//! **Invariant:** while tracing is on, `in_use` follows what the pool lends, give or take the calls under way; what
-//! went by unwatched is made up for at the next sample, as returns or acquires that count for nothing.
+//! **Invariant:** while tracing is on, `in_use` follows what the pool lends, give or take the calls under way; the
+//! next sample corrects for events that were not traced, by adding returns or acquires that are not counted.
 
 use crate::demand::{History, Mean, PoolHistory, Sampling, Window};
 use crate::miss_curve::{Histogram, MissCurve};
@@ -41,7 +41,7 @@ struct State {
 }
 
 impl Trace {
-    /// Whether events are wanted.
+    /// Whether events are traced at the moment.
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.is_on.is_set()
@@ -71,7 +71,7 @@ impl Trace {
         self.count(state);
     }
 
-    /// A lease ended; whether its object was fit to be kept.
+    /// Takes note of the end of a lease. `is_fit`: the pool may keep its object.
     #[cold]
     pub(crate) fn returned(&self, is_fit: bool) {
         let mut guard = self.lock();
@@ -90,8 +90,8 @@ impl Trace {
         }
     }
 
-    /// Takes in what was seen since the last sample and begins to trace again; whether the pool's high-water mark
-    /// is to begin anew.
+    /// Takes in what was traced since the last sample and begins to trace again. Returns whether the pool's high-water
+    /// mark is to be reset.
     pub(crate) fn sample(&self, sampling: &Sampling, snapshot: &PoolSnapshot) -> bool {
         let mut guard = self.lock();
         if guard.is_none() && snapshot.acquired() == 0 {
@@ -115,7 +115,7 @@ impl Trace {
             })
         });
         let begins_mark_anew = state.history.take_in(sampling, snapshot, &mut state.window);
-        // What went by unwatched, as if it had gone straight from then to now.
+        // Replaces the untraced events by the net difference.
         (snapshot.in_use..state.in_use).for_each(|_| state.window.curve.release());
         (state.in_use..snapshot.in_use).for_each(|_| state.window.curve.skip_acquire());
         state.in_use = snapshot.in_use;

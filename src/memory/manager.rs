@@ -64,7 +64,8 @@ struct State {
     pressure: Pressure,
     psi: Option<f64>,
     psi_read: Option<Instant>,
-    entered: [u64; 3],
+    /// How often each level of pressure was entered.
+    level_counts: [u64; 3],
     reclaimed: BTreeMap<&'static str, (u64, u64)>,
     peaks: BTreeMap<String, u64>,
     peak_allocated: u64,
@@ -98,7 +99,7 @@ impl MemoryManager {
             pressure,
             psi: None,
             psi_read: None,
-            entered: [0; 3],
+            level_counts: [0; 3],
             reclaimed: BTreeMap::new(),
             peaks: BTreeMap::new(),
             peak_allocated: 0,
@@ -191,7 +192,7 @@ impl MemoryManager {
         let before = self.pressure();
         let level = state.pressure.update(measurement, now);
         if level != before {
-            state.entered[level as usize] += 1;
+            state.level_counts[level as usize] += 1;
             self.shared.level.store(level as u8, Ordering::Relaxed);
         }
         if let Some(entries) = entries {
@@ -410,7 +411,7 @@ impl MemoryManager {
             limit_source: self.shared.limit.source.map(str::to_owned),
             cgroup_limit_bytes: self.shared.limit.cgroup_bytes,
             psi_some_avg10: state.psi,
-            entered: state.entered,
+            entered: state.level_counts,
             refused: self.shared.refused.load(Ordering::Relaxed),
             reclaimed: reclaimed
                 .map(|(step, (runs, bytes))| ReclaimReport {

@@ -85,7 +85,7 @@ pub struct MemoryUsageReport {
     pub stack_bytes: Option<u64>,
     /// All that connections hold, their buffers included.
     pub connection_bytes: u64,
-    /// Requests that wait for an answer of their client.
+    /// Requests of the server to its clients that wait for their answers.
     pub correlation_bytes: u64,
     /// Buffers of messages, leased and idle.
     pub message_buffer_bytes: u64,
@@ -200,9 +200,9 @@ pub struct PoolReport {
     pub demand: DemandReport,
     /// Bytes of one object, on average.
     pub bytes_per_object: u64,
-    /// What a miss costs over a hit, in nanoseconds.
+    /// Time that a hit saves compared with a miss, in nanoseconds.
     pub saved_ns_per_hit: Option<f64>,
-    /// The window of evidence behind demand and curve.
+    /// What `demand` and `curve` are computed from.
     pub evidence: Evidence,
     /// Hit ratio and bytes by capacity, smallest capacity first.
     pub curve: Vec<CurvePoint>,
@@ -229,7 +229,7 @@ pub struct DemandReport {
     pub buckets: Vec<(u64, f64)>,
 }
 
-/// The evidence behind the figures of a pool.
+/// What the figures of a pool are computed from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// Acquires, older ones counting less.
@@ -262,7 +262,7 @@ pub struct AdviceReport {
     pub hit_ratio: f64,
     /// Idle bytes at that capacity.
     pub bytes: u64,
-    /// 0 to 1: how much history there is beside how much is wanted.
+    /// 0 to 1: the share of the wanted history that exists.
     pub confidence: f64,
     /// In words, with the numbers.
     pub reason: String,

@@ -1,8 +1,8 @@
 //! The report as metrics in the text format of Prometheus (0.0.4).
 //!
-//! Names: `process_*` are those that every Prometheus client library has; names of pools follow the
-//! well-known connection pools and of OpenTelemetry's `db.client.connection.*`; `mcp_server_*` are the metrics of
-//! OpenTelemetry's semantic conventions for MCP, spelt as its exporter for Prometheus spells them. Invariant: each metric is one block
+//! Names: `process_*` are those that every Prometheus client library has; pool metrics are named as those of well-known
+//! connection pools and as OpenTelemetry's `db.client.connection.*`; `mcp_server_*` are the metrics of OpenTelemetry's
+//! semantic conventions for MCP, spelt as its exporter for Prometheus spells them. Invariant: each metric is one block
 //! with one head, and no series comes twice, whatever the names in the report are; counters end in `_total`.
 //! Hotspots are left out: the ten largest change, and a counter must not disappear.
 

@@ -220,7 +220,7 @@ impl Fit {
     }
 }
 
-/// Columns that a terminal needs for `text`, at most: a terminal that joins signs needs fewer.
+/// The most columns that a terminal needs for `text`. A terminal that combines characters needs fewer.
 fn columns(text: &str) -> usize {
     text.chars().map(char_columns).sum()
 }

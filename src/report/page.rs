@@ -95,16 +95,26 @@ fn sections(report: &MemoryReport) -> Vec<String> {
         ledger(report),
         pools(report, &used, &unused),
         advice(&used),
-        told("pressure", table::pressure(report), "Pressure", "There was none, and nothing was given back."),
+        part_or_reason(
+            "pressure",
+            table::pressure(report),
+            "Pressure",
+            "There was none, and nothing was given back.",
+        ),
         connections(report),
-        told(
+        part_or_reason(
             "sessions",
             table::sessions(report),
             "Largest sessions",
             &unnamed("session", report.traffic.sessions),
         ),
-        told("tools", table::tools(report), "Tools", "No tool is named in this report."),
-        told("applied", table::applied(report), "Applied by the last optimisation", "Nothing was changed."),
+        part_or_reason("tools", table::tools(report), "Tools", "No tool is named in this report."),
+        part_or_reason(
+            "applied",
+            table::applied(report),
+            "Applied by the last optimisation",
+            "Nothing was changed.",
+        ),
         settings(report),
     ]
 }
@@ -121,7 +131,7 @@ fn unnamed(what: &str, open: u64) -> String {
     }
 }
 
-fn told(id: &str, section: Option<Section>, title: &str, otherwise: &str) -> String {
+fn part_or_reason(id: &str, section: Option<Section>, title: &str, otherwise: &str) -> String {
     match section {
         Some(section) => part(id, &section.title, &markup::section(&section, &[])),
         None => part(id, title, &none(otherwise)),
@@ -225,5 +235,5 @@ fn settings(report: &MemoryReport) -> String {
         rows: rows.collect(),
         notes: Vec::new(),
     };
-    told("settings", section.unless_empty(), "Settings", "None were told.")
+    part_or_reason("settings", section.unless_empty(), "Settings", "None are reported.")
 }

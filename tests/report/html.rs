@@ -293,7 +293,7 @@ fn what_is_empty_leaves_a_sentence() {
         "No session is open.",
         "No tool is named in this report.",
         "Nothing was changed.",
-        "None were told.",
+        "None are reported.",
     ] {
         assert!(text.contains(sentence), "{sentence}");
     }

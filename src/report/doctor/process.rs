@@ -151,7 +151,7 @@ const PSI_FELT: f64 = 10.0;
 
 pub(super) fn machine_short_of_memory(report: &MemoryReport) -> Verdict {
     let Some(waiting) = report.pressure.psi_some_avg10 else {
-        return Verdict::Unknown("the kernel does not tell of stalls (PSI)");
+        return Verdict::Unknown("the kernel does not report stalls (PSI)");
     };
     Verdict::of((waiting > PSI_FELT).then(|| {
         Draft {
@@ -170,7 +170,7 @@ pub(super) fn machine_short_of_memory(report: &MemoryReport) -> Verdict {
 
 pub(super) fn huge_pages(report: &MemoryReport) -> Verdict {
     let (Some(huge), Some(rss)) = (report.usage.huge_page_bytes, report.usage.rss_bytes) else {
-        return Verdict::Unknown("huge pages are not told of");
+        return Verdict::Unknown("huge pages are not reported");
     };
     Verdict::of((huge >= NOTABLE_BYTES && percent(huge, rss) >= 25).then(|| {
         Draft {
@@ -191,7 +191,7 @@ pub(super) fn huge_pages(report: &MemoryReport) -> Verdict {
 
 pub(super) fn fragmentation(report: &MemoryReport) -> Verdict {
     let (Some(free), Some(private)) = (report.part("allocator, free"), report.usage.private_bytes) else {
-        return Verdict::Unknown("the allocator tells no figures");
+        return Verdict::Unknown("the allocator reports no figures");
     };
     let is_much = free.bytes >= 4 * NOTABLE_BYTES && percent(free.bytes, private) >= 50;
     Verdict::of(is_much.then(|| {
@@ -219,14 +219,14 @@ pub(super) fn fragmentation(report: &MemoryReport) -> Verdict {
 
 pub(super) fn unexplained(report: &MemoryReport) -> Verdict {
     let (Some(ratio), Some(private)) = (report.usage.explained_ratio, report.usage.private_bytes) else {
-        return Verdict::Unknown("the platform does not tell private memory");
+        return Verdict::Unknown("the platform does not report private memory");
     };
     let missing = private.saturating_sub(report.usage.explained_bytes);
     Verdict::of((ratio < 0.9 && missing >= NOTABLE_BYTES).then(|| {
         Draft {
             severity: Severity::Warning,
-            problem: format!("{} are in nobody's account.", bytes(missing)),
-            cause: "A library keeps memory outside the heap, or the program runs with an allocator that tells nothing.",
+            problem: format!("{} are not explained.", bytes(missing)),
+            cause: "A library keeps memory outside the heap, or the program runs with an allocator that reports nothing.",
             evidence: format!("{:.1} % of {} are explained.", ratio * 100.0, bytes(private)),
             remedy: "Send the report (`mcpool report --json`) with an issue: every byte should have a name."
                 .to_owned(),

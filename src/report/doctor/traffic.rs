@@ -15,7 +15,11 @@ pub(super) fn few_clients_hold_most(report: &MemoryReport) -> Verdict {
     Verdict::of(is_few.then(|| {
         Draft {
             severity: Severity::Warning,
-            problem: format!("One of {} connections holds most of their memory.", report.traffic.connections),
+            problem: format!(
+                "One of {} connections holds {} % of their memory.",
+                report.traffic.connections,
+                percent(first.bytes, total)
+            ),
             cause: "It has large messages under way, or does not read its answers.",
             evidence: format!(
                 "connection {} of {}: {}, of which {} wait for it to read.",
@@ -120,7 +124,7 @@ pub(super) fn sessions_full(report: &MemoryReport) -> Verdict {
         &Bound {
             limit_name: "max_sessions",
             what: "sessions",
-            then: "the oldest is ended for each new one",
+            then: "each new one ends one that was unused for long, of the same principal or of the one with most",
             bytes_each: 600,
         },
     )
@@ -149,7 +153,7 @@ struct Bound {
     bytes_each: u64,
 }
 
-/// Finds that nine tenths of a limit are taken.
+/// The finding that nine tenths of a limit are taken.
 fn full(report: &MemoryReport, open: u64, bound: &Bound) -> Verdict {
     let Bound { limit_name, what, then, bytes_each } = *bound;
     let limit = setting(report, limit_name);

@@ -20,7 +20,7 @@ const BYTES: (f64, f64) = (160.0, 214.0);
 const DEMAND: (f64, f64) = (236.0, 280.0);
 /// Narrowest visible bar.
 const MIN_BAR: f64 = 5.0;
-/// A bucket of demand is at most this part of its largest value wide: as the pools count.
+/// The width of a bucket of demand is at most the largest value in it divided by this, as in `MissCurve`.
 const BUCKET_SHARE: u64 = 16;
 
 /// The figure, or the sentence that says why there is none.
@@ -54,12 +54,12 @@ fn summary(pool: &PoolReport) -> String {
 
 fn drawing(pool: &PoolReport, name: &str, at: usize) -> String {
     let x = Axis::log(LEFT, RIGHT, end(pool) as f64);
-    let told: Vec<String> = marks(pool).iter().map(|(_, words, _)| words.clone()).collect();
+    let labels: Vec<String> = marks(pool).iter().map(|(_, words, _)| words.clone()).collect();
     let mut svg = format!(
         "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"pool-{at}-title pool-{at}-desc\">\n\
          <title id=\"pool-{at}-title\">Miss curve of {name}</title>\n\
          <desc id=\"pool-{at}-desc\">Hit ratio and idle bytes by capacity, and demand, in objects on a logarithmic axis. Capacity {}.</desc>\n",
-        escape(&told.join(", "))
+        escape(&labels.join(", "))
     );
     let largest = pool.curve.iter().map(|point| point.bytes).max().unwrap_or_default();
     let byte_marks = ends(&sizes(largest));
@@ -88,7 +88,7 @@ fn drawing(pool: &PoolReport, name: &str, at: usize) -> String {
     svg.push_str("<text class=\"tick\" text-anchor=\"end\" x=\"346\" y=\"312\">objects, log scale</text>\n");
     for point in &pool.curve {
         let (at, y) = (x.at(point.capacity as f64), hits.at(point.hit_ratio));
-        let told = format!(
+        let label = format!(
             "{} objects: {} % hits, {}",
             grouped(point.capacity),
             hit_percent(point.hit_ratio),
@@ -96,7 +96,7 @@ fn drawing(pool: &PoolReport, name: &str, at: usize) -> String {
         );
         let _ = writeln!(
             svg,
-            "<circle class=\"point\" cx=\"{at:.1}\" cy=\"{y:.1}\" r=\"2.2\"><title>{told}</title></circle>"
+            "<circle class=\"point\" cx=\"{at:.1}\" cy=\"{y:.1}\" r=\"2.2\"><title>{label}</title></circle>"
         );
     }
     svg.push_str("</svg>\n");
@@ -166,11 +166,11 @@ fn demand(pool: &PoolReport, x: &Axis) -> String {
     }
     for (from, to, acquires, largest) in bars {
         let (top, width) = (y.at(acquires), (to - from - 1.0).max(1.5));
-        let told =
+        let label =
             format!("up to {} in use: {} acquires", grouped(largest), grouped(acquires.round() as u64));
         let _ = writeln!(
             svg,
-            "<rect class=\"demand\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{:.1}\"><title>{told}</title></rect>",
+            "<rect class=\"demand\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{:.1}\"><title>{label}</title></rect>",
             DEMAND.1 - top
         );
     }
