@@ -1,7 +1,8 @@
 //! [`MemoryBudget`]: one limit in bytes that pools and other holders of memory share.
 //!
-//! Knows no pool. Pools charge what exists already and check afterwards whether there was room ([`ObjectCharge`]); others
-//! ask first ([`MemoryBudget::try_reserve`]). **Invariant:** `used` is the sum of all live charges and reservations.
+//! Knows no pool. Pools charge what exists already and check afterwards whether there was room ([`ObjectCharge`]);
+//! others ask first ([`MemoryBudget::try_reserve`]). **Invariant:** `used` is the sum of all live charges and
+//! reservations.
 
 use crate::sync::Counter;
 use std::sync::Arc;

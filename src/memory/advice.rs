@@ -40,8 +40,9 @@ pub enum Policy {
 /// Advice for each pool, in their order.
 ///
 /// [`Policy::MissCurve`] advises the smallest capacity whose expected hit ratio reaches the target, or, if no capacity
-/// reaches it, one within the same distance of the best possible ratio. If all pools together would cost more than the budget, each byte goes
-/// where it saves the most time: pools grow along the upper hulls of their curves, steepest step first.
+/// reaches it, one within the same distance of the best possible ratio. If all pools together would cost more than the
+/// budget, each byte goes where it saves the most time: pools grow along the upper hulls of their curves, steepest
+/// step first.
 pub fn advise(pools: &[PoolReport], plan: &Plan) -> Vec<AdviceReport> {
     let mut capacities: Vec<u64> = pools.iter().map(|pool| wanted(pool, plan)).collect();
     let cost = |capacities: &[u64]| -> u64 {

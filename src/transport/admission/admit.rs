@@ -107,8 +107,8 @@ impl Admission {
 
     fn identify(&self, credentials: &Credentials<'_>) -> Result<AdmittedPeer, Refusal> {
         let is_own_user = credentials.peer.is_own_user();
-        // Behind a proxy, all requests come from this machine. Other host names, or tokens, show that there may be a
-        // proxy.
+        // Behind a proxy, all requests come from this machine. Foreign host names or required tokens suggest
+        // that there may be a proxy.
         let is_admin = match credentials.peer {
             PeerAddress::Unix { .. } => is_own_user,
             PeerAddress::Ip(address) => {
@@ -117,7 +117,7 @@ impl Admission {
         };
         let known = |principal| AdmittedPeer { principal, is_admin };
         match &self.guard {
-            // A process of this user may do what this process may, and needs no token.
+            // A user who may run as this process needs no token.
             _ if is_own_user && credentials.authorization.is_none() => {
                 Ok(known(Principal::of_peer(credentials.peer)))
             }

@@ -29,7 +29,7 @@ pub struct AdmissionConfig {
     pub allowed_origins: Vec<String>,
     /// How a request identifies its sender.
     pub auth: Auth,
-    /// Whether browsers are told that pages of allowed origins may read the answers.
+    /// Whether answers allow pages of allowed origins to read them (CORS).
     pub cors: bool,
 }
 

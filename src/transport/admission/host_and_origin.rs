@@ -37,7 +37,7 @@ impl HostRule {
     }
 }
 
-/// A host and what stands behind its colon.
+/// A host and what follows its colon.
 fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     let colon = match text.rfind(']') {
         Some(end) if end + 1 == text.len() => None,
@@ -57,7 +57,7 @@ fn is_ip_literal(name: &str) -> bool {
     }
 }
 
-/// Whether the text behind a colon is a port.
+/// Whether the text after a colon is a port.
 fn is_port(port: Option<&str>) -> bool {
     port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'))
 }

@@ -1,4 +1,4 @@
-//! Why a request is refused, and what its sender is told.
+//! Why a request is refused, and the status and text of the answer.
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 //!
 //! An idle connection holds no buffer and no exchange, before and after its requests. One timer serves all
 //! time-outs: it is set forward lazily, so that a request that is served at once does not touch it. The connection
-//! holds its permit: a request tells the principal that the permit counts for.
+//! holds one permit; a request names the principal that the permit counts for.
 
 use super::exchange::{Exchange, State};
 use super::sender::NextAction;
@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// How long a peer may go on sending after the last answer: closing at once would destroy the answer on its way.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The time-out that the timer stands at.
+/// The time-out that the timer is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Timeout {
     Idle,
@@ -56,7 +56,7 @@ struct Connection<S> {
     deadline: Instant,
     is_draining: bool,
     is_shut: bool,
-    // Last, so that the socket is closed before another connection gets the permit.
+    // Declared last, so that the socket is closed before another connection gets the permit.
     permit: Permit,
 }
 
@@ -151,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Writes what is queued; whether all of it is written.
+    /// Writes what is queued. Returns whether all of it is written.
     fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let Some(exchange) = &mut self.exchange else { return Ok(true) };
         if exchange.sender.outbox.is_empty() {
@@ -262,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Acts on a deadline that has passed; whether the connection goes on.
+    /// Acts on a deadline that has passed. Returns whether the connection goes on.
     fn time_out(&mut self) -> bool {
         let endpoint = &self.shared.endpoint;
         let limits = endpoint.server.limits();

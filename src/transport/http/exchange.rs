@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::AsyncRead;
 
-/// What a client is told whose message is too large for the memory that is left.
+/// The error for a client that sends a message too large for the memory that is left.
 const NO_ROOM: &str = "there is no memory for a message of this size at the moment: send it again later";
 /// Bytes that are read ahead while a request waits: the start of the next one.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
@@ -67,7 +67,7 @@ impl Exchange {
         matches!(self.state, State::Head) && self.sender.outbox.is_empty() && self.receiver.input().is_empty()
     }
 
-    /// Whether the first bytes of a request are there and the rest is not.
+    /// Whether a part of a request has come and the rest has not.
     pub(super) fn has_partial_request(&self) -> bool {
         match &self.state {
             State::Head => !self.receiver.input().is_empty(),
@@ -125,7 +125,7 @@ impl Exchange {
         }
     }
 
-    /// Takes the end of what the peer sends. Whether something is left to do for it.
+    /// Takes the end of what the peer sends. Returns whether something is left to do for it.
     pub(super) fn end_input(&mut self) -> bool {
         match &self.state {
             State::Head | State::Body(_) => {
@@ -190,7 +190,7 @@ impl Exchange {
         }
     }
 
-    /// Goes on behind a request whose answer is queued whole.
+    /// Goes on after a request whose answer is queued whole.
     fn end_request(&mut self) -> NextAction {
         self.state = if self.sender.is_last() { State::Closing } else { State::Head };
         NextAction::Continue
@@ -230,7 +230,7 @@ impl Exchange {
         let input = self.receiver.input();
         let mut arrival = Arrival { endpoint, sender: &mut self.sender, head, input };
         let mut admitted = match arrival.route(peer, permit) {
-            HeadDecision::Wanted(admitted) => Some(admitted),
+            HeadDecision::ReadBody(admitted) => Some(admitted),
             HeadDecision::Answered => None,
             HeadDecision::CutOff => {
                 self.state = State::CutOff;

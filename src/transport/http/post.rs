@@ -2,7 +2,7 @@
 //!
 //! What completes on its first poll is answered as JSON. A modern request that waits is cancelled when its connection
 //! closes. A legacy one moves into a task of its own with a stream of its session: it goes on when the connection
-//! closes, and its client may come back for the answer.
+//! closes, and its client may reconnect for the answer.
 
 use super::answer::{Answer, parse_session};
 use super::codec::event_stream::Event;
@@ -27,7 +27,7 @@ use std::time::Instant;
 /// A POST whose body has come.
 pub(super) struct PostRequest<'a> {
     pub(super) head: &'a RequestHead,
-    /// The head and the body, and nothing behind them.
+    /// The head and the body, and nothing after them.
     pub(super) buffer: BufferLease,
     /// Where the body lies in `buffer`.
     pub(super) range: Range<usize>,
@@ -143,7 +143,7 @@ impl Post {
         }
     }
 
-    /// Whether no more requests may go on without their connection. One that does already may go on.
+    /// Whether the limit of requests without a connection is reached. Requests already running are not affected.
     fn is_saturated(&self, server: &Server) -> bool {
         self.session.running() >= server.limits().max_concurrent_requests
     }
@@ -176,7 +176,7 @@ impl Post {
         self.slot.fill(caller, session, frame, origin);
     }
 
-    /// Fills the slot with the first message of a batch. Whether there is one: else the batch is answered.
+    /// Fills the slot with the first message of a batch. Returns `false` if the batch was answered instead.
     fn begin_batch(&mut self, to: &mut ReplyTo<'_>, frame: Frame, origin: FrameOrigin) -> bool {
         let server = &to.endpoint.server;
         let mut batch = match Batch::open(&server.shared, &self.session, frame, self.session.ids()) {

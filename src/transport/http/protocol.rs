@@ -33,14 +33,14 @@ pin_project! {
     /// connection.
     #[project = ProtocolProjection]
     pub(super) enum Protocol {
-        /// Nothing has come: the first byte tells the protocol. Empty only while it becomes another variant.
+        /// Nothing has come yet: the first byte decides the protocol. Empty only while it becomes another variant.
         Undecided {
             parts: Option<(Arc<HttpShared>, UnixStream, PeerAddress, Permit)>,
             #[pin] drain: OwnedNotified,
             #[pin] timer: Sleep,
         },
         Http { #[pin] connection: HttpConnection<Stream> },
-        // The permit goes last, as the connection ends before it is free.
+        // Declared last, so that the connection is dropped before the permit.
         Lines { #[pin] connection: LineConnection<UnixStream, SocketHangUp>, permit: Permit },
         /// In a box: few connections end like this.
         Refused { refusing: Pin<Box<dyn Future<Output = ()> + Send>>, permit: Permit },

@@ -35,9 +35,9 @@ pub(super) struct Body {
 pub(super) enum BodyRead {
     /// More bytes are needed.
     Partial,
-    /// The body is whole and nobody wants it.
+    /// The body is whole and was dropped.
     Dropped,
-    /// The body is whole and lies at `range`, behind its head.
+    /// The body is whole and lies at `range`, after its head.
     Whole { buffer: BufferLease, range: Range<usize>, admitted: AdmittedPeer },
 }
 

@@ -13,20 +13,21 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Paths of the endpoint of MCP. Clients that join a base and a path leave a slash behind.
+/// Paths of the endpoint of MCP. Clients that join a base and a path may add a slash at the end.
 const PATHS: [&[u8]; 2] = [b"/mcp", b"/mcp/"];
 
-/// The verbs of the endpoint, as `Allow` lists them; those of the modern era, which has no sessions.
+/// The verbs of the endpoint, as `Allow` lists them.
 const ALLOWED: &str = "GET, POST, DELETE";
+/// The verbs of the modern era, which has no sessions.
 const ALLOWED_MODERN: &str = "POST";
 
-/// What a client is told that uses a verb that the era of the request does not have.
+/// The error for a client that uses a verb of sessions with a revision that has none.
 const NO_SESSIONS: &str =
     "revision 2026-07-28 has no sessions and no streams apart from answers: send a POST";
-/// What a principal is told that has too many connections.
+/// The error for a principal that has too many connections.
 const SHARE_IS_TAKEN: &str = "too many connections of one principal: close some, or come back later (setting \
     principal_share_percent)";
-/// What a client is told at every other path.
+/// The error for a client that uses any other path.
 const NOT_HERE: &str =
     "nothing is here: MCP is spoken at /mcp, and /livez, /readyz and /healthz tell how the server is";
 
@@ -36,8 +37,8 @@ pub(super) enum HeadDecision {
     Answered,
     /// It is answered, and the connection ends without waiting for its peer.
     CutOff,
-    /// Its body is wanted, from this client.
-    Wanted(AdmittedPeer),
+    /// The peer is admitted: its body is read next.
+    ReadBody(AdmittedPeer),
     /// It is answered by a stream of its session.
     Stream(SessionStream),
 }
@@ -52,7 +53,7 @@ pub(super) struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
-    /// Answers a request that needs no body, or finds out who sends the body that is wanted. `permit` is the
+    /// Answers a request that needs no body, or admits its sender if the body is needed. `permit` is the
     /// permit of the connection.
     pub(super) fn route(&mut self, peer: PeerAddress, permit: &mut Permit) -> HeadDecision {
         let admission = &self.endpoint.admission;
@@ -110,7 +111,7 @@ impl<'a> Arrival<'a> {
         let revision = version.map(|version| version.and_then(Revision::parse));
         match self.head.verb {
             Verb::Post if self.head.content_type == ContentType::Json => {
-                return HeadDecision::Wanted(admitted);
+                return HeadDecision::ReadBody(admitted);
             }
             Verb::Post => self.refuse(Status::UnsupportedMediaType, &"the body must be application/json"),
             _ if revision.flatten().is_some_and(Revision::is_modern) => {
@@ -131,7 +132,7 @@ impl<'a> Arrival<'a> {
         HeadDecision::Answered
     }
 
-    /// Answers what anybody may ask: whether the server lives, and whose tokens it accepts.
+    /// Answers the paths that anybody may read: health, and the metadata that says whose tokens are accepted.
     fn answer_elsewhere(&mut self, path: &[u8]) {
         let endpoint = self.endpoint;
         let is_reading = matches!(self.head.verb, Verb::Get | Verb::Head);

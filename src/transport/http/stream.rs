@@ -1,8 +1,8 @@
 //! A stream of a session on its way to a client: the answer to one request, or what the session sends unasked.
 //!
 //! The event store keeps the stream and this file follows it, so that the stream outlives its connection. At most a
-//! few events wait in the outbox; the rest stay in the store, where they are bounded and where a client that comes
-//! back finds them.
+//! few events wait in the outbox; the rest stay in the store, where they are bounded and where a client that
+//! reconnects finds them.
 
 use super::answer::{Answer, AnswerBody};
 use super::codec::event_stream::Event;
@@ -16,7 +16,7 @@ use mcpool_pools::BufferLease;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// How long a client waits before it comes back for the rest of a stream that the server ended.
+/// How long a client waits before it reconnects for the rest of a stream that the server ended.
 const RETRY_MS: u32 = 500;
 
 /// A stream of a session on its way to a client.
@@ -26,7 +26,7 @@ pub(super) struct SessionStream {
     head: RequestHead,
     /// The writing end, for a stream that also carries what the session sends unasked.
     notices: Option<StreamWriter>,
-    /// The first event is an empty one with an id: clients of 2025-11-25 come back with it.
+    /// The first event is an empty one with an id: clients of 2025-11-25 send its id when they reconnect.
     is_primed: bool,
     /// The stream answers a request. Nothing is sent before its first event, as an answer that comes first and alone
     /// needs no stream.
@@ -144,7 +144,7 @@ impl SessionStream {
                 Progress::Pending(NextAction::Continue)
             }
             Poll::Ready(item @ (StreamItem::Released | StreamItem::Ended)) => {
-                // A client that is to come back must know the id to come back with.
+                // A client that is to reconnect must know the id to reconnect with.
                 if matches!(item, StreamItem::Released) && self.head.accepts.event_stream {
                     self.begin(endpoint, sender);
                 }
@@ -154,8 +154,8 @@ impl SessionStream {
         }
     }
 
-    /// Moves notices of the session into the stream, one at a time and while there is room: what stays behind is a
-    /// flag of the session and not lost.
+    /// Moves notices of the session into the stream, one at a time and while there is room: the others are
+    /// flags of the session and not lost.
     fn store_notices(&mut self, endpoint: &Endpoint, cx: &mut Context<'_>) {
         let Some(writer) = &self.notices else { return };
         while !writer.has_unread()

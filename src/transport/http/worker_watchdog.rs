@@ -1,10 +1,10 @@
 //! A watchdog that keeps events coming while a request blocks one of the runtime's workers.
 //!
-//! An idle worker polls the driver for events of sockets, timers and signals. The worker that received an event serves
-//! it at once and wakes no other worker, if there is nothing else to do: while a request blocks it, no worker polls
-//! the driver (tokio's own remedy, the eager handoff of its driver, is unstable). So a thread checks every
-//! [`CHECK_INTERVAL`] whether a worker has been in the same poll since the last check, and wakes a task: the worker
-//! that runs the task polls the driver when it is done.
+//! An idle worker polls for events of sockets, timers and signals. It handles the event it got at once, and does not
+//! wake another worker to poll meanwhile. While that request blocks it, no worker receives events (tokio's own remedy,
+//! the eager handoff of its driver, is unstable). So a separate thread checks every [`CHECK_INTERVAL`], and wakes a
+//! task if a worker has not rested since the last check: the worker that runs the task polls for events when it is
+//! done.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};

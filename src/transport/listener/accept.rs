@@ -3,9 +3,9 @@
 //! Owns how many connections are open, and how many of one address. Must not know which protocol they speak
 //! ([`Serve`] does). Invariants: the permit of a connection lives exactly as long as its task; however many
 //! connections one address opens, other addresses find room ([`FairLimit`]). The permit counts for the address until
-//! a request tells the principal of the connection, which is why the connection's own future holds it. The shape
+//! a request names the principal of the connection, so the future of the connection holds it. The shape
 //! (permit, accept, spawn; the permit moves into the task) is that of the server of `mini-redis`. A count takes the
-//! place of a semaphore, because nobody waits for a permit: a connection without one is told to come back later.
+//! place of a semaphore, because nobody waits for a permit: a connection without one is refused at once.
 
 use super::descriptors::Affordable;
 use super::listen::Listener;

@@ -1,8 +1,8 @@
 //! File descriptors: how many connections the system allows beside files and listeners.
 //!
 //! A connection without a descriptor is not accepted: it waits until its client gives up, and files cannot be
-//! opened meanwhile. So the bound on connections gives way to that of the system, with a reserve, and connections
-//! beyond it are told so at once.
+//! opened meanwhile. So the bound on connections is lowered to that of the system, less a reserve, and connections
+//! beyond it are refused at once.
 
 use crate::limits::Limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -50,7 +50,7 @@ pub fn inherited() -> Result<Vec<Inherited>, ListenError> {
     Ok(sockets)
 }
 
-/// The kinds are told apart by asking for either: one of the two refuses and leaves it in its place.
+/// Asking for either kind finds out which it is: the wrong one refuses and leaves the descriptor in its place.
 fn take(handed: &mut ListenFd, index: usize) -> io::Result<Option<Handed>> {
     match handed.take_unix_listener(index) {
         Ok(listener) => Ok(listener.map(Handed::Unix)),

@@ -1,6 +1,6 @@
 //! Sockets that accept: TCP addresses, Unix paths, and those a service manager opened beforehand.
 //!
-//! Owns how a socket comes to be and what is left behind when it goes. Must not know what is spoken on it.
+//! Owns how a socket is made and what is removed when it closes. Must not know the protocol.
 //! Invariant: a [`Listener`] that was bound here on a path accepts nobody but its own user, and nothing but a dead
 //! socket is ever replaced by it.
 

@@ -72,7 +72,7 @@ fn exposures(path: Option<&Path>) -> Vec<Exposure> {
     found
 }
 
-/// Whether group or others may write. The group may have one user alone, which cannot be told from here.
+/// Whether group or others may write. The group may have only one user; that is not known here.
 fn is_open(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o022 != 0
 }

@@ -1,10 +1,10 @@
 //! Reads the body of a request in place.
 //!
 //! The decoder works on the buffer that the head was read into and leaves the body in it as one range,
-//! directly behind the head: payload of chunks is moved down over the lines between them. A piece of input
-//! is read once and then removed: after [`BodyProgress::Partial`] the buffer holds the head and the body
-//! so far, so that it is bounded by them however finely the peer cuts its chunks, and what is read next
-//! lands where it belongs, without a move. What a peer sends ahead is moved down once, behind the body.
+//! directly after the head: payload of chunks is moved down over the lines between them. Each byte is read once.
+//! After [`BodyProgress::Partial`] the buffer holds only the head and the body so far, so new bytes go directly
+//! after them, and the buffer is bounded however finely the peer cuts its chunks. The start of a next request
+//! is moved down once, to the end of the body.
 //!
 //! ```text
 //!    0        start            end          taken           len
@@ -12,7 +12,7 @@
 //!    start <= end <= taken <= len          (Partial: end = taken = len)
 //! ```
 //!
-//! Chunk lines are read strictly (RFC 9112 7.1): where one reader forgives what another does not, requests can be
+//! Chunk lines are read strictly (RFC 9112 7.1): if one reader accepts what another refuses, requests can be
 //! smuggled. Must not know what a body means.
 
 use super::field;
@@ -28,7 +28,7 @@ const MAX_EXTENSION_BYTES: u16 = 256;
 /// Bytes of the trailer, which is read and forgotten.
 const MAX_TRAILER_BYTES: u16 = 1024;
 
-/// Why a body is refused. The connection closes: what follows cannot be told from the body.
+/// Why a body is refused. The connection closes: the end of the body is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum BodyError {
     #[error(
@@ -43,16 +43,16 @@ pub(crate) enum BodyError {
     ChunkSize,
     #[error("chunk extensions may have {MAX_EXTENSION_BYTES} bytes in all: leave them out")]
     ExtensionsTooLong,
-    #[error("a chunk must end in CR LF directly behind as many bytes as its size says")]
+    #[error("a chunk must end in CR LF directly after as many bytes as its size says")]
     ChunkEnd,
-    #[error("the trailer behind the last chunk must be lines `Name: value`, ended by an empty line")]
+    #[error("the trailer after the last chunk must be lines `Name: value`, ended by an empty line")]
     Trailer,
     #[error("the trailer may have {MAX_TRAILER_BYTES} bytes: send its fields as headers")]
     TrailerTooLong,
 }
 
 impl BodyError {
-    /// What the peer is told.
+    /// The status of the answer.
     pub(crate) fn status(self) -> Status {
         match self {
             Self::TooLong { .. } => Status::PayloadTooLarge,
@@ -65,10 +65,10 @@ impl BodyError {
 /// Whether the body is whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BodyProgress {
-    /// More bytes are needed; append them to the buffer, which now ends where the body so far does.
+    /// More bytes are needed; append them to the buffer, which ends now with the body so far.
     Partial,
-    /// The body is whole and lies there, directly behind the head. What the buffer holds behind it came with
-    /// it and is the start of the next request.
+    /// The body is whole and lies at this range, directly after the head. Bytes after it are the start of the next
+    /// request.
     Complete(Range<usize>),
 }
 
@@ -119,7 +119,7 @@ enum State {
 }
 
 impl BodyDecoder {
-    /// A decoder for the body behind `head_bytes` bytes of head.
+    /// A decoder for the body after `head_bytes` bytes of head.
     ///
     /// # Errors
     /// When the announced length is beyond `max_body_bytes`: refused before a byte of it is read.
@@ -168,7 +168,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Takes what has come into `buffer` behind the body so far. `buffer` begins with the head.
+    /// Takes what has come into `buffer` after the body so far. `buffer` begins with the head.
     ///
     /// # Errors
     /// When the bytes are no body, or one beyond the limit; then again at each call.
@@ -237,7 +237,7 @@ impl BodyDecoder {
         bytes
     }
 
-    /// The state behind one byte of framing.
+    /// The state after one byte of framing.
     fn after(&mut self, byte: u8) -> Result<State, BodyError> {
         match (self.state, byte) {
             (State::Size { digits, value }, _) => self.after_size(digits, value, byte),

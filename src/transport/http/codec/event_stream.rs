@@ -6,18 +6,18 @@ use super::words::StreamFraming;
 use crate::wire::HEX_DIGITS;
 use bytes::{BufMut, BytesMut};
 
-/// One event of a stream: a message, with what may stand around it.
+/// One event of a stream: a message and its optional fields.
 ///
 /// ```text
 /// 2A CRLF event: message LF id: 7 LF data: {"jsonrpc":"2.0"..} LF LF CRLF
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Event<'a> {
-    /// Whether to write `event: message`, which is also what no name means.
+    /// Whether to write `event: message`, which is the default when the field is absent.
     pub(crate) is_named: bool,
-    /// For a client that comes back with Last-Event-ID.
+    /// The id that a client sends as Last-Event-ID when it reconnects.
     pub(crate) id: Option<&'a [u8]>,
-    /// How long a client is to wait before it comes back.
+    /// How long a client is to wait before it reconnects.
     pub(crate) retry_ms: Option<u32>,
 }
 
@@ -30,12 +30,12 @@ const COMMENT: &[u8] = b":\n\n";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 impl Event<'_> {
-    /// Appends what stands before `data_bytes` bytes of data, so that the data itself need not be copied.
-    /// It must be one line: use [`write_data`] where it may not be.
+    /// Appends what comes before `data_bytes` bytes of data, so that the data itself need not be copied.
+    /// The data must be one line: use [`write_data`] where it may not be.
     pub(crate) fn begin(&self, out: &mut BytesMut, framing: StreamFraming, data_bytes: usize) {
         let mut digits = itoa::Buffer::new();
         let retry = self.retry_ms.map(|retry_ms| digits.format(retry_ms).as_bytes());
-        // What ends a line would end the event.
+        // An id with a line end in it would end the event early.
         let id = self.id.filter(|id| !id.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
         let parts: [&[u8]; 8] = [
             if self.is_named { EVENT_NAME } else { b"" },
@@ -75,13 +75,13 @@ pub(crate) fn write_data(out: &mut BytesMut, json: &[u8]) {
     out.put_slice(rest);
 }
 
-/// Appends what stands behind the data of an event.
+/// Appends what comes after the data of an event.
 pub(crate) fn end_event(out: &mut BytesMut, framing: StreamFraming) {
     out.put_slice(EVENT_END);
     end_chunk(out, framing);
 }
 
-/// Appends a comment: tells client and proxies that the stream lives.
+/// Appends a comment, which shows client and proxies that the stream is alive.
 pub(crate) fn write_comment(out: &mut BytesMut, framing: StreamFraming) {
     if framing == StreamFraming::Chunked {
         write_chunk_size(out, COMMENT.len());

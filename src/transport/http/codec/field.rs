@@ -1,7 +1,7 @@
 //! What single header values mean: lengths, codings, media types, hosts.
 //!
 //! Each function sees one value, its surrounding white space trimmed, and knows nothing of the request.
-//! Where two readings are possible, the value is refused: the other reading may be that of a proxy before us.
+//! Where two readings are possible, the value is refused: a proxy in front of this server may choose the other reading.
 
 use super::head_error::HeadError;
 use super::words::{Accepts, ContentType};
@@ -40,7 +40,7 @@ pub(super) fn content_length(value: &[u8]) -> Result<u64, HeadError> {
     text.parse().map_err(|_| HeadError::ContentLength)
 }
 
-/// Only `chunked` is implemented. Whatever else is a coding is told so; the rest is malformed.
+/// Only `chunked` is implemented. Any other known coding is refused as unsupported, anything else as malformed.
 pub(super) fn transfer_encoding(value: &[u8]) -> Result<(), HeadError> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());

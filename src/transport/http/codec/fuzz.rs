@@ -1,4 +1,4 @@
-//! What the fuzzers run, beside the code that it is about; ordinary tests run it on a few inputs each.
+//! What the fuzzers run. Ordinary tests run it on a few inputs each.
 //!
 //! The entries take any bytes and panic where a claim does not hold. `fuzz/` calls them.
 
@@ -60,7 +60,7 @@ impl Receiver {
                 );
                 return Ok(());
             };
-            assert_eq!(body.start, head.head_bytes, "the body lies behind the head");
+            assert_eq!(body.start, head.head_bytes, "the body lies directly after the head");
             let (head_text, rest) = self.buffer.split_at(body.start);
             let (body, rest) = rest.split_at(body.len());
             self.received.push(Received { head: *head, head_text: head_text.to_vec(), body: body.to_vec() });
@@ -70,8 +70,8 @@ impl Receiver {
     }
 }
 
-/// A stream of requests, cut anywhere, gives the requests and the refusal that it gives as a whole. The
-/// first bytes tell where to cut.
+/// Cutting a stream into pieces does not change its result: the requests that are read, and the refusal if there is
+/// one. The first two bytes choose where to cut.
 ///
 /// # Panics
 /// When it does not.
@@ -99,16 +99,16 @@ pub fn requests(bytes: &[u8]) {
     }
 }
 
-/// A head, as far as two parsers can agree on it.
+/// The parts of a head that are compared between our parser and hyper's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadFacts {
     /// The method as it was written.
     pub method: String,
     /// The target without scheme, authority and query.
     pub path: String,
-    /// What stands behind `?`.
+    /// What follows `?`.
     pub query: Option<String>,
-    /// 0 or 1, behind `HTTP/1.`.
+    /// The digit after `HTTP/1.`: 0 or 1.
     pub minor_version: u8,
     /// Lower-case names with their values, sorted by name; values of one name in their order.
     pub headers: Vec<(String, Vec<u8>)>,

@@ -1,7 +1,7 @@
 //! The head of a request: its line and its headers, as spans of the bytes it was read from.
 //!
-//! `httparse` tells the parts; [`head_end`](super::head_end) has checked the lines before, and what the
-//! values mean is told by [`field`]. A head that two readers could understand differently is
+//! [`head_end`](super::head_end) checks the lines, `httparse` finds the parts, and [`field`] reads the
+//! values. A head that two readers could understand differently is
 //! refused (RFC 9112 11.2, request smuggling). Nothing is copied and nothing allocated: a head is valid
 //! while its bytes stay where they were, which the body decoder leaves them.
 //!
@@ -20,7 +20,7 @@ use std::ops::Range;
 
 /// A part of the bytes a head was read from.
 ///
-/// It begins behind the method, so that its start is never zero and an `Option` of it costs nothing.
+/// It begins after the method, so that its start is never zero and an `Option` of it costs nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     start: NonZeroU32,
@@ -57,7 +57,7 @@ pub(crate) struct RequestHead {
     pub(crate) version: Version,
     /// The target without its query: begins with `/`, or is `*`.
     pub(crate) path: Span,
-    /// What stands behind `?`.
+    /// What follows `?`.
     pub(crate) query: Option<Span>,
     /// Whether the client wants the connection kept.
     pub(crate) keep_alive: bool,
@@ -126,7 +126,7 @@ impl HeadReader {
         self.0.find(bytes, limits)?.map(|head| read(bytes, head, limits)).transpose()
     }
 
-    /// Whether a request has begun. Empty lines behind the last one's body are no request: the connection is
+    /// Whether a request has begun. Empty lines after the last request's body are no request: the connection is
     /// idle, and its bytes may be dropped together with this reader.
     pub(crate) fn has_begun(&self) -> bool {
         self.0.has_begun()
@@ -293,8 +293,8 @@ impl HeaderFacts {
         };
         match *field {
             KnownHeader::Single(single) => {
-                let place = &mut self.spans[single as usize];
-                if place.replace(Span::of(bytes, value)).is_some() {
+                let span = &mut self.spans[single as usize];
+                if span.replace(Span::of(bytes, value)).is_some() {
                     return Err(HeadError::Duplicate(known));
                 }
                 self.understand(single, value)?;

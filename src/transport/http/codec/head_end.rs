@@ -1,20 +1,20 @@
 //! Finds where a head ends, line by line as it arrives.
 //!
-//! New bytes are searched once, however small the pieces. What is refused here is refused before the head
-//! is complete: a line that does not end in exactly CR LF (parsers are lenient there, and two that differ
-//! let a request through unseen), a folded line, and a head beyond its limits.
+//! New bytes are searched once, however small the pieces. Some heads are refused before they are
+//! complete: a line that does not end in exactly CR LF (some parsers are lenient there, and a difference
+//! between two of them lets a request pass unseen), a folded line, and a head beyond its limits.
 //!
-//! `line_start <= scanned <= bytes`, and every line before `line_start` is whole and was looked at.
+//! `line_start <= scanned <= bytes`, and every line before `line_start` is whole and was checked.
 
 use super::head_error::HeadError;
 use super::words::HeadLimits;
 use memchr::memchr2;
 use std::ops::Range;
 
-/// Empty lines that old clients send after a body and that RFC 9112 2.2 tells to skip.
+/// Empty lines that old clients send after a body and that RFC 9112 2.2 says to skip.
 const MAX_BLANK_LINES: u8 = 2;
 
-/// How far a head has been looked at.
+/// How far a head has been searched.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct HeadEnd {
     scanned: u32,
@@ -32,8 +32,8 @@ impl HeadEnd {
         self.request_line.is_some()
     }
 
-    /// From the request line to behind the empty line, once that is there. `bytes` begins where it began at
-    /// the last call.
+    /// The range from the request line to the end of the empty line, once that has arrived. `bytes` begins where it
+    /// began at the last call.
     pub(super) fn find(
         &mut self,
         bytes: &[u8],
@@ -81,7 +81,7 @@ impl HeadEnd {
         Ok(())
     }
 
-    /// The line whose CR LF is at `at` is whole.
+    /// Takes the line whose CR LF is at `at`.
     fn end_line(
         &mut self,
         seen: &[u8],

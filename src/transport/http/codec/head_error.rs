@@ -62,7 +62,7 @@ pub(crate) enum HeadError {
 }
 
 impl HeadError {
-    /// What the peer is told.
+    /// The status of the answer.
     pub(crate) fn status(self) -> Status {
         match self {
             Self::LengthRequired => Status::LengthRequired,

@@ -52,7 +52,7 @@ fn facts(request: &Request<Incoming>) -> HeadFacts {
     }
 }
 
-/// A stream that ends behind its input and ignores what is written to it.
+/// A stream that ends after its input and ignores what is written to it.
 struct Stream<'a> {
     input: &'a [u8],
 }

@@ -11,12 +11,12 @@ use super::head::RequestHead;
 use super::words::{Status, StreamFraming, Version};
 use bytes::{BufMut, BytesMut};
 
-/// What becomes of the connection behind an answer.
+/// What becomes of the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Persistence {
-    /// It stays open, which HTTP/1.1 takes for granted.
+    /// It stays open, which is the default of HTTP/1.1.
     Keep,
-    /// It stays open, which a client of HTTP/1.0 must be told.
+    /// It stays open, which the answer to a client of HTTP/1.0 must say.
     KeepOld,
     /// It closes.
     Close,

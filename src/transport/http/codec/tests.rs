@@ -192,7 +192,7 @@ fn limits_are_met_exactly() {
 }
 
 #[test]
-fn what_comes_early_waits_behind_the_body() {
+fn what_comes_early_waits_after_the_body() {
     let stream: &[u8] = b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcPOST /2 HTTP/1.1\r\nHost: a\r\n\
         Transfer-Encoding: chunked\r\n\r\n1\r\nd\r\n2;x\r\nef\r\n0\r\nT: r\r\n\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\nGET";
     for at in 0..=stream.len() {

@@ -147,7 +147,7 @@ pub(crate) enum BodyFraming {
     Chunked,
 }
 
-/// How the frames of an event stream are told apart from the end of the stream.
+/// How a client finds the end of an event stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamFraming {
     /// By chunks; the connection can be kept.
