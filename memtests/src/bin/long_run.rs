@@ -2,7 +2,7 @@
 //! holds and what the process takes must stay where they were.
 //!
 //! ```text
-//! cargo run --release -p mcpool-memtests --bin long_run [-- --requests 10000000]
+//! cargo run --release -p mcpool-memtests --features long_run --bin long_run [-- --requests 10000000]
 //! ```
 //!
 //! Prints a line for each tenth. Ends with 1 when the heap, all pools emptied, holds more than [`MAX_GROWTH_BYTES`]
