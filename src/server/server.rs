@@ -209,7 +209,7 @@ impl Server {
     }
 
     /// The answer to a request that cannot run without its connection.
-    pub(crate) fn refuse_unbegun(&self, slot: &RequestSlot, reason: CannotDetach) -> Outcome {
+    pub(crate) fn refuse_to_detach(&self, slot: &RequestSlot, reason: CannotDetach) -> Outcome {
         let error = match reason {
             CannotDetach::TooMany => {
                 ProtocolError::TooManyRequests { limit: self.shared.limits.max_concurrent_requests }

@@ -94,8 +94,8 @@ impl Account for ConnectionRegistry {
         }
         let now = Instant::now();
         let by_key = lock(&self.by_key);
-        entries.connections.extend(by_key.values().filter_map(|registration| {
-            let entry = lock(registration);
+        entries.connections.extend(by_key.values().filter_map(|entry| {
+            let entry = lock(entry);
             let entry = entry.as_ref()?;
             let stalled = entry.stalled.map(|since| now.saturating_duration_since(since));
             Some(ConnectionSpot {

@@ -53,7 +53,7 @@ enum Position {
     /// In an array or object within the outermost one.
     Inside,
     /// After the value of a member.
-    Behind,
+    AfterMember,
     /// After the outermost object.
     End,
     /// It is no object, or none that makes sense.
@@ -157,7 +157,7 @@ impl Skim {
             self.position = Position::Inside;
         } else {
             self.end_value();
-            self.position = Position::Behind;
+            self.position = Position::AfterMember;
         }
     }
 
@@ -167,7 +167,7 @@ impl Skim {
         match (self.position, byte) {
             (Position::Scalar, b',' | b'}' | b' ' | b'\t' | b'\r') => {
                 self.end_value();
-                self.position = Position::Behind;
+                self.position = Position::AfterMember;
                 self.step(byte);
             }
             (Position::Scalar, _) => self.keep(&[byte]),
@@ -176,7 +176,7 @@ impl Skim {
             (Position::Inside, b'}' | b']') => {
                 self.depth -= 1;
                 if self.depth == 1 {
-                    self.position = Position::Behind;
+                    self.position = Position::AfterMember;
                 }
             }
             // What is neither bracket nor string, or a byte order mark.
@@ -190,13 +190,13 @@ impl Skim {
                 self.begin(Position::InKey);
                 self.keep(&[byte]);
             }
-            (Position::Key | Position::Behind, b'}') => {
+            (Position::Key | Position::AfterMember, b'}') => {
                 self.depth = 0;
                 self.position = Position::End;
             }
             (Position::Colon, b':') => self.position = Position::Value,
             (Position::Value, _) => self.begin_value(byte),
-            (Position::Behind, b',') => self.position = Position::Key,
+            (Position::AfterMember, b',') => self.position = Position::Key,
             _ => self.position = Position::Lost,
         }
     }

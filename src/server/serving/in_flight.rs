@@ -1,6 +1,7 @@
 //! Requests that wait, and where a cancelled one is dropped.
 //!
-//! They are the unfinished requests of one connection: at most `max_concurrent_requests`, with their bytes counted.
+//! They are the unfinished requests of one connection that speaks lines: at most `max_concurrent_requests`, with their
+//! bytes counted. Over HTTP `Session::cancel` finds a request.
 
 use crate::protocol::Id;
 use crate::server::serving::serve::ServedFrame;

@@ -133,8 +133,8 @@ impl CallState {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Marks the request as one of the legacy era. Over HTTP such a request goes on when its connection
-    /// closes.
+    /// Marks the request as one of the legacy era. Over HTTP such a request goes on when its
+    /// connection closes.
     pub(crate) fn mark_legacy(&self) {
         self.legacy.store(true, Ordering::Relaxed);
     }

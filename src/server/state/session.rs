@@ -247,7 +247,8 @@ impl Session {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    /// Cancels the request that `asker` names, whether it runs or waits in a batch; `false` if there is none.
+    /// Cancels the request whose id `asker` has in its details, whether it runs or waits in a batch; `false` if there
+    /// is none. A running one is marked and woken, and the POST that owns it drops it.
     pub(crate) fn cancel(&self, asker: &Arc<CallState>) -> bool {
         // A copy: `asker` may be among the running requests, and its lock must not be held while theirs are taken.
         let id = asker.details().id.clone();

@@ -222,7 +222,7 @@ impl Post {
             let Err(reason) = self.session.begin(self.slot.call_state(), self.batch.is_some(), max) else {
                 return FirstPoll::Streams(self.detach(to));
             };
-            let refusal = server.refuse_unbegun(&self.slot, reason);
+            let refusal = server.refuse_to_detach(&self.slot, reason);
             let Some(batch) = &mut self.batch else {
                 to.answer(refusal);
                 return FirstPoll::Answered;

@@ -1,11 +1,13 @@
 //! The token by which work on a blocking thread learns that its request was cancelled.
 //!
-//! The future of a cancelled request is not dropped here but by `RequestSlot::cancel`, which `InFlight::cancel` calls
-//! for connections that speak lines and `Session::cancel` for HTTP. A thread cannot be stopped from outside. So work on
-//! a thread checks a token at least once for each bounded piece of work: a chunk of a file, an entry of a directory, a
-//! thousand compared lines. The token reads one flag in the state of the request. The flag is set when the client
-//! cancels the request, when its connection or its session closes, and when a drain has taken as long as it may: in
-//! each case the future that waits for the thread is dropped.
+//! The future of a cancelled request is dropped elsewhere, by `RequestSlot::cancel` (`serving/slot.rs`). On a connection
+//! that speaks lines `InFlight::cancel` finds the request and calls it. Over HTTP `Session::cancel` finds and marks the
+//! request, and the POST that owns its slot calls it (`transport/http/post.rs`).
+//!
+//! A thread cannot be stopped from outside. So work on a thread checks a token at least once for each bounded piece of
+//! work: a chunk of a file, an entry of a directory, a thousand compared lines. The token reads one flag in the state
+//! of the request. The flag is set when the client cancels the request, when its connection or its session closes, and
+//! when a drain has taken as long as it may: in each case the future that waits for the thread is dropped.
 
 use crate::server::state::call_state::CallState;
 use std::sync::Arc;
