@@ -254,7 +254,8 @@ fn elements(bytes: &[u8], arena: &Bump) {
     let list = decode::<Elements<'_, Borrowing<'_>>>(bytes, arena);
     let ours = list.and_then(|list| list.iter(arena).collect::<Result<Vec<_>, _>>()).ok();
     // As in `same_as`: serde_json accepts what is no UTF-8 in strings that it skips.
-    let theirs = std::str::from_utf8(bytes).ok().and_then(|text| serde_json::from_str::<Vec<Owning>>(text).ok());
+    let theirs =
+        std::str::from_utf8(bytes).ok().and_then(|text| serde_json::from_str::<Vec<Owning>>(text).ok());
     let written = |json: Result<String, _>| json.unwrap();
     assert_eq!(
         ours.map(|list| written(serde_json::to_string(&list))),
