@@ -10,6 +10,8 @@ mod circles;
 mod dialect;
 #[path = "tidy/directions.rs"]
 mod directions;
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/figures.rs"]
 mod figures;
 #[path = "tidy/house.rs"]
@@ -170,4 +172,14 @@ fn each_figure_stands_beside_its_command() {
         Some(figures::without_command(path, &text))
     });
     report(&breaches.flatten().collect::<Vec<_>>());
+}
+
+#[test]
+fn each_file_that_a_document_names_is_there() {
+    let root = source::root();
+    let breaches = ["README.md", "ARCHITECTURE.md", "SECURITY.md"].iter().flat_map(|path| {
+        let text = std::fs::read_to_string(root.join(path)).expect("a document");
+        documents::missing_files(path, &text, &root)
+    });
+    report(&breaches.collect::<Vec<_>>());
 }

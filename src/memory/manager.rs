@@ -132,11 +132,6 @@ impl MemoryManager {
         let _ = self.shared.allocator.set(Box::new(allocator));
     }
 
-    /// Whether the program named its allocator.
-    pub(crate) fn has_allocator(&self) -> bool {
-        self.shared.allocator.get().is_some()
-    }
-
     /// Has the allocator of the program return free pages to the system.
     pub(crate) fn purge_allocator(&self) {
         if let Some(allocator) = self.shared.allocator.get() {
