@@ -125,7 +125,7 @@ pub trait Toolset: Send + Sync + 'static {
     }
 
     /// Receives the directories that the client offers, as URIs. Store what later calls need in `session`; they find it
-    /// with [`RequestContext::session_values`](super::RequestContext::session_values).
+    /// with [`RequestContext::session_values`](crate::RequestContext::session_values).
     fn take_roots(&self, uris: &[&str], session: &SessionValues) {
         let _ = (uris, session);
     }
