@@ -103,7 +103,7 @@ impl Talk {
 }
 
 impl Post {
-    /// Reads what is there; whether that is all.
+    /// Reads what is there. Returns whether that is all.
     async fn read(&mut self) -> bool {
         let client = self.client.as_mut().expect("open");
         loop {
