@@ -3,8 +3,8 @@
 //! A stream has one writer and at most one current reader. Delivered events stay until they expire or exceed the
 //! budget of all streams, oldest first. Invariants: the events of all streams together never exceed
 //! `event_store_bytes` plus the undelivered ones, which are at most `max_stream_bytes` for each stream that is being
-//! written; a stream is removed `event_retention_ms` after its end. Bytes are those of whole buffers: a short
-//! notification holds a kilobyte.
+//! written; a stream is removed `event_retention_ms` after its end, but not while a reader has still to take events of
+//! it. Bytes are those of whole buffers: a short notification holds a kilobyte.
 
 use crate::limits::Limits;
 use crate::server::state::charge::{Charge, Sum};
@@ -181,8 +181,14 @@ impl EventStore {
         self.shared.sessions.with(|sessions, _| {
             sessions.retain(|_, streams| {
                 over.extend(streams.extract_if(.., |stream| {
-                    let ended = stream.state.with(|state, _| state.ended);
-                    ended.is_some_and(|ended| now.saturating_duration_since(ended) >= retention)
+                    // More handles than the list's: a reader, or a writer about to be dropped.
+                    let has_reader = Arc::strong_count(stream) > 1;
+                    stream.state.with(|state, _| {
+                        let is_old = state
+                            .ended
+                            .is_some_and(|ended| now.saturating_duration_since(ended) >= retention);
+                        is_old && !(has_reader && state.next < state.end())
+                    })
                 }));
                 !streams.is_empty()
             });
@@ -411,6 +417,26 @@ fn parse_event_id(text: &[u8]) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
     use mcpool_pools::BufferPool;
+
+    #[test]
+    fn an_answer_that_a_reader_has_still_to_take_outlives_its_retention() {
+        let store = EventStore::new(&Limits { event_retention_ms: 0, ..Limits::default() });
+        let (writer, mut reader) = store.open(1);
+        writer.push_answer(message("answer"));
+        store.sweep(Instant::now());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let taken = reader.poll_next(&mut cx);
+        assert!(matches!(taken, Poll::Ready(StreamItem::Event { is_last: true, .. })), "{taken:?}");
+        store.sweep(Instant::now());
+        assert_eq!(store.streams(), 0, "taken, so that nothing keeps it");
+        drop((reader, taken));
+
+        let (writer, reader) = store.open(1);
+        writer.push_answer(message("answer"));
+        drop(reader);
+        store.sweep(Instant::now());
+        assert_eq!((store.streams(), store.bytes()), (0, 0), "its reader left, and its time is over");
+    }
 
     fn message(text: &str) -> BufferLease {
         let mut message = BufferPool::default().acquire(text.len());

@@ -270,8 +270,12 @@ impl Post {
         // The request keeps the queue that its handler holds; the connection takes a new one.
         sender.renew_outgoing(server.limits().max_stream_bytes);
         tokio::spawn(async move {
-            drive(&server, self, writer).await;
+            let answer = drive(&server, &mut self, &writer).await.into_answer();
+            // Before the answer goes out: its client may use the id again at once.
             session.end(&call, is_batch);
+            if let Some(answer) = answer {
+                writer.push_answer(answer);
+            }
         });
         stream
     }
@@ -352,9 +356,9 @@ impl WaitingPost {
     }
 }
 
-/// Serves a legacy request to its end, whether or not its connection stays.
-async fn drive(server: &Server, mut post: Post, writer: StreamWriter) {
-    let outcome = poll_fn(|cx| {
+/// Serves a legacy request to its end, whether or not its connection stays. What its handler sends goes to `writer`.
+async fn drive(server: &Server, post: &mut Post, writer: &StreamWriter) -> Outcome {
+    poll_fn(|cx| {
         post.slot.call().register(cx.waker());
         if post.session.is_closed() {
             return Poll::Ready(Outcome::Silent);
@@ -371,8 +375,5 @@ async fn drive(server: &Server, mut post: Post, writer: StreamWriter) {
         }
         polled
     })
-    .await;
-    if let Some(answer) = outcome.into_answer() {
-        writer.push_answer(answer);
-    }
+    .await
 }
