@@ -45,7 +45,7 @@ pub(crate) fn a_worse_cell_is_found() {
 
     let message = message_of(|| matrix::explain(prompts, HTTP, Figure::Allocated, "too many"));
     assert!(message.starts_with("too many\n") && message.contains("300 blocks, "), "{message}");
-    assert!(message.contains("src/server/methods.rs"), "who allocates is not named: {message}");
+    assert!(message.contains("server::serving::methods::"), "who allocates is not named: {message}");
     let message = message_of(|| matrix::explain(&sessions, HTTP, Figure::Live, "too much"));
     assert!(message.contains("100 blocks, "), "what is left is not named: {message}");
 }
