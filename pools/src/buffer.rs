@@ -1,7 +1,9 @@
 //! Size classes of `BytesMut`.
 //!
 //! Owns the choice of a class and what a returned buffer must look like to be kept; each class is an ordinary
-//! [`ObjectPool`]. **Invariant:** an idle buffer is empty, and all of its storage is exactly its class's size.
+//! [`ObjectPool`], whose file says what a panic does to a lease.
+//!
+//! **Invariant:** an idle buffer is empty, and all of its storage is exactly its class's size.
 //!
 //! Traps of `bytes` that the recycle step answers, each with a test: `advance` and `split_to` make `capacity`
 //! smaller while the storage stays; a part split off, or frozen, shares the storage as long as it lives; writing

@@ -1,4 +1,5 @@
-//! [`ObjectPool`] and [`Lease`]: acquire, return on drop, detach, change the capacity.
+//! [`ObjectPool`] and [`Lease`]: acquire, return on drop, detach, change the capacity. A lease that is dropped by a
+//! panic discards its object.
 //!
 //! Owns the life of an object from `create` to its drop, and every decision on the way; knows neither how idle
 //! objects are kept (`store.rs`) nor how they are emptied (`recycle.rs`).

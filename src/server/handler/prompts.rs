@@ -31,7 +31,7 @@ use std::ops::{Deref, DerefMut};
 /// ```
 pub trait Prompts: Send + Sync + 'static {
     /// The prompts, in the order in which they are listed. The server asks when it is built and after each
-    /// [`RequestContext::prompts_changed`](super::RequestContext::prompts_changed).
+    /// [`RequestContext::prompts_changed`](crate::RequestContext::prompts_changed).
     fn list(&self) -> Vec<Prompt>;
 
     /// Fills in one prompt of the list. The server has checked that its required arguments are present.

@@ -42,7 +42,7 @@ pub(crate) fn is_withheld(uri: &str, is_admin: bool) -> bool {
 /// ```
 pub trait Resources: Send + Sync + 'static {
     /// The resources, in the order in which they are listed. The server asks when it is built and after each
-    /// [`RequestContext::resources_changed`](super::RequestContext::resources_changed).
+    /// [`RequestContext::resources_changed`](crate::RequestContext::resources_changed).
     fn list(&self) -> Vec<Resource>;
 
     /// The templates of the resources that are not listed one by one.

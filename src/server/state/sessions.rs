@@ -1,5 +1,8 @@
 //! The sessions of legacy HTTP clients, which are found by their secret ids.
 //!
+//! This file finds and removes sessions; `Server::sweep` calls it each second, and `Shared::close_session` frees what
+//! belongs to a removed one.
+//!
 //! Ids are 128 random bits, and only the principal that opened a session finds it. Invariants: at most `max_sessions`
 //! are open; none is unused for longer than `session_timeout_ms` once [`Sessions::sweep`] has run; and a principal
 //! that holds no more than its share, which is the table divided by the number of its principals, never loses a

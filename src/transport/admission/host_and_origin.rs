@@ -1,7 +1,8 @@
 //! Checks the hosts that requests are addressed to and the origins of pages, against DNS rebinding.
 //!
 //! A foreign page can make a browser send requests to this machine under the page's own host name, but not under a
-//! name of this machine. Names are compared as ASCII without case, and ports where the rule gives one.
+//! name of this machine. `admit.rs` asks [`Hosts`] and [`Origins`] for each request. Names are compared as ASCII without
+//! case, and ports where the rule gives one.
 
 use super::error::AdmissionError;
 use std::net::{Ipv4Addr, Ipv6Addr};
