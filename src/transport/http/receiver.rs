@@ -49,7 +49,7 @@ pub(super) struct Receiver {
     /// The memory that is set aside for the large message that is being read.
     reserved: Option<Reservation>,
     /// The last read found less than it had room for.
-    is_drained: bool,
+    last_read_was_short: bool,
     /// A large message was received.
     pub(super) was_large: bool,
 }
@@ -74,7 +74,7 @@ impl Receiver {
         missing: u64,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let read = if self.is_drained && self.input.is_none() {
+        let read = if self.last_read_was_short && self.input.is_none() {
             poll_stack_read(stream, cx, |bytes| self.room(endpoint, missing).extend_from_slice(bytes))
         } else {
             let buffer = self.room(endpoint, missing);
@@ -82,7 +82,7 @@ impl Receiver {
             pin!(stream.read_buf(buffer)).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
         };
         // A read that follows a pause finds something.
-        self.is_drained = matches!(read, Poll::Ready(Ok((_, false))));
+        self.last_read_was_short = matches!(read, Poll::Ready(Ok((_, false))));
         read.map_ok(|(bytes, _)| bytes)
     }
 
