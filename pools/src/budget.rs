@@ -72,6 +72,15 @@ impl MemoryBudget {
         }
     }
 
+    /// Reserves `bytes` whether or not there is room, for those who cannot wait and must not fail.
+    ///
+    /// The sum may exceed the limit then, and everybody who asks with [`Self::try_reserve`] is refused until it is
+    /// below the limit again.
+    pub fn reserve(&self, bytes: usize) -> Reservation {
+        self.charge(bytes);
+        Reservation { budget: self.clone(), bytes }
+    }
+
     /// Charges bytes that exist already. Returns whether the sum is still within the limit.
     pub(crate) fn charge(&self, bytes: usize) -> bool {
         self.ledger.used.add(bytes as u64) <= self.ledger.limit.read()
@@ -112,6 +121,17 @@ impl Reservation {
     /// Bytes set aside.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Sets `bytes` more aside.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if there is no room; the reservation stays as it is.
+    pub fn try_grow(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
+        let mut more = self.budget.try_reserve(bytes)?;
+        self.bytes += std::mem::take(&mut more.bytes);
+        Ok(())
     }
 }
 

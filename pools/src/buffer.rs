@@ -9,7 +9,7 @@
 //! smaller while the storage stays; a part split off, or frozen, shares the storage as long as it lives; writing
 //! through [`BytesMut`] itself (`put_slice`, `extend_from_slice`) grows past the class without a word.
 
-use crate::budget::MemoryBudget;
+use crate::budget::{BudgetSpent, MemoryBudget, Reservation};
 use crate::pool::{Lease, ObjectPool, PoolConfig};
 use crate::recycle::{Discard, Recycle, Verdict};
 use crate::registry::{NameTaken, PoolControl, PoolRegistry};
@@ -40,6 +40,15 @@ pub struct BufferClass {
     pub capacity: usize,
 }
 
+/// Bounds what large buffers hold together while they are leased.
+#[derive(Debug, Clone)]
+pub struct LeasedBudget {
+    /// The budget that they are charged to, each with the bytes of its class.
+    pub budget: MemoryBudget,
+    /// Buffers of at least this size are charged. Smaller ones cost nothing to lease.
+    pub from_bytes: usize,
+}
+
 /// What a [`BufferPool`] is made with.
 #[derive(Debug, Clone)]
 pub struct BufferConfig {
@@ -51,6 +60,8 @@ pub struct BufferConfig {
     pub setting: Option<&'static str>,
     /// The budget that the buffers are charged to, if any.
     pub budget: Option<MemoryBudget>,
+    /// The budget of what large buffers hold while they are leased, if any.
+    pub leased: Option<LeasedBudget>,
 }
 
 impl Default for BufferConfig {
@@ -62,7 +73,7 @@ impl Default for BufferConfig {
         const STEPS: [usize; 8] = [KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB];
         let classes =
             STEPS.map(|bytes| BufferClass { bytes, capacity: (2 * MIB / bytes).clamp(2, 128) }).to_vec();
-        Self { name: Cow::Borrowed("buffers"), classes, setting: None, budget: None }
+        Self { name: Cow::Borrowed("buffers"), classes, setting: None, budget: None, leased: None }
     }
 }
 
@@ -89,6 +100,9 @@ struct Family {
     classes: Box<[Class]>,
     /// Keeps nothing; counts what no class could serve.
     oversized: ObjectPool<Buffer>,
+    leased: Option<LeasedBudget>,
+    /// The size from which leased buffers are charged; `usize::MAX` without a budget.
+    charged_from_bytes: usize,
 }
 
 struct Class {
@@ -102,12 +116,15 @@ struct Buffer {
     /// Weak, or an idle buffer would keep its own pool alive. It stays with the buffer, so no reference is counted
     /// on a hit.
     family: Weak<Family>,
+    /// What the buffer is charged with while it is leased.
+    charge: Option<Reservation>,
 }
 
 impl BufferPool {
     /// A pool with these classes.
     pub fn new(config: BufferConfig) -> Self {
-        let BufferConfig { name, mut classes, setting, budget } = config;
+        let BufferConfig { name, mut classes, setting, budget, leased } = config;
+        let charged_from_bytes = leased.as_ref().map_or(usize::MAX, |leased| leased.from_bytes);
         classes.sort_by_key(|class| class.bytes);
         classes.dedup_by_key(|class| class.bytes);
         let family = Arc::new_cyclic(|family: &Weak<Family>| {
@@ -128,7 +145,8 @@ impl BufferPool {
                 })
                 .collect();
             // It keeps nothing, so no setting sizes it.
-            Family { classes, oversized: pool("oversized", 0, 0, None) }
+            let oversized = pool("oversized", 0, 0, None);
+            Family { classes, oversized, leased, charged_from_bytes }
         });
         Self { family }
     }
@@ -136,20 +154,63 @@ impl BufferPool {
     /// Leases an empty buffer with room for at least `min_bytes`: the smallest class that has it.
     ///
     /// A request beyond the largest class is served by the allocator, and counted as
-    /// [`Discard::Oversized`] on return.
+    /// [`Discard::Oversized`] on return. A large buffer is charged to the budget of leased bytes even if that is
+    /// spent; [`Self::try_acquire`] asks first.
     #[inline]
     pub fn acquire(&self, min_bytes: usize) -> BufferLease {
-        match self.family.classes.iter().find(|class| class.bytes >= min_bytes) {
-            Some(class) => BufferLease { lease: class.pool.acquire() },
-            None => self.acquire_oversized(min_bytes),
+        match self.class_for(min_bytes) {
+            Some(class) if class.bytes < self.family.charged_from_bytes => class.lease(),
+            class => self.acquire_large(class, min_bytes),
         }
     }
 
+    /// Leases an empty buffer as [`Self::acquire`] does, if the budget of leased bytes has room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if it has none. Small buffers always have room.
+    #[inline]
+    pub fn try_acquire(&self, min_bytes: usize) -> Result<BufferLease, BudgetSpent> {
+        match self.class_for(min_bytes) {
+            Some(class) if class.bytes < self.family.charged_from_bytes => Ok(class.lease()),
+            class => self.try_acquire_large(class, min_bytes),
+        }
+    }
+
+    #[inline]
+    fn class_for(&self, min_bytes: usize) -> Option<&Class> {
+        self.family.classes.iter().find(|class| class.bytes >= min_bytes)
+    }
+
     #[cold]
-    fn acquire_oversized(&self, min_bytes: usize) -> BufferLease {
-        let bytes = BytesMut::with_capacity(min_bytes);
-        let buffer = Buffer { bytes, family: Arc::downgrade(&self.family) };
-        BufferLease { lease: self.family.oversized.adopt(buffer) }
+    fn acquire_large(&self, class: Option<&Class>, min_bytes: usize) -> BufferLease {
+        let bytes = class.map_or(min_bytes, |class| class.bytes);
+        let charge = self.family.leased.as_ref().map(|leased| leased.budget.reserve(bytes));
+        self.lease_charged(class, min_bytes, charge)
+    }
+
+    #[cold]
+    fn try_acquire_large(&self, class: Option<&Class>, min_bytes: usize) -> Result<BufferLease, BudgetSpent> {
+        let bytes = class.map_or(min_bytes, |class| class.bytes);
+        let leased = self.family.leased.as_ref();
+        let charge = leased.map(|leased| leased.budget.try_reserve(bytes)).transpose()?;
+        Ok(self.lease_charged(class, min_bytes, charge))
+    }
+
+    fn lease_charged(
+        &self,
+        class: Option<&Class>,
+        min_bytes: usize,
+        charge: Option<Reservation>,
+    ) -> BufferLease {
+        let Some(class) = class else {
+            let bytes = BytesMut::with_capacity(min_bytes);
+            let buffer = Buffer { bytes, family: Arc::downgrade(&self.family), charge };
+            return BufferLease { lease: self.family.oversized.adopt(buffer) };
+        };
+        let mut lease = class.lease();
+        lease.lease.charge = charge;
+        lease
     }
 
     /// The pools of all classes, smallest first, and last the one that counts oversized requests.
@@ -168,6 +229,13 @@ impl BufferPool {
 
     fn pools(&self) -> impl Iterator<Item = &ObjectPool<Buffer>> {
         self.family.classes.iter().map(|class| &class.pool).chain([&self.family.oversized])
+    }
+}
+
+impl Class {
+    #[inline]
+    fn lease(&self) -> BufferLease {
+        BufferLease { lease: self.pool.acquire() }
     }
 }
 
@@ -213,15 +281,50 @@ impl BufferLease {
         }
     }
 
+    /// Makes room as [`Self::reserve`] does, if the budget of leased bytes has room for the larger buffer.
+    ///
+    /// While the contents move, both buffers are charged.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if it has none; the buffer and its contents stay as they are.
+    pub fn try_reserve(&mut self, additional: usize) -> Result<(), BudgetSpent> {
+        if self.lease.bytes.try_reclaim(additional) { Ok(()) } else { self.try_move_up(additional) }
+    }
+
+    /// Charges a large buffer with `bytes` more until it returns: with what its holder makes of its contents. A small
+    /// buffer is not charged.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if the budget of leased bytes has no room.
+    pub fn try_charge(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
+        self.lease.charge.as_mut().map_or(Ok(()), |charge| charge.try_grow(bytes))
+    }
+
     #[cold]
     fn move_up(&mut self, additional: usize) {
-        let needed = self.len().saturating_add(additional);
         let pool = self.pool();
+        let larger = pool.acquire(self.wanted_bytes(&pool, additional));
+        self.move_to(larger);
+    }
+
+    #[cold]
+    fn try_move_up(&mut self, additional: usize) -> Result<(), BudgetSpent> {
+        let pool = self.pool();
+        let larger = pool.try_acquire(self.wanted_bytes(&pool, additional))?;
+        self.move_to(larger);
+        Ok(())
+    }
+
+    fn wanted_bytes(&self, pool: &BufferPool, additional: usize) -> usize {
+        let needed = self.len().saturating_add(additional);
         let largest = pool.family.classes.last().map_or(0, |class| class.bytes);
         // An absurd size stays as it is, for the allocator to refuse.
-        let wanted =
-            if needed > largest { needed.checked_next_power_of_two().unwrap_or(needed) } else { needed };
-        let mut larger = pool.acquire(wanted);
+        if needed > largest { needed.checked_next_power_of_two().unwrap_or(needed) } else { needed }
+    }
+
+    fn move_to(&mut self, mut larger: Self) {
         larger.extend_from_slice(self);
         *self = larger;
     }
@@ -273,10 +376,11 @@ struct RetainBuffer {
 
 impl Recycle<Buffer> for RetainBuffer {
     fn create(&self) -> Buffer {
-        Buffer { bytes: BytesMut::with_capacity(self.class_bytes), family: self.family.clone() }
+        Buffer { bytes: BytesMut::with_capacity(self.class_bytes), family: self.family.clone(), charge: None }
     }
 
     fn recycle(&self, buffer: &mut Buffer) -> Verdict {
+        buffer.charge = None;
         let bytes = &mut buffer.bytes;
         if self.class_bytes == 0 {
             return Verdict::Discard(Discard::Oversized);

@@ -2,8 +2,8 @@
 
 use bytes::{Buf, BytesMut};
 use mcpool_pools::{
-    BufferClass, BufferConfig, BufferLease, BufferPool, Discard, MemoryBudget, PoolControl, PoolKind,
-    PoolRegistry, PoolSnapshot,
+    BufferClass, BufferConfig, BufferLease, BufferPool, Discard, LeasedBudget, MemoryBudget, PoolControl,
+    PoolKind, PoolRegistry, PoolSnapshot,
 };
 
 const KIB: usize = 1024;
@@ -16,7 +16,13 @@ fn small(budget: Option<MemoryBudget>) -> BufferPool {
         BufferClass { bytes: KIB, capacity: 4 },
         BufferClass { bytes: KIB, capacity: 9 },
     ];
-    BufferPool::new(BufferConfig { name: "small".into(), classes, setting: Some("buffers_kept"), budget })
+    BufferPool::new(BufferConfig {
+        name: "small".into(),
+        classes,
+        setting: Some("buffers_kept"),
+        budget,
+        leased: None,
+    })
 }
 
 fn snapshot(pool: &BufferPool, name: &str) -> PoolSnapshot {
@@ -241,4 +247,131 @@ fn a_pool_without_classes_serves_everything_from_the_allocator() {
     let pool = BufferPool::new(BufferConfig { classes: Vec::new(), ..BufferConfig::default() });
     assert!(pool.acquire(100).capacity() >= 100);
     assert_eq!(snapshot(&pool, "buffers/oversized").discarded(Discard::Oversized), 1);
+}
+
+/// The default classes, of which those above 64 KiB are charged to a budget of `limit_bytes`.
+fn charged(limit_bytes: usize) -> (BufferPool, MemoryBudget) {
+    let budget = MemoryBudget::new(limit_bytes);
+    let leased = Some(LeasedBudget { budget: budget.clone(), from_bytes: 64 * KIB + 1 });
+    (BufferPool::new(BufferConfig { leased, ..BufferConfig::default() }), budget)
+}
+
+#[test]
+fn a_large_buffer_is_charged_as_long_as_it_is_leased() {
+    let (pool, budget) = charged(MIB);
+    let small = pool.try_acquire(64 * KIB).unwrap();
+    assert_eq!(budget.used_bytes(), 0, "small ones cost nothing");
+    let mut large = pool.try_acquire(200 * KIB).unwrap();
+    assert_eq!(budget.used_bytes(), 256 * KIB);
+    large.try_charge(100 * KIB).unwrap();
+    assert_eq!(budget.used_bytes(), 356 * KIB);
+    assert!(large.try_charge(MIB).is_err());
+    large.extend_from_slice(b"stays");
+    let refused = large.try_reserve(300 * KIB).unwrap_err();
+    assert_eq!((refused.requested_bytes, &large[..]), (MIB, &b"stays"[..]));
+    assert!(pool.try_acquire(MIB).is_err());
+    drop(large);
+    assert_eq!(budget.used_bytes(), 0, "an idle one is not leased");
+    let forced = [pool.acquire(MIB), pool.acquire(MIB)];
+    assert_eq!(budget.used_bytes(), 2 * MIB, "who does not ask is charged all the same");
+    assert!(pool.try_acquire(100 * KIB).is_err() && pool.try_acquire(64 * KIB).is_ok());
+    let taken = forced.map(BufferLease::detach);
+    assert_eq!(budget.used_bytes(), 0, "what is taken out is not leased");
+    drop((small, taken));
+}
+
+#[test]
+fn a_panic_leaves_no_charge() {
+    let (pool, budget) = charged(MIB);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _large = pool.try_acquire(MIB).unwrap();
+        panic!("in the middle");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(budget.used_bytes(), 0);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    TryAcquire(usize),
+    Acquire(usize),
+    TryReserve(usize, usize),
+    Reserve(usize, usize),
+    TryCharge(usize, usize),
+    Drop(usize),
+    Detach(usize),
+}
+
+fn acts() -> impl proptest::strategy::Strategy<Value = Vec<Act>> {
+    use proptest::prelude::*;
+    let bytes = || prop_oneof![0..200 * KIB, 0..3 * MIB, Just(64 * KIB), Just(256 * KIB), Just(17 * MIB)];
+    let act = prop_oneof![
+        3 => bytes().prop_map(Act::TryAcquire),
+        1 => bytes().prop_map(Act::Acquire),
+        2 => (any::<usize>(), bytes()).prop_map(|(at, bytes)| Act::TryReserve(at, bytes)),
+        1 => (any::<usize>(), bytes()).prop_map(|(at, bytes)| Act::Reserve(at, bytes)),
+        1 => (any::<usize>(), bytes()).prop_map(|(at, bytes)| Act::TryCharge(at, bytes)),
+        2 => any::<usize>().prop_map(Act::Drop),
+        1 => any::<usize>().prop_map(Act::Detach),
+    ];
+    prop::collection::vec(act, 0..60)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+    /// Whatever is done with buffers, the budget knows the capacity of each large one that is leased, and asking first
+    /// never exceeds the limit.
+    #[test]
+    fn what_is_charged_is_what_is_leased(acts in acts()) {
+        let limit = 24 * MIB;
+        let (pool, budget) = charged(limit);
+        let mut held: Vec<(BufferLease, usize)> = Vec::new();
+        for act in acts {
+            let before = budget.used_bytes();
+            let mut asked = false;
+            let pick = |at: usize, held: &Vec<_>| (!held.is_empty()).then(|| at % held.len());
+            match act {
+                Act::TryAcquire(bytes) => {
+                    asked = true;
+                    held.extend(pool.try_acquire(bytes).ok().map(|lease| (lease, 0)));
+                }
+                Act::Acquire(bytes) => held.push((pool.acquire(bytes), 0)),
+                Act::TryReserve(at, bytes) => if let Some(at) = pick(at, &held) {
+                    asked = true;
+                    let capacity = held[at].0.capacity();
+                    // What was charged beside a buffer is the affair of who moves it.
+                    if held[at].0.try_reserve(bytes).is_ok() && held[at].0.capacity() != capacity {
+                        held[at].1 = 0;
+                    }
+                },
+                Act::Reserve(at, bytes) => if let Some(at) = pick(at, &held) {
+                    let capacity = held[at].0.capacity();
+                    held[at].0.reserve(bytes);
+                    if held[at].0.capacity() != capacity {
+                        held[at].1 = 0;
+                    }
+                },
+                Act::TryCharge(at, bytes) => if let Some(at) = pick(at, &held) {
+                    asked = true;
+                    let is_large = held[at].0.capacity() > 64 * KIB;
+                    if held[at].0.try_charge(bytes).is_ok() && is_large {
+                        held[at].1 += bytes;
+                    }
+                },
+                Act::Drop(at) => if let Some(at) = pick(at, &held) {
+                    drop(held.swap_remove(at));
+                },
+                Act::Detach(at) => if let Some(at) = pick(at, &held) {
+                    drop(held.swap_remove(at).0.detach());
+                },
+            }
+            let large = held.iter().filter(|(lease, _)| lease.capacity() > 64 * KIB);
+            let leased: usize = large.map(|(lease, beside)| lease.capacity() + beside).sum();
+            proptest::prop_assert_eq!(budget.used_bytes(), leased);
+            proptest::prop_assert!(!asked || budget.used_bytes() <= limit.max(before));
+        }
+        drop(held);
+        proptest::prop_assert_eq!(budget.used_bytes(), 0);
+    }
 }
