@@ -38,6 +38,7 @@ fn drain(reader: &mut FrameReader, lines: &mut Vec<Line>) {
                 assert!(seen_bytes > limit_bytes, "{seen_bytes} are no more than {limit_bytes}");
                 lines.push(Err(()));
             }
+            Err(error) => panic!("{error}"),
         }
     }
 }
@@ -290,7 +291,7 @@ fn a_message_far_too_long_costs_constant_memory() {
     assert_eq!(in_use(&buffers), 0, "not even while a line is skipped");
 
     reader.spare().extend_from_slice(b"xx\n{}\n");
-    let FrameError::TooLong { seen_bytes, .. } = reader.next_frame().unwrap_err();
+    let FrameError::TooLong { seen_bytes, .. } = reader.next_frame().unwrap_err() else { panic!("too long") };
     assert_eq!(seen_bytes, fed + 2);
     assert_eq!(reader.next_frame().unwrap().unwrap().bytes(), b"{}");
 }
@@ -364,7 +365,49 @@ fn a_message_too_long_may_end_with_the_input() {
         reader.spare().extend_from_slice(piece);
         assert!(reader.next_frame().expect("not at its end").is_none());
     }
-    let FrameError::TooLong { seen_bytes, .. } = reader.finish().unwrap_err();
+    let FrameError::TooLong { seen_bytes, .. } = reader.finish().unwrap_err() else { panic!("too long") };
     assert_eq!(seen_bytes, message.len());
     assert!(reader.finish().expect("nothing is left").is_none());
+}
+
+/// A budget that is spent by others refuses a long line, wherever the line is when that happens; the lines after it are
+/// served, and the line is served once there is room.
+#[test]
+fn a_line_for_which_there_is_no_memory_is_skipped_and_told() {
+    use mcpool_pools::{BufferConfig, LeasedBudget, MemoryBudget};
+    for line_bytes in [70 * 1024, 300 * 1024, 1024 * 1024 + 1, 3 * 1024 * 1024] {
+        let budget = MemoryBudget::new(8 * 1024 * 1024);
+        let leased = Some(LeasedBudget { budget: budget.clone(), from_bytes: 64 * 1024 + 1 });
+        let buffers = BufferPool::new(BufferConfig { leased, ..BufferConfig::default() });
+        let mut reader = FrameReader::new(buffers, 10 * 1024 * 1024);
+        let long = format!(r#"{{"id":7,"method":"m","pad":"{}"}}"#, "x".repeat(line_bytes));
+        let input = format!("{long}\n{{\"id\":8}}\n");
+        let others = budget.reserve(8 * 1024 * 1024);
+        let mut chunk = input.as_bytes();
+        let mut refused = None;
+        let mut served = Vec::new();
+        while !chunk.is_empty() {
+            let spare = reader.spare();
+            let taken = chunk.len().min(spare.capacity() - spare.len());
+            spare.extend_from_slice(&chunk[..taken]);
+            chunk = &chunk[taken..];
+            loop {
+                match reader.next_frame() {
+                    Ok(Some(frame)) => served.push(frame.bytes().to_vec()),
+                    Ok(None) => break,
+                    Err(error) => refused = Some(error),
+                }
+            }
+        }
+        let Some(FrameError::OutOfMemory { seen_bytes, outline }) = refused else { panic!("{refused:?}") };
+        assert_eq!((seen_bytes, outline.id.as_deref(), outline.has_method), (long.len(), Some("7"), true));
+        assert_eq!(served, [br#"{"id":8}"#.to_vec()]);
+        drop(others);
+        let mut lines = Vec::new();
+        read(&mut reader, [input.as_bytes()], &mut lines);
+        assert!(lines.len() == 2 && lines.iter().all(Result::is_ok), "{} lines", lines.len());
+        drop(lines);
+        reader.release_if_empty();
+        assert_eq!(budget.used_bytes(), 0);
+    }
 }

@@ -1,7 +1,7 @@
 //! What is written is what `serde_json` would write, however it comes in pieces, and stays within the limit.
 
 use bumpalo::Bump;
-use mcpool::wire::{Lexer, Raw, Reply, TooLong};
+use mcpool::wire::{Lexer, Raw, Reply, ReplyError};
 use mcpool_pools::BufferPool;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -100,7 +100,7 @@ proptest! {
         let whole = serde_json::to_vec(&text).unwrap();
         prop_assert_eq!(reply.is_full(), whole.len() > max_bytes);
         prop_assert!(reply.len() <= max_bytes);
-        let fits = (whole.len() <= max_bytes).then_some(whole).ok_or(TooLong { limit_bytes: max_bytes });
+        let fits = (whole.len() <= max_bytes).then_some(whole).ok_or(ReplyError::TooLong { limit_bytes: max_bytes });
         prop_assert_eq!(reply.finish().map(|written| written.to_vec()), fits);
     }
 }
@@ -213,7 +213,7 @@ fn what_was_written_can_be_repeated() {
     assert_eq!(reply.len(), 3);
     reply.literal("4");
     assert_eq!(reply.len(), 3, "a full reply stays as it is");
-    assert_eq!(reply.finish().err(), Some(TooLong { limit_bytes: 5 }));
+    assert_eq!(reply.finish().err(), Some(ReplyError::TooLong { limit_bytes: 5 }));
 }
 
 #[test]

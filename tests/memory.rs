@@ -2,6 +2,8 @@
 
 #[path = "memory/doctor.rs"]
 mod doctor;
+#[path = "memory/limit.rs"]
+mod limit;
 #[path = "memory/load.rs"]
 mod load;
 

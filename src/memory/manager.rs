@@ -16,9 +16,7 @@ use super::report::{
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits};
 use crate::lock::lock;
-use mcpool_pools::{
-    BudgetSpent, Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Reservation, Sampling,
-};
+use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Sampling};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -44,7 +42,7 @@ struct Shared {
     registry: PoolRegistry,
     budget: MemoryBudget,
     /// Bytes of large frames that may be in memory at once.
-    inflight: MemoryBudget,
+    leased: MemoryBudget,
     ledger: Ledger,
     allocator: OnceLock<Box<dyn Allocator>>,
     limit: MemoryLimit,
@@ -82,18 +80,22 @@ pub(crate) struct MemoryConfig {
     pub(crate) limits: Limits,
     pub(crate) registry: PoolRegistry,
     pub(crate) budget: MemoryBudget,
+    /// The budget of large messages in memory, whose limit follows from the memory limit.
+    pub(crate) leased: MemoryBudget,
 }
 
 impl MemoryManager {
     pub(crate) fn new(config: MemoryConfig, now: Instant) -> Self {
-        let MemoryConfig { name, version, limits, registry, budget } = config;
+        let MemoryConfig { name, version, limits, registry, budget, leased } = config;
         let limit = MemoryLimit::of(limits.memory_limit_bytes);
-        // The bytes of a large frame may be in memory six times: read, grown, decoded, answered, queued, written.
+        // Large buffers are charged wherever they are, on their way in and out, and so is what a call makes of a large
+        // message. A quarter is left for the process itself, connections, and small messages.
         let inflight_bytes = match (limits.max_inflight_bytes, limit.bytes) {
-            (0, Some(limit)) => (limit / 6) as usize,
+            (0, Some(limit)) => (limit / 4 * 3) as usize,
             (0, None) => usize::MAX >> 1,
             (set, _) => set,
         };
+        leased.set_limit_bytes(inflight_bytes);
         let pressure = Pressure::new(limits.pressure_elevated_percent, limits.pressure_critical_percent);
         let state = State {
             pressure,
@@ -116,7 +118,7 @@ impl MemoryManager {
             limits,
             registry,
             budget,
-            inflight: MemoryBudget::new(inflight_bytes),
+            leased,
             ledger: Ledger::default(),
             allocator: OnceLock::new(),
             limit,
@@ -162,12 +164,10 @@ impl MemoryManager {
         self.shared.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Reserves the bytes of a large frame.
-    ///
-    /// # Errors
-    /// When `max_inflight_bytes` are reserved already: the client has to try again later.
-    pub(crate) fn reserve_frame(&self, bytes: usize) -> Result<Reservation, BudgetSpent> {
-        self.shared.inflight.try_reserve(bytes)
+    /// Whether a message of `bytes` would find room now. Reserves nothing: its bytes are charged as they come.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        let leased = &self.shared.leased;
+        !self.is_critical() && leased.used_bytes().saturating_add(bytes) <= leased.limit_bytes()
     }
 
     /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.

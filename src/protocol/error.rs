@@ -3,7 +3,7 @@
 use super::capability::Capability;
 use super::era::Era;
 use super::revision::Revision;
-use crate::wire::DecodeError;
+use crate::wire::{DecodeError, ReplyError};
 use std::fmt;
 use thiserror::Error;
 
@@ -163,9 +163,24 @@ pub enum ProtocolError<'f> {
         /// The limit in bytes.
         limit_bytes: usize,
     },
+    /// The large messages in memory leave no room for this one.
+    #[error(
+        "There is no memory for a message of this size at the moment: send it again later, or ask for less \
+         (setting max_inflight_bytes)"
+    )]
+    OutOfMemory,
     /// A defect of the server or of a tool.
     #[error("Internal error: {0}")]
     Internal(&'static str),
+}
+
+impl From<ReplyError> for ProtocolError<'_> {
+    fn from(error: ReplyError) -> Self {
+        match error {
+            ReplyError::TooLong { limit_bytes } => Self::ReplyTooLong { limit_bytes },
+            ReplyError::OutOfMemory => Self::OutOfMemory,
+        }
+    }
 }
 
 /// A text of the peer in an error answer, cut after [`Self::MAX_BYTES`], so that an error is never as large as the
@@ -226,6 +241,7 @@ impl ProtocolError<'_> {
             | Self::TooManySubscriptions { .. }
             | Self::TooManyTasks { .. }
             | Self::ReplyTooLong { .. }
+            | Self::OutOfMemory
             | Self::Failed(_)
             | Self::Internal(_) => ErrorCode::Internal,
         };
@@ -249,9 +265,10 @@ impl ProtocolError<'_> {
             Self::MethodNotFound { .. } if matches!(era, Era::Modern) => 404,
             Self::UnknownSession => 404,
             Self::FrameTooLong { .. } => 413,
-            Self::TooManyRequests { .. } | Self::TooManySubscriptions { .. } | Self::TooManyTasks { .. } => {
-                503
-            }
+            Self::TooManyRequests { .. }
+            | Self::TooManySubscriptions { .. }
+            | Self::TooManyTasks { .. }
+            | Self::OutOfMemory => 503,
             _ => 200,
         }
     }

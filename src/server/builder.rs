@@ -200,6 +200,7 @@ impl<T: Toolset> ServerBuilder<T> {
         let tool_usage = ToolUsage::new(description.tools.len(), limits.arena_retain_bytes);
         let pools = Pools::new(&limits)?;
         let managed = MemoryConfig {
+            leased: pools.leased.clone(),
             name: description.implementation.name.clone(),
             version: description.implementation.version.clone(),
             limits: limits.clone(),

@@ -21,7 +21,7 @@ use crate::server::state::session::Session;
 use crate::server::state::sessions::Sessions;
 use crate::server::state::task_store::TaskStore;
 use crate::server::state::tool_usage::ToolUsage;
-use crate::wire::{Reply, TooLong};
+use crate::wire::Reply;
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
@@ -92,13 +92,13 @@ impl Shared {
         Reply::new(self.pools.buffers.clone(), self.limits.max_reply_bytes)
     }
 
-    /// A written answer, or an error if it is longer than the limit.
+    /// A written answer, or an error if there was no room for all of it.
     pub(crate) fn answered(&self, reply: Reply, id: AnswerId<'_>) -> Outcome {
         match reply.finish() {
             Ok(answer) => Outcome::Reply(answer),
-            Err(TooLong { limit_bytes }) => {
+            Err(error) => {
                 let mut refusal = self.reply();
-                envelope::error(&mut refusal, Era::Modern, id, &ProtocolError::ReplyTooLong { limit_bytes });
+                envelope::error(&mut refusal, Era::Modern, id, &error.into());
                 // The smallest limit has room for this sentence and the longest id.
                 refusal.finish().map_or(Outcome::Silent, Outcome::Reply)
             }

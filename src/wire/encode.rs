@@ -13,7 +13,7 @@ use super::raw::Raw;
 use super::scan::plain_end;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mcpool_pools::{BufferLease, BufferPool};
+use mcpool_pools::{BudgetSpent, BufferLease, BufferPool};
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
@@ -36,21 +36,45 @@ pub struct Reply {
     buffers: BufferPool,
     buffer: Option<BufferLease>,
     max_bytes: usize,
-    is_full: bool,
+    /// What there was no room for, if something was left out.
+    lacks: Option<Lack>,
 }
 
-/// A message is longer than its limit.
+/// Why a part of a message was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// The message would exceed its limit.
+    Length,
+    /// The budget of leased buffers is spent.
+    Memory,
+    /// That budget is too small for it, even if nothing else were in memory.
+    Budget,
+}
+
+impl From<BudgetSpent> for Lack {
+    fn from(spent: BudgetSpent) -> Self {
+        if spent.requested_bytes > spent.limit_bytes { Self::Budget } else { Self::Memory }
+    }
+}
+
+/// A message could not be written whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a message would be longer than {limit_bytes} bytes")]
-pub struct TooLong {
-    /// The limit.
-    pub limit_bytes: usize,
+pub enum ReplyError {
+    /// It is longer than its limit.
+    #[error("a message would be longer than {limit_bytes} bytes")]
+    TooLong {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The messages in memory leave no room for it.
+    #[error("there is no memory for a message of this size at the moment")]
+    OutOfMemory,
 }
 
 impl Reply {
     /// An empty message of at most `max_bytes`. No buffer is leased yet.
     pub fn new(buffers: BufferPool, max_bytes: usize) -> Self {
-        Self { buffers, buffer: None, max_bytes, is_full: false }
+        Self { buffers, buffer: None, max_bytes, lacks: None }
     }
 
     /// An empty message from the same pool, with the same limit.
@@ -69,20 +93,43 @@ impl Reply {
         self.len() == 0
     }
 
-    /// Whether something was left out because it would have exceeded the limit.
+    /// Whether something was left out, because of the limit or for lack of memory.
     pub fn is_full(&self) -> bool {
-        self.is_full
+        self.lacks.is_some()
+    }
+
+    /// Whether something was left out for lack of memory, so that the same message may have room later.
+    pub(crate) fn lacks_memory(&self) -> bool {
+        self.lacks == Some(Lack::Memory)
+    }
+
+    /// Makes room for `additional` bytes in one buffer of just that size, where the length is known beforehand: growing
+    /// step by step would hold two buffers at each step, the last of them up to four times too large.
+    pub(crate) fn make_room(&mut self, additional: usize) {
+        let wanted = self.len().saturating_add(additional).min(self.max_bytes);
+        let has_room = self.buffer.as_ref().is_some_and(|buffer| buffer.capacity() >= wanted);
+        if self.lacks.is_some() || has_room {
+            return;
+        }
+        match self.buffers.try_acquire(wanted) {
+            Ok(mut larger) => {
+                larger.extend_from_slice(self.buffer.as_deref().map_or(&[][..], |buffer| buffer));
+                self.buffer = Some(larger);
+            }
+            Err(spent) => self.lacks = Some(spent.into()),
+        }
     }
 
     /// The whole message.
     ///
     /// # Errors
     /// When a part of it was left out.
-    pub fn finish(self) -> Result<BufferLease, TooLong> {
-        if self.is_full {
-            return Err(TooLong { limit_bytes: self.max_bytes });
+    pub fn finish(self) -> Result<BufferLease, ReplyError> {
+        match self.lacks {
+            Some(Lack::Length) => Err(ReplyError::TooLong { limit_bytes: self.max_bytes }),
+            Some(Lack::Memory | Lack::Budget) => Err(ReplyError::OutOfMemory),
+            None => Ok(self.buffer.unwrap_or_else(|| self.buffers.acquire(0))),
         }
-        Ok(self.buffer.unwrap_or_else(|| self.buffers.acquire(0)))
     }
 
     /// Writes a part of a message that this program has as a literal.
@@ -197,17 +244,27 @@ impl Reply {
         self.append(&characters[..length]);
     }
 
-    /// The buffer, with room for `additional` bytes; `None` when that would exceed the limit.
+    /// The buffer, with room for `additional` bytes; `None` when there is none.
     fn room_for(&mut self, additional: usize) -> Option<&mut BufferLease> {
-        if self.is_full || additional > self.max_bytes - self.len() {
-            self.is_full = true;
+        if self.lacks.is_some() {
             return None;
         }
-        let buffer = self.buffer.get_or_insert_with(|| self.buffers.acquire(additional.max(FIRST_BYTES)));
-        if buffer.capacity() - buffer.len() < additional {
-            buffer.reserve(additional);
+        if additional > self.max_bytes - self.len() {
+            self.lacks = Some(Lack::Length);
+            return None;
         }
-        Some(buffer)
+        let made = match &mut self.buffer {
+            Some(buffer) if buffer.capacity() - buffer.len() >= additional => Ok(()),
+            Some(buffer) => buffer.try_reserve(additional),
+            None => self.buffers.try_acquire(additional.max(FIRST_BYTES)).map(|buffer| {
+                self.buffer = Some(buffer);
+            }),
+        };
+        if let Err(spent) = made {
+            self.lacks = Some(spent.into());
+            return None;
+        }
+        self.buffer.as_mut()
     }
 
     fn escape(&mut self, byte: u8) {
@@ -227,6 +284,22 @@ impl Reply {
         };
         self.append(short);
     }
+}
+
+/// Bytes that text has as a part of a JSON string. Where it is not UTF-8 it may become a little less than that.
+pub(crate) fn escaped_bytes(text: &[u8]) -> usize {
+    let mut escaped = text.len();
+    let mut at = plain_end(text, 0);
+    while let Some(special) = text.get(at) {
+        let is_short = matches!(special, b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C);
+        escaped += if is_short { 1 } else { 5 };
+        at = plain_end(text, at + 1);
+    }
+    if simdutf8::basic::from_utf8(text).is_err() {
+        let ill_formed: usize = text.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+        escaped += ill_formed * (REPLACEMENT.len() - 1);
+    }
+    escaped
 }
 
 /// A part of a string, from bytes that should be UTF-8: each maximal ill-formed part becomes U+FFFD.
@@ -304,9 +377,19 @@ impl LossyText<'_> {
         }
     }
 
-    /// Whether something was left out because it would have exceeded the limit.
+    /// Whether something was left out, because of the limit or for lack of memory.
     pub fn is_full(&self) -> bool {
-        self.reply.is_full
+        self.reply.is_full()
+    }
+
+    /// Whether something was left out for lack of memory.
+    pub(crate) fn lacks_memory(&self) -> bool {
+        self.reply.lacks_memory()
+    }
+
+    /// Makes room for text of so many bytes.
+    pub(crate) fn make_room(&mut self, bytes: usize) {
+        self.reply.make_room(bytes);
     }
 
     /// Bytes of the message so far.
@@ -317,7 +400,7 @@ impl LossyText<'_> {
     /// Marks the current end, for [`Self::cut`]. The bytes so far are a part of their own.
     pub(crate) fn mark(&mut self) -> Mark {
         self.end_part();
-        Mark { len: self.reply.len(), is_full: self.reply.is_full }
+        Mark { len: self.reply.len(), lacks: self.reply.lacks }
     }
 
     /// Removes what was written since a mark of this text.
@@ -327,7 +410,7 @@ impl LossyText<'_> {
             buffer.truncate(mark.len);
         }
         // What was left out came after the mark, or the message was full before it.
-        self.reply.is_full = mark.is_full;
+        self.reply.lacks = mark.lacks;
     }
 }
 
@@ -335,7 +418,7 @@ impl LossyText<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     len: usize,
-    is_full: bool,
+    lacks: Option<Lack>,
 }
 
 impl Drop for LossyText<'_> {
@@ -379,9 +462,9 @@ impl Base64<'_> {
         }
     }
 
-    /// Whether something was left out because it would have exceeded the limit.
+    /// Whether something was left out, because of the limit or for lack of memory.
     pub fn is_full(&self) -> bool {
-        self.reply.is_full
+        self.reply.is_full()
     }
 }
 

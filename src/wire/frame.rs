@@ -3,7 +3,7 @@
 //! A frame holds the lease of the buffer that its bytes are in, so whoever owns the frame keeps the bytes,
 //! and dropping it gives the buffer back. It knows nothing of what the bytes mean.
 
-use mcpool_pools::{BufferLease, BufferPool};
+use mcpool_pools::{BudgetSpent, BufferLease, BufferPool};
 use std::ops::Range;
 
 /// The bytes of one message, without the newline.
@@ -28,6 +28,15 @@ impl Frame {
         let mut buffer = buffers.acquire(bytes.len());
         buffer.extend_from_slice(bytes);
         Self { range: 0..bytes.len(), buffer }
+    }
+
+    /// Charges the buffer of a large message for what will be made of it while the frame lives: its strings in an arena,
+    /// a copy for another thread, and the strings of that copy.
+    ///
+    /// # Errors
+    /// When the large messages in memory leave no room for it.
+    pub(crate) fn charge_for_serving(&mut self) -> Result<(), BudgetSpent> {
+        self.buffer.try_charge(self.range.len().saturating_mul(3))
     }
 
     /// The bytes before the message in its buffer: the head of an HTTP request.

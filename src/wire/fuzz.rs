@@ -2,7 +2,7 @@
 //!
 //! Each takes any bytes and panics where a property does not hold. `fuzz/` calls them.
 
-use super::{DecodeFault, FrameReader, Lexer, Raw, Reply, TooLong};
+use super::{DecodeFault, FrameReader, Lexer, Raw, Reply, ReplyError};
 use bumpalo::Bump;
 use mcpool_pools::BufferPool;
 use serde::Deserialize;
@@ -118,7 +118,7 @@ pub fn encode(bytes: &[u8]) {
     assert_eq!(written(usize::MAX, lossy).as_ref(), Ok(&json));
     assert_eq!(written(usize::MAX, |reply| reply.string(&text)).as_ref(), Ok(&json));
     let limit_bytes = usize::from(max_bytes);
-    let fits = (json.len() <= limit_bytes).then_some(&json).ok_or(TooLong { limit_bytes });
+    let fits = (json.len() <= limit_bytes).then_some(&json).ok_or(ReplyError::TooLong { limit_bytes });
     assert_eq!(written(limit_bytes, lossy).as_ref(), fits.as_ref().map(|json| *json));
     let arena = Bump::new();
     assert_eq!(ours::<&str>(&json, &arena), Some(&*text));
@@ -131,7 +131,7 @@ pub fn encode(bytes: &[u8]) {
     assert_eq!(written(usize::MAX, parts), written(usize::MAX, whole));
 }
 
-fn written(max_bytes: usize, write: impl FnOnce(&mut Reply)) -> Result<Vec<u8>, TooLong> {
+fn written(max_bytes: usize, write: impl FnOnce(&mut Reply)) -> Result<Vec<u8>, ReplyError> {
     let mut reply = Reply::new(BUFFERS.clone(), max_bytes);
     write(&mut reply);
     reply.finish().map(|written| written.to_vec())

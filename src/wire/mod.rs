@@ -19,7 +19,9 @@ mod skim;
 
 pub(crate) use keys::match_key;
 
-pub use encode::{Base64, LossyText, Reply, TooLong};
+#[cfg(feature = "filesystem")]
+pub(crate) use encode::escaped_bytes;
+pub use encode::{Base64, LossyText, Reply, ReplyError};
 pub(crate) use encode::{HEX_DIGITS, Mark};
 pub use error::{DecodeError, DecodeFault};
 pub use frame::Frame;

@@ -48,6 +48,14 @@ pub enum FrameError {
         /// The members that could be read in constant memory.
         outline: Outline,
     },
+    /// The large messages in memory leave no room for a message. It was skipped, and the next message is served.
+    #[error("there is no memory for a message of this size at the moment")]
+    OutOfMemory {
+        /// Bytes of the message.
+        seen_bytes: usize,
+        /// The members that could be read in constant memory.
+        outline: Outline,
+    },
 }
 
 /// Finds frames in a stream of bytes.
@@ -58,8 +66,10 @@ pub struct FrameReader {
     buffer: Option<BufferLease>,
     consumed: usize,
     scanned: usize,
-    /// The message at `consumed` is too long: drop bytes up to its newline.
+    /// The message at `consumed` is too long, or there is no memory for it: drop bytes up to its newline.
     skim: Option<Box<Skim>>,
+    /// Whether it is skipped for lack of memory.
+    lacks_memory: bool,
     read_bytes: usize,
     small_reads: u8,
 }
@@ -74,6 +84,7 @@ impl FrameReader {
             consumed: 0,
             scanned: 0,
             skim: None,
+            lacks_memory: false,
             read_bytes: SMALL_READ_BYTES,
             small_reads: 0,
         }
@@ -89,8 +100,12 @@ impl FrameReader {
                 buffer.truncate(kept);
                 self.scanned -= self.consumed;
                 self.consumed = 0;
-            } else {
-                buffer.reserve(buffer.len());
+            } else if buffer.try_reserve(buffer.len()).is_err() {
+                // All of it was searched, and there is no newline in it: from here on the message is skipped.
+                self.lacks_memory = true;
+                self.skim.get_or_insert_with(|| Box::new(Skim::new())).feed(buffer);
+                buffer.clear();
+                self.scanned = 0;
             }
         }
         buffer
@@ -112,7 +127,7 @@ impl FrameReader {
             self.scanned = newline + 1;
             self.check();
             if let Some(skim) = self.skim.take() {
-                return Err(self.too_long(*skim, line));
+                return Err(self.skipped(*skim, line));
             }
             if let Some(message) = self.measure(line)? {
                 return Ok(Some(self.hand_out(message)));
@@ -134,7 +149,7 @@ impl FrameReader {
         self.consumed = end;
         self.scanned = end;
         if let Some(skim) = self.skim.take() {
-            let error = self.too_long(*skim, line);
+            let error = self.skipped(*skim, line);
             self.release_if_empty();
             return Err(error);
         }
@@ -180,6 +195,7 @@ impl FrameReader {
         self.consumed = 0;
         self.scanned = 0;
         self.skim = None;
+        self.lacks_memory = false;
     }
 
     /// Records that all bytes are searched and none is a newline.
@@ -208,12 +224,16 @@ impl FrameReader {
         self.check();
     }
 
-    /// The refusal of a message of which the end is at `rest`.
+    /// The refusal of a message of which the end is at `rest`, and the beginning was skipped.
     #[cold]
-    fn too_long(&self, mut skim: Skim, rest: Range<usize>) -> FrameError {
+    fn skipped(&mut self, mut skim: Skim, rest: Range<usize>) -> FrameError {
         skim.feed(self.buffer.as_ref().map_or(&[], |buffer| &buffer[rest]));
-        let seen_bytes = skim.seen_bytes();
-        FrameError::TooLong { limit_bytes: self.max_frame_bytes, seen_bytes, outline: skim.outline() }
+        let (seen_bytes, limit_bytes) = (skim.seen_bytes(), self.max_frame_bytes);
+        let outline = skim.outline();
+        if std::mem::take(&mut self.lacks_memory) && seen_bytes <= limit_bytes {
+            return FrameError::OutOfMemory { seen_bytes, outline };
+        }
+        FrameError::TooLong { limit_bytes, seen_bytes, outline }
     }
 
     /// Replaces a buffer that grew for a message which is gone, by one that fits the rest, or by none.
@@ -250,7 +270,7 @@ impl FrameReader {
     }
 
     /// Strips what is not part of the message; `None` if nothing is left.
-    fn measure(&self, line: Range<usize>) -> Result<Option<Range<usize>>, FrameError> {
+    fn measure(&mut self, line: Range<usize>) -> Result<Option<Range<usize>>, FrameError> {
         let Some(buffer) = &self.buffer else { return Ok(None) };
         let Range { mut start, mut end } = line;
         if buffer[start..end].starts_with(BYTE_ORDER_MARK) {
@@ -261,7 +281,7 @@ impl FrameReader {
         }
         let seen_bytes = end - start;
         if seen_bytes > self.max_frame_bytes {
-            return Err(self.too_long(Skim::new(), start..end));
+            return Err(self.skipped(Skim::new(), start..end));
         }
         // White space as JSON has it: a line with a form feed is no blank line but a message, and malformed.
         let is_blank = buffer[start..end].iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));

@@ -5,7 +5,7 @@
 
 use crate::protocol::Era;
 use crate::server::answer::envelope;
-use crate::wire::{Base64, LossyText, Mark, Raw, Reply, TooLong};
+use crate::wire::{Base64, LossyText, Mark, Raw, Reply, ReplyError};
 use mcpool_pools::BufferLease;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -44,8 +44,8 @@ impl Part {
 enum Structured {
     None,
     Value(BufferLease),
-    /// A value longer than the limit of a whole answer.
-    TooLong(TooLong),
+    /// A value for which there was no room.
+    Unwritten(ReplyError),
     Text(Part),
     Block(Part),
 }
@@ -120,7 +120,7 @@ impl Content {
     pub(crate) fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
         let mut written = self.reply.sibling();
         written.value(value)?;
-        self.structured = written.finish().map_or_else(Structured::TooLong, Structured::Value);
+        self.structured = written.finish().map_or_else(Structured::Unwritten, Structured::Value);
         Ok(())
     }
 
@@ -128,8 +128,13 @@ impl Content {
     pub(crate) fn structured_json(&self) -> Option<&[u8]> {
         match &self.structured {
             Structured::Value(json) => Some(json),
-            Structured::None | Structured::TooLong(_) | Structured::Text(_) | Structured::Block(_) => None,
+            Structured::None | Structured::Unwritten(_) | Structured::Text(_) | Structured::Block(_) => None,
         }
+    }
+
+    /// Whether something was left out for lack of memory, so that the call may succeed later.
+    pub(crate) fn lacks_memory(&self) -> bool {
+        self.reply.lacks_memory()
     }
 
     pub(crate) fn structured_from_text(&mut self) {
@@ -146,7 +151,7 @@ impl Content {
         era: Era,
         server_info: &RawValue,
         is_error: bool,
-    ) -> Result<BufferLease, TooLong> {
+    ) -> Result<BufferLease, ReplyError> {
         let structured = std::mem::replace(&mut self.structured, Structured::None);
         if let (Structured::Value(json), None) = (&structured, &self.last_block) {
             let text = std::str::from_utf8(json).unwrap_or_default();
@@ -156,7 +161,7 @@ impl Content {
         reply.literal("]");
         match structured {
             Structured::None => {}
-            Structured::TooLong(error) => return Err(error),
+            Structured::Unwritten(error) => return Err(error),
             Structured::Value(json) => {
                 reply.literal(r#","structuredContent":"#);
                 reply.raw(Raw::trusted(std::str::from_utf8(&json).unwrap_or_default()));
@@ -213,6 +218,16 @@ impl TextBlock<'_> {
     /// Whether the answer is longer than its limit, so that more text would be lost.
     pub fn is_full(&self) -> bool {
         self.text.is_full()
+    }
+
+    /// Whether text was left out for lack of memory.
+    pub(crate) fn lacks_memory(&self) -> bool {
+        self.text.lacks_memory()
+    }
+
+    /// Makes room for text of so many bytes, escaped.
+    pub(crate) fn make_room(&mut self, bytes: usize) {
+        self.text.make_room(bytes);
     }
 
     /// Bytes of the answer so far, escaped.

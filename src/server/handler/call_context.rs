@@ -11,12 +11,17 @@ use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::state::blocking::permits::{AcquireThread, SessionKey};
 use crate::server::state::call_state::{CallState, Failure};
-use crate::wire::TooLong;
-use mcpool_pools::Lease;
+use crate::server::state::pools::Pools;
+use mcpool_pools::{BudgetSpent, Lease, Reservation};
 use serde::Serialize;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Time between two looks at the memory. Only the call whose turn it is looks.
+const MEMORY_POLL: Duration = Duration::from_millis(5);
 
 /// One call of a tool, as the tool sees it: its methods write the answer. All else is in the [`RequestContext`] that it
 /// dereferences to.
@@ -195,6 +200,38 @@ impl CallContext {
         self.shared.pools.arenas.acquire()
     }
 
+    /// Sets memory aside for what a call makes of a large file, among the large messages. A small one needs none.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub(crate) fn reserve_memory(&self, bytes: usize) -> Result<Option<Reservation>, BudgetSpent> {
+        let is_large = bytes > Pools::LARGE_BYTES;
+        is_large.then(|| self.shared.pools.leased.try_reserve(bytes)).transpose()
+    }
+
+    /// Whether a part of the answer was left out for lack of memory, so that the call may succeed later.
+    pub(crate) fn lacks_memory(&self) -> bool {
+        self.content.as_ref().is_some_and(Content::lacks_memory)
+    }
+
+    /// Drops what was written, and waits until the large messages in memory have become fewer.
+    ///
+    /// Calls go on one after another, in the order in which they came here: the turn that this returns is to be held
+    /// while the call runs again. `None` if the wait took longer than a peer may take to read.
+    pub(crate) async fn wait_for_memory(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.content = None;
+        let pools = &self.shared.pools;
+        let wait = async {
+            let turn = Arc::clone(&pools.turns).acquire_owned().await.ok()?;
+            while pools.leased.used_bytes() > pools.leased.limit_bytes() / 2 {
+                tokio::time::sleep(MEMORY_POLL).await;
+            }
+            Some(turn)
+        };
+        let longest = Duration::from_millis(self.shared.limits.write_timeout_ms as u64);
+        tokio::time::timeout(longest, wait).await.ok().flatten()
+    }
+
     /// Drops what was written, because the handler runs again from its start.
     pub(crate) fn discard(&mut self) {
         self.content = None;
@@ -210,7 +247,7 @@ impl CallContext {
                         self.shared.tool_usage.note_reply(self.tool(), reply.len());
                         return Finished::from(Outcome::Reply(reply));
                     }
-                    Err(TooLong { limit_bytes }) => ProtocolError::ReplyTooLong { limit_bytes }.to_string(),
+                    Err(error) => ProtocolError::from(error).to_string(),
                 }
             }
             Err(ToolError::Failed(text)) => text,
@@ -226,7 +263,7 @@ impl CallContext {
         content.text_block(|block| block.push_str(&text));
         match content.close(self.era, &self.shared.server_meta, true) {
             Ok(reply) => Finished::from(Outcome::Reply(reply)),
-            Err(TooLong { limit_bytes }) => self.request.refuse(&ProtocolError::ReplyTooLong { limit_bytes }),
+            Err(error) => self.request.refuse(&error.into()),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::server::answer::outcome::Outcome;
 use crate::server::shared::Shared;
 use crate::server::state::request_ids::{IdKey, RequestIds};
 use crate::server::state::session::Session;
-use crate::wire::{DecodeError, Frame, Kind, Lexer, Raw, Reply, TooLong};
+use crate::wire::{DecodeError, Frame, Kind, Lexer, Raw, Reply};
 use bumpalo::Bump;
 use mcpool_pools::BufferLease;
 use std::ops::Range;
@@ -138,9 +138,7 @@ impl Batch {
         self.answers.literal("]");
         match self.answers.finish() {
             Ok(answers) => Outcome::Reply(answers),
-            Err(TooLong { limit_bytes }) => {
-                shared.refusal_without_id(session, &ProtocolError::ReplyTooLong { limit_bytes })
-            }
+            Err(error) => shared.refusal_without_id(session, &error.into()),
         }
     }
 }

@@ -14,7 +14,6 @@ use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{Filter, Subscription};
 use crate::server::state::outgoing::Outgoing;
 use crate::server::state::session::Session;
-use crate::wire::TooLong;
 use mcpool_pools::BufferLease;
 use serde::Deserialize;
 use std::future::poll_fn;
@@ -73,7 +72,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted
     match acknowledgement.finish().map(|acknowledgement| outgoing.send(acknowledgement)) {
         Ok(true) => {}
         Ok(false) => return refuse(&ProtocolError::Internal("the client reads too slowly to subscribe")),
-        Err(TooLong { limit_bytes }) => return refuse(&ProtocolError::ReplyTooLong { limit_bytes }),
+        Err(error) => return refuse(&error.into()),
     }
     let listener =
         Listener { shared: &shared, call: &call, subscription: &subscription, outgoing: &outgoing, id: &id };

@@ -5,7 +5,7 @@
 //! completes at once completes on the first poll. The order of checks is that of the specification's error table:
 //! JSON, shape, era, `_meta`, version, method, parameters.
 
-use crate::protocol::{ArgumentsAt, MessageDecoder, Method};
+use crate::protocol::{ArgumentsAt, MessageDecoder, Method, ProtocolError};
 use crate::server::answer::outcome::{Finished, HandlerEnd, Outcome};
 use crate::server::handler::tool::Toolset;
 use crate::server::handler::tool_request::ToolRequest;
@@ -42,8 +42,9 @@ pub(crate) fn serve_frame<T: Toolset>(
     core: Arc<Core<T>>,
     incoming: Incoming,
 ) -> impl Future<Output = (ServedFrame, Bump)> + Send {
-    let Incoming { frame, arena, call, session, origin } = incoming;
+    let Incoming { mut frame, arena, call, session, origin } = incoming;
     async move {
+        let has_room = frame.charge_for_serving().is_ok();
         let context = FrameContext {
             shared: &core.shared,
             session: &session,
@@ -51,7 +52,7 @@ pub(crate) fn serve_frame<T: Toolset>(
             origin: &origin,
             frame: &frame,
         };
-        let ended = pin!(dispatch(&core, context, &arena)).await;
+        let ended = pin!(dispatch(&core, context, &arena, has_room)).await;
         let served = match ended {
             HandlerEnd::Done(outcome) => ServedFrame::from(outcome),
             // Their answers need the whole frame.
@@ -64,11 +65,13 @@ pub(crate) fn serve_frame<T: Toolset>(
     }
 }
 
-/// Decodes a frame, and finds the function or the tool that serves its message.
+/// Decodes a frame, and finds the function or the tool that serves its message. Without room for what is made of a
+/// large message it is refused as soon as its id is known.
 fn dispatch<'f, T: Toolset>(
     core: &'f Core<T>,
     context: FrameContext<'f>,
     arena: &'f Bump,
+    has_room: bool,
 ) -> Dispatched<'f, impl Future<Output = Finished> + Send + 'f> {
     let mut decoder = match MessageDecoder::new(context.frame.bytes(), arena) {
         Ok(decoder) => decoder,
@@ -79,6 +82,10 @@ fn dispatch<'f, T: Toolset>(
         Err(error) => return Dispatched::from(context.refuse_unreadable(error)),
     };
     let message = decoder.message();
+    if !has_room {
+        core.shared.memory.note_refused();
+        return Dispatched::from(context.refuse(message, &ProtocolError::OutOfMemory));
+    }
     if arguments_at == ArgumentsAt::End && message.method != Some(Method::ToolsCall.as_str()) {
         return match Unchecked::new(&context, message, arena).check() {
             Ok(checked) => serve_method(core, checked),

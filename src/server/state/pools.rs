@@ -4,11 +4,12 @@ use crate::limits::Limits;
 use crate::lock::lock;
 use crate::protocol::{OwnedMessage, RetainMessage};
 use mcpool_pools::{
-    ArenaPool, BufferConfig, BufferPool, MemoryBudget, NameTaken, ObjectPool, PoolConfig, PoolKind,
-    PoolRegistry, Recycle, RetainArena,
+    ArenaPool, BufferConfig, BufferPool, LeasedBudget, MemoryBudget, NameTaken, ObjectPool, PoolConfig,
+    PoolKind, PoolRegistry, Recycle, RetainArena,
 };
 use std::any::Any;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
 
 /// The pools that do not depend on the tools, and the registry and budget of all pools.
 pub(crate) struct Pools {
@@ -17,6 +18,10 @@ pub(crate) struct Pools {
     pub(crate) owned_messages: ObjectPool<OwnedMessage>,
     pub(crate) registry: PoolRegistry,
     pub(crate) budget: MemoryBudget,
+    /// What large buffers hold while they are leased. The memory manager sets its limit.
+    pub(crate) leased: MemoryBudget,
+    /// The turn of calls that wait for room among the large messages: one at a time.
+    pub(crate) turns: Arc<Semaphore>,
     /// The pools of the transports, each an `ObjectPool` of a type that only its transport knows.
     of_transports: Mutex<Vec<Box<dyn Any + Send>>>,
 }
@@ -27,11 +32,13 @@ impl Pools {
 
     pub(crate) fn new(limits: &Limits) -> Result<Self, NameTaken> {
         let budget = MemoryBudget::new(limits.pool_budget_bytes);
+        let leased = MemoryBudget::new(usize::MAX >> 1);
         let registry = PoolRegistry::default();
         let retain_bytes = limits.arena_retain_bytes;
         let mut config = BufferConfig {
             setting: Some("buffer_capacity"),
             budget: Some(budget.clone()),
+            leased: Some(LeasedBudget { budget: leased.clone(), from_bytes: Self::LARGE_BYTES + 1 }),
             ..BufferConfig::default()
         };
         for class in &mut config.classes {
@@ -59,7 +66,16 @@ impl Pools {
         buffers.register(&registry)?;
         registry.register(arenas.clone())?;
         registry.register(owned_messages.clone())?;
-        Ok(Self { buffers, arenas, owned_messages, registry, budget, of_transports: Mutex::default() })
+        Ok(Self {
+            buffers,
+            arenas,
+            owned_messages,
+            registry,
+            budget,
+            leased,
+            turns: Arc::new(Semaphore::new(1)),
+            of_transports: Mutex::default(),
+        })
     }
 
     /// Frees idle buffers larger than [`Pools::LARGE_BYTES`], and returns their bytes.

@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::server::TextBlock;
 
 /// Bytes around the text: the envelope with the id of the request, the names of members.
-const AROUND_BYTES: usize = 512;
+pub(crate) const AROUND_BYTES: usize = 512;
 
 /// The space for texts and data in one answer.
 #[derive(Debug, Clone, Copy)]

@@ -29,6 +29,9 @@ pub(crate) fn edit_file(
     if file.bytes > limit_bytes as u64 {
         return Err(FsError::FileTooLarge { path, bytes: file.bytes, limit_bytes }.into());
     }
+    let _memory = call
+        .reserve_memory((file.bytes as usize).saturating_mul(COPIES))
+        .map_err(|_| FsError::OutOfMemory)?;
     let stored = match String::from_utf8(file.read_all(limit_bytes)?) {
         Ok(stored) => stored,
         Err(error) => {
@@ -51,6 +54,9 @@ pub(crate) fn edit_file(
     call.structured_from_text();
     Ok(())
 }
+
+/// How often an edit has the file in memory at most: as it is, as it will be, both with plain line ends, and the diff.
+const COPIES: usize = 5;
 
 /// The diff between two texts in a Markdown fence that none of its lines can close.
 fn fenced_diff(

@@ -63,6 +63,11 @@ pub(crate) enum FsError {
          make it in parts, or raise max_reply_bytes"
     )]
     EditedTooLong { bytes: usize, limit_bytes: usize },
+    #[error(
+        "There is no memory for this at the moment: try again later, or ask for less, as with head or tail \
+         (setting max_inflight_bytes)"
+    )]
+    OutOfMemory,
     #[error("Destination already exists: {path}")]
     DestinationExists { path: String },
     #[error("pattern is too long")]

@@ -182,8 +182,11 @@ impl Toolset for Filesystem {
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
         let session_directories = request.session_values().find::<Directories>();
+        let mut may_repeat = false;
         let started = match self.tools.get(index) {
             Some(tool) => {
+                // A call that changes nothing may begin again.
+                may_repeat = !tool.changes;
                 (tool.start)(session_directories.as_ref().unwrap_or(&self.directories), self.compat, request)
             }
             None => Started::Done(request.refuse_unknown()),
@@ -192,8 +195,13 @@ impl Toolset for Filesystem {
             match started {
                 Started::Done(finished) => finished,
                 Started::Waiting { mut call, work } => {
-                    let result = call.offload(work).await;
-                    call.finish(result)
+                    let again = may_repeat.then(|| Arc::clone(&work));
+                    let result = call.offload(move |call| work(call)).await;
+                    match again.filter(|_| call.lacks_memory()) {
+                        None => call.finish(result),
+                        // In a box, as calls that need not wait should hold no place for it.
+                        Some(work) => Box::pin(repeat_with_memory(call, work, result)).await,
+                    }
                 }
             }
         }
@@ -249,7 +257,22 @@ enum Started {
 }
 
 /// The rest of a call, for a thread that may block.
-type Work = Box<dyn FnOnce(&mut CallContext) -> Result<(), ToolError> + Send>;
+type Work = Arc<dyn Fn(&mut CallContext) -> Result<(), ToolError> + Send + Sync>;
+
+/// Runs a call again for which there was no memory, each time when there is more.
+async fn repeat_with_memory(
+    mut call: CallContext,
+    work: Work,
+    mut result: Result<(), ToolError>,
+) -> Finished {
+    while call.lacks_memory()
+        && let Some(_turn) = call.wait_for_memory().await
+    {
+        let work = Arc::clone(&work);
+        result = call.offload(move |call| work(call)).await;
+    }
+    call.finish(result)
+}
 
 /// A tool: its arguments and its function.
 trait FileTool {
@@ -287,7 +310,7 @@ fn start<'f, T: FileTool>(
     }
     let owned = call.own_arguments(json);
     let directories = Arc::clone(directories);
-    let work = Box::new(move |call: &mut CallContext| {
+    let work = Arc::new(move |call: &mut CallContext| {
         let cancellation = call.cancellation();
         let sandbox = directories.enter(None, Some(cancellation.clone())).compat(compat);
         let context = Context { sandbox: &sandbox, compat, cancellation: &cancellation, inline_bytes: None };

@@ -3,13 +3,14 @@
 //! No file is ever held in memory as a whole: its bytes go through a buffer on the stack into the answer. A tool reads
 //! no more than an answer can carry, from either end of the file.
 
-use super::answer_space::AnswerSpace;
+use super::answer_space::{AROUND_BYTES, AnswerSpace};
 use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
 use super::as_node::media;
 use super::context::Context;
 use super::error::{FsError, Remedy, Stop, bounded};
 use super::open_file::{CHUNK, OpenFile};
 use crate::server::{CallContext, CancellationToken, TextBlock, ToolError};
+use crate::wire::escaped_bytes;
 
 /// `read_file` and `read_text_file`.
 pub(crate) fn read_text_file(
@@ -36,8 +37,14 @@ pub(crate) fn read_text_file(
             None => Ok(false),
         },
         _ if file.bytes > space.text_bytes() as u64 => Ok(false),
-        _ => push_all(&file, context, space.text_bytes(), text),
+        _ if expect_twice(&file, space, context.cancellation, text)? => {
+            push_all(&file, context, space.text_bytes(), text)
+        }
+        _ => Ok(false),
     })?;
+    if !fits && call.lacks_memory() {
+        return Err(FsError::OutOfMemory.into());
+    }
     if !fits {
         let remedy = match (head, tail) {
             (Some(lines), _) => Remedy::of_head(lines),
@@ -48,6 +55,38 @@ pub(crate) fn read_text_file(
     }
     call.structured_from_text();
     Ok(())
+}
+
+/// Makes room for the text of a large file and for its copy in the structured answer. Returns `false` if there is none,
+/// or if the answer would be too long.
+///
+/// The file is read once more for that, as only its content tells how long its text becomes.
+fn expect_twice(
+    file: &OpenFile,
+    space: AnswerSpace,
+    cancellation: &CancellationToken,
+    text: &mut TextBlock<'_>,
+) -> Result<bool, FsError> {
+    /// A smaller answer fits the buffers that are always there.
+    const LARGE_BYTES: u64 = 64 * 1024;
+    if file.bytes > LARGE_BYTES {
+        let mut buffer = [0; CHUNK];
+        let (mut at, mut escaped) = (0, 0);
+        while at < file.bytes {
+            cancellation.check()?;
+            let chunk = file.read_at(&mut buffer, at)?;
+            if chunk.is_empty() {
+                break;
+            }
+            at += chunk.len() as u64;
+            escaped += escaped_bytes(chunk);
+            if escaped > space.text_bytes() {
+                return Ok(false);
+            }
+        }
+        text.make_room(2 * escaped + AROUND_BYTES);
+    }
+    Ok(!text.is_full())
 }
 
 /// Writes the whole file; tells whether `space_bytes` of the answer were enough.
@@ -229,6 +268,9 @@ pub(crate) fn read_multiple_files(
             let mark = text.mark();
             match push_one(path, context, space, left_bytes, text) {
                 Ok(()) => {}
+                Err(Stop::Fail(ToolError::Failed(_))) if text.lacks_memory() => {
+                    return Err(FsError::OutOfMemory.into());
+                }
                 Err(Stop::Fail(ToolError::Failed(error))) => {
                     text.cut(mark);
                     text.push_str(": Error - ");
@@ -242,6 +284,9 @@ pub(crate) fn read_multiple_files(
         }
         Ok::<_, Stop>(true)
     })?;
+    if !fits && call.lacks_memory() {
+        return Err(FsError::OutOfMemory.into());
+    }
     if !fits {
         return Err(FsError::AnswerTooLarge { limit_bytes: call.limits().max_reply_bytes }.into());
     }

@@ -10,7 +10,7 @@ use super::codec::head::RequestHead;
 use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
 use super::post::{FirstPoll, PostRequest, WaitingPost};
-use super::receiver::{Body, BodyRead, Receiver};
+use super::receiver::{Body, BodyRead, Receiver, may_come};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
@@ -244,7 +244,7 @@ impl Exchange {
         };
         if admitted.is_some()
             && let BodyFraming::Length(bytes) = head.body
-            && !self.receiver.reserve(endpoint, usize::try_from(bytes).unwrap_or(usize::MAX))
+            && !may_come(endpoint, bytes)
         {
             self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
             admitted = None;
@@ -277,12 +277,12 @@ fn read_body(
     body: &mut Body,
     cx: &mut Context<'_>,
 ) -> Option<FirstPoll> {
-    if !receiver.reserve_unannounced(endpoint, body) {
-        sender.refuse_and_close(endpoint, None, Status::Unavailable, &NO_ROOM);
-        return Some(FirstPoll::Answered);
-    }
     match receiver.read_body(endpoint, body) {
-        Ok(BodyRead::Partial) => None,
+        Ok(BodyRead::Partial) if body.admitted.is_none() || receiver.make_room(endpoint, body) => None,
+        Ok(BodyRead::Partial) => {
+            sender.refuse_and_close(endpoint, None, Status::Unavailable, &NO_ROOM);
+            Some(FirstPoll::Answered)
+        }
         Ok(BodyRead::Dropped) => Some(FirstPoll::Answered),
         Ok(BodyRead::Whole { buffer, range, admitted }) => {
             let request = PostRequest { head: &body.head, buffer, range, admitted };

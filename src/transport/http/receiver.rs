@@ -5,13 +5,12 @@
 use super::codec::body::{BodyDecoder, BodyError, BodyProgress};
 use super::codec::head::{HeadReader, RequestHead};
 use super::codec::head_error::HeadError;
-use super::codec::words::BodyFraming;
 use super::endpoint::Endpoint;
 use crate::server::Server;
 use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
 use bytes::BytesMut;
-use mcpool_pools::{BufferLease, Reservation};
+use mcpool_pools::BufferLease;
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
@@ -46,8 +45,6 @@ pub(super) enum BodyRead {
 pub(super) struct Receiver {
     input: Option<BufferLease>,
     head_reader: HeadReader,
-    /// The memory that is set aside for the large message that is being read.
-    reserved: Option<Reservation>,
     /// The last read found less than it had room for.
     last_read_was_short: bool,
     /// A large message was received.
@@ -102,12 +99,9 @@ impl Receiver {
     fn room(&mut self, endpoint: &Endpoint, missing: u64) -> &mut BytesMut {
         let buffers = endpoint.server.buffers();
         let input = self.input.get_or_insert_with(|| buffers.acquire(READ_BYTES));
-        // Twice what came, up to a bound: a client that announces much and sends little is given little.
-        let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        let ahead = missing.min(input.len().clamp(READ_BYTES, AHEAD_BYTES.max(input.len())));
-        if input.capacity() - input.len() < ahead.max(1) {
-            let more = ahead.max(READ_BYTES);
-            input.reserve(more);
+        let ahead = ahead_bytes(input, missing);
+        if input.capacity() - input.len() < ahead {
+            input.reserve(ahead.max(READ_BYTES));
         }
         input
     }
@@ -132,7 +126,6 @@ impl Receiver {
         let head = self.head_reader.advance(input, endpoint.head_limits())?;
         if head.is_some() {
             self.head_reader = HeadReader::default();
-            self.reserved = None;
         }
         Ok(head)
     }
@@ -184,28 +177,33 @@ impl Receiver {
         input.truncate(left);
     }
 
-    /// Whether there is memory for a message of so many bytes. Sets it aside for a large one; a small one always
-    /// has room.
-    pub(super) fn reserve(&mut self, endpoint: &Endpoint, bytes: usize) -> bool {
-        if !Server::is_large(bytes) || self.reserved.is_some() {
-            return true;
+    /// Makes room for more of a body. Returns `false` if the large messages in memory leave none: nothing is reserved
+    /// for what was only announced, so this can happen in the middle.
+    pub(super) fn make_room(&mut self, endpoint: &Endpoint, body: &Body) -> bool {
+        let Some(input) = &mut self.input else { return true };
+        let ahead = ahead_bytes(input, body.decoder.missing_bytes());
+        let has_room = input.capacity() - input.len() >= ahead || input.try_reserve(ahead).is_ok();
+        if !has_room {
+            endpoint.server.memory().note_refused();
         }
-        let memory = endpoint.server.memory();
-        if !memory.is_critical() {
-            self.reserved = memory.reserve_frame(bytes).ok();
-        }
-        if self.reserved.is_none() {
-            memory.note_refused();
-        }
-        self.reserved.is_some()
+        has_room
     }
+}
 
-    /// Whether there is memory for the rest of a body whose length nobody announced.
-    pub(super) fn reserve_unannounced(&mut self, endpoint: &Endpoint, body: &Body) -> bool {
-        let is_unannounced = body.admitted.is_some() && matches!(body.head.body, BodyFraming::Chunked);
-        // It may become the longest there is.
-        !is_unannounced
-            || !Server::is_large(self.input().len())
-            || self.reserve(endpoint, endpoint.server.limits().max_frame_bytes)
+/// Bytes that there should be room for: twice what came, up to a bound, so that a client that announces much and sends
+/// little is given little.
+fn ahead_bytes(input: &BytesMut, missing: u64) -> usize {
+    let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+    missing.min(input.len().clamp(READ_BYTES, AHEAD_BYTES.max(input.len()))).max(1)
+}
+
+/// Whether a message of so many bytes may come. A small one always may.
+pub(super) fn may_come(endpoint: &Endpoint, bytes: u64) -> bool {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let memory = endpoint.server.memory();
+    let may_come = !Server::is_large(bytes) || memory.has_room_for(bytes);
+    if !may_come {
+        memory.note_refused();
     }
+    may_come
 }

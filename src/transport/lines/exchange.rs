@@ -383,8 +383,16 @@ impl Exchange {
 
     fn refuse_frame(&mut self, peer: &Peer, error: &FrameError) {
         tracing::debug!(%error, "frame refused");
-        let FrameError::TooLong { limit_bytes, seen_bytes, outline } = error;
-        let error = ProtocolError::FrameTooLong { limit_bytes: *limit_bytes, seen_bytes: *seen_bytes };
+        let (outline, error) = match error {
+            FrameError::TooLong { limit_bytes, seen_bytes, outline } => {
+                let (limit_bytes, seen_bytes) = (*limit_bytes, *seen_bytes);
+                (outline, ProtocolError::FrameTooLong { limit_bytes, seen_bytes })
+            }
+            FrameError::OutOfMemory { outline, .. } => {
+                peer.server.memory().note_refused();
+                (outline, ProtocolError::OutOfMemory)
+            }
+        };
         let refusal = peer.server.refuse_skipped(&peer.session(), outline, &error);
         if let Some(answer) = refusal.into_answer() {
             self.outbox.push_line(answer);

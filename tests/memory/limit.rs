@@ -1,0 +1,123 @@
+//! The memory limit holds wherever the bytes are: in answers that nobody reads, in answers that are read, in bodies.
+
+use super::load::{Client, Program, head, message, until};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// Resident bytes of the program now, and the most there ever were.
+fn resident(program: &Program) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("Linux tells");
+    let line = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * KIB
+    };
+    (line("VmRSS:"), line("VmHWM:"))
+}
+
+/// A program that may have `more_bytes` beyond what it has at the start, and that limit.
+fn serve_within(more_bytes: u64) -> (Program, u64) {
+    // A debug build begins with 20 MiB, a release build with 6.
+    let floor = resident(&Program::serve(&[])).1;
+    let limit = floor + more_bytes;
+    (Program::serve(&["--memory-limit-bytes", &limit.to_string()]), limit)
+}
+
+/// A call that reads a file of `bytes`, as bytes on the wire.
+fn read_request(program: &Program, bytes: usize) -> Vec<u8> {
+    let line = "a line of source text, in which \"some\" \t characters are escaped\n";
+    let path = program.file(&format!("{bytes}.txt"), &line.repeat(bytes / line.len()));
+    let body = message("tools/call", &format!(r#""name":"read_text_file","arguments":{{"path":"{path}"}}"#));
+    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: read_text_file\r\n";
+    format!("{}{body}", head(body.len(), fields)).into_bytes()
+}
+
+#[test]
+fn answers_that_nobody_reads_stay_within_the_limit() {
+    let (program, limit) = serve_within(64 * MIB);
+    let request = read_request(&program, 6 * MIB as usize);
+    let mut readers: Vec<Client> = (0..40).map(|_| Client::connect(program.port())).collect();
+    for reader in &mut readers {
+        reader.send(&request);
+    }
+    let mut other = Client::connect(program.port());
+    let begun = Instant::now();
+    // Some of the answers are written and held; the others wait for memory.
+    until("some answers are there", || resident(&program).0 > limit - 50 * MIB);
+    while begun.elapsed() < Duration::from_secs(3) {
+        let (status, body) = other.call("tools/list", None, &message("tools/list", r#""n":1"#));
+        assert_eq!(status, 200, "{body}");
+    }
+    let (_, peak) = resident(&program);
+    assert!(peak <= limit, "{} MiB of {}", peak / MIB, limit / MIB);
+    let held = resident(&program).0;
+    drop(readers);
+    until("what nobody read is gone", || resident(&program).0 + 8 * MIB < held);
+}
+
+#[test]
+fn whoever_reads_has_an_answer_though_all_together_are_more_than_the_limit() {
+    let (program, limit) = serve_within(64 * MIB);
+    let bytes = 4 * MIB as usize;
+    read_request(&program, bytes);
+    let path = program.file("read.txt", &"\"".repeat(bytes));
+    let call = message("tools/call", &format!(r#""name":"read_text_file","arguments":{{"path":"{path}"}}"#));
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let (status, body) =
+                    Client::connect(program.port()).call("tools/call", Some("read_text_file"), &call);
+                // Each quote has two bytes, and the text is there twice.
+                assert!(status == 200 && body.len() > 4 * bytes, "{status} {body:.200}");
+            });
+        }
+    });
+    let (_, peak) = resident(&program);
+    assert!(peak <= limit, "{} MiB of {}", peak / MIB, limit / MIB);
+}
+
+#[test]
+fn bodies_are_charged_as_they_come_and_not_as_they_are_announced() {
+    let (program, limit) = serve_within(48 * MIB);
+    let port = program.port();
+    // Each announces ten MiB and sends a few bytes.
+    let announced: Vec<Client> = (0..50)
+        .map(|_| {
+            let mut client = Client::connect(port);
+            let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/list\r\n";
+            client.send(format!("{}{{\"jsonrpc\":", head(10 * MIB as usize, fields)).as_bytes());
+            client
+        })
+        .collect();
+    let written = program.file("written.txt", "");
+    let content = "x".repeat(MIB as usize);
+    let arguments =
+        format!(r#""name":"write_file","arguments":{{"path":"{written}","content":"{content}"}}"#);
+    let write = message("tools/call", &arguments);
+    for _ in 0..5 {
+        let (status, body) = Client::connect(port).call("tools/call", Some("write_file"), &write);
+        assert_eq!(status, 200, "{body}");
+    }
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    // One that is refused says so, or finds its connection closed.
+                    if let Some((status, body)) =
+                        Client::connect(port).try_call("tools/call", Some("write_file"), &write)
+                    {
+                        assert!(status == 200 || status == 503, "{status} {body}");
+                    }
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let (_, peak) = resident(&program);
+    assert!(peak <= limit, "{} MiB of {}", peak / MIB, limit / MIB);
+    drop(announced);
+}
