@@ -224,6 +224,10 @@ impl CallContext {
         let wait = async {
             let turn = Arc::clone(&pools.turns).acquire_owned().await.ok()?;
             while pools.leased.used_bytes() > pools.leased.limit_bytes() / 2 {
+                // The answers of clients that left are the first to go.
+                if self.shared.events.give_up_unread(Pools::LARGE_BYTES) {
+                    continue;
+                }
                 tokio::time::sleep(MEMORY_POLL).await;
             }
             Some(turn)

@@ -210,6 +210,23 @@ impl EventStore {
         before.saturating_sub(self.bytes())
     }
 
+    /// Removes the oldest stream that has ended, holds a large message and has no reader: its client left. Returns
+    /// whether there was one.
+    pub(crate) fn give_up_unread(&self, large_bytes: usize) -> bool {
+        let oldest = self.shared.sessions.with(|sessions, _| {
+            let is_given_up = |stream: &&Arc<Stream>| {
+                // More handles than the list's: a reader, or a writer about to be dropped.
+                let has_reader = Arc::strong_count(stream) > 1;
+                let may_go = |state: &mut StreamState| {
+                    state.ended.is_some() && state.events.iter().any(|event| event.capacity() > large_bytes)
+                };
+                !has_reader && stream.state.with(|state, _| may_go(state))
+            };
+            sessions.values().flatten().filter(is_given_up).min_by_key(|stream| stream.number).cloned()
+        });
+        oldest.inspect(|stream| stream.clear()).is_some()
+    }
+
     /// How many streams are stored.
     pub(crate) fn streams(&self) -> usize {
         self.shared.sessions.with(|sessions, _| sessions.values().map(Vec::len).sum())
@@ -499,6 +516,31 @@ mod tests {
         assert_eq!(read(&mut reader), "1:0123456789 ");
         writer.push(message("y")).expect("room again");
         assert_eq!(read(&mut reader), "2:y ");
+    }
+
+    #[test]
+    fn answers_of_clients_that_left_go_first_and_the_oldest_of_them() {
+        let store = store(64 * BUFFER, 64 * BUFFER);
+        let unread = |session: u64| {
+            let (writer, reader) = store.open(session);
+            writer.push_answer(message("late"));
+            reader
+        };
+        let (first, second, third) = (unread(1), unread(2), unread(3));
+        assert!(!store.give_up_unread(BUFFER), "none is large");
+        assert!(!store.give_up_unread(BUFFER - 1), "each has a reader");
+        drop((third, second));
+        assert!(store.give_up_unread(BUFFER - 1));
+        assert_eq!((store.session_bytes(2), store.session_bytes(3)), (0, BUFFER), "the older one went");
+        assert!(store.give_up_unread(BUFFER - 1) && !store.give_up_unread(BUFFER - 1));
+        assert_eq!(store.session_bytes(1), BUFFER, "one that is read stays");
+        drop(first);
+        let (writer, reader) = store.open(4);
+        writer.push(message("more will come")).expect("room");
+        drop(reader);
+        assert!(store.give_up_unread(BUFFER - 1), "the first one, whose reader left now");
+        assert!(!store.give_up_unread(BUFFER - 1), "its request goes on");
+        drop(writer);
     }
 
     #[test]
