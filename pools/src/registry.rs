@@ -17,6 +17,9 @@ pub trait PoolControl: Send + Sync + 'static {
     fn set_capacity(&self, capacity: usize) -> usize;
     /// Frees idle objects until at most `keep` are left, and returns the bytes freed.
     fn trim(&self, keep: usize) -> usize;
+    /// Frees the idle objects that nobody needed since the last call, and returns their bytes. Call it at equal
+    /// intervals: it keeps what the busiest moment of the last interval took.
+    fn trim_unneeded(&self) -> usize;
     /// Starts [`PoolSnapshot::high_water_mark`] again at what is in use now.
     fn reset_high_water_mark(&self);
     /// Takes in what was asked of the pool since the last sample, and goes on tracing. Call it every second or

@@ -90,6 +90,8 @@ impl PoolSnapshot {
 /// The sharded counters behind a [`PoolSnapshot`].
 pub(crate) struct Stats {
     shards: Box<[CachePadded<ShardStats>]>,
+    /// The high-water mark up to the last [`Stats::take_recent_peak`].
+    earlier_peak: Counter,
 }
 
 /// Two cache lines, written by the shard's own thread in the common case.
@@ -110,7 +112,10 @@ struct ShardStats {
 impl Stats {
     /// `shards` is a power of two, as in the store.
     pub(crate) fn new(shards: usize) -> Self {
-        Self { shards: (0..shards).map(|_| CachePadded::default()).collect() }
+        Self {
+            shards: (0..shards).map(|_| CachePadded::default()).collect(),
+            earlier_peak: Counter::default(),
+        }
     }
 
     /// The shard of thread `index`, and whether that thread is its only owner.
@@ -158,9 +163,21 @@ impl Stats {
 
     /// Starts the high-water marks again at what is held now, one figure a shard.
     pub(crate) fn reset_peaks(&self, held: impl Iterator<Item = usize>) {
+        self.earlier_peak.set(0);
         for (shard, held) in self.shards.iter().zip(held) {
             shard.peak.set(held as u64);
         }
+    }
+
+    /// Most leases held at once since the last call; the high-water mark goes on as if nobody had asked.
+    pub(crate) fn take_recent_peak(&self, held: impl Iterator<Item = usize>) -> u64 {
+        let mut recent = 0;
+        for (shard, held) in self.shards.iter().zip(held) {
+            recent += shard.peak.read().max(held as u64);
+            shard.peak.set(held as u64);
+        }
+        self.earlier_peak.raise(recent);
+        recent
     }
 
     /// Adds the counters up; `held` is what each shard's anchor says is in use.
@@ -178,6 +195,7 @@ impl Stats {
             acquired += shard.acquired.read();
             held_bytes = held_bytes.wrapping_add(shard.bytes_out.read()).wrapping_sub(shard.bytes_in.read());
         }
+        sum.high_water_mark = sum.high_water_mark.max(self.earlier_peak.read());
         sum.hits = acquired.saturating_sub(sum.misses);
         sum.returns = acquired.saturating_sub(sum.in_use + sum.detached);
         sum.owned_bytes = self.owned_bytes();

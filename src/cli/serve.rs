@@ -186,8 +186,8 @@ const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// the health checks.
 const DEFAULT_WORKERS: RangeInclusive<usize> = 2..=4;
 
-/// Blocking threads besides those of calls: for name lookups, terminals, the pages of the allocator. Calls never hold
-/// more than `max_blocking_threads`, so that one of these is always free soon.
+/// Blocking threads besides those of calls: for name lookups and terminals. Calls never hold more than
+/// `max_blocking_threads`, so that one of these is always free soon.
 const RUNTIME_THREADS: usize = 1;
 
 /// Makes a runtime of one thread for a server of one client, or of several threads for sockets.

@@ -47,7 +47,7 @@ const fn rule(name: &'static str, check: fn(&MemoryReport) -> Verdict) -> Rule {
 }
 
 /// Every rule.
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
     rule("under-pressure", process::under_pressure),
     rule("work-refused", process::work_refused),
     rule("limit-above-cgroup", process::limit_above_cgroup),
@@ -62,6 +62,7 @@ const RULES: [Rule; 20] = [
     rule("oversized-arenas", pools::oversized_arenas),
     rule("arenas-retained", pools::arenas_retained),
     rule("pools-too-large", pools::too_large),
+    rule("large-buffers-kept", pools::large_buffers_kept),
     rule("few-clients-hold-most", traffic::few_clients_hold_most),
     rule("slow-readers", traffic::slow_readers),
     rule("session-leak", traffic::session_leak),

@@ -72,9 +72,9 @@ impl Server {
         bytes > Pools::LARGE_BYTES
     }
 
-    /// Frees large idle buffers, and returns their bytes.
-    pub(crate) fn trim_large_buffers(&self) -> usize {
-        self.shared.pools.trim_large_buffers()
+    /// The pools that every transport uses.
+    pub(crate) fn common_pools(&self) -> &Pools {
+        &self.shared.pools
     }
 
     /// Leases a slot for a request.

@@ -11,7 +11,7 @@ mod interleavings;
 mod lines;
 pub(crate) mod listener;
 mod outbox;
-mod purge;
+mod reclaim;
 mod stack_read;
 mod stdio;
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn a_server_that_is_well_has_no_issues_and_says_what_was_checked() {
     let (json, _) = program.run_doctor(&["--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let count = |name: &str| json[name].as_array().map_or(0, Vec::len);
-    assert_eq!(count("findings") + count("passed") + count("unchecked"), 20, "{json}");
+    assert_eq!(count("findings") + count("passed") + count("unchecked"), 21, "{json}");
 }
 
 #[test]
@@ -138,6 +138,25 @@ fn arenas_that_stay_too_large_are_told() {
     call(&program, 12, 4, "write_file", &write_params(&program, 1_000_000));
     let finding = fires(&program, "arenas-retained");
     assert_eq!(finding.setting.as_deref(), Some("arena_retain_bytes = \"1MiB\""));
+}
+
+/// A program of one's own that uses the server's buffers and has nobody who frees them.
+#[test]
+fn large_buffers_that_nobody_frees_are_told() {
+    let server = mcpool::Server::builder("test", "1").build().expect("a server");
+    let kept = |server: &mcpool::Server| {
+        let diagnosis = diagnose(&server.memory().report());
+        diagnosis.findings.into_iter().find(|finding| finding.rule == "large-buffers-kept")
+    };
+    let in_use = [server.buffers().acquire(4 * MIB as usize), server.buffers().acquire(4 * MIB as usize)];
+    assert_eq!(kept(&server), None, "they are needed");
+    drop(in_use);
+    let finding = kept(&server).expect("a finding");
+    assert!(finding.bytes >= 8 * MIB && finding.evidence.contains("buffers/4MiB"), "{finding:?}");
+    for _ in 0..2 {
+        server.buffers().classes().for_each(|class| drop(class.trim_unneeded()));
+    }
+    assert_eq!(kept(&server), None, "the remedy helps");
 }
 
 #[test]

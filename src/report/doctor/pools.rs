@@ -136,6 +136,42 @@ pub(super) fn arenas_retained(report: &MemoryReport) -> Verdict {
     }))
 }
 
+/// Buffers larger than this are freed as soon as nobody needs them.
+const LARGE_BUFFER_BYTES: u64 = 64 << 10;
+
+/// Large buffers that nobody uses: housekeeping frees them within three seconds, if it runs.
+pub(super) fn large_buffers_kept(report: &MemoryReport) -> Verdict {
+    let is_kept = |pool: &&PoolReport| {
+        let is_large = pool.idle_bytes > pool.idle * LARGE_BUFFER_BYTES;
+        pool.name.starts_with("buffers/") && is_large && pool.in_use == 0
+    };
+    let kept = report.pools.iter().filter(is_kept);
+    let (total, count) =
+        kept.clone().fold((0, 0), |(bytes, count), pool| (bytes + pool.idle_bytes, count + pool.idle));
+    let largest = kept.max_by_key(|pool| pool.idle_bytes);
+    Verdict::of(largest.filter(|_| total >= 4 * MIB).map(|pool| {
+        Draft {
+            severity: Severity::Warning,
+            problem: format!("Large buffers that nobody uses keep {}.", bytes(total)),
+            cause: "A burst of large messages left them, and what frees them each second does not run, or has not run \
+                    yet.",
+            evidence: format!(
+                "{} idle buffers, none of their sizes in use; most in {}: {}.",
+                grouped(count),
+                pool.name,
+                bytes(pool.idle_bytes)
+            ),
+            remedy: "Look again in five seconds. If they stay, nothing does the server's housekeeping: serve with \
+                     serve_http, or trim the pools each second (PoolControl::trim_unneeded)."
+                .to_owned(),
+            setting: None,
+            cost: "the next large messages allocate their buffers.".to_owned(),
+            bytes: total,
+        }
+        .into()
+    }))
+}
+
 /// Pools with far more idle objects than advised.
 pub(super) fn too_large(report: &MemoryReport) -> Verdict {
     let spare = |pool: &PoolReport| {

@@ -4,10 +4,11 @@ use crate::limits::Limits;
 use crate::lock::lock;
 use crate::protocol::{OwnedMessage, RetainMessage};
 use mcpool_pools::{
-    ArenaPool, BufferConfig, BufferPool, LeasedBudget, MemoryBudget, NameTaken, ObjectPool, PoolConfig,
-    PoolKind, PoolRegistry, Recycle, RetainArena,
+    ArenaPool, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget, NameTaken, ObjectPool,
+    PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle, RetainArena,
 };
 use std::any::Any;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
@@ -22,6 +23,10 @@ pub(crate) struct Pools {
     pub(crate) leased: MemoryBudget,
     /// The turn of calls that wait for room among the large messages: one at a time.
     pub(crate) turns: Arc<Semaphore>,
+    /// Whether a task frees large buffers until none is left (`transport::reclaim`).
+    pub(crate) is_reclaiming: AtomicBool,
+    /// Classes of buffers up to [`Pools::LARGE_BYTES`], which are the first.
+    small_classes: usize,
     /// The pools of the transports, each an `ObjectPool` of a type that only its transport knows.
     of_transports: Mutex<Vec<Box<dyn Any + Send>>>,
 }
@@ -44,6 +49,7 @@ impl Pools {
         for class in &mut config.classes {
             class.capacity = class.capacity.min(limits.buffer_capacity());
         }
+        let small_classes = config.classes.iter().filter(|class| class.bytes <= Self::LARGE_BYTES).count();
         let buffers = BufferPool::new(config);
         let arenas = ArenaPool::with_config(
             PoolConfig {
@@ -74,22 +80,36 @@ impl Pools {
             budget,
             leased,
             turns: Arc::new(Semaphore::new(1)),
+            is_reclaiming: AtomicBool::new(false),
+            small_classes,
             of_transports: Mutex::default(),
         })
     }
 
-    /// Frees idle buffers larger than [`Pools::LARGE_BYTES`], and returns their bytes.
-    pub(crate) fn trim_large_buffers(&self) -> usize {
-        let mut freed_in_all = 0;
-        for class in self.buffers.classes() {
-            let snapshot = class.snapshot();
-            if snapshot.idle_bytes > (snapshot.idle * Self::LARGE_BYTES) as u64 {
-                let freed_bytes = class.trim(0);
+    /// Frees the idle buffers larger than [`Pools::LARGE_BYTES`] that nobody needed since the last call.
+    pub(crate) fn trim_large_buffers(&self) {
+        for class in self.large_classes() {
+            let freed_bytes = class.trim_unneeded();
+            if freed_bytes > 0 {
                 tracing::debug!(pool = class.name(), freed_bytes, "idle buffers freed");
-                freed_in_all += freed_bytes;
             }
         }
-        freed_in_all
+    }
+
+    /// What there is of large objects; see [`LargeObjects`].
+    pub(crate) fn large_objects(&self) -> LargeObjects {
+        let mut large = LargeObjects::default();
+        for class in self.large_classes() {
+            let snapshot = class.snapshot();
+            large.bytes += snapshot.owned_bytes;
+            large.gone += snapshot.discarded_total() + snapshot.detached;
+        }
+        self.registry.for_each(|pool| large.gone += pool.snapshot().discarded(Discard::Oversized));
+        large
+    }
+
+    fn large_classes(&self) -> impl Iterator<Item = &dyn PoolControl> {
+        self.buffers.classes().skip(self.small_classes)
     }
 
     /// The pool of objects of type `P`, which is made and registered at its first use.
@@ -110,4 +130,14 @@ impl Pools {
         pools.push(Box::new(pool.clone()));
         pool
     }
+}
+
+/// What there is of large objects, by the pools' own counters: so it does not depend on who tells, or on how a
+/// connection ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LargeObjects {
+    /// Bytes in large buffers, idle or in use.
+    pub(crate) bytes: u64,
+    /// How many large buffers, and other objects that grew too large to be kept, went back to the allocator so far.
+    pub(crate) gone: u64,
 }

@@ -184,19 +184,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if self.is_draining {
                         return Step::Ended;
                     }
-                    self.release_exchange();
+                    // Until there is something to do.
+                    self.exchange = None;
                 }
                 Step::Blocked
             }
-        }
-    }
-
-    /// Gives the exchange back until there is something to do.
-    fn release_exchange(&mut self) {
-        if let Some(exchange) = self.exchange.take()
-            && exchange.was_large()
-        {
-            self.shared.note_large();
         }
     }
 

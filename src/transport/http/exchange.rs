@@ -57,11 +57,6 @@ impl Exchange {
         &self.state
     }
 
-    /// Whether a large message passed.
-    pub(super) fn was_large(&self) -> bool {
-        self.receiver.was_large || self.sender.was_large
-    }
-
     /// Whether nothing is under way, so that the connection may give the exchange back.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.state, State::Head) && self.sender.outbox.is_empty() && self.receiver.input().is_empty()

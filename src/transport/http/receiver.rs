@@ -47,8 +47,6 @@ pub(super) struct Receiver {
     head_reader: HeadReader,
     /// The last read found less than it had room for.
     last_read_was_short: bool,
-    /// A large message was received.
-    pub(super) was_large: bool,
 }
 
 impl Receiver {
@@ -138,7 +136,6 @@ impl Receiver {
         let Some(mut input) = self.input.take() else { return Ok(BodyRead::Partial) };
         let read = match (body.decoder.advance(&mut input), body.admitted) {
             (Ok(BodyProgress::Complete(range)), Some(admitted)) => {
-                self.was_large |= Server::is_large(range.len());
                 self.keep_rest(endpoint, &mut input, range.end);
                 return Ok(BodyRead::Whole { buffer: input, range, admitted });
             }

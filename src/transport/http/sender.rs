@@ -6,7 +6,7 @@ use super::codec::head::RequestHead;
 use super::codec::response::{self, Cors, Payload, Persistence, ResponseHead};
 use super::codec::words::{Status, StreamFraming, Verb, Version};
 use super::endpoint::Endpoint;
-use crate::server::{Outgoing, Server};
+use crate::server::Outgoing;
 use crate::transport::admission::Refusal;
 use crate::transport::outbox::Outbox;
 use std::fmt::Display;
@@ -50,8 +50,6 @@ pub(super) struct Sender {
     cors: Option<Box<[u8]>>,
     /// The connection closes after what is queued.
     is_last: bool,
-    /// A large message was sent.
-    pub(super) was_large: bool,
 }
 
 impl Sender {
@@ -61,7 +59,6 @@ impl Sender {
             outgoing: Arc::new(Outgoing::new(max_stream_bytes)),
             cors: None,
             is_last: false,
-            was_large: false,
         }
     }
 
@@ -70,7 +67,6 @@ impl Sender {
         self.outbox.clear();
         self.cors = None;
         self.is_last = false;
-        self.was_large = false;
         if Arc::strong_count(&self.outgoing) > 1 {
             // A handler still sends to the client that is gone: the next client must not receive it.
             self.renew_outgoing(max_stream_bytes);
@@ -227,7 +223,6 @@ impl Sender {
         data: &[u8],
     ) {
         let bytes = data.len() + EVENT_BYTES;
-        self.was_large |= Server::is_large(bytes);
         self.outbox.append(endpoint.server.buffers(), bytes, |out| event.write(out, framing, data));
     }
 

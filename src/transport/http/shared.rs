@@ -6,7 +6,6 @@ use crate::server::{Drain, Server};
 use crate::transport::admission::Admission;
 use crate::transport::lines::LineShared;
 use mcpool_pools::{Lease, NameTaken, ObjectPool, PoolConfig};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What all HTTP connections of one server share.
@@ -15,8 +14,6 @@ pub(crate) struct HttpShared {
     exchanges: ObjectPool<Exchange>,
     /// Made for the first connection that speaks lines.
     lines: OnceLock<Arc<LineShared>>,
-    /// Whether a large message passed since the last round of housekeeping.
-    was_large: AtomicBool,
 }
 
 impl HttpShared {
@@ -30,7 +27,7 @@ impl HttpShared {
         let exchanges = ObjectPool::with_config(config, factory);
         server.pools().register(exchanges.clone())?;
         let endpoint = Endpoint { server, admission, drain };
-        Ok(Self { endpoint, exchanges, lines: OnceLock::new(), was_large: AtomicBool::new(false) })
+        Ok(Self { endpoint, exchanges, lines: OnceLock::new() })
     }
 
     /// An exchange for a connection that becomes busy.
@@ -42,15 +39,5 @@ impl HttpShared {
     pub(super) fn lines(&self) -> Arc<LineShared> {
         let Endpoint { server, drain, .. } = &self.endpoint;
         Arc::clone(self.lines.get_or_init(|| Arc::new(LineShared::new(server, drain))))
-    }
-
-    /// Notes that a large message passed: its buffers are freed when the server is quiet.
-    pub(super) fn note_large(&self) {
-        self.was_large.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a large message passed since the last call.
-    pub(super) fn take_large(&self) -> bool {
-        self.was_large.swap(false, Ordering::Relaxed)
     }
 }

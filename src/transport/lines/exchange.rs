@@ -8,7 +8,6 @@
 use super::batches::Batches;
 use super::peer::{Peer, ServeError};
 use super::timeouts::{Progress, Timeout, Waiting};
-use super::trim_timer::TrimTimer;
 use crate::protocol::ProtocolError;
 use crate::server::{
     Batch, BatchMessage, Caller, FrameOrigin, IdKey, InFlight, Outcome, Outgoing, RequestIds, RequestSlot,
@@ -16,6 +15,7 @@ use crate::server::{
 };
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
 use crate::transport::outbox::Outbox;
+use crate::transport::reclaim::reclaim_after;
 use crate::transport::stack_read::poll_stack_read;
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
@@ -59,7 +59,6 @@ pub(super) struct Exchange {
     is_reading: bool,
     /// The last read found less than it had room for.
     last_read_was_short: bool,
-    trim: TrimTimer,
     progress: Progress,
     timeout: Timeout,
     registration: Registration,
@@ -84,7 +83,6 @@ impl Exchange {
             && self.outbox.is_empty()
             && self.outgoing.is_empty()
             && self.frames.is_at_rest()
-            && self.trim.is_idle()
     }
 
     /// What happened since this was asked last.
@@ -127,7 +125,6 @@ impl Exchange {
             }
             if [written, served, read].iter().all(|step| *step == Step::Blocked) {
                 self.spare = None;
-                self.trim.poll(&peer.server, cx);
                 return Poll::Pending;
             }
             self.progress.has_progressed = true;
@@ -231,13 +228,17 @@ impl Exchange {
                 self.stop_reading();
                 Ok(Step::Progressed)
             }
-            Poll::Ready(Ok(_)) => Ok(Step::Progressed),
+            Poll::Ready(Ok(_)) => {
+                // The connection may end before the rest of a large message comes.
+                reclaim_after(&peer.server, self.frames.unfinished_bytes());
+                Ok(Step::Progressed)
+            }
         }
     }
 
     fn serve(&mut self, peer: &mut Peer, frame: Frame, connection: &Waker) {
         peer.server.metrics().frames.add(1);
-        self.trim.note(frame.bytes().len());
+        reclaim_after(&peer.server, frame.bytes().len());
         if Batch::is_batch(&frame) {
             self.open_batch(peer, frame);
         } else {
@@ -347,7 +348,7 @@ impl Exchange {
         match answer_to {
             AnswerTo::Line => {
                 if let Some(answer) = answer {
-                    self.trim.note(answer.len());
+                    reclaim_after(&peer.server, answer.len());
                     self.outbox.push_line(answer);
                 }
             }
@@ -442,7 +443,6 @@ impl Recycle<Exchange> for ExchangeFactory {
             spare: None,
             is_reading: true,
             last_read_was_short: false,
-            trim: TrimTimer::default(),
             progress: Progress::default(),
             timeout: Timeout::default(),
             registration: self.registry.register(),
@@ -460,7 +460,6 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.outbox.clear();
         exchange.is_reading = true;
         exchange.last_read_was_short = false;
-        exchange.trim = TrimTimer::default();
         exchange.progress = Progress::default();
         exchange.timeout = Timeout::default();
         if Arc::strong_count(&exchange.outgoing) > 1 {

@@ -7,7 +7,6 @@ mod connection;
 mod exchange;
 mod peer;
 mod timeouts;
-mod trim_timer;
 
 pub use peer::ServeError;
 
