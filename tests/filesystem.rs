@@ -16,6 +16,8 @@ mod editing;
 mod files;
 #[path = "filesystem/hostile.rs"]
 mod hostile;
+#[path = "filesystem/once.rs"]
+mod once;
 #[path = "filesystem/patterns.rs"]
 mod patterns;
 #[path = "filesystem/places.rs"]

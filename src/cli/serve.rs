@@ -102,7 +102,7 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
         Some(policy) => filesystem.client_roots(policy),
         None => filesystem,
     };
-    let filesystem = filesystem.compat(settings.compat.unwrap_or_default());
+    let filesystem = filesystem.compat(settings.compat.unwrap_or_default()).text_once(settings.text_once);
     let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
     let server = server.limits(limits).toolset(filesystem);
     // By default the server shows clients no more than the reference does; with an admin socket it also shows its

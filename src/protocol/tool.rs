@@ -99,6 +99,13 @@ impl ToolDefinition {
         self
     }
 
+    /// Takes the schema of the structured answer away, for a tool that gives none.
+    #[must_use]
+    pub fn without_output(mut self) -> Self {
+        self.output_schema = None;
+        self
+    }
+
     /// Refuses arguments that do not fit their schema exactly. By default arguments with one possible meaning are
     /// converted: `null` for an optional argument is none, `"2"` for a number is 2, `2.0` for a whole number is 2, `"true"` is
     /// true, and a list or an object may come as the text of its JSON; never where a string is wanted.

@@ -44,6 +44,7 @@ fn every_other_setting_is_explained_and_the_short_help_has_what_most_need() {
         ("--tls-key <FILE>", true),
         ("--client-roots <MODE>", true),
         ("--compat <MODE>", true),
+        ("--text-once", true),
         ("--allowed-hosts <HOST>", false),
         ("--allowed-origins <ORIGIN>", false),
         ("--cors", false),

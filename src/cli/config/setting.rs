@@ -65,6 +65,8 @@ settings! {
     compat: Option<Compat>, "MODE", Tools,
         "Behaviour where the reference filesystem server may do harm or surprise: default avoids it, \
          reference does the same.", "default";
+    text_once: bool, "BOOL", Tools,
+        "Send the text of an answer once, not in `structuredContent` too; tools then have no `outputSchema`.", "";
     allowed_hosts: Vec<String>, "HOST", Admission,
         "Host names that HTTP requests may be addressed to, besides those of this machine. May be repeated.", "";
     allowed_origins: Vec<String>, "ORIGIN", Admission,

@@ -191,6 +191,7 @@ fn errors_name_the_source_the_setting_and_the_remedy() {
         ("unix = [\"\"]", "unix must be a list of paths"),
         ("unix = false", "unix must be a list of paths"),
         ("client_roots = \"all\"", "client_roots must be replace, narrow or ignore"),
+        ("text_once = \"yes\"", "text_once must be true or false"),
         ("compat = \"node\"", "compat must be default or reference"),
         ("token_file = \"\"", "token_file must be a path"),
         ("tls_cert = \"c.pem\"", "tls_cert is set and tls_key is not: a certificate and its key are given"),
@@ -234,6 +235,7 @@ fn what_is_printed_is_a_file_that_says_the_same() {
         ("tls_key", "k.pem"),
         ("client_roots", "narrow"),
         ("compat", "reference"),
+        ("text_once", "true"),
     ]);
     let variables = [("MCPOOL_MAX_FRAME_BYTES", "5000"), ("MCPOOL_ALLOWED_HOSTS", "a.example, b.example,")];
     let config = resolve(&flags, &variables).expect("resolved");
@@ -252,6 +254,7 @@ fn what_is_printed_is_a_file_that_says_the_same() {
         "# stdio                                  # default: on unless http, unix or a service manager says where to listen",
         "client_roots = \"narrow\"                  # flag --client-roots",
         "compat = \"reference\"                     # flag --compat",
+        "text_once = true                         # flag --text-once",
         "allowed_hosts = [\"a.example\", \"b.example\"] # environment MCPOOL_ALLOWED_HOSTS",
         "cors = false                             # default",
     ] {

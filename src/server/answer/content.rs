@@ -145,6 +145,13 @@ impl Content {
         self.structured = self.last_block.map_or(Structured::None, Structured::Block);
     }
 
+    /// Takes a structured answer back that repeats a block.
+    pub(crate) fn leave_out_copy(&mut self) {
+        if matches!(self.structured, Structured::Text(_) | Structured::Block(_)) {
+            self.structured = Structured::None;
+        }
+    }
+
     /// Completes the answer.
     pub(crate) fn close(
         mut self,

@@ -125,6 +125,13 @@ impl CallContext {
         self.content().structured_from_block();
     }
 
+    /// Takes a structured answer back that repeats a block, so that the block is sent once.
+    pub(crate) fn leave_out_copy(&mut self) {
+        if let Some(content) = &mut self.content {
+            content.leave_out_copy();
+        }
+    }
+
     /// Runs `work` on a thread that may block, with the context of this call; the connection continues meanwhile.
     ///
     /// A thread cannot be stopped from outside: **long work should check [`RequestContext::is_cancelled`] in each of

@@ -1,6 +1,6 @@
 //! What every file tool gets besides its arguments.
 
-use super::compat::Compat;
+use super::compat::{Compat, Copies};
 use super::error::Stop;
 use super::sandbox::access::Sandbox;
 use crate::server::{CallContext, CancellationToken};
@@ -11,6 +11,7 @@ pub(crate) struct Context<'s> {
     pub(crate) sandbox: &'s Sandbox,
     /// Whether the tool does exactly what the reference server does, also where that may do harm.
     pub(crate) compat: Compat,
+    pub(crate) copies: Copies,
     /// Says when nobody waits for the answer any more; whatever may take long asks it before each piece of its work.
     pub(crate) cancellation: &'s CancellationToken,
     /// Bytes of the longest file that may be read while other requests wait; `None` on a thread that may block.

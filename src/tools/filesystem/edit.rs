@@ -1,5 +1,6 @@
 //! The tool `edit_file`: applies edits to a file, and answers with the diff.
 
+use super::answer_space::AnswerSpace;
 use super::arguments::EditFile;
 use super::as_node::{diff, reference_edit};
 use super::compat::Compat;
@@ -45,7 +46,7 @@ pub(crate) fn edit_file(
     };
     let diff = fenced_diff(&path, &stored, &edited, context.cancellation)?;
     // An edit is not made if the answer cannot show it.
-    check_fits(&diff, limit_bytes)?;
+    check_fits(&diff, AnswerSpace::of(call.limits(), context.copies))?;
     if !arguments.dry_run {
         written.replace(context.sandbox, edited.as_bytes())?;
     }
@@ -74,21 +75,22 @@ fn fenced_diff(
 /// More than the bytes that an answer has beside its text.
 const ENVELOPE_BYTES: usize = 2 * 1024;
 
-/// Checks that an answer can carry a text, which it has twice and escaped.
+/// Checks that an answer can carry a text, which it has escaped.
 ///
 /// # Errors
 /// [`FsError::AnswerTooLarge`].
-fn check_fits(text: &str, limit_bytes: usize) -> Result<(), FsError> {
+fn check_fits(text: &str, space: AnswerSpace) -> Result<(), FsError> {
     let escaped = |byte: u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
         0..0x20 => 6,
         _ => 1,
     };
     let bytes: usize = text.bytes().map(escaped).sum();
-    if bytes.saturating_mul(2).saturating_add(ENVELOPE_BYTES) > limit_bytes {
-        return Err(FsError::AnswerTooLarge { limit_bytes });
+    if bytes.saturating_add(ENVELOPE_BYTES) > space.text_bytes() {
+        Err(space.answer_too_large())
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

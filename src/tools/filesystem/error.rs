@@ -1,5 +1,6 @@
 //! Why a file tool failed, in the words of the reference server: clients and models have learned to read them.
 
+use super::compat::Copies;
 use crate::limits::{LimitOption, MAX_PATH_BYTES, MAX_PATH_DEPTH};
 use crate::server::{Cancelled, ToolError};
 use rustix::io::Errno;
@@ -99,7 +100,7 @@ pub(crate) enum FsError {
     FileTooLarge { path: String, bytes: u64, limit_bytes: usize },
     #[error(
         "Too large for one answer: {path} has {bytes} bytes{}, and there is room for {fits_bytes} (an answer \
-         carries {carries} and may have max_reply_bytes); {remedy}",
+         carries {carries} {copies} and may have max_reply_bytes); {remedy}",
         if *.grows { ", more once control characters are escaped" } else { "" }
     )]
     FileDoesNotFit {
@@ -109,13 +110,14 @@ pub(crate) enum FsError {
         grows: bool,
         fits_bytes: usize,
         carries: &'static str,
+        copies: Copies,
         remedy: Remedy,
     },
     #[error(
         "Too large for one answer: it grew beyond {} bytes of text, which an answer of {limit_bytes} bytes \
-         carries twice; ask for less of it", *.limit_bytes / 2
+         carries {copies}; ask for less of it", *.limit_bytes / .copies.count()
     )]
-    AnswerTooLarge { limit_bytes: usize },
+    AnswerTooLarge { limit_bytes: usize, copies: Copies },
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
     #[error("{}: {}, {call}{}", code(*.errno), message(*.errno), Paths(path.as_deref(), to.as_deref()))]

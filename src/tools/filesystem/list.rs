@@ -1,5 +1,6 @@
 //! The tools `list_directory`, `list_directory_with_sizes` and `list_allowed_directories`.
 
+use super::answer_space::AnswerSpace;
 use super::arguments::{ListWithSizes, Nothing, Path, SortBy};
 use super::as_node::collate;
 use super::context::Context;
@@ -18,8 +19,8 @@ pub(crate) fn list_directory(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let limit_bytes = call.limits().max_reply_bytes;
-    let (_, _, entries) = open_sorted(context.sandbox, arguments.path, limit_bytes)?;
+    let space = AnswerSpace::of(call.limits(), context.copies);
+    let (_, _, entries) = open_sorted(context.sandbox, arguments.path, space)?;
     call.text_with(|text| {
         for (index, entry) in entries.iter().enumerate() {
             text.push_str(if index == 0 { "" } else { "\n" });
@@ -35,10 +36,14 @@ pub(crate) fn list_directory(
 fn open_sorted(
     sandbox: &Sandbox,
     request: &str,
-    limit_bytes: usize,
+    space: AnswerSpace,
 ) -> Result<(OwnedFd, Target, Vec<Entry>), FsError> {
     let (directory, target) = sandbox.open_resolved(request, LIST, "scandir")?;
-    let entries = listing::sorted_while(&directory, target.path(), limit_bytes, || sandbox.spend(1))?;
+    let goes_on = |bytes| {
+        sandbox.spend(1)?;
+        space.check_names(bytes)
+    };
+    let entries = listing::sorted_while(&directory, target.path(), goes_on)?;
     Ok((directory, target, entries))
 }
 
@@ -60,8 +65,8 @@ pub(crate) fn list_with_sizes(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let limit_bytes = call.limits().max_reply_bytes;
-    let (directory, target, entries) = open_sorted(context.sandbox, arguments.path, limit_bytes)?;
+    let space = AnswerSpace::of(call.limits(), context.copies);
+    let (directory, target, entries) = open_sorted(context.sandbox, arguments.path, space)?;
     let mut sized: Vec<Sized> = entries
         .iter()
         .map(|entry| Sized {

@@ -54,6 +54,7 @@ pub use compat::Compat;
 use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, SessionValues, ToolError, ToolRequest, Toolset};
 use crate::wire::Lexer;
+use compat::Copies;
 use context::Context;
 use error::Stop;
 use sandbox::directories::Directories;
@@ -90,6 +91,7 @@ pub struct Filesystem {
     tools: Vec<&'static Entry>,
     client_roots: Option<ClientRoots>,
     compat: Compat,
+    copies: Copies,
 }
 
 /// How the directories that a client offers (its roots) change which directories its calls may reach.
@@ -134,8 +136,13 @@ impl Filesystem {
             usable.clean();
         }
         let tools = TOOLS.iter().filter(|tool| !(read_only && tool.changes)).collect();
-        let filesystem =
-            Self { directories: Arc::new(usable), tools, client_roots: None, compat: Compat::Default };
+        let filesystem = Self {
+            directories: Arc::new(usable),
+            tools,
+            client_roots: None,
+            compat: Compat::Default,
+            copies: Copies::Twice,
+        };
         Ok((filesystem, warnings))
     }
 
@@ -154,6 +161,14 @@ impl Filesystem {
         self
     }
 
+    /// Sets whether an answer carries its text or data once, in `content`, and not in `structuredContent` too: about half
+    /// the bytes. Then no tool has a schema of its structured answer, as clients would miss what that promises.
+    #[must_use]
+    pub fn text_once(mut self, is_once: bool) -> Self {
+        self.copies = if is_once { Copies::Once } else { Copies::Twice };
+        self
+    }
+
     /// Replaces the directories by those of `roots` that can be used, for all calls that begin after this; when none
     /// can be used, nothing changes. Gives a warning for each that is left out.
     pub fn set_roots(&self, roots: &[PathBuf]) -> Vec<String> {
@@ -167,13 +182,16 @@ impl Toolset for Filesystem {
         let read = |text| ToolDefinition::parse_list(text).expect("the definitions are readable");
         let is_listed = |tool: &ToolDefinition| self.tools.iter().any(|entry| entry.name == tool.name());
         let recorded = read(DEFINITIONS).into_iter().filter(is_listed);
-        if self.compat == Compat::Reference {
-            return recorded.map(ToolDefinition::exact_arguments).collect();
-        }
         let own = read(OWN_DEFINITIONS);
-        recorded
-            .map(|tool| own.iter().find(|own| own.name() == tool.name()).cloned().unwrap_or(tool))
-            .collect()
+        let changed = |tool: ToolDefinition| match self.compat {
+            Compat::Reference => tool.exact_arguments(),
+            Compat::Default => own.iter().find(|own| own.name() == tool.name()).cloned().unwrap_or(tool),
+        };
+        let declared = |tool: ToolDefinition| match self.copies {
+            Copies::Once => tool.without_output(),
+            Copies::Twice => tool,
+        };
+        recorded.map(changed).map(declared).collect()
     }
 
     fn call<'f>(
@@ -187,7 +205,8 @@ impl Toolset for Filesystem {
             Some(tool) => {
                 // A call that changes nothing may begin again.
                 may_repeat = !tool.changes;
-                (tool.start)(session_directories.as_ref().unwrap_or(&self.directories), self.compat, request)
+                let directories = session_directories.as_ref().unwrap_or(&self.directories);
+                (tool.start)(directories, self.compat, self.copies, request)
             }
             None => Started::Done(request.refuse_unknown()),
         };
@@ -247,7 +266,7 @@ impl Toolset for Filesystem {
 struct Entry {
     name: &'static str,
     changes: bool,
-    start: for<'f> fn(&'f Arc<Directories>, Compat, ToolRequest<'f>) -> Started,
+    start: for<'f> fn(&'f Arc<Directories>, Compat, Copies, ToolRequest<'f>) -> Started,
 }
 
 /// A call after its first step.
@@ -291,6 +310,7 @@ trait FileTool {
 fn start<'f, T: FileTool>(
     directories: &'f Arc<Directories>,
     compat: Compat,
+    copies: Copies,
     request: ToolRequest<'f>,
 ) -> Started {
     let (arguments, json, mut call) = match request.admit_with_json::<T::Arguments<'f>>() {
@@ -301,8 +321,9 @@ fn start<'f, T: FileTool>(
         let cancellation = call.cancellation();
         let sandbox = directories.enter(Some(call.limits().inline_names), None).compat(compat);
         let inline_bytes = Some(call.limits().inline_read_bytes as u64);
-        let context = Context { sandbox: &sandbox, compat, cancellation: &cancellation, inline_bytes };
-        match T::run(&arguments, &context, &mut call) {
+        let context =
+            Context { sandbox: &sandbox, compat, copies, cancellation: &cancellation, inline_bytes };
+        match run::<T>(&arguments, &context, &mut call) {
             Ok(()) => return Started::Done(call.finish(Ok(()))),
             Err(Stop::Fail(error)) => return Started::Done(call.finish(Err(error))),
             Err(Stop::Offload) => call.discard(),
@@ -313,10 +334,24 @@ fn start<'f, T: FileTool>(
     let work = Arc::new(move |call: &mut CallContext| {
         let cancellation = call.cancellation();
         let sandbox = directories.enter(None, Some(cancellation.clone())).compat(compat);
-        let context = Context { sandbox: &sandbox, compat, cancellation: &cancellation, inline_bytes: None };
+        let context =
+            Context { sandbox: &sandbox, compat, copies, cancellation: &cancellation, inline_bytes: None };
         run_owned::<T>(owned.arguments(), &context, call)
     });
     Started::Waiting { call, work }
+}
+
+/// Runs a tool. It gives its structured answer as a copy of its text, which is left out here where that is asked for.
+fn run<T: FileTool>(
+    arguments: &T::Arguments<'_>,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    T::run(arguments, context, call)?;
+    if context.copies == Copies::Once {
+        call.leave_out_copy();
+    }
+    Ok(())
 }
 
 /// Runs a tool on a thread that may block; the arguments are decoded again, from their copy.
@@ -327,7 +362,7 @@ fn run_owned<T: FileTool>(
 ) -> Result<(), ToolError> {
     let arena = call.arena();
     let arguments = Lexer::from_text(json).decode::<T::Arguments<'_>>(&arena)?;
-    match T::run(&arguments, context, call) {
+    match run::<T>(&arguments, context, call) {
         Ok(()) => Ok(()),
         Err(Stop::Fail(error)) => Err(error),
         Err(Stop::Offload) => Err(ToolError::failed("nothing is too long for this thread")),

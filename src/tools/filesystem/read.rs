@@ -3,7 +3,7 @@
 //! No file is ever held in memory as a whole: its bytes go through a buffer on the stack into the answer. A tool reads
 //! no more than an answer can carry, from either end of the file.
 
-use super::answer_space::{AROUND_BYTES, AnswerSpace};
+use super::answer_space::AnswerSpace;
 use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
 use super::as_node::media;
 use super::context::Context;
@@ -29,7 +29,7 @@ pub(crate) fn read_text_file(
     let verb = if tail.is_some() { "stat" } else { "open" };
     let file = OpenFile::open(context.sandbox, arguments.path, verb)?;
     context.check_inline(file.bytes)?;
-    let space = AnswerSpace::of(call.limits());
+    let space = AnswerSpace::of(call.limits(), context.copies);
     let fits = call.text_with(|text| match (head, tail) {
         (Some(lines), _) => push_head(&file, lines, context, space, text),
         (_, Some(lines)) => match tail_start(&file, lines, space, context.cancellation)? {
@@ -37,7 +37,7 @@ pub(crate) fn read_text_file(
             None => Ok(false),
         },
         _ if file.bytes > space.text_bytes() as u64 => Ok(false),
-        _ if expect_twice(&file, space, context.cancellation, text)? => {
+        _ if expect_copies(&file, space, context.cancellation, text)? => {
             push_all(&file, context, space.text_bytes(), text)
         }
         _ => Ok(false),
@@ -57,11 +57,11 @@ pub(crate) fn read_text_file(
     Ok(())
 }
 
-/// Makes room for the text of a large file and for its copy in the structured answer. Returns `false` if there is none,
+/// Makes room for the text of a large file, and for its copy in the structured answer if there is one. Returns `false` if there is none,
 /// or if the answer would be too long.
 ///
 /// The file is read once more for that, as only its content tells how long its text becomes.
-fn expect_twice(
+fn expect_copies(
     file: &OpenFile,
     space: AnswerSpace,
     cancellation: &CancellationToken,
@@ -84,7 +84,7 @@ fn expect_twice(
                 return Ok(false);
             }
         }
-        text.make_room(2 * escaped + AROUND_BYTES);
+        text.make_room(space.answer_bytes(escaped));
     }
     Ok(!text.is_full())
 }
@@ -225,7 +225,7 @@ pub(crate) fn read_media_file(
 ) -> Result<(), Stop> {
     let (file, target) = OpenFile::open_with_target(context.sandbox, arguments.path)?;
     context.check_inline(file.bytes)?;
-    let space = AnswerSpace::of(call.limits());
+    let space = AnswerSpace::of(call.limits(), context.copies);
     if file.bytes > space.data_bytes() as u64 {
         return Err(space.data_too_large(arguments.path, file.bytes).into());
     }
@@ -253,7 +253,7 @@ pub(crate) fn read_multiple_files(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let space = AnswerSpace::of(call.limits());
+    let space = AnswerSpace::of(call.limits(), context.copies);
     // Whatever one file takes, there is space left for the errors of those after it.
     let mut reserved_bytes: usize = arguments.paths.iter().map(|path| error_bytes(path)).sum();
     let fits = call.text_with(|text| {
@@ -288,7 +288,7 @@ pub(crate) fn read_multiple_files(
         return Err(FsError::OutOfMemory.into());
     }
     if !fits {
-        return Err(FsError::AnswerTooLarge { limit_bytes: call.limits().max_reply_bytes }.into());
+        return Err(space.answer_too_large().into());
     }
     call.structured_from_text();
     Ok(())
@@ -320,6 +320,7 @@ fn push_one(
 mod tests {
     use super::*;
     use crate::limits::Limits;
+    use crate::tools::filesystem::compat::Copies;
 
     fn sparse() -> OpenFile {
         let file = tempfile::tempfile().expect("a file");
@@ -330,7 +331,7 @@ mod tests {
     #[test]
     fn the_way_back_through_a_file_ends_when_nobody_waits() {
         let cancellation = CancellationToken::after(3);
-        let space = AnswerSpace::of(&Limits::default());
+        let space = AnswerSpace::of(&Limits::default(), Copies::Twice);
         assert!(matches!(tail_start(&sparse(), 1.0, space, &cancellation), Err(FsError::Cancelled(_))));
         assert_eq!(cancellation.checked(), 4);
     }
@@ -339,7 +340,7 @@ mod tests {
     fn the_way_back_through_a_file_is_no_longer_than_an_answer() {
         let cancellation = CancellationToken::after(u64::MAX);
         for max_reply_bytes in [1 << 10, 1 << 16, 1 << 24] {
-            let space = AnswerSpace::of(&Limits { max_reply_bytes, ..Limits::default() });
+            let space = AnswerSpace::of(&Limits { max_reply_bytes, ..Limits::default() }, Copies::Twice);
             let before = cancellation.checked();
             assert!(matches!(tail_start(&sparse(), 1.0, space, &cancellation), Ok(None)));
             let steps = cancellation.checked() - before;

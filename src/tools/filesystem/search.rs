@@ -1,5 +1,6 @@
 //! The tool `search_files`: finds what matches a pattern in a directory and all below it.
 
+use super::answer_space::AnswerSpace;
 use super::arguments::SearchFiles;
 use super::as_node::budget::Budget;
 use super::as_node::exclude::Exclusions;
@@ -25,8 +26,8 @@ pub(crate) fn search_files(
     let pattern = Glob::new(arguments.pattern, depth, &mut budget)?;
     let exclusions = Exclusions::of_search(&arguments.exclude_patterns, context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
-    let limit_bytes = call.limits().max_reply_bytes;
-    let mut walk = Walk::new(&target, context, limit_bytes)?;
+    let space = AnswerSpace::of(call.limits(), context.copies);
+    let mut walk = Walk::new(&target, context, space)?;
     let mut found = String::new();
     let mut path = GlobPath::default();
     let mut progress = Progress::default();
@@ -50,10 +51,7 @@ pub(crate) fn search_files(
                 found.push('\n');
             }
             found.push_str(&String::from_utf8_lossy(&walk.absolute()));
-            // An answer carries its text twice.
-            if found.len() > limit_bytes / 2 {
-                return Err(FsError::AnswerTooLarge { limit_bytes }.into());
-            }
+            space.check_text(found.len())?;
         }
         if kind == Kind::Directory && !is_skipped {
             match walk.enter() {

@@ -3,6 +3,7 @@
 //! A directory that cannot be listed (it may not be read, or is gone already) has no children, and a member `error`
 //! that says why; the tree continues after it.
 
+use super::answer_space::AnswerSpace;
 use super::arguments::DirectoryTree;
 use super::as_node::budget::Budget;
 use super::as_node::exclude::Exclusions;
@@ -22,8 +23,8 @@ pub(crate) fn directory_tree(
     let mut budget = Budget::new(call.limits());
     let exclusions = Exclusions::of_tree(&arguments.exclude_patterns, context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
-    let limit_bytes = call.limits().max_reply_bytes;
-    let mut walk = Walk::new(&target, context, limit_bytes)?;
+    let space = AnswerSpace::of(call.limits(), context.copies);
+    let mut walk = Walk::new(&target, context, space)?;
     let mut json = Indented::default();
     let (mut path, mut progress) = (GlobPath::default(), Progress::default());
     let steps = budget.steps();
@@ -53,10 +54,7 @@ pub(crate) fn directory_tree(
                 Err(error) => return Err(error.into()),
             }
         }
-        // An answer carries its text twice.
-        if json.text.len() > limit_bytes / 2 {
-            return Err(FsError::AnswerTooLarge { limit_bytes }.into());
-        }
+        space.check_text(json.text.len())?;
     }
     json.close();
     call.text(&json.text);

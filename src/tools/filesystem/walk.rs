@@ -5,6 +5,7 @@
 //! the names that are still to come, level by level; all together are bounded by the bytes that an answer may have. It
 //! does not recurse, so no depth overflows the stack.
 
+use super::answer_space::AnswerSpace;
 use super::context::Context;
 use super::error::FsError;
 use super::sandbox::lexical;
@@ -18,8 +19,8 @@ use std::vec::IntoIter;
 pub(crate) struct Walk<'t> {
     target: &'t Target,
     context: &'t Context<'t>,
-    /// Bytes that the names of all levels may have together.
-    limit_bytes: usize,
+    /// Bounds the names of all levels together.
+    space: AnswerSpace,
     /// Bytes that they have.
     held_bytes: usize,
     levels: Vec<Level>,
@@ -52,10 +53,10 @@ impl<'t> Walk<'t> {
     pub(crate) fn new(
         target: &'t Target,
         context: &'t Context<'t>,
-        limit_bytes: usize,
+        space: AnswerSpace,
     ) -> Result<Self, FsError> {
         let (levels, path) = (Vec::new(), Vec::new());
-        let mut walk = Self { target, context, limit_bytes, held_bytes: 0, levels, path };
+        let mut walk = Self { target, context, space, held_bytes: 0, levels, path };
         walk.enter()?;
         Ok(walk)
     }
@@ -85,9 +86,11 @@ impl<'t> Walk<'t> {
             .target
             .open_below(&self.path, LIST)
             .map_err(|errno| FsError::os(errno, "scandir", &self.absolute()))?;
-        let left_bytes = self.limit_bytes - self.held_bytes;
-        let goes_on = || self.context.cancellation.check().map_err(FsError::from);
-        let entries = listing::sorted_while(&directory, &self.absolute(), left_bytes, goes_on)?;
+        let goes_on = |bytes| {
+            self.context.cancellation.check()?;
+            self.space.check_names(self.held_bytes + bytes)
+        };
+        let entries = listing::sorted_while(&directory, &self.absolute(), goes_on)?;
         let held_bytes = entries.iter().map(|entry| entry.name.len() + 1).sum();
         self.held_bytes += held_bytes;
         self.levels.push(Level { entries: entries.into_iter(), held_bytes, path_len: self.path.len() });

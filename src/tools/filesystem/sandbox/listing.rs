@@ -57,25 +57,21 @@ pub(crate) fn each_name(
     Ok(())
 }
 
-/// Gives all entries in byte order. `limit_bytes` bounds the names: no answer could carry more. Before each name,
-/// `goes_on` says whether the listing continues.
+/// Gives all entries in byte order. Before each name is stored, `goes_on` says whether the listing continues, given the
+/// bytes of the names up to that one.
 ///
 /// # Errors
-/// [`FsError::AnswerTooLarge`], the error of the system as `scandir` of `path`, or that of `goes_on`.
+/// The error of the system as `scandir` of `path`, or that of `goes_on`.
 pub(crate) fn sorted_while(
     directory: &OwnedFd,
     path: &[u8],
-    limit_bytes: usize,
-    mut goes_on: impl FnMut() -> Result<(), FsError>,
+    mut goes_on: impl FnMut(usize) -> Result<(), FsError>,
 ) -> Result<Vec<Entry>, FsError> {
     let mut entries = Vec::new();
     let mut bytes = 0;
     each_name(directory, |name, kind| {
-        goes_on()?;
         bytes += name.len() + 1;
-        if bytes > limit_bytes {
-            return Err(FsError::AnswerTooLarge { limit_bytes });
-        }
+        goes_on(bytes)?;
         let kind = match kind {
             // Some file systems do not tell the type. The entry may be gone by now, too.
             FileType::Unknown => rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
