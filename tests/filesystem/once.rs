@@ -54,7 +54,9 @@ async fn each_tool_gives_the_same_content_and_nothing_that_repeats_it() {
     }
     // Longer than what is read while others wait.
     scene.write("large", "line\n".repeat(200_000));
-    ["a.png", "a.mp3", "a.bin"].iter().for_each(|name| scene.write(name, [0, 1, 2, 255]));
+    for name in ["a.png", "a.mp3", "a.bin"] {
+        scene.write(name, [0, 1, 2, 255]);
+    }
     let [twice, once] = both(&scene.path(""), Compat::Default);
     let (mut twice, mut once) = (clients(&twice).await, clients(&once).await);
     for (at, (tool, arguments)) in calls().into_iter().enumerate() {
@@ -85,9 +87,10 @@ async fn no_tool_promises_what_it_does_not_send() {
         let [twice, once] = both(&scene.path(""), compat);
         let (twice, once) = (clients(&twice).await, clients(&once).await);
         for (is_modern, (mut twice, mut once)) in [false, true].into_iter().zip(twice.into_iter().zip(once)) {
-            let request = match is_modern {
-                true => modern(1, "tools/list"),
-                false => json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
+            let request = if is_modern {
+                modern(1, "tools/list")
+            } else {
+                json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
             };
             let mut want = twice.ask(&request).await["result"]["tools"].take();
             for tool in want.as_array_mut().expect("a list") {

@@ -25,7 +25,8 @@
 //! answer_space context attributes
 //! as_node/                what the reference server would have answered
 //! sandbox/   text_edit/   what may be opened; what an edit does to a text
-//! arguments error compat  the vocabulary of all of them
+//! arguments error         the vocabulary of all of them
+//! compat                  what may differ from the reference
 //! ```
 
 mod answer_space;
