@@ -14,12 +14,15 @@
 use std::collections::VecDeque;
 
 /// Values up to this are counted one by one, larger ones in sixteen steps for each doubling.
+///
+/// Buckets end at powers of two and at their sixteenths, as 34, 128 and 136: capacities are chosen so, and a bucket that
+/// ended one before would leave out just the need that such a capacity serves.
 const EXACT: u64 = 32;
 const STEPS: u64 = 16;
-/// Enough for every capacity below 2^21.
-const BUCKETS: usize = (EXACT + STEPS * 16) as usize;
+/// Enough for every capacity up to 2^21.
+const BUCKETS: usize = (1 + EXACT + STEPS * 16) as usize;
 
-/// Counts of whole numbers: exact below 32, within a sixteenth above. A count takes four bytes, as every pool has four
+/// Counts of whole numbers: exact up to 32, within a sixteenth above. A count takes four bytes, as every pool has four
 /// histograms; so a bucket stops counting at 2^24, more than one window holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Histogram {
@@ -65,21 +68,22 @@ impl Histogram {
 }
 
 fn bucket(value: u64) -> usize {
-    if value < EXACT {
+    if value <= EXACT {
         return value as usize;
     }
-    let octave = u64::from(value.ilog2()) - u64::from(EXACT.ilog2());
-    let step = (value >> (octave + 1)) - STEPS;
-    ((EXACT + octave * STEPS + step) as usize).min(BUCKETS - 1)
+    let before = value - 1;
+    let octave = u64::from(before.ilog2()) - u64::from(EXACT.ilog2());
+    let step = (before >> (octave + 1)) - STEPS;
+    ((1 + EXACT + octave * STEPS + step) as usize).min(BUCKETS - 1)
 }
 
 fn largest(bucket: usize) -> u64 {
     let bucket = bucket as u64;
-    if bucket < EXACT {
+    if bucket <= EXACT {
         return bucket;
     }
-    let (octave, step) = ((bucket - EXACT) / STEPS, (bucket - EXACT) % STEPS);
-    ((STEPS + step + 1) << (octave + 1)) - 1
+    let (octave, step) = ((bucket - EXACT - 1) / STEPS, (bucket - EXACT - 1) % STEPS);
+    (STEPS + step + 1) << (octave + 1)
 }
 
 /// Hits of every capacity at once, counted as acquires and returns come.
@@ -162,8 +166,9 @@ impl MissCurve {
 
     /// Hits among all acquires if the pool had had this capacity, 0 to 1; `None` before the first acquire.
     ///
-    /// Exact for capacities below 32 and at the upper end of each larger bucket; between them, the value of the next
-    /// lower bucket end. [`MissCurve::points`] lists the ends that count something.
+    /// Exact for capacities up to 32 and at the upper end of each larger bucket: the powers of two and their sixteenths.
+    /// Between them, the value of the next lower end, less than a sixteenth below: never too high.
+    /// [`MissCurve::points`] lists the ends that count something.
     pub fn hit_ratio(&self, capacity: usize) -> Option<f64> {
         let acquires = self.acquires();
         (acquires > 0.0).then(|| self.needs.up_to(capacity as u64) / acquires)
@@ -205,6 +210,10 @@ mod tests {
             assert!(largest(at) >= value && largest(at) - value <= value / STEPS, "{value}");
             assert_eq!(bucket(largest(at)), at);
             last = at;
+        }
+        for doubling in 0..=21 {
+            let value = 1 << doubling;
+            assert_eq!(largest(bucket(value)), value, "capacities are powers of two");
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
