@@ -203,7 +203,7 @@ fn holds_against_a_thousand_clients(program: &Program, limit_source: &str) {
                         answered.fetch_add(1, Ordering::Relaxed);
                         return;
                     }
-                    Some((503, body)) if body.contains("there is no memory") => {
+                    Some((503, body)) if body.contains("here is no memory") => {
                         refused.fetch_add(1, Ordering::Relaxed);
                     }
                     Some((503, body)) => assert!(body.contains("too many connections"), "{body}"),
