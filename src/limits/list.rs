@@ -232,8 +232,8 @@ limits! {
             "Share of the memory limit from which new connections and large frames are refused as well.",
             "what is in flight must fit into the last tenth";
         max_inflight_bytes: Bytes = 0, 0 => 1024 * GIB,
-            "Large messages (above 64 KiB) and answers that may be in memory at once; more wait or are refused. 0: three quarters of what the memory limit leaves at the start.",
-            "a quarter is left for connections, small messages, and what the allocator keeps for a second";
+            "Large messages (above 64 KiB) and answers that may be in memory at once; more wait or are refused. 0: a third of what the memory limit leaves at the start.",
+            "under a flood the allocator keeps for a second about as much as is in use, and small messages need room";
         auto_tune: Switch = 0, 0 => 1,
             "Whether pools are resized as their reports advise; 0: they only shrink by themselves.",
             "growth is for people to decide";

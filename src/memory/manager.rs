@@ -89,11 +89,12 @@ impl MemoryManager {
         let MemoryConfig { name, version, limits, registry, budget, leased } = config;
         let limit = MemoryLimit::of(limits.memory_limit_bytes);
         // Large buffers are charged wherever they are, on their way in and out, and so is what a call makes of a large
-        // message. A quarter of what the process does not need by itself is left for connections and small messages.
+        // message. Two thirds of what the process does not need by itself are left for small messages
+        // and for what the allocator keeps for its second.
         let inflight_bytes = match (limits.max_inflight_bytes, limit.bytes) {
             (0, Some(limit)) => {
                 let floor = Process::rss_bytes().unwrap_or_default();
-                (limit.saturating_sub(floor) / 4 * 3) as usize
+                (limit.saturating_sub(floor) / 3) as usize
             }
             (0, None) => usize::MAX >> 1,
             (set, _) => set,

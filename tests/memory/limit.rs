@@ -45,7 +45,7 @@ fn answers_that_nobody_reads_stay_within_the_limit() {
     let mut other = Client::connect(program.port());
     let begun = Instant::now();
     // Some of the answers are written and held; the others wait for memory.
-    until("some answers are there", || resident(&program).0 > limit - 50 * MIB);
+    until("some answers are there", || resident(&program).0 > limit - 57 * MIB);
     while begun.elapsed() < Duration::from_secs(3) {
         let (status, body) = other.call("tools/list", None, &message("tools/list", r#""n":1"#));
         assert_eq!(status, 200, "{body}");
@@ -67,8 +67,14 @@ fn whoever_reads_has_an_answer_though_all_together_are_more_than_the_limit() {
     std::thread::scope(|scope| {
         for _ in 0..12 {
             scope.spawn(|| {
-                let (status, body) =
-                    Client::connect(program.port()).call("tools/call", Some("read_text_file"), &call);
+                // At the critical level a new connection is refused, and comes again.
+                let (status, body) = loop {
+                    let mut client = Client::connect(program.port());
+                    match client.try_call("tools/call", Some("read_text_file"), &call) {
+                        Some((503, _)) | None => std::thread::sleep(Duration::from_millis(100)),
+                        Some(answer) => break answer,
+                    }
+                };
                 // Each quote has two bytes, and the text is there twice.
                 assert!(status == 200 && body.len() > 4 * bytes, "{status} {body:.200}");
             });

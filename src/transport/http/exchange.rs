@@ -275,8 +275,10 @@ fn read_body(
     match receiver.read_body(endpoint, body) {
         Ok(BodyRead::Partial) if body.admitted.is_none() || receiver.make_room(endpoint, body) => None,
         Ok(BodyRead::Partial) => {
-            sender.refuse_and_close(endpoint, None, Status::Unavailable, &NO_ROOM);
-            Some(FirstPoll::Answered)
+            // The rest is read all the same, so that whoever sends it lives to see the answer.
+            sender.answer(endpoint, &body.head, Answer::refusal(Status::Unavailable, &NO_ROOM));
+            receiver.drop_body(endpoint, body);
+            None
         }
         Ok(BodyRead::Dropped) => Some(FirstPoll::Answered),
         Ok(BodyRead::Whole { buffer, range, admitted }) => {

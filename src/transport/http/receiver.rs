@@ -174,6 +174,17 @@ impl Receiver {
         input.truncate(left);
     }
 
+    /// Drops what came of a body whose rest nobody wants, and keeps the head in a small buffer.
+    pub(super) fn drop_body(&mut self, endpoint: &Endpoint, body: &mut Body) {
+        body.decoder.discard_rest();
+        body.admitted = None;
+        let Some(large) = self.input.take() else { return };
+        let head = &large[..body.head.head_bytes];
+        let mut small = endpoint.server.buffers().acquire(head.len().max(READ_BYTES));
+        small.extend_from_slice(head);
+        self.input = Some(small);
+    }
+
     /// Makes room for more of a body. Returns `false` if the large messages in memory leave none: nothing is reserved
     /// for what was only announced, so this can happen in the middle.
     pub(super) fn make_room(&mut self, endpoint: &Endpoint, body: &Body) -> bool {

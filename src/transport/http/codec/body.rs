@@ -154,6 +154,13 @@ impl BodyDecoder {
         Self { is_discarding: true, ..self }
     }
 
+    /// Has the rest of the body read and dropped as well. The caller drops what came of it: `buffer` is to hold the head
+    /// alone when [`Self::advance`] is called again.
+    pub(crate) fn discard_rest(&mut self) {
+        self.is_discarding = true;
+        self.end = self.start;
+    }
+
     /// Bytes that are known to be missing, so that a buffer can be made large enough. They were announced,
     /// not received: reserve by what came, or a head of 100 bytes reserves 10 MiB.
     pub(crate) fn missing_bytes(&self) -> u64 {
