@@ -293,13 +293,15 @@ impl BufferLease {
     }
 
     /// Charges a large buffer with `bytes` more until it returns: with what its holder makes of its contents. A small
-    /// buffer is not charged.
+    /// buffer is not charged, and none is charged with more than the whole budget: alone, each has room.
     ///
     /// # Errors
     ///
     /// [`BudgetSpent`] if the budget of leased bytes has no room.
     pub fn try_charge(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
-        self.lease.charge.as_mut().map_or(Ok(()), |charge| charge.try_grow(bytes))
+        let limit_bytes = self.pool().family.leased.as_ref().map_or(0, |leased| leased.budget.limit_bytes());
+        let Some(charge) = &mut self.lease.charge else { return Ok(()) };
+        charge.try_grow(bytes.min(limit_bytes.saturating_sub(charge.bytes())))
     }
 
     #[cold]

@@ -16,7 +16,7 @@ use super::report::{
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits};
 use crate::lock::lock;
-use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Sampling};
+use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Reservation, Sampling};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -43,6 +43,8 @@ struct Shared {
     budget: MemoryBudget,
     /// Bytes of large frames that may be in memory at once.
     leased: MemoryBudget,
+    /// What the bodies that are announced will take. A body that comes slowly is not expected any more.
+    expected: MemoryBudget,
     ledger: Ledger,
     allocator: OnceLock<Box<dyn Allocator>>,
     limit: MemoryLimit,
@@ -123,6 +125,7 @@ impl MemoryManager {
             registry,
             budget,
             leased,
+            expected: MemoryBudget::new(0),
             ledger: Ledger::default(),
             allocator: OnceLock::new(),
             limit,
@@ -168,10 +171,18 @@ impl MemoryManager {
         self.shared.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether a message of `bytes` would find room now. Reserves nothing: its bytes are charged as they come.
-    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
-        let leased = &self.shared.leased;
-        !self.is_critical() && leased.used_bytes().saturating_add(bytes) <= leased.limit_bytes()
+    /// Expects a message of `bytes`, if it would find room beside the large messages that are in memory or expected: for
+    /// its buffers and for what is made of it while it is served. One that is alone always has room.
+    pub(crate) fn expect_message(&self, bytes: usize) -> Option<Reservation> {
+        /// A message, the buffer that it outgrew, and three times what is made of it.
+        const TIMES: usize = 5;
+        let Shared { leased, expected, .. } = &*self.shared;
+        let limit_bytes = leased.limit_bytes();
+        expected.set_limit_bytes(limit_bytes.saturating_sub(leased.used_bytes()));
+        if self.is_critical() {
+            return None;
+        }
+        expected.try_reserve(bytes.saturating_mul(TIMES).min(limit_bytes)).ok()
     }
 
     /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.

@@ -22,12 +22,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a peer may go on sending after the last answer: closing at once would destroy the answer on its way.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long memory is set aside for a body: the longest, 10 MiB, at 84 Mbit/s.
+const EXPECTED: Duration = Duration::from_secs(1);
 
 /// The time-out that the timer is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Timeout {
     Idle,
     Head,
+    /// While memory is set aside for a large body.
+    Expected,
     Body,
     Write,
     /// Until the next sign of life on a stream.
@@ -236,6 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(exchange) if !exchange.sender.outbox.is_empty() => (Timeout::Write, limits.write_timeout()),
             Some(exchange) => match exchange.state() {
                 State::Head => (Timeout::Head, limits.header_timeout()),
+                State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_timeout()),
                 State::Request(_) | State::Stream(_) => (Timeout::KeepAlive, limits.sse_keep_alive()),
                 State::Closing | State::CutOff => (Timeout::Linger, LINGER),
@@ -260,6 +265,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let limits = endpoint.server.limits();
         let Some(exchange) = &mut self.exchange else { return false };
         match self.timeout {
+            Timeout::Expected => {
+                exchange.stop_expecting_body();
+                self.set_timeout(false);
+                true
+            }
             Timeout::Head | Timeout::Body if exchange.has_partial_request() => {
                 exchange.time_out(endpoint);
                 true

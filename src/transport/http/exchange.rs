@@ -10,7 +10,7 @@ use super::codec::head::RequestHead;
 use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
 use super::post::{FirstPoll, PostRequest, WaitingPost};
-use super::receiver::{Body, BodyRead, Receiver, may_come};
+use super::receiver::{Body, BodyRead, NoRoom, Receiver, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
@@ -134,6 +134,18 @@ impl Exchange {
         !self.sender.outbox.is_empty()
     }
 
+    /// Whether memory is set aside for a body that is being read.
+    pub(super) fn expects_body(&self) -> bool {
+        matches!(&self.state, State::Body(body) if body.expected.is_some())
+    }
+
+    /// Gives back the memory that was set aside for a body which comes too slowly: from here on, it is charged as it comes.
+    pub(super) fn stop_expecting_body(&mut self) {
+        if let State::Body(body) = &mut self.state {
+            body.expected = None;
+        }
+    }
+
     /// Ends an exchange that took too long in the middle of a request.
     pub(super) fn time_out(&mut self, endpoint: &Endpoint) {
         self.sender.answer_and_close(endpoint, None, Answer::plain(Status::RequestTimeout));
@@ -237,12 +249,17 @@ impl Exchange {
                 return;
             }
         };
+        let mut expected = None;
         if admitted.is_some()
             && let BodyFraming::Length(bytes) = head.body
-            && !may_come(endpoint, bytes)
         {
-            self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
-            admitted = None;
+            match expect_body(endpoint, bytes) {
+                Ok(reservation) => expected = reservation,
+                Err(NoRoom) => {
+                    self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
+                    admitted = None;
+                }
+            }
         }
         if self.sender.is_last() {
             self.state = State::Closing;
@@ -260,7 +277,7 @@ impl Exchange {
             }
             self.sender.continue_body(endpoint);
         }
-        self.state = State::Body(Body { head: *head, decoder, admitted });
+        self.state = State::Body(Body { head: *head, decoder, admitted, expected });
     }
 }
 

@@ -10,7 +10,7 @@ use crate::server::Server;
 use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
 use bytes::BytesMut;
-use mcpool_pools::BufferLease;
+use mcpool_pools::{BufferLease, Reservation};
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
@@ -28,6 +28,8 @@ pub(super) struct Body {
     pub(super) decoder: BodyDecoder,
     /// Who sends it. `None`: the request is answered already, and its body is read and dropped.
     pub(super) admitted: Option<AdmittedPeer>,
+    /// The memory that a large body will take, as long as it comes at a pace.
+    pub(super) expected: Option<Reservation>,
 }
 
 /// How far a body has been read.
@@ -178,6 +180,7 @@ impl Receiver {
     pub(super) fn drop_body(&mut self, endpoint: &Endpoint, body: &mut Body) {
         body.decoder.discard_rest();
         body.admitted = None;
+        body.expected = None;
         let Some(large) = self.input.take() else { return };
         let head = &large[..body.head.head_bytes];
         let mut small = endpoint.server.buffers().acquire(head.len().max(READ_BYTES));
@@ -205,13 +208,23 @@ fn ahead_bytes(input: &BytesMut, missing: u64) -> usize {
     missing.min(input.len().clamp(READ_BYTES, AHEAD_BYTES.max(input.len()))).max(1)
 }
 
-/// Whether a message of so many bytes may come. A small one always may.
-pub(super) fn may_come(endpoint: &Endpoint, bytes: u64) -> bool {
+/// Expects a body of so many bytes. Its reservation is empty for a small one, which may always come.
+///
+/// # Errors
+/// When the large messages in memory, and those that are expected, leave no room for it.
+pub(super) fn expect_body(endpoint: &Endpoint, bytes: u64) -> Result<Option<Reservation>, NoRoom> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    if !Server::is_large(bytes) {
+        return Ok(None);
+    }
     let memory = endpoint.server.memory();
-    let may_come = !Server::is_large(bytes) || memory.has_room_for(bytes);
-    if !may_come {
+    let expected = memory.expect_message(bytes);
+    if expected.is_none() {
         memory.note_refused();
     }
-    may_come
+    expected.map(Some).ok_or(NoRoom)
 }
+
+/// There is no memory for a body.
+#[derive(Debug)]
+pub(super) struct NoRoom;
