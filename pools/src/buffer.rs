@@ -177,6 +177,16 @@ impl BufferPool {
         }
     }
 
+    /// Leases an empty buffer of exactly `bytes`, which no class keeps: for a large one whose length is known, where the
+    /// next class is up to four times as large.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if the budget of leased bytes has no room for it.
+    pub fn try_acquire_exact(&self, bytes: usize) -> Result<BufferLease, BudgetSpent> {
+        self.try_acquire_large(None, bytes)
+    }
+
     #[inline]
     fn class_for(&self, min_bytes: usize) -> Option<&Class> {
         self.family.classes.iter().find(|class| class.bytes >= min_bytes)

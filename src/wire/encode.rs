@@ -21,6 +21,8 @@ use thiserror::Error;
 
 /// Bytes of the first lease: the usual answer fits.
 const FIRST_BYTES: usize = 512;
+/// Buffers above this that are made for a known length are not taken from a pool: to keep them gains nothing.
+const POOLED_BYTES: usize = 1024 * 1024;
 /// Bytes that are encoded in one step: three become four characters, on the stack.
 const BASE64_STEP: usize = 3 * 1024;
 /// Bytes of a serialised value that are gathered on the stack.
@@ -98,8 +100,13 @@ impl Reply {
         self.lacks.is_some()
     }
 
-    /// Whether something was left out for lack of memory, so that the same message may have room later.
+    /// Whether something was left out for lack of memory.
     pub(crate) fn lacks_memory(&self) -> bool {
+        matches!(self.lacks, Some(Lack::Memory | Lack::Budget))
+    }
+
+    /// Whether something was left out for lack of memory, and the same message may have room later.
+    pub(crate) fn may_fit_later(&self) -> bool {
         self.lacks == Some(Lack::Memory)
     }
 
@@ -111,7 +118,12 @@ impl Reply {
         if self.lacks.is_some() || has_room {
             return;
         }
-        match self.buffers.try_acquire(wanted) {
+        let made = if wanted > POOLED_BYTES {
+            self.buffers.try_acquire_exact(wanted)
+        } else {
+            self.buffers.try_acquire(wanted)
+        };
+        match made {
             Ok(mut larger) => {
                 larger.extend_from_slice(self.buffer.as_deref().map_or(&[][..], |buffer| buffer));
                 self.buffer = Some(larger);

@@ -132,7 +132,11 @@ impl Content {
         }
     }
 
-    /// Whether something was left out for lack of memory, so that the call may succeed later.
+    pub(crate) fn may_fit_later(&self) -> bool {
+        self.reply.may_fit_later()
+    }
+
+    /// Whether something was left out for lack of memory.
     pub(crate) fn lacks_memory(&self) -> bool {
         self.reply.lacks_memory()
     }

@@ -216,7 +216,12 @@ impl CallContext {
         is_large.then(|| self.shared.pools.leased.try_reserve(bytes)).transpose()
     }
 
-    /// Whether a part of the answer was left out for lack of memory, so that the call may succeed later.
+    /// Whether a part of the answer was left out for lack of memory, and the call may succeed later.
+    pub(crate) fn may_fit_later(&self) -> bool {
+        self.content.as_ref().is_some_and(Content::may_fit_later)
+    }
+
+    /// Whether a part of the answer was left out for lack of memory.
     pub(crate) fn lacks_memory(&self) -> bool {
         self.content.as_ref().is_some_and(Content::lacks_memory)
     }

@@ -217,7 +217,7 @@ impl Toolset for Filesystem {
                 Started::Waiting { mut call, work } => {
                     let again = may_repeat.then(|| Arc::clone(&work));
                     let result = call.offload(move |call| work(call)).await;
-                    match again.filter(|_| call.lacks_memory()) {
+                    match again.filter(|_| call.may_fit_later()) {
                         None => call.finish(result),
                         // In a box, as calls that need not wait should hold no place for it.
                         Some(work) => Box::pin(repeat_with_memory(call, work, result)).await,
@@ -285,7 +285,7 @@ async fn repeat_with_memory(
     work: Work,
     mut result: Result<(), ToolError>,
 ) -> Finished {
-    while call.lacks_memory()
+    while call.may_fit_later()
         && let Some(_turn) = call.wait_for_memory().await
     {
         let work = Arc::clone(&work);

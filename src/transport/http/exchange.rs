@@ -10,7 +10,7 @@ use super::codec::head::RequestHead;
 use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
 use super::post::{FirstPoll, PostRequest, WaitingPost};
-use super::receiver::{Body, BodyRead, NoRoom, Receiver, expect_body};
+use super::receiver::{Body, BodyRead, Receiver, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
@@ -253,12 +253,11 @@ impl Exchange {
         if admitted.is_some()
             && let BodyFraming::Length(bytes) = head.body
         {
-            match expect_body(endpoint, bytes) {
-                Ok(reservation) => expected = reservation,
-                Err(NoRoom) => {
-                    self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
-                    admitted = None;
-                }
+            if let Ok(reservation) = expect_body(endpoint, bytes) {
+                expected = reservation;
+            } else {
+                self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
+                admitted = None;
             }
         }
         if self.sender.is_last() {
