@@ -5,13 +5,14 @@
 //! [`MemoryManager::is_critical`] tells callers to refuse new work.
 
 use super::advice::{Hysteresis, Plan, Policy, advise};
-use super::allocator::{Allocator, AllocatorStats};
-use super::ledger::{Account, Entries, Ledger, Line};
+use super::allocator::Allocator;
+use super::balance::{Peaks, balance};
+use super::ledger::{Account, Entries, Ledger};
 use super::pressure::{Measurement, Pressure};
 use super::process::{self, Process};
 use super::report::{
     AppliedChange, BudgetReport, CurvePoint, DemandReport, Evidence, Hotspots, MemoryReport,
-    MemoryUsageReport, Part, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts,
+    MemoryUsageReport, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts,
 };
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits};
@@ -67,8 +68,7 @@ struct State {
     /// How often each level of pressure was entered.
     level_counts: [u64; 3],
     reclaimed: BTreeMap<&'static str, (u64, u64)>,
-    peaks: BTreeMap<String, u64>,
-    peak_allocated: u64,
+    peaks: Peaks,
     timeline: Timeline,
     last_optimised: Instant,
     applied: Vec<AppliedChange>,
@@ -109,8 +109,7 @@ impl MemoryManager {
             psi_read: None,
             level_counts: [0; 3],
             reclaimed: BTreeMap::new(),
-            peaks: BTreeMap::new(),
-            peak_allocated: 0,
+            peaks: Peaks::new(),
             timeline: Timeline::new(),
             last_optimised: now,
             applied: Vec::new(),
@@ -190,9 +189,9 @@ impl MemoryManager {
         self.shared.registry.for_each(|pool| pool.sample(&Sampling::at(now)));
         let Some(rss_bytes) = Process::rss_bytes() else { return };
         // Before the lock: accounts call toolsets, which may call this manager.
-        let is_point_due = self.state().timeline.is_due(now);
-        let entries = is_point_due.then(|| self.entries(false));
+        let entries = self.entries(false);
         let mut state = self.state();
+        state.peaks.note(&entries.lines);
         if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_INTERVAL) {
             state.psi_read = Some(now);
             state.psi = process::psi_some_avg10();
@@ -205,7 +204,7 @@ impl MemoryManager {
             state.level_counts[level as usize] += 1;
             self.shared.level.store(level as u8, Ordering::Relaxed);
         }
-        if let Some(entries) = entries {
+        if state.timeline.is_due(now) {
             let at_ms = now.saturating_duration_since(self.shared.started).as_millis() as u64;
             state.timeline.add(now, at_ms, rss_bytes, &entries.lines);
         }
@@ -328,7 +327,7 @@ impl MemoryManager {
             pool.advice = Some(advice);
         }
         let mut state = self.state();
-        let (parts, usage) = Self::sum_up(&mut state, lines, &process, allocator);
+        let (parts, usage) = balance(&mut state.peaks, lines, &process, allocator);
         let pressure = self.pressure_report(&state);
         let hotspots = hotspots(&mut entries);
         MemoryReport {
@@ -370,49 +369,6 @@ impl MemoryManager {
         entries
     }
 
-    fn sum_up(
-        state: &mut State,
-        mut lines: Vec<Line>,
-        process: &Process,
-        allocator: AllocatorStats,
-    ) -> (Vec<Part>, MemoryUsageReport) {
-        let entered: u64 = lines.iter().map(|line| line.bytes).sum();
-        state.peak_allocated = state.peak_allocated.max(entered);
-        let mut explained = entered;
-        // Blocks that no account entered: those of the runtime, of libraries, the strings of the catalog.
-        if let Some(heap) = allocator.heap_bytes {
-            lines.push(Line { name: "rest", bytes: heap.saturating_sub(entered), count: None });
-        }
-        let mut others = Vec::new();
-        if let (Some(area), Some(heap)) = (process.heap_area_bytes, allocator.heap_bytes) {
-            others.push(("allocator, free", area.saturating_sub(heap)));
-        }
-        others.extend(process.stack_bytes.map(|bytes| ("stacks", bytes)));
-        others.extend(process.program_bytes.map(|bytes| ("program", bytes)));
-        explained += others.iter().map(|(_, bytes)| bytes).sum::<u64>();
-        let mut part = |name: &str, bytes: u64, count: Option<u64>, is_heap: bool| {
-            let peak = state.peaks.entry(name.to_owned()).or_default();
-            *peak = bytes.max(*peak);
-            Part { name: name.to_owned(), bytes, peak_bytes: *peak, count, is_heap }
-        };
-        let mut parts: Vec<Part> =
-            lines.iter().map(|line| part(line.name, line.bytes, line.count, true)).collect();
-        parts.extend(others.iter().map(|(name, bytes)| part(name, *bytes, None, false)));
-        parts.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
-        let sum = |names: &[&str]| -> u64 {
-            lines.iter().filter(|line| names.contains(&line.name)).map(|line| line.bytes).sum()
-        };
-        let sums = Sums {
-            connections: sum(&["connections"]),
-            correlation: sum(&["pending requests"]),
-            buffers: sum(&["buffers, leased", "buffers, idle"]),
-            entered,
-            peak_entered: state.peak_allocated,
-            explained,
-        };
-        (parts, usage_of(&sums, process, allocator))
-    }
-
     fn pressure_report(&self, state: &State) -> PressureReport {
         let reclaimed = state.reclaimed.iter();
         PressureReport {
@@ -439,44 +395,6 @@ impl MemoryManager {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.shared.state)
-    }
-}
-
-/// Lines of the ledger, added up.
-struct Sums {
-    connections: u64,
-    correlation: u64,
-    buffers: u64,
-    entered: u64,
-    peak_entered: u64,
-    explained: u64,
-}
-
-fn usage_of(sums: &Sums, process: &Process, allocator: AllocatorStats) -> MemoryUsageReport {
-    let explained_bytes = process.private_bytes.map_or(sums.explained, |private| sums.explained.min(private));
-    MemoryUsageReport {
-        rss_bytes: process.rss_bytes,
-        pss_bytes: process.pss_bytes,
-        private_bytes: process.private_bytes,
-        peak_rss_bytes: process.peak_rss_bytes,
-        huge_page_bytes: process.huge_page_bytes,
-        committed_bytes: allocator.committed_bytes,
-        peak_committed_bytes: allocator.peak_committed_bytes,
-        heap_bytes: allocator.heap_bytes,
-        stack_bytes: process.stack_bytes,
-        connection_bytes: sums.connections,
-        correlation_bytes: sums.correlation,
-        message_buffer_bytes: sums.buffers,
-        total_allocated_bytes: sums.entered,
-        peak_allocated_bytes: sums.peak_entered,
-        explained_bytes,
-        explained_ratio: process
-            .private_bytes
-            .filter(|private| *private > 0)
-            .map(|private| explained_bytes as f64 / private as f64),
-        threads: process.threads,
-        open_descriptors: process.open_descriptors,
-        cpu_ms: process.cpu_ms,
     }
 }
 

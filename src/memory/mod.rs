@@ -16,6 +16,7 @@
 
 mod advice;
 mod allocator;
+mod balance;
 mod ledger;
 mod manager;
 mod pressure;

@@ -91,7 +91,7 @@ pub struct MemoryUsageReport {
     pub message_buffer_bytes: u64,
     /// Sum of all parts that are on the heap.
     pub total_allocated_bytes: u64,
-    /// Highest value of that sum in any report.
+    /// Highest value of that sum, looked at once a second and in each report.
     pub peak_allocated_bytes: u64,
     /// Of the private bytes, those that `parts` explain.
     pub explained_bytes: u64,
@@ -112,7 +112,7 @@ pub struct Part {
     pub name: String,
     /// Bytes held.
     pub bytes: u64,
-    /// Most bytes in any report.
+    /// Most bytes, looked at in each report; parts that holders name are looked at once a second as well.
     pub peak_bytes: u64,
     /// How many objects hold them, where they are countable.
     pub count: Option<u64>,

@@ -189,7 +189,8 @@ fn memory(metrics: &mut Metrics, report: &MemoryReport) {
         let heap = if part.is_heap { "true" } else { "false" };
         parts.sample(&[("part", &part.name), ("heap", heap)], part.bytes);
     }
-    let mut parts = metrics.gauge("mcpool_memory_part_peak_bytes", "Most bytes of a part in any report.");
+    let mut parts =
+        metrics.gauge("mcpool_memory_part_peak_bytes", "Most bytes of a part, looked at once a second.");
     for part in &report.parts {
         let heap = if part.is_heap { "true" } else { "false" };
         parts.sample(&[("part", &part.name), ("heap", heap)], part.peak_bytes);
@@ -215,7 +216,10 @@ fn memory(metrics: &mut Metrics, report: &MemoryReport) {
         .gauge("mcpool_memory_allocated_bytes", "Sum of all parts that are on the heap.")
         .one(usage.total_allocated_bytes);
     metrics
-        .gauge("mcpool_memory_allocated_peak_bytes", "Most that the parts on the heap held in any report.")
+        .gauge(
+            "mcpool_memory_allocated_peak_bytes",
+            "Most that the parts on the heap held, looked at once a second.",
+        )
         .one(usage.peak_allocated_bytes);
     metrics
         .gauge("mcpool_memory_explained_ratio", "Share of the private memory that the parts explain, 0 to 1.")

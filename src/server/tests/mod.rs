@@ -1,3 +1,4 @@
 //! Tests that need several rooms of the server.
 
+mod ledger;
 mod reentrancy;
