@@ -1,7 +1,8 @@
 //! [`PoolHistory`]: what was asked of a pool lately, and the windows that remember it.
 //!
-//! Counts are halved with each half-life, as in the decaying histograms of Kubernetes' vertical autoscaler; hit ratios
-//! decay over a minute and over an hour as well. Time is an argument.
+//! Counts are halved with each half-life, as in the decaying histograms of Kubernetes' vertical autoscaler. Hit ratios
+//! are of the last minute and the last hour, and forget what is older: a ratio does not change while acquires and
+//! misses fade alike, so a decayed one would tell of the last load for hours. Time is an argument.
 
 use crate::miss_curve::{Histogram, MissCurve};
 use crate::stats::PoolSnapshot;
@@ -46,9 +47,9 @@ pub struct PoolHistory {
     pub acquires_per_second: f64,
     /// Hits among the acquires between the last two samples, 0 to 1.
     pub hit_ratio_now: Option<f64>,
-    /// The same over about a minute.
+    /// The same over the last minute; `None` if nothing was acquired in it.
     pub hit_ratio_minute: Option<f64>,
-    /// The same over about an hour.
+    /// The same over the last hour.
     pub hit_ratio_hour: Option<f64>,
     /// Most leases held at once over one to two half-lives.
     pub high_water_mark: u64,
@@ -104,6 +105,49 @@ impl Decayed {
     }
 }
 
+/// Acquires and misses of the last window of time, in parts of which the oldest is forgotten as a whole.
+#[derive(Debug)]
+struct Recent {
+    parts: [Decayed; Self::PARTS + 1],
+    at: usize,
+    /// How much time a part stands for.
+    width: Duration,
+    /// When the part at `at` began.
+    begun: Instant,
+}
+
+impl Recent {
+    /// One part more is kept, so that the window is never shorter than it is called.
+    const PARTS: usize = 6;
+
+    fn new(window: Duration, now: Instant) -> Self {
+        let parts = [Decayed::default(); Self::PARTS + 1];
+        Self { parts, at: 0, width: window / Self::PARTS as u32, begun: now }
+    }
+
+    fn add(&mut self, now: Instant, acquired: f64, missed: f64) {
+        for _ in 0..self.parts.len() {
+            if now.saturating_duration_since(self.begun) < self.width {
+                break;
+            }
+            self.begun += self.width;
+            self.at = (self.at + 1) % self.parts.len();
+            self.parts[self.at] = Decayed::default();
+        }
+        if now.saturating_duration_since(self.begun) >= self.width {
+            // All parts are forgotten by now.
+            self.begun = now;
+        }
+        self.parts[self.at].decay(1.0, acquired, missed);
+    }
+
+    fn hit_ratio(&self) -> Option<f64> {
+        let mut sum = Decayed::default();
+        self.parts.iter().for_each(|part| sum.decay(1.0, part.acquired, part.missed));
+        sum.hit_ratio()
+    }
+}
+
 /// The mean of what was measured.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mean {
@@ -146,8 +190,8 @@ pub(crate) struct History {
     last_missed: u64,
     all: Decayed,
     now: Decayed,
-    minute: Decayed,
-    hour: Decayed,
+    minute: Recent,
+    hour: Recent,
     /// Seconds, decayed as the acquires are, which are divided by them.
     seconds: f64,
     traced: f64,
@@ -166,8 +210,8 @@ impl History {
             last_missed: snapshot.misses,
             all: Decayed::default(),
             now: Decayed::default(),
-            minute: Decayed::default(),
-            hour: Decayed::default(),
+            minute: Recent::new(MINUTE, now),
+            hour: Recent::new(HOUR, now),
             seconds: 0.0,
             traced: 0.0,
             demand: Histogram::default(),
@@ -187,11 +231,10 @@ impl History {
         let elapsed = sampling.now.saturating_duration_since(self.last);
         let acquired = snapshot.acquired().saturating_sub(self.last_acquired) as f64;
         let missed = snapshot.misses.saturating_sub(self.last_missed) as f64;
-        let decay = |half_life: Duration| (-elapsed.as_secs_f64() / half_life.as_secs_f64()).exp2();
-        let factor = decay(sampling.half_life);
+        let factor = (-elapsed.as_secs_f64() / sampling.half_life.as_secs_f64()).exp2();
         self.now = Decayed { acquired, missed };
-        self.minute.decay(decay(MINUTE), acquired, missed);
-        self.hour.decay(decay(HOUR), acquired, missed);
+        self.minute.add(sampling.now, acquired, missed);
+        self.hour.add(sampling.now, acquired, missed);
         self.all.decay(factor, acquired, missed);
         self.seconds = self.seconds * factor + elapsed.as_secs_f64();
         self.demand.scale(factor);

@@ -296,3 +296,33 @@ fn the_past_fades_and_an_unwatched_pool_has_none() {
     assert!(history.hit_ratio_hour.is_some());
     assert!(history.saved_ns_per_hit.is_none(), "no miss was timed");
 }
+
+/// A busy minute, then nothing: ratios decayed alike, and told of it for hours.
+#[test]
+fn ratios_of_a_load_that_ended_are_not_told() {
+    let pool = pool(1);
+    drop(pool.acquire());
+    let begun = Instant::now();
+    let sample = |second: u64| pool.sample(&Sampling::at(begun + Duration::from_secs(second)));
+    sample(0);
+    for second in 1..=100 {
+        (0..100).for_each(|_| drop((pool.acquire(), pool.acquire())));
+        sample(second);
+    }
+    let told = pool.history();
+    assert_eq!((told.hit_ratio_minute, told.hit_ratio_hour), (Some(0.5), Some(0.5)));
+    (101..=155).for_each(sample);
+    assert_eq!(pool.history().hit_ratio_minute, Some(0.5), "it ended in this minute");
+    (156..=175).for_each(sample);
+    let told = pool.history();
+    assert_eq!((told.hit_ratio_minute, told.hit_ratio_hour), (None, Some(0.5)));
+    // What comes then is told alone.
+    drop(pool.acquire());
+    sample(176);
+    assert_eq!(pool.history().hit_ratio_minute, Some(1.0));
+    // Two hours without a sample are forgotten as well as two with one each second.
+    sample(176 + 7_200);
+    sample(177 + 7_200);
+    let told = pool.history();
+    assert_eq!((told.hit_ratio_minute, told.hit_ratio_hour), (None, None));
+}

@@ -190,9 +190,9 @@ pub struct PoolReport {
     pub discarded: std::collections::BTreeMap<String, u64>,
     /// Hits among acquires since the last sample, 0 to 1.
     pub hit_ratio_now: Option<f64>,
-    /// The same over about a minute.
+    /// The same over the last minute; nothing if none came in it.
     pub hit_ratio_1m: Option<f64>,
-    /// The same over about an hour.
+    /// The same over the last hour.
     pub hit_ratio_1h: Option<f64>,
     /// Most objects in use at once, in the window of evidence.
     pub high_water_mark: u64,

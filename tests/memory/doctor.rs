@@ -113,6 +113,10 @@ fn a_pool_that_thrashes_is_named_with_the_capacity_it_needs() {
     let capacity: u64 =
         setting.strip_prefix("message_capacity = ").expect("its name").parse().expect("a number");
     assert!((4..=40).contains(&capacity), "{setting}");
+    // A minute later nothing has come, and nobody thrashes any more.
+    let mut report = program.report();
+    report.pools.iter_mut().for_each(|pool| pool.hit_ratio_1m = None);
+    assert!(!rules(&diagnose(&report)).contains(&"thrashing-pool"));
 }
 
 #[test]
