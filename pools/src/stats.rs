@@ -62,6 +62,8 @@ pub struct PoolSnapshot {
     pub idle_bytes: u64,
     /// Bytes in all objects of the pool, idle or in use; growth in a holder's hands shows on return.
     pub owned_bytes: u64,
+    /// The largest of what each shard's latest object held.
+    pub(crate) latest_bytes: u64,
     pub(crate) discarded: [u64; Discard::ALL.len()],
 }
 
@@ -74,6 +76,13 @@ impl PoolSnapshot {
     /// Objects dropped for this reason, since the pool was made.
     pub fn discarded(&self, reason: Discard) -> u64 {
         self.discarded[reason as usize]
+    }
+
+    /// Bytes of one object: the mean of those that exist, or, where none does, what the latest held; 0 before the first.
+    pub fn bytes_per_object(&self) -> u64 {
+        let objects = self.in_use + self.idle as u64;
+        let mean = self.owned_bytes.checked_div(objects).unwrap_or_default();
+        if mean > 0 { mean } else { self.latest_bytes }
     }
 
     /// Objects dropped for any reason, since the pool was made.
@@ -106,6 +115,8 @@ struct ShardStats {
     detached: Counter,
     /// A sum of differences that wraps: one shard's share may be negative, the sum over all is not.
     owned_bytes: Counter,
+    /// What the object that was made or measured last held: pools that are empty at the moment have a price too.
+    latest_bytes: Counter,
     discarded: [Counter; Discard::ALL.len()],
 }
 
@@ -154,7 +165,11 @@ impl Stats {
 
     /// The pool's objects hold `after` bytes where they held `before`.
     pub(crate) fn bytes_changed(&self, index: usize, before: usize, after: usize) {
-        self.at(index).0.owned_bytes.add((after as u64).wrapping_sub(before as u64));
+        let shard = self.at(index).0;
+        shard.owned_bytes.add((after as u64).wrapping_sub(before as u64));
+        if after > 0 {
+            shard.latest_bytes.set(after as u64);
+        }
     }
 
     pub(crate) fn owned_bytes(&self) -> u64 {
@@ -189,6 +204,7 @@ impl Stats {
             sum.high_water_mark += shard.peak.read().max(held as u64);
             sum.detached += shard.detached.read();
             sum.misses += shard.misses.read();
+            sum.latest_bytes = sum.latest_bytes.max(shard.latest_bytes.read());
             for (total, counter) in sum.discarded.iter_mut().zip(&shard.discarded) {
                 *total += counter.read();
             }

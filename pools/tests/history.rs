@@ -1,6 +1,8 @@
 //! The history of a pool against the truth: pools of every capacity that saw the same acquires and returns.
 
-use mcpool_pools::{Discard, MissCurve, ObjectPool, PoolConfig, PoolControl, Recycle, Sampling, Verdict};
+use mcpool_pools::{
+    BufferPool, Discard, MissCurve, ObjectPool, PoolConfig, PoolControl, Recycle, Sampling, Verdict,
+};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -325,4 +327,23 @@ fn ratios_of_a_load_that_ended_are_not_told() {
     sample(177 + 7_200);
     let told = pool.history();
     assert_eq!((told.hit_ratio_minute, told.hit_ratio_hour), (None, None));
+}
+
+/// Advice about a class that is empty at the moment must not cost nothing.
+#[test]
+fn an_empty_pool_remembers_what_an_object_holds() {
+    const MIB: usize = 1 << 20;
+    let buffers = BufferPool::default();
+    let price = |name: &str| {
+        let class = buffers.classes().find(|class| class.name() == name).expect("a class");
+        class.snapshot().bytes_per_object()
+    };
+    assert_eq!(price("buffers/1MiB"), 0, "nothing was made");
+    drop(buffers.acquire(MIB));
+    buffers.classes().for_each(|class| drop(class.trim(0)));
+    let _ = buffers.acquire(16 * MIB).detach();
+    for class in buffers.classes() {
+        assert_eq!((class.snapshot().owned_bytes, class.snapshot().idle), (0, 0));
+    }
+    assert_eq!((price("buffers/1MiB"), price("buffers/16MiB")), (MIB as u64, 16 * MIB as u64));
 }

@@ -433,8 +433,7 @@ impl PoolReport {
     /// The report of a pool, without advice.
     pub fn of(pool: &dyn PoolControl) -> Self {
         let (snapshot, history) = (pool.snapshot(), pool.history());
-        let objects = snapshot.in_use + snapshot.idle as u64;
-        let bytes_per_object = snapshot.owned_bytes.checked_div(objects).unwrap_or_default();
+        let bytes_per_object = snapshot.bytes_per_object();
         let curve = history.curve.iter();
         let discarded = Discard::ALL.into_iter().filter(|reason| snapshot.discarded(*reason) > 0);
         PoolReport {

@@ -198,7 +198,7 @@ pub struct PoolReport {
     pub high_water_mark: u64,
     /// Objects in use, as acquires found them: quantiles.
     pub demand: DemandReport,
-    /// Bytes of one object, on average.
+    /// Bytes of one object, on average; of the latest where none exists now.
     pub bytes_per_object: u64,
     /// Time that a hit saves compared with a miss, in nanoseconds.
     pub saved_ns_per_hit: Option<f64>,
