@@ -2,7 +2,7 @@
 //!
 //! Counts are halved with each half-life, as in the decaying histograms of Kubernetes' vertical autoscaler. Hit ratios
 //! are of the last minute and the last hour, and forget what is older: a ratio does not change while acquires and
-//! misses fade alike, so a decayed one would tell of the last load for hours. Time is an argument.
+//! misses fade alike, so a decayed one would report the last load for hours. Time is an argument.
 
 use crate::miss_curve::{Histogram, MissCurve};
 use crate::stats::PoolSnapshot;
