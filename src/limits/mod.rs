@@ -7,6 +7,7 @@
 //! [`Limits::validate`] no setting contradicts another.
 
 mod list;
+pub(crate) mod price;
 pub(crate) mod units;
 
 pub use list::{LimitOption, Limits, LimitsError};

@@ -15,7 +15,7 @@ use super::report::{
     MemoryUsageReport, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts,
 };
 use super::timeline::Timeline;
-use crate::limits::{LimitOption, Limits};
+use crate::limits::{LimitOption, Limits, price};
 use crate::lock::lock;
 use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Reservation, Sampling};
 use std::collections::BTreeMap;
@@ -96,7 +96,7 @@ impl MemoryManager {
         let inflight_bytes = match (limits.max_inflight_bytes, limit.bytes) {
             (0, Some(limit)) => {
                 let floor = Process::rss_bytes().unwrap_or_default();
-                (limit.saturating_sub(floor) / 3) as usize
+                price::large_bytes(limit, floor) as usize
             }
             (0, None) => usize::MAX >> 1,
             (set, _) => set,
@@ -173,15 +173,13 @@ impl MemoryManager {
     /// Expects a message of `bytes`, if it would find room beside the large messages that are in memory or expected: for
     /// its buffers and for what is made of it while it is served. One that is alone always has room.
     pub(crate) fn expect_message(&self, bytes: usize) -> Option<Reservation> {
-        /// A message, the buffer that it outgrew, and three times what is made of it.
-        const TIMES: usize = 5;
         let Shared { leased, expected, .. } = &*self.shared;
         let limit_bytes = leased.limit_bytes();
         expected.set_limit_bytes(limit_bytes.saturating_sub(leased.used_bytes()));
         if self.is_critical() {
             return None;
         }
-        expected.try_reserve(bytes.saturating_mul(TIMES).min(limit_bytes)).ok()
+        expected.try_reserve(price::message_bytes(bytes).min(limit_bytes)).ok()
     }
 
     /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.

@@ -3,6 +3,7 @@
 //! A frame holds the lease of the buffer that its bytes are in, so whoever owns the frame keeps the bytes,
 //! and dropping it gives the buffer back. It knows nothing of what the bytes mean.
 
+use crate::limits::price;
 use mcpool_pools::{BudgetSpent, BufferLease, BufferPool};
 use std::ops::Range;
 
@@ -36,7 +37,7 @@ impl Frame {
     /// # Errors
     /// When the large messages in memory leave no room for it.
     pub(crate) fn charge_for_serving(&mut self) -> Result<(), BudgetSpent> {
-        self.buffer.try_charge(self.range.len().saturating_mul(3))
+        self.buffer.try_charge(price::served_bytes(self.range.len()))
     }
 
     /// The bytes before the message in its buffer: the head of an HTTP request.

@@ -6,10 +6,8 @@
 use super::compat::Copies;
 use super::error::{FsError, Remedy};
 use crate::limits::Limits;
+use crate::limits::price::{self, AROUND_BYTES};
 use crate::server::TextBlock;
-
-/// Bytes around the text: the envelope with the id of the request, the names of members.
-const AROUND_BYTES: usize = 512;
 
 /// The space for texts and data in one answer.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +23,7 @@ impl AnswerSpace {
 
     /// Bytes of a whole answer that carries so many bytes of text, as it is written in JSON.
     pub(crate) fn answer_bytes(self, text_bytes: usize) -> usize {
-        text_bytes.saturating_mul(self.copies.count()).saturating_add(AROUND_BYTES)
+        price::answer_bytes(text_bytes, self.copies.count())
     }
 
     /// Checks that so many bytes of text are no longer than all answers.
