@@ -262,18 +262,8 @@ impl Client {
         self.input.clear();
         let mut buffer = [0; 16 * 1024];
         loop {
-            if let Some(end) = self.input.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&self.input[..end]).to_ascii_lowercase();
-                let length =
-                    head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
-                let wanted = end + 4 + length.unwrap_or(0);
-                if self.input.len() >= wanted {
-                    let status = head.split(' ').nth(1)?.parse().ok()?;
-                    return Some((
-                        status,
-                        String::from_utf8_lossy(&self.input[end + 4..wanted]).into_owned(),
-                    ));
-                }
+            if let Some(answer) = whole_answer(&self.input) {
+                return Some(answer);
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) | Err(_) => return None,
@@ -281,6 +271,23 @@ impl Client {
             }
         }
     }
+}
+
+/// Status and body of an answer that is there to its end: one body, or a stream of events, as which an answer comes that
+/// takes longer than the interval of the signs of life.
+fn whole_answer(input: &[u8]) -> Option<(u16, String)> {
+    let end = input.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&input[..end]).to_ascii_lowercase();
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let body = &input[end + 4..];
+    if head.contains("transfer-encoding: chunked") {
+        return body
+            .ends_with(b"\r\n0\r\n\r\n")
+            .then(|| (status, String::from_utf8_lossy(body).into_owned()));
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    let body = body.get(..length.unwrap_or(0))?;
+    Some((status, String::from_utf8_lossy(body).into_owned()))
 }
 
 /// The head of a POST with those further fields.
