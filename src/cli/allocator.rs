@@ -1,6 +1,7 @@
 //! The statistics of the program's allocator.
 
 use crate::memory::{Allocator, AllocatorStats};
+use mcpool_mimalloc::MiMalloc;
 use serde::Deserialize;
 
 /// The allocator of `main`: mimalloc, with its blocks counted.
@@ -28,7 +29,7 @@ struct Count {
 
 impl Allocator for ProgramAllocator {
     fn stats(&self) -> AllocatorStats {
-        let json = mimalloc::MiMalloc::stats_json().ok();
+        let json = MiMalloc::stats_json().ok();
         let committed = json.and_then(|json| serde_json::from_slice::<Statistics>(json.to_bytes()).ok());
         let committed = committed.map(|statistics| statistics.committed);
         AllocatorStats {
@@ -38,13 +39,7 @@ impl Allocator for ProgramAllocator {
         }
     }
 
-    /// mimalloc gives memory back when a thread ends, and has no safe function to ask for that: this starts a thread
-    /// that ends at once.
     fn purge(&self) {
-        let thread = std::thread::Builder::new().stack_size(64 * 1024);
-        if let Ok(handle) = thread.spawn(|| drop(std::hint::black_box(Box::new(0_u8)))) {
-            // The thread cannot panic, and nothing depends on it.
-            let _ = handle.join();
-        }
+        mcpool_mimalloc::collect();
     }
 }

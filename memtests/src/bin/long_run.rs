@@ -16,6 +16,7 @@ use mcpool_memtests::HANDSHAKE;
 use mcpool_memtests::matrix::{Asker, Column};
 use mcpool_memtests::network::{Client, Host, Way, open_session};
 use mcpool_memtests::tools::{NOTE, server_over};
+use mcpool_mimalloc::MiMalloc;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// As in the program: mimalloc, its blocks counted.
 #[global_allocator]
-static ALLOCATOR: cap::Cap<mimalloc::MiMalloc> = cap::Cap::new(mimalloc::MiMalloc, usize::MAX);
+static ALLOCATOR: cap::Cap<MiMalloc> = cap::Cap::new(MiMalloc, usize::MAX);
 
 const REQUESTS: u64 = 10_000_000;
 /// Maps and queues may have a larger table than after the warm-up.
@@ -39,6 +40,7 @@ const A_CONNECTION: u64 = 10_000;
 const MIB: f64 = 1024.0 * 1024.0;
 
 fn main() -> ExitCode {
+    mcpool_mimalloc::set_purge_delay_ms(0);
     let Some(requests) = wanted(std::env::args().skip(1)) else {
         eprintln!("usage: long_run [--requests NUMBER]");
         return ExitCode::from(2);
