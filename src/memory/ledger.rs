@@ -17,6 +17,8 @@ const MAX_ACCOUNTS: usize = 8;
 pub(crate) struct Entries {
     /// In place, because the reading of each second must not allocate.
     pub(crate) lines: SmallVec<[Line; MAX_LINES]>,
+    /// Bytes and number of the leased buffers that lines of their holders stand for.
+    pub(crate) leased: (u64, u64),
     /// Whether holders should be listed one by one, and not only summed up.
     pub(crate) is_detailed: bool,
     pub(crate) traffic: Traffic,
@@ -48,6 +50,23 @@ impl Entries {
                 *line.count.get_or_insert(0) += count;
             }
             None => self.lines.push(Line { name, bytes, count: Some(count) }),
+        }
+    }
+
+    /// Adds `count` leased buffers to the line of their holder, and takes them off the line of all leased ones.
+    pub(crate) fn enter_leased(&mut self, name: &'static str, bytes: usize, count: usize) {
+        self.enter(name, bytes, count);
+        self.leased.0 += bytes as u64;
+        self.leased.1 += count as u64;
+    }
+
+    /// Takes the leased buffers that have a line of their own off `name`, the line of all of them.
+    pub(crate) fn settle_leased(&mut self, name: &'static str) {
+        let (bytes, count) = std::mem::take(&mut self.leased);
+        // Buffers come and go between the two readings, so the difference may be below zero for a moment.
+        if let Some(line) = self.lines.iter_mut().find(|line| line.name == name) {
+            line.bytes = line.bytes.saturating_sub(bytes);
+            line.count = line.count.map(|all| all.saturating_sub(count));
         }
     }
 }

@@ -364,6 +364,7 @@ impl MemoryManager {
             entries.enter(leased, leased_bytes as usize, snapshot.in_use as usize);
             entries.enter(idle, snapshot.idle_bytes as usize, snapshot.idle);
         });
+        entries.settle_leased(lines_of(PoolKind::Buffers).0);
         entries
     }
 

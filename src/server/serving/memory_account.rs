@@ -24,7 +24,7 @@ impl Account for Shared {
     fn enter(&self, entries: &mut Entries) {
         let sessions = self.sessions.len();
         entries.enter("sessions", sessions * (size_of::<Session>() + SHARED_BYTES), sessions);
-        entries.enter("event stores", self.events.bytes(), self.events.streams());
+        entries.enter_leased("event stores", self.events.bytes(), self.events.events());
         let waiting = self.client_requests.waiting();
         entries.enter("pending requests", waiting * (size_of::<CallState>() + SHARED_BYTES), waiting);
         let (subscriptions, subscription_bytes) = self.changes.bytes();

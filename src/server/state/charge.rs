@@ -8,25 +8,41 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A sum of charges. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sum {
-    amount: Arc<AtomicUsize>,
+    shared: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    amount: AtomicUsize,
+    charges: AtomicUsize,
 }
 
 impl Sum {
     pub(crate) fn get(&self) -> usize {
-        self.amount.load(Ordering::Relaxed)
+        self.shared.amount.load(Ordering::Relaxed)
+    }
+
+    /// How many charges it is the sum of.
+    pub(crate) fn charges(&self) -> usize {
+        self.shared.charges.load(Ordering::Relaxed)
     }
 
     /// Adds `amount`, whatever the sum is.
     pub(crate) fn charge(&self, amount: usize) -> Charge {
-        self.amount.fetch_add(amount, Ordering::Relaxed);
-        Charge { sum: self.clone(), amount }
+        self.shared.amount.fetch_add(amount, Ordering::Relaxed);
+        self.charged(amount)
     }
 
     /// Adds `amount` unless the sum would exceed `max`.
     pub(crate) fn try_charge(&self, amount: usize, max: usize) -> Option<Charge> {
         let fits = |sum: usize| sum.checked_add(amount).filter(|sum| *sum <= max);
-        self.amount.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        Some(Charge { sum: self.clone(), amount })
+        self.shared.amount.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(self.charged(amount))
+    }
+
+    fn charged(&self, amount: usize) -> Charge {
+        self.shared.charges.fetch_add(1, Ordering::Relaxed);
+        Charge { sum: self.clone(), amount }
     }
 }
 
@@ -46,7 +62,8 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.sum.amount.fetch_sub(self.amount, Ordering::Relaxed);
+        self.sum.shared.amount.fetch_sub(self.amount, Ordering::Relaxed);
+        self.sum.shared.charges.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -77,6 +94,7 @@ mod tests {
                     _ => drop(sum.charge(amount)),
                 }
                 prop_assert_eq!(sum.get(), held.iter().map(Charge::amount).sum::<usize>());
+                prop_assert_eq!(sum.charges(), held.len());
             }
             drop(held);
             prop_assert_eq!(sum.get(), 0);

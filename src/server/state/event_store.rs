@@ -228,6 +228,7 @@ impl EventStore {
     }
 
     /// How many streams are stored.
+    #[cfg(test)]
     pub(crate) fn streams(&self) -> usize {
         self.shared.sessions.with(|sessions, _| sessions.values().map(Vec::len).sum())
     }
@@ -242,6 +243,11 @@ impl EventStore {
     /// Bytes of all events.
     pub(crate) fn bytes(&self) -> usize {
         self.shared.bytes.get()
+    }
+
+    /// How many events there are.
+    pub(crate) fn events(&self) -> usize {
+        self.shared.bytes.charges()
     }
 }
 
