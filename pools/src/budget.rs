@@ -1,17 +1,22 @@
 //! [`MemoryBudget`]: one limit in bytes that pools and other holders of memory share.
 //!
-//! Knows no pool. Pools charge what exists already and check afterwards whether there was room ([`ObjectCharge`]);
-//! others ask first ([`MemoryBudget::try_reserve`]). **Invariant:** `used` is the sum of all live charges and
-//! reservations.
+//! Pools charge what exists already, and ask when an object is to become idle whether there is room; others ask first
+//! ([`MemoryBudget::try_reserve`]). **Invariant:** `used` is the sum of all live charges and reservations.
+//!
+//! The limit bounds what is idle or reserved. Hits and returns do not count that, as a counter that all threads share
+//! would cost more than they do: idle is what is used less what the pools have leased, which is added up only while
+//! more is used than the limit.
 
+use crate::stats::LeasedBytes;
 use crate::sync::Counter;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// A limit in bytes, shared by everything that was given a clone of it.
 ///
-/// A pool never fails because the budget is spent: the object is made, and dropped on return as
-/// [`Discard::OverBudget`](crate::Discard::OverBudget). So `used_bytes` can exceed the limit by what is in use.
-/// A lower limit acts on objects made from then on; call
+/// What pools have leased is not bounded by it, and a pool never fails because of it: the object is made, and dropped
+/// on return as [`Discard::OverBudget`](crate::Discard::OverBudget) if idle objects and reservations would exceed the
+/// limit with it. So `used_bytes` can exceed the limit by what is in use, and `idle_bytes` by what several threads
+/// return at the same moment. A lower limit acts on returns from then on; call
 /// [`trim`](crate::PoolControl::trim) to free what is idle already.
 ///
 /// ```
@@ -32,12 +37,19 @@ pub struct MemoryBudget {
 struct Ledger {
     limit: Counter,
     used: Counter,
+    /// What each pool that is charged here has leased.
+    leased: RwLock<Vec<LeasedBytes>>,
 }
 
 impl MemoryBudget {
     /// A budget of `limit_bytes`.
     pub fn new(limit_bytes: usize) -> Self {
-        Self { ledger: Arc::new(Ledger { limit: Counter::new(limit_bytes as u64), used: Counter::new(0) }) }
+        let ledger = Ledger {
+            limit: Counter::new(limit_bytes as u64),
+            used: Counter::new(0),
+            leased: RwLock::default(),
+        };
+        Self { ledger: Arc::new(ledger) }
     }
 
     /// The limit, in bytes.
@@ -50,9 +62,16 @@ impl MemoryBudget {
         self.ledger.limit.set(limit_bytes as u64);
     }
 
-    /// Bytes charged or reserved now.
+    /// Bytes charged or reserved now, those of leased objects included.
     pub fn used_bytes(&self) -> usize {
         self.ledger.used.read() as usize
+    }
+
+    /// Bytes of idle objects and reservations: what the limit bounds.
+    pub fn idle_bytes(&self) -> usize {
+        let pools = self.ledger.leased.read().unwrap_or_else(PoisonError::into_inner);
+        let leased: u64 = pools.iter().map(LeasedBytes::read).sum();
+        self.ledger.used.read().saturating_sub(leased) as usize
     }
 
     /// Reserves `bytes` until the reservation is dropped.
@@ -81,9 +100,20 @@ impl MemoryBudget {
         Reservation { budget: self.clone(), bytes }
     }
 
-    /// Charges bytes that exist already. Returns whether the sum is still within the limit.
-    pub(crate) fn charge(&self, bytes: usize) -> bool {
-        self.ledger.used.add(bytes as u64) <= self.ledger.limit.read()
+    /// Counts a pool's leased bytes out from now on.
+    pub(crate) fn admit(&self, leased: LeasedBytes) {
+        self.ledger.leased.write().unwrap_or_else(PoisonError::into_inner).push(leased);
+    }
+
+    /// Forgets a pool, of which nothing is leased any more.
+    pub(crate) fn dismiss(&self, leased: &LeasedBytes) {
+        let mut pools = self.ledger.leased.write().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| !pool.is_of(leased));
+    }
+
+    /// Charges bytes that exist already.
+    fn charge(&self, bytes: usize) {
+        self.ledger.used.add(bytes as u64);
     }
 
     pub(crate) fn release(&self, bytes: usize) {
@@ -95,8 +125,16 @@ impl MemoryBudget {
         self.ledger.used.add((after as u64).wrapping_sub(before as u64));
     }
 
-    pub(crate) fn is_spent(&self) -> bool {
-        self.ledger.used.read() > self.ledger.limit.read()
+    /// Whether an object that was just returned, and counts as idle already, must not stay.
+    #[inline]
+    pub(crate) fn refuses_idle(&self) -> bool {
+        self.ledger.used.read() > self.ledger.limit.read() && self.is_exceeded()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_exceeded(&self) -> bool {
+        self.idle_bytes() as u64 > self.ledger.limit.read()
     }
 }
 
@@ -156,36 +194,6 @@ pub struct BudgetSpent {
     pub limit_bytes: usize,
 }
 
-/// What one pooled object is charged with: its bytes, and whether the budget was spent when they were charged.
-///
-/// It travels with the object, so that a hit and the return after it never touch the budget: only an object that
-/// found the budget spent looks again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ObjectCharge(usize);
-
-impl ObjectCharge {
-    /// `bytes` fits in the upper bits: no object is larger than `isize::MAX`.
-    pub(crate) fn new(bytes: usize, over_budget: bool) -> Self {
-        Self(bytes << 1 | usize::from(over_budget))
-    }
-
-    #[inline]
-    pub(crate) fn bytes(self) -> usize {
-        self.0 >> 1
-    }
-
-    #[inline]
-    pub(crate) fn is_over_budget(self) -> bool {
-        self.0 & 1 == 1
-    }
-
-    /// Whether an object of `bytes` needs no second look.
-    #[inline]
-    pub(crate) fn is_settled_at(self, bytes: usize) -> bool {
-        self.0 == bytes << 1
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -209,21 +217,10 @@ mod tests {
         let budget = MemoryBudget::new(100);
         let held = budget.try_reserve(100).unwrap();
         budget.set_limit_bytes(10);
-        assert!(budget.is_spent());
+        assert!(budget.refuses_idle());
         assert!(budget.try_reserve(0).is_err());
         drop(held);
-        assert!(!budget.is_spent());
+        assert!(!budget.refuses_idle());
         assert!(budget.try_reserve(usize::MAX).is_err());
-    }
-
-    #[test]
-    fn a_charge_keeps_bytes_and_flag_apart() {
-        for bytes in [0, 1, 4096, isize::MAX as usize] {
-            for over in [false, true] {
-                let charge = ObjectCharge::new(bytes, over);
-                assert_eq!((charge.bytes(), charge.is_over_budget()), (bytes, over));
-                assert_eq!(charge.is_settled_at(bytes), !over);
-            }
-        }
     }
 }

@@ -38,6 +38,8 @@ pub struct BufferClass {
     pub bytes: usize,
     /// Most buffers of this size that may be idle.
     pub capacity: usize,
+    /// The name of the setting that sizes the class, if the program has one.
+    pub setting: Option<&'static str>,
 }
 
 /// Bounds what large buffers hold together while they are leased.
@@ -56,8 +58,6 @@ pub struct BufferConfig {
     pub name: Cow<'static, str>,
     /// The sizes, in any order; of two equal sizes the first counts.
     pub classes: Vec<BufferClass>,
-    /// The name of the setting that sizes the classes, if the program has one.
-    pub setting: Option<&'static str>,
     /// The budget that the buffers are charged to, if any.
     pub budget: Option<MemoryBudget>,
     /// The budget of what large buffers hold while they are leased, if any.
@@ -71,9 +71,10 @@ impl Default for BufferConfig {
     /// answer are there at once: 50 MiB if every class were full and no budget bound them. `trim` gives it back.
     fn default() -> Self {
         const STEPS: [usize; 8] = [KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB];
-        let classes =
-            STEPS.map(|bytes| BufferClass { bytes, capacity: (2 * MIB / bytes).clamp(2, 128) }).to_vec();
-        Self { name: Cow::Borrowed("buffers"), classes, setting: None, budget: None, leased: None }
+        let capacity = |bytes: usize| (2 * MIB / bytes).clamp(2, 128);
+        let class = |bytes| BufferClass { bytes, capacity: capacity(bytes), setting: None };
+        let classes = STEPS.map(class).to_vec();
+        Self { name: Cow::Borrowed("buffers"), classes, budget: None, leased: None }
     }
 }
 
@@ -123,7 +124,7 @@ struct Buffer {
 impl BufferPool {
     /// A pool with these classes.
     pub fn new(config: BufferConfig) -> Self {
-        let BufferConfig { name, mut classes, setting, budget, leased } = config;
+        let BufferConfig { name, mut classes, budget, leased } = config;
         let charged_from_bytes = leased.as_ref().map_or(usize::MAX, |leased| leased.from_bytes);
         classes.sort_by_key(|class| class.bytes);
         classes.dedup_by_key(|class| class.bytes);
@@ -141,7 +142,7 @@ impl BufferPool {
                 .iter()
                 .map(|class| Class {
                     bytes: class.bytes,
-                    pool: pool(&size_label(class.bytes), class.capacity, class.bytes, setting),
+                    pool: pool(&size_label(class.bytes), class.capacity, class.bytes, class.setting),
                 })
                 .collect();
             // It keeps nothing, so no setting sizes it.

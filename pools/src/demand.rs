@@ -18,16 +18,19 @@ pub struct Sampling {
     pub now: Instant,
     /// After so long, what was seen counts half.
     pub half_life: Duration,
-    /// Acquires and returns that are traced one by one until the next sample; what comes beyond them is counted
-    /// only, and taken to be like them.
+    /// Acquires and returns of which about so many are traced one by one until the next sample. Where more come, random
+    /// stretches of them are traced, and each stands for as many as were left out.
     pub max_traced: u32,
 }
 
 impl Sampling {
+    /// What [`Sampling::at`] sets as [`Sampling::half_life`].
+    pub const HALF_LIFE: Duration = HOUR;
+
     /// A sample now, with a half-life of an hour and 8,192 events: at a million acquires a second, less than a
     /// hundredth of them pays for the trace (20 ns each).
     pub fn at(now: Instant) -> Self {
-        Self { now, half_life: HOUR, max_traced: 8_192 }
+        Self { now, half_life: Self::HALF_LIFE, max_traced: 8_192 }
     }
 }
 
@@ -176,6 +179,8 @@ impl Mean {
 pub(crate) struct Window {
     pub(crate) curve: MissCurve,
     pub(crate) demand: Histogram,
+    /// How many acquires each one that is traced stands for.
+    pub(crate) weight: f32,
     pub(crate) traced: u32,
     pub(crate) hit_ns: Mean,
     pub(crate) miss_ns: Mean,
@@ -241,15 +246,9 @@ impl History {
         self.curve.scale(factor);
         window.hit_ns.decay(factor);
         window.miss_ns.decay(factor);
-        let traced = f64::from(std::mem::take(&mut window.traced));
-        self.traced = self.traced * factor + traced;
-        if traced > 0.0 {
-            // A window that was traced in part stands for all of itself. One acquire more or less may have
-            // slipped between the count and the trace.
-            let weight = (acquired / traced).max(1.0);
-            self.demand.drain_from(&mut window.demand, weight);
-            self.curve.drain_from(&mut window.curve, weight);
-        }
+        self.traced = self.traced * factor + f64::from(std::mem::take(&mut window.traced));
+        self.demand.drain_from(&mut window.demand);
+        self.curve.drain_from(&mut window.curve);
         (self.last, self.last_acquired, self.last_missed) =
             (sampling.now, snapshot.acquired(), snapshot.misses);
         let is_old = sampling.now.saturating_duration_since(self.marked) >= sampling.half_life;

@@ -36,15 +36,16 @@ impl Default for Histogram {
 }
 
 impl Histogram {
+    /// Adds a value that stands for `weight` of its kind.
     #[inline]
-    pub(crate) fn add(&mut self, value: u64) {
-        self.counts[bucket(value)] += 1.0;
+    pub(crate) fn add(&mut self, value: u64, weight: f32) {
+        self.counts[bucket(value)] += weight;
     }
 
-    /// Adds `other` times `weight`, and empties it.
-    pub(crate) fn drain_from(&mut self, other: &mut Self, weight: f64) {
+    /// Adds `other`, and empties it.
+    pub(crate) fn drain_from(&mut self, other: &mut Self) {
         for (count, new) in self.counts.iter_mut().zip(other.counts.iter_mut()) {
-            *count += std::mem::take(new) * weight as f32;
+            *count += std::mem::take(new);
         }
     }
 
@@ -108,12 +109,15 @@ pub struct MissCurve {
     needs: Histogram,
     /// Acquires that no capacity up to `max_capacity` would have served.
     cold: f64,
+    /// How many acquires each one stands for.
+    weight: f32,
 }
 
 impl MissCurve {
     /// A curve up to `max_capacity`. It keeps a word for each object that was ever idle at once, up to that.
     pub fn new(max_capacity: usize) -> Self {
-        Self { highest: VecDeque::new(), height: 0, max_capacity, needs: Histogram::default(), cold: 0.0 }
+        let (highest, needs) = (VecDeque::new(), Histogram::default());
+        Self { highest, height: 0, max_capacity, needs, cold: 0.0, weight: 1.0 }
     }
 
     /// A curve of a pool that has so many objects idle already.
@@ -129,8 +133,8 @@ impl MissCurve {
     /// Counts an acquire.
     pub fn acquire(&mut self) {
         match self.pop() {
-            Some(need) => self.needs.add(need),
-            None => self.cold += 1.0,
+            Some(need) => self.needs.add(need, self.weight),
+            None => self.cold += f64::from(self.weight),
         }
     }
 
@@ -141,6 +145,30 @@ impl MissCurve {
         if self.highest.len() > self.max_capacity {
             self.highest.pop_front();
         }
+    }
+
+    /// Counts that idle objects were freed until at most `keep` were left, in a pool of any capacity.
+    ///
+    /// The objects that stay are the upper ones: a pool that holds any of the stack holds its top.
+    ///
+    /// ```
+    /// # use mcpool_pools::MissCurve;
+    /// let mut curve = MissCurve::new(100);
+    /// curve.acquire();
+    /// curve.release();
+    /// curve.trim(0);
+    /// curve.acquire(); // a miss at every capacity
+    /// assert_eq!(curve.hit_ratio(100), Some(0.0));
+    /// ```
+    pub fn trim(&mut self, keep: usize) {
+        while self.highest.len() > keep {
+            self.highest.pop_front();
+        }
+    }
+
+    /// From now on each acquire stands for so many.
+    pub(crate) fn set_weight(&mut self, weight: f32) {
+        self.weight = weight;
     }
 
     /// Moves the stack as [`MissCurve::acquire`] does, and counts nothing.
@@ -185,10 +213,10 @@ impl MissCurve {
         self.needs.filled().map(rise).collect()
     }
 
-    /// Adds what `window` counted times `weight`, and empties it.
-    pub(crate) fn drain_from(&mut self, window: &mut Self, weight: f64) {
-        self.needs.drain_from(&mut window.needs, weight);
-        self.cold += std::mem::take(&mut window.cold) * weight;
+    /// Adds what `window` counted, and empties it.
+    pub(crate) fn drain_from(&mut self, window: &mut Self) {
+        self.needs.drain_from(&mut window.needs);
+        self.cold += std::mem::take(&mut window.cold);
     }
 
     pub(crate) fn scale(&mut self, factor: f64) {

@@ -8,14 +8,14 @@
 //! all the rest. So each shard has an [`Anchor`] of its own: a lease counts on the anchor of the shard that its
 //! thread uses, and that count, minus the pool's own reference, **is** the number of leases in use.
 
-use crate::budget::{MemoryBudget, ObjectCharge};
+use crate::budget::MemoryBudget;
 use crate::demand::{PoolHistory, Sampling};
 use crate::recycle::{Discard, Recycle, Verdict};
 use crate::registry::PoolControl;
 use crate::stats::{PoolKind, PoolSnapshot, Stats};
 use crate::store::{Refusal, Store};
 use crate::sync::{Arc, thread_index};
-use crate::trace::{Acquired, Trace};
+use crate::trace::{Acquired, TURN, Trace};
 use crossbeam_utils::CachePadded;
 use std::borrow::Cow;
 use std::fmt;
@@ -91,9 +91,13 @@ impl<T: Send + 'static> ObjectPool<T> {
     pub fn with_config(config: PoolConfig, recycle: impl Recycle<T>) -> Self {
         let store = Store::new(config.capacity, config.maximum.max(config.capacity));
         let shards = store.shards();
+        let stats = Stats::new(shards);
+        if let Some(budget) = &config.budget {
+            budget.admit(stats.leased());
+        }
         let core = Arc::new(Core {
             store,
-            stats: Stats::new(shards),
+            stats,
             trace: Trace::default(),
             recycle: Box::new(recycle),
             budget: config.budget,
@@ -147,15 +151,19 @@ impl<T: Send + 'static> ObjectPool<T> {
     }
 
     fn adopt_at(&self, index: usize, object: T) -> Lease<T> {
-        let charge = self.core.charge(index, self.core.recycle.bytes(&object));
+        let bytes = self.core.recycle.bytes(&object);
+        self.core.charge(index, 0, bytes);
         self.core.stats.missed(index);
-        self.lend(index, Box::new(Pooled { object, charge }))
+        self.lend(index, Box::new(Pooled { object, bytes }))
     }
 
     #[inline]
     fn lend(&self, index: usize, pooled: Box<Pooled<T>>) -> Lease<T> {
         let anchor = Arc::clone(self.anchors.at(index));
-        self.core.stats.acquired(index, pooled.charge.bytes(), Arc::strong_count(&anchor) - 1);
+        let acquired = self.core.stats.acquired(index, pooled.bytes, Arc::strong_count(&anchor) - 1);
+        if acquired.is_multiple_of(TURN) {
+            self.core.trace.turn(|| self.anchors.held().sum::<usize>() as u64);
+        }
         Lease { pooled: Some(pooled), anchor }
     }
 
@@ -191,9 +199,10 @@ impl<T: Send + 'static> ObjectPool<T> {
         let index = thread_index();
         let mut freed = 0;
         self.core.store.trim(keep, |idle| {
-            freed += idle.charge.bytes();
+            freed += idle.bytes;
             self.core.discard(index, Discard::Shrunk, idle);
         });
+        self.core.trace.trimmed(keep);
         freed
     }
 
@@ -298,7 +307,7 @@ impl<T: Send + 'static> Lease<T> {
     pub fn detach(mut self) -> T {
         // invariant: `pooled` is taken here and in `drop` only.
         let pooled = self.pooled.take().expect("a live lease holds its object");
-        self.anchor.core.detached(pooled.charge);
+        self.anchor.core.detached(pooled.bytes);
         pooled.object
     }
 }
@@ -336,13 +345,15 @@ impl<T: fmt::Debug + Send + 'static> fmt::Debug for Lease<T> {
     }
 }
 
-/// An object and what it is charged with.
+/// An object and what it is charged with, which travels with it, so that a hit and the return after it write nothing
+/// that threads share.
 ///
 /// Aligned to a cache line: two small objects in one line, in use on two threads, cost more than the pool itself.
 #[repr(align(64))]
 struct Pooled<T> {
     object: T,
-    charge: ObjectCharge,
+    /// As they were when the object was made or returned last.
+    bytes: usize,
 }
 
 /// All that a pool is; lives as long as a handle or a lease.
@@ -391,24 +402,31 @@ impl<T: 'static> Core<T> {
     #[inline]
     fn give_back(&self, mut pooled: Box<Pooled<T>>) {
         let index = thread_index();
-        let charge = pooled.charge;
-        self.stats.released(index, charge.bytes());
+        let before = pooled.bytes;
+        self.stats.released(index, before);
         if std::thread::panicking() {
             self.trace_return(false);
             return self.discard(index, Discard::Poisoned, pooled);
         }
-        let unsettled = Unsettled { core: self, charge };
+        let unsettled = Unsettled { core: self, bytes: before };
         let verdict = self.recycle.recycle(&mut pooled.object);
         let bytes = self.recycle.bytes(&pooled.object);
         std::mem::forget(unsettled);
-        self.trace_return(verdict == Verdict::Keep);
-        if let Verdict::Discard(reason) = verdict {
-            return self.discard(index, reason, pooled);
+        if bytes != before && verdict == Verdict::Keep {
+            self.charge(index, before, bytes);
+            pooled.bytes = bytes;
         }
-        if charge.is_settled_at(bytes) {
-            self.put(index, pooled);
-        } else {
-            self.settle(index, pooled, bytes);
+        // The curve is that of pools that the budget refuses as much as this one.
+        let verdict = match verdict {
+            Verdict::Keep if self.budget.as_ref().is_some_and(MemoryBudget::refuses_idle) => {
+                Verdict::Discard(Discard::OverBudget)
+            }
+            verdict => verdict,
+        };
+        self.trace_return(verdict == Verdict::Keep);
+        match verdict {
+            Verdict::Keep => self.put(index, pooled),
+            Verdict::Discard(reason) => self.discard(index, reason, pooled),
         }
     }
 
@@ -430,52 +448,29 @@ impl<T: 'static> Core<T> {
         }
     }
 
-    /// The object grew or shrank, or found the budget spent when it was made: look again before it is kept.
+    /// Enters that an object of `before` bytes has `after` now.
     #[cold]
     #[inline(never)]
-    fn settle(&self, index: usize, mut pooled: Box<Pooled<T>>, bytes: usize) {
-        let before = pooled.charge.bytes();
-        self.stats.bytes_changed(index, before, bytes);
+    fn charge(&self, index: usize, before: usize, after: usize) {
+        self.stats.bytes_changed(index, before, after);
         if let Some(budget) = &self.budget {
-            budget.recharge(before, bytes);
-        }
-        // Only growth, or an earlier refusal, is checked: an object that shrank helps the budget.
-        let needs_check = bytes > before || pooled.charge.is_over_budget();
-        pooled.charge = ObjectCharge::new(bytes, false);
-        if needs_check && self.budget.as_ref().is_some_and(MemoryBudget::is_spent) {
-            return self.discard(index, Discard::OverBudget, pooled);
-        }
-        self.put(index, pooled);
-    }
-
-    /// Enters a new object's bytes.
-    fn charge(&self, index: usize, bytes: usize) -> ObjectCharge {
-        self.stats.bytes_changed(index, 0, bytes);
-        let within = self.budget.as_ref().is_none_or(|budget| budget.charge(bytes));
-        ObjectCharge::new(bytes, !within)
-    }
-
-    /// Strikes an object's bytes out.
-    fn uncharge(&self, index: usize, charge: ObjectCharge) {
-        self.stats.bytes_changed(index, charge.bytes(), 0);
-        if let Some(budget) = &self.budget {
-            budget.release(charge.bytes());
+            budget.recharge(before, after);
         }
     }
 
-    fn detached(&self, charge: ObjectCharge) {
+    fn detached(&self, bytes: usize) {
         let index = thread_index();
-        self.stats.released(index, charge.bytes());
+        self.stats.released(index, bytes);
         self.stats.detached(index);
         self.trace_return(false);
-        self.uncharge(index, charge);
+        self.charge(index, bytes, 0);
     }
 
     #[cold]
     #[inline(never)]
     fn discard(&self, index: usize, reason: Discard, pooled: Box<Pooled<T>>) {
         self.stats.discarded(index, reason);
-        self.uncharge(index, pooled.charge);
+        self.charge(index, pooled.bytes, 0);
         drop(pooled);
     }
 }
@@ -485,6 +480,7 @@ impl<T: 'static> Drop for Core<T> {
         // Nothing is idle here unless a return raced with the last handle's end; its bytes leave the budget now.
         if let Some(budget) = &self.budget {
             budget.release(self.stats.owned_bytes() as usize);
+            budget.dismiss(&self.stats.leased());
         }
     }
 }
@@ -492,13 +488,13 @@ impl<T: 'static> Drop for Core<T> {
 /// Books an object as poisoned if its recycle step unwinds; forgotten when the step comes back.
 struct Unsettled<'a, T: 'static> {
     core: &'a Core<T>,
-    charge: ObjectCharge,
+    bytes: usize,
 }
 
 impl<T: 'static> Drop for Unsettled<'_, T> {
     fn drop(&mut self) {
         let index = thread_index();
         self.core.stats.discarded(index, Discard::Poisoned);
-        self.core.uncharge(index, self.charge);
+        self.core.charge(index, self.bytes, 0);
     }
 }

@@ -65,7 +65,7 @@ pub enum Discard {
     Shrunk,
     /// The object was left in a state that must not be reused: its holder panicked, or took a part of it away.
     Poisoned,
-    /// The memory budget shared by all pools was spent.
+    /// Idle objects of all pools would have exceeded their budget.
     OverBudget,
 }
 

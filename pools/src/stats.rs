@@ -10,6 +10,7 @@
 use crate::recycle::Discard;
 use crate::sync::{Counter, OwnedCounter};
 use crossbeam_utils::CachePadded;
+use std::sync::Arc;
 
 /// What a pool holds, for reports that add up pools of the same kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -98,7 +99,7 @@ impl PoolSnapshot {
 
 /// The sharded counters behind a [`PoolSnapshot`].
 pub(crate) struct Stats {
-    shards: Box<[CachePadded<ShardStats>]>,
+    shards: Arc<[CachePadded<ShardStats>]>,
     /// The high-water mark up to the last [`Stats::take_recent_peak`].
     earlier_peak: Counter,
 }
@@ -135,13 +136,15 @@ impl Stats {
         (&self.shards[index & (self.shards.len() - 1)], index < self.shards.len())
     }
 
-    /// A lease went out; `held` are those out now through the same shard.
+    /// A lease went out; `held` are those out now through the same shard. Returns the acquires of the shard, or of those
+    /// threads that share it.
     #[inline]
-    pub(crate) fn acquired(&self, index: usize, bytes: usize, held: usize) {
+    pub(crate) fn acquired(&self, index: usize, bytes: usize, held: usize) -> u64 {
         let (shard, owner) = self.at(index);
-        shard.acquired.add(1, owner);
+        let acquired = shard.acquired.add(1, owner);
         shard.bytes_out.add(bytes as u64, owner);
         shard.peak.raise(held as u64);
+        acquired
     }
 
     /// A lease ended; `bytes` are those it went out with.
@@ -170,6 +173,11 @@ impl Stats {
         if after > 0 {
             shard.latest_bytes.set(after as u64);
         }
+    }
+
+    /// A reader of the bytes that are out on loan.
+    pub(crate) fn leased(&self) -> LeasedBytes {
+        LeasedBytes { shards: Arc::clone(&self.shards) }
     }
 
     pub(crate) fn owned_bytes(&self) -> u64 {
@@ -217,6 +225,24 @@ impl Stats {
         sum.owned_bytes = self.owned_bytes();
         sum.idle_bytes = sum.owned_bytes.saturating_sub(settled(held_bytes));
         sum
+    }
+}
+
+/// Reads how many bytes of one pool are leased, without the pool.
+pub(crate) struct LeasedBytes {
+    shards: Arc<[CachePadded<ShardStats>]>,
+}
+
+impl LeasedBytes {
+    pub(crate) fn read(&self) -> u64 {
+        let held = |sum: u64, shard: &CachePadded<ShardStats>| {
+            sum.wrapping_add(shard.bytes_out.read()).wrapping_sub(shard.bytes_in.read())
+        };
+        settled(self.shards.iter().fold(0, held))
+    }
+
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shards, &other.shards)
     }
 }
 

@@ -1,10 +1,15 @@
-//! Traces the acquires and returns of one pool, a bounded number of them between two samples.
+//! Traces acquires and returns of one pool: all of them, or, of a busy pool, random stretches of a bounded number.
 //!
-//! Off until the pool is sampled for the first time, and off again once enough was seen: then it costs one load of
-//! a flag that nobody writes. On, each event takes a lock (20 ns), which is why the number is bounded.
+//! Off until the pool is sampled for the first time. Off, it costs one load of a flag that is seldom written; on, each
+//! event takes a lock (20 ns), which is why their number is bounded.
 //!
-//! **Invariant:** while tracing is on, `in_use` follows what the pool lends, give or take the calls under way; the
-//! next sample corrects for events that were not traced, by adding returns or acquires that are not counted.
+//! A stretch is a [`TURN`] of acquires, and whether it is traced is drawn by lot, so that the part of a second in which
+//! something happens does not matter. What is traced with a chance of one in `n` counts `n` times (Horvitz and
+//! Thompson, "A generalization of sampling without replacement from a finite universe", 1952). The chance follows from
+//! the last second, and is halved whenever the present one is busier than that.
+//!
+//! **Invariant:** while tracing is on, `in_use` follows what the pool lends, give or take the calls under way; when it
+//! begins again, events that were not traced are made up for by returns or acquires that are not counted.
 
 use crate::demand::{History, Mean, PoolHistory, Sampling, Window};
 use crate::miss_curve::{Histogram, MissCurve};
@@ -15,6 +20,12 @@ use std::time::Duration;
 
 /// One traced hit in so many is timed: the clock costs more than the hit.
 const TIME_EVERY: u32 = 16;
+
+/// Every curve is of capacities up to this at least: a word for each object that is idle at once.
+const LEAST_CURVE: usize = 1_024;
+
+/// Acquires of a shard after which it is drawn anew whether they are traced.
+pub(crate) const TURN: u64 = 256;
 
 /// How an acquire ended, and how long it took where that was timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +47,69 @@ struct State {
     window: Window,
     history: History,
     in_use: u64,
-    /// Events that are still traced before the next sample.
-    left: u32,
+    /// A turn is traced with a chance of one in so many.
+    one_in: f32,
+    /// Events that may be traced between two samples, and how many were since the last, or since the chance was halved.
+    max_traced: u32,
+    traced: u32,
+    /// Acquires of the pool at the last sample.
+    acquired: u64,
+    random: u64,
+}
+
+impl State {
+    fn new(sampling: &Sampling, snapshot: &PoolSnapshot) -> Self {
+        // A small pool may need many times its capacity, and advice should not take several rounds to find it.
+        let max_capacity = snapshot.maximum.max(snapshot.capacity.saturating_mul(10)).max(LEAST_CURVE);
+        Self {
+            window: Window {
+                curve: MissCurve::with_idle(max_capacity, snapshot.idle),
+                demand: Histogram::default(),
+                weight: 1.0,
+                traced: 0,
+                hit_ns: Mean::default(),
+                miss_ns: Mean::default(),
+            },
+            history: History::new(sampling.now, snapshot),
+            in_use: snapshot.in_use,
+            one_in: 1.0,
+            max_traced: sampling.max_traced,
+            traced: 0,
+            acquired: snapshot.acquired(),
+            random: 0x9E37_79B9_7F4A_7C15,
+        }
+    }
+
+    /// Makes up for what was not traced.
+    fn catch_up(&mut self, in_use: u64) {
+        (in_use..self.in_use).for_each(|_| self.window.curve.release());
+        (self.in_use..in_use).for_each(|_| self.window.curve.skip_acquire());
+        self.in_use = in_use;
+    }
+
+    /// Events from now on stand for so many.
+    fn set_weight(&mut self, weight: f32) {
+        self.window.weight = weight;
+        self.window.curve.set_weight(weight);
+    }
+
+    fn count(&mut self) {
+        self.traced += 1;
+        if self.traced >= self.max_traced {
+            self.traced = 0;
+            self.one_in *= 2.0;
+        }
+    }
+
+    /// Draws whether the next turn is traced.
+    fn draws_next(&mut self) -> bool {
+        // xorshift64 (Marsaglia 2003): the same in every run, and nothing that a load could follow.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let drawn = (self.random >> 40) as f32 / (1_u64 << 24) as f32;
+        drawn * self.one_in < 1.0
+    }
 }
 
 impl Trace {
@@ -60,7 +132,7 @@ impl Trace {
         let Some(state) = guard.as_deref_mut() else { return };
         state.window.curve.acquire();
         state.in_use += 1;
-        state.window.demand.add(state.in_use);
+        state.window.demand.add(state.in_use, state.window.weight);
         state.window.traced += 1;
         self.times_next.set(state.window.traced.is_multiple_of(TIME_EVERY));
         match how {
@@ -68,7 +140,7 @@ impl Trace {
             Acquired::Hit(None) => {}
             Acquired::Miss(elapsed) => state.window.miss_ns.add(elapsed.as_nanos() as f64),
         }
-        self.count(state);
+        state.count();
     }
 
     /// Takes note of the end of a lease. `is_fit`: the pool may keep its object.
@@ -80,48 +152,54 @@ impl Trace {
         if is_fit {
             state.window.curve.release();
         }
-        self.count(state);
+        state.count();
     }
 
-    fn count(&self, state: &mut State) {
-        state.left = state.left.saturating_sub(1);
-        if state.left == 0 {
-            self.is_on.set(false);
+    /// Takes note that idle objects were freed until at most `keep` were left.
+    pub(crate) fn trimmed(&self, keep: usize) {
+        if let Some(state) = self.lock().as_deref_mut() {
+            state.window.curve.trim(keep);
         }
     }
 
-    /// Takes in what was traced since the last sample and begins to trace again. Returns whether the pool's high-water
-    /// mark is to be reset.
+    /// Draws whether the next [`TURN`] is traced; `in_use` counts the leases that are out.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn turn(&self, in_use: impl FnOnce() -> u64) {
+        let mut guard = self.lock();
+        let Some(state) = guard.as_deref_mut() else { return };
+        if state.max_traced == 0 || state.one_in <= 1.0 {
+            return;
+        }
+        let was_on = self.is_on();
+        let is_on = state.draws_next();
+        if is_on && !was_on {
+            state.catch_up(in_use());
+        }
+        state.set_weight(state.one_in);
+        self.is_on.set(is_on);
+    }
+
+    /// Takes in what was traced since the last sample, and decides how much is traced until the next one. Returns whether
+    /// the pool's high-water mark is to be reset.
     pub(crate) fn sample(&self, sampling: &Sampling, snapshot: &PoolSnapshot) -> bool {
         let mut guard = self.lock();
         if guard.is_none() && snapshot.acquired() == 0 {
             // A pool that nobody uses costs nothing.
             return false;
         }
-        let state = guard.get_or_insert_with(|| {
-            // Ten times the capacity is what reports ask about at most.
-            let max_capacity = snapshot.maximum.max(snapshot.capacity.saturating_mul(10));
-            Box::new(State {
-                window: Window {
-                    curve: MissCurve::with_idle(max_capacity, snapshot.idle),
-                    demand: Histogram::default(),
-                    traced: 0,
-                    hit_ns: Mean::default(),
-                    miss_ns: Mean::default(),
-                },
-                history: History::new(sampling.now, snapshot),
-                in_use: snapshot.in_use,
-                left: 0,
-            })
-        });
+        let state = guard.get_or_insert_with(|| Box::new(State::new(sampling, snapshot)));
         let begins_mark_anew = state.history.take_in(sampling, snapshot, &mut state.window);
-        // Replaces the untraced events by the net difference.
-        (snapshot.in_use..state.in_use).for_each(|_| state.window.curve.release());
-        (state.in_use..snapshot.in_use).for_each(|_| state.window.curve.skip_acquire());
-        state.in_use = snapshot.in_use;
-        state.left = sampling.max_traced;
+        state.catch_up(snapshot.in_use);
+        // An acquire and its return.
+        let events = 2 * snapshot.acquired().saturating_sub(state.acquired);
+        (state.acquired, state.traced, state.max_traced) = (snapshot.acquired(), 0, sampling.max_traced);
+        state.one_in = (events as f32 / sampling.max_traced.max(1) as f32).max(1.0);
+        if state.one_in <= 1.0 || sampling.max_traced == 0 {
+            state.set_weight(1.0);
+            self.is_on.set(sampling.max_traced > 0);
+        }
         self.times_next.set(true);
-        self.is_on.set(sampling.max_traced > 0);
         begins_mark_anew
     }
 

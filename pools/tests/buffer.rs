@@ -12,17 +12,11 @@ const MIB: usize = 1024 * KIB;
 /// Classes of 1 and 4 KiB, four buffers each.
 fn small(budget: Option<MemoryBudget>) -> BufferPool {
     let classes = vec![
-        BufferClass { bytes: 4 * KIB, capacity: 4 },
-        BufferClass { bytes: KIB, capacity: 4 },
-        BufferClass { bytes: KIB, capacity: 9 },
+        BufferClass { bytes: 4 * KIB, capacity: 4, setting: Some("buffers_kept") },
+        BufferClass { bytes: KIB, capacity: 4, setting: Some("buffers_kept") },
+        BufferClass { bytes: KIB, capacity: 9, setting: None },
     ];
-    BufferPool::new(BufferConfig {
-        name: "small".into(),
-        classes,
-        setting: Some("buffers_kept"),
-        budget,
-        leased: None,
-    })
+    BufferPool::new(BufferConfig { name: "small".into(), classes, budget, leased: None })
 }
 
 fn snapshot(pool: &BufferPool, name: &str) -> PoolSnapshot {

@@ -1,7 +1,8 @@
 //! The history of a pool against the truth: pools of every capacity that saw the same acquires and returns.
 
 use mcpool_pools::{
-    BufferPool, Discard, MissCurve, ObjectPool, PoolConfig, PoolControl, Recycle, Sampling, Verdict,
+    BufferPool, Discard, MemoryBudget, MissCurve, ObjectPool, PoolConfig, PoolControl, Recycle, Sampling,
+    Verdict,
 };
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ enum Step {
     /// Gives it back unfit.
     Spoil(usize),
     Detach(usize),
+    /// Frees idle objects until at most so many are left.
+    Trim(usize),
 }
 
 struct Fitness;
@@ -44,6 +47,9 @@ fn run(pool: &ObjectPool<bool>, steps: &[Step], mut sample: impl FnMut(usize)) -
         sample(at);
         match *step {
             Step::Acquire => leases.push(pool.acquire()),
+            Step::Trim(keep) => {
+                pool.trim(keep);
+            }
             _ if leases.is_empty() => {}
             Step::Return(place) => drop(leases.swap_remove(place % leases.len())),
             Step::Spoil(place) => {
@@ -67,6 +73,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => any::<usize>().prop_map(Step::Return),
         1 => any::<usize>().prop_map(Step::Spoil),
         1 => any::<usize>().prop_map(Step::Detach),
+        1 => (0..12_usize).prop_map(Step::Trim),
     ];
     prop::collection::vec(step, 1..600)
 }
@@ -278,6 +285,49 @@ fn a_part_stands_for_the_whole() {
         let (told, really) = (told.expect("history"), really.expect("history"));
         assert!((told - really).abs() < 0.03, "{capacity}: {told} of {really}");
     }
+}
+
+/// Of each second the first quarter is quiet, and then demand rises to a hundred: the quiet part was all that counted.
+#[test]
+fn a_part_of_each_second_does_not_stand_for_all_of_it() {
+    let (truth, part) = (pool(64), pool(64));
+    let _ = (truth.acquire().detach(), part.acquire().detach());
+    let begun = Instant::now();
+    for second in 0..120 {
+        for (pool, max_traced) in [(&truth, u32::MAX), (&part, 4_096)] {
+            pool.sample(&Sampling { max_traced, ..Sampling::at(begun + Duration::from_secs(second)) });
+            (0..2_000).for_each(|_| drop(pool.acquire()));
+            for _ in 0..20 {
+                drop((0..100).map(|_| pool.acquire()).collect::<Vec<_>>());
+            }
+            (0..4_000).for_each(|_| drop(pool.acquire()));
+        }
+    }
+    let (truth, part) = (truth.history(), part.history());
+    assert!(part.traced < truth.traced / 3.0, "{} of {}", part.traced, truth.traced);
+    for capacity in [1, 10, 30, 50, 90] {
+        let (told, really) = (part.hit_ratio_at(capacity), truth.hit_ratio_at(capacity));
+        let (told, really) = (told.expect("history"), really.expect("history"));
+        assert!((told - really).abs() < 0.02, "{capacity}: {told}, really {really}");
+    }
+    assert_eq!(part.demand_quantile(0.99), truth.demand_quantile(0.99));
+}
+
+/// No capacity helps a pool whose budget is full, and the curve must not promise that one would.
+#[test]
+fn what_the_budget_refuses_is_no_hit_at_any_capacity() {
+    let config = PoolConfig { budget: Some(MemoryBudget::new(3)), ..PoolConfig::new("pool", 16) };
+    let pool = ObjectPool::with_config(config, Fitness);
+    let _ = pool.acquire().detach();
+    let begun = Instant::now();
+    pool.sample(&Sampling::at(begun));
+    for _ in 0..100 {
+        drop((0..10).map(|_| pool.acquire()).collect::<Vec<_>>());
+    }
+    pool.sample(&Sampling::at(begun + Duration::from_secs(1)));
+    let (told, now) = (pool.history().hit_ratio_at(16).expect("history"), pool.snapshot());
+    assert_eq!(now.discarded(Discard::OverBudget), 700);
+    assert!((told - now.hits as f64 / 1_000.0).abs() < 1e-6, "told {told}, {} of 1000 were hits", now.hits);
 }
 
 #[test]

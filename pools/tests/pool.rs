@@ -248,6 +248,25 @@ fn a_spent_budget_refuses_returns_and_never_acquires() {
     assert_eq!(budget.used_bytes(), 100);
 }
 
+/// What is in use is bounded by others: however much it is, the objects that come and go beside it stay.
+#[test]
+fn a_budget_bounds_what_is_idle_and_not_what_is_leased() {
+    let budget = MemoryBudget::new(250);
+    let (pool, other) = (budgeted(8, &budget), budgeted(8, &budget));
+    let held: Vec<_> = (0..10).map(|_| other.acquire()).collect();
+    (0..100).for_each(|_| drop(pool.acquire()));
+    let now = pool.snapshot();
+    assert_eq!((now.misses, now.discarded_total()), (1, 0));
+    assert_eq!((budget.used_bytes(), budget.idle_bytes()), (1_100, 100));
+    drop(held);
+    assert_eq!((budget.used_bytes(), budget.idle_bytes()), (200, 200), "one of the ten was kept beside it");
+    let lease = other.acquire();
+    drop(other);
+    assert_eq!((budget.used_bytes(), budget.idle_bytes()), (200, 100));
+    drop(lease);
+    assert_eq!((budget.used_bytes(), budget.idle_bytes()), (100, 100));
+}
+
 #[test]
 fn an_object_over_budget_is_kept_if_there_is_room_by_then() {
     let budget = MemoryBudget::new(150);

@@ -5,9 +5,8 @@
 use super::error::CliError;
 use super::report;
 use crate::limits::LimitOption;
-use crate::memory::{CurvePoint, MemoryReport, Plan, Policy, PoolReport, advise};
+use crate::memory::{MemoryReport, Plan, Policy, PoolReport, advise, merge};
 use clap::ArgMatches;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -38,6 +37,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
     if sources.is_empty() {
         reports.push(report::read(None)?);
     }
+    reports.sort_by_key(|report| report.taken_unix_ms);
     let Some(last) = reports.last() else {
         return Err(CliError::Usage("there is no report".to_owned()));
     };
@@ -63,50 +63,6 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
         Some(path) => write(path, &changes),
         None => Ok(()),
     }
-}
-
-/// Merges all reports into one pool for each name; the acquires weight the curves.
-fn merge(reports: &[MemoryReport]) -> Vec<PoolReport> {
-    let mut merged: BTreeMap<&str, PoolReport> = BTreeMap::new();
-    for pool in reports.iter().flat_map(|report| &report.pools) {
-        match merged.get_mut(pool.name.as_str()) {
-            Some(sum) => add(sum, pool),
-            None => {
-                merged.insert(&pool.name, pool.clone());
-            }
-        }
-    }
-    merged.into_values().collect()
-}
-
-fn add(sum: &mut PoolReport, pool: &PoolReport) {
-    let (before, more) = (sum.evidence.acquires, pool.evidence.acquires);
-    let all = (before + more).max(1.0);
-    let at = |points: &[CurvePoint], capacity: u64| {
-        points
-            .iter()
-            .take_while(|point| point.capacity <= capacity)
-            .last()
-            .map_or(0.0, |point| point.hit_ratio)
-    };
-    let mut capacities: Vec<u64> = sum.curve.iter().chain(&pool.curve).map(|point| point.capacity).collect();
-    capacities.sort_unstable();
-    capacities.dedup();
-    let bytes_per_object = sum.bytes_per_object.max(pool.bytes_per_object);
-    let curve = capacities.into_iter().map(|capacity| CurvePoint {
-        capacity,
-        hit_ratio: (at(&sum.curve, capacity) * before + at(&pool.curve, capacity) * more) / all,
-        bytes: capacity * bytes_per_object,
-    });
-    sum.curve = curve.collect();
-    let rates = (sum.evidence.acquires_per_second * before, pool.evidence.acquires_per_second * more);
-    sum.evidence.acquires_per_second = (rates.0 + rates.1) / all;
-    sum.evidence.acquires += more;
-    sum.evidence.window_ms = sum.evidence.window_ms.max(pool.evidence.window_ms);
-    sum.demand.p999 = sum.demand.p999.max(pool.demand.p999);
-    sum.demand.max = sum.demand.max.max(pool.demand.max);
-    (sum.capacity, sum.bytes_per_object) = (pool.capacity, bytes_per_object);
-    sum.saved_ns_per_hit = pool.saved_ns_per_hit.or(sum.saved_ns_per_hit);
 }
 
 /// The settings that should change. Several pools may share one: the largest need counts, as the pools with smaller

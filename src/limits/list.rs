@@ -258,7 +258,7 @@ limits! {
             "Idle arenas that are kept.",
             "one for each place that holds an arena";
         buffer_capacity = buffer_holders,
-            "Idle buffers that are kept in each size class.",
+            "Idle buffers that are kept in each size class up to 64 KiB; set below the few that larger ones keep, it lowers those too.",
             "one for each place that holds a buffer";
         owned_message_capacity = owned_message_holders,
             "Idle owned messages that are kept.",

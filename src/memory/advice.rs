@@ -4,6 +4,7 @@
 //! reads a clock or a pool. [`Policy::HitRatio`] is here for comparison: it sees neither bytes nor bursts, and its
 //! capacities swing around two thresholds.
 
+use super::record::hit_ratio;
 use super::report::{AdviceReport, PoolReport};
 use crate::limits::units::rough_duration;
 use std::collections::{HashMap, VecDeque};
@@ -150,8 +151,7 @@ fn hull(pool: &PoolReport, at: usize, limit: u64) -> Vec<Step> {
 
 /// The hit ratio that the curve predicts for a capacity.
 fn expected(pool: &PoolReport, capacity: u64) -> f64 {
-    let below = pool.curve.iter().take_while(|point| point.capacity <= capacity).last();
-    below.map_or(0.0, |point| point.hit_ratio)
+    hit_ratio(&pool.curve, capacity)
 }
 
 fn advice(pool: &PoolReport, capacity: u64) -> AdviceReport {

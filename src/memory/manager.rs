@@ -339,7 +339,7 @@ impl MemoryManager {
             pools,
             budget: BudgetReport {
                 limit_bytes: self.shared.budget.limit_bytes() as u64,
-                used_bytes: self.shared.budget.used_bytes() as u64,
+                used_bytes: self.shared.budget.idle_bytes() as u64,
             },
             hotspots,
             traffic: entries.traffic,

@@ -21,6 +21,7 @@ mod ledger;
 mod manager;
 mod pressure;
 mod process;
+mod record;
 mod report;
 mod timeline;
 
@@ -29,6 +30,7 @@ pub use allocator::{Allocator, AllocatorStats};
 pub(crate) use ledger::{Account, Entries};
 pub(crate) use manager::MemoryConfig;
 pub use manager::MemoryManager;
+pub use record::merge;
 pub use report::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,
     MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport, PressureLevel, PressureReport,

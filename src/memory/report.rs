@@ -31,7 +31,7 @@ pub struct MemoryReport {
     pub pressure: PressureReport,
     /// Every pool, in the order of their names.
     pub pools: Vec<PoolReport>,
-    /// The budget that all pools share.
+    /// The budget of the idle objects of all pools.
     pub budget: BudgetReport,
     /// Who holds most, largest first, at most ten of each kind.
     pub hotspots: Hotspots,
@@ -268,12 +268,12 @@ pub struct AdviceReport {
     pub reason: String,
 }
 
-/// The budget that all pools share.
+/// The budget of the idle objects of all pools.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetReport {
     /// The bound.
     pub limit_bytes: u64,
-    /// Bytes charged.
+    /// Bytes of idle objects.
     pub used_bytes: u64,
 }
 

@@ -290,11 +290,9 @@ fn pools(metrics: &mut Metrics, report: &MemoryReport) {
     }
     let budget = &report.budget;
     metrics
-        .gauge("mcpool_pool_budget_limit_bytes", "Bytes that all pools may hold together.")
+        .gauge("mcpool_pool_budget_limit_bytes", "Idle bytes that all pools may keep together.")
         .one(budget.limit_bytes);
-    metrics
-        .gauge("mcpool_pool_budget_used_bytes", "Bytes charged to the budget of the pools.")
-        .one(budget.used_bytes);
+    metrics.gauge("mcpool_pool_budget_used_bytes", "Idle bytes of all pools.").one(budget.used_bytes);
 }
 
 /// What is known of a window of time.

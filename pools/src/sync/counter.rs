@@ -68,12 +68,15 @@ pub(crate) struct OwnedCounter {
 }
 
 impl OwnedCounter {
+    /// Adds, and returns the new value of the half that it was added to.
     #[inline]
-    pub(crate) fn add(&self, n: u64, owner: bool) {
+    pub(crate) fn add(&self, n: u64, owner: bool) -> u64 {
         if owner {
-            self.own.store(self.own.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+            let sum = self.own.load(Ordering::Relaxed).wrapping_add(n);
+            self.own.store(sum, Ordering::Relaxed);
+            sum
         } else {
-            self.others.fetch_add(n, Ordering::Relaxed);
+            self.others.fetch_add(n, Ordering::Relaxed).wrapping_add(n)
         }
     }
 

@@ -11,7 +11,7 @@ const ENOUGH_ACQUIRES: u64 = 500;
 const THRASHING_HIT_RATIO: f64 = 0.8;
 
 pub(super) fn thrashing_pool(report: &MemoryReport) -> Verdict {
-    let thrashing = report.pools.iter().filter(|pool| is_thrashing(pool));
+    let thrashing = report.pools.iter().filter(|pool| pool.setting.is_some() && is_thrashing(pool));
     let worst = thrashing.max_by_key(|pool| pool.misses);
     Verdict::of(worst.and_then(|pool| {
         let advice = pool.advice.as_ref()?;
@@ -55,12 +55,12 @@ pub(super) fn budget_spent(report: &MemoryReport) -> Verdict {
         Draft {
             severity: Severity::Warning,
             problem: format!(
-                "Pools drop what they could use again: their budget of {} is spent.",
+                "Pools drop what they could use again: their budget of {} is full.",
                 bytes(budget)
             ),
-            cause: "pool_budget_bytes bounds the idle and leased objects of all pools together.",
+            cause: "pool_budget_bytes bounds the idle objects of all pools together.",
             evidence: format!(
-                "{} returned objects were dropped for it; {} of {} are used.",
+                "{} returned objects were dropped for it; {} of {} are idle.",
                 grouped(dropped),
                 bytes(report.budget.used_bytes),
                 bytes(budget)

@@ -110,7 +110,7 @@ pub(super) fn pools_may_fill_the_limit(report: &MemoryReport) -> Verdict {
             severity: Severity::Warning,
             problem: format!("The pools may keep {} of the {} that there are.", bytes(budget), bytes(limit)),
             cause: "Idle objects are counted against pool_budget_bytes, whatever the limit of the process is.",
-            evidence: format!("{} of the budget are in use now.", bytes(report.budget.used_bytes)),
+            evidence: format!("{} of the budget are filled now.", bytes(report.budget.used_bytes)),
             remedy: "Give the pools a quarter of the limit; `mcpool tune --budget` spreads it.".to_owned(),
             setting: Some(("pool_budget_bytes", (limit / 4 / MIB).max(1) * MIB)),
             cost: "more misses where the pools really need so much; `mcpool tune` tells how many.".to_owned(),

@@ -4,8 +4,8 @@ use crate::limits::Limits;
 use crate::lock::lock;
 use crate::protocol::{OwnedMessage, RetainMessage};
 use mcpool_pools::{
-    ArenaPool, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget, NameTaken, ObjectPool,
-    PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle, RetainArena,
+    ArenaPool, BufferClass, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget, NameTaken,
+    ObjectPool, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle, RetainArena,
 };
 use std::any::Any;
 use std::sync::atomic::AtomicBool;
@@ -41,13 +41,12 @@ impl Pools {
         let registry = PoolRegistry::default();
         let retain_bytes = limits.arena_retain_bytes;
         let mut config = BufferConfig {
-            setting: Some("buffer_capacity"),
             budget: Some(budget.clone()),
             leased: Some(LeasedBudget { budget: leased.clone(), from_bytes: Self::LARGE_BYTES + 1 }),
             ..BufferConfig::default()
         };
         for class in &mut config.classes {
-            class.capacity = class.capacity.min(limits.buffer_capacity());
+            size_class(class, limits);
         }
         let small_classes = config.classes.iter().filter(|class| class.bytes <= Self::LARGE_BYTES).count();
         let buffers = BufferPool::new(config);
@@ -132,6 +131,18 @@ impl Pools {
     }
 }
 
+/// A small class keeps what is set, or as many as there are holders if the class has so much room by default. No
+/// setting makes a large one keep more: keeping large buffers saves no time, and they go
+/// within seconds anyway.
+fn size_class(class: &mut BufferClass, limits: &Limits) {
+    let is_small = class.bytes <= Pools::LARGE_BYTES;
+    class.setting = is_small.then_some("buffer_capacity");
+    class.capacity = match limits.buffer_capacity {
+        Some(set) if is_small => set,
+        _ => class.capacity.min(limits.buffer_capacity()),
+    };
+}
+
 /// What there is of large objects, by the pools' own counters: so it does not depend on who tells, or on how a
 /// connection ended.
 #[derive(Debug, Clone, Copy, Default)]
@@ -140,4 +151,23 @@ pub(crate) struct LargeObjects {
     pub(crate) bytes: u64,
     /// How many large buffers, and other objects that grew too large to be kept, went back to the allocator so far.
     pub(crate) gone: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capacities(buffer_capacity: Option<usize>) -> Vec<usize> {
+        let limits = Limits { buffer_capacity, ..Limits::default() };
+        let pools = Pools::new(&limits).expect("pools");
+        pools.buffers.classes().map(|class| class.snapshot().capacity).collect()
+    }
+
+    /// 1, 4, 16, 64 and 256 KiB, 1, 4 and 16 MiB, and what no class serves.
+    #[test]
+    fn the_setting_of_buffers_raises_small_classes_as_well_as_lowering_them() {
+        assert_eq!(capacities(None), [108, 108, 108, 32, 8, 2, 2, 2, 0]);
+        assert_eq!(capacities(Some(351)), [351, 351, 351, 351, 8, 2, 2, 2, 0]);
+        assert_eq!(capacities(Some(1)), [1, 1, 1, 1, 1, 1, 1, 1, 0]);
+    }
 }
