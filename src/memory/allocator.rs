@@ -19,6 +19,12 @@ pub trait Allocator: Send + Sync + 'static {
     /// The current figures. Called for reports, not for requests.
     fn stats(&self) -> AllocatorStats;
 
+    /// [`AllocatorStats::heap_bytes`] alone. Called each second, so that peaks are noted: implement it where the other
+    /// figures cost more.
+    fn heap_bytes(&self) -> Option<u64> {
+        self.stats().heap_bytes
+    }
+
     /// Returns free memory to the system, as far as the allocator can.
     fn purge(&self) {}
 }

@@ -1,5 +1,7 @@
 //! The balance of a report: the lines of the ledger against what the kernel and the allocator count.
 //!
+//! The lines can be wrong, and then the report says so: their sum is not cut to what is resident, and the difference has
+//! a sign. Only `rest` is computed as a difference itself, so it is not among what is explained.
 //! Owns the peaks as well. Each tick notes them, because a burst is over before anybody asks for a report.
 
 use super::allocator::AllocatorStats;
@@ -10,7 +12,7 @@ use super::report::{MemoryUsageReport, Part};
 /// Lines whose peaks fit before the list grows, so that a tick allocates nothing.
 const MAX_NAMES: usize = 32;
 
-/// The most that each line, and all lines of the heap together, have held.
+/// The most that each line, and the heap as a whole, have held.
 #[derive(Debug)]
 pub(super) struct Peaks {
     lines: Vec<(&'static str, u64)>,
@@ -22,12 +24,12 @@ impl Peaks {
         Self { lines: Vec::with_capacity(MAX_NAMES), allocated: 0 }
     }
 
-    /// Takes in the lines of the heap as they are now.
-    pub(super) fn note(&mut self, lines: &[Line]) {
+    /// Takes in the lines of the heap, and the live heap, as they are now.
+    pub(super) fn note(&mut self, lines: &[Line], heap_bytes: Option<u64>) {
         for line in lines {
             self.of(line.name, line.bytes);
         }
-        self.allocated = self.allocated.max(sum(lines));
+        self.allocated = self.allocated.max(heap_bytes.unwrap_or_else(|| sum(lines)));
     }
 
     /// The most that the line has held, `bytes` included.
@@ -52,7 +54,7 @@ pub(super) fn balance(
     process: &Process,
     allocator: AllocatorStats,
 ) -> (Vec<Part>, MemoryUsageReport) {
-    peaks.note(&lines);
+    peaks.note(&lines, allocator.heap_bytes);
     let entered = sum(&lines);
     // Blocks that no account entered: those of the runtime, of libraries, the strings of the catalog.
     if let Some(heap) = allocator.heap_bytes {
@@ -60,10 +62,11 @@ pub(super) fn balance(
     }
     let mut others = Vec::new();
     if let (Some(area), Some(heap)) = (process.heap_area_bytes, allocator.heap_bytes) {
-        others.push(("allocator, free", area.saturating_sub(heap)));
+        others.push(("allocator, beyond blocks", area.saturating_sub(heap)));
     }
     others.extend(process.stack_bytes.map(|bytes| ("stacks", bytes)));
     others.extend(process.program_bytes.map(|bytes| ("program", bytes)));
+    others.extend(process.shared_bytes.map(|bytes| ("program, shared", bytes)));
     let explained = entered + others.iter().map(|(_, bytes)| bytes).sum::<u64>();
     let mut part = |name: &'static str, bytes: u64, count: Option<u64>, is_heap: bool| {
         let peak_bytes = peaks.of(name, bytes);
@@ -77,11 +80,11 @@ pub(super) fn balance(
         lines.iter().filter(|line| names.contains(&line.name)).map(|line| line.bytes).sum()
     };
     let sums = Sums {
-        connections: held(&["connections"]),
-        correlation: held(&["pending requests"]),
-        buffers: held(&["buffers, leased", "buffers, idle"]),
+        connections: held(&["connections", "buffers, leased"]),
+        correlation: held(&["pending requests", "messages, leased", "arenas, leased", "subscriptions"]),
+        buffers: held(&["buffers, leased", "buffers, idle", "event stores"]),
         entered,
-        peak_entered: peaks.allocated,
+        peak_allocated: peaks.allocated,
         explained,
     };
     (parts, usage_of(&sums, process, allocator))
@@ -93,16 +96,20 @@ struct Sums {
     correlation: u64,
     buffers: u64,
     entered: u64,
-    peak_entered: u64,
+    peak_allocated: u64,
     explained: u64,
 }
 
 fn usage_of(sums: &Sums, process: &Process, allocator: AllocatorStats) -> MemoryUsageReport {
-    let explained_bytes = process.private_bytes.map_or(sums.explained, |private| sums.explained.min(private));
+    // Private memory would be the wrong measure: it falls when somebody else runs the same program.
+    let resident = process.rss_bytes.filter(|bytes| *bytes > 0);
+    let error_bytes = resident.map(|resident| sums.explained.cast_signed() - resident.cast_signed());
+    let among_resident = |bytes: f64| resident.map(|resident| bytes / resident as f64);
     MemoryUsageReport {
         rss_bytes: process.rss_bytes,
         pss_bytes: process.pss_bytes,
         private_bytes: process.private_bytes,
+        shared_bytes: process.shared_bytes,
         peak_rss_bytes: process.peak_rss_bytes,
         huge_page_bytes: process.huge_page_bytes,
         committed_bytes: allocator.committed_bytes,
@@ -112,15 +119,69 @@ fn usage_of(sums: &Sums, process: &Process, allocator: AllocatorStats) -> Memory
         connection_bytes: sums.connections,
         correlation_bytes: sums.correlation,
         message_buffer_bytes: sums.buffers,
-        total_allocated_bytes: sums.entered,
-        peak_allocated_bytes: sums.peak_entered,
-        explained_bytes,
-        explained_ratio: process
-            .private_bytes
-            .filter(|private| *private > 0)
-            .map(|private| explained_bytes as f64 / private as f64),
+        total_allocated_bytes: allocator.heap_bytes.unwrap_or(sums.entered),
+        peak_allocated_bytes: sums.peak_allocated,
+        explained_bytes: sums.explained,
+        explained_ratio: among_resident(sums.explained as f64),
+        error_bytes,
+        error_ratio: error_bytes.and_then(|error| among_resident(error as f64)),
+        held_ratio: among_resident(sums.entered as f64),
         threads: process.threads,
         open_descriptors: process.open_descriptors,
         cpu_ms: process.cpu_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESIDENT: u64 = 1_000;
+
+    /// A process of 1,000 bytes, of which the program has 300 (200 of them shared), stacks 50 and the heap 650.
+    fn usage(held: u64, heap: Option<u64>) -> (Vec<Part>, MemoryUsageReport) {
+        let process = Process {
+            rss_bytes: Some(RESIDENT),
+            private_bytes: Some(800),
+            program_bytes: Some(100),
+            shared_bytes: Some(200),
+            stack_bytes: Some(50),
+            heap_area_bytes: Some(650),
+            ..Process::default()
+        };
+        let allocator = AllocatorStats { heap_bytes: heap, ..AllocatorStats::default() };
+        let lines = vec![Line { name: "held", bytes: held, count: Some(1) }];
+        balance(&mut Peaks::new(), lines, &process, allocator)
+    }
+
+    #[test]
+    fn the_error_has_a_sign() {
+        for (held, heap, error, held_ratio) in [
+            (600, Some(600), 0, 0.6),
+            // What has no holder is missing.
+            (100, Some(600), -500, 0.1),
+            // The holders tell more than the heap has.
+            (700, Some(600), 100, 0.7),
+            // Blocks that nobody has written to: more heap than is resident.
+            (2_000, Some(2_000), 1_350, 2.0),
+            // An allocator that tells nothing.
+            (100, None, -550, 0.1),
+        ] {
+            let (parts, usage) = usage(held, heap);
+            assert_eq!(usage.error_bytes, Some(error), "{held} {heap:?}");
+            assert_eq!(usage.error_ratio, Some(error as f64 / 1_000.0), "{held} {heap:?}");
+            assert_eq!(usage.held_ratio, Some(held_ratio), "{held} {heap:?}");
+            let explained: u64 = parts.iter().filter(|part| part.name != "rest").map(|part| part.bytes).sum();
+            assert_eq!(usage.explained_bytes, explained, "{held} {heap:?}");
+            assert_eq!(explained.cast_signed() - RESIDENT.cast_signed(), error);
+        }
+    }
+
+    #[test]
+    fn pages_that_others_share_are_a_part_of_their_own() {
+        let (parts, usage) = usage(600, Some(600));
+        let bytes = |name: &str| parts.iter().find(|part| part.name == name).map(|part| part.bytes);
+        assert_eq!((bytes("program"), bytes("program, shared")), (Some(100), Some(200)));
+        assert_eq!((usage.private_bytes, usage.shared_bytes), (Some(800), Some(200)));
     }
 }

@@ -7,12 +7,14 @@
 use super::advice::{Hysteresis, Plan, Policy, advise};
 use super::allocator::Allocator;
 use super::balance::{Peaks, balance};
+use super::kernel;
 use super::ledger::{Account, Entries, Ledger};
 use super::pressure::{Measurement, Pressure};
 use super::process::{self, Process};
 use super::report::{
     AppliedChange, BudgetReport, CurvePoint, DemandReport, Evidence, Hotspots, MemoryReport,
-    MemoryUsageReport, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts,
+    MemoryUsageReport, PoolReport, PressureLevel, PressureReport, ReclaimOutcome, ReclaimReport, SCHEMA,
+    ServerFacts,
 };
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits, price};
@@ -67,7 +69,7 @@ struct State {
     psi_read: Option<Instant>,
     /// How often each level of pressure was entered.
     level_counts: [u64; 3],
-    reclaimed: BTreeMap<&'static str, (u64, u64)>,
+    reclaimed: StepSums,
     peaks: Peaks,
     timeline: Timeline,
     last_optimised: Instant,
@@ -188,8 +190,9 @@ impl MemoryManager {
         let Some(rss_bytes) = Process::rss_bytes() else { return };
         // Before the lock: accounts call toolsets, which may call this manager.
         let entries = self.entries(false);
+        let heap_bytes = self.shared.allocator.get().and_then(|allocator| allocator.heap_bytes());
         let mut state = self.state();
-        state.peaks.note(&entries.lines);
+        state.peaks.note(&entries.lines, heap_bytes);
         if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_INTERVAL) {
             state.psi_read = Some(now);
             state.psi = process::psi_some_avg10();
@@ -214,20 +217,40 @@ impl MemoryManager {
             tracing::warn!(?level, rss_bytes, limit_bytes, "memory pressure");
         }
         if level != PressureLevel::Normal {
-            self.reclaim(level);
+            self.reclaim_at(level);
         }
         if is_due {
             self.optimize_at(now);
         }
     }
 
+    /// Frees what is idle because somebody asks for it, whatever the pressure is: idle objects of all pools, what holders
+    /// give back at the elevated level, and the free pages of the allocator.
+    ///
+    /// No work in flight is stopped, and no client loses what it may still come back for.
+    pub fn reclaim(&self) -> ReclaimOutcome {
+        let rss_before_bytes = Process::rss_bytes();
+        let steps = self.free(false, |_| 0);
+        self.count(&steps);
+        let mut sums = StepSums::new();
+        add_steps(&mut sums, &steps);
+        let rss_after_bytes = Process::rss_bytes();
+        ReclaimOutcome { rss_before_bytes, rss_after_bytes, steps: steps_of(&sums) }
+    }
+
     /// Frees idle memory, more of it at the critical level, and counts the bytes of each step.
-    fn reclaim(&self, level: PressureLevel) {
+    fn reclaim_at(&self, level: PressureLevel) {
         let is_critical = level == PressureLevel::Critical;
+        let steps = self.free(is_critical, |idle| if is_critical { 0 } else { idle / 2 });
+        self.count(&steps);
+    }
+
+    /// Frees idle memory and returns the bytes of each step. Pools keep as many objects as `keep` makes of the idle ones.
+    fn free(&self, is_critical: bool, keep: impl Fn(usize) -> usize) -> Vec<(&'static str, u64)> {
         let mut steps: Vec<(&'static str, u64)> = Vec::new();
         for pool in self.shared.registry.pools() {
             let snapshot = pool.snapshot();
-            let keep = if is_critical { 0 } else { snapshot.idle / 2 };
+            let keep = keep(snapshot.idle);
             let step =
                 if snapshot.kind == PoolKind::Arenas { "idle arenas" } else { "idle objects of pools" };
             steps.push((step, pool.trim(keep) as u64));
@@ -240,12 +263,11 @@ impl MemoryManager {
                 before.zip(Process::rss_bytes()).map_or(0, |(before, now)| before.saturating_sub(now));
             steps.push(("pages of the allocator", freed));
         }
-        let mut state = self.state();
-        for (step, bytes) in steps {
-            let (runs, sum) = state.reclaimed.entry(step).or_default();
-            *runs += 1;
-            *sum += bytes;
-        }
+        steps
+    }
+
+    fn count(&self, steps: &[(&'static str, u64)]) {
+        add_steps(&mut self.state().reclaimed, steps);
     }
 
     /// What the process uses now.
@@ -300,7 +322,7 @@ impl MemoryManager {
         self.state().applied = applied;
         let level = self.pressure();
         if level != PressureLevel::Normal {
-            self.reclaim(level);
+            self.reclaim_at(level);
         }
     }
 
@@ -317,6 +339,7 @@ impl MemoryManager {
         let now = Instant::now();
         let process = Process::read();
         let allocator = self.shared.allocator.get().map(|allocator| allocator.stats()).unwrap_or_default();
+        let kernel = kernel::read();
         let mut entries = self.entries(true);
         let lines = std::mem::take(&mut entries.lines).into_vec();
         let mut pools = self.pools();
@@ -335,6 +358,7 @@ impl MemoryManager {
             server: self.shared.facts.clone(),
             usage,
             parts,
+            kernel,
             pressure,
             pools,
             budget: BudgetReport {
@@ -369,7 +393,6 @@ impl MemoryManager {
     }
 
     fn pressure_report(&self, state: &State) -> PressureReport {
-        let reclaimed = state.reclaimed.iter();
         PressureReport {
             level: self.pressure(),
             limit_bytes: self.shared.limit.bytes,
@@ -378,13 +401,7 @@ impl MemoryManager {
             psi_some_avg10: state.psi,
             entered: state.level_counts,
             refused: self.shared.refused.load(Ordering::Relaxed),
-            reclaimed: reclaimed
-                .map(|(step, (runs, bytes))| ReclaimReport {
-                    step: (*step).to_owned(),
-                    runs: *runs,
-                    bytes: *bytes,
-                })
-                .collect(),
+            reclaimed: steps_of(&state.reclaimed),
         }
     }
 
@@ -416,6 +433,26 @@ impl MemoryLimit {
         };
         Self { bytes, source, cgroup_bytes }
     }
+}
+
+/// Runs and bytes of each step.
+type StepSums = BTreeMap<&'static str, (u64, u64)>;
+
+fn add_steps(sums: &mut StepSums, steps: &[(&'static str, u64)]) {
+    for (step, bytes) in steps {
+        let (runs, sum) = sums.entry(step).or_default();
+        *runs += 1;
+        *sum += bytes;
+    }
+}
+
+fn steps_of(sums: &StepSums) -> Vec<ReclaimReport> {
+    let report = |(step, (runs, bytes)): (&&'static str, &(u64, u64))| ReclaimReport {
+        step: (*step).to_owned(),
+        runs: *runs,
+        bytes: *bytes,
+    };
+    sums.iter().map(report).collect()
 }
 
 /// The lines of the ledger for a pool's leased and idle objects.

@@ -17,6 +17,7 @@
 mod advice;
 mod allocator;
 mod balance;
+mod kernel;
 mod ledger;
 mod manager;
 mod pressure;
@@ -33,6 +34,7 @@ pub use manager::MemoryManager;
 pub use record::merge;
 pub use report::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,
-    MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport, PressureLevel, PressureReport,
-    ReadReportError, ReclaimReport, SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
+    KernelPart, KernelScope, MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport,
+    PressureLevel, PressureReport, ReadReportError, ReclaimOutcome, ReclaimReport, SCHEMA, ServerFacts,
+    SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };

@@ -1,4 +1,4 @@
-//! What the kernel knows about this process. The only reader of `/proc` and of control groups.
+//! What the kernel knows about this process. Beside `kernel`, the only reader of `/proc` and of control groups.
 //!
 //! On other systems than Linux every figure is absent. Reading and parsing are apart, so that tests need no kernel.
 
@@ -20,6 +20,9 @@ pub(crate) struct Process {
     pub(crate) huge_page_bytes: Option<u64>,
     /// Private pages of files: the program and its libraries, with their variables.
     pub(crate) program_bytes: Option<u64>,
+    /// Pages that other processes use as well: mostly text of the program and its libraries. Which of them count here
+    /// depends on who else runs the same files.
+    pub(crate) shared_bytes: Option<u64>,
     pub(crate) stack_bytes: Option<u64>,
     /// Private pages that belong to no file and no stack: the allocator's.
     pub(crate) heap_area_bytes: Option<u64>,
@@ -116,7 +119,7 @@ impl Mapping<'_> {
 /// Adds up the mappings of `/proc/self/smaps` by what they are for.
 fn of_smaps(text: &str) -> Process {
     let (mut rss, mut pss, mut huge) = (0, 0, 0);
-    let (mut program, mut stack, mut heap) = (0, 0, 0);
+    let (mut program, mut stack, mut heap, mut shared) = (0, 0, 0, 0);
     let mut current: Option<(Mapping<'_>, Use)> = None;
     for line in text.lines() {
         if let Some(next) = mapping(line) {
@@ -137,6 +140,7 @@ fn of_smaps(text: &str) -> Process {
                 Use::Stack => stack += bytes,
                 Use::Heap => heap += bytes,
             },
+            "Shared_Clean" | "Shared_Dirty" => shared += bytes,
             _ => {}
         }
     }
@@ -149,6 +153,7 @@ fn of_smaps(text: &str) -> Process {
         private_bytes: Some(program + stack + heap),
         huge_page_bytes: Some(huge),
         program_bytes: Some(program),
+        shared_bytes: Some(shared),
         stack_bytes: Some(stack),
         heap_area_bytes: Some(heap),
         ..Process::default()
@@ -219,6 +224,8 @@ mod tests {
 55d0c0000000-55d0c0001000 rw-p 00001000 08:01 99 /usr/bin/mcpool
 Rss:                   8 kB
 Pss:                   6 kB
+Shared_Clean:          3 kB
+Shared_Dirty:          1 kB
 Private_Clean:         1 kB
 Private_Dirty:         3 kB
 55d0c0001000-55d0c0002000 rw-p 00000000 00:00 0
@@ -246,7 +253,7 @@ Private_Dirty:        12 kB
         assert_eq!(kib(process.program_bytes), Some(8), "the file and the zeros behind it");
         assert_eq!(kib(process.stack_bytes), Some(28), "above a guard, and the first thread's");
         assert_eq!(kib(process.heap_area_bytes), Some(100));
-        assert_eq!(kib(process.private_bytes), Some(136));
+        assert_eq!((kib(process.private_bytes), kib(process.shared_bytes)), (Some(136), Some(4)));
         assert_eq!((kib(process.rss_bytes), kib(process.pss_bytes)), (Some(140), Some(106)));
         assert_eq!(kib(process.huge_page_bytes), Some(64));
         assert_eq!(of_smaps("not what it was"), Process::default());
@@ -287,6 +294,7 @@ Private_Dirty:        12 kB
         let (private, rss) = (process.private_bytes.expect("seen"), process.rss_bytes.expect("seen"));
         assert!(heap < private && private <= rss, "{heap} {private} {rss}");
         assert!(process.stack_bytes.expect("seen") > 0 && process.program_bytes.expect("seen") > 0);
+        assert_eq!(private + process.shared_bytes.expect("seen"), rss, "each page is one or the other");
         assert!(process.threads.expect("seen") >= 2 && process.open_descriptors.expect("seen") >= 3);
         let now = Process::rss_bytes().expect("seen");
         assert!(now > 1 << 20 && physical_bytes().expect("seen") > now);

@@ -109,6 +109,7 @@ mod tests {
             server,
             usage: MemoryUsageReport::default(),
             parts: Vec::new(),
+            kernel: Vec::new(),
             pressure: crate::memory::PressureReport::default(),
             pools: vec![PoolReport::of(pool)],
             budget: crate::memory::BudgetReport::default(),

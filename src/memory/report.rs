@@ -27,6 +27,9 @@ pub struct MemoryReport {
     pub usage: MemoryUsageReport,
     /// The same memory by what holds it, largest first.
     pub parts: Vec<Part>,
+    /// What the kernel holds beside that: no part of the resident memory.
+    #[serde(default)]
+    pub kernel: Vec<KernelPart>,
     /// How near the limit is, and what was freed because of it.
     pub pressure: PressureReport,
     /// Every pool, in the order of their names.
@@ -62,7 +65,9 @@ pub struct ServerFacts {
     pub os: String,
 }
 
-/// The process in sums.
+/// The process in sums, as people ask for them.
+///
+/// The same bytes may be in two of these sums; [`MemoryReport::parts`] has each byte once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryUsageReport {
     /// Resident memory, shared pages included.
@@ -71,6 +76,10 @@ pub struct MemoryUsageReport {
     pub pss_bytes: Option<u64>,
     /// Resident memory that no other process shares.
     pub private_bytes: Option<u64>,
+    /// Resident memory that other processes use as well: text of the program and its libraries. More of the same memory
+    /// is shared, and less is private, where others run the same program.
+    #[serde(default)]
+    pub shared_bytes: Option<u64>,
     /// Most that was resident at once.
     pub peak_rss_bytes: Option<u64>,
     /// Bytes in transparent huge pages.
@@ -83,20 +92,34 @@ pub struct MemoryUsageReport {
     pub heap_bytes: Option<u64>,
     /// Resident stacks of threads.
     pub stack_bytes: Option<u64>,
-    /// All that connections hold, their buffers included.
+    /// All that connections hold: what each has while it is idle, its encryption too, and the buffers leased for what it
+    /// reads and writes. Parts `connections` and `buffers, leased`.
     pub connection_bytes: u64,
-    /// Requests of the server to its clients that wait for their answers.
+    /// All that waits for an answer: calls of clients with their state and their arenas, subscriptions, and requests of
+    /// the server to its clients. Parts `messages, leased`, `arenas, leased`, `subscriptions` and `pending requests`.
     pub correlation_bytes: u64,
-    /// Buffers of messages, leased and idle.
+    /// Buffers of messages: leased ones, idle ones, and those of events that are kept for resumption. Parts
+    /// `buffers, leased`, `buffers, idle` and `event stores`.
     pub message_buffer_bytes: u64,
-    /// Sum of all parts that are on the heap.
+    /// The live heap; where the allocator does not tell it, the sum of all parts that are on it.
     pub total_allocated_bytes: u64,
-    /// Highest value of that sum, looked at once a second and in each report.
+    /// The most that was, looked at once a second and in each report: a burst between two looks can exceed it.
+    /// `peak_rss_bytes` and `peak_committed_bytes` miss nothing.
     pub peak_allocated_bytes: u64,
-    /// Of the private bytes, those that `parts` explain.
+    /// Bytes of all parts except `rest`: what the ledger says is resident.
     pub explained_bytes: u64,
-    /// `explained_bytes` among `private_bytes`, 0 to 1.
+    /// `explained_bytes` among `rss_bytes`; above 1 where the parts count too much.
     pub explained_ratio: Option<f64>,
+    /// `explained_bytes` less `rss_bytes`: above zero where the parts count too much, below where they count too little.
+    #[serde(default)]
+    pub error_bytes: Option<i64>,
+    /// `error_bytes` among `rss_bytes`, with its sign.
+    #[serde(default)]
+    pub error_ratio: Option<f64>,
+    /// Bytes that a holder named among `rss_bytes`: what is left are pages of the program, stacks, and what the allocator
+    /// keeps.
+    #[serde(default)]
+    pub held_ratio: Option<f64>,
     /// Threads of the process.
     pub threads: Option<u64>,
     /// File descriptors that are open.
@@ -105,7 +128,15 @@ pub struct MemoryUsageReport {
     pub cpu_ms: Option<u64>,
 }
 
-/// One line of the ledger.
+/// One line of the ledger. Each byte is in one of them.
+///
+/// Lines of holders say what they hold; `rest` are the blocks of the heap that none has named. `allocator, beyond blocks`
+/// are resident pages of the allocator beyond the blocks that were asked for. In it are the rounding of blocks to their
+/// class (with mimalloc at most an eighth), its tables, gaps between live blocks, and pages that it keeps for a while:
+/// how much each of them is no release build of mimalloc counts; `mcpool report --reclaim` shows what the last of them
+/// was. `program` are pages of files that only this process uses, `program, shared` those that others use as well. Where
+/// blocks are larger than what was written to them, the heap is larger than what is resident, and the report's error is
+/// above zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
     /// What holds the bytes, for example `buffers, idle`.
@@ -118,6 +149,31 @@ pub struct Part {
     pub count: Option<u64>,
     /// Whether the bytes are on the heap (or are pages of the program, of stacks).
     pub is_heap: bool,
+}
+
+/// Memory of the kernel that is there because of this process, at least in part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KernelPart {
+    /// What holds the bytes, for example `page tables`.
+    pub name: String,
+    /// Bytes held.
+    pub bytes: u64,
+    /// How many objects hold them, where the kernel tells.
+    pub count: Option<u64>,
+    /// Whose bytes are counted.
+    pub scope: KernelScope,
+}
+
+/// Whose memory a line of the kernel counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KernelScope {
+    /// This process alone.
+    Process,
+    /// All processes of its network namespace.
+    Network,
+    /// All processes of its control group, whose limit these bytes count against.
+    Group,
 }
 
 /// How near the limit is.
@@ -163,6 +219,17 @@ pub struct ReclaimReport {
     pub runs: u64,
     /// Bytes that it freed in all.
     pub bytes: u64,
+}
+
+/// What was given back because somebody asked for it: see [`MemoryManager::reclaim`](super::MemoryManager::reclaim).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReclaimOutcome {
+    /// Resident memory before.
+    pub rss_before_bytes: Option<u64>,
+    /// Resident memory after.
+    pub rss_after_bytes: Option<u64>,
+    /// What was freed, by step. Freed bytes leave the resident memory when the allocator gives their pages back.
+    pub steps: Vec<ReclaimReport>,
 }
 
 /// One pool: its use, the demand for its objects, and how it should be sized.
@@ -358,6 +425,12 @@ pub struct Traffic {
     pub tool_errors: u64,
     /// Notifications dropped because a client reads too slowly.
     pub dropped_notifications: u64,
+    /// Answers that are kept for clients that left before they read them.
+    #[serde(default)]
+    pub unread_answers: u64,
+    /// Bytes of these answers.
+    #[serde(default)]
+    pub unread_bytes: u64,
     /// Sessions kept.
     pub sessions: u64,
     /// Sessions opened since the start.

@@ -6,7 +6,7 @@
 //! with one head, and no series comes twice, whatever the names in the report are; counters end in `_total`.
 //! Hotspots are left out: the ten largest change, and a counter must not disappear.
 
-use crate::memory::{MemoryReport, OperationReport, PoolReport, PressureLevel};
+use crate::memory::{KernelScope, MemoryReport, OperationReport, PoolReport, PressureLevel};
 use crate::metrics::DURATION_BOUNDS_S;
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -20,6 +20,7 @@ pub fn write_prometheus(report: &MemoryReport, out: &mut impl io::Write) -> io::
     let mut metrics = Metrics::default();
     process(&mut metrics, report);
     memory(&mut metrics, report);
+    kernel(&mut metrics, report);
     pressure(&mut metrics, report);
     pools(&mut metrics, report);
     pool_windows(&mut metrics, report);
@@ -202,6 +203,9 @@ fn memory(metrics: &mut Metrics, report: &MemoryReport) {
         .gauge("mcpool_memory_private_bytes", "Resident memory that no other process shares.")
         .if_known(usage.private_bytes);
     metrics
+        .gauge("mcpool_memory_shared_bytes", "Resident memory that other processes use as well.")
+        .if_known(usage.shared_bytes);
+    metrics
         .gauge("mcpool_memory_resident_peak_bytes", "Most memory that was resident at once.")
         .if_known(usage.peak_rss_bytes);
     metrics
@@ -213,17 +217,37 @@ fn memory(metrics: &mut Metrics, report: &MemoryReport) {
     metrics.gauge("mcpool_memory_huge_page_bytes", "Bytes in huge pages.").if_known(usage.huge_page_bytes);
     metrics.gauge("mcpool_memory_stack_bytes", "Resident stacks of threads.").if_known(usage.stack_bytes);
     metrics
-        .gauge("mcpool_memory_allocated_bytes", "Sum of all parts that are on the heap.")
+        .gauge("mcpool_memory_allocated_bytes", "The live heap, or the sum of its parts.")
         .one(usage.total_allocated_bytes);
     metrics
-        .gauge(
-            "mcpool_memory_allocated_peak_bytes",
-            "Most that the parts on the heap held, looked at once a second.",
-        )
+        .gauge("mcpool_memory_allocated_peak_bytes", "Most that the live heap was, looked at once a second.")
         .one(usage.peak_allocated_bytes);
     metrics
-        .gauge("mcpool_memory_explained_ratio", "Share of the private memory that the parts explain, 0 to 1.")
+        .gauge(
+            "mcpool_memory_explained_ratio",
+            "Parts among resident memory; above 1 where they count too much.",
+        )
         .if_known(usage.explained_ratio);
+    metrics
+        .gauge("mcpool_memory_held_ratio", "Bytes that a holder named among resident memory.")
+        .if_known(usage.held_ratio);
+    metrics
+        .gauge("mcpool_memory_ledger_error_bytes", "Parts less resident memory: above zero is too much.")
+        .if_known(usage.error_bytes.map(|bytes| bytes as f64));
+}
+
+/// Memory of the kernel; a name may come once for the process and once for its group.
+fn kernel(metrics: &mut Metrics, report: &MemoryReport) {
+    let help = "Memory of the kernel, beside the resident memory, by what holds it and whose it is.";
+    let mut parts = metrics.gauge("mcpool_kernel_part_bytes", help);
+    for part in &report.kernel {
+        let scope = match part.scope {
+            KernelScope::Process => "process",
+            KernelScope::Network => "network",
+            KernelScope::Group => "group",
+        };
+        parts.sample(&[("part", &part.name), ("scope", scope)], part.bytes);
+    }
 }
 
 fn pressure(metrics: &mut Metrics, report: &MemoryReport) {
@@ -348,6 +372,8 @@ fn traffic(metrics: &mut Metrics, report: &MemoryReport) {
         metrics.counter(name, help).one(count);
     }
     let gauges = [
+        ("mcpool_unread_answers", "Answers kept for clients that left.", traffic.unread_answers),
+        ("mcpool_unread_answer_bytes", "Bytes of answers kept for clients that left.", traffic.unread_bytes),
         ("mcpool_requests_in_flight", "Requests that wait now.", traffic.in_flight),
         ("mcpool_connections", "Connections that are open.", traffic.connections),
         ("mcpool_sessions", "Sessions kept.", traffic.sessions),

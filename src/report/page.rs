@@ -72,12 +72,13 @@ fn figures(report: &MemoryReport) -> String {
     let size = |bytes: Option<u64>| bytes.map_or_else(|| "not known".to_owned(), units::bytes);
     let peak = usage.peak_rss_bytes.map(|peak| format!("at most {}", units::bytes(peak)));
     let explained = usage.explained_ratio.map_or_else(|| "not known".to_owned(), table::percent);
+    let held = usage.held_ratio.map(|held| format!("{} named by a holder", table::percent(held)));
     let heap = usage.heap_bytes.map(|heap| format!("{} of live heap", units::bytes(heap)));
     let refused = format!("refused {} x", units::grouped(pressure.refused));
     let shown = [
         ("Resident", size(usage.rss_bytes), peak.unwrap_or_default()),
         ("Private", size(usage.private_bytes), heap.unwrap_or_default()),
-        ("Explained", explained, "of private memory".to_owned()),
+        ("Explained", explained, held.unwrap_or_default()),
         ("Pressure", table::level(pressure.level).to_owned(), refused),
         ("Limit", size(pressure.limit_bytes), pressure.limit_source.clone().unwrap_or_default()),
     ];
@@ -93,6 +94,7 @@ fn sections(report: &MemoryReport) -> Vec<String> {
     vec![
         part("timeline", "Memory over time", &time_chart::figure(report)),
         ledger(report),
+        part_or_reason("kernel", table::kernel(report), "Kernel", "The kernel tells nothing."),
         pools(report, &used, &unused),
         advice(&used),
         part_or_reason(

@@ -5,7 +5,7 @@
 
 use super::layout::{Align, Cell, Column, Page, Section, Sentence};
 use crate::limits::units::{bytes, duration, grouped};
-use crate::memory::{AdviceReport, MemoryReport, Part, PoolReport, PressureLevel};
+use crate::memory::{AdviceReport, KernelScope, MemoryReport, Part, PoolReport, PressureLevel};
 use std::io;
 
 /// Most connections, sessions and tools that are shown.
@@ -34,6 +34,7 @@ pub fn write_markdown(report: &MemoryReport, out: &mut impl io::Write) -> io::Re
 fn page(report: &MemoryReport) -> Page {
     let sections = [
         ledger(report),
+        kernel(report),
         pools(report),
         pressure(report),
         connections(report),
@@ -85,9 +86,16 @@ pub(super) fn ledger(report: &MemoryReport) -> Option<Section> {
             Cell::text(if part.is_heap { "heap" } else { "pages" }),
         ]
     });
-    let title = match (usage.explained_ratio, usage.private_bytes) {
-        (Some(ratio), Some(private)) => {
-            format!("Ledger: {} of {} private memory explained", percent(ratio), bytes(private))
+    let title = match (usage.error_ratio, usage.rss_bytes) {
+        (Some(error), Some(rss)) => {
+            let held = usage.held_ratio.map(|held| format!(", {} by holders", percent(held)));
+            format!(
+                "Ledger: {} explained of {} resident ({}){}",
+                bytes(usage.explained_bytes),
+                bytes(rss),
+                signed_percent(error),
+                held.unwrap_or_default()
+            )
         }
         _ => format!("Ledger: {} in all", bytes(total)),
     };
@@ -102,6 +110,31 @@ pub(super) fn ledger(report: &MemoryReport) -> Option<Section> {
     ];
     let notes = process(report).into_iter().chain(traffic(report)).collect();
     Section { title, columns, rows: rows.collect(), notes }.unless_empty()
+}
+
+/// What the kernel holds beside the process.
+pub(super) fn kernel(report: &MemoryReport) -> Option<Section> {
+    let rows = report.kernel.iter().map(|part| {
+        let scope = match part.scope {
+            KernelScope::Process => "this process",
+            KernelScope::Network => "network namespace",
+            KernelScope::Group => "control group",
+        };
+        vec![
+            Cell::name(&part.name),
+            Cell::text(bytes(part.bytes)),
+            Cell::text(part.count.map(grouped).unwrap_or_default()),
+            Cell::text(scope),
+        ]
+    });
+    let columns = vec![
+        Column::name("kernel"),
+        Column::figure("bytes", 0),
+        Column::figure("count", 2),
+        Column { align: Align::Left, ..Column::figure("of", 1) },
+    ];
+    let title = "Kernel: not in the resident memory".to_owned();
+    Section { title, columns, rows: rows.collect(), notes: Vec::new() }.unless_empty()
 }
 
 /// Whether a part ever held anything.
@@ -342,6 +375,10 @@ pub(super) fn applied(report: &MemoryReport) -> Option<Section> {
 
 pub(super) fn percent(ratio: f64) -> String {
     format!("{:.1} %", ratio * 100.0)
+}
+
+fn signed_percent(ratio: f64) -> String {
+    format!("{:+.1} %", ratio * 100.0)
 }
 
 /// A hit ratio in percent without its sign, rounded down: only a pool without misses has 100.

@@ -181,7 +181,7 @@ fn the_parser_refuses_what_prometheus_refuses() {
 const MIB: f64 = 1_048_576.0;
 
 /// What the sample has, under the name that it is exposed by.
-const FIGURES: [Row; 50] = [
+const FIGURES: [Row; 57] = [
     ("process_resident_memory_bytes", &[], 20.0 * MIB),
     ("process_cpu_seconds_total", &[], 12.34),
     ("process_open_fds", &[], 1_021.0),
@@ -196,7 +196,10 @@ const FIGURES: [Row; 50] = [
     ("mcpool_memory_heap_bytes", &[], 6.0 * MIB),
     ("mcpool_memory_committed_bytes", &[], 9.0 * MIB),
     ("mcpool_memory_allocated_peak_bytes", &[], 7.0 * MIB),
-    ("mcpool_memory_explained_ratio", &[], 0.9412),
+    ("mcpool_memory_shared_bytes", &[], 11.5 * MIB),
+    ("mcpool_memory_explained_ratio", &[], 0.9),
+    ("mcpool_memory_held_ratio", &[], 0.3),
+    ("mcpool_memory_ledger_error_bytes", &[], -2.0 * MIB),
     ("mcpool_memory_limit_bytes", &[], 64.0 * MIB),
     ("mcpool_memory_pressure_level", &[], 1.0),
     ("mcpool_memory_pressure_entered_total", &[("level", "normal")], 2.0),
@@ -232,6 +235,10 @@ const FIGURES: [Row; 50] = [
     ("mcpool_sessions_opened_total", &[], 9.0),
     ("mcpool_sessions_expired_total", &[], 3.0),
     ("mcpool_connections", &[], 12.0),
+    ("mcpool_unread_answers", &[], 2.0),
+    ("mcpool_unread_answer_bytes", &[], 3.0 * MIB),
+    ("mcpool_kernel_part_bytes", &[("part", "buffers of TCP"), ("scope", "network")], 628.0 * 1024.0),
+    ("mcpool_kernel_part_bytes", &[("part", "page tables"), ("scope", "process")], 120.0 * 1024.0),
 ];
 
 #[test]
@@ -283,6 +290,8 @@ fn what_is_not_known_is_absent_not_zero() {
         "process_open_fds",
         "process_threads",
         "mcpool_memory_explained_ratio",
+        "mcpool_memory_held_ratio",
+        "mcpool_memory_ledger_error_bytes",
         "mcpool_memory_limit_bytes",
         "mcpool_memory_part_bytes",
         "mcpool_pool_capacity",

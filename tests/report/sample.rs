@@ -3,8 +3,9 @@
 
 use mcpool::memory::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,
-    MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport, PressureLevel, PressureReport,
-    ReclaimReport, SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
+    KernelPart, KernelScope, MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport,
+    PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot,
+    Traffic,
 };
 use mcpool::metrics::DURATION_BOUNDS_S;
 
@@ -39,6 +40,20 @@ pub(crate) fn full() -> MemoryReport {
             part("connections", MIB + 512 * KIB, 3 * MIB, Some(12), true),
             part("messages, leased", 512 * KIB, 640 * KIB, Some(3), true),
             part("tool state", 0, 0, None, true),
+        ],
+        kernel: vec![
+            KernelPart {
+                name: "buffers of TCP".to_owned(),
+                bytes: 628 * KIB,
+                count: Some(8),
+                scope: KernelScope::Network,
+            },
+            KernelPart {
+                name: "page tables".to_owned(),
+                bytes: 120 * KIB,
+                count: None,
+                scope: KernelScope::Process,
+            },
         ],
         pressure: pressure(),
         pools: vec![arenas(), steady(), unused("buffers/65536"), unused("exchanges")],
@@ -80,6 +95,7 @@ pub(crate) fn empty() -> MemoryReport {
         },
         usage: MemoryUsageReport::default(),
         parts: Vec::new(),
+        kernel: Vec::new(),
         pressure: PressureReport::default(),
         pools: Vec::new(),
         budget: BudgetReport::default(),
@@ -126,6 +142,7 @@ fn usage() -> MemoryUsageReport {
         rss_bytes: Some(20 * MIB),
         pss_bytes: Some(15 * MIB),
         private_bytes: Some(8 * MIB + 512 * KIB),
+        shared_bytes: Some(11 * MIB + 512 * KIB),
         peak_rss_bytes: Some(24 * MIB),
         huge_page_bytes: Some(0),
         committed_bytes: Some(9 * MIB),
@@ -137,8 +154,11 @@ fn usage() -> MemoryUsageReport {
         message_buffer_bytes: 4 * MIB,
         total_allocated_bytes: 6 * MIB,
         peak_allocated_bytes: 7 * MIB,
-        explained_bytes: 8 * MIB,
-        explained_ratio: Some(0.9412),
+        explained_bytes: 18 * MIB,
+        explained_ratio: Some(0.9),
+        error_bytes: Some(-2 * MIB.cast_signed()),
+        error_ratio: Some(-0.1),
+        held_ratio: Some(0.3),
         threads: Some(3),
         open_descriptors: Some(1_021),
         cpu_ms: Some(12_340),
@@ -278,6 +298,8 @@ fn traffic() -> Traffic {
         protocol_errors: 6,
         tool_errors: 7,
         dropped_notifications: 8,
+        unread_answers: 2,
+        unread_bytes: 3 * MIB,
         sessions: 1,
         sessions_opened: 9,
         sessions_expired: 3,

@@ -51,6 +51,9 @@ impl Account for Shared {
         if !entries.is_detailed {
             return;
         }
+        let (unread, unread_bytes) = self.events.unread();
+        entries.traffic.unread_answers += unread as u64;
+        entries.traffic.unread_bytes += unread_bytes as u64;
         entries.operations = self.operations.report();
         entries.session_durations = self.operations.report_sessions();
         let names = self.description.tools.iter().map(ToolDefinition::name);

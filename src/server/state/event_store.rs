@@ -227,6 +227,23 @@ impl EventStore {
         oldest.inspect(|stream| stream.clear()).is_some()
     }
 
+    /// Streams that have ended with messages that their reader has not taken, where there is no reader any more, and the
+    /// bytes of those messages. A client that comes back finds them.
+    pub(crate) fn unread(&self) -> (usize, usize) {
+        let streams: Vec<_> =
+            self.shared.sessions.with(|sessions, _| sessions.values().flatten().cloned().collect());
+        let unread_bytes = |stream: &Arc<Stream>| {
+            // More handles than the list's and this one's: a reader, or a writer about to be dropped.
+            let has_reader = Arc::strong_count(stream) > 2;
+            stream.state.with(|state, _| match state.ended {
+                Some(_) if !has_reader => state.waiting_bytes() as usize,
+                _ => 0,
+            })
+        };
+        let unread = streams.iter().map(unread_bytes).filter(|bytes| *bytes > 0);
+        unread.fold((0, 0), |(answers, all), bytes| (answers + 1, all + bytes))
+    }
+
     /// How many streams are stored.
     #[cfg(test)]
     pub(crate) fn streams(&self) -> usize {
