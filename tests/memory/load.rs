@@ -113,7 +113,8 @@ impl Program {
             .expect("starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let port = lines.by_ref().map(|line| line.expect("text")).find_map(|line| {
-            line.strip_prefix("mcpool: listening on http://127.0.0.1:")?.split('/').next()?.parse().ok()
+            let address = line.strip_prefix("mcpool: listening on ")?.split_once("://127.0.0.1:")?.1;
+            address.split('/').next()?.parse().ok()
         });
         // Whoever writes to a full pipe waits.
         std::thread::spawn(move || lines.for_each(drop));
@@ -135,7 +136,7 @@ impl Program {
         path.to_str().expect("text").to_owned()
     }
 
-    fn admin(&self) -> String {
+    pub(crate) fn admin(&self) -> String {
         self.folder.path().join("admin.sock").to_str().expect("text").to_owned()
     }
 
@@ -212,13 +213,18 @@ impl Client {
         self.stream.write_all(bytes).expect("sent");
     }
 
-    /// A handshake of the legacy era, whose session nobody ends.
-    pub(crate) fn open_session(&mut self) {
+    /// A handshake of the legacy era, whose session nobody ends. Gives the session's id.
+    pub(crate) fn open_session(&mut self) -> String {
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
         let head = head(body.len(), "");
         self.send(format!("{head}{body}").as_bytes());
         let (status, answer) = self.read_answer().expect("an answer");
         assert_eq!(status, 200, "{answer}");
+        let head = String::from_utf8_lossy(&self.input);
+        let id = head.lines().find_map(|line| {
+            line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("mcp-session-id"))
+        });
+        id.expect("a session").1.to_owned()
     }
 
     /// Reads the stream that answers a request, until `awaited` comes.

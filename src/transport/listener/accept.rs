@@ -83,12 +83,19 @@ async fn refuse_busy(mut stream: Stream) {
 /// Counted by `network_idle_connection_is_small`.
 const IDLE_BYTES: usize = 768;
 
+/// Heap of an idle connection's encryption beyond that: keys, certificates, and the buffers that rustls keeps for records.
+/// Counted by `an_encrypted_connection_is_told_as_large_as_it_is`.
+const ENCRYPTION_BYTES: usize = 8_800;
+
 impl Account for Shared {
     fn enter(&self, entries: &mut Entries) {
         let open = self.permits.held();
-        entries.enter("connections", open * IDLE_BYTES + self.permits.bytes(), open);
+        let encrypted = (Arc::strong_count(&self.encrypted) - 1).min(open);
+        let bytes = open * IDLE_BYTES + encrypted * ENCRYPTION_BYTES;
+        entries.enter("connections", bytes + self.permits.bytes(), open);
         entries.traffic.connections += open as u64;
-        entries.idle_connection_bytes = IDLE_BYTES as u64;
+        let on_average = bytes.checked_div(open).unwrap_or(IDLE_BYTES);
+        entries.idle_connection_bytes = on_average as u64;
     }
 }
 
@@ -101,6 +108,8 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 struct Shared {
     permits: Arc<FairLimit>,
+    /// Each encrypted connection holds a clone, so that the clones are their number.
+    encrypted: Arc<()>,
 }
 
 impl Connections {
@@ -111,7 +120,7 @@ impl Connections {
 
     fn with_refusals(max: usize, share_percent: usize, max_refusals: usize) -> Self {
         let permits = FairLimit::with_lingering(max, share_percent, max_refusals);
-        Self { shared: Arc::new(Shared { permits }) }
+        Self { shared: Arc::new(Shared { permits, encrypted: Arc::default() }) }
     }
 
     /// As many as the settings say and the system allows; logs a warning where the system allows fewer.
@@ -248,6 +257,7 @@ impl<S: Serve> Accepting<S> {
         #[cfg(feature = "tls")]
         let stream = match (stream, &self.listener.tls) {
             (Stream::Tcp(stream), Some(tls)) => {
+                let encrypted = Arc::clone(&self.connections.shared.encrypted);
                 let handshake = tls.accept(stream, self.handshake_timeout);
                 // In a box: a handshake is large, and short beside the life of its connection.
                 let handshake = Box::pin(async move { (handshake.await, permit) });
@@ -255,6 +265,7 @@ impl<S: Serve> Accepting<S> {
                     match handshake.await {
                         (Ok(stream), permit) => {
                             serve.serve(Stream::Tls(Box::new(stream)), peer, permit).await;
+                            drop(encrypted);
                         }
                         (Err(error), _) => tracing::debug!(?peer, %error, "no encrypted connection"),
                     }
