@@ -47,8 +47,9 @@ const fn rule(name: &'static str, check: fn(&MemoryReport) -> Verdict) -> Rule {
 }
 
 /// Every rule.
-const RULES: [Rule; 21] = [
+const RULES: [Rule; 23] = [
     rule("under-pressure", process::under_pressure),
+    rule("limit-exceeded", process::limit_exceeded),
     rule("work-refused", process::work_refused),
     rule("limit-above-cgroup", process::limit_above_cgroup),
     rule("pools-may-fill-the-limit", process::pools_may_fill_the_limit),
@@ -56,7 +57,7 @@ const RULES: [Rule; 21] = [
     rule("machine-short-of-memory", process::machine_short_of_memory),
     rule("huge-pages", process::huge_pages),
     rule("fragmentation", process::fragmentation),
-    rule("unexplained", process::unexplained),
+    rule("ledger-wrong", process::ledger_wrong),
     rule("thrashing-pool", pools::thrashing_pool),
     rule("budget-spent", pools::budget_spent),
     rule("oversized-arenas", pools::oversized_arenas),
@@ -65,6 +66,7 @@ const RULES: [Rule; 21] = [
     rule("large-buffers-kept", pools::large_buffers_kept),
     rule("few-clients-hold-most", traffic::few_clients_hold_most),
     rule("slow-readers", traffic::slow_readers),
+    rule("answers-nobody-reads", traffic::answers_nobody_reads),
     rule("session-leak", traffic::session_leak),
     rule("sessions-full", traffic::sessions_full),
     rule("connections-full", traffic::connections_full),

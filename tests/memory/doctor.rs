@@ -71,7 +71,7 @@ fn a_server_that_is_well_has_no_issues_and_says_what_was_checked() {
     let (json, _) = program.run_doctor(&["--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let count = |name: &str| json[name].as_array().map_or(0, Vec::len);
-    assert_eq!(count("findings") + count("passed") + count("unchecked"), 21, "{json}");
+    assert_eq!(count("findings") + count("passed") + count("unchecked"), 23, "{json}");
 }
 
 #[test]
@@ -92,6 +92,23 @@ fn a_limit_that_is_nearly_reached_is_told() {
     let program = Program::serve(&["--memory-limit-bytes", &limit]);
     let finding = fires(&program, "under-pressure");
     assert!(finding.severity >= Severity::Warning, "{finding:?}");
+}
+
+#[test]
+fn a_limit_that_is_exceeded_is_the_worst_there_is() {
+    let used = Program::serve(&[]).report().usage.rss_bytes.expect("Linux tells");
+    let limit = used - used / 4;
+    let program = Program::serve(&["--memory-limit-bytes", &limit.to_string()]);
+    let finding = fires(&program, "limit-exceeded");
+    assert_eq!(finding.severity, Severity::Critical, "{finding:?}");
+    // Once it is over, the peak still tells.
+    let mut report = program.report();
+    report.usage.rss_bytes = Some(limit / 2);
+    let diagnosis = diagnose(&report);
+    let finding = diagnosis.findings.iter().find(|finding| finding.rule == "limit-exceeded");
+    assert_eq!(finding.expect("a finding").severity, Severity::Warning);
+    report.usage.peak_rss_bytes = Some(limit);
+    assert!(!rules(&diagnose(&report)).contains(&"limit-exceeded"));
 }
 
 #[test]
@@ -165,6 +182,30 @@ fn large_buffers_that_nobody_frees_are_told() {
     assert_eq!(kept(&server), None, "the remedy helps");
 }
 
+/// A program of one's own whose ledger is wrong, both ways: by buffers that nobody has written to, and by memory that
+/// has no account.
+#[test]
+fn a_ledger_that_is_wrong_says_so_with_its_sign() {
+    let server = || mcpool::Server::builder("test", "1").build().expect("a server");
+    let wrong = |server: &mcpool::Server| {
+        let report = server.memory().report();
+        let finding = diagnose(&report).findings.into_iter().find(|finding| finding.rule == "ledger-wrong");
+        (report.usage.error_ratio.expect("Linux tells"), finding.expect("a finding"))
+    };
+    let over = server();
+    let untouched: Vec<_> = (0..16).map(|_| over.buffers().acquire(16 * MIB as usize)).collect();
+    let (error, finding) = wrong(&over);
+    assert!(error > 0.05 && finding.bytes > 64 * MIB, "{error} {finding:?}");
+    assert!(finding.problem.contains("not resident"), "{finding:?}");
+    drop((untouched, over));
+    let under = server();
+    let unknown = std::hint::black_box(vec![1_u8; 64 * MIB as usize]);
+    let (error, finding) = wrong(&under);
+    assert!(error < -0.05 && finding.bytes >= 64 * MIB, "{error} {finding:?}");
+    assert!(finding.problem.contains("not explained"), "{finding:?}");
+    drop(unknown);
+}
+
 #[test]
 fn who_does_not_read_and_who_holds_most_are_named() {
     let program = Program::serve(&[]);
@@ -187,7 +228,7 @@ fn who_does_not_read_and_who_holds_most_are_named() {
 fn sessions_that_nobody_ends_are_told() {
     let program = Program::serve(&["--max-sessions", "120"]);
     let mut client = Client::connect(program.port());
-    (0..110).for_each(|_| client.open_session());
+    (0..110).for_each(|_| drop(client.open_session()));
     assert!(fires(&program, "session-leak").evidence.starts_with("110 opened, 0 ended"));
     assert_eq!(fires(&program, "sessions-full").setting.as_deref(), Some("max_sessions = 240"));
 }
@@ -210,6 +251,31 @@ fn calls_that_are_decoded_twice_are_told_with_the_tool() {
     assert!(fires(&program, "two-pass-decoding").problem.contains("read_text_file"));
 }
 
+/// Clients that ask, leave at once and never come back.
+#[test]
+fn answers_of_clients_that_left_are_told() {
+    let program = Program::serve(&[]);
+    let read = read_params(&program, 4 * MIB as usize);
+    let call = format!(r#"{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{{read}}}}}"#);
+    let mut client = Client::connect(program.port());
+    let session = client.open_session();
+    let mut calls = 0;
+    // A client that is gone before its call began has no answer.
+    load::until("an answer has no reader", || {
+        let mut leaving = Client::connect(program.port());
+        let fields = format!("mcp-session-id: {session}\r\nmcp-protocol-version: 2025-06-18\r\n");
+        leaving.send(format!("{}{call}", load::head(call.len(), &fields)).as_bytes());
+        calls += 1;
+        std::thread::sleep(Duration::from_millis(20 * calls));
+        drop(leaving);
+        std::thread::sleep(Duration::from_millis(300));
+        program.report().traffic.unread_answers > 0
+    });
+    let finding = fires(&program, "answers-nobody-reads");
+    assert!(finding.bytes >= 4 * MIB && finding.evidence.contains("1 min"), "{finding:?}");
+    assert_eq!(finding.setting.as_deref(), Some("event_retention_ms = 15000"));
+}
+
 /// A rule, and what has it fire.
 type Trouble = (&'static str, fn(&mut MemoryReport));
 
@@ -218,7 +284,7 @@ type Trouble = (&'static str, fn(&mut MemoryReport));
 fn what_the_machine_does_is_told() {
     let program = Program::serve(&[]);
     let well = program.report();
-    let troubles: [Trouble; 6] = [
+    let troubles: [Trouble; 5] = [
         ("limit-above-cgroup", |report| {
             report.pressure.limit_source = Some("configured".to_owned());
             report.pressure.limit_bytes = Some(2_048 * MIB);
@@ -228,13 +294,8 @@ fn what_the_machine_does_is_told() {
         ("huge-pages", |report| report.usage.huge_page_bytes = report.usage.rss_bytes),
         ("fragmentation", |report| {
             report.usage.private_bytes = Some(100 * MIB);
-            report.usage.explained_bytes = 100 * MIB;
-            let free = report.parts.iter_mut().find(|part| part.name == "allocator, free");
+            let free = report.parts.iter_mut().find(|part| part.name == "allocator, beyond blocks");
             free.expect("a part").bytes = 80 * MIB;
-        }),
-        ("unexplained", |report| {
-            report.usage.private_bytes = Some(100 * MIB);
-            report.usage.explained_ratio = Some(0.2);
         }),
         ("pools-too-large", |report| {
             let pool = report.pools.iter_mut().find(|pool| pool.advice.is_some()).expect("advice");
@@ -260,7 +321,7 @@ fn what_cannot_be_seen_is_not_called_well() {
     report.pressure.limit_bytes = None;
     let diagnosis = diagnose(&report);
     let unchecked: Vec<_> = diagnosis.unchecked.iter().map(|unchecked| unchecked.rule).collect();
-    for rule in ["under-pressure", "machine-short-of-memory", "huge-pages", "fragmentation", "unexplained"] {
+    for rule in ["under-pressure", "machine-short-of-memory", "huge-pages", "fragmentation", "ledger-wrong"] {
         assert!(unchecked.contains(&rule), "{rule}: {diagnosis:?}");
     }
 }

@@ -39,6 +39,42 @@ pub(super) fn under_pressure(report: &MemoryReport) -> Verdict {
     )
 }
 
+pub(super) fn limit_exceeded(report: &MemoryReport) -> Verdict {
+    let (Some(limit), Some(rss)) = (report.pressure.limit_bytes, report.usage.rss_bytes) else {
+        return Verdict::Unknown("no limit, or no resident size, is known");
+    };
+    let peak = report.usage.peak_rss_bytes.unwrap_or(rss).max(rss);
+    let (severity, problem) = if rss > limit {
+        let problem = format!("{} are resident, and the limit is {}.", bytes(rss), bytes(limit));
+        (Severity::Critical, problem)
+    } else {
+        let problem = format!("{} were resident at once, and the limit is {}.", bytes(peak), bytes(limit));
+        (Severity::Warning, problem)
+    };
+    let largest = report.parts.iter().max_by_key(|part| part.peak_bytes);
+    let largest = largest.map_or_else(
+        || "no part is known".to_owned(),
+        |part| format!("the largest part was {} with {}", part.name, bytes(part.peak_bytes)),
+    );
+    let wanted = round_up(peak + peak / 4);
+    Verdict::of((peak > limit).then(|| {
+        Draft {
+            severity,
+            problem,
+            cause: "The limit leaves too little beside what the process needs by itself, or something was not charged \
+                    to it: small messages, sessions, memory of tools.",
+            evidence: format!("now {}, at most {}; {largest}.", bytes(rss), bytes(peak)),
+            remedy: "Raise the limit to what the process needs, and the control group's with it; with the same load \
+                     and a limit that holds there is less for each client (`mcpool plan`)."
+                .to_owned(),
+            setting: Some(("memory_limit_bytes", wanted)),
+            cost: up_to(wanted.saturating_sub(limit)),
+            bytes: peak - limit,
+        }
+        .into()
+    }))
+}
+
 pub(super) fn work_refused(report: &MemoryReport) -> Verdict {
     let refused = report.pressure.refused;
     if refused == 0 {
@@ -190,7 +226,8 @@ pub(super) fn huge_pages(report: &MemoryReport) -> Verdict {
 }
 
 pub(super) fn fragmentation(report: &MemoryReport) -> Verdict {
-    let (Some(free), Some(private)) = (report.part("allocator, free"), report.usage.private_bytes) else {
+    let (Some(free), Some(private)) = (report.part("allocator, beyond blocks"), report.usage.private_bytes)
+    else {
         return Verdict::Unknown("the allocator reports no figures");
     };
     let is_much = free.bytes >= 4 * NOTABLE_BYTES && percent(free.bytes, private) >= 50;
@@ -217,22 +254,46 @@ pub(super) fn fragmentation(report: &MemoryReport) -> Verdict {
     }))
 }
 
-pub(super) fn unexplained(report: &MemoryReport) -> Verdict {
-    let (Some(ratio), Some(private)) = (report.usage.explained_ratio, report.usage.private_bytes) else {
-        return Verdict::Unknown("the platform does not report private memory");
+/// Share of the resident memory by which the ledger may be wrong, of either sign, and the bytes from which it matters.
+const LEDGER_ERROR_RATIO: f64 = 0.05;
+const LEDGER_ERROR_BYTES: u64 = MIB;
+
+pub(super) fn ledger_wrong(report: &MemoryReport) -> Verdict {
+    let usage = &report.usage;
+    let (Some(error), Some(ratio), Some(rss)) = (usage.error_bytes, usage.error_ratio, usage.rss_bytes)
+    else {
+        return Verdict::Unknown("the platform does not report resident memory");
     };
-    let missing = private.saturating_sub(report.usage.explained_bytes);
-    Verdict::of((ratio < 0.9 && missing >= NOTABLE_BYTES).then(|| {
+    let wrong = error.unsigned_abs();
+    let is_wrong = ratio.abs() > LEDGER_ERROR_RATIO && wrong >= LEDGER_ERROR_BYTES;
+    let (problem, cause) = if error > 0 {
+        let cause = "Buffers are leased that nobody has written to, or an account tells more than it holds.";
+        (format!("The ledger counts {} that are not resident.", bytes(wrong)), cause)
+    } else if usage.heap_bytes.is_none() {
+        let cause = "The program's allocator reports no figures, so what no account enters cannot be told.";
+        (format!("{} are not explained.", bytes(wrong)), cause)
+    } else {
+        let cause = "Something on the heap has no account, or a library keeps memory of its own.";
+        (format!("{} are not explained.", bytes(wrong)), cause)
+    };
+    Verdict::of(is_wrong.then(|| {
         Draft {
             severity: Severity::Warning,
-            problem: format!("{} are not explained.", bytes(missing)),
-            cause: "A library keeps memory outside the heap, or the program runs with an allocator that reports nothing.",
-            evidence: format!("{:.1} % of {} are explained.", ratio * 100.0, bytes(private)),
-            remedy: "Send the report (`mcpool report --json`) with an issue: every byte should have a name."
+            problem,
+            cause,
+            evidence: format!(
+                "the parts are {} of {} resident: {:+.1} %.",
+                bytes(usage.explained_bytes),
+                bytes(rss),
+                ratio * 100.0
+            ),
+            remedy: "In a program of your own, tell the allocator's figures (MemoryManager::set_allocator) and the \
+                     bytes of your tools (Toolset::state_bytes); otherwise send the report (`mcpool report --json`) \
+                     with an issue."
                 .to_owned(),
             setting: None,
             cost: "nothing.".to_owned(),
-            bytes: missing,
+            bytes: wrong,
         }
         .into()
     }))

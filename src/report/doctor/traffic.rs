@@ -70,6 +70,32 @@ pub(super) fn slow_readers(report: &MemoryReport) -> Verdict {
     )
 }
 
+/// Answers that wait for clients that left. Fewer bytes are no matter.
+pub(super) fn answers_nobody_reads(report: &MemoryReport) -> Verdict {
+    let (answers, unread) = (report.traffic.unread_answers, report.traffic.unread_bytes);
+    let retention = setting(report, "event_retention_ms");
+    Verdict::of((unread >= MIB).then(|| {
+        Draft {
+            severity: Severity::Warning,
+            problem: format!("Answers that nobody reads keep {}.", bytes(unread)),
+            cause: "Clients left before their answers were there, and may come back for them with Last-Event-ID.",
+            evidence: format!(
+                "{} answers of {} without a reader; each is kept for {}.",
+                grouped(answers),
+                bytes(unread),
+                duration(retention)
+            ),
+            remedy: "Keep answers for a shorter time. When other calls wait for memory, the oldest of these are given \
+                     up by themselves."
+                .to_owned(),
+            setting: Some(("event_retention_ms", (retention / 4).max(1_000))),
+            cost: "a client that comes back later has to ask again.".to_owned(),
+            bytes: unread,
+        }
+        .into()
+    }))
+}
+
 fn dropped_notifications(dropped: u64) -> Finding {
     Draft {
         severity: Severity::Hint,
