@@ -1,7 +1,7 @@
 //! The admin socket of a running server: the pages that it serves, and how commands read them.
 
 use super::error::CliError;
-use crate::memory::MemoryReport;
+use crate::memory::{MemoryReport, ReclaimOutcome};
 use crate::report::{write_prometheus, write_table};
 use crate::server::{Drain, Server};
 use crate::transport::admin::{AdminService, Page, Pages};
@@ -78,6 +78,10 @@ struct ServerPages {
 impl Pages for ServerPages {
     fn page(&self, verb: &str, path: &str) -> Option<Page> {
         let memory = self.server.memory();
+        if (verb, path) == ("POST", "/reclaim") {
+            let body = serde_json::to_vec(&memory.reclaim()).ok()?;
+            return Some(Page { content_type: "application/json", body });
+        }
         let report = match (verb, path) {
             ("GET", "/metrics" | "/report" | "/report.txt") => memory.report(),
             ("POST", "/optimize") => memory.optimize_memory_usage(),
@@ -149,17 +153,27 @@ fn ask(mut stream: impl Read + Write, verb: &str, path: &str) -> io::Result<Stri
 
 /// Reads the report of a running server: the one at `target`, or the only one of this user that has an admin socket.
 pub(super) fn report(target: Option<&str>) -> Result<MemoryReport, CliError> {
+    Ok(MemoryReport::from_json(&ask_server(target, "GET", "/report")?)?)
+}
+
+/// Has a running server give its idle memory back, and returns what it gave back.
+pub(super) fn reclaim(target: Option<&str>) -> Result<ReclaimOutcome, CliError> {
+    let json = ask_server(target, "POST", "/reclaim")?;
+    serde_json::from_str(&json)
+        .map_err(|error| CliError::Usage(format!("the server's answer cannot be read: {error}")))
+}
+
+fn ask_server(target: Option<&str>, verb: &str, path: &str) -> Result<String, CliError> {
     let target = match target {
         Some(target) => Target::parse(target)?,
         None => only_one(runtime_folder().as_deref())?,
     };
-    let json = target.ask("GET", "/report").map_err(|error| {
+    target.ask(verb, path).map_err(|error| {
         CliError::Usage(format!(
-            "no report of {}: {error}; is a server running there (serve --admin)?",
+            "no answer of {}: {error}; is a server running there (serve --admin)?",
             target.show()
         ))
-    })?;
-    Ok(MemoryReport::from_json(&json)?)
+    })
 }
 
 /// Finds the only server with a socket in that folder. Sockets of servers that have ended do not count.

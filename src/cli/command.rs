@@ -108,6 +108,10 @@ fn report() -> Command {
                 .help("Write the report with its charts to this file: one page that any browser shows"),
         )
         .arg(
+            switch("reclaim", "Have the server give its idle memory back, and show what it gave")
+                .conflicts_with_all(["markdown", "html", "schema"]),
+        )
+        .arg(
             switch("schema", "Print the JSON Schema of reports")
                 .conflicts_with_all(["source", "json", "markdown", "html"]),
         )

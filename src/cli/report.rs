@@ -3,6 +3,7 @@
 use super::admin;
 use super::error::CliError;
 use super::terminal;
+use crate::limits::units::bytes;
 use crate::memory::MemoryReport;
 use crate::report::{write_html, write_markdown, write_table};
 use clap::ArgMatches;
@@ -24,6 +25,9 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("schema") {
         out.write_all(SCHEMA_JSON.as_bytes())?;
+    } else if matches.get_flag("reclaim") {
+        let source = matches.get_one::<String>("source").map(String::as_str);
+        reclaim(source, matches.get_flag("json"), &mut out)?;
     } else {
         let source = matches.get_one::<String>("source").map(String::as_str);
         let report = read(source)?;
@@ -34,6 +38,28 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a running server for its idle memory, and shows what it gave back.
+fn reclaim(source: Option<&str>, is_json: bool, out: &mut impl Write) -> Result<(), CliError> {
+    if let Some(file) = source.filter(|source| is_saved(source)) {
+        let what = "names a saved report, which has nothing to give back; name an admin socket";
+        return Err(CliError::Usage(format!("{file:?} {what}")));
+    }
+    let outcome = admin::reclaim(source)?;
+    if is_json {
+        serde_json::to_writer_pretty(&mut *out, &outcome).map_err(io::Error::from)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    if let (Some(before), Some(after)) = (outcome.rss_before_bytes, outcome.rss_after_bytes) {
+        let given = bytes(before.saturating_sub(after));
+        writeln!(out, "Given back: {given}; resident {} before, {} now.", bytes(before), bytes(after))?;
+    }
+    for step in &outcome.steps {
+        writeln!(out, "  {}: {} freed", step.step, bytes(step.bytes))?;
+    }
+    Ok(())
 }
 
 fn show(

@@ -7,7 +7,6 @@ mod client_messages;
 mod connect;
 mod killed;
 mod settings;
-mod shim;
 mod sockets;
 mod terminal;
 
