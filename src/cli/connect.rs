@@ -1,28 +1,44 @@
 //! The command `mcpool connect`: the shim for clients that can only start a command.
 
 use super::error::CliError;
-use crate::client::shim::{self, HttpTarget, ShimError, Target};
+use crate::client::shim::{self, HttpTarget, ShimError};
 use crate::watched_file;
 use clap::ArgMatches;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+use tokio::net::UnixStream;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+
+/// Where the server is.
+enum Target {
+    Unix(PathBuf),
+    Http(HttpTarget),
+}
 
 /// Connects standard input and output to a server until standard input ends.
 pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
-    let target = target(matches)?;
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
-    let ended = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ShimError::Broken)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ShimError::Broken)?;
-        tokio::select! {
-            ended = shim::run(&target) => ended,
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
+    let stop = shim::termination().map_err(ShimError::Broken)?;
+    match target(matches)? {
+        Target::Unix(path) => Ok(shim::run_unix(&path, stop.as_fd(), &mut |what| tracing::warn!("{what}"))?),
+        Target::Http(target) => {
+            let runtime = Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
+            let ended = runtime.block_on(async {
+                tokio::select! {
+                    ended = shim::run_http(&target) => ended,
+                    told = is_told(stop) => Ok(told?),
+                }
+            });
+            runtime.shutdown_background();
+            Ok(ended?)
         }
-    });
-    runtime.shutdown_background();
-    Ok(ended?)
+    }
+}
+
+/// Waits for a signal that ends the program.
+async fn is_told(stop: std::os::unix::net::UnixStream) -> io::Result<()> {
+    stop.set_nonblocking(true)?;
+    UnixStream::from_std(stop)?.readable().await
 }
 
 fn target(matches: &ArgMatches) -> Result<Target, CliError> {

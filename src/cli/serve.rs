@@ -2,7 +2,7 @@
 
 use super::admin;
 use super::admission;
-use super::allocator::ProgramAllocator;
+use super::allocator::{ProgramAllocator, collect_once};
 use super::command::Cli;
 use super::config::{Config, Settings};
 use super::error::CliError;
@@ -206,6 +206,7 @@ fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
         .enable_all()
         .max_blocking_threads(options.limits.max_blocking_threads + RUNTIME_THREADS)
         .thread_keep_alive(THREAD_KEEP_ALIVE)
+        .on_thread_park(collect_once)
         .build()
         .map_err(CliError::Runtime)
 }

@@ -29,3 +29,5 @@ pub use lexer::{Kind, Lexer};
 pub use raw::{Elements, Raw};
 pub use reader::{FrameError, FrameReader};
 pub use skim::Outline;
+#[cfg(feature = "client")]
+pub(crate) use skim::Skim;

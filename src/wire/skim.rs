@@ -23,6 +23,14 @@ pub struct Outline {
 }
 
 impl Outline {
+    /// The outline of a message that is here, with or without its newline.
+    #[cfg(feature = "client")]
+    pub(crate) fn of(message: &[u8]) -> Self {
+        let mut skim = Skim::new();
+        skim.feed(message.trim_ascii_end());
+        skim.outline()
+    }
+
     /// The longest `id` that is kept, in bytes of its JSON text.
     pub const MAX_ID_BYTES: usize = 256;
 }
@@ -62,7 +70,7 @@ enum Position {
 
 /// The walk over a message that is skipped.
 #[derive(Debug)]
-pub(super) struct Skim {
+pub(crate) struct Skim {
     position: Position,
     depth: usize,
     member: Member,
@@ -79,7 +87,7 @@ pub(super) struct Skim {
 }
 
 impl Skim {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             position: Position::Start,
             depth: 0,
@@ -95,12 +103,12 @@ impl Skim {
     }
 
     /// Bytes that were walked over.
-    pub(super) fn seen_bytes(&self) -> usize {
+    pub(crate) fn seen_bytes(&self) -> usize {
         self.seen_bytes
     }
 
     /// The members, once the message has ended.
-    pub(super) fn outline(self) -> Outline {
+    pub(crate) fn outline(self) -> Outline {
         if self.position != Position::End {
             return Outline::default();
         }
@@ -108,7 +116,7 @@ impl Skim {
     }
 
     /// Walks over the next bytes.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.seen_bytes += bytes.len();
         let mut rest = bytes;
         while let [byte, behind @ ..] = rest {
@@ -313,6 +321,16 @@ mod tests {
             let found = outline(text.as_bytes());
             assert_eq!(found.id.as_deref(), *id, "{text}");
             assert!(found.has_method || id.is_none(), "{text}");
+        }
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn a_line_has_the_outline_of_its_message() {
+        for end in ["", "\n", "\r\n"] {
+            let line = format!("{{\"id\":1,\"method\":\"m\"}}{end}");
+            let outline = Outline::of(line.as_bytes());
+            assert_eq!((outline.id.as_deref(), outline.has_method), (Some("1"), true), "{end:?}");
         }
     }
 

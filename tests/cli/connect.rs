@@ -1,4 +1,4 @@
-//! `mcpool connect`: messages go through, and a restart of the server costs nothing but the wait.
+//! `mcpool connect` and `mcpool-connect`: messages go through, and a restart of the server costs nothing but the wait.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mcpool");
+/// What starts a shim to a Unix socket: the subcommand, and the program that is nothing else.
+pub(super) const SHIMS: [&[&str]; 2] = [&[PROGRAM, "connect"], &[env!("CARGO_BIN_EXE_mcpool-connect")]];
 
 /// A server that runs already.
 struct Server {
@@ -47,9 +49,9 @@ struct Shim {
 }
 
 impl Shim {
-    fn start(target: &str) -> Self {
-        let mut command = Command::new(PROGRAM);
-        command.args(["connect", target]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    fn start(program: &[&str], target: &str) -> Self {
+        let mut command = command(program, target);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("a shim");
         let (input, output) = (child.stdin.take(), child.stdout.take().expect("its stdout"));
         Self { child, input, output: BufReader::new(output) }
@@ -80,6 +82,12 @@ impl Shim {
     }
 }
 
+pub(super) fn command(program: &[&str], target: &str) -> Command {
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).arg(target);
+    command
+}
+
 #[test]
 fn a_shim_outlives_its_server() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -91,8 +99,9 @@ fn a_shim_outlives_its_server() {
         .and_then(|url| url.strip_suffix("/mcp"))
         .expect("a URL")
         .to_owned();
-    for target in [format!("unix:{}", folder.path().join("m.sock").display()), server.url.clone()] {
-        let mut shim = Shim::start(&target);
+    let (socket, url) = (format!("unix:{}", folder.path().join("m.sock").display()), server.url.clone());
+    for (program, target) in [(SHIMS[0], &socket), (SHIMS[1], &socket), (SHIMS[0], &url)] {
+        let mut shim = Shim::start(program, target);
         shim.handshake();
         assert_eq!(shim.call(1)["result"]["content"][0]["text"], "what is in f", "{target}");
         let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}});
@@ -118,13 +127,15 @@ fn a_shim_outlives_its_server() {
 
 #[test]
 fn targets_that_are_none_are_named() {
-    for (target, want) in [
-        ("nowhere", "neither unix:PATH nor http"),
-        ("https://example.com/mcp", "the shim speaks http:// and unix:"),
-        ("http:///mcp", "there is no host"),
+    for (program, target, want) in [
+        (SHIMS[0], "nowhere", "neither unix:PATH nor http"),
+        (SHIMS[0], "https://example.com/mcp", "the shim speaks http:// and unix:"),
+        (SHIMS[0], "http:///mcp", "there is no host"),
+        (SHIMS[1], "nowhere", "is not unix:PATH"),
+        (SHIMS[1], "unix:", "is not unix:PATH"),
+        (SHIMS[1], "http://127.0.0.1:1/mcp", "`mcpool connect` speaks http://"),
     ] {
-        let ended =
-            Command::new(PROGRAM).args(["connect", target]).stdin(Stdio::null()).output().expect("ended");
+        let ended = command(program, target).stdin(Stdio::null()).output().expect("ended");
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert!(said.contains(want), "{target}: {said}");
         assert_eq!(ended.status.code(), Some(2), "{target}");

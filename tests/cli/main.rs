@@ -7,6 +7,7 @@ mod client_messages;
 mod connect;
 mod killed;
 mod settings;
+mod shim;
 mod sockets;
 mod terminal;
 

@@ -107,6 +107,20 @@ impl Shared {
         // The writer ends only with the shim.
         let _ = self.answers.send(line).await;
     }
+
+    /// Pauses after a failed attempt to reach the server, and logs the first one.
+    async fn wait(&self, outage: &mut Outage, error: &io::Error) {
+        if !outage.is_on() {
+            tracing::warn!("cannot reach the server at {}: {error}; trying again", self.target.url);
+        }
+        tokio::time::sleep(outage.prolong()).await;
+    }
+
+    fn note_reached(&self, outage: &mut Outage) {
+        if outage.end() {
+            tracing::warn!("the server at {} is back", self.target.url);
+        }
+    }
 }
 
 pub(super) async fn run<R, W>(
@@ -178,14 +192,14 @@ async fn write<W: AsyncWrite + Unpin>(mut lines: Receiver<Vec<u8>>, mut output: 
 
 /// Sends one message and passes on what comes back; retries while the server is down.
 async fn serve(shared: Arc<Shared>, summary: Summary, line: Vec<u8>) {
-    let mut outage = Outage::new(&shared.target.url);
+    let mut outage = Outage::default();
     let mut has_renewed = false;
     loop {
         let request = shared.request(&summary, &line);
         let (connection, answer) = match exchange(&shared, &request).await {
             Ok(exchanged) => exchanged,
             Err(Failure::Unreachable(error)) => {
-                outage.wait(&error).await;
+                shared.wait(&mut outage, &error).await;
                 continue;
             }
             Err(Failure::Broken(error)) => {
@@ -197,7 +211,7 @@ async fn serve(shared: Arc<Shared>, summary: Summary, line: Vec<u8>) {
                 return;
             }
         };
-        outage.end();
+        shared.note_reached(&mut outage);
         let has_session = request.session.is_some() && !summary.is(Method::Initialize);
         if answer.status == 404
             && has_session
@@ -300,12 +314,12 @@ async fn renew(shared: &Arc<Shared>) -> bool {
 
 /// Passes on what the server sends without a request, as long as there is a session.
 async fn listen(shared: Arc<Shared>) {
-    let mut outage = Outage::new(&shared.target.url);
+    let mut outage = Outage::default();
     loop {
         let request = shared.bare("GET", "Accept: text/event-stream\r\n");
         match exchange(&shared, &request).await {
             Ok((mut link, answer)) if answer.status == 200 => {
-                outage.end();
+                shared.note_reached(&mut outage);
                 let mut body = Body::of(&answer, shared.max_answer_bytes);
                 while let Ok(Some(message)) = body.next(&mut link).await {
                     shared.send_to_client(message).await;
@@ -313,7 +327,9 @@ async fn listen(shared: Arc<Shared>) {
             }
             // The server has no such stream.
             Ok(_) => return,
-            Err(Failure::Unreachable(error) | Failure::Broken(error)) => outage.wait(&error).await,
+            Err(Failure::Unreachable(error) | Failure::Broken(error)) => {
+                shared.wait(&mut outage, &error).await;
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use bumpalo::Bump;
 use std::collections::HashSet;
 
 /// Bytes of the longest handshake that is remembered.
-const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
+pub(super) const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
 /// The most requests in flight that are remembered. Further ones get no error after a restart.
 const MAX_IN_FLIGHT: usize = 10_000;
 
@@ -87,6 +87,14 @@ pub(super) fn lost(id: &str, why: &str) -> Vec<u8> {
     let why = serde_json::Value::from(why);
     format!(
         r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32603,"message":{why},"data":{{"reason":"connection_lost"}}}}}}"#
+    )
+    .into_bytes()
+}
+
+/// The error for a request that the shim did not pass on.
+pub(super) fn too_long(id: &str, limit_bytes: usize) -> Vec<u8> {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32600,"message":"the message is longer than {limit_bytes} bytes"}}}}"#
     )
     .into_bytes()
 }

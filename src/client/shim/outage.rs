@@ -1,38 +1,46 @@
 //! The pauses between attempts to reach a server that is down.
 
-use std::io;
 use std::time::Duration;
 
 /// Shortest and longest pause between two attempts to reach a server.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// Waits longer after each failed attempt, and logs the first one.
-pub(super) struct Outage<'a> {
-    what: &'a str,
+/// Attempts that failed one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
     pause: Option<Duration>,
 }
 
-impl<'a> Outage<'a> {
-    pub(super) fn new(what: &'a str) -> Self {
-        Self { what, pause: None }
+impl Outage {
+    /// Tells whether the last attempt failed.
+    pub(super) fn is_on(&self) -> bool {
+        self.pause.is_some()
     }
 
-    pub(super) async fn wait(&mut self, error: &io::Error) {
-        let pause = match self.pause {
-            None => {
-                tracing::warn!("cannot reach the server at {}: {error}; trying again", self.what);
-                MIN_PAUSE
-            }
-            Some(pause) => (pause * 2).min(MAX_PAUSE),
-        };
+    /// Notes a failed attempt, and gives the pause after it: a longer one each time.
+    pub(super) fn prolong(&mut self) -> Duration {
+        let pause = self.pause.map_or(MIN_PAUSE, |pause| (pause * 2).min(MAX_PAUSE));
         self.pause = Some(pause);
-        tokio::time::sleep(pause).await;
+        pause
     }
 
-    pub(super) fn end(&mut self) {
-        if self.pause.take().is_some() {
-            tracing::warn!("the server at {} is back", self.what);
-        }
+    /// Notes that the server was reached, and tells whether there was an outage.
+    pub(super) fn end(&mut self) -> bool {
+        self.pause.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_two_seconds_and_begin_anew() {
+        let mut outage = Outage::default();
+        let pauses: Vec<u128> = (0..8).map(|_| outage.prolong().as_millis()).collect();
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1_600, 2_000, 2_000]);
+        assert!(outage.is_on() && outage.end() && !outage.end());
+        assert_eq!(outage.prolong(), MIN_PAUSE);
     }
 }
