@@ -90,8 +90,8 @@ pub use protocol::{
     ResourceTemplate, Role, ToolAnnotations, ToolDefinition,
 };
 pub use server::{
-    BuildError, CallContext, CatalogError, Chain, Completer, CompletionRequest, CompletionTarget,
-    Completions, DataBlock, Drain, Finished, NoTools, PromptContext, Prompts, ReadContext, RequestContext,
-    Resources, Server, ServerBuilder, SessionValues, Single, TextBlock, Tool, ToolError, ToolRequest,
-    Toolset,
+    Blocking, BlockingTool, BuildError, CallContext, CatalogError, Chain, Completer, CompletionRequest,
+    CompletionTarget, Completions, DataBlock, Drain, Finished, NoTools, PromptContext, Prompts, ReadContext,
+    RequestContext, Resources, Server, ServerBuilder, SessionValues, Single, TextBlock, ThreadArguments,
+    Tool, ToolError, ToolRequest, Toolset,
 };

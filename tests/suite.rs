@@ -15,6 +15,7 @@ mod hostile_frames;
 mod http_hostile;
 mod json_differential;
 mod json_encode;
+mod on_thread;
 mod protocol;
 #[cfg(feature = "report")]
 mod report;

@@ -228,6 +228,21 @@ impl<'f> MessageDecoder<'f> {
         self.walk().map(|_| ())
     }
 
+    /// Skips the arguments as [`MessageDecoder::skip_arguments`] does. What is malformed is told as
+    /// [`MessageDecoder::arguments`] of `A` tells it.
+    ///
+    /// # Errors
+    /// When the JSON is malformed.
+    pub fn skip_arguments_of<A: Deserialize<'f>>(&mut self) -> Result<(), DecodeError> {
+        let before = self.lexer.clone();
+        if let Ok(arguments) = self.lexer.raw() {
+            self.message.arguments = Some(arguments);
+            return self.walk().map(|_| ());
+        }
+        self.lexer = before;
+        self.arguments::<A>().map(|_| ())
+    }
+
     fn walk(&mut self) -> Result<ArgumentsAt, DecodeError> {
         loop {
             match self.position {

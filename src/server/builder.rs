@@ -12,7 +12,7 @@ use crate::server::handler::families::Families;
 use crate::server::handler::memory_resource::MemoryResource;
 use crate::server::handler::prompts::{Completer, Prompts};
 use crate::server::handler::resources::Resources;
-use crate::server::handler::tool::{Chain, NoTools, Single, Tool, Toolset};
+use crate::server::handler::tool::{Blocking, BlockingTool, Chain, NoTools, Single, Tool, Toolset};
 use crate::server::server::Server;
 use crate::server::serving::core::Core;
 use crate::server::serving::slot::{SlotFactory, slot_pool};
@@ -88,6 +88,11 @@ impl<T: Toolset> ServerBuilder<T> {
     /// Adds a tool; lists show it after the tools that were added before.
     pub fn tool<U: Tool>(self, tool: U) -> ServerBuilder<Chain<T, Single<U>>> {
         self.toolset(Single(tool))
+    }
+
+    /// Adds a tool that works on a thread that may block; lists show it after the tools that were added before.
+    pub fn blocking_tool<U: BlockingTool>(self, tool: U) -> ServerBuilder<Chain<T, Blocking<U>>> {
+        self.toolset(Blocking(tool))
     }
 
     /// Adds a family of tools; lists show it after the tools that were added before.

@@ -14,23 +14,26 @@ mod tests;
 
 pub use answer::catalog::CatalogError;
 pub use answer::content::{DataBlock, TextBlock};
-pub use answer::outcome::Finished;
 pub use answer::tool_error::ToolError;
 pub use builder::{BuildError, ServerBuilder};
+pub use handler::arguments::ThreadArguments;
 pub use handler::call_context::CallContext;
 pub use handler::prompts::{
     Completer, CompletionRequest, CompletionTarget, Completions, PromptContext, Prompts,
 };
 pub use handler::request_context::RequestContext;
 pub use handler::resources::{ReadContext, Resources};
-pub use handler::tool::{Chain, NoTools, Single, Tool, Toolset};
+pub use handler::tool::{Blocking, BlockingTool, Chain, NoTools, Single, Tool, Toolset};
 pub use handler::tool_request::ToolRequest;
+pub use incoming::handler_end::Finished;
 pub use server::Server;
 pub use state::drain::Drain;
 pub use state::session::SessionValues;
 
 pub(crate) use answer::outcome::Outcome;
 pub(crate) use incoming::facts::{FrameOrigin, HeadPart, HttpFacts, SessionField};
+#[cfg(feature = "filesystem")]
+pub(crate) use incoming::handler_end::ArgumentsPlace;
 pub(crate) use serving::batch::{Batch, BatchMessage};
 pub(crate) use serving::in_flight::InFlight;
 pub(crate) use serving::slot::RequestSlot;

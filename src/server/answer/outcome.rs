@@ -1,6 +1,5 @@
-//! How a request ended: for its transport an [`Outcome`], inside the server a [`HandlerEnd`].
+//! What a transport does after a request was served.
 
-use crate::protocol::InputRequest;
 use crate::server::state::session::Session;
 use mcpool_pools::BufferLease;
 use std::sync::Arc;
@@ -28,39 +27,5 @@ impl Outcome {
             Self::Reply(answer) | Self::Refused { answer, .. } | Self::Opened { answer, .. } => Some(answer),
             Self::Silent | Self::Cancel => None,
         }
-    }
-}
-
-/// How a handler ended.
-#[derive(Debug)]
-pub(crate) enum HandlerEnd {
-    /// With an outcome for the transport.
-    Done(Outcome),
-    /// The client must answer requests first and then call again.
-    NeedsInput {
-        /// What the client is asked for, by key.
-        requests: Vec<(Box<str>, InputRequest)>,
-        /// What the next round must know, as it is sealed into `requestState`; `None` if it must know nothing.
-        round: Option<Vec<u8>>,
-    },
-    /// The call becomes a task.
-    NeedsTask,
-}
-
-impl From<Outcome> for HandlerEnd {
-    fn from(outcome: Outcome) -> Self {
-        Self::Done(outcome)
-    }
-}
-
-/// The outcome of a call, as [`CallContext::finish`](crate::CallContext::finish) or a refusal of
-/// [`ToolRequest`](crate::ToolRequest) makes it.
-#[derive(Debug)]
-#[must_use = "dropping it loses the answer"]
-pub struct Finished(pub(crate) HandlerEnd);
-
-impl From<Outcome> for Finished {
-    fn from(outcome: Outcome) -> Self {
-        Self(HandlerEnd::Done(outcome))
     }
 }

@@ -6,9 +6,12 @@
 
 use crate::protocol::{Era, OwnedMessage, ProtocolError};
 use crate::server::answer::content::{Content, DataBlock, TextBlock};
-use crate::server::answer::outcome::{Finished, Outcome};
+use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
+use crate::server::incoming::handler_end::Finished;
+#[cfg(feature = "filesystem")]
+use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
 use crate::server::state::blocking::permits::{AcquireThread, SessionKey};
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::pools::Pools;
@@ -163,7 +166,7 @@ impl CallContext {
             let permit = self.acquire_thread().await.ok_or(ToolError::Cancelled)?;
             let mut moved =
                 Self { content: self.content.take(), request: self.request.moved(), tool: self.tool };
-            let mut guard = CancelOnDrop { call: Some(Arc::clone(&self.call)) };
+            let guard = CancelOnDrop::new(&self.call);
             let thread = tokio::task::spawn_blocking(move || {
                 if moved.is_cancelled() {
                     return (moved, Err(ToolError::Cancelled));
@@ -174,7 +177,7 @@ impl CallContext {
                 (moved, result)
             });
             let ended = thread.await;
-            guard.call = None;
+            guard.disarm();
             let Ok((moved, result)) = ended else {
                 return Err(ToolError::failed("the tool panicked"));
             };
@@ -183,12 +186,12 @@ impl CallContext {
         }
     }
 
-    fn tool(&self) -> Option<usize> {
+    pub(crate) fn tool(&self) -> Option<usize> {
         self.tool.map(|tool| tool as usize)
     }
 
     /// Waits for the right to use a thread.
-    fn acquire_thread(&self) -> AcquireThread {
+    pub(crate) fn acquire_thread(&self) -> AcquireThread {
         let key = SessionKey { principal: self.call.details().principal(), session: self.session.number() };
         self.shared.thread_permits.acquire(key)
     }
@@ -248,9 +251,12 @@ impl CallContext {
         tokio::time::timeout(longest, wait).await.ok().flatten()
     }
 
-    /// Drops what was written, because the handler runs again from its start.
-    pub(crate) fn discard(&mut self) {
-        self.content = None;
+    /// A call that begins anew on a thread that may block, with the frame that it came in. Drops what was written.
+    #[cfg(feature = "filesystem")]
+    pub(crate) fn restart_on_thread(self, arguments: ArgumentsPlace) -> Finished {
+        let tool = self.tool();
+        let request = self.request.into_admitted();
+        Finished(HandlerEnd::OnThread(ThreadCall { request, tool, arguments, may_repeat: false }))
     }
 
     /// Ends the call with the answer that was written, or with an error.
@@ -303,8 +309,19 @@ impl fmt::Debug for CallContext {
 }
 
 /// Cancels the call when the future that waits for its thread is dropped.
-struct CancelOnDrop {
+pub(crate) struct CancelOnDrop {
     call: Option<Arc<CallState>>,
+}
+
+impl CancelOnDrop {
+    pub(crate) fn new(call: &Arc<CallState>) -> Self {
+        Self { call: Some(Arc::clone(call)) }
+    }
+
+    /// The thread is done: there is nothing to cancel.
+    pub(crate) fn disarm(mut self) {
+        self.call = None;
+    }
 }
 
 impl Drop for CancelOnDrop {

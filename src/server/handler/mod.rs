@@ -1,5 +1,6 @@
 //! The traits that tools, resources and prompts implement, and the contexts that they get.
 
+pub(crate) mod arguments;
 pub(crate) mod call_context;
 pub(crate) mod families;
 #[cfg(feature = "report")]

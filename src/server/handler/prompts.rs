@@ -3,10 +3,10 @@
 use crate::protocol::{Prompt, ProtocolError, Role};
 use crate::server::answer::content::DataBlock;
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::answer::outcome::Finished;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::handler::resources::BoxedFuture;
+use crate::server::incoming::handler_end::Finished;
 use crate::wire::Reply;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};

@@ -6,9 +6,10 @@ use crate::protocol::{
     Capability, ClientCapabilities, Elicited, Era, InputRequest, InputResponse, LogLevel, ProtocolError,
 };
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::answer::outcome::{Finished, HandlerEnd, Outcome};
+use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::incoming::checks::AdmittedRequest;
+use crate::server::incoming::handler_end::{Finished, HandlerEnd};
 use crate::server::incoming::inputs::Inputs;
 use crate::server::shared::Shared;
 use crate::server::state::blocking::cancellation::CancellationToken;
@@ -397,7 +398,10 @@ impl RequestContext {
         match error {
             ToolError::Cancelled => Outcome::Silent.into(),
             ToolError::NeedsTask => Finished(HandlerEnd::NeedsTask),
-            ToolError::InputRequired => Finished(self.inputs.take().unwrap_or_default().into_end()),
+            ToolError::InputRequired => {
+                let (requests, round) = self.inputs.take().unwrap_or_default().into_asked();
+                Finished(HandlerEnd::NeedsInput { requests, round })
+            }
             ToolError::InvalidParams(why) => self.refuse(&ProtocolError::InvalidParams(why)),
             ToolError::NotFound => self.refuse(&ProtocolError::InvalidParams("nothing has this name or URI")),
             ToolError::MissingCapability(capability) => {
@@ -426,6 +430,13 @@ impl RequestContext {
         if !sent {
             self.shared.metrics.dropped_notifications.add(1);
         }
+    }
+
+    /// What the context was made of, for a call that begins anew elsewhere.
+    #[cfg(feature = "filesystem")]
+    pub(crate) fn into_admitted(self) -> AdmittedRequest {
+        let Self { shared, session, call, era, log_level, in_task, inputs, .. } = self;
+        AdmittedRequest { shared, session, call, era, log_level, in_task, inputs }
     }
 
     /// A second context of the same request, for another thread. It takes the inputs along.

@@ -3,9 +3,9 @@
 use crate::protocol::{Era, ProtocolError, Resource, ResourceTemplate};
 use crate::server::answer::content::DataBlock;
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::answer::outcome::Finished;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
+use crate::server::incoming::handler_end::Finished;
 use crate::wire::Reply;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;

@@ -5,10 +5,11 @@
 //! serves its frame.
 
 use crate::protocol::ToolDefinition;
-use crate::server::answer::outcome::Finished;
 use crate::server::answer::tool_error::ToolError;
+use crate::server::handler::arguments::ThreadArguments;
 use crate::server::handler::call_context::CallContext;
 use crate::server::handler::tool_request::ToolRequest;
+use crate::server::incoming::handler_end::Finished;
 use crate::server::state::session::SessionValues;
 use pin_project_lite::pin_project;
 use serde::Deserialize;
@@ -113,6 +114,24 @@ pub trait Toolset: Send + Sync + 'static {
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f;
 
+    /// Serves, on a thread that may block, a call that [`Toolset::call`] ended with
+    /// [`ToolRequest::admit_for_thread`]. The frame is there as well, and is decoded here for the first time.
+    ///
+    /// A thread cannot be stopped from outside: long work should check
+    /// [`RequestContext::is_cancelled`](crate::RequestContext::is_cancelled) in each of its loops.
+    ///
+    /// # Errors
+    /// As for [`Tool::call`].
+    fn call_on_thread(
+        &self,
+        index: usize,
+        arguments: ThreadArguments<'_>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        let _ = (index, arguments, call);
+        Err(ToolError::failed("this tool does not work on a thread"))
+    }
+
     /// Whether the tools use the directories that a legacy client offers (`roots/list`).
     fn wants_roots(&self) -> bool {
         false
@@ -175,6 +194,82 @@ impl<T: Tool> Toolset for Single<T> {
     }
 }
 
+/// A tool that works on a thread that may block: it waits for a disk or another program, or computes for long.
+///
+/// The frame of a call goes to the thread, where its arguments are decoded for the first time: nothing of a large message
+/// is there twice.
+///
+/// ```
+/// use mcpool::{BlockingTool, CallContext, Server, ToolDefinition, ToolError};
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct File<'a> {
+///     path: &'a str,
+/// }
+///
+/// struct CountLines;
+///
+/// impl BlockingTool for CountLines {
+///     type Arguments<'a> = File<'a>;
+///
+///     fn definition(&self) -> ToolDefinition {
+///         ToolDefinition::new("count_lines", "Counts the lines of a file.").arguments::<File<'_>>()
+///     }
+///
+///     fn call(&self, file: File<'_>, call: &mut CallContext) -> Result<(), ToolError> {
+///         let lines = std::fs::read_to_string(file.path)?.lines().count();
+///         call.structured(&lines)
+///     }
+/// }
+///
+/// let server = Server::builder("lines", "1.0.0").blocking_tool(CountLines).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
+pub trait BlockingTool: Send + Sync + 'static {
+    /// The arguments; strings may be borrowed, escaped or not.
+    type Arguments<'a>: Deserialize<'a> + Send;
+
+    /// What `tools/list` says about the tool. The server asks once, when it is built.
+    fn definition(&self) -> ToolDefinition;
+
+    /// Serves one call, on a thread that may block. When the client cancels,
+    /// [`RequestContext::is_cancelled`](crate::RequestContext::is_cancelled) says so, and the answer is dropped.
+    ///
+    /// # Errors
+    /// As for [`Tool::call`].
+    fn call(&self, arguments: Self::Arguments<'_>, call: &mut CallContext) -> Result<(), ToolError>;
+}
+
+/// One blocking tool as a toolset.
+#[derive(Debug)]
+pub struct Blocking<T>(pub(crate) T);
+
+impl<T: BlockingTool> Toolset for Blocking<T> {
+    fn definitions(&self) -> Vec<ToolDefinition> {
+        vec![self.0.definition()]
+    }
+
+    fn call<'f>(
+        &'f self,
+        _index: usize,
+        request: ToolRequest<'f>,
+    ) -> impl Future<Output = Finished> + Send + 'f {
+        std::future::ready(request.admit_for_thread::<T::Arguments<'f>>())
+    }
+
+    fn call_on_thread(
+        &self,
+        _index: usize,
+        arguments: ThreadArguments<'_>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        let arguments = arguments.decode::<T::Arguments<'_>>(call)?;
+        self.0.call(arguments, call)
+    }
+}
+
 /// Two toolsets as one: first the tools of `Front`, then those of `Back`.
 #[derive(Debug)]
 pub struct Chain<Front, Back> {
@@ -198,6 +293,18 @@ impl<Front: Toolset, Back: Toolset> Toolset for Chain<Front, Back> {
         match index.checked_sub(self.front_len) {
             None => Either::Front { future: self.front.call(index, request) },
             Some(index) => Either::Back { future: self.back.call(index, request) },
+        }
+    }
+
+    fn call_on_thread(
+        &self,
+        index: usize,
+        arguments: ThreadArguments<'_>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        match index.checked_sub(self.front_len) {
+            None => self.front.call_on_thread(index, arguments, call),
+            Some(index) => self.back.call_on_thread(index, arguments, call),
         }
     }
 

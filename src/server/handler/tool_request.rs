@@ -1,15 +1,18 @@
 //! A tool call before it is admitted: its arguments become the tool's own type, then its message is checked.
 
 use crate::protocol::{ArgumentsAt, Message, MessageDecoder, ProtocolError};
-use crate::server::answer::outcome::{Finished, Outcome};
+use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
+use crate::server::handler::arguments::{Arguments, decode_object};
 use crate::server::handler::call_context::CallContext;
 use crate::server::handler::request_context::RequestContext;
-use crate::server::incoming::checks::Unchecked;
-use crate::server::incoming::coercion::{Correction, reread};
+use crate::server::incoming::checks::{AdmittedRequest, Unchecked};
 use crate::server::incoming::frame_context::FrameContext;
+use crate::server::incoming::handler_end::{ArgumentsPlace, Finished, HandlerEnd, ThreadCall};
 use crate::server::state::session::SessionValues;
-use crate::wire::{DecodeError, Lexer};
+use crate::wire::DecodeError;
+#[cfg(feature = "filesystem")]
+use crate::wire::Frame;
 use bumpalo::Bump;
 use serde::Deserialize;
 
@@ -47,25 +50,50 @@ impl<'f> ToolRequest<'f> {
             Ok(decoded) => decoded,
             Err(error) => return Err(self.context.refuse_unreadable(error).into()),
         };
-        let request = self.check_and_admit()?;
-        let message = self.decoder.message();
-        // Arguments that are not there are not read twice.
-        let is_two_pass = self.arguments_at == ArgumentsAt::End && message.arguments.is_some();
-        let arena_bytes = self.decoder.arena().allocated_bytes();
-        self.context.shared.tool_usage.note_call(self.index, is_two_pass, arena_bytes);
-        let context = CallContext::new(request, self.index);
+        let context = CallContext::new(RequestContext::new(self.check_and_admit()?), self.index);
+        let (message, arena) = (self.decoder.message(), self.decoder.arena());
         let json = message.arguments.map_or("{}", |raw| raw.as_str());
-        let fault = match decoded {
-            Ok(arguments) => match self.context.shared.check_arguments(self.index, json) {
-                Ok(()) => return Ok((arguments, json, context)),
-                Err(fault) => Unfit::Schema(fault),
-            },
-            Err(error) => Unfit::Type(error),
-        };
-        match self.read_again(json, &fault) {
+        let name = message.name.unwrap_or_default();
+        let arguments = Arguments { shared: self.context.shared, tool: self.index, name, json, arena };
+        match arguments.accept(decoded) {
             Ok((arguments, json)) => Ok((arguments, json, context)),
             Err(text) => Err(context.finish(Err(ToolError::Failed(text)))),
         }
+    }
+
+    /// Admits a call that goes on, with its frame, on a thread that may block: there
+    /// [`Toolset::call_on_thread`](crate::Toolset::call_on_thread) decodes the arguments into `A` and serves the call.
+    /// Here they are checked to be JSON, and nothing is copied.
+    ///
+    /// Return what this gives from [`Toolset::call`](crate::Toolset::call).
+    pub fn admit_for_thread<A: Deserialize<'f>>(mut self) -> Finished {
+        let metrics = &self.context.shared.metrics;
+        let walked = match self.arguments_at {
+            ArgumentsAt::Here => {
+                metrics.one_pass_messages.add(1);
+                self.decoder.skip_arguments_of::<A>()
+            }
+            ArgumentsAt::End => {
+                metrics.two_pass_messages.add(1);
+                Ok(())
+            }
+        };
+        if let Err(error) = walked {
+            return self.context.refuse_unreadable(error).into();
+        }
+        let request = match self.check_and_admit() {
+            Ok(request) => request,
+            Err(outcome) => return outcome.into(),
+        };
+        let json = self.decoder.message().arguments.map_or("{}", |raw| raw.as_str());
+        let arguments = ArgumentsPlace::of(json, self.context.frame);
+        Finished(HandlerEnd::OnThread(ThreadCall { request, tool: self.index, arguments, may_repeat: false }))
+    }
+
+    /// The frame that the call came in.
+    #[cfg(feature = "filesystem")]
+    pub(crate) fn frame(&self) -> &'f Frame {
+        self.context.frame
     }
 
     /// Old name of [`ToolRequest::admit`].
@@ -102,39 +130,14 @@ impl<'f> ToolRequest<'f> {
         }
     }
 
-    /// Checks and admits the message, which was read to its end.
-    fn check_and_admit(&self) -> Result<RequestContext, Outcome> {
-        let unchecked = Unchecked::new(&self.context, self.decoder.message(), self.decoder.arena());
-        unchecked.check()?.admit_call().map(RequestContext::new)
-    }
-
-    /// Corrects arguments that do not fit, and gives their JSON text too; or lists everything that is wrong.
-    #[cold]
-    fn read_again<A: Deserialize<'f>>(&self, json: &'f str, fault: &Unfit) -> Result<(A, &'f str), String> {
-        let (shared, arena) = (self.context.shared, self.decoder.arena());
-        let name = self.decoder.message().name.unwrap_or_default();
-        let explain = |json: &'f str, fault: &Unfit| match fault {
-            Unfit::Schema(fault) => invalid_arguments(name, fault, ""),
-            Unfit::Type(error) => {
-                let path = Lexer::from_text(json).raw().ok().and_then(|raw| raw.fault_path::<A>(arena));
-                explain_arguments(name, path.as_deref(), error)
-            }
-        };
-        let json = if json == "null" { "{}" } else { json };
-        let reread = shared.definition_of(self.index).map(|tool| reread(tool, json, arena));
-        match reread.unwrap_or(Correction::Unchanged) {
-            Correction::Unchanged => Err(explain(json, fault)),
-            Correction::Faulty(faults) => Err(invalid_arguments(name, &faults, "")),
-            Correction::Corrected(meant) => {
-                let json: &'f str = arena.alloc_str(&meant);
-                let arguments = Lexer::from_text(json)
-                    .decode::<A>(arena)
-                    .map_err(|error| explain(json, &Unfit::Type(error)))?;
-                let checked = shared.check_arguments(self.index, json);
-                checked.map_err(|fault| explain(json, &Unfit::Schema(fault)))?;
-                Ok((arguments, json))
-            }
-        }
+    /// Checks and admits the message, which was read to its end, and counts the call.
+    fn check_and_admit(&self) -> Result<AdmittedRequest, Outcome> {
+        let (message, arena) = (self.decoder.message(), self.decoder.arena());
+        let admitted = Unchecked::new(&self.context, message, arena).check()?.admit_call()?;
+        // Arguments that are not there are not read twice.
+        let is_two_pass = self.arguments_at == ArgumentsAt::End && message.arguments.is_some();
+        self.context.shared.tool_usage.note_call(self.index, is_two_pass, arena.allocated_bytes());
+        Ok(admitted)
     }
 
     /// Answers a call of a tool that does not exist.
@@ -146,39 +149,18 @@ impl<'f> ToolRequest<'f> {
         }
         match self.check_and_admit() {
             Err(outcome) => outcome.into(),
-            Ok(context) => match self.decoder.message().name {
-                Some(name) => context.refuse(&ProtocolError::UnknownTool { name }),
-                None => context.refuse(&ProtocolError::InvalidParams("name must be a string")),
-            },
+            Ok(admitted) => {
+                let context = RequestContext::new(admitted);
+                match self.decoder.message().name {
+                    Some(name) => context.refuse(&ProtocolError::UnknownTool { name }),
+                    None => context.refuse(&ProtocolError::InvalidParams("name must be a string")),
+                }
+            }
         }
     }
 }
 
-/// What the arguments do not fit.
-enum Unfit {
-    /// The type that they are decoded into.
-    Type(DecodeError),
-    /// The schema that validates them.
-    Schema(String),
-}
-
-/// Explains to the model what is wrong with its arguments, in the form of the reference servers: without positions in
-/// the frame, and without Rust types.
-#[cold]
-fn explain_arguments(name: &str, path: Option<&str>, error: &DecodeError) -> String {
-    let fault = error.fault().to_string();
-    let place = path.map(|path| format!(" at {path}")).unwrap_or_default();
-    invalid_arguments(name, &fault, &place)
-}
-
-fn invalid_arguments(name: &str, fault: &str, place: &str) -> String {
-    format!("MCP error -32602: Input validation error: Invalid arguments for tool {name}: {fault}{place}")
-}
-
 /// Decodes arguments that came before the tool's name, or not at all, or as `null`.
 fn decode_late<'f, A: Deserialize<'f>>(message: &Message<'f>, arena: &'f Bump) -> Result<A, DecodeError> {
-    match message.arguments {
-        Some(raw) if raw.as_str() != "null" => raw.decode(arena),
-        _ => Lexer::from_text("{}").decode(arena),
-    }
+    decode_object(message.arguments.map_or("{}", |raw| raw.as_str()), arena)
 }

@@ -6,7 +6,6 @@
 //! answered at once. The server stores nothing between rounds.
 
 use crate::protocol::{InputKind, InputRequest, InputResponse, Message, ProtocolError};
-use crate::server::answer::outcome::HandlerEnd;
 use crate::server::shared::Shared;
 use crate::server::state::request_state::{Binding, StateFault};
 use bumpalo::Bump;
@@ -26,6 +25,9 @@ pub(crate) struct Inputs {
     state_of_last_round: Option<Box<str>>,
     state_for_next_round: Option<Box<str>>,
 }
+
+/// What a client is asked for, by key.
+pub(crate) type Asked = Vec<(Box<str>, InputRequest)>;
 
 /// The payload of a `requestState`.
 #[derive(Serialize, Deserialize, Default)]
@@ -100,7 +102,7 @@ impl Inputs {
     }
 
     /// The requests that the client must answer, and what the next round must know, if anything.
-    pub(crate) fn into_end(self) -> HandlerEnd {
+    pub(crate) fn into_asked(self) -> (Asked, Option<Vec<u8>>) {
         let asked = |key: &str| self.asked.iter().any(|(asked, _)| **asked == *key);
         let answers: BTreeMap<_, _> = self
             .answers
@@ -111,7 +113,7 @@ impl Inputs {
         let state = self.state_for_next_round.or(self.state_of_last_round);
         let is_needed = !answers.is_empty() || state.is_some();
         let round = is_needed.then(|| serde_json::to_vec(&Sealed { answers, state }).unwrap_or_default());
-        HandlerEnd::NeedsInput { requests: self.asked, round }
+        (self.asked, round)
     }
 }
 

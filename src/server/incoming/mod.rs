@@ -4,4 +4,5 @@ pub(crate) mod checks;
 pub(crate) mod coercion;
 pub(crate) mod facts;
 pub(crate) mod frame_context;
+pub(crate) mod handler_end;
 pub(crate) mod inputs;

@@ -1,7 +1,8 @@
 //! What is left to do of a frame once its method is known: nothing, a tool's call, or a handler of another kind.
 
-use crate::server::answer::outcome::{Finished, HandlerEnd, Outcome};
+use crate::server::answer::outcome::Outcome;
 use crate::server::handler::resources::BoxedFuture;
+use crate::server::incoming::handler_end::{Finished, HandlerEnd};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -6,9 +6,9 @@
 
 use crate::protocol::ProtocolError;
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::answer::outcome::Finished;
 use crate::server::handler::families::Families;
 use crate::server::handler::resources;
+use crate::server::incoming::handler_end::Finished;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{Filter, Subscription};

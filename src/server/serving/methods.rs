@@ -3,7 +3,7 @@
 use crate::protocol::{Era, IdField, LogLevel, Method, ProtocolError};
 use crate::server::answer::catalog::List;
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::answer::outcome::{Finished, Outcome};
+use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::families::Families;
 use crate::server::handler::prompts::{self, CompletionRequest, CompletionTarget, PromptContext};
@@ -12,6 +12,7 @@ use crate::server::handler::resources::{self, BoxedFuture, ReadContext};
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::checks::Checked;
 use crate::server::incoming::frame_context::FrameContext;
+use crate::server::incoming::handler_end::Finished;
 use crate::server::serving::core::Core;
 use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::from_client::{initialize, take_notification, take_response};

@@ -8,6 +8,7 @@ pub(crate) mod in_flight;
 pub(crate) mod listen;
 pub(crate) mod memory_account;
 pub(crate) mod methods;
+pub(crate) mod on_thread;
 pub(crate) mod serve;
 pub(crate) mod slot;
 pub(crate) mod task_methods;

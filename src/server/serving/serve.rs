@@ -6,15 +6,17 @@
 //! JSON, shape, era, `_meta`, version, method, parameters.
 
 use crate::protocol::{ArgumentsAt, MessageDecoder, Method, ProtocolError};
-use crate::server::answer::outcome::{Finished, HandlerEnd, Outcome};
+use crate::server::answer::outcome::Outcome;
 use crate::server::handler::tool::Toolset;
 use crate::server::handler::tool_request::ToolRequest;
 use crate::server::incoming::checks::Unchecked;
 use crate::server::incoming::facts::Incoming;
 use crate::server::incoming::frame_context::FrameContext;
+use crate::server::incoming::handler_end::{Finished, HandlerEnd};
 use crate::server::serving::core::Core;
 use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::methods::serve_method;
+use crate::server::serving::on_thread::serve_on_thread;
 use crate::server::serving::unfinished::{DetachedCall, answer_unfinished};
 use bumpalo::Bump;
 use std::pin::pin;
@@ -52,7 +54,14 @@ pub(crate) fn serve_frame<T: Toolset>(
             origin: &origin,
             frame: &frame,
         };
-        let ended = pin!(dispatch(&core, context, &arena, has_room)).await;
+        let mut ended = pin!(dispatch(&core, context, &arena, has_room)).await;
+        if let HandlerEnd::OnThread(call) = ended {
+            let (returned, end) = serve_on_thread(&core, frame, call).await;
+            let Some(returned) = returned else {
+                return (ServedFrame::from(Outcome::Silent), arena);
+            };
+            (frame, ended) = (returned, end);
+        }
         let served = match ended {
             HandlerEnd::Done(outcome) => ServedFrame::from(outcome),
             // Their answers need the whole frame.

@@ -2,7 +2,8 @@
 
 use crate::protocol::{ArgumentsAt, InputRequest, Message, MessageDecoder, ProtocolError};
 use crate::server::answer::envelope::{self, AnswerId};
-use crate::server::answer::outcome::{HandlerEnd, Outcome};
+use crate::server::answer::outcome::Outcome;
+use crate::server::incoming::handler_end::HandlerEnd;
 use crate::server::incoming::inputs;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
@@ -36,6 +37,8 @@ pub(crate) fn answer_unfinished(
             (input_required(shared, call, &frame, &requests, round.as_deref()), None)
         }
         HandlerEnd::NeedsTask => detach(shared, session, call, frame),
+        // A call ends on its thread.
+        HandlerEnd::OnThread(_) => (Outcome::Silent, None),
     }
 }
 

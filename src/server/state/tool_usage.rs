@@ -35,6 +35,12 @@ impl ToolUsage {
         if is_two_pass {
             counts.two_pass.fetch_add(1, Ordering::Relaxed);
         }
+        self.note_arena(tool, arena_bytes);
+    }
+
+    /// Counts the arena bytes that decoding the arguments of a call took.
+    pub(crate) fn note_arena(&self, tool: Option<usize>, arena_bytes: usize) {
+        let Some(counts) = self.counts(tool) else { return };
         if arena_bytes > self.arena_retain_bytes {
             counts.oversized_arenas.fetch_add(1, Ordering::Relaxed);
         }

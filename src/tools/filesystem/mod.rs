@@ -53,11 +53,14 @@ mod write_target;
 pub use compat::Compat;
 
 use crate::protocol::ToolDefinition;
-use crate::server::{CallContext, Finished, SessionValues, ToolError, ToolRequest, Toolset};
-use crate::wire::Lexer;
+use crate::server::{
+    ArgumentsPlace, CallContext, CancellationToken, Finished, SessionValues, ThreadArguments, ToolError,
+    ToolRequest, Toolset,
+};
 use compat::Copies;
 use context::Context;
 use error::Stop;
+use sandbox::access::Sandbox;
 use sandbox::directories::Directories;
 use sandbox::roots;
 use serde::Deserialize;
@@ -175,6 +178,27 @@ impl Filesystem {
     pub fn set_roots(&self, roots: &[PathBuf]) -> Vec<String> {
         self.directories.replace(roots)
     }
+
+    /// The sandbox of one call: over the directories of its session, or else of the server.
+    fn enter(
+        &self,
+        call: &CallContext,
+        inline_names: Option<usize>,
+        cancellation: Option<CancellationToken>,
+    ) -> Sandbox {
+        let of_session = call.session_values().find::<Directories>();
+        let directories = of_session.as_ref().unwrap_or(&self.directories);
+        directories.enter(inline_names, cancellation).compat(self.compat)
+    }
+
+    fn context<'s>(
+        &self,
+        sandbox: &'s Sandbox,
+        cancellation: &'s CancellationToken,
+        inline_bytes: Option<u64>,
+    ) -> Context<'s> {
+        Context { sandbox, compat: self.compat, copies: self.copies, cancellation, inline_bytes }
+    }
 }
 
 impl Toolset for Filesystem {
@@ -200,30 +224,23 @@ impl Toolset for Filesystem {
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
-        let session_directories = request.session_values().find::<Directories>();
-        let mut may_repeat = false;
-        let started = match self.tools.get(index) {
-            Some(tool) => {
-                // A call that changes nothing may begin again.
-                may_repeat = !tool.changes;
-                let directories = session_directories.as_ref().unwrap_or(&self.directories);
-                (tool.start)(directories, self.compat, self.copies, request)
-            }
-            None => Started::Done(request.refuse_unknown()),
+        let finished = match self.tools.get(index) {
+            // A call that changes nothing may begin again.
+            Some(tool) => (tool.start)(self, request).may_repeat(!tool.changes),
+            None => request.refuse_unknown(),
         };
-        async move {
-            match started {
-                Started::Done(finished) => finished,
-                Started::Waiting { mut call, work } => {
-                    let again = may_repeat.then(|| Arc::clone(&work));
-                    let result = call.offload(move |call| work(call)).await;
-                    match again.filter(|_| call.may_fit_later()) {
-                        None => call.finish(result),
-                        // In a box, as calls that need not wait should hold no place for it.
-                        Some(work) => Box::pin(repeat_with_memory(call, work, result)).await,
-                    }
-                }
-            }
+        std::future::ready(finished)
+    }
+
+    fn call_on_thread(
+        &self,
+        index: usize,
+        arguments: ThreadArguments<'_>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        match self.tools.get(index) {
+            Some(tool) => (tool.work)(self, arguments, call),
+            None => Err(ToolError::NotFound),
         }
     }
 
@@ -267,31 +284,10 @@ impl Toolset for Filesystem {
 struct Entry {
     name: &'static str,
     changes: bool,
-    start: for<'f> fn(&'f Arc<Directories>, Compat, Copies, ToolRequest<'f>) -> Started,
-}
-
-/// A call after its first step.
-enum Started {
-    Done(Finished),
-    Waiting { call: CallContext, work: Work },
-}
-
-/// The rest of a call, for a thread that may block.
-type Work = Arc<dyn Fn(&mut CallContext) -> Result<(), ToolError> + Send + Sync>;
-
-/// Runs a call again for which there was no memory, each time when there is more.
-async fn repeat_with_memory(
-    mut call: CallContext,
-    work: Work,
-    mut result: Result<(), ToolError>,
-) -> Finished {
-    while call.may_fit_later()
-        && let Some(_turn) = call.wait_for_memory().await
-    {
-        let work = Arc::clone(&work);
-        result = call.offload(move |call| work(call)).await;
-    }
-    call.finish(result)
+    /// Admits a call, and serves it if it is quick.
+    start: for<'f> fn(&'f Filesystem, ToolRequest<'f>) -> Finished,
+    /// Serves a call on a thread that may block.
+    work: fn(&Filesystem, ThreadArguments<'_>, &mut CallContext) -> Result<(), ToolError>,
 }
 
 /// A tool: its arguments and its function.
@@ -308,38 +304,40 @@ trait FileTool {
     ) -> Result<(), Stop>;
 }
 
-fn start<'f, T: FileTool>(
-    directories: &'f Arc<Directories>,
-    compat: Compat,
-    copies: Copies,
-    request: ToolRequest<'f>,
-) -> Started {
+fn start<'f, T: FileTool>(tools: &'f Filesystem, request: ToolRequest<'f>) -> Finished {
+    if !T::AT_ONCE {
+        return request.admit_for_thread::<T::Arguments<'f>>();
+    }
+    let frame = request.frame();
     let (arguments, json, mut call) = match request.admit_with_json::<T::Arguments<'f>>() {
         Ok(decoded) => decoded,
-        Err(refused) => return Started::Done(refused),
+        Err(refused) => return refused,
     };
-    if T::AT_ONCE {
-        let cancellation = call.cancellation();
-        let sandbox = directories.enter(Some(call.limits().inline_names), None).compat(compat);
-        let inline_bytes = Some(call.limits().inline_read_bytes as u64);
-        let context =
-            Context { sandbox: &sandbox, compat, copies, cancellation: &cancellation, inline_bytes };
-        match run::<T>(&arguments, &context, &mut call) {
-            Ok(()) => return Started::Done(call.finish(Ok(()))),
-            Err(Stop::Fail(error)) => return Started::Done(call.finish(Err(error))),
-            Err(Stop::Offload) => call.discard(),
-        }
+    let cancellation = call.cancellation();
+    let sandbox = tools.enter(&call, Some(call.limits().inline_names), None);
+    let inline_bytes = Some(call.limits().inline_read_bytes as u64);
+    let context = tools.context(&sandbox, &cancellation, inline_bytes);
+    match run::<T>(&arguments, &context, &mut call) {
+        Ok(()) => call.finish(Ok(())),
+        Err(Stop::Fail(error)) => call.finish(Err(error)),
+        Err(Stop::Offload) => call.restart_on_thread(ArgumentsPlace::of(json, frame)),
     }
-    let owned = call.own_arguments(json);
-    let directories = Arc::clone(directories);
-    let work = Arc::new(move |call: &mut CallContext| {
-        let cancellation = call.cancellation();
-        let sandbox = directories.enter(None, Some(cancellation.clone())).compat(compat);
-        let context =
-            Context { sandbox: &sandbox, compat, copies, cancellation: &cancellation, inline_bytes: None };
-        run_owned::<T>(owned.arguments(), &context, call)
-    });
-    Started::Waiting { call, work }
+}
+
+/// Serves a call on a thread that may block.
+fn work<T: FileTool>(
+    tools: &Filesystem,
+    arguments: ThreadArguments<'_>,
+    call: &mut CallContext,
+) -> Result<(), ToolError> {
+    let arguments = arguments.decode::<T::Arguments<'_>>(call)?;
+    let cancellation = call.cancellation();
+    let sandbox = tools.enter(call, None, Some(cancellation.clone()));
+    match run::<T>(&arguments, &tools.context(&sandbox, &cancellation, None), call) {
+        Ok(()) => Ok(()),
+        Err(Stop::Fail(error)) => Err(error),
+        Err(Stop::Offload) => Err(ToolError::failed("nothing is too long for this thread")),
+    }
 }
 
 /// Runs a tool. It gives its structured answer as a copy of its text, which is left out here where that is asked for.
@@ -353,21 +351,6 @@ fn run<T: FileTool>(
         call.leave_out_copy();
     }
     Ok(())
-}
-
-/// Runs a tool on a thread that may block; the arguments are decoded again, from their copy.
-fn run_owned<T: FileTool>(
-    json: &str,
-    context: &Context<'_>,
-    call: &mut CallContext,
-) -> Result<(), ToolError> {
-    let arena = call.arena();
-    let arguments = Lexer::from_text(json).decode::<T::Arguments<'_>>(&arena)?;
-    match run::<T>(&arguments, context, call) {
-        Ok(()) => Ok(()),
-        Err(Stop::Fail(error)) => Err(error),
-        Err(Stop::Offload) => Err(ToolError::failed("nothing is too long for this thread")),
-    }
 }
 
 /// One line for each tool: its type, name, arguments, function, when it runs, and whether it changes anything.
@@ -392,7 +375,7 @@ macro_rules! tools {
         )*
 
         /// All tools, in the order of the reference.
-        static TOOLS: &[Entry] = &[$(Entry { name: $name, changes: $changes, start: start::<$tool> }),*];
+        static TOOLS: &[Entry] = &[$(Entry { name: $name, changes: $changes, start: start::<$tool>, work: work::<$tool> }),*];
     };
 }
 

@@ -1,0 +1,124 @@
+//! A call's arguments as the tool's own type: validated, corrected where they have one meaning, or explained.
+
+use crate::server::answer::tool_error::ToolError;
+use crate::server::handler::call_context::CallContext;
+use crate::server::incoming::coercion::{Correction, reread};
+use crate::server::shared::Shared;
+use crate::wire::{DecodeError, Lexer};
+use bumpalo::Bump;
+use serde::Deserialize;
+
+/// The arguments of a call on a thread that may block, in the frame that they came in.
+#[derive(Debug, Clone, Copy)]
+pub struct ThreadArguments<'a> {
+    json: &'a str,
+    arena: &'a Bump,
+}
+
+impl<'a> ThreadArguments<'a> {
+    pub(crate) fn new(json: &'a str, arena: &'a Bump) -> Self {
+        Self { json, arena }
+    }
+
+    /// Decodes the arguments, which nobody did before. Strings with escapes go to an arena of this thread.
+    ///
+    /// # Errors
+    /// What is wrong with the arguments, in words for the model.
+    pub fn decode<A: Deserialize<'a>>(&self, call: &CallContext) -> Result<A, ToolError> {
+        let Self { json, arena } = *self;
+        let shared = &call.shared;
+        let name = shared.definition_of(call.tool()).map_or("", |tool| tool.name());
+        let arguments = Arguments { shared, tool: call.tool(), name, json, arena };
+        let accepted = arguments.accept(decode_object(json, arena));
+        shared.tool_usage.note_arena(call.tool(), arena.allocated_bytes());
+        accepted.map(|(arguments, _)| arguments).map_err(ToolError::Failed)
+    }
+}
+
+/// Decodes arguments; those that are not there, or `null`, are an empty object.
+pub(crate) fn decode_object<'f, A: Deserialize<'f>>(
+    json: &'f str,
+    arena: &'f Bump,
+) -> Result<A, DecodeError> {
+    let json = if json == "null" { "{}" } else { json };
+    Lexer::from_text(json).decode(arena)
+}
+
+/// The arguments of one call, and of which tool.
+pub(crate) struct Arguments<'s, 'f> {
+    pub(crate) shared: &'s Shared,
+    pub(crate) tool: Option<usize>,
+    /// The tool's name, as an error says it.
+    pub(crate) name: &'s str,
+    pub(crate) json: &'f str,
+    pub(crate) arena: &'f Bump,
+}
+
+impl<'f> Arguments<'_, 'f> {
+    /// The decoded arguments if they fit the schema, and their JSON; else those that were meant.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words for the model.
+    pub(crate) fn accept<A: Deserialize<'f>>(
+        &self,
+        decoded: Result<A, DecodeError>,
+    ) -> Result<(A, &'f str), String> {
+        let fault = match decoded {
+            Ok(arguments) => match self.shared.check_arguments(self.tool, self.json) {
+                Ok(()) => return Ok((arguments, self.json)),
+                Err(fault) => Unfit::Schema(fault),
+            },
+            Err(error) => Unfit::Type(error),
+        };
+        self.read_again(&fault)
+    }
+
+    /// Corrects arguments that do not fit, and gives their JSON text too; or lists everything that is wrong.
+    #[cold]
+    fn read_again<A: Deserialize<'f>>(&self, fault: &Unfit) -> Result<(A, &'f str), String> {
+        let Self { shared, tool, name, json, arena } = *self;
+        let explain = |json: &'f str, fault: &Unfit| match fault {
+            Unfit::Schema(fault) => invalid_arguments(name, fault, ""),
+            Unfit::Type(error) => {
+                let path = Lexer::from_text(json).raw().ok().and_then(|raw| raw.fault_path::<A>(arena));
+                explain_arguments(name, path.as_deref(), error)
+            }
+        };
+        let json = if json == "null" { "{}" } else { json };
+        let reread = shared.definition_of(tool).map(|tool| reread(tool, json, arena));
+        match reread.unwrap_or(Correction::Unchanged) {
+            Correction::Unchanged => Err(explain(json, fault)),
+            Correction::Faulty(faults) => Err(invalid_arguments(name, &faults, "")),
+            Correction::Corrected(meant) => {
+                let json: &'f str = arena.alloc_str(&meant);
+                let arguments = Lexer::from_text(json)
+                    .decode::<A>(arena)
+                    .map_err(|error| explain(json, &Unfit::Type(error)))?;
+                let checked = shared.check_arguments(tool, json);
+                checked.map_err(|fault| explain(json, &Unfit::Schema(fault)))?;
+                Ok((arguments, json))
+            }
+        }
+    }
+}
+
+/// What the arguments do not fit.
+enum Unfit {
+    /// The type that they are decoded into.
+    Type(DecodeError),
+    /// The schema that validates them.
+    Schema(String),
+}
+
+/// Explains to the model what is wrong with its arguments, in the form of the reference servers: without positions in
+/// the frame, and without Rust types.
+#[cold]
+fn explain_arguments(name: &str, path: Option<&str>, error: &DecodeError) -> String {
+    let fault = error.fault().to_string();
+    let place = path.map(|path| format!(" at {path}")).unwrap_or_default();
+    invalid_arguments(name, &fault, &place)
+}
+
+fn invalid_arguments(name: &str, fault: &str, place: &str) -> String {
+    format!("MCP error -32602: Input validation error: Invalid arguments for tool {name}: {fault}{place}")
+}

@@ -1,0 +1,76 @@
+//! A call on a thread that may block. Its frame goes along, and is decoded there for the first time.
+//!
+//! Whoever waits may be gone before the thread is done, so the thread owns all that the call needs. A tool that panics
+//! is caught before its frame and its arena are dropped: both go back to their pools.
+
+use crate::server::answer::outcome::Outcome;
+use crate::server::answer::tool_error::ToolError;
+use crate::server::handler::arguments::ThreadArguments;
+use crate::server::handler::call_context::{CallContext, CancelOnDrop};
+use crate::server::handler::request_context::RequestContext;
+use crate::server::handler::tool::Toolset;
+use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
+use crate::server::serving::core::Core;
+use crate::wire::Frame;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What a thread works on, and gives back when it is done.
+struct Work {
+    frame: Frame,
+    arguments: ArgumentsPlace,
+    call: CallContext,
+}
+
+/// Serves a call on a thread. The frame comes back unless the runtime ends.
+pub(crate) async fn serve_on_thread<T: Toolset>(
+    core: &Arc<Core<T>>,
+    frame: Frame,
+    call: ThreadCall,
+) -> (Option<Frame>, HandlerEnd) {
+    let ThreadCall { request, tool, arguments, may_repeat } = call;
+    let call = CallContext::new(RequestContext::new(request), tool);
+    let mut work = Work { frame, arguments, call };
+    // Held while a call runs again that lacked memory.
+    let mut turn;
+    loop {
+        let Some(permit) = work.call.acquire_thread().await else {
+            return (Some(work.frame), work.call.finish(Err(ToolError::Cancelled)).0);
+        };
+        let guard = CancelOnDrop::new(&work.call.call);
+        let core = Arc::clone(core);
+        let thread = tokio::task::spawn_blocking(move || {
+            let result = work.run(&core);
+            // Dropped before the answer is sent: the client's next call may need it.
+            drop(permit);
+            (work, result)
+        });
+        let Ok((done, result)) = thread.await else {
+            return (None, HandlerEnd::Done(Outcome::Silent));
+        };
+        guard.disarm();
+        work = done;
+        if may_repeat && work.call.may_fit_later() {
+            // In a box, as calls that need not wait should hold no place for it.
+            turn = Box::pin(work.call.wait_for_memory()).await;
+            if turn.is_some() {
+                continue;
+            }
+        }
+        return (Some(work.frame), work.call.finish(result).0);
+    }
+}
+
+impl Work {
+    fn run<T: Toolset>(&mut self, core: &Core<T>) -> Result<(), ToolError> {
+        let Self { frame, arguments, call } = self;
+        if call.is_cancelled() {
+            return Err(ToolError::Cancelled);
+        }
+        let arena = core.shared.pools.arenas.acquire();
+        let arguments = ThreadArguments::new(arguments.text(frame), &arena);
+        let tool = call.tool().unwrap_or_default();
+        let served = || core.toolset.call_on_thread(tool, arguments, call);
+        catch_unwind(AssertUnwindSafe(served)).unwrap_or_else(|_| Err(ToolError::failed("the tool panicked")))
+    }
+}
