@@ -16,6 +16,8 @@ type Result<T> = std::result::Result<T, DecodeError>;
 
 /// The name by which [`Raw`](super::Raw) asks for its text instead of a decoded value.
 pub(super) const RAW_TOKEN: &str = "$mcpool::Raw";
+/// The name by which [`EscapedText`](super::EscapedText) asks for a string as it is written.
+pub(super) const ESCAPED_TOKEN: &str = "$mcpool::EscapedText";
 
 /// Decodes the value at a lexer's place.
 #[derive(Debug)]
@@ -227,6 +229,12 @@ impl<'f> de::Deserializer<'f> for Deserializer<'_, 'f> {
     fn deserialize_newtype_struct<V: Visitor<'f>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         if name == RAW_TOKEN {
             return visitor.visit_borrowed_str(self.lexer.value_text()?);
+        }
+        if name == ESCAPED_TOKEN {
+            return match self.lexer.kind()? {
+                Kind::String => visitor.visit_borrowed_str(self.lexer.seen_written_string()?),
+                _ => Err(self.unwanted(&visitor)),
+            };
         }
         visitor.visit_newtype_struct(self)
     }

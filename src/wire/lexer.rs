@@ -229,6 +229,81 @@ impl<'f> Lexer<'f> {
         self.string_rest(arena)
     }
 
+    /// Begins inside a string, which was checked.
+    pub(super) fn from_inside(text: &'f str) -> Self {
+        Self { text, at: 0, depth: 0, is_first: false }
+    }
+
+    /// The string that comes next, with its quotes, as it is written. It is one that [`Lexer::string`] accepts.
+    pub(super) fn seen_written_string(&mut self) -> Result<&'f str> {
+        let (bytes, start) = (self.bytes(), self.at);
+        self.at = plain_end(bytes, start + 1);
+        let backslash = self.at;
+        while bytes.get(self.at) != Some(&b'"') {
+            if let Err(error) = self.pass_escape(backslash) {
+                // A string without an end has that fault before any other.
+                if bytes.get(backslash) == Some(&b'\\') {
+                    self.closing_quote(backslash)?;
+                }
+                return Err(error);
+            }
+            self.at = plain_end(bytes, self.at);
+        }
+        self.at += 1;
+        Ok(self.text_since(start))
+    }
+
+    /// Walks over one escape of a string whose first one is at `backslash`.
+    fn pass_escape(&mut self, backslash: usize) -> Result<()> {
+        if self.bytes().get(self.at) != Some(&b'\\') {
+            return Err(self.expected(if self.at == backslash {
+                "the end of the string, or an escaped control character"
+            } else {
+                "an escape instead of a control character"
+            }));
+        }
+        match self.bytes().get(self.at + 1) {
+            Some(escaped) if SHORT_ESCAPES[usize::from(*escaped)] != 0 => self.at += 2,
+            _ => {
+                self.unicode_escape()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Unescapes as much of what follows as `room` holds, and tells how much that is: 0 at the end.
+    pub(super) fn unescape_some(&mut self, room: &mut [u8]) -> Result<usize> {
+        let bytes = self.bytes();
+        let mut filled = 0;
+        while let Some(byte) = bytes.get(self.at) {
+            let left = room.len() - filled;
+            if *byte != b'\\' {
+                let start = self.at;
+                self.at = plain_end(&bytes[..bytes.len().min(start + left)], start);
+                let plain = &bytes[start..self.at];
+                room[filled..filled + plain.len()].copy_from_slice(plain);
+                filled += plain.len();
+                if plain.is_empty() {
+                    break;
+                }
+                continue;
+            }
+            // The longest character has four bytes.
+            if left < 4 {
+                break;
+            }
+            match bytes.get(self.at + 1).map_or(0, |escaped| SHORT_ESCAPES[usize::from(*escaped)]) {
+                0 => filled += self.unicode_escape()?.encode_utf8(&mut room[filled..]).len(),
+                character => {
+                    room[filled] = character;
+                    filled += 1;
+                    self.at += 2;
+                }
+            }
+        }
+        Ok(filled)
+    }
+
     /// Skips a value, checking it, and gives its text.
     pub(super) fn value_text(&mut self) -> Result<&'f str> {
         self.skip_white_space();

@@ -5,6 +5,7 @@
 mod de;
 mod encode;
 mod error;
+mod escaped;
 mod frame;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(unreachable_pub))]
@@ -24,6 +25,7 @@ pub(crate) use encode::escaped_bytes;
 pub use encode::{Base64, LossyText, Reply, ReplyError};
 pub(crate) use encode::{HEX_DIGITS, Mark};
 pub use error::{DecodeError, DecodeFault};
+pub use escaped::EscapedText;
 pub use frame::Frame;
 pub use lexer::{Kind, Lexer};
 pub use raw::{Elements, Raw};

@@ -3,6 +3,7 @@
 //! Nothing is lenient here: an optional argument, too, must have the type of the schema. The server reads arguments
 //! that do not fit a second time, and converts those with only one meaning.
 
+use crate::wire::EscapedText;
 use serde::{Deserialize, Deserializer};
 
 /// `read_file`, `read_text_file`.
@@ -32,7 +33,9 @@ pub(crate) struct ReadMultipleFiles<'a> {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct WriteFile<'a> {
     pub(crate) path: &'a str,
-    pub(crate) content: &'a str,
+    /// As it came: it is unescaped on its way into the file.
+    #[serde(borrow)]
+    pub(crate) content: EscapedText<'a>,
 }
 
 /// `edit_file`.

@@ -7,6 +7,7 @@ use super::compat::Compat;
 use super::context::Context;
 use super::error::{FsError, Stop, shown};
 use super::open_file::OpenFile;
+use super::sandbox::temporary::write_all;
 use super::text_edit::apply;
 use super::text_edit::budget::EditBudget;
 use super::text_edit::line_ends::flat;
@@ -48,7 +49,7 @@ pub(crate) fn edit_file(
     // An edit is not made if the answer cannot show it.
     check_fits(&diff, AnswerSpace::of(call.limits(), context.copies))?;
     if !arguments.dry_run {
-        written.replace(context.sandbox, edited.as_bytes())?;
+        written.replace(context.sandbox, |new| write_all(new, edited.as_bytes()))?;
     }
     drop(lock);
     call.text(&diff);

@@ -3,8 +3,10 @@
 use super::arguments::{Path, WriteFile};
 use super::context::{Context, answer_line};
 use super::error::{FsError, Stop};
+use super::open_file::CHUNK;
 use super::sandbox::beneath::{self, DIRECTORY_HANDLE, Links};
 use super::sandbox::target::Target;
+use super::sandbox::temporary::write_all;
 use super::write_target::WriteTarget;
 use crate::server::CallContext;
 use rustix::fd::OwnedFd;
@@ -19,7 +21,10 @@ pub(crate) fn write_file(
 ) -> Result<(), Stop> {
     let file = WriteTarget::of(context.sandbox.resolve(arguments.path)?)?;
     let _lock = file.lock(context.sandbox)?;
-    file.replace(context.sandbox, arguments.content.as_bytes())?;
+    let mut room = [0; CHUNK];
+    file.replace(context.sandbox, |new| {
+        arguments.content.each_piece(&mut room, |piece| write_all(new, piece))
+    })?;
     answer_line(call, &["Successfully wrote to ", arguments.path]);
     Ok(())
 }

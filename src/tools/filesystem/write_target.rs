@@ -11,7 +11,7 @@ use super::open_file::kind_name;
 use super::sandbox::access::Sandbox;
 use super::sandbox::lexical;
 use super::sandbox::target::Target;
-use super::sandbox::temporary::{Temporary, write_all};
+use super::sandbox::temporary::Temporary;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -53,12 +53,16 @@ impl WriteTarget {
         Ok(sandbox.state().lock(key))
     }
 
-    /// Writes the file with `content`, in place of the old one if there is one.
-    pub(crate) fn replace(&self, sandbox: &Sandbox, content: &[u8]) -> Result<(), FsError> {
+    /// Puts what `write` writes in place of the old file, if there is one.
+    pub(crate) fn replace(
+        &self,
+        sandbox: &Sandbox,
+        write: impl FnOnce(&OwnedFd) -> Result<(), Errno>,
+    ) -> Result<(), FsError> {
         let old = self.attributes()?;
         let mut temporary =
             Temporary::create(sandbox, &self.parent, old.is_some()).map_err(|errno| self.failed(errno))?;
-        let written = write_all(temporary.file(), content)
+        let written = write(temporary.file())
             .and_then(|()| old.map_or(Ok(()), |old| old.give_to_new_content(temporary.file())))
             .and_then(|()| temporary.complete());
         written.map_err(|errno| FsError::os(errno, "write", self.target.path()))?;
