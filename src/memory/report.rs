@@ -90,6 +90,10 @@ pub struct MemoryUsageReport {
     pub peak_committed_bytes: Option<u64>,
     /// Blocks handed out by the allocator: the live heap.
     pub heap_bytes: Option<u64>,
+    /// Blocks of the heap that are not resident, at least: buffers whose pages nobody has written to yet. Parts tell the
+    /// whole size of a block.
+    #[serde(default)]
+    pub unwritten_bytes: Option<u64>,
     /// Resident stacks of threads.
     pub stack_bytes: Option<u64>,
     /// All that connections hold: what each has while it is idle, its encryption too, and the buffers leased for what it
@@ -106,7 +110,7 @@ pub struct MemoryUsageReport {
     /// The most that was, looked at once a second and in each report: a burst between two looks can exceed it.
     /// `peak_rss_bytes` and `peak_committed_bytes` miss nothing.
     pub peak_allocated_bytes: u64,
-    /// Bytes of all parts except `rest`: what the ledger says is resident.
+    /// Bytes of all parts except `rest`, less `unwritten_bytes`: what the ledger says is resident.
     pub explained_bytes: u64,
     /// `explained_bytes` among `rss_bytes`; above 1 where the parts count too much.
     pub explained_ratio: Option<f64>,
@@ -134,9 +138,8 @@ pub struct MemoryUsageReport {
 /// are resident pages of the allocator beyond the blocks that were asked for. In it are the rounding of blocks to their
 /// class (with mimalloc at most an eighth), its tables, gaps between live blocks, and pages that it keeps for a while:
 /// how much each of them is no release build of mimalloc counts; `mcpool report --reclaim` shows what the last of them
-/// was. `program` are pages of files that only this process uses, `program, shared` those that others use as well. Where
-/// blocks are larger than what was written to them, the heap is larger than what is resident, and the report's error is
-/// above zero.
+/// was. `program` are pages of files that only this process uses, `program, shared` those that others use as well. A line
+/// tells whole blocks, also where their pages are not written to yet: `MemoryUsageReport::unwritten_bytes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
     /// What holds the bytes, for example `buffers, idle`.

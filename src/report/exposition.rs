@@ -214,6 +214,9 @@ fn memory(metrics: &mut Metrics, report: &MemoryReport) {
     metrics
         .gauge("mcpool_memory_heap_bytes", "Blocks handed out by the allocator.")
         .if_known(usage.heap_bytes);
+    metrics
+        .gauge("mcpool_memory_unwritten_bytes", "Blocks of the heap that are not resident, at least.")
+        .if_known(usage.unwritten_bytes);
     metrics.gauge("mcpool_memory_huge_page_bytes", "Bytes in huge pages.").if_known(usage.huge_page_bytes);
     metrics.gauge("mcpool_memory_stack_bytes", "Resident stacks of threads.").if_known(usage.stack_bytes);
     metrics

@@ -146,6 +146,7 @@ fn process(report: &MemoryReport) -> Option<Sentence> {
     let usage = &report.usage;
     let sizes = [
         ("heap", usage.heap_bytes),
+        ("of it not written to", usage.unwritten_bytes.filter(|bytes| *bytes > 0)),
         ("committed", usage.committed_bytes),
         ("stacks", usage.stack_bytes),
         ("resident at most", usage.peak_rss_bytes),

@@ -181,7 +181,7 @@ fn the_parser_refuses_what_prometheus_refuses() {
 const MIB: f64 = 1_048_576.0;
 
 /// What the sample has, under the name that it is exposed by.
-const FIGURES: [Row; 57] = [
+const FIGURES: [Row; 58] = [
     ("process_resident_memory_bytes", &[], 20.0 * MIB),
     ("process_cpu_seconds_total", &[], 12.34),
     ("process_open_fds", &[], 1_021.0),
@@ -196,6 +196,7 @@ const FIGURES: [Row; 57] = [
     ("mcpool_memory_heap_bytes", &[], 6.0 * MIB),
     ("mcpool_memory_committed_bytes", &[], 9.0 * MIB),
     ("mcpool_memory_allocated_peak_bytes", &[], 7.0 * MIB),
+    ("mcpool_memory_unwritten_bytes", &[], 0.0),
     ("mcpool_memory_shared_bytes", &[], 11.5 * MIB),
     ("mcpool_memory_explained_ratio", &[], 0.9),
     ("mcpool_memory_held_ratio", &[], 0.3),

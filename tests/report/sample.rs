@@ -148,6 +148,7 @@ fn usage() -> MemoryUsageReport {
         committed_bytes: Some(9 * MIB),
         peak_committed_bytes: Some(10 * MIB),
         heap_bytes: Some(6 * MIB),
+        unwritten_bytes: Some(0),
         stack_bytes: Some(96 * KIB),
         connection_bytes: MIB + 512 * KIB,
         correlation_bytes: KIB,

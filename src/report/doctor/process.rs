@@ -267,7 +267,8 @@ pub(super) fn ledger_wrong(report: &MemoryReport) -> Verdict {
     let wrong = error.unsigned_abs();
     let is_wrong = ratio.abs() > LEDGER_ERROR_RATIO && wrong >= LEDGER_ERROR_BYTES;
     let (problem, cause) = if error > 0 {
-        let cause = "Buffers are leased that nobody has written to, or an account tells more than it holds.";
+        let cause = "An account tells more than it holds, or bytes are in two lines; where the allocator reports no \
+                     figures, it may be buffers that nobody has written to.";
         (format!("The ledger counts {} that are not resident.", bytes(wrong)), cause)
     } else if usage.heap_bytes.is_none() {
         let cause = "The program's allocator reports no figures, so what no account enters cannot be told.";
