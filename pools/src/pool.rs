@@ -33,8 +33,7 @@ pub struct PoolConfig {
     pub setting: Option<&'static str>,
     /// Most objects that may be idle.
     pub capacity: usize,
-    /// Most that the capacity can be set to later. Each place costs two words, from the first return on, in the
-    /// shards that threads return to.
+    /// Most that the capacity can be set to later. Room is allocated as objects come: a word for each that is idle.
     pub maximum: usize,
     /// The budget that the objects are charged to, if any.
     pub budget: Option<MemoryBudget>,
@@ -186,7 +185,7 @@ impl<T: Send + 'static> ObjectPool<T> {
 
     /// Sets how many objects may be idle, at most [`PoolSnapshot::maximum`]; returns the capacity set.
     ///
-    /// Allocates nothing. A smaller capacity frees the surplus before this returns.
+    /// A smaller capacity frees the surplus before this returns.
     pub fn set_capacity(&self, capacity: usize) -> usize {
         let index = thread_index();
         self.core.store.set_capacity(capacity, |idle| {

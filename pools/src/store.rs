@@ -1,24 +1,18 @@
-//! The idle store: where objects wait between leases. Its memory orderings are argued below; all others of the
-//! crate stand in `sync`.
+//! The idle store: where objects wait between leases.
 //!
 //! It knows neither leases nor policies: an item goes in, an item comes out, and what does not fit is handed back.
 //!
-//! One bounded queue a shard (crossbeam's `ArrayQueue`, after Vyukov's bounded MPMC queue), because one queue
-//! shared by two threads costs 140 to 430 ns a round trip and a queue of its own 19 (`benches/benches/pool.rs`).
-//! A thread uses its own shard first and then goes round: to steal when its own is empty, to spill when it is full.
+//! One stack a shard, behind a mutex of its own: what came last goes out first, so that it is still in the cache and the
+//! others grow old, and can be told to go. A thread uses its own shard first and then goes round: to steal when its own
+//! is empty, to spill when it is full. So a lock is nearly always free, and then costs less than the queue without locks
+//! that stood here before (crossbeam's `ArrayQueue`), which lent the oldest.
 //!
 //! **Invariant:** each shard's `quota <= slots`, the quotas sum up to the capacity, and once no call is under way
-//! every shard holds at most its quota. Queues are built at the maximum, so a new capacity is a few stores: no
-//! allocation, nothing moved.
-//!
-//! Why the invariant survives races: [`Shard::put`] pushes, then reads the quota and the length again, and takes
-//! one item back if there are too many; [`Store::set_capacity`] stores the quota, then reads the length. All four
-//! are `SeqCst` (the push and the length inside crossbeam's queue), hence in one total order: either the returning
-//! thread sees the new quota, or the shrinking thread sees the new item. Two returns that race for the last place
-//! both push; the later one in the queue's order sees both. Should a future queue weaken its orderings, an item
-//! too many would stay until the next return to that shard; none could be lost. `tests/loom.rs` holds this.
+//! every shard holds at most its quota. Quota and items change under the shard's lock, so a return sees the new quota or
+//! the one who lowers it sees the new item. `len` may be read without the lock, and then is a hint. `tests/loom.rs` holds
+//! this.
 
-use crate::sync::{ArrayQueue, AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crossbeam_utils::CachePadded;
 use std::sync::{OnceLock, PoisonError};
 
@@ -39,7 +33,7 @@ pub(crate) enum Refusal {
 }
 
 impl<T> Store<T> {
-    /// A store whose capacity can be set to anything up to `maximum`; allocates shard by shard, on first use.
+    /// A store whose capacity can be set to anything up to `maximum`; room is allocated as items come.
     pub(crate) fn new(capacity: usize, maximum: usize) -> Self {
         let shards = shards_for(maximum);
         let slots = maximum.div_ceil(shards);
@@ -78,7 +72,7 @@ impl<T> Store<T> {
     #[cold]
     fn steal(&self, index: usize) -> Option<T> {
         let mask = self.shards.len() - 1;
-        // An empty queue's `pop` is a full fence; its length is two loads.
+        // A lock is two atomic operations, a length one load.
         (1..=mask)
             .map(|step| &self.shards[(index + step) & mask])
             .filter(|shard| shard.len() > 0)
@@ -119,7 +113,7 @@ impl<T> Store<T> {
         };
         // Outside the lock: `discard` runs foreign destructors.
         for (at, shard) in self.shards.iter().enumerate() {
-            while let Some(surplus) = shard.pop_surplus() {
+            while let Some(surplus) = shard.pop_oldest_beyond(shard.quota.load(Ordering::Relaxed)) {
                 if let Err((item, _)) = self.put(at, surplus) {
                     discard(item);
                 }
@@ -132,18 +126,28 @@ impl<T> Store<T> {
         let capacity = capacity.min(self.maximum());
         let (each, rest) = (capacity / self.shards.len(), capacity % self.shards.len());
         for (at, shard) in self.shards.iter().enumerate() {
-            shard.quota.store(each + usize::from(at < rest), Ordering::SeqCst);
+            shard.set_quota(each + usize::from(at < rest));
         }
         capacity
     }
 
-    /// Gives idle items to `discard` until at most `keep` are left; the capacity stays.
+    /// Gives the oldest idle items of each shard to `discard` until at most `keep` are left; the capacity stays.
     pub(crate) fn trim(&self, keep: usize, mut discard: impl FnMut(T)) {
         // Bounded by what is here now: threads that go on returning must not hold the trimmer for ever.
-        for _ in keep..self.len() {
-            match self.take(0) {
-                Some(item) => discard(item),
-                None => break,
+        let mut surplus = self.len().saturating_sub(keep);
+        // Each shard in its turn, as each has its own oldest.
+        while surplus > 0 {
+            let before = surplus;
+            for shard in &self.shards {
+                if surplus > 0
+                    && let Some(item) = shard.pop_oldest_beyond(0)
+                {
+                    surplus -= 1;
+                    discard(item);
+                }
+            }
+            if surplus == before {
+                break;
             }
         }
     }
@@ -170,8 +174,10 @@ fn shards_wanted() -> usize {
 }
 
 struct Shard<T> {
-    /// Built on the first return: a process that uses one thread pays for one queue a pool.
-    queue: OnceLock<Box<ArrayQueue<T>>>,
+    /// The oldest in front.
+    items: Mutex<Vec<T>>,
+    /// Written under the lock of `items`, as `quota` is.
+    len: AtomicUsize,
     slots: usize,
     /// In the range `0..=slots`.
     quota: AtomicUsize,
@@ -179,54 +185,64 @@ struct Shard<T> {
 
 impl<T> Shard<T> {
     fn new(slots: usize) -> Self {
-        let shard = Self { queue: OnceLock::new(), slots, quota: AtomicUsize::new(0) };
-        // loom does not see the hand-over inside `OnceLock`, so under loom every queue exists from the start.
-        if cfg!(loom) && slots > 0 {
-            shard.built();
-        }
-        shard
+        let (len, quota) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { items: Mutex::new(Vec::new()), len, slots, quota }
     }
 
     #[inline]
     fn len(&self) -> usize {
-        self.queue.get().map_or(0, |queue| queue.len())
+        self.len.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
+        // Nothing of others runs under it.
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline]
     fn pop(&self) -> Option<T> {
-        self.queue.get()?.pop()
+        if self.len() == 0 {
+            return None;
+        }
+        let mut items = self.lock();
+        let item = items.pop();
+        self.len.store(items.len(), Ordering::Relaxed);
+        item
     }
 
     #[inline]
     fn put(&self, item: T) -> Result<(), (T, Refusal)> {
+        let before = self.quota.load(Ordering::Relaxed);
+        if self.len() >= before {
+            return Err((item, Refusal::Full));
+        }
+        let mut items = self.lock();
         let quota = self.quota.load(Ordering::Relaxed);
-        if quota == 0 {
-            return Err((item, Refusal::Full));
+        if items.len() >= quota {
+            return Err((item, if quota < before { Refusal::Shrunk } else { Refusal::Full }));
         }
-        let queue = self.queue.get().map_or_else(|| self.built(), |queue| &**queue);
-        if queue.len() >= quota {
-            return Err((item, Refusal::Full));
+        items.push(item);
+        self.len.store(items.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn set_quota(&self, quota: usize) {
+        let _items = self.lock();
+        self.quota.store(quota, Ordering::Relaxed);
+    }
+
+    /// Takes the oldest item if there are more than `keep`.
+    #[cold]
+    fn pop_oldest_beyond(&self, keep: usize) -> Option<T> {
+        // Who lowered the quota has had the lock since whatever was put in under the quota before.
+        if self.len() <= keep {
+            return None;
         }
-        queue.push(item).map_err(|item| (item, Refusal::Full))?;
-        // See the head of this file: this second look is what makes a racing shrink safe.
-        let now = self.quota.load(Ordering::SeqCst);
-        if queue.len() > now { self.take_back(quota, now) } else { Ok(()) }
-    }
-
-    #[cold]
-    fn take_back(&self, before: usize, now: usize) -> Result<(), (T, Refusal)> {
-        let refusal = if now < before { Refusal::Shrunk } else { Refusal::Full };
-        self.pop().map_or(Ok(()), |item| Err((item, refusal)))
-    }
-
-    fn pop_surplus(&self) -> Option<T> {
-        let queue = self.queue.get()?;
-        if queue.len() > self.quota.load(Ordering::SeqCst) { queue.pop() } else { None }
-    }
-
-    #[cold]
-    fn built(&self) -> &ArrayQueue<T> {
-        self.queue.get_or_init(|| Box::new(ArrayQueue::new(self.slots)))
+        let mut items = self.lock();
+        let item = (items.len() > keep).then(|| items.remove(0));
+        self.len.store(items.len(), Ordering::Relaxed);
+        item
     }
 }
 
@@ -250,6 +266,19 @@ mod tests {
         taken.sort_unstable();
         assert_eq!(taken, (0..8).collect::<Vec<_>>());
         assert_eq!(store.take(0), None);
+    }
+
+    #[test]
+    fn what_came_last_goes_first_and_the_oldest_are_trimmed() {
+        let store = Store::new(64, 64);
+        (0..8).for_each(|item| store.put(0, item).unwrap());
+        assert_eq!(store.take(0), Some(7));
+        store.put(0, 8).unwrap();
+        assert_eq!(store.take(0), Some(8));
+        let mut trimmed = Vec::new();
+        store.trim(3, |item| trimmed.push(item));
+        assert_eq!(trimmed, [0, 1, 2, 3]);
+        assert_eq!((store.take(0), store.take(0), store.len()), (Some(6), Some(5), 1));
     }
 
     #[test]

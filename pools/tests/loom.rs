@@ -3,8 +3,7 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p mcpool-pools --release --test loom`
 //!
-//! Shards are two, threads are numbered by loom, and the queue is a stand-in (`src/sync/modelled.rs`): what is explored is
-//! the protocol around the queues, not crossbeam's queue.
+//! Shards are two, and threads are numbered by loom.
 #![cfg(loom)]
 
 use loom::sync::Arc;

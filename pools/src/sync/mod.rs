@@ -12,19 +12,17 @@ mod thread_index;
 pub(crate) use counter::{Counter, Flag, OwnedCounter};
 
 #[cfg(loom)]
-pub(crate) use self::modelled::{ArrayQueue, thread_index};
+pub(crate) use self::modelled::thread_index;
 #[cfg(loom)]
 pub(crate) use loom::sync::{
-    Arc, Mutex,
+    Arc, Mutex, MutexGuard,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 #[cfg(not(loom))]
 pub(crate) use self::thread_index::thread_index;
 #[cfg(not(loom))]
-pub(crate) use crossbeam_queue::ArrayQueue;
-#[cfg(not(loom))]
 pub(crate) use std::sync::{
-    Arc, Mutex,
+    Arc, Mutex, MutexGuard,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };

@@ -1,10 +1,7 @@
-//! Stand-ins under loom: for the queue, because crossbeam's does not know loom, and for the numbering of threads.
+//! A stand-in under loom for the numbering of threads.
 
-use loom::sync::Mutex;
-use loom::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::cell::Cell;
-use std::collections::VecDeque;
-use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 loom::lazy_static! {
     // A std atomic on purpose: numbering threads is no part of the model and must not add branches to it.
@@ -23,46 +20,4 @@ pub(crate) fn thread_index() -> usize {
             next
         })
     })
-}
-
-/// What `store.rs` relies on in crossbeam's queue, and no more: push and pop are linearizable, and `len` is
-/// totally ordered with them and with every other `SeqCst` access. Crossbeam gets the second by `SeqCst` on
-/// head and tail. loom takes `SeqCst` accesses for acquire and release and knows a total order of fences only,
-/// so the order is said with fences here.
-pub(crate) struct ArrayQueue<T> {
-    items: Mutex<VecDeque<T>>,
-    len: AtomicUsize,
-    slots: usize,
-}
-
-impl<T> ArrayQueue<T> {
-    pub(crate) fn new(slots: usize) -> Self {
-        Self { items: Mutex::new(VecDeque::new()), len: AtomicUsize::new(0), slots }
-    }
-
-    pub(crate) fn push(&self, item: T) -> Result<(), T> {
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        if items.len() == self.slots {
-            return Err(item);
-        }
-        items.push_back(item);
-        self.len.store(items.len(), Ordering::Release);
-        drop(items);
-        fence(Ordering::SeqCst);
-        Ok(())
-    }
-
-    pub(crate) fn pop(&self) -> Option<T> {
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        let item = items.pop_front();
-        self.len.store(items.len(), Ordering::Release);
-        drop(items);
-        fence(Ordering::SeqCst);
-        item
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        fence(Ordering::SeqCst);
-        self.len.load(Ordering::Acquire)
-    }
 }
