@@ -73,6 +73,7 @@ struct State {
     peaks: Peaks,
     timeline: Timeline,
     last_optimised: Instant,
+    last_decay: Instant,
     applied: Vec<AppliedChange>,
     hysteresis: Hysteresis,
 }
@@ -114,6 +115,7 @@ impl MemoryManager {
             peaks: Peaks::new(),
             timeline: Timeline::new(),
             last_optimised: now,
+            last_decay: now,
             applied: Vec::new(),
             hysteresis: Hysteresis::default(),
         };
@@ -187,6 +189,7 @@ impl MemoryManager {
     /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.
     pub(crate) fn tick(&self, now: Instant) {
         self.shared.registry.for_each(|pool| pool.sample(&Sampling::at(now)));
+        self.decay(now);
         let Some(rss_bytes) = Process::rss_bytes() else { return };
         // Before the lock: accounts call toolsets, which may call this manager.
         let entries = self.entries(false);
@@ -209,9 +212,7 @@ impl MemoryManager {
             let at_ms = now.saturating_duration_since(self.shared.started).as_millis() as u64;
             state.timeline.add(now, at_ms, rss_bytes, &entries.lines);
         }
-        let is_due = self.shared.limits.tune_interval_ms > 0
-            && now.saturating_duration_since(state.last_optimised)
-                >= Duration::from_millis(self.shared.limits.tune_interval_ms as u64);
+        let is_due = is_due(self.shared.limits.tune_interval_ms, state.last_optimised, now);
         drop(state);
         if level != before {
             tracing::warn!(?level, rss_bytes, limit_bytes, "memory pressure");
@@ -236,6 +237,23 @@ impl MemoryManager {
         add_steps(&mut sums, &steps);
         let rss_after_bytes = Process::rss_bytes();
         ReclaimOutcome { rss_before_bytes, rss_after_bytes, steps: steps_of(&sums) }
+    }
+
+    /// Has every pool let go of half of what it did not need since the last time, if that was long enough ago.
+    fn decay(&self, now: Instant) {
+        let mut state = self.state();
+        if !is_due(self.shared.limits.pool_decay_ms, state.last_decay, now) {
+            return;
+        }
+        state.last_decay = now;
+        drop(state);
+        // Without the locks of this manager and of the registry: the `Drop` of an object may do anything.
+        for pool in self.shared.registry.pools() {
+            let freed_bytes = pool.trim_unneeded();
+            if freed_bytes > 0 {
+                tracing::debug!(pool = pool.name(), freed_bytes, "idle objects freed");
+            }
+        }
     }
 
     /// Frees idle memory, more of it at the critical level, and counts the bytes of each step.
@@ -455,6 +473,12 @@ fn steps_of(sums: &StepSums) -> Vec<ReclaimReport> {
     sums.iter().map(report).collect()
 }
 
+/// Whether an interval has passed; one of 0 never does.
+fn is_due(interval_ms: usize, last: Instant, now: Instant) -> bool {
+    let interval = Duration::from_millis(interval_ms as u64);
+    interval_ms > 0 && now.saturating_duration_since(last) >= interval
+}
+
 /// The lines of the ledger for a pool's leased and idle objects.
 fn lines_of(kind: PoolKind) -> (&'static str, &'static str) {
     match kind {
@@ -542,3 +566,6 @@ fn hotspots(entries: &mut Entries) -> Hotspots {
         connection_buckets: buckets.into_iter().collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;
