@@ -13,6 +13,8 @@ mod reclaim;
 #[cfg(feature = "tls")]
 #[path = "memory/tls.rs"]
 mod tls;
+#[path = "memory/tuned.rs"]
+mod tuned;
 
 use load::{Client, Program, message};
 use mcpool::memory::{MemoryReport, PressureLevel};
@@ -38,101 +40,6 @@ fn read_files(program: &Program, clients: usize, calls: usize) {
             });
         }
     });
-}
-
-fn hit_ratio(report: &MemoryReport, pool: &str) -> f64 {
-    let pool = report.pool(pool).expect("a pool");
-    pool.hits as f64 / (pool.hits + pool.misses) as f64
-}
-
-/// Most subscriptions at once, and how often all numbers of them up to that come.
-const MOST_HELD: usize = 24;
-const ROUNDS: usize = 10;
-/// Requests in all rounds.
-const HELD: u64 = (ROUNDS * MOST_HELD * (MOST_HELD + 1) / 2) as u64;
-
-/// A load whose demand is known whatever the machine does meanwhile: subscriptions hold a slot and an exchange each
-/// until their client goes, and nobody comes before all have gone.
-fn hold_subscriptions(program: &Program) {
-    let listen = message("subscriptions/listen", r#""notifications":{"toolsListChanged":true}"#);
-    let in_use = || {
-        let report = program.report();
-        ["messages", "exchanges"].map(|pool| report.pool(pool).expect("a pool").in_use).iter().sum::<u64>()
-    };
-    // Small and large numbers in turn, as a pool would meet them.
-    let numbers = (0..ROUNDS * MOST_HELD).map(|at| at * 7 % MOST_HELD + 1);
-    for held in numbers {
-        let subscribe = |_| {
-            let mut client = Client::connect(program.port());
-            client.listen(&listen, "acknowledged");
-            client
-        };
-        let clients: Vec<Client> = (0..held).map(subscribe).collect();
-        drop(clients);
-        load::until("whoever goes gives back what it held", || in_use() == 0);
-    }
-}
-
-/// From `serve --record` through `tune` to `serve --config`: what was promised is what comes.
-#[test]
-fn tuned_settings_keep_their_promise() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (record, settings) = (folder.path().join("record.jsonl"), folder.path().join("mcpool.toml"));
-    let program =
-        Program::serve(&["--record", record.to_str().expect("text"), "--record-interval-ms", "500"]);
-    hold_subscriptions(&program);
-    let written = || std::fs::read_to_string(&record).unwrap_or_default();
-    let is_seen = |text: &str| {
-        let last = text.lines().last().and_then(|line| MemoryReport::from_json(line).ok());
-        let pool = last.as_ref().and_then(|report| report.pool("messages"));
-        // What came before the first look at the pools is counted and not in the evidence.
-        pool.is_some_and(|pool| pool.hits + pool.misses >= HELD && pool.evidence.acquires > 1_000.0)
-    };
-    load::until("the load is in the record", || is_seen(&written()));
-    drop(program);
-
-    let tuned = Command::new(env!("CARGO_BIN_EXE_mcpool"))
-        .args([
-            "tune",
-            record.to_str().expect("text"),
-            "--budget",
-            "16MiB",
-            "--target-hit",
-            "0.95",
-            "--write",
-        ])
-        .arg(&settings)
-        .output()
-        .expect("tuned");
-    assert!(tuned.status.success(), "{}", String::from_utf8_lossy(&tuned.stderr));
-    let last = written();
-    let last = MemoryReport::from_json(last.lines().last().expect("a report")).expect("a report");
-
-    let program = Program::serve(&["--config", settings.to_str().expect("text")]);
-    hold_subscriptions(&program);
-    let report = program.report();
-    // Of the numbers 1 to 24, capacity c misses (24 - c)(25 - c) / 2 of 300: 15 are a twentieth, at 19. A tenth about it.
-    let known = 18..=21;
-    for pool in ["messages", "exchanges"] {
-        let (before, after) = (last.pool(pool).expect("a pool"), report.pool(pool).expect("a pool"));
-        let curve = &before.curve;
-        let promised = curve.iter().take_while(|point| point.capacity <= after.capacity).last();
-        let promised = promised.map_or(0.0, |point| point.hit_ratio);
-        let came = hit_ratio(&report, pool);
-        assert!(
-            came > promised - 0.01,
-            "{pool} of {}: promised {promised:.4}, came {came:.4}",
-            after.capacity
-        );
-        let promised_bytes = (after.capacity.min(after.high_water_mark) * before.bytes_per_object) as f64;
-        let held = after.owned_bytes as f64;
-        assert!(
-            (held / promised_bytes - 1.0).abs() <= 0.1,
-            "{pool}: promised {promised_bytes}, holds {held}"
-        );
-        assert!(known.contains(&after.capacity), "{pool}: {} is not near {known:?}", after.capacity);
-        assert!(after.capacity < before.capacity, "smaller than the default, which is for a hundred at once");
-    }
 }
 
 /// The ledger is right within a tenth, at rest and under load.

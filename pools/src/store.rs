@@ -14,7 +14,7 @@
 
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crossbeam_utils::CachePadded;
-use std::sync::{OnceLock, PoisonError};
+use std::sync::PoisonError;
 
 /// Idle items in shards, at most `capacity` of them in all.
 pub(crate) struct Store<T> {
@@ -160,7 +160,7 @@ fn shards_for(maximum: usize) -> usize {
 
 #[cfg(not(loom))]
 fn shards_wanted() -> usize {
-    static WANTED: OnceLock<usize> = OnceLock::new();
+    static WANTED: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     // Four at least: threads beyond the cores (blocking ones) share shards less often. Sixteen at most: a shard
     // costs half a KiB before it holds anything.
     *WANTED.get_or_init(|| {

@@ -147,7 +147,10 @@ fn a_return_races_with_a_shrink_that_keeps_one() {
 
 #[test]
 fn two_resizes_race_and_one_of_them_wins() {
-    loom::model(|| {
+    // Both lock every shard: all interleavings take hours, those with three preemptions seconds.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
         let live = Live::new();
         let pool = pool(&live, 2, 2);
         let leases = [take(&pool), take(&pool)];

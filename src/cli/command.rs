@@ -129,7 +129,7 @@ fn doctor() -> Command {
 
 fn tune() -> Command {
     Command::new("tune")
-        .about("Find settings for the pools from reports, within a budget")
+        .about("Find settings that save memory or processor time, at stated prices, from reports")
         .after_help(
             "mcpool serve --record week.jsonl ...            write a report each minute\n\
              mcpool tune week.jsonl --budget 16MiB --write mcpool.toml\n\
@@ -142,21 +142,33 @@ fn tune() -> Command {
             Arg::new("budget")
                 .long("budget")
                 .value_name("SIZE")
-                .help("Idle bytes that all pools may keep together [default: that of the report]"),
+                .help("Idle bytes that all pools may keep together [default: advised, too]"),
         )
         .arg(
             Arg::new("target_hit")
                 .long("target-hit")
                 .value_name("RATIO")
                 .value_parser(ratio)
-                .help("Share of acquires that pools should serve from idle objects, 0 to 1 [default: 0.99]"),
+                .help("Share of acquires that pools should serve from idle objects, 0 to 1 [default: what pays]"),
         )
+        .arg(amount("gib_price", "What a GiB of memory costs a month [default: 4]"))
+        .arg(amount("cpu_price", "What a processor costs a month, in the same money [default: 20]"))
+        .arg(amount("least_gain", "Leave out changes that gain less a month, in the same money [default: 0.01]"))
+        .arg(amount("least_window", "Seconds that the reports must cover [default: 60]"))
         .arg(path_arg("write").long("write").value_name("FILE").help("Write the settings to this TOML file"))
         .arg(switch("json", "Print the changes as JSON"))
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn amount(name: &'static str, help: &'static str) -> Arg {
+    let parser = |text: &str| match text.parse::<f64>() {
+        Ok(amount) if amount.is_finite() && amount >= 0.0 => Ok(amount),
+        _ => Err("write a number, 0 or more".to_owned()),
+    };
+    Arg::new(name).long(name.replace('_', "-")).value_name("NUMBER").value_parser(parser).help(help)
 }
 
 fn ratio(text: &str) -> Result<f64, String> {

@@ -1,30 +1,41 @@
-//! The command `mcpool tune`: computes settings from reports, with the evidence for each.
+//! The command `mcpool tune`: computes settings that pay from reports, with the evidence for each.
 //!
 //! It writes only settings that `serve --config` takes, and does not change a file that it has not written.
 
 use super::error::CliError;
 use super::report;
 use crate::limits::LimitOption;
-use crate::memory::{MemoryReport, Plan, Policy, PoolReport, advise, merge};
+use crate::limits::units::bytes;
+use crate::memory::MemoryReport;
+use crate::report::{Change, Prices, Proposal, Terms, propose};
 use clap::ArgMatches;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// First line of a file that this command has written and may replace.
 const MARK: &str = "# Written by `mcpool tune`";
 
-/// One setting: its value now, and the one that the evidence supports.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-struct Change {
-    setting: &'static str,
-    now: u64,
-    advised: u64,
-    evidence: Vec<String>,
+/// Prints the settings that pay, and writes them to a file with `--write`.
+pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
+    let reports = read(matches)?;
+    let proposal = propose(&reports, &terms(matches)?);
+    let mut out = BufWriter::new(io::stdout().lock());
+    if matches.get_flag("json") {
+        serde_json::to_writer_pretty(&mut out, &proposal).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        show(&proposal, reports.len(), &mut out)?;
+    }
+    out.flush()?;
+    match matches.get_one::<PathBuf>("write") {
+        Some(path) if !proposal.changes.is_empty() => write(path, &proposal.changes),
+        _ => Ok(()),
+    }
 }
 
-/// Prints the settings that the reports support, and writes them to a file with `--write`.
-pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
+/// All reports, oldest first.
+fn read(matches: &ArgMatches) -> Result<Vec<MemoryReport>, CliError> {
     let sources: Vec<&String> = matches.get_many("reports").into_iter().flatten().collect();
     let mut reports = Vec::new();
     for source in &sources {
@@ -37,93 +48,85 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
     if sources.is_empty() {
         reports.push(report::read(None)?);
     }
-    reports.sort_by_key(|report| report.taken_unix_ms);
-    let Some(last) = reports.last() else {
+    if reports.is_empty() {
         return Err(CliError::Usage("there is no report".to_owned()));
-    };
-    let budget = match matches.get_one::<String>("budget") {
-        Some(text) => LimitOption::named("pool_budget_bytes")
-            .ok_or_else(|| CliError::Usage("no pool_budget_bytes".to_owned()))?
-            .parse(text)
-            .map_err(|error| CliError::Usage(format!("--budget: {error}")))? as u64,
-        None => last.budget.limit_bytes,
-    };
-    let target_hit_ratio = matches.get_one::<f64>("target_hit").copied().unwrap_or(0.99);
-    let plan = Plan { target_hit_ratio, budget_bytes: budget, policy: Policy::MissCurve };
-    let changes = changes(&merge(&reports), last, &plan);
-    let mut out = BufWriter::new(io::stdout().lock());
-    if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &changes).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        show(&changes, reports.len(), &mut out)?;
     }
-    out.flush()?;
-    match matches.get_one::<std::path::PathBuf>("write") {
-        Some(path) => write(path, &changes),
-        None => Ok(()),
-    }
+    reports.sort_by_key(|report| report.taken_unix_ms);
+    Ok(reports)
 }
 
-/// The settings that should change. Several pools may share one: the largest need counts, as the pools with smaller
-/// needs hold only what they use.
-fn changes(pools: &[PoolReport], last: &MemoryReport, plan: &Plan) -> Vec<Change> {
-    let mut changes: Vec<Change> = Vec::new();
-    for (pool, advice) in pools.iter().zip(advise(pools, plan)) {
-        let Some(option) = pool.setting.as_deref().and_then(LimitOption::named) else { continue };
-        let now = last.settings.get(option.name).copied().unwrap_or(pool.capacity);
-        if pool.curve.is_empty() {
-            continue;
+fn terms(matches: &ArgMatches) -> Result<Terms, CliError> {
+    let budget_bytes = match matches.get_one::<String>("budget") {
+        Some(text) => {
+            let option = LimitOption::named("pool_budget_bytes")
+                .ok_or_else(|| CliError::Usage("no pool_budget_bytes".to_owned()))?;
+            let parsed = option.parse(text);
+            Some(parsed.map_err(|error| CliError::Usage(format!("--budget: {error}")))? as u64)
         }
-        let certainty = advice.confidence * 100.0;
-        let evidence = format!("{}: {} ({certainty:.0} % certain)", pool.name, advice.reason);
-        let advised = advice.capacity.clamp(option.min as u64, option.max as u64);
-        match changes.iter_mut().find(|change| change.setting == option.name) {
-            Some(change) => {
-                change.advised = change.advised.max(advised);
-                change.evidence.push(evidence);
-            }
-            None => changes.push(Change { setting: option.name, now, advised, evidence: vec![evidence] }),
-        }
-    }
-    let budget = Change {
-        setting: "pool_budget_bytes",
-        now: last.budget.limit_bytes,
-        advised: plan.budget_bytes,
-        evidence: vec!["as requested".to_owned()],
+        None => None,
     };
-    changes.push(budget);
-    changes.retain(|change| change.now != change.advised);
-    changes
+    let of = |name: &str, default: f64| matches.get_one::<f64>(name).copied().unwrap_or(default);
+    let usual = Prices::default();
+    let prices = Prices {
+        gib_month: of("gib_price", usual.gib_month),
+        cpu_month: of("cpu_price", usual.cpu_month),
+        least_gain: of("least_gain", usual.least_gain),
+    };
+    let least_window_ms = (of("least_window", 60.0) * 1_000.0) as u64;
+    Ok(Terms {
+        prices,
+        budget_bytes,
+        target_hit_ratio: matches.get_one("target_hit").copied(),
+        least_window_ms,
+    })
 }
 
-fn show(changes: &[Change], reports: usize, out: &mut impl Write) -> io::Result<()> {
-    if changes.is_empty() {
-        return writeln!(out, "{reports} report(s) support the settings as they are.");
+fn show(proposal: &Proposal, reports: usize, out: &mut impl Write) -> io::Result<()> {
+    let Prices { gib_month, cpu_month, least_gain } = proposal.prices;
+    if let Some(minutes) = proposal.missing_minutes {
+        return writeln!(
+            out,
+            "Too little data in {reports} report(s): run {minutes} more minute(s) under load."
+        );
     }
-    for change in changes {
-        writeln!(out, "-{} = {}\n+{} = {}", change.setting, change.now, change.setting, change.advised)?;
-        for evidence in &change.evidence {
+    for Change { setting, now, advised, saved_bytes, saved_us_per_s, gain, evidence } in &proposal.changes {
+        let verb = if *saved_bytes < 0.0 { "costs" } else { "saves" };
+        writeln!(out, "-{setting} = {now}\n+{setting} = {advised}")?;
+        writeln!(
+            out,
+            "  # {verb} {}, saves {saved_us_per_s:.0} us/s of a processor: {gain:.2} a month",
+            bytes(saved_bytes.abs() as u64)
+        )?;
+        for evidence in evidence {
             writeln!(out, "  # {evidence}")?;
         }
     }
-    Ok(())
+    if proposal.changes.is_empty() {
+        writeln!(out, "{reports} report(s) support the settings as they are.")?;
+    }
+    writeln!(
+        out,
+        "At {gib_month} a month for a GiB and {cpu_month} for a processor (--gib-price, --cpu-price); what gains less than \
+         {least_gain} is left out (--least-gain)."
+    )
 }
 
-/// Writes the whole file or nothing.
+/// Writes the whole file or nothing. Settings of an earlier run stay unless this one changes them.
 fn write(path: &Path, changes: &[Change]) -> Result<(), CliError> {
     let fault =
         |error: &dyn std::fmt::Display| CliError::Usage(format!("cannot write {}: {error}", path.display()));
-    match std::fs::read_to_string(path) {
+    let before = match std::fs::read_to_string(path) {
         Ok(text) if !text.starts_with(MARK) => {
             return Err(fault(
                 &"the file was not written by `mcpool tune`; name another file and merge the two",
             ));
         }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(&error)),
-        _ => {}
-    }
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(fault(&error)),
+    };
     let mut text = format!("{MARK}: written again when it runs again.\n");
+    text.push_str(&kept(&before, changes));
     for change in changes {
         for evidence in &change.evidence {
             let _ = writeln!(text, "# {evidence}");
@@ -134,4 +137,43 @@ fn write(path: &Path, changes: &[Change]) -> Result<(), CliError> {
     unfinished.push(".unfinished");
     let written = std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, path));
     written.map_err(|error| fault(&error))
+}
+
+/// The settings of an earlier run that are not changed, each with the comments above it.
+fn kept(before: &str, changes: &[Change]) -> String {
+    let (mut kept, mut comments) = (String::new(), String::new());
+    for line in before.lines().skip(1) {
+        let Some((setting, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else {
+            let _ = writeln!(comments, "{line}");
+            continue;
+        };
+        if !changes.iter().any(|change| change.setting == setting) {
+            let _ = writeln!(kept, "{comments}{line}");
+        }
+        comments.clear();
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(setting: &'static str, advised: u64) -> Change {
+        let evidence = vec![format!("evidence for {advised} = enough")];
+        Change { setting, now: 1, advised, saved_bytes: 0.0, saved_us_per_s: 0.0, gain: 1.0, evidence }
+    }
+
+    #[test]
+    fn what_an_earlier_run_wrote_stays_unless_it_changes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mcpool.toml");
+        write(&path, &[change("message_capacity", 5), change("arena_capacity", 6)]).expect("written");
+        write(&path, &[change("arena_capacity", 7)]).expect("written");
+        let text = std::fs::read_to_string(&path).expect("a file");
+        let want = "# evidence for 5 = enough\nmessage_capacity = 5\n# evidence for 7 = enough\narena_capacity = 7\n";
+        assert_eq!(text.split_once('\n').expect("lines").1, want);
+        std::fs::write(&path, "mine = 1\n").expect("written");
+        assert!(write(&path, &[change("arena_capacity", 7)]).is_err());
+    }
 }

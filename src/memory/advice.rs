@@ -46,13 +46,20 @@ pub enum Policy {
 /// step first.
 pub fn advise(pools: &[PoolReport], plan: &Plan) -> Vec<AdviceReport> {
     let mut capacities: Vec<u64> = pools.iter().map(|pool| wanted(pool, plan)).collect();
-    let cost = |capacities: &[u64]| -> u64 {
-        pools.iter().zip(capacities).map(|(pool, capacity)| capacity * object_bytes(pool)).sum()
-    };
-    if plan.policy == Policy::MissCurve && cost(&capacities) > plan.budget_bytes {
-        capacities = within_budget(pools, &capacities, plan.budget_bytes);
+    if plan.policy == Policy::MissCurve {
+        capacities = fit_budget(pools, capacities, plan.budget_bytes);
     }
     pools.iter().zip(capacities).map(|(pool, capacity)| advice(pool, capacity)).collect()
+}
+
+/// These capacities if all pools together keep within the budget, else smaller ones: each byte goes where it saves the
+/// most time.
+pub fn fit_budget(pools: &[PoolReport], capacities: Vec<u64>, budget_bytes: u64) -> Vec<u64> {
+    let costs = pools.iter().zip(&capacities).map(|(pool, capacity)| capacity * object_bytes(pool));
+    if costs.sum::<u64>() <= budget_bytes {
+        return capacities;
+    }
+    within_budget(pools, &capacities, budget_bytes)
 }
 
 fn object_bytes(pool: &PoolReport) -> u64 {

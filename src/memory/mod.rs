@@ -26,7 +26,7 @@ mod record;
 mod report;
 mod timeline;
 
-pub use advice::{Hysteresis, Plan, Policy, advise};
+pub use advice::{Hysteresis, Plan, Policy, advise, fit_budget};
 pub use allocator::{Allocator, AllocatorStats};
 pub(crate) use ledger::{Account, Entries};
 pub(crate) use manager::MemoryConfig;

@@ -1,5 +1,5 @@
-//! Memory reports for readers: tables as text and Markdown, one HTML page, Prometheus metrics, and the rules that
-//! find what is wrong.
+//! Memory reports for readers: tables as text and Markdown, one HTML page, Prometheus metrics, the rules that find
+//! what is wrong, and what other settings would save.
 //!
 //! Pure functions of a [`MemoryReport`](crate::memory::MemoryReport): nothing here asks a running server. Behind the
 //! feature `report`.
@@ -8,9 +8,11 @@ mod doctor;
 mod exposition;
 mod layout;
 mod page;
+mod savings;
 mod table;
 
 pub use doctor::{Diagnosis, Finding, Severity, Unchecked, diagnose};
 pub use exposition::write_prometheus;
 pub use page::write_html;
+pub use savings::{Change, Prices, Promise, Proposal, Terms, propose};
 pub use table::{write_markdown, write_table};
