@@ -1,11 +1,12 @@
-//! Two ways to size a pool, on five loads: the miss curve, and a rule on hit ratios alone.
+//! Three ways to size a pool, on five loads: letting go of what was not needed, the miss curve, and hit ratios alone.
 //!
 //! ```sh
 //! cargo run --release --example pool_policies
 //! ```
 //!
-//! An hour of each load goes through a real pool, a second at a time by a clock of its own; once a minute the pool is
-//! sized anew. What is shown is hits among acquires, bytes that lay idle on average, and how often the size changed.
+//! An hour of each load goes through a real pool, a second at a time by a clock of its own. Once a minute the pool is
+//! sized anew, by the miss curve or by the rule on hit ratios; or it may keep what it likes, and each ten seconds lets go
+//! of half of what it did not need (the low-water rule, which is what servers do). What is shown is hits among acquires, bytes that lay idle on average, and how often the size changed.
 
 use mcpool::memory::{Hysteresis, Plan, Policy, PoolReport, advise};
 use mcpool_pools::{ObjectPool, PoolConfig, PoolControl, Recycle, Sampling, Verdict};
@@ -15,7 +16,9 @@ use std::time::{Duration, Instant};
 
 /// Bytes of one object.
 const OBJECT_BYTES: u64 = 4_096;
-/// The size that both begin with.
+/// Seconds between two looks at what was not needed, as in `Limits::pool_decay_ms`.
+const DECAY_SECONDS: u64 = 10;
+/// The size that the two that resize begin with.
 const FIRST_CAPACITY: usize = 16;
 /// Hits that are wanted.
 const TARGET: f64 = 0.99;
@@ -57,6 +60,19 @@ fn pick(random: &mut u64, below: usize) -> usize {
     (*random % below as u64) as usize
 }
 
+/// How a pool is sized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    LowWater,
+    Resized(Policy),
+}
+
+const WAYS: [(Way, &str); 3] = [
+    (Way::LowWater, "low water"),
+    (Way::Resized(Policy::MissCurve), "miss curve"),
+    (Way::Resized(Policy::HitRatio), "hit ratio"),
+];
+
 /// What came of a load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Outcome {
@@ -65,10 +81,10 @@ struct Outcome {
     resizes: u64,
 }
 
-fn simulate(load: Load, policy: Policy) -> Outcome {
-    let config = PoolConfig { maximum: 1_024, ..PoolConfig::new("pages", FIRST_CAPACITY) };
-    let pool = ObjectPool::with_config(config, Page);
-    let plan = Plan { target_hit_ratio: TARGET, budget_bytes: 64 << 20, policy };
+fn simulate(load: Load, way: Way) -> Outcome {
+    let first = if way == Way::LowWater { 1_024 } else { FIRST_CAPACITY };
+    let pool =
+        ObjectPool::with_config(PoolConfig { maximum: 1_024, ..PoolConfig::new("pages", first) }, Page);
     let (begun, mut random, mut hysteresis) = (Instant::now(), 0x9E37_79B9_7F4A_7C15, Hysteresis::default());
     let (mut idle_bytes, mut resizes) = (0, 0);
     for second in 0..SECONDS {
@@ -80,16 +96,14 @@ fn simulate(load: Load, policy: Policy) -> Outcome {
         }
         pool.sample(&Sampling::at(begun + Duration::from_secs(second)));
         idle_bytes += pool.snapshot().idle as u64 * OBJECT_BYTES;
-        if second % 60 == 59 {
-            let report = PoolReport::of(&pool);
-            let advice = &advise(std::slice::from_ref(&report), &plan)[0];
-            let wanted = match policy {
-                Policy::MissCurve => hysteresis.next_capacity(&report, advice),
-                Policy::HitRatio => (advice.capacity != report.capacity).then_some(advice.capacity),
-            };
-            if let Some(wanted) = wanted {
-                resizes += u64::from(pool.set_capacity(wanted as usize) as u64 != report.capacity);
+        match way {
+            Way::LowWater if second % DECAY_SECONDS == DECAY_SECONDS - 1 => {
+                pool.trim_unneeded();
             }
+            Way::Resized(policy) if second % 60 == 59 => {
+                resizes += u64::from(resize(&pool, policy, &mut hysteresis));
+            }
+            _ => {}
         }
     }
     let snapshot = pool.snapshot();
@@ -97,15 +111,27 @@ fn simulate(load: Load, policy: Policy) -> Outcome {
     Outcome { hit_ratio, mean_idle_bytes: idle_bytes / SECONDS, resizes }
 }
 
+/// Sizes the pool as the policy says; returns whether its size changed.
+fn resize(pool: &ObjectPool<Page>, policy: Policy, hysteresis: &mut Hysteresis) -> bool {
+    let plan = Plan { target_hit_ratio: TARGET, budget_bytes: 64 << 20, policy };
+    let report = PoolReport::of(pool);
+    let advice = &advise(std::slice::from_ref(&report), &plan)[0];
+    let wanted = match policy {
+        Policy::MissCurve => hysteresis.next_capacity(&report, advice),
+        Policy::HitRatio => (advice.capacity != report.capacity).then_some(advice.capacity),
+    };
+    wanted.is_some_and(|wanted| pool.set_capacity(wanted as usize) as u64 != report.capacity)
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "load          policy        hit %   idle KiB  resizes")?;
+    writeln!(out, "load          way           hit %   idle KiB  resizes")?;
     for (name, load) in LOADS {
-        for (policy, policy_name) in [(Policy::MissCurve, "miss curve"), (Policy::HitRatio, "hit ratio")] {
-            let outcome = simulate(load, policy);
+        for (way, way_name) in WAYS {
+            let outcome = simulate(load, way);
             writeln!(
                 out,
-                "{name:<13} {policy_name:<11} {:>7.2} {:>10} {:>8}",
+                "{name:<13} {way_name:<11} {:>7.2} {:>10} {:>8}",
                 outcome.hit_ratio * 100.0,
                 outcome.mean_idle_bytes / 1_024,
                 outcome.resizes
@@ -119,16 +145,30 @@ fn main() -> Result<(), Box<dyn Error>> {
 mod tests {
     use super::*;
 
-    fn both(name: &str) -> [Outcome; 2] {
+    fn all(name: &str) -> [Outcome; 3] {
         let (_, load) = LOADS.into_iter().find(|(load, _)| *load == name).expect("a load");
-        [Policy::MissCurve, Policy::HitRatio].map(|policy| simulate(load, policy))
+        WAYS.map(|(way, _)| simulate(load, way))
     }
 
     #[test]
     fn the_miss_curve_is_still_under_a_square_wave() {
-        let [curve, ratio] = both("square wave");
+        let [_, curve, ratio] = all("square wave");
         assert!(curve.resizes <= 3 && ratio.resizes > 3 * curve.resizes, "{curve:?} {ratio:?}");
         assert!(curve.hit_ratio > ratio.hit_ratio, "{curve:?} {ratio:?}");
+    }
+
+    /// What nobody has to tune hits more, and keeps less where demand comes and goes.
+    #[test]
+    fn letting_go_of_what_was_not_needed_beats_both() {
+        for (name, _) in LOADS {
+            let [low_water, curve, ratio] = all(name);
+            assert!(low_water.hit_ratio > 0.98 || name == "bursts", "{name}: {low_water:?}");
+            assert!(low_water.hit_ratio >= ratio.hit_ratio, "{name}: {low_water:?} {ratio:?}");
+            if name == "square wave" {
+                assert!(low_water.hit_ratio > curve.hit_ratio, "{name}: {low_water:?} {curve:?}");
+                assert!(low_water.mean_idle_bytes < curve.mean_idle_bytes, "{name}: {low_water:?} {curve:?}");
+            }
+        }
     }
 
     /// Demand that is known: uniform on 18 to 22 at each rise, so that almost every acquire below 22 is a hit at 22,
