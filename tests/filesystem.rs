@@ -25,6 +25,9 @@ mod places;
 #[cfg(feature = "cli")]
 #[path = "filesystem/program.rs"]
 mod program;
+#[cfg(target_os = "linux")]
+#[path = "filesystem/streamed.rs"]
+mod streamed;
 #[path = "filesystem/threads.rs"]
 mod threads;
 #[cfg(target_os = "linux")]

@@ -315,6 +315,11 @@ impl BufferLease {
         charge.try_grow(bytes.min(limit_bytes.saturating_sub(charge.bytes())))
     }
 
+    /// Holds a reservation until the buffer returns, for what it was made of. It replaces the charge of a large buffer.
+    pub fn hold(&mut self, reservation: Reservation) {
+        self.lease.charge = Some(reservation);
+    }
+
     #[cold]
     fn move_up(&mut self, additional: usize) {
         let pool = self.pool();

@@ -37,11 +37,14 @@ pub(crate) use incoming::handler_end::ArgumentsPlace;
 pub(crate) use serving::batch::{Batch, BatchMessage};
 pub(crate) use serving::in_flight::InFlight;
 pub(crate) use serving::slot::RequestSlot;
+pub(crate) use state::answer_stream::AnswerStream;
 #[cfg(feature = "filesystem")]
 pub(crate) use state::blocking::cancellation::{CancellationToken, Cancelled};
 pub(crate) use state::call_state::Caller;
-pub(crate) use state::event_store::{StreamItem, StreamReader, StreamWriter};
+pub(crate) use state::event_store::{EventData, StreamItem, StreamReader, StreamWriter};
 pub(crate) use state::fair_limit::{FairLimit, Permit};
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::Session;
+#[cfg(feature = "filesystem")]
+pub(crate) use state::streamed::{BlockSource, Filled};

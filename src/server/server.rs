@@ -11,11 +11,14 @@ use crate::server::serving::serve::ServedFrame;
 use crate::server::serving::slot::RequestSlot;
 use crate::server::serving::{listen, tasks};
 use crate::server::shared::Shared;
+use crate::server::state::answer_stream::{AnswerStream, StreamMeans, Window};
+use crate::server::state::blocking::permits::SessionKey;
 use crate::server::state::changes::Kind;
 use crate::server::state::drain::Drain;
 use crate::server::state::event_store::{StreamReader, StreamWriter};
 use crate::server::state::pools::Pools;
 use crate::server::state::session::{CannotDetach, Session};
+use crate::server::state::streamed::StreamedAnswer;
 use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
 use mcpool_pools::{BufferLease, BufferPool, Lease, ObjectPool, PoolConfig, PoolRegistry, Recycle};
@@ -201,6 +204,18 @@ impl Server {
     /// The rest of a stream after the event `last`.
     pub(crate) fn resume_event_stream(&self, session: &Session, last: &[u8]) -> Option<StreamReader> {
         self.shared.events.resume(session.number(), last)
+    }
+
+    /// Begins to send an answer that a session kept.
+    pub(crate) fn send_streamed(&self, answer: &Arc<StreamedAnswer>, session: &Session) -> AnswerStream {
+        let pools = &self.shared.pools;
+        let means = StreamMeans {
+            threads: self.shared.thread_permits.clone(),
+            key: SessionKey { principal: session.principal(), session: session.number() },
+            buffers: pools.buffers.clone(),
+            window: Window::insist(&pools.leased),
+        };
+        AnswerStream::new(Arc::clone(answer), means)
     }
 
     /// An error answer to an HTTP request without a message.

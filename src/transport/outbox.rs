@@ -1,18 +1,22 @@
 //! The bounded queue of answers to one peer, written in batches.
 //!
 //! Small answers are gathered in one buffer, large ones stay where they are; one vectored write takes all
-//! that is ready. Invariant: `queued_bytes` is the sum of what `ready` holds beyond `written`.
+//! that is ready. A streamed answer is written while it is sent: its next segment is asked for when few bytes wait
+//! before it. Invariants: `queued_bytes` is the sum of the bytes that `ready` holds beyond `written`, and `streams` the
+//! number of streamed answers in it.
 //!
 //! What bounds a peer that reads nothing:
 //!
 //! | bound | of what |
 //! | --- | --- |
 //! | [`Outbox::is_full`] | bytes queued for a socket: nothing more is read or served (`max_outbox_bytes`) |
+//! | [`AnswerStream::ahead_bytes`] | bytes of a streamed answer; the rest is not written yet |
 //! | [`Outbox::may_send_ahead`] | bytes of a stream in the outbox; the rest stays in one of the two stores below |
 //! | [`Outbox::keeps_pace`] | time that a peer reads nothing, before its connection ends (`write_timeout_ms`) |
 //! | `server/state/event_store.rs` | streams that are kept for resumption (`max_stream_bytes`, `event_store_bytes`) |
 //! | `server/state/outgoing.rs` | messages that one handler sends before its answer (`max_stream_bytes`) |
 
+use crate::server::AnswerStream;
 use bytes::BytesMut;
 use mcpool_pools::{BufferLease, BufferPool};
 use std::collections::VecDeque;
@@ -34,15 +38,25 @@ const SENT_AHEAD_BYTES: usize = 64 * 1024;
 /// Entries whose memory an idle connection may keep.
 const KEPT_ENTRIES: usize = 4;
 
+/// What waits to be written.
+#[derive(Debug)]
+enum Queued {
+    Bytes(BufferLease),
+    /// The rest of an answer, before which its segments are inserted.
+    Stream(Box<AnswerStream>),
+}
+
 /// The messages that wait to be written to one peer.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    ready: VecDeque<BufferLease>,
+    ready: VecDeque<Queued>,
     /// Bytes of the first buffer that are written already.
     written: usize,
     queued_bytes: usize,
     /// The limit on `queued_bytes`. In four bytes, as a connection that waits holds an outbox.
     max_bytes: u32,
+    /// How many answers in `ready` are streamed.
+    streams: u32,
     /// Whether the writer may still hold bytes that were written.
     is_unflushed: bool,
     /// Bytes that the peer took since [`Outbox::begin_pace`].
@@ -59,6 +73,7 @@ impl Outbox {
             written: 0,
             queued_bytes: 0,
             max_bytes: u32::try_from(max_bytes).unwrap_or(u32::MAX),
+            streams: 0,
             is_unflushed: false,
             taken_bytes: 0,
             has_caught_up: false,
@@ -67,11 +82,11 @@ impl Outbox {
 
     /// Lets `write` append to what is queued; `bytes` is the most that it will write.
     pub(crate) fn append(&mut self, buffers: &BufferPool, bytes: usize, write: impl FnOnce(&mut BytesMut)) {
-        let has_room = self.ready.back().is_some_and(|last| last.len() + bytes <= GATHERED_BYTES);
+        let has_room = self.last().is_some_and(|last| last.len() + bytes <= GATHERED_BYTES);
         if !has_room {
-            self.ready.push_back(buffers.acquire(bytes));
+            self.ready.push_back(Queued::Bytes(buffers.acquire(bytes)));
         }
-        let Some(last) = self.ready.back_mut() else { return };
+        let Some(Queued::Bytes(last)) = self.ready.back_mut() else { return };
         last.reserve(bytes);
         let before = last.len();
         write(last);
@@ -80,7 +95,7 @@ impl Outbox {
 
     /// Queues bytes as they are: small ones are copied to the end of what is queued, large ones without a copy.
     pub(crate) fn push(&mut self, bytes: BufferLease) {
-        if let Some(last) = self.ready.back_mut()
+        if let Some(Queued::Bytes(last)) = self.ready.back_mut()
             && bytes.len() <= GATHER_BYTES
             && last.len() + bytes.len() <= GATHERED_BYTES
         {
@@ -90,7 +105,21 @@ impl Outbox {
             return;
         }
         self.queued_bytes += bytes.len();
-        self.ready.push_back(bytes);
+        self.ready.push_back(Queued::Bytes(bytes));
+    }
+
+    /// Queues an answer that is written while it is sent.
+    pub(crate) fn push_stream(&mut self, answer: Box<AnswerStream>) {
+        self.streams += 1;
+        self.ready.push_back(Queued::Stream(answer));
+    }
+
+    /// The last buffer, if nothing streamed comes after it.
+    fn last(&self) -> Option<&BufferLease> {
+        match self.ready.back()? {
+            Queued::Bytes(last) => Some(last),
+            Queued::Stream(_) => None,
+        }
     }
 
     /// Drops all that is queued.
@@ -98,6 +127,7 @@ impl Outbox {
         self.ready.clear();
         self.written = 0;
         self.queued_bytes = 0;
+        self.streams = 0;
         self.is_unflushed = false;
         self.begin_pace();
         if self.ready.capacity() > KEPT_ENTRIES {
@@ -108,7 +138,7 @@ impl Outbox {
     /// Queues a message and its newline.
     pub(crate) fn push_line(&mut self, mut message: BufferLease) {
         self.queued_bytes += message.len() + 1;
-        if let Some(last) = self.ready.back_mut()
+        if let Some(Queued::Bytes(last)) = self.ready.back_mut()
             && message.len() <= GATHER_BYTES
             && last.len() + message.len() < GATHERED_BYTES
         {
@@ -119,18 +149,18 @@ impl Outbox {
         }
         message.reserve(1);
         message.extend_from_slice(b"\n");
-        self.ready.push_back(message);
+        self.ready.push_back(Queued::Bytes(message));
     }
 
     /// Whether the peer must read first: until then, nothing more is read from it or served for it. What is being
-    /// served may still add its answer.
+    /// served may still add its answer. A streamed answer counts as more than may wait.
     pub(crate) fn is_full(&self) -> bool {
-        self.queued_bytes >= self.max_bytes as usize
+        self.streams > 0 || self.queued_bytes >= self.max_bytes as usize
     }
 
     /// Whether a stream may queue its next message before the peer reads.
     pub(crate) fn may_send_ahead(&self) -> bool {
-        self.queued_bytes <= SENT_AHEAD_BYTES
+        self.streams == 0 && self.queued_bytes <= SENT_AHEAD_BYTES
     }
 
     /// Bytes that are queued.
@@ -161,12 +191,19 @@ impl Outbox {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.ready.is_empty() {
+            if self.streams > 0 {
+                self.poll_segments(cx)?;
+            }
             let mut segments = [IoSlice::new(&[]); SEGMENTS];
             let mut count = 0;
-            for (segment, buffer) in segments.iter_mut().zip(&self.ready) {
+            for (segment, queued) in segments.iter_mut().zip(&self.ready) {
+                let Queued::Bytes(buffer) = queued else { break };
                 let skip = if count == 0 { self.written } else { 0 };
                 *segment = IoSlice::new(&buffer[skip..]);
                 count += 1;
+            }
+            if count == 0 {
+                return self.poll_flush_before_stream(writer, cx);
             }
             let taken = ready!(Pin::new(&mut *writer).poll_write_vectored(cx, &segments[..count]))?;
             if taken == 0 {
@@ -184,10 +221,52 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
+    /// Takes segments of the first streamed answer while few bytes wait before it.
+    fn poll_segments(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let (mut at, mut waiting_bytes) = (0, 0);
+        loop {
+            let answer = match self.ready.get_mut(at) {
+                None => return Ok(()),
+                Some(Queued::Bytes(buffer)) => {
+                    waiting_bytes += buffer.len() - if at == 0 { self.written } else { 0 };
+                    at += 1;
+                    continue;
+                }
+                Some(Queued::Stream(answer)) => answer,
+            };
+            if waiting_bytes > answer.ahead_bytes().min(self.max_bytes as usize) {
+                return Ok(());
+            }
+            let Poll::Ready(segment) = answer.poll_segment(cx) else { return Ok(()) };
+            let segment = segment?;
+            self.queued_bytes += segment.len();
+            if answer.has_ended() {
+                self.streams -= 1;
+                self.ready[at] = Queued::Bytes(segment);
+            } else {
+                self.ready.insert(at, Queued::Bytes(segment));
+            }
+        }
+    }
+
+    /// All that there is of a streamed answer is written, and its next segment is not there yet.
+    fn poll_flush_before_stream<W: AsyncWrite + Unpin>(
+        &mut self,
+        writer: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_unflushed {
+            ready!(Pin::new(writer).poll_flush(cx))?;
+            self.is_unflushed = false;
+        }
+        self.has_caught_up = true;
+        Poll::Pending
+    }
+
     fn advance(&mut self, mut taken: usize) {
         self.queued_bytes -= taken;
         self.taken_bytes = self.taken_bytes.saturating_add(taken);
-        while let Some(first) = self.ready.front() {
+        while let Some(Queued::Bytes(first)) = self.ready.front() {
             let left = first.len() - self.written;
             if taken < left {
                 self.written += taken;

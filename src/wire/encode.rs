@@ -11,6 +11,7 @@
 
 use super::raw::Raw;
 use super::scan::plain_end;
+use super::text_pieces::{LONGEST_UNIT, REPLACEMENT, escape};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mcpool_pools::{BudgetSpent, BufferLease, BufferPool};
@@ -27,10 +28,6 @@ const POOLED_BYTES: usize = 1024 * 1024;
 const BASE64_STEP: usize = 3 * 1024;
 /// Bytes of a serialised value that are gathered on the stack.
 const CHUNK_BYTES: usize = 256;
-/// The hexadecimal digits by their value.
-pub(crate) const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
-/// Stands for bytes that are no character.
-const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
 
 /// A message that is being written.
 #[derive(Debug)]
@@ -108,6 +105,16 @@ impl Reply {
     /// Whether something was left out for lack of memory, and the same message may have room later.
     pub(crate) fn may_fit_later(&self) -> bool {
         self.lacks == Some(Lack::Memory)
+    }
+
+    /// Notes that memory was asked for and not there, so that the message cannot become whole.
+    pub(crate) fn note_lack(&mut self, spent: BudgetSpent) {
+        self.lacks.get_or_insert(spent.into());
+    }
+
+    /// Bytes that the message may have.
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.max_bytes
     }
 
     /// Makes room for `additional` bytes in one buffer of just that size, where the length is known beforehand: growing
@@ -280,21 +287,8 @@ impl Reply {
     }
 
     fn escape(&mut self, byte: u8) {
-        let short = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x08 => b"\\b",
-            0x0C => b"\\f",
-            _ => {
-                let digits = [HEX_DIGITS[usize::from(byte >> 4)], HEX_DIGITS[usize::from(byte & 15)]];
-                self.append(&[b'\\', b'u', b'0', b'0', digits[0], digits[1]]);
-                return;
-            }
-        };
-        self.append(short);
+        let mut long = [0; LONGEST_UNIT];
+        self.append(escape(byte, &mut long));
     }
 }
 

@@ -17,13 +17,14 @@ mod raw;
 mod reader;
 mod scan;
 mod skim;
+mod text_pieces;
 
 pub(crate) use keys::match_key;
 
+pub(crate) use encode::Mark;
 #[cfg(feature = "filesystem")]
 pub(crate) use encode::escaped_bytes;
 pub use encode::{Base64, LossyText, Reply, ReplyError};
-pub(crate) use encode::{HEX_DIGITS, Mark};
 pub use error::{DecodeError, DecodeFault};
 pub use escaped::EscapedText;
 pub use frame::Frame;
@@ -33,3 +34,4 @@ pub use reader::{FrameError, FrameReader};
 pub use skim::Outline;
 #[cfg(feature = "client")]
 pub(crate) use skim::Skim;
+pub(crate) use text_pieces::{BufferRoom, CountingRoom, HEX_DIGITS, LONGEST_UNIT, Room, escape_piece};

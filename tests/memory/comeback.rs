@@ -18,10 +18,11 @@ fn large_bytes(program: &Program) -> (u64, u64) {
     })
 }
 
+/// For an answer that is written before it is sent, unlike one with a whole file.
 fn read_call(program: &Program, bytes: usize) -> String {
     let path = program.file(&format!("{bytes}.txt"), &"x".repeat(bytes));
     let path = serde_json::to_string(&path).expect("text");
-    message("tools/call", &format!(r#""name":"read_text_file","arguments":{{"path":{path}}}"#))
+    message("tools/call", &format!(r#""name":"read_text_file","arguments":{{"path":{path},"head":1}}"#))
 }
 
 #[test]

@@ -47,10 +47,11 @@ fn call(program: &Program, clients: usize, calls: usize, tool: &str, params: &st
     });
 }
 
+/// For an answer that is written before it is sent, unlike one with a whole file.
 fn read_params(program: &Program, bytes: usize) -> String {
     let path = program.file("large.txt", &"x".repeat(bytes));
     let path = serde_json::to_string(&path).expect("text");
-    format!(r#""name":"read_text_file","arguments":{{"path":{path}}}"#)
+    format!(r#""name":"read_text_file","arguments":{{"path":{path},"head":1}}"#)
 }
 
 /// Contents with an escape in them, which have to be copied into the arena.

@@ -25,19 +25,30 @@ fn serve_within(more_bytes: u64) -> (Program, u64) {
     (Program::serve(&["--memory-limit-bytes", &limit.to_string()]), limit)
 }
 
+/// What is asked of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// All of it, which is read while the answer is sent.
+    Whole,
+    /// Its first lines, an answer that is written before it is sent.
+    Head,
+}
+
 /// A call that reads a file of `bytes`, as bytes on the wire.
-fn read_request(program: &Program, bytes: usize) -> Vec<u8> {
+fn read_request(program: &Program, bytes: usize, asked: Asked) -> Vec<u8> {
     let line = "a line of source text, in which \"some\" \t characters are escaped\n";
     let path = program.file(&format!("{bytes}.txt"), &line.repeat(bytes / line.len()));
-    let body = message("tools/call", &format!(r#""name":"read_text_file","arguments":{{"path":"{path}"}}"#));
+    let head = if asked == Asked::Head { r#","head":1000000000"# } else { "" };
+    let arguments = format!(r#"{{"path":"{path}"{head}}}"#);
+    let body = message("tools/call", &format!(r#""name":"read_text_file","arguments":{arguments}"#));
     let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: read_text_file\r\n";
-    format!("{}{body}", head(body.len(), fields)).into_bytes()
+    format!("{}{body}", super::load::head(body.len(), fields)).into_bytes()
 }
 
 #[test]
 fn answers_that_nobody_reads_stay_within_the_limit() {
     let (program, limit) = serve_within(64 * MIB);
-    let request = read_request(&program, 6 * MIB as usize);
+    let request = read_request(&program, 6 * MIB as usize, Asked::Head);
     let mut readers: Vec<Client> = (0..40).map(|_| Client::connect(program.port())).collect();
     for reader in &mut readers {
         reader.send(&request);
@@ -55,6 +66,54 @@ fn answers_that_nobody_reads_stay_within_the_limit() {
     let held = resident(&program).0;
     drop(readers);
     until("what nobody read is gone", || resident(&program).0 + 8 * MIB < held);
+}
+
+#[test]
+fn files_that_nobody_takes_cost_two_segments_each() {
+    let program = Program::serve(&[]);
+    let request = read_request(&program, 10 * MIB as usize, Asked::Whole);
+    let floor = resident(&program).1;
+    let mut readers: Vec<Client> = (0..60).map(|_| Client::connect(program.port())).collect();
+    for reader in &mut readers {
+        reader.send(&request);
+    }
+    for reader in &mut readers {
+        reader.await_bytes("HTTP/1.1 200");
+    }
+    // A search needs a thread, and has one.
+    let search = message(
+        "tools/call",
+        &format!(r#""name":"search_files","arguments":{{"path":"{}","pattern":"*.txt"}}"#, program.folder()),
+    );
+    let (status, body) = Client::connect(program.port()).call("tools/call", Some("search_files"), &search);
+    assert!(status == 200 && body.contains(".txt"), "{status} {body}");
+    let (_, peak) = resident(&program);
+    let each = (peak - floor) / 60;
+    assert!(each <= 384 * KIB, "{} KiB for each answer of 21 MiB", each / KIB);
+}
+
+#[test]
+fn files_are_sent_though_there_is_memory_for_few() {
+    let (program, limit) = serve_within(24 * MIB);
+    let text = "a \"line\"\n".repeat(MIB as usize / 2);
+    let path = program.file("read.txt", &text);
+    let call = message("tools/call", &format!(r#""name":"read_text_file","arguments":{{"path":"{path}"}}"#));
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| {
+                let (status, body) = loop {
+                    let mut client = Client::connect(program.port());
+                    match client.try_call("tools/call", Some("read_text_file"), &call) {
+                        Some((503, _)) | None => std::thread::sleep(Duration::from_millis(100)),
+                        Some(answer) => break answer,
+                    }
+                };
+                assert!(status == 200 && body.len() > 2 * text.len(), "{status} {body:.200}");
+            });
+        }
+    });
+    let (_, peak) = resident(&program);
+    assert!(peak <= limit, "{} MiB of {}", peak / MIB, limit / MIB);
 }
 
 #[test]

@@ -125,6 +125,11 @@ impl Program {
         self.port
     }
 
+    /// The directory that the server may read.
+    pub(crate) fn folder(&self) -> &str {
+        self.folder.path().to_str().expect("text")
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -231,6 +236,11 @@ impl Client {
     pub(crate) fn listen(&mut self, body: &str, awaited: &str) -> String {
         let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: subscriptions/listen\r\n";
         self.send(format!("{}{body}", head(body.len(), fields)).as_bytes());
+        self.await_bytes(awaited)
+    }
+
+    /// Reads until `awaited` comes, and little more.
+    pub(crate) fn await_bytes(&mut self, awaited: &str) -> String {
         let mut buffer = [0; 4 * 1024];
         while !String::from_utf8_lossy(&self.input).contains(awaited) {
             let bytes = self.stream.read(&mut buffer).expect("the stream goes on");

@@ -5,12 +5,16 @@
 
 use crate::protocol::Era;
 use crate::server::answer::envelope;
+use crate::server::answer::outcome::Outcome;
+use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
+use crate::server::state::streamed::{BlockSource, StreamedAnswer};
 use crate::wire::{Base64, LossyText, Mark, Raw, Reply, ReplyError};
-use mcpool_pools::BufferLease;
+use mcpool_pools::{BudgetSpent, BufferLease};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// An unfinished answer. Invariant: between calls `reply` ends after a complete block, inside the `content` array.
 #[derive(Debug)]
@@ -20,6 +24,38 @@ pub(crate) struct Content {
     last_block: Option<Part>,
     last_text: Option<Part>,
     structured: Structured,
+}
+
+/// A block that is not written here: a source gives its bytes while the answer is sent.
+#[derive(Debug)]
+pub(crate) struct StreamedBlock {
+    pub(crate) source: Box<dyn BlockSource>,
+    /// Bytes of it, as it is written in JSON.
+    pub(crate) bytes: usize,
+    pub(crate) means: StreamMeans,
+    /// Where it belongs in the answer, and where the content block ends that it is in.
+    place: Range<usize>,
+    /// The structured answer, which repeats a block or is none.
+    structured: Structured,
+}
+
+impl StreamedBlock {
+    pub(crate) fn new(source: Box<dyn BlockSource>, bytes: usize, means: StreamMeans) -> Self {
+        Self { source, bytes, means, place: 0..0, structured: Structured::None }
+    }
+
+    fn stream(self, skeleton: BufferLease, copy_cut: Option<usize>, tail_at: usize) -> AnswerStream {
+        let Self { source, bytes, means, place, .. } = self;
+        let answer = StreamedAnswer {
+            skeleton,
+            cuts: (place.start, copy_cut),
+            block_end: place.end,
+            tail_at,
+            source,
+            block_bytes: bytes,
+        };
+        AnswerStream::new(Arc::new(answer), means)
+    }
 }
 
 /// A range of the answer. Its end is never 0, so that `Option<Part>` needs no more bytes: each waiting request holds
@@ -48,6 +84,9 @@ enum Structured {
     Unwritten(ReplyError),
     Text(Part),
     Block(Part),
+    /// A block is streamed, and knows of the structured answer. Here, because each waiting request would hold a place of
+    /// its own for it.
+    OfStreamed(Box<StreamedBlock>),
 }
 
 impl Content {
@@ -67,6 +106,23 @@ impl Content {
         self.reply.literal(r#""}"#);
         self.last_block = Part::new(start..self.reply.len());
         result
+    }
+
+    /// Adds a text block whose text comes while the answer is sent. An answer has at most one of that kind.
+    pub(crate) fn streamed_text(&mut self, mut block: StreamedBlock) {
+        debug_assert!(
+            matches!(self.structured, Structured::None),
+            "one block is streamed, and before all else"
+        );
+        self.text_block(|_| {});
+        let text_at = self.last_text.map_or(0, |text| text.range().start);
+        block.place = text_at..self.reply.len();
+        self.structured = Structured::OfStreamed(Box::new(block));
+    }
+
+    /// Notes that memory was asked for and not there.
+    pub(crate) fn note_lack(&mut self, spent: BudgetSpent) {
+        self.reply.note_lack(spent);
     }
 
     pub(crate) fn data_block<R>(
@@ -128,7 +184,11 @@ impl Content {
     pub(crate) fn structured_json(&self) -> Option<&[u8]> {
         match &self.structured {
             Structured::Value(json) => Some(json),
-            Structured::None | Structured::Unwritten(_) | Structured::Text(_) | Structured::Block(_) => None,
+            Structured::None
+            | Structured::Unwritten(_)
+            | Structured::Text(_)
+            | Structured::Block(_)
+            | Structured::OfStreamed(_) => None,
         }
     }
 
@@ -142,17 +202,28 @@ impl Content {
     }
 
     pub(crate) fn structured_from_text(&mut self) {
-        self.structured = self.last_text.map_or(Structured::None, Structured::Text);
+        let copy = self.last_text.map_or(Structured::None, Structured::Text);
+        *self.structured_of_block() = copy;
     }
 
     pub(crate) fn structured_from_block(&mut self) {
-        self.structured = self.last_block.map_or(Structured::None, Structured::Block);
+        let copy = self.last_block.map_or(Structured::None, Structured::Block);
+        *self.structured_of_block() = copy;
     }
 
     /// Takes a structured answer back that repeats a block.
     pub(crate) fn leave_out_copy(&mut self) {
-        if matches!(self.structured, Structured::Text(_) | Structured::Block(_)) {
-            self.structured = Structured::None;
+        let structured = self.structured_of_block();
+        if matches!(structured, Structured::Text(_) | Structured::Block(_)) {
+            *structured = Structured::None;
+        }
+    }
+
+    /// Where a structured answer that repeats a block is noted.
+    fn structured_of_block(&mut self) -> &mut Structured {
+        match &mut self.structured {
+            Structured::OfStreamed(block) => &mut block.structured,
+            structured => structured,
         }
     }
 
@@ -162,16 +233,24 @@ impl Content {
         era: Era,
         server_info: &RawValue,
         is_error: bool,
-    ) -> Result<BufferLease, ReplyError> {
-        let structured = std::mem::replace(&mut self.structured, Structured::None);
+    ) -> Result<Outcome, ReplyError> {
+        let (structured, streamed) = match std::mem::replace(&mut self.structured, Structured::None) {
+            Structured::OfStreamed(mut block) => {
+                let copy = std::mem::replace(&mut block.structured, Structured::None);
+                (copy, Some(block))
+            }
+            structured => (structured, None),
+        };
         if let (Structured::Value(json), None) = (&structured, &self.last_block) {
             let text = std::str::from_utf8(json).unwrap_or_default();
             self.text_block(|block| block.push_str(text));
         }
+        let cut = streamed.as_deref().map(|block: &StreamedBlock| block.place.start);
+        let mut copy_cut = None;
         let reply = &mut self.reply;
         reply.literal("]");
         match structured {
-            Structured::None => {}
+            Structured::None | Structured::OfStreamed(_) => {}
             Structured::Unwritten(error) => return Err(error),
             Structured::Value(json) => {
                 reply.literal(r#","structuredContent":"#);
@@ -179,20 +258,28 @@ impl Content {
             }
             Structured::Text(part) => {
                 reply.literal(r#","structuredContent":{"content":""#);
-                reply.repeat(part.range());
+                copy_cut = repeat(reply, part, cut);
                 reply.literal(r#""}"#);
             }
             Structured::Block(part) => {
                 reply.literal(r#","structuredContent":{"content":["#);
-                reply.repeat(part.range());
+                copy_cut = repeat(reply, part, cut);
                 reply.literal("]}");
             }
         }
         if is_error {
             reply.literal(r#","isError":true"#);
         }
+        let tail_at = reply.len();
         envelope::close_tool_result(reply, era, server_info);
-        self.reply.finish()
+        let limit_bytes = reply.max_bytes();
+        let skeleton = self.reply.finish()?;
+        let Some(block) = streamed else { return Ok(Outcome::Reply(skeleton)) };
+        let stream = block.stream(skeleton, copy_cut, tail_at);
+        if stream.total_bytes() > limit_bytes {
+            return Err(ReplyError::TooLong { limit_bytes });
+        }
+        Ok(Outcome::Streamed(Box::new(stream)))
     }
 
     fn begin_block(&mut self) -> usize {
@@ -201,6 +288,16 @@ impl Content {
         }
         self.reply.len()
     }
+}
+
+/// Writes a part of an answer once more. Returns where the streamed block belongs in it, if `cut` is its place in that
+/// part.
+fn repeat(reply: &mut Reply, part: Part, cut: Option<usize>) -> Option<usize> {
+    let range = part.range();
+    let begins = reply.len();
+    let offset = cut.filter(|cut| (range.start..=range.end).contains(cut)).map(|cut| cut - range.start);
+    reply.repeat(range);
+    offset.map(|offset| begins + offset)
 }
 
 /// A text block to which a tool appends.

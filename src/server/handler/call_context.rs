@@ -5,16 +5,17 @@
 //! becomes an error when the call ends.
 
 use crate::protocol::{Era, OwnedMessage, ProtocolError};
-use crate::server::answer::content::{Content, DataBlock, TextBlock};
-use crate::server::answer::outcome::Outcome;
+use crate::server::answer::content::{Content, DataBlock, StreamedBlock, TextBlock};
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::incoming::handler_end::Finished;
 #[cfg(feature = "filesystem")]
 use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
+use crate::server::state::answer_stream::{StreamMeans, Window};
 use crate::server::state::blocking::permits::{AcquireThread, SessionKey};
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::pools::Pools;
+use crate::server::state::streamed::BlockSource;
 use mcpool_pools::{BudgetSpent, Lease, Reservation};
 use serde::Serialize;
 use std::fmt;
@@ -192,8 +193,29 @@ impl CallContext {
 
     /// Waits for the right to use a thread.
     pub(crate) fn acquire_thread(&self) -> AcquireThread {
-        let key = SessionKey { principal: self.call.details().principal(), session: self.session.number() };
-        self.shared.thread_permits.acquire(key)
+        self.shared.thread_permits.acquire(self.session_key())
+    }
+
+    fn session_key(&self) -> SessionKey {
+        SessionKey { principal: self.call.details().principal(), session: self.session.number() }
+    }
+
+    /// Whether the answer may have a block that is written while it is sent.
+    pub(crate) fn may_stream(&self) -> bool {
+        self.call.details().takes_streams
+    }
+
+    /// Adds a text block whose text `source` gives while the answer is sent: `bytes` of it, as it is written in JSON.
+    /// Memory for that is reserved here; without it, the call may succeed later.
+    pub(crate) fn stream_text(&mut self, source: Box<dyn BlockSource>, bytes: usize) {
+        let window = match Window::reserve(&self.shared.pools.leased) {
+            Ok(window) => window,
+            Err(spent) => return self.content().note_lack(spent),
+        };
+        let threads = self.shared.thread_permits.clone();
+        let buffers = self.shared.pools.buffers.clone();
+        let means = StreamMeans { threads, key: self.session_key(), buffers, window };
+        self.content().streamed_text(StreamedBlock::new(source, bytes, means));
     }
 
     /// Copies arguments that must outlive their frame into a pooled message, for [`CallContext::offload`] for example.
@@ -265,9 +287,9 @@ impl CallContext {
             Ok(()) => {
                 let content = self.content.take().unwrap_or_else(|| self.open_content());
                 match content.close(self.era, &self.shared.server_meta, false) {
-                    Ok(reply) => {
-                        self.shared.tool_usage.note_reply(self.tool(), reply.len());
-                        return Finished::from(Outcome::Reply(reply));
+                    Ok(outcome) => {
+                        self.shared.tool_usage.note_reply(self.tool(), outcome.answer_bytes());
+                        return Finished::from(outcome);
                     }
                     Err(error) => ProtocolError::from(error).to_string(),
                 }
@@ -284,7 +306,7 @@ impl CallContext {
         let mut content = self.open_content();
         content.text_block(|block| block.push_str(&text));
         match content.close(self.era, &self.shared.server_meta, true) {
-            Ok(reply) => Finished::from(Outcome::Reply(reply)),
+            Ok(outcome) => Finished::from(outcome),
             Err(error) => self.request.refuse(&error.into()),
         }
     }

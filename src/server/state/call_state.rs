@@ -61,6 +61,8 @@ pub(crate) struct CallDetails {
     principal: [u64; 2],
     /// Whether the caller may see what concerns the operator.
     pub(crate) is_admin: bool,
+    /// Whether who sends the answer can send one that is written meanwhile.
+    pub(crate) takes_streams: bool,
     /// The id of the task that the call runs as.
     pub(crate) task: Option<Box<str>>,
 }
@@ -78,6 +80,7 @@ impl CallDetails {
         self.capabilities = ClientCapabilities::default();
         self.principal = [0; 2];
         self.is_admin = false;
+        self.takes_streams = false;
     }
 }
 
@@ -89,6 +92,8 @@ pub(crate) struct Caller<'c> {
     pub(crate) principal: u128,
     /// Whether the sender may see what concerns the operator.
     pub(crate) is_admin: bool,
+    /// Whether who sends the answer can send one that is written meanwhile.
+    pub(crate) takes_streams: bool,
     /// The id of the task that the call runs as.
     pub(crate) task: Option<Box<str>>,
 }
@@ -151,6 +156,7 @@ impl CallState {
         details.clear();
         details.principal = [(caller.principal >> 64) as u64, caller.principal as u64];
         details.is_admin = caller.is_admin;
+        details.takes_streams = caller.takes_streams;
         details.task = caller.task;
         // Most often it is the same connection again.
         let is_same = details.outgoing.as_ref().map(Arc::as_ptr) == caller.outgoing.map(Arc::as_ptr);

@@ -4,10 +4,12 @@
 //! budget of all streams, oldest first. Invariants: the events of all streams together never exceed
 //! `event_store_bytes` plus the undelivered ones, which are at most `max_stream_bytes` for each stream that is being
 //! written; a stream is removed `event_retention_ms` after its end, but not while a reader has still to take events of
-//! it. Bytes are those of whole buffers: a short notification holds a kilobyte.
+//! it. Bytes are those of whole buffers: a short notification holds a kilobyte. An answer that is written while it is
+//! sent is kept as what it is written from, an open file mostly, and written anew for a client that comes back.
 
 use crate::limits::Limits;
 use crate::server::state::charge::{Charge, Sum};
+use crate::server::state::streamed::StreamedAnswer;
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
 use mcpool_pools::BufferLease;
@@ -24,6 +26,34 @@ use thiserror::Error;
 #[error("as many bytes wait for the stream's reader as may")]
 pub(crate) struct StreamFull;
 
+/// Streamed answers that are kept, but for those with a reader: each may hold a file open.
+const MOST_STREAMED: usize = 64;
+/// What a streamed answer counts as: a segment of it.
+const STREAMED_BYTES: usize = 64 * 1024;
+
+/// What an event carries.
+#[derive(Debug)]
+pub(crate) enum EventData {
+    Message(BufferLease),
+    /// An answer that is written while it is sent, each time that it is.
+    Streamed(Arc<StreamedAnswer>),
+}
+
+impl EventData {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.capacity(),
+            Self::Streamed(_) => STREAMED_BYTES,
+        }
+    }
+}
+
+impl From<BufferLease> for EventData {
+    fn from(message: BufferLease) -> Self {
+        Self::Message(message)
+    }
+}
+
 /// All streams of a server.
 #[derive(Debug)]
 pub(crate) struct EventStore {
@@ -37,6 +67,8 @@ struct Store {
     numbers: AtomicU64,
     /// Bytes of all events that are stored or still being written to a connection.
     bytes: Sum,
+    /// How many streamed answers are among them.
+    streamed: Sum,
     max_bytes: usize,
     max_stream_bytes: usize,
     retention: Duration,
@@ -68,18 +100,12 @@ struct StreamState {
 /// A message of a stream, and its bytes among those of all streams.
 #[derive(Debug)]
 pub(crate) struct StoredEvent {
-    message: BufferLease,
+    pub(crate) data: EventData,
+    /// Its part of [`Store::streamed`].
+    _streamed: Option<Charge>,
     /// [`StreamState::added_bytes`] once it was added.
     end_bytes: u64,
     charge: Charge,
-}
-
-impl Deref for StoredEvent {
-    type Target = BufferLease;
-
-    fn deref(&self) -> &BufferLease {
-        &self.message
-    }
 }
 
 impl StreamState {
@@ -129,6 +155,7 @@ impl EventStore {
             sessions: Guarded::default(),
             numbers: AtomicU64::new(1),
             bytes: Sum::default(),
+            streamed: Sum::default(),
             max_bytes: limits.event_store_bytes,
             max_stream_bytes: limits.max_stream_bytes,
             retention: limits.event_retention(),
@@ -213,18 +240,7 @@ impl EventStore {
     /// Removes the oldest stream that has ended, holds a large message and has no reader: its client left. Returns
     /// whether there was one.
     pub(crate) fn give_up_unread(&self, large_bytes: usize) -> bool {
-        let oldest = self.shared.sessions.with(|sessions, _| {
-            let is_given_up = |stream: &&Arc<Stream>| {
-                // More handles than the list's: a reader, or a writer about to be dropped.
-                let has_reader = Arc::strong_count(stream) > 1;
-                let may_go = |state: &mut StreamState| {
-                    state.ended.is_some() && state.events.iter().any(|event| event.capacity() > large_bytes)
-                };
-                !has_reader && stream.state.with(|state, _| may_go(state))
-            };
-            sessions.values().flatten().filter(is_given_up).min_by_key(|stream| stream.number).cloned()
-        });
-        oldest.inspect(|stream| stream.clear()).is_some()
+        self.shared.give_up(|event| event.data.bytes() > large_bytes)
     }
 
     /// Streams that have ended with messages that their reader has not taken, where there is no reader any more, and the
@@ -280,6 +296,29 @@ impl Stream {
 }
 
 impl Store {
+    /// Removes the oldest stream that has ended, holds an event that `may_go`, and has no reader. Returns whether there
+    /// was one.
+    fn give_up(&self, may_go: impl Fn(&StoredEvent) -> bool) -> bool {
+        let oldest = self.sessions.with(|sessions, _| {
+            let is_given_up = |stream: &&Arc<Stream>| {
+                // More handles than the list's: a reader, or a writer about to be dropped.
+                let has_reader = Arc::strong_count(stream) > 1;
+                let may_go = |state: &mut StreamState| {
+                    state.ended.is_some() && state.events.iter().any(|event| may_go(event))
+                };
+                !has_reader && stream.state.with(|state, _| may_go(state))
+            };
+            sessions.values().flatten().filter(is_given_up).min_by_key(|stream| stream.number).cloned()
+        });
+        oldest.inspect(|stream| stream.clear()).is_some()
+    }
+
+    /// Gives up streamed answers until there are few enough.
+    fn bound_streamed(&self) {
+        let is_streamed = |event: &StoredEvent| matches!(event.data, EventData::Streamed(_));
+        while self.streamed.get() > MOST_STREAMED && self.give_up(is_streamed) {}
+    }
+
     /// Evicts delivered events of the oldest streams until at most `max_bytes` are left.
     #[cold]
     fn evict(&self, max_bytes: usize) {
@@ -322,7 +361,7 @@ impl StreamWriter {
             if waiting_bytes > 0 && waiting_bytes + message.capacity() > self.store.max_stream_bytes {
                 return Err(StreamFull);
             }
-            self.add(state, message);
+            self.add(state, EventData::Message(message));
             wakes.push(self.stream.reader.take());
             Ok(())
         })?;
@@ -336,12 +375,14 @@ impl StreamWriter {
     }
 
     /// Adds the answer of the stream's request, for which there is always room, and ends the stream.
-    pub(crate) fn push_answer(self, message: BufferLease) {
+    pub(crate) fn push_answer(self, answer: impl Into<EventData>) {
+        let answer = answer.into();
         self.stream.state.with(|state, _| {
-            self.add(state, message);
+            self.add(state, answer);
             // Ended under the same lock, so that no reader takes the answer for one message of several.
             state.ended.get_or_insert_with(Instant::now);
         });
+        self.store.bound_streamed();
     }
 
     /// Asks the reader to end its connection while the stream goes on.
@@ -352,10 +393,12 @@ impl StreamWriter {
         });
     }
 
-    fn add(&self, state: &mut StreamState, message: BufferLease) {
-        let charge = self.store.bytes.charge(message.capacity());
-        state.added_bytes += message.capacity() as u64;
-        state.events.push_back(Arc::new(StoredEvent { message, end_bytes: state.added_bytes, charge }));
+    fn add(&self, state: &mut StreamState, data: EventData) {
+        let charge = self.store.bytes.charge(data.bytes());
+        state.added_bytes += data.bytes() as u64;
+        let streamed = matches!(data, EventData::Streamed(_)).then(|| self.store.streamed.charge(1));
+        let event = StoredEvent { data, _streamed: streamed, end_bytes: state.added_bytes, charge };
+        state.events.push_back(Arc::new(event));
     }
 
     fn enforce_budget(&self) {
@@ -499,7 +542,8 @@ mod tests {
             match reader.poll_next(&mut cx) {
                 Poll::Pending => return text,
                 Poll::Ready(StreamItem::Event { number, message, .. }) => {
-                    let shown = String::from_utf8_lossy(&message);
+                    let EventData::Message(message) = &message.data else { panic!("a message") };
+                    let shown = String::from_utf8_lossy(message);
                     text.extend([number.to_string().as_str(), ":", &shown, " "]);
                 }
                 Poll::Ready(StreamItem::Released) => text.push('/'),
@@ -655,15 +699,14 @@ mod tests {
             for stream in of_writers.chain(of_readers) {
                 stream.state.with(|state, _| {
                     let unread = state.next.saturating_sub(state.first) as usize;
-                    let waiting: u64 =
-                        state.events.iter().skip(unread).map(|event| event.capacity() as u64).sum();
+                    let waiting: u64 = state.events.iter().skip(unread).map(|event| event.bytes()).sum();
                     assert_eq!(state.waiting_bytes(), waiting);
                     events.extend(state.events.iter().cloned());
                 });
             }
             events.sort_by_key(|event| Arc::as_ptr(event).addr());
             events.dedup_by_key(|event| Arc::as_ptr(event).addr());
-            events.iter().map(|event| event.capacity()).sum()
+            events.iter().map(|event| event.bytes() as usize).sum()
         }
 
         proptest! {

@@ -1,5 +1,6 @@
 //! State that outlives a frame: sessions, streams, tasks, subscriptions, and the bounds of each.
 
+pub(crate) mod answer_stream;
 pub(crate) mod blocking;
 pub(crate) mod call_state;
 pub(crate) mod changes;
@@ -15,6 +16,7 @@ pub(crate) mod request_ids;
 pub(crate) mod request_state;
 pub(crate) mod session;
 pub(crate) mod sessions;
+pub(crate) mod streamed;
 mod task;
 mod task_eviction;
 pub(crate) mod task_store;

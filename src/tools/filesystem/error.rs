@@ -118,6 +118,8 @@ pub(crate) enum FsError {
          carries {copies}; ask for less of it", *.limit_bytes / .copies.count()
     )]
     AnswerTooLarge { limit_bytes: usize, copies: Copies },
+    #[error("The file became shorter while it was read: read it again")]
+    Shrank,
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
     #[error("{}: {}, {call}{}", code(*.errno), message(*.errno), Paths(path.as_deref(), to.as_deref()))]

@@ -21,7 +21,7 @@
 //! ```text
 //! mod                     the toolset: definitions, and which function a call runs
 //! read write edit rename list tree search info    the tools
-//! walk open_file write_target                     what several tools do
+//! walk file_text open_file write_target           what several tools do
 //! answer_space context attributes
 //! as_node/                what the reference server would have answered
 //! sandbox/   text_edit/   what may be opened; what an edit does to a text
@@ -37,6 +37,7 @@ mod compat;
 mod context;
 mod edit;
 mod error;
+mod file_text;
 mod info;
 mod list;
 mod open_file;

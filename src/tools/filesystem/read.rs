@@ -8,9 +8,13 @@ use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
 use super::as_node::media;
 use super::context::Context;
 use super::error::{FsError, Remedy, Stop, bounded};
+use super::file_text::FileText;
 use super::open_file::{CHUNK, OpenFile};
 use crate::server::{CallContext, CancellationToken, TextBlock, ToolError};
 use crate::wire::escaped_bytes;
+
+/// The answer with a smaller file fits the buffers that are always there.
+const LARGE_BYTES: u64 = 64 * 1024;
 
 /// `read_file` and `read_text_file`.
 pub(crate) fn read_text_file(
@@ -30,6 +34,10 @@ pub(crate) fn read_text_file(
     let file = OpenFile::open(context.sandbox, arguments.path, verb)?;
     context.check_inline(file.bytes)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
+    let is_whole = head.is_none() && tail.is_none();
+    if is_whole && file.bytes > LARGE_BYTES && call.may_stream() {
+        return stream_all(file, arguments.path, space, context, call);
+    }
     let fits = call.text_with(|text| match (head, tail) {
         (Some(lines), _) => push_head(&file, lines, context, space, text),
         (_, Some(lines)) => match tail_start(&file, lines, space, context.cancellation)? {
@@ -57,6 +65,29 @@ pub(crate) fn read_text_file(
     Ok(())
 }
 
+/// Has the whole file sent while it is read. It is read once before, as only its content tells how long its text is.
+fn stream_all(
+    file: OpenFile,
+    path: &str,
+    space: AnswerSpace,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    let bytes = file.bytes;
+    let too_large = || space.text_too_large(path, bytes, Remedy::HeadOrTail);
+    if bytes > space.text_bytes() as u64 {
+        return Err(too_large().into());
+    }
+    let counted = FileText::count(file, space.text_bytes(), context.cancellation)?;
+    let Some((text, text_bytes)) = counted else { return Err(too_large().into()) };
+    call.stream_text(Box::new(text), text_bytes);
+    if call.lacks_memory() {
+        return Err(FsError::OutOfMemory.into());
+    }
+    call.structured_from_text();
+    Ok(())
+}
+
 /// Makes room for the text of a large file, and for its copy in the structured answer if there is one. Returns `false` if there is none,
 /// or if the answer would be too long.
 ///
@@ -67,8 +98,6 @@ fn expect_copies(
     cancellation: &CancellationToken,
     text: &mut TextBlock<'_>,
 ) -> Result<bool, FsError> {
-    /// A smaller answer fits the buffers that are always there.
-    const LARGE_BYTES: u64 = 64 * 1024;
     if file.bytes > LARGE_BYTES {
         let mut buffer = [0; CHUNK];
         let (mut at, mut escaped) = (0, 0);

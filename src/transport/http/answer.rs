@@ -1,7 +1,7 @@
 //! Answers over HTTP: which status, headers and body stand for which outcome.
 
 use super::codec::words::Status;
-use crate::server::Outcome;
+use crate::server::{AnswerStream, Outcome};
 use crate::wire::HEX_DIGITS;
 use mcpool_pools::BufferLease;
 use std::fmt::Display;
@@ -29,6 +29,7 @@ pub(super) enum AnswerBody<'a> {
     /// The JSON of a JSON-RPC error.
     Refusal(String),
     Message(BufferLease),
+    Streamed(Box<AnswerStream>),
 }
 
 impl<'a> Answer<'a> {
@@ -67,6 +68,7 @@ impl<'a> Answer<'a> {
             Outcome::Opened { answer, id, .. } => {
                 Answer { session: id, ..Answer::new(Status::Ok, AnswerBody::Message(answer)) }
             }
+            Outcome::Streamed(answer) => Answer::new(Status::Ok, AnswerBody::Streamed(answer)),
             outcome => match outcome.into_answer() {
                 Some(answer) => Answer::new(Status::Ok, AnswerBody::Message(answer)),
                 None => Answer::plain(Status::Accepted),

@@ -170,6 +170,7 @@ impl Post {
             outgoing: Some(&self.outgoing),
             principal: self.admitted.principal.key(),
             is_admin: self.admitted.is_admin,
+            takes_streams: self.batch.is_none(),
             task: None,
         };
         let session = Arc::clone(&self.session);
@@ -241,7 +242,8 @@ impl Post {
         if matches!(outcome, Outcome::Cancel) {
             self.cancel_other(&endpoint.server);
         }
-        let is_streamed = matches!(outcome, Outcome::Reply(_)) && !to.sender.outgoing.is_empty();
+        let is_streamed =
+            matches!(outcome, Outcome::Reply(_) | Outcome::Streamed(_)) && !to.sender.outgoing.is_empty();
         if !is_streamed || !to.head.accepts.event_stream {
             to.sender.drop_outgoing(endpoint);
             return to.answer(outcome);
@@ -251,9 +253,7 @@ impl Post {
         while let Some(message) = sender.outgoing.next() {
             sender.event(endpoint, framing, Event::default(), &message);
         }
-        if let Some(answer) = outcome.into_answer() {
-            sender.event(endpoint, framing, Event::default(), &answer);
-        }
+        sender.answer_event(endpoint, framing, outcome);
         sender.end_stream(endpoint, head, framing);
     }
 
@@ -270,7 +270,7 @@ impl Post {
         // The request keeps the queue that its handler holds; the connection takes a new one.
         sender.renew_outgoing(server.limits().max_stream_bytes);
         tokio::spawn(async move {
-            let answer = drive(&server, &mut self, &writer).await.into_answer();
+            let answer = drive(&server, &mut self, &writer).await.into_event();
             // Before the answer goes out: its client may use the id again at once.
             session.end(&call, is_batch);
             if let Some(answer) = answer {
@@ -346,9 +346,7 @@ impl WaitingPost {
         match self.framing {
             None => sender.answer(endpoint, &self.head, Answer::of(outcome)),
             Some(framing) => {
-                if let Some(answer) = outcome.into_answer() {
-                    sender.event(endpoint, framing, Event::default(), &answer);
-                }
+                sender.answer_event(endpoint, framing, outcome);
                 sender.end_stream(endpoint, &self.head, framing);
             }
         }

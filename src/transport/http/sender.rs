@@ -6,7 +6,7 @@ use super::codec::head::RequestHead;
 use super::codec::response::{self, Cors, Payload, Persistence, ResponseHead};
 use super::codec::words::{Status, StreamFraming, Verb, Version};
 use super::endpoint::Endpoint;
-use crate::server::Outgoing;
+use crate::server::{AnswerStream, Outcome, Outgoing};
 use crate::transport::admission::Refusal;
 use crate::transport::outbox::Outbox;
 use std::fmt::Display;
@@ -157,6 +157,7 @@ impl Sender {
             AnswerBody::Json(json) => Payload::Json { bytes: json.len() },
             AnswerBody::Refusal(json) => Payload::Json { bytes: json.len() },
             AnswerBody::Message(message) => Payload::Json { bytes: message.len() },
+            AnswerBody::Streamed(answer) => Payload::Json { bytes: answer.total_bytes() },
         };
         let session = answer.session.map(session_text);
         let origin = self.cors.take();
@@ -189,6 +190,7 @@ impl Sender {
             AnswerBody::Text(text) | AnswerBody::Json(text) => append(text),
             AnswerBody::Refusal(text) => append(&text),
             AnswerBody::Message(message) => self.outbox.push(message),
+            AnswerBody::Streamed(answer) => self.outbox.push_stream(answer),
         }
     }
 
@@ -224,6 +226,35 @@ impl Sender {
     ) {
         let bytes = data.len() + EVENT_BYTES;
         self.outbox.append(endpoint.server.buffers(), bytes, |out| event.write(out, framing, data));
+    }
+
+    /// Queues the answer of a request as an event of its stream.
+    pub(super) fn answer_event(&mut self, endpoint: &Endpoint, framing: StreamFraming, outcome: Outcome) {
+        let answer = match outcome {
+            Outcome::Streamed(answer) => answer,
+            outcome => {
+                if let Some(answer) = outcome.into_answer() {
+                    self.event(endpoint, framing, Event::default(), &answer);
+                }
+                return;
+            }
+        };
+        self.streamed_event(endpoint, framing, Event::default(), answer);
+    }
+
+    /// Queues an event whose data is written while it is sent.
+    pub(super) fn streamed_event(
+        &mut self,
+        endpoint: &Endpoint,
+        framing: StreamFraming,
+        event: Event<'_>,
+        answer: Box<AnswerStream>,
+    ) {
+        let buffers = endpoint.server.buffers();
+        let bytes = answer.total_bytes();
+        self.outbox.append(buffers, EVENT_BYTES, |out| event.begin(out, framing, bytes));
+        self.outbox.push_stream(answer);
+        self.outbox.append(buffers, SHORT_BYTES, |out| event_stream::end_event(out, framing));
     }
 
     /// Queues an empty comment, which shows client and proxies that the stream is alive.

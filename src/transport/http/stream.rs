@@ -11,7 +11,7 @@ use super::codec::words::{Status, StreamFraming};
 use super::endpoint::Endpoint;
 use super::sender::{NextAction, Progress, Sender};
 use crate::protocol::Revision;
-use crate::server::{Session, StreamItem, StreamReader, StreamWriter};
+use crate::server::{EventData, Session, StreamItem, StreamReader, StreamWriter};
 use mcpool_pools::BufferLease;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -34,7 +34,7 @@ pub(super) struct SessionStream {
     /// How the stream is framed; `None` until its head is sent.
     framing: Option<StreamFraming>,
     /// The last message, for a client that takes no stream: it will be the answer.
-    last: Option<BufferLease>,
+    last: Option<AnswerBody<'static>>,
 }
 
 impl SessionStream {
@@ -134,12 +134,10 @@ impl SessionStream {
             Poll::Ready(StreamItem::Event { number, message, is_last }) => {
                 let is_alone = is_last && self.is_answer && self.framing.is_none();
                 if is_alone || !self.head.accepts.event_stream {
-                    let dropped = self.last.replace(copied(endpoint, &message));
+                    let dropped = self.last.replace(self.body(endpoint, &message.data));
                     endpoint.server.metrics().dropped_notifications.add(u64::from(dropped.is_some()));
                 } else {
-                    let framing = self.begin(endpoint, sender);
-                    let id = self.reader.event_id(number);
-                    sender.event(endpoint, framing, Event { id: Some(&id), ..Event::default() }, &message);
+                    self.send_event(endpoint, sender, number, &message.data);
                 }
                 Progress::Pending(NextAction::Continue)
             }
@@ -150,6 +148,29 @@ impl SessionStream {
                 }
                 self.end(endpoint, sender);
                 Progress::Answered
+            }
+        }
+    }
+
+    fn send_event(&mut self, endpoint: &Endpoint, sender: &mut Sender, number: u64, data: &EventData) {
+        let framing = self.begin(endpoint, sender);
+        let id = self.reader.event_id(number);
+        let event = Event { id: Some(&id), ..Event::default() };
+        match data {
+            EventData::Message(message) => sender.event(endpoint, framing, event, message),
+            EventData::Streamed(answer) => {
+                let answer = endpoint.server.send_streamed(answer, &self.session);
+                sender.streamed_event(endpoint, framing, event, Box::new(answer));
+            }
+        }
+    }
+
+    /// The data of an event as the body of an answer.
+    fn body(&self, endpoint: &Endpoint, data: &EventData) -> AnswerBody<'static> {
+        match data {
+            EventData::Message(message) => AnswerBody::Message(copied(endpoint, message)),
+            EventData::Streamed(answer) => {
+                AnswerBody::Streamed(Box::new(endpoint.server.send_streamed(answer, &self.session)))
             }
         }
     }
@@ -171,7 +192,7 @@ impl SessionStream {
         match (self.framing, self.last.take()) {
             (Some(framing), _) => sender.end_stream(endpoint, &self.head, framing),
             (None, Some(last)) => {
-                sender.answer(endpoint, &self.head, Answer::new(Status::Ok, AnswerBody::Message(last)));
+                sender.answer(endpoint, &self.head, Answer::new(Status::Ok, last));
             }
             (None, None) => sender.answer(endpoint, &self.head, Answer::plain(Status::Accepted)),
         }

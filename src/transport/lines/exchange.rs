@@ -312,6 +312,7 @@ impl Exchange {
             principal: peer.principal(),
             // The owner, or a process of the socket's own user.
             is_admin: true,
+            takes_streams: !origin.in_batch,
             task: None,
         };
         slot.fill(caller, peer.session(), frame, FrameOrigin { is_saturated, ..origin });
@@ -344,7 +345,13 @@ impl Exchange {
         if let Outcome::Opened { session, .. } = &outcome {
             peer.session = Some(Arc::clone(session));
         }
-        let answer = outcome.into_answer();
+        let answer = match outcome {
+            Outcome::Streamed(mut answer) => {
+                answer.make_line();
+                return self.outbox.push_stream(answer);
+            }
+            outcome => outcome.into_answer(),
+        };
         match answer_to {
             AnswerTo::Line => {
                 if let Some(answer) = answer {

@@ -1,0 +1,175 @@
+//! A streamed answer on its way: the next segment is written on a thread that may block, and only when it is asked for.
+//!
+//! Between two segments it holds no thread, so that a peer which reads slowly keeps none from others. It holds what was
+//! reserved for two segments, one that is sent and one that is written; the last segment takes that over.
+
+use crate::server::state::blocking::permits::{AcquireThread, SessionKey, ThreadPermit, ThreadPermits};
+use crate::server::state::streamed::{Broken, Framing, SegmentWriter, StreamedAnswer};
+use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, MemoryBudget, Reservation};
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::task::JoinHandle;
+
+/// Bytes of a segment.
+const STEP_BYTES: usize = 64 * 1024;
+/// Bytes of a segment where memory is short.
+const SHORT_STEP_BYTES: usize = 16 * 1024;
+
+/// What a stream needs to be sent.
+#[derive(Debug)]
+pub(crate) struct StreamMeans {
+    pub(crate) threads: ThreadPermits,
+    /// For whom it uses a thread.
+    pub(crate) key: SessionKey,
+    pub(crate) buffers: BufferPool,
+    pub(crate) window: Window,
+}
+
+/// The memory of a stream: two segments.
+#[derive(Debug)]
+pub(crate) struct Window {
+    step_bytes: usize,
+    memory: Reservation,
+}
+
+impl Window {
+    /// Reserves two segments, smaller ones where a quarter of the budget is spent.
+    ///
+    /// # Errors
+    /// When there is no room for those either.
+    pub(crate) fn reserve(budget: &MemoryBudget) -> Result<Self, BudgetSpent> {
+        let reserve =
+            |step_bytes| budget.try_reserve(2 * step_bytes).map(|memory| Self { step_bytes, memory });
+        if budget.used_bytes() < budget.limit_bytes() / 4
+            && let Ok(window) = reserve(STEP_BYTES)
+        {
+            return Ok(window);
+        }
+        reserve(SHORT_STEP_BYTES)
+    }
+
+    /// Reserves two segments whether or not there is room, for an answer that was promised.
+    pub(crate) fn insist(budget: &MemoryBudget) -> Self {
+        Self::reserve(budget).unwrap_or_else(|_| Self {
+            step_bytes: SHORT_STEP_BYTES,
+            memory: budget.reserve(2 * SHORT_STEP_BYTES),
+        })
+    }
+}
+
+/// A streamed answer that is being sent.
+pub(crate) struct AnswerStream {
+    answer: Arc<StreamedAnswer>,
+    step: Step,
+    threads: ThreadPermits,
+    key: SessionKey,
+    buffers: BufferPool,
+    step_bytes: usize,
+    memory: Option<Reservation>,
+}
+
+enum Step {
+    /// The next segment was not asked for.
+    Resting(Box<SegmentWriter>),
+    Acquiring(Box<SegmentWriter>, AcquireThread),
+    Writing(JoinHandle<(Box<SegmentWriter>, Result<BufferLease, Broken>)>),
+    Ended,
+}
+
+impl AnswerStream {
+    pub(crate) fn new(answer: Arc<StreamedAnswer>, means: StreamMeans) -> Self {
+        let StreamMeans { threads, key, buffers, window: Window { step_bytes, memory } } = means;
+        let writer = SegmentWriter::new(Arc::clone(&answer), Framing::Length);
+        Self {
+            answer,
+            step: Step::Resting(Box::new(writer)),
+            threads,
+            key,
+            buffers,
+            step_bytes,
+            memory: Some(memory),
+        }
+    }
+
+    /// Makes it a line. To be called before the first segment.
+    pub(crate) fn make_line(&mut self) {
+        let writer = SegmentWriter::new(Arc::clone(&self.answer), Framing::Line);
+        self.step = Step::Resting(Box::new(writer));
+    }
+
+    /// What is sent, to be sent later or again.
+    pub(crate) fn answer(&self) -> &Arc<StreamedAnswer> {
+        &self.answer
+    }
+
+    /// Bytes of the whole answer, without a line end.
+    pub(crate) fn total_bytes(&self) -> usize {
+        self.answer.total_bytes()
+    }
+
+    /// Bytes that may wait to be sent while the next segment is written.
+    pub(crate) fn ahead_bytes(&self) -> usize {
+        self.step_bytes
+    }
+
+    /// Whether the last segment was given out.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.step, Step::Ended)
+    }
+
+    /// The next segment.
+    ///
+    /// # Errors
+    /// When the answer cannot be ended as a valid message: its connection must end.
+    pub(crate) fn poll_segment(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BufferLease>> {
+        loop {
+            match &mut self.step {
+                Step::Resting(_) => self.acquire(),
+                Step::Acquiring(_, thread) => {
+                    let permit = ready!(Pin::new(thread).poll(cx));
+                    let permit = permit.ok_or_else(|| io::Error::other("the server is gone"))?;
+                    self.begin_writing(permit);
+                }
+                Step::Writing(thread) => {
+                    let ended = ready!(Pin::new(thread).poll(cx));
+                    self.step = Step::Ended;
+                    let (writer, segment) = ended.map_err(io::Error::other)?;
+                    let mut segment = segment.map_err(io::Error::other)?;
+                    if !writer.is_done() {
+                        self.step = Step::Resting(writer);
+                    } else if let Some(memory) = self.memory.take() {
+                        segment.hold(memory);
+                    }
+                    return Poll::Ready(Ok(segment));
+                }
+                Step::Ended => return Poll::Ready(Err(io::Error::other("the answer was sent already"))),
+            }
+        }
+    }
+
+    fn acquire(&mut self) {
+        if let Step::Resting(writer) = std::mem::replace(&mut self.step, Step::Ended) {
+            self.step = Step::Acquiring(writer, self.threads.acquire(self.key));
+        }
+    }
+
+    fn begin_writing(&mut self, permit: ThreadPermit) {
+        let Step::Acquiring(mut writer, _) = std::mem::replace(&mut self.step, Step::Ended) else { return };
+        let mut segment = self.buffers.acquire(self.step_bytes);
+        let step_bytes = self.step_bytes;
+        self.step = Step::Writing(tokio::task::spawn_blocking(move || {
+            let filled = writer.fill(&mut segment, step_bytes).map(|()| segment);
+            drop(permit);
+            (writer, filled)
+        }));
+    }
+}
+
+impl fmt::Debug for AnswerStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerStream").field("answer", &self.answer).finish_non_exhaustive()
+    }
+}

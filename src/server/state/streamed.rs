@@ -1,0 +1,244 @@
+//! An answer that is written while it is sent: all of it is small but one block of text or data, which a source gives
+//! piece by piece.
+//!
+//! ```text
+//! skeleton   {"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":""}],"structuredContent":{"content":""}}}
+//! cuts                                                                     ^ the block                               ^ and its copy
+//! ```
+//!
+//! The bytes of the block are counted before the first is sent, so that the length of the answer is known. What the
+//! source gives may have changed since then. **Invariant:** the answer is valid JSON of the length that was promised, or
+//! ends in an error that ends the connection; it never looks whole where it is not. What comes too short is filled up
+//! with spaces between two members. A block that cannot be as it was counted ends where it is, and the result says
+//! `isError`, and why.
+
+use crate::wire::{BufferRoom, CountingRoom, escape_piece};
+use bytes::{Buf, BytesMut};
+use mcpool_pools::BufferLease;
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// What a result has that is not what it should be.
+const IS_ERROR: &[u8] = br#","isError":true"#;
+/// For a client whose block is not what was counted.
+const CHANGED: &str = "This changed while it was sent, and what is here of it is not whole: ask for it again";
+
+/// What gives the bytes of a block, again for each copy of it and from any place.
+pub(crate) trait BlockSource: fmt::Debug + Send + Sync {
+    /// Writes what comes at `at`, as much as has room, and moves `at` behind it. It may block.
+    ///
+    /// # Errors
+    /// Why the rest cannot be had, for the client.
+    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String>;
+}
+
+/// How a source ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// There is more, for which there was no room.
+    Full,
+    /// That was all.
+    End,
+}
+
+/// What a streamed answer consists of. It can be sent any number of times.
+#[derive(Debug)]
+pub(crate) struct StreamedAnswer {
+    /// All but the block.
+    pub(crate) skeleton: BufferLease,
+    /// Where the block belongs, and its copy.
+    pub(crate) cuts: (usize, Option<usize>),
+    /// Where the content block ends that carries it.
+    pub(crate) block_end: usize,
+    /// Where the last members of the answer begin.
+    pub(crate) tail_at: usize,
+    pub(crate) source: Box<dyn BlockSource>,
+    /// Bytes of the block, as counted.
+    pub(crate) block_bytes: usize,
+}
+
+impl StreamedAnswer {
+    /// Bytes of the whole answer.
+    pub(crate) fn total_bytes(&self) -> usize {
+        let copies = 1 + usize::from(self.cuts.1.is_some());
+        self.skeleton.len() + copies * self.block_bytes
+    }
+}
+
+/// What is still to be written.
+#[derive(Debug)]
+enum Part {
+    /// A range of the skeleton.
+    Skeleton(Range<usize>),
+    /// So many bytes of the block.
+    Block(usize),
+    Text(BytesMut),
+    Spaces(usize),
+}
+
+impl Part {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Skeleton(range) => range.len(),
+            Self::Block(bytes) | Self::Spaces(bytes) => *bytes,
+            Self::Text(text) => text.len(),
+        }
+    }
+}
+
+/// How the end of an answer is found by its receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// By its length, which is told before.
+    Length,
+    /// By a line end.
+    Line,
+}
+
+/// The answer cannot be ended as a valid message of its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("an answer cannot be sent whole, as what it carries has changed")]
+pub(crate) struct Broken;
+
+/// Writes one streamed answer from its start to its end.
+#[derive(Debug)]
+pub(crate) struct SegmentWriter {
+    answer: Arc<StreamedAnswer>,
+    parts: VecDeque<Part>,
+    /// How far the source has come with the current copy.
+    at: u64,
+    framing: Framing,
+    /// The copy of the block in `structuredContent` is being written.
+    is_copy: bool,
+}
+
+impl SegmentWriter {
+    pub(crate) fn new(answer: Arc<StreamedAnswer>, framing: Framing) -> Self {
+        let block = Part::Block(answer.block_bytes);
+        let (first, copy) = answer.cuts;
+        let mut parts = VecDeque::from([Part::Skeleton(0..first), block]);
+        let mut from = first;
+        if let Some(copy) = copy {
+            parts.extend([Part::Skeleton(first..copy), Part::Block(answer.block_bytes)]);
+            from = copy;
+        }
+        parts.push_back(Part::Skeleton(from..answer.skeleton.len()));
+        let mut writer = Self { answer, parts, at: 0, framing, is_copy: false };
+        writer.end_line();
+        writer
+    }
+
+    fn end_line(&mut self) {
+        if self.framing == Framing::Line {
+            self.parts.push_back(Part::Text(BytesMut::from(&b"\n"[..])));
+        }
+    }
+
+    /// Whether all is written.
+    pub(crate) fn is_done(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Bytes that are still to come.
+    pub(crate) fn left_bytes(&self) -> usize {
+        self.parts.iter().map(Part::bytes).sum()
+    }
+
+    /// Writes up to `step_bytes` into an empty segment. It may block.
+    ///
+    /// # Errors
+    /// When the answer cannot be ended as a valid message.
+    pub(crate) fn fill(&mut self, segment: &mut BytesMut, step_bytes: usize) -> Result<(), Broken> {
+        while let Some(part) = self.parts.front_mut() {
+            let room = step_bytes.saturating_sub(segment.len());
+            if room == 0 {
+                break;
+            }
+            match part {
+                Part::Skeleton(range) => {
+                    let bytes = &self.answer.skeleton[range.clone()];
+                    let bytes = &bytes[..bytes.len().min(room)];
+                    segment.extend_from_slice(bytes);
+                    range.start += bytes.len();
+                }
+                Part::Text(text) => {
+                    let bytes = text.len().min(room);
+                    segment.extend_from_slice(&text[..bytes]);
+                    text.advance(bytes);
+                }
+                Part::Spaces(left) => {
+                    let bytes = (*left).min(room);
+                    segment.resize(segment.len() + bytes, b' ');
+                    *left -= bytes;
+                }
+                Part::Block(_) => {
+                    if self.fill_block(segment, room)? == Filled::Full {
+                        break;
+                    }
+                    continue;
+                }
+            }
+            if part.bytes() == 0 {
+                self.parts.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes bytes of the block; `Full` when the segment has no room for the next unit.
+    fn fill_block(&mut self, segment: &mut BytesMut, room: usize) -> Result<Filled, Broken> {
+        let Some(Part::Block(left)) = self.parts.front_mut() else { return Ok(Filled::End) };
+        let most = room.min(*left);
+        let is_last_room = most == *left;
+        let before = segment.len();
+        let filled = self.answer.source.fill(&mut self.at, &mut BufferRoom::new(segment, most));
+        *left -= segment.len() - before;
+        match filled {
+            Ok(Filled::End) if *left == 0 => {
+                self.parts.pop_front();
+                self.at = 0;
+                self.is_copy = true;
+                Ok(Filled::End)
+            }
+            Ok(Filled::Full) if !is_last_room => Ok(Filled::Full),
+            // It is shorter or longer than when it was counted.
+            Ok(_) => self.break_off(CHANGED).map(|()| Filled::End),
+            Err(why) => self.break_off(&why).map(|()| Filled::End),
+        }
+    }
+
+    /// Ends the answer in the middle of the block, as an error of the tool.
+    #[cold]
+    fn break_off(&mut self, why: &str) -> Result<(), Broken> {
+        let answer = &self.answer;
+        let tail = answer.tail_at..answer.skeleton.len();
+        let line_end = usize::from(self.framing == Framing::Line);
+        let room = self.left_bytes().saturating_sub(tail.len() + line_end);
+        let endings = if self.is_copy {
+            let closing = &answer.skeleton[answer.cuts.1.unwrap_or(answer.tail_at)..answer.tail_at];
+            vec![[closing, IS_ERROR].concat()]
+        } else {
+            let closing = &answer.skeleton[answer.cuts.0..answer.block_end];
+            let mut told = BytesMut::new();
+            let mut length = CountingRoom::default();
+            escape_piece(why.as_bytes(), true, &mut length);
+            escape_piece(why.as_bytes(), true, &mut BufferRoom::new(&mut told, length.bytes));
+            let told = [br#",{"type":"text","text":""#, &told[..], br#""}"#].concat();
+            vec![[closing, &told, b"]", IS_ERROR].concat(), [closing, b"]", IS_ERROR].concat()]
+        };
+        let has_room = |ending: &Vec<u8>| ending.len() <= room || self.framing == Framing::Line;
+        let Some(ending) = endings.into_iter().find(has_room) else { return Err(Broken) };
+        let spaces = if self.framing == Framing::Line { 0 } else { room - ending.len() };
+        self.parts.clear();
+        self.parts.push_back(Part::Text(BytesMut::from(&ending[..])));
+        if spaces > 0 {
+            self.parts.push_back(Part::Spaces(spaces));
+        }
+        self.parts.push_back(Part::Skeleton(tail));
+        self.end_line();
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! Answers that are written while they are sent: the same bytes as those that are written at once, and valid whatever
+//! becomes of what they carry.
+
+use crate::protocol::Era;
+use crate::server::answer::content::{Content, StreamedBlock};
+use crate::server::answer::outcome::Outcome;
+use crate::server::state::answer_stream::{StreamMeans, Window};
+use crate::server::state::blocking::permits::{SessionKey, ThreadPermits};
+use crate::server::state::streamed::{BlockSource, Broken, Filled, Framing, SegmentWriter};
+use crate::wire::{BufferRoom, CountingRoom, Reply, escape_piece};
+use bytes::BytesMut;
+use mcpool_pools::{BufferPool, MemoryBudget};
+use proptest::prelude::*;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What becomes of a source while it is read.
+#[derive(Debug, Clone)]
+enum Change {
+    Nothing,
+    /// It ends there.
+    CutTo(usize),
+    /// It has other bytes.
+    Replaced(Vec<u8>),
+    Fails,
+}
+
+/// Text that changes when it was asked for so often.
+#[derive(Debug)]
+struct Changing {
+    text: Vec<u8>,
+    change: Change,
+    after: usize,
+    asked: AtomicUsize,
+}
+
+impl Changing {
+    fn now(&self) -> Result<&[u8], String> {
+        let is_changed = self.asked.fetch_add(1, Ordering::Relaxed) >= self.after;
+        match &self.change {
+            _ if !is_changed => Ok(&self.text),
+            Change::Nothing => Ok(&self.text),
+            Change::CutTo(bytes) => Ok(&self.text[..*bytes.min(&self.text.len())]),
+            Change::Replaced(text) => Ok(text),
+            Change::Fails => Err("a \"failure\"\n".to_owned()),
+        }
+    }
+}
+
+impl BlockSource for Changing {
+    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+        let text = self.now()?;
+        let rest = text.get(*at as usize..).unwrap_or_default();
+        let taken = escape_piece(rest, true, room);
+        *at += taken as u64;
+        Ok(if taken == rest.len() { Filled::End } else { Filled::Full })
+    }
+}
+
+const META: &str = r#"{"io.modelcontextprotocol/serverInfo":{"name":"t","version":"1"}}"#;
+
+/// Both forms of an answer: the text once or twice, in one of the eras.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    is_twice: bool,
+    is_modern: bool,
+}
+
+impl Form {
+    fn close(self, mut content: Content) -> Outcome {
+        if self.is_twice {
+            content.structured_from_text();
+        }
+        let meta: Box<RawValue> = serde_json::from_str(META).expect("JSON");
+        content.close(self.era(), &meta, false).expect("no limit")
+    }
+
+    fn open(self) -> Content {
+        Content::open(Reply::new(BufferPool::default(), 1 << 30), "\"i\\\"d\"", self.era())
+    }
+
+    fn era(self) -> Era {
+        if self.is_modern { Era::Modern } else { Era::Legacy }
+    }
+
+    /// The answer that is written at once.
+    fn whole(self, text: &[u8]) -> Vec<u8> {
+        let mut content = self.open();
+        content.text_block(|block| block.push_lossy(text));
+        self.close(content).into_answer().expect("an answer").to_vec()
+    }
+
+    /// The answer that is written in steps, or how far it came.
+    fn streamed(self, source: Changing, framing: Framing, step: usize) -> (usize, Result<Vec<u8>, Broken>) {
+        let mut counted = CountingRoom::default();
+        escape_piece(&source.text, true, &mut counted);
+        let window = Window::reserve(&MemoryBudget::new(1 << 20)).expect("room");
+        let means = StreamMeans {
+            threads: ThreadPermits::new(1),
+            key: SessionKey { principal: 1, session: 1 },
+            buffers: BufferPool::default(),
+            window,
+        };
+        let mut content = self.open();
+        content.streamed_text(StreamedBlock::new(Box::new(source), counted.bytes, means));
+        let Outcome::Streamed(stream) = self.close(content) else { panic!("it is streamed") };
+        let mut writer = SegmentWriter::new(Arc::clone(stream.answer()), framing);
+        let mut written = Vec::new();
+        while !writer.is_done() {
+            let mut segment = BytesMut::new();
+            if let Err(broken) = writer.fill(&mut segment, step) {
+                return (stream.total_bytes(), Err(broken));
+            }
+            assert!(!segment.is_empty() && segment.len() <= step, "each step gets further");
+            written.extend_from_slice(&segment);
+        }
+        (stream.total_bytes(), Ok(written))
+    }
+}
+
+fn forms() -> impl Strategy<Value = Form> {
+    (any::<bool>(), any::<bool>()).prop_map(|(is_twice, is_modern)| Form { is_twice, is_modern })
+}
+
+/// Escapes of both lengths, characters of all lengths, and bytes that are none.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        3 => "[a-z ]{1,30}".prop_map(String::into_bytes),
+        2 => "[\"\\\\\n\t\u{0}-\u{1f}]{1,3}".prop_map(String::into_bytes),
+        2 => "[é€😀]{1,3}".prop_map(String::into_bytes),
+        1 => prop::collection::vec(any::<u8>(), 1..4),
+    ];
+    prop::collection::vec(piece, 0..25).prop_map(|pieces| pieces.concat())
+}
+
+fn changes() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        (0..300_usize).prop_map(Change::CutTo),
+        text().prop_map(Change::Replaced),
+        Just(Change::Fails),
+    ]
+}
+
+fn unchanged(text: Vec<u8>) -> Changing {
+    Changing { text, change: Change::Nothing, after: 0, asked: AtomicUsize::new(0) }
+}
+
+proptest! {
+    #[test]
+    fn in_steps_of_any_size_an_answer_is_the_one_that_is_written_at_once(
+        text in text(),
+        form in forms(),
+        step in 6..300_usize,
+    ) {
+        let want = form.whole(&text);
+        let (promised, written) = form.streamed(unchanged(text.clone()), Framing::Length, step);
+        prop_assert_eq!(promised, want.len());
+        prop_assert_eq!(written.as_deref().map(String::from_utf8_lossy), Ok(String::from_utf8_lossy(&want)));
+        let (_, line) = form.streamed(unchanged(text), Framing::Line, step);
+        prop_assert_eq!(line, Ok([&want[..], b"\n"].concat()));
+    }
+
+    #[test]
+    fn whatever_changes_while_it_is_sent_an_answer_is_valid_or_ends_its_connection(
+        text in text(),
+        change in changes(),
+        after in 0..20_usize,
+        form in forms(),
+        step in 6..200_usize,
+        is_line in any::<bool>(),
+    ) {
+        let framing = if is_line { Framing::Line } else { Framing::Length };
+        let whole: Value = serde_json::from_slice(&form.whole(&text)).expect("JSON");
+        let source = Changing { text, change: change.clone(), after, asked: AtomicUsize::new(0) };
+        let (promised, written) = form.streamed(source, framing, step);
+        let Ok(written) = written else {
+            prop_assert!(!is_line, "a line can always be ended");
+            return Ok(());
+        };
+        if is_line {
+            prop_assert_eq!(memchr::memchr(b'\n', &written), Some(written.len() - 1));
+        } else {
+            prop_assert_eq!(written.len(), promised);
+        }
+        let answer: Value = serde_json::from_slice(&written).expect("valid JSON");
+        let (result, wanted) = (&answer["result"], &whole["result"]);
+        prop_assert_eq!(&answer["id"], &whole["id"]);
+        prop_assert_eq!(&result["_meta"], &wanted["_meta"]);
+        let is_error = result["isError"] == true;
+        // Bytes that were replaced by as many others cannot be told from those.
+        if !is_error && !matches!(change, Change::Replaced(_)) {
+            prop_assert_eq!(&answer, &whole);
+        }
+        if is_error {
+            let told = &result["content"][1]["text"];
+            prop_assert!(told.is_null() || matches!(change, Change::Fails) == (told == "a \"failure\"\n"));
+        }
+    }
+}
