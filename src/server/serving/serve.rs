@@ -7,6 +7,7 @@
 
 use crate::protocol::{ArgumentsAt, MessageDecoder, Method, ProtocolError};
 use crate::server::answer::outcome::Outcome;
+use crate::server::handler::resources::BoxedFuture;
 use crate::server::handler::tool::Toolset;
 use crate::server::handler::tool_request::ToolRequest;
 use crate::server::incoming::checks::Unchecked;
@@ -18,6 +19,9 @@ use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::methods::serve_method;
 use crate::server::serving::on_thread::serve_on_thread;
 use crate::server::serving::unfinished::{DetachedCall, answer_unfinished};
+use crate::server::state::call_state::CallState;
+use crate::server::state::session::Session;
+use crate::wire::Frame;
 use bumpalo::Bump;
 use std::pin::pin;
 use std::sync::Arc;
@@ -54,24 +58,57 @@ pub(crate) fn serve_frame<T: Toolset>(
             origin: &origin,
             frame: &frame,
         };
-        let mut ended = pin!(dispatch(&core, context, &arena, has_room)).await;
-        if let HandlerEnd::OnThread(call) = ended {
-            let (returned, end) = serve_on_thread(&core, frame, call).await;
-            let Some(returned) = returned else {
-                return (ServedFrame::from(Outcome::Silent), arena);
-            };
-            (frame, ended) = (returned, end);
-        }
-        let served = match ended {
-            HandlerEnd::Done(outcome) => ServedFrame::from(outcome),
-            // Their answers need the whole frame.
-            unfinished => {
-                let (outcome, detached) = answer_unfinished(&core.shared, &session, &call, frame, unfinished);
-                ServedFrame { outcome, detached }
-            }
+        let ended = pin!(dispatch(&core, context, &arena, has_room)).await;
+        let served = match settle(&core, &session, &call, frame, ended) {
+            Settled::Served(served) => served,
+            Settled::OnThread(goes_on) => goes_on.await,
         };
         (served, arena)
     }
+}
+
+/// A frame whose message was dispatched.
+enum Settled {
+    Served(ServedFrame),
+    /// Its call goes on, on a thread: in a box, as calls that need no thread should hold no place for it.
+    OnThread(BoxedFuture<'static, ServedFrame>),
+}
+
+/// What is left of a frame after its handler ended. A function of its own, because what a future holds while it waits
+/// counts for each request that waits.
+fn settle<T: Toolset>(
+    core: &Arc<Core<T>>,
+    session: &Arc<Session>,
+    call: &Arc<CallState>,
+    frame: Frame,
+    ended: HandlerEnd,
+) -> Settled {
+    match ended {
+        HandlerEnd::Done(outcome) => Settled::Served(ServedFrame::from(outcome)),
+        HandlerEnd::OnThread(on_thread) => {
+            let (core, session, call) = (Arc::clone(core), Arc::clone(session), Arc::clone(call));
+            Settled::OnThread(Box::pin(async move {
+                let (frame, ended) = serve_on_thread(&core, frame, on_thread).await;
+                match frame {
+                    Some(frame) => finish(&core, &session, &call, frame, ended),
+                    None => ServedFrame::from(Outcome::Silent),
+                }
+            }))
+        }
+        unfinished => Settled::Served(finish(core, session, call, frame, unfinished)),
+    }
+}
+
+/// The answer of a handler that ended. Some answers need the whole frame.
+fn finish<T>(
+    core: &Core<T>,
+    session: &Arc<Session>,
+    call: &CallState,
+    frame: Frame,
+    ended: HandlerEnd,
+) -> ServedFrame {
+    let (outcome, detached) = answer_unfinished(&core.shared, session, call, frame, ended);
+    ServedFrame { outcome, detached }
 }
 
 /// Decodes a frame, and finds the function or the tool that serves its message. Without room for what is made of a
