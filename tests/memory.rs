@@ -10,6 +10,8 @@ mod limit;
 mod load;
 #[path = "memory/reclaim.rs"]
 mod reclaim;
+#[path = "memory/sessions.rs"]
+mod sessions;
 #[cfg(feature = "tls")]
 #[path = "memory/tls.rs"]
 mod tls;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-const CONNECTIONS: u64 = 200;
+const CONNECTIONS: u64 = 150;
 
 /// A connection that had an answer and is idle.
 trait Idle {}

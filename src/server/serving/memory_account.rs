@@ -8,7 +8,7 @@ use crate::server::handler::tool::Toolset;
 use crate::server::serving::core::Core;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
-use crate::server::state::session::Session;
+use crate::server::state::sessions::SESSION_BYTES;
 
 /// Bytes of the two counters of an `Arc`, and of its entry in a map or list.
 const SHARED_BYTES: usize = 16 + 32;
@@ -23,7 +23,7 @@ impl<T: Toolset> Account for Core<T> {
 impl Account for Shared {
     fn enter(&self, entries: &mut Entries) {
         let sessions = self.sessions.len();
-        entries.enter("sessions", sessions * (size_of::<Session>() + SHARED_BYTES), sessions);
+        entries.enter("sessions", self.sessions.bytes(), sessions);
         entries.enter_leased("event stores", self.events.bytes(), self.events.events());
         let waiting = self.client_requests.waiting();
         entries.enter("pending requests", waiting * (size_of::<CallState>() + SHARED_BYTES), waiting);
@@ -61,7 +61,7 @@ impl Account for Shared {
         let spots = self.sessions.idle_times(std::time::Instant::now());
         entries.sessions.extend(spots.into_iter().map(|(number, idle_ms)| SessionSpot {
             number,
-            bytes: (size_of::<Session>() + SHARED_BYTES + self.events.session_bytes(number)) as u64,
+            bytes: (SESSION_BYTES + self.events.session_bytes(number)) as u64,
             idle_ms,
         }));
     }

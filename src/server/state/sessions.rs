@@ -52,6 +52,15 @@ struct Entry {
     last_used: Instant,
 }
 
+/// Heap of one session: itself with the two counters of its `Arc`, and its entry with the links of the list.
+pub(crate) const SESSION_BYTES: usize =
+    size_of::<Session>() + 2 * size_of::<usize>() + size_of::<(u128, Entry)>() + 2 * size_of::<usize>();
+
+/// Heap of one place in the index of a map: a pointer and a byte, and an eighth of all places stays free.
+const fn index_bytes(places: usize) -> usize {
+    places * (size_of::<usize>() + 1) * 8 / 7
+}
+
 impl Sessions {
     pub(crate) fn new(max: usize, timeout: Duration) -> Self {
         Self { table: Mutex::default(), max, timeout, numbers: AtomicU64::new(1) }
@@ -140,6 +149,14 @@ impl Sessions {
     pub(crate) fn value_bytes(&self) -> usize {
         let table = self.table();
         table.held.values().flat_map(Held::values).map(|entry| entry.session.values().bytes()).sum()
+    }
+
+    /// Heap of all sessions, without what toolsets keep in them. Counted by
+    /// `a_session_is_told_as_large_as_it_is`.
+    pub(crate) fn bytes(&self) -> usize {
+        let table = self.table();
+        let index: usize = table.held.values().map(|held| index_bytes(held.capacity())).sum();
+        table.open * SESSION_BYTES + index
     }
 
     /// How many sessions are open.
