@@ -11,12 +11,13 @@
 
 use super::raw::Raw;
 use super::scan::plain_end;
-use super::text_pieces::{LONGEST_UNIT, REPLACEMENT, escape};
+use super::ser::write_value;
+use super::text_pieces::REPLACEMENT;
+use super::writer::Writer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mcpool_pools::{BudgetSpent, BufferLease, BufferPool};
 use serde::Serialize;
-use std::io;
 use std::ops::Range;
 use thiserror::Error;
 
@@ -26,8 +27,6 @@ const FIRST_BYTES: usize = 512;
 const POOLED_BYTES: usize = 1024 * 1024;
 /// Bytes that are encoded in one step: three become four characters, on the stack.
 const BASE64_STEP: usize = 3 * 1024;
-/// Bytes of a serialised value that are gathered on the stack.
-const CHUNK_BYTES: usize = 256;
 
 /// A message that is being written.
 #[derive(Debug)]
@@ -172,13 +171,12 @@ impl Reply {
     /// Writes a part of a string whose quotes are written by the caller.
     pub fn string_body(&mut self, text: &str) {
         let bytes = text.as_bytes();
-        let mut start = 0;
-        loop {
-            let at = plain_end(bytes, start);
-            self.append(&bytes[start..at]);
-            let Some(special) = bytes.get(at) else { return };
-            self.escape(*special);
-            start = at + 1;
+        let plain = plain_end(bytes, 0);
+        self.append(&bytes[..plain]);
+        if plain < bytes.len() {
+            let mut writer = Writer::new(self);
+            writer.text(&bytes[plain..]);
+            writer.hand_over();
         }
     }
 
@@ -214,9 +212,7 @@ impl Reply {
     /// When the value cannot be JSON, such as a map whose keys are no strings. Nothing of it is written then.
     pub fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
         let start = self.len();
-        let mut writer = Writer { reply: self, chunk: [0; CHUNK_BYTES], filled: 0 };
-        let written = serde_json::to_writer(&mut writer, value);
-        writer.hand_over();
+        let written = write_value(self, value);
         if written.is_err()
             && let Some(buffer) = &mut self.buffer
         {
@@ -238,7 +234,7 @@ impl Reply {
         }
     }
 
-    fn append(&mut self, bytes: &[u8]) {
+    pub(super) fn append(&mut self, bytes: &[u8]) {
         if let Some(buffer) = self.room_for(bytes.len()) {
             buffer.extend_from_slice(bytes);
         }
@@ -246,7 +242,7 @@ impl Reply {
 
     /// Appends JSON text, in which a line break can only stand between two tokens. One would end the frame: each
     /// becomes a space.
-    fn append_line(&mut self, json: &[u8]) {
+    pub(super) fn append_line(&mut self, json: &[u8]) {
         let mut rest = json;
         while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
             self.append(&rest[..at]);
@@ -284,11 +280,6 @@ impl Reply {
             return None;
         }
         self.buffer.as_mut()
-    }
-
-    fn escape(&mut self, byte: u8) {
-        let mut long = [0; LONGEST_UNIT];
-        self.append(escape(byte, &mut long));
     }
 }
 
@@ -478,48 +469,5 @@ impl Drop for Base64<'_> {
     fn drop(&mut self) {
         let carry = self.carry;
         self.reply.append_base64(&carry[..self.carried]);
-    }
-}
-
-/// Lets `serde_json` write into a reply. A full reply ignores the rest.
-///
-/// `serde_json` writes each quote, colon and comma by itself. They are gathered, so that room and limit are checked
-/// once for many of them.
-struct Writer<'r> {
-    reply: &'r mut Reply,
-    chunk: [u8; CHUNK_BYTES],
-    filled: usize,
-}
-
-impl Writer<'_> {
-    fn hand_over(&mut self) {
-        self.reply.append_line(&self.chunk[..self.filled]);
-        self.filled = 0;
-    }
-}
-
-impl io::Write for Writer<'_> {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(room) = self.chunk.get_mut(self.filled..self.filled + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.filled += bytes.len();
-            return Ok(bytes.len());
-        }
-        self.hand_over();
-        if bytes.len() < CHUNK_BYTES / 2 {
-            return self.write(bytes);
-        }
-        self.reply.append_line(bytes);
-        Ok(bytes.len())
-    }
-
-    #[inline]
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write(bytes).map(|_| ())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -16,8 +16,10 @@ mod number;
 mod raw;
 mod reader;
 mod scan;
+mod ser;
 mod skim;
 mod text_pieces;
+mod writer;
 
 pub(crate) use keys::match_key;
 

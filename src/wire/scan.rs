@@ -75,9 +75,20 @@ pub(super) fn first_special(word: &[u8]) -> Option<usize> {
     (hits != 0).then(|| hits.trailing_zeros() as usize / 8)
 }
 
+/// The special bytes of a word, each as its highest bit. All are exact, as nothing is carried from byte to byte.
+#[inline]
+pub(super) fn specials(word: u64) -> u64 {
+    const LOW: u64 = !HIGH;
+    let turned = word ^ (ONES * 0x02);
+    let others = ((turned & LOW) + ONES * (0x80 - 0x21)) | turned;
+    let difference = word ^ (ONES * u64::from(b'\\'));
+    let no_backslash = ((difference & LOW) + LOW) | difference;
+    !(others & no_backslash) & HIGH
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{is_special, plain_end};
+    use super::{WORD, is_special, plain_end, specials};
 
     fn naive(bytes: &[u8], start: usize) -> usize {
         (start..bytes.len()).find(|at| is_special(bytes[*at])).unwrap_or(bytes.len())
@@ -88,6 +99,24 @@ mod tests {
         for byte in 0..=255_u8 {
             let want = byte < 0x20 || byte == b'"' || byte == b'\\';
             assert_eq!(is_special(byte), want, "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn every_special_byte_of_a_word_is_marked_and_no_other() {
+        let of_each = |bytes: [u8; WORD]| bytes.map(|byte| u8::from(is_special(byte)) << 7);
+        for byte in 0..=255_u8 {
+            for neighbour in [0, 0x01, 0x1F, 0x20, b'"', b'#', b'[', b'\\', b']', 0x7F, 0x80, 0xFF] {
+                for place in 0..WORD {
+                    let mut bytes = [neighbour; WORD];
+                    bytes[place] = byte;
+                    assert_eq!(
+                        specials(u64::from_le_bytes(bytes)).to_le_bytes(),
+                        of_each(bytes),
+                        "{bytes:?}"
+                    );
+                }
+            }
         }
     }
 
