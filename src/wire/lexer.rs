@@ -9,9 +9,7 @@
 //! ```
 //!
 //! Exceptions: UTF-8 is validated once for the whole frame, before the walk,
-//! so that every borrow is a `&str` for free; the closing quote of an escaped string is found before it is
-//! unescaped, so that one allocation of the right size is enough; short plain parts are copied while they
-//! are searched, word by word, since a `memcpy` each costs as much as the search.
+//! so that every borrow is a `&str` for free; how strings with escapes are unescaped is in `unescape.rs`.
 //!
 //! Measured on two cores of a virtual machine; `cargo bench -p mcpool-benches --bench decode` repeats it, with
 //! allocations a frame. A whole call of a tool, envelope and arguments, in one pass:
@@ -22,6 +20,7 @@
 //! | plain string, GiB/s | 17.8, 0 | 2.7, 0 | 3.9, 19 | 5.2, 0 | 5.2, 5 | 0.3, 9 |
 //! | escaped source, GiB/s | 1.6, 0 | 0.7, 17 | 1.2, 35 | 0.8, 17 | 2.0, 5 | 0.3, 9 |
 //! | small objects to a `Vec`, GiB/s | 0.55, 13 | 0.13, 14 | 0.06, 138,109 | 0.13, 13 | 0.21, 17 | 0.07, 55,243 |
+//! | the same folded into a sum, GiB/s | 0.66, 0 | | | | | |
 //! | the same while walking, GiB/s | 0.31, 0 | | | | | |
 //!
 //! At another hour the same machine was up to half faster for all of them: compare the ratios.
@@ -29,28 +28,9 @@
 //! Invariant: `at` is on a character border and `depth` is the number of open arrays and objects.
 
 use super::error::{DecodeError, DecodeFault, MAX_NESTING};
-use super::scan::{WORD, first_special, plain_end};
+use super::scan::plain_end;
+use super::unescape::SHORT_ESCAPES;
 use bumpalo::Bump;
-use bumpalo::collections::Vec as BumpVec;
-use memchr::memchr;
-
-/// Plain bytes after which a string with escapes is searched in blocks and copied in one piece.
-const COPIED_BY_WORDS: usize = 16 * WORD;
-
-/// From the byte after a backslash to the character it means; 0 where there is no such escape.
-/// A table, because which escape comes next cannot be predicted.
-const SHORT_ESCAPES: [u8; 256] = {
-    let mut table = [0; 256];
-    table[b'"' as usize] = b'"';
-    table[b'\\' as usize] = b'\\';
-    table[b'/' as usize] = b'/';
-    table[b'b' as usize] = 0x08;
-    table[b'f' as usize] = 0x0C;
-    table[b'n' as usize] = b'\n';
-    table[b'r' as usize] = b'\r';
-    table[b't' as usize] = b'\t';
-    table
-};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -69,8 +49,8 @@ pub enum Kind {
 /// A position in a JSON text. A clone keeps the position.
 #[derive(Debug, Clone)]
 pub struct Lexer<'f> {
-    text: &'f str,
-    at: usize,
+    pub(super) text: &'f str,
+    pub(super) at: usize,
     depth: usize,
     /// The array or object was just entered: no comma is due.
     is_first: bool,
@@ -234,76 +214,6 @@ impl<'f> Lexer<'f> {
         Self { text, at: 0, depth: 0, is_first: false }
     }
 
-    /// The string that comes next, with its quotes, as it is written. It is one that [`Lexer::string`] accepts.
-    pub(super) fn seen_written_string(&mut self) -> Result<&'f str> {
-        let (bytes, start) = (self.bytes(), self.at);
-        self.at = plain_end(bytes, start + 1);
-        let backslash = self.at;
-        while bytes.get(self.at) != Some(&b'"') {
-            if let Err(error) = self.pass_escape(backslash) {
-                // A string without an end has that fault before any other.
-                if bytes.get(backslash) == Some(&b'\\') {
-                    self.closing_quote(backslash)?;
-                }
-                return Err(error);
-            }
-            self.at = plain_end(bytes, self.at);
-        }
-        self.at += 1;
-        Ok(self.text_since(start))
-    }
-
-    /// Walks over one escape of a string whose first one is at `backslash`.
-    fn pass_escape(&mut self, backslash: usize) -> Result<()> {
-        if self.bytes().get(self.at) != Some(&b'\\') {
-            return Err(self.expected(if self.at == backslash {
-                "the end of the string, or an escaped control character"
-            } else {
-                "an escape instead of a control character"
-            }));
-        }
-        match self.bytes().get(self.at + 1) {
-            Some(escaped) if SHORT_ESCAPES[usize::from(*escaped)] != 0 => self.at += 2,
-            _ => {
-                self.unicode_escape()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Unescapes as much of what follows as `room` holds, and tells how much that is: 0 at the end.
-    pub(super) fn unescape_some(&mut self, room: &mut [u8]) -> Result<usize> {
-        let bytes = self.bytes();
-        let mut filled = 0;
-        while let Some(byte) = bytes.get(self.at) {
-            let left = room.len() - filled;
-            if *byte != b'\\' {
-                let start = self.at;
-                self.at = plain_end(&bytes[..bytes.len().min(start + left)], start);
-                let plain = &bytes[start..self.at];
-                room[filled..filled + plain.len()].copy_from_slice(plain);
-                filled += plain.len();
-                if plain.is_empty() {
-                    break;
-                }
-                continue;
-            }
-            // The longest character has four bytes.
-            if left < 4 {
-                break;
-            }
-            match bytes.get(self.at + 1).map_or(0, |escaped| SHORT_ESCAPES[usize::from(*escaped)]) {
-                0 => filled += self.unicode_escape()?.encode_utf8(&mut room[filled..]).len(),
-                character => {
-                    room[filled] = character;
-                    filled += 1;
-                    self.at += 2;
-                }
-            }
-        }
-        Ok(filled)
-    }
-
     /// Skips a value, checking it, and gives its text.
     pub(super) fn value_text(&mut self) -> Result<&'f str> {
         self.skip_white_space();
@@ -404,110 +314,6 @@ impl<'f> Lexer<'f> {
             Some(_) if is_first => Ok(true),
             _ => Err(self.expected(expected)),
         }
-    }
-
-    /// Unescapes a string whose first backslash is at `backslash`; `self.at` is after the opening quote.
-    ///
-    /// Plain parts are copied in words, whole ones, while they are searched, and what is copied too much is cut off
-    /// again. An unescaped string is never longer than its escaped form.
-    fn unescape(&mut self, arena: &'f Bump, backslash: usize) -> Result<&'f str> {
-        let (bytes, start) = (self.bytes(), self.at);
-        let close = self.closing_quote(backslash)?;
-        let mut unescaped = BumpVec::with_capacity_in(close - start + WORD, arena);
-        unescaped.extend_from_slice_copy(&bytes[start..backslash]);
-        self.at = backslash;
-        while self.at < close {
-            if bytes[self.at] != b'\\' {
-                return Err(self.expected("an escape instead of a control character"));
-            }
-            // A byte follows the backslash: the closing quote is no part of an escape.
-            match SHORT_ESCAPES[usize::from(bytes[self.at + 1])] {
-                0 => {
-                    let character = self.unicode_escape()?;
-                    unescaped.extend_from_slice_copy(character.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                character => {
-                    unescaped.push(character);
-                    self.at += 2;
-                }
-            }
-            self.copy_plain(close, &mut unescaped);
-        }
-        self.at = close + 1;
-        // Whole characters and whole plain parts; the check costs a hundredth of what unescaping does.
-        let unescaped = unescaped.into_bump_slice();
-        simdutf8::basic::from_utf8(unescaped).map_err(|_| DecodeError::new(start, DecodeFault::Utf8))
-    }
-
-    /// Walks over plain bytes, which end at `end` at the latest, and copies them.
-    #[inline]
-    fn copy_plain(&mut self, end: usize, copy: &mut BumpVec<'f, u8>) {
-        let (bytes, start) = (self.bytes(), self.at);
-        while self.at - start < COPIED_BY_WORDS {
-            let Some(word) = bytes.get(self.at..self.at + WORD) else { break };
-            copy.extend_from_slice_copy(word);
-            if let Some(offset) = first_special(word) {
-                self.at += offset;
-                return copy.truncate(copy.len() + offset - WORD);
-            }
-            self.at += WORD;
-        }
-        let rest = self.at;
-        self.at = plain_end(&bytes[..end], rest);
-        copy.extend_from_slice_copy(&bytes[rest..self.at]);
-    }
-
-    /// The quote that ends the string: the first one after an even number of backslashes.
-    fn closing_quote(&self, from: usize) -> Result<usize> {
-        let mut at = from;
-        loop {
-            let Some(offset) = memchr(b'"', &self.bytes()[at..]) else {
-                return Err(DecodeError::syntax(self.text.len(), "the end of the string"));
-            };
-            let quote = at + offset;
-            let backslashes =
-                self.bytes()[from..quote].iter().rev().take_while(|byte| **byte == b'\\').count();
-            if backslashes % 2 == 0 {
-                return Ok(quote);
-            }
-            at = quote + 1;
-        }
-    }
-
-    /// The character of `\uXXXX`, or of two of them that are a surrogate pair, from the backslash on.
-    #[inline(never)]
-    fn unicode_escape(&mut self) -> Result<char> {
-        let start = self.at;
-        if self.bytes().get(start + 1) != Some(&b'u') {
-            return Err(self.expected("an escape of JSON"));
-        }
-        let first = self.hex_escape()?;
-        let lone = || DecodeError::new(start, DecodeFault::LoneSurrogate);
-        if !(0xD800..0xE000).contains(&first) {
-            return char::from_u32(first).ok_or_else(lone);
-        }
-        if first >= 0xDC00 || !self.bytes()[self.at..].starts_with(b"\\u") {
-            return Err(lone());
-        }
-        let second = self.hex_escape()?;
-        if !(0xDC00..0xE000).contains(&second) {
-            return Err(lone());
-        }
-        char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00)).ok_or_else(lone)
-    }
-
-    /// The value of `\uXXXX`, from its backslash on.
-    fn hex_escape(&mut self) -> Result<u32> {
-        let mut value = 0;
-        for place in self.at + 2..self.at + 6 {
-            let digit = self.bytes().get(place).and_then(|byte| char::from(*byte).to_digit(16));
-            let Some(digit) = digit else {
-                return Err(DecodeError::syntax(place, "four hexadecimal digits"));
-            };
-            value = value << 4 | digit;
-        }
-        self.at += 6;
-        Ok(value)
     }
 
     /// Checks a value and walks over it. One bit a level tells what is open: 1 for an object.

@@ -19,6 +19,7 @@ mod scan;
 mod ser;
 mod skim;
 mod text_pieces;
+mod unescape;
 mod writer;
 
 pub(crate) use keys::match_key;
