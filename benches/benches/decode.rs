@@ -11,7 +11,7 @@ use bumpalo::Bump;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use mcpool::protocol::{ArgumentsAt, MessageDecoder};
-use mcpool::wire::Elements;
+use mcpool::wire::{Elements, Folded};
 use mcpool_benches::alloc_count::{COUNTED_MIMALLOC, CountedMiMalloc, allocations_per_call};
 use mcpool_benches::frames::{self, NamedFrame};
 use serde::{Deserialize, Deserializer};
@@ -151,6 +151,34 @@ struct Entries<L> {
 impl<'f, L: Sum<'f>> Sum<'f> for Entries<L> {
     fn sum(&self, arena: &'f Bump) -> usize {
         self.entries.sum(arena)
+    }
+}
+
+/// What a list adds up to, while it is decoded.
+#[derive(Default)]
+struct Total(usize);
+
+impl<'f> Extend<Edit<&'f str>> for Total {
+    fn extend<I: IntoIterator<Item = Edit<&'f str>>>(&mut self, edits: I) {
+        for edit in edits {
+            black_box(edit.all);
+            self.0 += edit.from.len() + edit.to.len() + edit.range.start + edit.range.end;
+        }
+    }
+}
+
+impl<'f> Extend<Entry<&'f str, [&'f str; 2]>> for Total {
+    fn extend<I: IntoIterator<Item = Entry<&'f str, [&'f str; 2]>>>(&mut self, entries: I) {
+        for entry in entries {
+            black_box(entry.is_dir);
+            self.0 += entry.id + entry.name.len() + entry.size + entry.tags[0].len() + entry.tags[1].len();
+        }
+    }
+}
+
+impl<'f, T> Sum<'f> for Folded<T, Total> {
+    fn sum(&self, _: &'f Bump) -> usize {
+        self.get().0
     }
 }
 
@@ -296,6 +324,7 @@ fn decode(criterion: &mut Criterion) {
         criterion,
         frames::edits(),
         ours: [
+            "mcpool, list folded" Edits<&str, Folded<Edit<&str>, Total>>,
             "mcpool, list while walking" Edits<&str, Elements<'_, Edit<&str>>>,
             "mcpool, list in the arena" Edits<&str, InArena<'_, Edit<&str>>>,
             "mcpool, list in a Vec" Edits<&str, Vec<Edit<&str>>>
@@ -308,6 +337,7 @@ fn decode(criterion: &mut Criterion) {
         criterion,
         frames::objects(),
         ours: [
+            "mcpool, list folded" Entries<Folded<Entry<&str, [&str; 2]>, Total>>,
             "mcpool, list while walking" Entries<Elements<'_, Entry<&str, [&str; 2]>>>,
             "mcpool, list in the arena" Entries<InArena<'_, Entry<&str, [&str; 2]>>>,
             "mcpool, list in a Vec" Entries<Vec<Entry<&str, [&str; 2]>>>

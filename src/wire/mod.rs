@@ -32,7 +32,7 @@ pub use error::{DecodeError, DecodeFault};
 pub use escaped::EscapedText;
 pub use frame::Frame;
 pub use lexer::{Kind, Lexer};
-pub use raw::{Elements, Raw};
+pub use raw::{Elements, Folded, Raw};
 pub use reader::{FrameError, FrameReader};
 pub use skim::Outline;
 #[cfg(feature = "client")]

@@ -5,7 +5,7 @@ use super::error::DecodeError;
 use super::lexer::{Kind, Lexer};
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
-use serde::de::{Error, Visitor};
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -187,9 +187,104 @@ impl<'de: 'f, 'f, T> Deserialize<'de> for Elements<'f, T> {
     }
 }
 
+/// A list that is folded into `C` while the arguments are decoded: one pass, and no memory for the list.
+///
+/// `C` is told how to take elements in by `Extend`. An element that does not fit `T` fails the decode, as it does for a
+/// `Vec`; [`Elements`] finds it later, and walks over the list twice.
+///
+/// ```
+/// use bumpalo::Bump;
+/// use mcpool::wire::{Folded, Lexer};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Entry<'f> {
+///     name: &'f str,
+///     size: u64,
+/// }
+///
+/// #[derive(Default)]
+/// struct Total {
+///     bytes: u64,
+///     longest: usize,
+/// }
+///
+/// impl<'f> Extend<Entry<'f>> for Total {
+///     fn extend<I: IntoIterator<Item = Entry<'f>>>(&mut self, entries: I) {
+///         for entry in entries {
+///             self.bytes += entry.size;
+///             self.longest = self.longest.max(entry.name.len());
+///         }
+///     }
+/// }
+///
+/// #[derive(Deserialize)]
+/// struct Arguments<'f> {
+///     #[serde(borrow)]
+///     entries: Folded<Entry<'f>, Total>,
+/// }
+///
+/// let arena = Bump::new();
+/// let text = r#"{"entries": [{"name": "a", "size": 3}, {"name": "bc", "size": 4}]}"#;
+/// let arguments: Arguments<'_> = Lexer::from_text(text).decode(&arena)?;
+/// let Total { bytes, longest } = arguments.entries.into_inner();
+/// assert_eq!((bytes, longest), (7, 2));
+/// # Ok::<(), mcpool::wire::DecodeError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Folded<T, C> {
+    collection: C,
+    element: PhantomData<fn() -> T>,
+}
+
+impl<T, C> Folded<T, C> {
+    /// What the elements were folded into.
+    pub fn into_inner(self) -> C {
+        self.collection
+    }
+
+    /// What the elements were folded into.
+    pub fn get(&self) -> &C {
+        &self.collection
+    }
+}
+
+impl<'de, T: Deserialize<'de>, C: Default + Extend<T>> Deserialize<'de> for Folded<T, C> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fold<T, C>(Folded<T, C>);
+        impl<'de, T: Deserialize<'de>, C: Default + Extend<T>> Visitor<'de> for Fold<T, C> {
+            type Value = Folded<T, C>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            #[inline]
+            fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Folded<T, C>, A::Error> {
+                let mut fault = None;
+                self.0.collection.extend(std::iter::from_fn(|| {
+                    // After a fault the lexer may stand within the element.
+                    let element = if fault.is_none() { list.next_element() } else { Ok(None) };
+                    element.unwrap_or_else(|error| {
+                        fault = Some(error);
+                        None
+                    })
+                }));
+                if let Some(fault) = fault {
+                    return Err(fault);
+                }
+                // The collection may have stopped before the end.
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(self.0)
+            }
+        }
+        deserializer.deserialize_seq(Fold(Folded { collection: C::default(), element: PhantomData }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Elements;
+    use super::{Elements, Folded};
     use crate::wire::Lexer;
     use bumpalo::Bump;
     use serde::Deserialize;
@@ -219,5 +314,44 @@ mod tests {
         let mut elements = list.iter(&arena);
         assert_eq!(elements.by_ref().collect::<Result<Vec<_>, _>>(), Ok(vec![vec![1], vec![2]]));
         assert!(elements.next().is_none());
+    }
+
+    /// Takes elements in until one is 9, and asks on after the end, as an `Extend` may.
+    #[derive(Debug, Default, PartialEq)]
+    struct UpToNine(Vec<u8>);
+
+    impl Extend<u8> for UpToNine {
+        fn extend<I: IntoIterator<Item = u8>>(&mut self, elements: I) {
+            let mut elements = elements.into_iter();
+            self.0.extend(elements.by_ref().take_while(|element| *element != 9));
+            if !self.0.is_empty() && self.0.len().is_multiple_of(2) {
+                assert_eq!(elements.next(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_fold_takes_in_what_a_list_has() {
+        let fold = |text| -> Result<Vec<u8>, String> {
+            let arena = Bump::new();
+            let mut lexer = Lexer::from_text(text);
+            let folded = lexer.decode::<Folded<u8, UpToNine>>(&arena).map_err(|error| error.to_string())?;
+            lexer.finish().map_err(|error| error.to_string())?;
+            Ok(folded.into_inner().0)
+        };
+        assert_eq!(fold("[]"), Ok(vec![]));
+        assert_eq!(fold("[1, 2]"), Ok(vec![1, 2]));
+        assert_eq!(fold(r#"[1, 9, {"not": "looked at"}, 3]"#), Ok(vec![1]));
+        for (text, fault) in [
+            ("[1,2,256,[3]]", "256"),
+            ("[1,2,[3],4]", "invalid type: array"),
+            ("[1,9,tru]", "true, false or null"),
+            ("[1,2", "a comma or the end of the array"),
+            ("[1,9,2}", "a comma or the end of the array"),
+            ("{}", "an array"),
+        ] {
+            let error = fold(text).expect_err(text);
+            assert!(error.contains(fault), "{text}: {error}");
+        }
     }
 }
