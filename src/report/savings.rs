@@ -105,10 +105,10 @@ pub struct Proposal {
 /// Settings that pay, from reports, oldest first.
 pub fn propose(reports: &[MemoryReport], terms: &Terms) -> Proposal {
     let pools = merge(reports);
-    let sized = pools.iter().filter(|pool| option_of(pool).is_some());
-    let is_known = sized.clone().any(|pool| is_certain(pool, terms));
+    let with_setting = pools.iter().filter(|pool| option_of(pool).is_some());
+    let is_known = with_setting.clone().any(|pool| is_certain(pool, terms));
     let missing_minutes = (!is_known)
-        .then(|| sized.map(|pool| missing_minutes(pool, terms)).min().unwrap_or(u64::MAX))
+        .then(|| with_setting.map(|pool| missing_minutes(pool, terms)).min().unwrap_or(u64::MAX))
         .map(|minutes| if minutes == u64::MAX { terms.least_window_ms.div_ceil(60_000) } else { minutes });
     let (mut changes, mut promises) = (Vec::new(), Vec::new());
     if let (true, Some(last)) = (is_known, reports.last()) {
@@ -118,8 +118,8 @@ pub fn propose(reports: &[MemoryReport], terms: &Terms) -> Proposal {
         for change in &mut changes {
             change.gain = change.gain(terms.prices);
         }
-        let promised = pools.iter().zip(&sizes.capacities).filter(|(pool, _)| is_certain(pool, terms));
-        promises.extend(promised.map(|(pool, capacity)| Promise {
+        let known = pools.iter().zip(&sizes.capacities).filter(|(pool, _)| is_certain(pool, terms));
+        promises.extend(known.map(|(pool, capacity)| Promise {
             pool: pool.name.clone(),
             capacity: *capacity,
             hit_ratio: hit_ratio(pool, *capacity),
