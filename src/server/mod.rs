@@ -13,6 +13,8 @@ pub(crate) mod state;
 mod tests;
 
 pub use answer::catalog::CatalogError;
+#[cfg(feature = "filesystem")]
+pub(crate) use answer::content::DataKind;
 pub use answer::content::{DataBlock, TextBlock};
 pub use answer::tool_error::ToolError;
 pub use builder::{BuildError, ServerBuilder};

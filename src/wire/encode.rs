@@ -459,6 +459,11 @@ impl Base64<'_> {
         }
     }
 
+    /// Bytes of the message so far.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.reply.len()
+    }
+
     /// Whether something was left out, because of the limit or for lack of memory.
     pub fn is_full(&self) -> bool {
         self.reply.is_full()

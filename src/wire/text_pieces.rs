@@ -1,9 +1,11 @@
-//! Text as a part of a JSON string, written piece by piece into a room of any size.
+//! Text or data as a part of a JSON string, written piece by piece into a room of any size.
 //!
 //! It is written as [`Reply`](super::Reply) does: the same escapes, and U+FFFD for each maximal ill-formed part. What
 //! is one unit, an escape or a character, goes in whole or not at all, so that the text may stop after any piece.
 
 use super::scan::plain_end;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::BytesMut;
 
 /// The hexadecimal digits by their value.
@@ -89,6 +91,29 @@ pub(crate) fn escape_piece(bytes: &[u8], is_last: bool, room: &mut impl Room) ->
         }
         room.put(REPLACEMENT);
         taken += ill_formed.len();
+    }
+    taken
+}
+
+/// Bytes that are encoded in one step: three become four characters, on the stack.
+const BASE64_STEP: usize = 3 * 1024;
+
+/// Writes data as base64. Returns how many of the bytes were taken: whole groups of three that have room, and the bytes
+/// after those only if they are the last.
+pub(crate) fn base64_piece(bytes: &[u8], is_last: bool, room: &mut impl Room) -> usize {
+    let whole = if is_last { bytes.len() } else { bytes.len() - bytes.len() % 3 };
+    let mut taken = 0;
+    while taken < whole {
+        let most = (room.left() / 4 * 3).min(BASE64_STEP);
+        let step = &bytes[taken..whole.min(taken + most)];
+        if step.is_empty() {
+            break;
+        }
+        let mut characters = [0; BASE64_STEP / 3 * 4];
+        // A step always fits into its array; if it did not, nothing would be written.
+        let length = BASE64.encode_slice(step, &mut characters).unwrap_or_default();
+        room.put(&characters[..length]);
+        taken += step.len();
     }
     taken
 }
@@ -191,6 +216,24 @@ mod tests {
             }
             prop_assert_eq!(counted.bytes, want.len());
             prop_assert_eq!(&written[..], &want[..]);
+        }
+
+        #[test]
+        fn base64_in_pieces_is_the_base64_of_the_whole(
+            bytes in prop::collection::vec(any::<u8>(), 0..9_000),
+            piece_bytes in 3..8_000_usize,
+            room_bytes in 4..8_000_usize,
+        ) {
+            let (mut written, mut at) = (BytesMut::new(), 0);
+            while at < bytes.len() {
+                let end = bytes.len().min(at + piece_bytes);
+                let mut part = BytesMut::new();
+                let room = &mut BufferRoom::new(&mut part, room_bytes);
+                at += base64_piece(&bytes[at..end], end == bytes.len(), room);
+                prop_assert!(!part.is_empty() && part.len() <= room_bytes);
+                written.extend_from_slice(&part);
+            }
+            prop_assert_eq!(String::from_utf8_lossy(&written), BASE64.encode(&bytes));
         }
 
         #[test]

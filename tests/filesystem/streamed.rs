@@ -2,6 +2,8 @@
 
 use super::Scene;
 use crate::test_client::{TestClient, meta};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use mcpool::tools::filesystem::Filesystem;
 use mcpool::transport::{HttpConfig, Listener, serve_http};
 use mcpool::{Drain, Limits, Server};
@@ -442,5 +444,56 @@ async fn what_is_left_of_an_answer_goes_with_its_client() {
             assert!(std::time::Instant::now() < end, "nobody closed the file");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn data_of_all_sizes_is_the_base64_of_the_file() {
+    let scene = Scene::new().await;
+    let server = server(&scene.path(""), Limits::default());
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
+    let kinds = [("a.png", "image"), ("a.mp3", "audio"), ("a.bin", "resource")];
+    let sizes = [64 * KIB - 1, 64 * KIB + 1, 96 * KIB, 96 * KIB + 1, 96 * KIB + 2, 700 * KIB];
+    for (id, bytes) in sizes.into_iter().enumerate() {
+        let data = text(bytes);
+        let base64 = BASE64.encode(&data);
+        for (name, kind) in kinds {
+            scene.write(name, &data);
+            let result = client.call(id as u64, "read_media_file", json!({"path": name})).await;
+            let block = &result["content"][0];
+            assert_eq!(block["type"], kind, "{name}");
+            let sent = if kind == "resource" { &block["resource"]["blob"] } else { &block["data"] };
+            assert!(sent == &base64, "{bytes} bytes of {name}");
+            assert!(
+                result["structuredContent"] == json!({"content": [block]}) && result.get("isError").is_none()
+            );
+        }
+    }
+}
+
+#[test]
+fn data_that_changes_on_the_way_gives_a_valid_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = Host::start(server(folder.path(), Limits::default()));
+    let data = text(600 * KIB);
+    let path = folder.path().join("f.png");
+    let mut stream = host.connect();
+    for (id, percent) in [(1, 1), (2, 40), (3, 90)] {
+        std::fs::write(&path, &data).expect("a file");
+        let params = json!({"name": "read_media_file", "arguments": {"path": path}, "_meta": meta()});
+        let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+        writeln!(stream, "{call}").expect("sent");
+        let mut line = vec![0; 2 * data.len() / 3 * 4 * percent / 100];
+        stream.read_exact(&mut line).expect("the answer begins");
+        Becomes::Shorter(1).happen(&path, data.len());
+        let mut buffer = vec![0; 16 * KIB];
+        while !line.ends_with(b"\n") {
+            let read = stream.read(&mut buffer).expect("the line goes on");
+            assert!(read > 0, "the connection ended");
+            line.extend_from_slice(&buffer[..read]);
+        }
+        let answer: Value = serde_json::from_slice(&line).expect("valid JSON");
+        let is_whole = answer["result"]["structuredContent"]["content"][0]["data"] == BASE64.encode(&data);
+        assert!(answer["id"] == id && is_whole != (answer["result"]["isError"] == true), "{percent} %");
     }
 }

@@ -26,6 +26,14 @@ pub(crate) struct Content {
     structured: Structured,
 }
 
+/// What the data of a block is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum DataKind<'d> {
+    Image(&'d str),
+    Audio(&'d str),
+    Blob { uri: &'d str, mime_type: &'d str },
+}
+
 /// A block that is not written here: a source gives its bytes while the answer is sent.
 #[derive(Debug)]
 pub(crate) struct StreamedBlock {
@@ -117,6 +125,22 @@ impl Content {
         self.text_block(|_| {});
         let text_at = self.last_text.map_or(0, |text| text.range().start);
         block.place = text_at..self.reply.len();
+        self.structured = Structured::OfStreamed(Box::new(block));
+    }
+
+    /// Adds a block of data that comes while the answer is sent.
+    pub(crate) fn streamed_data(&mut self, kind: DataKind<'_>, mut block: StreamedBlock) {
+        debug_assert!(
+            matches!(self.structured, Structured::None),
+            "one block is streamed, and before all else"
+        );
+        let note = |data: &mut DataBlock<'_>| data.base64.message_bytes();
+        let data_at = match kind {
+            DataKind::Image(mime_type) => self.data_block("image", mime_type, note),
+            DataKind::Audio(mime_type) => self.data_block("audio", mime_type, note),
+            DataKind::Blob { uri, mime_type } => self.blob_block(uri, mime_type, note),
+        };
+        block.place = data_at..self.reply.len();
         self.structured = Structured::OfStreamed(Box::new(block));
     }
 

@@ -5,7 +5,7 @@
 //! becomes an error when the call ends.
 
 use crate::protocol::{Era, OwnedMessage, ProtocolError};
-use crate::server::answer::content::{Content, DataBlock, StreamedBlock, TextBlock};
+use crate::server::answer::content::{Content, DataBlock, DataKind, StreamedBlock, TextBlock};
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::incoming::handler_end::Finished;
@@ -208,6 +208,21 @@ impl CallContext {
     /// Adds a text block whose text `source` gives while the answer is sent: `bytes` of it, as it is written in JSON.
     /// Memory for that is reserved here; without it, the call may succeed later.
     pub(crate) fn stream_text(&mut self, source: Box<dyn BlockSource>, bytes: usize) {
+        self.stream(source, bytes, Content::streamed_text);
+    }
+
+    /// Adds a block whose data `source` gives while the answer is sent: `bytes` of base64. Memory is reserved as for
+    /// [`CallContext::stream_text`].
+    pub(crate) fn stream_data(&mut self, kind: DataKind<'_>, source: Box<dyn BlockSource>, bytes: usize) {
+        self.stream(source, bytes, |content, block| content.streamed_data(kind, block));
+    }
+
+    fn stream(
+        &mut self,
+        source: Box<dyn BlockSource>,
+        bytes: usize,
+        add: impl FnOnce(&mut Content, StreamedBlock),
+    ) {
         let window = match Window::reserve(&self.shared.pools.leased) {
             Ok(window) => window,
             Err(spent) => return self.content().note_lack(spent),
@@ -215,7 +230,7 @@ impl CallContext {
         let threads = self.shared.thread_permits.clone();
         let buffers = self.shared.pools.buffers.clone();
         let means = StreamMeans { threads, key: self.session_key(), buffers, window };
-        self.content().streamed_text(StreamedBlock::new(source, bytes, means));
+        add(self.content(), StreamedBlock::new(source, bytes, means));
     }
 
     /// Copies arguments that must outlive their frame into a pooled message, for [`CallContext::offload`] for example.

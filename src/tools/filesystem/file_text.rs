@@ -1,4 +1,4 @@
-//! The text of a large file, read while the answer is sent that carries it.
+//! The text or the data of a large file, read while the answer is sent that carries it.
 //!
 //! The file is read by place: it stays open, and what is read for one copy changes nothing for the other. Only what it
 //! had when it was counted is read, so that a file that grows is answered as it was.
@@ -6,7 +6,7 @@
 use super::error::FsError;
 use super::open_file::{CHUNK, OpenFile};
 use crate::server::{BlockSource, CancellationToken, Filled};
-use crate::wire::{BufferRoom, CountingRoom, LONGEST_UNIT, Room, escape_piece};
+use crate::wire::{BufferRoom, CountingRoom, LONGEST_UNIT, Room, base64_piece, escape_piece};
 
 /// The first bytes of a file, as text in JSON.
 #[derive(Debug)]
@@ -75,6 +75,44 @@ impl BlockSource for FileText {
                 return Ok(Filled::Full);
             }
             return Err(FsError::Shrank.to_string());
+        }
+        Ok(Filled::End)
+    }
+}
+
+/// The bytes of a file as base64.
+#[derive(Debug)]
+pub(crate) struct FileData {
+    file: OpenFile,
+}
+
+impl FileData {
+    pub(crate) fn new(file: OpenFile) -> Self {
+        Self { file }
+    }
+
+    /// Bytes of it in JSON.
+    pub(crate) fn base64_bytes(&self) -> usize {
+        (self.file.bytes as usize).div_ceil(3) * 4
+    }
+}
+
+impl BlockSource for FileData {
+    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+        let mut buffer = [0; CHUNK];
+        while *at < self.file.bytes {
+            let groups = room.left() / 4;
+            if groups == 0 {
+                return Ok(Filled::Full);
+            }
+            let most = (3 * groups).min(CHUNK).min((self.file.bytes - *at) as usize);
+            let piece = self.file.read_at(&mut buffer[..most], *at).map_err(|error| error.to_string())?;
+            let is_last = *at + piece.len() as u64 == self.file.bytes;
+            let taken = base64_piece(piece, is_last, room);
+            if taken == 0 {
+                return Err(FsError::Shrank.to_string());
+            }
+            *at += taken as u64;
         }
         Ok(Filled::End)
     }

@@ -8,9 +8,9 @@ use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
 use super::as_node::media;
 use super::context::Context;
 use super::error::{FsError, Remedy, Stop, bounded};
-use super::file_text::FileText;
+use super::file_text::{FileData, FileText};
 use super::open_file::{CHUNK, OpenFile};
-use crate::server::{CallContext, CancellationToken, TextBlock, ToolError};
+use crate::server::{CallContext, CancellationToken, DataKind, TextBlock, ToolError};
 use crate::wire::escaped_bytes;
 
 /// The answer with a smaller file fits the buffers that are always there.
@@ -259,6 +259,9 @@ pub(crate) fn read_media_file(
         return Err(space.data_too_large(arguments.path, file.bytes).into());
     }
     let mime_type = media::mime_type(target.path());
+    if file.bytes > LARGE_BYTES && call.may_stream() {
+        return stream_data(FileData::new(file), mime_type, target.path(), call);
+    }
     let write = |data: &mut crate::server::DataBlock<'_>| {
         file.each_chunk(context, |chunk| {
             data.push(chunk);
@@ -271,6 +274,26 @@ pub(crate) fn read_media_file(
         call.audio_with(mime_type, write)?;
     } else {
         call.blob_with(&media::file_url(target.path()), mime_type, write)?;
+    }
+    call.structured_from_block();
+    Ok(())
+}
+
+/// Has the data of a whole file sent while it is read.
+fn stream_data(data: FileData, mime_type: &str, path: &[u8], call: &mut CallContext) -> Result<(), Stop> {
+    let uri;
+    let kind = if mime_type.starts_with("image/") {
+        DataKind::Image(mime_type)
+    } else if mime_type.starts_with("audio/") {
+        DataKind::Audio(mime_type)
+    } else {
+        uri = media::file_url(path);
+        DataKind::Blob { uri: &uri, mime_type }
+    };
+    let bytes = data.base64_bytes();
+    call.stream_data(kind, Box::new(data), bytes);
+    if call.lacks_memory() {
+        return Err(FsError::OutOfMemory.into());
     }
     call.structured_from_block();
     Ok(())
