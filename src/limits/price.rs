@@ -3,9 +3,9 @@
 //! The code that reserves memory and the plan call the same functions, so that the two cannot differ. Invariant: each
 //! function gives the most bytes that are held at once.
 
-/// What is made of a large message while it is served, in times its length: its strings in an arena, a copy for another
-/// thread, and the strings of that copy.
-const SERVED_TIMES: usize = 3;
+/// What is made of a large message while it is served, in times its length: its strings in one arena, whose chunks double,
+/// so that the last one may be half empty.
+const SERVED_TIMES: usize = 2;
 /// The buffer of a message on its way in, and the one that it outgrew, in times its length.
 const RECEIVED_TIMES: usize = 2;
 /// The large messages may have one part in so many of what the memory limit leaves beside the process itself. Another

@@ -31,8 +31,7 @@ impl Frame {
         Self { range: 0..bytes.len(), buffer }
     }
 
-    /// Charges the buffer of a large message for what will be made of it while the frame lives: its strings in an arena,
-    /// a copy for another thread, and the strings of that copy.
+    /// Charges the buffer of a large message for what will be made of it while the frame lives: its strings in an arena.
     ///
     /// # Errors
     /// When the large messages in memory leave no room for it.

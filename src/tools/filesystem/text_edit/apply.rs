@@ -15,6 +15,7 @@ use super::shift::shifted;
 use crate::tools::filesystem::arguments::Edit;
 use crate::tools::filesystem::error::FsError;
 use memchr::memmem;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -38,12 +39,13 @@ pub(crate) fn apply(
     replace_all: bool,
     budget: &mut EditBudget<'_>,
 ) -> Result<String, FsError> {
-    let mut text = text.to_owned();
+    // The first edit reads the text where it is.
+    let mut text = Cow::Borrowed(text);
     for edit in edits {
         let replace_all = edit.replace_all.unwrap_or(replace_all);
-        text = apply_one(&text, edit, replace_all, budget)?;
+        text = Cow::Owned(apply_one(&text, edit, replace_all, budget)?);
     }
-    Ok(text)
+    Ok(text.into_owned())
 }
 
 fn apply_one(
