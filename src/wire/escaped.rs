@@ -37,7 +37,7 @@ pub struct EscapedText<'f> {
     has_escapes: bool,
 }
 
-impl<'f> EscapedText<'f> {
+impl EscapedText<'_> {
     /// The least room for a piece: that of the longest character.
     const LEAST_ROOM: usize = 4;
 
