@@ -8,6 +8,8 @@ mod doctor;
 mod limit;
 #[path = "memory/load.rs"]
 mod load;
+#[path = "memory/plan.rs"]
+mod plan;
 #[path = "memory/reclaim.rs"]
 mod reclaim;
 #[path = "memory/sessions.rs"]

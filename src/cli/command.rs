@@ -36,6 +36,15 @@ paths=a paths=b a list. key=@FILE takes the value from a file; key=@@x is the te
 
 Exit code: 0 the tool answered, 1 the tool failed, 2 wrong usage, 3 the server failed.";
 
+const PLAN_AFTER: &str = "\
+  mcpool plan --sessions 500 --reads 20x1MiB --writes 5x4MiB --limit 128MiB
+  mcpool plan --config mcpool.toml        the most that these settings allow
+
+It takes all settings of `mcpool serve` (flags, environment, file). Figures are bounds: each term has a number, a price
+and where they come from.
+
+Exit codes: 0 it fits, 1 it does not, 2 wrong usage.";
+
 /// The whole command line.
 pub(super) fn command() -> Command {
     Command::new("mcpool")
@@ -53,6 +62,7 @@ pub(super) fn command() -> Command {
         .subcommand(report())
         .subcommand(doctor())
         .subcommand(tune())
+        .subcommand(plan())
         .subcommand(config())
 }
 
@@ -157,6 +167,36 @@ fn tune() -> Command {
         .arg(amount("least_window", "Seconds that the reports must cover [default: 60]"))
         .arg(path_arg("write").long("write").value_name("FILE").help("Write the settings to this TOML file"))
         .arg(switch("json", "Print the changes as JSON"))
+}
+
+fn plan() -> Command {
+    let count = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("COUNT")
+            .value_parser(value_parser!(u64).range(..=1_000_000_000))
+            .help(help)
+    };
+    let transfers = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("COUNTxSIZE").help(help)
+    };
+    Command::new("plan")
+        .about("Add up how much memory a load takes at most under these settings, and whether that fits the limit")
+        .after_help(PLAN_AFTER)
+        .arg(dirs("Directories that the server would work in"))
+        .args([
+            count("sessions", "Sessions of the legacy era that are open"),
+            count("connections", "Connections that are open [default: one for each session, stream and request]"),
+            count("streams", "Streams and subscriptions that are open"),
+            count("waiting", "Small requests that wait for something"),
+            transfers("reads", "Files that are read at once, as 20x1MiB"),
+            transfers("writes", "Files that are written at once, as 5x4MiB"),
+            Arg::new("limit").long("limit").value_name("SIZE").help(
+                "Limit that it should fit [default: the setting memory_limit_bytes]",
+            ),
+            switch("json", "Print the plan as JSON"),
+        ])
+        .args(settings().into_iter().map(|setting| setting.hide(true)))
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {

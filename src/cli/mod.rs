@@ -4,6 +4,7 @@ mod admin;
 mod admission;
 mod allocator;
 mod arguments;
+mod assemble;
 mod call;
 mod command;
 mod config;
@@ -14,6 +15,7 @@ mod log;
 mod nearest;
 mod parameters;
 mod peer;
+mod plan;
 mod record;
 mod render;
 mod report;
@@ -67,6 +69,7 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
         Some(("report", matches)) => report::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("tune", matches)) => tune::run(matches).map(|()| ExitCode::SUCCESS),
+        Some(("plan", matches)) => plan::run(matches),
         Some(("config", matches)) => show_config(matches),
         _ => Err(CliError::Usage("no command was given: see `mcpool --help`".to_owned())),
     }

@@ -3,13 +3,13 @@
 use super::admin;
 use super::admission;
 use super::allocator::{ProgramAllocator, collect_once};
+use super::assemble;
 use super::command::Cli;
 use super::config::{Config, Settings};
 use super::error::CliError;
 use super::record::{self, Record};
 use crate::limits::Limits;
 use crate::server::{Drain, Server};
-use crate::tools::filesystem::Filesystem;
 #[cfg(feature = "tls")]
 use crate::transport::Tls;
 use crate::transport::http::{HttpConfig, HttpService};
@@ -17,7 +17,6 @@ use crate::transport::listener::{Connections, Serve, raise_descriptors, serve_li
 use crate::transport::{Inherited, Listener, LocalAddress, TcpOptions, inherited, serve_stdio};
 use clap::ArgMatches;
 use std::io::{self, IsTerminal, Write};
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 #[cfg(feature = "tls")]
@@ -94,22 +93,7 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let (is_stdio, is_sockets) = (options.serves_stdio(), options.serves_sockets());
     let ServeOptions { dirs, settings, limits, inherited } = options;
     tracing::info!(?dirs, settings.read_only, is_stdio, "serving");
-    let (filesystem, warnings) = Filesystem::new(&dirs, settings.read_only)?;
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
-    let filesystem = match settings.client_roots {
-        Some(policy) => filesystem.client_roots(policy),
-        None => filesystem,
-    };
-    let filesystem = filesystem.compat(settings.compat.unwrap_or_default()).text_once(settings.text_once);
-    let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
-    let server = server.limits(limits).toolset(filesystem);
-    // By default the server shows clients no more than the reference does; with an admin socket it also shows its
-    // memory.
-    let is_watched = settings.admin.as_deref().is_some_and(|target| target != "none");
-    let server = if is_watched { server.memory_resource() } else { server };
-    let server = server.build()?;
+    let server = assemble::server(&dirs, &settings, limits)?;
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes));
     let ended = if is_sockets {
         runtime.block_on(async {
@@ -129,6 +113,8 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
         runtime.block_on(async {
             let mut background = start_background(&server, &settings)?;
             background.start(maintain(server.clone()));
+            // A client that started the server may take what is on stderr for an error, so this is for who asks for it.
+            tracing::info!("{}", server.memory().ceiling());
             server.serve_stdio().await.map_err(CliError::from)
         })
     };
@@ -182,38 +168,22 @@ async fn maintain(server: Server) {
 
 /// How long an idle blocking thread lives. When it ends, its stack and its part of the allocator are freed.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// Threads for connections by default. Never a single one: a request that blocks its thread would block all others, and
-/// the health checks.
-const DEFAULT_WORKERS: RangeInclusive<usize> = 2..=4;
-
-/// Blocking threads besides those of calls: for name lookups and terminals. Calls never hold more than
-/// `max_blocking_threads`, so that one of these is always free soon.
-const RUNTIME_THREADS: usize = 1;
-
 /// Makes a runtime of one thread for a server of one client, or of several threads for sockets.
 fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
     let mut builder = if options.serves_sockets() {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(match options.limits.worker_threads {
-            0 => default_workers(),
-            set => set,
-        });
+        builder.worker_threads(assemble::worker_threads(&options.limits));
         builder
     } else {
         Builder::new_current_thread()
     };
     builder
         .enable_all()
-        .max_blocking_threads(options.limits.max_blocking_threads + RUNTIME_THREADS)
+        .max_blocking_threads(assemble::blocking_threads(&options.limits))
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .on_thread_park(collect_once)
         .build()
         .map_err(CliError::Runtime)
-}
-
-fn default_workers() -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    processors.clamp(*DEFAULT_WORKERS.start(), *DEFAULT_WORKERS.end())
 }
 
 /// Opens every socket that the settings name; fails if one cannot be opened.
@@ -328,6 +298,8 @@ async fn serve_all(server: &Server, listening: Listening<impl Serve>, drain: &Dr
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
     let connections = Connections::within(limits);
     connections.account_to(server.memory());
+    // Nothing depends on whether it can be written.
+    let _ = writeln!(io::stderr(), "mcpool: {}", server.memory().ceiling());
     for listener in &listeners {
         announce(&mut io::stderr(), listener.local_addr());
     }
@@ -534,7 +506,7 @@ mod tests {
         use tokio::runtime::RuntimeFlavor::{CurrentThread, MultiThread};
         let mut asked = options(None, &[], &["s"]);
         asked.limits.worker_threads = 3;
-        let some = default_workers();
+        let some = assemble::worker_threads(&Limits::default());
         assert!(some >= 2, "one that is held up does not hold up all");
         for (options, want) in [
             (options(None, &[], &[]), (CurrentThread, 1)),

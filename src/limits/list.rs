@@ -223,7 +223,7 @@ limits! {
             "Tokens from one address that may be wrong each minute; further new ones are answered 429. 0: no limit.",
             "a client whose token has expired tries a few times; whoever guesses needs billions";
         memory_limit_bytes: Bytes = 0, 0 => 1024 * GIB,
-            "Memory that the process should stay below; 0: that of its control group, or of the machine.",
+            "Memory that the process should stay below; 0: that of its control group, else half of the machine's.",
             "what the kernel would stop the process at, unless somebody wants it smaller";
         pressure_elevated_percent: Percent = 75, 10 => 99,
             "Share of the memory limit from which idle memory is freed.",

@@ -7,6 +7,7 @@
 use super::advice::{Hysteresis, Plan, Policy, advise};
 use super::allocator::Allocator;
 use super::balance::{Peaks, balance};
+use super::ceiling::Ceiling;
 use super::kernel;
 use super::ledger::{Account, Entries, Ledger};
 use super::pressure::{Measurement, Pressure};
@@ -50,16 +51,10 @@ struct Shared {
     expected: MemoryBudget,
     ledger: Ledger,
     allocator: OnceLock<Box<dyn Allocator>>,
-    limit: MemoryLimit,
+    ceiling: Ceiling,
     level: AtomicU8,
     refused: AtomicU64,
     state: Mutex<State>,
-}
-
-struct MemoryLimit {
-    bytes: Option<u64>,
-    source: Option<&'static str>,
-    cgroup_bytes: Option<u64>,
 }
 
 /// What the cycle remembers from one tick to the next.
@@ -92,19 +87,10 @@ pub(crate) struct MemoryConfig {
 impl MemoryManager {
     pub(crate) fn new(config: MemoryConfig, now: Instant) -> Self {
         let MemoryConfig { name, version, limits, registry, budget, leased } = config;
-        let limit = MemoryLimit::of(limits.memory_limit_bytes);
+        let ceiling = Ceiling::of_process(&limits);
         // Large buffers are charged wherever they are, on their way in and out, and so is what a call makes of a large
-        // message. Two thirds of what the process does not need by itself are left for small messages
-        // and for what the allocator keeps for its second.
-        let inflight_bytes = match (limits.max_inflight_bytes, limit.bytes) {
-            (0, Some(limit)) => {
-                let floor = Process::rss_bytes().unwrap_or_default();
-                price::large_bytes(limit, floor) as usize
-            }
-            (0, None) => usize::MAX >> 1,
-            (set, _) => set,
-        };
-        leased.set_limit_bytes(inflight_bytes);
+        // message.
+        leased.set_limit_bytes(ceiling.large_bytes.map_or(usize::MAX >> 1, |bytes| bytes as usize));
         let pressure = Pressure::new(limits.pressure_elevated_percent, limits.pressure_critical_percent);
         let state = State {
             pressure,
@@ -131,7 +117,7 @@ impl MemoryManager {
             expected: MemoryBudget::new(0),
             ledger: Ledger::default(),
             allocator: OnceLock::new(),
-            limit,
+            ceiling,
             level: AtomicU8::new(0),
             refused: AtomicU64::new(0),
             state: Mutex::new(state),
@@ -153,6 +139,11 @@ impl MemoryManager {
 
     pub(crate) fn open_account<A: Account>(&self, account: &Arc<A>) {
         self.shared.ledger.open(account);
+    }
+
+    /// What bounds the memory of the process, as it was when the server was built.
+    pub fn ceiling(&self) -> Ceiling {
+        self.shared.ceiling
     }
 
     /// The level of memory pressure as of the last tick.
@@ -200,7 +191,7 @@ impl MemoryManager {
             state.psi_read = Some(now);
             state.psi = process::psi_some_avg10();
         }
-        let limit_bytes = self.shared.limit.bytes;
+        let limit_bytes = self.shared.ceiling.limit_bytes;
         let measurement = Measurement { rss_bytes, limit_bytes, psi_some_avg10: state.psi };
         let before = self.pressure();
         let level = state.pressure.update(measurement, now);
@@ -413,9 +404,9 @@ impl MemoryManager {
     fn pressure_report(&self, state: &State) -> PressureReport {
         PressureReport {
             level: self.pressure(),
-            limit_bytes: self.shared.limit.bytes,
-            limit_source: self.shared.limit.source.map(str::to_owned),
-            cgroup_limit_bytes: self.shared.limit.cgroup_bytes,
+            limit_bytes: self.shared.ceiling.limit_bytes,
+            limit_source: self.shared.ceiling.source.map(|source| source.name().to_owned()),
+            cgroup_limit_bytes: self.shared.ceiling.cgroup_bytes,
             psi_some_avg10: state.psi,
             entered: state.level_counts,
             refused: self.shared.refused.load(Ordering::Relaxed),
@@ -435,21 +426,6 @@ impl MemoryManager {
 impl std::fmt::Debug for MemoryManager {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MemoryManager").field("pressure", &self.pressure()).finish_non_exhaustive()
-    }
-}
-
-impl MemoryLimit {
-    /// The configured limit, or what the control group allows, or the memory of the machine.
-    fn of(configured: usize) -> Self {
-        let cgroup_bytes = process::cgroup_limit_bytes();
-        let (bytes, source) = match (configured as u64, cgroup_bytes, process::physical_bytes()) {
-            (0, Some(cgroup), physical) if physical.is_none_or(|physical| cgroup < physical) => {
-                (Some(cgroup), Some("cgroup"))
-            }
-            (0, _, physical) => (physical, physical.map(|_| "physical")),
-            (configured, ..) => (Some(configured), Some("configured")),
-        };
-        Self { bytes, source, cgroup_bytes }
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! # Pressure
 //! Each second the resident memory is compared with a limit: the setting `memory_limit_bytes`, or what the control group
-//! allows, or the memory of the machine. What each level does, and when:
+//! allows, or half of the machine's memory ([`Ceiling`]). What each level does, and when:
 //!
 //! | level | entered at | left below | what is done |
 //! | --- | --- | --- | --- |
@@ -17,9 +17,11 @@
 mod advice;
 mod allocator;
 mod balance;
+mod ceiling;
 mod kernel;
 mod ledger;
 mod manager;
+mod plan;
 mod pressure;
 mod process;
 mod record;
@@ -28,9 +30,11 @@ mod timeline;
 
 pub use advice::{Hysteresis, Plan, Policy, advise, fit_budget};
 pub use allocator::{Allocator, AllocatorStats};
+pub use ceiling::{Ceiling, LimitSource};
 pub(crate) use ledger::{Account, Entries};
 pub(crate) use manager::MemoryConfig;
 pub use manager::MemoryManager;
+pub use plan::{CeilingPlan, Holder, ObjectPrices, PlanBasis, PlannedLoad, ProcessFacts, Term, Transfers};
 pub use record::merge;
 pub use report::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,

@@ -23,6 +23,8 @@ pub(crate) struct Process {
     /// Pages that other processes use as well: mostly text of the program and its libraries. Which of them count here
     /// depends on who else runs the same files.
     pub(crate) shared_bytes: Option<u64>,
+    /// Pages of the program and its libraries that are not in memory yet.
+    pub(crate) unread_program_bytes: Option<u64>,
     pub(crate) stack_bytes: Option<u64>,
     /// Private pages that belong to no file and no stack: the allocator's.
     pub(crate) heap_area_bytes: Option<u64>,
@@ -116,10 +118,15 @@ impl Mapping<'_> {
     }
 }
 
+/// Whether the missing pages of a mapping may still be read: those of the program, unless nobody may access them.
+fn is_unread(mapping: &Mapping<'_>, used_for: Use) -> bool {
+    used_for == Use::Program && !mapping.permissions.starts_with("---")
+}
+
 /// Adds up the mappings of `/proc/self/smaps` by what they are for.
 fn of_smaps(text: &str) -> Process {
     let (mut rss, mut pss, mut huge) = (0, 0, 0);
-    let (mut program, mut stack, mut heap, mut shared) = (0, 0, 0, 0);
+    let (mut program, mut unread, mut stack, mut heap, mut shared) = (0_u64, 0_u64, 0, 0, 0);
     let mut current: Option<(Mapping<'_>, Use)> = None;
     for line in text.lines() {
         if let Some(next) = mapping(line) {
@@ -127,12 +134,18 @@ fn of_smaps(text: &str) -> Process {
             current = Some((next, used_for));
             continue;
         }
-        let Some((_, used_for)) = &current else { continue };
+        let Some((mapping, used_for)) = &current else { continue };
         let Some((name, value)) = line.split_once(':') else { continue };
         let number = value.split_ascii_whitespace().next().and_then(|number| number.parse::<u64>().ok());
         let bytes = number.unwrap_or_default() * KIB;
         match name {
-            "Rss" => rss += bytes,
+            "Size" if is_unread(mapping, *used_for) => unread += bytes,
+            "Rss" => {
+                rss += bytes;
+                if is_unread(mapping, *used_for) {
+                    unread = unread.saturating_sub(bytes);
+                }
+            }
             "Pss" => pss += bytes,
             "AnonHugePages" => huge += bytes,
             "Private_Clean" | "Private_Dirty" => match used_for {
@@ -154,6 +167,7 @@ fn of_smaps(text: &str) -> Process {
         huge_page_bytes: Some(huge),
         program_bytes: Some(program),
         shared_bytes: Some(shared),
+        unread_program_bytes: Some(unread),
         stack_bytes: Some(stack),
         heap_area_bytes: Some(heap),
         ..Process::default()
@@ -198,6 +212,13 @@ pub(crate) fn physical_bytes() -> Option<u64> {
     field_kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
 }
 
+/// The most that the kernel keeps for one TCP socket in that direction, `tcp_wmem` or `tcp_rmem`; 4 MiB where it does
+/// not tell.
+pub(crate) fn socket_buffer_bytes(name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap_or_default();
+    text.split_ascii_whitespace().nth(2).and_then(|most| most.parse().ok()).unwrap_or(4 * KIB * KIB)
+}
+
 /// Share of the last 10 s in which some task waited for memory, in percent.
 pub(crate) fn psi_some_avg10() -> Option<f64> {
     parse_psi(read_small("/proc/pressure/memory", &mut [0; SMALL_BYTES])?)
@@ -222,6 +243,7 @@ mod tests {
 
     const SMAPS: &str = "\
 55d0c0000000-55d0c0001000 rw-p 00001000 08:01 99 /usr/bin/mcpool
+Size:                 20 kB
 Rss:                   8 kB
 Pss:                   6 kB
 Shared_Clean:          3 kB
@@ -251,6 +273,7 @@ Private_Dirty:        12 kB
         let process = of_smaps(SMAPS);
         let kib = |bytes: Option<u64>| bytes.map(|bytes| bytes / KIB);
         assert_eq!(kib(process.program_bytes), Some(8), "the file and the zeros behind it");
+        assert_eq!(kib(process.unread_program_bytes), Some(8), "of 20 KiB of the file 12 are there");
         assert_eq!(kib(process.stack_bytes), Some(28), "above a guard, and the first thread's");
         assert_eq!(kib(process.heap_area_bytes), Some(100));
         assert_eq!((kib(process.private_bytes), kib(process.shared_bytes)), (Some(136), Some(4)));

@@ -199,7 +199,7 @@ pub struct PressureReport {
     pub level: PressureLevel,
     /// The limit in force.
     pub limit_bytes: Option<u64>,
-    /// Where the limit comes from: `configured`, `cgroup`, `physical`.
+    /// Where the limit comes from: `configured`, `cgroup`, `physical` (half of the machine's memory).
     pub limit_source: Option<String>,
     /// The lowest limit of the process's cgroups, if one is set.
     pub cgroup_limit_bytes: Option<u64>,

@@ -263,7 +263,7 @@ fn pressure(metrics: &mut Metrics, report: &MemoryReport) {
     metrics
         .gauge(
             "mcpool_memory_limit_bytes",
-            "The limit that is watched: configured, of the cgroup, or physical.",
+            "The limit that is watched: configured, of the cgroup, or half of the machine's memory.",
         )
         .if_known(pressure.limit_bytes);
     metrics.gauge("mcpool_memory_pressure_level", "0 normal, 1 elevated, 2 critical.").one(level);

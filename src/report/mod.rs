@@ -8,11 +8,13 @@ mod doctor;
 mod exposition;
 mod layout;
 mod page;
+mod plan_table;
 mod savings;
 mod table;
 
 pub use doctor::{Diagnosis, Finding, Severity, Unchecked, diagnose};
 pub use exposition::write_prometheus;
 pub use page::write_html;
+pub use plan_table::write_plan;
 pub use savings::{Change, Prices, Promise, Proposal, Terms, propose};
 pub use table::{write_markdown, write_table};

@@ -44,6 +44,8 @@ pub(crate) use state::answer_stream::AnswerStream;
 pub(crate) use state::blocking::cancellation::{CancellationToken, Cancelled};
 pub(crate) use state::call_state::Caller;
 pub(crate) use state::event_store::{EventData, StreamItem, StreamReader, StreamWriter};
+#[cfg(feature = "cli")]
+pub(crate) use state::fair_limit::HOLDER_BYTES;
 pub(crate) use state::fair_limit::{FairLimit, Permit};
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};

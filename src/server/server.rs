@@ -13,15 +13,19 @@ use crate::server::serving::{listen, tasks};
 use crate::server::shared::Shared;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans, Window};
 use crate::server::state::blocking::permits::SessionKey;
-use crate::server::state::changes::Kind;
+use crate::server::state::changes::{self, Kind};
 use crate::server::state::drain::Drain;
 use crate::server::state::event_store::{StreamReader, StreamWriter};
 use crate::server::state::pools::Pools;
 use crate::server::state::session::{CannotDetach, Session};
+#[cfg(feature = "cli")]
+use crate::server::state::sessions;
 use crate::server::state::streamed::StreamedAnswer;
 use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
-use mcpool_pools::{BufferLease, BufferPool, Lease, ObjectPool, PoolConfig, PoolRegistry, Recycle};
+use mcpool_pools::{
+    BufferConfig, BufferLease, BufferPool, Lease, ObjectPool, PoolConfig, PoolRegistry, Recycle,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -73,6 +77,25 @@ impl Server {
     /// Whether a message of this size needs a buffer that should be freed after a burst.
     pub(crate) fn is_large(bytes: usize) -> bool {
         bytes > Pools::LARGE_BYTES
+    }
+
+    /// Heap of a session, as the ledger enters it.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn session_bytes() -> usize {
+        sessions::SESSION_BYTES + sessions::MAX_INDEX_BYTES
+    }
+
+    /// Heap of a subscription, as the ledger enters it.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn subscription_bytes() -> usize {
+        changes::SUBSCRIPTION_BYTES
+    }
+
+    /// The sizes of small buffers.
+    #[cfg(feature = "cli")]
+    pub(crate) fn small_buffer_bytes() -> Vec<usize> {
+        let classes = BufferConfig::default().classes.into_iter().map(|class| class.bytes);
+        classes.filter(|bytes| !Self::is_large(*bytes)).collect()
     }
 
     /// The pools that every transport uses.

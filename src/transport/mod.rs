@@ -11,6 +11,8 @@ mod interleavings;
 mod lines;
 pub(crate) mod listener;
 mod outbox;
+#[cfg(feature = "cli")]
+mod prices;
 mod reclaim;
 mod stack_read;
 mod stdio;
@@ -26,6 +28,8 @@ pub use lines::ServeError;
 #[cfg(feature = "socket-activation")]
 pub use listener::{Inherited, inherited};
 pub use listener::{ListenError, Listener, LocalAddress, SocketFileError, TcpOptions};
+#[cfg(feature = "cli")]
+pub(crate) use prices::object_prices;
 pub use stdio::{StdioError, serve_stdio};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

@@ -26,8 +26,9 @@ impl Server {
             .spawn()
             .expect("a server");
         let mut lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
-        let first = lines.next().expect("an address").expect("text");
-        let url = first.split_once("listening on ").expect("an address").1.to_owned();
+        let mut texts = lines.by_ref().map(|line| line.expect("text"));
+        let address = |line: String| Some(line.split_once("listening on ")?.1.to_owned());
+        let url = texts.find_map(address).expect("an address");
         lines.next().expect("a path").expect("text");
         // What it says later must not block it.
         std::thread::spawn(move || lines.for_each(drop));

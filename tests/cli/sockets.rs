@@ -47,9 +47,9 @@ impl Serving {
     }
 }
 
-/// Whether a line is about the memory of the whole machine, on which others may be at work as well.
+/// Whether a line depends on the machine: on how much memory it has, and on others who may be at work there.
 fn is_of_the_machine(line: &str) -> bool {
-    line.contains("memory pressure")
+    line.contains("memory pressure") || line.starts_with("mcpool: memory ceiling: ")
 }
 
 impl Drop for Serving {

@@ -8,7 +8,7 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 /// Resident bytes of the program now, and the most there ever were.
-fn resident(program: &Program) -> (u64, u64) {
+pub(crate) fn resident(program: &Program) -> (u64, u64) {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("Linux tells");
     let line = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
@@ -27,7 +27,7 @@ fn serve_within(more_bytes: u64) -> (Program, u64) {
 
 /// What is asked of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+pub(crate) enum Asked {
     /// All of it, which is read while the answer is sent.
     Whole,
     /// Its first lines, an answer that is written before it is sent.
@@ -35,7 +35,7 @@ enum Asked {
 }
 
 /// A call that reads a file of `bytes`, as bytes on the wire.
-fn read_request(program: &Program, bytes: usize, asked: Asked) -> Vec<u8> {
+pub(crate) fn read_request(program: &Program, bytes: usize, asked: Asked) -> Vec<u8> {
     let line = "a line of source text, in which \"some\" \t characters are escaped\n";
     let path = program.file(&format!("{bytes}.txt"), &line.repeat(bytes / line.len()));
     let head = if asked == Asked::Head { r#","head":1000000000"# } else { "" };

@@ -3,6 +3,7 @@
 //! Between two segments it holds no thread, so that a peer which reads slowly keeps none from others. It holds what was
 //! reserved for two segments, one that is sent and one that is written; the last segment takes that over.
 
+use crate::limits::price;
 use crate::server::state::blocking::permits::{AcquireThread, SessionKey, ThreadPermit, ThreadPermits};
 use crate::server::state::streamed::{Broken, Framing, SegmentWriter, StreamedAnswer};
 use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, MemoryBudget, Reservation};
@@ -13,8 +14,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::task::JoinHandle;
 
-/// Bytes of a segment.
-const STEP_BYTES: usize = 64 * 1024;
 /// Bytes of a segment where memory is short.
 const SHORT_STEP_BYTES: usize = 16 * 1024;
 
@@ -41,10 +40,11 @@ impl Window {
     /// # Errors
     /// When there is no room for those either.
     pub(crate) fn reserve(budget: &MemoryBudget) -> Result<Self, BudgetSpent> {
-        let reserve =
-            |step_bytes| budget.try_reserve(2 * step_bytes).map(|memory| Self { step_bytes, memory });
+        let reserve = |step_bytes| {
+            budget.try_reserve(price::window_bytes(step_bytes)).map(|memory| Self { step_bytes, memory })
+        };
         if budget.used_bytes() < budget.limit_bytes() / 4
-            && let Ok(window) = reserve(STEP_BYTES)
+            && let Ok(window) = reserve(price::SEGMENT_BYTES)
         {
             return Ok(window);
         }
@@ -55,7 +55,7 @@ impl Window {
     pub(crate) fn insist(budget: &MemoryBudget) -> Self {
         Self::reserve(budget).unwrap_or_else(|_| Self {
             step_bytes: SHORT_STEP_BYTES,
-            memory: budget.reserve(2 * SHORT_STEP_BYTES),
+            memory: budget.reserve(price::window_bytes(SHORT_STEP_BYTES)),
         })
     }
 }

@@ -91,6 +91,9 @@ struct Hub {
 
 type ByUri = HashMap<Arc<str>, Vec<Arc<Flags>>>;
 
+/// Heap of a subscription, without the resources that it names.
+pub(crate) const SUBSCRIPTION_BYTES: usize = size_of::<Subscription>() + size_of::<Flags>() + 32;
+
 impl Changes {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
@@ -155,7 +158,7 @@ impl Changes {
             uris.iter().map(|(uri, watching)| uri.len() + 32 + watching.len() * entry_bytes).sum()
         });
         let open = self.len();
-        (open, named + self.permits.bytes() + open * (size_of::<Subscription>() + size_of::<Flags>() + 32))
+        (open, named + self.permits.bytes() + open * SUBSCRIPTION_BYTES)
     }
 
     /// How many subscriptions are open.

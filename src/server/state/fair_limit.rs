@@ -25,7 +25,7 @@ const RESERVED_BELOW: usize = 4;
 const RESERVED_FRACTION: usize = 16;
 
 /// Heap bytes of a holder, its entry in the table included.
-const HOLDER_BYTES: usize = size_of::<Holder>() + 64;
+pub(crate) const HOLDER_BYTES: usize = size_of::<Holder>() + 64;
 
 /// Whether a client that holds `held` of `max` permits, of which `free` are free, may hold one more.
 pub(crate) fn may_hold_one_more(held: usize, free: usize, max: usize, share_percent: usize) -> bool {

@@ -1,6 +1,6 @@
 //! The pools of a server, sized by its limits and bounded by one budget.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, price};
 use crate::lock::lock;
 use crate::protocol::{OwnedMessage, RetainMessage};
 use mcpool_pools::{
@@ -33,7 +33,7 @@ pub(crate) struct Pools {
 
 impl Pools {
     /// Idle buffers up to this size are not freed: ordinary calls use them, and all of them together are small.
-    pub(crate) const LARGE_BYTES: usize = 64 * 1024;
+    pub(crate) const LARGE_BYTES: usize = price::LARGE_BYTES;
 
     pub(crate) fn new(limits: &Limits) -> Result<Self, NameTaken> {
         let budget = MemoryBudget::new(limits.pool_budget_bytes);

@@ -61,6 +61,10 @@ const fn index_bytes(places: usize) -> usize {
     places * (size_of::<usize>() + 1) * 8 / 7
 }
 
+/// Heap of a session's part of the index at most: a map that has just grown has two places for each entry.
+#[cfg(feature = "cli")]
+pub(crate) const MAX_INDEX_BYTES: usize = index_bytes(2);
+
 impl Sessions {
     pub(crate) fn new(max: usize, timeout: Duration) -> Self {
         Self { table: Mutex::default(), max, timeout, numbers: AtomicU64::new(1) }

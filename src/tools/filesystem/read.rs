@@ -10,11 +10,12 @@ use super::context::Context;
 use super::error::{FsError, Remedy, Stop, bounded};
 use super::file_text::{FileData, FileText};
 use super::open_file::{CHUNK, OpenFile};
+use crate::limits::price;
 use crate::server::{CallContext, CancellationToken, DataKind, TextBlock, ToolError};
 use crate::wire::escaped_bytes;
 
 /// The answer with a smaller file fits the buffers that are always there.
-const LARGE_BYTES: u64 = 64 * 1024;
+const LARGE_BYTES: u64 = price::LARGE_BYTES as u64;
 
 /// `read_file` and `read_text_file`.
 pub(crate) fn read_text_file(

@@ -27,6 +27,8 @@ use tokio::io::AsyncRead;
 const NO_ROOM: &str = "there is no memory for a message of this size at the moment: send it again later";
 /// Bytes that are read ahead while a request waits: the start of the next one.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
+/// Heap of one connection at work, without its buffers.
+pub(crate) const EXCHANGE_BYTES: usize = size_of::<Exchange>() + size_of::<Outgoing>();
 
 /// What an exchange is doing.
 pub(super) enum State {
@@ -350,6 +352,6 @@ impl Recycle<Exchange> for ExchangeFactory {
     }
 
     fn bytes(&self, _exchange: &Exchange) -> usize {
-        size_of::<Exchange>() + size_of::<Outgoing>()
+        EXCHANGE_BYTES
     }
 }

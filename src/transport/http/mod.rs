@@ -21,6 +21,10 @@ mod worker_watchdog;
 #[cfg(test)]
 pub(crate) use connection::HttpConnection;
 #[cfg(feature = "cli")]
+pub(crate) use exchange::EXCHANGE_BYTES;
+#[cfg(feature = "cli")]
+pub(crate) use receiver::READ_BYTES;
+#[cfg(feature = "cli")]
 pub(crate) use service::HttpService;
 pub use service::{HttpConfig, HttpError, serve_http};
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Bytes of the first read: a usual request fits.
-const READ_BYTES: usize = 4 * 1024;
+pub(crate) const READ_BYTES: usize = 4 * 1024;
 /// Most bytes that room is made for beyond what has come.
 const AHEAD_BYTES: usize = 64 * 1024;
 

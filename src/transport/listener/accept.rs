@@ -81,7 +81,10 @@ async fn refuse_busy(mut stream: Stream) {
 
 /// Heap of an idle connection: its task with the socket and timer in it, and the socket's entry with the runtime.
 /// Counted by `network_idle_connection_is_small`.
-const IDLE_BYTES: usize = 768;
+pub(crate) const IDLE_BYTES: usize = 768;
+/// Heap of the address that a connection comes from, if no other comes from there.
+#[cfg(feature = "cli")]
+pub(crate) const HOLDER_BYTES: usize = crate::server::HOLDER_BYTES;
 
 /// Heap of an idle connection's encryption beyond that: keys, certificates, and the buffers that rustls keeps for records.
 /// Counted by `an_encrypted_connection_is_told_as_large_as_it_is`.

@@ -20,5 +20,7 @@ pub use socket_file::SocketFileError;
 
 pub(crate) use accept::{Connections, Serve, serve_listeners};
 #[cfg(feature = "cli")]
+pub(crate) use accept::{HOLDER_BYTES, IDLE_BYTES};
+#[cfg(feature = "cli")]
 pub(crate) use descriptors::raise_descriptors;
 pub(crate) use stream::{Peer, Stream};

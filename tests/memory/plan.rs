@@ -1,0 +1,138 @@
+//! The plan of a load and the process under that load agree.
+
+use super::limit::{Asked, read_request, resident};
+use super::load::{Client, Program, message, until};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+const MIB: usize = 1024 * 1024;
+
+/// Runs `mcpool plan`; its output, and its exit code.
+fn run_plan(options: &[&str]) -> (String, Option<i32>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_mcpool"))
+        .arg("plan")
+        .args(options)
+        .env_remove("MCPOOL_CONFIG")
+        .output()
+        .expect("ran");
+    let is_usage = output.status.code() == Some(2);
+    assert_eq!(output.stderr.is_empty(), !is_usage, "{}", String::from_utf8_lossy(&output.stderr));
+    (String::from_utf8(output.stdout).expect("text"), output.status.code())
+}
+
+fn json_plan(options: &[&str]) -> Value {
+    let (text, _) = run_plan(&[options, &["--json"]].concat());
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn bytes_of(plan: &Value, name: &str) -> u64 {
+    plan[name].as_u64().expect("a number")
+}
+
+/// Has several clients write files of that many bytes at the same time.
+fn write_at_once(program: &Program, clients: usize, bytes: usize) {
+    let content = "x".repeat(bytes);
+    std::thread::scope(|scope| {
+        for at in 0..clients {
+            let path = program.file(&format!("written{at}.txt"), "");
+            let content = &content;
+            scope.spawn(move || {
+                let arguments = format!(r#""arguments":{{"path":"{path}","content":"{content}"}}"#);
+                let call = message("tools/call", &format!(r#""name":"write_file",{arguments}"#));
+                for _ in 0..3 {
+                    let mut client = Client::connect(program.port());
+                    let (status, body) = client.call("tools/call", Some("write_file"), &call);
+                    assert_eq!(status, 200, "{body}");
+                }
+            });
+        }
+    });
+}
+
+/// Answers that nobody reads, messages on their way in, sessions and idle connections, all at once: the process stays
+/// below what was planned, and the plan is no more than three times what it takes.
+#[test]
+fn a_planned_load_stays_below_its_plan_and_near_it() {
+    const READS: usize = 10;
+    const READ_BYTES: usize = 3 * MIB;
+    const WRITES: usize = 4;
+    const WRITE_BYTES: usize = MIB / 2;
+    const SESSIONS: usize = 200;
+    let plan = json_plan(&[
+        "--sessions",
+        &SESSIONS.to_string(),
+        "--connections",
+        &(SESSIONS + READS + WRITES).to_string(),
+        "--reads",
+        &format!("{READS}x{READ_BYTES}"),
+        "--writes",
+        &format!("{WRITES}x{WRITE_BYTES}"),
+    ]);
+    assert_eq!(plan["fits"], true, "{plan}");
+    let planned = bytes_of(&plan, "process_bytes");
+    let program = Program::serve(&[]);
+    let sessions: Vec<Client> = (0..SESSIONS)
+        .map(|_| {
+            let mut client = Client::connect(program.port());
+            client.open_session();
+            client
+        })
+        .collect();
+    let request = read_request(&program, READ_BYTES, Asked::Whole);
+    let mut readers: Vec<Client> = (0..READS).map(|_| Client::connect(program.port())).collect();
+    for reader in &mut readers {
+        reader.send(&request);
+    }
+    until("all requests are there", || program.report().traffic.frames >= (SESSIONS + READS) as u64);
+    write_at_once(&program, WRITES, WRITE_BYTES);
+    let (_, peak) = resident(&program);
+    assert!(peak <= planned, "{planned} bytes are planned, {peak} were taken: {plan:#}");
+    assert!(peak * 3 >= planned, "{planned} bytes are planned, {peak} were taken: {plan:#}");
+    drop((sessions, readers));
+}
+
+#[test]
+fn the_exit_code_says_whether_the_load_fits() {
+    let load = ["--sessions", "500", "--reads", "20x1MiB", "--writes", "5x4MiB"];
+    let (text, code) = run_plan(&[&load[..], &["--limit", "32MiB"]].concat());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("raise memory_limit_bytes to"), "{text}");
+    let needed = bytes_of(&json_plan(&[&load[..], &["--limit", "32MiB"]].concat()), "needed_limit_bytes");
+    // A process does not start with the same resident bytes each time.
+    let enough = (needed + MIB as u64).to_string();
+    let (text, code) = run_plan(&[&load[..], &["--limit", &enough]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    let (text, code) = run_plan(&["--reads", "many"]);
+    assert_eq!((text.as_str(), code), ("", Some(2)));
+}
+
+/// The first line of `serve` is the beginning of the plan's last one: the same limit from the same place.
+#[test]
+fn a_server_says_at_its_start_what_it_stays_below() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for options in [&["--memory-limit-bytes", "96MiB"][..], &[]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mcpool"))
+            .args(["serve", "--http", "127.0.0.1:0"])
+            .args(options)
+            .arg(folder.path())
+            .env_remove("MCPOOL_CONFIG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().expect("piped")).read_line(&mut said).expect("a line");
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        let (plan, _) = run_plan(options);
+        let last = plan.lines().last().expect("a line");
+        let limit = |line: &str| line.split(';').next().unwrap_or_default().to_owned();
+        assert_eq!(limit(said.trim_start_matches("mcpool: ")), limit(last));
+        assert!(
+            said.starts_with("mcpool: memory ceiling: ") && said.contains(" in large messages"),
+            "{said}"
+        );
+        let is_configured = said.contains("96.0 MiB (configured)");
+        assert_eq!(is_configured, !options.is_empty(), "{said}");
+    }
+}
