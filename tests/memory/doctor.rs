@@ -54,10 +54,11 @@ fn read_params(program: &Program, bytes: usize) -> String {
     format!(r#""name":"read_text_file","arguments":{{"path":{path},"head":1}}"#)
 }
 
-/// Contents with an escape in them, which have to be copied into the arena.
-fn write_params(program: &Program, bytes: usize) -> String {
-    let path = serde_json::to_string(&program.file("written.txt", "")).expect("text");
-    format!(r#""name":"write_file","arguments":{{"path":{path},"content":"\n{}"}}"#, "x".repeat(bytes))
+/// An edit whose new text has an escape, so that it has to be copied into the arena.
+fn edit_params(program: &Program, bytes: usize) -> String {
+    let path = serde_json::to_string(&program.file("edited.txt", "first\n")).expect("text");
+    let edit = format!(r#"{{"oldText":"first","newText":"\n{}"}}"#, "x".repeat(bytes));
+    format!(r#""name":"edit_file","arguments":{{"path":{path},"edits":[{edit}],"dryRun":true}}"#)
 }
 
 #[test]
@@ -148,9 +149,9 @@ fn a_spent_budget_is_told() {
 #[test]
 fn arenas_that_are_thrown_away_are_told_with_the_tool() {
     let program = Program::serve(&["--arena-retain-bytes", "4KiB"]);
-    call(&program, 4, 150, "write_file", &write_params(&program, 20_000));
+    call(&program, 4, 150, "edit_file", &edit_params(&program, 20_000));
     let finding = fires(&program, "oversized-arenas");
-    assert!(finding.problem.contains("write_file"), "{finding:?}");
+    assert!(finding.problem.contains("edit_file"), "{finding:?}");
     let setting = finding.setting.expect("a setting");
     assert!(["\"32KiB\"", "\"64KiB\""].iter().any(|size| setting.ends_with(size)), "{setting}");
 }
@@ -158,7 +159,7 @@ fn arenas_that_are_thrown_away_are_told_with_the_tool() {
 #[test]
 fn arenas_that_stay_too_large_are_told() {
     let program = Program::serve(&["--arena-retain-bytes", "4MiB"]);
-    call(&program, 12, 4, "write_file", &write_params(&program, 1_000_000));
+    call(&program, 12, 4, "edit_file", &edit_params(&program, 1_000_000));
     let finding = fires(&program, "arenas-retained");
     assert_eq!(finding.setting.as_deref(), Some("arena_retain_bytes = \"1MiB\""));
 }
