@@ -13,7 +13,7 @@ use super::raw::Raw;
 use super::scan::plain_end;
 use super::ser::write_value;
 use super::text_pieces::REPLACEMENT;
-use super::writer::Writer;
+use super::writer::{Target, Writer};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mcpool_pools::{BudgetSpent, BufferLease, BufferPool};
@@ -234,24 +234,6 @@ impl Reply {
         }
     }
 
-    pub(super) fn append(&mut self, bytes: &[u8]) {
-        if let Some(buffer) = self.room_for(bytes.len()) {
-            buffer.extend_from_slice(bytes);
-        }
-    }
-
-    /// Appends JSON text, in which a line break can only stand between two tokens. One would end the frame: each
-    /// becomes a space.
-    pub(super) fn append_line(&mut self, json: &[u8]) {
-        let mut rest = json;
-        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
-            self.append(&rest[..at]);
-            self.append(b" ");
-            rest = &rest[at + 1..];
-        }
-        self.append(rest);
-    }
-
     fn append_base64(&mut self, bytes: &[u8]) {
         let mut characters = [0; BASE64_STEP / 3 * 4];
         // A step always fits into its array; if it did not, nothing would be written.
@@ -280,6 +262,26 @@ impl Reply {
             return None;
         }
         self.buffer.as_mut()
+    }
+}
+
+impl Target for Reply {
+    fn append(&mut self, bytes: &[u8]) {
+        if let Some(buffer) = self.room_for(bytes.len()) {
+            buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// Appends JSON text, in which a line break can only stand between two tokens. One would end the frame: each
+    /// becomes a space.
+    fn append_line(&mut self, json: &[u8]) {
+        let mut rest = json;
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+            self.append(&rest[..at]);
+            self.append(b" ");
+            rest = &rest[at + 1..];
+        }
+        self.append(rest);
     }
 }
 

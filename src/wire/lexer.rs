@@ -28,8 +28,7 @@
 //! Invariant: `at` is on a character border and `depth` is the number of open arrays and objects.
 
 use super::error::{DecodeError, DecodeFault, MAX_NESTING};
-use super::scan::plain_end;
-use super::unescape::SHORT_ESCAPES;
+use super::scan::{SHORT_ESCAPES, plain_end};
 use bumpalo::Bump;
 
 type Result<T> = std::result::Result<T, DecodeError>;

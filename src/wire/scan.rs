@@ -4,6 +4,21 @@
 //! Short strings are looked at in words of eight bytes (SWAR), longer ones in blocks that the compiler turns
 //! into vector instructions. There is no unsafe and nothing that depends on the processor.
 
+/// From the byte after a backslash to the character it means; 0 where there is no such escape.
+/// A table, because which escape comes next cannot be predicted.
+pub(super) const SHORT_ESCAPES: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'/' as usize] = b'/';
+    table[b'b' as usize] = 0x08;
+    table[b'f' as usize] = 0x0C;
+    table[b'n' as usize] = b'\n';
+    table[b'r' as usize] = b'\r';
+    table[b't' as usize] = b'\t';
+    table
+};
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 pub(super) const WORD: usize = 8;

@@ -3,8 +3,7 @@
 //! Writes what `serde_json` writes, byte for byte, and fails where it fails; `tests/json_encode.rs` holds it to that. It
 //! is a serializer of its own because `serde_json` looks at strings byte by byte and writes each piece by itself.
 
-use super::encode::Reply;
-use super::writer::{NUMBER_BYTES, Writer};
+use super::writer::{NUMBER_BYTES, Target, Writer};
 use serde::ser::{self, Error as _, Serialize};
 use serde_json::Error;
 use serde_json::ser::{CompactFormatter, Formatter};
@@ -20,25 +19,25 @@ type Room<'a> = Cursor<&'a mut [u8]>;
 /// is built to keep the digits.
 const RAW_TOKENS: [&str; 2] = ["$serde_json::private::RawValue", "$serde_json::private::Number"];
 
-/// Writes a value into a reply.
+/// Writes a value into a message.
 ///
 /// # Errors
 /// When the value cannot be JSON. A part of it may be written then.
 #[inline]
-pub(super) fn write_value<T: Serialize + ?Sized>(reply: &mut Reply, value: &T) -> Result<()> {
-    let mut writer = Writer::new(reply);
+pub(super) fn write_value<T: Serialize + ?Sized>(target: &mut dyn Target, value: &T) -> Result<()> {
+    let mut writer = Writer::new(target);
     let written = value.serialize(Value { writer: &mut writer });
     writer.hand_over();
     written
 }
 
-/// The place of a value; of a key, if `IS_KEY`: then a number becomes a string, and what has parts is refused.
-struct Place<'a, 'r, const IS_KEY: bool> {
+/// The position of a value; of a key, if `IS_KEY`: then a number becomes a string, and what has parts is refused.
+struct Position<'a, 'r, const IS_KEY: bool> {
     writer: &'a mut Writer<'r>,
 }
 
-type Value<'a, 'r> = Place<'a, 'r, false>;
-type Key<'a, 'r> = Place<'a, 'r, true>;
+type Value<'a, 'r> = Position<'a, 'r, false>;
+type Key<'a, 'r> = Position<'a, 'r, true>;
 
 /// An array or an object that is being written.
 struct Parts<'a, 'r> {
@@ -63,7 +62,7 @@ fn no_key<T>() -> Result<T> {
     Err(Error::custom("key must be a string"))
 }
 
-impl<'a, 'r, const IS_KEY: bool> Place<'a, 'r, IS_KEY> {
+impl<'a, 'r, const IS_KEY: bool> Position<'a, 'r, IS_KEY> {
     /// Writes what has no quotes as a value, and has them as a key.
     #[inline]
     fn scalar(self, write: impl FnOnce(&mut Writer<'r>)) {
@@ -150,7 +149,7 @@ macro_rules! serialize_integers {
     )*};
 }
 
-impl<'a, 'r, const IS_KEY: bool> ser::Serializer for Place<'a, 'r, IS_KEY> {
+impl<'a, 'r, const IS_KEY: bool> ser::Serializer for Position<'a, 'r, IS_KEY> {
     type Ok = ();
     type Error = Error;
     type SerializeSeq = Parts<'a, 'r>;

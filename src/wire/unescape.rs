@@ -6,7 +6,7 @@
 
 use super::error::{DecodeError, DecodeFault};
 use super::lexer::Lexer;
-use super::scan::{WORD, first_special, plain_end};
+use super::scan::{SHORT_ESCAPES, WORD, first_special, plain_end};
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use memchr::memchr;
@@ -16,21 +16,6 @@ const COPIED_BY_WORDS: usize = 16 * WORD;
 
 /// Bytes of an unescaped string that is put together on the stack.
 const SHORT_BYTES: usize = 256;
-
-/// From the byte after a backslash to the character it means; 0 where there is no such escape.
-/// A table, because which escape comes next cannot be predicted.
-pub(super) const SHORT_ESCAPES: [u8; 256] = {
-    let mut table = [0; 256];
-    table[b'"' as usize] = b'"';
-    table[b'\\' as usize] = b'\\';
-    table[b'/' as usize] = b'/';
-    table[b'b' as usize] = 0x08;
-    table[b'f' as usize] = 0x0C;
-    table[b'n' as usize] = b'\n';
-    table[b'r' as usize] = b'\r';
-    table[b't' as usize] = b'\t';
-    table
-};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 

@@ -6,7 +6,6 @@
 //!
 //! Invariant: `filled` is within `chunk`. Whoever made a [`Writer`] calls [`Writer::hand_over`] at its end.
 
-use super::encode::Reply;
 use super::scan::{WORD, plain_end, specials};
 use super::text_pieces::HEX_DIGITS;
 
@@ -48,22 +47,31 @@ const ESCAPES: [u64; 128] = {
     table
 };
 
-/// Gathers what is written to a reply. A full reply ignores the rest.
+/// Where the gathered text goes: a reply. One that is full ignores the rest.
+pub(super) trait Target {
+    /// Appends text that has no line breaks.
+    fn append(&mut self, bytes: &[u8]);
+
+    /// Appends JSON text, whose line breaks become spaces.
+    fn append_line(&mut self, json: &[u8]);
+}
+
+/// Gathers what is written to its target.
 pub(super) struct Writer<'r> {
-    reply: &'r mut Reply,
+    target: &'r mut dyn Target,
     chunk: [u8; CHUNK_BYTES],
     filled: usize,
 }
 
 impl<'r> Writer<'r> {
     #[inline]
-    pub(super) fn new(reply: &'r mut Reply) -> Self {
-        Self { reply, chunk: [0; CHUNK_BYTES], filled: 0 }
+    pub(super) fn new(target: &'r mut dyn Target) -> Self {
+        Self { target, chunk: [0; CHUNK_BYTES], filled: 0 }
     }
 
-    /// Writes what was gathered to the reply.
+    /// Writes what was gathered to the target.
     pub(super) fn hand_over(&mut self) {
-        self.reply.append(&self.chunk[..self.filled]);
+        self.target.append(&self.chunk[..self.filled]);
         self.filled = 0;
     }
 
@@ -102,7 +110,7 @@ impl<'r> Writer<'r> {
     /// Writes JSON text, on one line.
     pub(super) fn json(&mut self, json: &str) {
         self.hand_over();
-        self.reply.append_line(json.as_bytes());
+        self.target.append_line(json.as_bytes());
     }
 
     /// Writes a string with its quotes.
@@ -196,7 +204,7 @@ impl<'r> Writer<'r> {
     fn plain(&mut self, bytes: &[u8]) {
         if bytes.len() > CHUNK_BYTES / 2 {
             self.hand_over();
-            return self.reply.append(bytes);
+            return self.target.append(bytes);
         }
         self.make_room(bytes.len());
         self.chunk[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
