@@ -13,7 +13,9 @@ use crate::server::serving::{listen, tasks};
 use crate::server::shared::Shared;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans, Window};
 use crate::server::state::blocking::permits::SessionKey;
-use crate::server::state::changes::{self, Kind};
+#[cfg(feature = "cli")]
+use crate::server::state::changes;
+use crate::server::state::changes::Kind;
 use crate::server::state::drain::Drain;
 use crate::server::state::event_store::{StreamReader, StreamWriter};
 use crate::server::state::pools::Pools;
@@ -23,9 +25,9 @@ use crate::server::state::sessions;
 use crate::server::state::streamed::StreamedAnswer;
 use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
-use mcpool_pools::{
-    BufferConfig, BufferLease, BufferPool, Lease, ObjectPool, PoolConfig, PoolRegistry, Recycle,
-};
+#[cfg(feature = "cli")]
+use mcpool_pools::BufferConfig;
+use mcpool_pools::{BufferLease, BufferPool, Lease, ObjectPool, PoolConfig, PoolRegistry, Recycle};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Context;

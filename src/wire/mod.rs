@@ -37,6 +37,6 @@ pub use reader::{FrameError, FrameReader};
 pub use skim::Outline;
 #[cfg(feature = "client")]
 pub(crate) use skim::Skim;
-pub(crate) use text_pieces::{
-    BufferRoom, CountingRoom, HEX_DIGITS, LONGEST_UNIT, Room, base64_piece, escape_piece,
-};
+pub(crate) use text_pieces::{BufferRoom, CountingRoom, HEX_DIGITS, escape_piece};
+#[cfg(feature = "filesystem")]
+pub(crate) use text_pieces::{LONGEST_UNIT, Room, base64_piece};
