@@ -28,8 +28,6 @@ pub(crate) struct StreamFull;
 
 /// Streamed answers that are kept, but for those with a reader: each may hold a file open.
 const MOST_STREAMED: usize = 64;
-/// What a streamed answer counts as: a segment of it.
-const STREAMED_BYTES: usize = 64 * 1024;
 
 /// What an event carries.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ impl EventData {
     fn bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.capacity(),
-            Self::Streamed(_) => STREAMED_BYTES,
+            Self::Streamed(answer) => answer.kept_bytes(),
         }
     }
 }

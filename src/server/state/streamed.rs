@@ -66,6 +66,11 @@ impl StreamedAnswer {
         let copies = 1 + usize::from(self.cuts.1.is_some());
         self.skeleton.len() + copies * self.block_bytes
     }
+
+    /// Heap of it while nobody reads it.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.source) + self.skeleton.capacity()
+    }
 }
 
 /// What is still to be written.
