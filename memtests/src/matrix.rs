@@ -21,9 +21,13 @@ pub use requests::REQUESTS;
 
 /// How often the peak is measured, the highest counts: threads of client and server take turns in more than one way.
 const PEAKS: usize = 2;
-/// What a request may take at most, for each byte that is sent and received: buffers are a power of four, so that one
-/// has at most four times what it holds, and the one that it outgrew, a quarter of it, is there while it is copied.
-pub const PEAK_PER_BYTE: u64 = 5;
+/// What a request may take at most, in percent of the bytes that are sent and received: a large buffer has the size of its
+/// message, or on a line at most half as much more.
+pub const PEAK_PERCENT: u64 = 125;
+/// What a line may take at most on its way in, in percent of it: the buffer that it outgrew, and one larger by half.
+pub const PEAK_LINE_PERCENT: u64 = 250;
+/// The small buffers that a large message grew in, one of each class, may be as large as the message and this.
+pub const PEAK_GROWING: u64 = (4 + 16 + 64) * 1024;
 /// What a request may take besides: its slot, its exchange, its arena, and the smallest buffers.
 pub const PEAK_BESIDE: u64 = 32 * 1024;
 
@@ -138,6 +142,8 @@ struct Site {
     buffer: Vec<u8>,
     /// Bytes that went either way in the last run.
     moved: u64,
+    /// Those of the longest message to the server.
+    sent: u64,
     _folder: tempfile::TempDir,
 }
 
@@ -191,6 +197,7 @@ impl Site {
             steps,
             buffer,
             moved: 0,
+            sent: 0,
             _folder: folder,
         })
     }
@@ -217,6 +224,7 @@ impl Site {
         let read = match step {
             Step::Send(_, bytes) => {
                 client.send(bytes);
+                self.sent = self.sent.max(bytes.len() as u64);
                 bytes.len()
             }
             Step::Answer(_, part) => {
@@ -291,6 +299,7 @@ struct Measured {
     bytes: u64,
     peak: u64,
     moved: u64,
+    sent: u64,
 }
 
 fn measure(request: &Request, site: &mut Site) -> Measured {
@@ -312,21 +321,23 @@ fn measure(request: &Request, site: &mut Site) -> Measured {
     drop(watch);
     let peaks = (0..PEAKS).map(|_| site.peak(&Watch::begin()));
     let peak = peaks.max().unwrap_or_default();
-    Measured { blocks, bytes, peak, moved: site.moved }
+    Measured { blocks, bytes, peak, moved: site.moved, sent: site.sent }
 }
 
 /// Measures one cell.
 ///
 /// # Panics
-/// When it takes more at its peak than [`PEAK_PER_BYTE`] and [`PEAK_BESIDE`] allow.
+/// When it takes more at its peak than [`PEAK_PERCENT`] and its neighbours allow.
 pub fn cell(request: &Request, column: Column) -> Cell {
     let mut site = match Site::open(request, column) {
         Ok(site) => site,
         Err(reason) => return Cell::Missing(reason.to_owned()),
     };
-    let Measured { blocks, bytes, peak, moved } = measure(request, &mut site);
+    let Measured { blocks, bytes, peak, moved, sent } = measure(request, &mut site);
     let kept = if column.is_http() && !column.is_modern { request.events } else { 0 };
-    let allowed = PEAK_BESIDE + PEAK_PER_BYTE * moved + PEAK_PER_EVENT * kept;
+    let line = if column.is_http() { 0 } else { sent };
+    let most = (moved * PEAK_PERCENT).max(line * PEAK_LINE_PERCENT) / 100;
+    let allowed = PEAK_BESIDE + most + moved.min(PEAK_GROWING) + PEAK_PER_EVENT * kept;
     if peak > allowed {
         let watch = Watch::begin();
         site.peak(&watch);

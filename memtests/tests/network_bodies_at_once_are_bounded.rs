@@ -1,4 +1,4 @@
-//! A thousand bodies of 1 MiB on their way at once cost a buffer each, are all answered, and leave nothing.
+//! A thousand bodies of 1 MiB on their way at once cost a buffer of their own size each, are all answered, and leave nothing.
 
 use mcpool::Limits;
 use mcpool_memtests::network::{Host, Way, modern};
@@ -6,9 +6,10 @@ use mcpool_memtests::tools::server;
 use mcpool_memtests::{Figure, META, Watch, patient, settled_heap};
 
 const BODY_BYTES: usize = 1024 * 1024;
-/// The size class of a buffer that holds a body and its head, and while it grows the one before it.
-const BUFFER_BYTES: usize = 4 * 1024 * 1024;
-const GROWING_BYTES: usize = 1024 * 1024;
+/// The buffer that holds a body and its head.
+const BUFFER_BYTES: usize = BODY_BYTES + 1024;
+/// Small buffers that a body was in first, and that wait for the next one.
+const IDLE_BYTES: usize = 4 * 1024 * 1024;
 /// All else that a connection at work needs: its task, its exchange, its request.
 const BUSY_BYTES: usize = 16 * 1024;
 const SLACK_BYTES: usize = 64 * 1024;
@@ -39,10 +40,10 @@ pub(crate) fn network_bodies_at_once_are_bounded() {
     let peak_bytes = watch.stats().max_bytes;
     drop(clients);
     let (_, end_bytes) = settled_heap(&server);
-    let allowed =
-        start_bytes + connections * (BUFFER_BYTES + BUSY_BYTES) + 2 * (BUFFER_BYTES + GROWING_BYTES);
+    let allowed = start_bytes + connections * (BUFFER_BYTES + BUSY_BYTES) + IDLE_BYTES;
     println!("{connections} bodies: {peak_bytes} B at most, {start_bytes} B before, {end_bytes} B after");
-    assert!(peak_bytes >= connections * BODY_BYTES, "the bodies were not there at once");
+    // Of some of them a part waits in the system yet, when the first are answered.
+    assert!(peak_bytes >= connections * BODY_BYTES / 10 * 9, "the bodies were not there at once");
     if peak_bytes > allowed {
         watch.fail(Figure::Peak, format_args!("{peak_bytes} B, allowed are {allowed} B"));
     }

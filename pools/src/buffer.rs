@@ -23,6 +23,10 @@ use std::sync::{Arc, Weak};
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
+/// Beyond this a buffer grows outside the classes: to keep large ones saves no time, and the class would be up to four
+/// times as large as its contents.
+const POOLED_GROWTH_BYTES: usize = 64 * KIB;
+
 /// In debug builds a returned buffer is overwritten with this, so that a stale read shows.
 #[cfg(debug_assertions)]
 const POISON: u8 = 0xDB;
@@ -188,6 +192,28 @@ impl BufferPool {
         self.try_acquire_large(None, bytes)
     }
 
+    /// Leases an empty buffer as [`Self::try_acquire_exact`] does, even if the budget of leased bytes is spent.
+    pub fn acquire_exact(&self, bytes: usize) -> BufferLease {
+        self.acquire_large(None, bytes)
+    }
+
+    /// Leases an empty buffer of exactly `bytes` for contents that come bit by bit. It is charged with
+    /// `charged_bytes` of them: memory that nobody writes to takes no pages. Its holder charges what is to come with
+    /// [`BufferLease::try_charge_filled`], before it comes.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if the budget of leased bytes has no room for `charged_bytes`.
+    pub fn try_acquire_announced(
+        &self,
+        bytes: usize,
+        charged_bytes: usize,
+    ) -> Result<BufferLease, BudgetSpent> {
+        let leased = self.family.leased.as_ref();
+        let charge = leased.map(|leased| leased.budget.try_reserve(charged_bytes)).transpose()?;
+        Ok(self.lease_charged(None, bytes, charge))
+    }
+
     #[inline]
     fn class_for(&self, min_bytes: usize) -> Option<&Class> {
         self.family.classes.iter().find(|class| class.bytes >= min_bytes)
@@ -284,7 +310,8 @@ pub struct BufferLease {
 impl BufferLease {
     /// Makes room for at least `additional` more bytes, moving the contents to a larger class if need be.
     ///
-    /// Beyond the largest class sizes double, so that appending stays linear in all.
+    /// Beyond 64 KiB, or the largest class if that is smaller, a buffer grows by half and belongs to no class: appending
+    /// stays linear in all, and neither it nor those that it outgrew are kept.
     pub fn reserve(&mut self, additional: usize) {
         // False also when a part split off still shares the storage: then only a move helps.
         if !self.lease.bytes.try_reclaim(additional) {
@@ -315,6 +342,19 @@ impl BufferLease {
         charge.try_grow(bytes.min(limit_bytes.saturating_sub(charge.bytes())))
     }
 
+    /// Charges a large buffer with at least so many bytes of its contents, of which it may have been charged with some.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if the budget of leased bytes has no room; the charge stays as it is.
+    pub fn try_charge_filled(&mut self, filled_bytes: usize) -> Result<(), BudgetSpent> {
+        let Some(charge) = &mut self.lease.charge else { return Ok(()) };
+        match filled_bytes.saturating_sub(charge.bytes()) {
+            0 => Ok(()),
+            more => charge.try_grow(more),
+        }
+    }
+
     /// Holds a reservation until the buffer returns, for what it was made of. It replaces the charge of a large buffer.
     pub fn hold(&mut self, reservation: Reservation) {
         self.lease.charge = Some(reservation);
@@ -323,23 +363,34 @@ impl BufferLease {
     #[cold]
     fn move_up(&mut self, additional: usize) {
         let pool = self.pool();
-        let larger = pool.acquire(self.wanted_bytes(&pool, additional));
+        let larger = match self.wanted(&pool, additional) {
+            Wanted::Pooled(bytes) => pool.acquire(bytes),
+            Wanted::Exact(bytes) => pool.acquire_exact(bytes),
+        };
         self.move_to(larger);
     }
 
     #[cold]
     fn try_move_up(&mut self, additional: usize) -> Result<(), BudgetSpent> {
         let pool = self.pool();
-        let larger = pool.try_acquire(self.wanted_bytes(&pool, additional))?;
+        let larger = match self.wanted(&pool, additional) {
+            Wanted::Pooled(bytes) => pool.try_acquire(bytes),
+            Wanted::Exact(bytes) => pool.try_acquire_exact(bytes),
+        }?;
         self.move_to(larger);
         Ok(())
     }
 
-    fn wanted_bytes(&self, pool: &BufferPool, additional: usize) -> usize {
+    fn wanted(&self, pool: &BufferPool, additional: usize) -> Wanted {
         let needed = self.len().saturating_add(additional);
         let largest = pool.family.classes.last().map_or(0, |class| class.bytes);
+        if needed <= largest.min(POOLED_GROWTH_BYTES) {
+            return Wanted::Pooled(needed);
+        }
+        // By the contents: `capacity` is smaller than the storage when a part of it was taken from the front.
+        let grown = self.len() + self.len() / 2;
         // An absurd size stays as it is, for the allocator to refuse.
-        if needed > largest { needed.checked_next_power_of_two().unwrap_or(needed) } else { needed }
+        Wanted::Exact(needed.max(grown))
     }
 
     fn move_to(&mut self, mut larger: Self) {
@@ -384,6 +435,14 @@ impl fmt::Debug for BufferLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BufferLease").field("len", &self.len()).field("capacity", &self.capacity()).finish()
     }
+}
+
+/// What a buffer that grows moves to.
+enum Wanted {
+    /// A buffer of the class for so many bytes.
+    Pooled(usize),
+    /// A buffer of so many bytes.
+    Exact(usize),
 }
 
 /// Keeps buffers whose storage is exactly `class_bytes`; none if that is 0.

@@ -14,6 +14,7 @@ use super::scan::plain_end;
 use super::ser::write_value;
 use super::text_pieces::REPLACEMENT;
 use super::writer::{Target, Writer};
+use crate::limits::price;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mcpool_pools::{BudgetSpent, BufferLease, BufferPool};
@@ -23,8 +24,10 @@ use thiserror::Error;
 
 /// Bytes of the first lease: the usual answer fits.
 const FIRST_BYTES: usize = 512;
-/// Buffers above this that are made for a known length are not taken from a pool: to keep them gains nothing.
-const POOLED_BYTES: usize = 1024 * 1024;
+/// Larger buffers are not taken from a pool: to keep them gains nothing, and the next class is up to four times as large.
+const POOLED_BYTES: usize = price::LARGE_BYTES;
+/// Room beyond a long part of a message, so that its end does not move it once more.
+const ENDING_BYTES: usize = 4 * 1024;
 /// Bytes that are encoded in one step: three become four characters, on the stack.
 const BASE64_STEP: usize = 3 * 1024;
 
@@ -250,12 +253,20 @@ impl Reply {
             self.lacks = Some(Lack::Length);
             return None;
         }
+        let len = self.len();
+        let is_large = len + additional > POOLED_BYTES;
+        let ending = if is_large { ENDING_BYTES.min(self.max_bytes - len - additional) } else { 0 };
         let made = match &mut self.buffer {
             Some(buffer) if buffer.capacity() - buffer.len() >= additional => Ok(()),
-            Some(buffer) => buffer.try_reserve(additional),
-            None => self.buffers.try_acquire(additional.max(FIRST_BYTES)).map(|buffer| {
-                self.buffer = Some(buffer);
-            }),
+            Some(buffer) => buffer.try_reserve(additional + ending),
+            None => {
+                let made = if is_large {
+                    self.buffers.try_acquire_exact(additional + ending)
+                } else {
+                    self.buffers.try_acquire(additional.max(FIRST_BYTES))
+                };
+                made.map(|buffer| self.buffer = Some(buffer))
+            }
         };
         if let Err(spent) = made {
             self.lacks = Some(spent.into());

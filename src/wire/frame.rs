@@ -24,9 +24,13 @@ impl Frame {
         Self { buffer, range }
     }
 
-    /// Copies a message into a buffer of its own size class.
+    /// Copies a message into a buffer of its own size class, or of its own size if it is large.
     pub fn copied(buffers: &BufferPool, bytes: &[u8]) -> Self {
-        let mut buffer = buffers.acquire(bytes.len());
+        let mut buffer = if bytes.len() > price::LARGE_BYTES {
+            buffers.acquire_exact(bytes.len())
+        } else {
+            buffers.acquire(bytes.len())
+        };
         buffer.extend_from_slice(bytes);
         Self { range: 0..bytes.len(), buffer }
     }

@@ -100,7 +100,7 @@ impl FrameReader {
                 buffer.truncate(kept);
                 self.scanned -= self.consumed;
                 self.consumed = 0;
-            } else if buffer.try_reserve(buffer.len()).is_err() {
+            } else if buffer.try_reserve(buffer.len() / 2).is_err() {
                 // All of it was searched, and there is no newline in it: from here on the message is skipped.
                 self.lacks_memory = true;
                 self.skim.get_or_insert_with(|| Box::new(Skim::new())).feed(buffer);

@@ -33,6 +33,13 @@ pub const REQUESTS: &[Request] = &[
         measured: 8,
         ..USUAL
     },
+    Request {
+        name: "write_file, 1 MiB",
+        script: |asker| Ok(write_file(asker, 1 << 20)),
+        measured: 8,
+        events: 1,
+        ..USUAL
+    },
     Request { name: "read_text_file, 1 KiB", script: |asker| Ok(read_text_file(asker)), ..USUAL },
     Request { name: "read_text_file, 3 lines", script: |asker| Ok(read_lines(asker)), ..USUAL },
     Request { name: "resources/read", script: |asker| Ok(read_resource(asker)), ..USUAL },
@@ -153,6 +160,16 @@ fn in_chunks(asker: &Asker<'_>) -> Script {
 fn read_text_file(asker: &Asker<'_>) -> Vec<Step> {
     let arguments = format!(r#"{{"path":"{}"}}"#, asker.folder.join("one kilobyte.txt").display());
     call(asker, "read_text_file", &arguments, r#"sixteen bytes \"\n"#)
+}
+
+fn write_file(asker: &Asker<'_>, bytes: usize) -> Vec<Step> {
+    let content = "x".repeat(bytes);
+    call(
+        asker,
+        "write_file",
+        &format!(r#"{{"path":"new.txt","content":"{content}"}}"#),
+        "Successfully wrote to",
+    )
 }
 
 fn read_lines(asker: &Asker<'_>) -> Vec<Step> {

@@ -5,12 +5,13 @@
 use super::codec::body::{BodyDecoder, BodyError, BodyProgress};
 use super::codec::head::{HeadReader, RequestHead};
 use super::codec::head_error::HeadError;
+use super::codec::words::BodyFraming;
 use super::endpoint::Endpoint;
 use crate::server::Server;
 use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
-use bytes::BytesMut;
-use mcpool_pools::{BufferLease, Reservation};
+use bytes::{BufMut, BytesMut};
+use mcpool_pools::{BudgetSpent, BufferLease, Reservation};
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
@@ -21,6 +22,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 pub(crate) const READ_BYTES: usize = 4 * 1024;
 /// Most bytes that room is made for beyond what has come.
 const AHEAD_BYTES: usize = 64 * 1024;
+/// Most bytes of one read: a large body is charged before it is read, this much at a time.
+const MAX_READ_BYTES: usize = 128 * 1024;
 
 /// A request whose body is being read.
 pub(super) struct Body {
@@ -57,9 +60,9 @@ impl Receiver {
         self.input.as_ref().map(|input| input.as_ref()).unwrap_or_default()
     }
 
-    /// Heap bytes of the buffer.
+    /// Heap bytes of the buffer: of a large one those that have come, as the rest has no pages yet.
     pub(super) fn held_bytes(&self) -> usize {
-        self.input.as_ref().map_or(0, |input| input.capacity())
+        self.input.as_ref().map_or(0, |input| input.capacity().min(input.len().max(AHEAD_BYTES)))
     }
 
     /// Reads what is there, with room for `missing` bytes that are known to come. Ready with 0 when the peer
@@ -75,8 +78,8 @@ impl Receiver {
             poll_stack_read(stream, cx, |bytes| self.room(endpoint, missing).extend_from_slice(bytes))
         } else {
             let buffer = self.room(endpoint, missing);
-            let room = buffer.capacity() - buffer.len();
-            pin!(stream.read_buf(buffer)).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
+            let room = (buffer.capacity() - buffer.len()).min(MAX_READ_BYTES);
+            pin!(stream.read_buf(&mut buffer.limit(room))).poll(cx).map_ok(|bytes| (bytes, bytes >= room))
         };
         // A read that follows a pause finds something.
         self.last_read_was_short = matches!(read, Poll::Ready(Ok((_, false))));
@@ -192,13 +195,34 @@ impl Receiver {
     /// for what was only announced, so this can happen in the middle.
     pub(super) fn make_room(&mut self, endpoint: &Endpoint, body: &Body) -> bool {
         let Some(input) = &mut self.input else { return true };
-        let ahead = ahead_bytes(input, body.decoder.missing_bytes());
-        let has_room = input.capacity() - input.len() >= ahead || input.try_reserve(ahead).is_ok();
+        let missing = body.decoder.missing_bytes();
+        let ahead = ahead_bytes(input, missing);
+        let made = if input.capacity() - input.len() >= ahead {
+            // What is in a buffer of the body's own size is charged as it comes.
+            input.try_charge_filled(input.capacity().min(input.len() + MAX_READ_BYTES))
+        } else if matches!(body.head.body, BodyFraming::Length(_)) && Server::is_large(input.len() + ahead) {
+            make_own_room(endpoint, input, missing)
+        } else {
+            input.try_reserve(ahead)
+        };
+        let has_room = made.is_ok();
         if !has_room {
             endpoint.server.memory().note_refused();
         }
         has_room
     }
+}
+
+/// Moves what came of a body whose length is known to a buffer that has room for all of it, and will not move again. It is
+/// charged as it is filled, so that what is only announced costs nothing but addresses.
+fn make_own_room(endpoint: &Endpoint, input: &mut BufferLease, missing: u64) -> Result<(), BudgetSpent> {
+    // invariant: a body has at most `max_frame_bytes`.
+    let whole = input.len().saturating_add(usize::try_from(missing).unwrap_or(usize::MAX));
+    let charged = whole.min(input.len() + MAX_READ_BYTES);
+    let mut own = endpoint.server.buffers().try_acquire_announced(whole, charged)?;
+    own.extend_from_slice(input);
+    *input = own;
+    Ok(())
 }
 
 /// Bytes that there should be room for: twice what came, up to a bound, so that a client that announces much and sends
