@@ -189,3 +189,30 @@ fn bodies_are_charged_as_they_come_and_not_as_they_are_announced() {
     assert!(peak <= limit, "{} MiB of {}", peak / MIB, limit / MIB);
     drop(announced);
 }
+
+/// An answer that says less than there is, or that an edit failed which was made, is worse than none.
+#[test]
+fn what_never_has_room_is_an_error_and_changes_nothing() {
+    let program = Program::serve(&["--max-inflight-bytes", "512KiB"]);
+    let mut path = String::new();
+    for number in 0..4_000 {
+        path = program.file(&format!("{number:0>80}.txt"), "");
+    }
+    let directory = path.rsplit_once('/').expect("a directory").0;
+    let before = "hello world\n".repeat(8_000);
+    let edited = program.file("edited.txt", &before);
+    let edits = r#""edits":[{"oldText":"hello","newText":"goodbye"}],"replaceAll":true"#;
+    for (tool, arguments) in [
+        ("list_directory", format!(r#""path":"{directory}""#)),
+        ("list_directory_with_sizes", format!(r#""path":"{directory}""#)),
+        ("directory_tree", format!(r#""path":"{directory}""#)),
+        ("search_files", format!(r#""path":"{directory}","pattern":"*.txt""#)),
+        ("edit_file", format!(r#""path":"{edited}",{edits}"#)),
+    ] {
+        let call = message("tools/call", &format!(r#""name":"{tool}","arguments":{{{arguments}}}"#));
+        let (status, body) = Client::connect(program.port()).call("tools/call", Some(tool), &call);
+        assert!(status == 200 && body.contains(r#""isError":true"#), "{tool}: {status} {body:.300}");
+        assert!(body.contains("memory"), "{tool}: {body:.300}");
+    }
+    assert_eq!(std::fs::read_to_string(&edited).expect("a file"), before, "an edit that failed was made");
+}

@@ -16,6 +16,7 @@ use crate::server::state::blocking::permits::{AcquireThread, SessionKey};
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::pools::Pools;
 use crate::server::state::streamed::BlockSource;
+use crate::wire::ReplyError;
 use mcpool_pools::{BudgetSpent, Lease, Reservation};
 use serde::Serialize;
 use std::fmt;
@@ -269,8 +270,12 @@ impl CallContext {
     /// Drops what was written, and waits until the large messages in memory have become fewer.
     ///
     /// Calls go on one after another, in the order in which they came here: the turn that this returns is to be held
-    /// while the call runs again. `None` if the wait took longer than a peer may take to read.
-    pub(crate) async fn wait_for_memory(&mut self) -> Option<OwnedSemaphorePermit> {
+    /// while the call runs again.
+    ///
+    /// # Errors
+    /// When the wait took longer than a peer may take to read. The call must end with that, as nothing is left of its
+    /// answer.
+    pub(crate) async fn wait_for_memory(&mut self) -> Result<OwnedSemaphorePermit, ToolError> {
         self.content = None;
         let pools = &self.shared.pools;
         let wait = async {
@@ -285,7 +290,8 @@ impl CallContext {
             Some(turn)
         };
         let longest = Duration::from_millis(self.shared.limits.write_timeout_ms as u64);
-        tokio::time::timeout(longest, wait).await.ok().flatten()
+        let granted = tokio::time::timeout(longest, wait).await.ok().flatten();
+        granted.ok_or_else(|| ToolError::failed(ProtocolError::from(ReplyError::OutOfMemory).to_string()))
     }
 
     /// A call that begins anew on a thread that may block, with the frame that it came in. Drops what was written.

@@ -31,8 +31,8 @@ pub(crate) async fn serve_on_thread<T: Toolset>(
     let ThreadCall { request, tool, arguments, may_repeat } = call;
     let call = CallContext::new(RequestContext::new(request), tool);
     let mut work = Work { frame, arguments, call };
-    // Held while a call runs again that lacked memory.
-    let mut turn;
+    // Held while a call runs again that lacked memory. Who lacks it once more asks for more than there can be.
+    let mut turn = None;
     loop {
         let Some(permit) = work.call.acquire_thread().await else {
             return (Some(work.frame), work.call.finish(Err(ToolError::Cancelled)).0);
@@ -50,12 +50,13 @@ pub(crate) async fn serve_on_thread<T: Toolset>(
         };
         guard.disarm();
         work = done;
-        if may_repeat && work.call.may_fit_later() {
+        if may_repeat && turn.is_none() && work.call.may_fit_later() {
             // In a box, as calls that need not wait should hold no place for it.
-            turn = Box::pin(work.call.wait_for_memory()).await;
-            if turn.is_some() {
-                continue;
+            match Box::pin(work.call.wait_for_memory()).await {
+                Ok(granted) => turn = Some(granted),
+                Err(error) => return (Some(work.frame), work.call.finish(Err(error)).0),
             }
+            continue;
         }
         return (Some(work.frame), work.call.finish(result).0);
     }

@@ -46,13 +46,20 @@ pub(crate) fn edit_file(
         Compat::Reference => reference_edit::apply(&stored, &arguments.edits, &mut budget)?,
     };
     let diff = fenced_diff(&path, &stored, &edited, context.cancellation)?;
-    // An edit is not made if the answer cannot show it.
-    check_fits(&diff, AnswerSpace::of(call.limits(), context.copies))?;
+    // An edit is not made if the answer cannot show it, so all of the answer has its room before.
+    let space = AnswerSpace::of(call.limits(), context.copies);
+    let text_bytes = check_fits(&diff, space)?;
+    call.text_with(|text| {
+        text.make_room(space.answer_bytes(text_bytes));
+        text.push_str(&diff);
+    });
+    if call.lacks_memory() {
+        return Err(FsError::OutOfMemory.into());
+    }
     if !arguments.dry_run {
         written.replace(context.sandbox, |new| write_all(new, edited.as_bytes()))?;
     }
     drop(lock);
-    call.text(&diff);
     call.structured_from_text();
     Ok(())
 }
@@ -76,11 +83,11 @@ fn fenced_diff(
 /// More than the bytes that an answer has beside its text.
 const ENVELOPE_BYTES: usize = 2 * 1024;
 
-/// Checks that an answer can carry a text, which it has escaped.
+/// Checks that an answer can carry a text, which it has escaped, and returns the bytes of that.
 ///
 /// # Errors
 /// [`FsError::AnswerTooLarge`].
-fn check_fits(text: &str, space: AnswerSpace) -> Result<(), FsError> {
+fn check_fits(text: &str, space: AnswerSpace) -> Result<usize, FsError> {
     let escaped = |byte: u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
         0..0x20 => 6,
@@ -90,7 +97,7 @@ fn check_fits(text: &str, space: AnswerSpace) -> Result<(), FsError> {
     if bytes.saturating_add(ENVELOPE_BYTES) > space.text_bytes() {
         Err(space.answer_too_large())
     } else {
-        Ok(())
+        Ok(bytes)
     }
 }
 
