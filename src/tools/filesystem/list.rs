@@ -11,6 +11,7 @@ use super::sandbox::target::Target;
 use crate::server::CallContext;
 use rustix::fd::OwnedFd;
 use rustix::fs::AtFlags;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// `list_directory`.
@@ -52,9 +53,14 @@ fn tag(kind: Kind) -> &'static str {
     if kind == Kind::Directory { "[DIR]" } else { "[FILE]" }
 }
 
+/// Bytes for each entry that is sorted, beside its name: itself, what is shown of it, and the references to that.
+const SORTED_BYTES: usize = 272;
+/// Bytes in memory for each byte of its name: itself, and seven of the key by which it is sorted.
+const SORTED_NAMES: usize = 8;
+
 /// What is shown of an entry.
-struct Sized {
-    name: String,
+struct Sized<'a> {
+    name: Cow<'a, str>,
     is_directory: bool,
     bytes: u64,
 }
@@ -67,10 +73,12 @@ pub(crate) fn list_with_sizes(
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
     let (directory, target, entries) = open_sorted(context.sandbox, arguments.path, space)?;
-    let mut sized: Vec<Sized> = entries
+    let held_bytes = entries.iter().map(|entry| SORTED_BYTES + SORTED_NAMES * entry.name.len()).sum();
+    let _memory = call.reserve_memory(held_bytes).map_err(|_| FsError::OutOfMemory)?;
+    let mut sized: Vec<Sized<'_>> = entries
         .iter()
         .map(|entry| Sized {
-            name: String::from_utf8_lossy(&entry.name).into_owned(),
+            name: String::from_utf8_lossy(&entry.name),
             is_directory: entry.kind == Kind::Directory,
             bytes: size(context.sandbox, &directory, &target, entry),
         })
@@ -79,7 +87,8 @@ pub(crate) fn list_with_sizes(
         SortBy::Name => sized.sort_by_cached_key(|entry| collate::key(&entry.name)),
         SortBy::Size => sized.sort_by_key(|entry| std::cmp::Reverse(entry.bytes)),
     }
-    let (directories, files): (Vec<&Sized>, Vec<&Sized>) = sized.iter().partition(|entry| entry.is_directory);
+    let (directories, files): (Vec<&Sized<'_>>, Vec<&Sized<'_>>) =
+        sized.iter().partition(|entry| entry.is_directory);
     call.text_with(|text| {
         for entry in &sized {
             text.push_str(if entry.is_directory { "[DIR] " } else { "[FILE] " });

@@ -17,7 +17,10 @@ const ACCENTS: &str = "\u{34f}\u{332}\u{313}\u{314}\u{301}\u{300}\u{306}\u{302}\
 
 /// The sort key of a name: letters first, then accents, then case. The caller breaks ties.
 pub(crate) fn key(name: &str) -> (Vec<u32>, Vec<u16>, Vec<u8>) {
-    let (mut letters, mut accents, mut cases) = (Vec::new(), Vec::new(), Vec::new());
+    // Of one size, as a directory of many names has all their keys in memory at once.
+    let with_room = name.len();
+    let (mut letters, mut accents, mut cases) =
+        (Vec::with_capacity(with_room), Vec::with_capacity(with_room), Vec::with_capacity(with_room));
     for char in name.nfd() {
         if canonical_combining_class(char) != 0 {
             let rank = ACCENTS.chars().position(|accent| accent == char);
