@@ -158,10 +158,10 @@ fn arenas_that_are_thrown_away_are_told_with_the_tool() {
 
 #[test]
 fn arenas_that_stay_too_large_are_told() {
-    let program = Program::serve(&["--arena-retain-bytes", "4MiB"]);
-    call(&program, 12, 4, "edit_file", &edit_params(&program, 1_000_000));
+    let program = Program::serve(&["--arena-retain-bytes", "16MiB"]);
+    call(&program, 4, 2, "edit_file", &edit_params(&program, 7_000_000));
     let finding = fires(&program, "arenas-retained");
-    assert_eq!(finding.setting.as_deref(), Some("arena_retain_bytes = \"1MiB\""));
+    assert_eq!(finding.setting.as_deref(), Some("arena_retain_bytes = \"4MiB\""));
 }
 
 /// A program of one's own that uses the server's buffers and has nobody who frees them.
