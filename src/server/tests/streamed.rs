@@ -106,6 +106,11 @@ impl Form {
         let mut content = self.open();
         content.streamed_text(StreamedBlock::new(Box::new(source), counted.bytes, means));
         let Outcome::Streamed(stream) = self.close(content) else { panic!("it is streamed") };
+        let kept = stream.answer().kept_bytes();
+        assert!(
+            kept < 4 * 1024,
+            "{kept} B are kept for a stream that nobody reads: no segment is among them"
+        );
         let mut writer = SegmentWriter::new(Arc::clone(stream.answer()), framing);
         let mut written = Vec::new();
         while !writer.is_done() {
