@@ -113,7 +113,7 @@ impl<T> Store<T> {
         };
         // Outside the lock: `discard` runs foreign destructors.
         for (at, shard) in self.shards.iter().enumerate() {
-            while let Some(surplus) = shard.pop_oldest_beyond(shard.quota.load(Ordering::Relaxed)) {
+            for surplus in shard.take_oldest_beyond(shard.quota.load(Ordering::Relaxed), usize::MAX) {
                 if let Err((item, _)) = self.put(at, surplus) {
                     discard(item);
                 }
@@ -135,16 +135,16 @@ impl<T> Store<T> {
     pub(crate) fn trim(&self, keep: usize, mut discard: impl FnMut(T)) {
         // Bounded by what is here now: threads that go on returning must not hold the trimmer for ever.
         let mut surplus = self.len().saturating_sub(keep);
-        // Each shard in its turn, as each has its own oldest.
+        // The same number of each shard, as each has its own oldest; what one does not have the others give, so that
+        // each round but the last empties a shard.
         while surplus > 0 {
             let before = surplus;
+            let holding = self.shards.iter().filter(|shard| shard.len() > 0).count();
+            let each = surplus.div_ceil(holding.max(1));
             for shard in &self.shards {
-                if surplus > 0
-                    && let Some(item) = shard.pop_oldest_beyond(0)
-                {
-                    surplus -= 1;
-                    discard(item);
-                }
+                let oldest = shard.take_oldest_beyond(0, each.min(surplus));
+                surplus -= oldest.len();
+                oldest.into_iter().for_each(&mut discard);
             }
             if surplus == before {
                 break;
@@ -232,17 +232,20 @@ impl<T> Shard<T> {
         self.quota.store(quota, Ordering::Relaxed);
     }
 
-    /// Takes the oldest item if there are more than `keep`.
+    /// Takes the oldest items of those beyond `keep`, at most so many: in one move, as each moves all that stay.
     #[cold]
-    fn pop_oldest_beyond(&self, keep: usize) -> Option<T> {
+    fn take_oldest_beyond(&self, keep: usize, at_most: usize) -> Vec<T> {
         // Who lowered the quota has had the lock since whatever was put in under the quota before.
-        if self.len() <= keep {
-            return None;
+        let expected = self.len().saturating_sub(keep).min(at_most);
+        // Allocated before the lock is taken, and dropped by the caller without it.
+        let mut oldest = Vec::with_capacity(expected);
+        if expected > 0 {
+            let mut items = self.lock();
+            let surplus = items.len().saturating_sub(keep).min(expected);
+            oldest.extend(items.drain(..surplus));
+            self.len.store(items.len(), Ordering::Relaxed);
         }
-        let mut items = self.lock();
-        let item = (items.len() > keep).then(|| items.remove(0));
-        self.len.store(items.len(), Ordering::Relaxed);
-        item
+        oldest
     }
 }
 
@@ -279,6 +282,28 @@ mod tests {
         store.trim(3, |item| trimmed.push(item));
         assert_eq!(trimmed, [0, 1, 2, 3]);
         assert_eq!((store.take(0), store.take(0), store.len()), (Some(6), Some(5), 1));
+    }
+
+    /// Whatever the shards hold, a trim takes exactly the surplus, and of each shard its oldest.
+    #[test]
+    fn a_trim_takes_the_surplus_of_whatever_shards_have_it() {
+        for held in [[0, 0], [1, 0], [9, 1], [3, 8], [200, 200], [1_000, 7]] {
+            for keep in [0, 1, 5, 250, 2_000] {
+                let store = Store::new(4_096, 4_096);
+                for (shard, items) in held.into_iter().enumerate() {
+                    (0..items).for_each(|item| store.put(shard, (shard, item)).unwrap());
+                }
+                let (before, mut trimmed) = (store.len(), Vec::new());
+                store.trim(keep, |item| trimmed.push(item));
+                assert_eq!(store.len(), before.min(keep), "{held:?} {keep}");
+                for shard in 0..2 {
+                    let oldest: Vec<_> =
+                        trimmed.iter().filter(|item| item.0 == shard).map(|item| item.1).collect();
+                    assert_eq!(oldest, (0..oldest.len()).collect::<Vec<_>>(), "{held:?} {keep}");
+                }
+                assert_eq!(trimmed.len(), before - store.len());
+            }
+        }
     }
 
     #[test]
