@@ -25,7 +25,14 @@ const MIN_WIDTH: usize = 40;
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let Config { settings, mut limits, .. } = Config::resolve(&Cli(matches), |name| std::env::var_os(name))?;
     if let Some(text) = matches.get_one::<String>("limit") {
-        limits.memory_limit_bytes = size("--limit", text)? as usize;
+        limits.memory_limit_bytes = match size("--limit", text)? {
+            0 => {
+                return Err(CliError::Usage(
+                    "--limit is 0: write a size, or leave it out for the server's own".to_owned(),
+                ));
+            }
+            bytes => bytes as usize,
+        };
     }
     let dirs: Vec<PathBuf> = matches.get_many("dirs").into_iter().flatten().cloned().collect();
     let plan = plan(&dirs, &settings, limits, load(matches)?)?;
@@ -85,10 +92,18 @@ fn load(matches: &ArgMatches) -> Result<Option<PlannedLoad>, CliError> {
 fn parse_transfers(name: &str, text: &str) -> Result<Transfers, CliError> {
     let usage = || CliError::Usage(format!("--{name} {text:?}: write COUNTxSIZE, as in 20x1MiB"));
     let (count, each) = text.split_once(['x', '*']).ok_or_else(usage)?;
-    Ok(Transfers {
-        count: count.trim().parse().map_err(|_| usage())?,
-        bytes: size(&format!("--{name}"), each)?,
-    })
+    let count = count.trim().parse().map_err(|_| usage())?;
+    let bytes = size(&format!("--{name}"), each)?;
+    // A load of nothing fits everywhere: whoever writes one meant something else.
+    match (count, bytes) {
+        (0, _) => Err(CliError::Usage(format!(
+            "--{name} {text:?}: the count is 0: write one at least, or leave --{name} out"
+        ))),
+        (_, 0) => Err(CliError::Usage(format!(
+            "--{name} {text:?}: the size is 0: write a byte at least, as in {count}x1MiB"
+        ))),
+        _ => Ok(Transfers { count, bytes }),
+    }
 }
 
 /// Reads a size as the settings do.
@@ -138,6 +153,11 @@ mod tests {
         for (flags, want) in [
             (["--reads", "20"], "--reads \"20\": write COUNTxSIZE, as in 20x1MiB"),
             (["--writes", "axb"], "--writes \"axb\": write COUNTxSIZE, as in 20x1MiB"),
+            (
+                ["--reads", "0x1MiB"],
+                "--reads \"0x1MiB\": the count is 0: write one at least, or leave --reads out",
+            ),
+            (["--writes", "5x0"], "--writes \"5x0\": the size is 0: write a byte at least, as in 5x1MiB"),
             (["--writes", "5x4MB"], "--writes: \"4MB\" is not a size: write 10MiB, 64KiB or plain bytes"),
         ] {
             assert_eq!(load_of(&flags).expect_err(want).to_string(), want);
