@@ -3,7 +3,7 @@
 //! Counts are per thread and cost about a nanosecond an allocation: rows that allocate look that much slower.
 
 use alloc_counter::{AllocCounter, count_alloc};
-use mimalloc::MiMalloc;
+use mcpool_mimalloc::MiMalloc;
 
 /// mimalloc, counted; make it a bench's `#[global_allocator]`.
 pub type CountedMiMalloc = AllocCounter<MiMalloc>;

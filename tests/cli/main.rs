@@ -10,6 +10,7 @@ mod settings;
 mod shim;
 mod sockets;
 mod terminal;
+mod valgrind;
 
 use std::path::Path;
 use std::process::{Command, Output};

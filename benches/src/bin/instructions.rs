@@ -33,7 +33,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: mcpool_mimalloc::MiMalloc = mcpool_mimalloc::MiMalloc;
 
 /// Requests of the shorter run. A pool traces 8,192 events between two looks, and a request has at least two.
 const REQUESTS: usize = 5_000;
@@ -81,6 +81,8 @@ impl Way {
 }
 
 fn main() -> ExitCode {
+    // As the program, which some of the rows run, has it.
+    mcpool_mimalloc::set_purge_delay_ms(0);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {

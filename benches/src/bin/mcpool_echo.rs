@@ -16,9 +16,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The allocator of the program `mcpool`.
+/// The allocator of the program `mcpool`, which `main` sets as the program does.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: mcpool_mimalloc::MiMalloc = mcpool_mimalloc::MiMalloc;
 
 #[derive(Deserialize, JsonSchema)]
 struct Text<'a> {
@@ -103,6 +103,7 @@ impl Tool for Change {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    mcpool_mimalloc::set_purge_delay_ms(0);
     if std::env::args().nth(1).as_deref() == Some("stdio") {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let server = Server::builder("mcpool_echo", "1").tool(Echo).tool(Length).build()?;

@@ -1,8 +1,8 @@
 //! A server of two tools on rmcp, the official Rust SDK: `echo` and `length`. What `mcpool_echo` is with mcpool.
 //!
 //! `rmcp_echo [THREADS]` speaks HTTP and says on standard error where it listens; `rmcp_echo stdio` has one client,
-//! on standard input and output. It has mcpool's allocator, answers with plain JSON where rmcp can, and uses rmcp's
-//! faster way to read pipes: all of that helps it.
+//! on standard input and output. It has mcpool's allocator, set as mcpool sets it, answers with plain JSON where rmcp
+//! can, and uses rmcp's faster way to read pipes.
 
 use axum::Router;
 use rmcp::handler::server::wrapper::Parameters;
@@ -15,9 +15,9 @@ use std::error::Error;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// The allocator of the program `mcpool`.
+/// The allocator of the program `mcpool`, which `main` sets as the program does.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: mcpool_mimalloc::MiMalloc = mcpool_mimalloc::MiMalloc;
 
 #[derive(Deserialize, schemars::JsonSchema)]
 struct Text {
@@ -45,6 +45,7 @@ impl Tools {
 impl ServerHandler for Tools {}
 
 fn main() -> Result<(), Box<dyn Error>> {
+    mcpool_mimalloc::set_purge_delay_ms(0);
     let argument = std::env::args().nth(1);
     if argument.as_deref() == Some("stdio") {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
