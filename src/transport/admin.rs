@@ -1,15 +1,14 @@
 //! The admin listener: a few pages over HTTP, apart from the endpoint of MCP.
 //!
 //! A connection carries one request, and its body is not read. The pages come from [`Pages`]. Any client that reaches
-//! the socket may read them, so it is a Unix socket of this user or a port of this machine. Host names other than
-//! `localhost` are refused, because a web page could make one resolve to this machine, and requests that change
-//! something are refused to web pages altogether.
+//! the socket may read them, so it is a Unix socket of this user or a port of this machine. The gate of all endpoints
+//! ([`Gate`]) refuses foreign host names and foreign pages; requests that change something are refused to web pages
+//! altogether.
 
-use super::admission::PeerAddress;
+use super::admission::{Gate, PeerAddress, Refusal, RequestSource};
 use super::listener::{Peer, Serve, Stream};
 use crate::limits::Limits;
 use crate::server::Permit;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,13 +34,19 @@ pub(crate) trait Pages: Send + Sync + 'static {
 #[derive(Clone)]
 pub(crate) struct AdminService {
     pages: Arc<dyn Pages>,
+    gate: Arc<Gate>,
     max_header_bytes: usize,
     timeout: Duration,
 }
 
 impl AdminService {
     pub(crate) fn new(pages: Arc<dyn Pages>, limits: &Limits) -> Self {
-        Self { pages, max_header_bytes: limits.max_header_bytes, timeout: limits.header_timeout() }
+        Self {
+            pages,
+            gate: Arc::new(Gate::of_this_machine()),
+            max_header_bytes: limits.max_header_bytes,
+            timeout: limits.header_timeout(),
+        }
     }
 
     async fn exchange(self, mut stream: Stream, is_local_user: bool) -> std::io::Result<()> {
@@ -75,20 +80,37 @@ impl AdminService {
         }
         let header = |name: &str| {
             let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-            found.map(|header| String::from_utf8_lossy(header.value).into_owned())
+            found.map(|header| header.value)
         };
-        if !is_local_user && !header("host").is_some_and(|host| is_this_machine(&host)) {
-            return Some(refusal("403 Forbidden", "the Host must be localhost or an address\n"));
-        }
+        let source = RequestSource {
+            host: header("host"),
+            origin: header("origin"),
+            fetch_site: header("sec-fetch-site"),
+        };
         let (verb, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
-        if verb != "GET" && header("origin").is_some() {
-            return Some(refusal("403 Forbidden", "web pages may only look\n"));
+        if let Err(why) = self.check(verb, &source, is_local_user) {
+            return Some(refusal("403 Forbidden", why));
         }
         let path = target.split('?').next().unwrap_or_default();
         Some(match self.pages.page(verb, path) {
             Some(page) => response("200 OK", page.content_type, &page.body),
             None => refusal("404 Not Found", "there is /report, /report.txt, /metrics\n"),
         })
+    }
+}
+
+impl AdminService {
+    /// Lets a request pass, or says why not.
+    fn check(&self, verb: &str, source: &RequestSource<'_>, is_local_user: bool) -> Result<(), &'static str> {
+        self.gate.check(source, is_local_user).map_err(|refusal| match refusal {
+            Refusal::Host => "the Host must be localhost or an address\n",
+            _ => "pages of other machines may not look\n",
+        })?;
+        let is_page = source.origin.is_some() || source.fetch_site.is_some_and(|site| site != b"none");
+        if is_page && verb != "GET" {
+            return Err("web pages may only look\n");
+        }
+        Ok(())
     }
 }
 
@@ -107,16 +129,6 @@ impl Serve for AdminService {
             Err(_) => tracing::debug!("who looked on took too long"),
         }
     }
-}
-
-/// Whether a `Host` can only mean this machine. Any name but `localhost` could be made to resolve to it.
-fn is_this_machine(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 fn refusal(status: &str, text: &str) -> Vec<u8> {

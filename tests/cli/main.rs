@@ -5,6 +5,7 @@ mod call;
 mod client;
 mod client_messages;
 mod connect;
+mod gate;
 mod killed;
 mod settings;
 mod shim;

@@ -2,7 +2,7 @@
 
 use super::config::{AdmissionConfig, Auth};
 use super::error::AdmissionError;
-use super::host_and_origin::{Hosts, Origins};
+use super::gate::{Gate, RequestSource};
 #[cfg(feature = "oauth")]
 use super::oauth::ResourceServer;
 use super::principal::{AdmittedPeer, PeerAddress, Principal};
@@ -15,16 +15,13 @@ use std::time::Instant;
 /// What a request is admitted by.
 #[derive(Clone, Copy)]
 pub(crate) struct Credentials<'a> {
-    pub(crate) host: Option<&'a [u8]>,
-    pub(crate) origin: Option<&'a [u8]>,
     pub(crate) authorization: Option<&'a [u8]>,
     pub(crate) peer: PeerAddress,
 }
 
 /// The rules in force.
 pub(crate) struct Admission {
-    hosts: Hosts,
-    origins: Origins,
+    gate: Gate,
     guard: Guard,
     rate: Option<RateLimiter>,
     request_burst: usize,
@@ -47,8 +44,7 @@ enum Guard {
 impl Admission {
     pub(crate) fn new(config: AdmissionConfig, limits: &Limits) -> Result<Self, AdmissionError> {
         Ok(Self {
-            hosts: Hosts::new(&config.allowed_hosts)?,
-            origins: Origins::new(&config.allowed_origins)?,
+            gate: Gate::new(&config.allowed_hosts, &config.allowed_origins)?,
             guard: match config.auth {
                 Auth::None => Guard::Address,
                 Auth::Tokens(tokens) => Guard::Tokens(tokens),
@@ -64,16 +60,18 @@ impl Admission {
         })
     }
 
-    /// Admits a request, or says why not.
+    /// Lets a request in, whatever it asks for, or says why not: before [`Self::admit`] and before any answer.
+    pub(crate) fn check_source(&self, source: &RequestSource<'_>, peer: PeerAddress) -> Result<(), Refusal> {
+        self.gate.check(source, matches!(peer, PeerAddress::Unix { .. }))
+    }
+
+    /// As [`Self::check_source`], for what may be asked under any name.
+    pub(crate) fn check_page(&self, source: &RequestSource<'_>) -> Result<(), Refusal> {
+        self.gate.check_page(source)
+    }
+
+    /// Admits a request that passed the gate, or says why not.
     pub(crate) fn admit(&self, credentials: &Credentials<'_>, now: Instant) -> Result<AdmittedPeer, Refusal> {
-        let is_unix = matches!(credentials.peer, PeerAddress::Unix { .. });
-        // No browser reaches a Unix socket, and the name in its requests means nothing.
-        if !is_unix && !credentials.host.is_some_and(|host| self.hosts.allow(host)) {
-            return Err(Refusal::Host);
-        }
-        if credentials.origin.is_some_and(|origin| !self.origins.allow(origin)) {
-            return Err(Refusal::Origin);
-        }
         let admitted = match (&self.failures, credentials.authorization) {
             (Some(failures), Some(shown)) => {
                 let address = Principal::of_peer(credentials.peer);
@@ -181,7 +179,7 @@ impl Admission {
     }
 
     pub(crate) fn allows_origin(&self, origin: &[u8]) -> bool {
-        self.origins.allow(origin)
+        self.gate.allows_origin(origin)
     }
 }
 
@@ -192,9 +190,9 @@ mod tests {
     use super::*;
     use std::net::IpAddr;
 
-    pub(super) fn credentials(host: &str) -> Credentials<'_> {
+    fn credentials() -> Credentials<'static> {
         let peer = PeerAddress::Ip(IpAddr::from([127, 0, 0, 1]));
-        Credentials { host: Some(host.as_bytes()), origin: None, authorization: None, peer }
+        Credentials { authorization: None, peer }
     }
 
     fn own_uid() -> u32 {
@@ -226,7 +224,7 @@ mod tests {
             let admission = admission(if has_tokens { tokens() } else { AdmissionConfig::default() });
             let peer = PeerAddress::Unix { uid };
             let authorization = shown.map(String::as_bytes);
-            let admitted = admission.admit(&Credentials { authorization, peer, ..credentials("x") }, now);
+            let admitted = admission.admit(&Credentials { authorization, peer }, now);
             let found = admitted.map(|admitted| admitted.is_admin).map_err(|refusal| refusal.status());
             assert_eq!(found, want, "tokens {has_tokens}, user {uid}, {shown:?}");
         }
@@ -248,19 +246,17 @@ mod tests {
     #[test]
     fn by_default_only_this_machine_comes_in() {
         let admission = admission(AdmissionConfig::default());
-        let now = Instant::now();
-        assert!(admission.admit(&credentials("localhost:8000"), now).is_ok());
-        assert_eq!(admission.admit(&credentials("evil.example.com"), now), Err(Refusal::Host));
-        assert_eq!(admission.admit(&Credentials { host: None, ..credentials("") }, now), Err(Refusal::Host));
-        let page = |origin: &'static str| Credentials {
-            origin: Some(origin.as_bytes()),
-            ..credentials("localhost:8000")
+        let (tcp, unix) = (credentials().peer, PeerAddress::Unix { uid: own_uid() });
+        let check = |host: &str, peer| {
+            let source = RequestSource { host: Some(host.as_bytes()), ..RequestSource::default() };
+            admission.check_source(&source, peer)
         };
-        assert!(admission.admit(&page("http://localhost:3000"), now).is_ok());
-        assert_eq!(admission.admit(&page("http://evil.example.com"), now), Err(Refusal::Origin));
-        assert_eq!(admission.admit(&page("null"), now), Err(Refusal::Origin));
-        let unix = Credentials { peer: PeerAddress::Unix { uid: own_uid() }, ..credentials("anything") };
-        assert!(admission.admit(&unix, now).is_ok());
+        assert_eq!(check("localhost:8000", tcp), Ok(()));
+        assert_eq!(check("evil.example.com", tcp), Err(Refusal::Host));
+        assert_eq!(check("anything", unix), Ok(()));
+        let now = Instant::now();
+        assert!(admission.admit(&credentials(), now).is_ok());
+        assert!(admission.admit(&Credentials { peer: unix, ..credentials() }, now).is_ok());
     }
 
     #[test]
@@ -272,18 +268,17 @@ mod tests {
             ..AdmissionConfig::default()
         };
         for (config, peer, want) in [
-            (AdmissionConfig::default(), credentials("").peer, true),
+            (AdmissionConfig::default(), credentials().peer, true),
             (AdmissionConfig::default(), far, false),
             (AdmissionConfig::default(), PeerAddress::Unix { uid: own_uid() }, true),
-            (public.clone(), credentials("").peer, false),
-            (tokens(), credentials("").peer, false),
+            (public.clone(), credentials().peer, false),
+            (tokens(), credentials().peer, false),
             (tokens(), PeerAddress::Unix { uid: own_uid() }, true),
             (public, PeerAddress::Unix { uid: own_uid() }, true),
         ] {
             let is_own = matches!(peer, PeerAddress::Unix { .. });
             let authorization = (!is_own).then_some(&b"Bearer 0123456789abcdef"[..]);
-            let admitted = admission(config)
-                .admit(&Credentials { authorization, peer, ..credentials("localhost") }, now);
+            let admitted = admission(config).admit(&Credentials { authorization, peer }, now);
             assert_eq!(admitted.expect("comes in").is_admin, want, "{peer:?}");
         }
     }

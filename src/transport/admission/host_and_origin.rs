@@ -1,7 +1,7 @@
 //! Checks the hosts that requests are addressed to and the origins of pages, against DNS rebinding.
 //!
 //! A foreign page can make a browser send requests to this machine under the page's own host name, but not under a
-//! name of this machine. `admit.rs` asks [`Hosts`] and [`Origins`] for each request. Names are compared as ASCII without
+//! name of this machine. `gate.rs` asks [`Hosts`] and [`Origins`] for each request. Names are compared as ASCII without
 //! case, and ports where the rule gives one.
 
 use super::error::AdmissionError;
@@ -63,8 +63,14 @@ fn is_port(port: Option<&str>) -> bool {
     port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'))
 }
 
+/// Whether a host, with a port or without, is one of the names of this machine.
+pub(super) fn is_own(host: &[u8]) -> bool {
+    let name = std::str::from_utf8(host).ok().and_then(split_port).map(|(name, _)| name);
+    name.is_some_and(|name| OWN.iter().any(|own| own.eq_ignore_ascii_case(name)))
+}
+
 /// Names that requests may be addressed to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Hosts {
     rules: Box<[HostRule]>,
 }
@@ -85,7 +91,7 @@ impl Hosts {
 }
 
 /// Origins of pages that may call.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Origins {
     rules: Box<[(Box<str>, HostRule)]>,
 }

@@ -6,6 +6,7 @@
 mod admit;
 mod config;
 mod error;
+mod gate;
 mod host_and_origin;
 #[cfg(feature = "oauth")]
 mod oauth;
@@ -21,5 +22,6 @@ pub use oauth::{KeySource, OAuthConfig};
 pub use tokens::{TokenFile, TokenList};
 
 pub(crate) use admit::{Admission, Credentials};
+pub(crate) use gate::{Gate, RequestSource};
 pub(crate) use principal::{AdmittedPeer, PeerAddress, Principal};
 pub(crate) use refusal::{OTHER_USER, Refusal};

@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Refusal {
     Host,
     Origin,
+    /// A page of another site, by what its browser says (`Sec-Fetch-Site`).
+    FetchSite,
     /// A process of another user on a Unix socket without tokens.
     OtherUser,
     /// No token, or one that is not accepted.
@@ -41,6 +43,9 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Host => "Host not allowed: this server is not known by that name (setting allowed_hosts)",
             Self::Origin => "Origin not allowed: pages of that origin may not call (setting allowed_origins)",
+            Self::FetchSite => {
+                "Sec-Fetch-Site not allowed: pages of other sites may not call (setting allowed_origins)"
+            }
             Self::OtherUser => OTHER_USER,
             Self::Unauthorized { is_expected: true, .. } => "Authorization required: send a bearer token",
             Self::Unauthorized { .. } => "The bearer token is not accepted",
@@ -63,7 +68,7 @@ impl Refusal {
     /// The status of the answer.
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::Host | Self::Origin | Self::OtherUser | Self::Forbidden { .. } => 403,
+            Self::Host | Self::Origin | Self::FetchSite | Self::OtherUser | Self::Forbidden { .. } => 403,
             Self::Unauthorized { .. } => 401,
             Self::TooMany { .. } | Self::TooLong { .. } | Self::TooManyFailures { .. } => 429,
         }

@@ -8,13 +8,16 @@ use super::sender::Sender;
 use super::stream::SessionStream;
 use crate::protocol::{ProtocolError, Revision};
 use crate::server::{Permit, Session};
-use crate::transport::admission::{AdmittedPeer, Credentials, PeerAddress};
+use crate::transport::admission::{AdmittedPeer, Credentials, PeerAddress, RequestSource};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Paths of the endpoint of MCP. Clients that join a base and a path may add a slash at the end.
 const PATHS: [&[u8]; 2] = [b"/mcp", b"/mcp/"];
+
+/// Paths that tell how the server is.
+const HEALTH: [&[u8]; 3] = [b"/livez", b"/readyz", b"/healthz"];
 
 /// The verbs of the endpoint, as `Allow` lists them.
 const ALLOWED: &str = "GET, POST, DELETE";
@@ -61,6 +64,18 @@ impl<'a> Arrival<'a> {
         let cors = origin.filter(|origin| admission.allows_cors() && admission.allows_origin(origin));
         self.sender.set_cors(cors.map(Box::from));
         let path = self.head.path.text(self.input);
+        let fetch_site = self.text(self.head.fetch_site);
+        let source = RequestSource { host: self.text(self.head.host), origin, fetch_site };
+        // Probes ask under whatever name or address they know this server by.
+        let checked = if HEALTH.contains(&path) {
+            admission.check_page(&source)
+        } else {
+            admission.check_source(&source, peer)
+        };
+        if let Err(refusal) = checked {
+            self.sender.reject(self.endpoint, self.head, &refusal);
+            return HeadDecision::Answered;
+        }
         if PATHS.contains(&path) {
             return self.route_endpoint(peer, permit);
         }
@@ -77,12 +92,7 @@ impl<'a> Arrival<'a> {
             self.answer_preflight();
             return HeadDecision::Answered;
         }
-        let credentials = Credentials {
-            host: self.text(self.head.host),
-            origin: self.text(self.head.origin),
-            authorization: self.text(self.head.authorization),
-            peer,
-        };
+        let credentials = Credentials { authorization: self.text(self.head.authorization), peer };
         let admitted = match self.endpoint.admission.admit(&credentials, Instant::now()) {
             Ok(admitted) => admitted,
             Err(refusal) => {
@@ -137,7 +147,7 @@ impl<'a> Arrival<'a> {
         let endpoint = self.endpoint;
         let is_reading = matches!(self.head.verb, Verb::Get | Verb::Head);
         let answer = match path {
-            b"/livez" | b"/readyz" | b"/healthz" if !is_reading => {
+            path if HEALTH.contains(&path) && !is_reading => {
                 Answer { allow: Some("GET, HEAD"), ..Answer::plain(Status::MethodNotAllowed) }
             }
             b"/livez" => Answer::new(Status::Ok, AnswerBody::Text("ok\n")),

@@ -165,6 +165,7 @@ pub(super) fn disagreement(bytes: &[u8], theirs: Option<&HeadFacts>) -> Option<S
     let known = [
         ("host", ours.host),
         ("origin", ours.origin),
+        ("sec-fetch-site", ours.fetch_site),
         ("authorization", ours.authorization),
         ("mcp-session-id", ours.session_id),
         ("mcp-protocol-version", ours.protocol_version),

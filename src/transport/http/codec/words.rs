@@ -191,6 +191,7 @@ pub(crate) struct HeadLimits {
 pub(super) enum SingleHeader {
     Host,
     Origin,
+    FetchSite,
     Authorization,
     ContentType,
     SessionId,
@@ -217,7 +218,7 @@ pub(super) enum KnownHeader {
 }
 
 /// The headers that are read; all others are skipped.
-pub(super) const KNOWN_HEADERS: [(&str, KnownHeader); 17] = [
+pub(super) const KNOWN_HEADERS: [(&str, KnownHeader); 18] = [
     ("Host", KnownHeader::Single(SingleHeader::Host)),
     ("Content-Length", KnownHeader::ContentLength),
     ("Content-Type", KnownHeader::Single(SingleHeader::ContentType)),
@@ -228,6 +229,7 @@ pub(super) const KNOWN_HEADERS: [(&str, KnownHeader); 17] = [
     ("Mcp-Name", KnownHeader::Single(SingleHeader::McpName)),
     ("Connection", KnownHeader::Connection),
     ("Origin", KnownHeader::Single(SingleHeader::Origin)),
+    ("Sec-Fetch-Site", KnownHeader::Single(SingleHeader::FetchSite)),
     ("Authorization", KnownHeader::Single(SingleHeader::Authorization)),
     ("Transfer-Encoding", KnownHeader::TransferEncoding),
     ("Expect", KnownHeader::Single(SingleHeader::Expect)),
