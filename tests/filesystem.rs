@@ -30,6 +30,8 @@ mod program;
 mod streamed;
 #[path = "filesystem/threads.rs"]
 mod threads;
+#[path = "filesystem/waiting.rs"]
+mod waiting;
 #[cfg(target_os = "linux")]
 #[path = "filesystem/writing.rs"]
 mod writing;

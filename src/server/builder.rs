@@ -17,10 +17,10 @@ use crate::server::server::Server;
 use crate::server::serving::core::Core;
 use crate::server::serving::slot::{SlotFactory, slot_pool};
 use crate::server::shared::{Description, Shared};
-use crate::server::state::blocking::permits::ThreadPermits;
 use crate::server::state::changes::Changes;
 use crate::server::state::client_requests::ClientRequestLimit;
 use crate::server::state::event_store::EventStore;
+use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::operations::Operations;
 use crate::server::state::pools::Pools;
 use crate::server::state::request_state::{NoRandomness, Sealer};
@@ -224,7 +224,7 @@ impl<T: Toolset> ServerBuilder<T> {
             client_requests: ClientRequestLimit::new(limits.max_client_requests),
             events: EventStore::new(&limits),
             tasks: Arc::new(TaskStore::new(&limits)),
-            thread_permits: ThreadPermits::new(limits.max_blocking_threads),
+            thread_permits: FairPermits::new(limits.max_blocking_threads),
             #[cfg(feature = "validation")]
             validators,
             sealer: Sealer::new(self.request_state_key, &limits)?,

@@ -12,12 +12,12 @@ use crate::server::serving::slot::RequestSlot;
 use crate::server::serving::{listen, tasks};
 use crate::server::shared::Shared;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans, Window};
-use crate::server::state::blocking::permits::SessionKey;
 #[cfg(feature = "cli")]
 use crate::server::state::changes;
 use crate::server::state::changes::Kind;
 use crate::server::state::drain::Drain;
 use crate::server::state::event_store::{StreamReader, StreamWriter};
+use crate::server::state::fair_permits::SessionKey;
 use crate::server::state::pools::Pools;
 use crate::server::state::session::{CannotDetach, Session};
 #[cfg(feature = "cli")]

@@ -10,10 +10,10 @@ use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 #[cfg(feature = "validation")]
 use crate::server::answer::validation::Validators;
-use crate::server::state::blocking::permits::ThreadPermits;
 use crate::server::state::changes::{Changes, Kind};
 use crate::server::state::client_requests::{ClientAnswer, ClientRequestLimit};
 use crate::server::state::event_store::EventStore;
+use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::operations::Operations;
 use crate::server::state::pools::Pools;
 use crate::server::state::request_state::Sealer;
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) events: EventStore,
     pub(crate) tasks: Arc<TaskStore>,
     /// Who may use the blocking threads.
-    pub(crate) thread_permits: ThreadPermits,
+    pub(crate) thread_permits: FairPermits,
     pub(crate) sealer: Sealer,
     #[cfg(feature = "validation")]
     pub(crate) validators: Validators,

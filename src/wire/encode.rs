@@ -46,15 +46,19 @@ pub struct Reply {
 enum Lack {
     /// The message would exceed its limit.
     Length,
-    /// The budget of leased buffers is spent.
-    Memory,
+    /// The budget of leased buffers is spent. So many KiB were asked for; as a short number, since each message that is
+    /// being written has room for it.
+    Memory { asked_kib: u32 },
     /// That budget is too small for it, even if nothing else were in memory.
     Budget,
 }
 
 impl From<BudgetSpent> for Lack {
     fn from(spent: BudgetSpent) -> Self {
-        if spent.requested_bytes > spent.limit_bytes { Self::Budget } else { Self::Memory }
+        if spent.requested_bytes > spent.limit_bytes {
+            return Self::Budget;
+        }
+        Self::Memory { asked_kib: u32::try_from(spent.requested_bytes.div_ceil(1024)).unwrap_or(u32::MAX) }
     }
 }
 
@@ -101,12 +105,15 @@ impl Reply {
 
     /// Whether something was left out for lack of memory.
     pub(crate) fn lacks_memory(&self) -> bool {
-        matches!(self.lacks, Some(Lack::Memory | Lack::Budget))
+        matches!(self.lacks, Some(Lack::Memory { .. } | Lack::Budget))
     }
 
-    /// Whether something was left out for lack of memory, and the same message may have room later.
-    pub(crate) fn may_fit_later(&self) -> bool {
-        self.lacks == Some(Lack::Memory)
+    /// The bytes that there was no room for, where there may be some later.
+    pub(crate) fn lacking_bytes(&self) -> Option<usize> {
+        match self.lacks {
+            Some(Lack::Memory { asked_kib }) => Some(asked_kib as usize * 1024),
+            _ => None,
+        }
     }
 
     /// Notes that memory was asked for and not there, so that the message cannot become whole.
@@ -148,7 +155,7 @@ impl Reply {
     pub fn finish(self) -> Result<BufferLease, ReplyError> {
         match self.lacks {
             Some(Lack::Length) => Err(ReplyError::TooLong { limit_bytes: self.max_bytes }),
-            Some(Lack::Memory | Lack::Budget) => Err(ReplyError::OutOfMemory),
+            Some(Lack::Memory { .. } | Lack::Budget) => Err(ReplyError::OutOfMemory),
             None => Ok(self.buffer.unwrap_or_else(|| self.buffers.acquire(0))),
         }
     }

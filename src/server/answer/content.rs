@@ -3,6 +3,7 @@
 //! Everything is escaped straight into the leased output buffer. A structured answer that repeats a block is copied
 //! from the escaped bytes of that block.
 
+use crate::limits::price;
 use crate::protocol::Era;
 use crate::server::answer::envelope;
 use crate::server::answer::outcome::Outcome;
@@ -216,8 +217,22 @@ impl Content {
         }
     }
 
-    pub(crate) fn may_fit_later(&self) -> bool {
-        self.reply.may_fit_later()
+    /// Makes room for the end of a large answer, with the copy of its text. Whether there is room is to show before the
+    /// tool has ended, as long as the call may still wait for it.
+    pub(crate) fn make_room_to_close(&mut self) {
+        let copy_bytes = match &self.structured {
+            Structured::Text(part) | Structured::Block(part) => part.range().len(),
+            Structured::Value(json) if self.last_block.is_none() => 2 * json.len(),
+            Structured::Value(json) => json.len(),
+            Structured::None | Structured::Unwritten(_) | Structured::OfStreamed(_) => return,
+        };
+        if self.reply.len() + copy_bytes > price::LARGE_BYTES {
+            self.reply.make_room(copy_bytes + price::AROUND_BYTES);
+        }
+    }
+
+    pub(crate) fn lacking_bytes(&self) -> Option<usize> {
+        self.reply.lacking_bytes()
     }
 
     /// Whether something was left out for lack of memory.

@@ -12,21 +12,17 @@ use crate::server::incoming::handler_end::Finished;
 #[cfg(feature = "filesystem")]
 use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
 use crate::server::state::answer_stream::{StreamMeans, Window};
-use crate::server::state::blocking::permits::{AcquireThread, SessionKey};
 use crate::server::state::call_state::{CallState, Failure};
+use crate::server::state::fair_permits::{AcquirePermit, SessionKey};
+use crate::server::state::memory_turns::MemoryTurn;
 use crate::server::state::pools::Pools;
 use crate::server::state::streamed::BlockSource;
-use crate::wire::ReplyError;
 use mcpool_pools::{BudgetSpent, Lease, Reservation};
 use serde::Serialize;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
-
-/// Time between two looks at the memory. Only the call whose turn it is looks.
-const MEMORY_POLL: Duration = Duration::from_millis(5);
+use tokio::time::Instant;
 
 /// One call of a tool, as the tool sees it: its methods write the answer. All else is in the [`RequestContext`] that it
 /// dereferences to.
@@ -49,6 +45,8 @@ pub struct CallContext {
     content: Option<Content>,
     /// The index of the tool among all tools of the server; a short number, as each waiting request holds one.
     tool: Option<u32>,
+    /// Room that a call has which waited for it. It is free from the first byte that the call takes.
+    room: Option<Reservation>,
 }
 
 impl Deref for CallContext {
@@ -67,7 +65,7 @@ impl DerefMut for CallContext {
 
 impl CallContext {
     pub(crate) fn new(request: RequestContext, tool: Option<usize>) -> Self {
-        Self { request, content: None, tool: tool.map(|tool| tool as u32) }
+        Self { request, content: None, tool: tool.map(|tool| tool as u32), room: None }
     }
 
     /// Adds a text block.
@@ -166,8 +164,8 @@ impl CallContext {
     {
         async move {
             let permit = self.acquire_thread().await.ok_or(ToolError::Cancelled)?;
-            let mut moved =
-                Self { content: self.content.take(), request: self.request.moved(), tool: self.tool };
+            let (content, room) = (self.content.take(), self.room.take());
+            let mut moved = Self { content, request: self.request.moved(), tool: self.tool, room };
             let guard = CancelOnDrop::new(&self.call);
             let thread = tokio::task::spawn_blocking(move || {
                 if moved.is_cancelled() {
@@ -193,7 +191,7 @@ impl CallContext {
     }
 
     /// Waits for the right to use a thread.
-    pub(crate) fn acquire_thread(&self) -> AcquireThread {
+    pub(crate) fn acquire_thread(&self) -> AcquirePermit {
         self.shared.thread_permits.acquire(self.session_key())
     }
 
@@ -224,6 +222,7 @@ impl CallContext {
         bytes: usize,
         add: impl FnOnce(&mut Content, StreamedBlock),
     ) {
+        self.room = None;
         let window = match Window::reserve(&self.shared.pools.leased) {
             Ok(window) => window,
             Err(spent) => return self.content().note_lack(spent),
@@ -251,15 +250,26 @@ impl CallContext {
     /// Sets memory aside for what a call makes of a large file, among the large messages. A small one needs none.
     ///
     /// # Errors
-    /// When there is no room for it.
-    pub(crate) fn reserve_memory(&self, bytes: usize) -> Result<Option<Reservation>, BudgetSpent> {
-        let is_large = bytes > Pools::LARGE_BYTES;
-        is_large.then(|| self.shared.pools.leased.try_reserve(bytes)).transpose()
+    /// When there is no room for it. The call may succeed later.
+    pub(crate) fn reserve_memory(&mut self, bytes: usize) -> Result<Option<Reservation>, BudgetSpent> {
+        if bytes <= Pools::LARGE_BYTES {
+            return Ok(None);
+        }
+        self.room = None;
+        let reserved = self.shared.pools.leased.try_reserve(bytes);
+        reserved.map(Some).inspect_err(|spent| self.content().note_lack(*spent))
     }
 
-    /// Whether a part of the answer was left out for lack of memory, and the call may succeed later.
-    pub(crate) fn may_fit_later(&self) -> bool {
-        self.content.as_ref().is_some_and(Content::may_fit_later)
+    /// Makes room for the end of a large answer, so that a lack of it shows while the call may still wait.
+    pub(crate) fn make_room_to_close(&mut self) {
+        if let Some(content) = &mut self.content {
+            content.make_room_to_close();
+        }
+    }
+
+    /// The bytes that there was no room for, where the call may succeed later.
+    pub(crate) fn lacking_bytes(&self) -> Option<usize> {
+        self.content.as_ref().and_then(Content::lacking_bytes)
     }
 
     /// Whether a part of the answer was left out for lack of memory.
@@ -267,31 +277,29 @@ impl CallContext {
         self.content.as_ref().is_some_and(Content::lacks_memory)
     }
 
-    /// Drops what was written, and waits until the large messages in memory have become fewer.
+    /// Drops what was written, and waits for its turn and for room for more than was lacking. The turn is to be held
+    /// while the call runs again; `turn` is the one that it had.
     ///
-    /// Calls go on one after another, in the order in which they came here: the turn that this returns is to be held
-    /// while the call runs again.
-    ///
-    /// # Errors
-    /// When the wait took longer than a peer may take to read. The call must end with that, as nothing is left of its
-    /// answer.
-    pub(crate) async fn wait_for_memory(&mut self) -> Result<OwnedSemaphorePermit, ToolError> {
+    /// `None` if the wait took longer than a peer may take to read, or if the call had all the room that one may wait
+    /// for. It must end then, as nothing is left of its answer.
+    pub(crate) async fn wait_for_memory(
+        &mut self,
+        turn: Option<MemoryTurn>,
+        lacking_bytes: usize,
+    ) -> Option<MemoryTurn> {
         self.content = None;
-        let pools = &self.shared.pools;
-        let wait = async {
-            let turn = Arc::clone(&pools.turns).acquire_owned().await.ok()?;
-            while pools.leased.used_bytes() > pools.leased.limit_bytes() / 2 {
-                // The answers of clients that left are the first to go.
-                if self.shared.events.give_up_unread(Pools::LARGE_BYTES) {
-                    continue;
-                }
-                tokio::time::sleep(MEMORY_POLL).await;
-            }
-            Some(turn)
+        self.room = None;
+        let shared = &self.request.shared;
+        let mut turn = if let Some(turn) = turn {
+            turn
+        } else {
+            let deadline = Instant::now() + shared.limits.write_timeout();
+            shared.pools.turns.wait(self.session_key(), deadline).await?
         };
-        let longest = Duration::from_millis(self.shared.limits.write_timeout_ms as u64);
-        let granted = tokio::time::timeout(longest, wait).await.ok().flatten();
-        granted.ok_or_else(|| ToolError::failed(ProtocolError::from(ReplyError::OutOfMemory).to_string()))
+        // The answers of clients that left are the first to go.
+        let give_up = || shared.events.give_up_unread(Pools::LARGE_BYTES);
+        self.room = Some(turn.collect(&shared.pools.leased, lacking_bytes, give_up).await?);
+        Some(turn)
     }
 
     /// A call that begins anew on a thread that may block, with the frame that it came in. Drops what was written.
@@ -334,6 +342,7 @@ impl CallContext {
 
     fn content(&mut self) -> &mut Content {
         if self.content.is_none() {
+            self.room = None;
             self.content = Some(self.open_content());
         }
         // invariant: set above.

@@ -29,7 +29,7 @@ pub(crate) struct ThreadCall {
     /// The tool's place among all tools of the server.
     pub(crate) tool: Option<usize>,
     pub(crate) arguments: ArgumentsPlace,
-    /// The call changes nothing, so that it may begin again when there is memory for it.
+    /// The call may begin again when there is memory for it: nothing was changed as long as it lacks some.
     pub(crate) may_repeat: bool,
 }
 
@@ -71,7 +71,7 @@ impl ArgumentsPlace {
 pub struct Finished(pub(crate) HandlerEnd);
 
 impl Finished {
-    /// Lets a call on a thread begin again when it lacked memory: it changes nothing.
+    /// Lets a call on a thread begin again when it lacked memory: nothing was changed then.
     #[cfg(feature = "filesystem")]
     pub(crate) fn may_repeat(mut self, may_repeat: bool) -> Self {
         if let HandlerEnd::OnThread(call) = &mut self.0 {

@@ -3,6 +3,7 @@
 //! Whoever waits may be gone before the thread is done, so the thread owns all that the call needs. A tool that panics
 //! is caught before its frame and its arena are dropped: both go back to their pools.
 
+use crate::protocol::ProtocolError;
 use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::arguments::ThreadArguments;
@@ -31,7 +32,7 @@ pub(crate) async fn serve_on_thread<T: Toolset>(
     let ThreadCall { request, tool, arguments, may_repeat } = call;
     let call = CallContext::new(RequestContext::new(request), tool);
     let mut work = Work { frame, arguments, call };
-    // Held while a call runs again that lacked memory. Who lacks it once more asks for more than there can be.
+    // Held while a call runs again that lacked memory.
     let mut turn = None;
     loop {
         let Some(permit) = work.call.acquire_thread().await else {
@@ -50,15 +51,17 @@ pub(crate) async fn serve_on_thread<T: Toolset>(
         };
         guard.disarm();
         work = done;
-        if may_repeat && turn.is_none() && work.call.may_fit_later() {
-            // In a box, as calls that need not wait should hold no place for it.
-            match Box::pin(work.call.wait_for_memory()).await {
-                Ok(granted) => turn = Some(granted),
-                Err(error) => return (Some(work.frame), work.call.finish(Err(error)).0),
-            }
-            continue;
+        let lacking_bytes = work.call.lacking_bytes().filter(|_| may_repeat);
+        let Some(lacking_bytes) = lacking_bytes else {
+            return (Some(work.frame), work.call.finish(result).0);
+        };
+        // In a box, as calls that need not wait should hold no place for it.
+        turn = Box::pin(work.call.wait_for_memory(turn, lacking_bytes)).await;
+        if turn.is_none() {
+            let out_of_memory = || ToolError::failed(ProtocolError::OutOfMemory.to_string());
+            let error = result.err().unwrap_or_else(out_of_memory);
+            return (Some(work.frame), work.call.finish(Err(error)).0);
         }
-        return (Some(work.frame), work.call.finish(result).0);
     }
 }
 
@@ -72,6 +75,10 @@ impl Work {
         let arguments = ThreadArguments::new(arguments.text(frame), &arena);
         let tool = call.tool().unwrap_or_default();
         let served = || core.toolset.call_on_thread(tool, arguments, call);
-        catch_unwind(AssertUnwindSafe(served)).unwrap_or_else(|_| Err(ToolError::failed("the tool panicked")))
+        let served = catch_unwind(AssertUnwindSafe(served));
+        if matches!(served, Ok(Ok(()))) {
+            call.make_room_to_close();
+        }
+        served.unwrap_or_else(|_| Err(ToolError::failed("the tool panicked")))
     }
 }

@@ -4,7 +4,7 @@
 //! reserved for two segments, one that is sent and one that is written; the last segment takes that over.
 
 use crate::limits::price;
-use crate::server::state::blocking::permits::{AcquireThread, SessionKey, ThreadPermit, ThreadPermits};
+use crate::server::state::fair_permits::{AcquirePermit, FairPermit, FairPermits, SessionKey};
 use crate::server::state::streamed::{Broken, Framing, SegmentWriter, StreamedAnswer};
 use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, MemoryBudget, Reservation};
 use std::fmt;
@@ -20,7 +20,7 @@ const SHORT_STEP_BYTES: usize = 16 * 1024;
 /// What a stream needs to be sent.
 #[derive(Debug)]
 pub(crate) struct StreamMeans {
-    pub(crate) threads: ThreadPermits,
+    pub(crate) threads: FairPermits,
     /// For whom it uses a thread.
     pub(crate) key: SessionKey,
     pub(crate) buffers: BufferPool,
@@ -64,7 +64,7 @@ impl Window {
 pub(crate) struct AnswerStream {
     answer: Arc<StreamedAnswer>,
     step: Step,
-    threads: ThreadPermits,
+    threads: FairPermits,
     key: SessionKey,
     buffers: BufferPool,
     step_bytes: usize,
@@ -74,7 +74,7 @@ pub(crate) struct AnswerStream {
 enum Step {
     /// The next segment was not asked for.
     Resting(Box<SegmentWriter>),
-    Acquiring(Box<SegmentWriter>, AcquireThread),
+    Acquiring(Box<SegmentWriter>, AcquirePermit),
     Writing(JoinHandle<(Box<SegmentWriter>, Result<BufferLease, Broken>)>),
     Ended,
 }
@@ -156,7 +156,7 @@ impl AnswerStream {
         }
     }
 
-    fn begin_writing(&mut self, permit: ThreadPermit) {
+    fn begin_writing(&mut self, permit: FairPermit) {
         let Step::Acquiring(mut writer, _) = std::mem::replace(&mut self.step, Step::Ended) else { return };
         let mut segment = self.buffers.acquire(self.step_bytes);
         let step_bytes = self.step_bytes;

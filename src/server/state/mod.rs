@@ -9,6 +9,8 @@ pub(crate) mod client_requests;
 pub(crate) mod drain;
 pub(crate) mod event_store;
 pub(crate) mod fair_limit;
+pub(crate) mod fair_permits;
+pub(crate) mod memory_turns;
 pub(crate) mod operations;
 pub(crate) mod outgoing;
 pub(crate) mod pools;

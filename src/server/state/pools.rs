@@ -3,14 +3,14 @@
 use crate::limits::{Limits, price};
 use crate::lock::lock;
 use crate::protocol::{OwnedMessage, RetainMessage};
+use crate::server::state::memory_turns::MemoryTurns;
 use mcpool_pools::{
     ArenaPool, BufferClass, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget, NameTaken,
     ObjectPool, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle, RetainArena,
 };
 use std::any::Any;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
-use tokio::sync::Semaphore;
 
 /// The pools that do not depend on the tools, and the registry and budget of all pools.
 pub(crate) struct Pools {
@@ -21,8 +21,8 @@ pub(crate) struct Pools {
     pub(crate) budget: MemoryBudget,
     /// What large buffers hold while they are leased. The memory manager sets its limit.
     pub(crate) leased: MemoryBudget,
-    /// The turn of calls that wait for room among the large messages: one at a time.
-    pub(crate) turns: Arc<Semaphore>,
+    /// The turns of calls that wait for room in `leased`.
+    pub(crate) turns: MemoryTurns,
     /// Whether a task frees large buffers until none is left (`transport::reclaim`).
     pub(crate) is_reclaiming: AtomicBool,
     /// Classes of buffers up to [`Pools::LARGE_BYTES`], which are the first.
@@ -77,8 +77,8 @@ impl Pools {
             owned_messages,
             registry,
             budget,
+            turns: MemoryTurns::new(),
             leased,
-            turns: Arc::new(Semaphore::new(1)),
             is_reclaiming: AtomicBool::new(false),
             small_classes,
             of_transports: Mutex::default(),

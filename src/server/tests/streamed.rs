@@ -5,7 +5,7 @@ use crate::protocol::Era;
 use crate::server::answer::content::{Content, StreamedBlock};
 use crate::server::answer::outcome::Outcome;
 use crate::server::state::answer_stream::{StreamMeans, Window};
-use crate::server::state::blocking::permits::{SessionKey, ThreadPermits};
+use crate::server::state::fair_permits::{FairPermits, SessionKey};
 use crate::server::state::streamed::{BlockSource, Broken, Filled, Framing, SegmentWriter};
 use crate::wire::{BufferRoom, CountingRoom, Reply, escape_piece};
 use bytes::BytesMut;
@@ -117,7 +117,7 @@ impl Form {
         let block_bytes = counted_bytes(&source.text);
         let window = Window::reserve(&MemoryBudget::new(1 << 20)).expect("room");
         let means = StreamMeans {
-            threads: ThreadPermits::new(1),
+            threads: FairPermits::new(1),
             key: SessionKey { principal: 1, session: 1 },
             buffers: BufferPool::default(),
             window,

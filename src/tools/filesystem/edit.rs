@@ -33,7 +33,7 @@ pub(crate) fn edit_file(
     }
     let _memory = call
         .reserve_memory((file.bytes as usize).saturating_mul(COPIES))
-        .map_err(|_| FsError::OutOfMemory)?;
+        .map_err(|_| FsError::NoMemoryToEdit { path: path.clone() })?;
     let stored = match String::from_utf8(file.read_all(limit_bytes)?) {
         Ok(stored) => stored,
         Err(error) => {
@@ -54,7 +54,7 @@ pub(crate) fn edit_file(
         text.push_str(&diff);
     });
     if call.lacks_memory() {
-        return Err(FsError::OutOfMemory.into());
+        return Err(FsError::NoMemoryToEdit { path }.into());
     }
     if !arguments.dry_run {
         written.replace(context.sandbox, |new| write_all(new, edited.as_bytes()))?;

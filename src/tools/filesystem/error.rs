@@ -69,6 +69,11 @@ pub(crate) enum FsError {
          (setting max_inflight_bytes)"
     )]
     OutOfMemory,
+    #[error(
+        "There is no memory for this edit at the moment, and the file was left as it is: try again later \
+         (setting max_inflight_bytes): {path}"
+    )]
+    NoMemoryToEdit { path: String },
     #[error("Destination already exists: {path}")]
     DestinationExists { path: String },
     #[error("pattern is too long")]

@@ -226,8 +226,7 @@ impl Toolset for Filesystem {
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
         let finished = match self.tools.get(index) {
-            // A call that changes nothing may begin again.
-            Some(tool) => (tool.start)(self, request).may_repeat(!tool.changes),
+            Some(tool) => (tool.start)(self, request).may_repeat(tool.waits),
             None => request.refuse_unknown(),
         };
         std::future::ready(finished)
@@ -285,6 +284,8 @@ impl Toolset for Filesystem {
 struct Entry {
     name: &'static str,
     changes: bool,
+    /// Whether a call that lacked memory may begin again: it changes nothing, or has all its memory before it does.
+    waits: bool,
     /// Admits a call, and serves it if it is quick.
     start: for<'f> fn(&'f Filesystem, ToolRequest<'f>) -> Finished,
     /// Serves a call on a thread that may block.
@@ -354,9 +355,10 @@ fn run<T: FileTool>(
     Ok(())
 }
 
-/// One line for each tool: its type, name, arguments, function, when it runs, and whether it changes anything.
+/// One line for each tool: its type, name, arguments, function, when it runs, whether it changes anything, and whether
+/// it waits for memory.
 macro_rules! tools {
-    ($($tool:ident $name:literal ($arguments:ty) $run:path, at_once: $at_once:literal, changes: $changes:literal;)*) => {
+    ($($tool:ident $name:literal ($arguments:ty) $run:path, at_once: $at_once:literal, changes: $changes:literal, waits: $waits:literal;)*) => {
         $(
             struct $tool;
 
@@ -376,25 +378,27 @@ macro_rules! tools {
         )*
 
         /// All tools, in the order of the reference.
-        static TOOLS: &[Entry] = &[$(Entry { name: $name, changes: $changes, start: start::<$tool>, work: work::<$tool> }),*];
+        static TOOLS: &[Entry] = &[$(Entry {
+            name: $name, changes: $changes, waits: $waits, start: start::<$tool>, work: work::<$tool>,
+        }),*];
     };
 }
 
 tools! {
-    ReadFile "read_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false;
-    ReadTextFile "read_text_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false;
-    ReadMediaFile "read_media_file" (arguments::Path<'a>) read::read_media_file, at_once: true, changes: false;
-    ReadMultipleFiles "read_multiple_files" (arguments::ReadMultipleFiles<'a>) read::read_multiple_files, at_once: false, changes: false;
-    WriteFile "write_file" (arguments::WriteFile<'a>) write::write_file, at_once: false, changes: true;
-    EditFile "edit_file" (arguments::EditFile<'a>) edit::edit_file, at_once: false, changes: true;
-    CreateDirectory "create_directory" (arguments::Path<'a>) write::create_directory, at_once: true, changes: true;
-    ListDirectory "list_directory" (arguments::Path<'a>) list::list_directory, at_once: true, changes: false;
-    ListDirectoryWithSizes "list_directory_with_sizes" (arguments::ListWithSizes<'a>) list::list_with_sizes, at_once: false, changes: false;
-    DirectoryTree "directory_tree" (arguments::DirectoryTree<'a>) tree::directory_tree, at_once: false, changes: false;
-    MoveFile "move_file" (arguments::MoveFile<'a>) rename::move_file, at_once: false, changes: true;
-    SearchFiles "search_files" (arguments::SearchFiles<'a>) search::search_files, at_once: false, changes: false;
-    GetFileInfo "get_file_info" (arguments::Path<'a>) info::file_info, at_once: true, changes: false;
-    ListAllowedDirectories "list_allowed_directories" (arguments::Nothing) list::list_allowed, at_once: true, changes: false;
+    ReadFile "read_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false, waits: true;
+    ReadTextFile "read_text_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false, waits: true;
+    ReadMediaFile "read_media_file" (arguments::Path<'a>) read::read_media_file, at_once: true, changes: false, waits: true;
+    ReadMultipleFiles "read_multiple_files" (arguments::ReadMultipleFiles<'a>) read::read_multiple_files, at_once: false, changes: false, waits: true;
+    WriteFile "write_file" (arguments::WriteFile<'a>) write::write_file, at_once: false, changes: true, waits: false;
+    EditFile "edit_file" (arguments::EditFile<'a>) edit::edit_file, at_once: false, changes: true, waits: true;
+    CreateDirectory "create_directory" (arguments::Path<'a>) write::create_directory, at_once: true, changes: true, waits: false;
+    ListDirectory "list_directory" (arguments::Path<'a>) list::list_directory, at_once: true, changes: false, waits: true;
+    ListDirectoryWithSizes "list_directory_with_sizes" (arguments::ListWithSizes<'a>) list::list_with_sizes, at_once: false, changes: false, waits: true;
+    DirectoryTree "directory_tree" (arguments::DirectoryTree<'a>) tree::directory_tree, at_once: false, changes: false, waits: true;
+    MoveFile "move_file" (arguments::MoveFile<'a>) rename::move_file, at_once: false, changes: true, waits: false;
+    SearchFiles "search_files" (arguments::SearchFiles<'a>) search::search_files, at_once: false, changes: false, waits: true;
+    GetFileInfo "get_file_info" (arguments::Path<'a>) info::file_info, at_once: true, changes: false, waits: true;
+    ListAllowedDirectories "list_allowed_directories" (arguments::Nothing) list::list_allowed, at_once: true, changes: false, waits: true;
 }
 
 #[cfg(test)]

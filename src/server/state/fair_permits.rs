@@ -1,11 +1,13 @@
-//! Fair shares of the threads that may block.
+//! A number of permits for which calls wait, and whose turn is next.
 //!
-//! A call needs a permit to use a thread, and there are `max_blocking_threads` of them. Work on files cannot be
-//! interrupted, so a permit is held until the work ends. One principal gets at most all permits but one, so that the
-//! next principal never waits for a whole flood. One session gets at most all but one of these, as clients without a
-//! token may share a principal. Waiting calls are served in a round robin over principals, then over the sessions of a
-//! principal, and in order within a session. So a client that asks for a hundred searches delays its own hundredth
-//! search, and no other client's read.
+//! A call needs one to use a thread that may block, of which there are `max_blocking_threads`: work on files cannot be
+//! interrupted, so it is held until the work ends. A call that found no memory needs the only one of its kind
+//! ([`MemoryTurns`](super::memory_turns::MemoryTurns)).
+//!
+//! One principal gets at most all permits but one, so that the next principal never waits for a whole flood. One session
+//! gets at most all but one of these, as clients without a token may share a principal. Waiting calls are served in a
+//! round robin over principals, then over the sessions of a principal, and in order within a session. So a client that
+//! asks for a hundred searches delays its own hundredth search, and no other client's read.
 //!
 //! `max_concurrent_requests` bounds how many calls wait. A waiter that is dropped leaves the queue at once.
 
@@ -28,12 +30,12 @@ pub(crate) struct SessionKey {
 
 /// The permits of one server. Clones share them.
 #[derive(Clone)]
-pub(crate) struct ThreadPermits {
+pub(crate) struct FairPermits {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    threads: usize,
+    permits: usize,
     /// Permits that one principal may hold.
     max_of_principal: usize,
     /// Permits that one session may hold.
@@ -49,8 +51,8 @@ struct State {
     queue: FairQueue,
 }
 
-/// The right to use a thread, until it is dropped.
-pub(crate) struct ThreadPermit {
+/// The right to use a thread, or to go on, until it is dropped.
+pub(crate) struct FairPermit {
     /// `None` once it was released.
     inner: Option<Arc<Inner>>,
     /// Index of the session in [`Holders`].
@@ -58,16 +60,16 @@ pub(crate) struct ThreadPermit {
 }
 
 /// A future of a permit. Waiters are boxed, because every pooled request has room for the largest of its futures.
-pub(crate) enum AcquireThread {
+pub(crate) enum AcquirePermit {
     /// A permit was free. `None` once it was polled.
-    Ready(Option<ThreadPermit>),
+    Ready(Option<FairPermit>),
     /// No permit was free.
     Waiting(Box<Waiter>),
 }
 
 /// Waits for a permit. Dropping it leaves the queue.
 pub(crate) struct Waiter {
-    receiver: oneshot::Receiver<ThreadPermit>,
+    receiver: oneshot::Receiver<FairPermit>,
     inner: Arc<Inner>,
     /// `None` once the permit has come, as the waiter has left the queue then.
     entry: Option<QueueEntry>,
@@ -79,28 +81,28 @@ struct QueueEntry {
     number: u64,
 }
 
-impl ThreadPermits {
-    pub(crate) fn new(threads: usize) -> Self {
-        let max_of_principal = threads.saturating_sub(1).max(1);
+impl FairPermits {
+    pub(crate) fn new(permits: usize) -> Self {
+        let max_of_principal = permits.saturating_sub(1).max(1);
         let max_of_session = max_of_principal.saturating_sub(1).max(1);
-        let state = State { holders: Holders(Vec::with_capacity(threads)), ..State::default() };
+        let state = State { holders: Holders(Vec::with_capacity(permits)), ..State::default() };
         Self {
-            inner: Arc::new(Inner { threads, max_of_principal, max_of_session, state: Mutex::new(state) }),
+            inner: Arc::new(Inner { permits, max_of_principal, max_of_session, state: Mutex::new(state) }),
         }
     }
 
     /// A permit, as soon as one is free.
-    pub(crate) fn acquire(&self, key: SessionKey) -> AcquireThread {
+    pub(crate) fn acquire(&self, key: SessionKey) -> AcquirePermit {
         match self.try_acquire(key) {
-            Ok(permit) => AcquireThread::Ready(Some(permit)),
-            Err(waiter) => AcquireThread::Waiting(Box::new(waiter)),
+            Ok(permit) => AcquirePermit::Ready(Some(permit)),
+            Err(waiter) => AcquirePermit::Waiting(Box::new(waiter)),
         }
     }
 
     /// A permit if one is free, else a waiter at the end of the session's queue.
-    fn try_acquire(&self, key: SessionKey) -> Result<ThreadPermit, Waiter> {
+    fn try_acquire(&self, key: SessionKey) -> Result<FairPermit, Waiter> {
         let mut state = self.inner.lock();
-        if state.running < self.inner.threads && self.inner.may_hold_one_more(&state.holders, key) {
+        if state.running < self.inner.permits && self.inner.may_hold_one_more(&state.holders, key) {
             let holder = state.begin(key);
             return Ok(self.inner.permit(holder));
         }
@@ -123,8 +125,8 @@ impl Inner {
         lock(&self.state)
     }
 
-    fn permit(self: &Arc<Self>, holder: usize) -> ThreadPermit {
-        ThreadPermit { inner: Some(Arc::clone(self)), holder }
+    fn permit(self: &Arc<Self>, holder: usize) -> FairPermit {
+        FairPermit { inner: Some(Arc::clone(self)), holder }
     }
 
     fn may_hold_one_more(&self, holders: &Holders, key: SessionKey) -> bool {
@@ -137,7 +139,7 @@ impl Inner {
         loop {
             let next = {
                 let mut state = self.lock();
-                if state.running >= self.threads {
+                if state.running >= self.permits {
                     return;
                 }
                 let State { queue, holders, .. } = &mut *state;
@@ -169,7 +171,7 @@ impl State {
 }
 
 /// How many permits each session holds. An entry stays at its index while its session holds a permit, so there are
-/// never more entries than threads.
+/// never more entries than permits.
 #[derive(Default)]
 struct Holders(Vec<(SessionKey, usize)>);
 
@@ -200,7 +202,7 @@ impl Holders {
     }
 }
 
-impl ThreadPermit {
+impl FairPermit {
     /// Gives the permit back without granting it to a waiter.
     fn release(mut self) {
         if let Some(inner) = self.inner.take() {
@@ -209,7 +211,7 @@ impl ThreadPermit {
     }
 }
 
-impl Drop for ThreadPermit {
+impl Drop for FairPermit {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
             inner.lock().end(self.holder);
@@ -220,20 +222,20 @@ impl Drop for ThreadPermit {
 
 impl Future for Waiter {
     /// `None` only if the server was dropped.
-    type Output = Option<ThreadPermit>;
+    type Output = Option<FairPermit>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ThreadPermit>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<FairPermit>> {
         let permit = ready!(Pin::new(&mut self.receiver).poll(cx));
         self.entry = None;
         Poll::Ready(permit.ok())
     }
 }
 
-impl Future for AcquireThread {
+impl Future for AcquirePermit {
     /// `None` only if the server was dropped.
-    type Output = Option<ThreadPermit>;
+    type Output = Option<FairPermit>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ThreadPermit>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<FairPermit>> {
         match self.get_mut() {
             Self::Ready(permit) => Poll::Ready(permit.take()),
             Self::Waiting(waiter) => Pin::new(waiter).poll(cx),
@@ -252,18 +254,18 @@ impl Drop for Waiter {
     }
 }
 
-impl fmt::Debug for ThreadPermits {
+impl fmt::Debug for FairPermits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.inner.lock();
-        f.debug_struct("ThreadPermits")
-            .field("threads", &self.inner.threads)
+        f.debug_struct("FairPermits")
+            .field("permits", &self.inner.permits)
             .field("running", &state.running)
             .field("waiting", &state.queue.len)
             .finish()
     }
 }
 
-type Sender = oneshot::Sender<ThreadPermit>;
+type Sender = oneshot::Sender<FairPermit>;
 
 /// The waiters. Principals, and the sessions of each, are served in a round robin in the order of their keys.
 #[derive(Default)]
@@ -356,7 +358,7 @@ mod tests {
     }
 
     /// The permit of a waiter, if it has come.
-    fn permit_of(waiter: &mut Waiter) -> Option<ThreadPermit> {
+    fn permit_of(waiter: &mut Waiter) -> Option<FairPermit> {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         match Pin::new(waiter).poll(&mut cx) {
             Poll::Ready(permit) => permit,
@@ -367,7 +369,7 @@ mod tests {
     #[test]
     fn nobody_has_all_turns_while_others_wait() {
         for threads in 2..6 {
-            let permits = ThreadPermits::new(threads);
+            let permits = FairPermits::new(threads);
             let mut of_one = Vec::new();
             let mut queued = Vec::new();
             for session in 0..10 {
@@ -381,7 +383,7 @@ mod tests {
             assert!(queued.iter_mut().all(|waiter| permit_of(waiter).is_none()));
         }
         for threads in 3..6 {
-            let permits = ThreadPermits::new(threads);
+            let permits = FairPermits::new(threads);
             let taken: Vec<_> = (0..10).map(|_| permits.try_acquire(key(1, 1))).collect();
             assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), threads - 2);
             assert!(
@@ -389,7 +391,7 @@ mod tests {
                 "there is one for another session of the same principal"
             );
         }
-        let only = ThreadPermits::new(1);
+        let only = FairPermits::new(1);
         let permit = only.try_acquire(key(1, 1)).ok().expect("the only one");
         let mut waits = only.try_acquire(key(2, 2)).err().expect("there is none");
         drop(permit);
@@ -398,7 +400,7 @@ mod tests {
 
     #[test]
     fn principals_and_their_sessions_take_turns() {
-        let permits = ThreadPermits::new(2);
+        let permits = FairPermits::new(2);
         let _held = permits.try_acquire(key(9, 9)).ok().expect("free");
         let mut running = permits.try_acquire(key(8, 8)).ok();
         let rows = [(1, 1), (1, 1), (1, 2), (1, 2), (2, 3), (2, 3)];
@@ -443,10 +445,10 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_happens_turns_are_bounded_and_none_is_lost(threads in 1..5_usize, acts in acts()) {
-            let permits = ThreadPermits::new(threads);
+            let permits = FairPermits::new(threads);
             let max_of_principal = threads.saturating_sub(1).max(1);
             let max_of_session = max_of_principal.saturating_sub(1).max(1);
-            let mut running: Vec<(SessionKey, ThreadPermit)> = Vec::new();
+            let mut running: Vec<(SessionKey, FairPermit)> = Vec::new();
             let mut waiting: Vec<(SessionKey, Waiter)> = Vec::new();
             for act in acts {
                 match act {

@@ -1,0 +1,314 @@
+//! Turns of calls that wait for room among the large messages.
+//!
+//! A call that found no room waits for its turn; [`FairPermits`] says whose is next. Whose turn it is collects what
+//! becomes free until it has what it lacked, and runs again with that. What is collected is reserved, so that no other
+//! message takes it in between: who came later cannot overtake, and whoever waits has to wait for the calls before it
+//! only. It collects at most half of the budget, so that one large answer does not keep all others out.
+
+use crate::server::state::fair_permits::{FairPermit, FairPermits, SessionKey};
+use mcpool_pools::{MemoryBudget, Reservation};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Time between two looks at the memory. Only the call whose turn it is looks.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Who may collect room, one at a time.
+#[derive(Debug)]
+pub(crate) struct MemoryTurns {
+    turns: FairPermits,
+}
+
+/// The turn of one call, until it is dropped.
+pub(crate) struct MemoryTurn {
+    deadline: Instant,
+    /// Bytes that were free for the call when it ran last.
+    had_bytes: usize,
+    _permit: FairPermit,
+}
+
+impl MemoryTurns {
+    pub(crate) fn new() -> Self {
+        Self { turns: FairPermits::new(1) }
+    }
+
+    /// Waits for the turn of a call, until `deadline` at most.
+    pub(crate) async fn wait(&self, key: SessionKey, deadline: Instant) -> Option<MemoryTurn> {
+        let permit = timeout_at(deadline, self.turns.acquire(key)).await.ok().flatten()?;
+        Some(MemoryTurn { deadline, had_bytes: 0, _permit: permit })
+    }
+}
+
+impl MemoryTurn {
+    /// Collects room for a call that lacked `lacking_bytes`, and for as much again: what it asked for may be a step on
+    /// its way. `give_up` frees something that is to go first, and tells whether there was anything.
+    ///
+    /// `None` at the deadline, or if the call had as much already.
+    pub(crate) async fn collect(
+        &mut self,
+        memory: &MemoryBudget,
+        lacking_bytes: usize,
+        give_up: impl Fn() -> bool,
+    ) -> Option<Reservation> {
+        let half_bytes = memory.limit_bytes() / 2;
+        let more_bytes = lacking_bytes.max(self.had_bytes).saturating_mul(2);
+        let wanted_bytes = more_bytes.min(half_bytes.max(lacking_bytes));
+        if wanted_bytes <= self.had_bytes {
+            return None;
+        }
+        // Beyond half of the budget, bytes have to be free at one moment: nobody keeps those from others.
+        let collected_bytes = wanted_bytes.min(half_bytes);
+        let free_bytes = || memory.limit_bytes().saturating_sub(memory.used_bytes());
+        let mut room = memory.reserve(0);
+        loop {
+            let missing_bytes = collected_bytes - room.bytes();
+            // It fails where somebody else was faster.
+            let has_grown = room.try_grow(missing_bytes.min(free_bytes())).is_ok();
+            if room.bytes() == collected_bytes && free_bytes() >= wanted_bytes - collected_bytes {
+                self.had_bytes = wanted_bytes;
+                return Some(room);
+            }
+            if give_up() || !has_grown {
+                continue;
+            }
+            let now = Instant::now();
+            if now >= self.deadline {
+                return None;
+            }
+            sleep_until(self.deadline.min(now + POLL)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::state::fair_permits::AcquirePermit;
+    use proptest::prelude::*;
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, Waker};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn key(principal: u128, session: u64) -> SessionKey {
+        SessionKey { principal, session }
+    }
+
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    async fn turn(turns: &MemoryTurns, principal: u128) -> MemoryTurn {
+        turns.wait(key(principal, 1), Instant::now() + 10 * SECOND).await.expect("a turn")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_becomes_free_is_for_whom_it_is_the_turn() {
+        let memory = MemoryBudget::new(1000);
+        let turns = MemoryTurns::new();
+        let mut held: Vec<_> = (0..10).map(|_| memory.reserve(100)).collect();
+        let mut turn = turn(&turns, 1).await;
+        let collected = async {
+            let room = turn.collect(&memory, 150, || false).await.expect("room");
+            assert_eq!(room.bytes(), 300);
+        };
+        let others = async {
+            for _ in 0..2 {
+                held.pop();
+                assert!(memory.try_reserve(100).is_ok(), "nobody looked yet");
+                tokio::time::sleep(2 * POLL).await;
+                assert!(memory.try_reserve(1).is_err(), "it is collected");
+            }
+            held.pop();
+        };
+        tokio::join!(collected, others);
+        assert_eq!(memory.used_bytes(), 700, "the room is free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_wants_more_than_half_keeps_the_other_half_from_nobody() {
+        let memory = MemoryBudget::new(1000);
+        let turns = MemoryTurns::new();
+        let held = memory.reserve(400);
+        let mut turn = turn(&turns, 1).await;
+        let mut collected = pin!(turn.collect(&memory, 800, || false));
+        assert!(poll(collected.as_mut()).is_pending());
+        assert!(memory.try_reserve(100).is_ok(), "500 of the 600 were collected");
+        drop(held);
+        tokio::time::advance(POLL).await;
+        let Poll::Ready(room) = poll(collected.as_mut()) else { panic!("800 are free or its own") };
+        assert_eq!(room.expect("room").bytes(), 500);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_lacks_once_more_gets_twice_as_much_until_it_had_half() {
+        let memory = MemoryBudget::new(1000);
+        let turns = MemoryTurns::new();
+        let mut turn = turn(&turns, 1).await;
+        for (lacking, want) in
+            [(50, Some(100)), (60, Some(200)), (150, Some(400)), (10, Some(500)), (10, None)]
+        {
+            let room = turn.collect(&memory, lacking, || false).await;
+            assert_eq!(room.map(|room| room.bytes()), want, "{lacking}");
+        }
+        // All of the budget, but only once.
+        let mut turn = {
+            drop(turn);
+            self::turn(&turns, 2).await
+        };
+        assert!(turn.collect(&memory, 1000, || false).await.is_some());
+        assert!(turn.collect(&memory, 1000, || false).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_nobody_waits_for_go_before_anybody_waits() {
+        let memory = MemoryBudget::new(1000);
+        let turns = MemoryTurns::new();
+        let held = Cell::new((0..10).map(|_| memory.reserve(100)).collect::<Vec<_>>());
+        let give_up = || {
+            let mut left = held.take();
+            let gone = left.pop().is_some();
+            held.set(left);
+            gone
+        };
+        let began = Instant::now();
+        let room = turn(&turns, 1).await.collect(&memory, 100, give_up).await;
+        assert_eq!((room.expect("room").bytes(), began.elapsed()), (200, Duration::ZERO));
+        assert_eq!(held.take().len(), 8, "no more than is needed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_ends_at_its_deadline_and_leaves_nothing() {
+        let memory = MemoryBudget::new(1000);
+        let turns = MemoryTurns::new();
+        let held = memory.reserve(950);
+        let began = Instant::now();
+        let mut first = turn(&turns, 1).await;
+        let (collected, waited) =
+            tokio::join!(first.collect(&memory, 100, || false), turns.wait(key(2, 2), began + 3 * SECOND),);
+        assert!(collected.is_none() && waited.is_none());
+        assert_eq!(began.elapsed(), 10 * SECOND);
+        assert_eq!(memory.used_bytes(), held.bytes());
+        drop(first);
+        assert!(turns.wait(key(3, 3), Instant::now()).await.is_some(), "the turn is free again");
+    }
+
+    #[derive(Debug, Clone)]
+    enum Act {
+        Come(u128, u64),
+        /// The call whose turn it is ends.
+        End,
+        /// A call is cancelled, or its client leaves: while it waits, when its turn has come and it has not looked yet,
+        /// or while it runs.
+        Leave(usize),
+        /// All look whether it is their turn.
+        Look,
+    }
+
+    /// A call that came, and what it holds.
+    struct Call {
+        key: SessionKey,
+        turn: AcquirePermit,
+        permit: Option<FairPermit>,
+    }
+
+    /// The rule, as a person would write it down: all that wait, in the order in which they came.
+    #[derive(Default)]
+    struct Model {
+        waiting: Vec<(usize, SessionKey)>,
+        /// Whose turn it is.
+        holder: Option<usize>,
+        last_principal: u128,
+        /// The session of each waiting principal that had a turn last.
+        last_sessions: BTreeMap<u128, u64>,
+    }
+
+    impl Model {
+        fn come(&mut self, call: usize, key: SessionKey) {
+            self.waiting.push((call, key));
+            if self.holder.is_none() {
+                // Nobody waits, so it is no turn of the round.
+                self.holder = self.waiting.pop().map(|(call, _)| call);
+            }
+        }
+
+        fn leave(&mut self, call: usize) {
+            self.waiting.retain(|(waiting, _)| *waiting != call);
+            self.forget();
+            if self.holder == Some(call) {
+                self.holder = None;
+                let next = self.waiting.iter().min_by_key(|(call, key)| {
+                    let last_session = self.last_sessions.get(&key.principal).copied().unwrap_or_default();
+                    let has_passed = (key.principal <= self.last_principal, key.session <= last_session);
+                    (has_passed.0, key.principal, has_passed.1, key.session, *call)
+                });
+                if let Some((next, key)) = next.copied() {
+                    self.holder = Some(next);
+                    self.last_principal = key.principal;
+                    self.last_sessions.insert(key.principal, key.session);
+                    self.waiting.retain(|(waiting, _)| *waiting != next);
+                    self.forget();
+                }
+            }
+        }
+
+        fn forget(&mut self) {
+            let waits = |principal| self.waiting.iter().any(|(_, key)| key.principal == principal);
+            self.last_sessions.retain(|principal, _| waits(*principal));
+        }
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let act = prop_oneof![
+            4 => (0..4_u128, 0..3_u64).prop_map(|(principal, session)| Act::Come(principal, session)),
+            3 => Just(Act::End),
+            2 => any::<usize>().prop_map(Act::Leave),
+            2 => Just(Act::Look),
+        ];
+        prop::collection::vec(act, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn turns_go_round_whoever_leaves_and_whenever(acts in acts()) {
+            let turns = MemoryTurns::new();
+            let mut model = Model::default();
+            let mut calls: BTreeMap<usize, Call> = BTreeMap::new();
+            for (number, act) in acts.into_iter().chain([Act::Look]).enumerate() {
+                match act {
+                    Act::Come(principal, session) => {
+                        let key = key(principal, session);
+                        calls.insert(number, Call { key, turn: turns.turns.acquire(key), permit: None });
+                        model.come(number, key);
+                    }
+                    Act::End => {
+                        let running = calls.iter().find(|(_, call)| call.permit.is_some());
+                        if let Some(running) = running.map(|(number, _)| *number) {
+                            calls.remove(&running);
+                            model.leave(running);
+                        }
+                    }
+                    Act::Leave(at) if !calls.is_empty() => {
+                        let number = *calls.keys().nth(at % calls.len()).expect("there are so many");
+                        calls.remove(&number);
+                        model.leave(number);
+                    }
+                    Act::Leave(_) => {}
+                    Act::Look => {
+                        for call in calls.values_mut().filter(|call| call.permit.is_none()) {
+                            if let Poll::Ready(permit) = poll(Pin::new(&mut call.turn)) {
+                                call.permit = permit;
+                            }
+                        }
+                        let running = calls.iter().filter(|(_, call)| call.permit.is_some());
+                        let running: Vec<_> = running.map(|(number, call)| (*number, call.key)).collect();
+                        prop_assert_eq!(running.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+                            Vec::from_iter(model.holder), "of {:?}", running);
+                    }
+                }
+            }
+        }
+    }
+}
