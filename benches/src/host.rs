@@ -304,7 +304,8 @@ impl Client {
         let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
         let length =
             text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-        length.is_some_and(|length| answer.len() >= head + 4 + length)
+        // No JSON has the line ends of the last chunk.
+        length.map_or_else(|| answer.ends_with(b"\r\n0\r\n\r\n"), |length| answer.len() >= head + 4 + length)
     }
 
     /// Sends a request and reads its answer into `buffer`; gives the bytes of the answer.

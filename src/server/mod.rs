@@ -39,7 +39,7 @@ pub(crate) use incoming::handler_end::ArgumentsPlace;
 pub(crate) use serving::batch::{Batch, BatchMessage};
 pub(crate) use serving::in_flight::InFlight;
 pub(crate) use serving::slot::RequestSlot;
-pub(crate) use state::answer_stream::AnswerStream;
+pub(crate) use state::answer_stream::{AnswerStream, SegmentFrame};
 #[cfg(feature = "filesystem")]
 pub(crate) use state::blocking::cancellation::{CancellationToken, Cancelled};
 pub(crate) use state::call_state::Caller;

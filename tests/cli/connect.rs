@@ -78,7 +78,11 @@ impl Shim {
     }
 
     fn call(&mut self, id: u64) -> Value {
-        let params = json!({"name": "read_text_file", "arguments": {"path": "f"}});
+        self.read(id, "f")
+    }
+
+    fn read(&mut self, id: u64, path: &str) -> Value {
+        let params = json!({"name": "read_text_file", "arguments": {"path": path}});
         self.ask(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}))
     }
 }
@@ -93,6 +97,9 @@ pub(super) fn command(program: &[&str], target: &str) -> Command {
 fn a_shim_outlives_its_server() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("f"), "what is in f").expect("a file");
+    // Its answer is sent while it is read, in parts.
+    let large = "a \"line\"\n".repeat(30_000);
+    std::fs::write(folder.path().join("large"), &large).expect("a file");
     let mut server = Server::start(folder.path(), "127.0.0.1:0");
     let address = server
         .url
@@ -105,6 +112,8 @@ fn a_shim_outlives_its_server() {
         let mut shim = Shim::start(program, target);
         shim.handshake();
         assert_eq!(shim.call(1)["result"]["content"][0]["text"], "what is in f", "{target}");
+        let answer = shim.read(10, "large");
+        assert!(answer["id"] == 10 && answer["result"]["content"][0]["text"] == large, "{target}");
         let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}});
         let discover =
             json!({"jsonrpc": "2.0", "id": 2, "method": "server/discover", "params": {"_meta": meta}});

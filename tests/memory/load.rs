@@ -297,13 +297,28 @@ fn whole_answer(input: &[u8]) -> Option<(u16, String)> {
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let body = &input[end + 4..];
     if head.contains("transfer-encoding: chunked") {
-        return body
-            .ends_with(b"\r\n0\r\n\r\n")
-            .then(|| (status, String::from_utf8_lossy(body).into_owned()));
+        // Nothing that is sent here has such a line end.
+        return body.ends_with(b"\r\n0\r\n\r\n").then(|| (status, unchunked(body)));
     }
     let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
     let body = body.get(..length.unwrap_or(0))?;
     Some((status, String::from_utf8_lossy(body).into_owned()))
+}
+
+/// The body that was sent in chunks.
+fn unchunked(mut chunks: &[u8]) -> String {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.iter().position(|byte| *byte == b'\r').expect("a size");
+        let size = std::str::from_utf8(&chunks[..end]).expect("a size");
+        let size = usize::from_str_radix(size, 16).expect("a number");
+        if size == 0 {
+            return String::from_utf8_lossy(&body).into_owned();
+        }
+        let rest = &chunks[end + 2..];
+        body.extend_from_slice(&rest[..size]);
+        chunks = rest[size..].strip_prefix(b"\r\n").expect("the end of a chunk");
+    }
 }
 
 /// The head of a POST with those further fields.

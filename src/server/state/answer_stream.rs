@@ -5,7 +5,8 @@
 
 use crate::limits::price;
 use crate::server::state::fair_permits::{AcquirePermit, FairPermit, FairPermits, SessionKey};
-use crate::server::state::streamed::{Broken, Framing, SegmentWriter, StreamedAnswer};
+use crate::server::state::streamed::{SegmentWriter, StreamedAnswer};
+use bytes::BytesMut;
 use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, MemoryBudget, Reservation};
 use std::fmt;
 use std::io;
@@ -60,6 +61,29 @@ impl Window {
     }
 }
 
+/// What the transport writes around each segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SegmentFrame {
+    /// Bytes that it has before each segment.
+    pub(crate) lead_bytes: usize,
+    /// Bytes that it has after each segment.
+    pub(crate) end_bytes: usize,
+    /// Completes a segment that begins with `lead_bytes` bytes of no meaning.
+    pub(crate) close: fn(&mut BytesMut),
+}
+
+impl SegmentFrame {
+    /// Writes the next segment with its frame, `step_bytes` in all.
+    fn write(frame: Option<Self>, writer: &mut SegmentWriter, segment: &mut BytesMut, step_bytes: usize) {
+        let Some(Self { lead_bytes, end_bytes, close }) = frame else {
+            return writer.fill(segment, step_bytes);
+        };
+        segment.resize(lead_bytes, 0);
+        writer.fill(segment, step_bytes - end_bytes);
+        close(segment);
+    }
+}
+
 /// A streamed answer that is being sent.
 pub(crate) struct AnswerStream {
     answer: Arc<StreamedAnswer>,
@@ -68,6 +92,7 @@ pub(crate) struct AnswerStream {
     key: SessionKey,
     buffers: BufferPool,
     step_bytes: usize,
+    frame: Option<SegmentFrame>,
     memory: Option<Reservation>,
 }
 
@@ -75,14 +100,14 @@ enum Step {
     /// The next segment was not asked for.
     Resting(Box<SegmentWriter>),
     Acquiring(Box<SegmentWriter>, AcquirePermit),
-    Writing(JoinHandle<(Box<SegmentWriter>, Result<BufferLease, Broken>)>),
+    Writing(JoinHandle<(Box<SegmentWriter>, BufferLease)>),
     Ended,
 }
 
 impl AnswerStream {
     pub(crate) fn new(answer: Arc<StreamedAnswer>, means: StreamMeans) -> Self {
         let StreamMeans { threads, key, buffers, window: Window { step_bytes, memory } } = means;
-        let writer = SegmentWriter::new(Arc::clone(&answer), Framing::Length);
+        let writer = SegmentWriter::new(Arc::clone(&answer));
         Self {
             answer,
             step: Step::Resting(Box::new(writer)),
@@ -90,14 +115,14 @@ impl AnswerStream {
             key,
             buffers,
             step_bytes,
+            frame: None,
             memory: Some(memory),
         }
     }
 
-    /// Makes it a line. To be called before the first segment.
-    pub(crate) fn make_line(&mut self) {
-        let writer = SegmentWriter::new(Arc::clone(&self.answer), Framing::Line);
-        self.step = Step::Resting(Box::new(writer));
+    /// Has each segment framed. To be called before the first segment.
+    pub(crate) fn frame_segments(&mut self, frame: SegmentFrame) {
+        self.frame = Some(frame);
     }
 
     /// What is sent, to be sent later or again.
@@ -105,7 +130,7 @@ impl AnswerStream {
         &self.answer
     }
 
-    /// Bytes of the whole answer, without a line end.
+    /// Bytes of the whole answer, unless what it carries changes.
     pub(crate) fn total_bytes(&self) -> usize {
         self.answer.total_bytes()
     }
@@ -123,7 +148,7 @@ impl AnswerStream {
     /// The next segment.
     ///
     /// # Errors
-    /// When the answer cannot be ended as a valid message: its connection must end.
+    /// When the server ends, or the thread that writes does: the connection must end.
     pub(crate) fn poll_segment(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BufferLease>> {
         loop {
             match &mut self.step {
@@ -136,8 +161,7 @@ impl AnswerStream {
                 Step::Writing(thread) => {
                     let ended = ready!(Pin::new(thread).poll(cx));
                     self.step = Step::Ended;
-                    let (writer, segment) = ended.map_err(io::Error::other)?;
-                    let mut segment = segment.map_err(io::Error::other)?;
+                    let (writer, mut segment) = ended.map_err(io::Error::other)?;
                     if !writer.is_done() {
                         self.step = Step::Resting(writer);
                     } else if let Some(memory) = self.memory.take() {
@@ -159,11 +183,11 @@ impl AnswerStream {
     fn begin_writing(&mut self, permit: FairPermit) {
         let Step::Acquiring(mut writer, _) = std::mem::replace(&mut self.step, Step::Ended) else { return };
         let mut segment = self.buffers.acquire(self.step_bytes);
-        let step_bytes = self.step_bytes;
+        let (step_bytes, frame) = (self.step_bytes, self.frame);
         self.step = Step::Writing(tokio::task::spawn_blocking(move || {
-            let filled = writer.fill(&mut segment, step_bytes).map(|()| segment);
+            SegmentFrame::write(frame, &mut writer, &mut segment, step_bytes);
             drop(permit);
-            (writer, filled)
+            (writer, segment)
         }));
     }
 }

@@ -6,11 +6,9 @@
 //! cuts                                                                     ^ the block                               ^ and its copy
 //! ```
 //!
-//! The bytes of the block are counted before the first is sent, so that the length of the answer is known. What the
-//! source gives may have changed since then. **Invariant:** the answer is valid JSON of the length that was promised, or
-//! ends in an error that ends the connection; it never looks whole where it is not. What comes too short is filled up
-//! with spaces between two members. A block that cannot be as it was counted ends where it is, and the result says
-//! `isError`, and why.
+//! The bytes of the block are counted before the first is sent, so that no answer is begun that would be too long. What
+//! the source gives may have changed since then. **Invariant:** the answer is valid JSON, and never looks whole where it
+//! is not: a block that cannot be as it was counted ends where it is, and the result says `isError`, and why.
 
 use crate::wire::{BufferRoom, CountingRoom, escape_piece};
 use bytes::{Buf, BytesMut};
@@ -19,7 +17,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use thiserror::Error;
 
 /// What a result has that is not what it should be.
 const IS_ERROR: &[u8] = br#","isError":true"#;
@@ -81,32 +78,7 @@ enum Part {
     /// So many bytes of the block.
     Block(usize),
     Text(BytesMut),
-    Spaces(usize),
 }
-
-impl Part {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Skeleton(range) => range.len(),
-            Self::Block(bytes) | Self::Spaces(bytes) => *bytes,
-            Self::Text(text) => text.len(),
-        }
-    }
-}
-
-/// How the end of an answer is found by its receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
-    /// By its length, which is told before.
-    Length,
-    /// By a line end.
-    Line,
-}
-
-/// The answer cannot be ended as a valid message of its length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("an answer cannot be sent whole, as what it carries has changed")]
-pub(crate) struct Broken;
 
 /// Writes one streamed answer from its start to its end.
 #[derive(Debug)]
@@ -115,13 +87,12 @@ pub(crate) struct SegmentWriter {
     parts: VecDeque<Part>,
     /// How far the source has come with the current copy.
     at: u64,
-    framing: Framing,
     /// The copy of the block in `structuredContent` is being written.
     is_copy: bool,
 }
 
 impl SegmentWriter {
-    pub(crate) fn new(answer: Arc<StreamedAnswer>, framing: Framing) -> Self {
+    pub(crate) fn new(answer: Arc<StreamedAnswer>) -> Self {
         let block = Part::Block(answer.block_bytes);
         let (first, copy) = answer.cuts;
         let mut parts = VecDeque::from([Part::Skeleton(0..first), block]);
@@ -131,15 +102,7 @@ impl SegmentWriter {
             from = copy;
         }
         parts.push_back(Part::Skeleton(from..answer.skeleton.len()));
-        let mut writer = Self { answer, parts, at: 0, framing, is_copy: false };
-        writer.end_line();
-        writer
-    }
-
-    fn end_line(&mut self) {
-        if self.framing == Framing::Line {
-            self.parts.push_back(Part::Text(BytesMut::from(&b"\n"[..])));
-        }
+        Self { answer, parts, at: 0, is_copy: false }
     }
 
     /// Whether all is written.
@@ -147,55 +110,43 @@ impl SegmentWriter {
         self.parts.is_empty()
     }
 
-    /// Bytes that are still to come.
-    pub(crate) fn left_bytes(&self) -> usize {
-        self.parts.iter().map(Part::bytes).sum()
-    }
-
-    /// Writes up to `step_bytes` into an empty segment. It may block.
-    ///
-    /// # Errors
-    /// When the answer cannot be ended as a valid message.
-    pub(crate) fn fill(&mut self, segment: &mut BytesMut, step_bytes: usize) -> Result<(), Broken> {
+    /// Appends to a segment until that has `step_bytes`, or little less. It may block.
+    pub(crate) fn fill(&mut self, segment: &mut BytesMut, step_bytes: usize) {
         while let Some(part) = self.parts.front_mut() {
             let room = step_bytes.saturating_sub(segment.len());
             if room == 0 {
                 break;
             }
-            match part {
+            let left = match part {
                 Part::Skeleton(range) => {
                     let bytes = &self.answer.skeleton[range.clone()];
                     let bytes = &bytes[..bytes.len().min(room)];
                     segment.extend_from_slice(bytes);
                     range.start += bytes.len();
+                    range.len()
                 }
                 Part::Text(text) => {
                     let bytes = text.len().min(room);
                     segment.extend_from_slice(&text[..bytes]);
                     text.advance(bytes);
-                }
-                Part::Spaces(left) => {
-                    let bytes = (*left).min(room);
-                    segment.resize(segment.len() + bytes, b' ');
-                    *left -= bytes;
+                    text.len()
                 }
                 Part::Block(_) => {
-                    if self.fill_block(segment, room)? == Filled::Full {
+                    if self.fill_block(segment, room) == Filled::Full {
                         break;
                     }
                     continue;
                 }
-            }
-            if part.bytes() == 0 {
+            };
+            if left == 0 {
                 self.parts.pop_front();
             }
         }
-        Ok(())
     }
 
     /// Writes bytes of the block; `Full` when the segment has no room for the next unit.
-    fn fill_block(&mut self, segment: &mut BytesMut, room: usize) -> Result<Filled, Broken> {
-        let Some(Part::Block(left)) = self.parts.front_mut() else { return Ok(Filled::End) };
+    fn fill_block(&mut self, segment: &mut BytesMut, room: usize) -> Filled {
+        let Some(Part::Block(left)) = self.parts.front_mut() else { return Filled::End };
         let most = room.min(*left);
         let is_last_room = most == *left;
         let before = segment.len();
@@ -206,44 +157,31 @@ impl SegmentWriter {
                 self.parts.pop_front();
                 self.at = 0;
                 self.is_copy = true;
-                Ok(Filled::End)
             }
-            Ok(Filled::Full) if !is_last_room => Ok(Filled::Full),
+            Ok(Filled::Full) if !is_last_room => return Filled::Full,
             // It is shorter or longer than when it was counted.
-            Ok(_) => self.break_off(CHANGED).map(|()| Filled::End),
-            Err(why) => self.break_off(&why).map(|()| Filled::End),
+            Ok(_) => self.break_off(CHANGED),
+            Err(why) => self.break_off(&why),
         }
+        Filled::End
     }
 
     /// Ends the answer in the middle of the block, as an error of the tool.
     #[cold]
-    fn break_off(&mut self, why: &str) -> Result<(), Broken> {
+    fn break_off(&mut self, why: &str) {
         let answer = &self.answer;
-        let tail = answer.tail_at..answer.skeleton.len();
-        let line_end = usize::from(self.framing == Framing::Line);
-        let room = self.left_bytes().saturating_sub(tail.len() + line_end);
-        let endings = if self.is_copy {
+        let ending = if self.is_copy {
             let closing = &answer.skeleton[answer.cuts.1.unwrap_or(answer.tail_at)..answer.tail_at];
-            vec![[closing, IS_ERROR].concat()]
+            [closing, IS_ERROR].concat()
         } else {
             let closing = &answer.skeleton[answer.cuts.0..answer.block_end];
-            let mut told = BytesMut::new();
             let mut length = CountingRoom::default();
             escape_piece(why.as_bytes(), true, &mut length);
+            let mut told = BytesMut::new();
             escape_piece(why.as_bytes(), true, &mut BufferRoom::new(&mut told, length.bytes));
-            let told = [br#",{"type":"text","text":""#, &told[..], br#""}"#].concat();
-            vec![[closing, &told, b"]", IS_ERROR].concat(), [closing, b"]", IS_ERROR].concat()]
+            [closing, br#",{"type":"text","text":""#, &told[..], br#""}]"#, IS_ERROR].concat()
         };
-        let has_room = |ending: &Vec<u8>| ending.len() <= room || self.framing == Framing::Line;
-        let Some(ending) = endings.into_iter().find(has_room) else { return Err(Broken) };
-        let spaces = if self.framing == Framing::Line { 0 } else { room - ending.len() };
-        self.parts.clear();
-        self.parts.push_back(Part::Text(BytesMut::from(&ending[..])));
-        if spaces > 0 {
-            self.parts.push_back(Part::Spaces(spaces));
-        }
-        self.parts.push_back(Part::Skeleton(tail));
-        self.end_line();
-        Ok(())
+        let tail = answer.tail_at..answer.skeleton.len();
+        self.parts = VecDeque::from([Part::Text(BytesMut::from(&ending[..])), Part::Skeleton(tail)]);
     }
 }

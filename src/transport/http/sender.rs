@@ -6,7 +6,8 @@ use super::codec::head::RequestHead;
 use super::codec::response::{self, Cors, Payload, Persistence, ResponseHead};
 use super::codec::words::{Status, StreamFraming, Verb, Version};
 use super::endpoint::Endpoint;
-use crate::server::{AnswerStream, Outcome, Outgoing};
+use crate::limits::price;
+use crate::server::{AnswerStream, Outcome, Outgoing, SegmentFrame};
 use crate::transport::admission::Refusal;
 use crate::transport::outbox::Outbox;
 use std::fmt::Display;
@@ -20,6 +21,16 @@ const STREAM_HEAD_BYTES: usize = 512;
 const EVENT_BYTES: usize = 160;
 /// Room for the short parts of a stream: a comment, its end, `100 Continue`.
 const SHORT_BYTES: usize = 32;
+
+/// Makes each segment of a streamed answer a chunk.
+const CHUNK_FRAME: SegmentFrame = SegmentFrame {
+    lead_bytes: event_stream::CHUNK_LEAD_BYTES,
+    end_bytes: event_stream::CHUNK_END_BYTES,
+    close: event_stream::close_chunk,
+};
+const _: () = assert!(
+    price::SEGMENT_BYTES - CHUNK_FRAME.lead_bytes - CHUNK_FRAME.end_bytes <= event_stream::MAX_CLOSED_BYTES
+);
 
 /// What a connection has to do next for its exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +160,10 @@ impl Sender {
         answer: Answer<'_>,
         persistence: Persistence,
     ) {
-        let persistence = if endpoint.drain.has_begun() { Persistence::Close } else { persistence };
+        let framing = framing_for(head);
+        let ends_it = matches!(answer.body, AnswerBody::Streamed(_)) && framing == StreamFraming::UntilClose;
+        let persistence =
+            if endpoint.drain.has_begun() || ends_it { Persistence::Close } else { persistence };
         let buffers = endpoint.server.buffers();
         let payload = match &answer.body {
             AnswerBody::None => Payload::Empty,
@@ -157,7 +171,7 @@ impl Sender {
             AnswerBody::Json(json) => Payload::Json { bytes: json.len() },
             AnswerBody::Refusal(json) => Payload::Json { bytes: json.len() },
             AnswerBody::Message(message) => Payload::Json { bytes: message.len() },
-            AnswerBody::Streamed(answer) => Payload::Json { bytes: answer.total_bytes() },
+            AnswerBody::Streamed(_) => Payload::JsonStream(framing),
         };
         let session = answer.session.map(session_text);
         let origin = self.cors.take();
@@ -175,12 +189,12 @@ impl Sender {
             + answer.preflight.map_or(0, <[u8]>::len);
         self.outbox.append(buffers, ANSWER_HEAD_BYTES + extra, |out| response.write(out));
         if head.is_none_or(|head| head.verb != Verb::Head) {
-            self.write_body(endpoint, answer.body);
+            self.write_body(endpoint, answer.body, framing);
         }
         self.is_last = persistence == Persistence::Close;
     }
 
-    fn write_body(&mut self, endpoint: &Endpoint, body: AnswerBody<'_>) {
+    fn write_body(&mut self, endpoint: &Endpoint, body: AnswerBody<'_>, framing: StreamFraming) {
         let buffers = endpoint.server.buffers();
         let mut append = |text: &str| {
             self.outbox.append(buffers, text.len(), |out| out.extend_from_slice(text.as_bytes()));
@@ -190,8 +204,18 @@ impl Sender {
             AnswerBody::Text(text) | AnswerBody::Json(text) => append(text),
             AnswerBody::Refusal(text) => append(&text),
             AnswerBody::Message(message) => self.outbox.push(message),
-            AnswerBody::Streamed(answer) => self.outbox.push_stream(answer),
+            AnswerBody::Streamed(answer) => {
+                self.push_streamed(answer, framing);
+                self.outbox.append(buffers, SHORT_BYTES, |out| event_stream::end_stream(out, framing));
+            }
         }
+    }
+
+    fn push_streamed(&mut self, mut answer: Box<AnswerStream>, framing: StreamFraming) {
+        if framing == StreamFraming::Chunked {
+            answer.frame_segments(CHUNK_FRAME);
+        }
+        self.outbox.push_stream(answer);
     }
 
     /// Queues `100 Continue`, for a client that waits for it before it sends the body.
@@ -201,9 +225,10 @@ impl Sender {
 
     /// Queues the head of an event stream.
     pub(super) fn begin_stream(&mut self, endpoint: &Endpoint, head: &RequestHead) -> StreamFraming {
-        let (framing, persistence) = match head.version {
-            Version::Http10 => (StreamFraming::UntilClose, Persistence::Close),
-            Version::Http11 => (StreamFraming::Chunked, Persistence::of(head)),
+        let framing = framing_for(Some(head));
+        let persistence = match framing {
+            StreamFraming::UntilClose => Persistence::Close,
+            StreamFraming::Chunked => Persistence::of(head),
         };
         let origin = self.cors.take();
         let cors = origin.as_deref().map(|origin| Cors { origin, preflight: None });
@@ -251,9 +276,8 @@ impl Sender {
         answer: Box<AnswerStream>,
     ) {
         let buffers = endpoint.server.buffers();
-        let bytes = answer.total_bytes();
-        self.outbox.append(buffers, EVENT_BYTES, |out| event.begin(out, framing, bytes));
-        self.outbox.push_stream(answer);
+        self.outbox.append(buffers, EVENT_BYTES, |out| event.begin(out, framing));
+        self.push_streamed(answer, framing);
         self.outbox.append(buffers, SHORT_BYTES, |out| event_stream::end_event(out, framing));
     }
 
@@ -272,5 +296,14 @@ impl Sender {
         self.is_last = framing == StreamFraming::UntilClose
             || Persistence::of(head) == Persistence::Close
             || endpoint.drain.has_begun();
+    }
+}
+
+/// How a stream is framed that answers a request with that head.
+fn framing_for(head: Option<&RequestHead>) -> StreamFraming {
+    match head.map(|head| head.version) {
+        Some(Version::Http11) => StreamFraming::Chunked,
+        // Chunks are for clients that speak HTTP/1.1.
+        Some(Version::Http10) | None => StreamFraming::UntilClose,
     }
 }

@@ -346,9 +346,9 @@ impl Exchange {
             peer.session = Some(Arc::clone(session));
         }
         let answer = match outcome {
-            Outcome::Streamed(mut answer) => {
-                answer.make_line();
-                return self.outbox.push_stream(answer);
+            Outcome::Streamed(answer) => {
+                self.outbox.push_stream(answer);
+                return self.outbox.append(peer.server.buffers(), 1, |out| out.extend_from_slice(b"\n"));
             }
             outcome => outcome.into_answer(),
         };

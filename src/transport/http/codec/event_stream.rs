@@ -30,9 +30,8 @@ const COMMENT: &[u8] = b":\n\n";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 impl Event<'_> {
-    /// Appends what comes before `data_bytes` bytes of data, so that the data itself need not be copied.
-    /// The data must be one line: use [`write_data`] where it may not be.
-    pub(crate) fn begin(&self, out: &mut BytesMut, framing: StreamFraming, data_bytes: usize) {
+    /// Appends what comes before the data. `more_bytes` is what follows in the same chunk.
+    fn write_fields(&self, out: &mut BytesMut, framing: StreamFraming, more_bytes: usize) {
         let mut digits = itoa::Buffer::new();
         let retry = self.retry_ms.map(|retry_ms| digits.format(retry_ms).as_bytes());
         // An id with a line end in it would end the event early.
@@ -49,7 +48,7 @@ impl Event<'_> {
         ];
         if framing == StreamFraming::Chunked {
             let bytes: usize = parts.iter().map(|part| part.len()).sum();
-            write_chunk_size(out, bytes + data_bytes + EVENT_END.len());
+            write_chunk_size(out, bytes + more_bytes);
         }
         for part in parts {
             out.put_slice(part);
@@ -58,9 +57,16 @@ impl Event<'_> {
 
     /// Appends the whole event. `data` is JSON; line ends between its parts become spaces.
     pub(crate) fn write(&self, out: &mut BytesMut, framing: StreamFraming, data: &[u8]) {
-        self.begin(out, framing, data.len());
+        self.write_fields(out, framing, data.len() + EVENT_END.len());
         write_data(out, data);
-        end_event(out, framing);
+        out.put_slice(EVENT_END);
+        end_chunk(out, framing);
+    }
+
+    /// Appends what comes before data that follows in chunks of its own, as one line: [`end_event`] belongs after it.
+    pub(crate) fn begin(&self, out: &mut BytesMut, framing: StreamFraming) {
+        self.write_fields(out, framing, 0);
+        end_chunk(out, framing);
     }
 }
 
@@ -75,18 +81,22 @@ pub(crate) fn write_data(out: &mut BytesMut, json: &[u8]) {
     out.put_slice(rest);
 }
 
-/// Appends what comes after the data of an event.
+/// Appends what comes after data that came in chunks of its own.
 pub(crate) fn end_event(out: &mut BytesMut, framing: StreamFraming) {
-    out.put_slice(EVENT_END);
-    end_chunk(out, framing);
+    write_short(out, framing, EVENT_END);
 }
 
 /// Appends a comment, which shows client and proxies that the stream is alive.
 pub(crate) fn write_comment(out: &mut BytesMut, framing: StreamFraming) {
+    write_short(out, framing, COMMENT);
+}
+
+/// Appends bytes as a chunk.
+fn write_short(out: &mut BytesMut, framing: StreamFraming, bytes: &[u8]) {
     if framing == StreamFraming::Chunked {
-        write_chunk_size(out, COMMENT.len());
+        write_chunk_size(out, bytes.len());
     }
-    out.put_slice(COMMENT);
+    out.put_slice(bytes);
     end_chunk(out, framing);
 }
 
@@ -99,8 +109,28 @@ pub(crate) fn end_stream(out: &mut BytesMut, framing: StreamFraming) {
 
 fn end_chunk(out: &mut BytesMut, framing: StreamFraming) {
     if framing == StreamFraming::Chunked {
-        out.put_slice(b"\r\n");
+        out.put_slice(CRLF);
     }
+}
+
+/// Bytes that [`close_chunk`] takes before and after the bytes of a chunk.
+pub(crate) const CHUNK_LEAD_BYTES: usize = SIZE_DIGITS + CRLF.len();
+pub(crate) const CHUNK_END_BYTES: usize = CRLF.len();
+/// Bytes of the longest chunk that [`close_chunk`] makes.
+pub(crate) const MAX_CLOSED_BYTES: usize = (1 << (4 * SIZE_DIGITS)) - 1;
+/// Digits of a size that is written before the size is known. Zeros in front are allowed (RFC 9112 7.1).
+const SIZE_DIGITS: usize = 4;
+const CRLF: &[u8] = b"\r\n";
+
+/// Makes a chunk of bytes that stand behind [`CHUNK_LEAD_BYTES`] others, which become its size.
+pub(crate) fn close_chunk(out: &mut BytesMut) {
+    let bytes = out.len() - CHUNK_LEAD_BYTES;
+    debug_assert!((1..=MAX_CLOSED_BYTES).contains(&bytes), "a chunk of nothing is the end of all");
+    for (at, digit) in out[..SIZE_DIGITS].iter_mut().rev().enumerate() {
+        *digit = HEX_DIGITS[bytes >> (at * 4) & 0xF];
+    }
+    out[SIZE_DIGITS..CHUNK_LEAD_BYTES].copy_from_slice(CRLF);
+    out.put_slice(CRLF);
 }
 
 /// Hexadecimal, without zeros in front.
@@ -109,7 +139,7 @@ fn write_chunk_size(out: &mut BytesMut, bytes: usize) {
     for digit in (0..digits).rev() {
         out.put_u8(HEX_DIGITS[bytes >> (digit * 4) & 0xF]);
     }
-    out.put_slice(b"\r\n");
+    out.put_slice(CRLF);
 }
 
 #[cfg(test)]
@@ -154,6 +184,28 @@ mod tests {
             Event::default().write(&mut out, StreamFraming::Chunked, &data);
             want.extend_from_slice(&[b"data: ", &data[..], b"\n\n"].concat());
         }
+        end_stream(&mut out, StreamFraming::Chunked);
+        let mut decoder = BodyDecoder::new(BodyFraming::Chunked, 0, want.len()).expect("a decoder");
+        assert_eq!(decoder.advance(&mut out), Ok(BodyProgress::Complete(0..want.len())));
+        assert!(out == want);
+    }
+
+    #[test]
+    fn chunks_that_are_closed_behind_their_bytes_are_read_as_they_were_written() {
+        let (mut out, mut want) = (BytesMut::new(), Vec::new());
+        let event = Event { id: Some(b"7"), ..Event::default() };
+        event.begin(&mut out, StreamFraming::Chunked);
+        want.extend_from_slice(b"id: 7\ndata: ");
+        for size in [1, 15, 16, 255, 256, 4_095, 4_096, 16 * 1024 - 8, MAX_CLOSED_BYTES] {
+            let mut chunk = BytesMut::zeroed(CHUNK_LEAD_BYTES);
+            chunk.resize(CHUNK_LEAD_BYTES + size, b'x');
+            close_chunk(&mut chunk);
+            assert_eq!(chunk.len(), CHUNK_LEAD_BYTES + size + CHUNK_END_BYTES);
+            out.extend_from_slice(&chunk);
+            want.resize(want.len() + size, b'x');
+        }
+        end_event(&mut out, StreamFraming::Chunked);
+        want.extend_from_slice(b"\n\n");
         end_stream(&mut out, StreamFraming::Chunked);
         let mut decoder = BodyDecoder::new(BodyFraming::Chunked, 0, want.len()).expect("a decoder");
         assert_eq!(decoder.advance(&mut out), Ok(BodyProgress::Complete(0..want.len())));

@@ -40,6 +40,8 @@ pub(crate) enum Payload {
     Empty,
     /// So many bytes of JSON. An answer to HEAD says the same and sends none of them.
     Json { bytes: usize },
+    /// JSON until the stream ends.
+    JsonStream(StreamFraming),
     /// So many bytes of text.
     Text { bytes: usize },
     /// Events until the stream ends.
@@ -102,11 +104,13 @@ impl ResponseHead<'_> {
                 out.put_slice(b"content-type: text/plain; charset=utf-8\r\ncontent-length: ");
                 end_number(out, bytes);
             }
+            Payload::JsonStream(framing) => {
+                out.put_slice(b"content-type: application/json\r\n");
+                out.put_slice(coding(framing).as_bytes());
+            }
             Payload::EventStream(framing) => {
                 out.put_slice(EVENT_STREAM.as_bytes());
-                if framing == StreamFraming::Chunked {
-                    out.put_slice(b"transfer-encoding: chunked\r\n");
-                }
+                out.put_slice(coding(framing).as_bytes());
             }
         }
         self.write_optional(out);
@@ -165,6 +169,14 @@ fn field(out: &mut BytesMut, name_and_colon: &'static str, value: &[u8]) {
         out.put_slice(name_and_colon.as_bytes());
         out.put_slice(value);
         out.put_slice(b"\r\n");
+    }
+}
+
+/// The header that tells how a stream is framed; one that ends with its connection needs none.
+fn coding(framing: StreamFraming) -> &'static str {
+    match framing {
+        StreamFraming::Chunked => "transfer-encoding: chunked\r\n",
+        StreamFraming::UntilClose => "",
     }
 }
 
@@ -249,7 +261,15 @@ mod tests {
     #[test]
     fn heads_of_streams_and_of_preflights_are_written_as_they_are_here() {
         let new = ResponseHead::new;
-        let rows: [(ResponseHead<'_>, &str); 3] = [
+        let rows: [(ResponseHead<'_>, &str); 5] = [
+            (
+                new(Status::Ok, Persistence::Keep, Payload::JsonStream(StreamFraming::Chunked)),
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+            ),
+            (
+                new(Status::Ok, Persistence::Close, Payload::JsonStream(StreamFraming::UntilClose)),
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n",
+            ),
             (
                 new(Status::Ok, Persistence::Keep, Payload::EventStream(StreamFraming::Chunked)),
                 "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache, no-transform\r\n\
