@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for HttpConnection<S> {
         if !this.connection.is_draining
             && (this.drain.as_mut().poll(cx).is_ready() || this.connection.has_drain_begun())
         {
-            this.connection.begin_draining();
+            this.connection.is_draining = true;
         }
         let mut has_progressed = false;
         loop {
@@ -147,6 +147,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             State::Closing if is_flushed => return self.linger(cx),
             State::Closing => return Step::Blocked,
             State::Head | State::Body(_) | State::Request(_) | State::Stream(_) => {}
+        }
+        // Before each step, as a request that is read meanwhile would last as long as its connection too.
+        if self.is_draining {
+            exchange.begin_closing();
         }
         match exchange.advance(&self.shared.endpoint, self.address, &mut self.permit, cx) {
             NextAction::Continue => Step::Progressed,
@@ -224,13 +228,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.shared.endpoint.drain.has_begun()
     }
 
-    fn begin_draining(&mut self) {
-        self.is_draining = true;
-        if let Some(exchange) = &mut self.exchange {
-            exchange.begin_closing();
-        }
-    }
-
     /// Finds out which time-out applies, and when it ends.
     fn set_timeout(&mut self, has_progressed: bool) {
         let limits = self.shared.endpoint.server.limits();
@@ -299,6 +296,35 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::{sleep, timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscription_that_comes_with_the_drain_ends_with_it() {
+        let limits = Limits::default();
+        let server = Server::builder("test", "1").build().expect("a server");
+        let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
+        let drain = Drain::default();
+        let shared = HttpShared::new(server, admission, drain.clone()).expect("not served yet");
+        let (mut client, stream) = duplex(64 * 1024);
+        let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
+        let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
+        // It is idle, and both come before it is polled again.
+        sleep(Duration::from_millis(1)).await;
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\n\
+             mcp-method: subscriptions/listen\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        client.write_all(format!("{head}{body}").as_bytes()).await.expect("room");
+        drain.begin();
+        let mut answer = String::new();
+        let ended = timeout(Duration::from_hours(1), client.read_to_string(&mut answer)).await;
+        assert!(ended.is_ok(), "it goes on: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        serving.await.expect("it does not panic");
+    }
 
     /// In time that stands still while anything can move.
     #[tokio::test(start_paused = true)]
