@@ -39,7 +39,7 @@ pub(crate) fn network_stalled_reader_is_bounded() {
     let server = server(&Limits {
         max_stream_bytes: MAX_STREAM_BYTES,
         max_outbox_bytes: MAX_OUTBOX_BYTES,
-        event_store_bytes: EVENT_STORE_BYTES,
+        event_store_bytes: Some(EVENT_STORE_BYTES),
         write_timeout_ms: WRITE_TIMEOUT.as_millis() as usize,
         event_retention_ms: 100,
         // So few that they share one map, which is warm after the first.

@@ -84,6 +84,7 @@ impl CliError {
             Self::Filesystem(_) => 1,
             _ if self.is_closed_pipe() => 0,
             Self::Usage(_) | Self::Config(_) | Self::Admission(_) | Self::Http(_) => USAGE,
+            Self::Build(BuildError::Limits(_) | BuildError::Memory(_)) => USAGE,
             Self::Shim(ShimError::Target(_)) => USAGE,
             Self::Client(_)
             | Self::Shim(_)

@@ -24,6 +24,8 @@ mod terminal;
 mod tools;
 mod tune;
 
+use crate::memory::Ceiling;
+use crate::server::BuildError;
 use clap::ArgMatches;
 use error::CliError;
 use std::io::{self, BufWriter, Write};
@@ -76,8 +78,11 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
 }
 
 fn show_config(matches: &ArgMatches) -> Result<ExitCode, CliError> {
-    let config = config::Config::resolve(&command::Cli(matches), |name| std::env::var_os(name))?;
+    let mut config = config::Config::resolve(&command::Cli(matches), |name| std::env::var_os(name))?;
+    // That of a server may be a MiB smaller, as more of its program is in memory.
+    let ceiling = Ceiling::of_process(&mut config.limits).map_err(BuildError::from)?;
     let mut out = BufWriter::new(io::stdout().lock());
+    writeln!(out, "# {ceiling}")?;
     config.write(&mut out)?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)

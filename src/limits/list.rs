@@ -1,5 +1,6 @@
 //! The list of all settings: names, units, defaults, ranges, and where each default comes from.
 
+use super::price;
 use super::units::{self, GIB, KIB, MIB, Unit};
 use std::fmt;
 
@@ -7,6 +8,7 @@ use std::fmt;
 macro_rules! limits {
     (
         bounds { $( $name:ident: $unit:ident = $default:expr, $min:expr => $max:expr, $help:literal, $origin:literal; )+ }
+        shares { $( $share:ident = 1 / $parts:literal of $most:expr, $share_min:expr => $share_max:expr, $share_help:literal, $share_origin:literal; )+ }
         capacities { $( $capacity:ident = $holders:ident, $capacity_help:literal, $capacity_origin:literal; )+ }
     ) => {
         /// Every bound of the process; units are in the names.
@@ -29,6 +31,12 @@ macro_rules! limits {
                 pub $name: usize,
             )+
             $(
+                #[doc = $share_help]
+                #[doc = ""]
+                #[doc = concat!("`None`: one part in ", stringify!($parts), " of what the memory limit leaves at the start, at most `", stringify!($most), "`. Origin: ", $share_origin, ".")]
+                pub $share: Option<usize>,
+            )+
+            $(
                 #[doc = $capacity_help]
                 #[doc = ""]
                 #[doc = concat!("`None`: the sum of [`Self::", stringify!($holders), "`]. Origin: ", $capacity_origin, ".")]
@@ -38,11 +46,25 @@ macro_rules! limits {
 
         impl Default for Limits {
             fn default() -> Self {
-                Self { $( $name: $default, )+ $( $capacity: None, )+ }
+                Self { $( $name: $default, )+ $( $share: None, )+ $( $capacity: None, )+ }
             }
         }
 
         impl Limits {
+            $(
+                #[doc = $share_help]
+                #[doc = ""]
+                #[doc = "What is set, or else the most that it is by default."]
+                pub fn $share(&self) -> usize {
+                    self.$share.unwrap_or($most)
+                }
+            )+
+
+            /// Sets the shares that are not set, in a process that may grow by `room_bytes`.
+            pub(super) fn set_shares(&mut self, room_bytes: u64) {
+                $( self.$share.get_or_insert(price::share_bytes(room_bytes, $parts).clamp($share_min, $most)); )+
+            }
+
             $(
                 #[doc = $capacity_help]
                 #[doc = ""]
@@ -61,6 +83,12 @@ macro_rules! limits {
                     help: $help, origin: $origin,
                     store: |limits, value| limits.$name = value,
                     load: |limits| limits.$name,
+                }, )+
+                $( LimitOption {
+                    name: stringify!($share), unit: Unit::Bytes, default: None, min: $share_min, max: $share_max,
+                    help: $share_help, origin: $share_origin,
+                    store: |limits, value| limits.$share = Some(value),
+                    load: Limits::$share,
                 }, )+
                 $( LimitOption {
                     name: stringify!($capacity), unit: Unit::Count, default: None, min: 0, max: MAX_POOL_CAPACITY,
@@ -96,9 +124,6 @@ limits! {
         arena_retain_bytes: Bytes = 64 * KIB, 0 => GIB,
             "Largest arena that goes back to its pool; a larger one is freed.",
             "`Bump::reset` keeps its last chunk, so that without a limit one large frame is kept for ever";
-        pool_budget_bytes: Bytes = 64 * MIB, 64 * KIB => 64 * GIB,
-            "Idle memory that all pools may keep together.",
-            "100 requests that leave 64 KiB of arena and 256 KiB of buffers behind, twice over";
         inline_read_bytes: Bytes = 64 * KIB, 0 => 16 * MIB,
             "Largest file that is read at once; larger ones are read on a blocking thread.",
             "reading 64 KiB from the page cache costs less than waking a thread twice";
@@ -168,9 +193,6 @@ limits! {
         session_timeout_ms: Millis = 3_600_000, 10 => 604_800_000,
             "How long an unused session is kept.",
             "a session costs half a kilobyte, so that it may outlast a lunch break";
-        event_store_bytes: Bytes = 16 * MIB, 0 => 64 * GIB,
-            "Events of all sessions that are kept for clients that come back with Last-Event-ID.",
-            "64 streams that hold as much as a stream may";
         event_retention_ms: Millis = 60_000, 0 => 3_600_000,
             "How long the events of a finished stream are kept for a client that comes back.",
             "the official Rust SDK";
@@ -198,9 +220,6 @@ limits! {
         max_tasks: Count = 1_000, 1 => 1_000_000,
             "Tasks that are kept at once, finished ones included.",
             "ten for each of a hundred clients";
-        max_task_bytes: Bytes = 64 * MIB, KIB => 64 * GIB,
-            "Results of tasks, their requests for input and the answers to them, all together.",
-            "one answer of the greatest length; finished tasks are given up first, the oldest of who keeps most";
         task_ttl_ms: Millis = 300_000, 10 => 86_400_000,
             "How long a task is kept after it began.",
             "minutes for a client that lost its connection to come back";
@@ -252,6 +271,17 @@ limits! {
         target_hit_percent: Percent = 99, 1 => 100,
             "Hits among acquires that pools are sized for.",
             "beyond it bytes buy little: each further hit costs more than the one before";
+    }
+    shares {
+        pool_budget_bytes = 1 / 8 of 64 * MIB, 64 * KIB => 64 * GIB,
+            "Idle memory that all pools may keep together; by default an eighth of what the memory limit leaves at the start, 64 MiB at most.",
+            "an eighth of what the memory limit leaves; 64MiB is what 100 requests leave in arenas and buffers, twice over";
+        event_store_bytes = 1 / 16 of 16 * MIB, 0 => 64 * GIB,
+            "Events of all sessions that are kept for clients that come back with Last-Event-ID; by default a sixteenth of what the memory limit leaves at the start, 16 MiB at most.",
+            "a sixteenth of what the memory limit leaves; 16MiB is what 64 streams may hold";
+        max_task_bytes = 1 / 8 of 64 * MIB, KIB => 64 * GIB,
+            "Results of tasks, their requests for input and the answers to them, all together; by default an eighth of what the memory limit leaves at the start, 64 MiB at most.",
+            "an eighth of what the memory limit leaves; 64MiB is one answer of the greatest length. Finished tasks are given up first, the oldest of who keeps most";
     }
     capacities {
         message_capacity = message_holders,

@@ -37,6 +37,14 @@ pub struct Holder {
 }
 
 impl Limits {
+    /// Sets what follows from the memory limit and is not set, in a process that may grow by `room_bytes`.
+    pub(crate) fn divide(&mut self, room_bytes: u64) {
+        self.set_shares(room_bytes);
+        // Validated before: whoever sets larger arenas wants them kept.
+        let arena_bytes = self.arena_retain_bytes;
+        self.pool_budget_bytes = self.pool_budget_bytes.map(|bytes| bytes.max(arena_bytes));
+    }
+
     /// Who holds messages: request slots with their frame, arena and call state.
     pub fn message_holders(&self) -> [Holder; 2] {
         [
@@ -193,7 +201,7 @@ mod tests {
             ),
             (
                 "arena_retain_bytes = 64MiB must not exceed pool_budget_bytes = 1MiB",
-                Limits { arena_retain_bytes: 64 * MIB, pool_budget_bytes: MIB, ..Limits::default() },
+                Limits { arena_retain_bytes: 64 * MIB, pool_budget_bytes: Some(MIB), ..Limits::default() },
             ),
             (
                 "inline_read_bytes = 64KiB must not exceed max_reply_bytes = 32KiB",
@@ -204,6 +212,28 @@ mod tests {
             let message = limits.validate().expect_err(want).to_string();
             assert!(message.starts_with(want), "{message}");
         }
+    }
+
+    #[test]
+    fn shares_follow_from_the_memory_limit_unless_set() {
+        for (room_bytes, arena_retain_bytes, want) in [
+            (u64::MAX, 64 * KIB, (64 * MIB, 16 * MIB, 64 * MIB)),
+            (512 << 20, 64 * KIB, (64 * MIB, 16 * MIB, 64 * MIB)),
+            (60 << 20, 64 * KIB, (7 * MIB + 512 * KIB, 3 * MIB + 768 * KIB, 7 * MIB + 512 * KIB)),
+            (4 << 20, 64 * KIB, (512 * KIB, 256 * KIB, 512 * KIB)),
+            (4 << 20, MIB, (MIB, 256 * KIB, 512 * KIB)),
+            (0, 0, (64 * KIB, 0, KIB)),
+        ] {
+            let mut limits = Limits { arena_retain_bytes, ..Limits::default() };
+            limits.divide(room_bytes);
+            let found = (limits.pool_budget_bytes(), limits.event_store_bytes(), limits.max_task_bytes());
+            assert_eq!(found, want, "{room_bytes} {arena_retain_bytes}");
+            limits.validate().expect("nothing contradicts");
+        }
+        // What is set stays, also where it is the most that it is by default.
+        let mut limits = Limits { pool_budget_bytes: Some(64 * MIB), ..Limits::default() };
+        limits.divide(8 << 20);
+        assert_eq!((limits.pool_budget_bytes(), limits.max_task_bytes()), (64 * MIB, MIB));
     }
 
     #[test]

@@ -34,6 +34,27 @@ pub(crate) const fn large_bytes(limit_bytes: u64, floor_bytes: u64) -> u64 {
     limit_bytes.saturating_sub(floor_bytes) / LARGE_PARTS
 }
 
+/// One part in so many of what the limit leaves beside the process itself, in whole steps: figures that people read.
+pub(crate) const fn share_bytes(room_bytes: u64, parts: u64) -> usize {
+    /// The smallest buffer that is large, and the least budget of the pools.
+    const STEP_BYTES: u64 = LARGE_BYTES as u64;
+    (room_bytes / parts / STEP_BYTES * STEP_BYTES) as usize
+}
+
+/// The least that a limit has to leave beside what the process has at its start: for the pages that threads and their
+/// allocators touch first (five or six threads), and for small requests.
+const LEAST_ROOM_BYTES: u64 = 4 << 20;
+
+/// The smallest limit that a process may have which has `floor_bytes` at its start: new work is refused from
+/// `critical_percent` of it on.
+pub(crate) const fn least_limit(floor_bytes: u64, critical_percent: u64) -> u64 {
+    floor_bytes
+        .saturating_add(LEAST_ROOM_BYTES)
+        .saturating_mul(100)
+        .div_ceil(critical_percent)
+        .next_multiple_of(1 << 20)
+}
+
 /// Bytes that the allocator keeps for a second of so many bytes of large messages that are freed.
 pub(crate) const fn kept_bytes(large_bytes: u64) -> u64 {
     large_bytes

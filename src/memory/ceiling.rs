@@ -43,6 +43,30 @@ pub struct Ceiling {
     pub floor_bytes: u64,
     /// Large messages and answers that may be in memory at once; `None`: any.
     pub large_bytes: Option<u64>,
+    /// Idle memory that the pools may keep.
+    pub pool_bytes: u64,
+    /// Events that may be kept for clients that come back.
+    pub event_bytes: u64,
+    /// Results of tasks that may be kept.
+    pub task_bytes: u64,
+}
+
+/// The configured limit is below what the process has by itself and needs for its first requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "memory_limit_bytes = {} is too small: the process has {} at its start, and {} is the smallest limit that works \
+     with pressure_critical_percent = {critical_percent}",
+    bytes(*limit_bytes), bytes(*floor_bytes), bytes(*least_bytes)
+)]
+pub struct LimitTooSmall {
+    /// The setting `memory_limit_bytes`.
+    pub limit_bytes: u64,
+    /// Resident memory of the process at its start.
+    pub floor_bytes: u64,
+    /// The smallest limit that is accepted.
+    pub least_bytes: u64,
+    /// The setting `pressure_critical_percent`.
+    pub critical_percent: u64,
 }
 
 /// What the kernel says about memory, in bytes.
@@ -57,8 +81,11 @@ pub(super) struct Machine {
 }
 
 impl Ceiling {
-    /// The ceiling of this process with those limits.
-    pub(crate) fn of_process(limits: &Limits) -> Self {
+    /// The ceiling of this process with those limits, where what follows from it and is not set is set.
+    ///
+    /// # Errors
+    /// When the configured limit leaves nothing to serve with.
+    pub(crate) fn of_process(limits: &mut Limits) -> Result<Self, LimitTooSmall> {
         let machine = Machine {
             cgroup: process::cgroup_limit_bytes(),
             physical: process::physical_bytes(),
@@ -68,7 +95,7 @@ impl Ceiling {
     }
 
     /// The configured limit, or that of the control group, or a part of the machine's memory.
-    pub(super) fn of(limits: &Limits, machine: Machine) -> Self {
+    pub(super) fn of(limits: &mut Limits, machine: Machine) -> Result<Self, LimitTooSmall> {
         let Machine { cgroup, physical, rss } = machine;
         let (limit_bytes, source) = match (limits.memory_limit_bytes as u64, cgroup, physical) {
             (0, Some(cgroup), physical) if physical.is_none_or(|physical| cgroup < physical) => {
@@ -79,13 +106,36 @@ impl Ceiling {
             (configured, ..) => (Some(configured), Some(LimitSource::Configured)),
         };
         let floor_bytes = rss.unwrap_or_default();
+        if source == Some(LimitSource::Configured) {
+            check_configured(limits, floor_bytes)?;
+        }
+        limits.divide(limit_bytes.map_or(u64::MAX, |limit| limit.saturating_sub(floor_bytes)));
         let large_bytes = match (limits.max_inflight_bytes, limit_bytes) {
             (0, Some(limit)) => Some(price::large_bytes(limit, floor_bytes)),
             (0, None) => None,
             (set, _) => Some(set as u64),
         };
-        Self { limit_bytes, source, cgroup_bytes: cgroup, floor_bytes, large_bytes }
+        Ok(Self {
+            limit_bytes,
+            source,
+            cgroup_bytes: cgroup,
+            floor_bytes,
+            large_bytes,
+            pool_bytes: limits.pool_budget_bytes() as u64,
+            event_bytes: limits.event_store_bytes() as u64,
+            task_bytes: limits.max_task_bytes() as u64,
+        })
     }
+}
+
+fn check_configured(limits: &Limits, floor_bytes: u64) -> Result<(), LimitTooSmall> {
+    let limit_bytes = limits.memory_limit_bytes as u64;
+    let critical_percent = limits.pressure_critical_percent as u64;
+    let least_bytes = price::least_limit(floor_bytes, critical_percent);
+    if limit_bytes >= least_bytes {
+        return Ok(());
+    }
+    Err(LimitTooSmall { limit_bytes, floor_bytes, least_bytes, critical_percent })
 }
 
 impl fmt::Display for Ceiling {
@@ -99,11 +149,13 @@ impl fmt::Display for Ceiling {
             Some(LimitSource::Configured) | None => "configured".to_owned(),
         };
         let floor = bytes(self.floor_bytes);
-        write!(f, "memory ceiling: {} ({source}); {floor} at the start", bytes(limit))?;
-        match self.large_bytes {
-            Some(large) => write!(f, ", at most {} in large messages", bytes(large)),
-            None => Ok(()),
+        write!(f, "memory ceiling: {} ({source}); {floor} at the start, at most ", bytes(limit))?;
+        if let Some(large) = self.large_bytes {
+            write!(f, "{} in large messages, ", bytes(large))?;
         }
+        let (pools, events, tasks) =
+            (bytes(self.pool_bytes), bytes(self.event_bytes), bytes(self.task_bytes));
+        write!(f, "{pools} in idle pools, {events} in kept events, {tasks} in results of tasks")
     }
 }
 
@@ -115,8 +167,8 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn ceiling(configured: u64, cgroup: Option<u64>, physical: Option<u64>) -> Ceiling {
-        let limits = Limits { memory_limit_bytes: configured as usize, ..Limits::default() };
-        Ceiling::of(&limits, Machine { cgroup, physical, rss: Some(4 * MIB) })
+        let mut limits = Limits { memory_limit_bytes: configured as usize, ..Limits::default() };
+        Ceiling::of(&mut limits, Machine { cgroup, physical, rss: Some(4 * MIB) }).expect("large enough")
     }
 
     #[test]
@@ -138,10 +190,39 @@ mod tests {
     #[test]
     fn large_messages_have_a_third_of_what_the_process_leaves_unless_set() {
         assert_eq!(ceiling(64 * MIB, None, None).large_bytes, Some(20 * MIB));
-        assert_eq!(ceiling(MIB, None, None).large_bytes, Some(0));
+        assert_eq!(ceiling(0, Some(MIB), None).large_bytes, Some(0));
         assert_eq!(ceiling(0, None, None).large_bytes, None);
-        let limits = Limits { max_inflight_bytes: 7, ..Limits::default() };
-        assert_eq!(Ceiling::of(&limits, Machine::default()).large_bytes, Some(7));
+        let mut limits = Limits { max_inflight_bytes: 7, ..Limits::default() };
+        let ceiling = Ceiling::of(&mut limits, Machine::default()).expect("no limit");
+        assert_eq!(ceiling.large_bytes, Some(7));
+    }
+
+    #[test]
+    fn a_configured_limit_leaves_something_to_serve_with() {
+        let of = |configured: u64, critical_percent, cgroup| {
+            let mut limits = Limits {
+                memory_limit_bytes: configured as usize,
+                pressure_elevated_percent: critical_percent,
+                pressure_critical_percent: critical_percent,
+                ..Limits::default()
+            };
+            Ceiling::of(&mut limits, Machine { cgroup, physical: None, rss: Some(5 * MIB) })
+        };
+        for (critical_percent, least_bytes) in [(90, 10 * MIB), (100, 9 * MIB), (50, 18 * MIB)] {
+            for limit_bytes in [1, 5 * MIB, least_bytes - 1] {
+                let error = of(limit_bytes, critical_percent, None).expect_err("too small");
+                assert_eq!((error.limit_bytes, error.floor_bytes), (limit_bytes, 5 * MIB));
+                assert_eq!(error.least_bytes, least_bytes);
+            }
+            assert!(of(least_bytes, critical_percent, None).is_ok());
+        }
+        // The kernel's own limit is none of ours to refuse.
+        assert!(of(0, 90, Some(MIB)).is_ok());
+        assert_eq!(
+            of(1, 90, None).expect_err("too small").to_string(),
+            "memory_limit_bytes = 1 B is too small: the process has 5.0 MiB at its start, and 10.0 MiB is the smallest \
+             limit that works with pressure_critical_percent = 90"
+        );
     }
 
     #[test]
@@ -149,12 +230,13 @@ mod tests {
         for (ceiling, want) in [
             (
                 ceiling(64 * MIB, None, None),
-                "memory ceiling: 64.0 MiB (configured); 4.0 MiB at the start, at most 20.0 MiB in large messages",
+                "memory ceiling: 64.0 MiB (configured); 4.0 MiB at the start, at most 20.0 MiB in large messages, \
+                 7.5 MiB in idle pools, 3.8 MiB in kept events, 7.5 MiB in results of tasks",
             ),
             (
                 ceiling(0, None, Some(128 * MIB)),
                 "memory ceiling: 64.0 MiB (50 % of the machine's memory); 4.0 MiB at the start, at most 20.0 MiB in \
-                 large messages",
+                 large messages, 7.5 MiB in idle pools, 3.8 MiB in kept events, 7.5 MiB in results of tasks",
             ),
             (ceiling(0, None, None), "memory ceiling: none, because nothing says how much memory there is"),
         ] {

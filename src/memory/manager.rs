@@ -78,6 +78,7 @@ pub(crate) struct MemoryConfig {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) limits: Limits,
+    pub(crate) ceiling: Ceiling,
     pub(crate) registry: PoolRegistry,
     pub(crate) budget: MemoryBudget,
     /// The budget of large messages in memory, whose limit follows from the memory limit.
@@ -86,8 +87,7 @@ pub(crate) struct MemoryConfig {
 
 impl MemoryManager {
     pub(crate) fn new(config: MemoryConfig, now: Instant) -> Self {
-        let MemoryConfig { name, version, limits, registry, budget, leased } = config;
-        let ceiling = Ceiling::of_process(&limits);
+        let MemoryConfig { name, version, limits, ceiling, registry, budget, leased } = config;
         // Large buffers are charged wherever they are, on their way in and out, and so is what a call makes of a large
         // message.
         leased.set_limit_bytes(ceiling.large_bytes.map_or(usize::MAX >> 1, |bytes| bytes as usize));

@@ -30,7 +30,7 @@ mod timeline;
 
 pub use advice::{Hysteresis, Plan, Policy, advise, fit_budget};
 pub use allocator::{Allocator, AllocatorStats};
-pub use ceiling::{Ceiling, LimitSource};
+pub use ceiling::{Ceiling, LimitSource, LimitTooSmall};
 pub(crate) use ledger::{Account, Entries};
 pub(crate) use manager::MemoryConfig;
 pub use manager::MemoryManager;

@@ -397,7 +397,7 @@ impl Terms {
         self.add_spare(
             "event stores",
             1,
-            (limits.event_store_bytes as u64)
+            (limits.event_store_bytes() as u64)
                 .min(load.streams.saturating_mul(limits.max_stream_bytes as u64)),
             "event_store_bytes, or max_stream_bytes a stream",
         );
@@ -428,8 +428,8 @@ impl Terms {
             prices.stream_bytes + prices.request_bytes + prices.frame_bytes,
             "max_subscriptions; ledger, sizes of slot and exchange",
         );
-        self.add_spare("event stores", 1, limits.event_store_bytes as u64, "event_store_bytes");
-        self.add_spare("idle pools", 1, limits.pool_budget_bytes as u64, "pool_budget_bytes");
+        self.add_spare("event stores", 1, limits.event_store_bytes() as u64, "event_store_bytes");
+        self.add_spare("idle pools", 1, limits.pool_budget_bytes() as u64, "pool_budget_bytes");
         let large_bytes = basis.ceiling.large_bytes.unwrap_or_default();
         self.add_of_process("large messages and answers", 1, large_bytes, "max_inflight_bytes");
         large_bytes

@@ -468,7 +468,7 @@ mod tests {
             kernel: Vec::new(),
             pressure: PressureReport::default(),
             pools,
-            budget: BudgetReport { limit_bytes: limits.pool_budget_bytes as u64, used_bytes: 0 },
+            budget: BudgetReport { limit_bytes: limits.pool_budget_bytes() as u64, used_bytes: 0 },
             hotspots: Hotspots::default(),
             traffic: Traffic::default(),
             operations: Vec::new(),

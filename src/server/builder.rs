@@ -1,7 +1,7 @@
 //! Building a server, and why building may fail.
 
 use crate::limits::{Limits, LimitsError};
-use crate::memory::{MemoryConfig, MemoryManager};
+use crate::memory::{Ceiling, LimitTooSmall, MemoryConfig, MemoryManager};
 use crate::metrics::Metrics;
 use crate::server::answer::catalog::{CatalogError, Implementation};
 use crate::server::answer::envelope;
@@ -41,6 +41,9 @@ pub enum BuildError {
     /// The bounds contradict each other.
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    /// The memory limit is below what the process needs.
+    #[error(transparent)]
+    Memory(#[from] LimitTooSmall),
     /// The tools cannot be advertised.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -185,8 +188,7 @@ impl<T: Toolset> ServerBuilder<T> {
     /// # Errors
     /// When the bounds contradict each other or a tool cannot be advertised.
     pub fn build(self) -> Result<Server, BuildError> {
-        self.limits.validate()?;
-        let limits = self.limits;
+        let (limits, ceiling) = divided(self.limits)?;
         let implementation = serde_json::to_string(&self.implementation).map_err(CatalogError::from)?;
         let description = Description {
             implementation: self.implementation,
@@ -209,6 +211,7 @@ impl<T: Toolset> ServerBuilder<T> {
             name: description.implementation.name.clone(),
             version: description.implementation.version.clone(),
             limits: limits.clone(),
+            ceiling,
             registry: pools.registry.clone(),
             budget: pools.budget.clone(),
         };
@@ -243,4 +246,11 @@ impl<T: Toolset> ServerBuilder<T> {
         let slots = slot_pool(&shared.pools, &shared.limits, SlotFactory::new(core))?;
         Ok(Server { shared, slots })
     }
+}
+
+/// The limits, with what follows from the ceiling of this process.
+fn divided(mut limits: Limits) -> Result<(Limits, Ceiling), BuildError> {
+    limits.validate()?;
+    let ceiling = Ceiling::of_process(&mut limits)?;
+    Ok((limits, ceiling))
 }

@@ -2,6 +2,9 @@
 
 use super::{Run, mcpool, run};
 use mcpool::limits::LimitOption;
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn help_and_version_go_to_stdout_and_mistakes_to_stderr() {
@@ -92,6 +95,76 @@ fn the_three_sources_reach_the_program() {
     assert_eq!(line("allowed_hosts"), format!("allowed_hosts = [\"a.example\"] # file {}", file.display()));
     assert_eq!(line("cors"), format!("cors = true # file {}", file.display()));
     assert_eq!(line("# token_file"), "# token_file # default: no tokens");
+}
+
+/// How a client of the legacy era begins.
+const OPENING: &str = concat!(
+    r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"#,
+    r#""clientInfo":{"name":"t","version":"1"}}}"#,
+    "\n",
+    r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+);
+
+/// The limit is in the start line and in `mcpool config`, with what follows from it.
+#[test]
+fn what_follows_from_the_memory_limit_is_told_with_its_source() {
+    let shown = run(&["config", "--memory-limit-bytes", "128MiB", "--max-task-bytes", "64MiB"]);
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    let line = |name: &str| {
+        let found = shown.stdout.lines().find(|line| line.starts_with(name)).expect("a line");
+        found.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(
+        line("# memory ceiling: ").starts_with("# memory ceiling: 128.0 MiB (configured); "),
+        "{shown:?}"
+    );
+    let pools = line("# pool_budget_bytes = ");
+    let (value, origin) =
+        pools.trim_start_matches("# pool_budget_bytes = ").split_once(" # ").expect("an origin");
+    let option = LimitOption::named("pool_budget_bytes").expect("a setting");
+    let bytes = option.parse(value.trim_matches('"')).expect("a size");
+    // An eighth of what a process that begins with 4 to 40 MiB leaves.
+    assert!((11 << 20..16 << 20).contains(&bytes), "{pools}");
+    assert!(origin.starts_with("derived: an eighth of what the memory limit leaves"), "{origin}");
+    assert_eq!(line("max_task_bytes = "), "max_task_bytes = \"64MiB\" # flag --max-task-bytes");
+}
+
+#[test]
+fn a_limit_that_leaves_nothing_to_serve_with_stops_the_server_and_the_smallest_one_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().to_str().expect("text");
+    for command in ["serve", "plan", "config"] {
+        let refused =
+            run(&[command, "--memory-limit-bytes", "1", dir][..if command == "config" { 3 } else { 4 }]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{refused:?}");
+        let said = refused.stderr.trim_end();
+        assert!(
+            said.starts_with("mcpool: memory_limit_bytes = 1 B is too small: the process has "),
+            "{said}"
+        );
+        let least = said.split_once(" at its start, and ").and_then(|(_, rest)| rest.split_once(".0 MiB is"));
+        let least: u64 = least.expect("the smallest limit").0.parse().expect("a number");
+        if command == "serve" {
+            // One more, as a process does not begin with the same pages each time.
+            let limit = format!("{}MiB", least + 1);
+            let mut child = mcpool(&["serve", "--memory-limit-bytes", &limit, dir])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("the program runs");
+            let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_allowed_directories"}}"#;
+            let mut input = child.stdin.take().expect("a pipe");
+            writeln!(input, "{OPENING}").expect("written");
+            // Longer than it takes to look at the memory for the first time.
+            writeln!(input, "{call}").expect("written");
+            std::thread::sleep(Duration::from_millis(2_500));
+            writeln!(input, "{call}").expect("written");
+            drop(input);
+            let answers = String::from_utf8(child.wait_with_output().expect("ended").stdout).expect("text");
+            assert_eq!(answers.matches(dir).count(), 4, "{answers}");
+            assert!(!answers.contains("error"), "{answers}");
+        }
+    }
 }
 
 #[test]

@@ -3,20 +3,27 @@
 //! What a client or a setting can bring about is brought about on the real program; what only a kernel or another
 //! program can (huge pages, stalls, a control group) is written into a real report.
 
+use crate::limit::{Asked, read_request};
 use crate::load::{self, Client, Program, message};
 use mcpool::memory::{MemoryReport, PressureLevel};
-use mcpool::report::{Diagnosis, Severity, diagnose};
+use mcpool::report::{Diagnosis, Finding, Severity, diagnose};
 use mcpool_pools::PoolControl;
 use std::time::Duration;
 
 const MIB: u64 = 1024 * 1024;
 
 /// Looks until the rule fires, at most a minute: pools are sampled once a second.
-fn fires(program: &Program, rule: &str) -> mcpool::report::Finding {
+fn fires(program: &Program, rule: &str) -> Finding {
+    fires_as(program, rule, Severity::Hint)
+}
+
+/// The same, for a rule that is of that severity at least.
+fn fires_as(program: &Program, rule: &str, severity: Severity) -> Finding {
     let mut last = None;
     for _ in 0..300 {
         let diagnosis = diagnose(&program.report());
-        if let Some(finding) = diagnosis.findings.iter().find(|finding| finding.rule == rule) {
+        let is_wanted = |finding: &&Finding| finding.rule == rule && finding.severity >= severity;
+        if let Some(finding) = diagnosis.findings.iter().find(is_wanted) {
             let words = [&finding.problem, &finding.cause, &finding.evidence, &finding.remedy, &finding.cost];
             assert!(words.iter().all(|text| text.ends_with('.') && text.len() > 7), "{finding:#?}");
             return finding.clone();
@@ -78,20 +85,31 @@ fn a_server_that_is_well_has_no_issues_and_says_what_was_checked() {
 
 #[test]
 fn limits_that_contradict_each_other_are_named_with_the_line_to_change() {
-    let program = Program::serve(&["--memory-limit-bytes", "28MiB"]);
+    let sizes = ["--pool-budget-bytes", "64MiB", "--event-store-bytes", "40MiB"];
+    let program = Program::serve(&[&sizes[..], &["--memory-limit-bytes", "64MiB"]].concat());
     let pools = fires(&program, "pools-may-fill-the-limit");
-    assert_eq!(pools.setting.as_deref(), Some("pool_budget_bytes = \"7MiB\""));
+    assert_eq!(pools.setting.as_deref(), Some("pool_budget_bytes = \"16MiB\""));
     let events = fires(&program, "events-may-fill-the-limit");
-    assert_eq!(events.setting.as_deref(), Some("event_store_bytes = \"3MiB\""));
+    assert_eq!(events.setting.as_deref(), Some("event_store_bytes = \"8MiB\""));
     let (text, code) = program.run_doctor(&[]);
-    assert!(text.contains("pool_budget_bytes = \"7MiB\"") && code == Some(1), "{text}");
+    assert!(text.contains("pool_budget_bytes = \"16MiB\"") && code == Some(1), "{text}");
+}
+
+/// Without other settings, what a limit bounds follows from it.
+#[test]
+fn a_small_limit_alone_contradicts_nothing() {
+    let program = Program::serve(&["--memory-limit-bytes", "64MiB"]);
+    let rules = rules(&diagnose(&program.report()));
+    for rule in ["pools-may-fill-the-limit", "events-may-fill-the-limit", "under-pressure"] {
+        assert!(!rules.contains(&rule), "{rules:?}");
+    }
 }
 
 #[test]
 fn a_limit_that_is_nearly_reached_is_told() {
     let used = Program::serve(&[]).report().usage.rss_bytes.expect("Linux tells");
-    let limit = (used + used / 5).to_string();
-    let program = Program::serve(&["--memory-limit-bytes", &limit]);
+    let limit = (used + used / 2).to_string();
+    let program = Program::serve(&["--memory-limit-bytes", &limit, "--pressure-elevated-percent", "60"]);
     let finding = fires(&program, "under-pressure");
     assert!(finding.severity >= Severity::Warning, "{finding:?}");
 }
@@ -99,9 +117,17 @@ fn a_limit_that_is_nearly_reached_is_told() {
 #[test]
 fn a_limit_that_is_exceeded_is_the_worst_there_is() {
     let used = Program::serve(&[]).report().usage.rss_bytes.expect("Linux tells");
-    let limit = used - used / 4;
-    let program = Program::serve(&["--memory-limit-bytes", &limit.to_string()]);
-    let finding = fires(&program, "limit-exceeded");
+    // The operator allows more in large messages than in all: answers that nobody reads go beyond the limit.
+    let limit = used + 8 * MIB;
+    let sizes = ["--max-inflight-bytes", "256MiB", "--pressure-critical-percent", "100"];
+    let program = Program::serve(&[&sizes[..], &["--memory-limit-bytes", &limit.to_string()]].concat());
+    let request = read_request(&program, 6 * MIB as usize, Asked::Head);
+    let mut readers: Vec<Client> = (0..4).map(|_| Client::connect(program.port())).collect();
+    for reader in &mut readers {
+        reader.send(&request);
+    }
+    // A peak that is over already is only a warning.
+    let finding = fires_as(&program, "limit-exceeded", Severity::Critical);
     assert_eq!(finding.severity, Severity::Critical, "{finding:?}");
     // Once it is over, the peak still tells.
     let mut report = program.report();

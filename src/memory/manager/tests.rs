@@ -7,10 +7,12 @@ use mcpool_pools::BufferPool;
 fn small_idle_objects_go_by_halves_each_interval_and_all_when_nobody_comes() {
     let (begun, buffers, registry) = (Instant::now(), BufferPool::default(), PoolRegistry::default());
     buffers.register(&registry).expect("names of their own");
+    let mut limits = Limits { pool_decay_ms: 10_000, tune_interval_ms: 0, ..Limits::default() };
     let config = MemoryConfig {
+        ceiling: Ceiling::of_process(&mut limits).expect("no limit is configured"),
+        limits,
         name: String::new(),
         version: String::new(),
-        limits: Limits { pool_decay_ms: 10_000, tune_interval_ms: 0, ..Limits::default() },
         registry,
         budget: MemoryBudget::new(1 << 20),
         leased: MemoryBudget::new(1 << 20),

@@ -34,6 +34,9 @@ fn ceiling(limit_bytes: u64, source: LimitSource) -> Ceiling {
         cgroup_bytes: None,
         floor_bytes: 6 * MIB,
         large_bytes: Some(price::large_bytes(limit_bytes, 6 * MIB)),
+        pool_bytes: 64 * MIB,
+        event_bytes: 16 * MIB,
+        task_bytes: 64 * MIB,
     }
 }
 
@@ -140,7 +143,7 @@ fn without_a_load_it_is_the_most_that_the_settings_allow() {
     let plan = plan_in(None, &limits, ceiling(256 * MIB, LimitSource::Configured));
     assert_eq!(term(&plan, "idle connections").0, 100);
     assert_eq!(term(&plan, "sessions").0, 50);
-    assert_eq!(term(&plan, "idle pools").2, limits.pool_budget_bytes as u64);
+    assert_eq!(term(&plan, "idle pools").2, limits.pool_budget_bytes() as u64);
     assert_eq!(Some(plan.large_bytes), plan.ceiling.large_bytes);
     assert!(plan.fits && plan.process_bytes <= 256 * MIB, "{:?}", plan.remedies);
     let many = Limits { max_connections: 100_000, ..limits };

@@ -67,7 +67,7 @@ impl Account for Shared {
     }
 
     fn reclaim(&self, is_critical: bool) -> Vec<(&'static str, u64)> {
-        let keep = if is_critical { 0 } else { self.limits.event_store_bytes / 2 };
+        let keep = if is_critical { 0 } else { self.limits.event_store_bytes() / 2 };
         vec![("delivered events", self.events.shrink_to(keep) as u64)]
     }
 }

@@ -154,7 +154,7 @@ impl EventStore {
             numbers: AtomicU64::new(1),
             bytes: Sum::default(),
             streamed: Sum::default(),
-            max_bytes: limits.event_store_bytes,
+            max_bytes: limits.event_store_bytes(),
             max_stream_bytes: limits.max_stream_bytes,
             retention: limits.event_retention(),
         };
@@ -529,7 +529,11 @@ mod tests {
     const BUFFER: usize = 1024;
 
     fn store(event_store_bytes: usize, max_stream_bytes: usize) -> EventStore {
-        EventStore::new(&Limits { max_stream_bytes, event_store_bytes, ..Limits::default() })
+        EventStore::new(&Limits {
+            max_stream_bytes,
+            event_store_bytes: Some(event_store_bytes),
+            ..Limits::default()
+        })
     }
 
     /// All that the reader gets, as text: `.` for the end, `/` for a release.

@@ -36,7 +36,7 @@ impl Pools {
     pub(crate) const LARGE_BYTES: usize = price::LARGE_BYTES;
 
     pub(crate) fn new(limits: &Limits) -> Result<Self, NameTaken> {
-        let budget = MemoryBudget::new(limits.pool_budget_bytes);
+        let budget = MemoryBudget::new(limits.pool_budget_bytes());
         let leased = MemoryBudget::new(usize::MAX >> 1);
         let registry = PoolRegistry::default();
         let retain_bytes = limits.arena_retain_bytes;

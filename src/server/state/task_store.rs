@@ -72,7 +72,7 @@ impl TaskStore {
         Self {
             tasks: Guarded::default(),
             bytes: Sum::default(),
-            max_bytes: limits.max_task_bytes,
+            max_bytes: limits.max_task_bytes(),
             max: limits.max_tasks,
             ttl: limits.task_ttl(),
             poll_interval: limits.task_poll_interval(),
@@ -532,7 +532,7 @@ mod tests {
 
     #[test]
     fn the_principal_that_keeps_most_loses_its_oldest_result() {
-        let store = TaskStore::new(&Limits { max_task_bytes: 4 * 1024, ..Limits::default() });
+        let store = TaskStore::new(&Limits { max_task_bytes: Some(4 * 1024), ..Limits::default() });
         let result = |bytes: usize| raw(&format!("\"{}\"", "x".repeat(bytes - 2)));
         let end = |principal, bytes, at: SystemTime| {
             let id = store.create(principal, at).expect("room");
@@ -563,7 +563,7 @@ mod tests {
         fn the_sum_of_bytes_is_what_a_recount_finds(
             steps in vec((0..8_u8, 0..6_usize, 0..900_usize), 0..60),
         ) {
-            let store = TaskStore::new(&Limits { max_task_bytes: 2 * 1024, max_tasks: 5, ..Limits::default() });
+            let store = TaskStore::new(&Limits { max_task_bytes: Some(2 * 1024), max_tasks: 5, ..Limits::default() });
             let mut cx = Context::from_waker(Waker::noop());
             let (mut ids, mut now) = (Vec::new(), SystemTime::now());
             for (step, which, bytes) in steps {
