@@ -62,13 +62,13 @@ impl MemoryTurn {
         let mut room = memory.reserve(0);
         loop {
             let missing_bytes = collected_bytes - room.bytes();
-            // It fails where somebody else was faster.
-            let has_grown = room.try_grow(missing_bytes.min(free_bytes())).is_ok();
+            // It fails where somebody else was faster, and where more than all is used.
+            let _ = room.try_grow(missing_bytes.min(free_bytes()));
             if room.bytes() == collected_bytes && free_bytes() >= wanted_bytes - collected_bytes {
                 self.had_bytes = wanted_bytes;
                 return Some(room);
             }
-            if give_up() || !has_grown {
+            if give_up() {
                 continue;
             }
             let now = Instant::now();
@@ -183,7 +183,8 @@ mod tests {
     async fn the_wait_ends_at_its_deadline_and_leaves_nothing() {
         let memory = MemoryBudget::new(1000);
         let turns = MemoryTurns::new();
-        let held = memory.reserve(950);
+        // More than there is: some messages must not fail.
+        let held = memory.reserve(1950);
         let began = Instant::now();
         let mut first = turn(&turns, 1).await;
         let (collected, waited) =
