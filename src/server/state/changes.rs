@@ -235,6 +235,12 @@ impl Subscription {
         if has_change { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Forgets who is notified, and wakes it, as it may be another one by now that registers again. A waker keeps the
+    /// memory of its task, however long ago that ended.
+    pub(crate) fn forget_owner(&self) {
+        self.flags.owner.wake();
+    }
+
     /// Adds a resource, unless the subscription has it.
     pub(crate) fn subscribe(&self, uri: &str) -> Result<(), SubscriptionsFull> {
         // The hub is locked before the subscription, as in `Changes::updated`.

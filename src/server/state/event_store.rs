@@ -455,6 +455,14 @@ impl StreamReader {
     }
 }
 
+impl Drop for StreamReader {
+    /// A waker keeps the memory of its task, however long ago that ended. It may be another reader's by now, which
+    /// registers again.
+    fn drop(&mut self) {
+        self.stream.reader.wake();
+    }
+}
+
 /// The id of an event: `STREAM-NUMBER`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EventId {
@@ -517,6 +525,24 @@ mod tests {
         drop(reader);
         store.sweep(Instant::now());
         assert_eq!((store.streams(), store.bytes()), (0, 0), "its reader left, and its time is over");
+    }
+
+    /// A waker holds the whole task: half a kilobyte for each stream that is kept for clients that may come back.
+    #[test]
+    fn a_reader_that_left_leaves_no_waker() {
+        struct Task;
+        impl std::task::Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+        let task = Arc::new(Task);
+        let store = EventStore::new(&Limits::default());
+        let (_writer, mut reader) = store.open(1);
+        let waker = Arc::clone(&task).into();
+        assert!(reader.poll_next(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&task), 2);
+        drop(reader);
+        assert_eq!((Arc::strong_count(&task), store.streams()), (1, 1));
     }
 
     fn message(text: &str) -> BufferLease {

@@ -150,6 +150,15 @@ impl Session {
         self.writer.register(writer);
     }
 
+    /// Forgets the waker of a task that sends no more, and wakes it, as it may be another one's by now, which registers
+    /// again. A waker keeps the memory of its task, half a kilobyte, however long ago that ended.
+    pub(crate) fn forget_writer(&self) {
+        self.writer.wake();
+        if let Some(subscription) = self.subscription() {
+            subscription.forget_owner();
+        }
+    }
+
     /// The subscription of the client, if it has one.
     pub(crate) fn subscription(&self) -> Option<Arc<Subscription>> {
         lock(&self.subscription).clone()
@@ -347,6 +356,29 @@ impl SessionValues {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
+    use crate::server::state::changes::{Changes, Filter};
+    use std::task::Context;
+
+    #[test]
+    fn a_stream_that_ended_leaves_no_waker() {
+        struct Task;
+        impl std::task::Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+        let changes = Changes::new(&Limits::default());
+        let session = Session::new(1, 1);
+        session.subscribe(changes.subscribe(1, &Filter::default()).expect("room"));
+        let task = Arc::new(Task);
+        let waker = Waker::from(Arc::clone(&task));
+        session.register(&waker);
+        let subscription = session.subscription().expect("it has one");
+        assert!(subscription.poll_changed(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&task), 3);
+        session.forget_writer();
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
 
     #[test]
     fn values_are_counted_with_their_bytes_one_of_each_type() {

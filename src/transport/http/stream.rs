@@ -199,6 +199,14 @@ impl SessionStream {
     }
 }
 
+impl Drop for SessionStream {
+    fn drop(&mut self) {
+        if !self.is_answer {
+            self.session.forget_writer();
+        }
+    }
+}
+
 fn copied(endpoint: &Endpoint, message: &[u8]) -> BufferLease {
     let mut copy = endpoint.server.buffers().acquire(message.len());
     copy.extend_from_slice(message);
