@@ -22,6 +22,10 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+/// Idle objects of which no more is asked than [`ObjectPool::trim_unneeded`] asks: what ordinary calls keep.
+const FEW_OBJECTS: usize = 8;
+const FEW_BYTES: u64 = 128 * 1024;
+
 /// What a pool is made with; `new` fills in what is usual.
 #[derive(Debug, Clone)]
 pub struct PoolConfig {
@@ -230,6 +234,31 @@ impl<T: Send + 'static> ObjectPool<T> {
         self.trim(self.core.store.len().saturating_sub(unneeded.div_ceil(2)))
     }
 
+    /// Whether most of what is idle came of a burst that is over: more than a few objects, of which fewer than a
+    /// quarter were in use as well since the last call. It makes no difference to [`ObjectPool::trim_unneeded`].
+    ///
+    /// For a caller that asks each second and then frees all of them with `trim(0)`. To keep the ones that are still
+    /// needed would keep more than those: what a burst made lies scattered, and each object that stays keeps a page
+    /// of the allocator with it. They are made anew, next to each other.
+    ///
+    /// ```
+    /// # use mcpool_pools::BufferPool;
+    /// let buffers = BufferPool::default();
+    /// drop((0..100).map(|_| buffers.acquire(1024)).collect::<Vec<_>>());
+    /// let pool = buffers.classes().next().expect("a class");
+    /// assert!(!pool.is_burst_over()); // all were in use at once
+    /// drop(buffers.acquire(1024));
+    /// assert!(pool.is_burst_over()); // one was
+    /// assert_eq!(pool.trim(0), 100 * 1024);
+    /// ```
+    pub fn is_burst_over(&self) -> bool {
+        let needed = self.core.stats.look_at_recent_peak(self.anchors.held()) as usize;
+        let in_use: usize = self.anchors.held().sum();
+        let idle = self.core.store.len();
+        let is_much = idle > FEW_OBJECTS || self.snapshot().idle_bytes > FEW_BYTES;
+        is_much && needed.saturating_sub(in_use).saturating_mul(4) < idle
+    }
+
     /// Starts [`PoolSnapshot::high_water_mark`] again at what is in use now.
     pub fn reset_high_water_mark(&self) {
         self.core.stats.reset_peaks(self.anchors.held());
@@ -270,6 +299,10 @@ impl<T: Send + 'static> PoolControl for ObjectPool<T> {
 
     fn trim_unneeded(&self) -> usize {
         self.trim_unneeded()
+    }
+
+    fn is_burst_over(&self) -> bool {
+        self.is_burst_over()
     }
 
     fn reset_high_water_mark(&self) {

@@ -20,6 +20,9 @@ pub trait PoolControl: Send + Sync + 'static {
     /// Frees the idle objects that nobody needed since the last call, and returns their bytes. Call it at equal
     /// intervals: it keeps what the busiest moment of the last interval took.
     fn trim_unneeded(&self) -> usize;
+    /// Whether most of what is idle came of a burst that is over, so that `trim(0)` frees it for good. Call it each
+    /// second.
+    fn is_burst_over(&self) -> bool;
     /// Starts [`PoolSnapshot::high_water_mark`] again at what is in use now.
     fn reset_high_water_mark(&self);
     /// Takes in what was asked of the pool since the last sample, and goes on tracing. Call it every second or

@@ -102,6 +102,8 @@ pub(crate) struct Stats {
     shards: Arc<[CachePadded<ShardStats>]>,
     /// The high-water mark up to the last [`Stats::take_recent_peak`].
     earlier_peak: Counter,
+    /// The highest of [`Stats::look_at_recent_peak`] since the last [`Stats::take_recent_peak`].
+    looked_at_peak: Counter,
 }
 
 /// Two cache lines, written by the shard's own thread in the common case.
@@ -127,6 +129,7 @@ impl Stats {
         Self {
             shards: (0..shards).map(|_| CachePadded::default()).collect(),
             earlier_peak: Counter::default(),
+            looked_at_peak: Counter::default(),
         }
     }
 
@@ -194,6 +197,20 @@ impl Stats {
 
     /// Most leases held at once since the last call; the high-water mark goes on as if nobody had asked.
     pub(crate) fn take_recent_peak(&self, held: impl Iterator<Item = usize>) -> u64 {
+        let recent = self.recent_peak(held).max(self.looked_at_peak.read());
+        self.looked_at_peak.set(0);
+        recent
+    }
+
+    /// Most leases held at once since the last call of this or of [`Stats::take_recent_peak`], to which it makes no
+    /// difference.
+    pub(crate) fn look_at_recent_peak(&self, held: impl Iterator<Item = usize>) -> u64 {
+        let recent = self.recent_peak(held);
+        self.looked_at_peak.raise(recent);
+        recent
+    }
+
+    fn recent_peak(&self, held: impl Iterator<Item = usize>) -> u64 {
         let mut recent = 0;
         for (shard, held) in self.shards.iter().zip(held) {
             recent += shard.peak.read().max(held as u64);

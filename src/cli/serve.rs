@@ -2,7 +2,7 @@
 
 use super::admin;
 use super::admission;
-use super::allocator::{ProgramAllocator, collect_once};
+use super::allocator::{ProgramAllocator, collect_at_purges, collect_on_worker};
 use super::assemble;
 use super::command::Cli;
 use super::config::{Config, Settings};
@@ -94,7 +94,7 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let ServeOptions { dirs, settings, limits, inherited } = options;
     tracing::info!(?dirs, settings.read_only, is_stdio, "serving");
     let server = assemble::server(&dirs, &settings, limits)?;
-    server.memory().set_allocator(ProgramAllocator::new(heap_bytes));
+    server.memory().set_allocator(ProgramAllocator::new(heap_bytes, runtime.handle()));
     let ended = if is_sockets {
         runtime.block_on(async {
             let _background = start_background(&server, &settings)?;
@@ -181,7 +181,7 @@ fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
         .enable_all()
         .max_blocking_threads(assemble::blocking_threads(&options.limits))
         .thread_keep_alive(THREAD_KEEP_ALIVE)
-        .on_thread_park(collect_once)
+        .on_thread_park(collect_on_worker)
         .build()
         .map_err(CliError::Runtime)
 }
@@ -332,6 +332,7 @@ async fn serve_all(server: &Server, listening: Listening<impl Serve>, drain: &Dr
         ((), ended) = async { tokio::join!(sockets, stdio) } => Ok(ended?),
         () = requested => Ok(()),
         () = reloading => Ok(()),
+        () = collect_at_purges() => Ok(()),
     }
 }
 

@@ -260,7 +260,7 @@ limits! {
             "How often the sizes of pools are checked; 0: never.",
             "a minute of evidence is what advice wants at least";
         pool_decay_ms: Millis = 10_000, 0 => 86_400_000,
-            "How often pools let go of half of the idle objects that nobody needed since the last time, and of all where nothing was needed; 0: never.",
+            "How often pools let go of half of the idle objects that nobody needed since the last time, and of all where nothing was needed; what a burst left goes in the second after it; 0: never.",
             "a person's pause between two calls; large buffers (above 64 KiB) go each second";
         record_interval_ms: Millis = 60_000, 100 => 86_400_000,
             "How often a report is written to the file of `--record`.",

@@ -8,6 +8,7 @@ use super::advice::{Hysteresis, Plan, Policy, advise};
 use super::allocator::Allocator;
 use super::balance::{Peaks, balance};
 use super::ceiling::Ceiling;
+use super::heap_fall::HeapFall;
 use super::kernel;
 use super::ledger::{Account, Entries, Ledger};
 use super::pressure::{Measurement, Pressure};
@@ -24,6 +25,7 @@ use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, R
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Most entries of each kind of hotspot.
@@ -71,6 +73,7 @@ struct State {
     last_decay: Instant,
     applied: Vec<AppliedChange>,
     hysteresis: Hysteresis,
+    heap_fall: HeapFall,
 }
 
 /// The server that a [`MemoryManager`] belongs to.
@@ -104,6 +107,7 @@ impl MemoryManager {
             last_decay: now,
             applied: Vec::new(),
             hysteresis: Hysteresis::default(),
+            heap_fall: HeapFall::default(),
         };
         let os = std::env::consts::OS.to_owned();
         let facts = ServerFacts { name, version, pid: std::process::id(), os };
@@ -134,6 +138,19 @@ impl MemoryManager {
     pub(crate) fn purge_allocator(&self) {
         if let Some(allocator) = self.shared.allocator.get() {
             allocator.purge();
+        }
+    }
+
+    /// The same on a thread of its own: a purge takes as long as the system takes for the pages.
+    ///
+    /// Where no allocator is registered the end of a thread alone helps some: mimalloc returns free memory then, and a
+    /// blocking thread of tokio's lives for ten seconds more.
+    pub(crate) fn purge_allocator_apart(&self) {
+        let memory = self.clone();
+        let purging =
+            thread::Builder::new().name("mcpool-purge".to_owned()).spawn(move || memory.purge_allocator());
+        if let Err(error) = purging {
+            tracing::debug!(%error, "the allocator is not purged");
         }
     }
 
@@ -179,6 +196,8 @@ impl MemoryManager {
 
     /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.
     pub(crate) fn tick(&self, now: Instant) {
+        // Before the samples, which may begin the pools' marks anew.
+        self.end_bursts();
         self.shared.registry.for_each(|pool| pool.sample(&Sampling::at(now)));
         self.decay(now);
         let Some(rss_bytes) = Process::rss_bytes() else { return };
@@ -187,6 +206,7 @@ impl MemoryManager {
         let heap_bytes = self.shared.allocator.get().and_then(|allocator| allocator.heap_bytes());
         let mut state = self.state();
         state.peaks.note(&entries.lines, heap_bytes);
+        let is_purge_due = heap_bytes.is_some_and(|bytes| state.heap_fall.is_over(bytes));
         if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_INTERVAL) {
             state.psi_read = Some(now);
             state.psi = process::psi_some_avg10();
@@ -205,6 +225,9 @@ impl MemoryManager {
         }
         let is_due = is_due(self.shared.limits.tune_interval_ms, state.last_optimised, now);
         drop(state);
+        if is_purge_due {
+            self.purge_allocator_apart();
+        }
         if level != before {
             tracing::warn!(?level, rss_bytes, limit_bytes, "memory pressure");
         }
@@ -228,6 +251,24 @@ impl MemoryManager {
         add_steps(&mut sums, &steps);
         let rss_after_bytes = Process::rss_bytes();
         ReclaimOutcome { rss_before_bytes, rss_after_bytes, steps: steps_of(&sums) }
+    }
+
+    /// Frees what is idle in pools whose burst is over.
+    fn end_bursts(&self) {
+        if self.shared.limits.pool_decay_ms == 0 {
+            return;
+        }
+        let mut over = Vec::new();
+        self.shared.registry.for_each(|pool| {
+            if pool.is_burst_over() {
+                over.push(pool.name().to_owned());
+            }
+        });
+        // Without the lock of the registry: the `Drop` of an object may do anything.
+        for pool in over.iter().filter_map(|name| self.shared.registry.find(name)) {
+            let freed_bytes = pool.trim(0);
+            tracing::debug!(pool = pool.name(), freed_bytes, "idle objects of a burst freed");
+        }
     }
 
     /// Has every pool let go of half of what it did not need since the last time, if that was long enough ago.

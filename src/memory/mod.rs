@@ -18,6 +18,7 @@ mod advice;
 mod allocator;
 mod balance;
 mod ceiling;
+mod heap_fall;
 mod kernel;
 mod ledger;
 mod manager;

@@ -5,7 +5,6 @@
 
 use crate::server::Server;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -36,7 +35,7 @@ impl Reclaim {
         let large = pools.large_objects();
         let has_freed = std::mem::replace(&mut self.gone, large.gone) != large.gone;
         if self.purge.is_due(has_freed, Instant::now()) {
-            purge_allocator(server);
+            server.memory().purge_allocator_apart();
         }
         large.bytes > 0 || self.purge.waiting.is_some()
     }
@@ -115,20 +114,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.server.common_pools().is_reclaiming.store(false, Ordering::Release);
-    }
-}
-
-/// Purges the allocator that the program registered, on a thread that may block: a purge takes as long as the system
-/// takes for the pages.
-///
-/// A thread of its own, because where no allocator is registered the end of a thread alone helps some: mimalloc returns
-/// free memory then, and a blocking thread of tokio's lives for ten seconds more.
-fn purge_allocator(server: &Server) {
-    let memory = server.memory().clone();
-    let purging =
-        thread::Builder::new().name("mcpool-purge".to_owned()).spawn(move || memory.purge_allocator());
-    if let Err(error) = purging {
-        tracing::debug!(%error, "the allocator is not purged");
     }
 }
 

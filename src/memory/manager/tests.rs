@@ -3,11 +3,11 @@
 use super::*;
 use mcpool_pools::BufferPool;
 
-#[test]
-fn small_idle_objects_go_by_halves_each_interval_and_all_when_nobody_comes() {
-    let (begun, buffers, registry) = (Instant::now(), BufferPool::default(), PoolRegistry::default());
+/// A manager of `buffers` whose pools decay each `pool_decay_ms`.
+fn manager_of(buffers: &BufferPool, pool_decay_ms: usize, begun: Instant) -> MemoryManager {
+    let registry = PoolRegistry::default();
     buffers.register(&registry).expect("names of their own");
-    let mut limits = Limits { pool_decay_ms: 10_000, tune_interval_ms: 0, ..Limits::default() };
+    let mut limits = Limits { pool_decay_ms, tune_interval_ms: 0, ..Limits::default() };
     let config = MemoryConfig {
         ceiling: Ceiling::of_process(&mut limits).expect("no limit is configured"),
         limits,
@@ -17,19 +17,46 @@ fn small_idle_objects_go_by_halves_each_interval_and_all_when_nobody_comes() {
         budget: MemoryBudget::new(1 << 20),
         leased: MemoryBudget::new(1 << 20),
     };
-    let manager = MemoryManager::new(config, begun);
-    let hold = |count: usize| drop((0..count).map(|_| buffers.acquire(1)).collect::<Vec<_>>());
-    let idle = || buffers.classes().next().expect("a class").snapshot().idle;
-    hold(16);
+    MemoryManager::new(config, begun)
+}
+
+fn hold(buffers: &BufferPool, count: usize) {
+    drop((0..count).map(|_| buffers.acquire(1)).collect::<Vec<_>>());
+}
+
+fn idle(buffers: &BufferPool) -> usize {
+    buffers.classes().next().expect("a class").snapshot().idle
+}
+
+#[test]
+fn small_idle_objects_go_by_halves_each_interval_and_all_when_nobody_comes() {
+    let (begun, buffers) = (Instant::now(), BufferPool::default());
+    let manager = manager_of(&buffers, 10_000, begun);
+    hold(&buffers, 8);
     let mut seen = Vec::new();
     for second in 1..=60 {
         // Two at once for half a minute, then nobody.
-        hold(if second <= 30 { 2 } else { 0 });
+        hold(&buffers, if second <= 30 { 2 } else { 0 });
         manager.tick(begun + Duration::from_secs(second));
         if second % 10 == 5 {
-            seen.push(idle());
+            seen.push(idle(&buffers));
         }
     }
-    // All 16 were needed in the first interval; of the 14 that were not in the second, 7 go, then 4 of 7.
-    assert_eq!(seen, [16, 16, 9, 5, 0, 0]);
+    // All 8 were needed in the first interval; of the 6 that were not in the second, 3 go, then 2 of 3.
+    assert_eq!(seen, [8, 8, 5, 3, 0, 0]);
+}
+
+#[test]
+fn what_a_burst_left_goes_in_the_second_after_it_whoever_goes_on_calling() {
+    for (pool_decay_ms, want) in [(10_000, [100, 0, 2, 2]), (0, [100, 100, 100, 100])] {
+        let (begun, buffers) = (Instant::now(), BufferPool::default());
+        let manager = manager_of(&buffers, pool_decay_ms, begun);
+        hold(&buffers, 100);
+        let seen = [1, 2, 3, 4].map(|second| {
+            hold(&buffers, 2);
+            manager.tick(begun + Duration::from_secs(second));
+            idle(&buffers)
+        });
+        assert_eq!(seen, want, "{pool_decay_ms} ms");
+    }
 }
