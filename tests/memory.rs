@@ -10,6 +10,8 @@ mod limit;
 mod load;
 #[path = "memory/plan.rs"]
 mod plan;
+#[path = "memory/received.rs"]
+mod received;
 #[path = "memory/reclaim.rs"]
 mod reclaim;
 #[path = "memory/sessions.rs"]

@@ -22,10 +22,13 @@ pub use requests::REQUESTS;
 /// How often the peak is measured, the highest counts: threads of client and server take turns in more than one way.
 const PEAKS: usize = 2;
 /// What a request may take at most, in percent of the bytes that are sent and received: a large buffer has the size of its
-/// message, or on a line at most half as much more.
+/// message.
 pub const PEAK_PERCENT: u64 = 125;
-/// What a line may take at most on its way in, in percent of it: the buffer that it outgrew, and one larger by half.
-pub const PEAK_LINE_PERCENT: u64 = 250;
+/// What a line may take at most on its way in, in percent of it: its segments, and the buffer that they are copied to. What
+/// is counted here is what is allocated: that buffer has no pages before it is written, and the segments go meanwhile.
+pub const PEAK_LINE_PERCENT: u64 = 200;
+/// And the segment that is filled.
+pub const PEAK_SEGMENT: u64 = 64 * 1024;
 /// The small buffers that a large message grew in, one of each class, may be as large as the message and this.
 pub const PEAK_GROWING: u64 = (4 + 16 + 64) * 1024;
 /// What a request may take besides: its slot, its exchange, its arena, and the smallest buffers.
@@ -335,8 +338,8 @@ pub fn cell(request: &Request, column: Column) -> Cell {
     };
     let Measured { blocks, bytes, peak, moved, sent } = measure(request, &mut site);
     let kept = if column.is_http() && !column.is_modern { request.events } else { 0 };
-    let line = if column.is_http() { 0 } else { sent };
-    let most = (moved * PEAK_PERCENT).max(line * PEAK_LINE_PERCENT) / 100;
+    let line = if column.is_http() { 0 } else { sent * PEAK_LINE_PERCENT / 100 + PEAK_SEGMENT };
+    let most = (moved * PEAK_PERCENT / 100).max(line);
     let allowed = PEAK_BESIDE + most + moved.min(PEAK_GROWING) + PEAK_PER_EVENT * kept;
     if peak > allowed {
         let watch = Watch::begin();

@@ -4,8 +4,8 @@
 
 use mcpool_memtests::Figure;
 use mcpool_memtests::matrix::{
-    self, Column, PEAK_BESIDE, PEAK_GROWING, PEAK_LINE_PERCENT, PEAK_PER_EVENT, PEAK_PERCENT, REQUESTS,
-    Request,
+    self, Column, PEAK_BESIDE, PEAK_GROWING, PEAK_LINE_PERCENT, PEAK_PER_EVENT, PEAK_PERCENT, PEAK_SEGMENT,
+    REQUESTS, Request,
 };
 use mcpool_memtests::table::{COLUMNS, Cell, Row, Table};
 use std::path::Path;
@@ -90,9 +90,10 @@ here; `MEMTESTS_BLESS=1` before that command writes this file anew. Each cell ha
 - KiB at most: of one request on a connection that is open, while all pools are empty, so that whatever it leases counts; the
   higher of two, rounded up. It may be {PEAK_PERCENT} % of the bytes sent and received, and {} KiB, and as much as the small
   buffers that a large message grows in: once more the bytes, up to {} KiB. A large message has a buffer of its own size. Only
-  a line may take {PEAK_LINE_PERCENT} % of its bytes on its way in: it does not say how long it is, so its buffer grows by half,
-  and while it moves the one before is there too. The stream of a session over HTTP may take {PEAK_PER_EVENT} bytes more for each message
-  that it keeps for a client that comes back.
+  a line may take {PEAK_LINE_PERCENT} % of its bytes on its way in, and {} KiB: it does not say how long it is, so it grows in segments,
+  and at its end they are copied to one buffer. This counts what is allocated; resident it is once, as that buffer has no
+  pages where nothing is written yet, and each segment goes when it is copied (`tests/memory/received.rs`). The stream
+  of a session over HTTP may take {PEAK_PER_EVENT} bytes more for each message that it keeps for a client that comes back.
 
 A request is what the client says until it has what it asked for: a cancellation is the call and its cancellation (and on a
 line the list of tools behind it, which tells that it was read), a subscription is its opening, a hundred changes, each read,
@@ -100,6 +101,7 @@ and its end. Over HTTP a modern call is cancelled, and a subscription ended, by 
 have a new connection in them, and so have those of bodies that never end.
 ",
         PEAK_BESIDE / 1024,
-        PEAK_GROWING / 1024
+        PEAK_GROWING / 1024,
+        PEAK_SEGMENT / 1024
     )
 }

@@ -171,6 +171,23 @@ impl Reservation {
         self.bytes += std::mem::take(&mut more.bytes);
         Ok(())
     }
+
+    /// Sets aside at least `bytes` in all.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if there is no room; the reservation stays as it is.
+    pub fn try_grow_to(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
+        // Nothing may be asked for where too much is used already.
+        if bytes <= self.bytes { Ok(()) } else { self.try_grow(bytes - self.bytes) }
+    }
+
+    /// Gives back what is set aside beyond `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let more = self.bytes.saturating_sub(bytes);
+        self.bytes -= more;
+        self.budget.release(more);
+    }
 }
 
 impl Drop for Reservation {

@@ -214,6 +214,24 @@ impl BufferPool {
         Ok(self.lease_charged(None, bytes, charge))
     }
 
+    /// Makes a charge to the budget of leased bytes at least so large; without a budget there is none.
+    pub(crate) fn try_charge(
+        &self,
+        charge: &mut Option<Reservation>,
+        bytes: usize,
+    ) -> Result<(), BudgetSpent> {
+        let Some(leased) = &self.family.leased else { return Ok(()) };
+        match charge {
+            Some(charge) => charge.try_grow_to(bytes),
+            None => leased.budget.try_reserve(bytes).map(|reserved| *charge = Some(reserved)),
+        }
+    }
+
+    /// Leases an empty buffer of exactly `bytes`, for which its holder has a charge.
+    pub(crate) fn uncharged(&self, bytes: usize) -> BufferLease {
+        self.lease_charged(None, bytes, None)
+    }
+
     #[inline]
     fn class_for(&self, min_bytes: usize) -> Option<&Class> {
         self.family.classes.iter().find(|class| class.bytes >= min_bytes)
@@ -349,10 +367,7 @@ impl BufferLease {
     /// [`BudgetSpent`] if the budget of leased bytes has no room; the charge stays as it is.
     pub fn try_charge_filled(&mut self, filled_bytes: usize) -> Result<(), BudgetSpent> {
         let Some(charge) = &mut self.lease.charge else { return Ok(()) };
-        match filled_bytes.saturating_sub(charge.bytes()) {
-            0 => Ok(()),
-            more => charge.try_grow(more),
-        }
+        charge.try_grow_to(filled_bytes)
     }
 
     /// Holds a reservation until the buffer returns, for what it was made of. It replaces the charge of a large buffer.

@@ -6,4 +6,5 @@ mod buffer;
 mod history;
 mod model;
 mod pool;
+mod segments;
 mod stress;

@@ -3,11 +3,11 @@
 //! The code that reserves memory and the plan call the same functions, so that the two cannot differ. Invariant: each
 //! function gives the most bytes that are held at once.
 
+use mcpool_pools::Segments;
+
 /// What is made of a large message while it is served, in times its length: its strings in one arena, whose chunks double,
 /// so that the last one may be half empty.
 const SERVED_TIMES: usize = 2;
-/// The buffer of a message on its way in, and the one that it outgrew, in times its length.
-const RECEIVED_TIMES: usize = 2;
 /// The large messages may have one part in so many of what the memory limit leaves beside the process itself. Another
 /// part is for what the allocator keeps for a second, which is about as much as is in use; the rest is for all that is
 /// small.
@@ -23,9 +23,10 @@ pub(crate) const fn served_bytes(message_bytes: usize) -> usize {
     message_bytes.saturating_mul(SERVED_TIMES)
 }
 
-/// Bytes that a large message takes from its first byte until it is served.
+/// Bytes that a large message takes from its first byte until it is served: its own, once, two segments while it comes, and
+/// what is made of it.
 pub(crate) const fn message_bytes(message_bytes: usize) -> usize {
-    message_bytes.saturating_mul(RECEIVED_TIMES).saturating_add(served_bytes(message_bytes))
+    Segments::most_bytes(message_bytes).saturating_add(served_bytes(message_bytes))
 }
 
 /// Bytes of the large messages that may be in memory at once within a limit, in a process that has `floor_bytes` at

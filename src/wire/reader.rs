@@ -12,13 +12,14 @@
 //! ```
 //!
 //! A read that holds exactly one message hands its buffer over; otherwise messages are copied out, each
-//! into a buffer of its own size class. While nothing is buffered, no buffer is held. A message beyond the
-//! limit is skipped to its newline in constant memory, and then reported with its [`Outline`].
+//! into a buffer of its own size class. While nothing is buffered, no buffer is held. A message that is longer than one
+//! large read grows in [`Segments`], the last of which is the buffer, and becomes one at its newline. A message beyond
+//! the limit is skipped to its newline in constant memory, and then reported with its [`Outline`].
 
 use super::frame::Frame;
 use super::skim::{Outline, Skim};
 use bytes::BytesMut;
-use mcpool_pools::{BufferLease, BufferPool};
+use mcpool_pools::{BufferLease, BufferPool, Segments};
 use memchr::memchr;
 use std::ops::Range;
 use thiserror::Error;
@@ -63,6 +64,8 @@ pub enum FrameError {
 pub struct FrameReader {
     buffers: BufferPool,
     max_frame_bytes: usize,
+    /// What came of a message before what is in `buffer`. While there is some, `consumed` is 0.
+    segments: Segments,
     buffer: Option<BufferLease>,
     consumed: usize,
     scanned: usize,
@@ -80,6 +83,7 @@ impl FrameReader {
         Self {
             buffers,
             max_frame_bytes,
+            segments: Segments::default(),
             buffer: None,
             consumed: 0,
             scanned: 0,
@@ -92,7 +96,13 @@ impl FrameReader {
 
     /// Where to read into: a buffer with spare capacity. Append to it and touch nothing else.
     pub fn spare(&mut self) -> &mut BytesMut {
-        let buffer = self.buffer.get_or_insert_with(|| self.buffers.acquire(self.read_bytes));
+        let buffer = self.buffer.get_or_insert_with(|| {
+            if self.segments.is_empty() {
+                self.buffers.acquire(self.read_bytes)
+            } else {
+                self.segments.next(&self.buffers)
+            }
+        });
         if buffer.len() == buffer.capacity() {
             if self.consumed > 0 {
                 let kept = buffer.len() - self.consumed;
@@ -100,12 +110,23 @@ impl FrameReader {
                 buffer.truncate(kept);
                 self.scanned -= self.consumed;
                 self.consumed = 0;
-            } else if buffer.try_reserve(buffer.len() / 2).is_err() {
-                // All of it was searched, and there is no newline in it: from here on the message is skipped.
-                self.lacks_memory = true;
-                self.skim.get_or_insert_with(|| Box::new(Skim::new())).feed(buffer);
-                buffer.clear();
-                self.scanned = 0;
+            } else {
+                // All of it was searched, and there is no newline in it.
+                let made = if buffer.capacity() < LARGE_READ_BYTES {
+                    buffer.try_reserve(buffer.len() / 2)
+                } else {
+                    self.segments.try_push(&self.buffers, buffer)
+                };
+                if made.is_err() {
+                    // From here on the message is skipped.
+                    self.lacks_memory = true;
+                    let skim = self.skim.get_or_insert_with(|| Box::new(Skim::new()));
+                    self.segments.pieces().for_each(|piece| skim.feed(piece));
+                    skim.feed(buffer);
+                    self.segments.clear();
+                    buffer.clear();
+                }
+                self.scanned = buffer.len();
             }
         }
         buffer
@@ -129,8 +150,8 @@ impl FrameReader {
             if let Some(skim) = self.skim.take() {
                 return Err(self.skipped(*skim, line));
             }
-            if let Some(message) = self.measure(line)? {
-                return Ok(Some(self.hand_out(message)));
+            if let Some(frame) = self.take_line(line)? {
+                return Ok(Some(frame));
             }
         }
     }
@@ -153,26 +174,28 @@ impl FrameReader {
             self.release_if_empty();
             return Err(error);
         }
-        let message = self.measure(line)?;
-        let frame = message.map(|message| self.hand_out(message));
+        let frame = self.take_line(line);
         self.release_if_empty();
-        Ok(frame)
+        frame
     }
 
     /// Bytes of the buffer that is held.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.buffer.as_ref().map_or(0, |buffer| buffer.capacity())
+        self.segments.len() + self.buffer.as_ref().map_or(0, |buffer| buffer.capacity())
     }
 
     /// Bytes of a message that has not come whole.
     pub(crate) fn unfinished_bytes(&self) -> usize {
         let skipped = self.skim.as_ref().map_or(0, |skim| skim.seen_bytes().max(1));
-        skipped + self.buffer.as_ref().map_or(0, |buffer| buffer.len() - self.consumed)
+        skipped + self.segments.len() + self.buffer.as_ref().map_or(0, |buffer| buffer.len() - self.consumed)
     }
 
-    /// Returns the buffer to its pool if it is empty.
+    /// Returns the buffer to its pool if it is empty. The segment that is filled next stays: it is charged, and nothing of
+    /// it is resident yet.
     pub fn release_if_empty(&mut self) {
-        if self.buffer.as_ref().is_some_and(|buffer| buffer.len() == self.consumed) {
+        if self.segments.is_empty()
+            && self.buffer.as_ref().is_some_and(|buffer| buffer.len() == self.consumed)
+        {
             self.buffer = None;
             self.consumed = 0;
             self.scanned = 0;
@@ -186,11 +209,12 @@ impl FrameReader {
 
     /// Whether the next byte begins a message.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.buffer.is_none() && self.skim.is_none()
+        self.buffer.is_none() && self.segments.is_empty() && self.skim.is_none()
     }
 
     /// Forgets what was read, but not the size of the next read, which follows the load.
     pub(crate) fn clear(&mut self) {
+        self.segments.clear();
         self.buffer = None;
         self.consumed = 0;
         self.scanned = 0;
@@ -202,19 +226,22 @@ impl FrameReader {
     fn wait_for_more(&mut self) {
         let Some(buffer) = &mut self.buffer else { return };
         let (filled, capacity) = (buffer.len(), buffer.capacity());
-        let seen_bytes = filled - self.consumed;
         // Neither the byte order mark nor the carriage return that may come before the newline counts: what
         // is refused here would be refused with its newline in sight, however the stream is cut.
         let seen = &buffer[self.consumed..];
-        let is_marked = seen.starts_with(BYTE_ORDER_MARK) || BYTE_ORDER_MARK.starts_with(seen);
+        let seen_bytes = self.segments.len() + seen.len();
+        let start = self.segments.pieces().next().unwrap_or(seen);
+        let is_marked = start.starts_with(BYTE_ORDER_MARK) || BYTE_ORDER_MARK.starts_with(start);
         let uncounted = 1 + if is_marked { BYTE_ORDER_MARK.len() } else { 0 };
         if seen_bytes.saturating_sub(uncounted) > self.max_frame_bytes {
             self.skim.get_or_insert_with(|| Box::new(Skim::new()));
         }
         if let Some(skim) = &mut self.skim {
+            self.segments.pieces().for_each(|piece| skim.feed(piece));
+            self.segments.clear();
             skim.feed(seen);
         }
-        if self.skim.is_some() || seen_bytes == 0 {
+        if self.skim.is_some() || filled == self.consumed {
             buffer.clear();
             self.consumed = 0;
         }
@@ -228,29 +255,38 @@ impl FrameReader {
     #[cold]
     fn skipped(&mut self, mut skim: Skim, rest: Range<usize>) -> FrameError {
         skim.feed(self.buffer.as_ref().map_or(&[], |buffer| &buffer[rest]));
-        let (seen_bytes, limit_bytes) = (skim.seen_bytes(), self.max_frame_bytes);
-        let outline = skim.outline();
-        if std::mem::take(&mut self.lacks_memory) && seen_bytes <= limit_bytes {
-            return FrameError::OutOfMemory { seen_bytes, outline };
+        let seen_bytes = skim.seen_bytes();
+        if std::mem::take(&mut self.lacks_memory) && seen_bytes <= self.max_frame_bytes {
+            return FrameError::OutOfMemory { seen_bytes, outline: skim.outline() };
         }
-        FrameError::TooLong { limit_bytes, seen_bytes, outline }
+        self.too_long(skim)
+    }
+
+    fn too_long(&self, skim: Skim) -> FrameError {
+        let (limit_bytes, seen_bytes) = (self.max_frame_bytes, skim.seen_bytes());
+        FrameError::TooLong { limit_bytes, seen_bytes, outline: skim.outline() }
     }
 
     /// Replaces a buffer that grew for a message which is gone, by one that fits the rest, or by none.
     fn shrink(&mut self) {
         let Some(large) = &self.buffer else { return };
-        let rest = &large[self.consumed..];
-        if large.capacity() <= LARGE_READ_BYTES || rest.len() * LEAST_PART > large.capacity() {
+        let rest = large.len() - self.consumed;
+        if large.capacity() <= LARGE_READ_BYTES || rest * LEAST_PART > large.capacity() {
             return;
         }
-        if rest.is_empty() {
-            self.buffer = None;
-        } else if self.consumed > 0 {
+        if rest == 0 || self.consumed > 0 {
+            self.keep_rest();
+        }
+    }
+
+    /// Moves what follows the messages that are gone to a buffer that fits it.
+    fn keep_rest(&mut self) {
+        let Some(large) = self.buffer.take() else { return };
+        let rest = &large[self.consumed..];
+        if !rest.is_empty() {
             let mut small = self.buffers.acquire(rest.len().max(self.read_bytes));
             small.extend_from_slice(rest);
             self.buffer = Some(small);
-        } else {
-            return;
         }
         self.scanned -= self.consumed;
         self.consumed = 0;
@@ -269,22 +305,34 @@ impl FrameReader {
         }
     }
 
-    /// Strips what is not part of the message; `None` if nothing is left.
-    fn measure(&mut self, line: Range<usize>) -> Result<Option<Range<usize>>, FrameError> {
-        let Some(buffer) = &self.buffer else { return Ok(None) };
-        let Range { mut start, mut end } = line;
-        if buffer[start..end].starts_with(BYTE_ORDER_MARK) {
-            start += BYTE_ORDER_MARK.len();
+    /// The message of a line that is whole, unless it is blank; of a line that came in segments, with `line` as its end.
+    fn take_line(&mut self, line: Range<usize>) -> Result<Option<Frame>, FrameError> {
+        if self.segments.is_empty() {
+            let bytes = self.buffer.as_ref().map_or(&[][..], |buffer| &buffer[line.clone()]);
+            let message = self.measure(bytes)?;
+            return Ok(
+                message.map(|message| self.hand_out(line.start + message.start..line.start + message.end))
+            );
         }
-        if buffer[start..end].ends_with(b"\r") {
-            end -= 1;
-        }
-        let seen_bytes = end - start;
-        if seen_bytes > self.max_frame_bytes {
-            return Err(self.skipped(Skim::new(), start..end));
+        let end = self.buffer.as_ref().map_or(&[][..], |buffer| &buffer[line]);
+        let whole = self.segments.join(&self.buffers, end);
+        self.keep_rest();
+        let message = self.measure(&whole)?;
+        Ok(message.map(|message| Frame::whole(whole, message)))
+    }
+
+    /// Where the message lies in a line; `None` if the line is blank.
+    fn measure(&self, line: &[u8]) -> Result<Option<Range<usize>>, FrameError> {
+        let start = if line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let end = line.len() - usize::from(line[start..].ends_with(b"\r"));
+        let message = &line[start..end];
+        if message.len() > self.max_frame_bytes {
+            let mut skim = Skim::new();
+            skim.feed(message);
+            return Err(self.too_long(skim));
         }
         // White space as JSON has it: a line with a form feed is no blank line but a message, and malformed.
-        let is_blank = buffer[start..end].iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+        let is_blank = message.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
         Ok((!is_blank).then_some(start..end))
     }
 

@@ -1,5 +1,8 @@
 //! All that a connection receives: the heads and bodies of requests, in one buffer.
 //!
+//! A large body grows in a buffer of its own length, or, if it comes in chunks and does not say how long it is, in
+//! [`Segments`], of which the buffer is the last one.
+//!
 //! Owns how much is read ahead and how much memory a large message may take. Must not know what a request asks for.
 
 use super::codec::body::{BodyDecoder, BodyError, BodyProgress};
@@ -11,7 +14,7 @@ use crate::server::Server;
 use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
 use bytes::{BufMut, BytesMut};
-use mcpool_pools::{BudgetSpent, BufferLease, Reservation};
+use mcpool_pools::{BudgetSpent, BufferLease, Reservation, Segments};
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
@@ -48,6 +51,8 @@ pub(super) enum BodyRead {
 /// The receiving half of an exchange.
 #[derive(Default)]
 pub(super) struct Receiver {
+    /// The head and what came of its body before what is in `input`.
+    segments: Segments,
     input: Option<BufferLease>,
     head_reader: HeadReader,
     /// The last read found less than it had room for.
@@ -62,7 +67,9 @@ impl Receiver {
 
     /// Heap bytes of the buffer: of a large one those that have come, as the rest has no pages yet.
     pub(super) fn held_bytes(&self) -> usize {
-        self.input.as_ref().map_or(0, |input| input.capacity().min(input.len().max(AHEAD_BYTES)))
+        let input_bytes =
+            self.input.as_ref().map_or(0, |input| input.capacity().min(input.len().max(AHEAD_BYTES)));
+        self.segments.len() + input_bytes
     }
 
     /// Reads what is there, with room for `missing` bytes that are known to come. Ready with 0 when the peer
@@ -93,6 +100,7 @@ impl Receiver {
         endpoint: &Endpoint,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        self.segments.clear();
         if let Some(input) = &mut self.input {
             input.clear();
         }
@@ -101,7 +109,9 @@ impl Receiver {
 
     fn room(&mut self, endpoint: &Endpoint, missing: u64) -> &mut BytesMut {
         let buffers = endpoint.server.buffers();
-        let input = self.input.get_or_insert_with(|| buffers.acquire(READ_BYTES));
+        let input = self.input.get_or_insert_with(|| {
+            if self.segments.is_empty() { buffers.acquire(READ_BYTES) } else { self.segments.next(buffers) }
+        });
         let ahead = ahead_bytes(input, missing);
         if input.capacity() - input.len() < ahead {
             input.reserve(ahead.max(READ_BYTES));
@@ -112,6 +122,10 @@ impl Receiver {
     /// Frees a buffer in which no request has begun. `is_between` says that none is being read.
     pub(super) fn free_unused_buffer(&mut self, is_between: bool) {
         // Empty lines between two requests are not worth a buffer either.
+        // The segment that is filled next stays: it is charged, and nothing of it is resident yet.
+        if !self.segments.is_empty() {
+            return;
+        }
         if self.input().is_empty() || (is_between && !self.head_reader.has_begun()) {
             self.input = None;
             self.head_reader = HeadReader::default();
@@ -120,6 +134,7 @@ impl Receiver {
 
     /// Drops what came: nothing more will be read.
     pub(super) fn drop_input(&mut self) {
+        self.segments.clear();
         self.input = None;
     }
 
@@ -141,8 +156,14 @@ impl Receiver {
         let Some(mut input) = self.input.take() else { return Ok(BodyRead::Partial) };
         let read = match (body.decoder.advance(&mut input), body.admitted) {
             (Ok(BodyProgress::Complete(range)), Some(admitted)) => {
-                self.keep_rest(endpoint, &mut input, range.end);
-                return Ok(BodyRead::Whole { buffer: input, range, admitted });
+                self.keep_rest(endpoint, &input[range.end..]);
+                input.truncate(range.end);
+                if self.segments.is_empty() {
+                    return Ok(BodyRead::Whole { buffer: input, range, admitted });
+                }
+                let buffer = self.segments.join(endpoint.server.buffers(), &input);
+                let range = body.head.head_bytes..buffer.len();
+                return Ok(BodyRead::Whole { buffer, range, admitted });
             }
             (Ok(BodyProgress::Complete(range)), None) => {
                 self.input = Some(input);
@@ -150,20 +171,21 @@ impl Receiver {
                 return Ok(BodyRead::Dropped);
             }
             (Ok(BodyProgress::Partial), _) => Ok(BodyRead::Partial),
-            (Err(error), _) => Err(error),
+            (Err(error), _) => {
+                self.segments.clear();
+                Err(error)
+            }
         };
         self.input = Some(input);
         read
     }
 
-    /// Keeps what follows a request that ends at `end` in a buffer of its own.
-    fn keep_rest(&mut self, endpoint: &Endpoint, whole: &mut BufferLease, end: usize) {
-        if end < whole.len() {
-            let rest = &whole[end..];
+    /// Keeps what follows a request in a buffer of its own.
+    fn keep_rest(&mut self, endpoint: &Endpoint, rest: &[u8]) {
+        if !rest.is_empty() {
             let mut next = endpoint.server.buffers().acquire(rest.len().max(READ_BYTES));
             next.extend_from_slice(rest);
             self.input = Some(next);
-            whole.truncate(end);
         }
     }
 
@@ -184,16 +206,18 @@ impl Receiver {
         body.decoder.discard_rest();
         body.admitted = None;
         body.expected = None;
+        // In segments the head is gone with the first of them, and is not needed any more.
+        let head_bytes = if self.segments.is_empty() { body.head.head_bytes } else { 0 };
+        self.segments.clear();
         let Some(large) = self.input.take() else { return };
-        let head = &large[..body.head.head_bytes];
-        let mut small = endpoint.server.buffers().acquire(head.len().max(READ_BYTES));
-        small.extend_from_slice(head);
+        let mut small = endpoint.server.buffers().acquire(head_bytes.max(READ_BYTES));
+        small.extend_from_slice(&large[..head_bytes]);
         self.input = Some(small);
     }
 
     /// Makes room for more of a body. Returns `false` if the large messages in memory leave none: nothing is reserved
     /// for what was only announced, so this can happen in the middle.
-    pub(super) fn make_room(&mut self, endpoint: &Endpoint, body: &Body) -> bool {
+    pub(super) fn make_room(&mut self, endpoint: &Endpoint, body: &mut Body) -> bool {
         let Some(input) = &mut self.input else { return true };
         let missing = body.decoder.missing_bytes();
         let ahead = ahead_bytes(input, missing);
@@ -202,6 +226,8 @@ impl Receiver {
             input.try_charge_filled(input.capacity().min(input.len() + MAX_READ_BYTES))
         } else if matches!(body.head.body, BodyFraming::Length(_)) && Server::is_large(input.len() + ahead) {
             make_own_room(endpoint, input, missing)
+        } else if input.capacity() >= AHEAD_BYTES {
+            self.segments.try_push(endpoint.server.buffers(), input).map(|()| body.decoder.begin_segment())
         } else {
             input.try_reserve(ahead)
         };
@@ -226,10 +252,13 @@ fn make_own_room(endpoint: &Endpoint, input: &mut BufferLease, missing: u64) -> 
 }
 
 /// Bytes that there should be room for: twice what came, up to a bound, so that a client that announces much and sends
-/// little is given little.
+/// little is given little. A buffer that is as large as a segment is filled first.
 fn ahead_bytes(input: &BytesMut, missing: u64) -> usize {
     let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-    missing.min(input.len().clamp(READ_BYTES, AHEAD_BYTES.max(input.len()))).max(1)
+    let ahead = missing.min(input.len().clamp(READ_BYTES, AHEAD_BYTES));
+    let room = input.capacity() - input.len();
+    let ahead = if input.capacity() >= AHEAD_BYTES && room > 0 { ahead.min(room) } else { ahead };
+    ahead.max(1)
 }
 
 /// Expects a body of so many bytes. Its reservation is empty for a small one, which may always come.

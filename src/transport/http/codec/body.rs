@@ -161,6 +161,13 @@ impl BodyDecoder {
         self.end = self.start;
     }
 
+    /// Goes on in an empty buffer: its owner keeps the head and the body so far elsewhere. What is
+    /// [`BodyProgress::Complete`] then is the rest of the body. To be called after [`BodyProgress::Partial`].
+    pub(crate) fn begin_segment(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
     /// Bytes that are known to be missing, so that a buffer can be made large enough. They were announced,
     /// not received: reserve by what came, or a head of 100 bytes reserves 10 MiB.
     pub(crate) fn missing_bytes(&self) -> u64 {
@@ -310,6 +317,8 @@ fn is_text(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     /// What is left in the buffer and how it ended.
     fn decoded(mut decoder: BodyDecoder, pieces: &[&[u8]]) -> (BytesMut, Result<BodyProgress, BodyError>) {
@@ -368,6 +377,50 @@ mod tests {
             assert_eq!(decoder.advance(&mut buffer), Ok(BodyProgress::Partial));
             let missing = decoder.missing_bytes();
             assert!((1..=(text.len() - at) as u64).contains(&missing), "{missing} at {at}");
+        }
+    }
+
+    proptest! {
+        /// Wherever the bytes are cut, and whenever what came is moved away, what it was and what is left are the body.
+        #[test]
+        fn a_body_in_segments_is_that_in_one_buffer(
+            chunks in vec(vec(any::<u8>(), 1..60), 1..8),
+            steps in vec((1_usize..90, any::<bool>()), 1..40),
+        ) {
+            let body = chunks.concat();
+            let mut text = Vec::new();
+            for chunk in &chunks {
+                text.extend(format!("{:x}\r\n", chunk.len()).as_bytes());
+                text.extend(chunk);
+                text.extend(b"\r\n");
+            }
+            text.extend(b"0\r\n\r\nGET");
+            let mut decoder = BodyDecoder::new(BodyFraming::Chunked, 4, body.len()).expect("a decoder");
+            let (mut moved, mut buffer) = (Vec::new(), BytesMut::from(&b"head"[..]));
+            let (mut rest, mut step) = (&text[..], 0);
+            let range = loop {
+                let (bytes, moves) = steps[step % steps.len()];
+                let (now, later) = rest.split_at(bytes.min(rest.len()));
+                buffer.extend_from_slice(now);
+                (rest, step) = (later, step + 1);
+                match decoder.advance(&mut buffer).expect("a body") {
+                    BodyProgress::Complete(range) => break range,
+                    BodyProgress::Partial if moves => {
+                        moved.extend_from_slice(&buffer);
+                        buffer.clear();
+                        decoder.begin_segment();
+                    }
+                    BodyProgress::Partial => {}
+                }
+            };
+            let start = if moved.is_empty() { 4 } else { 0 };
+            prop_assert_eq!(range.start, start);
+            moved.extend_from_slice(&buffer[..range.end]);
+            prop_assert_eq!(&moved[..4], b"head");
+            prop_assert_eq!(&moved[4..], &body[..]);
+            let mut next = buffer[range.end..].to_vec();
+            next.extend_from_slice(rest);
+            prop_assert_eq!(&next[..], b"GET");
         }
     }
 
