@@ -41,12 +41,15 @@ pub struct Reply {
     lacks: Option<Lack>,
 }
 
+/// A message that grows step by step may need so many times what a step asked for.
+const GROWTH: u32 = 4;
+
 /// Why a part of a message was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
     /// The message would exceed its limit.
     Length,
-    /// The budget of leased buffers is spent. So many KiB were asked for; as a short number, since each message that is
+    /// The budget of leased buffers is spent. So many KiB may be needed, as a short number, since each message that is
     /// being written has room for it.
     Memory { asked_kib: u32 },
     /// That budget is too small for it, even if nothing else were in memory.
@@ -58,8 +61,12 @@ impl From<BudgetSpent> for Lack {
         if spent.requested_bytes > spent.limit_bytes {
             return Self::Budget;
         }
-        Self::Memory { asked_kib: u32::try_from(spent.requested_bytes.div_ceil(1024)).unwrap_or(u32::MAX) }
+        Self::Memory { asked_kib: kib(spent.requested_bytes) }
     }
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 /// A message could not be written whole.
@@ -276,7 +283,12 @@ impl Reply {
             }
         };
         if let Err(spent) = made {
-            self.lacks = Some(spent.into());
+            let mut lack = spent.into();
+            if let Lack::Memory { asked_kib } = &mut lack {
+                // It was a step on the way to a length that nobody knows yet.
+                *asked_kib = asked_kib.saturating_mul(GROWTH);
+            }
+            self.lacks = Some(lack);
             return None;
         }
         self.buffer.as_mut()

@@ -13,6 +13,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 /// Time between two looks at the memory. Only the call whose turn it is looks.
 const POLL: Duration = Duration::from_millis(5);
 
+/// A call that lacks some once more gets so many times what it had: it begins anew each time.
+const MORE: usize = 8;
+
 /// Who may collect room, one at a time.
 #[derive(Debug)]
 pub(crate) struct MemoryTurns {
@@ -41,9 +44,10 @@ impl MemoryTurns {
 
 impl MemoryTurn {
     /// Collects room for a call that lacked `lacking_bytes`, and for as much again: what it asked for may be a step on
-    /// its way. `give_up` frees something that is to go first, and tells whether there was anything.
+    /// its way. Each time that it lacks some once more it gets far more, and all of the budget at the end.
+    /// `give_up` frees something that is to go first, and tells whether there was anything.
     ///
-    /// `None` at the deadline, or if the call had as much already.
+    /// `None` at the deadline, or if the call had all of the budget already.
     pub(crate) async fn collect(
         &mut self,
         memory: &MemoryBudget,
@@ -51,8 +55,11 @@ impl MemoryTurn {
         give_up: impl Fn() -> bool,
     ) -> Option<Reservation> {
         let half_bytes = memory.limit_bytes() / 2;
-        let more_bytes = lacking_bytes.max(self.had_bytes).saturating_mul(2);
-        let wanted_bytes = more_bytes.min(half_bytes.max(lacking_bytes));
+        let wanted_bytes = match self.had_bytes {
+            0 => lacking_bytes.saturating_mul(2).min(half_bytes.max(lacking_bytes)),
+            had_bytes => lacking_bytes.max(had_bytes).saturating_mul(MORE),
+        };
+        let wanted_bytes = wanted_bytes.min(memory.limit_bytes());
         if wanted_bytes <= self.had_bytes {
             return None;
         }
@@ -143,23 +150,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_lacks_once_more_gets_twice_as_much_until_it_had_half() {
+    async fn whoever_lacks_once_more_gets_more_until_it_had_all() {
         let memory = MemoryBudget::new(1000);
         let turns = MemoryTurns::new();
         let mut turn = turn(&turns, 1).await;
-        for (lacking, want) in
-            [(50, Some(100)), (60, Some(200)), (150, Some(400)), (10, Some(500)), (10, None)]
-        {
+        // Of more than half, the half is collected, and the rest has to be free.
+        for (lacking, collected, free) in [(10, 20, 0), (10, 160, 0), (30, 500, 500)] {
+            let others = memory.reserve(1000 - collected - free);
             let room = turn.collect(&memory, lacking, || false).await;
-            assert_eq!(room.map(|room| room.bytes()), want, "{lacking}");
+            assert_eq!(room.map(|room| room.bytes()), Some(collected), "{lacking}");
+            drop(others);
         }
-        // All of the budget, but only once.
-        let mut turn = {
-            drop(turn);
-            self::turn(&turns, 2).await
-        };
-        assert!(turn.collect(&memory, 1000, || false).await.is_some());
-        assert!(turn.collect(&memory, 1000, || false).await.is_none());
+        assert!(turn.collect(&memory, 10, || false).await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
