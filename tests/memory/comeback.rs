@@ -70,3 +70,59 @@ fn a_connection_that_is_reset_while_its_answer_is_written_leaves_nothing() {
         large_bytes(&program) == (0, 0)
     });
 }
+
+/// Clients that each open a session and its stream, and begin a message on another connection. Then all of them leave.
+fn leave_sessions(program: &Program, clients: usize) {
+    let fields = "mcp-protocol-version: 2025-06-18\r\n";
+    let connections: Vec<[Client; 2]> = (0..clients)
+        .map(|number| {
+            let mut stream = Client::connect(program.port());
+            let id = stream.open_session();
+            let get = format!(
+                "GET /mcp HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\nmcp-session-id: {id}\r\n{fields}\r\n"
+            );
+            stream.send(get.as_bytes());
+            // A buffer of each of the larger small classes.
+            let body = "x".repeat([3_000, 12_000, 40_000][number % 3]);
+            let mut unfinished = Client::connect(program.port());
+            unfinished.send(format!("{}{body}", head(body.len() + 1, fields)).as_bytes());
+            [stream, unfinished]
+        })
+        .collect();
+    let began = |report: &mcpool::memory::MemoryReport| {
+        let leased = report.pools.iter().filter(|pool| pool.name.starts_with("buffers/"));
+        leased.map(|pool| pool.in_use).sum::<u64>()
+    };
+    until("each message has begun to come", || began(&program.report()) >= clients as u64);
+    drop(connections);
+    until("all connections ended", || program.report().traffic.connections <= 1);
+}
+
+fn resident_bytes(program: &Program) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+/// Pages that a burst filled, of which little is used now: idle objects of pools, wakers of tasks that ended, blocks that
+/// another thread has freed.
+#[test]
+#[cfg(target_os = "linux")]
+fn sessions_that_stay_keep_nothing_of_the_connections_that_left() {
+    // What the slow decay of the pools frees would come back without what is tested here.
+    let program = Program::serve(&["--pool-decay-ms", "86400000", "--principal-share-percent", "100"]);
+    // What runs for the first time is resident from then on.
+    leave_sessions(&program, 16);
+    std::thread::sleep(Duration::from_secs(5));
+    let base = resident_bytes(&program);
+    leave_sessions(&program, 240);
+    until("little more is resident than the sessions", || {
+        std::thread::sleep(Duration::from_secs(1));
+        let report = program.report();
+        let lasting = ["sessions", "subscriptions", "event stores"];
+        let lasting: u64 = lasting.iter().filter_map(|name| report.part(name)).map(|part| part.bytes).sum();
+        let kept = resident_bytes(&program).saturating_sub(base);
+        println!("{kept} B are kept, {lasting} B of it by sessions");
+        kept <= 2 * MIB as u64 + lasting
+    });
+}
