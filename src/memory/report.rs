@@ -434,6 +434,12 @@ pub struct Traffic {
     /// Bytes of these answers.
     #[serde(default)]
     pub unread_bytes: u64,
+    /// Clients that came back to a stream after its end.
+    #[serde(default)]
+    pub returns: u64,
+    /// The longest time between the end of a stream and such a return.
+    #[serde(default)]
+    pub latest_return_ms: u64,
     /// Sessions kept.
     pub sessions: u64,
     /// Sessions opened since the start.

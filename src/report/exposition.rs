@@ -377,6 +377,11 @@ fn traffic(metrics: &mut Metrics, report: &MemoryReport) {
     let gauges = [
         ("mcpool_unread_answers", "Answers kept for clients that left.", traffic.unread_answers),
         ("mcpool_unread_answer_bytes", "Bytes of answers kept for clients that left.", traffic.unread_bytes),
+        (
+            "mcpool_latest_return_milliseconds",
+            "Longest time after which a client came back to a stream that had ended.",
+            traffic.latest_return_ms,
+        ),
         ("mcpool_requests_in_flight", "Requests that wait now.", traffic.in_flight),
         ("mcpool_connections", "Connections that are open.", traffic.connections),
         ("mcpool_sessions", "Sessions kept.", traffic.sessions),

@@ -5,7 +5,7 @@
 //! stated gain or on too little evidence. Invariant: what is proposed once is not proposed again from the same load.
 
 use crate::limits::LimitOption;
-use crate::limits::units::{bytes, rough_duration};
+use crate::limits::units::{bytes, duration, rough_duration};
 use crate::memory::{MemoryReport, Plan, Policy, PoolReport, advise, fit_budget, merge};
 use serde::Serialize;
 
@@ -334,6 +334,7 @@ fn unused_room(
     }
     let peaks = Peaks { reports };
     let mut limits = vec![peaks.event_store(), peaks.concurrency(last)];
+    limits.extend(peaks.retention(last));
     if terms.budget_bytes.is_none() && !pools.iter().any(|pool| pool.discarded.contains_key("overbudget")) {
         limits.push(peaks.budget(pools, capacities));
     }
@@ -358,6 +359,9 @@ fn requested_budget(last: &MemoryReport, budget_bytes: u64) -> Option<Change> {
     })
 }
 
+/// Clients that must have come back before their times say something of the next ones.
+const LEAST_RETURNS: u64 = 20;
+
 /// The most that was measured in any report.
 struct Peaks<'a> {
     reports: &'a [MemoryReport],
@@ -376,6 +380,25 @@ impl Peaks<'_> {
         let peak = self.part("event stores");
         let evidence = format!("events for clients that come back took {} at the most", bytes(peak));
         Limit { setting: "event_store_bytes", peak, room_percent: 200, step: MIB, bytes_each: 1.0, evidence }
+    }
+
+    /// Twice the time after which a client came back at the latest, where enough of them did. What is kept grows with
+    /// the time that it is kept for.
+    fn retention(&self, last: &MemoryReport) -> Option<Limit> {
+        let setting = "event_retention_ms";
+        let now_ms = last.settings.get(setting).copied().filter(|now_ms| *now_ms > 0)?;
+        let returns = self.of(|report| report.traffic.returns);
+        let peak = self.of(|report| report.traffic.latest_return_ms);
+        let unread = self.of(|report| report.traffic.unread_bytes);
+        let evidence = format!(
+            "{returns} clients came back to a stream after its end, the last {} after it; answers that nobody came for \
+             kept {}",
+            duration(peak),
+            bytes(unread)
+        );
+        let bytes_each = unread as f64 / now_ms as f64;
+        let limit = Limit { setting, peak, room_percent: 200, step: 1_000, bytes_each, evidence };
+        (returns >= LEAST_RETURNS).then_some(limit)
     }
 
     fn concurrency(&self, last: &MemoryReport) -> Limit {
@@ -556,5 +579,27 @@ mod tests {
         assert!((changes[1].gain - 60.0 / 1_024.0 * 4.0).abs() < 1e-9, "{changes:?}");
         let again = propose(&with(&pool, 4 * MIB), &terms(Prices::default())).changes;
         assert!(again.iter().all(|change| change.setting != "pool_budget_bytes"), "{again:?}");
+    }
+
+    #[test]
+    fn answers_are_kept_for_twice_as_long_as_clients_needed_to_come_back() {
+        let mut pool = pool("messages", "message_capacity", 40, 40);
+        pool.evidence = Evidence { window_ms: 3_600_000, acquires: 360_000.0, ..pool.evidence };
+        let advised = |returns, latest_return_ms, unread_bytes, retention_ms: u64| {
+            let mut report = report(vec![pool.clone()]);
+            let traffic = Traffic { unread_bytes, returns, latest_return_ms, ..Traffic::default() };
+            report.traffic = traffic;
+            report.settings.insert("event_retention_ms".to_owned(), retention_ms);
+            let changes = propose(&[report], &terms(Prices::default())).changes;
+            let change = changes.iter().find(|change| change.setting == "event_retention_ms")?;
+            Some((change.advised, change.saved_bytes))
+        };
+        let kept = 12 * MIB;
+        assert_eq!(advised(20, 4_700, kept, 60_000), Some((10_000, 10.0 * MIB as f64)));
+        assert_eq!(advised(19, 4_700, kept, 60_000), None, "too few");
+        assert_eq!(advised(20, 4_700, MIB, 60_000), None, "not worth it");
+        assert_eq!(advised(20, 25_000, kept, 60_000), None, "they need the time");
+        assert_eq!(advised(20, 4_700, kept, 10_000), None, "done");
+        assert_eq!(advised(20, 4_700, kept, 0), None, "nothing is kept");
     }
 }

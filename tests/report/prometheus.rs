@@ -181,7 +181,7 @@ fn the_parser_refuses_what_prometheus_refuses() {
 const MIB: f64 = 1_048_576.0;
 
 /// What the sample has, under the name that it is exposed by.
-const FIGURES: [Row; 58] = [
+const FIGURES: [Row; 59] = [
     ("process_resident_memory_bytes", &[], 20.0 * MIB),
     ("process_cpu_seconds_total", &[], 12.34),
     ("process_open_fds", &[], 1_021.0),
@@ -238,6 +238,7 @@ const FIGURES: [Row; 58] = [
     ("mcpool_connections", &[], 12.0),
     ("mcpool_unread_answers", &[], 2.0),
     ("mcpool_unread_answer_bytes", &[], 3.0 * MIB),
+    ("mcpool_latest_return_milliseconds", &[], 2_500.0),
     ("mcpool_kernel_part_bytes", &[("part", "buffers of TCP"), ("scope", "network")], 628.0 * 1024.0),
     ("mcpool_kernel_part_bytes", &[("part", "page tables"), ("scope", "process")], 120.0 * 1024.0),
 ];

@@ -301,6 +301,8 @@ fn traffic() -> Traffic {
         dropped_notifications: 8,
         unread_answers: 2,
         unread_bytes: 3 * MIB,
+        returns: 14,
+        latest_return_ms: 2_500,
         sessions: 1,
         sessions_opened: 9,
         sessions_expired: 3,

@@ -48,6 +48,9 @@ impl Account for Shared {
         traffic.sessions_expired += metrics.sessions_expired.total();
         traffic.subscriptions += subscriptions as u64;
         traffic.tasks += self.tasks.len() as u64;
+        let (returns, latest_return_ms) = self.events.returns();
+        traffic.returns += returns;
+        traffic.latest_return_ms = traffic.latest_return_ms.max(latest_return_ms);
         if !entries.is_detailed {
             return;
         }

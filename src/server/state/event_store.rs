@@ -70,6 +70,15 @@ struct Store {
     max_bytes: usize,
     max_stream_bytes: usize,
     retention: Duration,
+    returns: Returns,
+}
+
+/// Clients that came back to a stream after its end: what keeping its events was for.
+#[derive(Debug, Default)]
+struct Returns {
+    count: AtomicU64,
+    /// The longest time between an end and a return.
+    latest_ms: AtomicU64,
 }
 
 /// One stream.
@@ -157,6 +166,7 @@ impl EventStore {
             max_bytes: limits.event_store_bytes(),
             max_stream_bytes: limits.max_stream_bytes,
             retention: limits.event_retention(),
+            returns: Returns::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -179,7 +189,7 @@ impl EventStore {
         let stream = self.shared.sessions.with(|sessions, _| {
             sessions.get(&session)?.iter().find(|stream| stream.number == number).cloned()
         })?;
-        let number = stream.state.with(|state, wakes| {
+        let (number, ended) = stream.state.with(|state, wakes| {
             // The client chose this number, so `seen + 1` must not be computed before the first comparison.
             if seen >= state.end() || seen + 1 < state.first {
                 return None;
@@ -188,9 +198,20 @@ impl EventStore {
             state.current_reader += 1;
             state.is_released = false;
             wakes.push(stream.reader.take());
-            Some(state.current_reader)
+            Some((state.current_reader, state.ended))
         })?;
+        if let Some(ended) = ended {
+            let returns = &self.shared.returns;
+            returns.count.fetch_add(1, Ordering::Relaxed);
+            returns.latest_ms.fetch_max(ended.elapsed().as_millis() as u64, Ordering::Relaxed);
+        }
         Some(StreamReader { stream, number })
+    }
+
+    /// How many clients came back to a stream after its end, and how many milliseconds after it at the latest.
+    pub(crate) fn returns(&self) -> (u64, u64) {
+        let Returns { count, latest_ms } = &self.shared.returns;
+        (count.load(Ordering::Relaxed), latest_ms.load(Ordering::Relaxed))
     }
 
     /// Removes the streams of a session that ended.
@@ -543,6 +564,22 @@ mod tests {
         assert_eq!(Arc::strong_count(&task), 2);
         drop(reader);
         assert_eq!((Arc::strong_count(&task), store.streams()), (1, 1));
+    }
+
+    #[test]
+    fn who_comes_back_after_the_end_is_counted_with_the_time_that_it_took() {
+        let store = EventStore::new(&Limits::default());
+        let (writer, reader) = store.open(1);
+        let id = reader.event_id(0);
+        let resume = || store.resume(1, &id).expect("the stream is there");
+        drop((reader, resume()));
+        assert_eq!(store.returns(), (0, 0), "the stream goes on");
+        writer.push_answer(message("answer"));
+        std::thread::sleep(Duration::from_millis(20));
+        drop(resume());
+        let (count, latest_ms) = store.returns();
+        assert!(count == 1 && latest_ms >= 20, "{count} {latest_ms}");
+        assert!(store.resume(2, &id).is_none() && store.returns().0 == 1, "another's stream");
     }
 
     fn message(text: &str) -> BufferLease {
