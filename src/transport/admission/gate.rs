@@ -31,6 +31,7 @@ impl Gate {
     }
 
     /// A gate for this machine alone.
+    #[cfg(any(feature = "cli", test))]
     pub(crate) fn of_this_machine() -> Self {
         Self { hosts: Hosts::default(), origins: Origins::default() }
     }

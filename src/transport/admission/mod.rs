@@ -22,6 +22,8 @@ pub use oauth::{KeySource, OAuthConfig};
 pub use tokens::{TokenFile, TokenList};
 
 pub(crate) use admit::{Admission, Credentials};
-pub(crate) use gate::{Gate, RequestSource};
+#[cfg(feature = "cli")]
+pub(crate) use gate::Gate;
+pub(crate) use gate::RequestSource;
 pub(crate) use principal::{AdmittedPeer, PeerAddress, Principal};
 pub(crate) use refusal::{OTHER_USER, Refusal};
