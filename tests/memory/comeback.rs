@@ -18,17 +18,15 @@ fn large_bytes(program: &Program) -> (u64, u64) {
     })
 }
 
-/// For an answer that is written before it is sent, unlike one with a whole file.
-fn read_call(program: &Program, bytes: usize) -> String {
-    let path = program.file(&format!("{bytes}.txt"), &"x".repeat(bytes));
-    let path = serde_json::to_string(&path).expect("text");
-    message("tools/call", &format!(r#""name":"read_text_file","arguments":{{"path":{path},"head":1}}"#))
+/// For an answer that is written before it is sent, unlike one with a large file.
+fn search_call(program: &Program, bytes: usize) -> String {
+    message("tools/call", &program.search_params(bytes))
 }
 
 #[test]
 fn large_messages_leave_no_large_buffers() {
     let program = Program::serve(&[]);
-    let (small, large) = (read_call(&program, 10), read_call(&program, MIB));
+    let (small, large) = (search_call(&program, 10), search_call(&program, MIB));
     let path = serde_json::to_string(&program.file("written.txt", "")).expect("text");
     let content = "x".repeat(MIB);
     let arguments = format!(r#"{{"path":{path},"content":"{content}"}}"#);
@@ -37,7 +35,7 @@ fn large_messages_leave_no_large_buffers() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut client = Client::connect(program.port());
-                assert_eq!(client.call("tools/call", Some("read_text_file"), &large).0, 200);
+                assert_eq!(client.call("tools/call", Some("search_files"), &large).0, 200);
                 assert_eq!(client.call("tools/call", Some("write_file"), &write).0, 200);
             });
         }
@@ -47,7 +45,7 @@ fn large_messages_leave_no_large_buffers() {
     until("no large buffer is leased", || {
         let (idle, leased) = large_bytes(&program);
         assert_eq!(idle, 0, "a large message has a buffer of its own");
-        assert_eq!(client.call("tools/call", Some("read_text_file"), &small).0, 200);
+        assert_eq!(client.call("tools/call", Some("search_files"), &small).0, 200);
         leased == 0
     });
 }
@@ -55,8 +53,8 @@ fn large_messages_leave_no_large_buffers() {
 #[test]
 fn a_connection_that_is_reset_while_its_answer_is_written_leaves_nothing() {
     let program = Program::serve(&[]);
-    let large = read_call(&program, 4 * MIB);
-    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: read_text_file\r\n";
+    let large = search_call(&program, 8 * MIB);
+    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: search_files\r\n";
     let mut client = Client::connect(program.port());
     client.send(format!("{}{large}", head(large.len(), fields)).as_bytes());
     until("the answer is being written", || large_bytes(&program).1 > MIB as u64);

@@ -54,13 +54,6 @@ fn call(program: &Program, clients: usize, calls: usize, tool: &str, params: &st
     });
 }
 
-/// For an answer that is written before it is sent, unlike one with a whole file.
-fn read_params(program: &Program, bytes: usize) -> String {
-    let path = program.file("large.txt", &"x".repeat(bytes));
-    let path = serde_json::to_string(&path).expect("text");
-    format!(r#""name":"read_text_file","arguments":{{"path":{path},"head":1}}"#)
-}
-
 /// An edit whose new text has an escape, so that it has to be copied into the arena.
 fn edit_params(program: &Program, bytes: usize) -> String {
     let path = serde_json::to_string(&program.file("edited.txt", "first\n")).expect("text");
@@ -71,7 +64,7 @@ fn edit_params(program: &Program, bytes: usize) -> String {
 #[test]
 fn a_server_that_is_well_has_no_issues_and_says_what_was_checked() {
     let program = Program::serve(&[]);
-    call(&program, 2, 20, "read_text_file", &read_params(&program, 100));
+    call(&program, 2, 20, "search_files", &program.search_params(100));
     let (text, code) = program.run_doctor(&[]);
     // Others may have the machine short of memory; that is theirs.
     if !text.contains("machine-short-of-memory]") {
@@ -152,7 +145,7 @@ fn refused_work_is_the_worst() {
 #[test]
 fn a_pool_that_thrashes_is_named_with_the_capacity_it_needs() {
     let program = Program::serve(&["--message-capacity", "1"]);
-    call(&program, 16, 150, "read_text_file", &read_params(&program, 100 * 1024));
+    call(&program, 16, 150, "search_files", &program.search_params(200 * 1024));
     let finding = fires(&program, "thrashing-pool");
     let setting = finding.setting.expect("a setting");
     let capacity: u64 =
@@ -167,7 +160,7 @@ fn a_pool_that_thrashes_is_named_with_the_capacity_it_needs() {
 #[test]
 fn a_spent_budget_is_told() {
     let program = Program::serve(&["--pool-budget-bytes", "64KiB"]);
-    call(&program, 4, 200, "read_text_file", &read_params(&program, 100 * 1024));
+    call(&program, 4, 200, "search_files", &program.search_params(200 * 1024));
     let finding = fires(&program, "budget-spent");
     assert_eq!(finding.setting.as_deref(), Some("pool_budget_bytes = \"128KiB\""));
 }
@@ -239,8 +232,8 @@ fn who_does_not_read_and_who_holds_most_are_named() {
     let program = Program::serve(&[]);
     let idle: Vec<Client> = (0..4).map(|_| Client::connect(program.port())).collect();
     let mut slow = Client::connect(program.port());
-    let call = message("tools/call", &read_params(&program, 4 * MIB as usize));
-    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: read_text_file\r\n";
+    let call = message("tools/call", &program.search_params(8 * MIB as usize));
+    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: search_files\r\n";
     let request = format!("{}{call}", load::head(call.len(), fields));
     for _ in 0..4 {
         slow.send(request.as_bytes());
@@ -283,8 +276,8 @@ fn calls_that_are_decoded_twice_are_told_with_the_tool() {
 #[test]
 fn answers_of_clients_that_left_are_told() {
     let program = Program::serve(&[]);
-    let read = read_params(&program, 4 * MIB as usize);
-    let call = format!(r#"{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{{read}}}}}"#);
+    let search = program.search_params(8 * MIB as usize);
+    let call = format!(r#"{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{{search}}}}}"#);
     let mut client = Client::connect(program.port());
     let session = client.open_session();
     let mut calls = 0;

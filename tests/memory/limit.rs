@@ -28,27 +28,37 @@ fn serve_within(more_bytes: u64) -> (Program, u64) {
 /// What is asked of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// All of it, which is read while the answer is sent.
     Whole,
-    /// Its first lines, an answer that is written before it is sent.
+    /// Lines from its start, and there are no more.
     Head,
+    /// Lines from its end, and there are no more.
+    Tail,
 }
 
 /// A call that reads a file of `bytes`, as bytes on the wire.
 pub(crate) fn read_request(program: &Program, bytes: usize, asked: Asked) -> Vec<u8> {
     let line = "a line of source text, in which \"some\" \t characters are escaped\n";
     let path = program.file(&format!("{bytes}.txt"), &line.repeat(bytes / line.len()));
-    let head = if asked == Asked::Head { r#","head":1000000000"# } else { "" };
-    let arguments = format!(r#"{{"path":"{path}"{head}}}"#);
-    let body = message("tools/call", &format!(r#""name":"read_text_file","arguments":{arguments}"#));
-    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: read_text_file\r\n";
-    format!("{}{body}", super::load::head(body.len(), fields)).into_bytes()
+    let lines = match asked {
+        Asked::Whole => "",
+        Asked::Head => r#","head":1000000000"#,
+        Asked::Tail => r#","tail":1000000000"#,
+    };
+    post("read_text_file", &format!(r#""name":"read_text_file","arguments":{{"path":"{path}"{lines}}}"#))
+}
+
+/// A call of a tool, as bytes on the wire.
+fn post(tool: &str, params: &str) -> Vec<u8> {
+    let body = message("tools/call", params);
+    let fields =
+        format!("mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: {tool}\r\n");
+    format!("{}{body}", super::load::head(body.len(), &fields)).into_bytes()
 }
 
 #[test]
 fn answers_that_nobody_reads_stay_within_the_limit() {
     let (program, limit) = serve_within(64 * MIB);
-    let request = read_request(&program, 6 * MIB as usize, Asked::Head);
+    let request = post("search_files", &program.search_params(12 * MIB as usize));
     let mut readers: Vec<Client> = (0..40).map(|_| Client::connect(program.port())).collect();
     for reader in &mut readers {
         reader.send(&request);
@@ -66,6 +76,23 @@ fn answers_that_nobody_reads_stay_within_the_limit() {
     let held = resident(&program).0;
     drop(readers);
     until("what nobody read is gone", || resident(&program).0 + 8 * MIB < held);
+}
+
+#[test]
+fn a_file_that_is_read_costs_no_more_the_larger_it_is() {
+    for asked in [Asked::Whole, Asked::Head, Asked::Tail] {
+        let program = Program::serve(&[]);
+        let mut client = Client::connect(program.port());
+        client.send(&read_request(&program, 100 * KIB as usize, asked));
+        let (_, small) = client.read_answer().expect("an answer");
+        let base = resident(&program).1;
+        client.send(&read_request(&program, 10 * MIB as usize, asked));
+        let (status, large) = client.read_answer().expect("an answer");
+        assert!(status == 200 && large.len() > 100 * small.len(), "{status} {large:.200}");
+        let (_, peak) = resident(&program);
+        let most = MIB + large.len() as u64 / 10;
+        assert!(peak - base <= most, "{asked:?}: {} KiB for {} KiB", (peak - base) / KIB, large.len() / 1024);
+    }
 }
 
 #[test]

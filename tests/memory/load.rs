@@ -141,6 +141,27 @@ impl Program {
         path.to_str().expect("text").to_owned()
     }
 
+    /// The params of a call whose answer has about so many bytes and is written before it is sent: it has the paths of
+    /// files, each a few KiB long.
+    pub(crate) fn search_params(&self, bytes: usize) -> String {
+        const PATH_BYTES: usize = 3_500;
+        let mut folder = self.folder.path().join(format!("search {bytes}"));
+        while folder.as_os_str().len() < PATH_BYTES - 250 {
+            folder.push("n".repeat(200));
+        }
+        std::fs::create_dir_all(&folder).expect("folders");
+        folder.push("n".repeat(PATH_BYTES - 8 - folder.as_os_str().len()));
+        // Each path is there twice.
+        for number in 0..bytes.div_ceil(2 * PATH_BYTES) {
+            let mut path = folder.clone().into_os_string();
+            path.push(format!("{number:06}"));
+            std::fs::write(path, "").expect("a file");
+        }
+        let folder = self.folder.path().join(format!("search {bytes}"));
+        let arguments = serde_json::json!({"path": folder, "pattern": "**/*"});
+        format!(r#""name":"search_files","arguments":{arguments}"#)
+    }
+
     pub(crate) fn admin(&self) -> String {
         self.folder.path().join("admin.sock").to_str().expect("text").to_owned()
     }
@@ -274,7 +295,8 @@ impl Client {
         self.read_answer()
     }
 
-    fn read_answer(&mut self) -> Option<(u16, String)> {
+    /// Status and body of the next answer, unless the connection ends before.
+    pub(crate) fn read_answer(&mut self) -> Option<(u16, String)> {
         self.input.clear();
         let mut buffer = [0; 16 * 1024];
         loop {

@@ -188,16 +188,6 @@ pub(crate) enum Remedy {
     Raise(u64),
 }
 
-impl Remedy {
-    pub(crate) fn of_head(lines: f64) -> Self {
-        if lines > 1.0 { Self::FewerLines } else { Self::NoLines }
-    }
-
-    pub(crate) fn of_tail(lines: f64) -> Self {
-        Self::of_head(lines)
-    }
-}
-
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

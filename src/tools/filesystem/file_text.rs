@@ -7,13 +7,22 @@ use super::error::FsError;
 use super::open_file::{CHUNK, OpenFile};
 use crate::server::{BlockSource, CancellationToken, Filled};
 use crate::wire::{BufferRoom, CountingRoom, LONGEST_UNIT, Room, base64_piece, escape_piece};
+use std::ops::Range;
 
-/// The first bytes of a file, as text in JSON.
+/// A part of a file, as text in JSON.
 #[derive(Debug)]
 pub(crate) struct FileText {
     file: OpenFile,
-    /// Bytes of the file.
-    bytes: u64,
+    range: Range<u64>,
+    line_ends: LineEnds,
+}
+
+/// What becomes of line ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LineEnds {
+    Kept,
+    /// `\r\n` becomes `\n`.
+    Short,
 }
 
 /// What became of a piece of a file.
@@ -24,49 +33,85 @@ struct Piece {
 }
 
 impl FileText {
-    /// Reads the file once, and returns its text and the bytes that this has in JSON; `None` if those are more than
-    /// `most_bytes`.
+    pub(crate) fn new(file: OpenFile, range: Range<u64>, line_ends: LineEnds) -> Self {
+        Self { file, range, line_ends }
+    }
+
+    /// Reads it once, and returns the bytes that it has in JSON; `None` if those are more than `most_bytes`.
     ///
     /// # Errors
     /// Those of reading; when nobody waits for the answer any more.
     pub(crate) fn count(
-        file: OpenFile,
+        &mut self,
         most_bytes: usize,
         cancellation: &CancellationToken,
-    ) -> Result<Option<(Self, usize)>, FsError> {
-        let mut text = Self { bytes: file.bytes, file };
+    ) -> Result<Option<usize>, FsError> {
         let mut room = CountingRoom::default();
         let mut at = 0;
-        while at < text.bytes {
+        while at < self.bytes() {
             cancellation.check()?;
-            let piece = text.step(&mut at, &mut room)?;
+            let piece = self.step(&mut at, &mut room)?;
             if piece.taken_bytes == 0 {
                 // It ends before its length, as files do that are no files on a disk.
-                text.bytes = at + piece.read_bytes as u64;
+                self.range.end = self.range.start + at + piece.read_bytes as u64;
             }
             if room.bytes > most_bytes {
                 return Ok(None);
             }
         }
-        Ok(Some((text, room.bytes)))
+        Ok(Some(room.bytes))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.range.end - self.range.start
     }
 
     /// Reads and writes the next piece.
     fn step(&self, at: &mut u64, room: &mut impl Room) -> Result<Piece, FsError> {
         let mut buffer = [0; CHUNK];
         // No more than has room, but enough for the longest character.
-        let most = room.left().clamp(LONGEST_UNIT, CHUNK).min((self.bytes - *at) as usize);
-        let piece = self.file.read_at(&mut buffer[..most], *at)?;
-        let is_last = *at + piece.len() as u64 == self.bytes;
-        let taken_bytes = escape_piece(piece, is_last, room);
+        let most = (room.left().clamp(LONGEST_UNIT, CHUNK) as u64).min(self.bytes() - *at);
+        let piece = self.file.read_at(&mut buffer[..most as usize], self.range.start + *at)?;
+        let is_last = *at + piece.len() as u64 == self.bytes();
+        let taken_bytes = match self.line_ends {
+            LineEnds::Kept => escape_piece(piece, is_last, room),
+            LineEnds::Short => shorten_line_ends(piece, is_last, room),
+        };
         *at += taken_bytes as u64;
         Ok(Piece { read_bytes: piece.len(), taken_bytes })
     }
 }
 
+/// Writes a piece with `\r\n` as `\n`, and returns how many of its bytes were taken.
+fn shorten_line_ends(piece: &[u8], is_last: bool, room: &mut impl Room) -> usize {
+    let mut taken = 0;
+    while taken < piece.len() {
+        let rest = &piece[taken..];
+        let Some(at) = memchr::memchr(b'\r', rest) else {
+            return taken + escape_piece(rest, is_last, room);
+        };
+        // No character continues behind a carriage return.
+        let before = escape_piece(&rest[..at], true, room);
+        taken += before;
+        if before < at {
+            return taken;
+        }
+        taken += match rest.get(at + 1) {
+            Some(b'\n') => 1,
+            // Only the next piece tells whether a newline follows it.
+            None if !is_last => return taken,
+            _ => match escape_piece(b"\r", true, room) {
+                0 => return taken,
+                written => written,
+            },
+        };
+    }
+    taken
+}
+
 impl BlockSource for FileText {
     fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
-        while *at < self.bytes {
+        while *at < self.bytes() {
             let piece = self.step(at, room).map_err(|error| error.to_string())?;
             if piece.taken_bytes > 0 {
                 continue;
@@ -115,5 +160,51 @@ impl BlockSource for FileData {
             *at += taken as u64;
         }
         Ok(Filled::End)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
+    /// Bytes full of carriage returns, escapes, and characters that begin and do not end.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            2 => "[a-z\"\u{1}]{1,9}".prop_map(String::into_bytes),
+            3 => "[\r\n]{1,4}".prop_map(String::into_bytes),
+            1 => "[\u{e9}\u{20ac}]{1,2}".prop_map(String::into_bytes),
+            1 => Just(vec![0xE2, 0x82]),
+        ];
+        prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn line_ends_are_shortened_in_pieces_and_rooms_of_any_size(
+            bytes in bytes(),
+            piece_bytes in LONGEST_UNIT..20,
+            room_bytes in LONGEST_UNIT..20,
+        ) {
+            let (mut written, mut at) = (BytesMut::new(), 0);
+            while at < bytes.len() {
+                let end = bytes.len().min(at + piece_bytes);
+                let mut part = BytesMut::new();
+                let taken = shorten_line_ends(
+                    &bytes[at..end],
+                    end == bytes.len(),
+                    &mut BufferRoom::new(&mut part, room_bytes),
+                );
+                prop_assert!(taken > 0 && part.len() <= room_bytes, "each step gets further");
+                written.extend_from_slice(&part);
+                at += taken;
+            }
+            let is_dropped = |at: usize| bytes[at..].starts_with(b"\r\n");
+            let short: Vec<u8> =
+                (0..bytes.len()).filter(|at| !is_dropped(*at)).map(|at| bytes[at]).collect();
+            let want = serde_json::to_string(&String::from_utf8_lossy(&short)).expect("text");
+            prop_assert_eq!(String::from_utf8_lossy(&written), &want[1..want.len() - 1]);
+        }
     }
 }

@@ -8,14 +8,54 @@ use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
 use super::as_node::media;
 use super::context::Context;
 use super::error::{FsError, Remedy, Stop, bounded};
-use super::file_text::{FileData, FileText};
+use super::file_text::{FileData, FileText, LineEnds};
 use super::open_file::{CHUNK, OpenFile};
 use crate::limits::price;
 use crate::server::{CallContext, CancellationToken, DataKind, TextBlock, ToolError};
 use crate::wire::escaped_bytes;
+use std::ops::Range;
 
 /// The answer with a smaller file fits the buffers that are always there.
 const LARGE_BYTES: u64 = price::LARGE_BYTES as u64;
+
+/// What a call wants of a file: all, or so many lines.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Whole,
+    Head(f64),
+    Tail(f64),
+}
+
+impl Part {
+    fn remedy(self) -> Remedy {
+        match self {
+            Self::Whole => Remedy::HeadOrTail,
+            Self::Head(lines) | Self::Tail(lines) if lines > 1.0 => Remedy::FewerLines,
+            Self::Head(_) | Self::Tail(_) => Remedy::NoLines,
+        }
+    }
+
+    fn line_ends(self) -> LineEnds {
+        match self {
+            Self::Whole | Self::Head(_) => LineEnds::Kept,
+            Self::Tail(_) => LineEnds::Short,
+        }
+    }
+
+    /// Where it is in the file; `None` where it does not fit into an answer.
+    fn range(
+        self,
+        file: &OpenFile,
+        space: AnswerSpace,
+        cancellation: &CancellationToken,
+    ) -> Result<Option<Range<u64>>, FsError> {
+        Ok(match self {
+            Self::Whole => Some(0..file.bytes).filter(|range| range.end <= space.text_bytes() as u64),
+            Self::Head(lines) => head_end(file, lines, space, cancellation)?.map(|end| 0..end),
+            Self::Tail(lines) => tail_start(file, lines, space, cancellation)?.map(|at| at..file.bytes),
+        })
+    }
+}
 
 /// `read_file` and `read_text_file`.
 pub(crate) fn read_text_file(
@@ -24,69 +64,63 @@ pub(crate) fn read_text_file(
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     // As in the reference, zero counts as not given.
-    let head = arguments.head.filter(|lines| *lines != 0.0);
-    let tail = arguments.tail.filter(|lines| *lines != 0.0);
-    if head.is_some() && tail.is_some() {
-        context.sandbox.resolve_to_read(arguments.path)?;
-        return Err(FsError::HeadAndTail.into());
-    }
+    let given = |lines: Option<f64>| lines.filter(|lines| *lines != 0.0);
     // When the reference reads from the end, it asks for the length first.
-    let verb = if tail.is_some() { "stat" } else { "open" };
+    let (part, verb) = match (given(arguments.head), given(arguments.tail)) {
+        (Some(_), Some(_)) => {
+            context.sandbox.resolve_to_read(arguments.path)?;
+            return Err(FsError::HeadAndTail.into());
+        }
+        (Some(lines), None) => (Part::Head(lines), "open"),
+        (None, Some(lines)) => (Part::Tail(lines), "stat"),
+        (None, None) => (Part::Whole, "open"),
+    };
     let file = OpenFile::open(context.sandbox, arguments.path, verb)?;
-    context.check_inline(file.bytes)?;
+    let bytes = file.bytes;
+    context.check_inline(bytes)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let is_whole = head.is_none() && tail.is_none();
-    if is_whole && file.bytes > LARGE_BYTES && call.may_stream() {
-        return stream_all(file, arguments.path, space, context, call);
+    let too_large = || Stop::from(space.text_too_large(arguments.path, bytes, part.remedy()));
+    if bytes > LARGE_BYTES && call.may_stream() {
+        let range = part.range(&file, space, context.cancellation)?.ok_or_else(too_large)?;
+        if range.end - range.start > LARGE_BYTES {
+            let text = FileText::new(file, range, part.line_ends());
+            return if stream_text(text, space, context, call)? { Ok(()) } else { Err(too_large()) };
+        }
     }
-    let fits = call.text_with(|text| match (head, tail) {
-        (Some(lines), _) => push_head(&file, lines, context, space, text),
-        (_, Some(lines)) => match tail_start(&file, lines, space, context.cancellation)? {
+    let fits = call.text_with(|text| match part {
+        Part::Head(lines) => push_head(&file, lines, context, space, text),
+        Part::Tail(lines) => match tail_start(&file, lines, space, context.cancellation)? {
             Some(start) => push_tail(&file, start, context, space, text),
             None => Ok(false),
         },
-        _ if file.bytes > space.text_bytes() as u64 => Ok(false),
-        _ if expect_copies(&file, space, context.cancellation, text)? => {
+        Part::Whole if bytes > space.text_bytes() as u64 => Ok(false),
+        Part::Whole if expect_copies(&file, space, context.cancellation, text)? => {
             push_all(&file, context, space.text_bytes(), text)
         }
-        _ => Ok(false),
+        Part::Whole => Ok(false),
     })?;
-    if !fits && call.lacks_memory() {
-        return Err(FsError::OutOfMemory.into());
-    }
     if !fits {
-        let remedy = match (head, tail) {
-            (Some(lines), _) => Remedy::of_head(lines),
-            (_, Some(lines)) => Remedy::of_tail(lines),
-            _ => Remedy::HeadOrTail,
-        };
-        return Err(space.text_too_large(arguments.path, file.bytes, remedy).into());
+        return Err(if call.lacks_memory() { FsError::OutOfMemory.into() } else { too_large() });
     }
     call.structured_from_text();
     Ok(())
 }
 
-/// Has the whole file sent while it is read. It is read once before, as only its content tells how long its text is.
-fn stream_all(
-    file: OpenFile,
-    path: &str,
+/// Has a part of a file sent while it is read. It is read once before, as only its content tells how long its text is.
+/// Returns `false` if that is too long for an answer.
+fn stream_text(
+    mut text: FileText,
     space: AnswerSpace,
     context: &Context<'_>,
     call: &mut CallContext,
-) -> Result<(), Stop> {
-    let bytes = file.bytes;
-    let too_large = || space.text_too_large(path, bytes, Remedy::HeadOrTail);
-    if bytes > space.text_bytes() as u64 {
-        return Err(too_large().into());
-    }
-    let counted = FileText::count(file, space.text_bytes(), context.cancellation)?;
-    let Some((text, text_bytes)) = counted else { return Err(too_large().into()) };
-    call.stream_text(Box::new(text), text_bytes);
+) -> Result<bool, Stop> {
+    let Some(bytes) = text.count(space.text_bytes(), context.cancellation)? else { return Ok(false) };
+    call.stream_text(Box::new(text), bytes);
     if call.lacks_memory() {
         return Err(FsError::OutOfMemory.into());
     }
     call.structured_from_text();
-    Ok(())
+    Ok(true)
 }
 
 /// Makes room for the text of a large file, and for its copy in the structured answer if there is one. Returns `false` if there is none,
@@ -169,6 +203,38 @@ fn push_head(
         space.holds(text)
     })?;
     Ok(space.holds(text))
+}
+
+/// Finds where the first lines end, without the line end of the last one, as [`push_head`] writes them. `None` where they
+/// do not fit into an answer; what is behind them is not read.
+fn head_end(
+    file: &OpenFile,
+    lines: f64,
+    space: AnswerSpace,
+    cancellation: &CancellationToken,
+) -> Result<Option<u64>, FsError> {
+    let mut wanted = lines.ceil() as u64;
+    if wanted == 0 {
+        return Ok(Some(0));
+    }
+    let mut buffer = [0; CHUNK];
+    let mut end = 0;
+    let mut ends_line = false;
+    // Text is no shorter than its bytes; the last of these may be the line end that is left out.
+    while end <= space.text_bytes() as u64 + 1 {
+        cancellation.check()?;
+        let chunk = file.read_at(&mut buffer, end)?;
+        let Some(last) = chunk.last() else { return Ok(Some(end - u64::from(ends_line))) };
+        for at in memchr::memchr_iter(b'\n', chunk) {
+            wanted -= 1;
+            if wanted == 0 {
+                return Ok(Some(end + at as u64));
+            }
+        }
+        ends_line = *last == b'\n';
+        end += chunk.len() as u64;
+    }
+    Ok(None)
 }
 
 /// The reference reads backwards in pieces of this many bytes, which shows when less than a line is asked for.
@@ -387,6 +453,18 @@ mod tests {
         let space = AnswerSpace::of(&Limits::default(), Copies::Twice);
         assert!(matches!(tail_start(&sparse(), 1.0, space, &cancellation), Err(FsError::Cancelled(_))));
         assert_eq!(cancellation.checked(), 4);
+    }
+
+    #[test]
+    fn the_way_through_a_file_ends_when_nobody_waits_and_is_no_longer_than_an_answer() {
+        let space = AnswerSpace::of(&Limits::default(), Copies::Twice);
+        let cancellation = CancellationToken::after(3);
+        assert!(matches!(head_end(&sparse(), 1.0, space, &cancellation), Err(FsError::Cancelled(_))));
+        assert_eq!(cancellation.checked(), 4);
+        let cancellation = CancellationToken::after(u64::MAX);
+        let space = AnswerSpace::of(&Limits { max_reply_bytes: 1 << 16, ..Limits::default() }, Copies::Twice);
+        assert!(matches!(head_end(&sparse(), 1.0, space, &cancellation), Ok(None)));
+        assert!(cancellation.checked() as usize <= (1 << 15) / CHUNK + 2);
     }
 
     #[test]
