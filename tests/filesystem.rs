@@ -28,6 +28,12 @@ mod program;
 #[cfg(target_os = "linux")]
 #[path = "filesystem/streamed.rs"]
 mod streamed;
+#[cfg(target_os = "linux")]
+#[path = "filesystem/streamed_lines.rs"]
+mod streamed_lines;
+#[cfg(target_os = "linux")]
+#[path = "filesystem/streamed_several.rs"]
+mod streamed_several;
 #[path = "filesystem/threads.rs"]
 mod threads;
 #[path = "filesystem/waiting.rs"]

@@ -14,17 +14,17 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const KIB: usize = 1024;
+pub(super) const KIB: usize = 1024;
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-fn server(directory: &Path, limits: Limits) -> Server {
+pub(super) fn server(directory: &Path, limits: Limits) -> Server {
     let (tools, _) = Filesystem::new(&[directory.to_owned()], false).expect("the directory is usable");
     Server::builder("files", "1").limits(limits).toolset(tools).build().expect("a server")
 }
 
 /// A server over HTTP, on a runtime of its own.
-struct Host {
+pub(super) struct Host {
     path: PathBuf,
     drain: Drain,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -32,7 +32,7 @@ struct Host {
 }
 
 impl Host {
-    fn start(server: Server) -> Self {
+    pub(super) fn start(server: Server) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
         let (at, drain) = (path.clone(), Drain::default());
@@ -52,7 +52,7 @@ impl Host {
         Self { path, drain, thread: Some(thread), _folder: folder }
     }
 
-    fn connect(&self) -> UnixStream {
+    pub(super) fn connect(&self) -> UnixStream {
         let stream = UnixStream::connect(&self.path).expect("accepted");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream
@@ -183,7 +183,7 @@ impl Received {
 }
 
 /// The answer as it was before it could be streamed, as one text.
-fn expected(id: u64, bytes: &[u8], is_modern: bool) -> String {
+pub(super) fn expected(id: u64, bytes: &[u8], is_modern: bool) -> String {
     let text = serde_json::to_string(&String::from_utf8_lossy(bytes)).expect("text");
     let kind = if is_modern { r#""resultType":"complete","# } else { "" };
     let meta = r#","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"files","version":"1"}}"#;
@@ -194,7 +194,7 @@ fn expected(id: u64, bytes: &[u8], is_modern: bool) -> String {
 }
 
 /// A text of so many bytes with escapes, long characters and broken ones everywhere.
-fn text(bytes: usize) -> Vec<u8> {
+pub(super) fn text(bytes: usize) -> Vec<u8> {
     let unit =
         ["a line with \"quotes\"\t\u{1}\u{1f} and é€😀\r\n".as_bytes(), b"\xE2\x82\xFF\xF0\x9F\x98 \\"]
             .concat();
@@ -229,52 +229,9 @@ async fn files_of_all_sizes_are_answered_as_if_they_were_written_at_once() {
     }
 }
 
-/// The first lines of a text, without the line end of the last one.
-fn head_of(text: &[u8], lines: usize) -> Vec<u8> {
-    let mut ends = memchr::memchr_iter(b'\n', text);
-    let end = ends.nth(lines - 1).unwrap_or(text.len() - usize::from(text.ends_with(b"\n")));
-    text[..end].to_vec()
-}
-
-/// The last lines of a text, whose line ends have no carriage return.
-fn tail_of(text: &[u8], lines: usize) -> Vec<u8> {
-    let start = memchr::memrchr_iter(b'\n', text).nth(lines - 1).map_or(0, |at| at + 1);
-    let tail = &text[start..];
-    let is_dropped = |at: usize| tail[at..].starts_with(b"\r\n");
-    (0..tail.len()).filter(|at| !is_dropped(*at)).map(|at| tail[at]).collect()
-}
-
-#[tokio::test]
-async fn lines_of_large_files_are_answered_as_if_they_were_written_at_once() {
-    let scene = Scene::new().await;
-    let server = server(&scene.path(""), Limits::default());
-    let mut client = TestClient::legacy(&server, "2025-06-18").await;
-    let unit = text(1 << 10);
-    let lines = memchr::memchr_iter(b'\n', &unit).count();
-    // Ends in the middle of a line and at its end, without a line, and with many that are empty.
-    let ended = [&text(300 * KIB)[..], b"\r\n"].concat();
-    let texts = [text(300 * KIB), ended, vec![b'\r'; 200 * KIB], b"\r\n".repeat(100 * KIB)];
-    for text in &texts {
-        scene.write("f", text);
-        let of_64_kib = 64 * lines;
-        for count in [1, 2, of_64_kib - lines, of_64_kib + lines, 4 * of_64_kib, 1_000_000] {
-            for (name, want) in [("head", head_of(text, count)), ("tail", tail_of(text, count))] {
-                let arguments = json!({"path": "f", name: count});
-                let params = json!({"name": "read_text_file", "arguments": arguments});
-                client
-                    .send(&json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}))
-                    .await;
-                let line = client.receive_line().await;
-                let is_same = line.trim_end() == expected(7, &want, false);
-                assert!(is_same, "{name} {count} of {} bytes: {:.300}", text.len(), line);
-            }
-        }
-    }
-}
-
 /// What becomes of a file while its answer is sent, and whether the answer must be the one from before.
 #[derive(Debug, Clone, Copy)]
-enum Becomes {
+pub(super) enum Becomes {
     Longer,
     Removed,
     Replaced,
@@ -292,7 +249,7 @@ const CHANGES: [Becomes; 6] = [
 ];
 
 impl Becomes {
-    fn happen(self, path: &Path, bytes: usize) {
+    pub(super) fn happen(self, path: &Path, bytes: usize) {
         match self {
             Self::Longer => {
                 let mut file = OpenOptions::new().append(true).open(path).expect("a file");
@@ -596,34 +553,6 @@ async fn data_of_all_sizes_is_the_base64_of_the_file() {
                 result["structuredContent"] == json!({"content": [block]}) && result.get("isError").is_none()
             );
         }
-    }
-}
-
-#[test]
-fn lines_that_are_gone_on_the_way_give_a_valid_line() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let host = Host::start(server(folder.path(), Limits::default()));
-    let text = text(3 << 20);
-    let path = folder.path().join("f");
-    let mut stream = host.connect();
-    for (id, name, want) in [(1, "head", head_of(&text, 50_000)), (2, "tail", tail_of(&text, 50_000))] {
-        std::fs::write(&path, &text).expect("a file");
-        let arguments = json!({"path": path, name: 50_000});
-        let params = json!({"name": "read_text_file", "arguments": arguments, "_meta": meta()});
-        let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
-        writeln!(stream, "{call}").expect("sent");
-        let mut line = vec![0; 500 * KIB];
-        stream.read_exact(&mut line).expect("the answer begins");
-        assert!(expected(id, &want, true).as_bytes().starts_with(&line), "{name}");
-        Becomes::Shorter(1).happen(&path, text.len());
-        let mut buffer = vec![0; 16 * KIB];
-        while !line.ends_with(b"\n") {
-            let read = stream.read(&mut buffer).expect("the line goes on");
-            assert!(read > 0, "the connection ended");
-            line.extend_from_slice(&buffer[..read]);
-        }
-        let answer: Value = serde_json::from_slice(&line).expect("valid JSON");
-        assert!(answer["id"] == id && answer["result"]["isError"] == true, "{name}");
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Asked {
     Head,
     /// Lines from its end, and there are no more.
     Tail,
+    /// All of it, with another file.
+    Several,
 }
 
 /// A call that reads a file of `bytes`, as bytes on the wire.
@@ -40,6 +42,11 @@ pub(crate) fn read_request(program: &Program, bytes: usize, asked: Asked) -> Vec
     let line = "a line of source text, in which \"some\" \t characters are escaped\n";
     let path = program.file(&format!("{bytes}.txt"), &line.repeat(bytes / line.len()));
     let lines = match asked {
+        Asked::Several => {
+            let arguments = format!(r#"{{"paths":["{path}","{path}/none"]}}"#);
+            let params = format!(r#""name":"read_multiple_files","arguments":{arguments}"#);
+            return post("read_multiple_files", &params);
+        }
         Asked::Whole => "",
         Asked::Head => r#","head":1000000000"#,
         Asked::Tail => r#","tail":1000000000"#,
@@ -80,7 +87,7 @@ fn answers_that_nobody_reads_stay_within_the_limit() {
 
 #[test]
 fn a_file_that_is_read_costs_no_more_the_larger_it_is() {
-    for asked in [Asked::Whole, Asked::Head, Asked::Tail] {
+    for asked in [Asked::Whole, Asked::Head, Asked::Tail, Asked::Several] {
         let program = Program::serve(&[]);
         let mut client = Client::connect(program.port());
         client.send(&read_request(&program, 100 * KIB as usize, asked));

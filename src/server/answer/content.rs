@@ -118,12 +118,17 @@ impl Content {
     }
 
     /// Adds a text block whose text comes while the answer is sent. An answer has at most one of that kind.
-    pub(crate) fn streamed_text(&mut self, mut block: StreamedBlock) {
+    pub(crate) fn streamed_text(&mut self, block: StreamedBlock) {
+        self.text_block(|_| {});
+        self.stream_last_text(block);
+    }
+
+    /// Has the text of the last block come while the answer is sent; so far, it has none.
+    pub(crate) fn stream_last_text(&mut self, mut block: StreamedBlock) {
         debug_assert!(
             matches!(self.structured, Structured::None),
             "one block is streamed, and before all else"
         );
-        self.text_block(|_| {});
         let text_at = self.last_text.map_or(0, |text| text.range().start);
         block.place = text_at..self.reply.len();
         self.structured = Structured::OfStreamed(Box::new(block));

@@ -210,6 +210,11 @@ impl CallContext {
         self.stream(source, bytes, Content::streamed_text);
     }
 
+    /// Has `source` give the text of the last block, which is empty so far, as [`CallContext::stream_text`] does.
+    pub(crate) fn stream_last_text(&mut self, source: Box<dyn BlockSource>, bytes: usize) {
+        self.stream(source, bytes, Content::stream_last_text);
+    }
+
     /// Adds a block whose data `source` gives while the answer is sent: `bytes` of base64. Memory is reserved as for
     /// [`CallContext::stream_text`].
     pub(crate) fn stream_data(&mut self, kind: DataKind<'_>, source: Box<dyn BlockSource>, bytes: usize) {

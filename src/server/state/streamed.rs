@@ -30,6 +30,11 @@ pub(crate) trait BlockSource: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why the rest cannot be had, for the client.
     fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String>;
+
+    /// Bytes of it, with those of its heap.
+    fn kept_bytes(&self) -> usize {
+        size_of_val(self)
+    }
 }
 
 /// How a source ended.
@@ -66,7 +71,7 @@ impl StreamedAnswer {
 
     /// Heap of it while nobody reads it.
     pub(crate) fn kept_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.source) + self.skeleton.capacity()
+        size_of::<Self>() + self.source.kept_bytes() + self.skeleton.capacity()
     }
 }
 

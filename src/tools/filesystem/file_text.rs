@@ -62,7 +62,8 @@ impl FileText {
         Ok(Some(room.bytes))
     }
 
-    fn bytes(&self) -> u64 {
+    /// Bytes of the part; known to be right once they were counted.
+    pub(crate) fn bytes(&self) -> u64 {
         self.range.end - self.range.start
     }
 

@@ -45,6 +45,7 @@ mod read;
 mod rename;
 mod sandbox;
 mod search;
+mod several_files;
 mod text_edit;
 mod tree;
 mod walk;

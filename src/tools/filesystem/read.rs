@@ -10,6 +10,7 @@ use super::context::Context;
 use super::error::{FsError, Remedy, Stop, bounded};
 use super::file_text::{FileData, FileText, LineEnds};
 use super::open_file::{CHUNK, OpenFile};
+use super::several_files::{ERROR, HEADING_END, SEPARATOR, SeveralFiles, error_bytes};
 use crate::limits::price;
 use crate::server::{CallContext, CancellationToken, DataKind, TextBlock, ToolError};
 use crate::wire::escaped_bytes;
@@ -373,37 +374,30 @@ pub(crate) fn read_multiple_files(
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
-    // Whatever one file takes, there is space left for the errors of those after it.
-    let mut reserved_bytes: usize = arguments.paths.iter().map(|path| error_bytes(path)).sum();
+    let paths = &arguments.paths;
+    let most_bytes = if call.may_stream() { price::LARGE_BYTES } else { usize::MAX };
+    let mut streamed = None;
     let fits = call.text_with(|text| {
-        for (index, path) in arguments.paths.iter().enumerate() {
-            context.cancellation.check()?;
-            reserved_bytes -= error_bytes(path);
-            if index > 0 {
-                text.push_str("\n---\n");
-            }
-            text.push_str(&bounded(path));
-            let left_bytes = space.left_bytes(text).saturating_sub(reserved_bytes);
-            let mark = text.mark();
-            match push_one(path, context, space, left_bytes, text) {
-                Ok(()) => {}
-                Err(Stop::Fail(ToolError::Failed(_))) if text.lacks_memory() => {
-                    return Err(FsError::OutOfMemory.into());
-                }
-                Err(Stop::Fail(ToolError::Failed(error))) => {
-                    text.cut(mark);
-                    text.push_str(": Error - ");
-                    text.push_str(&error);
-                }
-                Err(stop) => return Err(stop),
-            }
-            if !space.holds(text) {
-                return Ok(false);
+        let begun_bytes = text.written_bytes();
+        let begin = text.mark();
+        match push_several(paths, context, space, most_bytes, text)? {
+            Pushed::TooMuch => Ok(false),
+            Pushed::All => Ok(true),
+            Pushed::Large => {
+                text.cut(begin);
+                streamed = SeveralFiles::count(paths, context, space, begun_bytes)?;
+                let is_written = streamed.is_none();
+                let pushed =
+                    is_written.then(|| push_several(paths, context, space, usize::MAX, text)).transpose()?;
+                Ok::<_, Stop>(!matches!(pushed, Some(Pushed::TooMuch)))
             }
         }
-        Ok::<_, Stop>(true)
     })?;
-    if !fits && call.lacks_memory() {
+    if let Some((files, bytes)) = streamed {
+        let memory = call.reserve_memory(files.kept_bytes()).map_err(|_| FsError::OutOfMemory)?;
+        call.stream_last_text(Box::new(files.holding(memory)), bytes);
+    }
+    if call.lacks_memory() {
         return Err(FsError::OutOfMemory.into());
     }
     if !fits {
@@ -413,26 +407,75 @@ pub(crate) fn read_multiple_files(
     Ok(())
 }
 
-/// Bytes that are reserved for the error of a file that cannot be shown: it has the path up to three times.
-fn error_bytes(path: &str) -> usize {
-    640 + 3 * path.len()
+/// How far the texts of several files came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pushed {
+    All,
+    /// They are more than the call wanted to write at once.
+    Large,
+    /// They are more than fit into an answer.
+    TooMuch,
 }
 
-/// Writes one of several files.
-fn push_one(
-    path: &str,
+/// Writes the texts of several files, unless those are more than `most_bytes`.
+fn push_several(
+    paths: &[&str],
     context: &Context<'_>,
     space: AnswerSpace,
+    most_bytes: usize,
+    text: &mut TextBlock<'_>,
+) -> Result<Pushed, Stop> {
+    let begun_bytes = text.written_bytes();
+    // Whatever one file takes, there is space left for the errors of those after it.
+    let mut reserved_bytes: usize = paths.iter().map(|path| error_bytes(path)).sum();
+    for (index, path) in paths.iter().enumerate() {
+        context.cancellation.check()?;
+        reserved_bytes -= error_bytes(path);
+        if index > 0 {
+            text.push_str(SEPARATOR);
+        }
+        text.push_str(&bounded(path));
+        let left_bytes = space.left_bytes(text).saturating_sub(reserved_bytes);
+        let mark = text.mark();
+        let file = OpenFile::open(context.sandbox, path, "open");
+        let file_bytes = file.as_ref().map_or(0, |file| file.bytes);
+        let pushed_bytes = text.written_bytes() - begun_bytes;
+        if file_bytes.saturating_add(pushed_bytes as u64) > most_bytes as u64 {
+            return Ok(Pushed::Large);
+        }
+        let pushed = file.map_err(Stop::from).and_then(|file| push_one(&file, context, left_bytes, text));
+        let error = match pushed {
+            Ok(true) => None,
+            _ if text.lacks_memory() => return Err(FsError::OutOfMemory.into()),
+            Ok(false) => Some(space.one_too_large(path, file_bytes, left_bytes).to_string()),
+            Err(Stop::Fail(ToolError::Failed(error))) => Some(error),
+            Err(stop) => return Err(stop),
+        };
+        if let Some(error) = error {
+            text.cut(mark);
+            text.push_str(ERROR);
+            text.push_str(&error);
+        }
+        if !space.holds(text) {
+            return Ok(Pushed::TooMuch);
+        }
+    }
+    Ok(Pushed::All)
+}
+
+/// Writes one of several files; tells whether `left_bytes` were enough.
+fn push_one(
+    file: &OpenFile,
+    context: &Context<'_>,
     left_bytes: usize,
     text: &mut TextBlock<'_>,
-) -> Result<(), Stop> {
-    let file = OpenFile::open(context.sandbox, path, "open")?;
-    text.push_str(":\n");
-    if file.bytes > left_bytes as u64 || !push_all(&file, context, left_bytes, text)? {
-        return Err(space.one_too_large(path, file.bytes, left_bytes).into());
+) -> Result<bool, Stop> {
+    text.push_str(HEADING_END);
+    if file.bytes > left_bytes as u64 || !push_all(file, context, left_bytes, text)? {
+        return Ok(false);
     }
     text.push_str("\n");
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]

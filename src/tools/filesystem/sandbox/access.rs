@@ -28,6 +28,23 @@ use std::sync::Arc;
 /// How often a path is resolved again when somebody changes it meanwhile.
 const ATTEMPTS: usize = 8;
 
+/// What the files are that a call may reach, for who reads some of them after the call.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    allowed: Arc<AllowedDirectories>,
+    state: Arc<ToolsetState>,
+    spelling_to_read: Spelling,
+}
+
+impl Reach {
+    /// The same files, for a thread that may block.
+    pub(crate) fn enter(&self) -> Sandbox {
+        let directories = CallDirectories::new(Arc::clone(&self.allowed), None, None);
+        let (state, spelling_to_read) = (Arc::clone(&self.state), self.spelling_to_read);
+        Sandbox { directories, state, spelling_to_read }
+    }
+}
+
 /// The files that one call may reach.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
@@ -55,6 +72,12 @@ impl Sandbox {
             Compat::Reference => Spelling::AnyForm,
         };
         self
+    }
+
+    /// What the call may reach.
+    pub(crate) fn reach(&self) -> Reach {
+        let allowed = Arc::clone(self.directories.allowed());
+        Reach { allowed, state: Arc::clone(&self.state), spelling_to_read: self.spelling_to_read }
     }
 
     /// Counts names that are looked up or made.

@@ -65,6 +65,11 @@ impl CallDirectories {
         Self { allowed, inline_names, cancellation, spent: Cell::new(0), first, real_paths }
     }
 
+    /// The directories, of which this call may have opened some.
+    pub(crate) fn allowed(&self) -> &Arc<AllowedDirectories> {
+        &self.allowed
+    }
+
     /// The names of the directories, as they were given.
     pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.allowed.names()
