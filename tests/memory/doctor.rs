@@ -145,7 +145,10 @@ fn refused_work_is_the_worst() {
 #[test]
 fn a_pool_that_thrashes_is_named_with_the_capacity_it_needs() {
     let program = Program::serve(&["--message-capacity", "1"]);
-    call(&program, 16, 150, "search_files", &program.search_params(200 * 1024));
+    // Longer than what is read at once, and the lines that are asked for are few.
+    let path = serde_json::to_string(&program.file("large.txt", &"x\n".repeat(50 * 1024))).expect("text");
+    let params = format!(r#""name":"read_text_file","arguments":{{"path":{path},"head":1000}}"#);
+    call(&program, 16, 150, "read_text_file", &params);
     let finding = fires(&program, "thrashing-pool");
     let setting = finding.setting.expect("a setting");
     let capacity: u64 =

@@ -59,7 +59,7 @@ fn post(tool: &str, params: &str) -> Vec<u8> {
     let body = message("tools/call", params);
     let fields =
         format!("mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: {tool}\r\n");
-    format!("{}{body}", super::load::head(body.len(), &fields)).into_bytes()
+    format!("{}{body}", head(body.len(), &fields)).into_bytes()
 }
 
 #[test]
