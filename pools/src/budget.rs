@@ -80,7 +80,25 @@ impl MemoryBudget {
     ///
     /// [`BudgetSpent`] if that would exceed the limit; nothing is reserved then.
     pub fn try_reserve(&self, bytes: usize) -> Result<Reservation, BudgetSpent> {
-        let limit = self.ledger.limit.read();
+        self.try_reserve_leaving(bytes, 0)
+    }
+
+    /// Reserves `bytes` until the reservation is dropped, if `left_bytes` are free after that: a reserve for those whose
+    /// need is small, which those whose need is large cannot take.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if that would leave less; nothing is reserved then.
+    ///
+    /// ```
+    /// let budget = mcpool_pools::MemoryBudget::new(1024);
+    /// let large = budget.try_reserve_leaving(768, 256)?;
+    /// assert!(budget.try_reserve_leaving(1, 256).is_err());
+    /// assert!(budget.try_reserve(256).is_ok());
+    /// # Ok::<(), mcpool_pools::BudgetSpent>(())
+    /// ```
+    pub fn try_reserve_leaving(&self, bytes: usize, left_bytes: usize) -> Result<Reservation, BudgetSpent> {
+        let limit = self.ledger.limit.read().saturating_sub(left_bytes as u64);
         match self.ledger.used.add_within(bytes as u64, limit) {
             Ok(_) => Ok(Reservation { budget: self.clone(), bytes }),
             Err(used) => Err(BudgetSpent {
@@ -89,6 +107,12 @@ impl MemoryBudget {
                 limit_bytes: limit as usize,
             }),
         }
+    }
+
+    /// Whether fewer than `left_bytes` are free. Two loads, for those who ask before each request.
+    #[inline]
+    pub fn has_less_than(&self, left_bytes: usize) -> bool {
+        self.ledger.used.read().saturating_add(left_bytes as u64) > self.ledger.limit.read()
     }
 
     /// Reserves `bytes` whether or not there is room, for those who cannot wait and must not fail.

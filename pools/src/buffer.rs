@@ -55,6 +55,17 @@ pub struct LeasedBudget {
     pub from_bytes: usize,
 }
 
+/// Bounds what small buffers hold together, leased or idle.
+#[derive(Debug, Clone)]
+pub struct OwnedBudget {
+    /// The budget that each small buffer is charged to from its making to its end.
+    pub budget: MemoryBudget,
+    /// Buffers up to this size may take all of the budget.
+    pub first_bytes: usize,
+    /// Larger ones leave this much of it to them.
+    pub left_bytes: usize,
+}
+
 /// What a [`BufferPool`] is made with.
 #[derive(Debug, Clone)]
 pub struct BufferConfig {
@@ -66,6 +77,8 @@ pub struct BufferConfig {
     pub budget: Option<MemoryBudget>,
     /// The budget of what large buffers hold while they are leased, if any.
     pub leased: Option<LeasedBudget>,
+    /// The budget of the buffers that [`Self::leased`] does not charge, if any.
+    pub owned: Option<OwnedBudget>,
 }
 
 impl Default for BufferConfig {
@@ -78,7 +91,7 @@ impl Default for BufferConfig {
         let capacity = |bytes: usize| (2 * MIB / bytes).clamp(2, 128);
         let class = |bytes| BufferClass { bytes, capacity: capacity(bytes), setting: None };
         let classes = STEPS.map(class).to_vec();
-        Self { name: Cow::Borrowed("buffers"), classes, budget: None, leased: None }
+        Self { name: Cow::Borrowed("buffers"), classes, budget: None, leased: None, owned: None }
     }
 }
 
@@ -112,6 +125,8 @@ struct Family {
 
 struct Class {
     bytes: usize,
+    /// What a new buffer leaves of the budget that it is charged to.
+    left_bytes: usize,
     pool: ObjectPool<Buffer>,
 }
 
@@ -128,16 +143,19 @@ struct Buffer {
 impl BufferPool {
     /// A pool with these classes.
     pub fn new(config: BufferConfig) -> Self {
-        let BufferConfig { name, mut classes, budget, leased } = config;
+        let BufferConfig { name, mut classes, budget, leased, owned } = config;
         let charged_from_bytes = leased.as_ref().map_or(usize::MAX, |leased| leased.from_bytes);
         classes.sort_by_key(|class| class.bytes);
         classes.dedup_by_key(|class| class.bytes);
         let family = Arc::new_cyclic(|family: &Weak<Family>| {
+            let owned = owned.as_ref();
             let pool = |label: &str, capacity, class_bytes, setting| {
+                let is_small = (1..charged_from_bytes).contains(&class_bytes);
                 let config = PoolConfig {
                     kind: PoolKind::Buffers,
                     setting,
                     budget: budget.clone(),
+                    owned: owned.filter(|_| is_small).map(|owned| owned.budget.clone()),
                     ..PoolConfig::new(format!("{name}/{label}"), capacity)
                 };
                 ObjectPool::with_config(config, RetainBuffer { class_bytes, family: family.clone() })
@@ -146,6 +164,9 @@ impl BufferPool {
                 .iter()
                 .map(|class| Class {
                     bytes: class.bytes,
+                    left_bytes: owned.map_or(0, |owned| {
+                        if class.bytes > owned.first_bytes { owned.left_bytes } else { 0 }
+                    }),
                     pool: pool(&size_label(class.bytes), class.capacity, class.bytes, class.setting),
                 })
                 .collect();
@@ -169,15 +190,16 @@ impl BufferPool {
         }
     }
 
-    /// Leases an empty buffer as [`Self::acquire`] does, if the budget of leased bytes has room for it.
+    /// Leases an empty buffer as [`Self::acquire`] does, if its budget has room for it: that of leased bytes for a large
+    /// one, that of owned bytes for a small one, if none is idle.
     ///
     /// # Errors
     ///
-    /// [`BudgetSpent`] if it has none. Small buffers always have room.
+    /// [`BudgetSpent`] if it has none.
     #[inline]
     pub fn try_acquire(&self, min_bytes: usize) -> Result<BufferLease, BudgetSpent> {
         match self.class_for(min_bytes) {
-            Some(class) if class.bytes < self.family.charged_from_bytes => Ok(class.lease()),
+            Some(class) if class.bytes < self.family.charged_from_bytes => class.try_lease(),
             class => self.try_acquire_large(class, min_bytes),
         }
     }
@@ -292,6 +314,11 @@ impl Class {
     fn lease(&self) -> BufferLease {
         BufferLease { lease: self.pool.acquire() }
     }
+
+    #[inline]
+    fn try_lease(&self) -> Result<BufferLease, BudgetSpent> {
+        self.pool.try_acquire(self.bytes, self.left_bytes).map(|lease| BufferLease { lease })
+    }
 }
 
 impl Default for BufferPool {
@@ -337,7 +364,7 @@ impl BufferLease {
         }
     }
 
-    /// Makes room as [`Self::reserve`] does, if the budget of leased bytes has room for the larger buffer.
+    /// Makes room as [`Self::reserve`] does, if the budget of the larger buffer has room for it.
     ///
     /// While the contents move, both buffers are charged.
     ///

@@ -70,7 +70,7 @@ mod trace;
 
 pub use arena::{ArenaLease, ArenaPool, RetainArena};
 pub use budget::{BudgetSpent, MemoryBudget, Reservation};
-pub use buffer::{BufferClass, BufferConfig, BufferLease, BufferPool, LeasedBudget};
+pub use buffer::{BufferClass, BufferConfig, BufferLease, BufferPool, LeasedBudget, OwnedBudget};
 pub use demand::{PoolHistory, Sampling};
 pub use miss_curve::MissCurve;
 pub use pool::{Lease, ObjectPool, PoolConfig};

@@ -8,7 +8,7 @@
 //! all the rest. So each shard has an [`Anchor`] of its own: a lease counts on the anchor of the shard that its
 //! thread uses, and that count, minus the pool's own reference, **is** the number of leases in use.
 
-use crate::budget::MemoryBudget;
+use crate::budget::{BudgetSpent, MemoryBudget};
 use crate::demand::{PoolHistory, Sampling};
 use crate::recycle::{Discard, Recycle, Verdict};
 use crate::registry::PoolControl;
@@ -39,8 +39,11 @@ pub struct PoolConfig {
     pub capacity: usize,
     /// Most that the capacity can be set to later. Room is allocated as objects come: a word for each that is idle.
     pub maximum: usize,
-    /// The budget that the objects are charged to, if any.
+    /// The budget that bounds what is idle, if any.
     pub budget: Option<MemoryBudget>,
+    /// The budget that objects are charged to from their making to their end, leased or idle, if any. A hit and a return
+    /// do not touch it; [`ObjectPool::try_acquire`] asks it before an object is made.
+    pub owned: Option<MemoryBudget>,
 }
 
 impl PoolConfig {
@@ -53,6 +56,7 @@ impl PoolConfig {
             capacity,
             maximum: capacity.saturating_mul(4),
             budget: None,
+            owned: None,
         }
     }
 }
@@ -104,6 +108,7 @@ impl<T: Send + 'static> ObjectPool<T> {
             trace: Trace::default(),
             recycle: Box::new(recycle),
             budget: config.budget,
+            owned: config.owned,
             name: config.name,
             kind: config.kind,
             setting: config.setting,
@@ -124,6 +129,37 @@ impl<T: Send + 'static> ObjectPool<T> {
             Some(pooled) => self.lend(index, pooled),
             None => self.acquire_new(index),
         }
+    }
+
+    /// Leases an object: an idle one, or a new one of `bytes` if [`PoolConfig::owned`] has `left_bytes` free after it.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if none is idle and there is no room for another.
+    #[inline]
+    pub fn try_acquire(&self, bytes: usize, left_bytes: usize) -> Result<Lease<T>, BudgetSpent> {
+        if let Some(owned) = &self.core.owned
+            && owned.has_less_than(bytes.saturating_add(left_bytes))
+        {
+            return self.try_acquire_idle(owned, bytes, left_bytes);
+        }
+        Ok(self.acquire())
+    }
+
+    /// An object that becomes idle in between makes a refusal needless, and one that is taken in between is made after
+    /// all: so the budget may be exceeded by one object a thread.
+    #[cold]
+    #[inline(never)]
+    fn try_acquire_idle(
+        &self,
+        owned: &MemoryBudget,
+        bytes: usize,
+        left_bytes: usize,
+    ) -> Result<Lease<T>, BudgetSpent> {
+        if self.core.store.len() == 0 {
+            drop(owned.try_reserve_leaving(bytes, left_bytes)?);
+        }
+        Ok(self.acquire())
     }
 
     #[cold]
@@ -395,6 +431,7 @@ struct Core<T: 'static> {
     trace: Trace,
     recycle: Box<dyn Recycle<T>>,
     budget: Option<MemoryBudget>,
+    owned: Option<MemoryBudget>,
     name: Cow<'static, str>,
     kind: PoolKind,
     setting: Option<&'static str>,
@@ -485,7 +522,7 @@ impl<T: 'static> Core<T> {
     #[inline(never)]
     fn charge(&self, index: usize, before: usize, after: usize) {
         self.stats.bytes_changed(index, before, after);
-        if let Some(budget) = &self.budget {
+        for budget in [&self.budget, &self.owned].into_iter().flatten() {
             budget.recharge(before, after);
         }
     }
@@ -510,8 +547,11 @@ impl<T: 'static> Core<T> {
 impl<T: 'static> Drop for Core<T> {
     fn drop(&mut self) {
         // Nothing is idle here unless a return raced with the last handle's end; its bytes leave the budget now.
+        let owned_bytes = self.stats.owned_bytes() as usize;
+        for budget in [&self.budget, &self.owned].into_iter().flatten() {
+            budget.release(owned_bytes);
+        }
         if let Some(budget) = &self.budget {
-            budget.release(self.stats.owned_bytes() as usize);
             budget.dismiss(&self.stats.leased());
         }
     }

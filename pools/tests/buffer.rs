@@ -2,8 +2,8 @@
 
 use bytes::{Buf, BytesMut};
 use mcpool_pools::{
-    BufferClass, BufferConfig, BufferLease, BufferPool, Discard, LeasedBudget, MemoryBudget, PoolControl,
-    PoolKind, PoolRegistry, PoolSnapshot,
+    BufferClass, BufferConfig, BufferLease, BufferPool, Discard, LeasedBudget, MemoryBudget, OwnedBudget,
+    PoolControl, PoolKind, PoolRegistry, PoolSnapshot,
 };
 
 const KIB: usize = 1024;
@@ -16,7 +16,7 @@ fn small(budget: Option<MemoryBudget>) -> BufferPool {
         BufferClass { bytes: KIB, capacity: 4, setting: Some("buffers_kept") },
         BufferClass { bytes: KIB, capacity: 9, setting: None },
     ];
-    BufferPool::new(BufferConfig { name: "small".into(), classes, budget, leased: None })
+    BufferPool::new(BufferConfig { name: "small".into(), classes, budget, leased: None, owned: None })
 }
 
 fn snapshot(pool: &BufferPool, name: &str) -> PoolSnapshot {
@@ -301,6 +301,47 @@ fn what_is_announced_is_charged_as_it_comes() {
     assert_eq!(budget.used_bytes(), 0, "a small buffer is not charged");
 }
 
+/// The default classes: those above 16 KiB are charged while they are leased, the others as long as they are there.
+fn owned(limit_bytes: usize) -> (BufferPool, MemoryBudget) {
+    let budget = MemoryBudget::new(limit_bytes);
+    let owned = OwnedBudget { budget: budget.clone(), first_bytes: 4 * KIB, left_bytes: limit_bytes / 4 };
+    let leased = LeasedBudget { budget: MemoryBudget::new(usize::MAX >> 1), from_bytes: 16 * KIB + 1 };
+    let config = BufferConfig { leased: Some(leased), owned: Some(owned), ..BufferConfig::default() };
+    (BufferPool::new(config), budget)
+}
+
+#[test]
+fn a_small_buffer_is_charged_from_its_making_to_its_end() {
+    let (pool, budget) = owned(64 * KIB);
+    let held = [pool.try_acquire(16 * KIB).unwrap(), pool.try_acquire(16 * KIB).unwrap()];
+    assert_eq!(budget.used_bytes(), 32 * KIB);
+    let last = pool.try_acquire(16 * KIB).unwrap();
+    let refused = pool.try_acquire(16 * KIB).unwrap_err();
+    assert_eq!((refused.requested_bytes, refused.used_bytes), (16 * KIB, 48 * KIB), "a quarter is left");
+    let mut first = pool.try_acquire(4 * KIB).unwrap();
+    first.extend_from_slice(b"stays");
+    assert!(first.try_reserve(8 * KIB).is_err());
+    assert_eq!(&first[..], b"stays");
+    let small: Vec<_> = std::iter::from_fn(|| pool.try_acquire(4 * KIB).ok()).collect();
+    assert_eq!((small.len(), budget.used_bytes()), (3, 64 * KIB), "small ones have all of it");
+    assert!(budget.has_less_than(1) && !budget.has_less_than(0));
+    drop(last);
+    assert_eq!(budget.used_bytes(), 64 * KIB, "an idle one is there");
+    let again = pool.try_acquire(16 * KIB).expect("and is lent whatever the budget is");
+    pool.classes().for_each(|class| drop(class.trim(0)));
+    drop((again, small, held, first));
+    assert_eq!(budget.used_bytes(), 64 * KIB, "all are idle");
+    pool.classes().for_each(|class| drop(class.trim(0)));
+    assert_eq!(budget.used_bytes(), 0);
+    drop(pool.acquire(16 * KIB).detach());
+    assert_eq!(budget.used_bytes(), 0, "what is taken out is not of the pool");
+    let _kept = pool.acquire(KIB);
+    drop(pool);
+    assert_eq!(budget.used_bytes(), KIB, "a lease outlives its pool");
+    drop(_kept);
+    assert_eq!(budget.used_bytes(), 0);
+}
+
 #[test]
 fn a_panic_leaves_no_charge() {
     let (pool, budget) = charged(MIB);
@@ -393,6 +434,43 @@ proptest::proptest! {
             proptest::prop_assert!(!asked || budget.used_bytes() <= limit.max(before));
         }
         drop(held);
+        proptest::prop_assert_eq!(budget.used_bytes(), 0);
+    }
+
+    /// Whatever is done with buffers, the budget knows each small one that is there, and asking first never exceeds it.
+    #[test]
+    fn what_is_owned_is_what_is_there(acts in acts(), scale in 1..64_usize) {
+        let limit = 256 * KIB;
+        let (pool, budget) = owned(limit);
+        let mut held: Vec<BufferLease> = Vec::new();
+        for act in acts {
+            let before = budget.used_bytes();
+            let is_forced = matches!(act, Act::Acquire(_) | Act::Reserve(..));
+            let pick = |at: usize, held: &Vec<_>| (!held.is_empty()).then(|| at % held.len());
+            match act {
+                Act::TryAcquire(bytes) => held.extend(pool.try_acquire(bytes / scale).ok()),
+                Act::Acquire(bytes) => held.push(pool.acquire(bytes / scale)),
+                Act::TryReserve(at, bytes) => if let Some(at) = pick(at, &held) {
+                    let _ = held[at].try_reserve(bytes / scale);
+                },
+                Act::Reserve(at, bytes) => if let Some(at) = pick(at, &held) {
+                    held[at].reserve(bytes / scale);
+                },
+                Act::TryCharge(at, _) => if let Some(class) = pool.classes().nth(at % 5) {
+                    class.trim(at % 3);
+                },
+                Act::Drop(at) => if let Some(at) = pick(at, &held) {
+                    drop(held.swap_remove(at));
+                },
+                Act::Detach(at) => if let Some(at) = pick(at, &held) {
+                    drop(held.swap_remove(at).detach());
+                },
+            }
+            let owned: u64 = pool.classes().take(3).map(|class| class.snapshot().owned_bytes).sum();
+            proptest::prop_assert_eq!(budget.used_bytes() as u64, owned);
+            proptest::prop_assert!(is_forced || budget.used_bytes() <= limit.max(before));
+        }
+        drop((held, pool));
         proptest::prop_assert_eq!(budget.used_bytes(), 0);
     }
 }
