@@ -185,6 +185,12 @@ impl Reservation {
         self.bytes
     }
 
+    /// Sets `bytes` aside instead, whether or not there is room, for what exists already.
+    pub fn resize(&mut self, bytes: usize) {
+        self.budget.recharge(self.bytes, bytes);
+        self.bytes = bytes;
+    }
+
     /// Sets `bytes` more aside.
     ///
     /// # Errors
@@ -249,6 +255,20 @@ mod tests {
         assert!(["21", "80", "100"].iter().all(|number| text.contains(number)), "{text}");
         assert_eq!(budget.used_bytes(), 80);
         assert_eq!(held.bytes(), 80);
+        drop(held);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_reservation_can_be_of_any_size_and_gives_all_of_it_back() {
+        let budget = MemoryBudget::new(100);
+        let mut held = budget.reserve(10);
+        for bytes in [300, 0, 70] {
+            held.resize(bytes);
+            assert_eq!((held.bytes(), budget.used_bytes()), (bytes, bytes));
+        }
+        assert!(budget.try_reserve_leaving(20, 11).is_err() && !budget.has_less_than(30));
+        assert!(budget.try_reserve_leaving(20, 10).is_ok() && budget.has_less_than(31));
         drop(held);
         assert_eq!(budget.used_bytes(), 0);
     }

@@ -397,6 +397,11 @@ impl BufferLease {
         charge.try_grow_to(filled_bytes)
     }
 
+    /// Whether the buffer is charged to the budget of leased bytes, or holds a reservation.
+    pub fn is_charged(&self) -> bool {
+        self.lease.charge.is_some()
+    }
+
     /// Holds a reservation until the buffer returns, for what it was made of. It replaces the charge of a large buffer.
     pub fn hold(&mut self, reservation: Reservation) {
         self.lease.charge = Some(reservation);

@@ -328,17 +328,17 @@ fn a_small_buffer_is_charged_from_its_making_to_its_end() {
     drop(last);
     assert_eq!(budget.used_bytes(), 64 * KIB, "an idle one is there");
     let again = pool.try_acquire(16 * KIB).expect("and is lent whatever the budget is");
-    pool.classes().for_each(|class| drop(class.trim(0)));
+    pool.classes().for_each(|class| _ = class.trim(0));
     drop((again, small, held, first));
     assert_eq!(budget.used_bytes(), 64 * KIB, "all are idle");
-    pool.classes().for_each(|class| drop(class.trim(0)));
+    pool.classes().for_each(|class| _ = class.trim(0));
     assert_eq!(budget.used_bytes(), 0);
     drop(pool.acquire(16 * KIB).detach());
     assert_eq!(budget.used_bytes(), 0, "what is taken out is not of the pool");
-    let _kept = pool.acquire(KIB);
+    let kept = pool.acquire(KIB);
     drop(pool);
     assert_eq!(budget.used_bytes(), KIB, "a lease outlives its pool");
-    drop(_kept);
+    drop(kept);
     assert_eq!(budget.used_bytes(), 0);
 }
 

@@ -188,6 +188,7 @@ fn plan() -> Command {
             count("sessions", "Sessions of the legacy era that are open"),
             count("connections", "Connections that are open [default: one for each session, stream and request]"),
             count("streams", "Streams and subscriptions that are open"),
+            count("resources", "Resources that each of them names"),
             count("waiting", "Small requests that wait for something"),
             transfers("reads", "Files that are read at once, as 20x1MiB"),
             transfers("writes", "Files that are written at once, as 5x4MiB"),

@@ -61,7 +61,7 @@ fn plan(
     let basis = PlanBasis {
         limits,
         prices: object_prices(&server, text_copies),
-        process: ProcessFacts::of_process(assemble::all_threads(limits) as u64),
+        process: ProcessFacts::of_process(limits.all_threads() as u64),
         ceiling: server.memory().ceiling(),
     };
     Ok(CeilingPlan::of(load, &basis))
@@ -69,7 +69,8 @@ fn plan(
 
 /// The load that the flags describe; `None` if no flag says anything of it.
 fn load(matches: &ArgMatches) -> Result<Option<PlannedLoad>, CliError> {
-    const NAMES: [&str; 6] = ["connections", "sessions", "streams", "waiting", "reads", "writes"];
+    const NAMES: [&str; 7] =
+        ["connections", "sessions", "streams", "resources", "waiting", "reads", "writes"];
     if !NAMES.iter().any(|name| matches.contains_id(name)) {
         return Ok(None);
     }
@@ -85,7 +86,8 @@ fn load(matches: &ArgMatches) -> Result<Option<PlannedLoad>, CliError> {
     // A session has a connection for its requests, a stream has one of its own.
     let at_work = waiting.saturating_add(reads.count).saturating_add(writes.count);
     let connections = count("connections").unwrap_or(sessions.max(at_work).saturating_add(streams));
-    Ok(Some(PlannedLoad { connections, sessions, streams, waiting, reads, writes }))
+    let stream_resources = count("resources").unwrap_or_default();
+    Ok(Some(PlannedLoad { connections, sessions, streams, stream_resources, waiting, reads, writes }))
 }
 
 /// Reads `20x1MiB`.
@@ -137,6 +139,7 @@ mod tests {
             connections: 503,
             sessions: 500,
             streams: 3,
+            stream_resources: 0,
             waiting: 0,
             reads: Transfers { count: 20, bytes: 1 << 20 },
             writes: Transfers { count: 5, bytes: 4 << 20 },

@@ -172,14 +172,14 @@ const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
     let mut builder = if options.serves_sockets() {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(assemble::worker_threads(&options.limits));
+        builder.worker_threads(options.limits.serving_threads());
         builder
     } else {
         Builder::new_current_thread()
     };
     builder
         .enable_all()
-        .max_blocking_threads(assemble::blocking_threads(&options.limits))
+        .max_blocking_threads(options.limits.blocking_threads())
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .on_thread_park(collect_on_worker)
         .build()
@@ -297,7 +297,7 @@ async fn serve_all(server: &Server, listening: Listening<impl Serve>, drain: &Dr
     let mut stop = StopSignals::listen(limits.drain_timeout() + GRACE)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
     let connections = Connections::within(limits);
-    connections.account_to(server.memory());
+    connections.account_to(server);
     // Nothing depends on whether it can be written.
     let _ = writeln!(io::stderr(), "mcpool: {}", server.memory().ceiling());
     for listener in &listeners {
@@ -507,7 +507,7 @@ mod tests {
         use tokio::runtime::RuntimeFlavor::{CurrentThread, MultiThread};
         let mut asked = options(None, &[], &["s"]);
         asked.limits.worker_threads = 3;
-        let some = assemble::worker_threads(&Limits::default());
+        let some = Limits::default().serving_threads();
         assert!(some >= 2, "one that is held up does not hold up all");
         for (options, want) in [
             (options(None, &[], &[]), (CurrentThread, 1)),

@@ -8,6 +8,7 @@
 
 mod list;
 pub(crate) mod price;
+mod threads;
 pub(crate) mod units;
 
 pub use list::{LimitOption, Limits, LimitsError};

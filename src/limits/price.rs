@@ -8,31 +8,49 @@ use mcpool_pools::Segments;
 /// What is made of a large message while it is served, in times its length: its strings in one arena, whose chunks double,
 /// so that the last one may be half empty.
 const SERVED_TIMES: usize = 2;
-/// The large messages may have one part in so many of what the memory limit leaves beside the process itself. Another
-/// part is for what the allocator keeps for a second, which is about as much as is in use; the rest is for all that is
-/// small.
+/// Of what the memory limit leaves beside the fixed part, large messages have a third, what the allocator keeps beyond the
+/// blocks in use another, and all that is small the rest.
 const LARGE_PARTS: u64 = 3;
+/// Blocks have sizes an eighth of a power of two apart at most: small objects take up to a ninth of their part more than
+/// they ask for.
+const ROUNDED_PARTS: u64 = 9;
+/// Touched pages of a thread's stack: 36 to 60 KiB were seen under load.
+pub(crate) const STACK_BYTES: u64 = 64 * 1024;
+/// Pages that the allocator keeps for each thread beyond its live blocks: partly used ones, one for each size of block.
+/// A load of all small tools at once left 6.9 MiB in nine threads.
+pub(crate) const THREAD_PAGES_BYTES: u64 = 768 * 1024;
+/// Small requests have one part in so many of what is for small objects to themselves.
+const RESERVED_PARTS: usize = 4;
 /// A process may have that part of the machine's memory, in percent, where neither a setting nor a control group says
 /// how much: other programs and the page cache need the rest.
 pub(crate) const MACHINE_PERCENT: u64 = 50;
-/// Messages, answers and files up to this size are small: their buffers are always there, and are not charged.
+/// Answers and files up to this size are written whole; larger ones are streamed, and their buffers are not pooled.
 pub(crate) const LARGE_BYTES: usize = 64 * 1024;
+/// Buffers beyond this size are charged as large messages while they are leased; smaller ones, leased or idle, as small
+/// objects.
+pub(crate) const SMALL_BUFFER_BYTES: usize = 16 * 1024;
+/// Buffers up to this size may take the part of the small objects that is reserved for small requests.
+pub(crate) const FIRST_BUFFER_BYTES: usize = 4 * 1024;
+/// What is made of a message up to this size while it is served is not charged: it is a chunk of an arena at most.
+const FREE_BYTES: usize = 1024;
 
 /// Bytes that are charged for a large message while it is served, beside the buffer that it is in.
 pub(crate) const fn served_bytes(message_bytes: usize) -> usize {
     message_bytes.saturating_mul(SERVED_TIMES)
 }
 
-/// Bytes that a large message takes from its first byte until it is served: its own, once, two segments while it comes, and
-/// what is made of it.
+/// Bytes that a message takes from its first byte until it is served: its own, once, two segments while a large one comes,
+/// and what is made of it.
 pub(crate) const fn message_bytes(message_bytes: usize) -> usize {
-    Segments::most_bytes(message_bytes).saturating_add(served_bytes(message_bytes))
-}
-
-/// Bytes of the large messages that may be in memory at once within a limit, in a process that has `floor_bytes` at
-/// its start.
-pub(crate) const fn large_bytes(limit_bytes: u64, floor_bytes: u64) -> u64 {
-    limit_bytes.saturating_sub(floor_bytes) / LARGE_PARTS
+    if message_bytes <= SMALL_BUFFER_BYTES {
+        return buffer_bytes(message_bytes) + small_served_bytes(message_bytes);
+    }
+    let received_bytes = if message_bytes > LARGE_BYTES {
+        Segments::most_bytes(message_bytes)
+    } else {
+        buffer_bytes(message_bytes)
+    };
+    received_bytes.saturating_add(served_bytes(message_bytes))
 }
 
 /// One part in so many of what the limit leaves beside the process itself, in whole steps: figures that people read.
@@ -42,37 +60,81 @@ pub(crate) const fn share_bytes(room_bytes: u64, parts: u64) -> usize {
     (room_bytes / parts / STEP_BYTES * STEP_BYTES) as usize
 }
 
-/// The least that a limit has to leave beside what the process has at its start: for the pages that threads and their
-/// allocators touch first (five or six threads), and for small requests.
-const LEAST_ROOM_BYTES: u64 = 4 << 20;
+/// The least that a limit has to leave beside what the process has whatever it does: a MiB for each part.
+const LEAST_ROOM_BYTES: u64 = LARGE_PARTS << 20;
 
-/// The smallest limit that a process may have which has `floor_bytes` at its start: new work is refused from
+/// The smallest limit that a process may have which has `fixed_bytes` whatever it does: new work is refused from
 /// `critical_percent` of it on.
-pub(crate) const fn least_limit(floor_bytes: u64, critical_percent: u64) -> u64 {
-    floor_bytes
+pub(crate) const fn least_limit(fixed_bytes: u64, critical_percent: u64) -> u64 {
+    fixed_bytes
         .saturating_add(LEAST_ROOM_BYTES)
         .saturating_mul(100)
         .div_ceil(critical_percent)
         .next_multiple_of(1 << 20)
 }
 
-/// Bytes that the allocator keeps for a second of so many bytes of large messages that are freed.
+/// Bytes that a process has whatever it does: those at its start, and what that many threads take.
+pub(crate) const fn fixed_bytes(floor_bytes: u64, threads: u64) -> u64 {
+    floor_bytes.saturating_add(threads.saturating_mul(STACK_BYTES + THREAD_PAGES_BYTES))
+}
+
+/// Bytes of the large messages that may be in memory at once within a limit, in a process that has `fixed_bytes`
+/// whatever it does.
+pub(crate) const fn large_bytes(limit_bytes: u64, fixed_bytes: u64) -> u64 {
+    limit_bytes.saturating_sub(fixed_bytes) / LARGE_PARTS
+}
+
+/// Bytes that small objects may have at once within a limit: idle connections, sessions, subscriptions, small buffers,
+/// and what requests at work hold.
+pub(crate) const fn small_bytes(limit_bytes: u64, fixed_bytes: u64) -> u64 {
+    let part = large_bytes(limit_bytes, fixed_bytes);
+    part - part.div_ceil(ROUNDED_PARTS)
+}
+
+/// Bytes that the allocator adds to so many bytes of small objects.
+pub(crate) const fn rounded_bytes(small_bytes: u64) -> u64 {
+    small_bytes / (ROUNDED_PARTS - 1)
+}
+
+/// The part of the bytes for small objects that is reserved for small requests.
+pub(crate) const fn reserved_bytes(small_bytes: usize) -> usize {
+    small_bytes / RESERVED_PARTS
+}
+
+/// Bytes that are charged for a message in a small buffer while it is served, beside its buffer.
+pub(crate) const fn small_served_bytes(message_bytes: usize) -> usize {
+    if message_bytes <= FREE_BYTES { 0 } else { served_bytes(message_bytes) }
+}
+
+/// Bytes that the allocator keeps of so many bytes of large messages that are freed: as much as is in use at most.
 pub(crate) const fn kept_bytes(large_bytes: u64) -> u64 {
     large_bytes
 }
 
 /// The smallest limit under which so many bytes of large messages are in memory at once.
-pub(crate) const fn limit_with_large(large_bytes: u64, floor_bytes: u64) -> u64 {
-    large_bytes.saturating_mul(LARGE_PARTS).saturating_add(floor_bytes)
+pub(crate) const fn limit_with_large(large_bytes: u64, fixed_bytes: u64) -> u64 {
+    large_bytes.saturating_mul(LARGE_PARTS).saturating_add(fixed_bytes)
 }
 
-/// The smallest limit that leaves so many bytes, of which `floor_bytes` are there at the start, to all that is neither a
-/// large message nor kept of one.
-pub(crate) const fn limit_with_small(small_bytes: u64, floor_bytes: u64) -> u64 {
-    /// Large messages, and what is kept of them.
-    const TAKEN_PARTS: u64 = 2;
-    let wanted_bytes = small_bytes.saturating_mul(LARGE_PARTS);
-    wanted_bytes.saturating_sub(floor_bytes.saturating_mul(TAKEN_PARTS)) / (LARGE_PARTS - TAKEN_PARTS)
+/// The smallest limit under which so many bytes of small objects are in memory at once.
+pub(crate) const fn limit_with_small(small_bytes: u64, fixed_bytes: u64) -> u64 {
+    let part = small_bytes.saturating_add(small_bytes.div_ceil(ROUNDED_PARTS - 1));
+    limit_with_large(part, fixed_bytes)
+}
+
+/// Bytes of the buffer that a message of that length is in: of the smallest class that has room, or its own.
+pub(crate) const fn buffer_bytes(message_bytes: usize) -> usize {
+    const SMALLEST: usize = 1024;
+    /// How many times as large as one class the next one is.
+    const STEP: usize = 4;
+    let mut class = SMALLEST;
+    while class < message_bytes {
+        class *= STEP;
+        if class > LARGE_BYTES {
+            return message_bytes;
+        }
+    }
+    class
 }
 
 /// The limit of a process on a machine with that memory.
@@ -102,21 +164,45 @@ mod tests {
 
     #[test]
     fn the_smallest_limits_are_just_enough() {
-        const FLOOR: u64 = 6_000;
-        for bytes in [FLOOR, 7_000, 100_000, 12_345_678] {
-            let limit = limit_with_large(bytes, FLOOR);
-            assert_eq!(large_bytes(limit, FLOOR), bytes);
-            assert_eq!(large_bytes(limit - 1, FLOOR), bytes - 1);
-            let left = |limit: u64| limit - large_bytes(limit, FLOOR) - kept_bytes(large_bytes(limit, FLOOR));
-            let limit = limit_with_small(bytes, FLOOR);
-            assert!(left(limit) >= bytes && left(limit - LARGE_PARTS) < bytes, "{bytes} {limit}");
+        const FIXED: u64 = 6_000;
+        for bytes in [FIXED, 7_000, 100_000, 12_345_678] {
+            let limit = limit_with_large(bytes, FIXED);
+            assert_eq!(large_bytes(limit, FIXED), bytes);
+            assert_eq!(large_bytes(limit - 1, FIXED), bytes - 1);
+            let limit = limit_with_small(bytes, FIXED);
+            assert!(small_bytes(limit, FIXED) >= bytes, "{bytes} {limit}");
+            assert!(small_bytes(limit - 3 * LARGE_PARTS, FIXED) < bytes, "{bytes} {limit}");
         }
+    }
+
+    #[test]
+    fn all_parts_together_are_within_the_limit() {
+        for limit in [0, 5_000, 6_001, 10_000, 12_345_678, 1 << 40] {
+            let (large, small) = (large_bytes(limit, 6_000), small_bytes(limit, 6_000));
+            let sum = large + kept_bytes(large) + small + rounded_bytes(small);
+            assert!(sum <= limit.saturating_sub(6_000), "{sum} of {limit}");
+            assert!(sum + 12 >= limit.saturating_sub(6_000), "{sum} of {limit}");
+        }
+    }
+
+    #[test]
+    fn messages_are_in_the_buffers_that_there_are() {
+        let classes = mcpool_pools::BufferConfig::default().classes;
+        for bytes in (0..20).map(|power| 1_usize << power).flat_map(|bytes| [bytes - 1, bytes, bytes + 1]) {
+            let class = classes.iter().map(|class| class.bytes).filter(|class| *class <= LARGE_BYTES);
+            let want = class.filter(|class| *class >= bytes).min().unwrap_or(bytes);
+            assert_eq!(buffer_bytes(bytes), want, "{bytes}");
+        }
+        assert_eq!(message_bytes(1_000), 1_024);
+        assert_eq!(message_bytes(10_000), 16_384 + 20_000);
+        assert_eq!(message_bytes(62_000), 65_536 + 124_000);
     }
 
     #[test]
     fn nothing_overflows() {
         assert_eq!(message_bytes(usize::MAX), usize::MAX);
         assert_eq!(limit_with_large(u64::MAX, 1), u64::MAX);
-        assert_eq!(limit_with_small(1, u64::MAX), 0);
+        assert_eq!(limit_with_small(u64::MAX, 1), u64::MAX);
+        assert_eq!(fixed_bytes(1, u64::MAX), u64::MAX);
     }
 }

@@ -41,8 +41,13 @@ pub struct Ceiling {
     pub cgroup_bytes: Option<u64>,
     /// Resident memory of the process when this was made.
     pub floor_bytes: u64,
+    /// What the process has whatever it does: that, and what its threads take.
+    pub fixed_bytes: u64,
     /// Large messages and answers that may be in memory at once; `None`: any.
     pub large_bytes: Option<u64>,
+    /// Small objects that may be in memory at once: connections, sessions, subscriptions, small buffers, requests at
+    /// work; `None`: any.
+    pub small_bytes: Option<u64>,
     /// Idle memory that the pools may keep.
     pub pool_bytes: u64,
     /// Events that may be kept for clients that come back.
@@ -106,21 +111,25 @@ impl Ceiling {
             (configured, ..) => (Some(configured), Some(LimitSource::Configured)),
         };
         let floor_bytes = rss.unwrap_or_default();
+        let fixed_bytes = price::fixed_bytes(floor_bytes, limits.all_threads() as u64);
         if source == Some(LimitSource::Configured) {
-            check_configured(limits, floor_bytes)?;
+            check_configured(limits, floor_bytes, fixed_bytes)?;
         }
-        limits.divide(limit_bytes.map_or(u64::MAX, |limit| limit.saturating_sub(floor_bytes)));
+        limits.divide(limit_bytes.map_or(u64::MAX, |limit| limit.saturating_sub(fixed_bytes)));
         let large_bytes = match (limits.max_inflight_bytes, limit_bytes) {
-            (0, Some(limit)) => Some(price::large_bytes(limit, floor_bytes)),
+            (0, Some(limit)) => Some(price::large_bytes(limit, fixed_bytes)),
             (0, None) => None,
             (set, _) => Some(set as u64),
         };
+        let small_bytes = limit_bytes.map(|limit| price::small_bytes(limit, fixed_bytes));
         Ok(Self {
             limit_bytes,
             source,
             cgroup_bytes: cgroup,
             floor_bytes,
+            fixed_bytes,
             large_bytes,
+            small_bytes,
             pool_bytes: limits.pool_budget_bytes() as u64,
             event_bytes: limits.event_store_bytes() as u64,
             task_bytes: limits.max_task_bytes() as u64,
@@ -128,10 +137,10 @@ impl Ceiling {
     }
 }
 
-fn check_configured(limits: &Limits, floor_bytes: u64) -> Result<(), LimitTooSmall> {
+fn check_configured(limits: &Limits, floor_bytes: u64, fixed_bytes: u64) -> Result<(), LimitTooSmall> {
     let limit_bytes = limits.memory_limit_bytes as u64;
     let critical_percent = limits.pressure_critical_percent as u64;
-    let least_bytes = price::least_limit(floor_bytes, critical_percent);
+    let least_bytes = price::least_limit(fixed_bytes, critical_percent);
     if limit_bytes >= least_bytes {
         return Ok(());
     }
@@ -153,6 +162,9 @@ impl fmt::Display for Ceiling {
         if let Some(large) = self.large_bytes {
             write!(f, "{} in large messages, ", bytes(large))?;
         }
+        if let Some(small) = self.small_bytes {
+            write!(f, "{} in small objects, ", bytes(small))?;
+        }
         let (pools, events, tasks) =
             (bytes(self.pool_bytes), bytes(self.event_bytes), bytes(self.task_bytes));
         write!(f, "{pools} in idle pools, {events} in kept events, {tasks} in results of tasks")
@@ -167,7 +179,8 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn ceiling(configured: u64, cgroup: Option<u64>, physical: Option<u64>) -> Ceiling {
-        let mut limits = Limits { memory_limit_bytes: configured as usize, ..Limits::default() };
+        let mut limits =
+            Limits { memory_limit_bytes: configured as usize, worker_threads: 2, ..Limits::default() };
         Ceiling::of(&mut limits, Machine { cgroup, physical, rss: Some(4 * MIB) }).expect("large enough")
     }
 
@@ -188,8 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn large_messages_have_a_third_of_what_the_process_leaves_unless_set() {
-        assert_eq!(ceiling(64 * MIB, None, None).large_bytes, Some(20 * MIB));
+    fn large_messages_and_small_objects_have_a_third_each_of_what_the_process_leaves_unless_set() {
+        // Nine threads.
+        const FIXED: u64 = 4 * MIB + 9 * 832 * 1024;
+        let whole = ceiling(64 * MIB, None, None);
+        assert_eq!(whole.fixed_bytes, FIXED);
+        assert_eq!(whole.large_bytes, Some((64 * MIB - FIXED) / 3));
+        assert_eq!(whole.small_bytes, Some(price::small_bytes(64 * MIB, FIXED)));
         assert_eq!(ceiling(0, Some(MIB), None).large_bytes, Some(0));
         assert_eq!(ceiling(0, None, None).large_bytes, None);
         let mut limits = Limits { max_inflight_bytes: 7, ..Limits::default() };
@@ -204,11 +222,12 @@ mod tests {
                 memory_limit_bytes: configured as usize,
                 pressure_elevated_percent: critical_percent,
                 pressure_critical_percent: critical_percent,
+                worker_threads: 2,
                 ..Limits::default()
             };
             Ceiling::of(&mut limits, Machine { cgroup, physical: None, rss: Some(5 * MIB) })
         };
-        for (critical_percent, least_bytes) in [(90, 10 * MIB), (100, 9 * MIB), (50, 18 * MIB)] {
+        for (critical_percent, least_bytes) in [(90, 18 * MIB), (100, 16 * MIB), (50, 31 * MIB)] {
             for limit_bytes in [1, 5 * MIB, least_bytes - 1] {
                 let error = of(limit_bytes, critical_percent, None).expect_err("too small");
                 assert_eq!((error.limit_bytes, error.floor_bytes), (limit_bytes, 5 * MIB));
@@ -220,7 +239,7 @@ mod tests {
         assert!(of(0, 90, Some(MIB)).is_ok());
         assert_eq!(
             of(1, 90, None).expect_err("too small").to_string(),
-            "memory_limit_bytes = 1 B is too small: the process has 5.0 MiB at its start, and 10.0 MiB is the smallest \
+            "memory_limit_bytes = 1 B is too small: the process has 5.0 MiB at its start, and 18.0 MiB is the smallest \
              limit that works with pressure_critical_percent = 90"
         );
     }
@@ -230,13 +249,13 @@ mod tests {
         for (ceiling, want) in [
             (
                 ceiling(64 * MIB, None, None),
-                "memory ceiling: 64.0 MiB (configured); 4.0 MiB at the start, at most 20.0 MiB in large messages, \
-                 7.5 MiB in idle pools, 3.8 MiB in kept events, 7.5 MiB in results of tasks",
+                "memory ceiling: 64.0 MiB (configured); 4.0 MiB at the start, at most 17.6 MiB in large messages, 15.6 MiB in small objects, \
+                 6.6 MiB in idle pools, 3.2 MiB in kept events, 6.6 MiB in results of tasks",
             ),
             (
                 ceiling(0, None, Some(128 * MIB)),
-                "memory ceiling: 64.0 MiB (50 % of the machine's memory); 4.0 MiB at the start, at most 20.0 MiB in \
-                 large messages, 7.5 MiB in idle pools, 3.8 MiB in kept events, 7.5 MiB in results of tasks",
+                "memory ceiling: 64.0 MiB (50 % of the machine's memory); 4.0 MiB at the start, at most 17.6 MiB in \
+                 large messages, 15.6 MiB in small objects, 6.6 MiB in idle pools, 3.2 MiB in kept events, 6.6 MiB in results of tasks",
             ),
             (ceiling(0, None, None), "memory ceiling: none, because nothing says how much memory there is"),
         ] {

@@ -84,16 +84,13 @@ pub(crate) struct MemoryConfig {
     pub(crate) ceiling: Ceiling,
     pub(crate) registry: PoolRegistry,
     pub(crate) budget: MemoryBudget,
-    /// The budget of large messages in memory, whose limit follows from the memory limit.
+    /// The budget of large messages in memory.
     pub(crate) leased: MemoryBudget,
 }
 
 impl MemoryManager {
     pub(crate) fn new(config: MemoryConfig, now: Instant) -> Self {
         let MemoryConfig { name, version, limits, ceiling, registry, budget, leased } = config;
-        // Large buffers are charged wherever they are, on their way in and out, and so is what a call makes of a large
-        // message.
-        leased.set_limit_bytes(ceiling.large_bytes.map_or(usize::MAX >> 1, |bytes| bytes as usize));
         let pressure = Pressure::new(limits.pressure_elevated_percent, limits.pressure_critical_percent);
         let state = State {
             pressure,

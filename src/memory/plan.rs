@@ -10,17 +10,18 @@ use crate::limits::units::bytes;
 use crate::limits::{Limits, price};
 use serde::Serialize;
 
-/// Touched pages of a thread's stack: 36 to 60 KiB were seen under load.
-const STACK_BYTES: u64 = 64 * 1024;
-/// Pages that the allocator keeps for each thread beyond its live blocks: partly used ones, one for each size of block.
-/// A load of all small tools at once left 6.9 MiB in nine threads.
-const THREAD_PAGES_BYTES: u64 = 768 * 1024;
-
-/// The terms that are many small blocks.
-const SMALL_BLOCKS: [&str; 5] =
-    ["idle connections", "sessions", "streams", "requests at work", "frames, small answers"];
-/// Sizes of blocks are an eighth of a power of two apart at most.
-const ROUNDING: u64 = 8;
+/// The terms that are small objects.
+const SMALL_OBJECTS: [&str; 9] = [
+    "idle connections",
+    "sessions",
+    "streams",
+    "resources that streams name",
+    "requests at work",
+    "frames, small answers",
+    "small reads in flight",
+    "small writes in flight",
+    "small objects",
+];
 
 /// What the kernel keeps for each connection, measured as the growth of `Slab` in `/proc/meminfo` by 3,000 ends of
 /// 1,500 connections on Linux 6.18: 3,707 bytes an end over TCP; 2,079 over Unix sockets.
@@ -53,6 +54,8 @@ pub struct PlannedLoad {
     pub sessions: u64,
     /// Open streams and subscriptions.
     pub streams: u64,
+    /// Resources that each of them names.
+    pub stream_resources: u64,
     /// Small requests that wait for something.
     pub waiting: u64,
     /// Files that are read, each as one answer.
@@ -70,6 +73,8 @@ pub struct ObjectPrices {
     pub session_bytes: u64,
     /// A subscription, or a stream.
     pub stream_bytes: u64,
+    /// A resource that a subscription names, with a URI of 256 bytes.
+    pub resource_bytes: u64,
     /// A request at work: its slot, and the state of its connection.
     pub request_bytes: u64,
     /// The buffer that a small request and its answer are in.
@@ -166,6 +171,8 @@ pub struct CeilingPlan {
     pub with_kernel_bytes: u64,
     /// Large messages and answers that are to be in memory at once.
     pub large_bytes: u64,
+    /// Small objects that are to be in memory at once.
+    pub small_bytes: u64,
     /// The smallest limit under which all of it happens at once.
     pub needed_limit_bytes: u64,
     /// Whether it all fits.
@@ -183,7 +190,8 @@ impl CeilingPlan {
             Some(load) => terms.add_load(&load, basis),
             None => terms.add_settings(basis),
         };
-        terms.add_allocator_rest(large_bytes);
+        let small_bytes = terms.small_bytes();
+        terms.add_allocator_rest(large_bytes, small_bytes);
         let firm_bytes = terms.sum(Holder::Process);
         let spare_bytes = terms.sum(Holder::Spare);
         let room_bytes = basis.ceiling.limit_bytes.map_or(u64::MAX, |limit| limit.saturating_sub(firm_bytes));
@@ -204,6 +212,7 @@ impl CeilingPlan {
             process_bytes,
             with_kernel_bytes: process_bytes.saturating_add(kernel_bytes),
             large_bytes,
+            small_bytes,
             needed_limit_bytes: 0,
             fits: true,
             remedies: Vec::new(),
@@ -217,16 +226,16 @@ impl CeilingPlan {
         let ceiling = &basis.ceiling;
         let in_group = ceiling.source == Some(LimitSource::Cgroup);
         let counted_bytes = firm_bytes.saturating_add(if in_group { kernel_bytes } else { 0 });
-        let has_derived_share = basis.limits.max_inflight_bytes == 0;
-        let small_bytes = counted_bytes.saturating_sub(2 * self.large_bytes);
-        self.needed_limit_bytes = match self.load {
-            // The large messages have a part of any limit: the rest needs to be larger than what is small.
-            None if has_derived_share => price::limit_with_small(small_bytes, ceiling.floor_bytes),
-            Some(_) if has_derived_share => {
-                counted_bytes.max(price::limit_with_large(self.large_bytes, ceiling.floor_bytes))
-            }
-            _ => counted_bytes,
-        };
+        let fixed_bytes = ceiling.fixed_bytes;
+        self.needed_limit_bytes = counted_bytes;
+        if self.load.is_some() {
+            let for_small = price::limit_with_small(self.small_bytes, fixed_bytes);
+            self.needed_limit_bytes = self.needed_limit_bytes.max(for_small);
+        }
+        if self.load.is_some() && basis.limits.max_inflight_bytes == 0 {
+            let for_large = price::limit_with_large(self.large_bytes, fixed_bytes);
+            self.needed_limit_bytes = self.needed_limit_bytes.max(for_large);
+        }
         self.needed_limit_bytes = self.needed_limit_bytes.next_multiple_of(1 << 20);
         if let Some(limit) = ceiling.limit_bytes.filter(|limit| counted_bytes > *limit) {
             let what = if in_group { "with what the kernel keeps, " } else { "" };
@@ -243,6 +252,15 @@ impl CeilingPlan {
                  the writes beyond are refused; raise memory_limit_bytes to {}",
                 bytes(self.large_bytes),
                 bytes(large),
+                bytes(self.needed_limit_bytes),
+            ));
+        }
+        if let Some(small) = ceiling.small_bytes.filter(|small| self.small_bytes > *small) {
+            self.remedies.push(format!(
+                "{} of small objects are to be in memory at once and {} may: what is beyond is refused; raise \
+                 memory_limit_bytes to {}",
+                bytes(self.small_bytes),
+                bytes(small),
                 bytes(self.needed_limit_bytes),
             ));
         }
@@ -294,7 +312,7 @@ fn read_bytes(bytes: u64, basis: &PlanBasis<'_>) -> u64 {
     if bytes > price::LARGE_BYTES as u64 {
         price::window_bytes(price::SEGMENT_BYTES) as u64
     } else {
-        answer_bytes(bytes, basis)
+        price::buffer_bytes(answer_bytes(bytes, basis) as usize) as u64
     }
 }
 
@@ -303,9 +321,9 @@ fn write_bytes(bytes: u64) -> u64 {
     price::message_bytes(bytes as usize) as u64
 }
 
-/// The bytes if they are those of a large message.
-fn if_large(each: u64, count: u64) -> u64 {
-    if each > price::LARGE_BYTES as u64 { each.saturating_mul(count) } else { 0 }
+/// Whether a message or answer of so many bytes is charged as a large one.
+fn is_large(bytes: u64) -> bool {
+    bytes > price::SMALL_BUFFER_BYTES as u64
 }
 
 /// The terms of a plan while they are collected.
@@ -347,24 +365,23 @@ impl Terms {
             process.resident_bytes,
             "this program with these settings, measured now",
         );
-        self.add_of_process(
+        self.add_spare(
             "program, not read yet",
             1,
             process.unread_program_bytes,
             "its pages that are not resident, measured now",
         );
-        self.add_of_process("stacks of threads", process.threads, STACK_BYTES, "touched pages");
-        self.add_of_process("allocator, threads", process.threads, THREAD_PAGES_BYTES, "partly used pages");
+        self.add_of_process("stacks of threads", process.threads, price::STACK_BYTES, "touched pages");
+        self.add_of_process(
+            "allocator, threads",
+            process.threads,
+            price::THREAD_PAGES_BYTES,
+            "partly used pages",
+        );
         self.add_of_kernel("kernel: threads", process.threads, KERNEL_THREAD_BYTES, "stack and descriptor");
     }
 
-    fn add_connections(&mut self, connections: u64, basis: &PlanBasis<'_>) {
-        self.add_of_process(
-            "idle connections",
-            connections,
-            basis.prices.connection_bytes,
-            "ledger: connections",
-        );
+    fn add_kernels_connections(&mut self, connections: u64) {
         for (name, bytes_each) in KERNEL_SOCKETS {
             self.add_of_kernel(name, connections, bytes_each, "measured on Linux 6.18");
         }
@@ -375,9 +392,21 @@ impl Terms {
         let (limits, prices, process) = (basis.limits, basis.prices, basis.process);
         let transfers = load.reads.count + load.writes.count;
         let served = load.waiting + transfers;
-        self.add_connections(load.connections, basis);
+        self.add_of_process(
+            "idle connections",
+            load.connections,
+            prices.connection_bytes,
+            "ledger: connections",
+        );
+        self.add_kernels_connections(load.connections);
         self.add_of_process("sessions", load.sessions, prices.session_bytes, "ledger: sessions");
         self.add_of_process("streams", load.streams, prices.stream_bytes, "ledger: subscriptions");
+        self.add_of_process(
+            "resources that streams name",
+            load.streams.saturating_mul(load.stream_resources),
+            prices.resource_bytes,
+            "with URIs of 256 bytes",
+        );
         let requests = served + load.streams;
         self.add_of_process("requests at work", requests, prices.request_bytes, "sizes of slot and exchange");
         self.add_of_process("frames, small answers", requests, prices.frame_bytes, "a small buffer each");
@@ -402,46 +431,53 @@ impl Terms {
             "event_store_bytes, or max_stream_bytes a stream",
         );
         let (read, write) = (read_bytes(load.reads.bytes, basis), write_bytes(load.writes.bytes));
-        self.add_of_process("reads in flight", load.reads.count, read, "segments that an answer reserves");
-        self.add_of_process("writes in flight", load.writes.count, write, "what a message reserves");
-        let sent = answer_bytes(load.reads.bytes, basis).min(process.socket_send_bytes);
+        let answer = answer_bytes(load.reads.bytes, basis);
+        let (has_large_reads, has_large_writes) = (is_large(answer), is_large(load.writes.bytes));
+        let name = if has_large_reads { "reads in flight" } else { "small reads in flight" };
+        self.add_of_process(name, load.reads.count, read, "what an answer reserves");
+        let name = if has_large_writes { "writes in flight" } else { "small writes in flight" };
+        self.add_of_process(name, load.writes.count, write, "what a message reserves");
+        let sent = answer.min(process.socket_send_bytes);
         let received = load.writes.bytes.min(process.socket_receive_bytes);
         self.add_of_kernel("kernel: answers in sockets", load.reads.count, sent, "tcp_wmem at most");
         self.add_of_kernel("kernel: messages in sockets", load.writes.count, received, "tcp_rmem at most");
-        if_large(read, load.reads.count).saturating_add(if_large(write, load.writes.count))
+        let of =
+            |is_large: bool, each: u64, count: u64| if is_large { each.saturating_mul(count) } else { 0 };
+        let reads = of(has_large_reads, read, load.reads.count);
+        reads.saturating_add(of(has_large_writes, write, load.writes.count))
     }
 
     /// Adds the most that the settings allow, and returns the bytes of large messages.
     fn add_settings(&mut self, basis: &PlanBasis<'_>) -> u64 {
         let (limits, prices) = (basis.limits, basis.prices);
-        self.add_connections(limits.max_connections as u64, basis);
-        self.add_of_process(
-            "sessions",
-            limits.max_sessions as u64,
-            prices.session_bytes,
-            "max_sessions; ledger: sessions",
-        );
-        let streams = limits.max_subscriptions as u64;
-        self.add_of_process(
-            "streams",
-            streams,
-            prices.stream_bytes + prices.request_bytes + prices.frame_bytes,
-            "max_subscriptions; ledger, sizes of slot and exchange",
-        );
-        self.add_spare("event stores", 1, limits.event_store_bytes() as u64, "event_store_bytes");
-        self.add_spare("idle pools", 1, limits.pool_budget_bytes() as u64, "pool_budget_bytes");
+        self.add_kernels_connections(limits.max_connections as u64);
+        if let Some(bytes) = basis.ceiling.small_bytes {
+            self.add_of_process("small objects", 1, bytes, "their part of the limit");
+        } else {
+            let of = |count: usize, each: u64| (count as u64).saturating_mul(each);
+            let bytes = of(limits.max_connections, prices.connection_bytes + prices.request_bytes)
+                .saturating_add(of(limits.max_sessions, prices.session_bytes))
+                .saturating_add(of(limits.max_subscriptions, prices.stream_bytes));
+            let origin = "max_connections, max_sessions, max_subscriptions";
+            self.add_of_process("small objects", 1, bytes, origin);
+        }
         let large_bytes = basis.ceiling.large_bytes.unwrap_or_default();
         self.add_of_process("large messages and answers", 1, large_bytes, "max_inflight_bytes");
         large_bytes
     }
 
     /// What the allocator keeps beyond the blocks that are in use.
-    fn add_allocator_rest(&mut self, large_bytes: u64) {
-        let small: u64 =
-            self.0.iter().filter(|term| SMALL_BLOCKS.contains(&term.name)).map(|term| term.bytes).sum();
-        self.add_of_process("allocator, rounding", 1, small / ROUNDING, "an eighth of all small blocks");
+    fn add_allocator_rest(&mut self, large_bytes: u64, small_bytes: u64) {
+        let rounded_bytes = price::rounded_bytes(small_bytes);
+        self.add_of_process("allocator, rounding", 1, rounded_bytes, "an eighth of all small objects");
         let kept_bytes = price::kept_bytes(large_bytes);
-        self.add_of_process("allocator, freed buffers", 1, kept_bytes, "for a second, as much as is in use");
+        self.add_of_process("allocator, freed buffers", 1, kept_bytes, "as much as is in use");
+    }
+
+    /// Bytes of the terms that are small objects.
+    fn small_bytes(&self) -> u64 {
+        let terms = self.0.iter().filter(|term| SMALL_OBJECTS.contains(&term.name));
+        terms.fold(0, |sum, term| sum.saturating_add(term.bytes))
     }
 }
 

@@ -163,6 +163,11 @@ pub enum ProtocolError<'f> {
         /// The limit in bytes.
         limit_bytes: usize,
     },
+    /// Small objects leave no room for a request that may have to wait.
+    #[error(
+        "There is no memory for another request at the moment: send it again later (setting memory_limit_bytes)"
+    )]
+    NoMemoryToWait,
     /// The large messages in memory leave no room for this one.
     #[error(
         "There is no memory for a message of this size at the moment: send it again later, or ask for less \
@@ -241,6 +246,7 @@ impl ProtocolError<'_> {
             | Self::TooManySubscriptions { .. }
             | Self::TooManyTasks { .. }
             | Self::ReplyTooLong { .. }
+            | Self::NoMemoryToWait
             | Self::OutOfMemory
             | Self::Failed(_)
             | Self::Internal(_) => ErrorCode::Internal,
@@ -268,6 +274,7 @@ impl ProtocolError<'_> {
             Self::TooManyRequests { .. }
             | Self::TooManySubscriptions { .. }
             | Self::TooManyTasks { .. }
+            | Self::NoMemoryToWait
             | Self::OutOfMemory => 503,
             _ => 200,
         }

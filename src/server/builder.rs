@@ -205,7 +205,7 @@ impl<T: Toolset> ServerBuilder<T> {
         };
         let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
         let tool_usage = ToolUsage::new(description.tools.len(), limits.arena_retain_bytes);
-        let pools = Pools::new(&limits)?;
+        let pools = Pools::new(&limits, &ceiling)?;
         let managed = MemoryConfig {
             leased: pools.leased.clone(),
             name: description.implementation.name.clone(),
@@ -217,11 +217,11 @@ impl<T: Toolset> ServerBuilder<T> {
         };
         let shared = Arc::new(Shared {
             memory: MemoryManager::new(managed, std::time::Instant::now()),
-            pools,
             catalog: ArcSwap::from_pointee(catalog),
             description,
             relist: OnceLock::new(),
-            changes: Changes::new(&limits),
+            changes: Changes::new(&limits, pools.small.clone()),
+            pools,
             stateless: Arc::new(Session::new(sessions.next_number(), 0)),
             sessions,
             client_requests: ClientRequestLimit::new(limits.max_client_requests),

@@ -33,7 +33,7 @@ pub use state::drain::Drain;
 pub use state::session::SessionValues;
 
 pub(crate) use answer::outcome::Outcome;
-pub(crate) use incoming::facts::{FrameOrigin, HeadPart, HttpFacts, SessionField};
+pub(crate) use incoming::facts::{FrameOrigin, HeadPart, HttpFacts, Saturation, SessionField};
 #[cfg(feature = "filesystem")]
 pub(crate) use incoming::handler_end::ArgumentsPlace;
 pub(crate) use serving::batch::{Batch, BatchMessage};

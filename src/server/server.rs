@@ -7,6 +7,7 @@ use crate::protocol::{Era, Id, ProtocolError};
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
 use crate::server::handler::resources::REPORT_URI;
+use crate::server::incoming::facts::Saturation;
 use crate::server::serving::serve::ServedFrame;
 use crate::server::serving::slot::RequestSlot;
 use crate::server::serving::{listen, tasks};
@@ -27,7 +28,9 @@ use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
 #[cfg(feature = "cli")]
 use mcpool_pools::BufferConfig;
-use mcpool_pools::{BufferLease, BufferPool, Lease, ObjectPool, PoolConfig, PoolRegistry, Recycle};
+use mcpool_pools::{
+    BufferLease, BufferPool, Lease, MemoryBudget, ObjectPool, PoolConfig, PoolRegistry, Recycle,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -93,6 +96,13 @@ impl Server {
         changes::SUBSCRIPTION_BYTES
     }
 
+    /// Heap of a resource that a subscription names, with a URI of 256 bytes.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn resource_bytes() -> usize {
+        const URI_BYTES: usize = 256;
+        changes::resource_bytes(URI_BYTES)
+    }
+
     /// The sizes of small buffers.
     #[cfg(feature = "cli")]
     pub(crate) fn small_buffer_bytes() -> Vec<usize> {
@@ -103,6 +113,33 @@ impl Server {
     /// The pools that every transport uses.
     pub(crate) fn common_pools(&self) -> &Pools {
         &self.shared.pools
+    }
+
+    /// What keeps a connection or session with so many requests in flight from another one that may have to wait. Where
+    /// memory is scarce, those that have one in flight wait for those that have none.
+    #[inline]
+    pub(crate) fn saturation(&self, in_flight: usize) -> Option<Saturation> {
+        let Shared { limits, pools, memory, .. } = &*self.shared;
+        if in_flight >= limits.max_concurrent_requests {
+            return Some(Saturation::Connection);
+        }
+        let lacks_memory = pools.are_spent() || (in_flight > 0 && pools.are_scarce()) || memory.is_critical();
+        lacks_memory.then_some(Saturation::Memory)
+    }
+
+    /// The budget of small objects.
+    pub(crate) fn small_objects(&self) -> &MemoryBudget {
+        &self.shared.pools.small
+    }
+
+    /// Whether small objects leave no more memory than what is reserved for small requests.
+    pub(crate) fn is_scarce_of_memory(&self) -> bool {
+        self.shared.pools.are_scarce()
+    }
+
+    /// Whether what has not come whole must go, as small objects leave no memory for it.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.shared.pools.are_spent()
     }
 
     /// Leases a slot for a request.

@@ -18,7 +18,7 @@ use crate::server::state::operations::Operations;
 use crate::server::state::pools::Pools;
 use crate::server::state::request_state::Sealer;
 use crate::server::state::session::Session;
-use crate::server::state::sessions::Sessions;
+use crate::server::state::sessions::{MAX_INDEX_BYTES, SESSION_BYTES, Sessions};
 use crate::server::state::task_store::TaskStore;
 use crate::server::state::tool_usage::ToolUsage;
 use crate::wire::Reply;
@@ -129,11 +129,14 @@ impl Shared {
 
     /// Stores a new session, and returns its secret id.
     pub(crate) fn open_session(&self, session: &Arc<Session>) -> Result<u128, ProtocolError<'static>> {
+        // What toolsets keep in a session is charged apart.
+        let memory = self.pools.small.try_reserve(SESSION_BYTES + MAX_INDEX_BYTES);
+        let memory = memory.map_err(|_| ProtocolError::NoMemoryToWait)?;
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| ProtocolError::Internal("the system gives no random bytes"))?;
         let id = u128::from_ne_bytes(id);
         self.metrics.sessions_opened.add(1);
-        for evicted in self.sessions.open(id, Arc::clone(session)) {
+        for evicted in self.sessions.open(id, Arc::clone(session), memory) {
             self.metrics.sessions_expired.add(1);
             tracing::debug!(session = evicted.number(), "session evicted: max_sessions are open");
             self.close_session(&evicted);

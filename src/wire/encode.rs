@@ -276,8 +276,11 @@ impl Reply {
             None => {
                 let made = if is_large {
                     self.buffers.try_acquire_exact(additional + ending)
+                } else if additional <= FIRST_BYTES {
+                    // Whatever is in memory, a request is answered: with an error where there is no room for more.
+                    Ok(self.buffers.acquire(FIRST_BYTES))
                 } else {
-                    self.buffers.try_acquire(additional.max(FIRST_BYTES))
+                    self.buffers.try_acquire(additional)
                 };
                 made.map(|buffer| self.buffer = Some(buffer))
             }

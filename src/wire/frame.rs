@@ -4,7 +4,7 @@
 //! and dropping it gives the buffer back. It knows nothing of what the bytes mean.
 
 use crate::limits::price;
-use mcpool_pools::{BudgetSpent, BufferLease, BufferPool};
+use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, MemoryBudget};
 use std::ops::Range;
 
 /// The bytes of one message, without the newline.
@@ -35,12 +35,21 @@ impl Frame {
         Self { range: 0..bytes.len(), buffer }
     }
 
-    /// Charges the buffer of a large message for what will be made of it while the frame lives: its strings in an arena.
+    /// Charges the buffer of a message for what will be made of it while the frame lives: its strings in an arena. What is
+    /// made of a message in a small buffer is charged to `small`; of a very short one, nothing is.
     ///
     /// # Errors
-    /// When the large messages in memory leave no room for it.
-    pub(crate) fn charge_for_serving(&mut self) -> Result<(), BudgetSpent> {
-        self.buffer.try_charge(price::served_bytes(self.range.len()))
+    /// When what is in memory leaves no room for it.
+    pub(crate) fn charge_for_serving(&mut self, small: &MemoryBudget) -> Result<(), BudgetSpent> {
+        let bytes = self.range.len();
+        if self.buffer.is_charged() {
+            return self.buffer.try_charge(price::served_bytes(bytes));
+        }
+        match price::small_served_bytes(bytes) {
+            0 => {}
+            served => self.buffer.hold(small.try_reserve(served)?),
+        }
+        Ok(())
     }
 
     /// The bytes before the message in its buffer: the head of an HTTP request.

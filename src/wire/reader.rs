@@ -97,11 +97,13 @@ impl FrameReader {
     /// Where to read into: a buffer with spare capacity. Append to it and touch nothing else.
     pub fn spare(&mut self) -> &mut BytesMut {
         let buffer = self.buffer.get_or_insert_with(|| {
-            if self.segments.is_empty() {
-                self.buffers.acquire(self.read_bytes)
-            } else {
-                self.segments.next(&self.buffers)
+            if !self.segments.is_empty() {
+                return self.segments.next(&self.buffers);
             }
+            // A large one only makes reads fewer.
+            self.buffers
+                .try_acquire(self.read_bytes)
+                .unwrap_or_else(|_| self.buffers.acquire(SMALL_READ_BYTES))
         });
         if buffer.len() == buffer.capacity() {
             if self.consumed > 0 {
@@ -200,6 +202,21 @@ impl FrameReader {
             self.consumed = 0;
             self.scanned = 0;
         }
+    }
+
+    /// Skips a message that has not come whole, for lack of memory. All that came must have been searched.
+    pub(crate) fn skip_unfinished(&mut self) {
+        let seen = self.buffer.as_ref().map_or(&[][..], |buffer| &buffer[self.consumed..]);
+        if !seen.is_empty() || !self.segments.is_empty() {
+            self.lacks_memory = true;
+            let skim = self.skim.get_or_insert_with(|| Box::new(Skim::new()));
+            self.segments.pieces().for_each(|piece| skim.feed(piece));
+            skim.feed(seen);
+        }
+        self.segments.clear();
+        self.buffer = None;
+        self.consumed = 0;
+        self.scanned = 0;
     }
 
     /// Whether no buffer is held.

@@ -1,6 +1,6 @@
 //! The memory limit holds wherever the bytes are: in answers that nobody reads, in answers that are read, in bodies.
 
-use super::load::{Client, Program, head, message, until};
+use super::load::{Client, Program, head, message, raise_descriptors, until};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -249,4 +249,111 @@ fn what_never_has_room_is_an_error_and_changes_nothing() {
         assert!(body.contains("memory"), "{tool}: {body:.300}");
     }
     assert_eq!(std::fs::read_to_string(&edited).expect("a file"), before, "an edit that failed was made");
+}
+
+/// A request of which all has come but the last bytes.
+#[derive(Debug, Clone, Copy)]
+enum Unfinished {
+    Head(usize),
+    Body(usize),
+    /// Whole requests that wait, and the beginning of another.
+    Behind(usize),
+}
+
+impl Unfinished {
+    fn bytes(self) -> Vec<u8> {
+        let listen = message("subscriptions/listen", r#""notifications":{"toolsListChanged":true}"#);
+        let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: subscriptions/listen\r\n";
+        let text = match self {
+            Self::Head(bytes) => format!("POST /mcp HTTP/1.1\r\nhost: localhost\r\nx: {}", "x".repeat(bytes)),
+            Self::Body(bytes) => format!("{}{}", head(bytes + 100, ""), " ".repeat(bytes)),
+            Self::Behind(bytes) => {
+                format!(
+                    "{}{listen}{}{}",
+                    head(listen.len(), fields),
+                    head(bytes + 100, ""),
+                    " ".repeat(bytes)
+                )
+            }
+        };
+        text.into_bytes()
+    }
+}
+
+/// Asks each path of health on a connection of its own, and for a list.
+fn others_are_served(port: u16) {
+    for path in ["/livez", "/readyz"] {
+        let mut client = Client::connect(port);
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes());
+        client.await_bytes("HTTP/1.1 200");
+    }
+    let mut client = Client::connect(port);
+    let list = message("tools/list", r#""n":1"#);
+    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/list\r\n";
+    client.send(format!("{}{list}", head(list.len(), fields)).as_bytes());
+    client.await_bytes("HTTP/1.1 200");
+}
+
+#[test]
+fn messages_of_any_size_that_never_become_whole_stay_within_the_limit() {
+    raise_descriptors();
+    for unfinished in [
+        Unfinished::Body(62_000),
+        Unfinished::Body(15_000),
+        Unfinished::Body(3_000),
+        Unfinished::Head(15_000),
+        Unfinished::Head(100),
+        Unfinished::Behind(60_000),
+        Unfinished::Behind(3_000),
+    ] {
+        let (program, limit) = serve_within(24 * MIB);
+        let port = program.port();
+        let request = unfinished.bytes();
+        let clients: Vec<Client> = (0..1_500)
+            .map(|number| {
+                let mut client = Client::connect(port);
+                client.send(&request);
+                if number % 100 == 99 {
+                    others_are_served(port);
+                }
+                client
+            })
+            .collect();
+        others_are_served(port);
+        let (now, peak) = resident(&program);
+        assert!(peak <= limit, "{unfinished:?}: {} KiB of {}", peak / KIB, limit / KIB);
+        drop(clients);
+        eprintln!("{unfinished:?}: {} KiB now, {} KiB at most, of {}", now / KIB, peak / KIB, limit / KIB);
+        let call = message("tools/call", r#""name":"list_allowed_directories","arguments":{}"#);
+        until("calls are served again", || {
+            let answer =
+                Client::connect(port).try_call("tools/call", Some("list_allowed_directories"), &call);
+            answer.is_some_and(|(status, body)| status == 200 && !body.contains("memory"))
+        });
+    }
+}
+
+#[test]
+fn what_subscriptions_name_stays_within_the_limit() {
+    raise_descriptors();
+    let (program, limit) = serve_within(24 * MIB);
+    let uris: Vec<String> = (0..200).map(|number| format!(r#""file:///{number:0>270}""#)).collect();
+    let filter = format!(r#""notifications":{{"resourceSubscriptions":[{}]}}"#, uris.join(","));
+    let mut refused = 0;
+    let clients: Vec<Client> = (0..900)
+        .map(|number| {
+            let mut client = Client::connect(program.port());
+            let uris = filter.replace("file:///0", &format!("file:///{number}"));
+            let body = message("subscriptions/listen", &uris);
+            let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: subscriptions/listen\r\n";
+            client.send(format!("{}{body}", head(body.len(), fields)).as_bytes());
+            refused += u32::from(client.await_bytes("HTTP/1.1 ").contains(" 503 "));
+            client
+        })
+        .collect();
+    others_are_served(program.port());
+    let (_, peak) = resident(&program);
+    assert!(peak <= limit, "{} KiB of {}", peak / KIB, limit / KIB);
+    assert!((1..900).contains(&refused), "{refused} are refused");
+    drop(clients);
 }

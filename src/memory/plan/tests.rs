@@ -12,6 +12,7 @@ fn prices() -> ObjectPrices {
         connection_bytes: 1_000,
         session_bytes: 300,
         stream_bytes: 200,
+        resource_bytes: 500,
         request_bytes: 2_000,
         frame_bytes: 5 * KIB,
         small_buffers_bytes: 85 * KIB,
@@ -27,13 +28,17 @@ const PROCESS: ProcessFacts = ProcessFacts {
     socket_receive_bytes: 6 * MIB,
 };
 
+const FIXED_BYTES: u64 = price::fixed_bytes(6 * MIB, 10);
+
 fn ceiling(limit_bytes: u64, source: LimitSource) -> Ceiling {
     Ceiling {
         limit_bytes: Some(limit_bytes),
         source: Some(source),
         cgroup_bytes: None,
         floor_bytes: 6 * MIB,
-        large_bytes: Some(price::large_bytes(limit_bytes, 6 * MIB)),
+        fixed_bytes: FIXED_BYTES,
+        large_bytes: Some(price::large_bytes(limit_bytes, FIXED_BYTES)),
+        small_bytes: Some(price::small_bytes(limit_bytes, FIXED_BYTES)),
         pool_bytes: 64 * MIB,
         event_bytes: 16 * MIB,
         task_bytes: 64 * MIB,
@@ -59,6 +64,7 @@ fn each_part_of_a_load_is_a_term_of_its_number_and_price() {
         connections: 600,
         sessions: 500,
         streams: 40,
+        stream_resources: 5,
         waiting: 7,
         reads: Transfers { count: 20, bytes: MIB },
         writes: Transfers { count: 5, bytes: 4 * MIB },
@@ -68,6 +74,7 @@ fn each_part_of_a_load_is_a_term_of_its_number_and_price() {
     assert_eq!(term(&plan, "idle connections"), (600, 1_000, 600_000));
     assert_eq!(term(&plan, "sessions"), (500, 300, 150_000));
     assert_eq!(term(&plan, "streams"), (40, 200, 8_000));
+    assert_eq!(term(&plan, "resources that streams name"), (200, 500, 100_000));
     assert_eq!(term(&plan, "requests at work").0, 40 + 7 + 20 + 5);
     assert_eq!(term(&plan, "arenas, idle"), (32, 64 * KIB, 2 * MIB));
     assert_eq!(term(&plan, "event stores").2, 40 * 256 * KIB);
@@ -87,7 +94,8 @@ fn who_keeps_texts_once_plans_with_one() {
     let prices = ObjectPrices { text_copies: 1, ..prices() };
     let plan =
         CeilingPlan::of(Some(reads), &PlanBasis { limits: &limits, prices, process: PROCESS, ceiling });
-    assert_eq!(term(&plan, "reads in flight").1, price::answer_bytes(KIB as usize, 1) as u64);
+    let buffer = price::buffer_bytes(price::answer_bytes(KIB as usize, 1));
+    assert_eq!(term(&plan, "small reads in flight").1, buffer as u64);
 }
 
 #[test]
@@ -112,7 +120,8 @@ fn a_control_group_counts_the_kernels_part_and_a_setting_does_not() {
     let alone = plan(load, 1 << 30);
     let kernel_bytes = alone.with_kernel_bytes - alone.process_bytes;
     assert!(kernel_bytes > 9_000 * 3_700, "{kernel_bytes}");
-    let limit = alone.process_bytes + kernel_bytes / 2;
+    // Nine thousand connections are small objects, and have a third of the limit.
+    let limit = alone.needed_limit_bytes.max(alone.process_bytes + kernel_bytes / 2);
     assert!(plan(load, limit).fits);
     let in_group = plan_in(Some(load), &Limits::default(), ceiling(limit, LimitSource::Cgroup));
     assert!(!in_group.fits && in_group.remedies[0].contains("kernel"), "{:?}", in_group.remedies);
@@ -137,20 +146,50 @@ fn what_the_settings_refuse_is_told() {
 }
 
 #[test]
-fn without_a_load_it_is_the_most_that_the_settings_allow() {
-    let limits =
-        Limits { max_connections: 100, max_sessions: 50, max_subscriptions: 10, ..Limits::default() };
-    let plan = plan_in(None, &limits, ceiling(256 * MIB, LimitSource::Configured));
-    assert_eq!(term(&plan, "idle connections").0, 100);
-    assert_eq!(term(&plan, "sessions").0, 50);
-    assert_eq!(term(&plan, "idle pools").2, limits.pool_budget_bytes() as u64);
-    assert_eq!(Some(plan.large_bytes), plan.ceiling.large_bytes);
-    assert!(plan.fits && plan.process_bytes <= 256 * MIB, "{:?}", plan.remedies);
-    let many = Limits { max_connections: 100_000, ..limits };
-    let crowded = plan_in(None, &many, ceiling(256 * MIB, LimitSource::Configured));
-    assert!(!crowded.fits);
-    let enough = ceiling(crowded.needed_limit_bytes, LimitSource::Configured);
-    assert!(plan_in(None, &many, enough).fits);
+fn what_is_small_is_counted_with_the_small_objects() {
+    let load = |bytes| PlannedLoad {
+        reads: Transfers { count: 100, bytes },
+        writes: Transfers { count: 10, bytes },
+        ..PlannedLoad::default()
+    };
+    let small = plan(load(7_000), 1 << 30);
+    assert_eq!(term(&small, "small reads in flight").1, 16 * KIB, "twice the text, in a buffer");
+    assert_eq!(term(&small, "small writes in flight").1, 16 * KIB + 14_000);
+    assert_eq!((small.large_bytes, term(&small, "reads in flight").0), (0, 0));
+    let medium = plan(load(60_000), 1 << 30);
+    assert_eq!(term(&medium, "writes in flight").1, 64 * KIB + 120_000);
+    assert_eq!(medium.large_bytes, term(&medium, "reads in flight").2 + term(&medium, "writes in flight").2);
+    assert!(medium.small_bytes < small.small_bytes);
+}
+
+#[test]
+fn more_small_objects_than_their_part_do_not_fit() {
+    let load = PlannedLoad { streams: 1_000, stream_resources: 200, ..PlannedLoad::default() };
+    let crowded = plan(load, 128 * MIB);
+    assert!(crowded.process_bytes < 128 * MIB + 64 * MIB && !crowded.fits);
+    assert!(
+        crowded.remedies.iter().any(|remedy| remedy.contains("of small objects")),
+        "{:?}",
+        crowded.remedies
+    );
+    assert!(plan(load, crowded.needed_limit_bytes).fits);
+    assert!(!plan(load, crowded.needed_limit_bytes - MIB - 27).fits, "it is the smallest");
+}
+
+#[test]
+fn without_a_load_it_is_the_whole_limit_and_fits() {
+    for limit in [32 * MIB, 64 * MIB, 256 * MIB, 1 << 40] {
+        let plan = plan_in(None, &Limits::default(), ceiling(limit, LimitSource::Configured));
+        assert_eq!(Some(plan.large_bytes), plan.ceiling.large_bytes);
+        assert_eq!(Some(plan.small_bytes), plan.ceiling.small_bytes);
+        assert!(plan.fits && plan.process_bytes <= limit, "{limit}: {:?}", plan.remedies);
+        assert!(plan.process_bytes + 20 > limit.min(plan.process_bytes), "{limit}");
+    }
+    let tiny = plan_in(None, &Limits::default(), ceiling(8 * MIB, LimitSource::Configured));
+    assert!(!tiny.fits, "its threads alone are more");
+    assert!(
+        plan_in(None, &Limits::default(), ceiling(tiny.needed_limit_bytes, LimitSource::Configured)).fits
+    );
 }
 
 #[test]
@@ -162,11 +201,13 @@ fn the_last_line_begins_as_the_start_of_a_server() {
 
 fn loads() -> impl Strategy<Value = PlannedLoad> {
     let transfers = || (0..200_u64, 0..10 * MIB).prop_map(|(count, bytes)| Transfers { count, bytes });
-    (0..9_000_u64, 0..9_000_u64, 0..1_000_u64, 0..500_u64, transfers(), transfers()).prop_map(
-        |(connections, sessions, streams, waiting, reads, writes)| PlannedLoad {
+    let streams = (0..1_000_u64, 0..200_u64);
+    (0..9_000_u64, 0..9_000_u64, streams, 0..500_u64, transfers(), transfers()).prop_map(
+        |(connections, sessions, (streams, stream_resources), waiting, reads, writes)| PlannedLoad {
             connections,
             sessions,
             streams,
+            stream_resources,
             waiting,
             reads,
             writes,
@@ -200,6 +241,7 @@ proptest! {
             connections: load.connections + more.connections,
             sessions: load.sessions + more.sessions,
             streams: load.streams + more.streams,
+            stream_resources: load.stream_resources + more.stream_resources,
             waiting: load.waiting + more.waiting,
             reads: add(load.reads, more.reads),
             writes: add(load.writes, more.writes),

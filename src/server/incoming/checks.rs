@@ -9,7 +9,7 @@ use crate::protocol::{
     mirror,
 };
 use crate::server::answer::outcome::Outcome;
-use crate::server::incoming::facts::SessionField;
+use crate::server::incoming::facts::{Saturation, SessionField};
 use crate::server::incoming::frame_context::FrameContext;
 use crate::server::incoming::inputs::Inputs;
 use crate::server::shared::Shared;
@@ -146,13 +146,20 @@ impl Checked<'_, '_> {
         })
     }
 
-    /// Refuses a request that may have to wait, if too many requests wait already.
+    /// Refuses a request that may have to wait, if there is no room for what waits.
     pub(crate) fn refuse_if_saturated(&self) -> Result<(), Outcome> {
-        if self.context.origin.is_saturated {
-            let limit = self.context.shared.limits.max_concurrent_requests;
-            return Err(self.refuse(&ProtocolError::TooManyRequests { limit }));
-        }
-        Ok(())
+        let shared = self.context.shared;
+        let error = match self.context.origin.saturation {
+            None => return Ok(()),
+            Some(Saturation::Connection) => {
+                ProtocolError::TooManyRequests { limit: shared.limits.max_concurrent_requests }
+            }
+            Some(Saturation::Memory) => {
+                shared.memory.note_refused();
+                ProtocolError::NoMemoryToWait
+            }
+        };
+        Err(self.refuse(&error))
     }
 
     /// Checks the headers that repeat arguments of a tool.

@@ -18,14 +18,22 @@ pub(crate) struct Incoming {
     pub(crate) origin: FrameOrigin,
 }
 
+/// Why a request that may have to wait is refused. Others, such as pings, lists and cancellations, are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Saturation {
+    /// `max_concurrent_requests` of the connection are in flight already.
+    Connection,
+    /// There is no memory for what waits.
+    Memory,
+}
+
 /// What the transport knows of a frame besides its bytes.
 #[derive(Debug, Clone, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct FrameOrigin {
     /// The frame is an element of a batch.
     pub(crate) in_batch: bool,
-    /// `max_concurrent_requests` of the connection are in flight already.
-    pub(crate) is_saturated: bool,
+    /// What keeps a request from being served that may have to wait.
+    pub(crate) saturation: Option<Saturation>,
     /// Another request of this client has the same id and is not answered yet.
     pub(crate) repeats_id: bool,
     /// The ids in use on the connection, for the checks to compare; `None` if none is in use, or if the transport has

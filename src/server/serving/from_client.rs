@@ -8,6 +8,7 @@ use crate::server::incoming::checks::Checked;
 use crate::server::serving::listen;
 use crate::server::state::session::Session;
 use crate::wire::{Kind, Raw};
+use mcpool_pools::Reservation;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -99,6 +100,12 @@ pub(crate) fn take_notification(
     }
 }
 
+/// What a root takes beside its text.
+const ROOT_BYTES: usize = 256;
+
+/// The memory of a session's roots, kept among its values, where the next roots replace it.
+struct RootsMemory(#[expect(dead_code, reason = "it is held")] Reservation);
+
 /// Takes the client's answer to a request of the server; other answers are ignored.
 pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -> Outcome {
     #[derive(Deserialize)]
@@ -125,7 +132,15 @@ pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -
                 tracing::info!(roots = roots.len(), most, "a client has more roots than are used");
             }
             let uris: Vec<_> = roots.iter().take(most).map(|root| root.uri).collect();
-            toolset.take_roots(&uris, context.session.values());
+            // A path is kept as text and as an open place, with its entry.
+            let bytes = uris.iter().map(|uri| ROOT_BYTES + 2 * uri.len()).sum();
+            match context.shared.pools.small.try_reserve(bytes) {
+                Ok(memory) => {
+                    toolset.take_roots(&uris, context.session.values());
+                    context.session.values().put(Arc::new(RootsMemory(memory)), 0);
+                }
+                Err(error) => tracing::warn!(%error, "the roots of a client are not used"),
+            }
         }
         return Outcome::Silent;
     }

@@ -11,7 +11,7 @@ use crate::server::handler::resources;
 use crate::server::incoming::handler_end::Finished;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
-use crate::server::state::changes::{Filter, Subscription};
+use crate::server::state::changes::{CannotSubscribe, Filter, Subscription};
 use crate::server::state::outgoing::Outgoing;
 use crate::server::state::session::Session;
 use mcpool_pools::BufferLease;
@@ -66,8 +66,12 @@ pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted
     };
     let mut acknowledgement = shared.reply();
     envelope::acknowledged(&mut acknowledgement, &id, &filter);
-    let Ok(subscription) = shared.changes.subscribe(principal, &filter) else {
-        return refuse(&ProtocolError::TooManySubscriptions { limit: shared.limits.max_subscriptions });
+    let subscription = match shared.changes.subscribe(principal, &filter) {
+        Ok(subscription) => subscription,
+        Err(CannotSubscribe::OutOfMemory) => return refuse(&ProtocolError::NoMemoryToWait),
+        Err(CannotSubscribe::Full) => {
+            return refuse(&ProtocolError::TooManySubscriptions { limit: shared.limits.max_subscriptions });
+        }
     };
     match acknowledgement.finish().map(|acknowledgement| outgoing.send(acknowledgement)) {
         Ok(true) => {}
@@ -130,12 +134,9 @@ pub(crate) fn subscribe_legacy_client(shared: &Shared, session: &Session) {
         return;
     }
     let filter = Filter { tools: true, prompts: true, resources: true, uris: Vec::new() };
-    if let Ok(subscription) = shared.changes.subscribe(session.principal(), &filter) {
-        session.subscribe(subscription);
-    } else {
-        tracing::debug!(
-            "a client is not notified of changes: max_subscriptions are open, or its share of them"
-        );
+    match shared.changes.subscribe(session.principal(), &filter) {
+        Ok(subscription) => session.subscribe(subscription),
+        Err(error) => tracing::debug!(%error, "a client is not notified of changes"),
     }
 }
 

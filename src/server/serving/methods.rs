@@ -18,6 +18,7 @@ use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::from_client::{initialize, take_notification, take_response};
 use crate::server::serving::listen::{self, Wanted};
 use crate::server::serving::task_methods;
+use crate::server::state::changes::CannotSubscribe;
 use crate::wire::Raw;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -225,9 +226,12 @@ fn subscribe(checked: &Checked<'_, '_>) -> Outcome {
     let is_withheld = resources::is_withheld(uri, context.call.details().is_admin);
     if checked.method == Some(Method::Unsubscribe) {
         subscription.unsubscribe(uri);
-    } else if !is_withheld && subscription.subscribe(uri).is_err() {
+    } else if !is_withheld && let Err(error) = subscription.subscribe(uri) {
         let limit = context.shared.limits.max_subscribed_uris;
-        return checked.refuse(&ProtocolError::TooManySubscriptions { limit });
+        return checked.refuse(&match error {
+            CannotSubscribe::Full => ProtocolError::TooManySubscriptions { limit },
+            CannotSubscribe::OutOfMemory => ProtocolError::NoMemoryToWait,
+        });
     }
     result(context, id.as_json(), EMPTY)
 }

@@ -50,7 +50,7 @@ pub(crate) fn serve_frame<T: Toolset>(
 ) -> impl Future<Output = (ServedFrame, Bump)> + Send {
     let Incoming { mut frame, arena, call, session, origin } = incoming;
     async move {
-        let has_room = frame.charge_for_serving().is_ok();
+        let has_room = frame.charge_for_serving(&core.shared.pools.small).is_ok();
         let context = FrameContext {
             shared: &core.shared,
             session: &session,

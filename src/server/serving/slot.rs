@@ -169,11 +169,10 @@ pub(crate) fn slot_pool(
     limits: &Limits,
     factory: impl Recycle<RequestSlot>,
 ) -> Result<ObjectPool<RequestSlot>, NameTaken> {
-    let config = PoolConfig {
+    let config = pools.within_budgets(PoolConfig {
         setting: Some("message_capacity"),
-        budget: Some(pools.budget.clone()),
         ..PoolConfig::new("messages", limits.message_capacity())
-    };
+    });
     let slots = ObjectPool::with_config(config, factory);
     pools.registry.register(slots.clone())?;
     Ok(slots)

@@ -14,6 +14,7 @@ use crate::protocol::Method;
 use crate::server::state::fair_limit::{FairLimit, Permit};
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
+use mcpool_pools::{BudgetSpent, MemoryBudget, Reservation};
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -67,16 +68,30 @@ impl Change {
     }
 }
 
-/// `max_subscriptions` are open, or one names `max_subscribed_uris` resources.
+/// Why a client is not notified of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("there are as many subscriptions as there may be")]
-pub(crate) struct SubscriptionsFull;
+pub(crate) enum CannotSubscribe {
+    /// `max_subscriptions` are open, or one names `max_subscribed_uris` resources.
+    #[error("there are as many subscriptions as there may be")]
+    Full,
+    /// There is no memory for it.
+    #[error("there is no memory for the subscription at the moment")]
+    OutOfMemory,
+}
+
+impl From<BudgetSpent> for CannotSubscribe {
+    fn from(_: BudgetSpent) -> Self {
+        Self::OutOfMemory
+    }
+}
 
 /// All subscriptions of a server.
 #[derive(Debug)]
 pub(crate) struct Changes {
     hub: Arc<Hub>,
     permits: Arc<FairLimit>,
+    /// What the subscriptions are charged to.
+    memory: MemoryBudget,
 }
 
 #[derive(Debug, Default)]
@@ -93,10 +108,21 @@ type ByUri = HashMap<Arc<str>, Vec<Arc<Flags>>>;
 
 /// Heap of a subscription, without the resources that it names.
 pub(crate) const SUBSCRIPTION_BYTES: usize = size_of::<Subscription>() + size_of::<Flags>() + 32;
+/// Heap of a resource that a subscription names, beside its text: entries of two maps that may be half empty, a place
+/// among the updated ones, the list of its subscribers, and the counters of its `Arc`.
+const URI_BYTES: usize = 240;
+
+/// Heap of a resource that a subscription names, if no other names it.
+pub(crate) const fn resource_bytes(uri_bytes: usize) -> usize {
+    // Sizes of blocks are an eighth apart at most.
+    URI_BYTES + uri_bytes + uri_bytes / 8
+}
 
 impl Changes {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// Subscriptions that are charged to `memory`.
+    pub(crate) fn new(limits: &Limits, memory: MemoryBudget) -> Self {
         Self {
+            memory,
             hub: Arc::new(Hub { max_uris: limits.max_subscribed_uris, ..Hub::default() }),
             permits: FairLimit::new(limits.max_subscriptions, limits.principal_share_percent),
         }
@@ -107,8 +133,9 @@ impl Changes {
         &self,
         principal: u128,
         filter: &Filter,
-    ) -> Result<Arc<Subscription>, SubscriptionsFull> {
-        let permit = self.permits.acquire(principal).ok_or(SubscriptionsFull)?;
+    ) -> Result<Arc<Subscription>, CannotSubscribe> {
+        let permit = self.permits.acquire(principal).ok_or(CannotSubscribe::Full)?;
+        let memory = self.memory.try_reserve(SUBSCRIPTION_BYTES)?;
         let wanted = [
             (filter.tools, Kind::Tools),
             (filter.prompts, Kind::Prompts),
@@ -116,9 +143,12 @@ impl Changes {
         ];
         let kinds =
             wanted.iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |bits, (_, kind)| bits | kind.bit());
-        let flags = Flags { kinds, ..Flags::default() };
-        let subscription =
-            Arc::new(Subscription { flags: Arc::new(flags), hub: Arc::clone(&self.hub), _permit: permit });
+        let subscription = Arc::new(Subscription {
+            flags: Arc::new(Flags { kinds, ..Flags::default() }),
+            hub: Arc::clone(&self.hub),
+            memory: Mutex::new(memory),
+            _permit: permit,
+        });
         if kinds != 0 {
             self.hub.lists.with(|lists, _| lists.push(Arc::clone(&subscription.flags)));
         }
@@ -172,6 +202,8 @@ impl Changes {
 pub(crate) struct Subscription {
     flags: Arc<Flags>,
     hub: Arc<Hub>,
+    /// For itself and the resources that it names. Locked last.
+    memory: Mutex<Reservation>,
     /// Counts the subscription among those of its principal.
     _permit: Permit,
 }
@@ -242,7 +274,7 @@ impl Subscription {
     }
 
     /// Adds a resource, unless the subscription has it.
-    pub(crate) fn subscribe(&self, uri: &str) -> Result<(), SubscriptionsFull> {
+    pub(crate) fn subscribe(&self, uri: &str) -> Result<(), CannotSubscribe> {
         // The hub is locked before the subscription, as in `Changes::updated`.
         self.hub.uris.with(|by_uri, _| {
             let mut watched = lock(&self.flags.resources);
@@ -251,8 +283,9 @@ impl Subscription {
                 return Ok(());
             }
             if watched.uris.len() >= self.hub.max_uris {
-                return Err(SubscriptionsFull);
+                return Err(CannotSubscribe::Full);
             }
+            lock(&self.memory).try_grow(resource_bytes(uri.len()))?;
             let uri = by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
             // Room for all resources, so that a notification allocates nothing.
             let room = watched.uris.len() + 1 - watched.updated.len();
@@ -270,6 +303,9 @@ impl Subscription {
                 && watched.uris.remove(uri).is_some()
             {
                 watched.updated.retain(|marked| **marked != *uri);
+                let mut memory = lock(&self.memory);
+                let left_bytes = memory.bytes() - resource_bytes(uri.len());
+                memory.resize(left_bytes);
                 leave(by_uri, uri, &self.flags);
             }
         });
@@ -314,11 +350,35 @@ mod tests {
     use super::*;
 
     fn changes(max_subscriptions: usize, max_subscribed_uris: usize) -> Changes {
-        Changes::new(&Limits { max_subscriptions, max_subscribed_uris, ..Limits::default() })
+        let limits = Limits { max_subscriptions, max_subscribed_uris, ..Limits::default() };
+        Changes::new(&limits, MemoryBudget::new(1 << 30))
     }
 
     fn about(uris: &[&str]) -> Filter {
         Filter { uris: uris.iter().map(|uri| Box::from(*uri)).collect(), ..Filter::default() }
+    }
+
+    #[test]
+    fn what_subscriptions_name_is_charged_until_they_end() {
+        let memory = MemoryBudget::new(100_000);
+        let changes = Changes::new(&Limits::default(), memory.clone());
+        let uri = |number: usize| format!("file:///{number:0>2000}");
+        let first = changes.subscribe(1, &about(&[&uri(0)])).expect("room");
+        let one = memory.used_bytes();
+        assert_eq!(one, SUBSCRIPTION_BYTES + resource_bytes(uri(0).len()));
+        let subscribed = (1..1_000).take_while(|number| first.subscribe(&uri(*number)).is_ok()).count();
+        assert!((30..50).contains(&subscribed) && memory.used_bytes() <= 100_000, "{subscribed}");
+        assert_eq!(first.subscribe(&uri(99)), Err(CannotSubscribe::OutOfMemory));
+        assert_eq!(changes.subscribe(2, &about(&[&uri(99)])).err(), Some(CannotSubscribe::OutOfMemory));
+        assert_eq!(first.subscribe(&uri(1)), Ok(()), "it has this one");
+        for number in 0..=subscribed {
+            first.unsubscribe(&uri(number));
+            first.unsubscribe(&uri(number));
+        }
+        assert_eq!(memory.used_bytes(), SUBSCRIPTION_BYTES);
+        let other = changes.subscribe(2, &about(&[&uri(99)])).expect("room again");
+        drop((first, other));
+        assert_eq!((memory.used_bytes(), changes.bytes().0), (0, 0));
     }
 
     #[test]
@@ -361,7 +421,7 @@ mod tests {
     fn bounds_hold_and_dropping_leaves_nothing() {
         let changes = changes(2, 2);
         let first = changes.subscribe(1, &about(&["a:/1", "a:/2"])).expect("room");
-        assert_eq!(first.subscribe("a:/3"), Err(SubscriptionsFull));
+        assert_eq!(first.subscribe("a:/3"), Err(CannotSubscribe::Full));
         first.unsubscribe("a:/1");
         assert_eq!(first.subscribe("a:/3"), Ok(()));
         assert!(changes.subscribe(1, &about(&["a:/1", "a:/2", "a:/3"])).is_err());

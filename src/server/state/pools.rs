@@ -2,11 +2,12 @@
 
 use crate::limits::{Limits, price};
 use crate::lock::lock;
+use crate::memory::Ceiling;
 use crate::protocol::{OwnedMessage, RetainMessage};
 use crate::server::state::memory_turns::MemoryTurns;
 use mcpool_pools::{
     ArenaPool, BufferClass, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget, NameTaken,
-    ObjectPool, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle, RetainArena,
+    ObjectPool, OwnedBudget, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle, RetainArena,
 };
 use std::any::Any;
 use std::sync::Mutex;
@@ -19,8 +20,12 @@ pub(crate) struct Pools {
     pub(crate) owned_messages: ObjectPool<OwnedMessage>,
     pub(crate) registry: PoolRegistry,
     pub(crate) budget: MemoryBudget,
-    /// What large buffers hold while they are leased. The memory manager sets its limit.
+    /// What large buffers hold while they are leased, and what is made of large messages.
     pub(crate) leased: MemoryBudget,
+    /// All small objects: pooled ones from their making to their end, and sessions, subscriptions, connections.
+    pub(crate) small: MemoryBudget,
+    /// The part of [`Self::small`] that is reserved for small requests.
+    reserved_bytes: usize,
     /// The turns of calls that wait for room in `leased`.
     pub(crate) turns: MemoryTurns,
     /// Whether a task frees large buffers until none is left (`transport::reclaim`).
@@ -35,14 +40,23 @@ impl Pools {
     /// Idle buffers up to this size are not freed: ordinary calls use them, and all of them together are small.
     pub(crate) const LARGE_BYTES: usize = price::LARGE_BYTES;
 
-    pub(crate) fn new(limits: &Limits) -> Result<Self, NameTaken> {
+    pub(crate) fn new(limits: &Limits, ceiling: &Ceiling) -> Result<Self, NameTaken> {
+        let bound = |bytes: Option<u64>| bytes.map_or(usize::MAX >> 1, |bytes| bytes as usize);
         let budget = MemoryBudget::new(limits.pool_budget_bytes());
-        let leased = MemoryBudget::new(usize::MAX >> 1);
+        let leased = MemoryBudget::new(bound(ceiling.large_bytes));
+        let small = MemoryBudget::new(bound(ceiling.small_bytes));
+        let reserved_bytes = price::reserved_bytes(small.limit_bytes());
+        let within = |config| within_budgets(config, &budget, &small);
         let registry = PoolRegistry::default();
         let retain_bytes = limits.arena_retain_bytes;
         let mut config = BufferConfig {
             budget: Some(budget.clone()),
-            leased: Some(LeasedBudget { budget: leased.clone(), from_bytes: Self::LARGE_BYTES + 1 }),
+            leased: Some(LeasedBudget { budget: leased.clone(), from_bytes: price::SMALL_BUFFER_BYTES + 1 }),
+            owned: Some(OwnedBudget {
+                budget: small.clone(),
+                first_bytes: price::FIRST_BUFFER_BYTES,
+                left_bytes: reserved_bytes,
+            }),
             ..BufferConfig::default()
         };
         for class in &mut config.classes {
@@ -51,21 +65,19 @@ impl Pools {
         let small_classes = config.classes.iter().filter(|class| class.bytes <= Self::LARGE_BYTES).count();
         let buffers = BufferPool::new(config);
         let arenas = ArenaPool::with_config(
-            PoolConfig {
+            within(PoolConfig {
                 kind: PoolKind::Arenas,
                 setting: Some("arena_capacity"),
-                budget: Some(budget.clone()),
                 ..PoolConfig::new("arenas", limits.arena_capacity())
-            },
+            }),
             RetainArena { retain_bytes },
         );
         let capacity = limits.owned_message_capacity();
         let owned_messages = ObjectPool::with_config(
-            PoolConfig {
+            within(PoolConfig {
                 setting: Some("owned_message_capacity"),
-                budget: Some(budget.clone()),
                 ..PoolConfig::new("owned messages", capacity)
-            },
+            }),
             RetainMessage { retain_bytes },
         );
         buffers.register(&registry)?;
@@ -79,10 +91,29 @@ impl Pools {
             budget,
             turns: MemoryTurns::new(),
             leased,
+            small,
+            reserved_bytes,
             is_reclaiming: AtomicBool::new(false),
             small_classes,
             of_transports: Mutex::default(),
         })
+    }
+
+    /// The configuration of a pool of small objects: its idle ones are within one budget, all of them within another.
+    pub(crate) fn within_budgets(&self, config: PoolConfig) -> PoolConfig {
+        within_budgets(config, &self.budget, &self.small)
+    }
+
+    /// Whether small objects leave no more than what is reserved for small requests.
+    #[inline]
+    pub(crate) fn are_scarce(&self) -> bool {
+        self.small.has_less_than(self.reserved_bytes)
+    }
+
+    /// Whether small objects leave no room at all.
+    #[inline]
+    pub(crate) fn are_spent(&self) -> bool {
+        self.small.has_less_than(1)
     }
 
     /// Frees the idle buffers larger than [`Pools::LARGE_BYTES`] that nobody needed since the last call.
@@ -121,14 +152,18 @@ impl Pools {
         if let Some(pool) = pools.iter().find_map(|pool| pool.downcast_ref::<ObjectPool<P>>()) {
             return pool.clone();
         }
-        let pool =
-            ObjectPool::with_config(PoolConfig { budget: Some(self.budget.clone()), ..config }, recycle());
+        let pool = ObjectPool::with_config(self.within_budgets(config), recycle());
         if let Err(error) = self.registry.register(pool.clone()) {
             tracing::warn!(%error, "a pool is not in the reports");
         }
         pools.push(Box::new(pool.clone()));
         pool
     }
+}
+
+/// The configuration of a pool that is charged to both budgets.
+fn within_budgets(config: PoolConfig, idle: &MemoryBudget, owned: &MemoryBudget) -> PoolConfig {
+    PoolConfig { budget: Some(idle.clone()), owned: Some(owned.clone()), ..config }
 }
 
 /// A small class keeps what is set, or as many as there are holders if the class has so much room by default. No
@@ -159,7 +194,9 @@ mod tests {
 
     fn capacities(buffer_capacity: Option<usize>) -> Vec<usize> {
         let limits = Limits { buffer_capacity, ..Limits::default() };
-        let pools = Pools::new(&limits).expect("pools");
+        let mut limits = limits;
+        let ceiling = Ceiling::of_process(&mut limits).expect("no limit is configured");
+        let pools = Pools::new(&limits, &ceiling).expect("pools");
         pools.buffers.classes().map(|class| class.snapshot().capacity).collect()
     }
 

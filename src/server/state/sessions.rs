@@ -14,6 +14,7 @@
 use crate::lock::lock;
 use crate::server::state::session::Session;
 use hashlink::LinkedHashMap;
+use mcpool_pools::Reservation;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -50,6 +51,8 @@ type Held = LinkedHashMap<u128, Entry>;
 struct Entry {
     session: Arc<Session>,
     last_used: Instant,
+    /// For the session and this entry.
+    _memory: Reservation,
 }
 
 /// Heap of one session: itself with the two counters of its `Arc`, and its entry with the links of the list.
@@ -62,7 +65,6 @@ const fn index_bytes(places: usize) -> usize {
 }
 
 /// Heap of a session's part of the index at most: a map that has just grown has two places for each entry.
-#[cfg(feature = "cli")]
 pub(crate) const MAX_INDEX_BYTES: usize = index_bytes(2);
 
 impl Sessions {
@@ -76,7 +78,7 @@ impl Sessions {
     }
 
     /// Adds a session under a new id. Returns the evicted sessions, for the caller to close.
-    pub(crate) fn open(&self, id: u128, session: Arc<Session>) -> Vec<Arc<Session>> {
+    pub(crate) fn open(&self, id: u128, session: Arc<Session>, memory: Reservation) -> Vec<Arc<Session>> {
         let principal = session.principal();
         let mut table = self.table();
         let mut evicted = Vec::new();
@@ -85,7 +87,11 @@ impl Sessions {
             evicted.push(removed);
         }
         table.open += 1;
-        table.held.entry(principal).or_default().insert(id, Entry { session, last_used: Instant::now() });
+        table
+            .held
+            .entry(principal)
+            .or_default()
+            .insert(id, Entry { session, last_used: Instant::now(), _memory: memory });
         evicted
     }
 
@@ -221,7 +227,12 @@ fn give_back(held: &mut Held) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mcpool_pools::MemoryBudget;
     use proptest::prelude::*;
+
+    fn memory() -> Reservation {
+        MemoryBudget::new(SESSION_BYTES).reserve(SESSION_BYTES)
+    }
 
     fn session(sessions: &Sessions, principal: u128) -> Arc<Session> {
         Arc::new(Session::new(sessions.next_number(), principal))
@@ -231,7 +242,7 @@ mod tests {
     fn a_session_is_found_by_its_principal_only() {
         let sessions = Sessions::new(8, Duration::from_mins(1));
         let opened = session(&sessions, 1);
-        assert!(sessions.open(77, Arc::clone(&opened)).is_empty());
+        assert!(sessions.open(77, Arc::clone(&opened), memory()).is_empty());
         assert!(Arc::ptr_eq(&sessions.find(77, 1).expect("found"), &opened));
         assert!(sessions.find(77, 2).is_none());
         assert!(sessions.find(78, 1).is_none());
@@ -244,7 +255,7 @@ mod tests {
     fn the_sessions_of_a_principal_are_removed_together() {
         let sessions = Sessions::new(100_000, Duration::from_mins(1));
         for id in 0..1_000_u128 {
-            sessions.open(id << 64, session(&sessions, id % 3));
+            sessions.open(id << 64, session(&sessions, id % 3), memory());
         }
         assert_eq!(sessions.remove_of(|principal| principal == 1).len(), 333);
         assert_eq!(sessions.len(), 667);
@@ -255,10 +266,10 @@ mod tests {
     fn the_least_recently_used_session_is_evicted() {
         let sessions = Sessions::new(3, Duration::from_mins(1));
         for id in 0..3 {
-            assert!(sessions.open(id, session(&sessions, 0)).is_empty());
+            assert!(sessions.open(id, session(&sessions, 0), memory()).is_empty());
         }
         assert!(sessions.find(0, 0).is_some());
-        let evicted = sessions.open(3, session(&sessions, 0));
+        let evicted = sessions.open(3, session(&sessions, 0), memory());
         assert_eq!(evicted.len(), 1);
         assert!(sessions.find(1, 0).is_none());
         assert!([0, 2, 3].iter().all(|id| sessions.find(*id, 0).is_some()));
@@ -270,7 +281,7 @@ mod tests {
         let timeout = Duration::from_mins(1);
         let sessions = Sessions::new(100_000, timeout);
         for id in 0..10_000_u128 {
-            sessions.open(id, session(&sessions, id % 7));
+            sessions.open(id, session(&sessions, id % 7), memory());
         }
         assert!(sessions.sweep(Instant::now()).is_empty());
         assert_eq!(sessions.sweep(Instant::now() + timeout).len(), 10_000);
@@ -282,15 +293,15 @@ mod tests {
     fn a_flood_replaces_its_own_sessions_and_a_new_principal_one_of_the_largest_holder() {
         let sessions = Sessions::new(100, Duration::from_mins(1));
         for id in 0..20 {
-            sessions.open(id, session(&sessions, 1));
+            sessions.open(id, session(&sessions, 1), memory());
         }
         for id in 1_000..3_000 {
-            sessions.open(id, session(&sessions, 2));
+            sessions.open(id, session(&sessions, 2), memory());
         }
         assert!((0..20).all(|id| sessions.find(id, 1).is_some()), "within its share");
         assert!((2_920..3_000).all(|id| sessions.find(id, 2).is_some()), "all that is left is the flood's");
         assert_eq!(sessions.len(), 100);
-        let evicted = sessions.open(5_000, session(&sessions, 3));
+        let evicted = sessions.open(5_000, session(&sessions, 3), memory());
         assert_eq!(evicted.iter().map(|session| session.principal()).collect::<Vec<_>>(), [2]);
         assert!(sessions.find(2_920, 2).is_none() && sessions.find(2_921, 2).is_some());
     }
@@ -299,10 +310,10 @@ mod tests {
     fn if_each_principal_holds_one_the_least_recently_used_is_evicted() {
         let sessions = Sessions::new(8, Duration::from_mins(1));
         for id in 0..8 {
-            sessions.open(id, session(&sessions, id + 100));
+            sessions.open(id, session(&sessions, id + 100), memory());
         }
         assert!(sessions.find(0, 100).is_some(), "used again");
-        let evicted = sessions.open(8, session(&sessions, 108));
+        let evicted = sessions.open(8, session(&sessions, 108), memory());
         assert_eq!(evicted[0].principal(), 101);
     }
 
@@ -338,7 +349,7 @@ mod tests {
                     0..=4 => {
                         let shared = 1 + model.iter().map(|(who, _)| *who).filter(|who| *who != principal)
                             .collect::<std::collections::BTreeSet<_>>().len();
-                        let evicted = sessions.open(next_id, session(&sessions, principal));
+                        let evicted = sessions.open(next_id, session(&sessions, principal), memory());
                         prop_assert_eq!(evicted.len(), usize::from(model.len() == max));
                         if model.len() == max {
                             let loser = model_loser(&model, principal, max);

@@ -11,7 +11,7 @@ use crate::server::state::session::{Session, SessionValues};
 use crate::server::state::task_store::TaskStore;
 use crate::server::state::wake_list::Guarded;
 use crate::server::{Finished, Server, ToolRequest, Toolset};
-use mcpool_pools::{BufferLease, BufferPool};
+use mcpool_pools::{BufferLease, BufferPool, MemoryBudget};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Wake, Waker};
@@ -93,7 +93,7 @@ fn all_tasks_are_woken_when_the_lock_is_free() {
 #[test]
 fn changes_wake_without_locks() {
     without_deadlock(|| {
-        let changes = Arc::new(Changes::new(&Limits::default()));
+        let changes = Arc::new(Changes::new(&Limits::default(), MemoryBudget::new(1 << 20)));
         let filter = Filter { tools: true, uris: vec!["a:/1".into()], ..Filter::default() };
         let wakers = CallbackWakers::of(&changes, move |changes| {
             drop(
@@ -227,7 +227,7 @@ fn sessions_end_without_locks() {
         let call = Arc::new(CallState::default());
         call.register(&wakers.waker());
         assert!(session.begin(&call, true, 9).is_ok());
-        let changes = Changes::new(&Limits::default());
+        let changes = Changes::new(&Limits::default(), MemoryBudget::new(1 << 20));
         for _ in 0..2 {
             let subscription =
                 changes.subscribe(1, &Filter { tools: true, ..Filter::default() }).expect("room");

@@ -143,9 +143,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let Some(exchange) = &mut self.exchange else { return self.read(cx) };
         match exchange.state() {
-            State::CutOff => return Step::Ended,
+            State::CutOff if is_flushed => return Step::Ended,
             State::Closing if is_flushed => return self.linger(cx),
-            State::Closing => return Step::Blocked,
+            State::Closing | State::CutOff => return Step::Blocked,
             State::Head | State::Body(_) | State::Request(_) | State::Stream(_) => {}
         }
         // Before each step, as a request that is read meanwhile would last as long as its connection too.
@@ -171,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
         let exchange = self.exchange.get_or_insert_with(|| self.shared.exchange());
-        if exchange.has_read_ahead() {
+        if exchange.has_read_ahead(&self.shared.endpoint) {
             return Step::Blocked;
         }
         match exchange.poll_read(&mut self.stream, &self.shared.endpoint, cx) {
@@ -210,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         let Some(exchange) = &mut self.exchange else { return Step::Ended };
-        match exchange.poll_discard(&mut self.stream, &self.shared.endpoint, cx) {
+        match exchange.poll_discard(&mut self.stream, cx) {
             Poll::Pending => Step::Blocked,
             Poll::Ready(Ok(0) | Err(_)) => Step::Ended,
             Poll::Ready(Ok(_)) => Step::Progressed,

@@ -15,9 +15,9 @@ use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
 use crate::server::{Outgoing, Permit, Server};
-use crate::transport::admission::PeerAddress;
+use crate::transport::admission::{AdmittedPeer, PeerAddress};
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
-use mcpool_pools::{Recycle, Verdict};
+use mcpool_pools::{Recycle, Reservation, Verdict};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,6 +25,8 @@ use tokio::io::AsyncRead;
 
 /// The error for a client that sends a message too large for the memory that is left.
 const NO_ROOM: &str = "there is no memory for a message of this size at the moment: send it again later";
+/// The error for a client whose request comes in pieces while there is no memory for the first of them.
+const NO_ROOM_FOR_HEAD: &str = "there is no memory for this request at the moment: send it again later";
 /// Bytes that are read ahead while a request waits: the start of the next one.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
 /// Heap of one connection at work, without its buffers.
@@ -42,7 +44,8 @@ pub(super) enum State {
     Stream(SessionStream),
     /// It reads nothing more: what is queued is written, then the connection ends.
     Closing,
-    /// As `Closing`, but the connection ends without waiting for its peer: too many wait already.
+    /// As `Closing`, but once all is written the connection ends without waiting for its peer: too many wait already, or
+    /// there is no memory for those that wait.
     CutOff,
 }
 
@@ -74,9 +77,10 @@ impl Exchange {
     }
 
     /// Whether enough is read ahead of a request or stream that goes on.
-    pub(super) fn has_read_ahead(&self) -> bool {
+    pub(super) fn has_read_ahead(&self, endpoint: &Endpoint) -> bool {
+        let read_bytes = self.receiver.input().len();
         matches!(self.state, State::Request(_) | State::Stream(_))
-            && self.receiver.input().len() >= READ_AHEAD_BYTES
+            && (read_bytes >= READ_AHEAD_BYTES || (read_bytes > 0 && endpoint.server.is_scarce_of_memory()))
     }
 
     /// Registers what the connection holds while it sleeps.
@@ -107,10 +111,9 @@ impl Exchange {
     pub(super) fn poll_discard<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
-        endpoint: &Endpoint,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        self.receiver.poll_discard(stream, endpoint, cx)
+        self.receiver.poll_discard(stream, cx)
     }
 
     /// Ends what would last as long as its connection: the server drains.
@@ -172,7 +175,8 @@ impl Exchange {
         cx: &mut Context<'_>,
     ) -> NextAction {
         // A peer that does not read its answers is not served further either.
-        if self.sender.outbox.is_full() {
+        let outbox = &self.sender.outbox;
+        if outbox.is_full() || (!outbox.is_empty() && endpoint.server.is_scarce_of_memory()) {
             return NextAction::Wait;
         }
         let progress = match &mut self.state {
@@ -195,28 +199,58 @@ impl Exchange {
         };
         match progress {
             Progress::Pending(next) => next,
-            Progress::Answered => self.end_request(),
+            Progress::Answered => self.end_request(endpoint),
         }
     }
 
     /// Goes on after a request whose answer is queued whole.
-    fn end_request(&mut self) -> NextAction {
-        self.state = if self.sender.is_last() { State::Closing } else { State::Head };
+    fn end_request(&mut self, endpoint: &Endpoint) -> NextAction {
+        self.state = match self.sender.is_last() {
+            false => State::Head,
+            true if endpoint.server.is_out_of_memory() => State::CutOff,
+            true => State::Closing,
+        };
         NextAction::Continue
     }
 
     fn read_head(&mut self, endpoint: &Endpoint, peer: PeerAddress, permit: &mut Permit) -> NextAction {
         match self.receiver.read_head(endpoint) {
-            Ok(None) => NextAction::Read,
+            Ok(None) if self.receiver.make_head_room(endpoint) => NextAction::Read,
+            Ok(None) => self.refuse_unfinished(endpoint),
             Ok(Some(head)) => {
                 self.begin_request(endpoint, peer, permit, &head);
                 NextAction::Continue
             }
             Err(error) => {
                 self.sender.refuse_and_close(endpoint, None, error.status(), &error);
-                self.end_request()
+                self.end_request(endpoint)
             }
         }
+    }
+
+    /// Refuses a request that has not come whole, and gives its memory back at once.
+    #[cold]
+    fn refuse_unfinished(&mut self, endpoint: &Endpoint) -> NextAction {
+        self.sender.refuse_and_close(endpoint, None, Status::Unavailable, &NO_ROOM_FOR_HEAD);
+        self.receiver.drop_input();
+        self.end_request(endpoint)
+    }
+
+    /// Sets memory aside for the body of a request, or refuses it.
+    fn expect_body(
+        &mut self,
+        endpoint: &Endpoint,
+        head: &RequestHead,
+        admitted: &mut Option<AdmittedPeer>,
+    ) -> Option<Reservation> {
+        let BodyFraming::Length(bytes) = head.body else { return None };
+        admitted.as_ref()?;
+        let Ok(expected) = expect_body(endpoint, bytes) else {
+            self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
+            *admitted = None;
+            return None;
+        };
+        expected
     }
 
     /// Answers a request from its head, or begins to read its body.
@@ -228,7 +262,7 @@ impl Exchange {
         head: &RequestHead,
     ) {
         let max_bytes = endpoint.server.limits().max_frame_bytes;
-        let decoder = match BodyDecoder::new(head.body, head.head_bytes, max_bytes) {
+        let mut decoder = match BodyDecoder::new(head.body, head.head_bytes, max_bytes) {
             Ok(decoder) => decoder,
             Err(error) => {
                 self.sender.refuse_and_close(endpoint, Some(head), error.status(), &error);
@@ -251,32 +285,23 @@ impl Exchange {
                 return;
             }
         };
-        let mut expected = None;
-        if admitted.is_some()
-            && let BodyFraming::Length(bytes) = head.body
-        {
-            if let Ok(reservation) = expect_body(endpoint, bytes) {
-                expected = reservation;
-            } else {
-                self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
-                admitted = None;
-            }
-        }
+        let expected = self.expect_body(endpoint, head, &mut admitted);
         if self.sender.is_last() {
             self.state = State::Closing;
             return;
         }
-        let decoder = if admitted.is_some() { decoder } else { decoder.into_discarding() };
-        if head.expects_continue
-            && decoder.missing_bytes() > 0
-            && self.receiver.input().len() == head.head_bytes
-        {
+        let has_body = decoder.missing_bytes() > 0;
+        if head.expects_continue && has_body && self.receiver.input().len() == head.head_bytes {
             if admitted.is_none() {
                 // The request was answered without its body, which then need not come.
                 self.state = State::Closing;
                 return;
             }
             self.sender.continue_body(endpoint);
+        }
+        if admitted.is_none() && has_body {
+            self.receiver.skip(head.head_bytes);
+            decoder.discard_rest();
         }
         self.state = State::Body(Body { head: *head, decoder, admitted, expected });
     }
@@ -295,11 +320,18 @@ fn read_body(
         Ok(BodyRead::Partial) => {
             // The rest is read all the same, so that whoever sends it lives to see the answer.
             sender.answer(endpoint, &body.head, Answer::refusal(Status::Unavailable, &NO_ROOM));
-            receiver.drop_body(endpoint, body);
-            None
+            receiver.drop_body(body);
+            if !endpoint.server.is_out_of_memory() {
+                return None;
+            }
+            sender.close();
+            Some(FirstPoll::Answered)
         }
         Ok(BodyRead::Dropped) => Some(FirstPoll::Answered),
-        Ok(BodyRead::Whole { buffer, range, admitted }) => {
+        Ok(BodyRead::Whole { buffer, range, admitted, is_last }) => {
+            if is_last {
+                sender.close();
+            }
             let request = PostRequest { head: &body.head, buffer, range, admitted };
             Some(request.serve(endpoint, sender, cx))
         }

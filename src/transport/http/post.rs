@@ -12,8 +12,8 @@ use super::endpoint::Endpoint;
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
 use crate::server::{
-    Batch, BatchMessage, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot, Server,
-    Session, SessionField, StreamWriter,
+    Batch, BatchMessage, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot,
+    Saturation, Server, Session, SessionField, StreamWriter,
 };
 use crate::transport::admission::AdmittedPeer;
 use crate::wire::Frame;
@@ -76,7 +76,7 @@ impl PostRequest<'_> {
         let mut post =
             Post { slot: server.slot(), batch: None, session, admitted, outgoing, is_detached: false };
         let origin = FrameOrigin {
-            is_saturated: post.is_saturated(server),
+            saturation: post.saturation(server),
             http: Some(http_facts(head, field)),
             ..FrameOrigin::default()
         };
@@ -134,7 +134,7 @@ impl Post {
             let http = HttpFacts { session: SessionField::Known, ..HttpFacts::default() };
             let origin = FrameOrigin {
                 in_batch: true,
-                is_saturated: !self.is_detached && self.is_saturated(server),
+                saturation: if self.is_detached { None } else { self.saturation(server) },
                 repeats_id,
                 http: Some(http),
                 ..FrameOrigin::default()
@@ -143,9 +143,10 @@ impl Post {
         }
     }
 
-    /// Whether the limit of requests without a connection is reached. Requests already running are not affected.
-    fn is_saturated(&self, server: &Server) -> bool {
-        self.session.running() >= server.limits().max_concurrent_requests
+    /// What keeps a request from waiting beside those that run without a connection. Requests already running are not
+    /// affected.
+    fn saturation(&self, server: &Server) -> Option<Saturation> {
+        server.saturation(self.session.running())
     }
 
     /// Stops the request that the message names.

@@ -44,8 +44,9 @@ pub(super) enum BodyRead {
     Partial,
     /// The body is whole and was dropped.
     Dropped,
-    /// The body is whole and lies at `range`, after its head.
-    Whole { buffer: BufferLease, range: Range<usize>, admitted: AdmittedPeer },
+    /// The body is whole and lies at `range`, after its head. Where it is the last, what came behind it was dropped for
+    /// lack of memory.
+    Whole { buffer: BufferLease, range: Range<usize>, admitted: AdmittedPeer, is_last: bool },
 }
 
 /// The receiving half of an exchange.
@@ -97,14 +98,10 @@ impl Receiver {
     pub(super) fn poll_discard<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
-        endpoint: &Endpoint,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        self.segments.clear();
-        if let Some(input) = &mut self.input {
-            input.clear();
-        }
-        pin!(stream.read_buf(self.room(endpoint, 0))).poll(cx)
+        self.drop_input();
+        poll_stack_read(stream, cx, |_| {}).map_ok(|(bytes, _)| bytes)
     }
 
     fn room(&mut self, endpoint: &Endpoint, missing: u64) -> &mut BytesMut {
@@ -156,14 +153,14 @@ impl Receiver {
         let Some(mut input) = self.input.take() else { return Ok(BodyRead::Partial) };
         let read = match (body.decoder.advance(&mut input), body.admitted) {
             (Ok(BodyProgress::Complete(range)), Some(admitted)) => {
-                self.keep_rest(endpoint, &input[range.end..]);
+                let is_last = !self.keep_rest(endpoint, &input[range.end..]);
                 input.truncate(range.end);
                 if self.segments.is_empty() {
-                    return Ok(BodyRead::Whole { buffer: input, range, admitted });
+                    return Ok(BodyRead::Whole { buffer: input, range, admitted, is_last });
                 }
                 let buffer = self.segments.join(endpoint.server.buffers(), &input);
                 let range = body.head.head_bytes..buffer.len();
-                return Ok(BodyRead::Whole { buffer, range, admitted });
+                return Ok(BodyRead::Whole { buffer, range, admitted, is_last });
             }
             (Ok(BodyProgress::Complete(range)), None) => {
                 self.input = Some(input);
@@ -180,13 +177,17 @@ impl Receiver {
         read
     }
 
-    /// Keeps what follows a request in a buffer of its own.
-    fn keep_rest(&mut self, endpoint: &Endpoint, rest: &[u8]) {
-        if !rest.is_empty() {
-            let mut next = endpoint.server.buffers().acquire(rest.len().max(READ_BYTES));
-            next.extend_from_slice(rest);
-            self.input = Some(next);
+    /// Keeps what follows a request in a buffer of its own. Returns `false` if there is no memory for it: it is dropped.
+    fn keep_rest(&mut self, endpoint: &Endpoint, rest: &[u8]) -> bool {
+        if rest.is_empty() {
+            return true;
         }
+        self.input = endpoint.server.buffers().try_acquire(rest.len().max(READ_BYTES)).ok();
+        match &mut self.input {
+            Some(next) => next.extend_from_slice(rest),
+            None => return false,
+        }
+        true
     }
 
     /// Takes the bytes up to `end` out of the input: their request is done.
@@ -201,22 +202,27 @@ impl Receiver {
         input.truncate(left);
     }
 
-    /// Drops what came of a body whose rest nobody wants, and keeps the head in a small buffer.
-    pub(super) fn drop_body(&mut self, endpoint: &Endpoint, body: &mut Body) {
+    /// Drops what came of a request whose rest nobody wants: while that is read and dropped, no buffer is held.
+    pub(super) fn drop_body(&mut self, body: &mut Body) {
         body.decoder.discard_rest();
         body.admitted = None;
         body.expected = None;
-        // In segments the head is gone with the first of them, and is not needed any more.
-        let head_bytes = if self.segments.is_empty() { body.head.head_bytes } else { 0 };
-        self.segments.clear();
-        let Some(large) = self.input.take() else { return };
-        let mut small = endpoint.server.buffers().acquire(head_bytes.max(READ_BYTES));
-        small.extend_from_slice(&large[..head_bytes]);
-        self.input = Some(small);
+        self.drop_input();
     }
 
-    /// Makes room for more of a body. Returns `false` if the large messages in memory leave none: nothing is reserved
-    /// for what was only announced, so this can happen in the middle.
+    /// Makes room for more of a head. Returns `false` if what is in memory leaves none.
+    pub(super) fn make_head_room(&mut self, endpoint: &Endpoint) -> bool {
+        let Some(input) = self.input.as_mut().filter(|input| !input.is_empty()) else { return true };
+        let has_room =
+            !endpoint.server.is_out_of_memory() && input.try_reserve(ahead_bytes(input, 0)).is_ok();
+        if !has_room {
+            endpoint.server.memory().note_refused();
+        }
+        has_room
+    }
+
+    /// Makes room for more of a body. Returns `false` if what is in memory leaves none: nothing is reserved for what was
+    /// only announced, so this can happen in the middle.
     pub(super) fn make_room(&mut self, endpoint: &Endpoint, body: &mut Body) -> bool {
         let Some(input) = &mut self.input else { return true };
         let missing = body.decoder.missing_bytes();
@@ -231,7 +237,7 @@ impl Receiver {
         } else {
             input.try_reserve(ahead)
         };
-        let has_room = made.is_ok();
+        let has_room = made.is_ok() && !endpoint.server.is_out_of_memory();
         if !has_room {
             endpoint.server.memory().note_refused();
         }

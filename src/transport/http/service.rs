@@ -65,7 +65,7 @@ impl HttpService {
     pub(crate) async fn serve(self, listeners: Vec<Listener>) {
         let limits = self.shared.endpoint.server.limits().clone();
         let connections = Connections::within(&limits);
-        connections.account_to(self.shared.endpoint.server.memory());
+        connections.account_to(&self.shared.endpoint.server);
         let drain = self.shared.endpoint.drain.clone();
         let _housekeeper = self.start_housekeeping();
         let server = self.shared.endpoint.server.clone();
@@ -85,15 +85,6 @@ impl HttpService {
 }
 
 impl Serve for HttpService {
-    fn is_short_of_memory(&self) -> bool {
-        let memory = self.shared.endpoint.server.memory();
-        let is_short = memory.is_critical();
-        if is_short {
-            memory.note_refused();
-        }
-        is_short
-    }
-
     fn serve(self, stream: Stream, peer: Peer, permit: Permit) -> impl Future<Output = ()> + Send + 'static {
         Protocol::of(self.shared, stream, peer.address(), permit)
     }

@@ -176,7 +176,9 @@ impl Exchange {
         reader: &mut R,
         cx: &mut Context<'_>,
     ) -> Result<Step, ServeError> {
-        if self.outbox.is_full() {
+        let must_be_read =
+            self.outbox.is_full() || (!self.outbox.is_empty() && peer.server.is_scarce_of_memory());
+        if must_be_read {
             return Ok(Step::Blocked);
         }
         for served in 0..FRAMES_A_ROUND {
@@ -186,7 +188,12 @@ impl Exchange {
                 Ok(Some(frame)) => self.serve(peer, frame, cx.waker()),
                 Err(error) => self.refuse_frame(peer, &error),
                 Ok(None) if served > 0 => return Ok(Step::Progressed),
-                Ok(None) => return self.poll_fill(peer, reader, cx),
+                Ok(None) => {
+                    if peer.server.is_out_of_memory() {
+                        self.frames.skip_unfinished();
+                    }
+                    return self.poll_fill(peer, reader, cx);
+                }
             }
             if self.outbox.is_full() {
                 break;
@@ -305,7 +312,7 @@ impl Exchange {
         origin: FrameOrigin,
         connection: &Waker,
     ) -> (Poll<Outcome>, Lease<RequestSlot>) {
-        let is_saturated = self.in_flight.len() >= peer.server.limits().max_concurrent_requests;
+        let saturation = peer.server.saturation(self.in_flight.len());
         let mut slot = self.spare.take().unwrap_or_else(|| peer.server.slot());
         let caller = Caller {
             outgoing: Some(&self.outgoing),
@@ -315,7 +322,7 @@ impl Exchange {
             takes_streams: !origin.in_batch,
             task: None,
         };
-        slot.fill(caller, peer.session(), frame, FrameOrigin { is_saturated, ..origin });
+        slot.fill(caller, peer.session(), frame, FrameOrigin { saturation, ..origin });
         let polled = slot.poll(connection).map(|served| peer.server.record_end(served, &slot));
         (polled, slot)
     }

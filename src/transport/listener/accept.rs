@@ -11,13 +11,15 @@ use super::descriptors::Affordable;
 use super::listen::Listener;
 use super::stream::{Peer, Stream};
 use crate::limits::Limits;
-use crate::memory::{Account, Entries, MemoryManager};
-use crate::server::{Drain, FairLimit, Permit};
+use crate::lock::lock;
+use crate::memory::{Account, Entries};
+use crate::server::{Drain, FairLimit, Permit, Server};
 use crate::transport::admission::{PeerAddress, Principal};
+use mcpool_pools::{MemoryBudget, Reservation};
 use pin_project_lite::pin_project;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,11 +31,6 @@ pub(crate) trait Serve: Clone + Send + Sync + 'static {
     /// Serves one connection to its end, and ends soon after the server's drain begins. The future holds
     /// `permit` as long as it lives.
     fn serve(self, stream: Stream, peer: Peer, permit: Permit) -> impl Future<Output = ()> + Send + 'static;
-
-    /// Whether new connections should come back later, for want of memory.
-    fn is_short_of_memory(&self) -> bool {
-        false
-    }
 
     /// Refuses a connection because too many are open. It may take about a second.
     fn refuse_busy(self, stream: Stream, _peer: Peer) -> impl Future<Output = ()> + Send + 'static {
@@ -90,11 +87,33 @@ pub(crate) const HOLDER_BYTES: usize = crate::server::HOLDER_BYTES;
 /// Counted by `an_encrypted_connection_is_told_as_large_as_it_is`.
 const ENCRYPTION_BYTES: usize = 8_800;
 
-impl Account for Shared {
-    fn enter(&self, entries: &mut Entries) {
+impl Shared {
+    /// How many are open, and their heap while they are idle.
+    fn open_bytes(&self) -> (usize, usize) {
         let open = self.permits.held();
         let encrypted = (Arc::strong_count(&self.encrypted) - 1).min(open);
-        let bytes = open * IDLE_BYTES + encrypted * ENCRYPTION_BYTES;
+        (open, open * IDLE_BYTES + encrypted * ENCRYPTION_BYTES)
+    }
+
+    /// Charges what is open now.
+    fn charge(&self) {
+        if let Some((_, memory)) = self.memory.get() {
+            let (_, bytes) = self.open_bytes();
+            lock(memory).resize(bytes + self.permits.bytes());
+        }
+    }
+
+    /// Whether small objects leave no memory for an encrypted connection.
+    #[cfg(feature = "tls")]
+    fn has_no_room(&self) -> bool {
+        self.memory.get().is_some_and(|(budget, _)| budget.has_less_than(2 * ENCRYPTION_BYTES))
+    }
+}
+
+impl Account for Shared {
+    fn enter(&self, entries: &mut Entries) {
+        self.charge();
+        let (open, bytes) = self.open_bytes();
         entries.enter("connections", bytes + self.permits.bytes(), open);
         entries.traffic.connections += open as u64;
         let on_average = bytes.checked_div(open).unwrap_or(IDLE_BYTES);
@@ -113,6 +132,9 @@ struct Shared {
     permits: Arc<FairLimit>,
     /// Each encrypted connection holds a clone, so that the clones are their number.
     encrypted: Arc<()>,
+    /// One reservation for all that are open, made anew when one comes and each second: a reservation in each would make
+    /// each larger.
+    memory: OnceLock<(MemoryBudget, Mutex<Reservation>)>,
 }
 
 impl Connections {
@@ -123,7 +145,7 @@ impl Connections {
 
     fn with_refusals(max: usize, share_percent: usize, max_refusals: usize) -> Self {
         let permits = FairLimit::with_lingering(max, share_percent, max_refusals);
-        Self { shared: Arc::new(Shared { permits, encrypted: Arc::default() }) }
+        Self { shared: Arc::new(Shared { permits, encrypted: Arc::default(), memory: OnceLock::new() }) }
     }
 
     /// As many as the settings say and the system allows; logs a warning where the system allows fewer.
@@ -132,9 +154,12 @@ impl Connections {
         Self::with_refusals(connections, limits.principal_share_percent, MAX_REFUSALS.min(reserve / 4))
     }
 
-    /// Enters them in the ledger of a server.
-    pub(crate) fn account_to(&self, memory: &MemoryManager) {
-        memory.open_account(&self.shared);
+    /// Enters them in the ledger of a server, and charges them to its budget.
+    pub(crate) fn account_to(&self, server: &Server) {
+        // A second server is not charged for them.
+        let budget = server.small_objects();
+        let _ = self.shared.memory.set((budget.clone(), Mutex::new(budget.reserve(0))));
+        server.memory().open_account(&self.shared);
     }
 
     /// How many are open.
@@ -250,15 +275,16 @@ impl<S: Serve> Accepting<S> {
     }
 
     async fn admit(&self, stream: Stream, peer: Peer) {
-        let is_short = self.serve.is_short_of_memory();
-        let permit = if is_short { None } else { self.permit(peer.address()).await };
-        let Some(permit) = permit else {
+        let Some(permit) = self.permit(peer.address()).await else {
             self.refuse(stream, peer);
             return;
         };
+        self.connections.shared.charge();
         let serve = self.serve.clone();
         #[cfg(feature = "tls")]
         let stream = match (stream, &self.listener.tls) {
+            // What a handshake takes is not small, and who waits for it can read no answer.
+            (_, Some(_)) if self.connections.shared.has_no_room() => return,
             (Stream::Tcp(stream), Some(tls)) => {
                 let encrypted = Arc::clone(&self.connections.shared.encrypted);
                 let handshake = tls.accept(stream, self.handshake_timeout);

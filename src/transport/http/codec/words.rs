@@ -136,7 +136,7 @@ pub(crate) enum Version {
 ///
 /// Any verb may carry one, also GET, HEAD, DELETE and OPTIONS, where it means nothing (RFC 9110 9.3.1). It
 /// must be read all the same, or its bytes would pass for the next request:
-/// [`BodyDecoder::into_discarding`](super::body::BodyDecoder::into_discarding).
+/// [`BodyDecoder::discard_rest`](super::body::BodyDecoder::discard_rest).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
     /// None was announced.

@@ -1,0 +1,38 @@
+//! How many threads a server of sockets has, by its settings.
+
+use super::Limits;
+use std::ops::RangeInclusive;
+
+/// Threads for connections by default. Never a single one: a request that blocks its thread would block all others, and
+/// the health checks.
+const DEFAULT_WORKERS: RangeInclusive<usize> = 2..=4;
+
+/// Blocking threads besides those of calls: for name lookups and terminals. Calls never hold more than
+/// `max_blocking_threads`, so that one of these is always free soon.
+const RUNTIME_THREADS: usize = 1;
+
+/// The main thread, and the one that waits for signals.
+const OTHER_THREADS: usize = 2;
+
+impl Limits {
+    /// Threads that serve connections.
+    pub(crate) fn serving_threads(&self) -> usize {
+        match self.worker_threads {
+            0 => {
+                let processors = std::thread::available_parallelism().map_or(1, usize::from);
+                processors.clamp(*DEFAULT_WORKERS.start(), *DEFAULT_WORKERS.end())
+            }
+            set => set,
+        }
+    }
+
+    /// Threads for work that blocks.
+    pub(crate) fn blocking_threads(&self) -> usize {
+        self.max_blocking_threads + RUNTIME_THREADS
+    }
+
+    /// All threads at most.
+    pub(crate) fn all_threads(&self) -> usize {
+        self.serving_threads() + self.blocking_threads() + OTHER_THREADS
+    }
+}
