@@ -103,6 +103,42 @@ fn a_file_that_is_read_costs_no_more_the_larger_it_is() {
 }
 
 #[test]
+fn trees_that_are_walked_at_once_stay_within_the_limit() {
+    const FILES: usize = 20_000;
+    // A release build has 64 MiB in all.
+    let (program, limit) = serve_within(58 * MIB);
+    let folder = std::path::Path::new(program.folder()).join("tree");
+    for number in 0..FILES {
+        if number % 1_000 == 0 {
+            std::fs::create_dir_all(folder.join(format!("d{}", number / 1_000))).expect("a folder");
+        }
+        let name = format!("d{}/a file with a name of some length {number}", number / 1_000);
+        std::fs::write(folder.join(name), "").expect("a file");
+    }
+    let arguments = format!(r#"{{"path":"{}"}}"#, folder.display());
+    let call = message("tools/call", &format!(r#""name":"directory_tree","arguments":{arguments}"#));
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                // At the critical level a new connection is refused, and comes again.
+                let (status, body) = loop {
+                    let mut client = Client::connect(program.port());
+                    match client.try_call("tools/call", Some("directory_tree"), &call) {
+                        Some((503, _)) | None => std::thread::sleep(Duration::from_millis(100)),
+                        Some(answer) => break answer,
+                    }
+                };
+                // Each name is there twice.
+                let names = body.matches("a file with a name of some length").count();
+                assert!(status == 200 && names == 2 * FILES, "{status} {names} {body:.200}");
+            });
+        }
+    });
+    let (_, peak) = resident(&program);
+    assert!(peak <= limit, "{} MiB of {}", peak / MIB, limit / MIB);
+}
+
+#[test]
 fn files_that_nobody_takes_cost_two_segments_each() {
     let program = Program::serve(&[]);
     let request = read_request(&program, 10 * MIB as usize, Asked::Whole);
