@@ -4,6 +4,8 @@
 mod comeback;
 #[path = "memory/doctor.rs"]
 mod doctor;
+#[path = "memory/edited.rs"]
+mod edited;
 #[path = "memory/limit.rs"]
 mod limit;
 #[path = "memory/load.rs"]

@@ -7,7 +7,7 @@
 //! exclude                  which entries a search or a tree leaves out
 //! glob  segment class braces   patterns of minimatch and brace-expansion
 //! budget                   what the patterns of one call may cost
-//! reference_edit  diff     edit_file
+//! reference_edit  diff  flat_lines     edit_file
 //! collate  local_time  media   the order of names, times, MIME types and URLs
 //! ```
 
@@ -17,6 +17,7 @@ pub(crate) mod class;
 pub(crate) mod collate;
 pub(crate) mod diff;
 pub(crate) mod exclude;
+mod flat_lines;
 pub(crate) mod glob;
 pub(crate) mod local_time;
 pub(crate) mod media;

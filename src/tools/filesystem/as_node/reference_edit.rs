@@ -7,7 +7,7 @@
 use crate::tools::filesystem::arguments::Edit;
 use crate::tools::filesystem::error::FsError;
 use crate::tools::filesystem::text_edit::budget::EditBudget;
-use crate::tools::filesystem::text_edit::line_ends::flat;
+use crate::tools::filesystem::text_edit::line_ends::{copied_bytes, flat};
 use crate::tools::filesystem::text_edit::line_match::{Wanted, indentation, trim};
 
 /// Applies all edits in order and gives the new text.
@@ -15,7 +15,13 @@ use crate::tools::filesystem::text_edit::line_match::{Wanted, indentation, trim}
 /// # Errors
 /// [`FsError::NoMatch`] for the first edit whose old text does not occur.
 pub(crate) fn apply(text: &str, edits: &[Edit<'_>], budget: &mut EditBudget<'_>) -> Result<String, FsError> {
-    let mut text = flat(text).into_owned();
+    let longer: usize = edits.iter().map(|edit| edit.new_text.len()).sum();
+    budget.make_room(text.len() + longer + copied_bytes(text))?;
+    let flat_text = flat(text);
+    // No edit moves the text for lack of room.
+    let mut text = String::with_capacity(flat_text.len() + longer);
+    text.push_str(&flat_text);
+    drop(flat_text);
     for edit in edits {
         budget.spend(text.len())?;
         let old = flat(edit.old_text);
@@ -26,6 +32,7 @@ pub(crate) fn apply(text: &str, edits: &[Edit<'_>], budget: &mut EditBudget<'_>)
             continue;
         }
         budget.spend_on_lines(text.len())?;
+        budget.make_room(text.capacity() + text.len() + new.len())?;
         match replace_lines(&text, &old, &new) {
             Some(replaced) => text = replaced,
             None => return Err(FsError::NoMatch { old_text: edit.old_text.to_owned(), hint: String::new() }),

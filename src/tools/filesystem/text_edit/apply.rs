@@ -6,10 +6,10 @@
 //! error helps to name one.
 //!
 //! Invariant: an edit looks at each byte of its text a few times, whatever it searches for; [`EditBudget`] bounds what
-//! all edits of a call search together.
+//! all edits of a call search together, and is asked for the memory of each text before it is made.
 
 use super::budget::EditBudget;
-use super::line_ends::{LineEnd, Splicer, flat};
+use super::line_ends::{LineEnd, Splicer, copied_bytes, flat};
 use super::line_match::{Wanted, is_ended, line_number};
 use super::shift::shifted;
 use crate::tools::filesystem::arguments::Edit;
@@ -43,34 +43,45 @@ pub(crate) fn apply(
     let mut text = Cow::Borrowed(text);
     for edit in edits {
         let replace_all = edit.replace_all.unwrap_or(replace_all);
-        text = Cow::Owned(apply_one(&text, edit, replace_all, budget)?);
+        let held_bytes = if let Cow::Owned(text) = &text { text.capacity() } else { 0 };
+        text = Cow::Owned(apply_one(&text, edit, replace_all, held_bytes, budget)?);
     }
     Ok(text.into_owned())
 }
 
+/// Applies one edit; `held_bytes` are those of the text if it was made for an edit before.
 fn apply_one(
     text: &str,
     edit: &Edit<'_>,
     replace_all: bool,
+    held_bytes: usize,
     budget: &mut EditBudget<'_>,
 ) -> Result<String, FsError> {
     if edit.old_text.is_empty() {
         return Err(FsError::EmptyOldText);
     }
     budget.spend(text.len())?;
+    let held_bytes = held_bytes + copied_bytes(text);
+    budget.make_room(held_bytes)?;
     let flat_text = flat(text);
     let (old, new) = (flat(edit.old_text), flat(edit.new_text));
     let finder = memmem::Finder::new(old.as_bytes());
     let exact = Places::of(&flat_text, &finder, replace_all);
     if exact.count == 0 {
         budget.spend_on_lines(text.len())?;
-        let lines = Lines { text, flat_text: &flat_text, old: &old, new: &new, edit };
+        let lines = Lines { text, flat_text: &flat_text, held_bytes, old: &old, new: &new, edit };
         return lines.replaced(replace_all, budget);
     }
     exact.check_unambiguous(&flat_text, edit, replace_all)?;
-    budget.check_length(exact.length_after(text.len(), old.len(), new.len()))?;
+    let length = exact.length_after(text.len(), old.len(), new.len());
+    budget.check_length(length)?;
     let own = LineEnd::of(edit.new_text);
-    let mut splicer = Splicer::new(text, text.len() + new.len());
+    // A line end that is put in may have a byte more than the one that is given.
+    let longer_ends =
+        if copied_bytes(text) > 0 || own == LineEnd::Pair { exact.count * new.len() } else { 0 };
+    let capacity = length + longer_ends.min(text.len());
+    budget.make_room(held_bytes + capacity)?;
+    let mut splicer = Splicer::new(text, capacity);
     for start in finder.find_iter(flat_text.as_bytes()) {
         splice(&mut splicer, &flat_text, start..start + old.len(), &new, own);
     }
@@ -83,6 +94,8 @@ fn apply_one(
 struct Lines<'t> {
     text: &'t str,
     flat_text: &'t str,
+    /// Of the text and its flat form, those that were made.
+    held_bytes: usize,
     old: &'t str,
     new: &'t str,
     edit: &'t Edit<'t>,
@@ -112,6 +125,7 @@ impl Lines<'_> {
             let block = block.ok_or_else(|| self.no_match(untold(flat_text, &place)))?;
             longer += block.len();
             budget.check_length(longer)?;
+            budget.make_room(self.held_bytes + self.text.len() + longer)?;
             let part = place.start..place.end + usize::from(takes_end);
             splice(&mut splicer, flat_text, part, &block, LineEnd::of(self.edit.new_text));
         }

@@ -6,6 +6,9 @@ use crate::tools::filesystem::error::FsError;
 /// How much more a search for lines costs than one for bytes.
 const LINE_COST: usize = 8;
 
+/// Sets aside memory for so many bytes in all.
+pub(crate) type MakeRoom<'c> = &'c dyn Fn(usize) -> Result<(), FsError>;
+
 /// The budget of one call.
 pub(crate) struct EditBudget<'c> {
     /// Bytes that may still be searched.
@@ -15,11 +18,26 @@ pub(crate) struct EditBudget<'c> {
     longest: usize,
     /// Says when nobody waits for the answer any more.
     cancellation: &'c CancellationToken,
+    /// Who has the memory; nobody is asked where it is not counted.
+    memory: Option<MakeRoom<'c>>,
 }
 
 impl<'c> EditBudget<'c> {
     pub(crate) fn new(limit_bytes: usize, longest: usize, cancellation: &'c CancellationToken) -> Self {
-        Self { left_bytes: limit_bytes, limit_bytes, longest, cancellation }
+        Self { left_bytes: limit_bytes, limit_bytes, longest, cancellation, memory: None }
+    }
+
+    /// The same budget with memory to ask for.
+    pub(crate) fn with_memory(self, memory: MakeRoom<'c>) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
+    /// Asks for the memory of so many bytes, which the edits hold together beside the text that they were given.
+    ///
+    /// # Errors
+    /// [`FsError::NoMemoryToEdit`].
+    pub(crate) fn make_room(&self, bytes: usize) -> Result<(), FsError> {
+        self.memory.map_or(Ok(()), |make_room| make_room(bytes))
     }
 
     /// Pays for a search in so many bytes.

@@ -39,11 +39,22 @@ impl LineEnd {
 
 /// The flat form of a text: each `\r\n` becomes `\n`. A text without any is not copied.
 pub(crate) fn flat(text: &str) -> Cow<'_, str> {
-    if memmem::find(text.as_bytes(), b"\r\n").is_some() {
-        Cow::Owned(text.replace("\r\n", "\n"))
-    } else {
-        Cow::Borrowed(text)
+    if copied_bytes(text) == 0 {
+        return Cow::Borrowed(text);
     }
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for pair in memmem::find_iter(text.as_bytes(), b"\r\n") {
+        out.push_str(&text[at..pair]);
+        at = pair + 1;
+    }
+    out.push_str(&text[at..]);
+    Cow::Owned(out)
+}
+
+/// Bytes of the copy that [`flat`] makes.
+pub(crate) fn copied_bytes(text: &str) -> usize {
+    memmem::find(text.as_bytes(), b"\r\n").map_or(0, |_| text.len())
 }
 
 /// Replaces parts of a text, from the first to the last. Positions are those in the flat form of the text.
