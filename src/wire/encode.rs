@@ -17,7 +17,7 @@ use super::writer::{Target, Writer};
 use crate::limits::price;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mcpool_pools::{BudgetSpent, BufferLease, BufferPool};
+use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, Reservation};
 use serde::Serialize;
 use std::ops::Range;
 use thiserror::Error;
@@ -39,6 +39,8 @@ pub struct Reply {
     max_bytes: usize,
     /// What there was no room for, if something was left out.
     lacks: Option<Lack>,
+    /// Room that its call waited for, as far as it was not needed yet.
+    room: Option<Box<Reservation>>,
 }
 
 /// A message that grows step by step may need so many times what a step asked for.
@@ -86,7 +88,7 @@ pub enum ReplyError {
 impl Reply {
     /// An empty message of at most `max_bytes`. No buffer is leased yet.
     pub fn new(buffers: BufferPool, max_bytes: usize) -> Self {
-        Self { buffers, buffer: None, max_bytes, lacks: None }
+        Self { buffers, buffer: None, max_bytes, lacks: None, room: None }
     }
 
     /// An empty message from the same pool, with the same limit.
@@ -141,11 +143,12 @@ impl Reply {
         if self.lacks.is_some() || has_room {
             return;
         }
-        let made = if wanted > POOLED_BYTES {
-            self.buffers.try_acquire_exact(wanted)
-        } else {
-            self.buffers.try_acquire(wanted)
-        };
+        let mut made = self.try_lease(wanted);
+        while let Err(spent) = made
+            && self.free_room(spent)
+        {
+            made = self.try_lease(wanted);
+        }
         match made {
             Ok(mut larger) => {
                 larger.extend_from_slice(self.buffer.as_deref().map_or(&[][..], |buffer| buffer));
@@ -153,6 +156,28 @@ impl Reply {
             }
             Err(spent) => self.lacks = Some(spent.into()),
         }
+    }
+
+    fn try_lease(&self, bytes: usize) -> Result<BufferLease, BudgetSpent> {
+        if bytes > POOLED_BYTES {
+            self.buffers.try_acquire_exact(bytes)
+        } else {
+            self.buffers.try_acquire(bytes)
+        }
+    }
+
+    /// Gives the message room that is reserved for it. It is free where the message needs it, and not before.
+    pub(crate) fn give_room(&mut self, room: Box<Reservation>) {
+        self.room = Some(room);
+    }
+
+    /// Frees as much of the room as was lacking. Returns whether there was some.
+    #[cold]
+    fn free_room(&mut self, spent: BudgetSpent) -> bool {
+        let Some(mut room) = self.room.take() else { return false };
+        room.resize(room.bytes().saturating_sub(spent.requested_bytes));
+        self.room = (room.bytes() > 0).then_some(room);
+        true
     }
 
     /// The whole message.
@@ -270,21 +295,12 @@ impl Reply {
         let len = self.len();
         let is_large = len + additional > POOLED_BYTES;
         let ending = if is_large { ENDING_BYTES.min(self.max_bytes - len - additional) } else { 0 };
-        let made = match &mut self.buffer {
-            Some(buffer) if buffer.capacity() - buffer.len() >= additional => Ok(()),
-            Some(buffer) => buffer.try_reserve(additional + ending),
-            None => {
-                let made = if is_large {
-                    self.buffers.try_acquire_exact(additional + ending)
-                } else if additional <= FIRST_BYTES {
-                    // Whatever is in memory, a request is answered: with an error where there is no room for more.
-                    Ok(self.buffers.acquire(FIRST_BYTES))
-                } else {
-                    self.buffers.try_acquire(additional)
-                };
-                made.map(|buffer| self.buffer = Some(buffer))
-            }
-        };
+        let mut made = self.try_room(additional, ending);
+        while let Err(spent) = made
+            && self.free_room(spent)
+        {
+            made = self.try_room(additional, ending);
+        }
         if let Err(spent) = made {
             let mut lack = spent.into();
             if let Lack::Memory { asked_kib } = &mut lack {
@@ -295,6 +311,25 @@ impl Reply {
             return None;
         }
         self.buffer.as_mut()
+    }
+
+    #[inline]
+    fn try_room(&mut self, additional: usize, ending: usize) -> Result<(), BudgetSpent> {
+        match &mut self.buffer {
+            Some(buffer) if buffer.capacity() - buffer.len() >= additional => Ok(()),
+            Some(buffer) => buffer.try_reserve(additional + ending),
+            None => {
+                let made = if additional > POOLED_BYTES {
+                    self.buffers.try_acquire_exact(additional + ending)
+                } else if additional <= FIRST_BYTES {
+                    // Whatever is in memory, a request is answered: with an error where there is no room for more.
+                    Ok(self.buffers.acquire(FIRST_BYTES))
+                } else {
+                    self.buffers.try_acquire(additional)
+                };
+                made.map(|buffer| self.buffer = Some(buffer))
+            }
+        }
     }
 }
 
@@ -509,5 +544,40 @@ impl Drop for Base64<'_> {
     fn drop(&mut self) {
         let carry = self.carry;
         self.reply.append_base64(&carry[..self.carried]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mcpool_pools::{BufferConfig, LeasedBudget, MemoryBudget};
+
+    #[test]
+    fn a_message_has_the_room_that_was_reserved_for_it_though_others_take_all_that_is_free() {
+        let budget = MemoryBudget::new(1 << 20);
+        let leased = Some(LeasedBudget { budget: budget.clone(), from_bytes: POOLED_BYTES + 1 });
+        let buffers = BufferPool::new(BufferConfig { leased, ..BufferConfig::default() });
+        for (has_room, is_grown) in [(true, true), (true, false), (false, true), (false, false)] {
+            let room = budget.try_reserve(800 << 10).expect("room");
+            let others = budget.try_reserve(224 << 10).expect("the rest");
+            let mut reply = Reply::new(buffers.clone(), 1 << 30);
+            let others_too = if has_room {
+                reply.give_room(Box::new(room));
+                None
+            } else {
+                Some(room)
+            };
+            if !is_grown {
+                reply.make_room(300 << 10);
+            }
+            for _ in 0..300 {
+                reply.string_body(&"x".repeat(1 << 10));
+                assert!(budget.used_bytes() <= budget.limit_bytes());
+            }
+            assert_eq!(reply.lacks_memory(), !has_room, "{is_grown}");
+            assert_eq!(reply.len() == 300 << 10, has_room);
+            drop((reply, others, others_too));
+            assert_eq!(budget.used_bytes(), 0);
+        }
     }
 }

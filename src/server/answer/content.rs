@@ -10,7 +10,7 @@ use crate::server::answer::outcome::Outcome;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 use crate::server::state::streamed::{BlockSource, StreamedAnswer};
 use crate::wire::{Base64, LossyText, Mark, Raw, Reply, ReplyError};
-use mcpool_pools::{BudgetSpent, BufferLease};
+use mcpool_pools::{BudgetSpent, BufferLease, Reservation};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::num::NonZeroUsize;
@@ -220,6 +220,11 @@ impl Content {
             | Structured::Block(_)
             | Structured::OfStreamed(_) => None,
         }
+    }
+
+    /// Gives the answer room that is reserved for it.
+    pub(crate) fn give_room(&mut self, room: Box<Reservation>) {
+        self.reply.give_room(room);
     }
 
     /// Makes room for the end of a large answer, with the copy of its text. Whether there is room is to show before the

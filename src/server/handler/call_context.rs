@@ -45,8 +45,8 @@ pub struct CallContext {
     content: Option<Content>,
     /// The index of the tool among all tools of the server; a short number, as each waiting request holds one.
     tool: Option<u32>,
-    /// Room that a call has which waited for it. It is free from the first byte that the call takes.
-    room: Option<Reservation>,
+    /// Room that a call has which waited for it, until it begins its answer, which has it then.
+    room: Option<Box<Reservation>>,
 }
 
 impl Deref for CallContext {
@@ -260,7 +260,9 @@ impl CallContext {
         if bytes <= Pools::LARGE_BYTES {
             return Ok(None);
         }
-        self.room = None;
+        if let Some(room) = &mut self.room {
+            room.resize(room.bytes().saturating_sub(bytes));
+        }
         let reserved = self.shared.pools.leased.try_reserve(bytes);
         reserved.map(Some).inspect_err(|spent| self.content().note_lack(*spent))
     }
@@ -303,7 +305,7 @@ impl CallContext {
         };
         // The answers of clients that left are the first to go.
         let give_up = || shared.events.give_up_unread(Pools::LARGE_BYTES);
-        self.room = Some(turn.collect(&shared.pools.leased, lacking_bytes, give_up).await?);
+        self.room = Some(Box::new(turn.collect(&shared.pools.leased, lacking_bytes, give_up).await?));
         Some(turn)
     }
 
@@ -347,8 +349,11 @@ impl CallContext {
 
     fn content(&mut self) -> &mut Content {
         if self.content.is_none() {
-            self.room = None;
-            self.content = Some(self.open_content());
+            let mut content = self.open_content();
+            if let Some(room) = self.room.take() {
+                content.give_room(room);
+            }
+            self.content = Some(content);
         }
         // invariant: set above.
         self.content.as_mut().expect("content was opened")
