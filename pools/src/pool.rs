@@ -270,8 +270,9 @@ impl<T: Send + 'static> ObjectPool<T> {
         self.trim(self.core.store.len().saturating_sub(unneeded.div_ceil(2)))
     }
 
-    /// Whether most of what is idle came of a burst that is over: more than a few objects, of which fewer than a
-    /// quarter were in use as well since the last call. It makes no difference to [`ObjectPool::trim_unneeded`].
+    /// Whether most of what is idle came of a burst that is over: more than a few objects, or what is left of as many
+    /// as were in use since the last [`ObjectPool::trim_unneeded`], of which fewer than a quarter were in use as well
+    /// since the last call. It makes no difference to [`ObjectPool::trim_unneeded`].
     ///
     /// For a caller that asks each second and then frees all of them with `trim(0)`. To keep the ones that are still
     /// needed would keep more than those: what a burst made lies scattered, and each object that stays keeps a page
@@ -291,8 +292,10 @@ impl<T: Send + 'static> ObjectPool<T> {
         let needed = self.core.stats.look_at_recent_peak(self.anchors.held()) as usize;
         let in_use: usize = self.anchors.held().sum();
         let idle = self.core.store.len();
-        let is_much = idle > FEW_OBJECTS || self.snapshot().idle_bytes > FEW_BYTES;
-        is_much && needed.saturating_sub(in_use).saturating_mul(4) < idle
+        // What is left of many is few, and scattered all the same.
+        let were_many = self.core.stats.peak_since_trim() as usize > FEW_OBJECTS;
+        let are_many = were_many || idle > FEW_OBJECTS || self.snapshot().idle_bytes > FEW_BYTES;
+        are_many && needed.saturating_sub(in_use).saturating_mul(4) < idle
     }
 
     /// Starts [`PoolSnapshot::high_water_mark`] again at what is in use now.

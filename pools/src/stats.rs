@@ -102,7 +102,7 @@ pub(crate) struct Stats {
     shards: Arc<[CachePadded<ShardStats>]>,
     /// The high-water mark up to the last [`Stats::take_recent_peak`].
     earlier_peak: Counter,
-    /// The highest of [`Stats::look_at_recent_peak`] since the last [`Stats::take_recent_peak`].
+    /// What [`Stats::peak_since_trim`] gives.
     looked_at_peak: Counter,
 }
 
@@ -208,6 +208,11 @@ impl Stats {
         let recent = self.recent_peak(held);
         self.looked_at_peak.raise(recent);
         recent
+    }
+
+    /// The highest of [`Stats::look_at_recent_peak`] since the last [`Stats::take_recent_peak`].
+    pub(crate) fn peak_since_trim(&self) -> u64 {
+        self.looked_at_peak.read()
     }
 
     fn recent_peak(&self, held: impl Iterator<Item = usize>) -> u64 {

@@ -60,3 +60,17 @@ fn what_a_burst_left_goes_in_the_second_after_it_whoever_goes_on_calling() {
         assert_eq!(seen, want, "{pool_decay_ms} ms");
     }
 }
+
+#[test]
+fn the_few_that_a_burst_leaves_go_too_and_few_that_never_were_more_stay() {
+    for (many, want) in [(100, [100, 0, 4, 0, 0]), (4, [4, 4, 4, 4, 4])] {
+        let (begun, buffers) = (Instant::now(), BufferPool::default());
+        let manager = manager_of(&buffers, 10_000, begun);
+        let seen = [many, 0, 4, 0, 0].into_iter().zip(1..).map(|(held, second)| {
+            hold(&buffers, held);
+            manager.tick(begun + Duration::from_secs(second));
+            idle(&buffers)
+        });
+        assert_eq!(seen.collect::<Vec<_>>(), want);
+    }
+}
