@@ -289,6 +289,32 @@ fn what_never_has_room_is_an_error_and_changes_nothing() {
     assert_eq!(std::fs::read_to_string(&edited).expect("a file"), before, "an edit that failed was made");
 }
 
+/// Names and text that are held for an answer count as much as the answer.
+#[test]
+fn long_searches_at_once_stay_within_the_limit() {
+    let (program, limit) = serve_within(48 * MIB);
+    let name = "n".repeat(200);
+    for number in 0..12_000 {
+        program.file(&format!("{number:0>5}{name}"), "");
+    }
+    let call = message(
+        "tools/call",
+        &format!(r#""name":"search_files","arguments":{{"path":"{}","pattern":"*n"}}"#, program.folder()),
+    );
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut client = Client::connect(program.port());
+                let (status, body) = client.call("tools/call", Some("search_files"), &call);
+                let is_whole = body.contains(&format!("11999{name}"));
+                assert!(status == 200 && (is_whole || body.contains("memory")), "{status} {body:.300}");
+            });
+        }
+    });
+    let (_, peak) = resident(&program);
+    assert!(peak <= limit, "{} KiB of {}", peak / KIB, limit / KIB);
+}
+
 /// A request of which all has come but the last bytes.
 #[derive(Debug, Clone, Copy)]
 enum Unfinished {

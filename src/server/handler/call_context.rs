@@ -17,7 +17,7 @@ use crate::server::state::fair_permits::{AcquirePermit, SessionKey};
 use crate::server::state::memory_turns::MemoryTurn;
 use crate::server::state::pools::Pools;
 use crate::server::state::streamed::BlockSource;
-use mcpool_pools::{BudgetSpent, Lease, Reservation};
+use mcpool_pools::{BudgetSpent, Lease, MemoryBudget, Reservation};
 use serde::Serialize;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -265,6 +265,21 @@ impl CallContext {
         }
         let reserved = self.shared.pools.leased.try_reserve(bytes);
         reserved.map(Some).inspect_err(|spent| self.content().note_lack(*spent))
+    }
+
+    /// The budget of large messages, for what a call holds before its answer is written.
+    pub(crate) fn large_messages(&self) -> MemoryBudget {
+        self.shared.pools.leased.clone()
+    }
+
+    /// The room that the call waited for, for what it holds before its answer is written.
+    pub(crate) fn take_room(&mut self) -> Option<Reservation> {
+        self.room.take().map(|room| *room)
+    }
+
+    /// Notes what there was no room for, so that the call waits for it.
+    pub(crate) fn note_lack(&mut self, spent: BudgetSpent) {
+        self.content().note_lack(spent);
     }
 
     /// Makes room for the end of a large answer, so that a lack of it shows while the call may still wait.

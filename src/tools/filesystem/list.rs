@@ -5,6 +5,7 @@ use super::arguments::{ListWithSizes, Nothing, Path, SortBy};
 use super::as_node::collate;
 use super::context::Context;
 use super::error::{FsError, Stop};
+use super::held::HeldMemory;
 use super::sandbox::access::Sandbox;
 use super::sandbox::listing::{self, Entry, Kind, LIST};
 use super::sandbox::target::Target;
@@ -21,28 +22,32 @@ pub(crate) fn list_directory(
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let (_, _, entries) = open_sorted(context.sandbox, arguments.path, space)?;
-    call.text_with(|text| {
-        for (index, entry) in entries.iter().enumerate() {
-            text.push_str(if index == 0 { "" } else { "\n" });
-            text.push_str(tag(entry.kind));
-            text.push_str(" ");
-            text.push_lossy(&entry.name);
-        }
-    });
-    call.structured_from_text();
-    Ok(())
+    HeldMemory::with(call, |held, call| {
+        let (_, _, entries) = open_sorted(context.sandbox, arguments.path, space, held)?;
+        call.text_with(|text| {
+            for (index, entry) in entries.iter().enumerate() {
+                text.push_str(if index == 0 { "" } else { "\n" });
+                text.push_str(tag(entry.kind));
+                text.push_str(" ");
+                text.push_lossy(&entry.name);
+            }
+        });
+        call.structured_from_text();
+        Ok(())
+    })
 }
 
 fn open_sorted(
     sandbox: &Sandbox,
     request: &str,
     space: AnswerSpace,
+    held: &HeldMemory,
 ) -> Result<(OwnedFd, Target, Vec<Entry>), FsError> {
     let (directory, target) = sandbox.open_resolved(request, LIST, "scandir")?;
-    let goes_on = |bytes| {
+    let goes_on = |entries, bytes| {
         sandbox.spend(1)?;
-        space.check_names(bytes)
+        space.check_names(bytes)?;
+        held.hold_names(entries, bytes)
     };
     let entries = listing::sorted_while(&directory, target.path(), goes_on)?;
     Ok((directory, target, entries))
@@ -71,8 +76,17 @@ pub(crate) fn list_with_sizes(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
+    HeldMemory::with(call, |held, call| list_sized(arguments, context, held, call))
+}
+
+fn list_sized(
+    arguments: &ListWithSizes<'_>,
+    context: &Context<'_>,
+    held: &HeldMemory,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let (directory, target, entries) = open_sorted(context.sandbox, arguments.path, space)?;
+    let (directory, target, entries) = open_sorted(context.sandbox, arguments.path, space, held)?;
     let held_bytes = entries.iter().map(|entry| SORTED_BYTES + SORTED_NAMES * entry.name.len()).sum();
     let _memory = call.reserve_memory(held_bytes).map_err(|_| FsError::OutOfMemory)?;
     let mut sized: Vec<Sized<'_>> = entries

@@ -38,6 +38,7 @@ mod context;
 mod edit;
 mod error;
 mod file_text;
+mod held;
 mod info;
 mod list;
 mod open_file;

@@ -8,6 +8,7 @@ use super::as_node::glob::{Depth, Glob, GlobPath};
 use super::compat::Compat;
 use super::context::Context;
 use super::error::{FsError, Stop};
+use super::held::HeldMemory;
 use super::sandbox::listing::Kind;
 use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
@@ -16,6 +17,15 @@ use crate::server::CallContext;
 pub(crate) fn search_files(
     arguments: &SearchFiles<'_>,
     context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    HeldMemory::with(call, |held, call| search(arguments, context, held, call))
+}
+
+fn search(
+    arguments: &SearchFiles<'_>,
+    context: &Context<'_>,
+    held: &HeldMemory,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     let mut budget = Budget::new(call.limits());
@@ -27,7 +37,7 @@ pub(crate) fn search_files(
     let exclusions = Exclusions::of_search(&arguments.exclude_patterns, context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let mut walk = Walk::new(&target, context, space)?;
+    let mut walk = Walk::new(&target, context, space, held)?;
     let mut found = String::new();
     let mut path = GlobPath::default();
     let mut progress = Progress::default();
@@ -52,6 +62,7 @@ pub(crate) fn search_files(
             }
             found.push_str(&String::from_utf8_lossy(&walk.absolute()));
             space.check_text(found.len())?;
+            held.hold_text(found.len())?;
         }
         if kind == Kind::Directory && !is_skipped {
             match walk.enter() {

@@ -10,6 +10,7 @@ use super::as_node::exclude::Exclusions;
 use super::as_node::glob::GlobPath;
 use super::context::Context;
 use super::error::{FsError, Stop};
+use super::held::HeldMemory;
 use super::sandbox::listing::Kind;
 use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
@@ -20,11 +21,20 @@ pub(crate) fn directory_tree(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
+    HeldMemory::with(call, |held, call| write_tree(arguments, context, held, call))
+}
+
+fn write_tree(
+    arguments: &DirectoryTree<'_>,
+    context: &Context<'_>,
+    held: &HeldMemory,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
     let mut budget = Budget::new(call.limits());
     let exclusions = Exclusions::of_tree(&arguments.exclude_patterns, context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let mut walk = Walk::new(&target, context, space)?;
+    let mut walk = Walk::new(&target, context, space, held)?;
     let mut json = Indented::default();
     let (mut path, mut progress) = (GlobPath::default(), Progress::default());
     let steps = budget.steps();
@@ -55,6 +65,7 @@ pub(crate) fn directory_tree(
             }
         }
         space.check_text(json.text.len())?;
+        held.hold_text(json.text.len())?;
     }
     json.close();
     call.text(&json.text);

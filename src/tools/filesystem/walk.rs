@@ -8,6 +8,7 @@
 use super::answer_space::AnswerSpace;
 use super::context::Context;
 use super::error::FsError;
+use super::held::HeldMemory;
 use super::sandbox::lexical;
 use super::sandbox::listing::{self, Entry, Kind, LIST};
 use super::sandbox::target::Target;
@@ -21,7 +22,9 @@ pub(crate) struct Walk<'t> {
     context: &'t Context<'t>,
     /// Bounds the names of all levels together.
     space: AnswerSpace,
-    /// Bytes that they have.
+    held: &'t HeldMemory,
+    /// How many they are, and the bytes that they have.
+    held_entries: usize,
     held_bytes: usize,
     levels: Vec<Level>,
     /// The path of the current entry below the first directory.
@@ -31,6 +34,7 @@ pub(crate) struct Walk<'t> {
 #[derive(Debug)]
 struct Level {
     entries: IntoIter<Entry>,
+    held_entries: usize,
     held_bytes: usize,
     /// Bytes of the path that lead to this directory.
     path_len: usize,
@@ -54,9 +58,10 @@ impl<'t> Walk<'t> {
         target: &'t Target,
         context: &'t Context<'t>,
         space: AnswerSpace,
+        held: &'t HeldMemory,
     ) -> Result<Self, FsError> {
         let (levels, path) = (Vec::new(), Vec::new());
-        let mut walk = Self { target, context, space, held_bytes: 0, levels, path };
+        let mut walk = Self { target, context, space, held, held_entries: 0, held_bytes: 0, levels, path };
         walk.enter()?;
         Ok(walk)
     }
@@ -73,6 +78,7 @@ impl<'t> Walk<'t> {
             return Some(Step::Entry(entry.kind));
         }
         self.held_bytes -= level.held_bytes;
+        self.held_entries -= level.held_entries;
         self.levels.pop();
         (!self.levels.is_empty()).then_some(Step::Leave)
     }
@@ -86,14 +92,18 @@ impl<'t> Walk<'t> {
             .target
             .open_below(&self.path, LIST)
             .map_err(|errno| FsError::os(errno, "scandir", &self.absolute()))?;
-        let goes_on = |bytes| {
+        let goes_on = |entries, bytes| {
             self.context.cancellation.check()?;
-            self.space.check_names(self.held_bytes + bytes)
+            self.space.check_names(self.held_bytes + bytes)?;
+            self.held.hold_names(self.held_entries + entries, self.held_bytes + bytes)
         };
         let entries = listing::sorted_while(&directory, &self.absolute(), goes_on)?;
         let held_bytes = entries.iter().map(|entry| entry.name.len() + 1).sum();
+        let held_entries = entries.len();
         self.held_bytes += held_bytes;
-        self.levels.push(Level { entries: entries.into_iter(), held_bytes, path_len: self.path.len() });
+        self.held_entries += held_entries;
+        let entries = entries.into_iter();
+        self.levels.push(Level { entries, held_entries, held_bytes, path_len: self.path.len() });
         Ok(())
     }
 

@@ -65,13 +65,13 @@ pub(crate) fn each_name(
 pub(crate) fn sorted_while(
     directory: &OwnedFd,
     path: &[u8],
-    mut goes_on: impl FnMut(usize) -> Result<(), FsError>,
+    mut goes_on: impl FnMut(usize, usize) -> Result<(), FsError>,
 ) -> Result<Vec<Entry>, FsError> {
     let mut entries = Vec::new();
     let mut bytes = 0;
     each_name(directory, |name, kind| {
         bytes += name.len() + 1;
-        goes_on(bytes)?;
+        goes_on(entries.len() + 1, bytes)?;
         let kind = match kind {
             // Some file systems do not tell the type. The entry may be gone by now, too.
             FileType::Unknown => rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
