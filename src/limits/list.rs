@@ -172,6 +172,9 @@ limits! {
         body_timeout_ms: Millis = 60_000, 10 => 3_600_000,
             "How long the body of an HTTP request may take from its first byte to its last, or a long line.",
             "the longest frame, 10 MiB, at 1.4 Mbit/s";
+        min_body_bytes_per_s: Count = KIB, 0 => 1_000_000_000,
+            "Bytes of an HTTP body that a peer has to send each second on average over `header_timeout_ms`. 0: any.",
+            "as many as a peer has to take; whoever sends nothing keeps no memory from others for a minute";
         write_timeout_ms: Millis = 30_000, 10 => 3_600_000,
             "How long a peer may take nothing of what is written to it before its connection is closed.",
             "as long as a graceful shutdown waits";

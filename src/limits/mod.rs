@@ -103,6 +103,17 @@ impl Limits {
         Duration::from_millis(self.body_timeout_ms as u64)
     }
 
+    /// Time between two looks at the pace of a body.
+    pub(crate) fn body_interval(&self) -> Duration {
+        self.header_timeout().min(self.body_timeout())
+    }
+
+    /// Bytes of a body that a peer has to send within [`Limits::body_interval`].
+    pub(crate) fn least_body_bytes(&self) -> u64 {
+        let bytes = self.body_interval().as_millis() * self.min_body_bytes_per_s as u128 / 1_000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     /// How long a peer may take nothing of what is written to it.
     pub fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.write_timeout_ms as u64)

@@ -238,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(exchange) => match exchange.state() {
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
-                State::Body(_) => (Timeout::Body, limits.body_timeout()),
+                State::Body(_) => (Timeout::Body, limits.body_interval()),
                 State::Request(_) | State::Stream(_) => (Timeout::KeepAlive, limits.sse_keep_alive()),
                 State::Closing | State::CutOff => (Timeout::Linger, LINGER),
             },
@@ -261,6 +261,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let endpoint = &self.shared.endpoint;
         let limits = endpoint.server.limits();
         let Some(exchange) = &mut self.exchange else { return false };
+        if self.timeout == Timeout::Body
+            && let Some(body) = exchange.body()
+            && body.keeps_pace(limits)
+        {
+            self.deadline = body.pace.next_look(limits);
+            return true;
+        }
         match self.timeout {
             Timeout::Expected => {
                 exchange.stop_expecting_body();
@@ -324,6 +331,53 @@ mod tests {
         assert!(ended.is_ok(), "it goes on: {answer}");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         serving.await.expect("it does not panic");
+    }
+
+    /// In time that stands still while anything can move: a body may take its time-out if it comes at the least rate, and
+    /// not much longer than a head if it does not.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_a_least_rate() {
+        let limits = Limits::default();
+        let (soon, late) = (limits.header_timeout(), limits.body_timeout());
+        let rows = [
+            (0, Duration::from_secs(1), soon),
+            (1, Duration::from_secs(1), soon),
+            (limits.min_body_bytes_per_s / 2, Duration::from_secs(1), soon),
+            (limits.min_body_bytes_per_s * 2, Duration::from_secs(1), late),
+            (limits.min_body_bytes_per_s * 12, Duration::from_secs(9), late),
+        ];
+        for (bytes, every, ends_after) in rows {
+            let server = Server::builder("test", "1").build().expect("a server");
+            let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
+            let shared = HttpShared::new(server, admission, Drain::default()).expect("not served yet");
+            let (mut client, stream) = duplex(64 * 1024);
+            let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
+            let began = Instant::now();
+            let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
+            let head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                 accept: application/json, text/event-stream\r\ncontent-length: 9000000\r\n\r\n";
+            client.write_all(head.as_bytes()).await.expect("room");
+            let sending = async {
+                loop {
+                    if client.write_all(&vec![b' '; bytes]).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    sleep(every).await;
+                }
+            };
+            let refused = timeout(late * 2, async {
+                tokio::select! {
+                    () = sending => unreachable!("it sends for ever"),
+                    ended = serving => ended,
+                }
+            });
+            refused.await.expect("it ends").expect("it does not panic");
+            let took = began.elapsed();
+            // The expectation of a large body lasts a second, and who is refused may read why.
+            let most = ends_after + Duration::from_secs(1) + LINGER + every;
+            assert!(took >= ends_after && took <= most, "{bytes} B each {every:?}: {took:?}");
+        }
     }
 
     /// In time that stands still while anything can move.

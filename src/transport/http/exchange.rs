@@ -10,7 +10,7 @@ use super::codec::head::RequestHead;
 use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
 use super::post::{FirstPoll, PostRequest, WaitingPost};
-use super::receiver::{Body, BodyRead, Receiver, expect_body};
+use super::receiver::{Body, BodyRead, Pace, Receiver, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
@@ -149,6 +149,11 @@ impl Exchange {
         if let State::Body(body) = &mut self.state {
             body.expected = None;
         }
+    }
+
+    /// The body that is being read.
+    pub(super) fn body(&mut self) -> Option<&mut Body> {
+        if let State::Body(body) = &mut self.state { Some(body) } else { None }
     }
 
     /// Ends an exchange that took too long in the middle of a request.
@@ -303,7 +308,7 @@ impl Exchange {
             self.receiver.skip(head.head_bytes);
             decoder.discard_rest();
         }
-        self.state = State::Body(Body { head: *head, decoder, admitted, expected });
+        self.state = State::Body(Body { head: *head, decoder, admitted, expected, pace: Pace::begin() });
     }
 }
 

@@ -10,6 +10,7 @@ use super::codec::head::{HeadReader, RequestHead};
 use super::codec::head_error::HeadError;
 use super::codec::words::BodyFraming;
 use super::endpoint::Endpoint;
+use crate::limits::Limits;
 use crate::server::Server;
 use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
@@ -20,6 +21,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
 
 /// Bytes of the first read: a usual request fits.
 pub(crate) const READ_BYTES: usize = 4 * 1024;
@@ -36,6 +38,34 @@ pub(super) struct Body {
     pub(super) admitted: Option<AdmittedPeer>,
     /// The memory that a large body will take, as long as it comes at a pace.
     pub(super) expected: Option<Reservation>,
+    pub(super) pace: Pace,
+}
+
+/// Whether a body comes fast enough to keep its memory.
+pub(super) struct Pace {
+    began: Instant,
+    /// Bytes that had come at the last look.
+    seen_bytes: u64,
+}
+
+impl Pace {
+    pub(super) fn begin() -> Self {
+        Self { began: Instant::now(), seen_bytes: 0 }
+    }
+
+    /// When the next look is due.
+    pub(super) fn next_look(&self, limits: &Limits) -> Instant {
+        (Instant::now() + limits.body_interval()).min(self.began + limits.body_timeout())
+    }
+}
+
+impl Body {
+    /// Whether as much came since the last look as has to come between two, and the body has time left.
+    pub(super) fn keeps_pace(&mut self, limits: &Limits) -> bool {
+        let bytes = self.decoder.body_bytes();
+        let came_bytes = bytes - std::mem::replace(&mut self.pace.seen_bytes, bytes);
+        came_bytes >= limits.least_body_bytes() && self.pace.began.elapsed() < limits.body_timeout()
+    }
 }
 
 /// How far a body has been read.

@@ -164,6 +164,11 @@ impl BodyDecoder {
         self.end = 0;
     }
 
+    /// Bytes of the body that have come, kept or not.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
     /// Bytes that are known to be missing, so that a buffer can be made large enough. They were announced,
     /// not received: reserve by what came, or a head of 100 bytes reserves 10 MiB.
     pub(crate) fn missing_bytes(&self) -> u64 {
