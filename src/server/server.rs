@@ -123,7 +123,8 @@ impl Server {
         if in_flight >= limits.max_concurrent_requests {
             return Some(Saturation::Connection);
         }
-        let lacks_memory = pools.are_spent() || (in_flight > 0 && pools.are_scarce()) || memory.is_critical();
+        let is_scarce = pools.are_scarce() || memory.is_critical();
+        let lacks_memory = pools.are_spent() || (in_flight > 0 && is_scarce);
         lacks_memory.then_some(Saturation::Memory)
     }
 
