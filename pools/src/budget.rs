@@ -197,7 +197,16 @@ impl Reservation {
     ///
     /// [`BudgetSpent`] if there is no room; the reservation stays as it is.
     pub fn try_grow(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
-        let mut more = self.budget.try_reserve(bytes)?;
+        self.try_grow_leaving(bytes, 0)
+    }
+
+    /// Sets `bytes` more aside, if `left_bytes` are free after that.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if that would leave less; the reservation stays as it is.
+    pub fn try_grow_leaving(&mut self, bytes: usize, left_bytes: usize) -> Result<(), BudgetSpent> {
+        let mut more = self.budget.try_reserve_leaving(bytes, left_bytes)?;
         self.bytes += std::mem::take(&mut more.bytes);
         Ok(())
     }

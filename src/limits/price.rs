@@ -101,6 +101,12 @@ pub(crate) const fn reserved_bytes(small_bytes: usize) -> usize {
     small_bytes / RESERVED_PARTS
 }
 
+/// The part of the bytes for small objects that what lasts leaves to what passes: sessions, subscriptions and roots are
+/// kept for hours, and must not keep calls out.
+pub(crate) const fn left_by_lasting_bytes(small_bytes: usize) -> usize {
+    small_bytes / 2
+}
+
 /// Bytes that are charged for a message in a small buffer while it is served, beside its buffer.
 pub(crate) const fn small_served_bytes(message_bytes: usize) -> usize {
     if message_bytes <= FREE_BYTES { 0 } else { served_bytes(message_bytes) }

@@ -76,6 +76,9 @@ struct State {
     heap_fall: HeapFall,
 }
 
+/// A message is short if it takes no more than one part in so many of what large messages may have.
+const SHORT_PARTS: usize = 16;
+
 /// The server that a [`MemoryManager`] belongs to.
 pub(crate) struct MemoryConfig {
     pub(crate) name: String,
@@ -188,7 +191,14 @@ impl MemoryManager {
         if self.is_critical() {
             return None;
         }
-        expected.try_reserve(price::message_bytes(bytes).min(limit_bytes)).ok()
+        let message_bytes = price::message_bytes(bytes).min(limit_bytes);
+        let is_short = message_bytes <= limit_bytes / SHORT_PARTS;
+        match expected.try_reserve(message_bytes) {
+            Ok(expected) => Some(expected),
+            // What others only announced keeps no short message out for which there is room.
+            Err(_) if is_short && !leased.has_less_than(message_bytes) => Some(expected.reserve(0)),
+            Err(_) => None,
+        }
     }
 
     /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.

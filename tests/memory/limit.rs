@@ -416,8 +416,60 @@ fn what_subscriptions_name_stays_within_the_limit() {
         })
         .collect();
     others_are_served(program.port());
+    // What lasts leaves a half to calls.
+    let call = message("tools/call", r#""name":"list_allowed_directories","arguments":{}"#);
+    let answer = Client::connect(program.port()).call("tools/call", Some("list_allowed_directories"), &call);
+    assert!(answer.0 == 200 && !answer.1.contains("memory"), "{answer:?}");
     let (_, peak) = resident(&program);
     assert!(peak <= limit, "{} KiB of {}", peak / KIB, limit / KIB);
     assert!((1..900).contains(&refused), "{refused} are refused");
     drop(clients);
+}
+
+#[test]
+fn what_is_only_announced_keeps_no_short_message_out() {
+    let (program, _) = serve_within(64 * MIB);
+    let port = program.port();
+    let announced: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = Client::connect(port);
+            client.send(format!("{}{{", head(10 * MIB as usize, "")).as_bytes());
+            client
+        })
+        .collect();
+    let path = program.file("written.txt", "");
+    let content = "x".repeat(100 * KIB as usize);
+    let write = message(
+        "tools/call",
+        &format!(r#""name":"write_file","arguments":{{"path":"{path}","content":"{content}"}}"#),
+    );
+    for _ in 0..20 {
+        let (status, body) = Client::connect(port).call("tools/call", Some("write_file"), &write);
+        assert_eq!(status, 200, "{body}");
+    }
+    drop(announced);
+}
+
+/// A file that is read at once where there is room waits for its turn where there is none.
+#[test]
+fn a_file_of_middle_size_waits_for_memory_as_a_large_one_does() {
+    let (program, _) = serve_within(24 * MIB);
+    let port = program.port();
+    let unfinished = Unfinished::Body(60_000).bytes();
+    let held: Vec<Client> = (0..300)
+        .map(|_| {
+            let mut client = Client::connect(port);
+            client.send(&unfinished);
+            client
+        })
+        .collect();
+    let path = program.file("middle.txt", &"line\n".repeat(12_000));
+    let call = message("tools/call", &format!(r#""name":"read_text_file","arguments":{{"path":"{path}"}}"#));
+    std::thread::scope(|scope| {
+        let read = scope.spawn(|| Client::connect(port).call("tools/call", Some("read_text_file"), &call));
+        std::thread::sleep(Duration::from_millis(500));
+        drop(held);
+        let (status, body) = read.join().expect("an answer");
+        assert!(status == 200 && body.len() > 120_000, "{status} {body:.300}");
+    });
 }

@@ -134,7 +134,7 @@ pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -
             let uris: Vec<_> = roots.iter().take(most).map(|root| root.uri).collect();
             // A path is kept as text and as an open place, with its entry.
             let bytes = uris.iter().map(|uri| ROOT_BYTES + 2 * uri.len()).sum();
-            match context.shared.pools.small.try_reserve(bytes) {
+            match context.shared.pools.try_reserve_lasting(bytes) {
                 Ok(memory) => {
                     toolset.take_roots(&uris, context.session.values());
                     context.session.values().put(Arc::new(RootsMemory(memory)), 0);

@@ -8,7 +8,7 @@
 //! subscription leaves no entry. The hub holds the flags of a subscription and not the subscription itself, as
 //! dropping a subscription locks the hub, and a notification may drop the last reference.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, price};
 use crate::lock::lock;
 use crate::protocol::Method;
 use crate::server::state::fair_limit::{FairLimit, Permit};
@@ -135,7 +135,8 @@ impl Changes {
         filter: &Filter,
     ) -> Result<Arc<Subscription>, CannotSubscribe> {
         let permit = self.permits.acquire(principal).ok_or(CannotSubscribe::Full)?;
-        let memory = self.memory.try_reserve(SUBSCRIPTION_BYTES)?;
+        let left_bytes = price::left_by_lasting_bytes(self.memory.limit_bytes());
+        let memory = self.memory.try_reserve_leaving(SUBSCRIPTION_BYTES, left_bytes)?;
         let wanted = [
             (filter.tools, Kind::Tools),
             (filter.prompts, Kind::Prompts),
@@ -147,6 +148,7 @@ impl Changes {
             flags: Arc::new(Flags { kinds, ..Flags::default() }),
             hub: Arc::clone(&self.hub),
             memory: Mutex::new(memory),
+            left_bytes,
             _permit: permit,
         });
         if kinds != 0 {
@@ -204,6 +206,8 @@ pub(crate) struct Subscription {
     hub: Arc<Hub>,
     /// For itself and the resources that it names. Locked last.
     memory: Mutex<Reservation>,
+    /// What subscriptions leave to others.
+    left_bytes: usize,
     /// Counts the subscription among those of its principal.
     _permit: Permit,
 }
@@ -285,7 +289,7 @@ impl Subscription {
             if watched.uris.len() >= self.hub.max_uris {
                 return Err(CannotSubscribe::Full);
             }
-            lock(&self.memory).try_grow(resource_bytes(uri.len()))?;
+            lock(&self.memory).try_grow_leaving(resource_bytes(uri.len()), self.left_bytes)?;
             let uri = by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
             // Room for all resources, so that a notification allocates nothing.
             let room = watched.uris.len() + 1 - watched.updated.len();
@@ -367,7 +371,7 @@ mod tests {
         let one = memory.used_bytes();
         assert_eq!(one, SUBSCRIPTION_BYTES + resource_bytes(uri(0).len()));
         let subscribed = (1..1_000).take_while(|number| first.subscribe(&uri(*number)).is_ok()).count();
-        assert!((30..50).contains(&subscribed) && memory.used_bytes() <= 100_000, "{subscribed}");
+        assert!((15..25).contains(&subscribed) && memory.used_bytes() <= 50_000, "{subscribed}");
         assert_eq!(first.subscribe(&uri(99)), Err(CannotSubscribe::OutOfMemory));
         assert_eq!(changes.subscribe(2, &about(&[&uri(99)])).err(), Some(CannotSubscribe::OutOfMemory));
         assert_eq!(first.subscribe(&uri(1)), Ok(()), "it has this one");

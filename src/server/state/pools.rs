@@ -6,8 +6,9 @@ use crate::memory::Ceiling;
 use crate::protocol::{OwnedMessage, RetainMessage};
 use crate::server::state::memory_turns::MemoryTurns;
 use mcpool_pools::{
-    ArenaPool, BufferClass, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget, NameTaken,
-    ObjectPool, OwnedBudget, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle, RetainArena,
+    ArenaPool, BudgetSpent, BufferClass, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget,
+    NameTaken, ObjectPool, OwnedBudget, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle,
+    Reservation, RetainArena,
 };
 use std::any::Any;
 use std::sync::Mutex;
@@ -102,6 +103,12 @@ impl Pools {
     /// The configuration of a pool of small objects: its idle ones are within one budget, all of them within another.
     pub(crate) fn within_budgets(&self, config: PoolConfig) -> PoolConfig {
         within_budgets(config, &self.budget, &self.small)
+    }
+
+    /// Reserves memory for what is kept for long. It leaves a part to what passes.
+    pub(crate) fn try_reserve_lasting(&self, bytes: usize) -> Result<Reservation, BudgetSpent> {
+        let left_bytes = price::left_by_lasting_bytes(self.small.limit_bytes());
+        self.small.try_reserve_leaving(bytes, left_bytes)
     }
 
     /// Whether small objects leave no more than what is reserved for small requests.

@@ -300,6 +300,8 @@ trait FileTool {
 
     /// Whether the call is tried at once. If not, it waits for a disk, or looks at many files.
     const AT_ONCE: bool;
+    /// Whether a call that lacks memory waits for it, on a thread, and runs again.
+    const WAITS: bool;
 
     fn run(
         arguments: &Self::Arguments<'_>,
@@ -321,7 +323,11 @@ fn start<'f, T: FileTool>(tools: &'f Filesystem, request: ToolRequest<'f>) -> Fi
     let sandbox = tools.enter(&call, Some(call.limits().inline_names), None);
     let inline_bytes = Some(call.limits().inline_read_bytes as u64);
     let context = tools.context(&sandbox, &cancellation, inline_bytes);
-    match run::<T>(&arguments, &context, &mut call) {
+    let result = run::<T>(&arguments, &context, &mut call);
+    if T::WAITS && call.lacking_bytes().is_some() {
+        return call.restart_on_thread(ArgumentsPlace::of(json, frame));
+    }
+    match result {
         Ok(()) => call.finish(Ok(())),
         Err(Stop::Fail(error)) => call.finish(Err(error)),
         Err(Stop::Offload) => call.restart_on_thread(ArgumentsPlace::of(json, frame)),
@@ -368,6 +374,7 @@ macro_rules! tools {
                 type Arguments<'a> = $arguments;
 
                 const AT_ONCE: bool = $at_once;
+            const WAITS: bool = $waits;
 
                 fn run(
                     arguments: &Self::Arguments<'_>,

@@ -22,8 +22,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a peer may go on sending after the last answer: closing at once would destroy the answer on its way.
 const LINGER: Duration = Duration::from_secs(2);
-/// How long memory is set aside for a body: the longest, 10 MiB, at 84 Mbit/s.
-const EXPECTED: Duration = Duration::from_secs(1);
+/// How long memory is set aside for a body: the longest, 10 MiB, at 336 Mbit/s. One that comes more slowly is charged as
+/// it comes.
+const EXPECTED: Duration = Duration::from_millis(250);
 
 /// The time-out that the timer is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

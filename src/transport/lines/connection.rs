@@ -204,6 +204,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_long_batch_gives_its_thread_back_between_its_messages() {
+        let mut talk = Talk::open(Some(SOMEBODY), &Drain::default());
+        talk.send(&format!("{}\n", INITIALIZE.replace("2025-06-18", "2025-03-26"))).await;
+        assert!(talk.answer().await.contains("2025-03-26"));
+        let pings: Vec<_> =
+            (0..100).map(|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#)).collect();
+        let mut polls = 1;
+        talk.send(&format!("[{}]\n", pings.join(","))).await;
+        while tokio::time::timeout(Duration::from_millis(1), talk.client.fill_buf()).await.is_err() {
+            polls += 1;
+            talk.send("").await;
+        }
+        assert!((3..8).contains(&polls), "{polls} polls for a hundred messages");
+        let answer = talk.answer().await;
+        assert!((0..100).all(|id| answer.contains(&format!(r#""id":{id},"#))), "{answer}");
+    }
+
+    #[tokio::test]
     async fn what_peers_without_a_session_share_stays_as_it_is() {
         let mut talk = Talk::open(Some(SOMEBODY), &Drain::default());
         let unasked = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}

@@ -28,6 +28,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 /// Frames served in one round before answers are written, so that a long read does not hold them back.
 const FRAMES_A_ROUND: usize = 256;
 
+/// Messages of batches served in one poll: a batch has up to a thousand, and other connections wait for the thread.
+const BATCH_MESSAGES_A_POLL: u32 = 32;
+
 /// Where the answer of a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AnswerTo {
@@ -53,6 +56,8 @@ pub(super) struct Exchange {
     in_flight: InFlight<AnswerTo>,
     ids: Arc<RequestIds>,
     batches: Batches,
+    /// Messages of batches that may still be served in this poll.
+    batch_messages_left: u32,
     outbox: Outbox,
     /// A slot whose request was answered at once, kept for the next frame of the same round.
     spare: Option<Lease<RequestSlot>>,
@@ -116,10 +121,17 @@ impl Exchange {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ServeError>> {
         self.outgoing.register(cx.waker());
+        self.batch_messages_left = BATCH_MESSAGES_A_POLL;
         loop {
             let written = self.poll_write(peer, stream, cx)?;
             let served = self.poll_in_flight(peer, cx.waker());
-            let read = if self.is_reading { self.poll_read(peer, stream, cx)? } else { Step::Blocked };
+            let may_read = self.is_reading && self.batch_messages_left > 0;
+            let read = if may_read { self.poll_read(peer, stream, cx)? } else { Step::Blocked };
+            if self.batch_messages_left == 0 {
+                self.progress.has_progressed = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if !self.is_reading && self.in_flight.is_empty() && self.outbox.is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -195,7 +207,7 @@ impl Exchange {
                     return self.poll_fill(peer, reader, cx);
                 }
             }
-            if self.outbox.is_full() {
+            if self.outbox.is_full() || self.batch_messages_left == 0 {
                 break;
             }
         }
@@ -273,9 +285,11 @@ impl Exchange {
         }
     }
 
-    /// Continues all batches that are due.
+    /// Continues all batches that are due, as far as one poll may.
     fn serve_due(&mut self, peer: &mut Peer, connection: &Waker) {
-        while let Some((number, batch)) = self.batches.next_due() {
+        while self.batch_messages_left > 0
+            && let Some((number, batch)) = self.batches.next_due()
+        {
             self.serve_batch(peer, number, batch, connection);
         }
     }
@@ -298,6 +312,11 @@ impl Exchange {
                 }
             }
             self.spare = Some(slot);
+            self.batch_messages_left -= 1;
+            if self.batch_messages_left == 0 {
+                self.batches.wait(number, batch);
+                return self.batches.mark_due(number);
+            }
         }
         let outcome = batch.close(&peer.server.shared, &peer.session());
         self.collect_outgoing();
@@ -453,6 +472,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             in_flight: InFlight::default(),
             ids: Arc::default(),
             batches: Batches::default(),
+            batch_messages_left: BATCH_MESSAGES_A_POLL,
             outbox: Outbox::new(self.max_outbox_bytes),
             spare: None,
             is_reading: true,
