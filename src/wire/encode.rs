@@ -292,6 +292,16 @@ impl Reply {
             self.lacks = Some(Lack::Length);
             return None;
         }
+        // Nearly each step of an answer finds room in its buffer.
+        let has_room =
+            self.buffer.as_ref().is_some_and(|buffer| buffer.capacity() - buffer.len() >= additional);
+        if has_room || self.grow(additional) { self.buffer.as_mut() } else { None }
+    }
+
+    /// Makes room for `additional` bytes in another buffer. Returns whether there is some.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, additional: usize) -> bool {
         let len = self.len();
         let is_large = len + additional > POOLED_BYTES;
         let ending = if is_large { ENDING_BYTES.min(self.max_bytes - len - additional) } else { 0 };
@@ -308,28 +318,24 @@ impl Reply {
                 *asked_kib = asked_kib.saturating_mul(GROWTH);
             }
             self.lacks = Some(lack);
-            return None;
+            return false;
         }
-        self.buffer.as_mut()
+        true
     }
 
-    #[inline]
     fn try_room(&mut self, additional: usize, ending: usize) -> Result<(), BudgetSpent> {
-        match &mut self.buffer {
-            Some(buffer) if buffer.capacity() - buffer.len() >= additional => Ok(()),
-            Some(buffer) => buffer.try_reserve(additional + ending),
-            None => {
-                let made = if additional > POOLED_BYTES {
-                    self.buffers.try_acquire_exact(additional + ending)
-                } else if additional <= FIRST_BYTES {
-                    // Whatever is in memory, a request is answered: with an error where there is no room for more.
-                    Ok(self.buffers.acquire(FIRST_BYTES))
-                } else {
-                    self.buffers.try_acquire(additional)
-                };
-                made.map(|buffer| self.buffer = Some(buffer))
-            }
+        if let Some(buffer) = &mut self.buffer {
+            return buffer.try_reserve(additional + ending);
         }
+        let made = if additional > POOLED_BYTES {
+            self.buffers.try_acquire_exact(additional + ending)
+        } else if additional <= FIRST_BYTES {
+            // Whatever is in memory, a request is answered: with an error where there is no room for more.
+            Ok(self.buffers.acquire(FIRST_BYTES))
+        } else {
+            self.buffers.try_acquire(additional)
+        };
+        made.map(|buffer| self.buffer = Some(buffer))
     }
 }
 
