@@ -96,6 +96,11 @@ pub(crate) const fn rounded_bytes(small_bytes: u64) -> u64 {
     small_bytes / (ROUNDED_PARTS - 1)
 }
 
+/// The most that a large message may take which is let in although others announced as much as there is room for.
+pub(crate) const fn short_bytes(large_bytes: usize) -> usize {
+    large_bytes / 16
+}
+
 /// The part of the bytes for small objects that is reserved for small requests.
 pub(crate) const fn reserved_bytes(small_bytes: usize) -> usize {
     small_bytes / RESERVED_PARTS

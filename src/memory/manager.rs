@@ -76,9 +76,6 @@ struct State {
     heap_fall: HeapFall,
 }
 
-/// A message is short if it takes no more than one part in so many of what large messages may have.
-const SHORT_PARTS: usize = 16;
-
 /// The server that a [`MemoryManager`] belongs to.
 pub(crate) struct MemoryConfig {
     pub(crate) name: String,
@@ -192,7 +189,7 @@ impl MemoryManager {
             return None;
         }
         let message_bytes = price::message_bytes(bytes).min(limit_bytes);
-        let is_short = message_bytes <= limit_bytes / SHORT_PARTS;
+        let is_short = message_bytes <= price::short_bytes(limit_bytes);
         match expected.try_reserve(message_bytes) {
             Ok(expected) => Some(expected),
             // What others only announced keeps no short message out for which there is room.

@@ -31,6 +31,17 @@ pub(super) struct Host {
     _folder: tempfile::TempDir,
 }
 
+/// The answer of a line that came in part.
+pub(super) fn rest_of_line(stream: &mut UnixStream, mut line: Vec<u8>) -> Value {
+    let mut buffer = vec![0; 16 * KIB];
+    while !line.ends_with(b"\n") {
+        let read = stream.read(&mut buffer).expect("the line goes on");
+        assert!(read > 0, "the connection ended");
+        line.extend_from_slice(&buffer[..read]);
+    }
+    serde_json::from_slice(&line).expect("valid JSON")
+}
+
 impl Host {
     pub(super) fn start(server: Server) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -571,13 +582,7 @@ fn data_that_changes_on_the_way_gives_a_valid_line() {
         let mut line = vec![0; 2 * data.len() / 3 * 4 * percent / 100];
         stream.read_exact(&mut line).expect("the answer begins");
         Becomes::Shorter(1).happen(&path, data.len());
-        let mut buffer = vec![0; 16 * KIB];
-        while !line.ends_with(b"\n") {
-            let read = stream.read(&mut buffer).expect("the line goes on");
-            assert!(read > 0, "the connection ended");
-            line.extend_from_slice(&buffer[..read]);
-        }
-        let answer: Value = serde_json::from_slice(&line).expect("valid JSON");
+        let answer = rest_of_line(&mut stream, line);
         let is_whole = answer["result"]["structuredContent"]["content"][0]["data"] == BASE64.encode(&data);
         assert!(answer["id"] == id && is_whole != (answer["result"]["isError"] == true), "{percent} %");
     }

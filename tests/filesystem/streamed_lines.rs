@@ -1,10 +1,10 @@
 //! The first and the last lines of large files, sent while they are read.
 
 use super::Scene;
-use super::streamed::{Becomes, Host, KIB, expected, server, text};
+use super::streamed::{Becomes, Host, KIB, expected, rest_of_line, server, text};
 use crate::test_client::{TestClient, meta};
 use mcpool::Limits;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{Read, Write};
 
 /// The first lines of a text, without the line end of the last one.
@@ -67,13 +67,7 @@ fn lines_that_are_gone_on_the_way_give_a_valid_line() {
         stream.read_exact(&mut line).expect("the answer begins");
         assert!(expected(id, &want, true).as_bytes().starts_with(&line), "{name}");
         Becomes::Shorter(1).happen(&path, text.len());
-        let mut buffer = vec![0; 16 * KIB];
-        while !line.ends_with(b"\n") {
-            let read = stream.read(&mut buffer).expect("the line goes on");
-            assert!(read > 0, "the connection ended");
-            line.extend_from_slice(&buffer[..read]);
-        }
-        let answer: Value = serde_json::from_slice(&line).expect("valid JSON");
+        let answer = rest_of_line(&mut stream, line);
         assert!(answer["id"] == id && answer["result"]["isError"] == true, "{name}");
     }
 }

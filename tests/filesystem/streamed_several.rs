@@ -1,7 +1,7 @@
 //! Several files in one answer that is sent while they are read: the same bytes as where it is written at once.
 
 use super::Scene;
-use super::streamed::{Host, KIB, server};
+use super::streamed::{Host, KIB, rest_of_line, server};
 use crate::test_client::{TestClient, meta};
 use mcpool::Limits;
 use serde_json::{Value, json};
@@ -92,13 +92,7 @@ fn a_file_that_is_gone_on_the_way_gives_a_valid_answer() {
     let mut line = vec![0; 500 * KIB];
     stream.read_exact(&mut line).expect("the answer begins");
     std::fs::remove_file(path("e")).expect("removed");
-    let mut buffer = vec![0; 16 * KIB];
-    while !line.ends_with(b"\n") {
-        let read = stream.read(&mut buffer).expect("the line goes on");
-        assert!(read > 0, "the connection ended");
-        line.extend_from_slice(&buffer[..read]);
-    }
-    let answer: Value = serde_json::from_slice(&line).expect("valid JSON");
+    let answer = rest_of_line(&mut stream, line);
     let result = &answer["result"];
     assert!(answer["id"] == 7 && result["isError"] == true);
     assert!(result["content"][1]["text"].as_str().expect("why").starts_with("ENOENT"));
