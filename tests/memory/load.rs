@@ -112,13 +112,16 @@ impl Program {
             .spawn()
             .expect("starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut said = String::new();
         let port = lines.by_ref().map(|line| line.expect("text")).find_map(|line| {
+            said += &line;
             let address = line.strip_prefix("mcpool: listening on ")?.split_once("://127.0.0.1:")?.1;
             address.split('/').next()?.parse().ok()
         });
+        let Some(port) = port else { panic!("{options:?} ended before it listened: {said}") };
         // Whoever writes to a full pipe waits.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port: port.expect("listens"), folder, group }
+        Self { child, port, folder, group }
     }
 
     pub(crate) fn port(&self) -> u16 {
