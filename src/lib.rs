@@ -72,6 +72,7 @@ pub mod limits;
 mod lock;
 pub mod memory;
 pub mod metrics;
+pub mod monitor;
 pub mod protocol;
 #[cfg(feature = "report")]
 pub mod report;
