@@ -36,7 +36,7 @@ pub(crate) use answer::outcome::Outcome;
 pub(crate) use incoming::facts::{FrameOrigin, HeadPart, HttpFacts, Saturation, SessionField};
 #[cfg(feature = "filesystem")]
 pub(crate) use incoming::handler_end::ArgumentsPlace;
-pub(crate) use serving::batch::{Batch, BatchMessage};
+pub(crate) use serving::batch::{Batch, BatchMessage, BatchTurn};
 pub(crate) use serving::in_flight::InFlight;
 pub(crate) use serving::slot::RequestSlot;
 pub(crate) use state::answer_stream::{AnswerStream, SegmentFrame};

@@ -15,6 +15,32 @@ use mcpool_pools::BufferLease;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Messages of batches served in one poll of a connection or task: a batch has up to a thousand, and others wait for the
+/// thread.
+const MESSAGES_A_POLL: u32 = 32;
+
+/// How many messages of batches may still be served in one poll.
+#[derive(Debug)]
+pub(crate) struct BatchTurn {
+    messages_left: u32,
+}
+
+impl BatchTurn {
+    pub(crate) fn begin() -> Self {
+        Self { messages_left: MESSAGES_A_POLL }
+    }
+
+    /// Counts a message that was served.
+    pub(crate) fn note_served(&mut self) {
+        self.messages_left = self.messages_left.saturating_sub(1);
+    }
+
+    /// Whether the thread is to be given back before the next message.
+    pub(crate) fn is_over(&self) -> bool {
+        self.messages_left == 0
+    }
+}
+
 /// A batch that is being served.
 #[derive(Debug)]
 pub(crate) struct Batch {

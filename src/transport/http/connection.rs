@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             State::CutOff if is_flushed => return Step::Ended,
             State::Closing if is_flushed => return self.linger(cx),
             State::Closing | State::CutOff => return Step::Blocked,
-            State::Head | State::Body(_) | State::Request(_) | State::Stream(_) => {}
+            State::Head | State::Body(_) | State::Request(_) | State::Batch(_) | State::Stream(_) => {}
         }
         // Before each step, as a request that is read meanwhile would last as long as its connection too.
         if self.is_draining {
@@ -240,7 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_interval()),
-                State::Request(_) | State::Stream(_) => (Timeout::KeepAlive, limits.sse_keep_alive()),
+                State::Request(_) | State::Batch(_) | State::Stream(_) => {
+                    (Timeout::KeepAlive, limits.sse_keep_alive())
+                }
                 State::Closing | State::CutOff => (Timeout::Linger, LINGER),
             },
         };

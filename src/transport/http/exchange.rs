@@ -9,7 +9,7 @@ use super::codec::body::BodyDecoder;
 use super::codec::head::RequestHead;
 use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
-use super::post::{FirstPoll, PostRequest, WaitingPost};
+use super::post::{FirstPoll, PostRequest, WaitingPost, YieldedPost};
 use super::receiver::{Body, BodyRead, Pace, Receiver, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
@@ -40,6 +40,9 @@ pub(super) enum State {
     Body(Body),
     /// A request of the modern era waits. It is cancelled when its connection closes.
     Request(WaitingPost),
+    /// A batch goes on when the other tasks had the thread. Nothing is read meanwhile, as the end of what the client
+    /// sends does not end a batch.
+    Batch(YieldedPost),
     /// It sends a stream of a session.
     Stream(SessionStream),
     /// It reads nothing more: what is queued is written, then the connection ends.
@@ -72,7 +75,7 @@ impl Exchange {
         match &self.state {
             State::Head => !self.receiver.input().is_empty(),
             State::Body(_) => true,
-            State::Request(_) | State::Stream(_) | State::Closing | State::CutOff => false,
+            State::Request(_) | State::Batch(_) | State::Stream(_) | State::Closing | State::CutOff => false,
         }
     }
 
@@ -86,7 +89,11 @@ impl Exchange {
     /// Registers what the connection holds while it sleeps.
     pub(super) fn register(&mut self, peer: PeerAddress) {
         let queued_bytes = self.sender.outbox.queued_bytes();
-        let request_bytes = if let State::Request(post) = &self.state { post.bytes() } else { 0 };
+        let request_bytes = match &self.state {
+            State::Request(post) => post.bytes(),
+            State::Batch(post) => post.bytes(),
+            _ => 0,
+        };
         let bytes = size_of::<Self>() + queued_bytes + self.receiver.held_bytes() + request_bytes;
         self.registration.update(Some(peer), HeldBytes { bytes, queued_bytes });
     }
@@ -121,7 +128,7 @@ impl Exchange {
         match &mut self.state {
             State::Request(post) => post.begin_closing(),
             State::Stream(stream) => stream.begin_closing(),
-            State::Head | State::Body(_) | State::Closing | State::CutOff => {}
+            State::Head | State::Body(_) | State::Batch(_) | State::Closing | State::CutOff => {}
         }
     }
 
@@ -134,7 +141,7 @@ impl Exchange {
             }
             // A closed connection cancels its request; the request of a session goes on without it.
             State::Request(_) | State::Stream(_) => return false,
-            State::Closing | State::CutOff => {}
+            State::Batch(_) | State::Closing | State::CutOff => {}
         }
         !self.sender.outbox.is_empty()
     }
@@ -167,7 +174,7 @@ impl Exchange {
         match &mut self.state {
             State::Request(post) => post.keep_alive(endpoint, &mut self.sender),
             State::Stream(stream) => stream.keep_alive(endpoint, &mut self.sender),
-            State::Head | State::Body(_) | State::Closing | State::CutOff => {}
+            State::Head | State::Body(_) | State::Batch(_) | State::Closing | State::CutOff => {}
         }
     }
 
@@ -188,16 +195,9 @@ impl Exchange {
             State::Head => return self.read_head(endpoint, peer, permit),
             State::Body(body) => match read_body(endpoint, &mut self.receiver, &mut self.sender, body, cx) {
                 None => return NextAction::Read,
-                Some(FirstPoll::Answered) => Progress::Answered,
-                Some(FirstPoll::Waits(post)) => {
-                    self.state = State::Request(post);
-                    return NextAction::Continue;
-                }
-                Some(FirstPoll::Streams(stream)) => {
-                    self.state = State::Stream(stream);
-                    return NextAction::Continue;
-                }
+                Some(polled) => return self.begin_waiting(endpoint, polled),
             },
+            State::Batch(_) => return self.resume_batch(endpoint, cx),
             State::Request(post) => post.advance(endpoint, &mut self.sender, cx),
             State::Stream(stream) => stream.advance(endpoint, &mut self.sender, cx),
             State::Closing | State::CutOff => return NextAction::Wait,
@@ -206,6 +206,34 @@ impl Exchange {
             Progress::Pending(next) => next,
             Progress::Answered => self.end_request(endpoint),
         }
+    }
+
+    /// Goes on with a batch that gave the thread back.
+    fn resume_batch(&mut self, endpoint: &Endpoint, cx: &mut Context<'_>) -> NextAction {
+        match std::mem::replace(&mut self.state, State::Head) {
+            State::Batch(post) => {
+                let polled = post.resume(endpoint, &mut self.sender, cx);
+                self.begin_waiting(endpoint, polled)
+            }
+            state => {
+                self.state = state;
+                NextAction::Continue
+            }
+        }
+    }
+
+    /// Goes on after a poll of a request that came whole.
+    fn begin_waiting(&mut self, endpoint: &Endpoint, polled: FirstPoll) -> NextAction {
+        self.state = match polled {
+            FirstPoll::Answered => return self.end_request(endpoint),
+            FirstPoll::Yields(post) => {
+                self.state = State::Batch(post);
+                return NextAction::Wait;
+            }
+            FirstPoll::Waits(post) => State::Request(post),
+            FirstPoll::Streams(stream) => State::Stream(stream),
+        };
+        NextAction::Continue
     }
 
     /// Goes on after a request whose answer is queued whole.

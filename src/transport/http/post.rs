@@ -12,7 +12,7 @@ use super::endpoint::Endpoint;
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
 use crate::server::{
-    Batch, BatchMessage, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot,
+    Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot,
     Saturation, Server, Session, SessionField, StreamWriter,
 };
 use crate::transport::admission::AdmittedPeer;
@@ -21,7 +21,7 @@ use mcpool_pools::{BufferLease, Lease};
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 /// A POST whose body has come.
@@ -53,6 +53,8 @@ pub(super) enum FirstPoll {
     Answered,
     /// It waits, and its connection with it.
     Waits(WaitingPost),
+    /// It is a batch that gave the thread back between two messages, and woke its task.
+    Yields(YieldedPost),
     /// It goes on in a task; this stream will carry its answer.
     Streams(SessionStream),
 }
@@ -73,8 +75,15 @@ impl PostRequest<'_> {
         let session = found.unwrap_or_else(|| server.stateless_session());
         let frame = Frame::whole(buffer, range);
         let outgoing = Arc::clone(&sender.outgoing);
-        let mut post =
-            Post { slot: server.slot(), batch: None, session, admitted, outgoing, is_detached: false };
+        let mut post = Post {
+            slot: server.slot(),
+            batch: None,
+            session,
+            admitted,
+            outgoing,
+            is_detached: false,
+            has_yielded: false,
+        };
         let origin = FrameOrigin {
             saturation: post.saturation(server),
             http: Some(http_facts(head, field)),
@@ -113,20 +122,29 @@ struct Post {
     outgoing: Arc<Outgoing>,
     /// It goes on without its connection.
     is_detached: bool,
+    /// Its batch goes on with the next message: the last one in the slot is done.
+    has_yielded: bool,
 }
 
 impl Post {
-    /// Polls what can go on; ready when all is answered.
+    /// Polls what can go on; ready when all is answered. A long batch gives the thread back between its messages.
     fn poll(&mut self, server: &Server, waker: &Waker) -> Poll<Outcome> {
+        let mut turn = BatchTurn::begin();
         loop {
-            let outcome = std::task::ready!(self.poll_message(server, waker));
-            if self.batch.is_some() && matches!(outcome, Outcome::Cancel) {
-                self.cancel_other(server);
+            if !std::mem::take(&mut self.has_yielded) {
+                let outcome = ready!(self.poll_message(server, waker));
+                if self.batch.is_none() {
+                    return Poll::Ready(outcome);
+                }
+                self.take_batch_outcome(server, outcome);
+                turn.note_served();
             }
-            let Some(batch) = &mut self.batch else { return Poll::Ready(outcome) };
-            if let Some(answer) = outcome.into_answer() {
-                batch.take_answer(&answer);
+            if turn.is_over() {
+                self.has_yielded = true;
+                waker.wake_by_ref();
+                return Poll::Pending;
             }
+            let Some(batch) = &mut self.batch else { return Poll::Ready(Outcome::Silent) };
             let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&server.shared) else {
                 let closed = self.batch.take().map(|batch| batch.close(&server.shared, &self.session));
                 return Poll::Ready(closed.unwrap_or(Outcome::Silent));
@@ -140,6 +158,16 @@ impl Post {
                 ..FrameOrigin::default()
             };
             self.fill(frame, origin);
+        }
+    }
+
+    /// Does what the outcome of a message of the batch asks for.
+    fn take_batch_outcome(&mut self, server: &Server, outcome: Outcome) {
+        if matches!(outcome, Outcome::Cancel) {
+            self.cancel_other(server);
+        }
+        if let (Some(batch), Some(answer)) = (&mut self.batch, outcome.into_answer()) {
+            batch.take_answer(&answer);
         }
     }
 
@@ -215,6 +243,9 @@ impl Post {
                     self.finish(to, outcome);
                     return FirstPoll::Answered;
                 }
+                Poll::Pending if self.has_yielded => {
+                    return FirstPoll::Yields(YieldedPost { post: self, head: *to.head });
+                }
                 Poll::Pending if self.slot.call().is_legacy() => {}
                 Poll::Pending => {
                     return FirstPoll::Waits(WaitingPost { post: self, head: *to.head, framing: None });
@@ -282,9 +313,35 @@ impl Post {
     }
 }
 
+impl Post {
+    /// Heap bytes of what is served now.
+    fn bytes(&self) -> usize {
+        self.slot.bytes() + self.slot.frame_bytes()
+    }
+}
+
 impl Drop for Post {
     fn drop(&mut self) {
         self.slot.cancel();
+    }
+}
+
+/// A batch between two of its messages, of which none waits.
+pub(super) struct YieldedPost {
+    post: Post,
+    head: RequestHead,
+}
+
+impl YieldedPost {
+    /// Heap bytes of the batch and its frame.
+    pub(super) fn bytes(&self) -> usize {
+        self.post.bytes()
+    }
+
+    /// Goes on with the next message.
+    pub(super) fn resume(self, endpoint: &Endpoint, sender: &mut Sender, cx: &mut Context<'_>) -> FirstPoll {
+        let Self { post, head } = self;
+        post.serve(ReplyTo { endpoint, sender, head: &head }, None, cx)
     }
 }
 
@@ -299,7 +356,7 @@ pub(super) struct WaitingPost {
 impl WaitingPost {
     /// Heap bytes of the request and its frame.
     pub(super) fn bytes(&self) -> usize {
-        self.post.slot.bytes() + self.post.slot.frame_bytes()
+        self.post.bytes()
     }
 
     /// Asks a subscription to end.

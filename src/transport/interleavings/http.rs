@@ -7,8 +7,10 @@ use crate::server::{Drain, FairLimit, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, PeerAddress};
 use crate::transport::http::{HttpConnection, HttpShared};
 use serde_json::{Value, json};
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
@@ -170,4 +172,33 @@ pub(super) async fn run(script: &[Step], end: End) {
         post.serving.await.expect("no panic");
     }
     assert_eq!(slots_in_use(&talk.server), 0);
+}
+
+/// How often another task has the thread while a batch of that many pings is served, and the answer. Where it `waits`, it
+/// has to be continued without its connection first.
+pub(super) async fn turns_beside(pings: u8, waits: bool) -> (usize, String) {
+    let mut talk = Talk::open().await;
+    let first = waits.then_some(Message::Wait { id: 200 });
+    let batch: Vec<_> = first.into_iter().chain((0..pings).map(|id| Message::Ping { id })).collect();
+    talk.step(&Step::Batch(batch), None).await;
+    if waits {
+        settle().await;
+        talk.gates.open(0);
+    }
+    let mut post = talk.posts.pop().expect("a post");
+    // A task of its own, which comes after the others that are ready; `yield_now` lets them have many turns.
+    let counting = tokio::spawn(async move {
+        let mut turns = 0;
+        while !post.read().await {
+            let mut is_awake = false;
+            poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                if std::mem::replace(&mut is_awake, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            turns += 1;
+        }
+        (turns, post.answer().expect("an answer"))
+    });
+    counting.await.expect("no panic")
 }

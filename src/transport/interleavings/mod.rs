@@ -243,6 +243,17 @@ fn many_batches_set_each_other_off() {
     runtime().block_on(http::run(&script, End::Close));
 }
 
+/// A batch gave its worker back when it was done only: the others waited for a thousand messages.
+#[test]
+fn a_long_batch_over_http_gives_its_thread_back_between_its_messages() {
+    for waits in [false, true] {
+        let (turns_of_few, _) = runtime().block_on(http::turns_beside(1, waits));
+        let (turns_of_many, answer) = runtime().block_on(http::turns_beside(160, waits));
+        assert!(turns_of_many >= turns_of_few + 4, "{turns_of_many} and {turns_of_few}, waits: {waits}");
+        assert!((0..160).all(|id| answer.contains(&format!("{id}:pong"))), "{answer}");
+    }
+}
+
 /// The second of two requests with one id is refused, whatever they are part of.
 #[test]
 fn the_second_of_two_requests_with_one_id_is_refused() {

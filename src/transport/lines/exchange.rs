@@ -10,8 +10,8 @@ use super::peer::{Peer, ServeError};
 use super::timeouts::{Progress, Timeout, Waiting};
 use crate::protocol::ProtocolError;
 use crate::server::{
-    Batch, BatchMessage, Caller, FrameOrigin, IdKey, InFlight, Outcome, Outgoing, RequestIds, RequestSlot,
-    Server,
+    Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, IdKey, InFlight, Outcome, Outgoing, RequestIds,
+    RequestSlot, Server,
 };
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
 use crate::transport::outbox::Outbox;
@@ -27,9 +27,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// Frames served in one round before answers are written, so that a long read does not hold them back.
 const FRAMES_A_ROUND: usize = 256;
-
-/// Messages of batches served in one poll: a batch has up to a thousand, and other connections wait for the thread.
-const BATCH_MESSAGES_A_POLL: u32 = 32;
 
 /// Where the answer of a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +53,7 @@ pub(super) struct Exchange {
     in_flight: InFlight<AnswerTo>,
     ids: Arc<RequestIds>,
     batches: Batches,
-    /// Messages of batches that may still be served in this poll.
-    batch_messages_left: u32,
+    batch_turn: BatchTurn,
     outbox: Outbox,
     /// A slot whose request was answered at once, kept for the next frame of the same round.
     spare: Option<Lease<RequestSlot>>,
@@ -121,13 +117,13 @@ impl Exchange {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ServeError>> {
         self.outgoing.register(cx.waker());
-        self.batch_messages_left = BATCH_MESSAGES_A_POLL;
+        self.batch_turn = BatchTurn::begin();
         loop {
             let written = self.poll_write(peer, stream, cx)?;
             let served = self.poll_in_flight(peer, cx.waker());
-            let may_read = self.is_reading && self.batch_messages_left > 0;
+            let may_read = self.is_reading && !self.batch_turn.is_over();
             let read = if may_read { self.poll_read(peer, stream, cx)? } else { Step::Blocked };
-            if self.batch_messages_left == 0 {
+            if self.batch_turn.is_over() {
                 self.progress.has_progressed = true;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -207,7 +203,7 @@ impl Exchange {
                     return self.poll_fill(peer, reader, cx);
                 }
             }
-            if self.outbox.is_full() || self.batch_messages_left == 0 {
+            if self.outbox.is_full() || self.batch_turn.is_over() {
                 break;
             }
         }
@@ -287,7 +283,7 @@ impl Exchange {
 
     /// Continues all batches that are due, as far as one poll may.
     fn serve_due(&mut self, peer: &mut Peer, connection: &Waker) {
-        while self.batch_messages_left > 0
+        while !self.batch_turn.is_over()
             && let Some((number, batch)) = self.batches.next_due()
         {
             self.serve_batch(peer, number, batch, connection);
@@ -312,8 +308,8 @@ impl Exchange {
                 }
             }
             self.spare = Some(slot);
-            self.batch_messages_left -= 1;
-            if self.batch_messages_left == 0 {
+            self.batch_turn.note_served();
+            if self.batch_turn.is_over() {
                 self.batches.wait(number, batch);
                 return self.batches.mark_due(number);
             }
@@ -472,7 +468,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             in_flight: InFlight::default(),
             ids: Arc::default(),
             batches: Batches::default(),
-            batch_messages_left: BATCH_MESSAGES_A_POLL,
+            batch_turn: BatchTurn::begin(),
             outbox: Outbox::new(self.max_outbox_bytes),
             spare: None,
             is_reading: true,
