@@ -121,6 +121,22 @@ pub(crate) fn duration(ms: u64) -> String {
     }
 }
 
+/// A short time to three digits: `1.25 ms`.
+pub(crate) fn latency(ns: u64) -> String {
+    let us = ns as f64 / 1e3;
+    let digits = |value: f64| match value {
+        ..9.995 => 2,
+        ..99.95 => 1,
+        _ => 0,
+    };
+    let (value, unit) = match us {
+        ..999.5 => (us, "us"),
+        ..999_500.0 => (us / 1e3, "ms"),
+        _ => (us / 1e6, "s"),
+    };
+    format!("{value:.*} {unit}", digits(value))
+}
+
 /// The same for round times: a second unit that is zero is left out.
 pub(crate) fn round_duration(ms: u64) -> String {
     let s = ms / 1_000;
@@ -174,6 +190,21 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn latencies_have_three_digits() {
+        for (ns, want) in [
+            (0, "0.00 us"),
+            (990, "0.99 us"),
+            (9_996, "10.0 us"),
+            (99_960, "100 us"),
+            (999_600, "1.00 ms"),
+            (1_250_000, "1.25 ms"),
+            (62_000_000_000, "62.0 s"),
+        ] {
+            assert_eq!(latency(ns), want);
+        }
+    }
 
     #[test]
     fn sizes_times_and_counts_are_rounded_the_way_people_read_them() {

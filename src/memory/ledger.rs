@@ -3,6 +3,7 @@
 //! Knows no holder. Each holder of memory opens an [`Account`], which is read when a report is made, so requests pay
 //! nothing for it. Invariant: a dropped account has no line.
 
+use super::latency_report::LatencyReport;
 use super::report::{ConnectionSpot, OperationReport, SessionSpot, ToolSpot, Traffic};
 use crate::lock::lock;
 use smallvec::SmallVec;
@@ -29,6 +30,7 @@ pub(crate) struct Entries {
     pub(crate) sessions: Vec<SessionSpot>,
     pub(crate) tools: Vec<ToolSpot>,
     pub(crate) operations: Vec<OperationReport>,
+    pub(crate) latencies: Vec<LatencyReport>,
     pub(crate) session_durations: Option<OperationReport>,
 }
 

@@ -422,6 +422,7 @@ impl MemoryManager {
             hotspots,
             traffic: entries.traffic,
             operations: entries.operations,
+            latencies: entries.latencies,
             session_durations: entries.session_durations,
             timeline: state.timeline.report(),
             applied: state.applied.clone(),

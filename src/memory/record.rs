@@ -116,6 +116,7 @@ mod tests {
             hotspots: crate::memory::Hotspots::default(),
             traffic: crate::memory::Traffic::default(),
             operations: Vec::new(),
+            latencies: Vec::new(),
             session_durations: None,
             timeline: Vec::new(),
             applied: Vec::new(),

@@ -3,6 +3,7 @@
 //! Tables, pages, rules and comparisons read a report and nothing else, so a saved report is as good as a running server.
 //! Invariant: a report that is written and read again is the same report.
 
+use super::latency_report::LatencyReport;
 use crate::metrics::Durations;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ pub struct MemoryReport {
     pub traffic: Traffic,
     /// How long requests took, by method and error.
     pub operations: Vec<OperationReport>,
+    /// The same and more in two significant digits, over the last seconds, minutes and the last hour.
+    #[serde(default)]
+    pub latencies: Vec<LatencyReport>,
     /// How long the sessions lasted that have ended.
     pub session_durations: Option<OperationReport>,
     /// Memory over time, oldest first: what charts are drawn from.

@@ -3,7 +3,8 @@
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-const SHARDS: usize = 4;
+/// Groups of threads.
+pub(super) const SHARDS: usize = 4;
 
 /// A count that only grows, in one cache line for each of a few groups of threads: one shared atomic costs
 /// seven times as much once two threads add to it.
@@ -30,7 +31,8 @@ impl Counter {
     }
 }
 
-fn shard() -> usize {
+/// The number of this thread's group.
+pub(super) fn shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static SHARD: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;

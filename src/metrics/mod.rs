@@ -1,12 +1,18 @@
 //! Counters, gauges and histograms that the server updates where things happen. Reports read them elsewhere.
 
+mod buckets;
 mod counter;
 mod duration;
 mod gauge;
+mod histogram;
+mod sketch;
+mod windows;
 
 pub use counter::Counter;
 pub use duration::{DURATION_BOUNDS_S, DurationHistogram, Durations, Moment};
 pub use gauge::Gauge;
+pub(crate) use sketch::Sketch;
+pub(crate) use windows::{LatencyWindows, SPAN_S, WINDOWS_S, first_span};
 
 /// The metrics of one server. Every thread may update them cheaply.
 ///

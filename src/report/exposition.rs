@@ -26,6 +26,7 @@ pub fn write_prometheus(report: &MemoryReport, out: &mut impl io::Write) -> io::
     pool_windows(&mut metrics, report);
     traffic(&mut metrics, report);
     durations(&mut metrics, report);
+    latencies(&mut metrics, report);
     out.write_all(metrics.text.as_bytes())
 }
 
@@ -408,5 +409,32 @@ fn durations(metrics: &mut Metrics, report: &MemoryReport) {
     let mut durations = metrics.histogram("mcp_server_session_duration_seconds", help);
     if let Some(sessions) = &report.session_durations {
         durations.buckets(&[], sessions);
+    }
+}
+
+/// Latencies in windows that end now, with two significant digits.
+fn latencies(metrics: &mut Metrics, report: &MemoryReport) {
+    let windows = || {
+        report
+            .latencies
+            .iter()
+            .flat_map(|latencies| latencies.windows.iter().map(move |window| (latencies, window)))
+    };
+    let help = "Latencies by what is measured, in windows that end now; quantile 1 is the longest.";
+    let mut seconds = metrics.gauge("mcpool_latency_seconds", help);
+    for (latencies, window) in windows() {
+        let quantiles =
+            [("0.5", window.p50_ns), ("0.95", window.p95_ns), ("0.99", window.p99_ns), ("1", window.max_ns)];
+        let seconds_long = window.window_s.to_string();
+        for (quantile, ns) in quantiles {
+            let (kind, name) = (("kind", latencies.kind.name()), ("name", latencies.name.as_str()));
+            seconds
+                .sample(&[kind, name, ("window_s", &seconds_long), ("quantile", quantile)], ns as f64 / 1e9);
+        }
+    }
+    let mut counts = metrics.gauge("mcpool_latency_window_count", "Latencies in each of these windows.");
+    for (latencies, window) in windows() {
+        let (kind, name) = (("kind", latencies.kind.name()), ("name", latencies.name.as_str()));
+        counts.sample(&[kind, name, ("window_s", &window.window_s.to_string())], window.count);
     }
 }

@@ -6,6 +6,7 @@
 
 mod doctor;
 mod exposition;
+mod latency_table;
 mod layout;
 mod page;
 mod plan_table;

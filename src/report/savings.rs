@@ -495,6 +495,7 @@ mod tests {
             hotspots: Hotspots::default(),
             traffic: Traffic::default(),
             operations: Vec::new(),
+            latencies: Vec::new(),
             session_durations: None,
             timeline: Vec::new(),
             applied: Vec::new(),

@@ -3,6 +3,7 @@
 //! Owns which figures are shown, in which order and in which words; [`super::layout`] formats them. Empty parts are left
 //! out. Invariant: both forms are made of the same sections.
 
+use super::latency_table::latencies;
 use super::layout::{Align, Cell, Column, Page, Section, Sentence};
 use crate::limits::units::{bytes, duration, grouped};
 use crate::memory::{AdviceReport, KernelScope, MemoryReport, Part, PoolReport, PressureLevel};
@@ -40,6 +41,7 @@ fn page(report: &MemoryReport) -> Page {
         connections(report),
         sessions(report),
         tools(report),
+        latencies(report),
     ]
     .into_iter()
     .chain([applied(report)])

@@ -2,7 +2,7 @@
 
 use crate::limits::{Limits, LimitsError};
 use crate::memory::{Ceiling, LimitTooSmall, MemoryConfig, MemoryManager};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Moment};
 use crate::server::answer::catalog::{CatalogError, Implementation};
 use crate::server::answer::envelope;
 #[cfg(feature = "validation")]
@@ -21,6 +21,7 @@ use crate::server::state::changes::Changes;
 use crate::server::state::client_requests::ClientRequestLimit;
 use crate::server::state::event_store::EventStore;
 use crate::server::state::fair_permits::FairPermits;
+use crate::server::state::latencies::Latencies;
 use crate::server::state::operations::Operations;
 use crate::server::state::pools::Pools;
 use crate::server::state::request_state::{NoRandomness, Sealer};
@@ -204,7 +205,7 @@ impl<T: Toolset> ServerBuilder<T> {
             Validators::default()
         };
         let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
-        let tool_usage = ToolUsage::new(description.tools.len(), limits.arena_retain_bytes);
+        let (tool_usage, latencies) = measured(description.tools.len(), &limits);
         let pools = Pools::new(&limits, &ceiling)?;
         let managed = MemoryConfig {
             leased: pools.leased.clone(),
@@ -234,6 +235,7 @@ impl<T: Toolset> ServerBuilder<T> {
             server_meta: envelope::server_meta(&implementation).map_err(CatalogError::from)?,
             metrics: Metrics::default(),
             operations: Operations::default(),
+            latencies,
             tool_usage,
             memory_report_ticks: self.has_memory_resource.then(AtomicU32::default),
             limits,
@@ -246,6 +248,11 @@ impl<T: Toolset> ServerBuilder<T> {
         let slots = slot_pool(&shared.pools, &shared.limits, SlotFactory::new(core))?;
         Ok(Server { shared, slots })
     }
+}
+
+/// What is measured of so many tools.
+fn measured(tools: usize, limits: &Limits) -> (ToolUsage, Latencies) {
+    (ToolUsage::new(tools, limits.arena_retain_bytes), Latencies::new(tools, Moment::coarse()))
 }
 
 /// The limits, with what follows from the ceiling of this process.

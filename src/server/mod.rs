@@ -47,6 +47,7 @@ pub(crate) use state::event_store::{EventData, StreamItem, StreamReader, StreamW
 #[cfg(feature = "cli")]
 pub(crate) use state::fair_limit::HOLDER_BYTES;
 pub(crate) use state::fair_limit::{FairLimit, Permit};
+pub(crate) use state::latencies::Latencies;
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::Session;

@@ -2,7 +2,7 @@
 
 use crate::limits::Limits;
 use crate::memory::MemoryManager;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Moment};
 use crate::protocol::{Era, Id, ProtocolError};
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
@@ -19,6 +19,7 @@ use crate::server::state::changes::Kind;
 use crate::server::state::drain::Drain;
 use crate::server::state::event_store::{StreamReader, StreamWriter};
 use crate::server::state::fair_permits::SessionKey;
+use crate::server::state::latencies::Latencies;
 use crate::server::state::pools::Pools;
 use crate::server::state::session::{CannotDetach, Session};
 #[cfg(feature = "cli")]
@@ -108,6 +109,11 @@ impl Server {
     pub(crate) fn small_buffer_bytes() -> Vec<usize> {
         let classes = BufferConfig::default().classes.into_iter().map(|class| class.bytes);
         classes.filter(|bytes| !Self::is_large(*bytes)).collect()
+    }
+
+    /// How long requests take, and the ways of their bytes.
+    pub(crate) fn latencies(&self) -> &Latencies {
+        &self.shared.latencies
     }
 
     /// The pools that every transport uses.
@@ -339,6 +345,7 @@ impl Server {
     /// ```
     pub fn maintain(&self) {
         self.sweep();
+        self.shared.latencies.tick(Moment::coarse());
         let before = self.shared.memory.pressure();
         self.shared.memory.tick(std::time::Instant::now());
         if let Some(ticks) = &self.shared.memory_report_ticks {
@@ -395,10 +402,15 @@ impl Server {
         }
     }
 
-    /// Records that the request of a slot ended, and starts the task that it became. The connection acts on the
-    /// outcome.
-    pub(crate) fn record_end(&self, served: ServedFrame, slot: &RequestSlot) -> Outcome {
-        self.shared.operations.note(slot.call());
+    /// Records that the request of a slot ended at `now`, and starts the task that it became. The connection acts on
+    /// the outcome.
+    pub(crate) fn record_end(&self, served: ServedFrame, slot: &RequestSlot, now: Moment) -> Outcome {
+        let call = slot.call();
+        if let Some(came) = call.came() {
+            let ns = now.ns_since(came);
+            self.shared.operations.note(call, ns);
+            self.shared.latencies.note(call, ns);
+        }
         if let Some(call) = served.detached {
             tasks::run(&self.shared, &self.slots, *call);
         }

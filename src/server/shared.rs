@@ -14,6 +14,7 @@ use crate::server::state::changes::{Changes, Kind};
 use crate::server::state::client_requests::{ClientAnswer, ClientRequestLimit};
 use crate::server::state::event_store::EventStore;
 use crate::server::state::fair_permits::FairPermits;
+use crate::server::state::latencies::Latencies;
 use crate::server::state::operations::Operations;
 use crate::server::state::pools::Pools;
 use crate::server::state::request_state::Sealer;
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) server_meta: Box<RawValue>,
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
+    pub(crate) latencies: Latencies,
     pub(crate) tool_usage: ToolUsage,
     /// Maintenance ticks since the start, where the memory report is a resource.
     pub(crate) memory_report_ticks: Option<AtomicU32>,
@@ -184,7 +186,8 @@ impl Shared {
         let mut owned = self.pools.owned_messages.acquire();
         owned.copy_arguments(body);
         self.metrics.owned_messages.add(1);
-        if !session.take_answer(id, ClientAnswer::new(is_error, owned)) {
+        let answer = ClientAnswer::new(is_error, owned);
+        if !self.latencies.correlate(|| session.take_answer(id, answer)) {
             tracing::debug!(id, "a client answered what it was not asked");
         }
     }

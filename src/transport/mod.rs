@@ -14,6 +14,7 @@ mod outbox;
 #[cfg(feature = "cli")]
 mod prices;
 mod reclaim;
+mod round_trips;
 mod stack_read;
 mod stdio;
 #[cfg(test)]

@@ -180,8 +180,15 @@ fn the_parser_refuses_what_prometheus_refuses() {
 
 const MIB: f64 = 1_048_576.0;
 
+const MESSAGE: (&str, &str) = ("kind", "message");
+const TOOL: (&str, &str) = ("kind", "tool");
+const NO_NAME: (&str, &str) = ("name", "");
+const READ: (&str, &str) = ("name", "read_text_file");
+const TEN_S: (&str, &str) = ("window_s", "10");
+const MINUTE: (&str, &str) = ("window_s", "60");
+
 /// What the sample has, under the name that it is exposed by.
-const FIGURES: [Row; 59] = [
+const FIGURES: [Row; 63] = [
     ("process_resident_memory_bytes", &[], 20.0 * MIB),
     ("process_cpu_seconds_total", &[], 12.34),
     ("process_open_fds", &[], 1_021.0),
@@ -241,6 +248,10 @@ const FIGURES: [Row; 59] = [
     ("mcpool_latest_return_milliseconds", &[], 2_500.0),
     ("mcpool_kernel_part_bytes", &[("part", "buffers of TCP"), ("scope", "network")], 628.0 * 1024.0),
     ("mcpool_kernel_part_bytes", &[("part", "page tables"), ("scope", "process")], 120.0 * 1024.0),
+    ("mcpool_latency_seconds", &[MESSAGE, NO_NAME, TEN_S, ("quantile", "0.95")], 0.000_005),
+    ("mcpool_latency_seconds", &[TOOL, READ, MINUTE, ("quantile", "0.99")], 0.003_75),
+    ("mcpool_latency_seconds", &[TOOL, READ, MINUTE, ("quantile", "1")], 0.05),
+    ("mcpool_latency_window_count", &[TOOL, READ, MINUTE], 299.0),
 ];
 
 #[test]

@@ -3,9 +3,9 @@
 
 use mcpool::memory::{
     AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,
-    KernelPart, KernelScope, MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport,
-    PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot,
-    Traffic,
+    KernelPart, KernelScope, LatencyKind, LatencyReport, LatencyWindow, MemoryReport, MemoryUsageReport,
+    OperationReport, Part, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts,
+    SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };
 use mcpool::metrics::DURATION_BOUNDS_S;
 
@@ -64,6 +64,7 @@ pub(crate) fn full() -> MemoryReport {
             operation("tools/call", None, &[(0, 90), (1, 4), (3, 1), (14, 1)], 4.5),
             operation("tools/call", Some("tool_error"), &[(0, 7)], 0.0),
         ],
+        latencies: latencies(),
         session_durations: Some(operation("", None, &[(12, 2), (13, 1)], 700.0)),
         timeline: vec![TimelinePoint {
             at_ms: 1_000,
@@ -79,6 +80,32 @@ pub(crate) fn full() -> MemoryReport {
         settings: [("arena_capacity".to_owned(), 16)].into(),
         ..empty()
     }
+}
+
+fn latencies() -> Vec<LatencyReport> {
+    let window = |window_s, count, p50_ns| LatencyWindow {
+        window_s,
+        covered_ms: window_s * 750,
+        count,
+        p50_ns,
+        p95_ns: p50_ns * 2,
+        p99_ns: p50_ns * 3,
+        max_ns: p50_ns * 40,
+    };
+    let of = |kind, name: &str, windows| LatencyReport { kind, name: name.to_owned(), windows };
+    let all = vec![window(10, 40, 2_500), window(60, 300, 2_400), window(300, 2_000, 2_300)];
+    vec![
+        of(LatencyKind::Message, "", [all, vec![window(3_600, 30_000, 2_200)]].concat()),
+        of(LatencyKind::Negotiation, "", vec![window(3_600, 1, 150_000)]),
+        of(LatencyKind::Method, "ping", vec![window(60, 1, 990)]),
+        of(
+            LatencyKind::Tool,
+            "read_text_file",
+            vec![window(60, 299, 1_250_000), window(3_600, 20_000, 1_300_000)],
+        ),
+        of(LatencyKind::Tool, "slow|tool", vec![window(3_600, 3, 62_000_000_000)]),
+        of(LatencyKind::Tool, "forgotten", Vec::new()),
+    ]
 }
 
 /// Of a platform that tells nothing, just started.
@@ -102,6 +129,7 @@ pub(crate) fn empty() -> MemoryReport {
         hotspots: Hotspots::default(),
         traffic: Traffic::default(),
         operations: Vec::new(),
+        latencies: Vec::new(),
         session_durations: None,
         timeline: Vec::new(),
         applied: Vec::new(),

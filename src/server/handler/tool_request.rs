@@ -137,6 +137,7 @@ impl<'f> ToolRequest<'f> {
         // Arguments that are not there are not read twice.
         let is_two_pass = self.arguments_at == ArgumentsAt::End && message.arguments.is_some();
         self.context.shared.tool_usage.note_call(self.index, is_two_pass, arena.allocated_bytes());
+        self.context.call.note_tool(self.index);
         Ok(admitted)
     }
 

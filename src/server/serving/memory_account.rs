@@ -3,6 +3,7 @@
 //! The size of a map is that of its entries and of the blocks that their types own. Tools report their own state.
 
 use crate::memory::{Account, Entries, SessionSpot};
+use crate::metrics::Moment;
 use crate::protocol::ToolDefinition;
 use crate::server::handler::tool::Toolset;
 use crate::server::serving::core::Core;
@@ -31,6 +32,8 @@ impl Account for Shared {
         entries.enter("subscriptions", subscription_bytes, subscriptions);
         entries.enter("tasks", self.tasks.bytes(), self.tasks.len());
         entries.enter("catalog", self.catalog.load().bytes(), 1);
+        let (histograms, histogram_bytes) = self.latencies.bytes();
+        entries.enter("monitor", histogram_bytes, histograms);
         let metrics = &self.metrics;
         let traffic = &mut entries.traffic;
         traffic.frames += metrics.frames.total();
@@ -58,6 +61,8 @@ impl Account for Shared {
         entries.traffic.unread_answers += unread as u64;
         entries.traffic.unread_bytes += unread_bytes as u64;
         entries.operations = self.operations.report();
+        let names = self.description.tools.iter().map(ToolDefinition::name);
+        entries.latencies.extend(self.latencies.report(names, Moment::coarse()));
         entries.session_durations = self.operations.report_sessions();
         let names = self.description.tools.iter().map(ToolDefinition::name);
         entries.tools.extend(self.tool_usage.spots(names));

@@ -6,7 +6,7 @@ use crate::protocol::{ClientCapabilities, Id, Method};
 use crate::server::state::outgoing::Outgoing;
 use atomic_waker::AtomicWaker;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
@@ -21,10 +21,12 @@ pub(crate) struct CallState {
     legacy: AtomicBool,
     /// Number of the [`Method`] plus one; 0 where the method is not known.
     method: AtomicU8,
+    /// Number of the tool plus one; 0 where none is called, or one of a higher number.
+    tool: AtomicU16,
     /// A [`Failure`] as a number, 0 for none (and for a tool's own error of code 0).
     failure: AtomicI32,
-    /// The [`Moment`] at which the request came, 0 before. In 32 bits, because a waiting request must fit a kilobyte.
-    begun_ms: AtomicU32,
+    /// The [`Moment`] at which the request came, as a number; 0 before.
+    begun_ns: AtomicU64,
     /// Polls the request. Woken when the request is cancelled from elsewhere, or asked to end.
     driver: AtomicWaker,
     details: Mutex<CallDetails>,
@@ -87,6 +89,8 @@ impl CallDetails {
 /// The sender of a request, as the transport knows it.
 #[derive(Debug, Default)]
 pub(crate) struct Caller<'c> {
+    /// When the request came; the default if that is to be found out.
+    pub(crate) came: Moment,
     /// The queue for messages other than the answer.
     pub(crate) outgoing: Option<&'c Arc<Outgoing>>,
     pub(crate) principal: u128,
@@ -152,7 +156,7 @@ impl CallState {
     pub(crate) fn begin(&self, caller: Caller<'_>) {
         let mut details = self.details();
         self.clear();
-        self.begun_ms.store(Moment::now().to_ms(), Ordering::Relaxed);
+        self.begun_ns.store(caller.came.or_else(Moment::now).to_ns(), Ordering::Relaxed);
         details.clear();
         details.principal = [(caller.principal >> 64) as u64, caller.principal as u64];
         details.is_admin = caller.is_admin;
@@ -167,10 +171,19 @@ impl CallState {
         drop(before);
     }
 
-    /// The age of the request in nanoseconds; `None` between requests.
-    pub(crate) fn age_ns(&self) -> Option<u64> {
-        let begun = self.begun_ms.load(Ordering::Relaxed);
-        (begun > 0).then(|| u64::from(Moment::now().to_ms().wrapping_sub(begun)) * 1_000_000)
+    /// When the request came; `None` between requests.
+    pub(crate) fn came(&self) -> Option<Moment> {
+        Moment::from_ns(self.begun_ns.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn note_tool(&self, tool: Option<usize>) {
+        let number = tool.and_then(|tool| u16::try_from(tool + 1).ok());
+        self.tool.store(number.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The number of the tool that is called.
+    pub(crate) fn tool(&self) -> Option<usize> {
+        usize::from(self.tool.load(Ordering::Relaxed)).checked_sub(1)
     }
 
     pub(crate) fn note_method(&self, method: Option<Method>) {
@@ -223,7 +236,8 @@ impl CallState {
         self.legacy.store(false, Ordering::Relaxed);
         self.method.store(0, Ordering::Relaxed);
         self.failure.store(0, Ordering::Relaxed);
-        self.begun_ms.store(0, Ordering::Relaxed);
+        self.tool.store(0, Ordering::Relaxed);
+        self.begun_ns.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn bytes(&self) -> usize {

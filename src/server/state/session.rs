@@ -67,7 +67,7 @@ impl Session {
     pub(crate) fn new(number: u64, principal: u128) -> Self {
         Self {
             number,
-            opened: Moment::now(),
+            opened: Moment::coarse(),
             principal: [(principal >> 64) as u64, principal as u64],
             revision: AtomicU8::new(0),
             log_level: AtomicU8::new(LogLevel::Info as u8),
@@ -95,7 +95,7 @@ impl Session {
 
     /// The age of the session in nanoseconds.
     pub(crate) fn age_ns(&self) -> u64 {
-        Moment::now().ns_since(self.opened)
+        Moment::coarse().ns_since(self.opened)
     }
 
     pub(crate) fn principal(&self) -> u128 {

@@ -166,8 +166,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if exchange.sender.outbox.is_empty() {
             return Ok(true);
         }
-        let flushed = exchange.sender.outbox.poll_flush(&mut self.stream, cx)?;
-        Ok(flushed.is_ready())
+        let is_flushed = exchange.sender.outbox.poll_flush(&mut self.stream, cx)?.is_ready();
+        if is_flushed {
+            exchange.sender.round_trips.note_written(self.shared.endpoint.server.latencies());
+        }
+        Ok(is_flushed)
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
@@ -182,12 +185,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Step::Ended
             }
-            Poll::Ready(Ok(_)) => Step::Progressed,
+            Poll::Ready(Ok(_)) => {
+                exchange.sender.round_trips.note_read();
+                Step::Progressed
+            }
             Poll::Ready(Err(error)) => {
                 tracing::debug!(%error, "a peer is gone");
                 Step::Ended
             }
             Poll::Pending => {
+                exchange.sender.round_trips.note_wait();
                 exchange.free_unused_buffer();
                 if exchange.is_idle() {
                     if self.is_draining {

@@ -11,6 +11,7 @@ use super::codec::words::StreamFraming;
 use super::endpoint::Endpoint;
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
+use crate::metrics::Moment;
 use crate::server::{
     Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot,
     Saturation, Server, Session, SessionField, StreamWriter,
@@ -75,6 +76,7 @@ impl PostRequest<'_> {
         let session = found.unwrap_or_else(|| server.stateless_session());
         let frame = Frame::whole(buffer, range);
         let outgoing = Arc::clone(&sender.outgoing);
+        let came = sender.round_trips.came().or_else(Moment::now);
         let mut post = Post {
             slot: server.slot(),
             batch: None,
@@ -83,6 +85,7 @@ impl PostRequest<'_> {
             outgoing,
             is_detached: false,
             has_yielded: false,
+            first_poll_of: Some(came),
         };
         let origin = FrameOrigin {
             saturation: post.saturation(server),
@@ -124,6 +127,8 @@ struct Post {
     is_detached: bool,
     /// Its batch goes on with the next message: the last one in the slot is done.
     has_yielded: bool,
+    /// When the message came that was not polled yet.
+    first_poll_of: Option<Moment>,
 }
 
 impl Post {
@@ -179,7 +184,8 @@ impl Post {
 
     /// Stops the request that the message names.
     fn cancel_other(&self, server: &Server) {
-        if self.session.cancel(self.slot.call_state()) {
+        let latencies = server.latencies();
+        if latencies.correlate(|| self.session.cancel(self.slot.call_state())) {
             server.metrics().cancelled_requests.add(1);
         }
     }
@@ -191,11 +197,22 @@ impl Post {
             self.slot.cancel();
             return Poll::Ready(Outcome::Silent);
         }
-        self.slot.poll(waker).map(|served| server.record_end(served, &self.slot))
+        let polled = self.slot.poll(waker);
+        let came = self.first_poll_of.take();
+        if polled.is_pending() && came.is_none() {
+            return Poll::Pending;
+        }
+        let now = Moment::now();
+        if let Some(came) = came {
+            server.latencies().messages.record(now.ns_since(came));
+        }
+        polled.map(|served| server.record_end(served, &self.slot, now))
     }
 
     fn fill(&mut self, frame: Frame, origin: FrameOrigin) {
+        let came = *self.first_poll_of.get_or_insert_with(Moment::now);
         let caller = Caller {
+            came,
             outgoing: Some(&self.outgoing),
             principal: self.admitted.principal.key(),
             is_admin: self.admitted.is_admin,
@@ -278,6 +295,7 @@ impl Post {
             matches!(outcome, Outcome::Reply(_) | Outcome::Streamed(_)) && !to.sender.outgoing.is_empty();
         if !is_streamed || !to.head.accepts.event_stream {
             to.sender.drop_outgoing(endpoint);
+            to.sender.round_trips.note_answer();
             return to.answer(outcome);
         }
         let ReplyTo { sender, head, .. } = to;
@@ -304,7 +322,7 @@ impl Post {
         tokio::spawn(async move {
             let answer = drive(&server, &mut self, &writer).await.into_event();
             // Before the answer goes out: its client may use the id again at once.
-            session.end(&call, is_batch);
+            server.latencies().correlate(|| session.end(&call, is_batch));
             if let Some(answer) = answer {
                 writer.push_answer(answer);
             }

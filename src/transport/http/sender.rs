@@ -10,6 +10,7 @@ use crate::limits::price;
 use crate::server::{AnswerStream, Outcome, Outgoing, SegmentFrame};
 use crate::transport::admission::Refusal;
 use crate::transport::outbox::Outbox;
+use crate::transport::round_trips::RoundTrips;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ pub(super) struct Sender {
     pub(super) outbox: Outbox,
     /// What the handlers of this connection's requests send before their answers.
     pub(super) outgoing: Arc<Outgoing>,
+    pub(super) round_trips: RoundTrips,
     /// The origin of the request, where pages of that origin may read the answer.
     cors: Option<Box<[u8]>>,
     /// The connection closes after what is queued.
@@ -68,6 +70,7 @@ impl Sender {
         Self {
             outbox: Outbox::new(max_outbox_bytes),
             outgoing: Arc::new(Outgoing::new(max_stream_bytes)),
+            round_trips: RoundTrips::default(),
             cors: None,
             is_last: false,
         }
@@ -76,6 +79,7 @@ impl Sender {
     /// Makes the sender ready for another connection.
     pub(super) fn reset(&mut self, max_stream_bytes: usize) {
         self.outbox.clear();
+        self.round_trips = RoundTrips::default();
         self.cors = None;
         self.is_last = false;
         if Arc::strong_count(&self.outgoing) > 1 {

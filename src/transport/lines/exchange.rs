@@ -8,6 +8,7 @@
 use super::batches::Batches;
 use super::peer::{Peer, ServeError};
 use super::timeouts::{Progress, Timeout, Waiting};
+use crate::metrics::Moment;
 use crate::protocol::ProtocolError;
 use crate::server::{
     Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, IdKey, InFlight, Outcome, Outgoing, RequestIds,
@@ -16,6 +17,7 @@ use crate::server::{
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
 use crate::transport::outbox::Outbox;
 use crate::transport::reclaim::reclaim_after;
+use crate::transport::round_trips::RoundTrips;
 use crate::transport::stack_read::poll_stack_read;
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
@@ -62,6 +64,7 @@ pub(super) struct Exchange {
     last_read_was_short: bool,
     progress: Progress,
     timeout: Timeout,
+    round_trips: RoundTrips,
     registration: Registration,
 }
 
@@ -117,6 +120,7 @@ impl Exchange {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ServeError>> {
         self.outgoing.register(cx.waker());
+        self.round_trips.note_wait();
         self.batch_turn = BatchTurn::begin();
         loop {
             let written = self.poll_write(peer, stream, cx)?;
@@ -157,7 +161,10 @@ impl Exchange {
         }
         let before = self.outbox.queued_bytes();
         match self.outbox.poll_flush(writer, cx) {
-            Poll::Ready(Ok(())) => Ok(Step::Progressed),
+            Poll::Ready(Ok(())) => {
+                self.round_trips.note_written(peer.server.latencies());
+                Ok(Step::Progressed)
+            }
             Poll::Ready(Err(error)) => Err(ServeError::Write(error)),
             Poll::Pending if self.outbox.queued_bytes() < before => Ok(Step::Progressed),
             Poll::Pending => Ok(Step::Blocked),
@@ -167,9 +174,10 @@ impl Exchange {
     fn poll_in_flight(&mut self, peer: &mut Peer, connection: &Waker) -> Step {
         let mut step = Step::Blocked;
         while let Poll::Ready((served, slot, answer_to)) = self.in_flight.poll_next(connection) {
-            let outcome = peer.server.record_end(served, &slot);
+            let outcome = peer.server.record_end(served, &slot, self.round_trips.note_served());
             if answer_to == AnswerTo::Line {
-                self.ids.release(IdKey::of(&slot.call().details().id));
+                let release = || self.ids.release(IdKey::of(&slot.call().details().id));
+                peer.server.latencies().correlate(release);
             }
             self.finish(peer, outcome, slot, answer_to);
             step = Step::Progressed;
@@ -244,6 +252,7 @@ impl Exchange {
                 Ok(Step::Progressed)
             }
             Poll::Ready(Ok(_)) => {
+                self.round_trips.note_read();
                 // The connection may end before the rest of a large message comes.
                 reclaim_after(&peer.server, self.frames.unfinished_bytes());
                 Ok(Step::Progressed)
@@ -266,7 +275,12 @@ impl Exchange {
         let ids = (!self.ids.is_empty()).then(|| Arc::clone(&self.ids));
         let origin = FrameOrigin { ids, ..FrameOrigin::default() };
         match self.first_poll(peer, frame, origin, connection) {
-            (Poll::Ready(outcome), slot) => self.finish(peer, outcome, slot, AnswerTo::Line),
+            (Poll::Ready(outcome), slot) => {
+                if outcome.answer_bytes() > 0 {
+                    self.round_trips.note_answer();
+                }
+                self.finish(peer, outcome, slot, AnswerTo::Line);
+            }
             (Poll::Pending, slot) => self.park(peer, slot, AnswerTo::Line),
         }
     }
@@ -329,7 +343,9 @@ impl Exchange {
     ) -> (Poll<Outcome>, Lease<RequestSlot>) {
         let saturation = peer.server.saturation(self.in_flight.len());
         let mut slot = self.spare.take().unwrap_or_else(|| peer.server.slot());
+        let came = self.round_trips.came().or_else(Moment::now);
         let caller = Caller {
+            came,
             outgoing: Some(&self.outgoing),
             principal: peer.principal(),
             // The owner, or a process of the socket's own user.
@@ -338,7 +354,10 @@ impl Exchange {
             task: None,
         };
         slot.fill(caller, peer.session(), frame, FrameOrigin { saturation, ..origin });
-        let polled = slot.poll(connection).map(|served| peer.server.record_end(served, &slot));
+        let polled = slot.poll(connection);
+        let now = self.round_trips.note_served();
+        peer.server.latencies().messages.record(now.ns_since(came));
+        let polled = polled.map(|served| peer.server.record_end(served, &slot, now));
         (polled, slot)
     }
 
@@ -394,7 +413,8 @@ impl Exchange {
     fn cancel(&mut self, peer: &Peer, slot: &RequestSlot) {
         let details = slot.call().details();
         let key = IdKey::of(&details.id);
-        let was_there = match self.in_flight.cancel(&details.id) {
+        let found = peer.server.latencies().correlate(|| self.in_flight.cancel(&details.id));
+        let was_there = match found {
             Some(AnswerTo::Line) => {
                 self.ids.release(key);
                 true
@@ -475,6 +495,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             last_read_was_short: false,
             progress: Progress::default(),
             timeout: Timeout::default(),
+            round_trips: RoundTrips::default(),
             registration: self.registry.register(),
         }
     }
@@ -492,6 +513,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.last_read_was_short = false;
         exchange.progress = Progress::default();
         exchange.timeout = Timeout::default();
+        exchange.round_trips = RoundTrips::default();
         if Arc::strong_count(&exchange.outgoing) > 1 {
             // A handler still sends to the peer that is gone: the next peer must not receive it.
             exchange.outgoing = Arc::new(Outgoing::new(self.max_stream_bytes));
