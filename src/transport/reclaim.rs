@@ -72,10 +72,17 @@ impl PurgeClock {
 
 /// Starts reclaiming after a large message, for servers that have no housekeeping: a task of its own, which does not
 /// end with the connection. It runs as long as there are large buffers, so an idle server is not woken.
+#[inline]
 pub(super) fn reclaim_after(server: &Server, bytes: usize) {
-    if Server::is_large(bytes)
-        && let Some(running) = Running::begin(server)
-    {
+    if Server::is_large(bytes) {
+        begin_reclaim(server);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn begin_reclaim(server: &Server) {
+    if let Some(running) = Running::begin(server) {
         tokio::spawn(run(running));
     }
 }

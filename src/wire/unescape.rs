@@ -19,6 +19,19 @@ const SHORT_BYTES: usize = 256;
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
+/// The word at `at`. Zeros follow the end of the text: control characters, which no string has. The last string of a
+/// message is nearly always closer to its end than a word.
+#[inline]
+fn word_at(bytes: &[u8], at: usize) -> [u8; WORD] {
+    let rest = &bytes[at..];
+    if let Some(word) = rest.first_chunk() {
+        return *word;
+    }
+    let mut word = [0; WORD];
+    word[..rest.len()].copy_from_slice(rest);
+    word
+}
+
 impl<'f> Lexer<'f> {
     /// Unescapes a string whose first backslash is at `backslash`; `self.at` is after the opening quote.
     ///
@@ -33,11 +46,10 @@ impl<'f> Lexer<'f> {
         let mut short = [0; SHORT_BYTES];
         short[..filled].copy_from_slice(&bytes[start..backslash]);
         self.at = backslash;
-        while filled <= SHORT_BYTES - 2 * WORD
-            && let Some(word) = bytes.get(self.at..).and_then(<[u8]>::first_chunk::<WORD>)
-        {
-            short[filled..filled + WORD].copy_from_slice(word);
-            let plain = first_special(word).unwrap_or(WORD);
+        while filled <= SHORT_BYTES - 2 * WORD {
+            let word = word_at(bytes, self.at);
+            short[filled..filled + WORD].copy_from_slice(&word);
+            let plain = first_special(&word).unwrap_or(WORD);
             self.at += plain;
             filled += plain;
             match word.get(plain) {
@@ -75,7 +87,7 @@ impl<'f> Lexer<'f> {
         }
     }
 
-    /// Unescapes a string that is not short, or that is close to the end of the text.
+    /// Unescapes a string that is not short.
     ///
     /// Plain parts are copied in words, whole ones, while they are searched, and what is copied too much is cut off
     /// again. An unescaped string is never longer than its escaped form.

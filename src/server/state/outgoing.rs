@@ -64,10 +64,13 @@ impl Outgoing {
     }
 
     /// The oldest message.
+    #[inline]
     pub(crate) fn next(&self) -> Option<BufferLease> {
-        if self.is_empty() {
-            return None;
-        }
+        if self.is_empty() { None } else { self.take() }
+    }
+
+    #[inline(never)]
+    fn take(&self) -> Option<BufferLease> {
         self.queue.with(|queue, wakes| {
             let message = queue.messages.pop_front()?;
             queue.bytes -= message.capacity();

@@ -57,6 +57,11 @@ impl Batches {
         }
     }
 
+    /// Whether one can go on.
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// Takes out the next batch that can go on: what its messages do to the others cannot touch it.
     pub(super) fn next_due(&mut self) -> Option<(NonZeroU64, Batch)> {
         loop {

@@ -11,8 +11,8 @@ use super::timeouts::{Progress, Timeout, Waiting};
 use crate::metrics::Moment;
 use crate::protocol::ProtocolError;
 use crate::server::{
-    Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, IdKey, InFlight, Outcome, Outgoing, RequestIds,
-    RequestSlot, Server,
+    AnswerStream, Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, IdKey, InFlight, Outcome, Outgoing,
+    RequestIds, RequestSlot, Server,
 };
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
 use crate::transport::outbox::Outbox;
@@ -56,6 +56,8 @@ pub(super) struct Exchange {
     ids: Arc<RequestIds>,
     batches: Batches,
     batch_turn: BatchTurn,
+    /// Nothing changed that the client wants to know of; if something does, there is another poll.
+    awaits_notice: bool,
     outbox: Outbox,
     /// A slot whose request was answered at once, kept for the next frame of the same round.
     spare: Option<Lease<RequestSlot>>,
@@ -122,6 +124,7 @@ impl Exchange {
         self.outgoing.register(cx.waker());
         self.round_trips.note_wait();
         self.batch_turn = BatchTurn::begin();
+        self.awaits_notice = false;
         loop {
             let written = self.poll_write(peer, stream, cx)?;
             let served = self.poll_in_flight(peer, cx.waker());
@@ -151,10 +154,13 @@ impl Exchange {
     ) -> Result<Step, ServeError> {
         self.collect_outgoing();
         if self.outbox.is_empty()
+            && !self.awaits_notice
             && let Some(session) = &peer.session
-            && let Some(notice) = peer.server.next_notice(session, cx)
         {
-            self.outbox.push_line(notice);
+            match peer.server.next_notice(session, cx) {
+                Some(notice) => self.outbox.push_line(notice),
+                None => self.awaits_notice = true,
+            }
         }
         if self.outbox.is_empty() {
             return Ok(Step::Blocked);
@@ -171,6 +177,7 @@ impl Exchange {
         }
     }
 
+    #[inline]
     fn poll_in_flight(&mut self, peer: &mut Peer, connection: &Waker) -> Step {
         let mut step = Step::Blocked;
         while let Poll::Ready((served, slot, answer_to)) = self.in_flight.poll_next(connection) {
@@ -295,8 +302,17 @@ impl Exchange {
         }
     }
 
-    /// Continues all batches that are due, as far as one poll may.
+    /// Continues all batches that are due, as far as one poll may. Hardly any connection has one.
+    #[inline]
     fn serve_due(&mut self, peer: &mut Peer, connection: &Waker) {
+        if self.batches.has_due() {
+            self.serve_batches(peer, connection);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn serve_batches(&mut self, peer: &mut Peer, connection: &Waker) {
         while !self.batch_turn.is_over()
             && let Some((number, batch)) = self.batches.next_due()
         {
@@ -334,6 +350,7 @@ impl Exchange {
     }
 
     /// Fills a slot and polls it once, inline.
+    #[inline]
     fn first_poll(
         &mut self,
         peer: &Peer,
@@ -387,10 +404,7 @@ impl Exchange {
             peer.session = Some(Arc::clone(session));
         }
         let answer = match outcome {
-            Outcome::Streamed(answer) => {
-                self.outbox.push_stream(answer);
-                return self.outbox.append(peer.server.buffers(), 1, |out| out.extend_from_slice(b"\n"));
-            }
+            Outcome::Streamed(answer) => return self.deliver_stream(peer, answer),
             outcome => outcome.into_answer(),
         };
         match answer_to {
@@ -407,6 +421,13 @@ impl Exchange {
                 self.batches.mark_due(number);
             }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn deliver_stream(&mut self, peer: &Peer, answer: Box<AnswerStream>) {
+        self.outbox.push_stream(answer);
+        self.outbox.append(peer.server.buffers(), 1, |out| out.extend_from_slice(b"\n"));
     }
 
     /// Stops the request that the message in `slot` names, in flight or waiting for its turn in a batch.
@@ -449,6 +470,7 @@ impl Exchange {
         }
     }
 
+    #[inline]
     fn collect_outgoing(&mut self) {
         while let Some(message) = self.outgoing.next() {
             self.outbox.push_line(message);
@@ -489,6 +511,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             ids: Arc::default(),
             batches: Batches::default(),
             batch_turn: BatchTurn::begin(),
+            awaits_notice: false,
             outbox: Outbox::new(self.max_outbox_bytes),
             spare: None,
             is_reading: true,
