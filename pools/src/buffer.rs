@@ -402,6 +402,11 @@ impl BufferLease {
         self.lease.charge.is_some()
     }
 
+    /// Bytes that the buffer is charged with to the budget of leased bytes.
+    pub fn charged_bytes(&self) -> usize {
+        self.lease.charge.as_ref().map_or(0, Reservation::bytes)
+    }
+
     /// Holds a reservation until the buffer returns, for what it was made of. It replaces the charge of a large buffer.
     pub fn hold(&mut self, reservation: Reservation) {
         self.lease.charge = Some(reservation);

@@ -47,9 +47,11 @@ pub(crate) use state::event_store::{EventData, StreamItem, StreamReader, StreamW
 #[cfg(feature = "cli")]
 pub(crate) use state::fair_limit::HOLDER_BYTES;
 pub(crate) use state::fair_limit::{FairLimit, Permit};
+pub(crate) use state::fair_permits::SessionKey;
 pub(crate) use state::latencies::Latencies;
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::Session;
 #[cfg(feature = "filesystem")]
 pub(crate) use state::streamed::{BlockSource, Filled};
+pub(crate) use state::undelivered::{HeldAnswers, Undelivered, UndeliveredAnswers};

@@ -25,6 +25,7 @@ use crate::server::state::session::{CannotDetach, Session};
 #[cfg(feature = "cli")]
 use crate::server::state::sessions;
 use crate::server::state::streamed::StreamedAnswer;
+use crate::server::state::undelivered::Undelivered;
 use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
 #[cfg(feature = "cli")]
@@ -68,6 +69,11 @@ impl Server {
     /// The limits of this server.
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// The large answers that wait for their peers.
+    pub(crate) fn undelivered(&self) -> &Arc<Undelivered> {
+        self.shared.pools.turns.undelivered()
     }
 
     /// The pool of buffers of this server.

@@ -63,6 +63,8 @@ pub(crate) struct Outbox {
     taken_bytes: usize,
     /// The peer took all that there was, at least once since then.
     has_caught_up: bool,
+    /// The peer took something since [`Outbox::take_progress`].
+    has_taken: bool,
 }
 
 impl Outbox {
@@ -77,6 +79,7 @@ impl Outbox {
             is_unflushed: false,
             taken_bytes: 0,
             has_caught_up: false,
+            has_taken: false,
         }
     }
 
@@ -129,6 +132,7 @@ impl Outbox {
         self.queued_bytes = 0;
         self.streams = 0;
         self.is_unflushed = false;
+        self.has_taken = false;
         self.begin_pace();
         if self.ready.capacity() > KEPT_ENTRIES {
             self.ready = VecDeque::new();
@@ -166,6 +170,23 @@ impl Outbox {
     /// Bytes that are queued.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// Bytes of what is queued that the budget of large messages is charged with.
+    pub(crate) fn large_bytes(&self) -> usize {
+        if self.streams == 0 && self.queued_bytes <= GATHER_BYTES {
+            return 0;
+        }
+        let bytes = |queued: &Queued| match queued {
+            Queued::Bytes(buffer) => buffer.charged_bytes(),
+            Queued::Stream(answer) => answer.reserved_bytes(),
+        };
+        self.ready.iter().map(bytes).sum()
+    }
+
+    /// Whether the peer took something since this was asked last.
+    pub(crate) fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.has_taken)
     }
 
     /// Whether all is written, and the writer holds nothing back either.
@@ -265,6 +286,7 @@ impl Outbox {
 
     fn advance(&mut self, mut taken: usize) {
         self.queued_bytes -= taken;
+        self.has_taken = true;
         self.taken_bytes = self.taken_bytes.saturating_add(taken);
         while let Some(Queued::Bytes(first)) = self.ready.front() {
             let left = first.len() - self.written;

@@ -473,3 +473,42 @@ fn a_file_of_middle_size_waits_for_memory_as_a_large_one_does() {
         assert!(status == 200 && body.len() > 120_000, "{status} {body:.300}");
     });
 }
+
+/// Readers that stall held all of the memory for large messages until they timed out: half a minute in which nobody else
+/// could read a large file, and again after that. One client loses nothing while it is alone.
+#[test]
+fn stalled_readers_of_one_client_keep_no_other_from_reading() {
+    const STALLED: u64 = 24;
+    const READS: u64 = 3;
+    let program = Program::serve(&["--max-inflight-bytes", "512KiB"]);
+    let port = program.port();
+    // More than sockets take.
+    let request = read_request(&program, 4 * MIB as usize, Asked::Whole);
+    let stalled: Vec<Client> = (0..STALLED)
+        .map(|_| {
+            let mut client = Client::connect_from([127, 0, 0, 2], port);
+            client.send(&request);
+            client
+        })
+        .collect();
+    // Until the first of them hold all there is, and no other gets some.
+    let answered = || stalled.iter().filter(|client| client.has_input()).count();
+    until("some are answered, and no more", || {
+        let before = answered();
+        std::thread::sleep(Duration::from_secs(3));
+        before >= 3 && answered() == before
+    });
+    assert!(answered() < STALLED as usize, "there is memory for all of them");
+    assert_eq!(program.report().traffic.connections, STALLED, "nobody lacks what they hold");
+    let request = read_request(&program, MIB as usize, Asked::Whole);
+    for _ in 0..READS {
+        let mut other = Client::connect(port);
+        other.send(&request);
+        let (status, body) = other.read_answer().expect("an answer");
+        assert!(status == 200 && body.len() > 2 * MIB as usize, "{status} {body:.300}");
+    }
+    // No more of them end than have to: a few for each read.
+    let left = program.report().traffic.connections;
+    assert!(left + 4 * READS >= STALLED, "{left} of {STALLED} are left");
+    drop(stalled);
+}

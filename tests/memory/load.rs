@@ -237,6 +237,28 @@ impl Client {
         Self { stream, input: Vec::new() }
     }
 
+    /// The same from another address of this machine, which is another client to the server.
+    pub(crate) fn connect_from(address: [u8; 4], port: u16) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind((address, 0).into()).expect("an address of this machine");
+            let stream = socket.connect(([127, 0, 0, 1], port).into()).await.expect("connects");
+            stream.into_std().expect("a socket")
+        });
+        stream.set_nonblocking(false).expect("a blocking socket");
+        stream.set_read_timeout(Some(Duration::from_mins(2))).expect("a time-out");
+        Self { stream, input: Vec::new() }
+    }
+
+    /// Whether something came that was not read.
+    pub(crate) fn has_input(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("a socket");
+        let came = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("a socket");
+        came.is_ok_and(|bytes| bytes > 0)
+    }
+
     /// Sends bytes and reads nothing.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("sent");

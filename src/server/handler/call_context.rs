@@ -228,7 +228,13 @@ impl CallContext {
         add: impl FnOnce(&mut Content, StreamedBlock),
     ) {
         self.room = None;
-        let window = match Window::reserve(&self.shared.pools.leased) {
+        let pools = &self.shared.pools;
+        let reserved = if pools.turns.must_wait(self.session_key(), &pools.leased) {
+            Err(Window::refuse(&pools.leased))
+        } else {
+            Window::reserve(&pools.leased)
+        };
+        let window = match reserved {
             Ok(window) => window,
             Err(spent) => return self.content().note_lack(spent),
         };

@@ -52,6 +52,13 @@ impl Window {
         reserve(SHORT_STEP_BYTES)
     }
 
+    /// What there is no room for while a call that comes first collects it.
+    pub(crate) fn refuse(budget: &MemoryBudget) -> BudgetSpent {
+        let requested_bytes = price::window_bytes(SHORT_STEP_BYTES);
+        let (used_bytes, limit_bytes) = (budget.used_bytes(), budget.limit_bytes());
+        BudgetSpent { requested_bytes, used_bytes, limit_bytes }
+    }
+
     /// Reserves two segments whether or not there is room, for an answer that was promised.
     pub(crate) fn insist(budget: &MemoryBudget) -> Self {
         Self::reserve(budget).unwrap_or_else(|_| Self {
@@ -133,6 +140,11 @@ impl AnswerStream {
     /// Bytes of the whole answer, unless what it carries changes.
     pub(crate) fn total_bytes(&self) -> usize {
         self.answer.total_bytes()
+    }
+
+    /// Bytes that are reserved for segments.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.memory.as_ref().map_or(0, Reservation::bytes)
     }
 
     /// Bytes that may wait to be sent while the next segment is written.

@@ -21,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 
 /// The session for which a permit is acquired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SessionKey {
     pub(crate) principal: u128,
     /// The number of the session. Callers without a session share a number.
@@ -110,6 +110,17 @@ impl FairPermits {
         let number = state.queue.push(key, sender);
         let entry = Some(QueueEntry { key, number });
         Err(Waiter { receiver, inner: Arc::clone(&self.inner), entry })
+    }
+
+    /// Whether somebody waits for whom that holds. It is asked under the lock.
+    pub(crate) fn any_waits(&self, holds: impl Fn(SessionKey) -> bool) -> bool {
+        let state = self.inner.lock();
+        state.queue.principals.iter().any(|(principal, queue)| {
+            queue
+                .sessions
+                .keys()
+                .any(|session| holds(SessionKey { principal: *principal, session: *session }))
+        })
     }
 
     /// How many permits are held, and how many callers wait for one.

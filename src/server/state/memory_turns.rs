@@ -4,9 +4,16 @@
 //! becomes free until it has what it lacked, and runs again with that. What is collected is reserved, so that no other
 //! message takes it in between: who came later cannot overtake, and whoever waits has to wait for the calls before it
 //! only. It collects at most half of the budget, so that one large answer does not keep all others out.
+//!
+//! A call of a client that holds more than its share passes its turn to one that holds less, for which answers of the
+//! former that nobody reads end ([`Undelivered`]): else it would wait until they time out, and all others with it.
 
+use crate::lock::lock;
 use crate::server::state::fair_permits::{FairPermit, FairPermits, SessionKey};
+use crate::server::state::undelivered::{Shortage, Undelivered};
 use mcpool_pools::{MemoryBudget, Reservation};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -19,26 +26,61 @@ const MORE: usize = 8;
 /// Who may collect room, one at a time.
 #[derive(Debug)]
 pub(crate) struct MemoryTurns {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     turns: FairPermits,
+    undelivered: Arc<Undelivered>,
+    /// For whom room is collected at the moment.
+    collector: Mutex<Option<SessionKey>>,
+    /// Whether there is one, for those who ask before each large answer.
+    has_collector: AtomicBool,
 }
 
 /// The turn of one call, until it is dropped.
 pub(crate) struct MemoryTurn {
+    shared: Arc<Shared>,
+    key: SessionKey,
     deadline: Instant,
     /// Bytes that were free for the call when it ran last.
     had_bytes: usize,
-    _permit: FairPermit,
+    /// `None` while it passes its turn to another call.
+    permit: Option<FairPermit>,
 }
 
 impl MemoryTurns {
     pub(crate) fn new() -> Self {
-        Self { turns: FairPermits::new(1) }
+        let shared = Shared {
+            turns: FairPermits::new(1),
+            undelivered: Arc::default(),
+            collector: Mutex::default(),
+            has_collector: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The answers that wait for their peers.
+    pub(crate) fn undelivered(&self) -> &Arc<Undelivered> {
+        &self.shared.undelivered
+    }
+
+    /// Whether a call comes after the one for which room is collected, and has to wait although there may be room.
+    pub(crate) fn must_wait(&self, key: SessionKey, memory: &MemoryBudget) -> bool {
+        if !self.shared.has_collector.load(Ordering::Relaxed) {
+            return false;
+        }
+        let collector = *lock(&self.shared.collector);
+        let shares = || self.shared.undelivered.shares(memory.limit_bytes());
+        collector.is_some_and(|collector| shares().may_displace(collector, key))
     }
 
     /// Waits for the turn of a call, until `deadline` at most.
     pub(crate) async fn wait(&self, key: SessionKey, deadline: Instant) -> Option<MemoryTurn> {
-        let permit = timeout_at(deadline, self.turns.acquire(key)).await.ok().flatten()?;
-        Some(MemoryTurn { deadline, had_bytes: 0, _permit: permit })
+        let permit = timeout_at(deadline, self.shared.turns.acquire(key)).await.ok().flatten()?;
+        let shared = Arc::clone(&self.shared);
+        Some(MemoryTurn { shared, key, deadline, had_bytes: 0, permit: Some(permit) })
     }
 }
 
@@ -67,6 +109,8 @@ impl MemoryTurn {
         let collected_bytes = wanted_bytes.min(half_bytes);
         let free_bytes = || memory.limit_bytes().saturating_sub(memory.used_bytes());
         let mut room = memory.reserve(0);
+        let mut collecting = self.shared.begin_collecting(self.key);
+        let mut since = Instant::now();
         loop {
             let missing_bytes = collected_bytes - room.bytes();
             // It fails where somebody else was faster, and where more than all is used.
@@ -82,8 +126,54 @@ impl MemoryTurn {
             if now >= self.deadline {
                 return None;
             }
+            if self.comes_after_another(memory) {
+                room.shrink_to(0);
+                drop(collecting);
+                self.pass().await?;
+                collecting = self.shared.begin_collecting(self.key);
+                since = Instant::now();
+                continue;
+            }
+            let (waiting, limit_bytes) = (self.key, memory.limit_bytes());
+            let missing_bytes = wanted_bytes.saturating_sub(room.bytes() + free_bytes());
+            let shortage = Shortage { waiting, limit_bytes, missing_bytes, since };
+            while self.shared.undelivered.end_one(&shortage, now) {}
             sleep_until(self.deadline.min(now + POLL)).await;
         }
+    }
+
+    /// Whether a call waits whose client holds less than its share, while that of this one holds more.
+    fn comes_after_another(&self, memory: &MemoryBudget) -> bool {
+        let shares = self.shared.undelivered.shares(memory.limit_bytes());
+        self.shared.turns.any_waits(|waiting| shares.may_displace(waiting, self.key))
+    }
+
+    /// Lets others have their turns, and waits for the next one.
+    async fn pass(&mut self) -> Option<()> {
+        self.permit = None;
+        let next = self.shared.turns.acquire(self.key);
+        self.permit = Some(timeout_at(self.deadline, next).await.ok().flatten()?);
+        Some(())
+    }
+}
+
+impl Shared {
+    fn begin_collecting(self: &Arc<Self>, key: SessionKey) -> Collecting {
+        *lock(&self.collector) = Some(key);
+        self.has_collector.store(true, Ordering::Relaxed);
+        Collecting { shared: Arc::clone(self) }
+    }
+}
+
+/// Room is collected while this lives.
+struct Collecting {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        self.shared.has_collector.store(false, Ordering::Relaxed);
+        *lock(&self.shared.collector) = None;
     }
 }
 
@@ -91,8 +181,9 @@ impl MemoryTurn {
 mod tests {
     use super::*;
     use crate::server::state::fair_permits::AcquirePermit;
+    use crate::server::state::undelivered::HeldAnswers;
     use proptest::prelude::*;
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::collections::BTreeMap;
     use std::pin::{Pin, pin};
     use std::task::{Context, Poll, Waker};
@@ -198,6 +289,48 @@ mod tests {
         assert!(turns.wait(key(3, 3), Instant::now()).await.is_some(), "the turn is free again");
     }
 
+    /// Answers of one client hold all there is, and a call of it has the turn: one of another client gets it, and room.
+    #[tokio::test(start_paused = true)]
+    async fn who_holds_more_than_its_share_waits_behind_who_holds_less() {
+        let (memory, turns) = (MemoryBudget::new(1000), MemoryTurns::new());
+        let held: RefCell<Vec<_>> = RefCell::default();
+        for at in 0..10 {
+            let mut entry = turns.undelivered().open();
+            let owner = key(1, at);
+            entry.update(HeldAnswers { owner, bytes: 100, has_taken: false }, Waker::noop());
+            held.borrow_mut().push((entry, memory.reserve(100), owner));
+        }
+        let mut hog = turns.wait(key(1, 50), Instant::now() + 600 * SECOND).await.expect("a turn");
+        let mut hog_collects = pin!(hog.collect(&memory, 100, || false));
+        assert!(poll(hog_collects.as_mut()).is_pending());
+        let other = async {
+            let mut turn = turns.wait(key(2, 1), Instant::now() + 600 * SECOND).await.expect("a turn");
+            turn.collect(&memory, 100, || false).await.expect("room")
+        };
+        // A connection that was told to end does so when it is polled.
+        let makes_wait = Cell::new((false, false));
+        let connections = async {
+            loop {
+                let (hog, other) = makes_wait.get();
+                let must_wait = |principal| turns.must_wait(key(principal, 1), &memory);
+                makes_wait.set((hog || must_wait(1), other || must_wait(2) || must_wait(3)));
+                held.borrow_mut().retain_mut(|(entry, room, owner)| {
+                    let bytes = room.bytes();
+                    entry.update(HeldAnswers { owner: *owner, bytes, has_taken: false }, Waker::noop())
+                });
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let room = tokio::select! {
+            room = other => room,
+            _ = hog_collects.as_mut() => panic!("the one that holds all comes first"),
+            () = connections => unreachable!("it goes on"),
+        };
+        assert_eq!((room.bytes(), held.borrow().len()), (200, 8), "no more than is needed");
+        assert_eq!(makes_wait.get(), (true, false), "meanwhile it may not take what becomes free");
+        assert!(!turns.must_wait(key(1, 1), &memory), "nobody collects");
+    }
+
     #[derive(Debug, Clone)]
     enum Act {
         Come(u128, u64),
@@ -283,7 +416,8 @@ mod tests {
                 match act {
                     Act::Come(principal, session) => {
                         let key = key(principal, session);
-                        calls.insert(number, Call { key, turn: turns.turns.acquire(key), permit: None });
+                        let turn = turns.shared.turns.acquire(key);
+                        calls.insert(number, Call { key, turn, permit: None });
                         model.come(number, key);
                     }
                     Act::End => {

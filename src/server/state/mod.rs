@@ -24,4 +24,5 @@ mod task;
 mod task_eviction;
 pub(crate) mod task_store;
 pub(crate) mod tool_usage;
+pub(crate) mod undelivered;
 pub(crate) mod wake_list;

@@ -105,7 +105,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for HttpConnection<S> {
                 Step::Ended => return Poll::Ready(()),
                 Step::Blocked => {}
             }
-            this.connection.register();
+            if !this.connection.register(cx) {
+                this.connection.shared.endpoint.server.memory().note_refused();
+                tracing::debug!("the answers of a peer end, as others lack the memory");
+                return Poll::Ready(());
+            }
             this.connection.set_timeout(std::mem::take(&mut has_progressed));
             let deadline = this.connection.deadline;
             if deadline < this.timer.deadline() || this.timer.is_elapsed() {
@@ -225,11 +229,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Registers what the connection holds while it sleeps.
-    fn register(&mut self) {
-        if let Some(exchange) = &mut self.exchange {
-            exchange.register(self.address);
-        }
+    /// Registers what the connection holds while it sleeps. Returns whether it may go on.
+    fn register(&mut self, cx: &Context<'_>) -> bool {
+        self.exchange.as_mut().is_none_or(|exchange| exchange.register(self.address, cx.waker()))
     }
 
     fn has_drain_begun(&self) -> bool {

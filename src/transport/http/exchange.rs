@@ -14,13 +14,13 @@ use super::receiver::{Body, BodyRead, Pace, Receiver, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
-use crate::server::{Outgoing, Permit, Server};
+use crate::server::{Outgoing, Permit, Server, Undelivered, UndeliveredAnswers};
 use crate::transport::admission::{AdmittedPeer, PeerAddress};
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
 use mcpool_pools::{Recycle, Reservation, Verdict};
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tokio::io::AsyncRead;
 
 /// The error for a client that sends a message too large for the memory that is left.
@@ -58,6 +58,7 @@ pub(super) struct Exchange {
     pub(super) sender: Sender,
     state: State,
     registration: Registration,
+    undelivered: UndeliveredAnswers,
 }
 
 impl Exchange {
@@ -86,8 +87,8 @@ impl Exchange {
             && (read_bytes >= READ_AHEAD_BYTES || (read_bytes > 0 && endpoint.server.is_scarce_of_memory()))
     }
 
-    /// Registers what the connection holds while it sleeps.
-    pub(super) fn register(&mut self, peer: PeerAddress) {
+    /// Registers what the connection holds while it sleeps. Returns whether it may go on: if not, others lack the memory.
+    pub(super) fn register(&mut self, peer: PeerAddress, connection: &Waker) -> bool {
         let queued_bytes = self.sender.outbox.queued_bytes();
         let request_bytes = match &self.state {
             State::Request(post) => post.bytes(),
@@ -96,6 +97,7 @@ impl Exchange {
         };
         let bytes = size_of::<Self>() + queued_bytes + self.receiver.held_bytes() + request_bytes;
         self.registration.update(Some(peer), HeldBytes { bytes, queued_bytes });
+        self.undelivered.update(self.sender.held_answers(), connection)
     }
 
     /// Frees a buffer that nothing was read into.
@@ -383,6 +385,7 @@ pub(super) struct ExchangeFactory {
     max_stream_bytes: usize,
     max_outbox_bytes: usize,
     registry: Arc<ConnectionRegistry>,
+    undelivered: Arc<Undelivered>,
 }
 
 impl ExchangeFactory {
@@ -394,6 +397,7 @@ impl ExchangeFactory {
             max_stream_bytes: limits.max_stream_bytes,
             max_outbox_bytes: limits.max_outbox_bytes,
             registry,
+            undelivered: Arc::clone(server.undelivered()),
         }
     }
 }
@@ -405,11 +409,13 @@ impl Recycle<Exchange> for ExchangeFactory {
             sender: Sender::new(self.max_stream_bytes, self.max_outbox_bytes),
             state: State::Head,
             registration: self.registry.register(),
+            undelivered: self.undelivered.open(),
         }
     }
 
     fn recycle(&self, exchange: &mut Exchange) -> Verdict {
         exchange.registration.clear();
+        exchange.undelivered.clear();
         exchange.receiver = Receiver::default();
         exchange.state = State::Head;
         exchange.sender.reset(self.max_stream_bytes);

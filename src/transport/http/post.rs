@@ -14,7 +14,7 @@ use super::stream::SessionStream;
 use crate::metrics::Moment;
 use crate::server::{
     Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot,
-    Saturation, Server, Session, SessionField, StreamWriter,
+    Saturation, Server, Session, SessionField, SessionKey, StreamWriter,
 };
 use crate::transport::admission::AdmittedPeer;
 use crate::wire::Frame;
@@ -77,6 +77,7 @@ impl PostRequest<'_> {
         let frame = Frame::whole(buffer, range);
         let outgoing = Arc::clone(&sender.outgoing);
         let came = sender.round_trips.came().or_else(Moment::now);
+        sender.owner = SessionKey { principal: admitted.principal.key(), session: session.number() };
         let mut post = Post {
             slot: server.slot(),
             batch: None,

@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 use super::sender::Sender;
 use super::stream::SessionStream;
 use crate::protocol::{ProtocolError, Revision};
-use crate::server::{Permit, Session};
+use crate::server::{Permit, Session, SessionKey};
 use crate::transport::admission::{AdmittedPeer, Credentials, PeerAddress, RequestSource};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -209,6 +209,7 @@ impl<'a> Arrival<'a> {
             return None;
         }
         let (_, session) = self.session(principal)?;
+        self.sender.owner = SessionKey { principal, session: session.number() };
         let last_event = self.text(self.head.last_event_id);
         let stream = SessionStream::of_session(self.endpoint, session, last_event, self.head);
         let Some(mut stream) = stream else {

@@ -7,7 +7,7 @@ use super::codec::response::{self, Cors, Payload, Persistence, ResponseHead};
 use super::codec::words::{Status, StreamFraming, Verb, Version};
 use super::endpoint::Endpoint;
 use crate::limits::price;
-use crate::server::{AnswerStream, Outcome, Outgoing, SegmentFrame};
+use crate::server::{AnswerStream, HeldAnswers, Outcome, Outgoing, SegmentFrame, SessionKey};
 use crate::transport::admission::Refusal;
 use crate::transport::outbox::Outbox;
 use crate::transport::round_trips::RoundTrips;
@@ -59,6 +59,8 @@ pub(super) struct Sender {
     /// What the handlers of this connection's requests send before their answers.
     pub(super) outgoing: Arc<Outgoing>,
     pub(super) round_trips: RoundTrips,
+    /// For whom the last answer is.
+    pub(super) owner: SessionKey,
     /// The origin of the request, where pages of that origin may read the answer.
     cors: Option<Box<[u8]>>,
     /// The connection closes after what is queued.
@@ -71,6 +73,7 @@ impl Sender {
             outbox: Outbox::new(max_outbox_bytes),
             outgoing: Arc::new(Outgoing::new(max_stream_bytes)),
             round_trips: RoundTrips::default(),
+            owner: SessionKey::default(),
             cors: None,
             is_last: false,
         }
@@ -87,6 +90,12 @@ impl Sender {
             self.renew_outgoing(max_stream_bytes);
         }
         self.outgoing.clear();
+    }
+
+    /// What waits for the peer to read it.
+    pub(super) fn held_answers(&mut self) -> HeldAnswers {
+        let bytes = self.outbox.large_bytes();
+        HeldAnswers { owner: self.owner, bytes, has_taken: self.outbox.take_progress() }
     }
 
     /// Takes a new queue for what handlers send, and leaves the old one to the request that goes on with it.

@@ -91,6 +91,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
         }
         let ended = match exchange.poll(this.peer, this.stream, cx) {
             Poll::Ready(ended) => ended,
+            Poll::Pending if !exchange.register_answers(this.peer, cx.waker()) => {
+                shared.server.memory().note_refused();
+                tracing::debug!("the answers of a peer end, as others lack the memory");
+                Ok(())
+            }
             Poll::Pending if exchange.is_reading() => {
                 let progress = exchange.take_progress();
                 if exchange.is_idle() {

@@ -11,8 +11,8 @@ use super::timeouts::{Progress, Timeout, Waiting};
 use crate::metrics::Moment;
 use crate::protocol::ProtocolError;
 use crate::server::{
-    AnswerStream, Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, IdKey, InFlight, Outcome, Outgoing,
-    RequestIds, RequestSlot, Server,
+    AnswerStream, Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeldAnswers, IdKey, InFlight, Outcome,
+    Outgoing, RequestIds, RequestSlot, Server, SessionKey, Undelivered, UndeliveredAnswers,
 };
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
 use crate::transport::outbox::Outbox;
@@ -68,6 +68,7 @@ pub(super) struct Exchange {
     timeout: Timeout,
     round_trips: RoundTrips,
     registration: Registration,
+    undelivered: UndeliveredAnswers,
 }
 
 impl Exchange {
@@ -112,6 +113,18 @@ impl Exchange {
         let queued_bytes = self.outbox.queued_bytes();
         let bytes = size_of::<Self>() + queued_bytes + self.frames.held_bytes() + self.in_flight.bytes();
         self.registration.update(peer.address, HeldBytes { bytes, queued_bytes });
+    }
+
+    /// Says what waits for the peer to read it while the connection sleeps. Returns whether it may go on: if not, others
+    /// lack the memory. The owner always may.
+    pub(super) fn register_answers(&mut self, peer: &Peer, connection: &Waker) -> bool {
+        let (bytes, has_taken) = (self.outbox.large_bytes(), self.outbox.take_progress());
+        if bytes == 0 || peer.address.is_none() {
+            self.undelivered.clear();
+            return true;
+        }
+        let owner = SessionKey { principal: peer.principal(), session: peer.session().number() };
+        self.undelivered.update(HeldAnswers { owner, bytes, has_taken }, connection)
     }
 
     /// Runs the loop until nothing more is read, nothing is in flight and all is written.
@@ -485,6 +498,7 @@ pub(super) struct ExchangeFactory {
     max_stream_bytes: usize,
     max_outbox_bytes: usize,
     registry: Arc<ConnectionRegistry>,
+    undelivered: Arc<Undelivered>,
 }
 
 impl ExchangeFactory {
@@ -494,6 +508,7 @@ impl ExchangeFactory {
         server.memory().open_account(&registry);
         Self {
             registry,
+            undelivered: Arc::clone(server.undelivered()),
             buffers: server.buffers().clone(),
             max_frame_bytes: limits.max_frame_bytes,
             max_stream_bytes: limits.max_stream_bytes,
@@ -520,11 +535,13 @@ impl Recycle<Exchange> for ExchangeFactory {
             timeout: Timeout::default(),
             round_trips: RoundTrips::default(),
             registration: self.registry.register(),
+            undelivered: self.undelivered.open(),
         }
     }
 
     fn recycle(&self, exchange: &mut Exchange) -> Verdict {
         exchange.registration.clear();
+        exchange.undelivered.clear();
         exchange.in_flight.cancel_all();
         exchange.spare = None;
         exchange.batches.clear();
