@@ -24,7 +24,7 @@ use std::time::Instant;
 
 /// Idle objects of which no more is asked than [`ObjectPool::trim_unneeded`] asks: what ordinary calls keep.
 const FEW_OBJECTS: usize = 8;
-const FEW_BYTES: u64 = 128 * 1024;
+const FEW_BYTES: u64 = 32 * 1024;
 
 /// What a pool is made with; `new` fills in what is usual.
 #[derive(Debug, Clone)]

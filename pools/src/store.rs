@@ -243,6 +243,11 @@ impl<T> Shard<T> {
             let mut items = self.lock();
             let surplus = items.len().saturating_sub(keep).min(expected);
             oldest.extend(items.drain(..surplus));
+            // A list that was long once would stay in memory, and a page of the allocator with it.
+            let room = items.len() * 2;
+            if room * 2 < items.capacity() {
+                items.shrink_to(room);
+            }
             self.len.store(items.len(), Ordering::Relaxed);
         }
         oldest

@@ -1,7 +1,7 @@
 //! The statistics of the program's allocator.
 
 use crate::memory::{Allocator, AllocatorStats};
-use mcpool_mimalloc::MiMalloc;
+use mcpool_mimalloc::stats_json;
 use serde::Deserialize;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -36,7 +36,7 @@ struct Count {
 
 impl Allocator for ProgramAllocator {
     fn stats(&self) -> AllocatorStats {
-        let json = MiMalloc::stats_json().ok();
+        let json = stats_json();
         let committed = json.and_then(|json| serde_json::from_slice::<Statistics>(json.to_bytes()).ok());
         let committed = committed.map(|statistics| statistics.committed);
         AllocatorStats {

@@ -9,6 +9,7 @@ use super::config::{Config, Settings};
 use super::error::CliError;
 use super::record::{self, Record};
 use crate::limits::Limits;
+use crate::memory::set_lasting_switch;
 use crate::server::{Drain, Server};
 #[cfg(feature = "tls")]
 use crate::transport::Tls;
@@ -94,6 +95,10 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let ServeOptions { dirs, settings, limits, inherited } = options;
     tracing::info!(?dirs, settings.read_only, is_stdio, "serving");
     let server = assemble::server(&dirs, &settings, limits)?;
+    // One client alone opens no burst of sessions.
+    if is_sockets {
+        set_lasting_switch(mcpool_mimalloc::set_apart);
+    }
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes, runtime.handle()));
     let ended = if is_sockets {
         runtime.block_on(async {

@@ -1,5 +1,6 @@
 //! Messages with which a client describes itself: its handshake, its notifications, its answers to the server's requests.
 
+use crate::memory::lasting;
 use crate::protocol::{Capability, ClientCapabilities, Id, IdField, Method, ProtocolError, Revision};
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
@@ -50,7 +51,8 @@ pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
         return outcome;
     }
     let Some(answer) = outcome.into_answer() else { return Outcome::Silent };
-    let session = Arc::new(Session::new(context.shared.sessions.next_number(), principal));
+    let number = context.shared.sessions.next_number();
+    let session = lasting(|| Arc::new(Session::new(number, principal)));
     session.record_handshake(revision, capabilities);
     if is_on_connection {
         return Outcome::Opened { answer, session, id: None };

@@ -10,6 +10,7 @@
 
 use crate::limits::{Limits, price};
 use crate::lock::lock;
+use crate::memory::lasting;
 use crate::protocol::Method;
 use crate::server::state::fair_limit::{FairLimit, Permit};
 use crate::server::state::wake_list::Guarded;
@@ -144,15 +145,18 @@ impl Changes {
         ];
         let kinds =
             wanted.iter().filter(|(is_wanted, _)| *is_wanted).fold(0, |bits, (_, kind)| bits | kind.bit());
-        let subscription = Arc::new(Subscription {
-            flags: Arc::new(Flags { kinds, ..Flags::default() }),
-            hub: Arc::clone(&self.hub),
-            memory: Mutex::new(memory),
-            left_bytes,
-            _permit: permit,
+        let subscription = lasting(|| {
+            Arc::new(Subscription {
+                flags: Arc::new(Flags { kinds, ..Flags::default() }),
+                hub: Arc::clone(&self.hub),
+                memory: Mutex::new(memory),
+                left_bytes,
+                _permit: permit,
+            })
         });
         if kinds != 0 {
-            self.hub.lists.with(|lists, _| lists.push(Arc::clone(&subscription.flags)));
+            let flags = Arc::clone(&subscription.flags);
+            self.hub.lists.with(|lists, _| lasting(|| lists.push(flags)));
         }
         for uri in &filter.uris {
             subscription.subscribe(uri)?;
@@ -282,7 +286,7 @@ impl Subscription {
         // The hub is locked before the subscription, as in `Changes::updated`.
         self.hub.uris.with(|by_uri, _| {
             let mut watched = lock(&self.flags.resources);
-            let watched = watched.get_or_insert_default();
+            let watched = lasting(|| watched.get_or_insert_default());
             if watched.uris.contains_key(uri) {
                 return Ok(());
             }
@@ -290,12 +294,15 @@ impl Subscription {
                 return Err(CannotSubscribe::Full);
             }
             lock(&self.memory).try_grow_leaving(resource_bytes(uri.len()), self.left_bytes)?;
-            let uri = by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
-            // Room for all resources, so that a notification allocates nothing.
-            let room = watched.uris.len() + 1 - watched.updated.len();
-            watched.updated.reserve(room);
-            watched.uris.insert(Arc::clone(&uri), false);
-            by_uri.entry(uri).or_default().push(Arc::clone(&self.flags));
+            lasting(|| {
+                let uri =
+                    by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
+                // Room for all resources, so that a notification allocates nothing.
+                let room = watched.uris.len() + 1 - watched.updated.len();
+                watched.updated.reserve(room);
+                watched.uris.insert(Arc::clone(&uri), false);
+                by_uri.entry(uri).or_default().push(Arc::clone(&self.flags));
+            });
             Ok(())
         })
     }

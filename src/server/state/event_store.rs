@@ -8,6 +8,7 @@
 //! sent is kept as what it is written from, an open file mostly, and written anew for a client that comes back.
 
 use crate::limits::Limits;
+use crate::memory::lasting;
 use crate::server::state::charge::{Charge, Sum};
 use crate::server::state::streamed::StreamedAnswer;
 use crate::server::state::wake_list::Guarded;
@@ -175,9 +176,12 @@ impl EventStore {
     pub(crate) fn open(&self, session: u64) -> (StreamWriter, StreamReader) {
         let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
         let state = StreamState { first: 1, next: 1, ..StreamState::default() };
-        let stream = Arc::new(Stream { number, state: Guarded::new(state), reader: AtomicWaker::new() });
+        let reader = AtomicWaker::new();
+        let stream = lasting(|| Arc::new(Stream { number, state: Guarded::new(state), reader }));
         let listed = Arc::clone(&stream);
-        self.shared.sessions.with(|sessions, _| sessions.entry(session).or_default().push(listed));
+        self.shared
+            .sessions
+            .with(|sessions, _| lasting(|| sessions.entry(session).or_default().push(listed)));
         let writer = StreamWriter { store: Arc::clone(&self.shared), stream: Arc::clone(&stream) };
         (writer, StreamReader { stream, number: 0 })
     }
@@ -417,7 +421,7 @@ impl StreamWriter {
         state.added_bytes += data.bytes() as u64;
         let streamed = matches!(data, EventData::Streamed(_)).then(|| self.store.streamed.charge(1));
         let event = StoredEvent { data, _streamed: streamed, end_bytes: state.added_bytes, charge };
-        state.events.push_back(Arc::new(event));
+        lasting(|| state.events.push_back(Arc::new(event)));
     }
 
     fn enforce_budget(&self) {

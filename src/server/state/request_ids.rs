@@ -1,6 +1,7 @@
 //! The ids of requests that have no answer yet, so that none is used twice at the same time.
 
 use crate::lock::lock;
+use crate::memory::lasting;
 use crate::protocol::Id;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
@@ -67,7 +68,13 @@ impl RequestIds {
     /// Marks an id as used; `false` if it is used already.
     #[must_use]
     pub(crate) fn claim(&self, key: IdKey) -> bool {
-        self.ids().claimed.insert(key)
+        let mut ids = self.ids();
+        // The first entries of a session stay with it.
+        if ids.claimed.capacity() == 0 {
+            lasting(|| ids.claimed.insert(key))
+        } else {
+            ids.claimed.insert(key)
+        }
     }
 
     /// Marks an id as unused.

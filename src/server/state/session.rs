@@ -5,6 +5,7 @@
 //! `roots/list` request is one bit, and `max_concurrent_requests` bounds the running requests.
 
 use crate::lock::lock;
+use crate::memory::lasting;
 use crate::metrics::Moment;
 use crate::protocol::{ClientCapabilities, LogLevel, Revision};
 use crate::server::state::call_state::CallState;
@@ -192,7 +193,7 @@ impl Session {
     }
 
     fn requests(&self) -> &SessionRequests {
-        self.requests.get_or_init(Box::default)
+        self.requests.get_or_init(|| lasting(Box::default))
     }
 
     /// The ids of the requests that run without a connection.

@@ -12,6 +12,7 @@
 //! visits each principal only if one with less than its share finds the table full.
 
 use crate::lock::lock;
+use crate::memory::lasting;
 use crate::server::state::session::Session;
 use hashlink::LinkedHashMap;
 use mcpool_pools::Reservation;
@@ -87,11 +88,8 @@ impl Sessions {
             evicted.push(removed);
         }
         table.open += 1;
-        table
-            .held
-            .entry(principal)
-            .or_default()
-            .insert(id, Entry { session, last_used: Instant::now(), _memory: memory });
+        let entry = Entry { session, last_used: Instant::now(), _memory: memory };
+        lasting(|| table.held.entry(principal).or_default().insert(id, entry));
         evicted
     }
 
