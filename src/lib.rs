@@ -48,6 +48,7 @@
 //! | to serve a trusted stream, whose peer is treated as the owner | [`transport::serve_lines`], [`Drain`], [`Server::maintain`] |
 //! | bounds, and what they cost | [`Limits`], [`Server::pools`], [`Server::metrics`] |
 //! | to call another server | the `client` module, with the feature of that name |
+//! | to load a server, ours or not, and believe the figures | the `load` module, with the feature of that name |
 //! | the pools alone | [`pools`] |
 //!
 //! | feature | what it adds |
@@ -56,9 +57,10 @@
 //! | `filesystem` | the filesystem tools |
 //! | `socket-activation` | sockets that a service manager opened |
 //! | `client` | the `client` module |
+//! | `load` | the `load` module, and `client` |
 //! | `validation` | checks arguments and answers against schemas that are given as text |
 //! | `oauth`, `tls` | access tokens of OAuth 2.1, encrypted connections |
-//! | `cli` (by default) | the program `mcpool`, with the first four |
+//! | `cli` (by default) | the program `mcpool`, with the first five |
 
 // The program and the filesystem tools use parts of the rooms below them that nothing else uses yet; a build with them
 // finds what nobody uses.
@@ -69,6 +71,8 @@ pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod limits;
+#[cfg(feature = "load")]
+pub mod load;
 mod lock;
 pub mod memory;
 pub mod metrics;

@@ -15,6 +15,8 @@ mod hostile_frames;
 mod http_hostile;
 mod json_differential;
 mod json_encode;
+#[cfg(feature = "load")]
+mod load;
 mod on_thread;
 mod protocol;
 #[cfg(feature = "report")]

@@ -63,6 +63,7 @@ pub(super) fn command() -> Command {
         .subcommand(doctor())
         .subcommand(tune())
         .subcommand(plan())
+        .subcommand(super::load::command())
         .subcommand(config())
 }
 

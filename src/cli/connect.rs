@@ -1,8 +1,8 @@
 //! The command `mcpool connect`: the shim for clients that can only start a command.
 
 use super::error::CliError;
+use super::token_file;
 use crate::client::shim::{self, HttpTarget, ShimError};
-use crate::watched_file;
 use clap::ArgMatches;
 use std::io;
 use std::os::fd::AsFd;
@@ -55,13 +55,7 @@ fn target(matches: &ArgMatches) -> Result<Target, CliError> {
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     if let Some(path) = matches.get_one::<PathBuf>("token_file") {
-        let text = watched_file::read_text(path, watched_file::MAX_BYTES)
-            .map_err(|error| CliError::Usage(format!("cannot read {}: {error}", path.display())))?;
-        let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-        let token =
-            token.ok_or_else(|| CliError::Usage(format!("there is no token in {}", path.display())))?;
-        let token = token.split_once(':').map_or(token, |(_, token)| token);
-        headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        headers.push(("Authorization".to_owned(), format!("Bearer {}", token_file::read(path)?)));
     }
     if text.contains("://") {
         return Ok(Target::Http(HttpTarget::new(text, &headers)?));

@@ -3,6 +3,7 @@
 use super::config::ConfigError;
 use crate::client::ClientError;
 use crate::client::shim::ShimError;
+use crate::load::LoadTestError;
 use crate::memory::ReadReportError;
 use crate::server::BuildError;
 use crate::tools::filesystem::FilesystemError;
@@ -19,7 +20,7 @@ const USAGE: u8 = 2;
 /// The server could not be started, did not answer, or broke the protocol.
 pub(super) const SERVER: u8 = 3;
 /// Ended by Ctrl-C: 128 + SIGINT, as in shells.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,9 @@ pub(super) enum CliError {
     /// The input is no report.
     #[error("{0}")]
     Report(#[from] ReadReportError),
+    /// The load test could not begin.
+    #[error("{0}")]
+    Load(#[from] LoadTestError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -85,7 +89,8 @@ impl CliError {
             _ if self.is_closed_pipe() => 0,
             Self::Usage(_) | Self::Config(_) | Self::Admission(_) | Self::Http(_) => USAGE,
             Self::Build(BuildError::Limits(_) | BuildError::Memory(_)) => USAGE,
-            Self::Shim(ShimError::Target(_)) => USAGE,
+            Self::Shim(ShimError::Target(_))
+            | Self::Load(LoadTestError::Scenario(_) | LoadTestError::Template(_)) => USAGE,
             Self::Client(_)
             | Self::Shim(_)
             | Self::Output(_)
@@ -93,6 +98,7 @@ impl CliError {
             | Self::Build(_)
             | Self::Serve(_)
             | Self::Listen(_)
+            | Self::Load(_)
             | Self::Report(_) => SERVER,
             #[cfg(feature = "tls")]
             Self::Tls(_) => SERVER,

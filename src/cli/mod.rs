@@ -11,6 +11,7 @@ mod config;
 mod connect;
 mod doctor;
 mod error;
+mod load;
 mod log;
 mod nearest;
 mod parameters;
@@ -21,6 +22,7 @@ mod render;
 mod report;
 mod serve;
 mod terminal;
+mod token_file;
 mod tools;
 mod tune;
 
@@ -34,7 +36,8 @@ use std::process::ExitCode;
 /// Runs the program with the arguments and environment of the process; `heap_bytes` gives the bytes that its
 /// allocator has handed out.
 ///
-/// Exit codes: 0 success, 1 the tool that was called failed or the doctor found a problem, 2 wrong usage or
+/// Exit codes: 0 success, 1 the tool that was called failed, the doctor found a problem or
+/// a load test did, 2 wrong usage or
 /// configuration, 3 the server failed.
 pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
     let matches = match command::command().try_get_matches() {
@@ -71,6 +74,7 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
         Some(("report", matches)) => report::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("tune", matches)) => tune::run(matches).map(|()| ExitCode::SUCCESS),
+        Some(("load", matches)) => load::run(matches),
         Some(("plan", matches)) => plan::run(matches),
         Some(("config", matches)) => show_config(matches),
         _ => Err(CliError::Usage("no command was given: see `mcpool --help`".to_owned())),

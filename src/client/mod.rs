@@ -15,6 +15,9 @@ mod wire_http;
 
 pub use connection::Progress;
 pub use error::ClientError;
+pub(crate) use negotiate::initialize_params;
+#[cfg(feature = "load")]
+pub(crate) use negotiate::{MODERN, answers_discover, modern_meta};
 pub use process::ServerCommand;
 pub use tool::{Answer, CallResult, Content, Resource, Tool};
 
@@ -151,7 +154,7 @@ impl Client {
         }
         const METHOD: &str = "initialize";
         let id = self.connection.take_id();
-        let sent = self.connection.request(id, METHOD, negotiate::initialize_params()).await;
+        let sent = self.connection.request(id, METHOD, initialize_params()).await;
         let pending = match sent {
             Ok(pending) => pending,
             Err(end) => return Err(self.explain(end).await),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// The revision without a handshake: each request carries all that the server needs.
-pub(super) const MODERN: &str = "2026-07-28";
+pub(crate) const MODERN: &str = "2026-07-28";
 /// The newest revision with a handshake.
 pub(super) const NEWEST_WITH_HANDSHAKE: &str = "2025-11-25";
 /// All revisions with a handshake that this client speaks.
@@ -69,18 +69,51 @@ pub(super) fn after_discover(answer: Result<&str, &Fault>) -> Probe {
     }
 }
 
+/// Whether a message that answers `server/discover` comes from a server of revision 2026-07-28; otherwise it is an older
+/// one. An error has the revisions that it offers, where this client speaks none of them.
+#[cfg(feature = "load")]
+pub(crate) fn answers_discover(message: &[u8]) -> Result<bool, String> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        result: Option<&'a serde_json::value::RawValue>,
+        error: Option<Fault>,
+    }
+    let Ok(Answer { result, error }) = serde_json::from_slice(message) else { return Ok(false) };
+    let probe = match (result, &error) {
+        (Some(result), _) => after_discover(Ok(result.get())),
+        (None, Some(fault)) => after_discover(Err(fault)),
+        (None, None) => Probe::Older,
+    };
+    match probe {
+        Probe::Modern => Ok(true),
+        Probe::Older => Ok(false),
+        Probe::Foreign(offered) => Err(offered),
+    }
+}
+
 /// Tells whether this client supports `revision` in a handshake.
 pub(super) fn supports(revision: &str) -> bool {
     WITH_HANDSHAKE.contains(&revision)
 }
 
-fn client_info() -> Value {
+/// Who asks.
+pub(crate) fn client_info() -> Value {
     json!({"name": "mcpool", "version": env!("CARGO_PKG_VERSION")})
 }
 
 /// Parameters of `initialize`.
-pub(super) fn initialize_params() -> Value {
+pub(crate) fn initialize_params() -> Value {
     json!({"protocolVersion": NEWEST_WITH_HANDSHAKE, "capabilities": {}, "clientInfo": client_info()})
+}
+
+/// What each request of revision 2026-07-28 carries in its `_meta`.
+pub(crate) fn modern_meta() -> Map<String, Value> {
+    let mut meta = Map::new();
+    meta.insert("io.modelcontextprotocol/protocolVersion".to_owned(), MODERN.into());
+    meta.insert("io.modelcontextprotocol/clientInfo".to_owned(), client_info());
+    meta.insert("io.modelcontextprotocol/clientCapabilities".to_owned(), json!({}));
+    meta
 }
 
 impl Dialect {
@@ -99,9 +132,7 @@ impl Dialect {
             meta.insert("progressToken".to_owned(), token.into());
         }
         if *self == Self::Modern {
-            meta.insert("io.modelcontextprotocol/protocolVersion".to_owned(), MODERN.into());
-            meta.insert("io.modelcontextprotocol/clientInfo".to_owned(), client_info());
-            meta.insert("io.modelcontextprotocol/clientCapabilities".to_owned(), json!({}));
+            meta.extend(modern_meta());
         }
         if !meta.is_empty() {
             params.insert("_meta".to_owned(), Value::Object(meta));

@@ -24,6 +24,8 @@ mod lasting;
 mod latency_report;
 mod ledger;
 mod manager;
+#[cfg(feature = "load")]
+mod other_process;
 mod plan;
 mod pressure;
 mod process;
@@ -40,6 +42,8 @@ pub use latency_report::{LatencyKind, LatencyReport, LatencyWindow};
 pub(crate) use ledger::{Account, Entries};
 pub(crate) use manager::MemoryConfig;
 pub use manager::MemoryManager;
+#[cfg(feature = "load")]
+pub(crate) use other_process::ProcessFamily;
 pub use plan::{CeilingPlan, Holder, ObjectPrices, PlanBasis, PlannedLoad, ProcessFacts, Term, Transfers};
 pub use record::merge;
 pub use report::{

@@ -1,4 +1,4 @@
-//! What the kernel knows about this process. Beside `kernel`, the only reader of `/proc` and of control groups.
+//! What the kernel knows about this process. Beside `kernel` and `other_process`, the only reader of `/proc` and of control groups.
 //!
 //! On other systems than Linux every figure is absent. Reading and parsing are apart, so that tests need no kernel.
 
@@ -61,12 +61,12 @@ fn field(text: &str, name: &str) -> Option<u64> {
     rest.split_ascii_whitespace().next()?.parse().ok()
 }
 
-fn field_kib(text: &str, name: &str) -> Option<u64> {
+pub(super) fn field_kib(text: &str, name: &str) -> Option<u64> {
     field(text, name).map(|kib| kib * KIB)
 }
 
 /// User and system time. The kernel counts them in hundredths of a second, whatever its timer frequency is.
-fn cpu_ms(stat: &str) -> Option<u64> {
+pub(super) fn cpu_ms(stat: &str) -> Option<u64> {
     // The name of the program stands in parentheses and may contain anything.
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().skip(11);
     let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);

@@ -1,0 +1,121 @@
+//! The command `mcpool load`: loads a server and shows what came of it.
+
+mod flags;
+
+use super::error::{CliError, INTERRUPTED, TOOL_FAILED};
+use crate::limits::units::bytes;
+use crate::load::{LoadProgress, LoadTestReport, LoadTestSuite, write_load_table};
+use clap::ArgMatches;
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub(super) use flags::command;
+
+/// The schema file; a test compares it with the type.
+const SCHEMA_JSON: &str = include_str!("../load/report.schema.json");
+
+/// Loads the server. The exit code says whether each request had its right answer.
+pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    if matches.get_flag("schema") {
+        out.write_all(SCHEMA_JSON.as_bytes())?;
+        out.flush()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let scenario = flags::scenario(matches)?;
+    let suite = LoadTestSuite::new();
+    let stop = suite.stop_flag();
+    // The second Ctrl-C ends the program at once.
+    flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&stop))
+        .map_err(CliError::Runtime)?;
+    flag::register(SIGINT, Arc::clone(&stop)).map_err(CliError::Runtime)?;
+    let mut line = ProgressLine::new();
+    let report = suite.run(&scenario, |progress| line.show(progress))?;
+    drop(line);
+    if matches.get_flag("json") {
+        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        write_load_table(&report, &mut out)?;
+    }
+    out.flush()?;
+    Ok(exit_code(&report, stop.load(Ordering::Relaxed)))
+}
+
+fn exit_code(report: &LoadTestReport, is_interrupted: bool) -> ExitCode {
+    match report {
+        _ if is_interrupted => ExitCode::from(INTERRUPTED),
+        report if report.is_flawless() => ExitCode::SUCCESS,
+        _ => ExitCode::from(TOOL_FAILED),
+    }
+}
+
+/// Shows on stderr how the test is doing, if that is a terminal.
+struct ProgressLine {
+    is_visible: bool,
+}
+
+impl ProgressLine {
+    const CLEAR: &'static str = "\r\x1b[K";
+
+    fn new() -> Self {
+        Self { is_visible: io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, progress: &LoadProgress) {
+        if self.is_visible {
+            let _ = write!(io::stderr(), "{}{}", Self::CLEAR, line(progress));
+        }
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        if self.is_visible {
+            let _ = write!(io::stderr(), "{}", Self::CLEAR);
+        }
+    }
+}
+
+fn line(progress: &LoadProgress) -> String {
+    let elapsed = progress.elapsed.as_secs();
+    let phase = match progress.duration {
+        _ if progress.is_warm_up => "warm-up".to_owned(),
+        Some(duration) => format!("{elapsed}/{} s", duration.as_secs()),
+        None => format!("{elapsed} s"),
+    };
+    let [p50, p95, p99] = [progress.p50_us, progress.p95_us, progress.p99_us].map(|us| us / 1e3);
+    let rss = progress.server_rss_bytes.map(|rss| format!("  rss {}", bytes(rss))).unwrap_or_default();
+    let (rate, failed) = (progress.rate, progress.failed);
+    format!("{phase}  {rate:.0}/s  p50 {p50:.2} p95 {p95:.2} p99 {p99:.2} ms  {failed} failed{rss}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_line_of_progress_fits_a_terminal() {
+        let warm_up = LoadProgress { is_warm_up: true, ..LoadProgress::default() };
+        assert!(line(&warm_up).starts_with("warm-up  0/s"));
+        let progress = LoadProgress {
+            elapsed: Duration::from_secs(3),
+            duration: Some(Duration::from_secs(30)),
+            rate: 123_456.0,
+            p50_us: 1e5,
+            p95_us: 2e5,
+            p99_us: 3e5,
+            failed: 1_000,
+            server_rss_bytes: Some(123 << 20),
+            ..LoadProgress::default()
+        };
+        let line = line(&progress);
+        assert!(line.starts_with("3/30 s  123456/s  p50 100.00 p95 200.00"), "{line}");
+        assert!(line.len() < 100, "{}", line.len());
+    }
+}

@@ -1,0 +1,191 @@
+//! The flags of `mcpool load`, and the scenario that they describe.
+
+use crate::cli::error::CliError;
+use crate::cli::token_file;
+use crate::client::ServerCommand;
+use crate::load::{Era, LoadPattern, LoadStep, LoadTarget, LoadTestScenario, parse_duration};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde_json::{Map, Value};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const AFTER: &str = "\
+  mcpool load -- npx -y @modelcontextprotocol/server-everything
+  mcpool load --rate 500 --duration 30s --call echo --arguments '{\"message\":\"{{text 100}}\"}' http://localhost:3001/mcp
+  mcpool load --connections 64 --pid 4711 --json unix:/run/user/1000/mcpool.sock
+
+With --rate requests begin at their times, whatever the server does, and latency counts from those times. Otherwise
+each connection asks again as soon as it is answered: that shows how much a server does at most.
+
+In the strings of --arguments, {{number 1..100}}, {{text 32}}, {{count}} and {{pick a|b}} differ in each request.
+
+Exit codes: 0 each request had its right answer, 1 some had not, 2 wrong usage, 3 the server could not be reached or
+greeted, 130 ended by Ctrl-C, which shows the report so far.";
+
+/// How many connections and requests in flight there are where nobody says: a closed loop begins with one.
+const OPEN_LOOP_SOCKETS: usize = 16;
+const OPEN_LOOP_IN_FLIGHT: usize = 64;
+
+/// The command with its flags.
+pub(in crate::cli) fn command() -> Command {
+    let number = |name: &'static str| {
+        Arg::new(name)
+            .long(name.replace('_', "-"))
+            .value_name("NUMBER")
+            .value_parser(value_parser!(u64).range(1..))
+    };
+    Command::new("load")
+        .about("Load a server, ours or any other, and show how fast it answers, how it fails and what it costs")
+        .after_help(AFTER)
+        .arg(
+            Arg::new("target")
+                .value_name("URL|unix:PATH|unix-lines:PATH")
+                .help("The server: http://HOST:PORT/PATH, or a Unix socket that speaks HTTP or newline-framed messages"),
+        )
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .num_args(1..)
+                .last(true)
+                .value_parser(value_parser!(OsString))
+                .conflicts_with("target")
+                .help("Behind `--`: a command that serves on stdin and stdout; each connection starts it once"),
+        )
+        .args(steps())
+        .arg(text("rate", "NUMBER", "Requests a second, each at its time").value_parser(rate))
+        .arg(switch("closed", "Ask again as soon as answered [default]").conflicts_with("rate"))
+        .args([
+            text("duration", "TIME", "How long requests count [default: 10s]").value_parser(time),
+            number("count").conflicts_with("duration").help("End after so many requests"),
+            text("warm_up", "TIME", "Time at the start that does not count [default: 1s; 0 with --count]")
+                .value_parser(time),
+            number("connections").help("Connections [default: 1; 16 over HTTP with --rate]"),
+            number("in_flight")
+                .help("Requests in flight on each; over HTTP each takes a socket [default: 1; 64 over lines with --rate]"),
+            text("time_out", "TIME", "A request without an answer fails after so long [default: 30s]")
+                .value_parser(time),
+            text("era", "modern|legacy", "Revision to speak: 2026-07-28, or an older one [default: what it speaks]")
+                .value_parser(["modern", "legacy"]),
+        ])
+        .arg(
+            text("token_file", "FILE", "Send the bearer token in this file with each request")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .args([
+            number("pid")
+                .value_parser(value_parser!(u32).range(1..))
+                .help("Process of the server, whose memory and processor time are to be shown"),
+            text("settle", "TIME", "When to read the server's memory after the load [default: 5s, where it is seen]")
+                .value_parser(time),
+            text("name", "NAME", "What the test is called in its report [default: load]"),
+            switch("json", "Print the report as JSON"),
+            switch("schema", "Print the JSON Schema of reports").conflicts_with_all(["target", "command", "json"]),
+        ])
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name.replace('_', "-")).value_name(value).help(help)
+}
+
+fn steps() -> [Arg; 3] {
+    [
+        text("call", "TOOL", "Call this tool [default: ask for what costs least]"),
+        text("arguments", "OBJECT", "Arguments of the tool as a JSON object, or parameters of the method"),
+        text("method", "METHOD", "Ask with this method, as ping or tools/list").conflicts_with("call"),
+    ]
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("write how many requests a second, as 500".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "write a time with its unit, as 500ms, 10s or 5m".to_owned())
+}
+
+/// The scenario that the flags describe.
+pub(super) fn scenario(matches: &ArgMatches) -> Result<LoadTestScenario, CliError> {
+    let target = target(matches)?;
+    let is_http = matches!(target, LoadTarget::Http(_) | LoadTarget::UnixHttp(_));
+    let is_seen = matches!(target, LoadTarget::Command(_)) || matches.contains_id("pid");
+    let name = matches.get_one::<String>("name").map_or("load", String::as_str);
+    let duration = |name: &str| matches.get_one::<Duration>(name).copied();
+    let number = |name: &str| matches.get_one::<u64>(name).map(|number| *number as usize);
+    let rate = matches.get_one::<f64>("rate").copied();
+    let (connections, in_flight) = match rate {
+        Some(_) if is_http => (OPEN_LOOP_SOCKETS, 1),
+        Some(_) => (1, OPEN_LOOP_IN_FLIGHT),
+        None => (1, 1),
+    };
+    let mut scenario = LoadTestScenario::new(name, target)
+        .connections(number("connections").unwrap_or(connections))
+        .in_flight(number("in_flight").unwrap_or(in_flight));
+    if let Some(rate) = rate {
+        scenario = scenario.pattern(LoadPattern::Constant { rate });
+    }
+    if let Some(count) = number("count") {
+        scenario = scenario.count(count as u64).warm_up(Duration::ZERO);
+    }
+    if let Some(duration) = duration("duration") {
+        scenario = scenario.duration(duration);
+    }
+    if let Some(warm_up) = duration("warm_up") {
+        scenario = scenario.warm_up(warm_up);
+    }
+    if let Some(time_out) = duration("time_out") {
+        scenario = scenario.time_out(time_out);
+    }
+    let settle = duration("settle").or_else(|| is_seen.then(|| Duration::from_secs(5)));
+    scenario = scenario.settle(settle.unwrap_or_default());
+    if let Some(pid) = matches.get_one::<u32>("pid") {
+        scenario = scenario.pid(*pid);
+    }
+    if let Some(era) = matches.get_one::<String>("era") {
+        scenario = scenario.era(if era == "modern" { Era::Modern } else { Era::Legacy });
+    }
+    if let Some(path) = matches.get_one::<PathBuf>("token_file") {
+        scenario = scenario.bearer_token(token_file::read(path)?);
+    }
+    Ok(match step(matches)? {
+        Some(step) => scenario.step(step),
+        None => scenario,
+    })
+}
+
+fn target(matches: &ArgMatches) -> Result<LoadTarget, CliError> {
+    let mut words = matches.get_many::<OsString>("command").into_iter().flatten().cloned();
+    if let Some(program) = words.next() {
+        return Ok(LoadTarget::Command(ServerCommand { program, arguments: words.collect() }));
+    }
+    match matches.get_one::<String>("target") {
+        Some(text) => LoadTarget::parse(text).map_err(|error| CliError::Usage(error.to_string())),
+        None => Err(CliError::Usage(
+            "no server was given: write a URL, unix:PATH, or a command behind `--`".to_owned(),
+        )),
+    }
+}
+
+fn step(matches: &ArgMatches) -> Result<Option<LoadStep>, CliError> {
+    let arguments = match matches.get_one::<String>("arguments") {
+        Some(text) => match serde_json::from_str(text) {
+            Ok(Value::Object(arguments)) => arguments,
+            _ => return Err(CliError::Usage(format!("--arguments {text:?}: write a JSON object"))),
+        },
+        None => Map::new(),
+    };
+    let name = |flag: &str| matches.get_one::<String>(flag).cloned();
+    match (name("call"), name("method")) {
+        (Some(tool), _) => Ok(Some(LoadStep::call(tool, arguments))),
+        (None, Some(method)) => Ok(Some(LoadStep::method(method, arguments))),
+        (None, None) if arguments.is_empty() => Ok(None),
+        (None, None) => Err(CliError::Usage("--arguments needs --call or --method".to_owned())),
+    }
+}

@@ -1,0 +1,482 @@
+//! One connection of a load test: what was asked on it, and what is heard of that.
+//!
+//! Knows bytes, ids and shapes; no schedule and no counts. Over lines many requests are in flight, each in a [`Slot`];
+//! over HTTP one is. Invariant: a slot is busy from its request until [`Heard::Free`] or [`Channel::break_off`], and
+//! each busy slot gets exactly one outcome.
+
+use super::answer::{self, ExpectedShape, Id, Message};
+use super::events::EventReader;
+use super::examples::{Examples, short};
+use super::failure::FailureKind;
+use super::http_answer::HttpAnswer;
+use super::line_buffer::LineBuffer;
+use super::request::{GREETING_ID, PreparedStep};
+use super::socket::Socket;
+use serde::Deserialize;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+/// Longest message that is read.
+const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
+
+/// What a connection can do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It is to be opened at that time.
+    Closed { retry_at: Instant },
+    /// The system is connecting it.
+    Connecting,
+    /// `initialize` was sent.
+    Initializing,
+    /// `notifications/initialized` was sent over HTTP, which answers it.
+    Confirming,
+    /// It takes requests.
+    Ready,
+    /// The process behind it ended.
+    Gone,
+}
+
+/// Room for one request in flight.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    /// The id of its request, or of the last one.
+    id: u64,
+    pub(super) step: usize,
+    /// When the request was to begin.
+    pub(super) origin: Instant,
+    pub(super) sent: Instant,
+    /// Whether it counts, or belongs to the warm-up.
+    pub(super) counts: bool,
+    pub(super) is_busy: bool,
+    /// Whether its outcome is known, while its exchange goes on.
+    is_settled: bool,
+}
+
+impl Slot {
+    /// Whether the outcome of its request is known.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+}
+
+/// What became of something on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The outcome of a request.
+    Outcome { slot: usize, outcome: Result<(), FailureKind> },
+    /// A slot can take another request.
+    Free { slot: usize },
+    /// An answer to a request that had timed out.
+    Late,
+    /// A message that answers nothing.
+    Unexpected,
+    /// The server opened a session, which is to be confirmed.
+    Initialized,
+    /// The server took the confirmation.
+    Confirmed,
+    /// The server does not greet as it should: the connection is of no use.
+    NotGreeted,
+    /// The connection ends with the answer.
+    Close,
+}
+
+/// Why a connection broke.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) kind: FailureKind,
+    pub(super) why: String,
+}
+
+impl Broken {
+    pub(super) fn transport(error: &io::Error) -> Self {
+        Self { kind: FailureKind::Transport, why: error.to_string() }
+    }
+
+    fn wrong(why: &dyn std::error::Error) -> Self {
+        Self { kind: FailureKind::WrongAnswer, why: why.to_string() }
+    }
+}
+
+enum Framing {
+    Lines(LineBuffer),
+    Http { answer: Box<HttpAnswer>, events: EventReader },
+}
+
+/// A connection.
+pub(super) struct Channel {
+    pub(super) socket: Option<Socket>,
+    pub(super) state: State,
+    framing: Framing,
+    pub(super) out: Vec<u8>,
+    written: usize,
+    pub(super) slots: Vec<Slot>,
+    /// Head lines that name the session and its revision, over HTTP in the legacy era.
+    pub(super) session: Vec<u8>,
+    /// Whether the server was told that the session is open.
+    pub(super) is_confirmed: bool,
+    /// The revision of the handshake.
+    pub(super) revision: Option<String>,
+}
+
+impl Channel {
+    pub(super) fn new(is_http: bool, slots: usize, now: Instant) -> Self {
+        let free =
+            Slot { id: 0, step: 0, origin: now, sent: now, counts: false, is_busy: false, is_settled: false };
+        let framing = if is_http {
+            Framing::Http {
+                answer: Box::new(HttpAnswer::new(MAX_MESSAGE_BYTES)),
+                events: EventReader::default(),
+            }
+        } else {
+            Framing::Lines(LineBuffer::new(MAX_MESSAGE_BYTES))
+        };
+        Self {
+            socket: None,
+            state: State::Closed { retry_at: now },
+            framing,
+            out: Vec::new(),
+            written: 0,
+            slots: vec![free; if is_http { 1 } else { slots }],
+            session: Vec::new(),
+            is_confirmed: false,
+            revision: None,
+        }
+    }
+
+    /// Takes a slot for a request; gives the id to ask with.
+    pub(super) fn occupy(
+        &mut self,
+        slot: usize,
+        step: usize,
+        origin: Instant,
+        sent: Instant,
+        counts: bool,
+    ) -> u64 {
+        let ids = self.slots.len() as u64;
+        let occupied = &mut self.slots[slot];
+        // `id % ids` is the slot, so that an answer finds it without a table. 0 is the id of greetings.
+        let id = if occupied.id == 0 { ids + slot as u64 } else { occupied.id + ids };
+        *occupied = Slot { id, step, origin, sent, counts, is_busy: true, is_settled: false };
+        if let Framing::Http { answer, events } = &mut self.framing {
+            answer.reset();
+            events.reset();
+        }
+        id
+    }
+
+    /// Begins a greeting with these bytes.
+    pub(super) fn greet(&mut self, bytes: &[u8], state: State) {
+        if let Framing::Http { answer, events } = &mut self.framing {
+            answer.reset();
+            events.reset();
+        }
+        if state == State::Initializing {
+            self.revision = None;
+            self.is_confirmed = false;
+        }
+        self.out.extend_from_slice(bytes);
+        self.state = state;
+    }
+
+    /// Writes what is queued, as far as the connection takes it.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        while self.written < self.out.len() {
+            match socket.write(&self.out[self.written..]) {
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A server may answer before it has read all; what it says is worth more than that it closed.
+                Err(error) if is_closed(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Forgets the connection; the slots that were busy are given to `on_slot`.
+    pub(super) fn break_off(&mut self, next: State, mut on_slot: impl FnMut(usize, &Slot, bool)) {
+        for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.is_busy) {
+            slot.is_busy = false;
+            on_slot(index, slot, slot.is_settled);
+        }
+        self.socket = None;
+        self.state = next;
+        self.out.clear();
+        self.written = 0;
+        match &mut self.framing {
+            Framing::Lines(lines) => lines.reset(),
+            Framing::Http { answer, events } => {
+                answer.reset();
+                events.reset();
+            }
+        }
+    }
+
+    /// Takes bytes that were read, and says what they mean.
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        steps: &[PreparedStep],
+        heard: &mut Vec<Heard>,
+        examples: &mut Examples,
+    ) -> Result<(), Broken> {
+        let (state, slots) = (&mut self.state, &mut self.slots);
+        match &mut self.framing {
+            Framing::Lines(lines) => {
+                let mut ears = Ears { state, slots, revision: &mut self.revision, steps, heard, examples };
+                let replies = &mut self.out;
+                lines.feed(bytes, |line| ears.hear_line(line, replies)).map_err(|error| Broken::wrong(&error))
+            }
+            Framing::Http { answer, events } => {
+                let taken = answer.feed(bytes).map_err(|error| Broken::wrong(&error))?;
+                let mut ears = Ears { state, slots, revision: &mut self.revision, steps, heard, examples };
+                if answer.status() == 200 && answer.is_event_stream() {
+                    while let Some(data) = events.next(answer.body()) {
+                        ears.hear_event(data);
+                    }
+                }
+                if !answer.is_complete() {
+                    return Ok(());
+                }
+                ears.hear_end(answer, &mut self.session);
+                if taken < bytes.len() {
+                    let why = "bytes follow the answer that nobody asked for".to_owned();
+                    return Err(Broken { kind: FailureKind::WrongAnswer, why });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The server closed its side. An answer may end that way.
+    pub(super) fn take_end(
+        &mut self,
+        steps: &[PreparedStep],
+        heard: &mut Vec<Heard>,
+        examples: &mut Examples,
+    ) {
+        if let Framing::Http { answer, .. } = &mut self.framing
+            && answer.ends_with_connection()
+        {
+            let (state, slots) = (&mut self.state, &mut self.slots);
+            let mut ears = Ears { state, slots, revision: &mut self.revision, steps, heard, examples };
+            ears.hear_end(answer, &mut self.session);
+        }
+    }
+
+    /// The request of a slot if it was sent longer ago than `time_out`.
+    pub(super) fn overdue(&self, slot: usize, now: Instant, time_out: Duration) -> Option<Slot> {
+        let slot = self.slots[slot];
+        (slot.is_busy && now.saturating_duration_since(slot.sent) > time_out).then_some(slot)
+    }
+
+    /// Gives up a request of which nothing came in time. Over lines its slot is free again.
+    pub(super) fn give_up(&mut self, slot: usize) {
+        self.slots[slot].is_busy = false;
+    }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+/// What is needed to understand a message.
+struct Ears<'a> {
+    state: &'a mut State,
+    slots: &'a mut [Slot],
+    revision: &'a mut Option<String>,
+    steps: &'a [PreparedStep],
+    heard: &'a mut Vec<Heard>,
+    examples: &'a mut Examples,
+}
+
+impl Ears<'_> {
+    fn hear_line(&mut self, line: &[u8], replies: &mut Vec<u8>) {
+        match answer::read(line) {
+            _ if line.iter().all(u8::is_ascii_whitespace) => {}
+            Ok(Message::Notification) => {}
+            Ok(Message::Request) => reply(line, replies),
+            Ok(Message::Result { id: Id::Number(GREETING_ID), shape })
+                if *self.state == State::Initializing =>
+            {
+                if ExpectedShape::Handshake.check(shape).is_ok() {
+                    *self.revision = revision(line);
+                    self.heard.push(Heard::Initialized);
+                } else {
+                    self.not_greeted(line);
+                }
+            }
+            Ok(Message::Error { .. }) if *self.state == State::Initializing => self.not_greeted(line),
+            Ok(Message::Result { id, .. } | Message::Error { id, .. }) => match slot_of(self.slots, id) {
+                Asked::Waits(slot) => {
+                    self.settle(slot, line);
+                    self.free(slot);
+                }
+                Asked::Before => self.heard.push(Heard::Late),
+                Asked::Never => self.unexpected(line),
+            },
+            Err(_) => self.unexpected(line),
+        }
+    }
+
+    fn unexpected(&mut self, message: &[u8]) {
+        self.examples.note_unexpected(message);
+        self.heard.push(Heard::Unexpected);
+    }
+
+    fn not_greeted(&mut self, message: &[u8]) {
+        let text =
+            || format!("the server does not open a session: {}", short(&String::from_utf8_lossy(message)));
+        self.examples.greeting.get_or_insert_with(text);
+        self.heard.push(Heard::NotGreeted);
+    }
+
+    /// Checks the answer to the request of a slot.
+    fn settle(&mut self, slot: usize, message: &[u8]) {
+        let waiting = &mut self.slots[slot];
+        waiting.is_settled = true;
+        let outcome = match answer::read(message) {
+            Ok(Message::Result { id: Id::Number(id), shape }) if id == waiting.id => {
+                self.steps.get(waiting.step).map_or(Ok(()), |step| step.expected.check(shape))
+            }
+            Ok(Message::Error { id: Id::Number(id), .. }) if id == waiting.id => Err(FailureKind::Protocol),
+            // A request that cannot be read has no id to answer with.
+            Ok(Message::Error { id: Id::Absent, .. }) => Err(FailureKind::Protocol),
+            _ => Err(FailureKind::WrongAnswer),
+        };
+        if let Err(kind) = outcome {
+            self.examples.note(kind, || String::from_utf8_lossy(message).into_owned());
+        }
+        self.heard.push(Heard::Outcome { slot, outcome });
+    }
+
+    fn fail(&mut self, slot: usize, kind: FailureKind, text: impl FnOnce() -> String) {
+        self.slots[slot].is_settled = true;
+        self.examples.note(kind, text);
+        self.heard.push(Heard::Outcome { slot, outcome: Err(kind) });
+    }
+
+    fn free(&mut self, slot: usize) {
+        self.slots[slot].is_busy = false;
+        self.heard.push(Heard::Free { slot });
+    }
+
+    /// An event of the stream that answers the request.
+    fn hear_event(&mut self, data: &[u8]) {
+        match answer::read(data) {
+            Ok(Message::Notification | Message::Request) => {}
+            Ok(Message::Result { shape, .. }) if *self.state == State::Initializing => {
+                if ExpectedShape::Handshake.check(shape).is_ok() {
+                    *self.revision = revision(data);
+                } else {
+                    self.not_greeted(data);
+                }
+            }
+            _ if self.slots[0].is_busy && !self.slots[0].is_settled => self.settle(0, data),
+            _ => self.unexpected(data),
+        }
+    }
+
+    /// An answer over HTTP is complete.
+    fn hear_end(&mut self, answer: &HttpAnswer, session: &mut Vec<u8>) {
+        match *self.state {
+            State::Initializing => self.hear_greeting(answer, session),
+            State::Confirming if (200..300).contains(&answer.status()) => self.heard.push(Heard::Confirmed),
+            State::Confirming => self.not_greeted(format!("status {}", answer.status()).as_bytes()),
+            _ if self.slots[0].is_busy => self.hear_exchange(answer, session),
+            _ => self.unexpected(answer.body()),
+        }
+        if answer.closes() {
+            self.heard.push(Heard::Close);
+        }
+    }
+
+    fn hear_greeting(&mut self, answer: &HttpAnswer, session: &mut Vec<u8>) {
+        let is_right = matches!(answer::read(answer.body()),
+            Ok(Message::Result { shape, .. }) if ExpectedShape::Handshake.check(shape).is_ok());
+        if answer.status() == 200 && !answer.is_event_stream() && is_right {
+            *self.revision = revision(answer.body());
+        }
+        let Some(revision) = self.revision.as_deref().filter(|_| answer.status() == 200) else {
+            let said = [format!("status {} ", answer.status()).as_bytes(), answer.body()].concat();
+            return self.not_greeted(&said);
+        };
+        session.clear();
+        session.extend_from_slice(format!("MCP-Protocol-Version: {revision}\r\n").as_bytes());
+        if let Some(id) = answer.header("mcp-session-id") {
+            session.extend_from_slice(format!("Mcp-Session-Id: {id}\r\n").as_bytes());
+        }
+        self.heard.push(Heard::Initialized);
+    }
+
+    fn hear_exchange(&mut self, answer: &HttpAnswer, session: &mut Vec<u8>) {
+        let said = || format!("status {}: {}", answer.status(), String::from_utf8_lossy(answer.body()));
+        match answer.status() {
+            200 if self.slots[0].is_settled => {}
+            200 if answer.is_event_stream() => {
+                self.fail(0, FailureKind::WrongAnswer, || "the stream ended without an answer".to_owned());
+            }
+            200 => self.settle(0, answer.body()),
+            429 | 503 => self.fail(0, FailureKind::Refused, said),
+            202 | 204 => self.fail(0, FailureKind::WrongAnswer, said),
+            status => {
+                if status == 404 && !session.is_empty() {
+                    // The session is gone: the connection opens another one.
+                    session.clear();
+                    self.heard.push(Heard::Close);
+                }
+                self.fail(0, FailureKind::Protocol, said);
+            }
+        }
+        self.free(0);
+    }
+}
+
+/// Whether a request with an id waits.
+enum Asked {
+    Waits(usize),
+    Before,
+    Never,
+}
+
+fn slot_of(slots: &[Slot], id: Id) -> Asked {
+    let Id::Number(id) = id else { return Asked::Never };
+    let index = (id % slots.len().max(1) as u64) as usize;
+    match slots.get(index) {
+        Some(slot) if slot.id == id && slot.is_busy => Asked::Waits(index),
+        Some(slot) if id <= slot.id && id >= slots.len() as u64 => Asked::Before,
+        _ => Asked::Never,
+    }
+}
+
+fn revision(message: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        result: Handshake,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Handshake {
+        protocol_version: String,
+    }
+    let revision = serde_json::from_slice::<Answer>(message).ok()?.result.protocol_version;
+    revision.bytes().all(|byte| byte.is_ascii_graphic()).then_some(revision)
+}
+
+/// Answers a request of the server: pings, nothing else.
+fn reply(line: &[u8], replies: &mut Vec<u8>) {
+    #[derive(Deserialize)]
+    struct Request {
+        id: serde_json::Value,
+        method: String,
+    }
+    let Ok(Request { id, method }) = serde_json::from_slice(line) else { return };
+    let rest = match method.as_str() {
+        "ping" => r#""result":{}"#,
+        _ => r#""error":{"code":-32601,"message":"Method not found"}"#,
+    };
+    replies.extend_from_slice(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},{rest}}}\n").as_bytes());
+}

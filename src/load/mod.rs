@@ -1,0 +1,58 @@
+//! Load tests of any MCP server: how fast it is, how it fails, and what it costs.
+//!
+//! Requests of an open loop begin at their times, whatever the server does, and latency counts from those times, so a
+//! server that stands still shows it. Each answer is checked: its id, its shape, `isError`. Stands on `client`, never on
+//! `server`: load is made from outside. The generator is one thread with an event queue of its own; it stores no latency
+//! and, once warm, allocates nothing for a request.
+//!
+//! [`LoadTestSuite`] runs a [`LoadTestScenario`] and gives a [`LoadTestReport`].
+
+mod answer;
+mod channel;
+mod child;
+mod error;
+mod events;
+mod examples;
+mod failure;
+mod figures;
+mod http_answer;
+mod line_buffer;
+mod mix;
+mod negotiation;
+mod pace;
+mod pattern;
+mod progress;
+mod quantity;
+mod random;
+mod report;
+mod request;
+mod run;
+mod scenario;
+mod schedule;
+mod socket;
+mod step;
+mod suite;
+mod table;
+mod tally;
+mod target;
+mod template;
+mod timer;
+mod watch;
+mod worker;
+
+pub use error::LoadTestError;
+pub use failure::FailureKind;
+pub use pattern::LoadPattern;
+pub use progress::LoadProgress;
+pub use quantity::parse_duration;
+pub use report::{
+    FailureReport, GeneratorUse, LatencyReport, LoadOperationReport, LoadTestReport, QuantilePoint,
+    ReadLoadReportError, RequestCounts, SCHEMA, ScenarioFacts, SecondReport, ServerUse,
+};
+pub use request::Era;
+pub use scenario::LoadTestScenario;
+pub use step::LoadStep;
+pub use suite::LoadTestSuite;
+pub use table::write_load_table;
+pub use target::{HttpUrl, LoadTarget, TargetError};
+pub use template::TemplateError;

@@ -1,0 +1,196 @@
+//! [`LoadTestScenario`]: what is asked of whom, how often and for how long.
+
+use super::pattern::LoadPattern;
+use super::request::Era;
+use super::step::LoadStep;
+use super::target::LoadTarget;
+use std::time::Duration;
+
+/// The most connections, and the most requests in flight on one.
+const MAX_CONNECTIONS: usize = 100_000;
+const MAX_IN_FLIGHT: usize = 100_000;
+
+/// A load test.
+///
+/// ```no_run
+/// use mcpool::load::{LoadPattern, LoadStep, LoadTarget, LoadTestScenario, LoadTestSuite};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let arguments = serde_json::json!({"message": "{{text 100}}"}).as_object().cloned().unwrap_or_default();
+/// let scenario = LoadTestScenario::new("echo", LoadTarget::parse("http://127.0.0.1:3000/mcp")?)
+///     .pattern(LoadPattern::Constant { rate: 500.0 })
+///     .duration(Duration::from_secs(30))
+///     .connections(16)
+///     .step(LoadStep::call("echo", arguments));
+/// let report = LoadTestSuite::new().run(&scenario, |_progress| ())?;
+/// println!("{:.0} a second, {} failed", report.requests.rate, report.requests.failed);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct LoadTestScenario {
+    pub(super) name: String,
+    pub(super) target: LoadTarget,
+    pub(super) era: Option<Era>,
+    pub(super) bearer_token: Option<String>,
+    pub(super) pattern: LoadPattern,
+    pub(super) warm_up: Duration,
+    pub(super) duration: Duration,
+    pub(super) count: Option<u64>,
+    pub(super) connections: usize,
+    pub(super) in_flight: usize,
+    pub(super) time_out: Duration,
+    pub(super) settle: Duration,
+    pub(super) pid: Option<u32>,
+    pub(super) steps: Vec<LoadStep>,
+}
+
+impl LoadTestScenario {
+    /// A closed loop on one connection for ten seconds after one of warm-up; without a step it asks for what costs
+    /// least: `ping`, or `server/discover` in the modern era.
+    pub fn new(name: impl Into<String>, target: LoadTarget) -> Self {
+        Self {
+            name: name.into(),
+            target,
+            era: None,
+            bearer_token: None,
+            pattern: LoadPattern::Closed,
+            warm_up: Duration::from_secs(1),
+            duration: Duration::from_secs(10),
+            count: None,
+            connections: 1,
+            in_flight: 1,
+            time_out: Duration::from_secs(30),
+            settle: Duration::ZERO,
+            pid: None,
+            steps: Vec::new(),
+        }
+    }
+
+    /// The course of the load.
+    #[must_use]
+    pub fn pattern(mut self, pattern: LoadPattern) -> Self {
+        self.pattern = pattern;
+        self
+    }
+
+    /// Speaks this era; otherwise the server is asked which it speaks.
+    #[must_use]
+    pub fn era(mut self, era: Era) -> Self {
+        self.era = Some(era);
+        self
+    }
+
+    /// Sends this token with each request over HTTP.
+    #[must_use]
+    pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
+        self.bearer_token = Some(token.into());
+        self
+    }
+
+    /// The time at the start that does not count.
+    #[must_use]
+    pub fn warm_up(mut self, warm_up: Duration) -> Self {
+        self.warm_up = warm_up;
+        self
+    }
+
+    /// The time in which requests begin that count.
+    #[must_use]
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.duration = duration;
+        self
+    }
+
+    /// Ends after so many requests that count, in place of a duration.
+    #[must_use]
+    pub fn count(mut self, count: u64) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// How many requests may be in flight on each connection. Over HTTP each of them takes a socket.
+    #[must_use]
+    pub fn in_flight(mut self, in_flight: usize) -> Self {
+        self.in_flight = in_flight;
+        self
+    }
+
+    /// How long a request may take until it counts as failed.
+    #[must_use]
+    pub fn time_out(mut self, time_out: Duration) -> Self {
+        self.time_out = time_out;
+        self
+    }
+
+    /// How long after the load the memory of the server is read once more.
+    #[must_use]
+    pub fn settle(mut self, settle: Duration) -> Self {
+        self.settle = settle;
+        self
+    }
+
+    /// The process of the server, where it is not started by the test.
+    #[must_use]
+    pub fn pid(mut self, pid: u32) -> Self {
+        self.pid = Some(pid);
+        self
+    }
+
+    /// Adds something to be asked for.
+    #[must_use]
+    pub fn step(mut self, step: LoadStep) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// What is wrong with it, if anything.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        let is_steady = matches!(self.pattern, LoadPattern::Closed | LoadPattern::Constant { .. });
+        if !self.pattern.is_possible() {
+            Some("a rate is a number of requests a second, more than 0")
+        } else if self.count.is_some() && !is_steady {
+            Some("a count goes with a constant rate or a closed loop; give this pattern a duration")
+        } else if self.count == Some(0) || self.duration.is_zero() {
+            Some("a test has one request at least, or some time")
+        } else if self.connections == 0 || self.connections > MAX_CONNECTIONS {
+            Some("connections are 1 to 100,000")
+        } else if self.in_flight == 0 || self.in_flight > MAX_IN_FLIGHT {
+            Some("requests in flight are 1 to 100,000 for each connection")
+        } else if self.time_out.is_zero() {
+            Some("the time-out is 0")
+        } else if !self.steps.is_empty() && self.steps.iter().all(|step| step.weight == 0) {
+            Some("each step has weight 0")
+        } else if self.bearer_token.as_ref().is_some_and(|token| !is_header_text(token)) {
+            Some("the token has characters that a header cannot carry")
+        } else if self.steps.iter().any(|step| !step.tool().is_none_or(is_header_text)) {
+            Some("the name of a tool has characters that a header cannot carry")
+        } else {
+            None
+        }
+    }
+
+    /// The steps, or the cheapest one there is.
+    pub(super) fn steps_in(&self, era: Era) -> Vec<LoadStep> {
+        if !self.steps.is_empty() {
+            return self.steps.clone();
+        }
+        let method = match era {
+            Era::Modern => "server/discover",
+            Era::Legacy => "ping",
+        };
+        vec![LoadStep::method(method, serde_json::Map::new())]
+    }
+}
+
+fn is_header_text(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}

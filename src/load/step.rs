@@ -1,0 +1,52 @@
+//! What a load test asks for, and how often beside its other steps.
+
+use serde_json::{Map, Value};
+
+/// One kind of request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadStep {
+    pub(super) method: String,
+    pub(super) params: Map<String, Value>,
+    pub(super) weight: u32,
+}
+
+impl LoadStep {
+    /// A call of a tool. Strings in its arguments may hold placeholders: `{{number 1..100}}`, `{{text 32}}`,
+    /// `{{count}}`, `{{pick a|b}}`.
+    ///
+    /// ```
+    /// use mcpool::load::LoadStep;
+    ///
+    /// let arguments = serde_json::json!({"path": "notes-{{number 1..9}}.txt"});
+    /// let step = LoadStep::call("read_text_file", arguments.as_object().cloned().unwrap_or_default());
+    /// assert_eq!(step.name(), "read_text_file");
+    /// ```
+    pub fn call(tool: impl Into<String>, arguments: Map<String, Value>) -> Self {
+        let mut params = Map::new();
+        params.insert("name".to_owned(), tool.into().into());
+        params.insert("arguments".to_owned(), Value::Object(arguments));
+        Self { method: "tools/call".to_owned(), params, weight: 1 }
+    }
+
+    /// A request of any method.
+    pub fn method(method: impl Into<String>, params: Map<String, Value>) -> Self {
+        Self { method: method.into(), params, weight: 1 }
+    }
+
+    /// The same step, made `weight` times as often as one of weight 1.
+    #[must_use]
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// The tool that is called, or the method.
+    pub fn name(&self) -> &str {
+        self.tool().unwrap_or(&self.method)
+    }
+
+    pub(super) fn tool(&self) -> Option<&str> {
+        let name = self.params.get("name").and_then(Value::as_str);
+        name.filter(|_| matches!(self.method.as_str(), "tools/call" | "prompts/get"))
+    }
+}

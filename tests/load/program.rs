@@ -1,0 +1,107 @@
+//! `mcpool load` as a person runs it.
+
+use serde_json::Value;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mcpool");
+
+fn load(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).arg("load").args(arguments).output().expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_command_is_loaded_and_shown_as_a_table_and_as_json() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a.txt"), "x").expect("written");
+    let path = folder.path().display().to_string();
+    let arguments = serde_json::json!({"path": path}).to_string();
+    let server = ["--", PROGRAM, "serve", "--stdio", &path];
+    let call = ["--count", "20", "--settle", "0s", "--call", "list_directory", "--arguments", &arguments];
+    let table = load(&[&call[..], &["--in-flight", "4"], &server].concat());
+    assert_eq!(table.status.code(), Some(0), "{}", text(&table.stderr));
+    for part in ["20 answered", "0 failed", "list_directory", "p99.9", "resident before", "generator"] {
+        assert!(text(&table.stdout).contains(part), "{part} is missing in\n{}", text(&table.stdout));
+    }
+    let json = load(&[&call[..], &["--json", "--era", "legacy", "--connections", "2"], &server].concat());
+    let report: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(report["requests"]["answered"], 20);
+    assert_eq!(report["server"]["pids"].as_array().map(Vec::len), Some(2), "one process for each connection");
+    assert!(report["server"]["rss_peak_bytes"].as_u64() > Some(0));
+    assert_eq!((&report["scenario"]["transport"], text(&json.stderr)), (&"stdio".into(), String::new()));
+}
+
+#[test]
+fn the_exit_code_says_what_came_of_it() {
+    let server = ["--", PROGRAM, "serve", "--stdio", "/"];
+    let failing =
+        load(&[&["--count", "3", "--call", "no_such_tool", "--settle", "0s"][..], &server].concat());
+    assert_eq!(failing.status.code(), Some(1), "{}", text(&failing.stderr));
+    assert!(text(&failing.stdout).contains("3 protocol error, the first: "), "{}", text(&failing.stdout));
+    for (arguments, code, want) in [
+        (&["--count", "0", "--", "true"][..], 2, "--count"),
+        (&["--rate", "0", "--", "true"], 2, "how many requests a second"),
+        (&["--duration", "5", "--", "true"], 2, "a time with its unit"),
+        (&["ftp://x"], 2, "is no server"),
+        (&[], 2, "no server was given"),
+        (&["--call", "x", "--arguments", "[]", "--", "true"], 2, "write a JSON object"),
+        (
+            &["--call", "x", "--arguments", "{\"a\":\"{{nope}}\"}", "--era", "modern", "--", "true"],
+            2,
+            "no placeholder",
+        ),
+        (&["unix:/nonexistent/mcpool.sock"], 3, "cannot reach the server"),
+        (&["--", "mcpool-no-such-program"], 3, "no program"),
+        (&["--era", "legacy", "--", "sh", "-c", "echo out of cheese >&2"], 3, "out of cheese"),
+    ] {
+        let output = load(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(want), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_server_that_dies_ends_the_test_with_a_report() {
+    // It answers three requests and ends.
+    let script = "for i in 1 2 3; do read -r line; id=${line#*\\\"id\\\":}; \
+                  echo \"{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"id\\\":${id%%,*},\\\"result\\\":{}}\"; done; \
+                  echo out of cheese >&2; exit 9";
+    let ping = ["--era", "modern", "--method", "ping", "--settle", "0s", "--warm-up", "0"];
+    let output = load(&[&ping[..], &["--", "sh", "-c", script]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    assert!(shown.contains("ENDED EARLY: the server ended (exit status: 9)"), "{shown}");
+    assert!(shown.contains("out of cheese") && shown.contains("requests   3 answered"), "{shown}");
+}
+
+#[test]
+fn an_interrupt_shows_the_report_so_far() {
+    let child = Command::new(PROGRAM)
+        .args(["load", "--era", "modern", "--duration", "1h", "--warm-up", "0", "--settle", "0s", "--"])
+        .args([PROGRAM, "serve", "--stdio", "/"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    // The handler is set before the server starts.
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    while std::fs::read_to_string(&children).is_ok_and(|children| children.trim().is_empty()) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("sent");
+    let output = child.wait_with_output().expect("ended");
+    assert_eq!(output.status.code(), Some(130));
+    assert!(text(&output.stdout).contains("ENDED EARLY: interrupted"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let output = load(&["--schema"]);
+    let schema: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(schema["title"], "LoadTestReport");
+}
