@@ -45,7 +45,7 @@ impl Revision {
 
     /// The revision that the header `MCP-Protocol-Version` names, if this server speaks it.
     pub fn from_header(header: &[u8]) -> Option<Self> {
-        Self::parse(std::str::from_utf8(header).ok()?)
+        Self::ALL.into_iter().find(|revision| revision.as_str().as_bytes() == header)
     }
 
     /// The answer to an `initialize` that asks for `requested`: the same revision where the handshake

@@ -33,11 +33,19 @@ pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The value of Content-Length. A list of equal lengths is refused too: who sends one has merged two headers.
 pub(super) fn content_length(value: &[u8]) -> Result<u64, HeadError> {
-    if value.is_empty() || value.len() > MAX_LENGTH_DIGITS || !value.iter().all(u8::is_ascii_digit) {
+    if value.len() > MAX_LENGTH_DIGITS {
         return Err(HeadError::ContentLength);
     }
-    let text = str::from_utf8(value).map_err(|_| HeadError::ContentLength)?;
-    text.parse().map_err(|_| HeadError::ContentLength)
+    number(value).ok_or(HeadError::ContentLength)
+}
+
+/// The number that is written in decimal digits, and in nothing else. `str::parse` is for text, which costs a check.
+fn number(digits: &[u8]) -> Option<u64> {
+    let start = if digits.is_empty() { None } else { Some(0_u64) };
+    digits.iter().fold(start, |number, digit| {
+        let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number?.checked_mul(10)?.checked_add(value)
+    })
 }
 
 /// Only `chunked` is implemented. Any other known coding is refused as unsupported, anything else as malformed.
@@ -157,8 +165,7 @@ pub(super) fn is_host(value: &[u8]) -> bool {
 /// Nothing, or a colon and a port.
 fn is_port(text: &[u8]) -> bool {
     let Some((colon, digits)) = text.split_first() else { return true };
-    let value = str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u16>().ok());
-    *colon == b':' && digits.iter().all(u8::is_ascii_digit) && value.is_some()
+    *colon == b':' && number(digits).is_some_and(|port| port <= u64::from(u16::MAX))
 }
 
 #[cfg(test)]
