@@ -174,6 +174,12 @@ pub enum ProtocolError<'f> {
          (setting max_inflight_bytes)"
     )]
     OutOfMemory,
+    /// All large messages together may not have what this one needs.
+    #[error(
+        "A message of this size is more than all large messages in memory may be together: ask for less (settings \
+         max_inflight_bytes and memory_limit_bytes)"
+    )]
+    OverBudget,
     /// A defect of the server or of a tool.
     #[error("Internal error: {0}")]
     Internal(&'static str),
@@ -184,6 +190,7 @@ impl From<ReplyError> for ProtocolError<'_> {
         match error {
             ReplyError::TooLong { limit_bytes } => Self::ReplyTooLong { limit_bytes },
             ReplyError::OutOfMemory => Self::OutOfMemory,
+            ReplyError::OverBudget => Self::OverBudget,
         }
     }
 }
@@ -248,6 +255,7 @@ impl ProtocolError<'_> {
             | Self::ReplyTooLong { .. }
             | Self::NoMemoryToWait
             | Self::OutOfMemory
+            | Self::OverBudget
             | Self::Failed(_)
             | Self::Internal(_) => ErrorCode::Internal,
         };

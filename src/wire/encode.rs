@@ -46,6 +46,22 @@ pub struct Reply {
 /// A message that grows step by step may need so many times what a step asked for.
 const GROWTH: u32 = 4;
 
+/// For how long there is no memory for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MemoryLack {
+    /// Until others give back what they have.
+    ForNow,
+    /// It needs more than the whole budget.
+    Always,
+}
+
+impl MemoryLack {
+    /// The lack of somebody who needs so many bytes in all.
+    pub(crate) fn of(spent: BudgetSpent, needed_bytes: usize) -> Self {
+        if needed_bytes > spent.limit_bytes { Self::Always } else { Self::ForNow }
+    }
+}
+
 /// Why a part of a message was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
@@ -83,6 +99,9 @@ pub enum ReplyError {
     /// The messages in memory leave no room for it.
     #[error("there is no memory for a message of this size at the moment")]
     OutOfMemory,
+    /// It is longer than all messages in memory may be together.
+    #[error("a message of this size is more than all messages in memory may be together")]
+    OverBudget,
 }
 
 impl Reply {
@@ -112,9 +131,13 @@ impl Reply {
         self.lacks.is_some()
     }
 
-    /// Whether something was left out for lack of memory.
-    pub(crate) fn lacks_memory(&self) -> bool {
-        matches!(self.lacks, Some(Lack::Memory { .. } | Lack::Budget))
+    /// Whether something was left out for lack of memory, and for how long there is none.
+    pub(crate) fn memory_lack(&self) -> Option<MemoryLack> {
+        match self.lacks? {
+            Lack::Length => None,
+            Lack::Memory { .. } => Some(MemoryLack::ForNow),
+            Lack::Budget => Some(MemoryLack::Always),
+        }
     }
 
     /// The bytes that there was no room for, where there may be some later.
@@ -187,7 +210,8 @@ impl Reply {
     pub fn finish(self) -> Result<BufferLease, ReplyError> {
         match self.lacks {
             Some(Lack::Length) => Err(ReplyError::TooLong { limit_bytes: self.max_bytes }),
-            Some(Lack::Memory { .. } | Lack::Budget) => Err(ReplyError::OutOfMemory),
+            Some(Lack::Memory { .. }) => Err(ReplyError::OutOfMemory),
+            Some(Lack::Budget) => Err(ReplyError::OverBudget),
             None => Ok(self.buffer.unwrap_or_else(|| self.buffers.acquire(0))),
         }
     }
@@ -456,8 +480,8 @@ impl LossyText<'_> {
     }
 
     /// Whether something was left out for lack of memory.
-    pub(crate) fn lacks_memory(&self) -> bool {
-        self.reply.lacks_memory()
+    pub(crate) fn memory_lack(&self) -> Option<MemoryLack> {
+        self.reply.memory_lack()
     }
 
     /// Makes room for text of so many bytes.
@@ -580,7 +604,7 @@ mod tests {
                 reply.string_body(&"x".repeat(1 << 10));
                 assert!(budget.used_bytes() <= budget.limit_bytes());
             }
-            assert_eq!(reply.lacks_memory(), !has_room, "{is_grown}");
+            assert_eq!(reply.memory_lack().is_some(), !has_room, "{is_grown}");
             assert_eq!(reply.len() == 300 << 10, has_room);
             drop((reply, others, others_too));
             assert_eq!(budget.used_bytes(), 0);

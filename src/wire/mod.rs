@@ -24,10 +24,10 @@ mod writer;
 
 pub(crate) use keys::match_key;
 
-pub(crate) use encode::Mark;
 #[cfg(feature = "filesystem")]
 pub(crate) use encode::escaped_bytes;
 pub use encode::{Base64, LossyText, Reply, ReplyError};
+pub(crate) use encode::{Mark, MemoryLack};
 pub use error::{DecodeError, DecodeFault};
 pub use escaped::EscapedText;
 pub use frame::Frame;

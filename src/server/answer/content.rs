@@ -9,7 +9,7 @@ use crate::server::answer::envelope;
 use crate::server::answer::outcome::Outcome;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 use crate::server::state::streamed::{BlockSource, StreamedAnswer};
-use crate::wire::{Base64, LossyText, Mark, Raw, Reply, ReplyError};
+use crate::wire::{Base64, LossyText, Mark, MemoryLack, Raw, Reply, ReplyError};
 use mcpool_pools::{BudgetSpent, BufferLease, Reservation};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -246,8 +246,8 @@ impl Content {
     }
 
     /// Whether something was left out for lack of memory.
-    pub(crate) fn lacks_memory(&self) -> bool {
-        self.reply.lacks_memory()
+    pub(crate) fn memory_lack(&self) -> Option<MemoryLack> {
+        self.reply.memory_lack()
     }
 
     pub(crate) fn structured_from_text(&mut self) {
@@ -378,8 +378,8 @@ impl TextBlock<'_> {
     }
 
     /// Whether text was left out for lack of memory.
-    pub(crate) fn lacks_memory(&self) -> bool {
-        self.text.lacks_memory()
+    pub(crate) fn memory_lack(&self) -> Option<MemoryLack> {
+        self.text.memory_lack()
     }
 
     /// Makes room for text of so many bytes, escaped.

@@ -17,6 +17,7 @@ use crate::server::state::fair_permits::{AcquirePermit, SessionKey};
 use crate::server::state::memory_turns::MemoryTurn;
 use crate::server::state::pools::Pools;
 use crate::server::state::streamed::BlockSource;
+use crate::wire::MemoryLack;
 use mcpool_pools::{BudgetSpent, Lease, MemoryBudget, Reservation};
 use serde::Serialize;
 use std::fmt;
@@ -301,8 +302,8 @@ impl CallContext {
     }
 
     /// Whether a part of the answer was left out for lack of memory.
-    pub(crate) fn lacks_memory(&self) -> bool {
-        self.content.as_ref().is_some_and(Content::lacks_memory)
+    pub(crate) fn memory_lack(&self) -> Option<MemoryLack> {
+        self.content.as_ref().and_then(Content::memory_lack)
     }
 
     /// Drops what was written, and waits for its turn and for room for more than was lacking. The turn is to be held

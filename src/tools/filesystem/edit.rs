@@ -13,6 +13,7 @@ use super::text_edit::apply;
 use super::text_edit::budget::EditBudget;
 use super::write_target::WriteTarget;
 use crate::server::CallContext;
+use crate::wire::MemoryLack;
 use mcpool_pools::Reservation;
 use std::cell::RefCell;
 
@@ -57,8 +58,8 @@ pub(crate) fn edit_file(
     let EditMemory { call, held, .. } = memory.into_inner();
     // An edit is not made if the answer cannot show it, so all of the answer has its room before.
     write_answer(&diff, AnswerSpace::of(call.limits(), context.copies), call)?;
-    if call.lacks_memory() {
-        return Err(FsError::NoMemoryToEdit { path }.into());
+    if let Some(lack) = call.memory_lack() {
+        return Err(FsError::NoMemoryToEdit { path, lack }.into());
     }
     if !arguments.dry_run {
         written.replace(context.sandbox, |new| write_all(new, edited.as_bytes()))?;
@@ -85,7 +86,10 @@ impl EditMemory<'_> {
     fn make_room(&mut self, bytes: usize) -> Result<(), FsError> {
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
         let reserved = self.call.reserve_memory(more);
-        let reserved = reserved.map_err(|_| FsError::NoMemoryToEdit { path: self.path.to_owned() })?;
+        let reserved = reserved.map_err(|spent| FsError::NoMemoryToEdit {
+            path: self.path.to_owned(),
+            lack: MemoryLack::of(spent, bytes),
+        })?;
         // What is small is not counted, unless more comes to it.
         if let Some(reservation) = reserved {
             self.held.push(reservation);

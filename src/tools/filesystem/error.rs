@@ -3,10 +3,37 @@
 use super::compat::Copies;
 use crate::limits::{LimitOption, MAX_PATH_BYTES, MAX_PATH_DEPTH};
 use crate::server::{Cancelled, ToolError};
+use crate::wire::MemoryLack;
 use rustix::io::Errno;
 use std::borrow::Cow;
 use std::fmt;
 use thiserror::Error;
+
+fn no_memory(lack: MemoryLack) -> &'static str {
+    match lack {
+        MemoryLack::ForNow => {
+            "There is no memory for this at the moment: try again later, or ask for less, as with head or tail \
+             (setting max_inflight_bytes)"
+        }
+        MemoryLack::Always => {
+            "There is never memory for this, as it needs more than all large messages may have together: ask for \
+             less, as with head or tail (settings max_inflight_bytes and memory_limit_bytes)"
+        }
+    }
+}
+
+fn no_memory_to_edit(lack: MemoryLack) -> &'static str {
+    match lack {
+        MemoryLack::ForNow => {
+            "There is no memory for this edit at the moment, and the file was left as it is: try again later \
+             (setting max_inflight_bytes)"
+        }
+        MemoryLack::Always => {
+            "There is never memory for this edit, as a file of this length needs more than all large messages may \
+             have together, and the file was left as it is (settings max_inflight_bytes and memory_limit_bytes)"
+        }
+    }
+}
 
 /// A failure of a file tool.
 #[derive(Debug, Error)]
@@ -64,16 +91,10 @@ pub(crate) enum FsError {
          make it in parts, or raise max_reply_bytes"
     )]
     EditedTooLong { bytes: usize, limit_bytes: usize },
-    #[error(
-        "There is no memory for this at the moment: try again later, or ask for less, as with head or tail \
-         (setting max_inflight_bytes)"
-    )]
-    OutOfMemory,
-    #[error(
-        "There is no memory for this edit at the moment, and the file was left as it is: try again later \
-         (setting max_inflight_bytes): {path}"
-    )]
-    NoMemoryToEdit { path: String },
+    #[error("{}", no_memory(*.0))]
+    OutOfMemory(MemoryLack),
+    #[error("{}: {path}", no_memory_to_edit(*lack))]
+    NoMemoryToEdit { path: String, lack: MemoryLack },
     #[error("Destination already exists: {path}")]
     DestinationExists { path: String },
     #[error("pattern is too long")]

@@ -6,6 +6,7 @@
 use super::error::{FsError, Stop};
 use crate::limits::price;
 use crate::server::CallContext;
+use crate::wire::MemoryLack;
 use mcpool_pools::{BudgetSpent, MemoryBudget, Reservation};
 use std::cell::{Cell, RefCell};
 
@@ -84,7 +85,7 @@ impl HeldMemory {
         grown.map_err(|spent| {
             // Who runs again needs all of it.
             self.spent.set(Some(BudgetSpent { requested_bytes: bytes, ..spent }));
-            FsError::OutOfMemory
+            FsError::OutOfMemory(MemoryLack::of(spent, bytes))
         })
     }
 }

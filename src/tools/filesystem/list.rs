@@ -10,6 +10,7 @@ use super::sandbox::access::Sandbox;
 use super::sandbox::listing::{self, Entry, Kind, LIST};
 use super::sandbox::target::Target;
 use crate::server::CallContext;
+use crate::wire::MemoryLack;
 use rustix::fd::OwnedFd;
 use rustix::fs::AtFlags;
 use std::borrow::Cow;
@@ -88,7 +89,9 @@ fn list_sized(
     let space = AnswerSpace::of(call.limits(), context.copies);
     let (directory, target, entries) = open_sorted(context.sandbox, arguments.path, space, held)?;
     let held_bytes = entries.iter().map(|entry| SORTED_BYTES + SORTED_NAMES * entry.name.len()).sum();
-    let _memory = call.reserve_memory(held_bytes).map_err(|_| FsError::OutOfMemory)?;
+    let _memory = call
+        .reserve_memory(held_bytes)
+        .map_err(|spent| FsError::OutOfMemory(MemoryLack::of(spent, held_bytes)))?;
     let mut sized: Vec<Sized<'_>> = entries
         .iter()
         .map(|entry| Sized {

@@ -13,7 +13,8 @@ use super::open_file::{CHUNK, OpenFile};
 use super::several_files::{ERROR, HEADING_END, SEPARATOR, SeveralFiles, error_bytes};
 use crate::limits::price;
 use crate::server::{CallContext, CancellationToken, DataKind, TextBlock, ToolError};
-use crate::wire::escaped_bytes;
+use crate::wire::{MemoryLack, escaped_bytes};
+use mcpool_pools::Reservation;
 use std::ops::Range;
 
 /// The answer with a smaller file fits the buffers that are always there.
@@ -101,7 +102,7 @@ pub(crate) fn read_text_file(
         Part::Whole => Ok(false),
     })?;
     if !fits {
-        return Err(if call.lacks_memory() { FsError::OutOfMemory.into() } else { too_large() });
+        return Err(call.memory_lack().map_or_else(too_large, |lack| FsError::OutOfMemory(lack).into()));
     }
     call.structured_from_text();
     Ok(())
@@ -117,8 +118,8 @@ fn stream_text(
 ) -> Result<bool, Stop> {
     let Some(bytes) = text.count(space.text_bytes(), context.cancellation)? else { return Ok(false) };
     call.stream_text(Box::new(text), bytes);
-    if call.lacks_memory() {
-        return Err(FsError::OutOfMemory.into());
+    if let Some(lack) = call.memory_lack() {
+        return Err(FsError::OutOfMemory(lack).into());
     }
     call.structured_from_text();
     Ok(true)
@@ -360,11 +361,17 @@ fn stream_data(data: FileData, mime_type: &str, path: &[u8], call: &mut CallCont
     };
     let bytes = data.base64_bytes();
     call.stream_data(kind, Box::new(data), bytes);
-    if call.lacks_memory() {
-        return Err(FsError::OutOfMemory.into());
+    if let Some(lack) = call.memory_lack() {
+        return Err(FsError::OutOfMemory(lack).into());
     }
     call.structured_from_block();
     Ok(())
+}
+
+/// Sets aside what the files keep in memory while they are sent.
+fn reserve_kept(files: &SeveralFiles, call: &mut CallContext) -> Result<Option<Reservation>, FsError> {
+    let bytes = files.kept_bytes();
+    call.reserve_memory(bytes).map_err(|spent| FsError::OutOfMemory(MemoryLack::of(spent, bytes)))
 }
 
 /// `read_multiple_files`.
@@ -394,11 +401,11 @@ pub(crate) fn read_multiple_files(
         }
     })?;
     if let Some((files, bytes)) = streamed {
-        let memory = call.reserve_memory(files.kept_bytes()).map_err(|_| FsError::OutOfMemory)?;
+        let memory = reserve_kept(&files, call)?;
         call.stream_last_text(Box::new(files.holding(memory)), bytes);
     }
-    if call.lacks_memory() {
-        return Err(FsError::OutOfMemory.into());
+    if let Some(lack) = call.memory_lack() {
+        return Err(FsError::OutOfMemory(lack).into());
     }
     if !fits {
         return Err(space.answer_too_large().into());
@@ -444,9 +451,11 @@ fn push_several(
             return Ok(Pushed::Large);
         }
         let pushed = file.map_err(Stop::from).and_then(|file| push_one(&file, context, left_bytes, text));
+        if let (Ok(false) | Err(_), Some(lack)) = (&pushed, text.memory_lack()) {
+            return Err(FsError::OutOfMemory(lack).into());
+        }
         let error = match pushed {
             Ok(true) => None,
-            _ if text.lacks_memory() => return Err(FsError::OutOfMemory.into()),
             Ok(false) => Some(space.one_too_large(path, file_bytes, left_bytes).to_string()),
             Err(Stop::Fail(ToolError::Failed(error))) => Some(error),
             Err(stop) => return Err(stop),

@@ -5,7 +5,6 @@
 
 use super::head_error::HeadError;
 use super::words::{Accepts, ContentType};
-use std::str;
 
 /// Digits of the largest `u64`.
 const MAX_LENGTH_DIGITS: usize = 20;
