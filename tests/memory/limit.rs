@@ -284,7 +284,7 @@ fn what_never_has_room_is_an_error_and_changes_nothing() {
         let call = message("tools/call", &format!(r#""name":"{tool}","arguments":{{{arguments}}}"#));
         let (status, body) = Client::connect(program.port()).call("tools/call", Some(tool), &call);
         assert!(status == 200 && body.contains(r#""isError":true"#), "{tool}: {status} {body:.300}");
-        assert!(body.contains("memory"), "{tool}: {body:.300}");
+        assert!(body.contains("There is never memory for this"), "{tool}: {body:.300}");
     }
     assert_eq!(std::fs::read_to_string(&edited).expect("a file"), before, "an edit that failed was made");
 }

@@ -303,7 +303,8 @@ impl CallContext {
 
     /// Whether a part of the answer was left out for lack of memory.
     pub(crate) fn memory_lack(&self) -> Option<MemoryLack> {
-        self.content.as_ref().and_then(Content::memory_lack)
+        let lack = self.content.as_ref().and_then(Content::memory_lack)?;
+        Some(if self.call.has_all_memory() { MemoryLack::Always } else { lack })
     }
 
     /// Drops what was written, and waits for its turn and for room for more than was lacking. The turn is to be held
@@ -328,6 +329,9 @@ impl CallContext {
         // The answers of clients that left are the first to go.
         let give_up = || shared.events.give_up_unread(Pools::LARGE_BYTES);
         self.room = Some(Box::new(turn.collect(&shared.pools.leased, lacking_bytes, give_up).await?));
+        if turn.has_all(&shared.pools.leased) {
+            self.request.call.note_all_memory();
+        }
         Some(turn)
     }
 

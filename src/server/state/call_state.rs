@@ -19,6 +19,7 @@ pub(crate) struct CallState {
     cancelled: AtomicBool,
     closing: AtomicBool,
     legacy: AtomicBool,
+    has_all_memory: AtomicBool,
     /// Number of the [`Method`] plus one; 0 where the method is not known.
     method: AtomicU8,
     /// Number of the tool plus one; 0 where none is called, or one of a higher number.
@@ -152,6 +153,15 @@ impl CallState {
         self.legacy.load(Ordering::Relaxed)
     }
 
+    /// Notes that the call runs again with all the memory of large messages: what it lacks now, it lacks always.
+    pub(crate) fn note_all_memory(&self) {
+        self.has_all_memory.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_all_memory(&self) -> bool {
+        self.has_all_memory.load(Ordering::Relaxed)
+    }
+
     /// Begins a request, and clears what the one before it left.
     pub(crate) fn begin(&self, caller: Caller<'_>) {
         let mut details = self.details();
@@ -233,6 +243,7 @@ impl CallState {
     fn clear(&self) {
         self.cancelled.store(false, Ordering::Relaxed);
         self.closing.store(false, Ordering::Relaxed);
+        self.has_all_memory.store(false, Ordering::Relaxed);
         self.legacy.store(false, Ordering::Relaxed);
         self.method.store(0, Ordering::Relaxed);
         self.failure.store(0, Ordering::Relaxed);

@@ -85,6 +85,11 @@ impl MemoryTurns {
 }
 
 impl MemoryTurn {
+    /// Whether the call has all that there is: what it lacks now, it lacks always.
+    pub(crate) fn has_all(&self, memory: &MemoryBudget) -> bool {
+        self.had_bytes >= memory.limit_bytes()
+    }
+
     /// Collects room for a call that lacked `lacking_bytes`, and for as much again: what it asked for may be a step on
     /// its way. Each time that it lacks some once more it gets far more, and all of the budget at the end.
     /// `give_up` frees something that is to go first, and tells whether there was anything.

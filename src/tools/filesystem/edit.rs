@@ -85,10 +85,9 @@ impl EditMemory<'_> {
     /// Sets aside so many bytes in all.
     fn make_room(&mut self, bytes: usize) -> Result<(), FsError> {
         let Some(more) = bytes.checked_sub(self.bytes) else { return Ok(()) };
-        let reserved = self.call.reserve_memory(more);
-        let reserved = reserved.map_err(|spent| FsError::NoMemoryToEdit {
-            path: self.path.to_owned(),
-            lack: MemoryLack::of(spent, bytes),
+        let reserved = self.call.reserve_memory(more).map_err(|spent| {
+            let lack = self.call.memory_lack().filter(|_| bytes <= spent.limit_bytes);
+            FsError::NoMemoryToEdit { path: self.path.to_owned(), lack: lack.unwrap_or(MemoryLack::Always) }
         })?;
         // What is small is not counted, unless more comes to it.
         if let Some(reservation) = reserved {
