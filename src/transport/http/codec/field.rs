@@ -164,7 +164,7 @@ pub(super) fn is_host(value: &[u8]) -> bool {
 /// Nothing, or a colon and a port.
 fn is_port(text: &[u8]) -> bool {
     let Some((colon, digits)) = text.split_first() else { return true };
-    *colon == b':' && number(digits).is_some_and(|port| port <= u64::from(u16::MAX))
+    *colon == b':' && number(digits).is_some_and(|port| u16::try_from(port).is_ok())
 }
 
 #[cfg(test)]
