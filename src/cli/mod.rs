@@ -2,6 +2,7 @@
 
 mod admin;
 mod admission;
+mod alerts;
 mod allocator;
 mod arguments;
 mod assemble;

@@ -2,6 +2,7 @@
 
 use super::admin;
 use super::admission;
+use super::alerts;
 use super::allocator::{ProgramAllocator, collect_at_purges, collect_on_worker};
 use super::assemble;
 use super::command::Cli;
@@ -100,6 +101,7 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
         set_lasting_switch(mcpool_mimalloc::set_apart);
     }
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes, runtime.handle()));
+    let new_baseline = watch_performance(&server, &settings)?;
     let ended = if is_sockets {
         runtime.block_on(async {
             let _background = start_background(&server, &settings)?;
@@ -123,9 +125,25 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
             server.serve_stdio().await.map_err(CliError::from)
         })
     };
+    if let Some(path) = new_baseline
+        && let Err(error) = alerts::write_baseline(&server, &path)
+    {
+        tracing::error!(%error, path = %path.display(), "the baseline is lost");
+    }
     // A thread that waits for a terminal or a file cannot be stopped.
     runtime.shutdown_background();
     ended
+}
+
+/// Sets what latencies are compared with, and what is run for alerts. Returns where a new baseline is to be written.
+fn watch_performance(server: &Server, settings: &Settings) -> Result<Option<PathBuf>, CliError> {
+    if let Some(command) = &settings.alert_command {
+        alerts::run_command(server, command)?;
+    }
+    match &settings.baseline {
+        Some(path) if !alerts::read_baseline(server, path)? => Ok(Some(path.clone())),
+        _ => Ok(None),
+    }
 }
 
 /// Tasks that serve no client. They end when this is dropped.

@@ -265,6 +265,18 @@ limits! {
         pool_decay_ms: Millis = 10_000, 0 => 86_400_000,
             "How often pools let go of half of the idle objects that nobody needed since the last time, and of all where nothing was needed; what a burst left goes in the second after it; 0: never.",
             "a person's pause between two calls; large buffers (above 64 KiB) go each second";
+        max_message_p95_us: Count = 1_000, 0 => 1_000_000_000,
+            "What 95 % of the messages may take until they are answered or wait, in microseconds; more is an alert. 0: anything.",
+            "a thousand messages a second on one thread";
+        max_correlation_p95_us: Count = 100, 0 => 1_000_000_000,
+            "What 95 % of the searches for the request of an answer or cancellation may take, in microseconds; more is an alert. 0: anything.",
+            "a tenth of what a message may take";
+        max_round_trip_p95_us: Count = 5_000, 0 => 1_000_000_000,
+            "What 95 % of the requests that do not wait may take from their last byte read to the last byte of their answer written, in microseconds; more is an alert. 0: anything.",
+            "what a person does not notice, many times in a row";
+        max_negotiation_p95_ms: Millis = 100, 0 => 3_600_000,
+            "What 95 % of the handshakes may take; more is an alert. 0: anything.",
+            "below what a person notices";
         record_interval_ms: Millis = 60_000, 100 => 86_400_000,
             "How often a report is written to the file of `--record`.",
             "a week of them is ten thousand lines";

@@ -35,6 +35,18 @@ pub enum LatencyKind {
 }
 
 impl LatencyKind {
+    /// What an alert calls it.
+    pub(crate) const fn subject(self) -> &'static str {
+        match self {
+            Self::Message => "messages",
+            Self::Correlation => "correlation",
+            Self::RoundTrip => "round trips",
+            Self::Negotiation => "negotiation",
+            Self::Method => "method",
+            Self::Tool => "tool",
+        }
+    }
+
     /// The kind as a report spells it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@
 use super::latency_report::LatencyReport;
 use super::report::{ConnectionSpot, OperationReport, SessionSpot, ToolSpot, Traffic};
 use crate::lock::lock;
+use crate::monitor::Alert;
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, Weak};
 
@@ -31,6 +32,7 @@ pub(crate) struct Entries {
     pub(crate) tools: Vec<ToolSpot>,
     pub(crate) operations: Vec<OperationReport>,
     pub(crate) latencies: Vec<LatencyReport>,
+    pub(crate) alerts: Vec<Alert>,
     pub(crate) session_durations: Option<OperationReport>,
 }
 

@@ -423,6 +423,7 @@ impl MemoryManager {
             traffic: entries.traffic,
             operations: entries.operations,
             latencies: entries.latencies,
+            alerts: entries.alerts,
             session_durations: entries.session_durations,
             timeline: state.timeline.report(),
             applied: state.applied.clone(),

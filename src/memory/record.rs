@@ -117,6 +117,7 @@ mod tests {
             traffic: crate::memory::Traffic::default(),
             operations: Vec::new(),
             latencies: Vec::new(),
+            alerts: Vec::new(),
             session_durations: None,
             timeline: Vec::new(),
             applied: Vec::new(),

@@ -5,6 +5,7 @@
 
 use super::latency_report::LatencyReport;
 use crate::metrics::Durations;
+use crate::monitor::Alert;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,9 @@ pub struct MemoryReport {
     /// The same and more in two significant digits, over the last seconds, minutes and the last hour.
     #[serde(default)]
     pub latencies: Vec<LatencyReport>,
+    /// What takes longer than usual or than it may, and what did not long ago; what lasts comes first.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
     /// How long the sessions lasted that have ended.
     pub session_durations: Option<OperationReport>,
     /// Memory over time, oldest first: what charts are drawn from.

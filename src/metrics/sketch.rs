@@ -112,6 +112,14 @@ impl Sketch {
         0
     }
 
+    /// How many latencies are above so many nanoseconds, to a bucket's width.
+    pub(crate) fn count_above(&self, ns: u64) -> u64 {
+        let len = usize::from(self.len);
+        let cells = self.buckets[..len].iter().zip(&self.counts[..len]);
+        let above = cells.filter(|(bucket, _)| least_ns(u64::from(**bucket) << self.shift) >= ns);
+        above.map(|(_, count)| u64::from(*count)).sum()
+    }
+
     /// The highest latency in nanoseconds, or the middle of its bucket; 0 for none.
     pub(crate) fn highest_ns(&self) -> u64 {
         let bucket = u64::from(self.highest);
@@ -143,6 +151,8 @@ mod tests {
             assert_near(sketch.quantile_ns(share), want, 0.01);
         }
         assert_near(sketch.highest_ns(), 19_999_000, 0.01);
+        assert_near(sketch.count_above(15_000_000), 5_000, 0.04);
+        assert_eq!((sketch.count_above(0), sketch.count_above(30_000_000)), (10_000, 0));
         assert_eq!((Sketch::default().quantile_ns(0.5), Sketch::default().highest_ns()), (0, 0));
     }
 

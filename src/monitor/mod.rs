@@ -2,6 +2,17 @@
 //!
 //! Decisions are functions of time and numbers, which know no clock, no socket and no server.
 
+mod alert;
+mod alerts;
+mod baseline;
+mod burn;
+mod performance_monitor;
+mod regression;
 mod requirements;
+mod robust;
 
+pub use alert::{Alert, AlertKind, Severity};
+pub use baseline::BandBaseline;
+pub use burn::OverLimit;
+pub use performance_monitor::{Observation, PerformanceMonitor, SavedBaseline, SavedSubject, Subject};
 pub use requirements::PerformanceRequirements;

@@ -27,6 +27,7 @@ pub fn write_prometheus(report: &MemoryReport, out: &mut impl io::Write) -> io::
     traffic(&mut metrics, report);
     durations(&mut metrics, report);
     latencies(&mut metrics, report);
+    alerts(&mut metrics, report);
     out.write_all(metrics.text.as_bytes())
 }
 
@@ -436,5 +437,19 @@ fn latencies(metrics: &mut Metrics, report: &MemoryReport) {
     for (latencies, window) in windows() {
         let (kind, name) = (("kind", latencies.kind.name()), ("name", latencies.name.as_str()));
         counts.sample(&[kind, name, ("window_s", &window.window_s.to_string())], window.count);
+    }
+}
+
+/// What lasts now, and nothing else: an alert that is over has no series.
+fn alerts(metrics: &mut Metrics, report: &MemoryReport) {
+    let mut alerts =
+        metrics.gauge("mcpool_alert_since_seconds", "Alerts that last, by when they began (unix).");
+    for alert in report.alerts.iter().filter(|alert| alert.is_active()) {
+        let labels = [
+            ("kind", alert.kind.name()),
+            ("severity", alert.severity.name()),
+            ("subject", alert.subject.as_str()),
+        ];
+        alerts.sample(&labels, seconds(alert.since_unix_ms));
     }
 }

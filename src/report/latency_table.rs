@@ -43,11 +43,8 @@ fn row(latencies: &LatencyReport) -> Vec<Cell> {
     };
     let minute = window(SHOWN_S);
     let name = match latencies.kind {
-        LatencyKind::Message => Cell::text("messages"),
-        LatencyKind::Correlation => Cell::text("correlation"),
-        LatencyKind::RoundTrip => Cell::text("round trips"),
-        LatencyKind::Negotiation => Cell::text("negotiation"),
         LatencyKind::Method | LatencyKind::Tool => Cell::name(&latencies.name),
+        sum => Cell::text(sum.subject()),
     };
     vec![
         name,

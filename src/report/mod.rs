@@ -4,6 +4,7 @@
 //! Pure functions of a [`MemoryReport`](crate::memory::MemoryReport): nothing here asks a running server. Behind the
 //! feature `report`.
 
+mod alert_table;
 mod doctor;
 mod exposition;
 mod latency_table;

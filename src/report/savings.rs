@@ -496,6 +496,7 @@ mod tests {
             traffic: Traffic::default(),
             operations: Vec::new(),
             latencies: Vec::new(),
+            alerts: Vec::new(),
             session_durations: None,
             timeline: Vec::new(),
             applied: Vec::new(),

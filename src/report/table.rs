@@ -3,6 +3,7 @@
 //! Owns which figures are shown, in which order and in which words; [`super::layout`] formats them. Empty parts are left
 //! out. Invariant: both forms are made of the same sections.
 
+use super::alert_table::alerts;
 use super::latency_table::latencies;
 use super::layout::{Align, Cell, Column, Page, Section, Sentence};
 use crate::limits::units::{bytes, duration, grouped};
@@ -34,6 +35,7 @@ pub fn write_markdown(report: &MemoryReport, out: &mut impl io::Write) -> io::Re
 
 fn page(report: &MemoryReport) -> Page {
     let sections = [
+        alerts(report),
         ledger(report),
         kernel(report),
         pools(report),

@@ -23,6 +23,7 @@ use crate::server::state::event_store::EventStore;
 use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::latencies::Latencies;
 use crate::server::state::operations::Operations;
+use crate::server::state::performance::Performance;
 use crate::server::state::pools::Pools;
 use crate::server::state::request_state::{NoRandomness, Sealer};
 use crate::server::state::session::Session;
@@ -205,17 +206,9 @@ impl<T: Toolset> ServerBuilder<T> {
             Validators::default()
         };
         let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
-        let (tool_usage, latencies) = measured(description.tools.len(), &limits);
+        let (tool_usage, latencies, performance) = measured(description.tools.len(), &limits);
         let pools = Pools::new(&limits, &ceiling)?;
-        let managed = MemoryConfig {
-            leased: pools.leased.clone(),
-            name: description.implementation.name.clone(),
-            version: description.implementation.version.clone(),
-            limits: limits.clone(),
-            ceiling,
-            registry: pools.registry.clone(),
-            budget: pools.budget.clone(),
-        };
+        let managed = managed(&description, &pools, &limits, ceiling);
         let shared = Arc::new(Shared {
             memory: MemoryManager::new(managed, std::time::Instant::now()),
             catalog: ArcSwap::from_pointee(catalog),
@@ -236,13 +229,14 @@ impl<T: Toolset> ServerBuilder<T> {
             metrics: Metrics::default(),
             operations: Operations::default(),
             latencies,
+            performance,
             tool_usage,
             memory_report_ticks: self.has_memory_resource.then(AtomicU32::default),
             limits,
         });
         shared.memory.open_account(&shared);
-        let core =
-            Arc::new(Core { shared: Arc::clone(&shared), toolset: self.toolset, families: self.families });
+        let (toolset, families) = (self.toolset, self.families);
+        let core = Arc::new(Core { shared: Arc::clone(&shared), toolset, families });
         shared.register_relist(&core);
         shared.memory.open_account(&core);
         let slots = slot_pool(&shared.pools, &shared.limits, SlotFactory::new(core))?;
@@ -250,9 +244,23 @@ impl<T: Toolset> ServerBuilder<T> {
     }
 }
 
+/// What the memory manager of a server works on.
+fn managed(description: &Description, pools: &Pools, limits: &Limits, ceiling: Ceiling) -> MemoryConfig {
+    MemoryConfig {
+        leased: pools.leased.clone(),
+        name: description.implementation.name.clone(),
+        version: description.implementation.version.clone(),
+        limits: limits.clone(),
+        ceiling,
+        registry: pools.registry.clone(),
+        budget: pools.budget.clone(),
+    }
+}
+
 /// What is measured of so many tools.
-fn measured(tools: usize, limits: &Limits) -> (ToolUsage, Latencies) {
-    (ToolUsage::new(tools, limits.arena_retain_bytes), Latencies::new(tools, Moment::coarse()))
+fn measured(tools: usize, limits: &Limits) -> (ToolUsage, Latencies, Performance) {
+    let tool_usage = ToolUsage::new(tools, limits.arena_retain_bytes);
+    (tool_usage, Latencies::new(tools, Moment::coarse()), Performance::new(limits))
 }
 
 /// The limits, with what follows from the ceiling of this process.

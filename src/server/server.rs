@@ -3,10 +3,11 @@
 use crate::limits::Limits;
 use crate::memory::MemoryManager;
 use crate::metrics::{Metrics, Moment};
-use crate::protocol::{Era, Id, ProtocolError};
+use crate::monitor::{Alert, SavedBaseline};
+use crate::protocol::{Era, Id, ProtocolError, ToolDefinition};
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
-use crate::server::handler::resources::REPORT_URI;
+use crate::server::handler::resources::{ALERTS_URI, REPORT_URI};
 use crate::server::incoming::facts::Saturation;
 use crate::server::serving::serve::ServedFrame;
 use crate::server::serving::slot::RequestSlot;
@@ -36,6 +37,7 @@ use mcpool_pools::{
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Context;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Maintenance ticks between two notifications that the memory report changed: ten seconds.
 const REPORT_NOTIFY_TICKS: u32 = 10;
@@ -351,7 +353,7 @@ impl Server {
     /// ```
     pub fn maintain(&self) {
         self.sweep();
-        self.shared.latencies.tick(Moment::coarse());
+        self.observe_performance();
         let before = self.shared.memory.pressure();
         self.shared.memory.tick(std::time::Instant::now());
         if let Some(ticks) = &self.shared.memory_report_ticks {
@@ -361,6 +363,45 @@ impl Server {
                 self.resource_updated(REPORT_URI);
             }
         }
+    }
+
+    /// Compares the last ten seconds with what is usual and what is required, when they have just ended.
+    fn observe_performance(&self) {
+        let Shared { latencies, performance, description, .. } = &*self.shared;
+        if !latencies.tick(Moment::coarse()) {
+            return;
+        }
+        let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let tools = description.tools.iter().map(ToolDefinition::name);
+        let has_changed = performance.observe(latencies, tools, now_unix_ms);
+        if has_changed && self.shared.memory_report_ticks.is_some() {
+            self.resource_updated(ALERTS_URI);
+        }
+    }
+
+    /// Has each alert of the monitor given to `sink`, when it begins and when it ends, beside the log. Only the first call
+    /// has an effect, and `sink` must not block: it is called by [`Server::maintain`].
+    ///
+    /// ```
+    /// let server = mcpool::Server::builder("demo", "1.0.0").build()?;
+    /// server.report_alerts_to(|alert| eprintln!("{}: {}", alert.subject, alert.what));
+    /// # Ok::<(), mcpool::BuildError>(())
+    /// ```
+    pub fn report_alerts_to(&self, sink: impl Fn(&Alert) + Send + Sync + 'static) {
+        self.shared.performance.report_to(sink);
+    }
+
+    /// What is usual for this server by now: how long each method and tool takes, by load.
+    pub fn baseline(&self) -> SavedBaseline {
+        self.shared.performance.baseline(&self.shared.description.implementation.version)
+    }
+
+    /// Compares with what was usual in an earlier run, or of another version, instead of with what is learnt.
+    ///
+    /// # Errors
+    /// When the baseline is of another kind.
+    pub fn compare_with(&self, baseline: SavedBaseline) -> Result<(), String> {
+        self.shared.performance.compare_with(baseline)
     }
 
     /// Old name of [`Server::maintain`].
@@ -379,7 +420,7 @@ impl Server {
             self.shared.close_session(&session);
         }
         self.shared.events.sweep(now);
-        self.shared.tasks.sweep(std::time::SystemTime::now());
+        self.shared.tasks.sweep(SystemTime::now());
     }
 
     /// An error answer to bytes in which no id could be read.

@@ -16,6 +16,7 @@ use crate::server::state::event_store::EventStore;
 use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::latencies::Latencies;
 use crate::server::state::operations::Operations;
+use crate::server::state::performance::Performance;
 use crate::server::state::pools::Pools;
 use crate::server::state::request_state::Sealer;
 use crate::server::state::session::Session;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
     pub(crate) latencies: Latencies,
+    pub(crate) performance: Performance,
     pub(crate) tool_usage: ToolUsage,
     /// Maintenance ticks since the start, where the memory report is a resource.
     pub(crate) memory_report_ticks: Option<AtomicU32>,

@@ -180,6 +180,8 @@ fn the_parser_refuses_what_prometheus_refuses() {
 
 const MIB: f64 = 1_048_576.0;
 
+const REGRESSION: (&str, &str) = ("kind", "regression");
+const SUBJECT: (&str, &str) = ("subject", "tool slow|tool");
 const MESSAGE: (&str, &str) = ("kind", "message");
 const TOOL: (&str, &str) = ("kind", "tool");
 const NO_NAME: (&str, &str) = ("name", "");
@@ -188,7 +190,7 @@ const TEN_S: (&str, &str) = ("window_s", "10");
 const MINUTE: (&str, &str) = ("window_s", "60");
 
 /// What the sample has, under the name that it is exposed by.
-const FIGURES: [Row; 63] = [
+const FIGURES: [Row; 64] = [
     ("process_resident_memory_bytes", &[], 20.0 * MIB),
     ("process_cpu_seconds_total", &[], 12.34),
     ("process_open_fds", &[], 1_021.0),
@@ -251,6 +253,7 @@ const FIGURES: [Row; 63] = [
     ("mcpool_latency_seconds", &[MESSAGE, NO_NAME, TEN_S, ("quantile", "0.95")], 0.000_005),
     ("mcpool_latency_seconds", &[TOOL, READ, MINUTE, ("quantile", "0.99")], 0.003_75),
     ("mcpool_latency_seconds", &[TOOL, READ, MINUTE, ("quantile", "1")], 0.05),
+    ("mcpool_alert_since_seconds", &[REGRESSION, ("severity", "warning"), SUBJECT], 1_700_000_003_780.0),
     ("mcpool_latency_window_count", &[TOOL, READ, MINUTE], 299.0),
 ];
 

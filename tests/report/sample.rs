@@ -8,6 +8,7 @@ use mcpool::memory::{
     SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };
 use mcpool::metrics::DURATION_BOUNDS_S;
+use mcpool::monitor::{Alert, AlertKind, Severity};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -65,6 +66,7 @@ pub(crate) fn full() -> MemoryReport {
             operation("tools/call", Some("tool_error"), &[(0, 7)], 0.0),
         ],
         latencies: latencies(),
+        alerts: vec![alert(None), alert(Some(1_700_000_003_840_000))],
         session_durations: Some(operation("", None, &[(12, 2), (13, 1)], 700.0)),
         timeline: vec![TimelinePoint {
             at_ms: 1_000,
@@ -79,6 +81,22 @@ pub(crate) fn full() -> MemoryReport {
         }],
         settings: [("arena_capacity".to_owned(), 16)].into(),
         ..empty()
+    }
+}
+
+fn alert(resolved_unix_ms: Option<u64>) -> Alert {
+    let is_over = resolved_unix_ms.is_some();
+    Alert {
+        severity: Severity::Warning,
+        kind: if is_over { AlertKind::Requirement } else { AlertKind::Regression },
+        subject: "tool slow|tool".to_owned(),
+        what: "takes 30 % longer than usual: p50 is 62.0 ms".to_owned(),
+        against: "p50 is usually 47.7 ms at this load".to_owned(),
+        cause: "tool slow|tool itself; others are as usual".to_owned(),
+        command: "mcpool report".to_owned(),
+        since_unix_ms: 1_700_000_003_780_000,
+        resolved_unix_ms,
+        times: 1,
     }
 }
 
@@ -130,6 +148,7 @@ pub(crate) fn empty() -> MemoryReport {
         traffic: Traffic::default(),
         operations: Vec::new(),
         latencies: Vec::new(),
+        alerts: Vec::new(),
         session_durations: None,
         timeline: Vec::new(),
         applied: Vec::new(),

@@ -59,6 +59,11 @@ settings! {
         "$XDG_RUNTIME_DIR/mcpool/PID.sock";
     record: Option<PathBuf>, "FILE", Listening,
         "Write a memory report to this file each `record_interval_ms`, one per line.", "no record";
+    baseline: Option<PathBuf>, "FILE", Listening,
+        "What was usual before: latencies are compared with it. Where it is not there, it is written at the end.",
+        "what is learnt in this run";
+    alert_command: Option<String>, "COMMAND", Listening,
+        "Run this for each alert that begins or ends, with the alert as JSON on its standard input.", "only the log";
     client_roots: Option<ClientRoots>, "MODE", Tools,
         "How the roots of a client change the directories: replace, narrow or ignore.",
         "replace on stdio, narrow elsewhere";

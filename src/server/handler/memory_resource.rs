@@ -1,4 +1,4 @@
-//! The memory report as a resource that agents read and subscribe to, and a prompt that asks them to tune.
+//! The memory report and the alerts as resources that agents read and subscribe to, and a prompt that asks them to tune.
 //!
 //! For a caller that is not an administrator neither exists. Invariant: the report is made only when somebody reads
 //! it.
@@ -8,7 +8,7 @@ use crate::protocol::{Prompt, Resource, Role};
 use crate::report::write_markdown;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::prompts::{PromptContext, Prompts};
-use crate::server::handler::resources::{REPORT_URI, ReadContext, Resources, is_withheld};
+use crate::server::handler::resources::{ALERTS_URI, REPORT_URI, ReadContext, Resources, is_withheld};
 
 /// The prompt that asks for tuning.
 const TUNE_PROMPT: &str = "tune-memory";
@@ -25,17 +25,27 @@ impl Resources for MemoryResource {
     fn list(&self) -> Vec<Resource> {
         let report =
             Resource::new(REPORT_URI, "memory-report").title("Memory report").mime_type("application/json");
-        vec![report.description(
+        let report = report.description(
             "Where every byte of this server is, how its pools are used and how large they should be: as JSON, and \
              the same as Markdown.",
-        )]
+        );
+        let alerts = Resource::new(ALERTS_URI, "alerts").title("Alerts").mime_type("application/json");
+        let alerts = alerts.description(
+            "What takes longer than usual or than it may: since when, against what, its likely cause, and the command \
+             that shows more. Empty where all is well.",
+        );
+        vec![report, alerts]
     }
 
     async fn read(&self, uri: &str, read: &mut ReadContext) -> Result<(), ToolError> {
-        if uri != REPORT_URI || is_withheld(uri, read.is_admin()) {
+        if ![REPORT_URI, ALERTS_URI].contains(&uri) || is_withheld(uri, read.is_admin()) {
             return Err(ToolError::NotFound);
         }
         let report = read.memory().report();
+        if uri == ALERTS_URI {
+            read.text(uri, Some("application/json"), &serde_json::to_string(&report.alerts)?);
+            return Ok(());
+        }
         read.text(uri, Some("application/json"), &serde_json::to_string(&report)?);
         read.text(uri, Some("text/markdown"), &markdown(&report)?);
         Ok(())

@@ -12,11 +12,13 @@ use std::pin::Pin;
 
 /// The URI of the memory report.
 pub(crate) const REPORT_URI: &str = "mcpool://memory/report";
+/// The resource of the monitor's alerts.
+pub(crate) const ALERTS_URI: &str = "mcpool://alerts";
 
-/// Whether a resource does not exist for this caller: the memory report is for those who may see what concerns the
-/// operator.
+/// Whether a resource does not exist for this caller: the memory report and the alerts are for those who may see what
+/// concerns the operator.
 pub(crate) fn is_withheld(uri: &str, is_admin: bool) -> bool {
-    uri == REPORT_URI && !is_admin
+    [REPORT_URI, ALERTS_URI].contains(&uri) && !is_admin
 }
 
 /// A family of resources.

@@ -33,7 +33,7 @@ impl Account for Shared {
         entries.enter("tasks", self.tasks.bytes(), self.tasks.len());
         entries.enter("catalog", self.catalog.load().bytes(), 1);
         let (histograms, histogram_bytes) = self.latencies.bytes();
-        entries.enter("monitor", histogram_bytes, histograms);
+        entries.enter("monitor", histogram_bytes + self.performance.bytes(), histograms);
         let metrics = &self.metrics;
         let traffic = &mut entries.traffic;
         traffic.frames += metrics.frames.total();
@@ -63,6 +63,7 @@ impl Account for Shared {
         entries.operations = self.operations.report();
         let names = self.description.tools.iter().map(ToolDefinition::name);
         entries.latencies.extend(self.latencies.report(names, Moment::coarse()));
+        entries.alerts.extend(self.performance.alerts());
         entries.session_durations = self.operations.report_sessions();
         let names = self.description.tools.iter().map(ToolDefinition::name);
         entries.tools.extend(self.tool_usage.spots(names));

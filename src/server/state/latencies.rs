@@ -72,8 +72,8 @@ impl Latencies {
         found
     }
 
-    /// Ends a span of all windows when it is time. To be called once a second.
-    pub(crate) fn tick(&self, now: Moment) {
+    /// Ends a span of all windows when it is time, and returns whether it did. To be called once a second.
+    pub(crate) fn tick(&self, now: Moment) -> bool {
         let span = self.span_at(now);
         let mut under_way = lock(&self.span);
         let before = std::mem::replace(&mut *under_way, span);
@@ -83,6 +83,7 @@ impl Latencies {
                 windows.end_span(before, span);
             }
         }
+        span > before
     }
 
     fn span_at(&self, now: Moment) -> u64 {
@@ -101,33 +102,35 @@ impl Latencies {
         (count, bytes + size_of_val(&*self.tools))
     }
 
-    /// All latencies that were recorded. `tools` lists all tools in the order of their definitions.
+    /// Shows each kind of latency, with the method or tool, and where it is recorded. `tools` lists all tools in the order
+    /// of their definitions.
+    pub(crate) fn each<'a>(
+        &'a self,
+        tools: impl Iterator<Item = &'a str>,
+        mut see: impl FnMut(LatencyKind, &'a str, &[&'a LatencyWindows]),
+    ) {
+        see(LatencyKind::Message, "", &[&self.messages]);
+        see(LatencyKind::Correlation, "", &[&self.correlation]);
+        see(LatencyKind::RoundTrip, "", &[&self.round_trips]);
+        let handshakes = [Method::Initialize, Method::Discover];
+        see(LatencyKind::Negotiation, "", &handshakes.map(|method| &self.methods[method as usize]));
+        for method in Method::ALL {
+            see(LatencyKind::Method, method.as_str(), &[&self.methods[method as usize]]);
+        }
+        let names = tools.take(MAX_TOOLS).chain(iter::once(OTHER_TOOLS));
+        for (name, windows) in names.zip(&self.tools) {
+            see(LatencyKind::Tool, name, &[windows]);
+        }
+    }
+
+    /// All latencies that were recorded.
     pub(crate) fn report<'a>(
         &'a self,
-        tools: impl Iterator<Item = &'a str> + 'a,
+        tools: impl Iterator<Item = &'a str>,
         now: Moment,
     ) -> Vec<LatencyReport> {
-        let handshakes = [Method::Initialize, Method::Discover].map(|method| method as usize);
-        let handshakes: Vec<_> = handshakes.iter().map(|method| &self.methods[*method]).collect();
-        let sums: [(LatencyKind, &[&LatencyWindows]); 4] = [
-            (LatencyKind::Message, &[&self.messages]),
-            (LatencyKind::Correlation, &[&self.correlation]),
-            (LatencyKind::RoundTrip, &[&self.round_trips]),
-            (LatencyKind::Negotiation, &handshakes),
-        ];
-        let methods = Method::ALL.iter().map(|method| (method.as_str(), &self.methods[*method as usize]));
-        let names = tools.take(MAX_TOOLS).chain(iter::once(OTHER_TOOLS));
-        let (methods, tools) = (
-            methods.map(|(name, windows)| (LatencyKind::Method, name, windows)),
-            names.zip(&self.tools).map(|(name, windows)| (LatencyKind::Tool, name, windows)),
-        );
-        let mut reports: Vec<_> =
-            sums.iter().filter_map(|(kind, all)| self.report_of(*kind, "", all, now)).collect();
-        reports.extend(
-            methods
-                .chain(tools)
-                .filter_map(|(kind, name, windows)| self.report_of(kind, name, &[windows], now)),
-        );
+        let mut reports = Vec::new();
+        self.each(tools, |kind, name, all| reports.extend(self.report_of(kind, name, all, now)));
         reports
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod latencies;
 pub(crate) mod memory_turns;
 pub(crate) mod operations;
 pub(crate) mod outgoing;
+pub(crate) mod performance;
 pub(crate) mod pools;
 pub(crate) mod request_ids;
 pub(crate) mod request_state;
