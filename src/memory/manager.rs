@@ -6,6 +6,7 @@
 
 use super::advice::{Hysteresis, Plan, Policy, advise};
 use super::allocator::Allocator;
+use super::announced::{Announced, Announcements};
 use super::balance::{Peaks, balance};
 use super::ceiling::Ceiling;
 use super::heap_fall::HeapFall;
@@ -21,7 +22,7 @@ use super::report::{
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits, price};
 use crate::lock::lock;
-use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Reservation, Sampling};
+use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Sampling};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -50,7 +51,7 @@ struct Shared {
     /// Bytes of large frames that may be in memory at once.
     leased: MemoryBudget,
     /// What the bodies that are announced will take. A body that comes slowly is not expected any more.
-    expected: MemoryBudget,
+    announced: Announcements,
     ledger: Ledger,
     allocator: OnceLock<Box<dyn Allocator>>,
     ceiling: Ceiling,
@@ -115,7 +116,7 @@ impl MemoryManager {
             registry,
             budget,
             leased,
-            expected: MemoryBudget::new(0),
+            announced: Announcements::default(),
             ledger: Ledger::default(),
             allocator: OnceLock::new(),
             ceiling,
@@ -179,23 +180,23 @@ impl MemoryManager {
         self.shared.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Expects a message of `bytes`, if it would find room beside the large messages that are in memory or expected: for
-    /// its buffers and for what is made of it while it is served. One that is alone always has room.
-    pub(crate) fn expect_message(&self, bytes: usize) -> Option<Reservation> {
-        let Shared { leased, expected, .. } = &*self.shared;
+    /// Expects a message of `bytes` from a client, if it would find room beside the large messages that are in memory and
+    /// those that the client has announced: for its buffers and for what is made of it while it is served. One that is
+    /// alone always has room.
+    pub(crate) fn expect_message(&self, client: u128, bytes: usize) -> Option<Announced> {
+        let Shared { leased, announced, .. } = &*self.shared;
         let limit_bytes = leased.limit_bytes();
-        expected.set_limit_bytes(limit_bytes.saturating_sub(leased.used_bytes()));
+        let room_bytes = limit_bytes.saturating_sub(leased.used_bytes());
         if self.is_critical() {
             return None;
         }
         let message_bytes = price::message_bytes(bytes).min(limit_bytes);
         let is_short = message_bytes <= price::short_bytes(limit_bytes);
-        match expected.try_reserve(message_bytes) {
-            Ok(expected) => Some(expected),
-            // What others only announced keeps no short message out for which there is room.
-            Err(_) if is_short && !leased.has_less_than(message_bytes) => Some(expected.reserve(0)),
-            Err(_) => None,
-        }
+        // What was only announced keeps no short message out for which there is room.
+        let short = || is_short && message_bytes <= room_bytes;
+        announced
+            .announce(client, message_bytes, room_bytes)
+            .or_else(|| short().then(|| announced.announce(client, 0, usize::MAX)).flatten())
     }
 
     /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.

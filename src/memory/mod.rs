@@ -16,6 +16,7 @@
 
 mod advice;
 mod allocator;
+mod announced;
 mod balance;
 mod ceiling;
 mod heap_fall;
@@ -35,6 +36,7 @@ mod timeline;
 
 pub use advice::{Hysteresis, Plan, Policy, advise, fit_budget};
 pub use allocator::{Allocator, AllocatorStats};
+pub(crate) use announced::Announced;
 pub use ceiling::{Ceiling, LimitSource, LimitTooSmall};
 pub(crate) use lasting::lasting;
 pub use lasting::set_lasting_switch;

@@ -450,6 +450,34 @@ fn what_is_only_announced_keeps_no_short_message_out() {
     drop(announced);
 }
 
+/// Announcements cost nothing and can be made anew all the time, so they keep those of no other client out.
+#[test]
+fn what_one_client_announces_keeps_no_message_of_another_out() {
+    let (program, _) = serve_within(64 * MIB);
+    let port = program.port();
+    let path = program.file("written.txt", "");
+    let content = "x".repeat(2 * MIB as usize);
+    let write = message(
+        "tools/call",
+        &format!(r#""name":"write_file","arguments":{{"path":"{path}","content":"{content}"}}"#),
+    );
+    let mut refused = 0;
+    for _ in 0..3 {
+        let announced: Vec<Client> = (0..20)
+            .map(|_| {
+                let mut client = Client::connect_from([127, 0, 0, 2], port);
+                client.send(head(8 * MIB as usize, "expect: 100-continue\r\n").as_bytes());
+                refused += u32::from(client.await_bytes("HTTP/1.1 ").contains(" 503 "));
+                client
+            })
+            .collect();
+        let (status, body) = Client::connect(port).call("tools/call", Some("write_file"), &write);
+        assert_eq!(status, 200, "{body}");
+        drop(announced);
+    }
+    assert!(refused > 0, "a client waits for what it announced itself");
+}
+
 /// A file that is read at once where there is room waits for its turn where there is none.
 #[test]
 fn a_file_of_middle_size_waits_for_memory_as_a_large_one_does() {

@@ -14,10 +14,11 @@ use super::receiver::{Body, BodyRead, Pace, Receiver, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
+use crate::memory::Announced;
 use crate::server::{Outgoing, Permit, Server, Undelivered, UndeliveredAnswers};
 use crate::transport::admission::{AdmittedPeer, PeerAddress};
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
-use mcpool_pools::{Recycle, Reservation, Verdict};
+use mcpool_pools::{Recycle, Verdict};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -277,10 +278,10 @@ impl Exchange {
         endpoint: &Endpoint,
         head: &RequestHead,
         admitted: &mut Option<AdmittedPeer>,
-    ) -> Option<Reservation> {
+    ) -> Option<Announced> {
         let BodyFraming::Length(bytes) = head.body else { return None };
-        admitted.as_ref()?;
-        let Ok(expected) = expect_body(endpoint, bytes) else {
+        let client = admitted.as_ref()?.principal.key();
+        let Ok(expected) = expect_body(endpoint, client, bytes) else {
             self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
             *admitted = None;
             return None;

@@ -11,11 +11,12 @@ use super::codec::head_error::HeadError;
 use super::codec::words::BodyFraming;
 use super::endpoint::Endpoint;
 use crate::limits::Limits;
+use crate::memory::Announced;
 use crate::server::Server;
 use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
 use bytes::{BufMut, BytesMut};
-use mcpool_pools::{BudgetSpent, BufferLease, Reservation, Segments};
+use mcpool_pools::{BudgetSpent, BufferLease, Segments};
 use std::io;
 use std::ops::Range;
 use std::pin::pin;
@@ -37,7 +38,7 @@ pub(super) struct Body {
     /// Who sends it. `None`: the request is answered already, and its body is read and dropped.
     pub(super) admitted: Option<AdmittedPeer>,
     /// The memory that a large body will take, as long as it comes at a pace.
-    pub(super) expected: Option<Reservation>,
+    pub(super) expected: Option<Announced>,
     pub(super) pace: Pace,
 }
 
@@ -297,17 +298,21 @@ fn ahead_bytes(input: &BytesMut, missing: u64) -> usize {
     ahead.max(1)
 }
 
-/// Expects a body of so many bytes. Its reservation is empty for a small one, which may always come.
+/// Expects a body of so many bytes from a client; `None` for a small one, which may always come.
 ///
 /// # Errors
-/// When the large messages in memory, and those that are expected, leave no room for it.
-pub(super) fn expect_body(endpoint: &Endpoint, bytes: u64) -> Result<Option<Reservation>, NoRoom> {
+/// When the large messages in memory, and those that are expected from the client, leave no room for it.
+pub(super) fn expect_body(
+    endpoint: &Endpoint,
+    client: u128,
+    bytes: u64,
+) -> Result<Option<Announced>, NoRoom> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     if !Server::is_large(bytes) {
         return Ok(None);
     }
     let memory = endpoint.server.memory();
-    let expected = memory.expect_message(bytes);
+    let expected = memory.expect_message(client, bytes);
     if expected.is_none() {
         memory.note_refused();
     }
