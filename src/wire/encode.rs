@@ -70,8 +70,32 @@ enum Lack {
     /// The budget of leased buffers is spent. So many KiB may be needed, as a short number, since each message that is
     /// being written has room for it.
     Memory { asked_kib: u32 },
+    /// The budget of small objects is spent. So many KiB may be needed.
+    SmallMemory { asked_kib: u32 },
     /// That budget is too small for it, even if nothing else were in memory.
     Budget,
+}
+
+/// What there was no room for, where there may be some later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lacking {
+    pub(crate) bytes: usize,
+    /// Whether it lacks among the small objects, and not among the large messages.
+    pub(crate) is_small: bool,
+}
+
+impl Lack {
+    /// Why there is no buffer for a step of a message, which may need so many times more in all.
+    fn of_buffer(spent: BudgetSpent, times: u32) -> Self {
+        if spent.requested_bytes <= price::SMALL_BUFFER_BYTES {
+            // The next larger buffer is no small one any more.
+            return Self::SmallMemory { asked_kib: kib(spent.requested_bytes) };
+        }
+        match Self::from(spent) {
+            Self::Memory { asked_kib } => Self::Memory { asked_kib: asked_kib.saturating_mul(times) },
+            lack => lack,
+        }
+    }
 }
 
 impl From<BudgetSpent> for Lack {
@@ -135,16 +159,18 @@ impl Reply {
     pub(crate) fn memory_lack(&self) -> Option<MemoryLack> {
         match self.lacks? {
             Lack::Length => None,
-            Lack::Memory { .. } => Some(MemoryLack::ForNow),
+            Lack::Memory { .. } | Lack::SmallMemory { .. } => Some(MemoryLack::ForNow),
             Lack::Budget => Some(MemoryLack::Always),
         }
     }
 
-    /// The bytes that there was no room for, where there may be some later.
-    pub(crate) fn lacking_bytes(&self) -> Option<usize> {
-        match self.lacks {
-            Some(Lack::Memory { asked_kib }) => Some(asked_kib as usize * 1024),
-            _ => None,
+    /// What there was no room for, where there may be some later.
+    pub(crate) fn lacking(&self) -> Option<Lacking> {
+        let lacking = |asked_kib, is_small| Lacking { bytes: asked_kib as usize * 1024, is_small };
+        match self.lacks? {
+            Lack::Memory { asked_kib } => Some(lacking(asked_kib, false)),
+            Lack::SmallMemory { asked_kib } => Some(lacking(asked_kib, true)),
+            Lack::Length | Lack::Budget => None,
         }
     }
 
@@ -177,7 +203,7 @@ impl Reply {
                 larger.extend_from_slice(self.buffer.as_deref().map_or(&[][..], |buffer| buffer));
                 self.buffer = Some(larger);
             }
-            Err(spent) => self.lacks = Some(spent.into()),
+            Err(spent) => self.lacks = Some(Lack::of_buffer(spent, 1)),
         }
     }
 
@@ -210,7 +236,7 @@ impl Reply {
     pub fn finish(self) -> Result<BufferLease, ReplyError> {
         match self.lacks {
             Some(Lack::Length) => Err(ReplyError::TooLong { limit_bytes: self.max_bytes }),
-            Some(Lack::Memory { .. }) => Err(ReplyError::OutOfMemory),
+            Some(Lack::Memory { .. } | Lack::SmallMemory { .. }) => Err(ReplyError::OutOfMemory),
             Some(Lack::Budget) => Err(ReplyError::OverBudget),
             None => Ok(self.buffer.unwrap_or_else(|| self.buffers.acquire(0))),
         }
@@ -336,12 +362,8 @@ impl Reply {
             made = self.try_room(additional, ending);
         }
         if let Err(spent) = made {
-            let mut lack = spent.into();
-            if let Lack::Memory { asked_kib } = &mut lack {
-                // It was a step on the way to a length that nobody knows yet.
-                *asked_kib = asked_kib.saturating_mul(GROWTH);
-            }
-            self.lacks = Some(lack);
+            // It was a step on the way to a length that nobody knows yet.
+            self.lacks = Some(Lack::of_buffer(spent, GROWTH));
             return false;
         }
         true
@@ -580,7 +602,34 @@ impl Drop for Base64<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mcpool_pools::{BufferConfig, LeasedBudget, MemoryBudget};
+    use mcpool_pools::{BufferConfig, LeasedBudget, MemoryBudget, OwnedBudget};
+
+    /// What lacks is told apart, as calls wait for the one and the other in queues of their own.
+    #[test]
+    fn a_lack_of_small_objects_is_none_of_large_messages() {
+        let (large, small) = (MemoryBudget::new(1 << 20), MemoryBudget::new(1 << 20));
+        let from_bytes = price::SMALL_BUFFER_BYTES + 1;
+        let buffers = BufferPool::new(BufferConfig {
+            leased: Some(LeasedBudget { budget: large.clone(), from_bytes }),
+            owned: Some(OwnedBudget { budget: small.clone(), first_bytes: 0, left_bytes: 0 }),
+            ..BufferConfig::default()
+        });
+        let write = |bytes| {
+            let mut reply = Reply::new(buffers.clone(), 1 << 30);
+            reply.string_body(&"x".repeat(bytes));
+            reply.lacking().map(|lacking| lacking.is_small)
+        };
+        let all = large.reserve(1 << 20);
+        assert_eq!((write(100), write(10_000), write(20_000)), (None, None, Some(false)));
+        drop(all);
+        // Idle buffers take none of it.
+        for class in buffers.classes() {
+            class.trim(0);
+        }
+        let _all = small.reserve(1 << 20);
+        // The first kilobyte is always there, for an error at least.
+        assert_eq!((write(100), write(10_000), write(200_000)), (None, Some(true), None));
+    }
 
     #[test]
     fn a_message_has_the_room_that_was_reserved_for_it_though_others_take_all_that_is_free() {

@@ -27,7 +27,7 @@ pub(crate) use keys::match_key;
 #[cfg(feature = "filesystem")]
 pub(crate) use encode::escaped_bytes;
 pub use encode::{Base64, LossyText, Reply, ReplyError};
-pub(crate) use encode::{Mark, MemoryLack};
+pub(crate) use encode::{Lacking, Mark, MemoryLack};
 pub use error::{DecodeError, DecodeFault};
 pub use escaped::EscapedText;
 pub use frame::Frame;

@@ -9,7 +9,7 @@ use crate::server::answer::envelope;
 use crate::server::answer::outcome::Outcome;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 use crate::server::state::streamed::{BlockSource, StreamedAnswer};
-use crate::wire::{Base64, LossyText, Mark, MemoryLack, Raw, Reply, ReplyError};
+use crate::wire::{Base64, Lacking, LossyText, Mark, MemoryLack, Raw, Reply, ReplyError};
 use mcpool_pools::{BudgetSpent, BufferLease, Reservation};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -241,8 +241,8 @@ impl Content {
         }
     }
 
-    pub(crate) fn lacking_bytes(&self) -> Option<usize> {
-        self.reply.lacking_bytes()
+    pub(crate) fn lacking(&self) -> Option<Lacking> {
+        self.reply.lacking()
     }
 
     /// Whether something was left out for lack of memory.

@@ -15,9 +15,9 @@ use crate::server::state::answer_stream::{StreamMeans, Window};
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::fair_permits::{AcquirePermit, SessionKey};
 use crate::server::state::memory_turns::MemoryTurn;
-use crate::server::state::pools::Pools;
+use crate::server::state::pools::{MemoryQueue, Pools};
 use crate::server::state::streamed::BlockSource;
-use crate::wire::MemoryLack;
+use crate::wire::{Lacking, MemoryLack};
 use mcpool_pools::{BudgetSpent, Lease, MemoryBudget, Reservation};
 use serde::Serialize;
 use std::fmt;
@@ -296,9 +296,9 @@ impl CallContext {
         }
     }
 
-    /// The bytes that there was no room for, where the call may succeed later.
-    pub(crate) fn lacking_bytes(&self) -> Option<usize> {
-        self.content.as_ref().and_then(Content::lacking_bytes)
+    /// What there was no room for, where the call may succeed later.
+    pub(crate) fn lacking(&self) -> Option<Lacking> {
+        self.content.as_ref().and_then(Content::lacking)
     }
 
     /// Whether a part of the answer was left out for lack of memory.
@@ -315,21 +315,24 @@ impl CallContext {
     pub(crate) async fn wait_for_memory(
         &mut self,
         turn: Option<MemoryTurn>,
-        lacking_bytes: usize,
+        lacking: Lacking,
     ) -> Option<MemoryTurn> {
         self.content = None;
         self.room = None;
         let shared = &self.request.shared;
-        let mut turn = if let Some(turn) = turn {
+        let MemoryQueue { turns, room } = shared.pools.queue_for(lacking.is_small);
+        let deadline = turn.as_ref().map(MemoryTurn::deadline);
+        // A turn among the small objects is none among the large messages.
+        let mut turn = if let Some(turn) = turn.filter(|turn| turns.gave(turn)) {
             turn
         } else {
-            let deadline = Instant::now() + shared.limits.write_timeout();
-            shared.pools.turns.wait(self.session_key(), deadline).await?
+            let deadline = deadline.unwrap_or_else(|| Instant::now() + shared.limits.write_timeout());
+            turns.wait(self.session_key(), deadline).await?
         };
         // The answers of clients that left are the first to go.
-        let give_up = || shared.events.give_up_unread(Pools::LARGE_BYTES);
-        self.room = Some(Box::new(turn.collect(&shared.pools.leased, lacking_bytes, give_up).await?));
-        if turn.has_all(&shared.pools.leased) {
+        let give_up = || !lacking.is_small && shared.events.give_up_unread(Pools::LARGE_BYTES);
+        self.room = Some(Box::new(turn.collect(room, lacking.bytes, give_up).await?));
+        if !lacking.is_small && turn.has_all(room.memory) {
             self.request.call.note_all_memory();
         }
         Some(turn)

@@ -5,6 +5,7 @@ use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::checks::AdmittedRequest;
 use crate::wire::Frame;
 use std::ops::Range;
+use std::pin::Pin;
 
 /// How a handler ended.
 pub(crate) enum HandlerEnd {
@@ -21,6 +22,8 @@ pub(crate) enum HandlerEnd {
     NeedsTask,
     /// The call goes on, with its frame, on a thread that may block.
     OnThread(ThreadCall),
+    /// The request lasts, and needs nothing of its frame any more.
+    Lasting(Pin<Box<dyn Future<Output = Outcome> + Send>>),
 }
 
 /// A call for a thread that may block. Its arguments are in its frame, which goes along.
@@ -88,6 +91,7 @@ impl std::fmt::Debug for Finished {
             HandlerEnd::NeedsInput { .. } => "needs input",
             HandlerEnd::NeedsTask => "needs a task",
             HandlerEnd::OnThread(_) => "goes on on a thread",
+            HandlerEnd::Lasting(_) => "goes on without its frame",
         };
         f.debug_tuple("Finished").field(&end).finish()
     }

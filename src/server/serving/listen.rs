@@ -6,9 +6,9 @@
 
 use crate::protocol::ProtocolError;
 use crate::server::answer::envelope::{self, AnswerId};
+use crate::server::answer::outcome::Outcome;
 use crate::server::handler::families::Families;
 use crate::server::handler::resources;
-use crate::server::incoming::handler_end::Finished;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{CannotSubscribe, Filter, Subscription};
@@ -45,13 +45,13 @@ impl Wanted {
 }
 
 /// Serves one subscription until it is cancelled or its connection drains.
-pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted: Wanted) -> Finished {
+pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted: Wanted) -> Outcome {
     let (id, principal, outgoing, is_admin) = {
         let details = call.details();
         (details.id.clone(), details.principal(), details.outgoing.clone(), details.is_admin)
     };
     wanted.resource_subscriptions.retain(|uri| !resources::is_withheld(uri, is_admin));
-    let refuse = |error: &ProtocolError<'_>| Finished::from(shared.refusal(AnswerId::Of(&id), error));
+    let refuse = |error: &ProtocolError<'_>| shared.refusal(AnswerId::Of(&id), error);
     let Some(outgoing) = outgoing else {
         return refuse(&ProtocolError::Internal("this connection cannot carry a subscription"));
     };
@@ -73,6 +73,8 @@ pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted
             return refuse(&ProtocolError::TooManySubscriptions { limit: shared.limits.max_subscriptions });
         }
     };
+    // The subscription has the resources now.
+    drop(filter);
     match acknowledgement.finish().map(|acknowledgement| outgoing.send(acknowledgement)) {
         Ok(true) => {}
         Ok(false) => return refuse(&ProtocolError::Internal("the client reads too slowly to subscribe")),
@@ -83,7 +85,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted
     poll_fn(|cx| listener.poll_changes(cx)).await;
     let mut reply = shared.reply();
     envelope::subscription_ended(&mut reply, &id);
-    shared.answered(reply, AnswerId::Of(&id)).into()
+    shared.answered(reply, AnswerId::Of(&id))
 }
 
 /// A client that listens, and what its notifications need.

@@ -12,7 +12,7 @@ use crate::server::handler::resources::{self, BoxedFuture, ReadContext};
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::checks::Checked;
 use crate::server::incoming::frame_context::FrameContext;
-use crate::server::incoming::handler_end::Finished;
+use crate::server::incoming::handler_end::{Finished, HandlerEnd};
 use crate::server::serving::core::Core;
 use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::from_client::{initialize, take_notification, take_response};
@@ -177,11 +177,8 @@ fn complete<'f>(
     }))
 }
 
-/// `subscriptions/listen`.
-fn listen<'f>(
-    families: &'f Families,
-    checked: &Checked<'_, 'f>,
-) -> Result<BoxedFuture<'f, Finished>, Finished> {
+/// `subscriptions/listen`. It lasts, and owns what it was given: its frame, of up to 64 KiB, is free meanwhile.
+fn listen(families: &Families, checked: &Checked<'_, '_>) -> Finished {
     #[derive(Deserialize)]
     struct Listen {
         notifications: Wanted,
@@ -189,11 +186,13 @@ fn listen<'f>(
     let Checked { context, message, arena, .. } = *checked;
     let wanted = match message.decode_params::<Listen>(arena) {
         Ok(Listen { notifications }) => notifications,
-        Err(error) => return Err(checked.refuse(&ProtocolError::UndecodableParams(error)).into()),
+        Err(error) => return checked.refuse(&ProtocolError::UndecodableParams(error)).into(),
     };
-    checked.refuse_if_saturated()?;
+    if let Err(refusal) = checked.refuse_if_saturated() {
+        return refusal.into();
+    }
     let (shared, call) = (Arc::clone(context.shared), Arc::clone(context.call));
-    Ok(Box::pin(listen::listen(shared, call, wanted.limited_to(families))))
+    Finished(HandlerEnd::Lasting(Box::pin(listen::listen(shared, call, wanted.limited_to(families)))))
 }
 
 /// `logging/setLevel` of the legacy era.

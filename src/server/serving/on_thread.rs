@@ -51,12 +51,11 @@ pub(crate) async fn serve_on_thread<T: Toolset>(
         };
         guard.disarm();
         work = done;
-        let lacking_bytes = work.call.lacking_bytes().filter(|_| may_repeat);
-        let Some(lacking_bytes) = lacking_bytes else {
+        let Some(lacking) = work.call.lacking().filter(|_| may_repeat) else {
             return (Some(work.frame), work.call.finish(result).0);
         };
         // In a box, as calls that need not wait should hold no place for it.
-        turn = Box::pin(work.call.wait_for_memory(turn, lacking_bytes)).await;
+        turn = Box::pin(work.call.wait_for_memory(turn, lacking)).await;
         if turn.is_none() {
             let out_of_memory = || ToolError::failed(ProtocolError::OutOfMemory.to_string());
             let error = result.err().unwrap_or_else(out_of_memory);

@@ -61,7 +61,7 @@ pub(crate) fn serve_frame<T: Toolset>(
         let ended = pin!(dispatch(&core, context, &arena, has_room)).await;
         let served = match settle(&core, &session, &call, frame, ended) {
             Settled::Served(served) => served,
-            Settled::OnThread(goes_on) => goes_on.await,
+            Settled::GoesOn(goes_on) => goes_on.await,
         };
         (served, arena)
     }
@@ -70,8 +70,8 @@ pub(crate) fn serve_frame<T: Toolset>(
 /// A frame whose message was dispatched.
 enum Settled {
     Served(ServedFrame),
-    /// Its call goes on, on a thread: in a box, as calls that need no thread should hold no place for it.
-    OnThread(BoxedFuture<'static, ServedFrame>),
+    /// Its call goes on, on a thread or without the frame: in a box, as other calls should hold no place for it.
+    GoesOn(BoxedFuture<'static, ServedFrame>),
 }
 
 /// What is left of a frame after its handler ended. A function of its own, because what a future holds while it waits
@@ -87,13 +87,18 @@ fn settle<T: Toolset>(
         HandlerEnd::Done(outcome) => Settled::Served(ServedFrame::from(outcome)),
         HandlerEnd::OnThread(on_thread) => {
             let (core, session, call) = (Arc::clone(core), Arc::clone(session), Arc::clone(call));
-            Settled::OnThread(Box::pin(async move {
+            Settled::GoesOn(Box::pin(async move {
                 let (frame, ended) = serve_on_thread(&core, frame, on_thread).await;
                 match frame {
                     Some(frame) => finish(&core, &session, &call, frame, ended),
                     None => ServedFrame::from(Outcome::Silent),
                 }
             }))
+        }
+        HandlerEnd::Lasting(lasting) => {
+            drop(frame);
+            call.note_frame_released();
+            Settled::GoesOn(Box::pin(async move { ServedFrame::from(lasting.await) }))
         }
         unfinished => Settled::Served(finish(core, session, call, frame, unfinished)),
     }

@@ -85,7 +85,7 @@ impl RequestSlot {
 
     /// Heap bytes of the frame that the request came in.
     pub(crate) fn frame_bytes(&self) -> usize {
-        self.frame_bytes
+        if self.call.is_frame_released() { 0 } else { self.frame_bytes }
     }
 
     /// Heap bytes of the slot.

@@ -37,8 +37,8 @@ pub(crate) fn answer_unfinished(
             (input_required(shared, call, &frame, &requests, round.as_deref()), None)
         }
         HandlerEnd::NeedsTask => detach(shared, session, call, frame),
-        // A call ends on its thread.
-        HandlerEnd::OnThread(_) => (Outcome::Silent, None),
+        // A call ends on its thread, and what lasts with an outcome.
+        HandlerEnd::OnThread(_) | HandlerEnd::Lasting(_) => (Outcome::Silent, None),
     }
 }
 

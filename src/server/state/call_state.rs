@@ -20,6 +20,8 @@ pub(crate) struct CallState {
     closing: AtomicBool,
     legacy: AtomicBool,
     has_all_memory: AtomicBool,
+    /// The request goes on, and its frame does not.
+    frame_released: AtomicBool,
     /// Number of the [`Method`] plus one; 0 where the method is not known.
     method: AtomicU8,
     /// Number of the tool plus one; 0 where none is called, or one of a higher number.
@@ -162,6 +164,15 @@ impl CallState {
         self.has_all_memory.load(Ordering::Relaxed)
     }
 
+    /// Notes that the request goes on without its frame.
+    pub(crate) fn note_frame_released(&self) {
+        self.frame_released.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_frame_released(&self) -> bool {
+        self.frame_released.load(Ordering::Relaxed)
+    }
+
     /// Begins a request, and clears what the one before it left.
     pub(crate) fn begin(&self, caller: Caller<'_>) {
         let mut details = self.details();
@@ -245,6 +256,7 @@ impl CallState {
         self.closing.store(false, Ordering::Relaxed);
         self.has_all_memory.store(false, Ordering::Relaxed);
         self.legacy.store(false, Ordering::Relaxed);
+        self.frame_released.store(false, Ordering::Relaxed);
         self.method.store(0, Ordering::Relaxed);
         self.failure.store(0, Ordering::Relaxed);
         self.tool.store(0, Ordering::Relaxed);

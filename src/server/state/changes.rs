@@ -12,6 +12,7 @@ use crate::limits::{Limits, price};
 use crate::lock::lock;
 use crate::memory::lasting;
 use crate::protocol::Method;
+use crate::server::state::charge::{Charge, Sum};
 use crate::server::state::fair_limit::{FairLimit, Permit};
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
@@ -103,6 +104,8 @@ struct Hub {
     lists: Guarded<Vec<Arc<Flags>>>,
     /// The subscriptions to each resource.
     uris: Guarded<ByUri>,
+    /// Heap of the resources that subscriptions list, without what all share.
+    watched: Sum,
 }
 
 type ByUri = HashMap<Arc<str>, Vec<Arc<Flags>>>;
@@ -117,6 +120,17 @@ const URI_BYTES: usize = 240;
 pub(crate) const fn resource_bytes(uri_bytes: usize) -> usize {
     // Sizes of blocks are an eighth apart at most.
     URI_BYTES + uri_bytes + uri_bytes / 8
+}
+
+/// Heap of a map: its buckets, a power of two of which at most seven of eight are used, and a byte for each.
+fn map_bytes<K, V>(map: &HashMap<K, V>) -> usize {
+    let buckets = (map.capacity() * 8).div_ceil(7).next_power_of_two();
+    if map.capacity() == 0 { 0 } else { buckets * (size_of::<(K, V)>() + 1) }
+}
+
+/// What an allocator takes for a block of so many bytes: sizes are an eighth to a quarter of a power of two apart.
+const fn block_bytes(bytes: usize) -> usize {
+    bytes.next_multiple_of(if bytes < 64 { 8 } else { bytes.next_power_of_two() / 8 })
 }
 
 impl Changes {
@@ -189,12 +203,13 @@ impl Changes {
 
     /// How many subscriptions are open, and their bytes.
     pub(crate) fn bytes(&self) -> (usize, usize) {
-        let entry_bytes = size_of::<Arc<Flags>>() + size_of::<Arc<str>>();
-        let named: usize = self.hub.uris.with(|uris, _| {
-            uris.iter().map(|(uri, watching)| uri.len() + 32 + watching.len() * entry_bytes).sum()
+        let shared: usize = self.hub.uris.with(|uris, _| {
+            let texts = uris.keys().map(|uri| block_bytes(uri.len() + 2 * size_of::<usize>()));
+            let watching = uris.values().map(|watching| watching.capacity() * size_of::<Arc<Flags>>());
+            texts.sum::<usize>() + watching.sum::<usize>() + map_bytes(uris)
         });
         let open = self.len();
-        (open, named + self.permits.bytes() + open * SUBSCRIPTION_BYTES)
+        (open, shared + self.hub.watched.get() + self.permits.bytes() + open * SUBSCRIPTION_BYTES)
     }
 
     /// How many subscriptions are open.
@@ -234,9 +249,16 @@ struct Watched {
     /// Each resource, and whether it is in `updated`.
     uris: HashMap<Arc<str>, bool>,
     updated: VecDeque<Arc<str>>,
+    /// Its part of [`Hub::watched`].
+    charge: Option<Charge>,
 }
 
 impl Watched {
+    /// Heap of the list.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + map_bytes(&self.uris) + self.updated.capacity() * size_of::<Arc<str>>()
+    }
+
     fn mark(&mut self, uri: &Arc<str>) {
         if let Some(is_marked) = self.uris.get_mut(uri)
             && !std::mem::replace(is_marked, true)
@@ -303,6 +325,10 @@ impl Subscription {
                 watched.uris.insert(Arc::clone(&uri), false);
                 by_uri.entry(uri).or_default().push(Arc::clone(&self.flags));
             });
+            let bytes = watched.bytes();
+            if watched.charge.as_ref().map(Charge::amount) != Some(bytes) {
+                watched.charge = Some(self.hub.watched.charge(bytes));
+            }
             Ok(())
         })
     }

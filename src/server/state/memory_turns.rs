@@ -39,6 +39,23 @@ struct Shared {
     has_collector: AtomicBool,
 }
 
+/// Where a call finds room, if it leaves some to others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room<'m> {
+    pub(crate) memory: &'m MemoryBudget,
+    pub(crate) left_bytes: usize,
+}
+
+impl Room<'_> {
+    fn limit_bytes(&self) -> usize {
+        self.memory.limit_bytes().saturating_sub(self.left_bytes)
+    }
+
+    fn free_bytes(&self) -> usize {
+        self.limit_bytes().saturating_sub(self.memory.used_bytes())
+    }
+}
+
 /// The turn of one call, until it is dropped.
 pub(crate) struct MemoryTurn {
     shared: Arc<Shared>,
@@ -76,6 +93,11 @@ impl MemoryTurns {
         collector.is_some_and(|collector| shares().may_displace(collector, key))
     }
 
+    /// Whether a turn is one of these.
+    pub(crate) fn gave(&self, turn: &MemoryTurn) -> bool {
+        Arc::ptr_eq(&self.shared, &turn.shared)
+    }
+
     /// Waits for the turn of a call, until `deadline` at most.
     pub(crate) async fn wait(&self, key: SessionKey, deadline: Instant) -> Option<MemoryTurn> {
         let permit = timeout_at(deadline, self.shared.turns.acquire(key)).await.ok().flatten()?;
@@ -90,6 +112,11 @@ impl MemoryTurn {
         self.had_bytes >= memory.limit_bytes()
     }
 
+    /// Until when the call waits.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// Collects room for a call that lacked `lacking_bytes`, and for as much again: what it asked for may be a step on
     /// its way. Each time that it lacks some once more it gets far more, and all of the budget at the end.
     /// `give_up` frees something that is to go first, and tells whether there was anything.
@@ -97,30 +124,30 @@ impl MemoryTurn {
     /// `None` at the deadline, or if the call had all of the budget already.
     pub(crate) async fn collect(
         &mut self,
-        memory: &MemoryBudget,
+        room_in: Room<'_>,
         lacking_bytes: usize,
         give_up: impl Fn() -> bool,
     ) -> Option<Reservation> {
-        let half_bytes = memory.limit_bytes() / 2;
+        let limit_bytes = room_in.limit_bytes();
+        let half_bytes = limit_bytes / 2;
         let wanted_bytes = match self.had_bytes {
             0 => lacking_bytes.saturating_mul(2).min(half_bytes.max(lacking_bytes)),
             had_bytes => lacking_bytes.max(had_bytes).saturating_mul(MORE),
         };
-        let wanted_bytes = wanted_bytes.min(memory.limit_bytes());
+        let wanted_bytes = wanted_bytes.min(limit_bytes);
         if wanted_bytes <= self.had_bytes {
             return None;
         }
         // Beyond half of the budget, bytes have to be free at one moment: nobody keeps those from others.
         let collected_bytes = wanted_bytes.min(half_bytes);
-        let free_bytes = || memory.limit_bytes().saturating_sub(memory.used_bytes());
-        let mut room = memory.reserve(0);
+        let mut room = room_in.memory.reserve(0);
         let mut collecting = self.shared.begin_collecting(self.key);
         let mut since = Instant::now();
         loop {
             let missing_bytes = collected_bytes - room.bytes();
             // It fails where somebody else was faster, and where more than all is used.
-            let _ = room.try_grow(missing_bytes.min(free_bytes()));
-            if room.bytes() == collected_bytes && free_bytes() >= wanted_bytes - collected_bytes {
+            let _ = room.try_grow_leaving(missing_bytes.min(room_in.free_bytes()), room_in.left_bytes);
+            if room.bytes() == collected_bytes && room_in.free_bytes() >= wanted_bytes - collected_bytes {
                 self.had_bytes = wanted_bytes;
                 return Some(room);
             }
@@ -131,7 +158,7 @@ impl MemoryTurn {
             if now >= self.deadline {
                 return None;
             }
-            if self.comes_after_another(memory) {
+            if self.comes_after_another(limit_bytes) {
                 room.shrink_to(0);
                 drop(collecting);
                 self.pass().await?;
@@ -139,17 +166,16 @@ impl MemoryTurn {
                 since = Instant::now();
                 continue;
             }
-            let (waiting, limit_bytes) = (self.key, memory.limit_bytes());
-            let missing_bytes = wanted_bytes.saturating_sub(room.bytes() + free_bytes());
-            let shortage = Shortage { waiting, limit_bytes, missing_bytes, since };
+            let missing_bytes = wanted_bytes.saturating_sub(room.bytes() + room_in.free_bytes());
+            let shortage = Shortage { waiting: self.key, limit_bytes, missing_bytes, since };
             while self.shared.undelivered.end_one(&shortage, now) {}
             sleep_until(self.deadline.min(now + POLL)).await;
         }
     }
 
     /// Whether a call waits whose client holds less than its share, while that of this one holds more.
-    fn comes_after_another(&self, memory: &MemoryBudget) -> bool {
-        let shares = self.shared.undelivered.shares(memory.limit_bytes());
+    fn comes_after_another(&self, limit_bytes: usize) -> bool {
+        let shares = self.shared.undelivered.shares(limit_bytes);
         self.shared.turns.any_waits(|waiting| shares.may_displace(waiting, self.key))
     }
 
@@ -203,6 +229,10 @@ mod tests {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
+    fn within(memory: &MemoryBudget) -> Room<'_> {
+        Room { memory, left_bytes: 0 }
+    }
+
     async fn turn(turns: &MemoryTurns, principal: u128) -> MemoryTurn {
         turns.wait(key(principal, 1), Instant::now() + 10 * SECOND).await.expect("a turn")
     }
@@ -214,7 +244,7 @@ mod tests {
         let mut held: Vec<_> = (0..10).map(|_| memory.reserve(100)).collect();
         let mut turn = turn(&turns, 1).await;
         let collected = async {
-            let room = turn.collect(&memory, 150, || false).await.expect("room");
+            let room = turn.collect(within(&memory), 150, || false).await.expect("room");
             assert_eq!(room.bytes(), 300);
         };
         let others = async {
@@ -236,7 +266,7 @@ mod tests {
         let turns = MemoryTurns::new();
         let held = memory.reserve(400);
         let mut turn = turn(&turns, 1).await;
-        let mut collected = pin!(turn.collect(&memory, 800, || false));
+        let mut collected = pin!(turn.collect(within(&memory), 800, || false));
         assert!(poll(collected.as_mut()).is_pending());
         assert!(memory.try_reserve(100).is_ok(), "500 of the 600 were collected");
         drop(held);
@@ -253,11 +283,11 @@ mod tests {
         // Of more than half, the half is collected, and the rest has to be free.
         for (lacking, collected, free) in [(10, 20, 0), (10, 160, 0), (30, 500, 500)] {
             let others = memory.reserve(1000 - collected - free);
-            let room = turn.collect(&memory, lacking, || false).await;
+            let room = turn.collect(within(&memory), lacking, || false).await;
             assert_eq!(room.map(|room| room.bytes()), Some(collected), "{lacking}");
             drop(others);
         }
-        assert!(turn.collect(&memory, 10, || false).await.is_none());
+        assert!(turn.collect(within(&memory), 10, || false).await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -272,7 +302,7 @@ mod tests {
             gone
         };
         let began = Instant::now();
-        let room = turn(&turns, 1).await.collect(&memory, 100, give_up).await;
+        let room = turn(&turns, 1).await.collect(within(&memory), 100, give_up).await;
         assert_eq!((room.expect("room").bytes(), began.elapsed()), (200, Duration::ZERO));
         assert_eq!(held.take().len(), 8, "no more than is needed");
     }
@@ -285,8 +315,10 @@ mod tests {
         let held = memory.reserve(1950);
         let began = Instant::now();
         let mut first = turn(&turns, 1).await;
-        let (collected, waited) =
-            tokio::join!(first.collect(&memory, 100, || false), turns.wait(key(2, 2), began + 3 * SECOND),);
+        let (collected, waited) = tokio::join!(
+            first.collect(within(&memory), 100, || false),
+            turns.wait(key(2, 2), began + 3 * SECOND),
+        );
         assert!(collected.is_none() && waited.is_none());
         assert_eq!(began.elapsed(), 10 * SECOND);
         assert_eq!(memory.used_bytes(), held.bytes());
@@ -306,11 +338,11 @@ mod tests {
             held.borrow_mut().push((entry, memory.reserve(100), owner));
         }
         let mut hog = turns.wait(key(1, 50), Instant::now() + 600 * SECOND).await.expect("a turn");
-        let mut hog_collects = pin!(hog.collect(&memory, 100, || false));
+        let mut hog_collects = pin!(hog.collect(within(&memory), 100, || false));
         assert!(poll(hog_collects.as_mut()).is_pending());
         let other = async {
             let mut turn = turns.wait(key(2, 1), Instant::now() + 600 * SECOND).await.expect("a turn");
-            turn.collect(&memory, 100, || false).await.expect("room")
+            turn.collect(within(&memory), 100, || false).await.expect("room")
         };
         // A connection that was told to end does so when it is polled.
         let makes_wait = Cell::new((false, false));
@@ -334,6 +366,22 @@ mod tests {
         assert_eq!((room.bytes(), held.borrow().len()), (200, 8), "no more than is needed");
         assert_eq!(makes_wait.get(), (true, false), "meanwhile it may not take what becomes free");
         assert!(!turns.must_wait(key(1, 1), &memory), "nobody collects");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_to_be_left_to_others_is_not_collected() {
+        let memory = MemoryBudget::new(1000);
+        let turns = MemoryTurns::new();
+        let held = memory.reserve(600);
+        let room = Room { memory: &memory, left_bytes: 300 };
+        let mut turn = turn(&turns, 1).await;
+        let mut collected = pin!(turn.collect(room, 100, || false));
+        assert!(poll(collected.as_mut()).is_pending(), "100 of the 400 are for this one");
+        assert!(memory.try_reserve(300).is_ok());
+        drop(held);
+        tokio::time::advance(POLL).await;
+        let Poll::Ready(room) = poll(collected.as_mut()) else { panic!("700 are free") };
+        assert_eq!(room.expect("room").bytes(), 200);
     }
 
     #[derive(Debug, Clone)]

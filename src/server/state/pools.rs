@@ -4,7 +4,7 @@ use crate::limits::{Limits, price};
 use crate::lock::lock;
 use crate::memory::Ceiling;
 use crate::protocol::{OwnedMessage, RetainMessage};
-use crate::server::state::memory_turns::MemoryTurns;
+use crate::server::state::memory_turns::{MemoryTurns, Room};
 use mcpool_pools::{
     ArenaPool, BudgetSpent, BufferClass, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget,
     NameTaken, ObjectPool, OwnedBudget, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle,
@@ -29,6 +29,8 @@ pub(crate) struct Pools {
     reserved_bytes: usize,
     /// The turns of calls that wait for room in `leased`.
     pub(crate) turns: MemoryTurns,
+    /// The turns of calls that wait for room in `small`.
+    small_turns: MemoryTurns,
     /// Whether a task frees large buffers until none is left (`transport::reclaim`).
     pub(crate) is_reclaiming: AtomicBool,
     /// Classes of buffers up to [`Pools::LARGE_BYTES`], which are the first.
@@ -91,6 +93,7 @@ impl Pools {
             registry,
             budget,
             turns: MemoryTurns::new(),
+            small_turns: MemoryTurns::new(),
             leased,
             small,
             reserved_bytes,
@@ -103,6 +106,15 @@ impl Pools {
     /// The configuration of a pool of small objects: its idle ones are within one budget, all of them within another.
     pub(crate) fn within_budgets(&self, config: PoolConfig) -> PoolConfig {
         within_budgets(config, &self.budget, &self.small)
+    }
+
+    /// Where a call waits that lacks memory: a lack of small objects delays no large answer, and the other way round.
+    pub(crate) fn queue_for(&self, is_small: bool) -> MemoryQueue<'_> {
+        if is_small {
+            let room = Room { memory: &self.small, left_bytes: self.reserved_bytes };
+            return MemoryQueue { turns: &self.small_turns, room };
+        }
+        MemoryQueue { turns: &self.turns, room: Room { memory: &self.leased, left_bytes: 0 } }
     }
 
     /// Reserves memory for what is kept for long. It leaves a part to what passes.
@@ -185,6 +197,12 @@ fn size_class(class: &mut BufferClass, limits: &Limits) {
     };
 }
 
+/// The turns of calls that lack memory, and where they find room.
+pub(crate) struct MemoryQueue<'p> {
+    pub(crate) turns: &'p MemoryTurns,
+    pub(crate) room: Room<'p>,
+}
+
 /// What there is of large objects, by the pools' own counters: so it does not depend on who tells, or on how a
 /// connection ended.
 #[derive(Debug, Clone, Copy, Default)]
@@ -198,6 +216,7 @@ pub(crate) struct LargeObjects {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::state::fair_permits::SessionKey;
 
     fn capacities(buffer_capacity: Option<usize>) -> Vec<usize> {
         let limits = Limits { buffer_capacity, ..Limits::default() };
@@ -205,6 +224,24 @@ mod tests {
         let ceiling = Ceiling::of_process(&mut limits).expect("no limit is configured");
         let pools = Pools::new(&limits, &ceiling).expect("pools");
         pools.buffers.classes().map(|class| class.snapshot().capacity).collect()
+    }
+
+    /// A lack of small objects took a turn among the large messages, and waited for all large answers before it.
+    #[tokio::test(start_paused = true)]
+    async fn who_lacks_small_objects_waits_for_no_large_answer() {
+        let mut limits = Limits { memory_limit_bytes: 1 << 30, ..Limits::default() };
+        let ceiling = Ceiling::of_process(&mut limits).expect("a limit");
+        let pools = Pools::new(&limits, &ceiling).expect("pools");
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(1);
+        let key = SessionKey { principal: 1, session: 1 };
+        let _large = pools.queue_for(false).turns.wait(key, deadline).await.expect("the turn");
+        let MemoryQueue { turns, room } = pools.queue_for(true);
+        let (all, large) = (pools.small.limit_bytes(), pools.leased.used_bytes());
+        let mut turn = turns.wait(key, deadline).await.expect("a turn of its own");
+        assert!(turns.gave(&turn) && !pools.queue_for(false).turns.gave(&turn));
+        let collected = turn.collect(room, all, || false).await.expect("all but the reserve");
+        assert_eq!((pools.leased.used_bytes(), pools.small.used_bytes()), (large, collected.bytes()));
+        assert!(!pools.are_scarce(), "small requests have their reserve");
     }
 
     /// 1, 4, 16, 64 and 256 KiB, 1, 4 and 16 MiB, and what no class serves.

@@ -324,7 +324,7 @@ fn start<'f, T: FileTool>(tools: &'f Filesystem, request: ToolRequest<'f>) -> Fi
     let inline_bytes = Some(call.limits().inline_read_bytes as u64);
     let context = tools.context(&sandbox, &cancellation, inline_bytes);
     let result = run::<T>(&arguments, &context, &mut call);
-    if T::WAITS && call.lacking_bytes().is_some() {
+    if T::WAITS && call.lacking().is_some() {
         return call.restart_on_thread(ArgumentsPlace::of(json, frame));
     }
     match result {
