@@ -11,6 +11,7 @@ use super::balance::{Peaks, balance};
 use super::ceiling::Ceiling;
 use super::heap_fall::HeapFall;
 use super::kernel;
+use super::lasting;
 use super::ledger::{Account, Entries, Ledger};
 use super::pressure::{Measurement, Pressure};
 use super::process::{self, Process};
@@ -203,7 +204,8 @@ impl MemoryManager {
     pub(crate) fn tick(&self, now: Instant) {
         // Before the samples, which may begin the pools' marks anew.
         self.end_bursts();
-        self.shared.registry.for_each(|pool| pool.sample(&Sampling::at(now)));
+        // What a pool remembers grows while a burst is sampled, and stays.
+        lasting(|| self.shared.registry.for_each(|pool| pool.sample(&Sampling::at(now))));
         self.decay(now);
         let Some(rss_bytes) = Process::rss_bytes() else { return };
         // Before the lock: accounts call toolsets, which may call this manager.

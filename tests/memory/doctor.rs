@@ -18,8 +18,14 @@ fn fires(program: &Program, rule: &str) -> Finding {
 
 /// The same, for a rule that is of that severity at least.
 fn fires_as(program: &Program, rule: &str, severity: Severity) -> Finding {
+    fires_after(program, rule, severity, || ())
+}
+
+/// The same, for a trouble that may be over before somebody looks: it is brought about before each look.
+fn fires_after(program: &Program, rule: &str, severity: Severity, bring_about: impl Fn()) -> Finding {
     let mut last = None;
     for _ in 0..300 {
+        bring_about();
         let diagnosis = diagnose(&program.report());
         let is_wanted = |finding: &&Finding| finding.rule == rule && finding.severity >= severity;
         if let Some(finding) = diagnosis.findings.iter().find(is_wanted) {
@@ -184,9 +190,13 @@ fn arenas_that_are_thrown_away_are_told_with_the_tool() {
 
 #[test]
 fn arenas_that_stay_too_large_are_told() {
-    let program = Program::serve(&["--arena-retain-bytes", "16MiB"]);
-    call(&program, 4, 2, "edit_file", &edit_params(&program, 7_000_000));
-    let finding = fires(&program, "arenas-retained");
+    // Otherwise idle arenas go in the second after the burst, which may be over before a busy machine looks.
+    let program = Program::serve(&["--arena-retain-bytes", "16MiB", "--pool-decay-ms", "0"]);
+    let params = edit_params(&program, 7_000_000);
+    // A machine that is short of memory has half of the idle arenas freed each second, whatever the settings are.
+    let finding = fires_after(&program, "arenas-retained", Severity::Hint, || {
+        call(&program, 4, 1, "edit_file", &params);
+    });
     assert_eq!(finding.setting.as_deref(), Some("arena_retain_bytes = \"4MiB\""));
 }
 

@@ -14,6 +14,7 @@ use crate::memory::lasting;
 use crate::protocol::Method;
 use crate::server::state::charge::{Charge, Sum};
 use crate::server::state::fair_limit::{FairLimit, Permit};
+use crate::server::state::give_back::give_back;
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
 use mcpool_pools::{BudgetSpent, MemoryBudget, Reservation};
@@ -340,6 +341,13 @@ impl Subscription {
                 && watched.uris.remove(uri).is_some()
             {
                 watched.updated.retain(|marked| **marked != *uri);
+                // They are charged with the resources that they name, and not with those that they named.
+                give_back(&mut watched.uris);
+                let room = watched.uris.len() - watched.updated.len();
+                if watched.updated.capacity() > 4 * watched.uris.len() {
+                    watched.updated.shrink_to_fit();
+                    watched.updated.reserve(room);
+                }
                 let mut memory = lock(&self.memory);
                 let left_bytes = memory.bytes() - resource_bytes(uri.len());
                 memory.resize(left_bytes);
@@ -355,9 +363,7 @@ impl Drop for Subscription {
         if self.flags.kinds != 0 {
             self.hub.lists.with(|lists, _| {
                 lists.retain(|other| !Arc::ptr_eq(other, &self.flags));
-                if lists.len() * 4 < lists.capacity() {
-                    lists.shrink_to_fit();
-                }
+                give_back(lists);
             });
         }
         let watched = lock(&self.flags.resources).take();
@@ -374,11 +380,10 @@ impl Drop for Subscription {
 fn leave(by_uri: &mut ByUri, uri: &str, leaver: &Arc<Flags>) {
     let Some(watching) = by_uri.get_mut(uri) else { return };
     watching.retain(|other| !Arc::ptr_eq(other, leaver));
+    give_back(watching);
     if watching.is_empty() {
         by_uri.remove(uri);
-        if by_uri.len() * 4 < by_uri.capacity() {
-            by_uri.shrink_to_fit();
-        }
+        give_back(by_uri);
     }
 }
 
@@ -416,6 +421,31 @@ mod tests {
         let other = changes.subscribe(2, &about(&[&uri(99)])).expect("room again");
         drop((first, other));
         assert_eq!((memory.used_bytes(), changes.bytes().0), (0, 0));
+    }
+
+    #[test]
+    fn what_is_no_longer_named_takes_no_room() {
+        let changes = changes(64, 100_000);
+        let (many, one) = (changes.subscribe(1, &about(&[])).expect("room"), about(&["a:/0"]));
+        let others: Vec<_> =
+            (0..7).map(|number| changes.subscribe(2 + number, &one).expect("room")).collect();
+        for number in 0..10_000 {
+            many.subscribe(&format!("a:/{number}")).expect("room");
+        }
+        for number in 1..10_000 {
+            many.unsubscribe(&format!("a:/{number}"));
+        }
+        let room = |subscription: &Subscription| {
+            let watched = lock(&subscription.flags.resources);
+            watched.as_ref().map(|watched| watched.uris.capacity() + watched.updated.capacity())
+        };
+        assert!(room(&many).is_some_and(|room| room < 256), "{:?}", room(&many));
+        changes.updated("a:/0");
+        assert_eq!(many.next(), Some(Change::Resource("a:/0".into())), "it has room for its notification");
+        many.unsubscribe("a:/0");
+        assert_eq!(room(&many), Some(0));
+        drop(others);
+        assert_eq!(changes.hub.uris.with(|uris, _| uris.capacity()), 0);
     }
 
     #[test]

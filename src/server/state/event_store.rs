@@ -10,6 +10,7 @@
 use crate::limits::Limits;
 use crate::memory::lasting;
 use crate::server::state::charge::{Charge, Sum};
+use crate::server::state::give_back::give_back;
 use crate::server::state::streamed::StreamedAnswer;
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
@@ -240,11 +241,10 @@ impl EventStore {
                         is_old && !(has_reader && state.next < state.end())
                     })
                 }));
+                give_back(streams);
                 !streams.is_empty()
             });
-            if sessions.len() * 4 < sessions.capacity() {
-                sessions.shrink_to_fit();
-            }
+            give_back(sessions);
         });
         for stream in over {
             stream.clear();

@@ -12,6 +12,7 @@
 //! permit, under a limit of its own. Invariants: at most `max` permits are held; a key without a permit has no entry.
 
 use crate::lock::lock;
+use crate::server::state::give_back::give_back;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -89,9 +90,7 @@ impl Table {
             *held -= 1;
             if *held == 0 {
                 self.holders.remove(&key);
-                if self.holders.len() * 4 < self.holders.capacity() {
-                    self.holders.shrink_to_fit();
-                }
+                give_back(&mut self.holders);
             }
         }
         self.held == 0

@@ -10,6 +10,7 @@ pub(crate) mod drain;
 pub(crate) mod event_store;
 pub(crate) mod fair_limit;
 pub(crate) mod fair_permits;
+mod give_back;
 pub(crate) mod latencies;
 pub(crate) mod memory_turns;
 pub(crate) mod operations;

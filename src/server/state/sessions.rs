@@ -13,6 +13,7 @@
 
 use crate::lock::lock;
 use crate::memory::lasting;
+use crate::server::state::give_back::give_back;
 use crate::server::state::session::Session;
 use hashlink::LinkedHashMap;
 use mcpool_pools::Reservation;
@@ -127,7 +128,7 @@ impl Sessions {
         }
         table.open -= expired.len();
         table.held.retain(|_, held| !held.is_empty());
-        table.give_back();
+        give_back(&mut table.held);
         expired
     }
 
@@ -138,7 +139,7 @@ impl Sessions {
         let removed: Vec<_> =
             gone.flat_map(|(_, held)| held).map(|(_, entry): (u128, Entry)| entry.session).collect();
         table.open -= removed.len();
-        table.give_back();
+        give_back(&mut table.held);
         removed
     }
 
@@ -203,22 +204,9 @@ impl Table {
         self.open -= 1;
         if held.is_empty() {
             self.held.remove(&principal);
-            self.give_back();
+            give_back(&mut self.held);
         }
         Some(removed.session)
-    }
-
-    fn give_back(&mut self) {
-        if self.held.is_empty() || self.held.capacity() > 64 && self.held.len() * 4 < self.held.capacity() {
-            self.held.shrink_to_fit();
-        }
-    }
-}
-
-/// Frees memory of a map that is empty, or once held many more sessions: it keeps the nodes of removed entries.
-fn give_back(held: &mut Held) {
-    if held.is_empty() || held.capacity() > 64 && held.len() * 4 < held.capacity() {
-        held.shrink_to_fit();
     }
 }
 

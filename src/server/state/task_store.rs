@@ -10,6 +10,7 @@
 use crate::limits::Limits;
 use crate::protocol::InputRequest;
 use crate::server::state::charge::{Charge, Sum};
+use crate::server::state::give_back::give_back;
 use crate::server::state::task::{Charged, INPUT_BYTES, Task, TaskState};
 use crate::server::state::task_eviction::EvictionOrder;
 use crate::server::state::wake_list::{Guarded, WakeList};
@@ -318,9 +319,7 @@ impl TaskStore {
             }
             is_kept
         });
-        if tasks.len() * 4 < tasks.capacity() {
-            tasks.shrink_to_fit();
-        }
+        give_back(tasks);
     }
 }
 

@@ -10,7 +10,7 @@
 //! all sizes, whole or without their end. Ends with 1 when a bound broke, each of which the result names: `limit` (the
 //! peak), `lost` (a request was taken and not answered), `livez` (it did not say that it lives, asked ten times a second),
 //! `kept` (5 s after the last client it has more than [`MAX_KEPT_BYTES`] beyond what it began with and what its sessions
-//! hold), `ended`. How fast small requests were answered all the while is reported; no time fails, because machines differ.
+//! hold, without the pages of files, which are its code), `ended`. How fast small requests were answered all the while is reported; no time fails, because machines differ.
 
 mod clients;
 mod http;
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     };
     // Code that ran for the first time is resident from then on.
     serve(WARM_UP.0, WARM_UP.1);
-    let base = program.memory().expect("it runs").resident;
+    let base = program.memory().expect("it runs");
     let hour = serve(wanted.clients, wanted.seconds);
     let end = program.memory();
     // Who holds what is left, before anything is asked again.
@@ -161,6 +161,8 @@ struct Program {
 #[derive(Clone, Copy)]
 struct Memory {
     resident: u64,
+    /// Pages of no file: code that ran for the first time is resident from then on, and is not kept by anybody.
+    anonymous: u64,
     peak: u64,
 }
 
@@ -208,7 +210,8 @@ impl Program {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
         };
-        Some(Memory { resident: line("VmRSS:")?, peak: line("VmHWM:")? })
+        let [resident, anonymous, peak] = ["VmRSS:", "RssAnon:", "VmHWM:"].map(line);
+        Some(Memory { resident: resident?, anonymous: anonymous?, peak: peak? })
     }
 }
 

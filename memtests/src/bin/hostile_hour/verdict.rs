@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 /// What was measured, and against what.
 pub(crate) struct Verdict<'a> {
     pub(crate) wanted: &'a Wanted,
-    pub(crate) base: u64,
+    pub(crate) base: Memory,
     pub(crate) end: Option<Memory>,
     /// What of it may stay.
     pub(crate) lasting: u64,
@@ -23,8 +23,8 @@ impl Verdict<'_> {
             let excess = end.peak - self.wanted.limit_mib * MIB;
             faults.push(("limit", format!("the peak is {excess} B above the limit")));
         }
-        if end.resident > self.base + self.lasting + MAX_KEPT_BYTES {
-            let kept = end.resident - self.base;
+        if end.anonymous > self.base.anonymous + self.lasting + MAX_KEPT_BYTES {
+            let kept = end.anonymous - self.base.anonymous;
             let why =
                 format!("{kept} B are kept 5 s after the last client, {} B of it by sessions", self.lasting);
             faults.push(("kept", why));
@@ -51,9 +51,11 @@ impl Verdict<'_> {
             "limit_bytes": self.wanted.limit_mib * MIB,
             "clients": self.wanted.clients,
             "seconds": self.wanted.seconds,
-            "base_bytes": self.base,
+            "base_bytes": self.base.resident,
+            "base_anonymous_bytes": self.base.anonymous,
             "peak_bytes": self.end.map(|end| end.peak),
             "bytes_after_5_s": self.end.map(|end| end.resident),
+            "anonymous_bytes_after_5_s": self.end.map(|end| end.anonymous),
             "bytes_of_sessions": self.lasting,
             "small_ms": times(self.hour.small.ms()),
             "livez_ms": times(self.hour.probes.ms()),
@@ -72,13 +74,15 @@ impl Verdict<'_> {
         for (outcome, count) in self.hour.outcomes.lock().expect("no panic").iter() {
             let _ = writeln!(text, "{count:>9} {outcome}");
         }
-        let (base, limit) = (mib(self.base), self.wanted.limit_mib);
+        let (base, limit) = (mib(self.base.resident), self.wanted.limit_mib);
         if let Some(end) = self.end {
             let (peak, kept) = (mib(end.peak), mib(end.resident));
             let _ = writeln!(
                 text,
-                "resident MiB: base {base:.1}, peak {peak:.1} of {limit}, after 5 s {kept:.1}, of which sessions {:.1}",
-                mib(self.lasting)
+                "resident MiB: base {base:.1}, peak {peak:.1} of {limit}, after 5 s {kept:.1}, of which sessions {:.1}; anonymous {:.1}, then {:.1}",
+                mib(self.lasting),
+                mib(self.base.anonymous),
+                mib(end.anonymous)
             );
         }
         for (what, times) in [("small requests", &self.hour.small), ("/livez", &self.hour.probes)] {
