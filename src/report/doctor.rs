@@ -5,6 +5,7 @@
 //! bytes.
 
 mod finding;
+mod performance;
 mod pools;
 mod process;
 mod traffic;
@@ -47,7 +48,7 @@ const fn rule(name: &'static str, check: fn(&MemoryReport) -> Verdict) -> Rule {
 }
 
 /// Every rule.
-const RULES: [Rule; 23] = [
+const RULES: [Rule; 25] = [
     rule("under-pressure", process::under_pressure),
     rule("limit-exceeded", process::limit_exceeded),
     rule("work-refused", process::work_refused),
@@ -71,6 +72,8 @@ const RULES: [Rule; 23] = [
     rule("sessions-full", traffic::sessions_full),
     rule("connections-full", traffic::connections_full),
     rule("two-pass-decoding", traffic::two_pass_decoding),
+    rule("slower-than-usual", performance::slower_than_usual),
+    rule("slower-than-required", performance::slower_than_required),
 ];
 
 /// Checks a report against every rule.

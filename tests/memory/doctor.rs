@@ -5,6 +5,7 @@
 
 use crate::load::{self, Client, Program, message};
 use mcpool::memory::{MemoryReport, PressureLevel};
+use mcpool::monitor::{self, Alert, AlertKind};
 use mcpool::report::{Diagnosis, Finding, Severity, diagnose};
 use mcpool_pools::PoolControl;
 use std::time::Duration;
@@ -78,7 +79,7 @@ fn a_server_that_is_well_has_no_issues_and_says_what_was_checked() {
     let (json, _) = program.run_doctor(&["--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let count = |name: &str| json[name].as_array().map_or(0, Vec::len);
-    assert_eq!(count("findings") + count("passed") + count("unchecked"), 23, "{json}");
+    assert_eq!(count("findings") + count("passed") + count("unchecked"), 25, "{json}");
 }
 
 #[test]
@@ -322,13 +323,15 @@ type Trouble = (&'static str, fn(&mut MemoryReport));
 fn what_the_machine_does_is_told() {
     let program = Program::serve(&[]);
     let well = program.report();
-    let troubles: [Trouble; 5] = [
+    let troubles: [Trouble; 7] = [
         ("limit-above-cgroup", |report| {
             report.pressure.limit_source = Some("configured".to_owned());
             report.pressure.limit_bytes = Some(2_048 * MIB);
             report.pressure.cgroup_limit_bytes = Some(1_024 * MIB);
         }),
         ("machine-short-of-memory", |report| report.pressure.psi_some_avg10 = Some(40.0)),
+        ("slower-than-usual", |report| report.alerts.push(alert(AlertKind::Regression))),
+        ("slower-than-required", |report| report.alerts.push(alert(AlertKind::Requirement))),
         ("huge-pages", |report| report.usage.huge_page_bytes = report.usage.rss_bytes),
         ("fragmentation", |report| {
             report.usage.private_bytes = Some(100 * MIB);
@@ -349,6 +352,36 @@ fn what_the_machine_does_is_told() {
         assert!(after.contains(&rule), "{rule} did not fire: {after:?}");
         assert!(!before.contains(&rule) || rule == "machine-short-of-memory", "{rule} always fires");
     }
+}
+
+fn alert(kind: AlertKind) -> Alert {
+    Alert {
+        severity: monitor::Severity::Critical,
+        kind,
+        subject: "round trips".to_owned(),
+        what: "60 % took more than 5.00 ms in the last 60 s".to_owned(),
+        against: "95 % are required to take at most 5.00 ms".to_owned(),
+        cause: "tool slow took most of the time beyond the usual".to_owned(),
+        command: "mcpool doctor".to_owned(),
+        since_unix_ms: 1,
+        resolved_unix_ms: None,
+        times: 2,
+    }
+}
+
+#[test]
+fn an_alert_that_lasts_is_told_with_its_cause_and_one_that_is_over_is_not() {
+    let mut report = Program::serve(&[]).report();
+    report.alerts = vec![alert(AlertKind::Requirement)];
+    report.taken_unix_ms = 120_001;
+    let finding =
+        diagnose(&report).findings.into_iter().find(|finding| finding.rule == "slower-than-required");
+    let finding = finding.expect("a finding");
+    assert_eq!(finding.severity, Severity::Critical);
+    assert_eq!(finding.cause, "tool slow took most of the time beyond the usual.");
+    assert!(finding.evidence.starts_with("for 2 min 0 s, 2 times by now: 60 % took more"), "{finding:?}");
+    report.alerts[0].resolved_unix_ms = Some(2);
+    assert!(!rules(&diagnose(&report)).contains(&"slower-than-required"));
 }
 
 #[test]
