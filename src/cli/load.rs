@@ -1,10 +1,14 @@
 //! The command `mcpool load`: loads a server and shows what came of it.
 
 mod flags;
+mod load_test;
+mod mcp_json;
+mod requirements;
+mod scenario_file;
 
 use super::error::{CliError, INTERRUPTED, TOOL_FAILED};
 use crate::limits::units::bytes;
-use crate::load::{LoadProgress, LoadTestReport, LoadTestSuite, write_load_table};
+use crate::load::{LoadExpectation, LoadProgress, LoadTestReport, LoadTestSuite, write_load_table};
 use clap::ArgMatches;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
@@ -13,12 +17,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use load_test::Test;
+
 pub(super) use flags::command;
 
 /// The schema file; a test compares it with the type.
 const SCHEMA_JSON: &str = include_str!("../load/report.schema.json");
 
-/// Loads the server. The exit code says whether each request had its right answer.
+/// Loads the server. The exit code says whether it showed what it had to.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let mut out = BufWriter::new(io::stdout().lock());
     if matches.get_flag("schema") {
@@ -26,32 +32,62 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let scenario = flags::scenario(matches)?;
+    let tests = flags::tests(matches)?;
+    let saved = tests.iter().map(saved_report).collect::<Result<Vec<_>, _>>()?;
     let suite = LoadTestSuite::new();
     let stop = suite.stop_flag();
     // The second Ctrl-C ends the program at once.
     flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&stop))
         .map_err(CliError::Runtime)?;
     flag::register(SIGINT, Arc::clone(&stop)).map_err(CliError::Runtime)?;
-    let mut line = ProgressLine::new();
-    let report = suite.run(&scenario, |progress| line.show(progress))?;
-    drop(line);
+    let mut reports = Vec::new();
+    for (test, saved) in tests.iter().zip(&saved) {
+        let mut line = ProgressLine::new();
+        let mut report = suite.run(&test.scenario, |progress| line.show(progress))?;
+        drop(line);
+        let checks = test.expectations.iter().map(|expectation| expectation.check(&report, saved.as_ref()));
+        report.expectations = checks.collect();
+        if !matches.get_flag("json") {
+            write_load_table(&report, &mut out)?;
+            writeln!(out)?;
+            out.flush()?;
+        }
+        reports.push(report);
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
+        match &reports[..] {
+            [report] => serde_json::to_writer_pretty(&mut out, report),
+            reports => serde_json::to_writer_pretty(&mut out, reports),
+        }
+        .map_err(io::Error::from)?;
         writeln!(out)?;
-    } else {
-        write_load_table(&report, &mut out)?;
     }
     out.flush()?;
-    Ok(exit_code(&report, stop.load(Ordering::Relaxed)))
+    Ok(if stop.load(Ordering::Relaxed) {
+        ExitCode::from(INTERRUPTED)
+    } else if reports.iter().all(LoadTestReport::is_passed) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(TOOL_FAILED)
+    })
 }
 
-fn exit_code(report: &LoadTestReport, is_interrupted: bool) -> ExitCode {
-    match report {
-        _ if is_interrupted => ExitCode::from(INTERRUPTED),
-        report if report.is_flawless() => ExitCode::SUCCESS,
-        _ => ExitCode::from(TOOL_FAILED),
-    }
+/// The saved report of a test, which must be there before a minute is spent on another.
+fn saved_report(test: &Test) -> Result<Option<LoadTestReport>, CliError> {
+    let Some(path) = &test.baseline else {
+        if test.expectations.iter().any(LoadExpectation::is_relative) {
+            return Err(CliError::Usage(
+                "an expectation is beside a saved run: name its report with --baseline".to_owned(),
+            ));
+        }
+        return Ok(None);
+    };
+    let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
+    let json = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    LoadTestReport::from_json(&json).map(Some).map_err(|error| fault(error.to_string()))
 }
 
 /// Shows on stderr how the test is doing, if that is a terminal.

@@ -67,7 +67,7 @@ fn exact_size(bytes: usize) -> Option<String> {
 }
 
 /// Reads `10MiB`, `64 kib`, `12B` or a plain number of bytes.
-pub(super) fn parse_size(text: &str) -> Option<usize> {
+pub(crate) fn parse_size(text: &str) -> Option<usize> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, suffix) = (text.get(..digits)?, text.get(digits..)?.trim_start());

@@ -13,6 +13,7 @@ mod child;
 mod error;
 mod events;
 mod examples;
+mod expectation;
 mod failure;
 mod figures;
 mod http_answer;
@@ -27,6 +28,8 @@ mod random;
 mod report;
 mod request;
 mod run;
+#[cfg(test)]
+mod sample;
 mod scenario;
 mod schedule;
 mod socket;
@@ -41,13 +44,14 @@ mod watch;
 mod worker;
 
 pub use error::LoadTestError;
+pub use expectation::{ExpectationError, LoadExpectation};
 pub use failure::FailureKind;
 pub use pattern::LoadPattern;
 pub use progress::LoadProgress;
 pub use quantity::parse_duration;
 pub use report::{
-    FailureReport, GeneratorUse, LatencyReport, LoadOperationReport, LoadTestReport, QuantilePoint,
-    ReadLoadReportError, RequestCounts, SCHEMA, ScenarioFacts, SecondReport, ServerUse,
+    ExpectationReport, FailureReport, GeneratorUse, LatencyReport, LoadOperationReport, LoadTestReport,
+    QuantilePoint, ReadLoadReportError, RequestCounts, SCHEMA, ScenarioFacts, SecondReport, ServerUse,
 };
 pub use request::Era;
 pub use scenario::LoadTestScenario;

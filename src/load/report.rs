@@ -40,6 +40,9 @@ pub struct LoadTestReport {
     pub server: Option<ServerUse>,
     /// What the generator itself took, and whether it was the bottleneck.
     pub generator: GeneratorUse,
+    /// What the test had to show.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expectations: Vec<ExpectationReport>,
 }
 
 /// What was asked of whom, and how.
@@ -228,6 +231,20 @@ pub struct GeneratorUse {
     pub allowed_cpus: Option<String>,
 }
 
+/// Whether a test showed what it had to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExpectationReport {
+    /// The expectation, as `p99 <= 5ms`.
+    pub expected: String,
+    /// What was measured.
+    pub found: String,
+    /// The bound, as a figure; absent where a saved run does not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
+    /// Whether it was met.
+    pub is_met: bool,
+}
+
 /// Why a text is no report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -260,6 +277,12 @@ impl LoadTestReport {
             return Err(ReadLoadReportError::OtherSchema { found: head.schema });
         }
         Ok(serde_json::from_str(text)?)
+    }
+
+    /// Whether the test had its full time and showed what it had to: its expectations, or else no failure at all.
+    pub fn is_passed(&self) -> bool {
+        let is_met = self.expectations.iter().all(|expectation| expectation.is_met);
+        if self.expectations.is_empty() { self.is_flawless() } else { is_met && self.ended_early.is_none() }
     }
 
     /// Whether each request had its right answer, and the test its full time.

@@ -20,6 +20,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// What reports add to a pattern with churn.
+const CHURN: &str = ", a new connection for each request";
 /// How long all connections may take to open.
 const OPEN_PATIENCE: Duration = Duration::from_mins(1);
 /// Fewer connections bring less than memory is counted in.
@@ -92,6 +94,7 @@ impl<'a> Run<'a> {
             connections: scenario.connections,
             in_flight: scenario.in_flight,
             time_out: scenario.time_out,
+            churns: scenario.churn,
         };
         Ok(Self { scenario, setup, mix })
     }
@@ -144,6 +147,7 @@ impl<'a> Run<'a> {
             requests,
             server,
             generator,
+            expectations: Vec::new(),
         })
     }
 }
@@ -289,7 +293,7 @@ fn facts(scenario: &LoadTestScenario, setup: &Setup, worker: &Worker<'_>) -> Sce
             Era::Modern => MODERN.to_owned(),
             Era::Legacy => worker.revision().unwrap_or_default().to_owned(),
         },
-        pattern: scenario.pattern.describe(),
+        pattern: scenario.pattern.describe() + if scenario.churn { CHURN } else { "" },
         connections: worker.connections() as u64,
         in_flight: if scenario.target.is_http() { 1 } else { scenario.in_flight as u64 },
         warm_up_ms: scenario.warm_up.as_millis() as u64,

@@ -43,6 +43,7 @@ pub struct LoadTestScenario {
     pub(super) time_out: Duration,
     pub(super) settle: Duration,
     pub(super) pid: Option<u32>,
+    pub(super) churn: bool,
     pub(super) steps: Vec<LoadStep>,
 }
 
@@ -64,6 +65,7 @@ impl LoadTestScenario {
             time_out: Duration::from_secs(30),
             settle: Duration::ZERO,
             pid: None,
+            churn: false,
             steps: Vec::new(),
         }
     }
@@ -145,6 +147,13 @@ impl LoadTestScenario {
         self
     }
 
+    /// Leaves after each answer without a word, and opens another connection; in the legacy era the session is left, too.
+    #[must_use]
+    pub fn churn(mut self, churn: bool) -> Self {
+        self.churn = churn;
+        self
+    }
+
     /// Adds something to be asked for.
     #[must_use]
     pub fn step(mut self, step: LoadStep) -> Self {
@@ -165,6 +174,8 @@ impl LoadTestScenario {
             Some("connections are 1 to 100,000")
         } else if self.in_flight == 0 || self.in_flight > MAX_IN_FLIGHT {
             Some("requests in flight are 1 to 100,000 for each connection")
+        } else if self.churn && self.in_flight > 1 && !self.target.is_http() {
+            Some("with churn, one request is in flight on each connection")
         } else if self.time_out.is_zero() {
             Some("the time-out is 0")
         } else if !self.steps.is_empty() && self.steps.iter().all(|step| step.weight == 0) {

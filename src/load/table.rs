@@ -36,6 +36,12 @@ pub fn write_load_table(report: &LoadTestReport, out: &mut impl Write) -> io::Re
     if let Some(why) = &generator.bottleneck {
         writeln!(out, "           THE GENERATOR IS THE BOTTLENECK: {why}")?;
     }
+    for (index, expectation) in report.expectations.iter().enumerate() {
+        let title = if index == 0 { "\nexpected " } else { "         " };
+        let outcome = if expectation.is_met { "met" } else { "MISSED" };
+        let bound = expectation.bound.as_deref().map(|bound| format!(", bound {bound}")).unwrap_or_default();
+        writeln!(out, "{title}  {outcome:6}  {} (found {}{bound})", expectation.expected, expectation.found)?;
+    }
     Ok(())
 }
 

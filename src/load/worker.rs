@@ -38,6 +38,8 @@ pub(super) struct Setup {
     /// Requests in flight on each.
     pub(super) in_flight: usize,
     pub(super) time_out: Duration,
+    /// Whether connection and session are left after each answer.
+    pub(super) churns: bool,
 }
 
 /// Why a test ended before its time.
@@ -308,6 +310,10 @@ impl<'a> Worker<'a> {
         for heard in heard.drain(..) {
             match heard {
                 Heard::Outcome { slot, outcome } => self.settle(index, slot, outcome, now),
+                Heard::Free { .. } if self.setup.churns => {
+                    self.channels[index].session.clear();
+                    closes = true;
+                }
                 Heard::Free { slot } if !closes => self.put_free(index, slot, now),
                 Heard::Free { .. } | Heard::Late => {}
                 Heard::Unexpected => self.tally.unexpected += 1,

@@ -88,3 +88,16 @@ fn a_server_is_asked_what_it_speaks_and_for_what_costs_least() {
         assert_eq!(report.operations[0].method, "server/discover", "{target}");
     });
 }
+
+#[test]
+fn clients_that_leave_without_a_word_are_connections_each() {
+    with_server(|target| {
+        for era in [Era::Modern, Era::Legacy] {
+            let scenario = counted(target.clone(), era, 60).connections(3).churn(true).step(echo());
+            let report = run(&scenario);
+            assert_adds_up(&report);
+            assert!(report.is_flawless(), "{target} {era:?} {report:?}");
+            assert_eq!(report.requests.broken_connections, 0, "they were left, not lost");
+        }
+    });
+}

@@ -105,3 +105,85 @@ fn the_schema_is_printed() {
     let schema: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(schema["title"], "LoadTestReport");
 }
+
+#[test]
+fn expectations_decide_the_exit_code_beside_a_saved_run_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let saved = folder.path().join("saved.json").display().to_string();
+    let server = ["--count", "20", "--settle", "0s", "--", PROGRAM, "serve", "--stdio", "/"];
+    let first = load(&[&["--json", "--expect", "errors=0%,max=1m"][..], &server].concat());
+    assert_eq!(first.status.code(), Some(0), "{}", text(&first.stderr));
+    std::fs::write(&saved, &first.stdout).expect("saved");
+    for (expectations, code, want) in [
+        ("p99=1h,errors=0%", 0, "met     p99 <= 1h"),
+        ("p50=1ns,errors=0%", 1, "MISSED  p50 <= 1ns"),
+        ("connection_bytes=1GiB", 1, "found not measured"),
+        ("p50=+100000000%,rate=-99.99999%", 0, "met     rate >= -99.99999%"),
+        ("p50=-99.99999%", 1, "MISSED  p50 <= -99.99999%"),
+    ] {
+        let flags = ["--expect", expectations, "--baseline", &saved];
+        let output = load(&[&flags[..], &server].concat());
+        assert_eq!(output.status.code(), Some(code), "{expectations}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains(want), "{expectations}: {}", text(&output.stdout));
+    }
+    let without = load(&[&["--expect", "p99=+5%"][..], &server].concat());
+    assert_eq!(without.status.code(), Some(2), "{}", text(&without.stderr));
+}
+
+#[test]
+fn the_scenarios_of_a_file_run_one_after_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("load.toml");
+    let command = serde_json::json!([PROGRAM, "serve", "--stdio", folder.path().display().to_string()]);
+    let arguments = format!("{{ path = {} }}", serde_json::json!(folder.path().display().to_string()));
+    let toml = format!(
+        r#"
+        [[scenario]]
+        name = "first"
+        command = {command}
+        count = 30
+        in_flight = 4
+        [[scenario.step]]
+        call = "list_directory"
+        arguments = {arguments}
+        weight = 2
+        [[scenario.step]]
+        method = "tools/list"
+        [scenario.expect]
+        p99 = "1h"
+        errors = "0%"
+        [[scenario]]
+        name = "second"
+        command = {command}
+        duration = "300ms"
+        warm_up = "0s"
+        in_flight = 64
+        pattern = {{ spike = [20, 100, "100ms"] }}
+        [scenario.expect]
+        rate = 1000000
+        "#
+    );
+    std::fs::write(&file, toml).expect("written");
+    let path = file.display().to_string();
+    let output = load(&["--scenario", &path, "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let reports: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let met = |index: usize| reports[index]["expectations"][0]["is_met"].clone();
+    assert_eq!((met(0), met(1)), (true.into(), false.into()), "a million a second is too much to ask");
+    assert_eq!(
+        (&reports[0]["scenario"]["name"], &reports[0]["requests"]["answered"]),
+        (&"first".into(), &30.into())
+    );
+    assert_eq!(reports[1]["requests"]["scheduled"], 14, "4 + 10 of a spike, in 300 ms");
+    for (wrong, want) in [
+        ("[[scenario]]\nname = 'x'", "either target"),
+        ("[[scenario]]\nnam = 'x'", "unknown field"),
+        ("[[scenario]]\nname = 'x'\ntarget = 'unix:/x'\n[scenario.expect]\np1 = '5ms'", "figures are"),
+        ("", "no [[scenario]]"),
+    ] {
+        std::fs::write(&file, wrong).expect("written");
+        let output = load(&["--scenario", &path]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        assert!(text(&output.stderr).contains(want), "{wrong}: {}", text(&output.stderr));
+    }
+}

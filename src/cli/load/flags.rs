@@ -1,9 +1,13 @@
 //! The flags of `mcpool load`, and the scenario that they describe.
 
+use super::load_test::Test;
+use super::{mcp_json, requirements, scenario_file};
 use crate::cli::error::CliError;
 use crate::cli::token_file;
 use crate::client::ServerCommand;
-use crate::load::{Era, LoadPattern, LoadStep, LoadTarget, LoadTestScenario, parse_duration};
+use crate::load::{
+    Era, LoadExpectation, LoadPattern, LoadStep, LoadTarget, LoadTestScenario, parse_duration,
+};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Map, Value};
 use std::ffi::OsString;
@@ -15,12 +19,14 @@ const AFTER: &str = "\
   mcpool load --rate 500 --duration 30s --call echo --arguments '{\"message\":\"{{text 100}}\"}' http://localhost:3001/mcp
   mcpool load --connections 64 --pid 4711 --json unix:/run/user/1000/mcpool.sock
 
-With --rate requests begin at their times, whatever the server does, and latency counts from those times. Otherwise
+  mcpool load --scenario load.toml --json
+
+With a rate requests begin at their times, whatever the server does, and latency counts from those times. Otherwise
 each connection asks again as soon as it is answered: that shows how much a server does at most.
 
 In the strings of --arguments, {{number 1..100}}, {{text 32}}, {{count}} and {{pick a|b}} differ in each request.
 
-Exit codes: 0 each request had its right answer, 1 some had not, 2 wrong usage, 3 the server could not be reached or
+Exit codes: 0 what is expected was met, or each request had its right answer, 1 not, 2 wrong usage, 3 the server could not be reached or
 greeted, 130 ended by Ctrl-C, which shows the report so far.";
 
 /// How many connections and requests in flight there are where nobody says: a closed loop begins with one.
@@ -52,17 +58,18 @@ pub(in crate::cli) fn command() -> Command {
                 .conflicts_with("target")
                 .help("Behind `--`: a command that serves on stdin and stdout; each connection starts it once"),
         )
+        .args(sources())
         .args(steps())
-        .arg(text("rate", "NUMBER", "Requests a second, each at its time").value_parser(rate))
-        .arg(switch("closed", "Ask again as soon as answered [default]").conflicts_with("rate"))
+        .args(patterns())
+        .args(expected())
         .args([
             text("duration", "TIME", "How long requests count [default: 10s]").value_parser(time),
             number("count").conflicts_with("duration").help("End after so many requests"),
             text("warm_up", "TIME", "Time at the start that does not count [default: 1s; 0 with --count]")
                 .value_parser(time),
-            number("connections").help("Connections [default: 1; 16 over HTTP with --rate]"),
+            number("connections").help("Connections [default: 1; 16 over HTTP with a rate]"),
             number("in_flight")
-                .help("Requests in flight on each; over HTTP each takes a socket [default: 1; 64 over lines with --rate]"),
+                .help("Requests in flight on each; over HTTP each takes a socket [default: 1; 64 over lines with a rate]"),
             text("time_out", "TIME", "A request without an answer fails after so long [default: 30s]")
                 .value_parser(time),
             text("era", "modern|legacy", "Revision to speak: 2026-07-28, or an older one [default: what it speaks]")
@@ -92,6 +99,65 @@ fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name.replace('_', "-")).value_name(value).help(help)
 }
 
+fn sources() -> [Arg; 3] {
+    let file = |name, help| text(name, "FILE", help).value_parser(value_parser!(PathBuf));
+    [
+        file("mcp_json", "Take the server from this configuration of a client").requires("server"),
+        text("server", "NAME", "Name of the server in --mcp-json")
+            .requires("mcp_json")
+            .conflicts_with_all(["target", "command"]),
+        file(
+            "scenario",
+            "Run the scenarios of this TOML file; a server given besides takes the place of theirs",
+        )
+        .conflicts_with_all([
+            "call",
+            "method",
+            "arguments",
+            "rate",
+            "ramp",
+            "steps",
+            "spike",
+            "closed",
+            "duration",
+            "count",
+            "warm_up",
+            "connections",
+            "in_flight",
+            "churn",
+            "expect",
+            "requirements",
+            "baseline",
+            "name",
+        ]),
+    ]
+}
+
+fn patterns() -> [Arg; 6] {
+    let open = |name, value, help| text(name, value, help).group("pattern");
+    [
+        open("rate", "NUMBER", "Requests a second, each at its time").value_parser(rate),
+        open("ramp", "FROM..TO", "A rate that rises evenly"),
+        open("steps", "FROM..TO/COUNT", "A rate that rises in steps, as 100..500/5"),
+        open("spike", "BASE..PEAK/TIME", "A rate with a burst at a third of the time, as 100..1000/2s"),
+        switch("closed", "Ask again as soon as answered [default]").group("pattern"),
+        switch("churn", "Leave after each answer without a word, and open another connection and session"),
+    ]
+}
+
+fn expected() -> [Arg; 3] {
+    [
+        text(
+            "expect",
+            "LIST",
+            "What must hold, as p99=5ms,errors=0.1%; beside a saved run p95=+15%,rate=-10%",
+        ),
+        text("requirements", "production", "Requirements that must hold").value_parser(["production"]),
+        text("baseline", "FILE", "Saved report (--json) that relative expectations are beside")
+            .value_parser(value_parser!(PathBuf)),
+    ]
+}
+
 fn steps() -> [Arg; 3] {
     [
         text("call", "TOOL", "Call this tool [default: ask for what costs least]"),
@@ -111,25 +177,84 @@ fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a time with its unit, as 500ms, 10s or 5m".to_owned())
 }
 
-/// The scenario that the flags describe.
-pub(super) fn scenario(matches: &ArgMatches) -> Result<LoadTestScenario, CliError> {
+/// The tests that the flags describe.
+pub(super) fn tests(matches: &ArgMatches) -> Result<Vec<Test>, CliError> {
     let target = target(matches)?;
+    if let Some(path) = matches.get_one::<PathBuf>("scenario") {
+        return scenario_file::read(path, target.as_ref());
+    }
+    let target = target.ok_or_else(|| {
+        CliError::Usage("no server was given: write a URL, unix:PATH, or a command behind `--`".to_owned())
+    })?;
+    let mut expectations = Vec::new();
+    let texts = matches.get_one::<String>("expect").map(String::as_str).unwrap_or_default();
+    for text in texts.split(',').filter(|text| !text.trim().is_empty()) {
+        let (name, bound) = text.split_once('=').unwrap_or((text, ""));
+        let expectation = LoadExpectation::parse(name.trim(), bound.trim());
+        expectations.push(expectation.map_err(|error| CliError::Usage(error.to_string()))?);
+    }
+    if let Some(name) = matches.get_one::<String>("requirements") {
+        expectations.extend(requirements::expectations(name)?);
+    }
+    let baseline = matches.get_one::<PathBuf>("baseline").cloned();
+    Ok(vec![Test { scenario: scenario(matches, target)?, expectations, baseline }])
+}
+
+/// The rates that the flags describe; `None` for a closed loop.
+fn pattern(matches: &ArgMatches) -> Result<Option<LoadPattern>, CliError> {
+    let given = |name: &str| matches.get_one::<String>(name).map(String::as_str);
+    if let Some(rate) = matches.get_one::<f64>("rate") {
+        return Ok(Some(LoadPattern::Constant { rate: *rate }));
+    }
+    let parsed = if let Some(text) = given("ramp") {
+        range(text)
+            .map(|(from, to)| LoadPattern::Ramp { from, to })
+            .ok_or("--ramp: write FROM..TO, as 100..1000")
+    } else if let Some(text) = given("steps") {
+        let pattern = text.split_once('/').and_then(|(rates, steps)| {
+            let ((from, to), steps) = (range(rates)?, steps.parse().ok().filter(|steps| *steps > 0)?);
+            Some(LoadPattern::Step { from, to, steps })
+        });
+        pattern.ok_or("--steps: write FROM..TO/COUNT, as 100..500/5")
+    } else if let Some(text) = given("spike") {
+        let pattern = text.split_once('/').and_then(|(rates, lasts)| {
+            let ((base, peak), lasts) = (range(rates)?, parse_duration(lasts)?);
+            Some(LoadPattern::Spike { base, peak, lasts })
+        });
+        pattern.ok_or("--spike: write BASE..PEAK/TIME, as 100..1000/2s")
+    } else {
+        return Ok(None);
+    };
+    parsed.map(Some).map_err(|why| CliError::Usage(why.to_owned()))
+}
+
+/// Two rates, as `100..1000`.
+fn range(text: &str) -> Option<(f64, f64)> {
+    let (from, to) = text.split_once("..")?;
+    Some((from.trim().parse().ok()?, to.trim().parse().ok()?))
+}
+
+/// The scenario that the flags describe.
+fn scenario(matches: &ArgMatches, target: LoadTarget) -> Result<LoadTestScenario, CliError> {
     let is_http = matches!(target, LoadTarget::Http(_) | LoadTarget::UnixHttp(_));
     let is_seen = matches!(target, LoadTarget::Command(_)) || matches.contains_id("pid");
     let name = matches.get_one::<String>("name").map_or("load", String::as_str);
     let duration = |name: &str| matches.get_one::<Duration>(name).copied();
     let number = |name: &str| matches.get_one::<u64>(name).map(|number| *number as usize);
-    let rate = matches.get_one::<f64>("rate").copied();
-    let (connections, in_flight) = match rate {
+    let pattern = pattern(matches)?;
+    let churn = matches.get_flag("churn");
+    let (connections, in_flight) = match pattern {
+        Some(_) if churn => (OPEN_LOOP_SOCKETS, 1),
         Some(_) if is_http => (OPEN_LOOP_SOCKETS, 1),
         Some(_) => (1, OPEN_LOOP_IN_FLIGHT),
         None => (1, 1),
     };
     let mut scenario = LoadTestScenario::new(name, target)
         .connections(number("connections").unwrap_or(connections))
-        .in_flight(number("in_flight").unwrap_or(in_flight));
-    if let Some(rate) = rate {
-        scenario = scenario.pattern(LoadPattern::Constant { rate });
+        .in_flight(number("in_flight").unwrap_or(in_flight))
+        .churn(churn);
+    if let Some(pattern) = pattern {
+        scenario = scenario.pattern(pattern);
     }
     if let Some(count) = number("count") {
         scenario = scenario.count(count as u64).warm_up(Duration::ZERO);
@@ -160,17 +285,18 @@ pub(super) fn scenario(matches: &ArgMatches) -> Result<LoadTestScenario, CliErro
     })
 }
 
-fn target(matches: &ArgMatches) -> Result<LoadTarget, CliError> {
+fn target(matches: &ArgMatches) -> Result<Option<LoadTarget>, CliError> {
     let mut words = matches.get_many::<OsString>("command").into_iter().flatten().cloned();
     if let Some(program) = words.next() {
-        return Ok(LoadTarget::Command(ServerCommand { program, arguments: words.collect() }));
+        return Ok(Some(LoadTarget::Command(ServerCommand { program, arguments: words.collect() })));
     }
-    match matches.get_one::<String>("target") {
-        Some(text) => LoadTarget::parse(text).map_err(|error| CliError::Usage(error.to_string())),
-        None => Err(CliError::Usage(
-            "no server was given: write a URL, unix:PATH, or a command behind `--`".to_owned(),
-        )),
+    if let (Some(path), Some(name)) =
+        (matches.get_one::<PathBuf>("mcp_json"), matches.get_one::<String>("server"))
+    {
+        return mcp_json::target(path, name).map(Some);
     }
+    let text = matches.get_one::<String>("target");
+    text.map(|text| LoadTarget::parse(text)).transpose().map_err(|error| CliError::Usage(error.to_string()))
 }
 
 fn step(matches: &ArgMatches) -> Result<Option<LoadStep>, CliError> {

@@ -1,0 +1,204 @@
+//! Reads the scenarios of a TOML file.
+//!
+//! ```toml
+//! [[scenario]]
+//! name = "echo"
+//! target = "http://127.0.0.1:8000/mcp"      # or command = ["mcpool", "serve", "."]
+//! pattern = { ramp = [100, 1000] }          # constant = 500, step = [100, 500, 5], spike = [100, 1000, "2s"]
+//! duration = "30s"
+//! connections = 16
+//! baseline = "saved.json"
+//! [[scenario.step]]
+//! call = "echo"
+//! arguments = { text = "{{text 100}}" }
+//! weight = 3
+//! [scenario.expect]
+//! p99 = "5ms"
+//! errors = "0.1%"
+//! rate = "-10%"
+//! ```
+
+use super::load_test::Test;
+use crate::cli::error::CliError;
+use crate::cli::token_file;
+use crate::client::ServerCommand;
+use crate::load::{
+    Era, LoadExpectation, LoadPattern, LoadStep, LoadTarget, LoadTestScenario, parse_duration,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    scenario: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    target: Option<String>,
+    command: Option<Vec<String>>,
+    era: Option<String>,
+    token_file: Option<PathBuf>,
+    pattern: Option<Pattern>,
+    duration: Option<String>,
+    warm_up: Option<String>,
+    time_out: Option<String>,
+    settle: Option<String>,
+    count: Option<u64>,
+    connections: Option<usize>,
+    in_flight: Option<usize>,
+    #[serde(default)]
+    churn: bool,
+    pid: Option<u32>,
+    baseline: Option<PathBuf>,
+    requirements: Option<String>,
+    #[serde(default)]
+    step: Vec<Step>,
+    #[serde(default)]
+    expect: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Pattern {
+    Constant(f64),
+    Ramp([f64; 2]),
+    Step((f64, f64, u32)),
+    Spike((f64, f64, String)),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    call: Option<String>,
+    method: Option<String>,
+    #[serde(default)]
+    arguments: Map<String, Value>,
+    #[serde(default = "one")]
+    weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The tests of a file; `target` takes the place of theirs.
+pub(super) fn read(path: &Path, target: Option<&LoadTarget>) -> Result<Vec<Test>, CliError> {
+    let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let file: File = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+    if file.scenario.is_empty() {
+        return Err(fault("there is no [[scenario]]".to_owned()));
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let tests = file.scenario.into_iter().map(|entry| {
+        let name = entry.name.clone();
+        test(entry, folder, target).map_err(|error| fault(format!("scenario {name:?}: {error}")))
+    });
+    tests.collect()
+}
+
+fn test(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<Test, CliError> {
+    let mut expectations = Vec::new();
+    for (name, bound) in &entry.expect {
+        let text = bound.as_str().map_or_else(|| bound.to_string(), str::to_owned);
+        let expectation = LoadExpectation::parse(name, &text);
+        expectations.push(expectation.map_err(|error| CliError::Usage(error.to_string()))?);
+    }
+    if let Some(name) = &entry.requirements {
+        expectations.extend(super::requirements::expectations(name)?);
+    }
+    let baseline = entry.baseline.as_ref().map(|path| folder.join(path));
+    Ok(Test { scenario: scenario(entry, folder, target)?, expectations, baseline })
+}
+
+fn usage(why: &str) -> CliError {
+    CliError::Usage(why.to_owned())
+}
+
+/// Reads a time that may be missing.
+fn time(name: &str, text: Option<&String>) -> Result<Option<Duration>, CliError> {
+    let Some(text) = text else { return Ok(None) };
+    match parse_duration(text) {
+        Some(time) => Ok(Some(time)),
+        None => Err(CliError::Usage(format!("{name} = {text:?}: write a time with its unit, as 10s"))),
+    }
+}
+
+fn pattern(pattern: Pattern) -> Result<LoadPattern, CliError> {
+    Ok(match pattern {
+        Pattern::Constant(rate) => LoadPattern::Constant { rate },
+        Pattern::Ramp([from, to]) => LoadPattern::Ramp { from, to },
+        Pattern::Step((from, to, steps)) => LoadPattern::Step { from, to, steps },
+        Pattern::Spike((base, peak, lasts)) => {
+            let lasts = time("spike", Some(&lasts))?.unwrap_or_default();
+            LoadPattern::Spike { base, peak, lasts }
+        }
+    })
+}
+
+fn step(Step { call, method, arguments, weight }: Step) -> Result<LoadStep, CliError> {
+    match (call, method) {
+        (Some(tool), None) => Ok(LoadStep::call(tool, arguments).weight(weight)),
+        (None, Some(method)) => Ok(LoadStep::method(method, arguments).weight(weight)),
+        _ => Err(usage("a step has either call = \"TOOL\" or method = \"METHOD\"")),
+    }
+}
+
+fn scenario(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<LoadTestScenario, CliError> {
+    let target = match (target, entry.target, entry.command) {
+        (Some(target), ..) => target.clone(),
+        (None, Some(text), None) => {
+            LoadTarget::parse(&text).map_err(|error| CliError::Usage(error.to_string()))?
+        }
+        (None, None, Some(command)) => {
+            let mut words = command.into_iter().map(Into::into);
+            let program = words.next().ok_or_else(|| usage("command is empty"))?;
+            LoadTarget::Command(ServerCommand { program, arguments: words.collect() })
+        }
+        _ => return Err(usage("write either target = \"URL\" or command = [\"PROGRAM\", ..]")),
+    };
+    let mut scenario = LoadTestScenario::new(entry.name, target)
+        .connections(entry.connections.unwrap_or(1))
+        .in_flight(entry.in_flight.unwrap_or(1))
+        .churn(entry.churn);
+    if let Some(course) = entry.pattern {
+        scenario = scenario.pattern(pattern(course)?);
+    }
+    if let Some(count) = entry.count {
+        scenario = scenario.count(count).warm_up(Duration::ZERO);
+    }
+    if let Some(duration) = time("duration", entry.duration.as_ref())? {
+        scenario = scenario.duration(duration);
+    }
+    if let Some(warm_up) = time("warm_up", entry.warm_up.as_ref())? {
+        scenario = scenario.warm_up(warm_up);
+    }
+    if let Some(time_out) = time("time_out", entry.time_out.as_ref())? {
+        scenario = scenario.time_out(time_out);
+    }
+    scenario = scenario.settle(time("settle", entry.settle.as_ref())?.unwrap_or_default());
+    if let Some(pid) = entry.pid {
+        scenario = scenario.pid(pid);
+    }
+    match entry.era.as_deref() {
+        None => {}
+        Some("modern") => scenario = scenario.era(Era::Modern),
+        Some("legacy") => scenario = scenario.era(Era::Legacy),
+        Some(_) => return Err(usage("era is \"modern\" or \"legacy\"")),
+    }
+    if let Some(path) = entry.token_file {
+        scenario = scenario.bearer_token(token_file::read(&folder.join(path))?);
+    }
+    for entry in entry.step {
+        scenario = scenario.step(step(entry)?);
+    }
+    Ok(scenario)
+}
