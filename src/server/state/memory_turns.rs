@@ -142,7 +142,6 @@ impl MemoryTurn {
         let collected_bytes = wanted_bytes.min(half_bytes);
         let mut room = room_in.memory.reserve(0);
         let mut collecting = self.shared.begin_collecting(self.key);
-        let mut since = Instant::now();
         loop {
             let missing_bytes = collected_bytes - room.bytes();
             // It fails where somebody else was faster, and where more than all is used.
@@ -163,11 +162,10 @@ impl MemoryTurn {
                 drop(collecting);
                 self.pass().await?;
                 collecting = self.shared.begin_collecting(self.key);
-                since = Instant::now();
                 continue;
             }
             let missing_bytes = wanted_bytes.saturating_sub(room.bytes() + room_in.free_bytes());
-            let shortage = Shortage { waiting: self.key, limit_bytes, missing_bytes, since };
+            let shortage = Shortage { waiting: self.key, limit_bytes, missing_bytes };
             while self.shared.undelivered.end_one(&shortage, now) {}
             sleep_until(self.deadline.min(now + POLL)).await;
         }

@@ -18,9 +18,10 @@ use std::task::Waker;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An answer is safe for so long after its peer took some of it, and as long as the call that lacks memory has waited
-/// less: readers that go on make room by themselves.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// An answer is safe for so long after its peer took some of it: readers that go on, however slowly, make room by
+/// themselves. Far longer than the pauses of a reader that goes on, as seen from here: the kernel asks for more only when
+/// a third of the socket's buffer is free.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The large answers of all connections that sleep.
 #[derive(Debug, Default)]
@@ -65,8 +66,6 @@ pub(crate) struct Shortage {
     pub(crate) waiting: SessionKey,
     pub(crate) limit_bytes: usize,
     pub(crate) missing_bytes: usize,
-    /// When its turn began.
-    pub(crate) since: Instant,
 }
 
 impl Undelivered {
@@ -90,17 +89,15 @@ impl Undelivered {
                 return false;
             }
             let shares = Shares::of(entries, shortage.limit_bytes);
-            let is_due = |since| now.saturating_duration_since(since) >= PATIENCE;
+            let has_stalled = |entry: &Entry| now.saturating_duration_since(entry.taken) >= PATIENCE;
             let first = entries
                 .iter_mut()
-                .filter(|(_, entry)| !entry.is_ending && shares.may_displace(shortage.waiting, entry.owner))
+                .filter(|(_, entry)| !entry.is_ending && has_stalled(entry))
+                .filter(|(_, entry)| shares.may_displace(shortage.waiting, entry.owner))
                 .max_by_key(|(number, entry)| {
                     (shares.held_by(shortage.waiting, entry.owner), Reverse((entry.taken, **number)))
                 });
             let Some((_, entry)) = first else { return false };
-            if !is_due(entry.taken) && !is_due(shortage.since) {
-                return false;
-            }
             entry.is_ending = true;
             wakes.push(Some(entry.connection.clone()));
             true
