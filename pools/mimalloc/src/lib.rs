@@ -24,10 +24,14 @@ use libmimalloc_sys as ffi;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ffi::{CString, c_int, c_long};
+use std::ptr::null_mut;
 use std::sync::OnceLock;
 
 /// `mi_option_purge_delay` of mimalloc 3, which has no name in `libmimalloc-sys`.
 const PURGE_DELAY: c_int = 15;
+
+/// The first version of mimalloc whose heaps may be used by all threads.
+const FIRST_SHARED: c_int = 30_000;
 
 /// Sets how long freed pages are kept, in milliseconds; 0 returns them at once. The environment variable
 /// `MIMALLOC_PURGE_DELAY` has precedence.
@@ -99,8 +103,12 @@ fn apart() -> Option<*mut ffi::mi_heap_t> {
 #[allow(unsafe_code)]
 fn make_apart() -> Option<*mut ffi::mi_heap_t> {
     HAS_ALLOCATED_APART.set(true);
-    // SAFETY: the function has no precondition. `OnceLock` allocates nothing, so this does not call itself.
-    let heap = APART.get_or_init(|| Heap(unsafe { ffi::mi_heap_new() })).0;
+    // SAFETY: the functions have no precondition. `OnceLock` allocates nothing, so this does not call itself.
+    let heap = APART
+        .get_or_init(|| {
+            Heap(unsafe { if ffi::mi_version() < FIRST_SHARED { null_mut() } else { ffi::mi_heap_new() } })
+        })
+        .0;
     (!heap.is_null()).then_some(heap)
 }
 
