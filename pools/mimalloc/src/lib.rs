@@ -103,12 +103,11 @@ fn apart() -> Option<*mut ffi::mi_heap_t> {
 #[allow(unsafe_code)]
 fn make_apart() -> Option<*mut ffi::mi_heap_t> {
     HAS_ALLOCATED_APART.set(true);
-    // SAFETY: the functions have no precondition. `OnceLock` allocates nothing, so this does not call itself.
-    let heap = APART
-        .get_or_init(|| {
-            Heap(unsafe { if ffi::mi_version() < FIRST_SHARED { null_mut() } else { ffi::mi_heap_new() } })
-        })
-        .0;
+    let heap = APART.get_or_init(|| {
+        // SAFETY: the functions have no precondition. `OnceLock` allocates nothing, so this does not call itself.
+        Heap(unsafe { if ffi::mi_version() < FIRST_SHARED { null_mut() } else { ffi::mi_heap_new() } })
+    });
+    let heap = heap.0;
     (!heap.is_null()).then_some(heap)
 }
 

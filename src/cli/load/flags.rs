@@ -14,20 +14,23 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const AFTER: &str = "\
+const AFTER: &str = "Examples:
   mcpool load -- npx -y @modelcontextprotocol/server-everything
-  mcpool load --rate 500 --duration 30s --call echo --arguments '{\"message\":\"{{text 100}}\"}' http://localhost:3001/mcp
+  mcpool load --rate 500 --call echo --arguments '{\"message\":\"{{text 100}}\"}' \\
+      http://localhost:3001/mcp
   mcpool load --connections 64 --pid 4711 --json unix:/run/user/1000/mcpool.sock
-
   mcpool load --scenario load.toml --json
 
-With a rate requests begin at their times, whatever the server does, and latency counts from those times. Otherwise
-each connection asks again as soon as it is answered: that shows how much a server does at most.
+With a rate requests begin at their times, whatever the server does, and latency
+counts from those times. Otherwise each connection asks again as soon as it is
+answered: that shows how much a server does at most.
 
-In the strings of --arguments, {{number 1..100}}, {{text 32}}, {{count}} and {{pick a|b}} differ in each request.
+In the strings of --arguments, {{number 1..100}}, {{text 32}}, {{count}} and
+{{pick a|b}} differ in each request.
 
-Exit codes: 0 what is expected was met, or each request had its right answer, 1 not, 2 wrong usage, 3 the server could not be reached or
-greeted, 130 ended by Ctrl-C, which shows the report so far.";
+Exit codes: 0 what is expected was met, or each request had its right answer,
+1 not, 2 wrong usage, 3 the server could not be reached or greeted, 130 ended by
+Ctrl-C, which shows the report so far.";
 
 /// How many connections and requests in flight there are where nobody says: a closed loop begins with one.
 const OPEN_LOOP_SOCKETS: usize = 16;
