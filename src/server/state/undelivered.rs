@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// An answer is safe for so long after its peer took some of it: readers that go on, however slowly, make room by
 /// themselves. Far longer than the pauses of a reader that goes on, as seen from here: the kernel asks for more only when
 /// a third of the socket's buffer is free.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The large answers of all connections that sleep.
 #[derive(Debug, Default)]

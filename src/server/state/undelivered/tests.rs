@@ -70,7 +70,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         5 => (0..8_usize, owner(), 0..500_usize, any::<bool>())
             .prop_map(|(at, owner, bytes, has_taken)| Act::Hold { at, owner, bytes, has_taken }),
         1 => (0..8_usize).prop_map(Act::Leave),
-        1 => (0..6_000_u64).prop_map(Act::Pass),
+        1 => (0..12_000_u64).prop_map(Act::Pass),
         4 => (owner(), 1..600_usize)
             .prop_map(|(waiting, missing_bytes)| Act::Want { waiting, missing_bytes }),
     ];
