@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 /// Longest message that is read.
-const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a connection can do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,8 @@
 pub(super) struct EventReader {
     /// Bytes of the body that were read.
     read: usize,
+    /// Bytes of the body that were searched: a line that does not end is not searched again with each piece of it.
+    searched: usize,
     /// The data of the event that is being read.
     data: Vec<u8>,
     is_given: bool,
@@ -14,6 +16,7 @@ impl EventReader {
     /// Makes ready for the next body.
     pub(super) fn reset(&mut self) {
         self.read = 0;
+        self.searched = 0;
         self.data.clear();
         self.is_given = false;
     }
@@ -24,10 +27,11 @@ impl EventReader {
         if std::mem::take(&mut self.is_given) {
             self.data.clear();
         }
-        while let Some(end) = memchr::memchr(b'\n', body.get(self.read..)?) {
-            let line = &body[self.read..self.read + end];
+        while let Some(end) = memchr::memchr(b'\n', body.get(self.searched..)?) {
+            let line = &body[self.read..self.searched + end];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            self.read += end + 1;
+            self.searched += end + 1;
+            self.read = self.searched;
             if let Some(value) = line.strip_prefix(b"data:") {
                 if !self.data.is_empty() {
                     self.data.push(b'\n');
@@ -38,6 +42,7 @@ impl EventReader {
                 return Some(&self.data);
             }
         }
+        self.searched = body.len();
         None
     }
 }

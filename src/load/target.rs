@@ -115,7 +115,18 @@ impl fmt::Display for LoadTarget {
         match self {
             Self::Command(ServerCommand { program, arguments }) => {
                 write!(out, "{}", program.to_string_lossy())?;
-                arguments.iter().try_for_each(|argument| write!(out, " {}", argument.to_string_lossy()))
+                // Variables are keys and tokens as often as not, and reports are shown to others.
+                let mut is_variable = program == "env";
+                arguments.iter().try_for_each(|argument| {
+                    let argument = argument.to_string_lossy();
+                    match argument.split_once('=').filter(|_| is_variable) {
+                        Some((name, _)) => write!(out, " {name}=..."),
+                        None => {
+                            is_variable = false;
+                            write!(out, " {argument}")
+                        }
+                    }
+                })
             }
             Self::UnixHttp(path) => write!(out, "unix:{}", name(path)),
             Self::UnixLines(path) => write!(out, "unix-lines:{}", name(path)),

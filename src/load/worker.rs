@@ -63,6 +63,8 @@ pub(super) struct Worker<'a> {
     free_since: Instant,
     /// Connections with something to write.
     unwritten: Vec<usize>,
+    /// Connections that may have more to read.
+    unread: Vec<usize>,
     in_flight: usize,
     opening: usize,
     heard: Vec<Heard>,
@@ -91,6 +93,7 @@ impl<'a> Worker<'a> {
             tally: Tally::new(mix.steps.len()),
             mix,
             events: Some(Events::with_capacity(1024)),
+            unread: Vec::new(),
             free: VecDeque::with_capacity(slots),
             free_since: now,
             unwritten: Vec::with_capacity(channels.len()),
@@ -234,6 +237,10 @@ impl<'a> Worker<'a> {
             }
             TICK
         };
+        // Nothing tells again of what was not read to its end.
+        let unread = std::mem::take(&mut self.unread);
+        let timeout = if unread.is_empty() { timeout } else { Duration::ZERO };
+        unread.into_iter().for_each(|index| self.readable(index));
         let Some(mut events) = self.events.take() else { return Ok(()) };
         let polled = self.poll.poll(&mut events, Some(timeout));
         for event in &events {
@@ -274,7 +281,15 @@ impl<'a> Worker<'a> {
         if self.channels[index].state == State::Connecting {
             return self.writable(index);
         }
+        let begun = Instant::now();
         loop {
+            // A server that never pauses is heard no longer than others, the timer and the user can wait.
+            if begun.elapsed() > TICK {
+                if !self.unread.contains(&index) {
+                    self.unread.push(index);
+                }
+                return;
+            }
             let channel = &mut self.channels[index];
             let Some(socket) = &mut channel.socket else { return };
             match socket.read(&mut self.scratch) {

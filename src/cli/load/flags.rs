@@ -28,6 +28,20 @@ answered: that shows how much a server does at most.
 In the strings of --arguments, {{number 1..100}}, {{text 32}}, {{count}} and
 {{pick a|b}} differ in each request.
 
+A scenario file:
+  [[scenario]]
+  name = \"reads\"
+  target = \"http://127.0.0.1:8000/mcp\"  # or command = [\"mcpool\", \"serve\", \".\"]
+  pattern = { ramp = [100, 1000] }       # constant = 500, step = [100, 500, 5],
+  duration = \"30s\"                     # spike = [100, 1000, \"2s\"]
+  [[scenario.step]]
+  call = \"read_text_file\"              # or method = \"tools/list\"
+  arguments = { path = \"notes.txt\" }
+  weight = 3
+  [scenario.expect]
+  p99 = \"5ms\"
+  errors = \"0.1%\"
+
 Exit codes: 0 what is expected was met, or each request had its right answer,
 1 not, 2 wrong usage, 3 the server could not be reached or greeted, 130 ended by
 Ctrl-C, which shows the report so far.";
@@ -296,7 +310,7 @@ fn target(matches: &ArgMatches) -> Result<Option<LoadTarget>, CliError> {
     if let (Some(path), Some(name)) =
         (matches.get_one::<PathBuf>("mcp_json"), matches.get_one::<String>("server"))
     {
-        return mcp_json::target(path, name).map(Some);
+        return mcp_json::target(path, name, matches.contains_id("token_file")).map(Some);
     }
     let text = matches.get_one::<String>("target");
     text.map(|text| LoadTarget::parse(text)).transpose().map_err(|error| CliError::Usage(error.to_string()))

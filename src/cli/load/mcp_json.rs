@@ -23,10 +23,12 @@ struct Entry {
     #[serde(default)]
     env: BTreeMap<String, String>,
     url: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
 }
 
-/// The server of that name.
-pub(super) fn target(path: &Path, name: &str) -> Result<LoadTarget, CliError> {
+/// The server of that name. Of its headers only a token is sent, and only the one of `--token-file`.
+pub(super) fn target(path: &Path, name: &str, has_token: bool) -> Result<LoadTarget, CliError> {
     let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
     let mut configuration: Configuration =
@@ -46,6 +48,16 @@ pub(super) fn target(path: &Path, name: &str) -> Result<LoadTarget, CliError> {
             let arguments = variables.chain([command]).chain(args).map(Into::into).collect();
             Ok(LoadTarget::Command(ServerCommand { program: "env".into(), arguments }))
         }
+        Entry { url: Some(_), headers, .. }
+            if headers.keys().any(|header| !has_token || !header.eq_ignore_ascii_case("authorization")) =>
+        {
+            let headers: Vec<_> = headers.into_keys().collect();
+            Err(fault(format!(
+                "the server {name:?} is sent headers ({}), which load does not send: give its bearer token with \
+                 --token-file, and leave out the others",
+                headers.join(", ")
+            )))
+        }
         Entry { url: Some(url), .. } => LoadTarget::parse(&url).map_err(|error| fault(error.to_string())),
         Entry { .. } => Err(fault(format!("the server {name:?} has neither a command nor a URL"))),
     }
@@ -62,13 +74,19 @@ mod tests {
         let text = r#"{"mcpServers": {
             "files": {"command": "mcpool", "args": ["serve", "/a b"]},
             "keyed": {"command": "npx", "args": ["x"], "env": {"KEY": "1"}},
-            "web": {"type": "http", "url": "http://localhost:1/mcp"}, "none": {}}}"#;
+            "web": {"type": "http", "url": "http://localhost:1/mcp"}, "none": {},
+            "token": {"url": "http://localhost:1/mcp", "headers": {"Authorization": "Bearer x"}}}}"#;
         std::fs::write(&path, text).expect("written");
-        let shown = |name: &str| target(&path, name).map(|target| target.to_string());
+        let shown = |name: &str| target(&path, name, false).map(|target| target.to_string());
         assert_eq!(shown("files").expect("found"), "mcpool serve /a b");
-        assert_eq!(shown("keyed").expect("found"), "env KEY=1 npx x");
+        assert_eq!(shown("keyed").expect("found"), "env KEY=... npx x");
         assert_eq!(shown("web").expect("found"), "http://localhost:1/mcp");
-        for (name, want) in [("fils", "no server \"fils\""), ("none", "neither a command nor a URL")] {
+        assert!(target(&path, "token", true).is_ok());
+        for (name, want) in [
+            ("token", "--token-file"),
+            ("fils", "no server \"fils\""),
+            ("none", "neither a command nor a URL"),
+        ] {
             let error = shown(name).expect_err(name).to_string();
             assert!(error.contains(want), "{error}");
         }

@@ -202,3 +202,16 @@ fn scenario(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<
     }
     Ok(scenario)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_this_repository_is_read() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/load/read.toml");
+        let tests = read(&path, None).expect("scenarios");
+        let expectations: Vec<_> = tests.iter().map(|test| test.expectations.len()).collect();
+        assert_eq!(expectations, [2, 0]);
+    }
+}

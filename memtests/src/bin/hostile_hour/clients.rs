@@ -76,10 +76,9 @@ async fn ask(hour: &Hour, act: &str, request: &[u8], pace: Pace) {
     let Some(mut stream) = hour.connect().await else { return hour.note(act, &Outcome::Unreachable) };
     // Who is refused early is answered before the body is read.
     let is_sent = stream.write_all(request).await.is_ok();
-    let outcome = match tokio::time::timeout(PATIENCE, answer(&mut stream, pace)).await {
-        Ok(Outcome::Lost(_)) if !is_sent => Outcome::Unreachable,
-        Ok(outcome) => outcome,
-        Err(_) => Outcome::Lost("no answer in two minutes"),
+    let outcome = match answer(&mut stream, pace).await {
+        Outcome::Lost(_) if !is_sent => Outcome::Unreachable,
+        outcome => outcome,
     };
     hour.note(act, &outcome);
 }

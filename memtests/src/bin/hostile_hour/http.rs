@@ -1,9 +1,10 @@
 //! Requests as bytes, and what became of them.
 
+use crate::PATIENCE;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// A request of the modern era, whole.
 pub(crate) fn request(method: &str, name: &str, members: &str, further_bytes: usize) -> Vec<u8> {
@@ -87,9 +88,13 @@ pub(crate) async fn head_of_answer(stream: &mut TcpStream) -> Option<Head> {
     }
 }
 
+/// Reads an answer. It is lost if it ends, or if nothing comes of it for two minutes: how long all of it takes is the
+/// reader's own affair.
 pub(crate) async fn answer(stream: &mut TcpStream, pace: Pace) -> Outcome {
-    let Some(head) = head_of_answer(stream).await else {
-        return Outcome::Lost("the connection ended before the answer");
+    let head = match timeout(PATIENCE, head_of_answer(stream)).await {
+        Ok(Some(head)) => head,
+        Ok(None) => return Outcome::Lost("the connection ended before the answer"),
+        Err(_) => return Outcome::Lost("no answer in two minutes"),
     };
     let length = head.field("content-length").and_then(|length| length.parse().ok());
     let is_chunked = head.field("transfer-encoding").is_some();
@@ -99,9 +104,9 @@ pub(crate) async fn answer(stream: &mut TcpStream, pace: Pace) -> Outcome {
         return Outcome::Status(head.status);
     }
     match body.read(stream, pace).await {
-        true if body.is_error => Outcome::Failed(body.text()),
-        true => Outcome::Status(head.status),
-        false => Outcome::Lost("the answer ended in the middle"),
+        Ok(()) if body.is_error => Outcome::Failed(body.text()),
+        Ok(()) => Outcome::Status(head.status),
+        Err(why) => Outcome::Lost(why),
     }
 }
 
@@ -135,17 +140,18 @@ impl Body {
         self.length.map_or_else(|| self.last.ends_with(b"\r\n0\r\n\r\n"), |length| self.seen >= length)
     }
 
-    async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin), pace: Pace) -> bool {
+    async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin), pace: Pace) -> Result<(), &'static str> {
         let mut part = vec![0; 64 * 1024];
         while !self.is_whole() {
-            match stream.read(&mut part).await {
-                Ok(0) | Err(_) => return false,
-                Ok(bytes) => self.take(&part[..bytes]),
+            match timeout(PATIENCE, stream.read(&mut part)).await {
+                Ok(Ok(0) | Err(_)) => return Err("the answer ended in the middle"),
+                Ok(Ok(bytes)) => self.take(&part[..bytes]),
+                Err(_) => return Err("nothing more of the answer in two minutes"),
             }
             if matches!(pace, Pace::Slow) {
                 sleep(Duration::from_millis(50)).await;
             }
         }
-        true
+        Ok(())
     }
 }
