@@ -119,13 +119,11 @@ impl fmt::Display for LoadTarget {
                 let mut is_variable = program == "env";
                 arguments.iter().try_for_each(|argument| {
                     let argument = argument.to_string_lossy();
-                    match argument.split_once('=').filter(|_| is_variable) {
-                        Some((name, _)) => write!(out, " {name}=..."),
-                        None => {
-                            is_variable = false;
-                            write!(out, " {argument}")
-                        }
+                    if let Some((name, _)) = argument.split_once('=').filter(|_| is_variable) {
+                        return write!(out, " {name}=...");
                     }
+                    is_variable = false;
+                    write!(out, " {argument}")
                 })
             }
             Self::UnixHttp(path) => write!(out, "unix:{}", name(path)),

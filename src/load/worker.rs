@@ -240,7 +240,9 @@ impl<'a> Worker<'a> {
         // Nothing tells again of what was not read to its end.
         let unread = std::mem::take(&mut self.unread);
         let timeout = if unread.is_empty() { timeout } else { Duration::ZERO };
-        unread.into_iter().for_each(|index| self.readable(index));
+        for index in unread {
+            self.readable(index);
+        }
         let Some(mut events) = self.events.take() else { return Ok(()) };
         let polled = self.poll.poll(&mut events, Some(timeout));
         for event in &events {

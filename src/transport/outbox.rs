@@ -65,8 +65,6 @@ pub(crate) struct Outbox {
     has_caught_up: bool,
     /// The peer took something since [`Outbox::take_progress`].
     has_taken: bool,
-    /// The peer took all that there is, and waits for the next segment of a streamed answer.
-    awaits_segment: bool,
 }
 
 impl Outbox {
@@ -82,7 +80,6 @@ impl Outbox {
             taken_bytes: 0,
             has_caught_up: false,
             has_taken: false,
-            awaits_segment: false,
         }
     }
 
@@ -136,7 +133,6 @@ impl Outbox {
         self.streams = 0;
         self.is_unflushed = false;
         self.has_taken = false;
-        self.awaits_segment = false;
         self.begin_pace();
         if self.ready.capacity() > KEPT_ENTRIES {
             self.ready = VecDeque::new();
@@ -179,7 +175,8 @@ impl Outbox {
     /// Bytes of what the peer has still to take that the budget of large messages is charged with. None where it took
     /// all that there is of an answer that is written meanwhile.
     pub(crate) fn large_bytes(&self) -> usize {
-        if self.awaits_segment || (self.streams == 0 && self.queued_bytes <= GATHER_BYTES) {
+        let awaits_segment = matches!(self.ready.front(), Some(Queued::Stream(_)));
+        if awaits_segment || (self.streams == 0 && self.queued_bytes <= GATHER_BYTES) {
             return 0;
         }
         let bytes = |queued: &Queued| match queued {
@@ -216,7 +213,6 @@ impl Outbox {
         writer: &mut W,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        self.awaits_segment = false;
         while !self.ready.is_empty() {
             if self.streams > 0 {
                 self.poll_segments(cx)?;
@@ -287,7 +283,6 @@ impl Outbox {
             self.is_unflushed = false;
         }
         self.has_caught_up = true;
-        self.awaits_segment = true;
         Poll::Pending
     }
 
