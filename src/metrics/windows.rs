@@ -62,6 +62,10 @@ impl LatencyWindows {
     /// Makes room that threads missed when they recorded.
     pub(crate) fn prepare(&self) {
         self.latest.prepare();
+        // With the first requests, and not when their span ends: what is allocated must not depend on the time.
+        if self.is_used() {
+            lock(&self.ended).get_or_insert_default();
+        }
     }
 
     /// Ends the span before `span`, `before` being the one that was under way until now.
