@@ -6,7 +6,9 @@
 use super::error::CliError;
 use crate::monitor::{Alert, SavedBaseline};
 use crate::server::Server;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -50,7 +52,9 @@ fn run(words: &[String], alert: &Alert, patience: Duration) -> io::Result<()> {
     let mut command = Command::new(&words[0]);
     // Standard output may carry the protocol.
     command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn()?;
+    // A shell starts children of its own: they are ended together.
+    let mut child = command.process_group(0).spawn()?;
+    let group = Pid::from_raw(child.id().cast_signed());
     let json = serde_json::to_vec(alert)?;
     if let Some(mut stdin) = child.stdin.take() {
         // An alert fits into a pipe. Who does not read it has no use for it.
@@ -62,7 +66,11 @@ fn run(words: &[String], alert: &Alert, patience: Duration) -> io::Result<()> {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(io::Error::other(status.to_string())),
             None if begun.elapsed() >= patience => {
-                child.kill()?;
+                // The group exists until its leader is waited for, so its number is nobody else's.
+                match group {
+                    Some(group) => kill_process_group(group, Signal::KILL)?,
+                    None => child.kill()?,
+                }
                 child.wait()?;
                 return Err(io::Error::other(format!("it took longer than {} s", patience.as_secs())));
             }
@@ -139,6 +147,28 @@ mod tests {
         let late = run(&words("sleep 60"), &alert(), Duration::ZERO).expect_err("too slow");
         assert!(late.to_string().contains("longer than"), "{late}");
         assert!(run(&["/no/such/command".to_owned()], &alert(), PATIENCE).is_err());
+    }
+
+    /// The child of the shell holds the writing end of a pipe, which ends with the last process that holds it.
+    #[test]
+    fn a_command_that_takes_too_long_ends_with_its_children() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("fifo");
+        let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
+        assert!(made.success());
+        let (tell, told) = sync_channel(1);
+        let reading = thread::spawn({
+            let path = path.clone();
+            move || {
+                let read = std::fs::read_to_string(path).expect("read to its end");
+                tell.send(read).expect("somebody waits");
+            }
+        });
+        let script = format!("exec 3> '{}'; sleep 600 & echo begun >&3; wait", path.display());
+        run(&words(&script), &alert(), Duration::from_secs(4)).expect_err("too slow");
+        let read = told.recv_timeout(Duration::from_mins(1)).expect("no process holds the pipe");
+        assert_eq!(read, "begun\n");
+        reading.join().expect("no panic");
     }
 
     #[test]
