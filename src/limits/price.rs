@@ -106,10 +106,16 @@ pub(crate) const fn reserved_bytes(small_bytes: usize) -> usize {
     small_bytes / RESERVED_PARTS
 }
 
-/// The part of the bytes for small objects that what lasts leaves to what passes: sessions, subscriptions and roots are
-/// kept for hours, and must not keep calls out.
-pub(crate) const fn left_by_lasting_bytes(small_bytes: usize) -> usize {
+/// The part of the bytes for small objects that may last: sessions, subscriptions and roots are kept for hours, and must
+/// not keep calls out.
+pub(crate) const fn lasting_bytes(small_bytes: usize) -> usize {
     small_bytes / 2
+}
+
+/// What lasts leaves free of the bytes for small objects, however little of them lasts: half of what is reserved for small
+/// requests, as one that opens a session is one of these.
+pub(crate) const fn left_by_lasting_bytes(small_bytes: usize) -> usize {
+    reserved_bytes(small_bytes) / 2
 }
 
 /// Bytes that are charged for a message in a small buffer while it is served, beside its buffer.

@@ -4,7 +4,7 @@
 //! nothing for it. Invariant: a dropped account has no line.
 
 use super::latency_report::LatencyReport;
-use super::report::{ConnectionSpot, OperationReport, SessionSpot, ToolSpot, Traffic};
+use super::report::{ClientSpot, ConnectionSpot, OperationReport, SessionSpot, ToolSpot, Traffic};
 use crate::lock::lock;
 use crate::monitor::Alert;
 use smallvec::SmallVec;
@@ -29,6 +29,7 @@ pub(crate) struct Entries {
     /// Bytes of each idle connection.
     pub(crate) idle_connection_bytes: u64,
     pub(crate) sessions: Vec<SessionSpot>,
+    pub(crate) clients: Vec<ClientSpot>,
     pub(crate) tools: Vec<ToolSpot>,
     pub(crate) operations: Vec<OperationReport>,
     pub(crate) latencies: Vec<LatencyReport>,

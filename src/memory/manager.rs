@@ -581,13 +581,16 @@ fn hotspots(entries: &mut Entries) -> Hotspots {
     }
     entries.connections.sort_by_key(|spot| std::cmp::Reverse(spot.bytes));
     entries.sessions.sort_by_key(|spot| std::cmp::Reverse(spot.bytes));
+    entries.clients.sort_by_key(|spot| std::cmp::Reverse(spot.bytes));
     entries.tools.sort_by_key(|spot| std::cmp::Reverse(spot.max_arena_bytes));
     entries.connections.truncate(MAX_SPOTS);
     entries.sessions.truncate(MAX_SPOTS);
+    entries.clients.truncate(MAX_SPOTS);
     entries.tools.truncate(MAX_SPOTS);
     Hotspots {
         connections: std::mem::take(&mut entries.connections),
         sessions: std::mem::take(&mut entries.sessions),
+        clients: std::mem::take(&mut entries.clients),
         tools: std::mem::take(&mut entries.tools),
         connection_buckets: buckets.into_iter().collect(),
     }

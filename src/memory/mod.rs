@@ -19,6 +19,7 @@ mod allocator;
 mod announced;
 mod balance;
 mod ceiling;
+mod client_name;
 mod heap_fall;
 mod kernel;
 mod lasting;
@@ -38,6 +39,7 @@ pub use advice::{Hysteresis, Plan, Policy, advise, fit_budget};
 pub use allocator::{Allocator, AllocatorStats};
 pub(crate) use announced::Announced;
 pub use ceiling::{Ceiling, LimitSource, LimitTooSmall};
+pub(crate) use client_name::{KIND_SHIFT, client_name, kind};
 pub(crate) use lasting::lasting;
 pub use lasting::set_lasting_switch;
 pub use latency_report::{LatencyKind, LatencyReport, LatencyWindow};
@@ -49,8 +51,8 @@ pub(crate) use other_process::ProcessFamily;
 pub use plan::{CeilingPlan, Holder, ObjectPrices, PlanBasis, PlannedLoad, ProcessFacts, Term, Transfers};
 pub use record::merge;
 pub use report::{
-    AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,
-    KernelPart, KernelScope, MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport,
-    PressureLevel, PressureReport, ReadReportError, ReclaimOutcome, ReclaimReport, SCHEMA, ServerFacts,
-    SessionSpot, TimelinePoint, ToolSpot, Traffic,
+    AdviceReport, AppliedChange, BudgetReport, ClientSpot, ConnectionSpot, CurvePoint, DemandReport,
+    Evidence, Hotspots, KernelPart, KernelScope, MemoryReport, MemoryUsageReport, OperationReport, Part,
+    PoolReport, PressureLevel, PressureReport, ReadReportError, ReclaimOutcome, ReclaimReport, SCHEMA,
+    ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };

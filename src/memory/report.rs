@@ -362,6 +362,9 @@ pub struct Hotspots {
     pub connections: Vec<ConnectionSpot>,
     /// Sessions.
     pub sessions: Vec<SessionSpot>,
+    /// Clients that keep something for long.
+    #[serde(default)]
+    pub clients: Vec<ClientSpot>,
     /// Tools, by the largest arena a call of theirs needed.
     pub tools: Vec<ToolSpot>,
     /// Connections by their bytes: the largest in each bucket, and how many are in it.
@@ -392,6 +395,17 @@ pub struct SessionSpot {
     pub bytes: u64,
     /// How long it has not been used.
     pub idle_ms: u64,
+}
+
+/// What one client keeps for long: its sessions, its subscriptions and the resources that they name, its roots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientSpot {
+    /// Its address or user, or digits that tell its token or subject from others.
+    pub client: String,
+    /// Bytes that it keeps.
+    pub bytes: u64,
+    /// Bytes that all clients together may keep.
+    pub room_bytes: u64,
 }
 
 /// One tool.

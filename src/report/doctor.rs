@@ -48,7 +48,7 @@ const fn rule(name: &'static str, check: fn(&MemoryReport) -> Verdict) -> Rule {
 }
 
 /// Every rule.
-const RULES: [Rule; 25] = [
+const RULES: [Rule; 26] = [
     rule("under-pressure", process::under_pressure),
     rule("limit-exceeded", process::limit_exceeded),
     rule("work-refused", process::work_refused),
@@ -66,6 +66,7 @@ const RULES: [Rule; 25] = [
     rule("pools-too-large", pools::too_large),
     rule("large-buffers-kept", pools::large_buffers_kept),
     rule("few-clients-hold-most", traffic::few_clients_hold_most),
+    rule("one-client-keeps-most", traffic::one_client_keeps_most),
     rule("slow-readers", traffic::slow_readers),
     rule("answers-nobody-reads", traffic::answers_nobody_reads),
     rule("session-leak", traffic::session_leak),

@@ -214,7 +214,7 @@ impl<T: Toolset> ServerBuilder<T> {
             catalog: ArcSwap::from_pointee(catalog),
             description,
             relist: OnceLock::new(),
-            changes: Changes::new(&limits, pools.small.clone()),
+            changes: Changes::new(&limits, pools.lasting.clone()),
             pools,
             stateless: Arc::new(Session::new(sessions.next_number(), 0)),
             sessions,

@@ -134,7 +134,7 @@ impl Shared {
     /// Stores a new session, and returns its secret id.
     pub(crate) fn open_session(&self, session: &Arc<Session>) -> Result<u128, ProtocolError<'static>> {
         // What toolsets keep in a session is charged apart.
-        let memory = self.pools.try_reserve_lasting(SESSION_BYTES + MAX_INDEX_BYTES);
+        let memory = self.pools.lasting.try_reserve(session.principal(), SESSION_BYTES + MAX_INDEX_BYTES);
         let memory = memory.map_err(|_| ProtocolError::NoMemoryToWait)?;
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| ProtocolError::Internal("the system gives no random bytes"))?;

@@ -79,7 +79,7 @@ fn a_server_that_is_well_has_no_issues_and_says_what_was_checked() {
     let (json, _) = program.run_doctor(&["--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let count = |name: &str| json[name].as_array().map_or(0, Vec::len);
-    assert_eq!(count("findings") + count("passed") + count("unchecked"), 25, "{json}");
+    assert_eq!(count("findings") + count("passed") + count("unchecked"), 26, "{json}");
 }
 
 #[test]
@@ -270,6 +270,27 @@ fn sessions_that_nobody_ends_are_told() {
     (0..110).for_each(|_| drop(client.open_session()));
     assert!(fires(&program, "session-leak").evidence.starts_with("110 opened, 0 ended"));
     assert_eq!(fires(&program, "sessions-full").setting.as_deref(), Some("max_sessions = 240"));
+}
+
+/// Sixty subscriptions of a small client are as many bytes as one server has for all.
+#[test]
+fn a_client_that_keeps_most_is_named() {
+    let program = Program::serve(&["--memory-limit-bytes", "64MiB"]);
+    let uris: Vec<String> = (0..250).map(|number| format!(r#""file:///{number:0>200}""#)).collect();
+    let filter = format!(r#""notifications":{{"resourceSubscriptions":[{}]}}"#, uris.join(","));
+    let body = message("subscriptions/listen", &filter);
+    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: subscriptions/listen\r\n";
+    let subscribed: Vec<Client> = (0..200)
+        .map_while(|_| {
+            let mut client = Client::connect(program.port());
+            client.send(format!("{}{body}", load::head(body.len(), fields)).as_bytes());
+            client.await_bytes("HTTP/1.1 ").contains(" 200 ").then_some(client)
+        })
+        .collect();
+    let finding = fires_as(&program, "one-client-keeps-most", Severity::Warning);
+    assert!(finding.evidence.starts_with("this machine keeps "), "{finding:?}");
+    drop(subscribed);
+    assert!(!rules(&diagnose(&program.report())).contains(&"budget-spent"));
 }
 
 #[test]

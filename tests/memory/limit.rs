@@ -416,6 +416,17 @@ fn what_subscriptions_name_stays_within_the_limit() {
         })
         .collect();
     others_are_served(program.port());
+    // Another client still has sessions and subscriptions.
+    for _ in 0..20 {
+        let mut other = Client::connect_from([127, 0, 0, 2], program.port());
+        other.open_session();
+        let body =
+            message("subscriptions/listen", r#""notifications":{"resourceSubscriptions":["file:///a"]}"#);
+        let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: subscriptions/listen\r\n";
+        let mut other = Client::connect_from([127, 0, 0, 2], program.port());
+        other.send(format!("{}{body}", head(body.len(), fields)).as_bytes());
+        assert!(other.await_bytes("HTTP/1.1 ").contains(" 200 "), "no subscription for another client");
+    }
     // What lasts leaves a half to calls.
     let call = message("tools/call", r#""name":"list_allowed_directories","arguments":{}"#);
     let answer = Client::connect(program.port()).call("tools/call", Some("list_allowed_directories"), &call);

@@ -2,10 +2,10 @@
 //! hostile names.
 
 use mcpool::memory::{
-    AdviceReport, AppliedChange, BudgetReport, ConnectionSpot, CurvePoint, DemandReport, Evidence, Hotspots,
-    KernelPart, KernelScope, LatencyKind, LatencyReport, LatencyWindow, MemoryReport, MemoryUsageReport,
-    OperationReport, Part, PoolReport, PressureLevel, PressureReport, ReclaimReport, SCHEMA, ServerFacts,
-    SessionSpot, TimelinePoint, ToolSpot, Traffic,
+    AdviceReport, AppliedChange, BudgetReport, ClientSpot, ConnectionSpot, CurvePoint, DemandReport,
+    Evidence, Hotspots, KernelPart, KernelScope, LatencyKind, LatencyReport, LatencyWindow, MemoryReport,
+    MemoryUsageReport, OperationReport, Part, PoolReport, PressureLevel, PressureReport, ReclaimReport,
+    SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };
 use mcpool::metrics::DURATION_BOUNDS_S;
 use mcpool::monitor::{Alert, AlertKind, Severity};
@@ -311,6 +311,7 @@ fn hotspots() -> Hotspots {
     Hotspots {
         connections: (1..=12).map(|number| connection(number, "127.0.0.1:40123")).collect(),
         sessions: vec![SessionSpot { number: 5, bytes: 70 * KIB, idle_ms: 90_000_000 }],
+        clients: vec![ClientSpot { client: "127.0.1.2".to_owned(), bytes: 70 * KIB, room_bytes: 7 * MIB }],
         tools: vec![tool("read_text_file")],
         connection_buckets: vec![(MIB, 12)],
     }

@@ -37,6 +37,37 @@ pub(super) fn few_clients_hold_most(report: &MemoryReport) -> Verdict {
     }))
 }
 
+/// A client is told from this part of what all clients may keep, in percent: what it leaves is for all others.
+const MOST_KEPT_PERCENT: u64 = 50;
+
+pub(super) fn one_client_keeps_most(report: &MemoryReport) -> Verdict {
+    let Some(first) = report.hotspots.clients.first() else { return Verdict::Fine };
+    let room = first.room_bytes;
+    Verdict::of((room > 0 && percent(first.bytes, room) >= MOST_KEPT_PERCENT).then(|| {
+        Draft {
+            severity: Severity::Warning,
+            problem: format!(
+                "One client keeps {} % of the memory for sessions and subscriptions.",
+                percent(first.bytes, room)
+            ),
+            cause: "It opens sessions and does not end them, or subscribes to many resources.",
+            evidence: format!(
+                "{} keeps {} of {} for all clients.",
+                first.client,
+                bytes(first.bytes),
+                bytes(room)
+            ),
+            remedy: "Let one subscription name fewer resources, or talk to that client's author. Others have a part \
+                     that it cannot take."
+                .to_owned(),
+            setting: Some(("max_subscribed_uris", (setting(report, "max_subscribed_uris") / 4).max(1))),
+            cost: "a client that watches more resources has to open more subscriptions.".to_owned(),
+            bytes: first.bytes,
+        }
+        .into()
+    }))
+}
+
 /// A client that has read nothing for this long is slow.
 const SLOW_MS: u64 = 2_000;
 

@@ -7,9 +7,9 @@ use crate::server::answer::outcome::Outcome;
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::checks::Checked;
 use crate::server::serving::listen;
+use crate::server::state::lasting::Lasting;
 use crate::server::state::session::Session;
 use crate::wire::{Kind, Raw};
-use mcpool_pools::Reservation;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ pub(crate) fn take_notification(
 const ROOT_BYTES: usize = 256;
 
 /// The memory of a session's roots, kept among its values, where the next roots replace it.
-struct RootsMemory(#[expect(dead_code, reason = "it is held")] Reservation);
+struct RootsMemory(#[expect(dead_code, reason = "it is held")] Lasting);
 
 /// Takes the client's answer to a request of the server; other answers are ignored.
 pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -> Outcome {
@@ -136,7 +136,7 @@ pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -
             let uris: Vec<_> = roots.iter().take(most).map(|root| root.uri).collect();
             // A path is kept as text and as an open place, with its entry.
             let bytes = uris.iter().map(|uri| ROOT_BYTES + 2 * uri.len()).sum();
-            match context.shared.pools.try_reserve_lasting(bytes) {
+            match context.shared.pools.lasting.try_reserve(context.session.principal(), bytes) {
                 Ok(memory) => {
                     toolset.take_roots(&uris, context.session.values());
                     context.session.values().put(Arc::new(RootsMemory(memory)), 0);

@@ -2,7 +2,7 @@
 //!
 //! The size of a map is that of its entries and of the blocks that their types own. Tools report their own state.
 
-use crate::memory::{Account, Entries, SessionSpot};
+use crate::memory::{Account, ClientSpot, Entries, SessionSpot, client_name};
 use crate::metrics::Moment;
 use crate::protocol::ToolDefinition;
 use crate::server::handler::tool::Toolset;
@@ -67,6 +67,12 @@ impl Account for Shared {
         entries.session_durations = self.operations.report_sessions();
         let names = self.description.tools.iter().map(ToolDefinition::name);
         entries.tools.extend(self.tool_usage.spots(names));
+        let kept = self.pools.lasting.shares();
+        entries.clients.extend(kept.of_clients().into_iter().map(|(key, bytes)| ClientSpot {
+            client: client_name(key),
+            bytes: bytes as u64,
+            room_bytes: kept.max_bytes() as u64,
+        }));
         let spots = self.sessions.idle_times(std::time::Instant::now());
         entries.sessions.extend(spots.into_iter().map(|(number, idle_ms)| SessionSpot {
             number,

@@ -8,16 +8,17 @@
 //! subscription leaves no entry. The hub holds the flags of a subscription and not the subscription itself, as
 //! dropping a subscription locks the hub, and a notification may drop the last reference.
 
-use crate::limits::{Limits, price};
+use crate::limits::Limits;
 use crate::lock::lock;
 use crate::memory::lasting;
 use crate::protocol::Method;
 use crate::server::state::charge::{Charge, Sum};
 use crate::server::state::fair_limit::{FairLimit, Permit};
 use crate::server::state::give_back::give_back;
+use crate::server::state::lasting::{Lasting, LastingBudget};
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
-use mcpool_pools::{BudgetSpent, MemoryBudget, Reservation};
+use mcpool_pools::BudgetSpent;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -94,7 +95,7 @@ pub(crate) struct Changes {
     hub: Arc<Hub>,
     permits: Arc<FairLimit>,
     /// What the subscriptions are charged to.
-    memory: MemoryBudget,
+    memory: LastingBudget,
 }
 
 #[derive(Debug, Default)]
@@ -136,7 +137,7 @@ const fn block_bytes(bytes: usize) -> usize {
 
 impl Changes {
     /// Subscriptions that are charged to `memory`.
-    pub(crate) fn new(limits: &Limits, memory: MemoryBudget) -> Self {
+    pub(crate) fn new(limits: &Limits, memory: LastingBudget) -> Self {
         Self {
             memory,
             hub: Arc::new(Hub { max_uris: limits.max_subscribed_uris, ..Hub::default() }),
@@ -151,8 +152,7 @@ impl Changes {
         filter: &Filter,
     ) -> Result<Arc<Subscription>, CannotSubscribe> {
         let permit = self.permits.acquire(principal).ok_or(CannotSubscribe::Full)?;
-        let left_bytes = price::left_by_lasting_bytes(self.memory.limit_bytes());
-        let memory = self.memory.try_reserve_leaving(SUBSCRIPTION_BYTES, left_bytes)?;
+        let memory = self.memory.try_reserve(principal, SUBSCRIPTION_BYTES)?;
         let wanted = [
             (filter.tools, Kind::Tools),
             (filter.prompts, Kind::Prompts),
@@ -165,7 +165,6 @@ impl Changes {
                 flags: Arc::new(Flags { kinds, ..Flags::default() }),
                 hub: Arc::clone(&self.hub),
                 memory: Mutex::new(memory),
-                left_bytes,
                 _permit: permit,
             })
         });
@@ -225,9 +224,7 @@ pub(crate) struct Subscription {
     flags: Arc<Flags>,
     hub: Arc<Hub>,
     /// For itself and the resources that it names. Locked last.
-    memory: Mutex<Reservation>,
-    /// What subscriptions leave to others.
-    left_bytes: usize,
+    memory: Mutex<Lasting>,
     /// Counts the subscription among those of its principal.
     _permit: Permit,
 }
@@ -316,7 +313,7 @@ impl Subscription {
             if watched.uris.len() >= self.hub.max_uris {
                 return Err(CannotSubscribe::Full);
             }
-            lock(&self.memory).try_grow_leaving(resource_bytes(uri.len()), self.left_bytes)?;
+            lock(&self.memory).try_grow(resource_bytes(uri.len()))?;
             lasting(|| {
                 let uri =
                     by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
@@ -350,7 +347,7 @@ impl Subscription {
                 }
                 let mut memory = lock(&self.memory);
                 let left_bytes = memory.bytes() - resource_bytes(uri.len());
-                memory.resize(left_bytes);
+                memory.shrink_to(left_bytes);
                 leave(by_uri, uri, &self.flags);
             }
         });
@@ -390,10 +387,12 @@ fn leave(by_uri: &mut ByUri, uri: &str, leaver: &Arc<Flags>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mcpool_pools::MemoryBudget;
+    use proptest::prelude::*;
 
     fn changes(max_subscriptions: usize, max_subscribed_uris: usize) -> Changes {
         let limits = Limits { max_subscriptions, max_subscribed_uris, ..Limits::default() };
-        Changes::new(&limits, MemoryBudget::new(1 << 30))
+        Changes::new(&limits, LastingBudget::new(MemoryBudget::new(1 << 30), limits.principal_share_percent))
     }
 
     fn about(uris: &[&str]) -> Filter {
@@ -403,15 +402,15 @@ mod tests {
     #[test]
     fn what_subscriptions_name_is_charged_until_they_end() {
         let memory = MemoryBudget::new(100_000);
-        let changes = Changes::new(&Limits::default(), memory.clone());
+        let changes = Changes::new(&Limits::default(), LastingBudget::new(memory.clone(), 75));
         let uri = |number: usize| format!("file:///{number:0>2000}");
         let first = changes.subscribe(1, &about(&[&uri(0)])).expect("room");
         let one = memory.used_bytes();
         assert_eq!(one, SUBSCRIPTION_BYTES + resource_bytes(uri(0).len()));
         let subscribed = (1..1_000).take_while(|number| first.subscribe(&uri(*number)).is_ok()).count();
-        assert!((15..25).contains(&subscribed) && memory.used_bytes() <= 50_000, "{subscribed}");
+        assert!((10..15).contains(&subscribed) && memory.used_bytes() <= 37_500, "{subscribed}");
         assert_eq!(first.subscribe(&uri(99)), Err(CannotSubscribe::OutOfMemory));
-        assert_eq!(changes.subscribe(2, &about(&[&uri(99)])).err(), Some(CannotSubscribe::OutOfMemory));
+        drop(changes.subscribe(2, &about(&[&uri(99)])).expect("it is kept for others"));
         assert_eq!(first.subscribe(&uri(1)), Ok(()), "it has this one");
         for number in 0..=subscribed {
             first.unsubscribe(&uri(number));
@@ -421,6 +420,31 @@ mod tests {
         let other = changes.subscribe(2, &about(&[&uri(99)])).expect("room again");
         drop((first, other));
         assert_eq!((memory.used_bytes(), changes.bytes().0), (0, 0));
+    }
+
+    proptest! {
+        /// One client subscribes to whatever it can, with names of any length: another client still can.
+        #[test]
+        fn whoever_names_much_keeps_nobody_out(
+            subscriptions in prop::collection::vec((1_usize..300, 1_usize..2_000), 1..30),
+        ) {
+            let memory = MemoryBudget::new(2_000_000);
+            let changes = Changes::new(&Limits::default(), LastingBudget::new(memory.clone(), 75));
+            let mut held = Vec::new();
+            for (at, (uris, bytes)) in subscriptions.iter().enumerate() {
+                let Ok(subscription) = changes.subscribe(1, &Filter::default()) else { break };
+                let uri = |number| format!("a:/{at}/{number}/{}", "x".repeat(*bytes));
+                let _ = (0..*uris).try_for_each(|number| subscription.subscribe(&uri(number)));
+                held.push(subscription);
+            }
+            prop_assert!(memory.used_bytes() <= 750_000);
+            for client in 2..5 {
+                let uri = format!("b:/{}", "x".repeat(1_000));
+                held.push(changes.subscribe(client, &about(&[&uri])).expect("room of its own"));
+            }
+            drop(held);
+            prop_assert_eq!((memory.used_bytes(), changes.bytes().0), (0, 0));
+        }
     }
 
     #[test]

@@ -4,11 +4,11 @@ use crate::limits::{Limits, price};
 use crate::lock::lock;
 use crate::memory::Ceiling;
 use crate::protocol::{OwnedMessage, RetainMessage};
+use crate::server::state::lasting::LastingBudget;
 use crate::server::state::memory_turns::{MemoryTurns, Room};
 use mcpool_pools::{
-    ArenaPool, BudgetSpent, BufferClass, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget,
-    NameTaken, ObjectPool, OwnedBudget, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle,
-    Reservation, RetainArena,
+    ArenaPool, BufferClass, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget, NameTaken,
+    ObjectPool, OwnedBudget, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle, RetainArena,
 };
 use std::any::Any;
 use std::sync::Mutex;
@@ -25,6 +25,8 @@ pub(crate) struct Pools {
     pub(crate) leased: MemoryBudget,
     /// All small objects: pooled ones from their making to their end, and sessions, subscriptions, connections.
     pub(crate) small: MemoryBudget,
+    /// The part of [`Self::small`] that is kept for long.
+    pub(crate) lasting: LastingBudget,
     /// The part of [`Self::small`] that is reserved for small requests.
     reserved_bytes: usize,
     /// The turns of calls that wait for room in `leased`.
@@ -95,6 +97,7 @@ impl Pools {
             turns: MemoryTurns::new(),
             small_turns: MemoryTurns::new(),
             leased,
+            lasting: LastingBudget::new(small.clone(), limits.principal_share_percent),
             small,
             reserved_bytes,
             is_reclaiming: AtomicBool::new(false),
@@ -115,12 +118,6 @@ impl Pools {
             return MemoryQueue { turns: &self.small_turns, room };
         }
         MemoryQueue { turns: &self.turns, room: Room { memory: &self.leased, left_bytes: 0 } }
-    }
-
-    /// Reserves memory for what is kept for long. It leaves a part to what passes.
-    pub(crate) fn try_reserve_lasting(&self, bytes: usize) -> Result<Reservation, BudgetSpent> {
-        let left_bytes = price::left_by_lasting_bytes(self.small.limit_bytes());
-        self.small.try_reserve_leaving(bytes, left_bytes)
     }
 
     /// Whether small objects leave no more than what is reserved for small requests.

@@ -359,6 +359,7 @@ mod tests {
     use super::*;
     use crate::limits::Limits;
     use crate::server::state::changes::{Changes, Filter};
+    use crate::server::state::lasting::LastingBudget;
     use mcpool_pools::MemoryBudget;
     use std::task::Context;
 
@@ -368,7 +369,7 @@ mod tests {
         impl std::task::Wake for Task {
             fn wake(self: Arc<Self>) {}
         }
-        let changes = Changes::new(&Limits::default(), MemoryBudget::new(1 << 20));
+        let changes = Changes::new(&Limits::default(), LastingBudget::new(MemoryBudget::new(1 << 20), 75));
         let session = Session::new(1, 1);
         session.subscribe(changes.subscribe(1, &Filter::default()).expect("room"));
         let task = Arc::new(Task);

@@ -14,9 +14,9 @@
 use crate::lock::lock;
 use crate::memory::lasting;
 use crate::server::state::give_back::give_back;
+use crate::server::state::lasting::Lasting;
 use crate::server::state::session::Session;
 use hashlink::LinkedHashMap;
-use mcpool_pools::Reservation;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -54,7 +54,7 @@ struct Entry {
     session: Arc<Session>,
     last_used: Instant,
     /// For the session and this entry.
-    _memory: Reservation,
+    _memory: Lasting,
 }
 
 /// Heap of one session: itself with the two counters of its `Arc`, and its entry with the links of the list.
@@ -80,7 +80,7 @@ impl Sessions {
     }
 
     /// Adds a session under a new id. Returns the evicted sessions, for the caller to close.
-    pub(crate) fn open(&self, id: u128, session: Arc<Session>, memory: Reservation) -> Vec<Arc<Session>> {
+    pub(crate) fn open(&self, id: u128, session: Arc<Session>, memory: Lasting) -> Vec<Arc<Session>> {
         let principal = session.principal();
         let mut table = self.table();
         let mut evicted = Vec::new();
@@ -213,11 +213,13 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::state::lasting::LastingBudget;
     use mcpool_pools::MemoryBudget;
     use proptest::prelude::*;
 
-    fn memory() -> Reservation {
-        MemoryBudget::new(SESSION_BYTES).reserve(SESSION_BYTES)
+    fn memory() -> Lasting {
+        let budget = LastingBudget::new(MemoryBudget::new(4 * SESSION_BYTES), 75);
+        budget.try_reserve(1, SESSION_BYTES).expect("room")
     }
 
     fn session(sessions: &Sessions, principal: u128) -> Arc<Session> {

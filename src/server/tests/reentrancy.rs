@@ -6,6 +6,7 @@ use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{Changes, Filter, Kind};
 use crate::server::state::client_requests::{ClientRequestLimit, ClientRequests};
 use crate::server::state::event_store::EventStore;
+use crate::server::state::lasting::LastingBudget;
 use crate::server::state::outgoing::Outgoing;
 use crate::server::state::session::{Session, SessionValues};
 use crate::server::state::task_store::TaskStore;
@@ -93,7 +94,8 @@ fn all_tasks_are_woken_when_the_lock_is_free() {
 #[test]
 fn changes_wake_without_locks() {
     without_deadlock(|| {
-        let changes = Arc::new(Changes::new(&Limits::default(), MemoryBudget::new(1 << 20)));
+        let changes =
+            Arc::new(Changes::new(&Limits::default(), LastingBudget::new(MemoryBudget::new(1 << 20), 75)));
         let filter = Filter { tools: true, uris: vec!["a:/1".into()], ..Filter::default() };
         let wakers = CallbackWakers::of(&changes, move |changes| {
             drop(
@@ -227,7 +229,7 @@ fn sessions_end_without_locks() {
         let call = Arc::new(CallState::default());
         call.register(&wakers.waker());
         assert!(session.begin(&call, true, 9).is_ok());
-        let changes = Changes::new(&Limits::default(), MemoryBudget::new(1 << 20));
+        let changes = Changes::new(&Limits::default(), LastingBudget::new(MemoryBudget::new(1 << 20), 75));
         for _ in 0..2 {
             let subscription =
                 changes.subscribe(1, &Filter { tools: true, ..Filter::default() }).expect("room");

@@ -1,5 +1,6 @@
 //! Who a request comes from: its address, and the principal that stands for its sender.
 
+use crate::memory::{KIND_SHIFT, kind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where a request came from.
@@ -31,39 +32,35 @@ const THIS_MACHINE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(I
 pub(crate) struct Principal(u128);
 
 impl Principal {
-    /// Where the bits begin that say how a principal was identified, so that no two ways give the same key.
-    const KIND_SHIFT: u32 = 124;
-    const TOKEN: u128 = 5;
-
     fn new(kind: u128, digest: u128) -> Self {
-        Self(kind << Self::KIND_SHIFT | digest & ((1 << Self::KIND_SHIFT) - 1))
+        Self(kind << KIND_SHIFT | digest & ((1 << KIND_SHIFT) - 1))
     }
 
     /// The principal of a connection that is known by its address alone.
     pub(crate) fn of_peer(peer: PeerAddress) -> Self {
         match peer {
             // One machine has two loopback addresses: both are the same principal.
-            PeerAddress::Ip(address) if THIS_MACHINE.contains(&address) => Self::new(1, 0),
-            PeerAddress::Ip(IpAddr::V4(address)) => Self::new(2, u128::from(u32::from(address))),
+            PeerAddress::Ip(address) if THIS_MACHINE.contains(&address) => Self::new(kind::THIS_MACHINE, 0),
+            PeerAddress::Ip(IpAddr::V4(address)) => Self::new(kind::IPV4, u128::from(u32::from(address))),
             // With IPv6, a machine has many addresses of one network and changes them.
-            PeerAddress::Ip(IpAddr::V6(address)) => Self::new(3, u128::from(address) >> 64),
-            PeerAddress::Unix { uid } => Self::new(4, u128::from(uid)),
+            PeerAddress::Ip(IpAddr::V6(address)) => Self::new(kind::IPV6, u128::from(address) >> 64),
+            PeerAddress::Unix { uid } => Self::new(kind::UNIX, u128::from(uid)),
         }
     }
 
     pub(super) fn of_token(digest: &[u8; 32]) -> Self {
         let mut key = [0; 16];
         key.copy_from_slice(&digest[..16]);
-        Self::new(Self::TOKEN, u128::from_be_bytes(key))
+        Self::new(kind::TOKEN, u128::from_be_bytes(key))
     }
 
     pub(super) fn is_of_token(self) -> bool {
-        self.0 >> Self::KIND_SHIFT == Self::TOKEN
+        self.0 >> KIND_SHIFT == kind::TOKEN
     }
 
     #[cfg(feature = "oauth")]
     pub(super) fn of_subject(digest: &[u8; 32]) -> Self {
-        Self::new(6, Self::of_token(digest).0)
+        Self::new(kind::SUBJECT, Self::of_token(digest).0)
     }
 
     /// The principal of a key that [`Principal::key`] gave.
