@@ -22,8 +22,8 @@ const URI_BYTES: usize = 3_000;
 /// beside its buffer.
 const CONSTANT_BYTES: usize = 64 * 1024;
 
-/// What the monitor makes once for a kind of request, whenever it meets the first: windows of 5 KiB, and a histogram for
-/// each thread. What a stream leaves is a segment of 16 KiB or more, or more blocks than the runtime's.
+/// What the monitor makes once for a kind of request, with the first: its counts and its windows. What a stream leaves is a
+/// segment of 16 KiB or more, or more blocks than the runtime's.
 const MONITOR_BYTES: usize = 15 * 1024;
 
 /// A stream that nobody reads.

@@ -4,7 +4,7 @@ use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Groups of threads.
-pub(super) const SHARDS: usize = 4;
+const SHARDS: usize = 4;
 
 /// A count that only grows, in one cache line for each of a few groups of threads: one shared atomic costs
 /// seven times as much once two threads add to it.
@@ -32,7 +32,7 @@ impl Counter {
 }
 
 /// The number of this thread's group.
-pub(super) fn shard() -> usize {
+fn shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static SHARD: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;

@@ -98,6 +98,15 @@ impl Alerts {
         ended
     }
 
+    /// Heap bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = |Entry { alert, .. }: &Entry| {
+            let Alert { subject, what, against, cause, command, .. } = alert;
+            [subject, what, against, cause, command].map(String::capacity).iter().sum::<usize>()
+        };
+        self.entries.capacity() * size_of::<Entry>() + self.entries.iter().map(texts).sum::<usize>()
+    }
+
     /// All alerts: those that last first, the worst before others.
     pub(super) fn all(&self) -> Vec<Alert> {
         let mut all: Vec<_> = self.entries.iter().map(|entry| entry.alert.clone()).collect();

@@ -1,7 +1,8 @@
 //! [`PerformanceMonitor`]: compares each ten seconds with what is usual and with what is required.
 //!
 //! It is given figures and the time, and returns the alerts that are to be reported. Invariant: as long as nothing is
-//! reported, only the first windows of something take memory, and of at most [`MAX_SUBJECTS`].
+//! reported, what takes memory is a subject, once, and what is learnt of it in a band of load, once; of at most
+//! [`MAX_SUBJECTS`].
 
 use super::alert::{Alert, AlertKind, Severity};
 use super::alerts::{Alerts, Key, Text};
@@ -105,6 +106,11 @@ pub struct SavedSubject {
 }
 
 impl PerformanceMonitor {
+    /// Makes the room for a subject that is used for the first time.
+    pub(crate) fn expect(&mut self, subject: Subject<'_>) {
+        self.subject(subject, true);
+    }
+
     /// Takes what one subject did in the last ten seconds.
     pub fn observe(&mut self, subject: Subject<'_>, seen: Observation) {
         let Some(at) = self.subject(subject, seen.calls > 0) else { return };
@@ -125,6 +131,9 @@ impl PerformanceMonitor {
         let mut detector = Detector::default();
         if let Some(saved) = self.saved.iter().find(|saved| saved.name == name) {
             detector.baseline.read(&saved.bands);
+        }
+        if self.subjects.is_empty() {
+            self.subjects.reserve_exact(MAX_SUBJECTS);
         }
         self.subjects.push(Observed {
             number: subject.number,
@@ -199,10 +208,11 @@ impl PerformanceMonitor {
         Ok(())
     }
 
-    /// Heap bytes of what is observed.
+    /// Heap bytes of what is observed, and of the alerts.
     pub fn bytes(&self) -> usize {
         let of = |observed: &Observed| observed.name.capacity() + observed.detector.bytes();
-        self.subjects.capacity() * size_of::<Observed>() + self.subjects.iter().map(of).sum::<usize>()
+        let subjects = self.subjects.capacity() * size_of::<Observed>();
+        subjects + self.subjects.iter().map(of).sum::<usize>() + self.alerts.bytes()
     }
 }
 
@@ -263,6 +273,8 @@ mod tests {
 
     const FAST: Subject<'static> = Subject { number: 1, kind: "tool", name: "fast" };
     const SLOW: Subject<'static> = Subject { number: 2, kind: "tool", name: "slow" };
+    /// The values of one band of load, and the list of bands.
+    const LEARNT_BYTES: usize = 1_024 + 4 * 256;
     const ALL: Subject<'static> = Subject { number: 0, kind: "messages", name: "" };
 
     fn seen(p50_ns: u64) -> Observation {
@@ -329,6 +341,26 @@ mod tests {
         let reported = run(&mut monitor, 0..12, 130_000);
         assert!(reported.iter().any(|alert| alert.subject == "tool slow"), "{reported:?}");
         assert!(monitor.bytes() > 0);
+    }
+
+    /// What a subject takes in an hour at one load is made with it, but for what is learnt.
+    #[test]
+    fn a_subject_takes_its_room_when_it_is_expected_and_once_more_when_something_is_learnt() {
+        let mut monitor = PerformanceMonitor::default();
+        monitor.expect(FAST);
+        let (expected, mut changes, mut before) = (monitor.bytes(), 0, monitor.bytes());
+        for span in 0..360 {
+            monitor.observe(FAST, seen(20_000));
+            monitor.end_span(span * 10_000);
+            changes += u32::from(std::mem::replace(&mut before, monitor.bytes()) != before);
+        }
+        assert!(
+            changes <= 1 && before - expected <= LEARNT_BYTES,
+            "{expected} B, {before} B, {changes} changes"
+        );
+        monitor.expect(SLOW);
+        let second = monitor.bytes() - before;
+        assert!(second < 1024, "{second} B: the room for all subjects is made with the first");
     }
 
     #[test]

@@ -368,11 +368,11 @@ impl Server {
     /// Compares the last ten seconds with what is usual and what is required, when they have just ended.
     fn observe_performance(&self) {
         let Shared { latencies, performance, description, .. } = &*self.shared;
+        let tools = description.tools.iter().map(ToolDefinition::name);
         if !latencies.tick(Moment::coarse()) {
-            return;
+            return performance.expect(latencies, tools);
         }
         let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-        let tools = description.tools.iter().map(ToolDefinition::name);
         let has_changed = performance.observe(latencies, tools, now_unix_ms);
         if has_changed && self.shared.memory_report_ticks.is_some() {
             self.resource_updated(ALERTS_URI);

@@ -40,6 +40,13 @@ impl Performance {
         let _ = self.sink.set(Box::new(sink));
     }
 
+    /// Makes room for what was used for the first time. To be called each second, so that what is allocated follows the
+    /// first request of a kind and not the time.
+    pub(crate) fn expect<'a>(&self, latencies: &'a Latencies, tools: impl Iterator<Item = &'a str> + 'a) {
+        let mut monitor = lock(&self.monitor);
+        each_used(latencies, tools, |subject, _, _| monitor.expect(subject));
+    }
+
     /// Takes the ten seconds that have just ended, and reports what begins and ends. Returns whether something did.
     pub(crate) fn observe<'a>(
         &self,
@@ -48,13 +55,8 @@ impl Performance {
         now_unix_ms: u64,
     ) -> bool {
         let mut monitor = lock(&self.monitor);
-        let mut number = 0;
-        latencies.each(tools, |kind, name, all| {
-            number += 1;
-            if all.iter().any(|windows| windows.is_used()) {
-                let subject = Subject { number, kind: kind.subject(), name };
-                monitor.observe(subject, observation(all, required_ns(&self.requirements, kind)));
-            }
+        each_used(latencies, tools, |subject, kind, all| {
+            monitor.observe(subject, observation(all, required_ns(&self.requirements, kind)));
         });
         let reported = monitor.end_span(now_unix_ms);
         // A sink may do anything.
@@ -87,6 +89,21 @@ impl Performance {
     pub(crate) fn bytes(&self) -> usize {
         lock(&self.monitor).bytes()
     }
+}
+
+/// Shows each kind of latency that was recorded.
+fn each_used<'a>(
+    latencies: &'a Latencies,
+    tools: impl Iterator<Item = &'a str> + 'a,
+    mut see: impl FnMut(Subject<'a>, LatencyKind, &[&'a LatencyWindows]),
+) {
+    let mut number = 0;
+    latencies.each(tools, |kind, name, all| {
+        number += 1;
+        if all.iter().any(|windows| windows.is_used()) {
+            see(Subject { number, kind: kind.subject(), name }, kind, all);
+        }
+    });
 }
 
 /// What 95 % of a kind may take, in nanoseconds; 0 where nothing is required.
