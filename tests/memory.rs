@@ -23,6 +23,8 @@ mod sessions;
 mod tls;
 #[path = "memory/tuned.rs"]
 mod tuned;
+#[path = "memory/written.rs"]
+mod written;
 
 use load::{Client, Program, message};
 use mcpool::memory::{MemoryReport, PressureLevel};

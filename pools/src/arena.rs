@@ -40,6 +40,8 @@ impl Recycle<Bump> for RetainArena {
 
     fn recycle(&self, arena: &mut Bump) -> Verdict {
         arena.reset();
+        // A limit belongs to who set it.
+        arena.set_allocation_limit(None);
         if arena.allocated_bytes_including_metadata() > self.retain_bytes {
             return Verdict::Discard(Discard::Oversized);
         }

@@ -211,6 +211,16 @@ impl Reservation {
         Ok(())
     }
 
+    /// Reserves `bytes` of the same budget, and not more than it has beside this reservation.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if there is no room.
+    pub fn try_reserve_beside(&self, bytes: usize) -> Result<Self, BudgetSpent> {
+        let most_bytes = self.budget.limit_bytes().saturating_sub(self.bytes);
+        self.budget.try_reserve(bytes.min(most_bytes))
+    }
+
     /// Sets aside at least `bytes` in all.
     ///
     /// # Errors

@@ -387,6 +387,16 @@ impl BufferLease {
         charge.try_grow(bytes.min(limit_bytes.saturating_sub(charge.bytes())))
     }
 
+    /// Reserves `bytes` beside what a charged buffer holds, in the same budget: for what its holder makes of its contents,
+    /// and not more than the budget has beside the buffer: alone, each has room. A buffer that is not charged needs none.
+    ///
+    /// # Errors
+    ///
+    /// [`BudgetSpent`] if the budget has no room.
+    pub fn try_reserve_beside(&self, bytes: usize) -> Result<Option<Reservation>, BudgetSpent> {
+        self.lease.charge.as_ref().map(|charge| charge.try_reserve_beside(bytes)).transpose()
+    }
+
     /// Charges a large buffer with at least so many bytes of its contents, of which it may have been charged with some.
     ///
     /// # Errors

@@ -33,14 +33,18 @@ pub(crate) const SMALL_BUFFER_BYTES: usize = 16 * 1024;
 pub(crate) const FIRST_BUFFER_BYTES: usize = 4 * 1024;
 /// What is made of a message up to this size while it is served is not charged: it is a chunk of an arena at most.
 const FREE_BYTES: usize = 1024;
+/// Charged for what is made of any large message: short strings in an arena. Most need no more, as what is in the message
+/// is borrowed or passed on in pieces.
+pub(crate) const ARENA_BYTES: usize = 4 * 1024;
 
-/// Bytes that are charged for a large message while it is served, beside the buffer that it is in.
+/// Bytes that are charged for a large message of which more is made than [`ARENA_BYTES`] hold: strings with escapes are
+/// copied to an arena, and lists to the heap.
 pub(crate) const fn served_bytes(message_bytes: usize) -> usize {
     message_bytes.saturating_mul(SERVED_TIMES)
 }
 
 /// Bytes that a message takes from its first byte until it is served: its own, once, two segments while a large one comes,
-/// and what is made of it.
+/// and what is made of a small one. What is made of a large one is charged when it is made.
 pub(crate) const fn message_bytes(message_bytes: usize) -> usize {
     if message_bytes <= SMALL_BUFFER_BYTES {
         return buffer_bytes(message_bytes) + small_served_bytes(message_bytes);
@@ -50,7 +54,7 @@ pub(crate) const fn message_bytes(message_bytes: usize) -> usize {
     } else {
         buffer_bytes(message_bytes)
     };
-    received_bytes.saturating_add(served_bytes(message_bytes))
+    received_bytes.saturating_add(ARENA_BYTES)
 }
 
 /// One part in so many of what the limit leaves beside the process itself, in whole steps: figures that people read.
@@ -212,7 +216,9 @@ mod tests {
         }
         assert_eq!(message_bytes(1_000), 1_024);
         assert_eq!(message_bytes(10_000), 16_384 + 20_000);
-        assert_eq!(message_bytes(62_000), 65_536 + 124_000);
+        assert_eq!(message_bytes(62_000), 65_536 + 4_096);
+        let large = 8 << 20;
+        assert!(message_bytes(large) <= large * 12 / 10, "a message that is passed on is held once");
     }
 
     #[test]

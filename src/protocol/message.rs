@@ -149,7 +149,7 @@ pub enum ArgumentsAt {
 }
 
 /// The walk over one message.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MessageDecoder<'f> {
     lexer: Lexer<'f>,
     arena: &'f Bump,
@@ -181,6 +181,11 @@ impl<'f> MessageDecoder<'f> {
         self.arena
     }
 
+    /// Whether what was decoded may have memory of its own, beside the arena.
+    pub(crate) fn has_owned(&self) -> bool {
+        self.lexer.has_owned()
+    }
+
     /// Walks from the start to the arguments of a tool, or to the end.
     ///
     /// # Errors
@@ -209,7 +214,7 @@ impl<'f> MessageDecoder<'f> {
                 self.message.arguments = Some(self.lexer.raw_since(start));
                 Ok(arguments)
             }
-            Err(error) if error.is_syntax() => return Err(error),
+            Err(error) if error.is_syntax() || error.lacks_room() => return Err(error),
             Err(error) => {
                 self.lexer = before;
                 self.message.arguments = Some(self.lexer.raw()?);

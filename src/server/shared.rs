@@ -160,6 +160,17 @@ impl Shared {
         self.description.tools.get(tool?)
     }
 
+    /// Whether the arguments of a tool are validated.
+    #[cfg_attr(not(feature = "validation"), allow(clippy::unused_self))]
+    pub(crate) fn validates_arguments(&self, tool: Option<usize>) -> bool {
+        #[cfg(feature = "validation")]
+        if let Some(tool) = tool {
+            return self.validators.has_arguments(tool);
+        }
+        let _ = tool;
+        false
+    }
+
     /// Validates the arguments of a tool, as JSON text, if its schema was given as text.
     #[cfg_attr(not(feature = "validation"), allow(clippy::unused_self, clippy::unnecessary_wraps))]
     pub(crate) fn check_arguments(&self, tool: Option<usize>, json: &str) -> Result<(), String> {

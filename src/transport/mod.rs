@@ -3,6 +3,8 @@
 #[cfg(feature = "cli")]
 pub(crate) mod admin;
 pub mod admission;
+#[cfg(test)]
+mod charges;
 mod connection_registry;
 mod hang_up;
 pub(crate) mod http;

@@ -19,6 +19,12 @@ pub(super) const RAW_TOKEN: &str = "$mcpool::Raw";
 /// The name by which [`EscapedText`](super::EscapedText) asks for a string as it is written.
 pub(super) const ESCAPED_TOKEN: &str = "$mcpool::EscapedText";
 
+/// A string that its type may copy, and a value that is decoded later, are free up to this size.
+const FREE_BYTES: usize = 4 * 1024;
+/// Elements of lists and members of objects that are free: a list has the more memory beside its text, the shorter its
+/// elements are.
+const FREE_ELEMENTS: usize = 256;
+
 /// Decodes the value at a lexer's place.
 #[derive(Debug)]
 pub(super) struct Deserializer<'a, 'f> {
@@ -35,6 +41,34 @@ impl<'f> Lexer<'f> {
     pub fn decode<T: de::Deserialize<'f>>(&mut self, arena: &'f Bump) -> Result<T> {
         let result = T::deserialize(Deserializer::new(self, arena));
         result.map_err(|error| error.or_at(self.offset()))
+    }
+
+    /// Whether what was decoded may have memory of its own, beside the arena, or may need some later.
+    pub(crate) fn has_owned(&self) -> bool {
+        self.has_owned
+    }
+
+    /// Hands out one more element of a list, which may be kept.
+    #[inline]
+    fn hand_out_element(&mut self, arena: &Bump) -> Result<()> {
+        self.elements += 1;
+        if self.elements > FREE_ELEMENTS { self.hand_out_owned(arena) } else { Ok(()) }
+    }
+
+    /// Hands out a text of which there may be a copy, or which is decoded later.
+    #[inline]
+    fn hand_out_text(&mut self, text: &str, arena: &Bump) -> Result<()> {
+        if text.len() > FREE_BYTES { self.hand_out_owned(arena) } else { Ok(()) }
+    }
+
+    /// An arena with a limit is one of a message for which nothing is reserved yet.
+    #[inline(never)]
+    fn hand_out_owned(&mut self, arena: &Bump) -> Result<()> {
+        self.has_owned = true;
+        match arena.allocation_limit() {
+            None => Ok(()),
+            Some(_) => Err(DecodeError::new(self.offset(), DecodeFault::NoRoom)),
+        }
     }
 }
 
@@ -71,6 +105,14 @@ impl<'a, 'f> Deserializer<'a, 'f> {
         self.lexer.kind()?;
         let parsed = self.lexer.wide_integer()?.parse();
         parsed.map_err(|_| DecodeError::new(self.lexer.offset(), DecodeFault::NumberOutOfRange))
+    }
+
+    /// The string that comes next, for a type that may copy it.
+    #[inline]
+    fn owned_string<V: Visitor<'f>>(self, visitor: V) -> Result<V::Value> {
+        let text = self.lexer.seen_string(self.arena)?;
+        self.lexer.hand_out_text(text, self.arena)?;
+        visitor.visit_borrowed_str(text)
     }
 
     #[inline]
@@ -158,7 +200,7 @@ impl<'f> de::Deserializer<'f> for Deserializer<'_, 'f> {
         match self.lexer.kind()? {
             Kind::Null | Kind::Bool => self.literal(visitor),
             Kind::Number => self.number(Precision::Double, visitor),
-            Kind::String => visitor.visit_borrowed_str(self.lexer.seen_string(self.arena)?),
+            Kind::String => self.owned_string(visitor),
             Kind::Array => self.array(visitor),
             Kind::Object => self.object(visitor),
         }
@@ -174,7 +216,14 @@ impl<'f> de::Deserializer<'f> for Deserializer<'_, 'f> {
         self.number_or_unwanted(Precision::Single, visitor)
     }
 
-    deserialize_strings! { deserialize_char deserialize_str deserialize_string deserialize_identifier }
+    deserialize_strings! { deserialize_char deserialize_str deserialize_identifier }
+
+    fn deserialize_string<V: Visitor<'f>>(self, visitor: V) -> Result<V::Value> {
+        match self.lexer.kind()? {
+            Kind::String => self.owned_string(visitor),
+            _ => Err(self.unwanted(&visitor)),
+        }
+    }
 
     fn deserialize_i128<V: Visitor<'f>>(mut self, visitor: V) -> Result<V::Value> {
         visitor.visit_i128(self.wide_integer()?)
@@ -206,7 +255,11 @@ impl<'f> de::Deserializer<'f> for Deserializer<'_, 'f> {
 
     fn deserialize_bytes<V: Visitor<'f>>(self, visitor: V) -> Result<V::Value> {
         match self.lexer.kind()? {
-            Kind::String => visitor.visit_borrowed_bytes(self.lexer.string(self.arena)?.as_bytes()),
+            Kind::String => {
+                let text = self.lexer.string(self.arena)?;
+                self.lexer.hand_out_text(text, self.arena)?;
+                visitor.visit_borrowed_bytes(text.as_bytes())
+            }
             Kind::Array => self.array(visitor),
             _ => Err(self.unwanted(&visitor)),
         }
@@ -228,7 +281,9 @@ impl<'f> de::Deserializer<'f> for Deserializer<'_, 'f> {
     #[inline]
     fn deserialize_newtype_struct<V: Visitor<'f>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
         if name == RAW_TOKEN {
-            return visitor.visit_borrowed_str(self.lexer.value_text()?);
+            let text = self.lexer.value_text()?;
+            self.lexer.hand_out_text(text, self.arena)?;
+            return visitor.visit_borrowed_str(text);
         }
         if name == ESCAPED_TOKEN {
             return match self.lexer.kind()? {
@@ -329,6 +384,7 @@ impl<'f> de::SeqAccess<'f> for &mut Elements<'_, 'f> {
             self.is_done = true;
             return Ok(None);
         }
+        self.lexer.hand_out_element(self.arena)?;
         seed.deserialize(Deserializer::new(self.lexer, self.arena)).map(Some)
     }
 }
@@ -353,6 +409,7 @@ impl<'f> de::MapAccess<'f> for &mut Members<'_, 'f> {
             self.is_done = true;
             return Ok(None);
         };
+        self.lexer.hand_out_element(self.arena)?;
         seed.deserialize(Key(key)).map(Some)
     }
 

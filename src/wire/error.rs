@@ -47,6 +47,9 @@ pub enum DecodeFault {
     /// A number is beyond what a double can hold.
     #[error("number out of range")]
     NumberOutOfRange,
+    /// What is made of a large message needs memory that is not reserved yet.
+    #[error("no memory is reserved for what is made of the message")]
+    NoRoom,
     /// The JSON is well-formed but does not fit the type that is wanted.
     #[error("{0}")]
     Data(Box<str>),
@@ -80,6 +83,11 @@ impl DecodeError {
     /// What is wrong there.
     pub fn fault(&self) -> &DecodeFault {
         &self.0.fault
+    }
+
+    /// Whether memory has to be reserved before the text can be decoded.
+    pub(crate) fn lacks_room(&self) -> bool {
+        *self.fault() == DecodeFault::NoRoom
     }
 
     /// Whether the text is not JSON at all, or not within the depth limit; otherwise it is well-formed but

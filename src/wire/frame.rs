@@ -4,7 +4,7 @@
 //! and dropping it gives the buffer back. It knows nothing of what the bytes mean.
 
 use crate::limits::price;
-use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, MemoryBudget};
+use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, MemoryBudget, Reservation};
 use std::ops::Range;
 
 /// The bytes of one message, without the newline.
@@ -35,21 +35,41 @@ impl Frame {
         Self { range: 0..bytes.len(), buffer }
     }
 
-    /// Charges the buffer of a message for what will be made of it while the frame lives: its strings in an arena. What is
-    /// made of a message in a small buffer is charged to `small`; of a very short one, nothing is.
+    /// Charges the buffer of a message for what will be made of it while the frame lives. What is made of a message in a
+    /// small buffer is charged to `small`; of a very short one, nothing is. Of a large message it is little, and more is
+    /// reserved with [`Frame::reserve_made`] where more is made.
     ///
     /// # Errors
     /// When what is in memory leaves no room for it.
     pub(crate) fn charge_for_serving(&mut self, small: &MemoryBudget) -> Result<(), BudgetSpent> {
-        let bytes = self.range.len();
-        if self.buffer.is_charged() {
-            return self.buffer.try_charge(price::served_bytes(bytes));
+        if self.is_large() {
+            return self.buffer.try_charge(price::ARENA_BYTES);
         }
-        match price::small_served_bytes(bytes) {
-            0 => {}
-            served => self.buffer.hold(small.try_reserve(served)?),
+        match price::small_served_bytes(self.range.len()) {
+            // A charged buffer is more than a small message and what is made of it.
+            served if served > 0 && !self.buffer.is_charged() => self.buffer.hold(small.try_reserve(served)?),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Whether what is made of the message is charged as it is made.
+    #[inline]
+    pub(crate) fn is_large(&self) -> bool {
+        self.range.len() > price::SMALL_BUFFER_BYTES
+    }
+
+    /// Reserves what is made of a large message at most, beside its buffer; without a budget, nothing.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub(crate) fn reserve_made(&self) -> Result<Option<Reservation>, BudgetSpent> {
+        self.buffer.try_reserve_beside(self.most_made_bytes())
+    }
+
+    /// The most bytes that are made of a large message.
+    pub(crate) fn most_made_bytes(&self) -> usize {
+        price::served_bytes(self.range.len())
     }
 
     /// The bytes before the message in its buffer: the head of an HTTP request.

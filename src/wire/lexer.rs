@@ -53,6 +53,10 @@ pub struct Lexer<'f> {
     depth: usize,
     /// The array or object was just entered: no comma is due.
     is_first: bool,
+    /// Elements of lists that were handed out.
+    pub(super) elements: usize,
+    /// Whether the decoded value may have more memory of its own than is free.
+    pub(super) has_owned: bool,
 }
 
 impl<'f> Lexer<'f> {
@@ -70,7 +74,7 @@ impl<'f> Lexer<'f> {
     /// Begins at the first character, or after a byte order mark.
     pub fn from_text(text: &'f str) -> Self {
         let at = if text.starts_with('\u{FEFF}') { '\u{FEFF}'.len_utf8() } else { 0 };
-        Self { text, at, depth: 0, is_first: false }
+        Self { text, at, depth: 0, is_first: false, elements: 0, has_owned: false }
     }
 
     /// Bytes before the current position.
@@ -210,7 +214,7 @@ impl<'f> Lexer<'f> {
 
     /// Begins inside a string, which was checked.
     pub(super) fn from_inside(text: &'f str) -> Self {
-        Self { text, at: 0, depth: 0, is_first: false }
+        Self { text, at: 0, depth: 0, is_first: false, elements: 0, has_owned: false }
     }
 
     /// Skips a value, checking it, and gives its text.

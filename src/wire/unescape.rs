@@ -32,6 +32,12 @@ fn word_at(bytes: &[u8], at: usize) -> [u8; WORD] {
     word
 }
 
+/// The arena is at the limit that was set for it.
+#[cold]
+fn no_room(offset: usize) -> DecodeError {
+    DecodeError::new(offset, DecodeFault::NoRoom)
+}
+
 impl<'f> Lexer<'f> {
     /// Unescapes a string whose first backslash is at `backslash`; `self.at` is after the opening quote.
     ///
@@ -61,7 +67,9 @@ impl<'f> Lexer<'f> {
                 Some(b'"') => {
                     self.at += 1;
                     return match simdutf8::basic::from_utf8(&short[..filled]) {
-                        Ok(text) => Ok(arena.alloc_str(text)),
+                        Ok(text) => {
+                            arena.try_alloc_str(text).map_or_else(|_| Err(no_room(start)), |text| Ok(&*text))
+                        }
                         Err(_) => Err(DecodeError::new(start, DecodeFault::Utf8)),
                     };
                 }
@@ -95,7 +103,8 @@ impl<'f> Lexer<'f> {
     fn unescape_long(&mut self, arena: &'f Bump, backslash: usize) -> Result<&'f str> {
         let (bytes, start) = (self.bytes(), self.at);
         let close = self.closing_quote(backslash)?;
-        let mut unescaped = BumpVec::with_capacity_in(close - start + WORD, arena);
+        let mut unescaped = BumpVec::new_in(arena);
+        unescaped.try_reserve_exact(close - start + WORD).map_err(|_| no_room(start))?;
         unescaped.extend_from_slice_copy(&bytes[start..backslash]);
         self.at = backslash;
         while self.at < close {

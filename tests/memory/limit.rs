@@ -18,7 +18,7 @@ pub(crate) fn resident(program: &Program) -> (u64, u64) {
 }
 
 /// A program that may have `more_bytes` beyond what it has at the start, and that limit.
-fn serve_within(more_bytes: u64) -> (Program, u64) {
+pub(crate) fn serve_within(more_bytes: u64) -> (Program, u64) {
     // A debug build begins with 20 MiB, a release build with 6.
     let floor = resident(&Program::serve(&[])).1;
     let limit = floor + more_bytes;

@@ -21,7 +21,7 @@ fn run_plan(options: &[&str]) -> (String, Option<i32>) {
     (String::from_utf8(output.stdout).expect("text"), output.status.code())
 }
 
-fn json_plan(options: &[&str]) -> Value {
+pub(crate) fn json_plan(options: &[&str]) -> Value {
     let (text, _) = run_plan(&[options, &["--json"]].concat());
     serde_json::from_str(&text).expect("JSON")
 }

@@ -45,6 +45,11 @@ impl Validators {
         Ok(Self { tools: tools.iter().map(of_tool).collect::<Result<_, CatalogError>>()? })
     }
 
+    /// Whether the arguments of a tool are validated.
+    pub(crate) fn has_arguments(&self, tool: usize) -> bool {
+        self.tools.get(tool).is_some_and(|tool| tool.arguments.is_some())
+    }
+
     /// Checks the arguments of a tool, given as JSON text.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! A call's arguments as the tool's own type: validated, corrected where they have one meaning, or explained.
 
+use crate::protocol::ProtocolError;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::call_context::CallContext;
 use crate::server::incoming::coercion::{Correction, reread};
+use crate::server::incoming::made_memory::MadeMemory;
 use crate::server::shared::Shared;
-use crate::wire::{DecodeError, Lexer};
+use crate::wire::{DecodeError, Frame, Lexer};
 use bumpalo::Bump;
 use serde::Deserialize;
 
@@ -12,36 +14,63 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy)]
 pub struct ThreadArguments<'a> {
     json: &'a str,
+    frame: &'a Frame,
     arena: &'a Bump,
+    made: &'a MadeMemory,
 }
 
 impl<'a> ThreadArguments<'a> {
-    pub(crate) fn new(json: &'a str, arena: &'a Bump) -> Self {
-        Self { json, arena }
+    pub(crate) fn new(json: &'a str, frame: &'a Frame, arena: &'a Bump, made: &'a MadeMemory) -> Self {
+        MadeMemory::bound(frame, arena);
+        Self { json, frame, arena, made }
     }
 
     /// Decodes the arguments, which nobody did before. Strings with escapes go to an arena of this thread.
     ///
     /// # Errors
     /// What is wrong with the arguments, in words for the model.
-    pub fn decode<A: Deserialize<'a>>(&self, call: &CallContext) -> Result<A, ToolError> {
-        let Self { json, arena } = *self;
+    pub fn decode<A: Deserialize<'a>>(&self, call: &mut CallContext) -> Result<A, ToolError> {
+        let Self { json, frame, arena, made } = *self;
+        let mut decoded = decode_object(json, arena);
+        let lacks_room = decoded.as_ref().is_err_and(DecodeError::lacks_room);
+        // Arguments are read again where they have to be validated or corrected.
+        if decoded.is_err() || call.shared.validates_arguments(call.tool()) {
+            call.give_way_to(frame.most_made_bytes());
+            if let Err(spent) = made.make_room(frame, arena) {
+                call.note_lack(spent);
+                return Err(ToolError::failed(ProtocolError::OutOfMemory.to_string()));
+            }
+        }
+        if lacks_room {
+            decoded = decode_object(json, arena);
+        }
         let shared = &call.shared;
         let name = shared.definition_of(call.tool()).map_or("", |tool| tool.name());
         let arguments = Arguments { shared, tool: call.tool(), name, json, arena };
-        let accepted = arguments.accept(decode_object(json, arena));
+        let has_owned = decoded.as_ref().map_or(true, |decoded| decoded.has_owned);
+        let accepted = arguments.accept(decoded.map(|decoded| decoded.value));
+        made.settle(arena, has_owned);
         shared.tool_usage.note_arena(call.tool(), arena.allocated_bytes());
         accepted.map(|(arguments, _)| arguments).map_err(ToolError::Failed)
     }
+}
+
+/// A decoded object.
+pub(crate) struct Decoded<A> {
+    pub(crate) value: A,
+    /// Whether it may have memory of its own, beside the arena.
+    pub(crate) has_owned: bool,
 }
 
 /// Decodes arguments; those that are not there, or `null`, are an empty object.
 pub(crate) fn decode_object<'f, A: Deserialize<'f>>(
     json: &'f str,
     arena: &'f Bump,
-) -> Result<A, DecodeError> {
+) -> Result<Decoded<A>, DecodeError> {
     let json = if json == "null" { "{}" } else { json };
-    Lexer::from_text(json).decode(arena)
+    let mut lexer = Lexer::from_text(json);
+    let value = lexer.decode(arena)?;
+    Ok(Decoded { value, has_owned: lexer.has_owned() })
 }
 
 /// The arguments of one call, and of which tool.
@@ -55,6 +84,11 @@ pub(crate) struct Arguments<'s, 'f> {
 }
 
 impl<'f> Arguments<'_, 'f> {
+    /// Whether they are read once more, to be validated.
+    pub(crate) fn are_validated(&self) -> bool {
+        self.shared.validates_arguments(self.tool)
+    }
+
     /// The decoded arguments if they fit the schema, and their JSON; else those that were meant.
     ///
     /// # Errors

@@ -259,6 +259,13 @@ impl CallContext {
         self.shared.pools.arenas.acquire()
     }
 
+    /// Gives back as much of the room that the call waited for as it is about to reserve.
+    pub(crate) fn give_way_to(&mut self, bytes: usize) {
+        if let Some(room) = &mut self.room {
+            room.resize(room.bytes().saturating_sub(bytes));
+        }
+    }
+
     /// Sets memory aside for what a call makes of a large file, among the large messages. A small one needs none.
     ///
     /// # Errors
@@ -267,9 +274,7 @@ impl CallContext {
         if bytes <= Pools::LARGE_BYTES {
             return Ok(None);
         }
-        if let Some(room) = &mut self.room {
-            room.resize(room.bytes().saturating_sub(bytes));
-        }
+        self.give_way_to(bytes);
         let reserved = self.shared.pools.leased.try_reserve(bytes);
         reserved.map(Some).inspect_err(|spent| self.content().note_lack(*spent))
     }

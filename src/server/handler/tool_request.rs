@@ -46,16 +46,22 @@ impl<'f> ToolRequest<'f> {
     /// # Errors
     /// As for [`ToolRequest::admit`].
     pub fn admit_with_json<A: Deserialize<'f>>(mut self) -> Result<(A, &'f str, CallContext), Finished> {
-        let decoded = match self.decode_arguments::<A>() {
-            Ok(decoded) => decoded,
-            Err(error) => return Err(self.context.refuse_unreadable(error).into()),
-        };
+        let decoded = self.decode_arguments::<A>()?;
         let context = CallContext::new(RequestContext::new(self.check_and_admit()?), self.index);
         let (message, arena) = (self.decoder.message(), self.decoder.arena());
         let json = message.arguments.map_or("{}", |raw| raw.as_str());
         let name = message.name.unwrap_or_default();
         let arguments = Arguments { shared: self.context.shared, tool: self.index, name, json, arena };
-        match arguments.accept(decoded) {
+        // Arguments are read again where they have to be validated or corrected.
+        if (decoded.is_err() || arguments.are_validated())
+            && let Err(error) = self.context.make_room(arena)
+        {
+            return Err(self.context.refuse(message, &error).into());
+        }
+        let accepted = arguments.accept(decoded);
+        let has_owned = self.arguments_at == ArgumentsAt::End || self.decoder.has_owned();
+        self.context.made.settle(arena, accepted.is_err() || has_owned);
+        match accepted {
             Ok((arguments, json)) => Ok((arguments, json, context)),
             Err(text) => Err(context.finish(Err(ToolError::Failed(text)))),
         }
@@ -71,15 +77,15 @@ impl<'f> ToolRequest<'f> {
         let walked = match self.arguments_at {
             ArgumentsAt::Here => {
                 metrics.one_pass_messages.add(1);
-                self.decoder.skip_arguments_of::<A>()
+                self.with_room(MessageDecoder::skip_arguments_of::<A>)
             }
             ArgumentsAt::End => {
                 metrics.two_pass_messages.add(1);
                 Ok(())
             }
         };
-        if let Err(error) = walked {
-            return self.context.refuse_unreadable(error).into();
+        if let Err(refused) = walked {
+            return refused;
         }
         let request = match self.check_and_admit() {
             Ok(request) => request,
@@ -114,25 +120,53 @@ impl<'f> ToolRequest<'f> {
         self.admit_with_json()
     }
 
-    /// Decodes the arguments and reads the message to its end. The outer error says that the message is not JSON, the
-    /// inner one that the arguments are of another type.
-    fn decode_arguments<A: Deserialize<'f>>(&mut self) -> Result<Result<A, DecodeError>, DecodeError> {
+    /// Decodes the arguments and reads the message to its end. The outer error is the answer to a message that is not JSON
+    /// or has no room, the inner one says that the arguments are of another type.
+    fn decode_arguments<A: Deserialize<'f>>(&mut self) -> Result<Result<A, DecodeError>, Finished> {
         let metrics = &self.context.shared.metrics;
         match self.arguments_at {
             ArgumentsAt::Here => {
                 metrics.one_pass_messages.add(1);
-                self.decoder.arguments::<A>()
+                self.with_room(MessageDecoder::arguments::<A>)
             }
             ArgumentsAt::End => {
                 metrics.two_pass_messages.add(1);
-                Ok(decode_late(self.decoder.message(), self.decoder.arena()))
+                self.with_room(|decoder| match decode_late(decoder.message(), decoder.arena()) {
+                    Err(error) if error.lacks_room() => Err(error),
+                    decoded => Ok(decoded),
+                })
             }
         }
+    }
+
+    /// Has `decode` walk over what is left of the message: again from the same place, with room for all that comes of it,
+    /// where there was not enough.
+    fn with_room<R>(
+        &mut self,
+        mut decode: impl FnMut(&mut MessageDecoder<'f>) -> Result<R, DecodeError>,
+    ) -> Result<R, Finished> {
+        let start = self.context.frame.is_large().then(|| self.decoder.clone());
+        let first = decode(&mut self.decoder);
+        let walked = match (first, start) {
+            (Err(error), Some(start)) if error.lacks_room() => {
+                self.decoder = start;
+                if let Err(error) = self.context.make_room(self.decoder.arena()) {
+                    return Err(self.context.refuse(self.decoder.message(), &error).into());
+                }
+                decode(&mut self.decoder)
+            }
+            (first, _) => first,
+        };
+        walked.map_err(|error| self.context.refuse_unreadable(error).into())
     }
 
     /// Checks and admits the message, which was read to its end, and counts the call.
     fn check_and_admit(&self) -> Result<AdmittedRequest, Outcome> {
         let (message, arena) = (self.decoder.message(), self.decoder.arena());
+        // What a client answers to questions is decoded with the checks.
+        if message.input_responses.is_some() || message.request_state.is_some() {
+            self.context.make_room(arena).map_err(|error| self.context.refuse(message, &error))?;
+        }
         let admitted = Unchecked::new(&self.context, message, arena).check()?.admit_call()?;
         // Arguments that are not there are not read twice.
         let is_two_pass = self.arguments_at == ArgumentsAt::End && message.arguments.is_some();
@@ -163,5 +197,5 @@ impl<'f> ToolRequest<'f> {
 
 /// Decodes arguments that came before the tool's name, or not at all, or as `null`.
 fn decode_late<'f, A: Deserialize<'f>>(message: &Message<'f>, arena: &'f Bump) -> Result<A, DecodeError> {
-    decode_object(message.arguments.map_or("{}", |raw| raw.as_str()), arena)
+    decode_object(message.arguments.map_or("{}", |raw| raw.as_str()), arena).map(|decoded| decoded.value)
 }

@@ -4,10 +4,12 @@ use crate::protocol::{Era, IdField, Message, ProtocolError};
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::facts::{FrameOrigin, HeadPart, HttpFacts};
+use crate::server::incoming::made_memory::MadeMemory;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::session::Session;
 use crate::wire::{DecodeError, Frame};
+use bumpalo::Bump;
 use std::sync::Arc;
 
 /// What all steps of one frame share.
@@ -17,6 +19,7 @@ pub(crate) struct FrameContext<'f> {
     pub(crate) call: &'f Arc<CallState>,
     pub(crate) origin: &'f FrameOrigin,
     pub(crate) frame: &'f Frame,
+    pub(crate) made: &'f MadeMemory,
 }
 
 impl<'f> FrameContext<'f> {
@@ -28,6 +31,17 @@ impl<'f> FrameContext<'f> {
     /// A header of the HTTP request, if the frame came with one.
     pub(crate) fn header(&self, part: impl Fn(&HttpFacts) -> Option<HeadPart>) -> Option<&'f [u8]> {
         part(self.origin.http.as_ref()?)?.of(self.frame.head())
+    }
+
+    /// Reserves what is made of a large message at most, unless that was done.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub(crate) fn make_room(&self, arena: &Bump) -> Result<(), ProtocolError<'static>> {
+        self.made.make_room(self.frame, arena).map_err(|_| {
+            self.shared.memory.note_refused();
+            ProtocolError::OutOfMemory
+        })
     }
 
     /// Whether the peer has a session of its own.

@@ -6,3 +6,4 @@ pub(crate) mod facts;
 pub(crate) mod frame_context;
 pub(crate) mod handler_end;
 pub(crate) mod inputs;
+pub(crate) mod made_memory;

@@ -11,6 +11,7 @@ use crate::server::handler::call_context::{CallContext, CancelOnDrop};
 use crate::server::handler::request_context::RequestContext;
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
+use crate::server::incoming::made_memory::MadeMemory;
 use crate::server::serving::core::Core;
 use crate::wire::Frame;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,8 +71,10 @@ impl Work {
         if call.is_cancelled() {
             return Err(ToolError::Cancelled);
         }
+        // Longer than the arena.
+        let made = MadeMemory::default();
         let arena = core.shared.pools.arenas.acquire();
-        let arguments = ThreadArguments::new(arguments.text(frame), &arena);
+        let arguments = ThreadArguments::new(arguments.text(frame), frame, &arena, &made);
         let tool = call.tool().unwrap_or_default();
         let served = || core.toolset.call_on_thread(tool, arguments, call);
         let served = catch_unwind(AssertUnwindSafe(served));

@@ -14,6 +14,7 @@ use crate::server::incoming::checks::Unchecked;
 use crate::server::incoming::facts::Incoming;
 use crate::server::incoming::frame_context::FrameContext;
 use crate::server::incoming::handler_end::{Finished, HandlerEnd};
+use crate::server::incoming::made_memory::MadeMemory;
 use crate::server::serving::core::Core;
 use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::methods::serve_method;
@@ -51,12 +52,14 @@ pub(crate) fn serve_frame<T: Toolset>(
     let Incoming { mut frame, arena, call, session, origin } = incoming;
     async move {
         let has_room = frame.charge_for_serving(&core.shared.pools.small).is_ok();
+        let made = MadeMemory::default();
         let context = FrameContext {
             shared: &core.shared,
             session: &session,
             call: &call,
             origin: &origin,
             frame: &frame,
+            made: &made,
         };
         let ended = pin!(dispatch(&core, context, &arena, has_room)).await;
         let served = match settle(&core, &session, &call, frame, ended) {
@@ -124,13 +127,10 @@ fn dispatch<'f, T: Toolset>(
     arena: &'f Bump,
     has_room: bool,
 ) -> Dispatched<'f, impl Future<Output = Finished> + Send + 'f> {
-    let mut decoder = match MessageDecoder::new(context.frame.bytes(), arena) {
-        Ok(decoder) => decoder,
-        Err(error) => return Dispatched::from(context.refuse_unreadable(error)),
-    };
-    let arguments_at = match decoder.begin() {
-        Ok(arguments_at) => arguments_at,
-        Err(error) => return Dispatched::from(context.refuse_unreadable(error)),
+    MadeMemory::bound(context.frame, arena);
+    let (decoder, arguments_at) = match begin(&context, arena) {
+        Ok(begun) => begun,
+        Err(refusal) => return Dispatched::from(refusal),
     };
     let message = decoder.message();
     if !has_room {
@@ -138,6 +138,10 @@ fn dispatch<'f, T: Toolset>(
         return Dispatched::from(context.refuse(message, &ProtocolError::OutOfMemory));
     }
     if arguments_at == ArgumentsAt::End && message.method != Some(Method::ToolsCall.as_str()) {
+        // What its parameters become is decoded in many places.
+        if let Err(error) = context.make_room(arena) {
+            return Dispatched::from(context.refuse(message, &error));
+        }
         return match Unchecked::new(&context, message, arena).check() {
             Ok(checked) => serve_method(core, checked),
             Err(refusal) => Dispatched::from(refusal),
@@ -149,5 +153,24 @@ fn dispatch<'f, T: Toolset>(
         // This runs the checks of the message first: if it has another fault, the answer names that one.
         None => Dispatched::from(request.refuse_unknown()),
         Some(index) => Dispatched::Call { call: core.toolset.call(index, request) },
+    }
+}
+
+/// Decodes a frame up to the arguments of a tool, or to its end.
+fn begin<'f>(
+    context: &FrameContext<'f>,
+    arena: &'f Bump,
+) -> Result<(MessageDecoder<'f>, ArgumentsAt), Outcome> {
+    let unreadable = |error| context.refuse_unreadable(error);
+    loop {
+        let mut decoder = MessageDecoder::new(context.frame.bytes(), arena).map_err(unreadable)?;
+        match decoder.begin() {
+            Ok(arguments_at) => return Ok((decoder, arguments_at)),
+            // With room for it, the next attempt does not lack it.
+            Err(error) if error.lacks_room() => {
+                context.make_room(arena).map_err(|error| context.refuse(decoder.message(), &error))?;
+            }
+            Err(error) => return Err(unreadable(error)),
+        }
     }
 }
