@@ -43,10 +43,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let mut reports = Vec::new();
     for (test, saved) in tests.iter().zip(&saved) {
         let mut line = ProgressLine::new();
-        let mut report = suite.run(&test.scenario, |progress| line.show(progress))?;
+        let mut report = test.run(&suite, |progress| line.show(progress))?;
         drop(line);
         let checks = test.expectations.iter().map(|expectation| expectation.check(&report, saved.as_ref()));
-        report.expectations = checks.collect();
+        let checks: Vec<_> = checks.collect();
+        report.expectations.extend(checks);
         if !matches.get_flag("json") {
             write_load_table(&report, &mut out)?;
             writeln!(out)?;

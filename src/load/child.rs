@@ -5,7 +5,7 @@
 use crate::client::ServerCommand;
 use crate::lock::lock;
 use mio::unix::pipe::{Receiver, Sender};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -29,28 +29,42 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts a server in a process group of its own, so that Ctrl-C reaches the load test only.
+    /// Starts a server that is spoken to through its pipes.
     pub(super) fn start(command: &ServerCommand) -> io::Result<(Self, Receiver, Sender)> {
-        let mut child = Command::new(&command.program)
-            .args(&command.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
-        let (Some(input), Some(output), Some(stderr)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
+        let mut child = Self::spawn(command, Stdio::piped, Stdio::piped)?;
+        let (Some(input), Some(output)) = (child.child.stdin.take(), child.child.stdout.take()) else {
             return Err(io::Error::other("the server has no pipes"));
         };
         let (input, output) = (Sender::from(input), Receiver::from(output));
-        let last_lines = Arc::new(Mutex::new(VecDeque::new()));
-        let child = Self { child, last_lines: Arc::clone(&last_lines) };
         input.set_nonblocking(true)?;
         output.set_nonblocking(true)?;
-        // It ends when the last process that has the pipe does.
-        thread::Builder::new().name("stderr".to_owned()).spawn(move || keep_lines(stderr, &last_lines))?;
         Ok((child, output, input))
+    }
+
+    /// Starts a server that listens elsewhere.
+    pub(super) fn start_listener(command: &ServerCommand) -> io::Result<Self> {
+        Self::spawn(command, Stdio::null, Stdio::null)
+    }
+
+    /// Starts a process in a group of its own, so that Ctrl-C reaches the load test only.
+    fn spawn(command: &ServerCommand, input: fn() -> Stdio, output: fn() -> Stdio) -> io::Result<Self> {
+        let mut child = Command::new(&command.program)
+            .args(&command.arguments)
+            .stdin(input())
+            .stdout(output())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let last_lines = Arc::new(Mutex::new(VecDeque::new()));
+        let stderr = child.stderr.take();
+        let child = Self { child, last_lines: Arc::clone(&last_lines) };
+        if let Some(stderr) = stderr {
+            // It ends when the last process that has the pipe does.
+            thread::Builder::new()
+                .name("stderr".to_owned())
+                .spawn(move || keep_lines(stderr, &last_lines))?;
+        }
+        Ok(child)
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -79,7 +93,15 @@ impl Child {
         }
     }
 
-    fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+    /// Asks the server to end.
+    pub(super) fn terminate(&self) {
+        if let Some(process) = Pid::from_raw(self.child.id().cast_signed()) {
+            let _ = kill_process(process, Signal::TERM);
+        }
+    }
+
+    /// How the server ended, if it does within this time.
+    pub(super) fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         let begun = Instant::now();
         loop {
             match self.child.try_wait() {

@@ -33,6 +33,7 @@ mod sample;
 mod scenario;
 mod schedule;
 mod socket;
+mod started;
 mod step;
 mod suite;
 mod table;
@@ -55,6 +56,7 @@ pub use report::{
 };
 pub use request::Era;
 pub use scenario::LoadTestScenario;
+pub use started::StartedServer;
 pub use step::LoadStep;
 pub use suite::LoadTestSuite;
 pub use table::write_load_table;

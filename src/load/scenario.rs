@@ -161,6 +161,11 @@ impl LoadTestScenario {
         self
     }
 
+    /// The server that is asked.
+    pub fn target(&self) -> &LoadTarget {
+        &self.target
+    }
+
     /// What is wrong with it, if anything.
     pub(super) fn fault(&self) -> Option<&'static str> {
         let is_steady = matches!(self.pattern, LoadPattern::Closed | LoadPattern::Constant { .. });

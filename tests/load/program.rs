@@ -99,6 +99,42 @@ fn an_interrupt_shows_the_report_so_far() {
     assert!(text(&output.stdout).contains("ENDED EARLY: interrupted"), "{}", text(&output.stdout));
 }
 
+/// A scenario that starts its server, which is asked to end in the midst of the load: no request that began is lost.
+#[test]
+fn a_server_is_started_for_a_scenario_and_ends_under_load_without_a_loss() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("m.sock").display().to_string();
+    let file = folder.path().join("load.toml");
+    let server = serde_json::json!([PROGRAM, "serve", "--unix", socket, folder.path()]);
+    let write = |more: &str| {
+        let toml = format!(
+            "[[scenario]]\nname = \"shutdown\"\nserver = {server}\ntarget = {}\nduration = \"1m\"\n\
+             warm_up = \"0s\"\ntime_out = \"10s\"\nconnections = 20\n{more}\n\
+             [scenario.expect]\nerrors = \"0%\"\n",
+            serde_json::json!(format!("unix:{socket}"))
+        );
+        std::fs::write(&file, toml).expect("written");
+        load(&["--scenario", &file.display().to_string()])
+    };
+    let output = write("terminate = { after = \"1s\", within = \"1m\" }");
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}{}", text(&output.stderr));
+    assert!(shown.contains("met     ended by SIGTERM with exit code 0 <= 60s"), "{shown}");
+    assert!(shown.contains("met     errors <= 0%") && !shown.contains("ENDED EARLY"), "{shown}");
+    for (more, want) in [
+        ("pid = 1", "neither command nor pid"),
+        ("terminate = { after = \"soon\", within = \"1m\" }", "write a time"),
+    ] {
+        let output = write(more);
+        assert_eq!(output.status.code(), Some(2), "{more}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(want), "{more}: {}", text(&output.stderr));
+    }
+    let _taken = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+    let output = write("");
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("another server listens"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn the_schema_is_printed() {
     let output = load(&["--schema"]);

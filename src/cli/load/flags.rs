@@ -32,6 +32,7 @@ A scenario file:
   [[scenario]]
   name = \"reads\"
   target = \"http://127.0.0.1:8000/mcp\"  # or command = [\"mcpool\", \"serve\", \".\"]
+  server = [\"mcpool\", \"serve\", \"--http\", \"127.0.0.1:8000\", \".\"]  # to start it, too
   pattern = { ramp = [100, 1000] }       # constant = 500, step = [100, 500, 5],
   duration = \"30s\"                     # spike = [100, 1000, \"2s\"]
   [[scenario.step]]
@@ -214,7 +215,7 @@ pub(super) fn tests(matches: &ArgMatches) -> Result<Vec<Test>, CliError> {
         expectations.extend(requirements::expectations(name)?);
     }
     let baseline = matches.get_one::<PathBuf>("baseline").cloned();
-    Ok(vec![Test { scenario: scenario(matches, target)?, expectations, baseline }])
+    Ok(vec![Test { scenario: scenario(matches, target)?, expectations, baseline, server: None }])
 }
 
 /// The rates that the flags describe; `None` for a closed loop.

@@ -4,6 +4,8 @@
 //! [[scenario]]
 //! name = "echo"
 //! target = "http://127.0.0.1:8000/mcp"      # or command = ["mcpool", "serve", "."]
+//! server = ["mcpool", "serve", "--http", "127.0.0.1:8000", "."]   # started before, ended after
+//! terminate = { after = "5s", within = "30s" }                    # SIGTERM while it is loaded
 //! pattern = { ramp = [100, 1000] }          # constant = 500, step = [100, 500, 5], spike = [100, 1000, "2s"]
 //! duration = "30s"
 //! connections = 16
@@ -18,7 +20,7 @@
 //! rate = "-10%"
 //! ```
 
-use super::load_test::Test;
+use super::load_test::{Terminate, Test, TestServer};
 use crate::cli::error::CliError;
 use crate::cli::token_file;
 use crate::client::ServerCommand;
@@ -44,6 +46,8 @@ struct Entry {
     name: String,
     target: Option<String>,
     command: Option<Vec<String>>,
+    server: Option<Vec<String>>,
+    terminate: Option<Termination>,
     era: Option<String>,
     token_file: Option<PathBuf>,
     pattern: Option<Pattern>,
@@ -72,6 +76,13 @@ enum Pattern {
     Ramp([f64; 2]),
     Step((f64, f64, u32)),
     Spike((f64, f64, String)),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Termination {
+    after: String,
+    within: String,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +116,7 @@ pub(super) fn read(path: &Path, target: Option<&LoadTarget>) -> Result<Vec<Test>
     tests.collect()
 }
 
-fn test(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<Test, CliError> {
+fn test(mut entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<Test, CliError> {
     let mut expectations = Vec::new();
     for (name, bound) in &entry.expect {
         let text = bound.as_str().map_or_else(|| bound.to_string(), str::to_owned);
@@ -116,7 +127,36 @@ fn test(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<Test
         expectations.extend(super::requirements::expectations(name)?);
     }
     let baseline = entry.baseline.as_ref().map(|path| folder.join(path));
-    Ok(Test { scenario: scenario(entry, folder, target)?, expectations, baseline })
+    let server = server(&mut entry)?;
+    if target.is_some() && server.is_some() {
+        return Err(usage("it starts a server of its own: give none besides"));
+    }
+    Ok(Test { scenario: scenario(entry, folder, target)?, expectations, baseline, server })
+}
+
+/// The server that the scenario starts.
+fn server(entry: &mut Entry) -> Result<Option<TestServer>, CliError> {
+    let Some(words) = entry.server.take() else {
+        let Some(_) = entry.terminate else { return Ok(None) };
+        return Err(usage("terminate goes with server = [\"PROGRAM\", ..], which is what is ended"));
+    };
+    if entry.command.is_some() || entry.pid.is_some() {
+        return Err(usage("server = [..] goes with target = \"URL\", and with neither command nor pid"));
+    }
+    let terminate = match entry.terminate.take() {
+        Some(Termination { after, within }) => Some(Terminate {
+            after: time("after", Some(&after))?.unwrap_or_default(),
+            within: time("within", Some(&within))?.unwrap_or_default(),
+        }),
+        None => None,
+    };
+    Ok(Some(TestServer { command: command(words)?, terminate }))
+}
+
+fn command(words: Vec<String>) -> Result<ServerCommand, CliError> {
+    let mut words = words.into_iter().map(Into::into);
+    let program = words.next().ok_or_else(|| usage("a command is empty"))?;
+    Ok(ServerCommand { program, arguments: words.collect() })
 }
 
 fn usage(why: &str) -> CliError {
@@ -158,11 +198,7 @@ fn scenario(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<
         (None, Some(text), None) => {
             LoadTarget::parse(&text).map_err(|error| CliError::Usage(error.to_string()))?
         }
-        (None, None, Some(command)) => {
-            let mut words = command.into_iter().map(Into::into);
-            let program = words.next().ok_or_else(|| usage("command is empty"))?;
-            LoadTarget::Command(ServerCommand { program, arguments: words.collect() })
-        }
+        (None, None, Some(words)) => LoadTarget::Command(command(words)?),
         _ => return Err(usage("write either target = \"URL\" or command = [\"PROGRAM\", ..]")),
     };
     let mut scenario = LoadTestScenario::new(entry.name, target)
@@ -208,10 +244,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_of_this_repository_is_read() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/load/read.toml");
-        let tests = read(&path, None).expect("scenarios");
+    fn the_examples_of_this_repository_are_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/load");
+        let tests = read(&folder.join("read.toml"), None).expect("scenarios");
         let expectations: Vec<_> = tests.iter().map(|test| test.expectations.len()).collect();
         assert_eq!(expectations, [2, 0]);
+        let files = std::fs::read_dir(folder.join("production")).expect("the folder");
+        let files = files.map(|file| file.expect("a file").path());
+        let scenarios = files.filter(|path| path.extension().is_some_and(|end| end == "toml"));
+        let tests: Vec<_> = scenarios.map(|path| read(&path, None).expect("a scenario")).collect();
+        assert!(tests.len() > 5 && tests.iter().flatten().all(|test| test.server.is_some()));
     }
 }

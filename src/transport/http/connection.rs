@@ -22,6 +22,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a peer may go on sending after the last answer: closing at once would destroy the answer on its way.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long an idle connection stays when the drain begins: a request that is on its way is still answered, and its
+/// answer says that the connection closes. Closing at once would lose it.
+pub(super) const DRAIN_GRACE: Duration = Duration::from_millis(250);
 /// How long memory is set aside for a body: the longest, 10 MiB, at 336 Mbit/s. One that comes more slowly is charged as
 /// it comes.
 const EXPECTED: Duration = Duration::from_millis(250);
@@ -38,6 +41,8 @@ enum Timeout {
     /// Until the next sign of life on a stream.
     KeepAlive,
     Linger,
+    /// While an idle connection may still take a request, as the server drains.
+    Drain,
 }
 
 pin_project! {
@@ -201,9 +206,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 exchange.sender.round_trips.note_wait();
                 exchange.free_unused_buffer();
                 if exchange.is_idle() {
-                    if self.is_draining {
-                        return Step::Ended;
-                    }
                     // Until there is something to do.
                     self.exchange = None;
                 }
@@ -242,6 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn set_timeout(&mut self, has_progressed: bool) {
         let limits = self.shared.endpoint.server.limits();
         let (timeout, duration) = match &self.exchange {
+            None if self.is_draining => (Timeout::Drain, DRAIN_GRACE),
             None => (Timeout::Idle, limits.idle_timeout()),
             Some(_) if self.is_shut => (Timeout::Linger, LINGER),
             Some(exchange) if !exchange.sender.outbox.is_empty() => (Timeout::Write, limits.write_timeout()),
@@ -295,7 +298,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.deadline = Instant::now() + limits.write_timeout();
                 true
             }
-            Timeout::Idle | Timeout::Head | Timeout::Body | Timeout::Write | Timeout::Linger => false,
+            Timeout::Idle
+            | Timeout::Head
+            | Timeout::Body
+            | Timeout::Write
+            | Timeout::Linger
+            | Timeout::Drain => false,
             Timeout::KeepAlive => {
                 exchange.keep_alive(endpoint);
                 // Even where nothing was sent, the next time is a whole interval away.
@@ -343,6 +351,50 @@ mod tests {
         assert!(ended.is_ok(), "it goes on: {answer}");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         serving.await.expect("it does not panic");
+    }
+
+    /// In time that stands still while anything can move: whenever a request comes within the grace of a drain, it is
+    /// answered, its answer closes the connection, and no connection stays longer.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_on_its_way_when_the_drain_begins_is_answered() {
+        let steps = [-1_i64, 0, 1, 100, 249, 251, 400];
+        for (first, late_ms) in [true, false].into_iter().flat_map(|first| steps.map(|late| (first, late))) {
+            let server = Server::builder("test", "1").build().expect("a server");
+            let admission = Admission::new(AdmissionConfig::default(), &Limits::default()).expect("rules");
+            let drain = Drain::default();
+            let shared = HttpShared::new(server, admission, drain.clone()).expect("not served yet");
+            let (mut client, stream) = duplex(64 * 1024);
+            let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
+            let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
+            let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            if !first {
+                client.write_all(request).await.expect("room");
+                let mut answer = vec![0; 1024];
+                assert!(client.read(&mut answer).await.expect("an answer") > 0);
+            }
+            sleep(Duration::from_millis(20)).await;
+            if late_ms < 0 {
+                client.write_all(request).await.expect("room");
+            }
+            let began = Instant::now();
+            drain.begin();
+            if late_ms >= 0 {
+                sleep(Duration::from_millis(late_ms.unsigned_abs())).await;
+                let _ = client.write_all(request).await;
+            }
+            let mut answer = String::new();
+            let _ =
+                timeout(Duration::from_hours(1), client.read_to_string(&mut answer)).await.expect("an end");
+            let is_answered = answer.starts_with("HTTP/1.1 200") && answer.contains("onnection: close");
+            let grace_ms = i64::try_from(DRAIN_GRACE.as_millis()).expect("short");
+            assert_eq!(is_answered, late_ms < grace_ms, "{first} {late_ms} ms: {answer:?}");
+            drop(client);
+            serving.await.expect("it does not panic");
+            assert!(
+                began.elapsed() <= DRAIN_GRACE.max(Duration::from_millis(late_ms.unsigned_abs())) + LINGER
+            );
+        }
     }
 
     /// In time that stands still while anything can move: a body may take its time-out if it comes at the least rate, and

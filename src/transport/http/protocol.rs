@@ -1,6 +1,6 @@
 //! Which protocol a connection speaks: HTTP, or newline-framed messages on a Unix socket.
 
-use super::connection::HttpConnection;
+use super::connection::{DRAIN_GRACE, HttpConnection};
 use super::shared::HttpShared;
 use crate::protocol::ErrorCode;
 use crate::server::Permit;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::futures::OwnedNotified;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 const _: () = assert!(
     size_of::<LineConnection<UnixStream, SocketHangUp>>() + size_of::<Permit>()
@@ -79,10 +79,13 @@ impl Future for Protocol {
                         }
                     });
                 }
-                ProtocolProjection::Undecided { parts, drain, timer } => {
+                ProtocolProjection::Undecided { parts, drain, mut timer } => {
                     let Some((shared, stream, ..)) = parts.as_ref() else { return Poll::Ready(()) };
                     if drain.poll(cx).is_ready() || shared.endpoint.drain.has_begun() {
-                        return Poll::Ready(());
+                        let end = Instant::now() + DRAIN_GRACE;
+                        if timer.deadline() > end {
+                            timer.as_mut().reset(end);
+                        }
                     }
                     let Poll::Ready(first) = poll_first_byte(stream, cx) else {
                         // A peer that sent nothing yet is as idle as one between two requests.
