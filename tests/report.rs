@@ -2,6 +2,9 @@
 //!
 //! The schema of reports is checked in; `MCPOOL_WRITE_SCHEMA=1 cargo test --test suite the_schema_is` rewrites it.
 
+#[cfg(feature = "cli")]
+#[path = "report/difference.rs"]
+mod difference;
 #[path = "report/html.rs"]
 mod html;
 #[cfg(feature = "cli")]
@@ -15,3 +18,6 @@ mod sample;
 mod schema;
 #[path = "report/text.rs"]
 mod text;
+#[cfg(feature = "cli")]
+#[path = "report/top.rs"]
+mod top;

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// The most connections to the admin socket at once.
 const MAX_CONNECTIONS: usize = 16;
+/// The longest answer of a server that a command reads.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 /// How long a server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -140,7 +142,7 @@ fn ask(mut stream: impl Read + Write, verb: &str, path: &str) -> io::Result<Stri
         "{verb} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer)?;
     let Some((head, body)) = answer.split_once("\r\n\r\n") else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP"));
     };

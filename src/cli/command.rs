@@ -16,6 +16,11 @@ Try it:
 Put it into an MCP client: command \"mcpool\", arguments [\"serve\", \"/path/to/files\"].
 Logs go to stderr; RUST_LOG=debug shows more of them.";
 
+const TOP_AFTER: &str = "\
+Keys: 1 to 6, Tab, left and right choose a pane; s sorts by the next column, i turns the order around;
+/ filters by a text; up and down scroll; p pauses; r has the server give idle memory back;
+w writes the report that is shown to a file; q leaves.";
+
 const SERVE_AFTER: &str = "\
 Every setting can also be made in the environment (MCPOOL_MAX_FRAME_BYTES=16MiB, MCPOOL_HTTP=127.0.0.1:8000) or in
 a TOML file (max_frame_bytes = \"16MiB\", http = [\"127.0.0.1:8000\"]): the file of --config, else of MCPOOL_CONFIG,
@@ -61,6 +66,7 @@ pub(super) fn command() -> Command {
         .subcommand(call())
         .subcommand(report())
         .subcommand(doctor())
+        .subcommand(top())
         .subcommand(tune())
         .subcommand(plan())
         .subcommand(super::load::command())
@@ -126,6 +132,20 @@ fn report() -> Command {
             switch("schema", "Print the JSON Schema of reports")
                 .conflicts_with_all(["source", "json", "markdown", "html"]),
         )
+        .args_conflicts_with_subcommands(true)
+        .subcommand(report_diff())
+}
+
+fn report_diff() -> Command {
+    let source =
+        |name: &'static str, value_name: &'static str| Arg::new(name).value_name(value_name).required(true);
+    Command::new("diff")
+        .about("Show what grew between two reports: in all, for each connection and request, and by whom")
+        .after_help("Exit codes: 0 nothing grew beyond the tolerance, 1 something did, 2 there is no report.")
+        .arg(source("before", "BEFORE").help("The earlier report: a file, or the admin socket of a server"))
+        .arg(source("after", "AFTER").help("The later one"))
+        .arg(amount("tolerance", "What a figure may grow by, in percent [default: 10]"))
+        .arg(switch("json", "Print the difference as JSON"))
 }
 
 fn doctor() -> Command {
@@ -136,6 +156,35 @@ fn doctor() -> Command {
         ))
         .arg(switch("json", "Print the findings as JSON"))
         .after_help("Exit codes: 0 nothing worse than hints, 1 something needs attention, 2 there is no report.")
+}
+
+fn top() -> Command {
+    Command::new("top")
+        .about("Watch a running server: rates, latencies, clients, pools and memory")
+        .after_help(TOP_AFTER)
+        .arg(
+            Arg::new("source")
+                .value_name("unix:PATH|ADDR:PORT")
+                .help("Admin socket of a server (serve --admin) [default: the server that is running]"),
+        )
+        .arg(
+            Arg::new("interval")
+                .long("interval-ms")
+                .value_name("MS")
+                .value_parser(value_parser!(u64).range(100..=60_000))
+                .default_value("1000")
+                .help("Time between two looks"),
+        )
+        .arg(
+            Arg::new("pane")
+                .long("pane")
+                .value_name("NAME")
+                .value_parser(["overview", "clients", "pools", "ledger", "tools", "alerts"])
+                .hide_possible_values(true)
+                .help("Begin with overview, clients, pools, ledger, tools or alerts [default: overview]"),
+        )
+        .arg(switch("once", "Print one screen as text and leave; so where stdout is no terminal"))
+        .arg(switch("json", "Print one look as JSON: the rates and the report"))
 }
 
 fn tune() -> Command {

@@ -25,6 +25,7 @@ mod serve;
 mod terminal;
 mod token_file;
 mod tools;
+mod top;
 mod tune;
 
 use crate::memory::Ceiling;
@@ -75,6 +76,7 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
         Some(("report", matches)) => report::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("tune", matches)) => tune::run(matches).map(|()| ExitCode::SUCCESS),
+        Some(("top", matches)) => top::run(matches),
         Some(("load", matches)) => load::run(matches),
         Some(("plan", matches)) => plan::run(matches),
         Some(("config", matches)) => show_config(matches),

@@ -1,5 +1,7 @@
 //! The command `mcpool report`: shows the report of a running server, or a saved one, to people and programs.
 
+mod diff;
+
 use super::admin;
 use super::error::CliError;
 use super::terminal;
@@ -20,6 +22,9 @@ const SCHEMA_JSON: &str = include_str!("../memory/report.schema.json");
 
 /// Prints the report in the format that the flags name.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
+    if let Some(("diff", matches)) = matches.subcommand() {
+        return diff::run(matches);
+    }
     let stdout = io::stdout();
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());

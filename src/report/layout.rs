@@ -230,7 +230,7 @@ fn char_columns(char: char) -> usize {
 }
 
 /// The beginning of `text` that fits into `width` columns, with dots in place of the rest.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
@@ -268,7 +268,7 @@ fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
 }
 
 /// The text on one line, without what steers a terminal, hides itself or turns the direction of writing.
-pub(super) fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let is_hostile = |char: char| {
         matches!(
             char.general_category(),

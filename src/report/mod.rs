@@ -5,6 +5,7 @@
 //! feature `report`.
 
 mod alert_table;
+mod difference;
 mod doctor;
 mod exposition;
 mod latency_table;
@@ -14,6 +15,10 @@ mod plan_table;
 mod savings;
 mod table;
 
+#[cfg(feature = "cli")]
+pub(crate) use layout::{cut, harmless};
+
+pub use difference::{Difference, FigureChange, FigureGroup, FigureUnit, SettingChange, difference};
 pub use doctor::{Diagnosis, Finding, Severity, Unchecked, diagnose};
 pub use exposition::write_prometheus;
 pub use page::write_html;

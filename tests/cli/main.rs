@@ -10,7 +10,7 @@ mod killed;
 mod settings;
 mod shim;
 mod sockets;
-mod terminal;
+pub(crate) mod terminal;
 mod valgrind;
 
 use std::path::Path;

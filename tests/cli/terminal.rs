@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
 /// The two ends of a pseudo-terminal: the person's and the program's.
-fn terminal() -> (File, File) {
+pub(crate) fn terminal() -> (File, File) {
     let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
     grantpt(&person).expect("granted");
     unlockpt(&person).expect("unlocked");
