@@ -1,5 +1,7 @@
 //! Load tests of servers that are right, and of scripted ones that are wrong in each way that is told apart.
 
+#[path = "load/changes.rs"]
+mod changes;
 #[path = "load/http.rs"]
 mod http;
 #[path = "load/lines.rs"]
@@ -43,10 +45,10 @@ fn failures(report: &LoadTestReport) -> Vec<(FailureKind, u64)> {
 /// Each request that was scheduled has one outcome.
 fn assert_adds_up(report: &LoadTestReport) {
     let counts = &report.requests;
-    assert_eq!(counts.begun, counts.answered + counts.failed, "{counts:?}");
+    assert_eq!(counts.begun, counts.answered + counts.failed + counts.unanswered, "{counts:?}");
     assert_eq!(counts.scheduled, counts.begun + counts.dropped, "{counts:?}");
     let by_step: u64 = report.operations.iter().map(|step| step.answered + step.failed).sum();
-    assert_eq!(by_step, counts.begun, "{:?}", report.operations);
+    assert_eq!(by_step, counts.answered + counts.failed, "{:?}", report.operations);
     let by_kind: u64 = report.failures.iter().map(|failure| failure.count).sum();
     assert_eq!(by_kind, counts.failed, "{:?}", report.failures);
 }

@@ -30,8 +30,8 @@ async def length(text: str) -> str:
 def serve_http() -> None:
     import uvicorn
 
-    # The measuring client names the host without its port.
-    hosts = TransportSecuritySettings(allowed_hosts=["127.0.0.1"])
+    # Clients may name the host without its port.
+    hosts = TransportSecuritySettings(allowed_hosts=["127.0.0.1", "127.0.0.1:*"])
     app = server.streamable_http_app(json_response=True, transport_security=hosts)
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}/mcp", file=sys.stderr, flush=True)

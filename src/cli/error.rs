@@ -71,6 +71,14 @@ pub(super) enum CliError {
     /// The load test could not begin.
     #[error("{0}")]
     Load(#[from] LoadTestError),
+    /// A scenario of a file could not begin.
+    #[error("{place}: {source}")]
+    LoadScenario {
+        /// The file, and which of its scenarios.
+        place: String,
+        /// Why.
+        source: LoadTestError,
+    },
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -89,8 +97,12 @@ impl CliError {
             _ if self.is_closed_pipe() => 0,
             Self::Usage(_) | Self::Config(_) | Self::Admission(_) | Self::Http(_) => USAGE,
             Self::Build(BuildError::Limits(_) | BuildError::Memory(_)) => USAGE,
-            Self::Shim(ShimError::Target(_))
-            | Self::Load(LoadTestError::Scenario(_) | LoadTestError::Template(_)) => USAGE,
+            Self::Shim(ShimError::Target(_)) => USAGE,
+            Self::Load(error) | Self::LoadScenario { source: error, .. } => match error {
+                LoadTestError::Scenario(_) | LoadTestError::Template(_) => USAGE,
+                LoadTestError::Stopped(_) => INTERRUPTED,
+                _ => SERVER,
+            },
             Self::Client(_)
             | Self::Shim(_)
             | Self::Output(_)
@@ -98,7 +110,6 @@ impl CliError {
             | Self::Build(_)
             | Self::Serve(_)
             | Self::Listen(_)
-            | Self::Load(_)
             | Self::Report(_) => SERVER,
             #[cfg(feature = "tls")]
             Self::Tls(_) => SERVER,

@@ -1,5 +1,7 @@
 //! The command `mcpool load`: loads a server and shows what came of it.
 
+mod compare;
+mod find_max;
 mod flags;
 mod load_test;
 mod mcp_json;
@@ -8,7 +10,10 @@ mod scenario_file;
 
 use super::error::{CliError, INTERRUPTED, TOOL_FAILED};
 use crate::limits::units::bytes;
-use crate::load::{LoadExpectation, LoadProgress, LoadTestReport, LoadTestSuite, write_load_table};
+use crate::load::{
+    LoadExpectation, LoadOutput, LoadProgress, LoadTestReport, LoadTestReports, LoadTestSuite, RateStep,
+    write_load_table,
+};
 use clap::ArgMatches;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
@@ -26,6 +31,9 @@ const SCHEMA_JSON: &str = include_str!("../load/report.schema.json");
 
 /// Loads the server. The exit code says whether it showed what it had to.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
+    if let Some(("compare", matches)) = matches.subcommand() {
+        return compare::run(matches);
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     if matches.get_flag("schema") {
         out.write_all(SCHEMA_JSON.as_bytes())?;
@@ -40,6 +48,9 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     flag::register_conditional_shutdown(SIGINT, i32::from(INTERRUPTED), Arc::clone(&stop))
         .map_err(CliError::Runtime)?;
     flag::register(SIGINT, Arc::clone(&stop)).map_err(CliError::Runtime)?;
+    if let (Some(search), [test]) = (find_max::search(matches)?, &tests[..]) {
+        return find_max::run(&suite, test, &search, matches.get_flag("json"), &mut out);
+    }
     let mut reports = Vec::new();
     for (test, saved) in tests.iter().zip(&saved) {
         let mut line = ProgressLine::new();
@@ -58,22 +69,27 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
             break;
         }
     }
+    let is_passed = reports.iter().all(LoadTestReport::is_passed);
     if matches.get_flag("json") {
-        match &reports[..] {
-            [report] => serde_json::to_writer_pretty(&mut out, report),
-            reports => serde_json::to_writer_pretty(&mut out, reports),
-        }
-        .map_err(io::Error::from)?;
-        writeln!(out)?;
+        let output = match <[LoadTestReport; 1]>::try_from(reports) {
+            Ok([report]) => LoadOutput::Report(Box::new(report)),
+            Err(reports) => LoadOutput::Reports(reports),
+        };
+        print_json(&output, &mut out)?;
     }
     out.flush()?;
     Ok(if stop.load(Ordering::Relaxed) {
         ExitCode::from(INTERRUPTED)
-    } else if reports.iter().all(LoadTestReport::is_passed) {
+    } else if is_passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(TOOL_FAILED)
     })
+}
+
+fn print_json(output: &LoadOutput, out: &mut impl Write) -> Result<(), CliError> {
+    serde_json::to_writer_pretty(&mut *out, output).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
 }
 
 /// The saved report of a test, which must be there before a minute is spent on another.
@@ -88,7 +104,10 @@ fn saved_report(test: &Test) -> Result<Option<LoadTestReport>, CliError> {
     };
     let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
     let json = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
-    LoadTestReport::from_json(&json).map(Some).map_err(|error| fault(error.to_string()))
+    let reports = LoadTestReports::from_json(&json).map_err(|error| fault(error.to_string()))?;
+    let name = test.scenario.name();
+    let found = reports.of(name).cloned().ok_or_else(|| fault(format!("there is no report of {name:?}")))?;
+    Ok(Some(found))
 }
 
 /// Shows on stderr how the test is doing, if that is a terminal.
@@ -106,6 +125,17 @@ impl ProgressLine {
     fn show(&mut self, progress: &LoadProgress) {
         if self.is_visible {
             let _ = write!(io::stderr(), "{}{}", Self::CLEAR, line(progress));
+        }
+    }
+}
+
+impl ProgressLine {
+    /// Shows a step of a search that is over.
+    fn step(&mut self, step: &RateStep) {
+        if self.is_visible {
+            let verdict = if step.missed.is_empty() { "holds" } else { "does not hold" };
+            let text = format!("{}{:.1} a second: {verdict}", Self::CLEAR, step.rate);
+            let _ = writeln!(io::stderr(), "{text}");
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) enum Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Id {
     Number(u64),
+    /// A number written as a text.
+    Quoted(u64),
     /// Anything that this generator would not ask with.
     Foreign,
     #[default]
@@ -248,8 +250,8 @@ impl<'de> Deserialize<'de> for Id {
                 Ok(Id::Foreign)
             }
 
-            fn visit_str<E>(self, _: &str) -> Result<Id, E> {
-                Ok(Id::Foreign)
+            fn visit_str<E>(self, text: &str) -> Result<Id, E> {
+                Ok(text.parse().map_or(Id::Foreign, Id::Quoted))
             }
 
             fn visit_unit<E>(self) -> Result<Id, E> {

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Longest message that is read.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// After a message that answers nothing, so long is waited for the answer to the only request that waits.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What a connection can do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(super) enum State {
     Connecting,
     /// `initialize` was sent.
     Initializing,
+    /// `server/discover` was sent to a process that was just started.
+    Discovering,
     /// `notifications/initialized` was sent over HTTP, which answers it.
     Confirming,
     /// It takes requests.
@@ -57,6 +61,15 @@ impl Slot {
     pub(super) fn is_settled(&self) -> bool {
         self.is_settled
     }
+}
+
+/// Why a request is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lateness {
+    /// Nothing came in time.
+    Silent,
+    /// Something came that answers nothing, and no answer.
+    SaidSomethingElse,
 }
 
 /// What became of something on a connection.
@@ -116,6 +129,11 @@ pub(super) struct Channel {
     pub(super) is_confirmed: bool,
     /// The revision of the handshake.
     pub(super) revision: Option<String>,
+    /// Messages that answer nothing and stand for no wrong answer yet, and when the last of them came.
+    unexpected: u32,
+    unexpected_at: Instant,
+    /// What [`Channel::count_held`] was when it was counted last.
+    pub(super) held_before: usize,
 }
 
 impl Channel {
@@ -140,7 +158,37 @@ impl Channel {
             session: Vec::new(),
             is_confirmed: false,
             revision: None,
+            unexpected: 0,
+            unexpected_at: now,
+            held_before: 0,
         }
+    }
+
+    /// Bytes that are held for answers.
+    pub(super) fn count_held(&self) -> usize {
+        match &self.framing {
+            Framing::Lines(lines) => lines.held_bytes(),
+            Framing::Http { answer, events } => answer.held_bytes() + events.held_bytes(),
+        }
+    }
+
+    /// Lets go of room that no answer needs now.
+    pub(super) fn shrink(&mut self) {
+        match &mut self.framing {
+            Framing::Lines(lines) => lines.shrink(),
+            Framing::Http { answer, events } if !self.slots[0].is_busy => {
+                answer.shrink();
+                events.shrink();
+            }
+            Framing::Http { .. } => {}
+        }
+        self.held_before = self.count_held();
+    }
+
+    /// A message came that answers nothing.
+    pub(super) fn note_unexpected(&mut self, now: Instant) {
+        self.unexpected += 1;
+        self.unexpected_at = now;
     }
 
     /// Takes a slot for a request; gives the id to ask with.
@@ -204,6 +252,7 @@ impl Channel {
         }
         self.socket = None;
         self.state = next;
+        self.unexpected = 0;
         self.out.clear();
         self.written = 0;
         match &mut self.framing {
@@ -267,10 +316,30 @@ impl Channel {
         }
     }
 
-    /// The request of a slot if it was sent longer ago than `time_out`.
-    pub(super) fn overdue(&self, slot: usize, now: Instant, time_out: Duration) -> Option<Slot> {
+    /// The request of a slot if it is not waited for any longer: it was sent longer ago than `time_out`, or something
+    /// came in its place.
+    pub(super) fn overdue(
+        &mut self,
+        slot: usize,
+        now: Instant,
+        time_out: Duration,
+    ) -> Option<(Slot, Lateness)> {
         let slot = self.slots[slot];
-        (slot.is_busy && now.saturating_duration_since(slot.sent) > time_out).then_some(slot)
+        if !slot.is_busy {
+            return None;
+        }
+        let is_late = now.saturating_duration_since(slot.sent) > time_out;
+        let is_suspect = self.unexpected > 0 && self.unexpected_at >= slot.sent && !slot.is_settled;
+        if !is_suspect {
+            return is_late.then_some((slot, Lateness::Silent));
+        }
+        // Where several requests wait nobody can tell whose answer it was to be before their time is over.
+        let is_alone = self.slots.iter().filter(|slot| slot.is_busy).count() == 1;
+        let is_over = is_late || is_alone && now.saturating_duration_since(self.unexpected_at) > GRACE;
+        is_over.then(|| {
+            self.unexpected -= 1;
+            (slot, Lateness::SaidSomethingElse)
+        })
     }
 
     /// Gives up a request of which nothing came in time. Over lines its slot is free again.
@@ -310,6 +379,12 @@ impl Ears<'_> {
                 }
             }
             Ok(Message::Error { .. }) if *self.state == State::Initializing => self.not_greeted(line),
+            // Whatever it says to that, it is there.
+            Ok(Message::Result { id: Id::Number(GREETING_ID), .. } | Message::Error { .. })
+                if *self.state == State::Discovering =>
+            {
+                self.heard.push(Heard::Confirmed);
+            }
             Ok(Message::Result { id, .. } | Message::Error { id, .. }) => match slot_of(self.slots, id) {
                 Asked::Waits(slot) => {
                     self.settle(slot, line);
@@ -443,7 +518,8 @@ enum Asked {
 }
 
 fn slot_of(slots: &[Slot], id: Id) -> Asked {
-    let Id::Number(id) = id else { return Asked::Never };
+    // A number as a text answers the request with that number, and wrongly.
+    let (Id::Number(id) | Id::Quoted(id)) = id else { return Asked::Never };
     let index = (id % slots.len().max(1) as u64) as usize;
     match slots.get(index) {
         Some(slot) if slot.id == id && slot.is_busy => Asked::Waits(index),

@@ -13,6 +13,16 @@ pub(super) struct EventReader {
 }
 
 impl EventReader {
+    /// Bytes of room that are held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.data.capacity()
+    }
+
+    /// Forgets what has come, and lets go of its room.
+    pub(super) fn shrink(&mut self) {
+        *self = Self::default();
+    }
+
     /// Makes ready for the next body.
     pub(super) fn reset(&mut self) {
         self.read = 0;

@@ -119,6 +119,49 @@ impl LoadExpectation {
         }
     }
 
+    /// Reads a list, as `p99=5ms,errors=0.1%`.
+    ///
+    /// # Errors
+    /// When an entry is no expectation.
+    pub fn parse_list(list: &str) -> Result<Vec<Self>, ExpectationError> {
+        let entries = list.split(',').filter(|entry| !entry.trim().is_empty());
+        let expectations = entries.map(|entry| {
+            let (name, bound) = entry.split_once('=').unwrap_or((entry, ""));
+            Self::parse(name.trim(), bound.trim())
+        });
+        expectations.collect()
+    }
+
+    pub(super) fn is_of_errors(&self) -> bool {
+        self.figure == Figure::Errors
+    }
+
+    pub(super) fn refused(&self, why: &'static str) -> ExpectationError {
+        ExpectationError { name: self.name.to_owned(), text: self.text.clone(), why }
+    }
+
+    /// As reports say it.
+    pub(super) fn describe(&self) -> String {
+        let sign = if self.kind == Kind::Rate { ">=" } else { "<=" };
+        format!("{} {sign} {}", self.name, self.text)
+    }
+
+    /// How many requests its figure needs to mean something: ten beyond the quantile.
+    pub(super) fn requests_needed(&self) -> f64 {
+        match self.figure {
+            Figure::P999 => 10_000.0,
+            Figure::P99 | Figure::Max => 1_000.0,
+            // One that fails has to be less than the share that may.
+            Figure::Errors => match self.bound {
+                Bound::Absolute(share) => (1.0 / share.max(1e-4)).max(10.0),
+                Bound::Relative(_) => 1_000.0,
+            },
+            Figure::P95 => 200.0,
+            Figure::P90 => 100.0,
+            _ => 50.0,
+        }
+    }
+
     /// Whether it needs a saved run.
     pub fn is_relative(&self) -> bool {
         matches!(self.bound, Bound::Relative(_))
@@ -136,9 +179,8 @@ impl LoadExpectation {
             (Some(found), Some(bound)) => found <= bound,
             _ => false,
         };
-        let sign = if self.kind == Kind::Rate { ">=" } else { "<=" };
         ExpectationReport {
-            expected: format!("{} {sign} {}", self.name, self.text),
+            expected: self.describe(),
             found: found.map_or_else(|| "not measured".to_owned(), |found| self.kind.show(found)),
             bound: bound.map(|bound| self.kind.show(bound)),
             is_met,
@@ -171,7 +213,7 @@ impl Kind {
 
 impl Figure {
     fn of(self, report: &LoadTestReport) -> Option<f64> {
-        let latency = report.latency.as_ref();
+        let latency = report.latency_with_time_outs.as_ref().or(report.latency.as_ref());
         let server = report.server.as_ref();
         match self {
             Self::Mean => latency.map(|latency| latency.mean_us),

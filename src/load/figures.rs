@@ -2,8 +2,10 @@
 
 use super::examples::Examples;
 use super::failure::FailureKind;
-use super::report::{FailureReport, LatencyReport, LoadOperationReport, QuantilePoint, RequestCounts};
-use super::tally::Tally;
+use super::report::{
+    FailureReport, LatencyReport, LoadOperationReport, QuantilePoint, RequestCounts, WindowReport,
+};
+use super::tally::{Tally, Window};
 use hdrhistogram::Histogram;
 
 /// How many points there are for each halving of what is left to 1.
@@ -41,6 +43,14 @@ pub(super) fn latency(histogram: &Histogram<u64>) -> Option<LatencyReport> {
     })
 }
 
+/// The figures of right answers and of what timed out, with the time that was waited; `None` where nothing did. Without
+/// them the slowest requests would make the quantiles better.
+pub(super) fn with_time_outs(tally: &Tally) -> Option<LatencyReport> {
+    let mut all = tally.all_latency();
+    all += &tally.time_outs;
+    latency(&all).filter(|_| !tally.time_outs.is_empty())
+}
+
 /// The requests of all steps; `seconds` is the time in which they began.
 pub(super) fn requests(tally: &Tally, seconds: f64, broken_connections: u64) -> RequestCounts {
     let (answered, failed) = (tally.answers(), tally.failures());
@@ -50,6 +60,8 @@ pub(super) fn requests(tally: &Tally, seconds: f64, broken_connections: u64) -> 
         begun: tally.begun,
         answered,
         failed,
+        unanswered: tally.unanswered,
+        warm_up_failed: tally.warm_up_failed,
         dropped: tally.dropped,
         late: tally.late,
         unexpected: tally.unexpected,
@@ -70,9 +82,15 @@ pub(super) fn operations<'a>(
         tool: (name != method).then(|| name.to_owned()),
         answered: counts.answered,
         failed: counts.all_failed(),
+        timed_out: counts.failed(FailureKind::TimeOut),
         latency: latency(&counts.latency),
+        windows: counts.windows.iter().map(window).collect(),
     });
     steps.collect()
+}
+
+fn window(window: &Window) -> WindowReport {
+    WindowReport { answered: window.answered, p50_us: micros(window.p50_ns), p95_us: micros(window.p95_ns) }
 }
 
 /// What failed, by kind.

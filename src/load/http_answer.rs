@@ -111,6 +111,16 @@ impl HttpAnswer {
         self.closes
     }
 
+    /// Bytes of room that are held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.head.capacity() + self.body.capacity() + self.line.capacity()
+    }
+
+    /// Forgets the answer, and lets go of its room.
+    pub(super) fn shrink(&mut self) {
+        *self = Self::new(self.max_body_bytes);
+    }
+
     /// Makes ready for the next answer of the same connection.
     pub(super) fn reset(&mut self) {
         self.head.clear();

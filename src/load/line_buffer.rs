@@ -18,6 +18,16 @@ impl LineBuffer {
         Self { begun: Vec::new(), max_bytes }
     }
 
+    /// Bytes of room that are held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.begun.capacity()
+    }
+
+    /// Lets go of room that is not needed now.
+    pub(super) fn shrink(&mut self) {
+        self.begun.shrink_to_fit();
+    }
+
     /// Forgets what has come.
     pub(super) fn reset(&mut self) {
         self.begun.clear();

@@ -10,21 +10,25 @@
 mod answer;
 mod channel;
 mod child;
+mod compare;
 mod error;
 mod events;
 mod examples;
 mod expectation;
 mod failure;
 mod figures;
+mod find_max;
 mod http_answer;
 mod line_buffer;
 mod mix;
 mod negotiation;
+mod output;
 mod pace;
 mod pattern;
 mod progress;
 mod quantity;
 mod random;
+mod rank;
 mod report;
 mod request;
 mod run;
@@ -32,6 +36,7 @@ mod run;
 mod sample;
 mod scenario;
 mod schedule;
+mod search_report;
 mod socket;
 mod started;
 mod step;
@@ -44,18 +49,25 @@ mod timer;
 mod watch;
 mod worker;
 
+pub use compare::{
+    COMPARISON_SCHEMA, ComparedFigure, FigureChange, LoadComparison, Verdict, write_load_comparison,
+};
 pub use error::LoadTestError;
 pub use expectation::{ExpectationError, LoadExpectation};
 pub use failure::FailureKind;
+pub use find_max::RateSearch;
+pub use output::{LoadOutput, LoadTestReports};
 pub use pattern::LoadPattern;
 pub use progress::LoadProgress;
 pub use quantity::parse_duration;
 pub use report::{
     ExpectationReport, FailureReport, GeneratorUse, LatencyReport, LoadOperationReport, LoadTestReport,
     QuantilePoint, ReadLoadReportError, RequestCounts, SCHEMA, ScenarioFacts, SecondReport, ServerUse,
+    WindowReport,
 };
 pub use request::Era;
 pub use scenario::LoadTestScenario;
+pub use search_report::{RateSearchReport, RateStep, SEARCH_SCHEMA, StepKind, write_search_table};
 pub use started::StartedServer;
 pub use step::LoadStep;
 pub use suite::LoadTestSuite;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The version of the report's schema; a reader refuses others.
-pub const SCHEMA: &str = "mcpool.load-test/1";
+pub const SCHEMA: &str = "mcpool.load-test/2";
 
 /// What a load test has shown. Latencies are in microseconds and count from the time at which a request was to begin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,13 +26,20 @@ pub struct LoadTestReport {
     pub ended_early: Option<String>,
     /// All requests together.
     pub requests: RequestCounts,
-    /// All of them that have a latency.
+    /// How long right answers took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyReport>,
+    /// The same with the requests that timed out, and the time that was waited for them; absent where none did.
+    /// Expectations are held to this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_with_time_outs: Option<LatencyReport>,
     /// The requests by what they asked for.
     pub operations: Vec<LoadOperationReport>,
     /// What failed, by kind; kinds without a failure are left out.
     pub failures: Vec<FailureReport>,
+    /// The first message that answered nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unexpected_example: Option<String>,
     /// Each second of the test.
     pub seconds: Vec<SecondReport>,
     /// What the server took, where it can be seen.
@@ -79,6 +86,10 @@ pub struct RequestCounts {
     pub answered: u64,
     /// Requests that failed.
     pub failed: u64,
+    /// Requests that were waited for when the test was stopped.
+    pub unanswered: u64,
+    /// Requests of the warm-up that failed or had no answer.
+    pub warm_up_failed: u64,
     /// Requests that were due and never began, as all that may be in flight was.
     pub dropped: u64,
     /// Requests that began more than a millisecond after their time.
@@ -96,7 +107,7 @@ pub struct RequestCounts {
 /// How long requests took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyReport {
-    /// How many have a latency: right answers, and time-outs with the time that was waited.
+    /// How many requests these are.
     pub count: u64,
     /// The mean.
     pub mean_us: f64,
@@ -139,9 +150,24 @@ pub struct LoadOperationReport {
     pub answered: u64,
     /// Requests that failed.
     pub failed: u64,
-    /// How long they took.
+    /// Those of them that timed out.
+    pub timed_out: u64,
+    /// How long right answers took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyReport>,
+    /// Parts of the test of equal length: how they differ is the noise that a comparison has to do with.
+    pub windows: Vec<WindowReport>,
+}
+
+/// Right answers of one step in a part of a test.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WindowReport {
+    /// How many there were.
+    pub answered: u64,
+    /// Their median latency in microseconds.
+    pub p50_us: f64,
+    /// All but one in twenty.
+    pub p95_us: f64,
 }
 
 /// Failures of one kind.
@@ -287,7 +313,9 @@ impl LoadTestReport {
 
     /// Whether each request had its right answer, and the test its full time.
     pub fn is_flawless(&self) -> bool {
-        let RequestCounts { answered, failed, dropped, unexpected, .. } = self.requests;
-        answered > 0 && failed + dropped + unexpected == 0 && self.ended_early.is_none()
+        let RequestCounts { answered, failed, dropped, unexpected, unanswered, warm_up_failed, .. } =
+            self.requests;
+        let faults = failed + dropped + unexpected + unanswered + warm_up_failed;
+        answered > 0 && faults == 0 && self.ended_early.is_none()
     }
 }

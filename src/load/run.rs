@@ -3,7 +3,7 @@
 use super::error::LoadTestError;
 use super::figures::{self, micros};
 use super::mix::Mix;
-use super::negotiation;
+use super::negotiation::{self, Patience};
 use super::pace::Pace;
 use super::pattern::{LoadPattern, Segment};
 use super::progress::LoadProgress;
@@ -11,9 +11,9 @@ use super::report::{GeneratorUse, LoadTestReport, SCHEMA, ScenarioFacts, SecondR
 use super::request::{Era, Wording};
 use super::scenario::LoadTestScenario;
 use super::schedule::Schedule;
-use super::tally::{MAX_SECONDS, Second};
+use super::tally::{MAX_SECONDS, Second, Tally, WINDOWS};
 use super::watch::ServerWatch;
-use super::worker::{EarlyEnd, Setup, Worker};
+use super::worker::{EarlyEnd, Setup, Unopened, Worker};
 use crate::client::MODERN;
 use crate::memory::ProcessFamily;
 use std::thread;
@@ -22,8 +22,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const SECOND: Duration = Duration::from_secs(1);
 /// What reports add to a pattern with churn.
 const CHURN: &str = ", a new connection for each request";
-/// How long all connections may take to open.
-const OPEN_PATIENCE: Duration = Duration::from_mins(1);
 /// Fewer connections bring less than memory is counted in.
 const LEAST_CONNECTIONS: usize = 50;
 /// From this delay on, at one request in a hundred, the generator may be what is measured.
@@ -77,14 +75,20 @@ struct Seen {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn prepare(scenario: &'a LoadTestScenario) -> Result<Self, LoadTestError> {
+    pub(super) fn prepare(
+        scenario: &'a LoadTestScenario,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, LoadTestError> {
         let token = scenario.bearer_token.as_deref();
         // A ping belongs to the older revisions only.
         let has_ping = scenario.steps.iter().any(|step| step.method == "ping");
         let era = match scenario.era {
             Some(era) => era,
             None if has_ping => Era::Legacy,
-            None => negotiation::era(&scenario.target, token)?,
+            None => {
+                let patience = Patience { time_out: scenario.time_out, stop };
+                negotiation::era(&scenario.target, token, &patience)?
+            }
         };
         let wording = Wording::new(&scenario.target, era, token);
         let mix = Mix::new(&scenario.steps_in(era), &wording)?;
@@ -108,8 +112,12 @@ impl<'a> Run<'a> {
         let begun_unix_ms =
             SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let before_open = scenario.pid.and_then(|pid| ProcessFamily::of(pid)?.rss_bytes());
-        let mut worker = Worker::new(&setup, mix).map_err(LoadTestError::Connect)?;
-        worker.open_all(OPEN_PATIENCE, stop).map_err(LoadTestError::Greeting)?;
+        let target = &scenario.target;
+        let mut worker = Worker::new(&setup, mix).map_err(LoadTestError::connect(target))?;
+        worker.open_all(stop).map_err(|unopened| match unopened {
+            Unopened::Stopped => LoadTestError::stopped(target),
+            Unopened::Because(why) => LoadTestError::greeting(target, why),
+        })?;
         let ids = match scenario.pid {
             Some(pid) => vec![pid],
             None => worker.children(),
@@ -141,8 +149,10 @@ impl<'a> Run<'a> {
             measured_ms: seen.measured.as_secs_f64() * 1e3,
             ended_early: seen.early,
             latency: figures::latency(&worker.tally.all_latency()),
+            latency_with_time_outs: figures::with_time_outs(&worker.tally),
             operations: figures::operations(&worker.tally, worker.operations()),
             failures: figures::failures(&worker.tally, &worker.examples),
+            unexpected_example: worker.examples.unexpected.clone().filter(|_| requests.unexpected > 0),
             seconds: seen.seconds,
             requests,
             server,
@@ -159,11 +169,53 @@ struct Notes<'a> {
     counts_from: Instant,
     ends: Option<Instant>,
     next_second: Instant,
+    windows: Windows,
     /// Resident memory of the server at the end of each second.
     rss: Vec<Option<u64>>,
     /// Processor time of the server and of the generator when requests began to count, and when they ceased to.
     at_start: Option<(Option<Duration>, Duration)>,
     at_end: Option<(Option<Duration>, Duration, Instant)>,
+}
+
+/// When the parts of a test end.
+enum Windows {
+    /// At these times.
+    OfTime { next: Instant, length: Duration },
+    /// After so many right answers each.
+    OfAnswers { next: u64, length: u64 },
+}
+
+impl Windows {
+    fn of(scenario: &LoadTestScenario, counts_from: Instant) -> Self {
+        match scenario.count {
+            Some(count) => {
+                let length = (count / u64::from(WINDOWS)).max(1);
+                Self::OfAnswers { next: length, length }
+            }
+            None => {
+                let length = (scenario.duration / WINDOWS).max(Duration::from_millis(1));
+                Self::OfTime { next: counts_from + length, length }
+            }
+        }
+    }
+
+    /// Ends those that are over.
+    fn end_due(&mut self, tally: &mut Tally, now: Instant) {
+        match self {
+            Self::OfTime { next, length } => {
+                while now >= *next {
+                    tally.end_window();
+                    *next += *length;
+                }
+            }
+            Self::OfAnswers { next, length } => {
+                if tally.answers() >= *next {
+                    tally.end_window();
+                    *next = tally.answers() + *length;
+                }
+            }
+        }
+    }
 }
 
 impl Notes<'_> {
@@ -180,6 +232,7 @@ impl Notes<'_> {
             let (server, own) = self.cpu();
             self.at_end = Some((server, own, now));
         }
+        self.windows.end_due(&mut worker.tally, now);
         while now >= self.next_second {
             on_progress(&self.end_second(worker));
             self.next_second += SECOND;
@@ -258,6 +311,7 @@ fn measure(
         counts_from,
         ends,
         next_second: begins + if first.is_zero() { SECOND } else { first },
+        windows: Windows::of(scenario, counts_from),
         rss: Vec::with_capacity(MAX_SECONDS),
         at_start: None,
         at_end: None,

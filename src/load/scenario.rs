@@ -70,6 +70,11 @@ impl LoadTestScenario {
         }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The course of the load.
     #[must_use]
     pub fn pattern(mut self, pattern: LoadPattern) -> Self {
@@ -179,12 +184,23 @@ impl LoadTestScenario {
             Some("connections are 1 to 100,000")
         } else if self.in_flight == 0 || self.in_flight > MAX_IN_FLIGHT {
             Some("requests in flight are 1 to 100,000 for each connection")
-        } else if self.churn && self.in_flight > 1 && !self.target.is_http() {
-            Some("with churn, one request is in flight on each connection")
+        } else if self.churn && self.in_flight > 1 {
+            Some("with churn, one request is in flight on each connection: give more connections")
         } else if self.time_out.is_zero() {
             Some("the time-out is 0")
         } else if !self.steps.is_empty() && self.steps.iter().all(|step| step.weight == 0) {
             Some("each step has weight 0")
+        } else if self.bearer_token.is_some() && !self.target.is_http() {
+            Some("a token (--token-file) is sent over HTTP only")
+        } else if self.pid.is_some() && matches!(self.target, LoadTarget::Command(_)) {
+            Some(
+                "a process (--pid) is named where the server runs already; one that is started here is watched anyway",
+            )
+        } else if !self.settle.is_zero()
+            && self.pid.is_none()
+            && !matches!(self.target, LoadTarget::Command(_))
+        {
+            Some("--settle reads the memory of a server: name its process with --pid")
         } else if self.bearer_token.as_ref().is_some_and(|token| !is_header_text(token)) {
             Some("the token has characters that a header cannot carry")
         } else if self.steps.iter().any(|step| !step.tool().is_none_or(is_header_text)) {

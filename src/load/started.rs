@@ -48,17 +48,17 @@ impl StartedServer {
         patience: Duration,
     ) -> Result<Self, LoadTestError> {
         if listens(target) {
-            return Err(LoadTestError::Greeting(format!("another server listens at {target} already")));
+            return Err(LoadTestError::greeting(target, "another server listens there already"));
         }
-        let mut child = Child::start_listener(command).map_err(LoadTestError::Connect)?;
+        let mut child = Child::start_listener(command).map_err(LoadTestError::connect(target))?;
         let begun = Instant::now();
         while !listens(target) {
             if child.ended_within(Duration::ZERO).is_some() {
-                return Err(LoadTestError::Greeting(child.last_words()));
+                return Err(LoadTestError::greeting(target, child.last_words()));
             }
             if begun.elapsed() > patience {
-                let why = format!("the server does not listen at {target} within {patience:?}");
-                return Err(LoadTestError::Greeting(why));
+                let why = format!("it does not listen within {patience:?}");
+                return Err(LoadTestError::greeting(target, why));
             }
             thread::sleep(ASK_INTERVAL);
         }

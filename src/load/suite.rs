@@ -39,6 +39,6 @@ impl LoadTestSuite {
             return Err(LoadTestError::Scenario(fault));
         }
         let stop = || self.stop.load(Ordering::Relaxed);
-        Run::prepare(scenario)?.report(&stop, &mut on_progress)
+        Run::prepare(scenario, &stop)?.report(&stop, &mut on_progress)
     }
 }

@@ -1,71 +1,106 @@
 //! A report as text for a terminal.
 
-use super::report::{LatencyReport, LoadTestReport, ServerUse};
+use super::report::{GeneratorUse, LatencyReport, LoadTestReport, ServerUse};
 use crate::limits::units::{bytes, grouped};
 use std::io::{self, Write};
 
-/// Writes a report as text.
+/// The columns of a terminal that nobody widened.
+const WIDTH: usize = 80;
+/// The columns of the word that says what a line is about.
+const INDENT: usize = 11;
+/// A longer name has a line of its own.
+const MAX_NAME: usize = 22;
+
+/// Writes a report as text of at most 80 columns.
 ///
 /// # Errors
 /// When `out` refuses it.
 pub fn write_load_table(report: &LoadTestReport, out: &mut impl Write) -> io::Result<()> {
     let facts = &report.scenario;
-    writeln!(out, "{}: {} ({}, {})", facts.name, shown(&facts.target), facts.transport, facts.revision)?;
+    let transport = format!("{}, {}", facts.transport, facts.revision);
+    paragraph(out, "", &format!("{}: {} ({transport})", shown(&facts.name), shown(&facts.target)))?;
     let in_flight =
         if facts.in_flight == 1 { String::new() } else { format!(", {} in flight each", facts.in_flight) };
     let connections = plural(facts.connections, "connection");
     let seconds = report.measured_ms / 1e3;
-    writeln!(out, "{}, {connections}{in_flight}, {seconds:.1} s", facts.pattern)?;
+    paragraph(out, "", &format!("{}, {connections}{in_flight}, {seconds:.1} s", facts.pattern))?;
     if let Some(why) = &report.ended_early {
-        writeln!(out, "ENDED EARLY: {}", shown(why))?;
+        paragraph(out, "", &format!("ENDED EARLY: {}", shown(why)))?;
     }
     writeln!(out)?;
     write_requests(report, out)?;
     write_latencies(report, out)?;
     write_failures(report, out)?;
     if let Some(server) = &report.server {
+        writeln!(out)?;
         write_server(server, out)?;
     }
-    let generator = &report.generator;
-    write!(out, "\ngenerator  {:.0} % of a processor", generator.cpu_load * 100.0)?;
-    if generator.lag_max_us > 0.0 {
-        let (p99, max) = (time(generator.lag_p99_us), time(generator.lag_max_us));
-        write!(out, "; began requests at most {p99} (p99), {max} (max) later than it could")?;
-    }
     writeln!(out)?;
-    if let Some(why) = &generator.bottleneck {
-        writeln!(out, "           THE GENERATOR IS THE BOTTLENECK: {why}")?;
-    }
+    write_generator(&report.generator, out)?;
     for (index, expectation) in report.expectations.iter().enumerate() {
-        let title = if index == 0 { "\nexpected " } else { "         " };
-        let outcome = if expectation.is_met { "met" } else { "MISSED" };
+        if index == 0 {
+            writeln!(out)?;
+        }
+        let outcome = if expectation.is_met { "met   " } else { "MISSED" };
         let bound = expectation.bound.as_deref().map(|bound| format!(", bound {bound}")).unwrap_or_default();
-        writeln!(out, "{title}  {outcome:6}  {} (found {}{bound})", expectation.expected, expectation.found)?;
+        let (title, found) = (if index == 0 { "expected" } else { "" }, &expectation.found);
+        writeln!(out, "{title:INDENT$}{outcome}  {} (found {found}{bound})", expectation.expected)?;
     }
     Ok(())
 }
 
+/// Writes a text behind its title, as many lines of it as are needed.
+pub(super) fn paragraph(out: &mut impl Write, title: &str, text: &str) -> io::Result<()> {
+    let indent = if title.is_empty() { 0 } else { INDENT };
+    let mut line = if title.is_empty() { String::new() } else { format!("{title:INDENT$}") };
+    let (mut columns, mut is_fresh) = (line.chars().count(), true);
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let length = word.chars().count();
+        if !is_fresh && columns + 1 + length > WIDTH {
+            writeln!(out, "{line}")?;
+            // Lines of a title stand below its text, others are indented a little.
+            line = " ".repeat(if indent == 0 { 2 } else { indent });
+            (columns, is_fresh) = (line.len(), true);
+        }
+        if !is_fresh {
+            line.push(' ');
+            columns += 1;
+        }
+        line.push_str(word);
+        (columns, is_fresh) = (columns + length, false);
+    }
+    writeln!(out, "{line}")
+}
+
 fn write_requests(report: &LoadTestReport, out: &mut impl Write) -> io::Result<()> {
     let counts = &report.requests;
-    writeln!(
-        out,
-        "requests   {} answered ({:.1} a second), {} failed, {} dropped, {} late: {:.3} % errors",
+    let text = format!(
+        "{} answered ({:.1} a second), {} failed, {} dropped, {} late: {:.3} % errors",
         grouped(counts.answered),
         counts.rate,
         grouped(counts.failed),
         grouped(counts.dropped),
         grouped(counts.late),
         counts.error_ratio * 100.0
-    )?;
+    );
+    paragraph(out, "requests", &text)?;
+    if counts.unanswered > 0 {
+        let text = format!("{} still without an answer at the end", plural(counts.unanswered, "request"));
+        paragraph(out, " ", &text)?;
+    }
+    if counts.warm_up_failed > 0 {
+        let text =
+            format!("{} of the warm-up failed or had no answer", plural(counts.warm_up_failed, "request"));
+        paragraph(out, " ", &text)?;
+    }
     if counts.unexpected > 0 {
-        writeln!(out, "           {} answered nothing that was asked", plural(counts.unexpected, "message"))?;
+        let example = report.unexpected_example.as_deref().unwrap_or_default();
+        let text = format!("{} answered nothing that was asked", plural(counts.unexpected, "message"));
+        paragraph(out, " ", &format!("{text}, the first: {}", shown(example)))?;
     }
     if counts.broken_connections > 0 {
-        writeln!(
-            out,
-            "           {} broke or were refused",
-            plural(counts.broken_connections, "connection")
-        )?;
+        let text = format!("{} broke or were refused", plural(counts.broken_connections, "connection"));
+        paragraph(out, " ", &text)?;
     }
     Ok(())
 }
@@ -81,16 +116,24 @@ fn write_latencies(report: &LoadTestReport, out: &mut impl Write) -> io::Result<
     if rows.len() > 1 {
         rows.push(("all".to_owned(), report.requests.answered, report.latency.as_ref()));
     }
-    let widest = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or_default().max(9);
-    let titles = ["answered", "p50", "p90", "p95", "p99", "p99.9", "max"];
-    write!(out, "\n{:widest$}", "latency")?;
-    titles.iter().try_for_each(|title| write!(out, "  {title:>10}"))?;
+    if let Some(all) = &report.latency_with_time_outs {
+        rows.push(("with time-outs".to_owned(), all.count, Some(all)));
+    }
+    let lengths = rows.iter().map(|(name, ..)| name.chars().count());
+    let widest = lengths.filter(|length| *length <= MAX_NAME).max().unwrap_or_default().max(9);
+    let titles = ["p50", "p95", "p99", "p99.9", "max"];
+    write!(out, "\n{:widest$}  {:>11}", "latency", "answered")?;
+    titles.iter().try_for_each(|title| write!(out, "  {title:>7}"))?;
     for (name, answered, latency) in rows {
-        write!(out, "\n{name:widest$}  {:>10}", grouped(answered))?;
+        write!(out, "\n{name:widest$}")?;
+        if name.chars().count() > widest {
+            write!(out, "\n{:widest$}", "")?;
+        }
+        write!(out, "  {:>11}", grouped(answered))?;
         let Some(latency) = latency else { continue };
-        let LatencyReport { p50_us, p90_us, p95_us, p99_us, p999_us, max_us, .. } = *latency;
-        for us in [p50_us, p90_us, p95_us, p99_us, p999_us, max_us] {
-            write!(out, "  {:>10}", time(us))?;
+        let LatencyReport { p50_us, p95_us, p99_us, p999_us, max_us, .. } = *latency;
+        for us in [p50_us, p95_us, p99_us, p999_us, max_us] {
+            write!(out, "  {:>7}", time(us))?;
         }
     }
     writeln!(out)
@@ -98,30 +141,46 @@ fn write_latencies(report: &LoadTestReport, out: &mut impl Write) -> io::Result<
 
 fn write_failures(report: &LoadTestReport, out: &mut impl Write) -> io::Result<()> {
     for (index, failure) in report.failures.iter().enumerate() {
-        let title = if index == 0 { "\nfailures " } else { "         " };
-        write!(out, "{title}  {} {}", grouped(failure.count), failure.kind.name())?;
-        if let Some(example) = &failure.example {
-            write!(out, ", the first: {}", shown(example))?;
+        if index == 0 {
+            writeln!(out)?;
         }
-        writeln!(out)?;
+        let mut text = format!("{} {}", grouped(failure.count), failure.kind.name());
+        if let Some(example) = &failure.example {
+            text.extend([", the first: ", &shown(example)]);
+        }
+        paragraph(out, if index == 0 { "failures" } else { " " }, &text)?;
     }
     Ok(())
 }
 
 fn write_server(server: &ServerUse, out: &mut impl Write) -> io::Result<()> {
     let (before, peak) = (bytes(server.rss_before_bytes), bytes(server.rss_peak_bytes));
-    write!(out, "\nserver     {before} resident before, {peak} at most")?;
+    let mut text = format!("{before} resident before, {peak} at most");
     if let Some(after) = server.rss_after_bytes {
-        write!(out, ", {} after {:.1} s", bytes(after), server.settle_ms as f64 / 1e3)?;
+        text += &format!(", {} after {:.1} s", bytes(after), server.settle_ms as f64 / 1e3);
     }
-    writeln!(out)?;
+    paragraph(out, "server", &text)?;
     if let (Some(load), Some(each)) = (server.cpu_load, server.cpu_per_request_us) {
-        writeln!(out, "           {:.0} % of a processor, {} for each answer", load * 100.0, time(each))?;
+        let text = format!("{:.0} % of a processor, {} for each answer", load * 100.0, time(each));
+        paragraph(out, " ", &text)?;
     }
     if let Some(each) = server.bytes_per_connection {
-        writeln!(out, "           {} for each connection", bytes(each as u64))?;
+        paragraph(out, " ", &format!("{} for each connection", bytes(each as u64)))?;
     }
     Ok(())
+}
+
+fn write_generator(generator: &GeneratorUse, out: &mut impl Write) -> io::Result<()> {
+    let mut text = format!("{:.0} % of a processor", generator.cpu_load * 100.0);
+    if generator.lag_max_us > 0.0 {
+        let (p99, max) = (time(generator.lag_p99_us), time(generator.lag_max_us));
+        text += &format!("; began requests at most {p99} (p99), {max} (max) later than it could");
+    }
+    paragraph(out, "generator", &text)?;
+    match &generator.bottleneck {
+        Some(why) => paragraph(out, " ", &format!("THE GENERATOR IS THE BOTTLENECK: {why}")),
+        None => Ok(()),
+    }
 }
 
 /// Microseconds with three digits and their unit.
@@ -153,7 +212,44 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::failure::FailureKind;
+    use super::super::report::{FailureReport, LoadOperationReport};
+    use super::super::sample;
     use super::*;
+
+    #[test]
+    fn a_table_fits_a_terminal_whatever_a_server_says() {
+        let mut report = sample::report(123_456.0, 12_345.6, 0.001);
+        report.scenario.target = "word ".repeat(40);
+        report.ended_early = Some("the server ended ".repeat(10));
+        report.latency_with_time_outs.clone_from(&report.latency);
+        report.generator.lag_max_us = 1.0;
+        report.generator.bottleneck = Some("it is slow ".repeat(20));
+        (report.requests.unexpected, report.unexpected_example) = (3, Some("what else ".repeat(20)));
+        let example = Some("oh no ".repeat(50));
+        report.failures = vec![FailureReport { kind: FailureKind::WrongAnswer, count: 12_345_678, example }];
+        for name in ["echo", "a_tool_with_a_name_that_is_much_longer_than_others_are"] {
+            report.operations.push(LoadOperationReport {
+                method: "tools/call".to_owned(),
+                tool: Some(name.to_owned()),
+                answered: 123_456_789,
+                failed: 0,
+                timed_out: 0,
+                latency: report.latency.clone(),
+                windows: Vec::new(),
+            });
+        }
+        let mut text = Vec::new();
+        write_load_table(&report, &mut text).expect("written");
+        let text = String::from_utf8(text).expect("text");
+        for line in text.lines() {
+            assert!(line.chars().count() <= WIDTH, "{} columns: {line}", line.chars().count());
+        }
+        assert!(
+            text.contains("with time-outs") && text.contains("\nfailures   12,345,678 wrong answer"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn times_have_three_digits_and_a_unit() {

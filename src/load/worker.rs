@@ -3,7 +3,7 @@
 //! Owns connections and counts; when requests begin is for [`Pace`] to say, what they are for [`Mix`]. Invariant: from
 //! the end of the warm-up to the end of the test a request that succeeds allocates nothing.
 
-use super::channel::{Broken, Channel, Heard, State};
+use super::channel::{Broken, Channel, Heard, Lateness, State};
 use super::examples::Examples;
 use super::failure::FailureKind;
 use super::mix::Mix;
@@ -28,6 +28,8 @@ const TICK: Duration = Duration::from_millis(20);
 const SPIN: Duration = Duration::from_micros(120);
 const TIMER: Token = Token(usize::MAX);
 const READ_BYTES: usize = 256 * 1024;
+/// What has come of all answers that are not complete, at most; one alone is bounded by its connection.
+const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
 
 /// How a server is asked.
 pub(super) struct Setup {
@@ -49,6 +51,13 @@ pub(super) enum EarlyEnd {
     ServerGone(String),
 }
 
+/// Why connections are not open.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    Stopped,
+    Because(String),
+}
+
 /// The loop.
 pub(super) struct Worker<'a> {
     setup: &'a Setup,
@@ -66,6 +75,8 @@ pub(super) struct Worker<'a> {
     /// Connections that may have more to read.
     unread: Vec<usize>,
     in_flight: usize,
+    /// What connections hold of answers that are not complete.
+    held_bytes: usize,
     opening: usize,
     heard: Vec<Heard>,
     scratch: Vec<u8>,
@@ -99,6 +110,7 @@ impl<'a> Worker<'a> {
             unwritten: Vec::with_capacity(channels.len()),
             channels,
             in_flight: 0,
+            held_bytes: 0,
             opening: 0,
             heard: Vec::with_capacity(1024),
             scratch: vec![0; READ_BYTES],
@@ -111,26 +123,36 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Opens all connections; an error when one cannot be within `patience`.
-    pub(super) fn open_all(&mut self, patience: Duration, stop: impl Fn() -> bool) -> Result<(), String> {
-        let begun = Instant::now();
+    /// Opens all connections; an error when none more opens within the time-out.
+    pub(super) fn open_all(&mut self, stop: impl Fn() -> bool) -> Result<(), Unopened> {
+        let (mut last, mut were_ready) = (Instant::now(), 0);
         loop {
             self.open_due(Instant::now());
             let ready = self.channels.iter().filter(|channel| channel.state == State::Ready).count();
             if ready == self.channels.len() {
                 return Ok(());
             }
+            if ready > were_ready {
+                (last, were_ready) = (Instant::now(), ready);
+            }
             self.write_all();
             if let Some(gone) = self.gone.take() {
-                return Err(gone);
+                return Err(Unopened::Because(gone));
             }
-            if self.examples.greeting.is_some() || begun.elapsed() > patience || stop() {
+            if stop() {
+                return Err(Unopened::Stopped);
+            }
+            let time_out = self.setup.time_out;
+            if self.examples.greeting.is_some() || last.elapsed() > time_out {
                 let why = self.examples.greeting.take();
                 let why = why.or_else(|| self.examples.of(FailureKind::Transport).map(str::to_owned));
-                let why = why.unwrap_or_else(|| "the server says nothing".to_owned());
-                return Err(format!("{ready} of {} connections are open: {why}", self.channels.len()));
+                let said = || self.examples.unexpected.as_ref().map(|said| format!("it said {said}"));
+                let why = why.or_else(said).unwrap_or_else(|| "it says nothing".to_owned());
+                let all = self.channels.len();
+                let why = format!("{ready} of {all} connections opened, then none in {time_out:?}: {why}");
+                return Err(Unopened::Because(why));
             }
-            self.wait(TICK).map_err(|error| error.to_string())?;
+            self.wait(TICK).map_err(|error| Unopened::Because(error.to_string()))?;
         }
     }
 
@@ -184,6 +206,10 @@ impl<'a> Worker<'a> {
             if self.wait(TICK).is_err() {
                 break;
             }
+        }
+        let waiting = self.channels.iter().flat_map(|channel| &channel.slots);
+        for slot in waiting.filter(|slot| slot.is_busy && !slot.is_settled()) {
+            self.tally.unanswered(slot.counts);
         }
     }
 
@@ -308,7 +334,7 @@ impl<'a> Worker<'a> {
                     let bytes = &self.scratch[..read];
                     let taken = channel.take(bytes, &self.mix.steps, &mut self.heard, &mut self.examples);
                     self.act(index);
-                    if let Err(broken) = taken {
+                    if let Err(broken) = taken.and_then(|()| self.bound(index)) {
                         return self.break_off(index, &broken);
                     }
                 }
@@ -317,6 +343,24 @@ impl<'a> Worker<'a> {
                 Err(error) => return self.break_off(index, &Broken::transport(&error)),
             }
         }
+    }
+
+    /// Counts what a connection holds of answers that are not complete; all connections share one bound.
+    fn bound(&mut self, index: usize) -> Result<(), Broken> {
+        self.held_bytes =
+            self.held_bytes + self.channels[index].count_held() - self.channels[index].held_before;
+        self.channels[index].held_before = self.channels[index].count_held();
+        if self.held_bytes <= MAX_HELD_BYTES {
+            return Ok(());
+        }
+        self.channels.iter_mut().for_each(Channel::shrink);
+        self.held_bytes = self.channels.iter().map(Channel::count_held).sum();
+        if self.held_bytes <= MAX_HELD_BYTES {
+            return Ok(());
+        }
+        let mib = MAX_HELD_BYTES / (1024 * 1024);
+        let why = format!("what had come of answers was more than {mib} MiB together");
+        Err(Broken { kind: FailureKind::WrongAnswer, why })
     }
 
     /// Acts on what was heard on a connection.
@@ -333,7 +377,10 @@ impl<'a> Worker<'a> {
                 }
                 Heard::Free { slot } if !closes => self.put_free(index, slot, now),
                 Heard::Free { .. } | Heard::Late => {}
-                Heard::Unexpected => self.tally.unexpected += 1,
+                Heard::Unexpected => {
+                    self.tally.unexpected += 1;
+                    self.channels[index].note_unexpected(now);
+                }
                 Heard::Initialized => self.initialized(index, now),
                 Heard::Confirmed => self.ready(index, now),
                 Heard::NotGreeted => self.broken += 1,
@@ -353,6 +400,7 @@ impl<'a> Worker<'a> {
         let slot = self.channels[index].slots[slot];
         self.in_flight -= 1;
         if !slot.counts {
+            self.tally.warm_up_failed += u64::from(outcome.is_err());
             return;
         }
         let latency = now.saturating_duration_since(slot.origin);
@@ -399,6 +447,10 @@ impl<'a> Worker<'a> {
     fn connected(&mut self, index: usize) {
         let (channel, wording) = (&mut self.channels[index], &self.setup.wording);
         match (wording.era, channel.session.is_empty(), channel.is_confirmed) {
+            // A process that was just started has to be there before it is loaded, and before its memory is read.
+            (Era::Modern, ..) if matches!(self.setup.target, LoadTarget::Command(_)) => {
+                channel.greet(&wording.discover(), State::Discovering);
+            }
             (Era::Modern, ..) | (_, false, true) => return self.ready(index, Instant::now()),
             (_, true, _) => channel.greet(&wording.initialize(), State::Initializing),
             (_, false, false) => {
@@ -448,7 +500,9 @@ impl<'a> Worker<'a> {
         match channel.state {
             State::Gone | State::Closed { .. } => return,
             State::Ready => {}
-            State::Connecting | State::Initializing | State::Confirming => self.opening -= 1,
+            State::Connecting | State::Initializing | State::Discovering | State::Confirming => {
+                self.opening -= 1;
+            }
         }
         self.broken += 1;
         let is_command = matches!(self.setup.target, LoadTarget::Command(_));
@@ -461,6 +515,8 @@ impl<'a> Worker<'a> {
             *in_flight -= 1;
             if slot.counts {
                 tally.failed(slot.step, broken.kind, now.saturating_duration_since(slot.origin));
+            } else {
+                tally.warm_up_failed += 1;
             }
         });
         self.free.retain(|(channel, _)| *channel != index);
@@ -490,11 +546,24 @@ impl<'a> Worker<'a> {
         self.swept = now;
         for index in 0..self.channels.len() {
             for slot in 0..self.channels[index].slots.len() {
-                let Some(waiting) = self.channels[index].overdue(slot, now, time_out) else { continue };
+                let Some((waiting, lateness)) = self.channels[index].overdue(slot, now, time_out) else {
+                    continue;
+                };
                 let name = &self.mix.steps[waiting.step].name;
-                self.examples.note(FailureKind::TimeOut, || format!("no answer to {name} in {time_out:?}"));
+                let kind = if lateness == Lateness::SaidSomethingElse {
+                    self.tally.unexpected -= 1;
+                    let said = self.examples.unexpected.clone().unwrap_or_default();
+                    self.examples.note(FailureKind::WrongAnswer, || {
+                        format!("in place of an answer to {name}: {said}")
+                    });
+                    FailureKind::WrongAnswer
+                } else {
+                    self.examples
+                        .note(FailureKind::TimeOut, || format!("no answer to {name} in {time_out:?}"));
+                    FailureKind::TimeOut
+                };
                 if !waiting.is_settled() {
-                    self.settle(index, slot, Err(FailureKind::TimeOut), now);
+                    self.settle(index, slot, Err(kind), now);
                 }
                 self.channels[index].give_up(slot);
                 if self.setup.target.is_http() {

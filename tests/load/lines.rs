@@ -51,13 +51,63 @@ fn an_answer_with_a_wrong_id_answers_nothing() {
     let (target, _folder) = over_lines(Arc::new(script));
     let report = run(&counted(target, Era::Modern, 8).in_flight(8).time_out(TIME_OUT).step(echo()));
     assert_adds_up(&report);
-    assert_eq!(failures(&report), [(FailureKind::TimeOut, 1)]);
-    assert_eq!((report.requests.answered, report.requests.unexpected), (7, 1));
-    let slowest = report.latency.expect("answers").max_us;
-    assert!(
-        slowest >= TIME_OUT.as_secs_f64() * 0.999e6,
-        "a time-out counts with the time it took: {slowest}"
-    );
+    assert_eq!(failures(&report), [(FailureKind::WrongAnswer, 1)], "told by what came, not by what did not");
+    assert_eq!((report.requests.answered, report.requests.unexpected), (7, 0));
+}
+
+#[test]
+fn what_never_comes_is_a_time_out_and_no_latency_of_an_answer() {
+    let script = |number: usize, request: &Value| match number {
+        2 => Vec::new(),
+        _ => vec![line(&right(request))],
+    };
+    let (target, _folder) = over_lines(Arc::new(script));
+    let report = run(&counted(target, Era::Modern, 8).in_flight(8).time_out(TIME_OUT).step(echo()));
+    assert_adds_up(&report);
+    assert_eq!((failures(&report), report.operations[0].timed_out), (vec![(FailureKind::TimeOut, 1)], 1));
+    let (right, all) = (report.latency.expect("answers"), report.latency_with_time_outs.expect("a time-out"));
+    assert_eq!((right.count, all.count), (7, 8));
+    assert!(all.max_us >= TIME_OUT.as_secs_f64() * 0.999e6, "with the time that was waited: {all:?}");
+}
+
+#[test]
+fn with_one_request_in_flight_a_wrong_answer_is_known_before_the_time_out() {
+    let script = |number: usize, request: &Value| {
+        let mut answer = right(request);
+        match number {
+            1 => answer["id"] = json!(999_999_999_u64),
+            2 => answer["id"] = json!(request["id"].as_u64().expect("a number").to_string()),
+            3 => return vec![Act::Say("}{garbage\n".to_owned())],
+            _ => {}
+        }
+        vec![line(&answer)]
+    };
+    let (target, _folder) = over_lines(Arc::new(script));
+    // A time-out of an hour would be one for this test, too.
+    let report = run(&counted(target, Era::Legacy, 6).time_out(Duration::from_hours(1)).step(ping()));
+    assert_adds_up(&report);
+    assert_eq!((failures(&report), report.requests.answered), (vec![(FailureKind::WrongAnswer, 3)], 3));
+    assert_eq!(report.requests.unexpected, 0);
+    let example = report.failures[0].example.as_deref().unwrap_or_default();
+    assert!(example.contains("in place of an answer to ping") && example.contains("999999999"), "{example}");
+}
+
+#[test]
+fn what_the_warm_up_was_not_answered_is_told() {
+    let script = |number: usize, request: &Value| match number {
+        0 => Vec::new(),
+        _ => vec![line(&right(request))],
+    };
+    let (target, _folder) = over_lines(Arc::new(script));
+    let scenario = LoadTestScenario::new("warm-up", target)
+        .era(Era::Modern)
+        .warm_up(Duration::from_millis(500))
+        .duration(Duration::from_millis(100))
+        .time_out(Duration::from_secs(1))
+        .step(ping());
+    let report = run(&scenario);
+    assert_eq!((report.requests.warm_up_failed, report.requests.begun), (1, 0), "{:?}", report.requests);
+    assert!(!report.is_passed());
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn the_exit_code_says_what_came_of_it() {
     let failing =
         load(&[&["--count", "3", "--call", "no_such_tool", "--settle", "0s"][..], &server].concat());
     assert_eq!(failing.status.code(), Some(1), "{}", text(&failing.stderr));
-    assert!(text(&failing.stdout).contains("3 protocol error, the first: "), "{}", text(&failing.stdout));
+    let shown = text(&failing.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains("failures 3 protocol error, the first: "), "{shown}");
     for (arguments, code, want) in [
         (&["--count", "0", "--", "true"][..], 2, "--count"),
         (&["--rate", "0", "--", "true"], 2, "how many requests a second"),
@@ -67,8 +68,8 @@ fn the_exit_code_says_what_came_of_it() {
 
 #[test]
 fn a_server_that_dies_ends_the_test_with_a_report() {
-    // It answers three requests and ends.
-    let script = "for i in 1 2 3; do read -r line; id=${line#*\\\"id\\\":}; \
+    // It answers the greeting and three requests, and ends.
+    let script = "for i in 0 1 2 3; do read -r line; id=${line#*\\\"id\\\":}; \
                   echo \"{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"id\\\":${id%%,*},\\\"result\\\":{}}\"; done; \
                   echo out of cheese >&2; exit 9";
     let ping = ["--era", "modern", "--method", "ping", "--settle", "0s", "--warm-up", "0"];
@@ -79,24 +80,70 @@ fn a_server_that_dies_ends_the_test_with_a_report() {
     assert!(shown.contains("out of cheese") && shown.contains("requests   3 answered"), "{shown}");
 }
 
-#[test]
-fn an_interrupt_shows_the_report_so_far() {
+/// Starts a load test of a shell script, interrupts it when the script has made a file named `here`.
+fn interrupted_when_here(script: &str, flags: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
     let child = Command::new(PROGRAM)
-        .args(["load", "--era", "modern", "--duration", "1h", "--warm-up", "0", "--settle", "0s", "--"])
-        .args([PROGRAM, "serve", "--stdio", "/"])
+        .args(["load", "--duration", "1h", "--warm-up", "0", "--settle", "0s"])
+        .args(flags)
+        .args(["--", "sh", "-c", script])
+        .current_dir(folder.path())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the program runs");
-    // The handler is set before the server starts.
-    let children = format!("/proc/{0}/task/{0}/children", child.id());
-    while std::fs::read_to_string(&children).is_ok_and(|children| children.trim().is_empty()) {
+    while !folder.path().join("here").exists() {
         thread::sleep(Duration::from_millis(5));
     }
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).expect("sent");
-    let output = child.wait_with_output().expect("ended");
+    child.wait_with_output().expect("ended")
+}
+
+#[test]
+fn an_interrupt_shows_the_report_so_far() {
+    // It answers the greeting, and never the first request.
+    let script =
+        r#"read -r line; echo '{"jsonrpc":"2.0","id":0,"result":{}}'; read -r line; touch here; cat >&2"#;
+    let output = interrupted_when_here(script, &["--era", "modern"]);
     assert_eq!(output.status.code(), Some(130));
-    assert!(text(&output.stdout).contains("ENDED EARLY: interrupted"), "{}", text(&output.stdout));
+    let shown = text(&output.stdout);
+    assert!(shown.contains("ENDED EARLY: interrupted"), "{shown}");
+    assert!(shown.contains("1 request still without an answer at the end"), "{shown}");
+}
+
+#[test]
+fn a_server_that_never_greets_can_be_interrupted_and_has_a_time_out() {
+    for flags in [&[][..], &["--era", "legacy"], &["--era", "modern"]] {
+        let output = interrupted_when_here("touch here; cat >&2", flags);
+        assert_eq!(output.status.code(), Some(130), "{flags:?}: {}", text(&output.stderr));
+        let silent = ["--time-out", "300ms", "--", "sh", "-c", "cat >&2"];
+        let output = load(&[flags, &silent].concat());
+        assert_eq!(output.status.code(), Some(3), "{flags:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("the server sh -c cat >&2"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_flag_that_would_be_ignored_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a").display().to_string();
+    std::fs::write(&file, "secret").expect("written");
+    for (arguments, want) in [
+        (&["--token-file", &file, "--", "true"][..], "over HTTP only"),
+        (&["--token-file", &file, "unix-lines:/x"], "over HTTP only"),
+        (&["--pid", "1", "--", "true"], "--pid"),
+        (&["--settle", "5s", "unix:/x"], "--pid"),
+        (&["--baseline", &file, "unix:/x"], "--expect"),
+        (&["--churn", "--in-flight", "2", "unix:/x"], "with churn"),
+        (&["--scenario", &file, "--era", "modern"], "--era"),
+        (&["--scenario", &file, "--pid", "1"], "--pid"),
+        (&["--schema", "--churn"], "--schema"),
+    ] {
+        let output = load(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(want), "{arguments:?}: {}", text(&output.stderr));
+    }
 }
 
 /// A scenario that starts its server, which is asked to end in the midst of the load: no request that began is lost.
@@ -139,7 +186,7 @@ fn a_server_is_started_for_a_scenario_and_ends_under_load_without_a_loss() {
 fn the_schema_is_printed() {
     let output = load(&["--schema"]);
     let schema: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(schema["title"], "LoadTestReport");
+    assert_eq!(schema["title"], "LoadOutput");
 }
 
 #[test]
@@ -158,7 +205,8 @@ fn expectations_decide_the_exit_code_beside_a_saved_run_too() {
         ("p50=-99.99999%", 1, "MISSED  p50 <= -99.99999%"),
     ] {
         let flags = ["--expect", expectations, "--baseline", &saved];
-        let output = load(&[&flags[..], &server].concat());
+        let flags = if want.contains("+1") || want.contains("-99") { &flags[..] } else { &flags[..2] };
+        let output = load(&[flags, &server].concat());
         assert_eq!(output.status.code(), Some(code), "{expectations}: {}", text(&output.stderr));
         assert!(text(&output.stdout).contains(want), "{expectations}: {}", text(&output.stdout));
     }

@@ -2,7 +2,7 @@
 
 use super::peer::{Act, line, over_lines, right};
 use super::{counted, echo, run};
-use mcpool::load::{Era, LoadTestReport, ReadLoadReportError};
+use mcpool::load::{Era, LoadOutput, LoadTestReport, LoadTestReports, ReadLoadReportError};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn schema() -> Value {
 
 #[test]
 fn the_schema_is_that_of_the_type() {
-    let mut generated = schemars::schema_for!(LoadTestReport).to_value();
+    let mut generated = schemars::schema_for!(LoadOutput).to_value();
     generated.sort_all_objects();
     if std::env::var_os("MCPOOL_WRITE_SCHEMA").is_some() {
         let text = serde_json::to_string_pretty(&generated).expect("written") + "\n";
@@ -26,10 +26,17 @@ fn the_schema_is_that_of_the_type() {
     }
     assert!(
         schema() == generated,
-        "src/load/report.schema.json is not that of LoadTestReport: run\n  \
+        "src/load/report.schema.json is not that of LoadOutput: run\n  \
          MCPOOL_WRITE_SCHEMA=1 cargo test --test suite the_schema_is\n\
          and give the report another version (SCHEMA) when old readers would misread it"
     );
+}
+
+/// Fails where `output` is nothing that `mcpool load --json` may print.
+pub(crate) fn assert_follows(output: &Value) {
+    let validator = jsonschema::validator_for(&schema()).expect("a schema");
+    let faults: Vec<_> = validator.iter_errors(output).map(|fault| fault.to_string()).collect();
+    assert_eq!(faults, Vec::<String>::new());
 }
 
 #[test]
@@ -47,8 +54,14 @@ fn reports_follow_the_schema_and_read_back_as_they_were() {
     assert_eq!(faults, Vec::<String>::new());
     assert_eq!(LoadTestReport::from_json(&json.to_string()).expect("read back"), report);
 
+    let several = serde_json::json!([json, json]);
+    assert!(validator.is_valid(&several), "several scenarios follow it as well");
+    let reports = LoadTestReports::from_json(&several.to_string()).expect("read back");
+    assert_eq!((reports.reports().len(), reports.of("test")), (2, Some(&report)));
+    assert_eq!(reports.of("another"), None);
+
     let mut other = json.clone();
-    other["schema"] = "mcpool.load-test/2".into();
+    other["schema"] = "mcpool.load-test/99".into();
     let refused = LoadTestReport::from_json(&other.to_string());
     assert!(matches!(refused, Err(ReadLoadReportError::OtherSchema { .. })));
     other["requests"]["begun"] = "many".into();

@@ -20,6 +20,8 @@ const AFTER: &str = "Examples:
       http://localhost:3001/mcp
   mcpool load --connections 64 --pid 4711 --json unix:/run/user/1000/mcpool.sock
   mcpool load --scenario load.toml --json
+  mcpool load --find-max --slo p99=5ms,errors=0.1% http://localhost:3001/mcp
+  mcpool load compare before.json after.json
 
 With a rate requests begin at their times, whatever the server does, and latency
 counts from those times. Otherwise each connection asks again as soon as it is
@@ -43,13 +45,22 @@ A scenario file:
   p99 = \"5ms\"
   errors = \"0.1%\"
 
-Exit codes: 0 what is expected was met, or each request had its right answer,
-1 not, 2 wrong usage, 3 the server could not be reached or greeted, 130 ended by
+An answer may have 64 MiB, and all that have come in part 256 MiB together: the
+memory of the generator is bounded, too.
+
+Exit codes: 0 what is expected was met, or each request had its right answer, or
+a rate was found that holds, 1 not, 2 wrong usage, 3 the server could not be reached or greeted, 130 ended by
 Ctrl-C, which shows the report so far.";
 
 /// How many connections and requests in flight there are where nobody says: a closed loop begins with one.
 const OPEN_LOOP_SOCKETS: usize = 16;
 const OPEN_LOOP_IN_FLIGHT: usize = 64;
+
+/// A search has more of them, so that they are not what it finds, and steps of this length.
+const SEARCH_SOCKETS: usize = 64;
+const SEARCH_IN_FLIGHT: usize = 256;
+const SEARCH_STEP: Duration = Duration::from_secs(2);
+const SEARCH_TIME_OUT: Duration = Duration::from_secs(10);
 
 /// The command with its flags.
 pub(in crate::cli) fn command() -> Command {
@@ -60,6 +71,8 @@ pub(in crate::cli) fn command() -> Command {
             .value_parser(value_parser!(u64).range(1..))
     };
     Command::new("load")
+        .subcommand(super::compare::command())
+        .args_conflicts_with_subcommands(true)
         .about("Load a server, ours or any other, and show how fast it answers, how it fails and what it costs")
         .after_help(AFTER)
         .arg(
@@ -80,15 +93,16 @@ pub(in crate::cli) fn command() -> Command {
         .args(steps())
         .args(patterns())
         .args(expected())
+        .args(search())
         .args([
-            text("duration", "TIME", "How long requests count [default: 10s]").value_parser(time),
+            text("duration", "TIME", "How long requests count; of each step with --find-max [default: 10s; 2s]").value_parser(time),
             number("count").conflicts_with("duration").help("End after so many requests"),
             text("warm_up", "TIME", "Time at the start that does not count [default: 1s; 0 with --count]")
                 .value_parser(time),
-            number("connections").help("Connections [default: 1; 16 over HTTP with a rate]"),
+            number("connections").help("Connections [default: 1; with a rate 16 over HTTP or with --churn]"),
             number("in_flight")
-                .help("Requests in flight on each; over HTTP each takes a socket [default: 1; 64 over lines with a rate]"),
-            text("time_out", "TIME", "A request without an answer fails after so long [default: 30s]")
+                .help("Requests in flight on each; over HTTP each takes a socket [default: 1; with a rate 64 over lines without --churn]"),
+            text("time_out", "TIME", "A request without an answer fails after so long, the greeting too [default: 30s]")
                 .value_parser(time),
             text("era", "modern|legacy", "Revision to speak: 2026-07-28, or an older one [default: what it speaks]")
                 .value_parser(["modern", "legacy"]),
@@ -105,7 +119,7 @@ pub(in crate::cli) fn command() -> Command {
                 .value_parser(time),
             text("name", "NAME", "What the test is called in its report [default: load]"),
             switch("json", "Print the report as JSON"),
-            switch("schema", "Print the JSON Schema of reports").conflicts_with_all(["target", "command", "json"]),
+            switch("schema", "Print the JSON Schema of what --json prints").exclusive(true),
         ])
 }
 
@@ -147,6 +161,11 @@ fn sources() -> [Arg; 3] {
             "requirements",
             "baseline",
             "name",
+            "time_out",
+            "era",
+            "token_file",
+            "pid",
+            "settle",
         ]),
     ]
 }
@@ -173,6 +192,16 @@ fn expected() -> [Arg; 3] {
         text("requirements", "production", "Requirements that must hold").value_parser(["production"]),
         text("baseline", "FILE", "Saved report (--json) that relative expectations are beside")
             .value_parser(value_parser!(PathBuf)),
+    ]
+}
+
+fn search() -> [Arg; 2] {
+    [
+        switch("find_max", "Look for the highest rate that holds --slo, from --rate on [default: from what a closed loop shows]")
+            .conflicts_with_all(["scenario", "ramp", "steps", "spike", "closed", "churn", "count", "warm_up", "expect"])
+            .conflicts_with_all(["requirements", "baseline"]),
+        text("slo", "LIST", "What --find-max holds, as p99=5ms,errors=0.1% [default: p99=50ms,errors=0.1%]")
+            .requires("find_max"),
     ]
 }
 
@@ -204,18 +233,18 @@ pub(super) fn tests(matches: &ArgMatches) -> Result<Vec<Test>, CliError> {
     let target = target.ok_or_else(|| {
         CliError::Usage("no server was given: write a URL, unix:PATH, or a command behind `--`".to_owned())
     })?;
-    let mut expectations = Vec::new();
-    let texts = matches.get_one::<String>("expect").map(String::as_str).unwrap_or_default();
-    for text in texts.split(',').filter(|text| !text.trim().is_empty()) {
-        let (name, bound) = text.split_once('=').unwrap_or((text, ""));
-        let expectation = LoadExpectation::parse(name.trim(), bound.trim());
-        expectations.push(expectation.map_err(|error| CliError::Usage(error.to_string()))?);
-    }
+    let list = matches.get_one::<String>("expect").map(String::as_str).unwrap_or_default();
+    let mut expectations =
+        LoadExpectation::parse_list(list).map_err(|error| CliError::Usage(error.to_string()))?;
     if let Some(name) = matches.get_one::<String>("requirements") {
         expectations.extend(requirements::expectations(name)?);
     }
     let baseline = matches.get_one::<PathBuf>("baseline").cloned();
-    Ok(vec![Test { scenario: scenario(matches, target)?, expectations, baseline, server: None }])
+    if baseline.is_some() && !expectations.iter().any(LoadExpectation::is_relative) {
+        let why = "--baseline is for what --expect says beside it, as p95=+15%";
+        return Err(CliError::Usage(why.to_owned()));
+    }
+    Ok(vec![Test { scenario: scenario(matches, target)?, expectations, baseline, server: None, file: None }])
 }
 
 /// The rates that the flags describe; `None` for a closed loop.
@@ -261,7 +290,10 @@ fn scenario(matches: &ArgMatches, target: LoadTarget) -> Result<LoadTestScenario
     let number = |name: &str| matches.get_one::<u64>(name).map(|number| *number as usize);
     let pattern = pattern(matches)?;
     let churn = matches.get_flag("churn");
+    let is_search = matches.get_flag("find_max");
     let (connections, in_flight) = match pattern {
+        _ if is_search && is_http => (SEARCH_SOCKETS, 1),
+        _ if is_search => (1, SEARCH_IN_FLIGHT),
         Some(_) if churn => (OPEN_LOOP_SOCKETS, 1),
         Some(_) if is_http => (OPEN_LOOP_SOCKETS, 1),
         Some(_) => (1, OPEN_LOOP_IN_FLIGHT),
@@ -277,13 +309,13 @@ fn scenario(matches: &ArgMatches, target: LoadTarget) -> Result<LoadTestScenario
     if let Some(count) = number("count") {
         scenario = scenario.count(count as u64).warm_up(Duration::ZERO);
     }
-    if let Some(duration) = duration("duration") {
+    if let Some(duration) = duration("duration").or(is_search.then_some(SEARCH_STEP)) {
         scenario = scenario.duration(duration);
     }
     if let Some(warm_up) = duration("warm_up") {
         scenario = scenario.warm_up(warm_up);
     }
-    if let Some(time_out) = duration("time_out") {
+    if let Some(time_out) = duration("time_out").or(is_search.then_some(SEARCH_TIME_OUT)) {
         scenario = scenario.time_out(time_out);
     }
     let settle = duration("settle").or_else(|| is_seen.then(|| Duration::from_secs(5)));

@@ -3,8 +3,8 @@
 use crate::cli::error::CliError;
 use crate::client::ServerCommand;
 use crate::load::{
-    ExpectationReport, LoadExpectation, LoadProgress, LoadTestReport, LoadTestScenario, LoadTestSuite,
-    StartedServer,
+    ExpectationReport, LoadExpectation, LoadProgress, LoadTestError, LoadTestReport, LoadTestScenario,
+    LoadTestSuite, StartedServer,
 };
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ pub(super) struct Test {
     pub(super) baseline: Option<PathBuf>,
     /// The server to start for it, where it does not run already.
     pub(super) server: Option<TestServer>,
+    /// The file that it was read from.
+    pub(super) file: Option<PathBuf>,
 }
 
 /// A server that runs for one test.
@@ -44,19 +46,23 @@ impl Test {
         mut on_progress: impl FnMut(&LoadProgress),
     ) -> Result<LoadTestReport, CliError> {
         let Some(TestServer { command, terminate }) = &self.server else {
-            return Ok(suite.run(&self.scenario, on_progress)?);
+            return suite.run(&self.scenario, on_progress).map_err(|error| self.fault(error));
         };
-        let mut server = StartedServer::start(command, self.scenario.target(), START_PATIENCE)?;
+        let started = StartedServer::start(command, self.scenario.target(), START_PATIENCE);
+        let mut server = started.map_err(|error| self.fault(error))?;
         let scenario = self.scenario.clone().pid(server.id());
-        let Some(terminate) = terminate else { return Ok(suite.run(&scenario, on_progress)?) };
+        let Some(terminate) = terminate else {
+            return suite.run(&scenario, on_progress).map_err(|error| self.fault(error));
+        };
         let mut since = None;
-        let mut report = suite.run(&scenario, |progress| {
+        let report = suite.run(&scenario, |progress| {
             on_progress(progress);
             if !progress.is_warm_up && progress.elapsed >= terminate.after {
                 server.terminate();
                 since.get_or_insert_with(Instant::now);
             }
-        })?;
+        });
+        let mut report = report.map_err(|error| self.fault(error))?;
         server.terminate();
         let since = since.unwrap_or_else(Instant::now);
         let ended = server.ended_within(terminate.within);
@@ -72,5 +78,16 @@ impl Test {
             is_met: ended.is_some_and(|status| status.success()),
         });
         Ok(report)
+    }
+
+    /// An error, with where the test was described.
+    pub(super) fn fault(&self, source: LoadTestError) -> CliError {
+        match &self.file {
+            Some(file) => {
+                let place = format!("{}: scenario {:?}", file.display(), self.scenario.name());
+                CliError::LoadScenario { place, source }
+            }
+            None => CliError::Load(source),
+        }
     }
 }

@@ -111,7 +111,9 @@ pub(super) fn read(path: &Path, target: Option<&LoadTarget>) -> Result<Vec<Test>
     let folder = path.parent().unwrap_or(Path::new(""));
     let tests = file.scenario.into_iter().map(|entry| {
         let name = entry.name.clone();
-        test(entry, folder, target).map_err(|error| fault(format!("scenario {name:?}: {error}")))
+        let read =
+            test(entry, folder, target).map_err(|error| fault(format!("scenario {name:?}: {error}")))?;
+        Ok(Test { file: Some(path.to_owned()), ..read })
     });
     tests.collect()
 }
@@ -127,11 +129,17 @@ fn test(mut entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<
         expectations.extend(super::requirements::expectations(name)?);
     }
     let baseline = entry.baseline.as_ref().map(|path| folder.join(path));
+    let is_relative = expectations.iter().any(LoadExpectation::is_relative);
+    if is_relative != baseline.is_some() {
+        return Err(usage(
+            "expectations beside a saved run (p95 = \"+15%\") and baseline = \"FILE\" go together",
+        ));
+    }
     let server = server(&mut entry)?;
     if target.is_some() && server.is_some() {
         return Err(usage("it starts a server of its own: give none besides"));
     }
-    Ok(Test { scenario: scenario(entry, folder, target)?, expectations, baseline, server })
+    Ok(Test { scenario: scenario(entry, folder, target)?, expectations, baseline, server, file: None })
 }
 
 /// The server that the scenario starts.
@@ -207,6 +215,9 @@ fn scenario(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<
         .churn(entry.churn);
     if let Some(course) = entry.pattern {
         scenario = scenario.pattern(pattern(course)?);
+    }
+    if entry.count.is_some() && entry.duration.is_some() {
+        return Err(usage("a test ends either by count or after its duration"));
     }
     if let Some(count) = entry.count {
         scenario = scenario.count(count).warm_up(Duration::ZERO);
