@@ -139,6 +139,12 @@ fn a_flag_that_would_be_ignored_is_refused() {
         (&["--scenario", &file, "--era", "modern"], "--era"),
         (&["--scenario", &file, "--pid", "1"], "--pid"),
         (&["--schema", "--churn"], "--schema"),
+        (&["--slo", "p99=5ms", "unix:/x"], "--find-max"),
+        (&["--find-max", "--slo", "p99=5", "unix:/x"], "write a time"),
+        (&["--find-max", "--slo", "p99=+5%", "unix:/x"], "no saved run"),
+        (&["--find-max", "--count", "5", "unix:/x"], "--find-max"),
+        (&["compare", &file], "<AFTER>"),
+        (&["compare", &file, &file], "is no report"),
     ] {
         let output = load(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));

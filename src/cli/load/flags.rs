@@ -124,7 +124,7 @@ pub(in crate::cli) fn command() -> Command {
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    Arg::new(name).long(name.replace('_', "-")).action(ArgAction::SetTrue).help(help)
 }
 
 fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
