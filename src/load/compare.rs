@@ -15,12 +15,12 @@ use std::io::{self, Write};
 /// The version of a comparison's schema.
 pub const COMPARISON_SCHEMA: &str = "mcpool.load-comparison/1";
 /// Chance has to be less probable than this. There are a few figures for each operation, and a run has its own luck.
-const MAX_PROBABILITY: f64 = 0.001;
-/// Fewer windows cannot show more than chance.
-const MIN_WINDOWS: usize = 8;
+const MAX_PROBABILITY: f64 = 0.000_1;
+/// Ranks of fewer windows cannot be that improbable.
+const MIN_WINDOWS: usize = 12;
 /// Fewer answers in a window say little of it.
 const MIN_ANSWERS: u64 = 3;
-/// A window's noise counts as much as this many of its median deviations: 1.4826 of them are a standard deviation.
+/// So many median deviations from the median are a standard deviation, the noise of a window.
 const DEVIATIONS: f64 = 1.482_6;
 /// Memory is counted in pages that come and go.
 const LEAST_MEMORY_SHARE: f64 = 0.1;
@@ -148,6 +148,8 @@ fn windows(figure: ComparedFigure, before: &[f64], after: &[f64], least_change: 
     let probability_of_chance = rank::probability_of_chance(before, after);
     let noise = rank::spread(before).max(rank::spread(after)) * DEVIATIONS;
     let is_change = probability_of_chance < MAX_PROBABILITY;
+    // Neighbours in time are alike, which ranks do not know: what is well within the noise of a window is no change.
+    let least_change = least_change.max(noise / 2.0);
     let verdict = if before.len().min(after.len()) < MIN_WINDOWS {
         Verdict::Unknown
     } else if is_change && ratio >= 1.0 + least_change {
