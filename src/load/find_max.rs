@@ -115,13 +115,12 @@ impl Course {
         match (self.held, self.failed) {
             (None, None) => attempt(self.first_rate, StepKind::Growth),
             (Some(held), None) if held * GROWTH <= MAX_RATE => attempt(held * GROWTH, StepKind::Growth),
-            (Some(held), None) => attempt(held, StepKind::Confirmation),
             (None, Some(failed)) if failed / 4.0 >= MIN_RATE => attempt(failed / 4.0, StepKind::Growth),
             (None, Some(_)) => None,
             (Some(held), Some(failed)) if self.confirmations == 0 && failed / held > CLOSE => {
                 attempt((held * failed).sqrt(), StepKind::Bisection)
             }
-            (Some(held), Some(_)) => attempt(held, StepKind::Confirmation),
+            (Some(held), _) => attempt(held, StepKind::Confirmation),
         }
     }
 

@@ -14,23 +14,22 @@ pub(super) fn probability_of_chance(a: &[f64], b: &[f64]) -> f64 {
     all.sort_by(|x, y| x.0.total_cmp(&y.0));
     let (mut rank_sum, mut ties, mut first) = (0.0, 0.0, 0);
     while first < all.len() {
-        let same = all[first..].iter().take_while(|entry| entry.0 == all[first].0).count();
+        let same = all[first..].iter().take_while(|entry| entry.0.total_cmp(&all[first].0).is_eq()).count();
         // Ranks begin at 1; equal values share the mean of theirs.
-        let rank = first as f64 + (same as f64 + 1.0) / 2.0;
+        let rank = first as f64 + f64::midpoint(same as f64, 1.0);
         rank_sum += rank * all[first..first + same].iter().filter(|entry| entry.1).count() as f64;
         ties += (same as f64).powi(3) - same as f64;
         first += same;
     }
     let total = n + m;
     let variance = n * m / 12.0 * (total + 1.0 - ties / (total * (total - 1.0)));
-    // Also false where it is no number.
-    if !(variance > 0.0) {
+    // It is no number where there are fewer than two values.
+    if variance.is_nan() || variance <= 0.0 {
         return 1.0;
     }
     let distance = (rank_sum - n * (n + 1.0) / 2.0 - n * m / 2.0).abs();
     // Half a rank less: the sum goes in steps, the normal distribution does not.
-    let z = (distance - 0.5).max(0.0) / variance.sqrt();
-    two_tails(z)
+    two_tails((distance - 0.5).max(0.0) / variance.sqrt())
 }
 
 /// By what factor `b` is larger than `a`: the median of all ratios between them.

@@ -187,16 +187,12 @@ enum Windows {
 
 impl Windows {
     fn of(scenario: &LoadTestScenario, counts_from: Instant) -> Self {
-        match scenario.count {
-            Some(count) => {
-                let length = (count / u64::from(WINDOWS)).max(1);
-                Self::OfAnswers { next: length, length }
-            }
-            None => {
-                let length = (scenario.duration / WINDOWS).max(Duration::from_millis(1));
-                Self::OfTime { next: counts_from + length, length }
-            }
+        if let Some(count) = scenario.count {
+            let length = (count / u64::from(WINDOWS)).max(1);
+            return Self::OfAnswers { next: length, length };
         }
+        let length = (scenario.duration / WINDOWS).max(Duration::from_millis(1));
+        Self::OfTime { next: counts_from + length, length }
     }
 
     /// Ends those that are over.

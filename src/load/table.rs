@@ -2,6 +2,7 @@
 
 use super::report::{GeneratorUse, LatencyReport, LoadTestReport, ServerUse};
 use crate::limits::units::{bytes, grouped};
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// The columns of a terminal that nobody widened.
@@ -157,7 +158,7 @@ fn write_server(server: &ServerUse, out: &mut impl Write) -> io::Result<()> {
     let (before, peak) = (bytes(server.rss_before_bytes), bytes(server.rss_peak_bytes));
     let mut text = format!("{before} resident before, {peak} at most");
     if let Some(after) = server.rss_after_bytes {
-        text += &format!(", {} after {:.1} s", bytes(after), server.settle_ms as f64 / 1e3);
+        let _ = write!(text, ", {} after {:.1} s", bytes(after), server.settle_ms as f64 / 1e3);
     }
     paragraph(out, "server", &text)?;
     if let (Some(load), Some(each)) = (server.cpu_load, server.cpu_per_request_us) {
@@ -174,7 +175,7 @@ fn write_generator(generator: &GeneratorUse, out: &mut impl Write) -> io::Result
     let mut text = format!("{:.0} % of a processor", generator.cpu_load * 100.0);
     if generator.lag_max_us > 0.0 {
         let (p99, max) = (time(generator.lag_p99_us), time(generator.lag_max_us));
-        text += &format!("; began requests at most {p99} (p99), {max} (max) later than it could");
+        let _ = write!(text, "; began requests at most {p99} (p99), {max} (max) later than it could");
     }
     paragraph(out, "generator", &text)?;
     match &generator.bottleneck {
