@@ -9,7 +9,7 @@ use super::allocator::Allocator;
 use super::announced::{Announced, Announcements};
 use super::balance::{Peaks, balance};
 use super::ceiling::Ceiling;
-use super::heap_fall::HeapFall;
+use super::heap_fall::{HeapFall, Slack};
 use super::kernel;
 use super::lasting;
 use super::ledger::{Account, Entries, Ledger};
@@ -76,6 +76,7 @@ struct State {
     applied: Vec<AppliedChange>,
     hysteresis: Hysteresis,
     heap_fall: HeapFall,
+    slack: Slack,
 }
 
 /// The server that a [`MemoryManager`] belongs to.
@@ -107,6 +108,7 @@ impl MemoryManager {
             applied: Vec::new(),
             hysteresis: Hysteresis::default(),
             heap_fall: HeapFall::default(),
+            slack: Slack::default(),
         };
         let os = std::env::consts::OS.to_owned();
         let facts = ServerFacts { name, version, pid: std::process::id(), os };
@@ -207,13 +209,16 @@ impl MemoryManager {
         // What a pool remembers grows while a burst is sampled, and stays.
         lasting(|| self.shared.registry.for_each(|pool| pool.sample(&Sampling::at(now))));
         self.decay(now);
-        let Some(rss_bytes) = Process::rss_bytes() else { return };
+        let Some((rss_bytes, anonymous_bytes)) = Process::resident_bytes() else { return };
         // Before the lock: accounts call toolsets, which may call this manager.
         let entries = self.entries(false);
         let heap_bytes = self.shared.allocator.get().and_then(|allocator| allocator.heap_bytes());
         let mut state = self.state();
         state.peaks.note(&entries.lines, heap_bytes);
-        let is_purge_due = heap_bytes.is_some_and(|bytes| state.heap_fall.is_over(bytes));
+        let is_purge_due = heap_bytes.is_some_and(|bytes| {
+            // Both look each time.
+            state.heap_fall.is_over(bytes) | state.slack.is_due(bytes, anonymous_bytes)
+        });
         if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_INTERVAL) {
             state.psi_read = Some(now);
             state.psi = process::psi_some_avg10();
