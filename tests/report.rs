@@ -3,6 +3,15 @@
 //! The schema of reports is checked in; `MCPOOL_WRITE_SCHEMA=1 cargo test --test suite the_schema_is` rewrites it.
 
 #[cfg(feature = "cli")]
+#[path = "report/applied.rs"]
+mod applied;
+#[cfg(feature = "cli")]
+#[path = "report/capacity.rs"]
+mod capacity;
+#[cfg(feature = "cli")]
+#[path = "report/changes.rs"]
+mod changes;
+#[cfg(feature = "cli")]
 #[path = "report/difference.rs"]
 mod difference;
 #[path = "report/html.rs"]
@@ -21,3 +30,5 @@ mod text;
 #[cfg(feature = "cli")]
 #[path = "report/top.rs"]
 mod top;
+#[path = "report/trial.rs"]
+mod trial;

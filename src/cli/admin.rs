@@ -1,12 +1,13 @@
 //! The admin socket of a running server: the pages that it serves, and how commands read them.
 
 use super::error::CliError;
-use crate::memory::{MemoryReport, ReclaimOutcome};
-use crate::report::{write_prometheus, write_table};
+use crate::memory::{AppliedChange, MemoryReport, ReclaimOutcome};
+use crate::report::{LivePage, write_prometheus, write_table};
 use crate::server::{Drain, Server};
 use crate::transport::admin::{AdminService, Page, Pages};
 use crate::transport::listener::{Connections, serve_listeners};
 use crate::transport::{Listener, LocalAddress, TcpOptions};
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
@@ -82,7 +83,16 @@ impl Pages for ServerPages {
         let memory = self.server.memory();
         if (verb, path) == ("POST", "/reclaim") {
             let body = serde_json::to_vec(&memory.reclaim()).ok()?;
-            return Some(Page { content_type: "application/json", body });
+            return Some(Page { content_type: "application/json", policy: None, body });
+        }
+        if let ("POST", Some((pool, capacity))) = (verb, resize_of(path)) {
+            let body = serde_json::to_vec(&memory.resize_pool(&pool, capacity)?).ok()?;
+            return Some(Page { content_type: "application/json", policy: None, body });
+        }
+        if (verb, path) == ("GET", "/") {
+            let LivePage { html, policy } = LivePage::new();
+            let content_type = "text/html; charset=utf-8";
+            return Some(Page { content_type, policy: Some(policy), body: html.into_bytes() });
         }
         let report = match (verb, path) {
             ("GET", "/metrics" | "/report" | "/report.txt") => memory.report(),
@@ -98,8 +108,45 @@ impl Pages for ServerPages {
                 ("application/json", written)
             }
         };
-        written.ok().map(|()| Page { content_type, body })
+        written.ok().map(|()| Page { content_type, policy: None, body })
     }
+
+    fn event(&self) -> Option<Vec<u8>> {
+        let mut report = self.server.memory().report();
+        // Who looks on has the time before from the events before.
+        report.timeline.clear();
+        serde_json::to_vec(&report).ok()
+    }
+}
+
+/// The path at which a pool gets a capacity.
+fn resize_path(pool: &str, capacity: u64) -> String {
+    let mut path = "/pools/".to_owned();
+    for byte in pool.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            path.push(char::from(byte));
+        } else {
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path + &format!("/capacity/{capacity}")
+}
+
+/// The pool and the capacity in such a path.
+fn resize_of(path: &str) -> Option<(String, usize)> {
+    let (pool, capacity) = path.strip_prefix("/pools/")?.split_once("/capacity/")?;
+    let mut bytes = Vec::with_capacity(pool.len());
+    let mut rest = pool.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?].map(char::from);
+            let digit = |at: usize| digits[at].to_digit(16);
+            bytes.push((digit(0)? * 16 + digit(1)?) as u8);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    Some((String::from_utf8(bytes).ok()?, capacity.parse().ok()?))
 }
 
 /// The address of an admin socket.
@@ -165,6 +212,17 @@ pub(super) fn reclaim(target: Option<&str>) -> Result<ReclaimOutcome, CliError> 
         .map_err(|error| CliError::Usage(format!("the server's answer cannot be read: {error}")))
 }
 
+/// Has a pool of a running server keep so many idle objects at most.
+pub(super) fn resize_pool(
+    target: Option<&str>,
+    pool: &str,
+    capacity: u64,
+) -> Result<AppliedChange, CliError> {
+    let json = ask_server(target, "POST", &resize_path(pool, capacity))?;
+    serde_json::from_str(&json)
+        .map_err(|error| CliError::Usage(format!("the server's answer cannot be read: {error}")))
+}
+
 fn ask_server(target: Option<&str>, verb: &str, path: &str) -> Result<String, CliError> {
     let target = match target {
         Some(target) => Target::parse(target)?,
@@ -200,6 +258,29 @@ impl Target {
         match self {
             Self::Unix(path) => LocalAddress::Unix(path.clone()).to_string(),
             Self::Tcp(address) => address.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_found_by_its_path_whatever_its_name_is() {
+        for pool in ["arenas", "buffers/4096", "line exchanges", "100 %", "\u{e9}", "../capacity/3"] {
+            let path = resize_path(pool, 7);
+            assert!(path.bytes().all(|byte| byte.is_ascii_graphic()), "{path}");
+            assert_eq!(resize_of(&path), Some((pool.to_owned(), 7)), "{path}");
+        }
+        for path in [
+            "/pools/a",
+            "/pools/a/capacity/",
+            "/pools/a/capacity/-1",
+            "/pools/%f/capacity/1",
+            "/pools/%ff/capacity/1",
+        ] {
+            assert_eq!(resize_of(path), None, "{path}");
         }
     }
 }

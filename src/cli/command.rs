@@ -41,6 +41,14 @@ paths=a paths=b a list. key=@FILE takes the value from a file; key=@@x is the te
 
 Exit code: 0 the tool answered, 1 the tool failed, 2 wrong usage, 3 the server failed.";
 
+const CAPACITY_AFTER: &str = "\
+  mcpool capacity --clients 500 --mix agent --budget 64MiB
+
+A mix is what one client does on average, in a TOML file: connections, sessions, streams, waiting (small requests
+being served at a moment), reads, read_bytes, writes, write_bytes. It takes all settings of `mcpool serve`, too.
+
+Exit codes: 0 the clients fit, 1 they do not, 2 wrong usage.";
+
 const PLAN_AFTER: &str = "\
   mcpool plan --sessions 500 --reads 20x1MiB --writes 5x4MiB --limit 128MiB
   mcpool plan --config mcpool.toml        the most that these settings allow
@@ -68,6 +76,7 @@ pub(super) fn command() -> Command {
         .subcommand(doctor())
         .subcommand(top())
         .subcommand(tune())
+        .subcommand(capacity())
         .subcommand(plan())
         .subcommand(super::load::command())
         .subcommand(config())
@@ -134,6 +143,22 @@ fn report() -> Command {
         )
         .args_conflicts_with_subcommands(true)
         .subcommand(report_diff())
+        .subcommand(report_changes())
+}
+
+fn report_changes() -> Command {
+    Command::new("changes")
+        .about("Show when memory and latencies changed in records of `serve --record`, told from noise")
+        .after_help("Exit codes: 0 nothing got worse, 1 something did, 2 there is no record.")
+        .arg(
+            Arg::new("records")
+                .value_name("RECORD")
+                .required(true)
+                .num_args(1..)
+                .help("Records, in any order"),
+        )
+        .arg(amount("magnitude", "The least change that counts, in percent [default: 5]"))
+        .arg(switch("json", "Print the changes as JSON"))
 }
 
 fn report_diff() -> Command {
@@ -217,6 +242,52 @@ fn tune() -> Command {
         .arg(amount("least_window", "Seconds that the reports must cover [default: 60]"))
         .arg(path_arg("write").long("write").value_name("FILE").help("Write the settings to this TOML file"))
         .arg(switch("json", "Print the changes as JSON"))
+        .arg(
+            switch("apply", "Set the capacities of the running server, watch it, and set them back if it gets worse")
+                .conflicts_with("json"),
+        )
+        .arg(switch("undo", "Set back what --apply kept").conflicts_with_all(["apply", "json", "write"]))
+        .arg(
+            Arg::new("watch")
+                .long("watch")
+                .value_name("SECONDS")
+                .value_parser(value_parser!(u64).range(1..=86_400))
+                .help("How long --apply watches [default: 60]"),
+        )
+        .arg(
+            path_arg("journal")
+                .long("journal")
+                .value_name("FILE")
+                .help("Where --apply writes what it does, for --undo [default: mcpool-tune.jsonl]"),
+        )
+}
+
+fn capacity() -> Command {
+    Command::new("capacity")
+        .about("Tell how many clients a budget of memory is enough for, and what bounds them")
+        .after_help(CAPACITY_AFTER)
+        .arg(dirs("Directories that the server would work in"))
+        .args([
+            Arg::new("clients")
+                .long("clients")
+                .value_name("COUNT")
+                .value_parser(value_parser!(u64).range(1..=1_000_000))
+                .help("Clients that should fit [default: 100]"),
+            Arg::new("mix")
+                .long("mix")
+                .value_name("NAME|FILE")
+                .help("What each does: idle, editor, agent, or a TOML file [default: editor]"),
+            Arg::new("budget")
+                .long("budget")
+                .value_name("SIZE")
+                .help("Limit of memory [default: the setting memory_limit_bytes]"),
+            Arg::new("report")
+                .long("report")
+                .value_name("unix:PATH|ADDR:PORT|FILE")
+                .help("A server or a saved report, for the miss curve of its load"),
+            switch("json", "Print the result as JSON"),
+        ])
+        .args(settings().into_iter().map(|setting| setting.hide(true)))
 }
 
 fn plan() -> Command {

@@ -7,6 +7,7 @@ mod allocator;
 mod arguments;
 mod assemble;
 mod call;
+mod capacity;
 mod command;
 mod config;
 mod connect;
@@ -75,9 +76,10 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
         Some(("call", matches)) => call::run(matches),
         Some(("report", matches)) => report::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
-        Some(("tune", matches)) => tune::run(matches).map(|()| ExitCode::SUCCESS),
+        Some(("tune", matches)) => tune::run(matches),
         Some(("top", matches)) => top::run(matches),
         Some(("load", matches)) => load::run(matches),
+        Some(("capacity", matches)) => capacity::run(matches),
         Some(("plan", matches)) => plan::run(matches),
         Some(("config", matches)) => show_config(matches),
         _ => Err(CliError::Usage("no command was given: see `mcpool --help`".to_owned())),

@@ -10,6 +10,7 @@ use super::terminal;
 use crate::limits::{LimitOption, Limits};
 use crate::memory::{CeilingPlan, PlanBasis, PlannedLoad, ProcessFacts, Transfers};
 use crate::report::write_plan;
+use crate::server::Server;
 use crate::transport::object_prices;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
@@ -24,16 +25,7 @@ const MIN_WIDTH: usize = 40;
 /// Prints the plan. The exit code is 1 when it does not fit.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let Config { settings, mut limits, .. } = Config::resolve(&Cli(matches), |name| std::env::var_os(name))?;
-    if let Some(text) = matches.get_one::<String>("limit") {
-        limits.memory_limit_bytes = match size("--limit", text)? {
-            0 => {
-                return Err(CliError::Usage(
-                    "--limit is 0: write a size, or leave it out for the server's own".to_owned(),
-                ));
-            }
-            bytes => bytes as usize,
-        };
-    }
+    set_limit(&mut limits, "--limit", matches.get_one::<String>("limit"))?;
     let dirs: Vec<PathBuf> = matches.get_many("dirs").into_iter().flatten().cloned().collect();
     let plan = plan(&dirs, &settings, limits, load(matches)?)?;
     let stdout = io::stdout();
@@ -49,6 +41,31 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     Ok(if plan.fits { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
+/// Takes a limit of memory from a flag, if it is there.
+pub(super) fn set_limit(limits: &mut Limits, flag: &str, text: Option<&String>) -> Result<(), CliError> {
+    let Some(text) = text else { return Ok(()) };
+    limits.memory_limit_bytes = match size(flag, text)? {
+        0 => {
+            let remedy = "write a size, or leave it out for the server's own";
+            return Err(CliError::Usage(format!("{flag} is 0: {remedy}")));
+        }
+        bytes => bytes as usize,
+    };
+    Ok(())
+}
+
+/// What a plan for a server depends on besides the load; its process is this one.
+pub(super) fn basis<'s>(server: &'s Server, settings: &Settings) -> PlanBasis<'s> {
+    let limits = server.limits();
+    let text_copies = if settings.text_once { 1 } else { 2 };
+    PlanBasis {
+        limits,
+        prices: object_prices(server, text_copies),
+        process: ProcessFacts::of_process(limits.all_threads() as u64),
+        ceiling: server.memory().ceiling(),
+    }
+}
+
 fn plan(
     dirs: &[PathBuf],
     settings: &Settings,
@@ -56,15 +73,7 @@ fn plan(
     load: Option<PlannedLoad>,
 ) -> Result<CeilingPlan, CliError> {
     let server = assemble::server(dirs, settings, limits)?;
-    let limits = server.limits();
-    let text_copies = if settings.text_once { 1 } else { 2 };
-    let basis = PlanBasis {
-        limits,
-        prices: object_prices(&server, text_copies),
-        process: ProcessFacts::of_process(limits.all_threads() as u64),
-        ceiling: server.memory().ceiling(),
-    };
-    Ok(CeilingPlan::of(load, &basis))
+    Ok(CeilingPlan::of(load, &basis(&server, settings)))
 }
 
 /// The load that the flags describe; `None` if no flag says anything of it.

@@ -1,5 +1,6 @@
 //! The command `mcpool report`: shows the report of a running server, or a saved one, to people and programs.
 
+mod changes;
 mod diff;
 
 use super::admin;
@@ -22,8 +23,10 @@ const SCHEMA_JSON: &str = include_str!("../memory/report.schema.json");
 
 /// Prints the report in the format that the flags name.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
-    if let Some(("diff", matches)) = matches.subcommand() {
-        return diff::run(matches);
+    match matches.subcommand() {
+        Some(("diff", matches)) => return diff::run(matches),
+        Some(("changes", matches)) => return changes::run(matches),
+        _ => {}
     }
     let stdout = io::stdout();
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);

@@ -2,22 +2,31 @@
 //!
 //! It writes only settings that `serve --config` takes, and does not change a file that it has not written.
 
+mod apply;
+mod journal;
+
 use super::error::CliError;
 use super::report;
 use crate::limits::LimitOption;
 use crate::limits::units::bytes;
 use crate::memory::MemoryReport;
 use crate::report::{Change, Prices, Proposal, Terms, propose};
+use apply::Subject;
 use clap::ArgMatches;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// First line of a file that this command has written and may replace.
 const MARK: &str = "# Written by `mcpool tune`";
 
-/// Prints the settings that pay, and writes them to a file with `--write`.
-pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
+/// Prints the settings that pay, writes them to a file with `--write`, and tries them with `--apply`.
+pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
+    if matches.get_flag("undo") {
+        return Subject::of(matches)?.undo(&mut io::stdout().lock());
+    }
+    let subject = matches.get_flag("apply").then(|| Subject::of(matches)).transpose()?;
     let reports = read(matches)?;
     let proposal = propose(&reports, &terms(matches)?);
     let mut out = BufWriter::new(io::stdout().lock());
@@ -28,9 +37,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
         show(&proposal, reports.len(), &mut out)?;
     }
     out.flush()?;
-    match matches.get_one::<PathBuf>("write") {
-        Some(path) if !proposal.changes.is_empty() => write(path, &proposal.changes),
-        _ => Ok(()),
+    if let Some(path) = matches.get_one::<PathBuf>("write").filter(|_| !proposal.changes.is_empty()) {
+        write(path, &proposal.changes)?;
+    }
+    match (subject, reports.last()) {
+        (Some(subject), Some(report)) => subject.apply(report, &proposal, &mut out),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -4,6 +4,8 @@
 //! Time is an argument. Invariant: it never stops work in flight. It frees what is idle, and
 //! [`MemoryManager::is_critical`] tells callers to refuse new work.
 
+mod resize;
+
 use super::advice::{Hysteresis, Plan, Policy, advise};
 use super::allocator::Allocator;
 use super::announced::{Announced, Announcements};

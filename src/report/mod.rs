@@ -5,23 +5,31 @@
 //! feature `report`.
 
 mod alert_table;
+mod capacity;
+mod changes;
 mod difference;
 mod doctor;
 mod exposition;
 mod latency_table;
 mod layout;
+mod live_page;
 mod page;
 mod plan_table;
 mod savings;
 mod table;
+mod trial;
 
 #[cfg(feature = "cli")]
 pub(crate) use layout::{cut, harmless};
 
+pub use capacity::{Bound, Capacity, CapacityRow, ClientMix, capacity};
+pub use changes::{RecordChanges, SeriesChange, SeriesUnit, record_changes};
 pub use difference::{Difference, FigureChange, FigureGroup, FigureUnit, SettingChange, difference};
 pub use doctor::{Diagnosis, Finding, Severity, Unchecked, diagnose};
 pub use exposition::write_prometheus;
+pub use live_page::LivePage;
 pub use page::write_html;
 pub use plan_table::write_plan;
 pub use savings::{Change, Prices, Promise, Proposal, Terms, propose};
 pub use table::{write_markdown, write_table};
+pub use trial::{Trial, TrialVerdict};

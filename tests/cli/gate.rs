@@ -41,12 +41,14 @@ const MCP: [(&str, &str); 13] = [
 const HEALTH: [&str; 3] = ["/livez", "/readyz", "/healthz"];
 
 /// Verb and path of everything that the admin listener answers.
-const ADMIN: [(&str, &str); 6] = [
+const ADMIN: [(&str, &str); 8] = [
+    ("GET", "/"),
     ("GET", "/metrics"),
     ("GET", "/report"),
     ("GET", "/report.txt"),
     ("POST", "/reclaim"),
     ("POST", "/optimize"),
+    ("POST", "/pools/arenas/capacity/5"),
     ("GET", "/nothing"),
 ];
 
