@@ -12,12 +12,15 @@ use super::error::{CliError, INTERRUPTED, TOOL_FAILED};
 use crate::limits::units::bytes;
 use crate::load::{
     LoadExpectation, LoadOutput, LoadProgress, LoadTestReport, LoadTestReports, LoadTestSuite, RateStep,
-    write_load_table,
+    write_junit, write_load_page, write_load_table,
 };
 use clap::ArgMatches;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,11 +52,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         .map_err(CliError::Runtime)?;
     flag::register(SIGINT, Arc::clone(&stop)).map_err(CliError::Runtime)?;
     if let (Some(search), [test]) = (find_max::search(matches)?, &tests[..]) {
-        return find_max::run(&suite, test, &search, matches.get_flag("json"), &mut out);
+        return find_max::run(&suite, test, &search, matches, &mut out);
     }
     let mut reports = Vec::new();
     for (test, saved) in tests.iter().zip(&saved) {
-        let mut line = ProgressLine::new();
+        let line = ProgressLine::new();
         let mut report = test.run(&suite, |progress| line.show(progress))?;
         drop(line);
         let checks = test.expectations.iter().map(|expectation| expectation.check(&report, saved.as_ref()));
@@ -69,6 +72,8 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
             break;
         }
     }
+    save(matches, "html", |out| write_load_page(&reports, out))?;
+    save(matches, "junit", |out| write_junit(&reports, out))?;
     let is_passed = reports.iter().all(LoadTestReport::is_passed);
     if matches.get_flag("json") {
         let output = match <[LoadTestReport; 1]>::try_from(reports) {
@@ -84,6 +89,23 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(TOOL_FAILED)
+    })
+}
+
+/// Writes the file that a flag names, if it is there.
+fn save(
+    matches: &ArgMatches,
+    flag: &str,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), CliError> {
+    let Some(path) = matches.get_one::<PathBuf>(flag) else { return Ok(()) };
+    let save = || {
+        let mut out = BufWriter::new(File::create(path)?);
+        write(&mut out)?;
+        out.flush()
+    };
+    save().map_err(|error| {
+        CliError::Output(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     })
 }
 
@@ -112,39 +134,37 @@ fn saved_report(test: &Test) -> Result<Option<LoadTestReport>, CliError> {
 
 /// Shows on stderr how the test is doing, if that is a terminal.
 struct ProgressLine {
-    is_visible: bool,
+    bar: ProgressBar,
 }
 
 impl ProgressLine {
-    const CLEAR: &'static str = "\r\x1b[K";
-
     fn new() -> Self {
-        Self { is_visible: io::stderr().is_terminal() }
+        let style = ProgressStyle::with_template("{bar:12} {msg}");
+        // Hidden where stderr is no terminal.
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        Self { bar: style.map_or(bar.clone(), |style| bar.with_style(style)) }
     }
 
-    fn show(&mut self, progress: &LoadProgress) {
-        if self.is_visible {
-            let _ = write!(io::stderr(), "{}{}", Self::CLEAR, line(progress));
+    fn show(&self, progress: &LoadProgress) {
+        if let Some(duration) = progress.duration {
+            self.bar.set_length(duration.as_millis() as u64);
+            self.bar.set_position(progress.elapsed.as_millis() as u64);
         }
+        self.bar.set_message(line(progress));
     }
-}
 
-impl ProgressLine {
     /// Shows a step of a search that is over.
-    fn step(&mut self, step: &RateStep) {
-        if self.is_visible {
-            let verdict = if step.missed.is_empty() { "holds" } else { "does not hold" };
-            let text = format!("{}{:.1} a second: {verdict}", Self::CLEAR, step.rate);
-            let _ = writeln!(io::stderr(), "{text}");
+    fn step(&self, step: &RateStep) {
+        let verdict = if step.missed.is_empty() { "holds" } else { "does not hold" };
+        if step.rate > 0.0 {
+            self.bar.println(format!("{:.1} a second: {verdict}", step.rate));
         }
     }
 }
 
 impl Drop for ProgressLine {
     fn drop(&mut self) {
-        if self.is_visible {
-            let _ = write!(io::stderr(), "{}", Self::CLEAR);
-        }
+        self.bar.finish_and_clear();
     }
 }
 

@@ -39,6 +39,9 @@ pub enum LoadTestError {
         /// What went wrong.
         source: Box<ClientError>,
     },
+    /// Generator or server cannot run on those processors.
+    #[error("cannot run on those processors: {0}")]
+    Pin(io::Error),
     /// Somebody stopped the test before the server was greeted.
     #[error("stopped before the server {0} had answered the greeting")]
     Stopped(String),

@@ -9,6 +9,7 @@
 
 mod answer;
 mod channel;
+mod chart;
 mod child;
 mod compare;
 mod error;
@@ -19,16 +20,20 @@ mod failure;
 mod figures;
 mod find_max;
 mod http_answer;
+mod junit;
 mod line_buffer;
 mod mix;
 mod negotiation;
 mod output;
 mod pace;
+mod page;
 mod pattern;
+mod pin;
 mod progress;
 mod quantity;
 mod random;
 mod rank;
+mod recovery;
 mod report;
 mod request;
 mod run;
@@ -56,14 +61,17 @@ pub use error::LoadTestError;
 pub use expectation::{ExpectationError, LoadExpectation};
 pub use failure::FailureKind;
 pub use find_max::RateSearch;
+pub use junit::write_junit;
 pub use output::{LoadOutput, LoadTestReports};
+pub use page::write_load_page;
 pub use pattern::LoadPattern;
+pub use pin::LoadPin;
 pub use progress::LoadProgress;
 pub use quantity::parse_duration;
 pub use report::{
     ExpectationReport, FailureReport, GeneratorUse, LatencyReport, LoadOperationReport, LoadTestReport,
-    QuantilePoint, ReadLoadReportError, RequestCounts, SCHEMA, ScenarioFacts, SecondReport, ServerUse,
-    WindowReport,
+    QuantilePoint, ReadLoadReportError, RecoveryReport, RequestCounts, SCHEMA, ScenarioFacts, SecondReport,
+    ServerUse, WindowReport,
 };
 pub use request::Era;
 pub use scenario::LoadTestScenario;

@@ -107,6 +107,15 @@ impl LoadPattern {
         self.segments(Duration::from_secs(3)).and_then(|all| all.first().map(|segment| segment.from))
     }
 
+    /// When its spike begins and ends, and the rate beside it.
+    pub(super) fn spike(&self, duration: Duration) -> Option<(Duration, Duration, f64)> {
+        let Self::Spike { base, .. } = *self else { return None };
+        let segments = self.segments(duration)?;
+        let [before, burst, _] = &segments[..] else { return None };
+        let begins = Duration::from_secs_f64(before.seconds);
+        Some((begins, begins + Duration::from_secs_f64(burst.seconds), base))
+    }
+
     /// The same pattern with all rates multiplied.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {

@@ -42,6 +42,9 @@ pub struct LoadTestReport {
     pub unexpected_example: Option<String>,
     /// Each second of the test.
     pub seconds: Vec<SecondReport>,
+    /// How the server came back after a spike; absent where the pattern has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryReport>,
     /// What the server took, where it can be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerUse>,
@@ -207,6 +210,16 @@ pub struct SecondReport {
     /// Resident memory of the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_rss_bytes: Option<u64>,
+}
+
+/// How a server came back after a spike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecoveryReport {
+    /// Nine of ten requests before the spike took at most so long, in microseconds.
+    pub p90_before_us: f64,
+    /// So long after the end of the spike they took no more than about that; absent where they took more to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered_ms: Option<f64>,
 }
 
 /// What the server took.

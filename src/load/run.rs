@@ -6,7 +6,9 @@ use super::mix::Mix;
 use super::negotiation::{self, Patience};
 use super::pace::Pace;
 use super::pattern::{LoadPattern, Segment};
+use super::pin::Pinned;
 use super::progress::LoadProgress;
+use super::recovery::Recovery;
 use super::report::{GeneratorUse, LoadTestReport, SCHEMA, ScenarioFacts, SecondReport, ServerUse};
 use super::request::{Era, Wording};
 use super::scenario::LoadTestScenario;
@@ -16,6 +18,7 @@ use super::watch::ServerWatch;
 use super::worker::{EarlyEnd, Setup, Unopened, Worker};
 use crate::client::MODERN;
 use crate::memory::ProcessFamily;
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -99,6 +102,7 @@ impl<'a> Run<'a> {
             in_flight: scenario.in_flight,
             time_out: scenario.time_out,
             churns: scenario.churn,
+            pin: scenario.pin.clone(),
         };
         Ok(Self { scenario, setup, mix })
     }
@@ -113,6 +117,7 @@ impl<'a> Run<'a> {
             SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let before_open = scenario.pid.and_then(|pid| ProcessFamily::of(pid)?.rss_bytes());
         let target = &scenario.target;
+        let _pinned = pin(scenario).map_err(LoadTestError::Pin)?;
         let mut worker = Worker::new(&setup, mix).map_err(LoadTestError::connect(target))?;
         worker.open_all(stop).map_err(|unopened| match unopened {
             Unopened::Stopped => LoadTestError::stopped(target),
@@ -154,6 +159,7 @@ impl<'a> Run<'a> {
             failures: figures::failures(&worker.tally, &worker.examples),
             unexpected_example: worker.examples.unexpected.clone().filter(|_| requests.unexpected > 0),
             seconds: seen.seconds,
+            recovery: worker.recovery.as_ref().and_then(Recovery::report),
             requests,
             server,
             generator,
@@ -312,6 +318,10 @@ fn measure(
         at_start: None,
         at_end: None,
     };
+    worker.recovery = scenario
+        .pattern
+        .spike(scenario.duration)
+        .map(|(begins, ends, base_rate)| Recovery::new(counts_from + begins, counts_from + ends, base_rate));
     let mut pace = Pace::new(schedule.clone(), counts_from, ends, scenario.count);
     let early = worker.run(&mut pace, |worker, now| {
         notes.take(worker, now, on_progress);
@@ -332,6 +342,15 @@ fn measure(
         server_cpu: end_server.zip(start_server).map(|(end, start)| end.saturating_sub(start)),
         generator_cpu: end_own.saturating_sub(start_own),
     }
+}
+
+/// Has this thread run where the generator is to, and the server where it is to if it is there already.
+fn pin(scenario: &LoadTestScenario) -> io::Result<Option<Pinned>> {
+    let Some(pin) = &scenario.pin else { return Ok(None) };
+    if let Some(pid) = scenario.pid {
+        pin.process(pid)?;
+    }
+    pin.generator().map(Some)
 }
 
 fn facts(scenario: &LoadTestScenario, setup: &Setup, worker: &Worker<'_>) -> ScenarioFacts {

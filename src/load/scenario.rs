@@ -1,6 +1,7 @@
 //! [`LoadTestScenario`]: what is asked of whom, how often and for how long.
 
 use super::pattern::LoadPattern;
+use super::pin::LoadPin;
 use super::request::Era;
 use super::step::LoadStep;
 use super::target::LoadTarget;
@@ -44,6 +45,7 @@ pub struct LoadTestScenario {
     pub(super) settle: Duration,
     pub(super) pid: Option<u32>,
     pub(super) churn: bool,
+    pub(super) pin: Option<LoadPin>,
     pub(super) steps: Vec<LoadStep>,
 }
 
@@ -66,6 +68,7 @@ impl LoadTestScenario {
             settle: Duration::ZERO,
             pid: None,
             churn: false,
+            pin: None,
             steps: Vec::new(),
         }
     }
@@ -159,6 +162,13 @@ impl LoadTestScenario {
         self
     }
 
+    /// Has the generator, and perhaps the server, run on some processors only.
+    #[must_use]
+    pub fn pin(mut self, pin: LoadPin) -> Self {
+        self.pin = Some(pin);
+        self
+    }
+
     /// Adds something to be asked for.
     #[must_use]
     pub fn step(mut self, step: LoadStep) -> Self {
@@ -196,11 +206,10 @@ impl LoadTestScenario {
             Some(
                 "a process (--pid) is named where the server runs already; one that is started here is watched anyway",
             )
-        } else if !self.settle.is_zero()
-            && self.pid.is_none()
-            && !matches!(self.target, LoadTarget::Command(_))
-        {
+        } else if !self.settle.is_zero() && !self.is_seen() {
             Some("--settle reads the memory of a server: name its process with --pid")
+        } else if self.pin.as_ref().is_some_and(LoadPin::has_server) && !self.is_seen() {
+            Some("--pin GENERATOR/SERVER needs the process of the server: name it with --pid")
         } else if self.bearer_token.as_ref().is_some_and(|token| !is_header_text(token)) {
             Some("the token has characters that a header cannot carry")
         } else if self.steps.iter().any(|step| !step.tool().is_none_or(is_header_text)) {
@@ -208,6 +217,11 @@ impl LoadTestScenario {
         } else {
             None
         }
+    }
+
+    /// Whether the process of the server is known.
+    fn is_seen(&self) -> bool {
+        self.pid.is_some() || matches!(self.target, LoadTarget::Command(_))
     }
 
     /// The steps, or the cheapest one there is.

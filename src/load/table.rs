@@ -32,12 +32,22 @@ pub fn write_load_table(report: &LoadTestReport, out: &mut impl Write) -> io::Re
     write_requests(report, out)?;
     write_latencies(report, out)?;
     write_failures(report, out)?;
+    if let Some(recovery) = &report.recovery {
+        let before = time(recovery.p90_before_us);
+        let text = match recovery.recovered_ms {
+            Some(ms) => format!("{} after the spike as fast as before it (p90 {before})", time(ms * 1e3)),
+            None => format!("not until the end as fast as before the spike (p90 {before})"),
+        };
+        writeln!(out)?;
+        paragraph(out, "recovery", &text)?;
+    }
     if let Some(server) = &report.server {
         writeln!(out)?;
         write_server(server, out)?;
     }
     writeln!(out)?;
     write_generator(&report.generator, out)?;
+    write_places(report, out)?;
     for (index, expectation) in report.expectations.iter().enumerate() {
         if index == 0 {
             writeln!(out)?;
@@ -169,6 +179,15 @@ fn write_server(server: &ServerUse, out: &mut impl Write) -> io::Result<()> {
         paragraph(out, " ", &format!("{} for each connection", bytes(each as u64)))?;
     }
     Ok(())
+}
+
+/// Says where both ran: one request in flight takes several times as long between two processors as on one.
+fn write_places(report: &LoadTestReport, out: &mut impl Write) -> io::Result<()> {
+    let server = report.server.as_ref().and_then(|server| server.allowed_cpus.as_deref());
+    let places = [("generator", report.generator.allowed_cpus.as_deref()), ("server", server)];
+    let known = places.into_iter().filter_map(|(who, cpus)| Some(format!("{who} on {}", cpus?)));
+    let known: Vec<_> = known.collect();
+    if known.is_empty() { Ok(()) } else { paragraph(out, "processors", &known.join(", ")) }
 }
 
 fn write_generator(generator: &GeneratorUse, out: &mut impl Write) -> io::Result<()> {

@@ -18,12 +18,12 @@ pub(super) const LATE: Duration = Duration::from_millis(1);
 const KINDS: usize = FailureKind::ALL.len();
 
 /// A histogram of nanoseconds to so many digits.
-fn histogram(digits: u8) -> Histogram<u64> {
+pub(super) fn histogram(digits: u8) -> Histogram<u64> {
     // invariant: the bounds are in order, and there are at most five digits.
     Histogram::new_with_bounds(1, MAX_LATENCY_NS, digits).expect("valid bounds")
 }
 
-fn record(histogram: &mut Histogram<u64>, time: Duration) {
+pub(super) fn record(histogram: &mut Histogram<u64>, time: Duration) {
     histogram.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1));
 }
 

@@ -8,6 +8,8 @@ use super::examples::Examples;
 use super::failure::FailureKind;
 use super::mix::Mix;
 use super::pace::{Begin, Pace};
+use super::pin::LoadPin;
+use super::recovery::Recovery;
 use super::request::{Era, Wording};
 use super::socket::Socket;
 use super::tally::Tally;
@@ -42,6 +44,8 @@ pub(super) struct Setup {
     pub(super) time_out: Duration,
     /// Whether connection and session are left after each answer.
     pub(super) churns: bool,
+    /// Where the generator runs, and what it starts.
+    pub(super) pin: Option<LoadPin>,
 }
 
 /// Why a test ended before its time.
@@ -85,6 +89,8 @@ pub(super) struct Worker<'a> {
     down_since: Option<Instant>,
     pub(super) tally: Tally,
     pub(super) examples: Examples,
+    /// Watches a spike and what follows it.
+    pub(super) recovery: Option<Recovery>,
     /// Connections that broke or were refused.
     pub(super) broken: u64,
     gone: Option<String>,
@@ -117,6 +123,7 @@ impl<'a> Worker<'a> {
             swept: now,
             down_since: None,
             examples: Examples::default(),
+            recovery: None,
             broken: 0,
             gone: None,
             setup,
@@ -404,6 +411,11 @@ impl<'a> Worker<'a> {
             return;
         }
         let latency = now.saturating_duration_since(slot.origin);
+        if let Some(recovery) =
+            self.recovery.as_mut().filter(|_| matches!(outcome, Ok(()) | Err(FailureKind::TimeOut)))
+        {
+            recovery.note(slot.origin, now, latency);
+        }
         match outcome {
             Ok(()) => self.tally.answered(slot.step, latency),
             Err(kind) => self.tally.failed(slot.step, kind, latency),
@@ -428,9 +440,8 @@ impl<'a> Worker<'a> {
             }
             self.opening += 1;
             self.channels[index].state = State::Connecting;
-            let registry = self.poll.registry();
-            let opened = Socket::open(&self.setup.target).and_then(|mut socket| {
-                socket.register(registry, Token(index))?;
+            let opened = self.open().and_then(|mut socket| {
+                socket.register(self.poll.registry(), Token(index))?;
                 Ok(socket)
             });
             match opened {
@@ -442,6 +453,13 @@ impl<'a> Worker<'a> {
                 Err(error) => self.break_off(index, &Broken::transport(&error)),
             }
         }
+    }
+
+    fn open(&self) -> io::Result<Socket> {
+        let is_command = matches!(self.setup.target, LoadTarget::Command(_));
+        let pin = self.setup.pin.as_ref().filter(|_| is_command);
+        let _pinned = pin.map(LoadPin::while_starting).transpose()?;
+        Socket::open(&self.setup.target)
     }
 
     fn connected(&mut self, index: usize) {

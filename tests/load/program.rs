@@ -22,12 +22,17 @@ fn a_command_is_loaded_and_shown_as_a_table_and_as_json() {
     let path = folder.path().display().to_string();
     let arguments = serde_json::json!({"path": path}).to_string();
     let server = ["--", PROGRAM, "serve", "--stdio", &path];
+    let [page, junit] = ["page.html", "junit.xml"].map(|name| folder.path().join(name).display().to_string());
     let call = ["--count", "20", "--settle", "0s", "--call", "list_directory", "--arguments", &arguments];
-    let table = load(&[&call[..], &["--in-flight", "4"], &server].concat());
+    let files = ["--html", &page, "--junit", &junit];
+    let table = load(&[&call[..], &["--in-flight", "4"], &files, &server].concat());
     assert_eq!(table.status.code(), Some(0), "{}", text(&table.stderr));
     for part in ["20 answered", "0 failed", "list_directory", "p99.9", "resident before", "generator"] {
         assert!(text(&table.stdout).contains(part), "{part} is missing in\n{}", text(&table.stdout));
     }
+    let saved = |path: &str| std::fs::read_to_string(path).expect("saved");
+    assert!(saved(&page).contains("Latency by quantile") && saved(&page).contains("20 answered"));
+    assert!(saved(&junit).contains("tests=\"2\" failures=\"0\""), "{}", saved(&junit));
     let json = load(&[&call[..], &["--json", "--era", "legacy", "--connections", "2"], &server].concat());
     let report: Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(report["requests"]["answered"], 20);

@@ -3,9 +3,8 @@
 use super::load_test::Test;
 use super::{ProgressLine, print_json};
 use crate::cli::error::{CliError, INTERRUPTED, TOOL_FAILED};
-use crate::load::{LoadOutput, LoadTestSuite, RateSearch, write_search_table};
+use crate::load::{LoadOutput, LoadTestSuite, RateSearch, write_load_page, write_search_table};
 use clap::ArgMatches;
-use std::cell::RefCell;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -30,16 +29,12 @@ pub(super) fn run(
     suite: &LoadTestSuite,
     test: &Test,
     search: &RateSearch,
-    is_json: bool,
+    matches: &ArgMatches,
     out: &mut impl Write,
 ) -> Result<ExitCode, CliError> {
-    let line = RefCell::new(ProgressLine::new());
-    let report = suite.find_max(
-        &test.scenario,
-        search,
-        |step| line.borrow_mut().step(step),
-        |progress| line.borrow_mut().show(progress),
-    );
+    let line = ProgressLine::new();
+    let report =
+        suite.find_max(&test.scenario, search, |step| line.step(step), |progress| line.show(progress));
     drop(line);
     let report = report.map_err(|error| test.fault(error))?;
     let code = match report.max_rate {
@@ -47,7 +42,8 @@ pub(super) fn run(
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::from(TOOL_FAILED),
     };
-    if is_json {
+    super::save(matches, "html", |out| write_load_page(report.confirmation.as_slice(), out))?;
+    if matches.get_flag("json") {
         print_json(&LoadOutput::Search(Box::new(report)), out)?;
     } else {
         write_search_table(&report, out)?;

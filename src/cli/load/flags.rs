@@ -6,7 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::token_file;
 use crate::client::ServerCommand;
 use crate::load::{
-    Era, LoadExpectation, LoadPattern, LoadStep, LoadTarget, LoadTestScenario, parse_duration,
+    Era, LoadExpectation, LoadPattern, LoadPin, LoadStep, LoadTarget, LoadTestScenario, parse_duration,
 };
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Map, Value};
@@ -118,6 +118,11 @@ pub(in crate::cli) fn command() -> Command {
             text("settle", "TIME", "When to read the server's memory after the load [default: 5s, where it is seen]")
                 .value_parser(time),
             text("name", "NAME", "What the test is called in its report [default: load]"),
+            text("pin", "GENERATOR[/SERVER]", "Processors for the generator and the server, as 1/0 or 2-3/0,1")
+                .value_parser(pin),
+            text("html", "FILE", "Write the report as a page with charts, too").value_parser(value_parser!(PathBuf)),
+            text("junit", "FILE", "Write what was expected and met as JUnit's XML, too")
+                .value_parser(value_parser!(PathBuf)),
             switch("json", "Print the report as JSON"),
             switch("schema", "Print the JSON Schema of what --json prints").exclusive(true),
         ])
@@ -166,6 +171,7 @@ fn sources() -> [Arg; 3] {
             "token_file",
             "pid",
             "settle",
+            "pin",
         ]),
     ]
 }
@@ -199,7 +205,7 @@ fn search() -> [Arg; 2] {
     [
         switch("find_max", "Look for the highest rate that holds --slo, from --rate on [default: from what a closed loop shows]")
             .conflicts_with_all(["scenario", "ramp", "steps", "spike", "closed", "churn", "count", "warm_up", "expect"])
-            .conflicts_with_all(["requirements", "baseline"]),
+            .conflicts_with_all(["requirements", "baseline", "junit"]),
         text("slo", "LIST", "What --find-max holds, as p99=5ms,errors=0.1% [default: p99=50ms,errors=0.1%]")
             .requires("find_max"),
     ]
@@ -218,6 +224,10 @@ fn rate(text: &str) -> Result<f64, String> {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
         _ => Err("write how many requests a second, as 500".to_owned()),
     }
+}
+
+fn pin(text: &str) -> Result<LoadPin, String> {
+    LoadPin::parse(text).ok_or_else(|| "write numbers of processors, as 1/0 or 2-3/0,1".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -322,6 +332,9 @@ fn scenario(matches: &ArgMatches, target: LoadTarget) -> Result<LoadTestScenario
     scenario = scenario.settle(settle.unwrap_or_default());
     if let Some(pid) = matches.get_one::<u32>("pid") {
         scenario = scenario.pid(*pid);
+    }
+    if let Some(pin) = matches.get_one::<LoadPin>("pin") {
+        scenario = scenario.pin(pin.clone());
     }
     if let Some(era) = matches.get_one::<String>("era") {
         scenario = scenario.era(if era == "modern" { Era::Modern } else { Era::Legacy });

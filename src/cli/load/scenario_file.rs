@@ -25,7 +25,7 @@ use crate::cli::error::CliError;
 use crate::cli::token_file;
 use crate::client::ServerCommand;
 use crate::load::{
-    Era, LoadExpectation, LoadPattern, LoadStep, LoadTarget, LoadTestScenario, parse_duration,
+    Era, LoadExpectation, LoadPattern, LoadPin, LoadStep, LoadTarget, LoadTestScenario, parse_duration,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -61,6 +61,7 @@ struct Entry {
     #[serde(default)]
     churn: bool,
     pid: Option<u32>,
+    pin: Option<String>,
     baseline: Option<PathBuf>,
     requirements: Option<String>,
     #[serde(default)]
@@ -234,6 +235,10 @@ fn scenario(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<
     scenario = scenario.settle(time("settle", entry.settle.as_ref())?.unwrap_or_default());
     if let Some(pid) = entry.pid {
         scenario = scenario.pid(pid);
+    }
+    if let Some(text) = entry.pin {
+        let pin = LoadPin::parse(&text);
+        scenario = scenario.pin(pin.ok_or_else(|| usage("pin = \"GENERATOR/SERVER\", as \"1/0\""))?);
     }
     match entry.era.as_deref() {
         None => {}
