@@ -155,7 +155,7 @@ impl LoadTestSuite {
         let mut steps = Vec::new();
         let mut run = |attempt: Attempt| {
             let report = self.run(&step_scenario(scenario, search, attempt), &mut on_progress)?;
-            let step = judge(search, attempt, &report);
+            let step = check_step(search, attempt, &report);
             on_step(&step);
             steps.push(step.clone());
             Ok::<_, LoadTestError>((step, report))
@@ -204,7 +204,7 @@ fn step_scenario(scenario: &LoadTestScenario, search: &RateSearch, attempt: Atte
     }
 }
 
-fn judge(search: &RateSearch, attempt: Attempt, report: &LoadTestReport) -> RateStep {
+fn check_step(search: &RateSearch, attempt: Attempt, report: &LoadTestReport) -> RateStep {
     let checks = search.expectations.iter().map(|expectation| expectation.check(report, None));
     let missed = checks.filter(|check| !check.is_met);
     let missed = missed.map(|check| format!("{}: {}", check.expected, check.found));

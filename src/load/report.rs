@@ -30,7 +30,7 @@ pub struct LoadTestReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyReport>,
     /// The same with the requests that timed out, and the time that was waited for them; absent where none did.
-    /// Expectations are held to this one.
+    /// Expectations look at this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_with_time_outs: Option<LatencyReport>,
     /// The requests by what they asked for.

@@ -23,17 +23,7 @@ pub(super) fn report(p95_us: f64, rate: f64, error_ratio: f64) -> LoadTestReport
     LoadTestReport {
         schema: SCHEMA.to_owned(),
         begun_unix_ms: 0,
-        scenario: ScenarioFacts {
-            name: "sample".to_owned(),
-            target: "unix:/x".to_owned(),
-            transport: "HTTP".to_owned(),
-            revision: "2026-07-28".to_owned(),
-            pattern: "closed loop".to_owned(),
-            connections: 1,
-            in_flight: 1,
-            warm_up_ms: 0,
-            time_out_ms: 1_000,
-        },
+        scenario: scenario(),
         measured_ms: 60_000.0,
         ended_early: None,
         requests: RequestCounts {
@@ -67,5 +57,19 @@ pub(super) fn report(p95_us: f64, rate: f64, error_ratio: f64) -> LoadTestReport
             allowed_cpus: None,
         },
         expectations: Vec::new(),
+    }
+}
+
+fn scenario() -> ScenarioFacts {
+    ScenarioFacts {
+        name: "sample".to_owned(),
+        target: "unix:/x".to_owned(),
+        transport: "HTTP".to_owned(),
+        revision: "2026-07-28".to_owned(),
+        pattern: "closed loop".to_owned(),
+        connections: 1,
+        in_flight: 1,
+        warm_up_ms: 0,
+        time_out_ms: 1_000,
     }
 }

@@ -1,6 +1,6 @@
 //! `mcpool load compare`: tells what changed between two saved reports beyond the noise.
 
-use super::print_json;
+use super::output::print_json;
 use crate::cli::error::{CliError, TOOL_FAILED};
 use crate::load::{LoadComparison, LoadOutput, LoadTestReport, LoadTestReports, write_load_comparison};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};

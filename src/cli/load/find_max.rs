@@ -1,7 +1,8 @@
 //! `mcpool load --find-max`: shows the highest rate that holds, and each step that led there.
 
 use super::load_test::Test;
-use super::{ProgressLine, print_json};
+use super::output::{print_json, save};
+use super::progress::ProgressLine;
 use crate::cli::error::{CliError, INTERRUPTED, TOOL_FAILED};
 use crate::load::{LoadOutput, LoadTestSuite, RateSearch, write_load_page, write_search_table};
 use clap::ArgMatches;
@@ -42,7 +43,7 @@ pub(super) fn run(
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::from(TOOL_FAILED),
     };
-    super::save(matches, "html", |out| write_load_page(report.confirmation.as_slice(), out))?;
+    save(matches, "html", |out| write_load_page(report.confirmation.as_slice(), out))?;
     if matches.get_flag("json") {
         print_json(&LoadOutput::Search(Box::new(report)), out)?;
     } else {
