@@ -81,6 +81,9 @@ pub(crate) trait Account: Send + Sync + 'static {
     /// Enters what the holder has now.
     fn enter(&self, entries: &mut Entries);
 
+    /// Moves what lasts out of the way of pages that are about to be returned, as a burst is over.
+    fn pack(&self) {}
+
     /// Frees what the holder can do without, more of it if `is_critical`, and returns the bytes of each step.
     fn reclaim(&self, _is_critical: bool) -> Vec<(&'static str, u64)> {
         Vec::new()
@@ -109,6 +112,11 @@ impl Ledger {
             account.enter(&mut entries);
         }
         entries
+    }
+
+    /// Asks all holders to move what lasts out of the way.
+    pub(crate) fn pack(&self) {
+        self.live().iter().for_each(|account| account.pack());
     }
 
     /// Asks all holders to free what they can do without.

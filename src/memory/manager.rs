@@ -240,6 +240,7 @@ impl MemoryManager {
         let is_due = is_due(self.shared.limits.tune_interval_ms, state.last_optimised, now);
         drop(state);
         if is_purge_due {
+            self.shared.ledger.pack();
             self.purge_allocator_apart();
         }
         if level != before {

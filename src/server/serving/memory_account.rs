@@ -81,6 +81,10 @@ impl Account for Shared {
         }));
     }
 
+    fn pack(&self) {
+        self.events.pack();
+    }
+
     fn reclaim(&self, is_critical: bool) -> Vec<(&'static str, u64)> {
         let keep = if is_critical { 0 } else { self.limits.event_store_bytes() / 2 };
         vec![("delivered events", self.events.shrink_to(keep) as u64)]

@@ -4,7 +4,7 @@
 //! budget of all streams, oldest first. Invariants: the events of all streams together never exceed
 //! `event_store_bytes` plus the undelivered ones, which are at most `max_stream_bytes` for each stream that is being
 //! written; a stream is removed `event_retention_ms` after its end, but not while a reader has still to take events of
-//! it. Bytes are those of whole buffers: a short notification holds a kilobyte. An answer that is written while it is
+//! it. Bytes are those of whole buffers: a short notification holds a kilobyte until it is packed. An answer that is written while it is
 //! sent is kept as what it is written from, an open file mostly, and written anew for a client that comes back.
 
 use crate::limits::Limits;
@@ -14,6 +14,7 @@ use crate::server::state::give_back::give_back;
 use crate::server::state::streamed::StreamedAnswer;
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
+use bytes::BytesMut;
 use mcpool_pools::BufferLease;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
@@ -31,10 +32,15 @@ pub(crate) struct StreamFull;
 /// Streamed answers that are kept, but for those with a reader: each may hold a file open.
 const MOST_STREAMED: usize = 64;
 
+/// Bytes of an event beside its message.
+const EVENT_BYTES: usize = size_of::<StoredEvent>() + 4 * size_of::<usize>();
+
 /// What an event carries.
 #[derive(Debug)]
 pub(crate) enum EventData {
     Message(BufferLease),
+    /// A short message that was copied out of its buffer, as it is kept longer than what else is in buffers.
+    Packed(Box<[u8]>),
     /// An answer that is written while it is sent, each time that it is.
     Streamed(Arc<StreamedAnswer>),
 }
@@ -43,6 +49,7 @@ impl EventData {
     fn bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.capacity(),
+            Self::Packed(message) => message.len() + EVENT_BYTES,
             Self::Streamed(answer) => answer.kept_bytes(),
         }
     }
@@ -144,6 +151,20 @@ impl StreamState {
 impl StoredEvent {
     fn bytes(&self) -> u64 {
         self.charge.amount() as u64
+    }
+
+    /// Copies a message out of a buffer that is at least twice as large, and returns the buffer.
+    fn pack(&mut self, bytes: &Sum) -> Option<BytesMut> {
+        let EventData::Message(message) = &self.data else { return None };
+        if message.capacity() < 2 * (message.len() + EVENT_BYTES) {
+            return None;
+        }
+        let packed = lasting(|| EventData::Packed(Box::from(&message[..])));
+        self.charge = bytes.charge(packed.bytes());
+        match std::mem::replace(&mut self.data, packed) {
+            EventData::Message(message) => Some(message.detach()),
+            EventData::Packed(_) | EventData::Streamed(_) => None,
+        }
     }
 }
 
@@ -258,6 +279,20 @@ impl EventStore {
             self.shared.evict(keep_bytes);
         }
         before.saturating_sub(self.bytes())
+    }
+
+    /// Copies short messages out of their buffers. Each was written to a buffer of a kilobyte among those of the burst that
+    /// it came in, and would keep their page for as long as its client may come back for it. Those that are being sent
+    /// stay.
+    pub(crate) fn pack(&self) {
+        let streams: Vec<_> =
+            self.shared.sessions.with(|sessions, _| sessions.values().flatten().cloned().collect());
+        for stream in streams {
+            let pack = |event: &mut Arc<StoredEvent>| Arc::get_mut(event)?.pack(&self.shared.bytes);
+            let buffers: Vec<_> =
+                stream.state.with(|state, _| state.events.iter_mut().filter_map(pack).collect());
+            drop(buffers);
+        }
     }
 
     /// Removes the oldest stream that has ended, holds a large message and has no reader: its client left. Returns

@@ -158,6 +158,7 @@ impl SessionStream {
         let event = Event { id: Some(&id), ..Event::default() };
         match data {
             EventData::Message(message) => sender.event(endpoint, framing, event, message),
+            EventData::Packed(message) => sender.event(endpoint, framing, event, message),
             EventData::Streamed(answer) => {
                 let answer = endpoint.server.send_streamed(answer, &self.session);
                 sender.streamed_event(endpoint, framing, event, Box::new(answer));
@@ -169,6 +170,7 @@ impl SessionStream {
     fn body(&self, endpoint: &Endpoint, data: &EventData) -> AnswerBody<'static> {
         match data {
             EventData::Message(message) => AnswerBody::Message(copied(endpoint, message)),
+            EventData::Packed(message) => AnswerBody::Message(copied(endpoint, message)),
             EventData::Streamed(answer) => {
                 AnswerBody::Streamed(Box::new(endpoint.server.send_streamed(answer, &self.session)))
             }

@@ -82,14 +82,46 @@ fn read(reader: &mut StreamReader) -> String {
         match reader.poll_next(&mut cx) {
             Poll::Pending => return text,
             Poll::Ready(StreamItem::Event { number, message, .. }) => {
-                let EventData::Message(message) = &message.data else { panic!("a message") };
-                let shown = String::from_utf8_lossy(message);
+                let shown = match &message.data {
+                    EventData::Message(message) => String::from_utf8_lossy(message),
+                    EventData::Packed(message) => String::from_utf8_lossy(message),
+                    EventData::Streamed(_) => panic!("a message"),
+                };
                 text.extend([number.to_string().as_str(), ":", &shown, " "]);
             }
             Poll::Ready(StreamItem::Released) => text.push('/'),
             Poll::Ready(StreamItem::Ended) => return text + ".",
         }
     }
+}
+
+#[test]
+fn short_messages_are_packed_but_those_that_are_being_sent() {
+    let store = store(1 << 20, 1 << 20);
+    let (writer, mut reader) = store.open(7);
+    for text in ["a", "b", "c"] {
+        writer.push(message(text)).expect("room");
+    }
+    let long = "d".repeat(600);
+    writer.push(message(&long)).expect("room");
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(StreamItem::Event { message: sent, .. }) = reader.poll_next(&mut cx) else {
+        panic!("an event")
+    };
+    store.pack();
+    assert!(matches!(sent.data, EventData::Message(_)));
+    let packed = store.bytes() - 2 * BUFFER;
+    assert!(packed < 2 * 256, "{packed} B for two messages of one byte");
+    drop(sent);
+    store.pack();
+    assert_eq!(store.bytes(), BUFFER + packed / 2 * 3, "the first one as well, and never the long one");
+    assert_eq!(store.events(), 4);
+    let mut again = store.resume(7, &reader.event_id(0)).expect("kept");
+    assert_eq!(read(&mut again), format!("1:a 2:b 3:c 4:{long} "));
+    drop(writer);
+    store.drop_session(7);
+    drop((reader, again));
+    assert_eq!(store.bytes(), 0);
 }
 
 #[test]
