@@ -8,22 +8,22 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const AFTER: &str = "Each report has windows, whose figures differ by chance. A figure has changed where
-their ranks differ by more than chance would have it (Mann and Whitney), and the
-figure by --least at least.
+const AFTER: &str = "Each report has windows, whose figures differ by chance. A figure has changed
+where their ranks differ by more than chance would have it (Mann and Whitney),
+and the figure by --least and by half of the noise at least.
 
 Exit codes: 0 nothing got worse, 1 something did, 2 wrong usage.";
 
 /// The command with its flags.
 pub(super) fn command() -> Command {
-    let file = |name, help| {
-        Arg::new(name).value_name("FILE").required(true).value_parser(value_parser!(PathBuf)).help(help)
+    let file = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).value_name(value).required(true).value_parser(value_parser!(PathBuf)).help(help)
     };
     Command::new("compare")
         .about("Tell what changed between two saved reports (--json) beyond the noise, tool by tool")
         .after_help(AFTER)
-        .arg(file("before", "The report of the run before"))
-        .arg(file("after", "The report of the run after"))
+        .arg(file("before", "BEFORE", "The report of the run before"))
+        .arg(file("after", "AFTER", "The report of the run after"))
         .arg(
             Arg::new("least")
                 .long("least")
