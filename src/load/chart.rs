@@ -1,6 +1,6 @@
 //! Draws lines over two axes, each even or logarithmic, as SVG.
 
-use super::page::escape;
+use super::markup::escape;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 520.0;

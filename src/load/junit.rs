@@ -1,6 +1,6 @@
 //! Reports as the XML of `JUnit`, which build servers show: a test case for each expectation.
 
-use super::page::escape;
+use super::markup::escape;
 use super::report::LoadTestReport;
 use std::io::{self, Write};
 

@@ -22,6 +22,7 @@ mod find_max;
 mod http_answer;
 mod junit;
 mod line_buffer;
+mod markup;
 mod mix;
 mod negotiation;
 mod output;

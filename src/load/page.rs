@@ -3,6 +3,7 @@
 //! Pure function of a report. Invariant: the page loads nothing from anywhere, so that it can be kept and mailed.
 
 use super::chart::{Chart, Line, Scale};
+use super::markup::escape;
 use super::report::LoadTestReport;
 use super::table::{time, write_load_table};
 use crate::limits::units::bytes;
@@ -107,24 +108,6 @@ fn charts(report: &LoadTestReport) -> Vec<(&'static str, String)> {
             .push(("Latency by quantile", chart.draw(&[Line { name: "all requests", class: "a", points }])));
     }
     charts
-}
-
-/// A text of others as text of HTML.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // XML has no place for these, even escaped.
-            c if c.is_control() && c != '\n' && c != '\t' => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

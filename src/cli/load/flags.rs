@@ -107,25 +107,42 @@ pub(in crate::cli) fn command() -> Command {
             text("era", "modern|legacy", "Revision to speak: 2026-07-28, or an older one [default: what it speaks]")
                 .value_parser(["modern", "legacy"]),
         ])
-        .arg(
-            text("token_file", "FILE", "Send the bearer token in this file with each request")
-                .value_parser(value_parser!(PathBuf)),
+        .args(places())
+        .args(outputs())
+}
+
+/// Where the server is seen, and what it asks for.
+fn places() -> [Arg; 4] {
+    [
+        text("token_file", "FILE", "Send the bearer token in this file with each request")
+            .value_parser(value_parser!(PathBuf)),
+        Arg::new("pid")
+            .long("pid")
+            .value_name("NUMBER")
+            .value_parser(value_parser!(u32).range(1..))
+            .help("Process of the server, whose memory and processor time are to be shown"),
+        text(
+            "settle",
+            "TIME",
+            "When to read the server's memory after the load [default: 5s, where it is seen]",
         )
-        .args([
-            number("pid")
-                .value_parser(value_parser!(u32).range(1..))
-                .help("Process of the server, whose memory and processor time are to be shown"),
-            text("settle", "TIME", "When to read the server's memory after the load [default: 5s, where it is seen]")
-                .value_parser(time),
-            text("name", "NAME", "What the test is called in its report [default: load]"),
-            text("pin", "GENERATOR[/SERVER]", "Processors for the generator and the server, as 1/0 or 2-3/0,1")
-                .value_parser(pin),
-            text("html", "FILE", "Write the report as a page with charts, too").value_parser(value_parser!(PathBuf)),
-            text("junit", "FILE", "Write what was expected and met as JUnit's XML, too")
-                .value_parser(value_parser!(PathBuf)),
-            switch("json", "Print the report as JSON"),
-            switch("schema", "Print the JSON Schema of what --json prints").exclusive(true),
-        ])
+        .value_parser(time),
+        text("pin", "GENERATOR[/SERVER]", "Processors for the generator and the server, as 1/0 or 2-3/0,1")
+            .value_parser(pin),
+    ]
+}
+
+/// What becomes of the report.
+fn outputs() -> [Arg; 5] {
+    [
+        text("name", "NAME", "What the test is called in its report [default: load]"),
+        text("html", "FILE", "Write the report as a page with charts, too")
+            .value_parser(value_parser!(PathBuf)),
+        text("junit", "FILE", "Write what was expected and met as JUnit's XML, too")
+            .value_parser(value_parser!(PathBuf)),
+        switch("json", "Print the report as JSON"),
+        switch("schema", "Print the JSON Schema of what --json prints").exclusive(true),
+    ]
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
