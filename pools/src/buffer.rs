@@ -249,8 +249,9 @@ impl BufferPool {
         }
     }
 
-    /// Leases an empty buffer of exactly `bytes`, for which its holder has a charge.
-    pub(crate) fn uncharged(&self, bytes: usize) -> BufferLease {
+    /// Leases an empty buffer of exactly `bytes`, which no class keeps and which is charged to no budget: its holder has a
+    /// reservation for it.
+    pub fn uncharged(&self, bytes: usize) -> BufferLease {
         self.lease_charged(None, bytes, None)
     }
 

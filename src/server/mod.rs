@@ -10,7 +10,7 @@ pub(crate) mod serving;
 mod shared;
 pub(crate) mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use answer::catalog::CatalogError;
 #[cfg(feature = "filesystem")]
@@ -39,11 +39,14 @@ pub(crate) use incoming::handler_end::ArgumentsPlace;
 pub(crate) use serving::batch::{Batch, BatchMessage, BatchTurn};
 pub(crate) use serving::in_flight::InFlight;
 pub(crate) use serving::slot::RequestSlot;
+#[cfg(test)]
+pub(crate) use state::answer_stream::WindowBudget;
 pub(crate) use state::answer_stream::{AnswerStream, SegmentFrame};
 #[cfg(feature = "filesystem")]
 pub(crate) use state::blocking::cancellation::{CancellationToken, Cancelled};
 pub(crate) use state::call_state::Caller;
 pub(crate) use state::event_store::{EventData, StreamItem, StreamReader, StreamWriter};
+pub(crate) use state::fair_bytes::Share;
 #[cfg(feature = "cli")]
 pub(crate) use state::fair_limit::HOLDER_BYTES;
 pub(crate) use state::fair_limit::{FairLimit, Permit};
@@ -54,4 +57,6 @@ pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::Session;
 #[cfg(feature = "filesystem")]
 pub(crate) use state::streamed::{BlockSource, Filled};
+#[cfg(test)]
+pub(crate) use state::undelivered::Shortage;
 pub(crate) use state::undelivered::{HeldAnswers, Undelivered, UndeliveredAnswers};

@@ -13,7 +13,7 @@ use crate::server::serving::serve::ServedFrame;
 use crate::server::serving::slot::RequestSlot;
 use crate::server::serving::{listen, tasks};
 use crate::server::shared::Shared;
-use crate::server::state::answer_stream::{AnswerStream, StreamMeans, Window};
+use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 #[cfg(feature = "cli")]
 use crate::server::state::changes;
 use crate::server::state::changes::Kind;
@@ -290,7 +290,8 @@ impl Server {
             threads: self.shared.thread_permits.clone(),
             key: SessionKey { principal: session.principal(), session: session.number() },
             buffers: pools.buffers.clone(),
-            window: Window::insist(&pools.leased),
+            windows: pools.windows.clone(),
+            window: None,
         };
         AnswerStream::new(Arc::clone(answer), means)
     }

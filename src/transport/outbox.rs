@@ -16,7 +16,7 @@
 //! | `server/state/event_store.rs` | streams that are kept for resumption (`max_stream_bytes`, `event_store_bytes`) |
 //! | `server/state/outgoing.rs` | messages that one handler sends before its answer (`max_stream_bytes`) |
 
-use crate::server::AnswerStream;
+use crate::server::{AnswerStream, Share};
 use bytes::BytesMut;
 use mcpool_pools::{BufferLease, BufferPool};
 use std::collections::VecDeque;
@@ -46,6 +46,34 @@ enum Queued {
     Stream(Box<AnswerStream>),
 }
 
+/// How fast the peer takes what is queued, by looks at even intervals.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Bytes that the peer took since the last look, and before that between the looks before it.
+    taken_bytes: [u32; Outbox::LOOKS as usize],
+    /// The same intervals, a bit each: the peer took all that there was.
+    caught_up: u8,
+    /// Looks since it began, no more than are kept.
+    looks: u8,
+}
+
+impl Pace {
+    fn note_taken(&mut self, bytes: usize) {
+        self.taken_bytes[0] = self.taken_bytes[0].saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// Whether the peer took `least_bytes` in the last intervals, or all that there was, or if these have not passed yet.
+    fn look(&mut self, least_bytes: usize) -> bool {
+        self.looks = (self.looks + 1).min(Outbox::LOOKS);
+        let taken_bytes: usize = self.taken_bytes.iter().map(|bytes| *bytes as usize).sum();
+        let keeps_pace = self.looks < Outbox::LOOKS || self.caught_up != 0 || taken_bytes >= least_bytes;
+        self.taken_bytes.rotate_right(1);
+        self.taken_bytes[0] = 0;
+        self.caught_up = self.caught_up << 1 & ((1 << Outbox::LOOKS) - 1);
+        keeps_pace
+    }
+}
+
 /// The messages that wait to be written to one peer.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -59,15 +87,18 @@ pub(crate) struct Outbox {
     streams: u32,
     /// Whether the writer may still hold bytes that were written.
     is_unflushed: bool,
-    /// Bytes that the peer took since [`Outbox::begin_pace`].
-    taken_bytes: usize,
-    /// The peer took all that there was, at least once since then.
-    has_caught_up: bool,
+    /// What the last streamed answer, of which the end is still queued, holds of its client's share.
+    share: Option<Box<Share>>,
+    pace: Pace,
     /// The peer took something since [`Outbox::take_progress`].
     has_taken: bool,
 }
 
 impl Outbox {
+    /// How often a peer is looked at in the time that it has to read: it ends a quarter later at most, from when it took
+    /// something last.
+    pub(crate) const LOOKS: u8 = 4;
+
     /// An empty outbox that is full at `max_bytes`.
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
@@ -77,8 +108,8 @@ impl Outbox {
             max_bytes: u32::try_from(max_bytes).unwrap_or(u32::MAX),
             streams: 0,
             is_unflushed: false,
-            taken_bytes: 0,
-            has_caught_up: false,
+            share: None,
+            pace: Pace::default(),
             has_taken: false,
         }
     }
@@ -133,6 +164,7 @@ impl Outbox {
         self.streams = 0;
         self.is_unflushed = false;
         self.has_taken = false;
+        self.share = None;
         self.begin_pace();
         if self.ready.capacity() > KEPT_ENTRIES {
             self.ready = VecDeque::new();
@@ -198,13 +230,13 @@ impl Outbox {
 
     /// Starts to count the bytes that the peer takes.
     pub(crate) fn begin_pace(&mut self) {
-        self.taken_bytes = 0;
-        self.has_caught_up = false;
+        self.pace = Pace::default();
     }
 
-    /// Whether the peer took `least_bytes` since [`Outbox::begin_pace`], or all that there was.
-    pub(crate) fn keeps_pace(&self, least_bytes: usize) -> bool {
-        self.has_caught_up || self.taken_bytes >= least_bytes
+    /// Looks at the pace of the peer, [`Outbox::LOOKS`] times in the time that it has: `false` if it took neither
+    /// `least_bytes` in that time, nor all that there was.
+    pub(crate) fn keeps_pace(&mut self, least_bytes: usize) -> bool {
+        self.pace.look(least_bytes)
     }
 
     /// Writes until all is written or the peer takes no more.
@@ -238,9 +270,10 @@ impl Outbox {
         if self.ready.capacity() > KEPT_ENTRIES {
             self.ready = VecDeque::new();
         }
+        self.share = None;
         ready!(Pin::new(writer).poll_flush(cx))?;
         self.is_unflushed = false;
-        self.has_caught_up = true;
+        self.pace.caught_up |= 1;
         Poll::Ready(Ok(()))
     }
 
@@ -265,6 +298,7 @@ impl Outbox {
             self.queued_bytes += segment.len();
             if answer.has_ended() {
                 self.streams -= 1;
+                self.share = answer.take_share();
                 self.ready[at] = Queued::Bytes(segment);
             } else {
                 self.ready.insert(at, Queued::Bytes(segment));
@@ -282,14 +316,14 @@ impl Outbox {
             ready!(Pin::new(writer).poll_flush(cx))?;
             self.is_unflushed = false;
         }
-        self.has_caught_up = true;
+        self.pace.caught_up |= 1;
         Poll::Pending
     }
 
     fn advance(&mut self, mut taken: usize) {
         self.queued_bytes -= taken;
         self.has_taken = true;
-        self.taken_bytes = self.taken_bytes.saturating_add(taken);
+        self.pace.note_taken(taken);
         while let Some(Queued::Bytes(first)) = self.ready.front() {
             let left = first.len() - self.written;
             if taken < left {
@@ -299,6 +333,86 @@ impl Outbox {
             taken -= left;
             self.written = 0;
             self.ready.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::tests::fair_answers::{Gate, gated_answer};
+    use crate::server::{HeldAnswers, SessionKey, Shortage, Undelivered, WindowBudget};
+    use mcpool_pools::MemoryBudget;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use std::task::Waker;
+    use std::time::Duration;
+    use tokio::io::duplex;
+    use tokio::time::{Instant, advance};
+
+    /// Lets the thread end that waits at a gate, so that the test can.
+    struct OpensAtItsEnd(Arc<Gate>);
+
+    impl Drop for OpensAtItsEnd {
+        fn drop(&mut self) {
+            self.0.open(usize::MAX >> 1);
+        }
+    }
+
+    proptest! {
+        /// Looks at any pace, against sums over the last intervals.
+        #[test]
+        fn who_takes_too_little_for_a_whole_time_out_is_found(
+            intervals in prop::collection::vec((0_usize..40, prop::bool::weighted(0.1)), 1..60),
+            least_bytes in 1_usize..120,
+        ) {
+            let mut pace = Pace::default();
+            for (at, (bytes, has_caught_up)) in intervals.iter().enumerate() {
+                pace.note_taken(*bytes);
+                pace.caught_up |= u8::from(*has_caught_up);
+                let last = &intervals[(at + 1).saturating_sub(usize::from(Outbox::LOOKS))..=at];
+                let taken: usize = last.iter().map(|(bytes, _)| bytes).sum();
+                let is_slow = last.len() == usize::from(Outbox::LOOKS)
+                    && taken < least_bytes
+                    && !last.iter().any(|(_, has_caught_up)| *has_caught_up);
+                prop_assert_eq!(pace.look(least_bytes), !is_slow);
+            }
+        }
+    }
+
+    /// An answer waits for its own next segment: its peer took all that there was, and must not lose it. One that left
+    /// a byte may.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_waits_for_its_own_next_segment_is_not_ended() {
+        for (segments, room_bytes, ends) in
+            [(1, 1 << 20, false), (3, 1 << 20, false), (1, 100, true), (3, 20_000, true)]
+        {
+            let (memory, buffers) = (MemoryBudget::new(64 << 10), BufferPool::default());
+            let windows = WindowBudget::new(memory.clone(), 75);
+            let (gate, table) = (Arc::new(Gate::default()), Arc::new(Undelivered::default()));
+            let _opens = OpensAtItsEnd(Arc::clone(&gate));
+            gate.open(segments);
+            let mut outbox = Outbox::new(1 << 20);
+            outbox.push_stream(Box::new(gated_answer(&windows, &buffers, 1, &gate, 1 << 20)));
+            let (_peer, mut stream) = duplex(room_bytes);
+            // As far as the gate and the peer allow. A thread waits at the gate meanwhile, so the clock stands still.
+            let mut looks = 0..10_000;
+            while gate.left() > 0 || (outbox.queued_bytes() == 0) == ends {
+                assert!(looks.next().is_some(), "{segments} {room_bytes}: {outbox:?}");
+                assert!(outbox.poll_flush(&mut stream, &mut Context::from_waker(Waker::noop())).is_pending());
+                tokio::task::yield_now().await;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(memory.used_bytes() > 0, "it holds its window");
+            let (mut entry, owner) = (table.open(), SessionKey { principal: 1, session: 1 });
+            let (bytes, has_taken) = (outbox.large_bytes(), outbox.take_progress());
+            assert!(entry.update(HeldAnswers { owner, bytes, has_taken }, Waker::noop()));
+            advance(Duration::from_mins(1)).await;
+            let waiting = SessionKey { principal: 2, session: 1 };
+            let shortage = Shortage { waiting, limit_bytes: 32 << 10, missing_bytes: 1 };
+            assert_eq!(table.end_one(&shortage, Instant::now()), ends, "{segments} {room_bytes}");
+            let (bytes, has_taken) = (outbox.large_bytes(), outbox.take_progress());
+            assert_eq!(entry.update(HeldAnswers { owner, bytes, has_taken }, Waker::noop()), !ends);
         }
     }
 }

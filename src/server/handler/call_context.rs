@@ -11,7 +11,7 @@ use crate::server::handler::request_context::RequestContext;
 use crate::server::incoming::handler_end::Finished;
 #[cfg(feature = "filesystem")]
 use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
-use crate::server::state::answer_stream::{StreamMeans, Window};
+use crate::server::state::answer_stream::{NoWindow, StreamMeans};
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::fair_permits::{AcquirePermit, SessionKey};
 use crate::server::state::memory_turns::MemoryTurn;
@@ -48,6 +48,8 @@ pub struct CallContext {
     tool: Option<u32>,
     /// Room that a call has which waited for it, until it begins its answer, which has it then.
     room: Option<Box<Reservation>>,
+    /// It lacks no memory but a share: other answers of its client hold that.
+    lacks_share: bool,
 }
 
 impl Deref for CallContext {
@@ -66,7 +68,7 @@ impl DerefMut for CallContext {
 
 impl CallContext {
     pub(crate) fn new(request: RequestContext, tool: Option<usize>) -> Self {
-        Self { request, content: None, tool: tool.map(|tool| tool as u32), room: None }
+        Self { request, content: None, tool: tool.map(|tool| tool as u32), room: None, lacks_share: false }
     }
 
     /// Adds a text block.
@@ -166,7 +168,13 @@ impl CallContext {
         async move {
             let permit = self.acquire_thread().await.ok_or(ToolError::Cancelled)?;
             let (content, room) = (self.content.take(), self.room.take());
-            let mut moved = Self { content, request: self.request.moved(), tool: self.tool, room };
+            let mut moved = Self {
+                content,
+                request: self.request.moved(),
+                tool: self.tool,
+                room,
+                lacks_share: self.lacks_share,
+            };
             let guard = CancelOnDrop::new(&self.call);
             let thread = tokio::task::spawn_blocking(move || {
                 if moved.is_cancelled() {
@@ -230,18 +238,23 @@ impl CallContext {
     ) {
         self.room = None;
         let pools = &self.shared.pools;
-        let reserved = if pools.turns.must_wait(self.session_key(), &pools.leased) {
-            Err(Window::refuse(&pools.leased))
+        let key = self.session_key();
+        let reserved = if pools.turns.must_wait(key, &pools.leased) {
+            Err(pools.windows.refuse())
         } else {
-            Window::reserve(&pools.leased)
+            pools.windows.try_reserve(key.principal)
         };
-        let window = match reserved {
-            Ok(window) => window,
-            Err(spent) => return self.content().note_lack(spent),
+        let (window, windows) = match reserved {
+            Ok(window) => (Some(window), pools.windows.clone()),
+            Err(NoWindow::Memory(spent)) => return self.content().note_lack(spent),
+            Err(NoWindow::Share(spent)) => {
+                self.lacks_share = true;
+                return self.content().note_lack(spent);
+            }
         };
         let threads = self.shared.thread_permits.clone();
         let buffers = self.shared.pools.buffers.clone();
-        let means = StreamMeans { threads, key: self.session_key(), buffers, window };
+        let means = StreamMeans { threads, key, buffers, windows, window };
         add(self.content(), StreamedBlock::new(source, bytes, means));
     }
 
@@ -334,6 +347,11 @@ impl CallContext {
             let deadline = deadline.unwrap_or_else(|| Instant::now() + shared.limits.write_timeout());
             turns.wait(self.session_key(), deadline).await?
         };
+        if std::mem::take(&mut self.lacks_share) {
+            let principal = self.session_key().principal;
+            turn.wait_for_share(|| shared.pools.windows.may_hold(principal)).await?;
+            return Some(turn);
+        }
         // The answers of clients that left are the first to go.
         let give_up = || !lacking.is_small && shared.events.give_up_unread(Pools::LARGE_BYTES);
         self.room = Some(Box::new(turn.collect(room, lacking.bytes, give_up).await?));

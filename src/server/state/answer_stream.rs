@@ -1,9 +1,11 @@
 //! A streamed answer on its way: the next segment is written on a thread that may block, and only when it is asked for.
 //!
 //! Between two segments it holds no thread, so that a peer which reads slowly keeps none from others. It holds what was
-//! reserved for two segments, one that is sent and one that is written; the last segment takes that over.
+//! reserved for two segments, one that is sent and one that is written; the last segment takes that over. These windows
+//! are shared among the clients ([`FairBytes`]): what peers leave that do not read is room for all others.
 
 use crate::limits::price;
+use crate::server::state::fair_bytes::{FairBytes, Share};
 use crate::server::state::fair_permits::{AcquirePermit, FairPermit, FairPermits, SessionKey};
 use crate::server::state::streamed::{SegmentWriter, StreamedAnswer};
 use bytes::BytesMut;
@@ -13,10 +15,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::{Sleep, sleep};
 
 /// Bytes of a segment where memory is short.
 const SHORT_STEP_BYTES: usize = 16 * 1024;
+/// Time between two looks of an answer that has no memory yet.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// What a stream needs to be sent.
 #[derive(Debug)]
@@ -25,7 +31,16 @@ pub(crate) struct StreamMeans {
     /// For whom it uses a thread.
     pub(crate) key: SessionKey,
     pub(crate) buffers: BufferPool,
-    pub(crate) window: Window,
+    pub(crate) windows: WindowBudget,
+    /// `None` for an answer that was promised: it waits for its memory before its first segment.
+    pub(crate) window: Option<Window>,
+}
+
+/// The memory of all streams, a part of the large messages. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct WindowBudget {
+    memory: MemoryBudget,
+    shares: FairBytes,
 }
 
 /// The memory of a stream: two segments.
@@ -33,38 +48,58 @@ pub(crate) struct StreamMeans {
 pub(crate) struct Window {
     step_bytes: usize,
     memory: Reservation,
+    share: Share,
 }
 
-impl Window {
-    /// Reserves two segments, smaller ones where a quarter of the budget is spent.
+/// Why there is no memory for a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NoWindow {
+    /// Other answers of the client hold its share.
+    Share(BudgetSpent),
+    Memory(BudgetSpent),
+}
+
+impl WindowBudget {
+    /// Windows within `memory`, of which one client may have `share_percent` of what the others leave.
+    pub(crate) fn new(memory: MemoryBudget, share_percent: usize) -> Self {
+        let shares = FairBytes::new(memory.limit_bytes(), share_percent);
+        Self { memory, shares }
+    }
+
+    /// Reserves two segments for a client, smaller ones where a quarter of the budget is spent.
     ///
     /// # Errors
     /// When there is no room for those either.
-    pub(crate) fn reserve(budget: &MemoryBudget) -> Result<Self, BudgetSpent> {
-        let reserve = |step_bytes| {
-            budget.try_reserve(price::window_bytes(step_bytes)).map(|memory| Self { step_bytes, memory })
-        };
-        if budget.used_bytes() < budget.limit_bytes() / 4
-            && let Ok(window) = reserve(price::SEGMENT_BYTES)
+    pub(crate) fn try_reserve(&self, client: u128) -> Result<Window, NoWindow> {
+        if self.memory.used_bytes() < self.memory.limit_bytes() / 4
+            && let Ok(window) = self.try_reserve_steps(client, price::SEGMENT_BYTES)
         {
             return Ok(window);
         }
-        reserve(SHORT_STEP_BYTES)
+        self.try_reserve_steps(client, SHORT_STEP_BYTES)
+    }
+
+    fn try_reserve_steps(&self, client: u128, step_bytes: usize) -> Result<Window, NoWindow> {
+        let bytes = price::window_bytes(step_bytes);
+        let share = self.shares.try_hold(client, bytes).map_err(|spent| {
+            // Who holds nothing lacks memory, as everybody does.
+            if self.shares.is_holding(client) { NoWindow::Share(spent) } else { NoWindow::Memory(spent) }
+        })?;
+        let memory = self.memory.try_reserve(bytes).map_err(NoWindow::Memory)?;
+        Ok(Window { step_bytes, memory, share })
     }
 
     /// What there is no room for while a call that comes first collects it.
-    pub(crate) fn refuse(budget: &MemoryBudget) -> BudgetSpent {
+    pub(crate) fn refuse(&self) -> NoWindow {
         let requested_bytes = price::window_bytes(SHORT_STEP_BYTES);
-        let (used_bytes, limit_bytes) = (budget.used_bytes(), budget.limit_bytes());
-        BudgetSpent { requested_bytes, used_bytes, limit_bytes }
+        let (used_bytes, limit_bytes) = (self.memory.used_bytes(), self.memory.limit_bytes());
+        NoWindow::Memory(BudgetSpent { requested_bytes, used_bytes, limit_bytes })
     }
 
-    /// Reserves two segments whether or not there is room, for an answer that was promised.
-    pub(crate) fn insist(budget: &MemoryBudget) -> Self {
-        Self::reserve(budget).unwrap_or_else(|_| Self {
-            step_bytes: SHORT_STEP_BYTES,
-            memory: budget.reserve(price::window_bytes(SHORT_STEP_BYTES)),
-        })
+    /// Whether another answer of a client is within its share.
+    pub(crate) fn may_hold(&self, client: u128) -> bool {
+        let bytes = price::window_bytes(SHORT_STEP_BYTES);
+        self.shares.may_hold(client, bytes) || !self.shares.is_holding(client)
     }
 }
 
@@ -98,9 +133,14 @@ pub(crate) struct AnswerStream {
     threads: FairPermits,
     key: SessionKey,
     buffers: BufferPool,
+    windows: WindowBudget,
     step_bytes: usize,
     frame: Option<SegmentFrame>,
+    /// `None` until there is some, and once the last segment has it.
     memory: Option<Reservation>,
+    share: Option<Box<Share>>,
+    /// When it looks for memory again.
+    retry: Option<Pin<Box<Sleep>>>,
 }
 
 enum Step {
@@ -113,18 +153,32 @@ enum Step {
 
 impl AnswerStream {
     pub(crate) fn new(answer: Arc<StreamedAnswer>, means: StreamMeans) -> Self {
-        let StreamMeans { threads, key, buffers, window: Window { step_bytes, memory } } = means;
+        let StreamMeans { threads, key, buffers, windows, window } = means;
         let writer = SegmentWriter::new(Arc::clone(&answer));
-        Self {
+        let mut stream = Self {
             answer,
             step: Step::Resting(Box::new(writer)),
             threads,
             key,
             buffers,
-            step_bytes,
+            windows,
+            step_bytes: SHORT_STEP_BYTES,
             frame: None,
-            memory: Some(memory),
+            memory: None,
+            share: None,
+            retry: None,
+        };
+        if let Some(window) = window {
+            stream.take_window(window);
         }
+        stream
+    }
+
+    fn take_window(&mut self, window: Window) {
+        self.step_bytes = window.step_bytes;
+        self.memory = Some(window.memory);
+        self.share = Some(Box::new(window.share));
+        self.retry = None;
     }
 
     /// Has each segment framed. To be called before the first segment.
@@ -152,6 +206,11 @@ impl AnswerStream {
         self.step_bytes
     }
 
+    /// What the last segment still holds of the client's share, for who sends it.
+    pub(crate) fn take_share(&mut self) -> Option<Box<Share>> {
+        self.share.take()
+    }
+
     /// Whether the last segment was given out.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.step, Step::Ended)
@@ -164,6 +223,7 @@ impl AnswerStream {
     pub(crate) fn poll_segment(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BufferLease>> {
         loop {
             match &mut self.step {
+                Step::Resting(_) if self.memory.is_none() => ready!(self.poll_window(cx)),
                 Step::Resting(_) => self.acquire(),
                 Step::Acquiring(_, thread) => {
                     let permit = ready!(Pin::new(thread).poll(cx));
@@ -186,6 +246,19 @@ impl AnswerStream {
         }
     }
 
+    /// Waits for memory, for an answer that was promised: no other waits for what is sent before it.
+    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Ok(window) = self.windows.try_reserve(self.key.principal) {
+                self.take_window(window);
+                return Poll::Ready(());
+            }
+            let retry = self.retry.get_or_insert_with(|| Box::pin(sleep(RETRY)));
+            ready!(retry.as_mut().poll(cx));
+            self.retry = None;
+        }
+    }
+
     fn acquire(&mut self) {
         if let Step::Resting(writer) = std::mem::replace(&mut self.step, Step::Ended) {
             self.step = Step::Acquiring(writer, self.threads.acquire(self.key));
@@ -194,7 +267,13 @@ impl AnswerStream {
 
     fn begin_writing(&mut self, permit: FairPermit) {
         let Step::Acquiring(mut writer, _) = std::mem::replace(&mut self.step, Step::Ended) else { return };
-        let mut segment = self.buffers.acquire(self.step_bytes);
+        // The window is for it: it is charged neither to the small objects, nor once more to the large messages.
+        let mut segment = if self.step_bytes <= price::SMALL_BUFFER_BYTES {
+            self.buffers.uncharged(self.step_bytes)
+        } else {
+            self.buffers.acquire(self.step_bytes)
+        };
+        segment.hold(self.windows.memory.reserve(0));
         let (step_bytes, frame) = (self.step_bytes, self.frame);
         self.step = Step::Writing(tokio::task::spawn_blocking(move || {
             SegmentFrame::write(frame, &mut writer, &mut segment, step_bytes);

@@ -76,6 +76,16 @@ impl FairBytes {
         Ok(Share { bytes, client, of: self.clone() })
     }
 
+    /// Whether a client may hold `bytes` more.
+    pub(crate) fn may_hold(&self, client: u128, bytes: usize) -> bool {
+        self.allows(&lock(&self.table), client, bytes)
+    }
+
+    /// Whether a client holds anything.
+    pub(crate) fn is_holding(&self, client: u128) -> bool {
+        lock(&self.table).clients.contains_key(&client)
+    }
+
     /// Each client and its bytes.
     pub(crate) fn of_clients(&self) -> Vec<(u128, usize)> {
         let table = lock(&self.table);
@@ -210,6 +220,7 @@ mod tests {
                 let free = max - held.iter().map(|share| share.bytes).sum::<usize>();
                 if step == 0 || held.is_empty() {
                     let may = may_hold(own(client), bytes, free, max, percent);
+                    prop_assert_eq!(of.may_hold(client, bytes), may);
                     let share = of.try_hold(client, bytes);
                     prop_assert_eq!(share.is_ok(), may);
                     held.extend(share);

@@ -171,6 +171,23 @@ impl MemoryTurn {
         }
     }
 
+    /// Waits until answers of the same client leave it a share. Other clients and sessions have their turns meanwhile.
+    ///
+    /// `None` at the deadline.
+    pub(crate) async fn wait_for_share(&mut self, may_hold: impl Fn() -> bool) -> Option<()> {
+        while !may_hold() {
+            let now = Instant::now();
+            if now >= self.deadline {
+                return None;
+            }
+            sleep_until(self.deadline.min(now + POLL)).await;
+            if self.shared.turns.any_waits(|waiting| waiting != self.key) {
+                self.pass().await?;
+            }
+        }
+        Some(())
+    }
+
     /// Whether a call waits whose client holds less than its share, while that of this one holds more.
     fn comes_after_another(&self, limit_bytes: usize) -> bool {
         let shares = self.shared.undelivered.shares(limit_bytes);
@@ -364,6 +381,29 @@ mod tests {
         assert_eq!((room.bytes(), held.borrow().len()), (200, 8), "no more than is needed");
         assert_eq!(makes_wait.get(), (true, false), "meanwhile it may not take what becomes free");
         assert!(!turns.must_wait(key(1, 1), &memory), "nobody collects");
+    }
+
+    /// A call waits for answers of its own client: calls of others, and of other sessions, have their turns meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_its_own_share_keeps_the_turn_from_nobody() {
+        let (memory, turns, may_hold) = (MemoryBudget::new(1000), MemoryTurns::new(), Cell::new(false));
+        let deadline = Instant::now() + 600 * SECOND;
+        let mut waits = pin!(async {
+            let mut turn = turns.wait(key(1, 1), deadline).await.expect("a turn");
+            turn.wait_for_share(|| may_hold.get()).await
+        });
+        assert!(poll(waits.as_mut()).is_pending());
+        let others = async {
+            for other in [key(2, 1), key(1, 2), key(3, 1), key(2, 1)] {
+                let mut turn = turns.wait(other, deadline).await.expect("a turn");
+                let _ = turn.collect(within(&memory), 100, || false).await.expect("room");
+            }
+            may_hold.set(true);
+        };
+        let (waited, ()) = tokio::join!(waits.as_mut(), others);
+        assert_eq!(waited, Some(()));
+        let mut last = turns.wait(key(1, 1), Instant::now() + SECOND).await.expect("a turn");
+        assert_eq!(last.wait_for_share(|| false).await, None, "it ends at its deadline");
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use crate::limits::{Limits, price};
 use crate::lock::lock;
 use crate::memory::Ceiling;
 use crate::protocol::{OwnedMessage, RetainMessage};
+use crate::server::state::answer_stream::WindowBudget;
 use crate::server::state::lasting::LastingBudget;
 use crate::server::state::memory_turns::{MemoryTurns, Room};
 use mcpool_pools::{
@@ -23,6 +24,8 @@ pub(crate) struct Pools {
     pub(crate) budget: MemoryBudget,
     /// What large buffers hold while they are leased, and what is made of large messages.
     pub(crate) leased: MemoryBudget,
+    /// The part of [`Self::leased`] that answers have which are sent while they are written.
+    pub(crate) windows: WindowBudget,
     /// All small objects: pooled ones from their making to their end, and sessions, subscriptions, connections.
     pub(crate) small: MemoryBudget,
     /// The part of [`Self::small`] that is kept for long.
@@ -96,6 +99,7 @@ impl Pools {
             budget,
             turns: MemoryTurns::new(),
             small_turns: MemoryTurns::new(),
+            windows: WindowBudget::new(leased.clone(), limits.principal_share_percent),
             leased,
             lasting: LastingBudget::new(small.clone(), limits.principal_share_percent),
             small,

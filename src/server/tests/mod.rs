@@ -1,5 +1,6 @@
 //! Tests that need several rooms of the server.
 
+pub(crate) mod fair_answers;
 mod ledger;
 mod reentrancy;
 mod streamed;

@@ -4,7 +4,7 @@
 use crate::protocol::Era;
 use crate::server::answer::content::{Content, StreamedBlock};
 use crate::server::answer::outcome::Outcome;
-use crate::server::state::answer_stream::{StreamMeans, Window};
+use crate::server::state::answer_stream::{StreamMeans, WindowBudget};
 use crate::server::state::fair_permits::{FairPermits, SessionKey};
 use crate::server::state::streamed::{BlockSource, Filled, SegmentWriter};
 use crate::wire::{BufferRoom, CountingRoom, Reply, escape_piece};
@@ -115,11 +115,13 @@ impl Form {
     /// The bytes that an answer was expected to have, and the answer as it is written in steps.
     fn streamed(self, source: Changing, step: usize) -> (usize, Vec<u8>) {
         let block_bytes = counted_bytes(&source.text);
-        let window = Window::reserve(&MemoryBudget::new(1 << 20)).expect("room");
+        let windows = WindowBudget::new(MemoryBudget::new(1 << 20), 75);
+        let window = windows.try_reserve(1).ok();
         let means = StreamMeans {
             threads: FairPermits::new(1),
             key: SessionKey { principal: 1, session: 1 },
             buffers: BufferPool::default(),
+            windows,
             window,
         };
         let mut content = self.open();

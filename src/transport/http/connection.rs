@@ -7,8 +7,10 @@
 use super::exchange::{Exchange, State};
 use super::sender::NextAction;
 use super::shared::HttpShared;
+use crate::limits::Limits;
 use crate::server::Permit;
 use crate::transport::admission::PeerAddress;
+use crate::transport::outbox::Outbox;
 use mcpool_pools::Lease;
 use pin_project_lite::pin_project;
 use std::io;
@@ -247,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             None if self.is_draining => (Timeout::Drain, DRAIN_GRACE),
             None => (Timeout::Idle, limits.idle_timeout()),
             Some(_) if self.is_shut => (Timeout::Linger, LINGER),
-            Some(exchange) if !exchange.sender.outbox.is_empty() => (Timeout::Write, limits.write_timeout()),
+            Some(exchange) if !exchange.sender.outbox.is_empty() => (Timeout::Write, write_look(limits)),
             Some(exchange) => match exchange.state() {
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
@@ -294,8 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 true
             }
             Timeout::Write if exchange.sender.outbox.keeps_pace(limits.least_write_bytes()) => {
-                exchange.sender.outbox.begin_pace();
-                self.deadline = Instant::now() + limits.write_timeout();
+                self.deadline = Instant::now() + write_look(limits);
                 true
             }
             Timeout::Idle
@@ -314,10 +315,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
+/// Time between two looks at a peer that has to read.
+fn write_look(limits: &Limits) -> Duration {
+    limits.write_timeout() / u32::from(Outbox::LOOKS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
     use crate::server::{Drain, FairLimit, Server};
     use crate::transport::admission::{Admission, AdmissionConfig};
     use std::net::{IpAddr, Ipv4Addr};
@@ -441,6 +446,39 @@ mod tests {
             // A large body is expected first, and who is refused may read why.
             let most = ends_after + EXPECTED + LINGER + every;
             assert!(took >= ends_after && took <= most, "{bytes} B each {every:?}: {took:?}");
+        }
+    }
+
+    /// A reader may stop at any time after any pace: the time-out runs from then, and no interval before it counts.
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stops_is_gone_after_its_time_out() {
+        let limits = Limits::default();
+        for (stops_after, bytes) in [(0, 0), (1, 40_000), (7, 2_000), (29, 2_000), (31, 1_000), (44, 1_000)] {
+            let server = Server::builder("test", "1").build().expect("a server");
+            let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
+            let shared = HttpShared::new(server, admission, Drain::default()).expect("not served yet");
+            let (client, stream) = duplex(1024);
+            let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
+            let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
+            let (mut reader, mut writer) = tokio::io::split(client);
+            let sending = tokio::spawn(async move {
+                loop {
+                    writer.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+                }
+                #[expect(unreachable_code, reason = "the type of the error")]
+                Ok::<(), io::Error>(())
+            });
+            let began = Instant::now();
+            let mut buffer = vec![0; bytes];
+            while began.elapsed() < Duration::from_secs(stops_after) {
+                let _ = timeout(Duration::from_millis(100), reader.read_exact(&mut buffer)).await;
+                sleep(Duration::from_millis(100)).await;
+            }
+            assert!(!serving.is_finished(), "it ends although its peer reads: {stops_after}");
+            let ended = timeout(limits.write_timeout() * 5 / 4 + Duration::from_secs(1), serving).await;
+            assert!(ended.is_ok(), "it goes on: {stops_after}");
+            sending.abort();
         }
     }
 

@@ -87,15 +87,12 @@ impl TimeoutClock {
             if Instant::now() < deadline {
                 continue;
             }
-            match &mut observed.waiting {
-                Some(Waiting { outbox, .. })
-                    if timeout == Timeout::Write && outbox.keeps_pace(limits.least_write_bytes()) =>
-                {
-                    outbox.begin_pace();
-                    self.since = Instant::now();
-                }
-                _ => return Poll::Ready(()),
+            let outbox = observed.waiting.as_mut().map(|waiting| &mut *waiting.outbox);
+            let outbox = outbox.filter(|_| timeout == Timeout::Write);
+            if !outbox.is_some_and(|outbox| outbox.keeps_pace(limits.least_write_bytes())) {
+                return Poll::Ready(());
             }
+            self.since = Instant::now();
         }
     }
 
@@ -164,6 +161,6 @@ fn allowed(timeout: Timeout, observed: &Observed<'_>, limits: &Limits) -> Option
                 .is_some_and(|waiting| waiting.unfinished_bytes > limits.max_header_bytes);
             Some(if is_long { limits.body_timeout() } else { limits.header_timeout() })
         }
-        Timeout::Write => Some(limits.write_timeout()),
+        Timeout::Write => Some(limits.write_timeout() / u32::from(Outbox::LOOKS)),
     }
 }
