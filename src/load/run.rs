@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
             Some(era) => era,
             None if has_ping => Era::Legacy,
             None => {
-                let patience = Patience { time_out: scenario.time_out, stop };
+                let patience = Patience { time_out: scenario.greeting_time_out, stop };
                 negotiation::era(&scenario.target, token, &patience)?
             }
         };
@@ -101,6 +101,7 @@ impl<'a> Run<'a> {
             connections: scenario.connections,
             in_flight: scenario.in_flight,
             time_out: scenario.time_out,
+            greeting_time_out: scenario.greeting_time_out,
             churns: scenario.churn,
             pin: scenario.pin.clone(),
         };

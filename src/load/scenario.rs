@@ -11,6 +11,9 @@ use std::time::Duration;
 const MAX_CONNECTIONS: usize = 100_000;
 const MAX_IN_FLIGHT: usize = 100_000;
 
+/// A command may have to fetch its server from a package registry before it starts.
+const GREETING_TIME_OUT: Duration = Duration::from_mins(1);
+
 /// A load test.
 ///
 /// ```no_run
@@ -42,6 +45,7 @@ pub struct LoadTestScenario {
     pub(super) connections: usize,
     pub(super) in_flight: usize,
     pub(super) time_out: Duration,
+    pub(super) greeting_time_out: Duration,
     pub(super) settle: Duration,
     pub(super) pid: Option<u32>,
     pub(super) churn: bool,
@@ -65,6 +69,7 @@ impl LoadTestScenario {
             connections: 1,
             in_flight: 1,
             time_out: Duration::from_secs(30),
+            greeting_time_out: GREETING_TIME_OUT,
             settle: Duration::ZERO,
             pid: None,
             churn: false,
@@ -141,6 +146,13 @@ impl LoadTestScenario {
         self
     }
 
+    /// How long the server may take to answer the greeting: a minute, if nothing is said.
+    #[must_use]
+    pub fn greeting_time_out(mut self, time_out: Duration) -> Self {
+        self.greeting_time_out = time_out;
+        self
+    }
+
     /// How long after the load the memory of the server is read once more.
     #[must_use]
     pub fn settle(mut self, settle: Duration) -> Self {
@@ -196,7 +208,7 @@ impl LoadTestScenario {
             Some("requests in flight are 1 to 100,000 for each connection")
         } else if self.churn && self.in_flight > 1 {
             Some("with churn, one request is in flight on each connection: give more connections")
-        } else if self.time_out.is_zero() {
+        } else if self.time_out.is_zero() || self.greeting_time_out.is_zero() {
             Some("the time-out is 0")
         } else if !self.steps.is_empty() && self.steps.iter().all(|step| step.weight == 0) {
             Some("each step has weight 0")

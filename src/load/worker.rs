@@ -42,6 +42,8 @@ pub(super) struct Setup {
     /// Requests in flight on each.
     pub(super) in_flight: usize,
     pub(super) time_out: Duration,
+    /// How long a connection may take to open and to be greeted.
+    pub(super) greeting_time_out: Duration,
     /// Whether connection and session are left after each answer.
     pub(super) churns: bool,
     /// Where the generator runs, and what it starts.
@@ -149,7 +151,7 @@ impl<'a> Worker<'a> {
             if stop() {
                 return Err(Unopened::Stopped);
             }
-            let time_out = self.setup.time_out;
+            let time_out = self.setup.greeting_time_out;
             if self.examples.greeting.is_some() || last.elapsed() > time_out {
                 let why = self.examples.greeting.take();
                 let why = why.or_else(|| self.examples.of(FailureKind::Transport).map(str::to_owned));

@@ -102,7 +102,7 @@ pub(in crate::cli) fn command() -> Command {
             number("connections").help("Connections [default: 1; with a rate 16 over HTTP or with --churn]"),
             number("in_flight")
                 .help("Requests in flight on each; over HTTP each takes a socket [default: 1; with a rate 64 over lines without --churn]"),
-            text("time_out", "TIME", "A request without an answer fails after so long, the greeting too [default: 30s]")
+            text("time_out", "TIME", "A request without an answer fails after so long, the greeting too [default: 30s; 10s with --find-max; 1m for the greeting]")
                 .value_parser(time),
             text("era", "modern|legacy", "Revision to speak: 2026-07-28, or an older one [default: what it speaks]")
                 .value_parser(["modern", "legacy"]),
@@ -342,8 +342,10 @@ fn scenario(matches: &ArgMatches, target: LoadTarget) -> Result<LoadTestScenario
     if let Some(warm_up) = duration("warm_up") {
         scenario = scenario.warm_up(warm_up);
     }
-    if let Some(time_out) = duration("time_out").or(is_search.then_some(SEARCH_TIME_OUT)) {
-        scenario = scenario.time_out(time_out);
+    if let Some(time_out) = duration("time_out") {
+        scenario = scenario.time_out(time_out).greeting_time_out(time_out);
+    } else if is_search {
+        scenario = scenario.time_out(SEARCH_TIME_OUT);
     }
     let settle = duration("settle").or_else(|| is_seen.then(|| Duration::from_secs(5)));
     scenario = scenario.settle(settle.unwrap_or_default());

@@ -230,7 +230,7 @@ fn scenario(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<
         scenario = scenario.warm_up(warm_up);
     }
     if let Some(time_out) = time("time_out", entry.time_out.as_ref())? {
-        scenario = scenario.time_out(time_out);
+        scenario = scenario.time_out(time_out).greeting_time_out(time_out);
     }
     scenario = scenario.settle(time("settle", entry.settle.as_ref())?.unwrap_or_default());
     if let Some(pid) = entry.pid {
