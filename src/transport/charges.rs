@@ -4,6 +4,7 @@ use crate::limits::{Limits, price};
 use crate::protocol::ToolDefinition;
 use crate::server::{BlockingTool, CallContext, Drain, Server, Tool, ToolError};
 use crate::wire::{Elements, EscapedText, Raw};
+use mcpool_pools::Discard;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -96,6 +97,12 @@ fn message(tool: &str, members: &str) -> String {
 /// The answers to messages, one after the other, of a server that may have so many bytes of large messages; and what
 /// they are charged with when all are answered.
 async fn answers<M: Member>(max_inflight_bytes: usize, messages: &[String]) -> (Vec<Value>, usize) {
+    let (_, told, left) = served::<M>(max_inflight_bytes, messages).await;
+    (told, left)
+}
+
+/// The same, and the server.
+async fn served<M: Member>(max_inflight_bytes: usize, messages: &[String]) -> (Server, Vec<Value>, usize) {
     let limits = Limits { max_inflight_bytes, ..Limits::default() };
     let server = Server::builder("t", "1").limits(limits);
     let server = server.tool(Charged::<M>(PhantomData)).blocking_tool(Charged::<M>(PhantomData));
@@ -117,7 +124,8 @@ async fn answers<M: Member>(max_inflight_bytes: usize, messages: &[String]) -> (
     }
     requests.shutdown().await.expect("the end");
     serving.await.expect("no panic").expect("served");
-    (told, server.common_pools().queue_for(false).room.memory.used_bytes())
+    let left = server.common_pools().queue_for(false).room.memory.used_bytes();
+    (server, told, left)
 }
 
 /// What the message with `x` is charged with for each of its bytes, in percent: at once, and on a thread.
@@ -191,6 +199,18 @@ async fn strings_around_the_arguments_are_charged_before_they_are_there() {
         }
         assert_eq!(left, 0);
     }
+}
+
+/// Only the arena of a call with many escapes goes. The slot went with it, and the next call had to make a new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_arena_goes_and_its_slot_stays() {
+    let call = message("at_once", &format!(r#""arguments":{{"x":{}}}"#, escaped()));
+    let (server, told, left) = served::<Borrowed>(1 << 30, &[call.clone(), call.clone(), call]).await;
+    assert_eq!((told.len(), left), (3, 0));
+    let slots = server.pools().find("messages").expect("a pool").snapshot();
+    assert_eq!((slots.misses, slots.discarded(Discard::Oversized)), (1, 0), "{slots:?}");
+    let retained_bytes = Limits::default().arena_retain_bytes as u64;
+    assert!(slots.idle_bytes <= retained_bytes, "{} bytes are kept", slots.idle_bytes);
 }
 
 /// Alone, each message has room: at most what there is beside its frame.

@@ -20,7 +20,7 @@ use crate::server::state::session::Session;
 use crate::wire::Frame;
 use atomic_waker::AtomicWaker;
 use bumpalo::Bump;
-use mcpool_pools::{Discard, NameTaken, ObjectPool, PoolConfig, Recycle, Verdict};
+use mcpool_pools::{NameTaken, ObjectPool, PoolConfig, Recycle, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -225,10 +225,11 @@ impl<T: Toolset> Recycle<RequestSlot> for SlotFactory<T> {
 
     fn recycle(&self, slot: &mut RequestSlot) -> Verdict {
         slot.future.clear();
-        if slot.arena.allocated_bytes() > self.arena_retain_bytes {
-            return Verdict::Discard(Discard::Oversized);
-        }
         slot.arena.reset();
+        if slot.arena.allocated_bytes() > self.arena_retain_bytes {
+            // The rest of the slot is small, and takes several allocations to make.
+            slot.arena = Bump::new();
+        }
         // A thread that has not yet noticed its cancellation must not see the flag cleared.
         if Arc::strong_count(&slot.call) > 1 {
             slot.call = Arc::default();
