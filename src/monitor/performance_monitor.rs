@@ -107,7 +107,7 @@ pub struct SavedSubject {
 
 impl PerformanceMonitor {
     /// Makes the room for a subject that is used for the first time.
-    pub(crate) fn expect(&mut self, subject: Subject<'_>) {
+    pub(crate) fn make_room(&mut self, subject: Subject<'_>) {
         self.subject(subject, true);
     }
 
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn a_subject_takes_its_room_when_it_is_expected_and_once_more_when_something_is_learnt() {
         let mut monitor = PerformanceMonitor::default();
-        monitor.expect(FAST);
+        monitor.make_room(FAST);
         let (expected, mut changes, mut before) = (monitor.bytes(), 0, monitor.bytes());
         for span in 0..360 {
             monitor.observe(FAST, seen(20_000));
@@ -358,7 +358,7 @@ mod tests {
             changes <= 1 && before - expected <= LEARNT_BYTES,
             "{expected} B, {before} B, {changes} changes"
         );
-        monitor.expect(SLOW);
+        monitor.make_room(SLOW);
         let second = monitor.bytes() - before;
         assert!(second < 1024, "{second} B: the room for all subjects is made with the first");
     }

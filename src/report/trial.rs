@@ -1,6 +1,6 @@
 //! Whether capacities that were tried on a running server stay: compares the time with them with what was before.
 //!
-//! A pure function of reports. What cannot be judged for lack of traffic is no reason to go back.
+//! A pure function of reports. What too little traffic says nothing about is no reason to go back.
 
 use super::savings::Promise;
 use crate::limits::units::latency;
@@ -41,7 +41,7 @@ pub struct TrialVerdict {
 }
 
 impl Trial<'_> {
-    /// Judges it.
+    /// What came of it.
     pub fn verdict(&self) -> TrialVerdict {
         let mut reasons: Vec<String> =
             [self.pressure(), self.alerts(), self.latency()].into_iter().flatten().collect();

@@ -371,7 +371,7 @@ impl Server {
         let Shared { latencies, performance, description, .. } = &*self.shared;
         let tools = description.tools.iter().map(ToolDefinition::name);
         if !latencies.tick(Moment::coarse()) {
-            return performance.expect(latencies, tools);
+            return performance.make_room(latencies, tools);
         }
         let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
         let has_changed = performance.observe(latencies, tools, now_unix_ms);

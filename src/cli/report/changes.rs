@@ -1,7 +1,7 @@
 //! The command `mcpool report changes`: when memory and latencies changed in a record, with an exit code for scripts.
 
 use super::super::error::CliError;
-use super::{FILE_WIDTH, MIN_WIDTH, read_all, terminal};
+use super::source::{read_all, width};
 use crate::monitor::ChangeTerms;
 use crate::report::record_changes;
 use clap::ArgMatches;
@@ -20,7 +20,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let least_magnitude = percent.map_or(usual.least_magnitude, |percent| percent / 100.0);
     let found = record_changes(&reports, ChangeTerms { least_magnitude, ..usual });
     let stdout = io::stdout();
-    let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
+    let width = width(&stdout);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
         serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;

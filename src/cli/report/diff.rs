@@ -1,7 +1,7 @@
 //! The command `mcpool report diff`: what grew between two reports, with an exit code for scripts.
 
 use super::super::error::CliError;
-use super::{FILE_WIDTH, MIN_WIDTH, read, terminal};
+use super::source::{read, width};
 use crate::report::difference;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
@@ -14,7 +14,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let (before, after) = (read(source("before"))?, read(source("after"))?);
     let difference = difference(&before, &after, percent / 100.0);
     let stdout = io::stdout();
-    let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
+    let width = width(&stdout);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
         serde_json::to_writer_pretty(&mut out, &difference).map_err(io::Error::from)?;

@@ -79,7 +79,7 @@ impl<'m> Subject<'m> {
         Ok(ExitCode::from(if is_stopped { INTERRUPTED } else { 1 }))
     }
 
-    /// Sets the capacities, and judges what came of them.
+    /// Sets the capacities, and compares what came of them.
     fn attempt(
         &self,
         before: &MemoryReport,

@@ -42,9 +42,9 @@ impl Performance {
 
     /// Makes room for what was used for the first time. To be called each second, so that what is allocated follows the
     /// first request of a kind and not the time.
-    pub(crate) fn expect<'a>(&self, latencies: &'a Latencies, tools: impl Iterator<Item = &'a str> + 'a) {
+    pub(crate) fn make_room<'a>(&self, latencies: &'a Latencies, tools: impl Iterator<Item = &'a str> + 'a) {
         let mut monitor = lock(&self.monitor);
-        each_used(latencies, tools, |subject, _, _| monitor.expect(subject));
+        each_used(latencies, tools, |subject, _, _| monitor.make_room(subject));
     }
 
     /// Takes the ten seconds that have just ended, and reports what begins and ends. Returns whether something did.

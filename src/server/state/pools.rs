@@ -80,11 +80,10 @@ impl Pools {
             }),
             RetainArena { retain_bytes },
         );
-        let capacity = limits.owned_message_capacity();
         let owned_messages = ObjectPool::with_config(
             within(PoolConfig {
                 setting: Some("owned_message_capacity"),
-                ..PoolConfig::new("owned messages", capacity)
+                ..PoolConfig::new("owned messages", limits.owned_message_capacity())
             }),
             RetainMessage { retain_bytes },
         );
