@@ -180,6 +180,11 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// The budget that the bytes are of.
+    pub fn budget(&self) -> &MemoryBudget {
+        &self.budget
+    }
+
     /// Bytes set aside.
     pub fn bytes(&self) -> usize {
         self.bytes

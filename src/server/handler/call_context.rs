@@ -21,6 +21,7 @@ use crate::wire::{Lacking, MemoryLack};
 use mcpool_pools::{BudgetSpent, Lease, MemoryBudget, Reservation};
 use serde::Serialize;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -44,8 +45,8 @@ use tokio::time::Instant;
 pub struct CallContext {
     request: RequestContext,
     content: Option<Content>,
-    /// The index of the tool among all tools of the server; a short number, as each waiting request holds one.
-    tool: Option<u32>,
+    /// The number of the tool among all tools of the server, from 1 on; short, as each waiting request holds one.
+    tool: Option<NonZeroU32>,
     /// Room that a call has which waited for it, until it begins its answer, which has it then.
     room: Option<Box<Reservation>>,
     /// It lacks no memory but a share: other answers of its client hold that.
@@ -68,7 +69,13 @@ impl DerefMut for CallContext {
 
 impl CallContext {
     pub(crate) fn new(request: RequestContext, tool: Option<usize>) -> Self {
-        Self { request, content: None, tool: tool.map(|tool| tool as u32), room: None, lacks_share: false }
+        Self {
+            request,
+            content: None,
+            tool: tool.and_then(|tool| NonZeroU32::new(tool as u32 + 1)),
+            room: None,
+            lacks_share: false,
+        }
     }
 
     /// Adds a text block.
@@ -196,7 +203,7 @@ impl CallContext {
     }
 
     pub(crate) fn tool(&self) -> Option<usize> {
-        self.tool.map(|tool| tool as usize)
+        self.tool.map(|tool| tool.get() as usize - 1)
     }
 
     /// Waits for the right to use a thread.

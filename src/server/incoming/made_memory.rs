@@ -5,16 +5,24 @@
 //! again. **Invariant:** an arena without a limit is one of a small message, or of one for which that was reserved.
 
 use crate::limits::price;
-use crate::lock::lock;
 use crate::wire::Frame;
 use bumpalo::Bump;
+use crossbeam_utils::atomic::AtomicCell;
+
 use mcpool_pools::{BudgetSpent, Reservation};
-use std::sync::Mutex;
+use std::fmt;
 
 /// What is reserved for what is made of one message. It lives as long as the arena of its strings.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct MadeMemory {
-    reserved: Mutex<Option<Reservation>>,
+    /// One word, as each waiting request holds one, and few messages are large.
+    reserved: AtomicCell<Option<Box<Reservation>>>,
+}
+
+impl fmt::Debug for MadeMemory {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("MadeMemory").finish_non_exhaustive()
+    }
 }
 
 impl MadeMemory {
@@ -31,7 +39,7 @@ impl MadeMemory {
     /// When there is no room for it; the arena keeps its limit.
     pub(crate) fn make_room(&self, frame: &Frame, arena: &Bump) -> Result<(), BudgetSpent> {
         if arena.allocation_limit().is_some() {
-            *lock(&self.reserved) = frame.reserve_made()?;
+            self.reserved.store(frame.reserve_made()?.map(Box::new));
             arena.set_allocation_limit(None);
         }
         Ok(())
@@ -41,8 +49,9 @@ impl MadeMemory {
     /// value has memory of its own.
     pub(crate) fn settle(&self, arena: &Bump, has_owned: bool) {
         arena.set_allocation_limit(None);
-        if let Some(reserved) = lock(&self.reserved).as_mut().filter(|_| !has_owned) {
+        if !has_owned && let Some(mut reserved) = self.reserved.take() {
             reserved.shrink_to(arena.allocated_bytes());
+            self.reserved.store(Some(reserved));
         }
     }
 }

@@ -33,16 +33,35 @@ pub(crate) fn may_hold(held: usize, more: usize, free: usize, max: usize, share_
 /// What all clients hold of `max_bytes`. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct FairBytes {
+    of: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     max_bytes: usize,
     share_percent: usize,
-    table: Arc<Mutex<Table>>,
+    table: Mutex<Table>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     held: usize,
-    /// Bytes of each client, and in how many shares.
-    clients: HashMap<u128, (usize, usize)>,
+    clients: HashMap<u128, Held>,
+}
+
+/// What one client holds.
+#[derive(Debug)]
+struct Held {
+    client: Arc<Client>,
+    bytes: usize,
+    shares: usize,
+}
+
+/// A client that holds something. Its shares name it in one word, as each session and subscription has one.
+#[derive(Debug)]
+struct Client {
+    number: u128,
+    of: Arc<Shared>,
 }
 
 /// What one holder has of its client's bytes, until it is dropped.
@@ -50,19 +69,18 @@ struct Table {
 #[must_use = "dropping it gives the bytes back"]
 pub(crate) struct Share {
     bytes: usize,
-    client: u128,
-    of: FairBytes,
+    client: Arc<Client>,
 }
 
 impl FairBytes {
     /// `max_bytes`, of which one client may hold `share_percent` of what the others leave.
     pub(crate) fn new(max_bytes: usize, share_percent: usize) -> Self {
-        Self { max_bytes, share_percent, table: Arc::default() }
+        Self { of: Arc::new(Shared { max_bytes, share_percent, table: Mutex::default() }) }
     }
 
     /// Bytes that all clients may hold together.
     pub(crate) fn max_bytes(&self) -> usize {
-        self.max_bytes
+        self.of.max_bytes
     }
 
     /// Counts `bytes` of a client, if it may hold so many more.
@@ -70,40 +88,49 @@ impl FairBytes {
     /// # Errors
     /// When it holds its share, or when all is held.
     pub(crate) fn try_hold(&self, client: u128, bytes: usize) -> Result<Share, BudgetSpent> {
-        let mut table = lock(&self.table);
-        self.try_add(&mut table, client, bytes)?;
-        table.clients.entry(client).or_default().1 += 1;
-        Ok(Share { bytes, client, of: self.clone() })
+        let mut table = lock(&self.of.table);
+        self.of.check(&table, client, bytes)?;
+        let held = table.clients.entry(client).or_insert_with(|| Held {
+            client: Arc::new(Client { number: client, of: Arc::clone(&self.of) }),
+            bytes: 0,
+            shares: 0,
+        });
+        held.shares += 1;
+        held.bytes += bytes;
+        let client = Arc::clone(&held.client);
+        table.held += bytes;
+        Ok(Share { bytes, client })
     }
 
     /// Whether a client may hold `bytes` more.
     pub(crate) fn may_hold(&self, client: u128, bytes: usize) -> bool {
-        self.allows(&lock(&self.table), client, bytes)
+        self.of.allows(&lock(&self.of.table), client, bytes)
     }
 
     /// Whether a client holds anything.
     pub(crate) fn is_holding(&self, client: u128) -> bool {
-        lock(&self.table).clients.contains_key(&client)
+        lock(&self.of.table).clients.contains_key(&client)
     }
 
     /// Each client and its bytes.
     pub(crate) fn of_clients(&self) -> Vec<(u128, usize)> {
-        let table = lock(&self.table);
-        table.clients.iter().map(|(client, (bytes, _))| (*client, *bytes)).collect()
+        let table = lock(&self.of.table);
+        table.clients.iter().map(|(client, held)| (*client, held.bytes)).collect()
     }
+}
 
+impl Shared {
     fn allows(&self, table: &Table, client: u128, bytes: usize) -> bool {
-        let held = table.clients.get(&client).map_or(0, |(bytes, _)| *bytes);
+        let held = table.clients.get(&client).map_or(0, |held| held.bytes);
         let free = self.max_bytes.saturating_sub(table.held);
         may_hold(held, bytes, free, self.max_bytes, self.share_percent)
     }
 
-    fn try_add(&self, table: &mut Table, client: u128, bytes: usize) -> Result<(), BudgetSpent> {
+    fn check(&self, table: &Table, client: u128, bytes: usize) -> Result<(), BudgetSpent> {
         if !self.allows(table, client, bytes) {
             let (used_bytes, limit_bytes) = (table.held, self.max_bytes);
             return Err(BudgetSpent { requested_bytes: bytes, used_bytes, limit_bytes });
         }
-        table.add(client, bytes);
         Ok(())
     }
 }
@@ -111,13 +138,15 @@ impl FairBytes {
 impl Table {
     fn add(&mut self, client: u128, bytes: usize) {
         self.held += bytes;
-        self.clients.entry(client).or_default().0 += bytes;
+        if let Some(held) = self.clients.get_mut(&client) {
+            held.bytes += bytes;
+        }
     }
 
     fn remove(&mut self, client: u128, bytes: usize) {
         self.held -= bytes;
-        if let Some((held, _)) = self.clients.get_mut(&client) {
-            *held -= bytes;
+        if let Some(held) = self.clients.get_mut(&client) {
+            held.bytes -= bytes;
         }
     }
 }
@@ -128,7 +157,10 @@ impl Share {
     /// # Errors
     /// When it holds its share, or when all is held; the share stays as it is.
     pub(crate) fn try_grow(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
-        self.of.try_add(&mut lock(&self.of.table), self.client, bytes)?;
+        let Client { number, of } = &*self.client;
+        let mut table = lock(&of.table);
+        of.check(&table, *number, bytes)?;
+        table.add(*number, bytes);
         self.bytes += bytes;
         Ok(())
     }
@@ -136,7 +168,7 @@ impl Share {
     /// Gives all but `bytes` back.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         if let Some(removed) = self.bytes.checked_sub(bytes) {
-            lock(&self.of.table).remove(self.client, removed);
+            lock(&self.client.of.table).remove(self.client.number, removed);
             self.bytes = bytes;
         }
     }
@@ -144,12 +176,13 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut table = lock(&self.of.table);
-        table.remove(self.client, self.bytes);
-        if let Some((_, shares)) = table.clients.get_mut(&self.client) {
-            *shares -= 1;
-            if *shares == 0 {
-                table.clients.remove(&self.client);
+        let Client { number, of } = &*self.client;
+        let mut table = lock(&of.table);
+        table.remove(*number, self.bytes);
+        if let Some(held) = table.clients.get_mut(number) {
+            held.shares -= 1;
+            if held.shares == 0 {
+                table.clients.remove(number);
                 give_back(&mut table.clients);
             }
         }
@@ -216,7 +249,7 @@ mod tests {
             let of = FairBytes::new(max, percent);
             let mut held: Vec<Share> = Vec::new();
             for (client, step, bytes, which) in steps {
-                let own = |client| held.iter().filter(|share| share.client == client).map(|share| share.bytes).sum();
+                let own = |client| held.iter().filter(|share| share.client.number == client).map(|share| share.bytes).sum();
                 let free = max - held.iter().map(|share| share.bytes).sum::<usize>();
                 if step == 0 || held.is_empty() {
                     let may = may_hold(own(client), bytes, free, max, percent);
@@ -226,7 +259,7 @@ mod tests {
                     held.extend(share);
                 } else {
                     let at = which.index(held.len());
-                    let (client, before) = (held[at].client, held[at].bytes);
+                    let (client, before) = (held[at].client.number, held[at].bytes);
                     let may = may_hold(own(client), bytes, free, max, percent);
                     match step {
                         1 => {
@@ -240,17 +273,17 @@ mod tests {
                         _ => drop(held.swap_remove(at)),
                     }
                 }
-                let table = lock(&of.table);
+                let table = lock(&of.of.table);
                 prop_assert_eq!(table.held, held.iter().map(|share| share.bytes).sum::<usize>());
                 for client in 0..4 {
-                    let own: usize = held.iter().filter(|s| s.client == client).map(|s| s.bytes).sum();
-                    let count = held.iter().filter(|s| s.client == client).count();
-                    let entry = table.clients.get(&client).copied();
+                    let own: usize = held.iter().filter(|s| s.client.number == client).map(|s| s.bytes).sum();
+                    let count = held.iter().filter(|s| s.client.number == client).count();
+                    let entry = table.clients.get(&client).map(|held| (held.bytes, held.shares));
                     prop_assert_eq!(entry, Some((own, count)).filter(|(_, count)| *count > 0));
                 }
             }
             drop(held);
-            let table = lock(&of.table);
+            let table = lock(&of.of.table);
             prop_assert_eq!((table.held, table.clients.capacity()), (0, 0));
         }
     }

@@ -20,7 +20,6 @@ pub(crate) struct LastingBudget {
 pub(crate) struct Lasting {
     memory: Reservation,
     share: Share,
-    left_bytes: usize,
 }
 
 impl LastingBudget {
@@ -35,16 +34,20 @@ impl LastingBudget {
     /// # Errors
     /// When the client has its share, or when there is no room.
     pub(crate) fn try_reserve(&self, client: u128, bytes: usize) -> Result<Lasting, BudgetSpent> {
-        let left_bytes = price::left_by_lasting_bytes(self.small.limit_bytes());
         let share = self.shares.try_hold(client, bytes)?;
-        let memory = self.small.try_reserve_leaving(bytes, left_bytes)?;
-        Ok(Lasting { memory, share, left_bytes })
+        let memory = self.small.try_reserve_leaving(bytes, left_bytes(&self.small))?;
+        Ok(Lasting { memory, share })
     }
 
     /// What each client holds.
     pub(crate) fn shares(&self) -> &FairBytes {
         &self.shares
     }
+}
+
+/// What is left of the small objects to what passes.
+fn left_bytes(small: &MemoryBudget) -> usize {
+    price::left_by_lasting_bytes(small.limit_bytes())
 }
 
 impl Lasting {
@@ -60,7 +63,8 @@ impl Lasting {
     pub(crate) fn try_grow(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
         let before = self.bytes();
         self.share.try_grow(bytes)?;
-        let grown = self.memory.try_grow_leaving(bytes, self.left_bytes);
+        let left_bytes = left_bytes(self.memory.budget());
+        let grown = self.memory.try_grow_leaving(bytes, left_bytes);
         if grown.is_err() {
             self.share.shrink_to(before);
         }
