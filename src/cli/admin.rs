@@ -14,12 +14,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most connections to the admin socket at once.
 const MAX_CONNECTIONS: usize = 16;
 /// The longest answer of a server that a command reads.
-const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// How long a server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -171,25 +171,47 @@ impl Target {
         match self {
             Self::Unix(socket) => {
                 let stream = UnixStream::connect(socket)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                ask(stream, verb, path)
+                stream.set_write_timeout(Some(PATIENCE))?;
+                ask(stream, UnixStream::set_read_timeout, verb, path)
             }
             Self::Tcp(address) => {
                 let stream = TcpStream::connect_timeout(address, PATIENCE)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                ask(stream, verb, path)
+                stream.set_write_timeout(Some(PATIENCE))?;
+                ask(stream, TcpStream::set_read_timeout, verb, path)
             }
         }
     }
 }
 
-fn ask(mut stream: impl Read + Write, verb: &str, path: &str) -> io::Result<String> {
+/// Asks once; the whole answer has to come within [`PATIENCE`], however it trickles.
+fn ask<S: Read + Write>(
+    mut stream: S,
+    set_timeout: fn(&S, Option<Duration>) -> io::Result<()>,
+    verb: &str,
+    path: &str,
+) -> io::Result<String> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing whole within {PATIENCE:?}"));
+    let begun = Instant::now();
     write!(
         stream,
         "{verb} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     )?;
-    let mut answer = String::new();
-    stream.take(MAX_ANSWER_BYTES).read_to_string(&mut answer)?;
+    let (mut answer, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        let left = PATIENCE.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()).ok_or_else(late)?;
+        set_timeout(&stream, Some(left))?;
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => answer.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(late()),
+            Err(error) => return Err(error),
+        }
+        if answer.len() > MAX_ANSWER_BYTES {
+            return Err(io::Error::other(format!("it is longer than {} MiB", MAX_ANSWER_BYTES >> 20)));
+        }
+    }
+    let answer =
+        String::from_utf8(answer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     let Some((head, body)) = answer.split_once("\r\n\r\n") else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP"));
     };

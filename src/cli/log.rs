@@ -185,6 +185,19 @@ impl fmt::Write for Plain<'_> {
     }
 }
 
+/// A text of others for a terminal: characters that would steer it are written as escapes.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if is_visible(char) || char == '\n' {
+            shown.push(char);
+        } else {
+            shown.extend(char.escape_default());
+        }
+    }
+    shown
+}
+
 /// Tells whether a character shows as itself: it is no control character or line end, and does not reverse or hide the
 /// characters around it.
 fn is_visible(char: char) -> bool {

@@ -56,7 +56,7 @@ pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if !error.is_closed_pipe() {
-                let _ = writeln!(io::stderr(), "mcpool: {error}");
+                let _ = writeln!(io::stderr(), "mcpool: {}", log::shown(&error.to_string()));
             }
             error.exit_code()
         }

@@ -6,7 +6,7 @@
 
 use super::rank;
 use super::report::{LoadOperationReport, LoadTestReport};
-use super::table::{paragraph, time};
+use super::table::{paragraph, shown, time};
 use crate::limits::units::bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,7 @@ impl LoadComparison {
                     windows.map(of).collect()
                 };
                 let change = windows(figure, &values(was), &values(operation), least_change);
+                let change = change.or_whole(was, operation);
                 figures.push(FigureChange { operation: Some(name.to_owned()), ..change });
             }
         }
@@ -132,14 +133,43 @@ impl LoadComparison {
         }
     }
 
-    /// Whether nothing got worse.
+    /// Whether nothing got worse, and enough was answered to say so of each tool and method.
     pub fn is_passed(&self) -> bool {
-        self.figures.iter().all(|change| change.verdict != Verdict::Worse)
+        self.figures.iter().all(|change| change.verdict != Verdict::Worse) && self.unknown().is_empty()
+    }
+
+    /// The tools and methods of whose latency nothing can be said.
+    fn unknown(&self) -> Vec<&str> {
+        let medians = self.figures.iter().filter(|change| change.figure == ComparedFigure::P50);
+        let unknown = medians.filter(|change| change.verdict == Verdict::Unknown);
+        unknown.filter_map(|change| change.operation.as_deref()).collect()
     }
 }
 
 fn operation_name(operation: &LoadOperationReport) -> &str {
     operation.tool.as_deref().unwrap_or(&operation.method)
+}
+
+impl FigureChange {
+    /// Where no window has enough answers, shows the figures of the whole runs: nothing follows from them.
+    fn or_whole(self, was: &LoadOperationReport, is: &LoadOperationReport) -> Self {
+        if self.verdict != Verdict::Unknown {
+            return self;
+        }
+        let whole = |operation: &LoadOperationReport| {
+            let latency = operation.latency.as_ref();
+            latency.map(|latency| match self.figure {
+                ComparedFigure::P95 => latency.p95_us,
+                _ => latency.p50_us,
+            })
+        };
+        match (whole(was), whole(is)) {
+            (Some(before), Some(after)) => {
+                Self { before, after, ratio: after / before.max(f64::MIN_POSITIVE), ..self }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// Compares the windows of a figure that is better when it is smaller.
@@ -225,12 +255,16 @@ fn differences(before: &LoadTestReport, after: &LoadTestReport) -> Vec<String> {
 /// When `out` refuses it.
 pub fn write_load_comparison(comparison: &LoadComparison, out: &mut impl Write) -> io::Result<()> {
     for difference in &comparison.differences {
-        paragraph(out, "NOTE", difference)?;
+        paragraph(out, "NOTE", &shown(difference))?;
     }
     writeln!(
         out,
         "{:26} {:>10} {:>10} {:>8} {:>8}",
-        comparison.scenario, "before", "after", "change", "noise"
+        shown(&comparison.scenario),
+        "before",
+        "after",
+        "change",
+        "noise"
     )?;
     for change in &comparison.figures {
         write_change(change, out)?;
@@ -242,16 +276,19 @@ pub fn write_load_comparison(comparison: &LoadComparison, out: &mut impl Write) 
         .map(|change| change.operation.as_deref().unwrap_or_else(|| change.figure.name()))
         .collect();
     names.dedup();
-    let text = match names.len() {
-        0 => "nothing got worse beyond the noise".to_owned(),
+    let unknown = comparison.unknown();
+    let text = match (names.len(), unknown.len()) {
+        (0, 0) => "nothing got worse beyond the noise".to_owned(),
+        (0, _) => format!("nobody can tell: too few answers of {}; run for longer", unknown.join(", ")),
         _ => format!("{} got worse beyond the noise", names.join(", ")),
     };
+    let text = shown(&text);
     paragraph(out, "verdict", &text)
 }
 
 fn write_change(change: &FigureChange, out: &mut impl Write) -> io::Result<()> {
     let name = match &change.operation {
-        Some(operation) => format!("{operation} {}", change.figure.name()),
+        Some(operation) => format!("{} {}", shown(operation), change.figure.name()),
         None => change.figure.name().to_owned(),
     };
     if name.chars().count() > 26 {
@@ -359,6 +396,28 @@ mod tests {
             of_tools.clone().count() == 4
                 && of_tools.into_iter().all(|change| change.verdict == Verdict::Unknown)
         );
+        assert!(!comparison.is_passed(), "nobody knows whether it is worse");
+        let mut text = Vec::new();
+        write_load_comparison(&comparison, &mut text).expect("written");
+        let text = String::from_utf8(text).expect("text");
+        assert!(text.contains("nobody can tell: too few answers of fast, slow"), "{text}");
+    }
+
+    #[test]
+    fn names_of_others_do_not_steer_the_terminal() {
+        let mut random = Random(7);
+        let mut before = report(&mut random, 20, [100.0, 1_000.0]);
+        before.operations[0].tool = Some("a\u{1b}[2J\u{202e}".to_owned());
+        before.scenario.name = "b\u{7}\u{9b}".to_owned();
+        let mut after = before.clone();
+        for window in &mut after.operations[0].windows {
+            window.p50_us *= 2.0;
+        }
+        let mut text = Vec::new();
+        write_load_comparison(&LoadComparison::of(&before, &after, 0.05), &mut text).expect("written");
+        let text = String::from_utf8(text).expect("text");
+        assert!(text.contains("WORSE") && !text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        assert!(!text.contains('\u{202e}'), "{text:?}");
     }
 
     #[test]

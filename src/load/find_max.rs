@@ -20,9 +20,9 @@ const GROWTH: f64 = 2.0;
 /// Rates that no generator here makes, and that nobody asks for.
 const MAX_RATE: f64 = 1_000_000.0;
 const MIN_RATE: f64 = 0.5;
-/// How much less is tried where the rate that was found does not hold for longer.
-const RETREAT: f64 = 0.9;
-const MAX_CONFIRMATIONS: u32 = 4;
+/// How much less is tried, each time more, where the rate that was found does not hold for longer: a server that holds a
+/// rate for seconds only may hold far less for good.
+const RETREATS: [f64; 8] = [0.9, 0.85, 0.75, 0.6, 0.5, 0.5, 0.5, 0.5];
 /// How often the step length the confirmation takes.
 const CONFIRMATION_LENGTHS: u32 = 3;
 /// The longest step, however few requests it has.
@@ -67,7 +67,7 @@ struct Course {
     failed: Option<f64>,
     /// A rate that failed once, which may have been chance.
     doubted: Option<f64>,
-    confirmations: u32,
+    confirmations: usize,
     is_confirmed: bool,
 }
 
@@ -106,7 +106,7 @@ impl Course {
     /// What is tried next; `None` when the search is over.
     fn next(&self) -> Option<Attempt> {
         let attempt = |rate, kind| Some(Attempt { rate, kind });
-        if self.is_confirmed || self.confirmations >= MAX_CONFIRMATIONS {
+        if self.is_confirmed || self.confirmations >= RETREATS.len() {
             return None;
         }
         if let Some(rate) = self.doubted {
@@ -129,8 +129,9 @@ impl Course {
             StepKind::Probe => {}
             StepKind::Confirmation if holds => self.is_confirmed = true,
             StepKind::Confirmation => {
+                self.failed = Some(rate);
+                self.held = RETREATS.get(self.confirmations).map(|retreat| rate * retreat);
                 self.confirmations += 1;
-                self.held = Some(rate * RETREAT);
             }
             _ if holds => (self.held, self.doubted) = (Some(rate), None),
             StepKind::Again => (self.failed, self.doubted) = (Some(rate), None),
@@ -254,7 +255,21 @@ mod tests {
         fn one_step_that_fails_by_chance_changes_little(knee in 100.0..50_000.0_f64, unlucky in 0..20_usize) {
             let (course, _) = search(knee / 4.0, knee, |step| step == unlucky);
             let found = course.held.expect("a rate holds");
-            prop_assert!(course.is_confirmed && found <= knee && found >= knee * RETREAT / CLOSE, "{found} for {knee}");
+            prop_assert!(course.is_confirmed && found <= knee && found >= knee * RETREATS[0] / CLOSE, "{found} for {knee}");
+        }
+    }
+
+    proptest! {
+        /// A server that holds a rate for a step, and only a part of it for longer.
+        #[test]
+        fn what_does_not_hold_for_longer_is_tried_lower(knee in 100.0..50_000.0_f64, part in 0.05..1.0_f64) {
+            let mut course = Course { first_rate: knee / 4.0, ..Course::default() };
+            while let Some(attempt) = course.next() {
+                let knee = if attempt.kind == StepKind::Confirmation { knee * part } else { knee };
+                course.note(attempt, attempt.rate <= knee);
+            }
+            let found = course.held.expect("a rate holds");
+            prop_assert!(course.is_confirmed && found <= knee * part && found >= knee * part / 2.2, "{found}");
         }
     }
 

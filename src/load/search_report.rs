@@ -79,6 +79,12 @@ pub struct RateStep {
 }
 
 impl RateSearchReport {
+    /// The highest rate that held for a step.
+    fn highest_held(&self) -> Option<f64> {
+        let held = self.steps.iter().filter(|step| step.kind != StepKind::Probe && step.missed.is_empty());
+        held.map(|step| step.rate).reduce(f64::max)
+    }
+
     /// In words, what was found.
     pub fn conclusion(&self) -> String {
         let expected = self.expectations.join(", ");
@@ -88,7 +94,10 @@ impl RateSearchReport {
             ""
         };
         match (self.max_rate, self.failing_rate) {
-            _ if self.is_interrupted => "interrupted before the search was over".to_owned(),
+            _ if self.is_interrupted => match self.highest_held() {
+                Some(rate) => format!("interrupted; {} a second held for a step ({expected})", rounded(rate)),
+                None => "interrupted before a rate held".to_owned(),
+            },
             (Some(rate), Some(failing)) => format!(
                 "{} a second is the highest rate that holds ({expected}); {} does not{limit}",
                 rounded(rate),
@@ -97,7 +106,13 @@ impl RateSearchReport {
             (Some(rate), None) => {
                 format!("{} a second holds ({expected}); more was not tried", rounded(rate))
             }
-            (None, _) => format!("no rate was found that holds ({expected}){limit}"),
+            (None, _) => match self.highest_held() {
+                Some(rate) => format!(
+                    "none that holds for long ({expected}); {} a second held for a step{limit}",
+                    rounded(rate)
+                ),
+                None => format!("none that holds ({expected}){limit}"),
+            },
         }
     }
 }
@@ -129,6 +144,7 @@ fn write_step(step: &RateStep, out: &mut impl Write) -> io::Result<()> {
         [step.p50_us, step.p95_us, step.p99_us].map(|us| us.map_or_else(|| "-".to_owned(), time));
     let verdict = match (step.kind, step.missed.is_empty()) {
         (StepKind::Probe, true) => "",
+        _ if step.missed == ["interrupted"] => "  cut off",
         (_, true) => "  holds",
         (_, false) => "  no",
     };

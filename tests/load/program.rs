@@ -133,6 +133,8 @@ fn a_server_that_never_greets_can_be_interrupted_and_has_a_time_out() {
 fn a_flag_that_would_be_ignored_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("a").display().to_string();
+    let empty = folder.path().join("empty.json").display().to_string();
+    std::fs::write(&empty, "[]").expect("written");
     std::fs::write(&file, "secret").expect("written");
     for (arguments, want) in [
         (&["--token-file", &file, "--", "true"][..], "over HTTP only"),
@@ -150,6 +152,8 @@ fn a_flag_that_would_be_ignored_is_refused() {
         (&["--find-max", "--count", "5", "unix:/x"], "--find-max"),
         (&["compare", &file], "<AFTER>"),
         (&["compare", &file, &file], "is no report"),
+        (&["compare", &empty, &empty], "there is no report in it"),
+        (&["compare", "/dev/zero", &file], "/dev/zero"),
     ] {
         let output = load(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));

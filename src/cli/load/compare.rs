@@ -4,15 +4,19 @@ use super::output::print_json;
 use crate::cli::error::{CliError, TOOL_FAILED};
 use crate::load::{LoadComparison, LoadOutput, LoadTestReport, LoadTestReports, write_load_comparison};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// A report has some 100 KiB, and a file a few of them.
+const MAX_REPORT_BYTES: u64 = 64 * 1024 * 1024;
 
 const AFTER: &str = "Each report has windows, whose figures differ by chance. A figure has changed
 where their ranks differ by more than chance would have it (Mann and Whitney),
 and the figure by --least and by half of the noise at least.
 
-Exit codes: 0 nothing got worse, 1 something did, 2 wrong usage.";
+Exit codes: 0 nothing got worse, 1 something did or nobody can tell, 2 wrong
+usage.";
 
 /// The command with its flags.
 pub(super) fn command() -> Command {
@@ -50,6 +54,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         return Err(CliError::Usage("two reports are compared".to_owned()));
     };
     let least = matches.get_one::<f64>("least").copied().unwrap_or_default();
+    let is_missing = |name: &str| after.of(name).is_none();
+    if let Some(gone) = before.reports().iter().find(|report| is_missing(&report.scenario.name)) {
+        let name = &gone.scenario.name;
+        return Err(CliError::Usage(format!("the report after has no scenario {name:?}")));
+    }
     let mut comparisons = Vec::new();
     for report in after.reports() {
         let name = &report.scenario.name;
@@ -71,6 +80,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
 
 fn read(path: &Path) -> Result<LoadTestReports, CliError> {
     let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
-    let json = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
-    LoadTestReports::from_json(&json).map_err(|error| fault(error.to_string()))
+    let mut json = String::new();
+    let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
+    let read = file.take(MAX_REPORT_BYTES + 1).read_to_string(&mut json);
+    read.map_err(|error| fault(error.to_string()))?;
+    if json.len() as u64 > MAX_REPORT_BYTES {
+        return Err(fault("it is longer than any report".to_owned()));
+    }
+    let reports = LoadTestReports::from_json(&json).map_err(|error| fault(error.to_string()))?;
+    if reports.reports().is_empty() {
+        return Err(fault("there is no report in it".to_owned()));
+    }
+    Ok(reports)
 }
