@@ -326,20 +326,25 @@ mod tests {
     use crate::server::{Drain, FairLimit, Server};
     use crate::transport::admission::{Admission, AdmissionConfig};
     use std::net::{IpAddr, Ipv4Addr};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
     use tokio::time::{sleep, timeout};
+
+    /// A connection of a server without tools, with room for so many bytes in each direction.
+    fn served(room_bytes: usize, drain: &Drain) -> (DuplexStream, JoinHandle<()>) {
+        let server = Server::builder("test", "1").build().expect("a server");
+        let admission = Admission::new(AdmissionConfig::default(), &Limits::default()).expect("rules");
+        let shared = HttpShared::new(server, admission, drain.clone()).expect("not served yet");
+        let (client, stream) = duplex(room_bytes);
+        let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
+        (client, tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit)))
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_subscription_that_comes_with_the_drain_ends_with_it() {
-        let limits = Limits::default();
-        let server = Server::builder("test", "1").build().expect("a server");
-        let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
         let drain = Drain::default();
-        let shared = HttpShared::new(server, admission, drain.clone()).expect("not served yet");
-        let (mut client, stream) = duplex(64 * 1024);
-        let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
-        let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
+        let (mut client, serving) = served(64 * 1024, &drain);
         // It is idle, and both come before it is polled again.
         sleep(Duration::from_millis(1)).await;
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}"#;
@@ -364,14 +369,8 @@ mod tests {
     async fn a_request_that_is_on_its_way_when_the_drain_begins_is_answered() {
         let steps = [-1_i64, 0, 1, 100, 249, 251, 400];
         for (first, late_ms) in [true, false].into_iter().flat_map(|first| steps.map(|late| (first, late))) {
-            let server = Server::builder("test", "1").build().expect("a server");
-            let admission = Admission::new(AdmissionConfig::default(), &Limits::default()).expect("rules");
             let drain = Drain::default();
-            let shared = HttpShared::new(server, admission, drain.clone()).expect("not served yet");
-            let (mut client, stream) = duplex(64 * 1024);
-            let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
-            let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
+            let (mut client, serving) = served(64 * 1024, &drain);
             let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
             if !first {
                 client.write_all(request).await.expect("room");
@@ -416,14 +415,8 @@ mod tests {
             (limits.min_body_bytes_per_s * 12, Duration::from_secs(9), late),
         ];
         for (bytes, every, ends_after) in rows {
-            let server = Server::builder("test", "1").build().expect("a server");
-            let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
-            let shared = HttpShared::new(server, admission, Drain::default()).expect("not served yet");
-            let (mut client, stream) = duplex(64 * 1024);
-            let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
             let began = Instant::now();
-            let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
+            let (mut client, serving) = served(64 * 1024, &Drain::default());
             let head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                  accept: application/json, text/event-stream\r\ncontent-length: 9000000\r\n\r\n";
             client.write_all(head.as_bytes()).await.expect("room");
@@ -454,13 +447,7 @@ mod tests {
     async fn a_reader_that_stops_is_gone_after_its_time_out() {
         let limits = Limits::default();
         for (stops_after, bytes) in [(0, 0), (1, 40_000), (7, 2_000), (29, 2_000), (31, 1_000), (44, 1_000)] {
-            let server = Server::builder("test", "1").build().expect("a server");
-            let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
-            let shared = HttpShared::new(server, admission, Drain::default()).expect("not served yet");
-            let (client, stream) = duplex(1024);
-            let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
-            let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
+            let (client, serving) = served(1024, &Drain::default());
             let (mut reader, mut writer) = tokio::io::split(client);
             let sending = tokio::spawn(async move {
                 loop {
@@ -494,13 +481,7 @@ mod tests {
             (limits.min_write_bytes_per_s * 2, Duration::from_secs(1), false),
         ];
         for (bytes, every, ends) in rows {
-            let server = Server::builder("test", "1").build().expect("a server");
-            let admission = Admission::new(AdmissionConfig::default(), &limits).expect("rules");
-            let shared = HttpShared::new(server, admission, Drain::default()).expect("not served yet");
-            let (client, stream) = duplex(1024);
-            let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
-            let serving = tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit));
+            let (client, serving) = served(1024, &Drain::default());
             let (mut reader, mut writer) = tokio::io::split(client);
             let sending = tokio::spawn(async move {
                 let requests = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20_000);
