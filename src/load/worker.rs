@@ -216,6 +216,8 @@ impl<'a> Worker<'a> {
                 break;
             }
         }
+        // The last look may have been a moment before the time-out of one that began late.
+        self.give_up_overdue(Instant::now());
         let waiting = self.channels.iter().flat_map(|channel| &channel.slots);
         for slot in waiting.filter(|slot| slot.is_busy && !slot.is_settled()) {
             self.tally.unanswered(slot.counts);
@@ -564,6 +566,11 @@ impl<'a> Worker<'a> {
             return;
         }
         self.swept = now;
+        self.give_up_overdue(now);
+    }
+
+    fn give_up_overdue(&mut self, now: Instant) {
+        let time_out = self.setup.time_out;
         for index in 0..self.channels.len() {
             for slot in 0..self.channels[index].slots.len() {
                 let Some((waiting, lateness)) = self.channels[index].overdue(slot, now, time_out) else {

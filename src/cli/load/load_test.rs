@@ -7,6 +7,7 @@ use crate::load::{
     LoadTestSuite, StartedServer,
 };
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a server may take until it listens.
@@ -54,18 +55,26 @@ impl Test {
         let Some(terminate) = terminate else {
             return suite.run(&scenario, on_progress).map_err(|error| self.fault(error));
         };
-        let mut since = None;
+        let (mut since, mut ended) = (None, None);
+        let stop = suite.stop_flag();
         let report = suite.run(&scenario, |progress| {
             on_progress(progress);
             if !progress.is_warm_up && progress.elapsed >= terminate.after {
                 server.terminate();
                 since.get_or_insert_with(Instant::now);
+                ended = server.ended_within(Duration::ZERO);
+                // There is nobody left to load.
+                stop.fetch_or(ended.is_some(), Ordering::Relaxed);
             }
         });
         let mut report = report.map_err(|error| self.fault(error))?;
+        if ended.is_some() {
+            // The next test is to run.
+            stop.store(false, Ordering::Relaxed);
+        }
         server.terminate();
         let since = since.unwrap_or_else(Instant::now);
-        let ended = server.ended_within(terminate.within);
+        let ended = ended.or_else(|| server.ended_within(terminate.within));
         // Nobody answers any more, which is what was asked for.
         report.ended_early = None;
         report.expectations.push(ExpectationReport {

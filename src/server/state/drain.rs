@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
@@ -26,6 +27,14 @@ struct Signal {
 }
 
 impl Drain {
+    /// How long connections stay, new ones too, when the drain begins: a request that is on its way is still answered,
+    /// and its answer says that the connection closes. Closing at once would lose it.
+    pub(crate) const GRACE: Duration = Duration::from_millis(250);
+
+    /// The same where nothing travels and no answer can say that the connection closes: on pipes and Unix sockets what a
+    /// peer has sent is here, and only has to be noticed.
+    pub(crate) const LOCAL_GRACE: Duration = Duration::from_millis(50);
+
     /// Begins the drain.
     pub fn begin(&self) {
         self.signal.has_begun.store(true, Ordering::Release);

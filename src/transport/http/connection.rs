@@ -8,7 +8,7 @@ use super::exchange::{Exchange, State};
 use super::sender::NextAction;
 use super::shared::HttpShared;
 use crate::limits::Limits;
-use crate::server::Permit;
+use crate::server::{Drain, Permit};
 use crate::transport::admission::PeerAddress;
 use crate::transport::outbox::Outbox;
 use mcpool_pools::Lease;
@@ -24,9 +24,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How long a peer may go on sending after the last answer: closing at once would destroy the answer on its way.
 const LINGER: Duration = Duration::from_secs(2);
-/// How long an idle connection stays when the drain begins: a request that is on its way is still answered, and its
-/// answer says that the connection closes. Closing at once would lose it.
-pub(super) const DRAIN_GRACE: Duration = Duration::from_millis(250);
 /// How long memory is set aside for a body: the longest, 10 MiB, at 336 Mbit/s. One that comes more slowly is charged as
 /// it comes.
 const EXPECTED: Duration = Duration::from_millis(250);
@@ -246,7 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn set_timeout(&mut self, has_progressed: bool) {
         let limits = self.shared.endpoint.server.limits();
         let (timeout, duration) = match &self.exchange {
-            None if self.is_draining => (Timeout::Drain, DRAIN_GRACE),
+            None if self.is_draining => (Timeout::Drain, Drain::GRACE),
             None => (Timeout::Idle, limits.idle_timeout()),
             Some(_) if self.is_shut => (Timeout::Linger, LINGER),
             Some(exchange) if !exchange.sender.outbox.is_empty() => (Timeout::Write, write_look(limits)),
@@ -323,7 +320,7 @@ fn write_look(limits: &Limits) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::{Drain, FairLimit, Server};
+    use crate::server::{FairLimit, Server};
     use crate::transport::admission::{Admission, AdmissionConfig};
     use std::net::{IpAddr, Ipv4Addr};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -391,12 +388,12 @@ mod tests {
             let _ =
                 timeout(Duration::from_hours(1), client.read_to_string(&mut answer)).await.expect("an end");
             let is_answered = answer.starts_with("HTTP/1.1 200") && answer.contains("onnection: close");
-            let grace_ms = i64::try_from(DRAIN_GRACE.as_millis()).expect("short");
+            let grace_ms = i64::try_from(Drain::GRACE.as_millis()).expect("short");
             assert_eq!(is_answered, late_ms < grace_ms, "{first} {late_ms} ms: {answer:?}");
             drop(client);
             serving.await.expect("it does not panic");
             assert!(
-                began.elapsed() <= DRAIN_GRACE.max(Duration::from_millis(late_ms.unsigned_abs())) + LINGER
+                began.elapsed() <= Drain::GRACE.max(Duration::from_millis(late_ms.unsigned_abs())) + LINGER
             );
         }
     }

@@ -1,9 +1,9 @@
 //! Which protocol a connection speaks: HTTP, or newline-framed messages on a Unix socket.
 
-use super::connection::{DRAIN_GRACE, HttpConnection};
+use super::connection::HttpConnection;
 use super::shared::HttpShared;
 use crate::protocol::ErrorCode;
-use crate::server::Permit;
+use crate::server::{Drain, Permit};
 use crate::transport::admission::{OTHER_USER, PeerAddress};
 use crate::transport::hang_up::SocketHangUp;
 use crate::transport::lines::LineConnection;
@@ -82,7 +82,7 @@ impl Future for Protocol {
                 ProtocolProjection::Undecided { parts, drain, mut timer } => {
                     let Some((shared, stream, ..)) = parts.as_ref() else { return Poll::Ready(()) };
                     if drain.poll(cx).is_ready() || shared.endpoint.drain.has_begun() {
-                        let end = Instant::now() + DRAIN_GRACE;
+                        let end = Instant::now() + Drain::GRACE;
                         if timer.deadline() > end {
                             timer.as_mut().reset(end);
                         }

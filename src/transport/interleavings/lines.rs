@@ -8,6 +8,7 @@ use crate::transport::hang_up::Undetected;
 use crate::transport::lines::{LineConnection, LineShared};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
@@ -97,7 +98,11 @@ pub(super) async fn run(script: &[Step], end: End) {
     }
     match end {
         End::Close => talk.client.as_mut().expect("open").shutdown().await.expect("closes"),
-        End::Drain => talk.drain.begin(),
+        End::Drain => {
+            talk.drain.begin();
+            settle().await;
+            tokio::time::advance(Drain::LOCAL_GRACE + Duration::from_millis(1)).await;
+        }
         End::Vanish => talk.client = None,
     }
     if end != End::Vanish {

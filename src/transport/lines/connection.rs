@@ -40,7 +40,7 @@ impl LineShared {
 }
 
 pin_project! {
-    /// A connection as a future: it ends when the peer closes its side or the drain begins, after what is in
+    /// A connection as a future: it ends when the peer closes its side or soon after the drain begins, when what is in
     /// flight has finished; or when the peer takes longer than it may.
     ///
     /// `P` detects that nobody reads any more what is written.
@@ -52,6 +52,8 @@ pin_project! {
         shared: Arc<LineShared>,
         #[pin]
         draining: OwnedNotified,
+        // From then on the timer is that of the drain.
+        is_draining: bool,
         clock: TimeoutClock,
         // None for the owner, which has a time-out only for what is in flight at the end. In a box, so that a
         // connection without a timer has no room for one.
@@ -72,6 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> LineConnection<S, P> {
             peer: Peer::new(&shared.server, peer),
             shared,
             draining,
+            is_draining: false,
             clock: TimeoutClock::new(Instant::now()),
             timer,
             hang_up: PhantomData,
@@ -85,8 +88,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let shared = &*this.shared;
+        if !*this.is_draining && (this.draining.as_mut().poll(cx).is_ready() || shared.drain.has_begun()) {
+            *this.is_draining = true;
+            *this.timer = Some(Box::pin(sleep_until(Instant::now() + Drain::LOCAL_GRACE)));
+        }
         let exchange = this.exchange.get_or_insert_with(|| shared.exchanges.acquire());
-        if exchange.is_reading() && (this.draining.as_mut().poll(cx).is_ready() || shared.drain.has_begun()) {
+        let is_over = |timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>| {
+            timer.as_mut().is_none_or(|timer| timer.as_mut().poll(cx).is_ready())
+        };
+        if *this.is_draining && exchange.is_reading() && is_over(this.timer, cx) {
             exchange.stop_reading();
         }
         let ended = match exchange.poll(this.peer, this.stream, cx) {
@@ -102,6 +112,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
                     *this.exchange = None;
                 } else {
                     exchange.register(this.peer);
+                }
+                if *this.is_draining {
+                    // The timer wakes it.
+                    return Poll::Pending;
                 }
                 let Some(timer) = this.timer.as_mut().map(Pin::as_mut) else { return Poll::Pending };
                 let has_session = this.peer.session.is_some();
@@ -255,6 +269,55 @@ mod tests {
         drain.begin();
         talk.connection.await.expect("a good end");
         Talk::open(Some(SOMEBODY), &drain).connection.await.expect("a good end");
+    }
+
+    /// In time that stands still while anything can move: what has been sent when the drain begins, or is noticed a little
+    /// later, is answered to the last message; nobody keeps the connection by going on.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_when_the_drain_begins_is_answered() {
+        let ping = "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"}\n";
+        let rows = [0_u64, 1, 49, 51, 400].into_iter().flat_map(|late_ms| [1, 3, 700].map(|n| (late_ms, n)));
+        for ((late_ms, count), is_owner) in rows.flat_map(|row| [(row, true), (row, false)]) {
+            let drain = Drain::default();
+            let Talk { connection, client } = Talk::open((!is_owner).then_some(SOMEBODY), &drain);
+            let serving = tokio::spawn(connection);
+            let (answers, mut requests) = tokio::io::split(client.into_inner());
+            sleep(Duration::from_millis(20)).await;
+            drain.begin();
+            sleep(Duration::from_millis(late_ms)).await;
+            let half = &ping[..20];
+            let all = format!("{}{half}", ping.repeat(count));
+            tokio::spawn(async move {
+                let _ = requests.write_all(all.as_bytes()).await;
+                sleep(Duration::from_hours(1)).await;
+            });
+            let mut lines = BufReader::new(answers).lines();
+            let mut answered = 0;
+            while let Ok(Some(line)) = lines.next_line().await {
+                assert!(line.contains("\"id\":2"), "{line}");
+                answered += 1;
+            }
+            let want = if late_ms < 50 { count } else { 0 };
+            assert_eq!(answered, want, "{late_ms} ms late, {count}, owner: {is_owner}");
+            serving.await.expect("no panic").expect("a good end");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_goes_on_does_not_hold_up_the_drain() {
+        let drain = Drain::default();
+        let Talk { connection, client } = Talk::open(Some(SOMEBODY), &drain);
+        let serving = tokio::spawn(connection);
+        let mut client = client.into_inner();
+        drain.begin();
+        let began = Instant::now();
+        let mut answer = [0; 4096];
+        let ping = "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"}\n";
+        while client.write_all(ping.as_bytes()).await.is_ok() && client.read(&mut answer).await.is_ok() {
+            sleep(Duration::from_millis(1)).await;
+            assert!(began.elapsed() <= Drain::GRACE, "it goes on");
+        }
+        serving.await.expect("no panic").expect("a good end");
     }
 
     /// A peer on streams that hold a kilobyte, in time that stands still while anything can move.

@@ -68,6 +68,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// machine without descriptors may lack disk space for logs as well.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
+/// When nobody has come for so long after connecting was stopped, the last one has: who was about to connect needs a round
+/// trip for it.
+const LAST_PAUSE: Duration = Duration::from_millis(50);
+
 async fn refuse_busy(mut stream: Stream) {
     if stream.write_all(BUSY).await.is_err() || stream.shutdown().await.is_err() {
         return;
@@ -241,14 +245,14 @@ struct Accepting<S> {
 }
 
 impl<S: Serve> Accepting<S> {
-    async fn run(self, drain: Drain) {
+    async fn run(mut self, drain: Drain) {
         let mut draining = pin!(drain.wait());
         let mut rest = MIN_PAUSE;
         let mut said_at: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut draining => return,
+                () = &mut draining => return self.accept_last().await,
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
@@ -266,12 +270,31 @@ impl<S: Serve> Accepting<S> {
                         tracing::error!(%error, open, %address, "cannot accept connections, and will keep trying");
                     }
                     tokio::select! {
-                        () = &mut draining => return,
+                        () = &mut draining => return self.accept_last().await,
                         () = sleep(rest) => rest = (rest * 2).min(MAX_PAUSE),
                     }
                 }
             }
         }
+    }
+
+    /// Accepts whoever has connected before the drain began: the system holds them ready, with what they have sent, and
+    /// would reset them with the listener.
+    async fn accept_last(&mut self) {
+        if !self.listener.stop_connecting() {
+            return;
+        }
+        let last = async {
+            while let Ok(accepted) = timeout(LAST_PAUSE, self.listener.accept()).await {
+                match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer).await,
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => return tracing::debug!(%error, "the last connections cannot be accepted"),
+                }
+            }
+        };
+        // Where connecting cannot be stopped, there might be no last one.
+        let _ = timeout(Drain::GRACE, last).await;
     }
 
     async fn admit(&self, stream: Stream, peer: Peer) {
@@ -496,6 +519,38 @@ mod tests {
         (&mut running.serving).await.expect("ended");
         assert_eq!(running.connections.open(), 0);
     }
+
+    /// The accept loop has not run when the drain begins: all are in the queue of the system, and sent something.
+    #[tokio::test]
+    async fn whoever_connected_before_the_drain_is_served() {
+        for count in [1, 7, 200] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("m.sock");
+            let running = start(Limits::default(), Some(&path));
+            let mut clients: Vec<Box<dyn Talk>> = Vec::new();
+            for _ in 0..count {
+                clients.push(Box::new(std::net::TcpStream::connect(running.address).expect("connects")));
+                clients.push(Box::new(std::os::unix::net::UnixStream::connect(&path).expect("connects")));
+            }
+            for client in &mut clients {
+                client.write_all(b"x").expect("sent");
+            }
+            running.drain.begin();
+            let talked = tokio::task::spawn_blocking(move || {
+                for client in &mut clients {
+                    let mut answer = [0; 2];
+                    client.read_exact(&mut answer).expect("served");
+                    assert_eq!(&answer, b"hx");
+                }
+            });
+            talked.await.expect("all were served");
+            running.serving.await.expect("ended");
+            assert!(!path.exists() && std::net::TcpStream::connect(running.address).is_err());
+        }
+    }
+
+    trait Talk: io::Read + io::Write + Send {}
+    impl<T: io::Read + io::Write + Send> Talk for T {}
 
     #[tokio::test]
     async fn a_drain_does_not_wait_for_ever() {

@@ -73,7 +73,8 @@ impl Inherited {
     /// Outside a runtime with IO.
     pub fn listen(self) -> Result<Listener, ListenError> {
         let Self { index, name, socket } = self;
-        socket.listen().map_err(|source| ListenError::Inherited { index, name, source })
+        let listener = socket.listen().map_err(|source| ListenError::Inherited { index, name, source })?;
+        Ok(Listener { is_shared: true, ..listener })
     }
 }
 
@@ -95,7 +96,7 @@ impl Handed {
                     .as_pathname()
                     .map_or(LocalAddress::Unnamed, |path| LocalAddress::Unix(path.into()));
                 let listener = UnixListener::from_std(listener)?;
-                Ok(Listener::new(Socket::Unix { _file: None, listener }, address))
+                Ok(Listener::new(Socket::Unix { file: None, listener }, address))
             }
         }
     }

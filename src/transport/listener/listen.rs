@@ -122,6 +122,8 @@ impl fmt::Display for LocalAddress {
 #[derive(Debug)]
 pub struct Listener {
     pub(super) socket: Socket,
+    /// Whether others hold the socket as well, and go on accepting what waits there.
+    pub(super) is_shared: bool,
     pub(super) address: LocalAddress,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<Tls>>,
@@ -132,7 +134,7 @@ pub(super) enum Socket {
     Tcp(TcpListener),
     Unix {
         /// First, so that the file goes before the socket does: while it accepts, nobody replaces the file.
-        _file: Option<SocketFile>,
+        file: Option<SocketFile>,
         listener: UnixListener,
     },
 }
@@ -173,12 +175,13 @@ impl Listener {
         let (file, listener) = SocketFile::listen(path.as_ref(), BACKLOG)?;
         permissions::warn_of_exposure(Some(path.as_ref()));
         let address = LocalAddress::Unix(path.as_ref().to_owned());
-        Ok(Self::new(Socket::Unix { _file: Some(file), listener }, address))
+        Ok(Self::new(Socket::Unix { file: Some(file), listener }, address))
     }
 
     pub(super) fn new(socket: Socket, address: LocalAddress) -> Self {
         Self {
             socket,
+            is_shared: false,
             address,
             #[cfg(feature = "tls")]
             tls: None,
@@ -201,6 +204,24 @@ impl Listener {
         &self.address
     }
 
+    /// Lets nobody connect any more, where the system has a way, so that soon nobody waits to be accepted. Returns
+    /// whether those who wait are this listener's to accept: a service manager keeps its sockets, and hands them to the
+    /// next process.
+    pub(super) fn stop_connecting(&mut self) -> bool {
+        if self.is_shared {
+            return false;
+        }
+        match &mut self.socket {
+            Socket::Unix { file, .. } => *file = None,
+            Socket::Tcp(listener) => {
+                if let Err(error) = ignore_connects(listener) {
+                    tracing::debug!(%error, "clients can connect until the socket closes");
+                }
+            }
+        }
+        true
+    }
+
     /// The next connection, and who it is from; not yet decrypted.
     pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match &self.socket {
@@ -219,6 +240,30 @@ impl Listener {
             }
         }
     }
+}
+
+/// Has the system ignore requests to connect. Clients repeat theirs a second later, and are refused by then; the socket
+/// accepts whoever has connected.
+#[cfg(target_os = "linux")]
+fn ignore_connects(listener: &TcpListener) -> io::Result<()> {
+    use socket2::{SockFilter, SockRef};
+    // Classic BPF over the TCP header (Documentation/networking/filter.rst of Linux), whose byte 13 holds the flags: a
+    // packet with SYN and without ACK is dropped, all others pass.
+    const SYN_AND_ACK: u32 = 0x12;
+    const SYN: u32 = 0x02;
+    const FILTER: [SockFilter; 5] = [
+        SockFilter::new(0x30, 0, 0, 13),          // A = flags
+        SockFilter::new(0x54, 0, 0, SYN_AND_ACK), // A &= SYN | ACK
+        SockFilter::new(0x15, 0, 1, SYN),         // if A == SYN
+        SockFilter::new(0x06, 0, 0, 0),           //   drop
+        SockFilter::new(0x06, 0, 0, u32::MAX),    // pass
+    ];
+    SockRef::from(listener).attach_filter(&FILTER)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ignore_connects(_listener: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
