@@ -8,7 +8,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -75,6 +75,16 @@ impl Host {
             std::thread::sleep(Duration::from_millis(1));
         }
         Self { server: server.clone(), runtime, address, path, drain, thread: Some(thread), _folder: folder }
+    }
+
+    /// Where it listens over TCP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The Unix socket that it listens on.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Connects a client.

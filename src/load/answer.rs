@@ -3,6 +3,8 @@
 //! One pass over the text, with nothing kept and nothing allocated. Knows shapes, not which request is waited for.
 
 use super::failure::FailureKind;
+use crate::wire::{DecodeError, Lexer};
+use bumpalo::Bump;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use std::fmt;
@@ -92,8 +94,13 @@ impl ExpectedShape {
 }
 
 /// Reads one message.
-pub(super) fn read(text: &[u8]) -> Result<Message, serde_json::Error> {
-    let envelope: Envelope = serde_json::from_slice(text)?;
+pub(super) fn read(text: &[u8]) -> Result<Message, DecodeError> {
+    // `serde_json` allocates for each value that it skips in which two levels are nested. The arena takes memory only
+    // for keys that are written with escapes.
+    let arena = Bump::new();
+    let mut lexer = Lexer::from_bytes(text)?;
+    let envelope: Envelope = lexer.decode(&arena)?;
+    lexer.finish()?;
     let malformed = |what| Err(de::Error::custom(what));
     if !envelope.is_version_2 {
         return malformed("`jsonrpc` is not \"2.0\"");
