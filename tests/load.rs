@@ -2,6 +2,9 @@
 
 #[path = "load/changes.rs"]
 mod changes;
+#[cfg(feature = "tls")]
+#[path = "load/encrypted.rs"]
+mod encrypted;
 #[path = "load/http.rs"]
 mod http;
 #[path = "load/lines.rs"]

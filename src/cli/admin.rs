@@ -172,25 +172,25 @@ impl Target {
             Self::Unix(socket) => {
                 let stream = UnixStream::connect(socket)?;
                 stream.set_write_timeout(Some(PATIENCE))?;
-                ask(stream, UnixStream::set_read_timeout, verb, path)
+                ask(stream, UnixStream::set_read_timeout, PATIENCE, (verb, path))
             }
             Self::Tcp(address) => {
                 let stream = TcpStream::connect_timeout(address, PATIENCE)?;
                 stream.set_write_timeout(Some(PATIENCE))?;
-                ask(stream, TcpStream::set_read_timeout, verb, path)
+                ask(stream, TcpStream::set_read_timeout, PATIENCE, (verb, path))
             }
         }
     }
 }
 
-/// Asks once; the whole answer has to come within [`PATIENCE`], however it trickles.
+/// Asks once; the whole answer has to come within `patience`, however it trickles.
 fn ask<S: Read + Write>(
     mut stream: S,
     set_timeout: fn(&S, Option<Duration>) -> io::Result<()>,
-    verb: &str,
-    path: &str,
+    patience: Duration,
+    (verb, path): (&str, &str),
 ) -> io::Result<String> {
-    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing whole within {PATIENCE:?}"));
+    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing whole within {patience:?}"));
     let begun = Instant::now();
     write!(
         stream,
@@ -198,7 +198,7 @@ fn ask<S: Read + Write>(
     )?;
     let (mut answer, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
     loop {
-        let left = PATIENCE.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()).ok_or_else(late)?;
+        let left = patience.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()).ok_or_else(late)?;
         set_timeout(&stream, Some(left))?;
         match stream.read(&mut chunk) {
             Ok(0) => break,
@@ -287,6 +287,41 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What becomes of a question that `serve` has the other end of.
+    fn asked(patience: Duration, serve: impl FnOnce(UnixStream) + Send + 'static) -> io::Result<String> {
+        let (own, other) = UnixStream::pair().expect("a pair");
+        let serving = std::thread::spawn(move || serve(other));
+        let answer = ask(own, UnixStream::set_read_timeout, patience, ("GET", "/report"));
+        serving.join().expect("it ends");
+        answer
+    }
+
+    #[test]
+    fn an_answer_that_trickles_or_never_comes_has_a_deadline() {
+        let short = Duration::from_millis(200);
+        // Each byte comes long before the deadline, and the last one never.
+        let trickles = |mut peer: UnixStream| {
+            while peer.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let is_silent = |mut peer: UnixStream| drop(peer.read_to_end(&mut Vec::new()));
+        for error in [asked(short, trickles), asked(short, is_silent)] {
+            let error = error.expect_err("no answer");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(error.to_string().contains("nothing whole within 200ms"), "{error}");
+        }
+        let answers = |mut peer: UnixStream| {
+            peer.write_all(b"HTTP/1.1 200 OK\r\n\r\nhe").expect("written");
+            std::thread::sleep(Duration::from_millis(20));
+            peer.write_all(b"re").expect("written");
+            // Whoever closes with bytes unread resets the connection.
+            peer.shutdown(std::net::Shutdown::Write).expect("shut down");
+            let _ = peer.read_to_end(&mut Vec::new());
+        };
+        assert_eq!(asked(Duration::from_mins(1), answers).expect("an answer"), "here");
+    }
 
     #[test]
     fn a_pool_is_found_by_its_path_whatever_its_name_is() {

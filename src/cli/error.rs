@@ -99,7 +99,9 @@ impl CliError {
             Self::Build(BuildError::Limits(_) | BuildError::Memory(_)) => USAGE,
             Self::Shim(ShimError::Target(_)) => USAGE,
             Self::Load(error) | Self::LoadScenario { source: error, .. } => match error {
-                LoadTestError::Scenario(_) | LoadTestError::Template(_) => USAGE,
+                LoadTestError::Scenario(_)
+                | LoadTestError::Template(_)
+                | LoadTestError::Encryption { .. } => USAGE,
                 LoadTestError::Stopped(_) => INTERRUPTED,
                 _ => SERVER,
             },

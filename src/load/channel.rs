@@ -241,7 +241,12 @@ impl Channel {
         }
         self.out.clear();
         self.written = 0;
-        Ok(())
+        socket.flush()
+    }
+
+    /// Whether something is to be written once the connection takes it.
+    pub(super) fn has_unwritten(&self) -> bool {
+        !self.out.is_empty() || self.socket.as_ref().is_some_and(Socket::has_unsent)
     }
 
     /// Forgets the connection; the slots that were busy are given to `on_slot`.

@@ -39,6 +39,14 @@ pub enum LoadTestError {
         /// What went wrong.
         source: Box<ClientError>,
     },
+    /// Connections to the server cannot be encrypted: the certificates to trust cannot be read.
+    #[error("cannot encrypt connections to the server {target}: {source}")]
+    Encryption {
+        /// The server.
+        target: String,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// Generator or server cannot run on those processors.
     #[error("cannot run on those processors: {0}")]
     Pin(io::Error),
@@ -59,6 +67,10 @@ impl LoadTestError {
 
     pub(super) fn client(target: &LoadTarget, source: ClientError) -> Self {
         Self::Client { target: target.to_string(), source: Box::new(source) }
+    }
+
+    pub(super) fn encryption(target: &LoadTarget, source: io::Error) -> Self {
+        Self::Encryption { target: target.to_string(), source }
     }
 
     pub(super) fn stopped(target: &LoadTarget) -> Self {

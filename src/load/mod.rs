@@ -52,6 +52,11 @@ mod tally;
 mod target;
 mod template;
 mod timer;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod watch;
 mod worker;
 

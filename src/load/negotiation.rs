@@ -6,6 +6,7 @@ use super::error::LoadTestError;
 use super::http_answer::HttpAnswer;
 use super::request::{Era, Wording};
 use super::target::LoadTarget;
+use super::tls::Encryption;
 use crate::client::{Client, ClientError, ClientOptions, MODERN, answers_discover};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -29,6 +30,7 @@ pub(super) struct Patience<'a> {
 /// The newest era that the server speaks.
 pub(super) fn era(
     target: &LoadTarget,
+    encryption: Option<&Encryption>,
     bearer_token: Option<&str>,
     patience: &Patience<'_>,
 ) -> Result<Era, LoadTestError> {
@@ -40,7 +42,13 @@ pub(super) fn era(
             let connect = move || TcpStream::connect_timeout(&url.address()?, time_out);
             let stream = patience.wait_for(target, connect)?;
             stream.set_read_timeout(Some(TICK)).map_err(LoadTestError::connect(target))?;
-            over_http(stream, target, bearer_token, patience)
+            match encryption {
+                Some(encryption) => {
+                    let encrypted = encryption.over(stream).map_err(LoadTestError::connect(target))?;
+                    over_http(encrypted, target, bearer_token, patience)
+                }
+                None => over_http(stream, target, bearer_token, patience),
+            }
         }
         LoadTarget::UnixHttp(path) => {
             let stream = UnixStream::connect(path).map_err(LoadTestError::connect(target))?;

@@ -14,6 +14,8 @@ use super::request::{Era, Wording};
 use super::scenario::LoadTestScenario;
 use super::schedule::Schedule;
 use super::tally::{MAX_SECONDS, Second, Tally, WINDOWS};
+use super::target::LoadTarget;
+use super::tls::Encryption;
 use super::watch::ServerWatch;
 use super::worker::{EarlyEnd, Setup, Unopened, Worker};
 use crate::client::MODERN;
@@ -83,20 +85,23 @@ impl<'a> Run<'a> {
         stop: &dyn Fn() -> bool,
     ) -> Result<Self, LoadTestError> {
         let token = scenario.bearer_token.as_deref();
+        let encryption = encryption(scenario)?;
         // A ping belongs to the older revisions only.
         let has_ping = scenario.steps.iter().any(|step| step.method == "ping");
-        let era = match scenario.era {
-            Some(era) => era,
-            None if has_ping => Era::Legacy,
-            None => {
-                let patience = Patience { time_out: scenario.greeting_time_out, stop };
-                negotiation::era(&scenario.target, token, &patience)?
+        let patience = Patience { time_out: scenario.greeting_time_out, stop };
+        let era = match scenario.era.or_else(|| has_ping.then_some(Era::Legacy)) {
+            Some(era) if encryption.is_none() => era,
+            // A certificate that is not trusted is told before so many connections are refused for it.
+            said => {
+                let found = negotiation::era(&scenario.target, encryption.as_ref(), token, &patience)?;
+                said.unwrap_or(found)
             }
         };
         let wording = Wording::new(&scenario.target, era, token);
         let mix = Mix::new(&scenario.steps_in(era), &wording)?;
         let setup = Setup {
             target: scenario.target.clone(),
+            encryption,
             wording,
             connections: scenario.connections,
             in_flight: scenario.in_flight,
@@ -343,6 +348,16 @@ fn measure(
         server_cpu: end_server.zip(start_server).map(|(end, start)| end.saturating_sub(start)),
         generator_cpu: end_own.saturating_sub(start_own),
     }
+}
+
+/// What encrypts connections, where the target asks for it.
+fn encryption(scenario: &LoadTestScenario) -> Result<Option<Encryption>, LoadTestError> {
+    let LoadTarget::Http(url) = &scenario.target else { return Ok(None) };
+    if !url.is_encrypted() {
+        return Ok(None);
+    }
+    let encryption = Encryption::new(url.host(), scenario.ca_file.as_deref());
+    encryption.map(Some).map_err(|source| LoadTestError::encryption(&scenario.target, source))
 }
 
 /// Has this thread run where the generator is to, and the server where it is to if it is there already.

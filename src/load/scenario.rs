@@ -5,6 +5,7 @@ use super::pin::LoadPin;
 use super::request::Era;
 use super::step::LoadStep;
 use super::target::LoadTarget;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The most connections, and the most requests in flight on one.
@@ -38,6 +39,7 @@ pub struct LoadTestScenario {
     pub(super) target: LoadTarget,
     pub(super) era: Option<Era>,
     pub(super) bearer_token: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
     pub(super) pattern: LoadPattern,
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
@@ -62,6 +64,7 @@ impl LoadTestScenario {
             target,
             era: None,
             bearer_token: None,
+            ca_file: None,
             pattern: LoadPattern::Closed,
             warm_up: Duration::from_secs(1),
             duration: Duration::from_secs(10),
@@ -101,6 +104,14 @@ impl LoadTestScenario {
     #[must_use]
     pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
         self.bearer_token = Some(token.into());
+        self
+    }
+
+    /// Over `https://`, trusts the certificates in this PEM file and whom they sign for, in place of the public
+    /// authorities. It is read when the test begins.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
         self
     }
 
@@ -214,6 +225,8 @@ impl LoadTestScenario {
             Some("each step has weight 0")
         } else if self.bearer_token.is_some() && !self.target.is_http() {
             Some("a token (--token-file) is sent over HTTP only")
+        } else if self.ca_file.is_some() && !self.target.is_encrypted() {
+            Some("certificates to trust (--ca-file) are for https://")
         } else if self.pid.is_some() && matches!(self.target, LoadTarget::Command(_)) {
             Some(
                 "a process (--pid) is named where the server runs already; one that is started here is watched anyway",

@@ -2,6 +2,7 @@
 
 use super::child::Child;
 use super::target::LoadTarget;
+use super::tls::{EncryptedStream, Encryption};
 use mio::net::{TcpStream, UnixStream};
 use mio::unix::pipe::{Receiver, Sender};
 use mio::{Interest, Registry, Token};
@@ -10,13 +11,14 @@ use std::io::{self, Read, Write};
 /// A connection; a command ends with it.
 pub(super) enum Socket {
     Tcp(TcpStream),
+    Tls(Box<EncryptedStream<TcpStream>>),
     Unix(UnixStream),
     Pipes { output: Receiver, input: Sender, child: Child },
 }
 
 impl Socket {
     /// Begins to connect, or starts the command.
-    pub(super) fn open(target: &LoadTarget) -> io::Result<Self> {
+    pub(super) fn open(target: &LoadTarget, encryption: Option<&Encryption>) -> io::Result<Self> {
         match target {
             LoadTarget::Command(command) => {
                 let (child, output, input) = Child::start(command)?;
@@ -28,7 +30,10 @@ impl Socket {
             LoadTarget::Http(url) => {
                 let stream = TcpStream::connect(url.address()?)?;
                 stream.set_nodelay(true)?;
-                Ok(Self::Tcp(stream))
+                match encryption {
+                    Some(encryption) => Ok(Self::Tls(Box::new(encryption.over(stream)?))),
+                    None => Ok(Self::Tcp(stream)),
+                }
             }
         }
     }
@@ -37,6 +42,7 @@ impl Socket {
         let both = Interest::READABLE | Interest::WRITABLE;
         match self {
             Self::Tcp(stream) => registry.register(stream, token, both),
+            Self::Tls(encrypted) => registry.register(&mut encrypted.stream, token, both),
             Self::Unix(stream) => registry.register(stream, token, both),
             Self::Pipes { output, input, .. } => {
                 registry.register(output, token, Interest::READABLE)?;
@@ -45,17 +51,24 @@ impl Socket {
         }
     }
 
-    /// Whether the connection stands; an error when it could not be made.
-    pub(super) fn is_connected(&self) -> io::Result<bool> {
-        let (error, peer) = match self {
-            Self::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
-            Self::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
-            Self::Pipes { .. } => return Ok(true),
-        };
-        match (error, peer) {
-            (None, Ok(())) => Ok(true),
-            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            (Some(error), _) | (None, Err(error)) => Err(error),
+    /// Whether the connection stands, with its encryption; an error when it could not be made.
+    pub(super) fn is_connected(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => stands(stream.take_error()?, stream.peer_addr()),
+            Self::Tls(encrypted) => {
+                let stream = &encrypted.stream;
+                Ok(stands(stream.take_error()?, stream.peer_addr())? && encrypted.shake_hands()?)
+            }
+            Self::Unix(stream) => stands(stream.take_error()?, stream.peer_addr()),
+            Self::Pipes { .. } => Ok(true),
+        }
+    }
+
+    /// Whether bytes that were written wait for the connection to take them.
+    pub(super) fn has_unsent(&self) -> bool {
+        match self {
+            Self::Tls(encrypted) => encrypted.has_unsent(),
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipes { .. } => false,
         }
     }
 
@@ -63,8 +76,17 @@ impl Socket {
     pub(super) fn child(&mut self) -> Option<&mut Child> {
         match self {
             Self::Pipes { child, .. } => Some(child),
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Tls(_) | Self::Unix(_) => None,
         }
+    }
+}
+
+/// What the error of a socket and the address of its peer say.
+fn stands<A>(error: Option<io::Error>, peer: io::Result<A>) -> io::Result<bool> {
+    match (error, peer) {
+        (None, Ok(_)) => Ok(true),
+        (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        (Some(error), _) | (None, Err(error)) => Err(error),
     }
 }
 
@@ -72,6 +94,7 @@ impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
+            Self::Tls(encrypted) => encrypted.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
             Self::Pipes { output, .. } => output.read(buffer),
         }
@@ -82,12 +105,16 @@ impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
+            Self::Tls(encrypted) => encrypted.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::Pipes { input, .. } => input.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Tls(encrypted) => encrypted.flush(),
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipes { .. } => Ok(()),
+        }
     }
 }

@@ -7,6 +7,9 @@ use std::{fmt, io};
 
 /// The path that MCP is served on, where nothing else is said.
 const DEFAULT_PATH: &str = "/mcp";
+/// What builds without encryption say.
+pub(super) const NO_TLS: &str =
+    "this mcpool speaks no https: it was built without the feature `tls` (cargo install --features full)";
 
 /// A server to be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub enum LoadTarget {
     UnixHttp(PathBuf),
     /// A Unix socket that speaks newline-framed messages.
     UnixLines(PathBuf),
-    /// A URL, `http://HOST[:PORT][/PATH]`.
+    /// A URL, `http://HOST[:PORT][/PATH]`, or `https://` in builds with the feature `tls`.
     Http(HttpUrl),
 }
 
@@ -30,6 +33,7 @@ pub struct HttpUrl {
     /// Host and port to connect to.
     connect_to: String,
     path: String,
+    is_encrypted: bool,
 }
 
 /// A text that is no target.
@@ -41,7 +45,7 @@ pub struct TargetError {
 }
 
 impl LoadTarget {
-    /// Reads `http://HOST:PORT/PATH`, `unix:PATH` (HTTP) or `unix-lines:PATH` (newline-framed messages).
+    /// Reads `http://HOST:PORT/PATH` (or `https://`), `unix:PATH` (HTTP) or `unix-lines:PATH` (newline-framed messages).
     ///
     /// ```
     /// use mcpool::load::LoadTarget;
@@ -62,17 +66,12 @@ impl LoadTarget {
         } else if let Some(rest) = text.strip_prefix("unix-lines:") {
             path(rest)
                 .map_or_else(|| refuse("the path of the socket is missing"), |path| Ok(Self::UnixLines(path)))
-        } else if let Some(rest) = text.strip_prefix("http://") {
-            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            if authority.is_empty() || authority.contains(|c: char| c == '@' || c.is_whitespace()) {
-                return refuse("write http://HOST:PORT/PATH");
+        } else if let Some((is_encrypted, rest)) = without_scheme(text) {
+            if is_encrypted && cfg!(not(feature = "tls")) {
+                return refuse(NO_TLS);
             }
-            let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-            let connect_to = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-            let path = if path.is_empty() { DEFAULT_PATH } else { path };
-            Ok(Self::Http(HttpUrl { authority: authority.to_owned(), connect_to, path: path.to_owned() }))
-        } else if text.starts_with("https://") {
-            refuse("https is not spoken here: load the server behind its proxy, over http")
+            HttpUrl::parse(rest, is_encrypted)
+                .map_or_else(|| refuse("write http://HOST:PORT/PATH"), |url| Ok(Self::Http(url)))
         } else {
             refuse("write http://HOST:PORT/PATH, unix:PATH, unix-lines:PATH, or a command behind `--`")
         }
@@ -84,12 +83,17 @@ impl LoadTarget {
             Self::Command(_) => "stdio",
             Self::UnixHttp(_) => "HTTP over a Unix socket",
             Self::UnixLines(_) => "lines over a Unix socket",
+            Self::Http(url) if url.is_encrypted => "HTTPS",
             Self::Http(_) => "HTTP",
         }
     }
 
     pub(super) fn is_http(&self) -> bool {
         matches!(self, Self::UnixHttp(_) | Self::Http(_))
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Http(url) if url.is_encrypted)
     }
 
     /// The header `Host` and the path of requests over HTTP.
@@ -101,12 +105,46 @@ impl LoadTarget {
     }
 }
 
+/// Whether a URL asks for encryption, and what follows its scheme.
+fn without_scheme(text: &str) -> Option<(bool, &str)> {
+    let plain = text.strip_prefix("http://").map(|rest| (false, rest));
+    plain.or_else(|| text.strip_prefix("https://").map(|rest| (true, rest)))
+}
+
 impl HttpUrl {
+    fn parse(rest: &str, is_encrypted: bool) -> Option<Self> {
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.is_empty() || authority.contains(|c: char| c == '@' || c.is_whitespace()) {
+            return None;
+        }
+        let port = if is_encrypted { 443 } else { 80 };
+        let connect_to =
+            if port_of(authority).is_some() { authority.to_owned() } else { format!("{authority}:{port}") };
+        let path = if path.is_empty() { DEFAULT_PATH } else { path };
+        Some(Self { authority: authority.to_owned(), connect_to, path: path.to_owned(), is_encrypted })
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
+    /// The host without its port, and an address without its brackets.
+    pub(super) fn host(&self) -> &str {
+        let host = port_of(&self.authority).map_or(self.authority.as_str(), |(host, _)| host);
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
     /// The first address that the host has.
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
         let mut addresses = self.connect_to.to_socket_addrs()?;
         addresses.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address"))
     }
+}
+
+/// The host and the port of an authority, if it has one.
+fn port_of(authority: &str) -> Option<(&str, u16)> {
+    let (host, port) = authority.rsplit_once(':')?;
+    port.parse().ok().map(|port| (host, port))
 }
 
 impl fmt::Display for LoadTarget {
@@ -128,7 +166,10 @@ impl fmt::Display for LoadTarget {
             }
             Self::UnixHttp(path) => write!(out, "unix:{}", name(path)),
             Self::UnixLines(path) => write!(out, "unix-lines:{}", name(path)),
-            Self::Http(url) => write!(out, "http://{}{}", url.authority, url.path),
+            Self::Http(url) => {
+                let scheme = if url.is_encrypted { "https" } else { "http" };
+                write!(out, "{scheme}://{}{}", url.authority, url.path)
+            }
         }
     }
 }
@@ -151,9 +192,33 @@ mod tests {
         assert_eq!(url.address().expect("an address"), SocketAddr::from(([127, 0, 0, 1], 80)));
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn an_encrypted_url_has_its_own_port_and_a_host_to_be_certified() {
+        for (text, host, connect_to) in [
+            ("https://example.com", "example.com", "example.com:443"),
+            ("https://localhost:8443/x", "localhost", "localhost:8443"),
+            ("https://[::1]:8443/", "::1", "[::1]:8443"),
+            ("https://[::1]", "::1", "[::1]:443"),
+            ("https://127.0.0.1", "127.0.0.1", "127.0.0.1:443"),
+        ] {
+            let target = LoadTarget::parse(text).expect("a target");
+            assert!(target.is_encrypted() && target.to_string().starts_with(text), "{target}");
+            let LoadTarget::Http(url) = target else { panic!("a URL") };
+            assert_eq!((url.host(), url.connect_to.as_str()), (host, connect_to));
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_encryption_a_url_that_asks_for_it_is_refused() {
+        let error = LoadTarget::parse("https://example.com").expect_err("no TLS").to_string();
+        assert!(error.contains("the feature `tls`"), "{error}");
+    }
+
     #[test]
     fn what_is_no_target_is_refused_with_what_to_write() {
-        for text in ["", "unix:", "http://", "http://user@host/", "https://host", "host:80", "http:/x"] {
+        for text in ["", "unix:", "http://", "http://user@host/", "https://", "host:80", "http:/x"] {
             let error = LoadTarget::parse(text).expect_err(text).to_string();
             assert!(error.contains("is no server: "), "{error}");
         }

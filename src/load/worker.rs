@@ -15,6 +15,7 @@ use super::socket::Socket;
 use super::tally::Tally;
 use super::target::LoadTarget;
 use super::timer::Timer;
+use super::tls::Encryption;
 use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -36,6 +37,8 @@ const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
 /// How a server is asked.
 pub(super) struct Setup {
     pub(super) target: LoadTarget,
+    /// Of connections to an `https://` target.
+    pub(super) encryption: Option<Encryption>,
     pub(super) wording: Wording,
     /// Connections; over HTTP each has as many sockets as requests in flight.
     pub(super) connections: usize,
@@ -304,12 +307,12 @@ impl<'a> Worker<'a> {
     fn writable(&mut self, index: usize) {
         let channel = &mut self.channels[index];
         if channel.state != State::Connecting {
-            if !channel.out.is_empty() {
+            if channel.has_unwritten() {
                 self.queue(index);
             }
             return;
         }
-        match channel.socket.as_ref().map(Socket::is_connected) {
+        match channel.socket.as_mut().map(Socket::is_connected) {
             Some(Ok(true)) => self.connected(index),
             Some(Err(error)) => self.break_off(index, &Broken::transport(&error)),
             Some(Ok(false)) | None => {}
@@ -463,7 +466,7 @@ impl<'a> Worker<'a> {
         let is_command = matches!(self.setup.target, LoadTarget::Command(_));
         let pin = self.setup.pin.as_ref().filter(|_| is_command);
         let _pinned = pin.map(LoadPin::while_starting).transpose()?;
-        Socket::open(&self.setup.target)
+        Socket::open(&self.setup.target, self.setup.encryption.as_ref())
     }
 
     fn connected(&mut self, index: usize) {

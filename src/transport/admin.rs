@@ -1,14 +1,17 @@
 //! The admin listener: a few pages over HTTP, apart from the endpoint of MCP.
 //!
-//! A connection carries one request, and its body is not read; `/events` goes on until the peer leaves. The pages come from [`Pages`]. Any client that reaches
-//! the socket may read them, so it is a Unix socket of this user or a port of this machine. The gate of all endpoints
-//! ([`Gate`]) refuses foreign host names and foreign pages; requests that change something are refused to web pages
-//! altogether.
+//! A connection carries one request, and its body is not read; `/events` goes on until the peer leaves. The pages come
+//! from [`Pages`]. Any client that reaches the socket may read them, so it is a Unix socket of this user or a port of
+//! this machine. The gate of all endpoints ([`Gate`]) refuses foreign host names and foreign pages; requests that change
+//! something are refused to web pages altogether. Connections that say nothing do not keep others out ([`Idle`]).
+
+mod idle;
 
 use super::admission::{Gate, PeerAddress, Refusal, RequestSource};
 use super::listener::{Peer, Serve, Stream};
 use crate::limits::Limits;
 use crate::server::Permit;
+use idle::Idle;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,6 +22,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 const MAX_HEADERS: usize = 64;
 /// Most pages that are sent events at once: places are left for commands.
 const MAX_STREAMS: usize = 4;
+/// Headers that decide who may ask. Given twice, somebody on the way may have read the other one.
+const SINGLE: [&str; 3] = ["host", "origin", "sec-fetch-site"];
 /// Time between two events.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 const EVENTS_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n\
@@ -52,6 +57,7 @@ pub(crate) struct AdminService {
     timeout: Duration,
     /// Places for streams of events.
     streams: Arc<Semaphore>,
+    idle: Arc<Idle>,
 }
 
 /// What a request is answered with.
@@ -69,29 +75,42 @@ impl AdminService {
             max_header_bytes: limits.max_header_bytes,
             timeout: limits.header_timeout(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            idle: Arc::default(),
         }
     }
 
     /// Answers a request. Returns whether the peer wants events.
     async fn exchange(&self, stream: &mut Stream, is_local_user: bool) -> std::io::Result<bool> {
-        let mut input = Vec::with_capacity(512);
-        let answer = loop {
-            if stream.read_buf(&mut input).await? == 0 {
-                return Ok(false);
-            }
-            match self.answer(&input, is_local_user) {
-                None if input.len() < self.max_header_bytes => {}
-                None => break refusal("431 Request Header Fields Too Large", "the head is too long\n"),
-                Some(Answer::Whole(answer)) => break answer,
-                Some(Answer::Events) => return Ok(true),
-            }
+        let head = self.idle.wait_for(self.read_head(stream)).await.transpose()?.flatten();
+        let Some(head) = head else { return Ok(false) };
+        let answer = match self.answer(&head, is_local_user) {
+            None => refusal("431 Request Header Fields Too Large", "the head is too long\n"),
+            Some(Answer::Whole(answer)) => answer,
+            Some(Answer::Events) => return Ok(true),
         };
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
         // If the connection closed at once, bytes that the peer still sends would cause a reset and destroy the answer.
-        let mut ignored = [0; 512];
-        while stream.read(&mut ignored).await? > 0 {}
-        Ok(false)
+        let ignore = async {
+            let mut ignored = [0; 512];
+            while stream.read(&mut ignored).await? > 0 {}
+            Ok(false)
+        };
+        self.idle.wait_for(ignore).await.unwrap_or(Ok(false))
+    }
+
+    /// Reads until there is a head, or as much as one may have; `None` when the peer leaves before.
+    async fn read_head(&self, stream: &mut Stream) -> std::io::Result<Option<Vec<u8>>> {
+        let mut input = Vec::with_capacity(512);
+        loop {
+            if stream.read_buf(&mut input).await? == 0 {
+                return Ok(None);
+            }
+            let is_whole = !matches!(parse(&input, |_| ()), Ok(None));
+            if is_whole || input.len() >= self.max_header_bytes {
+                return Ok(Some(input));
+            }
+        }
     }
 
     /// Sends an event each second until the peer leaves, or takes one too slowly.
@@ -122,34 +141,41 @@ impl AdminService {
 
     /// The answer to a request whose head is whole.
     fn answer(&self, input: &[u8], is_local_user: bool) -> Option<Answer> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut request = httparse::Request::new(&mut headers);
-        match request.parse(input) {
-            Ok(httparse::Status::Partial) => return None,
-            Ok(httparse::Status::Complete(_)) => {}
-            Err(error) => return Some(Answer::Whole(refusal("400 Bad Request", &format!("{error}\n")))),
+        match parse(input, |request| self.answer_to(request, is_local_user)) {
+            Ok(answer) => answer,
+            Err(error) => Some(Answer::Whole(refusal("400 Bad Request", &format!("{error}\n")))),
         }
-        let header = |name: &str| {
-            let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+    }
+
+    fn answer_to(&self, request: &httparse::Request<'_, '_>, is_local_user: bool) -> Answer {
+        let values = |name: &'static str| {
+            let found = request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
             found.map(|header| header.value)
         };
-        let source = RequestSource {
-            host: header("host"),
-            origin: header("origin"),
-            fetch_site: header("sec-fetch-site"),
-        };
+        if let Some(name) = SINGLE.into_iter().find(|name| values(name).nth(1).is_some()) {
+            let text = format!("the header {name} is given twice: send it once\n");
+            return Answer::Whole(refusal("400 Bad Request", &text));
+        }
+        let [host, origin, fetch_site] = SINGLE.map(|name| values(name).next());
         let (verb, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
-        if let Err(why) = self.check(verb, &source, is_local_user) {
-            return Some(Answer::Whole(refusal("403 Forbidden", why)));
+        if let Err(why) = self.check(verb, &RequestSource { host, origin, fetch_site }, is_local_user) {
+            return Answer::Whole(refusal("403 Forbidden", why));
         }
         let path = target.split('?').next().unwrap_or_default();
-        if (verb, path) == ("GET", "/events") {
-            return Some(Answer::Events);
+        match verb {
+            "GET" if path == "/events" => Answer::Events,
+            "HEAD" if path == "/events" => Answer::Whole(EVENTS_HEAD.into()),
+            "HEAD" => Answer::Whole(without_body(self.page("GET", path))),
+            "GET" | "POST" => Answer::Whole(self.page(verb, path)),
+            _ => Answer::Whole(refusal("405 Method Not Allowed", "there is GET, HEAD and POST\n")),
         }
-        Some(Answer::Whole(match self.pages.page(verb, path) {
+    }
+
+    fn page(&self, verb: &str, path: &str) -> Vec<u8> {
+        match self.pages.page(verb, path) {
             Some(page) => response("200 OK", &page),
             None => refusal("404 Not Found", "there is /, /events, /report, /report.txt, /metrics\n"),
-        }))
+        }
     }
 }
 
@@ -161,7 +187,7 @@ impl AdminService {
             _ => "pages of other machines may not look\n",
         })?;
         let is_page = source.origin.is_some() || source.fetch_site.is_some_and(|site| site != b"none");
-        if is_page && verb != "GET" {
+        if is_page && !matches!(verb, "GET" | "HEAD") {
             return Err("web pages may only look\n");
         }
         Ok(())
@@ -190,6 +216,27 @@ impl Serve for AdminService {
     }
 }
 
+/// Gives a head to `answer`, if it is whole.
+fn parse<T>(
+    input: &[u8],
+    answer: impl FnOnce(&httparse::Request<'_, '_>) -> T,
+) -> Result<Option<T>, httparse::Error> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(input)? {
+        httparse::Status::Partial => Ok(None),
+        httparse::Status::Complete(_) => Ok(Some(answer(&request))),
+    }
+}
+
+/// The head of an answer, which says how long the body would be.
+fn without_body(mut answer: Vec<u8>) -> Vec<u8> {
+    if let Some(end) = memchr::memmem::find(&answer, b"\r\n\r\n") {
+        answer.truncate(end + 4);
+    }
+    answer
+}
+
 fn refusal(status: &str, text: &str) -> Vec<u8> {
     let body = text.as_bytes().to_vec();
     response(status, &Page { content_type: "text/plain; charset=utf-8", policy: None, body })
@@ -198,8 +245,9 @@ fn refusal(status: &str, text: &str) -> Vec<u8> {
 fn response(status: &str, page: &Page) -> Vec<u8> {
     let Page { content_type, policy, body } = page;
     let policy = policy.as_deref().unwrap_or("default-src 'none'; frame-ancestors 'none'");
+    let allow = if status.starts_with("405 ") { "allow: GET, HEAD, POST\r\n" } else { "" };
     let mut answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\
+        "HTTP/1.1 {status}\r\n{allow}content-type: {content_type}\r\ncontent-length: {}\r\n\
          content-security-policy: {policy}\r\nreferrer-policy: no-referrer\r\n\
          cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n",
         body.len()
@@ -235,6 +283,22 @@ mod tests {
             ("POST /a HTTP/1.1\r\nHost: ::1\r\nOrigin: http://x\r\n\r\n", true, Some("403 Forbidden")),
             ("POST /a HTTP/1.1\r\nHost: localhost\r\n\r\n", true, Some("200 OK")),
             ("GET /none HTTP/1.1\r\n\r\n", true, Some("404 Not Found")),
+            ("HEAD /a HTTP/1.1\r\n\r\n", true, Some("200 OK")),
+            ("HEAD /none HTTP/1.1\r\n\r\n", true, Some("404 Not Found")),
+            ("HEAD /events HTTP/1.1\r\n\r\n", true, Some("200 OK")),
+            ("HEAD /a HTTP/1.1\r\nHost: evil.example\r\n\r\n", false, Some("403 Forbidden")),
+            ("PUT /a HTTP/1.1\r\n\r\n", true, Some("405 Method Not Allowed")),
+            ("GET /a HTTP/1.1\r\nHost: localhost\r\nhost: localhost\r\n\r\n", true, Some("400 Bad Request")),
+            (
+                "GET /a HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+                false,
+                Some("400 Bad Request"),
+            ),
+            (
+                "POST /a HTTP/1.1\r\nOrigin: http://localhost\r\nOrigin: http://evil.example\r\n\r\n",
+                true,
+                Some("400 Bad Request"),
+            ),
             ("what is this\r\n\r\n", true, Some("400 Bad Request")),
             (
                 "GET /events HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\n\r\n",
@@ -256,5 +320,20 @@ mod tests {
                 text.as_deref().and_then(|text| text.strip_prefix("HTTP/1.1 ")?.split("\r\n").next());
             assert_eq!(status, want, "{request:?}");
         }
+    }
+
+    #[test]
+    fn a_head_says_what_the_page_would_be_and_leaves_it_out() {
+        let service = AdminService::new(Arc::new(One), &Limits::default());
+        let answered = |request: &str| match service.answer(request.as_bytes(), true) {
+            Some(Answer::Whole(answer)) => String::from_utf8(answer).expect("text"),
+            _ => panic!("no page: {request}"),
+        };
+        let page = answered("GET /a HTTP/1.1\r\n\r\n");
+        let head = answered("HEAD /a HTTP/1.1\r\n\r\n");
+        assert_eq!(page.strip_prefix(head.as_str()), Some("GET /a"));
+        assert!(head.contains("\r\ncontent-length: 6\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+        let refused = answered("PUT /a HTTP/1.1\r\n\r\n");
+        assert!(refused.contains("\r\nallow: GET, HEAD, POST\r\n"), "{refused}");
     }
 }

@@ -7,7 +7,7 @@ use mcpool::{CallContext, Drain, Server, Tool, ToolDefinition, ToolError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Map;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -35,26 +35,46 @@ impl Tool for Echo {
 fn with_server(test: impl Fn(&LoadTarget)) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("own.sock");
+    let at = path.clone();
+    let listen = move || {
+        let unix = Listener::unix(&at).expect("a path");
+        let tcp = Listener::tcp(ANY_PORT, TcpOptions::default()).expect("a port");
+        let address = address(&tcp);
+        (vec![tcp, unix], address)
+    };
+    with_server_on(listen, |address| {
+        let path = path.display();
+        for text in [format!("http://{address}"), format!("unix:{path}"), format!("unix-lines:{path}")] {
+            test(&LoadTarget::parse(&text).expect("a target"));
+        }
+    });
+}
+
+pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+pub(super) fn address(tcp: &Listener) -> SocketAddr {
+    let LocalAddress::Tcp { address, .. } = *tcp.local_addr() else { panic!("a TCP address") };
+    address
+}
+
+/// Has `test` load a server where `listen` says, which is told what that gives besides.
+pub(super) fn with_server_on<T: Send + 'static>(
+    listen: impl FnOnce() -> (Vec<Listener>, T) + Send + 'static,
+    test: impl FnOnce(T),
+) {
     let drain = Drain::default();
-    let (started, address) = sync_channel(1);
-    let (at, ends) = (path.clone(), drain.clone());
+    let (started, told) = sync_channel(1);
+    let ends = drain.clone();
     let server = thread::spawn(move || {
         let server = Server::builder("loaded", "1").tool(Echo).build().expect("a server");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let any = SocketAddr::from(([127, 0, 0, 1], 0));
-            let tcp = Listener::tcp(any, TcpOptions::default()).expect("a port");
-            let LocalAddress::Tcp { address, .. } = *tcp.local_addr() else { panic!("a TCP address") };
-            let unix = Listener::unix(&at).expect("a path");
-            started.send(address).expect("somebody waits");
-            serve_http(&server, vec![tcp, unix], HttpConfig::default(), &ends).await.expect("served");
+            let (listeners, tells) = listen();
+            started.send(tells).expect("somebody waits");
+            serve_http(&server, listeners, HttpConfig::default(), &ends).await.expect("served");
         });
     });
-    let address = address.recv().expect("the server listens");
-    let path = path.display();
-    for text in [format!("http://{address}"), format!("unix:{path}"), format!("unix-lines:{path}")] {
-        test(&LoadTarget::parse(&text).expect("a target"));
-    }
+    test(told.recv().expect("the server listens"));
     drain.begin();
     server.join().expect("the server ends");
 }

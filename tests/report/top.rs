@@ -116,7 +116,7 @@ fn no_name_of_a_server_steers_the_terminal() {
     }
 }
 
-/// A running view on a terminal of 80 columns and 24 lines.
+/// A running view on a terminal.
 struct Watched {
     person: File,
     program: File,
@@ -127,8 +127,12 @@ struct Watched {
 
 impl Watched {
     fn start(folder: &Path) -> Self {
+        Self::start_on(folder, (80, 24))
+    }
+
+    fn start_on(folder: &Path, (columns, lines): (u16, u16)) -> Self {
         let (person, program) = terminal();
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: lines, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&program, size).expect("a size");
         let copy = || Stdio::from(program.try_clone().expect("a copy"));
         // In a session of its own, it has no other terminal to ask for its size.
@@ -137,7 +141,7 @@ impl Watched {
         command.arg(view.get_program()).args(view.get_args()).env_clear().env("TERM", "xterm");
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(folder);
         let child = command.stdin(copy()).stdout(copy()).stderr(copy()).spawn().expect("the program runs");
-        Self { person, program, child, screen: vt100::Parser::new(24, 80, 0), seen: Vec::new() }
+        Self { person, program, child, screen: vt100::Parser::new(lines, columns, 0), seen: Vec::new() }
     }
 
     /// Reads until the screen shows the text.
@@ -197,6 +201,43 @@ fn a_person_looks_around_and_leaves() {
     let written = std::fs::read_dir(folder.path()).expect("a folder").flatten().next().expect("a file");
     let text = std::fs::read_to_string(written.path()).expect("read");
     assert!(two().contains(&MemoryReport::from_json(&text).expect("a report")));
+}
+
+#[test]
+fn a_terminal_that_is_too_small_shows_what_fits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for size in [(20, 5), (7, 9), (12, 2), (300, 3)] {
+        let mut watched = Watched::start_on(folder.path(), size);
+        watched.wait_for("q quit");
+        for pane in ["1", "2", "3", "4", "5", "6"] {
+            watched.press(pane);
+        }
+        // What is typed is shown after all of them were.
+        watched.press("/x");
+        watched.wait_for("filter");
+        watched.press("\rq");
+        assert_eq!(watched.end(), Some(0), "{size:?}");
+    }
+}
+
+#[test]
+fn clients_and_requests_that_reached_nothing_have_rows() {
+    let mut reports = two();
+    for report in &mut reports {
+        report.hotspots.clients[0].bytes = 9 << 20;
+        report.operations[1].error = Some("-32602".to_owned());
+        report
+            .latencies
+            .iter_mut()
+            .filter(|l| l.name == "slow|tool")
+            .for_each(|l| l.name = "_OTHER".to_owned());
+    }
+    let clients = printed(top(admin(reports.clone()), &["--once", "--pane", "clients"]));
+    let first = clients.lines().nth(9).expect("a row");
+    assert!(first.starts_with("127.0.1.2, all sessions ") && first.contains("9.0 MiB"), "{clients}");
+    let tools = printed(top(admin(reports), &["--once", "--pane", "tools"]));
+    assert!(tools.contains("\n(all other tools) ") && !tools.contains("_OTHER"), "{tools}");
+    assert!(tools.contains("\ntools/call -32602, 27 in all "), "{tools}");
 }
 
 #[test]

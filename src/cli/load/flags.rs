@@ -78,7 +78,7 @@ pub(in crate::cli) fn command() -> Command {
         .arg(
             Arg::new("target")
                 .value_name("URL|unix:PATH|unix-lines:PATH")
-                .help("The server: http://HOST:PORT/PATH, or a Unix socket that speaks HTTP or newline-framed messages"),
+                .help("The server: http(s)://HOST:PORT/PATH, or a Unix socket that speaks HTTP or newline-framed messages"),
         )
         .arg(
             Arg::new("command")
@@ -112,10 +112,16 @@ pub(in crate::cli) fn command() -> Command {
 }
 
 /// Where the server is seen, and what it asks for.
-fn places() -> [Arg; 4] {
+fn places() -> [Arg; 5] {
     [
         text("token_file", "FILE", "Send the bearer token in this file with each request")
             .value_parser(value_parser!(PathBuf)),
+        text(
+            "ca_file",
+            "FILE",
+            "Trust the certificates in this PEM file, and whom they sign for, at an https:// URL [default: public ones]",
+        )
+        .value_parser(value_parser!(PathBuf)),
         Arg::new("pid")
             .long("pid")
             .value_name("NUMBER")
@@ -186,6 +192,7 @@ fn sources() -> [Arg; 3] {
             "time_out",
             "era",
             "token_file",
+            "ca_file",
             "pid",
             "settle",
             "pin",
@@ -360,6 +367,9 @@ fn scenario(matches: &ArgMatches, target: LoadTarget) -> Result<LoadTestScenario
     }
     if let Some(path) = matches.get_one::<PathBuf>("token_file") {
         scenario = scenario.bearer_token(token_file::read(path)?);
+    }
+    if let Some(path) = matches.get_one::<PathBuf>("ca_file") {
+        scenario = scenario.ca_file(path);
     }
     Ok(match step(matches)? {
         Some(step) => scenario.step(step),

@@ -50,6 +50,7 @@ struct Entry {
     terminate: Option<Termination>,
     era: Option<String>,
     token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
     pattern: Option<Pattern>,
     duration: Option<String>,
     warm_up: Option<String>,
@@ -248,6 +249,9 @@ fn scenario(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<
     }
     if let Some(path) = entry.token_file {
         scenario = scenario.bearer_token(token_file::read(&folder.join(path))?);
+    }
+    if let Some(path) = entry.ca_file {
+        scenario = scenario.ca_file(folder.join(path));
     }
     for entry in entry.step {
         scenario = scenario.step(step(entry)?);

@@ -1,9 +1,13 @@
 //! The panes: what each shows of a report, as a table that can be sorted and filtered.
 
 use crate::limits::units::{bytes, duration, grouped, latency};
-use crate::memory::{LatencyKind, LatencyWindow, MemoryReport};
+use crate::memory::{LatencyKind, LatencyReport, LatencyWindow, MemoryReport};
 use crate::report::harmless;
 use std::cmp::Ordering;
+use std::iter;
+
+/// The error of calls whose tool said that they failed: they are among the calls of that tool.
+const TOOL_ERROR: &str = "tool_error";
 
 /// One pane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +156,15 @@ impl Cell {
 }
 
 fn clients(report: &MemoryReport) -> Vec<Row> {
+    // What sessions and subscriptions of one client take together: the sessions below are parts of it.
+    let clients = report.hotspots.clients.iter().map(|spot| Row {
+        cells: vec![
+            Cell::name(&format!("{}, all sessions", spot.client)),
+            Cell::bytes(spot.bytes),
+            Cell::none(),
+            Cell::none(),
+        ],
+    });
     let connections = report.hotspots.connections.iter().map(|spot| Row {
         cells: vec![
             Cell::name(&format!("{} #{}", spot.peer, spot.number)),
@@ -168,7 +181,7 @@ fn clients(report: &MemoryReport) -> Vec<Row> {
             Cell::figure(duration(spot.idle_ms), spot.idle_ms),
         ],
     });
-    let mut rows: Vec<Row> = connections.chain(sessions).collect();
+    let mut rows: Vec<Row> = clients.chain(connections).chain(sessions).collect();
     rows.sort_by(|one, other| one.compare(other, 1));
     rows
 }
@@ -224,7 +237,7 @@ fn tools(report: &MemoryReport) -> Vec<Row> {
     let time = |ns| Cell::figure(latency(ns), ns);
     let rows = used.into_iter().map(|(latencies, window)| Row {
         cells: vec![
-            Cell::name(&latencies.name),
+            Cell::name(if is_other(latencies) { "(all other tools)" } else { &latencies.name }),
             Cell::count(window.count),
             time(window.p50_ns),
             time(window.p95_ns),
@@ -232,7 +245,27 @@ fn tools(report: &MemoryReport) -> Vec<Row> {
             time(window.max_ns),
         ],
     });
-    rows.collect()
+    rows.chain(refused(report)).collect()
+}
+
+/// Whether these are the tools beyond those that are told apart.
+fn is_other(latencies: &LatencyReport) -> bool {
+    latencies.kind == LatencyKind::Tool && latencies.name == "_OTHER"
+}
+
+/// Requests that no tool or method was reached with, as calls of tools that do not exist: they have no latency.
+fn refused(report: &MemoryReport) -> impl Iterator<Item = Row> {
+    let errors = report.operations.iter().filter_map(|operation| {
+        let error = operation.error.as_deref().filter(|error| *error != TOOL_ERROR)?;
+        let count = operation.counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+        let method = if operation.method == "_OTHER" { "unknown method" } else { &operation.method };
+        Some(format!("{method} {error}, {} in all", grouped(count)))
+    });
+    errors.map(|name| Row {
+        cells: iter::once(Cell::name(&name))
+            .chain(iter::repeat_with(Cell::none).take(TOOLS.len() - 1))
+            .collect(),
+    })
 }
 
 fn alerts(report: &MemoryReport) -> Vec<Row> {
