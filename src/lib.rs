@@ -59,6 +59,7 @@
 //! | `client` | the `client` module |
 //! | `load` | the `load` module, and `client` |
 //! | `validation` | checks arguments and answers against schemas that are given as text |
+//! | `webhook` | the program can send alerts to a webhook |
 //! | `oauth`, `tls` | access tokens of OAuth 2.1, encrypted connections |
 //! | `cli` (by default) | the program `mcpool`, with the first five |
 

@@ -1,5 +1,7 @@
 //! The memory report, its advice and its limits, of the real program under real load.
 
+#[path = "memory/black_box.rs"]
+mod black_box;
 #[path = "memory/comeback.rs"]
 mod comeback;
 #[path = "memory/doctor.rs"]

@@ -25,6 +25,7 @@ mod network_stalled_reader_is_bounded;
 mod pending_request_is_small;
 mod pool_hit_allocates_nothing;
 mod pool_miss_allocates_two_blocks;
+mod recording_allocates_nothing;
 mod resizing_leaves_nothing;
 mod too_many_bytes_each_are_found;
 mod unused_pools_are_small;
@@ -57,6 +58,7 @@ claims! {
     pending_request_is_small
     pool_hit_allocates_nothing
     pool_miss_allocates_two_blocks
+    recording_allocates_nothing
     resizing_leaves_nothing
     too_many_bytes_each_are_found
     unused_pools_are_small

@@ -1,7 +1,8 @@
 //! The admin socket of a running server: the pages that it serves, and how commands read them.
 
+use super::black_box::{BlackBoxFiles, Written};
 use super::error::CliError;
-use crate::memory::{AppliedChange, MemoryReport, ReclaimOutcome};
+use crate::memory::{AppliedChange, History, HistoryReason, MemoryReport, ReclaimOutcome};
 use crate::report::{LivePage, write_prometheus, write_table};
 use crate::server::{Drain, Server};
 use crate::transport::admin::{AdminService, Page, Pages};
@@ -66,9 +67,9 @@ fn runtime_folder() -> Option<PathBuf> {
 }
 
 /// Serves the admin socket for as long as the task lives.
-pub(super) async fn serve(server: Server, listener: Listener) {
+pub(super) async fn serve(server: Server, black_box: Arc<BlackBoxFiles>, listener: Listener) {
     let limits = server.limits().clone();
-    let service = AdminService::new(Arc::new(ServerPages { server }), &limits);
+    let service = AdminService::new(Arc::new(ServerPages { server, black_box }), &limits);
     let connections = Connections::new(MAX_CONNECTIONS, 100);
     serve_listeners(vec![listener], service, &limits, &connections, &Drain::default()).await;
 }
@@ -76,6 +77,7 @@ pub(super) async fn serve(server: Server, listener: Listener) {
 /// The pages of a server.
 struct ServerPages {
     server: Server,
+    black_box: Arc<BlackBoxFiles>,
 }
 
 impl Pages for ServerPages {
@@ -84,6 +86,15 @@ impl Pages for ServerPages {
         if (verb, path) == ("POST", "/reclaim") {
             let body = serde_json::to_vec(&memory.reclaim()).ok()?;
             return Some(Page { content_type: "application/json", policy: None, body });
+        }
+        let is_black_box = path == "/black-box";
+        let json = |body| Some(Page { content_type: "application/json", policy: None, body });
+        match verb {
+            "GET" if is_black_box => {
+                return json(serde_json::to_vec(&memory.history(HistoryReason::Asked)).ok()?);
+            }
+            "POST" if is_black_box => return json(serde_json::to_vec(&self.black_box.write_asked()).ok()?),
+            _ => {}
         }
         if let ("POST", Some((pool, capacity))) = (verb, resize_of(path)) {
             let body = serde_json::to_vec(&memory.resize_pool(&pool, capacity)?).ok()?;
@@ -225,6 +236,20 @@ fn ask<S: Read + Write>(
 /// Reads the report of a running server: the one at `target`, or the only one of this user that has an admin socket.
 pub(super) fn report(target: Option<&str>) -> Result<MemoryReport, CliError> {
     Ok(MemoryReport::from_json(&ask_server(target, "GET", "/report")?)?)
+}
+
+/// Reads what the black box of a running server recorded.
+pub(super) fn history(target: Option<&str>) -> Result<History, CliError> {
+    let json = ask_server(target, "GET", "/black-box")?;
+    History::from_json(&json)
+        .map_err(|error| CliError::Usage(format!("the server's answer cannot be read: {error}")))
+}
+
+/// Has a running server write its black box to a file.
+pub(super) fn write_black_box(target: Option<&str>) -> Result<Written, CliError> {
+    let json = ask_server(target, "POST", "/black-box")?;
+    serde_json::from_str(&json)
+        .map_err(|error| CliError::Usage(format!("the server's answer cannot be read: {error}")))
 }
 
 /// Has a running server give its idle memory back, and returns what it gave back.

@@ -22,8 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Has `command` run for each alert of `server`.
-pub(super) fn run_command(server: &Server, command: &str) -> Result<(), CliError> {
+/// What takes alerts. It must not block.
+pub(super) type AlertSink = Box<dyn Fn(&Alert) + Send + Sync>;
+
+/// Has `command` run for each alert.
+pub(super) fn command_sink(command: &str) -> Result<AlertSink, CliError> {
     let words = shlex::split(command).filter(|words| !words.is_empty());
     let Some(words) = words else {
         return Err(CliError::Usage(format!("alert_command = {command:?} is no command: close its quotes")));
@@ -31,12 +34,11 @@ pub(super) fn run_command(server: &Server, command: &str) -> Result<(), CliError
     let (sender, alerts) = sync_channel::<Alert>(MAX_QUEUED);
     let runner = thread::Builder::new().name("mcpool-alerts".to_owned());
     runner.spawn(move || run_all(&words, &alerts))?;
-    server.report_alerts_to(move |alert| {
+    Ok(Box::new(move |alert| {
         if sender.try_send(alert.clone()).is_err() {
             tracing::error!(subject = alert.subject, "alert_command is too slow: an alert is dropped");
         }
-    });
-    Ok(())
+    }))
 }
 
 /// Ends when the server and its sender are gone.

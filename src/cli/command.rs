@@ -138,8 +138,29 @@ fn report() -> Command {
                 .conflicts_with_all(["markdown", "html", "schema"]),
         )
         .arg(
+            Arg::new("at")
+                .long("at")
+                .value_name("TIME")
+                .allow_hyphen_values(true)
+                .conflicts_with_all(["markdown", "html", "reclaim", "schema"])
+                .help(
+                    "Show a second of the last hour beside the one a minute before: 14:03:20, 2026-11-29T14:03:20Z, or \
+                     -5m; of a server, or of a file in its black_box_dir",
+                ),
+        )
+        .arg(
+            switch("black_box", "Have the server write the last hour to a file in its black_box_dir")
+                .long("black-box")
+                .conflicts_with_all(["markdown", "html", "reclaim", "schema", "at"]),
+        )
+        .arg(
             switch("schema", "Print the JSON Schema of reports")
                 .conflicts_with_all(["source", "json", "markdown", "html"]),
+        )
+        .arg(
+            switch("black_box_schema", "Print the JSON Schema of the files of the black box")
+                .long("black-box-schema")
+                .conflicts_with_all(["source", "json", "markdown", "html", "reclaim", "schema", "at", "black_box"]),
         )
         .args_conflicts_with_subcommands(true)
         .subcommand(report_diff())
@@ -179,6 +200,12 @@ fn doctor() -> Command {
         .arg(Arg::new("source").value_name("unix:PATH|ADDR:PORT|FILE").help(
             "Admin socket of a server (serve --admin), or a saved report [default: the server that is running]",
         ))
+        .arg(
+            Arg::new("since")
+                .long("since")
+                .value_name("DURATION")
+                .help("Check what the black box recorded instead, with the times when: 1h, 30m, 90s; source may be its file"),
+        )
         .arg(switch("json", "Print the findings as JSON"))
         .after_help("Exit codes: 0 nothing worse than hints, 1 something needs attention, 2 there is no report.")
 }

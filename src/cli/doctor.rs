@@ -1,16 +1,20 @@
 //! The command `mcpool doctor`: prints what is wrong with a server's memory, and what to do about it.
 
+use super::clock;
 use super::error::CliError;
 use super::report;
-use crate::report::{Severity, diagnose};
+use crate::report::{Diagnosis, Severity, diagnose, diagnose_history};
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 /// Prints the findings. The exit code is 1 when one of them is worse than a hint.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
-    let report = report::read(matches.get_one::<String>("source").map(String::as_str))?;
-    let diagnosis = diagnose(&report);
+    let source = matches.get_one::<String>("source").map(String::as_str);
+    let diagnosis = match matches.get_one::<String>("since") {
+        Some(since) => since_then(source, since)?,
+        None => diagnose(&report::read(source)?),
+    };
     let mut out = BufWriter::new(io::stdout().lock());
     if matches.get_flag("json") {
         serde_json::to_writer_pretty(&mut out, &diagnosis).map_err(io::Error::from)?;
@@ -21,4 +25,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     out.flush()?;
     let needs_attention = diagnosis.worst() >= Some(Severity::Warning);
     Ok(if needs_attention { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// What the black box recorded since then, checked.
+fn since_then(source: Option<&str>, since: &str) -> Result<Diagnosis, CliError> {
+    let ms = clock::parse_duration_ms(since)
+        .ok_or_else(|| CliError::Usage(format!("{since:?} is no duration: write 1h, 30m or 90s")))?;
+    let history = report::read_history(source)?;
+    let since_unix_ms = history.taken_unix_ms.saturating_sub(ms);
+    if !history.samples.iter().any(|sample| sample.at_unix_ms >= since_unix_ms) {
+        return Err(CliError::Usage(format!("the black box has nothing of the last {since}")));
+    }
+    Ok(diagnose_history(&history, since_unix_ms, &clock::clock))
 }

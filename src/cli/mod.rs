@@ -6,8 +6,10 @@ mod alerts;
 mod allocator;
 mod arguments;
 mod assemble;
+mod black_box;
 mod call;
 mod capacity;
+mod clock;
 mod command;
 mod config;
 mod connect;
@@ -28,6 +30,8 @@ mod token_file;
 mod tools;
 mod top;
 mod tune;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 use crate::memory::Ceiling;
 use crate::server::BuildError;

@@ -1,5 +1,6 @@
 //! The command `mcpool report`: shows the report of a running server, or a saved one, to people and programs.
 
+mod at;
 mod changes;
 mod diff;
 mod source;
@@ -14,9 +15,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-pub(super) use source::{is_saved, read, read_all};
+pub(super) use source::{is_saved, read, read_all, read_history};
 
-/// The schema file; a test compares it with the type.
+/// The schema files; a test compares them with the types.
+const HISTORY_SCHEMA_JSON: &str = include_str!("../memory/black_box.schema.json");
 const SCHEMA_JSON: &str = include_str!("../memory/report.schema.json");
 
 /// Prints the report in the format that the flags name.
@@ -31,6 +33,13 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("schema") {
         out.write_all(SCHEMA_JSON.as_bytes())?;
+    } else if matches.get_flag("black_box_schema") {
+        out.write_all(HISTORY_SCHEMA_JSON.as_bytes())?;
+    } else if let Some(at) = matches.get_one::<String>("at") {
+        at::show(at, matches, width, &mut out)?;
+    } else if matches.get_flag("black_box") {
+        let source = matches.get_one::<String>("source").map(String::as_str);
+        write_black_box(source, matches.get_flag("json"), &mut out)?;
     } else if matches.get_flag("reclaim") {
         let source = matches.get_one::<String>("source").map(String::as_str);
         reclaim(source, matches.get_flag("json"), &mut out)?;
@@ -44,6 +53,28 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has a running server write its black box to a file, and prints its path.
+fn write_black_box(source: Option<&str>, is_json: bool, out: &mut impl Write) -> Result<(), CliError> {
+    if let Some(file) = source.filter(|source| is_saved(source)) {
+        let what = "names a file, which has no black box of its own; name an admin socket";
+        return Err(CliError::Usage(format!("{file:?} {what}")));
+    }
+    let written = admin::write_black_box(source)?;
+    if is_json {
+        serde_json::to_writer_pretty(&mut *out, &written).map_err(io::Error::from)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    match (written.path, written.why) {
+        (Some(path), _) => writeln!(out, "{}", path.display())?,
+        (None, why) => {
+            let why = why.unwrap_or_default();
+            return Err(CliError::Usage(format!("the server did not write its black box: {why}")));
+        }
+    }
+    Ok(())
 }
 
 /// Asks a running server for its idle memory, and shows what it gave back.

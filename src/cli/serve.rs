@@ -2,13 +2,16 @@
 
 use super::admin;
 use super::admission;
-use super::alerts;
+use super::alerts::{self, AlertSink};
 use super::allocator::{ProgramAllocator, collect_at_purges, collect_on_worker};
 use super::assemble;
+use super::black_box::{BlackBoxFiles, Triggers};
 use super::command::Cli;
 use super::config::{Config, Settings};
 use super::error::CliError;
 use super::record::{self, Record};
+#[cfg(feature = "webhook")]
+use super::webhook;
 use crate::limits::Limits;
 use crate::memory::set_lasting_switch;
 use crate::server::{Drain, Server};
@@ -21,7 +24,6 @@ use clap::ArgMatches;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -101,10 +103,11 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
         set_lasting_switch(mcpool_mimalloc::set_apart);
     }
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes, runtime.handle()));
-    let new_baseline = watch_performance(&server, &settings)?;
+    let black_box = BlackBoxFiles::new(&server, settings.black_box_dir.as_deref());
+    let new_baseline = watch_performance(&server, &settings, &black_box)?;
     let ended = if is_sockets {
         runtime.block_on(async {
-            let _background = start_background(&server, &settings)?;
+            let _background = start_background(&server, &settings, black_box)?;
             let encryption = Encryption::of(&settings)?;
             let listeners = listen(&settings, inherited, &encryption)?;
             let admission = admission::config(&settings)?;
@@ -118,7 +121,7 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
         })
     } else {
         runtime.block_on(async {
-            let mut background = start_background(&server, &settings)?;
+            let mut background = start_background(&server, &settings, black_box)?;
             background.start(maintain(server.clone()));
             // A client that started the server may take what is on stderr for an error, so this is for who asks for it.
             tracing::info!("{}", server.memory().ceiling());
@@ -136,14 +139,41 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
 }
 
 /// Sets what latencies are compared with, and what is run for alerts. Returns where a new baseline is to be written.
-fn watch_performance(server: &Server, settings: &Settings) -> Result<Option<PathBuf>, CliError> {
+fn watch_performance(
+    server: &Server,
+    settings: &Settings,
+    black_box: &Arc<BlackBoxFiles>,
+) -> Result<Option<PathBuf>, CliError> {
+    let mut sinks: Vec<AlertSink> = Vec::new();
     if let Some(command) = &settings.alert_command {
-        alerts::run_command(server, command)?;
+        sinks.push(alerts::command_sink(command)?);
     }
+    sinks.extend(webhook(server, settings)?);
+    let black_box = Arc::clone(black_box);
+    sinks.push(Box::new(move |alert| black_box.note_alert(alert)));
+    server.report_alerts_to(move |alert| sinks.iter().for_each(|sink| sink(alert)));
     match &settings.baseline {
         Some(path) if !alerts::read_baseline(server, path)? => Ok(Some(path.clone())),
         _ => Ok(None),
     }
+}
+
+/// What sends alerts to a webhook, if the settings ask for it.
+#[cfg(feature = "webhook")]
+fn webhook(server: &Server, settings: &Settings) -> Result<Option<AlertSink>, CliError> {
+    match (&settings.alert_webhook_url, &settings.alert_webhook_secret_file) {
+        (Some(url), Some(secret)) => webhook::sink(url, secret, server.memory().facts().clone()).map(Some),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(not(feature = "webhook"))]
+fn webhook(_: &Server, settings: &Settings) -> Result<Option<AlertSink>, CliError> {
+    if settings.alert_webhook_url.is_some() {
+        let remedy = "alert_webhook_url is set and this program was built without the feature webhook";
+        return Err(CliError::Usage(remedy.to_owned()));
+    }
+    Ok(None)
 }
 
 /// Tasks that serve no client. They end when this is dropped.
@@ -164,12 +194,17 @@ impl Drop for BackgroundTasks {
     }
 }
 
-/// Starts the tasks that observe the server: the admin socket and the record.
-fn start_background(server: &Server, settings: &Settings) -> Result<BackgroundTasks, CliError> {
+/// Starts the tasks that observe the server: the black box, the admin socket and the record.
+fn start_background(
+    server: &Server,
+    settings: &Settings,
+    black_box: Arc<BlackBoxFiles>,
+) -> Result<BackgroundTasks, CliError> {
     let mut background = BackgroundTasks::default();
+    background.start(Triggers::listen(Arc::clone(&black_box)).map_err(CliError::Runtime)?.run());
     if let Some(listener) = admin::listen(settings.admin.as_deref())? {
         tracing::info!(address = %listener.local_addr(), "admin");
-        background.start(admin::serve(server.clone(), listener));
+        background.start(admin::serve(server.clone(), black_box, listener));
     }
     if let Some(path) = &settings.record {
         background.start(record::run(server.clone(), Record::open(path, server.limits())?));

@@ -283,6 +283,9 @@ limits! {
         record_max_bytes: Bytes = 64 * MIB, 64 * KIB => 64 * GIB,
             "Longest record; a longer one is renamed to FILE.1, in the place of the one before.",
             "a day of reports, one a minute";
+        black_box_files: Count = 16, 1 => 10_000,
+            "Files of the last hour that are kept in `black_box_dir`; the oldest go.",
+            "one has at most a megabyte; a dozen incidents before somebody looks";
         target_hit_percent: Percent = 99, 1 => 100,
             "Hits among acquires that pools are sized for.",
             "beyond it bytes buy little: each further hit costs more than the one before";

@@ -77,9 +77,13 @@ pub(crate) const fn least_limit(fixed_bytes: u64, critical_percent: u64) -> u64 
         .next_multiple_of(1 << 20)
 }
 
-/// Bytes that a process has whatever it does: those at its start, and what that many threads take.
+/// The most that the record of the last hour takes, which each server makes.
+pub(crate) const BLACK_BOX_BYTES: u64 = 256 * 1024;
+
+/// Bytes that a process has whatever it does: those at its start, what that many threads take, and the black box.
 pub(crate) const fn fixed_bytes(floor_bytes: u64, threads: u64) -> u64 {
-    floor_bytes.saturating_add(threads.saturating_mul(STACK_BYTES + THREAD_PAGES_BYTES))
+    let of_threads = threads.saturating_mul(STACK_BYTES + THREAD_PAGES_BYTES);
+    floor_bytes.saturating_add(of_threads).saturating_add(BLACK_BOX_BYTES)
 }
 
 /// Bytes of the large messages that may be in memory at once within a limit, in a process that has `fixed_bytes`

@@ -33,6 +33,8 @@ pub(crate) struct Entries {
     pub(crate) tools: Vec<ToolSpot>,
     pub(crate) operations: Vec<OperationReport>,
     pub(crate) latencies: Vec<LatencyReport>,
+    /// p50 and p99 of the latest messages in nanoseconds; read where holders are only summed up.
+    pub(crate) latest_latencies: Option<(u64, u64)>,
     pub(crate) alerts: Vec<Alert>,
     pub(crate) session_durations: Option<OperationReport>,
 }

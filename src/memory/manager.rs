@@ -4,12 +4,14 @@
 //! Time is an argument. Invariant: it never stops work in flight. It frees what is idle, and
 //! [`MemoryManager::is_critical`] tells callers to refuse new work.
 
+mod history;
 mod resize;
 
 use super::advice::{Hysteresis, Plan, Policy, advise};
 use super::allocator::Allocator;
 use super::announced::{Announced, Announcements};
 use super::balance::{Peaks, balance};
+use super::black_box::BlackBox;
 use super::ceiling::Ceiling;
 use super::heap_fall::{HeapFall, Slack};
 use super::kernel;
@@ -22,6 +24,7 @@ use super::report::{
     MemoryUsageReport, PoolReport, PressureLevel, PressureReport, ReclaimOutcome, ReclaimReport, SCHEMA,
     ServerFacts,
 };
+use super::sample::MemoryStalls;
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits, price};
 use crate::lock::lock;
@@ -66,13 +69,14 @@ struct Shared {
 /// What the cycle remembers from one tick to the next.
 struct State {
     pressure: Pressure,
-    psi: Option<f64>,
+    psi: Option<MemoryStalls>,
     psi_read: Option<Instant>,
     /// How often each level of pressure was entered.
     level_counts: [u64; 3],
     reclaimed: StepSums,
     peaks: Peaks,
     timeline: Timeline,
+    black_box: BlackBox,
     last_optimised: Instant,
     last_decay: Instant,
     applied: Vec<AppliedChange>,
@@ -105,6 +109,7 @@ impl MemoryManager {
             reclaimed: BTreeMap::new(),
             peaks: Peaks::new(),
             timeline: Timeline::new(),
+            black_box: BlackBox::new(),
             last_optimised: now,
             last_decay: now,
             applied: Vec::new(),
@@ -223,10 +228,11 @@ impl MemoryManager {
         });
         if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_INTERVAL) {
             state.psi_read = Some(now);
-            state.psi = process::psi_some_avg10();
+            state.psi = process::machine_stalls();
         }
         let limit_bytes = self.shared.ceiling.limit_bytes;
-        let measurement = Measurement { rss_bytes, limit_bytes, psi_some_avg10: state.psi };
+        let psi_some_avg10 = state.psi.map(|stalls| stalls.some_avg10);
+        let measurement = Measurement { rss_bytes, limit_bytes, psi_some_avg10 };
         let before = self.pressure();
         let level = state.pressure.update(measurement, now);
         if level != before {
@@ -237,6 +243,7 @@ impl MemoryManager {
             let at_ms = now.saturating_duration_since(self.shared.started).as_millis() as u64;
             state.timeline.add(now, at_ms, rss_bytes, &entries.lines);
         }
+        self.record(&mut state, &entries, measurement, heap_bytes);
         let is_due = is_due(self.shared.limits.tune_interval_ms, state.last_optimised, now);
         drop(state);
         if is_purge_due {
@@ -456,6 +463,8 @@ impl MemoryManager {
             entries.enter(idle, snapshot.idle_bytes as usize, snapshot.idle);
         });
         entries.settle_leased(lines_of(PoolKind::Buffers).0);
+        let records = self.state().black_box.len();
+        entries.enter("black box", BlackBox::bytes(), records);
         entries
     }
 
@@ -465,7 +474,7 @@ impl MemoryManager {
             limit_bytes: self.shared.ceiling.limit_bytes,
             limit_source: self.shared.ceiling.source.map(|source| source.name().to_owned()),
             cgroup_limit_bytes: self.shared.ceiling.cgroup_bytes,
-            psi_some_avg10: state.psi,
+            psi_some_avg10: state.psi.map(|stalls| stalls.some_avg10),
             entered: state.level_counts,
             refused: self.shared.refused.load(Ordering::Relaxed),
             reclaimed: steps_of(&state.reclaimed),

@@ -18,9 +18,11 @@ mod advice;
 mod allocator;
 mod announced;
 mod balance;
+mod black_box;
 mod ceiling;
 mod client_name;
 mod heap_fall;
+mod history;
 mod kernel;
 mod lasting;
 mod latency_report;
@@ -33,6 +35,7 @@ mod pressure;
 mod process;
 mod record;
 mod report;
+mod sample;
 mod timeline;
 
 pub use advice::{Hysteresis, Plan, Policy, advise, fit_budget};
@@ -40,6 +43,7 @@ pub use allocator::{Allocator, AllocatorStats};
 pub(crate) use announced::Announced;
 pub use ceiling::{Ceiling, LimitSource, LimitTooSmall};
 pub(crate) use client_name::{KIND_SHIFT, client_name, kind};
+pub use history::{HISTORY_SCHEMA, History, HistoryReason, ReadHistoryError};
 pub(crate) use lasting::lasting;
 pub use lasting::set_lasting_switch;
 pub use latency_report::{LatencyKind, LatencyReport, LatencyWindow};
@@ -56,3 +60,4 @@ pub use report::{
     PoolReport, PressureLevel, PressureReport, ReadReportError, ReclaimOutcome, ReclaimReport, SCHEMA,
     ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };
+pub use sample::{GroupEvents, GroupSample, MemoryStalls, Sample};

@@ -2,6 +2,7 @@
 //!
 //! On other systems than Linux every figure is absent. Reading and parsing are apart, so that tests need no kernel.
 
+use super::sample::MemoryStalls;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -225,9 +226,15 @@ pub(crate) fn socket_buffer_bytes(name: &str) -> u64 {
     text.split_ascii_whitespace().nth(2).and_then(|most| most.parse().ok()).unwrap_or(4 * KIB * KIB)
 }
 
-/// Share of the last 10 s in which some task waited for memory, in percent.
-pub(crate) fn psi_some_avg10() -> Option<f64> {
+/// Time that tasks of the machine waited for memory.
+pub(super) fn machine_stalls() -> Option<MemoryStalls> {
     parse_psi(read_small("/proc/pressure/memory", &mut [0; SMALL_BYTES])?)
+}
+
+/// Processor time that this process has used, in milliseconds: as quickly as a clock is read.
+pub(super) fn cpu_time_ms() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
 }
 
 /// Longest of the files that are read each second, into a buffer on the stack.
@@ -238,9 +245,13 @@ fn read_small<'b>(path: &str, buffer: &'b mut [u8; SMALL_BYTES]) -> Option<&'b s
     std::str::from_utf8(buffer.get(..bytes)?).ok()
 }
 
-fn parse_psi(text: &str) -> Option<f64> {
-    let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
-    some.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
+/// The machine as a whole has no line `full` with old kernels.
+pub(super) fn parse_psi(text: &str) -> Option<MemoryStalls> {
+    let share = |kind: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(kind))?;
+        line.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
+    };
+    Some(MemoryStalls { some_avg10: share("some ")?, full_avg10: share("full ").unwrap_or_default() })
 }
 
 #[cfg(test)]
@@ -307,7 +318,10 @@ Private_Dirty:        12 kB
     fn small_texts_are_read() {
         let psi =
             "some avg10=1.25 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.50 avg60=0 avg300=0 total=0\n";
-        assert_eq!(parse_psi(psi), Some(1.25));
+        assert_eq!(parse_psi(psi), Some(MemoryStalls { some_avg10: 1.25, full_avg10: 0.5 }));
+        let old = "some avg10=2.00 avg60=0.00 avg300=0.00 total=7\n";
+        assert_eq!(parse_psi(old), Some(MemoryStalls { some_avg10: 2.0, full_avg10: 0.0 }));
+        assert_eq!(parse_psi("full avg10=1 total=0\n"), None);
         let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0 9";
         assert_eq!(cpu_ms(stat), Some(2_000));
     }

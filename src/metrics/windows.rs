@@ -99,6 +99,14 @@ impl LatencyWindows {
         }
     }
 
+    /// The shortest window alone; nothing if nothing was ever recorded.
+    pub(crate) fn latest(&self) -> Option<Sketch> {
+        let Used { latest, ended } = &**self.used.get()?;
+        let mut window = lock(ended).last.clone();
+        latest.copy(&mut window);
+        Some(window)
+    }
+
     /// Heap bytes.
     pub(crate) fn bytes(&self) -> usize {
         if self.is_used() { size_of::<Used>() } else { 0 }

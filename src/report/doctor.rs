@@ -5,14 +5,16 @@
 //! bytes.
 
 mod finding;
+mod history;
 mod performance;
 mod pools;
 mod process;
 mod traffic;
 
 use crate::limits::units::grouped;
-use crate::memory::MemoryReport;
+use crate::memory::{History, MemoryReport};
 use finding::Verdict;
+use history::Window;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -42,6 +44,9 @@ struct Rule {
     name: &'static str,
     check: fn(&MemoryReport) -> Verdict,
 }
+
+/// A rule about what the black box recorded.
+type HistoryRule = (&'static str, fn(&Window<'_>) -> Verdict);
 
 const fn rule(name: &'static str, check: fn(&MemoryReport) -> Verdict) -> Rule {
     Rule { name, check }
@@ -77,14 +82,38 @@ const RULES: [Rule; 26] = [
     rule("slower-than-required", performance::slower_than_required),
 ];
 
+/// Every rule about the last hour.
+const HISTORY_RULES: [HistoryRule; 7] = [
+    ("peak-near-limit", history::peak_near_limit),
+    ("work-was-refused", history::work_was_refused),
+    ("pressure-was-high", history::pressure_was_high),
+    ("group-was-short", history::group_was_short),
+    ("machine-was-short", history::machine_was_short),
+    ("requests-spiked", history::requests_spiked),
+    ("memory-grew", history::memory_grew),
+];
+
 /// Checks a report against every rule.
 pub fn diagnose(report: &MemoryReport) -> Diagnosis {
+    diagnosis(RULES.iter().map(|rule| (rule.name, (rule.check)(report))))
+}
+
+/// Checks what a black box recorded since a moment, in milliseconds since 1970, against the rules about time; `clock`
+/// writes a moment for people.
+pub fn diagnose_history(history: &History, since_unix_ms: u64, clock: &dyn Fn(u64) -> String) -> Diagnosis {
+    let older = history.samples.iter().take_while(|sample| sample.at_unix_ms < since_unix_ms).count();
+    let samples = history.samples.get(older..).unwrap_or_default();
+    let window = Window { history, samples, clock };
+    diagnosis(HISTORY_RULES.iter().map(|(name, check)| (*name, check(&window))))
+}
+
+fn diagnosis(verdicts: impl Iterator<Item = (&'static str, Verdict)>) -> Diagnosis {
     let mut diagnosis = Diagnosis { findings: Vec::new(), passed: Vec::new(), unchecked: Vec::new() };
-    for rule in &RULES {
-        match (rule.check)(report) {
-            Verdict::Fine => diagnosis.passed.push(rule.name),
-            Verdict::Unknown(reason) => diagnosis.unchecked.push(Unchecked { rule: rule.name, reason }),
-            Verdict::Found(finding) => diagnosis.findings.push(Finding { rule: rule.name, ..finding }),
+    for (rule, verdict) in verdicts {
+        match verdict {
+            Verdict::Fine => diagnosis.passed.push(rule),
+            Verdict::Unknown(reason) => diagnosis.unchecked.push(Unchecked { rule, reason }),
+            Verdict::Found(finding) => diagnosis.findings.push(Finding { rule, ..finding }),
         }
     }
     diagnosis.findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.bytes)));

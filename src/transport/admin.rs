@@ -174,7 +174,9 @@ impl AdminService {
     fn page(&self, verb: &str, path: &str) -> Vec<u8> {
         match self.pages.page(verb, path) {
             Some(page) => response("200 OK", &page),
-            None => refusal("404 Not Found", "there is /, /events, /report, /report.txt, /metrics\n"),
+            None => {
+                refusal("404 Not Found", "there is /, /events, /report, /report.txt, /metrics, /black-box\n")
+            }
         }
     }
 }

@@ -64,6 +64,13 @@ settings! {
         "what is learnt in this run";
     alert_command: Option<String>, "COMMAND", Listening,
         "Run this for each alert that begins or ends, with the alert as JSON on its standard input.", "only the log";
+    alert_webhook_url: Option<String>, "URL", Listening,
+        "Send each alert that begins or ends to this URL, signed as Standard Webhooks says.", "only the log";
+    alert_webhook_secret_file: Option<PathBuf>, "FILE", Listening,
+        "File of the secret that signs them: whsec_ and base64, or a text of 24 bytes at least.", "no webhook";
+    black_box_dir: Option<PathBuf>, "DIR", Listening,
+        "Write the last hour to a file here when work is refused for lack of memory, an alert begins, or on SIGUSR1.",
+        "no files; the last hour is in memory all the same";
     client_roots: Option<ClientRoots>, "MODE", Tools,
         "How the roots of a client change the directories: replace, narrow or ignore.",
         "replace on stdio, narrow elsewhere";
@@ -378,6 +385,11 @@ impl Settings {
         let together = "a certificate and its key are given together";
         need(certificate, key, together)?;
         need(key, certificate, together)?;
+        let url = ("alert_webhook_url", self.alert_webhook_url.is_some());
+        let secret = ("alert_webhook_secret_file", self.alert_webhook_secret_file.is_some());
+        let why = "what is sent to a webhook is signed";
+        need(url, secret, why)?;
+        need(secret, url, why)?;
         let issuer = ("oauth_issuer", self.oauth_issuer.is_some());
         let jwks = ("oauth_jwks", self.oauth_jwks.is_some());
         let resource = ("oauth_resource", self.oauth_resource.is_some());

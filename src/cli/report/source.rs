@@ -2,7 +2,7 @@
 
 use crate::cli::error::CliError;
 use crate::cli::{admin, terminal};
-use crate::memory::MemoryReport;
+use crate::memory::{History, MemoryReport};
 use std::io::{self, Read, Stdout};
 
 /// Width of the output if stdout is no terminal.
@@ -23,6 +23,17 @@ pub(in crate::cli) fn read(source: Option<&str>) -> Result<MemoryReport, CliErro
     }
     let text = text_of(source)?;
     MemoryReport::from_json(latest(&text)).map_err(|error| CliError::Usage(format!("{source:?}: {error}")))
+}
+
+/// The history at `source`: a file that the black box was written to, `-` for standard input, or the admin socket of a
+/// running server.
+pub(in crate::cli) fn read_history(source: Option<&str>) -> Result<History, CliError> {
+    match source.filter(|source| is_saved(source)) {
+        None => admin::history(source),
+        Some(file) => {
+            History::from_json(&text_of(file)?).map_err(|error| CliError::Usage(format!("{file:?}: {error}")))
+        }
+    }
 }
 
 /// Tells whether a source is a file, not an admin socket.

@@ -55,6 +55,7 @@ impl Account for Shared {
         traffic.returns += returns;
         traffic.latest_return_ms = traffic.latest_return_ms.max(latest_return_ms);
         if !entries.is_detailed {
+            entries.latest_latencies = self.latencies.latest_messages();
             return;
         }
         let (unread, unread_bytes) = self.events.unread();

@@ -99,6 +99,12 @@ impl Latencies {
         (count, bytes + size_of_val(&*self.tools))
     }
 
+    /// p50 and p99 of the messages of the last 10 to 20 seconds, in nanoseconds; nothing if none came.
+    pub(crate) fn latest_messages(&self) -> Option<(u64, u64)> {
+        let latest = self.messages.latest()?;
+        (latest.count() > 0).then(|| (latest.quantile_ns(0.5), latest.quantile_ns(0.99)))
+    }
+
     /// Shows each kind of latency, with the method or tool, and where it is recorded. `tools` lists all tools in the order
     /// of their definitions.
     pub(crate) fn each<'a>(
@@ -220,6 +226,8 @@ mod tests {
         let mut wanted = want.to_vec();
         wanted.sort_unstable();
         assert_eq!(sorted, wanted);
+        let (p50, p99) = latencies.latest_messages().expect("a message");
+        assert!(p50 == p99 && (4_900..=5_100).contains(&p50), "{p50} {p99}");
         let (used, bytes) = latencies.bytes();
         assert_eq!(used, 7);
         assert!((used * 8 * 1024..used * 13 * 1024 + 1024).contains(&bytes), "{bytes}");

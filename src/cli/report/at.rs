@@ -1,0 +1,45 @@
+//! The flag `mcpool report --at`: one second of the last hour beside the one a minute before.
+
+use super::source;
+use crate::cli::clock;
+use crate::cli::error::CliError;
+use crate::memory::History;
+use crate::report::Moment;
+use clap::ArgMatches;
+use std::io::{self, Write};
+
+/// Shows the sample of a moment, of a running server or of a file that the black box was written to.
+pub(super) fn show(
+    at: &str,
+    matches: &ArgMatches,
+    width: usize,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    let history = source::read_history(matches.get_one::<String>("source").map(String::as_str))?;
+    let moment = find(&history, at)?;
+    if matches.get_flag("json") {
+        serde_json::to_writer_pretty(&mut *out, &moment).map_err(io::Error::from)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    moment.write(&clock::clock, width, out)?;
+    Ok(())
+}
+
+fn find(history: &History, at: &str) -> Result<Moment, CliError> {
+    let unix_ms = clock::parse_moment(at, history.taken_unix_ms).ok_or_else(|| {
+        CliError::Usage(format!(
+            "{at:?} is no moment: write 14:03:20, 2026-11-29T14:03:20Z, or -5m for five minutes ago"
+        ))
+    })?;
+    Moment::of(history, unix_ms).ok_or_else(|| {
+        let (Some(first), Some(last)) = (history.samples.first(), history.samples.last()) else {
+            return CliError::Usage("the black box is empty: nothing was recorded yet".to_owned());
+        };
+        let (first, last) = (clock::clock(first.at_unix_ms), clock::clock(last.at_unix_ms));
+        CliError::Usage(format!(
+            "the black box has nothing of {}: it reaches from {first} to {last}",
+            clock::clock(unix_ms)
+        ))
+    })
+}
