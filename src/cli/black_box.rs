@@ -1,5 +1,6 @@
-//! Writes what the black box of a server recorded to files: when work was refused for lack of memory, when an alert
-//! begins, on SIGUSR1, and when somebody asks at the admin socket.
+//! Writes what the black box of a server recorded to files.
+//!
+//! When work was refused for lack of memory, when an alert begins, on SIGUSR1, and when somebody asks at the admin socket.
 //!
 //! Invariants: a file is there as a whole or not at all, and only its owner can read it; there are at most as many files
 //! as are set, and one a minute for each reason; writing holds up no request.
