@@ -30,9 +30,10 @@ pub struct Account {
 }
 
 /// What holds for all tables.
-const RULES: &str = "One driver for all, which shares the cores with the server that it asks; the rounds of all \
-servers take turns; each round has a warm-up that does not count. Cells are the median of the rounds, with the least \
-and the most in brackets; a cell with one figure was measured once. Latencies are p50 / p99 / p99.9 over all rounds. \
+const RULES: &str = "One generator for all, that of `mcpool load`, which shares the cores with the server that it asks \
+and checks each answer; the rounds of all servers take turns; each round has a warm-up that does not count. Cells are \
+the median of the rounds, with the least and the most in brackets; a cell with one figure was measured once. Latencies \
+are p50 / p99 / p99.9, each the median of the rounds. \
 An empty cell means that the server has no such thing: mcpool and the Node filesystem server have the filesystem \
 tools, `mcpool library` and the SDKs have `echo` and `length`, nginx answers bodies that never change. Node and Python \
 serve from one thread, nginx from one worker or from as many as the others have threads. \

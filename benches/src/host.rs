@@ -1,16 +1,14 @@
 //! A server in a thread of its own, reached over what the kernel has between two programs; and its client.
 //!
 //! `stdio` is `serve_lines` over two pipes, as the program does on standard input and output; the other two are
-//! `serve_http` on a Unix socket (newline-framed) and on a port. The client blocks, and allocates nothing once it
-//! knows how long an answer is. The server's thread runs in phases, so that what it allocates in one can be told.
+//! `serve_http` on a Unix socket (newline-framed) and on a port. The server's thread runs in phases, so that what it
+//! allocates in one can be told.
 
-use crate::calls;
-use crate::in_process::HANDSHAKE;
-use crate::requests::NamedRequest;
+use crate::client::{Client, Socket};
 use alloc_counter::count_alloc;
 use mcpool::transport::{HttpConfig, Listener, LocalAddress, TcpOptions, serve_http, serve_lines};
 use mcpool::{Drain, Server};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -188,139 +186,5 @@ fn in_phases(runtime: &Runtime, start: &Start, serving: impl Future<Output = ()>
         if has_ended || start.counts.send((allocations + reallocations) as u64).is_err() {
             return;
         }
-    }
-}
-
-#[derive(Debug)]
-enum Socket {
-    Pipes { requests: io::PipeWriter, answers: io::PipeReader },
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Pipes { answers, .. } => answers.read(buffer),
-            Self::Unix(socket) => socket.read(buffer),
-            Self::Tcp(socket) => socket.read(buffer),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Pipes { requests, .. } => requests.write(bytes),
-            Self::Unix(socket) => socket.write(bytes),
-            Self::Tcp(socket) => socket.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A client that blocks.
-#[derive(Debug)]
-pub struct Client {
-    socket: Socket,
-    /// The session, over HTTP.
-    session: Option<String>,
-}
-
-/// A request as its client sends it, once its answer is known.
-#[derive(Debug)]
-pub struct Prepared {
-    bytes: Vec<u8>,
-    answer: Vec<u8>,
-}
-
-impl Prepared {
-    /// Bytes of the request, with all that its way puts around it.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether there is nothing to send.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-}
-
-impl Client {
-    fn shake_hands(mut socket: Socket) -> io::Result<Self> {
-        let session = match &mut socket {
-            Socket::Tcp(socket) => Some(calls::open_session(socket)?),
-            socket => {
-                socket.write_all(HANDSHAKE.as_bytes())?;
-                None
-            }
-        };
-        let mut client = Self { socket, session };
-        if client.session.is_none() {
-            client.read_answer()?;
-        }
-        Ok(client)
-    }
-
-    /// Sends a request once, so many times in a row, and keeps what is answered.
-    ///
-    /// # Errors
-    /// When the connection breaks or the answer differs.
-    pub fn prepare(&mut self, request: &NamedRequest, at_once: usize) -> io::Result<Prepared> {
-        let bytes = match &self.session {
-            None => request.line.to_vec(),
-            Some(session) => calls::legacy(session, String::from_utf8_lossy(&request.line).trim_end()),
-        };
-        self.socket.write_all(&bytes)?;
-        let answer = self.read_answer()?;
-        if !String::from_utf8_lossy(&answer).contains(&request.expected) {
-            let message = format!("{}: {:.300}", request.name, String::from_utf8_lossy(&answer));
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        Ok(Prepared { bytes: bytes.repeat(at_once), answer: answer.repeat(at_once) })
-    }
-
-    /// Reads one answer, however long it is.
-    fn read_answer(&mut self) -> io::Result<Vec<u8>> {
-        let mut answer = Vec::new();
-        let mut buffer = vec![0; 64 * 1024];
-        while !self.is_whole(&answer) {
-            match self.socket.read(&mut buffer)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => answer.extend_from_slice(&buffer[..read]),
-            }
-        }
-        Ok(answer)
-    }
-
-    fn is_whole(&self, answer: &[u8]) -> bool {
-        if self.session.is_none() {
-            return answer.ends_with(b"\n");
-        }
-        let Some(head) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
-        let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
-        let length =
-            text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-        // No JSON has the line ends of the last chunk.
-        length.map_or_else(|| answer.ends_with(b"\r\n0\r\n\r\n"), |length| answer.len() >= head + 4 + length)
-    }
-
-    /// Sends a request and reads its answer into `buffer`; gives the bytes of the answer.
-    ///
-    /// # Errors
-    /// When the connection breaks.
-    ///
-    /// # Panics
-    /// When the answer ends otherwise than it did at first.
-    pub fn exchange(&mut self, request: &Prepared, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        buffer.resize(request.answer.len(), 0);
-        self.socket.write_all(&request.bytes)?;
-        self.socket.read_exact(buffer)?;
-        let tail = request.answer.len().saturating_sub(64);
-        assert_eq!(buffer[tail..], request.answer[tail..], "all answers are alike");
-        Ok(buffer.len())
     }
 }

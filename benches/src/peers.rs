@@ -3,18 +3,17 @@
 //! Owns command lines. Where the programs come from is [`crate::supply`]'s; what is measured is not known here. All
 //! that serve HTTP answer with plain JSON and keep idle connections; the rest is as each comes.
 
-use crate::calls::{Call, Era, SMALL_BYTES, exchange, file_text, open_session};
-use crate::http_client::{AnswerReader, Expected, Verdict};
-use crate::http_load::Caller;
+use crate::calls::{Call, SMALL_BYTES, file_text};
 use crate::nginx;
 use crate::server_process::ServerProcess;
 use crate::supply::Supply;
+use mcpool::client::ServerCommand;
+use mcpool::load::{Era, LoadTarget, LoadTestScenario};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A server to be measured.
@@ -196,6 +195,15 @@ impl Peers {
         })
     }
 
+    /// A load test over standard input and output in which `call` is made, called `what`. It starts the peer itself.
+    ///
+    /// # Errors
+    /// When the peer is not there.
+    pub fn stdio_load(&self, peer: Peer, what: &str, call: &Call) -> io::Result<LoadTestScenario> {
+        let target = LoadTarget::Command(server_command(&self.stdio(peer)?));
+        Ok(LoadTestScenario::new(titled(peer, what), target).era(Era::Legacy).step(call.step()))
+    }
+
     /// Starts a peer over HTTP.
     ///
     /// # Errors
@@ -217,7 +225,7 @@ impl Peers {
             }
             _ => ServerProcess::start(&mut command(place, &[&threads], None))?,
         };
-        Ok(Site { peer, server, sessions: Vec::new(), _folder: folder })
+        Ok(Site { peer, server, _folder: folder })
     }
 
     fn script(&self, peer: Peer, place: &Path, arguments: &[&str]) -> Command {
@@ -239,6 +247,19 @@ fn command(program: &Path, arguments: &[&str], folder: Option<&Path>) -> Command
     command
 }
 
+/// The same command for a load test, which has no other way to take variables away than `env`.
+fn server_command(command: &Command) -> ServerCommand {
+    let taken = command.get_envs().filter(|(_, value)| value.is_none());
+    let mut words: Vec<OsString> =
+        taken.flat_map(|(name, _)| [OsString::from("-u"), name.to_owned()]).collect();
+    if !words.is_empty() {
+        words.insert(0, "env".into());
+    }
+    words.push(command.get_program().to_owned());
+    words.extend(command.get_args().map(OsStr::to_owned));
+    ServerCommand { program: words.remove(0), arguments: words }
+}
+
 /// A peer that serves HTTP.
 #[derive(Debug)]
 pub struct Site {
@@ -246,78 +267,31 @@ pub struct Site {
     pub peer: Peer,
     /// Its process.
     pub server: ServerProcess,
-    /// The sessions that were opened, to be used by whoever calls next.
-    sessions: Vec<String>,
     _folder: Option<TempDir>,
 }
 
 impl Site {
-    /// Opens connections that will all make one call; each has a session of its own where the era has sessions.
+    /// A load test in which `call` is made, called `what`; with more connections, in the legacy era each has a session of
+    /// its own.
     ///
     /// # Errors
-    /// When the server accepts none or opens no session.
-    pub fn callers(&mut self, call: &Call, era: Era, count: usize) -> io::Result<Vec<Caller>> {
-        self.callers_from(call, era, 0, count)
-    }
-
-    /// The same with sessions from the one numbered `first` on.
-    fn callers_from(&mut self, call: &Call, era: Era, first: usize, count: usize) -> io::Result<Vec<Caller>> {
-        let shared: Arc<[u8]> = match self.peer.tools() {
-            Tools::Static => nginx::request(call).into(),
-            _ => call.modern().into(),
+    /// When the server's address makes no URL.
+    pub fn load(&self, what: &str, call: &Call, era: Era) -> io::Result<LoadTestScenario> {
+        let (path, step) = match (self.peer.tools(), call) {
+            (Tools::Echo | Tools::Files, _) => ("/mcp".to_owned(), call.step()),
+            (Tools::Static, Call::Echo(_) | Call::Length(_)) => (nginx::path(call), call.step().any_id()),
+            // All its bodies are answers to a tool's call.
+            (Tools::Static, _) => (nginx::path(call), Call::Echo(SMALL_BYTES).step().any_id()),
         };
-        let mut callers = Vec::with_capacity(count);
-        for index in first..first + count {
-            let mut socket = Caller::connect(self.server.address())?;
-            let request = match era {
-                Era::Modern => Arc::clone(&shared),
-                Era::Legacy => call.legacy(self.session(index, &mut socket)?).into(),
-            };
-            callers.push(Caller { socket, request });
-        }
-        Ok(callers)
+        let url = format!("http://{}{path}", self.server.address());
+        let target = LoadTarget::parse(&url).map_err(io::Error::other)?;
+        Ok(LoadTestScenario::new(titled(self.peer, what), target).pid(self.server.id()).era(era).step(step))
     }
+}
 
-    fn session(&mut self, index: usize, socket: &mut TcpStream) -> io::Result<&str> {
-        while self.sessions.len() <= index {
-            self.sessions.push(open_session(socket)?);
-        }
-        Ok(&self.sessions[index])
-    }
-
-    /// Opens connections, with sessions from the one numbered `first` on, on each of which one call is made; gives
-    /// them to be kept.
-    ///
-    /// # Errors
-    /// When one is not opened or not answered.
-    pub fn ask_each(
-        &mut self,
-        call: &Call,
-        era: Era,
-        first: usize,
-        count: usize,
-    ) -> io::Result<Vec<TcpStream>> {
-        let expected = self.expected(call);
-        let mut answer = AnswerReader::new(64 * 1024);
-        let mut kept = Vec::with_capacity(count);
-        for mut caller in self.callers_from(call, era, first, count)? {
-            exchange(&mut caller.socket, &caller.request, &mut answer)?;
-            if expected.check(&answer) != Verdict::Right {
-                let message = format!("{} was answered with {}", call.name(), answer.status());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
-            kept.push(caller.socket);
-        }
-        Ok(kept)
-    }
-
-    /// What answers to a call are like; a static server answers all alike.
-    pub fn expected(&self, call: &Call) -> Expected {
-        match (self.peer.tools(), call) {
-            (Tools::Static, Call::Echo(_)) | (Tools::Echo | Tools::Files, _) => call.expected(),
-            (Tools::Static, _) => Call::Echo(SMALL_BYTES).expected(),
-        }
-    }
+/// The name of a load test: whose, and what it is about.
+fn titled(peer: Peer, what: &str) -> String {
+    format!("{}: {what}", peer.name())
 }
 
 #[cfg(test)]
@@ -341,6 +315,16 @@ mod tests {
             let Call::ReadFile { path, .. } = files.read(bytes) else { panic!("a call that reads") };
             assert_eq!(fs::metadata(path).expect("a file").len(), bytes as u64);
         }
+    }
+
+    #[test]
+    fn a_load_test_starts_a_server_as_it_is_started_alone() {
+        let mut command = command(Path::new("/bin/node"), &["a.js", "stdio"], None);
+        let ServerCommand { program, arguments } = server_command(&command);
+        assert_eq!((program, arguments), ("/bin/node".into(), vec!["a.js".into(), "stdio".into()]));
+        let ServerCommand { program, arguments } = server_command(command.env_remove("NODE_OPTIONS"));
+        let words = ["-u", "NODE_OPTIONS", "/bin/node", "a.js", "stdio"].map(OsString::from);
+        assert_eq!((program, arguments), ("env".into(), words.to_vec()));
     }
 
     #[test]

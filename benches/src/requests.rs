@@ -25,6 +25,11 @@ impl NamedRequest {
         Self { name: name.into(), line: format!("{line}\n").into_bytes().into(), expected: expected.into() }
     }
 
+    /// Whether it is of the modern era, which its `_meta` says.
+    pub fn is_modern(&self) -> bool {
+        self.name.ends_with("modern")
+    }
+
     /// The same request so many times in a row.
     #[must_use]
     pub fn repeated(&self, times: usize) -> Rc<[u8]> {

@@ -2,6 +2,8 @@
 //!
 //! Slope: least squares over all samples given, so that neither the first nor the last decides alone.
 
+use crate::slopes::per_unit;
+
 /// How a figure went.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trend {
@@ -27,17 +29,9 @@ impl Trend {
         if samples.len() < 2 {
             return None;
         }
-        let count = samples.len() as f64;
-        let mean_time = samples.iter().map(|(time, _)| time).sum::<f64>() / count;
-        let mean_figure = samples.iter().map(|(_, figure)| figure).sum::<f64>() / count;
-        let (mut shared, mut spread) = (0.0, 0.0);
-        for (time, figure) in samples {
-            shared += (time - mean_time) * (figure - mean_figure);
-            spread += (time - mean_time).powi(2);
-        }
         let figures = samples.iter().map(|(_, figure)| *figure);
         Some(Self {
-            slope_per_minute: if spread > 0.0 { shared / spread * 60.0 } else { 0.0 },
+            slope_per_minute: per_unit(samples).unwrap_or_default() * 60.0,
             least: figures.clone().fold(f64::INFINITY, f64::min),
             most: figures.fold(f64::NEG_INFINITY, f64::max),
         })

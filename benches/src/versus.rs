@@ -1,8 +1,9 @@
 //! What is measured of the peers, and how: one module a question, each giving sheets with a column for each peer.
 //!
-//! Fair by these rules: one driver for all; the rounds of all peers take turns, so that what else the machine does
-//! falls on all alike; each round has a warm-up that does not count; figures are medians with their spread. Invariant:
-//! a peer that fails is left out of the rest of that question with its reason, and never stops the others.
+//! Fair by these rules: one generator for all, that of `mcpool load`; the rounds of all peers take turns, so that what
+//! else the machine does falls on all alike; each round has a warm-up that does not count; figures are medians with their
+//! spread. Invariant: a peer that fails is left out of the rest of that question with its reason, and never stops the
+//! others.
 
 pub mod burst;
 pub mod growth;
@@ -14,16 +15,25 @@ pub mod throughput;
 pub mod track;
 
 use crate::calls::Call;
-use crate::figures::Figures;
 use crate::peers::{Peer, Peers, Site};
-use crate::schedule::{Pace, Span};
 use crate::sheet::Sheet;
+use mcpool::load::{FailureKind, LoadTestReport, LoadTestScenario, LoadTestSuite};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
 /// The questions, in the order in which they are asked.
 pub const QUESTIONS: [&str; 8] = ["start", "idle", "sessions", "stdio", "http", "open", "burst", "growth"];
+
+/// How long a round goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The part that does not count.
+    pub warm_up: Duration,
+    /// The part that counts.
+    pub measured: Duration,
+}
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -32,6 +42,8 @@ pub struct Extent {
     pub rounds: usize,
     /// Length of a round.
     pub span: Span,
+    /// Length of the warm-up over pipes, where each round starts its server.
+    pub stdio_warm_up: Duration,
     /// Length of a round of the open loop, where low rates need time for their quantiles.
     pub open_span: Span,
     /// To what a round grows at most for a server that has few answers.
@@ -52,8 +64,6 @@ pub struct Extent {
     pub burst_connections: usize,
     /// Requests of the burst over pipes.
     pub burst_frames: usize,
-    /// Threads of the client over HTTP.
-    pub client_threads: usize,
 }
 
 impl Extent {
@@ -62,6 +72,7 @@ impl Extent {
         Self {
             rounds: 3,
             span: span(100, 400),
+            stdio_warm_up: Duration::from_secs(1),
             open_span: span(100, 600),
             longest: Duration::from_secs(2),
             is_whole: true,
@@ -72,7 +83,6 @@ impl Extent {
             sessions: vec![100, 1000, 5000],
             burst_connections: 1000,
             burst_frames: 200,
-            client_threads: 1,
         }
     }
 
@@ -80,6 +90,7 @@ impl Extent {
     pub fn quick() -> Self {
         Self {
             span: span(30, 100),
+            stdio_warm_up: Duration::from_millis(500),
             open_span: span(30, 150),
             longest: Duration::from_millis(800),
             is_whole: false,
@@ -102,22 +113,28 @@ impl Extent {
         is_small || self.is_whole || call.bytes() >= LARGE_BYTES && in_flight <= MOST_LARGE
     }
 
+    /// The length of a round over pipes.
+    pub fn stdio_span(&self) -> Span {
+        Span { warm_up: self.stdio_warm_up, ..self.span }
+    }
+
     /// The same in words.
     pub fn terms(&self, threads: usize) -> String {
         let Span { warm_up, measured } = self.span;
         format!(
             "{} rounds of {} ms, up to {} ms where a server has fewer answers than there are requests in flight, after \
-             {} ms of warm-up; of {} ms in the open loop; {} starts, {} weighings {} ms \
-             after the last answer; {threads} threads a server over HTTP where that can be chosen, {} of the client",
+             {} ms of warm-up, {} ms over stdio, where each round starts its server; of {} ms in the open loop; {} \
+             starts, {} weighings {} ms after the last answer; {threads} threads a server over HTTP where that can be \
+             chosen",
             self.rounds,
             measured.as_millis(),
             self.longest.as_millis(),
             warm_up.as_millis(),
+            self.stdio_warm_up.as_millis(),
             self.open_span.measured.as_millis(),
             self.starts,
             self.weighings,
-            self.settle.as_millis(),
-            self.client_threads
+            self.settle.as_millis()
         )
     }
 }
@@ -135,12 +152,20 @@ pub struct Stage<'a> {
     pub extent: &'a Extent,
     begun: Instant,
     failures: RefCell<Vec<(Peer, String)>>,
+    /// The last round of each thing.
+    reports: RefCell<BTreeMap<String, LoadTestReport>>,
 }
 
 impl<'a> Stage<'a> {
     /// A stage on which nothing has happened.
     pub fn new(peers: &'a Peers, extent: &'a Extent) -> Self {
-        Self { peers, extent, begun: Instant::now(), failures: RefCell::default() }
+        Self {
+            peers,
+            extent,
+            begun: Instant::now(),
+            failures: RefCell::default(),
+            reports: RefCell::default(),
+        }
     }
 
     /// Answers a question.
@@ -152,7 +177,7 @@ impl<'a> Stage<'a> {
             "start" => Ok(start::measure(self)),
             "idle" => Ok(idle::measure(self)),
             "sessions" => Ok(sessions::measure(self)),
-            "stdio" => throughput::over_stdio(self),
+            "stdio" => Ok(throughput::over_stdio(self)),
             "http" => Ok(throughput::over_http(self)),
             "open" => Ok(open_loop::measure(self)),
             "burst" => Ok(burst::measure(self)),
@@ -200,25 +225,66 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Runs a load test.
+    ///
+    /// # Errors
+    /// When the server cannot be greeted, goes away or answers wrongly. It may refuse.
+    fn run(&self, scenario: &LoadTestScenario) -> io::Result<LoadTestReport> {
+        let report = LoadTestSuite::new().run(scenario, |_progress| ()).map_err(io::Error::other)?;
+        self.reports.borrow_mut().insert(report.scenario.name.clone(), report.clone());
+        match fault(&report) {
+            Some(fault) => Err(io::Error::other(fault)),
+            None => Ok(report),
+        }
+    }
+
+    /// Runs a load test for as long as it takes to have as many answers as there are requests in flight, so that each
+    /// of them counts: `span` grows for a server that needs more time, and is kept for the next round. What was too
+    /// short counts as warm-up.
+    fn run_long_enough(
+        &self,
+        scenario: &LoadTestScenario,
+        span: &mut Span,
+        in_flight: usize,
+    ) -> io::Result<LoadTestReport> {
+        enough(span, self.extent.longest, in_flight, |span| {
+            self.run(&scenario.clone().warm_up(span.warm_up).duration(span.measured))
+        })
+    }
+
+    /// The last round of each thing that was asked of a server, by its name.
+    pub fn reports(&self) -> Vec<LoadTestReport> {
+        self.reports.borrow().values().cloned().collect()
+    }
+
     /// All that failed.
     pub fn failures(&self) -> Vec<(Peer, String)> {
         self.failures.borrow().clone()
     }
 }
 
-/// Runs a closed loop for as long as it takes to have as many answers as there are requests in flight: `span` grows
-/// for a server that needs more time, and is kept for the next round. What was too short counts as warm-up.
+/// Why a round says nothing about a server: it did not do what it was asked for. A refusal is an answer.
+fn fault(report: &LoadTestReport) -> Option<String> {
+    let mut failures = report.failures.iter().filter(|failure| failure.kind != FailureKind::Refused);
+    if let Some(failure) = failures.next() {
+        let example = failure.example.as_deref().unwrap_or_default();
+        return Some(format!("{}, {} times: {example:.600}", failure.kind.name(), failure.count));
+    }
+    let said = report.unexpected_example.as_ref().map(|said| format!("it said {said:.600}"));
+    said.or_else(|| report.ended_early.clone())
+}
+
 fn enough(
     span: &mut Span,
     longest: Duration,
     in_flight: usize,
-    mut run: impl FnMut(Pace) -> io::Result<Figures>,
-) -> io::Result<Figures> {
+    mut run: impl FnMut(Span) -> io::Result<LoadTestReport>,
+) -> io::Result<LoadTestReport> {
     loop {
-        let figures = run(Pace::Closed(*span))?;
-        let is_enough = figures.tally.answers >= in_flight.max(LEAST_ANSWERS) as u64;
+        let report = run(*span)?;
+        let is_enough = report.requests.answered >= in_flight.max(LEAST_ANSWERS) as u64;
         if is_enough || span.measured >= longest {
-            return Ok(figures);
+            return Ok(report);
         }
         span.measured = (span.measured * 4).min(longest);
     }
@@ -237,23 +303,67 @@ fn mib(kib: i64) -> f64 {
     kib as f64 / 1024.0
 }
 
+/// Bytes as MiB.
+fn bytes_as_mib(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
+}
+
+/// A round with so many answers in a second, all of them after `us` microseconds.
+#[cfg(test)]
+pub(crate) fn report(answered: u64, us: f64) -> LoadTestReport {
+    let latency = serde_json::json!({
+        "count": answered, "mean_us": us, "deviation_us": 0.0, "p50_us": us, "p90_us": us, "p95_us": us,
+        "p99_us": us, "p999_us": us, "max_us": us, "quantiles": [],
+    });
+    let report = serde_json::json!({
+        "schema": mcpool::load::SCHEMA, "begun_unix_ms": 0,
+        "scenario": {
+            "name": "a round", "target": "", "transport": "", "revision": "", "pattern": "", "connections": 1,
+            "in_flight": 1, "warm_up_ms": 0, "time_out_ms": 0,
+        },
+        "measured_ms": 1000.0,
+        "requests": {
+            "scheduled": answered + 100, "begun": answered, "answered": answered, "failed": 0, "unanswered": 0,
+            "warm_up_failed": 0, "dropped": 100, "late": 50, "unexpected": 0, "broken_connections": 0,
+            "rate": answered as f64, "error_ratio": 0.0,
+        },
+        "latency": (answered > 0).then_some(latency), "operations": [], "failures": [], "seconds": [],
+        "server": {
+            "pids": [1], "rss_before_bytes": 1, "rss_peak_bytes": 1, "settle_ms": 0,
+            "cpu_per_request_us": (answered > 0).then(|| 1e6 / answered as f64),
+        },
+        "generator": { "version": "", "cpu_load": 0.5, "lag_p99_us": 0.0, "lag_max_us": 0.0 },
+    });
+    LoadTestReport::from_json(&report.to_string()).expect("a report")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::Tally;
 
     /// The lengths of the rounds that a server of so many answers a second is given.
     fn rounds(span: &mut Span, in_flight: usize, rate: f64) -> Vec<u128> {
         let mut lengths = Vec::new();
-        let figures = enough(span, Duration::from_secs(3), in_flight, |pace| {
-            let Pace::Closed(Span { measured, .. }) = pace else { panic!("a closed loop") };
+        let report = enough(span, Duration::from_secs(3), in_flight, |Span { measured, .. }| {
             lengths.push(measured.as_millis());
-            let answers = (measured.as_secs_f64() * rate) as u64;
-            let tally = Tally { answers, ..Tally::default() };
-            Ok(Figures { tally, elapsed: measured, server_cpu: measured, client_cpu: measured })
+            Ok(report((measured.as_secs_f64() * rate) as u64, 1.0))
         });
-        figures.expect("figures");
+        report.expect("figures");
         lengths
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer_and_nothing_else_is() {
+        let mut report = report(9, 1.0);
+        assert_eq!(fault(&report), None);
+        let failure = |kind| mcpool::load::FailureReport { kind, count: 3, example: Some("no".to_owned()) };
+        report.failures = vec![failure(FailureKind::Refused)];
+        assert_eq!(fault(&report), None);
+        report.failures.push(failure(FailureKind::ToolError));
+        assert_eq!(fault(&report), Some("tool error, 3 times: no".to_owned()));
+        report.failures.clear();
+        report.ended_early = Some("it ended".to_owned());
+        assert_eq!(fault(&report), Some("it ended".to_owned()));
     }
 
     #[test]

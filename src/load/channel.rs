@@ -418,11 +418,13 @@ impl Ears<'_> {
     fn settle(&mut self, slot: usize, message: &[u8]) {
         let waiting = &mut self.slots[slot];
         waiting.is_settled = true;
+        let step = self.steps.get(waiting.step);
+        let is_own = |id| id == waiting.id || step.is_some_and(|step| step.takes_any_id);
         let outcome = match answer::read(message) {
-            Ok(Message::Result { id: Id::Number(id), shape }) if id == waiting.id => {
-                self.steps.get(waiting.step).map_or(Ok(()), |step| step.expected.check(shape))
+            Ok(Message::Result { id: Id::Number(id), shape }) if is_own(id) => {
+                step.map_or(Ok(()), |step| step.expected.check(shape))
             }
-            Ok(Message::Error { id: Id::Number(id), .. }) if id == waiting.id => Err(FailureKind::Protocol),
+            Ok(Message::Error { id: Id::Number(id), .. }) if is_own(id) => Err(FailureKind::Protocol),
             // A request that cannot be read has no id to answer with.
             Ok(Message::Error { id: Id::Absent, .. }) => Err(FailureKind::Protocol),
             _ => Err(FailureKind::WrongAnswer),

@@ -33,6 +33,7 @@ pub(super) struct PreparedStep {
     pub(super) name: String,
     pub(super) method: String,
     pub(super) expected: ExpectedShape,
+    pub(super) takes_any_id: bool,
     head: Vec<u8>,
     body: Template,
 }
@@ -87,6 +88,7 @@ impl Wording {
             name: step.name().to_owned(),
             method: step.method.clone(),
             expected: ExpectedShape::of_method(&step.method),
+            takes_any_id: step.takes_any_id,
             head: self.mirrored(&step.method, step.tool().or(uri)),
             body,
         })

@@ -8,6 +8,7 @@ pub struct LoadStep {
     pub(super) method: String,
     pub(super) params: Map<String, Value>,
     pub(super) weight: u32,
+    pub(super) takes_any_id: bool,
 }
 
 impl LoadStep {
@@ -25,18 +26,33 @@ impl LoadStep {
         let mut params = Map::new();
         params.insert("name".to_owned(), tool.into().into());
         params.insert("arguments".to_owned(), Value::Object(arguments));
-        Self { method: "tools/call".to_owned(), params, weight: 1 }
+        Self::method("tools/call", params)
     }
 
     /// A request of any method.
     pub fn method(method: impl Into<String>, params: Map<String, Value>) -> Self {
-        Self { method: method.into(), params, weight: 1 }
+        Self { method: method.into(), params, weight: 1, takes_any_id: false }
     }
 
     /// The same step, made `weight` times as often as one of weight 1.
     #[must_use]
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// Takes an answer with whatever id, as a server of fixed bodies gives it: what such a server does is the most that
+    /// machine and generator could see of any. Over HTTP only, where the connection says what an answer belongs to.
+    ///
+    /// ```
+    /// use mcpool::load::LoadStep;
+    ///
+    /// let step = LoadStep::method("ping", serde_json::Map::new()).any_id();
+    /// assert_eq!(step.name(), "ping");
+    /// ```
+    #[must_use]
+    pub fn any_id(mut self) -> Self {
+        self.takes_any_id = true;
         self
     }
 

@@ -79,6 +79,22 @@ fn each_kind_of_failure_is_counted_as_such() {
 }
 
 #[test]
+fn a_server_of_fixed_bodies_answers_with_whatever_id() {
+    let fixed = json!({"jsonrpc": "2.0", "id": 4711, "result": {"content": []}});
+    let script = move |number: usize, _: &Value| match number {
+        3 => vec![body("200 OK", &json!({"jsonrpc": "2.0", "id": 4711, "result": {}}))],
+        4 => {
+            vec![body("200 OK", &json!({"jsonrpc": "2.0", "id": 4711, "error": {"code": 1, "message": ""}}))]
+        }
+        _ => vec![body("200 OK", &fixed)],
+    };
+    let report = run(&counted(over_http(Arc::new(script)), Era::Modern, 9).step(echo().any_id()));
+    assert_adds_up(&report);
+    let want = [(FailureKind::Protocol, 1), (FailureKind::WrongAnswer, 1)];
+    assert_eq!((failures(&report), report.requests.answered), (want.to_vec(), 7), "the rest is checked");
+}
+
+#[test]
 fn an_answer_that_never_comes_ends_with_its_connection() {
     let script = |number: usize, request: &Value| match number {
         // Behind the time-out comes an answer that must not be taken for that to the next request.

@@ -21,8 +21,7 @@
 use mcpool::Drain;
 use mcpool::transport::{HttpConfig, Listener, LocalAddress, TcpOptions, serve_http};
 use mcpool_benches::callgrind::{Costs, Profile, under_callgrind};
-use mcpool_benches::calls;
-use mcpool_benches::http_client::AnswerReader;
+use mcpool_benches::client::{Client, Socket};
 use mcpool_benches::in_process::{self, HANDSHAKE, InProcess};
 use mcpool_benches::requests::{self, NamedRequest};
 use std::error::Error;
@@ -249,21 +248,12 @@ fn over_http(directory: &Path, request: &NamedRequest, count: usize) -> Result<P
 fn talk_http(child: &mut Child, request: &NamedRequest, count: usize) -> Result<()> {
     let mut address = String::new();
     BufReader::new(child.stdout.as_mut().ok_or("no pipe")?).read_line(&mut address)?;
-    let mut socket = TcpStream::connect(address.trim())?;
+    let socket = TcpStream::connect(address.trim())?;
     socket.set_nodelay(true)?;
-    let body = str::from_utf8(&request.line)?.trim_end();
-    // The one request of the modern era is a call of `echo`.
-    let bytes = if request.name.ends_with("modern") {
-        calls::modern("tools/call", Some("echo"), body)
-    } else {
-        calls::legacy(&calls::open_session(&mut socket)?, body)
-    };
-    let mut answer = AnswerReader::new(64 * 1024);
+    let mut client = Client::shake_hands(Socket::Tcp(socket))?;
+    let (prepared, mut answer) = (client.prepare(request, 1)?, Vec::new());
     for _ in 0..WARM_UP + count {
-        calls::exchange(&mut socket, &bytes, &mut answer)?;
-    }
-    if !String::from_utf8_lossy(answer.body()).contains(&request.expected) {
-        return Err(format!("{}: {}", request.name, String::from_utf8_lossy(answer.body())).into());
+        client.exchange(&prepared, &mut answer)?;
     }
     Ok(())
 }

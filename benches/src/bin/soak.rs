@@ -1,64 +1,43 @@
-//! Whether the memory of an MCP server over HTTP stays where it is under mixed traffic, friendly and hostile.
+//! Whether the memory of an MCP server over HTTP stays where it is under mixed traffic.
 //!
 //! ```sh
 //! cargo build --release -p mcpool-benches
 //! target/release/soak --minutes 10 --rate 2000
 //! ```
 //!
-//! Starts `mcpool_echo`, from beside this program, on a folder of its own, and asks at a fixed rate: each action has
-//! its time, whether the one before has ended or not, and latency counts from that time, so that a server that
-//! stands still is not asked less (no coordinated omission). What could not begin in time is reported as late.
-//! Time-outs of the server are short, so that what was abandoned goes within the run. The memory is sampled each
-//! second. Fails on answers that are wrong or missing, never on timing. Linux only: memory is read from `/proc`.
+//! Starts `mcpool_echo`, from beside this program, on a folder of its own, and has `mcpool::load` ask it at a fixed rate,
+//! in several load tests at once: kept connections, sessions that go on, sessions and connections that are left after a
+//! call, changes that are notified. Time-outs of the server are short, so that what was abandoned goes within the run.
+//! The memory is sampled each second. Fails on answers that are wrong or missing, never on timing. Clients that stall,
+//! cut off or send nonsense are those of `hostile_hour` (memtests). Linux only: memory is read from `/proc`.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use hdrhistogram::Histogram;
+use mcpool::load::{
+    Era, FailureKind, LoadPattern, LoadStep, LoadTarget, LoadTestReport, LoadTestScenario, LoadTestSuite,
+};
 use mcpool_benches::calls::{Call, SMALL_BYTES, file_text};
-use mcpool_benches::figures::histogram;
-use mcpool_benches::mix::{Action, Random};
 use mcpool_benches::report::{Cell, Table, print};
 use mcpool_benches::server_process::{Memory, ServerProcess, raise_descriptors};
-use mcpool_benches::soak_client::{Fault, SoakClient};
 use mcpool_benches::trend::{Trend, settled};
-use std::cell::RefCell;
+use serde_json::json;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Semaphore;
-use tokio::task::LocalSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use std::thread;
+use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Actions under way at once; stalled ones count.
-const MAX_UNDER_WAY: u32 = 2_000;
-/// Longest time for one action.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// From here on an action counts as late.
-const LATE: Duration = Duration::from_millis(10);
 /// After the traffic: longer than the longest of the time-outs below.
 const SETTLE: Duration = Duration::from_secs(30);
 /// What is abandoned is to go within the run, in its first fifth already if that lasts two minutes.
-const LIMITS: [&str; 6] = [
-    "session_timeout_ms=20000",
-    "event_retention_ms=10000",
-    "idle_timeout_ms=20000",
-    "header_timeout_ms=5000",
-    "body_timeout_ms=5000",
-    "write_timeout_ms=5000",
-];
-/// Texts of wrong answers that are shown.
-const SHOWN: usize = 10;
+const LIMITS: [&str; 3] = ["session_timeout_ms=20000", "event_retention_ms=10000", "idle_timeout_ms=20000"];
+/// A session that is asked less often would be too old for the time-outs.
+const LEAST_RATE: f64 = 100.0;
+const LARGE_BYTES: usize = 1 << 20;
 
 fn main() -> ExitCode {
-    let matches = command().get_matches();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome =
-        runtime.map_err(Into::into).and_then(|runtime| LocalSet::new().block_on(&runtime, soak(&matches)));
-    match outcome {
+    match soak(&command().get_matches()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -69,32 +48,19 @@ fn main() -> ExitCode {
 }
 
 fn command() -> Command {
+    let number = |name: &'static str, default: &'static str| {
+        Arg::new(name).long(name).value_name("N").default_value(default).value_parser(value_parser!(f64))
+    };
     Command::new("soak")
         .about("Asks an MCP server over HTTP at a fixed rate and watches its memory")
-        .arg(
-            Arg::new("minutes")
-                .long("minutes")
-                .value_name("N")
-                .default_value("10")
-                .value_parser(value_parser!(f64)),
-        )
-        .arg(
-            Arg::new("rate")
-                .long("rate")
-                .value_name("N")
-                .default_value("2000")
-                .value_parser(value_parser!(f64))
-                .help("Actions a second"),
-        )
+        .arg(number("minutes", "10"))
+        .arg(number("rate", "2000").help("Requests a second, 100 or more"))
         .arg(
             Arg::new("threads")
                 .long("threads")
                 .value_name("N")
                 .default_value("2")
                 .help("Threads of the server"),
-        )
-        .arg(
-            Arg::new("seed").long("seed").value_name("N").default_value("1").value_parser(value_parser!(u64)),
         )
         .arg(
             Arg::new("limit")
@@ -106,124 +72,103 @@ fn command() -> Command {
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON instead of tables"))
 }
 
-/// What has come of the actions of one kind.
-#[derive(Debug, Clone)]
-struct Tally {
-    right: u64,
-    refused: u64,
-    broken: u64,
-    wrong: u64,
-    timed_out: u64,
-    latency: Histogram<u64>,
+/// A part of the traffic.
+struct Part {
+    name: &'static str,
+    era: Era,
+    /// Whether connection and session are left after each answer.
+    churns: bool,
+    /// What is asked, and how often.
+    steps: Vec<(u32, LoadStep)>,
 }
 
-/// All that is counted while the traffic goes on.
-#[derive(Debug)]
-struct Counts {
-    tallies: Vec<Tally>,
-    lateness: Histogram<u64>,
-    late: u64,
-    shown: Vec<String>,
-    samples: Vec<(f64, Memory)>,
-}
-
-impl Counts {
-    fn new() -> Self {
-        let empty = Tally { right: 0, refused: 0, broken: 0, wrong: 0, timed_out: 0, latency: histogram() };
-        Self {
-            tallies: vec![empty; Action::ALL.len()],
-            lateness: histogram(),
-            late: 0,
-            shown: Vec::new(),
-            samples: Vec::new(),
-        }
-    }
-
-    /// Counts an action; `None`: it did not end in time.
-    fn count(&mut self, action: Action, outcome: Option<std::result::Result<(), Fault>>, took: Duration) {
-        let tally = &mut self.tallies[action.index()];
-        let fault = match outcome {
-            None => {
-                tally.timed_out += 1;
-                return;
-            }
-            Some(Ok(())) => {
-                tally.right += 1;
-                tally.latency.saturating_record(nanos(took));
-                return;
-            }
-            Some(Err(Fault::Refused(_))) => {
-                tally.refused += 1;
-                return;
-            }
-            Some(Err(fault)) => fault,
-        };
-        match fault {
-            Fault::Broken(_) => tally.broken += 1,
-            _ => tally.wrong += 1,
-        }
-        if self.shown.len() < SHOWN {
-            self.shown.push(format!("{}: {fault}", Action::ALL[action.index()].2));
-        }
-    }
-
-    fn total(&self, field: fn(&Tally) -> u64) -> u64 {
-        self.tallies.iter().map(field).sum()
-    }
-
-    fn faults(&self) -> u64 {
-        self.total(|tally| tally.broken + tally.wrong)
+impl Part {
+    fn weight(&self) -> f64 {
+        f64::from(self.steps.iter().map(|(weight, _)| weight).sum::<u32>())
     }
 }
 
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+/// The traffic: what is asked, and how often beside the rest.
+fn traffic(read_file: &Call) -> Vec<Part> {
+    let echo = || Call::Echo(SMALL_BYTES).step();
+    let call = |tool: &str, arguments: serde_json::Value| {
+        let params = json!({"name": tool, "arguments": arguments, "_meta": {"progressToken": "p"}});
+        LoadStep::method("tools/call", params.as_object().cloned().unwrap_or_default())
+    };
+    let discover = LoadStep::method("server/discover", serde_json::Map::new());
+    let kept = vec![
+        (300, echo()),
+        (60, Call::ListTools.step()),
+        (40, discover),
+        (120, read_file.step()),
+        // More often than each 50 ms no progress is sent.
+        (30, call("count", json!({"steps": 2, "interval_ms": 80}))),
+        (5, call("change", json!({}))),
+        (2, Call::Length(LARGE_BYTES).step()),
+    ];
+    let in_sessions = vec![(200, echo()), (60, Call::Ping.step()), (60, read_file.step())];
+    let part = |name, era, churns, steps| Part { name, era, churns, steps };
+    vec![
+        part("kept connections", Era::Modern, false, kept),
+        part("sessions", Era::Legacy, false, in_sessions),
+        part("sessions, left after a call", Era::Legacy, true, vec![(35, echo())]),
+        part("connections, left after a call", Era::Modern, true, vec![(20, echo())]),
+    ]
+}
+
+/// The load tests that make it together.
+fn load_tests(target: &LoadTarget, pid: u32, read_file: &Call, rate: f64) -> Vec<LoadTestScenario> {
+    let traffic = traffic(read_file);
+    let all: f64 = traffic.iter().map(Part::weight).sum();
+    let test = |part: Part| {
+        let pattern = LoadPattern::Constant { rate: rate * part.weight() / all };
+        let connections = if part.churns { 32 } else { 64 };
+        let scenario = LoadTestScenario::new(part.name, target.clone())
+            .pid(pid)
+            .era(part.era)
+            .churn(part.churns)
+            .connections(connections)
+            .warm_up(Duration::ZERO)
+            .pattern(pattern);
+        part.steps.into_iter().fold(scenario, |scenario, (weight, step)| scenario.step(step.weight(weight)))
+    };
+    traffic.into_iter().map(test).collect()
 }
 
 /// Runs it all; true if every answer was right.
-async fn soak(matches: &ArgMatches) -> Result<bool> {
-    let minutes = matches.get_one("minutes").copied().unwrap_or(10.0_f64);
-    let rate = matches.get_one("rate").copied().unwrap_or(2_000.0_f64).max(1.0);
-    let seed = matches.get_one("seed").copied().unwrap_or(1);
+fn soak(matches: &ArgMatches) -> Result<bool> {
+    let number = |name: &str, default: f64| matches.get_one(name).copied().unwrap_or(default);
+    let (minutes, rate) = (number("minutes", 10.0), number("rate", 2_000.0).max(LEAST_RATE));
     raise_descriptors();
     let folder = tempfile::tempdir()?;
     let server = start(matches, folder.path())?;
     let path = folder.path().join("note.txt");
     std::fs::write(&path, file_text(SMALL_BYTES))?;
     let read_file = Call::ReadFile { path: path.display().to_string(), bytes: SMALL_BYTES };
-    let client = Rc::new(SoakClient::new(server.address(), read_file));
-    client.act(Action::Echo).await?;
+    let target = LoadTarget::parse(&format!("http://{}/mcp", server.address()))?;
+    let one = LoadTestScenario::new("one echo", target.clone()).era(Era::Modern).warm_up(Duration::ZERO);
+    let one = one.count(1).step(Call::Echo(SMALL_BYTES).step());
+    LoadTestSuite::new().run(&one, |_progress| ())?;
     let before = server.memory()?;
-    let counts = Rc::new(RefCell::new(Counts::new()));
     let length = Duration::from_secs_f64(minutes * 60.0);
-    let server = Rc::new(server);
-    let watcher = tokio::task::spawn_local(watch(Rc::clone(&server), Rc::clone(&counts)));
-    let cpu_before = server.cpu()?;
-    traffic(&client, &counts, Random(seed), rate, length).await;
-    let cpu = server.cpu()?.saturating_sub(cpu_before);
-    watcher.abort();
-    sleep(SETTLE).await;
-    let alive = client.act(Action::Echo).await;
-    if let Err(fault) = &alive {
-        eprintln!("soak: after the traffic: {fault}");
-    }
-    let (after, peak_rss_kib) = (server.memory()?, server.peak_rss_kib()?);
-    let counts = counts.borrow();
-    let total: u64 = counts.tallies.iter().map(|tally| tally.latency.len()).sum();
-    let cpu_per_million = cpu.as_secs_f64() * 1e6 / total.max(1) as f64;
+    let tests = load_tests(&target, server.id(), &read_file, rate);
+    let (reports, samples) = run(&tests, length, &server)?;
+    thread::sleep(SETTLE);
+    let alive = LoadTestSuite::new().run(&one, |_progress| ())?;
     let mut tables = vec![
-        actions(&counts, rate, length),
-        schedule(&counts, &client, cpu_per_million),
-        memory(&counts, before, after, peak_rss_kib),
+        requests(&reports, rate, length),
+        schedule(&reports),
+        memory(&samples, before, server.memory()?, &reports),
     ];
     if matches.get_flag("json") {
-        tables.push(samples(&counts));
+        tables.push(sample_table(&samples));
     }
     print(&tables, matches.get_flag("json"));
-    for text in &counts.shown {
-        eprintln!("soak: {text}");
+    let faults: Vec<_> = reports.iter().chain([&alive]).filter_map(fault).collect();
+    for fault in &faults {
+        eprintln!("soak: {fault}");
     }
-    Ok(counts.faults() == 0 && alive.is_ok())
+    Ok(faults.is_empty())
 }
 
 fn start(matches: &ArgMatches, folder: &Path) -> Result<ServerProcess> {
@@ -234,128 +179,103 @@ fn start(matches: &ArgMatches, folder: &Path) -> Result<ServerProcess> {
     Ok(ServerProcess::start(&mut command)?)
 }
 
-/// Samples the memory each second.
-async fn watch(server: Rc<ServerProcess>, counts: Rc<RefCell<Counts>>) {
-    let begun = Instant::now();
-    let mut seconds = interval(Duration::from_secs(1));
-    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        seconds.tick().await;
-        if let Ok(memory) = server.memory() {
-            counts.borrow_mut().samples.push((begun.elapsed().as_secs_f64(), memory));
-        }
-    }
-}
+type Samples = Vec<(f64, Memory)>;
 
-/// Starts each action at its time, and waits for the last ones.
-async fn traffic(
-    client: &Rc<SoakClient>,
-    counts: &Rc<RefCell<Counts>>,
-    mut random: Random,
-    rate: f64,
+/// Runs the load tests, each on a thread of its own, and samples the memory each second meanwhile.
+fn run(
+    tests: &[LoadTestScenario],
     length: Duration,
-) {
-    let permits = Arc::new(Semaphore::new(MAX_UNDER_WAY as usize));
-    let begun = Instant::now();
-    for turn in 0_u64.. {
-        let after = Duration::from_secs_f64(turn as f64 / rate);
-        if after > length {
-            break;
+    server: &ServerProcess,
+) -> Result<(Vec<LoadTestReport>, Samples)> {
+    let (begun, mut samples) = (Instant::now(), Vec::new());
+    let outcomes = thread::scope(|scope| {
+        let start = |test: &LoadTestScenario| {
+            let test = test.clone().duration(length);
+            scope.spawn(move || LoadTestSuite::new().run(&test, |_progress| ()))
+        };
+        let threads: Vec<_> = tests.iter().map(start).collect();
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            if let Ok(memory) = server.memory() {
+                samples.push((begun.elapsed().as_secs_f64(), memory));
+            }
+            thread::sleep(Duration::from_secs(1));
         }
-        let due = begun + after;
-        if due > Instant::now() {
-            sleep_until(due).await;
-        }
-        // invariant: nobody closes this semaphore.
-        let permit = Arc::clone(&permits).acquire_owned().await.expect("an open semaphore");
-        {
-            let late = due.elapsed();
-            let mut counts = counts.borrow_mut();
-            counts.lateness.saturating_record(nanos(late).max(1));
-            counts.late += u64::from(late > LATE);
-        }
-        let action = Action::pick(random.draw());
-        let (client, counts) = (Rc::clone(client), Rc::clone(counts));
-        tokio::task::spawn_local(async move {
-            let outcome = timeout(PATIENCE, client.act(action)).await.ok();
-            counts.borrow_mut().count(action, outcome, due.elapsed());
-            drop(permit);
-        });
+        threads.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    let mut reports = Vec::new();
+    for outcome in outcomes {
+        reports.push(outcome.map_err(|_| "a load test panicked")??);
     }
-    // All permits are back when all actions have ended.
-    drop(permits.acquire_many(MAX_UNDER_WAY).await);
+    Ok((reports, samples))
 }
 
-fn actions(counts: &Counts, rate: f64, length: Duration) -> Table {
-    let title = format!("Soak: {rate:.0} actions a second for {:.1} minutes", length.as_secs_f64() / 60.0);
-    let columns = [
-        "action",
-        "right",
-        "refused",
-        "no answer",
-        "wrong",
-        "timed out",
-        "p50 ms",
-        "p99 ms",
-        "p99.9 ms",
-        "max ms",
-    ];
+/// What was wrong or missing. A refusal is an answer, and a machine may be too slow for a time.
+fn fault(report: &LoadTestReport) -> Option<String> {
+    let is_fault = |kind| !matches!(kind, FailureKind::Refused | FailureKind::TimeOut);
+    let failure = report.failures.iter().find(|failure| is_fault(failure.kind)).map(|failure| {
+        let example = failure.example.as_deref().unwrap_or_default();
+        format!("{}, {} times: {example:.400}", failure.kind.name(), failure.count)
+    });
+    let fault = failure.or_else(|| report.unexpected_example.clone()).or_else(|| report.ended_early.clone());
+    fault.map(|fault| format!("{}: {fault}", report.scenario.name))
+}
+
+fn requests(reports: &[LoadTestReport], rate: f64, length: Duration) -> Table {
+    let title = format!("Soak: {rate:.0} requests a second for {:.1} minutes", length.as_secs_f64() / 60.0);
+    let columns = ["requests", "right", "failed", "timed out", "p50 ms", "p99 ms", "p99.9 ms", "max ms"];
     let mut table = Table::new(&title, &columns);
-    let mut row = |name: &str, tally: &Tally| {
-        let millis = |nanos: u64| Cell::Figure(nanos as f64 / 1e6, 2);
-        let at = |quantile| millis(tally.latency.value_at_quantile(quantile));
-        table.row(vec![
-            name.into(),
-            tally.right.into(),
-            tally.refused.into(),
-            tally.broken.into(),
-            tally.wrong.into(),
-            tally.timed_out.into(),
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            millis(tally.latency.max()),
-        ]);
-    };
-    let mut all = counts.tallies[0].clone();
-    for tally in &counts.tallies[1..] {
-        all.latency += &tally.latency;
+    for report in reports {
+        for operation in &report.operations {
+            let name = operation.tool.as_deref().unwrap_or(&operation.method);
+            let latency = operation.latency.as_ref();
+            let millis = |us: Option<f64>| Cell::Figure(us.unwrap_or_default() / 1e3, 2);
+            table.row(vec![
+                format!("{}: {name}", report.scenario.name).as_str().into(),
+                operation.answered.into(),
+                (operation.failed - operation.timed_out).into(),
+                operation.timed_out.into(),
+                millis(latency.map(|latency| latency.p50_us)),
+                millis(latency.map(|latency| latency.p99_us)),
+                millis(latency.map(|latency| latency.p999_us)),
+                millis(latency.map(|latency| latency.max_us)),
+            ]);
+        }
     }
-    all.right = counts.total(|tally| tally.right);
-    all.refused = counts.total(|tally| tally.refused);
-    all.broken = counts.total(|tally| tally.broken);
-    all.wrong = counts.total(|tally| tally.wrong);
-    all.timed_out = counts.total(|tally| tally.timed_out);
-    for ((_, _, name), tally) in Action::ALL.iter().zip(&counts.tallies) {
-        row(name, tally);
-    }
-    row("all", &all);
     table
 }
 
-fn schedule(counts: &Counts, client: &SoakClient, cpu_per_million: f64) -> Table {
+fn schedule(reports: &[LoadTestReport]) -> Table {
     let columns = [
-        "lateness p50 ms",
-        "p99 ms",
-        "max ms",
-        "later than 10 ms",
-        "kept connections closed meanwhile",
-        "server CPU s per million actions",
+        "load test",
+        "scheduled",
+        "later than 1 ms",
+        "never begun",
+        "refused",
+        "connections that broke",
+        "generator's own delay, p99 ms",
+        "server CPU s per million requests of all",
     ];
     let mut table = Table::new("Schedule", &columns);
-    let millis = |nanos: u64| Cell::Figure(nanos as f64 / 1e6, 2);
-    table.row(vec![
-        millis(counts.lateness.value_at_quantile(0.5)),
-        millis(counts.lateness.value_at_quantile(0.99)),
-        millis(counts.lateness.max()),
-        counts.late.into(),
-        client.reconnected().into(),
-        Cell::Figure(cpu_per_million, 2),
-    ]);
+    let answered: u64 = reports.iter().map(|report| report.requests.answered).sum();
+    for report in reports {
+        let counts = &report.requests;
+        let refused = report.failures.iter().filter(|failure| failure.kind == FailureKind::Refused);
+        let cpu = report.server.as_ref().and_then(|server| server.cpu_load).unwrap_or_default();
+        table.row(vec![
+            report.scenario.name.as_str().into(),
+            counts.scheduled.into(),
+            counts.late.into(),
+            counts.dropped.into(),
+            refused.map(|failure| failure.count).sum::<u64>().into(),
+            counts.broken_connections.into(),
+            Cell::Figure(report.generator.lag_p99_us / 1e3, 2),
+            Cell::Figure(cpu * report.measured_ms * 1e3 / answered.max(1) as f64, 2),
+        ]);
+    }
     table
 }
 
-fn memory(counts: &Counts, before: Memory, after: Memory, peak_rss_kib: i64) -> Table {
+fn memory(samples: &Samples, before: Memory, after: Memory, reports: &[LoadTestReport]) -> Table {
     let columns = [
         "memory",
         "before KiB",
@@ -366,9 +286,8 @@ fn memory(counts: &Counts, before: Memory, after: Memory, peak_rss_kib: i64) -> 
         "30 s after KiB",
     ];
     let mut table = Table::new("Memory of the server", &columns);
-    let mut row = |name: &str, pick: fn(&Memory) -> i64, peak: i64| {
-        let samples: Vec<_> =
-            counts.samples.iter().map(|(time, memory)| (*time, pick(memory) as f64)).collect();
+    let mut row = |name: &str, pick: fn(&Memory) -> i64, peak: u64| {
+        let samples: Vec<_> = samples.iter().map(|(time, memory)| (*time, pick(memory) as f64)).collect();
         let Some(trend) = Trend::of(settled(&samples)) else { return };
         let most = samples.iter().map(|(_, kib)| *kib).fold(0.0, f64::max);
         table.row(vec![
@@ -378,18 +297,19 @@ fn memory(counts: &Counts, before: Memory, after: Memory, peak_rss_kib: i64) -> 
             Cell::Figure(trend.least, 0),
             Cell::Figure(trend.most, 0),
             // The system's own high-water mark runs a little behind.
-            Cell::Figure(most.max(peak as f64), 0),
+            Cell::Figure(most.max(peak as f64 / 1024.0), 0),
             pick(&after).into(),
         ]);
     };
-    row("RSS", |memory| memory.rss_kib, peak_rss_kib);
+    let peaks = reports.iter().filter_map(|report| Some(report.server.as_ref()?.rss_peak_bytes));
+    row("RSS", |memory| memory.rss_kib, peaks.max().unwrap_or_default());
     row("PSS", |memory| memory.pss_kib, 0);
     table
 }
 
-fn samples(counts: &Counts) -> Table {
+fn sample_table(samples: &Samples) -> Table {
     let mut table = Table::new("Samples", &["second", "RSS KiB", "PSS KiB"]);
-    for (second, memory) in &counts.samples {
+    for (second, memory) in samples {
         table.row(vec![Cell::Figure(*second, 1), memory.rss_kib.into(), memory.pss_kib.into()]);
     }
     table

@@ -1,4 +1,5 @@
-//! Measures mcpool beside the official SDKs, the official filesystem server and nginx: same machine, same driver, one run.
+//! Measures mcpool beside the official SDKs, the official filesystem server and nginx: same machine, same generator (that
+//! of `mcpool load`), one run.
 //!
 //! ```sh
 //! cargo run --release -p mcpool-benches --bin versus                       # everything, some twenty minutes
@@ -12,14 +13,16 @@
 //! `/proc`. Ends with 1 when mcpool itself failed at something.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use mcpool::load::{LoadTestReport, write_load_page};
 use mcpool_benches::account::Account;
-use mcpool_benches::chart;
 use mcpool_benches::machine;
 use mcpool_benches::peers::Peers;
 use mcpool_benches::server_process::raise_descriptors;
 use mcpool_benches::supply::Supply;
 use mcpool_benches::versus::{Extent, QUESTIONS, Stage};
 use std::error::Error;
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -73,7 +76,7 @@ fn command() -> Command {
         )
         .arg(file("json", "Write all figures there"))
         .arg(file("markdown", "Write the tables there, with machine and commands"))
-        .arg(file("html", "Write a page with charts there"))
+        .arg(file("html", "Write the last round of each thing there, as a page of `mcpool load`"))
 }
 
 /// Whether mcpool itself failed at nothing.
@@ -110,7 +113,7 @@ fn measure(matches: &ArgMatches) -> Result<bool, Box<dyn Error>> {
         terms: extent.terms(threads),
         sheets,
     };
-    write(matches, &account)?;
+    write(matches, &account, &stage.reports())?;
     Ok(!account.failures.iter().any(|(peer, _)| peer.is_ours()))
 }
 
@@ -119,7 +122,7 @@ fn own_command(is_quick: bool) -> String {
     if is_quick { format!("{command} -- --quick") } else { command.to_owned() }
 }
 
-fn write(matches: &ArgMatches, account: &Account) -> Result<(), Box<dyn Error>> {
+fn write(matches: &ArgMatches, account: &Account, reports: &[LoadTestReport]) -> Result<(), Box<dyn Error>> {
     let path = |name: &str| matches.get_one::<PathBuf>(name);
     let markdown = account.markdown();
     print!("{markdown}");
@@ -130,7 +133,7 @@ fn write(matches: &ArgMatches, account: &Account) -> Result<(), Box<dyn Error>> 
         std::fs::write(path, serde_json::to_string_pretty(&account.json())?)?;
     }
     if let Some(path) = path("html") {
-        std::fs::write(path, chart::page(account))?;
+        write_load_page(reports, &mut BufWriter::new(File::create(path)?))?;
     }
     Ok(())
 }

@@ -1,15 +1,13 @@
 //! What a burst of large requests takes, and what a server keeps of it.
 
-use super::{Stage, mib};
-use crate::calls::{Call, Era};
+use super::track::refused;
+use super::{Stage, bytes_as_mib, mib};
+use crate::calls::Call;
 use crate::figures::Spread;
-use crate::http_load;
 use crate::peers::{Peer, Site, Tools};
-use crate::schedule::Pace;
 use crate::sheet::{Cell, Sheet};
-use crate::stdio_server::StdioServer;
+use mcpool::load::{Era, LoadTestReport};
 use std::io;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,14 +16,10 @@ const BODY_BYTES: usize = 1 << 20;
 const AFTER: Duration = Duration::from_secs(5);
 
 /// A burst that is over, on a server that still runs.
-struct Finished<Server> {
-    peer: Peer,
-    server: Server,
+struct Finished {
+    site: Site,
     before: f64,
-    peak: f64,
-    right_after: f64,
-    took: f64,
-    refused: u64,
+    report: LoadTestReport,
     ended: Instant,
 }
 
@@ -34,138 +28,79 @@ struct Finished<Server> {
 pub(crate) fn measure(stage: &Stage<'_>) -> Vec<Sheet> {
     let about = format!(
         "Over HTTP {} bodies of 1 MiB at once, each on a connection of its own, in 2026-07-28; over stdio {} lines of \
-         1 MiB, one after the other. Servers with `length` are asked for it, those with files for `tools/list` with \
-         as many blanks behind it (HTTP) or `list_allowed_directories` with an argument that nobody needs (stdio).",
+         1 MiB, one after the other. Servers with `length` are asked for it, those with files for \
+         `list_allowed_directories` with an argument that nobody needs. 5 s after: over HTTP nobody is connected any \
+         more, over stdio the client still is.",
         stage.extent.burst_connections, stage.extent.burst_frames
     );
     let mut sheet = Sheet::new("burst", "Burst", "RSS in MiB", &about);
     let mut over_http = Vec::new();
     for site in stage.sites() {
-        stage.say(&format!("burst over HTTP: {}", site.peer.name()));
-        over_http.extend(stage.attempt(site.peer, "burst over HTTP", || at_once(stage, site)));
+        let peer = site.peer;
+        stage.say(&format!("burst over HTTP: {}", peer.name()));
+        over_http.extend(stage.attempt(peer, "burst over HTTP", || at_once(stage, site)));
     }
-    for finished in &over_http {
-        enter(stage, &mut sheet, "HTTP", finished, || {
-            finished.server.server.memory().map(|memory| memory.rss_kib)
-        });
+    for Finished { site, before, report, ended } in over_http {
+        thread::sleep((ended + AFTER).saturating_duration_since(Instant::now()));
+        let memory = stage.attempt(site.peer, "after the burst", || site.server.memory());
+        if let Some(memory) = memory {
+            enter(&mut sheet, "HTTP", site.peer, (before, &report, mib(memory.rss_kib)));
+            let refused = Cell::Spread(Spread::one(refused(&report) as f64));
+            sheet.put("HTTP: refused (503), bodies", site.peer, refused);
+        }
     }
-    drop(over_http);
-    let mut over_stdio = Vec::new();
     for peer in stage.with_stdio() {
         stage.say(&format!("burst over stdio: {}", peer.name()));
-        over_stdio.extend(stage.attempt(peer, "burst over stdio", || in_turn(stage, peer)));
-    }
-    for finished in &over_stdio {
-        enter(stage, &mut sheet, "stdio", finished, || finished.server.memory().map(|memory| memory.rss_kib));
+        let report = stage.attempt(peer, "burst over stdio", || in_turn(stage, peer));
+        let server = report.as_ref().and_then(|report| report.server.as_ref());
+        if let (Some(report), Some(server)) = (&report, server) {
+            let after = bytes_as_mib(server.rss_after_bytes.unwrap_or_default());
+            let before = bytes_as_mib(server.rss_before_bytes);
+            enter(&mut sheet, "stdio", peer, (before, report, after));
+        }
     }
     vec![sheet]
 }
 
-/// Enters a burst, once its time after has come.
-fn enter<S>(
-    stage: &Stage<'_>,
-    sheet: &mut Sheet,
-    transport: &str,
-    finished: &Finished<S>,
-    rss_kib: impl FnOnce() -> io::Result<i64>,
-) {
-    thread::sleep((finished.ended + AFTER).saturating_duration_since(Instant::now()));
-    let Some(after) = stage.attempt(finished.peer, "after the burst", rss_kib) else { return };
+/// Enters a burst, with what the server had before and has some time after it.
+fn enter(sheet: &mut Sheet, transport: &str, peer: Peer, burst: (f64, &LoadTestReport, f64)) {
+    let (before, report, after) = burst;
+    let peak = report.server.as_ref().map(|server| server.rss_peak_bytes);
+    let right_after = report.seconds.last().and_then(|second| second.server_rss_bytes);
     let rows = [
-        ("before", finished.before),
-        ("peak", finished.peak),
-        ("right after", finished.right_after),
-        ("5 s after", mib(after)),
-        ("seconds that it took", finished.took),
-        ("refused (503), bodies", finished.refused as f64),
+        ("before", Some(before)),
+        ("peak", peak.map(bytes_as_mib)),
+        ("right after", right_after.map(bytes_as_mib)),
+        ("5 s after", Some(after)),
+        ("seconds that it took", Some(report.measured_ms / 1e3)),
     ];
     for (label, figure) in rows {
-        let is_refusal = label.starts_with("refused");
-        if !is_refusal || transport == "HTTP" {
-            sheet.put(&format!("{transport}: {label}"), finished.peer, Cell::Spread(Spread::one(figure)));
+        if let Some(figure) = figure {
+            sheet.put(&format!("{transport}: {label}"), peer, Cell::Spread(Spread::one(figure)));
         }
     }
 }
 
-fn at_once(stage: &Stage<'_>, mut site: Site) -> io::Result<Finished<Site>> {
-    let _warm = site.ask_each(&Call::ListTools, Era::Modern, 0, 1)?;
-    // The filesystem tools have none that takes much and does little: blanks behind a list are read all the same.
-    let (call, blanks) = match site.peer.tools() {
-        Tools::Files => (Call::ListTools, BODY_BYTES),
-        Tools::Echo | Tools::Static => (Call::Length(BODY_BYTES), 0),
-    };
-    let mut callers = site.callers(&call, Era::Modern, stage.extent.burst_connections)?;
-    if blanks > 0 {
-        let body = call.body(Era::Modern) + &" ".repeat(blanks);
-        let request: Arc<[u8]> = call.modern_with(&body).into();
-        for caller in &mut callers {
-            caller.request = Arc::clone(&request);
-        }
+/// The call of a large request with a small answer.
+fn large(peer: Peer) -> Call {
+    match peer.tools() {
+        Tools::Files => Call::Unused(BODY_BYTES),
+        Tools::Echo | Tools::Static => Call::Length(BODY_BYTES),
     }
+}
+
+fn at_once(stage: &Stage<'_>, site: Site) -> io::Result<Finished> {
+    let warm = site.load("burst, before it", &Call::ListTools, Era::Modern)?;
+    stage.run(&warm.warm_up(Duration::ZERO).count(1))?;
     thread::sleep(stage.extent.settle);
-    let before = site.server.memory()?.rss_kib;
-    let expected = site.expected(&call);
-    let (figures, sockets) =
-        http_load::run(&site.server, callers, &expected, Pace::Once, stage.extent.client_threads)?;
-    let (peak, right_after) = (site.server.peak_rss_kib()?, site.server.memory()?.rss_kib);
-    drop(sockets);
-    Ok(Finished {
-        peer: site.peer,
-        server: site,
-        before: mib(before),
-        peak: mib(peak),
-        right_after: mib(right_after),
-        took: figures.elapsed.as_secs_f64(),
-        refused: figures.tally.refused,
-        ended: Instant::now(),
-    })
+    let before = mib(site.server.memory()?.rss_kib);
+    let connections = stage.extent.burst_connections;
+    let burst = site.load("burst over HTTP", &large(site.peer), Era::Modern)?.warm_up(Duration::ZERO);
+    let report = stage.run(&burst.connections(connections).count(connections as u64))?;
+    Ok(Finished { site, before, report, ended: Instant::now() })
 }
 
-fn in_turn(stage: &Stage<'_>, peer: Peer) -> io::Result<Finished<StdioServer>> {
-    let mut server = StdioServer::greet(&mut stage.peers.stdio(peer)?)?;
-    server.ask(&Call::ListTools.body(Era::Legacy))?;
-    thread::sleep(stage.extent.settle);
-    let before = server.memory()?.rss_kib;
-    let line = large_line(peer);
-    let begun = Instant::now();
-    for _ in 0..stage.extent.burst_frames {
-        let answer = server.ask(&line)?;
-        if memchr::memmem::find(&answer, br#""content""#).is_none() {
-            let text = String::from_utf8_lossy(&answer[..answer.len().min(600)]).into_owned();
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a wrong answer: {text}")));
-        }
-    }
-    let (took, peak) = (begun.elapsed().as_secs_f64(), server.peak_rss_kib()?);
-    let right_after = server.memory()?.rss_kib;
-    let (before, peak, right_after) = (mib(before), mib(peak), mib(right_after));
-    Ok(Finished { peer, server, before, peak, right_after, took, refused: 0, ended: Instant::now() })
-}
-
-/// A call of a mebibyte, half plain and half with escapes, so that all that could grow does.
-fn large_line(peer: Peer) -> String {
-    let (tool, name) = match peer.tools() {
-        Tools::Files => ("list_allowed_directories", "unused"),
-        Tools::Echo | Tools::Static => ("length", "text"),
-    };
-    let part = "plain text, then an escape: \\n";
-    let argument = part.repeat(BODY_BYTES / part.len());
-    format!(
-        r#"{{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{{"name":"{tool}","arguments":{{"{name}":"{argument}"}}}}}}"#
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_large_line_is_one_call_of_a_mebibyte() {
-        for peer in [Peer::Mcpool, Peer::Python] {
-            let line = large_line(peer);
-            assert!(line.len() > BODY_BYTES - 100 && !line.contains('\n'));
-            let call: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-            let arguments = call["params"]["arguments"].as_object().expect("arguments");
-            assert!(arguments.values().all(|text| text.as_str().is_some_and(|text| text.contains('\n'))));
-        }
-    }
+fn in_turn(stage: &Stage<'_>, peer: Peer) -> io::Result<LoadTestReport> {
+    let burst = stage.peers.stdio_load(peer, "burst over stdio", &large(peer))?.warm_up(Duration::ZERO);
+    stage.run(&burst.count(stage.extent.burst_frames as u64).settle(AFTER))
 }

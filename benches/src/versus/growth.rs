@@ -1,14 +1,12 @@
 //! How costs grow with the work: once, ten times and a hundred times the clients, and the bytes of a frame.
 
-use super::throughput::ask;
-use super::{Stage, enough, mib};
-use crate::calls::{Call, Era, SMALL_BYTES};
+use super::{Stage, bytes_as_mib};
+use crate::calls::{Call, SMALL_BYTES};
 use crate::figures::Spread;
 use crate::peers::{Peer, Site, Tools};
 use crate::sheet::{Cell, Sheet};
 use crate::slopes::{exponent, per_unit};
-use crate::stdio_load;
-use crate::stdio_server::StdioServer;
+use mcpool::load::{Era, LoadTestReport};
 use std::collections::BTreeMap;
 
 const CLIENTS: [usize; 3] = [10, 100, 1000];
@@ -34,24 +32,21 @@ const SLOPES: &str = "By least squares over the medians of the tables above. An 
 
 fn by_clients(stage: &Stage<'_>, slopes: &mut Sheet) -> Vec<Sheet> {
     let (mut cpu, mut rss, mut rates) = (Costs::new(), Costs::new(), Costs::new());
-    let mut sites = stage.sites();
+    let sites = stage.sites();
     for clients in CLIENTS {
         for round in 1..=stage.extent.rounds {
             stage.say(&format!("growth: {clients} clients, round {round} of {}", stage.extent.rounds));
-            for site in &mut sites {
+            for site in &sites {
                 let call = match site.peer.tools() {
                     Tools::Files => stage.peers.files.read(1 << 10),
                     Tools::Echo | Tools::Static => Call::Echo(SMALL_BYTES),
                 };
-                let figures = round_of(stage, site, &call, clients);
-                let Some((figures, memory)) = figures else { continue };
-                if figures.tally.answers == 0 {
-                    continue; // it needs longer than the longest round
-                }
-                let key = (site.peer, clients);
-                cpu.entry(key).or_default().push(figures.server_cpu_per_million());
-                rates.entry(key).or_default().push(figures.rate());
-                rss.entry(key).or_default().push(memory);
+                let Some(report) = round_of(stage, site, &call, clients) else { continue };
+                let (key, server) = ((site.peer, clients), report.server.as_ref());
+                cpu.entry(key).or_default().extend(server.and_then(|server| server.cpu_per_request_us));
+                rates.entry(key).or_default().push(report.requests.rate);
+                let memory = server.and_then(|server| server.rss_after_bytes);
+                rss.entry(key).or_default().extend(memory.map(bytes_as_mib));
             }
         }
     }
@@ -77,38 +72,32 @@ fn by_clients(stage: &Stage<'_>, slopes: &mut Sheet) -> Vec<Sheet> {
     sheets.into()
 }
 
-/// A round, and what the server holds at its end.
-fn round_of(
-    stage: &Stage<'_>,
-    site: &mut Site,
-    call: &Call,
-    connections: usize,
-) -> Option<(crate::figures::Figures, f64)> {
+/// A round; `None` where the server failed, or needs longer than the longest round.
+fn round_of(stage: &Stage<'_>, site: &Site, call: &Call, connections: usize) -> Option<LoadTestReport> {
     let mut span = stage.extent.span;
-    let threads = stage.extent.client_threads;
-    stage.attempt(site.peer, &call.name(), || {
-        let figures = enough(&mut span, stage.extent.longest, connections, |pace| {
-            ask(site, call, Era::Modern, (connections, threads), pace)
-        })?;
-        Ok((figures, mib(site.server.memory()?.rss_kib)))
-    })
+    let name = format!("growth, {} on {connections} connections", call.name());
+    let report = stage.attempt(site.peer, &call.name(), || {
+        let load = site.load(&name, call, Era::Modern)?.connections(connections);
+        stage.run_long_enough(&load, &mut span, connections)
+    });
+    report.filter(|report| report.requests.answered > 0)
 }
 
 fn by_frames(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
     let mut cpu = Costs::new();
-    let mut sites = stage.sites();
+    let sites = stage.sites();
     for bytes in FRAME_BYTES {
         for round in 1..=stage.extent.rounds {
             stage.say(&format!(
                 "growth: frames of {bytes} B over HTTP, round {round} of {}",
                 stage.extent.rounds
             ));
-            for site in &mut sites {
+            for site in &sites {
                 let call = frame(stage, site.peer, bytes);
-                let figures = round_of(stage, site, &call, FRAME_CONNECTIONS);
-                if let Some((figures, _)) = figures.filter(|(figures, _)| figures.tally.answers > 0) {
-                    cpu.entry((site.peer, bytes)).or_default().push(figures.server_cpu_per_million());
-                }
+                let report = round_of(stage, site, &call, FRAME_CONNECTIONS);
+                let server = report.and_then(|report| report.server);
+                let figure = server.and_then(|server| server.cpu_per_request_us);
+                cpu.entry((site.peer, bytes)).or_default().extend(figure);
             }
         }
     }
@@ -121,28 +110,21 @@ fn by_frames(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
 
 fn by_lines(stage: &Stage<'_>, slopes: &mut Sheet) -> Sheet {
     let mut times = Costs::new();
-    let greet = |peer| {
-        let server =
-            stage.attempt(peer, "greeting over stdio", || StdioServer::greet(&mut stage.peers.stdio(peer)?));
-        server.map(|server| (peer, server))
-    };
-    let mut servers: Vec<_> = stage.with_stdio().into_iter().filter_map(greet).collect();
     for bytes in FRAME_BYTES {
         for round in 1..=stage.extent.rounds {
             stage.say(&format!(
                 "growth: lines of {bytes} B over stdio, round {round} of {}",
                 stage.extent.rounds
             ));
-            for (peer, server) in &mut servers {
-                let call = frame(stage, *peer, bytes);
-                let mut span = stage.extent.span;
-                let run = || {
-                    enough(&mut span, stage.extent.longest, 1, |pace| stdio_load::run(server, &call, 1, pace))
-                };
-                let figures = stage.attempt(*peer, &call.name(), run);
-                let figures = figures.filter(|figures| figures.tally.answers > 0);
-                let median = figures.map(|figures| figures.tally.latency.value_at_quantile(0.5) as f64 / 1e3);
-                times.entry((*peer, bytes)).or_default().extend(median);
+            for peer in stage.with_stdio() {
+                let call = frame(stage, peer, bytes);
+                let mut span = stage.extent.stdio_span();
+                let report = stage.attempt(peer, &call.name(), || {
+                    let name = format!("growth, {} over stdio", call.name());
+                    stage.run_long_enough(&stage.peers.stdio_load(peer, &name, &call)?, &mut span, 1)
+                });
+                let latency = report.and_then(|report| report.latency);
+                times.entry((peer, bytes)).or_default().extend(latency.map(|latency| latency.p50_us));
             }
         }
     }

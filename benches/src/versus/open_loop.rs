@@ -2,16 +2,12 @@
 //!
 //! Two rates: half of what each server can do, found by a short closed loop before, and one that all of them can.
 
-use super::throughput::ask;
 use super::track::{Names, Track, open};
-use super::{Stage, enough};
-use crate::calls::{Call, Era};
-use crate::figures::Figures;
+use super::{Span, Stage};
+use crate::calls::Call;
 use crate::peers::{Peer, Site};
-use crate::schedule::{Pace, Span};
 use crate::sheet::Sheet;
-use crate::stdio_load;
-use crate::stdio_server::StdioServer;
+use mcpool::load::{Era, LoadPattern, LoadTestScenario};
 use std::io;
 use std::time::Duration;
 
@@ -27,31 +23,46 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// The part of its speed at which a server is asked.
 const LOAD: f64 = 0.5;
 
-/// A server that is there.
-enum Server {
-    Pipes(Peer, StdioServer),
-    Http(Box<Site>),
+/// How a peer is reached.
+enum Way<'a> {
+    Pipes,
+    Http(&'a Site),
 }
 
-impl Server {
-    fn peer(&self) -> Peer {
+impl Way<'_> {
+    fn name(&self) -> &'static str {
         match self {
-            Self::Pipes(peer, _) => *peer,
-            Self::Http(site) => site.peer,
-        }
-    }
-
-    fn transport(&self) -> &'static str {
-        match self {
-            Self::Pipes(..) => "stdio",
+            Self::Pipes => "stdio",
             Self::Http(_) => "HTTP",
         }
     }
 
-    fn run(&mut self, call: &Call, pace: Pace, threads: usize) -> io::Result<Figures> {
+    fn era(&self) -> Era {
         match self {
-            Self::Pipes(_, server) => stdio_load::run(server, call, WINDOW, pace),
-            Self::Http(site) => ask(site, call, Era::Modern, (CONNECTIONS, threads), pace),
+            Self::Pipes => Era::Legacy,
+            Self::Http(_) => Era::Modern,
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        match self {
+            Self::Pipes => WINDOW,
+            Self::Http(_) => CONNECTIONS,
+        }
+    }
+
+    fn load(&self, stage: &Stage<'_>, peer: Peer, call: &Call, what: &str) -> io::Result<LoadTestScenario> {
+        let name = format!("{}, {}, {what}", self.name(), call.name());
+        Ok(match self {
+            Self::Pipes => stage.peers.stdio_load(peer, &name, call)?.in_flight(WINDOW),
+            Self::Http(site) => site.load(&name, call, Era::Modern)?.connections(CONNECTIONS),
+        })
+    }
+
+    fn warm_up(&self, stage: &Stage<'_>) -> Duration {
+        match self {
+            Self::Pipes => stage.extent.stdio_warm_up,
+            Self::Http(_) => stage.extent.open_span.warm_up,
         }
     }
 }
@@ -59,33 +70,26 @@ impl Server {
 /// One server, one call, one rate.
 struct Case {
     track: Track,
-    server: usize,
-    call: Call,
-    rate: f64,
+    load: LoadTestScenario,
 }
 
 /// Asks all servers at their rates.
 /// What fails is left out.
 pub(crate) fn measure(stage: &Stage<'_>) -> Vec<Sheet> {
-    let pipes = stage.with_stdio().into_iter().filter_map(|peer| {
-        let greet = || StdioServer::greet(&mut stage.peers.stdio(peer)?);
-        stage.attempt(peer, "greeting over stdio", greet).map(|server| Server::Pipes(peer, server))
-    });
-    let mut servers: Vec<_> = pipes.collect();
-    servers.extend(stage.sites().into_iter().map(|site| Server::Http(Box::new(site))));
+    let sites = stage.sites();
     let mut cases = Vec::new();
-    for (index, server) in servers.iter_mut().enumerate() {
-        cases.extend(cases_of(stage, index, server));
+    for peer in stage.with_stdio() {
+        cases.extend(cases_of(stage, peer, &Way::Pipes));
+    }
+    for site in &sites {
+        cases.extend(cases_of(stage, site.peer, &Way::Http(site)));
     }
     for round in 1..=stage.extent.rounds {
         stage.say(&format!("open loop: round {round} of {}", stage.extent.rounds));
-        for case in cases.iter_mut().filter(|case| !case.track.is_over) {
-            let pace = Pace::Open { rate: case.rate, span: span_at(case.rate, stage.extent.open_span) };
-            let threads = stage.extent.client_threads;
-            let run = || servers[case.server].run(&case.call, pace, threads);
-            match stage.attempt(case.track.peer, &case.track.label, run) {
-                Some(figures) => case.track.add(&figures, threads),
-                None => case.track.is_over = true,
+        for Case { track, load } in cases.iter_mut().filter(|case| !case.track.is_over) {
+            match stage.attempt(track.peer, &track.label, || stage.run(load)) {
+                Some(report) => track.add(&report),
+                None => track.is_over = true,
             }
         }
     }
@@ -101,39 +105,51 @@ const NAMES: Names = Names {
 };
 
 /// Long enough for some requests at a low rate.
-fn span_at(rate: f64, span: Span) -> Span {
-    let needed = Duration::from_secs_f64(LEAST_REQUESTS / rate).min(LONGEST);
-    Span { measured: span.measured.max(needed), ..span }
+fn long_enough(rate: f64, measured: Duration) -> Duration {
+    measured.max(Duration::from_secs_f64(LEAST_REQUESTS / rate).min(LONGEST))
 }
 
-fn cases_of(stage: &Stage<'_>, index: usize, server: &mut Server) -> Vec<Case> {
-    let (peer, transport) = (server.peer(), server.transport());
-    stage.say(&format!("open loop: how fast {} is over {transport}", peer.name()));
-    let era = if transport == "HTTP" { Era::Modern } else { Era::Legacy };
+fn cases_of(stage: &Stage<'_>, peer: Peer, way: &Way<'_>) -> Vec<Case> {
+    stage.say(&format!("open loop: how fast {} is over {}", peer.name(), way.name()));
     let mut cases = Vec::new();
-    let calls = peer.calls(era, &stage.peers.files).into_iter();
+    let calls = peer.calls(way.era(), &stage.peers.files).into_iter();
     for call in calls.filter(|call| stage.extent.asks(call, usize::MAX)) {
-        let case = |what: &str, rate| Case {
-            track: Track::new(format!("{transport}: {}, {what}", call.name()), peer),
-            server: index,
-            call: call.clone(),
-            rate,
-        };
-        let mut span = Span { warm_up: Duration::from_millis(50), measured: Duration::from_millis(150) };
-        let in_flight = if era == Era::Modern { CONNECTIONS } else { WINDOW };
-        let run = || {
-            enough(&mut span, stage.extent.longest, in_flight, |pace| {
-                server.run(&call, pace, stage.extent.client_threads)
-            })
-        };
-        if let Some(figures) =
-            stage.attempt(peer, &call.name(), run).filter(|figures| figures.tally.answers > 0)
-        {
-            cases.push(case("half of its speed", figures.rate() * LOAD));
-            if figures.rate() > COMMON_RATE {
-                cases.push(case("200 a second", COMMON_RATE));
-            }
+        let Some(rate) = speed(stage, peer, way, &call) else { continue };
+        let rates = [("half of its speed", rate * LOAD), ("200 a second", COMMON_RATE)];
+        let is_common = rate > COMMON_RATE;
+        for (what, rate) in rates.into_iter().take(1 + usize::from(is_common)) {
+            let label = format!("{}: {}, {what}", way.name(), call.name());
+            let load = stage.attempt(peer, &label, || way.load(stage, peer, &call, what));
+            let load = load.map(|load| {
+                let duration = long_enough(rate, stage.extent.open_span.measured);
+                let load = load.pattern(LoadPattern::Constant { rate });
+                load.warm_up(way.warm_up(stage)).duration(duration)
+            });
+            cases.extend(load.map(|load| Case { track: Track::new(label, peer), load }));
         }
     }
     cases
+}
+
+/// How many requests a second a server answers without a pause; `None` when it answers none.
+fn speed(stage: &Stage<'_>, peer: Peer, way: &Way<'_>, call: &Call) -> Option<f64> {
+    let mut span = Span { warm_up: way.warm_up(stage), measured: Duration::from_millis(150) };
+    let report = stage.attempt(peer, &call.name(), || {
+        let load = way.load(stage, peer, call, "its speed")?;
+        stage.run_long_enough(&load, &mut span, way.in_flight())
+    });
+    report.map(|report| report.requests.rate).filter(|rate| *rate > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_rate_has_the_time_that_it_needs_and_no_more() {
+        let measured = Duration::from_millis(150);
+        for (rate, millis) in [(1000.0, 150), (40.0, 500), (0.1, 2000)] {
+            assert_eq!(long_enough(rate, measured), Duration::from_millis(millis), "{rate}");
+        }
+    }
 }

@@ -1,9 +1,8 @@
 //! How long a client waits that has just started its server: from the spawn to the first answer.
 
 use super::Stage;
-use crate::calls::INITIALIZE;
 use crate::sheet::Sheet;
-use crate::stdio_server::StdioServer;
+use crate::stdio_server::{INITIALIZE, StdioServer};
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -1,9 +1,9 @@
 //! What the rounds of one row have shown of each peer, and the sheets that come of it.
 
-use crate::figures::{Figures, Quantiles, histogram};
+use crate::figures::Quantiles;
 use crate::peers::Peer;
 use crate::sheet::{Cell, Sheet};
-use hdrhistogram::Histogram;
+use mcpool::load::{FailureKind, LoadTestReport};
 
 /// The rounds of one peer at one thing.
 #[derive(Debug, Clone)]
@@ -15,8 +15,7 @@ pub(crate) struct Track {
     client_load: Vec<f64>,
     late: Vec<f64>,
     unsent: Vec<f64>,
-    refused: Vec<f64>,
-    latency: Histogram<u64>,
+    latency: Vec<Quantiles>,
     /// It failed: nothing more is asked of it.
     pub(crate) is_over: bool,
 }
@@ -31,28 +30,32 @@ impl Track {
             client_load: Vec::new(),
             late: Vec::new(),
             unsent: Vec::new(),
-            refused: Vec::new(),
-            latency: histogram(),
+            latency: Vec::new(),
             is_over: false,
         }
     }
 
-    pub(crate) fn add(&mut self, figures: &Figures, client_threads: usize) {
-        let tally = &figures.tally;
-        let due = (tally.answers + tally.refused + tally.unsent).max(1) as f64;
-        self.rates.push(figures.rate());
-        // Without an answer there is nothing that the time could be divided by.
-        self.cpu_per_million.extend((tally.answers > 0).then(|| figures.server_cpu_per_million()));
-        self.client_load.push(figures.client_load(client_threads) * 100.0);
-        self.late.push(tally.late as f64 * 100.0 / due);
-        self.unsent.push(tally.unsent as f64 * 100.0 / due);
-        self.refused.push(tally.refused as f64);
-        self.latency += &tally.latency;
+    pub(crate) fn add(&mut self, report: &LoadTestReport) {
+        let requests = &report.requests;
+        let percent = |count: u64| count as f64 * 100.0 / requests.scheduled.max(1) as f64;
+        self.rates.push(requests.rate);
+        // Microseconds for one are seconds for a million; without an answer there is nothing to divide the time by.
+        self.cpu_per_million.extend(report.server.as_ref().and_then(|server| server.cpu_per_request_us));
+        self.client_load.push(report.generator.cpu_load * 100.0);
+        self.late.push(percent(requests.late));
+        self.unsent.push(percent(requests.dropped));
+        self.latency.extend(report.latency.as_ref().map(Quantiles::from));
     }
 
     pub(crate) fn quantiles(&self) -> Option<Quantiles> {
-        Quantiles::of(&self.latency)
+        Quantiles::middle(&self.latency)
     }
+}
+
+/// How many requests a server refused.
+pub(crate) fn refused(report: &LoadTestReport) -> u64 {
+    let refused = report.failures.iter().filter(|failure| failure.kind == FailureKind::Refused);
+    refused.map(|failure| failure.count).sum()
 }
 
 /// The sheets of a closed loop.
@@ -63,7 +66,7 @@ pub(crate) fn closed(tracks: &[Track], names: &Names) -> Vec<Sheet> {
         Sheet::new(rates, &format!("Throughput {place}"), "requests a second", about),
         Sheet::new(latency, &format!("Latency {place}, closed loop, p50 / p99 / p99.9"), "us", ""),
         Sheet::new(cpu, &format!("CPU time of the server {place}"), "s for a million requests", ""),
-        Sheet::new(load, &format!("How busy the client was {place}"), "%", BUSY),
+        Sheet::new(load, &format!("How busy the generator was {place}"), "%", BUSY),
     ];
     for track in tracks {
         let (label, peer) = (track.label.as_str(), track.peer);
@@ -106,30 +109,22 @@ pub(crate) struct Names {
     pub(crate) about: &'static str,
 }
 
-const BUSY: &str =
-    "Share of the client's one thread. Near 100 the client was the limit, and the server could do more.";
+const BUSY: &str = "Share of one processor that the generator took. Near 100 it was the limit, and the server could do more.";
 
 #[cfg(test)]
 mod tests {
+    use super::super::report;
     use super::*;
-    use crate::figures::Tally;
-    use std::time::Duration;
 
     #[test]
     fn rounds_become_cells() {
         let mut track = Track::new("echo".to_owned(), Peer::Library);
-        for answers in [100, 300, 200] {
-            let mut tally = Tally { refused: 0, late: 50, unsent: 100, ..Tally::default() };
-            (0..answers).for_each(|_| tally.answered(Duration::from_micros(30)));
-            let second = Duration::from_secs(1);
-            let figures = Figures { tally, elapsed: second, server_cpu: second, client_cpu: second / 2 };
-            track.add(&figures, 1);
+        for (answers, us) in [(100, 30.0), (300, 10.0), (200, 50.0)] {
+            track.add(&report(answers, us));
         }
         let failed = Track::new("echo".to_owned(), Peer::Python);
-        let second = Duration::from_secs(1);
-        let tally = Tally::default();
         let mut stuck = Track::new("stuck".to_owned(), Peer::Rmcp);
-        stuck.add(&Figures { tally, elapsed: second, server_cpu: second, client_cpu: second }, 1);
+        stuck.add(&report(0, 1.0));
         assert!(stuck.cpu_per_million.is_empty() && stuck.quantiles().is_none() && stuck.rates.len() == 1);
         let names = Names { ids: ["a", "b", "c", "d"], place: "here", about: "" };
         let sheets = closed(&[track.clone(), failed.clone()], &names);
@@ -141,5 +136,13 @@ mod tests {
         let sheets = open(&[track, failed], &names);
         let figures: Vec<_> = sheets.iter().filter_map(figure).collect();
         assert_eq!(figures, [30.0, 200.0, 17.0, 33.0]);
+    }
+
+    #[test]
+    fn refusals_are_counted_apart_from_other_failures() {
+        let mut report = report(1, 1.0);
+        let failure = |kind, count| mcpool::load::FailureReport { kind, count, example: None };
+        report.failures = vec![failure(FailureKind::TimeOut, 2), failure(FailureKind::Refused, 3)];
+        assert_eq!(refused(&report), 3);
     }
 }
