@@ -72,7 +72,7 @@ impl Extent {
         Self {
             rounds: 3,
             span: span(100, 400),
-            stdio_warm_up: Duration::from_secs(1),
+            stdio_warm_up: Duration::from_secs(2),
             open_span: span(100, 600),
             longest: Duration::from_secs(2),
             is_whole: true,
@@ -90,7 +90,7 @@ impl Extent {
     pub fn quick() -> Self {
         Self {
             span: span(30, 100),
-            stdio_warm_up: Duration::from_millis(500),
+            stdio_warm_up: Duration::from_secs(1),
             open_span: span(30, 150),
             longest: Duration::from_millis(800),
             is_whole: false,

@@ -49,7 +49,7 @@ pub(crate) fn over_stdio(stage: &Stage<'_>) -> Vec<Sheet> {
 const STDIO: Names = Names {
     ids: ["stdio", "stdio-latency", "stdio-cpu", "stdio-client"],
     place: "over stdio",
-    about: "In the handshake revision 2025-11-25, which all speak over pipes. Each round starts its server.",
+    about: "In the handshake revision 2025-11-25, which all speak over pipes. Each round starts its server: one that compiles while it runs, as Node, would be faster after a longer warm-up.",
 };
 
 /// Has all cases take turns; gives what came of each.
