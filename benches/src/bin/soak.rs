@@ -168,7 +168,10 @@ fn soak(matches: &ArgMatches) -> Result<bool> {
     for fault in &faults {
         eprintln!("soak: {fault}");
     }
-    Ok(faults.is_empty())
+    if !alive.is_flawless() {
+        eprintln!("soak: after the traffic the server does not answer");
+    }
+    Ok(faults.is_empty() && alive.is_flawless())
 }
 
 fn start(matches: &ArgMatches, folder: &Path) -> Result<ServerProcess> {
