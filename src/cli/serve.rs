@@ -426,9 +426,9 @@ impl StopSignals {
         let (tell, requested) = mpsc::channel(1);
         let listening = async move {
             if signals.next(&tell).await.is_ok() {
-                // This fails only while an earlier request has not been taken.
-                if timeout(patience, signals.next(&tell)).await.is_err() && tell.try_send(()).is_err() {
-                    tracing::debug!("the server is stopping already");
+                // Waits where the first request has not been taken: the second one must not be lost to a slow thread.
+                if timeout(patience, signals.next(&tell)).await.is_err() && tell.send(()).await.is_err() {
+                    tracing::debug!("the server has stopped already");
                 }
                 while signals.next(&tell).await.is_ok() {}
             }
