@@ -10,7 +10,7 @@
 //! Invariant: `buffer` never holds more than `max_bytes`, and never a newline: messages are framed by it.
 
 use super::raw::Raw;
-use super::scan::plain_end;
+use super::scan::{has_line_break, plain_end};
 use super::ser::write_value;
 use super::text_pieces::REPLACEMENT;
 use super::writer::{Target, Writer};
@@ -247,6 +247,12 @@ impl Reply {
         self.append_line(literal.as_bytes());
     }
 
+    /// Writes a literal of this crate. None has a line break: debug builds look, so that tests do, and others save it.
+    pub(crate) fn token(&mut self, token: &'static str) {
+        debug_assert!(!has_line_break(token.as_bytes()), "it would end the frame: {token}");
+        self.append(token.as_bytes());
+    }
+
     /// Writes a value that is JSON text already; its line breaks, which can only stand between two tokens, become
     /// spaces.
     pub fn raw(&mut self, json: Raw<'_>) {
@@ -395,6 +401,9 @@ impl Target for Reply {
     /// Appends JSON text, in which a line break can only stand between two tokens. One would end the frame: each
     /// becomes a space.
     fn append_line(&mut self, json: &[u8]) {
+        if !has_line_break(json) {
+            return self.append(json);
+        }
         let mut rest = json;
         while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
             self.append(&rest[..at]);

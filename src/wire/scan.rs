@@ -101,9 +101,42 @@ pub(super) fn specials(word: u64) -> u64 {
     !(others & no_backslash) & HIGH
 }
 
+/// Longest text that is searched for line breaks by words: the search of `memchr` costs more to begin than ten words.
+const MAX_WORDS_BYTES: usize = 10 * WORD;
+
+/// Whether there is a line feed or a carriage return in `bytes`.
+pub(super) fn has_line_break(bytes: &[u8]) -> bool {
+    if bytes.len() > MAX_WORDS_BYTES {
+        return memchr::memchr2(b'\n', b'\r', bytes).is_some();
+    }
+    let (words, tail) = bytes.as_chunks::<WORD>();
+    // No early exit: in nearly all texts there is none.
+    let hits = words.iter().fold(0, |hits, word| {
+        let word = u64::from_le_bytes(*word);
+        let (feed, carriage) = (word ^ (ONES * u64::from(b'\n')), word ^ (ONES * u64::from(b'\r')));
+        hits | (feed.wrapping_sub(ONES) & !feed) | (carriage.wrapping_sub(ONES) & !carriage)
+    });
+    hits & HIGH != 0 || tail.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{WORD, is_special, plain_end, specials};
+    use super::{WORD, has_line_break, is_special, plain_end, specials};
+
+    #[test]
+    fn a_line_break_is_found_wherever_it_is_and_nothing_else_is_one() {
+        for length in (0..100).chain([200]) {
+            for neighbour in [0_u8, 9, 11, 12, 14, 0x7F, 0x8A, 0x8D, 0xFF, b'x'] {
+                let bytes = vec![neighbour; length];
+                assert!(!has_line_break(&bytes), "{length} times {neighbour}");
+                for (place, line_break) in (0..length).flat_map(|place| [(place, b'\n'), (place, b'\r')]) {
+                    let mut bytes = bytes.clone();
+                    bytes[place] = line_break;
+                    assert!(has_line_break(&bytes), "{line_break} at {place} among {length} of {neighbour}");
+                }
+            }
+        }
+    }
 
     fn naive(bytes: &[u8], start: usize) -> usize {
         (start..bytes.len()).find(|at| is_special(bytes[*at])).unwrap_or(bytes.len())

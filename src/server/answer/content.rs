@@ -106,13 +106,13 @@ impl Content {
 
     pub(crate) fn text_block<R>(&mut self, write: impl FnOnce(&mut TextBlock<'_>) -> R) -> R {
         let start = self.begin_block();
-        self.reply.literal(r#"{"type":"text","text":""#);
+        self.reply.token(r#"{"type":"text","text":""#);
         let text_start = self.reply.len();
         let mut block = TextBlock { text: self.reply.lossy_text() };
         let result = write(&mut block);
         drop(block);
         self.last_text = Part::new(text_start..self.reply.len());
-        self.reply.literal(r#""}"#);
+        self.reply.token(r#""}"#);
         self.last_block = Part::new(start..self.reply.len());
         result
     }
@@ -162,13 +162,13 @@ impl Content {
         write: impl FnOnce(&mut DataBlock<'_>) -> R,
     ) -> R {
         let start = self.begin_block();
-        self.reply.literal(r#"{"type":""#);
-        self.reply.literal(kind);
-        self.reply.literal(r#"","data":""#);
+        self.reply.token(r#"{"type":""#);
+        self.reply.token(kind);
+        self.reply.token(r#"","data":""#);
         let result = DataBlock::write(&mut self.reply, write);
-        self.reply.literal(r#"","mimeType":"#);
+        self.reply.token(r#"","mimeType":"#);
         self.reply.string(mime_type);
-        self.reply.literal("}");
+        self.reply.token("}");
         self.last_block = Part::new(start..self.reply.len());
         result
     }
@@ -180,26 +180,26 @@ impl Content {
         write: impl FnOnce(&mut DataBlock<'_>) -> R,
     ) -> R {
         let start = self.begin_block();
-        self.reply.literal(r#"{"type":"resource","resource":{"uri":"#);
+        self.reply.token(r#"{"type":"resource","resource":{"uri":"#);
         self.reply.string(uri);
-        self.reply.literal(r#","mimeType":"#);
+        self.reply.token(r#","mimeType":"#);
         self.reply.string(mime_type);
-        self.reply.literal(r#","blob":""#);
+        self.reply.token(r#","blob":""#);
         let result = DataBlock::write(&mut self.reply, write);
-        self.reply.literal(r#""}}"#);
+        self.reply.token(r#""}}"#);
         self.last_block = Part::new(start..self.reply.len());
         result
     }
 
     pub(crate) fn resource_block(&mut self, uri: &str, mime_type: &str, text: &str) {
         let start = self.begin_block();
-        self.reply.literal(r#"{"type":"resource","resource":{"uri":"#);
+        self.reply.token(r#"{"type":"resource","resource":{"uri":"#);
         self.reply.string(uri);
-        self.reply.literal(r#","mimeType":"#);
+        self.reply.token(r#","mimeType":"#);
         self.reply.string(mime_type);
-        self.reply.literal(r#","text":"#);
+        self.reply.token(r#","text":"#);
         self.reply.string(text);
-        self.reply.literal("}}");
+        self.reply.token("}}");
         self.last_block = Part::new(start..self.reply.len());
     }
 
@@ -297,27 +297,27 @@ impl Content {
         let cut = streamed.as_deref().map(|block: &StreamedBlock| block.place.start);
         let mut copy_cut = None;
         let reply = &mut self.reply;
-        reply.literal("]");
+        reply.token("]");
         match structured {
             Structured::None | Structured::OfStreamed(_) => {}
             Structured::Unwritten(error) => return Err(error),
             Structured::Value(json) => {
-                reply.literal(r#","structuredContent":"#);
+                reply.token(r#","structuredContent":"#);
                 reply.raw(Raw::trusted(std::str::from_utf8(&json).unwrap_or_default()));
             }
             Structured::Text(part) => {
-                reply.literal(r#","structuredContent":{"content":""#);
+                reply.token(r#","structuredContent":{"content":""#);
                 copy_cut = repeat(reply, part, cut);
-                reply.literal(r#""}"#);
+                reply.token(r#""}"#);
             }
             Structured::Block(part) => {
-                reply.literal(r#","structuredContent":{"content":["#);
+                reply.token(r#","structuredContent":{"content":["#);
                 copy_cut = repeat(reply, part, cut);
-                reply.literal("]}");
+                reply.token("]}");
             }
         }
         if is_error {
-            reply.literal(r#","isError":true"#);
+            reply.token(r#","isError":true"#);
         }
         let tail_at = reply.len();
         envelope::close_tool_result(reply, era, server_info);
@@ -333,7 +333,7 @@ impl Content {
 
     fn begin_block(&mut self) -> usize {
         if self.last_block.is_some() {
-            self.reply.literal(",");
+            self.reply.token(",");
         }
         self.reply.len()
     }

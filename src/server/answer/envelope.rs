@@ -27,32 +27,32 @@ impl AnswerId<'_> {
 
 /// Opens an answer up to and including the key of its payload.
 fn open(reply: &mut Reply, id: AnswerId<'_>, payload: &'static str) {
-    reply.literal(r#"{"jsonrpc":"2.0""#);
+    reply.token(r#"{"jsonrpc":"2.0""#);
     match id {
         AnswerId::Of(id) => {
-            reply.literal(r#","id":"#);
+            reply.token(r#","id":"#);
             reply.raw(Raw::trusted(id));
         }
         AnswerId::Omitted => {}
-        AnswerId::Null => reply.literal(r#","id":null"#),
+        AnswerId::Null => reply.token(r#","id":null"#),
     }
-    reply.literal(payload);
+    reply.token(payload);
 }
 
 /// Writes a whole result.
 pub(crate) fn result(reply: &mut Reply, id: &str, body: Raw<'_>) {
     open(reply, AnswerId::Of(id), r#","result":"#);
     reply.raw(body);
-    reply.literal("}");
+    reply.token("}");
 }
 
 /// Opens a tool's result up to the first content block.
 pub(crate) fn open_tool_result(reply: &mut Reply, id: &str, era: Era) {
     open(reply, AnswerId::Of(id), r#","result":{"#);
     if era == Era::Modern {
-        reply.literal(r#""resultType":"complete","#);
+        reply.token(r#""resultType":"complete","#);
     }
-    reply.literal(r#""content":["#);
+    reply.token(r#""content":["#);
 }
 
 /// Closes a tool's result after its last member. `meta` is the `_meta` of modern results.
@@ -60,49 +60,49 @@ pub(crate) fn close_tool_result(reply: &mut Reply, era: Era, meta: &RawValue) {
     if era == Era::Modern {
         close_modern_result(reply, meta);
     } else {
-        reply.literal("}}");
+        reply.token("}}");
     }
 }
 
 /// Closes a result of the modern era after its last member.
 pub(crate) fn close_modern_result(reply: &mut Reply, meta: &RawValue) {
-    reply.literal(r#","_meta":"#);
+    reply.token(r#","_meta":"#);
     reply.raw(meta.into());
-    reply.literal("}}");
+    reply.token("}}");
 }
 
 /// Writes a whole error answer.
 pub(crate) fn error(reply: &mut Reply, era: Era, id: AnswerId<'_>, error: &ProtocolError<'_>) {
     open(reply, id, r#","error":{"code":"#);
     reply.integer(error.code(era));
-    reply.literal(r#","message":""#);
+    reply.token(r#","message":""#);
     display(reply, error);
-    reply.literal("\"");
+    reply.token("\"");
     if let ProtocolError::UnsupportedVersion { requested } = error {
-        reply.literal(r#","data":{"supported":["#);
+        reply.token(r#","data":{"supported":["#);
         for (index, revision) in ProtocolError::SUPPORTED.into_iter().enumerate() {
-            reply.literal(if index == 0 { "\"" } else { ",\"" });
-            reply.literal(revision.as_str());
-            reply.literal("\"");
+            reply.token(if index == 0 { "\"" } else { ",\"" });
+            reply.token(revision.as_str());
+            reply.token("\"");
         }
-        reply.literal(r#"],"requested":""#);
+        reply.token(r#"],"requested":""#);
         display(reply, &Echo(requested));
-        reply.literal(r#""}"#);
+        reply.token(r#""}"#);
     }
     match error {
         ProtocolError::ResourceNotFound { uri } => {
-            reply.literal(r#","data":{"uri":"#);
+            reply.token(r#","data":{"uri":"#);
             reply.string(uri);
-            reply.literal("}");
+            reply.token("}");
         }
         ProtocolError::MissingCapability { required } => {
-            reply.literal(r#","data":{"requiredCapabilities":"#);
-            reply.literal(required.required_json());
-            reply.literal("}");
+            reply.token(r#","data":{"requiredCapabilities":"#);
+            reply.token(required.required_json());
+            reply.token("}");
         }
         _ => {}
     }
-    reply.literal("}}");
+    reply.token("}}");
 }
 
 /// Escapes what `text` prints into the string that is open.
@@ -127,19 +127,19 @@ pub(crate) fn progress(
     message: Option<&str>,
 ) {
     open_notification(reply, Method::PROGRESS);
-    reply.literal(r#""progressToken":"#);
+    reply.token(r#""progressToken":"#);
     reply.raw(Raw::trusted(token));
-    reply.literal(r#","progress":"#);
+    reply.token(r#","progress":"#);
     reply.number(progress);
     if let Some(total) = total {
-        reply.literal(r#","total":"#);
+        reply.token(r#","total":"#);
         reply.number(total);
     }
     if let Some(message) = message {
-        reply.literal(r#","message":"#);
+        reply.token(r#","message":"#);
         reply.string(message);
     }
-    reply.literal("}}");
+    reply.token("}}");
 }
 
 /// Writes a notification with a log message.
@@ -153,23 +153,23 @@ pub(crate) fn log<T: Serialize + ?Sized>(
     data: &T,
 ) -> Result<(), serde_json::Error> {
     open_notification(reply, Method::LOG_MESSAGE);
-    reply.literal(r#""level":""#);
-    reply.literal(level.as_str());
-    reply.literal(r#"","logger":"#);
+    reply.token(r#""level":""#);
+    reply.token(level.as_str());
+    reply.token(r#"","logger":"#);
     reply.string(logger);
-    reply.literal(r#","data":"#);
+    reply.token(r#","data":"#);
     reply.value(data)?;
-    reply.literal("}}");
+    reply.token("}}");
     Ok(())
 }
 
 /// Writes a request for the client's roots; `number` becomes part of its id.
 pub(crate) fn roots_request(reply: &mut Reply, number: u64) {
-    reply.literal(r#"{"jsonrpc":"2.0","id":"roots-"#);
+    reply.token(r#"{"jsonrpc":"2.0","id":"roots-"#);
     reply.integer(number);
-    reply.literal(r#"","method":""#);
-    reply.literal(Method::ROOTS_LIST);
-    reply.literal(r#""}"#);
+    reply.token(r#"","method":""#);
+    reply.token(Method::ROOTS_LIST);
+    reply.token(r#""}"#);
 }
 
 /// Whether `id`, as JSON text, is that of our roots request `number`.
@@ -180,9 +180,9 @@ pub(crate) fn is_roots_request(id: &str, number: u64) -> bool {
 }
 
 fn open_notification(reply: &mut Reply, method: &'static str) {
-    reply.literal(r#"{"jsonrpc":"2.0","method":""#);
-    reply.literal(method);
-    reply.literal(r#"","params":{"#);
+    reply.token(r#"{"jsonrpc":"2.0","method":""#);
+    reply.token(method);
+    reply.token(r#"","params":{"#);
 }
 
 /// The `_meta` that names the server in modern results. `implementation` is JSON text.
@@ -204,23 +204,23 @@ pub(crate) struct Handshake {
 /// Writes the answer to `initialize`.
 pub(crate) fn initialize(reply: &mut Reply, id: &str, revision: Revision, handshake: &Handshake) {
     open(reply, AnswerId::Of(id), r#","result":{"protocolVersion":""#);
-    reply.literal(revision.as_str());
-    reply.literal(r#"","capabilities":"#);
+    reply.token(revision.as_str());
+    reply.token(r#"","capabilities":"#);
     reply.raw((&*handshake.capabilities).into());
-    reply.literal(r#","serverInfo":"#);
+    reply.token(r#","serverInfo":"#);
     reply.raw((&*handshake.server_info).into());
     if let Some(instructions) = &handshake.instructions {
-        reply.literal(r#","instructions":"#);
+        reply.token(r#","instructions":"#);
         reply.string(instructions);
     }
-    reply.literal("}}");
+    reply.token("}}");
 }
 
 /// Opens a result up to its first member.
 pub(crate) fn open_result(reply: &mut Reply, id: &str, era: Era) {
     open(reply, AnswerId::Of(id), r#","result":{"#);
     if era == Era::Modern {
-        reply.literal(r#""resultType":"complete","#);
+        reply.token(r#""resultType":"complete","#);
     }
 }
 
@@ -236,11 +236,11 @@ pub(crate) fn open_task_result(reply: &mut Reply, id: &str) {
 
 /// Writes how long a client may cache a result, and for whom.
 pub(crate) fn caching(reply: &mut Reply, ttl_ms: usize, scope: &'static str) {
-    reply.literal(r#","ttlMs":"#);
+    reply.token(r#","ttlMs":"#);
     reply.integer(ttl_ms);
-    reply.literal(r#","cacheScope":""#);
-    reply.literal(scope);
-    reply.literal("\"");
+    reply.token(r#","cacheScope":""#);
+    reply.token(scope);
+    reply.token("\"");
 }
 
 /// Writes the result of a call that needs input of its client.
@@ -254,16 +254,16 @@ pub(crate) fn input_required<'a>(
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"input_required""#);
     let mut is_first = true;
     for (key, request) in requests {
-        reply.literal(if std::mem::take(&mut is_first) { r#","inputRequests":{"# } else { "," });
+        reply.token(if std::mem::take(&mut is_first) { r#","inputRequests":{"# } else { "," });
         reply.string(key);
-        reply.literal(":");
+        reply.token(":");
         request.write(reply);
     }
     if !is_first {
-        reply.literal("}");
+        reply.token("}");
     }
     if let Some(state) = state {
-        reply.literal(r#","requestState":"#);
+        reply.token(r#","requestState":"#);
         reply.string(state);
     }
     close_modern_result(reply, meta);
@@ -271,23 +271,23 @@ pub(crate) fn input_required<'a>(
 
 /// Writes a request to a client of the legacy era.
 pub(crate) fn client_request(reply: &mut Reply, id: u64, request: &InputRequest) {
-    reply.literal(r#"{"jsonrpc":"2.0","id":"#);
+    reply.token(r#"{"jsonrpc":"2.0","id":"#);
     reply.integer(id);
-    reply.literal(r#","method":""#);
-    reply.literal(request.method());
-    reply.literal("\"");
+    reply.token(r#","method":""#);
+    reply.token(request.method());
+    reply.token("\"");
     if let Some(params) = request.params() {
-        reply.literal(r#","params":"#);
+        reply.token(r#","params":"#);
         reply.raw(params);
     }
-    reply.literal("}");
+    reply.token("}");
 }
 
 /// Writes the first message of a subscription, which lists the changes it reports. `id` is JSON text.
 pub(crate) fn acknowledged(reply: &mut Reply, id: &str, filter: &Filter) {
     open_notification(reply, Method::ACKNOWLEDGED);
     subscription_id(reply, id);
-    reply.literal(r#","notifications":{"#);
+    reply.token(r#","notifications":{"#);
     let kinds = [
         (filter.tools, r#""toolsListChanged":true"#),
         (filter.prompts, r#""promptsListChanged":true"#),
@@ -295,22 +295,22 @@ pub(crate) fn acknowledged(reply: &mut Reply, id: &str, filter: &Filter) {
     ];
     let mut separator = "";
     for (_, member) in kinds.iter().filter(|(is_wanted, _)| *is_wanted) {
-        reply.literal(separator);
-        reply.literal(member);
+        reply.token(separator);
+        reply.token(member);
         separator = ",";
     }
     if !filter.uris.is_empty() {
-        reply.literal(separator);
-        reply.literal(r#""resourceSubscriptions":"#);
+        reply.token(separator);
+        reply.token(r#""resourceSubscriptions":"#);
         let mut separator = "[";
         for uri in &filter.uris {
-            reply.literal(separator);
+            reply.token(separator);
             reply.string(uri);
             separator = ",";
         }
-        reply.literal("]");
+        reply.token("]");
     }
-    reply.literal("}}}");
+    reply.token("}}}");
 }
 
 /// Writes a notification of a change; `subscription` is the id of the `subscriptions/listen` request, if there is one.
@@ -320,21 +320,21 @@ pub(crate) fn change(reply: &mut Reply, change: &Change, subscription: Option<&s
         subscription_id(reply, id);
     }
     if let Change::Resource(uri) = change {
-        reply.literal(if subscription.is_some() { r#","uri":"# } else { r#""uri":"# });
+        reply.token(if subscription.is_some() { r#","uri":"# } else { r#""uri":"# });
         reply.string(uri);
     }
-    reply.literal("}}");
+    reply.token("}}");
 }
 
 /// Writes the result of a subscription that the server ends.
 pub(crate) fn subscription_ended(reply: &mut Reply, id: &str) {
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"complete","#);
     subscription_id(reply, id);
-    reply.literal("}}");
+    reply.token("}}");
 }
 
 fn subscription_id(reply: &mut Reply, id: &str) {
-    reply.literal(r#""_meta":{"io.modelcontextprotocol/subscriptionId":"#);
+    reply.token(r#""_meta":{"io.modelcontextprotocol/subscriptionId":"#);
     reply.raw(Raw::trusted(id));
-    reply.literal("}");
+    reply.token("}");
 }
