@@ -168,7 +168,7 @@ mod tests {
             in_flight: u64::from(second == 7) * 300,
             latencies: (second > 1).then_some((second * 1_000, u64::MAX)),
             pressure: if second == 3 { PressureLevel::Critical } else { PressureLevel::Normal },
-            machine: Some(MemoryStalls { some_avg10: 1.25, full_avg10: 0.5 }),
+            machine: Some(MemoryStalls { some_avg10: 1.25, full_avg10: 0.5, has_stalled: Some(second == 4) }),
             group_bytes: None,
             group: None,
             totals: Totals {
@@ -212,7 +212,11 @@ mod tests {
             (samples[1].p50_ns, samples[3].pressure, last.in_flight),
             (None, PressureLevel::Critical, 300)
         );
-        assert_eq!(last.machine, Some(MemoryStalls { some_avg10: 1.25, full_avg10: 0.5 }));
+        assert_eq!(
+            last.machine,
+            Some(MemoryStalls { some_avg10: 1.25, full_avg10: 0.5, has_stalled: Some(false) })
+        );
+        assert_eq!(samples[4].machine.and_then(|stalls| stalls.has_stalled), Some(true));
         let group = last.group.expect("events were counted");
         assert_eq!((group.current_bytes, group.stalls), (None, None));
         assert_eq!(group.events, Some(GroupEvents { high: 2, ..GroupEvents::default() }));
@@ -254,6 +258,7 @@ mod tests {
         let merged = filled(10);
         let open = merged.open.expect("under way").sample(2);
         assert_eq!((open.in_flight, open.pressure), (300, PressureLevel::Critical));
+        assert_eq!(open.machine.and_then(|stalls| stalls.has_stalled), Some(true));
     }
 
     #[test]

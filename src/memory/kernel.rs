@@ -5,8 +5,12 @@
 //! counts sockets for a network namespace and the rest for a control group, so other processes may be in a line, which
 //! says so ([`KernelScope`]).
 
+use super::process::{SMALL_BYTES, parse_limit, parse_psi, read_small};
 use super::report::{KernelPart, KernelScope};
-use std::fs;
+use super::sample::{GroupEvents, MemoryStalls};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const KIB: u64 = 1024;
@@ -101,6 +105,135 @@ fn of_stat(text: &str, lines: &[(&str, &str)]) -> Vec<KernelPart> {
     lines.iter().filter_map(found).collect()
 }
 
+/// What the kernel says of who is short of memory, this machine or the control group: found once, read each second.
+/// Reading allocates nothing.
+#[derive(Debug, Default)]
+pub(super) struct Shortage {
+    machine: Stalls,
+    group: Stalls,
+    files: GroupFiles,
+}
+
+/// One look at it. What the kernel does not tell is absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct ShortageReading {
+    pub(super) machine: Option<MemoryStalls>,
+    pub(super) group: Option<MemoryStalls>,
+    /// What the group has.
+    pub(super) group_bytes: Option<u64>,
+    /// Counted since the group was made.
+    pub(super) events: Option<GroupEvents>,
+}
+
+/// A file of averages, and the trigger in it, where one may be set.
+#[derive(Debug, Default)]
+struct Stalls {
+    path: Option<PathBuf>,
+    trigger: Option<File>,
+}
+
+/// Tasks that waited for 200 ms of any two seconds: a tenth, as of the averages, but noticed at once. Who may not do
+/// more may set windows of whole two seconds.
+const TRIGGER: &[u8] = b"some 200000 2000000\0";
+
+/// Files of the group that bounds the process, by what they tell; those of version 1 where they have other names.
+#[derive(Debug, Default)]
+struct GroupFiles {
+    bytes: Option<PathBuf>,
+    events: Option<PathBuf>,
+    /// Version 1: times that the group came to its limit, a number alone.
+    failures: Option<PathBuf>,
+}
+
+impl Shortage {
+    pub(super) fn of_process() -> Self {
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self::within(&groups, Path::new("/sys/fs/cgroup"), Path::new("/proc/pressure/memory"))
+    }
+
+    fn within(groups: &str, root: &Path, machine: &Path) -> Self {
+        let machine = Stalls::of(machine.to_owned());
+        let Some(own) = group_folder(groups, root) else { return Self { machine, ..Self::default() } };
+        let folder = bounding(&own, root);
+        let there = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
+        let files = GroupFiles {
+            bytes: there("memory.current").or_else(|| there("memory.usage_in_bytes")),
+            events: there("memory.events").or_else(|| there("memory.oom_control")),
+            failures: there("memory.failcnt"),
+        };
+        Self { machine, group: Stalls::of(folder.join("memory.pressure")), files }
+    }
+
+    /// Takes some tens of microseconds.
+    pub(super) fn read(&self) -> ShortageReading {
+        let mut buffer = [0; SMALL_BYTES];
+        let mut number =
+            |path: &Option<PathBuf>| read_small(path.as_ref()?, &mut buffer)?.trim().parse::<u64>().ok();
+        let (group_bytes, failures) = (number(&self.files.bytes), number(&self.files.failures));
+        let events =
+            self.files.events.as_ref().and_then(|path| read_small(path, &mut buffer)).map(parse_events);
+        let max = failures.unwrap_or_default();
+        ShortageReading {
+            machine: self.machine.read(),
+            group: self.group.read(),
+            group_bytes,
+            events: events.map(|events| GroupEvents { max: events.max + max, ..events }),
+        }
+    }
+}
+
+/// The group, or the nearest one above it, that has a limit: a group counts what happens at its own limit and at those
+/// below it, and nothing of those above.
+fn bounding<'f>(own: &'f Path, root: &Path) -> &'f Path {
+    let has_limit = |folder: &&Path| {
+        let limit = |name: &str| parse_limit(&fs::read_to_string(folder.join(name)).ok()?);
+        limit("memory.max").or_else(|| limit("memory.limit_in_bytes")).is_some()
+    };
+    own.ancestors().take_while(|folder| folder.starts_with(root)).find(has_limit).unwrap_or(own)
+}
+
+impl Stalls {
+    fn of(path: PathBuf) -> Self {
+        if !path.exists() {
+            return Self::default();
+        }
+        Self { trigger: set_trigger(&path), path: Some(path) }
+    }
+
+    fn read(&self) -> Option<MemoryStalls> {
+        let stalls = parse_psi(read_small(self.path.as_ref()?, &mut [0; SMALL_BYTES])?)?;
+        Some(MemoryStalls { has_stalled: self.trigger.as_ref().and_then(has_fired), ..stalls })
+    }
+}
+
+/// The trigger lasts as long as its file is open.
+fn set_trigger(path: &Path) -> Option<File> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+    // Whoever may not set one is answered with an error. A plain file, as tests have it, would take any text.
+    let is_special = file.metadata().is_ok_and(|facts| facts.len() == 0);
+    (is_special && file.write(TRIGGER).is_ok()).then_some(file)
+}
+
+/// Whether the trigger fired since the last look; nothing once its group is gone.
+fn has_fired(trigger: &File) -> Option<bool> {
+    let mut looked = [PollFd::new(trigger, PollFlags::PRI)];
+    poll(&mut looked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).ok()?;
+    let found = looked[0].revents();
+    (!found.contains(PollFlags::ERR)).then(|| found.contains(PollFlags::PRI))
+}
+
+/// `memory.events`, or `memory.oom_control` of version 1.
+fn parse_events(text: &str) -> GroupEvents {
+    let count = |name: &str| {
+        let mut fields = text.lines().filter_map(|line| line.split_once(' '));
+        fields
+            .find(|(found, _)| *found == name)
+            .and_then(|(_, count)| count.trim().parse().ok())
+            .unwrap_or_default()
+    };
+    GroupEvents { high: count("high"), max: count("max"), oom: count("oom"), oom_kill: count("oom_kill") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,5 +289,91 @@ mod tests {
         assert!(parts.iter().any(|part| part.name == "page tables" && part.bytes >= KIB), "{parts:?}");
         let names: std::collections::HashSet<_> = parts.iter().map(|part| (&part.name, part.scope)).collect();
         assert_eq!(names.len(), parts.len(), "{parts:?}");
+    }
+
+    /// A folder with the files of a kernel, as they were recorded.
+    fn recorded(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a folder");
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        root
+    }
+
+    fn reading(groups: &str, root: &tempfile::TempDir) -> ShortageReading {
+        Shortage::within(groups, root.path(), &root.path().join("machine")).read()
+    }
+
+    const PSI: &str = "some avg10=12.34 avg60=3.00 avg300=1.00 total=123456789\n\
+                       full avg10=5.00 avg60=1.00 avg300=0.20 total=23456789\n";
+    const EVENTS: &str = "low 0\nhigh 41\nmax 7\noom 2\noom_kill 1\noom_group_kill 0\n";
+
+    #[test]
+    fn the_group_that_bounds_the_process_tells_what_came_to_its_limit() {
+        let root = recorded(&[
+            ("machine", PSI),
+            ("pod/memory.max", "67108864\n"),
+            ("pod/memory.current", "60000000\n"),
+            ("pod/memory.events", EVENTS),
+            ("pod/memory.pressure", PSI),
+            ("pod/server/memory.max", "max\n"),
+            ("pod/server/memory.current", "50000000\n"),
+            ("pod/server/memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n"),
+        ]);
+        let stalls = Some(MemoryStalls { some_avg10: 12.34, full_avg10: 5.0, has_stalled: None });
+        let want = ShortageReading {
+            machine: stalls,
+            group: stalls,
+            group_bytes: Some(60_000_000),
+            events: Some(GroupEvents { high: 41, max: 7, oom: 2, oom_kill: 1 }),
+        };
+        assert_eq!(reading("0::/pod/server\n", &root), want);
+        fs::write(root.path().join("pod/server/memory.max"), "1000\n").expect("written");
+        let own = reading("0::/pod/server\n", &root);
+        assert_eq!((own.group_bytes, own.events), (Some(50_000_000), Some(GroupEvents::default())));
+        assert_eq!(own.group, None, "it has no such file");
+    }
+
+    #[test]
+    fn version_1_tells_failures_and_kills() {
+        let root = recorded(&[
+            ("memory/b/memory.kmem.usage_in_bytes", "1\n"),
+            ("memory/b/memory.limit_in_bytes", "67108864\n"),
+            ("memory/b/memory.usage_in_bytes", "5000\n"),
+            ("memory/b/memory.failcnt", "17\n"),
+            ("memory/b/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"),
+        ]);
+        let want = ShortageReading {
+            group_bytes: Some(5_000),
+            events: Some(GroupEvents { high: 0, max: 17, oom: 0, oom_kill: 3 }),
+            ..ShortageReading::default()
+        };
+        assert_eq!(reading("4:memory:/b\n", &root), want);
+    }
+
+    #[test]
+    fn what_is_not_there_is_absent() {
+        let root = recorded(&[]);
+        assert_eq!(reading("", &root), ShortageReading::default());
+        assert_eq!(reading("0::/\n", &root), ShortageReading::default());
+        let gone = recorded(&[("a/memory.current", "1\n"), ("a/memory.events", "")]);
+        let shortage = Shortage::within("0::/a\n", gone.path(), &gone.path().join("machine"));
+        assert_eq!(shortage.read().events, Some(GroupEvents::default()));
+        fs::remove_dir_all(gone.path().join("a")).expect("removed");
+        assert_eq!(shortage.read(), ShortageReading::default());
+    }
+
+    /// Where a trigger may be set, an idle look says that nothing, or that something, stalled; never an error.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_machine_is_read_as_far_as_it_tells() {
+        let shortage = Shortage::of_process();
+        let (first, second) = (shortage.read(), shortage.read());
+        assert_eq!(first.machine.is_some(), second.machine.is_some());
+        if shortage.machine.trigger.is_some() {
+            assert!(second.machine.is_some_and(|stalls| stalls.has_stalled.is_some()), "{second:?}");
+        }
     }
 }

@@ -14,17 +14,16 @@ use super::balance::{Peaks, balance};
 use super::black_box::BlackBox;
 use super::ceiling::Ceiling;
 use super::heap_fall::{HeapFall, Slack};
-use super::kernel;
+use super::kernel::{self, Shortage};
 use super::lasting;
 use super::ledger::{Account, Entries, Ledger};
 use super::pressure::{Measurement, Pressure};
-use super::process::{self, Process};
+use super::process::Process;
 use super::report::{
     AppliedChange, BudgetReport, CurvePoint, DemandReport, Evidence, Hotspots, MemoryReport,
     MemoryUsageReport, PoolReport, PressureLevel, PressureReport, ReclaimOutcome, ReclaimReport, SCHEMA,
     ServerFacts,
 };
-use super::sample::MemoryStalls;
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits, price};
 use crate::lock::lock;
@@ -37,9 +36,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Most entries of each kind of hotspot.
 const MAX_SPOTS: usize = 10;
-/// How often PSI is read: the kernel averages over 10 s.
-const PSI_INTERVAL: Duration = Duration::from_secs(2);
-
 /// Where the bytes of one server are, and how its pools should be sized.
 ///
 /// Cloning makes another handle to the same manager.
@@ -60,6 +56,7 @@ struct Shared {
     announced: Announcements,
     ledger: Ledger,
     allocator: OnceLock<Box<dyn Allocator>>,
+    shortage: Shortage,
     ceiling: Ceiling,
     level: AtomicU8,
     refused: AtomicU64,
@@ -69,8 +66,7 @@ struct Shared {
 /// What the cycle remembers from one tick to the next.
 struct State {
     pressure: Pressure,
-    psi: Option<MemoryStalls>,
-    psi_read: Option<Instant>,
+    psi_some_avg10: Option<f64>,
     /// How often each level of pressure was entered.
     level_counts: [u64; 3],
     reclaimed: StepSums,
@@ -103,8 +99,7 @@ impl MemoryManager {
         let pressure = Pressure::new(limits.pressure_elevated_percent, limits.pressure_critical_percent);
         let state = State {
             pressure,
-            psi: None,
-            psi_read: None,
+            psi_some_avg10: None,
             level_counts: [0; 3],
             reclaimed: BTreeMap::new(),
             peaks: Peaks::new(),
@@ -129,6 +124,7 @@ impl MemoryManager {
             announced: Announcements::default(),
             ledger: Ledger::default(),
             allocator: OnceLock::new(),
+            shortage: Shortage::of_process(),
             ceiling,
             level: AtomicU8::new(0),
             refused: AtomicU64::new(0),
@@ -220,18 +216,16 @@ impl MemoryManager {
         // Before the lock: accounts call toolsets, which may call this manager.
         let entries = self.entries(false);
         let heap_bytes = self.shared.allocator.get().and_then(|allocator| allocator.heap_bytes());
+        let shortage = self.shared.shortage.read();
         let mut state = self.state();
         state.peaks.note(&entries.lines, heap_bytes);
         let is_purge_due = heap_bytes.is_some_and(|bytes| {
             // Both look each time.
             state.heap_fall.is_over(bytes) | state.slack.is_due(bytes, anonymous_bytes)
         });
-        if state.psi_read.is_none_or(|read| now.saturating_duration_since(read) >= PSI_INTERVAL) {
-            state.psi_read = Some(now);
-            state.psi = process::machine_stalls();
-        }
         let limit_bytes = self.shared.ceiling.limit_bytes;
-        let psi_some_avg10 = state.psi.map(|stalls| stalls.some_avg10);
+        let psi_some_avg10 = shortage.machine.map(|stalls| stalls.some_avg10);
+        state.psi_some_avg10 = psi_some_avg10;
         let measurement = Measurement { rss_bytes, limit_bytes, psi_some_avg10 };
         let before = self.pressure();
         let level = state.pressure.update(measurement, now);
@@ -243,7 +237,7 @@ impl MemoryManager {
             let at_ms = now.saturating_duration_since(self.shared.started).as_millis() as u64;
             state.timeline.add(now, at_ms, rss_bytes, &entries.lines);
         }
-        self.record(&mut state, &entries, measurement, heap_bytes);
+        self.record(&mut state, &entries, measurement, heap_bytes, &shortage);
         let is_due = is_due(self.shared.limits.tune_interval_ms, state.last_optimised, now);
         drop(state);
         if is_purge_due {
@@ -474,7 +468,7 @@ impl MemoryManager {
             limit_bytes: self.shared.ceiling.limit_bytes,
             limit_source: self.shared.ceiling.source.map(|source| source.name().to_owned()),
             cgroup_limit_bytes: self.shared.ceiling.cgroup_bytes,
-            psi_some_avg10: state.psi.map(|stalls| stalls.some_avg10),
+            psi_some_avg10: state.psi_some_avg10,
             entered: state.level_counts,
             refused: self.shared.refused.load(Ordering::Relaxed),
             reclaimed: steps_of(&state.reclaimed),

@@ -210,7 +210,7 @@ fn limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
 }
 
 /// `max` means no limit, and so does a number beyond any memory, which version 1 has for it.
-fn parse_limit(text: &str) -> Option<u64> {
+pub(super) fn parse_limit(text: &str) -> Option<u64> {
     text.trim().parse().ok().filter(|bytes| *bytes < 1 << 60)
 }
 
@@ -226,11 +226,6 @@ pub(crate) fn socket_buffer_bytes(name: &str) -> u64 {
     text.split_ascii_whitespace().nth(2).and_then(|most| most.parse().ok()).unwrap_or(4 * KIB * KIB)
 }
 
-/// Time that tasks of the machine waited for memory.
-pub(super) fn machine_stalls() -> Option<MemoryStalls> {
-    parse_psi(read_small("/proc/pressure/memory", &mut [0; SMALL_BYTES])?)
-}
-
 /// Processor time that this process has used, in milliseconds: as quickly as a clock is read.
 pub(super) fn cpu_time_ms() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
@@ -238,9 +233,9 @@ pub(super) fn cpu_time_ms() -> u64 {
 }
 
 /// Longest of the files that are read each second, into a buffer on the stack.
-const SMALL_BYTES: usize = 256;
+pub(super) const SMALL_BYTES: usize = 256;
 
-fn read_small<'b>(path: &str, buffer: &'b mut [u8; SMALL_BYTES]) -> Option<&'b str> {
+pub(super) fn read_small<'b>(path: impl AsRef<Path>, buffer: &'b mut [u8; SMALL_BYTES]) -> Option<&'b str> {
     let bytes = fs::File::open(path).ok()?.read(buffer).ok()?;
     std::str::from_utf8(buffer.get(..bytes)?).ok()
 }
@@ -251,7 +246,11 @@ pub(super) fn parse_psi(text: &str) -> Option<MemoryStalls> {
         let line = text.lines().find_map(|line| line.strip_prefix(kind))?;
         line.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
     };
-    Some(MemoryStalls { some_avg10: share("some ")?, full_avg10: share("full ").unwrap_or_default() })
+    Some(MemoryStalls {
+        some_avg10: share("some ")?,
+        full_avg10: share("full ").unwrap_or_default(),
+        has_stalled: None,
+    })
 }
 
 #[cfg(test)]
@@ -318,9 +317,15 @@ Private_Dirty:        12 kB
     fn small_texts_are_read() {
         let psi =
             "some avg10=1.25 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.50 avg60=0 avg300=0 total=0\n";
-        assert_eq!(parse_psi(psi), Some(MemoryStalls { some_avg10: 1.25, full_avg10: 0.5 }));
+        assert_eq!(
+            parse_psi(psi),
+            Some(MemoryStalls { some_avg10: 1.25, full_avg10: 0.5, has_stalled: None })
+        );
         let old = "some avg10=2.00 avg60=0.00 avg300=0.00 total=7\n";
-        assert_eq!(parse_psi(old), Some(MemoryStalls { some_avg10: 2.0, full_avg10: 0.0 }));
+        assert_eq!(
+            parse_psi(old),
+            Some(MemoryStalls { some_avg10: 2.0, full_avg10: 0.0, has_stalled: None })
+        );
         assert_eq!(parse_psi("full avg10=1 total=0\n"), None);
         let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0 9";
         assert_eq!(cpu_ms(stat), Some(2_000));

@@ -66,6 +66,10 @@ pub struct MemoryStalls {
     pub some_avg10: f64,
     /// All of them did; 0 where the kernel does not tell.
     pub full_avg10: f64,
+    /// Whether some task waited for 200 ms of two seconds since the sample before: at once, where the averages follow
+    /// slowly. Absent where the process may set no trigger.
+    #[serde(default)]
+    pub has_stalled: Option<bool>,
 }
 
 /// The control group of the process in one second: whether it was short of memory, whatever the machine had.
@@ -157,6 +161,8 @@ pub(super) struct Record {
     /// How many records were merged into this one.
     merged: u16,
     level: PressureLevel,
+    /// Two bits for the machine, and two for the group: whether there is a trigger, and whether it fired.
+    fired: u8,
     parts_kib: [u32; MAX_PARTS],
 }
 
@@ -187,9 +193,25 @@ fn hundredths(stalls: Option<MemoryStalls>) -> [u16; 2] {
     stalls.map_or([NONE_SHORT; 2], |stalls| [short(stalls.some_avg10), short(stalls.full_avg10)])
 }
 
-fn stalls(some: u16, full: u16) -> Option<MemoryStalls> {
+/// `fired` are the two bits of its trigger.
+fn stalls(some: u16, full: u16, fired: u8) -> Option<MemoryStalls> {
     let percent = |hundredths: u16| f64::from(hundredths) / 100.0;
-    (some != NONE_SHORT).then(|| MemoryStalls { some_avg10: percent(some), full_avg10: percent(full) })
+    (some != NONE_SHORT).then(|| MemoryStalls {
+        some_avg10: percent(some),
+        full_avg10: percent(full),
+        has_stalled: (fired & TRIGGER_SET != 0).then_some(fired & TRIGGER_FIRED != 0),
+    })
+}
+
+const TRIGGER_SET: u8 = 1;
+const TRIGGER_FIRED: u8 = 2;
+
+fn trigger_bits(stalls: Option<MemoryStalls>) -> u8 {
+    match stalls.and_then(|stalls| stalls.has_stalled) {
+        None => 0,
+        Some(false) => TRIGGER_SET,
+        Some(true) => TRIGGER_SET | TRIGGER_FIRED,
+    }
 }
 
 impl Record {
@@ -231,6 +253,7 @@ impl Record {
             }),
             merged: 1,
             level: reading.pressure,
+            fired: trigger_bits(reading.machine) | trigger_bits(reading.group) << 2,
             parts_kib,
         }
     }
@@ -269,6 +292,7 @@ impl Record {
             events,
             merged: self.merged.saturating_add(next.merged),
             level: self.level.max(next.level),
+            fired: self.fired | next.fired,
             parts_kib: largest.parts_kib,
         }
     }
@@ -289,7 +313,7 @@ impl Record {
         let [high, max, oom, oom_kill] = self.events.map(u64::from);
         let group = GroupSample {
             current_bytes: known(self.group_kib).map(|kib| kib * KIB),
-            stalls: stalls(group_some, group_full),
+            stalls: stalls(group_some, group_full, self.fired >> 2),
             events: (self.events[0] != NONE_SHORT).then_some(GroupEvents { high, max, oom, oom_kill }),
         };
         let is_told = group.current_bytes.is_some() || group.stalls.is_some() || group.events.is_some();
@@ -309,7 +333,7 @@ impl Record {
             p99_ns: known(self.p99).map(|units| units * LATENCY_UNIT_NS),
             cpu_ms: u64::from(self.cpu_ms),
             pressure: self.level,
-            machine: stalls(some, full),
+            machine: stalls(some, full, self.fired),
             group: is_told.then_some(group),
         }
     }

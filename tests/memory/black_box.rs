@@ -88,3 +88,27 @@ fn a_refusal_for_lack_of_memory_has_the_black_box_written() {
         "the second in which it was refused is there"
     );
 }
+
+/// Whether the machine was short or the group is told by the group's own counts. It needs a user who may make groups.
+#[test]
+fn a_server_in_a_control_group_records_what_the_group_has() {
+    const LIMIT_BYTES: u64 = 512 << 20;
+    let group = match load::ControlGroup::new(LIMIT_BYTES) {
+        Ok(group) => group,
+        Err(error) => return eprintln!("not run: no control group can be made here ({error})"),
+    };
+    let program = Program::serve_in(group, &[]);
+    let mut history = None;
+    load::until("a second is recorded", || {
+        history = Some(History::from_json(&program.page("GET /black-box")).expect("a history"));
+        history.as_ref().is_some_and(|history| history.samples.len() >= 2)
+    });
+    let samples = history.expect("recorded").samples;
+    let Some(group) = samples.last().and_then(|sample| sample.group) else {
+        return eprintln!("not run: the files of the group are not to be seen here");
+    };
+    let bytes = group.current_bytes.expect("the group is charged with something");
+    assert!((1..=LIMIT_BYTES).contains(&bytes), "{bytes}");
+    let events = group.events.expect("a second sample says what came since the first");
+    assert_eq!((events.max, events.oom_kill), (0, 0), "it came to no limit");
+}

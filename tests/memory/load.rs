@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Waits for what is to come, at most a minute or two: a test fails on what does not come, not on how long it takes.
@@ -49,7 +50,10 @@ impl ControlGroup {
         let root = Path::new("/sys/fs/cgroup");
         let is_v2 = root.join("cgroup.controllers").exists();
         let path = if is_v2 { root.to_owned() } else { root.join("memory") };
-        let path = path.join(format!("mcpool-test-{}", std::process::id()));
+        // Tests of one process run at once.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = path.join(format!("mcpool-test-{}-{number}", std::process::id()));
         std::fs::create_dir(&path)?;
         let group = Self { path, is_v2 };
         let limit = if is_v2 { "memory.max" } else { "memory.limit_in_bytes" };

@@ -31,10 +31,10 @@ fn quiet(seconds: u64) -> History {
         p99_ns: Some(300_000),
         cpu_ms: 12,
         pressure: PressureLevel::Normal,
-        machine: Some(MemoryStalls { some_avg10: 0.0, full_avg10: 0.0 }),
+        machine: Some(MemoryStalls { some_avg10: 0.0, full_avg10: 0.0, has_stalled: Some(false) }),
         group: Some(GroupSample {
             current_bytes: Some(30 * MIB),
-            stalls: Some(MemoryStalls { some_avg10: 0.0, full_avg10: 0.0 }),
+            stalls: Some(MemoryStalls { some_avg10: 0.0, full_avg10: 0.0, has_stalled: Some(false) }),
             events: Some(GroupEvents::default()),
         }),
     });
@@ -135,7 +135,7 @@ fn pressure_is_found_with_its_time() {
 }
 
 fn waits(sample: &mut Sample, percent: f64) {
-    sample.machine = Some(MemoryStalls { some_avg10: percent, full_avg10: 1.0 });
+    sample.machine = Some(MemoryStalls { some_avg10: percent, full_avg10: 1.0, has_stalled: None });
 }
 
 fn events(sample: &mut Sample, events: GroupEvents) {
@@ -149,6 +149,12 @@ fn a_machine_that_was_short_is_told_from_a_group_that_was() {
     assert_eq!(machine.rule, "machine-was-short");
     assert!(machine.problem.contains("for 20.0 s, between second 51 and second 70"), "{machine:?}");
     assert!(machine.evidence.contains("40.0 %"), "{machine:?}");
+
+    // A trigger says it at once, where the averages are still low.
+    let at_once = only(&with(50..=50, |sample| {
+        sample.machine = Some(MemoryStalls { some_avg10: 2.0, full_avg10: 0.0, has_stalled: Some(true) });
+    }));
+    assert_eq!(at_once.rule, "machine-was-short");
 
     let mut history = with(50..=69, |sample| waits(sample, 40.0));
     // The group came to its limit just before, and again meanwhile: its own tasks are who waited.

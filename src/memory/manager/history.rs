@@ -3,6 +3,7 @@
 use super::{MemoryManager, State};
 #[cfg(feature = "webhook")]
 use crate::memory::ServerFacts;
+use crate::memory::kernel::ShortageReading;
 use crate::memory::ledger::Entries;
 use crate::memory::pressure::Measurement;
 use crate::memory::process;
@@ -22,6 +23,7 @@ impl MemoryManager {
         entries: &Entries,
         measurement: Measurement,
         heap_bytes: Option<u64>,
+        shortage: &ShortageReading,
     ) {
         let traffic = &entries.traffic;
         let reading = Reading {
@@ -34,15 +36,15 @@ impl MemoryManager {
             in_flight: traffic.in_flight,
             latencies: entries.latest_latencies,
             pressure: self.pressure(),
-            machine: state.psi,
-            group_bytes: None,
-            group: None,
+            machine: shortage.machine,
+            group_bytes: shortage.group_bytes,
+            group: shortage.group,
             totals: Totals {
                 messages: traffic.frames,
                 errors: traffic.protocol_errors + traffic.tool_errors,
                 refused: self.refused(),
                 cpu_ms: process::cpu_time_ms(),
-                events: None,
+                events: shortage.events,
             },
             lines: &entries.lines,
         };

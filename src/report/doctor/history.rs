@@ -6,7 +6,7 @@
 
 use super::finding::{Draft, Severity, Verdict, percent, round_up, up_to};
 use crate::limits::units::{bytes, duration, grouped};
-use crate::memory::{GroupEvents, History, PressureLevel, Sample};
+use crate::memory::{GroupEvents, History, MemoryStalls, PressureLevel, Sample};
 use std::cmp::Reverse;
 
 /// A peak from this share of the limit on is near it.
@@ -213,7 +213,9 @@ pub(super) fn machine_was_short(window: &Window<'_>) -> Verdict {
             }
             let is_aftermath =
                 own_ms.is_some_and(|own| sample.at_unix_ms.saturating_sub(own) <= AFTERMATH_MS);
-            !is_aftermath && sample.machine.is_some_and(|stalls| stalls.some_avg10 > SHORT_PERCENT)
+            let waits =
+                |stalls: MemoryStalls| stalls.some_avg10 > SHORT_PERCENT || stalls.has_stalled == Some(true);
+            !is_aftermath && sample.machine.is_some_and(waits)
         })
         .collect();
     let Some(times) = window.times(short.iter().copied()) else { return Verdict::Fine };
