@@ -235,7 +235,7 @@ pub(super) fn cpu_time_ms() -> u64 {
 /// Longest of the files that are read each second, into a buffer on the stack.
 pub(super) const SMALL_BYTES: usize = 256;
 
-pub(super) fn read_small<'b>(path: impl AsRef<Path>, buffer: &'b mut [u8; SMALL_BYTES]) -> Option<&'b str> {
+pub(super) fn read_small(path: impl AsRef<Path>, buffer: &mut [u8; SMALL_BYTES]) -> Option<&str> {
     let bytes = fs::File::open(path).ok()?.read(buffer).ok()?;
     std::str::from_utf8(buffer.get(..bytes)?).ok()
 }

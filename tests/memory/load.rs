@@ -47,11 +47,11 @@ pub(crate) struct ControlGroup {
 impl ControlGroup {
     /// A group whose processes may have so much memory together; an error where this user may make none.
     pub(crate) fn new(limit_bytes: u64) -> std::io::Result<Self> {
+        // Tests of one process run at once.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let root = Path::new("/sys/fs/cgroup");
         let is_v2 = root.join("cgroup.controllers").exists();
         let path = if is_v2 { root.to_owned() } else { root.join("memory") };
-        // Tests of one process run at once.
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = path.join(format!("mcpool-test-{}-{number}", std::process::id()));
         std::fs::create_dir(&path)?;
