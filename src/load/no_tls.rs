@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// There is none.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Encryption {}
 
 impl Encryption {
