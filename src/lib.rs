@@ -60,6 +60,7 @@
 //! | `load` | the `load` module, and `client` |
 //! | `validation` | checks arguments and answers against schemas that are given as text |
 //! | `webhook` | the program can send alerts to a webhook |
+//! | `otel` | spans of requests for an OpenTelemetry collector: `Server::export_traces` |
 //! | `oauth`, `tls` | access tokens of OAuth 2.1, encrypted connections |
 //! | `cli` (by default) | the program `mcpool`, with the first five |
 
@@ -84,6 +85,8 @@ pub mod report;
 mod server;
 mod stdio;
 pub mod tools;
+#[cfg(feature = "otel")]
+mod traces;
 pub mod transport;
 mod watched_file;
 pub mod wire;
@@ -101,3 +104,5 @@ pub use server::{
     RequestContext, Resources, Server, ServerBuilder, SessionValues, Single, TextBlock, ThreadArguments,
     Tool, ToolError, ToolRequest, Toolset,
 };
+#[cfg(feature = "otel")]
+pub use traces::{TraceExport, TraceExportError};

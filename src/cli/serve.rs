@@ -102,6 +102,7 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     if is_sockets {
         set_lasting_switch(mcpool_mimalloc::set_apart);
     }
+    export_traces(&server)?;
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes, runtime.handle()));
     let black_box = BlackBoxFiles::new(&server, settings.black_box_dir.as_deref());
     let new_baseline = watch_performance(&server, &settings, &black_box)?;
@@ -136,6 +137,23 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     // A thread that waits for a terminal or a file cannot be stopped.
     runtime.shutdown_background();
     ended
+}
+
+/// Exports spans, if the environment names a collector.
+#[cfg(feature = "otel")]
+fn export_traces(server: &Server) -> Result<(), CliError> {
+    let unusable = |error: crate::TraceExportError| CliError::Usage(error.to_string());
+    match crate::TraceExport::from_env().map_err(unusable)? {
+        Some(export) => server.export_traces(&export).map_err(unusable),
+        None => Ok(()),
+    }
+}
+
+/// Nothing is exported without the feature.
+#[cfg(not(feature = "otel"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature it may fail")]
+fn export_traces(_server: &Server) -> Result<(), CliError> {
+    Ok(())
 }
 
 /// Sets what latencies are compared with, and what is run for alerts. Returns where a new baseline is to be written.

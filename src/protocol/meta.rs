@@ -18,6 +18,12 @@ pub struct Meta<'f> {
     pub log_level: Option<Raw<'f>>,
     /// `progressToken`, when it is a string or an integer.
     pub progress_token: Option<Raw<'f>>,
+    /// `traceparent`, when it is a string: the span of the caller, whether well-formed or not.
+    #[cfg(feature = "otel")]
+    pub trace_parent: Option<&'f str>,
+    /// `tracestate`, when it is a string.
+    #[cfg(feature = "otel")]
+    pub trace_state: Option<&'f str>,
     /// Whether the same member came twice.
     pub has_duplicate: bool,
     has_capabilities: bool,
@@ -30,7 +36,41 @@ enum MetaKey {
     ClientCapabilities,
     LogLevel,
     ProgressToken,
+    #[cfg(feature = "otel")]
+    TraceParent,
+    #[cfg(feature = "otel")]
+    TraceState,
     Other,
+}
+
+impl MetaKey {
+    /// Walks over the key at the lexer's place.
+    #[cfg(not(feature = "otel"))]
+    #[inline]
+    fn next<'f>(lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<Self, DecodeError> {
+        Ok(match_key!(lexer, arena, {
+            "io.modelcontextprotocol/protocolVersion" => Self::ProtocolVersion,
+            "io.modelcontextprotocol/clientInfo" => Self::Other,
+            "io.modelcontextprotocol/clientCapabilities" => Self::ClientCapabilities,
+            "progressToken" => Self::ProgressToken,
+            "io.modelcontextprotocol/logLevel" => Self::LogLevel,
+        }, Self::Other))
+    }
+
+    /// The same with what spans need besides: who exports none has no keys to compare with.
+    #[cfg(feature = "otel")]
+    #[inline]
+    fn next<'f>(lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<Self, DecodeError> {
+        Ok(match_key!(lexer, arena, {
+            "io.modelcontextprotocol/protocolVersion" => Self::ProtocolVersion,
+            "io.modelcontextprotocol/clientInfo" => Self::Other,
+            "io.modelcontextprotocol/clientCapabilities" => Self::ClientCapabilities,
+            "progressToken" => Self::ProgressToken,
+            "io.modelcontextprotocol/logLevel" => Self::LogLevel,
+            "traceparent" => Self::TraceParent,
+            "tracestate" => Self::TraceState,
+        }, Self::Other))
+    }
 }
 
 impl<'f> Meta<'f> {
@@ -54,13 +94,7 @@ impl<'f> Meta<'f> {
     }
 
     fn member(&mut self, lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<(), DecodeError> {
-        let key = match_key!(lexer, arena, {
-            "io.modelcontextprotocol/protocolVersion" => MetaKey::ProtocolVersion,
-            "io.modelcontextprotocol/clientInfo" => MetaKey::Other,
-            "io.modelcontextprotocol/clientCapabilities" => MetaKey::ClientCapabilities,
-            "progressToken" => MetaKey::ProgressToken,
-            "io.modelcontextprotocol/logLevel" => MetaKey::LogLevel,
-        }, MetaKey::Other);
+        let key = MetaKey::next(lexer, arena)?;
         let kind = lexer.kind()?;
         match key {
             MetaKey::ProtocolVersion => {
@@ -88,7 +122,11 @@ impl<'f> Meta<'f> {
                 self.has_token = true;
                 self.progress_token = super::Id::from_raw(raw, arena).map(|_| raw);
             }
-            MetaKey::Other => {
+            #[cfg(feature = "otel")]
+            MetaKey::TraceParent if kind == Kind::String => self.trace_parent = Some(lexer.string(arena)?),
+            #[cfg(feature = "otel")]
+            MetaKey::TraceState if kind == Kind::String => self.trace_state = Some(lexer.string(arena)?),
+            _ => {
                 lexer.raw()?;
             }
         }

@@ -231,6 +231,8 @@ impl<T: Toolset> ServerBuilder<T> {
             latencies,
             performance,
             tool_usage,
+            #[cfg(feature = "otel")]
+            traces: OnceLock::new(),
             memory_report_ticks: self.has_memory_resource.then(AtomicU32::default),
             limits,
         });

@@ -5,10 +5,14 @@ use crate::memory::MemoryManager;
 use crate::metrics::{Metrics, Moment};
 use crate::monitor::{Alert, SavedBaseline};
 use crate::protocol::{Era, Id, ProtocolError, ToolDefinition};
+#[cfg(feature = "otel")]
+use crate::server::answer::catalog::Implementation;
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
 use crate::server::handler::resources::{ALERTS_URI, REPORT_URI};
 use crate::server::incoming::facts::Saturation;
+#[cfg(feature = "otel")]
+use crate::server::incoming::traced;
 use crate::server::serving::serve::ServedFrame;
 use crate::server::serving::slot::RequestSlot;
 use crate::server::serving::{listen, tasks};
@@ -27,6 +31,8 @@ use crate::server::state::session::{CannotDetach, Session};
 use crate::server::state::sessions;
 use crate::server::state::streamed::StreamedAnswer;
 use crate::server::state::undelivered::Undelivered;
+#[cfg(feature = "otel")]
+use crate::traces::{TraceExport, TraceExportError, TraceExporter};
 use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
 #[cfg(feature = "cli")]
@@ -255,6 +261,10 @@ impl Server {
             None => serving.await,
         };
         tasks::finish_all(&self.shared, deadline).await;
+        #[cfg(feature = "otel")]
+        if let Some(exporter) = self.shared.traces.get() {
+            exporter.flush(deadline).await;
+        }
         ended
     }
 
@@ -392,6 +402,21 @@ impl Server {
         self.shared.performance.report_to(sink);
     }
 
+    /// Sends a span of each request and notification that ends from now on to a collector. A request whose `_meta` has a
+    /// `traceparent` belongs to that trace. No request waits for the collector, and a drain waits five seconds at most.
+    ///
+    /// A request that is cancelled, or whose client is gone, has no span. `mcp.session.id` is the number of the session
+    /// as the log has it, as its id is a secret. [`TraceExport`] has an example.
+    ///
+    /// # Errors
+    /// When the endpoint is no URL, or this server has an export already.
+    #[cfg(feature = "otel")]
+    pub fn export_traces(&self, export: &TraceExport) -> Result<(), TraceExportError> {
+        let Implementation { name, version } = &self.shared.description.implementation;
+        let exporter = TraceExporter::start(export, name, version)?;
+        self.shared.traces.set(exporter).map_err(|_| TraceExportError::Repeated)
+    }
+
     /// What is usual for this server by now: how long each method and tool takes, by load.
     pub fn baseline(&self) -> SavedBaseline {
         self.shared.performance.baseline(&self.shared.description.implementation.version)
@@ -458,6 +483,8 @@ impl Server {
             let ns = now.ns_since(came);
             self.shared.operations.note(call, ns);
             self.shared.latencies.note(call, ns);
+            #[cfg(feature = "otel")]
+            traced::end(&self.shared, call, ns);
         }
         if let Some(call) = served.detached {
             tasks::run(&self.shared, &self.slots, *call);

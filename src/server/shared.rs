@@ -23,6 +23,8 @@ use crate::server::state::session::Session;
 use crate::server::state::sessions::{MAX_INDEX_BYTES, SESSION_BYTES, Sessions};
 use crate::server::state::task_store::TaskStore;
 use crate::server::state::tool_usage::ToolUsage;
+#[cfg(feature = "otel")]
+use crate::traces::TraceExporter;
 use crate::wire::Reply;
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
@@ -63,6 +65,9 @@ pub(crate) struct Shared {
     /// Maintenance ticks since the start, where the memory report is a resource.
     pub(crate) memory_report_ticks: Option<AtomicU32>,
     pub(crate) memory: MemoryManager,
+    /// Where spans are exported, if they are.
+    #[cfg(feature = "otel")]
+    pub(crate) traces: OnceLock<TraceExporter>,
 }
 
 /// The parts of the catalog that do not change, and the hidden tools.

@@ -18,7 +18,7 @@ const LINES: [&[&str]; 10] = [
     &["protocol", "memory"],
     &["monitor"],
     &["wire", "metrics"],
-    &["limits", "stdio", "watched_file"],
+    &["limits", "stdio", "watched_file", "traces"],
     &["lock", POOLS],
 ];
 /// The pools are a crate of their own, on the bottom line.

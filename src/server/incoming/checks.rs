@@ -78,6 +78,8 @@ impl<'m, 'f> Unchecked<'m, 'f> {
         }
         let method = message.method.and_then(Method::parse);
         context.call.note_method(method);
+        #[cfg(feature = "otel")]
+        crate::server::incoming::traced::begin(context, message, era, method);
         let Some(error) = self.fault(era, method) else {
             return Ok(Checked { context, message, arena, era, method });
         };

@@ -7,3 +7,5 @@ pub(crate) mod frame_context;
 pub(crate) mod handler_end;
 pub(crate) mod inputs;
 pub(crate) mod made_memory;
+#[cfg(feature = "otel")]
+pub(crate) mod traced;

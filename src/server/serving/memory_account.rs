@@ -34,6 +34,11 @@ impl Account for Shared {
         entries.enter("catalog", self.catalog.load().bytes(), 1);
         let (histograms, histogram_bytes) = self.latencies.bytes();
         entries.enter("monitor", histogram_bytes + self.performance.bytes(), histograms);
+        #[cfg(feature = "otel")]
+        if let Some(exporter) = self.traces.get() {
+            let (bytes, spans) = exporter.waiting();
+            entries.enter("spans", bytes, spans);
+        }
         let metrics = &self.metrics;
         let traffic = &mut entries.traffic;
         traffic.frames += metrics.frames.total();

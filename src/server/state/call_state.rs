@@ -4,6 +4,8 @@ use crate::lock::lock;
 use crate::metrics::Moment;
 use crate::protocol::{ClientCapabilities, Id, Method};
 use crate::server::state::outgoing::Outgoing;
+#[cfg(feature = "otel")]
+use crate::server::state::traced::TracedRequest;
 use atomic_waker::AtomicWaker;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, Ordering};
@@ -70,6 +72,9 @@ pub(crate) struct CallDetails {
     pub(crate) takes_streams: bool,
     /// The id of the task that the call runs as.
     pub(crate) task: Option<Box<str>>,
+    /// What its span will say, where spans are exported.
+    #[cfg(feature = "otel")]
+    pub(crate) traced: Option<Box<TracedRequest>>,
 }
 
 impl CallDetails {
@@ -86,6 +91,10 @@ impl CallDetails {
         self.principal = [0; 2];
         self.is_admin = false;
         self.takes_streams = false;
+        #[cfg(feature = "otel")]
+        {
+            self.traced = None;
+        }
     }
 }
 

@@ -28,5 +28,7 @@ mod task;
 mod task_eviction;
 pub(crate) mod task_store;
 pub(crate) mod tool_usage;
+#[cfg(feature = "otel")]
+pub(crate) mod traced;
 pub(crate) mod undelivered;
 pub(crate) mod wake_list;
