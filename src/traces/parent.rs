@@ -2,7 +2,7 @@
 
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 /// Bytes of a `traceparent` of version 00, and where its dashes are.
@@ -27,9 +27,21 @@ impl ParentSpan {
         span.is_valid().then_some(Self(span))
     }
 
+    /// Heap of the caller's state.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        state_bytes(self.0.trace_state())
+    }
+
     pub(super) fn into_context(self) -> Context {
         Context::new().with_remote_span_context(self.0)
     }
+}
+
+/// Heap of a `tracestate`: its text, and two strings for each of up to 32 members.
+pub(super) fn state_bytes(state: &TraceState) -> usize {
+    let text = state.header();
+    let members = text.split_terminator(',').count();
+    text.len() + members * size_of::<(String, String)>()
 }
 
 /// Whether the four fields have their lengths and hold digits: the propagator takes shorter numbers, and signs.
@@ -80,6 +92,7 @@ mod tests {
         assert!(span.is_sampled() && span.is_remote());
         assert_eq!(span.trace_state().get("rojo"), Some("00f067aa0ba902b7"));
         let later = format!("cc{}-more", &PARENT[2..]);
+        assert_eq!(state_bytes(span.trace_state()), "rojo=00f067aa0ba902b7".len() + 48);
         assert!(ParentSpan::read(Some(&later), None).is_some(), "a later version may add to it");
     }
 

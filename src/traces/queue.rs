@@ -1,5 +1,6 @@
 //! The bound of what waits for the collector, in spans and in bytes, and what becomes of it.
 
+use super::parent::state_bytes;
 use crate::lock::lock;
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::Resource;
@@ -96,7 +97,7 @@ fn bytes_of(span: &SpanData) -> usize {
         Cow::Borrowed(_) => 0,
     };
     let values: usize = span.attributes.iter().map(|pair| value_bytes(&pair.value)).sum();
-    let state = span.span_context.trace_state().header().len();
+    let state = state_bytes(span.span_context.trace_state());
     name + span.attributes.capacity() * size_of::<KeyValue>() + values + state
 }
 

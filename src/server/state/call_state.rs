@@ -274,6 +274,10 @@ impl CallState {
 
     pub(crate) fn bytes(&self) -> usize {
         let details = self.details();
-        size_of::<Self>() + details.id.capacity() + details.progress_token.capacity()
+        #[cfg(feature = "otel")]
+        let traced = details.traced.as_ref().map_or(0, |traced| traced.heap_bytes());
+        #[cfg(not(feature = "otel"))]
+        let traced = 0;
+        size_of::<Self>() + details.id.capacity() + details.progress_token.capacity() + traced
     }
 }

@@ -17,3 +17,11 @@ pub(crate) struct TracedRequest {
     /// `pipe`, `tcp` or `unix`.
     pub(crate) transport: &'static str,
 }
+
+impl TracedRequest {
+    /// Its heap, with its own place: 2.5 KiB at most, as names and the caller's state are bounded.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let parent = self.parent.as_ref().map_or(0, ParentSpan::heap_bytes);
+        size_of::<Self>() + self.target.as_ref().map_or(0, |target| target.len()) + parent
+    }
+}
