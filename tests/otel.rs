@@ -200,6 +200,68 @@ fn exported_to(collector: &Collector) -> [(&'static str, String); 2] {
     [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()), ("OTEL_BSP_SCHEDULE_DELAY", "50".to_owned())]
 }
 
+/// What the span of a request has to say.
+struct Expected {
+    id: &'static str,
+    method: &'static str,
+    name: &'static str,
+    error: String,
+    is_child: bool,
+}
+
+impl Expected {
+    fn check(&self, span: &Value) {
+        assert_eq!(span["name"], self.name, "{span}");
+        assert_eq!(span["kind"], 2, "a server's: {span}");
+        assert_eq!(attribute(span, "mcp.method.name"), self.method);
+        assert_eq!(attribute(span, "network.transport"), "pipe");
+        assert_eq!(attribute(span, "error.type"), self.error, "{span}");
+        let code = if self.error == "tool_error" { "" } else { &*self.error };
+        assert_eq!(attribute(span, "rpc.response.status_code"), code, "{span}");
+        let status = if self.error.is_empty() { 0 } else { 2 };
+        assert_eq!(span["status"]["code"].as_u64().unwrap_or(0), status, "{span}");
+        if self.is_child {
+            assert_eq!((&span["traceId"], &span["parentSpanId"]), (&json!(TRACE), &json!(PARENT)), "{span}");
+            assert_eq!(span["traceState"], "rojo=1");
+        } else {
+            assert_ne!(span["traceId"], TRACE);
+            assert_eq!(span["parentSpanId"].as_str().unwrap_or_default(), "", "it begins a trace: {span}");
+        }
+        let operation = if self.method == "tools/call" { "execute_tool" } else { "" };
+        assert_eq!(attribute(span, "gen_ai.operation.name"), operation);
+        let version = if self.method == "initialize" { "" } else { "2025-11-25" };
+        assert_eq!(attribute(span, "mcp.protocol.version"), version, "{span}");
+        assert!(attribute(span, "mcp.session.id").parse::<u64>().is_ok(), "{span}");
+    }
+}
+
+/// Has a client ask for this and that, and gives what the spans of its requests have to say.
+fn converse(program: &mut Program) -> Vec<Expected> {
+    program.ask(&initialize());
+    program.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    let caller = json!({"traceparent": format!("00-{TRACE}-{PARENT}-01"), "tracestate": "rojo=1"});
+    let call = |name: &str, arguments: &Value| json!({"name": name, "arguments": arguments, "_meta": caller});
+    let file = |name: &str| json!({"path": program.folder.path().join(name)});
+    let (there, missing) = (call("read_text_file", &file("a.txt")), call("read_text_file", &file("missing")));
+    program.ask(&request(&json!(1), "tools/call", &there));
+    program.ask(&request(&json!(2), "tools/call", &missing));
+    let unknown = program.ask(&request(&json!(3), "tools/call", &call("made_up", &json!({}))));
+    let other = program.ask(&request(&json!(4), "no/such", &json!({})));
+    let lost = program.ask(&request(&json!(5), "resources/read", &json!({"uri": "file:///none"})));
+    program.ask(&request(&json!("six"), "prompts/list", &json!({"_meta": {"traceparent": "00-bad"}})));
+    let code = |answer: &Value| answer["error"]["code"].as_i64().expect("an error").to_string();
+    let expected = |id, method, name, error, is_child| Expected { id, method, name, error, is_child };
+    vec![
+        expected("hello", "initialize", "initialize", String::new(), false),
+        expected("1", "tools/call", "tools/call read_text_file", String::new(), true),
+        expected("2", "tools/call", "tools/call read_text_file", "tool_error".to_owned(), true),
+        expected("3", "tools/call", "tools/call", code(&unknown), true),
+        expected("4", "_OTHER", "_OTHER", code(&other), false),
+        expected("5", "resources/read", "resources/read", code(&lost), false),
+        expected("six", "prompts/list", "prompts/list", String::new(), false),
+    ]
+}
+
 #[test]
 fn a_span_says_what_the_semantic_conventions_ask_for() {
     let collector = Collector::start();
@@ -215,56 +277,9 @@ fn a_span_says_what_the_semantic_conventions_ask_for() {
             ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20secret"),
         ],
     );
-    program.ask(&initialize());
-    program.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
-    let path = program.folder.path().join("a.txt");
-    let caller = json!({"traceparent": format!("00-{TRACE}-{PARENT}-01"), "tracestate": "rojo=1"});
-    let file = |path: &std::path::Path| json!({"path": path});
-    let call = |name: &str, arguments: Value| json!({"name": name, "arguments": arguments, "_meta": caller});
-    program.ask(&request(&json!(1), "tools/call", &call("read_text_file", file(&path))));
-    let missing = program.folder.path().join("missing");
-    program.ask(&request(&json!(2), "tools/call", &call("read_text_file", file(&missing))));
-    let unknown = program.ask(&request(&json!(3), "tools/call", &call("made_up", json!({}))));
-    let other = program.ask(&request(&json!(4), "no/such", &json!({})));
-    let lost = program.ask(&request(&json!(5), "resources/read", &json!({"uri": "file:///none"})));
-    program.ask(&request(&json!("six"), "prompts/list", &json!({"_meta": {"traceparent": "00-bad"}})));
-    let code = |answer: &Value| answer["error"]["code"].to_string();
-
-    let rows = [
-        ("hello", "initialize", "initialize", String::new(), false),
-        ("1", "tools/call", "tools/call read_text_file", String::new(), true),
-        ("2", "tools/call", "tools/call read_text_file", "tool_error".to_owned(), true),
-        ("3", "tools/call", "tools/call", code(&unknown), true),
-        ("4", "_OTHER", "_OTHER", code(&other), false),
-        ("5", "resources/read", "resources/read", code(&lost), false),
-        ("six", "prompts/list", "prompts/list", String::new(), false),
-    ];
-    for (id, method, name, error, is_child) in rows {
-        let span = collector.span(id);
-        assert_eq!(span["name"], name, "{span}");
-        assert_eq!(span["kind"], 2, "a server's: {span}");
-        assert_eq!(attribute(&span, "mcp.method.name"), method);
-        assert_eq!(attribute(&span, "network.transport"), "pipe");
-        assert_eq!(attribute(&span, "error.type"), error, "{span}");
-        let is_code = !error.is_empty() && error != "tool_error";
-        assert_eq!(attribute(&span, "rpc.response.status_code"), if is_code { &error } else { "" }, "{span}");
-        assert_eq!(
-            span["status"]["code"].as_u64().unwrap_or(0),
-            if error.is_empty() { 0 } else { 2 },
-            "{span}"
-        );
-        if is_child {
-            assert_eq!((&span["traceId"], &span["parentSpanId"]), (&json!(TRACE), &json!(PARENT)), "{span}");
-            assert_eq!(span["traceState"], "rojo=1");
-        } else {
-            assert_ne!(span["traceId"], TRACE);
-            assert_eq!(span["parentSpanId"].as_str().unwrap_or_default(), "", "it begins a trace: {span}");
-        }
-        let is_call = method == "tools/call";
-        assert_eq!(attribute(&span, "gen_ai.operation.name"), if is_call { "execute_tool" } else { "" });
-        let version = if method == "initialize" { "" } else { "2025-11-25" };
-        assert_eq!(attribute(&span, "mcp.protocol.version"), version, "{span}");
-        assert!(attribute(&span, "mcp.session.id").parse::<u64>().is_ok(), "{span}");
+    for expected in converse(&mut program) {
+        let span = collector.span(expected.id);
+        expected.check(&span);
         assert_time(&span, before);
     }
     assert_eq!(attribute(&collector.span("2"), "gen_ai.tool.name"), "read_text_file");

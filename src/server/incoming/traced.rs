@@ -1,4 +1,4 @@
-//! Requests as spans tell of them: what they ask for when they are checked, what became of them when they end.
+//! Requests as their spans describe them: what they ask for when they are checked, what became of them when they end.
 
 use crate::memory::{KIND_SHIFT, kind};
 use crate::protocol::{Era, Message, Method, Revision};

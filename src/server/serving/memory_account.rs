@@ -21,6 +21,19 @@ impl<T: Toolset> Account for Core<T> {
     }
 }
 
+impl Shared {
+    /// What watches the requests.
+    fn enter_observers(&self, entries: &mut Entries) {
+        let (histograms, histogram_bytes) = self.latencies.bytes();
+        entries.enter("monitor", histogram_bytes + self.performance.bytes(), histograms);
+        #[cfg(feature = "otel")]
+        if let Some(exporter) = self.traces.get() {
+            let (bytes, spans) = exporter.waiting();
+            entries.enter("spans", bytes, spans);
+        }
+    }
+}
+
 impl Account for Shared {
     fn enter(&self, entries: &mut Entries) {
         let sessions = self.sessions.len();
@@ -32,13 +45,7 @@ impl Account for Shared {
         entries.enter("subscriptions", subscription_bytes, subscriptions);
         entries.enter("tasks", self.tasks.bytes(), self.tasks.len());
         entries.enter("catalog", self.catalog.load().bytes(), 1);
-        let (histograms, histogram_bytes) = self.latencies.bytes();
-        entries.enter("monitor", histogram_bytes + self.performance.bytes(), histograms);
-        #[cfg(feature = "otel")]
-        if let Some(exporter) = self.traces.get() {
-            let (bytes, spans) = exporter.waiting();
-            entries.enter("spans", bytes, spans);
-        }
+        self.enter_observers(entries);
         let metrics = &self.metrics;
         let traffic = &mut entries.traffic;
         traffic.frames += metrics.frames.total();
