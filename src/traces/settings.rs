@@ -72,10 +72,12 @@ impl TraceExport {
     /// `none`. Read besides: `OTEL_EXPORTER_OTLP_PROTOCOL` (`http/protobuf`, `http/json`) and
     /// `OTEL_EXPORTER_OTLP_TIMEOUT` in milliseconds, both also with `TRACES_` before the last word.
     ///
-    /// ```
-    /// // No collector is named where this example runs.
-    /// assert_eq!(mcpool::TraceExport::from_env()?, None);
-    /// # Ok::<(), mcpool::TraceExportError>(())
+    /// ```no_run
+    /// # let server = mcpool::Server::builder("demo", "1.0.0").build()?;
+    /// if let Some(export) = mcpool::TraceExport::from_env()? {
+    ///     server.export_traces(&export)?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
