@@ -48,6 +48,7 @@
 //! | to serve a trusted stream, whose peer is treated as the owner | [`transport::serve_lines`], [`Drain`], [`Server::maintain`] |
 //! | bounds, and what they cost | [`Limits`], [`Server::pools`], [`Server::metrics`] |
 //! | to call another server | the `client` module, with the feature of that name |
+//! | to record the requests of a server, to load another with them | [`traffic::TrafficRecorder`], [`Server::record_traffic_to`] |
 //! | to load a server, ours or not, and believe the figures | the `load` module, with the feature of that name |
 //! | the pools alone | [`pools`] |
 //!
@@ -87,6 +88,7 @@ mod stdio;
 pub mod tools;
 #[cfg(feature = "otel")]
 mod traces;
+pub mod traffic;
 pub mod transport;
 mod watched_file;
 pub mod wire;

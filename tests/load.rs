@@ -16,6 +16,9 @@ mod peer;
 #[cfg(feature = "cli")]
 #[path = "load/program.rs"]
 mod program;
+#[cfg(feature = "cli")]
+#[path = "load/replay.rs"]
+mod replay;
 #[path = "load/schema.rs"]
 mod schema;
 

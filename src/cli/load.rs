@@ -7,6 +7,7 @@ mod load_test;
 mod mcp_json;
 mod output;
 mod progress;
+mod replay;
 mod requirements;
 mod scenario_file;
 

@@ -15,6 +15,7 @@ use super::webhook;
 use crate::limits::Limits;
 use crate::memory::set_lasting_switch;
 use crate::server::{Drain, Server};
+use crate::traffic::{RecordedArguments, TrafficRecorder};
 #[cfg(feature = "tls")]
 use crate::transport::Tls;
 use crate::transport::http::{HttpConfig, HttpService};
@@ -97,7 +98,12 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let (is_stdio, is_sockets) = (options.serves_stdio(), options.serves_sockets());
     let ServeOptions { dirs, settings, limits, inherited } = options;
     tracing::info!(?dirs, settings.read_only, is_stdio, "serving");
+    // Before the server, which takes the memory of the process at its start as given.
+    let recorder = traffic_recorder(&settings, &limits)?;
     let server = assemble::server(&dirs, &settings, limits)?;
+    if let Some(recorder) = &recorder {
+        server.record_traffic_to(recorder);
+    }
     // One client alone opens no burst of sessions.
     if is_sockets {
         set_lasting_switch(mcpool_mimalloc::set_apart);
@@ -134,6 +140,9 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     {
         tracing::error!(%error, path = %path.display(), "the baseline is lost");
     }
+    if recorder.is_some_and(|recorder| !recorder.finish(GRACE)) {
+        tracing::error!("the end of the traffic is not recorded: its file takes too long");
+    }
     // A thread that waits for a terminal or a file cannot be stopped.
     runtime.shutdown_background();
     ended
@@ -154,6 +163,15 @@ fn export_traces(server: &Server) -> Result<(), CliError> {
 #[expect(clippy::unnecessary_wraps, reason = "with the feature it may fail")]
 fn export_traces(_server: &Server) -> Result<(), CliError> {
     Ok(())
+}
+
+/// What writes down the requests, if the settings ask for it.
+fn traffic_recorder(settings: &Settings, limits: &Limits) -> Result<Option<TrafficRecorder>, CliError> {
+    let Some(path) = &settings.record_traffic else { return Ok(None) };
+    let arguments =
+        if settings.record_arguments { RecordedArguments::Whole } else { RecordedArguments::Redacted };
+    let recorder = TrafficRecorder::create(path, limits.record_traffic_max_bytes as u64, arguments);
+    recorder.map(Some).map_err(|error| CliError::Usage(error.to_string()))
 }
 
 /// Sets what latencies are compared with, and what is run for alerts. Returns where a new baseline is to be written.

@@ -286,6 +286,9 @@ limits! {
         black_box_files: Count = 16, 1 => 10_000,
             "Files of the last hour that are kept in `black_box_dir`; the oldest go.",
             "one has at most a megabyte; a dozen incidents before somebody looks";
+        record_traffic_max_bytes: Bytes = 256 * MIB, 64 * KIB => 64 * GIB,
+            "Longest file of `--record-traffic`; when it is full, nothing more is written to it.",
+            "a million requests with short arguments";
         target_hit_percent: Percent = 99, 1 => 100,
             "Hits among acquires that pools are sized for.",
             "beyond it bytes buy little: each further hit costs more than the one before";

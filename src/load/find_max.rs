@@ -153,6 +153,9 @@ impl LoadTestSuite {
         mut on_step: impl FnMut(&RateStep),
         mut on_progress: impl FnMut(&LoadProgress),
     ) -> Result<RateSearchReport, LoadTestError> {
+        if scenario.trace.is_some() {
+            return Err(LoadTestError::Scenario("a replay has its own times: there is no rate to search"));
+        }
         let mut steps = Vec::new();
         let mut run = |attempt: Attempt| {
             let report = self.run(&step_scenario(scenario, search, attempt), &mut on_progress)?;

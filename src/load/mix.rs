@@ -4,6 +4,7 @@ use super::random::Random;
 use super::request::{PreparedStep, Wording};
 use super::step::LoadStep;
 use super::template::{Sources, TemplateError};
+use std::collections::HashMap;
 
 /// The seed of each run: two runs ask the same.
 const SEED: u64 = 0x6d63_706f_6f6c;
@@ -11,6 +12,8 @@ const SEED: u64 = 0x6d63_706f_6f6c;
 /// The steps, and what their requests are made of.
 pub(super) struct Mix {
     pub(super) steps: Vec<PreparedStep>,
+    /// The first step of each operation.
+    pub(super) operations: Vec<usize>,
     /// The sums of the weights up to each step.
     until: Vec<u64>,
     random: Random,
@@ -26,8 +29,37 @@ impl Mix {
             sum
         });
         let until = until.collect();
+        let mut mix = Self::prepared(steps, wording)?;
+        for (number, step) in mix.steps.iter_mut().enumerate() {
+            step.operation = number;
+            mix.operations.push(number);
+        }
+        Ok(Self { until, ..mix })
+    }
+
+    /// Steps of which others say when they come. Those of one method and name are counted together.
+    pub(super) fn of_trace(steps: &[LoadStep], wording: &Wording) -> Result<Self, TemplateError> {
+        let mut mix = Self::prepared(steps, wording)?;
+        let mut known: HashMap<(String, String), usize> = HashMap::new();
+        for (number, step) in mix.steps.iter_mut().enumerate() {
+            let operation = known.entry((step.method.clone(), step.name.clone())).or_insert_with(|| {
+                mix.operations.push(number);
+                mix.operations.len() - 1
+            });
+            step.operation = *operation;
+        }
+        Ok(mix)
+    }
+
+    fn prepared(steps: &[LoadStep], wording: &Wording) -> Result<Self, TemplateError> {
         let steps = steps.iter().map(|step| wording.prepare(step)).collect::<Result<_, _>>()?;
-        Ok(Self { steps, until, random: Random(SEED), count: 0, scratch: Vec::new() })
+        let (random, scratch) = (Random(SEED), Vec::new());
+        Ok(Self { steps, operations: Vec::new(), until: Vec::new(), random, count: 0, scratch })
+    }
+
+    /// What is counted of a step together with others.
+    pub(super) fn operation(&self, step: usize) -> usize {
+        self.steps[step].operation
     }
 
     /// The step of the next request.

@@ -12,6 +12,7 @@ mod channel;
 mod chart;
 mod child;
 mod compare;
+mod course;
 mod error;
 mod events;
 mod examples;
@@ -25,6 +26,7 @@ mod line_buffer;
 mod markup;
 mod mix;
 mod negotiation;
+mod opening;
 mod output;
 mod pace;
 mod page;
@@ -35,6 +37,7 @@ mod quantity;
 mod random;
 mod rank;
 mod recovery;
+mod replay;
 mod report;
 mod request;
 mod run;
@@ -57,6 +60,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod trace;
 mod watch;
 mod worker;
 
@@ -76,8 +80,8 @@ pub use progress::LoadProgress;
 pub use quantity::parse_duration;
 pub use report::{
     ExpectationReport, FailureReport, GeneratorUse, LatencyReport, LoadOperationReport, LoadTestReport,
-    QuantilePoint, ReadLoadReportError, RecoveryReport, RequestCounts, SCHEMA, ScenarioFacts, SecondReport,
-    ServerUse, WindowReport,
+    QuantilePoint, ReadLoadReportError, RecoveryReport, ReplayReport, RequestCounts, SCHEMA, ScenarioFacts,
+    SecondReport, ServerUse, SkippedReport, WindowReport,
 };
 pub use request::Era;
 pub use scenario::LoadTestScenario;
@@ -88,3 +92,4 @@ pub use suite::LoadTestSuite;
 pub use table::write_load_table;
 pub use target::{HttpUrl, LoadTarget, TargetError};
 pub use template::TemplateError;
+pub use trace::{LoadTrace, TraceError};

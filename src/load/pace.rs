@@ -61,6 +61,11 @@ impl Pace {
         self.schedule.as_ref().and_then(Schedule::next_time)
     }
 
+    /// How many requests of an open loop are to begin until `at`, the warm-up included.
+    pub(super) fn scheduled_until(&self, at: Instant) -> Option<f64> {
+        self.schedule.as_ref().map(|schedule| schedule.scheduled_until(at))
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.schedule.is_some()
     }

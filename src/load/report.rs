@@ -45,6 +45,9 @@ pub struct LoadTestReport {
     /// How the server came back after a spike; absent where the pattern has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryReport>,
+    /// What was replayed; absent where the test made requests of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayReport>,
     /// What the server took, where it can be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerUse>,
@@ -76,6 +79,42 @@ pub struct ScenarioFacts {
     pub warm_up_ms: u64,
     /// How long a request may take until it fails.
     pub time_out_ms: u64,
+}
+
+/// What was replayed, and what of the trace was not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplayReport {
+    /// The file of the trace.
+    pub trace: String,
+    /// So many times as fast as it was recorded.
+    pub speed: f64,
+    /// Sessions of the trace, and connections without one.
+    pub peers: u64,
+    /// Requests in the trace, with those that were skipped.
+    pub recorded: u64,
+    /// Requests that were not made again, by the reason.
+    pub skipped: Vec<SkippedReport>,
+    /// Requests whose arguments or name were redacted, and which were made with others of the same lengths: many
+    /// servers answer them with `isError`.
+    pub redacted: u64,
+    /// Requests with arguments that the test gave in place of the recorded ones.
+    pub replaced: u64,
+    /// Requests that the recorder had no room for.
+    pub dropped_in_recording: u64,
+    /// The trace ends amid a line.
+    pub is_torn: bool,
+    /// Why the recorder stopped before the server did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+}
+
+/// Requests of a trace that were not made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SkippedReport {
+    /// Which they are.
+    pub why: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// How many requests there were.

@@ -34,6 +34,8 @@ pub(super) struct PreparedStep {
     pub(super) method: String,
     pub(super) expected: ExpectedShape,
     pub(super) takes_any_id: bool,
+    /// The number of what is counted together.
+    pub(super) operation: usize,
     head: Vec<u8>,
     body: Template,
 }
@@ -80,7 +82,12 @@ impl Wording {
         body.push_text(&format!(r#","method":{}"#, Value::from(step.method.as_str())));
         if !params.is_empty() {
             body.push_text(r#","params":"#);
-            body.push_json(&Value::Object(params))?;
+            let params = Value::Object(params);
+            if step.is_literal {
+                body.push_text(&params.to_string());
+            } else {
+                body.push_json(&params)?;
+            }
         }
         body.push_text("}");
         let uri = step.params.get("uri").and_then(Value::as_str).filter(|_| step.method == "resources/read");
@@ -89,6 +96,7 @@ impl Wording {
             method: step.method.clone(),
             expected: ExpectedShape::of_method(&step.method),
             takes_any_id: step.takes_any_id,
+            operation: 0,
             head: self.mirrored(&step.method, step.tool().or(uri)),
             body,
         })

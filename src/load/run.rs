@@ -1,5 +1,6 @@
 //! One load test from its start to its report.
 
+use super::course::Course;
 use super::error::LoadTestError;
 use super::figures::{self, micros};
 use super::mix::Mix;
@@ -9,6 +10,7 @@ use super::pattern::{LoadPattern, Segment};
 use super::pin::Pinned;
 use super::progress::LoadProgress;
 use super::recovery::Recovery;
+use super::replay::{Replay, ReplayPlan};
 use super::report::{GeneratorUse, LoadTestReport, SCHEMA, ScenarioFacts, SecondReport, ServerUse};
 use super::request::{Era, Wording};
 use super::scenario::LoadTestScenario;
@@ -39,18 +41,30 @@ pub(super) struct Run<'a> {
     scenario: &'a LoadTestScenario,
     setup: Setup,
     mix: Mix,
+    replay: Option<ReplayPlan>,
 }
 
-/// When what happens.
-struct Times {
+/// What happens when.
+struct Times<'a> {
+    scenario: &'a LoadTestScenario,
+    begins: Instant,
     counts_from: Instant,
-    /// `None` when a count ends it.
+    /// `None` when a count or a trace ends it.
     ends: Option<Instant>,
-    schedule: Option<Schedule>,
+    /// The time that is divided into windows.
+    length: Duration,
+    course: Course,
 }
 
-impl Times {
-    fn of(scenario: &LoadTestScenario, begins: Instant) -> Self {
+impl<'a> Times<'a> {
+    /// Those of a test that begins now.
+    fn of(scenario: &'a LoadTestScenario, replay: Option<ReplayPlan>, connections: usize) -> Self {
+        let begins = Instant::now();
+        if let Some(plan) = replay {
+            let length = plan.span();
+            let course = Course::Recorded(Replay::new(begins, plan.requests, connections, scenario.time_out));
+            return Self { scenario, begins, counts_from: begins, ends: None, length, course };
+        }
         let counts_from = begins + scenario.warm_up;
         let ends = scenario.count.is_none().then(|| counts_from + scenario.duration);
         let segments = match (scenario.pattern, scenario.count) {
@@ -66,7 +80,8 @@ impl Times {
             all.extend(segments);
             Schedule::new(begins, &all)
         });
-        Self { counts_from, ends, schedule }
+        let course = Course::Rates(Pace::new(schedule, counts_from, ends, scenario.count));
+        Self { scenario, begins, counts_from, ends, length: scenario.duration, course }
     }
 }
 
@@ -88,8 +103,9 @@ impl<'a> Run<'a> {
         let encryption = encryption(scenario)?;
         // A ping belongs to the older revisions only.
         let has_ping = scenario.steps.iter().any(|step| step.method == "ping");
+        let was_legacy = scenario.trace.as_ref().is_some_and(|trace| trace.era == Era::Legacy);
         let patience = Patience { time_out: scenario.greeting_time_out, stop };
-        let era = match scenario.era.or_else(|| has_ping.then_some(Era::Legacy)) {
+        let era = match scenario.era.or_else(|| (has_ping || was_legacy).then_some(Era::Legacy)) {
             Some(era) if encryption.is_none() => era,
             // A certificate that is not trusted is told before so many connections are refused for it.
             said => {
@@ -98,19 +114,27 @@ impl<'a> Run<'a> {
             }
         };
         let wording = Wording::new(&scenario.target, era, token);
-        let mix = Mix::new(&scenario.steps_in(era), &wording)?;
+        let replay = scenario.trace.as_ref().map(|trace| ReplayPlan::of(trace, era, &scenario.steps));
+        let mix = match &replay {
+            Some(plan) if plan.requests.is_empty() => {
+                return Err(LoadTestError::Scenario("no request of the trace exists in this revision"));
+            }
+            Some(plan) => Mix::of_trace(&plan.steps, &wording)?,
+            None => Mix::new(&scenario.steps_in(era), &wording)?,
+        };
         let setup = Setup {
             target: scenario.target.clone(),
             encryption,
             wording,
             connections: scenario.connections,
             in_flight: scenario.in_flight,
+            has_lanes: replay.is_some(),
             time_out: scenario.time_out,
             greeting_time_out: scenario.greeting_time_out,
             churns: scenario.churn,
             pin: scenario.pin.clone(),
         };
-        Ok(Self { scenario, setup, mix })
+        Ok(Self { scenario, setup, mix, replay })
     }
 
     pub(super) fn report(
@@ -118,17 +142,14 @@ impl<'a> Run<'a> {
         stop: &dyn Fn() -> bool,
         on_progress: &mut dyn FnMut(&LoadProgress),
     ) -> Result<LoadTestReport, LoadTestError> {
-        let Self { scenario, setup, mix } = self;
-        let begun_unix_ms =
-            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let Self { scenario, setup, mix, replay } = self;
+        let replayed = replay.as_ref().map(|plan| plan.report.clone());
+        let begun_unix_ms = unix_ms();
         let before_open = scenario.pid.and_then(|pid| ProcessFamily::of(pid)?.rss_bytes());
         let target = &scenario.target;
         let _pinned = pin(scenario).map_err(LoadTestError::Pin)?;
         let mut worker = Worker::new(&setup, mix).map_err(LoadTestError::connect(target))?;
-        worker.open_all(stop).map_err(|unopened| match unopened {
-            Unopened::Stopped => LoadTestError::stopped(target),
-            Unopened::Because(why) => LoadTestError::greeting(target, why),
-        })?;
+        worker.open_all(stop).map_err(|unopened| unopened.at(target))?;
         let ids = match scenario.pid {
             Some(pid) => vec![pid],
             None => worker.children(),
@@ -138,7 +159,8 @@ impl<'a> Run<'a> {
             return Err(LoadTestError::Scenario("there is no process with that id, or it cannot be seen"));
         }
         let rss_before_bytes = watch.as_ref().map_or(0, ServerWatch::rss_bytes);
-        let seen = measure(scenario, &mut worker, watch.as_ref(), stop, on_progress);
+        let times = Times::of(scenario, replay, setup.connections);
+        let seen = measure(times, &mut worker, watch.as_ref(), stop, on_progress);
         let connections = worker.connections();
         let requests = figures::requests(&worker.tally, seen.measured.as_secs_f64(), worker.broken);
         let server = watch.map(|watch| {
@@ -166,12 +188,27 @@ impl<'a> Run<'a> {
             unexpected_example: worker.examples.unexpected.clone().filter(|_| requests.unexpected > 0),
             seconds: seen.seconds,
             recovery: worker.recovery.as_ref().and_then(Recovery::report),
+            replay: replayed,
             requests,
             server,
             generator,
             expectations: Vec::new(),
         })
     }
+}
+
+impl Unopened {
+    fn at(self, target: &LoadTarget) -> LoadTestError {
+        match self {
+            Self::Stopped => LoadTestError::stopped(target),
+            Self::Because(why) => LoadTestError::greeting(target, why),
+        }
+    }
+}
+
+/// The time now, in milliseconds since 1970 (UTC).
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 /// What is noted while a test runs.
@@ -191,29 +228,31 @@ struct Notes<'a> {
 
 /// When the parts of a test end.
 enum Windows {
-    /// At these times.
-    OfTime { next: Instant, length: Duration },
+    /// At these times; so many are left.
+    OfTime { next: Instant, length: Duration, left: u32 },
     /// After so many right answers each.
     OfAnswers { next: u64, length: u64 },
 }
 
 impl Windows {
-    fn of(scenario: &LoadTestScenario, counts_from: Instant) -> Self {
-        if let Some(count) = scenario.count {
+    fn of(times: &Times<'_>) -> Self {
+        if let Some(count) = times.scenario.count {
             let length = (count / u64::from(WINDOWS)).max(1);
             return Self::OfAnswers { next: length, length };
         }
-        let length = (scenario.duration / WINDOWS).max(Duration::from_millis(1));
-        Self::OfTime { next: counts_from + length, length }
+        let length = (times.length / WINDOWS).max(Duration::from_millis(1));
+        Self::OfTime { next: times.counts_from + length, length, left: WINDOWS }
     }
 
     /// Ends those that are over.
     fn end_due(&mut self, tally: &mut Tally, now: Instant) {
         match self {
-            Self::OfTime { next, length } => {
-                while now >= *next {
+            // What comes late in a short test would end windows faster than they can be ended.
+            Self::OfTime { next, length, left } => {
+                while *left > 0 && now >= *next {
                     tally.end_window();
                     *next += *length;
+                    *left -= 1;
                 }
             }
             Self::OfAnswers { next, length } => {
@@ -270,7 +309,7 @@ impl Notes<'_> {
     }
 
     /// The seconds with their times; the first and the last may be shorter.
-    fn seconds(&self, all: &[Second], schedule: Option<&Schedule>, ended: Instant) -> Vec<SecondReport> {
+    fn seconds(&self, all: &[Second], course: &Course, ended: Instant) -> Vec<SecondReport> {
         let warm_up = (self.counts_from - self.begins).as_secs_f64();
         let first = if warm_up.fract() == 0.0 { 1.0 } else { warm_up.fract() };
         let total = (ended - self.begins).as_secs_f64();
@@ -278,7 +317,7 @@ impl Notes<'_> {
         let reports = all.iter().zip(&self.rss).enumerate().map(|(index, (second, rss))| {
             let until = (first + index as f64).min(total);
             let at = self.begins + Duration::from_secs_f64(until);
-            let sum = schedule.map(|schedule| schedule.scheduled_until(at));
+            let sum = course.scheduled_until(at);
             let scheduled = sum.map(|sum| sum - before);
             before = sum.unwrap_or_default();
             let [p50_us, p95_us, p99_us, max_us] = second.latency_ns.map(micros);
@@ -303,14 +342,13 @@ impl Notes<'_> {
 
 /// Makes the load and takes notes each second.
 fn measure(
-    scenario: &LoadTestScenario,
+    mut times: Times<'_>,
     worker: &mut Worker<'_>,
     watch: Option<&ServerWatch>,
     stop: &dyn Fn() -> bool,
     on_progress: &mut dyn FnMut(&LoadProgress),
 ) -> Seen {
-    let begins = Instant::now();
-    let Times { counts_from, ends, schedule } = Times::of(scenario, begins);
+    let Times { scenario, begins, counts_from, ends, .. } = times;
     // Seconds are those of what counts, so the warm-up begins with a shorter one.
     let first = Duration::from_nanos(u64::from(scenario.warm_up.subsec_nanos()));
     let mut notes = Notes {
@@ -319,7 +357,7 @@ fn measure(
         counts_from,
         ends,
         next_second: begins + if first.is_zero() { SECOND } else { first },
-        windows: Windows::of(scenario, counts_from),
+        windows: Windows::of(&times),
         rss: Vec::with_capacity(MAX_SECONDS),
         at_start: None,
         at_end: None,
@@ -328,8 +366,7 @@ fn measure(
         .pattern
         .spike(scenario.duration)
         .map(|(begins, ends, base_rate)| Recovery::new(counts_from + begins, counts_from + ends, base_rate));
-    let mut pace = Pace::new(schedule.clone(), counts_from, ends, scenario.count);
-    let early = worker.run(&mut pace, |worker, now| {
+    let early = worker.run(&mut times.course, |worker, now| {
         notes.take(worker, now, on_progress);
         !stop()
     });
@@ -344,7 +381,7 @@ fn measure(
             EarlyEnd::Interrupted => "interrupted".to_owned(),
             EarlyEnd::ServerGone(why) => why,
         }),
-        seconds: notes.seconds(&worker.tally.seconds, schedule.as_ref(), ended),
+        seconds: notes.seconds(&worker.tally.seconds, &times.course, ended),
         server_cpu: end_server.zip(start_server).map(|(end, start)| end.saturating_sub(start)),
         generator_cpu: end_own.saturating_sub(start_own),
     }
@@ -378,11 +415,20 @@ fn facts(scenario: &LoadTestScenario, setup: &Setup, worker: &Worker<'_>) -> Sce
             Era::Modern => MODERN.to_owned(),
             Era::Legacy => worker.revision().unwrap_or_default().to_owned(),
         },
-        pattern: scenario.pattern.describe() + if scenario.churn { CHURN } else { "" },
+        pattern: pattern(scenario),
         connections: worker.connections() as u64,
         in_flight: if scenario.target.is_http() { 1 } else { scenario.in_flight as u64 },
         warm_up_ms: scenario.warm_up.as_millis() as u64,
         time_out_ms: scenario.time_out.as_millis() as u64,
+    }
+}
+
+/// The course of the load in words.
+fn pattern(scenario: &LoadTestScenario) -> String {
+    match &scenario.trace {
+        Some(trace) if (trace.speed - 1.0).abs() < f64::EPSILON => "replay of a trace".to_owned(),
+        Some(trace) => format!("replay of a trace, {} times as fast", trace.speed),
+        None => scenario.pattern.describe() + if scenario.churn { CHURN } else { "" },
     }
 }
 
@@ -422,9 +468,10 @@ fn generator_use(worker: &Worker<'_>, seen: &Seen, scenario: &LoadTestScenario) 
     let lag_p99_us = micros(lag.value_at_quantile(0.99));
     let cpu_load = seen.generator_cpu.as_secs_f64() / seen.measured.as_secs_f64().max(1e-9);
     let latency_p99_us = micros(worker.tally.all_latency().value_at_quantile(0.99));
+    let is_open = scenario.pattern != LoadPattern::Closed || scenario.trace.is_some();
     let bottleneck = if cpu_load > MUCH_CPU {
         Some(format!("it used {:.0} % of a processor: the server can do more than this", cpu_load * 100.0))
-    } else if scenario.pattern != LoadPattern::Closed && lag_p99_us > MUCH_LAG_US.max(latency_p99_us / 2.0) {
+    } else if is_open && lag_p99_us > MUCH_LAG_US.max(latency_p99_us / 2.0) {
         // Latency counts from when a request was to begin, so this is a part of it.
         Some(format!(
             "the machine kept it waiting for {:.1} ms or more at one request in a hundred, more than half of what \

@@ -47,6 +47,7 @@ pub(super) fn report(p95_us: f64, rate: f64, error_ratio: f64) -> LoadTestReport
         unexpected_example: None,
         seconds: Vec::new(),
         recovery: None,
+        replay: None,
         server: None,
         generator: GeneratorUse {
             version: "mcpool".to_owned(),

@@ -5,7 +5,9 @@ use super::pin::LoadPin;
 use super::request::Era;
 use super::step::LoadStep;
 use super::target::LoadTarget;
+use super::trace::LoadTrace;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most connections, and the most requests in flight on one.
@@ -53,6 +55,7 @@ pub struct LoadTestScenario {
     pub(super) churn: bool,
     pub(super) pin: Option<LoadPin>,
     pub(super) steps: Vec<LoadStep>,
+    pub(super) trace: Option<Arc<LoadTrace>>,
 }
 
 impl LoadTestScenario {
@@ -78,6 +81,7 @@ impl LoadTestScenario {
             churn: false,
             pin: None,
             steps: Vec::new(),
+            trace: None,
         }
     }
 
@@ -199,6 +203,15 @@ impl LoadTestScenario {
         self
     }
 
+    /// Makes the requests of a trace at their times, in place of a pattern and without a warm-up. Those of one recorded
+    /// connection stay on one. Steps that call a tool give its arguments in place of the recorded ones.
+    #[must_use]
+    pub fn replay(mut self, trace: LoadTrace) -> Self {
+        self.warm_up = Duration::ZERO;
+        self.trace = Some(Arc::new(trace));
+        self
+    }
+
     /// The server that is asked.
     pub fn target(&self) -> &LoadTarget {
         &self.target
@@ -207,7 +220,9 @@ impl LoadTestScenario {
     /// What is wrong with it, if anything.
     pub(super) fn fault(&self) -> Option<&'static str> {
         let is_steady = matches!(self.pattern, LoadPattern::Closed | LoadPattern::Constant { .. });
-        if !self.pattern.is_possible() {
+        if let Some(fault) = self.trace.as_ref().and_then(|_| self.replay_fault()) {
+            Some(fault)
+        } else if !self.pattern.is_possible() {
             Some("a rate is a number of requests a second, more than 0")
         } else if self.count.is_some() && !is_steady {
             Some("a count goes with a constant rate or a closed loop; give this pattern a duration")
@@ -239,6 +254,21 @@ impl LoadTestScenario {
             Some("the token has characters that a header cannot carry")
         } else if self.steps.iter().any(|step| !step.tool().is_none_or(is_header_text)) {
             Some("the name of a tool has characters that a header cannot carry")
+        } else {
+            None
+        }
+    }
+
+    /// What does not go with a replay.
+    fn replay_fault(&self) -> Option<&'static str> {
+        if self.pattern != LoadPattern::Closed || self.count.is_some() || !self.warm_up.is_zero() {
+            Some("a replay has the times of its trace: no pattern, count or warm-up goes with it")
+        } else if self.churn {
+            Some("a replay has the connections of its trace: churn does not go with it")
+        } else if self.steps.iter().any(|step| step.method != "tools/call") {
+            Some(
+                "beside a replay a step is a call of a tool, whose arguments take the place of the recorded ones",
+            )
         } else {
             None
         }

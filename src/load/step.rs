@@ -9,6 +9,8 @@ pub struct LoadStep {
     pub(super) params: Map<String, Value>,
     pub(super) weight: u32,
     pub(super) takes_any_id: bool,
+    /// Nothing in its strings is a placeholder.
+    pub(super) is_literal: bool,
 }
 
 impl LoadStep {
@@ -31,7 +33,7 @@ impl LoadStep {
 
     /// A request of any method.
     pub fn method(method: impl Into<String>, params: Map<String, Value>) -> Self {
-        Self { method: method.into(), params, weight: 1, takes_any_id: false }
+        Self { method: method.into(), params, weight: 1, takes_any_id: false, is_literal: false }
     }
 
     /// The same step, made `weight` times as often as one of weight 1.
@@ -54,6 +56,17 @@ impl LoadStep {
     pub fn any_id(mut self) -> Self {
         self.takes_any_id = true;
         self
+    }
+
+    /// The same step, with its strings as they are.
+    pub(super) fn literal(mut self) -> Self {
+        self.is_literal = true;
+        self
+    }
+
+    /// Whether both call the same tool.
+    pub(super) fn is_for_tool_of(&self, other: &Self) -> bool {
+        self.method == other.method && self.tool().is_some() && self.tool() == other.tool()
     }
 
     /// The tool that is called, or the method.

@@ -1,6 +1,6 @@
 //! A report as text for a terminal.
 
-use super::report::{GeneratorUse, LatencyReport, LoadTestReport, ServerUse};
+use super::report::{GeneratorUse, LatencyReport, LoadTestReport, ReplayReport, ServerUse};
 use crate::limits::units::{bytes, grouped};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -30,6 +30,9 @@ pub fn write_load_table(report: &LoadTestReport, out: &mut impl Write) -> io::Re
     }
     writeln!(out)?;
     write_requests(report, out)?;
+    if let Some(replay) = &report.replay {
+        write_replay(replay, out)?;
+    }
     write_latencies(report, out)?;
     write_failures(report, out)?;
     if let Some(recovery) = &report.recovery {
@@ -112,6 +115,37 @@ fn write_requests(report: &LoadTestReport, out: &mut impl Write) -> io::Result<(
     if counts.broken_connections > 0 {
         let text = format!("{} broke or were refused", plural(counts.broken_connections, "connection"));
         paragraph(out, " ", &text)?;
+    }
+    Ok(())
+}
+
+fn write_replay(replay: &ReplayReport, out: &mut impl Write) -> io::Result<()> {
+    let recorded = plural(replay.recorded, "request");
+    let mut text = format!("{recorded} of {} in the trace", plural(replay.peers, "connection"));
+    for skipped in &replay.skipped {
+        let _ = write!(text, "; skipped {} {}", grouped(skipped.count), skipped.why);
+    }
+    paragraph(out, "replay", &text)?;
+    if replay.redacted > 0 {
+        let text = format!(
+            "{} had redacted arguments or names, and were made with others of the same lengths: a server may answer \
+             with isError",
+            grouped(replay.redacted)
+        );
+        paragraph(out, " ", &text)?;
+    }
+    if replay.replaced > 0 {
+        paragraph(out, " ", &format!("{} with arguments of this test", plural(replay.replaced, "request")))?;
+    }
+    if replay.dropped_in_recording > 0 {
+        let text = format!("{} are missing: the recorder had no room", grouped(replay.dropped_in_recording));
+        paragraph(out, " ", &text)?;
+    }
+    if let Some(why) = &replay.stopped {
+        paragraph(out, " ", &format!("the recorder stopped before the server: {}", shown(why)))?;
+    }
+    if replay.is_torn {
+        paragraph(out, " ", "the trace ends amid a line, which was left out")?;
     }
     Ok(())
 }

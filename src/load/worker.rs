@@ -1,16 +1,19 @@
 //! The loop that makes the load: one thread, one event queue, all connections.
 //!
-//! Owns connections and counts; when requests begin is for [`Pace`] to say, what they are for [`Mix`]. Invariant: from
-//! the end of the warm-up to the end of the test a request that succeeds allocates nothing.
+//! Owns connections and counts; when requests begin is for [`Course`] to say, what they are for [`Mix`]; `opening` opens
+//! and closes connections. Invariant: from the end of the warm-up to the end of the test a request that succeeds
+//! allocates nothing.
 
 use super::channel::{Broken, Channel, Heard, Lateness, State};
+use super::course::Course;
 use super::examples::Examples;
 use super::failure::FailureKind;
 use super::mix::Mix;
 use super::pace::{Begin, Pace};
 use super::pin::LoadPin;
 use super::recovery::Recovery;
-use super::request::{Era, Wording};
+use super::replay::Replay;
+use super::request::Wording;
 use super::socket::Socket;
 use super::tally::Tally;
 use super::target::LoadTarget;
@@ -21,10 +24,6 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-/// How long a connection that could not be opened waits for its next attempt.
-const RETRY: Duration = Duration::from_millis(100);
-/// How many connections are being opened at once.
-const OPENING: usize = 64;
 /// Longest wait of the event queue: by then somebody may have asked for the end.
 const TICK: Duration = Duration::from_millis(20);
 /// A wait that is shorter than this is spent looking: a timer may be that late.
@@ -44,6 +43,8 @@ pub(super) struct Setup {
     pub(super) connections: usize,
     /// Requests in flight on each.
     pub(super) in_flight: usize,
+    /// Each connection takes requests of its own, not whatever is next.
+    pub(super) has_lanes: bool,
     pub(super) time_out: Duration,
     /// How long a connection may take to open and to be greeted.
     pub(super) greeting_time_out: Duration,
@@ -67,38 +68,43 @@ pub(super) enum Unopened {
     Because(String),
 }
 
+/// The slots of one or more connections that can take a request.
+struct FreeSlots {
+    /// The longest free first.
+    slots: VecDeque<(usize, usize)>,
+    /// Since when there is one.
+    since: Instant,
+}
+
 /// The loop.
 pub(super) struct Worker<'a> {
-    setup: &'a Setup,
-    mix: Mix,
-    poll: Poll,
+    pub(super) setup: &'a Setup,
+    pub(super) mix: Mix,
+    pub(super) poll: Poll,
     events: Option<Events>,
     timer: Timer,
-    channels: Vec<Channel>,
-    /// Slots that can take a request, the longest free first.
-    free: VecDeque<(usize, usize)>,
-    /// Since when there is a free slot.
-    free_since: Instant,
+    pub(super) channels: Vec<Channel>,
+    lanes: Vec<FreeSlots>,
     /// Connections with something to write.
     unwritten: Vec<usize>,
     /// Connections that may have more to read.
     unread: Vec<usize>,
-    in_flight: usize,
+    pub(super) in_flight: usize,
     /// What connections hold of answers that are not complete.
     held_bytes: usize,
-    opening: usize,
+    pub(super) opening: usize,
     heard: Vec<Heard>,
     scratch: Vec<u8>,
     swept: Instant,
     /// Since when no connection takes requests.
-    down_since: Option<Instant>,
+    pub(super) down_since: Option<Instant>,
     pub(super) tally: Tally,
     pub(super) examples: Examples,
     /// Watches a spike and what follows it.
     pub(super) recovery: Option<Recovery>,
     /// Connections that broke or were refused.
     pub(super) broken: u64,
-    gone: Option<String>,
+    pub(super) gone: Option<String>,
 }
 
 impl<'a> Worker<'a> {
@@ -108,16 +114,17 @@ impl<'a> Worker<'a> {
         let is_http = setup.target.is_http();
         let channels = if is_http { setup.connections * setup.in_flight } else { setup.connections };
         let channels: Vec<_> = (0..channels).map(|_| Channel::new(is_http, setup.in_flight, now)).collect();
-        let slots = channels.iter().map(|channel| channel.slots.len()).sum();
+        let slots: usize = channels.iter().map(|channel| channel.slots.len()).sum();
+        let lanes = if setup.has_lanes { setup.connections } else { 1 };
+        let free = || FreeSlots { slots: VecDeque::with_capacity(slots / lanes), since: now };
         Ok(Self {
             timer: Timer::new(poll.registry(), TIMER)?,
             poll,
-            tally: Tally::new(mix.steps.len()),
+            tally: Tally::new(mix.operations.len()),
             mix,
             events: Some(Events::with_capacity(1024)),
             unread: Vec::new(),
-            free: VecDeque::with_capacity(slots),
-            free_since: now,
+            lanes: (0..lanes).map(|_| free()).collect(),
             unwritten: Vec::with_capacity(channels.len()),
             channels,
             in_flight: 0,
@@ -171,20 +178,20 @@ impl<'a> Worker<'a> {
     /// Makes the load. `each_second` is called as often, and says whether to go on.
     pub(super) fn run(
         &mut self,
-        pace: &mut Pace,
+        course: &mut Course,
         mut go_on: impl FnMut(&mut Self, Instant) -> bool,
     ) -> Option<EarlyEnd> {
         let mut early = None;
         loop {
             let now = Instant::now();
-            if pace.is_over(now) {
+            if course.is_over(now) {
                 break;
             }
             if !go_on(self, now) {
                 early = Some(EarlyEnd::Interrupted);
                 break;
             }
-            self.begin_due(pace, now);
+            self.begin_due(course, now);
             self.write_all();
             self.sweep(now);
             self.open_due(now);
@@ -192,14 +199,15 @@ impl<'a> Worker<'a> {
                 early = Some(EarlyEnd::ServerGone(why));
                 break;
             }
-            let wait = if self.free.is_empty() { None } else { pace.next_time() };
+            let is_full = self.lanes.iter().all(|free| free.slots.is_empty());
+            let wait = if is_full { None } else { course.next_time() };
             let wait = wait.map_or(TICK, |due| due.saturating_duration_since(Instant::now()));
             if let Err(error) = self.wait(wait) {
                 early = Some(EarlyEnd::ServerGone(error.to_string()));
                 break;
             }
         }
-        self.tally.dropped += pace.end(Instant::now());
+        self.tally.dropped += course.end(Instant::now());
         self.drain(early.is_some(), go_on);
         early
     }
@@ -228,24 +236,44 @@ impl<'a> Worker<'a> {
     }
 
     /// Begins what is due, on the slots that are free.
-    fn begin_due(&mut self, pace: &mut Pace, mut now: Instant) {
-        while !self.free.is_empty() {
+    fn begin_due(&mut self, course: &mut Course, now: Instant) {
+        match course {
+            Course::Rates(pace) => self.begin_at_rates(pace, now),
+            Course::Recorded(replay) => self.begin_recorded(replay, now),
+        }
+    }
+
+    fn begin_at_rates(&mut self, pace: &mut Pace, mut now: Instant) {
+        while !self.lanes[0].slots.is_empty() {
             let Some(begin) = pace.take(now) else { return };
-            let Some((channel, slot)) = self.free.pop_front() else { return };
+            let Some((channel, slot)) = self.lanes[0].slots.pop_front() else { return };
             if begin.counts {
-                let could = begin.origin.max(self.free_since);
+                let could = begin.origin.max(self.lanes[0].since);
                 let lag = pace.is_open().then(|| now.saturating_duration_since(could));
                 self.tally.begun(now - begin.origin, lag);
             }
-            self.begin(channel, slot, begin, now);
+            let step = self.mix.pick();
+            self.begin((channel, slot), step, begin, now);
             if pace.is_open() {
                 now = Instant::now();
             }
         }
     }
 
-    fn begin(&mut self, index: usize, slot: usize, begin: Begin, now: Instant) {
-        let step = self.mix.pick();
+    fn begin_recorded(&mut self, replay: &mut Replay, mut now: Instant) {
+        loop {
+            let lanes = &self.lanes;
+            let Some(request) = replay.take(now, |lane| !lanes[lane].slots.is_empty()) else { return };
+            let free = &mut self.lanes[request.lane];
+            let Some(slot) = free.slots.pop_front() else { return };
+            let could = request.origin.max(free.since);
+            self.tally.begun(now - request.origin, Some(now.saturating_duration_since(could)));
+            self.begin(slot, request.step, Begin { origin: request.origin, counts: true }, now);
+            now = Instant::now();
+        }
+    }
+
+    fn begin(&mut self, (index, slot): (usize, usize), step: usize, begin: Begin, now: Instant) {
         let channel = &mut self.channels[index];
         let id = channel.occupy(slot, step, begin.origin, now, begin.counts);
         self.mix.write(step, id, &self.setup.wording, &channel.session, &mut channel.out);
@@ -253,7 +281,7 @@ impl<'a> Worker<'a> {
         self.queue(index);
     }
 
-    fn queue(&mut self, index: usize) {
+    pub(super) fn queue(&mut self, index: usize) {
         if self.unwritten.last() != Some(&index) {
             self.unwritten.push(index);
         }
@@ -304,7 +332,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn writable(&mut self, index: usize) {
+    pub(super) fn writable(&mut self, index: usize) {
         let channel = &mut self.channels[index];
         if channel.state != State::Connecting {
             if channel.has_unwritten() {
@@ -403,7 +431,7 @@ impl<'a> Worker<'a> {
         }
         self.heard = heard;
         if closes {
-            self.free.retain(|(channel, _)| *channel != index);
+            self.forget_free(index);
             self.close(index, now);
         } else if !self.channels[index].out.is_empty() {
             self.queue(index);
@@ -424,142 +452,28 @@ impl<'a> Worker<'a> {
             recovery.note(slot.origin, now, latency);
         }
         match outcome {
-            Ok(()) => self.tally.answered(slot.step, latency),
-            Err(kind) => self.tally.failed(slot.step, kind, latency),
+            Ok(()) => self.tally.answered(self.mix.operation(slot.step), latency),
+            Err(kind) => self.tally.failed(self.mix.operation(slot.step), kind, latency),
         }
     }
 
-    fn put_free(&mut self, index: usize, slot: usize, now: Instant) {
-        if self.free.is_empty() {
-            self.free_since = now;
+    pub(super) fn put_free(&mut self, index: usize, slot: usize, now: Instant) {
+        let free = self.free_slots(index);
+        if free.slots.is_empty() {
+            free.since = now;
         }
-        self.free.push_back((index, slot));
+        free.slots.push_back((index, slot));
     }
 
-    /// Opens connections that are to be opened, so many at once that a server's backlog holds them.
-    fn open_due(&mut self, now: Instant) {
-        for index in 0..self.channels.len() {
-            if self.opening >= OPENING {
-                return;
-            }
-            if !matches!(self.channels[index].state, State::Closed { retry_at } if retry_at <= now) {
-                continue;
-            }
-            self.opening += 1;
-            self.channels[index].state = State::Connecting;
-            let opened = self.open().and_then(|mut socket| {
-                socket.register(self.poll.registry(), Token(index))?;
-                Ok(socket)
-            });
-            match opened {
-                Ok(socket) => {
-                    self.channels[index].socket = Some(socket);
-                    // Pipes and Unix sockets stand at once, and nothing else would say so.
-                    self.writable(index);
-                }
-                Err(error) => self.break_off(index, &Broken::transport(&error)),
-            }
-        }
+    /// The free slots among which those of a connection are.
+    fn free_slots(&mut self, index: usize) -> &mut FreeSlots {
+        let channels_a_lane = self.channels.len() / self.lanes.len();
+        &mut self.lanes[index / channels_a_lane.max(1)]
     }
 
-    fn open(&self) -> io::Result<Socket> {
-        let is_command = matches!(self.setup.target, LoadTarget::Command(_));
-        let pin = self.setup.pin.as_ref().filter(|_| is_command);
-        let _pinned = pin.map(LoadPin::while_starting).transpose()?;
-        Socket::open(&self.setup.target, self.setup.encryption.as_ref())
-    }
-
-    fn connected(&mut self, index: usize) {
-        let (channel, wording) = (&mut self.channels[index], &self.setup.wording);
-        match (wording.era, channel.session.is_empty(), channel.is_confirmed) {
-            // A process that was just started has to be there before it is loaded, and before its memory is read.
-            (Era::Modern, ..) if matches!(self.setup.target, LoadTarget::Command(_)) => {
-                channel.greet(&wording.discover(), State::Discovering);
-            }
-            (Era::Modern, ..) | (_, false, true) => return self.ready(index, Instant::now()),
-            (_, true, _) => channel.greet(&wording.initialize(), State::Initializing),
-            (_, false, false) => {
-                let confirmation = wording.initialized(&channel.session);
-                channel.greet(&confirmation, State::Confirming);
-            }
-        }
-        self.queue(index);
-    }
-
-    fn initialized(&mut self, index: usize, now: Instant) {
-        let channel = &mut self.channels[index];
-        let confirmation = self.setup.wording.initialized(&channel.session);
-        if self.setup.target.is_http() {
-            channel.greet(&confirmation, State::Confirming);
-        } else {
-            channel.out.extend_from_slice(&confirmation);
-            self.ready(index, now);
-        }
-    }
-
-    fn ready(&mut self, index: usize, now: Instant) {
-        let channel = &mut self.channels[index];
-        channel.is_confirmed = true;
-        channel.state = State::Ready;
-        self.opening -= 1;
-        self.down_since = None;
-        for slot in 0..self.channels[index].slots.len() {
-            if !self.channels[index].slots[slot].is_busy {
-                self.put_free(index, slot, now);
-            }
-        }
-    }
-
-    /// Closes a connection that is of no more use, and has it opened anew.
-    fn close(&mut self, index: usize, now: Instant) {
-        if !matches!(self.channels[index].state, State::Ready | State::Gone | State::Closed { .. }) {
-            self.opening -= 1;
-        }
-        self.channels[index].break_off(State::Closed { retry_at: now }, |_, _, _| ());
-    }
-
-    /// A connection broke: its requests fail.
-    fn break_off(&mut self, index: usize, broken: &Broken) {
-        let now = Instant::now();
-        let channel = &mut self.channels[index];
-        match channel.state {
-            State::Gone | State::Closed { .. } => return,
-            State::Ready => {}
-            State::Connecting | State::Initializing | State::Discovering | State::Confirming => {
-                self.opening -= 1;
-            }
-        }
-        self.broken += 1;
-        let is_command = matches!(self.setup.target, LoadTarget::Command(_));
-        let next = if is_command { State::Gone } else { State::Closed { retry_at: now + RETRY } };
-        let (tally, in_flight) = (&mut self.tally, &mut self.in_flight);
-        channel.break_off(next, |_, slot, is_settled| {
-            if is_settled {
-                return;
-            }
-            *in_flight -= 1;
-            if slot.counts {
-                tally.failed(slot.step, broken.kind, now.saturating_duration_since(slot.origin));
-            } else {
-                tally.warm_up_failed += 1;
-            }
-        });
-        self.free.retain(|(channel, _)| *channel != index);
-        self.examples.note(broken.kind, || broken.why.clone());
-        let is_up = self.channels.iter().any(|channel| channel.state == State::Ready);
-        if is_command && self.channels.iter().all(|channel| channel.state == State::Gone) {
-            self.gone = Some(broken.why.clone());
-        } else if !is_up && self.down_since.is_none() {
-            self.down_since = Some(now);
-        }
-    }
-
-    /// Why there is nobody left to ask.
-    fn is_lost(&mut self, now: Instant) -> Option<String> {
-        let is_long = self.down_since.is_some_and(|since| now - since > self.setup.time_out);
-        let why =
-            || self.examples.of(FailureKind::Transport).unwrap_or("no connection can be opened").to_owned();
-        self.gone.take().or_else(|| is_long.then(why))
+    /// Nothing more begins on the slots of a connection.
+    pub(super) fn forget_free(&mut self, index: usize) {
+        self.free_slots(index).slots.retain(|(channel, _)| *channel != index);
     }
 
     /// Gives up requests that wait for too long.
@@ -626,8 +540,9 @@ impl<'a> Worker<'a> {
         self.in_flight
     }
 
-    /// The method and the name of each step.
+    /// The method and the name of each operation.
     pub(super) fn operations(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.mix.steps.iter().map(|step| (step.method.as_str(), step.name.as_str()))
+        let first = self.mix.operations.iter().map(|first| &self.mix.steps[*first]);
+        first.map(|step| (step.method.as_str(), step.name.as_str()))
     }
 }

@@ -233,6 +233,8 @@ impl<T: Toolset> ServerBuilder<T> {
             tool_usage,
             #[cfg(feature = "otel")]
             traces: OnceLock::new(),
+            traffic: OnceLock::new(),
+            connections: AtomicU32::new(0),
             memory_report_ticks: self.has_memory_resource.then(AtomicU32::default),
             limits,
         });

@@ -15,7 +15,7 @@ use crate::server::incoming::facts::Saturation;
 use crate::server::incoming::traced;
 use crate::server::serving::serve::ServedFrame;
 use crate::server::serving::slot::RequestSlot;
-use crate::server::serving::{listen, tasks};
+use crate::server::serving::{listen, recorded, tasks};
 use crate::server::shared::Shared;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 #[cfg(feature = "cli")]
@@ -33,6 +33,7 @@ use crate::server::state::streamed::StreamedAnswer;
 use crate::server::state::undelivered::Undelivered;
 #[cfg(feature = "otel")]
 use crate::traces::{TraceExport, TraceExportError, TraceExporter};
+use crate::traffic::TrafficRecorder;
 use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
 #[cfg(feature = "cli")]
@@ -417,6 +418,18 @@ impl Server {
         self.shared.traces.set(exporter).map_err(|_| TraceExportError::Repeated)
     }
 
+    /// Has the requests of this server written down, those that come from now on. Only the first call has an effect.
+    /// [`TrafficRecorder`] has an example.
+    pub fn record_traffic_to(&self, recorder: &TrafficRecorder) {
+        // A second one is ignored.
+        let _ = self.shared.traffic.set(recorder.clone());
+    }
+
+    /// The number of a new connection.
+    pub(crate) fn next_connection(&self) -> u32 {
+        self.shared.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// What is usual for this server by now: how long each method and tool takes, by load.
     pub fn baseline(&self) -> SavedBaseline {
         self.shared.performance.baseline(&self.shared.description.implementation.version)
@@ -485,6 +498,9 @@ impl Server {
             self.shared.latencies.note(call, ns);
             #[cfg(feature = "otel")]
             traced::end(&self.shared, call, ns);
+            if self.shared.traffic.get().is_some() {
+                recorded::end(call, &served.outcome, now);
+            }
         }
         if let Some(call) = served.detached {
             tasks::run(&self.shared, &self.slots, *call);

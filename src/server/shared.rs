@@ -25,6 +25,7 @@ use crate::server::state::task_store::TaskStore;
 use crate::server::state::tool_usage::ToolUsage;
 #[cfg(feature = "otel")]
 use crate::traces::TraceExporter;
+use crate::traffic::TrafficRecorder;
 use crate::wire::Reply;
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
@@ -68,6 +69,10 @@ pub(crate) struct Shared {
     /// Where spans are exported, if they are.
     #[cfg(feature = "otel")]
     pub(crate) traces: OnceLock<TraceExporter>,
+    /// Who writes requests down, if anybody does.
+    pub(crate) traffic: OnceLock<TrafficRecorder>,
+    /// How many connections there were: each has the next number.
+    pub(crate) connections: AtomicU32,
 }
 
 /// The parts of the catalog that do not change, and the hidden tools.

@@ -14,7 +14,7 @@ const LINES: [&[&str]; 10] = [
     &["tools", "load"],
     &["transport", "client"],
     &["server"],
-    &["report"],
+    &["report", "traffic"],
     &["protocol", "memory"],
     &["monitor"],
     &["wire", "metrics"],

@@ -59,6 +59,12 @@ settings! {
         "$XDG_RUNTIME_DIR/mcpool/PID.sock";
     record: Option<PathBuf>, "FILE", Listening,
         "Write a memory report to this file each `record_interval_ms`, one per line.", "no record";
+    record_traffic: Option<PathBuf>, "FILE", Listening,
+        "Write down each request (method, tool, sizes, times, what became of it), for `mcpool load --replay`; \
+         of arguments only keys, kinds and lengths.", "no record";
+    record_arguments: bool, "BOOL", Listening,
+        "Write the arguments of `--record-traffic` as they came: the file then has whatever clients sent, \
+         contents of files and secrets too.", "";
     baseline: Option<PathBuf>, "FILE", Listening,
         "What was usual before: latencies are compared with it. Where it is not there, it is written at the end.",
         "what is learnt in this run";
@@ -402,6 +408,12 @@ impl Settings {
                 need(given, needed, why)?;
             }
         }
+        let why = "arguments are written down with the traffic that they belong to";
+        need(
+            ("record_arguments", self.record_arguments),
+            ("record_traffic", self.record_traffic.is_some()),
+            why,
+        )?;
         if self.token_file.is_some() && self.oauth_issuer.is_some() {
             let why = "a request carries either a token of the file or an access token";
             return Err(SettingConflict::Both { one: "token_file", other: "oauth_issuer", why });

@@ -1,12 +1,13 @@
 //! The flags of `mcpool load`, and the scenario that they describe.
 
 use super::load_test::Test;
-use super::{mcp_json, requirements, scenario_file};
+use super::{mcp_json, replay, requirements, scenario_file};
 use crate::cli::error::CliError;
 use crate::cli::token_file;
 use crate::client::ServerCommand;
 use crate::load::{
-    Era, LoadExpectation, LoadPattern, LoadPin, LoadStep, LoadTarget, LoadTestScenario, parse_duration,
+    Era, LoadExpectation, LoadPattern, LoadPin, LoadStep, LoadTarget, LoadTestScenario, LoadTrace,
+    parse_duration,
 };
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Map, Value};
@@ -21,6 +22,7 @@ const AFTER: &str = "Examples:
   mcpool load --connections 64 --pid 4711 --json unix:/run/user/1000/mcpool.sock
   mcpool load --scenario load.toml --json
   mcpool load --find-max --slo p99=5ms,errors=0.1% http://localhost:3001/mcp
+  mcpool load --replay traffic.jsonl --speed 2 http://localhost:3001/mcp
   mcpool load compare before.json after.json
 
 With a rate requests begin at their times, whatever the server does, and latency
@@ -30,13 +32,18 @@ answered: that shows how much a server does at most.
 In the strings of --arguments, {{number 1..100}}, {{text 32}}, {{count}} and
 {{pick a|b}} differ in each request.
 
+A trace for --replay is what `mcpool serve --record-traffic FILE` wrote. Requests
+begin at its times, those of one recorded connection on one connection. Where it
+says only how long a text was, another of that length is sent, which many tools
+refuse: --call TOOL=OBJECT gives the arguments of a tool in their place.
+
 A scenario file:
   [[scenario]]
   name = \"reads\"
   target = \"http://127.0.0.1:8000/mcp\"  # or command = [\"mcpool\", \"serve\", \".\"]
   server = [\"mcpool\", \"serve\", \"--http\", \"127.0.0.1:8000\", \".\"]  # to start it, too
   pattern = { ramp = [100, 1000] }       # constant = 500, step = [100, 500, 5],
-  duration = \"30s\"                     # spike = [100, 1000, \"2s\"]
+  duration = \"30s\"                     # spike = [100, 1000, \"2s\"], replay = \"FILE\"
   [[scenario.step]]
   call = \"read_text_file\"              # or method = \"tools/list\"
   arguments = { path = \"notes.txt\" }
@@ -179,6 +186,8 @@ fn sources() -> [Arg; 3] {
             "steps",
             "spike",
             "closed",
+            "replay",
+            "speed",
             "duration",
             "count",
             "warm_up",
@@ -200,7 +209,7 @@ fn sources() -> [Arg; 3] {
     ]
 }
 
-fn patterns() -> [Arg; 6] {
+fn patterns() -> [Arg; 8] {
     let open = |name, value, help| text(name, value, help).group("pattern");
     [
         open("rate", "NUMBER", "Requests a second, each at its time").value_parser(rate),
@@ -208,6 +217,13 @@ fn patterns() -> [Arg; 6] {
         open("steps", "FROM..TO/COUNT", "A rate that rises in steps, as 100..500/5"),
         open("spike", "BASE..PEAK/TIME", "A rate with a burst at a third of the time, as 100..1000/2s"),
         switch("closed", "Ask again as soon as answered [default]").group("pattern"),
+        text("replay", "FILE", "The requests of a recorded trace, each at its time")
+            .group("pattern")
+            .value_parser(value_parser!(PathBuf))
+            .conflicts_with_all(["count", "duration", "warm_up", "churn", "method", "arguments"]),
+        text("speed", "NUMBER", "Replay so many times as fast [default: 1]")
+            .requires("replay")
+            .value_parser(value_parser!(f64)),
         switch("churn", "Leave after each answer without a word, and open another connection and session"),
     ]
 }
@@ -228,7 +244,7 @@ fn expected() -> [Arg; 3] {
 fn search() -> [Arg; 2] {
     [
         switch("find_max", "Look for the highest rate that holds --slo, from --rate on [default: from what a closed loop shows]")
-            .conflicts_with_all(["scenario", "ramp", "steps", "spike", "closed", "churn", "count", "warm_up", "expect"])
+            .conflicts_with_all(["scenario", "ramp", "steps", "spike", "closed", "replay", "churn", "count", "warm_up", "expect"])
             .conflicts_with_all(["requirements", "baseline", "junit"]),
         text("slo", "LIST", "What --find-max holds, as p99=5ms,errors=0.1% [default: p99=50ms,errors=0.1%]")
             .requires("find_max"),
@@ -237,7 +253,8 @@ fn search() -> [Arg; 2] {
 
 fn steps() -> [Arg; 3] {
     [
-        text("call", "TOOL", "Call this tool [default: ask for what costs least]"),
+        text("call", "TOOL", "Call this tool [default: ask for what costs least]; with --replay TOOL=OBJECT, arguments in the place of the recorded ones, for several tools")
+            .action(ArgAction::Append),
         text("arguments", "OBJECT", "Arguments of the tool as a JSON object, or parameters of the method"),
         text("method", "METHOD", "Ask with this method, as ping or tools/list").conflicts_with("call"),
     ]
@@ -315,6 +332,18 @@ fn range(text: &str) -> Option<(f64, f64)> {
     Some((from.trim().parse().ok()?, to.trim().parse().ok()?))
 }
 
+/// Connections where nobody says how many, and requests in flight on each.
+fn sockets(pattern: Option<LoadPattern>, is_http: bool, churn: bool, is_search: bool) -> (usize, usize) {
+    match pattern {
+        _ if is_search && is_http => (SEARCH_SOCKETS, 1),
+        _ if is_search => (1, SEARCH_IN_FLIGHT),
+        Some(_) if churn => (OPEN_LOOP_SOCKETS, 1),
+        Some(_) if is_http => (OPEN_LOOP_SOCKETS, 1),
+        Some(_) => (1, OPEN_LOOP_IN_FLIGHT),
+        None => (1, 1),
+    }
+}
+
 /// The scenario that the flags describe.
 fn scenario(matches: &ArgMatches, target: LoadTarget) -> Result<LoadTestScenario, CliError> {
     let is_http = matches!(target, LoadTarget::Http(_) | LoadTarget::UnixHttp(_));
@@ -323,15 +352,12 @@ fn scenario(matches: &ArgMatches, target: LoadTarget) -> Result<LoadTestScenario
     let duration = |name: &str| matches.get_one::<Duration>(name).copied();
     let number = |name: &str| matches.get_one::<u64>(name).map(|number| *number as usize);
     let pattern = pattern(matches)?;
+    let trace = trace(matches)?;
     let churn = matches.get_flag("churn");
     let is_search = matches.get_flag("find_max");
-    let (connections, in_flight) = match pattern {
-        _ if is_search && is_http => (SEARCH_SOCKETS, 1),
-        _ if is_search => (1, SEARCH_IN_FLIGHT),
-        Some(_) if churn => (OPEN_LOOP_SOCKETS, 1),
-        Some(_) if is_http => (OPEN_LOOP_SOCKETS, 1),
-        Some(_) => (1, OPEN_LOOP_IN_FLIGHT),
-        None => (1, 1),
+    let (connections, in_flight) = match &trace {
+        Some(trace) => replay::sockets(trace, is_http),
+        None => sockets(pattern, is_http, churn, is_search),
     };
     let mut scenario = LoadTestScenario::new(name, target)
         .connections(number("connections").unwrap_or(connections))
@@ -371,10 +397,37 @@ fn scenario(matches: &ArgMatches, target: LoadTarget) -> Result<LoadTestScenario
     if let Some(path) = matches.get_one::<PathBuf>("ca_file") {
         scenario = scenario.ca_file(path);
     }
-    Ok(match step(matches)? {
-        Some(step) => scenario.step(step),
-        None => scenario,
+    Ok(match trace {
+        Some(trace) => replaced(matches)?.into_iter().fold(scenario, LoadTestScenario::step).replay(trace),
+        None => step(matches)?.into_iter().fold(scenario, LoadTestScenario::step),
     })
+}
+
+/// The trace that is to be replayed.
+fn trace(matches: &ArgMatches) -> Result<Option<LoadTrace>, CliError> {
+    let Some(path) = matches.get_one::<PathBuf>("replay") else { return Ok(None) };
+    replay::read(path, matches.get_one::<f64>("speed").copied()).map(Some)
+}
+
+/// The calls whose arguments take the place of recorded ones.
+fn replaced(matches: &ArgMatches) -> Result<Vec<LoadStep>, CliError> {
+    let given = matches.get_many::<String>("call").into_iter().flatten();
+    let steps = given.map(|text| {
+        let (tool, arguments) = text.split_once('=').ok_or_else(|| {
+            CliError::Usage(format!(
+                "--call {text:?}: with --replay write TOOL=OBJECT, as read={{\"path\":\"a\"}}"
+            ))
+        })?;
+        Ok(LoadStep::call(tool, object("--call", arguments)?))
+    });
+    steps.collect()
+}
+
+fn object(flag: &str, text: &str) -> Result<Map<String, Value>, CliError> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(members)) => Ok(members),
+        _ => Err(CliError::Usage(format!("{flag} {text:?}: write a JSON object"))),
+    }
 }
 
 fn target(matches: &ArgMatches) -> Result<Option<LoadTarget>, CliError> {
@@ -393,13 +446,13 @@ fn target(matches: &ArgMatches) -> Result<Option<LoadTarget>, CliError> {
 
 fn step(matches: &ArgMatches) -> Result<Option<LoadStep>, CliError> {
     let arguments = match matches.get_one::<String>("arguments") {
-        Some(text) => match serde_json::from_str(text) {
-            Ok(Value::Object(arguments)) => arguments,
-            _ => return Err(CliError::Usage(format!("--arguments {text:?}: write a JSON object"))),
-        },
+        Some(text) => object("--arguments", text)?,
         None => Map::new(),
     };
     let name = |flag: &str| matches.get_one::<String>(flag).cloned();
+    if matches.get_many::<String>("call").is_some_and(|calls| calls.len() > 1) {
+        return Err(CliError::Usage("one --call is made; several go with --replay".to_owned()));
+    }
     match (name("call"), name("method")) {
         (Some(tool), _) => Ok(Some(LoadStep::call(tool, arguments))),
         (None, Some(method)) => Ok(Some(LoadStep::method(method, arguments))),

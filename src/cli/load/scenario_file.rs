@@ -7,6 +7,7 @@
 //! server = ["mcpool", "serve", "--http", "127.0.0.1:8000", "."]   # started before, ended after
 //! terminate = { after = "5s", within = "30s" }                    # SIGTERM while it is loaded
 //! pattern = { ramp = [100, 1000] }          # constant = 500, step = [100, 500, 5], spike = [100, 1000, "2s"]
+//! # or pattern = { replay = "traffic.jsonl" } and perhaps speed = 2
 //! duration = "30s"
 //! connections = 16
 //! baseline = "saved.json"
@@ -21,6 +22,7 @@
 //! ```
 
 use super::load_test::{Terminate, Test, TestServer};
+use super::replay;
 use crate::cli::error::CliError;
 use crate::cli::token_file;
 use crate::client::ServerCommand;
@@ -52,6 +54,7 @@ struct Entry {
     token_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
     pattern: Option<Pattern>,
+    speed: Option<f64>,
     duration: Option<String>,
     warm_up: Option<String>,
     time_out: Option<String>,
@@ -78,6 +81,7 @@ enum Pattern {
     Ramp([f64; 2]),
     Step((f64, f64, u32)),
     Spike((f64, f64, String)),
+    Replay(PathBuf),
 }
 
 #[derive(Deserialize)]
@@ -191,6 +195,7 @@ fn pattern(pattern: Pattern) -> Result<LoadPattern, CliError> {
             let lasts = time("spike", Some(&lasts))?.unwrap_or_default();
             LoadPattern::Spike { base, peak, lasts }
         }
+        Pattern::Replay(_) => return Err(usage("a replay has no rates")),
     })
 }
 
@@ -202,8 +207,37 @@ fn step(Step { call, method, arguments, weight }: Step) -> Result<LoadStep, CliE
     }
 }
 
-fn scenario(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<LoadTestScenario, CliError> {
-    let target = match (target, entry.target, entry.command) {
+/// The scenario with its pattern and its connections.
+fn course(
+    scenario: LoadTestScenario,
+    entry: &mut Entry,
+    folder: &Path,
+) -> Result<LoadTestScenario, CliError> {
+    let is_http = matches!(scenario.target(), LoadTarget::Http(_) | LoadTarget::UnixHttp(_));
+    let (mut connections, mut in_flight) = (1, 1);
+    let scenario = match entry.pattern.take() {
+        Some(Pattern::Replay(_)) if entry.duration.is_some() => {
+            return Err(usage("a replay ends with its trace: leave out duration"));
+        }
+        Some(Pattern::Replay(path)) => {
+            let trace = replay::read(&folder.join(path), entry.speed)?;
+            (connections, in_flight) = replay::sockets(&trace, is_http);
+            scenario.replay(trace)
+        }
+        _ if entry.speed.is_some() => return Err(usage("speed goes with pattern = { replay = \"FILE\" }")),
+        Some(course) => scenario.pattern(pattern(course)?),
+        None => scenario,
+    };
+    let connections = entry.connections.unwrap_or(connections);
+    Ok(scenario.connections(connections).in_flight(entry.in_flight.unwrap_or(in_flight)).churn(entry.churn))
+}
+
+fn scenario(
+    mut entry: Entry,
+    folder: &Path,
+    target: Option<&LoadTarget>,
+) -> Result<LoadTestScenario, CliError> {
+    let target = match (target, entry.target.take(), entry.command.take()) {
         (Some(target), ..) => target.clone(),
         (None, Some(text), None) => {
             LoadTarget::parse(&text).map_err(|error| CliError::Usage(error.to_string()))?
@@ -211,16 +245,10 @@ fn scenario(entry: Entry, folder: &Path, target: Option<&LoadTarget>) -> Result<
         (None, None, Some(words)) => LoadTarget::Command(command(words)?),
         _ => return Err(usage("write either target = \"URL\" or command = [\"PROGRAM\", ..]")),
     };
-    let mut scenario = LoadTestScenario::new(entry.name, target)
-        .connections(entry.connections.unwrap_or(1))
-        .in_flight(entry.in_flight.unwrap_or(1))
-        .churn(entry.churn);
-    if let Some(course) = entry.pattern {
-        scenario = scenario.pattern(pattern(course)?);
-    }
     if entry.count.is_some() && entry.duration.is_some() {
         return Err(usage("a test ends either by count or after its duration"));
     }
+    let mut scenario = course(LoadTestScenario::new(entry.name.clone(), target), &mut entry, folder)?;
     if let Some(count) = entry.count {
         scenario = scenario.count(count).warm_up(Duration::ZERO);
     }

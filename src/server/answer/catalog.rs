@@ -95,6 +95,8 @@ impl List {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     tools: ByName,
+    /// The names of prompts and the URIs of resources.
+    listed: HashSet<Box<str>>,
     lists: [Pages; 4],
     discover: Box<RawValue>,
     handshake: Handshake,
@@ -149,10 +151,13 @@ impl Catalog {
             pages(List::Templates, source.templates.iter().map(|t| (t, t)), entries, &caching)?,
             pages(List::Prompts, source.prompts.iter().map(|p| (p, p)), entries, &caching)?,
         ];
+        let prompts = source.prompts.iter().map(Prompt::name);
+        let resources = source.resources.iter().map(Resource::uri);
         let capabilities_in = |era| RawValue::from_string(capabilities(source, era));
         let modern = capabilities_in(Era::Modern)?;
         Ok(Self {
             tools: index(source)?,
+            listed: prompts.chain(resources).map(Box::from).collect(),
             lists,
             discover: RawValue::from_string(format!(
                 r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{modern}{instructions},{caching}}}"#
@@ -168,6 +173,11 @@ impl Catalog {
     /// The index of a tool in the toolset.
     pub(crate) fn tool(&self, name: &str) -> Option<usize> {
         self.tools.get(name).map(|tool| tool.index)
+    }
+
+    /// Whether a tool, prompt or resource has that name or URI.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.tools.contains_key(name) || self.listed.contains(name)
     }
 
     /// The arguments of a tool that clients repeat in headers.

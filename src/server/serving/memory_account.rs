@@ -22,10 +22,13 @@ impl<T: Toolset> Account for Core<T> {
 }
 
 impl Shared {
-    /// What watches the requests.
+    /// What watches the requests, and writes them down.
     fn enter_observers(&self, entries: &mut Entries) {
         let (histograms, histogram_bytes) = self.latencies.bytes();
         entries.enter("monitor", histogram_bytes + self.performance.bytes(), histograms);
+        if let Some(recorder) = self.traffic.get() {
+            entries.enter("traffic record", recorder.bytes(), 1);
+        }
         #[cfg(feature = "otel")]
         if let Some(exporter) = self.traces.get() {
             let (bytes, spans) = exporter.waiting();

@@ -9,6 +9,7 @@ pub(crate) mod listen;
 pub(crate) mod memory_account;
 pub(crate) mod methods;
 pub(crate) mod on_thread;
+pub(crate) mod recorded;
 pub(crate) mod serve;
 pub(crate) mod slot;
 pub(crate) mod task_methods;

@@ -12,6 +12,7 @@ use crate::server::answer::outcome::Outcome;
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::facts::{FrameOrigin, Incoming};
 use crate::server::serving::core::Core;
+use crate::server::serving::recorded;
 use crate::server::serving::serve::{ServedFrame, serve_frame};
 use crate::server::shared::Shared;
 use crate::server::state::call_state::{CallState, Caller, Failure};
@@ -47,10 +48,12 @@ impl RequestSlot {
         frame: Frame,
         origin: FrameOrigin,
     ) {
+        let connection = caller.connection;
         self.call.begin(caller);
         self.frame_bytes = frame.held_bytes();
         let arena = std::mem::take(&mut self.arena);
-        self.future.start(Incoming { frame, arena, call: Arc::clone(&self.call), session, origin });
+        let incoming = Incoming { frame, arena, call: Arc::clone(&self.call), session, origin };
+        self.future.start(incoming, connection);
         self.wake.ready.store(true, Ordering::Relaxed);
     }
 
@@ -100,7 +103,8 @@ impl RequestSlot {
 
 /// The future that serves a frame, without its type.
 trait FrameFuture: Send {
-    fn start(&mut self, incoming: Incoming);
+    /// Begins a request that came over the connection of that number.
+    fn start(&mut self, incoming: Incoming, connection: u32);
     fn poll(&mut self, call: &CallState, cx: &mut Context<'_>) -> Poll<(ServedFrame, Bump)>;
     fn clear(&mut self);
     fn bytes(&self) -> usize;
@@ -119,7 +123,10 @@ where
     S: Fn(Arc<Core<T>>, Incoming) -> F + Send,
     F: Future<Output = (ServedFrame, Bump)> + Send,
 {
-    fn start(&mut self, incoming: Incoming) {
+    fn start(&mut self, incoming: Incoming, connection: u32) {
+        if let Some(recorder) = self.core.shared.traffic.get() {
+            recorded::begin(recorder, &self.core.shared, &incoming, connection);
+        }
         self.future.set(Some((self.serve)(Arc::clone(&self.core), incoming)));
     }
 

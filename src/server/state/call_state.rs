@@ -6,6 +6,7 @@ use crate::protocol::{ClientCapabilities, Id, Method};
 use crate::server::state::outgoing::Outgoing;
 #[cfg(feature = "otel")]
 use crate::server::state::traced::TracedRequest;
+use crate::traffic::RequestInProgress;
 use atomic_waker::AtomicWaker;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, Ordering};
@@ -75,6 +76,8 @@ pub(crate) struct CallDetails {
     /// What its span will say, where spans are exported.
     #[cfg(feature = "otel")]
     pub(crate) traced: Option<Box<TracedRequest>>,
+    /// The request as it is written down when it ends, where traffic is recorded.
+    pub(crate) recorded: Option<Box<RequestInProgress>>,
 }
 
 impl CallDetails {
@@ -95,12 +98,16 @@ impl CallDetails {
         {
             self.traced = None;
         }
+        // One that nobody ended was cancelled.
+        self.recorded = None;
     }
 }
 
 /// The sender of a request, as the transport knows it.
 #[derive(Debug, Default)]
 pub(crate) struct Caller<'c> {
+    /// The number of its connection.
+    pub(crate) connection: u32,
     /// When the request came; the default if that is to be found out.
     pub(crate) came: Moment,
     /// The queue for messages other than the answer.

@@ -63,6 +63,8 @@ struct Connection<S> {
     exchange: Option<Lease<Exchange>>,
     timeout: Timeout,
     deadline: Instant,
+    /// Its number.
+    number: u32,
     is_draining: bool,
     is_shut: bool,
     // Declared last, so that the socket is closed before another connection gets the permit.
@@ -74,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HttpConnection<S> {
     pub(crate) fn new(shared: Arc<HttpShared>, stream: S, address: PeerAddress, permit: Permit) -> Self {
         let deadline = Instant::now() + shared.endpoint.server.limits().header_timeout();
         let drain = shared.endpoint.drain.listen();
+        let number = shared.endpoint.server.next_connection();
         let connection = Connection {
             stream,
             shared,
@@ -81,6 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HttpConnection<S> {
             exchange: None,
             timeout: Timeout::Head,
             deadline,
+            number,
             is_draining: false,
             is_shut: false,
             permit,
@@ -183,6 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
         let exchange = self.exchange.get_or_insert_with(|| self.shared.exchange());
+        exchange.sender.connection = self.number;
         if exchange.has_read_ahead(&self.shared.endpoint) {
             return Step::Blocked;
         }

@@ -87,6 +87,7 @@ impl PostRequest<'_> {
             is_detached: false,
             has_yielded: false,
             first_poll_of: Some(came),
+            connection: sender.connection,
         };
         let origin = FrameOrigin {
             saturation: post.saturation(server),
@@ -130,6 +131,8 @@ struct Post {
     has_yielded: bool,
     /// When the message came that was not polled yet.
     first_poll_of: Option<Moment>,
+    /// The number of the connection.
+    connection: u32,
 }
 
 impl Post {
@@ -213,6 +216,7 @@ impl Post {
     fn fill(&mut self, frame: Frame, origin: FrameOrigin) {
         let came = *self.first_poll_of.get_or_insert_with(Moment::now);
         let caller = Caller {
+            connection: self.connection,
             came,
             outgoing: Some(&self.outgoing),
             principal: self.admitted.principal.key(),

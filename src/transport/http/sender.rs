@@ -61,6 +61,8 @@ pub(super) struct Sender {
     pub(super) round_trips: RoundTrips,
     /// For whom the last answer is.
     pub(super) owner: SessionKey,
+    /// The number of the connection.
+    pub(super) connection: u32,
     /// The origin of the request, where pages of that origin may read the answer.
     cors: Option<Box<[u8]>>,
     /// The connection closes after what is queued.
@@ -74,6 +76,7 @@ impl Sender {
             outgoing: Arc::new(Outgoing::new(max_stream_bytes)),
             round_trips: RoundTrips::default(),
             owner: SessionKey::default(),
+            connection: 0,
             cors: None,
             is_last: false,
         }

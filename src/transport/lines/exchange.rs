@@ -375,6 +375,7 @@ impl Exchange {
         let mut slot = self.spare.take().unwrap_or_else(|| peer.server.slot());
         let came = self.round_trips.came().or_else(Moment::now);
         let caller = Caller {
+            connection: peer.connection,
             came,
             outgoing: Some(&self.outgoing),
             principal: peer.principal(),

@@ -25,13 +25,15 @@ pub(super) struct Peer {
     /// `None` for the owner: the client came without an address, over standard input and output or a stream given to
     /// `serve_lines`.
     pub(super) address: Option<PeerAddress>,
+    /// The number of the connection.
+    pub(super) connection: u32,
 }
 
 impl Peer {
     pub(super) fn new(server: &Server, address: Option<PeerAddress>) -> Self {
         // The owner is known by its session, so it has one before its handshake.
         let session = address.is_none().then(|| server.owner_session());
-        Self { server: server.clone(), session, address }
+        Self { server: server.clone(), session, address, connection: server.next_connection() }
     }
 
     /// The key of the principal of its requests.

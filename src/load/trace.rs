@@ -1,0 +1,445 @@
+//! [`LoadTrace`]: the requests of a recorded trace, as they are to be made again.
+//!
+//! Read as a whole before the test, so that nothing is read or parsed while requests begin. Invariants: what is kept has
+//! bounds, and a trace beyond them is refused; requests stand in the order in which they came.
+
+use super::request::Era;
+use super::step::LoadStep;
+use crate::protocol::Method;
+use crate::traffic::{RecordedEra, RecordedRequest, TRAFFIC_SCHEMA, TrafficLine};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The longest line of a trace.
+const MAX_LINE_BYTES: u64 = 1024 * 1024;
+/// The most requests, different requests, tools and methods of a trace, and bytes of its parameters.
+const MAX_REQUESTS: usize = 2_000_000;
+const MAX_STEPS: usize = 250_000;
+const MAX_OPERATIONS: usize = 200;
+const MAX_PARAMS_BYTES: usize = 256 * 1024 * 1024;
+/// The longest name that stands for one that was not written down.
+const MAX_FILLER_BYTES: usize = 128;
+
+/// Why a trace cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TraceError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A line is no line of a trace.
+    #[error("{path}:{line}: {why}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The trace has more than is kept.
+    #[error("{path}: it has more than {max} {what}: record a shorter time")]
+    TooMuch {
+        /// The file.
+        path: PathBuf,
+        /// The bound.
+        max: usize,
+        /// What it bounds.
+        what: &'static str,
+    },
+    /// There is nothing to replay.
+    #[error("{path}: there is no request in it that can be made again")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The speed is no factor.
+    #[error("the speed of a replay is a number above 0, as 2 for twice as fast")]
+    Speed,
+}
+
+/// A trace that `mcpool serve --record-traffic` has written.
+///
+/// ```
+/// use mcpool::load::{LoadTarget, LoadTestScenario, LoadTrace};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("traffic.jsonl");
+/// # let header = r#"{"header":{"schema":"mcpool.traffic/1","version":"1","started_unix_ms":0,"arguments":"redacted"}}"#;
+/// # let request = r#"{"request":{"at_us":0,"peer":0,"era":"legacy","method":"ping","request_bytes":1,"answer_bytes":1,"took_us":1,"outcome":"ok"}}"#;
+/// # std::fs::write(&path, format!("{header}\n{request}\n"))?;
+/// let trace = LoadTrace::read(&path)?.speed(2.0)?;
+/// assert_eq!((trace.requests(), trace.peers()), (1, 1));
+/// let target = LoadTarget::parse("http://127.0.0.1:8000/mcp")?;
+/// let scenario = LoadTestScenario::new("yesterday", target).connections(16).replay(trace);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct LoadTrace {
+    pub(super) path: PathBuf,
+    pub(super) speed: f64,
+    pub(super) requests: Vec<TracedRequest>,
+    pub(super) steps: Vec<TracedStep>,
+    peers: usize,
+    /// The era of most requests.
+    pub(super) era: Era,
+    /// Requests that cannot be made again, by the reason.
+    pub(super) skipped: BTreeMap<&'static str, u64>,
+    pub(super) dropped: u64,
+    pub(super) is_torn: bool,
+    pub(super) stopped: Option<String>,
+}
+
+/// A request, when it came and from whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TracedRequest {
+    pub(super) at_us: u64,
+    /// The number of its session or connection, in the order in which they came.
+    pub(super) peer: u32,
+    pub(super) step: u32,
+}
+
+/// What one or more requests asked for.
+#[derive(Debug)]
+pub(super) struct TracedStep {
+    pub(super) step: LoadStep,
+    pub(super) method: Method,
+    /// A value or a name is not that of the trace.
+    pub(super) is_redacted: bool,
+}
+
+impl LoadTrace {
+    /// Reads a trace.
+    ///
+    /// # Errors
+    /// When the file cannot be read, a line of it cannot be understood, it has more than two million requests, 250,000
+    /// different ones or 200 tools, or none that can be made again. A last line that was cut off is no error.
+    pub fn read(path: &Path) -> Result<Self, TraceError> {
+        let fault = |source| TraceError::Read { path: path.to_owned(), source };
+        // A pipe without a writer would never open, a device never end.
+        if !std::fs::metadata(path).map_err(fault)?.is_file() {
+            return Err(fault(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file")));
+        }
+        let mut lines = BufReader::new(File::open(path).map_err(fault)?);
+        let mut reading = Reading::new(path);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = (&mut lines).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).map_err(fault)?;
+            if read == 0 {
+                return reading.finish();
+            }
+            let is_whole = line.last() == Some(&b'\n');
+            reading.line(&line, is_whole)?;
+        }
+    }
+
+    /// Replays so many times as fast.
+    ///
+    /// # Errors
+    /// When it is no number above 0.
+    pub fn speed(mut self, speed: f64) -> Result<Self, TraceError> {
+        if !(speed.is_finite() && speed >= 1e-3) {
+            return Err(TraceError::Speed);
+        }
+        self.speed = speed;
+        Ok(self)
+    }
+
+    /// How many requests of it can be made again.
+    pub fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// How many sessions, and connections without one, they came from.
+    pub fn peers(&self) -> usize {
+        self.peers
+    }
+}
+
+/// A trace that is being read.
+struct Reading<'p> {
+    path: &'p Path,
+    line: u64,
+    has_header: bool,
+    trace: LoadTrace,
+    numbers: HashMap<u64, u32>,
+    /// The number of each step, by method, name and parameters.
+    known: HashMap<Box<str>, u32>,
+    key: String,
+    operations: HashSet<String>,
+    params_bytes: usize,
+    modern: usize,
+}
+
+impl<'p> Reading<'p> {
+    fn new(path: &'p Path) -> Self {
+        Self {
+            path,
+            line: 0,
+            has_header: false,
+            trace: LoadTrace {
+                path: path.to_owned(),
+                speed: 1.0,
+                requests: Vec::new(),
+                steps: Vec::new(),
+                peers: 0,
+                era: Era::Legacy,
+                skipped: BTreeMap::new(),
+                dropped: 0,
+                is_torn: false,
+                stopped: None,
+            },
+            numbers: HashMap::new(),
+            known: HashMap::new(),
+            key: String::new(),
+            operations: HashSet::new(),
+            params_bytes: 0,
+            modern: 0,
+        }
+    }
+
+    fn fault(&self, why: impl Into<String>) -> TraceError {
+        TraceError::Line { path: self.path.to_owned(), line: self.line, why: why.into() }
+    }
+
+    fn too_much(&self, max: usize, what: &'static str) -> TraceError {
+        TraceError::TooMuch { path: self.path.to_owned(), max, what }
+    }
+
+    /// Takes a line; one that is not whole is the last.
+    fn line(&mut self, line: &[u8], is_whole: bool) -> Result<(), TraceError> {
+        self.line += 1;
+        if line.len() as u64 >= MAX_LINE_BYTES {
+            return Err(self.fault(format!("the line has more than {MAX_LINE_BYTES} bytes")));
+        }
+        let read = match serde_json::from_slice::<TrafficLine<'_>>(line) {
+            Ok(read) => read,
+            // The recorder was killed, or its disk was full.
+            Err(_) if !is_whole && self.has_header => {
+                self.trace.is_torn = true;
+                return Ok(());
+            }
+            Err(error) => return Err(self.fault(format!("this is no line of a trace: {error}"))),
+        };
+        match read {
+            TrafficLine::Header(header) if header.schema != TRAFFIC_SCHEMA => {
+                Err(self.fault(format!("the format is {:?}, and {TRAFFIC_SCHEMA} is read", header.schema)))
+            }
+            TrafficLine::Header(_) if !self.has_header => {
+                self.has_header = true;
+                Ok(())
+            }
+            TrafficLine::Header(_) => Err(self.fault("a second header: these are two traces")),
+            _ if !self.has_header => Err(self.fault("a trace begins with its header")),
+            TrafficLine::Request(request) => self.request(&request),
+            TrafficLine::Dropped(count) => {
+                self.trace.dropped += count;
+                Ok(())
+            }
+            TrafficLine::Stopped(why) => {
+                self.trace.stopped = Some(why.into_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn request(&mut self, request: &RecordedRequest<'_>) -> Result<(), TraceError> {
+        let method = match playable(request) {
+            Ok(method) => method,
+            Err(why) => {
+                *self.trace.skipped.entry(why).or_default() += 1;
+                return Ok(());
+            }
+        };
+        let step = self.step(request, method)?;
+        let next = self.numbers.len() as u32;
+        let peer = *self.numbers.entry(request.peer).or_insert(next);
+        if self.trace.requests.len() == MAX_REQUESTS {
+            return Err(self.too_much(MAX_REQUESTS, "requests"));
+        }
+        self.modern += usize::from(request.era == RecordedEra::Modern);
+        self.trace.requests.push(TracedRequest { at_us: request.at_us, peer, step });
+        Ok(())
+    }
+
+    /// The number of the step that makes such a request.
+    fn step(&mut self, request: &RecordedRequest<'_>, method: Method) -> Result<u32, TraceError> {
+        let params = request.params.map_or("{}", |params| params.get());
+        let filler;
+        let is_carried = |name: &&str| name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let name = request.name.as_deref().filter(is_carried);
+        let length = request.name.as_ref().map(|name| name.len() as u64).or(request.name_bytes);
+        let is_named = name.is_some() || length.is_none();
+        let name = match (name, length) {
+            (None, Some(length)) => {
+                filler = "x".repeat(usize::try_from(length).unwrap_or(usize::MAX).clamp(1, MAX_FILLER_BYTES));
+                Some(filler.as_str())
+            }
+            (name, _) => name,
+        };
+        self.key.clear();
+        for part in
+            [method.as_str(), name.unwrap_or_default(), params, if request.redacted { "r" } else { "" }]
+        {
+            self.key.push_str(part);
+            self.key.push('\0');
+        }
+        if let Some(known) = self.known.get(self.key.as_str()) {
+            return Ok(*known);
+        }
+        self.params_bytes += params.len();
+        if self.trace.steps.len() == MAX_STEPS {
+            return Err(self.too_much(MAX_STEPS, "different requests"));
+        }
+        if self.params_bytes > MAX_PARAMS_BYTES {
+            return Err(self.too_much(MAX_PARAMS_BYTES, "bytes of parameters"));
+        }
+        let mut members: Map<String, Value> = serde_json::from_str(params)
+            .map_err(|error| self.fault(format!("its params are no object: {error}")))?;
+        if let Some(name) = name {
+            let key = if method.as_str().starts_with("resources/") { "uri" } else { "name" };
+            members.insert(key.to_owned(), name.into());
+        }
+        let step = LoadStep::method(method.as_str(), members);
+        let step = if request.redacted { step } else { step.literal() };
+        self.operations.insert(format!("{}\0{}", method.as_str(), step.name()));
+        if self.operations.len() > MAX_OPERATIONS {
+            return Err(self.too_much(MAX_OPERATIONS, "different tools and methods"));
+        }
+        let number = self.trace.steps.len() as u32;
+        let is_redacted = request.redacted || !is_named;
+        self.trace.steps.push(TracedStep { step, method, is_redacted });
+        self.known.insert(self.key.as_str().into(), number);
+        Ok(number)
+    }
+
+    fn finish(mut self) -> Result<LoadTrace, TraceError> {
+        if !self.has_header {
+            self.line += 1;
+            return Err(self.fault("a trace begins with its header"));
+        }
+        if self.trace.requests.is_empty() {
+            return Err(TraceError::Empty { path: self.path.to_owned() });
+        }
+        // They were written when they ended.
+        self.trace.requests.sort_by_key(|request| request.at_us);
+        self.trace.peers = self.numbers.len();
+        if self.modern * 2 > self.trace.requests.len() {
+            self.trace.era = Era::Modern;
+        }
+        Ok(self.trace)
+    }
+}
+
+/// The method of a request that can be made again, or why it cannot.
+fn playable(request: &RecordedRequest<'_>) -> Result<Method, &'static str> {
+    let Some(method) = Method::parse(&request.method) else { return Err("of methods that are not known") };
+    match method {
+        _ if method.is_notification() => Err("notifications"),
+        Method::Initialize => Err("handshakes, which each connection makes anyway"),
+        Method::Listen => Err("subscriptions, which last"),
+        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => Err("about tasks of another run"),
+        _ if request.too_long => Err("with parameters too long to be recorded"),
+        _ => Ok(method),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = r#"{"header":{"schema":"mcpool.traffic/1","version":"0","started_unix_ms":1,"arguments":"redacted"}}"#;
+
+    fn read(text: &str) -> Result<LoadTrace, TraceError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t");
+        std::fs::write(&path, text).expect("written");
+        LoadTrace::read(&path)
+    }
+
+    fn request(at_us: u64, peer: u64, more: &str) -> String {
+        format!(
+            r#"{{"request":{{"at_us":{at_us},"peer":{peer},"era":"legacy","request_bytes":1,"answer_bytes":1,"took_us":1,"outcome":"ok",{more}}}}}"#
+        )
+    }
+
+    const CALL: &str =
+        r#""method":"tools/call","name":"echo","params":{"arguments":{"text":"{{text 3}}"}},"redacted":true"#;
+
+    #[test]
+    fn requests_are_ordered_by_when_they_came_and_equal_ones_share_a_step() {
+        let lines = [
+            HEADER.to_owned(),
+            request(30, 9, CALL),
+            request(10, 4, r#""method":"ping""#),
+            "{\"dropped\":3}".to_owned(),
+            request(20, 9, CALL),
+            request(5, 4, r#""method":"notifications/initialized""#),
+            request(1, 4, r#""method":"initialize""#),
+            request(2, 4, r#""method":"tools/call","name":"x","too_long":true"#),
+            request(2, 4, r#""method":"tools/call","name_bytes":500"#),
+            "{\"stopped\":\"full\"}".to_owned(),
+            r#"{"request":{"at_us":9"#.to_owned(),
+        ];
+        let trace = read(&lines.join("\n")).expect("a trace");
+        let found: Vec<_> = trace.requests.iter().map(|r| (r.at_us, r.peer, r.step)).collect();
+        assert_eq!(found, [(2, 1, 2), (10, 1, 1), (20, 0, 0), (30, 0, 0)]);
+        assert_eq!((trace.peers(), trace.dropped, trace.is_torn), (2, 3, true));
+        assert_eq!(trace.stopped.as_deref(), Some("full"));
+        assert_eq!(trace.skipped.values().copied().collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(trace.steps[0].step.name(), "echo");
+        assert_eq!(trace.steps[2].step.name().len(), MAX_FILLER_BYTES);
+        let redacted: Vec<_> = trace.steps.iter().map(|step| step.is_redacted).collect();
+        assert_eq!(redacted, [true, false, true]);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_understood_is_named() {
+        for (text, want) in [
+            (
+                format!("{HEADER}\n{{\"request\":\n{}\n", request(1, 1, CALL)),
+                "t:2: this is no line of a trace",
+            ),
+            (request(1, 1, CALL) + "\n", "t:1: a trace begins with its header"),
+            (String::new(), "t:1: a trace begins with its header"),
+            (format!("{HEADER}\n{HEADER}\n"), "t:2: a second header"),
+            (HEADER.replace("/1", "/9") + "\n", "t:1: the format is \"mcpool.traffic/9\""),
+            (format!("{HEADER}\n"), "no request in it"),
+            (format!("{HEADER}\n{}\n", request(1, 1, r#""method":"ping","params":[1]"#)), "t:2: its params"),
+            (format!("{HEADER}\n{}", " ".repeat(2 * MAX_LINE_BYTES as usize)), "t:2: the line has more than"),
+        ] {
+            let error = read(&text).expect_err(want).to_string();
+            assert!(error.contains(want), "{error} without {want}");
+        }
+        let error = LoadTrace::read(Path::new("/dev/null")).expect_err("a device");
+        assert!(error.to_string().contains("no plain file"), "{error}");
+    }
+
+    #[test]
+    fn too_many_tools_are_refused() {
+        let calls =
+            (0..=MAX_OPERATIONS).map(|n| request(1, 1, &format!(r#""method":"tools/call","name":"t{n}""#)));
+        let lines: Vec<_> = std::iter::once(HEADER.to_owned()).chain(calls).collect();
+        let error = read(&lines.join("\n")).expect_err("too many");
+        assert!(error.to_string().contains("more than 200 different tools"), "{error}");
+    }
+
+    #[test]
+    fn a_speed_is_a_factor() {
+        let text = format!("{HEADER}\n{}\n", request(1, 1, CALL));
+        for speed in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(read(&text).expect("a trace").speed(speed), Err(TraceError::Speed)), "{speed}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! [`TrafficRecorder`]: writes down the requests of a server, from a thread of its own.
+
+use super::format::{RecordedArguments, TRAFFIC_SCHEMA, TrafficHeader, TrafficLine};
+use super::recording::{Recording, RequestFacts, RequestInProgress, touched};
+use super::trace_file::{TraceFile, create};
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Bytes of the queue; another such room is being written meanwhile.
+const QUEUE_BYTES: usize = 256 * 1024;
+/// How long a line waits at most until it is written.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Why traffic cannot be recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordTrafficError {
+    /// The file cannot be made.
+    #[error("cannot record traffic in {path}: {source}")]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The thread that writes cannot be started.
+    #[error("cannot start the thread that records traffic: {0}")]
+    Thread(io::Error),
+}
+
+/// Writes down the requests of a server, in a file that `mcpool load --replay` makes again.
+///
+/// A thread of its own writes; what serves never waits for it. Half a mebibyte waits to be written at most, and what
+/// finds no room there is counted in the file. A clone is another handle to the same recorder.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::traffic::{RecordedArguments, TrafficRecorder};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("traffic.jsonl");
+/// let recorder = TrafficRecorder::create(&path, 1024 * 1024, RecordedArguments::Redacted)?;
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// server.record_traffic_to(&recorder);
+/// // The server serves.
+/// assert!(recorder.finish(Duration::from_secs(60)), "all is written");
+/// assert!(std::fs::read_to_string(&path)?.starts_with(r#"{"header":{"schema":"mcpool.traffic/1""#));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TrafficRecorder {
+    recording: Arc<Recording>,
+}
+
+impl TrafficRecorder {
+    /// Makes the file, for this user alone, and starts the thread that writes. It takes at most `max_bytes`. A file
+    /// that is there already becomes FILE.1.
+    ///
+    /// # Errors
+    /// When the file cannot be made, or is there and no plain file.
+    pub fn create(
+        path: &Path,
+        max_bytes: u64,
+        arguments: RecordedArguments,
+    ) -> Result<Self, RecordTrafficError> {
+        let file =
+            create(path).map_err(|source| RecordTrafficError::Create { path: path.to_owned(), source })?;
+        Self::start(file, max_bytes, arguments, QUEUE_BYTES).map_err(RecordTrafficError::Thread)
+    }
+
+    fn start(
+        out: impl Write + Send + 'static,
+        max_bytes: u64,
+        arguments: RecordedArguments,
+        queue_bytes: usize,
+    ) -> io::Result<Self> {
+        let recording = Arc::new(Recording::new(arguments, queue_bytes));
+        let spare = touched(queue_bytes);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let header = TrafficHeader {
+            schema: TRAFFIC_SCHEMA.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_unix_ms: now.as_millis() as u64,
+            arguments,
+        };
+        let of_thread = Arc::clone(&recording);
+        let run = move || {
+            let mut file = TraceFile::new(out, max_bytes);
+            file.write_line(&TrafficLine::Header(header));
+            write(&of_thread, file, spare);
+        };
+        thread::Builder::new().name("traffic".to_owned()).spawn(run)?;
+        Ok(Self { recording })
+    }
+
+    /// Ends the recording, and waits until all is written, for at most `patience`. Returns whether it is.
+    pub fn finish(&self, patience: Duration) -> bool {
+        self.recording.close(patience)
+    }
+
+    /// Bytes that it may hold at the moment.
+    pub(crate) fn bytes(&self) -> usize {
+        self.recording.bytes()
+    }
+
+    /// Whether requests are written down still.
+    pub(crate) fn is_on(&self) -> bool {
+        self.recording.is_on()
+    }
+
+    /// Begins a request; `None` if it is not recorded.
+    pub(crate) fn begin(&self, facts: &RequestFacts<'_>) -> Option<Box<RequestInProgress>> {
+        RequestInProgress::begin(&self.recording, facts)
+    }
+}
+
+impl fmt::Debug for TrafficRecorder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("TrafficRecorder").field("is_on", &self.is_on()).finish_non_exhaustive()
+    }
+}
+
+/// Writes until the recording is closed, or nobody is left who could add to it.
+fn write<W: Write>(recording: &Arc<Recording>, mut file: TraceFile<W>, mut lines: Vec<u8>) {
+    loop {
+        let is_abandoned = Arc::strong_count(recording) == 1;
+        let batch = recording.take(&mut lines, INTERVAL, is_abandoned);
+        file.write(&lines);
+        lines.clear();
+        if batch.dropped > 0 {
+            file.write_line(&TrafficLine::Dropped(batch.dropped));
+        }
+        if file.is_stopped() {
+            recording.turn_off();
+        }
+        if batch.is_last {
+            return recording.note_end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::RecordedOutcome;
+    use super::super::recording::{RequestEnd, RequestName};
+    use super::*;
+    use crate::metrics::Moment;
+    use crate::protocol::{Era, Method};
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+    use std::sync::{Mutex, PoisonError};
+
+    /// Keeps what is written. Waits for its gate to open before each write.
+    #[derive(Clone, Default)]
+    struct Gated {
+        written: Arc<Mutex<Vec<u8>>>,
+        gate: Arc<Mutex<()>>,
+    }
+
+    impl Write for Gated {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _open = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+            self.written.lock().expect("written").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Gated {
+        fn lines(&self) -> Vec<serde_json::Value> {
+            let written = self.written.lock().expect("written");
+            let text = std::str::from_utf8(&written).expect("text");
+            text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+        }
+    }
+
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    fn facts<'a>(name: &'a str, params: &'a str) -> RequestFacts<'a> {
+        RequestFacts {
+            came: Moment::now(),
+            peer: 4,
+            era: Era::Modern,
+            method: Some(Method::ToolsCall),
+            name: Some(RequestName { text: name, is_listed: name == "echo" }),
+            request_bytes: params.len(),
+            params: Some(params),
+        }
+    }
+
+    fn ended(outcome: RecordedOutcome) -> RequestEnd {
+        RequestEnd { now: Moment::now(), answer_bytes: 11, outcome, code: None }
+    }
+
+    fn start(out: &Gated, arguments: RecordedArguments, queue_bytes: usize) -> TrafficRecorder {
+        TrafficRecorder::start(out.clone(), u64::MAX, arguments, queue_bytes).expect("starts")
+    }
+
+    #[test]
+    fn requests_are_written_with_what_became_of_them() {
+        let out = Gated::default();
+        let recorder = start(&out, RecordedArguments::Redacted, QUEUE_BYTES);
+        let echo = recorder.begin(&facts("echo", r#"{"arguments":{"text":"canary"}}"#)).expect("recorded");
+        echo.end(&ended(RecordedOutcome::Ok));
+        drop(recorder.begin(&facts("canary tool", r#"{"arguments":{"n":1}}"#)).expect("recorded"));
+        assert!(recorder.finish(PATIENCE));
+        assert!(recorder.begin(&facts("echo", "{}")).is_none(), "it is over");
+        let lines = out.lines();
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0]["header"]["arguments"], "redacted");
+        let (first, second) = (&lines[1]["request"], &lines[2]["request"]);
+        assert_eq!(
+            (&first["name"], &first["outcome"], &first["redacted"]),
+            (&"echo".into(), &"ok".into(), &true.into())
+        );
+        assert_eq!(first["params"]["arguments"]["text"], "{{text 6}}");
+        assert_eq!((&first["answer_bytes"], &first["peer"]), (&11.into(), &4.into()));
+        assert_eq!((&second["name_bytes"], &second["outcome"]), (&11.into(), &"cancelled".into()));
+        assert!(second.get("name").is_none());
+        let text = String::from_utf8(out.written.lock().expect("written").clone()).expect("text");
+        assert!(!text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn whole_arguments_are_written_only_when_they_are_asked_for() {
+        let out = Gated::default();
+        let recorder = start(&out, RecordedArguments::Whole, QUEUE_BYTES);
+        let echo =
+            recorder.begin(&facts("another", "{\n\"arguments\":{\"text\":\"kept\"}}")).expect("recorded");
+        echo.end(&ended(RecordedOutcome::ToolError));
+        let long = "x".repeat(1_000);
+        recorder.begin(&facts(&long, "{}")).expect("recorded").end(&ended(RecordedOutcome::Ok));
+        assert!(recorder.finish(PATIENCE));
+        let lines = out.lines();
+        assert_eq!(lines[0]["header"]["arguments"], "whole");
+        let request = &lines[1]["request"];
+        assert_eq!((&request["name"], &request["outcome"]), (&"another".into(), &"isError".into()));
+        assert_eq!(
+            (&request["params"]["arguments"]["text"], request.get("redacted")),
+            (&"kept".into(), None)
+        );
+        assert_eq!(lines[2]["request"]["name_bytes"], 1_000, "a name is bounded all the same");
+    }
+
+    /// The thread that writes stands still; nobody waits for it, and what finds no room is counted.
+    #[test]
+    fn a_stalled_writer_costs_lines_and_no_time() {
+        let out = Gated::default();
+        let closed = out.gate.lock().expect("the gate");
+        let recorder = start(&out, RecordedArguments::Redacted, 2_000);
+        for _ in 0..1_000 {
+            recorder.begin(&facts("echo", "{}")).expect("recorded").end(&ended(RecordedOutcome::Ok));
+        }
+        assert!(!recorder.finish(Duration::ZERO), "nothing can be written");
+        drop(closed);
+        assert!(recorder.finish(PATIENCE));
+        let lines = out.lines();
+        let written = lines.iter().filter(|line| line.get("request").is_some()).count() as u64;
+        let dropped: u64 = lines.iter().filter_map(|line| line["dropped"].as_u64()).sum();
+        assert_eq!(written + dropped, 1_000);
+        assert!((1..=40).contains(&written), "{written} lines in two rooms of 2,000 bytes");
+    }
+
+    #[test]
+    fn requests_that_never_end_have_a_bound_together() {
+        let out = Gated::default();
+        let recorder = start(&out, RecordedArguments::Whole, QUEUE_BYTES);
+        let params = format!(r#"{{"arguments":{{"text":"{}"}}}}"#, "x".repeat(60_000));
+        let waiting: Vec<_> = (0..100).map(|_| recorder.begin(&facts("echo", &params))).collect();
+        let begun = waiting.iter().flatten().count();
+        assert!((10..18).contains(&begun), "{begun}");
+        drop(waiting);
+        recorder
+            .begin(&facts("echo", &params))
+            .expect("there is room again")
+            .end(&ended(RecordedOutcome::Ok));
+        assert!(recorder.finish(PATIENCE));
+        let dropped: u64 = out.lines().iter().filter_map(|line| line["dropped"].as_u64()).sum();
+        assert!(dropped >= 100 - begun as u64, "{dropped}");
+    }
+
+    /// Says when it was dropped.
+    struct Gone(SyncSender<()>);
+
+    impl Write for Gone {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[test]
+    fn the_thread_ends_with_the_last_who_could_add_something() {
+        let (gone, is_gone): (_, Receiver<()>) = sync_channel(1);
+        let recorder =
+            TrafficRecorder::start(Gone(gone), u64::MAX, RecordedArguments::Redacted, 1_000).expect("starts");
+        drop(recorder);
+        is_gone.recv_timeout(PATIENCE).expect("the thread ends");
+    }
+}
