@@ -53,9 +53,14 @@ fn a_running_server_is_asked_for_any_of_its_last_seconds_and_writes_them_on_a_si
 
     let pid = Pid::from_raw(program.pid().cast_signed()).expect("a process");
     kill_process(pid, Signal::USR1).expect("sent");
-    load::until("the file is written", || files(&within).len() == 1);
-    let written = read(&files(&within)[0]);
-    assert_eq!((written.server.pid, written.reason), (program.pid(), HistoryReason::Asked));
+    // On a busy machine an alert may have had one written as well.
+    let asked = || {
+        let written = files(&within).iter().map(|path| read(path)).collect::<Vec<_>>();
+        written.into_iter().find(|written| written.reason == HistoryReason::Asked)
+    };
+    load::until("the file is written", || asked().is_some());
+    let written = asked().expect("just seen");
+    assert_eq!(written.server.pid, program.pid());
     assert!(written.samples.len() >= history.samples.len());
     let part = program.report();
     let line = part.part("black box").expect("a line of the ledger");
