@@ -115,6 +115,8 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let ended = if is_sockets {
         runtime.block_on(async {
             let _background = start_background(&server, &settings, black_box)?;
+            // Before the first client can connect, and before there is a file to remove, so that no signal is missed.
+            let signals = ServerSignals::listen(server.limits())?;
             let encryption = Encryption::of(&settings)?;
             let listeners = listen(&settings, inherited, &encryption)?;
             let admission = admission::config(&settings)?;
@@ -123,7 +125,7 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
             let service = HttpService::new(&server, HttpConfig { admission }, &drain)?;
             let _housekeeping = service.start_housekeeping();
             let reload = Reload { service: service.clone(), encryption };
-            let listening = Listening { listeners, service, reload: Some(reload), is_stdio };
+            let listening = Listening { listeners, service, signals, reload: Some(reload), is_stdio };
             serve_all(&server, listening, &drain).await
         })
     } else {
@@ -375,21 +377,33 @@ impl Reload {
 struct Listening<S> {
     listeners: Vec<Listener>,
     service: S,
+    signals: ServerSignals,
     /// What SIGHUP reads again, if anything.
     reload: Option<Reload>,
     /// Whether the server also serves the client on stdin and stdout.
     is_stdio: bool,
 }
 
+/// What a server of sockets hears from outside.
+struct ServerSignals {
+    stop: StopSignals,
+    hang_up: Signal,
+}
+
+impl ServerSignals {
+    fn listen(limits: &Limits) -> Result<Self, CliError> {
+        let stop = StopSignals::listen(limits.drain_timeout() + GRACE)?;
+        Ok(Self { stop, hang_up: signal(SignalKind::hangup()).map_err(CliError::Runtime)? })
+    }
+}
+
 /// Serves until a signal asks the server to stop.
 ///
 /// A server that a client started on stdin belongs to that client: it ends when stdin ends.
 async fn serve_all(server: &Server, listening: Listening<impl Serve>, drain: &Drain) -> Result<(), CliError> {
-    let Listening { listeners, service, reload, is_stdio } = listening;
+    let Listening { listeners, service, signals, reload, is_stdio } = listening;
+    let ServerSignals { mut stop, mut hang_up } = signals;
     let limits = server.limits();
-    // This comes before the first client can connect, so that no signal is missed.
-    let mut stop = StopSignals::listen(limits.drain_timeout() + GRACE)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
     let connections = Connections::within(limits);
     connections.account_to(server);
     // Nothing depends on whether it can be written.
@@ -554,7 +568,8 @@ mod tests {
         let listeners = vec![Listener::unix(&path).expect("listens")];
         let (service, drain) = (Endless::default(), Drain::default());
         let begun = Arc::clone(&service.begun);
-        let listening = Listening { listeners, service, reload: None, is_stdio: false };
+        let signals = ServerSignals::listen(server.limits()).expect("listens");
+        let listening = Listening { listeners, service, signals, reload: None, is_stdio: false };
         let mut serving = std::pin::pin!(serve_all(&server, listening, &drain));
         let steps = async {
             let _client = tokio::net::UnixStream::connect(&path).await.expect("connects");

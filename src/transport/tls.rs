@@ -84,6 +84,9 @@ pub(crate) enum HandshakeError {
     /// The client takes too long.
     #[error("the handshake took longer than header_timeout_ms")]
     TimedOut,
+    /// The server ends.
+    #[error("the server ended before the handshake did")]
+    Ending,
 }
 
 /// A certificate and its key, read again when either file changes.
@@ -402,6 +405,28 @@ mod tests {
             stream.flush().await.expect("sent");
             assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_agrees_does_not_hold_up_the_end() {
+        let pair = PairFiles::new();
+        pair.renew();
+        let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address"), TcpOptions::default());
+        let listener = listener.expect("listens").with_tls(Arc::new(pair.load().expect("loaded")));
+        let LocalAddress::Tcp { address, .. } = *listener.local_addr() else { panic!("not TCP") };
+        let hour_ms = 3_600_000;
+        let limits = Limits { header_timeout_ms: hour_ms, drain_timeout_ms: hour_ms, ..Limits::default() };
+        let (connections, drain) = (Connections::new(4, 75), Drain::default());
+        let mut clients = Vec::new();
+        for said in [&b""[..], b"\x16", b"\x16\x03\x01"] {
+            let mut client = TcpStream::connect(address).await.expect("connects");
+            client.write_all(said).await.expect("sent");
+            clients.push(client);
+        }
+        drain.begin();
+        let serving = serve_listeners(vec![listener], ReportPermit, &limits, &connections, &drain);
+        timeout(MINUTE, serving).await.expect("it waits for a handshake");
+        assert_eq!(connections.open(), 0);
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// A server that answers each question for its report with the next one, and with the last for ever.
 fn admin(reports: Vec<MemoryReport>) -> SocketAddr {
@@ -248,6 +249,24 @@ fn a_signal_gives_the_terminal_back() {
     let pid = watched.child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
     assert_eq!(watched.end(), Some(143));
+}
+
+/// A terminal that closes without a signal, as one that is not the controlling one does.
+#[test]
+fn a_program_whose_terminal_is_gone_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut watched = Watched::start(folder.path());
+    watched.wait_for("q quit");
+    let Watched { person, program, mut child, .. } = watched;
+    drop((person, program));
+    let begun = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        if begun.elapsed() > Duration::from_mins(1) {
+            child.kill().expect("killed");
+            panic!("it goes on without a terminal");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! The terminal while it is ours: another screen, keys without their echo, and back however the program ends.
 
 use ratatui::{DefaultTerminal, Frame};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::io;
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// The terminal. It is as it was when this is dropped, and when the program panics.
 pub(super) struct Screen {
@@ -15,6 +19,7 @@ pub(super) struct Screen {
 impl Screen {
     /// Takes the terminal.
     pub(super) fn open() -> io::Result<Self> {
+        thread::Builder::new().name("terminal".to_owned()).spawn(end_with_terminal)?;
         // It sets a hook for panics, too: a release ends without dropping anything.
         match ratatui::try_init() {
             Ok(terminal) => Ok(Self { terminal }),
@@ -35,6 +40,23 @@ impl Drop for Screen {
         // A terminal that is gone needs nothing.
         let _ = self.terminal.show_cursor();
         let _ = ratatui::try_restore();
+    }
+}
+
+/// Ends the program when its terminal is gone. Who reads keys (crossterm 0.29) reads again and again from a terminal without
+/// another end, and neither the loop of the view nor a signal would be heard of.
+fn end_with_terminal() {
+    // Whoever waits for the end of a terminal alone is not woken by it (Linux), so that this looks each second.
+    const LOOK_INTERVAL: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let stdout = io::stdout();
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    loop {
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut watched, Some(&LOOK_INTERVAL)) {
+            Ok(_) if watched[0].revents().intersects(gone) => process::exit(128 + SIGHUP),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
     }
 }
 

@@ -231,6 +231,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match exchange.poll_discard(&mut self.stream, cx) {
             Poll::Pending => Step::Blocked,
             Poll::Ready(Ok(0) | Err(_)) => Step::Ended,
+            // A peer that sends more than a poll may read would never let the timer be looked at.
+            Poll::Ready(Ok(_)) if self.timeout == Timeout::Linger && Instant::now() >= self.deadline => {
+                Step::Ended
+            }
             Poll::Ready(Ok(_)) => Step::Progressed,
         }
     }

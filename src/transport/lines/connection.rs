@@ -96,8 +96,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
         let is_over = |timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>| {
             timer.as_mut().is_none_or(|timer| timer.as_mut().poll(cx).is_ready())
         };
-        if *this.is_draining && exchange.is_reading() && is_over(this.timer, cx) {
-            exchange.stop_reading();
+        if *this.is_draining && !exchange.reads_rest() && is_over(this.timer, cx) {
+            exchange.read_rest();
         }
         let ended = match exchange.poll(this.peer, this.stream, cx) {
             Poll::Ready(ended) => ended,
@@ -106,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
                 tracing::debug!("the answers of a peer end, as others lack the memory");
                 Ok(())
             }
-            Poll::Pending if exchange.is_reading() => {
+            Poll::Pending if exchange.is_reading() && !exchange.reads_rest() => {
                 let progress = exchange.take_progress();
                 if exchange.is_idle() {
                     *this.exchange = None;
@@ -301,6 +301,53 @@ mod tests {
             assert_eq!(answered, want, "{late_ms} ms late, {count}, owner: {is_owner}");
             serving.await.expect("no panic").expect("a good end");
         }
+    }
+
+    /// More answers than the connection holds for a peer: whoever begins to read them late, or reads slowly, gets all.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_gets_all_answers_to_what_was_sent_when_the_drain_begins() {
+        for (late_ms, is_owner) in
+            [0_u64, 100, 5_000].into_iter().flat_map(|late| [(late, true), (late, false)])
+        {
+            let limits = crate::limits::Limits { max_outbox_bytes: 4 * 1024, ..Default::default() };
+            let server = Server::builder("test", "1").limits(limits).build().expect("a server");
+            let (mut client, stream) = duplex(16 * 1024);
+            let drain = Drain::default();
+            let shared = Arc::new(LineShared::new(&server, &drain));
+            let peer = (!is_owner).then_some(SOMEBODY);
+            let serving = tokio::spawn(LineConnection::<_, Undetected>::new(shared, peer, stream));
+            let count = 16 * 1024 / (DISCOVER.len() + 1);
+            client.write_all(format!("{DISCOVER}\n").repeat(count).as_bytes()).await.expect("room");
+            drain.begin();
+            sleep(Duration::from_millis(late_ms)).await;
+            let mut lines = BufReader::with_capacity(512, client).lines();
+            let (mut answered, mut bytes) = (0, 0);
+            while let Ok(Some(line)) = lines.next_line().await {
+                (answered, bytes) = (answered + 1, bytes + line.len());
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(answered, count, "{late_ms} ms late, owner: {is_owner}");
+            assert!(bytes > 21 * 1024, "{bytes} would fit into stream and outbox");
+            serving.await.expect("no panic").expect("a good end");
+        }
+    }
+
+    /// In real time, as time that stands still while anything can move would stand still for ever.
+    #[tokio::test]
+    async fn a_peer_that_floods_does_not_hold_up_the_drain() {
+        let drain = Drain::default();
+        let Talk { connection, client } = Talk::open(Some(SOMEBODY), &drain);
+        let serving = tokio::spawn(connection);
+        let (mut answers, mut requests) = tokio::io::split(client.into_inner());
+        tokio::spawn(async move { tokio::io::copy(&mut answers, &mut tokio::io::sink()).await });
+        let flooding = tokio::spawn(async move {
+            let ping = "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"}\n".repeat(100);
+            while requests.write_all(ping.as_bytes()).await.is_ok() {}
+        });
+        drain.begin();
+        let ended = tokio::time::timeout(Duration::from_mins(1), serving).await;
+        ended.expect("it goes on").expect("no panic").expect("a good end");
+        flooding.await.expect("no panic");
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,9 +26,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::task::coop::has_budget_remaining;
 
 /// Frames served in one round before answers are written, so that a long read does not hold them back.
 const FRAMES_A_ROUND: usize = 256;
+
+/// The most that the system holds of what a peer has sent: the largest pipe that a user may make (`pipe(7)`).
+const MAX_REST_BYTES: usize = 1024 * 1024;
 
 /// Where the answer of a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,8 @@ pub(super) struct Exchange {
     /// A slot whose request was answered at once, kept for the next frame of the same round.
     spare: Option<Lease<RequestSlot>>,
     is_reading: bool,
+    /// How many bytes are still read at most, once the end is near.
+    rest_bytes: Option<usize>,
     /// The last read found less than it had room for.
     last_read_was_short: bool,
     progress: Progress,
@@ -77,8 +83,19 @@ impl Exchange {
         self.is_reading
     }
 
+    /// What the system holds of what the peer has sent is read, as far as the peer takes the answers; then nothing more. One
+    /// that goes on sending is not read for ever.
+    pub(super) fn read_rest(&mut self) {
+        self.rest_bytes.get_or_insert(MAX_REST_BYTES);
+    }
+
+    /// Whether only the rest is read.
+    pub(super) fn reads_rest(&self) -> bool {
+        self.rest_bytes.is_some()
+    }
+
     /// Nothing more is read; subscriptions come to their end, and what else is in flight may finish.
-    pub(super) fn stop_reading(&mut self) {
+    fn stop_reading(&mut self) {
         self.is_reading = false;
         self.in_flight.begin_closing();
     }
@@ -244,6 +261,10 @@ impl Exchange {
         reader: &mut R,
         cx: &mut Context<'_>,
     ) -> Result<Step, ServeError> {
+        if self.rest_bytes == Some(0) {
+            self.stop_reading();
+            return Ok(Step::Progressed);
+        }
         if self.last_read_was_short {
             self.frames.release_if_empty();
         }
@@ -257,6 +278,11 @@ impl Exchange {
         // A read that finds nothing leaves this false, as the next one comes after a wake-up and finds something.
         self.last_read_was_short = matches!(read, Poll::Ready(Ok((_, false))));
         match read {
+            // Without a budget there may be something, and another poll comes.
+            Poll::Pending if self.rest_bytes.is_some() && has_budget_remaining() => {
+                self.stop_reading();
+                Ok(Step::Progressed)
+            }
             Poll::Pending => {
                 self.frames.release_if_empty();
                 Ok(Step::Blocked)
@@ -271,7 +297,8 @@ impl Exchange {
                 self.stop_reading();
                 Ok(Step::Progressed)
             }
-            Poll::Ready(Ok(_)) => {
+            Poll::Ready(Ok((bytes, _))) => {
+                self.rest_bytes = self.rest_bytes.map(|rest| rest.saturating_sub(bytes));
                 self.round_trips.note_read();
                 // The connection may end before the rest of a large message comes.
                 reclaim_after(&peer.server, self.frames.unfinished_bytes());
@@ -531,6 +558,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             outbox: Outbox::new(self.max_outbox_bytes),
             spare: None,
             is_reading: true,
+            rest_bytes: None,
             last_read_was_short: false,
             progress: Progress::default(),
             timeout: Timeout::default(),
@@ -551,6 +579,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.frames.clear();
         exchange.outbox.clear();
         exchange.is_reading = true;
+        exchange.rest_bytes = None;
         exchange.last_read_was_short = false;
         exchange.progress = Progress::default();
         exchange.timeout = Timeout::default();

@@ -15,6 +15,8 @@ use crate::lock::lock;
 use crate::memory::{Account, Entries};
 use crate::server::{Drain, FairLimit, Permit, Server};
 use crate::transport::admission::{PeerAddress, Principal};
+#[cfg(feature = "tls")]
+use crate::transport::tls::HandshakeError;
 use mcpool_pools::{MemoryBudget, Reservation};
 use pin_project_lite::pin_project;
 use std::io;
@@ -225,8 +227,9 @@ pub(crate) async fn serve_listeners<S: Serve>(
             serve: serve.clone(),
             connections: connections.clone(),
             handshake_timeout: limits.header_timeout(),
+            drain: drain.clone(),
         };
-        loops.spawn(accepting.run(drain.clone()));
+        loops.spawn(accepting.run());
     }
     while loops.join_next().await.is_some() {}
     if !connections.closed_within(limits.drain_timeout()).await {
@@ -242,10 +245,12 @@ struct Accepting<S> {
     /// How long a client may take to agree on how to encrypt.
     #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nothing is encrypted"))]
     handshake_timeout: Duration,
+    drain: Drain,
 }
 
 impl<S: Serve> Accepting<S> {
-    async fn run(mut self, drain: Drain) {
+    async fn run(mut self) {
+        let drain = self.drain.clone();
         let mut draining = pin!(drain.wait());
         let mut rest = MIN_PAUSE;
         let mut said_at: Option<Instant> = None;
@@ -312,7 +317,13 @@ impl<S: Serve> Accepting<S> {
                 let encrypted = Arc::clone(&self.connections.shared.encrypted);
                 let handshake = tls.accept(stream, self.handshake_timeout);
                 // In a box: a handshake is large, and short beside the life of its connection.
-                let handshake = Box::pin(async move { (handshake.await, permit) });
+                let drain = self.drain.clone();
+                let handshake = Box::pin(async move {
+                    tokio::select! {
+                        agreed = handshake => (agreed, permit),
+                        () = until_too_late(&drain) => (Err(HandshakeError::Ending), permit),
+                    }
+                });
                 tokio::spawn(async move {
                     match handshake.await {
                         (Ok(stream), permit) => {
@@ -360,6 +371,17 @@ impl<S: Serve> Accepting<S> {
             tokio::spawn(Holding { future, _guard: refusal });
         }
     }
+}
+
+/// How long a client that connected may still take to agree on how to encrypt, when the drain begins: a few round trips.
+#[cfg(feature = "tls")]
+const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
+
+/// Until nobody waits for a handshake any more.
+#[cfg(feature = "tls")]
+async fn until_too_late(drain: &Drain) {
+    drain.wait().await;
+    sleep(HANDSHAKE_GRACE).await;
 }
 
 /// Whether accepting failed for one connection alone (`accept(2)`: errors of the network are those of the
