@@ -9,7 +9,9 @@ use std::process::Stdio;
 
 /// The two ends of a pseudo-terminal: the person's and the program's.
 pub(crate) fn terminal() -> (File, File) {
-    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+    // Not for children: a program that held this end would never be alone.
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let person = openpt(flags).expect("a pseudo-terminal");
     grantpt(&person).expect("granted");
     unlockpt(&person).expect("unlocked");
     let name = ptsname(&person, Vec::new()).expect("its name");
