@@ -9,7 +9,9 @@ mod recording;
 mod shape;
 mod trace_file;
 
+pub(crate) use format::RecordedOutcome;
 pub use format::{RecordedArguments, TRAFFIC_SCHEMA};
-pub(crate) use format::{RecordedEra, RecordedOutcome, RecordedRequest, TrafficLine};
+#[cfg(feature = "load")]
+pub(crate) use format::{RecordedEra, RecordedRequest, TrafficLine};
 pub use recorder::{RecordTrafficError, TrafficRecorder};
 pub(crate) use recording::{RequestEnd, RequestFacts, RequestInProgress, RequestName};
