@@ -14,6 +14,8 @@ mod changes;
 #[cfg(feature = "cli")]
 #[path = "report/difference.rs"]
 mod difference;
+#[path = "report/extremes.rs"]
+mod extremes;
 #[path = "report/history.rs"]
 mod history;
 #[path = "report/html.rs"]

@@ -4,6 +4,7 @@
 //! request; at most [`MAX_QUEUED`] alerts wait for it, and what is dropped is logged.
 
 use super::error::CliError;
+use super::named_file::{MAX_FILE_BYTES, read_text};
 use crate::monitor::{Alert, SavedBaseline};
 use crate::server::Server;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -89,12 +90,12 @@ pub(super) fn read_baseline(server: &Server, path: &Path) -> Result<bool, CliErr
             path.display()
         ))
     };
-    let text = match std::fs::read(path) {
+    let text = match read_text(path, MAX_FILE_BYTES) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(fault(&error)),
     };
-    let baseline: SavedBaseline = serde_json::from_slice(&text).map_err(|error| fault(&error))?;
+    let baseline: SavedBaseline = serde_json::from_str(&text).map_err(|error| fault(&error))?;
     tracing::info!(version = baseline.version, path = %path.display(), "latencies are compared with a baseline");
     server.compare_with(baseline).map_err(|error| fault(&error))?;
     Ok(true)

@@ -1,14 +1,11 @@
 //! Turns `key=value` words into the arguments of a call, with the types of the tool's schema.
 
+use super::named_file::{MAX_FILE_BYTES, read_text};
 use super::nearest::did_you_mean;
 use super::parameters::{Parameter, Schema, describe, parameters, show_value, takes_others};
 use crate::client::Tool;
 use serde_json::{Map, Value};
-use std::io::{self, Read};
 use std::path::Path;
-
-/// Bytes of the longest file that `key=@file` and `--json @file` read.
-const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The arguments of `tool` that `words` give, or a message for people about what is wrong.
 pub(super) fn from_words(tool: &Tool, words: &[String]) -> Result<Map<String, Value>, String> {
@@ -56,21 +53,10 @@ fn text_of(name: &str, text: &str) -> Result<String, String> {
     match text.strip_prefix('@') {
         None => Ok(text.to_owned()),
         Some(escaped) if escaped.starts_with('@') => Ok(escaped.to_owned()),
-        Some(path) => read_bounded(Path::new(path), MAX_FILE_BYTES).map_err(|error| {
+        Some(path) => read_text(Path::new(path), MAX_FILE_BYTES).map_err(|error| {
             format!("{name}: cannot read {path}: {error} (a text that begins with @ is written @@)")
         }),
     }
-}
-
-/// Reads a text of at most `max_bytes`. It waits for a pipe, as the user named it.
-fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<String> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(max_bytes + 1).read_to_string(&mut text)?;
-    if read as u64 > max_bytes {
-        let message = format!("it is longer than {max_bytes} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(text)
 }
 
 fn add(arguments: &mut Map<String, Value>, parameter: &Parameter<'_>, text: &str) -> Result<(), String> {

@@ -3,7 +3,8 @@
 //! When work was refused for lack of memory, when an alert begins, on SIGUSR1, and when somebody asks at the admin socket.
 //!
 //! Invariants: a file is there as a whole or not at all, and only its owner can read it; there are at most as many files
-//! as are set, and one a minute for each reason; writing holds up no request.
+//! of this user as are set, whatever else is in the folder, and the newest stays; there is one attempt a minute for each
+//! reason, also where it fails; writing holds up no request.
 
 use super::clock;
 use crate::memory::HistoryReason;
@@ -23,19 +24,20 @@ use tokio::time::{MissedTickBehavior, interval};
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks from an alert to its file: the second in which it came has to be over.
 const TICKS_AFTER: u8 = 2;
-/// Shortest time between two files for one reason.
+/// Shortest time between two attempts for one reason.
 const PAUSE: Duration = Duration::from_mins(1);
 const PREFIX: &str = "black-box-";
 const SUFFIX: &str = ".json";
+const UNFINISHED: &str = ".unfinished";
 
-/// Where the files of a server go, and when the last ones were written.
+/// Where the files of a server go, and when it last tried to write one.
 pub(super) struct BlackBoxFiles {
     server: Server,
     /// `None`: nothing is written.
     folder: Option<PathBuf>,
     most: usize,
     /// By reason.
-    written: Mutex<[Option<Instant>; 3]>,
+    tried: Mutex<[Option<Instant>; 3]>,
     alerted: AtomicBool,
 }
 
@@ -53,21 +55,27 @@ pub(super) struct Written {
 pub(super) enum NotWritten {
     #[error("no folder is set for it: start the server with --black-box-dir DIR")]
     NoFolder,
-    #[error("one was written less than a minute ago")]
+    #[error("the last one was written less than a minute ago, or could not be")]
     TooSoon,
     #[error("cannot write to {path}: {source}", path = path.display())]
     Failed { path: PathBuf, source: io::Error },
 }
 
 impl BlackBoxFiles {
-    pub(super) fn new(server: &Server, folder: Option<&Path>) -> Arc<Self> {
-        Arc::new(Self {
+    /// Makes the folder, and tries whether a file can be written to it: it is wanted when nobody looks.
+    pub(super) fn open(server: &Server, folder: Option<&Path>) -> Result<Arc<Self>, NotWritten> {
+        if let Some(folder) = folder {
+            make_folder(folder)
+                .and_then(|()| try_to_write(folder))
+                .map_err(|source| NotWritten::Failed { path: folder.to_owned(), source })?;
+        }
+        Ok(Arc::new(Self {
             server: server.clone(),
             folder: folder.map(Path::to_owned),
             most: server.limits().black_box_files,
-            written: Mutex::default(),
+            tried: Mutex::default(),
             alerted: AtomicBool::new(false),
-        })
+        }))
     }
 
     /// Has a file written soon, if the alert has just begun.
@@ -81,11 +89,13 @@ impl BlackBoxFiles {
     pub(super) fn write(&self, reason: HistoryReason) -> Result<PathBuf, NotWritten> {
         let folder = self.folder.as_deref().ok_or(NotWritten::NoFolder)?;
         // Held while it writes, so that two do not write the same file.
-        let mut written = crate::lock::lock(&self.written);
-        let last = &mut written[reason as usize];
+        let mut tried = crate::lock::lock(&self.tried);
+        let last = &mut tried[reason as usize];
         if last.is_some_and(|last| last.elapsed() < PAUSE) {
             return Err(NotWritten::TooSoon);
         }
+        // Before it is known whether it succeeds: a folder that cannot be written is not tried each second.
+        *last = Some(Instant::now());
         let history = self.server.memory().history(reason);
         let name = format!(
             "{PREFIX}{}-{}-{}{SUFFIX}",
@@ -94,14 +104,16 @@ impl BlackBoxFiles {
             history.server.pid
         );
         let write = || {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            make_folder(folder)?;
+            // A full disk may have room again by it.
+            log_left(remove_unfinished(folder));
             write_whole(&folder.join(&name), |out| {
                 serde_json::to_writer(&mut *out, &history).map_err(io::Error::from)
-            })?;
-            remove_oldest(folder, self.most)
+            })
         };
         write().map_err(|source| NotWritten::Failed { path: folder.to_owned(), source })?;
-        *last = Some(Instant::now());
+        // The file is there, whatever becomes of the older ones.
+        log_left(remove_oldest(folder, &name, self.most, remove));
         Ok(folder.join(name))
     }
 
@@ -128,10 +140,27 @@ impl BlackBoxFiles {
     }
 }
 
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"),
+        _ => error,
+    })
+}
+
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    let path = folder.join(format!("{PREFIX}{}{SUFFIX}{UNFINISHED}", std::process::id()));
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(_) => fs::remove_file(&path),
+        // A process of the same number was killed here, or tries the same in another container.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes a file at `path`, or leaves what is there.
 fn write_whole(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let mut unfinished = path.to_owned().into_os_string();
-    unfinished.push(".unfinished");
+    unfinished.push(UNFINISHED);
     let unfinished = PathBuf::from(unfinished);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     let mut out = BufWriter::new(file);
@@ -142,18 +171,58 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Resu
     written
 }
 
-/// Leaves the newest files: their names begin with their times.
-fn remove_oldest(folder: &Path, most: usize) -> io::Result<()> {
-    let is_ours = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-    let entries = fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = entries.filter(|name| is_ours(name)).collect();
-    names.sort_unstable();
-    let too_many = names.len().saturating_sub(most);
-    names.iter().take(too_many).try_for_each(|name| match fs::remove_file(folder.join(name)) {
-        // Another server may write to the same folder.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    })
+/// Removes the oldest files beside `newest` until there are `most` in all; their names begin with their times, and another
+/// server may write to the same folder.
+///
+/// What is no plain file is none of them, and what cannot be removed does not count: it may be another user's.
+fn remove_oldest(
+    folder: &Path,
+    newest: &str,
+    most: usize,
+    remove: impl Fn(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let is_older = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX) && name != newest;
+    let mut files: Vec<_> = plain_files(folder)?.filter(|(name, _)| is_older(name)).collect();
+    files.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let too_many = files.len().saturating_sub(most.saturating_sub(1));
+    // All are tried, and one of those that stay is named: there may be thousands.
+    files.iter().take(too_many).map(|(_, path)| remove(path)).fold(Ok(()), Result::and)
+}
+
+/// Removes what a server left that was killed while it wrote.
+fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    let is_left = |name: &str, path: &Path| {
+        let written = || fs::symlink_metadata(path).and_then(|file| file.modified()).ok();
+        let is_unfinished = name
+            .strip_suffix(UNFINISHED)
+            .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        // Another server may be writing one.
+        is_unfinished && written().is_some_and(|at| at.elapsed().is_ok_and(|age| age > PAUSE))
+    };
+    let left = plain_files(folder)?.filter(|(name, path)| is_left(name, path));
+    left.map(|(_, path)| remove(&path)).fold(Ok(()), Result::and)
+}
+
+fn log_left(removed: io::Result<()>) {
+    if let Err(error) = removed {
+        tracing::warn!(%error, "an old file of the black box cannot be removed");
+    }
+}
+
+/// The plain files of a folder, links left out.
+fn plain_files(folder: &Path) -> io::Result<impl Iterator<Item = (String, PathBuf)>> {
+    let is_plain = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
+    let entries = fs::read_dir(folder)?.flatten().filter(is_plain);
+    Ok(entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path()))))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What has the black box written by itself. It has to be made before the server serves, so that no signal is missed.
@@ -214,7 +283,7 @@ mod tests {
         let limits = crate::Limits { black_box_files: 2, ..crate::Limits::default() };
         let server = Server::builder("t", "1").limits(limits).build().expect("a server");
         server.maintain();
-        BlackBoxFiles::new(&server, folder)
+        BlackBoxFiles::open(&server, folder).expect("opened")
     }
 
     #[test]
@@ -250,11 +319,119 @@ mod tests {
     fn without_a_folder_or_where_none_can_be_made_the_reason_is_given() {
         assert!(matches!(files(None).write(HistoryReason::Alert), Err(NotWritten::NoFolder)));
         let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("file");
-        fs::write(&file, "").expect("written");
-        let answer = files(Some(&file)).write_asked();
+        let within = folder.path().join("within");
+        let files = files(Some(&within));
+        fs::remove_dir(&within).expect("it was made");
+        fs::write(&within, "").expect("written");
+        let answer = files.write_asked();
         assert_eq!(answer.path, None);
         assert!(answer.why.expect("a reason").contains("cannot write to"));
+        // It is not tried again at once, even if it would succeed.
+        fs::remove_file(&within).expect("removed");
+        assert!(matches!(files.write(HistoryReason::Asked), Err(NotWritten::TooSoon)));
+        files.write(HistoryReason::Alert).expect("another reason has its own minute");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_told_at_the_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("written");
+        let server = Server::builder("t", "1").build().expect("a server");
+        for unusable in [file.clone(), file.join("within")] {
+            let error = BlackBoxFiles::open(&server, Some(&unusable)).err().expect("refused");
+            assert!(error.to_string().contains("cannot write to"), "{error}");
+        }
+        let within = folder.path().join("made/here");
+        BlackBoxFiles::open(&server, Some(&within)).expect("made");
+        assert_eq!(names(&within), [""; 0], "nothing is left of the attempt");
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        let name = |entry: io::Result<fs::DirEntry>| entry.expect("an entry").file_name().into_string();
+        let mut names: Vec<String> = entries.map(|entry| name(entry).expect("text")).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_cannot_be_removed_or_is_no_file_neither_fails_a_write_nor_lifts_the_bound() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let within = folder.path();
+        fs::create_dir(within.join("black-box-0.json")).expect("made");
+        fs::create_dir(within.join("black-box-9999.json")).expect("made");
+        fs::write(within.join("notes"), "mine").expect("written");
+        std::os::unix::fs::symlink(within.join("notes"), within.join("black-box-1.json")).expect("linked");
+        for name in ["black-box-2001-01-01.json", "black-box-2001-01-02.json", "black-box-2001-01-03.json"] {
+            fs::write(within.join(name), "{}").expect("written");
+        }
+        let files = files(Some(within));
+        let path = files.write(HistoryReason::Refused).expect("written");
+        assert!(path.is_file());
+        let newest = path.file_name().expect("a name").to_str().expect("text").to_owned();
+        let want = [
+            "black-box-0.json",
+            "black-box-1.json",
+            "black-box-2001-01-03.json",
+            &newest,
+            "black-box-9999.json",
+            "notes",
+        ];
+        assert_eq!(names(within), want);
+        assert!(matches!(files.write(HistoryReason::Refused), Err(NotWritten::TooSoon)));
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_not_counted_and_the_next_one_goes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let within = folder.path();
+        for number in 0..6 {
+            fs::write(within.join(format!("black-box-{number}.json")), "").expect("written");
+        }
+        let is_foreign =
+            |path: &Path| path.ends_with("black-box-0.json") || path.ends_with("black-box-2.json");
+        let others = |path: &Path| {
+            if is_foreign(path) { Err(io::ErrorKind::PermissionDenied.into()) } else { remove(path) }
+        };
+        let error = remove_oldest(within, "black-box-5.json", 2, others).expect_err("two stay");
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        let want = ["black-box-0.json", "black-box-2.json", "black-box-4.json", "black-box-5.json"];
+        assert_eq!(names(within), want);
+    }
+
+    #[test]
+    fn the_file_that_was_just_written_stays_whatever_the_names_of_the_others_say() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for number in 0..5 {
+            fs::write(folder.path().join(format!("black-box-9999-{number}.json")), "{}").expect("written");
+        }
+        let files = files(Some(folder.path()));
+        let path = files.write(HistoryReason::Asked).expect("written");
+        let newest = path.file_name().expect("a name").to_str().expect("text").to_owned();
+        assert_eq!(names(folder.path()), [newest.as_str(), "black-box-9999-4.json"]);
+    }
+
+    #[test]
+    fn what_a_killed_server_left_is_removed_after_a_minute() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let within = folder.path();
+        let long_ago = std::time::SystemTime::now() - 2 * PAUSE;
+        let old = ["black-box-1.json.unfinished", "notes.unfinished", "black-box-1.txt.unfinished"];
+        for name in old {
+            let file = File::create(within.join(name)).expect("made");
+            file.set_modified(long_ago).expect("set");
+        }
+        fs::create_dir(within.join("black-box-3.json.unfinished")).expect("made");
+        fs::write(within.join("black-box-2.json.unfinished"), "").expect("written");
+        remove_unfinished(within).expect("listed");
+        let want = [
+            "black-box-1.txt.unfinished",
+            "black-box-2.json.unfinished",
+            "black-box-3.json.unfinished",
+            "notes.unfinished",
+        ];
+        assert_eq!(names(within), want);
     }
 
     #[tokio::test]

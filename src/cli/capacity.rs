@@ -4,13 +4,14 @@ use super::assemble;
 use super::command::Cli;
 use super::config::Config;
 use super::error::CliError;
+use super::named_file::{MAX_FILE_BYTES, read_text};
 use super::plan;
 use super::report;
 use super::terminal;
 use crate::report::{Capacity, ClientMix, capacity};
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Width of the output if stdout is no terminal.
@@ -50,7 +51,7 @@ fn mix(text: &str) -> Result<ClientMix, CliError> {
         let names = "write idle, editor or agent, or the name of a file";
         CliError::Usage(format!("--mix {text:?}: {why}; {names}"))
     };
-    let file = std::fs::read_to_string(text).map_err(|error| fault(&error))?;
+    let file = read_text(Path::new(text), MAX_FILE_BYTES).map_err(|error| fault(&error))?;
     let mix: ClientMix = toml::from_str(&file).map_err(|error| fault(&error.message()))?;
     if !mix.is_sound() {
         return Err(fault(&"a client does something, and of each at most 1000"));

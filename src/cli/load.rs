@@ -12,6 +12,7 @@ mod requirements;
 mod scenario_file;
 
 use super::error::{CliError, INTERRUPTED, TOOL_FAILED};
+use super::named_file::{MAX_FILE_BYTES, read_text};
 use crate::load::{
     LoadExpectation, LoadOutput, LoadTestReport, LoadTestReports, LoadTestSuite, write_junit,
     write_load_page, write_load_table,
@@ -104,7 +105,7 @@ fn saved_report(test: &Test) -> Result<Option<LoadTestReport>, CliError> {
         return Ok(None);
     };
     let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
-    let json = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let json = read_text(path, MAX_FILE_BYTES).map_err(|error| fault(error.to_string()))?;
     let reports = LoadTestReports::from_json(&json).map_err(|error| fault(error.to_string()))?;
     let name = test.scenario.name();
     let found = reports.of(name).cloned().ok_or_else(|| fault(format!("there is no report of {name:?}")))?;

@@ -17,6 +17,7 @@ mod doctor;
 mod error;
 mod load;
 mod log;
+mod named_file;
 mod nearest;
 mod parameters;
 mod peer;

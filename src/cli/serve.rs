@@ -110,7 +110,8 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     }
     export_traces(&server)?;
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes, runtime.handle()));
-    let black_box = BlackBoxFiles::new(&server, settings.black_box_dir.as_deref());
+    let black_box = BlackBoxFiles::open(&server, settings.black_box_dir.as_deref())
+        .map_err(|error| CliError::Usage(format!("the black box {error}")))?;
     let new_baseline = watch_performance(&server, &settings, &black_box)?;
     let ended = if is_sockets {
         runtime.block_on(async {

@@ -6,6 +6,7 @@ mod apply;
 mod journal;
 
 use super::error::CliError;
+use super::named_file::{MAX_FILE_BYTES, read_text};
 use super::report;
 use crate::limits::LimitOption;
 use crate::limits::units::bytes;
@@ -127,7 +128,7 @@ fn show(proposal: &Proposal, reports: usize, out: &mut impl Write) -> io::Result
 fn write(path: &Path, changes: &[Change]) -> Result<(), CliError> {
     let fault =
         |error: &dyn std::fmt::Display| CliError::Usage(format!("cannot write {}: {error}", path.display()));
-    let before = match std::fs::read_to_string(path) {
+    let before = match read_text(path, MAX_FILE_BYTES) {
         Ok(text) if !text.starts_with(MARK) => {
             return Err(fault(
                 &"the file was not written by `mcpool tune`; name another file and merge the two",

@@ -104,7 +104,7 @@ fn receiver_url(text: &str) -> Result<Uri, &'static str> {
     }
 }
 
-/// A client that follows nobody elsewhere.
+/// A client that follows nobody elsewhere; it goes through the proxy that the environment names.
 fn agent(url: &Uri) -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))

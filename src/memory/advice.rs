@@ -55,8 +55,9 @@ pub fn advise(pools: &[PoolReport], plan: &Plan) -> Vec<AdviceReport> {
 /// These capacities if all pools together keep within the budget, else smaller ones: each byte goes where it saves the
 /// most time.
 pub fn fit_budget(pools: &[PoolReport], capacities: Vec<u64>, budget_bytes: u64) -> Vec<u64> {
-    let costs = pools.iter().zip(&capacities).map(|(pool, capacity)| capacity * object_bytes(pool));
-    if costs.sum::<u64>() <= budget_bytes {
+    let costs =
+        pools.iter().zip(&capacities).map(|(pool, capacity)| capacity.saturating_mul(object_bytes(pool)));
+    if costs.fold(0, u64::saturating_add) <= budget_bytes {
         return capacities;
     }
     within_budget(pools, &capacities, budget_bytes)
@@ -120,7 +121,7 @@ fn within_budget(pools: &[PoolReport], wanted: &[u64], budget_bytes: u64) -> Vec
         } else {
             let part = left / object_bytes(&pools[step.pool]);
             left -= part * object_bytes(&pools[step.pool]);
-            capacities[step.pool] = (capacities[step.pool] + part).min(step.capacity);
+            capacities[step.pool] = capacities[step.pool].saturating_add(part).min(step.capacity);
             is_stopped[step.pool] = true;
         }
     }
@@ -136,7 +137,7 @@ fn hull(pool: &PoolReport, at: usize, limit: u64) -> Vec<Step> {
     if points.last().is_none_or(|(capacity, _)| *capacity < limit) {
         points.push((limit, points.last().map_or(0.0, |(_, ratio)| *ratio)));
     }
-    let slope = |a: (u64, f64), b: (u64, f64)| (b.1 - a.1) / (b.0 - a.0).max(1) as f64;
+    let slope = |a: (u64, f64), b: (u64, f64)| (b.1 - a.1) / b.0.saturating_sub(a.0).max(1) as f64;
     for point in points.into_iter().filter(|(capacity, _)| *capacity > 0) {
         while let [.., before, last] = corners[..]
             && slope(before, last) <= slope(last, point)
@@ -150,7 +151,7 @@ fn hull(pool: &PoolReport, at: usize, limit: u64) -> Vec<Step> {
         .map(|pair| Step {
             pool: at,
             capacity: pair[1].0,
-            bytes: (pair[1].0 - pair[0].0) * object_bytes(pool),
+            bytes: pair[1].0.saturating_sub(pair[0].0).saturating_mul(object_bytes(pool)),
             gain: (pair[1].1 - pair[0].1) * worth,
         })
         .collect()
@@ -168,7 +169,7 @@ fn advice(pool: &PoolReport, capacity: u64) -> AdviceReport {
     AdviceReport {
         capacity,
         hit_ratio,
-        bytes: capacity * pool.bytes_per_object,
+        bytes: capacity.saturating_mul(pool.bytes_per_object),
         confidence: certainty,
         reason: reason(pool, capacity, hit_ratio),
     }
@@ -194,7 +195,7 @@ fn reason(pool: &PoolReport, capacity: u64, hit_ratio: f64) -> String {
         misses_now * 100.0
     );
     if capacity != pool.capacity {
-        let kib = (capacity * pool.bytes_per_object) as f64 / 1024.0;
+        let kib = capacity.saturating_mul(pool.bytes_per_object) as f64 / 1024.0;
         let _ =
             write!(text, "; {capacity} would cost {kib:.0} KiB and leave {:.1} %", (1.0 - hit_ratio) * 100.0);
     }

@@ -72,12 +72,12 @@ fn add(sum: &mut PoolReport, pool: &PoolReport) {
     let curve = capacities.into_iter().map(|capacity| CurvePoint {
         capacity,
         hit_ratio: if all > 0.0 { hits(capacity) / all } else { 0.0 },
-        bytes: capacity * bytes_per_object,
+        bytes: capacity.saturating_mul(bytes_per_object),
     });
     sum.curve = curve.collect();
     sum.evidence.acquires = all;
     sum.evidence.traced += pool.evidence.traced;
-    sum.evidence.window_ms += pool.evidence.window_ms;
+    sum.evidence.window_ms = sum.evidence.window_ms.saturating_add(pool.evidence.window_ms);
     let window_s = sum.evidence.window_ms as f64 / 1_000.0;
     sum.evidence.acquires_per_second = if window_s > 0.0 { all / window_s } else { 0.0 };
     sum.demand.p999 = sum.demand.p999.max(pool.demand.p999);

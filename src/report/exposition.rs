@@ -105,10 +105,10 @@ impl Metric<'_> {
 
     /// Adds the buckets of one histogram, which are cumulative here, its sum and its count.
     fn buckets(&mut self, labels: &[(&str, &str)], operation: &OperationReport) {
-        let mut below = 0;
+        let mut below = 0_u64;
         let ends = DURATION_BOUNDS_S.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
         for (end, count) in ends.zip(&operation.counts) {
-            below += count;
+            below = below.saturating_add(*count);
             let labels: Vec<_> = labels.iter().copied().chain([("le", end.as_str())]).collect();
             self.sample_of("_bucket", &labels, below);
         }

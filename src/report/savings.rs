@@ -156,7 +156,7 @@ fn hit_ratio(pool: &PoolReport, capacity: u64) -> f64 {
 
 /// Bytes that a pool holds idle at the most.
 fn held_bytes(pool: &PoolReport, capacity: u64) -> f64 {
-    (capacity.min(pool.demand.max.max(pool.high_water_mark)) * pool.bytes_per_object) as f64
+    capacity.min(pool.demand.max.max(pool.high_water_mark)).saturating_mul(pool.bytes_per_object) as f64
 }
 
 /// Time that hits save with a capacity, in microseconds a second.
@@ -269,7 +269,8 @@ fn is_worth_it<'p>(change: &Change, group: impl Iterator<Item = &'p PoolReport>,
         return change.gain(terms.prices) >= terms.prices.least_gain;
     };
     // Asked for, whatever it costs; but a tenth more or less is the same.
-    let is_much_less = group.peek().is_some_and(|pool| change.advised * 10 < pool.capacity * 9);
+    let is_much_less =
+        group.peek().is_some_and(|pool| change.advised.saturating_mul(10) < pool.capacity.saturating_mul(9));
     is_much_less
         || group.any(|pool| hit_ratio(pool, pool.capacity) < target - 0.005 && change.advised > pool.capacity)
 }
@@ -299,7 +300,9 @@ impl Limit {
     fn lowered(&self, last: &MemoryReport, terms: &Terms) -> Option<Change> {
         let now = *last.settings.get(self.setting)?;
         let option = LimitOption::named(self.setting)?;
-        let advised = (self.peak * self.room_percent / 100 / self.step + 1) * self.step;
+        let advised = (self.peak.saturating_mul(self.room_percent) / 100 / self.step)
+            .saturating_add(1)
+            .saturating_mul(self.step);
         let advised = advised.max(option.min as u64);
         let saved_bytes = now.saturating_sub(advised) as f64 * self.bytes_each;
         let change = Change {
@@ -338,7 +341,7 @@ fn unused_room(
     if terms.budget_bytes.is_none() && !pools.iter().any(|pool| pool.discarded.contains_key("overbudget")) {
         limits.push(peaks.budget(pools, capacities));
     }
-    let is_short = last.pressure.refused > 0 || last.pressure.entered[1] + last.pressure.entered[2] > 0;
+    let is_short = last.pressure.refused > 0 || last.pressure.entered[1..].iter().any(|times| *times > 0);
     if last.settings.get("memory_limit_bytes").is_some_and(|bytes| *bytes > 0) && !is_short {
         limits.push(peaks.memory(last));
     }
@@ -408,13 +411,13 @@ impl Peaks<'_> {
             "all {connections} connections together had {peak} requests in flight at the most; each may take {}",
             bytes(KIB)
         );
-        let bytes_each = (connections * KIB) as f64;
+        let bytes_each = connections.saturating_mul(KIB) as f64;
         Limit { setting: "max_concurrent_requests", peak, room_percent: 200, step: 4, bytes_each, evidence }
     }
 
     fn budget(&self, pools: &[PoolReport], capacities: &[u64]) -> Limit {
         let idle = ["buffers, idle", "arenas, idle", "messages, idle"];
-        let seen: u64 = idle.iter().map(|name| self.part(name)).sum();
+        let seen = idle.iter().map(|name| self.part(name)).fold(0, u64::saturating_add);
         let sized: f64 =
             pools.iter().zip(capacities).map(|(pool, capacity)| held_bytes(pool, *capacity)).sum();
         let peak = seen.max(sized as u64);
@@ -429,7 +432,7 @@ impl Peaks<'_> {
         let rss = self.of(|report| report.usage.peak_rss_bytes.unwrap_or_default());
         let leased = self.part("buffers, leased");
         let floor = self.reports.iter().filter_map(|report| report.usage.rss_bytes).min().unwrap_or_default();
-        let peak = (rss * 100 / elevated).max(floor + 3 * leased);
+        let peak = (rss.saturating_mul(100) / elevated).max(floor.saturating_add(leased.saturating_mul(3)));
         let evidence = format!("the process had {} at the most, {} in messages", bytes(rss), bytes(leased));
         let (setting, step) = ("memory_limit_bytes", 8 * MIB);
         Limit { setting, peak, room_percent: 110, step, bytes_each: 1.0, evidence }

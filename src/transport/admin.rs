@@ -26,6 +26,9 @@ const MAX_STREAMS: usize = 4;
 const SINGLE: [&str; 3] = ["host", "origin", "sec-fetch-site"];
 /// Time between two events.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
+/// What asks for a page that is not there is told.
+const THERE_IS: &str = "there is GET /, /events, /report, /report.txt, /metrics, /black-box and POST /reclaim, /optimize, \
+                        /black-box, /pools/NAME/capacity/N\n";
 const EVENTS_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n\
      x-content-type-options: nosniff\r\nconnection: close\r\n\r\n";
 
@@ -174,9 +177,7 @@ impl AdminService {
     fn page(&self, verb: &str, path: &str) -> Vec<u8> {
         match self.pages.page(verb, path) {
             Some(page) => response("200 OK", &page),
-            None => {
-                refusal("404 Not Found", "there is /, /events, /report, /report.txt, /metrics, /black-box\n")
-            }
+            None => refusal("404 Not Found", THERE_IS),
         }
     }
 }

@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 const BEGUN_MS: u64 = 1_700_000_000_000;
 
 /// So many quiet seconds.
-fn quiet(seconds: u64) -> History {
+pub(crate) fn quiet(seconds: u64) -> History {
     let samples = (1..=seconds).map(|second| Sample {
         at_unix_ms: BEGUN_MS + second * 1_000,
         span_ms: 1_000,
@@ -307,7 +307,14 @@ fn a_file_of_the_black_box_is_read_by_report_and_doctor() {
     let history = with(299..=299, |sample| sample.refused = 3);
     std::fs::write(&path, serde_json::to_vec(&history).expect("JSON")).expect("written");
     let path = path.to_str().expect("text");
-    for at in ["22:18:20", "22:18", "2023-11-14T22:18:20Z", "2023-11-14T23:18:20+01:00", "-5m"] {
+    for at in [
+        "22:18:20",
+        "22:18",
+        "2023-11-14T22:18:20Z",
+        "2023-11-14 22:18:20",
+        "2023-11-14T23:18:20+01:00",
+        "-5m",
+    ] {
         let (code, json, error) = run(&["report", path, "--at", at, "--json"]);
         assert_eq!((code, error.as_str()), (Some(0), ""), "{at}");
         let moment: serde_json::Value = serde_json::from_str(&json).expect("JSON");
@@ -317,8 +324,16 @@ fn a_file_of_the_black_box_is_read_by_report_and_doctor() {
     }
     let (code, text, _) = run(&["report", path, "--at", "22:18:20"]);
     assert!(code == Some(0) && text.contains("22:18:20"), "{text}");
-    let (code, _, error) = run(&["report", path, "--at", "-2h"]);
-    assert!(code == Some(2) && error.contains("it reaches from 22:13:21 to 22:23:20"), "{error}");
+    let reach = "it reaches from 2023-11-14 22:13:21 to 2023-11-14 22:23:20";
+    for (at, moment) in [
+        ("-2h", "2023-11-14 20:23:20"),
+        ("2023-11-13T22:18:20", "2023-11-13 22:18:20"),
+        ("1969-07-20T20:17:40Z", "1969-07-20 20:17:40"),
+        ("9999-12-01T00:00:00Z", "9999-12-01 00:00:00"),
+    ] {
+        let (code, _, error) = run(&["report", path, "--at", at]);
+        assert!(code == Some(2) && error.contains(&format!("nothing of {moment}: {reach}")), "{error}");
+    }
     let (code, _, error) = run(&["report", path, "--at", "noon"]);
     assert!(code == Some(2) && error.contains("is no moment"), "{error}");
     let (code, text, _) = run(&["doctor", path, "--since", "1h"]);
@@ -327,6 +342,10 @@ fn a_file_of_the_black_box_is_read_by_report_and_doctor() {
     assert!(code == Some(0) && text.starts_with("No issues: 6 rules"), "{text}");
     let (code, _, error) = run(&["doctor", path, "--since", "soon"]);
     assert!(code == Some(2) && error.contains("is no duration"), "{error}");
+    for arguments in [&["report", "/dev/zero", "--at", "-5m"], &["doctor", "/dev/zero", "--since", "1h"]] {
+        let (code, _, error) = run(arguments);
+        assert!(code == Some(2) && error.contains("it is a device"), "{error}");
+    }
     let (code, schema, _) = run(&["report", "--black-box-schema"]);
     assert_eq!((code, schema), (Some(0), std::fs::read_to_string(checked_in()).expect("a schema")));
 }

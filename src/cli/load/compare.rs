@@ -2,14 +2,12 @@
 
 use super::output::print_json;
 use crate::cli::error::{CliError, TOOL_FAILED};
+use crate::cli::named_file::{MAX_FILE_BYTES, read_text};
 use crate::load::{LoadComparison, LoadOutput, LoadTestReport, LoadTestReports, write_load_comparison};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// A report has some 100 KiB, and a file a few of them.
-const MAX_REPORT_BYTES: u64 = 64 * 1024 * 1024;
 
 const AFTER: &str = "Each report has windows, whose figures differ by chance. A figure has changed
 where their ranks differ by more than chance would have it (Mann and Whitney),
@@ -80,13 +78,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
 
 fn read(path: &Path) -> Result<LoadTestReports, CliError> {
     let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
-    let mut json = String::new();
-    let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
-    let read = file.take(MAX_REPORT_BYTES + 1).read_to_string(&mut json);
-    read.map_err(|error| fault(error.to_string()))?;
-    if json.len() as u64 > MAX_REPORT_BYTES {
-        return Err(fault("it is longer than any report".to_owned()));
-    }
+    let json = read_text(path, MAX_FILE_BYTES).map_err(|error| fault(error.to_string()))?;
     let reports = LoadTestReports::from_json(&json).map_err(|error| fault(error.to_string()))?;
     if reports.reports().is_empty() {
         return Err(fault("there is no report in it".to_owned()));

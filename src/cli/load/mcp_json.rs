@@ -1,6 +1,7 @@
 //! Finds a server by its name in a client's own configuration, as `mcp.json` or `claude_desktop_config.json`.
 
 use crate::cli::error::CliError;
+use crate::cli::named_file::{MAX_FILE_BYTES, read_text};
 use crate::cli::nearest::did_you_mean;
 use crate::client::ServerCommand;
 use crate::load::LoadTarget;
@@ -30,7 +31,7 @@ struct Entry {
 /// The server of that name. Of its headers only a token is sent, and only the one of `--token-file`.
 pub(super) fn target(path: &Path, name: &str, has_token: bool) -> Result<LoadTarget, CliError> {
     let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let text = read_text(path, MAX_FILE_BYTES).map_err(|error| fault(error.to_string()))?;
     let mut configuration: Configuration =
         serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
     let Some(entry) = configuration.servers.remove(name) else {

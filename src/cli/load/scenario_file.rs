@@ -24,6 +24,7 @@
 use super::load_test::{Terminate, Test, TestServer};
 use super::replay;
 use crate::cli::error::CliError;
+use crate::cli::named_file::{MAX_FILE_BYTES, read_text};
 use crate::cli::token_file;
 use crate::client::ServerCommand;
 use crate::load::{
@@ -109,7 +110,7 @@ fn one() -> u32 {
 /// The tests of a file; `target` takes the place of theirs.
 pub(super) fn read(path: &Path, target: Option<&LoadTarget>) -> Result<Vec<Test>, CliError> {
     let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let text = read_text(path, MAX_FILE_BYTES).map_err(|error| fault(error.to_string()))?;
     let file: File = toml::from_str(&text).map_err(|error| fault(error.to_string()))?;
     if file.scenario.is_empty() {
         return Err(fault("there is no [[scenario]]".to_owned()));

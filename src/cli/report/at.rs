@@ -32,14 +32,15 @@ fn find(history: &History, at: &str) -> Result<Moment, CliError> {
             "{at:?} is no moment: write 14:03:20, 2026-11-29T14:03:20Z, or -5m for five minutes ago"
         ))
     })?;
-    Moment::of(history, unix_ms).ok_or_else(|| {
+    // Nothing was recorded before 1970.
+    let found = u64::try_from(unix_ms).ok().and_then(|unix_ms| Moment::of(history, unix_ms));
+    found.ok_or_else(|| {
         let (Some(first), Some(last)) = (history.samples.first(), history.samples.last()) else {
             return CliError::Usage("the black box is empty: nothing was recorded yet".to_owned());
         };
-        let (first, last) = (clock::clock(first.at_unix_ms), clock::clock(last.at_unix_ms));
-        CliError::Usage(format!(
-            "the black box has nothing of {}: it reaches from {first} to {last}",
-            clock::clock(unix_ms)
-        ))
+        let signed = |unix_ms: u64| i64::try_from(unix_ms).unwrap_or(i64::MAX);
+        let [asked, first, last] =
+            clock::clocks([unix_ms, signed(first.at_unix_ms), signed(last.at_unix_ms)]);
+        CliError::Usage(format!("the black box has nothing of {asked}: it reaches from {first} to {last}"))
     })
 }

@@ -1,9 +1,11 @@
 //! Where `mcpool report` and its kin take reports from: files, standard input, a running server.
 
 use crate::cli::error::CliError;
+use crate::cli::named_file::{self, MAX_FILE_BYTES, MAX_RECORD_BYTES};
 use crate::cli::{admin, terminal};
 use crate::memory::{History, MemoryReport};
-use std::io::{self, Read, Stdout};
+use std::io::{self, Stdout};
+use std::path::Path;
 
 /// Width of the output if stdout is no terminal.
 const FILE_WIDTH: usize = 80;
@@ -21,7 +23,7 @@ pub(in crate::cli) fn read(source: Option<&str>) -> Result<MemoryReport, CliErro
     if !is_saved(source) {
         return admin::report(Some(source));
     }
-    let text = text_of(source)?;
+    let text = text_of(source, MAX_RECORD_BYTES)?;
     MemoryReport::from_json(latest(&text)).map_err(|error| CliError::Usage(format!("{source:?}: {error}")))
 }
 
@@ -31,7 +33,8 @@ pub(in crate::cli) fn read_history(source: Option<&str>) -> Result<History, CliE
     match source.filter(|source| is_saved(source)) {
         None => admin::history(source),
         Some(file) => {
-            History::from_json(&text_of(file)?).map_err(|error| CliError::Usage(format!("{file:?}: {error}")))
+            let text = text_of(file, MAX_FILE_BYTES)?;
+            History::from_json(&text).map_err(|error| CliError::Usage(format!("{file:?}: {error}")))
         }
     }
 }
@@ -46,7 +49,7 @@ pub(in crate::cli) fn is_saved(source: &str) -> bool {
 
 /// Reads all reports of a file: one JSON text, or one per line as `serve --record` writes them.
 pub(in crate::cli) fn read_all(source: &str) -> Result<Vec<MemoryReport>, CliError> {
-    let text = text_of(source)?;
+    let text = text_of(source, MAX_RECORD_BYTES)?;
     if let Ok(report) = MemoryReport::from_json(&text) {
         return Ok(vec![report]);
     }
@@ -62,15 +65,13 @@ pub(in crate::cli) fn read_all(source: &str) -> Result<Vec<MemoryReport>, CliErr
     Ok(reports)
 }
 
-fn text_of(source: &str) -> Result<String, CliError> {
-    let mut text = String::new();
+fn text_of(source: &str, max_bytes: u64) -> Result<String, CliError> {
     let read = if source == "-" {
-        io::stdin().lock().read_to_string(&mut text)
+        named_file::text_of(io::stdin().lock(), max_bytes)
     } else {
-        std::fs::File::open(source).and_then(|mut file| file.read_to_string(&mut text))
+        named_file::read_text(Path::new(source), max_bytes)
     };
-    read.map_err(|error| CliError::Usage(format!("cannot read {source:?}: {error}")))?;
-    Ok(text)
+    read.map_err(|error| CliError::Usage(format!("cannot read {source:?}: {error}")))
 }
 
 /// The last line of JSON Lines, the whole of any other text.

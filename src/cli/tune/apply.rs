@@ -6,6 +6,7 @@
 use super::journal::{Entry, Event, Resize, in_force};
 use crate::cli::admin;
 use crate::cli::error::{CliError, INTERRUPTED};
+use crate::cli::named_file::{MAX_FILE_BYTES, read_text};
 use crate::memory::{MemoryReport, PressureLevel};
 use crate::report::{Proposal, Trial, TrialVerdict, harmless};
 use clap::ArgMatches;
@@ -116,7 +117,7 @@ impl<'m> Subject<'m> {
 
     /// Sets back what the journal says is in force.
     pub(super) fn undo(&self, out: &mut impl Write) -> Result<ExitCode, CliError> {
-        let text = match std::fs::read_to_string(&self.journal) {
+        let text = match read_text(&self.journal, MAX_FILE_BYTES) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => {

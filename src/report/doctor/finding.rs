@@ -100,6 +100,11 @@ pub(super) fn percent(part: u64, whole: u64) -> u64 {
     part.saturating_mul(100).checked_div(whole).unwrap_or_default()
 }
 
+/// The sum of figures of a file, which may say anything.
+pub(super) fn sum(figures: impl Iterator<Item = u64>) -> u64 {
+    figures.fold(0, u64::saturating_add)
+}
+
 /// The next power of two from `wanted` on, at least a KiB.
 pub(super) fn round_up(wanted: u64) -> u64 {
     const KIB: u64 = 1 << 10;

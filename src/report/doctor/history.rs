@@ -4,7 +4,7 @@
 //! counts of it (`memory.events`), and everything in it waits; a machine that is short has waiting tasks and no such
 //! counts. So a machine counts as short only where the group was not within the last ten seconds.
 
-use super::finding::{Draft, Severity, Verdict, percent, round_up, up_to};
+use super::finding::{Draft, Severity, Verdict, percent, round_up, sum, up_to};
 use crate::limits::units::{bytes, duration, grouped};
 use crate::memory::{GroupEvents, History, MemoryStalls, PressureLevel, Sample};
 use std::cmp::Reverse;
@@ -41,7 +41,7 @@ impl Window<'_> {
     /// When the first and the last of some samples were, and the time that all of them cover.
     fn times<'s>(&self, samples: impl Iterator<Item = &'s Sample> + Clone) -> Option<Times> {
         let (first, last) = (samples.clone().next()?, samples.clone().last()?);
-        let ms = samples.map(|sample| sample.span_ms).sum();
+        let ms = sum(samples.map(|sample| sample.span_ms));
         let when = if first.at_unix_ms == last.at_unix_ms {
             format!("at {}", self.clock(first))
         } else {
@@ -91,7 +91,7 @@ pub(super) fn peak_near_limit(window: &Window<'_>) -> Verdict {
             ),
             remedy: "See who held it then (`mcpool report --at`), and raise the limit or lower that part."
                 .to_owned(),
-            setting: Some(("memory_limit_bytes", round_up(limit + limit / 2))),
+            setting: Some(("memory_limit_bytes", round_up(limit.saturating_add(limit / 2)))),
             cost: up_to(limit / 2),
             bytes: peak.rss_bytes,
         }
@@ -103,7 +103,7 @@ pub(super) fn work_was_refused(window: &Window<'_>) -> Verdict {
     let refusing = window.samples.iter().filter(|sample| sample.refused > 0);
     let Some(worst) = refusing.clone().max_by_key(|sample| sample.refused) else { return Verdict::Fine };
     let Some(times) = window.times(refusing.clone()) else { return Verdict::Fine };
-    let refused: u64 = refusing.map(|sample| sample.refused).sum();
+    let refused = sum(refusing.map(|sample| sample.refused));
     let limit = window.history.limit_bytes.unwrap_or_default();
     Verdict::Found(
         Draft {
@@ -133,7 +133,7 @@ pub(super) fn pressure_was_high(window: &Window<'_>) -> Verdict {
     let high = window.samples.iter().filter(|sample| sample.pressure != PressureLevel::Normal);
     let Some(times) = window.times(high.clone()) else { return Verdict::Fine };
     let critical = high.clone().filter(|sample| sample.pressure == PressureLevel::Critical);
-    let critical_ms: u64 = critical.map(|sample| sample.span_ms).sum();
+    let critical_ms = sum(critical.map(|sample| sample.span_ms));
     let peak = high.map(|sample| sample.rss_bytes).max().unwrap_or_default();
     Verdict::Found(
         Draft {
@@ -165,16 +165,15 @@ pub(super) fn group_was_short(window: &Window<'_>) -> Verdict {
     }
     let short = window.samples.iter().filter(|sample| is_group_short(sample));
     let Some(times) = window.times(short.clone()) else { return Verdict::Fine };
-    let sum = |figure: fn(&GroupEvents) -> u64| -> u64 {
-        short.clone().filter_map(events).map(|e| figure(&e)).sum()
-    };
-    let (high, max, oom, killed) = (sum(|e| e.high), sum(|e| e.max), sum(|e| e.oom), sum(|e| e.oom_kill));
+    let count = |figure: fn(&GroupEvents) -> u64| sum(short.clone().filter_map(events).map(|e| figure(&e)));
+    let (high, max, oom, killed) =
+        (count(|e| e.high), count(|e| e.max), count(|e| e.oom), count(|e| e.oom_kill));
     let of_group = |sample: &Sample| sample.group.and_then(|group| group.current_bytes);
     let most = short.clone().filter_map(of_group).max().unwrap_or_default();
     let own = short.map(|sample| sample.rss_bytes).max().unwrap_or_default();
     Verdict::Found(
         Draft {
-            severity: if max + oom + killed > 0 { Severity::Critical } else { Severity::Warning },
+            severity: if [max, oom, killed].iter().any(|count| *count > 0) { Severity::Critical } else { Severity::Warning },
             problem: format!("The control group of the server was short of memory, {}.", times.when),
             cause: "The group came to its own limit, so the kernel took memory from its processes; the machine may have \
                     had plenty.",

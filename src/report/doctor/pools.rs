@@ -1,6 +1,6 @@
 //! Rules about pools and arenas.
 
-use super::finding::{Draft, Finding, Severity, Verdict, line, percent, round_up, setting, up_to};
+use super::finding::{Draft, Finding, Severity, Verdict, line, percent, round_up, setting, sum, up_to};
 use crate::limits::units::{bytes, grouped};
 use crate::memory::{MemoryReport, PoolReport};
 
@@ -16,7 +16,7 @@ pub(super) fn thrashing_pool(report: &MemoryReport) -> Verdict {
     Verdict::of(worst.and_then(|pool| {
         let advice = pool.advice.as_ref()?;
         let name = pool.setting.as_deref()?;
-        let more = advice.bytes.saturating_sub(pool.capacity * pool.bytes_per_object);
+        let more = advice.bytes.saturating_sub(pool.capacity.saturating_mul(pool.bytes_per_object));
         let draft = Draft {
             severity: Severity::Warning,
             problem: format!("The pool {} thrashes: it makes anew what it just threw away.", pool.name),
@@ -37,7 +37,7 @@ fn is_thrashing(pool: &PoolReport) -> bool {
         .advice
         .as_ref()
         .is_some_and(|advice| advice.capacity > pool.capacity && advice.hit_ratio > THRASHING_HIT_RATIO);
-    is_missing && could_do_better && pool.hits + pool.misses >= ENOUGH_ACQUIRES
+    is_missing && could_do_better && pool.hits.saturating_add(pool.misses) >= ENOUGH_ACQUIRES
 }
 
 /// Returned objects of a pool that were dropped for that reason.
@@ -46,7 +46,7 @@ fn discarded(pool: &PoolReport, reason: &str) -> u64 {
 }
 
 pub(super) fn budget_spent(report: &MemoryReport) -> Verdict {
-    let dropped: u64 = report.pools.iter().map(|pool| discarded(pool, "overbudget")).sum();
+    let dropped = sum(report.pools.iter().map(|pool| discarded(pool, "overbudget")));
     if dropped < ENOUGH_ACQUIRES {
         return Verdict::Fine;
     }
@@ -81,15 +81,15 @@ fn with_arenas(report: &MemoryReport) -> impl Iterator<Item = &PoolReport> {
 }
 
 pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
-    let (dropped, acquires) = with_arenas(report).fold((0, 0), |(dropped, acquires), pool| {
-        (dropped + discarded(pool, "oversized"), acquires + pool.hits + pool.misses)
-    });
+    let dropped = sum(with_arenas(report).map(|pool| discarded(pool, "oversized")));
+    let acquires = sum(with_arenas(report).flat_map(|pool| [pool.hits, pool.misses]));
     if dropped < ENOUGH_ACQUIRES || percent(dropped, acquires) < 10 {
         return Verdict::Fine;
     }
     let retain = setting(report, "arena_retain_bytes");
     let tool = report.hotspots.tools.iter().max_by_key(|tool| tool.oversized_arenas);
-    let (name, most) = tool.map_or(("a tool", 2 * retain), |tool| (tool.name.as_str(), tool.max_arena_bytes));
+    let (name, most) =
+        tool.map_or(("a tool", retain.saturating_mul(2)), |tool| (tool.name.as_str(), tool.max_arena_bytes));
     let wanted = round_up(most).min(16 * MIB);
     let capacity = report.pool("messages").map_or(0, |pool| pool.capacity);
     Verdict::Found(
@@ -106,7 +106,7 @@ pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
             ),
             remedy: "Let arenas stay at the size that the calls need.".to_owned(),
             setting: Some(("arena_retain_bytes", wanted)),
-            cost: up_to(capacity * wanted.saturating_sub(retain)),
+            cost: up_to(capacity.saturating_mul(wanted.saturating_sub(retain))),
             bytes: most,
         }
         .into(),
@@ -114,7 +114,7 @@ pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
 }
 
 pub(super) fn arenas_retained(report: &MemoryReport) -> Verdict {
-    let idle: u64 = with_arenas(report).map(|pool| pool.idle_bytes).sum();
+    let idle = sum(with_arenas(report).map(|pool| pool.idle_bytes));
     let private = report.usage.private_bytes.unwrap_or(idle);
     Verdict::of((idle >= 2 * MIB && percent(idle, private) >= 25).then(|| {
         let retain = setting(report, "arena_retain_bytes");
@@ -142,12 +142,12 @@ const LARGE_BUFFER_BYTES: u64 = 64 << 10;
 /// Large buffers that nobody uses: housekeeping frees them within three seconds, if it runs.
 pub(super) fn large_buffers_kept(report: &MemoryReport) -> Verdict {
     let is_kept = |pool: &&PoolReport| {
-        let is_large = pool.idle_bytes > pool.idle * LARGE_BUFFER_BYTES;
+        let is_large = pool.idle_bytes > pool.idle.saturating_mul(LARGE_BUFFER_BYTES);
         pool.name.starts_with("buffers/") && is_large && pool.in_use == 0
     };
     let kept = report.pools.iter().filter(is_kept);
-    let (total, count) =
-        kept.clone().fold((0, 0), |(bytes, count), pool| (bytes + pool.idle_bytes, count + pool.idle));
+    let total = sum(kept.clone().map(|pool| pool.idle_bytes));
+    let count = sum(kept.clone().map(|pool| pool.idle));
     let largest = kept.max_by_key(|pool| pool.idle_bytes);
     Verdict::of(largest.filter(|_| total >= 4 * MIB).map(|pool| {
         Draft {
@@ -178,7 +178,7 @@ pub(super) fn too_large(report: &MemoryReport) -> Verdict {
         let wanted = pool.advice.as_ref().map_or(pool.idle_bytes, |advice| advice.bytes);
         pool.idle_bytes.saturating_sub(wanted)
     };
-    let total: u64 = report.pools.iter().map(spare).sum();
+    let total = sum(report.pools.iter().map(spare));
     let largest = report.pools.iter().max_by_key(|pool| spare(pool));
     Verdict::of(largest.filter(|_| total >= 8 * MIB).map(|pool| {
         let finding: Finding = Draft {

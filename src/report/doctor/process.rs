@@ -31,7 +31,7 @@ pub(super) fn under_pressure(report: &MemoryReport) -> Verdict {
             ),
             remedy: "Raise the limit, or lower what fills it (the parts of `mcpool report`, largest first)."
                 .to_owned(),
-            setting: Some(("memory_limit_bytes", round_up(limit + limit / 2))),
+            setting: Some(("memory_limit_bytes", round_up(limit.saturating_add(limit / 2)))),
             cost: up_to(limit / 2),
             bytes: rss,
         }
@@ -56,7 +56,7 @@ pub(super) fn limit_exceeded(report: &MemoryReport) -> Verdict {
         || "no part is known".to_owned(),
         |part| format!("the largest part was {} with {}", part.name, bytes(part.peak_bytes)),
     );
-    let wanted = round_up(peak + peak / 4);
+    let wanted = round_up(peak.saturating_add(peak / 4));
     Verdict::of((peak > limit).then(|| {
         Draft {
             severity,

@@ -1,6 +1,6 @@
 //! Rules about clients: their connections, their sessions, their calls.
 
-use super::finding::{Draft, Finding, Severity, Verdict, percent, setting, up_to};
+use super::finding::{Draft, Finding, Severity, Verdict, percent, setting, sum, up_to};
 use crate::limits::units::{bytes, duration, grouped};
 use crate::memory::MemoryReport;
 
@@ -8,8 +8,9 @@ const MIB: u64 = 1 << 20;
 
 pub(super) fn few_clients_hold_most(report: &MemoryReport) -> Verdict {
     let spots = &report.hotspots.connections;
-    let of_buckets: u64 = report.hotspots.connection_buckets.iter().map(|(bytes, count)| bytes * count).sum();
-    let total = of_buckets.max(spots.iter().map(|spot| spot.bytes).sum());
+    let buckets = report.hotspots.connection_buckets.iter();
+    let of_buckets = sum(buckets.map(|(bytes, count)| bytes.saturating_mul(*count)));
+    let total = of_buckets.max(sum(spots.iter().map(|spot| spot.bytes)));
     let Some(first) = spots.first() else { return Verdict::Fine };
     let is_few = report.traffic.connections >= 4 && first.bytes >= MIB && percent(first.bytes, total) >= 40;
     Verdict::of(is_few.then(|| {
@@ -73,7 +74,7 @@ const SLOW_MS: u64 = 2_000;
 
 pub(super) fn slow_readers(report: &MemoryReport) -> Verdict {
     let slow: Vec<_> = report.hotspots.connections.iter().filter(|spot| spot.stalled_ms >= SLOW_MS).collect();
-    let queued: u64 = slow.iter().map(|spot| spot.queued_bytes).sum();
+    let queued = sum(slow.iter().map(|spot| spot.queued_bytes));
     let dropped = report.traffic.dropped_notifications;
     let Some(first) = slow.iter().max_by_key(|spot| spot.stalled_ms) else {
         return Verdict::of((dropped > 0).then(|| dropped_notifications(dropped)));
@@ -149,12 +150,12 @@ pub(super) fn session_leak(report: &MemoryReport) -> Verdict {
     let timeout = setting(report, "session_timeout_ms");
     let ended_by_clients =
         traffic.sessions_opened.saturating_sub(traffic.sessions).saturating_sub(traffic.sessions_expired);
-    let is_leak = traffic.sessions + traffic.sessions_expired >= NOTABLE_SESSIONS
+    let is_leak = traffic.sessions.saturating_add(traffic.sessions_expired) >= NOTABLE_SESSIONS
         && percent(ended_by_clients, traffic.sessions_opened) < 20
-        && traffic.sessions > 4 * traffic.connections.max(1);
+        && traffic.sessions > traffic.connections.max(1).saturating_mul(4);
     Verdict::of(is_leak.then(|| {
-        let held = report.part("sessions").map_or(0, |part| part.bytes)
-            + report.part("event stores").map_or(0, |part| part.bytes);
+        let of = |name: &str| report.part(name).map_or(0, |part| part.bytes);
+        let held = sum(["sessions", "event stores"].into_iter().map(of));
         Draft {
             severity: Severity::Warning,
             problem: format!("{} sessions are kept for {} connections.", traffic.sessions, traffic.connections),
@@ -221,9 +222,9 @@ fn full(report: &MemoryReport, open: u64, bound: &Bound) -> Verdict {
             cause: "More clients come, or stay, than the bound foresees.",
             evidence: format!("at {} {what}, {then}.", grouped(limit)),
             remedy: "Raise the bound, or have idle ones end sooner.".to_owned(),
-            setting: Some((limit_name, limit * 2)),
-            cost: up_to(limit * bytes_each),
-            bytes: open * bytes_each,
+            setting: Some((limit_name, limit.saturating_mul(2))),
+            cost: up_to(limit.saturating_mul(bytes_each)),
+            bytes: open.saturating_mul(bytes_each),
         }
         .into()
     }))
@@ -231,8 +232,8 @@ fn full(report: &MemoryReport, open: u64, bound: &Bound) -> Verdict {
 
 pub(super) fn two_pass_decoding(report: &MemoryReport) -> Verdict {
     let tools = &report.hotspots.tools;
-    let two_pass = tools.iter().map(|tool| tool.two_pass).sum();
-    let calls = tools.iter().map(|tool| tool.calls).sum();
+    let two_pass = sum(tools.iter().map(|tool| tool.two_pass));
+    let calls = sum(tools.iter().map(|tool| tool.calls));
     if calls < 100 || percent(two_pass, calls) < 20 {
         return Verdict::Fine;
     }
