@@ -21,7 +21,7 @@ use crate::transport::round_trips::RoundTrips;
 use crate::transport::stack_read::poll_stack_read;
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -32,7 +32,7 @@ use tokio::task::coop::has_budget_remaining;
 const FRAMES_A_ROUND: usize = 256;
 
 /// The most that the system holds of what a peer has sent: the largest pipe that a user may make (`pipe(7)`).
-const MAX_REST_BYTES: usize = 1024 * 1024;
+const MAX_REST_BYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(1024 * 1024);
 
 /// Where the answer of a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +66,8 @@ pub(super) struct Exchange {
     /// A slot whose request was answered at once, kept for the next frame of the same round.
     spare: Option<Lease<RequestSlot>>,
     is_reading: bool,
-    /// How many bytes are still read at most, once the end is near.
-    rest_bytes: Option<usize>,
+    /// How many bytes are still read at most, once the end is near. One is none, so that this type fits into four bytes.
+    rest_bytes: Option<NonZeroU32>,
     /// The last read found less than it had room for.
     last_read_was_short: bool,
     progress: Progress,
@@ -76,6 +76,11 @@ pub(super) struct Exchange {
     registration: Registration,
     undelivered: UndeliveredAnswers,
 }
+
+const _: () = assert!(
+    size_of::<usize>() != 8 || size_of::<Exchange>() <= 440,
+    "each busy connection has one: the table of the memory tests counts it"
+);
 
 impl Exchange {
     /// Whether the connection still reads.
@@ -261,7 +266,7 @@ impl Exchange {
         reader: &mut R,
         cx: &mut Context<'_>,
     ) -> Result<Step, ServeError> {
-        if self.rest_bytes == Some(0) {
+        if self.rest_bytes == Some(NonZeroU32::MIN) {
             self.stop_reading();
             return Ok(Step::Progressed);
         }
@@ -298,7 +303,10 @@ impl Exchange {
                 Ok(Step::Progressed)
             }
             Poll::Ready(Ok((bytes, _))) => {
-                self.rest_bytes = self.rest_bytes.map(|rest| rest.saturating_sub(bytes));
+                let less =
+                    |rest: NonZeroU32| rest.get().saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+                self.rest_bytes =
+                    self.rest_bytes.map(|rest| NonZeroU32::new(less(rest)).unwrap_or(NonZeroU32::MIN));
                 self.round_trips.note_read();
                 // The connection may end before the rest of a large message comes.
                 reclaim_after(&peer.server, self.frames.unfinished_bytes());
