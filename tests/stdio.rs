@@ -42,6 +42,32 @@ fn end_of_input_answers_what_came_and_exits_well() {
     assert!(wait(&mut child).success());
 }
 
+/// A file that may not grow further is an error of the call that writes it. A shell sets the limit for its program.
+#[test]
+fn a_limit_for_the_size_of_files_costs_a_call_and_not_the_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = "ulimit -f 8 && exec \"$0\" serve --stdio \"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_mcpool")]).arg(folder.path()).env_remove("RUST_LOG");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let hello = r#"{"jsonrpc":"2.0","id":7,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    let arguments = serde_json::json!({"path": folder.path().join("file"), "content": "x".repeat(100_000)});
+    let call = serde_json::json!({"jsonrpc": "2.0", "id": 8, "method": "tools/call",
+        "params": {"name": "write_file", "arguments": arguments}});
+    writeln!(stdin, "{hello}\n{call}").expect("it reads");
+    let mut answers = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut answer = || answers.next().expect("an answer").expect("text");
+    assert!(answer().contains("protocolVersion"));
+    let written = answer();
+    assert!(written.contains(r#""isError":true"#), "{written}");
+    stdin.write_all(PING).expect("it reads");
+    assert_eq!(answer() + "\n", PONG);
+    drop(stdin);
+    assert!(wait(&mut child).success());
+    assert!(!folder.path().join("file").exists(), "nothing is left of the attempt");
+}
+
 /// A plain file server shows what the server that it stands in for shows: no resources and no prompts.
 #[test]
 fn the_memory_report_is_offered_where_the_admin_socket_is_on() {

@@ -22,6 +22,7 @@ use crate::transport::http::{HttpConfig, HttpService};
 use crate::transport::listener::{Connections, Serve, raise_descriptors, serve_listeners};
 use crate::transport::{Inherited, Listener, LocalAddress, TcpOptions, inherited, serve_stdio};
 use clap::ArgMatches;
+use signal_hook::consts::SIGXFSZ;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,6 +95,8 @@ pub(crate) fn run(options: ServeOptions, heap_bytes: fn() -> usize) -> ExitCode 
 
 fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliError> {
     raise_descriptors();
+    // A file that may not grow further (`ulimit -f`) fails to be written: unheard, the signal would end the process.
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(CliError::Runtime)?;
     let runtime = runtime(&options)?;
     let (is_stdio, is_sockets) = (options.serves_stdio(), options.serves_sockets());
     let ServeOptions { dirs, settings, limits, inherited } = options;
@@ -173,8 +176,15 @@ fn traffic_recorder(settings: &Settings, limits: &Limits) -> Result<Option<Traff
     let Some(path) = &settings.record_traffic else { return Ok(None) };
     let arguments =
         if settings.record_arguments { RecordedArguments::Whole } else { RecordedArguments::Redacted };
-    let recorder = TrafficRecorder::create(path, limits.record_traffic_max_bytes as u64, arguments);
-    recorder.map(Some).map_err(|error| CliError::Usage(error.to_string()))
+    match TrafficRecorder::create(path, limits.record_traffic_max_bytes as u64, arguments) {
+        Ok(recorder) => Ok(Some(recorder)),
+        // A client may start several servers with the same settings: all are to serve.
+        Err(error) if error.is_busy() => {
+            tracing::error!(%error, "the traffic of this server is not recorded");
+            Ok(None)
+        }
+        Err(error) => Err(CliError::Usage(error.to_string())),
+    }
 }
 
 /// Sets what latencies are compared with, and what is run for alerts. Returns where a new baseline is to be written.

@@ -244,7 +244,7 @@ impl<'p> Reading<'p> {
             _ if !self.has_header => Err(self.fault("a trace begins with its header")),
             TrafficLine::Request(request) => self.request(&request),
             TrafficLine::Dropped(count) => {
-                self.trace.dropped += count;
+                self.trace.dropped = self.trace.dropped.saturating_add(count);
                 Ok(())
             }
             TrafficLine::Stopped(why) => {
@@ -262,7 +262,10 @@ impl<'p> Reading<'p> {
                 return Ok(());
             }
         };
-        let step = self.step(request, method)?;
+        let Some(step) = self.step(request, method)? else {
+            *self.trace.skipped.entry(UNREADABLE).or_default() += 1;
+            return Ok(());
+        };
         let next = self.numbers.len() as u32;
         let peer = *self.numbers.entry(request.peer).or_insert(next);
         if self.trace.requests.len() == MAX_REQUESTS {
@@ -273,8 +276,9 @@ impl<'p> Reading<'p> {
         Ok(())
     }
 
-    /// The number of the step that makes such a request.
-    fn step(&mut self, request: &RecordedRequest<'_>, method: Method) -> Result<u32, TraceError> {
+    /// The number of the step that makes such a request; `None` if its parameters are no object that `serde_json` takes, as
+    /// with half a surrogate pair in a key, which a client may have sent.
+    fn step(&mut self, request: &RecordedRequest<'_>, method: Method) -> Result<Option<u32>, TraceError> {
         let params = request.params.map_or("{}", |params| params.get());
         let filler;
         let is_carried = |name: &&str| name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -296,7 +300,7 @@ impl<'p> Reading<'p> {
             self.key.push('\0');
         }
         if let Some(known) = self.known.get(self.key.as_str()) {
-            return Ok(*known);
+            return Ok(Some(*known));
         }
         self.params_bytes += params.len();
         if self.trace.steps.len() == MAX_STEPS {
@@ -305,8 +309,10 @@ impl<'p> Reading<'p> {
         if self.params_bytes > MAX_PARAMS_BYTES {
             return Err(self.too_much(MAX_PARAMS_BYTES, "bytes of parameters"));
         }
-        let mut members: Map<String, Value> = serde_json::from_str(params)
-            .map_err(|error| self.fault(format!("its params are no object: {error}")))?;
+        if !params.starts_with('{') {
+            return Err(self.fault("its params are no object"));
+        }
+        let Ok(mut members) = serde_json::from_str::<Map<String, Value>>(params) else { return Ok(None) };
         if let Some(name) = name {
             let key = if method.as_str().starts_with("resources/") { "uri" } else { "name" };
             members.insert(key.to_owned(), name.into());
@@ -321,7 +327,7 @@ impl<'p> Reading<'p> {
         let is_redacted = request.redacted || !is_named;
         self.trace.steps.push(TracedStep { step, method, is_redacted });
         self.known.insert(self.key.as_str().into(), number);
-        Ok(number)
+        Ok(Some(number))
     }
 
     fn finish(mut self) -> Result<LoadTrace, TraceError> {
@@ -341,6 +347,9 @@ impl<'p> Reading<'p> {
         Ok(self.trace)
     }
 }
+
+/// Why requests are skipped whose parameters a server took and this does not.
+const UNREADABLE: &str = "with parameters that cannot be read";
 
 /// The method of a request that can be made again, or why it cannot.
 fn playable(request: &RecordedRequest<'_>) -> Result<Method, &'static str> {
@@ -424,6 +433,24 @@ mod tests {
         }
         let error = LoadTrace::read(Path::new("/dev/null")).expect_err("a device");
         assert!(error.to_string().contains("no plain file"), "{error}");
+    }
+
+    /// A server takes keys and numbers that `serde_json` does not: one client's must not cost the trace.
+    #[test]
+    fn parameters_that_cannot_be_read_are_skipped_and_counted() {
+        let arguments = [r#"{"\ud800k":1}"#, r#"{"path":"\ud800"}"#, r#"{"n":1e999}"#].map(|arguments| {
+            request(
+                1,
+                1,
+                &format!(r#""method":"tools/call","name":"x","params":{{"arguments":{arguments}}}"#),
+            )
+        });
+        let most = format!("{{\"dropped\":{}}}", u64::MAX);
+        let lines =
+            [&[HEADER.to_owned()][..], &arguments, &[most.clone(), most, request(2, 1, CALL)]].concat();
+        let trace = read(&(lines.join("\n") + "\n")).expect("a trace");
+        assert_eq!((trace.requests(), trace.dropped), (1, u64::MAX));
+        assert_eq!(trace.skipped.get(UNREADABLE), Some(&3));
     }
 
     #[test]

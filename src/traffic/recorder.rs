@@ -32,6 +32,13 @@ pub enum RecordTrafficError {
     Thread(io::Error),
 }
 
+impl RecordTrafficError {
+    /// Whether another server records to the file.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Create { source, .. } if source.kind() == io::ErrorKind::ResourceBusy)
+    }
+}
+
 /// Writes down the requests of a server, in a file that `mcpool load --replay` makes again.
 ///
 /// A thread of its own writes; what serves never waits for it. Half a mebibyte waits to be written at most, and what
@@ -60,11 +67,11 @@ pub struct TrafficRecorder {
 }
 
 impl TrafficRecorder {
-    /// Makes the file, for this user alone, and starts the thread that writes. It takes at most `max_bytes`. A file
+    /// Makes the file, for this user alone, and starts the thread that writes. It takes at most `max_bytes`. A trace
     /// that is there already becomes FILE.1.
     ///
     /// # Errors
-    /// When the file cannot be made, or is there and no plain file.
+    /// When the file cannot be made, is there and no trace, or another server records to it.
     pub fn create(
         path: &Path,
         max_bytes: u64,

@@ -230,8 +230,12 @@ impl RequestInProgress {
         if let Some(params) = facts.params {
             if let Ok(is_redacted) = write_shape(params, !keeps_all, &mut request.params) {
                 request.is_redacted = is_redacted;
+                if request.params.len() > KEPT_TEXT_BYTES {
+                    request.params.shrink_to_fit();
+                }
             } else {
-                request.params.clear();
+                // As long as it waits, it would hold what is of no use.
+                request.params = Vec::new();
                 request.is_too_long = true;
             }
         }
@@ -288,7 +292,7 @@ impl RequestInProgress {
     }
 
     fn text_bytes(&self) -> usize {
-        size_of::<Self>() + self.name.len() + self.params.len()
+        size_of::<Self>() + self.name.capacity() + self.params.capacity()
     }
 
     fn bytes(&self) -> usize {

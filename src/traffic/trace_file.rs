@@ -1,28 +1,36 @@
 //! The file of a trace: made for this user alone, of bounded size, and never a pipe or a device.
 //!
-//! Invariant: it never grows beyond its bound, and a line is cut only where the disk is full.
+//! Invariants: it never grows beyond its bound, and a line is cut only where the disk is full; it is locked as long as it is
+//! written, and what is no trace stays where it is.
 
 use super::format::TrafficLine;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions, rename, symlink_metadata};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Room that is left for the line which says that the trace is full.
 const LAST_LINE_BYTES: u64 = 128;
 
-/// Makes the file. One that is there already becomes FILE.1.
+/// What a trace begins with.
+const BEGINNING: &[u8] = b"{\"header\":{\"schema\":\"mcpool.traffic/";
+
+/// Makes the file. A trace that is there already becomes FILE.1.
 ///
 /// # Errors
-/// Those of the system, and when something else than a plain file has that name: writing to a pipe or a device waits
-/// for others, and a link leads elsewhere.
+/// Those of the system; [`io::ErrorKind::ResourceBusy`] when another server writes to it; and when something else than a
+/// trace has that name: writing to a pipe or a device waits for others, a link leads elsewhere, and another file is
+/// somebody's.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     match symlink_metadata(path) {
         Ok(found) if !found.is_file() => {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and no plain file"));
         }
         Ok(_) => {
+            check_trace(path)?;
             let mut before = path.to_owned().into_os_string();
             before.push(".1");
             rename(path, before)?;
@@ -30,7 +38,30 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    lock_file(&file)?;
+    Ok(file)
+}
+
+/// Whether a file is a trace that nobody writes any more, or empty.
+fn check_trace(path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    lock_file(&file)?;
+    let mut beginning = [0; BEGINNING.len()];
+    let read = file.read(&mut beginning)?;
+    // One that was cut off at once is a trace, too.
+    if BEGINNING.starts_with(&beginning[..read]) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and no trace of traffic"))
+}
+
+/// Locks a file until it is closed.
+fn lock_file(file: &File) -> io::Result<()> {
+    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+        Errno::WOULDBLOCK => io::Error::new(io::ErrorKind::ResourceBusy, "another server records to it"),
+        error => error.into(),
+    })
 }
 
 /// What lines are written to.
@@ -142,11 +173,19 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("trace");
         let mut file = create(&path).expect("made");
-        file.write_all(b"first").expect("written");
+        file.write_all(BEGINNING).expect("written");
         assert_eq!(file.metadata().expect("there").mode() & 0o777, 0o600);
+        let busy = create(&path).expect_err("it is written to");
+        assert_eq!((busy.kind(), path.exists()), (io::ErrorKind::ResourceBusy, true), "{busy}");
+        drop(file);
         create(&path).expect("made anew");
-        let kept = std::fs::read_to_string(folder.path().join("trace.1")).expect("kept");
-        assert_eq!(kept, "first");
+        let kept = std::fs::read(folder.path().join("trace.1")).expect("kept");
+        assert_eq!(kept, BEGINNING);
+        let notes = folder.path().join("notes");
+        std::fs::write(&notes, "precious").expect("written");
+        let error = create(&notes).expect_err("somebody's file");
+        assert!(error.to_string().contains("no trace"), "{error}");
+        assert_eq!(std::fs::read_to_string(&notes).expect("there"), "precious");
         let link = folder.path().join("link");
         symlink(&path, &link).expect("linked");
         let pipe = folder.path().join("pipe");
