@@ -53,7 +53,7 @@ A scenario file:
   errors = \"0.1%\"
 
 An answer may have 64 MiB, and all that have come in part 256 MiB together: the
-memory of the generator is bounded, too.
+memory of the generator is bounded, but for the requests of a replayed trace.
 
 Exit codes: 0 what is expected was met, or each request had its right answer, or
 a rate was found that holds, 1 not, 2 wrong usage, 3 the server could not be reached or greeted, 130 ended by
