@@ -4,9 +4,10 @@
 //! compared, with all that opens connections and makes the report, so the bound is for what depends on time: a vector
 //! that grows once more, the quantiles of a wider histogram.
 
-use mcpool::load::{Era, LoadPattern, LoadStep, LoadTarget, LoadTestScenario, LoadTestSuite};
+use mcpool::load::{Era, LoadPattern, LoadStep, LoadTarget, LoadTestScenario, LoadTestSuite, LoadTrace};
 use mcpool_memtests::network::Host;
 use mcpool_memtests::{Figure, Watch, server};
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -33,7 +34,51 @@ pub(crate) fn network_load_generator_allocates_nothing() {
         ten_times_as_many_take_as_many_blocks(target, Era::Modern, LoadPattern::Closed);
         ten_times_as_many_take_as_many_blocks(target, Era::Legacy, LoadPattern::Closed);
         ten_times_as_many_take_as_many_blocks(target, Era::Modern, LoadPattern::Constant { rate: RATE });
+        a_trace_takes_none_either(target, folder.path());
     }
+}
+
+/// Requests of a trace of which each is another.
+fn a_trace_takes_none_either(target: &LoadTarget, folder: &Path) {
+    let blocks = |requests: u64| {
+        let path = folder.join("trace");
+        write_trace(&path, requests);
+        let trace = LoadTrace::read(&path).expect("a trace");
+        let scenario =
+            LoadTestScenario::new("echo", target.clone()).era(Era::Modern).connections(2).in_flight(3);
+        let scenario = scenario.time_out(PATIENCE).replay(trace);
+        let watch = Watch::begin();
+        let report = LoadTestSuite::new().run(&scenario, |_| ()).expect("the server is loaded");
+        assert!(report.requests.answered > requests / 10 * 9, "{:?}", report.failures);
+        (watch.stats().total_blocks, watch)
+    };
+    let (few, watch) = blocks(REQUESTS);
+    drop(watch);
+    let (many, watch) = blocks(REQUESTS * 10);
+    println!("{target}, a trace: {few} blocks, {many} for ten times as many requests");
+    if many > few + ALLOWED {
+        watch.fail(
+            Figure::Allocated,
+            format_args!("{target}, a trace: {few} blocks, {many} for ten times as many"),
+        );
+    }
+}
+
+fn write_trace(path: &Path, requests: u64) {
+    let mut text =
+        r#"{"header":{"schema":"mcpool.traffic/1","version":"1","started_unix_ms":0,"arguments":"redacted"}}"#.to_owned();
+    for number in 0..requests {
+        let (at_us, length) = (number * 500, number % 300);
+        write!(
+            text,
+            "\n{{\"request\":{{\"at_us\":{at_us},\"peer\":{},\"era\":\"modern\",\"method\":\"tools/call\",\"name\":\"echo\",\
+             \"request_bytes\":1,\"answer_bytes\":1,\"took_us\":1,\"outcome\":\"ok\",\"redacted\":true,\
+             \"params\":{{\"arguments\":{{\"text\":\"{{{{text {length}}}}}\"}}}}}}}}",
+            number % 2
+        )
+        .expect("a text");
+    }
+    std::fs::write(path, text).expect("written");
 }
 
 fn ten_times_as_many_take_as_many_blocks(target: &LoadTarget, era: Era, pattern: LoadPattern) {

@@ -233,7 +233,8 @@ impl Config {
         Ok(())
     }
 
-    /// Writes the settings as a configuration file of the same meaning, each with its origin.
+    /// Writes the settings as a configuration file of the same meaning, each with its origin. What may be a secret is a
+    /// comment.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "# Settings in force. Flags override the environment, the file and the defaults.")?;
         match &self.file {
@@ -251,6 +252,11 @@ impl Config {
             writeln!(out, "{:<40} # {origin}", format!("{mark}{} = {text}", option.name))?;
         }
         for (setting, origin) in Setting::ALL.iter().zip(&self.setting_origins) {
+            if let Some(text) = setting.show_in_part(&self.settings) {
+                let line = format!("# {} = {text}", setting.name);
+                writeln!(out, "{line:<40} # {origin}; the rest may be a secret")?;
+                continue;
+            }
             match setting.show(&self.settings) {
                 Some(text) => writeln!(out, "{:<40} # {origin}", format!("{} = {text}", setting.name))?,
                 None => writeln!(out, "{:<40} # {origin}: {}", format!("# {}", setting.name), setting.unset)?,

@@ -9,15 +9,26 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Serves only stdin and stdout, and records nothing, whatever the file and the environment say: what they name is for
+/// the servers of clients.
+const SERVE: [&str; 8] = [
+    "serve",
+    "--stdio",
+    "--http=",
+    "--unix=",
+    "--record=",
+    "--record-traffic=",
+    "--record-arguments=false",
+    "--",
+];
+
 /// The command of the server: that of `--server`, or this program over `dirs`, or over `.`.
 pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand, CliError> {
     if let Some(text) = matches.get_one::<String>("server") {
         return parse(text);
     }
     let program = std::env::current_exe().map_err(CliError::Runtime)?.into_os_string();
-    // Only stdin and stdout, whatever the file and the environment say about sockets.
-    let mut arguments: Vec<OsString> =
-        ["serve", "--stdio", "--http=", "--unix=", "--"].map(OsString::from).into();
+    let mut arguments: Vec<OsString> = SERVE.map(OsString::from).into();
     let before = arguments.len();
     arguments.extend(matches.get_many::<PathBuf>(dirs).into_iter().flatten().map(|dir| dir.clone().into()));
     if arguments.len() == before {

@@ -11,6 +11,7 @@ use crate::limits::{LimitOption, Limits};
 use crate::memory::{CeilingPlan, PlanBasis, PlannedLoad, ProcessFacts, Transfers};
 use crate::report::write_plan;
 use crate::server::Server;
+use crate::traffic::MAX_RECORDER_BYTES;
 use crate::transport::object_prices;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
@@ -61,7 +62,10 @@ pub(super) fn basis<'s>(server: &'s Server, settings: &Settings) -> PlanBasis<'s
     PlanBasis {
         limits,
         prices: object_prices(server, text_copies),
-        process: ProcessFacts::of_process(limits.all_threads() as u64),
+        process: ProcessFacts {
+            recorder_bytes: settings.record_traffic.as_ref().map_or(0, |_| MAX_RECORDER_BYTES),
+            ..ProcessFacts::of_process(limits.all_threads() as u64)
+        },
         ceiling: server.memory().ceiling(),
     }
 }

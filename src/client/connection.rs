@@ -7,7 +7,7 @@
 use super::error::ClientError;
 use super::line::{LineError, LineReader};
 use crate::lock::lock;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -85,8 +85,16 @@ struct Outgoing<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
     method: &'a str,
-    #[serde(skip_serializing_if = "Value::is_null")]
+    #[serde(skip_serializing_if = "Value::is_null", serialize_with = "name_first")]
     params: Value,
+}
+
+/// Writes the name of a tool before its arguments, so that a server can decode those as they come.
+fn name_first<S: Serializer>(params: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    let Value::Object(members) = params else { return params.serialize(serializer) };
+    let name = members.get_key_value("name");
+    let others = members.iter().filter(|(key, _)| *key != "name");
+    serializer.collect_map(name.into_iter().chain(others))
 }
 
 type Answer = Result<Box<RawValue>, Fault>;
@@ -316,5 +324,19 @@ fn refuse(id: &Value, method: &str, replies: &mpsc::WeakSender<Vec<u8>>) {
     if let Some(lines) = replies.upgrade() {
         // It never waits: a server that sends requests without reading must not stop the reading of its answers.
         let _ = lines.try_send(format!("{reply}\n").into_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_tool_comes_before_its_arguments() {
+        let params = json!({"_meta": {}, "arguments": {"name": "x"}, "name": "echo"});
+        let message = Outgoing { jsonrpc: "2.0", id: Some(7), method: "tools/call", params };
+        let text = serde_json::to_string(&message).expect("JSON");
+        assert!(text.contains(r#""params":{"name":"echo","#), "{text}");
+        assert_eq!(text.matches(r#""name":"echo""#).count(), 1, "{text}");
     }
 }

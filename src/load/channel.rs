@@ -185,6 +185,13 @@ impl Channel {
         self.held_before = self.count_held();
     }
 
+    /// Lets go of room for requests if all of them are sent.
+    pub(super) fn shrink_unsent(&mut self) {
+        if self.out.is_empty() {
+            self.out = Vec::new();
+        }
+    }
+
     /// A message came that answers nothing.
     pub(super) fn note_unexpected(&mut self, now: Instant) {
         self.unexpected += 1;

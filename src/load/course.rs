@@ -13,11 +13,11 @@ pub(super) enum Course {
 }
 
 impl Course {
-    /// Whether no request begins any more.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
+    /// Whether no request begins any more. `down_since` says since when no connection takes requests.
+    pub(super) fn is_over(&self, now: Instant, down_since: Option<Instant>) -> bool {
         match self {
             Self::Rates(pace) => pace.is_over(now),
-            Self::Recorded(replay) => replay.is_over(now),
+            Self::Recorded(replay) => replay.is_over(now, down_since),
         }
     }
 

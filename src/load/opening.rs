@@ -113,17 +113,16 @@ impl Worker<'_> {
         self.broken += 1;
         let is_command = matches!(self.setup.target, LoadTarget::Command(_));
         let next = if is_command { State::Gone } else { State::Closed { retry_at: now + RETRY } };
-        let (tally, in_flight, steps) = (&mut self.tally, &mut self.in_flight, &self.mix.steps);
+        let (tally, in_flight) = (&mut self.tally, &mut self.in_flight);
         channel.break_off(next, |_, slot, is_settled| {
             if is_settled {
                 return;
             }
             *in_flight -= 1;
             if slot.counts {
-                let operation = steps[slot.step].operation;
-                tally.failed(operation, broken.kind, now.saturating_duration_since(slot.origin));
+                tally.failed(slot.step, broken.kind, now.saturating_duration_since(slot.origin));
             } else {
-                tally.warm_up_failed += 1;
+                tally.warm_up_failed(broken.kind);
             }
         });
         self.forget_free(index);

@@ -37,6 +37,9 @@ pub struct LoadTestReport {
     pub operations: Vec<LoadOperationReport>,
     /// What failed, by kind; kinds without a failure are left out.
     pub failures: Vec<FailureReport>,
+    /// How the first request of the warm-up failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up_example: Option<String>,
     /// The first message that answered nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unexpected_example: Option<String>,

@@ -5,9 +5,9 @@
 use super::answer::ExpectedShape;
 use super::step::LoadStep;
 use super::target::LoadTarget;
-use super::template::{Sources, Template, TemplateError, push_number};
+use super::template::{self, MAX_REQUEST_BYTES, Sources, Template, TemplateError, push_number};
 use crate::client::{MODERN, initialize_params, modern_meta};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The id of a greeting; requests have higher ones.
 pub(super) const GREETING_ID: u64 = 0;
@@ -34,10 +34,22 @@ pub(super) struct PreparedStep {
     pub(super) method: String,
     pub(super) expected: ExpectedShape,
     pub(super) takes_any_id: bool,
-    /// The number of what is counted together.
-    pub(super) operation: usize,
     head: Vec<u8>,
-    body: Template,
+    /// The message up to its parameters.
+    envelope: Template,
+    /// The parameters, without their braces.
+    members: Template,
+    /// `_meta`, the last of them.
+    meta: Template,
+}
+
+/// What a request of a trace has in the place of what its step says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TracedParams<'a> {
+    /// What the head says of the URI in the modern era.
+    pub(super) uri: Option<&'a str>,
+    /// The bytes of a template of its parameters, without their braces.
+    pub(super) members: &'a [u8],
 }
 
 impl Wording {
@@ -70,35 +82,36 @@ impl Wording {
 
     pub(super) fn prepare(&self, step: &LoadStep) -> Result<PreparedStep, TemplateError> {
         let mut params = step.params.clone();
-        if self.era == Era::Modern {
-            let meta = params.entry("_meta").or_insert_with(|| json!({}));
-            if let Value::Object(meta) = meta {
-                meta.extend(modern_meta());
-            }
+        let mut own_meta = params.remove("_meta");
+        if self.era == Era::Modern
+            && let Value::Object(meta) = own_meta.get_or_insert_with(|| json!({}))
+        {
+            meta.extend(modern_meta());
         }
-        let mut body = Template::default();
-        body.push_text(r#"{"jsonrpc":"2.0","id":"#);
-        body.push_id();
-        body.push_text(&format!(r#","method":{}"#, Value::from(step.method.as_str())));
-        if !params.is_empty() {
-            body.push_text(r#","params":"#);
-            let params = Value::Object(params);
-            if step.is_literal {
-                body.push_text(&params.to_string());
-            } else {
-                body.push_json(&params)?;
-            }
+        let mut envelope = Template::default();
+        envelope.push_text(r#"{"jsonrpc":"2.0","id":"#);
+        envelope.push_id();
+        envelope.push_text(&format!(r#","method":{}"#, Value::from(step.method.as_str())));
+        let (mut members, mut meta) = (Template::default(), Template::default());
+        members.push_members(&params, false)?;
+        if let Some(own_meta) = own_meta {
+            meta.push_members(&Map::from_iter([("_meta".to_owned(), own_meta)]), false)?;
         }
-        body.push_text("}");
+        let bytes = [&envelope, &members, &meta].map(Template::most_bytes);
+        let request_bytes = bytes.into_iter().fold(0, u64::saturating_add);
+        if request_bytes > MAX_REQUEST_BYTES {
+            return Err(TemplateError::TooLong { name: step.name().to_owned(), request_bytes });
+        }
         let uri = step.params.get("uri").and_then(Value::as_str).filter(|_| step.method == "resources/read");
         Ok(PreparedStep {
             name: step.name().to_owned(),
             method: step.method.clone(),
             expected: ExpectedShape::of_method(&step.method),
             takes_any_id: step.takes_any_id,
-            operation: 0,
             head: self.mirrored(&step.method, step.tool().or(uri)),
-            body,
+            envelope,
+            members,
+            meta,
         })
     }
 
@@ -132,25 +145,49 @@ impl Wording {
         out
     }
 
-    /// Writes one request; `scratch` is room for its body, `session` the head lines that name its session.
+    /// Writes one request, of a trace if `traced` is there; `scratch` is room for its body, `session` the head lines that
+    /// name its session.
     pub(super) fn write(
         &self,
-        step: &PreparedStep,
+        (step, traced): (&PreparedStep, Option<TracedParams<'_>>),
         sources: &mut Sources<'_>,
         session: &[u8],
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) {
+        let members = traced.map_or(step.members.as_bytes(), |traced| traced.members);
         if self.http_head.is_none() {
-            step.body.write(sources, out);
+            step.write_body(members, sources, out);
             out.push(b'\n');
             return;
         }
         scratch.clear();
-        step.body.write(sources, scratch);
+        step.write_body(members, sources, scratch);
         out.extend_from_slice(&step.head);
+        if let Some(uri) = traced.and_then(|traced| traced.uri).filter(|_| self.era == Era::Modern) {
+            for part in ["Mcp-Name: ", uri, "\r\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
         out.extend_from_slice(session);
         end(out, true, scratch);
+    }
+}
+
+impl PreparedStep {
+    fn write_body(&self, members: &[u8], sources: &mut Sources<'_>, out: &mut Vec<u8>) {
+        let meta = self.meta.as_bytes();
+        template::write(self.envelope.as_bytes(), sources, out);
+        if !members.is_empty() || !meta.is_empty() {
+            out.extend_from_slice(br#","params":{"#);
+            template::write(members, sources, out);
+            if !members.is_empty() && !meta.is_empty() {
+                out.push(b',');
+            }
+            template::write(meta, sources, out);
+            out.push(b'}');
+        }
+        out.push(b'}');
     }
 }
 
@@ -177,7 +214,7 @@ mod tests {
         let step = wording.prepare(step).expect("a step");
         let (mut scratch, mut out) = (Vec::new(), Vec::new());
         let mut sources = Sources { id: 9, count: 0, random: &mut Random(1) };
-        wording.write(&step, &mut sources, b"Mcp-Session-Id: s\r\n", &mut scratch, &mut out);
+        wording.write((&step, None), &mut sources, b"Mcp-Session-Id: s\r\n", &mut scratch, &mut out);
         String::from_utf8(out).expect("text")
     }
 
@@ -209,11 +246,33 @@ mod tests {
 
     #[test]
     fn a_legacy_request_names_its_session_and_claims_nothing() {
-        let text = written("unix:/x", Era::Legacy, &LoadStep::method("ping", serde_json::Map::new()));
+        let text = written("unix:/x", Era::Legacy, &LoadStep::method("ping", Map::new()));
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains("POST /mcp HTTP/1.1") && head.contains("\r\nMcp-Session-Id: s\r\n"), "{head}");
         assert!(!head.contains("Mcp-Method"), "{head}");
         assert_eq!(body, r#"{"jsonrpc":"2.0","id":9,"method":"ping"}"#);
+    }
+
+    #[test]
+    fn what_would_be_too_long_is_refused_by_name() {
+        let arguments = json!({"a": "{{text 40000000}}", "b": "{{text 40000000}}"});
+        let step = LoadStep::call("echo", arguments.as_object().cloned().expect("an object"));
+        let wording = Wording::new(&LoadTarget::parse("unix:/x").expect("a target"), Era::Legacy, None);
+        let error = wording.prepare(&step).err().expect("too long").to_string();
+        assert_eq!(
+            error,
+            "a request of echo would have 76.3 MiB: its texts are to come to 64.0 MiB at most together"
+        );
+    }
+
+    /// A server that reads the name first decodes the arguments as they come.
+    #[test]
+    fn the_name_of_a_tool_comes_before_its_arguments() {
+        for era in [Era::Modern, Era::Legacy] {
+            let text = written("unix-lines:/x", era, &echo());
+            let (name, arguments) = (text.find(r#""name":"echo""#), text.find(r#""arguments":"#));
+            assert!(name.is_some() && name < arguments, "{text}");
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl<'a> Run<'a> {
             Some(plan) if plan.requests.is_empty() => {
                 return Err(LoadTestError::Scenario("no request of the trace exists in this revision"));
             }
-            Some(plan) => Mix::of_trace(&plan.steps, &wording)?,
+            Some(plan) => Mix::of_trace(plan, scenario.trace.as_ref(), &wording)?,
             None => Mix::new(&scenario.steps_in(era), &wording)?,
         };
         let setup = Setup {
@@ -185,6 +185,7 @@ impl<'a> Run<'a> {
             latency_with_time_outs: figures::with_time_outs(&worker.tally),
             operations: figures::operations(&worker.tally, worker.operations()),
             failures: figures::failures(&worker.tally, &worker.examples),
+            warm_up_example: warm_up_example(&worker),
             unexpected_example: worker.examples.unexpected.clone().filter(|_| requests.unexpected > 0),
             seconds: seen.seconds,
             recovery: worker.recovery.as_ref().and_then(Recovery::report),
@@ -489,6 +490,13 @@ fn generator_use(worker: &Worker<'_>, seen: &Seen, scenario: &LoadTestScenario) 
         bottleneck,
         allowed_cpus: ProcessFamily::of(std::process::id()).and_then(|own| own.allowed_cpus()),
     }
+}
+
+/// How the first request of the warm-up failed.
+fn warm_up_example(worker: &Worker<'_>) -> Option<String> {
+    let kind = worker.tally.warm_up_failure?;
+    let text = worker.examples.of(kind).unwrap_or_default();
+    Some(format!("{}: {text}", kind.name()))
 }
 
 /// Processor time of this process so far.

@@ -44,6 +44,7 @@ pub(super) fn report(p95_us: f64, rate: f64, error_ratio: f64) -> LoadTestReport
         latency_with_time_outs: None,
         operations: Vec::new(),
         failures: Vec::new(),
+        warm_up_example: None,
         unexpected_example: None,
         seconds: Vec::new(),
         recovery: None,

@@ -9,8 +9,6 @@ pub struct LoadStep {
     pub(super) params: Map<String, Value>,
     pub(super) weight: u32,
     pub(super) takes_any_id: bool,
-    /// Nothing in its strings is a placeholder.
-    pub(super) is_literal: bool,
 }
 
 impl LoadStep {
@@ -33,7 +31,7 @@ impl LoadStep {
 
     /// A request of any method.
     pub fn method(method: impl Into<String>, params: Map<String, Value>) -> Self {
-        Self { method: method.into(), params, weight: 1, takes_any_id: false, is_literal: false }
+        Self { method: method.into(), params, weight: 1, takes_any_id: false }
     }
 
     /// The same step, made `weight` times as often as one of weight 1.
@@ -55,12 +53,6 @@ impl LoadStep {
     #[must_use]
     pub fn any_id(mut self) -> Self {
         self.takes_any_id = true;
-        self
-    }
-
-    /// The same step, with its strings as they are.
-    pub(super) fn literal(mut self) -> Self {
-        self.is_literal = true;
         self
     }
 

@@ -103,8 +103,11 @@ fn write_requests(report: &LoadTestReport, out: &mut impl Write) -> io::Result<(
         paragraph(out, " ", &text)?;
     }
     if counts.warm_up_failed > 0 {
-        let text =
+        let mut text =
             format!("{} of the warm-up failed or had no answer", plural(counts.warm_up_failed, "request"));
+        if let Some(example) = &report.warm_up_example {
+            text.extend([", the first: ", &shown(example)]);
+        }
         paragraph(out, " ", &text)?;
     }
     if counts.unexpected > 0 {

@@ -78,6 +78,8 @@ pub(super) struct Tally {
     pub(super) unanswered: u64,
     /// Requests of the warm-up that failed or had no answer.
     pub(super) warm_up_failed: u64,
+    /// How the first of them failed.
+    pub(super) warm_up_failure: Option<FailureKind>,
     /// Messages that answer no request that waits: made-up ids, and what is no message.
     pub(super) unexpected: u64,
     /// How much later than it could have the generator began a request: its own fault, not the server's.
@@ -106,6 +108,7 @@ impl Tally {
             dropped: 0,
             unanswered: 0,
             warm_up_failed: 0,
+            warm_up_failure: None,
             unexpected: 0,
             generator_lag: histogram(2),
             time_outs: histogram(3),
@@ -157,6 +160,12 @@ impl Tally {
         if kind == FailureKind::TimeOut {
             record(&mut self.time_outs, latency);
         }
+    }
+
+    /// Counts a failure of a request of the warm-up.
+    pub(super) fn warm_up_failed(&mut self, kind: FailureKind) {
+        self.warm_up_failed += 1;
+        self.warm_up_failure.get_or_insert(kind);
     }
 
     /// Counts a request that was waited for when the test was stopped.

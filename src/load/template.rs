@@ -7,30 +7,61 @@
 //! | `{{count}}` | how many requests were made before; as the whole string, a JSON number |
 //! | `{{pick red|green|blue}}` | one of these words |
 //!
-//! Invariant: what is generated needs no escape in JSON, and writing it allocates nothing but room in the buffer.
+//! Invariant: what is generated needs no escape in JSON, and writing it allocates nothing but room in the buffer. A
+//! template is one run of bytes, so that a recorded trace keeps a quarter of a million of them in little more than their
+//! text.
 
 use super::random::Random;
-use serde_json::Value;
+use crate::limits::units::bytes;
+use serde_json::{Map, Value};
 use std::io::Write;
 use thiserror::Error;
 
-/// The longest text that is generated.
-const MAX_TEXT_BYTES: u64 = 64 * 1024 * 1024;
+/// The most bytes of one request.
+pub(super) const MAX_REQUEST_BYTES: u64 = 64 * 1024 * 1024;
 /// A letter has 6 bits of a random number.
 const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .";
+/// The longest number, in digits.
+const MAX_DIGITS: u64 = 20;
 
-/// A placeholder that cannot be understood.
+/// Why a template cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error(
-    "{{{{{0}}}}} is no placeholder: write {{{{number 1..100}}}}, {{{{text 32}}}}, {{{{count}}}} or {{{{pick a|b}}}}"
-)]
-pub struct TemplateError(String);
+#[non_exhaustive]
+pub enum TemplateError {
+    /// A placeholder that cannot be understood.
+    #[error(
+        "{{{{{0}}}}} is no placeholder: write {{{{number 1..100}}}}, {{{{text 32}}}}, {{{{count}}}} or {{{{pick a|b}}}}"
+    )]
+    Placeholder(String),
+    /// The request would be too long; in bytes.
+    #[error(
+        "a request of {name} would have {}: its texts are to come to {} at most together",
+        bytes(*.request_bytes),
+        bytes(MAX_REQUEST_BYTES)
+    )]
+    TooLong {
+        /// The tool, or the method.
+        name: String,
+        /// What it would have.
+        request_bytes: u64,
+    },
+}
 
-/// A part of a text.
+/// Stands before each part that is no literal text: JSON text has no such byte.
+const MARK: u8 = 1;
+/// What follows the mark: a kind, and numbers of 8 bytes.
+const ID: u8 = b'i';
+const COUNT: u8 = b'c';
+/// The least number, and how many there are.
+const NUMBER: u8 = b'n';
+/// The length.
+const TEXT: u8 = b't';
+/// How many words, then each behind its length.
+const PICK: u8 = b'p';
+
+/// A placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
-    Literal(Vec<u8>),
-    Id,
     Count,
     Number { from: u64, span: u64 },
     Text { bytes: u64 },
@@ -44,27 +75,81 @@ pub(super) struct Sources<'a> {
     pub(super) random: &'a mut Random,
 }
 
-/// A text in parts.
+/// A text with parts that are made anew for each request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Template {
-    parts: Vec<Part>,
+    bytes: Vec<u8>,
+    /// The most bytes that it becomes.
+    most_bytes: u64,
 }
 
 impl Template {
+    /// The template as bytes, for [`write`].
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn most_bytes(&self) -> u64 {
+        self.most_bytes
+    }
+
     pub(super) fn push_text(&mut self, text: &str) {
-        if let Some(Part::Literal(bytes)) = self.parts.last_mut() {
-            bytes.extend_from_slice(text.as_bytes());
-        } else {
-            self.parts.push(Part::Literal(text.as_bytes().to_vec()));
-        }
+        debug_assert!(!text.as_bytes().contains(&MARK), "JSON escapes control characters");
+        self.most_bytes = self.most_bytes.saturating_add(text.len() as u64);
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     pub(super) fn push_id(&mut self) {
-        self.parts.push(Part::Id);
+        self.push_mark(ID, &[], MAX_DIGITS);
+    }
+
+    fn push_mark(&mut self, kind: u8, numbers: &[u64], most_bytes: u64) {
+        self.most_bytes = self.most_bytes.saturating_add(most_bytes);
+        self.bytes.extend([MARK, kind]);
+        for number in numbers {
+            self.bytes.extend(number.to_le_bytes());
+        }
+    }
+
+    fn push_part(&mut self, part: &Part) {
+        match part {
+            Part::Count => self.push_mark(COUNT, &[], MAX_DIGITS),
+            Part::Number { from, span } => self.push_mark(NUMBER, &[*from, *span], MAX_DIGITS),
+            Part::Text { bytes } => self.push_mark(TEXT, &[*bytes], *bytes),
+            Part::Pick { words } => {
+                let longest = words.iter().map(Vec::len).max().unwrap_or_default();
+                self.push_mark(PICK, &[words.len() as u64], longest as u64);
+                for word in words {
+                    self.bytes.extend((word.len() as u64).to_le_bytes());
+                    self.bytes.extend_from_slice(word);
+                }
+            }
+        }
+    }
+
+    /// Adds the members of an object, without its braces: `name` first, so that a server knows whose arguments follow.
+    /// Strings of a literal one hold no placeholders.
+    pub(super) fn push_members(
+        &mut self,
+        members: &Map<String, Value>,
+        is_literal: bool,
+    ) -> Result<(), TemplateError> {
+        let name = members.get_key_value("name");
+        let others = members.iter().filter(|(key, _)| *key != "name");
+        for (index, (key, member)) in name.into_iter().chain(others).enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            self.push_text(&format!("{comma}{}:", Value::from(key.as_str())));
+            if is_literal {
+                self.push_text(&member.to_string());
+            } else {
+                self.push_json(member)?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds a JSON value whose strings may hold placeholders.
-    pub(super) fn push_json(&mut self, value: &Value) -> Result<(), TemplateError> {
+    fn push_json(&mut self, value: &Value) -> Result<(), TemplateError> {
         match value {
             Value::String(text) => self.push_string(text),
             Value::Array(entries) => {
@@ -78,11 +163,7 @@ impl Template {
             }
             Value::Object(members) => {
                 self.push_text("{");
-                for (index, (name, member)) in members.iter().enumerate() {
-                    let comma = if index == 0 { "" } else { "," };
-                    self.push_text(&format!("{comma}{}:", Value::from(name.as_str())));
-                    self.push_json(member)?;
-                }
+                self.push_members(members, false)?;
                 self.push_text("}");
                 Ok(())
             }
@@ -97,7 +178,7 @@ impl Template {
         if let Some(inner) = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"))
             && let Some(part @ (Part::Number { .. } | Part::Count)) = placeholder(inner)
         {
-            self.parts.push(part);
+            self.push_part(&part);
             return Ok(());
         }
         self.push_text("\"");
@@ -105,7 +186,8 @@ impl Template {
         while let Some((before, after)) = rest.split_once("{{") {
             let Some((inner, behind)) = after.split_once("}}") else { break };
             self.push_escaped(before);
-            self.parts.push(placeholder(inner).ok_or_else(|| TemplateError(inner.to_owned()))?);
+            let part = placeholder(inner).ok_or_else(|| TemplateError::Placeholder(inner.to_owned()))?;
+            self.push_part(&part);
             rest = behind;
         }
         self.push_escaped(rest);
@@ -117,23 +199,51 @@ impl Template {
         let quoted = Value::from(text).to_string();
         self.push_text(quoted.get(1..quoted.len() - 1).unwrap_or_default());
     }
+}
 
-    /// Writes the text of one request.
-    pub(super) fn write(&self, sources: &mut Sources<'_>, out: &mut Vec<u8>) {
-        for part in &self.parts {
-            match part {
-                Part::Literal(bytes) => out.extend_from_slice(bytes),
-                Part::Id => push_number(out, sources.id),
-                Part::Count => push_number(out, sources.count),
-                Part::Number { from, span } => push_number(out, from + sources.random.below(*span)),
-                Part::Text { bytes } => push_letters(out, *bytes, sources.random),
-                Part::Pick { words } => {
-                    let word = sources.random.below(words.len() as u64) as usize;
-                    out.extend_from_slice(&words[word]);
+/// Writes the text of one request after the bytes of a [`Template`].
+pub(super) fn write(template: &[u8], sources: &mut Sources<'_>, out: &mut Vec<u8>) {
+    let mut rest = template;
+    while let Some(at) = memchr::memchr(MARK, rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        // Only `Template` makes such bytes, so nothing is cut off.
+        if write_part(&mut rest, sources, out).is_none() {
+            return;
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Writes the part whose mark was read; `None` if its bytes are cut off.
+fn write_part(rest: &mut &[u8], sources: &mut Sources<'_>, out: &mut Vec<u8>) -> Option<()> {
+    match *rest.split_off_first()? {
+        ID => push_number(out, sources.id),
+        COUNT => push_number(out, sources.count),
+        NUMBER => {
+            let (from, span) = (take_number(rest)?, take_number(rest)?);
+            push_number(out, from + sources.random.below(span));
+        }
+        TEXT => push_letters(out, take_number(rest)?, sources.random),
+        PICK => {
+            let words = take_number(rest)?;
+            let picked = sources.random.below(words);
+            for number in 0..words {
+                let length = usize::try_from(take_number(rest)?).ok()?;
+                let word = rest.split_off(..length)?;
+                if number == picked {
+                    out.extend_from_slice(word);
                 }
             }
         }
+        _ => return None,
     }
+    Some(())
+}
+
+fn take_number(rest: &mut &[u8]) -> Option<u64> {
+    let bytes = rest.split_off(..size_of::<u64>())?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
 pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
@@ -166,7 +276,7 @@ fn placeholder(inner: &str) -> Option<Part> {
             Some(Part::Number { from, span })
         }
         ("text", bytes) => {
-            let bytes = bytes.parse().ok().filter(|bytes| *bytes <= MAX_TEXT_BYTES)?;
+            let bytes = bytes.parse().ok().filter(|bytes| *bytes <= MAX_REQUEST_BYTES)?;
             Some(Part::Text { bytes })
         }
         ("pick", words) if !words.is_empty() => {
@@ -190,7 +300,9 @@ mod tests {
         let mut template = Template::default();
         template.push_json(value)?;
         let mut out = Vec::new();
-        template.write(&mut Sources { id: 7, count: 41, random: &mut Random(1) }, &mut out);
+        let mut sources = Sources { id: 7, count: 41, random: &mut Random(1) };
+        write(template.as_bytes(), &mut sources, &mut out);
+        assert!(out.len() as u64 <= template.most_bytes(), "{} of {}", out.len(), template.most_bytes());
         Ok(serde_json::from_slice(&out).expect("JSON"))
     }
 
@@ -226,10 +338,29 @@ mod tests {
         let (mut random, mut texts) = (Random(3), Vec::new());
         for count in 0..2 {
             let mut out = Vec::new();
-            template.write(&mut Sources { id: 1, count, random: &mut random }, &mut out);
+            write(template.as_bytes(), &mut Sources { id: 1, count, random: &mut random }, &mut out);
             texts.push(out);
         }
         assert_ne!(texts[0], texts[1]);
+    }
+
+    #[test]
+    fn the_name_comes_before_what_it_explains() {
+        let params = json!({"arguments": {"b": 1, "name": "x"}, "_meta": {}, "name": "echo"});
+        let mut template = Template::default();
+        template.push_members(params.as_object().expect("an object"), false).expect("a template");
+        let text = String::from_utf8_lossy(template.as_bytes()).into_owned();
+        assert!(text.starts_with(r#""name":"echo","#), "{text}");
+    }
+
+    /// A line of a trace that says how long many texts were stands for more bytes than it has.
+    #[test]
+    fn it_is_known_beforehand_how_long_a_request_becomes() {
+        let mut template = Template::default();
+        let texts = vec!["{{text 60000000}}"; 100];
+        template.push_json(&json!(texts)).expect("a template");
+        assert!(template.as_bytes().len() < 2_000, "{}", template.as_bytes().len());
+        assert!(template.most_bytes() > 6_000_000_000, "{}", template.most_bytes());
     }
 
     proptest! {

@@ -1,15 +1,20 @@
 //! [`LoadTrace`]: the requests of a recorded trace, as they are to be made again.
 //!
 //! Read as a whole before the test, so that nothing is read or parsed while requests begin. Invariants: what is kept has
-//! bounds, and a trace beyond them is refused; requests stand in the order in which they came.
+//! bounds, and a trace beyond them is refused; equal requests share what they ask for, which takes little more than its
+//! text; requests stand in the order in which they came.
 
-use super::request::Era;
+use super::request::{Era, TracedParams};
 use super::step::LoadStep;
+use super::template::{MAX_REQUEST_BYTES, Template};
 use crate::protocol::Method;
 use crate::traffic::{RecordedEra, RecordedRequest, TRAFFIC_SCHEMA, TrafficLine};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::hash::BuildHasher;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -17,9 +22,11 @@ use std::path::{Path, PathBuf};
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
 /// The most requests, different requests, tools and methods of a trace, and bytes of its parameters.
 const MAX_REQUESTS: usize = 2_000_000;
-const MAX_STEPS: usize = 250_000;
+const MAX_SHAPES: usize = 250_000;
 const MAX_OPERATIONS: usize = 200;
-const MAX_PARAMS_BYTES: usize = 256 * 1024 * 1024;
+const MAX_PARAMS_BYTES: usize = 64 * 1024 * 1024;
+/// What a message has besides its parameters, at most.
+const MAX_ENVELOPE_BYTES: u64 = 64 * 1024;
 /// The longest name that stands for one that was not written down.
 const MAX_FILLER_BYTES: usize = 128;
 
@@ -89,7 +96,10 @@ pub struct LoadTrace {
     pub(super) path: PathBuf,
     pub(super) speed: f64,
     pub(super) requests: Vec<TracedRequest>,
-    pub(super) steps: Vec<TracedStep>,
+    pub(super) operations: Vec<TracedOperation>,
+    shapes: Vec<Shape>,
+    /// The templates and URIs of the shapes.
+    texts: Vec<u8>,
     peers: usize,
     /// The era of most requests.
     pub(super) era: Era,
@@ -106,16 +116,26 @@ pub(super) struct TracedRequest {
     pub(super) at_us: u64,
     /// The number of its session or connection, in the order in which they came.
     pub(super) peer: u32,
-    pub(super) step: u32,
+    pub(super) shape: u32,
 }
 
-/// What one or more requests asked for.
+/// What is counted together: the calls of one tool, or the requests of a method.
 #[derive(Debug)]
-pub(super) struct TracedStep {
+pub(super) struct TracedOperation {
     pub(super) step: LoadStep,
     pub(super) method: Method,
+}
+
+/// What one or more requests asked for: a template of its members, and behind it the URI of the head. In bytes of
+/// [`LoadTrace::texts`].
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    operation: u32,
+    starts: u32,
+    members_bytes: u32,
+    uri_bytes: u32,
     /// A value or a name is not that of the trace.
-    pub(super) is_redacted: bool,
+    is_redacted: bool,
 }
 
 impl LoadTrace {
@@ -123,7 +143,8 @@ impl LoadTrace {
     ///
     /// # Errors
     /// When the file cannot be read, a line of it cannot be understood, it has more than two million requests, 250,000
-    /// different ones or 200 tools, or none that can be made again. A last line that was cut off is no error.
+    /// different ones, 64 MiB of their parameters or 200 tools, or none that can be made again. A last line that was cut
+    /// off is no error. What is kept takes up to a quarter of a gibibyte.
     pub fn read(path: &Path) -> Result<Self, TraceError> {
         let fault = |source| TraceError::Read { path: path.to_owned(), source };
         // A pipe without a writer would never open, a device never end.
@@ -156,6 +177,23 @@ impl LoadTrace {
         Ok(self)
     }
 
+    /// The number of the operation of a shape.
+    pub(super) fn operation_of(&self, shape: u32) -> usize {
+        self.shapes[shape as usize].operation as usize
+    }
+
+    pub(super) fn is_redacted(&self, shape: u32) -> bool {
+        self.shapes[shape as usize].is_redacted
+    }
+
+    /// What a request of a shape asks for.
+    pub(super) fn params(&self, shape: u32) -> TracedParams<'_> {
+        let Shape { starts, members_bytes, uri_bytes, .. } = self.shapes[shape as usize];
+        let (members, behind) = self.texts[starts as usize..].split_at(members_bytes as usize);
+        let uri = std::str::from_utf8(&behind[..uri_bytes as usize]).ok();
+        TracedParams { uri: uri.filter(|uri| !uri.is_empty()), members }
+    }
+
     /// How many requests of it can be made again.
     pub fn requests(&self) -> usize {
         self.requests.len()
@@ -174,12 +212,56 @@ struct Reading<'p> {
     has_header: bool,
     trace: LoadTrace,
     numbers: HashMap<u64, u32>,
-    /// The number of each step, by method, name and parameters.
-    known: HashMap<Box<str>, u32>,
-    key: String,
-    operations: HashSet<String>,
-    params_bytes: usize,
+    /// The number of each shape, by two hashes of what it asks for: `None` of what cannot be asked for.
+    known: HashMap<[u64; 2], Result<u32, &'static str>>,
+    hashers: [RandomState; 2],
+    operations: HashMap<(Method, String), u32>,
     modern: usize,
+}
+
+/// The request of a line, as it is to be made.
+struct Asked<'a> {
+    method: Method,
+    name: Option<Cow<'a, str>>,
+    params: &'a str,
+    /// Strings in `params` may be placeholders.
+    has_placeholders: bool,
+    is_redacted: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn of(request: &'a RecordedRequest<'_>, method: Method) -> Self {
+        let is_carried = |name: &&str| name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let name = request.name.as_deref().filter(is_carried);
+        let length = request.name.as_ref().map(|name| name.len() as u64).or(request.name_bytes);
+        let is_named = name.is_some() || length.is_none();
+        let filler =
+            |length| "x".repeat(usize::try_from(length).unwrap_or(usize::MAX).clamp(1, MAX_FILLER_BYTES));
+        Self {
+            method,
+            name: name.map(Cow::Borrowed).or_else(|| length.map(filler).map(Cow::Owned)),
+            params: request.params.map_or("{}", |params| params.get()),
+            has_placeholders: request.redacted,
+            is_redacted: request.redacted || !is_named,
+        }
+    }
+
+    /// The member that has the name.
+    fn name_key(&self) -> &'static str {
+        if self.method.as_str().starts_with("resources/") { "uri" } else { "name" }
+    }
+
+    /// The requests that it is counted with, as a step without arguments.
+    fn operation(&self) -> LoadStep {
+        let name = self.name.as_deref().filter(|_| self.name_key() == "name");
+        let name = name.map(|name| ("name".to_owned(), Value::from(name)));
+        LoadStep::method(self.method.as_str(), name.into_iter().collect())
+    }
+
+    /// What the head says in the modern era and the operation does not.
+    fn uri(&self) -> &str {
+        self.name.as_deref().filter(|_| self.method == Method::ResourcesRead).unwrap_or_default()
+    }
 }
 
 impl<'p> Reading<'p> {
@@ -192,7 +274,9 @@ impl<'p> Reading<'p> {
                 path: path.to_owned(),
                 speed: 1.0,
                 requests: Vec::new(),
-                steps: Vec::new(),
+                operations: Vec::new(),
+                shapes: Vec::new(),
+                texts: Vec::new(),
                 peers: 0,
                 era: Era::Legacy,
                 skipped: BTreeMap::new(),
@@ -202,9 +286,8 @@ impl<'p> Reading<'p> {
             },
             numbers: HashMap::new(),
             known: HashMap::new(),
-            key: String::new(),
-            operations: HashSet::new(),
-            params_bytes: 0,
+            hashers: [RandomState::new(), RandomState::new()],
+            operations: HashMap::new(),
             modern: 0,
         }
     }
@@ -255,16 +338,16 @@ impl<'p> Reading<'p> {
     }
 
     fn request(&mut self, request: &RecordedRequest<'_>) -> Result<(), TraceError> {
-        let method = match playable(request) {
-            Ok(method) => method,
+        let shape = match playable(request) {
+            Ok(method) => self.shape(&Asked::of(request, method))?,
+            Err(why) => Err(why),
+        };
+        let shape = match shape {
+            Ok(shape) => shape,
             Err(why) => {
                 *self.trace.skipped.entry(why).or_default() += 1;
                 return Ok(());
             }
-        };
-        let Some(step) = self.step(request, method)? else {
-            *self.trace.skipped.entry(UNREADABLE).or_default() += 1;
-            return Ok(());
         };
         let next = self.numbers.len() as u32;
         let peer = *self.numbers.entry(request.peer).or_insert(next);
@@ -272,62 +355,63 @@ impl<'p> Reading<'p> {
             return Err(self.too_much(MAX_REQUESTS, "requests"));
         }
         self.modern += usize::from(request.era == RecordedEra::Modern);
-        self.trace.requests.push(TracedRequest { at_us: request.at_us, peer, step });
+        self.trace.requests.push(TracedRequest { at_us: request.at_us, peer, shape });
         Ok(())
     }
 
-    /// The number of the step that makes such a request; `None` if its parameters are no object that `serde_json` takes, as
-    /// with half a surrogate pair in a key, which a client may have sent.
-    fn step(&mut self, request: &RecordedRequest<'_>, method: Method) -> Result<Option<u32>, TraceError> {
-        let params = request.params.map_or("{}", |params| params.get());
-        let filler;
-        let is_carried = |name: &&str| name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        let name = request.name.as_deref().filter(is_carried);
-        let length = request.name.as_ref().map(|name| name.len() as u64).or(request.name_bytes);
-        let is_named = name.is_some() || length.is_none();
-        let name = match (name, length) {
-            (None, Some(length)) => {
-                filler = "x".repeat(usize::try_from(length).unwrap_or(usize::MAX).clamp(1, MAX_FILLER_BYTES));
-                Some(filler.as_str())
-            }
-            (name, _) => name,
-        };
-        self.key.clear();
-        for part in
-            [method.as_str(), name.unwrap_or_default(), params, if request.redacted { "r" } else { "" }]
-        {
-            self.key.push_str(part);
-            self.key.push('\0');
+    /// The number of the shape of such a request, or why it cannot be made.
+    fn shape(&mut self, asked: &Asked<'_>) -> Result<Result<u32, &'static str>, TraceError> {
+        let key = (asked.method.as_str(), asked.name.as_deref(), asked.params, asked.has_placeholders);
+        // Their seeds are secret, so that nobody makes two requests with the same pair.
+        let key = [self.hashers[0].hash_one(key), self.hashers[1].hash_one(key)];
+        if let Some(known) = self.known.get(&key) {
+            return Ok(*known);
         }
-        if let Some(known) = self.known.get(self.key.as_str()) {
-            return Ok(Some(*known));
+        if self.known.len() == MAX_SHAPES {
+            return Err(self.too_much(MAX_SHAPES, "different requests"));
         }
-        self.params_bytes += params.len();
-        if self.trace.steps.len() == MAX_STEPS {
-            return Err(self.too_much(MAX_STEPS, "different requests"));
-        }
-        if self.params_bytes > MAX_PARAMS_BYTES {
-            return Err(self.too_much(MAX_PARAMS_BYTES, "bytes of parameters"));
-        }
-        if !params.starts_with('{') {
+        if !asked.params.starts_with('{') {
             return Err(self.fault("its params are no object"));
         }
-        let Ok(mut members) = serde_json::from_str::<Map<String, Value>>(params) else { return Ok(None) };
-        if let Some(name) = name {
-            let key = if method.as_str().starts_with("resources/") { "uri" } else { "name" };
-            members.insert(key.to_owned(), name.into());
+        let shape = match template(asked) {
+            Ok(template) => Ok(self.keep(asked, &template)?),
+            Err(why) => Err(why),
+        };
+        self.known.insert(key, shape);
+        Ok(shape)
+    }
+
+    /// Keeps a shape; returns its number.
+    fn keep(&mut self, asked: &Asked<'_>, template: &Template) -> Result<u32, TraceError> {
+        let (members, uri) = (template.as_bytes(), asked.uri().as_bytes());
+        let texts = &mut self.trace.texts;
+        if texts.len() + members.len() + uri.len() > MAX_PARAMS_BYTES {
+            return Err(self.too_much(MAX_PARAMS_BYTES, "bytes of parameters"));
         }
-        let step = LoadStep::method(method.as_str(), members);
-        let step = if request.redacted { step } else { step.literal() };
-        self.operations.insert(format!("{}\0{}", method.as_str(), step.name()));
-        if self.operations.len() > MAX_OPERATIONS {
+        let starts = texts.len() as u32;
+        texts.extend_from_slice(members);
+        texts.extend_from_slice(uri);
+        let (members_bytes, uri_bytes) = (members.len() as u32, uri.len() as u32);
+        let operation = self.operation(asked)?;
+        let is_redacted = asked.is_redacted;
+        self.trace.shapes.push(Shape { operation, starts, members_bytes, uri_bytes, is_redacted });
+        Ok(self.trace.shapes.len() as u32 - 1)
+    }
+
+    /// The number of the operation of a request.
+    fn operation(&mut self, asked: &Asked<'_>) -> Result<u32, TraceError> {
+        let step = asked.operation();
+        let key = (asked.method, step.name().to_owned());
+        if let Some(known) = self.operations.get(&key) {
+            return Ok(*known);
+        }
+        let number = self.trace.operations.len();
+        if number == MAX_OPERATIONS {
             return Err(self.too_much(MAX_OPERATIONS, "different tools and methods"));
         }
-        let number = self.trace.steps.len() as u32;
-        let is_redacted = request.redacted || !is_named;
-        self.trace.steps.push(TracedStep { step, method, is_redacted });
-        self.known.insert(self.key.as_str().into(), number);
-        Ok(Some(number))
+        self.operations.insert(key, number as u32);
+        self.trace.operations.push(TracedOperation { step, method: asked.method });
+        Ok(number as u32)
     }
 
     fn finish(mut self) -> Result<LoadTrace, TraceError> {
@@ -338,6 +422,8 @@ impl<'p> Reading<'p> {
         if self.trace.requests.is_empty() {
             return Err(TraceError::Empty { path: self.path.to_owned() });
         }
+        self.trace.texts.shrink_to_fit();
+        self.trace.shapes.shrink_to_fit();
         // They were written when they ended.
         self.trace.requests.sort_by_key(|request| request.at_us);
         self.trace.peers = self.numbers.len();
@@ -350,6 +436,7 @@ impl<'p> Reading<'p> {
 
 /// Why requests are skipped whose parameters a server took and this does not.
 const UNREADABLE: &str = "with parameters that cannot be read";
+const TOO_LARGE: &str = "that would have more than 64 MiB";
 
 /// The method of a request that can be made again, or why it cannot.
 fn playable(request: &RecordedRequest<'_>) -> Result<Method, &'static str> {
@@ -362,6 +449,23 @@ fn playable(request: &RecordedRequest<'_>) -> Result<Method, &'static str> {
         _ if request.too_long => Err("with parameters too long to be recorded"),
         _ => Ok(method),
     }
+}
+
+/// The parameters of a request as a template of members, or why there is none: they are no object that `serde_json`
+/// takes, as with half a surrogate pair in a key, which a client may have sent; or lengths of texts add up to more than a
+/// request may have.
+fn template(asked: &Asked<'_>) -> Result<Template, &'static str> {
+    let mut members = serde_json::from_str::<Map<String, Value>>(asked.params).map_err(|_| UNREADABLE)?;
+    members.remove("_meta");
+    if let Some(name) = &asked.name {
+        members.insert(asked.name_key().to_owned(), name.as_ref().into());
+    }
+    let mut template = Template::default();
+    template.push_members(&members, !asked.has_placeholders).map_err(|_| UNREADABLE)?;
+    if template.most_bytes() > MAX_REQUEST_BYTES - MAX_ENVELOPE_BYTES {
+        return Err(TOO_LARGE);
+    }
+    Ok(template)
 }
 
 #[cfg(test)]
@@ -402,14 +506,14 @@ mod tests {
             r#"{"request":{"at_us":9"#.to_owned(),
         ];
         let trace = read(&lines.join("\n")).expect("a trace");
-        let found: Vec<_> = trace.requests.iter().map(|r| (r.at_us, r.peer, r.step)).collect();
+        let found: Vec<_> = trace.requests.iter().map(|r| (r.at_us, r.peer, r.shape)).collect();
         assert_eq!(found, [(2, 1, 2), (10, 1, 1), (20, 0, 0), (30, 0, 0)]);
         assert_eq!((trace.peers(), trace.dropped, trace.is_torn), (2, 3, true));
         assert_eq!(trace.stopped.as_deref(), Some("full"));
         assert_eq!(trace.skipped.values().copied().collect::<Vec<_>>(), [1, 1, 1]);
-        assert_eq!(trace.steps[0].step.name(), "echo");
-        assert_eq!(trace.steps[2].step.name().len(), MAX_FILLER_BYTES);
-        let redacted: Vec<_> = trace.steps.iter().map(|step| step.is_redacted).collect();
+        assert_eq!(trace.operations[trace.operation_of(0)].step.name(), "echo");
+        assert_eq!(trace.operations[trace.operation_of(2)].step.name().len(), MAX_FILLER_BYTES);
+        let redacted: Vec<_> = (0..3).map(|shape| trace.is_redacted(shape)).collect();
         assert_eq!(redacted, [true, false, true]);
     }
 
@@ -451,6 +555,45 @@ mod tests {
         let trace = read(&(lines.join("\n") + "\n")).expect("a trace");
         assert_eq!((trace.requests(), trace.dropped), (1, u64::MAX));
         assert_eq!(trace.skipped.get(UNREADABLE), Some(&3));
+    }
+
+    /// A line of 3 KB stands for more than a gibibyte.
+    #[test]
+    fn a_request_that_would_be_too_large_is_skipped_and_counted() {
+        let text = r#""{{text 1000000}}""#;
+        let texts = vec![text; 100].join(",");
+        let large = format!(
+            r#""method":"tools/call","name":"x","params":{{"arguments":{{"all":[{texts}]}}}},"redacted":true"#
+        );
+        let lines = [HEADER.to_owned(), request(1, 1, &large), request(2, 1, CALL), request(3, 1, &large)];
+        let trace = read(&lines.join("\n")).expect("a trace");
+        assert_eq!((trace.requests(), trace.skipped.get(TOO_LARGE)), (1, Some(&2)));
+    }
+
+    #[test]
+    fn different_requests_take_little_more_than_their_text() {
+        let calls = (0..5_000).map(|n| {
+            let more = format!(
+                r#""method":"tools/call","name":"read","params":{{"arguments":{{"path":"{{{{text {n}}}}}","head":0}}}},"redacted":true"#
+            );
+            request(n, n % 7, &more)
+        });
+        let lines: Vec<_> = std::iter::once(HEADER.to_owned()).chain(calls).collect();
+        let trace = read(&lines.join("\n")).expect("a trace");
+        assert_eq!((trace.shapes.len(), trace.operations.len()), (5_000, 1));
+        let each = trace.texts.len() / 5_000 + size_of::<Shape>() + size_of::<TracedRequest>();
+        assert!(each <= 128, "{each} bytes for each different request");
+        let asked = String::from_utf8_lossy(trace.params(3).members).into_owned();
+        assert!(asked.starts_with(r#""name":"read","arguments":{"#), "{asked}");
+    }
+
+    #[test]
+    fn a_resource_has_its_uri_in_head_and_body() {
+        let read_of = |uri: &str| request(1, 1, &format!(r#""method":"resources/read","name":"{uri}""#));
+        let lines = [HEADER.to_owned(), read_of("a://1"), read_of("a://2")];
+        let trace = read(&lines.join("\n")).expect("a trace");
+        assert_eq!((trace.operations.len(), trace.params(1).uri), (1, Some("a://2")));
+        assert_eq!(trace.params(1).members, br#""uri":"a://2""#);
     }
 
     #[test]

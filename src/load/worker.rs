@@ -8,7 +8,7 @@ use super::channel::{Broken, Channel, Heard, Lateness, State};
 use super::course::Course;
 use super::examples::Examples;
 use super::failure::FailureKind;
-use super::mix::Mix;
+use super::mix::{Choice, Mix};
 use super::pace::{Begin, Pace};
 use super::pin::LoadPin;
 use super::recovery::Recovery;
@@ -32,6 +32,8 @@ const TIMER: Token = Token(usize::MAX);
 const READ_BYTES: usize = 256 * 1024;
 /// What has come of all answers that are not complete, at most; one alone is bounded by its connection.
 const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
+/// Room for requests that were written down and not sent, at most; one request more may be added to it.
+const MAX_UNSENT_BYTES: usize = 128 * 1024 * 1024;
 
 /// How a server is asked.
 pub(super) struct Setup {
@@ -92,6 +94,8 @@ pub(super) struct Worker<'a> {
     pub(super) in_flight: usize,
     /// What connections hold of answers that are not complete.
     held_bytes: usize,
+    /// Room for requests that connections have not taken.
+    unsent_bytes: usize,
     pub(super) opening: usize,
     heard: Vec<Heard>,
     scratch: Vec<u8>,
@@ -120,7 +124,7 @@ impl<'a> Worker<'a> {
         Ok(Self {
             timer: Timer::new(poll.registry(), TIMER)?,
             poll,
-            tally: Tally::new(mix.operations.len()),
+            tally: Tally::new(mix.steps.len()),
             mix,
             events: Some(Events::with_capacity(1024)),
             unread: Vec::new(),
@@ -129,6 +133,7 @@ impl<'a> Worker<'a> {
             channels,
             in_flight: 0,
             held_bytes: 0,
+            unsent_bytes: 0,
             opening: 0,
             heard: Vec::with_capacity(1024),
             scratch: vec![0; READ_BYTES],
@@ -184,7 +189,7 @@ impl<'a> Worker<'a> {
         let mut early = None;
         loop {
             let now = Instant::now();
-            if course.is_over(now) {
+            if course.is_over(now, self.down_since) {
                 break;
             }
             if !go_on(self, now) {
@@ -199,7 +204,8 @@ impl<'a> Worker<'a> {
                 early = Some(EarlyEnd::ServerGone(why));
                 break;
             }
-            let is_full = self.lanes.iter().all(|free| free.slots.is_empty());
+            let is_full =
+                self.unsent_bytes > MAX_UNSENT_BYTES || self.lanes.iter().all(|free| free.slots.is_empty());
             let wait = if is_full { None } else { course.next_time() };
             let wait = wait.map_or(TICK, |due| due.saturating_duration_since(Instant::now()));
             if let Err(error) = self.wait(wait) {
@@ -244,7 +250,7 @@ impl<'a> Worker<'a> {
     }
 
     fn begin_at_rates(&mut self, pace: &mut Pace, mut now: Instant) {
-        while !self.lanes[0].slots.is_empty() {
+        while !self.lanes[0].slots.is_empty() && self.has_room() {
             let Some(begin) = pace.take(now) else { return };
             let Some((channel, slot)) = self.lanes[0].slots.pop_front() else { return };
             if begin.counts {
@@ -252,8 +258,8 @@ impl<'a> Worker<'a> {
                 let lag = pace.is_open().then(|| now.saturating_duration_since(could));
                 self.tally.begun(now - begin.origin, lag);
             }
-            let step = self.mix.pick();
-            self.begin((channel, slot), step, begin, now);
+            let choice = self.mix.pick();
+            self.begin((channel, slot), choice, begin, now);
             if pace.is_open() {
                 now = Instant::now();
             }
@@ -261,24 +267,38 @@ impl<'a> Worker<'a> {
     }
 
     fn begin_recorded(&mut self, replay: &mut Replay, mut now: Instant) {
-        loop {
+        while self.has_room() {
             let lanes = &self.lanes;
             let Some(request) = replay.take(now, |lane| !lanes[lane].slots.is_empty()) else { return };
             let free = &mut self.lanes[request.lane];
             let Some(slot) = free.slots.pop_front() else { return };
             let could = request.origin.max(free.since);
             self.tally.begun(now - request.origin, Some(now.saturating_duration_since(could)));
-            self.begin(slot, request.step, Begin { origin: request.origin, counts: true }, now);
+            let choice = self.mix.traced(request.shape, request.is_replaced);
+            self.begin(slot, choice, Begin { origin: request.origin, counts: true }, now);
             now = Instant::now();
         }
     }
 
-    fn begin(&mut self, (index, slot): (usize, usize), step: usize, begin: Begin, now: Instant) {
+    fn begin(&mut self, (index, slot): (usize, usize), choice: Choice, begin: Begin, now: Instant) {
         let channel = &mut self.channels[index];
-        let id = channel.occupy(slot, step, begin.origin, now, begin.counts);
-        self.mix.write(step, id, &self.setup.wording, &channel.session, &mut channel.out);
+        let id = channel.occupy(slot, choice.step, begin.origin, now, begin.counts);
+        let before = channel.out.capacity();
+        self.mix.write(choice, id, &self.setup.wording, &channel.session, &mut channel.out);
+        self.unsent_bytes += channel.out.capacity() - before;
         self.in_flight += 1;
         self.queue(index);
+    }
+
+    /// Whether another request may be written down: what connections do not take has a bound together, and a request is
+    /// late where they take too little.
+    fn has_room(&mut self) -> bool {
+        if self.unsent_bytes > MAX_UNSENT_BYTES {
+            self.write_all();
+            self.channels.iter_mut().for_each(Channel::shrink_unsent);
+            self.unsent_bytes = self.channels.iter().map(|channel| channel.out.capacity()).sum();
+        }
+        self.unsent_bytes <= MAX_UNSENT_BYTES
     }
 
     pub(super) fn queue(&mut self, index: usize) {
@@ -442,7 +462,9 @@ impl<'a> Worker<'a> {
         let slot = self.channels[index].slots[slot];
         self.in_flight -= 1;
         if !slot.counts {
-            self.tally.warm_up_failed += u64::from(outcome.is_err());
+            if let Err(kind) = outcome {
+                self.tally.warm_up_failed(kind);
+            }
             return;
         }
         let latency = now.saturating_duration_since(slot.origin);
@@ -452,8 +474,8 @@ impl<'a> Worker<'a> {
             recovery.note(slot.origin, now, latency);
         }
         match outcome {
-            Ok(()) => self.tally.answered(self.mix.operation(slot.step), latency),
-            Err(kind) => self.tally.failed(self.mix.operation(slot.step), kind, latency),
+            Ok(()) => self.tally.answered(slot.step, latency),
+            Err(kind) => self.tally.failed(slot.step, kind, latency),
         }
     }
 
@@ -542,7 +564,6 @@ impl<'a> Worker<'a> {
 
     /// The method and the name of each operation.
     pub(super) fn operations(&self) -> impl Iterator<Item = (&str, &str)> {
-        let first = self.mix.operations.iter().map(|first| &self.mix.steps[*first]);
-        first.map(|step| (step.method.as_str(), step.name.as_str()))
+        self.mix.steps.iter().map(|step| (step.method.as_str(), step.name.as_str()))
     }
 }

@@ -94,6 +94,8 @@ pub struct ProcessFacts {
     pub unread_program_bytes: u64,
     /// The threads that it will have.
     pub threads: u64,
+    /// The most that a recorder of traffic holds, if there will be one.
+    pub recorder_bytes: u64,
     /// The most that the kernel keeps of what one socket has to send.
     pub socket_send_bytes: u64,
     /// The most that the kernel keeps of what one socket received.
@@ -108,6 +110,7 @@ impl ProcessFacts {
             resident_bytes: process.rss_bytes.unwrap_or_default(),
             unread_program_bytes: process.unread_program_bytes.unwrap_or_default(),
             threads,
+            recorder_bytes: 0,
             socket_send_bytes: process::socket_buffer_bytes("tcp_wmem"),
             socket_receive_bytes: process::socket_buffer_bytes("tcp_rmem"),
         }
@@ -371,6 +374,8 @@ impl Terms {
             process.unread_program_bytes,
             "its pages that are not resident, measured now",
         );
+        let origin = "record_traffic: lines that wait to be written, requests that have not ended";
+        self.add_of_process("recorder of traffic", 1, process.recorder_bytes, origin);
         self.add_of_process("stacks of threads", process.threads, price::STACK_BYTES, "touched pages");
         self.add_of_process(
             "allocator, threads",

@@ -13,5 +13,6 @@ pub(crate) use format::RecordedOutcome;
 pub use format::{RecordedArguments, TRAFFIC_SCHEMA};
 #[cfg(feature = "load")]
 pub(crate) use format::{RecordedEra, RecordedRequest, TrafficLine};
+pub(crate) use recorder::MAX_RECORDER_BYTES;
 pub use recorder::{RecordTrafficError, TrafficRecorder};
 pub(crate) use recording::{RequestEnd, RequestFacts, RequestInProgress, RequestName};

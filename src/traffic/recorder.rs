@@ -1,19 +1,25 @@
 //! [`TrafficRecorder`]: writes down the requests of a server, from a thread of its own.
 
 use super::format::{RecordedArguments, TRAFFIC_SCHEMA, TrafficHeader, TrafficLine};
-use super::recording::{Recording, RequestFacts, RequestInProgress, touched};
+use super::recording::{MAX_REQUESTS_BYTES, Recording, RequestFacts, RequestInProgress, touched};
 use super::trace_file::{TraceFile, create};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes of the queue; another such room is being written meanwhile.
 const QUEUE_BYTES: usize = 256 * 1024;
 /// How long a line waits at most until it is written.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// The least time between two warnings that requests are missing.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What a recorder holds at most: lines that wait and lines that are being written, requests that have not ended, and
+/// those that are kept for reuse.
+pub(crate) const MAX_RECORDER_BYTES: u64 = (2 * QUEUE_BYTES + MAX_REQUESTS_BYTES) as u64;
 
 /// Why traffic cannot be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -134,8 +140,29 @@ impl fmt::Debug for TrafficRecorder {
     }
 }
 
+/// When it is told how many requests are missing: while it happens, and not each time.
+#[derive(Default)]
+struct DropWarnings {
+    untold: u64,
+    told: Option<Instant>,
+}
+
+impl DropWarnings {
+    /// Notes requests that were dropped; returns how many a warning is to report now.
+    fn due(&mut self, dropped: u64, is_last: bool, now: Instant) -> Option<u64> {
+        self.untold += dropped;
+        let is_due = is_last || self.told.is_none_or(|told| now >= told + WARNING_INTERVAL);
+        if self.untold == 0 || !is_due {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 /// Writes until the recording is closed, or nobody is left who could add to it.
 fn write<W: Write>(recording: &Arc<Recording>, mut file: TraceFile<W>, mut lines: Vec<u8>) {
+    let mut warnings = DropWarnings::default();
     loop {
         let is_abandoned = Arc::strong_count(recording) == 1;
         let batch = recording.take(&mut lines, INTERVAL, is_abandoned);
@@ -143,6 +170,12 @@ fn write<W: Write>(recording: &Arc<Recording>, mut file: TraceFile<W>, mut lines
         lines.clear();
         if batch.dropped > 0 {
             file.write_line(&TrafficLine::Dropped(batch.dropped));
+        }
+        if let Some(dropped) = warnings.due(batch.dropped, batch.is_last, Instant::now()) {
+            tracing::warn!(
+                dropped,
+                "requests are missing in the record of traffic: its file takes them too slowly"
+            );
         }
         if file.is_stopped() {
             recording.turn_off();
@@ -293,6 +326,36 @@ mod tests {
         assert!(recorder.finish(PATIENCE));
         let dropped: u64 = out.lines().iter().filter_map(|line| line["dropped"].as_u64()).sum();
         assert!(dropped >= 100 - begun as u64, "{dropped}");
+    }
+
+    #[test]
+    fn missing_requests_are_told_while_they_are_lost_and_not_each_time() {
+        let (mut warnings, now) = (DropWarnings::default(), Instant::now());
+        assert_eq!(warnings.due(0, false, now), None);
+        assert_eq!(warnings.due(3, false, now), Some(3));
+        assert_eq!(warnings.due(4, false, now + INTERVAL), None);
+        assert_eq!(warnings.due(0, false, now + WARNING_INTERVAL), Some(4), "told without another loss");
+        assert_eq!(warnings.due(0, false, now + WARNING_INTERVAL * 3), None);
+        assert_eq!(warnings.due(1, false, now + WARNING_INTERVAL * 3), Some(1));
+        assert_eq!(warnings.due(2, true, now + WARNING_INTERVAL * 3), Some(2), "the end tells the rest");
+    }
+
+    #[test]
+    fn a_recorder_holds_no_more_than_a_plan_says() {
+        let out = Gated::default();
+        let closed = out.gate.lock().expect("the gate");
+        let recorder = start(&out, RecordedArguments::Whole, QUEUE_BYTES);
+        let params = format!(r#"{{"arguments":{{"text":"{}"}}}}"#, "x".repeat(900));
+        let waiting: Vec<_> = (0..5_000).map(|_| recorder.begin(&facts("echo", &params))).collect();
+        for request in waiting.into_iter().flatten() {
+            request.end(&ended(RecordedOutcome::Ok));
+        }
+        let waiting: Vec<_> = (0..5_000).map(|_| recorder.begin(&facts("echo", &params))).collect();
+        let bytes = recorder.bytes() as u64;
+        assert!(bytes > 1 << 20 && bytes <= MAX_RECORDER_BYTES, "{bytes} of {MAX_RECORDER_BYTES}");
+        drop(waiting);
+        drop(closed);
+        assert!(recorder.finish(PATIENCE));
     }
 
     /// Says when it was dropped.

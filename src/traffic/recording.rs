@@ -24,6 +24,10 @@ const MAX_PROGRESS_BYTES: usize = 1024 * 1024;
 /// How many requests are kept for reuse, and how long a text in them may be.
 const KEPT_REQUESTS: usize = 64;
 const KEPT_TEXT_BYTES: usize = 1024;
+/// The most that one of them has.
+const KEPT_BYTES: usize = size_of::<RequestInProgress>() + KEPT_TEXT_BYTES * 3;
+/// What requests take at most, those that are kept too.
+pub(super) const MAX_REQUESTS_BYTES: usize = MAX_PROGRESS_BYTES + KEPT_REQUESTS * KEPT_BYTES;
 
 /// The part of a recorder that threads share.
 pub(super) struct Recording {
@@ -138,9 +142,7 @@ impl Recording {
         request.name.clear();
         request.params.clear();
         let mut kept = lock(&self.kept);
-        if kept.len() < KEPT_REQUESTS
-            && request.bytes() <= size_of::<RequestInProgress>() + KEPT_TEXT_BYTES * 3
-        {
+        if kept.len() < KEPT_REQUESTS && request.bytes() <= KEPT_BYTES {
             kept.push(request);
         }
     }

@@ -49,6 +49,13 @@ fn the_exit_code_says_what_came_of_it() {
     assert_eq!(failing.status.code(), Some(1), "{}", text(&failing.stderr));
     let shown = text(&failing.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(shown.contains("failures 3 protocol error, the first: "), "{shown}");
+    let warm_up = ["--count", "3", "--warm-up", "2s", "--call", "no_such_tool", "--settle", "0s"];
+    let shown = text(&load(&[&warm_up[..], &server].concat()).stdout);
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        shown.contains("of the warm-up failed or had no answer, the first: protocol error: {"),
+        "{shown}"
+    );
     for (arguments, code, want) in [
         (&["--count", "0", "--", "true"][..], 2, "--count"),
         (&["--rate", "0", "--", "true"], 2, "how many requests a second"),

@@ -3,7 +3,8 @@
 use super::{assert_adds_up, counted, failures, run};
 use mcpool::client::ServerCommand;
 use mcpool::load::{
-    Era, FailureKind, LoadStep, LoadTarget, LoadTestReport, LoadTestScenario, LoadTrace, StartedServer,
+    Era, FailureKind, LoadStep, LoadTarget, LoadTestReport, LoadTestScenario, LoadTestSuite, LoadTrace,
+    StartedServer,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -212,6 +213,48 @@ fn whole_arguments_are_replayed_as_they_were_by_the_program_too() {
     assert!(shown.contains("20 requests of 1 connection in the trace"), "{shown}");
 }
 
+/// The trace ends when it ends: a server that is gone is not waited for until the time-out.
+#[test]
+fn a_replay_does_not_outlast_its_trace_for_a_server_that_is_gone() {
+    let host = Host::new();
+    let mut server = host.start(&[]);
+    let header = r#"{"header":{"schema":"mcpool.traffic/1","version":"1","started_unix_ms":0,"arguments":"redacted"}}"#;
+    let requests = (0..20).map(|n| {
+        let at_us = if n < 10 { n * 100_000 } else { 2_500_000 };
+        format!(
+            r#"{{"request":{{"at_us":{at_us},"peer":1,"era":"modern","method":"tools/list","request_bytes":1,"answer_bytes":1,"took_us":1,"outcome":"ok"}}}}"#
+        )
+    });
+    let lines: Vec<_> = std::iter::once(header.to_owned()).chain(requests).collect();
+    std::fs::write(host.path("trace"), lines.join("\n")).expect("written");
+    let trace = LoadTrace::read(&host.path("trace")).expect("a trace");
+    let scenario = LoadTestScenario::new("gone", host.target("unix")).era(Era::Modern).replay(trace);
+    let report = LoadTestSuite::new().run(&scenario, |_| server.terminate()).expect("it was there");
+    // It would be given up after the time-out of half a minute otherwise, and the report would say so.
+    assert_eq!(report.ended_early, None, "{report:?}");
+    assert_adds_up(&report);
+    assert_eq!(report.requests.scheduled, 20, "{report:?}");
+}
+
+/// What a file or the environment names for servers of clients is not written to by one that is started for one call.
+#[test]
+fn a_call_from_the_command_line_is_not_recorded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [trace, record] = ["trace", "record"].map(|name| folder.path().join(name));
+    for arguments in [&["tools"][..], &["call", "list_allowed_directories"]] {
+        let output = Command::new(PROGRAM)
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("MCPOOL_RECORD_TRAFFIC", &trace)
+            .env("MCPOOL_RECORD_ARGUMENTS", "true")
+            .env("MCPOOL_RECORD", &record)
+            .output()
+            .expect("runs");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(!trace.exists() && !record.exists(), "{arguments:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_recorded_or_replayed_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -236,6 +279,7 @@ fn what_cannot_be_recorded_or_replayed_is_said() {
     for (flags, want) in [
         (&["--record-traffic", &path("pipe")][..], "no plain file"),
         (&["--record-arguments"], "record_traffic"),
+        (&["--record-traffic", "a", "--record", "./a"], "record and record_traffic are both set"),
     ] {
         let output =
             Command::new(PROGRAM).arg("serve").args(flags).arg(folder.path()).output().expect("runs");

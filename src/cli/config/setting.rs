@@ -8,7 +8,7 @@ use crate::tools::filesystem::{ClientRoots, Compat};
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Writes the struct and the table from one list, so that none of them can miss a setting.
 macro_rules! settings {
@@ -58,10 +58,12 @@ settings! {
         "Address for reports and metrics: unix:PATH, 127.0.0.1:PORT, or none to turn them off.",
         "$XDG_RUNTIME_DIR/mcpool/PID.sock";
     record: Option<PathBuf>, "FILE", Listening,
-        "Write a memory report to this file each `record_interval_ms`, one per line.", "no record";
+        "Write a memory report to this file each `record_interval_ms`, one per line; a full one becomes FILE.1, in the \
+         place of the one before. Empty turns it off.", "no record";
     record_traffic: Option<PathBuf>, "FILE", Listening,
         "Write down each request (method, tool, sizes, times, what became of it), for `mcpool load --replay`; \
-         of arguments only keys, kinds and lengths.", "no record";
+         of arguments only keys, kinds and lengths. A trace that is there becomes FILE.1, in the place of the one before. \
+         Empty turns it off.", "no record";
     record_arguments: bool, "BOOL", Listening,
         "Write the arguments of `--record-traffic` as they came: the file then has whatever clients sent, \
          contents of files and secrets too.", "";
@@ -183,9 +185,18 @@ impl Setting {
     pub(super) fn store_texts(&self, settings: &mut Settings, texts: &[OsString]) -> Option<()> {
         let texts = match self.shape {
             Shape::Many => texts.iter().flat_map(|text| split(text)).collect(),
+            Shape::One if self.turns_off_when_empty() && texts.iter().all(|text| text.is_empty()) => {
+                Vec::new()
+            }
             Shape::Switch | Shape::One => texts.to_vec(),
         };
         (self.store)(settings, texts)
+    }
+
+    /// Whether an empty flag turns it off, whatever the file and the environment say. What protects a server has none:
+    /// a variable that is not set would turn it off.
+    fn turns_off_when_empty(&self) -> bool {
+        matches!(self.name, "record" | "record_traffic")
     }
 
     /// Reads a value of a TOML file; `None` when it is no value of this setting.
@@ -208,6 +219,23 @@ impl Setting {
     /// Its value as TOML; `None` when it has none.
     pub(super) fn show(&self, settings: &Settings) -> Option<String> {
         (self.load)(settings)
+    }
+
+    /// Its value as TOML without what may be a secret, if it has such a part.
+    pub(super) fn show_in_part(&self, settings: &Settings) -> Option<String> {
+        let url = settings.alert_webhook_url.as_ref().filter(|_| self.name == "alert_webhook_url")?;
+        Some(host_of(url)).filter(|shown| shown != url).map(toml_text)
+    }
+}
+
+/// Scheme and host of a URL; the rest may be a secret, as in the URLs that chat services give out.
+fn host_of(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "...".to_owned() };
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        None if matches!(behind, "" | "/") => url.to_owned(),
+        None => format!("{scheme}://{authority}/..."),
+        Some((_, host)) => format!("{scheme}://...@{host}/..."),
     }
 }
 
@@ -300,6 +328,9 @@ impl Value for Option<PathBuf> {
     const EXPECTED: &'static str = "a path";
 
     fn read(texts: Vec<OsString>) -> Option<Self> {
+        if texts.is_empty() {
+            return Some(None);
+        }
         Some(Some(only(texts)?.into()))
     }
 
@@ -414,12 +445,30 @@ impl Settings {
             ("record_traffic", self.record_traffic.is_some()),
             why,
         )?;
+        if let (Some(record), Some(traffic)) = (&self.record, &self.record_traffic)
+            && share_a_file(record, traffic)
+        {
+            let why = "each needs a file of its own, and the name FILE.1 beside it";
+            return Err(SettingConflict::Both { one: "record", other: "record_traffic", why });
+        }
         if self.token_file.is_some() && self.oauth_issuer.is_some() {
             let why = "a request carries either a token of the file or an access token";
             return Err(SettingConflict::Both { one: "token_file", other: "oauth_issuer", why });
         }
         Ok(())
     }
+}
+
+/// Whether two files that are rotated have a name in common.
+fn share_a_file(one: &Path, other: &Path) -> bool {
+    let names = |path: &Path| {
+        let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut rotated = file.clone().into_os_string();
+        rotated.push(".1");
+        [file, rotated.into()]
+    };
+    let others = names(other);
+    names(one).iter().any(|name| others.contains(name))
 }
 
 fn need(

@@ -194,6 +194,12 @@ fn errors_name_the_source_the_setting_and_the_remedy() {
         ("text_once = \"yes\"", "text_once must be true or false"),
         ("compat = \"node\"", "compat must be default or reference"),
         ("token_file = \"\"", "token_file must be a path"),
+        ("record_traffic = \"\"", "record_traffic must be a path"),
+        (
+            "record = \"a\"\nrecord_traffic = \"./a\"",
+            "record and record_traffic are both set: each needs a file",
+        ),
+        ("record = \"a.1\"\nrecord_traffic = \"a\"", "record and record_traffic are both set"),
         ("tls_cert = \"c.pem\"", "tls_cert is set and tls_key is not: a certificate and its key are given"),
         ("tls_key = \"k.pem\"", "tls_key is set and tls_cert is not"),
         ("oauth_scopes = [\"a\"]", "oauth_scopes is set and oauth_issuer is not: without the issuer"),
@@ -296,4 +302,35 @@ fn a_file_that_nobody_named_and_that_cannot_be_read_does_not_stop_the_start() {
     std::fs::write(&path, "max_batch = ").expect("written");
     let message = resolve(&TestFlags::default(), &[("XDG_CONFIG_HOME", &xdg)]).expect_err("refused");
     assert!(message.to_string().contains("is not valid TOML"), "what is read and wrong is refused");
+}
+
+/// Whoever starts a server for one call has it record nothing, whatever others have said.
+#[test]
+fn an_empty_flag_turns_a_record_off_and_protection_is_not_turned_off_so() {
+    let (_folder, path) = file("record = \"a\"\nrecord_traffic = \"b\"\ntoken_file = \"c\"");
+    let flags = TestFlags::of(&[("record", ""), ("record_traffic", "")]);
+    let config = resolve(&TestFlags { config: Some(path.clone()), ..flags }, &[]).expect("resolved");
+    let Settings { record, record_traffic, token_file, .. } = config.settings;
+    assert_eq!((record, record_traffic, token_file), (None, None, Some("c".into())));
+    let flags = TestFlags { config: Some(path), ..TestFlags::of(&[("token_file", "")]) };
+    let message = resolve(&flags, &[]).expect_err("refused").to_string();
+    assert!(message.contains("token_file must be a path"), "{message}");
+}
+
+#[test]
+fn the_secret_part_of_a_webhook_is_not_written() {
+    for (url, shown) in [
+        ("https://hooks.test/T0/s3cret", "# alert_webhook_url = \"https://hooks.test/...\""),
+        ("https://u:s3cret@hooks.test", "# alert_webhook_url = \"https://...@hooks.test/...\""),
+        ("https://hooks.test?key=s3cret", "# alert_webhook_url = \"https://hooks.test/...\""),
+        ("s3cret", "# alert_webhook_url = \"...\""),
+        ("http://127.0.0.1:9/", "\nalert_webhook_url = \"http://127.0.0.1:9/\""),
+    ] {
+        let variables =
+            [("MCPOOL_ALERT_WEBHOOK_URL", url), ("MCPOOL_ALERT_WEBHOOK_SECRET_FILE", "whsec.txt")];
+        let mut out = Vec::new();
+        resolve(&TestFlags::default(), &variables).expect("resolved").write(&mut out).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.contains(shown) && !text.contains("s3cret"), "{url}: {text}");
+    }
 }

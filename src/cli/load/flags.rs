@@ -52,8 +52,10 @@ A scenario file:
   p99 = \"5ms\"
   errors = \"0.1%\"
 
-An answer may have 64 MiB, and all that have come in part 256 MiB together: the
-memory of the generator is bounded, but for the requests of a replayed trace.
+The memory of the generator is bounded: a request and an answer may have 64 MiB,
+requests that are not taken yet 128 MiB together, answers that have come in part
+256 MiB. A trace may have two million requests, 250,000 different ones and 64 MiB
+of their parameters, and takes a quarter of a gibibyte at most.
 
 Exit codes: 0 what is expected was met, or each request had its right answer, or
 a rate was found that holds, 1 not, 2 wrong usage, 3 the server could not be reached or greeted, 130 ended by

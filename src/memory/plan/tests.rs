@@ -24,6 +24,7 @@ const PROCESS: ProcessFacts = ProcessFacts {
     resident_bytes: 6 * MIB,
     unread_program_bytes: MIB,
     threads: 10,
+    recorder_bytes: 0,
     socket_send_bytes: 4 * MIB,
     socket_receive_bytes: 6 * MIB,
 };
