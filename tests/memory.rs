@@ -79,7 +79,7 @@ fn memory_is_explained_under_load() {
             let counted = report.part("connections").expect("a line").count.expect("a number");
             assert!(counted.abs_diff(report.traffic.connections) <= LOADERS as u64, "{counted}");
             // What the filesystem tools keep: the handles of their directories, and the locks of files.
-            let tool_state = report.part("tool state").expect("a line");
+            let tool_state = report.part("filesystem tools").expect("a line");
             assert!((1_000..10_000).contains(&tool_state.bytes), "{tool_state:?}");
             if load.is_finished() {
                 break;

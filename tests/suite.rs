@@ -25,4 +25,6 @@ mod roots;
 #[cfg(feature = "cli")]
 mod stdio;
 mod test_client;
+#[cfg(feature = "cli")]
+mod toolsets;
 mod transports;

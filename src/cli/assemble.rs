@@ -1,14 +1,36 @@
 //! Builds the server that the settings ask for, to serve with it or to plan with it.
 
+use super::choice::Choice;
 use super::config::Settings;
 use super::error::CliError;
+use super::toolsets::{Enabled, ToolsetName};
 use crate::limits::Limits;
 use crate::server::Server;
 use crate::tools::filesystem::Filesystem;
+use crate::tools::time::Time;
 use std::path::PathBuf;
 
-/// The server of those directories; what is unusual about them is logged.
+/// The server of those toolsets and directories; what is unusual about them is logged.
 pub(super) fn server(dirs: &[PathBuf], settings: &Settings, limits: Limits) -> Result<Server, CliError> {
+    let enabled = Enabled::parse(&settings.tools)?;
+    enabled.check_directories(dirs)?;
+    let mut choice = Choice::new(settings)?;
+    let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION")).limits(limits);
+    // One line for each toolset, in the order in which `tools/list` shows them. A toolset that is not enabled is `None`.
+    let filesystem = enabled.then(ToolsetName::Filesystem, || filesystem(dirs, settings)).transpose()?;
+    let server = server.toolset(choice.apply(ToolsetName::Filesystem, filesystem)?);
+    let time =
+        enabled.then(ToolsetName::Time, || Time::new(settings.local_timezone.as_deref())).transpose()?;
+    let server = server.toolset(choice.apply(ToolsetName::Time, time)?);
+    choice.finish()?;
+    // By default the server shows clients no more than the reference does; with an admin socket it also shows its
+    // memory.
+    let is_watched = settings.admin.as_deref().is_some_and(|target| target != "none");
+    let server = if is_watched { server.memory_resource() } else { server };
+    Ok(server.build()?)
+}
+
+fn filesystem(dirs: &[PathBuf], settings: &Settings) -> Result<Filesystem, CliError> {
     let (filesystem, warnings) = Filesystem::new(dirs, settings.read_only)?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -17,12 +39,5 @@ pub(super) fn server(dirs: &[PathBuf], settings: &Settings, limits: Limits) -> R
         Some(policy) => filesystem.client_roots(policy),
         None => filesystem,
     };
-    let filesystem = filesystem.compat(settings.compat.unwrap_or_default()).text_once(settings.text_once);
-    let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
-    let server = server.limits(limits).toolset(filesystem);
-    // By default the server shows clients no more than the reference does; with an admin socket it also shows its
-    // memory.
-    let is_watched = settings.admin.as_deref().is_some_and(|target| target != "none");
-    let server = if is_watched { server.memory_resource() } else { server };
-    Ok(server.build()?)
+    Ok(filesystem.compat(settings.compat.unwrap_or_default()).text_once(settings.text_once))
 }

@@ -377,6 +377,7 @@ fn tools() -> Command {
         .about("List the tools of a server")
         .arg(dirs("Directories of the mcpool server that is asked [default: .]").conflicts_with("server"))
         .arg(server())
+        .arg(toolsets())
         .arg(timeout())
         .arg(
             Arg::new("json")
@@ -419,6 +420,7 @@ fn call() -> Command {
                 .help("Directory of the mcpool server that is asked; may be repeated [default: .]"),
         )
         .arg(server())
+        .arg(toolsets())
         .arg(timeout())
         .arg(
             Arg::new("raw")
@@ -441,6 +443,12 @@ fn server() -> Arg {
         .long("server")
         .value_name("COMMAND")
         .help("Ask this MCP server instead: a command with its arguments, quoted as in a shell")
+}
+
+fn toolsets() -> Arg {
+    Arg::new("tools").long("tools").value_name("NAME").conflicts_with("server").help(
+        "Toolsets of the mcpool server that is asked, with commas between them, or all [default: filesystem]",
+    )
 }
 
 fn timeout() -> Arg {
@@ -472,6 +480,7 @@ fn setting(setting: &'static Setting) -> Arg {
         Group::Tools => arg,
         Group::Listening => arg.help_heading("Where to listen"),
         Group::Admission => arg.help_heading("Access").hide_short_help(true),
+        Group::Toolset(name) => arg.help_heading(format!("Toolset {name}")).hide_short_help(true),
     };
     match setting.shape {
         Shape::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),

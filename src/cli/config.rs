@@ -162,6 +162,12 @@ impl Config {
             }
         }
         for (index, setting) in Setting::ALL.iter().enumerate() {
+            if let Some((name, value)) =
+                setting.reference_variable().and_then(|name| variable(&name).map(|value| (name, value)))
+            {
+                let stored = setting.store_reference(&mut config.settings, value);
+                config.note(index, stored, Origin::Environment(name))?;
+            }
             let name = setting.environment();
             if let Some(value) = variable(&name) {
                 let stored = setting.store_texts(&mut config.settings, &[value]);
@@ -176,41 +182,54 @@ impl Config {
     }
 
     fn apply_file(&mut self, file: &ConfigFile) -> Result<(), ConfigError> {
-        let origin = || Origin::File(file.path.clone());
         for (key, value) in &file.table {
-            if let Some(index) = Setting::ALL.iter().position(|setting| setting.name == key) {
-                let stored = Setting::ALL[index].store_toml(&mut self.settings, value);
-                self.note(index, stored, origin())?;
-                continue;
-            }
-            let Some(index) = LimitOption::ALL.iter().position(|option| option.name == key) else {
-                let known = LimitOption::ALL.iter().map(|option| option.name);
-                let known = known.chain(Setting::ALL.iter().map(|setting| setting.name));
-                let suggestion = did_you_mean(key, known);
-                return Err(ConfigError::UnknownKey {
-                    path: file.path.clone(),
-                    key: key.clone(),
-                    suggestion,
-                });
-            };
-            let text = match value {
-                toml::Value::Integer(number) => number.to_string(),
-                toml::Value::String(text) => text.clone(),
-                _ => {
-                    let option = &LimitOption::ALL[index];
-                    let expected = match option.unit {
-                        Unit::Bytes => "a size such as \"10MiB\", or a number of bytes",
-                        Unit::Count => "a whole number",
-                        Unit::Millis => "a whole number of milliseconds",
-                        Unit::Percent => "a whole number of percent",
-                        Unit::Switch => "0 or 1",
-                    };
-                    return Err(ConfigError::Kind { origin: origin(), name: option.name, expected });
+            let table = Setting::ALL.iter().filter_map(Setting::table).find(|table| table == key);
+            match (table, value) {
+                (Some(table), toml::Value::Table(entries)) => {
+                    for (key, value) in entries {
+                        self.apply_entry(file, Some(table), key, value)?;
+                    }
                 }
-            };
-            self.set(index, &text, origin())?;
+                _ => self.apply_entry(file, None, key, value)?,
+            }
         }
         Ok(())
+    }
+
+    /// Takes one value of the file, from a table or from above all tables.
+    fn apply_entry(
+        &mut self,
+        file: &ConfigFile,
+        table: Option<&str>,
+        key: &str,
+        value: &toml::Value,
+    ) -> Result<(), ConfigError> {
+        let origin = Origin::File(file.path.clone());
+        let is_meant = |setting: &Setting| setting.name == key && setting.table() == table;
+        if let Some(index) = Setting::ALL.iter().position(is_meant) {
+            let stored = Setting::ALL[index].store_toml(&mut self.settings, value);
+            return self.note(index, stored, origin);
+        }
+        let limits = if table.is_none() { LimitOption::ALL } else { &[] };
+        let Some(index) = limits.iter().position(|option| option.name == key) else {
+            return Err(unknown_key(file, table, key));
+        };
+        let text = match value {
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::String(text) => text.clone(),
+            _ => {
+                let option = &LimitOption::ALL[index];
+                let expected = match option.unit {
+                    Unit::Bytes => "a size such as \"10MiB\", or a number of bytes",
+                    Unit::Count => "a whole number",
+                    Unit::Millis => "a whole number of milliseconds",
+                    Unit::Percent => "a whole number of percent",
+                    Unit::Switch => "0 or 1",
+                };
+                return Err(ConfigError::Kind { origin, name: option.name, expected });
+            }
+        };
+        self.set(index, &text, origin)
     }
 
     fn set(&mut self, index: usize, text: &str, origin: Origin) -> Result<(), ConfigError> {
@@ -251,7 +270,15 @@ impl Config {
             };
             writeln!(out, "{:<40} # {origin}", format!("{mark}{} = {text}", option.name))?;
         }
-        for (setting, origin) in Setting::ALL.iter().zip(&self.setting_origins) {
+        // What stands after the header of a table belongs to it.
+        let mut settings: Vec<_> = Setting::ALL.iter().zip(&self.setting_origins).collect();
+        settings.sort_by_key(|(setting, _)| setting.table());
+        let mut table = None;
+        for (setting, origin) in settings {
+            if setting.table() != table {
+                table = setting.table();
+                writeln!(out, "\n[{}]", table.unwrap_or_default())?;
+            }
             if let Some(text) = setting.show_in_part(&self.settings) {
                 let line = format!("# {} = {text}", setting.name);
                 writeln!(out, "{line:<40} # {origin}; the rest may be a secret")?;
@@ -264,6 +291,23 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The error for a key that is no setting of that table, with the key or the table that may have been meant.
+fn unknown_key(file: &ConfigFile, table: Option<&str>, key: &str) -> ConfigError {
+    let settings = || Setting::ALL.iter();
+    let suggestion = match settings().find(|setting| setting.name == key).map(Setting::table) {
+        Some(Some(table)) => format!("; it stands in the table [{table}]"),
+        Some(None) => "; it stands above all tables".to_owned(),
+        None => {
+            let limits = LimitOption::ALL.iter().filter(|_| table.is_none()).map(|option| option.name);
+            let settings = settings().filter(|setting| setting.table() == table).map(|setting| setting.name);
+            let tables = Setting::ALL.iter().filter(|_| table.is_none()).filter_map(Setting::table);
+            did_you_mean(key, limits.chain(settings).chain(tables))
+        }
+    };
+    let key = table.map_or_else(|| key.to_owned(), |table| format!("{table}.{key}"));
+    ConfigError::UnknownKey { path: file.path.clone(), key, suggestion }
 }
 
 /// A configuration file that was found and parsed.

@@ -1,12 +1,15 @@
 //! The errors of commands, and the exit code of each.
 
+use super::choice::ChoiceError;
 use super::config::ConfigError;
+use super::toolsets::ToolsetError;
 use crate::client::ClientError;
 use crate::client::shim::ShimError;
 use crate::load::LoadTestError;
 use crate::memory::ReadReportError;
 use crate::server::BuildError;
 use crate::tools::filesystem::FilesystemError;
+use crate::tools::time::TimeError;
 #[cfg(feature = "tls")]
 use crate::transport::TlsError;
 use crate::transport::admission::AdmissionError;
@@ -31,6 +34,12 @@ pub(super) enum CliError {
     /// A setting cannot be used.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// The toolsets cannot be served as asked.
+    #[error("{0}")]
+    Toolset(#[from] ToolsetError),
+    /// Single tools cannot be offered as asked.
+    #[error("{0}")]
+    Choice(#[from] ChoiceError),
     /// Calling the server failed.
     #[error("{0}")]
     Client(#[from] ClientError),
@@ -40,6 +49,9 @@ pub(super) enum CliError {
     /// None of the directories can be served.
     #[error("{0}")]
     Filesystem(#[from] FilesystemError),
+    /// The time tools cannot be set up.
+    #[error("{0}")]
+    Time(#[from] TimeError),
     /// The server cannot be built as asked.
     #[error("{0}")]
     Build(#[from] BuildError),
@@ -92,10 +104,11 @@ impl CliError {
 
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            // As the reference server does.
-            Self::Filesystem(_) => 1,
+            // As the reference servers do.
+            Self::Filesystem(_) | Self::Time(_) => 1,
             _ if self.is_closed_pipe() => 0,
             Self::Usage(_) | Self::Config(_) | Self::Admission(_) | Self::Http(_) => USAGE,
+            Self::Toolset(_) | Self::Choice(_) => USAGE,
             Self::Build(BuildError::Limits(_) | BuildError::Memory(_)) => USAGE,
             Self::Shim(ShimError::Target(_)) => USAGE,
             Self::Load(error) | Self::LoadScenario { source: error, .. } => match error {

@@ -9,6 +9,7 @@ mod assemble;
 mod black_box;
 mod call;
 mod capacity;
+mod choice;
 mod clock;
 mod command;
 mod config;
@@ -29,6 +30,7 @@ mod serve;
 mod terminal;
 mod token_file;
 mod tools;
+mod toolsets;
 mod top;
 mod tune;
 #[cfg(feature = "webhook")]

@@ -1,8 +1,10 @@
 //! The server that `tools` and `call` start: `mcpool serve` over some directories, or any other command.
 
+use super::config::{Config, Flags, Setting};
 use super::error::CliError;
+use super::toolsets::Enabled;
 use crate::client::{ClientOptions, ServerCommand};
-use crate::limits::Limits;
+use crate::limits::{LimitOption, Limits};
 use clap::ArgMatches;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,16 +13,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Serves only stdin and stdout, and records nothing, whatever the file and the environment say: what they name is for
 /// the servers of clients.
-const SERVE: [&str; 8] = [
-    "serve",
-    "--stdio",
-    "--http=",
-    "--unix=",
-    "--record=",
-    "--record-traffic=",
-    "--record-arguments=false",
-    "--",
-];
+const SERVE: [&str; 7] =
+    ["serve", "--stdio", "--http=", "--unix=", "--record=", "--record-traffic=", "--record-arguments=false"];
 
 /// The command of the server: that of `--server`, or this program over `dirs`, or over `.`.
 pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand, CliError> {
@@ -29,12 +23,39 @@ pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand,
     }
     let program = std::env::current_exe().map_err(CliError::Runtime)?.into_os_string();
     let mut arguments: Vec<OsString> = SERVE.map(OsString::from).into();
+    let toolsets = matches.get_one::<String>("tools");
+    arguments.extend(toolsets.map(|names| format!("--tools={names}").into()));
+    arguments.push("--".into());
     let before = arguments.len();
     arguments.extend(matches.get_many::<PathBuf>(dirs).into_iter().flatten().map(|dir| dir.clone().into()));
-    if arguments.len() == before {
+    if arguments.len() == before && takes_directories(toolsets) {
         arguments.push(".".into());
     }
     Ok(ServerCommand { program, arguments })
+}
+
+/// Whether the server that is started will work in directories. If that is wrong in its settings, it says so itself.
+fn takes_directories(toolsets: Option<&String>) -> bool {
+    let given = OnlyTools(toolsets);
+    let config = Config::resolve(&given, |name| std::env::var_os(name));
+    config.map_or(true, |config| Enabled::parse(&config.settings.tools).is_ok_and(Enabled::takes_directories))
+}
+
+/// A command line that names toolsets, or nothing.
+struct OnlyTools<'a>(Option<&'a String>);
+
+impl Flags for OnlyTools<'_> {
+    fn limit(&self, _: &LimitOption) -> Option<String> {
+        None
+    }
+
+    fn setting(&self, setting: &Setting) -> Option<Vec<OsString>> {
+        self.0.filter(|_| setting.name == "tools").map(|names| vec![names.into()])
+    }
+
+    fn config(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 fn parse(text: &str) -> Result<ServerCommand, CliError> {

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, Weak};
 
 /// Lines, and accounts, that fit in place; more go to the heap.
-const MAX_LINES: usize = 24;
+const MAX_LINES: usize = 32;
 const MAX_ACCOUNTS: usize = 8;
 
 /// What the holders enter into one reading of the ledger.

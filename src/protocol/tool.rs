@@ -122,6 +122,13 @@ impl ToolDefinition {
         self
     }
 
+    /// The same tool under another name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// Hints on what a call does.
     #[must_use]
     pub fn annotations(mut self, annotations: ToolAnnotations) -> Self {
@@ -150,6 +157,12 @@ impl ToolDefinition {
     /// The schema of the arguments, as JSON text.
     pub(crate) fn input_schema_text(&self) -> &str {
         self.input_schema.get()
+    }
+
+    /// Whether the tool says that it changes nothing.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true)
     }
 
     /// Whether arguments are used without conversion.

@@ -2,3 +2,10 @@
 
 #[cfg(all(unix, feature = "filesystem"))]
 pub mod filesystem;
+#[cfg(feature = "time")]
+mod json_text;
+mod selection;
+#[cfg(feature = "time")]
+pub mod time;
+
+pub use selection::Selection;

@@ -11,6 +11,7 @@ mod settings;
 mod shim;
 mod sockets;
 pub(crate) mod terminal;
+mod toolsets;
 mod valgrind;
 
 use std::path::Path;

@@ -38,6 +38,11 @@ fn every_limit_is_explained_with_its_default() {
 fn every_other_setting_is_explained_and_the_short_help_has_what_most_need() {
     let (long, short) = (run(&["serve", "--help"]).stdout, run(&["serve", "-h"]).stdout);
     for (flag, is_common) in [
+        ("--tools <NAME>", true),
+        ("--only <TOOL>", true),
+        ("--except <TOOL>", true),
+        ("--prefix <[TOOLSET=]TEXT>", true),
+        ("--local-timezone <ZONE>", false),
         ("--read-only", true),
         ("--http <ADDR:PORT>", true),
         ("--unix <PATH>", true),

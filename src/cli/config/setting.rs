@@ -4,6 +4,7 @@
 //! for the bounds. Does not know where a value came from. Invariant: after [`Settings::validate`], no setting lacks
 //! another one that it needs.
 
+use crate::cli::toolsets::{Enabled, ToolsetError};
 use crate::tools::filesystem::{ClientRoots, Compat};
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Writes the struct and the table from one list, so that none of them can miss a setting.
 macro_rules! settings {
-    ($( $name:ident: $value:ty, $value_name:literal, $group:ident, $help:literal, $unset:literal; )+) => {
+    ($( $name:ident: $value:ty, $value_name:literal, $group:ident $(($table:literal))?, $help:literal, $unset:literal; )+) => {
         /// The settings in force, limits aside.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub(crate) struct Settings {
@@ -27,7 +28,7 @@ macro_rules! settings {
                     shape: <$value as Value>::SHAPE,
                     expected: <$value as Value>::EXPECTED,
                     value_name: $value_name,
-                    group: Group::$group,
+                    group: Group::$group $(($table))?,
                     help: $help,
                     unset: $unset,
                     store: |settings, texts| Value::read(texts).map(|value| settings.$name = value),
@@ -39,6 +40,15 @@ macro_rules! settings {
 }
 
 settings! {
+    tools: Vec<String>, "NAME", Tools,
+        "Toolsets to serve, with commas between them: filesystem, time, thinking, ...; all is all but everything. \
+         [default: filesystem]", "";
+    only: Vec<String>, "TOOL", Tools,
+        "Offer these tools only, of all enabled toolsets. May be repeated.", "";
+    except: Vec<String>, "TOOL", Tools,
+        "Do not offer these tools. May be repeated.", "";
+    prefix: Vec<String>, "[TOOLSET=]TEXT", Tools,
+        "Put this before the names of all tools, or of those of one toolset (time=clock_). May be repeated.", "";
     read_only: bool, "BOOL", Tools,
         "Serve only tools that change nothing.", "";
     http: Vec<SocketAddr>, "ADDR:PORT", Listening,
@@ -110,7 +120,12 @@ settings! {
         "Scopes that access tokens must have. May be repeated.", "";
     insecure: bool, "BOOL", Admission,
         "Listen beyond this machine without tokens.", "";
+    local_timezone: Option<String>, "ZONE", Toolset("time"),
+        "IANA name of the time zone of the user, which the time tools name to the model.", "that of TZ or of the system";
 }
+
+/// Settings that the reference servers take from the environment, too, under these names in capitals.
+const REFERENCE_VARIABLES: &[&str] = &[];
 
 /// A setting whose value is one of a few names.
 trait Choice: Copy + PartialEq + 'static {
@@ -136,6 +151,8 @@ pub(in crate::cli) enum Group {
     Tools,
     Listening,
     Admission,
+    /// Those of one toolset, which have a table of its name in the TOML file.
+    Toolset(&'static str),
 }
 
 /// How a setting is written.
@@ -178,6 +195,29 @@ impl Setting {
     /// Its environment variable.
     pub(super) fn environment(&self) -> String {
         format!("MCPOOL_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The table of the TOML file that it is in, if it is in one.
+    pub(super) fn table(&self) -> Option<&'static str> {
+        match self.group {
+            Group::Toolset(table) => Some(table),
+            Group::Tools | Group::Listening | Group::Admission => None,
+        }
+    }
+
+    /// The environment variable from which the reference server takes it, if it does.
+    pub(super) fn reference_variable(&self) -> Option<String> {
+        REFERENCE_VARIABLES.contains(&self.name).then(|| self.name.to_ascii_uppercase())
+    }
+
+    /// Reads the environment as the reference server does: a switch is on when the text is `true`, in any case.
+    #[must_use]
+    pub(super) fn store_reference(&self, settings: &mut Settings, text: OsString) -> Option<()> {
+        let text = match self.shape {
+            Shape::Switch => text.eq_ignore_ascii_case("true").to_string().into(),
+            Shape::One | Shape::Many => text,
+        };
+        (self.store)(settings, vec![text])
     }
 
     /// Reads the texts of the command line or the environment; `None` when they are no value of this setting.
@@ -389,6 +429,9 @@ impl Value for Vec<SocketAddr> {
 /// Two settings that do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SettingConflict {
+    /// The toolsets are not there.
+    #[error(transparent)]
+    Toolset(#[from] ToolsetError),
     /// One setting needs the other.
     #[error("{given} is set and {missing} is not: {why}")]
     Missing {
@@ -417,6 +460,7 @@ impl Settings {
     /// # Errors
     /// Names the first two that do not go together.
     pub(super) fn validate(&self) -> Result<(), SettingConflict> {
+        Enabled::parse(&self.tools)?;
         let certificate = ("tls_cert", self.tls_cert.is_some());
         let key = ("tls_key", self.tls_key.is_some());
         let together = "a certificate and its key are given together";

@@ -106,7 +106,8 @@ fn other_settings_follow_the_same_order() {
             Shape::One => format!("\"{text}\""),
             Shape::Many => format!("[\"{text}\"]"),
         };
-        let (_folder, path) = file(&format!("{} = {}", setting.name, shown(by_file)));
+        let table = setting.table().map(|table| format!("[{table}]\n")).unwrap_or_default();
+        let (_folder, path) = file(&format!("{table}{} = {}", setting.name, shown(by_file)));
         let variable = setting.environment();
         for sources in 0..8 {
             let (in_file, in_environment, in_flags) = (sources & 1 > 0, sources & 2 > 0, sources & 4 > 0);

@@ -143,12 +143,21 @@ pub trait Toolset: Send + Sync + 'static {
         0
     }
 
+    /// Gives [`Toolset::state_bytes`] under the name that the memory report shows: a line for each name. A toolset that is
+    /// made of others asks each of them.
+    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
+        enter(UNNAMED_STATE, self.state_bytes());
+    }
+
     /// Receives the directories that the client offers, as URIs. Store what later calls need in `session`; they find it
     /// with [`RequestContext::session_values`](crate::RequestContext::session_values).
     fn take_roots(&self, uris: &[&str], session: &SessionValues) {
         let _ = (uris, session);
     }
 }
+
+/// The line of the memory report for toolsets that have none of their own, and for values of sessions.
+pub(crate) const UNNAMED_STATE: &str = "tool state";
 
 /// A toolset without tools: each chain begins with it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -316,9 +325,64 @@ impl<Front: Toolset, Back: Toolset> Toolset for Chain<Front, Back> {
         self.front.state_bytes() + self.back.state_bytes()
     }
 
+    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
+        self.front.report_state(enter);
+        self.back.report_state(enter);
+    }
+
     fn take_roots(&self, uris: &[&str], session: &SessionValues) {
         self.front.take_roots(uris, session);
         self.back.take_roots(uris, session);
+    }
+}
+
+/// A toolset that may be left out. One that is not there has no tools and no heap.
+impl<T: Toolset> Toolset for Option<T> {
+    fn definitions(&self) -> Vec<ToolDefinition> {
+        self.as_ref().map(Toolset::definitions).unwrap_or_default()
+    }
+
+    fn call<'f>(
+        &'f self,
+        index: usize,
+        request: ToolRequest<'f>,
+    ) -> impl Future<Output = Finished> + Send + 'f {
+        match self {
+            Some(toolset) => Either::Front { future: toolset.call(index, request) },
+            None => Either::Back { future: std::future::ready(request.refuse_unknown()) },
+        }
+    }
+
+    fn call_on_thread(
+        &self,
+        index: usize,
+        arguments: ThreadArguments<'_>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        match self {
+            Some(toolset) => toolset.call_on_thread(index, arguments, call),
+            None => Err(ToolError::NotFound),
+        }
+    }
+
+    fn wants_roots(&self) -> bool {
+        self.as_ref().is_some_and(Toolset::wants_roots)
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.as_ref().map_or(0, Toolset::state_bytes)
+    }
+
+    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
+        if let Some(toolset) = self {
+            toolset.report_state(enter);
+        }
+    }
+
+    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
+        if let Some(toolset) = self {
+            toolset.take_roots(uris, session);
+        }
     }
 }
 

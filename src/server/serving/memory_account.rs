@@ -5,7 +5,7 @@
 use crate::memory::{Account, ClientSpot, Entries, SessionSpot, client_name};
 use crate::metrics::Moment;
 use crate::protocol::ToolDefinition;
-use crate::server::handler::tool::Toolset;
+use crate::server::handler::tool::{Toolset, UNNAMED_STATE};
 use crate::server::serving::core::Core;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
@@ -16,8 +16,12 @@ const SHARED_BYTES: usize = 16 + 32;
 
 impl<T: Toolset> Account for Core<T> {
     fn enter(&self, entries: &mut Entries) {
-        let of_sessions = self.shared.sessions.value_bytes();
-        entries.enter("tool state", self.toolset.state_bytes() + of_sessions, 1);
+        let mut unnamed = self.shared.sessions.value_bytes();
+        self.toolset.report_state(&mut |name, bytes| match name {
+            UNNAMED_STATE => unnamed += bytes,
+            name => entries.enter(name, bytes, 1),
+        });
+        entries.enter(UNNAMED_STATE, unnamed, 1);
     }
 }
 

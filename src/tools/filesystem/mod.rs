@@ -250,6 +250,10 @@ impl Toolset for Filesystem {
         self.directories.toolset_bytes() + self.tools.capacity() * size_of::<&Entry>()
     }
 
+    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
+        enter("filesystem tools", self.state_bytes());
+    }
+
     fn wants_roots(&self) -> bool {
         self.client_roots != Some(ClientRoots::Ignore)
     }
