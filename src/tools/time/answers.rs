@@ -185,7 +185,10 @@ impl fmt::Display for IsoOffset {
         let sign = if seconds < 0 { '-' } else { '+' };
         let apart = seconds.unsigned_abs();
         write!(f, "{sign}{:02}:{:02}", apart / 3600, apart / 60 % 60)?;
-        if apart % 60 > 0 { write!(f, ":{:02}", apart % 60) } else { Ok(()) }
+        match apart % 60 {
+            0 => Ok(()),
+            seconds => write!(f, ":{seconds:02}"),
+        }
     }
 }
 

@@ -17,11 +17,11 @@ const PARSED_RATIO: usize = 3;
 /// The zones that were asked for last.
 #[derive(Debug, Default)]
 pub(super) struct Zones {
-    latest: Mutex<Vec<Zone>>,
+    latest: Mutex<Vec<Kept>>,
 }
 
 #[derive(Debug)]
-struct Zone {
+struct Kept {
     name: &'static str,
     zone: TimeZone,
     bytes: usize,
@@ -57,7 +57,7 @@ impl Zones {
         }
         latest.truncate(MAX_ZONES - 1);
         let bytes = ZONE_BYTES + data.len() * PARSED_RATIO;
-        latest.insert(0, Zone { name: canonical, zone: zone.clone(), bytes });
+        latest.insert(0, Kept { name: canonical, zone: zone.clone(), bytes });
         Some(zone)
     }
 
@@ -65,7 +65,7 @@ impl Zones {
     pub(super) fn bytes(&self) -> usize {
         let latest = lock(&self.latest);
         let parsed: usize = latest.iter().map(|zone| zone.bytes).sum();
-        parsed + latest.capacity() * size_of::<Zone>()
+        parsed + latest.capacity() * size_of::<Kept>()
     }
 }
 
