@@ -1,4 +1,4 @@
-//! The toolsets beside the filesystem tools, called as a client calls them, and held against what the reference servers
+//! The toolsets beside the filesystem tools, called as a client calls them, and compared with what the reference servers
 //! answered.
 
 #[path = "toolsets/time.rs"]

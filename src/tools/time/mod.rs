@@ -79,14 +79,14 @@ impl Time {
         Ok(Self { zones: Zones::default(), local_zone })
     }
 
-    fn get_current_time(&self, arguments: &CurrentTime<'_>, call: &mut CallContext) -> Result<(), ToolError> {
+    fn answer_current(&self, arguments: &CurrentTime<'_>, call: &mut CallContext) -> Result<(), ToolError> {
         match answers::current(&self.zones, arguments.timezone, Timestamp::now()) {
             Ok(answer) => json_text::answer(call, &answer),
             Err(refusal) => Err(failed("get_current_time", &refusal)),
         }
     }
 
-    fn convert_time(&self, arguments: &ConvertTime<'_>, call: &mut CallContext) -> Result<(), ToolError> {
+    fn answer_converted(&self, arguments: &ConvertTime<'_>, call: &mut CallContext) -> Result<(), ToolError> {
         let ConvertTime { source_timezone, time, target_timezone } = *arguments;
         let now = Timestamp::now();
         match answers::converted(&self.zones, source_timezone, time, target_timezone, now) {
@@ -135,8 +135,8 @@ impl Toolset for Time {
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
         let finished = match index {
-            0 => serve(request, |arguments, call| self.get_current_time(&arguments, call)),
-            1 => serve(request, |arguments, call| self.convert_time(&arguments, call)),
+            0 => serve(request, |arguments, call| self.answer_current(&arguments, call)),
+            1 => serve(request, |arguments, call| self.answer_converted(&arguments, call)),
             _ => request.refuse_unknown(),
         };
         std::future::ready(finished)
