@@ -1,5 +1,7 @@
 //! Load tests of servers that are right, and of scripted ones that are wrong in each way that is told apart.
 
+#[path = "load/batches.rs"]
+mod batches;
 #[path = "load/changes.rs"]
 mod changes;
 #[cfg(feature = "tls")]

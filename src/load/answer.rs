@@ -3,7 +3,7 @@
 //! One pass over the text, with nothing kept and nothing allocated. Knows shapes, not which request is waited for.
 
 use super::failure::FailureKind;
-use crate::wire::{DecodeError, Lexer};
+use crate::wire::{DecodeError, Kind, Lexer};
 use bumpalo::Bump;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
@@ -101,17 +101,40 @@ pub(super) fn read(text: &[u8]) -> Result<Message, DecodeError> {
     let mut lexer = Lexer::from_bytes(text)?;
     let envelope: Envelope = lexer.decode(&arena)?;
     lexer.finish()?;
-    let malformed = |what| Err(de::Error::custom(what));
-    if !envelope.is_version_2 {
-        return malformed("`jsonrpc` is not \"2.0\"");
+    envelope.message()
+}
+
+/// Reads the messages of an array, or one that stands alone; each is given with its text.
+pub(super) fn read_each(text: &[u8], mut on_message: impl FnMut(Message, &[u8])) -> Result<(), DecodeError> {
+    let arena = Bump::new();
+    let mut lexer = Lexer::from_bytes(text)?;
+    if lexer.kind()? != Kind::Array {
+        on_message(read(text)?, text);
+        return Ok(());
     }
-    let Envelope { id, has_method, result, error_code, .. } = envelope;
-    match (has_method, result, error_code) {
-        (true, None, None) if id == Id::Absent => Ok(Message::Notification),
-        (true, None, None) => Ok(Message::Request),
-        (false, Some(shape), None) => Ok(Message::Result { id, shape }),
-        (false, None, Some(code)) => Ok(Message::Error { id, code }),
-        _ => malformed("a message has one of `method`, `result` and `error`"),
+    lexer.enter_array()?;
+    while lexer.next_element()? {
+        let starts = lexer.offset();
+        let message = lexer.decode::<Envelope>(&arena)?.message()?;
+        on_message(message, &text[starts..lexer.offset()]);
+    }
+    lexer.finish()
+}
+
+impl Envelope {
+    fn message(self) -> Result<Message, DecodeError> {
+        let malformed = |what| Err(de::Error::custom(what));
+        if !self.is_version_2 {
+            return malformed("`jsonrpc` is not \"2.0\"");
+        }
+        let Self { id, has_method, result, error_code, .. } = self;
+        match (has_method, result, error_code) {
+            (true, None, None) if id == Id::Absent => Ok(Message::Notification),
+            (true, None, None) => Ok(Message::Request),
+            (false, Some(shape), None) => Ok(Message::Result { id, shape }),
+            (false, None, Some(code)) => Ok(Message::Error { id, code }),
+            _ => malformed("a message has one of `method`, `result` and `error`"),
+        }
     }
 }
 
@@ -449,6 +472,30 @@ mod tests {
                 "{id}"
             );
         }
+    }
+
+    #[test]
+    fn each_message_of_an_array_is_read() {
+        let read = |text: &str| {
+            let mut messages = Vec::new();
+            let whole = read_each(text.as_bytes(), |message, text| messages.push((message, text.to_vec())));
+            (messages, whole.is_ok())
+        };
+        let (one, two) =
+            (r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, r#"{"jsonrpc":"2.0","id":8,"error":{"code":1}}"#);
+        let (messages, is_whole) = read(&format!(" [{one} , {two}] "));
+        assert!(is_whole && matches!(messages[1].0, Message::Error { id: Id::Number(8), code: 1 }));
+        assert_eq!(
+            messages.iter().map(|(_, text)| text.as_slice()).collect::<Vec<_>>(),
+            [one.as_bytes(), two.as_bytes()]
+        );
+        assert_eq!(read(one).0.len(), 1);
+        for text in ["", "[", "[1]", "[{}]", "[[]]"] {
+            let (messages, is_whole) = read(text);
+            assert!(messages.is_empty() && !is_whole, "{text}");
+        }
+        let (messages, is_whole) = read(&format!("[{one},"));
+        assert!(messages.len() == 1 && !is_whole, "what came before the fault was given");
     }
 
     #[test]

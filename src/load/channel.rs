@@ -10,6 +10,7 @@ use super::examples::{Examples, short};
 use super::failure::FailureKind;
 use super::http_answer::HttpAnswer;
 use super::line_buffer::LineBuffer;
+use super::pace::Begin;
 use super::request::{GREETING_ID, PreparedStep};
 use super::socket::Socket;
 use serde::Deserialize;
@@ -54,6 +55,20 @@ pub(super) struct Slot {
     pub(super) is_busy: bool,
     /// Whether its outcome is known, while its exchange goes on.
     is_settled: bool,
+    /// How many answers of its batch are missing.
+    unanswered: usize,
+    /// How the first of its batch failed.
+    failed: Option<FailureKind>,
+}
+
+/// A request that begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginning {
+    pub(super) step: usize,
+    /// How many messages it is made of.
+    pub(super) batch: usize,
+    pub(super) begin: Begin,
+    pub(super) sent: Instant,
 }
 
 impl Slot {
@@ -123,6 +138,10 @@ pub(super) struct Channel {
     pub(super) out: Vec<u8>,
     written: usize,
     pub(super) slots: Vec<Slot>,
+    /// Ids that one request may take.
+    ids_a_slot: u64,
+    /// A bit for each answer of the batch of each slot: whether it came.
+    answered: Vec<u64>,
     /// Head lines that name the session and its revision, over HTTP in the legacy era.
     pub(super) session: Vec<u8>,
     /// Whether the server was told that the session is open.
@@ -137,9 +156,20 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(is_http: bool, slots: usize, now: Instant) -> Self {
-        let free =
-            Slot { id: 0, step: 0, origin: now, sent: now, counts: false, is_busy: false, is_settled: false };
+    /// A connection with room for so many requests, each of which has so many messages at most.
+    pub(super) fn new(is_http: bool, slots: usize, largest_batch: usize, now: Instant) -> Self {
+        let slots = if is_http { 1 } else { slots };
+        let free = Slot {
+            id: 0,
+            step: 0,
+            origin: now,
+            sent: now,
+            counts: false,
+            is_busy: false,
+            is_settled: false,
+            unanswered: 0,
+            failed: None,
+        };
         let framing = if is_http {
             Framing::Http {
                 answer: Box::new(HttpAnswer::new(MAX_MESSAGE_BYTES)),
@@ -154,7 +184,9 @@ impl Channel {
             framing,
             out: Vec::new(),
             written: 0,
-            slots: vec![free; if is_http { 1 } else { slots }],
+            slots: vec![free; slots],
+            ids_a_slot: largest_batch as u64,
+            answered: vec![0; if largest_batch > 1 { slots * words_of(largest_batch) } else { 0 }],
             session: Vec::new(),
             is_confirmed: false,
             revision: None,
@@ -198,25 +230,31 @@ impl Channel {
         self.unexpected_at = now;
     }
 
-    /// Takes a slot for a request; gives the id to ask with.
-    pub(super) fn occupy(
-        &mut self,
-        slot: usize,
-        step: usize,
-        origin: Instant,
-        sent: Instant,
-        counts: bool,
-    ) -> u64 {
+    /// Takes a slot for a request; gives the id to ask with, and those behind it in a batch.
+    pub(super) fn occupy(&mut self, slot: usize, request: Beginning) -> u64 {
+        let Beginning { step, batch, begin: Begin { origin, counts }, sent } = request;
         let ids = self.slots.len() as u64;
+        let words = self.answered.len() / self.slots.len();
+        self.answered[slot * words..][..words].fill(0);
         let occupied = &mut self.slots[slot];
         // `id % ids` is the slot, so that an answer finds it without a table. 0 is the id of greetings.
         let id = if occupied.id == 0 { ids + slot as u64 } else { occupied.id + ids };
-        *occupied = Slot { id, step, origin, sent, counts, is_busy: true, is_settled: false };
+        *occupied = Slot {
+            id,
+            step,
+            origin,
+            sent,
+            counts,
+            is_busy: true,
+            is_settled: false,
+            unanswered: batch,
+            failed: None,
+        };
         if let Framing::Http { answer, events } = &mut self.framing {
             answer.reset();
             events.reset();
         }
-        id
+        id * self.ids_a_slot
     }
 
     /// Begins a greeting with these bytes.
@@ -287,13 +325,17 @@ impl Channel {
         let (state, slots) = (&mut self.state, &mut self.slots);
         match &mut self.framing {
             Framing::Lines(lines) => {
-                let mut ears = Ears { state, slots, revision: &mut self.revision, steps, heard, examples };
+                let batches = Batches { ids_a_slot: self.ids_a_slot, answered: &mut self.answered };
+                let revision = &mut self.revision;
+                let mut ears = Ears { state, slots, revision, batches, steps, heard, examples };
                 let replies = &mut self.out;
                 lines.feed(bytes, |line| ears.hear_line(line, replies)).map_err(|error| Broken::wrong(&error))
             }
             Framing::Http { answer, events } => {
                 let taken = answer.feed(bytes).map_err(|error| Broken::wrong(&error))?;
-                let mut ears = Ears { state, slots, revision: &mut self.revision, steps, heard, examples };
+                let batches = Batches { ids_a_slot: self.ids_a_slot, answered: &mut self.answered };
+                let revision = &mut self.revision;
+                let mut ears = Ears { state, slots, revision, batches, steps, heard, examples };
                 if answer.status() == 200 && answer.is_event_stream() {
                     while let Some(data) = events.next(answer.body()) {
                         ears.hear_event(data);
@@ -323,7 +365,9 @@ impl Channel {
             && answer.ends_with_connection()
         {
             let (state, slots) = (&mut self.state, &mut self.slots);
-            let mut ears = Ears { state, slots, revision: &mut self.revision, steps, heard, examples };
+            let batches = Batches { ids_a_slot: self.ids_a_slot, answered: &mut self.answered };
+            let revision = &mut self.revision;
+            let mut ears = Ears { state, slots, revision, batches, steps, heard, examples };
             ears.hear_end(answer, &mut self.session);
         }
     }
@@ -364,11 +408,37 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
+/// Words of a bit for each message of a batch.
+fn words_of(batch: usize) -> usize {
+    batch.div_ceil(u64::BITS as usize)
+}
+
+/// Which answers of batches came.
+struct Batches<'a> {
+    ids_a_slot: u64,
+    answered: &'a mut [u64],
+}
+
+impl Batches<'_> {
+    /// Notes an answer to message `number` of the batch in a slot; whether it is the first one to it.
+    fn note(&mut self, slot: usize, number: usize) -> bool {
+        let words = words_of(self.ids_a_slot as usize);
+        let bit = 1 << (number % u64::BITS as usize);
+        let Some(word) = self.answered.get_mut(slot * words + number / u64::BITS as usize) else {
+            return false;
+        };
+        let is_first = *word & bit == 0;
+        *word |= bit;
+        is_first
+    }
+}
+
 /// What is needed to understand a message.
 struct Ears<'a> {
     state: &'a mut State,
     slots: &'a mut [Slot],
     revision: &'a mut Option<String>,
+    batches: Batches<'a>,
     steps: &'a [PreparedStep],
     heard: &'a mut Vec<Heard>,
     examples: &'a mut Examples,
@@ -378,6 +448,9 @@ impl Ears<'_> {
     fn hear_line(&mut self, line: &[u8], replies: &mut Vec<u8>) {
         match answer::read(line) {
             _ if line.iter().all(u8::is_ascii_whitespace) => {}
+            _ if self.batches.ids_a_slot > 1 && line.trim_ascii_start().first() == Some(&b'[') => {
+                self.hear_array(line);
+            }
             Ok(Message::Notification) => {}
             Ok(Message::Request) => reply(line, replies),
             Ok(Message::Result { id: Id::Number(GREETING_ID), shape })
@@ -397,16 +470,29 @@ impl Ears<'_> {
             {
                 self.heard.push(Heard::Confirmed);
             }
-            Ok(Message::Result { id, .. } | Message::Error { id, .. }) => match slot_of(self.slots, id) {
-                Asked::Waits(slot) => {
-                    self.settle(slot, line);
-                    self.free(slot);
+            Ok(message @ (Message::Result { id, .. } | Message::Error { id, .. })) => {
+                match self.slot_of(id) {
+                    Asked::Waits(slot) if self.is_batch(slot) => {
+                        self.hear_in_batch(slot, message, line);
+                        if self.slots[slot].unanswered == 0 {
+                            self.end_batch(slot);
+                            self.free(slot);
+                        }
+                    }
+                    Asked::Waits(slot) => {
+                        self.settle(slot, line);
+                        self.free(slot);
+                    }
+                    Asked::Before => self.heard.push(Heard::Late),
+                    Asked::Never => self.unexpected(line),
                 }
-                Asked::Before => self.heard.push(Heard::Late),
-                Asked::Never => self.unexpected(line),
-            },
+            }
             Err(_) => self.unexpected(line),
         }
+    }
+
+    fn slot_of(&self, id: Id) -> Asked {
+        slot_of(self.slots, id, self.batches.ids_a_slot)
     }
 
     fn unexpected(&mut self, message: &[u8]) {
@@ -421,12 +507,93 @@ impl Ears<'_> {
         self.heard.push(Heard::NotGreeted);
     }
 
+    /// Whether the request of a slot is a batch.
+    fn is_batch(&self, slot: usize) -> bool {
+        self.steps.get(self.slots[slot].step).is_some_and(|step| step.batch > 1)
+    }
+
+    /// The answers to a batch, in one line: the whole of it, as it is answered when all of it is done.
+    fn hear_array(&mut self, line: &[u8]) {
+        let mut answered = None;
+        let read = answer::read_each(line, |message, text| {
+            let (Message::Result { id, .. } | Message::Error { id, .. }) = message else { return };
+            match self.slot_of(id) {
+                Asked::Waits(slot) if self.is_batch(slot) && *answered.get_or_insert(slot) == slot => {
+                    self.hear_in_batch(slot, message, text);
+                }
+                Asked::Before => self.heard.push(Heard::Late),
+                Asked::Waits(_) | Asked::Never => self.unexpected(text),
+            }
+        });
+        if read.is_err() {
+            self.unexpected(line);
+        }
+        if let Some(slot) = answered {
+            self.end_batch(slot);
+            self.free(slot);
+        }
+    }
+
+    /// An answer to one message of the batch in a slot.
+    fn hear_in_batch(&mut self, slot: usize, message: Message, text: &[u8]) {
+        let first_id = self.slots[slot].id * self.batches.ids_a_slot;
+        let step = self.steps.get(self.slots[slot].step);
+        let messages = step.map_or(0, |step| step.batch as u64);
+        let mut is_new = |id: u64| {
+            let number = id.checked_sub(first_id).filter(|number| *number < messages);
+            number.is_some_and(|number| self.batches.note(slot, number as usize))
+        };
+        let (is_answer, outcome) = match message {
+            Message::Notification | Message::Request => return,
+            Message::Result { id: Id::Number(id), shape } if is_new(id) => {
+                (true, step.map_or(Ok(()), |step| step.expected.check(shape)))
+            }
+            Message::Error { id: Id::Number(id), .. } if is_new(id) => (true, Err(FailureKind::Protocol)),
+            // The batch as a whole was refused.
+            Message::Error { id: Id::Absent, .. } => (false, Err(FailureKind::Protocol)),
+            _ => (false, Err(FailureKind::WrongAnswer)),
+        };
+        let waiting = &mut self.slots[slot];
+        waiting.unanswered -= usize::from(is_answer);
+        if let Err(kind) = outcome {
+            waiting.failed.get_or_insert(kind);
+            self.examples.note(kind, || format!("in a batch: {}", String::from_utf8_lossy(text)));
+        }
+    }
+
+    /// No more answers come to the batch in a slot.
+    fn end_batch(&mut self, slot: usize) {
+        let waiting = &mut self.slots[slot];
+        if waiting.unanswered > 0 && waiting.failed.is_none() {
+            waiting.failed = Some(FailureKind::WrongAnswer);
+            let missing = waiting.unanswered;
+            self.examples
+                .note(FailureKind::WrongAnswer, || format!("{missing} answers of a batch are missing"));
+        }
+        waiting.is_settled = true;
+        let outcome = waiting.failed.map_or(Ok(()), Err);
+        self.heard.push(Heard::Outcome { slot, outcome });
+    }
+
+    /// Checks what a body or an event says to the batch in a slot; `is_all` if nothing comes behind it.
+    fn hear_batch(&mut self, slot: usize, text: &[u8], is_all: bool) {
+        let read = answer::read_each(text, |message, text| self.hear_in_batch(slot, message, text));
+        if read.is_err() {
+            self.slots[slot].failed.get_or_insert(FailureKind::WrongAnswer);
+            self.examples.note(FailureKind::WrongAnswer, || String::from_utf8_lossy(text).into_owned());
+        }
+        if is_all || self.slots[slot].unanswered == 0 {
+            self.end_batch(slot);
+        }
+    }
+
     /// Checks the answer to the request of a slot.
     fn settle(&mut self, slot: usize, message: &[u8]) {
         let waiting = &mut self.slots[slot];
         waiting.is_settled = true;
         let step = self.steps.get(waiting.step);
-        let is_own = |id| id == waiting.id || step.is_some_and(|step| step.takes_any_id);
+        let is_own =
+            |id| id == waiting.id * self.batches.ids_a_slot || step.is_some_and(|step| step.takes_any_id);
         let outcome = match answer::read(message) {
             Ok(Message::Result { id: Id::Number(id), shape }) if is_own(id) => {
                 step.map_or(Ok(()), |step| step.expected.check(shape))
@@ -463,6 +630,9 @@ impl Ears<'_> {
                 } else {
                     self.not_greeted(data);
                 }
+            }
+            _ if self.slots[0].is_busy && !self.slots[0].is_settled && self.is_batch(0) => {
+                self.hear_batch(0, data, false);
             }
             _ if self.slots[0].is_busy && !self.slots[0].is_settled => self.settle(0, data),
             _ => self.unexpected(data),
@@ -508,6 +678,7 @@ impl Ears<'_> {
             200 if answer.is_event_stream() => {
                 self.fail(0, FailureKind::WrongAnswer, || "the stream ended without an answer".to_owned());
             }
+            200 if self.is_batch(0) => self.hear_batch(0, answer.body(), true),
             200 => self.settle(0, answer.body()),
             429 | 503 => self.fail(0, FailureKind::Refused, said),
             202 | 204 => self.fail(0, FailureKind::WrongAnswer, said),
@@ -531,9 +702,10 @@ enum Asked {
     Never,
 }
 
-fn slot_of(slots: &[Slot], id: Id) -> Asked {
+fn slot_of(slots: &[Slot], id: Id, ids_a_slot: u64) -> Asked {
     // A number as a text answers the request with that number, and wrongly.
     let (Id::Number(id) | Id::Quoted(id)) = id else { return Asked::Never };
+    let id = id / ids_a_slot;
     let index = (id % slots.len().max(1) as u64) as usize;
     match slots.get(index) {
         Some(slot) if slot.id == id && slot.is_busy => Asked::Waits(index),

@@ -353,6 +353,7 @@ mod tests {
                 LoadOperationReport {
                     method: "tools/call".to_owned(),
                     tool: Some(tool.to_owned()),
+                    batch: 1,
                     answered: 1_000,
                     failed: 0,
                     timed_out: 0,

@@ -5,6 +5,7 @@ use super::failure::FailureKind;
 use super::report::{
     FailureReport, LatencyReport, LoadOperationReport, QuantilePoint, RequestCounts, WindowReport,
 };
+use super::request::PreparedStep;
 use super::tally::{Tally, Window};
 use hdrhistogram::Histogram;
 
@@ -71,15 +72,13 @@ pub(super) fn requests(tally: &Tally, seconds: f64, broken_connections: u64) -> 
     }
 }
 
-/// Each step; `names` are methods and names in their order.
-pub(super) fn operations<'a>(
-    tally: &Tally,
-    names: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Vec<LoadOperationReport> {
-    let steps = names.zip(&tally.operations);
-    let steps = steps.map(|((method, name), counts)| LoadOperationReport {
-        method: method.to_owned(),
-        tool: (name != method).then(|| name.to_owned()),
+/// Each step.
+pub(super) fn operations(tally: &Tally, steps: &[PreparedStep]) -> Vec<LoadOperationReport> {
+    let steps = steps.iter().zip(&tally.operations);
+    let steps = steps.map(|(PreparedStep { method, name, batch, .. }, counts)| LoadOperationReport {
+        method: method.clone(),
+        tool: (name != method).then(|| name.clone()),
+        batch: *batch as u64,
         answered: counts.answered,
         failed: counts.all_failed(),
         timed_out: counts.failed(FailureKind::TimeOut),
@@ -105,7 +104,11 @@ pub(super) fn failures(tally: &Tally, examples: &Examples) -> Vec<FailureReport>
 
 #[cfg(test)]
 mod tests {
+    use super::super::request::{Era, Wording};
+    use super::super::step::LoadStep;
+    use super::super::target::LoadTarget;
     use super::*;
+    use serde_json::Map;
     use std::time::Duration;
 
     #[test]
@@ -123,7 +126,11 @@ mod tests {
         let counts = requests(&tally, 2.0, 3);
         assert_eq!((counts.scheduled, counts.answered, counts.failed), (1_100, 1_000, 1));
         assert!((counts.rate - 500.0).abs() < 1e-9 && (counts.error_ratio - 100.0 / 1_100.0).abs() < 1e-9);
-        let steps = operations(&tally, [("tools/call", "echo"), ("ping", "ping")].into_iter());
+        let target = LoadTarget::parse("unix:/x").expect("a target");
+        let wording = Wording::new(&target, Era::Legacy, None);
+        let asked = [LoadStep::call("echo", Map::new()).batch(7), LoadStep::method("ping", Map::new())];
+        let steps = operations(&tally, &asked.map(|step| wording.prepare(&step).expect("a step")));
+        assert_eq!((steps[0].batch, steps[1].batch), (7, 1));
         assert_eq!((steps[0].tool.as_deref(), steps[1].tool.as_deref()), (Some("echo"), None));
         assert_eq!((steps[1].failed, &steps[1].latency), (1, &None));
         let latency = steps[0].latency.as_ref().expect("answers");

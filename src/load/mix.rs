@@ -58,6 +58,11 @@ impl Mix {
         Ok(Self { steps, until: Vec::new(), trace: None, random, count: 0, scratch })
     }
 
+    /// The most messages of one request.
+    pub(super) fn largest_batch(&self) -> usize {
+        self.steps.iter().map(|step| step.batch).max().unwrap_or(1)
+    }
+
     /// What the next request asks for.
     pub(super) fn pick(&mut self) -> Choice {
         let step = match self.until.last() {
@@ -89,7 +94,7 @@ impl Mix {
         let traced = self.trace.as_ref().zip(choice.shape).map(|(trace, shape)| trace.params(shape));
         let asked = (&self.steps[choice.step], traced);
         wording.write(asked, &mut sources, session, &mut self.scratch, out);
-        self.count += 1;
+        self.count += asked.0.batch as u64;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opens the connections of a load test, greets the server on each, and closes what broke.
 
 use super::channel::{Broken, State};
+use super::examples::short;
 use super::failure::FailureKind;
 use super::pin::LoadPin;
 use super::request::Era;
@@ -69,6 +70,15 @@ impl Worker<'_> {
 
     pub(super) fn initialized(&mut self, index: usize, now: Instant) {
         let channel = &mut self.channels[index];
+        if let Some(wanted) =
+            self.setup.wording.revision.filter(|wanted| channel.revision.as_deref() != Some(wanted))
+        {
+            let spoken = channel.revision.as_deref().unwrap_or_default();
+            let why = || format!("it speaks {}, and only {wanted} has batches", short(spoken));
+            self.examples.greeting.get_or_insert_with(why);
+            self.broken += 1;
+            return;
+        }
         let confirmation = self.setup.wording.initialized(&channel.session);
         if self.setup.target.is_http() {
             channel.greet(&confirmation, State::Confirming);

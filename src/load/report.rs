@@ -191,6 +191,9 @@ pub struct LoadOperationReport {
     /// The tool or prompt, where the method has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// How many messages each request is made of: a batch where it is more than one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub batch: u64,
     /// Requests with the right answer.
     pub answered: u64,
     /// Requests that failed.
@@ -202,6 +205,15 @@ pub struct LoadOperationReport {
     pub latency: Option<LatencyReport>,
     /// Parts of the test of equal length: how they differ is the noise that a comparison has to do with.
     pub windows: Vec<WindowReport>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
 
 /// Right answers of one step in a part of a test.

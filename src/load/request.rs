@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 
 /// The id of a greeting; requests have higher ones.
 pub(super) const GREETING_ID: u64 = 0;
+/// The revision that has batches; those after it have none.
+const WITH_BATCHES: &str = "2025-03-26";
 
 /// Which kind of revision requests are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum Era {
 /// How requests to one server look.
 pub(super) struct Wording {
     pub(super) era: Era,
+    /// The only revision that will do.
+    pub(super) revision: Option<&'static str>,
     /// The lines of the head that all requests over HTTP share; `None` over lines.
     http_head: Option<String>,
 }
@@ -34,6 +38,8 @@ pub(super) struct PreparedStep {
     pub(super) method: String,
     pub(super) expected: ExpectedShape,
     pub(super) takes_any_id: bool,
+    /// How many messages a request is: a batch where it is more than one.
+    pub(super) batch: usize,
     head: Vec<u8>,
     /// The message up to its parameters.
     envelope: Template,
@@ -64,7 +70,12 @@ impl Wording {
             }
             head
         });
-        Self { era, http_head }
+        Self { era, revision: None, http_head }
+    }
+
+    /// Speaks the one revision that has batches.
+    pub(super) fn for_batches(self) -> Self {
+        Self { revision: Some(WITH_BATCHES), ..self }
     }
 
     /// Head lines of a modern request: what its body says, too.
@@ -98,7 +109,7 @@ impl Wording {
             meta.push_members(&Map::from_iter([("_meta".to_owned(), own_meta)]), false)?;
         }
         let bytes = [&envelope, &members, &meta].map(Template::most_bytes);
-        let request_bytes = bytes.into_iter().fold(0, u64::saturating_add);
+        let request_bytes = bytes.into_iter().fold(0, u64::saturating_add).saturating_mul(step.batch as u64);
         if request_bytes > MAX_REQUEST_BYTES {
             return Err(TemplateError::TooLong { name: step.name().to_owned(), request_bytes });
         }
@@ -108,6 +119,7 @@ impl Wording {
             method: step.method.clone(),
             expected: ExpectedShape::of_method(&step.method),
             takes_any_id: step.takes_any_id,
+            batch: step.batch,
             head: self.mirrored(&step.method, step.tool().or(uri)),
             envelope,
             members,
@@ -117,9 +129,11 @@ impl Wording {
 
     /// The request that opens a session.
     pub(super) fn initialize(&self) -> Vec<u8> {
-        let body = json!({
-            "jsonrpc": "2.0", "id": GREETING_ID, "method": "initialize", "params": initialize_params()
-        });
+        let mut params = initialize_params();
+        if let Some(revision) = self.revision {
+            params["protocolVersion"] = revision.into();
+        }
+        let body = json!({"jsonrpc": "2.0", "id": GREETING_ID, "method": "initialize", "params": params});
         self.message(&body.to_string(), b"")
     }
 
@@ -157,12 +171,12 @@ impl Wording {
     ) {
         let members = traced.map_or(step.members.as_bytes(), |traced| traced.members);
         if self.http_head.is_none() {
-            step.write_body(members, sources, out);
+            step.write_bodies(members, sources, out);
             out.push(b'\n');
             return;
         }
         scratch.clear();
-        step.write_body(members, sources, scratch);
+        step.write_bodies(members, sources, scratch);
         out.extend_from_slice(&step.head);
         if let Some(uri) = traced.and_then(|traced| traced.uri).filter(|_| self.era == Era::Modern) {
             for part in ["Mcp-Name: ", uri, "\r\n"] {
@@ -175,6 +189,20 @@ impl Wording {
 }
 
 impl PreparedStep {
+    /// Writes a message, or a batch of them with ids from that of `sources` on.
+    fn write_bodies(&self, members: &[u8], sources: &mut Sources<'_>, out: &mut Vec<u8>) {
+        if self.batch == 1 {
+            return self.write_body(members, sources, out);
+        }
+        for number in 0..self.batch {
+            out.push(if number == 0 { b'[' } else { b',' });
+            self.write_body(members, sources, out);
+            sources.id += 1;
+            sources.count += 1;
+        }
+        out.push(b']');
+    }
+
     fn write_body(&self, members: &[u8], sources: &mut Sources<'_>, out: &mut Vec<u8>) {
         let meta = self.meta.as_bytes();
         template::write(self.envelope.as_bytes(), sources, out);
@@ -273,6 +301,21 @@ mod tests {
             let (name, arguments) = (text.find(r#""name":"echo""#), text.find(r#""arguments":"#));
             assert!(name.is_some() && name < arguments, "{text}");
         }
+    }
+
+    #[test]
+    fn a_batch_is_one_line_of_messages_with_ids_of_their_own() {
+        let step = LoadStep::call("echo", Map::from_iter([("n".to_owned(), json!("{{count}}"))])).batch(3);
+        let text = written("unix-lines:/x", Era::Legacy, &step);
+        let messages: Vec<Value> =
+            serde_json::from_str(text.strip_suffix('\n').expect("a line")).expect("JSON");
+        let found: Vec<_> =
+            messages.iter().map(|one| (&one["id"], &one["params"]["arguments"]["n"])).collect();
+        assert_eq!(found, [(&json!(9), &json!(0)), (&json!(10), &json!(1)), (&json!(11), &json!(2))]);
+        let target = LoadTarget::parse("unix:/x").expect("a target");
+        let wording = Wording::new(&target, Era::Legacy, None).for_batches();
+        let greeting = String::from_utf8(wording.initialize()).expect("text");
+        assert!(greeting.contains(r#""protocolVersion":"2025-03-26""#), "{greeting}");
     }
 
     #[test]

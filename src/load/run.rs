@@ -105,7 +105,9 @@ impl<'a> Run<'a> {
         let has_ping = scenario.steps.iter().any(|step| step.method == "ping");
         let was_legacy = scenario.trace.as_ref().is_some_and(|trace| trace.era == Era::Legacy);
         let patience = Patience { time_out: scenario.greeting_time_out, stop };
-        let era = match scenario.era.or_else(|| (has_ping || was_legacy).then_some(Era::Legacy)) {
+        let has_batches = scenario.has_batches();
+        let is_legacy = has_ping || was_legacy || has_batches;
+        let era = match scenario.era.or_else(|| is_legacy.then_some(Era::Legacy)) {
             Some(era) if encryption.is_none() => era,
             // A certificate that is not trusted is told before so many connections are refused for it.
             said => {
@@ -114,6 +116,7 @@ impl<'a> Run<'a> {
             }
         };
         let wording = Wording::new(&scenario.target, era, token);
+        let wording = if has_batches { wording.for_batches() } else { wording };
         let replay = scenario.trace.as_ref().map(|trace| ReplayPlan::of(trace, era, &scenario.steps));
         let mix = match &replay {
             Some(plan) if plan.requests.is_empty() => {
@@ -183,7 +186,7 @@ impl<'a> Run<'a> {
             ended_early: seen.early,
             latency: figures::latency(&worker.tally.all_latency()),
             latency_with_time_outs: figures::with_time_outs(&worker.tally),
-            operations: figures::operations(&worker.tally, worker.operations()),
+            operations: figures::operations(&worker.tally, &worker.mix.steps),
             failures: figures::failures(&worker.tally, &worker.examples),
             warm_up_example: warm_up_example(&worker),
             unexpected_example: worker.examples.unexpected.clone().filter(|_| requests.unexpected > 0),

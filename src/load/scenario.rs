@@ -13,6 +13,7 @@ use std::time::Duration;
 /// The most connections, and the most requests in flight on one.
 const MAX_CONNECTIONS: usize = 100_000;
 const MAX_IN_FLIGHT: usize = 100_000;
+const MAX_BATCH: usize = 100_000;
 
 /// A command may have to fetch its server from a package registry before it starts.
 const GREETING_TIME_OUT: Duration = Duration::from_mins(1);
@@ -238,6 +239,8 @@ impl LoadTestScenario {
             Some("the time-out is 0")
         } else if !self.steps.is_empty() && self.steps.iter().all(|step| step.weight == 0) {
             Some("each step has weight 0")
+        } else if let Some(fault) = self.batch_fault() {
+            Some(fault)
         } else if self.bearer_token.is_some() && !self.target.is_http() {
             Some("a token (--token-file) is sent over HTTP only")
         } else if self.ca_file.is_some() && !self.target.is_encrypted() {
@@ -254,6 +257,26 @@ impl LoadTestScenario {
             Some("the token has characters that a header cannot carry")
         } else if self.steps.iter().any(|step| !step.tool().is_none_or(is_header_text)) {
             Some("the name of a tool has characters that a header cannot carry")
+        } else {
+            None
+        }
+    }
+
+    /// Whether a step sends batches.
+    pub(super) fn has_batches(&self) -> bool {
+        self.steps.iter().any(|step| step.batch > 1)
+    }
+
+    /// What does not go with batches.
+    fn batch_fault(&self) -> Option<&'static str> {
+        if self.steps.iter().any(|step| step.batch == 0 || step.batch > MAX_BATCH) {
+            Some("a batch has 1 to 100,000 messages")
+        } else if self.has_batches() && self.era == Some(Era::Modern) {
+            Some("only revision 2025-03-26 has batches: leave out the era, or make it legacy")
+        } else if self.has_batches() && self.trace.is_some() {
+            Some("the requests of a trace are made one by one: batches do not go with a replay")
+        } else if self.has_batches() && self.steps.iter().any(|step| step.takes_any_id) {
+            Some("the answers in a batch are told apart by their ids: any_id does not go with it")
         } else {
             None
         }

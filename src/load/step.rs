@@ -9,6 +9,8 @@ pub struct LoadStep {
     pub(super) params: Map<String, Value>,
     pub(super) weight: u32,
     pub(super) takes_any_id: bool,
+    /// How many of them one request is made of.
+    pub(super) batch: usize,
 }
 
 impl LoadStep {
@@ -31,7 +33,7 @@ impl LoadStep {
 
     /// A request of any method.
     pub fn method(method: impl Into<String>, params: Map<String, Value>) -> Self {
-        Self { method: method.into(), params, weight: 1, takes_any_id: false }
+        Self { method: method.into(), params, weight: 1, takes_any_id: false, batch: 1 }
     }
 
     /// The same step, made `weight` times as often as one of weight 1.
@@ -53,6 +55,21 @@ impl LoadStep {
     #[must_use]
     pub fn any_id(mut self) -> Self {
         self.takes_any_id = true;
+        self
+    }
+
+    /// Sends so many of them at once, as one batch: an array of messages, answered by an array. Only revision 2025-03-26
+    /// has batches, so that is what is spoken then. A batch counts as one request, which is right if each answer in it is.
+    ///
+    /// ```
+    /// use mcpool::load::LoadStep;
+    ///
+    /// let step = LoadStep::method("ping", serde_json::Map::new()).batch(1_000);
+    /// assert_eq!(step.name(), "ping");
+    /// ```
+    #[must_use]
+    pub fn batch(mut self, messages: usize) -> Self {
+        self.batch = messages;
         self
     }
 

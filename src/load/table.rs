@@ -1,6 +1,8 @@
 //! A report as text for a terminal.
 
-use super::report::{GeneratorUse, LatencyReport, LoadTestReport, ReplayReport, ServerUse};
+use super::report::{
+    GeneratorUse, LatencyReport, LoadOperationReport, LoadTestReport, ReplayReport, ServerUse,
+};
 use crate::limits::units::{bytes, grouped};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -98,6 +100,15 @@ fn write_requests(report: &LoadTestReport, out: &mut impl Write) -> io::Result<(
         counts.error_ratio * 100.0
     );
     paragraph(out, "requests", &text)?;
+    if report.operations.iter().any(|operation| operation.batch > 1) {
+        let messages: u64 = report.operations.iter().map(|one| one.answered * one.batch).sum();
+        let rate = messages as f64 * 1e3 / report.measured_ms.max(1e-6);
+        let text = format!(
+            "{} answered ({rate:.1} a second), where a batch is one request",
+            plural(messages, "message")
+        );
+        paragraph(out, " ", &text)?;
+    }
     if counts.unanswered > 0 {
         let text = format!("{} still without an answer at the end", plural(counts.unanswered, "request"));
         paragraph(out, " ", &text)?;
@@ -154,12 +165,14 @@ fn write_replay(replay: &ReplayReport, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn write_latencies(report: &LoadTestReport, out: &mut impl Write) -> io::Result<()> {
-    let names =
-        report.operations.iter().map(|operation| operation.tool.as_deref().unwrap_or(&operation.method));
-    let mut rows: Vec<(String, u64, Option<&LatencyReport>)> = names
-        .map(shown)
-        .zip(&report.operations)
-        .map(|(name, operation)| (name, operation.answered, operation.latency.as_ref()))
+    let name = |operation: &LoadOperationReport| {
+        let name = shown(operation.tool.as_deref().unwrap_or(&operation.method));
+        if operation.batch > 1 { format!("{name} x{}", operation.batch) } else { name }
+    };
+    let mut rows: Vec<(String, u64, Option<&LatencyReport>)> = report
+        .operations
+        .iter()
+        .map(|operation| (name(operation), operation.answered, operation.latency.as_ref()))
         .collect();
     if rows.len() > 1 {
         rows.push(("all".to_owned(), report.requests.answered, report.latency.as_ref()));
@@ -297,6 +310,7 @@ mod tests {
             report.operations.push(LoadOperationReport {
                 method: "tools/call".to_owned(),
                 tool: Some(name.to_owned()),
+                batch: 1,
                 answered: 123_456_789,
                 failed: 0,
                 timed_out: 0,

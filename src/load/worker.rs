@@ -4,7 +4,7 @@
 //! and closes connections. Invariant: from the end of the warm-up to the end of the test a request that succeeds
 //! allocates nothing.
 
-use super::channel::{Broken, Channel, Heard, Lateness, State};
+use super::channel::{Beginning, Broken, Channel, Heard, Lateness, State};
 use super::course::Course;
 use super::examples::Examples;
 use super::failure::FailureKind;
@@ -117,7 +117,8 @@ impl<'a> Worker<'a> {
         let now = Instant::now();
         let is_http = setup.target.is_http();
         let channels = if is_http { setup.connections * setup.in_flight } else { setup.connections };
-        let channels: Vec<_> = (0..channels).map(|_| Channel::new(is_http, setup.in_flight, now)).collect();
+        let channel = |_| Channel::new(is_http, setup.in_flight, mix.largest_batch(), now);
+        let channels: Vec<_> = (0..channels).map(channel).collect();
         let slots: usize = channels.iter().map(|channel| channel.slots.len()).sum();
         let lanes = if setup.has_lanes { setup.connections } else { 1 };
         let free = || FreeSlots { slots: VecDeque::with_capacity(slots / lanes), since: now };
@@ -282,7 +283,8 @@ impl<'a> Worker<'a> {
 
     fn begin(&mut self, (index, slot): (usize, usize), choice: Choice, begin: Begin, now: Instant) {
         let channel = &mut self.channels[index];
-        let id = channel.occupy(slot, choice.step, begin.origin, now, begin.counts);
+        let (step, batch) = (choice.step, self.mix.steps[choice.step].batch);
+        let id = channel.occupy(slot, Beginning { step, batch, begin, sent: now });
         let before = channel.out.capacity();
         self.mix.write(choice, id, &self.setup.wording, &channel.session, &mut channel.out);
         self.unsent_bytes += channel.out.capacity() - before;
@@ -560,10 +562,5 @@ impl<'a> Worker<'a> {
 
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
-    }
-
-    /// The method and the name of each operation.
-    pub(super) fn operations(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.mix.steps.iter().map(|step| (step.method.as_str(), step.name.as_str()))
     }
 }

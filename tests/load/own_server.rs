@@ -32,7 +32,7 @@ impl Tool for Echo {
 }
 
 /// Has `test` load a server at these targets.
-fn with_server(test: impl Fn(&LoadTarget)) {
+pub(super) fn with_server(test: impl Fn(&LoadTarget)) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("own.sock");
     let at = path.clone();

@@ -25,7 +25,9 @@ pub(crate) type Script = dyn Fn(usize, &Value) -> Vec<Act> + Send + Sync;
 pub(crate) fn right(request: &Value) -> Value {
     let result = match request["method"].as_str().unwrap_or_default() {
         "initialize" => {
-            json!({"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "p", "version": "1"}})
+            let asked = request["params"]["protocolVersion"].as_str();
+            let revision = asked.filter(|asked| *asked == "2025-03-26").unwrap_or("2025-06-18");
+            json!({"protocolVersion": revision, "capabilities": {}, "serverInfo": {"name": "p", "version": "1"}})
         }
         "tools/call" => json!({"content": [{"type": "text", "text": "done"}]}),
         _ => json!({}),

@@ -41,6 +41,9 @@ fn a_command_is_loaded_and_shown_as_a_table_and_as_json() {
     assert_eq!((&report["scenario"]["transport"], text(&json.stderr)), (&"stdio".into(), String::new()));
 }
 
+/// A server that does not speak the revision that it is asked for.
+const NEWER: &str = "read -r line; echo '{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"protocolVersion\":\"2025-06-18\"}}'; read -r line";
+
 #[test]
 fn the_exit_code_says_what_came_of_it() {
     let server = ["--", PROGRAM, "serve", "--stdio", "/"];
@@ -70,6 +73,13 @@ fn the_exit_code_says_what_came_of_it() {
         ),
         (&["unix:/nonexistent/mcpool.sock"], 3, "cannot reach the server"),
         (&["--", "mcpool-no-such-program"], 3, "no program"),
+        (&["--batch", "2", "--era", "modern", "--", "true"], 2, "only revision 2025-03-26 has batches"),
+        (&["--batch", "0", "--", "true"], 2, "--batch"),
+        (
+            &["--batch", "2", "--", "sh", "-c", NEWER],
+            3,
+            "it speaks 2025-06-18, and only 2025-03-26 has batches",
+        ),
         (&["--era", "legacy", "--", "sh", "-c", "echo out of cheese >&2"], 3, "out of cheese"),
     ] {
         let output = load(arguments);

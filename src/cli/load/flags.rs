@@ -47,7 +47,7 @@ A scenario file:
   [[scenario.step]]
   call = \"read_text_file\"              # or method = \"tools/list\"
   arguments = { path = \"notes.txt\" }
-  weight = 3
+  weight = 3                             # batch = 1000 to send so many as one
   [scenario.expect]
   p99 = \"5ms\"
   errors = \"0.1%\"
@@ -183,6 +183,7 @@ fn sources() -> [Arg; 3] {
             "call",
             "method",
             "arguments",
+            "batch",
             "rate",
             "ramp",
             "steps",
@@ -253,12 +254,15 @@ fn search() -> [Arg; 2] {
     ]
 }
 
-fn steps() -> [Arg; 3] {
+fn steps() -> [Arg; 4] {
     [
         text("call", "TOOL", "Call this tool [default: ask for what costs least]; with --replay TOOL=OBJECT, arguments in the place of the recorded ones, for several tools")
             .action(ArgAction::Append),
         text("arguments", "OBJECT", "Arguments of the tool as a JSON object, or parameters of the method"),
         text("method", "METHOD", "Ask with this method, as ping or tools/list").conflicts_with("call"),
+        text("batch", "NUMBER", "Send so many of them at once, as one batch that counts as one request (revision 2025-03-26)")
+            .value_parser(value_parser!(u64).range(1..=100_000))
+            .conflicts_with("replay"),
     ]
 }
 
@@ -455,9 +459,12 @@ fn step(matches: &ArgMatches) -> Result<Option<LoadStep>, CliError> {
     if matches.get_many::<String>("call").is_some_and(|calls| calls.len() > 1) {
         return Err(CliError::Usage("one --call is made; several go with --replay".to_owned()));
     }
+    let batch = matches.get_one::<u64>("batch").map(|batch| *batch as usize);
+    let whole = |step: LoadStep| Ok(Some(step.batch(batch.unwrap_or(1))));
     match (name("call"), name("method")) {
-        (Some(tool), _) => Ok(Some(LoadStep::call(tool, arguments))),
-        (None, Some(method)) => Ok(Some(LoadStep::method(method, arguments))),
+        (Some(tool), _) => whole(LoadStep::call(tool, arguments)),
+        (None, Some(method)) => whole(LoadStep::method(method, arguments)),
+        (None, None) if arguments.is_empty() && batch.is_some() => whole(LoadStep::method("ping", arguments)),
         (None, None) if arguments.is_empty() => Ok(None),
         (None, None) => Err(CliError::Usage("--arguments needs --call or --method".to_owned())),
     }

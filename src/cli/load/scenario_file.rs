@@ -15,6 +15,7 @@
 //! call = "echo"
 //! arguments = { text = "{{text 100}}" }
 //! weight = 3
+//! batch = 1000                              # so many as one request
 //! [scenario.expect]
 //! p99 = "5ms"
 //! errors = "0.1%"
@@ -101,6 +102,12 @@ struct Step {
     arguments: Map<String, Value>,
     #[serde(default = "one")]
     weight: u32,
+    #[serde(default = "one_message")]
+    batch: usize,
+}
+
+fn one_message() -> usize {
+    1
 }
 
 fn one() -> u32 {
@@ -200,10 +207,10 @@ fn pattern(pattern: Pattern) -> Result<LoadPattern, CliError> {
     })
 }
 
-fn step(Step { call, method, arguments, weight }: Step) -> Result<LoadStep, CliError> {
+fn step(Step { call, method, arguments, weight, batch }: Step) -> Result<LoadStep, CliError> {
     match (call, method) {
-        (Some(tool), None) => Ok(LoadStep::call(tool, arguments).weight(weight)),
-        (None, Some(method)) => Ok(LoadStep::method(method, arguments).weight(weight)),
+        (Some(tool), None) => Ok(LoadStep::call(tool, arguments).weight(weight).batch(batch)),
+        (None, Some(method)) => Ok(LoadStep::method(method, arguments).weight(weight).batch(batch)),
         _ => Err(usage("a step has either call = \"TOOL\" or method = \"METHOD\"")),
     }
 }
