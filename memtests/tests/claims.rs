@@ -13,6 +13,7 @@ mod a_leak_is_found;
 mod a_worse_cell_is_found;
 mod an_allocation_is_found;
 mod connections_leave_nothing;
+mod escapes_of_large_calls_allocate_nothing;
 mod idle_connection_is_small;
 mod matrix;
 mod network_bodies_at_once_are_bounded;
@@ -46,6 +47,7 @@ claims! {
     a_worse_cell_is_found
     an_allocation_is_found
     connections_leave_nothing
+    escapes_of_large_calls_allocate_nothing
     idle_connection_is_small
     matrix
     network_bodies_at_once_are_bounded

@@ -5,6 +5,7 @@
 //! | objects that are costly to make or warm up | [`ObjectPool`], with a [`Recycle`] that says how to empty them |
 //! | byte buffers of many sizes | [`BufferPool`]: size classes of [`bytes::BytesMut`] |
 //! | short-lived data that dies together | [`ArenaPool`]: [`bumpalo::Bump`] arenas with a retain limit |
+//! | the arenas of large messages, kept warm | [`LargeArenas`] |
 //! | several pools under one bound | [`MemoryBudget`] |
 //! | to see and steer them all | [`PoolRegistry`], [`PoolControl`], [`PoolSnapshot`] |
 //! | to know how large they should be | [`PoolControl::sample`], [`PoolHistory`], [`MissCurve`] |
@@ -58,6 +59,7 @@ mod arena;
 mod budget;
 mod buffer;
 mod demand;
+mod large_arenas;
 mod miss_curve;
 mod pool;
 mod recycle;
@@ -72,6 +74,7 @@ pub use arena::{ArenaLease, ArenaPool, RetainArena};
 pub use budget::{BudgetSpent, MemoryBudget, Reservation};
 pub use buffer::{BufferClass, BufferConfig, BufferLease, BufferPool, LeasedBudget, OwnedBudget};
 pub use demand::{PoolHistory, Sampling};
+pub use large_arenas::{LargeArenaBounds, LargeArenas};
 pub use miss_curve::MissCurve;
 pub use pool::{Lease, ObjectPool, PoolConfig};
 pub use recycle::{Discard, Recycle, Verdict};

@@ -18,6 +18,8 @@ type Result<T> = std::result::Result<T, DecodeError>;
 pub(super) const RAW_TOKEN: &str = "$mcpool::Raw";
 /// The name by which [`EscapedText`](super::EscapedText) asks for a string as it is written.
 pub(super) const ESCAPED_TOKEN: &str = "$mcpool::EscapedText";
+/// The name by which [`Strings`](super::Strings) asks for a list of strings, and for its text behind the last one.
+pub(super) const STRINGS_TOKEN: &str = "$mcpool::Strings";
 
 /// A string that its type may copy, and a value that is decoded later, are free up to this size.
 const FREE_BYTES: usize = 4 * 1024;
@@ -291,6 +293,12 @@ impl<'f> de::Deserializer<'f> for Deserializer<'_, 'f> {
                 _ => Err(self.unwanted(&visitor)),
             };
         }
+        if name == STRINGS_TOKEN {
+            return match self.lexer.kind()? {
+                Kind::Array => visitor.visit_seq(WrittenStrings::enter(self.lexer, self.arena)?),
+                _ => Err(self.unwanted(&visitor)),
+            };
+        }
         visitor.visit_newtype_struct(self)
     }
 
@@ -386,6 +394,42 @@ impl<'f> de::SeqAccess<'f> for &mut Elements<'_, 'f> {
         }
         self.lexer.hand_out_element(self.arena)?;
         seed.deserialize(Deserializer::new(self.lexer, self.arena)).map(Some)
+    }
+}
+
+/// The strings of a list as they are written, and behind them the list.
+struct WrittenStrings<'a, 'f> {
+    lexer: &'a mut Lexer<'f>,
+    arena: &'f Bump,
+    start: usize,
+    is_done: bool,
+}
+
+impl<'a, 'f> WrittenStrings<'a, 'f> {
+    fn enter(lexer: &'a mut Lexer<'f>, arena: &'f Bump) -> Result<Self> {
+        let start = lexer.offset();
+        lexer.enter_array()?;
+        Ok(Self { lexer, arena, start, is_done: false })
+    }
+}
+
+impl<'f> de::SeqAccess<'f> for WrittenStrings<'_, 'f> {
+    type Error = DecodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'f>>(&mut self, seed: T) -> Result<Option<T::Value>> {
+        if self.is_done {
+            let list = self.lexer.text_since(self.start);
+            return seed.deserialize(de::value::BorrowedStrDeserializer::new(list)).map(Some);
+        }
+        if !self.lexer.next_element()? {
+            self.is_done = true;
+            return Ok(None);
+        }
+        let start = self.lexer.offset();
+        let string = seed.deserialize(Deserializer::new(self.lexer, self.arena))?;
+        // A long one takes as much again when it is unescaped.
+        self.lexer.hand_out_text(self.lexer.text_since(start), self.arena)?;
+        Ok(Some(string))
     }
 }
 

@@ -9,6 +9,7 @@ use super::lexer::Lexer;
 use memchr::memchr;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -37,7 +38,26 @@ pub struct EscapedText<'f> {
     has_escapes: bool,
 }
 
-impl EscapedText<'_> {
+impl<'f> EscapedText<'f> {
+    /// A string as it is written, with its quotes.
+    pub(super) fn from_written(written: &'f str) -> Self {
+        let text = written.get(1..written.len().saturating_sub(1)).unwrap_or_default();
+        Self { text, has_escapes: memchr(b'\\', text.as_bytes()).is_some() }
+    }
+
+    /// The text: borrowed where it is plain.
+    pub(super) fn to_text(self) -> Cow<'f, str> {
+        if !self.has_escapes {
+            return Cow::Borrowed(self.text);
+        }
+        // An unescaped string is no longer than its escaped form, and the last character needs room as if it were the longest.
+        let mut room = vec![0; self.text.len() + Self::LEAST_ROOM];
+        // An error cannot be: the string was checked as a whole.
+        let filled = Lexer::from_inside(self.text).unescape_some(&mut room).unwrap_or_default();
+        room.truncate(filled);
+        Cow::Owned(String::from_utf8(room).unwrap_or_default())
+    }
+
     /// The least room for a piece: that of the longest character.
     const LEAST_ROOM: usize = 4;
 
@@ -82,8 +102,7 @@ impl<'de: 'f, 'f> Deserialize<'de> for EscapedText<'f> {
 
             /// The string as it is written, with its quotes, from this crate's decoder.
             fn visit_borrowed_str<E: Error>(self, written: &'de str) -> Result<EscapedText<'f>, E> {
-                let text = written.get(1..written.len().saturating_sub(1)).unwrap_or_default();
-                Ok(EscapedText { text, has_escapes: memchr(b'\\', text.as_bytes()).is_some() })
+                Ok(EscapedText::from_written(written))
             }
 
             /// A string from any other decoder, which has unescaped it.

@@ -53,6 +53,19 @@ impl Frame {
         Ok(())
     }
 
+    /// Charges a large message with an arena that exists before something is made in it; not twice.
+    ///
+    /// # Errors
+    /// When what is in memory leaves no room for it.
+    pub(crate) fn charge_made(&mut self, arena_bytes: usize) -> Result<(), BudgetSpent> {
+        self.buffer.try_charge_filled(self.buffer.capacity() + price::ARENA_BYTES + arena_bytes)
+    }
+
+    /// Bytes of the arena that the message is charged with since [`Frame::charge_made`].
+    pub(crate) fn charged_arena_bytes(&self) -> usize {
+        self.buffer.charged_bytes().saturating_sub(self.buffer.capacity() + 2 * price::ARENA_BYTES)
+    }
+
     /// Whether what is made of the message is charged as it is made.
     #[inline]
     pub(crate) fn is_large(&self) -> bool {

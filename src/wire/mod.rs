@@ -18,6 +18,7 @@ mod reader;
 mod scan;
 mod ser;
 mod skim;
+mod strings;
 mod text_pieces;
 mod unescape;
 mod writer;
@@ -37,6 +38,7 @@ pub use reader::{FrameError, FrameReader};
 pub use skim::Outline;
 #[cfg(feature = "client")]
 pub(crate) use skim::Skim;
+pub use strings::Strings;
 pub(crate) use text_pieces::{BufferRoom, CountingRoom, HEX_DIGITS, escape_piece};
 #[cfg(feature = "filesystem")]
 pub(crate) use text_pieces::{LONGEST_UNIT, Room, base64_piece};

@@ -49,10 +49,15 @@ impl<'a> ThreadArguments<'a> {
         let arguments = Arguments { shared, tool: call.tool(), name, json, arena };
         let has_owned = decoded.as_ref().map_or(true, |decoded| decoded.has_owned);
         let accepted = arguments.accept(decoded.map(|decoded| decoded.value));
-        made.settle(arena, has_owned);
-        shared.tool_usage.note_arena(call.tool(), arena.allocated_bytes());
+        made.settle(frame, arena, has_owned);
+        shared.tool_usage.note_arena(call.tool(), arena_bytes(arena));
         accepted.map(|(arguments, _)| arguments).map_err(ToolError::Failed)
     }
+}
+
+/// Bytes of an arena that are taken: one that a large message left may have far more.
+pub(crate) fn arena_bytes(arena: &Bump) -> usize {
+    arena.allocated_bytes() - arena.chunk_capacity()
 }
 
 /// A decoded object.

@@ -3,7 +3,7 @@
 use crate::protocol::{ArgumentsAt, Message, MessageDecoder, ProtocolError};
 use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
-use crate::server::handler::arguments::{Arguments, decode_object};
+use crate::server::handler::arguments::{Arguments, arena_bytes, decode_object};
 use crate::server::handler::call_context::CallContext;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::incoming::checks::{AdmittedRequest, Unchecked};
@@ -60,7 +60,7 @@ impl<'f> ToolRequest<'f> {
         }
         let accepted = arguments.accept(decoded);
         let has_owned = self.arguments_at == ArgumentsAt::End || self.decoder.has_owned();
-        self.context.made.settle(arena, accepted.is_err() || has_owned);
+        self.context.made.settle(self.context.frame, arena, accepted.is_err() || has_owned);
         match accepted {
             Ok((arguments, json)) => Ok((arguments, json, context)),
             Err(text) => Err(context.finish(Err(ToolError::Failed(text)))),
@@ -170,7 +170,7 @@ impl<'f> ToolRequest<'f> {
         let admitted = Unchecked::new(&self.context, message, arena).check()?.admit_call()?;
         // Arguments that are not there are not read twice.
         let is_two_pass = self.arguments_at == ArgumentsAt::End && message.arguments.is_some();
-        self.context.shared.tool_usage.note_call(self.index, is_two_pass, arena.allocated_bytes());
+        self.context.shared.tool_usage.note_call(self.index, is_two_pass, arena_bytes(arena));
         self.context.call.note_tool(self.index);
         Ok(admitted)
     }

@@ -46,11 +46,11 @@ impl MadeMemory {
     }
 
     /// Ends the decode, after which nothing more is made: gives back what was reserved beyond the arena, unless the decoded
-    /// value has memory of its own.
-    pub(crate) fn settle(&self, arena: &Bump, has_owned: bool) {
+    /// value has memory of its own. A frame may be charged with an arena that was there before.
+    pub(crate) fn settle(&self, frame: &Frame, arena: &Bump, has_owned: bool) {
         arena.set_allocation_limit(None);
         if !has_owned && let Some(mut reserved) = self.reserved.take() {
-            reserved.shrink_to(arena.allocated_bytes());
+            reserved.shrink_to(arena.allocated_bytes().saturating_sub(frame.charged_arena_bytes()));
             self.reserved.store(Some(reserved));
         }
     }

@@ -71,13 +71,16 @@ impl Work {
         if call.is_cancelled() {
             return Err(ToolError::Cancelled);
         }
+        let pools = &core.shared.pools;
+        let mut own = pools.arenas.acquire();
         // Longer than the arena.
         let made = MadeMemory::default();
-        let arena = core.shared.pools.arenas.acquire();
+        let arena = pools.arena_for(frame, &mut own);
         let arguments = ThreadArguments::new(arguments.text(frame), frame, &arena, &made);
         let tool = call.tool().unwrap_or_default();
         let served = || core.toolset.call_on_thread(tool, arguments, call);
         let served = catch_unwind(AssertUnwindSafe(served));
+        pools.return_arena(arena, &mut own);
         if matches!(served, Ok(Ok(()))) {
             call.make_room_to_close();
         }

@@ -62,11 +62,15 @@ pub(crate) fn serve_frame<T: Toolset>(
             made: &made,
         };
         let ended = pin!(dispatch(&core, context, &arena, has_room)).await;
-        let served = match settle(&core, &session, &call, frame, ended) {
-            Settled::Served(served) => served,
-            Settled::GoesOn(goes_on) => goes_on.await,
-        };
-        (served, arena)
+        match settle(&core, &session, &call, frame, ended) {
+            Settled::Served(served) => (served, arena),
+            Settled::GoesOn(goes_on) => {
+                // What goes on has nothing in the arena, and may have given back the frame that is charged with it.
+                let mut own = Bump::new();
+                core.shared.pools.return_arena(arena, &mut own);
+                (goes_on.await, own)
+            }
+        }
     }
 }
 

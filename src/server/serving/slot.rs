@@ -51,9 +51,8 @@ impl RequestSlot {
         let connection = caller.connection;
         self.call.begin(caller);
         self.frame_bytes = frame.held_bytes();
-        let arena = std::mem::take(&mut self.arena);
-        let incoming = Incoming { frame, arena, call: Arc::clone(&self.call), session, origin };
-        self.future.start(incoming, connection);
+        let incoming = Incoming { frame, arena: Bump::new(), call: Arc::clone(&self.call), session, origin };
+        self.future.start(incoming, connection, &mut self.arena);
         self.wake.ready.store(true, Ordering::Relaxed);
     }
 
@@ -64,10 +63,7 @@ impl RequestSlot {
             return Poll::Pending;
         }
         let cx = &mut Context::from_waker(&self.waker);
-        let (served, arena) = std::task::ready!(self.future.poll(&self.call, cx));
-        self.arena = arena;
-        self.arena.reset();
-        Poll::Ready(served)
+        self.future.poll(&self.call, cx, &mut self.arena)
     }
 
     /// Drops the request unanswered, and cancels the work that it started on another thread.
@@ -103,9 +99,9 @@ impl RequestSlot {
 
 /// The future that serves a frame, without its type.
 trait FrameFuture: Send {
-    /// Begins a request that came over the connection of that number.
-    fn start(&mut self, incoming: Incoming, connection: u32);
-    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>) -> Poll<(ServedFrame, Bump)>;
+    /// Begins a request that came over the connection of that number, in the slot's arena or a larger one.
+    fn start(&mut self, incoming: Incoming, connection: u32, arena: &mut Bump);
+    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>, arena: &mut Bump) -> Poll<ServedFrame>;
     fn clear(&mut self);
     fn bytes(&self) -> usize;
 }
@@ -123,14 +119,15 @@ where
     S: Fn(Arc<Core<T>>, Incoming) -> F + Send,
     F: Future<Output = (ServedFrame, Bump)> + Send,
 {
-    fn start(&mut self, incoming: Incoming, connection: u32) {
+    fn start(&mut self, mut incoming: Incoming, connection: u32, arena: &mut Bump) {
+        incoming.arena = self.core.shared.pools.arena_for(&mut incoming.frame, arena);
         if let Some(recorder) = self.core.shared.traffic.get() {
             recorded::begin(recorder, &self.core.shared, &incoming, connection);
         }
         self.future.set(Some((self.serve)(Arc::clone(&self.core), incoming)));
     }
 
-    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>) -> Poll<(ServedFrame, Bump)> {
+    fn poll(&mut self, call: &CallState, cx: &mut Context<'_>, arena: &mut Bump) -> Poll<ServedFrame> {
         let Some(future) = self.future.as_mut().as_pin_mut() else {
             debug_assert!(false, "an empty slot was polled");
             return Poll::Pending;
@@ -145,7 +142,9 @@ where
             Err(_) => (ServedFrame::from(refuse_panicked(&self.core.shared, call)), Bump::new()),
         };
         self.future.set(None);
-        Poll::Ready(done)
+        let (served, used) = done;
+        self.core.shared.pools.return_arena(used, arena);
+        Poll::Ready(served)
     }
 
     fn clear(&mut self) {
@@ -206,13 +205,11 @@ impl Wake for SlotWake {
 /// Makes slots for the requests of one server, and cleans returned ones.
 pub(crate) struct SlotFactory<T> {
     core: Arc<Core<T>>,
-    arena_retain_bytes: usize,
 }
 
 impl<T: Toolset> SlotFactory<T> {
     pub(crate) fn new(core: Arc<Core<T>>) -> Self {
-        let arena_retain_bytes = core.shared.limits.arena_retain_bytes;
-        Self { core, arena_retain_bytes }
+        Self { core }
     }
 }
 
@@ -232,11 +229,6 @@ impl<T: Toolset> Recycle<RequestSlot> for SlotFactory<T> {
 
     fn recycle(&self, slot: &mut RequestSlot) -> Verdict {
         slot.future.clear();
-        slot.arena.reset();
-        if slot.arena.allocated_bytes() > self.arena_retain_bytes {
-            // The rest of the slot is small, and takes several allocations to make.
-            slot.arena = Bump::new();
-        }
         // A thread that has not yet noticed its cancellation must not see the flag cleared.
         if Arc::strong_count(&slot.call) > 1 {
             slot.call = Arc::default();

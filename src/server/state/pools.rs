@@ -7,9 +7,12 @@ use crate::protocol::{OwnedMessage, RetainMessage};
 use crate::server::state::answer_stream::WindowBudget;
 use crate::server::state::lasting::LastingBudget;
 use crate::server::state::memory_turns::{MemoryTurns, Room};
+use crate::wire::Frame;
+use bumpalo::Bump;
 use mcpool_pools::{
-    ArenaPool, BufferClass, BufferConfig, BufferPool, Discard, LeasedBudget, MemoryBudget, NameTaken,
-    ObjectPool, OwnedBudget, PoolConfig, PoolControl, PoolKind, PoolRegistry, Recycle, RetainArena,
+    ArenaPool, BufferClass, BufferConfig, BufferPool, Discard, LargeArenaBounds, LargeArenas, LeasedBudget,
+    MemoryBudget, NameTaken, ObjectPool, OwnedBudget, PoolConfig, PoolControl, PoolKind, PoolRegistry,
+    Recycle, RetainArena,
 };
 use std::any::Any;
 use std::sync::Mutex;
@@ -19,6 +22,8 @@ use std::sync::atomic::AtomicBool;
 pub(crate) struct Pools {
     pub(crate) buffers: BufferPool,
     pub(crate) arenas: ArenaPool,
+    /// What arenas of requests grew to that were larger than these keep.
+    pub(crate) large_arenas: LargeArenas,
     pub(crate) owned_messages: ObjectPool<OwnedMessage>,
     pub(crate) registry: PoolRegistry,
     pub(crate) budget: MemoryBudget,
@@ -57,14 +62,11 @@ impl Pools {
         let within = |config| within_budgets(config, &budget, &small);
         let registry = PoolRegistry::default();
         let retain_bytes = limits.arena_retain_bytes;
+        let first_bytes = price::FIRST_BUFFER_BYTES;
         let mut config = BufferConfig {
             budget: Some(budget.clone()),
             leased: Some(LeasedBudget { budget: leased.clone(), from_bytes: price::SMALL_BUFFER_BYTES + 1 }),
-            owned: Some(OwnedBudget {
-                budget: small.clone(),
-                first_bytes: price::FIRST_BUFFER_BYTES,
-                left_bytes: reserved_bytes,
-            }),
+            owned: Some(OwnedBudget { budget: small.clone(), first_bytes, left_bytes: reserved_bytes }),
             ..BufferConfig::default()
         };
         for class in &mut config.classes {
@@ -80,6 +82,7 @@ impl Pools {
             }),
             RetainArena { retain_bytes },
         );
+        let large_arenas = LargeArenas::new("large arenas", large_arena_bounds(retain_bytes), budget.clone());
         let owned_messages = ObjectPool::with_config(
             within(PoolConfig {
                 setting: Some("owned_message_capacity"),
@@ -89,10 +92,12 @@ impl Pools {
         );
         buffers.register(&registry)?;
         registry.register(arenas.clone())?;
+        registry.register(large_arenas.clone())?;
         registry.register(owned_messages.clone())?;
         Ok(Self {
             buffers,
             arenas,
+            large_arenas,
             owned_messages,
             registry,
             budget,
@@ -143,11 +148,40 @@ impl Pools {
                 tracing::debug!(pool = class.name(), freed_bytes, "idle buffers freed");
             }
         }
+        self.large_arenas.trim_unneeded();
+    }
+
+    /// The arena for a message, which is charged with it: one that was large before, if the message may need such a one
+    /// and has room for it, or else its request's own.
+    #[inline]
+    pub(crate) fn arena_for(&self, frame: &mut Frame, own: &mut Bump) -> Bump {
+        // The chunks of an arena double: a message of half of what is kept may take more than that.
+        let may_need_large = frame.bytes().len() > self.large_arenas.from_bytes() / 2;
+        let large = if may_need_large { self.take_large(frame) } else { None };
+        large.unwrap_or_else(|| std::mem::take(own))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_large(&self, frame: &mut Frame) -> Option<Bump> {
+        self.large_arenas.take().filter(|large| frame.charge_made(large.allocated_bytes()).is_ok())
+    }
+
+    /// Empties the arena of a message: a large one is kept for the next large message, and any other is its request's own.
+    #[inline]
+    pub(crate) fn return_arena(&self, mut arena: Bump, own: &mut Bump) {
+        arena.reset();
+        if arena.allocated_bytes() <= self.large_arenas.from_bytes() {
+            *own = arena;
+        } else {
+            self.large_arenas.give_back(arena);
+        }
     }
 
     /// What there is of large objects; see [`LargeObjects`].
     pub(crate) fn large_objects(&self) -> LargeObjects {
-        let mut large = LargeObjects::default();
+        let arenas = self.large_arenas.snapshot();
+        let mut large = LargeObjects { bytes: arenas.owned_bytes, gone: arenas.discarded(Discard::Shrunk) };
         for class in self.large_classes() {
             let snapshot = class.snapshot();
             large.bytes += snapshot.owned_bytes;
@@ -178,6 +212,12 @@ impl Pools {
         pools.push(Box::new(pool.clone()));
         pool
     }
+}
+
+/// Arenas of large messages that are kept: as many as threads work on such messages at once. The largest are freed after
+/// each message, as what is in them takes far longer than the block.
+fn large_arena_bounds(retain_bytes: usize) -> LargeArenaBounds {
+    LargeArenaBounds { capacity: 8, from_bytes: retain_bytes, most_bytes: 4 << 20 }
 }
 
 /// The configuration of a pool that is charged to both budgets.

@@ -3,7 +3,7 @@
 //! Nothing is lenient here: an optional argument, too, must have the type of the schema. The server reads arguments
 //! that do not fit a second time, and converts those with only one meaning.
 
-use crate::wire::EscapedText;
+use crate::wire::{EscapedText, Strings};
 use serde::{Deserialize, Deserializer};
 
 /// `read_file`, `read_text_file`.
@@ -23,10 +23,10 @@ pub(crate) struct Path<'a> {
 }
 
 /// `read_multiple_files`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct ReadMultipleFiles<'a> {
     #[serde(borrow, deserialize_with = "at_least_one")]
-    pub(crate) paths: Vec<&'a str>,
+    pub(crate) paths: Strings<'a>,
 }
 
 /// `write_file`.
@@ -82,12 +82,12 @@ pub(crate) enum SortBy {
 }
 
 /// `directory_tree`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DirectoryTree<'a> {
     pub(crate) path: &'a str,
     #[serde(default, borrow)]
-    pub(crate) exclude_patterns: Vec<&'a str>,
+    pub(crate) exclude_patterns: Strings<'a>,
 }
 
 /// `move_file`.
@@ -98,13 +98,13 @@ pub(crate) struct MoveFile<'a> {
 }
 
 /// `search_files`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SearchFiles<'a> {
     pub(crate) path: &'a str,
     pub(crate) pattern: &'a str,
     #[serde(default, borrow)]
-    pub(crate) exclude_patterns: Vec<&'a str>,
+    pub(crate) exclude_patterns: Strings<'a>,
 }
 
 /// `list_allowed_directories`.
@@ -115,8 +115,8 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-fn at_least_one<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<&'a str>, D::Error> {
-    let paths = Vec::<&'a str>::deserialize(deserializer)?;
+fn at_least_one<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Strings<'a>, D::Error> {
+    let paths = Strings::deserialize(deserializer)?;
     if paths.is_empty() {
         return Err(serde::de::Error::custom("paths must have at least 1 item, and has 0"));
     }
@@ -126,24 +126,28 @@ fn at_least_one<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Lexer;
+    use bumpalo::Bump;
     use serde_json::{Value, json};
 
     fn accepts(tool: &str, arguments: &Value) -> bool {
-        let text = arguments.to_string();
-        let ok = |result: Result<(), serde_json::Error>| result.is_ok();
+        fn fits<'f, T: Deserialize<'f>>(text: &'f str, arena: &'f Bump) -> bool {
+            Lexer::from_text(text).decode::<T>(arena).is_ok()
+        }
+        let (text, arena) = (arguments.to_string(), Bump::new());
         match tool {
-            "read_file" | "read_text_file" => ok(serde_json::from_str::<ReadTextFile<'_>>(&text).map(drop)),
+            "read_file" | "read_text_file" => fits::<ReadTextFile<'_>>(&text, &arena),
             "read_media_file" | "create_directory" | "list_directory" | "get_file_info" => {
-                ok(serde_json::from_str::<Path<'_>>(&text).map(drop))
+                fits::<Path<'_>>(&text, &arena)
             }
-            "read_multiple_files" => ok(serde_json::from_str::<ReadMultipleFiles<'_>>(&text).map(drop)),
-            "write_file" => ok(serde_json::from_str::<WriteFile<'_>>(&text).map(drop)),
-            "edit_file" => ok(serde_json::from_str::<EditFile<'_>>(&text).map(drop)),
-            "list_directory_with_sizes" => ok(serde_json::from_str::<ListWithSizes<'_>>(&text).map(drop)),
-            "directory_tree" => ok(serde_json::from_str::<DirectoryTree<'_>>(&text).map(drop)),
-            "move_file" => ok(serde_json::from_str::<MoveFile<'_>>(&text).map(drop)),
-            "search_files" => ok(serde_json::from_str::<SearchFiles<'_>>(&text).map(drop)),
-            "list_allowed_directories" => ok(serde_json::from_str::<Nothing>(&text).map(drop)),
+            "read_multiple_files" => fits::<ReadMultipleFiles<'_>>(&text, &arena),
+            "write_file" => fits::<WriteFile<'_>>(&text, &arena),
+            "edit_file" => fits::<EditFile<'_>>(&text, &arena),
+            "list_directory_with_sizes" => fits::<ListWithSizes<'_>>(&text, &arena),
+            "directory_tree" => fits::<DirectoryTree<'_>>(&text, &arena),
+            "move_file" => fits::<MoveFile<'_>>(&text, &arena),
+            "search_files" => fits::<SearchFiles<'_>>(&text, &arena),
+            "list_allowed_directories" => fits::<Nothing>(&text, &arena),
             unknown => panic!("no arguments for {unknown}"),
         }
     }

@@ -1,7 +1,7 @@
 //! The tool `edit_file`: applies edits to a file, and answers with the diff.
 
 use super::answer_space::AnswerSpace;
-use super::arguments::EditFile;
+use super::arguments::{Edit, EditFile};
 use super::as_node::diff::Diff;
 use super::as_node::reference_edit;
 use super::compat::Compat;
@@ -37,7 +37,9 @@ pub(crate) fn edit_file(
     let new_bytes: usize = arguments.edits.iter().map(|edit| edit.new_text.len()).sum();
     let memory = RefCell::new(EditMemory { call, path: &path, held: Vec::new(), bytes: 0 });
     let make_room = |bytes| memory.borrow_mut().make_room(bytes);
-    make_room((file.bytes as usize).saturating_mul(TEXTS).saturating_add(new_bytes))?;
+    // Of the message twice its bytes are set aside; short edits take more than that.
+    let edit_bytes = arguments.edits.capacity() * size_of::<Edit<'_>>();
+    make_room((file.bytes as usize).saturating_mul(TEXTS).saturating_add(new_bytes + edit_bytes))?;
     let stored = match String::from_utf8(file.read_all(limit_bytes)?) {
         Ok(stored) => stored,
         Err(error) => {

@@ -13,7 +13,7 @@ use super::open_file::{CHUNK, OpenFile};
 use super::several_files::{ERROR, HEADING_END, SEPARATOR, SeveralFiles, error_bytes};
 use crate::limits::price;
 use crate::server::{CallContext, CancellationToken, DataKind, TextBlock, ToolError};
-use crate::wire::{MemoryLack, escaped_bytes};
+use crate::wire::{MemoryLack, Strings, escaped_bytes};
 use mcpool_pools::Reservation;
 use std::ops::Range;
 
@@ -381,7 +381,7 @@ pub(crate) fn read_multiple_files(
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let paths = &arguments.paths;
+    let paths = arguments.paths;
     let most_bytes = if call.may_stream() { price::LARGE_BYTES } else { usize::MAX };
     let mut streamed = None;
     let fits = call.text_with(|text| {
@@ -426,7 +426,7 @@ enum Pushed {
 
 /// Writes the texts of several files, unless those are more than `most_bytes`.
 fn push_several(
-    paths: &[&str],
+    paths: Strings<'_>,
     context: &Context<'_>,
     space: AnswerSpace,
     most_bytes: usize,
@@ -434,9 +434,10 @@ fn push_several(
 ) -> Result<Pushed, Stop> {
     let begun_bytes = text.written_bytes();
     // Whatever one file takes, there is space left for the errors of those after it.
-    let mut reserved_bytes: usize = paths.iter().map(|path| error_bytes(path)).sum();
+    let mut reserved_bytes: usize = paths.iter().map(|path| error_bytes(&path)).sum();
     for (index, path) in paths.iter().enumerate() {
         context.cancellation.check()?;
+        let path = &*path;
         reserved_bytes -= error_bytes(path);
         if index > 0 {
             text.push_str(SEPARATOR);

@@ -34,7 +34,7 @@ fn search(
         Compat::Reference => Depth::Top,
     };
     let pattern = Glob::new(arguments.pattern, depth, &mut budget)?;
-    let exclusions = Exclusions::of_search(&arguments.exclude_patterns, context.compat, &mut budget)?;
+    let exclusions = Exclusions::of_search(arguments.exclude_patterns.iter(), context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
     let mut walk = Walk::new(&target, context, space, held)?;

@@ -11,7 +11,7 @@ use super::file_text::{FileText, LineEnds};
 use super::open_file::OpenFile;
 use super::sandbox::access::{Reach, Sandbox};
 use crate::server::{BlockSource, Filled, ToolError};
-use crate::wire::{BufferRoom, CountingRoom, escape_piece};
+use crate::wire::{BufferRoom, CountingRoom, Strings, escape_piece};
 use mcpool_pools::Reservation;
 use std::fmt::Write as _;
 
@@ -60,7 +60,7 @@ impl SeveralFiles {
     /// # Errors
     /// When all together do not fit into an answer, or nobody waits for it any more.
     pub(crate) fn count(
-        paths: &[&str],
+        paths: Strings<'_>,
         context: &Context<'_>,
         space: AnswerSpace,
         begun_bytes: usize,
@@ -69,8 +69,9 @@ impl SeveralFiles {
         let mut kept_bytes = 0;
         let mut written = begun_bytes;
         // Whatever one file takes, there is space left for the errors of those after it.
-        let mut reserved_bytes: usize = paths.iter().map(|path| error_bytes(path)).sum();
-        for path in paths {
+        let mut reserved_bytes: usize = paths.iter().map(|path| error_bytes(&path)).sum();
+        for path in paths.iter() {
+            let path = &*path;
             context.cancellation.check()?;
             reserved_bytes -= error_bytes(path);
             written += if files.is_empty() { 0 } else { escaped(SEPARATOR) } + escaped(&bounded(path));
@@ -94,7 +95,7 @@ impl SeveralFiles {
             if kept_bytes > MOST_KEPT_BYTES {
                 return Ok(None);
             }
-            files.push(ShownFile { path: (*path).into(), shown });
+            files.push(ShownFile { path: path.into(), shown });
         }
         let reach = context.sandbox.reach();
         Ok(Some((Self { reach, files, kept_bytes, _memory: None }, written - begun_bytes)))

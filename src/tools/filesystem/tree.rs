@@ -31,7 +31,7 @@ fn write_tree(
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     let mut budget = Budget::new(call.limits());
-    let exclusions = Exclusions::of_tree(&arguments.exclude_patterns, context.compat, &mut budget)?;
+    let exclusions = Exclusions::of_tree(arguments.exclude_patterns.iter(), context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
     let mut walk = Walk::new(&target, context, space, held)?;

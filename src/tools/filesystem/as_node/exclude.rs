@@ -21,12 +21,16 @@ impl Exclusions {
     ///
     /// # Errors
     /// When the patterns cost more than the budget allows.
-    pub(crate) fn new(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
+    pub(crate) fn new(
+        patterns: impl IntoIterator<Item: AsRef<str>>,
+        budget: &mut Budget,
+    ) -> Result<Self, FsError> {
         let (mut globs, mut of_directories) = (Vec::new(), Vec::new());
         for pattern in patterns {
+            let pattern = pattern.as_ref();
             let (pattern, globs) = match pattern.strip_suffix('/') {
                 Some(pattern) => (pattern, &mut of_directories),
-                None => (*pattern, &mut globs),
+                None => (pattern, &mut globs),
             };
             globs.push(Glob::new(pattern, Depth::Any, budget)?);
             // `minimatch` takes a pattern that begins with # for a comment, which is never meant for a name.
@@ -41,9 +45,12 @@ impl Exclusions {
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
-    fn of_reference_search(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
+    fn of_reference_search(
+        patterns: impl IntoIterator<Item: AsRef<str>>,
+        budget: &mut Budget,
+    ) -> Result<Self, FsError> {
         let globs: Result<Vec<Glob>, FsError> =
-            patterns.iter().map(|pattern| Glob::new(pattern, Depth::Top, budget)).collect();
+            patterns.into_iter().map(|pattern| Glob::new(pattern.as_ref(), Depth::Top, budget)).collect();
         Ok(Self { globs: globs?, of_directories: Vec::new(), knows_contents: false })
     }
 
@@ -52,9 +59,13 @@ impl Exclusions {
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
-    fn of_reference_tree(patterns: &[&str], budget: &mut Budget) -> Result<Self, FsError> {
+    fn of_reference_tree(
+        patterns: impl IntoIterator<Item: AsRef<str>>,
+        budget: &mut Budget,
+    ) -> Result<Self, FsError> {
         let mut globs = Vec::new();
         for pattern in patterns {
+            let pattern = pattern.as_ref();
             globs.push(Glob::new(pattern, Depth::Top, budget)?);
             if !pattern.contains('*') {
                 globs.push(Glob::new(&format!("**/{pattern}"), Depth::Top, budget)?);
@@ -68,7 +79,11 @@ impl Exclusions {
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
-    pub(crate) fn of_search(patterns: &[&str], compat: Compat, budget: &mut Budget) -> Result<Self, FsError> {
+    pub(crate) fn of_search(
+        patterns: impl IntoIterator<Item: AsRef<str>>,
+        compat: Compat,
+        budget: &mut Budget,
+    ) -> Result<Self, FsError> {
         match compat {
             Compat::Default => Self::new(patterns, budget),
             Compat::Reference => Self::of_reference_search(patterns, budget),
@@ -79,7 +94,11 @@ impl Exclusions {
     ///
     /// # Errors
     /// As for [`Exclusions::new`].
-    pub(crate) fn of_tree(patterns: &[&str], compat: Compat, budget: &mut Budget) -> Result<Self, FsError> {
+    pub(crate) fn of_tree(
+        patterns: impl IntoIterator<Item: AsRef<str>>,
+        compat: Compat,
+        budget: &mut Budget,
+    ) -> Result<Self, FsError> {
         match compat {
             Compat::Default => Self::new(patterns, budget),
             Compat::Reference => Self::of_reference_tree(patterns, budget),
