@@ -56,6 +56,7 @@
 //! | --- | --- |
 //! | `report` | the `report` module: memory reports as tables, page, metrics and diagnosis, and as a resource for agents |
 //! | `filesystem` | the filesystem tools |
+//! | `memory` | the memory tools: a knowledge graph in a file |
 //! | `time` | the time tools |
 //! | `socket-activation` | sockets that a service manager opened |
 //! | `client` | the `client` module |

@@ -14,6 +14,7 @@ mod a_worse_cell_is_found;
 mod an_allocation_is_found;
 mod connections_leave_nothing;
 mod escapes_of_large_calls_allocate_nothing;
+mod graph_reads_allocate_nothing;
 mod idle_connection_is_small;
 mod matrix;
 mod network_bodies_at_once_are_bounded;
@@ -48,6 +49,7 @@ claims! {
     an_allocation_is_found
     connections_leave_nothing
     escapes_of_large_calls_allocate_nothing
+    graph_reads_allocate_nothing
     idle_connection_is_small
     matrix
     network_bodies_at_once_are_bounded

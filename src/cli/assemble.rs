@@ -7,6 +7,7 @@ use super::toolsets::{Enabled, ToolsetName};
 use crate::limits::Limits;
 use crate::server::Server;
 use crate::tools::filesystem::Filesystem;
+use crate::tools::memory::KnowledgeGraph;
 use crate::tools::time::Time;
 use std::path::PathBuf;
 
@@ -19,6 +20,12 @@ pub(super) fn server(dirs: &[PathBuf], settings: &Settings, limits: Limits) -> R
     // One line for each toolset, in the order in which `tools/list` shows them. A toolset that is not enabled is `None`.
     let filesystem = enabled.then(ToolsetName::Filesystem, || filesystem(dirs, settings)).transpose()?;
     let server = server.toolset(choice.apply(ToolsetName::Filesystem, filesystem)?);
+    let graph = enabled.then(ToolsetName::Memory, || graph(settings)).transpose()?;
+    let server = server.toolset(choice.apply(ToolsetName::Memory, graph.clone())?);
+    let server = match graph {
+        Some(graph) => server.resources(graph),
+        None => server,
+    };
     let time =
         enabled.then(ToolsetName::Time, || Time::new(settings.local_timezone.as_deref())).transpose()?;
     let server = server.toolset(choice.apply(ToolsetName::Time, time)?);
@@ -40,4 +47,13 @@ fn filesystem(dirs: &[PathBuf], settings: &Settings) -> Result<Filesystem, CliEr
         None => filesystem,
     };
     Ok(filesystem.compat(settings.compat.unwrap_or_default()).text_once(settings.text_once))
+}
+
+fn graph(settings: &Settings) -> Result<KnowledgeGraph, CliError> {
+    let named = settings.memory_file_path.as_ref().map(KnowledgeGraph::new);
+    named.or_else(KnowledgeGraph::in_data_directory).ok_or_else(|| {
+        CliError::Usage(
+            "memory_file_path: this user has no home for the knowledge graph: name its file".to_owned(),
+        )
+    })
 }

@@ -34,7 +34,7 @@ pub use state::session::SessionValues;
 
 pub(crate) use answer::outcome::Outcome;
 pub(crate) use incoming::facts::{FrameOrigin, HeadPart, HttpFacts, Saturation, SessionField};
-#[cfg(feature = "filesystem")]
+#[cfg(any(feature = "filesystem", feature = "memory"))]
 pub(crate) use incoming::handler_end::ArgumentsPlace;
 pub(crate) use serving::batch::{Batch, BatchMessage, BatchTurn};
 pub(crate) use serving::in_flight::InFlight;

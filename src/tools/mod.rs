@@ -4,6 +4,8 @@
 pub mod filesystem;
 #[cfg(feature = "time")]
 mod json_text;
+#[cfg(all(unix, feature = "memory"))]
+pub mod memory;
 mod selection;
 #[cfg(feature = "time")]
 pub mod time;

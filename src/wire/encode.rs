@@ -179,6 +179,11 @@ impl Reply {
         self.lacks.get_or_insert(spent.into());
     }
 
+    /// Notes that another part of the same answer was left out.
+    pub(crate) fn share_lack(&mut self, part: &Self) {
+        self.lacks = self.lacks.or(part.lacks);
+    }
+
     /// Bytes that the message may have.
     pub(crate) fn max_bytes(&self) -> usize {
         self.max_bytes

@@ -42,6 +42,7 @@ fn every_other_setting_is_explained_and_the_short_help_has_what_most_need() {
         ("--only <TOOL>", true),
         ("--except <TOOL>", true),
         ("--prefix <[TOOLSET=]TEXT>", true),
+        ("--memory-file-path <FILE>", false),
         ("--local-timezone <ZONE>", false),
         ("--read-only", true),
         ("--http <ADDR:PORT>", true),

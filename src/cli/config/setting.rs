@@ -120,12 +120,15 @@ settings! {
         "Scopes that access tokens must have. May be repeated.", "";
     insecure: bool, "BOOL", Admission,
         "Listen beyond this machine without tokens.", "";
+    memory_file_path: Option<PathBuf>, "FILE", Toolset("memory"),
+        "File of the knowledge graph, as JSON Lines; also taken from `MEMORY_FILE_PATH`. It need not exist.",
+        "$XDG_DATA_HOME/mcpool/memory.jsonl, or ~/.local/share/mcpool/memory.jsonl";
     local_timezone: Option<String>, "ZONE", Toolset("time"),
         "IANA name of the time zone of the user, which the time tools name to the model.", "that of TZ or of the system";
 }
 
 /// Settings that the reference servers take from the environment, too, under these names in capitals.
-const REFERENCE_VARIABLES: &[&str] = &[];
+const REFERENCE_VARIABLES: &[&str] = &["memory_file_path"];
 
 /// A setting whose value is one of a few names.
 trait Choice: Copy + PartialEq + 'static {

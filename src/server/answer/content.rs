@@ -210,6 +210,14 @@ impl Content {
         Ok(())
     }
 
+    /// Sets the structured answer to the JSON that `write` writes.
+    pub(crate) fn structured_with(&mut self, write: impl FnOnce(&mut Reply)) {
+        let mut written = self.reply.sibling();
+        write(&mut written);
+        self.reply.share_lack(&written);
+        self.structured = written.finish().map_or_else(Structured::Unwritten, Structured::Value);
+    }
+
     /// The JSON text of the structured answer, if it is a complete value and no copy of a block.
     pub(crate) fn structured_json(&self) -> Option<&[u8]> {
         match &self.structured {
@@ -355,7 +363,12 @@ pub struct TextBlock<'r> {
     text: LossyText<'r>,
 }
 
-impl TextBlock<'_> {
+impl<'r> TextBlock<'r> {
+    /// Lets `write` fill a block, and ends it.
+    pub(crate) fn write<R>(reply: &'r mut Reply, write: impl FnOnce(&mut Self) -> R) -> R {
+        write(&mut Self { text: reply.lossy_text() })
+    }
+
     /// Appends text.
     pub fn push_str(&mut self, text: &str) {
         self.text.push_str(text);

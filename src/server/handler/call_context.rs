@@ -9,14 +9,15 @@ use crate::server::answer::content::{Content, DataBlock, DataKind, StreamedBlock
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::incoming::handler_end::Finished;
-#[cfg(feature = "filesystem")]
+#[cfg(any(feature = "filesystem", feature = "memory"))]
 use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
 use crate::server::state::answer_stream::{NoWindow, StreamMeans};
 use crate::server::state::call_state::{CallState, Failure};
-use crate::server::state::fair_permits::{AcquirePermit, SessionKey};
 use crate::server::state::memory_turns::MemoryTurn;
 use crate::server::state::pools::{MemoryQueue, Pools};
 use crate::server::state::streamed::BlockSource;
+#[cfg(feature = "memory")]
+use crate::wire::Reply;
 use crate::wire::{Lacking, MemoryLack};
 use mcpool_pools::{BudgetSpent, Lease, MemoryBudget, Reservation};
 use serde::Serialize;
@@ -128,6 +129,12 @@ impl CallContext {
             .map_err(|fault| ToolError::failed(format_args!("the answer does not fit its schema: {fault}")))
     }
 
+    /// Sets the structured answer to the JSON that `write` writes, which is one value and fits the tool's schema.
+    #[cfg(feature = "memory")]
+    pub(crate) fn structured_with(&mut self, write: impl FnOnce(&mut Reply)) {
+        self.content().structured_with(write);
+    }
+
     /// Sets the structured answer to `{"content": T}`, where `T` is the text of the last text block.
     pub fn structured_from_text(&mut self) {
         self.content().structured_from_text();
@@ -204,15 +211,6 @@ impl CallContext {
 
     pub(crate) fn tool(&self) -> Option<usize> {
         self.tool.map(|tool| tool.get() as usize - 1)
-    }
-
-    /// Waits for the right to use a thread.
-    pub(crate) fn acquire_thread(&self) -> AcquirePermit {
-        self.shared.thread_permits.acquire(self.session_key())
-    }
-
-    fn session_key(&self) -> SessionKey {
-        SessionKey { principal: self.call.details().principal(), session: self.session.number() }
     }
 
     /// Whether the answer may have a block that is written while it is sent.
@@ -369,7 +367,7 @@ impl CallContext {
     }
 
     /// A call that begins anew on a thread that may block, with the frame that it came in. Drops what was written.
-    #[cfg(feature = "filesystem")]
+    #[cfg(any(feature = "filesystem", feature = "memory"))]
     pub(crate) fn restart_on_thread(self, arguments: ArgumentsPlace) -> Finished {
         let tool = self.tool();
         let request = self.request.into_admitted();

@@ -15,6 +15,7 @@ use crate::server::shared::Shared;
 use crate::server::state::blocking::cancellation::CancellationToken;
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::changes::Kind;
+use crate::server::state::fair_permits::{AcquirePermit, SessionKey};
 use crate::server::state::session::{Session, SessionValues};
 use crate::server::state::task_store::TaskStore;
 use crate::wire::Reply;
@@ -70,6 +71,15 @@ impl RequestContext {
     /// A handle that work on another thread checks to see whether the request was cancelled.
     pub(crate) fn cancellation(&self) -> CancellationToken {
         CancellationToken::new(Arc::clone(&self.call))
+    }
+
+    /// Waits for the right to use a thread.
+    pub(crate) fn acquire_thread(&self) -> AcquirePermit {
+        self.shared.thread_permits.acquire(self.session_key())
+    }
+
+    pub(crate) fn session_key(&self) -> SessionKey {
+        SessionKey { principal: self.call.details().principal(), session: self.session.number() }
     }
 
     /// Whether the client asked for progress notifications.

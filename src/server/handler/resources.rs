@@ -2,6 +2,8 @@
 
 use crate::protocol::{Era, ProtocolError, Resource, ResourceTemplate};
 use crate::server::answer::content::DataBlock;
+#[cfg(feature = "memory")]
+use crate::server::answer::content::TextBlock;
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
@@ -117,6 +119,35 @@ impl ReadContext {
         self.reply.literal(r#","text":"#);
         self.reply.string(text);
         self.reply.literal("}");
+    }
+
+    /// Adds text contents that `write` fills on a thread that may block.
+    ///
+    /// # Errors
+    /// Those of `write`, and when it panics.
+    #[cfg(feature = "memory")]
+    pub(crate) async fn text_on_thread(
+        &mut self,
+        uri: &str,
+        mime_type: Option<&str>,
+        write: impl FnOnce(&mut TextBlock<'_>) -> Result<(), ToolError> + Send + 'static,
+    ) -> Result<(), ToolError> {
+        let permit = self.acquire_thread().await.ok_or(ToolError::Cancelled)?;
+        self.open(uri, mime_type);
+        self.reply.literal(r#","text":""#);
+        let sibling = self.reply.sibling();
+        let mut reply = std::mem::replace(&mut self.reply, sibling);
+        let thread = tokio::task::spawn_blocking(move || {
+            let written = TextBlock::write(&mut reply, write);
+            drop(permit);
+            (reply, written)
+        });
+        let Ok((reply, written)) = thread.await else {
+            return Err(ToolError::failed("the resource panicked"));
+        };
+        self.reply = reply;
+        self.reply.literal(r#""}"#);
+        written
     }
 
     /// Adds binary contents whose bytes `write` pushes piece by piece.

@@ -11,7 +11,7 @@ use crate::server::incoming::frame_context::FrameContext;
 use crate::server::incoming::handler_end::{ArgumentsPlace, Finished, HandlerEnd, ThreadCall};
 use crate::server::state::session::SessionValues;
 use crate::wire::DecodeError;
-#[cfg(feature = "filesystem")]
+#[cfg(any(feature = "filesystem", feature = "memory"))]
 use crate::wire::Frame;
 use bumpalo::Bump;
 use serde::Deserialize;
@@ -97,7 +97,7 @@ impl<'f> ToolRequest<'f> {
     }
 
     /// The frame that the call came in.
-    #[cfg(feature = "filesystem")]
+    #[cfg(any(feature = "filesystem", feature = "memory"))]
     pub(crate) fn frame(&self) -> &'f Frame {
         self.context.frame
     }
