@@ -1,5 +1,8 @@
 //! The memory report, its advice and its limits, of the real program under real load.
 
+#[cfg(feature = "webhook")]
+#[path = "memory/alerted.rs"]
+mod alerted;
 #[path = "memory/black_box.rs"]
 mod black_box;
 #[path = "memory/comeback.rs"]

@@ -1,7 +1,8 @@
 //! The spans that the program and a server send to a collector: what they say, whose children they are, and that nobody
 //! waits for a collector.
 
-use mcpool::{Server, TraceExport, TraceExportError};
+use mcpool::transport::serve_lines;
+use mcpool::{CallContext, Drain, Server, Tool, ToolDefinition, ToolError, TraceExport, TraceExportError};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -371,6 +373,69 @@ fn a_span_says_how_its_request_came() {
     assert_eq!(attribute(&span, "mcp.session.id"), "", "a modern request has none");
     assert_eq!(span["parentSpanId"], PARENT);
     program.end();
+}
+
+/// A tool that never answers.
+struct Stall;
+
+impl Tool for Stall {
+    type Arguments<'a> = serde_json::Map<String, Value>;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("stall", "Never answers.")
+    }
+
+    async fn call<'a>(&'a self, _: Self::Arguments<'a>, _: &mut CallContext) -> Result<(), ToolError> {
+        std::future::pending().await
+    }
+}
+
+/// What has no answer has a span all the same: of a call that its client cancelled, and of one whose client left.
+#[test]
+fn a_cancelled_request_ends_its_span() {
+    let collector = Collector::start();
+    let server = Server::builder("demo", "1").tool(Stall).build().expect("a server");
+    let export = TraceExport::to(format!("{}/v1/traces", collector.endpoint())).as_json();
+    server.export_traces(&export).expect("exported");
+    let call = |id: &str| {
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+            "traceparent": format!("00-{TRACE}-{PARENT}-01"),
+        });
+        request(&json!(id), "tools/call", &json!({"name": "stall", "arguments": {}, "_meta": meta}))
+    };
+    let cancel =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "one"}});
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (client, peer) = tokio::io::duplex(64 * 1024);
+        let (input, output) = tokio::io::split(peer);
+        let drain = Drain::default();
+        let talking = async {
+            let (answers, mut requests) = tokio::io::split(client);
+            for message in [call("one"), cancel, call("two")] {
+                requests.write_all(format!("{message}\n").as_bytes()).await.expect("room");
+            }
+            // Lines are served in their order, so both have begun once this is answered.
+            let ping = format!("{}\n", request(&json!("three"), "tools/list", &call("")["params"]));
+            requests.write_all(ping.as_bytes()).await.expect("room");
+            let mut line = String::new();
+            tokio::io::BufReader::new(answers).read_line(&mut line).await.expect("an answer");
+            assert!(line.contains("\"three\""), "{line}");
+        };
+        let _ = tokio::join!(serve_lines(&server, input, output, &drain), talking);
+    });
+    for id in ["one", "two"] {
+        let span = collector.span(id);
+        assert_eq!(
+            (attribute(&span, "error.type"), &span["status"]["code"]),
+            ("cancelled".to_owned(), &json!(2))
+        );
+        assert_eq!((&span["name"], &span["parentSpanId"]), (&json!("tools/call stall"), &json!(PARENT)));
+        assert_eq!(attribute(&span, "rpc.response.status_code"), "", "there was no answer");
+    }
+    assert_eq!(attribute(&collector.span("three"), "error.type"), "");
 }
 
 /// By default a trace that its caller does not sample is not sampled here.

@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_secs(1);
 const TICKS_AFTER: u8 = 2;
 /// Shortest time between two attempts for one reason.
 const PAUSE: Duration = Duration::from_mins(1);
+/// How far the clocks of servers that share a folder may be apart.
+const CLOCK_SPREAD_MS: u64 = 24 * 60 * 60 * 1_000;
 const PREFIX: &str = "black-box-";
 const SUFFIX: &str = ".json";
 const UNFINISHED: &str = ".unfinished";
@@ -113,7 +115,8 @@ impl BlackBoxFiles {
         };
         write().map_err(|source| NotWritten::Failed { path: folder.to_owned(), source })?;
         // The file is there, whatever becomes of the older ones.
-        log_left(remove_oldest(folder, &name, self.most, remove));
+        let latest = format!("{PREFIX}{}", clock::file_stamp(history.taken_unix_ms + CLOCK_SPREAD_MS));
+        log_left(remove_oldest(folder, [&name, &latest], self.most, remove));
         Ok(folder.join(name))
     }
 
@@ -172,18 +175,21 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Resu
 }
 
 /// Removes the oldest files beside `newest` until there are `most` in all; their names begin with their times, and another
-/// server may write to the same folder.
+/// server may write to the same folder. Those whose names are beyond `latest` go first: such a time has not come, and they
+/// would stay for good in the place of all that is written.
 ///
 /// What is no plain file is none of them, and what cannot be removed does not count: it may be another user's.
 fn remove_oldest(
     folder: &Path,
-    newest: &str,
+    [newest, latest]: [&str; 2],
     most: usize,
     remove: impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let is_older = |name: &str| name.starts_with(PREFIX) && name.ends_with(SUFFIX) && name != newest;
     let mut files: Vec<_> = plain_files(folder)?.filter(|(name, _)| is_older(name)).collect();
-    files.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    files.sort_unstable_by(|(one, _), (other, _)| {
+        (one.as_str() <= latest, one).cmp(&(other.as_str() <= latest, other))
+    });
     let too_many = files.len().saturating_sub(most.saturating_sub(1));
     // All are tried, and one of those that stay is named: there may be thousands.
     files.iter().take(too_many).map(|(_, path)| remove(path)).fold(Ok(()), Result::and)
@@ -394,7 +400,8 @@ mod tests {
         let others = |path: &Path| {
             if is_foreign(path) { Err(io::ErrorKind::PermissionDenied.into()) } else { remove(path) }
         };
-        let error = remove_oldest(within, "black-box-5.json", 2, others).expect_err("two stay");
+        let error =
+            remove_oldest(within, ["black-box-5.json", "black-box-6"], 2, others).expect_err("two stay");
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
         let want = ["black-box-0.json", "black-box-2.json", "black-box-4.json", "black-box-5.json"];
         assert_eq!(names(within), want);
@@ -410,6 +417,24 @@ mod tests {
         let path = files.write(HistoryReason::Asked).expect("written");
         let newest = path.file_name().expect("a name").to_str().expect("text").to_owned();
         assert_eq!(names(folder.path()), [newest.as_str(), "black-box-9999-4.json"]);
+    }
+
+    /// A clock that was ahead, or somebody who wants to be rid of the files, must not have all later ones removed.
+    #[test]
+    fn files_of_a_time_that_has_not_come_go_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["black-box-9999-1.json", "black-box-9999-2.json", "black-box-2001-01-01.json"] {
+            fs::write(folder.path().join(name), "{}").expect("written");
+        }
+        let files = files(Some(folder.path()));
+        let path = files.write(HistoryReason::Asked).expect("written");
+        let newest = path.file_name().expect("a name").to_str().expect("text").to_owned();
+        assert_eq!(names(folder.path()), ["black-box-2001-01-01.json", newest.as_str()]);
+        let path = files.write(HistoryReason::Alert).expect("written");
+        let second = path.file_name().expect("a name").to_str().expect("text").to_owned();
+        let mut want = [newest, second];
+        want.sort();
+        assert_eq!(names(folder.path()), want);
     }
 
     #[test]

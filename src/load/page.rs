@@ -4,9 +4,9 @@
 
 use super::chart::{Chart, Line, Scale};
 use super::markup::escape;
-use super::report::LoadTestReport;
+use super::report::{LoadTestReport, ReplayReport};
 use super::table::{time, write_load_table};
-use crate::limits::units::bytes;
+use crate::limits::units::{bytes, grouped};
 use std::fmt::Write as _;
 use std::io;
 
@@ -44,14 +44,41 @@ fn section(report: &LoadTestReport, out: &mut impl io::Write) -> io::Result<()> 
     let verdict = if report.is_passed() { "passed" } else { "failed" };
     write!(
         out,
-        "<section>\n<h1>{} <span class=\"{verdict}\">{verdict}</span></h1>\n<pre>{}</pre>\n<div class=\"charts\">\n",
+        "<section>\n<h1>{} <span class=\"{verdict}\">{verdict}</span></h1>\n<pre>{}</pre>\n",
         escape(&report.scenario.name),
         escape(&String::from_utf8_lossy(&table))
     )?;
+    if let Some(replay) = &report.replay {
+        write_replay(replay, out)?;
+    }
+    writeln!(out, "<div class=\"charts\">")?;
     for (title, chart) in charts(report) {
         write!(out, "<figure>\n<figcaption>{title}</figcaption>\n{chart}</figure>\n")?;
     }
     writeln!(out, "</div>\n</section>")
+}
+
+/// What was replayed, and what of the trace was not.
+fn write_replay(replay: &ReplayReport, out: &mut impl io::Write) -> io::Result<()> {
+    let skipped: u64 = replay.skipped.iter().map(|skipped| skipped.count).sum();
+    let reasons = replay.skipped.iter().map(|one| format!("{} {}", grouped(one.count), one.why));
+    let reasons = reasons.collect::<Vec<_>>().join("; ");
+    let made = replay.recorded.saturating_sub(skipped);
+    let rows = [
+        ("Trace", replay.trace.clone()),
+        ("Speed", format!("{} times as fast as recorded", replay.speed)),
+        ("Connections", grouped(replay.peers)),
+        ("Requests", format!("{} of {} in the trace", grouped(made), grouped(replay.recorded))),
+        ("Redacted", format!("{}, made with texts of the same lengths", grouped(replay.redacted))),
+        ("Replaced", format!("{}, with arguments of this test", grouped(replay.replaced))),
+        ("Skipped", if skipped == 0 { "none".to_owned() } else { reasons }),
+        ("Not recorded", format!("{}, for lack of room", grouped(replay.dropped_in_recording))),
+    ];
+    writeln!(out, "<table class=\"facts\">\n<caption>Replay</caption>")?;
+    for (name, value) in rows {
+        writeln!(out, "<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escape(&value))?;
+    }
+    writeln!(out, "</table>")
 }
 
 /// The charts that the report has figures for.
@@ -112,7 +139,7 @@ fn charts(report: &LoadTestReport) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::SecondReport;
+    use super::super::report::{SecondReport, SkippedReport};
     use super::super::sample;
     use super::*;
 
@@ -143,6 +170,37 @@ mod tests {
         assert!(!page.contains("<img") && !page.contains('\u{1b}') && !page.contains("NaN"), "{page}");
         for part in ["prefers-color-scheme: dark", "default-src 'none'", "Latency by quantile"] {
             assert!(page.contains(part), "{part} is missing");
+        }
+    }
+
+    #[test]
+    fn the_page_of_a_replay_says_what_was_replayed() {
+        let mut report = sample::report(4_000.0, 100.0, 0.0);
+        let skipped = SkippedReport { why: "notifications".to_owned(), count: 2_000 };
+        report.replay = Some(ReplayReport {
+            trace: "<traffic>.jsonl".to_owned(),
+            speed: 2.5,
+            peers: 3,
+            recorded: 12_000,
+            skipped: vec![skipped],
+            redacted: 70,
+            replaced: 5,
+            dropped_in_recording: 0,
+            is_torn: false,
+            stopped: None,
+        });
+        let mut page = Vec::new();
+        write_load_page(&[report], &mut page).expect("written");
+        let page = String::from_utf8(page).expect("text");
+        for part in [
+            "&lt;traffic&gt;.jsonl",
+            "2.5 times as fast",
+            "10,000 of 12,000 in the trace",
+            "<td>70, made with",
+            "<td>5, with",
+            "<td>2,000 notifications</td>",
+        ] {
+            assert!(page.contains(part), "{part} is missing in {page}");
         }
     }
 

@@ -406,7 +406,7 @@ impl Server {
     /// Sends a span of each request and notification that ends from now on to a collector. A request whose `_meta` has a
     /// `traceparent` belongs to that trace. No request waits for the collector, and a drain waits five seconds at most.
     ///
-    /// A request that is cancelled, or whose client is gone, has no span. `mcp.session.id` is the number of the session
+    /// The span of a request that is cancelled, or whose client is gone, has the `error.type` `cancelled`. `mcp.session.id` is the number of the session
     /// as the log has it, as its id is a secret. [`TraceExport`] has an example.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub(crate) struct RequestSpan<'r> {
     pub(crate) session: Option<u64>,
     /// `pipe`, `tcp` or `unix`.
     pub(crate) transport: &'static str,
-    /// `tool_error`, or the code of an error answer.
+    /// `tool_error`, `cancelled`, or the code of an error answer.
     pub(crate) error: Option<String>,
     /// The code of an error answer.
     pub(crate) code: Option<i32>,

@@ -10,7 +10,6 @@ use super::shape::write_shape;
 use crate::lock::lock;
 use crate::metrics::Moment;
 use crate::protocol::{Era, Method};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -265,7 +264,6 @@ impl RequestInProgress {
         let Self { name, params, line, .. } = self;
         // What a client calls a method is not written down.
         let method = self.method.map_or(OTHER_METHOD, Method::as_str);
-        let params = serde_json::from_slice::<&RawValue>(params).ok();
         let request = TrafficLine::Request(RecordedRequest {
             at_us: self.came.ns_since(recording.begun) / 1_000,
             peer: self.peer,
@@ -278,13 +276,20 @@ impl RequestInProgress {
             took_us: end.now.ns_since(self.came) / 1_000,
             outcome: end.outcome,
             code: end.code,
-            params,
+            // Written behind it: to make it a `RawValue` would be to read it again, which allocates.
+            params: None,
             redacted: self.is_redacted,
             too_long: self.is_too_long,
         });
         line.clear();
         match serde_json::to_writer(&mut *line, &request) {
             Ok(()) => {
+                if !params.is_empty() {
+                    line.truncate(line.len().saturating_sub(b"}}".len()));
+                    line.extend_from_slice(br#","params":"#);
+                    line.extend_from_slice(params);
+                    line.extend_from_slice(b"}}");
+                }
                 line.push(b'\n');
                 recording.push(line);
             }

@@ -1,6 +1,7 @@
 //! Requests as their spans describe them: what they ask for when they are checked, what became of them when they end.
 
 use crate::memory::{KIND_SHIFT, kind};
+use crate::metrics::Moment;
 use crate::protocol::{Era, Message, Method, Revision};
 use crate::server::incoming::frame_context::FrameContext;
 use crate::server::shared::Shared;
@@ -13,6 +14,8 @@ use std::time::{Duration, SystemTime};
 const MAX_TARGET_BYTES: usize = 256;
 /// What unknown methods are called: a span has no name that a client makes up.
 const OTHER: &str = "_OTHER";
+/// The type of error of requests that have no answer.
+const CANCELLED: &str = "cancelled";
 
 /// Remembers what the span of a request or notification will say. What has no method is an answer of the client.
 pub(crate) fn begin(context: &FrameContext<'_>, message: &Message<'_>, era: Era, method: Option<Method>) {
@@ -55,6 +58,19 @@ fn transport(context: &FrameContext<'_>) -> &'static str {
 
 /// Makes the span of a request that took so long, if it was begun.
 pub(crate) fn end(shared: &Shared, call: &CallState, took_ns: u64) {
+    record(shared, call, took_ns, None);
+}
+
+/// Makes the span of a request that nobody answers any more, if it was begun: its client cancelled it, or left.
+pub(crate) fn end_unanswered(shared: &Shared, call: &CallState) {
+    if shared.traces.get().is_none() || call.details().traced.is_none() {
+        return;
+    }
+    let took_ns = call.came().map_or(0, |came| Moment::now().ns_since(came));
+    record(shared, call, took_ns, Some(CANCELLED));
+}
+
+fn record(shared: &Shared, call: &CallState, took_ns: u64, unanswered: Option<&str>) {
     let Some(exporter) = shared.traces.get() else { return };
     let mut details = call.details();
     let Some(traced) = details.traced.take() else { return };
@@ -70,6 +86,8 @@ pub(crate) fn end(shared: &Shared, call: &CallState, took_ns: u64) {
         Some(Method::PromptsGet) => SpanTarget::Prompt { name, is_known: failure.is_none() },
         _ => SpanTarget::Resource(name),
     });
+    // A subscription ends when its client leaves.
+    let unanswered = unanswered.filter(|_| traced.method != Some(Method::Listen));
     let ended = SystemTime::now();
     exporter.record(RequestSpan {
         parent: traced.parent,
@@ -79,7 +97,7 @@ pub(crate) fn end(shared: &Shared, call: &CallState, took_ns: u64) {
         revision: traced.revision.map(Revision::as_str),
         session: traced.session,
         transport: traced.transport,
-        error: failure.map(|failure| failure.to_string()),
+        error: unanswered.map(str::to_owned).or_else(|| failure.map(|failure| failure.to_string())),
         code: failure.and_then(|failure| match failure {
             Failure::Code(code) => Some(code),
             Failure::Tool => None,

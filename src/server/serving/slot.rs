@@ -11,6 +11,8 @@ use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::facts::{FrameOrigin, Incoming};
+#[cfg(feature = "otel")]
+use crate::server::incoming::traced;
 use crate::server::serving::core::Core;
 use crate::server::serving::recorded;
 use crate::server::serving::serve::{ServedFrame, serve_frame};
@@ -229,6 +231,8 @@ impl<T: Toolset> Recycle<RequestSlot> for SlotFactory<T> {
 
     fn recycle(&self, slot: &mut RequestSlot) -> Verdict {
         slot.future.clear();
+        #[cfg(feature = "otel")]
+        traced::end_unanswered(&self.core.shared, &slot.call);
         // A thread that has not yet noticed its cancellation must not see the flag cleared.
         if Arc::strong_count(&slot.call) > 1 {
             slot.call = Arc::default();

@@ -40,7 +40,7 @@ enum Timeout {
     /// Until the next sign of life on a stream.
     KeepAlive,
     Linger,
-    /// While an idle connection may still take a request, as the server drains.
+    /// While a connection may still take a request, or the rest of its head, as the server drains.
     Drain,
 }
 
@@ -257,6 +257,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(_) if self.is_shut => (Timeout::Linger, LINGER),
             Some(exchange) if !exchange.sender.outbox.is_empty() => (Timeout::Write, write_look(limits)),
             Some(exchange) => match exchange.state() {
+                // What has not come whole was not accepted, and a few bytes must not hold up the end.
+                State::Head if self.is_draining => (Timeout::Drain, Drain::GRACE),
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_interval()),
@@ -404,6 +406,37 @@ mod tests {
             assert!(
                 began.elapsed() <= Drain::GRACE.max(Duration::from_millis(late_ms.unsigned_abs())) + LINGER
             );
+        }
+    }
+
+    /// In time that stands still while anything can move: the beginning of a request has no longer than a whole one.
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_end_does_not_hold_up_a_drain() {
+        for (sent_ms, more_ms) in [(0, None), (30, None), (0, Some(100)), (30, Some(100))] {
+            let drain = Drain::default();
+            let (mut client, serving) = served(64 * 1024, &drain);
+            sleep(Duration::from_millis(20)).await;
+            if sent_ms == 0 {
+                client.write_all(b"G").await.expect("room");
+                sleep(Duration::from_millis(20)).await;
+            }
+            let began = Instant::now();
+            drain.begin();
+            let sending = async {
+                sleep(Duration::from_millis(sent_ms)).await;
+                // Byte by byte it does not last longer either.
+                while client.write_all(b"G").await.is_ok() {
+                    let Some(more_ms) = more_ms else { break };
+                    sleep(Duration::from_millis(more_ms)).await;
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = sending => unreachable!("it waits for ever"),
+                ended = serving => ended.expect("it does not panic"),
+            }
+            let took = began.elapsed();
+            assert!(took <= Drain::GRACE + LINGER, "{sent_ms} {more_ms:?}: {took:?}");
         }
     }
 
