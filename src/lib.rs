@@ -57,7 +57,7 @@
 //! | `report` | the `report` module: memory reports as tables, page, metrics and diagnosis, and as a resource for agents |
 //! | `filesystem` | the filesystem tools |
 //! | `memory` | the memory tools: a knowledge graph in a file |
-//! | `time` | the time tools |
+//! | `time`, `thinking` | the time tools, the thinking tool |
 //! | `socket-activation` | sockets that a service manager opened |
 //! | `client` | the `client` module |
 //! | `load` | the `load` module, and `client` |
@@ -65,7 +65,7 @@
 //! | `webhook` | the program can send alerts to a webhook |
 //! | `otel` | spans of requests for an OpenTelemetry collector: `Server::export_traces` |
 //! | `oauth`, `tls` | access tokens of OAuth 2.1, encrypted connections |
-//! | `cli` (by default) | the program `mcpool`, with the first six |
+//! | `cli` (by default) | the program `mcpool`, with the first seven |
 
 // The program and the filesystem tools use parts of the rooms below them that nothing else uses yet; a build with them
 // finds what nobody uses.

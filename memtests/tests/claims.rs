@@ -31,6 +31,7 @@ mod pool_miss_allocates_two_blocks;
 mod recording_allocates_nothing;
 mod resizing_leaves_nothing;
 mod too_many_bytes_each_are_found;
+mod toolset_calls_allocate_nothing;
 mod unused_pools_are_small;
 mod your_own_server;
 
@@ -67,6 +68,7 @@ claims! {
     recording_allocates_nothing
     resizing_leaves_nothing
     too_many_bytes_each_are_found
+    toolset_calls_allocate_nothing
     unused_pools_are_small
     your_own_server
 }

@@ -5,36 +5,63 @@ use super::config::Settings;
 use super::error::CliError;
 use super::toolsets::{Enabled, ToolsetName};
 use crate::limits::Limits;
-use crate::server::Server;
+use crate::protocol::ToolDefinition;
+use crate::server::{Server, ServerBuilder, Toolset};
 use crate::tools::filesystem::Filesystem;
 use crate::tools::memory::KnowledgeGraph;
+use crate::tools::thinking::Thinking;
 use crate::tools::time::Time;
 use std::path::PathBuf;
 
 /// The server of those toolsets and directories; what is unusual about them is logged.
 pub(super) fn server(dirs: &[PathBuf], settings: &Settings, limits: Limits) -> Result<Server, CliError> {
-    let enabled = Enabled::parse(&settings.tools)?;
-    enabled.check_directories(dirs)?;
     let mut choice = Choice::new(settings)?;
-    let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION")).limits(limits);
-    // One line for each toolset, in the order in which `tools/list` shows them. A toolset that is not enabled is `None`.
-    let filesystem = enabled.then(ToolsetName::Filesystem, || filesystem(dirs, settings)).transpose()?;
-    let server = server.toolset(choice.apply(ToolsetName::Filesystem, filesystem)?);
-    let graph = enabled.then(ToolsetName::Memory, || graph(settings)).transpose()?;
-    let server = server.toolset(choice.apply(ToolsetName::Memory, graph.clone())?);
-    let server = match graph {
-        Some(graph) => server.resources(graph),
-        None => server,
-    };
-    let time =
-        enabled.then(ToolsetName::Time, || Time::new(settings.local_timezone.as_deref())).transpose()?;
-    let server = server.toolset(choice.apply(ToolsetName::Time, time)?);
+    let server = builder(dirs, settings, &mut choice)?.limits(limits);
     choice.finish()?;
     // By default the server shows clients no more than the reference does; with an admin socket it also shows its
     // memory.
     let is_watched = settings.admin.as_deref().is_some_and(|target| target != "none");
     let server = if is_watched { server.memory_resource() } else { server };
     Ok(server.build()?)
+}
+
+/// The tools that such a server offers, by toolset.
+pub(super) fn listed(
+    dirs: &[PathBuf],
+    settings: &Settings,
+) -> Result<Vec<(&'static str, Vec<ToolDefinition>)>, CliError> {
+    let mut choice = Choice::new(settings)?.listing();
+    builder(dirs, settings, &mut choice)?;
+    Ok(choice.finish()?)
+}
+
+/// One step for each toolset, in the order in which `tools/list` shows them. One that is not enabled is `None`.
+fn builder(
+    dirs: &[PathBuf],
+    settings: &Settings,
+    choice: &mut Choice<'_>,
+) -> Result<ServerBuilder<impl Toolset + use<>>, CliError> {
+    let enabled = Enabled::parse(&settings.tools)?;
+    enabled.check_directories(dirs)?;
+    let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
+
+    let filesystem = enabled.then(ToolsetName::Filesystem, || filesystem(dirs, settings)).transpose()?;
+    let server = server.toolset(choice.apply(ToolsetName::Filesystem, filesystem)?);
+
+    let graph = enabled.then(ToolsetName::Memory, || graph(settings)).transpose()?;
+    let server = server.toolset(choice.apply(ToolsetName::Memory, graph.clone())?);
+    let server = match graph {
+        Some(graph) => server.resources(graph),
+        None => server,
+    };
+
+    let zone = settings.local_timezone.as_deref();
+    let time = enabled.then(ToolsetName::Time, || Time::new(zone)).transpose()?;
+    let server = server.toolset(choice.apply(ToolsetName::Time, time)?);
+
+    let logs = !settings.disable_thought_logging;
+    let thinking = enabled.then(ToolsetName::Thinking, || Thinking::new().log_thoughts(logs));
+    Ok(server.toolset(choice.apply(ToolsetName::Thinking, thinking)?))
 }
 
 fn filesystem(dirs: &[PathBuf], settings: &Settings) -> Result<Filesystem, CliError> {

@@ -56,6 +56,8 @@ pub(super) struct Choice<'s> {
     prefixes: Vec<(Option<ToolsetName>, &'s str)>,
     /// All tools so far, by their own names. Filled only where single tools are named.
     seen: Vec<String>,
+    /// What is offered, by toolset, where somebody wants to know.
+    listed: Option<Vec<(&'static str, Vec<ToolDefinition>)>>,
 }
 
 impl<'s> Choice<'s> {
@@ -66,7 +68,13 @@ impl<'s> Choice<'s> {
     pub(super) fn new(settings: &'s Settings) -> Result<Self, ChoiceError> {
         let Settings { only, except, read_only, prefix, .. } = settings;
         let prefixes = prefix.iter().map(|text| read_prefix(text)).collect::<Result<_, _>>()?;
-        Ok(Self { only, except, read_only: *read_only, prefixes, seen: Vec::new() })
+        Ok(Self { only, except, read_only: *read_only, prefixes, seen: Vec::new(), listed: None })
+    }
+
+    /// Also lists what is offered, for [`Choice::finish`].
+    pub(super) fn listing(mut self) -> Self {
+        self.listed = Some(Vec::new());
+        self
     }
 
     /// The tools of `toolset` that are offered.
@@ -74,6 +82,19 @@ impl<'s> Choice<'s> {
     /// # Errors
     /// When a name becomes too long.
     pub(super) fn apply<T: Toolset>(
+        &mut self,
+        name: ToolsetName,
+        toolset: Option<T>,
+    ) -> Result<Selection<Option<T>>, ChoiceError> {
+        let is_enabled = toolset.is_some();
+        let offered = self.select(name, toolset)?;
+        if let Some(listed) = self.listed.as_mut().filter(|_| is_enabled) {
+            listed.push((name.name(), offered.definitions()));
+        }
+        Ok(offered)
+    }
+
+    fn select<T: Toolset>(
         &mut self,
         name: ToolsetName,
         toolset: Option<T>,
@@ -112,11 +133,11 @@ impl<'s> Choice<'s> {
         [of(None), of(Some(toolset))].concat()
     }
 
-    /// Refuses names that no enabled toolset has.
+    /// Refuses names that no enabled toolset has. Gives what was listed.
     ///
     /// # Errors
     /// Names the first of them.
-    pub(super) fn finish(self) -> Result<(), ChoiceError> {
+    pub(super) fn finish(self) -> Result<Vec<(&'static str, Vec<ToolDefinition>)>, ChoiceError> {
         for (setting, names) in [("only", self.only), ("except", self.except)] {
             if let Some(name) = names.iter().find(|name| !self.seen.contains(name)) {
                 let suggestion = did_you_mean(name, self.seen.iter().map(String::as_str));
@@ -128,7 +149,7 @@ impl<'s> Choice<'s> {
                 });
             }
         }
-        Ok(())
+        Ok(self.listed.unwrap_or_default())
     }
 }
 

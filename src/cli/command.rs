@@ -385,6 +385,7 @@ fn tools() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print the whole list, schemas included, as JSON"),
         )
+        .arg(switch("cost", "Print how many bytes each tool takes in the list, and about how many tokens"))
 }
 
 fn call() -> Command {

@@ -9,6 +9,7 @@
 //! (release builds with either, `ls -l` and `/proc/self/smaps_rollup` after `start`).
 
 use crate::lock::lock;
+use crate::tools::thinking::LOG_TARGET;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
@@ -45,8 +46,9 @@ pub(super) fn start() {
     let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
 }
 
+/// Thoughts are what the thinking tool is asked to show; a setting turns them off.
 fn quiet() -> Targets {
-    Targets::new().with_default(LevelFilter::WARN)
+    Targets::new().with_default(LevelFilter::WARN).with_target(LOG_TARGET, LevelFilter::INFO)
 }
 
 /// Makes a line of each event, and passes it to `write`.

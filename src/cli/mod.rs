@@ -14,6 +14,7 @@ mod clock;
 mod command;
 mod config;
 mod connect;
+mod cost;
 mod doctor;
 mod error;
 mod load;

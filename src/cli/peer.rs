@@ -1,6 +1,6 @@
 //! The server that `tools` and `call` start: `mcpool serve` over some directories, or any other command.
 
-use super::config::{Config, Flags, Setting};
+use super::config::{Config, Flags, Setting, Settings};
 use super::error::CliError;
 use super::toolsets::Enabled;
 use crate::client::{ClientOptions, ServerCommand};
@@ -39,6 +39,12 @@ fn takes_directories(toolsets: Option<&String>) -> bool {
     let given = OnlyTools(toolsets);
     let config = Config::resolve(&given, |name| std::env::var_os(name));
     config.map_or(true, |config| Enabled::parse(&config.settings.tools).is_ok_and(Enabled::takes_directories))
+}
+
+/// The settings of the server that is started.
+pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, CliError> {
+    let given = OnlyTools(matches.get_one::<String>("tools"));
+    Ok(Config::resolve(&given, |name| std::env::var_os(name))?.settings)
 }
 
 /// A command line that names toolsets, or nothing.

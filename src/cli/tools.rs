@@ -1,5 +1,6 @@
 //! The command `mcpool tools`: lists the tools of a server as a table, or as JSON.
 
+use super::cost::Cost;
 use super::error::CliError;
 use super::parameters::parameters;
 use super::peer::{self, Interrupt};
@@ -19,6 +20,10 @@ const MAX_ARGUMENTS_WIDTH: usize = 36;
 
 /// Lists the tools.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
+    let wants_cost = matches.get_flag("cost");
+    if wants_cost && !matches.contains_id("server") {
+        return show_cost(&Cost::of_settings(matches)?, matches);
+    }
     let command = peer::command(matches, "dirs")?;
     let tools = peer::runtime()?.block_on(async {
         let mut interrupt = Interrupt::listen()?;
@@ -27,6 +32,9 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         client.close().await;
         tools
     })?;
+    if wants_cost {
+        return show_cost(&Cost::of_server(&tools)?, matches);
+    }
     let stdout = io::stdout();
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());
@@ -35,6 +43,18 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         writeln!(out)?;
     } else {
         write_table(&mut out, &tools, width)?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_cost(cost: &Cost, matches: &ArgMatches) -> Result<ExitCode, CliError> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    if matches.get_flag("json") {
+        serde_json::to_writer_pretty(&mut out, cost).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        cost.write_table(&mut out)?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

@@ -87,6 +87,11 @@ pub(super) fn names() -> Vec<&'static str> {
 }
 
 impl ToolsetName {
+    /// As people name it.
+    pub(super) fn name(self) -> &'static str {
+        TOOLSETS[self as usize].name
+    }
+
     /// The toolset of that name, if this build has it.
     ///
     /// # Errors

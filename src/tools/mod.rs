@@ -2,11 +2,13 @@
 
 #[cfg(all(unix, feature = "filesystem"))]
 pub mod filesystem;
-#[cfg(feature = "time")]
+#[cfg(any(feature = "thinking", feature = "time"))]
 mod json_text;
 #[cfg(all(unix, feature = "memory"))]
 pub mod memory;
 mod selection;
+#[cfg(feature = "thinking")]
+pub mod thinking;
 #[cfg(feature = "time")]
 pub mod time;
 

@@ -44,6 +44,7 @@ fn every_other_setting_is_explained_and_the_short_help_has_what_most_need() {
         ("--prefix <[TOOLSET=]TEXT>", true),
         ("--memory-file-path <FILE>", false),
         ("--local-timezone <ZONE>", false),
+        ("--disable-thought-logging", false),
         ("--read-only", true),
         ("--http <ADDR:PORT>", true),
         ("--unix <PATH>", true),

@@ -1,6 +1,8 @@
 //! Toolsets as the command line, the environment and the file enable them.
 
-use super::{Run, mcpool, run};
+use super::{Run, fake_server, mcpool, run};
+use std::io::Write;
+use std::process::Stdio;
 
 /// The names that `mcpool tools` lists.
 fn listed(flags: &[&str], variables: &[(&str, &str)]) -> Result<Vec<String>, Run> {
@@ -102,4 +104,64 @@ fn a_toolset_has_its_own_table_in_the_file() {
         assert_eq!(refused.code, Some(2), "{text}");
         assert!(refused.stderr.contains(want), "{text}: {}", refused.stderr);
     }
+}
+
+/// What the list of tools costs is told for each toolset, and adds up.
+#[test]
+fn the_cost_of_each_tool_is_told() {
+    let shown = run(&["tools", "--cost", "--json", "--tools", "time,thinking"]);
+    let cost: serde_json::Value =
+        serde_json::from_str(&shown.stdout).unwrap_or_else(|e| panic!("{e}: {shown:?}"));
+    let toolsets = cost["toolsets"].as_array().expect("toolsets");
+    let names: Vec<_> = toolsets.iter().map(|toolset| toolset["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["time", "thinking"]);
+    let bytes = |value: &serde_json::Value| value["bytes"].as_u64().expect("bytes");
+    assert_eq!(bytes(&cost), toolsets.iter().map(bytes).sum::<u64>());
+    // As in the list that a client of the legacy era gets, by hand: without white space.
+    let text = std::fs::read_to_string("tests/fixtures/reference/sequential-thinking/tools.json")
+        .expect("a recording");
+    let recorded: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(bytes(&toolsets[1]), recorded[0].to_string().len() as u64);
+    let table = run(&["tools", "--cost", "--tools", "time,thinking"]).stdout;
+    let lines: Vec<_> = table.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(
+        lines[1..7],
+        ["time", "get_current_time", "convert_time", "thinking", "sequentialthinking", "all"],
+        "{table}"
+    );
+    let of_another = run(&["tools", "--cost", "--server", &fake_server("modern")]);
+    assert!(of_another.stdout.contains("\nserver "), "{of_another:?}");
+}
+
+/// What the program logs when it thinks once.
+fn logged(variables: &[(&str, &str)]) -> String {
+    let mut command = mcpool(&["serve", "--tools", "thinking"]);
+    command
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let arguments = r#"{"thought":"so be it","nextThoughtNeeded":true,"thoughtNumber":1,"totalThoughts":2}"#;
+    let params = format!(r#"{{"name":"sequentialthinking","arguments":{arguments}}}"#);
+    let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+    let info = r#""clientInfo":{"name":"test","version":"1"}"#;
+    let params = format!(r#"{{"protocolVersion":"2025-06-18","capabilities":{{}},{info}}}"#);
+    let opening = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params}}}"#);
+    let opened = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    writeln!(child.stdin.take().expect("a pipe"), "{opening}\n{opened}\n{call}").expect("written");
+    let run: Run = child.wait_with_output().expect("it ends").into();
+    assert!(run.stdout.contains("thoughtHistoryLength"), "{run:?}");
+    assert!(!run.stdout.contains("so be it"), "{run:?}");
+    run.stderr
+}
+
+#[test]
+fn thoughts_are_logged_unless_that_is_turned_off() {
+    let shown = logged(&[]);
+    assert!(shown.contains("mcpool::thought: thought 1/2: so be it"), "{shown}");
+    assert_eq!(logged(&[("DISABLE_THOUGHT_LOGGING", "True")]), "");
+    let shown = logged(&[("DISABLE_THOUGHT_LOGGING", "1")]);
+    assert!(shown.contains("so be it"), "only true counts, as in the reference: {shown}");
+    assert_eq!(logged(&[("DISABLE_THOUGHT_LOGGING", "1"), ("MCPOOL_DISABLE_THOUGHT_LOGGING", "1")]), "");
 }

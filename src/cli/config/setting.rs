@@ -125,10 +125,12 @@ settings! {
         "$XDG_DATA_HOME/mcpool/memory.jsonl, or ~/.local/share/mcpool/memory.jsonl";
     local_timezone: Option<String>, "ZONE", Toolset("time"),
         "IANA name of the time zone of the user, which the time tools name to the model.", "that of TZ or of the system";
+    disable_thought_logging: bool, "BOOL", Toolset("thinking"),
+        "Do not log thoughts; DISABLE_THOUGHT_LOGGING=true does the same.", "";
 }
 
 /// Settings that the reference servers take from the environment, too, under these names in capitals.
-const REFERENCE_VARIABLES: &[&str] = &["memory_file_path"];
+const REFERENCE_VARIABLES: &[&str] = &["memory_file_path", "disable_thought_logging"];
 
 /// A setting whose value is one of a few names.
 trait Choice: Copy + PartialEq + 'static {

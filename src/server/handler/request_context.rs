@@ -141,6 +141,11 @@ impl RequestContext {
         self.session.values()
     }
 
+    /// Whether later requests of the client find what is stored with [`RequestContext::session_values`].
+    pub(crate) fn has_session(&self) -> bool {
+        !Arc::ptr_eq(&self.session, &self.shared.stateless)
+    }
+
     /// Shows a tool in `tools/list` or hides it, and notifies the clients that listen for changes of the list.
     pub fn offer_tool(&self, name: &str, offered: bool) {
         self.shared.offer_tool(name, offered);

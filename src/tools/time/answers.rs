@@ -12,9 +12,10 @@ use thiserror::Error;
 /// Characters of a name that an error repeats.
 const SHOWN_NAME: usize = 200;
 
-/// Zones whose law says that the clock is set back for a part of the year. The reference goes by that. The database here
-/// is in the form for programs that know no such thing (`rearguard`), where the rest of the year is daylight saving time.
-const NEGATIVE_SAVING: [&str; 4] = ["Africa/Casablanca", "Africa/El_Aaiun", "Eire", "Europe/Dublin"];
+/// The zone, by both of its names, whose law says that the clock is set back for a part of the year. The reference goes by
+/// that. The database here is in the form for programs that know no such thing (`rearguard`), where the rest of the year
+/// is daylight saving time. (Morocco had such a law until 2026; the answers are about today.)
+const NEGATIVE_SAVING: [&str; 2] = ["Eire", "Europe/Dublin"];
 
 /// Why a call cannot be answered, in the words of the reference server.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -114,11 +115,17 @@ fn no_zone(name: &str) -> String {
     let parts = || name.split('/');
     let is_normal = !parts().any(|part| part.is_empty() || part == ".")
         && parts().skip_while(|part| *part == "..").all(|part| part != "..");
-    if !is_normal && name != "." {
+    if name == "." {
+        return "ZoneInfo keys must refer to subdirectories of TZPATH, got: .".to_owned();
+    }
+    if !is_normal {
         return format!("ZoneInfo keys must be normalized relative paths, got: {shown}");
     }
     if parts().next() == Some("..") {
         return format!("ZoneInfo keys must refer to subdirectories of TZPATH, got: {shown}");
+    }
+    if name.contains('\0') {
+        return "embedded null byte".to_owned();
     }
     python_quoted(&format!("No time zone found with key {shown}"))
 }
@@ -378,6 +385,7 @@ mod tests {
                 "Invalid timezone: ZoneInfo keys may not be absolute paths, got: /etc/localtime",
             ),
             ("a/../b", "Invalid timezone: ZoneInfo keys must be normalized relative paths, got: a/../b"),
+            ("x\0y", "Invalid timezone: embedded null byte"),
             ("../x", "Invalid timezone: ZoneInfo keys must refer to subdirectories of TZPATH, got: ../x"),
         ] {
             assert_eq!(zone(name), want);

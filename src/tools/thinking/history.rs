@@ -1,0 +1,100 @@
+//! What a session keeps of its thoughts: how many there were, and its branches in the order of the reference.
+//!
+//! Invariant: at most [`MAX_BRANCHES`] ids of [`MAX_BRANCH_BYTES`] in all.
+
+use crate::server::ToolError;
+
+/// Branches that a session may have.
+pub const MAX_BRANCHES: usize = 64;
+/// Bytes of all branch ids of a session.
+pub const MAX_BRANCH_BYTES: usize = 4_096;
+/// The largest index of a list in JavaScript.
+const MAX_INDEX: u32 = u32::MAX - 1;
+
+/// The thoughts of one session.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) thoughts: u64,
+    /// Ids that could be indices of a list come first, by size, as the keys of an object do in JavaScript; then the
+    /// others, in the order of their first use.
+    branches: Vec<Box<str>>,
+    /// How many of them could be indices.
+    indices: usize,
+}
+
+impl History {
+    /// Notes a branch; tells whether it is a new one.
+    ///
+    /// # Errors
+    /// When there are as many as are kept.
+    pub(super) fn open(&mut self, id: &str) -> Result<bool, ToolError> {
+        if self.branches.iter().any(|known| **known == *id) {
+            return Ok(false);
+        }
+        let bytes: usize = self.branches.iter().map(|known| known.len()).sum();
+        if self.branches.len() == MAX_BRANCHES || bytes + id.len() > MAX_BRANCH_BYTES {
+            return Err(ToolError::failed(format_args!(
+                "this session has {} branches with ids of {bytes} bytes; {MAX_BRANCHES} with {MAX_BRANCH_BYTES} bytes in \
+                 all are kept: go on in one of them, or choose a shorter id",
+                self.branches.len()
+            )));
+        }
+        let at = match index(id) {
+            Some(number) => {
+                let smaller = |known: &Box<str>| index(known).is_some_and(|known| known < number);
+                let at = self.branches[..self.indices].partition_point(smaller);
+                self.indices += 1;
+                at
+            }
+            None => self.branches.len(),
+        };
+        self.branches.insert(at, id.into());
+        Ok(true)
+    }
+
+    pub(super) fn branches(&self) -> &[Box<str>] {
+        &self.branches
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let ids: usize = self.branches.iter().map(|id| id.len()).sum();
+        ids + self.branches.capacity() * size_of::<Box<str>>()
+    }
+}
+
+/// The number that a text is the usual spelling of, if it could be an index.
+fn index(id: &str) -> Option<u32> {
+    let is_canonical = id == "0" || !id.starts_with(['0', '+']);
+    id.parse().ok().filter(|number| is_canonical && *number <= MAX_INDEX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_have_the_order_of_keys_in_javascript() {
+        let mut history = History::default();
+        for id in ["b", "10", "a", "2", "02", "-1", "b", "0", "4294967294", "4294967295", "+3", "1.0", "2"] {
+            history.open(id).expect("room");
+        }
+        let ids: Vec<&str> = history.branches().iter().map(|id| &**id).collect();
+        assert_eq!(ids, ["0", "2", "10", "4294967294", "b", "a", "02", "-1", "4294967295", "+3", "1.0"]);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut history = History::default();
+        for number in 0..MAX_BRANCHES {
+            assert!(history.open(&number.to_string()).expect("room"));
+        }
+        let refused = format!("{:?}", history.open("one more").expect_err("refused"));
+        assert!(refused.contains("this session has 64 branches"), "{refused}");
+        assert!(!history.open("7").expect("known"), "one that is there stays usable");
+        let mut history = History::default();
+        assert!(history.open(&"x".repeat(MAX_BRANCH_BYTES + 1)).is_err());
+        assert!(history.open(&"x".repeat(MAX_BRANCH_BYTES)).expect("room"));
+        assert!(history.open("y").is_err());
+        assert!(history.heap_bytes() < MAX_BRANCH_BYTES + 256, "{}", history.heap_bytes());
+    }
+}

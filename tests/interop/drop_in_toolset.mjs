@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+// Is a toolset a drop-in for its reference server? Both are given the same calls; answers, lists of tools and start-up must
+// be the same, and what the server answers must be valid by the official schema.
+//
+//   node drop_in_toolset.mjs [--verbose] TOOLSET PROGRAM        for instance: node drop_in_toolset.mjs time target/release/mcpool
+//
+// `drop_in/TOOLSET/rows.mjs` has the reference's command and the calls, `drop_in/TOOLSET/allowed.json` the differences that
+// are meant, as that of the filesystem tools.
+
+import * as fs from 'node:fs';
+import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { Server, report, validator } from './drop_in/harness.mjs';
+
+class Comparison {
+    constructor({ reference, variables, normalise = (value) => value, patience = 1 }, command) {
+        this.sides = [{ command: reference }, { command }];
+        this.variables = variables;
+        this.normalise = normalise;
+        this.patience = patience;
+        this.differences = [];
+        this.compared = 0;
+        this.faults = validator();
+    }
+    both(work) {
+        return Promise.all(this.sides.map(work));
+    }
+    async start() {
+        await this.both(async (side) => {
+            side.server = new Server(side.command, this.variables);
+            const answer = await side.server.initialize();
+            if (!answer.result) throw new Error(`${side.command.join(' ')} does not start: ${JSON.stringify(answer)}`);
+        });
+    }
+    compare(name, [reference, other]) {
+        this.compared += 1;
+        if (!isDeepStrictEqual(reference, other)) this.differences.push({ name, reference, other });
+    }
+    async tools() {
+        const [reference, other] = await this.both(({ server }) => server.request('tools/list'));
+        this.compare('tools/list, by the schema', [[], this.faults('ListToolsResult', other)]);
+        this.compare('tools/list', [reference, other].map((answer) => answer.result?.tools));
+    }
+    // The steps of a row share what the servers keep.
+    async row([tool, args]) {
+        const name = `${tool} ${JSON.stringify(args)}`;
+        let answers;
+        // Midnight may pass between the two servers, but not twice in a row.
+        for (let tries = 0; tries < this.patience; tries += 1) {
+            answers = await this.both(async ({ server }) => this.normalise(await server.call(tool, args)));
+            if (isDeepStrictEqual(...answers)) break;
+        }
+        this.compare(name, answers);
+        this.compare(`${name}, by the schema`, [[], this.faults('CallToolResult', answers[1])]);
+    }
+    // How a process with such arguments ends, or that it serves.
+    async startUp(args) {
+        const seen = await this.both(async ({ command }) => {
+            const server = new Server([...command, ...args], this.variables);
+            const answer = await server.initialize();
+            return answer.result ? { served: true, ended: await server.close() } : { ended: await server.ended };
+        });
+        this.compare(`start ${JSON.stringify(args)}`, seen);
+    }
+}
+
+async function main() {
+    const words = process.argv.slice(2);
+    const verbose = words[0] === '--verbose' && words.shift();
+    const [toolset, program] = words;
+    if (program === undefined) {
+        console.error('usage: drop_in_toolset.mjs [--verbose] TOOLSET PROGRAM');
+        return 2;
+    }
+    const folder = path.join(import.meta.dirname, 'drop_in', toolset);
+    const set = await import(path.join(folder, 'rows.mjs'));
+    const rules = JSON.parse(fs.readFileSync(path.join(folder, 'allowed.json'), 'utf8'));
+    const comparison = new Comparison(set, [program, 'serve', '--tools', toolset]);
+    await comparison.start();
+    await comparison.tools();
+    for (const row of set.rows) await comparison.row(row);
+    comparison.compare('the exit code', await comparison.both(({ server }) => server.close()));
+    for (const args of set.starts) await comparison.startUp(args);
+    return report(comparison, rules, verbose);
+}
+
+process.exit(await main());
