@@ -492,6 +492,62 @@ async fn batches_have_limits_and_a_revision() {
     assert_eq!(later.ask(&json!([ping])).await["error"]["code"], -32600);
 }
 
+/// What has no room beside the other answers is refused by itself; all others are answered.
+#[tokio::test]
+async fn each_message_of_a_batch_is_answered_or_refused_by_itself() {
+    let flood = |id: u64, bytes: usize| {
+        let params = json!({"name": "flood", "arguments": {"bytes": bytes}});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
+    };
+    let limits = Limits { max_reply_bytes: 64 << 10, max_frame_bytes: 64 << 10, ..Limits::default() };
+    let mut client = TestClient::legacy(&tools::server_with(limits), "2025-03-26").await;
+    let batch = [
+        flood(1, 20_000),
+        flood(2, 30_000),
+        flood(3, 20_000),
+        flood(4, 0),
+        flood(5, 8_000),
+        flood(6, 8_000),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": "seven", "method": "ping"}),
+        flood(8, 60_000),
+        flood(9, 0),
+    ];
+    let answer = client.ask(&json!(batch)).await;
+    let seen: Vec<_> = answer
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|one| {
+            let error = one["error"]["message"].as_str().map(|text| text.contains("max_reply_bytes"));
+            (one["id"].clone(), error)
+        })
+        .collect();
+    let (served, refused) = (None, Some(true));
+    let expected = [
+        (json!(1), served),
+        (json!(2), served),
+        (json!(3), refused),
+        (json!(4), served),
+        (json!(5), served),
+        (json!(6), refused),
+        (json!("seven"), served),
+        (json!(8), refused),
+        (json!(9), served),
+    ];
+    assert_eq!(seen, expected, "{answer:.2000}");
+    // Many of one size: none is lost.
+    for (bytes, count) in [(0, 200), (1_000, 100), (4_000, 40)] {
+        let batch: Vec<_> = (0..count).map(|id| flood(id, bytes)).collect();
+        let answer = client.ask(&json!(batch)).await;
+        let ids: Vec<_> = answer.as_array().expect("an array").iter().map(|one| one["id"].as_u64()).collect();
+        assert_eq!(ids, (0..count).map(Some).collect::<Vec<_>>(), "{bytes} {answer:.500}");
+        let refused =
+            answer.as_array().expect("an array").iter().filter(|one| one["error"].is_object()).count();
+        assert_eq!(refused > 0, bytes > 0, "{bytes}: {refused}");
+    }
+}
+
 // In paused time 100 ms pass when all has been sent and read, and not before, however busy the machine is.
 #[tokio::test(start_paused = true)]
 async fn at_most_so_many_requests_run_at_once() {

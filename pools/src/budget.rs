@@ -9,7 +9,7 @@
 
 use crate::stats::LeasedBytes;
 use crate::sync::Counter;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// A limit in bytes, shared by everything that was given a clone of it.
 ///
@@ -39,6 +39,8 @@ struct Ledger {
     used: Counter,
     /// What each pool that is charged here has leased.
     leased: RwLock<Vec<LeasedBytes>>,
+    /// Called when there is room.
+    tell: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl MemoryBudget {
@@ -48,6 +50,7 @@ impl MemoryBudget {
             limit: Counter::new(limit_bytes as u64),
             used: Counter::new(0),
             leased: RwLock::default(),
+            tell: OnceLock::new(),
         };
         Self { ledger: Arc::new(ledger) }
     }
@@ -60,6 +63,35 @@ impl MemoryBudget {
     /// Sets the limit, in bytes; takes nothing away from those who hold it.
     pub fn set_limit_bytes(&self, limit_bytes: usize) {
         self.ledger.limit.set(limit_bytes as u64);
+        self.tell();
+    }
+
+    /// Has `tell` called each time after bytes were given back or the limit was set, so that nobody who waits for room has
+    /// to look again and again. It is called by whoever gives back, at once: it should be short, and must not wait for a
+    /// lock under which bytes of this budget are given back.
+    ///
+    /// Returns whether it will be called: a budget tells one only, the first.
+    ///
+    /// ```
+    /// use mcpool_pools::MemoryBudget;
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// let (budget, told) = (MemoryBudget::new(1024), Arc::new(AtomicUsize::new(0)));
+    /// let counter = Arc::clone(&told);
+    /// assert!(budget.notify_of_room(move || drop(counter.fetch_add(1, Ordering::Relaxed))));
+    /// drop(budget.try_reserve(1000)?);
+    /// assert_eq!(told.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), mcpool_pools::BudgetSpent>(())
+    /// ```
+    pub fn notify_of_room(&self, tell: impl Fn() + Send + Sync + 'static) -> bool {
+        self.ledger.tell.set(Box::new(tell)).is_ok()
+    }
+
+    fn tell(&self) {
+        if let Some(tell) = self.ledger.tell.get() {
+            tell();
+        }
     }
 
     /// Bytes charged or reserved now, those of leased objects included.
@@ -141,12 +173,18 @@ impl MemoryBudget {
     }
 
     pub(crate) fn release(&self, bytes: usize) {
-        self.ledger.used.add((bytes as u64).wrapping_neg());
+        if bytes > 0 {
+            self.ledger.used.add((bytes as u64).wrapping_neg());
+            self.tell();
+        }
     }
 
     /// Charges the difference of what grew or shrank.
     pub(crate) fn recharge(&self, before: usize, after: usize) {
         self.ledger.used.add((after as u64).wrapping_sub(before as u64));
+        if after < before {
+            self.tell();
+        }
     }
 
     /// Whether an object that was just returned, and counts as idle already, must not stay.

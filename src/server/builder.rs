@@ -209,6 +209,7 @@ impl<T: Toolset> ServerBuilder<T> {
         let (tool_usage, latencies, performance) = measured(description.tools.len(), &limits);
         let pools = Pools::new(&limits, &ceiling)?;
         let managed = managed(&description, &pools, &limits, ceiling);
+        let events = EventStore::with_news(&limits, Arc::clone(pools.turns.news()));
         let shared = Arc::new(Shared {
             memory: MemoryManager::new(managed, std::time::Instant::now()),
             catalog: ArcSwap::from_pointee(catalog),
@@ -219,7 +220,7 @@ impl<T: Toolset> ServerBuilder<T> {
             stateless: Arc::new(Session::new(sessions.next_number(), 0)),
             sessions,
             client_requests: ClientRequestLimit::new(limits.max_client_requests),
-            events: EventStore::new(&limits),
+            events,
             tasks: Arc::new(TaskStore::new(&limits)),
             thread_permits: FairPermits::new(limits.max_blocking_threads),
             #[cfg(feature = "validation")]

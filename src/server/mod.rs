@@ -39,18 +39,15 @@ pub(crate) use incoming::handler_end::ArgumentsPlace;
 pub(crate) use serving::batch::{Batch, BatchMessage, BatchTurn};
 pub(crate) use serving::in_flight::InFlight;
 pub(crate) use serving::slot::RequestSlot;
-#[cfg(test)]
-pub(crate) use state::answer_stream::WindowBudget;
-pub(crate) use state::answer_stream::{AnswerStream, SegmentFrame};
+pub(crate) use state::answer_stream::{AnswerStream, REST_BYTES, SegmentFrame};
 #[cfg(feature = "filesystem")]
 pub(crate) use state::blocking::cancellation::{CancellationToken, Cancelled};
 pub(crate) use state::call_state::Caller;
 pub(crate) use state::event_store::{EventData, StreamItem, StreamReader, StreamWriter};
-pub(crate) use state::fair_bytes::Share;
 #[cfg(feature = "cli")]
 pub(crate) use state::fair_limit::HOLDER_BYTES;
 pub(crate) use state::fair_limit::{FairLimit, Permit};
-pub(crate) use state::fair_permits::SessionKey;
+pub(crate) use state::fair_queue::SessionKey;
 pub(crate) use state::latencies::Latencies;
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};

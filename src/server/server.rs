@@ -23,7 +23,7 @@ use crate::server::state::changes;
 use crate::server::state::changes::Kind;
 use crate::server::state::drain::Drain;
 use crate::server::state::event_store::{StreamReader, StreamWriter};
-use crate::server::state::fair_permits::SessionKey;
+use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::latencies::Latencies;
 use crate::server::state::pools::Pools;
 use crate::server::state::session::{CannotDetach, Session};

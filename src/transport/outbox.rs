@@ -2,8 +2,9 @@
 //!
 //! Small answers are gathered in one buffer, large ones stay where they are; one vectored write takes all
 //! that is ready. A streamed answer is written while it is sent: its next segment is asked for when few bytes wait
-//! before it. Invariants: `queued_bytes` is the sum of the bytes that `ready` holds beyond `written`, and `streams` the
-//! number of streamed answers in it.
+//! before it. One whose peer takes nothing for long gives back what it holds for it ([`AnswerStream::suspend`]), but for the
+//! few bytes by which it is seen that the peer goes on. Invariants: `queued_bytes` is the sum of the bytes that `ready` holds beyond `written`, and `streams` the
+//! number of streamed answers in it, each behind those of its segments that are not sent.
 //!
 //! What bounds a peer that reads nothing:
 //!
@@ -16,7 +17,7 @@
 //! | `server/state/event_store.rs` | streams that are kept for resumption (`max_stream_bytes`, `event_store_bytes`) |
 //! | `server/state/outgoing.rs` | messages that one handler sends before its answer (`max_stream_bytes`) |
 
-use crate::server::{AnswerStream, Share};
+use crate::server::{AnswerStream, REST_BYTES};
 use bytes::BytesMut;
 use mcpool_pools::{BufferLease, BufferPool};
 use std::collections::VecDeque;
@@ -42,8 +43,19 @@ const KEPT_ENTRIES: usize = 4;
 #[derive(Debug)]
 enum Queued {
     Bytes(BufferLease),
-    /// The rest of an answer, before which its segments are inserted.
+    /// A part of the next streamed answer.
+    Segment(BufferLease),
+    /// The rest of an answer, before which its segments are inserted; it stays until they are sent.
     Stream(Box<AnswerStream>),
+}
+
+impl Queued {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Bytes(buffer) | Self::Segment(buffer) => buffer.len(),
+            Self::Stream(_) => 0,
+        }
+    }
 }
 
 /// How fast the peer takes what is queued, by looks at even intervals.
@@ -87,8 +99,6 @@ pub(crate) struct Outbox {
     streams: u32,
     /// Whether the writer may still hold bytes that were written.
     is_unflushed: bool,
-    /// What the last streamed answer, of which the end is still queued, holds of its client's share.
-    share: Option<Box<Share>>,
     pace: Pace,
     /// The peer took something since [`Outbox::take_progress`].
     has_taken: bool,
@@ -108,7 +118,6 @@ impl Outbox {
             max_bytes: u32::try_from(max_bytes).unwrap_or(u32::MAX),
             streams: 0,
             is_unflushed: false,
-            share: None,
             pace: Pace::default(),
             has_taken: false,
         }
@@ -152,7 +161,7 @@ impl Outbox {
     fn last(&self) -> Option<&BufferLease> {
         match self.ready.back()? {
             Queued::Bytes(last) => Some(last),
-            Queued::Stream(_) => None,
+            Queued::Segment(_) | Queued::Stream(_) => None,
         }
     }
 
@@ -164,7 +173,6 @@ impl Outbox {
         self.streams = 0;
         self.is_unflushed = false;
         self.has_taken = false;
-        self.share = None;
         self.begin_pace();
         if self.ready.capacity() > KEPT_ENTRIES {
             self.ready = VecDeque::new();
@@ -212,7 +220,7 @@ impl Outbox {
             return 0;
         }
         let bytes = |queued: &Queued| match queued {
-            Queued::Bytes(buffer) => buffer.charged_bytes(),
+            Queued::Bytes(buffer) | Queued::Segment(buffer) => buffer.charged_bytes(),
             Queued::Stream(answer) => answer.reserved_bytes(),
         };
         self.ready.iter().map(bytes).sum()
@@ -248,19 +256,23 @@ impl Outbox {
         while !self.ready.is_empty() {
             if self.streams > 0 {
                 self.poll_segments(cx)?;
+                if self.ready.is_empty() {
+                    break;
+                }
             }
             let mut segments = [IoSlice::new(&[]); SEGMENTS];
-            let mut count = 0;
-            for (segment, queued) in segments.iter_mut().zip(&self.ready) {
-                let Queued::Bytes(buffer) = queued else { break };
-                let skip = if count == 0 { self.written } else { 0 };
-                *segment = IoSlice::new(&buffer[skip..]);
-                count += 1;
-            }
+            let count = self.fill(&mut segments);
             if count == 0 {
                 return self.poll_flush_before_stream(writer, cx);
             }
-            let taken = ready!(Pin::new(&mut *writer).poll_write_vectored(cx, &segments[..count]))?;
+            let polled = Pin::new(&mut *writer).poll_write_vectored(cx, &segments[..count]);
+            let Poll::Ready(taken) = polled else {
+                if self.streams > 0 {
+                    self.note_stalled(cx);
+                }
+                return Poll::Pending;
+            };
+            let taken = taken?;
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -270,11 +282,56 @@ impl Outbox {
         if self.ready.capacity() > KEPT_ENTRIES {
             self.ready = VecDeque::new();
         }
-        self.share = None;
         ready!(Pin::new(writer).poll_flush(cx))?;
         self.is_unflushed = false;
         self.pace.caught_up |= 1;
         Poll::Ready(Ok(()))
+    }
+
+    /// Borrows what can be written at once. Returns how many slices that are.
+    fn fill<'s>(&'s self, segments: &mut [IoSlice<'s>; SEGMENTS]) -> usize {
+        let mut count = 0;
+        for queued in &self.ready {
+            let buffer = match queued {
+                Queued::Bytes(buffer) | Queued::Segment(buffer) => buffer,
+                Queued::Stream(answer) if answer.has_ended() => continue,
+                Queued::Stream(_) => break,
+            };
+            let Some(segment) = segments.get_mut(count) else { break };
+            let skip = if count == 0 { self.written } else { 0 };
+            *segment = IoSlice::new(&buffer[skip..]);
+            count += 1;
+        }
+        count
+    }
+
+    /// The peer takes nothing: for long, and the streamed answer that comes first gives back what it holds.
+    #[cold]
+    fn note_stalled(&mut self, cx: &mut Context<'_>) {
+        let at = self.ready.iter().position(|queued| matches!(queued, Queued::Stream(_)));
+        let Some((at, Queued::Stream(answer))) = at.and_then(|at| Some((at, self.ready.get_mut(at)?))) else {
+            return;
+        };
+        if answer.poll_stalled(cx).is_pending() {
+            return;
+        }
+        let first = self.ready.iter().position(|queued| matches!(queued, Queued::Segment(_)));
+        let first = first.filter(|first| *first < at);
+        let sent = if first == Some(0) { self.written } else { 0 };
+        let dropped: Vec<Queued> =
+            first.map(|first| self.ready.drain(first..at).collect()).unwrap_or_default();
+        let at = at - dropped.len();
+        let Some(Queued::Stream(answer)) = self.ready.get_mut(at) else { return };
+        let Some(Queued::Segment(segment)) = dropped.first() else { return answer.suspend(None) };
+        let kept = segment.len().min(sent + REST_BYTES);
+        answer.suspend(Some((&**segment, kept)));
+        let rest = answer.rest(&segment[sent..kept]);
+        if first == Some(0) {
+            self.written = 0;
+        }
+        let dropped_bytes: usize = dropped.iter().map(Queued::bytes).sum();
+        self.queued_bytes -= dropped_bytes - kept;
+        self.ready.insert(at, Queued::Bytes(rest));
     }
 
     /// Takes segments of the first streamed answer while few bytes wait before it.
@@ -283,8 +340,12 @@ impl Outbox {
         loop {
             let answer = match self.ready.get_mut(at) {
                 None => return Ok(()),
-                Some(Queued::Bytes(buffer)) => {
+                Some(Queued::Bytes(buffer) | Queued::Segment(buffer)) => {
                     waiting_bytes += buffer.len() - if at == 0 { self.written } else { 0 };
+                    at += 1;
+                    continue;
+                }
+                Some(Queued::Stream(answer)) if answer.has_ended() => {
                     at += 1;
                     continue;
                 }
@@ -295,14 +356,14 @@ impl Outbox {
             }
             let Poll::Ready(segment) = answer.poll_segment(cx) else { return Ok(()) };
             let segment = segment?;
-            self.queued_bytes += segment.len();
-            if answer.has_ended() {
-                self.streams -= 1;
-                self.share = answer.take_share();
-                self.ready[at] = Queued::Bytes(segment);
-            } else {
-                self.ready.insert(at, Queued::Bytes(segment));
+            if segment.is_empty() {
+                // All of it was sent before it was dropped.
+                answer.note_sent();
+                self.drop_sent_streams();
+                continue;
             }
+            self.queued_bytes += segment.len();
+            self.ready.insert(at, Queued::Segment(segment));
         }
     }
 
@@ -324,7 +385,11 @@ impl Outbox {
         self.queued_bytes -= taken;
         self.has_taken = true;
         self.pace.note_taken(taken);
-        while let Some(Queued::Bytes(first)) = self.ready.front() {
+        if let Some(answer) = self.first_stream() {
+            answer.note_taken();
+        }
+        self.drop_sent_streams();
+        while let Some(Queued::Bytes(first) | Queued::Segment(first)) = self.ready.front() {
             let left = first.len() - self.written;
             if taken < left {
                 self.written += taken;
@@ -332,87 +397,35 @@ impl Outbox {
             }
             taken -= left;
             self.written = 0;
+            let sent = self.ready.pop_front();
+            if matches!(sent, Some(Queued::Segment(_)))
+                && let Some(answer) = self.first_stream()
+            {
+                answer.note_sent();
+            }
+            self.drop_sent_streams();
+        }
+    }
+
+    /// Drops the streamed answers that come first and whose last segments are sent.
+    fn drop_sent_streams(&mut self) {
+        while matches!(self.ready.front(), Some(Queued::Stream(answer)) if answer.has_ended()) {
+            self.streams -= 1;
             self.ready.pop_front();
         }
+    }
+
+    /// The streamed answer that is sent, or is sent next.
+    fn first_stream(&mut self) -> Option<&mut AnswerStream> {
+        if self.streams == 0 {
+            return None;
+        }
+        self.ready.iter_mut().find_map(|queued| match queued {
+            Queued::Stream(answer) => Some(&mut **answer),
+            Queued::Bytes(_) | Queued::Segment(_) => None,
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::server::tests::fair_answers::{Gate, gated_answer};
-    use crate::server::{HeldAnswers, SessionKey, Shortage, Undelivered, WindowBudget};
-    use mcpool_pools::MemoryBudget;
-    use proptest::prelude::*;
-    use std::sync::Arc;
-    use std::task::Waker;
-    use std::time::Duration;
-    use tokio::io::duplex;
-    use tokio::time::{Instant, advance};
-
-    /// Lets the thread end that waits at a gate, so that the test can.
-    struct OpensAtItsEnd(Arc<Gate>);
-
-    impl Drop for OpensAtItsEnd {
-        fn drop(&mut self) {
-            self.0.open(usize::MAX >> 1);
-        }
-    }
-
-    proptest! {
-        /// Looks at any pace, against sums over the last intervals.
-        #[test]
-        fn who_takes_too_little_for_a_whole_time_out_is_found(
-            intervals in prop::collection::vec((0_usize..40, prop::bool::weighted(0.1)), 1..60),
-            least_bytes in 1_usize..120,
-        ) {
-            let mut pace = Pace::default();
-            for (at, (bytes, has_caught_up)) in intervals.iter().enumerate() {
-                pace.note_taken(*bytes);
-                pace.caught_up |= u8::from(*has_caught_up);
-                let last = &intervals[(at + 1).saturating_sub(usize::from(Outbox::LOOKS))..=at];
-                let taken: usize = last.iter().map(|(bytes, _)| bytes).sum();
-                let is_slow = last.len() == usize::from(Outbox::LOOKS)
-                    && taken < least_bytes
-                    && !last.iter().any(|(_, has_caught_up)| *has_caught_up);
-                prop_assert_eq!(pace.look(least_bytes), !is_slow);
-            }
-        }
-    }
-
-    /// An answer waits for its own next segment: its peer took all that there was, and must not lose it. One that left
-    /// a byte may.
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_waits_for_its_own_next_segment_is_not_ended() {
-        for (segments, room_bytes, ends) in
-            [(1, 1 << 20, false), (3, 1 << 20, false), (1, 100, true), (3, 20_000, true)]
-        {
-            let (memory, buffers) = (MemoryBudget::new(64 << 10), BufferPool::default());
-            let windows = WindowBudget::new(memory.clone(), 75);
-            let (gate, table) = (Arc::new(Gate::default()), Arc::new(Undelivered::default()));
-            let _opens = OpensAtItsEnd(Arc::clone(&gate));
-            gate.open(segments);
-            let mut outbox = Outbox::new(1 << 20);
-            outbox.push_stream(Box::new(gated_answer(&windows, &buffers, 1, &gate, 1 << 20)));
-            let (_peer, mut stream) = duplex(room_bytes);
-            // As far as the gate and the peer allow. A thread waits at the gate meanwhile, so the clock stands still.
-            let mut looks = 0..10_000;
-            while gate.left() > 0 || (outbox.queued_bytes() == 0) == ends {
-                assert!(looks.next().is_some(), "{segments} {room_bytes}: {outbox:?}");
-                assert!(outbox.poll_flush(&mut stream, &mut Context::from_waker(Waker::noop())).is_pending());
-                tokio::task::yield_now().await;
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            assert!(memory.used_bytes() > 0, "it holds its window");
-            let (mut entry, owner) = (table.open(), SessionKey { principal: 1, session: 1 });
-            let (bytes, has_taken) = (outbox.large_bytes(), outbox.take_progress());
-            assert!(entry.update(HeldAnswers { owner, bytes, has_taken }, Waker::noop()));
-            advance(Duration::from_mins(1)).await;
-            let waiting = SessionKey { principal: 2, session: 1 };
-            let shortage = Shortage { waiting, limit_bytes: 32 << 10, missing_bytes: 1 };
-            assert_eq!(table.end_one(&shortage, Instant::now()), ends, "{segments} {room_bytes}");
-            let (bytes, has_taken) = (outbox.large_bytes(), outbox.take_progress());
-            assert_eq!(entry.update(HeldAnswers { owner, bytes, has_taken }, Waker::noop()), !ends);
-        }
-    }
-}
+mod tests;

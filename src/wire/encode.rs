@@ -96,6 +96,14 @@ impl Lack {
             lack => lack,
         }
     }
+
+    fn error(self, limit_bytes: usize) -> ReplyError {
+        match self {
+            Self::Length => ReplyError::TooLong { limit_bytes },
+            Self::Memory { .. } | Self::SmallMemory { .. } => ReplyError::OutOfMemory,
+            Self::Budget => ReplyError::OverBudget,
+        }
+    }
 }
 
 impl From<BudgetSpent> for Lack {
@@ -212,6 +220,32 @@ impl Reply {
         }
     }
 
+    /// Writes a part of a message that consists of independent ones, or nothing of it: `reserve_bytes` are left for the
+    /// others.
+    ///
+    /// # Errors
+    /// When there is no room for it. What was written before stays, and others may still have room.
+    pub(crate) fn part(&mut self, part: Raw<'_>, reserve_bytes: usize) -> Result<(), ReplyError> {
+        let (start, wanted) = (self.len(), part.as_str().len().saturating_add(reserve_bytes));
+        let most = self.max_bytes - start;
+        if wanted > most {
+            return Err(ReplyError::TooLong { limit_bytes: self.max_bytes });
+        }
+        if reserve_bytes > 0 {
+            // By half of what there is, so that many parts are not moved with each; if that is too much, by what is needed.
+            self.make_room(wanted.max(start / 2).min(most));
+            if self.lacks.take().is_some() {
+                self.make_room(wanted);
+            }
+        }
+        self.raw(part);
+        let Some(lack) = self.lacks.take() else { return Ok(()) };
+        if let Some(buffer) = &mut self.buffer {
+            buffer.truncate(start);
+        }
+        Err(lack.error(self.max_bytes))
+    }
+
     fn try_lease(&self, bytes: usize) -> Result<BufferLease, BudgetSpent> {
         if bytes > POOLED_BYTES {
             self.buffers.try_acquire_exact(bytes)
@@ -240,9 +274,7 @@ impl Reply {
     /// When a part of it was left out.
     pub fn finish(self) -> Result<BufferLease, ReplyError> {
         match self.lacks {
-            Some(Lack::Length) => Err(ReplyError::TooLong { limit_bytes: self.max_bytes }),
-            Some(Lack::Memory { .. } | Lack::SmallMemory { .. }) => Err(ReplyError::OutOfMemory),
-            Some(Lack::Budget) => Err(ReplyError::OverBudget),
+            Some(lack) => Err(lack.error(self.max_bytes)),
             None => Ok(self.buffer.unwrap_or_else(|| self.buffers.acquire(0))),
         }
     }

@@ -11,11 +11,12 @@ use crate::server::handler::request_context::RequestContext;
 use crate::server::incoming::handler_end::Finished;
 #[cfg(any(feature = "filesystem", feature = "memory"))]
 use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
-use crate::server::state::answer_stream::{NoWindow, StreamMeans};
+use crate::server::state::answer_stream::StreamMeans;
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::memory_turns::MemoryTurn;
 use crate::server::state::pools::{MemoryQueue, Pools};
 use crate::server::state::streamed::BlockSource;
+use crate::server::state::windows::Window;
 #[cfg(feature = "memory")]
 use crate::wire::Reply;
 use crate::wire::{Lacking, MemoryLack};
@@ -25,7 +26,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// One call of a tool, as the tool sees it: its methods write the answer. All else is in the [`RequestContext`] that it
 /// dereferences to.
@@ -49,9 +50,16 @@ pub struct CallContext {
     /// The number of the tool among all tools of the server, from 1 on; short, as each waiting request holds one.
     tool: Option<NonZeroU32>,
     /// Room that a call has which waited for it, until it begins its answer, which has it then.
-    room: Option<Box<Reservation>>,
-    /// It lacks no memory but a share: other answers of its client hold that.
-    lacks_share: bool,
+    room: Option<Box<Room>>,
+    /// What it lacks is a window.
+    lacks_window: bool,
+}
+
+/// What a call waited for.
+enum Room {
+    Memory(Reservation),
+    /// For an answer that is written while it is sent.
+    Window(Window),
 }
 
 impl Deref for CallContext {
@@ -75,7 +83,7 @@ impl CallContext {
             content: None,
             tool: tool.and_then(|tool| NonZeroU32::new(tool as u32 + 1)),
             room: None,
-            lacks_share: false,
+            lacks_window: false,
         }
     }
 
@@ -187,7 +195,7 @@ impl CallContext {
                 request: self.request.moved(),
                 tool: self.tool,
                 room,
-                lacks_share: self.lacks_share,
+                lacks_window: self.lacks_window,
             };
             let guard = CancelOnDrop::new(&self.call);
             let thread = tokio::task::spawn_blocking(move || {
@@ -241,19 +249,16 @@ impl CallContext {
         bytes: usize,
         add: impl FnOnce(&mut Content, StreamedBlock),
     ) {
-        self.room = None;
-        let pools = &self.shared.pools;
-        let key = self.session_key();
-        let reserved = if pools.turns.must_wait(key, &pools.leased) {
-            Err(pools.windows.refuse())
-        } else {
-            pools.windows.try_reserve(key.principal)
+        let waited = match self.room.take().map(|room| *room) {
+            Some(Room::Window(window)) => Some(window),
+            Some(Room::Memory(_)) | None => None,
         };
-        let (window, windows) = match reserved {
-            Ok(window) => (Some(window), pools.windows.clone()),
-            Err(NoWindow::Memory(spent)) => return self.content().note_lack(spent),
-            Err(NoWindow::Share(spent)) => {
-                self.lacks_share = true;
+        let key = self.session_key();
+        let windows = self.shared.pools.windows.clone();
+        let window = match waited.map_or_else(|| windows.try_reserve(key.principal), Ok) {
+            Ok(window) => Some(window),
+            Err(spent) => {
+                self.lacks_window = true;
                 return self.content().note_lack(spent);
             }
         };
@@ -279,7 +284,7 @@ impl CallContext {
 
     /// Gives back as much of the room that the call waited for as it is about to reserve.
     pub(crate) fn give_way_to(&mut self, bytes: usize) {
-        if let Some(room) = &mut self.room {
+        if let Some(Room::Memory(room)) = self.room.as_deref_mut() {
             room.resize(room.bytes().saturating_sub(bytes));
         }
     }
@@ -304,7 +309,10 @@ impl CallContext {
 
     /// The room that the call waited for, for what it holds before its answer is written.
     pub(crate) fn take_room(&mut self) -> Option<Reservation> {
-        self.room.take().map(|room| *room)
+        match *self.room.take_if(|room| matches!(**room, Room::Memory(_)))? {
+            Room::Memory(room) => Some(room),
+            Room::Window(_) => None,
+        }
     }
 
     /// Notes what there was no room for, so that the call waits for it.
@@ -343,23 +351,26 @@ impl CallContext {
         self.content = None;
         self.room = None;
         let shared = &self.request.shared;
-        let MemoryQueue { turns, room } = shared.pools.queue_for(lacking.is_small);
+        let key = self.session_key();
         let deadline = turn.as_ref().map(MemoryTurn::deadline);
-        // A turn among the small objects is none among the large messages.
-        let mut turn = if let Some(turn) = turn.filter(|turn| turns.gave(turn)) {
-            turn
-        } else {
-            let deadline = deadline.unwrap_or_else(|| Instant::now() + shared.limits.write_timeout());
-            turns.wait(self.session_key(), deadline).await?
-        };
-        if std::mem::take(&mut self.lacks_share) {
-            let principal = self.session_key().principal;
-            turn.wait_for_share(|| shared.pools.windows.may_hold(principal)).await?;
-            return Some(turn);
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + shared.limits.write_timeout());
+        if std::mem::take(&mut self.lacks_window) {
+            // Others have their turns meanwhile.
+            drop(turn);
+            let window = timeout_at(deadline, shared.pools.windows.wait(key, None)).await.ok().flatten()?;
+            self.room = Some(Box::new(Room::Window(window)));
+            return Some(shared.pools.turns.without_turn(key, deadline));
         }
+        let MemoryQueue { turns, room } = shared.pools.queue_for(lacking.is_small);
+        // A turn among the small objects is none among the large messages.
+        let mut turn = match turn.filter(|turn| turns.gave(turn)) {
+            Some(turn) => turn,
+            None => turns.wait(key, deadline).await?,
+        };
         // The answers of clients that left are the first to go.
         let give_up = || !lacking.is_small && shared.events.give_up_unread(Pools::LARGE_BYTES);
-        self.room = Some(Box::new(turn.collect(room, lacking.bytes, give_up).await?));
+        let collected = turn.collect(room, lacking.bytes, give_up).await?;
+        self.room = Some(Box::new(Room::Memory(collected)));
         if !lacking.is_small && turn.has_all(room.memory) {
             self.request.call.note_all_memory();
         }
@@ -407,8 +418,8 @@ impl CallContext {
     fn content(&mut self) -> &mut Content {
         if self.content.is_none() {
             let mut content = self.open_content();
-            if let Some(room) = self.room.take() {
-                content.give_room(room);
+            if let Some(room) = self.take_room() {
+                content.give_room(Box::new(room));
             }
             self.content = Some(content);
         }

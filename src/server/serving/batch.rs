@@ -4,7 +4,8 @@
 //! cancellation and progress work in a batch as they do outside of it. All their ids are in use from the moment
 //! at which the batch arrives until its answer is sent.
 
-use crate::protocol::{Id, ProtocolError, Revision};
+use crate::protocol::{Era, Id, ProtocolError, Revision};
+use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
 use crate::server::shared::Shared;
 use crate::server::state::request_ids::{IdKey, RequestIds};
@@ -41,11 +42,16 @@ impl BatchTurn {
     }
 }
 
+/// Room that is left for the answer of each message that is still to be served: an error with a short id fits.
+const REFUSAL_BYTES: usize = 512;
+
 /// A batch that is being served.
 #[derive(Debug)]
 pub(crate) struct Batch {
     frame: Frame,
     elements: std::vec::IntoIter<Element>,
+    /// Where the message lies that is being served.
+    served: Range<usize>,
     answers: Reply,
     has_answers: bool,
     claimed: Claimed,
@@ -130,7 +136,8 @@ impl Batch {
             elements.push(Element { range, id });
         }
         let elements = elements.into_iter();
-        Ok(Self { frame, elements, answers: shared.reply(), has_answers: false, claimed })
+        let answers = shared.reply();
+        Ok(Self { frame, elements, served: 0..0, answers, has_answers: false, claimed })
     }
 
     /// How many messages are still to be served.
@@ -143,17 +150,37 @@ impl Batch {
         let ids = &self.claimed.ids;
         let is_cancelled = |id| matches!(id, ElementId::Claimed(key) if ids.is_cancelled(key));
         let element = self.elements.find(|element| !is_cancelled(element.id))?;
+        self.served = element.range.clone();
         Some(BatchMessage {
             frame: Frame::copied(&shared.pools.buffers, &self.frame.bytes()[element.range]),
             repeats_id: element.id == ElementId::Repeated,
         })
     }
 
-    /// Appends the answer to a message.
-    pub(crate) fn take_answer(&mut self, answer: &BufferLease) {
+    /// Appends the answer to the message that was served last, or an error where there is no room for it beside the others:
+    /// each message has an answer of its own.
+    pub(crate) fn take_answer(&mut self, shared: &Shared, answer: &BufferLease) {
         self.answers.literal(if self.has_answers { "," } else { "[" });
-        self.answers.raw(Raw::trusted(std::str::from_utf8(answer).unwrap_or_default()));
         self.has_answers = true;
+        // One that is short takes the room that is left for it.
+        let is_short = answer.len() <= REFUSAL_BYTES;
+        let reserve_bytes = if is_short { 0 } else { self.elements.len() * REFUSAL_BYTES };
+        let text = Raw::trusted(std::str::from_utf8(answer).unwrap_or_default());
+        if let Err(error) = self.answers.part(text, reserve_bytes)
+            && let Some(refusal) = self.refusal(shared, &error.into())
+        {
+            let refusal = std::str::from_utf8(&refusal).unwrap_or_default();
+            self.answers.raw(Raw::trusted(refusal));
+        }
+    }
+
+    /// An error instead of the answer to the message that was served last.
+    #[cold]
+    fn refusal(&self, shared: &Shared, error: &ProtocolError<'_>) -> Option<BufferLease> {
+        let arena = Bump::new();
+        let id = request_id(&self.frame.bytes()[self.served.clone()], &arena).ok().flatten();
+        let id = id.as_ref().map_or(AnswerId::Omitted, |id| AnswerId::Of(id.as_json()));
+        shared.refusal_in(Era::Legacy, id, error).into_answer()
     }
 
     /// The answer to the batch: none if it consists of notifications only.

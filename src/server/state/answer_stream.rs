@@ -1,28 +1,30 @@
 //! A streamed answer on its way: the next segment is written on a thread that may block, and only when it is asked for.
 //!
-//! Between two segments it holds no thread, so that a peer which reads slowly keeps none from others. It holds what was
-//! reserved for two segments, one that is sent and one that is written; the last segment takes that over. These windows
-//! are shared among the clients ([`FairBytes`]): what peers leave that do not read is room for all others.
+//! Between two segments it holds no thread, so that a peer which reads slowly keeps none from others. It holds a
+//! [`Window`] for two segments, one that is sent and one that is written; the last segment takes that over.
+//!
+//! A peer that takes nothing for [`STALL`] keeps no window from others either: what is written and not sent is dropped, and
+//! written again once the peer goes on. **Invariant:** of a segment of which a part was sent, the rest is sent only if the
+//! whole is the same again; if what it is written from has changed since, the connection ends.
 
 use crate::limits::price;
-use crate::server::state::fair_bytes::{FairBytes, Share};
-use crate::server::state::fair_permits::{AcquirePermit, FairPermit, FairPermits, SessionKey};
-use crate::server::state::streamed::{SegmentWriter, StreamedAnswer};
+use crate::server::state::fair_bytes::Share;
+use crate::server::state::fair_permits::{AcquirePermit, FairPermit, FairPermits};
+use crate::server::state::fair_queue::SessionKey;
+use crate::server::state::streamed::{Mark, SegmentWriter, StreamedAnswer};
+use crate::server::state::windows::{SHORT_STEP_BYTES, Window, WindowBudget, WindowWaiter};
 use bytes::BytesMut;
-use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, MemoryBudget, Reservation};
+use mcpool_pools::{BufferLease, BufferPool, Reservation};
+use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Sleep, sleep};
-
-/// Bytes of a segment where memory is short.
-const SHORT_STEP_BYTES: usize = 16 * 1024;
-/// Time between two looks of an answer that has no memory yet.
-const RETRY: Duration = Duration::from_millis(20);
+use tokio::time::{Instant, Sleep, sleep};
 
 /// What a stream needs to be sent.
 #[derive(Debug)]
@@ -36,72 +38,11 @@ pub(crate) struct StreamMeans {
     pub(crate) window: Option<Window>,
 }
 
-/// The memory of all streams, a part of the large messages. Clones share it.
-#[derive(Debug, Clone)]
-pub(crate) struct WindowBudget {
-    memory: MemoryBudget,
-    shares: FairBytes,
-}
+/// The peer takes nothing for so long before its answer gives its window back.
+const STALL: Duration = Duration::from_secs(1);
 
-/// The memory of a stream: two segments.
-#[derive(Debug)]
-pub(crate) struct Window {
-    step_bytes: usize,
-    memory: Reservation,
-    share: Share,
-}
-
-/// Why there is no memory for a stream.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum NoWindow {
-    /// Other answers of the client hold its share.
-    Share(BudgetSpent),
-    Memory(BudgetSpent),
-}
-
-impl WindowBudget {
-    /// Windows within `memory`, of which one client may have `share_percent` of what the others leave.
-    pub(crate) fn new(memory: MemoryBudget, share_percent: usize) -> Self {
-        let shares = FairBytes::new(memory.limit_bytes(), share_percent);
-        Self { memory, shares }
-    }
-
-    /// Reserves two segments for a client, smaller ones where a quarter of the budget is spent.
-    ///
-    /// # Errors
-    /// When there is no room for those either.
-    pub(crate) fn try_reserve(&self, client: u128) -> Result<Window, NoWindow> {
-        if self.memory.used_bytes() < self.memory.limit_bytes() / 4
-            && let Ok(window) = self.try_reserve_steps(client, price::SEGMENT_BYTES)
-        {
-            return Ok(window);
-        }
-        self.try_reserve_steps(client, SHORT_STEP_BYTES)
-    }
-
-    fn try_reserve_steps(&self, client: u128, step_bytes: usize) -> Result<Window, NoWindow> {
-        let bytes = price::window_bytes(step_bytes);
-        let share = self.shares.try_hold(client, bytes).map_err(|spent| {
-            // Who holds nothing lacks memory, as everybody does.
-            if self.shares.is_holding(client) { NoWindow::Share(spent) } else { NoWindow::Memory(spent) }
-        })?;
-        let memory = self.memory.try_reserve(bytes).map_err(NoWindow::Memory)?;
-        Ok(Window { step_bytes, memory, share })
-    }
-
-    /// What there is no room for while a call that comes first collects it.
-    pub(crate) fn refuse(&self) -> NoWindow {
-        let requested_bytes = price::window_bytes(SHORT_STEP_BYTES);
-        let (used_bytes, limit_bytes) = (self.memory.used_bytes(), self.memory.limit_bytes());
-        NoWindow::Memory(BudgetSpent { requested_bytes, used_bytes, limit_bytes })
-    }
-
-    /// Whether another answer of a client is within its share.
-    pub(crate) fn may_hold(&self, client: u128) -> bool {
-        let bytes = price::window_bytes(SHORT_STEP_BYTES);
-        self.shares.may_hold(client, bytes) || !self.shares.is_holding(client)
-    }
-}
+/// Most bytes that are kept of an answer whose peer takes nothing: they tell when it goes on.
+pub(crate) const REST_BYTES: usize = 1024;
 
 /// What the transport writes around each segment.
 #[derive(Debug, Clone, Copy)]
@@ -136,11 +77,79 @@ pub(crate) struct AnswerStream {
     windows: WindowBudget,
     step_bytes: usize,
     frame: Option<SegmentFrame>,
-    /// `None` until there is some, and once the last segment has it.
+    /// `None` until there is some, once the last segment has it, and while its peer takes nothing.
     memory: Option<Reservation>,
     share: Option<Box<Share>>,
-    /// When it looks for memory again.
-    retry: Option<Pin<Box<Sleep>>>,
+    /// Waits for memory.
+    waiter: Option<Box<WindowWaiter>>,
+    out: SegmentsOut,
+    stall: Stall,
+}
+
+/// The segments that were given out and not sent, by where they begin.
+#[derive(Default)]
+struct SegmentsOut {
+    /// `None` where one cannot be written again.
+    begins: VecDeque<Option<Begin>>,
+    /// Where the one begins that is being written.
+    written: Option<Mark>,
+    /// What was sent of the first one, which is to be written again.
+    again: Option<Box<Again>>,
+}
+
+/// Where a segment begins that was given out.
+struct Begin {
+    mark: Mark,
+    /// What was sent of it before, where it is the rest of one.
+    before: Option<Box<Again>>,
+}
+
+/// A segment of which a part was sent, and whose rest was dropped.
+struct Again {
+    sent_bytes: usize,
+    bytes: usize,
+    digest: u64,
+}
+
+impl Again {
+    fn of(segment: &[u8], sent_bytes: usize) -> Self {
+        Self { sent_bytes, bytes: segment.len(), digest: digest(segment) }
+    }
+
+    /// Whether a segment is the same once more.
+    fn is(&self, segment: &[u8]) -> bool {
+        segment.len() == self.bytes && digest(segment) == self.digest
+    }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// Since when the peer takes nothing.
+#[derive(Default)]
+struct Stall {
+    /// When it took something.
+    taken: Option<Instant>,
+    /// Set forward only when it has passed: peers that go on do not touch it.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    /// Ready once the peer has taken nothing for [`STALL`].
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let taken = *self.taken.get_or_insert_with(Instant::now);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if taken.elapsed() >= STALL {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(taken + STALL);
+        }
+        Poll::Pending
+    }
 }
 
 enum Step {
@@ -166,7 +175,9 @@ impl AnswerStream {
             frame: None,
             memory: None,
             share: None,
-            retry: None,
+            waiter: None,
+            out: SegmentsOut::default(),
+            stall: Stall::default(),
         };
         if let Some(window) = window {
             stream.take_window(window);
@@ -178,7 +189,7 @@ impl AnswerStream {
         self.step_bytes = window.step_bytes;
         self.memory = Some(window.memory);
         self.share = Some(Box::new(window.share));
-        self.retry = None;
+        self.waiter = None;
     }
 
     /// Has each segment framed. To be called before the first segment.
@@ -201,14 +212,11 @@ impl AnswerStream {
         self.memory.as_ref().map_or(0, Reservation::bytes)
     }
 
-    /// Bytes that may wait to be sent while the next segment is written.
+    /// Bytes that may wait to be sent while the next segment is written. None while nothing is to be written before the
+    /// peer goes on.
     pub(crate) fn ahead_bytes(&self) -> usize {
-        self.step_bytes
-    }
-
-    /// What the last segment still holds of the client's share, for who sends it.
-    pub(crate) fn take_share(&mut self) -> Option<Box<Share>> {
-        self.share.take()
+        let is_suspended = self.memory.is_none() && self.waiter.is_none();
+        if is_suspended { 0 } else { self.step_bytes }
     }
 
     /// Whether the last segment was given out.
@@ -216,14 +224,70 @@ impl AnswerStream {
         matches!(self.step, Step::Ended)
     }
 
-    /// The next segment.
+    /// The peer took something of what is queued before this, or of it.
+    pub(crate) fn note_taken(&mut self) {
+        self.stall.taken = Some(Instant::now());
+    }
+
+    /// The oldest segment that was given out is sent.
+    pub(crate) fn note_sent(&mut self) {
+        self.out.begins.pop_front();
+    }
+
+    /// To be asked while the peer takes nothing: ready once it has for long, and what the answer holds for it can be given
+    /// back with [`AnswerStream::suspend`].
+    pub(crate) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_written = matches!(self.step, Step::Resting(_) | Step::Ended);
+        let holds_window = self.share.is_some();
+        if !holds_window || self.stall.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if is_written && self.out.begins.iter().all(Option::is_some) {
+            return Poll::Ready(());
+        }
+        // Once more, when what is being written may be there.
+        self.note_taken();
+        let _ = self.stall.poll(cx);
+        Poll::Pending
+    }
+
+    /// Gives the window back; the segments that were given out are dropped by who has them. `first` is the oldest of them,
+    /// and how many bytes of it are sent.
+    pub(crate) fn suspend(&mut self, first: Option<(&[u8], usize)>) {
+        if let Some(Begin { mark, before }) = self.out.begins.pop_front().flatten() {
+            let writer = SegmentWriter::resume(Arc::clone(&self.answer), mark);
+            self.step = Step::Resting(Box::new(writer));
+            self.out.again = match (before, first) {
+                (Some(mut again), Some((_, sent_bytes))) => {
+                    again.sent_bytes += sent_bytes;
+                    Some(again)
+                }
+                (None, Some((segment, sent_bytes))) => Some(Box::new(Again::of(segment, sent_bytes))),
+                (before, None) => before,
+            };
+        }
+        self.out.begins.clear();
+        self.memory = None;
+        self.share = None;
+        self.stall = Stall::default();
+    }
+
+    /// A buffer for what is kept of a segment that is dropped.
+    pub(crate) fn rest(&self, bytes: &[u8]) -> BufferLease {
+        let mut rest = self.buffers.acquire(bytes.len());
+        rest.extend_from_slice(bytes);
+        rest
+    }
+
+    /// The next segment; it may be empty.
     ///
     /// # Errors
-    /// When the server ends, or the thread that writes does: the connection must end.
+    /// When the server ends, or the thread that writes does, or what is sent has changed meanwhile: the connection must
+    /// end.
     pub(crate) fn poll_segment(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BufferLease>> {
         loop {
             match &mut self.step {
-                Step::Resting(_) if self.memory.is_none() => ready!(self.poll_window(cx)),
+                Step::Resting(_) if self.memory.is_none() => ready!(self.poll_window(cx))?,
                 Step::Resting(_) => self.acquire(),
                 Step::Acquiring(_, thread) => {
                     let permit = ready!(Pin::new(thread).poll(cx));
@@ -233,30 +297,41 @@ impl AnswerStream {
                 Step::Writing(thread) => {
                     let ended = ready!(Pin::new(thread).poll(cx));
                     self.step = Step::Ended;
-                    let (writer, mut segment) = ended.map_err(io::Error::other)?;
-                    if !writer.is_done() {
-                        self.step = Step::Resting(writer);
-                    } else if let Some(memory) = self.memory.take() {
-                        segment.hold(memory);
-                    }
-                    return Poll::Ready(Ok(segment));
+                    let (writer, segment) = ended.map_err(io::Error::other)?;
+                    return Poll::Ready(self.give_out(writer, segment));
                 }
                 Step::Ended => return Poll::Ready(Err(io::Error::other("the answer was sent already"))),
             }
         }
     }
 
-    /// Waits for memory, for an answer that was promised: no other waits for what is sent before it.
-    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if let Ok(window) = self.windows.try_reserve(self.key.principal) {
-                self.take_window(window);
-                return Poll::Ready(());
+    fn give_out(&mut self, writer: Box<SegmentWriter>, mut segment: BufferLease) -> io::Result<BufferLease> {
+        let before = self.out.again.take();
+        if let Some(again) = &before {
+            if !again.is(&segment) {
+                return Err(io::Error::other("what is sent has changed while its peer did not read"));
             }
-            let retry = self.retry.get_or_insert_with(|| Box::pin(sleep(RETRY)));
-            ready!(retry.as_mut().poll(cx));
-            self.retry = None;
+            segment.copy_within(again.sent_bytes.., 0);
+            segment.truncate(again.bytes - again.sent_bytes);
         }
+        self.out.begins.push_back(self.out.written.take().map(|mark| Begin { mark, before }));
+        if !writer.is_done() {
+            self.step = Step::Resting(writer);
+        } else if let Some(memory) = self.memory.take() {
+            segment.hold(memory);
+        }
+        Ok(segment)
+    }
+
+    /// Waits for memory, for an answer that was promised or was suspended: no other waits for what is sent before it.
+    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (windows, key) = (&self.windows, self.key);
+        // A segment of which a part was sent has to have the same length again.
+        let step_bytes = self.out.again.is_some().then_some(self.step_bytes);
+        let waiter = self.waiter.get_or_insert_with(|| Box::new(windows.wait(key, step_bytes)));
+        let window = ready!(Pin::new(waiter).poll(cx));
+        self.take_window(window.ok_or_else(|| io::Error::other("the server is gone"))?);
+        Poll::Ready(Ok(()))
     }
 
     fn acquire(&mut self) {
@@ -273,7 +348,8 @@ impl AnswerStream {
         } else {
             self.buffers.acquire(self.step_bytes)
         };
-        segment.hold(self.windows.memory.reserve(0));
+        segment.hold(self.windows.memory().reserve(0));
+        self.out.written = writer.mark();
         let (step_bytes, frame) = (self.step_bytes, self.frame);
         self.step = Step::Writing(tokio::task::spawn_blocking(move || {
             SegmentFrame::write(frame, &mut writer, &mut segment, step_bytes);

@@ -11,6 +11,7 @@ use crate::limits::Limits;
 use crate::memory::lasting;
 use crate::server::state::charge::{Charge, Sum};
 use crate::server::state::give_back::give_back;
+use crate::server::state::room_news::RoomNews;
 use crate::server::state::streamed::StreamedAnswer;
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
@@ -80,6 +81,17 @@ struct Store {
     max_stream_bytes: usize,
     retention: Duration,
     returns: Returns,
+    news: Arc<RoomNews>,
+}
+
+/// Tells that a handle of a stream is gone. A field of the handle, after the stream.
+#[derive(Debug)]
+struct TellsOfEnd(Arc<RoomNews>);
+
+impl Drop for TellsOfEnd {
+    fn drop(&mut self) {
+        self.0.tell();
+    }
 }
 
 /// Clients that came back to a stream after its end: what keeping its events was for.
@@ -180,7 +192,13 @@ pub(crate) enum StreamItem {
 }
 
 impl EventStore {
+    #[cfg(test)]
     pub(crate) fn new(limits: &Limits) -> Self {
+        Self::with_news(limits, Arc::default())
+    }
+
+    /// Tells `news` of streams that nobody reads any more: they may be given up.
+    pub(crate) fn with_news(limits: &Limits, news: Arc<RoomNews>) -> Self {
         let shared = Store {
             sessions: Guarded::default(),
             numbers: AtomicU64::new(1),
@@ -190,6 +208,7 @@ impl EventStore {
             max_stream_bytes: limits.max_stream_bytes,
             retention: limits.event_retention(),
             returns: Returns::default(),
+            news,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -204,8 +223,13 @@ impl EventStore {
         self.shared
             .sessions
             .with(|sessions, _| lasting(|| sessions.entry(session).or_default().push(listed)));
-        let writer = StreamWriter { store: Arc::clone(&self.shared), stream: Arc::clone(&stream) };
-        (writer, StreamReader { stream, number: 0 })
+        let store = Arc::clone(&self.shared);
+        let writer = StreamWriter { store, stream: Arc::clone(&stream), _tells: self.tells_of_end() };
+        (writer, StreamReader { stream, number: 0, _tells: self.tells_of_end() })
+    }
+
+    fn tells_of_end(&self) -> TellsOfEnd {
+        TellsOfEnd(Arc::clone(&self.shared.news))
     }
 
     /// Resumes a stream after `last`, the id of the last event that the client has. `None` if the session has no such
@@ -231,7 +255,7 @@ impl EventStore {
             returns.count.fetch_add(1, Ordering::Relaxed);
             returns.latest_ms.fetch_max(ended.elapsed().as_millis() as u64, Ordering::Relaxed);
         }
-        Some(StreamReader { stream, number })
+        Some(StreamReader { stream, number, _tells: self.tells_of_end() })
     }
 
     /// How many clients came back to a stream after its end, and how many milliseconds after it at the latest.
@@ -409,6 +433,7 @@ impl Store {
 pub(crate) struct StreamWriter {
     store: Arc<Store>,
     stream: Arc<Stream>,
+    _tells: TellsOfEnd,
 }
 
 impl StreamWriter {
@@ -482,6 +507,7 @@ pub(crate) struct StreamReader {
     stream: Arc<Stream>,
     /// The stream's reader is this one while its `current_reader` has this number.
     number: u64,
+    _tells: TellsOfEnd,
 }
 
 impl StreamReader {

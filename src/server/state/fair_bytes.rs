@@ -8,6 +8,7 @@
 
 use crate::lock::lock;
 use crate::server::state::give_back::give_back;
+use crate::server::state::room_news::RoomNews;
 use mcpool_pools::BudgetSpent;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -41,6 +42,8 @@ struct Shared {
     max_bytes: usize,
     share_percent: usize,
     table: Mutex<Table>,
+    /// Who is told that bytes were given back.
+    news: Option<Arc<RoomNews>>,
 }
 
 #[derive(Debug, Default)]
@@ -75,7 +78,17 @@ pub(crate) struct Share {
 impl FairBytes {
     /// `max_bytes`, of which one client may hold `share_percent` of what the others leave.
     pub(crate) fn new(max_bytes: usize, share_percent: usize) -> Self {
-        Self { of: Arc::new(Shared { max_bytes, share_percent, table: Mutex::default() }) }
+        Self { of: Arc::new(Shared { max_bytes, share_percent, table: Mutex::default(), news: None }) }
+    }
+
+    /// As [`FairBytes::new`], with news of what is given back.
+    pub(crate) fn with_news(max_bytes: usize, share_percent: usize, news: Arc<RoomNews>) -> Self {
+        Self { of: Arc::new(Shared { max_bytes, share_percent, table: Mutex::default(), news: Some(news) }) }
+    }
+
+    /// Bytes that all clients hold.
+    pub(crate) fn held_bytes(&self) -> usize {
+        lock(&self.of.table).held
     }
 
     /// Bytes that all clients may hold together.
@@ -107,11 +120,6 @@ impl FairBytes {
         self.of.allows(&lock(&self.of.table), client, bytes)
     }
 
-    /// Whether a client holds anything.
-    pub(crate) fn is_holding(&self, client: u128) -> bool {
-        lock(&self.of.table).clients.contains_key(&client)
-    }
-
     /// Each client and its bytes.
     pub(crate) fn of_clients(&self) -> Vec<(u128, usize)> {
         let table = lock(&self.of.table);
@@ -120,6 +128,13 @@ impl FairBytes {
 }
 
 impl Shared {
+    /// To be called without the lock: whoever is told may take the bytes at once.
+    fn tell(&self) {
+        if let Some(news) = &self.news {
+            news.tell();
+        }
+    }
+
     fn allows(&self, table: &Table, client: u128, bytes: usize) -> bool {
         let held = table.clients.get(&client).map_or(0, |held| held.bytes);
         let free = self.max_bytes.saturating_sub(table.held);
@@ -170,6 +185,7 @@ impl Share {
         if let Some(removed) = self.bytes.checked_sub(bytes) {
             lock(&self.client.of.table).remove(self.client.number, removed);
             self.bytes = bytes;
+            self.client.of.tell();
         }
     }
 }
@@ -186,6 +202,8 @@ impl Drop for Share {
                 give_back(&mut table.clients);
             }
         }
+        drop(table);
+        of.tell();
     }
 }
 

@@ -12,21 +12,12 @@
 //! `max_concurrent_requests` bounds how many calls wait. A waiter that is dropped leaves the queue at once.
 
 use crate::lock::lock;
-use std::collections::{BTreeMap, VecDeque};
+use crate::server::state::fair_queue::{FairQueue, QueueEntry, SessionKey};
 use std::fmt;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
-
-/// The session for which a permit is acquired.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct SessionKey {
-    pub(crate) principal: u128,
-    /// The number of the session. Callers without a session share a number.
-    pub(crate) session: u64,
-}
 
 /// The permits of one server. Clones share them.
 #[derive(Clone)]
@@ -48,7 +39,7 @@ struct State {
     running: usize,
     /// How many permits each session holds.
     holders: Holders,
-    queue: FairQueue,
+    queue: FairQueue<oneshot::Sender<FairPermit>>,
 }
 
 /// The right to use a thread, or to go on, until it is dropped.
@@ -73,12 +64,6 @@ pub(crate) struct Waiter {
     inner: Arc<Inner>,
     /// `None` once the permit has come, as the waiter has left the queue then.
     entry: Option<QueueEntry>,
-}
-
-/// What finds a waiter in the queue.
-struct QueueEntry {
-    key: SessionKey,
-    number: u64,
 }
 
 impl FairPermits {
@@ -107,27 +92,20 @@ impl FairPermits {
             return Ok(self.inner.permit(holder));
         }
         let (sender, receiver) = oneshot::channel();
-        let number = state.queue.push(key, sender);
-        let entry = Some(QueueEntry { key, number });
+        let entry = Some(state.queue.push(key, sender));
         Err(Waiter { receiver, inner: Arc::clone(&self.inner), entry })
     }
 
     /// Whether somebody waits for whom that holds. It is asked under the lock.
     pub(crate) fn any_waits(&self, holds: impl Fn(SessionKey) -> bool) -> bool {
-        let state = self.inner.lock();
-        state.queue.principals.iter().any(|(principal, queue)| {
-            queue
-                .sessions
-                .keys()
-                .any(|session| holds(SessionKey { principal: *principal, session: *session }))
-        })
+        self.inner.lock().queue.any(holds)
     }
 
     /// How many permits are held, and how many callers wait for one.
     #[cfg(test)]
     fn counts(&self) -> (usize, usize) {
         let state = self.inner.lock();
-        (state.running, state.queue.len)
+        (state.running, state.queue.len())
     }
 }
 
@@ -271,91 +249,8 @@ impl fmt::Debug for FairPermits {
         f.debug_struct("FairPermits")
             .field("permits", &self.inner.permits)
             .field("running", &state.running)
-            .field("waiting", &state.queue.len)
+            .field("waiting", &state.queue.len())
             .finish()
-    }
-}
-
-type Sender = oneshot::Sender<FairPermit>;
-
-/// The waiters. Principals, and the sessions of each, are served in a round robin in the order of their keys.
-#[derive(Default)]
-struct FairQueue {
-    principals: BTreeMap<u128, PrincipalQueue>,
-    last_served: u128,
-    len: usize,
-    /// Number of the next waiter.
-    next_number: u64,
-}
-
-#[derive(Default)]
-struct PrincipalQueue {
-    /// The waiters of each session, by ascending number.
-    sessions: BTreeMap<u64, VecDeque<(u64, Sender)>>,
-    last_served: u64,
-}
-
-impl FairQueue {
-    /// Adds a waiter at the end of its session's queue, and returns its number.
-    fn push(&mut self, key: SessionKey, sender: Sender) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        let principal = self.principals.entry(key.principal).or_default();
-        principal.sessions.entry(key.session).or_default().push_back((number, sender));
-        self.len += 1;
-        number
-    }
-
-    /// Removes the next waiter among those whose session may hold one more permit.
-    fn pop(&mut self, may_hold_one_more: impl Fn(SessionKey) -> bool) -> Option<(SessionKey, Sender)> {
-        let after_last = self.principals.range((Excluded(self.last_served), Unbounded));
-        let key = after_last.chain(&self.principals).find_map(|(principal, queue)| {
-            let key = |session| SessionKey { principal: *principal, session };
-            queue.next(|session| may_hold_one_more(key(session))).map(key)
-        })?;
-        let sender = self.principals.get_mut(&key.principal)?.pop(key.session)?;
-        self.note_left(key.principal);
-        self.last_served = key.principal;
-        Some((key, sender))
-    }
-
-    /// Removes a waiter; `None` if it has left the queue with a permit.
-    fn remove(&mut self, entry: &QueueEntry) -> Option<Sender> {
-        let SessionKey { principal, session } = entry.key;
-        let sender = self.principals.get_mut(&principal)?.remove(session, entry.number)?;
-        self.note_left(principal);
-        Some(sender)
-    }
-
-    fn note_left(&mut self, principal: u128) {
-        self.len -= 1;
-        if self.principals.get(&principal).is_some_and(|queue| queue.sessions.is_empty()) {
-            self.principals.remove(&principal);
-        }
-    }
-}
-
-impl PrincipalQueue {
-    fn next(&self, may_hold_one_more: impl Fn(u64) -> bool) -> Option<u64> {
-        let after_last = self.sessions.range((Excluded(self.last_served), Unbounded));
-        let mut sessions = after_last.chain(&self.sessions).map(|(session, _)| *session);
-        sessions.find(|session| may_hold_one_more(*session))
-    }
-
-    fn pop(&mut self, session: u64) -> Option<Sender> {
-        let number = self.sessions.get(&session)?.front()?.0;
-        self.last_served = session;
-        self.remove(session, number)
-    }
-
-    fn remove(&mut self, session: u64, number: u64) -> Option<Sender> {
-        let queue = self.sessions.get_mut(&session)?;
-        let index = queue.binary_search_by_key(&number, |(number, _)| *number).ok()?;
-        let (_, sender) = queue.remove(index)?;
-        if queue.is_empty() {
-            self.sessions.remove(&session);
-        }
-        Some(sender)
     }
 }
 

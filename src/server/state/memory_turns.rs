@@ -8,23 +8,24 @@
 //! A call of a client that holds more than its share passes its turn to one that holds less, for which answers of the
 //! former that nobody reads end ([`Undelivered`]): else it would wait until they time out, and all others with it.
 
-use crate::lock::lock;
-use crate::server::state::fair_permits::{FairPermit, FairPermits, SessionKey};
+use crate::server::state::fair_permits::{AcquirePermit, FairPermit, FairPermits};
+use crate::server::state::fair_queue::SessionKey;
+use crate::server::state::room_news::RoomNews;
 use crate::server::state::undelivered::{Shortage, Undelivered};
 use mcpool_pools::{MemoryBudget, Reservation};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-/// Time between two looks at the memory. Only the call whose turn it is looks.
-const POLL: Duration = Duration::from_millis(5);
+/// Time between two looks at who holds what, however much news there is. Where there is none, nobody looks.
+const LEAST_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A call that lacks some once more gets so many times what it had: it begins anew each time.
 const MORE: usize = 8;
 
-/// Who may collect room, one at a time.
-#[derive(Debug)]
+/// Who may collect room of one budget, one at a time. Clones share it.
+#[derive(Debug, Clone)]
 pub(crate) struct MemoryTurns {
     shared: Arc<Shared>,
 }
@@ -33,9 +34,8 @@ pub(crate) struct MemoryTurns {
 struct Shared {
     turns: FairPermits,
     undelivered: Arc<Undelivered>,
-    /// For whom room is collected at the moment.
-    collector: Mutex<Option<SessionKey>>,
-    /// Whether there is one, for those who ask before each large answer.
+    news: Arc<RoomNews>,
+    /// Whether room is collected at the moment.
     has_collector: AtomicBool,
 }
 
@@ -68,11 +68,16 @@ pub(crate) struct MemoryTurn {
 }
 
 impl MemoryTurns {
-    pub(crate) fn new() -> Self {
+    /// Turns at `memory`, which tells them of room.
+    pub(crate) fn new(memory: &MemoryBudget) -> Self {
+        let news = Arc::<RoomNews>::default();
+        let told = Arc::clone(&news);
+        let is_told = memory.notify_of_room(move || told.tell());
+        debug_assert!(is_told, "a budget has one queue");
         let shared = Shared {
             turns: FairPermits::new(1),
-            undelivered: Arc::default(),
-            collector: Mutex::default(),
+            undelivered: Arc::new(Undelivered::new(Arc::clone(&news))),
+            news,
             has_collector: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -83,24 +88,34 @@ impl MemoryTurns {
         &self.shared.undelivered
     }
 
-    /// Whether a call comes after the one for which room is collected, and has to wait although there may be room.
-    pub(crate) fn must_wait(&self, key: SessionKey, memory: &MemoryBudget) -> bool {
-        if !self.shared.has_collector.load(Ordering::Relaxed) {
-            return false;
-        }
-        let collector = *lock(&self.shared.collector);
-        let shares = || self.shared.undelivered.shares(memory.limit_bytes());
-        collector.is_some_and(|collector| shares().may_displace(collector, key))
+    /// What those are told who wait for room.
+    pub(crate) fn news(&self) -> &Arc<RoomNews> {
+        &self.shared.news
     }
 
-    /// Whether a turn is one of these.
+    #[cfg(test)]
+    pub(crate) fn begin_collecting(&self) -> impl Sized + use<> {
+        self.shared.begin_collecting()
+    }
+
+    /// Whether room is collected for a call.
+    pub(crate) fn has_collector(&self) -> bool {
+        self.shared.has_collector.load(Ordering::Relaxed)
+    }
+
+    /// Whether a turn is one of these, and lasts.
     pub(crate) fn gave(&self, turn: &MemoryTurn) -> bool {
-        Arc::ptr_eq(&self.shared, &turn.shared)
+        turn.permit.is_some() && Arc::ptr_eq(&self.shared, &turn.shared)
+    }
+
+    /// For a call that needs no turn, as it has what it waited for.
+    pub(crate) fn without_turn(&self, key: SessionKey, deadline: Instant) -> MemoryTurn {
+        MemoryTurn { shared: Arc::clone(&self.shared), key, deadline, had_bytes: 0, permit: None }
     }
 
     /// Waits for the turn of a call, until `deadline` at most.
     pub(crate) async fn wait(&self, key: SessionKey, deadline: Instant) -> Option<MemoryTurn> {
-        let permit = timeout_at(deadline, self.shared.turns.acquire(key)).await.ok().flatten()?;
+        let permit = timeout_at(deadline, self.shared.acquire(key)).await.ok().flatten()?;
         let shared = Arc::clone(&self.shared);
         Some(MemoryTurn { shared, key, deadline, had_bytes: 0, permit: Some(permit) })
     }
@@ -141,8 +156,12 @@ impl MemoryTurn {
         // Beyond half of the budget, bytes have to be free at one moment: nobody keeps those from others.
         let collected_bytes = wanted_bytes.min(half_bytes);
         let mut room = room_in.memory.reserve(0);
-        let mut collecting = self.shared.begin_collecting(self.key);
+        let looking = self.shared.news.begin();
+        let mut collecting = self.shared.begin_collecting();
+        let mut next_look = Instant::now();
         loop {
+            // Before the look: what is given back after it is told.
+            let told = looking.told();
             let missing_bytes = collected_bytes - room.bytes();
             // It fails where somebody else was faster, and where more than all is used.
             let _ = room.try_grow_leaving(missing_bytes.min(room_in.free_bytes()), room_in.left_bytes);
@@ -150,42 +169,32 @@ impl MemoryTurn {
                 self.had_bytes = wanted_bytes;
                 return Some(room);
             }
-            if give_up() {
-                continue;
-            }
             let now = Instant::now();
             if now >= self.deadline {
                 return None;
+            }
+            if now < next_look {
+                let _ = timeout_at(next_look.min(self.deadline), told).await;
+                continue;
+            }
+            if give_up() {
+                continue;
             }
             if self.comes_after_another(limit_bytes) {
                 room.shrink_to(0);
                 drop(collecting);
                 self.pass().await?;
-                collecting = self.shared.begin_collecting(self.key);
+                collecting = self.shared.begin_collecting();
+                next_look = Instant::now();
                 continue;
             }
             let missing_bytes = wanted_bytes.saturating_sub(room.bytes() + room_in.free_bytes());
             let shortage = Shortage { waiting: self.key, limit_bytes, missing_bytes };
             while self.shared.undelivered.end_one(&shortage, now) {}
-            sleep_until(self.deadline.min(now + POLL)).await;
+            next_look = now + LEAST_INTERVAL;
+            let next_end = self.shared.undelivered.next_end(self.key, limit_bytes, now);
+            let _ = timeout_at(next_end.map_or(self.deadline, |end| end.min(self.deadline)), told).await;
         }
-    }
-
-    /// Waits until answers of the same client leave it a share. Other clients and sessions have their turns meanwhile.
-    ///
-    /// `None` at the deadline.
-    pub(crate) async fn wait_for_share(&mut self, may_hold: impl Fn() -> bool) -> Option<()> {
-        while !may_hold() {
-            let now = Instant::now();
-            if now >= self.deadline {
-                return None;
-            }
-            sleep_until(self.deadline.min(now + POLL)).await;
-            if self.shared.turns.any_waits(|waiting| waiting != self.key) {
-                self.pass().await?;
-            }
-        }
-        Some(())
     }
 
     /// Whether a call waits whose client holds less than its share, while that of this one holds more.
@@ -197,15 +206,21 @@ impl MemoryTurn {
     /// Lets others have their turns, and waits for the next one.
     async fn pass(&mut self) -> Option<()> {
         self.permit = None;
-        let next = self.shared.turns.acquire(self.key);
+        let next = self.shared.acquire(self.key);
         self.permit = Some(timeout_at(self.deadline, next).await.ok().flatten()?);
         Some(())
     }
 }
 
 impl Shared {
-    fn begin_collecting(self: &Arc<Self>, key: SessionKey) -> Collecting {
-        *lock(&self.collector) = Some(key);
+    /// Waits for a turn. Whose turn it is may have to pass it to who comes.
+    fn acquire(&self, key: SessionKey) -> AcquirePermit {
+        let turn = self.turns.acquire(key);
+        self.news.tell();
+        turn
+    }
+
+    fn begin_collecting(self: &Arc<Self>) -> Collecting {
         self.has_collector.store(true, Ordering::Relaxed);
         Collecting { shared: Arc::clone(self) }
     }
@@ -219,14 +234,13 @@ struct Collecting {
 impl Drop for Collecting {
     fn drop(&mut self) {
         self.shared.has_collector.store(false, Ordering::Relaxed);
-        *lock(&self.shared.collector) = None;
+        self.shared.news.tell();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::state::fair_permits::AcquirePermit;
     use crate::server::state::undelivered::HeldAnswers;
     use proptest::prelude::*;
     use std::cell::{Cell, RefCell};
@@ -255,7 +269,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_becomes_free_is_for_whom_it_is_the_turn() {
         let memory = MemoryBudget::new(1000);
-        let turns = MemoryTurns::new();
+        let turns = MemoryTurns::new(&memory);
         let mut held: Vec<_> = (0..10).map(|_| memory.reserve(100)).collect();
         let mut turn = turn(&turns, 1).await;
         let collected = async {
@@ -266,7 +280,7 @@ mod tests {
             for _ in 0..2 {
                 held.pop();
                 assert!(memory.try_reserve(100).is_ok(), "nobody looked yet");
-                tokio::time::sleep(2 * POLL).await;
+                tokio::time::sleep(2 * LEAST_INTERVAL).await;
                 assert!(memory.try_reserve(1).is_err(), "it is collected");
             }
             held.pop();
@@ -278,14 +292,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_wants_more_than_half_keeps_the_other_half_from_nobody() {
         let memory = MemoryBudget::new(1000);
-        let turns = MemoryTurns::new();
+        let turns = MemoryTurns::new(&memory);
         let held = memory.reserve(400);
         let mut turn = turn(&turns, 1).await;
         let mut collected = pin!(turn.collect(within(&memory), 800, || false));
         assert!(poll(collected.as_mut()).is_pending());
         assert!(memory.try_reserve(100).is_ok(), "500 of the 600 were collected");
         drop(held);
-        tokio::time::advance(POLL).await;
+        tokio::time::advance(LEAST_INTERVAL).await;
         let Poll::Ready(room) = poll(collected.as_mut()) else { panic!("800 are free or its own") };
         assert_eq!(room.expect("room").bytes(), 500);
     }
@@ -293,7 +307,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_lacks_once_more_gets_more_until_it_had_all() {
         let memory = MemoryBudget::new(1000);
-        let turns = MemoryTurns::new();
+        let turns = MemoryTurns::new(&memory);
         let mut turn = turn(&turns, 1).await;
         // Of more than half, the half is collected, and the rest has to be free.
         for (lacking, collected, free) in [(10, 20, 0), (10, 160, 0), (30, 500, 500)] {
@@ -308,7 +322,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn answers_that_nobody_waits_for_go_before_anybody_waits() {
         let memory = MemoryBudget::new(1000);
-        let turns = MemoryTurns::new();
+        let turns = MemoryTurns::new(&memory);
         let held = Cell::new((0..10).map(|_| memory.reserve(100)).collect::<Vec<_>>());
         let give_up = || {
             let mut left = held.take();
@@ -325,7 +339,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_wait_ends_at_its_deadline_and_leaves_nothing() {
         let memory = MemoryBudget::new(1000);
-        let turns = MemoryTurns::new();
+        let turns = MemoryTurns::new(&memory);
         // More than there is: some messages must not fail.
         let held = memory.reserve(1950);
         let began = Instant::now();
@@ -344,7 +358,8 @@ mod tests {
     /// Answers of one client hold all there is, and a call of it has the turn: one of another client gets it, and room.
     #[tokio::test(start_paused = true)]
     async fn who_holds_more_than_its_share_waits_behind_who_holds_less() {
-        let (memory, turns) = (MemoryBudget::new(1000), MemoryTurns::new());
+        let memory = MemoryBudget::new(1000);
+        let turns = MemoryTurns::new(&memory);
         let held: RefCell<Vec<_>> = RefCell::default();
         for at in 0..10 {
             let mut entry = turns.undelivered().open();
@@ -360,17 +375,13 @@ mod tests {
             turn.collect(within(&memory), 100, || false).await.expect("room")
         };
         // A connection that was told to end does so when it is polled.
-        let makes_wait = Cell::new((false, false));
         let connections = async {
             loop {
-                let (hog, other) = makes_wait.get();
-                let must_wait = |principal| turns.must_wait(key(principal, 1), &memory);
-                makes_wait.set((hog || must_wait(1), other || must_wait(2) || must_wait(3)));
                 held.borrow_mut().retain_mut(|(entry, room, owner)| {
                     let bytes = room.bytes();
                     entry.update(HeldAnswers { owner: *owner, bytes, has_taken: false }, Waker::noop())
                 });
-                tokio::time::sleep(POLL).await;
+                tokio::time::sleep(LEAST_INTERVAL).await;
             }
         };
         let room = tokio::select! {
@@ -379,37 +390,13 @@ mod tests {
             () = connections => unreachable!("it goes on"),
         };
         assert_eq!((room.bytes(), held.borrow().len()), (200, 8), "no more than is needed");
-        assert_eq!(makes_wait.get(), (true, false), "meanwhile it may not take what becomes free");
-        assert!(!turns.must_wait(key(1, 1), &memory), "nobody collects");
-    }
-
-    /// A call waits for answers of its own client: calls of others, and of other sessions, have their turns meanwhile.
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_for_its_own_share_keeps_the_turn_from_nobody() {
-        let (memory, turns, may_hold) = (MemoryBudget::new(1000), MemoryTurns::new(), Cell::new(false));
-        let deadline = Instant::now() + 600 * SECOND;
-        let mut waits = pin!(async {
-            let mut turn = turns.wait(key(1, 1), deadline).await.expect("a turn");
-            turn.wait_for_share(|| may_hold.get()).await
-        });
-        assert!(poll(waits.as_mut()).is_pending());
-        let others = async {
-            for other in [key(2, 1), key(1, 2), key(3, 1), key(2, 1)] {
-                let mut turn = turns.wait(other, deadline).await.expect("a turn");
-                let _ = turn.collect(within(&memory), 100, || false).await.expect("room");
-            }
-            may_hold.set(true);
-        };
-        let (waited, ()) = tokio::join!(waits.as_mut(), others);
-        assert_eq!(waited, Some(()));
-        let mut last = turns.wait(key(1, 1), Instant::now() + SECOND).await.expect("a turn");
-        assert_eq!(last.wait_for_share(|| false).await, None, "it ends at its deadline");
+        assert!(!turns.has_collector(), "nobody collects");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_to_be_left_to_others_is_not_collected() {
         let memory = MemoryBudget::new(1000);
-        let turns = MemoryTurns::new();
+        let turns = MemoryTurns::new(&memory);
         let held = memory.reserve(600);
         let room = Room { memory: &memory, left_bytes: 300 };
         let mut turn = turn(&turns, 1).await;
@@ -417,7 +404,7 @@ mod tests {
         assert!(poll(collected.as_mut()).is_pending(), "100 of the 400 are for this one");
         assert!(memory.try_reserve(300).is_ok());
         drop(held);
-        tokio::time::advance(POLL).await;
+        tokio::time::advance(LEAST_INTERVAL).await;
         let Poll::Ready(room) = poll(collected.as_mut()) else { panic!("700 are free") };
         assert_eq!(room.expect("room").bytes(), 200);
     }
@@ -500,7 +487,7 @@ mod tests {
     proptest! {
         #[test]
         fn turns_go_round_whoever_leaves_and_whenever(acts in acts()) {
-            let turns = MemoryTurns::new();
+            let turns = MemoryTurns::new(&MemoryBudget::new(0));
             let mut model = Model::default();
             let mut calls: BTreeMap<usize, Call> = BTreeMap::new();
             for (number, act) in acts.into_iter().chain([Act::Look]).enumerate() {

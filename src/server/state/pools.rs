@@ -4,9 +4,9 @@ use crate::limits::{Limits, price};
 use crate::lock::lock;
 use crate::memory::Ceiling;
 use crate::protocol::{OwnedMessage, RetainMessage};
-use crate::server::state::answer_stream::WindowBudget;
 use crate::server::state::lasting::LastingBudget;
 use crate::server::state::memory_turns::{MemoryTurns, Room};
+use crate::server::state::windows::WindowBudget;
 use crate::wire::Frame;
 use bumpalo::Bump;
 use mcpool_pools::{
@@ -58,6 +58,7 @@ impl Pools {
         let budget = MemoryBudget::new(limits.pool_budget_bytes());
         let leased = MemoryBudget::new(bound(ceiling.large_bytes));
         let small = MemoryBudget::new(bound(ceiling.small_bytes));
+        let turns = MemoryTurns::new(&leased);
         let reserved_bytes = price::reserved_bytes(small.limit_bytes());
         let within = |config| within_budgets(config, &budget, &small);
         let registry = PoolRegistry::default();
@@ -69,9 +70,7 @@ impl Pools {
             owned: Some(OwnedBudget { budget: small.clone(), first_bytes, left_bytes: reserved_bytes }),
             ..BufferConfig::default()
         };
-        for class in &mut config.classes {
-            size_class(class, limits);
-        }
+        config.classes.iter_mut().for_each(|class| size_class(class, limits));
         let small_classes = config.classes.iter().filter(|class| class.bytes <= Self::LARGE_BYTES).count();
         let buffers = BufferPool::new(config);
         let arenas = ArenaPool::with_config(
@@ -101,9 +100,9 @@ impl Pools {
             owned_messages,
             registry,
             budget,
-            turns: MemoryTurns::new(),
-            small_turns: MemoryTurns::new(),
-            windows: WindowBudget::new(leased.clone(), limits.principal_share_percent),
+            windows: WindowBudget::new(leased.clone(), turns.clone(), limits.principal_share_percent),
+            turns,
+            small_turns: MemoryTurns::new(&small),
             leased,
             lasting: LastingBudget::new(small.clone(), limits.principal_share_percent),
             small,
@@ -256,7 +255,7 @@ pub(crate) struct LargeObjects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::state::fair_permits::SessionKey;
+    use crate::server::state::fair_queue::SessionKey;
 
     fn capacities(buffer_capacity: Option<usize>) -> Vec<usize> {
         let limits = Limits { buffer_capacity, ..Limits::default() };

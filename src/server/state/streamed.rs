@@ -96,7 +96,43 @@ pub(crate) struct SegmentWriter {
     is_copy: bool,
 }
 
+/// How far an answer is written, to go on from there with another writer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    /// How many parts are left.
+    parts: usize,
+    /// Bytes of the first of them that are left.
+    left: usize,
+    at: u64,
+    is_copy: bool,
+}
+
 impl SegmentWriter {
+    /// How far it has come. `None` where it is done, or where its source has failed.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        let mut parts = self.parts.iter();
+        let left = match parts.next()? {
+            Part::Skeleton(range) => range.len(),
+            Part::Block(left) => *left,
+            Part::Text(_) => return None,
+        };
+        let Self { at, is_copy, .. } = *self;
+        Some(Mark { parts: self.parts.len(), left, at, is_copy })
+    }
+
+    /// One that goes on at a mark.
+    pub(crate) fn resume(answer: Arc<StreamedAnswer>, mark: Mark) -> Self {
+        let mut writer = Self::new(answer);
+        let written = writer.parts.len().saturating_sub(mark.parts);
+        writer.parts.drain(..written);
+        match writer.parts.front_mut() {
+            Some(Part::Skeleton(range)) => range.start = range.end - mark.left,
+            Some(Part::Block(left)) => *left = mark.left,
+            Some(Part::Text(_)) | None => {}
+        }
+        Self { at: mark.at, is_copy: mark.is_copy, ..writer }
+    }
+
     pub(crate) fn new(answer: Arc<StreamedAnswer>) -> Self {
         let block = Part::Block(answer.block_bytes);
         let (first, copy) = answer.cuts;

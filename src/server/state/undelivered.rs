@@ -8,7 +8,8 @@
 //!
 //! A connection has an entry while it sleeps with a large answer, and none otherwise: small answers take no lock.
 
-use crate::server::state::fair_permits::SessionKey;
+use crate::server::state::fair_queue::SessionKey;
+use crate::server::state::room_news::RoomNews;
 use crate::server::state::wake_list::Guarded;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Undelivered {
     entries: Guarded<BTreeMap<u64, Entry>>,
     numbers: AtomicU64,
+    /// Who is told that somebody holds more, or less.
+    news: Arc<RoomNews>,
 }
 
 /// What one connection holds.
@@ -69,6 +72,10 @@ pub(crate) struct Shortage {
 }
 
 impl Undelivered {
+    pub(crate) fn new(news: Arc<RoomNews>) -> Self {
+        Self { news, ..Self::default() }
+    }
+
     /// An entry for one connection, which holds nothing yet.
     pub(crate) fn open(self: &Arc<Self>) -> UndeliveredAnswers {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
@@ -78,6 +85,16 @@ impl Undelivered {
     /// What everybody holds of `limit_bytes`, but for what is ending.
     pub(crate) fn shares(&self, limit_bytes: usize) -> Shares {
         self.entries.with(|entries, _| Shares::of(entries, limit_bytes))
+    }
+
+    /// When the next answer may end for a call of `waiting`, of those that may not yet.
+    pub(crate) fn next_end(&self, waiting: SessionKey, limit_bytes: usize, now: Instant) -> Option<Instant> {
+        self.entries.with(|entries, _| {
+            let shares = Shares::of(entries, limit_bytes);
+            let may_end = |entry: &&Entry| !entry.is_ending && shares.may_displace(waiting, entry.owner);
+            let ends = entries.values().filter(may_end).map(|entry| entry.taken + PATIENCE);
+            ends.filter(|end| *end > now).min()
+        })
     }
 
     /// Ends the answer that is to end first for a call, unless what is ending is enough for it. Returns whether one ends.
@@ -131,6 +148,7 @@ impl UndeliveredAnswers {
             entries.insert(self.number, Entry { owner, bytes, taken, is_ending: false, connection });
             (true, None)
         });
+        self.table.news.tell();
         goes_on
     }
 
@@ -139,6 +157,7 @@ impl UndeliveredAnswers {
         if std::mem::take(&mut self.is_entered) {
             let removed = self.table.entries.with(|entries, _| entries.remove(&self.number));
             drop(removed);
+            self.table.news.tell();
         }
     }
 }

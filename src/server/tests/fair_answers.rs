@@ -1,9 +1,12 @@
 //! Answers of peers that do not read leave room to those of other clients, however many there are.
 
 use crate::limits::price;
-use crate::server::state::answer_stream::{AnswerStream, StreamMeans, WindowBudget};
-use crate::server::state::fair_permits::{FairPermits, SessionKey};
+use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
+use crate::server::state::fair_permits::FairPermits;
+use crate::server::state::fair_queue::SessionKey;
+use crate::server::state::memory_turns::MemoryTurns;
 use crate::server::state::streamed::{BlockSource, Filled, StreamedAnswer};
+use crate::server::state::windows::WindowBudget;
 use crate::wire::{BufferRoom, escape_piece};
 use mcpool_pools::{BufferConfig, BufferPool, LeasedBudget, MemoryBudget, OwnedBudget};
 use proptest::prelude::*;
@@ -46,6 +49,11 @@ impl BlockSource for Gated {
         *at += escape_piece(&text, false, room) as u64;
         Ok(Filled::Full)
     }
+}
+
+/// Windows of which one client may have three quarters of what the others leave.
+pub(crate) fn windows_within(memory: &MemoryBudget) -> WindowBudget {
+    WindowBudget::new(memory.clone(), MemoryTurns::new(memory), 75)
 }
 
 /// An answer of `block_bytes`, of which `gate` lets segments out.
@@ -98,7 +106,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.expect("a runtime").block_on(async {
             let (large, small) = (MemoryBudget::new(limit_kib << 10), MemoryBudget::new(4 << 20));
-            let (buffers, windows) = (buffers(&large, &small), WindowBudget::new(large.clone(), 75));
+            let (buffers, windows) = (buffers(&large, &small), windows_within(&large));
             let gate = Arc::new(Gate::default());
             gate.open(usize::MAX >> 1);
             let mut held = Vec::new();

@@ -4,9 +4,11 @@
 use crate::protocol::Era;
 use crate::server::answer::content::{Content, StreamedBlock};
 use crate::server::answer::outcome::Outcome;
-use crate::server::state::answer_stream::{StreamMeans, WindowBudget};
-use crate::server::state::fair_permits::{FairPermits, SessionKey};
+use crate::server::state::answer_stream::StreamMeans;
+use crate::server::state::fair_permits::FairPermits;
+use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::streamed::{BlockSource, Filled, SegmentWriter};
+use crate::server::tests::fair_answers::windows_within;
 use crate::wire::{BufferRoom, CountingRoom, Reply, escape_piece};
 use bytes::BytesMut;
 use mcpool_pools::{BufferPool, MemoryBudget};
@@ -115,7 +117,7 @@ impl Form {
     /// The bytes that an answer was expected to have, and the answer as it is written in steps.
     fn streamed(self, source: Changing, step: usize) -> (usize, Vec<u8>) {
         let block_bytes = counted_bytes(&source.text);
-        let windows = WindowBudget::new(MemoryBudget::new(1 << 20), 75);
+        let windows = windows_within(&MemoryBudget::new(1 << 20));
         let window = windows.try_reserve(1).ok();
         let means = StreamMeans {
             threads: FairPermits::new(1),

@@ -176,7 +176,7 @@ impl Post {
             self.cancel_other(server);
         }
         if let (Some(batch), Some(answer)) = (&mut self.batch, outcome.into_answer()) {
-            batch.take_answer(&answer);
+            batch.take_answer(&server.shared, &answer);
         }
     }
 
@@ -284,7 +284,7 @@ impl Post {
             };
             // In a batch, one message cannot wait; the others have their answers.
             if let Some(answer) = refusal.into_answer() {
-                batch.take_answer(&answer);
+                batch.take_answer(&server.shared, &answer);
             }
             self.slot.cancel();
         }

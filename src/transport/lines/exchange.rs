@@ -377,7 +377,7 @@ impl Exchange {
                 Poll::Ready(Outcome::Cancel) => self.cancel(peer, &slot),
                 Poll::Ready(outcome) => {
                     if let Some(answer) = outcome.into_answer() {
-                        batch.take_answer(&answer);
+                        batch.take_answer(&peer.server.shared, &answer);
                     }
                 }
                 Poll::Pending => {
@@ -465,7 +465,7 @@ impl Exchange {
             }
             AnswerTo::Batch(number) => {
                 if let Some(answer) = answer {
-                    self.batches.take_answer(number, &answer);
+                    self.batches.take_answer(&peer.server, number, &answer);
                 }
                 self.batches.mark_due(number);
             }
