@@ -13,6 +13,7 @@ pub(crate) use format::RecordedOutcome;
 pub use format::{RecordedArguments, TRAFFIC_SCHEMA};
 #[cfg(feature = "load")]
 pub(crate) use format::{RecordedEra, RecordedRequest, TrafficLine};
+#[cfg(feature = "cli")]
 pub(crate) use recorder::MAX_RECORDER_BYTES;
 pub use recorder::{RecordTrafficError, TrafficRecorder};
 pub(crate) use recording::{RequestEnd, RequestFacts, RequestInProgress, RequestName};

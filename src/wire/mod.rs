@@ -25,7 +25,7 @@ mod writer;
 
 pub(crate) use keys::match_key;
 
-#[cfg(feature = "filesystem")]
+#[cfg(any(feature = "filesystem", feature = "memory"))]
 pub(crate) use encode::escaped_bytes;
 pub use encode::{Base64, LossyText, Reply, ReplyError};
 pub(crate) use encode::{Lacking, Mark, MemoryLack};

@@ -449,7 +449,7 @@ impl RequestContext {
     }
 
     /// What the context was made of, for a call that begins anew elsewhere.
-    #[cfg(feature = "filesystem")]
+    #[cfg(any(feature = "filesystem", feature = "memory"))]
     pub(crate) fn into_admitted(self) -> AdmittedRequest {
         let Self { shared, session, call, era, log_level, in_task, inputs, .. } = self;
         AdmittedRequest { shared, session, call, era, log_level, in_task, inputs }
