@@ -56,6 +56,7 @@
 //! | --- | --- |
 //! | `report` | the `report` module: memory reports as tables, page, metrics and diagnosis, and as a resource for agents |
 //! | `filesystem` | the filesystem tools |
+//! | `git` | the git tools |
 //! | `memory` | the memory tools: a knowledge graph in a file |
 //! | `time`, `thinking` | the time tools, the thinking tool |
 //! | `socket-activation` | sockets that a service manager opened |
@@ -65,7 +66,7 @@
 //! | `webhook` | the program can send alerts to a webhook |
 //! | `otel` | spans of requests for an OpenTelemetry collector: `Server::export_traces` |
 //! | `oauth`, `tls` | access tokens of OAuth 2.1, encrypted connections |
-//! | `cli` (by default) | the program `mcpool`, with the first seven |
+//! | `cli` (by default) | the program `mcpool`, with the first eight |
 
 // The program and the filesystem tools use parts of the rooms below them that nothing else uses yet; a build with them
 // finds what nobody uses.

@@ -11,6 +11,8 @@ mod examples;
 #[cfg(feature = "filesystem")]
 mod filesystem;
 mod framing;
+#[cfg(feature = "git")]
+mod git;
 #[cfg(feature = "memory")]
 mod graph;
 mod hostile_frames;

@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::protocol::ToolDefinition;
 use crate::server::{Server, ServerBuilder, Toolset};
 use crate::tools::filesystem::Filesystem;
+use crate::tools::git::Git;
 use crate::tools::memory::KnowledgeGraph;
 use crate::tools::thinking::Thinking;
 use crate::tools::time::Time;
@@ -48,6 +49,9 @@ fn builder(
     let filesystem = enabled.then(ToolsetName::Filesystem, || filesystem(dirs, settings)).transpose()?;
     let server = server.toolset(choice.apply(ToolsetName::Filesystem, filesystem)?);
 
+    let git = enabled.then(ToolsetName::Git, || git(dirs, settings)).transpose()?;
+    let server = server.toolset(choice.apply(ToolsetName::Git, git)?);
+
     let graph = enabled.then(ToolsetName::Memory, || graph(settings)).transpose()?;
     let server = server.toolset(choice.apply(ToolsetName::Memory, graph.clone())?);
     let server = match graph {
@@ -74,6 +78,14 @@ fn filesystem(dirs: &[PathBuf], settings: &Settings) -> Result<Filesystem, CliEr
         None => filesystem,
     };
     Ok(filesystem.compat(settings.compat.unwrap_or_default()).text_once(settings.text_once))
+}
+
+fn git(dirs: &[PathBuf], settings: &Settings) -> Result<Git, CliError> {
+    let git = match &settings.repository {
+        Some(repository) => Git::of_repository(repository, settings.read_only)?,
+        None => Git::new(dirs, settings.read_only),
+    };
+    Ok(git.allow_programs(settings.allow_git_programs))
 }
 
 fn graph(settings: &Settings) -> Result<KnowledgeGraph, CliError> {

@@ -483,6 +483,8 @@ fn setting(setting: &'static Setting) -> Arg {
         Group::Admission => arg.help_heading("Access").hide_short_help(true),
         Group::Toolset(name) => arg.help_heading(format!("Toolset {name}")).hide_short_help(true),
     };
+    // As the reference server's.
+    let arg = if setting.name == "repository" { arg.short('r') } else { arg };
     match setting.shape {
         Shape::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Shape::One => arg,

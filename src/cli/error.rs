@@ -9,6 +9,7 @@ use crate::load::LoadTestError;
 use crate::memory::ReadReportError;
 use crate::server::BuildError;
 use crate::tools::filesystem::FilesystemError;
+use crate::tools::git::GitError;
 use crate::tools::time::TimeError;
 #[cfg(feature = "tls")]
 use crate::transport::TlsError;
@@ -49,6 +50,9 @@ pub(super) enum CliError {
     /// None of the directories can be served.
     #[error("{0}")]
     Filesystem(#[from] FilesystemError),
+    /// The git tools cannot be set up.
+    #[error("{0}")]
+    Git(#[from] GitError),
     /// The time tools cannot be set up.
     #[error("{0}")]
     Time(#[from] TimeError),
@@ -105,7 +109,7 @@ impl CliError {
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             // As the reference servers do.
-            Self::Filesystem(_) | Self::Time(_) => 1,
+            Self::Filesystem(_) | Self::Git(_) | Self::Time(_) => 1,
             _ if self.is_closed_pipe() => 0,
             Self::Usage(_) | Self::Config(_) | Self::Admission(_) | Self::Http(_) => USAGE,
             Self::Toolset(_) | Self::Choice(_) => USAGE,

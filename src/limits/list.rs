@@ -130,6 +130,12 @@ limits! {
         max_edit_scan_bytes: Bytes = 4 * GIB, MIB => 1024 * GIB,
             "Bytes that the edits of one `edit_file` call may look through together: the file, once for each edit.",
             "some seconds of one thread; a thousand edits of a file of 4 MiB";
+        max_git_answer_bytes: Bytes = MIB, KIB => GIB,
+            "Text of one answer of the git tools, as it is written in JSON; it says where the rest is left out.",
+            "more than a model can read: some hundred thousand tokens";
+        git_timeout_ms: Millis = 120_000, 100 => 86_400_000,
+            "How long one call of a git tool may take; then git is stopped.",
+            "a status of a work tree of a million files, on a disk that has to be asked";
         max_pattern_bytes: Bytes = MIB, KIB => 64 * MIB,
             "Memory that the patterns of one search or tree may take once their braces are expanded; more is an error.",
             "a thousand ordinary patterns, or a range of five thousand names";

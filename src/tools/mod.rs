@@ -2,6 +2,8 @@
 
 #[cfg(all(unix, feature = "filesystem"))]
 pub mod filesystem;
+#[cfg(all(unix, feature = "git"))]
+pub mod git;
 #[cfg(any(feature = "thinking", feature = "time"))]
 mod json_text;
 #[cfg(all(unix, feature = "memory"))]

@@ -6,6 +6,7 @@ mod client;
 mod client_messages;
 mod connect;
 mod gate;
+mod git;
 mod killed;
 mod settings;
 mod shim;

@@ -42,6 +42,8 @@ fn every_other_setting_is_explained_and_the_short_help_has_what_most_need() {
         ("--only <TOOL>", true),
         ("--except <TOOL>", true),
         ("--prefix <[TOOLSET=]TEXT>", true),
+        ("--repository <PATH>", false),
+        ("--allow-git-programs", false),
         ("--memory-file-path <FILE>", false),
         ("--local-timezone <ZONE>", false),
         ("--disable-thought-logging", false),

@@ -120,6 +120,11 @@ settings! {
         "Scopes that access tokens must have. May be repeated.", "";
     insecure: bool, "BOOL", Admission,
         "Listen beyond this machine without tokens.", "";
+    repository: Option<PathBuf>, "PATH", Toolset("git"),
+        "Repository that the git tools may use, with all that lies in it, in the place of the directories. \
+         May lie anywhere in it.", "the directories";
+    allow_git_programs: bool, "BOOL", Toolset("git"),
+        "Let git run what a repository names: hooks, filters, external diffs, text converters, signers.", "";
     memory_file_path: Option<PathBuf>, "FILE", Toolset("memory"),
         "File of the knowledge graph, as JSON Lines; also taken from `MEMORY_FILE_PATH`. It need not exist.",
         "$XDG_DATA_HOME/mcpool/memory.jsonl, or ~/.local/share/mcpool/memory.jsonl";

@@ -97,6 +97,19 @@ impl CallContext {
         self.content().text_block(write)
     }
 
+    /// Adds a text block as [`CallContext::text_with`] does, beside the request: for progress while it is written.
+    #[cfg(feature = "git")]
+    pub(crate) fn text_beside_request<R>(
+        &mut self,
+        write: impl FnOnce(&mut TextBlock<'_>, &mut RequestContext) -> R,
+    ) -> R {
+        self.content();
+        let Self { request, content, .. } = self;
+        // invariant: opened above.
+        let content = content.as_mut().expect("content was opened");
+        content.text_block(|block| write(block, request))
+    }
+
     /// Adds an image whose bytes `write` pushes piece by piece.
     pub fn image_with<R>(&mut self, mime_type: &str, write: impl FnOnce(&mut DataBlock<'_>) -> R) -> R {
         self.content().data_block("image", mime_type, write)

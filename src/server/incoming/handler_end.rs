@@ -75,7 +75,7 @@ pub struct Finished(pub(crate) HandlerEnd);
 
 impl Finished {
     /// Lets a call on a thread begin again when it lacked memory: nothing was changed then.
-    #[cfg(any(feature = "filesystem", feature = "memory"))]
+    #[cfg(any(feature = "filesystem", feature = "git", feature = "memory"))]
     pub(crate) fn may_repeat(mut self, may_repeat: bool) -> Self {
         if let HandlerEnd::OnThread(call) = &mut self.0 {
             call.may_repeat = may_repeat;

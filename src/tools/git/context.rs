@@ -1,0 +1,264 @@
+//! What a tool works with: its repository, and the ways to run git in it.
+
+use super::child::{self, Deadline, Ended, Observer};
+use super::command::{GitCommand, Programs};
+use super::error::{FailedCommand, GitFailure};
+use super::repository::Repository;
+use super::text::{Text, WithoutLastLineEnd};
+use crate::server::{CallContext, RequestContext};
+use std::ops::ControlFlow;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Bytes of output that are held at once; what is longer is written into the answer as it comes.
+pub(crate) const MAX_HELD_BYTES: usize = 256 * 1024;
+
+/// What the operator set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) max_answer_bytes: usize,
+    pub(crate) timeout: Duration,
+    pub(crate) programs: Programs,
+}
+
+/// One call, in one repository.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) repository: Repository,
+    bounds: Bounds,
+    deadline: Deadline,
+}
+
+/// An object of the repository.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Object {
+    pub(crate) id: String,
+    /// `commit`, `tree`, `blob` or `tag`.
+    pub(crate) kind: String,
+}
+
+/// The whole output of a command.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    status: Option<ExitStatus>,
+}
+
+impl Output {
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.and_then(|status| status.code())
+    }
+
+    /// The first line.
+    pub(crate) fn line(&self) -> String {
+        let line = self.stdout.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        String::from_utf8_lossy(line).into_owned()
+    }
+
+    /// Fails if the command failed.
+    ///
+    /// # Errors
+    /// [`GitFailure::Command`].
+    pub(crate) fn checked(self, command: &GitCommand) -> Result<Self, GitFailure> {
+        match self.status {
+            Some(status) if !status.success() => Err(failed(command, status, &self.stdout, &self.stderr)),
+            _ => Ok(self),
+        }
+    }
+}
+
+impl Context {
+    pub(crate) fn new(repository: Repository, bounds: Bounds) -> Self {
+        Self { repository, bounds, deadline: Deadline::after(bounds.timeout) }
+    }
+
+    pub(crate) fn programs(&self) -> Programs {
+        self.bounds.programs
+    }
+
+    /// Runs a command whose output is short. That it failed is in the output.
+    ///
+    /// # Errors
+    /// When it cannot be run to its end.
+    pub(crate) fn run(&self, command: &GitCommand, request: &RequestContext) -> Result<Output, GitFailure> {
+        let mut stdout = Vec::new();
+        let mut take = |piece: &[u8]| {
+            let room = MAX_HELD_BYTES - stdout.len();
+            stdout.extend_from_slice(&piece[..piece.len().min(room)]);
+            if stdout.len() < MAX_HELD_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let mut observer = Silent { request };
+        let ended = self.child(command, &mut observer, &mut take)?;
+        Ok(Output { stdout, stderr: ended.stderr, status: ended.status })
+    }
+
+    /// Runs a command and gives its output to `take` as it comes; reports progress meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be run to its end, or fails.
+    pub(crate) fn stream(
+        &self,
+        command: &GitCommand,
+        request: &mut RequestContext,
+        take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), GitFailure> {
+        let ended = self.child(command, &mut Reporting { request }, take)?;
+        match ended.status {
+            Some(status) if !status.success() => Err(failed(command, status, b"", &ended.stderr)),
+            _ => Ok(()),
+        }
+    }
+
+    fn child(
+        &self,
+        command: &GitCommand,
+        observer: &mut dyn Observer,
+        take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<Ended, GitFailure> {
+        let mut process = command.process(&self.repository, self.bounds.programs)?;
+        child::run(&mut process, &command.input, self.deadline, observer, take)
+    }
+
+    /// Writes the answer of a call as one text, which ends where it is too long.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub(crate) fn write(
+        &self,
+        call: &mut CallContext,
+        write: impl FnOnce(&mut Text<'_, '_>, &mut RequestContext) -> Result<(), GitFailure>,
+    ) -> Result<(), GitFailure> {
+        let (max_bytes, max_reply_bytes) = (self.bounds.max_answer_bytes, call.limits().max_reply_bytes);
+        call.text_beside_request(|block, request| {
+            let mut text = Text::new(block, max_bytes, max_reply_bytes);
+            write(&mut text, request)?;
+            text.close();
+            Ok(())
+        })
+    }
+
+    /// Answers with a line and the output of a command.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub(crate) fn answer(
+        &self,
+        call: &mut CallContext,
+        title: &str,
+        command: &GitCommand,
+    ) -> Result<(), GitFailure> {
+        self.write(call, |text, request| {
+            let mut output = WithoutLastLineEnd::default();
+            if text.push_str(title).is_break() {
+                return Ok(());
+            }
+            self.stream(command, request, &mut |piece| output.push(piece, text))
+        })
+    }
+
+    /// The object that a revision names, if it names one.
+    ///
+    /// # Errors
+    /// When git cannot be run.
+    pub(crate) fn object(
+        &self,
+        revision: &str,
+        request: &RequestContext,
+    ) -> Result<Option<Object>, GitFailure> {
+        // Each line is a revision of its own.
+        if revision.is_empty() || revision.contains(['\n', '\0']) {
+            return Ok(None);
+        }
+        let command = GitCommand::reads(&["cat-file", "--batch-check=%(objectname) %(objecttype)"])
+            .input(format!("{revision}\n").into_bytes());
+        let output = self.run(&command, request)?;
+        // It ends instead of saying that this is missing.
+        if String::from_utf8_lossy(&output.stderr).contains("is outside repository") {
+            return Ok(None);
+        }
+        let line = output.checked(&command)?.line();
+        let (id, kind) = line.rsplit_once(' ').unwrap_or_default();
+        let is_found = matches!(kind, "commit" | "tree" | "blob" | "tag") && is_id(id);
+        Ok(is_found.then(|| Object { id: id.to_owned(), kind: kind.to_owned() }))
+    }
+
+    /// The object that a client's revision names.
+    ///
+    /// # Errors
+    /// [`GitFailure::UnknownRevision`], or when git cannot be run.
+    pub(crate) fn known_object(
+        &self,
+        revision: &str,
+        request: &RequestContext,
+    ) -> Result<Object, GitFailure> {
+        let found = self.object(revision, request)?;
+        found.ok_or_else(|| GitFailure::UnknownRevision(revision.to_owned()))
+    }
+
+    /// The branch that `HEAD` is on, also one without commits; `None` where it is detached.
+    ///
+    /// # Errors
+    /// When git cannot be run.
+    pub(crate) fn head_branch(&self, request: &RequestContext) -> Result<Option<String>, GitFailure> {
+        let command = GitCommand::reads(&["symbolic-ref", "--quiet", "HEAD"]);
+        let output = self.run(&command, request)?;
+        if output.code() == Some(1) {
+            return Ok(None);
+        }
+        let name = output.checked(&command)?.line();
+        Ok(Some(name.strip_prefix("refs/heads/").unwrap_or(&name).to_owned()))
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cold]
+fn failed(command: &GitCommand, status: ExitStatus, stdout: &[u8], stderr: &[u8]) -> GitFailure {
+    let text =
+        |bytes: &[u8]| String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(bytes)).into_owned();
+    let code = status.code().unwrap_or_else(|| -status.signal().unwrap_or_default());
+    GitFailure::Command(Box::new(FailedCommand {
+        shown: command.shown(),
+        status: format!("exit code({code})"),
+        stdout: text(&stdout[..stdout.len().min(4_096)]),
+        stderr: text(stderr),
+    }))
+}
+
+/// Stops a run for a client that is gone.
+struct Silent<'r> {
+    request: &'r RequestContext,
+}
+
+impl Observer for Silent<'_> {
+    fn observe(&mut self, _bytes: u64) -> Result<(), GitFailure> {
+        check(self.request)
+    }
+}
+
+/// Stops a run for a client that is gone, and reports progress to one that is there.
+struct Reporting<'r> {
+    request: &'r mut RequestContext,
+}
+
+impl Observer for Reporting<'_> {
+    fn observe(&mut self, bytes: u64) -> Result<(), GitFailure> {
+        check(self.request)?;
+        if bytes > 0 && self.request.wants_progress() {
+            self.request.progress(bytes as f64, None, Some(&format!("{bytes} bytes from git")));
+        }
+        Ok(())
+    }
+}
+
+/// Fails once nobody waits for the answer.
+///
+/// # Errors
+/// [`GitFailure::Cancelled`].
+pub(crate) fn check(request: &RequestContext) -> Result<(), GitFailure> {
+    if request.is_cancelled() { Err(GitFailure::Cancelled) } else { Ok(()) }
+}

@@ -1,0 +1,312 @@
+//! The git tools: a drop-in for `mcp-server-git`.
+//!
+//! Names, arguments, answers and errors are those of the reference server. What differs, on purpose:
+//! - A repository lies in the allowed directories with all that belongs to it: the directory of a worktree or a
+//!   submodule, objects that it borrows, and what its links lead to. Without a directory, every call is refused.
+//! - No program runs that a repository names: no hook, filter, external diff, text converter, file watcher, pager,
+//!   editor or signer, unless with [`Git::allow_programs`]. A repository whose own configuration defines a filter is
+//!   refused, as its files would be taken for changed without it. The user's own filters (Git LFS) run.
+//! - Git fetches nothing, and does not look into the work trees of submodules.
+//! - Answers are bounded, and say so where something was left out. Bytes that are not UTF-8 become U+FFFD; a diff with
+//!   such bytes ends the reference server.
+//!
+//! Git itself does the work, with one process after the other for a call, each at most as long as the call may take.
+//! The library `gix` 0.90 would do without processes for reading branches and commits, and was measured: with
+//! `revision` and `blob-diff` alone it is 117 crates, 94 seconds of processor time to build, and 2.1 MiB of program (a
+//! third of ours). It has no diff, status, commit or checkout whose answers are git's to the byte, so that the program
+//! would be needed all the same, and a repository would be read in two ways, with two sets of rules.
+//!
+//! From the top down, each line uses only the lines below it:
+//!
+//! ```text
+//! mod                     the toolset: definitions, and which function a call runs
+//! diff log show change branches      the tools
+//! patch programs          a patch in the reference's form; which programs a configuration names
+//! context                 one call: its repository, and the ways to run git in it
+//! child text turns        a process with bounds; a text with bounds; one change at a time
+//! command                 one command of git: its arguments and its environment
+//! repository paths        which repository is meant, and where all of it lies
+//! arguments error         the vocabulary of all of them
+//! ```
+
+mod arguments;
+mod branches;
+mod change;
+mod child;
+mod command;
+mod context;
+mod diff;
+mod error;
+mod log;
+mod patch;
+mod paths;
+mod programs;
+mod repository;
+mod show;
+mod text;
+mod turns;
+
+pub use error::GitError;
+
+use crate::protocol::ToolDefinition;
+use crate::server::{CallContext, Finished, ThreadArguments, ToolError, ToolRequest, Toolset};
+use arguments::OfRepository;
+use command::Programs;
+use context::{Bounds, Context, check};
+use error::GitFailure;
+use paths::Roots;
+use repository::Repository;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use turns::Turns;
+
+/// The answer to `tools/list`, word for word that of the reference server. Each line holds a tool: schemas are sent as
+/// they are written here, and a message may not contain a newline.
+const DEFINITIONS: &str = include_str!("definitions.json");
+
+/// The git tools over the repositories in some directories. They need the program `git`, 2.30 or newer. The limits
+/// `max_git_answer_bytes` and `git_timeout_ms` of the server bound each call.
+///
+/// ```
+/// use mcpool::tools::git::Git;
+/// use mcpool::{Server, Toolset};
+///
+/// let git = Git::new(&[std::env::current_dir()?], true);
+/// assert!(git.definitions().iter().all(|tool| tool.name() != "git_commit"));
+/// let server = Server::builder("git", "1.0.0").toolset(git).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Git {
+    roots: Roots,
+    /// The tools that clients see, in order.
+    tools: Vec<&'static Entry>,
+    programs: Programs,
+    turns: Arc<Turns>,
+}
+
+impl Git {
+    /// Makes the tools over all repositories in `directories`: absolute, relative to the working directory, or below
+    /// `~`. They need not be there yet. `read_only` leaves out all tools that change anything.
+    pub fn new(directories: &[PathBuf], read_only: bool) -> Self {
+        let absolute = |directory: &PathBuf| paths::absolute(&directory.to_string_lossy());
+        Self {
+            roots: Roots::new(directories.iter().map(absolute).collect()),
+            tools: TOOLS.iter().filter(|tool| !(read_only && tool.changes)).collect(),
+            programs: Programs::Refused,
+            turns: Arc::default(),
+        }
+    }
+
+    /// Makes the tools over one repository, and those inside it. `path` may lie anywhere in it.
+    ///
+    /// # Errors
+    /// When there is no such path, or it is in no repository.
+    pub fn of_repository(path: &Path, read_only: bool) -> Result<Self, GitError> {
+        let absolute = paths::absolute(&path.to_string_lossy());
+        if !absolute.exists() {
+            return Err(GitError::missing(path));
+        }
+        let found = absolute.ancestors().find_map(Repository::at);
+        let root = found.ok_or_else(|| GitError::NotARepository(path.to_owned()))?.top;
+        Ok(Self::new(&[root], read_only))
+    }
+
+    /// Lets git run what a repository names: its hooks, filters, external diffs, text converters and signers. Whoever can
+    /// write to a repository can then run programs as the user of this server.
+    #[must_use]
+    pub fn allow_programs(mut self, are_allowed: bool) -> Self {
+        self.programs = if are_allowed { Programs::Allowed } else { Programs::Refused };
+        self
+    }
+}
+
+impl Toolset for Git {
+    fn definitions(&self) -> Vec<ToolDefinition> {
+        // invariant: the text is part of the program, and a test reads it.
+        let all = ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable");
+        let is_listed = |tool: &ToolDefinition| self.tools.iter().any(|entry| entry.name == tool.name());
+        all.into_iter().filter(is_listed).collect()
+    }
+
+    fn call<'f>(
+        &'f self,
+        index: usize,
+        request: ToolRequest<'f>,
+    ) -> impl Future<Output = Finished> + Send + 'f {
+        let finished = match self.tools.get(index) {
+            // What changes nothing may begin again when it lacked memory.
+            Some(tool) => (tool.start)(request).may_repeat(!tool.changes),
+            None => request.refuse_unknown(),
+        };
+        std::future::ready(finished)
+    }
+
+    fn call_on_thread(
+        &self,
+        index: usize,
+        arguments: ThreadArguments<'_>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        match self.tools.get(index) {
+            Some(tool) => (tool.work)(self, tool, arguments, call),
+            None => Err(ToolError::NotFound),
+        }
+    }
+
+    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
+        enter("git tools", self.state_bytes());
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.roots.heap_bytes() + self.tools.capacity() * size_of::<&Entry>() + size_of::<Turns>()
+    }
+}
+
+/// A tool in the table.
+#[derive(Debug)]
+struct Entry {
+    name: &'static str,
+    changes: bool,
+    /// Git passes contents of files through filters for it, or merges.
+    converts: bool,
+    start: for<'f> fn(ToolRequest<'f>) -> Finished,
+    work: fn(&Git, &Entry, ThreadArguments<'_>, &mut CallContext) -> Result<(), ToolError>,
+}
+
+/// A tool: its arguments and its function.
+trait GitTool {
+    type Arguments<'a>: Deserialize<'a> + OfRepository;
+
+    fn run(
+        arguments: &Self::Arguments<'_>,
+        context: &Context,
+        call: &mut CallContext,
+    ) -> Result<(), GitFailure>;
+}
+
+fn start<'f, T: GitTool>(request: ToolRequest<'f>) -> Finished {
+    request.admit_for_thread::<T::Arguments<'f>>()
+}
+
+fn work<T: GitTool>(
+    git: &Git,
+    tool: &Entry,
+    arguments: ThreadArguments<'_>,
+    call: &mut CallContext,
+) -> Result<(), ToolError> {
+    let arguments = arguments.decode::<T::Arguments<'_>>(call)?;
+    run::<T>(git, tool, &arguments, call).map_err(|failure| failure.of_tool(tool.name))
+}
+
+fn run<T: GitTool>(
+    git: &Git,
+    tool: &Entry,
+    arguments: &T::Arguments<'_>,
+    call: &mut CallContext,
+) -> Result<(), GitFailure> {
+    let _turn = if tool.changes { Some(git.turns.take(|| check(call))?) } else { None };
+    let repository = Repository::open(arguments.repo_path(), &git.roots)?;
+    let limits = call.limits();
+    let bounds = Bounds {
+        max_answer_bytes: limits.max_git_answer_bytes,
+        timeout: Duration::from_millis(limits.git_timeout_ms as u64),
+        programs: git.programs,
+    };
+    let context = Context::new(repository, bounds);
+    if tool.converts {
+        programs::Settings::of(&context, call)?.check(git.programs)?;
+    }
+    T::run(arguments, &context, call)
+}
+
+/// One line for each tool: its type, name, arguments, function, whether it changes anything, and whether git converts
+/// contents of files for it.
+macro_rules! tools {
+    ($($tool:ident $name:literal ($arguments:ty) $run:path, changes: $changes:literal, converts: $converts:literal;)*) => {
+        $(
+            struct $tool;
+
+            impl GitTool for $tool {
+                type Arguments<'a> = $arguments;
+
+                fn run(
+                    arguments: &Self::Arguments<'_>,
+                    context: &Context,
+                    call: &mut CallContext,
+                ) -> Result<(), GitFailure> {
+                    $run(arguments, context, call)
+                }
+            }
+        )*
+
+        /// All tools, in the order of the reference.
+        static TOOLS: &[Entry] = &[$(Entry {
+            name: $name, changes: $changes, converts: $converts, start: start::<$tool>, work: work::<$tool>,
+        }),*];
+    };
+}
+
+tools! {
+    Status "git_status" (arguments::OnlyRepository<'a>) diff::status, changes: false, converts: true;
+    DiffUnstaged "git_diff_unstaged" (arguments::DiffOfIndex<'a>) diff::unstaged, changes: false, converts: true;
+    DiffStaged "git_diff_staged" (arguments::DiffOfIndex<'a>) diff::staged, changes: false, converts: true;
+    Diff "git_diff" (arguments::Diff<'a>) diff::with_target, changes: false, converts: true;
+    Commit "git_commit" (arguments::Commit<'a>) change::commit, changes: true, converts: true;
+    Add "git_add" (arguments::Add<'a>) change::add, changes: true, converts: true;
+    Reset "git_reset" (arguments::OnlyRepository<'a>) change::reset, changes: true, converts: true;
+    Log "git_log" (arguments::Log<'a>) log::log, changes: false, converts: false;
+    CreateBranch "git_create_branch" (arguments::CreateBranch<'a>) branches::create, changes: true, converts: false;
+    Checkout "git_checkout" (arguments::Checkout<'a>) branches::checkout, changes: true, converts: true;
+    Show "git_show" (arguments::Show<'a>) show::show, changes: false, converts: false;
+    Branch "git_branch" (arguments::Branch<'a>) branches::list, changes: false, converts: false;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn the_tools_are_those_of_the_reference() {
+        let ours: Value = serde_json::from_str(DEFINITIONS).expect("JSON");
+        let recorded = include_str!("../../../tests/fixtures/reference/git/tools.json");
+        assert_eq!(ours, serde_json::from_str::<Value>(recorded).expect("JSON"));
+        let tools = ours.as_array().expect("a list");
+        let names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+        assert_eq!(names, TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>());
+        assert_eq!(DEFINITIONS.trim().lines().count(), TOOLS.len() + 2, "a definition on more than one line");
+        for (tool, entry) in tools.iter().zip(TOOLS) {
+            assert_eq!(tool["annotations"]["readOnlyHint"], !entry.changes, "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn what_is_listed_is_what_the_reference_lists() {
+        let listed = serde_json::to_value(Git::new(&[], false).definitions()).expect("JSON");
+        let recorded = include_str!("../../../tests/fixtures/reference/git/tools.json");
+        assert_eq!(listed, serde_json::from_str::<Value>(recorded).expect("JSON"));
+        let read_only = Git::new(&[], true).definitions();
+        assert_eq!(read_only.len(), 7);
+    }
+
+    #[test]
+    fn idle_tools_hold_little() {
+        let git = Git::new(&["/a/directory".into()], false);
+        assert!(git.state_bytes() < 1_024, "{} bytes", git.state_bytes());
+    }
+
+    #[test]
+    fn what_is_no_repository_is_said() {
+        let outer = tempfile::tempdir().expect("a directory");
+        let missing = outer.path().join("missing");
+        let error = Git::of_repository(&missing, false).unwrap_err().to_string();
+        assert_eq!(error, format!("{} does not exist", missing.display()));
+        if outer.path().ancestors().all(|directory| Repository::at(directory).is_none()) {
+            let error = Git::of_repository(outer.path(), false).unwrap_err().to_string();
+            assert_eq!(error, format!("{} is not a valid Git repository", outer.path().display()));
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Which repository a call means, and whether all of it lies in the allowed directories.
+//!
+//! A repository may keep its parts elsewhere: the `.git` of a worktree or a submodule is a file that names a directory,
+//! that directory may name another one which all worktrees share, objects may be borrowed from other repositories
+//! (alternates), and anything may be a link. All of these are followed here before git runs. Between this check and
+//! git's own look at the files somebody who may write there can exchange them: that somebody could put the foreign
+//! content there as well.
+
+use super::error::{Allowed, GitFailure};
+use super::paths::{self, ResolvedRoots, Roots};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes that are read of a file that names directories.
+const MAX_POINTER_BYTES: u64 = 64 * 1024;
+
+/// Repositories that lend each other objects, one behind the other; git follows as many.
+const MAX_ALTERNATES: usize = 5;
+
+/// Entries of a repository's directories that are checked for links.
+const MAX_ENTRIES: usize = 200_000;
+
+/// The parts of a repository, without links.
+#[derive(Debug)]
+pub(crate) struct Repository {
+    /// Where git runs: the top of the work tree, or a repository that has none.
+    pub(crate) top: PathBuf,
+    pub(crate) has_work_tree: bool,
+    /// What belongs to this work tree: `HEAD` and the index.
+    pub(crate) git_dir: PathBuf,
+}
+
+impl Repository {
+    /// Finds the repository that a client means, and checks where all of it lies.
+    ///
+    /// # Errors
+    /// What is wrong with the path or the repository.
+    pub(crate) fn open(repo_path: &str, roots: &Roots) -> Result<Self, GitFailure> {
+        if repo_path.contains('\0') {
+            return Err(GitFailure::NullByte);
+        }
+        let repo_path = if repo_path.is_empty() { "." } else { repo_path };
+        let resolved_roots = roots.resolved();
+        if resolved_roots.is_empty() {
+            return Err(GitFailure::NothingAllowed { path: repo_path.to_owned() });
+        }
+        let absolute = paths::absolute(repo_path);
+        let real = paths::resolve(&absolute).ok_or_else(|| GitFailure::InvalidPath(repo_path.to_owned()))?;
+        if !resolved_roots.hold(&real) {
+            return Err(GitFailure::Outside { path: repo_path.to_owned(), allowed: allowed(roots) });
+        }
+        if fs::symlink_metadata(&real).is_err() {
+            return Err(GitFailure::NoSuchPath(absolute));
+        }
+        let repository = Self::at(&real).ok_or(GitFailure::NotARepository(absolute))?;
+        let check = Check { roots, resolved_roots: &resolved_roots, repository: &repository };
+        check.all()?;
+        Ok(repository)
+    }
+
+    /// The repository whose top, or whose `.git`, is this directory.
+    pub(crate) fn at(directory: &Path) -> Option<Self> {
+        let dot_git = directory.join(".git");
+        let git_dir = match fs::metadata(&dot_git) {
+            Ok(found) if found.is_dir() => paths::resolve(&dot_git),
+            Ok(_) => pointed_to(&dot_git, b"gitdir: ", directory),
+            Err(_) => None,
+        };
+        if let Some(git_dir) = git_dir.filter(|git_dir| is_git_dir(git_dir)) {
+            return Some(Self { top: directory.to_owned(), has_work_tree: true, git_dir });
+        }
+        if !is_git_dir(directory) {
+            return None;
+        }
+        let git_dir = directory.to_owned();
+        match directory.parent() {
+            Some(top) if paths::is_named(directory, ".git") => {
+                Some(Self { top: top.to_owned(), has_work_tree: true, git_dir })
+            }
+            _ => Some(Self { top: git_dir.clone(), has_work_tree: false, git_dir }),
+        }
+    }
+
+    /// What all worktrees share: objects, branches and configuration.
+    fn common_dir(&self) -> PathBuf {
+        let file = self.git_dir.join("commondir");
+        pointed_to(&file, b"", &self.git_dir).unwrap_or_else(|| self.git_dir.clone())
+    }
+}
+
+fn is_git_dir(directory: &Path) -> bool {
+    let has = |name: &str| fs::symlink_metadata(directory.join(name)).is_ok();
+    has("HEAD") && (has("objects") && has("refs") || has("commondir"))
+}
+
+/// The directory that a file names, after `prefix`, relative to `base`.
+fn pointed_to(file: &Path, prefix: &[u8], base: &Path) -> Option<PathBuf> {
+    let text = read_start(file)?;
+    let named = text.strip_prefix(prefix)?.trim_ascii_end();
+    paths::resolve(&base.join(OsStr::from_bytes(named)))
+}
+
+fn read_start(file: &Path) -> Option<Vec<u8>> {
+    // A pipe would have the call wait.
+    if !fs::metadata(file).ok()?.is_file() {
+        return None;
+    }
+    let mut text = Vec::new();
+    File::open(file).ok()?.take(MAX_POINTER_BYTES).read_to_end(&mut text).ok()?;
+    Some(text)
+}
+
+fn allowed(roots: &Roots) -> Allowed {
+    Allowed(roots.directories().to_vec())
+}
+
+/// The check of one repository.
+struct Check<'r> {
+    roots: &'r Roots,
+    resolved_roots: &'r ResolvedRoots,
+    repository: &'r Repository,
+}
+
+impl Check<'_> {
+    fn all(&self) -> Result<(), GitFailure> {
+        let Repository { top, git_dir, .. } = self.repository;
+        self.inside(top)?;
+        self.leads_inside(&top.join(".git"))?;
+        let common_dir = self.repository.common_dir();
+        self.inside(git_dir)?;
+        self.inside(&common_dir)?;
+        let mut entries = 0;
+        for directory in [git_dir, &common_dir] {
+            self.links(directory, 0, &mut entries)?;
+            self.links(&directory.join("info"), 0, &mut entries)?;
+            for name in ["refs", "logs", "reftable"] {
+                self.links(&directory.join(name), usize::MAX, &mut entries)?;
+            }
+            if directory == &common_dir && git_dir == &common_dir {
+                break;
+            }
+        }
+        self.objects(&common_dir.join("objects"), 0, &mut entries)
+    }
+
+    /// A directory of objects, and those that it borrows from.
+    fn objects(&self, objects: &Path, depth: usize, entries: &mut usize) -> Result<(), GitFailure> {
+        let objects = paths::resolve(objects).ok_or_else(|| self.uses_outside(objects))?;
+        self.inside(&objects)?;
+        self.links(&objects, 1, entries)?;
+        let Some(text) = read_start(&objects.join("info/alternates")) else { return Ok(()) };
+        if text.len() as u64 == MAX_POINTER_BYTES || depth == MAX_ALTERNATES {
+            return Err(self.too_many("alternates"));
+        }
+        for line in
+            text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"))
+        {
+            // Git takes a line that begins so for a string with escapes.
+            if line.starts_with(b"\"") {
+                return Err(self.uses_outside(Path::new(OsStr::from_bytes(line))));
+            }
+            self.objects(&objects.join(OsStr::from_bytes(line)), depth + 1, entries)?;
+        }
+        Ok(())
+    }
+
+    /// The links in a directory, and in those below it, down to `depth`.
+    fn links(&self, directory: &Path, depth: usize, entries: &mut usize) -> Result<(), GitFailure> {
+        let Ok(list) = fs::read_dir(directory) else { return Ok(()) };
+        for entry in list.flatten() {
+            *entries += 1;
+            if *entries > MAX_ENTRIES {
+                return Err(self.too_many("files"));
+            }
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_symlink() {
+                self.leads_inside(&entry.path())?;
+            } else if kind.is_dir() && depth > 0 {
+                self.links(&entry.path(), depth - 1, entries)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leads_inside(&self, path: &Path) -> Result<(), GitFailure> {
+        self.inside(&paths::resolve(path).ok_or_else(|| self.uses_outside(path))?)
+    }
+
+    fn inside(&self, resolved: &Path) -> Result<(), GitFailure> {
+        if self.resolved_roots.hold(resolved) { Ok(()) } else { Err(self.uses_outside(resolved)) }
+    }
+
+    fn uses_outside(&self, used: &Path) -> GitFailure {
+        let repository = self.repository.top.clone();
+        GitFailure::UsesOutside { repository, used: used.to_owned(), allowed: allowed(self.roots) }
+    }
+
+    fn too_many(&self, what: &'static str) -> GitFailure {
+        GitFailure::TooMany { repository: self.repository.top.clone(), what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
+
+    /// Directories `in/repo` (a repository, as far as this module looks) and `out/repo`; `in` is allowed.
+    fn scene() -> (TempDir, PathBuf) {
+        let outer = tempfile::tempdir().expect("a directory");
+        let path = outer.path().canonicalize().expect("a path");
+        for repository in ["in/repo", "out/repo"] {
+            let git_dir = path.join(repository).join(".git");
+            for name in ["objects/info", "objects/pack", "refs/heads", "info"] {
+                fs::create_dir_all(git_dir.join(name)).expect("directories");
+            }
+            fs::write(git_dir.join("HEAD"), "ref: refs/heads/main\n").expect("a file");
+        }
+        (outer, path)
+    }
+
+    fn open(path: &Path, repo_path: &str) -> Result<Repository, String> {
+        let repo_path = path.join(repo_path);
+        let roots = Roots::new(vec![path.join("in")]);
+        let opened = Repository::open(&repo_path.to_string_lossy(), &roots);
+        opened.map_err(|error| error.to_string().replace(&*path.to_string_lossy(), "OUTER"))
+    }
+
+    #[test]
+    fn the_top_and_its_git_directory_are_one_repository() {
+        let (_outer, path) = scene();
+        for repo_path in ["in/repo", "in/repo/", "in/repo/.git", "in/other/../repo"] {
+            let repository = open(&path, repo_path).expect("a repository");
+            assert_eq!(repository.top, path.join("in/repo"), "{repo_path}");
+            assert!(repository.has_work_tree && repository.git_dir == path.join("in/repo/.git"));
+        }
+        fs::create_dir(path.join("in/repo/sub")).expect("a directory");
+        assert_eq!(open(&path, "in/repo/sub").unwrap_err(), "OUTER/in/repo/sub");
+        assert_eq!(open(&path, "in/missing").unwrap_err(), "OUTER/in/missing");
+        assert_eq!(
+            open(&path, "out/repo").unwrap_err(),
+            "Repository path 'OUTER/out/repo' is outside the allowed repository 'OUTER/in'"
+        );
+        let none = Repository::open(&path.to_string_lossy(), &Roots::default()).unwrap_err().to_string();
+        assert!(none.contains("no directory is allowed"), "{none}");
+    }
+
+    /// Each way to keep a part of a repository elsewhere, with the place that the refusal names.
+    #[test]
+    fn no_part_of_a_repository_may_lie_outside() {
+        type Change = fn(&Path, &Path);
+        let ways: [(&str, Change); 12] = [
+            ("the git directory", |git_dir, out| {
+                fs::remove_dir_all(git_dir).expect("removed");
+                symlink(out, git_dir).expect("a link");
+            }),
+            ("a file that names it", |git_dir, out| {
+                fs::remove_dir_all(git_dir).expect("removed");
+                fs::write(git_dir, format!("gitdir: {}\n", out.display())).expect("a file");
+            }),
+            ("the shared directory", |git_dir, out| {
+                fs::write(git_dir.join("commondir"), out.as_os_str().as_bytes()).expect("a file");
+            }),
+            ("objects", |git_dir, out| replace(&git_dir.join("objects"), &out.join("objects"))),
+            ("packs", |git_dir, out| replace(&git_dir.join("objects/pack"), &out.join("objects"))),
+            ("a pack", |git_dir, _| {
+                symlink("/etc/passwd", git_dir.join("objects/pack/pack-1.pack")).expect("a link");
+            }),
+            ("branches", |git_dir, out| replace(&git_dir.join("refs/heads"), &out.join("refs"))),
+            ("a branch", |git_dir, _| {
+                fs::create_dir(git_dir.join("refs/heads/x")).expect("a directory");
+                symlink("/etc/passwd", git_dir.join("refs/heads/x/main")).expect("a link");
+            }),
+            ("the configuration", |git_dir, _| {
+                symlink("/etc/passwd", git_dir.join("config")).expect("a link");
+            }),
+            ("attributes", |git_dir, _| {
+                symlink("/etc/passwd", git_dir.join("info/attributes")).expect("a link");
+            }),
+            ("borrowed objects", |git_dir, out| {
+                let text = format!("# here\n{}\n", out.join("objects").display());
+                fs::write(git_dir.join("objects/info/alternates"), text).expect("a file");
+            }),
+            ("borrowed objects, relative, behind others", |git_dir, _| {
+                let other = git_dir.join("other");
+                fs::create_dir_all(other.join("info")).expect("directories");
+                fs::write(other.join("info/alternates"), "../../../../out/repo/.git/objects")
+                    .expect("a file");
+                fs::write(git_dir.join("objects/info/alternates"), "../other\n").expect("a file");
+            }),
+        ];
+        for (name, change) in ways {
+            let (_outer, path) = scene();
+            change(&path.join("in/repo/.git"), &path.join("out/repo/.git"));
+            let refused = open(&path, "in/repo").expect_err(name);
+            let begin = "The repository 'OUTER/in/repo' uses '";
+            assert!(refused.starts_with(begin), "{name}: {refused}");
+            assert!(refused.contains("outside the allowed repository 'OUTER/in'"), "{name}: {refused}");
+        }
+    }
+
+    fn replace(directory: &Path, target: &Path) {
+        fs::remove_dir_all(directory).expect("removed");
+        symlink(target, directory).expect("a link");
+    }
+
+    #[test]
+    fn links_and_names_that_stay_inside_are_followed() {
+        let (_outer, path) = scene();
+        let git_dir = path.join("in/repo/.git");
+        fs::rename(&git_dir, path.join("in/data")).expect("moved");
+        fs::write(&git_dir, "gitdir: ../data\n").expect("a file");
+        assert_eq!(open(&path, "in/repo").expect("a repository").git_dir, path.join("in/data"));
+        fs::remove_file(&git_dir).expect("removed");
+        symlink("../data", &git_dir).expect("a link");
+        fs::create_dir_all(path.join("in/lent")).expect("a directory");
+        fs::write(path.join("in/data/objects/info/alternates"), "../../lent\n").expect("a file");
+        assert_eq!(open(&path, "in/repo").expect("a repository").git_dir, path.join("in/data"));
+        let bare = open(&path, "in/data").expect("a repository");
+        assert!(!bare.has_work_tree && bare.top == path.join("in/data"));
+    }
+
+    #[test]
+    fn alternates_in_a_circle_end() {
+        let (_outer, path) = scene();
+        let alternates = path.join("in/repo/.git/objects/info/alternates");
+        fs::write(&alternates, ".\n").expect("a file");
+        assert!(
+            open(&path, "in/repo").unwrap_err().ends_with("too many alternates to check where they lead")
+        );
+        fs::write(&alternates, "\"/etc\"\n").expect("a file");
+        assert!(open(&path, "in/repo").unwrap_err().contains("uses '\"/etc\"'"));
+    }
+}
