@@ -16,6 +16,9 @@ mod editing;
 mod files;
 #[path = "filesystem/hostile.rs"]
 mod hostile;
+#[cfg(target_os = "linux")]
+#[path = "filesystem/long_lists.rs"]
+mod long_lists;
 #[path = "filesystem/once.rs"]
 mod once;
 #[path = "filesystem/patterns.rs"]

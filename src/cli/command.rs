@@ -58,7 +58,43 @@ and where they come from.
 
 Exit codes: 0 it fits, 1 it does not, 2 wrong usage.";
 
-/// The whole command line.
+/// The flags of a command.
+type AddFlags = fn(Command) -> Command;
+
+/// The commands.
+const COMMANDS: [(&str, &str, AddFlags); 12] = [
+    (
+        "serve",
+        "Serve the files of directories to MCP clients, over stdin and stdout, HTTP or a Unix socket",
+        serve,
+    ),
+    (
+        "connect",
+        "Connect stdin and stdout to a running server, for clients that can only start a command",
+        connect,
+    ),
+    ("tools", "List the tools of a server", tools),
+    ("call", "Call one tool of a server and print its answer", call),
+    ("report", "Show where every byte of a running server is, and how its pools should be sized", report),
+    ("doctor", "Show what is wrong with the memory of a running server, worst first, and what to do", doctor),
+    ("top", "Watch a running server: rates, latencies, clients, pools and memory", top),
+    ("tune", "Find settings that save memory or processor time, at stated prices, from reports", tune),
+    ("capacity", "Tell how many clients a budget of memory is enough for, and what bounds them", capacity),
+    (
+        "plan",
+        "Add up how much memory a load takes at most under these settings, and whether that fits the limit",
+        plan,
+    ),
+    (
+        "load",
+        "Load a server, ours or any other, and show how fast it answers, how it fails and what it costs",
+        super::load::flags,
+    ),
+    ("config", "Show the settings in force and where each comes from, as a TOML file", config),
+];
+
+/// The whole command line. The flags of a command are made when it is the one that is asked for: those of all of them
+/// took pages that a server would keep.
 pub(super) fn command() -> Command {
     Command::new("mcpool")
         .version(env!("CARGO_PKG_VERSION"))
@@ -68,31 +104,18 @@ pub(super) fn command() -> Command {
         .after_help(AFTER)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(serve())
-        .subcommand(connect())
-        .subcommand(tools())
-        .subcommand(call())
-        .subcommand(report())
-        .subcommand(doctor())
-        .subcommand(top())
-        .subcommand(tune())
-        .subcommand(capacity())
-        .subcommand(plan())
-        .subcommand(super::load::command())
-        .subcommand(config())
+        .subcommands(COMMANDS.map(|(name, about, flags)| Command::new(name).about(about).defer(flags)))
 }
 
-fn serve() -> Command {
-    Command::new("serve")
-        .about("Serve the files of directories to MCP clients, over stdin and stdout, HTTP or a Unix socket")
+fn serve(serve: Command) -> Command {
+    serve
         .after_long_help(SERVE_AFTER)
         .arg(dirs("Directories that tools may work in; nothing outside them can be reached"))
         .args(settings())
 }
 
-fn connect() -> Command {
-    Command::new("connect")
-        .about("Connect stdin and stdout to a running server, for clients that can only start a command")
+fn connect(connect: Command) -> Command {
+    connect
         .after_help(
             "Put it into an MCP client: command \"mcpool\", arguments [\"connect\", \"unix:/path/to/mcpool.sock\"].\n\
              When the server restarts, the shim reconnects and opens the session again.",
@@ -118,9 +141,8 @@ fn connect() -> Command {
         )
 }
 
-fn report() -> Command {
-    Command::new("report")
-        .about("Show where every byte of a running server is, and how its pools should be sized")
+fn report(report: Command) -> Command {
+    report
         .arg(Arg::new("source").value_name("unix:PATH|ADDR:PORT|FILE").help(
             "Admin socket of a server (serve --admin), or a saved report [default: the server that is running]",
         ))
@@ -194,9 +216,8 @@ fn report_diff() -> Command {
         .arg(switch("json", "Print the difference as JSON"))
 }
 
-fn doctor() -> Command {
-    Command::new("doctor")
-        .about("Show what is wrong with the memory of a running server, worst first, and what to do")
+fn doctor(doctor: Command) -> Command {
+    doctor
         .arg(Arg::new("source").value_name("unix:PATH|ADDR:PORT|FILE").help(
             "Admin socket of a server (serve --admin), or a saved report [default: the server that is running]",
         ))
@@ -210,10 +231,8 @@ fn doctor() -> Command {
         .after_help("Exit codes: 0 nothing worse than hints, 1 something needs attention, 2 there is no report.")
 }
 
-fn top() -> Command {
-    Command::new("top")
-        .about("Watch a running server: rates, latencies, clients, pools and memory")
-        .after_help(TOP_AFTER)
+fn top(top: Command) -> Command {
+    top.after_help(TOP_AFTER)
         .arg(
             Arg::new("source")
                 .value_name("unix:PATH|ADDR:PORT")
@@ -239,59 +258,59 @@ fn top() -> Command {
         .arg(switch("json", "Print one look as JSON: the rates and the report"))
 }
 
-fn tune() -> Command {
-    Command::new("tune")
-        .about("Find settings that save memory or processor time, at stated prices, from reports")
-        .after_help(
-            "mcpool serve --record week.jsonl ...            write a report each minute\n\
+fn tune(tune: Command) -> Command {
+    tune.after_help(
+        "mcpool serve --record week.jsonl ...            write a report each minute\n\
              mcpool tune week.jsonl --budget 16MiB --write mcpool.toml\n\
              mcpool serve --config mcpool.toml ...",
+    )
+    .arg(Arg::new("reports").value_name("REPORT").num_args(0..).help(
+        "Saved reports, records of `serve --record`, or admin sockets [default: the server that is running]",
+    ))
+    .arg(
+        Arg::new("budget")
+            .long("budget")
+            .value_name("SIZE")
+            .help("Idle bytes that all pools may keep together [default: advised, too]"),
+    )
+    .arg(
+        Arg::new("target_hit")
+            .long("target-hit")
+            .value_name("RATIO")
+            .value_parser(ratio)
+            .help("Share of acquires that pools should serve from idle objects, 0 to 1 [default: what pays]"),
+    )
+    .arg(amount("gib_price", "What a GiB of memory costs a month [default: 4]"))
+    .arg(amount("cpu_price", "What a processor costs a month, in the same money [default: 20]"))
+    .arg(amount("least_gain", "Leave out changes that gain less a month, in the same money [default: 0.01]"))
+    .arg(amount("least_window", "Seconds that the reports must cover [default: 60]"))
+    .arg(path_arg("write").long("write").value_name("FILE").help("Write the settings to this TOML file"))
+    .arg(switch("json", "Print the changes as JSON"))
+    .arg(
+        switch(
+            "apply",
+            "Set the capacities of the running server, watch it, and set them back if it gets worse",
         )
-        .arg(Arg::new("reports").value_name("REPORT").num_args(0..).help(
-            "Saved reports, records of `serve --record`, or admin sockets [default: the server that is running]",
-        ))
-        .arg(
-            Arg::new("budget")
-                .long("budget")
-                .value_name("SIZE")
-                .help("Idle bytes that all pools may keep together [default: advised, too]"),
-        )
-        .arg(
-            Arg::new("target_hit")
-                .long("target-hit")
-                .value_name("RATIO")
-                .value_parser(ratio)
-                .help("Share of acquires that pools should serve from idle objects, 0 to 1 [default: what pays]"),
-        )
-        .arg(amount("gib_price", "What a GiB of memory costs a month [default: 4]"))
-        .arg(amount("cpu_price", "What a processor costs a month, in the same money [default: 20]"))
-        .arg(amount("least_gain", "Leave out changes that gain less a month, in the same money [default: 0.01]"))
-        .arg(amount("least_window", "Seconds that the reports must cover [default: 60]"))
-        .arg(path_arg("write").long("write").value_name("FILE").help("Write the settings to this TOML file"))
-        .arg(switch("json", "Print the changes as JSON"))
-        .arg(
-            switch("apply", "Set the capacities of the running server, watch it, and set them back if it gets worse")
-                .conflicts_with("json"),
-        )
-        .arg(switch("undo", "Set back what --apply kept").conflicts_with_all(["apply", "json", "write"]))
-        .arg(
-            Arg::new("watch")
-                .long("watch")
-                .value_name("SECONDS")
-                .value_parser(value_parser!(u64).range(1..=86_400))
-                .help("How long --apply watches [default: 60]"),
-        )
-        .arg(
-            path_arg("journal")
-                .long("journal")
-                .value_name("FILE")
-                .help("Where --apply writes what it does, for --undo [default: mcpool-tune.jsonl]"),
-        )
+        .conflicts_with("json"),
+    )
+    .arg(switch("undo", "Set back what --apply kept").conflicts_with_all(["apply", "json", "write"]))
+    .arg(
+        Arg::new("watch")
+            .long("watch")
+            .value_name("SECONDS")
+            .value_parser(value_parser!(u64).range(1..=86_400))
+            .help("How long --apply watches [default: 60]"),
+    )
+    .arg(
+        path_arg("journal")
+            .long("journal")
+            .value_name("FILE")
+            .help("Where --apply writes what it does, for --undo [default: mcpool-tune.jsonl]"),
+    )
 }
 
-fn capacity() -> Command {
-    Command::new("capacity")
-        .about("Tell how many clients a budget of memory is enough for, and what bounds them")
+fn capacity(capacity: Command) -> Command {
+    capacity
         .after_help(CAPACITY_AFTER)
         .arg(dirs("Directories that the server would work in"))
         .args([
@@ -317,7 +336,7 @@ fn capacity() -> Command {
         .args(settings().into_iter().map(|setting| setting.hide(true)))
 }
 
-fn plan() -> Command {
+fn plan(plan: Command) -> Command {
     let count = |name: &'static str, help: &'static str| {
         Arg::new(name)
             .long(name)
@@ -328,21 +347,23 @@ fn plan() -> Command {
     let transfers = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name("COUNTxSIZE").help(help)
     };
-    Command::new("plan")
-        .about("Add up how much memory a load takes at most under these settings, and whether that fits the limit")
-        .after_help(PLAN_AFTER)
+    plan.after_help(PLAN_AFTER)
         .arg(dirs("Directories that the server would work in"))
         .args([
             count("sessions", "Sessions of the legacy era that are open"),
-            count("connections", "Connections that are open [default: one for each session, stream and request]"),
+            count(
+                "connections",
+                "Connections that are open [default: one for each session, stream and request]",
+            ),
             count("streams", "Streams and subscriptions that are open"),
             count("resources", "Resources that each of them names"),
             count("waiting", "Small requests that wait for something"),
             transfers("reads", "Files that are read at once, as 20x1MiB"),
             transfers("writes", "Files that are written at once, as 5x4MiB"),
-            Arg::new("limit").long("limit").value_name("SIZE").help(
-                "Limit that it should fit [default: the setting memory_limit_bytes]",
-            ),
+            Arg::new("limit")
+                .long("limit")
+                .value_name("SIZE")
+                .help("Limit that it should fit [default: the setting memory_limit_bytes]"),
             switch("json", "Print the plan as JSON"),
         ])
         .args(settings().into_iter().map(|setting| setting.hide(true)))
@@ -365,16 +386,12 @@ fn ratio(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err("a ratio is 0 to 1".to_owned()) }
 }
 
-fn config() -> Command {
-    Command::new("config")
-        .about("Show the settings in force and where each comes from, as a TOML file")
-        .after_long_help(SERVE_AFTER)
-        .args(settings())
+fn config(config: Command) -> Command {
+    config.after_long_help(SERVE_AFTER).args(settings())
 }
 
-fn tools() -> Command {
-    Command::new("tools")
-        .about("List the tools of a server")
+fn tools(tools: Command) -> Command {
+    tools
         .arg(dirs("Directories of the mcpool server that is asked [default: .]").conflicts_with("server"))
         .arg(server())
         .arg(toolsets())
@@ -388,10 +405,8 @@ fn tools() -> Command {
         .arg(switch("cost", "Print how many bytes each tool takes in the list, and about how many tokens"))
 }
 
-fn call() -> Command {
-    Command::new("call")
-        .about("Call one tool of a server and print its answer")
-        .after_help(CALL_AFTER)
+fn call(call: Command) -> Command {
+    call.after_help(CALL_AFTER)
         .arg(
             Arg::new("tool")
                 .value_name("TOOL")

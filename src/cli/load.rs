@@ -29,7 +29,7 @@ use load_test::Test;
 use output::{print_json, save};
 use progress::ProgressLine;
 
-pub(super) use flags::command;
+pub(super) use flags::flags;
 
 /// The schema file; a test compares it with the type.
 const SCHEMA_JSON: &str = include_str!("../load/report.schema.json");

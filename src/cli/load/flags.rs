@@ -71,18 +71,16 @@ const SEARCH_IN_FLIGHT: usize = 256;
 const SEARCH_STEP: Duration = Duration::from_secs(2);
 const SEARCH_TIME_OUT: Duration = Duration::from_secs(10);
 
-/// The command with its flags.
-pub(in crate::cli) fn command() -> Command {
+/// Adds the flags of the command.
+pub(in crate::cli) fn flags(load: Command) -> Command {
     let number = |name: &'static str| {
         Arg::new(name)
             .long(name.replace('_', "-"))
             .value_name("NUMBER")
             .value_parser(value_parser!(u64).range(1..))
     };
-    Command::new("load")
-        .subcommand(super::compare::command())
+    load.subcommand(super::compare::command())
         .args_conflicts_with_subcommands(true)
-        .about("Load a server, ours or any other, and show how fast it answers, how it fails and what it costs")
         .after_help(AFTER)
         .arg(
             Arg::new("target")

@@ -70,6 +70,13 @@ impl HeldMemory {
         self.reserve()
     }
 
+    /// Gives the reservation to who keeps so many bytes of text, which is all that is left.
+    pub(super) fn keep(&self, bytes: usize) -> Option<Reservation> {
+        let mut reserved = self.reservation.take()?;
+        reserved.shrink_to(bytes);
+        Some(reserved)
+    }
+
     fn reserve(&self) -> Result<(), FsError> {
         let bytes = self.names_bytes.get() + self.text_bytes.get();
         let mut reservation = self.reservation.borrow_mut();

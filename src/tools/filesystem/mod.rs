@@ -39,6 +39,7 @@ mod edit;
 mod error;
 mod file_text;
 mod held;
+mod held_text;
 mod info;
 mod list;
 mod open_file;

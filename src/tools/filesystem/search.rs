@@ -9,6 +9,7 @@ use super::compat::Compat;
 use super::context::Context;
 use super::error::{FsError, Stop};
 use super::held::HeldMemory;
+use super::held_text::answer_text;
 use super::sandbox::listing::Kind;
 use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
@@ -72,7 +73,8 @@ fn search(
             }
         }
     }
-    call.text(if found.is_empty() { "No matches found" } else { &found });
-    call.structured_from_text();
-    Ok(())
+    if found.is_empty() {
+        found.push_str("No matches found");
+    }
+    answer_text(found, space, held, call)
 }

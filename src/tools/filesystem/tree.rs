@@ -11,6 +11,7 @@ use super::as_node::glob::GlobPath;
 use super::context::Context;
 use super::error::{FsError, Stop};
 use super::held::HeldMemory;
+use super::held_text::answer_text;
 use super::sandbox::listing::Kind;
 use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
@@ -68,9 +69,7 @@ fn write_tree(
         held.hold_text(json.text.len())?;
     }
     json.close();
-    call.text(&json.text);
-    call.structured_from_text();
-    Ok(())
+    answer_text(json.text, space, held, call)
 }
 
 /// JSON with two blanks for each level, as `JSON.stringify(tree, null, 2)` has it.

@@ -1,0 +1,67 @@
+//! A text that a call made, sent from where it is: as a part of an answer it would be in memory once more for each copy.
+
+use super::answer_space::AnswerSpace;
+use super::error::{FsError, Stop};
+use super::held::HeldMemory;
+use crate::limits::price;
+use crate::server::{BlockSource, CallContext, Filled};
+use crate::wire::{BufferRoom, escape_piece, escaped_bytes};
+use mcpool_pools::Reservation;
+
+/// Bytes that are checked and written at a time.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// A text, and what is reserved for it as long as it is there.
+#[derive(Debug)]
+struct HeldText {
+    text: String,
+    _memory: Option<Reservation>,
+}
+
+impl BlockSource for HeldText {
+    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+        loop {
+            let begin = *at as usize;
+            let end = self.text.floor_char_boundary(begin.saturating_add(PIECE_BYTES));
+            let Some(piece) = self.text.as_bytes().get(begin..end).filter(|piece| !piece.is_empty()) else {
+                return Ok(Filled::End);
+            };
+            let taken = escape_piece(piece, true, room);
+            *at += taken as u64;
+            if taken < piece.len() {
+                return Ok(Filled::Full);
+            }
+        }
+    }
+
+    fn kept_bytes(&self) -> usize {
+        size_of::<Self>() + self.text.capacity()
+    }
+}
+
+/// Answers with a text, and the same as structured content. A long one is sent while the answer is written.
+///
+/// # Errors
+/// When it is longer than an answer may be, or there is no room to send it.
+pub(super) fn answer_text(
+    text: String,
+    space: AnswerSpace,
+    held: &HeldMemory,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    if text.len() <= price::LARGE_BYTES || !call.may_stream() {
+        call.text(&text);
+    } else {
+        let bytes = escaped_bytes(text.as_bytes());
+        if bytes > space.text_bytes() {
+            return Err(space.answer_too_large().into());
+        }
+        let memory = held.keep(text.capacity());
+        call.stream_text(Box::new(HeldText { text, _memory: memory }), bytes);
+        if let Some(lack) = call.memory_lack() {
+            return Err(FsError::OutOfMemory(lack).into());
+        }
+    }
+    call.structured_from_text();
+    Ok(())
+}
