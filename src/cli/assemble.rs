@@ -7,6 +7,7 @@ use super::toolsets::{Enabled, ToolsetName};
 use crate::limits::Limits;
 use crate::protocol::ToolDefinition;
 use crate::server::{Server, ServerBuilder, Toolset};
+use crate::tools::fetch::{Fetch, FetchError};
 use crate::tools::filesystem::Filesystem;
 use crate::tools::git::Git;
 use crate::tools::memory::KnowledgeGraph;
@@ -52,6 +53,14 @@ fn builder(
     let git = enabled.then(ToolsetName::Git, || git(dirs, settings)).transpose()?;
     let server = server.toolset(choice.apply(ToolsetName::Git, git)?);
 
+    let fetch = enabled.then(ToolsetName::Fetch, || fetch(settings)).transpose()?;
+    let prompts = fetch.as_ref().map(Fetch::prompts);
+    let server = server.toolset(choice.apply(ToolsetName::Fetch, fetch)?);
+    let server = match prompts {
+        Some(prompts) => server.prompts(prompts),
+        None => server,
+    };
+
     let graph = enabled.then(ToolsetName::Memory, || graph(settings)).transpose()?;
     let server = server.toolset(choice.apply(ToolsetName::Memory, graph.clone())?);
     let server = match graph {
@@ -86,6 +95,20 @@ fn git(dirs: &[PathBuf], settings: &Settings) -> Result<Git, CliError> {
         None => Git::new(dirs, settings.read_only),
     };
     Ok(git.allow_programs(settings.allow_git_programs))
+}
+
+fn fetch(settings: &Settings) -> Result<Fetch, FetchError> {
+    let fetch = Fetch::new()
+        .ignore_robots_txt(settings.ignore_robots_txt)
+        .allow_private_ips(settings.allow_private_ips);
+    let fetch = match &settings.user_agent {
+        Some(agent) => fetch.user_agent(agent)?,
+        None => fetch,
+    };
+    match &settings.proxy_url {
+        Some(url) => fetch.proxy_url(url),
+        None => Ok(fetch.proxies_from_environment()),
+    }
 }
 
 fn graph(settings: &Settings) -> Result<KnowledgeGraph, CliError> {

@@ -8,6 +8,7 @@ use crate::client::shim::ShimError;
 use crate::load::LoadTestError;
 use crate::memory::ReadReportError;
 use crate::server::BuildError;
+use crate::tools::fetch::FetchError;
 use crate::tools::filesystem::FilesystemError;
 use crate::tools::git::GitError;
 use crate::tools::time::TimeError;
@@ -53,6 +54,9 @@ pub(super) enum CliError {
     /// The git tools cannot be set up.
     #[error("{0}")]
     Git(#[from] GitError),
+    /// The fetch tool cannot be set up.
+    #[error("{0}")]
+    Fetch(#[from] FetchError),
     /// The time tools cannot be set up.
     #[error("{0}")]
     Time(#[from] TimeError),
@@ -112,7 +116,7 @@ impl CliError {
             Self::Filesystem(_) | Self::Git(_) | Self::Time(_) => 1,
             _ if self.is_closed_pipe() => 0,
             Self::Usage(_) | Self::Config(_) | Self::Admission(_) | Self::Http(_) => USAGE,
-            Self::Toolset(_) | Self::Choice(_) => USAGE,
+            Self::Toolset(_) | Self::Choice(_) | Self::Fetch(_) => USAGE,
             Self::Build(BuildError::Limits(_) | BuildError::Memory(_)) => USAGE,
             Self::Shim(ShimError::Target(_)) => USAGE,
             Self::Load(error) | Self::LoadScenario { source: error, .. } => match error {

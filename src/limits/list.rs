@@ -148,6 +148,21 @@ limits! {
         max_blocking_threads: Count = 4, 1 => 512,
             "Threads for work on files that would hold up other requests; from two on, one principal leaves one to the others.",
             "work on files mostly waits, so that twice the cores of a small machine are of use";
+        fetch_max_page_bytes: Bytes = 4 * MIB, KIB => GIB,
+            "Longest page that the fetch tool reads, as it is sent and as it is unfolded; what comes later is left out.",
+            "the longest articles of encyclopedias have two to three MiB of HTML";
+        fetch_cache_bytes: Bytes = 4 * MIB, 0 => GIB,
+            "Pages that the fetch tool keeps, so that their next parts need not be fetched again; 0: none.",
+            "dozens of pages as Markdown, and the longest one as it came";
+        fetch_cache_ttl_ms: Millis = 300_000, 0 => 86_400_000,
+            "How long the fetch tool keeps a page.",
+            "minutes for a model that reads part by part";
+        fetch_timeout_ms: Millis = 30_000, 100 => 3_600_000,
+            "What a call of the fetch tool may take in all, redirects and robots.txt included; waiting for its turn has as much.",
+            "the reference waits as long for each read";
+        fetch_max_running: Count = 0, 0 => 512,
+            "Pages that may be fetched at once; further calls wait. 0: half of `max_blocking_threads`.",
+            "each holds a thread, however slow its server is, and files need some too";
         drain_timeout_ms: Millis = 30_000, 0 => 600_000,
             "How long requests in flight may take to finish once the server is told to stop.",
             "service managers kill what has not stopped after 30 to 90 s";

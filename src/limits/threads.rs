@@ -31,6 +31,17 @@ impl Limits {
         self.max_blocking_threads + RUNTIME_THREADS
     }
 
+    /// Pages that are fetched at once: by default as many as one session may hold threads of four, so that other sessions
+    /// have the rest, however slow the servers are.
+    #[cfg(feature = "fetch")]
+    pub(crate) fn fetches_at_once(&self) -> usize {
+        let most = (self.max_blocking_threads - 1).max(1);
+        match self.fetch_max_running {
+            0 => (self.max_blocking_threads / 2).clamp(1, most),
+            count => count.min(most),
+        }
+    }
+
     /// All threads at most.
     pub(crate) fn all_threads(&self) -> usize {
         self.serving_threads() + self.blocking_threads() + OTHER_THREADS

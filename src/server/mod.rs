@@ -40,7 +40,7 @@ pub(crate) use serving::batch::{Batch, BatchMessage, BatchTurn};
 pub(crate) use serving::in_flight::InFlight;
 pub(crate) use serving::slot::RequestSlot;
 pub(crate) use state::answer_stream::{AnswerStream, REST_BYTES, SegmentFrame};
-#[cfg(feature = "filesystem")]
+#[cfg(any(feature = "fetch", feature = "filesystem"))]
 pub(crate) use state::blocking::cancellation::{CancellationToken, Cancelled};
 pub(crate) use state::call_state::Caller;
 pub(crate) use state::event_store::{EventData, StreamItem, StreamReader, StreamWriter};

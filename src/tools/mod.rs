@@ -1,5 +1,7 @@
 //! Families of tools, each with its own [`Toolset`](crate::Toolset).
 
+#[cfg(feature = "fetch")]
+pub mod fetch;
 #[cfg(all(unix, feature = "filesystem"))]
 pub mod filesystem;
 #[cfg(all(unix, feature = "git"))]

@@ -132,6 +132,15 @@ settings! {
         "IANA name of the time zone of the user, which the time tools name to the model.", "that of TZ or of the system";
     disable_thought_logging: bool, "BOOL", Toolset("thinking"),
         "Do not log thoughts; DISABLE_THOUGHT_LOGGING=true does the same.", "";
+    user_agent: Option<String>, "TEXT", Toolset("fetch"),
+        "Name that the fetch tool gives to servers, and looks for in robots.txt.", "those of the reference server";
+    ignore_robots_txt: bool, "BOOL", Toolset("fetch"),
+        "Let models fetch pages that robots.txt forbids; what a user asks for by the prompt is fetched anyway.", "";
+    proxy_url: Option<String>, "URL", Toolset("fetch"),
+        "Proxy of HTTP that the fetch tool goes through. It looks names up itself, so it has to refuse private ones.",
+        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY";
+    allow_private_ips: bool, "BOOL", Toolset("fetch"),
+        "Let the fetch tool ask private, loopback and link-local addresses: all that this machine can reach.", "";
 }
 
 /// Settings that the reference servers take from the environment, too, under these names in capitals.

@@ -7,12 +7,12 @@
 use crate::protocol::{Era, OwnedMessage, ProtocolError};
 use crate::server::answer::content::{Content, DataBlock, DataKind, StreamedBlock, TextBlock};
 use crate::server::answer::tool_error::ToolError;
-use crate::server::handler::request_context::RequestContext;
+use crate::server::handler::request_context::{CancelOnDrop, RequestContext};
 use crate::server::incoming::handler_end::Finished;
 #[cfg(any(feature = "filesystem", feature = "memory"))]
 use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
 use crate::server::state::answer_stream::StreamMeans;
-use crate::server::state::call_state::{CallState, Failure};
+use crate::server::state::call_state::Failure;
 use crate::server::state::memory_turns::MemoryTurn;
 use crate::server::state::pools::{MemoryQueue, Pools};
 use crate::server::state::streamed::BlockSource;
@@ -20,12 +20,11 @@ use crate::server::state::windows::Window;
 #[cfg(feature = "memory")]
 use crate::wire::Reply;
 use crate::wire::{Lacking, MemoryLack};
-use mcpool_pools::{BudgetSpent, Lease, MemoryBudget, Reservation};
+use mcpool_pools::{BudgetSpent, Lease, Reservation};
 use serde::Serialize;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 /// One call of a tool, as the tool sees it: its methods write the answer. All else is in the [`RequestContext`] that it
@@ -315,11 +314,6 @@ impl CallContext {
         reserved.map(Some).inspect_err(|spent| self.content().note_lack(*spent))
     }
 
-    /// The budget of large messages, for what a call holds before its answer is written.
-    pub(crate) fn large_messages(&self) -> MemoryBudget {
-        self.shared.pools.leased.clone()
-    }
-
     /// The room that the call waited for, for what it holds before its answer is written.
     pub(crate) fn take_room(&mut self) -> Option<Reservation> {
         match *self.room.take_if(|room| matches!(**room, Room::Memory(_)))? {
@@ -448,29 +442,5 @@ impl CallContext {
 impl fmt::Debug for CallContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallContext").field("request", &self.request).finish_non_exhaustive()
-    }
-}
-
-/// Cancels the call when the future that waits for its thread is dropped.
-pub(crate) struct CancelOnDrop {
-    call: Option<Arc<CallState>>,
-}
-
-impl CancelOnDrop {
-    pub(crate) fn new(call: &Arc<CallState>) -> Self {
-        Self { call: Some(Arc::clone(call)) }
-    }
-
-    /// The thread is done: there is nothing to cancel.
-    pub(crate) fn disarm(mut self) {
-        self.call = None;
-    }
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(call) = &self.call {
-            call.cancel();
-        }
     }
 }

@@ -20,6 +20,7 @@ use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::session::{Session, SessionValues};
 use crate::server::state::task_store::TaskStore;
 use crate::wire::Reply;
+use mcpool_pools::MemoryBudget;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -86,6 +87,39 @@ impl RequestContext {
     /// Whether the client asked for progress notifications.
     pub fn wants_progress(&self) -> bool {
         !self.in_task && !self.call.details().progress_token.is_empty()
+    }
+
+    /// The budget of large messages, for what a request holds before its answer is written.
+    pub(crate) fn large_messages(&self) -> MemoryBudget {
+        self.shared.pools.leased.clone()
+    }
+
+    /// Runs `work` on a thread that may block, as [`CallContext::offload`](crate::CallContext::offload) does for tools.
+    ///
+    /// # Errors
+    /// [`ToolError::Cancelled`] when the request ends before, [`ToolError::Failed`] when `work` panics.
+    #[cfg(feature = "fetch")]
+    pub(crate) async fn on_thread<R, W>(&mut self, work: W) -> Result<R, ToolError>
+    where
+        R: Send + 'static,
+        W: FnOnce(&mut Self) -> R + Send + 'static,
+    {
+        let permit = self.acquire_thread().await.ok_or(ToolError::Cancelled)?;
+        let mut moved = self.moved();
+        let guard = CancelOnDrop::new(&self.call);
+        let thread = tokio::task::spawn_blocking(move || {
+            let result = work(&mut moved);
+            // Dropped before the answer is sent: the client's next request may need it.
+            drop(permit);
+            (moved, result)
+        });
+        let ended = thread.await;
+        guard.disarm();
+        let Ok((moved, result)) = ended else {
+            return Err(ToolError::failed("the handler panicked"));
+        };
+        *self = moved;
+        Ok(result)
     }
 
     /// Sends a progress notification, if the client asked for them and the last one is at least
@@ -466,6 +500,30 @@ impl RequestContext {
             in_task: self.in_task,
             last_progress: self.last_progress,
             inputs: self.inputs.take(),
+        }
+    }
+}
+
+/// Cancels the call when the future that waits for its thread is dropped.
+pub(crate) struct CancelOnDrop {
+    call: Option<Arc<CallState>>,
+}
+
+impl CancelOnDrop {
+    pub(crate) fn new(call: &Arc<CallState>) -> Self {
+        Self { call: Some(Arc::clone(call)) }
+    }
+
+    /// The thread is done: there is nothing to cancel.
+    pub(crate) fn disarm(mut self) {
+        self.call = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(call) = &self.call {
+            call.cancel();
         }
     }
 }

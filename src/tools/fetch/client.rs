@@ -1,0 +1,166 @@
+//! One request: sent to a checked address or through a proxy, within the time of its call.
+//!
+//! Redirects are not followed here: who asks checks each of them first (`page.rs`).
+
+use super::address::AddressRule;
+use super::error::PageError;
+use super::job::Job;
+use super::proxy::Proxies;
+use super::resolver::{CheckedResolver, Refusal};
+use super::watched::Watch;
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::config::Config;
+use ureq::http::{HeaderMap, HeaderName, Uri, header};
+use ureq::unversioned::resolver::{DefaultResolver, Resolver};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, Connector, NextTimeout, RustlsConnector, TcpConnector,
+};
+use ureq::{Agent, BodyReader, Proxy, Timeout};
+use url::Url;
+
+/// Longest time for a connection, of which a host with several addresses has some for each.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest head of a response.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Buffers of a connection, which exist while it is used.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// What pages may be compressed with. Brotli is understood as well, but not asked for: its window takes 16 MiB.
+const ACCEPT_ENCODING: &str = "gzip, deflate";
+
+/// How requests leave this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    pub(crate) names: Arc<dyn Resolver>,
+    pub(crate) may_ask: AddressRule,
+    pub(crate) proxies: Proxies,
+}
+
+impl Network {
+    /// That of this machine.
+    pub(crate) fn new(may_ask: AddressRule) -> Self {
+        Self { names: Arc::new(DefaultResolver::default()), may_ask, proxies: Proxies::default() }
+    }
+}
+
+/// The head of a response, and its body to read.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// As it came; empty if there is none.
+    pub(crate) content_type: String,
+    /// As it came; empty if there is none.
+    pub(crate) content_encoding: String,
+    /// Bytes of the body as it is sent, if the server says so.
+    pub(crate) length: Option<u64>,
+    location: Option<String>,
+    pub(crate) body: BodyReader<'static>,
+}
+
+impl Response {
+    /// Where else the page is, if it is elsewhere.
+    pub(crate) fn redirects_to(&self) -> Option<&str> {
+        let location = self.location.as_deref()?;
+        matches!(self.status, 301 | 302 | 303 | 307 | 308).then_some(location)
+    }
+}
+
+/// The client of one call. Connections are reused within the call.
+#[derive(Debug)]
+pub(crate) struct Client<'j> {
+    job: &'j Job,
+    network: &'j Network,
+    agent: &'j str,
+    resolver: CheckedResolver,
+    direct: OnceCell<Agent>,
+    proxied: OnceCell<(Proxy, Agent)>,
+}
+
+impl<'j> Client<'j> {
+    /// A client that calls itself `agent`.
+    pub(crate) fn new(job: &'j Job, network: &'j Network, agent: &'j str) -> Self {
+        let resolver = CheckedResolver::new(Arc::clone(&network.names), network.may_ask);
+        Self { job, network, agent, resolver, direct: OnceCell::new(), proxied: OnceCell::new() }
+    }
+
+    /// Sends a GET and waits for the head of its response.
+    ///
+    /// # Errors
+    /// When an address may not be asked, nothing can be reached, the time is over, or the call was cancelled.
+    pub(crate) fn get(&self, url: &Url) -> Result<Response, PageError> {
+        let left = self.job.left(url.as_str())?;
+        let mut without_fragment = url.clone();
+        without_fragment.set_fragment(None);
+        let uri: Uri =
+            without_fragment.as_str().parse().map_err(|error| self.job.failed(url.as_str(), &error))?;
+        let proxy =
+            self.network.proxies.of(url, &uri).map_err(|error| self.job.failed(url.as_str(), &error))?;
+        let agent = match proxy {
+            None => self.direct.get_or_init(|| self.connected(self.resolver.clone(), None)),
+            Some(proxy) => self.through(proxy, url, &uri, left)?,
+        };
+        let request = agent.get(&uri).config().timeout_global(Some(left)).build();
+        let response = request.call().map_err(|error| self.explain(url, &error))?;
+        let (head, body) = response.into_parts();
+        Ok(Response {
+            status: head.status.as_u16(),
+            content_type: text_of(&head.headers, &header::CONTENT_TYPE).unwrap_or_default(),
+            content_encoding: text_of(&head.headers, &header::CONTENT_ENCODING).unwrap_or_default(),
+            length: body.content_length(),
+            location: text_of(&head.headers, &header::LOCATION),
+            body: body.into_reader(),
+        })
+    }
+
+    /// The agent that goes through `proxy`, once what is asked for is checked as far as that is possible here: the
+    /// proxy looks the name up again, and connects to what it finds.
+    fn through(&self, proxy: &Proxy, url: &Url, uri: &Uri, left: Duration) -> Result<&Agent, PageError> {
+        let timeout = NextTimeout { after: left.into(), reason: Timeout::Resolve, ..NextTimeout::default() };
+        // Names that only the proxy knows are for the proxy to refuse.
+        if let Err(ureq::Error::Other(refusal)) = self.resolver.resolve(uri, &Config::default(), timeout) {
+            return Err(self.explain(url, &ureq::Error::Other(refusal)));
+        }
+        let connect = || self.connected(self.resolver.unchecked(), Some(proxy.clone()));
+        let (connected, agent) = self.proxied.get_or_init(|| (proxy.clone(), connect()));
+        if connected == proxy {
+            return Ok(agent);
+        }
+        // A call whose redirect changes the scheme, where each scheme has its own proxy.
+        Err(self.job.failed(url.as_str(), &"it redirects from one proxy to another"))
+    }
+
+    fn connected(&self, resolver: CheckedResolver, proxy: Option<Proxy>) -> Agent {
+        let config = Agent::config_builder()
+            .proxy(proxy)
+            .user_agent(self.agent)
+            .accept_encoding(ACCEPT_ENCODING)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .max_response_header_size(MAX_HEAD_BYTES)
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
+            .max_idle_connections(2)
+            .build();
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(Watch(self.job.cancellation.clone()))
+                .chain(RustlsConnector::default());
+        Agent::with_parts(config, connector, resolver)
+    }
+
+    fn explain(&self, url: &Url, error: &ureq::Error) -> PageError {
+        if let ureq::Error::Other(other) = error
+            && let Some(Refusal { host, address }) = other.downcast_ref()
+        {
+            return PageError::Refused { url: url.to_string(), host: host.clone(), address: *address };
+        }
+        self.job.failed(url.as_str(), error)
+    }
+}
+
+fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
