@@ -14,6 +14,7 @@ pub mod in_process;
 pub mod machine;
 mod nginx;
 pub mod peers;
+pub mod references;
 pub mod report;
 pub mod requests;
 #[cfg(feature = "criterion")]

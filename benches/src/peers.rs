@@ -31,6 +31,8 @@ pub enum Peer {
     Python,
     /// The official filesystem server, in Node.
     Filesystem,
+    /// The six official servers whose tools mcpool has, a process each: [`crate::references`].
+    References,
     /// nginx with as many workers as the others have threads, answering static bodies.
     Nginx,
     /// nginx with one worker.
@@ -50,13 +52,14 @@ pub enum Tools {
 
 impl Peer {
     /// All of them, in the order of the tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Mcpool,
         Self::Library,
         Self::Rmcp,
         Self::TypeScript,
         Self::Python,
         Self::Filesystem,
+        Self::References,
         Self::Nginx,
         Self::NginxAlone,
     ];
@@ -70,6 +73,7 @@ impl Peer {
             Self::TypeScript => "TypeScript SDK",
             Self::Python => "Python SDK",
             Self::Filesystem => "Node filesystem server",
+            Self::References => "six official servers",
             Self::Nginx => "nginx",
             Self::NginxAlone => "nginx, 1 worker",
         }
@@ -78,7 +82,7 @@ impl Peer {
     /// What it answers.
     pub fn tools(self) -> Tools {
         match self {
-            Self::Mcpool | Self::Filesystem => Tools::Files,
+            Self::Mcpool | Self::Filesystem | Self::References => Tools::Files,
             Self::Nginx | Self::NginxAlone => Tools::Static,
             Self::Library | Self::Rmcp | Self::TypeScript | Self::Python => Tools::Echo,
         }
@@ -89,14 +93,14 @@ impl Peer {
         matches!(self, Self::Mcpool | Self::Library)
     }
 
-    /// Whether it serves a client on standard input and output.
+    /// Whether it is one process that serves a client on standard input and output.
     pub fn has_stdio(self) -> bool {
-        self.tools() != Tools::Static
+        self.tools() != Tools::Static && self != Self::References
     }
 
     /// Whether it serves HTTP.
     pub fn has_http(self) -> bool {
-        self != Self::Filesystem
+        !matches!(self, Self::Filesystem | Self::References)
     }
 
     /// The revisions that it is asked in over HTTP. A static body has none, and is asked in the newest.
@@ -175,7 +179,10 @@ impl Peers {
     }
 
     /// Where a peer is, or an error that says that it is not there.
-    fn place(&self, peer: Peer) -> io::Result<&Path> {
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn place(&self, peer: Peer) -> io::Result<&Path> {
         let absent = || io::Error::new(io::ErrorKind::NotFound, format!("{} is not there", peer.name()));
         self.supply.place(peer).ok_or_else(absent)
     }
@@ -228,6 +235,11 @@ impl Peers {
         Ok(Site { peer, server, _folder: folder })
     }
 
+    /// The interpreter that has the Python packages.
+    pub fn python(&self) -> &Path {
+        self.supply.python()
+    }
+
     fn script(&self, peer: Peer, place: &Path, arguments: &[&str]) -> Command {
         let interpreter = if peer == Peer::Python { self.supply.python() } else { Path::new("node") };
         let mut command = Command::new(interpreter);
@@ -247,11 +259,14 @@ fn command(program: &Path, arguments: &[&str], folder: Option<&Path>) -> Command
     command
 }
 
-/// The same command for a load test, which has no other way to take variables away than `env`.
-fn server_command(command: &Command) -> ServerCommand {
+/// The same command for a load test, which has no other way to change variables than `env`.
+pub(crate) fn server_command(command: &Command) -> ServerCommand {
     let taken = command.get_envs().filter(|(_, value)| value.is_none());
     let mut words: Vec<OsString> =
         taken.flat_map(|(name, _)| [OsString::from("-u"), name.to_owned()]).collect();
+    for (name, value) in command.get_envs() {
+        words.extend(value.map(|value| [name, OsStr::new("="), value].into_iter().collect()));
+    }
     if !words.is_empty() {
         words.insert(0, "env".into());
     }
@@ -302,7 +317,7 @@ mod tests {
     fn each_peer_is_asked_what_it_answers() {
         let files = Files::new().expect("a folder");
         for peer in Peer::ALL {
-            assert!(peer.has_http() || peer.has_stdio());
+            assert!(peer.has_http() || peer.has_stdio() || peer == Peer::References);
             for era in peer.eras() {
                 let calls = peer.calls(*era, &files);
                 let is_read = |call: &Call| matches!(call, Call::ReadFile { .. });
@@ -325,6 +340,8 @@ mod tests {
         let ServerCommand { program, arguments } = server_command(command.env_remove("NODE_OPTIONS"));
         let words = ["-u", "NODE_OPTIONS", "/bin/node", "a.js", "stdio"].map(OsString::from);
         assert_eq!((program, arguments), ("env".into(), words.to_vec()));
+        let ServerCommand { arguments, .. } = server_command(command.env("A", "b c"));
+        assert_eq!(arguments[2], "A=b c");
     }
 
     #[test]

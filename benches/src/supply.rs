@@ -18,6 +18,12 @@ const REQUIREMENTS: &str = include_str!("../peers/requirements.txt");
 const TYPESCRIPT_ECHO: &str = include_str!("../peers/typescript_echo.mjs");
 const PYTHON_ECHO: &str = include_str!("../peers/python_echo.py");
 const FILESYSTEM: &str = "node_modules/@modelcontextprotocol/server-filesystem/dist/index.js";
+/// The official servers in Node.
+const SERVERS: [&str; 3] = [
+    "@modelcontextprotocol/server-filesystem",
+    "@modelcontextprotocol/server-memory",
+    "@modelcontextprotocol/server-sequential-thinking",
+];
 const OLDEST_NODE: u32 = 20;
 
 /// Where the peers are, or why they are not.
@@ -45,6 +51,11 @@ impl Supply {
                     node_modules(&peers, &mut say).map(|folder| folder.join("typescript_echo.mjs"))
                 }
                 Peer::Filesystem => node_modules(&peers, &mut say).map(|folder| folder.join(FILESYSTEM)),
+                Peer::References => {
+                    supply.python = peers.join("venv/bin/python");
+                    let packages = node_modules(&peers, &mut say);
+                    virtual_environment(&peers, &mut say).and(packages)
+                }
                 Peer::Python => {
                     supply.python = peers.join("venv/bin/python");
                     virtual_environment(&peers, &mut say).map(|folder| folder.join("python_echo.py"))
@@ -84,7 +95,10 @@ impl Supply {
             Peer::Rmcp => locked("rmcp"),
             Peer::TypeScript => pinned("@modelcontextprotocol/server"),
             Peer::Filesystem => pinned("@modelcontextprotocol/server-filesystem"),
-            Peer::Python => REQUIREMENTS.trim().replace("==", " "),
+            Peer::Python => REQUIREMENTS.lines().next().unwrap_or_default().replace("==", " "),
+            Peer::References => {
+                SERVERS.map(pinned).into_iter().chain(python_servers()).collect::<Vec<_>>().join(", ")
+            }
             Peer::Nginx | Peer::NginxAlone => said(place, &["-v"]).replace("nginx version: nginx/", ""),
         };
         let places = self.places.iter().filter_map(|(peer, place)| Some((*peer, place.as_ref().ok()?)));
@@ -95,7 +109,7 @@ impl Supply {
 /// A program of this repository, built as its users build it.
 fn built(peer: Peer, release: &Path, target: &Path, say: &mut impl FnMut(&str)) -> Result<PathBuf, String> {
     let (name, arguments): (_, &[&str]) = match peer {
-        Peer::Mcpool => ("mcpool", &["-p", "mcpool", "--bin", "mcpool"]),
+        Peer::Mcpool => ("mcpool", &["-p", "mcpool", "--bin", "mcpool", "--bin", "mcpool-connect"]),
         Peer::Library => ("mcpool_echo", &["-p", "mcpool-benches", "--bin", "mcpool_echo"]),
         _ => ("rmcp_echo", &["-p", "mcpool-benches", "--features", "peers", "--bin", "rmcp_echo"]),
     };
@@ -192,6 +206,11 @@ fn pinned(package: &str) -> String {
     let packages: serde_json::Value = serde_json::from_str(PACKAGES).unwrap_or_default();
     let version = packages["dependencies"][package].as_str().unwrap_or("unknown");
     format!("{package} {version}")
+}
+
+/// The official servers in Python, with their versions.
+fn python_servers() -> impl Iterator<Item = String> {
+    REQUIREMENTS.lines().skip(1).map(|line| line.replace("==", " "))
 }
 
 /// The version of a crate in the lock file.

@@ -12,6 +12,7 @@ pub mod open_loop;
 pub mod sessions;
 pub mod start;
 pub mod throughput;
+pub mod toolsets;
 pub mod track;
 
 use crate::calls::Call;
@@ -24,7 +25,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// The questions, in the order in which they are asked.
-pub const QUESTIONS: [&str; 8] = ["start", "idle", "sessions", "stdio", "http", "open", "burst", "growth"];
+pub const QUESTIONS: [&str; 9] =
+    ["start", "idle", "sessions", "stdio", "http", "open", "burst", "growth", "toolsets"];
 
 /// How long a round goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct Extent {
     pub burst_connections: usize,
     /// Requests of the burst over pipes.
     pub burst_frames: usize,
+    /// How long the tools of all toolsets are called in turn before the servers are weighed again.
+    pub mix: Duration,
 }
 
 impl Extent {
@@ -83,6 +87,7 @@ impl Extent {
             sessions: vec![100, 1000, 5000],
             burst_connections: 1000,
             burst_frames: 200,
+            mix: Duration::from_mins(1),
         }
     }
 
@@ -101,6 +106,7 @@ impl Extent {
             sessions: vec![100, 1000],
             burst_connections: 200,
             burst_frames: 50,
+            mix: Duration::from_secs(5),
             ..Self::full()
         }
     }
@@ -182,6 +188,7 @@ impl<'a> Stage<'a> {
             "open" => Ok(open_loop::measure(self)),
             "burst" => Ok(burst::measure(self)),
             "growth" => Ok(growth::measure(self)),
+            "toolsets" => toolsets::measure(self),
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no question `{question}`"))),
         }
     }
