@@ -224,7 +224,11 @@ impl Exchange {
             self.finish(peer, outcome, slot, answer_to);
             step = Step::Progressed;
         }
-        self.serve_due(peer, connection);
+        if self.batches.has_due() {
+            // Its answer is there to be written, or another poll comes.
+            self.serve_batches(peer, connection);
+            step = Step::Progressed;
+        }
         step
     }
 
