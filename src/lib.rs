@@ -67,7 +67,7 @@
 //! | `webhook` | the program can send alerts to a webhook |
 //! | `otel` | spans of requests for an OpenTelemetry collector: `Server::export_traces` |
 //! | `oauth`, `tls` | access tokens of OAuth 2.1, encrypted connections |
-//! | `cli` (by default) | the program `mcpool`, with the first eight |
+//! | `cli` (by default) | the program `mcpool`, with those up to `load` |
 
 // The program and the filesystem tools use parts of the rooms below them that nothing else uses yet; a build with them
 // finds what nobody uses.

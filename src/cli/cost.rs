@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn what_a_tool_costs_is_added_up() {
         let tool = |name: &str| json!({"name": name, "description": "Says so.", "inputSchema": {"type": "object"}, "annotations": {}});
-        let tools: Vec<Tool> = serde_json::from_value(json!([tool("one"), tool("three")])).expect("tools");
+        let tools: Vec<Tool> =
+            serde_json::from_str(&json!([tool("one"), tool("three")]).to_string()).expect("tools");
         let cost = Cost::of_server(&tools).expect("a cost");
         let one = &cost.toolsets[0].tools[0];
         assert_eq!(one.amount.bytes, tool("one").to_string().len());

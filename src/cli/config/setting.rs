@@ -131,7 +131,7 @@ settings! {
     local_timezone: Option<String>, "ZONE", Toolset("time"),
         "IANA name of the time zone of the user, which the time tools name to the model.", "that of TZ or of the system";
     disable_thought_logging: bool, "BOOL", Toolset("thinking"),
-        "Do not log thoughts; DISABLE_THOUGHT_LOGGING=true does the same.", "";
+        "Do not log thoughts; also taken from `DISABLE_THOUGHT_LOGGING=true`.", "";
     user_agent: Option<String>, "TEXT", Toolset("fetch"),
         "Name that the fetch tool gives to servers, and looks for in robots.txt.", "those of the reference server";
     ignore_robots_txt: bool, "BOOL", Toolset("fetch"),

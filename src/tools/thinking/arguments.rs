@@ -10,7 +10,7 @@ const MAX_SAFE: u64 = 9_007_199_254_740_991;
 /// `sequentialthinking`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Thought<'a> {
+pub(super) struct Step<'a> {
     pub(super) thought: &'a str,
     pub(super) next_thought_needed: Flag,
     pub(super) thought_number: Count,
@@ -28,7 +28,7 @@ pub(super) struct Thought<'a> {
     _needs_more_thoughts: Option<Flag>,
 }
 
-impl<'a> Thought<'a> {
+impl<'a> Step<'a> {
     /// The branch that the thought belongs to.
     pub(super) fn branch(&self) -> Option<&'a str> {
         self.branch_id.filter(|id| !id.is_empty() && self.branch_from_thought.is_some())
@@ -227,7 +227,7 @@ mod tests {
             (json!(MAX_SAFE), MAX_SAFE),
         ] {
             let count: Count =
-                serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("{value}: {e}"));
+                serde_json::from_str(&value.to_string()).unwrap_or_else(|e| panic!("{value}: {e}"));
             assert_eq!(count, Count(want), "{value}");
         }
         for value in [
@@ -258,7 +258,7 @@ mod tests {
             json!(1e300),
             json!("\u{85}5"),
         ] {
-            assert!(serde_json::from_value::<Count>(value.clone()).is_err(), "{value}");
+            assert!(serde_json::from_str::<Count>(&value.to_string()).is_err(), "{value}");
         }
     }
 
@@ -267,10 +267,10 @@ mod tests {
         for (value, want) in
             [(json!(true), true), (json!("TRUE"), true), (json!("false"), false), (json!(false), false)]
         {
-            assert_eq!(serde_json::from_value::<Flag>(value).expect("a flag"), Flag(want));
+            assert_eq!(serde_json::from_str::<Flag>(&value.to_string()).expect("a flag"), Flag(want));
         }
         for value in [json!(null), json!(1), json!("yes"), json!(" true"), json!(""), json!([true])] {
-            assert!(serde_json::from_value::<Flag>(value.clone()).is_err(), "{value}");
+            assert!(serde_json::from_str::<Flag>(&value.to_string()).is_err(), "{value}");
         }
     }
 
@@ -281,7 +281,7 @@ mod tests {
                 json!({"thought": "", "nextThoughtNeeded": true, "thoughtNumber": 1, "totalThoughts": 1});
             all.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
             let text = all.to_string();
-            let thought: Thought<'_> = serde_json::from_str(&text).expect("a thought");
+            let thought: Step<'_> = serde_json::from_str(&text).expect("a thought");
             (thought.branch().map(str::to_owned), thought.kind().to_string())
         };
         let none = (None, "thought ".to_owned());

@@ -41,8 +41,8 @@ impl History {
         }
         let at = match index(id) {
             Some(number) => {
-                let smaller = |known: &Box<str>| index(known).is_some_and(|known| known < number);
-                let at = self.branches[..self.indices].partition_point(smaller);
+                let at = self.branches[..self.indices]
+                    .partition_point(|known| index(known).is_some_and(|known| known < number));
                 self.indices += 1;
                 at
             }

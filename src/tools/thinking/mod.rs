@@ -25,7 +25,7 @@ use super::json_text;
 use crate::lock::lock;
 use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, SessionValues, ToolError, ToolRequest, Toolset};
-use arguments::Thought;
+use arguments::Step;
 use history::History;
 use serde::Serialize;
 use std::future::Future;
@@ -73,7 +73,7 @@ impl Thinking {
         self
     }
 
-    fn think(&self, thought: &Thought<'_>, call: &mut CallContext) -> Result<(), ToolError> {
+    fn think(&self, thought: &Step<'_>, call: &mut CallContext) -> Result<(), ToolError> {
         let total = thought.total_thoughts.0.max(thought.thought_number.0);
         if !call.has_session() {
             let branch = thought.branch();
@@ -107,7 +107,7 @@ impl Thinking {
         })
     }
 
-    fn log(&self, thought: &Thought<'_>, total: u64) {
+    fn log(&self, thought: &Step<'_>, total: u64) {
         if !self.logs {
             return;
         }
@@ -137,7 +137,7 @@ struct Answer<'a, B> {
 
 fn answer<B: Serialize>(
     call: &mut CallContext,
-    thought: &Thought<'_>,
+    thought: &Step<'_>,
     total_thoughts: u64,
     branches: &[B],
     thought_history_length: u64,
@@ -164,7 +164,7 @@ impl Toolset for Thinking {
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
         std::future::ready(match index {
-            0 => match request.admit::<Thought<'_>>() {
+            0 => match request.admit::<Step<'_>>() {
                 Ok((thought, mut call)) => {
                     let result = self.think(&thought, &mut call);
                     call.finish(result)
