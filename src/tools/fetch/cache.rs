@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use mcpool_pools::MemoryBudget;
 
-    const LONG: Duration = Duration::from_secs(3_600);
+    const LONG: Duration = Duration::from_hours(1);
 
     fn page(bytes: usize) -> Arc<Page> {
         Arc::new(Page { text: "x".repeat(bytes), prefix: String::new(), suffix: String::new() })

@@ -46,7 +46,8 @@ impl Resolver for Names {
 }
 
 fn with_names(scene: Scene, names: &Arc<Names>) -> Scene {
-    let network = Network { names: Arc::<Names>::clone(names), ..scene.network.clone() };
+    let Scene { network, .. } = scene;
+    let network = Network { names: Arc::<Names>::clone(names), ..network };
     Scene { network, ..scene }
 }
 
