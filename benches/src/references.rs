@@ -61,12 +61,12 @@ const PAGE: &str = "<!doctype html><html><head><title>A page</title></head><body
 
 /// What the tools work on.
 #[derive(Debug)]
-pub struct Ground {
+pub struct Workspace {
     folder: TempDir,
     page: SocketAddr,
 }
 
-impl Ground {
+impl Workspace {
     /// Writes files, a repository and a graph, and serves a page.
     ///
     /// # Errors
@@ -235,11 +235,11 @@ mod tests {
 
     #[test]
     fn there_is_what_the_tools_work_on() {
-        let ground = Ground::new().expect("a folder, and git");
-        let graph = fs::read_to_string(ground.path("memory.jsonl")).expect("a graph");
+        let workspace = Workspace::new().expect("a folder, and git");
+        let graph = fs::read_to_string(workspace.path("memory.jsonl")).expect("a graph");
         assert_eq!(graph.lines().count(), ENTITIES);
-        assert!(ground.path("repository/.git/HEAD").is_file());
-        let mut page = TcpStream::connect(ground.page).expect("it listens");
+        assert!(workspace.path("repository/.git/HEAD").is_file());
+        let mut page = TcpStream::connect(workspace.page).expect("it listens");
         page.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
         page.shutdown(std::net::Shutdown::Write).expect("ended");
         let answer = io::read_to_string(page).expect("an answer");
@@ -248,8 +248,8 @@ mod tests {
 
     #[test]
     fn each_server_is_asked_for_something() {
-        let ground = Ground::new().expect("a folder, and git");
-        let steps = Reference::ALL.map(|server| ground.steps(server));
+        let workspace = Workspace::new().expect("a folder, and git");
+        let steps = Reference::ALL.map(|server| workspace.steps(server));
         let names: Vec<_> = steps.iter().flatten().map(LoadStep::name).collect();
         let apart: std::collections::BTreeSet<_> = names.iter().collect();
         assert_eq!((names.len(), apart.len()), (10, 10));

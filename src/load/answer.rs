@@ -116,7 +116,7 @@ pub(super) fn read_each(text: &[u8], mut on_message: impl FnMut(Message, &[u8]))
     while lexer.next_element()? {
         let starts = lexer.offset();
         let message = lexer.decode::<Envelope>(&arena)?.message()?;
-        on_message(message, &text[starts..lexer.offset()]);
+        on_message(message, text[starts..lexer.offset()].trim_ascii());
     }
     lexer.finish()
 }

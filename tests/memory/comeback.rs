@@ -18,7 +18,7 @@ fn large_bytes(program: &Program) -> (u64, u64) {
     })
 }
 
-/// For an answer that is written before it is sent, unlike one with a large file.
+/// For an answer that takes long to make.
 fn search_call(program: &Program, bytes: usize) -> String {
     message("tools/call", &program.search_params(bytes))
 }
@@ -53,8 +53,9 @@ fn large_messages_leave_no_large_buffers() {
 #[test]
 fn a_connection_that_is_reset_while_its_answer_is_written_leaves_nothing() {
     let program = Program::serve(&[]);
-    let large = search_call(&program, 8 * MIB);
-    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: search_files\r\n";
+    // A diff is written before it is sent.
+    let large = message("tools/call", &program.edit_params(4 * MIB));
+    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: edit_file\r\n";
     let mut client = Client::connect(program.port());
     client.send(format!("{}{large}", head(large.len(), fields)).as_bytes());
     until("the answer is being written", || large_bytes(&program).1 > MIB as u64);

@@ -60,13 +60,6 @@ fn call(program: &Program, clients: usize, calls: usize, tool: &str, params: &st
     });
 }
 
-/// An edit whose new text has an escape, so that it has to be copied into the arena.
-fn edit_params(program: &Program, bytes: usize) -> String {
-    let path = serde_json::to_string(&program.file("edited.txt", "first\n")).expect("text");
-    let edit = format!(r#"{{"oldText":"first","newText":"\n{}"}}"#, "x".repeat(bytes));
-    format!(r#""name":"edit_file","arguments":{{"path":{path},"edits":[{edit}],"dryRun":true}}"#)
-}
-
 #[test]
 fn a_server_that_is_well_has_no_issues_and_says_what_was_checked() {
     let program = Program::serve(&[]);
@@ -182,18 +175,19 @@ fn a_spent_budget_is_told() {
 #[test]
 fn arenas_that_are_thrown_away_are_told_with_the_tool() {
     let program = Program::serve(&["--arena-retain-bytes", "4KiB"]);
-    call(&program, 4, 150, "edit_file", &edit_params(&program, 20_000));
+    // Smaller ones are kept for the next large message.
+    call(&program, 2, 30, "edit_file", &program.edit_params(4_300_000));
     let finding = fires(&program, "oversized-arenas");
     assert!(finding.problem.contains("edit_file"), "{finding:?}");
     let setting = finding.setting.expect("a setting");
-    assert!(["\"32KiB\"", "\"64KiB\""].iter().any(|size| setting.ends_with(size)), "{setting}");
+    assert!(["\"8MiB\"", "\"16MiB\""].iter().any(|size| setting.ends_with(size)), "{setting}");
 }
 
 #[test]
 fn arenas_that_stay_too_large_are_told() {
     // Otherwise idle arenas go in the second after the burst, which may be over before a busy machine looks.
     let program = Program::serve(&["--arena-retain-bytes", "16MiB", "--pool-decay-ms", "0"]);
-    let params = edit_params(&program, 7_000_000);
+    let params = program.edit_params(7_000_000);
     // A machine that is short of memory has half of the idle arenas freed each second, whatever the settings are.
     let finding = fires_after(&program, "arenas-retained", Severity::Hint, || {
         call(&program, 4, 1, "edit_file", &params);
@@ -250,8 +244,8 @@ fn who_does_not_read_and_who_holds_most_are_named() {
     let program = Program::serve(&[]);
     let idle: Vec<Client> = (0..4).map(|_| Client::connect(program.port())).collect();
     let mut slow = Client::connect(program.port());
-    let call = message("tools/call", &program.search_params(8 * MIB as usize));
-    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: search_files\r\n";
+    let call = message("tools/call", &program.edit_params(4 * MIB as usize));
+    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: edit_file\r\n";
     let request = format!("{}{call}", load::head(call.len(), fields));
     for _ in 0..4 {
         slow.send(request.as_bytes());

@@ -531,14 +531,9 @@ fn stalled_readers_of_one_client_keep_no_other_from_reading() {
             client
         })
         .collect();
-    // Until the first of them hold all there is, and no other gets some.
+    // There is room for few of them at once: who stalls gives it back, and the next is answered.
     let answered = || stalled.iter().filter(|client| client.has_input()).count();
-    until("some are answered, and no more", || {
-        let before = answered();
-        std::thread::sleep(Duration::from_secs(3));
-        before >= 3 && answered() == before
-    });
-    assert!(answered() < STALLED as usize, "there is memory for all of them");
+    until("the beginning of each answer is there", || answered() == STALLED as usize);
     assert_eq!(program.report().traffic.connections, STALLED, "nobody lacks what they hold");
     let request = read_request(&program, MIB as usize, Asked::Whole);
     for _ in 0..READS {

@@ -148,8 +148,15 @@ impl Program {
         path.to_str().expect("text").to_owned()
     }
 
-    /// The params of a call whose answer has about so many bytes and is written before it is sent: it has the paths of
-    /// files, each a few KiB long.
+    /// The params of an edit whose new text has about so many bytes and an escape, so that it has to be copied into the
+    /// arena. Its answer, a diff that has the text twice, is written before it is sent.
+    pub(crate) fn edit_params(&self, bytes: usize) -> String {
+        let path = serde_json::to_string(&self.file("edited.txt", "first\n")).expect("text");
+        let edit = format!(r#"{{"oldText":"first","newText":"\n{}"}}"#, "x".repeat(bytes));
+        format!(r#""name":"edit_file","arguments":{{"path":{path},"edits":[{edit}],"dryRun":true}}"#)
+    }
+
+    /// The params of a call whose answer has about so many bytes: the paths of files, each a few KiB long.
     pub(crate) fn search_params(&self, bytes: usize) -> String {
         const PATH_BYTES: usize = 3_500;
         let mut folder = self.folder.path().join(format!("search {bytes}"));

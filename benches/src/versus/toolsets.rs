@@ -3,7 +3,7 @@
 use super::{Stage, bytes_as_mib, mib};
 use crate::figures::Spread;
 use crate::peers::{Peer, server_command};
-use crate::references::{Ground, Reference};
+use crate::references::{Reference, Workspace};
 use crate::server_process::ServerProcess;
 use crate::sheet::{Cell, Sheet};
 use crate::stdio_server::{INITIALIZE, StdioServer};
@@ -25,32 +25,32 @@ const PEERS: [Peer; 2] = [Peer::Mcpool, Peer::References];
 /// # Errors
 /// When there is nothing that the tools could work on.
 pub(crate) fn measure(stage: &Stage<'_>) -> io::Result<Vec<Sheet>> {
-    let ground = Ground::new()?;
+    let workspace = Workspace::new()?;
     let present: Vec<_> = stage.peers.present().filter(|peer| PEERS.contains(peer)).collect();
-    let mut sheets = vec![start(stage, &ground, &present), memory(stage, &ground, &present)];
-    sheets.push(rates(stage, &ground, &present));
-    sheets.push(mix(stage, &ground, &present));
+    let mut sheets = vec![start(stage, &workspace, &present), memory(stage, &workspace, &present)];
+    sheets.push(rates(stage, &workspace, &present));
+    sheets.push(mix(stage, &workspace, &present));
     Ok(sheets)
 }
 
 /// The commands that a client starts for one session.
-fn commands(stage: &Stage<'_>, ground: &Ground, peer: Peer) -> io::Result<Vec<Command>> {
+fn commands(stage: &Stage<'_>, workspace: &Workspace, peer: Peer) -> io::Result<Vec<Command>> {
     match peer {
         Peer::References => {
-            Reference::ALL.into_iter().map(|server| ground.reference(stage.peers, server)).collect()
+            Reference::ALL.into_iter().map(|server| workspace.reference(stage.peers, server)).collect()
         }
-        _ => Ok(vec![ground.mcpool(stage.peers, &[])?]),
+        _ => Ok(vec![workspace.mcpool(stage.peers, &[])?]),
     }
 }
 
-fn start(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
+fn start(stage: &Stage<'_>, workspace: &Workspace, present: &[Peer]) -> Sheet {
     let about = "From the spawn of the first process to the end of the last answer to `initialize`; the six start at once.";
     let mut sheet = Sheet::new("toolsets-start", "Start of all six toolsets", "ms", about);
     for &peer in present {
         stage.say(&format!("toolsets: start of {}", peer.name()));
         // The first start reads the programs from the disk, which is another question.
         let times = stage.attempt(peer, "its start", || {
-            (0..=stage.extent.starts).map(|_| started(stage, ground, peer)).collect::<io::Result<Vec<_>>>()
+            (0..=stage.extent.starts).map(|_| started(stage, workspace, peer)).collect::<io::Result<Vec<_>>>()
         });
         sheet.put_rounds(
             "spawn to last answer",
@@ -62,8 +62,8 @@ fn start(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
 }
 
 /// Milliseconds that one start took.
-fn started(stage: &Stage<'_>, ground: &Ground, peer: Peer) -> io::Result<f64> {
-    let mut commands = commands(stage, ground, peer)?;
+fn started(stage: &Stage<'_>, workspace: &Workspace, peer: Peer) -> io::Result<f64> {
+    let mut commands = commands(stage, workspace, peer)?;
     let begun = Instant::now();
     let servers: io::Result<Vec<_>> = commands.iter_mut().map(StdioServer::start).collect();
     let mut servers = servers?;
@@ -73,7 +73,7 @@ fn started(stage: &Stage<'_>, ground: &Ground, peer: Peer) -> io::Result<f64> {
     Ok(begun.elapsed().as_secs_f64() * 1e3)
 }
 
-fn memory(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
+fn memory(stage: &Stage<'_>, workspace: &Workspace, present: &[Peer]) -> Sheet {
     let about = "PSS after the answers to `tools/list`. In 8 sessions each client has six processes, or a shim to one mcpool.";
     let mut sheet = Sheet::new("toolsets-memory", "Memory of all six toolsets", "MiB", about);
     for &peer in present {
@@ -81,7 +81,7 @@ fn memory(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
             stage.say(&format!("toolsets: {sessions} sessions of {}", peer.name()));
             let weighings = stage.attempt(peer, "resting", || {
                 (0..stage.extent.weighings)
-                    .map(|_| weighed(stage, ground, peer, sessions))
+                    .map(|_| weighed(stage, workspace, peer, sessions))
                     .collect::<io::Result<Vec<_>>>()
             });
             let label = format!("sessions: {sessions}");
@@ -92,7 +92,7 @@ fn memory(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
 }
 
 /// What so many sessions hold together, in MiB.
-fn weighed(stage: &Stage<'_>, ground: &Ground, peer: Peer, sessions: usize) -> io::Result<f64> {
+fn weighed(stage: &Stage<'_>, workspace: &Workspace, peer: Peer, sessions: usize) -> io::Result<f64> {
     let folder = tempfile::tempdir()?;
     let socket = folder.path().join("mcpool.sock");
     let is_shared = peer == Peer::Mcpool && sessions > 1;
@@ -100,7 +100,7 @@ fn weighed(stage: &Stage<'_>, ground: &Ground, peer: Peer, sessions: usize) -> i
         .then(|| {
             let socket = socket.to_string_lossy();
             ServerProcess::start(
-                &mut ground.mcpool(stage.peers, &["--http", "127.0.0.1:0", "--unix", &socket])?,
+                &mut workspace.mcpool(stage.peers, &["--http", "127.0.0.1:0", "--unix", &socket])?,
             )
         })
         .transpose()?;
@@ -108,7 +108,7 @@ fn weighed(stage: &Stage<'_>, ground: &Ground, peer: Peer, sessions: usize) -> i
     for _ in 0..sessions {
         let mut commands = match &server {
             Some(_) => vec![shim(stage, &socket.to_string_lossy())?],
-            None => commands(stage, ground, peer)?,
+            None => commands(stage, workspace, peer)?,
         };
         for command in &mut commands {
             let mut server = StdioServer::greet(command)?;
@@ -134,25 +134,30 @@ fn load(command: &Command, name: String, steps: impl IntoIterator<Item = LoadSte
     steps.into_iter().fold(scenario, LoadTestScenario::step)
 }
 
-fn command_for(stage: &Stage<'_>, ground: &Ground, peer: Peer, server: Reference) -> io::Result<Command> {
+fn command_for(
+    stage: &Stage<'_>,
+    workspace: &Workspace,
+    peer: Peer,
+    server: Reference,
+) -> io::Result<Command> {
     if peer == Peer::References {
-        ground.reference(stage.peers, server)
+        workspace.reference(stage.peers, server)
     } else {
-        ground.mcpool(stage.peers, &[])
+        workspace.mcpool(stage.peers, &[])
     }
 }
 
-fn rates(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
+fn rates(stage: &Stage<'_>, workspace: &Workspace, present: &[Peer]) -> Sheet {
     let about = "Over stdio with 16 in flight, each tool alone. The work of git is that of the program `git` for both.";
     let mut sheet = Sheet::new("toolsets-rates", "Calls of the tools", "calls a second", about);
     for server in Reference::ALL {
-        for step in ground.steps(server) {
+        for step in workspace.steps(server) {
             let label = format!("{}: {}", server.toolset(), step.name());
             stage.say(&format!("toolsets: {label}"));
             for &peer in present {
                 let mut span = stage.extent.stdio_span();
                 let rates = stage.attempt(peer, &label, || {
-                    let command = command_for(stage, ground, peer, server)?;
+                    let command = command_for(stage, workspace, peer, server)?;
                     let scenario = load(&command, format!("{}: {label}", peer.name()), [step.clone()]);
                     let round = |_| stage.run_long_enough(&scenario, &mut span, IN_FLIGHT);
                     let reports: io::Result<Vec<_>> = (0..stage.extent.rounds).map(round).collect();
@@ -165,7 +170,7 @@ fn rates(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
     sheet
 }
 
-fn mix(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
+fn mix(stage: &Stage<'_>, workspace: &Workspace, present: &[Peer]) -> Sheet {
     let seconds = stage.extent.mix.as_secs();
     let about = format!(
         "RSS before, at most and 5 s after {seconds} s of all calls in turn; each of the six servers has its own calls, for a \
@@ -174,7 +179,7 @@ fn mix(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
     let mut sheet = Sheet::new("toolsets-mix", "Memory after a mix of calls", "RSS in MiB", &about);
     for &peer in present {
         stage.say(&format!("toolsets: a mix for {}", peer.name()));
-        let figures = stage.attempt(peer, "a mix of calls", || mixed(stage, ground, peer));
+        let figures = stage.attempt(peer, "a mix of calls", || mixed(stage, workspace, peer));
         for (label, figure) in
             ["before", "at most", "5 s after"].into_iter().zip(figures.into_iter().flatten())
         {
@@ -185,7 +190,7 @@ fn mix(stage: &Stage<'_>, ground: &Ground, present: &[Peer]) -> Sheet {
 }
 
 /// Resident MiB before, at most and after.
-fn mixed(stage: &Stage<'_>, ground: &Ground, peer: Peer) -> io::Result<[f64; 3]> {
+fn mixed(stage: &Stage<'_>, workspace: &Workspace, peer: Peer) -> io::Result<[f64; 3]> {
     let parts: Vec<Vec<Reference>> = match peer {
         Peer::References => Reference::ALL.map(|server| vec![server]).into(),
         _ => vec![Reference::ALL.into()],
@@ -193,8 +198,8 @@ fn mixed(stage: &Stage<'_>, ground: &Ground, peer: Peer) -> io::Result<[f64; 3]>
     let share = stage.extent.mix / u32::try_from(parts.len()).unwrap_or(1);
     let mut sums = [0.0; 3];
     for part in parts {
-        let command = command_for(stage, ground, peer, part[0])?;
-        let steps = part.iter().flat_map(|server| ground.steps(*server));
+        let command = command_for(stage, workspace, peer, part[0])?;
+        let steps = part.iter().flat_map(|server| workspace.steps(*server));
         let scenario = load(&command, format!("{}: a mix with {}", peer.name(), part[0].toolset()), steps);
         let report = stage.run(&scenario.duration(share))?;
         let server = report.server.ok_or_else(|| io::Error::other("its memory cannot be seen"))?;

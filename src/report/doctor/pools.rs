@@ -7,6 +7,8 @@ use crate::memory::{MemoryReport, PoolReport};
 const MIB: u64 = 1 << 20;
 /// Fewest acquires from which a ratio means something.
 const ENOUGH_ACQUIRES: u64 = 500;
+/// Large arenas that are thrown away before anything is said: each costs a thousand faults of pages.
+const ENOUGH_LARGE_ARENAS: u64 = 50;
 /// A pool that misses more often than this thrashes.
 const THRASHING_HIT_RATIO: f64 = 0.8;
 
@@ -81,9 +83,10 @@ fn with_arenas(report: &MemoryReport) -> impl Iterator<Item = &PoolReport> {
 }
 
 pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
-    let dropped = sum(with_arenas(report).map(|pool| discarded(pool, "oversized")));
-    let acquires = sum(with_arenas(report).flat_map(|pool| [pool.hits, pool.misses]));
-    if dropped < ENOUGH_ACQUIRES || percent(dropped, acquires) < 10 {
+    let large = report.pool("large arenas");
+    let dropped = large.map_or(0, |pool| discarded(pool, "oversized"));
+    let acquires = large.map_or(0, |pool| pool.hits.saturating_add(pool.misses));
+    if dropped < ENOUGH_LARGE_ARENAS || percent(dropped, acquires) < 10 {
         return Verdict::Fine;
     }
     let retain = setting(report, "arena_retain_bytes");
@@ -96,9 +99,9 @@ pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
         Draft {
             severity: Severity::Warning,
             problem: format!("Arenas are thrown away after use: the arguments of {name} are larger than they may stay."),
-            cause: "An arena that grew beyond arena_retain_bytes is freed, and the next call allocates it again.",
+            cause: "An arena of more than 4 MiB and arena_retain_bytes is freed, and the next call allocates it again.",
             evidence: format!(
-                "{} of {} requests; the largest needed {}, {} may stay.",
+                "{} of {} large messages; the largest needed {}, {} may stay.",
                 grouped(dropped),
                 grouped(acquires),
                 bytes(most),

@@ -3,6 +3,7 @@
 use super::answer_space::AnswerSpace;
 use super::error::{FsError, Stop};
 use super::held::HeldMemory;
+use super::sandbox::toolset_state::{KeptBytes, KeptBytesGuard};
 use crate::limits::price;
 use crate::server::{BlockSource, CallContext, Filled};
 use crate::wire::{BufferRoom, escape_piece, escaped_bytes};
@@ -11,11 +12,12 @@ use mcpool_pools::Reservation;
 /// Bytes that are checked and written at a time.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// A text, and what is reserved for it as long as it is there.
+/// A text, and what is reserved for it as long as it is there. The toolset reports its bytes.
 #[derive(Debug)]
 struct HeldText {
     text: String,
     _memory: Option<Reservation>,
+    _reported: KeptBytesGuard,
 }
 
 impl BlockSource for HeldText {
@@ -33,10 +35,6 @@ impl BlockSource for HeldText {
             }
         }
     }
-
-    fn kept_bytes(&self) -> usize {
-        size_of::<Self>() + self.text.capacity()
-    }
 }
 
 /// Answers with a text, and the same as structured content. A long one is sent while the answer is written.
@@ -47,6 +45,7 @@ pub(super) fn answer_text(
     text: String,
     space: AnswerSpace,
     held: &HeldMemory,
+    kept_texts: &KeptBytes,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     if text.len() <= price::LARGE_BYTES || !call.may_stream() {
@@ -57,7 +56,8 @@ pub(super) fn answer_text(
             return Err(space.answer_too_large().into());
         }
         let memory = held.keep(text.capacity());
-        call.stream_text(Box::new(HeldText { text, _memory: memory }), bytes);
+        let reported = kept_texts.count(text.capacity());
+        call.stream_text(Box::new(HeldText { text, _memory: memory, _reported: reported }), bytes);
         if let Some(lack) = call.memory_lack() {
             return Err(FsError::OutOfMemory(lack).into());
         }

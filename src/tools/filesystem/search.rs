@@ -76,5 +76,5 @@ fn search(
     if found.is_empty() {
         found.push_str("No matches found");
     }
-    answer_text(found, space, held, call)
+    answer_text(found, space, held, &context.sandbox.state().kept_texts, call)
 }

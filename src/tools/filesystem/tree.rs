@@ -69,7 +69,7 @@ fn write_tree(
         held.hold_text(json.text.len())?;
     }
     json.close();
-    answer_text(json.text, space, held, call)
+    answer_text(json.text, space, held, &context.sandbox.state().kept_texts, call)
 }
 
 /// JSON with two blanks for each level, as `JSON.stringify(tree, null, 2)` has it.

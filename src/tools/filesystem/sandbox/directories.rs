@@ -109,7 +109,7 @@ impl Directories {
 
     /// Heap bytes of the directories, and of the state that all sessions share.
     pub(crate) fn toolset_bytes(&self) -> usize {
-        size_of::<Self>() + self.heap_bytes() + size_of::<ToolsetState>()
+        size_of::<Self>() + self.heap_bytes() + size_of::<ToolsetState>() + self.state.kept_texts.now()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

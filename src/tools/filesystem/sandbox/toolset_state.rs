@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use std::hash::{BuildHasher, RandomState};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Locks for files that are being written: enough that two files seldom share one.
 pub(crate) const LOCKS: usize = 64;
@@ -23,8 +24,39 @@ pub(crate) struct ToolsetState {
     pub(crate) home: PathBytes,
     /// The directories that were searched for temporary files of killed servers.
     pub(crate) leftovers: Leftovers,
+    /// Texts that are kept for answers which are being sent.
+    pub(crate) kept_texts: KeptBytes,
     locks: [Mutex<()>; LOCKS],
     hasher: RandomState,
+}
+
+/// Bytes that live longer than the call that made them, for the memory report.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeptBytes(Arc<AtomicUsize>);
+
+impl KeptBytes {
+    pub(crate) fn now(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts so many bytes until the guard is dropped.
+    pub(crate) fn count(&self, bytes: usize) -> KeptBytesGuard {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        KeptBytesGuard { total: self.clone(), bytes }
+    }
+}
+
+/// A part of [`KeptBytes`].
+#[derive(Debug)]
+pub(crate) struct KeptBytesGuard {
+    total: KeptBytes,
+    bytes: usize,
+}
+
+impl Drop for KeptBytesGuard {
+    fn drop(&mut self) {
+        self.total.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Names the lock of a file that is to be written.
@@ -41,7 +73,8 @@ impl ToolsetState {
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
         let home = home.map_or_else(|| PathBytes::from_slice(b"/"), |home| bytes(home.into()));
         let locks = std::array::from_fn(|_| Mutex::new(()));
-        Self { base, home, leftovers: Leftovers::default(), locks, hasher: RandomState::new() }
+        let (leftovers, kept_texts) = (Leftovers::default(), KeptBytes::default());
+        Self { base, home, leftovers, kept_texts, locks, hasher: RandomState::new() }
     }
 
     /// Waits for other writers of the file, and keeps them out until the guard is dropped.
