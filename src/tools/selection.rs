@@ -15,8 +15,8 @@ use crate::server::{CallContext, Finished, SessionValues, ThreadArguments, ToolE
 /// #     fn definitions(&self) -> Vec<ToolDefinition> {
 /// #         vec![ToolDefinition::new("read", "Reads."), ToolDefinition::new("write", "Writes.")]
 /// #     }
-/// #     async fn call<'f>(&'f self, _: usize, request: ToolRequest<'f>) -> Finished {
-/// #         request.refuse_unknown()
+/// #     fn call<'f>(&'f self, _: usize, request: ToolRequest<'f>) -> impl Future<Output = Finished> + Send + 'f {
+/// #         std::future::ready(request.refuse_unknown())
 /// #     }
 /// # }
 ///

@@ -247,9 +247,8 @@ fn who_does_not_read_and_who_holds_most_are_named() {
     let call = message("tools/call", &program.edit_params(4 * MIB as usize));
     let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: edit_file\r\n";
     let request = format!("{}{call}", load::head(call.len(), fields));
-    for _ in 0..4 {
-        slow.send(request.as_bytes());
-    }
+    // More of them would not be read: their bodies are large.
+    slow.send(request.as_bytes());
     let finding = fires(&program, "slow-readers");
     assert!(finding.evidence.contains("127.0.0.1"), "{finding:?}");
     let finding = fires(&program, "few-clients-hold-most");
