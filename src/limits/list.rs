@@ -158,10 +158,10 @@ limits! {
             "How long the fetch tool keeps a page.",
             "minutes for a model that reads part by part";
         fetch_timeout_ms: Millis = 30_000, 100 => 3_600_000,
-            "What a call of the fetch tool may take in all, redirects and robots.txt included; waiting for its turn has as much.",
+            "What a call of the fetch tool may take in all, redirects and robots.txt included, and a moment more for a page that is simplified; waiting for its turn has as much.",
             "the reference waits as long for each read";
         fetch_max_running: Count = 0, 0 => 512,
-            "Pages that may be fetched at once; further calls wait. 0: half of `max_blocking_threads`.",
+            "Pages that may be fetched at once, all but one of them by one principal; further calls wait. Never more than `max_blocking_threads` less one; 0: half of it and one.",
             "each holds a thread, however slow its server is, and files need some too";
         drain_timeout_ms: Millis = 30_000, 0 => 600_000,
             "How long requests in flight may take to finish once the server is told to stop.",

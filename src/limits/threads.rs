@@ -31,13 +31,13 @@ impl Limits {
         self.max_blocking_threads + RUNTIME_THREADS
     }
 
-    /// Pages that are fetched at once: by default as many as one session may hold threads of four, so that other sessions
-    /// have the rest, however slow the servers are.
+    /// Pages that are fetched at once, of which one principal gets all but one: by default half of the threads, and one more
+    /// for the next principal. One thread is left to other calls, however slow the servers are.
     #[cfg(feature = "fetch")]
     pub(crate) fn fetches_at_once(&self) -> usize {
         let most = (self.max_blocking_threads - 1).max(1);
         match self.fetch_max_running {
-            0 => (self.max_blocking_threads / 2).clamp(1, most),
+            0 => (self.max_blocking_threads / 2 + 1).min(most),
             count => count.min(most),
         }
     }

@@ -69,7 +69,18 @@ pub(crate) struct Waiter {
 impl FairPermits {
     pub(crate) fn new(permits: usize) -> Self {
         let max_of_principal = permits.saturating_sub(1).max(1);
-        let max_of_session = max_of_principal.saturating_sub(1).max(1);
+        Self::shared(permits, max_of_principal, max_of_principal.saturating_sub(1).max(1))
+    }
+
+    /// Permits of which one session may hold as many as its principal: where there are few, and most principals have one
+    /// session.
+    #[cfg(feature = "fetch")]
+    pub(crate) fn of_principals(permits: usize) -> Self {
+        let max_of_one = permits.saturating_sub(1).max(1);
+        Self::shared(permits, max_of_one, max_of_one)
+    }
+
+    fn shared(permits: usize, max_of_principal: usize, max_of_session: usize) -> Self {
         let state = State { holders: Holders(Vec::with_capacity(permits)), ..State::default() };
         Self {
             inner: Arc::new(Inner { permits, max_of_principal, max_of_session, state: Mutex::new(state) }),

@@ -263,7 +263,7 @@ mod tests {
         assert!(budget.used_bytes() >= body.bytes.capacity(), "what there is was not reserved");
         let small = MemoryBudget::new(128 * 1024);
         let refused = read(&*bomb, bounds, &self::job(&small), &mut |_| {});
-        assert!(matches!(refused, Err(PageError::OutOfMemory)), "{refused:?}");
+        assert!(matches!(refused, Err(PageError::TooLarge { .. })), "{refused:?}");
     }
 
     #[test]

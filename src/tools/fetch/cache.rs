@@ -64,9 +64,10 @@ impl PageCache {
         entries.push_back(Entry { url: url.into(), is_raw, page, until, bytes, _reserved: reserved });
     }
 
-    /// Drops all pages, for who needs their room.
-    pub(crate) fn clear(&self) {
-        lock(&self.entries).clear();
+    /// Drops all pages, for who needs their room. Gives whether there were any.
+    pub(crate) fn clear(&self) -> bool {
+        let entries = std::mem::take(&mut *lock(&self.entries));
+        !entries.is_empty()
     }
 
     /// Heap bytes of the pages whose time is not over; the others are dropped.
@@ -117,7 +118,7 @@ mod tests {
         assert!(cache.find("u4", true).is_none());
         cache.put(("u4", false), &page(5_000), None, (3_000, LONG));
         assert!(cache.find("u4", false).is_none(), "the older text stayed");
-        cache.clear();
+        assert!(cache.clear() && !cache.clear());
         assert_eq!((cache.heap_bytes(), budget.used_bytes()), (0, 0));
     }
 

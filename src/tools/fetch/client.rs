@@ -2,13 +2,15 @@
 //!
 //! Redirects are not followed here: who asks checks each of them first (`page.rs`).
 
-use super::address::AddressRule;
+use super::address::{self, AddressRule};
 use super::error::PageError;
 use super::job::Job;
 use super::proxy::Proxies;
 use super::resolver::{CheckedResolver, Refusal};
+use super::target;
 use super::watched::Watch;
 use std::cell::OnceCell;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::config::Config;
@@ -24,8 +26,10 @@ use url::Url;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest head of a response.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Buffers of a connection, which exist while it is used.
-const BUFFER_BYTES: usize = 16 * 1024;
+/// Buffers of a connection, which exist while it is used. A head is read as a whole, so the longest has to fit, and one
+/// that is longer has to be noticed.
+const INPUT_BYTES: usize = MAX_HEAD_BYTES + 1024;
+const OUTPUT_BYTES: usize = 16 * 1024;
 /// What pages may be compressed with. Brotli is understood as well, but not asked for: its window takes 16 MiB.
 const ACCEPT_ENCODING: &str = "gzip, deflate";
 
@@ -89,6 +93,7 @@ impl<'j> Client<'j> {
     /// When an address may not be asked, nothing can be reached, the time is over, or the call was cancelled.
     pub(crate) fn get(&self, url: &Url) -> Result<Response, PageError> {
         let left = self.job.left(url.as_str())?;
+        self.check_name(url)?;
         let mut without_fragment = url.clone();
         without_fragment.set_fragment(None);
         let uri: Uri =
@@ -110,6 +115,15 @@ impl<'j> Client<'j> {
             location: text_of(&head.headers, &header::LOCATION),
             body: body.into_reader(),
         })
+    }
+
+    /// Names of this machine are refused where its addresses are: only the proxy could see what they lead to.
+    fn check_name(&self, url: &Url) -> Result<(), PageError> {
+        let host = target::host(url);
+        if address::is_private_name(host) && !(self.network.may_ask)(Ipv4Addr::LOCALHOST.into()) {
+            return Err(PageError::RefusedName { url: url.to_string(), host: host.to_owned() });
+        }
+        Ok(())
     }
 
     /// The agent that goes through `proxy`, once what is asked for is checked as far as that is possible here: the
@@ -139,8 +153,8 @@ impl<'j> Client<'j> {
             .max_redirects_will_error(false)
             .http_status_as_error(false)
             .max_response_header_size(MAX_HEAD_BYTES)
-            .input_buffer_size(BUFFER_BYTES)
-            .output_buffer_size(BUFFER_BYTES)
+            .input_buffer_size(INPUT_BYTES)
+            .output_buffer_size(OUTPUT_BYTES)
             .max_idle_connections(2)
             .build();
         let connector =
@@ -156,6 +170,10 @@ impl<'j> Client<'j> {
             && let Some(Refusal { host, address }) = other.downcast_ref()
         {
             return PageError::Refused { url: url.to_string(), host: host.clone(), address: *address };
+        }
+        if let ureq::Error::LargeResponseHeader(..) = error {
+            let why = format!("the head of its response is longer than {MAX_HEAD_BYTES} bytes");
+            return self.job.failed(url.as_str(), &why);
         }
         self.job.failed(url.as_str(), error)
     }

@@ -39,6 +39,11 @@ pub(crate) enum PageError {
          --allow-private-ips to allow private, loopback and link-local addresses."
     )]
     Refused { url: String, host: String, address: IpAddr },
+    #[error(
+        "Refused to fetch {url}: {host} is a name of this machine, its network or its cloud. Start the server with \
+         --allow-private-ips to allow private, loopback and link-local addresses."
+    )]
+    RefusedName { url: String, host: String },
     #[error("Failed to fetch {url}: {why}")]
     Failed { url: String, why: String },
     #[error("Failed to fetch {url} - status code {status}")]
@@ -49,8 +54,8 @@ pub(crate) enum PageError {
     TimedOut { url: String, limit_ms: usize },
     #[error("Failed to fetch {url}: more than {limit} redirects")]
     Redirects { url: String, limit: usize },
-    #[error("Failed to fetch robots.txt {url} due to a connection issue")]
-    RobotsUnreachable { url: String },
+    #[error("Failed to fetch robots.txt {url} due to a connection issue: {why}")]
+    RobotsUnreachable { url: String, why: String },
     #[error(
         "When fetching robots.txt ({url}), received status {status} so assuming that autonomous fetching is not allowed, \
          the user can try manually fetching by using the fetch prompt"
@@ -65,14 +70,19 @@ pub(crate) enum PageError {
     )]
     Disallowed { robots_url: String, agent: String, url: String, robots: String },
     #[error(
-        "{running} pages are being fetched already, all that may be at once, and none was done in {limit_ms} ms (settings \
-         fetch_max_running and fetch_timeout_ms); try again later"
+        "{running} pages may be fetched at once, from two on all but one of them by one client, and it was nobody's turn in \
+         {limit_ms} ms (settings fetch_max_running and fetch_timeout_ms); try again later"
     )]
     Busy { running: usize, limit_ms: usize },
     #[error(
         "there is no memory for this page now (settings max_inflight_bytes and memory_limit_bytes); try again later"
     )]
     OutOfMemory,
+    #[error(
+        "the page is too large: it needs {needed} bytes of memory, and there are never more than {most} (settings \
+         max_inflight_bytes and memory_limit_bytes)"
+    )]
+    TooLarge { needed: usize, most: usize },
 }
 
 impl PageError {

@@ -70,7 +70,7 @@ impl HeldMemory {
     /// Holds at least so many bytes in all.
     ///
     /// # Errors
-    /// When there is no room for them.
+    /// When there is no room for them, now or ever.
     pub(crate) fn hold(&self, bytes: usize) -> Result<(), PageError> {
         let mut reservation = self.reservation.borrow_mut();
         let held = reservation.as_ref().map_or(0, Reservation::bytes);
@@ -82,7 +82,10 @@ impl HeldMemory {
             Some(reservation) => reservation.try_grow(more),
             None => self.budget.try_reserve(more).map(|reserved| *reservation = Some(reserved)),
         };
-        grown.map_err(|_| PageError::OutOfMemory)
+        grown.map_err(|_| match self.budget.limit_bytes() {
+            most if bytes > most => PageError::TooLarge { needed: bytes, most },
+            _ => PageError::OutOfMemory,
+        })
     }
 
     /// Gives back what is held beyond `bytes`, and hands the rest to who goes on to hold them.
@@ -106,7 +109,10 @@ mod tests {
         held.hold(STEP_BYTES + 1).expect("room");
         held.hold(2).expect("held already");
         assert_eq!(budget.used_bytes(), 2 * STEP_BYTES);
-        assert!(matches!(held.hold(5 * STEP_BYTES), Err(PageError::OutOfMemory)));
+        let others = budget.try_reserve(STEP_BYTES).expect("room");
+        assert!(matches!(held.hold(4 * STEP_BYTES), Err(PageError::OutOfMemory)));
+        drop(others);
+        assert!(matches!(held.hold(5 * STEP_BYTES), Err(PageError::TooLarge { .. })));
         let kept = held.keep(10);
         assert_eq!(budget.used_bytes(), 10);
         drop((kept, held));

@@ -9,7 +9,7 @@ use dom_smoothie::{Config, Readability, TextMode};
 /// What the answer has in the place of a page without a main part.
 const FAILED: &str = "<error>Page failed to be simplified from HTML</error>";
 /// What it has in the place of a page that is too large for that.
-const TOO_LARGE: &str = "<error>Page failed to be simplified from HTML: it has too many elements. Call the fetch tool \
+const TOO_LARGE: &str = "<error>Page failed to be simplified from HTML: it is too large or too deeply nested. Call the fetch tool \
                          with raw set to true to get its HTML.</error>";
 /// Text of a page is there as it came, in the tree, as the HTML of its main part, in which `&` has five bytes, and as
 /// Markdown, in which some signs have two.
@@ -34,6 +34,7 @@ pub(crate) fn simplify(html: String, url: &str, job: &Job) -> Result<String, Pag
         Err(NoTree::Page(error)) => return Err(error),
     };
     drop(html);
+    job.left(url)?;
     // What JSON in the page says about it is not part of the answer.
     let config = Config { disable_json_ld: true, text_mode: TextMode::Markdown, ..Config::default() };
     let found = Readability::with_document(document, None, Some(config)).and_then(|mut page| page.parse());
@@ -157,13 +158,32 @@ mod tests {
         assert_eq!(simplified(attribute).expect("refused"), TOO_LARGE);
     }
 
+    /// The library looks at a text once for each element that it is in, and cannot be stopped.
+    #[test]
+    fn pages_whose_main_part_is_dear_to_find_are_not_searched() {
+        let deep = |inner: &str| page(&format!("{}{inner}", "<div>".repeat(150)));
+        for (what, html) in [
+            ("commas", deep(&",".repeat(2 << 20))),
+            ("words", deep(&"a ".repeat(1 << 20))),
+            ("lines", deep(&"a\n".repeat(1 << 20))),
+            ("paragraphs", deep(&format!("<p>{}</p>", "word, ".repeat(200)).repeat(2_000))),
+            ("nodes", deep(&"<i></i>".repeat(90_000))),
+        ] {
+            assert_eq!(simplified(html).expect("refused"), TOO_LARGE, "{what}");
+        }
+        // A long page of usual depth is not dear.
+        let sections = format!("<section><h2>Title</h2><p>{}</p></section>", "word, ".repeat(200));
+        let text = simplified(page(&sections.repeat(500))).expect("simplified");
+        assert!(text.len() > 500_000, "{}", text.len());
+    }
+
     #[test]
     fn a_page_needs_memory_for_its_tree() {
         let html = page(&"<p>x".repeat(20_000));
         let budget = MemoryBudget::new(2 << 20);
         let job = Job::new(CancellationToken::after(u64::MAX), HeldMemory::new(budget), 600_000, 0);
         let refused = simplify(html.clone(), "http://test/", &job);
-        assert!(matches!(refused, Err(PageError::OutOfMemory)), "{refused:?}");
+        assert!(matches!(refused, Err(PageError::TooLarge { .. })), "{refused:?}");
         let memory = HeldMemory::new(MemoryBudget::new(1 << 30));
         let job = Job::new(CancellationToken::after(2), memory, 600_000, 0);
         let cancelled = simplify(html, "http://test/", &job);

@@ -12,8 +12,11 @@
 //! - A page says its encoding also with a byte order mark or a `meta` element.
 //! - The Markdown is written by another library: lists begin with `-`, and blanks differ in places.
 //!
-//! Through a proxy, what can be checked here is: addresses, and names that this machine can look up. The proxy looks
-//! names up again, and has to refuse those that only it knows.
+//! Through a proxy, what can be checked here is: addresses, names that are never public (`localhost`, `metadata`), and names
+//! that this machine can look up. The proxy looks names up again, and has to refuse the others that only it knows.
+//!
+//! The search for the main part of a page cannot be stopped. It is begun only if the tree of the page says that it takes a
+//! moment; otherwise the answer says that the page can be had raw.
 //!
 //! From the top down, each line uses only the lines below it:
 //!
@@ -205,7 +208,7 @@ async fn serve(
         answer(&wanted, &page, call);
         return Ok(());
     }
-    let slot = service.slot(call.limits()).await.map_err(PageError::of_tool)?;
+    let slot = service.slot(call.session_key(), call.limits()).await.map_err(PageError::of_tool)?;
     let work = move |call: &mut CallContext| {
         let page = service.fetch(&wanted.url, Asker::Model, wanted.is_raw, call);
         drop(slot);

@@ -118,8 +118,9 @@ fn check_robots(url: &Url, manner: Manner<'_>, client: &Client<'_>, job: &Job) -
     let robots_url = target::robots(url);
     let shown = || robots_url.to_string();
     let unreachable = |error| match error {
-        PageError::Failed { .. } | PageError::Redirects { .. } => {
-            PageError::RobotsUnreachable { url: shown() }
+        PageError::Failed { why, .. } => PageError::RobotsUnreachable { url: shown(), why },
+        PageError::Redirects { limit, .. } => {
+            PageError::RobotsUnreachable { url: shown(), why: format!("more than {limit} redirects") }
         }
         error => error,
     };

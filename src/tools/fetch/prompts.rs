@@ -23,7 +23,7 @@ impl FetchPrompts {
     async fn page(&self, url: &str, prompt: &mut PromptContext) -> Result<String, PageError> {
         let url = target::parse(url)?;
         let max_bytes = prompt.limits().max_reply_bytes.saturating_sub(price::AROUND_BYTES);
-        let slot = self.service.slot(prompt.limits()).await?;
+        let slot = self.service.slot(prompt.session_key(), prompt.limits()).await?;
         let service = Arc::clone(&self.service);
         let fetched = prompt.on_thread(move |request| {
             let _slot = slot;

@@ -8,10 +8,10 @@ use super::job::{HeldMemory, Job};
 use super::page::{self, Manner, Page};
 use super::target;
 use crate::limits::Limits;
-use crate::server::RequestContext;
+use crate::server::state::fair_permits::{FairPermit, FairPermits};
+use crate::server::{RequestContext, SessionKey};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 /// The agents by which the reference calls itself, for a model and for a user.
@@ -52,7 +52,7 @@ pub(crate) struct Service {
 
 #[derive(Debug)]
 struct Slots {
-    semaphore: Arc<Semaphore>,
+    permits: FairPermits,
     count: usize,
 }
 
@@ -62,20 +62,21 @@ impl Service {
         Self { settings, ..Self::default() }
     }
 
-    /// Waits until the call may fetch: some threads that may block are left to others, however slow the servers are.
+    /// Waits until a call of `key` may fetch: a slot is left to other principals, and some threads that may block to other
+    /// calls, however slow the servers are.
     ///
     /// # Errors
     /// When that takes longer than a call may.
-    pub(crate) async fn slot(&self, limits: &Limits) -> Result<OwnedSemaphorePermit, PageError> {
+    pub(crate) async fn slot(&self, key: SessionKey, limits: &Limits) -> Result<FairPermit, PageError> {
         let slots = self.slots.get_or_init(|| {
             let count = limits.fetches_at_once();
-            Slots { semaphore: Arc::new(Semaphore::new(count)), count }
+            Slots { permits: FairPermits::of_principals(count), count }
         });
-        let waiting = Arc::clone(&slots.semaphore).acquire_owned();
+        let waiting = slots.permits.acquire(key);
         let limit_ms = limits.fetch_timeout_ms;
         match tokio::time::timeout(Duration::from_millis(limit_ms as u64), waiting).await {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) | Err(_) => Err(PageError::Busy { running: slots.count, limit_ms }),
+            Ok(Some(slot)) => Ok(slot),
+            Ok(None) | Err(_) => Err(PageError::Busy { running: slots.count, limit_ms }),
         }
     }
 
@@ -105,13 +106,12 @@ impl Service {
         let mut progress = |bytes: usize, length: Option<u64>| {
             request.progress(bytes as f64, length.map(|length| length as f64), Some(&message));
         };
-        let fetched = page::fetch(url, manner, &self.settings.network, &job, &mut progress);
-        let page = Arc::new(fetched.inspect_err(|error| {
+        let mut fetch = || page::fetch(url, manner, &self.settings.network, &job, &mut progress);
+        let page = Arc::new(match fetch() {
             // Pages that are kept are the first to make room.
-            if matches!(error, PageError::OutOfMemory) {
-                self.pages.clear();
-            }
-        })?);
+            Err(PageError::OutOfMemory) if self.pages.clear() => fetch()?,
+            fetched => fetched?,
+        });
         if asker == Asker::Model {
             let reserved = job.memory.keep(cache::bytes_of(&page));
             self.pages.put((url.as_str(), is_raw), &page, reserved, kept);
@@ -142,14 +142,28 @@ mod tests {
     async fn who_waits_too_long_is_told_so() {
         let limits = Limits { fetch_max_running: 1, fetch_timeout_ms: 100, ..Limits::default() };
         let service = Service::default();
-        let slot = service.slot(&limits).await.expect("the first");
-        let refused = service.slot(&limits).await.expect_err("one too many").to_string();
+        let key = SessionKey::default();
+        let slot = service.slot(key, &limits).await.expect("the first");
+        let refused = service.slot(key, &limits).await.err().expect("one too many").to_string();
         assert!(
-            refused.contains("1 pages are being fetched already") && refused.contains("fetch_max_running"),
+            refused.contains("1 pages may be fetched at once") && refused.contains("fetch_max_running"),
             "{refused}"
         );
         drop(slot);
-        drop(service.slot(&limits).await.expect("free again"));
+        drop(service.slot(key, &limits).await.expect("free again"));
+    }
+
+    #[tokio::test]
+    async fn one_slot_is_left_to_the_next_client() {
+        let limits = Limits { max_blocking_threads: 4, fetch_timeout_ms: 100, ..Limits::default() };
+        let service = Service::default();
+        let [one, other] = [1, 2].map(|principal| SessionKey { principal, session: principal as u64 });
+        let held = [service.slot(one, &limits).await, service.slot(one, &limits).await];
+        assert!(held.iter().all(Result::is_ok));
+        assert!(matches!(service.slot(one, &limits).await, Err(PageError::Busy { running: 3, .. })));
+        drop(service.slot(other, &limits).await.expect("the one that is left"));
+        drop(held);
+        drop(service.slot(one, &limits).await.expect("free again"));
     }
 
     #[test]
@@ -157,9 +171,9 @@ mod tests {
         for (threads, wanted, want) in [
             (1, 0, 1),
             (2, 0, 1),
-            (3, 0, 1),
-            (4, 0, 2),
-            (16, 0, 8),
+            (3, 0, 2),
+            (4, 0, 3),
+            (16, 0, 9),
             (4, 4, 3),
             (4, 1, 1),
             (16, 100, 15),

@@ -14,7 +14,8 @@ const MAX_URL_BYTES: usize = 8 * 1024;
 /// # Errors
 /// When it is none, is not of the web, or has a user or a password in it.
 pub(crate) fn parse(text: &str) -> Result<Url, PageError> {
-    let refuse = |why: String| PageError::Url { url: shown(text), why };
+    // What cannot be read may have a password anywhere before an `@`.
+    let refuse = |why: String| PageError::Url { url: without_password(text), why };
     if text.len() > MAX_URL_BYTES {
         return Err(refuse(format!("it is longer than {MAX_URL_BYTES} bytes")));
     }
@@ -25,7 +26,7 @@ pub(crate) fn parse(text: &str) -> Result<Url, PageError> {
             why: "it has a user or a password in it, which would be sent to whoever answers".to_owned(),
         });
     }
-    check_scheme(&url).map_err(refuse)?;
+    check_scheme(&url).and_then(|()| check_length(&url)).map_err(refuse)?;
     Ok(url)
 }
 
@@ -36,13 +37,13 @@ pub(crate) fn parse(text: &str) -> Result<Url, PageError> {
 pub(crate) fn redirected(from: &Url, location: &str) -> Result<Url, PageError> {
     let refuse = |why: String| PageError::Failed {
         url: from.to_string(),
-        why: format!("it redirects to {:?}: {why}", shown(location)),
+        why: format!("it redirects to {:?}: {why}", without_password(location)),
     };
     if location.len() > MAX_URL_BYTES {
         return Err(refuse(format!("that is longer than {MAX_URL_BYTES} bytes")));
     }
     let mut url = from.join(location).map_err(|error| refuse(format!("that is no URL ({error})")))?;
-    check_scheme(&url).map_err(refuse)?;
+    check_scheme(&url).and_then(|()| check_length(&url)).map_err(refuse)?;
     if url.fragment().is_none() {
         url.set_fragment(from.fragment());
     }
@@ -61,6 +62,14 @@ pub(crate) fn robots(url: &Url) -> Url {
 /// The host, as it is looked up.
 pub(crate) fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
+}
+
+/// Escapes make a URL up to nine times as long as what it was read from.
+fn check_length(url: &Url) -> Result<(), String> {
+    match url.as_str().len() {
+        ..=MAX_URL_BYTES => Ok(()),
+        bytes => Err(format!("it has {bytes} bytes when it is escaped, and {MAX_URL_BYTES} are allowed")),
+    }
 }
 
 fn check_scheme(url: &Url) -> Result<(), String> {
@@ -163,8 +172,22 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&format!("http://example.com/{}", "a".repeat(MAX_URL_BYTES))).is_err());
-        let error = parse("http://user:secret@example.com/").expect_err("a password").to_string();
-        assert!(!error.contains("secret"), "{error}");
+        assert!(parse(&format!("http://example.com/{}", "\u{e9}".repeat(MAX_URL_BYTES / 3))).is_err());
+        for text in [
+            "http://user:secret@example.com/",
+            "http://user:secret@exa mple.com/",
+            "http://user:secret@example.com:99999/",
+            "http://user:secret@/",
+            "ftp://user:secret@example.com/",
+            "user:secret@example.com",
+            "//user:secret@example.com",
+        ] {
+            let error = parse(text).expect_err("a password").to_string();
+            assert!(!error.contains("secret"), "{error}");
+            let long =
+                parse(&format!("{text}{}", "a".repeat(MAX_URL_BYTES))).expect_err("too long").to_string();
+            assert!(!long.contains("secret"), "{long}");
+        }
     }
 
     #[test]
@@ -178,6 +201,8 @@ mod tests {
         ] {
             assert_eq!(redirected(&from, location).expect("a URL").as_str(), want);
         }
+        let error = redirected(&from, "ftp://user:secret@x/").expect_err("not of the web").to_string();
+        assert!(!error.contains("secret"), "{error}");
         for location in ["file:///etc/passwd", "ftp://x/", "http://", "http://[", "gopher://x:70/"] {
             assert!(redirected(&from, location).is_err(), "{location}");
         }

@@ -86,6 +86,26 @@ fn what_is_no_answer_is_an_error() {
 }
 
 #[test]
+fn heads_up_to_the_bound_are_read() {
+    for (head_bytes, is_read) in
+        [(15_000, true), (17_000, true), (40_000, true), (64_000, true), (70_000, false)]
+    {
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\nx-long: {}\r\n\r\nx", "a".repeat(head_bytes));
+        let site = sending(head.into_bytes());
+        match Scene::new().fetch(&site.url("/")) {
+            Ok(page) => assert!(is_read && page.text == "x", "{head_bytes}"),
+            Err(error) => {
+                assert!(
+                    !is_read && error.to_string().contains("head of its response"),
+                    "{head_bytes}: {error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_slow_server_has_as_much_time_as_a_call() {
     let silent = Site::new(|_, stream| wait_for_close(stream));
     let drip = Site::new(|_, stream| {

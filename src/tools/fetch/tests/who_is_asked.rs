@@ -60,7 +60,7 @@ fn private_site() -> Site {
 
 #[track_caller]
 fn assert_refused(error: &PageError, what: &str) {
-    assert!(matches!(error, PageError::Refused { .. }), "{what}: {error}");
+    assert!(matches!(error, PageError::Refused { .. } | PageError::RefusedName { .. }), "{what}: {error}");
     assert!(error.to_string().contains("--allow-private-ips"), "{error}");
 }
 
@@ -192,7 +192,7 @@ fn the_status_of_robots_txt_decides_as_in_the_reference() {
     }
     let silent = Site::new(|_, stream| drop(stream.shutdown(std::net::Shutdown::Both)));
     let error = Scene::polite().error(&silent.url("/"));
-    assert!(matches!(error, PageError::RobotsUnreachable { .. }), "{error}");
+    assert!(matches!(&error, PageError::RobotsUnreachable { why, .. } if !why.is_empty()), "{error}");
     // The end of a file that is too long does not count, and none is read for ever.
     let endless = Site::new(|first, stream| {
         if !first.contains("robots") {
@@ -223,9 +223,32 @@ fn through_a_proxy_addresses_are_checked_here() {
         assert_eq!(scene.text(url), "<html>behind the proxy", "{url}");
     }
     let asked = proxy.heads().len();
-    for url in ["http://10.0.0.1/", "http://127.1/", "https://[::1]/", "http://private.example/"] {
+    for url in [
+        "http://10.0.0.1/",
+        "http://127.1/",
+        "https://[::1]/",
+        "http://private.example/",
+        "http://168.63.129.16/",
+        "http://localhost/",
+        "http://LOCALHOST./",
+        "http://a.localhost/",
+        "https://metadata.google.internal./",
+        "http://metadata/",
+        "http://instance-data/",
+    ] {
         assert_refused(&scene.error(url), url);
     }
+    let to_metadata = Site::new(|first, stream| {
+        let answer = if first.starts_with("CONNECT") {
+            b"HTTP/1.1 200 OK\r\n\r\n".to_vec()
+        } else {
+            redirect("http://metadata.google.internal/")
+        };
+        let _ = stream.write_all(&answer);
+    });
+    let hops = with_names(Scene::through(&to_metadata.url("")), &names);
+    assert_refused(&hops.error("http://public.example/"), "a redirect");
+    assert!(!to_metadata.heads().iter().any(|head| head.contains("CONNECT metadata")));
     assert_eq!(proxy.heads().len(), asked);
     let connects = proxy.heads().iter().filter(|head| head.starts_with("CONNECT")).count();
     assert_eq!(connects, 2, "{:?}", proxy.heads());
