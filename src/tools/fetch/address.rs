@@ -72,8 +72,8 @@ const PRIVATE_NAMES: [&str; 11] = [
     "metadata.platformequinix.com",
 ];
 
-/// Whether the name `host` is known to be of this machine, of its network or of its cloud, so that it need not be looked up
-/// to be refused: a proxy would look it up where this machine cannot see it. An address is not a name.
+/// Whether the name `host` is known to be of this machine, of its network or of its cloud. It is refused without being
+/// looked up, as a proxy would look it up where this machine cannot see it. An address is not a name.
 pub(crate) fn is_private_name(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     if name.contains(':') || name.parse::<IpAddr>().is_ok() {
@@ -83,7 +83,7 @@ pub(crate) fn is_private_name(host: &str) -> bool {
     let is_within = |domain: &&str| {
         name.strip_suffix(*domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
-    !name.contains('.') || PRIVATE_NAMES.iter().any(|domain| is_within(&domain))
+    !name.contains('.') || PRIVATE_NAMES.iter().any(is_within)
 }
 
 /// Whether `address` is public. One of IPv6 that carries one of IPv4 is as public as that.
@@ -123,11 +123,13 @@ fn low_v4(address: Ipv6Addr) -> Ipv4Addr {
 mod tests {
     use super::*;
 
-    const PUBLIC: &str = "168.63.129.15 168.63.129.17 1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 \
+    const PUBLIC: &str = "168.63.129.15 168.63.129.17 \
+        1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 \
         169.253.255.255 172.15.255.255 172.32.0.0 192.0.0.9 192.0.1.0 192.167.255.255 198.17.255.255 \
         198.20.0.0 223.255.255.255 2606:4700::1111 2001:200::1 2001:4860:4860::8888 2a00:1450::1 \
         2001:20::1 64:ff9b::8.8.8.8 ::ffff:8.8.8.8";
-    const PRIVATE: &str = "168.63.129.16 ::ffff:168.63.129.16 0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.255 169.254.169.254 \
+    const PRIVATE: &str = "168.63.129.16 ::ffff:168.63.129.16 \
+        0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.255 169.254.169.254 \
         172.16.0.1 172.31.255.255 192.0.0.1 192.0.0.170 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 \
         198.19.255.255 198.51.100.1 203.0.113.1 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255 :: \
         ::1 ::127.0.0.1 ::8.8.8.8 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 \
