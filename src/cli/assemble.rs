@@ -55,14 +55,18 @@ fn builder(
 
     let fetch = enabled.then(ToolsetName::Fetch, || fetch(settings)).transpose()?;
     let prompts = fetch.as_ref().map(Fetch::prompts);
-    let server = server.toolset(choice.apply(ToolsetName::Fetch, fetch)?);
+    let fetch = choice.apply(ToolsetName::Fetch, fetch)?;
+    let prompts = prompts.filter(|_| offers_tools(&fetch));
+    let server = server.toolset(fetch);
     let server = match prompts {
         Some(prompts) => server.prompts(prompts),
         None => server,
     };
 
     let graph = enabled.then(ToolsetName::Memory, || graph(settings)).transpose()?;
-    let server = server.toolset(choice.apply(ToolsetName::Memory, graph.clone())?);
+    let memory = choice.apply(ToolsetName::Memory, graph.clone())?;
+    let graph = graph.filter(|_| offers_tools(&memory));
+    let server = server.toolset(memory);
     let server = match graph {
         Some(graph) => server.resources(graph),
         None => server,
@@ -75,6 +79,11 @@ fn builder(
     let logs = !settings.disable_thought_logging;
     let thinking = enabled.then(ToolsetName::Thinking, || Thinking::new().log_thoughts(logs));
     Ok(server.toolset(choice.apply(ToolsetName::Thinking, thinking)?))
+}
+
+/// Whether anything is left of a toolset: without its tools, its prompts and resources are not wanted either.
+fn offers_tools(toolset: &impl Toolset) -> bool {
+    !toolset.definitions().is_empty()
 }
 
 fn filesystem(dirs: &[PathBuf], settings: &Settings) -> Result<Filesystem, CliError> {

@@ -245,8 +245,8 @@ impl Config {
 
     fn note(&mut self, index: usize, stored: Option<()>, origin: Origin) -> Result<(), ConfigError> {
         if stored.is_none() {
-            let Setting { name, expected, .. } = Setting::ALL[index];
-            return Err(ConfigError::Kind { origin, name, expected });
+            let setting = &Setting::ALL[index];
+            return Err(ConfigError::Kind { origin, name: setting.name, expected: setting.expected() });
         }
         self.setting_origins[index] = origin;
         Ok(())

@@ -47,12 +47,45 @@ fn single_tools_are_chosen_and_named() {
 }
 
 #[test]
+fn prompts_and_resources_go_with_the_last_tool_of_their_toolset() {
+    let initialize = br#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    for (flags, has_prompts, has_resources) in [
+        (&[][..], true, true),
+        (&["--except", "fetch"], false, true),
+        (&["--only", "fetch"], true, false),
+        (&["--only", "get_current_time"], false, false),
+    ] {
+        let mut serve = mcpool(&["serve", "--tools", "fetch,memory,time", "--memory-file-path", "/nowhere/graph"]);
+        let serve = serve.args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut serve = serve.expect("the program runs");
+        let mut input = serve.stdin.take().expect("its input");
+        input.write_all(&[initialize, &b"\n"[..]].concat()).expect("written");
+        drop(input);
+        let run: Run = serve.wait_with_output().expect("an end").into();
+        let answer: serde_json::Value = serde_json::from_str(&run.stdout).expect("one answer");
+        let capabilities = &answer["result"]["capabilities"];
+        let found = (capabilities.get("prompts").is_some(), capabilities.get("resources").is_some());
+        assert_eq!(found, (has_prompts, has_resources), "{flags:?}: {answer}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_refused_with_what_there_is() {
     for (arguments, code, want) in [
         (
             vec!["--tools", "tiem"],
             2,
             "there is no toolset \"tiem\"; did you mean \"time\"?; there are filesystem, ",
+        ),
+        (
+            vec!["--tools", ""],
+            2,
+            "a list of toolsets, such as filesystem,time",
+        ),
+        (
+            vec!["--tools", " ,"],
+            2,
+            "a list of toolsets, such as filesystem,time",
         ),
         (
             vec!["--tools", "time", "/tmp"],

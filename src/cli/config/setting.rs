@@ -249,7 +249,16 @@ impl Setting {
             }
             Shape::Switch | Shape::One => texts.to_vec(),
         };
+        // A variable that is not set would serve what nobody asked for: the filesystem.
+        if texts.is_empty() && self.name == "tools" {
+            return None;
+        }
         (self.store)(settings, texts)
+    }
+
+    /// What its value has to be, in messages.
+    pub(super) fn expected(&self) -> &'static str {
+        if self.name == "tools" { "a list of toolsets, such as filesystem,time" } else { self.expected }
     }
 
     /// Whether an empty flag turns it off, whatever the file and the environment say. What protects a server has none:

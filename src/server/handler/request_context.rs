@@ -176,6 +176,18 @@ impl RequestContext {
         self.session.values()
     }
 
+    /// Reserves memory for what is kept for the client's session, until it is dropped.
+    ///
+    /// # Errors
+    /// When the client has its share of what lasts, or when there is no room.
+    #[cfg(feature = "thinking")]
+    pub(crate) fn reserve_lasting(
+        &self,
+        bytes: usize,
+    ) -> Result<crate::server::state::lasting::Lasting, mcpool_pools::BudgetSpent> {
+        self.shared.pools.lasting.try_reserve(self.session.principal(), bytes)
+    }
+
     /// Whether later requests of the client find what is stored with [`RequestContext::session_values`].
     pub(crate) fn has_session(&self) -> bool {
         !Arc::ptr_eq(&self.session, &self.shared.stateless)

@@ -4,7 +4,8 @@
 //! on purpose:
 //! - A session has its own count and branches, and a client over HTTP does not see those of another. What is kept is
 //!   the number of thoughts and the branch ids, not the thoughts: the answers need no more. [`MAX_BRANCHES`] ids of
-//!   [`MAX_BRANCH_BYTES`] in all are kept; a thought that opens one more is refused and not counted.
+//!   [`MAX_BRANCH_BYTES`] in all are kept, as far as there is memory for what lasts; a thought that opens one more is
+//!   refused and not counted.
 //! - A client of the modern era has a session only if it started the process. Over a socket, each of its calls is a
 //!   history of one thought.
 //! - A thought is logged (`tracing`, target [`LOG_TARGET`], one line) and not drawn in a box.
@@ -26,7 +27,7 @@ use crate::lock::lock;
 use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, SessionValues, ToolError, ToolRequest, Toolset};
 use arguments::Step;
-use history::History;
+use history::{HISTORY_BYTES, History, no_memory};
 use serde::Serialize;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -80,7 +81,7 @@ impl Thinking {
             self.log(thought, total);
             return answer(call, thought, total, branch.as_slice(), 1);
         }
-        let history = self.history(call.session_values());
+        let history = self.history(call)?;
         let mut history = lock(&history);
         if let Some(branch) = thought.branch()
             && history.open(branch)?
@@ -95,16 +96,22 @@ impl Thinking {
     }
 
     /// What the session keeps, from its first thought on.
-    fn history(&self, session: &SessionValues) -> Arc<Mutex<History>> {
+    ///
+    /// # Errors
+    /// When there is no memory to keep anything for it.
+    fn history(&self, call: &CallContext) -> Result<Arc<Mutex<History>>, ToolError> {
+        let session = call.session_values();
         if let Some(history) = session.find::<Mutex<History>>() {
-            return history;
+            return Ok(history);
         }
         let _beginning = lock(&self.beginning);
-        session.find::<Mutex<History>>().unwrap_or_else(|| {
-            let history = Arc::new(Mutex::default());
-            session.put(Arc::clone(&history), 0);
-            history
-        })
+        if let Some(history) = session.find::<Mutex<History>>() {
+            return Ok(history);
+        }
+        let memory = call.reserve_lasting(HISTORY_BYTES).map_err(no_memory)?;
+        let history = Arc::new(Mutex::new(History::new(memory)));
+        session.put(Arc::clone(&history), 0);
+        Ok(history)
     }
 
     fn log(&self, thought: &Step<'_>, total: u64) {
