@@ -55,7 +55,8 @@ fn prompts_and_resources_go_with_the_last_tool_of_their_toolset() {
         (&["--only", "fetch"], true, false),
         (&["--only", "get_current_time"], false, false),
     ] {
-        let mut serve = mcpool(&["serve", "--tools", "fetch,memory,time", "--memory-file-path", "/nowhere/graph"]);
+        let mut serve =
+            mcpool(&["serve", "--tools", "fetch,memory,time", "--memory-file-path", "/nowhere/graph"]);
         let serve = serve.args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut serve = serve.expect("the program runs");
         let mut input = serve.stdin.take().expect("its input");
@@ -77,16 +78,8 @@ fn what_is_not_there_is_refused_with_what_there_is() {
             2,
             "there is no toolset \"tiem\"; did you mean \"time\"?; there are filesystem, ",
         ),
-        (
-            vec!["--tools", ""],
-            2,
-            "a list of toolsets, such as filesystem,time",
-        ),
-        (
-            vec!["--tools", " ,"],
-            2,
-            "a list of toolsets, such as filesystem,time",
-        ),
+        (vec!["--tools", ""], 2, "a list of toolsets, such as filesystem,time"),
+        (vec!["--tools", " ,"], 2, "a list of toolsets, such as filesystem,time"),
         (
             vec!["--tools", "time", "/tmp"],
             2,

@@ -4,8 +4,15 @@ use super::arguments::{Addition, Deletion, NamedRelation, NewEntity};
 use super::error::GraphError;
 use super::graph::{Change, Graph, LineIndex, push_line};
 use super::json_text::{Json, Text};
-use super::line::{self, Item};
-use std::collections::{BTreeMap, HashSet};
+use super::line::{self, Item, Observations};
+use crate::limits::price;
+use mcpool_pools::{MemoryBudget, Reservation};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// What a text of a call takes in a table that may be half empty, and in the lists of what is new.
+const TABLED_BYTES: usize = 128;
+/// What stands around a text in a list.
+const QUOTES_BYTES: usize = 3;
 
 /// Adds the entities that the graph does not have; says which of them are new.
 pub(crate) fn create_entities(graph: &Graph, entities: &[NewEntity<'_>]) -> (Change, Vec<usize>) {
@@ -37,56 +44,83 @@ pub(crate) fn create_relations(graph: &Graph, relations: &[NamedRelation<'_>]) -
 /// Adds observations to entities, and gives what each got.
 ///
 /// # Errors
-/// When there is no entity of a name.
+/// When there is no entity of a name, and when there is no memory for the new lines.
 pub(crate) fn add_observations<'a>(
     graph: &Graph,
     additions: &[Addition<'a>],
+    memory: &MemoryBudget,
 ) -> Result<(Change, Vec<Vec<&'a str>>), GraphError> {
-    let mut of_entities: BTreeMap<LineIndex, Grown<'a>> = BTreeMap::new();
-    let mut added = Vec::with_capacity(additions.len());
-    for Addition { entity_name, contents } in additions {
+    let mut of_entities: BTreeMap<LineIndex, Vec<usize>> = BTreeMap::new();
+    for (number, Addition { entity_name, .. }) in additions.iter().enumerate() {
         let no_entity = || GraphError::NoSuchEntity { name: (*entity_name).to_owned() };
         let at = graph.entity(entity_name).ok_or_else(no_entity)?;
-        let grown = of_entities.entry(at).or_insert_with(|| Grown::of(graph, at));
-        // As in the reference, what comes twice in one list is added twice.
-        let new: Vec<&str> = contents.iter().copied().filter(|text| !grown.has(text)).collect();
-        grown.added.extend(&new);
-        grown.known.extend(new.iter().map(|text| (*text).to_owned()));
-        added.push(new);
+        of_entities.entry(at).or_default().push(number);
     }
-    let grown = of_entities.into_iter().filter(|(_, grown)| !grown.added.is_empty());
-    let replaced = grown.map(|(at, grown)| {
-        let mut texts = observations(graph, at);
-        texts.extend(grown.added.iter().map(|text| Text::Plain(text)));
-        (at, line::with_observations(graph.line(at), &list(texts.into_iter())))
-    });
-    Ok((Change { replaced: replaced.collect(), ..Change::default() }, added))
-}
-
-/// An entity that gets observations.
-struct Grown<'a> {
-    known: HashSet<String>,
-    added: Vec<&'a str>,
-}
-
-impl Grown<'_> {
-    fn of(graph: &Graph, at: LineIndex) -> Self {
-        let known =
-            observations(graph, at).into_iter().map(|text| text.decoded(&mut String::new()).to_owned());
-        Self { known: known.collect(), added: Vec::new() }
+    let texts = additions.iter().flat_map(|addition| &addition.contents);
+    let held = hold(memory, graph, of_entities.keys(), texts)?;
+    let mut added: Vec<Vec<&str>> = additions.iter().map(|_| Vec::new()).collect();
+    let mut replaced = Vec::new();
+    for (at, numbers) in of_entities {
+        for (number, text) in new_to(graph, at, additions, &numbers) {
+            added[number].push(text);
+        }
+        let new = || numbers.iter().flat_map(|number| &added[*number]);
+        if new().next().is_some() {
+            let all = observations(graph, at).iter().chain(new().map(|text| Text::Plain(text)));
+            let bytes = graph.line(at).len() + new().map(|text| text.len() + QUOTES_BYTES).sum::<usize>();
+            replaced.push((at, line::with_observations(graph.line(at), &list(all, bytes))));
+        }
     }
+    Ok((Change { replaced, held, ..Change::default() }, added))
+}
 
-    fn has(&self, text: &str) -> bool {
-        self.known.contains(text)
+/// What an entity does not have of what it is to get, in order, each with the number of its addition.
+///
+/// Only what the call brings is in a table: what the entity has may be much more.
+fn new_to<'a>(
+    graph: &Graph,
+    at: LineIndex,
+    additions: &[Addition<'a>],
+    numbers: &[usize],
+) -> Vec<(usize, &'a str)> {
+    let contents =
+        || numbers.iter().flat_map(|number| additions[*number].contents.iter().map(|text| (*number, *text)));
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    for (number, text) in contents() {
+        first.entry(text).or_insert(number);
     }
+    let mut scratch = String::new();
+    for known in observations(graph, at).iter() {
+        first.remove(known.decoded(&mut scratch));
+    }
+    // As in the reference, what comes twice in one list is added twice.
+    contents().filter(|(number, text)| first.get(text) == Some(number)).collect()
 }
 
-fn observations(graph: &Graph, at: LineIndex) -> Vec<Text<'_>> {
-    graph.item(at).entity().map(|entity| entity.observations.iter().collect()).unwrap_or_default()
+/// Reserves what a change of observations takes, unless it is little: tables and lists of the texts of the call, and each
+/// line twice, as it is and as a list.
+fn hold<'t>(
+    memory: &MemoryBudget,
+    graph: &Graph,
+    lines: impl Iterator<Item = &'t LineIndex>,
+    texts: impl Iterator<Item = &'t &'t str>,
+) -> Result<Option<Reservation>, GraphError> {
+    let lines: usize = lines.map(|at| graph.line(*at).len()).sum();
+    let (texts, tables) = texts
+        .fold((0, 0), |(texts, tables), text| (texts + text.len() + QUOTES_BYTES, tables + TABLED_BYTES));
+    let bytes = 2 * (lines + texts) + tables;
+    if bytes <= price::LARGE_BYTES {
+        return Ok(None);
+    }
+    memory.try_reserve(bytes).map(Some).map_err(|spent| GraphError::NoMemory { bytes, spent })
 }
 
-fn list<'a>(texts: impl Iterator<Item = Text<'a>>) -> String {
-    let mut written = String::new();
+fn observations(graph: &Graph, at: LineIndex) -> Observations<'_> {
+    graph.item(at).entity().map_or(Observations::Plain(&[]), |entity| entity.observations)
+}
+
+fn list<'a>(texts: impl Iterator<Item = Text<'a>>, bytes: usize) -> String {
+    let mut written = String::with_capacity(bytes);
     let mut json = Json::new(&mut written, false);
     json.open("[");
     for text in texts {
@@ -116,25 +150,34 @@ pub(crate) fn delete_entities(graph: &Graph, names: &[&str]) -> Change {
 }
 
 /// Takes observations from entities.
-pub(crate) fn delete_observations(graph: &Graph, deletions: &[Deletion<'_>]) -> Change {
-    let mut of_entities: BTreeMap<LineIndex, HashSet<&str>> = BTreeMap::new();
-    for Deletion { entity_name, observations } in deletions {
+///
+/// # Errors
+/// When there is no memory for the new lines.
+pub(crate) fn delete_observations(
+    graph: &Graph,
+    deletions: &[Deletion<'_>],
+    memory: &MemoryBudget,
+) -> Result<Change, GraphError> {
+    let mut of_entities: BTreeMap<LineIndex, Vec<usize>> = BTreeMap::new();
+    for (number, Deletion { entity_name, .. }) in deletions.iter().enumerate() {
         if let Some(at) = graph.entity(entity_name) {
-            of_entities.entry(at).or_default().extend(observations);
+            of_entities.entry(at).or_default().push(number);
         }
     }
-    let mut change = Change::default();
-    for (at, gone) in of_entities {
+    let texts = deletions.iter().flat_map(|deletion| &deletion.observations);
+    let mut change = Change { held: hold(memory, graph, of_entities.keys(), texts)?, ..Change::default() };
+    for (at, numbers) in of_entities {
+        let gone: HashSet<&str> =
+            numbers.iter().flat_map(|number| deletions[*number].observations.iter().copied()).collect();
         let mut scratch = String::new();
-        let texts = observations(graph, at);
-        let all = texts.len();
-        let kept: Vec<Text<'_>> =
-            texts.into_iter().filter(|text| !gone.contains(text.decoded(&mut scratch))).collect();
-        if kept.len() < all {
-            change.replaced.push((at, line::with_observations(graph.line(at), &list(kept.into_iter()))));
+        let mut is_gone = |text: &Text<'_>| gone.contains(text.decoded(&mut scratch));
+        if observations(graph, at).iter().any(|text| is_gone(&text)) {
+            let kept = observations(graph, at).iter().filter(|text| !is_gone(text));
+            let line = graph.line(at);
+            change.replaced.push((at, line::with_observations(line, &list(kept, line.len()))));
         }
     }
-    change
+    Ok(change)
 }
 
 /// Takes relations out.
@@ -151,4 +194,44 @@ pub(crate) fn delete_relations(graph: &Graph, relations: &[NamedRelation<'_>]) -
         })
     };
     Change { removed: graph.relations().filter(is_wanted).collect(), ..Change::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph() -> Graph {
+        let line = r#"{"type":"entity","name":"a","entityType":"t","observations":["1","\u0032"]}"#;
+        Graph::read(format!("{line}\n")).expect("a graph")
+    }
+
+    #[test]
+    fn only_what_is_new_is_added_as_in_the_reference() {
+        let addition = |contents: &[&'static str]| Addition { entity_name: "a", contents: contents.to_vec() };
+        let additions = [addition(&["2", "3", "3", "1"]), addition(&["3", "4", "2"]), addition(&[])];
+        let budget = MemoryBudget::new(0);
+        let (change, added) =
+            add_observations(&graph(), &additions, &budget).expect("little needs no memory");
+        assert_eq!(added, [vec!["3", "3"], vec!["4"], vec![]]);
+        let (at, text) = &change.replaced[0];
+        let line: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        assert_eq!((*at, &line["observations"]), (0, &serde_json::json!(["1", "2", "3", "3", "4"])));
+    }
+
+    #[test]
+    fn what_a_large_change_takes_is_reserved_until_it_is_done() {
+        let long = "x".repeat(price::LARGE_BYTES);
+        let additions = [Addition { entity_name: "a", contents: vec![&long] }];
+        let budget = MemoryBudget::new(4 * price::LARGE_BYTES);
+        let (change, _) = add_observations(&graph(), &additions, &budget).expect("room");
+        assert!(budget.used_bytes() > 2 * price::LARGE_BYTES);
+        let refused = add_observations(&graph(), &additions, &budget).expect_err("no room for two");
+        assert!(refused.to_string().contains("There is no memory for the"), "{refused}");
+        let deletions = [Deletion { entity_name: "a", observations: vec![&long] }];
+        assert!(delete_observations(&graph(), &deletions, &budget).is_err());
+        drop(change);
+        assert_eq!(budget.used_bytes(), 0);
+        let unchanged = delete_observations(&graph(), &deletions, &budget).expect("room");
+        assert!(unchanged.is_empty());
+    }
 }

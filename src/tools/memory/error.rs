@@ -1,6 +1,7 @@
 //! Why a call of a memory tool fails.
 
 use crate::server::ToolError;
+use mcpool_pools::BudgetSpent;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -21,6 +22,10 @@ pub(crate) enum GraphError {
         path.display()
     )]
     TooLarge { path: PathBuf, bytes: usize, max_bytes: usize },
+    #[error(
+        "There is no memory for the {bytes} bytes that this change of the knowledge graph takes meanwhile: try again later, or raise memory_limit_bytes ({spent})"
+    )]
+    NoMemory { bytes: usize, spent: BudgetSpent },
     #[error(
         "The answer would be longer than the {max_bytes} bytes that max_reply_bytes allows: ask for a part of the graph \
          with search_nodes or open_nodes"

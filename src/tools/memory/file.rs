@@ -14,7 +14,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::hash::{DefaultHasher, Hasher as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
@@ -28,8 +29,6 @@ const LOCK_PAUSES: [Duration; 2] = [Duration::from_micros(200), Duration::from_m
 const MAX_LINKS: usize = 40;
 /// Bytes of the temporary buffer of a file that is written anew.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Bytes before the end of what was read that tell whether a longer file is the same one with more lines.
-const KNOWN_BYTES: usize = 512;
 
 /// A state of the file, as far as it shows without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +37,8 @@ pub(crate) struct Version {
     inode: u64,
     bytes: u64,
     modified: (i64, u64),
+    /// Who gives a file its old time again cannot give it this one.
+    changed: (i64, u64),
 }
 
 impl Version {
@@ -48,6 +49,7 @@ impl Version {
             inode: stat.st_ino as u64,
             bytes: stat.st_size as u64,
             modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u64),
         }
     }
 
@@ -67,8 +69,9 @@ pub(crate) struct Seen {
     pub(crate) lines: usize,
     /// Whether the last of them ends with a newline, as it need not.
     ends_line: bool,
-    /// The last of those bytes.
-    known: Vec<u8>,
+    /// Of all those bytes: whether a longer file still begins with them shows only when they are looked at, as another
+    /// program may have written into them.
+    hash: DefaultHasher,
 }
 
 impl Seen {
@@ -78,10 +81,7 @@ impl Seen {
         self.whole_bytes += text.len() as u64;
         self.lines += memchr::memchr_iter(b'\n', text).count();
         self.ends_line = text.last().map_or(self.ends_line, |byte| *byte == b'\n');
-        self.known.extend_from_slice(&text[text.len().saturating_sub(KNOWN_BYTES)..]);
-        if self.known.len() > 8 * KNOWN_BYTES {
-            self.known.drain(..self.known.len() - KNOWN_BYTES);
-        }
+        self.hash.write(text);
     }
 
     /// Whether the file may be the same one with more behind.
@@ -146,12 +146,10 @@ impl<'p> GraphFile<'p> {
         if !seen.may_be_longer(version) {
             return Ok(None);
         }
-        let start = seen.whole_bytes - seen.known.len() as u64;
-        let mut bytes = self.read_range(start, version.bytes)?;
-        if !bytes.starts_with(&seen.known) {
+        if self.hash_to(seen.whole_bytes)? != Some(seen.hash.finish()) {
             return Ok(None);
         }
-        bytes.drain(..seen.known.len());
+        let bytes = self.read_range(seen.whole_bytes, version.bytes)?;
         // Whoever goes on with the last line changes it.
         let goes_on = !seen.ends_line() && !matches!(bytes.first(), Some(b'\n' | b'\r'));
         if goes_on {
@@ -165,6 +163,27 @@ impl<'p> GraphFile<'p> {
         let version = self.version()?;
         let bytes = self.read_range(0, version.bytes)?;
         Ok(FileText { version, bytes })
+    }
+
+    /// The hash of the first bytes; `None` if there are fewer.
+    fn hash_to(&mut self, end: u64) -> Result<Option<u64>, GraphError> {
+        let mut hash = DefaultHasher::new();
+        let mut left = end;
+        let hashed = self.file.seek(SeekFrom::Start(0)).and_then(|_| {
+            let mut part = BufReader::with_capacity(BUFFER_BYTES, (&self.file).take(end));
+            loop {
+                let bytes = part.fill_buf()?;
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                hash.write(bytes);
+                let read = bytes.len();
+                left -= read as u64;
+                part.consume(read);
+            }
+        });
+        hashed.map_err(|source| GraphError::Io { path: self.path.into(), what: "read", source })?;
+        Ok((left == 0).then(|| hash.finish()))
     }
 
     fn read_range(&mut self, start: u64, end: u64) -> Result<Vec<u8>, GraphError> {
@@ -239,13 +258,14 @@ impl<'p> LockedFile<'p> {
         let mut unfinished = self.file.read_range(seen.whole_bytes, end)?;
         let aside = beside(path, ".unfinished");
         unfinished.push(b'\n');
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let put = rustix::fs::open(&aside, flags, Mode::from_raw_mode(0o600)).map_err(std::io::Error::from);
-        put.and_then(|file| {
-            let mut file = File::from(file);
-            file.write_all(&unfinished).and_then(|()| file.sync_all())
-        })
-        .map_err(|source| GraphError::Io { path: aside.clone(), what: "written", source })?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW;
+        let opened = open(&aside, flags).map_err(|errno| failed(&aside, "written", errno))?;
+        let mut put = GraphFile::checked(&aside, opened)?.file;
+        put.write_all(&unfinished).and_then(|()| put.sync_all()).map_err(|source| GraphError::Io {
+            path: aside.clone(),
+            what: "written",
+            source,
+        })?;
         rustix::fs::ftruncate(&self.file.file, seen.whole_bytes)
             .map_err(|errno| failed(path, "written", errno))?;
         tracing::warn!(path = %path.display(), aside = %aside.display(), "the last line was never finished, and is aside now");
@@ -283,9 +303,11 @@ impl<'p> LockedFile<'p> {
         let path = self.file.path;
         let temporary = beside(path, ".mcpool-tmp");
         let written = self.write_anew(&temporary, lines);
-        let replaced = written.and_then(|written| {
+        let replaced = written.and_then(|(mut seen, file)| {
             rustix::fs::rename(&temporary, path)?;
-            Ok(written)
+            // The new name counts as a change. If its time cannot be told, the next call reads the file.
+            seen.version = rustix::fs::fstat(&file).map(|stat| Version::of(&stat)).unwrap_or_default();
+            Ok(seen)
         });
         match replaced {
             Ok(seen) => {
@@ -304,14 +326,14 @@ impl<'p> LockedFile<'p> {
         &self,
         temporary: &Path,
         lines: impl Iterator<Item = &'t str>,
-    ) -> std::io::Result<Seen> {
+    ) -> std::io::Result<(Seen, File)> {
         // Only who has the lock writes a file of this name, so one that is there is of a process that was killed.
         match rustix::fs::unlink(temporary) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::open(temporary, flags, Mode::from_raw_mode(0o600))?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let file = open(temporary, flags)?;
         let mut writer = BufWriter::with_capacity(BUFFER_BYTES, File::from(file));
         let mut seen = Seen::default();
         for line in lines {
@@ -330,8 +352,7 @@ impl<'p> LockedFile<'p> {
         );
         rustix::fs::fchmod(&file, Mode::from_raw_mode(old.st_mode & 0o777))?;
         file.sync_all()?;
-        seen.version = Version::of(&rustix::fs::fstat(&file)?);
-        Ok(seen)
+        Ok((seen, file))
     }
 }
 
@@ -416,6 +437,7 @@ fn make_durable(path: &Path) -> Result<(), GraphError> {
 pub(crate) fn failed(path: &Path, what: &'static str, errno: Errno) -> GraphError {
     match errno {
         Errno::ISDIR => GraphError::NoFile { path: path.into(), what: "a directory" },
+        Errno::NXIO => GraphError::NoFile { path: path.into(), what: "a pipe or a socket" },
         errno => GraphError::Io { path: path.into(), what, source: errno.into() },
     }
 }

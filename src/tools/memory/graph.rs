@@ -7,6 +7,7 @@
 use super::json_text::{Json, Sink, Text};
 use super::line::{self, Entity, Item, Relation};
 use hashbrown::HashTable;
+use mcpool_pools::Reservation;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
@@ -59,6 +60,9 @@ pub(crate) struct Change {
     pub(crate) replaced: Vec<(LineIndex, String)>,
     /// In order.
     pub(crate) removed: Vec<LineIndex>,
+    /// What is reserved for the texts, until they are in the graph.
+    #[expect(dead_code, reason = "it is held")]
+    pub(crate) held: Option<Reservation>,
 }
 
 /// Which line cannot be read, counted from 1 on, and why.
@@ -298,6 +302,14 @@ impl Graph {
         self.text.len().saturating_sub(self.waste) + self.lines.len() * LINE_BYTES + change.growth()
     }
 
+    /// Whether a change adds lines, or makes those that are there longer.
+    pub(crate) fn is_grown_by(&self, change: &Change) -> bool {
+        let length = |at: LineIndex| self.lines[at as usize].length as usize;
+        let before: usize = change.replaced.iter().map(|(at, _)| length(*at)).sum();
+        let after: usize = change.replaced.iter().map(|(_, text)| text.len()).sum();
+        !change.added.is_empty() || after > before
+    }
+
     /// Bytes of the text that a search looks through, with what was left behind.
     pub(crate) fn text_bytes(&self) -> usize {
         self.text.len()
@@ -309,12 +321,7 @@ impl Graph {
     /// Which line cannot be read, which this program wrote.
     pub(crate) fn apply(&mut self, change: &Change) -> Result<(), LineFault> {
         for (at, text) in &change.replaced {
-            let start = self.text.len();
-            let line =
-                self.record(text, start).map_err(|fault| LineFault { line: *at as usize + 1, fault })?;
-            self.text.push_str(text);
-            self.waste += self.lines[*at as usize].length as usize;
-            self.lines[*at as usize] = line;
+            self.replace(*at, text)?;
         }
         if !change.removed.is_empty() {
             self.remove(&change.removed);
@@ -324,6 +331,32 @@ impl Graph {
         if self.waste > FREE_WASTE && self.waste > self.text.len() / 4 {
             self.pack();
         }
+        Ok(())
+    }
+
+    /// Gives a line another text: behind all others, or, where the text would need another block for that, in the place of
+    /// the old one if that is as long.
+    fn replace(&mut self, at: LineIndex, text: &str) -> Result<(), LineFault> {
+        let old = self.lines[at as usize].range();
+        let has_room = self.text.capacity() - self.text.len() >= text.len();
+        let is_in_place = !has_room && text.len() <= old.len();
+        let start = if is_in_place { old.start } else { self.text.len() };
+        let line = self.record(text, start).map_err(|fault| LineFault { line: at as usize + 1, fault })?;
+        if is_in_place {
+            self.waste += old.len() - text.len();
+            let mut bytes = std::mem::take(&mut self.text).into_bytes();
+            bytes[start..start + text.len()].copy_from_slice(text.as_bytes());
+            bytes[start + text.len()..old.end].fill(b' ');
+            // invariant: a whole line is replaced by a whole line and spaces.
+            self.text = String::from_utf8(bytes).unwrap_or_default();
+        } else {
+            if !has_room {
+                self.text.reserve_exact(text.len() + start / 8);
+            }
+            self.text.push_str(text);
+            self.waste += old.len();
+        }
+        self.lines[at as usize] = line;
         Ok(())
     }
 

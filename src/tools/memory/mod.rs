@@ -46,6 +46,7 @@ use bumpalo::collections::Vec as ArenaVec;
 use error::GraphError;
 use graph::{Change, Graph};
 use json_text::Json;
+use mcpool_pools::MemoryBudget;
 use search::{Found, Needle};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -298,6 +299,7 @@ trait ChangingTool {
     fn change<'a>(
         arguments: &Self::Arguments<'a>,
         graph: &Graph,
+        memory: &MemoryBudget,
     ) -> Result<(Change, Self::Result<'a>), GraphError>;
 
     /// Writes the text of the answer: the JSON of its list, or a sentence.
@@ -311,8 +313,9 @@ fn change<T: ChangingTool>(
 ) -> Result<(), ToolError> {
     let arguments = arguments.decode::<T::Arguments<'_>>(call)?;
     let is_cancelled = || call.is_cancelled();
-    let changed =
-        store.change(call.limits().max_graph_bytes(), &is_cancelled, |graph| T::change(&arguments, graph));
+    let memory = call.large_messages();
+    let work = |graph: &Graph| T::change(&arguments, graph, &memory);
+    let changed = store.change(call.limits().max_graph_bytes(), &is_cancelled, work);
     let result = changed.map_err(GraphError::into_tool_error)?;
     // As in the reference, also when nothing was different from before.
     call.resource_updated(URI);
@@ -329,6 +332,7 @@ impl ChangingTool for CreateEntitiesTool {
     fn change<'a>(
         arguments: &Self::Arguments<'a>,
         graph: &Graph,
+        _: &MemoryBudget,
     ) -> Result<(Change, Self::Result<'a>), GraphError> {
         Ok(change::create_entities(graph, &arguments.entities))
     }
@@ -347,6 +351,7 @@ impl ChangingTool for CreateRelationsTool {
     fn change<'a>(
         arguments: &Self::Arguments<'a>,
         graph: &Graph,
+        _: &MemoryBudget,
     ) -> Result<(Change, Self::Result<'a>), GraphError> {
         Ok(change::create_relations(graph, &arguments.relations))
     }
@@ -365,8 +370,9 @@ impl ChangingTool for AddObservationsTool {
     fn change<'a>(
         arguments: &Self::Arguments<'a>,
         graph: &Graph,
+        memory: &MemoryBudget,
     ) -> Result<(Change, Self::Result<'a>), GraphError> {
-        change::add_observations(graph, &arguments.observations)
+        change::add_observations(graph, &arguments.observations, memory)
     }
 
     fn answer(arguments: &AddObservations<'_>, added: &Vec<Vec<&str>>, call: &mut CallContext) {
@@ -383,6 +389,7 @@ impl ChangingTool for DeleteEntitiesTool {
     fn change<'a>(
         arguments: &Self::Arguments<'a>,
         graph: &Graph,
+        _: &MemoryBudget,
     ) -> Result<(Change, Self::Result<'a>), GraphError> {
         Ok((change::delete_entities(graph, &arguments.entity_names), ()))
     }
@@ -401,8 +408,9 @@ impl ChangingTool for DeleteObservationsTool {
     fn change<'a>(
         arguments: &Self::Arguments<'a>,
         graph: &Graph,
+        memory: &MemoryBudget,
     ) -> Result<(Change, Self::Result<'a>), GraphError> {
-        Ok((change::delete_observations(graph, &arguments.deletions), ()))
+        Ok((change::delete_observations(graph, &arguments.deletions, memory)?, ()))
     }
 
     fn answer(_: &DeleteObservations<'_>, (): &(), call: &mut CallContext) {
@@ -419,6 +427,7 @@ impl ChangingTool for DeleteRelationsTool {
     fn change<'a>(
         arguments: &Self::Arguments<'a>,
         graph: &Graph,
+        _: &MemoryBudget,
     ) -> Result<(Change, Self::Result<'a>), GraphError> {
         Ok((change::delete_relations(graph, &arguments.relations), ()))
     }

@@ -114,7 +114,14 @@ impl Store {
         let mut locked = LockedFile::open(&target, is_cancelled)?;
         let changed = self.refresh(&mut locked.file, max_bytes).and_then(|_| {
             let (change, result) = work(&read(&self.loaded).graph)?;
-            self.check_bytes(read(&self.loaded).graph.bytes_with(&change), max_bytes)?;
+            let (is_grown, bytes) = {
+                let graph = &read(&self.loaded).graph;
+                (graph.is_grown_by(&change), graph.bytes_with(&change))
+            };
+            // What makes the graph smaller is the way out of one that is too large.
+            if is_grown {
+                self.check_bytes(bytes, max_bytes)?;
+            }
             self.write(&mut locked, &change)?;
             Ok(result)
         });
@@ -312,8 +319,9 @@ fn write<T>(value: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::memory::arguments::NewEntity;
+    use crate::tools::memory::arguments::{Deletion, NewEntity};
     use crate::tools::memory::change;
+    use mcpool_pools::MemoryBudget;
     use std::fmt::Write as _;
 
     const MOST: usize = 1 << 30;
@@ -356,6 +364,82 @@ mod tests {
         let current = again.current(MOST).expect("a graph");
         assert_eq!(current.loaded.graph.entities().count(), LINES - 1);
         assert_eq!(current.loaded.graph.lines().last(), current.loaded.graph.entity("last"));
+    }
+
+    #[test]
+    fn what_another_program_writes_into_the_file_is_neither_overlooked_nor_lost() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("memory.jsonl");
+        let store = Store::new(path.clone(), false);
+        (0..50).for_each(|number| create(&store, &format!("n{number}")).expect("a line"));
+        let read = std::fs::read_to_string(&path).expect("a file");
+        // The same file, with another name early in it and a line more.
+        std::fs::write(&path, read.replace("\"n3\"", "\"X3\"") + &line("new") + "\n").expect("written");
+        {
+            let current = store.current(MOST).expect("a graph");
+            let graph = &current.loaded.graph;
+            assert!(graph.entity("X3").is_some() && graph.entity("new").is_some());
+            assert_eq!((graph.entity("n3"), graph.entities().count()), (None, 51));
+        }
+        let gone = |graph: &Graph| Ok((change::delete_entities(graph, &["n40"]), ()));
+        store.change(MOST, &|| false, gone).expect("a line less");
+        assert!(std::fs::read_to_string(&path).expect("a file").contains("\"X3\""));
+        assert!(store.at_hand().is_some(), "what this process wrote is not read again");
+    }
+
+    #[test]
+    fn a_graph_that_is_as_large_as_it_may_be_can_be_made_smaller() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::new(directory.path().join("memory.jsonl"), false);
+        let texts: Vec<String> = (0..780).map(|number| format!("{number:06}")).collect();
+        let observations = texts.iter().map(String::as_str).collect();
+        let new = [NewEntity { name: "a", entity_type: "t", observations }];
+        store
+            .change(MOST, &|| false, |graph| Ok((change::create_entities(graph, &new).0, ())))
+            .expect("a line");
+        let most = store.bytes();
+        assert!(matches!(
+            store.change(most, &|| false, |graph| {
+                let new = [NewEntity { name: &texts.concat(), entity_type: "t", observations: Vec::new() }];
+                Ok((change::create_entities(graph, &new).0, ()))
+            }),
+            Err(GraphError::TooLarge { .. })
+        ));
+        for gone in ["000005", "000007"] {
+            let deletion = [Deletion { entity_name: "a", observations: vec![gone] }];
+            let memory = MemoryBudget::new(usize::MAX);
+            store
+                .change(most, &|| false, |graph| {
+                    Ok((change::delete_observations(graph, &deletion, &memory)?, ()))
+                })
+                .expect("an observation less");
+        }
+        let current = store.current(MOST).expect("a graph");
+        let graph = &current.loaded.graph;
+        assert_eq!(graph.line(0).matches("\"000").count(), 778);
+        assert!(!graph.line(0).contains("000005") && graph.line(0).ends_with("\"000779\"]}"));
+        assert!(store.bytes() <= most, "{} of {most}", store.bytes());
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_file_is_refused_and_keeps_nobody_waiting() {
+        for place in ["memory.jsonl", "memory.jsonl.unfinished"] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("memory.jsonl");
+            if place.ends_with("unfinished") {
+                std::fs::write(&path, line("a") + "\n{\"type\":").expect("a file");
+            }
+            let pipe = directory.path().join(place);
+            let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+            assert!(made.success());
+            let store = Store::new(path, false);
+            let refused = create(&store, "b").expect_err("a pipe");
+            assert!(matches!(refused, GraphError::NoFile { .. }), "{refused}");
+            // Also where somebody reads from it.
+            let _reader = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("a pipe");
+            let refused = create(&store, "b").expect_err("a pipe");
+            assert!(matches!(refused, GraphError::NoFile { .. }), "{refused}");
+        }
     }
 
     #[test]
