@@ -129,6 +129,20 @@ async fn a_call_that_takes_too_long_ends_with_a_word() {
     );
 }
 
+/// What git says while it works may be longer than what is kept of it.
+#[tokio::test]
+async fn many_files_are_staged_at_once() {
+    const FILES: usize = 3_000;
+    let Some(mut scene) = Scene::new().await else { return };
+    let long = "x".repeat(100);
+    for file in 0..FILES {
+        scene.write(&format!("{long}{file}"), "x\n");
+    }
+    assert_eq!(scene.text("git_add", json!({"files": ["."]})).await, "Files staged successfully");
+    assert_eq!(scene.git(&["ls-files"]).lines().count(), FILES);
+    assert!(!scene.path(".git/index.lock").exists());
+}
+
 /// Calls that change something take turns, so that none meets the lock of another.
 #[tokio::test]
 async fn changes_at_the_same_time_do_not_meet() {

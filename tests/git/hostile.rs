@@ -68,7 +68,7 @@ struct Trap {
     attributes: &'static str,
 }
 
-const TRAPS: [Trap; 12] = [
+const TRAPS: [Trap; 13] = [
     Trap { name: "a watcher of files", settings: &[("core.fsmonitor", "TRAP")], attributes: "" },
     Trap { name: "hooks", settings: &[("core.hooksPath", "HOOKS")], attributes: "" },
     Trap { name: "an external diff", settings: &[("diff.external", "TRAP")], attributes: "" },
@@ -91,6 +91,16 @@ const TRAPS: [Trap; 12] = [
             ("gpg.program", "TRAP"),
             ("gpg.openpgp.program", "TRAP"),
             ("log.showSignature", "true"),
+        ],
+        attributes: "",
+    },
+    Trap {
+        name: "signers of other kinds",
+        settings: &[
+            ("gpg.x509.program", "TRAP"),
+            ("gpg.ssh.program", "TRAP"),
+            ("gpg.ssh.defaultKeyCommand", "TRAP"),
+            ("branch.sort", "signature"),
         ],
         attributes: "",
     },

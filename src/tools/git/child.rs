@@ -21,6 +21,12 @@ const MAX_ERROR_BYTES: usize = 8 * 1024;
 /// How often a run that is silent looks whether somebody still waits for it.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How long a process that is told to end may tidy up, before it is killed.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How often it is looked at meanwhile.
+const GRACE_PAUSE: Duration = Duration::from_millis(2);
+
 /// Who hears of a run while it runs.
 pub(crate) trait Observer {
     /// Called at least once per [`TICK`], with the bytes of output so far.
@@ -156,11 +162,26 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Asks all that the process started to end, and gives it some time: git then removes its lock files, which would
+    /// bar the repository for the next one.
+    fn ask_to_end(&self, grace: Duration) {
+        let Some(pid) = self.pid() else { return };
+        // It fails only where nobody is left.
+        let _ = kill_process_group(pid, Signal::TERM);
+        let until = Instant::now() + grace;
+        while !self.has_ended() && Instant::now() < until {
+            std::thread::sleep(GRACE_PAUSE);
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.is_reaped {
+            self.ask_to_end(GRACE);
             self.end_group();
-            // It was killed just now.
+            // It has ended, or was killed just now.
             let _ = self.child.wait();
         }
     }
@@ -381,6 +402,29 @@ mod tests {
     fn is_zombie(pid: &[u8]) -> bool {
         let path = format!("/proc/{}/stat", String::from_utf8_lossy(pid).trim());
         std::fs::read_to_string(path).is_ok_and(|stat| stat.contains(") Z "))
+    }
+
+    #[test]
+    fn what_is_stopped_may_remove_its_lock_first_and_what_does_not_end_is_killed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let lock = directory.path().join("lock");
+        let script =
+            format!("trap 'rm {0}; exit 1' TERM; touch {0}; while :; do sleep 0.01; done", lock.display());
+        let running = Running::start(&mut shell(&script)).expect("it runs");
+        while !lock.exists() {
+            std::thread::sleep(GRACE_PAUSE);
+        }
+        running.ask_to_end(PATIENCE);
+        assert!(running.has_ended() && !lock.exists());
+        drop(running);
+        let stubborn = "trap '' TERM PIPE; echo $$; while :; do sleep 1000; done";
+        let mut first = Vec::new();
+        let ended = run(&mut shell(stubborn), b"", Deadline::after(PATIENCE), &mut Until(2), &mut |piece| {
+            first.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(ended, Err(GitFailure::Cancelled)));
+        gone(&first);
     }
 
     #[test]

@@ -73,7 +73,7 @@ const PLAIN: [&str; 17] = [
 
 /// Settings without which a repository could name a program: hooks, a watcher of files, and what else has one name.
 /// Those with names of their own are looked for in [`super::programs`].
-const NO_PROGRAMS: [&str; 12] = [
+const NO_PROGRAMS: [&str; 16] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.sshCommand=false",
@@ -85,6 +85,11 @@ const NO_PROGRAMS: [&str; 12] = [
     "diff.external=",
     "commit.gpgSign=false",
     "gpg.program=false",
+    // A list of branches that is sorted by their signatures looks at these.
+    "gpg.openpgp.program=false",
+    "gpg.x509.program=false",
+    "gpg.ssh.program=false",
+    "gpg.ssh.defaultKeyCommand=",
     "interactive.diffFilter=cat",
 ];
 

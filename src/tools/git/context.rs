@@ -38,17 +38,17 @@ pub(crate) struct Object {
     pub(crate) kind: String,
 }
 
-/// The whole output of a command.
+/// The output of a command that ran to its end: its first [`MAX_HELD_BYTES`].
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
-    status: Option<ExitStatus>,
+    status: ExitStatus,
 }
 
 impl Output {
     pub(crate) fn code(&self) -> Option<i32> {
-        self.status.and_then(|status| status.code())
+        self.status.code()
     }
 
     /// The first line.
@@ -62,9 +62,10 @@ impl Output {
     /// # Errors
     /// [`GitFailure::Command`].
     pub(crate) fn checked(self, command: &GitCommand) -> Result<Self, GitFailure> {
-        match self.status {
-            Some(status) if !status.success() => Err(failed(command, status, &self.stdout, &self.stderr)),
-            _ => Ok(self),
+        if self.status.success() {
+            Ok(self)
+        } else {
+            Err(failed(command, self.status, &self.stdout, &self.stderr))
         }
     }
 }
@@ -78,7 +79,7 @@ impl Context {
         self.bounds.programs
     }
 
-    /// Runs a command whose output is short. That it failed is in the output.
+    /// Runs a command of whose output the beginning is of interest. That it failed is in the output.
     ///
     /// # Errors
     /// When it cannot be run to its end.
@@ -87,11 +88,12 @@ impl Context {
         let mut take = |piece: &[u8]| {
             let room = MAX_HELD_BYTES - stdout.len();
             stdout.extend_from_slice(&piece[..piece.len().min(room)]);
-            if stdout.len() < MAX_HELD_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            // What does not fit is read and dropped: a command that is stopped here would leave its work half done.
+            ControlFlow::Continue(())
         };
         let mut observer = Silent { request };
         let ended = self.child(command, &mut observer, &mut take)?;
-        Ok(Output { stdout, stderr: ended.stderr, status: ended.status })
+        Ok(Output { stdout, stderr: ended.stderr, status: ended.status.ok_or(GitFailure::Stopped)? })
     }
 
     /// Runs a command and gives its output to `take` as it comes; reports progress meanwhile.

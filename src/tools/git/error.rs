@@ -68,6 +68,8 @@ pub(crate) enum GitFailure {
          done"
     )]
     TimedOut { after: Duration },
+    #[error("git was stopped before its end")]
+    Stopped,
     #[error("{0}")]
     Command(Box<FailedCommand>),
 }

@@ -216,7 +216,8 @@ fn run<T: GitTool>(
         programs: git.programs,
     };
     let context = Context::new(repository, bounds);
-    if tool.converts {
+    // Whatever changes something may start a hook.
+    if tool.converts || tool.changes {
         programs::Settings::of(&context, call)?.check(git.programs)?;
     }
     T::run(arguments, &context, call)

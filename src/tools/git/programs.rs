@@ -45,7 +45,12 @@ impl Settings {
         }
         let has_filters = self.pairs().any(|(scope, name)| !is_own(scope) && is_filter(name));
         let found = self.pairs().find(|(scope, name)| {
-            is_own(scope) && (is_filter(name) || is_driver(name) || has_filters && is_for_filters(name))
+            is_own(scope)
+                && (is_filter(name)
+                    || is_driver(name)
+                    || is_hook(name)
+                    || is_signer(name)
+                    || has_filters && is_for_filters(name))
         });
         match found {
             Some((_, name)) => {
@@ -99,6 +104,24 @@ fn is_driver(name: &[u8]) -> bool {
     name.starts_with(b"merge.") && name.ends_with(b".driver")
 }
 
+/// Hooks with names of their own, which git knows since 2.54.
+fn is_hook(name: &[u8]) -> bool {
+    name.starts_with(b"hook.") && [&b".command"[..], b".event"].iter().any(|end| name.ends_with(end))
+}
+
+/// What makes or checks signatures of a kind that `command.rs` does not set to nothing.
+fn is_signer(name: &[u8]) -> bool {
+    let is_known = matches!(
+        name,
+        b"gpg.program"
+            | b"gpg.openpgp.program"
+            | b"gpg.x509.program"
+            | b"gpg.ssh.program"
+            | b"gpg.ssh.defaultkeycommand"
+    );
+    name.starts_with(b"gpg.") && (name.ends_with(b"program") || name.ends_with(b"command")) && !is_known
+}
+
 /// What a filter of the user, Git LFS above all, would start because the repository says so.
 fn is_for_filters(name: &[u8]) -> bool {
     let begins = |begin: &[u8]| name.starts_with(begin);
@@ -146,10 +169,24 @@ mod tests {
             [("global", "filter.lfs.clean"), ("system", "filter.lfs.process"), ("global", "merge.x.driver")];
         assert_eq!(refused(&lfs), None);
         assert_eq!(
-            refused(&[("local", "core.bare"), ("local", "filter.x.required"), ("command", "filter.x.clean")]),
+            refused(&[
+                ("local", "core.bare"),
+                ("local", "filter.x.required"),
+                ("local", "gpg.ssh.program"),
+                ("command", "filter.x.clean")
+            ]),
             None
         );
-        for key in ["filter.x.clean", "filter.x.y.smudge", "filter..process", "merge.x.driver"] {
+        for key in [
+            "filter.x.clean",
+            "filter.x.y.smudge",
+            "filter..process",
+            "merge.x.driver",
+            "hook.x.command",
+            "hook.x.event",
+            "gpg.new.program",
+            "gpg.new.keycommand",
+        ] {
             for scope in ["local", "worktree"] {
                 assert_eq!(refused(&[("global", "a.b"), (scope, key)]).as_deref(), Some(key), "{scope}");
             }
