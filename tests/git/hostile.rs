@@ -377,3 +377,32 @@ async fn a_repository_that_changes_meanwhile_never_shows_what_is_outside() {
         moved.join().expect("moved");
     }
 }
+
+/// Git and the check read one repository, and never a work tree elsewhere.
+#[tokio::test]
+async fn a_repository_that_git_reads_otherwise_is_refused() {
+    let Some(mut scene) = Scene::new().await else { return };
+    let root = scene.outer.join("root");
+    let outside = scene.outer.join("outside");
+    std::fs::create_dir(&outside).expect("a directory");
+    std::fs::write(outside.join("plain.txt"), "outside\n").expect("a file");
+    let data = root.join("data");
+    git(&root, &["init", "--quiet", "--bare", "data"]);
+    let repo_path = json!({"repo_path": data.to_string_lossy()});
+    scene.text("git_branch", json!({"repo_path": data, "branch_type": "all"})).await;
+    git(&data, &["config", "core.bare", "false"]);
+    git(&data, &["config", "core.worktree", &outside.to_string_lossy()]);
+    for tool in ["git_status", "git_reset", "git_log"] {
+        let error = scene.error(tool, repo_path.clone()).await;
+        assert!(error.contains("its configuration sets core.worktree"), "{tool}: {error}");
+    }
+    // What looks like a repository to the check and not to git.
+    let decoy = root.join("decoy");
+    git(&root, &["init", "--quiet", "--bare", "decoy"]);
+    for name in ["objects", "refs"] {
+        std::fs::create_dir_all(decoy.join(".git").join(name)).expect("directories");
+    }
+    std::fs::write(decoy.join(".git/HEAD"), "nothing\n").expect("a file");
+    let error = scene.error("git_log", json!({"repo_path": decoy})).await;
+    assert!(error.contains("is not the one that git finds there"), "{error}");
+}

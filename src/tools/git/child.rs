@@ -61,7 +61,7 @@ impl Deadline {
     ///
     /// # Errors
     /// [`GitFailure::TimedOut`].
-    fn left(self) -> Result<Duration, GitFailure> {
+    pub(crate) fn left(self) -> Result<Duration, GitFailure> {
         let left = self.at.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(GitFailure::TimedOut { after: self.whole });

@@ -116,6 +116,8 @@ pub(crate) struct GitCommand {
     /// As an error shows it; what the reference would have run.
     shown: Option<String>,
     environment: Vec<(&'static str, String)>,
+    /// Git looks for the repository itself.
+    finds_repository: bool,
     /// What the command reads.
     pub(crate) input: Vec<u8>,
 }
@@ -123,7 +125,8 @@ pub(crate) struct GitCommand {
 impl GitCommand {
     pub(crate) fn new(access: Access, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(OsString::from).collect();
-        Self { arguments, access, shown: None, environment: Vec::new(), input: Vec::new() }
+        let (environment, input) = (Vec::new(), Vec::new());
+        Self { arguments, access, shown: None, environment, finds_repository: false, input }
     }
 
     pub(crate) fn reads(arguments: &[&str]) -> Self {
@@ -146,6 +149,12 @@ impl GitCommand {
 
     pub(crate) fn set_environment(mut self, environment: Vec<(&'static str, String)>) -> Self {
         self.environment = environment;
+        self
+    }
+
+    /// Has git look for the repository, as it does for its owner: it refuses those of other users then.
+    pub(crate) fn find_repository(mut self) -> Self {
+        self.finds_repository = true;
         self
     }
 
@@ -179,6 +188,14 @@ impl GitCommand {
         command.env("GIT_CEILING_DIRECTORIES", at.top.parent().unwrap_or(Path::new("/")));
         if at.has_work_tree {
             command.env("GIT_WORK_TREE", &at.top);
+        } else {
+            command.env("GIT_IMPLICIT_WORK_TREE", "0");
+        }
+        if !self.finds_repository {
+            command.env("GIT_DIR", &at.git_dir);
+            if at.common_dir != at.git_dir {
+                command.env("GIT_COMMON_DIR", &at.common_dir);
+            }
         }
         if self.access == Access::Reads {
             command.env("GIT_OPTIONAL_LOCKS", "0");
@@ -212,7 +229,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn repository(has_work_tree: bool) -> Repository {
-        Repository { top: "/repo".into(), has_work_tree, git_dir: "/repo/.git".into() }
+        let (git_dir, common_dir) = ("/repo/.git".into(), "/repo/.git".into());
+        Repository { top: "/repo".into(), has_work_tree, git_dir, common_dir }
     }
 
     fn environment(command: &Command) -> BTreeMap<String, String> {
@@ -233,7 +251,7 @@ mod tests {
         assert_eq!((&*set["GIT_CEILING_DIRECTORIES"], &*set["GIT_ALLOW_PROTOCOL"]), ("/", ""));
         for name in set.keys() {
             let is_known = KEPT.contains(&&**name) || SET.iter().any(|(set, _)| set == name);
-            let own = ["PATH", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS", "GIT_CEILING_DIRECTORIES"];
+            let own = ["PATH", "GIT_DIR", "GIT_WORK_TREE", "GIT_OPTIONAL_LOCKS", "GIT_CEILING_DIRECTORIES"];
             assert!(is_known || own.contains(&&**name), "{name}");
         }
         assert!(Path::new(command.get_program()).is_absolute());
@@ -243,6 +261,8 @@ mod tests {
         let allowed = GitCommand::writes(&["x"]).process(&repository(false), Programs::Allowed).expect("git");
         assert!(!allowed.get_args().any(|argument| argument == "core.hooksPath=/dev/null"));
         let set = environment(&allowed);
+        assert_eq!((&*set["GIT_DIR"], &*set["GIT_IMPLICIT_WORK_TREE"]), ("/repo/.git", "0"));
+        assert!(!set.contains_key("GIT_COMMON_DIR"));
         assert!(!set.contains_key("GIT_WORK_TREE") && !set.contains_key("GIT_OPTIONAL_LOCKS"));
     }
 

@@ -6,10 +6,14 @@ use super::error::{FailedCommand, GitFailure};
 use super::repository::Repository;
 use super::text::{Text, WithoutLastLineEnd};
 use crate::server::{CallContext, RequestContext};
+use std::ffi::OsStr;
+use std::fs;
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
-use std::time::Duration;
 
 /// Bytes of output that are held at once; what is longer is written into the answer as it comes.
 pub(crate) const MAX_HELD_BYTES: usize = 256 * 1024;
@@ -18,7 +22,6 @@ pub(crate) const MAX_HELD_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) max_answer_bytes: usize,
-    pub(crate) timeout: Duration,
     pub(crate) programs: Programs,
 }
 
@@ -71,8 +74,29 @@ impl Output {
 }
 
 impl Context {
-    pub(crate) fn new(repository: Repository, bounds: Bounds) -> Self {
-        Self { repository, bounds, deadline: Deadline::after(bounds.timeout) }
+    pub(crate) fn new(repository: Repository, bounds: Bounds, deadline: Deadline) -> Self {
+        Self { repository, bounds, deadline }
+    }
+
+    /// Has git find the repository: it may read what is there in another way than the check did, and it knows whose
+    /// repositories are not to be trusted. All other commands are told which one it is.
+    ///
+    /// # Errors
+    /// When git refuses the repository, or finds another one.
+    pub(crate) fn check_repository(&self, request: &RequestContext) -> Result<(), GitFailure> {
+        let command = GitCommand::reads(&["rev-parse", "--absolute-git-dir"]).find_repository();
+        let output = self.run(&command, request)?.checked(&command)?;
+        let Repository { top, git_dir, .. } = &self.repository;
+        let found = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
+        // One directory may have names that differ, where letters of either case are the same.
+        let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        let is_same =
+            || id(Path::new(OsStr::from_bytes(found))).is_some_and(|found| id(git_dir) == Some(found));
+        if found == git_dir.as_os_str().as_bytes() || is_same() {
+            return Ok(());
+        }
+        let found = String::from_utf8_lossy(found).into_owned();
+        Err(GitFailure::NotWhatGitFinds { repository: top.clone(), found })
     }
 
     pub(crate) fn programs(&self) -> Programs {

@@ -68,6 +68,17 @@ pub(crate) enum GitFailure {
          done"
     )]
     TimedOut { after: Duration },
+    #[error(
+        "The repository '{}' is used without a work tree, but its configuration sets core.worktree; pass the path of \
+         that work tree", .repository.display()
+    )]
+    NamesWorkTree { repository: PathBuf },
+    #[error(
+        "The repository '{}' is not the one that git finds there, '{found}': its .git is broken", .repository.display()
+    )]
+    NotWhatGitFinds { repository: PathBuf, found: String },
+    #[error("The file '{}' does not name a directory as git writes it", .0.display())]
+    BadPointer(PathBuf),
     #[error("git was stopped before its end")]
     Stopped,
     #[error("{0}")]

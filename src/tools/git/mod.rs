@@ -51,6 +51,7 @@ pub use error::GitError;
 use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, ThreadArguments, ToolError, ToolRequest, Toolset};
 use arguments::OfRepository;
+use child::Deadline;
 use command::Programs;
 use context::{Bounds, Context, check};
 use error::GitFailure;
@@ -208,17 +209,18 @@ fn run<T: GitTool>(
     call: &mut CallContext,
 ) -> Result<(), GitFailure> {
     let _turn = if tool.changes { Some(git.turns.take(|| check(call))?) } else { None };
-    let repository = Repository::open(arguments.repo_path(), &git.roots)?;
     let limits = call.limits();
-    let bounds = Bounds {
-        max_answer_bytes: limits.max_git_answer_bytes,
-        timeout: Duration::from_millis(limits.git_timeout_ms as u64),
-        programs: git.programs,
-    };
-    let context = Context::new(repository, bounds);
+    let deadline = Deadline::after(Duration::from_millis(limits.git_timeout_ms as u64));
+    let go_on = || check(call).and_then(|()| deadline.left().map(drop));
+    let repository = Repository::open(arguments.repo_path(), &git.roots, &go_on)?;
+    let bounds = Bounds { max_answer_bytes: limits.max_git_answer_bytes, programs: git.programs };
+    let context = Context::new(repository, bounds, deadline);
+    context.check_repository(call)?;
     // Whatever changes something may start a hook.
-    if tool.converts || tool.changes {
-        programs::Settings::of(&context, call)?.check(git.programs)?;
+    if tool.converts || tool.changes || !context.repository.has_work_tree {
+        let settings = programs::Settings::of(&context, call)?;
+        settings.check(git.programs)?;
+        settings.check_work_tree(&context)?;
     }
     T::run(arguments, &context, call)
 }

@@ -61,7 +61,7 @@ pub(crate) fn absolute(text: &str) -> PathBuf {
 }
 
 /// A path without `.` and `..`, as they are written.
-fn lexical(path: &Path) -> PathBuf {
+pub(crate) fn lexical(path: &Path) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for component in path.components() {
         match component {

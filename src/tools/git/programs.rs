@@ -9,6 +9,7 @@
 use super::command::{GitCommand, Programs};
 use super::context::{Context, MAX_HELD_BYTES};
 use super::error::GitFailure;
+use super::repository::Repository;
 use crate::server::RequestContext;
 use std::env;
 
@@ -58,6 +59,20 @@ impl Settings {
             }
             None => Ok(()),
         }
+    }
+
+    /// Refuses a repository without a work tree that names one: it could lie anywhere. Elsewhere git is told which one
+    /// it is, whatever is set.
+    ///
+    /// # Errors
+    /// [`GitFailure::NamesWorkTree`].
+    pub(crate) fn check_work_tree(&self, context: &Context) -> Result<(), GitFailure> {
+        let Repository { has_work_tree, top, .. } = &context.repository;
+        let is_named = self.pairs().any(|(scope, name)| is_own(scope) && name == b"core.worktree");
+        if is_named && !has_work_tree {
+            return Err(GitFailure::NamesWorkTree { repository: top.clone() });
+        }
+        Ok(())
     }
 
     /// Who commits where neither configuration nor environment say it: the user and the machine, as in the reference.

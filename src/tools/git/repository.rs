@@ -8,6 +8,7 @@
 
 use super::error::{Allowed, GitFailure};
 use super::paths::{self, ResolvedRoots, Roots};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
@@ -20,8 +21,17 @@ const MAX_POINTER_BYTES: u64 = 64 * 1024;
 /// Repositories that lend each other objects, one behind the other; git follows as many.
 const MAX_ALTERNATES: usize = 5;
 
-/// Entries of a repository's directories that are checked for links.
+/// Entries of a repository's directories that are checked for links, with the lines that name directories of objects.
 const MAX_ENTRIES: usize = 200_000;
+
+/// Entries after which a check looks whether it is to go on.
+const ENTRIES_BETWEEN_LOOKS: usize = 64;
+
+/// How deep directories of a repository lie in each other.
+const MAX_DEPTH: usize = 128;
+
+/// Bytes of paths that a check holds at once.
+const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
 
 /// The parts of a repository, without links.
 #[derive(Debug)]
@@ -31,14 +41,19 @@ pub(crate) struct Repository {
     pub(crate) has_work_tree: bool,
     /// What belongs to this work tree: `HEAD` and the index.
     pub(crate) git_dir: PathBuf,
+    /// What all worktrees share: objects, branches and configuration.
+    pub(crate) common_dir: PathBuf,
 }
+
+/// Fails once nobody waits for a check any more, or it takes too long.
+pub(crate) type GoOn<'g> = &'g dyn Fn() -> Result<(), GitFailure>;
 
 impl Repository {
     /// Finds the repository that a client means, and checks where all of it lies.
     ///
     /// # Errors
     /// What is wrong with the path or the repository.
-    pub(crate) fn open(repo_path: &str, roots: &Roots) -> Result<Self, GitFailure> {
+    pub(crate) fn open(repo_path: &str, roots: &Roots, go_on: GoOn<'_>) -> Result<Self, GitFailure> {
         if repo_path.contains('\0') {
             return Err(GitFailure::NullByte);
         }
@@ -56,7 +71,7 @@ impl Repository {
             return Err(GitFailure::NoSuchPath(absolute));
         }
         let repository = Self::at(&real).ok_or(GitFailure::NotARepository(absolute))?;
-        let check = Check { roots, resolved_roots: &resolved_roots, repository: &repository };
+        let mut check = Check::new(&repository, roots, &resolved_roots, go_on);
         check.all()?;
         Ok(repository)
     }
@@ -70,25 +85,29 @@ impl Repository {
             Err(_) => None,
         };
         if let Some(git_dir) = git_dir.filter(|git_dir| is_git_dir(git_dir)) {
-            return Some(Self { top: directory.to_owned(), has_work_tree: true, git_dir });
+            return Some(Self::of(directory.to_owned(), true, git_dir));
         }
         if !is_git_dir(directory) {
             return None;
         }
         let git_dir = directory.to_owned();
         match directory.parent() {
-            Some(top) if paths::is_named(directory, ".git") => {
-                Some(Self { top: top.to_owned(), has_work_tree: true, git_dir })
-            }
-            _ => Some(Self { top: git_dir.clone(), has_work_tree: false, git_dir }),
+            Some(top) if paths::is_named(directory, ".git") => Some(Self::of(top.to_owned(), true, git_dir)),
+            _ => Some(Self::of(git_dir.clone(), false, git_dir)),
         }
     }
 
-    /// What all worktrees share: objects, branches and configuration.
-    fn common_dir(&self) -> PathBuf {
-        let file = self.git_dir.join("commondir");
-        pointed_to(&file, b"", &self.git_dir).unwrap_or_else(|| self.git_dir.clone())
+    fn of(top: PathBuf, has_work_tree: bool, git_dir: PathBuf) -> Self {
+        let shared = pointed_to(&git_dir.join("commondir"), b"", &git_dir);
+        let common_dir = shared.unwrap_or_else(|| git_dir.clone());
+        Self { top, has_work_tree, git_dir, common_dir }
     }
+}
+
+/// Whether this part of a git directory is not looked into here: objects have a check of their own, submodules are
+/// repositories of their own, and no hook runs that is not allowed to run anyway.
+fn is_apart(name: &OsStr) -> bool {
+    name == "objects" || name == "modules" || name == "hooks"
 }
 
 fn is_git_dir(directory: &Path) -> bool {
@@ -96,10 +115,17 @@ fn is_git_dir(directory: &Path) -> bool {
     has("HEAD") && (has("objects") && has("refs") || has("commondir"))
 }
 
-/// The directory that a file names, after `prefix`, relative to `base`.
+/// The directory that a file names, after `prefix`, relative to `base`. It is read as git reads it: line ends are left out
+/// behind it, and nothing else. Git would end it at a NUL, which is no name that anybody wrote.
 fn pointed_to(file: &Path, prefix: &[u8], base: &Path) -> Option<PathBuf> {
     let text = read_start(file)?;
-    let named = text.strip_prefix(prefix)?.trim_ascii_end();
+    let mut named = text.strip_prefix(prefix)?;
+    while let Some((b'\n' | b'\r', before)) = named.split_last() {
+        named = before;
+    }
+    if named.is_empty() || named.contains(&0) || text.len() as u64 == MAX_POINTER_BYTES {
+        return None;
+    }
     paths::resolve(&base.join(OsStr::from_bytes(named)))
 }
 
@@ -122,35 +148,55 @@ struct Check<'r> {
     roots: &'r Roots,
     resolved_roots: &'r ResolvedRoots,
     repository: &'r Repository,
+    go_on: GoOn<'r>,
+    /// What was looked at so far.
+    entries: usize,
+    /// Directories that are still to be looked at, and how deep they lie.
+    waiting: Vec<(PathBuf, usize)>,
+    /// Where links led: each is looked at once.
+    seen: HashSet<PathBuf>,
+    /// Bytes of the paths in both.
+    held: usize,
 }
 
-impl Check<'_> {
-    fn all(&self) -> Result<(), GitFailure> {
-        let Repository { top, git_dir, .. } = self.repository;
+impl<'r> Check<'r> {
+    fn new(
+        repository: &'r Repository,
+        roots: &'r Roots,
+        resolved_roots: &'r ResolvedRoots,
+        go_on: GoOn<'r>,
+    ) -> Self {
+        let (waiting, seen) = (Vec::new(), HashSet::new());
+        Self { roots, resolved_roots, repository, go_on, entries: 0, waiting, seen, held: 0 }
+    }
+
+    fn all(&mut self) -> Result<(), GitFailure> {
+        let Repository { top, git_dir, common_dir, .. } = self.repository;
         self.inside(top)?;
         self.leads_inside(&top.join(".git"))?;
-        let common_dir = self.repository.common_dir();
         self.inside(git_dir)?;
-        self.inside(&common_dir)?;
-        let mut entries = 0;
-        for directory in [git_dir, &common_dir] {
-            self.links(directory, 0, &mut entries)?;
-            self.links(&directory.join("info"), 0, &mut entries)?;
-            for name in ["refs", "logs", "reftable"] {
-                self.links(&directory.join(name), usize::MAX, &mut entries)?;
-            }
-            if directory == &common_dir && git_dir == &common_dir {
-                break;
-            }
+        self.inside(common_dir)?;
+        let pointer = git_dir.join("commondir");
+        if git_dir == common_dir && fs::symlink_metadata(&pointer).is_ok() {
+            return Err(GitFailure::BadPointer(pointer));
         }
-        self.objects(&common_dir.join("objects"), 0, &mut entries)
+        self.wait(git_dir.clone(), 0)?;
+        if common_dir != git_dir {
+            self.wait(common_dir.clone(), 0)?;
+        }
+        self.links()?;
+        self.objects(&common_dir.join("objects"), 0)
     }
 
     /// A directory of objects, and those that it borrows from.
-    fn objects(&self, objects: &Path, depth: usize, entries: &mut usize) -> Result<(), GitFailure> {
+    fn objects(&mut self, objects: &Path, depth: usize) -> Result<(), GitFailure> {
         let objects = paths::resolve(objects).ok_or_else(|| self.uses_outside(objects))?;
         self.inside(&objects)?;
-        self.links(&objects, 1, entries)?;
+        if self.seen.insert(objects.clone()) {
+            self.held += objects.as_os_str().len();
+            self.wait(objects.clone(), 1)?;
+            self.links()?;
+        }
         let Some(text) = read_start(&objects.join("info/alternates")) else { return Ok(()) };
         if text.len() as u64 == MAX_POINTER_BYTES || depth == MAX_ALTERNATES {
             return Err(self.too_many("alternates"));
@@ -158,35 +204,76 @@ impl Check<'_> {
         for line in
             text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !line.starts_with(b"#"))
         {
-            // Git takes a line that begins so for a string with escapes.
-            if line.starts_with(b"\"") {
+            self.count()?;
+            // Git takes a line that begins so for a string with escapes, and a NUL for the end.
+            if line.starts_with(b"\"") || line.contains(&0) {
                 return Err(self.uses_outside(Path::new(OsStr::from_bytes(line))));
             }
-            self.objects(&objects.join(OsStr::from_bytes(line)), depth + 1, entries)?;
+            // Git takes `..` back by name, before it looks where links lead.
+            let named = objects.join(OsStr::from_bytes(line));
+            self.leads_inside(&named)?;
+            self.objects(&paths::lexical(&named), depth + 1)?;
         }
         Ok(())
     }
 
-    /// The links in a directory, and in those below it, down to `depth`.
-    fn links(&self, directory: &Path, depth: usize, entries: &mut usize) -> Result<(), GitFailure> {
-        let Ok(list) = fs::read_dir(directory) else { return Ok(()) };
-        for entry in list.flatten() {
-            *entries += 1;
-            if *entries > MAX_ENTRIES {
-                return Err(self.too_many("files"));
-            }
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_symlink() {
-                self.leads_inside(&entry.path())?;
-            } else if kind.is_dir() && depth > 0 {
-                self.links(&entry.path(), depth - 1, entries)?;
+    /// The links in the directories that wait, and in all below them. Without recursion: a repository is as deep as who
+    /// wrote it wants.
+    fn links(&mut self) -> Result<(), GitFailure> {
+        while let Some((directory, depth)) = self.waiting.pop() {
+            self.held -= directory.as_os_str().len();
+            self.count()?;
+            let Ok(list) = fs::read_dir(&directory) else { continue };
+            for entry in list.flatten() {
+                self.count()?;
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_symlink() {
+                    self.link(&entry.path(), depth)?;
+                } else if kind.is_dir() && !(depth == 0 && is_apart(&entry.file_name())) {
+                    self.wait(entry.path(), depth + 1)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn leads_inside(&self, path: &Path) -> Result<(), GitFailure> {
-        self.inside(&paths::resolve(path).ok_or_else(|| self.uses_outside(path))?)
+    /// A link, and what lies where it leads.
+    fn link(&mut self, link: &Path, depth: usize) -> Result<(), GitFailure> {
+        let target = self.leads_inside(link)?;
+        let is_apart = depth == 0 && link.file_name().is_some_and(is_apart);
+        if !is_apart && target.is_dir() && self.seen.insert(target.clone()) {
+            // It stays in the set.
+            self.held += target.as_os_str().len();
+            self.wait(target, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, directory: PathBuf, depth: usize) -> Result<(), GitFailure> {
+        self.held += directory.as_os_str().len();
+        if depth > MAX_DEPTH || self.held > MAX_HELD_BYTES {
+            return Err(self.too_many("directories"));
+        }
+        self.waiting.push((directory, depth));
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), GitFailure> {
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(self.too_many("files"));
+        }
+        if self.entries.is_multiple_of(ENTRIES_BETWEEN_LOOKS) {
+            (self.go_on)()?;
+        }
+        Ok(())
+    }
+
+    /// Where a path leads.
+    fn leads_inside(&self, path: &Path) -> Result<PathBuf, GitFailure> {
+        let resolved = paths::resolve(path).ok_or_else(|| self.uses_outside(path))?;
+        self.inside(&resolved)?;
+        Ok(resolved)
     }
 
     fn inside(&self, resolved: &Path) -> Result<(), GitFailure> {
@@ -226,7 +313,7 @@ mod tests {
     fn open(path: &Path, repo_path: &str) -> Result<Repository, String> {
         let repo_path = path.join(repo_path);
         let roots = Roots::new(vec![path.join("in")]);
-        let opened = Repository::open(&repo_path.to_string_lossy(), &roots);
+        let opened = Repository::open(&repo_path.to_string_lossy(), &roots, &|| Ok(()));
         opened.map_err(|error| error.to_string().replace(&*path.to_string_lossy(), "OUTER"))
     }
 
@@ -245,7 +332,8 @@ mod tests {
             open(&path, "out/repo").unwrap_err(),
             "Repository path 'OUTER/out/repo' is outside the allowed repository 'OUTER/in'"
         );
-        let none = Repository::open(&path.to_string_lossy(), &Roots::default()).unwrap_err().to_string();
+        let none =
+            Repository::open(&path.to_string_lossy(), &Roots::default(), &|| Ok(())).unwrap_err().to_string();
         assert!(none.contains("no directory is allowed"), "{none}");
     }
 
@@ -253,7 +341,7 @@ mod tests {
     #[test]
     fn no_part_of_a_repository_may_lie_outside() {
         type Change = fn(&Path, &Path);
-        let ways: [(&str, Change); 12] = [
+        let ways: [(&str, Change); 16] = [
             ("the git directory", |git_dir, out| {
                 fs::remove_dir_all(git_dir).expect("removed");
                 symlink(out, git_dir).expect("a link");
@@ -292,6 +380,31 @@ mod tests {
                     .expect("a file");
                 fs::write(git_dir.join("objects/info/alternates"), "../other\n").expect("a file");
             }),
+            ("borrowed objects, by name and not by link", |git_dir, _| {
+                let inside = git_dir.join("a/b/c/d/e/f/out/repo/.git/objects");
+                fs::create_dir_all(&inside).expect("directories");
+                symlink("a/b/c/d/e/f/g/h/i", git_dir.join("link")).expect("a link");
+                fs::create_dir_all(git_dir.join("a/b/c/d/e/f/g/h/i")).expect("directories");
+                fs::write(
+                    git_dir.join("objects/info/alternates"),
+                    "../link/../../../../out/repo/.git/objects\n",
+                )
+                .expect("a file");
+            }),
+            ("borrowed objects before a NUL", |git_dir, out| {
+                let text = format!("{}\0/../../../../in\n", out.join("objects").display());
+                fs::write(git_dir.join("objects/info/alternates"), text).expect("a file");
+            }),
+            ("the state of a rebase", |git_dir, _| {
+                fs::create_dir(git_dir.join("rebase-merge")).expect("a directory");
+                symlink("/etc/passwd", git_dir.join("rebase-merge/head-name")).expect("a link");
+            }),
+            ("a link behind a link", |git_dir, _| {
+                let behind = git_dir.join("../behind");
+                fs::create_dir(&behind).expect("a directory");
+                symlink("/etc/passwd", behind.join("head-name")).expect("a link");
+                symlink("../behind", git_dir.join("rebase-merge")).expect("a link");
+            }),
         ];
         for (name, change) in ways {
             let (_outer, path) = scene();
@@ -322,6 +435,53 @@ mod tests {
         assert_eq!(open(&path, "in/repo").expect("a repository").git_dir, path.join("in/data"));
         let bare = open(&path, "in/data").expect("a repository");
         assert!(!bare.has_work_tree && bare.top == path.join("in/data"));
+    }
+
+    #[test]
+    fn names_of_directories_are_read_as_git_reads_them() {
+        let (_outer, path) = scene();
+        let git_dir = path.join("in/repo/.git");
+        for text in ["../x\0y\n", "\n", ""] {
+            fs::write(git_dir.join("commondir"), text).expect("a file");
+            assert!(open(&path, "in/repo").unwrap_err().contains("does not name a directory"), "{text:?}");
+        }
+        // A blank is a part of the name.
+        symlink(path.join("out/repo/.git"), git_dir.join("shared ")).expect("a link");
+        fs::create_dir(git_dir.join("shared")).expect("a directory");
+        fs::write(git_dir.join("commondir"), "shared \r\n").expect("a file");
+        assert!(open(&path, "in/repo").unwrap_err().contains("OUTER/out/repo/.git"));
+    }
+
+    #[test]
+    fn deep_and_endless_repositories_are_refused_and_a_check_can_be_stopped() {
+        let (_outer, path) = scene();
+        let git_dir = path.join("in/repo/.git");
+        let deep = git_dir.join("refs/heads").join("a/".repeat(300));
+        fs::create_dir_all(deep).expect("directories");
+        assert!(open(&path, "in/repo").unwrap_err().contains("too many directories"));
+
+        let (_outer, path) = scene();
+        let objects = path.join("in/repo/.git/objects");
+        fs::write(objects.join("info/alternates"), "../o1\n".repeat(17)).expect("a file");
+        for level in 1..5 {
+            let info = objects.join(format!("../o{level}/info"));
+            fs::create_dir_all(&info).expect("directories");
+            let lines =
+                if level < 4 { format!("../o{}\n", level + 1).repeat(17) } else { "n\n".repeat(30_000) };
+            fs::write(info.join("alternates"), lines).expect("a file");
+        }
+        assert!(open(&path, "in/repo").unwrap_err().contains("too many files"));
+        let roots = Roots::new(vec![path.join("in")]);
+        let repo_path = path.join("in/repo").to_string_lossy().into_owned();
+        let stopped = Repository::open(&repo_path, &roots, &|| Err(GitFailure::Cancelled));
+        assert!(matches!(stopped, Err(GitFailure::Cancelled)));
+    }
+
+    #[test]
+    fn links_in_a_circle_end() {
+        let (_outer, path) = scene();
+        symlink("..", path.join("in/repo/.git/refs/up")).expect("a link");
+        assert!(open(&path, "in/repo").is_ok());
     }
 
     #[test]
