@@ -56,7 +56,7 @@ fn builder(
     let fetch = enabled.then(ToolsetName::Fetch, || fetch(settings)).transpose()?;
     let prompts = fetch.as_ref().map(Fetch::prompts);
     let fetch = choice.apply(ToolsetName::Fetch, fetch)?;
-    let prompts = prompts.filter(|_| offers_tools(&fetch));
+    let prompts = prompts.filter(|_| has_tools(&fetch));
     let server = server.toolset(fetch);
     let server = match prompts {
         Some(prompts) => server.prompts(prompts),
@@ -65,7 +65,7 @@ fn builder(
 
     let graph = enabled.then(ToolsetName::Memory, || graph(settings)).transpose()?;
     let memory = choice.apply(ToolsetName::Memory, graph.clone())?;
-    let graph = graph.filter(|_| offers_tools(&memory));
+    let graph = graph.filter(|_| has_tools(&memory));
     let server = server.toolset(memory);
     let server = match graph {
         Some(graph) => server.resources(graph),
@@ -82,7 +82,7 @@ fn builder(
 }
 
 /// Whether anything is left of a toolset: without its tools, its prompts and resources are not wanted either.
-fn offers_tools(toolset: &impl Toolset) -> bool {
+fn has_tools(toolset: &impl Toolset) -> bool {
     !toolset.definitions().is_empty()
 }
 

@@ -337,11 +337,12 @@ mod tests {
         assert!(none.contains("no directory is allowed"), "{none}");
     }
 
-    /// Each way to keep a part of a repository elsewhere, with the place that the refusal names.
-    #[test]
-    fn no_part_of_a_repository_may_lie_outside() {
-        type Change = fn(&Path, &Path);
-        let ways: [(&str, Change); 16] = [
+    /// Changes a repository, whose git directory is given, and one outside.
+    type Change = fn(&Path, &Path);
+
+    /// Ways to keep a part of a repository elsewhere.
+    fn parts_elsewhere() -> [(&'static str, Change); 12] {
+        [
             ("the git directory", |git_dir, out| {
                 fs::remove_dir_all(git_dir).expect("removed");
                 symlink(out, git_dir).expect("a link");
@@ -369,6 +370,22 @@ mod tests {
             ("attributes", |git_dir, _| {
                 symlink("/etc/passwd", git_dir.join("info/attributes")).expect("a link");
             }),
+            ("the state of a rebase", |git_dir, _| {
+                fs::create_dir(git_dir.join("rebase-merge")).expect("a directory");
+                symlink("/etc/passwd", git_dir.join("rebase-merge/head-name")).expect("a link");
+            }),
+            ("a link behind a link", |git_dir, _| {
+                let behind = git_dir.join("../behind");
+                fs::create_dir(&behind).expect("a directory");
+                symlink("/etc/passwd", behind.join("head-name")).expect("a link");
+                symlink("../behind", git_dir.join("rebase-merge")).expect("a link");
+            }),
+        ]
+    }
+
+    /// Ways to borrow objects from elsewhere.
+    fn objects_elsewhere() -> [(&'static str, Change); 4] {
+        [
             ("borrowed objects", |git_dir, out| {
                 let text = format!("# here\n{}\n", out.join("objects").display());
                 fs::write(git_dir.join("objects/info/alternates"), text).expect("a file");
@@ -395,18 +412,12 @@ mod tests {
                 let text = format!("{}\0/../../../../in\n", out.join("objects").display());
                 fs::write(git_dir.join("objects/info/alternates"), text).expect("a file");
             }),
-            ("the state of a rebase", |git_dir, _| {
-                fs::create_dir(git_dir.join("rebase-merge")).expect("a directory");
-                symlink("/etc/passwd", git_dir.join("rebase-merge/head-name")).expect("a link");
-            }),
-            ("a link behind a link", |git_dir, _| {
-                let behind = git_dir.join("../behind");
-                fs::create_dir(&behind).expect("a directory");
-                symlink("/etc/passwd", behind.join("head-name")).expect("a link");
-                symlink("../behind", git_dir.join("rebase-merge")).expect("a link");
-            }),
-        ];
-        for (name, change) in ways {
+        ]
+    }
+
+    #[test]
+    fn no_part_of_a_repository_may_lie_outside() {
+        for (name, change) in parts_elsewhere().into_iter().chain(objects_elsewhere()) {
             let (_outer, path) = scene();
             change(&path.join("in/repo/.git"), &path.join("out/repo/.git"));
             let refused = open(&path, "in/repo").expect_err(name);
