@@ -35,6 +35,11 @@ impl BlockSource for HeldText {
             }
         }
     }
+
+    /// An event that waits for its reader is bounded by this, so a text in one is in two lines of the report.
+    fn kept_bytes(&self) -> usize {
+        size_of::<Self>() + self.text.capacity()
+    }
 }
 
 /// Answers with a text, and the same as structured content. A long one is sent while the answer is written.
