@@ -52,7 +52,7 @@ pub(crate) use state::latencies::Latencies;
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::Session;
-#[cfg(feature = "filesystem")]
+#[cfg(any(test, feature = "filesystem"))]
 pub(crate) use state::streamed::{BlockSource, Filled};
 #[cfg(test)]
 pub(crate) use state::undelivered::Shortage;
