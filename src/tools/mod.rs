@@ -11,6 +11,8 @@ mod json_text;
 #[cfg(all(unix, feature = "memory"))]
 pub mod memory;
 mod selection;
+#[cfg(all(unix, any(feature = "filesystem", feature = "git", feature = "memory")))]
+mod table;
 #[cfg(feature = "thinking")]
 pub mod thinking;
 #[cfg(feature = "time")]

@@ -56,6 +56,7 @@ mod write_target;
 
 pub use compat::Compat;
 
+use super::table::{self, Entry, tools};
 use crate::protocol::ToolDefinition;
 use crate::server::{
     ArgumentsPlace, CallContext, CancellationToken, Finished, SessionValues, ThreadArguments, ToolError,
@@ -96,7 +97,7 @@ const OWN_DEFINITIONS: &str = include_str!("own_definitions.json");
 pub struct Filesystem {
     directories: Arc<Directories>,
     /// The tools that clients see, in order.
-    tools: Vec<&'static Entry>,
+    tools: Vec<&'static Entry<Self>>,
     client_roots: Option<ClientRoots>,
     compat: Compat,
     copies: Copies,
@@ -143,10 +144,9 @@ impl Filesystem {
         if !read_only {
             usable.clean();
         }
-        let tools = TOOLS.iter().filter(|tool| !(read_only && tool.changes)).collect();
         let filesystem = Self {
             directories: Arc::new(usable),
-            tools,
+            tools: table::listed(TOOLS, read_only),
             client_roots: None,
             compat: Compat::Default,
             copies: Copies::Twice,
@@ -207,11 +207,8 @@ impl Filesystem {
 
 impl Toolset for Filesystem {
     fn definitions(&self) -> Vec<ToolDefinition> {
-        // invariant: the texts are part of the program, and a test reads them.
-        let read = |text| ToolDefinition::parse_list(text).expect("the definitions are readable");
-        let is_listed = |tool: &ToolDefinition| self.tools.iter().any(|entry| entry.name == tool.name());
-        let recorded = read(DEFINITIONS).into_iter().filter(is_listed);
-        let own = read(OWN_DEFINITIONS);
+        let recorded = table::definitions(DEFINITIONS, &self.tools).into_iter();
+        let own = table::definitions(OWN_DEFINITIONS, &self.tools);
         let changed = |tool: ToolDefinition| match self.compat {
             Compat::Reference => tool.exact_arguments(),
             Compat::Default => own.iter().find(|own| own.name() == tool.name()).cloned().unwrap_or(tool),
@@ -228,11 +225,7 @@ impl Toolset for Filesystem {
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
-        let finished = match self.tools.get(index) {
-            Some(tool) => (tool.start)(self, request).may_repeat(tool.waits),
-            None => request.refuse_unknown(),
-        };
-        std::future::ready(finished)
+        std::future::ready(table::start(self.tools.get(index).copied(), self, request))
     }
 
     fn call_on_thread(
@@ -241,14 +234,11 @@ impl Toolset for Filesystem {
         arguments: ThreadArguments<'_>,
         call: &mut CallContext,
     ) -> Result<(), ToolError> {
-        match self.tools.get(index) {
-            Some(tool) => (tool.work)(self, arguments, call),
-            None => Err(ToolError::NotFound),
-        }
+        table::work(self.tools.get(index).copied(), self, arguments, call)
     }
 
     fn state_bytes(&self) -> usize {
-        self.directories.toolset_bytes() + self.tools.capacity() * size_of::<&Entry>()
+        self.directories.toolset_bytes() + self.tools.capacity() * size_of::<&Entry<Self>>()
     }
 
     fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
@@ -286,27 +276,23 @@ impl Toolset for Filesystem {
     }
 }
 
-/// A tool in the table.
-#[derive(Debug)]
-struct Entry {
-    name: &'static str,
+/// When a tool runs, and what it does.
+#[derive(Debug, Clone, Copy)]
+struct Flags {
+    /// The call is tried at once. If not, it waits for a disk, or looks at many files.
+    at_once: bool,
     changes: bool,
-    /// Whether a call that lacked memory may begin again: it changes nothing, or has all its memory before it does.
+    /// A call that lacks memory waits for it, on a thread, and runs again: it changes nothing, or has all its memory
+    /// before it does.
     waits: bool,
-    /// Admits a call, and serves it if it is quick.
-    start: for<'f> fn(&'f Filesystem, ToolRequest<'f>) -> Finished,
-    /// Serves a call on a thread that may block.
-    work: fn(&Filesystem, ThreadArguments<'_>, &mut CallContext) -> Result<(), ToolError>,
 }
 
 /// A tool: its arguments and its function.
 trait FileTool {
     type Arguments<'a>: Deserialize<'a>;
 
-    /// Whether the call is tried at once. If not, it waits for a disk, or looks at many files.
-    const AT_ONCE: bool;
-    /// Whether a call that lacks memory waits for it, on a thread, and runs again.
-    const WAITS: bool;
+    const NAME: &'static str;
+    const FLAGS: Flags;
 
     fn run(
         arguments: &Self::Arguments<'_>,
@@ -315,8 +301,14 @@ trait FileTool {
     ) -> Result<(), Stop>;
 }
 
+/// The line of a tool in the table.
+const fn entry<T: FileTool>() -> Entry<Filesystem> {
+    let Flags { changes, waits, .. } = T::FLAGS;
+    Entry { name: T::NAME, changes, may_repeat: waits, start: start::<T>, work: work::<T> }
+}
+
 fn start<'f, T: FileTool>(tools: &'f Filesystem, request: ToolRequest<'f>) -> Finished {
-    if !T::AT_ONCE {
+    if !T::FLAGS.at_once {
         return request.admit_for_thread::<T::Arguments<'f>>();
     }
     let frame = request.frame();
@@ -329,7 +321,7 @@ fn start<'f, T: FileTool>(tools: &'f Filesystem, request: ToolRequest<'f>) -> Fi
     let inline_bytes = Some(call.limits().inline_read_bytes as u64);
     let context = tools.context(&sandbox, &cancellation, inline_bytes);
     let result = run::<T>(&arguments, &context, &mut call);
-    if T::WAITS && call.lacking().is_some() {
+    if T::FLAGS.waits && call.lacking().is_some() {
         return call.restart_on_thread(ArgumentsPlace::of(json, frame));
     }
     match result {
@@ -368,37 +360,8 @@ fn run<T: FileTool>(
     Ok(())
 }
 
-/// One line for each tool: its type, name, arguments, function, when it runs, whether it changes anything, and whether
-/// it waits for memory.
-macro_rules! tools {
-    ($($tool:ident $name:literal ($arguments:ty) $run:path, at_once: $at_once:literal, changes: $changes:literal, waits: $waits:literal;)*) => {
-        $(
-            struct $tool;
-
-            impl FileTool for $tool {
-                type Arguments<'a> = $arguments;
-
-                const AT_ONCE: bool = $at_once;
-            const WAITS: bool = $waits;
-
-                fn run(
-                    arguments: &Self::Arguments<'_>,
-                    context: &Context<'_>,
-                    call: &mut CallContext,
-                ) -> Result<(), Stop> {
-                    $run(arguments, context, call)
-                }
-            }
-        )*
-
-        /// All tools, in the order of the reference.
-        static TOOLS: &[Entry] = &[$(Entry {
-            name: $name, changes: $changes, waits: $waits, start: start::<$tool>, work: work::<$tool>,
-        }),*];
-    };
-}
-
 tools! {
+    Filesystem: FileTool(Context<'_>) -> Stop;
     ReadFile "read_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false, waits: true;
     ReadTextFile "read_text_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false, waits: true;
     ReadMediaFile "read_media_file" (arguments::Path<'a>) read::read_media_file, at_once: true, changes: false, waits: true;

@@ -48,6 +48,7 @@ mod turns;
 
 pub use error::GitError;
 
+use super::table::{self, Entry, tools};
 use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, ThreadArguments, ToolError, ToolRequest, Toolset};
 use arguments::OfRepository;
@@ -83,7 +84,7 @@ const DEFINITIONS: &str = include_str!("definitions.json");
 pub struct Git {
     roots: Roots,
     /// The tools that clients see, in order.
-    tools: Vec<&'static Entry>,
+    tools: Vec<&'static Entry<Self>>,
     programs: Programs,
     turns: Arc<Turns>,
 }
@@ -95,7 +96,7 @@ impl Git {
         let absolute = |directory: &PathBuf| paths::absolute(&directory.to_string_lossy());
         Self {
             roots: Roots::new(directories.iter().map(absolute).collect()),
-            tools: TOOLS.iter().filter(|tool| !(read_only && tool.changes)).collect(),
+            tools: table::listed(TOOLS, read_only),
             programs: Programs::Refused,
             turns: Arc::default(),
         }
@@ -126,10 +127,7 @@ impl Git {
 
 impl Toolset for Git {
     fn definitions(&self) -> Vec<ToolDefinition> {
-        // invariant: the text is part of the program, and a test reads it.
-        let all = ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable");
-        let is_listed = |tool: &ToolDefinition| self.tools.iter().any(|entry| entry.name == tool.name());
-        all.into_iter().filter(is_listed).collect()
+        table::definitions(DEFINITIONS, &self.tools)
     }
 
     fn call<'f>(
@@ -137,12 +135,7 @@ impl Toolset for Git {
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
-        let finished = match self.tools.get(index) {
-            // What changes nothing may begin again when it lacked memory.
-            Some(tool) => (tool.start)(request).may_repeat(!tool.changes),
-            None => request.refuse_unknown(),
-        };
-        std::future::ready(finished)
+        std::future::ready(table::start(self.tools.get(index).copied(), self, request))
     }
 
     fn call_on_thread(
@@ -151,10 +144,7 @@ impl Toolset for Git {
         arguments: ThreadArguments<'_>,
         call: &mut CallContext,
     ) -> Result<(), ToolError> {
-        match self.tools.get(index) {
-            Some(tool) => (tool.work)(self, tool, arguments, call),
-            None => Err(ToolError::NotFound),
-        }
+        table::work(self.tools.get(index).copied(), self, arguments, call)
     }
 
     fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
@@ -162,24 +152,24 @@ impl Toolset for Git {
     }
 
     fn state_bytes(&self) -> usize {
-        self.roots.heap_bytes() + self.tools.capacity() * size_of::<&Entry>() + size_of::<Turns>()
+        self.roots.heap_bytes() + self.tools.capacity() * size_of::<&Entry<Self>>() + size_of::<Turns>()
     }
 }
 
-/// A tool in the table.
-#[derive(Debug)]
-struct Entry {
-    name: &'static str,
+/// What a tool does.
+#[derive(Debug, Clone, Copy)]
+struct Flags {
     changes: bool,
     /// Git passes contents of files through filters for it, or merges.
     converts: bool,
-    start: for<'f> fn(ToolRequest<'f>) -> Finished,
-    work: fn(&Git, &Entry, ThreadArguments<'_>, &mut CallContext) -> Result<(), ToolError>,
 }
 
 /// A tool: its arguments and its function.
 trait GitTool {
     type Arguments<'a>: Deserialize<'a> + OfRepository;
+
+    const NAME: &'static str;
+    const FLAGS: Flags;
 
     fn run(
         arguments: &Self::Arguments<'_>,
@@ -188,27 +178,32 @@ trait GitTool {
     ) -> Result<(), GitFailure>;
 }
 
-fn start<'f, T: GitTool>(request: ToolRequest<'f>) -> Finished {
+/// The line of a tool in the table. What changes nothing may begin again when it lacked memory.
+const fn entry<T: GitTool>() -> Entry<Git> {
+    let Flags { changes, .. } = T::FLAGS;
+    Entry { name: T::NAME, changes, may_repeat: !changes, start: start::<T>, work: work::<T> }
+}
+
+fn start<'f, T: GitTool>(_: &'f Git, request: ToolRequest<'f>) -> Finished {
     request.admit_for_thread::<T::Arguments<'f>>()
 }
 
 fn work<T: GitTool>(
     git: &Git,
-    tool: &Entry,
     arguments: ThreadArguments<'_>,
     call: &mut CallContext,
 ) -> Result<(), ToolError> {
     let arguments = arguments.decode::<T::Arguments<'_>>(call)?;
-    run::<T>(git, tool, &arguments, call).map_err(|failure| failure.of_tool(tool.name))
+    run::<T>(git, &arguments, call).map_err(|failure| failure.of_tool(T::NAME))
 }
 
 fn run<T: GitTool>(
     git: &Git,
-    tool: &Entry,
     arguments: &T::Arguments<'_>,
     call: &mut CallContext,
 ) -> Result<(), GitFailure> {
-    let _turn = if tool.changes { Some(git.turns.take(|| check(call))?) } else { None };
+    let Flags { changes, converts } = T::FLAGS;
+    let _turn = if changes { Some(git.turns.take(|| check(call))?) } else { None };
     let limits = call.limits();
     let deadline = Deadline::after(Duration::from_millis(limits.git_timeout_ms as u64));
     let go_on = || check(call).and_then(|()| deadline.left().map(drop));
@@ -217,7 +212,7 @@ fn run<T: GitTool>(
     let context = Context::new(repository, bounds, deadline);
     context.check_repository(call)?;
     // Whatever changes something may start a hook.
-    if tool.converts || tool.changes || !context.repository.has_work_tree {
+    if converts || changes || !context.repository.has_work_tree {
         let settings = programs::Settings::of(&context, call)?;
         settings.check(git.programs)?;
         settings.check_work_tree(&context)?;
@@ -225,34 +220,8 @@ fn run<T: GitTool>(
     T::run(arguments, &context, call)
 }
 
-/// One line for each tool: its type, name, arguments, function, whether it changes anything, and whether git converts
-/// contents of files for it.
-macro_rules! tools {
-    ($($tool:ident $name:literal ($arguments:ty) $run:path, changes: $changes:literal, converts: $converts:literal;)*) => {
-        $(
-            struct $tool;
-
-            impl GitTool for $tool {
-                type Arguments<'a> = $arguments;
-
-                fn run(
-                    arguments: &Self::Arguments<'_>,
-                    context: &Context,
-                    call: &mut CallContext,
-                ) -> Result<(), GitFailure> {
-                    $run(arguments, context, call)
-                }
-            }
-        )*
-
-        /// All tools, in the order of the reference.
-        static TOOLS: &[Entry] = &[$(Entry {
-            name: $name, changes: $changes, converts: $converts, start: start::<$tool>, work: work::<$tool>,
-        }),*];
-    };
-}
-
 tools! {
+    Git: GitTool(Context) -> GitFailure;
     Status "git_status" (arguments::OnlyRepository<'a>) diff::status, changes: false, converts: true;
     DiffUnstaged "git_diff_unstaged" (arguments::DiffOfIndex<'a>) diff::unstaged, changes: false, converts: true;
     DiffStaged "git_diff_staged" (arguments::DiffOfIndex<'a>) diff::staged, changes: false, converts: true;

@@ -33,6 +33,7 @@ mod line;
 mod search;
 mod store;
 
+use super::table::{self, Entry};
 use crate::protocol::{Resource, ToolDefinition};
 use crate::server::{
     ArgumentsPlace, CallContext, Finished, ReadContext, Resources, TextBlock, ThreadArguments, ToolError,
@@ -107,8 +108,7 @@ impl KnowledgeGraph {
 
 impl Toolset for KnowledgeGraph {
     fn definitions(&self) -> Vec<ToolDefinition> {
-        // invariant: the text is part of the program, and a test reads it.
-        ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable")
+        table::definitions(DEFINITIONS, &table::listed(&TOOLS, false))
     }
 
     fn call<'f>(
@@ -116,11 +116,7 @@ impl Toolset for KnowledgeGraph {
         index: usize,
         request: ToolRequest<'f>,
     ) -> impl Future<Output = Finished> + Send + 'f {
-        let finished = match TOOLS.get(index) {
-            Some(tool) => (tool.start)(&self.store, request),
-            None => request.refuse_unknown(),
-        };
-        std::future::ready(finished)
+        std::future::ready(table::start(TOOLS.get(index), &*self.store, request))
     }
 
     fn call_on_thread(
@@ -129,10 +125,7 @@ impl Toolset for KnowledgeGraph {
         arguments: ThreadArguments<'_>,
         call: &mut CallContext,
     ) -> Result<(), ToolError> {
-        match TOOLS.get(index) {
-            Some(tool) => (tool.work)(&self.store, arguments, call),
-            None => Err(ToolError::NotFound),
-        }
+        table::work(TOOLS.get(index), &self.store, arguments, call)
     }
 
     fn state_bytes(&self) -> usize {
@@ -171,33 +164,26 @@ impl Resources for KnowledgeGraph {
     }
 }
 
-/// A tool in the table.
-struct Entry {
-    /// Admits a call, and serves it if nothing has to be waited for.
-    start: for<'f> fn(&'f Store, ToolRequest<'f>) -> Finished,
-    /// Serves a call on a thread that may block.
-    work: fn(&Store, ThreadArguments<'_>, &mut CallContext) -> Result<(), ToolError>,
-}
-
 /// All tools, in the order of the reference.
-static TOOLS: [Entry; 9] = [
-    changes::<CreateEntitiesTool>(),
-    changes::<CreateRelationsTool>(),
-    changes::<AddObservationsTool>(),
-    changes::<DeleteEntitiesTool>(),
-    changes::<DeleteObservationsTool>(),
-    changes::<DeleteRelationsTool>(),
-    reads::<ReadGraphTool>(),
-    reads::<SearchTool>(),
-    reads::<OpenTool>(),
+static TOOLS: [Entry<Store>; 9] = [
+    changes::<CreateEntitiesTool>("create_entities"),
+    changes::<CreateRelationsTool>("create_relations"),
+    changes::<AddObservationsTool>("add_observations"),
+    changes::<DeleteEntitiesTool>("delete_entities"),
+    changes::<DeleteObservationsTool>("delete_observations"),
+    changes::<DeleteRelationsTool>("delete_relations"),
+    reads::<ReadGraphTool>("read_graph"),
+    reads::<SearchTool>("search_nodes"),
+    reads::<OpenTool>("open_nodes"),
 ];
 
-const fn changes<T: ChangingTool>() -> Entry {
-    Entry { start: |_, request| request.admit_for_thread::<T::Arguments<'_>>(), work: change::<T> }
+const fn changes<T: ChangingTool>(name: &'static str) -> Entry<Store> {
+    let start = |_: &_, request: ToolRequest<'_>| request.admit_for_thread::<T::Arguments<'_>>();
+    Entry { name, changes: true, may_repeat: false, start, work: change::<T> }
 }
 
-const fn reads<T: ReadingTool>() -> Entry {
-    Entry { start: start_reading::<T>, work: read::<T> }
+const fn reads<T: ReadingTool>(name: &'static str) -> Entry<Store> {
+    Entry { name, changes: false, may_repeat: true, start: start_reading::<T>, work: read::<T> }
 }
 
 /// A tool that answers with a part of the graph.
@@ -225,7 +211,7 @@ fn start_reading<'f, T: ReadingTool>(store: &'f Store, request: ToolRequest<'f>)
             call.finish(answered.map_err(GraphError::into_tool_error))
         }
         // The file has to be read, the graph is large, or there was no memory for the answer.
-        _ => call.restart_on_thread(ArgumentsPlace::of(json, frame)).may_repeat(true),
+        _ => call.restart_on_thread(ArgumentsPlace::of(json, frame)),
     }
 }
 
@@ -447,7 +433,9 @@ mod tests {
         let ours: Value = serde_json::from_str(DEFINITIONS).expect("JSON");
         let recorded = include_str!("../../../tests/fixtures/reference/memory/tools.json");
         assert_eq!(ours, serde_json::from_str::<Value>(recorded).expect("JSON"));
-        assert_eq!(ours.as_array().expect("a list").len(), TOOLS.len());
+        let tools = ours.as_array().expect("a list");
+        let names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+        assert_eq!(names, TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>());
         let given = serde_json::to_value(KnowledgeGraph::new("x").definitions()).expect("JSON");
         assert_eq!(given, ours);
     }
