@@ -11,6 +11,8 @@ mod comeback;
 mod doctor;
 #[path = "memory/edited.rs"]
 mod edited;
+#[path = "memory/incoming.rs"]
+mod incoming;
 #[path = "memory/limit.rs"]
 mod limit;
 #[path = "memory/load.rs"]

@@ -60,6 +60,12 @@ impl Segments {
         self.full.is_empty()
     }
 
+    /// Bytes that are charged for the contents to the budget of leased bytes.
+    #[must_use]
+    pub fn charged_bytes(&self) -> usize {
+        self.charge.as_ref().map_or(0, Reservation::bytes)
+    }
+
     /// The contents, piece by piece.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         self.full.iter().map(|segment| &segment[..])

@@ -9,11 +9,11 @@ mod resize;
 
 use super::advice::{Hysteresis, Plan, Policy, advise};
 use super::allocator::Allocator;
-use super::announced::{Announced, Announcements};
 use super::balance::{Peaks, balance};
 use super::black_box::BlackBox;
 use super::ceiling::Ceiling;
 use super::heap_fall::{HeapFall, Slack};
+use super::incoming::{IncomingMessage, IncomingMessages};
 use super::kernel::{self, Shortage};
 use super::lasting;
 use super::ledger::{Account, Entries, Ledger};
@@ -52,8 +52,8 @@ struct Shared {
     budget: MemoryBudget,
     /// Bytes of large frames that may be in memory at once.
     leased: MemoryBudget,
-    /// What the bodies that are announced will take. A body that comes slowly is not expected any more.
-    announced: Announcements,
+    /// The large bodies on their way in. One that comes slowly is not expected any more.
+    incoming: IncomingMessages,
     ledger: Ledger,
     allocator: OnceLock<Box<dyn Allocator>>,
     shortage: Shortage,
@@ -120,8 +120,8 @@ impl MemoryManager {
             limits,
             registry,
             budget,
+            incoming: IncomingMessages::new(leased.clone()),
             leased,
-            announced: Announcements::default(),
             ledger: Ledger::default(),
             allocator: OnceLock::new(),
             shortage: Shortage::of_process(),
@@ -188,21 +188,29 @@ impl MemoryManager {
 
     /// Expects a message of `bytes` from a client, if it would find room beside the large messages that are in memory and
     /// those that the client has announced: for its buffers and for what is made of it while it is served. One that is
-    /// alone always has room.
-    pub(crate) fn expect_message(&self, client: u128, bytes: usize) -> Option<Announced> {
-        let Shared { leased, announced, .. } = &*self.shared;
+    /// alone always has room. Slow messages of clients that have more than their share do not keep it out.
+    pub(crate) fn expect_message(&self, client: u128, bytes: usize) -> Option<IncomingMessage> {
+        let Shared { leased, incoming, .. } = &*self.shared;
         let limit_bytes = leased.limit_bytes();
-        let room_bytes = limit_bytes.saturating_sub(leased.used_bytes());
+        let free_bytes = limit_bytes.saturating_sub(leased.used_bytes());
+        let message_bytes = price::message_bytes(bytes).min(limit_bytes);
+        let displaceable_bytes = || incoming.displaceable_bytes(client, Instant::now());
+        let room_bytes =
+            if free_bytes < message_bytes { free_bytes + displaceable_bytes() } else { free_bytes };
         if self.is_critical() {
             return None;
         }
-        let message_bytes = price::message_bytes(bytes).min(limit_bytes);
         let is_short = message_bytes <= price::short_bytes(limit_bytes);
         // What was only announced keeps no short message out for which there is room.
         let short = || is_short && message_bytes <= room_bytes;
-        announced
+        incoming
             .announce(client, message_bytes, room_bytes)
-            .or_else(|| short().then(|| announced.announce(client, 0, usize::MAX)).flatten())
+            .or_else(|| short().then(|| incoming.announce(client, 0, usize::MAX)).flatten())
+    }
+
+    /// A large message of a client that begins to come and was not announced.
+    pub(crate) fn begin_message(&self, client: u128) -> IncomingMessage {
+        self.shared.incoming.begin(client)
     }
 
     /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.

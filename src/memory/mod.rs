@@ -16,13 +16,13 @@
 
 mod advice;
 mod allocator;
-mod announced;
 mod balance;
 mod black_box;
 mod ceiling;
 mod client_name;
 mod heap_fall;
 mod history;
+mod incoming;
 mod kernel;
 mod lasting;
 mod latency_report;
@@ -40,10 +40,10 @@ mod timeline;
 
 pub use advice::{Hysteresis, Plan, Policy, advise, fit_budget};
 pub use allocator::{Allocator, AllocatorStats};
-pub(crate) use announced::Announced;
 pub use ceiling::{Ceiling, LimitSource, LimitTooSmall};
 pub(crate) use client_name::{KIND_SHIFT, client_name, kind};
 pub use history::{HISTORY_SCHEMA, History, HistoryReason, ReadHistoryError};
+pub(crate) use incoming::IncomingMessage;
 pub(crate) use lasting::lasting;
 pub use lasting::set_lasting_switch;
 pub use latency_report::{LatencyKind, LatencyReport, LatencyWindow};

@@ -4,11 +4,12 @@
 //! from the escaped bytes of that block.
 
 use crate::limits::price;
+use crate::memory::lasting;
 use crate::protocol::Era;
 use crate::server::answer::envelope;
 use crate::server::answer::outcome::Outcome;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
-use crate::server::state::streamed::{BlockSource, StreamedAnswer};
+use crate::server::state::streamed::{BlockSource, Skeleton, StreamedAnswer};
 use crate::wire::{Base64, Lacking, LossyText, Mark, MemoryLack, Raw, Reply, ReplyError};
 use mcpool_pools::{BudgetSpent, BufferLease, Reservation};
 use serde::Serialize;
@@ -56,14 +57,14 @@ impl StreamedBlock {
     fn stream(self, skeleton: BufferLease, copy_cut: Option<usize>, tail_at: usize) -> AnswerStream {
         let Self { source, bytes, means, place, .. } = self;
         let answer = StreamedAnswer {
-            skeleton,
+            skeleton: Skeleton::Leased(skeleton),
             cuts: (place.start, copy_cut),
             block_end: place.end,
             tail_at,
             source,
             block_bytes: bytes,
         };
-        AnswerStream::new(Arc::new(answer), means)
+        AnswerStream::new(lasting(|| Arc::new(answer)), means)
     }
 }
 

@@ -28,7 +28,7 @@ impl Outcome {
     /// What is kept of the answer for a client that may come back for it.
     pub(crate) fn into_event(self) -> Option<EventData> {
         match self {
-            Self::Streamed(answer) => Some(EventData::Streamed(Arc::clone(answer.answer()))),
+            Self::Streamed(answer) => Some(EventData::Streamed(answer.into_kept())),
             outcome => outcome.into_answer().map(EventData::Message),
         }
     }

@@ -4,6 +4,7 @@
 //! waits before it writes holds none. Methods that write do not fail: an answer that grows beyond `max_reply_bytes`
 //! becomes an error when the call ends.
 
+use crate::memory::lasting;
 use crate::protocol::{Era, OwnedMessage, ProtocolError};
 use crate::server::answer::content::{Content, DataBlock, DataKind, StreamedBlock, TextBlock};
 use crate::server::answer::tool_error::ToolError;
@@ -240,24 +241,29 @@ impl CallContext {
 
     /// Adds a text block whose text `source` gives while the answer is sent: `bytes` of it, as it is written in JSON.
     /// Memory for that is reserved here; without it, the call may succeed later.
-    pub(crate) fn stream_text(&mut self, source: Box<dyn BlockSource>, bytes: usize) {
+    pub(crate) fn stream_text(&mut self, source: impl BlockSource + 'static, bytes: usize) {
         self.stream(source, bytes, Content::streamed_text);
     }
 
     /// Has `source` give the text of the last block, which is empty so far, as [`CallContext::stream_text`] does.
-    pub(crate) fn stream_last_text(&mut self, source: Box<dyn BlockSource>, bytes: usize) {
+    pub(crate) fn stream_last_text(&mut self, source: impl BlockSource + 'static, bytes: usize) {
         self.stream(source, bytes, Content::stream_last_text);
     }
 
     /// Adds a block whose data `source` gives while the answer is sent: `bytes` of base64. Memory is reserved as for
     /// [`CallContext::stream_text`].
-    pub(crate) fn stream_data(&mut self, kind: DataKind<'_>, source: Box<dyn BlockSource>, bytes: usize) {
+    pub(crate) fn stream_data(
+        &mut self,
+        kind: DataKind<'_>,
+        source: impl BlockSource + 'static,
+        bytes: usize,
+    ) {
         self.stream(source, bytes, |content, block| content.streamed_data(kind, block));
     }
 
     fn stream(
         &mut self,
-        source: Box<dyn BlockSource>,
+        source: impl BlockSource + 'static,
         bytes: usize,
         add: impl FnOnce(&mut Content, StreamedBlock),
     ) {
@@ -277,6 +283,8 @@ impl CallContext {
         let threads = self.shared.thread_permits.clone();
         let buffers = self.shared.pools.buffers.clone();
         let means = StreamMeans { threads, key, buffers, windows, window };
+        // A slow reader has it for long, and a session keeps it for a client that comes back.
+        let source = lasting(|| Box::new(source));
         add(self.content(), StreamedBlock::new(source, bytes, means));
     }
 

@@ -138,7 +138,7 @@ pub(crate) fn take_response(toolset: &impl Toolset, checked: &Checked<'_, '_>) -
             let bytes = uris.iter().map(|uri| ROOT_BYTES + 2 * uri.len()).sum();
             match context.shared.pools.lasting.try_reserve(context.session.principal(), bytes) {
                 Ok(memory) => {
-                    toolset.take_roots(&uris, context.session.values());
+                    lasting(|| toolset.take_roots(&uris, context.session.values()));
                     context.session.values().put(Arc::new(RootsMemory(memory)), 0);
                 }
                 Err(error) => tracing::warn!(%error, "the roots of a client are not used"),

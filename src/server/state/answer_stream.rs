@@ -198,8 +198,13 @@ impl AnswerStream {
     }
 
     /// What is sent, to be sent later or again.
-    pub(crate) fn answer(&self) -> &Arc<StreamedAnswer> {
-        &self.answer
+    pub(crate) fn into_kept(self) -> Arc<StreamedAnswer> {
+        let Self { mut answer, step, .. } = self;
+        drop(step);
+        if let Some(answer) = Arc::get_mut(&mut answer) {
+            answer.begin_to_keep();
+        }
+        answer
     }
 
     /// Bytes of the whole answer, unless what it carries changes.

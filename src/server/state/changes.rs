@@ -4,8 +4,11 @@
 //! subscription that asked for it and wakes the subscriber, which writes the message once the client has read the one
 //! before: `Listener::poll_changes` for modern clients, `next_notice` for legacy ones (`serving/listen.rs`). So a slow
 //! reader is notified once and late, and costs no more memory.
+//! A resource is kept as a keyed hash of its URI ([`ResourceKey`]): what a client names may be long and is kept for hours,
+//! and its blocks would lie among what passes. The text comes with a change, from the server, and stays until each
+//! subscriber was notified.
 //! Invariants: at most `max_subscriptions` are open, and each names at most `max_subscribed_uris` resources; a dropped
-//! subscription leaves no entry. The hub holds the flags of a subscription and not the subscription itself, as
+//! subscription leaves no entry; no text of a client is kept. The hub holds the flags of a subscription and not the subscription itself, as
 //! dropping a subscription locks the hub, and a notification may drop the last reference.
 
 use crate::limits::Limits;
@@ -19,10 +22,12 @@ use crate::server::state::lasting::{Lasting, LastingBudget};
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
 use mcpool_pools::BudgetSpent;
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::slice;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll};
 use thiserror::Error;
 
@@ -108,17 +113,90 @@ struct Hub {
     uris: Guarded<ByUri>,
     /// Heap of the resources that subscriptions list, without what all share.
     watched: Sum,
+    /// Heap of the URIs of changes of which a subscription was not notified yet.
+    updated: Sum,
 }
 
-type ByUri = HashMap<Arc<str>, Vec<Arc<Flags>>>;
+type ByUri = HashMap<ResourceKey, Subscribers>;
+
+/// A keyed hash of a URI. Two URIs share one only by chance, of 2^128, as no client knows the key of the hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ResourceKey([u64; 2]);
+
+impl ResourceKey {
+    fn of(uri: &str) -> Self {
+        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self([0_u8, 1].map(|half| HASHER.hash_one((half, uri))))
+    }
+}
+
+/// Who subscribed to a resource: mostly one, which takes no list.
+#[derive(Debug)]
+enum Subscribers {
+    One(Arc<Flags>),
+    Several(Vec<Arc<Flags>>),
+}
+
+impl Subscribers {
+    fn as_slice(&self) -> &[Arc<Flags>] {
+        match self {
+            Self::One(flags) => slice::from_ref(flags),
+            Self::Several(list) => list,
+        }
+    }
+
+    /// Heap of the list.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Several(list) => list.capacity() * size_of::<Arc<Flags>>(),
+        }
+    }
+
+    fn add(&mut self, flags: Arc<Flags>) {
+        match self {
+            Self::One(first) => *self = Self::Several(vec![Arc::clone(first), flags]),
+            Self::Several(list) => list.push(flags),
+        }
+    }
+
+    /// Removes one. Returns whether any is left.
+    fn remove(&mut self, leaver: &Arc<Flags>) -> bool {
+        match self {
+            Self::One(flags) => !Arc::ptr_eq(flags, leaver),
+            Self::Several(list) => {
+                list.retain(|other| !Arc::ptr_eq(other, leaver));
+                give_back(list);
+                !list.is_empty()
+            }
+        }
+    }
+}
+
+/// The URI of a resource that changed, shared by all subscriptions that were not notified of it.
+#[derive(Debug)]
+struct Updated {
+    key: ResourceKey,
+    uri: Arc<str>,
+    _heap: Charge,
+}
+
+impl Updated {
+    fn new(key: ResourceKey, uri: &str, heap: &Sum) -> Arc<Self> {
+        const COUNTERS: usize = 2 * size_of::<usize>();
+        let bytes = size_of::<Self>() + COUNTERS + block_bytes(uri.len() + COUNTERS);
+        lasting(|| Arc::new(Self { key, uri: Arc::from(uri), _heap: heap.charge(bytes) }))
+    }
+}
 
 /// Heap of a subscription, without the resources that it names.
 pub(crate) const SUBSCRIPTION_BYTES: usize = size_of::<Subscription>() + size_of::<Flags>() + 32;
-/// Heap of a resource that a subscription names, beside its text: entries of two maps that may be half empty, a place
-/// among the updated ones, the list of its subscribers, and the counters of its `Arc`.
-const URI_BYTES: usize = 240;
+/// Heap of a resource that a subscription names, beside its text: entries of two maps that may be half empty, an entry
+/// among the updated ones, the list of its subscribers, and what the text has around it.
+const URI_BYTES: usize = 296;
 
-/// Heap of a resource that a subscription names, if no other names it.
+/// The most heap of a resource that a subscription names: its text is there from a change until the notification, and has
+/// its memory set aside for that.
 pub(crate) const fn resource_bytes(uri_bytes: usize) -> usize {
     // Sizes of blocks are an eighth apart at most.
     URI_BYTES + uri_bytes + uri_bytes / 8
@@ -190,11 +268,15 @@ impl Changes {
 
     /// Notifies the subscriptions to a resource whose contents changed.
     pub(crate) fn updated(&self, uri: &str) {
+        let key = ResourceKey::of(uri);
         self.hub.uris.with(|uris, wakes| {
-            let Some((uri, watching)) = uris.get_key_value(uri) else { return };
-            for flags in watching {
+            let Some(watching) = uris.get(&key) else { return };
+            let mut updated = None;
+            for flags in watching.as_slice() {
                 if let Some(watched) = lock(&flags.resources).as_mut() {
-                    watched.mark(uri);
+                    watched.mark(key, || {
+                        Arc::clone(updated.get_or_insert_with(|| Updated::new(key, uri, &self.hub.updated)))
+                    });
                 }
                 wakes.push(flags.owner.take());
             }
@@ -204,12 +286,12 @@ impl Changes {
     /// How many subscriptions are open, and their bytes.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let shared: usize = self.hub.uris.with(|uris, _| {
-            let texts = uris.keys().map(|uri| block_bytes(uri.len() + 2 * size_of::<usize>()));
-            let watching = uris.values().map(|watching| watching.capacity() * size_of::<Arc<Flags>>());
-            texts.sum::<usize>() + watching.sum::<usize>() + map_bytes(uris)
+            let watching = uris.values().map(Subscribers::bytes);
+            watching.sum::<usize>() + map_bytes(uris)
         });
         let open = self.len();
-        (open, shared + self.hub.watched.get() + self.permits.bytes() + open * SUBSCRIPTION_BYTES)
+        let resources = shared + self.hub.watched.get() + self.hub.updated.get();
+        (open, resources + self.permits.bytes() + open * SUBSCRIPTION_BYTES)
     }
 
     /// How many subscriptions are open.
@@ -245,8 +327,8 @@ struct Flags {
 #[derive(Debug, Default)]
 struct Watched {
     /// Each resource, and whether it is in `updated`.
-    uris: HashMap<Arc<str>, bool>,
-    updated: VecDeque<Arc<str>>,
+    uris: HashMap<ResourceKey, bool>,
+    updated: VecDeque<Arc<Updated>>,
     /// Its part of [`Hub::watched`].
     charge: Option<Charge>,
 }
@@ -254,23 +336,23 @@ struct Watched {
 impl Watched {
     /// Heap of the list.
     fn bytes(&self) -> usize {
-        size_of::<Self>() + map_bytes(&self.uris) + self.updated.capacity() * size_of::<Arc<str>>()
+        size_of::<Self>() + map_bytes(&self.uris) + self.updated.capacity() * size_of::<Arc<Updated>>()
     }
 
-    fn mark(&mut self, uri: &Arc<str>) {
-        if let Some(is_marked) = self.uris.get_mut(uri)
+    fn mark(&mut self, key: ResourceKey, updated: impl FnOnce() -> Arc<Updated>) {
+        if let Some(is_marked) = self.uris.get_mut(&key)
             && !std::mem::replace(is_marked, true)
         {
-            self.updated.push_back(Arc::clone(uri));
+            self.updated.push_back(updated());
         }
     }
 
     fn take(&mut self) -> Option<Arc<str>> {
-        let uri = self.updated.pop_front()?;
-        if let Some(is_marked) = self.uris.get_mut(&uri) {
+        let updated = self.updated.pop_front()?;
+        if let Some(is_marked) = self.uris.get_mut(&updated.key) {
             *is_marked = false;
         }
-        Some(uri)
+        Some(Arc::clone(&updated.uri))
     }
 }
 
@@ -303,11 +385,12 @@ impl Subscription {
 
     /// Adds a resource, unless the subscription has it.
     pub(crate) fn subscribe(&self, uri: &str) -> Result<(), CannotSubscribe> {
+        let key = ResourceKey::of(uri);
         // The hub is locked before the subscription, as in `Changes::updated`.
         self.hub.uris.with(|by_uri, _| {
             let mut watched = lock(&self.flags.resources);
             let watched = lasting(|| watched.get_or_insert_default());
-            if watched.uris.contains_key(uri) {
+            if watched.uris.contains_key(&key) {
                 return Ok(());
             }
             if watched.uris.len() >= self.hub.max_uris {
@@ -315,13 +398,17 @@ impl Subscription {
             }
             lock(&self.memory).try_grow(resource_bytes(uri.len()))?;
             lasting(|| {
-                let uri =
-                    by_uri.get_key_value(uri).map_or_else(|| Arc::from(uri), |(uri, _)| Arc::clone(uri));
-                // Room for all resources, so that a notification allocates nothing.
+                // Room for all resources, so that a change allocates nothing but its text.
                 let room = watched.uris.len() + 1 - watched.updated.len();
                 watched.updated.reserve(room);
-                watched.uris.insert(Arc::clone(&uri), false);
-                by_uri.entry(uri).or_default().push(Arc::clone(&self.flags));
+                watched.uris.insert(key, false);
+                let flags = Arc::clone(&self.flags);
+                match by_uri.entry(key) {
+                    Entry::Occupied(mut watching) => watching.get_mut().add(flags),
+                    Entry::Vacant(nobody) => {
+                        nobody.insert(Subscribers::One(flags));
+                    }
+                }
             });
             let bytes = watched.bytes();
             if watched.charge.as_ref().map(Charge::amount) != Some(bytes) {
@@ -333,11 +420,12 @@ impl Subscription {
 
     /// Removes a resource.
     pub(crate) fn unsubscribe(&self, uri: &str) {
+        let key = ResourceKey::of(uri);
         self.hub.uris.with(|by_uri, _| {
             if let Some(watched) = lock(&self.flags.resources).as_mut()
-                && watched.uris.remove(uri).is_some()
+                && watched.uris.remove(&key).is_some()
             {
-                watched.updated.retain(|marked| **marked != *uri);
+                watched.updated.retain(|updated| updated.key != key);
                 // They are charged with the resources that they name, and not with those that they named.
                 give_back(&mut watched.uris);
                 let room = watched.uris.len() - watched.updated.len();
@@ -348,7 +436,7 @@ impl Subscription {
                 let mut memory = lock(&self.memory);
                 let left_bytes = memory.bytes() - resource_bytes(uri.len());
                 memory.shrink_to(left_bytes);
-                leave(by_uri, uri, &self.flags);
+                leave(by_uri, key, &self.flags);
             }
         });
     }
@@ -366,20 +454,18 @@ impl Drop for Subscription {
         let watched = lock(&self.flags.resources).take();
         if let Some(watched) = watched {
             self.hub.uris.with(|by_uri, _| {
-                for uri in watched.uris.keys() {
-                    leave(by_uri, uri, &self.flags);
+                for key in watched.uris.keys() {
+                    leave(by_uri, *key, &self.flags);
                 }
             });
         }
     }
 }
 
-fn leave(by_uri: &mut ByUri, uri: &str, leaver: &Arc<Flags>) {
-    let Some(watching) = by_uri.get_mut(uri) else { return };
-    watching.retain(|other| !Arc::ptr_eq(other, leaver));
-    give_back(watching);
-    if watching.is_empty() {
-        by_uri.remove(uri);
+fn leave(by_uri: &mut ByUri, key: ResourceKey, leaver: &Arc<Flags>) {
+    let Some(watching) = by_uri.get_mut(&key) else { return };
+    if !watching.remove(leaver) {
+        by_uri.remove(&key);
         give_back(by_uri);
     }
 }
@@ -470,6 +556,31 @@ mod tests {
         assert_eq!(room(&many), Some(0));
         drop(others);
         assert_eq!(changes.hub.uris.with(|uris, _| uris.capacity()), 0);
+    }
+
+    /// A text that a client chooses takes no memory until its resource changes, and none once everybody knows of that.
+    #[test]
+    fn long_names_take_memory_only_while_a_change_of_them_waits() {
+        const LONG: usize = 100_000;
+        let changes = changes(8, 8);
+        let uri = |number: usize| format!("a:/{number}/{}", "x".repeat(LONG));
+        let first = changes.subscribe(1, &about(&[&uri(1), &uri(2)])).expect("room");
+        let second = changes.subscribe(2, &about(&[&uri(1)])).expect("room");
+        let at_rest = changes.bytes().1;
+        assert!(at_rest < 4_000, "{at_rest} B");
+        for _ in 0..3 {
+            changes.updated(&uri(1));
+        }
+        let waiting = changes.bytes().1 - at_rest;
+        assert!((LONG..LONG * 5 / 4).contains(&waiting), "{waiting} B for one text that two wait for");
+        assert_eq!(first.next(), Some(Change::Resource(uri(1).into())));
+        assert_eq!(first.next(), None);
+        assert!(changes.bytes().1 > at_rest + LONG, "the second was not notified yet");
+        changes.updated(&uri(2));
+        second.unsubscribe(&uri(1));
+        assert_eq!(first.next(), Some(Change::Resource(uri(2).into())));
+        drop(second);
+        assert!(changes.bytes().1 <= at_rest, "{} B", changes.bytes().1);
     }
 
     #[test]

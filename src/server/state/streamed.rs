@@ -10,12 +10,13 @@
 //! the source gives may have changed since then. **Invariant:** the answer is valid JSON, and never looks whole where it
 //! is not: a block that cannot be as it was counted ends where it is, and the result says `isError`, and why.
 
+use crate::memory::lasting;
 use crate::wire::{BufferRoom, CountingRoom, escape_piece};
 use bytes::{Buf, BytesMut};
 use mcpool_pools::BufferLease;
 use std::collections::VecDeque;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 /// What a result has that is not what it should be.
@@ -35,6 +36,38 @@ pub(crate) trait BlockSource: fmt::Debug + Send + Sync {
     fn kept_bytes(&self) -> usize {
         size_of_val(self)
     }
+
+    /// From now on, who keeps it for a client that may come back reports its bytes.
+    fn report_elsewhere(&mut self) {}
+}
+
+/// An answer without its block.
+#[derive(Debug)]
+pub(crate) enum Skeleton {
+    /// In the buffer that it was written to.
+    Leased(BufferLease),
+    /// Copied out of that, as it is kept longer than what else is in buffers.
+    Packed(Box<[u8]>),
+}
+
+impl Deref for Skeleton {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Leased(skeleton) => skeleton,
+            Self::Packed(skeleton) => skeleton,
+        }
+    }
+}
+
+impl Skeleton {
+    fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Leased(skeleton) => skeleton.capacity(),
+            Self::Packed(skeleton) => skeleton.len(),
+        }
+    }
 }
 
 /// How a source ended.
@@ -50,7 +83,7 @@ pub(crate) enum Filled {
 #[derive(Debug)]
 pub(crate) struct StreamedAnswer {
     /// All but the block.
-    pub(crate) skeleton: BufferLease,
+    pub(crate) skeleton: Skeleton,
     /// Where the block belongs, and its copy.
     pub(crate) cuts: (usize, Option<usize>),
     /// Where the content block ends that carries it.
@@ -71,7 +104,14 @@ impl StreamedAnswer {
 
     /// Heap of it while nobody reads it.
     pub(crate) fn kept_bytes(&self) -> usize {
-        size_of::<Self>() + self.source.kept_bytes() + self.skeleton.capacity()
+        size_of::<Self>() + self.source.kept_bytes() + self.skeleton.kept_bytes()
+    }
+
+    /// Prepares it for being kept until its client comes back: its small parts lie with what lasts, and not among what
+    /// passes, whose pages they would hold.
+    pub(crate) fn begin_to_keep(&mut self) {
+        self.skeleton = Skeleton::Packed(lasting(|| Box::from(&self.skeleton[..])));
+        self.source.report_elsewhere();
     }
 }
 

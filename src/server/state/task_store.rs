@@ -2,12 +2,13 @@
 //!
 //! Invariants: the store keeps at most `max_tasks` tasks, finished ones included, none longer than `task_ttl_ms`; their
 //! results, requests and answers have at most `max_task_bytes` together; only the principal that began a task sees it.
-//! Ids are 128 random bits.
+//! Ids are 128 random bits. What is kept of a task is allocated with what lasts.
 //!
 //! Two parties wait for a task, perhaps on two threads: its driver, which polls the call and waits for a cancellation;
 //! and its handler, which waits for one answer at a time. Each has its own waker.
 
 use crate::limits::Limits;
+use crate::memory::lasting;
 use crate::protocol::InputRequest;
 use crate::server::state::charge::{Charge, Sum};
 use crate::server::state::give_back::give_back;
@@ -95,7 +96,7 @@ impl TaskStore {
             if tasks.len() >= self.max {
                 return Err(StoreFull);
             }
-            tasks.insert(id.as_str().into(), task);
+            lasting(|| tasks.insert(id.as_str().into(), task));
             Ok(())
         })?;
         Ok(id)
@@ -128,7 +129,8 @@ impl TaskStore {
 
     /// Ends a task whose outcome does not fit with a short error, for which there is always room.
     pub(crate) fn fail_without_room(&self, id: &str, error: &RawValue, now: SystemTime) {
-        let error = Charged { value: error.to_owned(), charge: self.bytes.charge(error.get().len()) };
+        let value = lasting(|| error.to_owned());
+        let error = Charged { value, charge: self.bytes.charge(error.get().len()) };
         self.tasks.with(|tasks, wakes| {
             if let Some(task) = tasks.get_mut(id) {
                 task.end(TaskState::Failed { error }, now, wakes);
@@ -150,7 +152,8 @@ impl TaskStore {
             }
             let charge = self.charge(tasks, what, json.get().len())?;
             if let Some(task) = tasks.get_mut(id) {
-                task.end(state(Charged { value: json.to_owned(), charge }), now, wakes);
+                let value = lasting(|| json.to_owned());
+                task.end(state(Charged { value, charge }), now, wakes);
             }
             Ok(())
         })
@@ -208,7 +211,7 @@ impl TaskStore {
             }
             let charge = self.charge(tasks, "a request for input", bytes)?;
             if let Some(task) = tasks.get_mut(id) {
-                task.ask(key, Charged { value: request.clone(), charge }, now);
+                lasting(|| task.ask(key, Charged { value: request.clone(), charge }, now));
             }
             Ok(())
         })
@@ -246,7 +249,7 @@ impl TaskStore {
                     Err(error) => return Updated::Full(error),
                 };
                 let Some(task) = tasks.get_mut(id) else { return Updated::Unknown };
-                task.answer(key, Charged { value: answer.into(), charge }, now, wakes);
+                lasting(|| task.answer(key, Charged { value: answer.into(), charge }, now, wakes));
             }
             Updated::Done
         })

@@ -5,7 +5,7 @@ use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::memory_turns::MemoryTurns;
-use crate::server::state::streamed::{BlockSource, Filled, StreamedAnswer};
+use crate::server::state::streamed::{BlockSource, Filled, Skeleton, StreamedAnswer};
 use crate::server::state::windows::WindowBudget;
 use crate::wire::{BufferRoom, escape_piece};
 use mcpool_pools::{BufferConfig, BufferPool, LeasedBudget, MemoryBudget, OwnedBudget};
@@ -67,7 +67,7 @@ pub(crate) fn gated_answer(
     let mut skeleton = buffers.acquire(10);
     skeleton.extend_from_slice(br#"{"a":""}"#);
     let answer = StreamedAnswer {
-        skeleton,
+        skeleton: Skeleton::Leased(skeleton),
         cuts: (6, None),
         block_end: 7,
         tail_at: 7,

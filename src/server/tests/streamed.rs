@@ -15,7 +15,6 @@ use mcpool_pools::{BufferPool, MemoryBudget};
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What becomes of a source while it is read.
@@ -129,12 +128,14 @@ impl Form {
         let mut content = self.open();
         content.streamed_text(StreamedBlock::new(Box::new(source), block_bytes, means));
         let Outcome::Streamed(stream) = self.close(content) else { panic!("it is streamed") };
-        let kept = stream.answer().kept_bytes();
+        let total_bytes = stream.total_bytes();
+        let answer = stream.into_kept();
+        let kept = answer.kept_bytes();
         assert!(
             kept < 4 * 1024,
             "{kept} B are kept for a stream that nobody reads: no segment is among them"
         );
-        let mut writer = SegmentWriter::new(Arc::clone(stream.answer()));
+        let mut writer = SegmentWriter::new(answer);
         let mut written = Vec::new();
         while !writer.is_done() {
             let mut segment = BytesMut::new();
@@ -142,7 +143,7 @@ impl Form {
             assert!(!segment.is_empty() && segment.len() <= step, "each step gets further");
             written.extend_from_slice(&segment);
         }
-        (stream.total_bytes(), written)
+        (total_bytes, written)
     }
 }
 

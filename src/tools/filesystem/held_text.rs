@@ -17,7 +17,8 @@ const PIECE_BYTES: usize = 16 * 1024;
 struct HeldText {
     text: String,
     _memory: Option<Reservation>,
-    _reported: KeptBytesGuard,
+    /// `None` once an event store reports it.
+    reported: Option<KeptBytesGuard>,
 }
 
 impl BlockSource for HeldText {
@@ -36,9 +37,12 @@ impl BlockSource for HeldText {
         }
     }
 
-    /// An event that waits for its reader is bounded by this, so a text in one is in two lines of the report.
     fn kept_bytes(&self) -> usize {
         size_of::<Self>() + self.text.capacity()
+    }
+
+    fn report_elsewhere(&mut self) {
+        self.reported = None;
     }
 }
 
@@ -62,7 +66,7 @@ pub(super) fn answer_text(
         }
         let memory = held.keep(text.capacity());
         let reported = kept_texts.count(text.capacity());
-        call.stream_text(Box::new(HeldText { text, _memory: memory, _reported: reported }), bytes);
+        call.stream_text(HeldText { text, _memory: memory, reported: Some(reported) }, bytes);
         if let Some(lack) = call.memory_lack() {
             return Err(FsError::OutOfMemory(lack).into());
         }

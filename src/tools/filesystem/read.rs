@@ -117,7 +117,7 @@ fn stream_text(
     call: &mut CallContext,
 ) -> Result<bool, Stop> {
     let Some(bytes) = text.count(space.text_bytes(), context.cancellation)? else { return Ok(false) };
-    call.stream_text(Box::new(text), bytes);
+    call.stream_text(text, bytes);
     if let Some(lack) = call.memory_lack() {
         return Err(FsError::OutOfMemory(lack).into());
     }
@@ -360,7 +360,7 @@ fn stream_data(data: FileData, mime_type: &str, path: &[u8], call: &mut CallCont
         DataKind::Blob { uri: &uri, mime_type }
     };
     let bytes = data.base64_bytes();
-    call.stream_data(kind, Box::new(data), bytes);
+    call.stream_data(kind, data, bytes);
     if let Some(lack) = call.memory_lack() {
         return Err(FsError::OutOfMemory(lack).into());
     }
@@ -402,7 +402,7 @@ pub(crate) fn read_multiple_files(
     })?;
     if let Some((files, bytes)) = streamed {
         let memory = reserve_kept(&files, call)?;
-        call.stream_last_text(Box::new(files.holding(memory)), bytes);
+        call.stream_last_text(files.holding(memory), bytes);
     }
     if let Some(lack) = call.memory_lack() {
         return Err(FsError::OutOfMemory(lack).into());

@@ -10,6 +10,7 @@ use super::error::{Stop, bounded};
 use super::file_text::{FileText, LineEnds};
 use super::open_file::OpenFile;
 use super::sandbox::access::{Reach, Sandbox};
+use crate::memory::lasting;
 use crate::server::{BlockSource, Filled, ToolError};
 use crate::wire::{BufferRoom, CountingRoom, Strings, escape_piece};
 use mcpool_pools::Reservation;
@@ -95,7 +96,7 @@ impl SeveralFiles {
             if kept_bytes > MOST_KEPT_BYTES {
                 return Ok(None);
             }
-            files.push(ShownFile { path: path.into(), shown });
+            lasting(|| files.push(ShownFile { path: path.into(), shown }));
         }
         let reach = context.sandbox.reach();
         Ok(Some((Self { reach, files, kept_bytes, _memory: None }, written - begun_bytes)))

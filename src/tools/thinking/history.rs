@@ -3,6 +3,7 @@
 //! Invariant: at most [`MAX_BRANCHES`] ids of [`MAX_BRANCH_BYTES`] in all, which are reserved among what lasts before they
 //! are kept.
 
+use crate::memory::lasting;
 use crate::server::ToolError;
 use crate::server::state::lasting::Lasting;
 use mcpool_pools::BudgetSpent;
@@ -65,7 +66,7 @@ impl History {
             }
             None => self.branches.len(),
         };
-        self.branches.insert(at, id.into());
+        lasting(|| self.branches.insert(at, id.into()));
         Ok(true)
     }
 

@@ -10,11 +10,11 @@ use super::codec::head::RequestHead;
 use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
 use super::post::{FirstPoll, PostRequest, WaitingPost, YieldedPost};
-use super::receiver::{Body, BodyRead, Pace, Receiver, expect_body};
+use super::receiver::{Body, BodyRead, BodyRoom, Pace, Receiver, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
-use crate::memory::Announced;
+use crate::memory::IncomingMessage;
 use crate::server::{Outgoing, Permit, Server, Undelivered, UndeliveredAnswers};
 use crate::transport::admission::{AdmittedPeer, PeerAddress};
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
@@ -98,7 +98,11 @@ impl Exchange {
         };
         let bytes = size_of::<Self>() + queued_bytes + self.receiver.held_bytes() + request_bytes;
         self.registration.update(Some(peer), HeldBytes { bytes, queued_bytes });
-        self.undelivered.update(self.sender.held_answers(), connection)
+        let goes_on = match &self.state {
+            State::Body(Body { incoming: Some(incoming), .. }) => incoming.sleep(connection),
+            _ => true,
+        };
+        self.undelivered.update(self.sender.held_answers(), connection) && goes_on
     }
 
     /// Frees a buffer that nothing was read into.
@@ -151,13 +155,13 @@ impl Exchange {
 
     /// Whether memory is set aside for a body that is being read.
     pub(super) fn expects_body(&self) -> bool {
-        matches!(&self.state, State::Body(body) if body.expected.is_some())
+        matches!(&self.state, State::Body(Body { incoming: Some(incoming), .. }) if incoming.is_expected())
     }
 
     /// Gives back the memory that was set aside for a body which comes too slowly: from here on, it is charged as it comes.
     pub(super) fn stop_expecting_body(&mut self) {
-        if let State::Body(body) = &mut self.state {
-            body.expected = None;
+        if let State::Body(Body { incoming: Some(incoming), .. }) = &mut self.state {
+            incoming.expect_no_more();
         }
     }
 
@@ -197,8 +201,11 @@ impl Exchange {
         let progress = match &mut self.state {
             State::Head => return self.read_head(endpoint, peer, permit),
             State::Body(body) => match read_body(endpoint, &mut self.receiver, &mut self.sender, body, cx) {
-                None => return NextAction::Read,
-                Some(polled) => return self.begin_waiting(endpoint, polled),
+                BodyStep::Read => return NextAction::Read,
+                BodyStep::AwaitRoom => return NextAction::Wait,
+                // Who sends nothing more is told, too.
+                BodyStep::Refused => return NextAction::Continue,
+                BodyStep::Polled(polled) => return self.begin_waiting(endpoint, polled),
             },
             State::Batch(_) => return self.resume_batch(endpoint, cx),
             State::Request(post) => post.advance(endpoint, &mut self.sender, cx),
@@ -278,7 +285,7 @@ impl Exchange {
         endpoint: &Endpoint,
         head: &RequestHead,
         admitted: &mut Option<AdmittedPeer>,
-    ) -> Option<Announced> {
+    ) -> Option<IncomingMessage> {
         let BodyFraming::Length(bytes) = head.body else { return None };
         let client = admitted.as_ref()?.principal.key();
         let Ok(expected) = expect_body(endpoint, client, bytes) else {
@@ -321,7 +328,7 @@ impl Exchange {
                 return;
             }
         };
-        let expected = self.expect_body(endpoint, head, &mut admitted);
+        let incoming = self.expect_body(endpoint, head, &mut admitted);
         if self.sender.is_last() {
             self.state = State::Closing;
             return;
@@ -339,46 +346,64 @@ impl Exchange {
             self.receiver.skip(head.head_bytes);
             decoder.discard_rest();
         }
-        self.state = State::Body(Body { head: *head, decoder, admitted, expected, pace: Pace::begin() });
+        self.state = State::Body(Body { head: *head, decoder, admitted, incoming, pace: Pace::begin() });
     }
 }
 
-/// Takes what came of a body, and serves its request once it is whole. `None`: more bytes are needed.
+/// What became of a body after what came of it was taken.
+enum BodyStep {
+    /// More bytes are needed.
+    Read,
+    /// More bytes are needed, for which there is no room yet.
+    AwaitRoom,
+    /// The request is answered, and the rest of its body is still to come.
+    Refused,
+    /// The request came whole, or is answered already.
+    Polled(FirstPoll),
+}
+
+/// Takes what came of a body, and serves its request once it is whole.
 fn read_body(
     endpoint: &Endpoint,
     receiver: &mut Receiver,
     sender: &mut Sender,
     body: &mut Body,
     cx: &mut Context<'_>,
-) -> Option<FirstPoll> {
-    match receiver.read_body(endpoint, body) {
-        Ok(BodyRead::Partial) if body.admitted.is_none() || receiver.make_room(endpoint, body) => None,
+) -> BodyStep {
+    let polled = match receiver.read_body(endpoint, body) {
+        Ok(BodyRead::Partial) if body.admitted.is_none() => return BodyStep::Read,
         Ok(BodyRead::Partial) => {
+            match receiver.make_room(endpoint, body, cx.waker()) {
+                BodyRoom::Made => return BodyStep::Read,
+                BodyRoom::Awaited => return BodyStep::AwaitRoom,
+                BodyRoom::Missing => {}
+            }
             // The rest is read all the same, so that whoever sends it lives to see the answer.
             sender.answer(endpoint, &body.head, Answer::refusal(Status::Unavailable, &NO_ROOM));
             receiver.drop_body(body);
             if !endpoint.server.is_out_of_memory() {
-                return None;
+                return BodyStep::Refused;
             }
             sender.close();
-            Some(FirstPoll::Answered)
+            FirstPoll::Answered
         }
-        Ok(BodyRead::Dropped) => Some(FirstPoll::Answered),
+        Ok(BodyRead::Dropped) => FirstPoll::Answered,
         Ok(BodyRead::Whole { buffer, range, admitted, is_last }) => {
             if is_last {
                 sender.close();
             }
             let request = PostRequest { head: &body.head, buffer, range, admitted };
-            Some(request.serve(endpoint, sender, cx))
+            request.serve(endpoint, sender, cx)
         }
         Err(error) => {
             if body.admitted.is_some() {
                 sender.refuse_and_close(endpoint, Some(&body.head), error.status(), &error);
             }
             sender.close();
-            Some(FirstPoll::Answered)
+            FirstPoll::Answered
         }
-    }
+    };
+    BodyStep::Polled(polled)
 }
 
 /// Makes exchanges and cleans returned ones.

@@ -10,17 +10,18 @@ use super::codec::head::{HeadReader, RequestHead};
 use super::codec::head_error::HeadError;
 use super::codec::words::BodyFraming;
 use super::endpoint::Endpoint;
-use crate::limits::Limits;
-use crate::memory::Announced;
+use crate::limits::{Limits, price};
+use crate::memory::IncomingMessage;
 use crate::server::Server;
 use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
 use bytes::{BufMut, BytesMut};
 use mcpool_pools::{BudgetSpent, BufferLease, Segments};
 use std::io;
+use std::mem;
 use std::ops::Range;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Instant;
 
@@ -37,8 +38,9 @@ pub(super) struct Body {
     pub(super) decoder: BodyDecoder,
     /// Who sends it. `None`: the request is answered already, and its body is read and dropped.
     pub(super) admitted: Option<AdmittedPeer>,
-    /// The memory that a large body will take, as long as it comes at a pace.
-    pub(super) expected: Option<Announced>,
+    /// A large body among those of all clients: the memory that it will take, as long as it comes at a pace, and what it
+    /// takes.
+    pub(super) incoming: Option<IncomingMessage>,
     pub(super) pace: Pace,
 }
 
@@ -64,9 +66,18 @@ impl Body {
     /// Whether as much came since the last look as has to come between two, and the body has time left.
     pub(super) fn keeps_pace(&mut self, limits: &Limits) -> bool {
         let bytes = self.decoder.body_bytes();
-        let came_bytes = bytes - std::mem::replace(&mut self.pace.seen_bytes, bytes);
+        let came_bytes = bytes - mem::replace(&mut self.pace.seen_bytes, bytes);
         came_bytes >= limits.least_body_bytes() && self.pace.began.elapsed() < limits.body_timeout()
     }
+}
+
+/// Whether there is room for more of a body.
+pub(super) enum BodyRoom {
+    Made,
+    /// There will be, as others end: the connection is woken then.
+    Awaited,
+    /// Nothing is reserved for what was only announced, so this can happen in the middle.
+    Missing,
 }
 
 /// How far a body has been read.
@@ -237,8 +248,9 @@ impl Receiver {
     pub(super) fn drop_body(&mut self, body: &mut Body) {
         body.decoder.discard_rest();
         body.admitted = None;
-        body.expected = None;
+        // Before others are told that there is room.
         self.drop_input();
+        body.incoming = None;
     }
 
     /// Makes room for more of a head. Returns `false` if what is in memory leaves none.
@@ -252,13 +264,50 @@ impl Receiver {
         has_room
     }
 
-    /// Makes room for more of a body. Returns `false` if what is in memory leaves none: nothing is reserved for what was
-    /// only announced, so this can happen in the middle.
-    pub(super) fn make_room(&mut self, endpoint: &Endpoint, body: &mut Body) -> bool {
-        let Some(input) = &mut self.input else { return true };
+    /// Makes room for more of a body, as far as what is in memory leaves any, or what can end for it.
+    pub(super) fn make_room(&mut self, endpoint: &Endpoint, body: &mut Body, connection: &Waker) -> BodyRoom {
+        let made = self.try_make_room(endpoint, body);
+        let server = &endpoint.server;
+        let is_out_of_memory = server.is_out_of_memory();
+        if made.is_ok() && !is_out_of_memory && self.goes_on(endpoint, body) {
+            return BodyRoom::Made;
+        }
+        if let Err(spent) = made
+            && !is_out_of_memory
+            && self.is_large_with(body)
+        {
+            let rest = usize::try_from(body.decoder.missing_bytes()).unwrap_or(usize::MAX);
+            let needed = spent.requested_bytes.max(price::message_bytes(rest));
+            let missing_bytes = spent.used_bytes.saturating_add(needed).saturating_sub(spent.limit_bytes);
+            let now = std::time::Instant::now();
+            if incoming(endpoint, body)
+                .is_some_and(|incoming| incoming.await_room(missing_bytes, connection, now))
+            {
+                return BodyRoom::Awaited;
+            }
+        }
+        server.memory().note_refused();
+        BodyRoom::Missing
+    }
+
+    /// Whether a body is a large one when it goes on.
+    fn is_large_with(&self, body: &Body) -> bool {
+        let ahead = self.input.as_ref().map_or(0, |input| ahead_bytes(input, body.decoder.missing_bytes()));
+        !self.segments.is_empty() || self.input().len() + ahead > price::SMALL_BUFFER_BYTES
+    }
+
+    /// Notes what a body takes. Returns whether it may go on: if not, another client lacks it.
+    fn goes_on(&self, endpoint: &Endpoint, body: &mut Body) -> bool {
+        let in_buffer = self.input.as_ref().map_or(0, |input| input.charged_bytes());
+        let bytes = self.segments.charged_bytes() + in_buffer;
+        bytes == 0 || incoming(endpoint, body).is_none_or(|incoming| incoming.hold(bytes))
+    }
+
+    fn try_make_room(&mut self, endpoint: &Endpoint, body: &mut Body) -> Result<(), BudgetSpent> {
+        let Some(input) = &mut self.input else { return Ok(()) };
         let missing = body.decoder.missing_bytes();
         let ahead = ahead_bytes(input, missing);
-        let made = if input.capacity() - input.len() >= ahead {
+        if input.capacity() - input.len() >= ahead {
             // What is in a buffer of the body's own size is charged as it comes.
             input.try_charge_filled(input.capacity().min(input.len() + MAX_READ_BYTES))
         } else if matches!(body.head.body, BodyFraming::Length(_)) && Server::is_large(input.len() + ahead) {
@@ -267,13 +316,14 @@ impl Receiver {
             self.segments.try_push(endpoint.server.buffers(), input).map(|()| body.decoder.begin_segment())
         } else {
             input.try_reserve(ahead)
-        };
-        let has_room = made.is_ok() && !endpoint.server.is_out_of_memory();
-        if !has_room {
-            endpoint.server.memory().note_refused();
         }
-        has_room
     }
+}
+
+/// The entry of a body among those of all clients; `None` where nobody wants it.
+fn incoming<'b>(endpoint: &Endpoint, body: &'b mut Body) -> Option<&'b mut IncomingMessage> {
+    let client = body.admitted.as_ref()?.principal.key();
+    Some(body.incoming.get_or_insert_with(|| endpoint.server.memory().begin_message(client)))
 }
 
 /// Moves what came of a body whose length is known to a buffer that has room for all of it, and will not move again. It is
@@ -306,7 +356,7 @@ pub(super) fn expect_body(
     endpoint: &Endpoint,
     client: u128,
     bytes: u64,
-) -> Result<Option<Announced>, NoRoom> {
+) -> Result<Option<IncomingMessage>, NoRoom> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     if !Server::is_large(bytes) {
         return Ok(None);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::server::state::answer_stream::StreamMeans;
 use crate::server::state::fair_permits::FairPermits;
-use crate::server::state::streamed::StreamedAnswer;
+use crate::server::state::streamed::{Skeleton, StreamedAnswer};
 use crate::server::tests::fair_answers::{Gate, gated_answer, windows_within};
 use crate::server::{BlockSource, Filled, HeldAnswers, SegmentFrame, SessionKey, Shortage, Undelivered};
 use crate::wire::{BufferRoom, CountingRoom, escape_piece};
@@ -142,7 +142,7 @@ fn numbered(lines: usize) -> (Arc<StreamedAnswer>, Arc<Numbered>, Vec<u8>) {
     let json = serde_json::to_string(&text).expect("JSON");
     let whole = format!(r#"{{"a":{json},"b":{json}}}"#).into_bytes();
     let answer = StreamedAnswer {
-        skeleton,
+        skeleton: Skeleton::Leased(skeleton),
         cuts: (6, Some(13)),
         block_end: 7,
         tail_at: 14,
