@@ -351,6 +351,7 @@ impl Exchange {
 }
 
 /// What became of a body after what came of it was taken.
+#[expect(clippy::large_enum_variant, reason = "it is never stored")]
 enum BodyStep {
     /// More bytes are needed.
     Read,

@@ -298,7 +298,7 @@ impl Receiver {
 
     /// Notes what a body takes. Returns whether it may go on: if not, another client lacks it.
     fn goes_on(&self, endpoint: &Endpoint, body: &mut Body) -> bool {
-        let in_buffer = self.input.as_ref().map_or(0, |input| input.charged_bytes());
+        let in_buffer = self.input.as_ref().map_or(0, BufferLease::charged_bytes);
         let bytes = self.segments.charged_bytes() + in_buffer;
         bytes == 0 || incoming(endpoint, body).is_none_or(|incoming| incoming.hold(bytes))
     }
