@@ -1,3 +1,5 @@
+//! What ends for whom, and when, against sums that are added up one by one.
+
 use super::*;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
