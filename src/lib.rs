@@ -57,6 +57,7 @@
 //! | `report` | the `report` module: memory reports as tables, page, metrics and diagnosis, and as a resource for agents |
 //! | `filesystem` | the filesystem tools |
 //! | `git` | the git tools |
+//! | `everything` | the exerciser of clients; brings `fetch` |
 //! | `fetch` | the fetch tool |
 //! | `memory` | the memory tools: a knowledge graph in a file |
 //! | `time`, `thinking` | the time tools, the thinking tool |

@@ -1,6 +1,8 @@
 //! The toolsets beside the filesystem tools, called as a client calls them, and compared with what the reference servers
 //! answered.
 
+#[path = "toolsets/everything.rs"]
+mod everything;
 #[path = "toolsets/fetch.rs"]
 mod fetch;
 #[path = "toolsets/thinking.rs"]

@@ -7,6 +7,7 @@ use super::toolsets::{Enabled, ToolsetName};
 use crate::limits::Limits;
 use crate::protocol::ToolDefinition;
 use crate::server::{Server, ServerBuilder, Toolset};
+use crate::tools::everything::{Demo, Everything, INSTRUCTIONS};
 use crate::tools::fetch::{Fetch, FetchError};
 use crate::tools::filesystem::Filesystem;
 use crate::tools::git::Git;
@@ -78,7 +79,17 @@ fn builder(
 
     let logs = !settings.disable_thought_logging;
     let thinking = enabled.then(ToolsetName::Thinking, || Thinking::new().log_thoughts(logs));
-    Ok(server.toolset(choice.apply(ToolsetName::Thinking, thinking)?))
+    let server = server.toolset(choice.apply(ToolsetName::Thinking, thinking)?);
+
+    let everything = enabled.then(ToolsetName::Everything, || everything(settings)).transpose()?;
+    let everything = choice.apply(ToolsetName::Everything, everything)?;
+    let is_offered = has_tools(&everything);
+    let server = server.toolset(everything);
+    Ok(if is_offered {
+        server.resources(Demo).prompts(Demo).completer(Demo).tasks().instructions(INSTRUCTIONS)
+    } else {
+        server
+    })
 }
 
 /// Whether anything is left of a toolset: without its tools, its prompts and resources are not wanted either.
@@ -118,6 +129,10 @@ fn fetch(settings: &Settings) -> Result<Fetch, FetchError> {
         Some(url) => fetch.proxy_url(url),
         None => Ok(fetch.proxies_from_environment()),
     }
+}
+
+fn everything(settings: &Settings) -> Result<Everything, FetchError> {
+    fetch(settings).map(Everything::new)
 }
 
 fn graph(settings: &Settings) -> Result<KnowledgeGraph, CliError> {

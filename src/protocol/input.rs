@@ -74,6 +74,13 @@ impl InputRequest {
         }
     }
 
+    /// An address that the user is asked to visit, with an id for clients of older revisions, which want one.
+    #[cfg(feature = "everything")]
+    pub(crate) fn url_with_id(message: &str, url: &str, id: &str) -> Self {
+        let params = serde_json::json!({"mode": "url", "message": message, "url": url, "elicitationId": id});
+        Self { params: Some(checked(params.to_string())), ..Self::url(message, url) }
+    }
+
     /// A message that the client's model is asked to write. `params` is the JSON of `CreateMessageRequestParams`. If it
     /// is not an object, `ask` fails.
     pub fn sampling(params: impl Into<String>) -> Self {

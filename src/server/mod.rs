@@ -25,6 +25,8 @@ pub use handler::prompts::{
 };
 pub use handler::request_context::RequestContext;
 pub use handler::resources::{ReadContext, Resources};
+#[cfg(feature = "everything")]
+pub(crate) use handler::session_notices::SessionNotices;
 pub use handler::tool::{Blocking, BlockingTool, Chain, NoTools, Single, Tool, Toolset};
 pub use handler::tool_request::ToolRequest;
 pub use incoming::handler_end::Finished;
@@ -47,7 +49,11 @@ pub(crate) use state::event_store::{EventData, StreamItem, StreamReader, StreamW
 #[cfg(feature = "cli")]
 pub(crate) use state::fair_limit::HOLDER_BYTES;
 pub(crate) use state::fair_limit::{FairLimit, Permit};
+#[cfg(feature = "everything")]
+pub(crate) use state::fair_permits::FairPermit;
 pub(crate) use state::fair_queue::SessionKey;
+#[cfg(feature = "everything")]
+pub(crate) use state::lasting::Lasting;
 pub(crate) use state::latencies::Latencies;
 pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};

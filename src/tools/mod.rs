@@ -1,5 +1,7 @@
 //! Families of tools, each with its own [`Toolset`](crate::Toolset).
 
+#[cfg(feature = "everything")]
+pub mod everything;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 #[cfg(all(unix, feature = "filesystem"))]

@@ -13,10 +13,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { Server, report, validator } from './drop_in/harness.mjs';
 
 class Comparison {
-    constructor({ reference, variables, normalise = (value) => value, patience = 1 }, command) {
+    constructor({ reference, variables, normalise = (value) => value, listed = (tools) => tools, patience = 1 }, command) {
         this.sides = [{ command: reference }, { command }];
         this.variables = variables;
         this.normalise = normalise;
+        this.listed = listed;
         this.patience = patience;
         this.differences = [];
         this.compared = 0;
@@ -39,13 +40,23 @@ class Comparison {
     async tools() {
         const [reference, other] = await this.both(({ server }) => server.request('tools/list'));
         this.compare('tools/list, by the schema', [[], this.faults('ListToolsResult', other)]);
-        this.compare('tools/list', [reference, other].map((answer) => answer.result?.tools));
+        this.compare('tools/list', [reference, other].map((answer) => this.listed(answer.result?.tools ?? [])));
+    }
+    // A request beside the calls of tools.
+    async request(method, params) {
+        const name = `${method} ${JSON.stringify(params)}`;
+        let answers;
+        for (let tries = 0; tries < this.patience; tries += 1) {
+            answers = await this.both(async ({ server }) => this.normalise(await server.request(method, params)));
+            if (isDeepStrictEqual(...answers)) break;
+        }
+        this.compare(name, answers);
     }
     // The steps of a row share what the servers keep.
     async row([tool, args]) {
         const name = `${tool} ${JSON.stringify(args)}`;
         let answers;
-        // Midnight may pass between the two servers, but not twice in a row.
+        // A second or midnight may pass between the two servers, but not each time.
         for (let tries = 0; tries < this.patience; tries += 1) {
             answers = await this.both(async ({ server }) => this.normalise(await server.call(tool, args)));
             if (isDeepStrictEqual(...answers)) break;
@@ -79,6 +90,7 @@ async function main() {
     await comparison.start();
     await comparison.tools();
     for (const row of set.rows) await comparison.row(row);
+    for (const [method, params] of set.requests ?? []) await comparison.request(method, params);
     comparison.compare('the exit code', await comparison.both(({ server }) => server.close()));
     for (const args of set.starts) await comparison.startUp(args);
     return report(comparison, rules, verbose);

@@ -204,6 +204,15 @@ impl Content {
         self.last_block = Part::new(start..self.reply.len());
     }
 
+    /// Adds a block that is given as a value.
+    #[cfg(feature = "everything")]
+    pub(crate) fn block<T: Serialize + ?Sized>(&mut self, block: &T) -> Result<(), serde_json::Error> {
+        let start = self.begin_block();
+        self.reply.value(block)?;
+        self.last_block = Part::new(start..self.reply.len());
+        Ok(())
+    }
+
     pub(crate) fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
         let mut written = self.reply.sibling();
         written.value(value)?;

@@ -135,6 +135,12 @@ impl CallContext {
         self.content().resource_block(uri, mime_type, text);
     }
 
+    /// Adds a block that is given as a value, for what the others have no member for.
+    #[cfg(feature = "everything")]
+    pub(crate) fn block<T: Serialize + ?Sized>(&mut self, block: &T) -> Result<(), ToolError> {
+        self.content().block(block).map_err(|error| ToolError::failed(error.to_string()))
+    }
+
     /// Sets the structured answer. If the answer has no content block, the JSON of the value becomes a text block too,
     /// for clients that read only text.
     ///

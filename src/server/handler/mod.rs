@@ -8,5 +8,7 @@ pub(crate) mod memory_resource;
 pub(crate) mod prompts;
 pub(crate) mod request_context;
 pub(crate) mod resources;
+#[cfg(feature = "everything")]
+pub(crate) mod session_notices;
 pub(crate) mod tool;
 pub(crate) mod tool_request;

@@ -139,6 +139,18 @@ impl PromptContext {
         self.messages.literal("}}}");
     }
 
+    /// Adds a message that embeds a resource of bytes.
+    pub fn blob(&mut self, role: Role, uri: &str, mime_type: &str, bytes: &[u8]) {
+        self.open(role);
+        self.messages.literal(r#"{"type":"resource","resource":{"uri":"#);
+        self.messages.string(uri);
+        self.messages.literal(r#","mimeType":"#);
+        self.messages.string(mime_type);
+        self.messages.literal(r#","blob":""#);
+        DataBlock::write(&mut self.messages, |block| block.push(bytes));
+        self.messages.literal(r#""}}}"#);
+    }
+
     fn open(&mut self, role: Role) {
         if self.has_messages {
             self.messages.literal(",");

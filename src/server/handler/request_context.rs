@@ -180,7 +180,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// When the client has its share of what lasts, or when there is no room.
-    #[cfg(feature = "thinking")]
+    #[cfg(any(feature = "everything", feature = "thinking"))]
     pub(crate) fn reserve_lasting(
         &self,
         bytes: usize,
@@ -229,6 +229,12 @@ impl RequestContext {
     /// [`ToolError::MissingCapability`]. Return it with `?`: a modern client gets error -32021.
     pub fn require(&self, capability: Capability) -> Result<(), ToolError> {
         if self.client_can(capability) { Ok(()) } else { Err(ToolError::MissingCapability(capability)) }
+    }
+
+    /// Whether the client speaks the modern era, in which each request stands for itself.
+    #[cfg(feature = "everything")]
+    pub(crate) fn is_modern(&self) -> bool {
+        self.era == Era::Modern
     }
 
     fn capabilities(&self) -> ClientCapabilities {

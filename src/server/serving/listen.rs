@@ -150,6 +150,10 @@ pub(crate) fn next_notice(shared: &Shared, session: &Session, cx: &mut Context<'
         envelope::roots_request(&mut request, number);
         return request.finish().ok();
     }
+    #[cfg(feature = "everything")]
+    if let Some(notice) = session.take_notice() {
+        return Some(notice);
+    }
     let subscription = session.subscription()?;
     while subscription.poll_changed(cx).is_ready() {
         let change = subscription.next()?;

@@ -347,6 +347,15 @@ impl Watched {
         }
     }
 
+    #[cfg(feature = "everything")]
+    fn mark_all(&mut self) {
+        for (uri, is_marked) in &mut self.uris {
+            if !std::mem::replace(is_marked, true) {
+                self.updated.push_back(Arc::clone(uri));
+            }
+        }
+    }
+
     fn take(&mut self) -> Option<Arc<str>> {
         let updated = self.updated.pop_front()?;
         if let Some(is_marked) = self.uris.get_mut(&updated.key) {
@@ -380,6 +389,15 @@ impl Subscription {
     /// Forgets who is notified, and wakes it, as it may be another one by now that registers again. A waker keeps the
     /// memory of its task, however long ago that ended.
     pub(crate) fn forget_owner(&self) {
+        self.flags.owner.wake();
+    }
+
+    /// Marks all its resources as changed, and wakes the subscriber.
+    #[cfg(feature = "everything")]
+    pub(crate) fn mark_all(&self) {
+        if let Some(watched) = lock(&self.flags.resources).as_mut() {
+            watched.mark_all();
+        }
         self.flags.owner.wake();
     }
 

@@ -13,6 +13,8 @@ use crate::server::state::changes::Subscription;
 use crate::server::state::client_requests::{ClientAnswer, ClientRequests};
 use crate::server::state::request_ids::{IdKey, RequestIds};
 use atomic_waker::AtomicWaker;
+#[cfg(feature = "everything")]
+use mcpool_pools::BufferLease;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -52,6 +54,9 @@ struct SessionRequests {
     ids: Arc<RequestIds>,
     /// The server's requests that wait for the client.
     to_client: ClientRequests,
+    /// A message that belongs to no request and waits to be sent.
+    #[cfg(feature = "everything")]
+    notice: Mutex<Option<Box<BufferLease>>>,
 }
 
 /// Why a request cannot run without its connection.
@@ -185,6 +190,23 @@ impl Session {
     /// The requests of this server that wait for the client.
     pub(crate) fn client_requests(&self) -> &ClientRequests {
         &self.requests().to_client
+    }
+
+    /// Sends a message that belongs to no request, once the client reads. It takes the place of one that still waits,
+    /// so that a slow reader costs no more memory.
+    #[cfg(feature = "everything")]
+    pub(crate) fn post(&self, notice: BufferLease) {
+        let older = lock(&self.requests().notice).replace(Box::new(notice));
+        // Dropped without the lock: its buffer goes back to a pool.
+        drop(older);
+        self.writer.wake();
+    }
+
+    /// The message that waits, if one does.
+    #[cfg(feature = "everything")]
+    pub(crate) fn take_notice(&self) -> Option<BufferLease> {
+        let requests = self.requests.get()?;
+        lock(&requests.notice).take().map(|notice| *notice)
     }
 
     /// Hands the client's answer to the request that waits for it; `false` if none does.

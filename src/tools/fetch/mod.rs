@@ -60,7 +60,13 @@ pub use prompts::FetchPrompts;
 use crate::limits::price;
 use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, ToolError, ToolRequest, Toolset};
+#[cfg(feature = "everything")]
+use crate::server::{FairPermit, RequestContext};
 use error::PageError;
+#[cfg(feature = "everything")]
+pub(crate) use job::HeldMemory;
+#[cfg(feature = "everything")]
+use job::Job;
 use page::Page;
 use part::part;
 use proxy::Proxies;
@@ -145,6 +151,33 @@ impl Fetch {
     /// The prompt `fetch`, by which a user gets a page.
     pub fn prompts(&self) -> FetchPrompts {
         FetchPrompts::new(Arc::clone(&self.service))
+    }
+
+    /// Waits until a call of another toolset may fetch, as calls of this one do.
+    ///
+    /// # Errors
+    /// When that takes longer than a call may.
+    #[cfg(feature = "everything")]
+    pub(crate) async fn slot(&self, request: &RequestContext) -> Result<FairPermit, PageError> {
+        self.service.slot(request.session_key(), request.limits()).await
+    }
+
+    /// Fetches the bytes at `url` for another toolset, on a thread that may block, with the memory that they take.
+    ///
+    /// # Errors
+    /// When they cannot be fetched in `timeout_ms`, may not be, or are more than `max_bytes`.
+    #[cfg(feature = "everything")]
+    pub(crate) fn download(
+        &self,
+        url: &Url,
+        (timeout_ms, max_bytes): (usize, usize),
+        request: &RequestContext,
+    ) -> Result<(Vec<u8>, HeldMemory), PageError> {
+        let memory = HeldMemory::new(request.large_messages());
+        let job = Job::new(request.cancellation(), memory, timeout_ms, max_bytes);
+        let bytes =
+            page::download(url, self.service.agent(Asker::Model), &self.service.settings.network, &job)?;
+        Ok((bytes, job.memory))
     }
 
     /// A tool with other settings, which shares nothing with this one.

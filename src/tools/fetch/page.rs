@@ -90,6 +90,22 @@ pub(crate) fn fetch(
     Ok(Page { text, prefix: prefix.unwrap_or_default(), suffix })
 }
 
+/// The bytes at `url`, whatever its status; `robots.txt` is not asked.
+///
+/// # Errors
+/// When nothing can be fetched, when it is longer than a page may be, or takes more time or memory than a call may.
+#[cfg(feature = "everything")]
+pub(crate) fn download(url: &Url, agent: &str, network: &Network, job: &Job) -> Result<Vec<u8>, PageError> {
+    let client = Client::new(job, network, agent);
+    let Response { content_encoding, body, .. } = follow(url, &client, |_| Ok(()))?.response;
+    let bounds = Bounds { url: url.as_str(), encoding: &content_encoding, max_bytes: job.max_page_bytes };
+    let body = body::read(body, bounds, job, &mut |_| {})?;
+    if body.is_cut {
+        return Err(job.failed(url.as_str(), &format!("it is longer than {} bytes", job.max_page_bytes)));
+    }
+    Ok(body.bytes)
+}
+
 /// Asks for `url` and for what it redirects to; each is checked before it is asked for.
 fn follow(
     url: &Url,

@@ -119,7 +119,7 @@ impl Service {
         Ok(page)
     }
 
-    fn agent(&self, asker: Asker) -> &str {
+    pub(crate) fn agent(&self, asker: Asker) -> &str {
         let default = match asker {
             Asker::Model => AUTONOMOUS,
             Asker::User => MANUAL,

@@ -1,0 +1,161 @@
+//! Tools, prompts and resources that exercise a client: `@modelcontextprotocol/server-everything`.
+//!
+//! Names, arguments and answers are those of the reference server. It is for tests of clients and never on by default:
+//! `get-env` shows every client the whole environment of the process, with the secrets in it. What differs, on purpose:
+//! - All tools are listed for all clients; one that asks the client for what it cannot do fails. The two tools whose
+//!   request to the client becomes a task of the client (`-async`) are not there.
+//! - `simulate-research-query` is for clients with the extension for tasks, and has no messages about its stages.
+//! - `gzip-file-as-resource` fetches as the fetch tool does, from public addresses only, and keeps 16 files for a session,
+//!   as far as there is memory for what lasts; they can be read, and are not listed.
+//! - What the two `toggle-` tools start needs the session of a client that begins with `initialize`. A message that was not
+//!   read is replaced by the next.
+//! - `errorPath` of `trigger-url-elicitation` is refused, and the documents about the reference's own code are not here.
+//!
+//! ```text
+//! mod                    the toolset
+//! simple                 tools that answer at once
+//! ask                    tools that ask the client
+//! work                   tools that take their time
+//! gzip                   the tool that compresses a file
+//! simulated              what goes on without a call
+//! session running        what a session keeps; a task that ends with it
+//! demo                   prompts, resources and completions
+//! pretty js_number       values in texts, as JavaScript writes them
+//! ```
+
+mod ask;
+mod demo;
+mod gzip;
+mod js_number;
+mod pretty;
+mod running;
+mod session;
+mod simple;
+mod simulated;
+mod work;
+
+pub use demo::Demo;
+
+use crate::protocol::ToolDefinition;
+use crate::server::{CallContext, Finished, ToolError, ToolRequest, Toolset};
+use crate::tools::fetch::Fetch;
+use gzip::Bounds;
+use serde::Deserialize;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// The answer to `tools/list`, word for word that of the reference server.
+const DEFINITIONS: &str = include_str!("definitions.json");
+
+/// What a model is told about the tools: the instructions of the reference.
+pub const INSTRUCTIONS: &str = include_str!("instructions.txt");
+
+/// The tools. [`Demo`] has the prompts and resources that go with them.
+///
+/// ```
+/// use mcpool::tools::everything::{Demo, Everything, INSTRUCTIONS};
+/// use mcpool::{Server, Toolset};
+///
+/// let tools = Everything::default();
+/// assert_eq!(tools.definitions()[0].name(), "echo");
+/// let server = Server::builder("everything", "1.0.0").toolset(tools).resources(Demo).prompts(Demo).completer(Demo);
+/// let server = server.tasks().instructions(INSTRUCTIONS).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Everything {
+    fetch: Fetch,
+    bounds: Arc<Bounds>,
+}
+
+impl Default for Everything {
+    fn default() -> Self {
+        Self::new(Fetch::new())
+    }
+}
+
+impl Everything {
+    /// The tools, of which one fetches as `fetch` does. How much it may compress is read from the environment, as the
+    /// reference does: `GZIP_MAX_FETCH_SIZE` (bytes), `GZIP_MAX_FETCH_TIME_MILLIS`, `GZIP_ALLOWED_DOMAINS`.
+    pub fn new(fetch: Fetch) -> Self {
+        Self { fetch, bounds: Arc::new(Bounds::from_environment()) }
+    }
+}
+
+/// A call that waits. In a box, as no other call of a server should have room for it.
+type Waiting<'f> = Pin<Box<dyn Future<Output = Finished> + Send + 'f>>;
+
+/// Starts a call that waits, with its arguments and whatever else it is given.
+macro_rules! wait {
+    ($request:ident, $run:path $(, $given:expr)*) => {
+        match $request.admit() {
+            Ok((arguments, mut call)) => Err(Box::pin(async move {
+                let result = $run(arguments, $($given,)* &mut call).await;
+                call.finish(result)
+            })),
+            Err(refused) => Ok(refused),
+        }
+    };
+}
+
+impl Toolset for Everything {
+    fn definitions(&self) -> Vec<ToolDefinition> {
+        // invariant: the text is part of the program, and a test reads it.
+        ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable")
+    }
+
+    fn call<'f>(
+        &'f self,
+        index: usize,
+        request: ToolRequest<'f>,
+    ) -> impl Future<Output = Finished> + Send + 'f {
+        let started: Result<Finished, Waiting<'f>> = match index {
+            0 => Ok(serve(request, simple::echo)),
+            1 => Ok(serve(request, simple::annotated_message)),
+            2 => Ok(serve(request, simple::environment)),
+            3 => Ok(serve(request, simple::resource_links)),
+            4 => Ok(serve(request, simple::resource_reference)),
+            5 => Ok(serve(request, simple::structured_content)),
+            6 => Ok(serve(request, simple::sum)),
+            7 => Ok(serve(request, simple::tiny_image)),
+            8 => wait!(request, gzip::compress, &self.fetch, &self.bounds),
+            9 => Ok(serve(request, simulated::toggle_logging)),
+            10 => Ok(serve(request, simulated::toggle_updates)),
+            11 => wait!(request, work::long_running),
+            12 => wait!(request, ask::list_roots),
+            13 => wait!(request, ask::form),
+            14 => wait!(request, ask::visit),
+            15 => wait!(request, ask::sample),
+            16 => wait!(request, work::research),
+            _ => Ok(request.refuse_unknown()),
+        };
+        async move {
+            match started {
+                Ok(finished) => finished,
+                Err(waiting) => waiting.await,
+            }
+        }
+    }
+
+    fn state_bytes(&self) -> usize {
+        size_of::<Bounds>() + self.bounds.heap_bytes() + self.fetch.state_bytes()
+    }
+
+    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
+        // What a session keeps is reported with its other values.
+        enter("everything tools", self.state_bytes());
+    }
+}
+
+fn serve<'f, A: Deserialize<'f>>(
+    request: ToolRequest<'f>,
+    run: impl FnOnce(A, &mut CallContext) -> Result<(), ToolError>,
+) -> Finished {
+    match request.admit::<A>() {
+        Ok((arguments, mut call)) => {
+            let result = run(arguments, &mut call);
+            call.finish(result)
+        }
+        Err(refused) => refused,
+    }
+}

@@ -1,0 +1,253 @@
+//! The exerciser.
+
+use super::{recorded, text_of};
+use crate::test_client::{TestClient, modern};
+use mcpool::tools::everything::{Demo, Everything};
+use mcpool::{Limits, Server, Toolset};
+use serde_json::{Value, json};
+
+fn server() -> Server {
+    let server =
+        Server::builder("everything", "1").toolset(Everything::default()).resources(Demo).prompts(Demo);
+    server.completer(Demo).tasks().limits(Limits::default()).build().expect("a server")
+}
+
+fn recorded_list(name: &str) -> Vec<Value> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference/everything");
+    serde_json::from_str(&std::fs::read_to_string(folder.join(name)).expect("a recording")).expect("JSON")
+}
+
+fn request(id: u64, method: &str, params: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+#[test]
+fn tools_are_those_of_the_reference_word_for_word() {
+    let ours = serde_json::to_value(Everything::default().definitions()).expect("JSON");
+    let mut theirs = recorded_list("tools-all-client-capabilities.json");
+    let all = theirs.len();
+    // The client would serve these as tasks of its own.
+    theirs.retain(|tool| !tool["name"].as_str().is_some_and(|name| name.ends_with("-async")));
+    assert_eq!(all, theirs.len() + 2);
+    assert_eq!(ours, Value::from(theirs.clone()));
+    for tool in recorded("everything") {
+        assert!(theirs.contains(&tool), "{tool}");
+    }
+}
+
+#[tokio::test]
+async fn prompts_and_templates_are_those_of_the_reference() {
+    let server = server();
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
+    let prompts = client.ask(&request(1, "prompts/list", &json!({}))).await;
+    assert_eq!(prompts["result"]["prompts"], Value::from(recorded_list("prompts.json")));
+    let templates = client.ask(&request(2, "resources/templates/list", &json!({}))).await;
+    assert_eq!(
+        templates["result"]["resourceTemplates"],
+        Value::from(recorded_list("resource-templates.json"))
+    );
+    let arguments =
+        json!({"name": "resource-prompt", "arguments": {"resourceType": "Blob", "resourceId": "7"}});
+    let prompt = client.ask(&request(3, "prompts/get", &arguments)).await;
+    let embedded = &prompt["result"]["messages"][1]["content"]["resource"];
+    assert_eq!(embedded["uri"], "demo://resource/dynamic/blob/7");
+    let read =
+        client.ask(&request(4, "resources/read", &json!({"uri": "demo://resource/dynamic/text/12"}))).await;
+    let text = read["result"]["contents"][0]["text"].as_str().expect("a text");
+    assert!(text.starts_with("Resource 12: This is a plaintext resource created at "), "{text}");
+    let unknown =
+        client.ask(&request(5, "resources/read", &json!({"uri": "demo://resource/dynamic/text/0"}))).await;
+    assert!(unknown["error"]["code"].is_i64(), "{unknown}");
+    let named = json!({"type": "ref/prompt", "name": "completable-prompt"});
+    let wanted = json!({
+        "ref": named, "argument": {"name": "name", "value": "E"}, "context": {"arguments": {"department": "Sales"}}
+    });
+    let completed = client.ask(&request(6, "completion/complete", &wanted)).await;
+    assert_eq!(completed["result"]["completion"]["values"], json!(["Eve"]));
+}
+
+#[tokio::test]
+async fn plain_tools_answer_as_the_reference() {
+    let server = server();
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
+    for (tool, arguments, want) in [
+        ("echo", json!({"message": "a \"b\"\n"}), "Echo: a \"b\"\n"),
+        ("get-sum", json!({"a": 0.1, "b": 0.2}), "The sum of 0.1 and 0.2 is 0.30000000000000004."),
+        (
+            "get-structured-content",
+            json!({"location": "Chicago"}),
+            r#"{"temperature":36,"conditions":"Light rain / drizzle","humidity":82}"#,
+        ),
+        (
+            "trigger-long-running-operation",
+            json!({"duration": 0.01, "steps": 2}),
+            "Long running operation completed. Duration: 0.01 seconds, Steps: 2.",
+        ),
+    ] {
+        let result = client.call(1, tool, arguments).await;
+        assert_eq!(text_of(&result), want);
+    }
+    let annotated =
+        client.call(2, "get-annotated-message", json!({"messageType": "error", "includeImage": true})).await;
+    assert_eq!(
+        annotated["content"][0]["annotations"],
+        json!({"priority": 1.0, "audience": ["user", "assistant"]})
+    );
+    assert_eq!(annotated["content"][1]["mimeType"], "image/png");
+    let links = client.call(3, "get-resource-links", json!({"count": 2})).await;
+    assert_eq!(links["content"][2]["uri"], "demo://resource/dynamic/text/2");
+    let refused = client.call(4, "get-resource-links", json!({"count": 11})).await;
+    assert_eq!(refused["isError"], true, "{refused}");
+}
+
+#[tokio::test]
+async fn files_are_compressed_and_kept_for_the_session() {
+    let server = server();
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
+    let linked =
+        client.call(1, "gzip-file-as-resource", json!({"name": "a.gz", "data": "data:,hello%20you"})).await;
+    let link = json!({"type": "resource_link", "uri": "demo://resource/session/a.gz", "name": "a.gz", "mimeType": "application/gzip"});
+    assert_eq!(linked["content"][0], link);
+    let read = client.ask(&request(2, "resources/read", &json!({"uri": link["uri"]}))).await;
+    let kept = read["result"]["contents"][0]["blob"].as_str().expect("a blob");
+    assert!(kept.starts_with("H4sI"), "{kept}");
+    let wanted =
+        json!({"name": "a.gz", "data": "data:text/plain;base64,aGVsbG8geW91", "outputType": "resource"});
+    let embedded = client.call(3, "gzip-file-as-resource", wanted).await;
+    assert_eq!(embedded["content"][0]["resource"]["blob"], kept, "the same text");
+    for (data, want) in [
+        ("ftp://example.com/a", "Only http, https, and data URLs are supported."),
+        ("http://127.0.0.1:9/", "is not a public address"),
+        ("no url", "data must be a URL"),
+    ] {
+        let refused = client.call(4, "gzip-file-as-resource", json!({"data": data})).await;
+        assert_eq!(refused["isError"], true, "{refused}");
+        assert!(text_of(&refused).contains(want), "{refused}");
+    }
+    for number in 1..16 {
+        let kept = client
+            .call(5, "gzip-file-as-resource", json!({"name": number.to_string(), "data": "data:,x"}))
+            .await;
+        assert_eq!(kept["isError"], Value::Null, "{kept}");
+    }
+    let refused =
+        client.call(6, "gzip-file-as-resource", json!({"name": "one more", "data": "data:,x"})).await;
+    assert!(text_of(&refused).contains("this session has 16 files"), "{refused}");
+    let again = client.call(7, "gzip-file-as-resource", json!({"name": "a.gz", "data": "data:,x"})).await;
+    assert_eq!(again["isError"], Value::Null, "{again}");
+    // Another session does not see them.
+    let mut other = TestClient::legacy(&server, "2025-11-25").await;
+    let unknown = other.ask(&request(1, "resources/read", &json!({"uri": link["uri"]}))).await;
+    assert!(unknown["error"]["code"].is_i64(), "{unknown}");
+}
+
+#[tokio::test]
+async fn what_is_simulated_begins_at_once_and_ends_with_its_toggle() {
+    let server = server();
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
+    let uri = "demo://resource/dynamic/text/1";
+    client.ask(&request(1, "resources/subscribe", &json!({"uri": uri}))).await;
+    client.ask(&request(2, "logging/setLevel", &json!({"level": "debug"}))).await;
+    for (tool, method) in [
+        ("toggle-subscriber-updates", "notifications/resources/updated"),
+        ("toggle-simulated-logging", "notifications/message"),
+    ] {
+        client.send(&request(3, "tools/call", &json!({"name": tool, "arguments": {}}))).await;
+        let (mut answer, mut notice) = (None, None);
+        while answer.is_none() || notice.is_none() {
+            let message = client.receive().await;
+            let is_answer = message["id"] == 3;
+            *(if is_answer { &mut answer } else { &mut notice }) = Some(message);
+        }
+        let (answer, notice) = (answer.expect("an answer"), notice.expect("a notice"));
+        assert!(text_of(&answer["result"]).starts_with("Started simulated"), "{answer}");
+        assert_eq!(notice["method"], method);
+        client.send(&request(4, "tools/call", &json!({"name": tool, "arguments": {}}))).await;
+        let stopped = loop {
+            let message = client.receive().await;
+            if message["id"] == 4 {
+                break message;
+            }
+        };
+        assert!(text_of(&stopped["result"]).starts_with("Stopped simulated"), "{stopped}");
+    }
+}
+
+/// Answers the one request of the server that comes before the answer to a call.
+async fn answered(client: &mut TestClient, call: &Value, answer: &Value) -> (Value, Value) {
+    client.send(call).await;
+    let asked = client.receive().await;
+    client.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": answer})).await;
+    (asked, client.receive().await["result"].clone())
+}
+
+#[tokio::test]
+async fn a_legacy_client_is_asked_by_requests() {
+    let server = server();
+    let capabilities = json!({"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}});
+    let mut client = TestClient::legacy_with(&server, "2025-11-25", capabilities).await;
+    let call = |tool: &str, arguments: Value| {
+        request(9, "tools/call", &json!({"name": tool, "arguments": arguments}))
+    };
+    let filled =
+        json!({"action": "accept", "content": {"name": "Ann", "integer": 42, "check": false, "email": ""}});
+    let (asked, answer) =
+        answered(&mut client, &call("trigger-elicitation-request", json!({})), &filled).await;
+    assert_eq!(asked["params"]["requestedSchema"]["properties"]["integer"]["default"], 42);
+    let inputs = "User inputs:\n- Name: Ann\n- Agreed to terms: false\n- Favorite Integer: 42";
+    assert_eq!(answer["content"][1]["text"], inputs);
+    let declined = json!({"action": "decline"});
+    let (asked, answer) = answered(
+        &mut client,
+        &call("trigger-url-elicitation", json!({"url": "https://example.com"})),
+        &declined,
+    )
+    .await;
+    let id = asked["params"]["elicitationId"].as_str().expect("an id");
+    assert_eq!(
+        answer["content"][0]["text"],
+        format!("❌ User declined to open the URL (Elicitation ID: {id}).")
+    );
+    assert_eq!(answer["content"][1]["text"], "\nRaw result: {\n  \"action\": \"decline\"\n}");
+    let written = json!({"role": "assistant", "content": {"type": "text", "text": "hi"}, "model": "m"});
+    let (asked, answer) =
+        answered(&mut client, &call("trigger-sampling-request", json!({"prompt": "p"})), &written).await;
+    assert_eq!(asked["params"]["maxTokens"], 100);
+    assert!(text_of(&answer).starts_with("LLM sampling result: \n{\n  \""), "{answer}");
+    let roots = json!({"roots": [{"uri": "file:///a", "name": "A"}, {"uri": "file:///b"}]});
+    let (_, answer) = answered(&mut client, &call("get-roots-list", json!({})), &roots).await;
+    let listed = "Current MCP Roots (2 total):\n\n1. A\n   URI: file:///a\n\n2. Unnamed Root\n   URI: file:///b\n\nNote: ";
+    assert!(text_of(&answer).starts_with(listed), "{answer}");
+}
+
+#[tokio::test]
+async fn a_modern_client_is_asked_in_rounds() {
+    let server = server();
+    let mut client = TestClient::open(&server);
+    let mut call = modern(1, "tools/call");
+    call["params"]["name"] = "trigger-elicitation-request".into();
+    call["params"]["arguments"] = json!({});
+    call["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+        json!({"elicitation": {"form": {}}});
+    client.send(&call).await;
+    // An answer of another shape than that of a call that ends.
+    let asked: Value = serde_json::from_str(&client.receive_line().await).expect("JSON");
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    call["id"] = 2.into();
+    call["params"]["requestState"] = asked["result"]["requestState"].clone();
+    if call["params"]["requestState"].is_null() {
+        call["params"].as_object_mut().expect("an object").remove("requestState");
+    }
+    call["params"]["inputResponses"] = json!({"form": {"action": "cancel"}});
+    let answer = client.ask(&call).await;
+    assert_eq!(
+        answer["result"]["content"][0]["text"], "⚠️ User cancelled the elicitation dialog.",
+        "{answer}"
+    );
+    // What goes on without a call needs a session.
+    let mut toggle = modern(3, "tools/call");
+    toggle["params"]["name"] = "toggle-simulated-logging".into();
+    toggle["params"]["arguments"] = json!({});
+    let refused = client.ask(&toggle).await;
+    assert_eq!(refused["result"]["isError"], true, "{refused}");
+}
