@@ -48,14 +48,14 @@ impl SessionNotices {
         Ok(())
     }
 
-    /// Tells the client that all resources that it is subscribed to were updated.
+    /// Notifies the client of the updates of those resources that it is subscribed to.
     ///
     /// # Errors
     /// When the session is over.
-    pub(crate) fn update_subscribed(&self) -> Result<(), Ended> {
+    pub(crate) fn updated(&self, uris: impl Iterator<Item = String>) -> Result<(), Ended> {
         let (session, _shared) = self.open()?;
         if let Some(subscription) = session.subscription() {
-            subscription.mark_all();
+            uris.for_each(|uri| subscription.updated(&uri));
         }
         Ok(())
     }

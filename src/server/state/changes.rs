@@ -347,15 +347,6 @@ impl Watched {
         }
     }
 
-    #[cfg(feature = "everything")]
-    fn mark_all(&mut self) {
-        for (uri, is_marked) in &mut self.uris {
-            if !std::mem::replace(is_marked, true) {
-                self.updated.push_back(Arc::clone(uri));
-            }
-        }
-    }
-
     fn take(&mut self) -> Option<Arc<str>> {
         let updated = self.updated.pop_front()?;
         if let Some(is_marked) = self.uris.get_mut(&updated.key) {
@@ -392,11 +383,12 @@ impl Subscription {
         self.flags.owner.wake();
     }
 
-    /// Marks all its resources as changed, and wakes the subscriber.
+    /// Marks a resource as changed for this subscriber alone, if it subscribed to it.
     #[cfg(feature = "everything")]
-    pub(crate) fn mark_all(&self) {
+    pub(crate) fn updated(&self, uri: &str) {
+        let key = ResourceKey::of(uri);
         if let Some(watched) = lock(&self.flags.resources).as_mut() {
-            watched.mark_all();
+            watched.mark(key, || Updated::new(key, uri, &self.hub.updated));
         }
         self.flags.owner.wake();
     }

@@ -8,7 +8,7 @@
 //! - `gzip-file-as-resource` fetches as the fetch tool does, from public addresses only, and keeps 16 files for a session,
 //!   as far as there is memory for what lasts; they can be read, and are not listed.
 //! - What the two `toggle-` tools start needs the session of a client that begins with `initialize`. A message that was not
-//!   read is replaced by the next.
+//!   read is replaced by the next; the resources that are updated are the dynamic ones with ids up to 100.
 //! - `errorPath` of `trigger-url-elicitation` is refused, and the documents about the reference's own code are not here.
 //!
 //! ```text

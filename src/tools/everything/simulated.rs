@@ -2,6 +2,7 @@
 //!
 //! One task each, at most, which ends with the session. A message that the client has not read is replaced by the next.
 
+use super::demo::{DemoResource, Kind};
 use super::running::Running;
 use super::session::{Kept, Nothing};
 use crate::lock::lock;
@@ -10,6 +11,8 @@ use crate::server::{CallContext, SessionNotices, ToolError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// The dynamic resources that are updated have ids up to this. What a client subscribed to is known by a hash alone.
+const UPDATED_IDS: u64 = 100;
 /// The time between two messages.
 const PACE: Duration = Duration::from_secs(5);
 /// The messages, and how grave each is.
@@ -107,7 +110,10 @@ async fn log_messages(notices: SessionNotices, appendix: String) {
 }
 
 async fn update_resources(notices: SessionNotices) {
-    while notices.update_subscribed().is_ok() {
+    let all = || {
+        (1..=UPDATED_IDS).flat_map(|id| [Kind::Text, Kind::Blob].map(|kind| DemoResource { kind, id }.uri()))
+    };
+    while notices.updated(all()).is_ok() {
         tokio::time::sleep(PACE).await;
     }
 }
