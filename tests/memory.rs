@@ -3,6 +3,8 @@
 #[cfg(feature = "webhook")]
 #[path = "memory/alerted.rs"]
 mod alerted;
+#[path = "memory/batches.rs"]
+mod batches;
 #[path = "memory/black_box.rs"]
 mod black_box;
 #[path = "memory/comeback.rs"]

@@ -277,7 +277,13 @@ impl Client {
 
     /// A handshake of the legacy era, whose session nobody ends. Gives the session's id.
     pub(crate) fn open_session(&mut self) -> String {
-        let body = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
+        self.open_session_with(
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#,
+        )
+    }
+
+    /// The same with the client's own words.
+    pub(crate) fn open_session_with(&mut self, body: &str) -> String {
         let head = head(body.len(), "");
         self.send(format!("{head}{body}").as_bytes());
         let (status, answer) = self.read_answer().expect("an answer");

@@ -85,15 +85,15 @@ pub(super) fn work_refused(report: &MemoryReport) -> Verdict {
         Draft {
             severity: Severity::Critical,
             problem: format!("Work was turned away {} times for want of memory.", grouped(refused)),
-            cause: "Large messages that were on their way at once needed more than was set aside for them, or \
-                    pressure was critical.",
+            cause: "Large messages that were on their way at once needed more than was set aside for them, slow \
+                    ones of one client made way for those of another, or pressure was critical.",
             evidence: format!(
                 "{} refusals; critical {} times; limit {}.",
                 grouped(refused),
                 report.pressure.entered[2],
                 bytes(limit)
             ),
-            remedy: "Raise the limit, or have fewer clients send large messages at once.".to_owned(),
+            remedy: "Raise the limit, or have fewer clients send large messages at once, and faster.".to_owned(),
             setting: Some(("memory_limit_bytes", round_up(limit.saturating_mul(2)))),
             cost: up_to(limit),
             bytes: limit,

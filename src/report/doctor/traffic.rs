@@ -91,8 +91,8 @@ pub(super) fn slow_readers(report: &MemoryReport) -> Verdict {
                 duration(first.stalled_ms),
                 bytes(queued)
             ),
-            remedy: "Nothing has to be done: their connections end after write_timeout_ms. Shorten it to be rid of \
-                     them sooner."
+            remedy: "Nothing has to be done: a large answer gives its memory back after a second, and their \
+                     connections end after write_timeout_ms. Shorten it to be rid of them sooner."
                 .to_owned(),
             setting: Some(("write_timeout_ms", (setting(report, "write_timeout_ms") / 3).max(1_000))),
             cost: "clients that pause that long have to connect again.".to_owned(),

@@ -1,18 +1,23 @@
 //! Wakers, and values of toolsets, may call back into the type that wakes or drops them: it must hold no lock then.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, price};
+use crate::memory::IncomingMessages;
 use crate::protocol::{InputRequest, ToolDefinition};
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{Changes, Filter, Kind};
 use crate::server::state::client_requests::{ClientRequestLimit, ClientRequests};
 use crate::server::state::event_store::EventStore;
+use crate::server::state::fair_permits::FairPermits;
+use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::lasting::LastingBudget;
 use crate::server::state::outgoing::Outgoing;
 use crate::server::state::session::{Session, SessionValues};
 use crate::server::state::task_store::TaskStore;
 use crate::server::state::wake_list::Guarded;
+use crate::server::tests::fair_answers::windows_within;
 use crate::server::{Finished, Server, ToolRequest, Toolset};
 use mcpool_pools::{BufferLease, BufferPool, MemoryBudget};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Wake, Waker};
@@ -117,6 +122,87 @@ fn changes_wake_without_locks() {
         assert_eq!(wakers.woken.load(Ordering::SeqCst), 6);
         poll();
         drop(subscriptions);
+    });
+}
+
+fn key(principal: u128) -> SessionKey {
+    SessionKey { principal, session: 1 }
+}
+
+/// Whoever gives memory back wakes those that wait for it, and they may take some, give it back and wait again at once.
+#[test]
+fn what_is_given_back_wakes_without_locks() {
+    without_deadlock(|| {
+        let windows = Arc::new(windows_within(&MemoryBudget::new(1 << 20)));
+        let wakers = CallbackWakers::of(&windows, |windows| {
+            drop(windows.try_reserve(9));
+            drop(windows.wait(key(9), None));
+            drop(windows.memory().try_reserve(1));
+        });
+        for give_back in 0..2 {
+            let all = windows.memory().reserve(1 << 20);
+            let mut waiters: Vec<_> = (1..4).map(|one| Box::pin(windows.wait(key(one), None))).collect();
+            for waiter in &mut waiters {
+                assert!(wakers.poll(|cx| waiter.as_mut().poll(cx)).is_pending());
+            }
+            // One that leaves drops its waker, and may have stood before others.
+            drop(waiters.pop());
+            if give_back == 0 {
+                drop(all);
+            } else {
+                let mut all = all;
+                all.shrink_to(price::window_bytes(price::SEGMENT_BYTES));
+            }
+            for waiter in &mut waiters {
+                assert!(wakers.poll(|cx| waiter.as_mut().poll(cx)).is_ready());
+            }
+        }
+        assert!(wakers.woken.load(Ordering::SeqCst) >= 4);
+        assert_eq!(windows.memory().used_bytes(), 0);
+    });
+}
+
+#[test]
+fn turns_wake_without_locks() {
+    without_deadlock(|| {
+        let turns = Arc::new(FairPermits::new(1));
+        let wakers = CallbackWakers::of(&turns, |turns| {
+            drop(turns.acquire(key(9)));
+            turns.any_waits(|_| true);
+        });
+        let mut first = pin!(turns.acquire(key(1)));
+        let held = wakers.poll(|cx| first.as_mut().poll(cx));
+        let mut second = pin!(turns.acquire(key(2)));
+        assert!(held.is_ready() && wakers.poll(|cx| second.as_mut().poll(cx)).is_pending());
+        let mut leaving = Box::pin(turns.acquire(key(3)));
+        assert!(wakers.poll(|cx| leaving.as_mut().poll(cx)).is_pending());
+        drop(leaving);
+        drop(held);
+        assert!(wakers.poll(|cx| second.as_mut().poll(cx)).is_ready());
+        assert_eq!(wakers.woken.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn messages_that_make_way_wake_without_locks() {
+    without_deadlock(|| {
+        let messages = Arc::new(IncomingMessages::new(MemoryBudget::new(1_000)));
+        let wakers = CallbackWakers::of(&messages, |messages| {
+            let mut message = messages.begin(9);
+            message.hold(1);
+            message.sleep(Waker::noop());
+        });
+        let mut held = messages.begin(1);
+        assert!(held.hold(900) && held.sleep(&wakers.waker()) && held.sleep(&wakers.waker()));
+        let waiting = messages.begin(2);
+        assert!(waiting.await_room(100, &wakers.waker(), Instant::now() + Duration::from_mins(1)));
+        let woken = || wakers.woken.load(Ordering::SeqCst);
+        // The messages that the waker ends wake who waits, too: it says anew how.
+        let before = woken();
+        assert!(before > 0 && waiting.sleep(&wakers.waker()));
+        drop(held);
+        assert!(woken() > before);
+        drop(waiting);
     });
 }
 
