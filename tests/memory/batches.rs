@@ -17,7 +17,7 @@ const HELLO: &str = r#"{"jsonrpc":"2.0","id":"hello","method":"initialize","para
 fn batch(program: &Program) -> String {
     let path = program.file("read.txt", &"x".repeat(FILE_BYTES));
     let message = |id: u64| {
-        let members = if id % 2 == 0 {
+        let members = if id.is_multiple_of(2) {
             format!(
                 r#""method":"tools/call","params":{{"name":"read_text_file","arguments":{{"path":"{path}"}}}}"#
             )
