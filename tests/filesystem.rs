@@ -8,6 +8,8 @@ mod arguments;
 mod bounds;
 #[path = "filesystem/concurrent.rs"]
 mod concurrent;
+#[path = "filesystem/contents.rs"]
+mod contents;
 #[path = "filesystem/directories.rs"]
 mod directories;
 #[path = "filesystem/editing.rs"]

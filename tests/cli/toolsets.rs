@@ -19,7 +19,7 @@ fn listed(flags: &[&str], variables: &[(&str, &str)]) -> Result<Vec<String>, Run
 #[test]
 fn toolsets_are_enabled_by_name() {
     let filesystem = listed(&[], &[]).expect("tools");
-    assert_eq!(filesystem.len(), 14, "{filesystem:?}");
+    assert_eq!(filesystem.len(), 15, "{filesystem:?}");
     let time = listed(&["--tools", "time"], &[]).expect("tools, and no directory is needed");
     assert_eq!(time, ["get_current_time", "convert_time"]);
     let both = listed(&["--tools", "time,filesystem"], &[]).expect("tools");
@@ -35,7 +35,7 @@ fn single_tools_are_chosen_and_named() {
     let of = |variables: &[(&str, &str)]| listed(&["--tools", "time,filesystem"], variables).expect("tools");
     assert_eq!(of(&[("MCPOOL_ONLY", "convert_time,read_file")]), ["read_file", "convert_time"]);
     let without = of(&[("MCPOOL_EXCEPT", "convert_time")]);
-    assert_eq!((without.len(), without.last().map(String::as_str)), (15, Some("get_current_time")));
+    assert_eq!((without.len(), without.last().map(String::as_str)), (16, Some("get_current_time")));
     let named = of(&[("MCPOOL_PREFIX", "time=clock_"), ("MCPOOL_ONLY", "clock_convert_time")]);
     assert_eq!(named, ["clock_convert_time"]);
     let called = mcpool(&["call", "clock_convert_time", "--tools=time", "time=1:30", "source_timezone=UTC"])

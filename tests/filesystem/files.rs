@@ -280,7 +280,7 @@ async fn read_only_hides_what_changes_anything() {
     scene.write("f", "x");
     let listed = scene.client.ask(&json!({"jsonrpc": "2.0", "id": 0, "method": "tools/list"})).await;
     let tools = listed["result"]["tools"].as_array().expect("tools");
-    assert_eq!(tools.len(), 10);
+    assert_eq!(tools.len(), 11);
     assert!(tools.iter().all(|tool| tool["annotations"]["readOnlyHint"] == true));
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": {"name": "write_file", "arguments": {"path": "f", "content": "y"}}});

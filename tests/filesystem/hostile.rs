@@ -22,6 +22,7 @@ pub(crate) fn every_tool(path: &str) -> Vec<(&'static str, serde_json::Value)> {
         ("move_file", json!({"source": path, "destination": "stolen"})),
         ("move_file", json!({"source": "own", "destination": path})),
         ("search_files", json!({"path": path, "pattern": "**"})),
+        ("search_content", json!({"path": path, "pattern": "secret|mine"})),
         ("get_file_info", json!({"path": path})),
     ]
 }

@@ -28,7 +28,8 @@ warnings.filterwarnings("ignore", message=".*2026-07-28.*")  # ping and setLevel
 
 HERE = Path(__file__).resolve().parent
 TOOLS = """read_file read_text_file read_media_file read_multiple_files write_file edit_file create_directory list_directory
-list_directory_with_sizes directory_tree move_file search_files get_file_info list_allowed_directories""".split()
+list_directory_with_sizes directory_tree move_file search_files get_file_info list_allowed_directories
+search_content""".split()
 TEXT = 'first "line"\\ with é漢😀\nsecond\tline\n\u2028last'
 PNG = bytes.fromhex("89504e470d0a1a0a") + bytes(range(256))
 

@@ -19,8 +19,8 @@ import * as v2 from '@modelcontextprotocol/client';
 import * as v2Stdio from '@modelcontextprotocol/client/stdio';
 
 const TOOLS = `create_directory directory_tree edit_file get_file_info list_allowed_directories list_directory
-    list_directory_with_sizes move_file read_file read_media_file read_multiple_files read_text_file search_files
-    write_file`.split(/\s+/);
+    list_directory_with_sizes move_file read_file read_media_file read_multiple_files read_text_file search_content
+    search_files write_file`.split(/\s+/);
 const TEXT = 'first "line"\\ with é漢😀\nsecond\tline\n\u2028last';
 const PNG = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, ...Array(256).keys()]);
 const INVALID_PARAMS = -32602;

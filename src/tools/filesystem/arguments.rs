@@ -107,6 +107,35 @@ pub(crate) struct SearchFiles<'a> {
     pub(crate) exclude_patterns: Strings<'a>,
 }
 
+/// `search_content`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SearchContent<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) pattern: &'a str,
+    /// Whether the pattern is a plain text.
+    #[serde(default)]
+    pub(crate) literal: bool,
+    #[serde(default)]
+    pub(crate) ignore_case: bool,
+    #[serde(default, borrow)]
+    pub(crate) include_patterns: Strings<'a>,
+    #[serde(default, borrow)]
+    pub(crate) exclude_patterns: Strings<'a>,
+    /// Whether files are searched that ignore files name.
+    #[serde(default)]
+    pub(crate) include_ignored: bool,
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) context_before: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) context_after: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) max_matches: Option<f64>,
+    /// Matching lines before the first that is shown.
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) offset: Option<f64>,
+}
+
 /// `list_allowed_directories`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Nothing {}
@@ -147,6 +176,7 @@ mod tests {
             "directory_tree" => fits::<DirectoryTree<'_>>(&text, &arena),
             "move_file" => fits::<MoveFile<'_>>(&text, &arena),
             "search_files" => fits::<SearchFiles<'_>>(&text, &arena),
+            "search_content" => fits::<SearchContent<'_>>(&text, &arena),
             "list_allowed_directories" => fits::<Nothing>(&text, &arena),
             unknown => panic!("no arguments for {unknown}"),
         }
@@ -173,7 +203,9 @@ mod tests {
     #[test]
     fn arguments_are_what_the_schemas_say() {
         let read = |text| serde_json::from_str::<Vec<Value>>(text).expect("definitions are JSON");
-        for definition in &[read(super::super::DEFINITIONS), read(super::super::OWN_DEFINITIONS)].concat() {
+        let texts =
+            [super::super::DEFINITIONS, super::super::OWN_DEFINITIONS, super::super::ADDED_DEFINITIONS];
+        for definition in &texts.map(read).concat() {
             let tool = definition["name"].as_str().expect("a name");
             let schema = &definition["inputSchema"];
             let full = sample(schema);

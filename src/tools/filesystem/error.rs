@@ -97,6 +97,10 @@ pub(crate) enum FsError {
     NoMemoryToEdit { path: String, lack: MemoryLack },
     #[error("Destination already exists: {path}")]
     DestinationExists { path: String },
+    #[error("The pattern cannot be used: {why}")]
+    InvalidPattern { why: String },
+    #[error("{name} must be a whole number from {min} to {max}")]
+    NotInRange { name: &'static str, min: u64, max: u64 },
     #[error("pattern is too long")]
     PatternTooLong,
     #[error(

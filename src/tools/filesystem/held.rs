@@ -23,6 +23,7 @@ pub(super) struct HeldMemory {
     budget: MemoryBudget,
     names_bytes: Cell<usize>,
     text_bytes: Cell<usize>,
+    work_bytes: Cell<usize>,
     reservation: RefCell<Option<Reservation>>,
     spent: Cell<Option<BudgetSpent>>,
 }
@@ -34,9 +35,16 @@ impl HeldMemory {
             budget,
             names_bytes: Cell::default(),
             text_bytes: Cell::default(),
+            work_bytes: Cell::default(),
             reservation: RefCell::new(room),
             spent: Cell::default(),
         }
+    }
+
+    /// Holds what it holds in a budget of a test.
+    #[cfg(test)]
+    pub(super) fn in_budget(budget: MemoryBudget) -> Self {
+        Self::new(budget, None)
     }
 
     /// Runs a part of `call`, which may be run again once there is room for what it lacked.
@@ -70,6 +78,20 @@ impl HeldMemory {
         self.reserve()
     }
 
+    /// Holds so many bytes to work with.
+    ///
+    /// # Errors
+    /// When there is no room for them.
+    pub(super) fn hold_work(&self, bytes: usize) -> Result<(), FsError> {
+        self.work_bytes.set(bytes);
+        self.reserve()
+    }
+
+    /// Bytes that all large messages may have together.
+    pub(super) fn limit_bytes(&self) -> usize {
+        self.budget.limit_bytes()
+    }
+
     /// Gives the reservation to who keeps so many bytes of text, which is all that is left.
     pub(super) fn keep(&self, bytes: usize) -> Option<Reservation> {
         let mut reserved = self.reservation.take()?;
@@ -78,7 +100,7 @@ impl HeldMemory {
     }
 
     fn reserve(&self) -> Result<(), FsError> {
-        let bytes = self.names_bytes.get() + self.text_bytes.get();
+        let bytes = self.names_bytes.get() + self.text_bytes.get() + self.work_bytes.get();
         let mut reservation = self.reservation.borrow_mut();
         let reserved_bytes = reservation.as_ref().map_or(0, Reservation::bytes);
         if bytes <= reserved_bytes.max(STEP_BYTES) {

@@ -20,7 +20,8 @@
 //!
 //! ```text
 //! mod                     the toolset: definitions, and which function a call runs
-//! read write edit rename list tree search info    the tools
+//! read write edit rename list tree search search_content info    the tools
+//! found_lines line_pattern ignore_files           what searching contents needs
 //! walk file_text open_file write_target           what several tools do
 //! answer_space context attributes
 //! as_node/                what the reference server would have answered
@@ -38,15 +39,19 @@ mod context;
 mod edit;
 mod error;
 mod file_text;
+mod found_lines;
 mod held;
 mod held_text;
+mod ignore_files;
 mod info;
+mod line_pattern;
 mod list;
 mod open_file;
 mod read;
 mod rename;
 mod sandbox;
 mod search;
+mod search_content;
 mod several_files;
 mod text_edit;
 mod tree;
@@ -79,6 +84,9 @@ const DEFINITIONS: &str = include_str!("definitions.json");
 
 /// The definitions that differ from those, unless with [`Compat::Reference`].
 const OWN_DEFINITIONS: &str = include_str!("own_definitions.json");
+
+/// The tools that the reference does not have, unless with [`Compat::Reference`]; the last of the table.
+const ADDED_DEFINITIONS: &str = include_str!("added_definitions.json");
 
 /// The filesystem tools over some directories.
 ///
@@ -207,7 +215,11 @@ impl Filesystem {
 
 impl Toolset for Filesystem {
     fn definitions(&self) -> Vec<ToolDefinition> {
-        let recorded = table::definitions(DEFINITIONS, &self.tools).into_iter();
+        let added = match self.compat {
+            Compat::Reference => Vec::new(),
+            Compat::Default => table::definitions(ADDED_DEFINITIONS, &self.tools),
+        };
+        let listed = table::definitions(DEFINITIONS, &self.tools).into_iter().chain(added);
         let own = table::definitions(OWN_DEFINITIONS, &self.tools);
         let changed = |tool: ToolDefinition| match self.compat {
             Compat::Reference => tool.exact_arguments(),
@@ -217,7 +229,7 @@ impl Toolset for Filesystem {
             Copies::Once => tool.without_output(),
             Copies::Twice => tool,
         };
-        recorded.map(changed).map(declared).collect()
+        listed.map(changed).map(declared).collect()
     }
 
     fn call<'f>(
@@ -376,6 +388,7 @@ tools! {
     SearchFiles "search_files" (arguments::SearchFiles<'a>) search::search_files, at_once: false, changes: false, waits: true;
     GetFileInfo "get_file_info" (arguments::Path<'a>) info::file_info, at_once: true, changes: false, waits: true;
     ListAllowedDirectories "list_allowed_directories" (arguments::Nothing) list::list_allowed, at_once: true, changes: false, waits: true;
+    SearchContent "search_content" (arguments::SearchContent<'a>) search_content::search_content, at_once: false, changes: false, waits: true;
 }
 
 #[cfg(test)]
@@ -390,9 +403,14 @@ mod tests {
         assert_eq!(ours, serde_json::from_str::<Value>(recorded).expect("JSON"));
         let names: Vec<&str> =
             ours.as_array().expect("a list").iter().filter_map(|tool| tool["name"].as_str()).collect();
-        assert_eq!(names, TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>());
-        assert_eq!(DEFINITIONS.trim().lines().count(), TOOLS.len() + 2, "a definition on more than one line");
-        for (tool, entry) in ours.as_array().expect("a list").iter().zip(TOOLS) {
+        let added: Vec<Value> = serde_json::from_str(ADDED_DEFINITIONS).expect("JSON");
+        let all: Vec<&str> =
+            names.iter().copied().chain(added.iter().filter_map(|tool| tool["name"].as_str())).collect();
+        assert_eq!(all, TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>());
+        for (text, tools) in [(DEFINITIONS, names.len()), (ADDED_DEFINITIONS, added.len())] {
+            assert_eq!(text.trim().lines().count(), tools + 2, "a definition on more than one line");
+        }
+        for (tool, entry) in ours.as_array().expect("a list").iter().chain(&added).zip(TOOLS) {
             assert_eq!(tool["annotations"]["readOnlyHint"], !entry.changes, "{}", entry.name);
         }
     }
@@ -415,6 +433,7 @@ mod tests {
         let json = |tools: &Filesystem| serde_json::to_value(tools.definitions()).expect("JSON");
         assert_eq!(json(&reference), Value::from(recorded));
         assert!(json(&default).to_string().contains("replaceAll"));
+        assert!(json(&default).to_string().contains("search_content"));
     }
 
     fn leave_out_additions(value: &mut Value) {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// Opens a file for reading without waiting, for example for the writer of a pipe.
-const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
+pub(crate) const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
 /// An open regular file.
 #[derive(Debug)]

@@ -70,9 +70,13 @@ impl Budget {
     }
 
     /// Bytes paid for what stays.
-    #[cfg(test)]
     pub(crate) fn used_bytes(&self) -> usize {
         self.max_bytes - self.bytes_left
+    }
+
+    /// Takes bytes back that were paid for patterns which are gone.
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        self.bytes_left = self.max_bytes.min(self.bytes_left + bytes);
     }
 
     fn pay(left: &mut usize, bytes: usize, max_bytes: usize) -> Result<(), FsError> {

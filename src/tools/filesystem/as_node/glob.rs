@@ -80,12 +80,18 @@ impl Glob {
     /// Tells whether the pattern matches the path. If there are too few steps, it does not match; [`Steps::check`] then
     /// fails.
     pub(crate) fn matches(&self, path: &GlobPath, steps: &Steps) -> bool {
+        self.matches_from(path, 0, steps)
+    }
+
+    /// The same for the path below its first `depth` names.
+    pub(crate) fn matches_from(&self, path: &GlobPath, depth: usize, steps: &Steps) -> bool {
+        let names = path.names.get(depth..).unwrap_or_default();
         if self.alternatives.is_empty() {
             return false;
         }
-        let is_match = |segments: &Vec<Segment>| match (&segments[..], self.depth, path.names.last()) {
+        let is_match = |segments: &Vec<Segment>| match (&segments[..], self.depth, names.last()) {
             ([segment], Depth::Any, Some(name)) => segment.matches(name, steps),
-            (segments, ..) => matches(segments, &path.names, steps),
+            (segments, ..) => matches(segments, names, steps),
         };
         self.alternatives.iter().any(is_match) != self.negated
     }
