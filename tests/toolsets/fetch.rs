@@ -145,6 +145,9 @@ async fn what_is_wrong_is_said() {
         (json!({"url": site.url("/"), "max_length": 1_000_000}), "`max_length` must be from 1 to 999999"),
         (json!({"url": site.url("/"), "start_index": -1}), "`start_index` must be 0 or more"),
         (json!({"url": site.url("/"), "raw": "perhaps"}), "raw"),
+        (json!({"url": site.url("/"), "raw": "true"}), "raw must be true or false"),
+        (json!({"url": site.url("/"), "max_length": "10"}), "max_length must be a whole number"),
+        (json!({"url": site.url("/"), "start_index": null}), "start_index must be a whole number"),
         (json!({}), "url"),
     ] {
         let result = client.call(1, "fetch", arguments.clone()).await;
@@ -174,6 +177,7 @@ async fn a_user_gets_what_robots_txt_forbids_and_errors_as_text() {
     );
     let answer = prompt(&mut client, 2, &site.url("/x")).await;
     let message = &answer["result"]["messages"][0];
+    assert_eq!(answer["result"]["description"], "Fetch a URL and extract its contents as markdown");
     assert_eq!(message["role"], "user");
     assert!(message["content"]["text"].as_str().expect("a text").ends_with("the page"), "{answer}");
     let answer = prompt(&mut client, 3, &site.url("/missing")).await;

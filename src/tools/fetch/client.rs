@@ -4,6 +4,7 @@
 
 use super::address::{self, AddressRule};
 use super::error::PageError;
+use super::forward::{self, Forward, ProxyResolver};
 use super::job::Job;
 use super::proxy::Proxies;
 use super::resolver::{CheckedResolver, Refusal};
@@ -77,14 +78,18 @@ pub(crate) struct Client<'j> {
     agent: &'j str,
     resolver: CheckedResolver,
     direct: OnceCell<Agent>,
-    proxied: OnceCell<(Proxy, Agent)>,
+    /// Through the proxy of plain pages.
+    forwarded: OnceCell<Agent>,
+    /// Through the proxy of encrypted pages.
+    tunnelled: OnceCell<Agent>,
 }
 
 impl<'j> Client<'j> {
     /// A client that calls itself `agent`.
     pub(crate) fn new(job: &'j Job, network: &'j Network, agent: &'j str) -> Self {
         let resolver = CheckedResolver::new(Arc::clone(&network.names), network.may_ask);
-        Self { job, network, agent, resolver, direct: OnceCell::new(), proxied: OnceCell::new() }
+        let (direct, forwarded, tunnelled) = Default::default();
+        Self { job, network, agent, resolver, direct, forwarded, tunnelled }
     }
 
     /// Sends a GET and waits for the head of its response.
@@ -104,7 +109,12 @@ impl<'j> Client<'j> {
             None => self.direct.get_or_init(|| self.connected(self.resolver.clone(), None)),
             Some(proxy) => self.through(proxy, url, &uri, left)?,
         };
-        let request = agent.get(&uri).config().timeout_global(Some(left)).build();
+        let mut request = agent.get(&uri).config().timeout_global(Some(left)).build();
+        // A tunnel is asked for with it by the library.
+        if let Some(authorization) = proxy.filter(|_| url.scheme() == "http").and_then(forward::authorization)
+        {
+            request = request.header(header::PROXY_AUTHORIZATION, authorization);
+        }
         let response = request.call().map_err(|error| self.explain(url, &error))?;
         let (head, body) = response.into_parts();
         Ok(Response {
@@ -134,17 +144,35 @@ impl<'j> Client<'j> {
         if let Err(ureq::Error::Other(refusal)) = self.resolver.resolve(uri, &Config::default(), timeout) {
             return Err(self.explain(url, &ureq::Error::Other(refusal)));
         }
-        let connect = || self.connected(self.resolver.unchecked(), Some(proxy.clone()));
-        let (connected, agent) = self.proxied.get_or_init(|| (proxy.clone(), connect()));
-        if connected == proxy {
-            return Ok(agent);
-        }
-        // A call whose redirect changes the scheme, where each scheme has its own proxy.
-        Err(self.job.failed(url.as_str(), &"it redirects from one proxy to another"))
+        let unchecked = || self.resolver.unchecked();
+        Ok(match url.scheme() {
+            "http" => self.forwarded.get_or_init(|| self.forwarding(unchecked(), proxy)),
+            _ => self.tunnelled.get_or_init(|| self.connected(unchecked(), Some(proxy.clone()))),
+        })
     }
 
+    /// An agent that connects by itself, or through a tunnel of `proxy`.
     fn connected(&self, resolver: CheckedResolver, proxy: Option<Proxy>) -> Agent {
-        let config = Agent::config_builder()
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(Watch(self.job.cancellation.clone()))
+                .chain(RustlsConnector::default());
+        Agent::with_parts(self.config(proxy), connector, resolver)
+    }
+
+    /// An agent that gives its requests to `proxy`.
+    fn forwarding(&self, names: CheckedResolver, proxy: &Proxy) -> Agent {
+        let proxy = proxy.uri().clone();
+        let connector =
+            ().chain(TcpConnector::default())
+                .chain(Watch(self.job.cancellation.clone()))
+                .chain(Forward::new(proxy.clone()));
+        Agent::with_parts(self.config(None), connector, ProxyResolver { names, proxy })
+    }
+
+    fn config(&self, proxy: Option<Proxy>) -> Config {
+        Agent::config_builder()
             .proxy(proxy)
             .user_agent(self.agent)
             .accept_encoding(ACCEPT_ENCODING)
@@ -156,13 +184,7 @@ impl<'j> Client<'j> {
             .input_buffer_size(INPUT_BYTES)
             .output_buffer_size(OUTPUT_BYTES)
             .max_idle_connections(2)
-            .build();
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(Watch(self.job.cancellation.clone()))
-                .chain(RustlsConnector::default());
-        Agent::with_parts(config, connector, resolver)
+            .build()
     }
 
     fn explain(&self, url: &Url, error: &ureq::Error) -> PageError {

@@ -26,6 +26,7 @@
 //! service                 what both share
 //! page   cache            one page fetched; pages that are kept
 //! client   markdown       one request; text from HTML
+//! forward                 plain pages through a proxy
 //! resolver watched proxy  how it leaves; who is asked; who waits
 //! tree nesting            a page's tree, within bounds
 //! body charset robots     what a response says
@@ -38,6 +39,7 @@ mod cache;
 mod charset;
 mod client;
 mod error;
+mod forward;
 mod job;
 mod markdown;
 mod nesting;
@@ -277,7 +279,9 @@ fn answer(wanted: &Wanted, page: &Page, call: &mut CallContext) {
 impl Toolset for Fetch {
     fn definitions(&self) -> Vec<ToolDefinition> {
         // invariant: the text is part of the program, and a test reads it.
-        ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable")
+        let tools = ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable");
+        // As in the reference: no string is taken for a number.
+        tools.into_iter().map(ToolDefinition::exact_arguments).collect()
     }
 
     fn call<'f>(

@@ -40,10 +40,13 @@ impl FetchPrompts {
     }
 }
 
+/// What the prompt does, in the reference's words.
+const DESCRIPTION: &str = "Fetch a URL and extract its contents as markdown";
+
 impl Prompts for FetchPrompts {
     fn list(&self) -> Vec<Prompt> {
         let url = PromptArgument::new("url").description("URL to fetch").required();
-        vec![Prompt::new("fetch", "Fetch a URL and extract its contents as markdown").argument(url)]
+        vec![Prompt::new("fetch", DESCRIPTION).argument(url)]
     }
 
     async fn get(&self, name: &str, prompt: &mut PromptContext) -> Result<(), ToolError> {
@@ -58,6 +61,7 @@ impl Prompts for FetchPrompts {
             Err(PageError::Cancelled(_)) => return Err(ToolError::Cancelled),
             Err(error) => error.to_string(),
         };
+        prompt.description(DESCRIPTION);
         prompt.text(Role::User, &text);
         Ok(())
     }
