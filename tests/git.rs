@@ -9,6 +9,10 @@ mod answers;
 mod bounds;
 #[path = "git/hostile.rs"]
 mod hostile;
+#[path = "git/roots.rs"]
+mod roots;
+#[path = "git/sandbox.rs"]
+mod sandbox;
 
 use crate::test_client::TestClient;
 use mcpool::tools::git::Git;

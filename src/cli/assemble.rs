@@ -110,11 +110,19 @@ fn filesystem(dirs: &[PathBuf], settings: &Settings) -> Result<Filesystem, CliEr
 }
 
 fn git(dirs: &[PathBuf], settings: &Settings) -> Result<Git, CliError> {
-    let git = match &settings.repository {
-        Some(repository) => Git::of_repository(repository, settings.read_only)?,
-        None => Git::new(dirs, settings.read_only),
+    let git = match (&settings.repository, settings.client_roots) {
+        (Some(repository), _) => Git::of_repository(repository, settings.read_only)?,
+        (None, Some(policy)) => Git::new(dirs, settings.read_only).client_roots(policy),
+        (None, None) => Git::new(dirs, settings.read_only),
     };
-    Ok(git.allow_programs(settings.allow_git_programs))
+    let git = git.allow_programs(settings.allow_git_programs);
+    if !git.is_sandboxed() && !settings.allow_git_programs {
+        tracing::warn!(
+            "this kernel has no Landlock: git is kept in the allowed directories by checks before it runs, and by nothing \
+             while it runs"
+        );
+    }
+    Ok(git)
 }
 
 fn fetch(settings: &Settings) -> Result<Fetch, FetchError> {

@@ -124,7 +124,7 @@ settings! {
         "Repository that the git tools may use, with all that lies in it, in the place of the directories. \
          May lie anywhere in it.", "the directories";
     allow_git_programs: bool, "BOOL", Toolset("git"),
-        "Let git run what a repository names: hooks, filters, external diffs, text converters, signers.", "";
+        "Let git run what a repository names (hooks, filters, external diffs, text converters, signers), and without a sandbox.", "";
     memory_file_path: Option<PathBuf>, "FILE", Toolset("memory"),
         "File of the knowledge graph, as JSON Lines; also taken from `MEMORY_FILE_PATH`. It need not exist.",
         "$XDG_DATA_HOME/mcpool/memory.jsonl, or ~/.local/share/mcpool/memory.jsonl";

@@ -59,8 +59,10 @@ mod walk;
 mod write;
 mod write_target;
 
+pub use super::client_roots::ClientRoots;
 pub use compat::Compat;
 
+use super::client_roots;
 use super::table::{self, Entry, tools};
 use crate::protocol::ToolDefinition;
 use crate::server::{
@@ -72,7 +74,6 @@ use context::Context;
 use error::Stop;
 use sandbox::access::Sandbox;
 use sandbox::directories::Directories;
-use sandbox::roots;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,18 +110,6 @@ pub struct Filesystem {
     client_roots: Option<ClientRoots>,
     compat: Compat,
     copies: Copies,
-}
-
-/// How the directories that a client offers (its roots) change which directories its calls may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientRoots {
-    /// They replace the server's own, as in the reference server. This is right for a client that started this process,
-    /// as it could have started it with any directory.
-    Replace,
-    /// Those that lie inside the server's own replace them.
-    Narrow,
-    /// They change nothing.
-    Ignore,
 }
 
 /// Why the filesystem tools cannot be set up.
@@ -262,12 +251,11 @@ impl Toolset for Filesystem {
     }
 
     fn take_roots(&self, uris: &[&str], session: &SessionValues) {
-        let by_default = if session.owns_process() { ClientRoots::Replace } else { ClientRoots::Narrow };
-        let policy = self.client_roots.unwrap_or(by_default);
+        let policy = self.client_roots.unwrap_or_else(|| ClientRoots::by_default(session));
         if policy == ClientRoots::Ignore {
             return;
         }
-        let Some(paths) = roots::paths(uris) else {
+        let Some(paths) = client_roots::paths(uris) else {
             tracing::info!("the client's roots are not all file:// URIs; the directories stay as they are");
             return;
         };

@@ -5,7 +5,6 @@ use super::command::{GitCommand, Programs};
 use super::context::Context;
 use super::error::GitFailure;
 use super::paths;
-use super::programs::Settings;
 use crate::server::CallContext;
 use std::path::Path;
 
@@ -70,12 +69,10 @@ pub(crate) fn commit(
     if !is_merge && !has_staged(context, call)? {
         return Err(GitFailure::NothingStaged);
     }
-    let identity = Settings::of(context, call)?.identity();
     let mut command =
         GitCommand::writes(&["commit", "--quiet", "--allow-empty-message", "--cleanup=verbatim"])
             .arg("--no-status")
             .arg("--no-gpg-sign")
-            .set_environment(identity)
             .shown_as("git commit".to_owned());
     if context.programs() == Programs::Refused {
         command = command.arg("--no-verify");

@@ -36,6 +36,21 @@ pub(crate) trait Observer {
     fn observe(&mut self, bytes: u64) -> Result<(), GitFailure>;
 }
 
+/// What a run starts.
+pub(crate) trait Spawn {
+    /// Starts the process, whose standard streams are pipes and which leads a group.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn spawn(&mut self) -> io::Result<Child>;
+}
+
+impl Spawn for Command {
+    fn spawn(&mut self) -> io::Result<Child> {
+        Self::spawn(self)
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -76,7 +91,7 @@ impl Deadline {
 /// # Errors
 /// When it cannot be started, takes too long, or nobody waits for it. A command that fails is no error here.
 pub(crate) fn run(
-    command: &mut Command,
+    command: &mut dyn Spawn,
     input: &[u8],
     deadline: Deadline,
     observer: &mut dyn Observer,
@@ -122,7 +137,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Result<Self, GitFailure> {
+    fn start(command: &mut dyn Spawn) -> Result<Self, GitFailure> {
         Ok(Self { child: command.spawn()?, is_reaped: false })
     }
 

@@ -115,7 +115,6 @@ pub(crate) struct GitCommand {
     access: Access,
     /// As an error shows it; what the reference would have run.
     shown: Option<String>,
-    environment: Vec<(&'static str, String)>,
     /// Git looks for the repository itself.
     finds_repository: bool,
     /// What the command reads.
@@ -125,8 +124,7 @@ pub(crate) struct GitCommand {
 impl GitCommand {
     pub(crate) fn new(access: Access, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(OsString::from).collect();
-        let (environment, input) = (Vec::new(), Vec::new());
-        Self { arguments, access, shown: None, environment, finds_repository: false, input }
+        Self { arguments, access, shown: None, finds_repository: false, input: Vec::new() }
     }
 
     pub(crate) fn reads(arguments: &[&str]) -> Self {
@@ -147,9 +145,8 @@ impl GitCommand {
         self
     }
 
-    pub(crate) fn set_environment(mut self, environment: Vec<(&'static str, String)>) -> Self {
-        self.environment = environment;
-        self
+    pub(crate) fn access(&self) -> Access {
+        self.access
     }
 
     /// Has git look for the repository, as it does for its owner: it refuses those of other users then.
@@ -200,7 +197,6 @@ impl GitCommand {
         if self.access == Access::Reads {
             command.env("GIT_OPTIONAL_LOCKS", "0");
         }
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--no-pager");
         let settings = PLAIN.iter().chain(NO_PROGRAMS.iter().filter(|_| programs == Programs::Refused));
         for setting in settings {
@@ -213,13 +209,27 @@ impl GitCommand {
     }
 }
 
+/// A command of git about the machine and the user, which looks at no repository.
+///
+/// # Errors
+/// When there is no git.
+pub(crate) fn without_repository(arguments: &[impl AsRef<OsStr>]) -> Result<Command, GitFailure> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut command = Command::new(find_git(&path).ok_or(GitFailure::NoProgram)?);
+    command.env_clear().current_dir("/").process_group(0).args(arguments);
+    command.env("LC_ALL", "C").env("GIT_DIR", "/dev/null");
+    command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ok(command)
+}
+
 /// The program, by its absolute path: a name alone would be looked for from the directory of the repository if `PATH`
 /// has a relative entry.
 fn find_git(path: &OsStr) -> Option<PathBuf> {
     absolute_entries(path).map(|directory| directory.join("git")).find(|program| program.is_file())
 }
 
-fn absolute_entries(path: &OsStr) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn absolute_entries(path: &OsStr) -> impl Iterator<Item = PathBuf> {
     env::split_paths(path).filter(|entry| entry.is_absolute())
 }
 

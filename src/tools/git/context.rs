@@ -1,9 +1,10 @@
 //! What a tool works with: its repository, and the ways to run git in it.
 
 use super::child::{self, Deadline, Ended, Observer};
-use super::command::{GitCommand, Programs};
+use super::command::{Access, GitCommand, Programs};
 use super::error::{FailedCommand, GitFailure};
 use super::repository::Repository;
+use super::sandbox::{Changes, Reach, Sandbox};
 use super::text::{Text, WithoutLastLineEnd};
 use crate::server::{CallContext, RequestContext};
 use std::ffi::OsStr;
@@ -29,8 +30,12 @@ pub(crate) struct Bounds {
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) repository: Repository,
+    /// Who commits, where the settings do not say it.
+    pub(crate) identity: Vec<(&'static str, String)>,
     bounds: Bounds,
     deadline: Deadline,
+    reach: Option<Reach>,
+    sandbox: Sandbox,
 }
 
 /// An object of the repository.
@@ -47,6 +52,7 @@ pub(crate) struct Output {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
     status: ExitStatus,
+    is_sandboxed: bool,
 }
 
 impl Output {
@@ -68,14 +74,53 @@ impl Output {
         if self.status.success() {
             Ok(self)
         } else {
-            Err(failed(command, self.status, &self.stdout, &self.stderr))
+            Err(failed(command, self.status, &self.stdout, &self.stderr, self.is_sandboxed))
         }
     }
 }
 
 impl Context {
-    pub(crate) fn new(repository: Repository, bounds: Bounds, deadline: Deadline) -> Self {
-        Self { repository, bounds, deadline }
+    /// A call that changes nothing yet. With a `reach`, git may open no more.
+    ///
+    /// # Errors
+    /// When the kernel refuses the sandbox.
+    pub(crate) fn new(
+        repository: Repository,
+        bounds: Bounds,
+        deadline: Deadline,
+        reach: Option<Reach>,
+    ) -> Result<Self, GitFailure> {
+        let (identity, sandbox) = (Vec::new(), Sandbox::none());
+        let mut context = Self { repository, identity, bounds, deadline, reach, sandbox };
+        context.allow(Changes::Nothing)?;
+        Ok(context)
+    }
+
+    /// Sets what git may change from now on.
+    ///
+    /// # Errors
+    /// When a part of the repository was moved, or the kernel refuses.
+    pub(crate) fn allow(&mut self, changes: Changes) -> Result<(), GitFailure> {
+        if let Some(reach) = &self.reach {
+            self.sandbox = Sandbox::new(&self.repository, reach, changes)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses an index with names that lead out of the work tree, where no sandbox keeps git from following them.
+    ///
+    /// # Errors
+    /// [`GitFailure::IndexLeadsOutside`], or when git cannot be run.
+    pub(crate) fn check_index(&self, request: &mut RequestContext) -> Result<(), GitFailure> {
+        if self.sandbox.is_enforced() || !self.repository.has_work_tree {
+            return Ok(());
+        }
+        let mut names = IndexNames::default();
+        self.stream(&GitCommand::reads(&["ls-files", "-z"]), request, &mut |piece| names.push(piece))?;
+        if names.leads_outside {
+            return Err(GitFailure::IndexLeadsOutside { repository: self.repository.top.clone() });
+        }
+        Ok(())
     }
 
     /// Has git find the repository: it may read what is there in another way than the check did, and it knows whose
@@ -117,7 +162,8 @@ impl Context {
         };
         let mut observer = Silent { request };
         let ended = self.child(command, &mut observer, &mut take)?;
-        Ok(Output { stdout, stderr: ended.stderr, status: ended.status.ok_or(GitFailure::Stopped)? })
+        let status = ended.status.ok_or(GitFailure::Stopped)?;
+        Ok(Output { stdout, stderr: ended.stderr, status, is_sandboxed: self.sandbox.is_enforced() })
     }
 
     /// Runs a command and gives its output to `take` as it comes; reports progress meanwhile.
@@ -132,7 +178,9 @@ impl Context {
     ) -> Result<(), GitFailure> {
         let ended = self.child(command, &mut Reporting { request }, take)?;
         match ended.status {
-            Some(status) if !status.success() => Err(failed(command, status, b"", &ended.stderr)),
+            Some(status) if !status.success() => {
+                Err(failed(command, status, b"", &ended.stderr, self.sandbox.is_enforced()))
+            }
             _ => Ok(()),
         }
     }
@@ -144,7 +192,10 @@ impl Context {
         take: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<Ended, GitFailure> {
         let mut process = command.process(&self.repository, self.bounds.programs)?;
-        child::run(&mut process, &command.input, self.deadline, observer, take)
+        if command.access() == Access::Writes {
+            process.envs(self.identity.iter().map(|(name, value)| (name, value)));
+        }
+        child::run(&mut self.sandbox.around(&mut process), &command.input, self.deadline, observer, take)
     }
 
     /// Writes the answer of a call as one text, which ends where it is too long.
@@ -238,12 +289,47 @@ impl Context {
     }
 }
 
+/// Looks at the names of an index as git lists them, each ended by a NUL.
+#[derive(Debug, Default)]
+struct IndexNames {
+    /// The beginning of a name whose end has not come.
+    name: Vec<u8>,
+    leads_outside: bool,
+}
+
+impl IndexNames {
+    fn push(&mut self, piece: &[u8]) -> ControlFlow<()> {
+        let mut parts = piece.split(|byte| *byte == 0);
+        // What stands behind the last NUL is the beginning of a name.
+        let last = parts.next_back().unwrap_or_default();
+        for part in parts {
+            self.name.extend_from_slice(part);
+            self.leads_outside |= leads_outside(&self.name);
+            self.name.clear();
+        }
+        self.name.extend_from_slice(last);
+        // A name has no bound of its own; a system would open none that is so long.
+        self.leads_outside |= self.name.len() > MAX_HELD_BYTES;
+        if self.leads_outside { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn leads_outside(name: &[u8]) -> bool {
+    name.starts_with(b"/") || name.split(|byte| *byte == b'/').any(|part| part == b"..")
+}
+
 fn is_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cold]
-fn failed(command: &GitCommand, status: ExitStatus, stdout: &[u8], stderr: &[u8]) -> GitFailure {
+fn failed(
+    command: &GitCommand,
+    status: ExitStatus,
+    stdout: &[u8],
+    stderr: &[u8],
+    is_sandboxed: bool,
+) -> GitFailure {
     let text =
         |bytes: &[u8]| String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(bytes)).into_owned();
     let code = status.code().unwrap_or_else(|| -status.signal().unwrap_or_default());
@@ -252,6 +338,7 @@ fn failed(command: &GitCommand, status: ExitStatus, stdout: &[u8], stderr: &[u8]
         status: format!("exit code({code})"),
         stdout: text(&stdout[..stdout.len().min(4_096)]),
         stderr: text(stderr),
+        is_sandboxed,
     }))
 }
 

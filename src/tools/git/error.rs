@@ -77,6 +77,13 @@ pub(crate) enum GitFailure {
         "The repository '{}' is not the one that git finds there, '{found}': its .git is broken", .repository.display()
     )]
     NotWhatGitFinds { repository: PathBuf, found: String },
+    #[error("The directory '{}' was moved while it was looked at; try again", .0.display())]
+    Moved(PathBuf),
+    #[error(
+        "The index of the repository '{}' has names that lead out of it; `git read-tree HEAD` makes a new one",
+        .repository.display()
+    )]
+    IndexLeadsOutside { repository: PathBuf },
     #[error("The file '{}' does not name a directory as git writes it", .0.display())]
     BadPointer(PathBuf),
     #[error("git was stopped before its end")]
@@ -94,6 +101,8 @@ pub(crate) struct FailedCommand {
     pub(crate) status: String,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// Whether it ran in a sandbox, which may be what refused something.
+    pub(crate) is_sandboxed: bool,
 }
 
 impl fmt::Display for FailedCommand {
@@ -103,6 +112,14 @@ impl fmt::Display for FailedCommand {
             if !text.is_empty() {
                 write!(f, "\n  {name}: '{text}'")?;
             }
+        }
+        if self.is_sandboxed
+            && ["Permission denied", "not permitted"].iter().any(|word| self.stderr.contains(word))
+        {
+            f.write_str(
+                "\n  hint: this server keeps git inside the allowed directories, its programs and the settings of the user, \
+                 without network",
+            )?;
         }
         Ok(())
     }

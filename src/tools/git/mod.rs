@@ -3,6 +3,11 @@
 //! Names, arguments, answers and errors are those of the reference server. What differs, on purpose:
 //! - A repository lies in the allowed directories with all that belongs to it: the directory of a worktree or a
 //!   submodule, objects that it borrows, and what its links lead to. Without a directory, every call is refused.
+//! - Git runs in a sandbox of the kernel, where there is one (Landlock, Linux 5.13 and newer): it reads the allowed
+//!   directories, its programs and the settings of the user, and writes to its repository only in tools that change it.
+//!   Not with [`Git::allow_programs`]. Where there is none, an index with names that lead out is refused.
+//! - The directories that a client offers (its roots) are allowed as in the filesystem tools ([`ClientRoots`]), unless the
+//!   tools are those of one repository.
 //! - No program runs that a repository names: no hook, filter, external diff, text converter, file watcher, pager,
 //!   editor or signer, unless with [`Git::allow_programs`]. A repository whose own configuration defines a filter is
 //!   refused, as its files would be taken for changed without it. The user's own filters (Git LFS) run.
@@ -23,7 +28,9 @@
 //! diff log show change branches      the tools
 //! patch programs          a patch in the reference's form; which programs a configuration names
 //! context                 one call: its repository, and the ways to run git in it
-//! child text turns        a process with bounds; a text with bounds; one change at a time
+//! sandbox                 what the processes of git may open
+//! own_files               the programs and settings of the machine and the user
+//! child text turns        a process with bounds; a text with bounds; one change of a repository at a time
 //! command                 one command of git: its arguments and its environment
 //! repository paths        which repository is meant, and where all of it lies
 //! arguments error         the vocabulary of all of them
@@ -38,26 +45,32 @@ mod context;
 mod diff;
 mod error;
 mod log;
+mod own_files;
 mod patch;
 mod paths;
 mod programs;
 mod repository;
+mod sandbox;
 mod show;
 mod text;
 mod turns;
 
+pub use super::client_roots::ClientRoots;
 pub use error::GitError;
 
+use super::client_roots;
 use super::table::{self, Entry, tools};
 use crate::protocol::ToolDefinition;
-use crate::server::{CallContext, Finished, ThreadArguments, ToolError, ToolRequest, Toolset};
+use crate::server::{CallContext, Finished, SessionValues, ThreadArguments, ToolError, ToolRequest, Toolset};
 use arguments::OfRepository;
 use child::Deadline;
 use command::Programs;
 use context::{Bounds, Context, check};
 use error::GitFailure;
+use own_files::OwnFiles;
 use paths::Roots;
 use repository::Repository;
+use sandbox::{Changes, Reach};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,11 +95,19 @@ const DEFINITIONS: &str = include_str!("definitions.json");
 /// ```
 #[derive(Debug, Clone)]
 pub struct Git {
-    roots: Roots,
+    roots: Arc<Roots>,
+    client_roots: Option<ClientRoots>,
     /// The tools that clients see, in order.
     tools: Vec<&'static Entry<Self>>,
     programs: Programs,
-    turns: Arc<Turns>,
+    shared: Arc<Shared>,
+}
+
+/// What all calls share.
+#[derive(Debug, Default)]
+struct Shared {
+    turns: Turns,
+    own_files: OwnFiles,
 }
 
 impl Git {
@@ -95,14 +116,16 @@ impl Git {
     pub fn new(directories: &[PathBuf], read_only: bool) -> Self {
         let absolute = |directory: &PathBuf| paths::absolute(&directory.to_string_lossy());
         Self {
-            roots: Roots::new(directories.iter().map(absolute).collect()),
+            roots: Arc::new(Roots::new(directories.iter().map(absolute).collect())),
+            client_roots: None,
             tools: table::listed(TOOLS, read_only),
             programs: Programs::Refused,
-            turns: Arc::default(),
+            shared: Arc::default(),
         }
     }
 
-    /// Makes the tools over one repository, and those inside it. `path` may lie anywhere in it.
+    /// Makes the tools over one repository, and those inside it. `path` may lie anywhere in it. Roots of clients change
+    /// nothing then.
     ///
     /// # Errors
     /// When there is no such path, or it is in no repository.
@@ -113,7 +136,41 @@ impl Git {
         }
         let found = absolute.ancestors().find_map(Repository::at);
         let root = found.ok_or_else(|| GitError::NotARepository(path.to_owned()))?.top;
-        Ok(Self::new(&[root], read_only))
+        Ok(Self::new(&[root], read_only).client_roots(ClientRoots::Ignore))
+    }
+
+    /// Sets what the roots of clients do. By default, those of the client that started this process replace the
+    /// directories, and those of all other clients narrow them.
+    #[must_use]
+    pub fn client_roots(mut self, policy: ClientRoots) -> Self {
+        self.client_roots = Some(policy);
+        self
+    }
+
+    /// Whether the kernel holds git to what it may open. Where it does not, only the checks before git runs keep it in the
+    /// allowed directories. With [`Self::allow_programs`], nothing is held, as those programs may do what they want.
+    pub fn is_sandboxed(&self) -> bool {
+        self.programs == Programs::Refused && sandbox::is_available()
+    }
+
+    /// The directories of one call: those of its session, if there are any, or else of the server.
+    fn roots_of(&self, call: &CallContext) -> Arc<Roots> {
+        let of_session = call.session_values().find::<Roots>().filter(|roots| roots.are_usable());
+        of_session.unwrap_or_else(|| Arc::clone(&self.roots))
+    }
+
+    /// What git may open in a call; `None` if that is not held.
+    fn reach(
+        &self,
+        roots: &Roots,
+        deadline: Deadline,
+        go_on: repository::GoOn<'_>,
+    ) -> Result<Option<Reach>, GitFailure> {
+        if !self.is_sandboxed() {
+            return Ok(None);
+        }
+        let own = self.shared.own_files.now(deadline, go_on)?;
+        Ok(Some(Reach { roots: roots.resolved(), own }))
     }
 
     /// Lets git run what a repository names: its hooks, filters, external diffs, text converters and signers. Whoever can
@@ -147,12 +204,35 @@ impl Toolset for Git {
         table::work(self.tools.get(index).copied(), self, arguments, call)
     }
 
+    fn wants_roots(&self) -> bool {
+        self.client_roots != Some(ClientRoots::Ignore)
+    }
+
+    /// Keeps what a client offers. What is there, and where it lies, is looked at by each call, on its thread.
+    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
+        let policy = self.client_roots.unwrap_or_else(|| ClientRoots::by_default(session));
+        let paths = client_roots::paths(uris).unwrap_or_default();
+        let directories: Vec<PathBuf> = paths.iter().map(|path| paths::lexical(path)).collect();
+        let roots = match policy {
+            ClientRoots::Ignore => return,
+            // As in the reference, such a list counts for nothing.
+            _ if directories.is_empty() => return,
+            ClientRoots::Replace => Roots::new(directories),
+            ClientRoots::Narrow => self.roots.narrowed(directories),
+        };
+        let heap_bytes = roots.heap_bytes();
+        session.put(Arc::new(roots), heap_bytes);
+    }
+
     fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
         enter("git tools", self.state_bytes());
     }
 
     fn state_bytes(&self) -> usize {
-        self.roots.heap_bytes() + self.tools.capacity() * size_of::<&Entry<Self>>() + size_of::<Turns>()
+        self.roots.heap_bytes()
+            + self.tools.capacity() * size_of::<&Entry<Self>>()
+            + size_of::<Shared>()
+            + self.shared.own_files.heap_bytes()
     }
 }
 
@@ -203,19 +283,33 @@ fn run<T: GitTool>(
     call: &mut CallContext,
 ) -> Result<(), GitFailure> {
     let Flags { changes, converts } = T::FLAGS;
-    let _turn = if changes { Some(git.turns.take(|| check(call))?) } else { None };
     let limits = call.limits();
-    let deadline = Deadline::after(Duration::from_millis(limits.git_timeout_ms as u64));
-    let go_on = || check(call).and_then(|()| deadline.left().map(drop));
-    let repository = Repository::open(arguments.repo_path(), &git.roots, &go_on)?;
     let bounds = Bounds { max_answer_bytes: limits.max_git_answer_bytes, programs: git.programs };
-    let context = Context::new(repository, bounds, deadline);
+    let whole = Duration::from_millis(limits.git_timeout_ms as u64);
+    let deadline = Deadline::after(whole);
+    let go_on = || check(call).and_then(|()| deadline.left().map(drop));
+    let roots = git.roots_of(call);
+    let repository = Repository::open(arguments.repo_path(), &roots, &go_on)?;
+    let shared_directory = repository.common_dir.clone();
+    let _turn = if changes { Some(git.shared.turns.take(&shared_directory, go_on)?) } else { None };
+    let reach = git.reach(&roots, deadline, &go_on)?;
+    // The time that a call waited for its turn is not its own.
+    let mut context = Context::new(repository, bounds, Deadline::after(whole), reach)?;
     context.check_repository(call)?;
     // Whatever changes something may start a hook.
     if converts || changes || !context.repository.has_work_tree {
         let settings = programs::Settings::of(&context, call)?;
         settings.check(git.programs)?;
         settings.check_work_tree(&context)?;
+        if changes {
+            context.identity = settings.identity();
+            context.allow(Changes::All)?;
+        } else if settings.has_filters() {
+            context.allow(Changes::Repository)?;
+        }
+    }
+    if converts {
+        context.check_index(call)?;
     }
     T::run(arguments, &context, call)
 }

@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 /// Links that one path may lead through, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -77,20 +78,36 @@ pub(crate) fn lexical(path: &Path) -> PathBuf {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Roots {
     directories: Vec<PathBuf>,
+    /// Where they have to lie themselves, if they are those of a client.
+    within: Option<Arc<Roots>>,
 }
 
 impl Roots {
     pub(crate) fn new(directories: Vec<PathBuf>) -> Self {
-        Self { directories }
+        Self { directories, within: None }
+    }
+
+    /// Directories of a client, of which only those count that lie in these.
+    pub(crate) fn narrowed(self: &Arc<Self>, directories: Vec<PathBuf>) -> Self {
+        Self { directories, within: Some(Arc::clone(self)) }
     }
 
     pub(crate) fn directories(&self) -> &[PathBuf] {
         &self.directories
     }
 
+    /// Whether one of them is there.
+    pub(crate) fn are_usable(&self) -> bool {
+        self.resolved().0.iter().any(|directory| directory.is_dir())
+    }
+
     /// The directories as they are now, with all links followed.
     pub(crate) fn resolved(&self) -> ResolvedRoots {
-        ResolvedRoots(self.directories.iter().filter_map(|directory| resolve(directory)).collect())
+        let all = self.directories.iter().filter_map(|directory| resolve(directory));
+        match self.within.as_ref().map(|within| within.resolved()) {
+            Some(within) => ResolvedRoots(all.filter(|directory| within.hold(directory)).collect()),
+            None => ResolvedRoots(all.collect()),
+        }
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -107,6 +124,10 @@ impl ResolvedRoots {
     /// Whether a path without links lies in one of them.
     pub(crate) fn hold(&self, resolved: &Path) -> bool {
         self.0.iter().any(|root| resolved.starts_with(root))
+    }
+
+    pub(crate) fn directories(&self) -> &[PathBuf] {
+        &self.0
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -44,7 +44,7 @@ impl Settings {
         if programs == Programs::Allowed {
             return Ok(());
         }
-        let has_filters = self.pairs().any(|(scope, name)| !is_own(scope) && is_filter(name));
+        let has_filters = self.has_filters();
         let found = self.pairs().find(|(scope, name)| {
             is_own(scope)
                 && (is_filter(name)
@@ -96,6 +96,11 @@ impl Settings {
             set("GIT_COMMITTER_EMAIL", ["user.email", "committer.email"], email);
         }
         environment
+    }
+
+    /// Whether there are filters of the user, which may keep files of their own in a repository.
+    pub(crate) fn has_filters(&self) -> bool {
+        self.pairs().any(|(scope, name)| !is_own(scope) && is_filter(name))
     }
 
     /// The settings, as scope and name.

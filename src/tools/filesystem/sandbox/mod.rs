@@ -15,7 +15,6 @@
 //! access             the sandbox of one call
 //! directories        the directories of the server or of a session
 //! temporary          writing a file before it takes its name
-//! roots              the directories that a client offers, as URIs
 //! ```
 
 pub(crate) mod access;
@@ -27,7 +26,6 @@ pub(crate) mod leftovers;
 pub(crate) mod lexical;
 pub(crate) mod listing;
 pub(crate) mod resolve;
-pub(crate) mod roots;
 pub(crate) mod target;
 pub(crate) mod temporary;
 #[cfg(test)]

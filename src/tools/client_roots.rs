@@ -1,9 +1,29 @@
-//! Turns the URIs of the directories that a client offers (its roots) into paths.
+//! The directories that a client offers (its roots): what they change, and their URIs as paths.
 
 use crate::limits::MAX_PATH_BYTES;
+use crate::server::SessionValues;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+
+/// How the directories that a client offers (its roots) change which directories its calls may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientRoots {
+    /// They replace the server's own, as in the reference server. This is right for a client that started this process,
+    /// as it could have started it with any directory.
+    Replace,
+    /// Those that lie inside the server's own replace them.
+    Narrow,
+    /// They change nothing.
+    Ignore,
+}
+
+impl ClientRoots {
+    /// What holds for a session where the operator said nothing.
+    pub(crate) fn by_default(session: &SessionValues) -> Self {
+        if session.owns_process() { Self::Replace } else { Self::Narrow }
+    }
+}
 
 /// The paths of a list of roots. As in the reference, the whole list counts for nothing when one is no `file:` URI. A
 /// root that names no path of this machine is left out, and so is one that is too long for a path.
