@@ -18,6 +18,8 @@ mod editing;
 mod files;
 #[path = "filesystem/hostile.rs"]
 mod hostile;
+#[path = "filesystem/line_ranges.rs"]
+mod line_ranges;
 #[cfg(target_os = "linux")]
 #[path = "filesystem/long_lists.rs"]
 mod long_lists;

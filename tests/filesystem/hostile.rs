@@ -12,6 +12,7 @@ pub(crate) fn every_tool(path: &str) -> Vec<(&'static str, serde_json::Value)> {
         ("read_text_file", json!({"path": path})),
         ("read_text_file", json!({"path": path, "head": 1})),
         ("read_text_file", json!({"path": path, "tail": 1})),
+        ("read_text_file", json!({"path": path, "offset": 1, "limit": 1})),
         ("read_media_file", json!({"path": path})),
         ("write_file", json!({"path": path, "content": "overwritten"})),
         ("edit_file", json!({"path": path, "edits": [{"oldText": "secret", "newText": "public"}]})),

@@ -29,6 +29,8 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("read_text_file", json!({"path": "f", "head": 1})),
         ("read_text_file", json!({"path": "f", "tail": 1})),
         ("read_text_file", json!({"path": "large"})),
+        ("read_text_file", json!({"path": "f", "offset": 2, "limit": 1})),
+        ("read_text_file", json!({"path": "large", "offset": 2, "limit": 199_000})),
         ("read_media_file", json!({"path": "a.png"})),
         ("read_media_file", json!({"path": "a.mp3"})),
         ("read_media_file", json!({"path": "a.bin"})),
@@ -41,6 +43,7 @@ fn calls() -> Vec<(&'static str, Value)> {
         ("directory_tree", json!({"path": "d"})),
         ("move_file", json!({"source": "moved", "destination": "e/moved"})),
         ("search_files", json!({"path": ".", "pattern": "**/g"})),
+        ("search_content", json!({"path": ".", "pattern": "[og]", "maxMatches": 2})),
         ("get_file_info", json!({"path": "unread"})),
         ("list_allowed_directories", json!({})),
     ]

@@ -14,6 +14,12 @@ pub(crate) struct ReadTextFile<'a> {
     pub(crate) head: Option<f64>,
     #[serde(default, deserialize_with = "present")]
     pub(crate) tail: Option<f64>,
+    /// The number of the first line, from 1 on.
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) offset: Option<f64>,
+    /// The most lines.
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) limit: Option<f64>,
 }
 
 /// `read_media_file`, `create_directory`, `list_directory`, `get_file_info`.

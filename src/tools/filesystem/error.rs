@@ -69,6 +69,10 @@ pub(crate) enum FsError {
     TakesLong,
     #[error("Cannot specify both head and tail parameters simultaneously")]
     HeadAndTail,
+    #[error(
+        "Cannot specify head or tail together with offset or limit: offset and limit name lines by their numbers"
+    )]
+    EndsAndRange,
     #[error("Could not find exact match for edit:\n{old_text}{hint}")]
     NoMatch { old_text: String, hint: String },
     #[error(

@@ -22,8 +22,8 @@
 //! mod                     the toolset: definitions, and which function a call runs
 //! read write edit rename list tree search search_content info    the tools
 //! found_lines line_pattern ignore_files           what searching contents needs
-//! walk file_text open_file write_target           what several tools do
-//! answer_space context attributes
+//! line_range walk file_text open_file write_target what several tools do
+//! answer_space context attributes numbers
 //! as_node/                what the reference server would have answered
 //! sandbox/   text_edit/   what may be opened; what an edit does to a text
 //! arguments error         the vocabulary of all of them
@@ -45,7 +45,9 @@ mod held_text;
 mod ignore_files;
 mod info;
 mod line_pattern;
+mod line_range;
 mod list;
+mod numbers;
 mod open_file;
 mod read;
 mod rename;
@@ -427,7 +429,9 @@ mod tests {
     fn leave_out_additions(value: &mut Value) {
         match value {
             Value::Object(members) => {
-                members.remove("replaceAll");
+                for added in ["replaceAll", "offset", "limit"] {
+                    members.remove(added);
+                }
                 members.remove("description");
                 members.values_mut().for_each(leave_out_additions);
             }

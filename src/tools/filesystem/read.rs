@@ -6,9 +6,11 @@
 use super::answer_space::AnswerSpace;
 use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
 use super::as_node::media;
+use super::compat::Compat;
 use super::context::Context;
 use super::error::{FsError, Remedy, Stop, bounded};
 use super::file_text::{FileData, FileText, LineEnds};
+use super::line_range::{Lines, read_lines};
 use super::open_file::{CHUNK, OpenFile};
 use super::several_files::{ERROR, HEADING_END, SEPARATOR, SeveralFiles, error_bytes};
 use crate::limits::price;
@@ -67,6 +69,18 @@ pub(crate) fn read_text_file(
 ) -> Result<(), Stop> {
     // As in the reference, zero counts as not given.
     let given = |lines: Option<f64>| lines.filter(|lines| *lines != 0.0);
+    let lines = match context.compat {
+        Compat::Reference => None,
+        Compat::Default => Lines::of(arguments.offset, arguments.limit)?,
+    };
+    if let Some(lines) = lines {
+        if arguments.head.is_some() || arguments.tail.is_some() {
+            return Err(FsError::EndsAndRange.into());
+        }
+        let file = OpenFile::open(context.sandbox, arguments.path, "open")?;
+        context.check_inline(file.bytes)?;
+        return read_lines(file, arguments.path, lines, context, call);
+    }
     // When the reference reads from the end, it asks for the length first.
     let (part, verb) = match (given(arguments.head), given(arguments.tail)) {
         (Some(_), Some(_)) => {

@@ -15,6 +15,7 @@ use super::held::HeldMemory;
 use super::held_text::answer_text;
 use super::ignore_files::IgnoreFiles;
 use super::line_pattern::{LinePattern, Reading};
+use super::numbers::whole;
 use super::open_file::{OpenFile, READ};
 use super::sandbox::listing::Kind;
 use super::sandbox::target::Target;
@@ -83,16 +84,6 @@ fn searcher(arguments: &SearchContent<'_>) -> Result<Searcher, FsError> {
         .before_context(before.unwrap_or(0) as usize)
         .after_context(after.unwrap_or(0) as usize);
     Ok(builder.build())
-}
-
-/// A whole number in that range, if it was given.
-fn whole(name: &'static str, given: Option<f64>, min: u64, max: u64) -> Result<Option<u64>, FsError> {
-    let in_range = |given: f64| given.fract() == 0.0 && given >= min as f64 && given <= max as f64;
-    match given {
-        None => Ok(None),
-        Some(given) if in_range(given) => Ok(Some(given as u64)),
-        Some(_) => Err(FsError::NotInRange { name, min, max }),
-    }
 }
 
 /// A search that goes on.

@@ -1,0 +1,261 @@
+//! Lines of a file from a number on (`offset`, `limit`), in constant memory: what fits into an answer, and how many lines
+//! are left.
+
+use super::answer_space::AnswerSpace;
+use super::context::Context;
+use super::error::{FsError, Remedy, Stop};
+use super::file_text::{FileText, LineEnds};
+use super::numbers::whole;
+use super::open_file::{CHUNK, OpenFile};
+use crate::limits::price;
+use crate::server::{BlockSource, CallContext, CancellationToken, Filled};
+use crate::wire::{BufferRoom, escape_piece, escaped_bytes};
+use std::ops::Range;
+
+/// Bytes of an answer that are kept for what is said at its end.
+const NOTE_BYTES: usize = 256;
+/// The last number that a JSON number tells from the next.
+const MAX_LINE: u64 = 1 << 53;
+
+/// Which lines are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lines {
+    /// The number of the first; the first line of a file has the number 1.
+    first: u64,
+    most: u64,
+}
+
+impl Lines {
+    /// `None` where neither is given.
+    ///
+    /// # Errors
+    /// When one is no number of lines.
+    pub(super) fn of(offset: Option<f64>, limit: Option<f64>) -> Result<Option<Self>, FsError> {
+        let first = whole("offset", offset, 1, MAX_LINE)?;
+        let most = whole("limit", limit, 1, MAX_LINE)?;
+        let is_given = first.is_some() || most.is_some();
+        Ok(is_given.then(|| Self { first: first.unwrap_or(1), most: most.unwrap_or(MAX_LINE) }))
+    }
+
+    fn hold(self, line: u64) -> bool {
+        line >= self.first && line - self.first < self.most
+    }
+}
+
+/// Where lines are in a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Found {
+    /// Without the line end of the last line.
+    range: Range<u64>,
+    shown: u64,
+    /// Lines of the whole file.
+    total: u64,
+    /// Bytes of what is shown in JSON, at most.
+    escaped: usize,
+    /// One of the lines does not fit any more.
+    is_cut: bool,
+}
+
+impl Found {
+    /// Goes through the whole file once.
+    fn look(
+        file: &OpenFile,
+        lines: Lines,
+        space_bytes: usize,
+        cancellation: &CancellationToken,
+    ) -> Result<Self, FsError> {
+        let mut found = Self::default();
+        let (mut buffer, mut at, mut line) = ([0; CHUNK], 0, 1);
+        let mut line_bytes = 0;
+        let mut line_escaped = 0;
+        loop {
+            cancellation.check()?;
+            let chunk = file.read_at(&mut buffer, at)?;
+            if chunk.is_empty() {
+                break;
+            }
+            for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
+                at += piece.len() as u64;
+                line_bytes += piece.len() as u64;
+                if lines.hold(line) && !found.is_cut {
+                    line_escaped += escaped_bytes(piece);
+                    found.is_cut = found.escaped + line_escaped > space_bytes;
+                }
+                if piece.ends_with(b"\n") {
+                    found.end_line(lines, line, at - line_bytes..at - 1, line_escaped);
+                    (line, line_bytes, line_escaped) = (line + 1, 0, 0);
+                }
+            }
+        }
+        if line_bytes > 0 {
+            found.end_line(lines, line, at - line_bytes..at, line_escaped);
+        }
+        Ok(found)
+    }
+
+    fn end_line(&mut self, lines: Lines, line: u64, range: Range<u64>, escaped: usize) {
+        self.total = line;
+        if lines.hold(line) && !self.is_cut {
+            self.range = if self.shown == 0 { range } else { self.range.start..range.end };
+            self.shown += 1;
+            self.escaped += escaped;
+        }
+    }
+
+    /// What the answer says behind the lines; empty where the last line is the last of the file.
+    fn note(&self, lines: Lines) -> String {
+        if self.shown == 0 {
+            return format!(
+                "[No line is shown: the file has {} lines, and the offset is {}]",
+                self.total, lines.first
+            );
+        }
+        let last = lines.first + self.shown - 1;
+        match self.total - last {
+            0 => String::new(),
+            left => format!(
+                "\n\n[Lines {} to {last} of {}; {left} are left, read on with offset {}]",
+                lines.first,
+                self.total,
+                last + 1
+            ),
+        }
+    }
+}
+
+/// Answers with lines of a file.
+///
+/// # Errors
+/// Those of reading; when not a single line fits into an answer.
+pub(super) fn read_lines(
+    file: OpenFile,
+    path: &str,
+    lines: Lines,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    let space = AnswerSpace::of(call.limits(), context.copies);
+    let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
+    let found = Found::look(&file, lines, space_bytes, context.cancellation)?;
+    if found.is_cut && found.shown == 0 {
+        return Err(space.text_too_large(path, file.bytes, Remedy::NoLines).into());
+    }
+    let note = found.note(lines);
+    if found.range.end - found.range.start > price::LARGE_BYTES as u64 && call.may_stream() {
+        let mut text = FileText::new(file, found.range, LineEnds::Kept);
+        // It may have changed since it was looked through.
+        let counted = text.count(space_bytes, context.cancellation)?.ok_or(FsError::Shrank)?;
+        let bytes = counted + escaped_bytes(note.as_bytes());
+        call.stream_text(NotedText { text, note }, bytes);
+    } else {
+        write(&file, &found, &note, space, call)?;
+    }
+    if let Some(lack) = call.memory_lack() {
+        return Err(FsError::OutOfMemory(lack).into());
+    }
+    call.structured_from_text();
+    Ok(())
+}
+
+fn write(
+    file: &OpenFile,
+    found: &Found,
+    note: &str,
+    space: AnswerSpace,
+    call: &mut CallContext,
+) -> Result<(), FsError> {
+    call.text_with(|text| {
+        if found.escaped > price::LARGE_BYTES {
+            text.make_room(space.answer_bytes(found.escaped));
+        }
+        let (mut buffer, mut at) = ([0; CHUNK], found.range.start);
+        while at < found.range.end && !text.is_full() {
+            let most = (found.range.end - at).min(CHUNK as u64) as usize;
+            let chunk = file.read_at(&mut buffer[..most], at)?;
+            if chunk.is_empty() {
+                break;
+            }
+            at += chunk.len() as u64;
+            text.push_lossy(chunk);
+        }
+        text.push_str(note);
+        Ok(())
+    })
+}
+
+/// A part of a file, and a word behind it.
+#[derive(Debug)]
+struct NotedText {
+    text: FileText,
+    note: String,
+}
+
+impl BlockSource for NotedText {
+    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+        if *at < self.text.bytes() && self.text.fill(at, room)? == Filled::Full {
+            return Ok(Filled::Full);
+        }
+        let written = (*at - self.text.bytes()) as usize;
+        let rest = self.note.as_bytes().get(written..).unwrap_or_default();
+        let taken = escape_piece(rest, true, room);
+        *at += taken as u64;
+        Ok(if taken < rest.len() { Filled::Full } else { Filled::End })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write as _;
+
+    fn file_of(bytes: &[u8]) -> OpenFile {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(bytes).expect("written");
+        OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file")
+    }
+
+    proptest! {
+        /// As `str::lines` has them, but for carriage returns, which stay.
+        #[test]
+        fn lines_are_found_where_they_are(
+            text in prop::collection::vec("[a\r\"]{0,9}", 0..30),
+            ends in any::<bool>(),
+            first in 1..35_u64,
+            most in 1..35_u64,
+        ) {
+            let text = text.join("\n") + if ends { "\n" } else { "" };
+            let lines: Vec<&str> = text.split_terminator('\n').collect();
+            let cancellation = CancellationToken::after(u64::MAX);
+            let asked = Lines { first, most };
+            let found = Found::look(&file_of(text.as_bytes()), asked, 1 << 20, &cancellation).expect("read");
+            let want: Vec<&str> =
+                lines.iter().copied().skip(first as usize - 1).take(most as usize).collect();
+            prop_assert_eq!(found.total, lines.len() as u64);
+            prop_assert_eq!(found.shown, want.len() as u64);
+            prop_assert_eq!(&text[found.range.start as usize..found.range.end as usize], want.join("\n"));
+            prop_assert!(!found.is_cut);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_to_the_next_call() {
+        let file = file_of("12345\n".repeat(10).as_bytes());
+        let cancellation = CancellationToken::after(u64::MAX);
+        let asked = Lines { first: 3, most: 7 };
+        let found = Found::look(&file, asked, 20, &cancellation).expect("read");
+        assert_eq!((found.range.clone(), found.shown, found.total, found.is_cut), (12..23, 2, 10, true));
+        assert_eq!(found.note(asked), "\n\n[Lines 3 to 4 of 10; 6 are left, read on with offset 5]");
+    }
+
+    #[test]
+    fn a_long_look_ends_when_nobody_waits() {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(1 << 40).expect("a sparse file");
+        let file = OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file");
+        let cancellation = CancellationToken::after(3);
+        let asked = Lines { first: 1, most: 1 };
+        assert!(matches!(Found::look(&file, asked, 1 << 16, &cancellation), Err(FsError::Cancelled(_))));
+        assert_eq!(cancellation.checked(), 4);
+    }
+}
