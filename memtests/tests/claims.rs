@@ -32,6 +32,7 @@ mod recording_allocates_nothing;
 mod resizing_leaves_nothing;
 mod too_many_bytes_each_are_found;
 mod toolset_calls_allocate_nothing;
+mod toolsets_are_small;
 mod unused_pools_are_small;
 mod your_own_server;
 
@@ -69,6 +70,7 @@ claims! {
     resizing_leaves_nothing
     too_many_bytes_each_are_found
     toolset_calls_allocate_nothing
+    toolsets_are_small
     unused_pools_are_small
     your_own_server
 }

@@ -25,6 +25,12 @@ impl<'a> ThreadArguments<'a> {
         Self { json, frame, arena, made }
     }
 
+    /// The arguments as they are written.
+    #[cfg(feature = "memory")]
+    pub(crate) fn json(&self) -> &'a str {
+        self.json
+    }
+
     /// Decodes the arguments, which nobody did before. Strings with escapes go to an arena of this thread.
     ///
     /// # Errors

@@ -19,6 +19,7 @@
 //! change search       what tools change; what they find
 //! graph               lines in memory, with an index by name
 //! line json_text      one line; strings as they are written
+//! lists               what the lists of a call take
 //! arguments error     the vocabulary of all of them
 //! ```
 
@@ -30,6 +31,7 @@ mod file;
 mod graph;
 mod json_text;
 mod line;
+mod lists;
 mod search;
 mod store;
 
@@ -265,6 +267,7 @@ impl ReadingTool for OpenTool {
     type Arguments<'a> = Open<'a>;
 
     fn answer(open: &Open<'_>, graph: &Graph, call: &mut CallContext) -> Result<(), GraphError> {
+        let _held = lists::hold_names(open.names.len(), &call.large_messages())?;
         let arena = call.arena();
         let mut entities = ArenaVec::new_in(&arena);
         for name in &open.names {
@@ -281,6 +284,9 @@ trait ChangingTool {
     type Arguments<'a>: Deserialize<'a>;
     /// What the answer is made of.
     type Result<'a>;
+    /// What an element of a list takes while the call is served, when it is short: it has a place in a list, which may be
+    /// half empty and be copied while it grows, and one in a table of the change.
+    const ELEMENT_BYTES: usize = 128;
 
     fn change<'a>(
         arguments: &Self::Arguments<'a>,
@@ -297,9 +303,11 @@ fn change<T: ChangingTool>(
     arguments: ThreadArguments<'_>,
     call: &mut CallContext,
 ) -> Result<(), ToolError> {
+    let memory = call.large_messages();
+    let held = lists::hold(arguments.json(), T::ELEMENT_BYTES, &memory);
+    let _held = held.map_err(GraphError::into_tool_error)?;
     let arguments = arguments.decode::<T::Arguments<'_>>(call)?;
     let is_cancelled = || call.is_cancelled();
-    let memory = call.large_messages();
     let work = |graph: &Graph| T::change(&arguments, graph, &memory);
     let changed = store.change(call.limits().max_graph_bytes(), &is_cancelled, work);
     let result = changed.map_err(GraphError::into_tool_error)?;
@@ -407,6 +415,8 @@ impl ChangingTool for DeleteObservationsTool {
 struct DeleteRelationsTool;
 
 impl ChangingTool for DeleteRelationsTool {
+    /// Three texts each.
+    const ELEMENT_BYTES: usize = 3 * 96;
     type Arguments<'a> = Relations<'a>;
     type Result<'a> = ();
 
