@@ -34,33 +34,35 @@ pub struct Supply {
 }
 
 impl Supply {
-    /// Brings the peers whose name contains `only`, saying what goes on to `say`.
+    /// Brings the peers whose name contains `only`, saying what goes on to `say`. The program mcpool and its shim are those
+    /// in the folder `dist`, where there is one, and built here otherwise.
     ///
     /// # Errors
-    /// When this program does not know where it is.
-    pub fn bring(only: &str, mut say: impl FnMut(&str)) -> io::Result<Self> {
+    /// When this program does not know where it is, or `dist` has no `mcpool`.
+    pub fn bring(only: &str, dist: Option<&Path>, mut say: impl FnMut(&str)) -> io::Result<Self> {
         let release = std::env::current_exe()?.parent().unwrap_or(Path::new(".")).to_owned();
         let target = release.parent().unwrap_or(Path::new(".")).to_owned();
         let peers = target.join("peers");
         let wanted: Vec<_> = Peer::ALL.into_iter().filter(|peer| peer.name().contains(only)).collect();
         let mut supply = Self::default();
         for peer in &wanted {
-            let place = match peer {
-                Peer::Mcpool | Peer::Library | Peer::Rmcp => built(*peer, &release, &target, &mut say),
-                Peer::TypeScript => {
+            let place = match (peer, dist) {
+                (Peer::Mcpool, Some(dist)) => Ok(shipped(dist)?),
+                (Peer::Mcpool | Peer::Library | Peer::Rmcp, _) => built(*peer, &release, &target, &mut say),
+                (Peer::TypeScript, _) => {
                     node_modules(&peers, &mut say).map(|folder| folder.join("typescript_echo.mjs"))
                 }
-                Peer::Filesystem => node_modules(&peers, &mut say).map(|folder| folder.join(FILESYSTEM)),
-                Peer::References => {
+                (Peer::Filesystem, _) => node_modules(&peers, &mut say).map(|folder| folder.join(FILESYSTEM)),
+                (Peer::References, _) => {
                     supply.python = peers.join("venv/bin/python");
                     let packages = node_modules(&peers, &mut say);
                     virtual_environment(&peers, &mut say).and(packages)
                 }
-                Peer::Python => {
+                (Peer::Python, _) => {
                     supply.python = peers.join("venv/bin/python");
                     virtual_environment(&peers, &mut say).map(|folder| folder.join("python_echo.py"))
                 }
-                Peer::Nginx | Peer::NginxAlone => {
+                (Peer::Nginx | Peer::NginxAlone, _) => {
                     found("nginx").ok_or_else(|| "nginx is not here (apt-get install nginx-light)".to_owned())
                 }
             };
@@ -104,6 +106,12 @@ impl Supply {
         let places = self.places.iter().filter_map(|(peer, place)| Some((*peer, place.as_ref().ok()?)));
         places.map(|(peer, place)| (peer, of(peer, place))).collect()
     }
+}
+
+/// The program of a release, whose shim lies beside it.
+fn shipped(dist: &Path) -> io::Result<PathBuf> {
+    let program = dist.join("mcpool").canonicalize();
+    program.map_err(|error| io::Error::new(error.kind(), format!("{}/mcpool: {error}", dist.display())))
 }
 
 /// A program of this repository, built as its users build it.
@@ -251,7 +259,7 @@ mod tests {
 
     #[test]
     fn nothing_is_brought_when_nothing_is_wanted() {
-        let supply = Supply::bring("no such peer", |_| {}).expect("a place");
+        let supply = Supply::bring("no such peer", None, |_| {}).expect("a place");
         assert_eq!(supply.versions(), []);
         assert_eq!(supply.missing().count(), 0);
         assert_eq!(supply.place(Peer::Mcpool), None);

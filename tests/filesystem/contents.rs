@@ -151,7 +151,7 @@ async fn ignore_files_are_respected_unless_told_otherwise() {
 async fn what_is_no_text_is_left_out_and_said() {
     let mut scene = Scene::new().await;
     scene.write("binary", b"needle\n\0");
-    let late = [&b"needle\n".repeat(20_000)[..], b"\0"].concat();
+    let late = [b"needle\n", &b"x\n".repeat(50_000)[..], b"\0needle\n"].concat();
     scene.write("late", late);
     scene.write("latin", b"needle \xe9\n");
     let utf16: Vec<u8> =
@@ -163,9 +163,9 @@ async fn what_is_no_text_is_left_out_and_said() {
     assert!(made.success());
     let text = found(&mut scene, json!({"pattern": "needle"})).await;
     let want = format!(
-        "latin\n1:needle \u{fffd}\n\nutf16\n1:needle \u{e9}\n\nwide\n1:[4800 bytes left out] {}needle{} \
-         [99206 bytes left out]\n\nwidest\n1:needle\n\n[Not searched: 2 binary files, 1 files from their first line \
-         of more than 262144 bytes on]",
+        "late\n1:needle\n\nlatin\n1:needle \u{fffd}\n\nutf16\n1:needle \u{e9}\n\nwide\n1:[4800 bytes left out] {}needle{} \
+         [99206 bytes left out]\n\nwidest\n1:needle\n\n[Not searched: 1 binary file (binary), \
+         1 file (late) from the first zero byte on, 1 file (widest) from the first line of more than 262144 bytes on]",
         "x".repeat(200),
         "y".repeat(794),
     );

@@ -5,6 +5,7 @@
 //! cargo run --release -p mcpool-benches --bin versus                       # everything, some twenty minutes
 //! cargo run --release -p mcpool-benches --bin versus -- --quick            # a few minutes
 //! cargo run --release -p mcpool-benches --bin versus -- start burst        # only these questions
+//! cargo run --release -p mcpool-benches --bin versus -- --dist target/dist # the programs of `.ci/run release`
 //! cargo run --release -p mcpool-benches --bin versus -- --markdown benches/RESULTS.md --html versus.html
 //! ```
 //!
@@ -23,7 +24,7 @@ use mcpool_benches::versus::{Extent, QUESTIONS, Stage};
 use std::error::Error;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -74,6 +75,13 @@ fn command() -> Command {
                 .value_parser(value_parser!(usize))
                 .help("Threads of each server over HTTP, where that can be chosen"),
         )
+        .arg(
+            Arg::new("dist")
+                .long("dist")
+                .value_name("FOLDER")
+                .value_parser(value_parser!(PathBuf))
+                .help("Measure the programs of a release, as `.ci/run release` leaves them in target/dist"),
+        )
         .arg(file("json", "Write all figures there"))
         .arg(file("markdown", "Write the tables there, with machine and commands"))
         .arg(file("html", "Write the last round of each thing there, as a page of `mcpool load`"))
@@ -92,7 +100,8 @@ fn measure(matches: &ArgMatches) -> Result<bool, Box<dyn Error>> {
     if allowed < needed {
         return Err(format!("{needed} descriptors are needed and {allowed} allowed (ulimit -n)").into());
     }
-    let supply = Supply::bring(only, |text| eprintln!("{text}"))?;
+    let dist = matches.get_one::<PathBuf>("dist").map(PathBuf::as_path);
+    let supply = Supply::bring(only, dist, |text| eprintln!("{text}"))?;
     let (versions, missing) = (supply.versions(), supply.missing().map(|(peer, why)| (peer, why.to_owned())));
     let missing = missing.collect();
     // The load is that before anything was measured, and after all was built.
@@ -104,7 +113,7 @@ fn measure(matches: &ArgMatches) -> Result<bool, Box<dyn Error>> {
         sheets.extend(stage.answer(question)?.into_iter().map(|sheet| (question, sheet)));
     }
     let account = Account {
-        command: own_command(is_quick),
+        command: own_command(is_quick, dist),
         is_quick,
         facts,
         versions,
@@ -117,9 +126,18 @@ fn measure(matches: &ArgMatches) -> Result<bool, Box<dyn Error>> {
     Ok(!account.failures.iter().any(|(peer, _)| peer.is_ours()))
 }
 
-fn own_command(is_quick: bool) -> String {
-    let command = "cargo run --release -p mcpool-benches --bin versus";
-    if is_quick { format!("{command} -- --quick") } else { command.to_owned() }
+fn own_command(is_quick: bool, dist: Option<&Path>) -> String {
+    let mut command = String::from("cargo run --release -p mcpool-benches --bin versus");
+    if is_quick || dist.is_some() {
+        command.push_str(" --");
+    }
+    if is_quick {
+        command.push_str(" --quick");
+    }
+    if dist.is_some() {
+        command.push_str(" --dist target/dist");
+    }
+    command
 }
 
 fn write(matches: &ArgMatches, account: &Account, reports: &[LoadTestReport]) -> Result<(), Box<dyn Error>> {

@@ -12,12 +12,12 @@ use thiserror::Error;
 fn no_memory(lack: MemoryLack) -> &'static str {
     match lack {
         MemoryLack::ForNow => {
-            "There is no memory for this at the moment: try again later, or ask for less, as with head or tail \
+            "There is no memory for this at the moment: try again later, or ask for less, as with head, tail or a narrower path \
              (setting max_inflight_bytes)"
         }
         MemoryLack::Always => {
             "There is never memory for this, as it needs more than all large messages may have together: ask for \
-             less, as with head or tail (settings max_inflight_bytes and memory_limit_bytes)"
+             less, as with head, tail or a narrower path (settings max_inflight_bytes and memory_limit_bytes)"
         }
     }
 }
@@ -113,6 +113,11 @@ pub(crate) enum FsError {
          (setting max_pattern_bytes)"
     )]
     PatternsTooLarge { max_bytes: usize },
+    #[error(
+        "The regular expression is too large: what is compiled of it may take {max_bytes} bytes; repeat and count less in it, \
+         use [a-z] instead of \\w, or set literal to search for a plain text (setting max_pattern_bytes)"
+    )]
+    ExpressionTooLarge { max_bytes: usize },
     #[error(
         "The patterns take too long: they may take {max_steps} steps for one name; use fewer groups such \
          as +( ) and !( ) (setting max_pattern_steps)"

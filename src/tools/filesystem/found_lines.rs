@@ -8,6 +8,7 @@ use super::answer_space::AnswerSpace;
 use super::error::FsError;
 use super::held::HeldMemory;
 use super::line_pattern::LinePattern;
+use super::unread::Unread;
 use crate::wire::escaped_bytes;
 use grep_searcher::{Searcher, Sink, SinkContext, SinkContextKind, SinkFinish, SinkMatch};
 use std::fmt::Write as _;
@@ -18,7 +19,9 @@ const SHOWN_BYTES: usize = 1000;
 /// Bytes before the match that are shown of a line that is longer.
 const BEFORE_BYTES: usize = 200;
 /// Bytes of an answer that are kept for what is said at its end.
-const END_BYTES: usize = 768;
+const END_BYTES: usize = 1536;
+/// A file that has a zero byte before that is binary.
+const BINARY_BYTES: u64 = 64 * 1024;
 
 /// Which matches are shown.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +42,8 @@ pub(super) struct FoundLines<'h> {
     escaped: usize,
     /// What was found in all files.
     count: Count,
-    /// Files that have a zero byte.
-    pub(super) binary_files: u64,
+    /// What was not searched.
+    pub(super) unread: Unread,
     /// Set once a line had no space; no later one is shown.
     is_full: bool,
 }
@@ -55,7 +58,7 @@ struct Count {
 impl<'h> FoundLines<'h> {
     pub(super) fn new(page: Page, space: AnswerSpace, held: &'h HeldMemory) -> Self {
         let (text, count) = (String::new(), Count::default());
-        Self { page, space, held, text, escaped: 0, count, binary_files: 0, is_full: false }
+        Self { page, space, held, text, escaped: 0, count, unread: Unread::default(), is_full: false }
     }
 
     /// What is found in one file, of that path.
@@ -77,11 +80,11 @@ impl<'h> FoundLines<'h> {
         !self.is_full && self.count.matches >= self.page.offset && self.count.shown < self.page.most
     }
 
-    /// The text with what there is to say about it; `notes` tell what was not searched.
+    /// The text with what there is to say about it and about what was not searched.
     ///
     /// # Errors
     /// When the answer has no space for a single match.
-    pub(super) fn into_text(mut self, notes: &str) -> Result<String, FsError> {
+    pub(super) fn into_text(mut self) -> Result<String, FsError> {
         let Count { matches, files, shown } = self.count;
         let offset = self.page.offset;
         if self.is_full && shown == 0 {
@@ -112,7 +115,8 @@ impl<'h> FoundLines<'h> {
                 written.and_then(|()| write!(end, "]"))
             }
         };
-        for part in [&*end, notes] {
+        let notes = self.unread.notes();
+        for part in [&*end, &*notes] {
             if !part.is_empty() {
                 self.text.push_str(if self.text.is_empty() { "" } else { "\n\n" });
                 self.text.push_str(part);
@@ -244,11 +248,14 @@ impl Sink for FileLines<'_, '_> {
     }
 
     fn finish(&mut self, _: &Searcher, finished: &SinkFinish) -> Result<(), io::Error> {
-        if finished.binary_byte_offset().is_some() {
+        let zero = finished.binary_byte_offset();
+        if zero.is_some_and(|at| at >= BINARY_BYTES) {
+            self.found.unread.late_zeros.add(self.path);
+        } else if zero.is_some() {
             let (text_bytes, escaped, count, is_full) = self.before;
             self.found.text.truncate(text_bytes);
             (self.found.escaped, self.found.count, self.found.is_full) = (escaped, count, is_full);
-            self.found.binary_files += 1;
+            self.found.unread.binary_files.add(self.path);
         }
         Ok(())
     }

@@ -86,7 +86,7 @@ impl LinePattern {
         let regex =
             Regex::builder().configure(config).build_from_hir(&one_line).map_err(|error| {
                 match error.size_limit() {
-                    Some(_) => FsError::PatternsTooLarge { max_bytes: limits.max_pattern_bytes },
+                    Some(_) => FsError::ExpressionTooLarge { max_bytes: 2 * size_limit },
                     None => invalid(error.to_string()),
                 }
             })?;

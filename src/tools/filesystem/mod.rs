@@ -57,6 +57,7 @@ mod search_content;
 mod several_files;
 mod text_edit;
 mod tree;
+mod unread;
 mod walk;
 mod write;
 mod write_target;

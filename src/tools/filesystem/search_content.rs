@@ -1,7 +1,8 @@
 //! The tool `search_content`: finds lines of files in a directory and all below it.
 //!
 //! A walk as that of `search_files`; each file is opened below the handle of its allowed directory, without links on the
-//! way, and goes through one buffer. A file with a zero byte is binary, and counts as not searched.
+//! way, and goes through one buffer. A file that begins with text and has a zero byte later is
+//! searched up to there; one with a zero byte near its begin is binary, and counts as not searched.
 
 use super::answer_space::AnswerSpace;
 use super::arguments::SearchContent;
@@ -61,7 +62,6 @@ fn search(
         searcher: &mut searcher,
         pattern: &pattern,
         found: FoundLines::new(page, space, held),
-        unread: Unread::default(),
         progress: Progress { context, call, entries: 0, bytes: 0, told: 0 },
     };
     match OpenFile::at(&target) {
@@ -69,8 +69,7 @@ fn search(
         Err(FsError::Os { errno: Errno::ISDIR, .. }) => search.directory(arguments, &target, space, held)?,
         Err(error) => return Err(error.into()),
     }
-    let notes = search.unread.notes(search.found.binary_files);
-    let text = search.found.into_text(&notes)?;
+    let text = search.found.into_text()?;
     answer_text(text, space, held, &context.sandbox.state().kept_texts, call)
 }
 
@@ -91,7 +90,6 @@ struct Search<'s> {
     searcher: &'s mut Searcher,
     pattern: &'s LinePattern,
     found: FoundLines<'s>,
-    unread: Unread,
     progress: Progress<'s>,
 }
 
@@ -126,14 +124,14 @@ impl Search<'_> {
             if is_directory {
                 match walk.enter() {
                     Ok(()) => ignored.iter_mut().for_each(|ignored| ignored.enter(target, walk.path())),
-                    Err(FsError::Os { .. }) => self.unread.directories += 1,
+                    Err(FsError::Os { .. }) => self.found.unread.directories.add(&walk.absolute()),
                     Err(error) => return Err(error.into()),
                 }
             } else {
                 self.entry(target, &walk)?;
             }
         }
-        self.unread.ignore_files = ignored.map_or(0, |ignored| ignored.left_out());
+        self.found.unread.ignore_files = ignored.map_or(0, |ignored| ignored.left_out());
         Ok(())
     }
 
@@ -147,7 +145,7 @@ impl Search<'_> {
                 | FsError::Os { errno: Errno::NXIO | Errno::LOOP | Errno::NOENT, .. },
             ) => Ok(()),
             Err(_) => {
-                self.unread.files += 1;
+                self.found.unread.files.add(&walk.absolute());
                 Ok(())
             }
         }
@@ -163,9 +161,9 @@ impl Search<'_> {
         match (searched, reader.failed) {
             (Ok(()), _) => {}
             (Err(_), Some(Failed::Cancelled(stopped))) => return Err(stopped.into()),
-            (Err(_), Some(Failed::Reading)) => self.unread.files += 1,
+            (Err(_), Some(Failed::Reading)) => self.found.unread.files.add(path),
             // Nothing else fails than the buffer that may not grow.
-            (Err(_), None) => self.unread.long_lines += 1,
+            (Err(_), None) => self.found.unread.long_lines.add(path),
         }
         Ok(())
     }
@@ -203,38 +201,6 @@ impl Chosen {
             };
         steps.check()?;
         Ok(is_taken)
-    }
-}
-
-/// What was not searched.
-#[derive(Debug, Default)]
-struct Unread {
-    files: u64,
-    directories: u64,
-    long_lines: u64,
-    ignore_files: usize,
-}
-
-impl Unread {
-    fn notes(&self, binary_files: u64) -> String {
-        let notes: Vec<String> = [
-            (binary_files, "binary files"),
-            (self.files, "files that cannot be read"),
-            (self.directories, "directories that cannot be listed"),
-            (self.long_lines, "files from their first line of more than 262144 bytes on"),
-        ]
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
-        let mut said = Vec::new();
-        if !notes.is_empty() {
-            said.push(format!("[Not searched: {}]", notes.join(", ")));
-        }
-        if self.ignore_files > 0 {
-            said.push(format!("[Not respected: {} ignore files that are too long]", self.ignore_files));
-        }
-        said.join("\n")
     }
 }
 
