@@ -5,8 +5,8 @@
 //! before: `Listener::poll_changes` for modern clients, `next_notice` for legacy ones (`serving/listen.rs`). So a slow
 //! reader is notified once and late, and costs no more memory.
 //! A resource is kept as a keyed hash of its URI ([`ResourceKey`]): what a client names may be long and is kept for hours,
-//! and its blocks would lie among what passes. The text comes with a change, from the server, and stays until each
-//! subscriber was notified.
+//! and its blocks would lie among what passes. The text comes with the first change, from the server, and stays as long
+//! as somebody names it, so that further changes allocate nothing.
 //! Invariants: at most `max_subscriptions` are open, and each names at most `max_subscribed_uris` resources; a dropped
 //! subscription leaves no entry; no text of a client is kept. The hub holds the flags of a subscription and not the subscription itself, as
 //! dropping a subscription locks the hub, and a notification may drop the last reference.
@@ -117,7 +117,15 @@ struct Hub {
     updated: Sum,
 }
 
-type ByUri = HashMap<ResourceKey, Subscribers>;
+type ByUri = HashMap<ResourceKey, Subscribed>;
+
+/// A resource that subscriptions name.
+#[derive(Debug)]
+struct Subscribed {
+    by: Subscribers,
+    /// Its URI, since its first change: further ones allocate nothing.
+    updated: Option<Arc<Updated>>,
+}
 
 /// A keyed hash of a URI. Two URIs share one only by chance, of 2^128, as no client knows the key of the hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -270,9 +278,8 @@ impl Changes {
     pub(crate) fn updated(&self, uri: &str) {
         let key = ResourceKey::of(uri);
         self.hub.uris.with(|uris, wakes| {
-            let Some(watching) = uris.get(&key) else { return };
-            let mut updated = None;
-            for flags in watching.as_slice() {
+            let Some(Subscribed { by, updated }) = uris.get_mut(&key) else { return };
+            for flags in by.as_slice() {
                 if let Some(watched) = lock(&flags.resources).as_mut() {
                     watched.mark(key, || {
                         Arc::clone(updated.get_or_insert_with(|| Updated::new(key, uri, &self.hub.updated)))
@@ -286,7 +293,7 @@ impl Changes {
     /// How many subscriptions are open, and their bytes.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let shared: usize = self.hub.uris.with(|uris, _| {
-            let watching = uris.values().map(Subscribers::bytes);
+            let watching = uris.values().map(|watched| watched.by.bytes());
             watching.sum::<usize>() + map_bytes(uris)
         });
         let open = self.len();
@@ -414,9 +421,9 @@ impl Subscription {
                 watched.uris.insert(key, false);
                 let flags = Arc::clone(&self.flags);
                 match by_uri.entry(key) {
-                    Entry::Occupied(mut watching) => watching.get_mut().add(flags),
+                    Entry::Occupied(mut watching) => watching.get_mut().by.add(flags),
                     Entry::Vacant(nobody) => {
-                        nobody.insert(Subscribers::One(flags));
+                        nobody.insert(Subscribed { by: Subscribers::One(flags), updated: None });
                     }
                 }
             });
@@ -474,7 +481,7 @@ impl Drop for Subscription {
 
 fn leave(by_uri: &mut ByUri, key: ResourceKey, leaver: &Arc<Flags>) {
     let Some(watching) = by_uri.get_mut(&key) else { return };
-    if !watching.remove(leaver) {
+    if !watching.by.remove(leaver) {
         by_uri.remove(&key);
         give_back(by_uri);
     }
@@ -568,9 +575,9 @@ mod tests {
         assert_eq!(changes.hub.uris.with(|uris, _| uris.capacity()), 0);
     }
 
-    /// A text that a client chooses takes no memory until its resource changes, and none once everybody knows of that.
+    /// A text that a client chooses takes no memory until its resource changes, and none once nobody names it.
     #[test]
-    fn long_names_take_memory_only_while_a_change_of_them_waits() {
+    fn long_names_take_memory_from_their_first_change_on() {
         const LONG: usize = 100_000;
         let changes = changes(8, 8);
         let uri = |number: usize| format!("a:/{number}/{}", "x".repeat(LONG));
@@ -590,6 +597,7 @@ mod tests {
         second.unsubscribe(&uri(1));
         assert_eq!(first.next(), Some(Change::Resource(uri(2).into())));
         drop(second);
+        (1..3).for_each(|number| first.unsubscribe(&uri(number)));
         assert!(changes.bytes().1 <= at_rest, "{} B", changes.bytes().1);
     }
 
