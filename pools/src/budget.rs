@@ -9,7 +9,17 @@
 
 use crate::stats::LeasedBytes;
 use crate::sync::Counter;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+
+/// Caches that one budget knows at most.
+const MAX_CACHES: usize = 16;
+
+/// A cache that reserves its bytes in a [`MemoryBudget`], and is the first to go when somebody finds no room there.
+pub trait GiveUp: Send + Sync {
+    /// Gives up what it holds; gives whether there was anything. It is called by whoever lacks the room, at once and
+    /// perhaps under locks of theirs: it must not reserve anything, nor wait for whoever does.
+    fn give_up(&self) -> bool;
+}
 
 /// A limit in bytes, shared by everything that was given a clone of it.
 ///
@@ -41,6 +51,8 @@ struct Ledger {
     leased: RwLock<Vec<LeasedBytes>>,
     /// Called when there is room.
     tell: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Who gives up what it holds when there is no room.
+    caches: RwLock<Vec<Weak<dyn GiveUp>>>,
 }
 
 impl MemoryBudget {
@@ -51,6 +63,7 @@ impl MemoryBudget {
             used: Counter::new(0),
             leased: RwLock::default(),
             tell: OnceLock::new(),
+            caches: RwLock::default(),
         };
         Self { ledger: Arc::new(ledger) }
     }
@@ -94,6 +107,50 @@ impl MemoryBudget {
         }
     }
 
+    /// Has `cache` give up what it holds whenever a reservation finds no room, for as long as it lives. A cache that is
+    /// known already stays known once. Gives whether it is known: there is an end to how many are.
+    ///
+    /// ```
+    /// use mcpool_pools::{GiveUp, MemoryBudget, Reservation};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// struct Cache(Mutex<Option<Reservation>>);
+    /// impl GiveUp for Cache {
+    ///     fn give_up(&self) -> bool {
+    ///         self.0.lock().is_ok_and(|mut held| held.take().is_some())
+    ///     }
+    /// }
+    ///
+    /// let budget = MemoryBudget::new(1024);
+    /// let cache = Arc::new(Cache(Mutex::new(Some(budget.try_reserve(1000)?))));
+    /// assert!(budget.try_reserve(100).is_err());
+    /// assert!(budget.reclaim_from(&cache));
+    /// assert!(budget.try_reserve(100).is_ok());
+    /// # Ok::<(), mcpool_pools::BudgetSpent>(())
+    /// ```
+    pub fn reclaim_from<C: GiveUp + 'static>(&self, cache: &Arc<C>) -> bool {
+        let cache: Weak<C> = Arc::downgrade(cache);
+        let cache: Weak<dyn GiveUp> = cache;
+        let mut caches = self.ledger.caches.write().unwrap_or_else(PoisonError::into_inner);
+        caches.retain(|known| known.strong_count() > 0);
+        let is_known = caches.iter().any(|known| known.ptr_eq(&cache));
+        if !is_known && caches.len() < MAX_CACHES {
+            caches.push(cache);
+            return true;
+        }
+        is_known
+    }
+
+    /// Has the caches give up what they hold; gives whether there was anything.
+    pub fn give_up_caches(&self) -> bool {
+        // Without the lock: what a cache drops may be the last of its kind.
+        let caches: Vec<Arc<dyn GiveUp>> = {
+            let known = self.ledger.caches.read().unwrap_or_else(PoisonError::into_inner);
+            known.iter().filter_map(Weak::upgrade).collect()
+        };
+        caches.iter().fold(false, |gave_up, cache| cache.give_up() || gave_up)
+    }
+
     /// Bytes charged or reserved now, those of leased objects included.
     pub fn used_bytes(&self) -> usize {
         self.ledger.used.read() as usize
@@ -107,6 +164,8 @@ impl MemoryBudget {
     }
 
     /// Reserves `bytes` until the reservation is dropped.
+    ///
+    /// Caches give up what they hold before it fails ([`Self::reclaim_from`]).
     ///
     /// # Errors
     ///
@@ -131,7 +190,11 @@ impl MemoryBudget {
     /// ```
     pub fn try_reserve_leaving(&self, bytes: usize, left_bytes: usize) -> Result<Reservation, BudgetSpent> {
         let limit = self.ledger.limit.read().saturating_sub(left_bytes as u64);
-        match self.ledger.used.add_within(bytes as u64, limit) {
+        let mut added = self.ledger.used.add_within(bytes as u64, limit);
+        if added.is_err() && bytes as u64 <= limit && self.give_up_caches() {
+            added = self.ledger.used.add_within(bytes as u64, limit);
+        }
+        match added {
             Ok(_) => Ok(Reservation { budget: self.clone(), bytes }),
             Err(used) => Err(BudgetSpent {
                 requested_bytes: bytes,
@@ -333,6 +396,38 @@ mod tests {
         assert!(budget.try_reserve_leaving(20, 10).is_ok() && budget.has_less_than(31));
         drop(held);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    struct Cache(std::sync::Mutex<Vec<Reservation>>);
+
+    impl GiveUp for Cache {
+        fn give_up(&self) -> bool {
+            let held = std::mem::take(&mut *self.0.lock().unwrap());
+            !held.is_empty()
+        }
+    }
+
+    #[test]
+    fn caches_go_before_anybody_is_refused() {
+        let budget = MemoryBudget::new(100);
+        let cache = Arc::new(Cache(std::sync::Mutex::default()));
+        let fill = || cache.0.lock().unwrap().push(budget.try_reserve(60).unwrap());
+        assert!(budget.reclaim_from(&cache) && budget.reclaim_from(&cache));
+        fill();
+        assert!(budget.try_reserve(101).is_err(), "no cache goes for what never has room");
+        assert_eq!(budget.used_bytes(), 60);
+        let mut held = budget.try_reserve(50).expect("the room of the cache");
+        held.shrink_to(30);
+        fill();
+        held.try_grow_leaving(50, 10).expect("the room of the cache");
+        assert_eq!((budget.used_bytes(), held.bytes()), (80, 80));
+        assert!(budget.try_reserve(21).is_err() && !budget.give_up_caches());
+        let others: Vec<_> =
+            (0..2 * MAX_CACHES).map(|_| Arc::new(Cache(std::sync::Mutex::default()))).collect();
+        let known = others.iter().filter(|other| budget.reclaim_from(other)).count();
+        assert_eq!(known, MAX_CACHES - 1);
+        drop(others);
+        assert!(budget.reclaim_from(&Arc::new(Cache(std::sync::Mutex::default()))), "the others are gone");
     }
 
     #[test]

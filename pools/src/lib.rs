@@ -71,7 +71,7 @@ mod sync;
 mod trace;
 
 pub use arena::{ArenaLease, ArenaPool, RetainArena};
-pub use budget::{BudgetSpent, MemoryBudget, Reservation};
+pub use budget::{BudgetSpent, GiveUp, MemoryBudget, Reservation};
 pub use buffer::{BufferClass, BufferConfig, BufferLease, BufferPool, LeasedBudget, OwnedBudget};
 pub use demand::{PoolHistory, Sampling};
 pub use large_arenas::{LargeArenaBounds, LargeArenas};

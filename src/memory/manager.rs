@@ -192,8 +192,13 @@ impl MemoryManager {
     pub(crate) fn expect_message(&self, client: u128, bytes: usize) -> Option<IncomingMessage> {
         let Shared { leased, incoming, .. } = &*self.shared;
         let limit_bytes = leased.limit_bytes();
-        let free_bytes = limit_bytes.saturating_sub(leased.used_bytes());
+        let free = || limit_bytes.saturating_sub(leased.used_bytes());
         let message_bytes = price::message_bytes(bytes).min(limit_bytes);
+        // Caches are the first to go.
+        if free() < message_bytes {
+            leased.give_up_caches();
+        }
+        let free_bytes = free();
         let displaceable_bytes = || incoming.displaceable_bytes(client, Instant::now());
         let room_bytes =
             if free_bytes < message_bytes { free_bytes + displaceable_bytes() } else { free_bytes };

@@ -177,7 +177,7 @@ impl MemoryTurn {
                 let _ = timeout_at(next_look.min(self.deadline), told).await;
                 continue;
             }
-            if give_up() {
+            if room_in.memory.give_up_caches() || give_up() {
                 continue;
             }
             if self.comes_after_another(limit_bytes) {

@@ -5,7 +5,7 @@
 
 use super::page::Page;
 use crate::lock::lock;
-use mcpool_pools::Reservation;
+use mcpool_pools::{GiveUp, Reservation};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -40,8 +40,9 @@ impl PageCache {
     }
 
     /// Keeps a page in the place of the one that was here, and of the oldest ones that leave it no room in `max_bytes`.
+    /// All of them go when somebody lacks the room that they have.
     pub(crate) fn put(
-        &self,
+        self: &Arc<Self>,
         (url, is_raw): (&str, bool),
         page: &Arc<Page>,
         reserved: Option<Reservation>,
@@ -59,15 +60,13 @@ impl PageCache {
             let Some(oldest) = entries.pop_front() else { break };
             held -= oldest.bytes;
         }
+        // One that cannot be had go for others would keep them out until its time is over.
+        if reserved.as_ref().is_some_and(|reserved| !reserved.budget().reclaim_from(self)) {
+            return;
+        }
         let until = Instant::now() + lifetime;
         let page = Arc::clone(page);
         entries.push_back(Entry { url: url.into(), is_raw, page, until, bytes, _reserved: reserved });
-    }
-
-    /// Drops all pages, for who needs their room. Gives whether there were any.
-    pub(crate) fn clear(&self) -> bool {
-        let entries = std::mem::take(&mut *lock(&self.entries));
-        !entries.is_empty()
     }
 
     /// Heap bytes of the pages whose time is not over; the others are dropped.
@@ -78,6 +77,14 @@ impl PageCache {
             *entries = VecDeque::new();
         }
         entries.capacity() * size_of::<Entry>() + entries.iter().map(|entry| entry.bytes).sum::<usize>()
+    }
+}
+
+impl GiveUp for PageCache {
+    fn give_up(&self) -> bool {
+        // Dropped without the lock.
+        let entries = std::mem::take(&mut *lock(&self.entries));
+        !entries.is_empty()
     }
 }
 
@@ -104,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_oldest_pages_make_room() {
-        let cache = PageCache::default();
+        let cache = Arc::new(PageCache::default());
         let budget = MemoryBudget::new(1 << 20);
         for number in 0..5 {
             let reserved = budget.try_reserve(1_000).ok();
@@ -118,13 +125,14 @@ mod tests {
         assert!(cache.find("u4", true).is_none());
         cache.put(("u4", false), &page(5_000), None, (3_000, LONG));
         assert!(cache.find("u4", false).is_none(), "the older text stayed");
-        assert!(cache.clear() && !cache.clear());
+        assert!(budget.try_reserve(budget.limit_bytes()).is_ok(), "the pages went for it");
+        assert!(!cache.give_up());
         assert_eq!((cache.heap_bytes(), budget.used_bytes()), (0, 0));
     }
 
     #[test]
     fn a_page_goes_when_its_time_is_over() {
-        let cache = PageCache::default();
+        let cache = Arc::new(PageCache::default());
         cache.put(("a", false), &page(10), None, (1_000, Duration::ZERO));
         assert!(cache.find("a", false).is_none());
         cache.put(("a", false), &page(10), None, (1_000, Duration::from_millis(1)));

@@ -23,8 +23,9 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, BodyReader, Proxy, Timeout};
 use url::Url;
 
-/// Longest time for a connection, of which a host with several addresses has some for each.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for a connection, of which a host with several addresses has some for each. A thread that connects does
+/// not notice that nobody waits any more, and is kept from others so long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest head of a response.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Buffers of a connection, which exist while it is used. A head is read as a whole, so the longest has to fit, and one

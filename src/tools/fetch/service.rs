@@ -45,7 +45,7 @@ impl Default for Settings {
 #[derive(Debug, Default)]
 pub(crate) struct Service {
     pub(crate) settings: Settings,
-    pub(crate) pages: PageCache,
+    pub(crate) pages: Arc<PageCache>,
     /// Made by the first call, as the limits of its server say how many there are.
     slots: OnceLock<Slots>,
 }
@@ -106,12 +106,7 @@ impl Service {
         let mut progress = |bytes: usize, length: Option<u64>| {
             request.progress(bytes as f64, length.map(|length| length as f64), Some(&message));
         };
-        let mut fetch = || page::fetch(url, manner, &self.settings.network, &job, &mut progress);
-        let page = Arc::new(match fetch() {
-            // Pages that are kept are the first to make room.
-            Err(PageError::OutOfMemory) if self.pages.clear() => fetch()?,
-            fetched => fetched?,
-        });
+        let page = Arc::new(page::fetch(url, manner, &self.settings.network, &job, &mut progress)?);
         if asker == Asker::Model {
             let reserved = job.memory.keep(cache::bytes_of(&page));
             self.pages.put((url.as_str(), is_raw), &page, reserved, kept);
