@@ -270,3 +270,35 @@ fn a_missing_descriptor_is_said_clearly() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stdout.is_empty());
 }
+
+/// Nobody waits for a page of a server that never answers longer than the drain may take, once the input has ended; and not
+/// at all where nobody is left to read the answer.
+#[cfg(feature = "fetch")]
+#[test]
+fn a_fetch_in_flight_keeps_the_program_no_longer_than_the_drain_may_take() {
+    let site = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", site.local_addr().expect("an address"));
+    let hello = r#"{"jsonrpc":"2.0","id":7,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    let arguments = serde_json::json!({"name": "fetch", "arguments": {"url": url}});
+    let call = serde_json::json!({"jsonrpc": "2.0", "id": 8, "method": "tools/call", "params": arguments});
+    for (drain_ms, closes_output) in [("2000", false), ("600000", true)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpool"));
+        command.args(["serve", "--tools", "fetch", "--allow-private-ips", "--ignore-robots-txt"]);
+        // Longer than the test waits.
+        command.args(["--fetch-timeout-ms", "600000", "--drain-timeout-ms", drain_ms]).env_remove("RUST_LOG");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        writeln!(stdin, "{hello}\n{call}").expect("it reads");
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("the handshake");
+        let asked = site.accept().expect("the fetch");
+        drop(stdin);
+        let output = (!closes_output).then_some(stdout);
+        if !closes_output {
+            kill_process(Pid::from_child(&child), Signal::TERM).expect("it is there");
+        }
+        assert!(wait(&mut child).success());
+        drop((asked, output));
+    }
+}

@@ -5,6 +5,8 @@
 mod everything;
 #[path = "toolsets/fetch.rs"]
 mod fetch;
+#[path = "toolsets/once.rs"]
+mod once;
 #[path = "toolsets/thinking.rs"]
 mod thinking;
 #[path = "toolsets/time.rs"]

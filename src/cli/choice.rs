@@ -52,6 +52,7 @@ pub(super) struct Choice<'s> {
     only: &'s [String],
     except: &'s [String],
     read_only: bool,
+    text_once: bool,
     /// Prefixes, and the toolset that each is for; the others stand before all names.
     prefixes: Vec<(Option<ToolsetName>, &'s str)>,
     /// All tools so far, by their own names. Filled only where single tools are named.
@@ -66,9 +67,17 @@ impl<'s> Choice<'s> {
     /// # Errors
     /// When a prefix is none.
     pub(super) fn new(settings: &'s Settings) -> Result<Self, ChoiceError> {
-        let Settings { only, except, read_only, prefix, .. } = settings;
+        let Settings { only, except, read_only, prefix, text_once, .. } = settings;
         let prefixes = prefix.iter().map(|text| read_prefix(text)).collect::<Result<_, _>>()?;
-        Ok(Self { only, except, read_only: *read_only, prefixes, seen: Vec::new(), listed: None })
+        Ok(Self {
+            only,
+            except,
+            read_only: *read_only,
+            text_once: *text_once,
+            prefixes,
+            seen: Vec::new(),
+            listed: None,
+        })
     }
 
     /// Also lists what is offered, for [`Choice::finish`].
@@ -87,7 +96,7 @@ impl<'s> Choice<'s> {
         toolset: Option<T>,
     ) -> Result<Selection<Option<T>>, ChoiceError> {
         let is_enabled = toolset.is_some();
-        let offered = self.select(name, toolset)?;
+        let offered = self.select(name, toolset)?.text_once(self.text_once);
         if let Some(listed) = self.listed.as_mut().filter(|_| is_enabled) {
             listed.push((name.name(), offered.definitions()));
         }

@@ -47,6 +47,9 @@ pub struct ToolDefinition {
     /// Arguments are not converted.
     #[serde(skip)]
     is_exact: bool,
+    /// Answers repeat nothing of their content.
+    #[serde(skip)]
+    is_text_once: bool,
 }
 
 impl ToolDefinition {
@@ -65,6 +68,7 @@ impl ToolDefinition {
             checks_arguments: false,
             checks_output: false,
             is_exact: false,
+            is_text_once: false,
         }
     }
 
@@ -104,6 +108,17 @@ impl ToolDefinition {
     pub fn without_output(mut self) -> Self {
         self.output_schema = None;
         self
+    }
+
+    /// Has answers carry their text or data in `content` alone. There is no schema of structured answers then, as clients
+    /// would miss what that promises.
+    pub(crate) fn text_once(self) -> Self {
+        Self { is_text_once: true, ..self.without_output() }
+    }
+
+    /// Whether answers carry their text or data in `content` alone.
+    pub(crate) fn is_text_once(&self) -> bool {
+        self.is_text_once
     }
 
     /// Refuses arguments that do not fit their schema exactly. By default arguments with one possible meaning are

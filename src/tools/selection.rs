@@ -31,12 +31,13 @@ pub struct Selection<T> {
     /// Indices of the chosen tools among those of the toolset, in order; none where all are chosen.
     chosen: Option<Box<[usize]>>,
     prefix: Box<str>,
+    is_text_once: bool,
 }
 
 impl<T: Toolset> Selection<T> {
     /// All tools, under their own names.
     pub fn new(toolset: T) -> Self {
-        Self { toolset, chosen: None, prefix: Box::default() }
+        Self { toolset, chosen: None, prefix: Box::default(), is_text_once: false }
     }
 
     /// Drops the tools that `keep` refuses, of those that are chosen so far. It sees their own names.
@@ -56,6 +57,14 @@ impl<T: Toolset> Selection<T> {
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<Box<str>>) -> Self {
         self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets whether an answer carries its text or data once, in `content`, and not in `structuredContent` too: about half
+    /// the bytes. Then no tool has a schema of its structured answer.
+    #[must_use]
+    pub fn text_once(mut self, is_once: bool) -> Self {
+        self.is_text_once = is_once;
         self
     }
 
@@ -80,6 +89,9 @@ impl<T: Toolset> Toolset for Selection<T> {
                 index += 1;
                 chosen.binary_search(&(index - 1)).is_ok()
             });
+        }
+        if self.is_text_once {
+            tools = tools.into_iter().map(ToolDefinition::text_once).collect();
         }
         if self.prefix.is_empty() {
             return tools;

@@ -6,6 +6,7 @@ mod site;
 use super::{recorded, text_of};
 use crate::test_client::TestClient;
 use mcpool::tools::fetch::{Fetch, FetchError};
+use mcpool::tools::thinking::Thinking;
 use mcpool::{BlockingTool, CallContext, Limits, Server, ToolDefinition, ToolError, Toolset};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -86,6 +87,30 @@ async fn a_page_becomes_markdown_and_is_fetched_as_it_is_when_asked() {
     let agents =
         site.heads().iter().filter(|head| head.contains("ModelContextProtocol/1.0 (Autonomous;")).count();
     assert_eq!(agents, site.heads().len());
+}
+
+/// What is kept for the next part has its room among the large messages, and gives it up to one that needs it.
+#[tokio::test]
+async fn a_page_that_is_kept_goes_where_a_message_lacks_its_room() {
+    let text = "x".repeat(3 << 19);
+    let site = Site::of(move |path| {
+        (path != "/robots.txt").then(|| response("200 OK", "text/plain", text.as_bytes()))
+    });
+    let limits = Limits { max_inflight_bytes: 8 << 20, ..Limits::default() };
+    let server = Server::builder("two", "1").limits(limits).toolset(fetch());
+    let server = server.toolset(Thinking::new().log_thoughts(false)).build().expect("a server");
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
+    let url = site.url("/x");
+    let idle_bytes = held_bytes(&server);
+    let fetched = json!({"url": url, "raw": true, "max_length": 5});
+    client.call(1, "fetch", fetched).await;
+    assert!(held_bytes(&server) > idle_bytes + (3 << 19), "the page is kept");
+    let thought = "a".repeat(7 << 20);
+    let thought =
+        json!({"thought": thought, "nextThoughtNeeded": false, "thoughtNumber": 1, "totalThoughts": 1});
+    let result = client.call(2, "sequentialthinking", thought).await;
+    assert!(result.get("isError").is_none(), "{result}");
+    assert_eq!(held_bytes(&server), idle_bytes, "the page went for it");
 }
 
 #[tokio::test]

@@ -286,6 +286,24 @@ impl Content {
         }
     }
 
+    /// Takes the structured answer back. One that no block repeats becomes a text block.
+    pub(crate) fn leave_out_structured(&mut self) {
+        match std::mem::replace(self.structured_of_block(), Structured::None) {
+            Structured::Value(json) if self.last_block.is_none() => {
+                let text = std::str::from_utf8(&json).unwrap_or_default();
+                self.text_block(|block| block.push_str(text));
+            }
+            // It fails as it would have otherwise.
+            unwritten @ Structured::Unwritten(_) => *self.structured_of_block() = unwritten,
+            _ => {}
+        }
+    }
+
+    /// Whether there is any content.
+    pub(crate) fn has_block(&self) -> bool {
+        self.last_block.is_some()
+    }
+
     /// Where a structured answer that repeats a block is noted.
     fn structured_of_block(&mut self) -> &mut Structured {
         match &mut self.structured {

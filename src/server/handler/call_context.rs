@@ -5,7 +5,7 @@
 //! becomes an error when the call ends.
 
 use crate::memory::lasting;
-use crate::protocol::{Era, OwnedMessage, ProtocolError};
+use crate::protocol::{Era, OwnedMessage, ProtocolError, ToolDefinition};
 use crate::server::answer::content::{Content, DataBlock, DataKind, StreamedBlock, TextBlock};
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::{CancelOnDrop, RequestContext};
@@ -148,6 +148,9 @@ impl CallContext {
     /// When the value cannot be serialised, such as a map whose keys are not strings; or when it does not fit the
     /// schema that the tool gave as text.
     pub fn structured<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ToolError> {
+        if self.repeats_content() {
+            return Ok(());
+        }
         self.content().structured(value)?;
         // A value that is too long was not written to its end. `finish` reports it.
         let Some(written) = self.content.as_ref().and_then(Content::structured_json) else { return Ok(()) };
@@ -159,7 +162,20 @@ impl CallContext {
     /// Sets the structured answer to the JSON that `write` writes, which is one value and fits the tool's schema.
     #[cfg(feature = "memory")]
     pub(crate) fn structured_with(&mut self, write: impl FnOnce(&mut Reply)) {
-        self.content().structured_with(write);
+        if !self.repeats_content() {
+            self.content().structured_with(write);
+        }
+    }
+
+    /// Whether the answer carries its text or data in `content` alone.
+    pub(crate) fn is_text_once(&self) -> bool {
+        let tools = &self.shared.description.tools;
+        self.tool().and_then(|tool| tools.get(tool)).is_some_and(ToolDefinition::is_text_once)
+    }
+
+    /// Whether a structured answer would be left out: not even its room is needed then.
+    fn repeats_content(&self) -> bool {
+        self.content.as_ref().is_some_and(Content::has_block) && self.is_text_once()
     }
 
     /// Sets the structured answer to `{"content": T}`, where `T` is the text of the last text block.
@@ -410,7 +426,10 @@ impl CallContext {
     pub fn finish(mut self, result: Result<(), ToolError>) -> Finished {
         let text = match result {
             Ok(()) => {
-                let content = self.content.take().unwrap_or_else(|| self.open_content());
+                let mut content = self.content.take().unwrap_or_else(|| self.open_content());
+                if self.is_text_once() {
+                    content.leave_out_structured();
+                }
                 match content.close(self.era, &self.shared.server_meta, false) {
                     Ok(outcome) => {
                         self.shared.tool_usage.note_reply(self.tool(), outcome.answer_bytes());
