@@ -58,13 +58,13 @@ async fn an_answer_is_no_longer_than_all_answers() {
 
 /// A pipe that git reads as a part of the repository's configuration: it waits there as long as somebody holds it.
 fn lay_pipe(scene: &Scene) -> Option<PathBuf> {
-    let pipe = scene.path(".git/pipe");
+    let pipe = scene.path("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status();
     if !made.is_ok_and(|status| status.success()) {
         eprintln!("skipped: there is no mkfifo");
         return None;
     }
-    scene.git(&["config", "include.path", "pipe"]);
+    scene.git(&["config", "include.path", "../pipe"]);
     Some(pipe)
 }
 
@@ -163,4 +163,59 @@ async fn changes_at_the_same_time_do_not_meet() {
     }
     assert_eq!(scene.git(&["ls-files"]).lines().count(), CALLS);
     assert!(scene.server.metrics().tool_errors.total() == 0, "no call failed");
+}
+
+/// A repository that git does not come back from keeps no other one waiting, and no other tools.
+#[cfg(feature = "filesystem")]
+#[tokio::test]
+async fn a_repository_that_hangs_leaves_threads_for_others() {
+    const THREADS: usize = 6;
+    let limits = Limits { max_blocking_threads: THREADS, git_timeout_ms: 600_000, ..Limits::default() };
+    let Some(mut scene) = Scene::with(limits.clone(), |git| git).await else { return };
+    let root = scene.outer.join("root");
+    let other = root.join("other");
+    super::init(&other);
+    super::git(&other, &["commit", "--quiet", "--allow-empty", "--message", "first"]);
+    let (files, _) =
+        mcpool::tools::filesystem::Filesystem::new(std::slice::from_ref(&root), true).expect("usable");
+    let server = mcpool::Server::builder("both", "1").toolset(mcpool::tools::git::Git::new(&[root], false));
+    scene.server = server.toolset(files).limits(limits).build().expect("a server");
+    scene.client = crate::test_client::TestClient::legacy(&scene.server, "2025-06-18").await;
+
+    let Some(pipe) = lay_pipe(&scene) else { return };
+    let repo_path = scene.path("").to_string_lossy().into_owned();
+    for call in 0..THREADS {
+        let name = format!("file {call}");
+        scene.write(&name, "x\n");
+        for (tool, arguments) in [
+            ("git_add", json!({"repo_path": repo_path, "files": [name]})),
+            ("git_status", json!({"repo_path": repo_path})),
+        ] {
+            let id = format!("{tool} {call}");
+            let params = json!({"name": tool, "arguments": arguments});
+            let request = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+            scene.client.send(&request).await;
+        }
+    }
+    let held = tokio::time::timeout(PATIENCE, hold(&pipe)).await.expect("git reads");
+
+    let repo_path = other.to_string_lossy().into_owned();
+    let log = scene.text("git_log", json!({"repo_path": repo_path})).await;
+    assert!(log.contains("Message: first"), "{log}");
+    let made = scene.text("git_create_branch", json!({"repo_path": repo_path, "branch_name": "next"})).await;
+    assert_eq!(made, "Created branch 'next' from 'main'");
+    let found = scene.client.call(1_000, "list_directory", json!({"path": repo_path})).await;
+    assert!(super::text_of(&found).contains(".git"), "{found}");
+
+    // Whoever has the pipe open reads to its end, and nobody finds it any more.
+    std::fs::remove_file(&pipe).expect("removed");
+    drop(held);
+    for _ in 0..2 * THREADS {
+        let answer = scene.client.receive().await;
+        let text = super::text_of(&answer["result"]);
+        let is_add = answer["id"].as_str().is_some_and(|id| id.starts_with("git_add"));
+        let begin = if is_add { "Files staged successfully" } else { "Repository status:" };
+        assert!(text.starts_with(begin), "{answer}");
+    }
+    assert_eq!(scene.git(&["ls-files"]).lines().count(), THREADS);
 }

@@ -23,9 +23,12 @@ use crate::wire::Reply;
 use crate::wire::{Lacking, MemoryLack};
 use mcpool_pools::{BudgetSpent, Lease, Reservation};
 use serde::Serialize;
+
+use std::any::Any;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// One call of a tool, as the tool sees it: its methods write the answer. All else is in the [`RequestContext`] that it
@@ -53,7 +56,19 @@ pub struct CallContext {
     room: Option<Box<Room>>,
     /// What it lacks is a window.
     lacks_window: bool,
+    /// What it waits for without its thread, and what it got then.
+    wait: Option<Box<Wait>>,
 }
+
+/// What a tool waits for that began on a thread, and begins anew with it.
+#[cfg_attr(not(feature = "git"), allow(dead_code, reason = "only calls of git wait so"))]
+enum Wait {
+    For(oneshot::Receiver<Erased>),
+    Got(Erased),
+}
+
+/// What a tool waited for. Only the tool knows what it is.
+type Erased = Box<dyn Any + Send + Sync>;
 
 /// What a call waited for.
 enum Room {
@@ -84,6 +99,7 @@ impl CallContext {
             tool: tool.and_then(|tool| NonZeroU32::new(tool as u32 + 1)),
             room: None,
             lacks_window: false,
+            wait: None,
         }
     }
 
@@ -231,6 +247,7 @@ impl CallContext {
                 tool: self.tool,
                 room,
                 lacks_window: self.lacks_window,
+                wait: self.wait.take(),
             };
             let guard = CancelOnDrop::new(&self.call);
             let thread = tokio::task::spawn_blocking(move || {
@@ -373,6 +390,39 @@ impl CallContext {
     pub(crate) fn memory_lack(&self) -> Option<MemoryLack> {
         let lack = self.content.as_ref().and_then(Content::memory_lack)?;
         Some(if self.call.has_all_memory() { MemoryLack::Always } else { lack })
+    }
+
+    /// Has the call leave its thread, and begin anew once something has come. What the tool returns now counts for nothing;
+    /// it has done nothing and written nothing yet.
+    #[cfg(feature = "git")]
+    pub(crate) fn begin_again_after(&mut self, something: oneshot::Receiver<Erased>) {
+        self.wait = Some(Box::new(Wait::For(something)));
+    }
+
+    /// What the call waited for, once.
+    #[cfg(feature = "git")]
+    pub(crate) fn take_given(&mut self) -> Option<Erased> {
+        match *self.wait.take()? {
+            Wait::Got(given) => Some(given),
+            Wait::For(_) => None,
+        }
+    }
+
+    /// Whether the call holds room that it waited for.
+    #[cfg(feature = "git")]
+    pub(crate) fn has_room(&self) -> bool {
+        self.room.is_some()
+    }
+
+    /// Waits for what a tool asked for, if it did: whether the call is to begin anew.
+    pub(crate) async fn wait_for_tool(&mut self) -> bool {
+        let Some(wait) = self.wait.take() else { return false };
+        let Wait::For(something) = *wait else { return false };
+        // Nothing comes where its giver is gone; the tool looks itself then.
+        if let Ok(given) = something.await {
+            self.wait = Some(Box::new(Wait::Got(given)));
+        }
+        true
     }
 
     /// Drops what was written, and waits for its turn and for room for more than was lacking. The turn is to be held

@@ -52,6 +52,9 @@ pub(crate) async fn serve_on_thread<T: Toolset>(
         };
         guard.disarm();
         work = done;
+        if work.call.wait_for_tool().await {
+            continue;
+        }
         let Some(lacking) = work.call.lacking().filter(|_| may_repeat) else {
             return (Some(work.frame), work.call.finish(result).0);
         };

@@ -13,6 +13,9 @@ pub(crate) enum GitFailure {
     /// Nobody waits for the answer any more.
     #[error("the call was cancelled")]
     Cancelled,
+    /// Nobody sees it: the call begins anew once it has its turn.
+    #[error("the call waits for its turn with the repository")]
+    Waits,
     #[error("{}", .0.display())]
     NoSuchPath(PathBuf),
     #[error("{}", .0.display())]
@@ -86,6 +89,10 @@ pub(crate) enum GitFailure {
     IndexLeadsOutside { repository: PathBuf },
     #[error("The file '{}' does not name a directory as git writes it", .0.display())]
     BadPointer(PathBuf),
+    #[error(
+        "'{}' is a pipe or a device, where git reads a file of the repository: remove it", .0.display()
+    )]
+    NoFile(PathBuf),
     #[error("git was stopped before its end")]
     Stopped,
     #[error("{0}")]

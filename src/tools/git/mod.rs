@@ -30,7 +30,7 @@
 //! context                 one call: its repository, and the ways to run git in it
 //! sandbox                 what the processes of git may open
 //! own_files               the programs and settings of the machine and the user
-//! child text turns        a process with bounds; a text with bounds; one change of a repository at a time
+//! child text turns        a process with bounds; a text with bounds; who works in which repository
 //! command                 one command of git: its arguments and its environment
 //! repository paths        which repository is meant, and where all of it lies
 //! arguments error         the vocabulary of all of them
@@ -75,7 +75,7 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use turns::Turns;
+use turns::{Turn, Turns};
 
 /// The answer to `tools/list`, word for word that of the reference server. Each line holds a tool: schemas are sent as
 /// they are written here, and a message may not contain a newline.
@@ -173,6 +173,28 @@ impl Git {
         Ok(Some(Reach { roots: roots.resolved(), own }))
     }
 
+    /// A turn with the repository. It is waited for without a thread, and the call begins anew then.
+    fn turn(
+        &self,
+        repository: &Repository,
+        changes: bool,
+        call: &mut CallContext,
+    ) -> Result<Turn, GitFailure> {
+        let (turns, directory) = (&self.shared.turns, &*repository.common_dir);
+        let given = call.take_given().and_then(|given| given.downcast::<Turn>().ok());
+        if let Some(turn) = given.filter(|turn| turn.is_of(directory)) {
+            return Ok(*turn);
+        }
+        if !changes && call.has_room() {
+            return Ok(turns.take_beside(directory));
+        }
+        let most = (call.limits().max_blocking_threads / 2).max(1);
+        turns.take(directory, changes, most).map_err(|later| {
+            call.begin_again_after(later);
+            GitFailure::Waits
+        })
+    }
+
     /// Lets git run what a repository names: its hooks, filters, external diffs, text converters and signers. Whoever can
     /// write to a repository can then run programs as the user of this server.
     #[must_use]
@@ -233,6 +255,7 @@ impl Toolset for Git {
             + self.tools.capacity() * size_of::<&Entry<Self>>()
             + size_of::<Shared>()
             + self.shared.own_files.heap_bytes()
+            + self.shared.turns.heap_bytes()
     }
 }
 
@@ -287,14 +310,12 @@ fn run<T: GitTool>(
     let bounds = Bounds { max_answer_bytes: limits.max_git_answer_bytes, programs: git.programs };
     let whole = Duration::from_millis(limits.git_timeout_ms as u64);
     let deadline = Deadline::after(whole);
-    let go_on = || check(call).and_then(|()| deadline.left().map(drop));
     let roots = git.roots_of(call);
-    let repository = Repository::open(arguments.repo_path(), &roots, &go_on)?;
-    let shared_directory = repository.common_dir.clone();
-    let _turn = if changes { Some(git.shared.turns.take(&shared_directory, go_on)?) } else { None };
-    let reach = git.reach(&roots, deadline, &go_on)?;
-    // The time that a call waited for its turn is not its own.
-    let mut context = Context::new(repository, bounds, Deadline::after(whole), reach)?;
+    let go_on = |call: &CallContext| check(call).and_then(|()| deadline.left().map(drop));
+    let repository = Repository::open(arguments.repo_path(), &roots, &|| go_on(call))?;
+    let _turn = git.turn(&repository, changes, call)?;
+    let reach = git.reach(&roots, deadline, &|| go_on(call))?;
+    let mut context = Context::new(repository, bounds, deadline, reach)?;
     context.check_repository(call)?;
     // Whatever changes something may start a hook.
     if converts || changes || !context.repository.has_work_tree {

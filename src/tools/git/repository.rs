@@ -13,6 +13,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes that are read of a file that names directories.
@@ -26,6 +27,9 @@ const MAX_ENTRIES: usize = 200_000;
 
 /// Entries after which a check looks whether it is to go on.
 const ENTRIES_BETWEEN_LOOKS: usize = 64;
+
+/// Files of a work tree that git reads for its own use.
+const READ_BY_GIT: [&str; 4] = [".gitattributes", ".gitignore", ".gitmodules", ".mailmap"];
 
 /// How deep directories of a repository lie in each other.
 const MAX_DEPTH: usize = 128;
@@ -110,6 +114,19 @@ fn is_apart(name: &OsStr) -> bool {
     name == "objects" || name == "modules" || name == "hooks"
 }
 
+/// Whether git would wait in a file of this kind, or read from it without end. It waits in no socket, and has one of its
+/// own.
+fn is_endless(kind: fs::FileType) -> bool {
+    kind.is_fifo() || kind.is_char_device() || kind.is_block_device()
+}
+
+fn refuse_endless(path: &Path) -> Result<(), GitFailure> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if is_endless(found.file_type()) => Err(GitFailure::NoFile(path.to_owned())),
+        _ => Ok(()),
+    }
+}
+
 fn is_git_dir(directory: &Path) -> bool {
     let has = |name: &str| fs::symlink_metadata(directory.join(name)).is_ok();
     has("HEAD") && (has("objects") && has("refs") || has("commondir"))
@@ -185,6 +202,10 @@ impl<'r> Check<'r> {
             self.wait(common_dir.clone(), 0)?;
         }
         self.links()?;
+        for name in READ_BY_GIT {
+            // Git follows no link there.
+            refuse_endless(&top.join(name))?;
+        }
         self.objects(&common_dir.join("objects"), 0)
     }
 
@@ -231,6 +252,8 @@ impl<'r> Check<'r> {
                     self.link(&entry.path(), depth)?;
                 } else if kind.is_dir() && !(depth == 0 && is_apart(&entry.file_name())) {
                     self.wait(entry.path(), depth + 1)?;
+                } else if is_endless(kind) {
+                    return Err(GitFailure::NoFile(entry.path()));
                 }
             }
         }
@@ -240,6 +263,7 @@ impl<'r> Check<'r> {
     /// A link, and what lies where it leads.
     fn link(&mut self, link: &Path, depth: usize) -> Result<(), GitFailure> {
         let target = self.leads_inside(link)?;
+        refuse_endless(&target)?;
         let is_apart = depth == 0 && link.file_name().is_some_and(is_apart);
         if !is_apart && target.is_dir() && self.seen.insert(target.clone()) {
             // It stays in the set.
@@ -486,6 +510,31 @@ mod tests {
         let repo_path = path.join("in/repo").to_string_lossy().into_owned();
         let stopped = Repository::open(&repo_path, &roots, &|| Err(GitFailure::Cancelled));
         assert!(matches!(stopped, Err(GitFailure::Cancelled)));
+    }
+
+    #[test]
+    fn pipes_that_git_would_wait_in_are_refused() {
+        let (_outer, path) = scene();
+        let pipe = path.join("in/pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        if !made.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: there is no mkfifo");
+            return;
+        }
+        // A pipe that git does not read is none of its business.
+        assert!(open(&path, "in/repo").is_ok());
+        for name in [".git/info/exclude", ".git/objects/info/packs", ".git/refs/heads/main", ".gitignore"] {
+            let file = path.join("in/repo").join(name);
+            symlink(&pipe, &file).expect("a link");
+            let is_followed = name != ".gitignore";
+            let refused = open(&path, "in/repo").is_err_and(|error| error.contains("is a pipe or a device"));
+            assert_eq!(refused, is_followed, "a link at {name}");
+            fs::remove_file(&file).expect("removed");
+            fs::rename(&pipe, &file).expect("moved");
+            assert!(open(&path, "in/repo").unwrap_err().contains("is a pipe or a device"), "{name}");
+            fs::rename(&file, &pipe).expect("moved");
+        }
+        assert!(open(&path, "in/repo").is_ok());
     }
 
     #[test]
