@@ -61,7 +61,7 @@ pub struct CallContext {
 }
 
 /// What a tool waits for that began on a thread, and begins anew with it.
-#[cfg_attr(not(feature = "git"), allow(dead_code, reason = "only calls of git wait so"))]
+#[cfg_attr(not(all(unix, feature = "git")), allow(dead_code, reason = "only calls of git wait so"))]
 enum Wait {
     For(oneshot::Receiver<Erased>),
     Got(Erased),
@@ -394,13 +394,13 @@ impl CallContext {
 
     /// Has the call leave its thread, and begin anew once something has come. What the tool returns now counts for nothing;
     /// it has done nothing and written nothing yet.
-    #[cfg(feature = "git")]
+    #[cfg(all(unix, feature = "git"))]
     pub(crate) fn begin_again_after(&mut self, something: oneshot::Receiver<Erased>) {
         self.wait = Some(Box::new(Wait::For(something)));
     }
 
     /// What the call waited for, once.
-    #[cfg(feature = "git")]
+    #[cfg(all(unix, feature = "git"))]
     pub(crate) fn take_given(&mut self) -> Option<Erased> {
         match *self.wait.take()? {
             Wait::Got(given) => Some(given),
@@ -409,7 +409,7 @@ impl CallContext {
     }
 
     /// Whether the call holds room that it waited for.
-    #[cfg(feature = "git")]
+    #[cfg(all(unix, feature = "git"))]
     pub(crate) fn has_room(&self) -> bool {
         self.room.is_some()
     }
