@@ -188,7 +188,8 @@ impl MemoryManager {
 
     /// Expects a message of `bytes` from a client, if it would find room beside the large messages that are in memory and
     /// those that the client has announced: for its buffers and for what is made of it while it is served. One that is
-    /// alone always has room. Slow messages of clients that have more than their share do not keep it out.
+    /// alone always has room. Messages of clients that have more than their share do not keep it out: it waits until they are whole, or
+    /// slow enough to end.
     pub(crate) fn expect_message(&self, client: u128, bytes: usize) -> Option<IncomingMessage> {
         let Shared { leased, incoming, .. } = &*self.shared;
         let limit_bytes = leased.limit_bytes();
@@ -199,7 +200,7 @@ impl MemoryManager {
             leased.give_up_caches();
         }
         let free_bytes = free();
-        let displaceable_bytes = || incoming.displaceable_bytes(client, Instant::now());
+        let displaceable_bytes = || incoming.displaceable_bytes(client);
         let room_bytes =
             if free_bytes < message_bytes { free_bytes + displaceable_bytes() } else { free_bytes };
         if self.is_critical() {

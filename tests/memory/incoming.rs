@@ -1,6 +1,7 @@
 //! Halves of messages that one client sends keep no message of another client out.
 
 use super::load::{Client, Program, head, message, raise_descriptors, until};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const MIB: usize = 1024 * 1024;
@@ -86,5 +87,54 @@ fn halves_of_one_client_keep_no_message_of_another_out() {
             after > 0 && after < before,
             "{sent:?} {bytes}: {after} of {before} are left, half of the room is theirs"
         );
+    }
+}
+
+/// Sends halves anew before any of them is slow, until it is told to stop.
+fn send_anew(port: u16, sent: Sent, bytes: usize, count: usize, stops: &AtomicBool) {
+    let begun = unfinished(sent, bytes);
+    let mut halves = std::collections::VecDeque::new();
+    while !stops.load(Ordering::Relaxed) {
+        if halves.len() == count {
+            halves.pop_front();
+        }
+        let mut client = Client::connect_from([127, 0, 0, 2], port);
+        client.try_send(&begun);
+        halves.push_back(client);
+        std::thread::sleep(Duration::from_millis(800) / u32::try_from(count).expect("few"));
+    }
+}
+
+#[test]
+fn halves_that_are_sent_anew_keep_no_message_of_another_out() {
+    const CALLS: usize = 6;
+    raise_descriptors();
+    for (sent, bytes, count) in [
+        (Sent::WithLength, 900_000, 16),
+        (Sent::WithLength, 60_000, 140),
+        (Sent::InChunks, 900_000, 16),
+        (Sent::InChunks, 70_000, 140),
+    ] {
+        let program = Program::serve(&["--max-inflight-bytes", ROOM]);
+        let (port, stops) = (program.port(), AtomicBool::new(false));
+        let path = program.file("written.txt", "");
+        let written = std::thread::scope(|scope| {
+            scope.spawn(|| send_anew(port, sent, bytes, count, &stops));
+            std::thread::sleep(SLOW);
+            let call = |call: usize| {
+                let arguments =
+                    format!(r#""path":"{path}","content":"{}""#, "x".repeat((1 + call % 2) * MIB));
+                let write =
+                    message("tools/call", &format!(r#""name":"write_file","arguments":{{{arguments}}}"#));
+                let mut other = Client::connect(port);
+                other.send(format!("{}{write}", head(write.len(), FIELDS)).as_bytes());
+                other.read_answer().expect("an answer").0 == 200
+            };
+            let written = (0..CALLS).filter(|number| call(*number)).count();
+            stops.store(true, Ordering::Relaxed);
+            written
+        });
+        // How busy the machine is decides on single ones; without their turn, next to none come through.
+        assert!(written * 2 >= CALLS, "{sent:?} {bytes}: {written} of {CALLS}");
     }
 }

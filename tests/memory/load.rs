@@ -275,6 +275,11 @@ impl Client {
         self.stream.write_all(bytes).expect("sent");
     }
 
+    /// Sends bytes that the server may have no ear for any more.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
     /// A handshake of the legacy era, whose session nobody ends. Gives the session's id.
     pub(crate) fn open_session(&mut self) -> String {
         self.open_session_with(

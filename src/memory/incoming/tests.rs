@@ -78,7 +78,7 @@ proptest! {
         }
         let of = |client: u128| all.iter().filter(|(other, ..)| *other == client).map(|(_, bytes, _)| bytes).sum::<usize>();
         let before: Vec<usize> = (0..5).map(of).collect();
-        let displaceable_bytes = messages.displaceable_bytes(0, later());
+        let displaceable_bytes = messages.displaceable_bytes(0);
         let waiting = messages.begin(0);
         let may_wait = waiting.await_room(missing_bytes, waker, later());
         let ended: Vec<_> = all.iter().filter(|(.., message)| !message.sleep(waker)).collect();
@@ -121,9 +121,19 @@ fn the_oldest_messages_of_who_has_most_end_and_who_waits_is_woken_by_their_end()
 fn what_comes_fast_and_what_is_of_the_same_client_does_not_end() {
     let messages = messages();
     let held = holding(&messages, 1, &[300, 300, 300]);
-    assert!(!messages.begin(2).await_room(100, Waker::noop(), Instant::now()), "they have just begun");
+    let began = Instant::now();
+    let waiting = messages.begin(2);
+    // They have just begun: nothing ends, and it waits for them to come whole or to become slow.
+    assert!(waiting.await_room(100, Waker::noop(), began));
+    assert!(held.iter().all(|message| message.sleep(Waker::noop())));
+    assert!(waiting.await_room(100, Waker::noop(), later()));
+    assert_eq!(held.iter().filter(|message| !message.sleep(Waker::noop())).count(), 1);
+    assert!(!waiting.await_room(900, Waker::noop(), began + WAIT), "it has waited long enough");
+    drop(waiting);
+    assert_eq!(messages.shared.waiting.load(Ordering::Relaxed), 0);
+    let held: Vec<_> = held.into_iter().filter(|message| message.sleep(Waker::noop())).collect();
     assert!(!messages.begin(1).await_room(100, Waker::noop(), later()), "it is the same client");
-    assert_eq!(messages.displaceable_bytes(2, later()), 900);
+    assert_eq!(messages.displaceable_bytes(2), 600);
     drop(held);
 }
 
@@ -141,4 +151,10 @@ fn what_somebody_waits_for_is_not_for_who_has_more() {
     assert!(little.hold(20), "it has less than its share");
     drop(waiting);
     assert!(held[0].hold(220), "nobody waits");
+    let mut waiting = messages.begin(2);
+    assert!(waiting.await_room(200, Waker::noop(), later()));
+    assert!(waiting.hold(100), "some room came");
+    assert!(!held[0].hold(230), "it is not whole: the first right to what is free stays with it");
+    drop(waiting);
+    assert_eq!(messages.shared.waiting.load(Ordering::Relaxed), 0);
 }

@@ -27,6 +27,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long memory is set aside for a body: the longest, 10 MiB, at 336 Mbit/s. One that comes more slowly is charged as
 /// it comes.
 const EXPECTED: Duration = Duration::from_millis(250);
+/// Time between two looks of a body that waits for the room of others.
+const ROOM_LOOK: Duration = Duration::from_millis(100);
 
 /// The time-out that the timer is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,8 @@ enum Timeout {
     Head,
     /// While memory is set aside for a large body.
     Expected,
+    /// While a body waits for the room of others.
+    Room,
     Body,
     Write,
     /// Until the next sign of life on a stream.
@@ -260,6 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 // What has not come whole was not accepted, and a few bytes must not hold up the end.
                 State::Head if self.is_draining => (Timeout::Drain, Drain::GRACE),
                 State::Head => (Timeout::Head, limits.header_timeout()),
+                State::Body(_) if exchange.awaits_room() => (Timeout::Room, ROOM_LOOK),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_interval()),
                 State::Request(_) | State::Batch(_) | State::Stream(_) => {
@@ -297,6 +302,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Timeout::Expected => {
                 exchange.stop_expecting_body();
                 self.set_timeout(false);
+                true
+            }
+            // It asks again at the next step, which follows.
+            Timeout::Room => {
+                self.deadline = Instant::now() + ROOM_LOOK;
                 true
             }
             Timeout::Head | Timeout::Body if exchange.has_partial_request() => {

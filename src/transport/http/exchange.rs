@@ -153,6 +153,11 @@ impl Exchange {
         !self.sender.outbox.is_empty()
     }
 
+    /// Whether a body waits for the room of others.
+    pub(super) fn awaits_room(&self) -> bool {
+        matches!(&self.state, State::Body(Body { awaits_room: true, .. }))
+    }
+
     /// Whether memory is set aside for a body that is being read.
     pub(super) fn expects_body(&self) -> bool {
         matches!(&self.state, State::Body(Body { incoming: Some(incoming), .. }) if incoming.is_expected())
@@ -346,7 +351,14 @@ impl Exchange {
             self.receiver.skip(head.head_bytes);
             decoder.discard_rest();
         }
-        self.state = State::Body(Body { head: *head, decoder, admitted, incoming, pace: Pace::begin() });
+        self.state = State::Body(Body {
+            head: *head,
+            decoder,
+            admitted,
+            incoming,
+            pace: Pace::begin(),
+            awaits_room: false,
+        });
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Body {
     /// takes.
     pub(super) incoming: Option<IncomingMessage>,
     pub(super) pace: Pace,
+    /// It waits for the room of others, and looks again after a while: they become slow without a sign.
+    pub(super) awaits_room: bool,
 }
 
 /// Whether a body comes fast enough to keep its memory.
@@ -266,6 +268,7 @@ impl Receiver {
 
     /// Makes room for more of a body, as far as what is in memory leaves any, or what can end for it.
     pub(super) fn make_room(&mut self, endpoint: &Endpoint, body: &mut Body, connection: &Waker) -> BodyRoom {
+        body.awaits_room = false;
         let made = self.try_make_room(endpoint, body);
         let server = &endpoint.server;
         let is_out_of_memory = server.is_out_of_memory();
@@ -283,6 +286,7 @@ impl Receiver {
             if incoming(endpoint, body)
                 .is_some_and(|incoming| incoming.await_room(missing_bytes, connection, now))
             {
+                body.awaits_room = true;
                 return BodyRoom::Awaited;
             }
         }
