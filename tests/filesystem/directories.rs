@@ -2,7 +2,7 @@
 
 use super::{Scene, text_of};
 use crate::test_client::TestClient;
-use mcpool::tools::filesystem::Filesystem;
+use mcpool::tools::filesystem::{Compat, Filesystem};
 use mcpool::{Limits, Server};
 use serde_json::{Value, json};
 use std::os::unix::fs::symlink;
@@ -75,14 +75,14 @@ async fn a_deep_tree_is_walked_without_holding_it_open() {
 }
 
 #[tokio::test]
-async fn what_no_answer_could_hold_is_refused_early() {
+async fn what_no_answer_could_hold_is_refused_early_in_the_reference() {
     let limits = Limits {
         max_reply_bytes: 32 << 10,
         max_frame_bytes: 32 << 10,
         inline_read_bytes: 16 << 10,
         ..Limits::default()
     };
-    let mut scene = Scene::with(limits, false).await;
+    let mut scene = Scene::of(limits, |tools| tools.compat(Compat::Reference)).await;
     for file in 0..300 {
         scene.write(&format!("{file:0>200}"), "");
     }

@@ -3,6 +3,7 @@
 use super::{Scene, names, text_of};
 use crate::test_client::TestClient;
 use mcpool::Limits;
+use mcpool::tools::filesystem::Compat;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -87,14 +88,20 @@ async fn the_mark_for_a_broken_character_stays_where_the_character_is() {
 }
 
 #[tokio::test]
-async fn a_file_beyond_the_answer_is_refused_and_its_ends_are_not() {
+async fn a_file_beyond_the_answer_is_begun_and_its_ends_are_whole() {
     let limits = Limits { max_reply_bytes: 16 << 20, ..Limits::default() };
-    let mut scene = Scene::with(limits, false).await;
+    let mut scene = Scene::with(limits.clone(), false).await;
     // One gibibyte that takes no room: reading it as a whole would take long.
     let file = std::fs::File::create(scene.path("big")).expect("a file");
     std::io::Write::write_all(&mut &file, b"first\nsecond\n").expect("written");
     file.set_len(1 << 30).expect("a sparse file");
-    let refused = scene.error("read_text_file", json!({"path": "big"})).await;
+    let begin = scene.text("read_text_file", json!({"path": "big"})).await;
+    let want = "[Lines 1 to 2; 1073741811 of 1073741824 bytes of the file are left, read on with offset 3]";
+    assert_eq!(begin, format!("first\nsecond\n\n{want}"));
+    let mut reference = Scene::of(limits, |tools| tools.compat(Compat::Reference)).await;
+    let file = std::fs::File::create(reference.path("big")).expect("a file");
+    file.set_len(1 << 30).expect("a sparse file");
+    let refused = reference.error("read_text_file", json!({"path": "big"})).await;
     assert_eq!(
         refused,
         "Too large for one answer: big has 1073741824 bytes, and there is room for 8388352 (an answer carries \

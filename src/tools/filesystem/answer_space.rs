@@ -52,6 +52,11 @@ impl AnswerSpace {
         self.limit_bytes.saturating_sub(AROUND_BYTES) / self.copies.count()
     }
 
+    /// Bytes of all names that may be held for an answer.
+    pub(crate) fn names_bytes(self) -> usize {
+        self.limit_bytes
+    }
+
     /// Bytes of the longest file that is sent as base64: four characters for three bytes.
     pub(crate) fn data_bytes(self) -> usize {
         self.text_bytes().saturating_sub(AROUND_BYTES) / 4 * 3

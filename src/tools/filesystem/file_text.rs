@@ -67,6 +67,11 @@ impl FileText {
         self.range.end - self.range.start
     }
 
+    /// The file, to read something else of it.
+    pub(crate) fn into_file(self) -> OpenFile {
+        self.file
+    }
+
     /// Reads and writes the next piece.
     fn step(&self, at: &mut u64, room: &mut impl Room) -> Result<Piece, FsError> {
         let mut buffer = [0; CHUNK];

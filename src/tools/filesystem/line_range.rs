@@ -37,6 +37,12 @@ impl Lines {
         Ok(is_given.then(|| Self { first: first.unwrap_or(1), most: most.unwrap_or(MAX_LINE) }))
     }
 
+    /// The first lines, or all.
+    pub(super) fn first(most: Option<f64>) -> Self {
+        // The cast saturates.
+        Self { first: 1, most: most.map_or(MAX_LINE, |most| most.ceil() as u64) }
+    }
+
     fn hold(self, line: u64) -> bool {
         line >= self.first && line - self.first < self.most
     }
@@ -54,6 +60,17 @@ struct Found {
     escaped: usize,
     /// One of the lines does not fit any more.
     is_cut: bool,
+    /// The part of the first line that fits, where no more does.
+    begin: Range<u64>,
+}
+
+/// What is looked at behind the last line that fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// All lines, to count them.
+    Counted,
+    /// Nothing: so a file of any length costs no more than its answer.
+    Unseen,
 }
 
 impl Found {
@@ -62,6 +79,7 @@ impl Found {
         file: &OpenFile,
         lines: Lines,
         space_bytes: usize,
+        rest: Rest,
         cancellation: &CancellationToken,
     ) -> Result<Self, FsError> {
         let mut found = Self::default();
@@ -78,12 +96,22 @@ impl Found {
                 at += piece.len() as u64;
                 line_bytes += piece.len() as u64;
                 if lines.hold(line) && !found.is_cut {
+                    let escaped_before = found.escaped + line_escaped;
                     line_escaped += escaped_bytes(piece);
                     found.is_cut = found.escaped + line_escaped > space_bytes;
+                    if found.is_cut && rest == Rest::Unseen {
+                        let fits = bytes_that_fit(piece, space_bytes.saturating_sub(escaped_before));
+                        let end = at - piece.len() as u64 + fits as u64;
+                        found.begin = at - line_bytes..character_start(file, end)?;
+                        return Ok(found);
+                    }
                 }
                 if piece.ends_with(b"\n") {
                     found.end_line(lines, line, at - line_bytes..at - 1, line_escaped);
                     (line, line_bytes, line_escaped) = (line + 1, 0, 0);
+                    if rest == Rest::Unseen && !lines.hold(line) {
+                        return Ok(found);
+                    }
                 }
             }
         }
@@ -100,6 +128,25 @@ impl Found {
             self.shown += 1;
             self.escaped += escaped;
         }
+    }
+
+    /// What the answer says where the first lines fit, or not one, and those behind them were not looked at.
+    fn note_of_first(&self, file_bytes: u64) -> String {
+        let left = |end: u64| file_bytes.saturating_sub(end);
+        if self.shown == 0 {
+            let end = self.begin.end;
+            return format!(
+                "\n\n[The first {end} bytes of line 1, which is too long for an answer; {} of {file_bytes} bytes of the \
+                 file are left, read on behind this line with offset 2]",
+                left(end)
+            );
+        }
+        format!(
+            "\n\n[Lines 1 to {}; {} of {file_bytes} bytes of the file are left, read on with offset {}]",
+            self.shown,
+            left(self.range.end + 1),
+            self.shown + 1
+        )
     }
 
     /// What the answer says behind the lines; empty where the last line is the last of the file.
@@ -123,6 +170,55 @@ impl Found {
     }
 }
 
+/// Bytes of a piece that fit into so many of JSON.
+fn bytes_that_fit(piece: &[u8], space_bytes: usize) -> usize {
+    let mut left = space_bytes;
+    let fits = |byte: &&u8| {
+        // No byte becomes longer than this.
+        let escaped = match byte {
+            0..0x20 => 6,
+            b'"' | b'\\' => 2,
+            0x20..0x80 => 1,
+            _ => 3,
+        };
+        left.checked_sub(escaped).inspect(|rest| left = *rest).is_some()
+    };
+    piece.iter().take_while(fits).count()
+}
+
+/// The place itself, or where the character begins that it is in.
+fn character_start(file: &OpenFile, at: u64) -> Result<u64, FsError> {
+    const LONGEST: u64 = 4;
+    let start = at.saturating_sub(LONGEST - 1);
+    let mut buffer = [0; LONGEST as usize];
+    let bytes = file.read_at(&mut buffer, start)?;
+    let is_start = |place: &u64| bytes.get((place - start) as usize).is_none_or(|byte| byte & 0xC0 != 0x80);
+    // Where none begins, the text is no UTF-8.
+    Ok((start..=at).rev().find(is_start).unwrap_or(at))
+}
+
+/// Answers with the first lines of a file that fit, and the bytes that are left. Of a first line that does not fit,
+/// there are the characters that do.
+///
+/// # Errors
+/// Those of reading.
+pub(super) fn read_first(
+    file: OpenFile,
+    lines: Lines,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    let space = AnswerSpace::of(call.limits(), context.copies);
+    let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
+    let mut found = Found::look(&file, lines, space_bytes, Rest::Unseen, context.cancellation)?;
+    let note = found.note_of_first(file.bytes);
+    if found.shown == 0 {
+        found.range = found.begin.clone();
+        found.escaped = space_bytes;
+    }
+    answer(file, found, note, space, context, call)
+}
+
 /// Answers with lines of a file.
 ///
 /// # Errors
@@ -136,11 +232,23 @@ pub(super) fn read_lines(
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
     let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
-    let found = Found::look(&file, lines, space_bytes, context.cancellation)?;
+    let found = Found::look(&file, lines, space_bytes, Rest::Counted, context.cancellation)?;
     if found.is_cut && found.shown == 0 {
         return Err(space.text_too_large(path, file.bytes, Remedy::NoLines).into());
     }
     let note = found.note(lines);
+    answer(file, found, note, space, context, call)
+}
+
+fn answer(
+    file: OpenFile,
+    found: Found,
+    note: String,
+    space: AnswerSpace,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
     if found.range.end - found.range.start > price::LARGE_BYTES as u64 && call.may_stream() {
         let mut text = FileText::new(file, found.range, LineEnds::Kept);
         // It may have changed since it was looked through.
@@ -228,7 +336,7 @@ mod tests {
             let lines: Vec<&str> = text.split_terminator('\n').collect();
             let cancellation = CancellationToken::after(u64::MAX);
             let asked = Lines { first, most };
-            let found = Found::look(&file_of(text.as_bytes()), asked, 1 << 20, &cancellation).expect("read");
+            let found = Found::look(&file_of(text.as_bytes()), asked, 1 << 20, Rest::Counted, &cancellation).expect("read");
             let want: Vec<&str> =
                 lines.iter().copied().skip(first as usize - 1).take(most as usize).collect();
             prop_assert_eq!(found.total, lines.len() as u64);
@@ -243,7 +351,7 @@ mod tests {
         let file = file_of("12345\n".repeat(10).as_bytes());
         let cancellation = CancellationToken::after(u64::MAX);
         let asked = Lines { first: 3, most: 7 };
-        let found = Found::look(&file, asked, 20, &cancellation).expect("read");
+        let found = Found::look(&file, asked, 20, Rest::Counted, &cancellation).expect("read");
         assert_eq!((found.range.clone(), found.shown, found.total, found.is_cut), (12..23, 2, 10, true));
         assert_eq!(found.note(asked), "\n\n[Lines 3 to 4 of 10; 6 are left, read on with offset 5]");
     }
@@ -255,7 +363,10 @@ mod tests {
         let file = OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file");
         let cancellation = CancellationToken::after(3);
         let asked = Lines { first: 1, most: 1 };
-        assert!(matches!(Found::look(&file, asked, 1 << 16, &cancellation), Err(FsError::Cancelled(_))));
+        assert!(matches!(
+            Found::look(&file, asked, 1 << 16, Rest::Counted, &cancellation),
+            Err(FsError::Cancelled(_))
+        ));
         assert_eq!(cancellation.checked(), 4);
     }
 }

@@ -3,14 +3,16 @@
 use super::answer_space::AnswerSpace;
 use super::arguments::{ListWithSizes, Nothing, Path, SortBy};
 use super::as_node::collate;
+use super::compat::Compat;
 use super::context::Context;
+use super::cut::Cut;
 use super::error::{FsError, Stop};
 use super::held::HeldMemory;
 use super::sandbox::access::Sandbox;
 use super::sandbox::listing::{self, Entry, Kind, LIST};
 use super::sandbox::target::Target;
-use crate::server::CallContext;
-use crate::wire::MemoryLack;
+use crate::server::{CallContext, TextBlock};
+use crate::wire::{MemoryLack, escaped_bytes};
 use rustix::fd::OwnedFd;
 use rustix::fs::AtFlags;
 use std::borrow::Cow;
@@ -24,34 +26,73 @@ pub(crate) fn list_directory(
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
     HeldMemory::with(call, |held, call| {
-        let (_, _, entries) = open_sorted(context.sandbox, arguments.path, space, held)?;
+        let Opened { entries, left, .. } = open_sorted(context, arguments.path, space, held)?;
+        let mut cut = Cut::new(space, context.compat);
+        for (index, entry) in entries.iter().enumerate() {
+            let bytes = tag(entry.kind).len() + 1 + escaped_bytes(&entry.name) + escaped_bytes(b"\n");
+            cut.takes(index, bytes, 0);
+        }
+        let (shown, left) = shown_and_left(cut, entries.len(), left);
         call.text_with(|text| {
-            for (index, entry) in entries.iter().enumerate() {
+            for (index, entry) in entries.iter().take(shown).enumerate() {
                 text.push_str(if index == 0 { "" } else { "\n" });
                 text.push_str(tag(entry.kind));
                 text.push_str(" ");
                 text.push_lossy(&entry.name);
             }
+            text.push_str(&note(left));
         });
         call.structured_from_text();
         Ok(())
     })
 }
 
+/// An open directory, and its entries.
+struct Opened {
+    directory: OwnedFd,
+    target: Target,
+    entries: Vec<Entry>,
+    /// How many more there are, behind these in byte order.
+    left: u64,
+}
+
 fn open_sorted(
-    sandbox: &Sandbox,
+    context: &Context<'_>,
     request: &str,
     space: AnswerSpace,
     held: &HeldMemory,
-) -> Result<(OwnedFd, Target, Vec<Entry>), FsError> {
+) -> Result<Opened, FsError> {
+    let sandbox = context.sandbox;
     let (directory, target) = sandbox.open_resolved(request, LIST, "scandir")?;
+    // More names than fit into the answer need not be held, where it may be cut.
+    let is_part = context.compat == Compat::Default;
+    let most_bytes = if is_part { space.text_bytes() } else { usize::MAX };
     let goes_on = |entries, bytes| {
         sandbox.spend(1)?;
-        space.check_names(bytes)?;
+        if !is_part {
+            space.check_names(bytes)?;
+        }
         held.hold_names(entries, bytes)
     };
-    let entries = listing::sorted_while(&directory, target.path(), goes_on)?;
-    Ok((directory, target, entries))
+    let (entries, left) = listing::first_while(&directory, target.path(), most_bytes, goes_on)?;
+    Ok(Opened { directory, target, entries, left })
+}
+
+/// How many of the entries are shown, and how many are left with those that were never held.
+fn shown_and_left(mut cut: Cut<usize>, entries: usize, left: u64) -> (usize, u64) {
+    cut.with_note(left > 0);
+    cut.at().map_or((entries, left), |(shown, behind)| (shown, left + behind))
+}
+
+/// What is said of entries that are left.
+fn note(left: u64) -> String {
+    if left == 0 {
+        return String::new();
+    }
+    format!(
+        "\n\n[{left} more entries are left, as an answer may have no more bytes (max_reply_bytes): search_files finds \
+         those whose names match a pattern]"
+    )
 }
 
 /// Marks directories. Links count as files, wherever they lead.
@@ -71,6 +112,19 @@ struct Sized<'a> {
     bytes: u64,
 }
 
+impl Sized<'_> {
+    fn line(&self) -> String {
+        // The width counts UTF-16 units, as in the reference.
+        let width = self.name.encode_utf16().count();
+        let blanks = " ".repeat(30_usize.saturating_sub(width));
+        if self.is_directory {
+            format!("[DIR] {}{blanks} \n", self.name)
+        } else {
+            format!("[FILE] {}{blanks} {:>10}\n", self.name, format_size(self.bytes))
+        }
+    }
+}
+
 /// `list_directory_with_sizes`.
 pub(crate) fn list_with_sizes(
     arguments: &ListWithSizes<'_>,
@@ -87,7 +141,8 @@ fn list_sized(
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let (directory, target, entries) = open_sorted(context.sandbox, arguments.path, space, held)?;
+    let Opened { directory, target, entries, left: unheld } =
+        open_sorted(context, arguments.path, space, held)?;
     let held_bytes = entries.iter().map(|entry| SORTED_BYTES + SORTED_NAMES * entry.name.len()).sum();
     let _memory = call
         .reserve_memory(held_bytes)
@@ -104,33 +159,38 @@ fn list_sized(
         SortBy::Name => sized.sort_by_cached_key(|entry| collate::key(&entry.name)),
         SortBy::Size => sized.sort_by_key(|entry| std::cmp::Reverse(entry.bytes)),
     }
-    let (directories, files): (Vec<&Sized<'_>>, Vec<&Sized<'_>>) =
-        sized.iter().partition(|entry| entry.is_directory);
+    let mut cut = Cut::new(space, context.compat);
+    cut.add(TOTAL_BYTES);
+    for (index, entry) in sized.iter().enumerate() {
+        cut.takes(index, escaped_bytes(entry.line().as_bytes()), 0);
+    }
+    let (shown, left) = shown_and_left(cut, sized.len(), unheld);
     call.text_with(|text| {
-        for entry in &sized {
-            text.push_str(if entry.is_directory { "[DIR] " } else { "[FILE] " });
-            text.push_str(&entry.name);
-            // The width counts UTF-16 units, as in the reference.
-            let width = entry.name.encode_utf16().count();
-            text.push_str(&" ".repeat(30_usize.saturating_sub(width)));
-            if entry.is_directory {
-                text.push_str(" \n");
-            } else {
-                // Writing into an answer does not fail.
-                let _ = writeln!(text, " {:>10}", format_size(entry.bytes));
-            }
+        sized.iter().take(shown).for_each(|entry| text.push_str(&entry.line()));
+        push_total(text, &sized);
+        text.push_str(&note(left));
+        if unheld > 0 {
+            // Writing into an answer does not fail.
+            let _ = write!(text, "\n[Sorted and added up are the first {} names in byte order]", sized.len());
         }
-        let total = files.iter().map(|entry| entry.bytes).sum();
-        let _ = write!(
-            text,
-            "\nTotal: {} files, {} directories\nCombined size: {}",
-            files.len(),
-            directories.len(),
-            format_size(total),
-        );
     });
     call.structured_from_text();
     Ok(())
+}
+
+/// Bytes of what [`push_total`] writes, at most.
+const TOTAL_BYTES: usize = 160;
+
+fn push_total(text: &mut TextBlock<'_>, sized: &[Sized<'_>]) {
+    let files = || sized.iter().filter(|entry| !entry.is_directory);
+    // Writing into an answer does not fail.
+    let _ = write!(
+        text,
+        "\nTotal: {} files, {} directories\nCombined size: {}",
+        files().count(),
+        sized.len() - files().count(),
+        format_size(files().map(|entry| entry.bytes).sum()),
+    );
 }
 
 /// The size of what an entry leads to; zero for what does not exist or lies outside.

@@ -23,7 +23,7 @@
 //! read write edit rename list tree search search_content info    the tools
 //! found_lines line_pattern ignore_files           what searching contents needs
 //! line_range walk file_text open_file write_target what several tools do
-//! answer_space context attributes numbers
+//! answer_space cut context attributes numbers
 //! as_node/                what the reference server would have answered
 //! sandbox/   text_edit/   what may be opened; what an edit does to a text
 //! arguments error         the vocabulary of all of them
@@ -36,6 +36,7 @@ mod as_node;
 mod attributes;
 mod compat;
 mod context;
+mod cut;
 mod edit;
 mod error;
 mod file_text;

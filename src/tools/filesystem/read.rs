@@ -10,7 +10,7 @@ use super::compat::Compat;
 use super::context::Context;
 use super::error::{FsError, Remedy, Stop, bounded};
 use super::file_text::{FileData, FileText, LineEnds};
-use super::line_range::{Lines, read_lines};
+use super::line_range::{Lines, read_first, read_lines};
 use super::open_file::{CHUNK, OpenFile};
 use super::several_files::{ERROR, HEADING_END, SEPARATOR, SeveralFiles, error_bytes};
 use crate::limits::price;
@@ -43,6 +43,15 @@ impl Part {
         match self {
             Self::Whole | Self::Head(_) => LineEnds::Kept,
             Self::Tail(_) => LineEnds::Short,
+        }
+    }
+
+    /// The lines from the first on that may be cut where they do not fit.
+    fn first_lines(self, compat: Compat) -> Option<Lines> {
+        match (compat, self) {
+            (Compat::Reference, _) | (_, Self::Tail(_)) => None,
+            (Compat::Default, Self::Whole) => Some(Lines::first(None)),
+            (Compat::Default, Self::Head(lines)) => Some(Lines::first(Some(lines))),
         }
     }
 
@@ -92,15 +101,38 @@ pub(crate) fn read_text_file(
         (None, None) => (Part::Whole, "open"),
     };
     let file = OpenFile::open(context.sandbox, arguments.path, verb)?;
+    context.check_inline(file.bytes)?;
+    read_part(file, arguments.path, part, context, call)
+}
+
+fn read_part(
+    mut file: OpenFile,
+    path: &str,
+    part: Part,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
     let bytes = file.bytes;
-    context.check_inline(bytes)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let too_large = || Stop::from(space.text_too_large(arguments.path, bytes, part.remedy()));
-    if bytes > LARGE_BYTES && call.may_stream() {
-        let range = part.range(&file, space, context.cancellation)?.ok_or_else(too_large)?;
-        if range.end - range.start > LARGE_BYTES {
-            let text = FileText::new(file, range, part.line_ends());
-            return if stream_text(text, space, context, call)? { Ok(()) } else { Err(too_large()) };
+    let too_large = || Stop::from(space.text_too_large(path, bytes, part.remedy()));
+    let first = part.first_lines(context.compat);
+    if bytes > LARGE_BYTES && call.may_stream() || first.is_some() && may_be_longer(bytes, space) {
+        let range = part.range(&file, space, context.cancellation)?;
+        let mut fits = range.is_some();
+        if let Some(range) = range
+            && (range.end - range.start > LARGE_BYTES || !call.may_stream() || first.is_some())
+        {
+            let mut text = FileText::new(file, range, part.line_ends());
+            let counted = text.count(space.text_bytes(), context.cancellation)?;
+            if let Some(escaped) = counted.filter(|_| text.bytes() > LARGE_BYTES && call.may_stream()) {
+                return stream_text(text, escaped, call);
+            }
+            fits = counted.is_some();
+            file = text.into_file();
+        }
+        if !fits {
+            let first = first.ok_or_else(too_large)?;
+            return read_first(file, first, context, call);
         }
     }
     let fits = call.text_with(|text| match part {
@@ -122,21 +154,20 @@ pub(crate) fn read_text_file(
     Ok(())
 }
 
-/// Has a part of a file sent while it is read. It is read once before, as only its content tells how long its text is.
-/// Returns `false` if that is too long for an answer.
-fn stream_text(
-    mut text: FileText,
-    space: AnswerSpace,
-    context: &Context<'_>,
-    call: &mut CallContext,
-) -> Result<bool, Stop> {
-    let Some(bytes) = text.count(space.text_bytes(), context.cancellation)? else { return Ok(false) };
+/// Whether the text of a file of so many bytes may be longer than an answer: one of them becomes six where it is a control
+/// character. Others are not gone through once more.
+fn may_be_longer(bytes: u64, space: AnswerSpace) -> bool {
+    bytes > space.text_bytes() as u64 / 6
+}
+
+/// Has a part of a file sent while it is read. It was read once before, as only its content tells how long its text is.
+fn stream_text(text: FileText, bytes: usize, call: &mut CallContext) -> Result<(), Stop> {
     call.stream_text(text, bytes);
     if let Some(lack) = call.memory_lack() {
         return Err(FsError::OutOfMemory(lack).into());
     }
     call.structured_from_text();
-    Ok(true)
+    Ok(())
 }
 
 /// Makes room for the text of a large file, and for its copy in the structured answer if there is one. Returns `false` if there is none,

@@ -7,12 +7,36 @@ use super::as_node::exclude::Exclusions;
 use super::as_node::glob::{Depth, Glob, GlobPath};
 use super::compat::Compat;
 use super::context::Context;
+use super::cut::Cut;
 use super::error::{FsError, Stop};
 use super::held::HeldMemory;
 use super::held_text::answer_text;
 use super::sandbox::listing::Kind;
 use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
+use crate::wire::escaped_bytes;
+use std::fmt::Write as _;
+
+/// What is left; empty where nothing is.
+fn note(matches: u64, unseen: u64) -> String {
+    let mut note = String::new();
+    if matches > 0 {
+        // Writing to a string does not fail.
+        let _ = write!(
+            note,
+            "\n\n[{matches} more matches are left, as an answer may have no more bytes (max_reply_bytes): search a \
+             directory below this one, or with a narrower pattern]"
+        );
+    }
+    if unseen > 0 {
+        let _ = write!(
+            note,
+            "\n\n[Not searched: {unseen} entries and what is below them, as their directories have more names than \
+             are held for an answer (max_reply_bytes)]"
+        );
+    }
+    note
+}
 
 /// `search_files`.
 pub(crate) fn search_files(
@@ -38,8 +62,9 @@ fn search(
     let exclusions = Exclusions::of_search(arguments.exclude_patterns.iter(), context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let mut walk = Walk::new(&target, context, space, held)?;
+    let mut walk = Walk::of_part(&target, context, space, held)?;
     let mut found = String::new();
+    let mut cut = Cut::new(space, context.compat);
     let mut path = GlobPath::default();
     let mut progress = Progress::default();
     let steps = budget.steps();
@@ -58,12 +83,16 @@ fn search(
         // Links that lead outside or nowhere are left out.
         let leads_out = || kind == Kind::Link && context.sandbox.follow(&target, walk.path()).is_err();
         if is_match && !leads_out() {
-            if !found.is_empty() {
-                found.push('\n');
+            let absolute = walk.absolute();
+            let path = String::from_utf8_lossy(&absolute);
+            if cut.takes(found.len(), escaped_bytes(path.as_bytes()) + escaped_bytes(b"\n"), 0) {
+                if !found.is_empty() {
+                    found.push('\n');
+                }
+                found.push_str(&path);
+                space.check_text(found.len())?;
+                held.hold_text(found.len())?;
             }
-            found.push_str(&String::from_utf8_lossy(&walk.absolute()));
-            space.check_text(found.len())?;
-            held.hold_text(found.len())?;
         }
         if kind == Kind::Directory && !is_skipped {
             match walk.enter() {
@@ -73,8 +102,14 @@ fn search(
             }
         }
     }
-    if found.is_empty() {
+    cut.with_note(walk.left_out() > 0);
+    let left = cut.at().map_or(0, |(end, left)| {
+        found.truncate(end);
+        left
+    });
+    if found.is_empty() && left == 0 {
         found.push_str("No matches found");
     }
+    found.push_str(&note(left, walk.left_out()));
     answer_text(found, space, held, &context.sandbox.state().kept_texts, call)
 }

@@ -9,12 +9,15 @@ use super::as_node::budget::Budget;
 use super::as_node::exclude::Exclusions;
 use super::as_node::glob::GlobPath;
 use super::context::Context;
+use super::cut::Cut;
 use super::error::{FsError, Stop};
 use super::held::HeldMemory;
 use super::held_text::answer_text;
 use super::sandbox::listing::Kind;
 use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
+use crate::wire::escaped_bytes;
+use std::fmt::Write as _;
 
 /// `directory_tree`.
 pub(crate) fn directory_tree(
@@ -35,15 +38,21 @@ fn write_tree(
     let exclusions = Exclusions::of_tree(arguments.exclude_patterns.iter(), context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let mut walk = Walk::new(&target, context, space, held)?;
+    let mut walk = Walk::of_part(&target, context, space, held)?;
     let mut json = Indented::default();
     let (mut path, mut progress) = (GlobPath::default(), Progress::default());
     let steps = budget.steps();
+    let mut cut = Cut::new(space, context.compat);
     json.open();
+    cut.add(json.text.len());
     while let Some(step) = walk.step() {
         progress.count(context, call)?;
+        let before = json.place();
         let Step::Entry(kind) = step else {
-            json.close_directory(None);
+            if !cut.is_over() {
+                json.close_directory(None);
+                cut.add(json.escaped_from(before));
+            }
             continue;
         };
         let name = String::from_utf8_lossy(walk.name());
@@ -55,21 +64,58 @@ fn write_tree(
         if is_excluded {
             continue;
         }
-        json.entry(&name, kind == Kind::Directory);
+        let mut written = (!cut.is_over()).then_some(&mut json);
+        written.iter_mut().for_each(|json| json.entry(&name, kind == Kind::Directory));
         if is_skipped {
-            json.close_directory(None);
+            written.iter_mut().for_each(|json| json.close_directory(None));
         } else if kind == Kind::Directory {
             match walk.enter() {
                 Ok(()) => {}
-                Err(error @ FsError::Os { .. }) => json.close_directory(Some(&error.to_string())),
+                Err(error @ FsError::Os { .. }) => {
+                    written.iter_mut().for_each(|json| json.close_directory(Some(&error.to_string())));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
-        space.check_text(json.text.len())?;
-        held.hold_text(json.text.len())?;
+        if cut.takes(before, json.escaped_from(before), json.end_bytes()) {
+            space.check_text(json.text.len())?;
+            held.hold_text(json.text.len())?;
+        }
     }
-    json.close();
-    answer_text(json.text, space, held, &context.sandbox.state().kept_texts, call)
+    cut.with_note(walk.left_out() > 0);
+    let left = cut.at().map_or(0, |(end, left)| {
+        json.go_back(end);
+        left
+    });
+    json.end();
+    answer_text(json.text, space, held, &context.sandbox.state().kept_texts, call)?;
+    if left > 0 || walk.left_out() > 0 {
+        call.text(&note(left, walk.left_out()));
+    }
+    Ok(())
+}
+
+/// What is left. It is a block of its own, so that the tree is JSON.
+fn note(entries: u64, unseen: u64) -> String {
+    let mut note =
+        format!("[{entries} more entries are left, as an answer may have no more bytes (max_reply_bytes)");
+    if unseen > 0 {
+        // Writing to a string does not fail.
+        let _ = write!(
+            note,
+            ", and {unseen} with what is below them, as their directories have more names than are held for an answer"
+        );
+    }
+    note.push_str(": ask for a directory below this one, or give excludePatterns]");
+    note
+}
+
+/// A place in JSON that is written, to go back to.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    bytes: usize,
+    depth: usize,
+    has_element: bool,
 }
 
 /// JSON with two blanks for each level, as `JSON.stringify(tree, null, 2)` has it.
@@ -82,6 +128,34 @@ struct Indented {
 }
 
 impl Indented {
+    fn place(&self) -> Place {
+        Place { bytes: self.text.len(), depth: self.depth, has_element: self.has_element }
+    }
+
+    fn go_back(&mut self, place: Place) {
+        self.text.truncate(place.bytes);
+        (self.depth, self.has_element) = (place.depth, place.has_element);
+    }
+
+    /// Bytes of what is written since then, in JSON once more.
+    fn escaped_from(&self, place: Place) -> usize {
+        escaped_bytes(self.text.get(place.bytes..).unwrap_or_default().as_bytes())
+    }
+
+    /// Bytes that [`Indented::end`] writes, at most, in JSON once more. Each directory takes two lines, in which the
+    /// blanks are two for each level.
+    fn end_bytes(&self) -> usize {
+        (self.depth + 1).pow(2) + 3
+    }
+
+    /// Ends all lists and directories that are open.
+    fn end(&mut self) {
+        while self.depth > 1 {
+            self.close_directory(None);
+        }
+        self.close();
+    }
+
     fn open(&mut self) {
         self.text.push('[');
         self.depth += 1;

@@ -6,6 +6,7 @@
 //! does not recurse, so no depth overflows the stack.
 
 use super::answer_space::AnswerSpace;
+use super::compat::Compat;
 use super::context::Context;
 use super::error::FsError;
 use super::held::HeldMemory;
@@ -22,6 +23,9 @@ pub(crate) struct Walk<'t> {
     context: &'t Context<'t>,
     /// Bounds the names of all levels together.
     space: AnswerSpace,
+    /// Whether entries beyond that bound are left out; otherwise they end the walk.
+    leaves_out: bool,
+    left_out: u64,
     held: &'t HeldMemory,
     /// How many they are, and the bytes that they have.
     held_entries: usize,
@@ -60,10 +64,48 @@ impl<'t> Walk<'t> {
         space: AnswerSpace,
         held: &'t HeldMemory,
     ) -> Result<Self, FsError> {
-        let (levels, path) = (Vec::new(), Vec::new());
-        let mut walk = Self { target, context, space, held, held_entries: 0, held_bytes: 0, levels, path };
+        Self::begin(target, context, space, held, false)
+    }
+
+    /// Begins a walk that leaves out what has too many names, but for the reference; [`Walk::left_out`] counts them.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub(crate) fn of_part(
+        target: &'t Target,
+        context: &'t Context<'t>,
+        space: AnswerSpace,
+        held: &'t HeldMemory,
+    ) -> Result<Self, FsError> {
+        Self::begin(target, context, space, held, context.compat == Compat::Default)
+    }
+
+    fn begin(
+        target: &'t Target,
+        context: &'t Context<'t>,
+        space: AnswerSpace,
+        held: &'t HeldMemory,
+        leaves_out: bool,
+    ) -> Result<Self, FsError> {
+        let mut walk = Self {
+            target,
+            context,
+            space,
+            leaves_out,
+            left_out: 0,
+            held,
+            held_entries: 0,
+            held_bytes: 0,
+            levels: Vec::new(),
+            path: Vec::new(),
+        };
         walk.enter()?;
         Ok(walk)
+    }
+
+    /// Entries of directories that the walk does not come to, as they have too many names.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// The next step; `None` when the first directory is done.
@@ -94,10 +136,18 @@ impl<'t> Walk<'t> {
             .map_err(|errno| FsError::os(errno, "scandir", &self.absolute()))?;
         let goes_on = |entries, bytes| {
             self.context.cancellation.check()?;
-            self.space.check_names(self.held_bytes + bytes)?;
+            if !self.leaves_out {
+                self.space.check_names(self.held_bytes + bytes)?;
+            }
             self.held.hold_names(self.held_entries + entries, self.held_bytes + bytes)
         };
-        let entries = listing::sorted_while(&directory, &self.absolute(), goes_on)?;
+        let most_bytes = if self.leaves_out {
+            self.space.names_bytes().saturating_sub(self.held_bytes)
+        } else {
+            usize::MAX
+        };
+        let (entries, left) = listing::first_while(&directory, &self.absolute(), most_bytes, goes_on)?;
+        self.left_out += left;
         let held_bytes = entries.iter().map(|entry| entry.name.len() + 1).sum();
         let held_entries = entries.len();
         self.held_bytes += held_bytes;

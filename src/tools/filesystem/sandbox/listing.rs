@@ -4,6 +4,7 @@ use crate::tools::filesystem::error::{FsError, errno};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, OFlags};
 use rustix::io::Errno;
+use std::collections::BinaryHeap;
 
 /// Opens a directory for reading its names.
 pub(crate) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
@@ -57,18 +58,20 @@ pub(crate) fn each_name(
     Ok(())
 }
 
-/// Gives all entries in byte order. Before each name is stored, `goes_on` says whether the listing continues, given the
-/// bytes of the names up to that one.
+/// Gives the first entries in byte order, whose names have no more than `most_bytes` together, and how many are left.
+/// Before each name is stored, `goes_on` says whether the listing continues, given the names so far and their bytes.
 ///
 /// # Errors
 /// The error of the system as `scandir` of `path`, or that of `goes_on`.
-pub(crate) fn sorted_while(
+pub(crate) fn first_while(
     directory: &OwnedFd,
     path: &[u8],
+    most_bytes: usize,
     mut goes_on: impl FnMut(usize, usize) -> Result<(), FsError>,
-) -> Result<Vec<Entry>, FsError> {
-    let mut entries = Vec::new();
-    let mut bytes = 0;
+) -> Result<(Vec<Entry>, u64), FsError> {
+    // The last of the first is the first to go where one before it comes later.
+    let mut entries = BinaryHeap::new();
+    let (mut bytes, mut left) = (0, 0);
     each_name(directory, |name, kind| {
         bytes += name.len() + 1;
         goes_on(entries.len() + 1, bytes)?;
@@ -84,9 +87,14 @@ pub(crate) fn sorted_while(
             _ => Kind::Other,
         };
         entries.push(Entry { name: name.into(), kind });
+        while bytes > most_bytes
+            && let Some(last) = entries.pop()
+        {
+            bytes -= last.name.len() + 1;
+            left += 1;
+        }
         Ok(())
     })
     .map_err(|ended| ended.unwrap_or_else(|errno| FsError::os(errno, "scandir", path)))?;
-    entries.sort_unstable();
-    Ok(entries)
+    Ok((entries.into_sorted_vec(), left))
 }
