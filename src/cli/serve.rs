@@ -19,7 +19,7 @@ use crate::traffic::{RecordedArguments, TrafficRecorder};
 #[cfg(feature = "tls")]
 use crate::transport::Tls;
 use crate::transport::http::{HttpConfig, HttpService};
-use crate::transport::listener::{Connections, Serve, raise_descriptors, serve_listeners};
+use crate::transport::listener::{Connections, Serve, SocketFile, raise_descriptors, serve_listeners};
 use crate::transport::{Inherited, Listener, LocalAddress, TcpOptions, inherited, serve_stdio};
 use clap::ArgMatches;
 use signal_hook::consts::SIGXFSZ;
@@ -229,6 +229,8 @@ fn webhook(_: &Server, settings: &Settings) -> Result<Option<AlertSink>, CliErro
 #[derive(Default)]
 struct BackgroundTasks {
     tasks: Vec<AbortHandle>,
+    /// The file of the admin socket: an aborted task may not be dropped before the process ends.
+    files: Vec<SocketFile>,
 }
 
 impl BackgroundTasks {
@@ -253,6 +255,7 @@ fn start_background(
     background.start(Triggers::listen(Arc::clone(&black_box)).map_err(CliError::Runtime)?.run());
     if let Some(listener) = admin::listen(settings.admin.as_deref())? {
         tracing::info!(address = %listener.local_addr(), "admin");
+        background.files.extend(listener.file_guard());
         background.start(admin::serve(server.clone(), black_box, listener));
     }
     if let Some(path) = &settings.record {
@@ -422,6 +425,8 @@ async fn serve_all(server: &Server, listening: Listening<impl Serve>, drain: &Dr
     for listener in &listeners {
         announce(&mut io::stderr(), listener.local_addr());
     }
+    // At the latest when this ends, however it ends.
+    let _files: Vec<_> = listeners.iter().filter_map(Listener::file_guard).collect();
     let sockets = serve_listeners(listeners, service, limits, &connections, drain);
     let sockets = server.with_tasks(drain, sockets);
     let stdio = async {

@@ -322,7 +322,7 @@ limits! {
             "Events of all sessions that are kept for clients that come back with Last-Event-ID; by default a sixteenth of what the memory limit leaves at the start, 16 MiB at most.",
             "a sixteenth of what the memory limit leaves; 16MiB is what 64 streams may hold";
         max_task_bytes = 1 / 8 of 64 * MIB, KIB => 64 * GIB,
-            "Results of tasks, their requests for input and the answers to them, all together; by default an eighth of what the memory limit leaves at the start, 64 MiB at most.",
+            "Results of tasks, their requests for input and the answers to them, and the messages of those that run, all together; by default an eighth of what the memory limit leaves at the start, 64 MiB at most.",
             "an eighth of what the memory limit leaves; 64MiB is one answer of the greatest length. Finished tasks are given up first, the oldest of who keeps most";
         max_graph_bytes = 1 / 4 of 256 * MIB, KIB => 2 * GIB,
             "Memory that the graph of the memory tools may take: the bytes of its file and about 40 for each line; by default a quarter of what the memory limit leaves at the start, 256 MiB at most.",

@@ -146,6 +146,9 @@ pub enum ProtocolError<'f> {
         /// The limit in tasks.
         limit: usize,
     },
+    /// There is no room for a call that is to become a task.
+    #[error("{0}")]
+    NoRoomForTask(&'f str),
     /// A handler failed with an error that is not meant for the model.
     #[error("{0}")]
     Failed(&'f str),
@@ -252,6 +255,7 @@ impl ProtocolError<'_> {
             Self::TooManyRequests { .. }
             | Self::TooManySubscriptions { .. }
             | Self::TooManyTasks { .. }
+            | Self::NoRoomForTask(_)
             | Self::ReplyTooLong { .. }
             | Self::NoMemoryToWait
             | Self::OutOfMemory
@@ -282,6 +286,7 @@ impl ProtocolError<'_> {
             Self::TooManyRequests { .. }
             | Self::TooManySubscriptions { .. }
             | Self::TooManyTasks { .. }
+            | Self::NoRoomForTask(_)
             | Self::NoMemoryToWait
             | Self::OutOfMemory => 503,
             _ => 200,

@@ -101,6 +101,11 @@ impl InputRequest {
         self.capability
     }
 
+    /// Frees the parameters, where another copy of them is sent.
+    pub(crate) fn give_up_params(&mut self) {
+        self.params = None;
+    }
+
     pub(crate) fn params(&self) -> Option<Raw<'_>> {
         self.params.as_ref()?.as_deref().ok().map(Raw::from)
     }
@@ -215,20 +220,31 @@ impl InputResponse {
 
     /// Whether the answer has the members of an answer to a request of that kind.
     pub(crate) fn fits(&self, kind: InputKind) -> bool {
+        Self::json_fits(&self.json, kind)
+    }
+
+    /// Whether JSON text has the members of an answer to a request of that kind.
+    pub(crate) fn json_fits(json: &str, kind: InputKind) -> bool {
         #[derive(Deserialize)]
         struct Shape<'a> {
             #[serde(borrow)]
             action: Option<&'a RawValue>,
             #[serde(borrow)]
+            content: Option<&'a RawValue>,
+            #[serde(borrow)]
             role: Option<&'a RawValue>,
             #[serde(borrow)]
             roots: Option<&'a RawValue>,
         }
-        let Ok(shape) = serde_json::from_str::<Shape<'_>>(&self.json) else { return false };
+        let Ok(shape) = serde_json::from_str::<Shape<'_>>(json) else { return false };
         match kind {
-            InputKind::Elicitation => shape
-                .action
-                .is_some_and(|action| matches!(action.get(), r#""accept""# | r#""decline""# | r#""cancel""#)),
+            InputKind::Elicitation => {
+                let is_action = |action: &RawValue| {
+                    matches!(action.get(), r#""accept""# | r#""decline""# | r#""cancel""#)
+                };
+                shape.action.is_some_and(is_action)
+                    && shape.content.is_none_or(|content| content.get().starts_with('{'))
+            }
             InputKind::Sampling => shape.role.is_some(),
             InputKind::Roots => shape.roots.is_some_and(|roots| roots.get().starts_with('[')),
         }

@@ -27,6 +27,7 @@ use std::borrow::Cow;
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct ToolDefinition {
     name: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -35,6 +35,23 @@ impl Frame {
         Self { range: 0..bytes.len(), buffer }
     }
 
+    /// Copies the message into a buffer of its own size that no budget of buffers is charged with: the caller has room for it.
+    pub(crate) fn copied_exactly(&self, buffers: &BufferPool) -> Self {
+        let mut buffer = buffers.uncharged(self.range.len());
+        buffer.extend_from_slice(self.bytes());
+        Self { range: 0..buffer.len(), buffer }
+    }
+
+    /// Bytes of the message and of what was made of it when it was served.
+    pub(crate) fn served_bytes(&self) -> usize {
+        let made = if self.is_large() {
+            price::ARENA_BYTES + self.charged_arena_bytes()
+        } else {
+            price::small_served_bytes(self.range.len())
+        };
+        self.range.len() + made
+    }
+
     /// Charges the buffer of a message for what will be made of it while the frame lives. What is made of a message in a
     /// small buffer is charged to `small`; of a very short one, nothing is. Of a large message it is little, and more is
     /// reserved with [`Frame::reserve_made`] where more is made.

@@ -101,6 +101,24 @@ async fn plain_tools_answer_as_the_reference() {
 }
 
 #[tokio::test]
+async fn names_of_files_are_plain_and_encoded_in_uris() {
+    let server = server();
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
+    let name = "a b%20?\u{e9}.gz";
+    let linked = client.call(1, "gzip-file-as-resource", json!({"name": name, "data": "data:,x"})).await;
+    assert_eq!(linked["content"][0]["uri"], "demo://resource/session/a%20b%2520%3F%C3%A9.gz", "{linked}");
+    assert_eq!(linked["content"][0]["name"], name);
+    let read = request(2, "resources/read", &json!({"uri": linked["content"][0]["uri"]}));
+    let read = client.ask(&read).await;
+    assert!(read["result"]["contents"][0]["blob"].is_string(), "{read}");
+    for name in ["", "a/b", "..", "a\\b", "a\0", "a\nb", &"x".repeat(256)] {
+        let refused = client.call(3, "gzip-file-as-resource", json!({"name": name, "data": "data:,x"})).await;
+        assert_eq!(refused["isError"], true, "{refused}");
+        assert!(text_of(&refused).contains("name must be that of a file"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn files_are_compressed_and_kept_for_the_session() {
     let server = server();
     let mut client = TestClient::legacy(&server, "2025-11-25").await;

@@ -343,6 +343,10 @@ fn a_task_is_asked_for_answered_and_cancelled() {
             }
         };
         assert_eq!(task["inputRequests"]["confirm"]["method"], "elicitation/create", "{task}");
+        for misfit in [json!({"x": "y"}), json!({"confirm": {"action": "accept", "content": 5}})] {
+            let refused = ask("tasks/update", json!({"taskId": id, "inputResponses": misfit}));
+            assert_eq!(refused, Value::Null, "an error, and the question stays open");
+        }
         let responses = json!({"confirm": {"action": "accept", "content": {"confirm": true}}});
         ask("tasks/update", json!({"taskId": id, "inputResponses": responses}));
         let task = loop {

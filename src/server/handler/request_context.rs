@@ -278,14 +278,16 @@ impl RequestContext {
         schema: &str,
     ) -> Result<Elicited<T>, ToolError> {
         let request = InputRequest::elicitation(message, schema);
-        let response = self.ask(key, request.clone()).await?;
-        match response.elicited() {
-            Some(elicited) => Ok(elicited),
-            None if self.asks_in_rounds() => {
+        // Kept only where it is asked again: elsewhere the call waits, and what it holds is there all that time.
+        let again = self.asks_in_rounds().then(|| request.clone());
+        let response = self.ask(key, request).await?;
+        match (response.elicited(), again) {
+            (Some(elicited), _) => Ok(elicited),
+            (None, Some(request)) => {
                 self.inputs().ask(key, request);
                 Err(ToolError::InputRequired)
             }
-            None => {
+            (None, None) => {
                 Err(ToolError::failed("the client's answer does not fit the form it was asked to fill in"))
             }
         }
@@ -307,7 +309,7 @@ impl RequestContext {
     /// As for [`RequestContext::elicit`].
     pub async fn ask_all(
         &mut self,
-        requests: Vec<(String, InputRequest)>,
+        mut requests: Vec<(String, InputRequest)>,
     ) -> Result<Vec<InputResponse>, ToolError> {
         for (key, request) in &requests {
             self.require(request.capability())?;
@@ -321,11 +323,13 @@ impl RequestContext {
             return self.answers_of_earlier_rounds(requests);
         }
         let mut responses = Vec::with_capacity(requests.len());
-        for (key, request) in &requests {
+        for (key, request) in &mut requests {
             // An answer from before the call became a task is still valid.
             let known = self.inputs.as_mut().and_then(|inputs| inputs.answer(key, request.kind()));
             if self.in_task && known.is_none() {
                 begin_asking(&self.shared.tasks, &self.task()?, key, request)?;
+                // The task has it and counts it. The wait for the answer may be long.
+                request.give_up_params();
             }
             responses.push(known);
         }

@@ -1,11 +1,11 @@
 //! The methods of the tasks extension: a client asks how far a task is, answers its requests, or cancels it.
 
-use crate::protocol::{Capability, ClientCapabilities, Era, IdField, Method, ProtocolError};
+use crate::protocol::{Capability, ClientCapabilities, Era, IdField, InputResponse, Method, ProtocolError};
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::checks::Checked;
 use crate::server::state::task_store::Updated;
-use crate::wire::Raw;
+use crate::wire::{Kind, Raw};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -30,6 +30,9 @@ pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
         Some(Method::TasksCancel) => shared.tasks.cancel(task, principal, SystemTime::now()),
         Some(Method::TasksUpdate) => match message.decode_params::<Update<'_>>(arena) {
             Ok(Update { input_responses }) => {
+                if let Some(refusal) = refuse_misfit(checked, task, principal, &input_responses) {
+                    return refusal;
+                }
                 let responses = input_responses.iter().map(|(key, raw)| (*key, raw.as_str()));
                 match shared.tasks.update(task, principal, responses, SystemTime::now()) {
                     Updated::Done => true,
@@ -58,6 +61,27 @@ pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
     envelope::open_acknowledgement(&mut reply, id.as_json());
     envelope::close_modern_result(&mut reply, &shared.server_meta);
     shared.answered(reply, AnswerId::Of(id.as_json()))
+}
+
+/// The refusal of answers of which one is of another kind than what was asked for. Those to questions that are not open
+/// are ignored later, and are to be objects all the same.
+fn refuse_misfit(
+    checked: &Checked<'_, '_>,
+    task: &str,
+    principal: u128,
+    responses: &BTreeMap<&str, Raw<'_>>,
+) -> Option<Outcome> {
+    if responses.values().any(|response| response.kind() != Kind::Object) {
+        let why = "each of inputResponses must be an object";
+        return Some(checked.refuse(&ProtocolError::InvalidParams(why)));
+    }
+    let fits = |key: &str, kind| {
+        responses.get(key).is_none_or(|response| InputResponse::json_fits(response.as_str(), kind))
+    };
+    let keys = responses.keys().copied();
+    checked.context.shared.tasks.find_misfit(task, principal, keys, fits)?;
+    let why = "one of inputResponses is no answer to what was asked for";
+    Some(checked.refuse(&ProtocolError::InvalidParams(why)))
 }
 
 /// The parameters of `tasks/update`.

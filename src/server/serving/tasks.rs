@@ -26,7 +26,8 @@ pub(crate) fn run(shared: &Arc<Shared>, slots: &ObjectPool<RequestSlot>, call: D
     let running = shared.tasks.begin();
     tokio::spawn(async move {
         let _running = running;
-        let DetachedCall { frame, task, principal, session } = call;
+        // The room goes last, after the slot that has the frame.
+        let DetachedCall { room: _room, frame, task, principal, session } = call;
         let mut slot = slots.acquire();
         let caller = Caller { principal, task: Some(task.as_str().into()), ..Caller::default() };
         slot.fill(caller, session, frame, FrameOrigin { in_task: true, ..FrameOrigin::default() });

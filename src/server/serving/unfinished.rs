@@ -8,6 +8,7 @@ use crate::server::incoming::inputs;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::session::Session;
+use crate::server::state::task::TaskRoom;
 use crate::wire::Frame;
 use bumpalo::Bump;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub(crate) struct DetachedCall {
     pub(crate) frame: Frame,
+    /// The frame's bytes among those of all tasks.
+    pub(crate) room: TaskRoom,
     pub(crate) task: String,
     pub(crate) principal: u128,
     pub(crate) session: Arc<Session>,
@@ -36,7 +39,7 @@ pub(crate) fn answer_unfinished(
         HandlerEnd::NeedsInput { requests, round } => {
             (input_required(shared, call, &frame, &requests, round.as_deref()), None)
         }
-        HandlerEnd::NeedsTask => detach(shared, session, call, frame),
+        HandlerEnd::NeedsTask => detach(shared, session, call, &frame),
         // A call ends on its thread, and what lasts with an outcome.
         HandlerEnd::OnThread(_) | HandlerEnd::Lasting(_) => (Outcome::Silent, None),
     }
@@ -74,16 +77,23 @@ fn reread<'f>(frame: &'f Frame, arena: &'f Bump) -> Option<Message<'f>> {
     Some(*decoder.message())
 }
 
-/// Makes a task of a call, and gives its client the task's id.
+/// Makes a task of a call, if there is room for its message, and gives its client the task's id.
 fn detach(
     shared: &Shared,
     session: &Arc<Session>,
     call: &CallState,
-    frame: Frame,
+    frame: &Frame,
 ) -> (Outcome, Option<Box<DetachedCall>>) {
     let (id, principal) = {
         let details = call.details();
         (details.id.clone(), details.principal())
+    };
+    let (frame, room) = match shared.tasks.keep_message(principal, frame) {
+        Ok(kept) => kept,
+        Err(no_room) => {
+            let why = no_room.to_string();
+            return (shared.refusal(AnswerId::Of(&id), &ProtocolError::NoRoomForTask(&why)), None);
+        }
     };
     let Ok(task) = shared.tasks.create(principal, SystemTime::now()) else {
         let limit = shared.limits.max_tasks;
@@ -96,7 +106,7 @@ fn detach(
     match shared.answered(reply, AnswerId::Of(&id)) {
         reply @ Outcome::Reply(_) => {
             let session = Arc::clone(session);
-            (reply, Some(Box::new(DetachedCall { frame, task, principal, session })))
+            (reply, Some(Box::new(DetachedCall { frame, room, task, principal, session })))
         }
         outcome => (outcome, None),
     }

@@ -26,7 +26,7 @@ pub(crate) mod room_news;
 pub(crate) mod session;
 pub(crate) mod sessions;
 pub(crate) mod streamed;
-mod task;
+pub(crate) mod task;
 mod task_eviction;
 pub(crate) mod task_store;
 pub(crate) mod tool_usage;

@@ -3,8 +3,9 @@
 //! Invariants: a task that has ended never changes; a key is asked for once.
 
 use crate::limits::units::rfc3339;
-use crate::protocol::InputRequest;
+use crate::protocol::{InputKind, InputRequest};
 use crate::server::state::charge::Charge;
+use crate::server::state::fair_bytes::Share;
 use crate::server::state::wake_list::WakeList;
 use crate::wire::Reply;
 use serde_json::value::RawValue;
@@ -27,11 +28,26 @@ pub(super) struct Task {
     pub(super) driver: Option<Waker>,
 }
 
+/// Bytes among those of all tasks, until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it gives the bytes back"]
+pub(crate) struct TaskRoom {
+    pub(super) charge: Charge,
+    /// The same bytes among those that the client's tasks hold; none of what is given up where others need it.
+    pub(super) _share: Option<Share>,
+}
+
+impl TaskRoom {
+    pub(super) fn amount(&self) -> usize {
+        self.charge.amount()
+    }
+}
+
 /// A value, and its bytes among those of all tasks.
 #[derive(Debug)]
 pub(super) struct Charged<T> {
     pub(super) value: T,
-    pub(super) charge: Charge,
+    pub(super) room: TaskRoom,
 }
 
 #[derive(Debug)]
@@ -47,10 +63,9 @@ pub(super) enum TaskState {
 pub(super) enum Input {
     /// The client has not answered. `handler` waits for the answer.
     Asked { request: Charged<InputRequest>, handler: Option<Waker> },
-    /// The answer, as JSON text.
-    Answered(Charged<Box<str>>),
-    /// The handler took the answer. The key may not be used again.
-    Taken,
+    /// The answer, as JSON text, until the handler takes it. Its bytes count until the task ends, as the handler may keep
+    /// them so long.
+    Answered(Charged<Option<Box<str>>>),
 }
 
 impl Task {
@@ -82,7 +97,7 @@ impl Task {
     fn open_inputs(&self) -> impl Iterator<Item = (&str, &InputRequest)> {
         self.inputs.iter().filter_map(|(key, input)| match input {
             Input::Asked { request, .. } => Some((&**key, &request.value)),
-            Input::Answered(_) | Input::Taken => None,
+            Input::Answered(_) => None,
         })
     }
 
@@ -90,7 +105,7 @@ impl Task {
     pub(super) fn outcome_bytes(&self) -> usize {
         match &self.state {
             TaskState::Completed { result: outcome } | TaskState::Failed { error: outcome } => {
-                outcome.charge.amount()
+                outcome.room.amount()
             }
             TaskState::Working | TaskState::Cancelled => 0,
         }
@@ -125,10 +140,18 @@ impl Task {
         matches!(self.inputs.get(key), Some(Input::Asked { .. }))
     }
 
+    /// What the client is asked for by `key`, if it has still to answer.
+    pub(super) fn asked_kind(&self, key: &str) -> Option<InputKind> {
+        match self.inputs.get(key)? {
+            Input::Asked { request, .. } => Some(request.value.kind()),
+            Input::Answered(_) => None,
+        }
+    }
+
     pub(super) fn answer(
         &mut self,
         key: &str,
-        answer: Charged<Box<str>>,
+        answer: Charged<Option<Box<str>>>,
         now: SystemTime,
         wakes: &mut WakeList,
     ) {
@@ -141,12 +164,9 @@ impl Task {
     /// Takes the answer to `key`, and returns the waker that is not needed any more.
     pub(super) fn poll_answer(&mut self, key: &str, waker: Waker) -> (Poll<Option<Box<str>>>, Option<Waker>) {
         match self.inputs.get_mut(key) {
-            Some(input @ Input::Answered(_)) => match std::mem::replace(input, Input::Taken) {
-                Input::Answered(answer) => (Poll::Ready(Some(answer.value)), Some(waker)),
-                Input::Asked { .. } | Input::Taken => (Poll::Ready(None), Some(waker)),
-            },
+            Some(Input::Answered(answer)) => (Poll::Ready(answer.value.take()), Some(waker)),
             Some(Input::Asked { handler, .. }) => (Poll::Pending, handler.replace(waker)),
-            Some(Input::Taken) | None => (Poll::Ready(None), Some(waker)),
+            None => (Poll::Ready(None), Some(waker)),
         }
     }
 

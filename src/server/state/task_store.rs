@@ -1,21 +1,25 @@
 //! The tasks of a server: created by a request, polled by their client, and kept until they expire.
 //!
 //! Invariants: the store keeps at most `max_tasks` tasks, finished ones included, none longer than `task_ttl_ms`; their
-//! results, requests and answers have at most `max_task_bytes` together; only the principal that began a task sees it.
-//! Ids are 128 random bits. What is kept of a task is allocated with what lasts.
+//! results, requests and answers, and the messages of those that run, have at most `max_task_bytes` together; only the
+//! principal that began a task sees it. Ids are 128 random bits. What is kept of a task is allocated with what lasts.
+//!
+//! Finished tasks make room for others. What a running task holds does not, so one principal gets a share of that only.
 //!
 //! Two parties wait for a task, perhaps on two threads: its driver, which polls the call and waits for a cancellation;
 //! and its handler, which waits for one answer at a time. Each has its own waker.
 
 use crate::limits::Limits;
 use crate::memory::lasting;
-use crate::protocol::InputRequest;
+use crate::protocol::{InputKind, InputRequest};
 use crate::server::state::charge::{Charge, Sum};
+use crate::server::state::fair_bytes::FairBytes;
 use crate::server::state::give_back::give_back;
-use crate::server::state::task::{Charged, INPUT_BYTES, Task, TaskState};
+use crate::server::state::task::{Charged, INPUT_BYTES, Task, TaskRoom, TaskState};
 use crate::server::state::task_eviction::EvictionOrder;
 use crate::server::state::wake_list::{Guarded, WakeList};
-use crate::wire::Reply;
+use crate::wire::{Frame, Reply};
+use mcpool_pools::{BufferConfig, BufferPool};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,7 +36,8 @@ pub(crate) struct StoreFull;
 /// A text does not fit beside those that other tasks keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "{what} of {bytes} bytes does not fit: all tasks together may keep {limit_bytes} (setting max_task_bytes)"
+    "{what} of {bytes} bytes does not fit: all tasks together may keep {limit_bytes} (setting max_task_bytes), and the \
+     running ones of one client a part of what others leave (setting principal_share_percent)"
 )]
 pub(crate) struct NoRoom {
     what: &'static str,
@@ -55,8 +60,12 @@ pub(crate) enum Updated {
 #[derive(Debug)]
 pub(crate) struct TaskStore {
     tasks: Guarded<Tasks>,
-    /// Bytes of the texts of all tasks.
+    /// Bytes of the texts and messages of all tasks.
     bytes: Sum,
+    /// Those of them that running tasks hold.
+    running_bytes: FairBytes,
+    /// What the messages of running tasks are copied to: it keeps no buffers and has no budget, as the tasks have theirs.
+    messages: BufferPool,
     max_bytes: usize,
     max: usize,
     ttl: Duration,
@@ -74,6 +83,8 @@ impl TaskStore {
         Self {
             tasks: Guarded::default(),
             bytes: Sum::default(),
+            running_bytes: FairBytes::new(limits.max_task_bytes(), limits.principal_share_percent),
+            messages: BufferPool::new(BufferConfig { classes: Vec::new(), ..BufferConfig::default() }),
             max_bytes: limits.max_task_bytes(),
             max: limits.max_tasks,
             ttl: limits.task_ttl(),
@@ -81,6 +92,17 @@ impl TaskStore {
             running: Sum::default(),
             idle: Notify::new(),
         }
+    }
+
+    /// Copies the message of a call that becomes a task. So the memory that is there for messages is not held by a task,
+    /// which may wait for long; the bytes are among those of all tasks until the returned room is dropped.
+    ///
+    /// # Errors
+    /// When the message and what is made of it do not fit, beside all tasks or beside those of `principal`.
+    pub(crate) fn keep_message(&self, principal: u128, message: &Frame) -> Result<(Frame, TaskRoom), NoRoom> {
+        let bytes = message.served_bytes();
+        let room = self.tasks.with(|tasks, _| self.hold(tasks, principal, "a message", bytes))?;
+        Ok((lasting(|| message.copied_exactly(&self.messages)), room))
     }
 
     /// Creates a task of `principal`, and returns its id.
@@ -130,7 +152,8 @@ impl TaskStore {
     /// Ends a task whose outcome does not fit with a short error, for which there is always room.
     pub(crate) fn fail_without_room(&self, id: &str, error: &RawValue, now: SystemTime) {
         let value = lasting(|| error.to_owned());
-        let error = Charged { value, charge: self.bytes.charge(error.get().len()) };
+        let room = TaskRoom { charge: self.bytes.charge(error.get().len()), _share: None };
+        let error = Charged { value, room };
         self.tasks.with(|tasks, wakes| {
             if let Some(task) = tasks.get_mut(id) {
                 task.end(TaskState::Failed { error }, now, wakes);
@@ -153,7 +176,7 @@ impl TaskStore {
             let charge = self.charge(tasks, what, json.get().len())?;
             if let Some(task) = tasks.get_mut(id) {
                 let value = lasting(|| json.to_owned());
-                task.end(state(Charged { value, charge }), now, wakes);
+                task.end(state(Charged { value, room: TaskRoom { charge, _share: None } }), now, wakes);
             }
             Ok(())
         })
@@ -206,12 +229,11 @@ impl TaskStore {
         let text = request.params().map_or(0, |params| params.as_str().len());
         let bytes = INPUT_BYTES + key.len() + text;
         self.tasks.with(|tasks, _| {
-            if tasks.get(id).is_none_or(|task| task.is_over() || task.inputs.contains_key(key)) {
-                return Ok(());
-            }
-            let charge = self.charge(tasks, "a request for input", bytes)?;
+            let is_new = |task: &&Task| !task.is_over() && !task.inputs.contains_key(key);
+            let Some(task) = tasks.get(id).filter(is_new) else { return Ok(()) };
+            let room = self.hold(tasks, task.principal, "a request for input", bytes)?;
             if let Some(task) = tasks.get_mut(id) {
-                lasting(|| task.ask(key, Charged { value: request.clone(), charge }, now));
+                lasting(|| task.ask(key, Charged { value: request.clone(), room }, now));
             }
             Ok(())
         })
@@ -226,6 +248,22 @@ impl TaskStore {
                 None => (Poll::Ready(None), Some(waker)),
             });
         polled
+    }
+
+    /// The first of `keys` whose answer is to be of a kind that `fits` refuses. Keys that a task does not ask for are of no
+    /// kind.
+    pub(crate) fn find_misfit<'a>(
+        &self,
+        id: &str,
+        principal: u128,
+        keys: impl Iterator<Item = &'a str>,
+        fits: impl Fn(&str, InputKind) -> bool,
+    ) -> Option<&'a str> {
+        self.tasks.with(|tasks, _| {
+            let task = tasks.get(id).filter(|task| task.principal == principal)?;
+            keys.filter_map(|key| Some((key, task.asked_kind(key)?)))
+                .find_map(|(key, kind)| (!fits(key, kind)).then_some(key))
+        })
     }
 
     /// Stores the client's answers. Keys that the task did not ask for, or that have an answer, are ignored.
@@ -244,12 +282,13 @@ impl TaskStore {
                 if !tasks.get(id).is_some_and(|task| task.is_asking(key)) {
                     continue;
                 }
-                let charge = match self.charge(tasks, "an answer", INPUT_BYTES + key.len() + answer.len()) {
-                    Ok(charge) => charge,
+                let bytes = INPUT_BYTES + key.len() + answer.len();
+                let room = match self.hold(tasks, principal, "an answer", bytes) {
+                    Ok(room) => room,
                     Err(error) => return Updated::Full(error),
                 };
                 let Some(task) = tasks.get_mut(id) else { return Updated::Unknown };
-                lasting(|| task.answer(key, Charged { value: answer.into(), charge }, now, wakes));
+                lasting(|| task.answer(key, Charged { value: Some(answer.into()), room }, now, wakes));
             }
             Updated::Done
         })
@@ -292,6 +331,19 @@ impl TaskStore {
             }
             done.await;
         }
+    }
+
+    /// Reserves bytes of a running task, if its principal may hold so many more.
+    fn hold(
+        &self,
+        tasks: &mut Tasks,
+        principal: u128,
+        what: &'static str,
+        bytes: usize,
+    ) -> Result<TaskRoom, NoRoom> {
+        let no_room = NoRoom { what, bytes, limit_bytes: self.max_bytes };
+        let share = self.running_bytes.try_hold(principal, bytes).map_err(|_| no_room)?;
+        Ok(TaskRoom { charge: self.charge(tasks, what, bytes)?, _share: Some(share) })
     }
 
     /// Reserves bytes, and removes finished tasks where that is needed: always the oldest of the principal that keeps
@@ -346,7 +398,6 @@ impl Drop for RunningTask {
 mod tests {
     use super::*;
     use crate::server::state::task::Input;
-    use mcpool_pools::BufferPool;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -560,6 +611,47 @@ mod tests {
         assert!(matches!(full, Updated::Full(_)), "{full:?}");
     }
 
+    /// Messages of running tasks are counted before a task is accepted, and leave room for another principal.
+    #[test]
+    fn messages_of_running_tasks_are_counted_and_shared() {
+        const ROOM: usize = 1024 * 1024;
+        let pool = BufferPool::default();
+        for bytes in [100, 4_000, 100_000, 300_000] {
+            let store = TaskStore::new(&Limits { max_task_bytes: Some(ROOM), ..Limits::default() });
+            let message = Frame::copied(&pool, &vec![b'x'; bytes]);
+            let mut kept = Vec::new();
+            while let Ok(one) = store.keep_message(1, &message) {
+                kept.push(one);
+                assert!(kept.len() * bytes <= ROOM, "{bytes} B are refused when nothing is left");
+            }
+            assert!(!kept.is_empty(), "{bytes} B fit");
+            let held: usize = kept.iter().map(|(frame, _)| frame.held_bytes()).sum();
+            assert!((held..=ROOM * 3 / 4).contains(&store.bytes()), "{bytes} B: {} of {held}", store.bytes());
+            assert!(kept.iter().all(|(frame, _)| frame.bytes() == message.bytes()));
+            let other = store.keep_message(2, &message);
+            assert!(other.is_ok() || bytes > ROOM / 4, "{bytes} B of another principal fit");
+            drop((kept, other));
+            assert_eq!(store.bytes(), 0);
+        }
+        drop(pool);
+    }
+
+    /// What a call may keep of an answer counts until its task ends.
+    #[test]
+    fn an_answer_counts_until_the_task_ends() {
+        let (store, now) = (store(4), SystemTime::now());
+        let id = store.create(1, now).expect("room");
+        store.ask(&id, "k", &InputRequest::roots(), now).expect("room");
+        let answer = "x".repeat(5_000);
+        assert_eq!(store.update(&id, 1, [("k", answer.as_str())].into_iter(), now), Updated::Done);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(store.poll_answer(&id, "k", &mut cx), Poll::Ready(Some(answer.as_str().into())));
+        assert_eq!(store.poll_answer(&id, "k", &mut cx), Poll::Ready(None));
+        assert!(store.bytes() > answer.len());
+        assert!(store.cancel(&id, 1, now));
+        assert!(store.bytes() < answer.len());
+    }
+
     proptest! {
         #[test]
         fn the_sum_of_bytes_is_what_a_recount_finds(
@@ -587,9 +679,8 @@ mod tests {
                 prop_assert!(kept.is_ok() || store.bytes.get() + bytes > 1_000);
                 let recount: usize = store.tasks.with(|tasks, _| tasks.values().map(|task| {
                     task.outcome_bytes() + task.inputs.values().map(|input| match input {
-                        Input::Asked { request, .. } => request.charge.amount(),
-                        Input::Answered(answer) => answer.charge.amount(),
-                        Input::Taken => 0,
+                        Input::Asked { request, .. } => request.room.amount(),
+                        Input::Answered(answer) => answer.room.amount(),
                     }).sum::<usize>()
                 }).sum());
                 prop_assert_eq!(store.bytes.get(), recount);

@@ -106,8 +106,8 @@ impl Resources for Demo {
     }
 
     async fn read(&self, uri: &str, read: &mut ReadContext) -> Result<(), ToolError> {
-        if let Some(name) = uri.strip_prefix(FILES) {
-            let bytes = Kept::find_file(read.session_values(), name).ok_or(ToolError::NotFound)?;
+        if uri.starts_with(FILES) {
+            let bytes = Kept::find_file(read.session_values(), uri).ok_or(ToolError::NotFound)?;
             read.blob(uri, Some(MIME_TYPE), &bytes);
             return Ok(());
         }

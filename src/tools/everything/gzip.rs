@@ -1,6 +1,6 @@
 //! The tool that compresses a file: of a `data:` URL, or fetched as the fetch tool does it.
 
-use super::session::{FILES, MIME_TYPE, keep_file};
+use super::session::{MIME_TYPE, file_uri, keep_file};
 use super::simple::Block;
 use crate::server::{CallContext, ToolError};
 use crate::tools::fetch::{Fetch, HeldMemory};
@@ -13,6 +13,8 @@ use url::Url;
 
 /// What the state of a compressor takes at most.
 const COMPRESSOR_BYTES: usize = 512 * 1024;
+/// The longest name of a file: what file systems take.
+const MAX_NAME_BYTES: usize = 255;
 /// How much is compressed before the call looks whether anybody waits.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -107,6 +109,7 @@ pub(super) async fn compress(
             "a link to the file needs a session, in which it can be read: ask for the outputType \"resource\"",
         ));
     }
+    check_name(name)?;
     let memory = HeldMemory::new(call.large_messages());
     // The URL twice, once as it is read; and what a `data:` URL holds, which is shorter.
     memory.hold(name.len() + 3 * data.len()).map_err(failed)?;
@@ -128,6 +131,17 @@ pub(super) async fn compress(
         answer(&name, &compressed, output_type, call)
     })
     .await
+}
+
+/// Refuses names that a client which saves the file under its name could be led astray with.
+fn check_name(name: &str) -> Result<(), ToolError> {
+    let is_plain = !name.contains(['/', '\\']) && !name.contains("..") && !name.contains(char::is_control);
+    if is_plain && (1..=MAX_NAME_BYTES).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(ToolError::failed(format_args!(
+        "name must be that of a file: 1 to {MAX_NAME_BYTES} bytes without slashes, \"..\" and control characters"
+    )))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "so it is what `map_err` calls")]
@@ -166,7 +180,7 @@ fn answer(
     if call.has_session() {
         keep_file(call, name, compressed)?;
     }
-    let uri = format!("{FILES}{name}");
+    let uri = file_uri(name);
     match output_type {
         OutputType::Resource => call.blob_with(&uri, MIME_TYPE, |blob| blob.push(compressed)),
         OutputType::ResourceLink => {

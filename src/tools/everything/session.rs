@@ -5,6 +5,7 @@ use crate::lock::lock;
 use crate::server::{CallContext, Lasting, SessionValues, ToolError};
 use mcpool_pools::BudgetSpent;
 use serde::Deserialize;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 /// Where the files of a session are, before their names.
@@ -40,6 +41,19 @@ struct File {
     _memory: Lasting,
 }
 
+/// The URI of a file, in which all but unreserved characters of its name are percent-encoded (RFC 3986, section 2.3).
+pub(super) fn file_uri(name: &str) -> String {
+    let mut uri = FILES.to_owned();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri
+}
+
 impl Kept {
     /// What the session of a call keeps, from its first call on.
     ///
@@ -65,11 +79,11 @@ impl Kept {
         Ok(kept)
     }
 
-    /// The file of that name, if the session has one.
-    pub(super) fn find_file(session: &SessionValues, name: &str) -> Option<Arc<[u8]>> {
+    /// The file of that URI, if the session has one.
+    pub(super) fn find_file(session: &SessionValues, uri: &str) -> Option<Arc<[u8]>> {
         let kept = session.find::<Self>()?;
         let files = lock(&kept.files);
-        files.iter().find(|file| *file.name == *name).map(|file| Arc::clone(&file.bytes))
+        files.iter().find(|file| file_uri(&file.name) == uri).map(|file| Arc::clone(&file.bytes))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tools that take their time.
 
 use super::js_number::JsNumber;
-use crate::protocol::{Capability, InputRequest};
+use crate::protocol::{Capability, InputRequest, InputResponse};
 use crate::server::{CallContext, ToolError};
 use serde::Deserialize;
 use serde_json::Value;
@@ -70,15 +70,21 @@ pub(super) async fn research(research: Research<'_>, call: &mut CallContext) -> 
     let mut clarification = None;
     for stage in 0..STAGES.len() {
         if stage == UNCLEAR_STAGE && ambiguous && call.client_can(Capability::Elicitation) {
-            clarification = Some(ask_what_is_meant(topic, call).await?);
+            clarification = Some(match call.ask("interpretation", what_is_meant(topic)).await {
+                Ok(response) => Some(response),
+                Err(ToolError::Failed(_)) => None,
+                Err(error) => return Err(error),
+            });
         }
         tokio::time::sleep(STAGE).await;
     }
+    let clarification = clarification.map(|response| meaning(response.as_ref()));
     call.text(&report(topic, clarification.as_deref()));
     Ok(())
 }
 
-async fn ask_what_is_meant(topic: &str, call: &mut CallContext) -> Result<String, ToolError> {
+/// The question which topic is meant. Apart from the wait for the answer, which is to hold none of its parts.
+fn what_is_meant(topic: &str) -> InputRequest {
     let meanings = if topic.to_lowercase().contains("python") {
         [
             ("programming", "Python programming language"),
@@ -106,20 +112,21 @@ async fn ask_what_is_meant(topic: &str, call: &mut CallContext) -> Result<String
     let message = format!(
         "The research query \"{topic}\" could have multiple interpretations. Please clarify what you're looking for:"
     );
-    let request = InputRequest::elicitation(&message, &schema.to_string());
-    let answer: Value = match call.ask("interpretation", request).await {
-        Ok(response) => response.decode().unwrap_or_default(),
-        Err(ToolError::Failed(_)) => return Ok("technical (default - elicitation unavailable)".to_owned()),
-        Err(error) => return Err(error),
-    };
-    Ok(match answer["action"].as_str() {
+    InputRequest::elicitation(&message, &schema.to_string())
+}
+
+/// What the client said is meant; `None` where it could not be asked.
+fn meaning(response: Option<&InputResponse>) -> String {
+    let Some(response) = response else { return "technical (default - elicitation unavailable)".to_owned() };
+    let answer: Value = response.decode().unwrap_or_default();
+    match answer["action"].as_str() {
         Some("accept") if answer["content"].is_object() => {
             let chosen = answer["content"]["interpretation"].as_str().filter(|chosen| !chosen.is_empty());
             chosen.unwrap_or("User accepted without selection").to_owned()
         }
         Some("decline") => "User declined - using default interpretation".to_owned(),
         _ => "User cancelled - using default interpretation".to_owned(),
-    })
+    }
 }
 
 /// The report, word for word that of the reference.

@@ -111,7 +111,7 @@ pub(crate) fn parts<E: Iterator<Item = LineIndex>, R: Iterator<Item = LineIndex>
 ) -> Result<(), GraphError> {
     let max_bytes = call.limits().max_reply_bytes;
     let mut counted = Counted::default();
-    let copies = if call.is_text_once() { 0 } else { 1 };
+    let copies = usize::from(!call.is_text_once());
     // A small answer grows into its buffer; a large one has one of its own size, as two of them would be much.
     if graph.text_bytes() > call.limits().inline_read_bytes {
         write(graph, parts(), &mut counted, true);

@@ -204,6 +204,15 @@ impl Listener {
         &self.address
     }
 
+    /// Removes the file of a Unix socket when it is dropped, even if the listener is still there then. A task that has the
+    /// listener may outlive a server that ends.
+    pub(crate) fn file_guard(&self) -> Option<SocketFile> {
+        match &self.socket {
+            Socket::Unix { file, .. } => file.as_ref().map(SocketFile::another),
+            Socket::Tcp(_) => None,
+        }
+    }
+
     /// Lets nobody connect any more, where the system has a way, so that soon nobody waits to be accepted. Returns
     /// whether those who wait are this listener's to accept: a service manager keeps its sockets, and hands them to the
     /// next process.

@@ -5,6 +5,7 @@
 //! would change it for every thread. Servers that start at the same time take turns by a lock on the folder of
 //! the path, which leaves no file behind.
 
+use crate::lock::lock;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
@@ -14,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{UnixListener, UnixSocket};
@@ -72,11 +74,12 @@ pub enum SocketFileError {
     },
 }
 
-/// The file of a socket of ours; removed on drop if it still is.
+/// The file of a socket of ours. The first drop of this or of another handle removes it, if it still is ours.
 #[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: Identity,
+pub(crate) struct SocketFile {
+    path: Arc<Path>,
+    /// None once it was removed: the system may give its number to a file of others.
+    identity: Arc<Mutex<Option<Identity>>>,
 }
 
 /// Which file it is, whatever its name.
@@ -110,13 +113,20 @@ impl SocketFile {
         std::fs::set_permissions(&private.socket, Permissions::from_mode(0o600)).map_err(refused)?;
         let identity = std::fs::symlink_metadata(&private.socket).map_err(refused)?.into();
         std::fs::rename(&private.socket, path).map_err(refused)?;
-        Ok((Self { path: path.to_owned(), identity }, listener))
+        Ok((Self { path: path.into(), identity: Arc::new(Mutex::new(Some(identity))) }, listener))
+    }
+
+    /// Another handle of the file, for who ends at another time than the listener.
+    pub(super) fn another(&self) -> Self {
+        Self { path: Arc::clone(&self.path), identity: Arc::clone(&self.identity) }
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours = std::fs::symlink_metadata(&self.path).is_ok_and(|now| self.identity == now.into());
+        let mut identity = lock(&self.identity);
+        let Some(identity) = identity.take() else { return };
+        let is_ours = std::fs::symlink_metadata(&self.path).is_ok_and(|now| identity == now.into());
         if is_ours && let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket; the next server replaces it");
         }
@@ -244,6 +254,19 @@ mod tests {
         listener.accept().await.expect("accepts");
         drop((client, file));
         assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn the_first_handle_that_goes_takes_the_file_with_it() {
+        let folder = folder();
+        let path = folder.path().join("m.sock");
+        let (file, _listener) = SocketFile::listen(&path, 8).expect("listens");
+        let other = file.another();
+        drop(file);
+        assert!(!path.exists());
+        let _anew = StdUnixListener::bind(&path).expect("bound by another, perhaps with the same number");
+        drop(other);
+        assert!(path.exists());
     }
 
     #[tokio::test]
