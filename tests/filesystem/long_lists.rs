@@ -108,7 +108,7 @@ async fn texts_around_the_limit_are_whole_or_say_what_is_left() {
     for line in ["\u{20ac}", "x", "\"\u{20ac}\u{1}", "x\n", "\u{20ac}y\n", "a \"line\"\n"] {
         let escaped = serde_json::to_string(line).expect("JSON").len() - 2;
         for more in -3..4_i64 {
-            let times = (fits / escaped) as i64 + more;
+            let times = i64::try_from(fits / escaped).expect("a small number") + more;
             let whole = line.repeat(times as usize);
             scene.write("f", &whole);
             let text = scene.text("read_text_file", json!({"path": "f"})).await;

@@ -97,7 +97,7 @@ fn settle<T: Toolset>(
             Settled::GoesOn(Box::pin(async move {
                 let (frame, ended) = serve_on_thread(&core, frame, on_thread).await;
                 match frame {
-                    Some(frame) => finish(&core, &session, &call, frame, ended),
+                    Some(frame) => finish(&core, &session, &call, &frame, ended),
                     None => ServedFrame::from(Outcome::Silent),
                 }
             }))
@@ -107,7 +107,7 @@ fn settle<T: Toolset>(
             call.note_frame_released();
             Settled::GoesOn(Box::pin(async move { ServedFrame::from(lasting.await) }))
         }
-        unfinished => Settled::Served(finish(core, session, call, frame, unfinished)),
+        unfinished => Settled::Served(finish(core, session, call, &frame, unfinished)),
     }
 }
 
@@ -116,7 +116,7 @@ fn finish<T>(
     core: &Core<T>,
     session: &Arc<Session>,
     call: &CallState,
-    frame: Frame,
+    frame: &Frame,
     ended: HandlerEnd,
 ) -> ServedFrame {
     let (outcome, detached) = answer_unfinished(&core.shared, session, call, frame, ended);

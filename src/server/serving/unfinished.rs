@@ -31,15 +31,15 @@ pub(crate) fn answer_unfinished(
     shared: &Shared,
     session: &Arc<Session>,
     call: &CallState,
-    frame: Frame,
+    frame: &Frame,
     ended: HandlerEnd,
 ) -> (Outcome, Option<Box<DetachedCall>>) {
     match ended {
         HandlerEnd::Done(outcome) => (outcome, None),
         HandlerEnd::NeedsInput { requests, round } => {
-            (input_required(shared, call, &frame, &requests, round.as_deref()), None)
+            (input_required(shared, call, frame, &requests, round.as_deref()), None)
         }
-        HandlerEnd::NeedsTask => detach(shared, session, call, &frame),
+        HandlerEnd::NeedsTask => detach(shared, session, call, frame),
         // A call ends on its thread, and what lasts with an outcome.
         HandlerEnd::OnThread(_) | HandlerEnd::Lasting(_) => (Outcome::Silent, None),
     }

@@ -64,17 +64,14 @@ fn write_tree(
         if is_excluded {
             continue;
         }
-        let mut written = (!cut.is_over()).then_some(&mut json);
-        written.iter_mut().for_each(|json| json.entry(&name, kind == Kind::Directory));
-        if is_skipped {
-            written.iter_mut().for_each(|json| json.close_directory(None));
-        } else if kind == Kind::Directory {
-            match walk.enter() {
-                Ok(()) => {}
-                Err(error @ FsError::Os { .. }) => {
-                    written.iter_mut().for_each(|json| json.close_directory(Some(&error.to_string())));
-                }
-                Err(error) => return Err(error.into()),
+        let is_written = !cut.is_over();
+        if is_written {
+            json.entry(&name, kind == Kind::Directory);
+        }
+        if kind == Kind::Directory {
+            let contents = contents(&mut walk, is_skipped)?;
+            if is_written {
+                json.close_unless_followed(&contents);
             }
         }
         if cut.takes(before, json.escaped_from(before), json.end_bytes()) {
@@ -83,16 +80,32 @@ fn write_tree(
         }
     }
     cut.with_note(walk.left_out() > 0);
-    let left = cut.at().map_or(0, |(end, left)| {
-        json.go_back(end);
-        left
-    });
+    let left = json.end_at(cut.at());
     json.end();
     answer_text(json.text, space, held, &context.sandbox.state().kept_texts, call)?;
     if left > 0 || walk.left_out() > 0 {
         call.text(&note(left, walk.left_out()));
     }
     Ok(())
+}
+
+/// What is in a directory of the tree.
+enum Contents {
+    Follow,
+    Skipped,
+    /// With the reason.
+    Unreadable(String),
+}
+
+fn contents(walk: &mut Walk<'_>, is_skipped: bool) -> Result<Contents, FsError> {
+    if is_skipped {
+        return Ok(Contents::Skipped);
+    }
+    match walk.enter() {
+        Ok(()) => Ok(Contents::Follow),
+        Err(error @ FsError::Os { .. }) => Ok(Contents::Unreadable(error.to_string())),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is left. It is a block of its own, so that the tree is JSON.
@@ -135,6 +148,14 @@ impl Indented {
     fn go_back(&mut self, place: Place) {
         self.text.truncate(place.bytes);
         (self.depth, self.has_element) = (place.depth, place.has_element);
+    }
+
+    /// Goes back to where the tree is cut, if it is. Returns how many entries are left.
+    fn end_at(&mut self, cut: Option<(Place, u64)>) -> u64 {
+        cut.map_or(0, |(end, left)| {
+            self.go_back(end);
+            left
+        })
     }
 
     /// Bytes of what is written since then, in JSON once more.
@@ -201,6 +222,15 @@ impl Indented {
     }
 
     /// Ends the children of a directory; `error` says why they could not be listed.
+    /// Closes a directory of which nothing more comes.
+    fn close_unless_followed(&mut self, contents: &Contents) {
+        match contents {
+            Contents::Follow => {}
+            Contents::Skipped => self.close_directory(None),
+            Contents::Unreadable(error) => self.close_directory(Some(error)),
+        }
+    }
+
     fn close_directory(&mut self, error: Option<&str>) {
         self.close();
         if let Some(error) = error {

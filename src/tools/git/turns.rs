@@ -191,8 +191,8 @@ mod tests {
         let mut last = turns.take(one(), true, MOST).expect_err("it waits");
         assert!(come(&mut last).is_none());
         drop(changes.try_recv().expect("its turn"));
-        let changed = come(&mut last).expect("its turn");
-        drop((read, changed, reads, changes));
+        let last_turn = come(&mut last).expect("its turn");
+        drop((read, last_turn, reads, changes));
         let state = lock(&turns.inner.state);
         assert!(state.held.is_empty() && state.waiting.is_empty());
     }
