@@ -216,7 +216,7 @@ pub(super) fn read_first(
         found.range = found.begin.clone();
         found.escaped = space_bytes;
     }
-    answer(file, found, note, space, context, call)
+    answer(file, found, note, context, call)
 }
 
 /// Answers with lines of a file.
@@ -237,17 +237,17 @@ pub(super) fn read_lines(
         return Err(space.text_too_large(path, file.bytes, Remedy::NoLines).into());
     }
     let note = found.note(lines);
-    answer(file, found, note, space, context, call)
+    answer(file, found, note, context, call)
 }
 
 fn answer(
     file: OpenFile,
     found: Found,
     note: String,
-    space: AnswerSpace,
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
+    let space = AnswerSpace::of(call.limits(), context.copies);
     let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
     if found.range.end - found.range.start > price::LARGE_BYTES as u64 && call.may_stream() {
         let mut text = FileText::new(file, found.range, LineEnds::Kept);

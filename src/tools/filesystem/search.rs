@@ -102,7 +102,13 @@ fn search(
             }
         }
     }
-    cut.with_note(walk.left_out() > 0);
+    let found = ended(found, cut, walk.left_out());
+    answer_text(found, space, held, &context.sandbox.state().kept_texts, call)
+}
+
+/// The text that was found up to where it is cut, and what is left.
+fn ended(mut found: String, mut cut: Cut<usize>, left_out: u64) -> String {
+    cut.with_note(left_out > 0);
     let left = cut.at().map_or(0, |(end, left)| {
         found.truncate(end);
         left
@@ -110,6 +116,6 @@ fn search(
     if found.is_empty() && left == 0 {
         found.push_str("No matches found");
     }
-    found.push_str(&note(left, walk.left_out()));
-    answer_text(found, space, held, &context.sandbox.state().kept_texts, call)
+    found.push_str(&note(left, left_out));
+    found
 }

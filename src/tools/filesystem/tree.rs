@@ -47,7 +47,7 @@ fn write_tree(
     cut.add(json.text.len());
     while let Some(step) = walk.step() {
         progress.count(context, call)?;
-        let before = json.place();
+        let before = json.position();
         let Step::Entry(kind) = step else {
             if !cut.is_over() {
                 json.close_directory(None);
@@ -123,9 +123,9 @@ fn note(entries: u64, unseen: u64) -> String {
     note
 }
 
-/// A place in JSON that is written, to go back to.
+/// A position in JSON that is written, to go back to.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Position {
     bytes: usize,
     depth: usize,
     has_element: bool,
@@ -141,17 +141,17 @@ struct Indented {
 }
 
 impl Indented {
-    fn place(&self) -> Place {
-        Place { bytes: self.text.len(), depth: self.depth, has_element: self.has_element }
+    fn position(&self) -> Position {
+        Position { bytes: self.text.len(), depth: self.depth, has_element: self.has_element }
     }
 
-    fn go_back(&mut self, place: Place) {
-        self.text.truncate(place.bytes);
-        (self.depth, self.has_element) = (place.depth, place.has_element);
+    fn go_back(&mut self, position: Position) {
+        self.text.truncate(position.bytes);
+        (self.depth, self.has_element) = (position.depth, position.has_element);
     }
 
     /// Goes back to where the tree is cut, if it is. Returns how many entries are left.
-    fn end_at(&mut self, cut: Option<(Place, u64)>) -> u64 {
+    fn end_at(&mut self, cut: Option<(Position, u64)>) -> u64 {
         cut.map_or(0, |(end, left)| {
             self.go_back(end);
             left
@@ -159,8 +159,8 @@ impl Indented {
     }
 
     /// Bytes of what is written since then, in JSON once more.
-    fn escaped_from(&self, place: Place) -> usize {
-        escaped_bytes(self.text.get(place.bytes..).unwrap_or_default().as_bytes())
+    fn escaped_from(&self, position: Position) -> usize {
+        escaped_bytes(self.text.get(position.bytes..).unwrap_or_default().as_bytes())
     }
 
     /// Bytes that [`Indented::end`] writes, at most, in JSON once more. Each directory takes two lines, in which the

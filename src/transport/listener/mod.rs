@@ -16,6 +16,7 @@ mod stream;
 #[cfg(feature = "socket-activation")]
 pub use inherited::{Inherited, inherited};
 pub use listen::{ListenError, Listener, LocalAddress, TcpOptions};
+#[cfg(feature = "cli")]
 pub(crate) use socket_file::SocketFile;
 pub use socket_file::SocketFileError;
 
