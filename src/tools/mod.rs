@@ -1,5 +1,7 @@
 //! Families of tools, each with its own [`Toolset`](crate::Toolset).
 
+#[cfg(any(feature = "everything", feature = "time"))]
+mod at_once;
 #[cfg(all(unix, any(feature = "filesystem", feature = "git")))]
 mod client_roots;
 #[cfg(feature = "everything")]

@@ -23,7 +23,6 @@ use crate::wire::Reply;
 use crate::wire::{Lacking, MemoryLack};
 use mcpool_pools::{BudgetSpent, Lease, Reservation};
 use serde::Serialize;
-
 use std::any::Any;
 use std::fmt;
 use std::num::NonZeroU32;

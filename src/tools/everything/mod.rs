@@ -36,11 +36,11 @@ mod work;
 
 pub use demo::Demo;
 
+use super::at_once::serve;
 use crate::protocol::ToolDefinition;
-use crate::server::{CallContext, Finished, ToolError, ToolRequest, Toolset};
+use crate::server::{Finished, ToolRequest, Toolset};
 use crate::tools::fetch::Fetch;
 use gzip::Bounds;
-use serde::Deserialize;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -144,18 +144,5 @@ impl Toolset for Everything {
     fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
         // What a session keeps is reported with its other values.
         enter("everything tools", self.state_bytes());
-    }
-}
-
-fn serve<'f, A: Deserialize<'f>>(
-    request: ToolRequest<'f>,
-    run: impl FnOnce(A, &mut CallContext) -> Result<(), ToolError>,
-) -> Finished {
-    match request.admit::<A>() {
-        Ok((arguments, mut call)) => {
-            let result = run(arguments, &mut call);
-            call.finish(result)
-        }
-        Err(refused) => refused,
     }
 }

@@ -18,6 +18,7 @@ mod zones;
 
 pub use zones::MAX_ZONES;
 
+use super::at_once::serve;
 use super::json_text;
 use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, ToolError, ToolRequest, Toolset};
@@ -148,18 +149,5 @@ impl Toolset for Time {
 
     fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
         enter("time tools", self.state_bytes());
-    }
-}
-
-fn serve<'f, A: Deserialize<'f>>(
-    request: ToolRequest<'f>,
-    run: impl FnOnce(A, &mut CallContext) -> Result<(), ToolError>,
-) -> Finished {
-    match request.admit::<A>() {
-        Ok((arguments, mut call)) => {
-            let result = run(arguments, &mut call);
-            call.finish(result)
-        }
-        Err(refused) => refused,
     }
 }
