@@ -51,29 +51,28 @@ pub struct CallContext {
     content: Option<Content>,
     /// The number of the tool among all tools of the server, from 1 on; short, as each waiting request holds one.
     tool: Option<NonZeroU32>,
-    /// Room that a call has which waited for it, until it begins its answer, which has it then.
+    /// What a call has which waited for it: room until it begins its answer, which has it then. One field for all that there
+    /// is to wait for, as each waiting request holds it.
     room: Option<Box<Room>>,
     /// What it lacks is a window.
     lacks_window: bool,
-    /// What it waits for without its thread, and what it got then.
-    wait: Option<Box<Wait>>,
-}
-
-/// What a tool waits for that began on a thread, and begins anew with it.
-#[cfg_attr(not(all(unix, feature = "git")), allow(dead_code, reason = "only calls of git wait so"))]
-enum Wait {
-    For(oneshot::Receiver<Erased>),
-    Got(Erased),
 }
 
 /// What a tool waited for. Only the tool knows what it is.
 type Erased = Box<dyn Any + Send + Sync>;
 
-/// What a call waited for.
+/// What a call waited for, or waits for.
+#[cfg_attr(
+    not(all(unix, feature = "git")),
+    allow(dead_code, reason = "only calls of git wait for what comes")
+)]
 enum Room {
     Memory(Reservation),
     /// For an answer that is written while it is sent.
     Window(Window),
+    /// What a tool waits for without its thread, and begins anew with; and memory that it had before.
+    Coming(oneshot::Receiver<Erased>, Option<Reservation>),
+    Given(Erased, Option<Reservation>),
 }
 
 impl Deref for CallContext {
@@ -98,7 +97,6 @@ impl CallContext {
             tool: tool.and_then(|tool| NonZeroU32::new(tool as u32 + 1)),
             room: None,
             lacks_window: false,
-            wait: None,
         }
     }
 
@@ -246,7 +244,6 @@ impl CallContext {
                 tool: self.tool,
                 room,
                 lacks_window: self.lacks_window,
-                wait: self.wait.take(),
             };
             let guard = CancelOnDrop::new(&self.call);
             let thread = tokio::task::spawn_blocking(move || {
@@ -307,7 +304,7 @@ impl CallContext {
     ) {
         let waited = match self.room.take().map(|room| *room) {
             Some(Room::Window(window)) => Some(window),
-            Some(Room::Memory(_)) | None => None,
+            _ => None,
         };
         let key = self.session_key();
         let windows = self.shared.pools.windows.clone();
@@ -364,7 +361,7 @@ impl CallContext {
     pub(crate) fn take_room(&mut self) -> Option<Reservation> {
         match *self.room.take_if(|room| matches!(**room, Room::Memory(_)))? {
             Room::Memory(room) => Some(room),
-            Room::Window(_) => None,
+            _ => None,
         }
     }
 
@@ -395,32 +392,37 @@ impl CallContext {
     /// it has done nothing and written nothing yet.
     #[cfg(all(unix, feature = "git"))]
     pub(crate) fn begin_again_after(&mut self, something: oneshot::Receiver<Erased>) {
-        self.wait = Some(Box::new(Wait::For(something)));
+        let memory = self.take_room();
+        self.room = Some(Box::new(Room::Coming(something, memory)));
     }
 
     /// What the call waited for, once.
     #[cfg(all(unix, feature = "git"))]
     pub(crate) fn take_given(&mut self) -> Option<Erased> {
-        match *self.wait.take()? {
-            Wait::Got(given) => Some(given),
-            Wait::For(_) => None,
+        match *self.room.take_if(|room| matches!(**room, Room::Given(..)))? {
+            Room::Given(given, memory) => {
+                self.room = memory.map(|memory| Box::new(Room::Memory(memory)));
+                Some(given)
+            }
+            _ => None,
         }
     }
 
     /// Whether the call holds room that it waited for.
     #[cfg(all(unix, feature = "git"))]
     pub(crate) fn has_room(&self) -> bool {
-        self.room.is_some()
+        self.room.as_deref().is_some_and(|room| matches!(room, Room::Memory(_) | Room::Window(_)))
     }
 
     /// Waits for what a tool asked for, if it did: whether the call is to begin anew.
     pub(crate) async fn wait_for_tool(&mut self) -> bool {
-        let Some(wait) = self.wait.take() else { return false };
-        let Wait::For(something) = *wait else { return false };
+        let Some(coming) = self.room.take_if(|room| matches!(**room, Room::Coming(..))) else { return false };
+        let Room::Coming(something, memory) = *coming else { return false };
         // Nothing comes where its giver is gone; the tool looks itself then.
-        if let Ok(given) = something.await {
-            self.wait = Some(Box::new(Wait::Got(given)));
-        }
+        self.room = match something.await {
+            Ok(given) => Some(Box::new(Room::Given(given, memory))),
+            Err(_) => memory.map(|memory| Box::new(Room::Memory(memory))),
+        };
         true
     }
 
