@@ -43,6 +43,7 @@ impl Allocator for ProgramAllocator {
             committed_bytes: committed.as_ref().map(|count| count.current),
             peak_committed_bytes: committed.map(|count| count.peak),
             heap_bytes: self.heap_bytes(),
+            block_bytes: Some(mcpool_mimalloc::block_bytes() as u64),
         }
     }
 

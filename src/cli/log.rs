@@ -17,7 +17,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -43,7 +44,31 @@ pub(super) fn start() {
     // Nothing depends on whether it can be written.
     let lines = Lines::new(|line| drop(io::stderr().write_all(line.as_bytes())));
     // This fails only if the program that contains this code has a logger already.
-    let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
+    let _ = EventsOnly.with(targets).with(lines).try_init();
+}
+
+/// Where the layers stand: it keeps no spans, which no line shows. The registry of the crate, which keeps them, takes
+/// 32 KiB before there is one.
+struct EventsOnly;
+
+impl Subscriber for EventsOnly {
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _attributes: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event(&self, _event: &Event<'_>) {}
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
 }
 
 /// Thoughts are what the thinking tool is asked to show; a setting turns them off.
@@ -220,7 +245,7 @@ mod tests {
         let written: Arc<Mutex<String>> = Arc::default();
         let kept = Arc::clone(&written);
         let lines = Lines::new(move |line| kept.lock().expect("alive").push_str(line));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), work);
+        tracing::subscriber::with_default(EventsOnly.with(lines), work);
         std::mem::take(&mut written.lock().expect("alive"))
     }
 
@@ -260,6 +285,23 @@ mod tests {
             line.ends_with(" WARN mcpool::cli::log::tests: caf\u{e9} is fine path=a\\nb n=7\n"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn spans_pass_and_levels_hold() {
+        let written: Arc<Mutex<String>> = Arc::default();
+        let kept = Arc::clone(&written);
+        let lines = Lines::new(move |line| kept.lock().expect("alive").push_str(line));
+        tracing::subscriber::with_default(EventsOnly.with(quiet()).with(lines), || {
+            let _outer = tracing::error_span!("outer", n = 1).entered();
+            tracing::info_span!("inner").in_scope(|| tracing::warn!("within"));
+            tracing::info!("not shown");
+            tracing::info!(target: LOG_TARGET, "a thought");
+        });
+        let written = written.lock().expect("alive");
+        let messages: Vec<_> =
+            written.lines().filter_map(|line| line.split_once(": ")).map(|(_, m)| m).collect();
+        assert_eq!(messages, ["within", "a thought"]);
     }
 
     proptest! {

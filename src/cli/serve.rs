@@ -68,7 +68,8 @@ pub(super) fn options(matches: &ArgMatches) -> Result<ServeOptions, CliError> {
         let remedy = "nothing to serve on: give --http ADDR:PORT or --unix PATH, or leave out --stdio=false";
         return Err(CliError::Usage(remedy.to_owned()));
     }
-    if options.serves_stdio() && io::stdin().is_terminal() {
+    // The standard library's handle has a buffer of 8 KiB, which stays.
+    if options.serves_stdio() && rustix::stdio::stdin().is_terminal() {
         // Nothing depends on whether this hint can be written.
         let _ = io::stderr().write_all(HINT.as_bytes());
     }

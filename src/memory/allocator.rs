@@ -10,8 +10,10 @@ pub struct AllocatorStats {
     pub committed_bytes: Option<u64>,
     /// Most that it ever held from the system.
     pub peak_committed_bytes: Option<u64>,
-    /// Bytes in blocks that are handed out.
+    /// Bytes in blocks that are handed out, as many as were asked for.
     pub heap_bytes: Option<u64>,
+    /// Bytes of the same blocks, each as large as the allocator made it.
+    pub block_bytes: Option<u64>,
 }
 
 /// The allocator of a program.

@@ -64,7 +64,11 @@ pub(super) fn balance(
     // More blocks than pages: as much at least was never written to, or is no memory any more.
     let mut unwritten = None;
     if let (Some(area), Some(heap)) = (process.heap_area_bytes, allocator.heap_bytes) {
-        others.push(("allocator, beyond blocks", area.saturating_sub(heap)));
+        let beyond = area.saturating_sub(heap);
+        // Of blocks that were never written to the rounding is not resident, and nothing tells how much that is.
+        let rounding = allocator.block_bytes.map(|blocks| blocks.saturating_sub(heap).min(beyond));
+        others.extend(rounding.map(|bytes| ("allocator, rounding", bytes)));
+        others.push(("allocator, free", beyond - rounding.unwrap_or_default()));
         unwritten = Some(heap.saturating_sub(area));
     }
     others.extend(process.stack_bytes.map(|bytes| ("stacks", bytes)));
@@ -185,6 +189,26 @@ mod tests {
             assert_eq!(usage.unwritten_bytes, heap.map(|_| unwritten), "{held} {heap:?}");
             assert_eq!(usage.explained_bytes, explained - unwritten, "{held} {heap:?}");
             assert_eq!(usage.explained_bytes.cast_signed() - RESIDENT.cast_signed(), error);
+        }
+    }
+
+    #[test]
+    fn what_the_allocator_has_beyond_the_blocks_is_told_apart() {
+        let process = Process { heap_area_bytes: Some(650), ..Process::default() };
+        for (heap, blocks, rounding, free) in [
+            (600, Some(620), Some(20), 30),
+            (600, None, None, 50),
+            // No more than is resident.
+            (600, Some(700), Some(50), 0),
+            (700, Some(720), Some(0), 0),
+            (600, Some(600), Some(0), 50),
+        ] {
+            let allocator =
+                AllocatorStats { heap_bytes: Some(heap), block_bytes: blocks, ..AllocatorStats::default() };
+            let (parts, _) = balance(&mut Peaks::new(), Vec::new(), &process, allocator);
+            let bytes = |name: &str| parts.iter().find(|part| part.name == name).map(|part| part.bytes);
+            assert_eq!(bytes("allocator, rounding"), rounding, "{heap} {blocks:?}");
+            assert_eq!(bytes("allocator, free"), Some(free), "{heap} {blocks:?}");
         }
     }
 

@@ -142,11 +142,11 @@ pub struct MemoryUsageReport {
 
 /// One line of the ledger. Each byte is in one of them.
 ///
-/// Lines of holders say what they hold; `rest` are the blocks of the heap that none has named. `allocator, beyond blocks`
-/// are resident pages of the allocator beyond the blocks that were asked for. In it are the rounding of blocks to their
-/// class (with mimalloc at most an eighth), its tables, gaps between live blocks, and pages that it keeps for a while:
-/// how much each of them is no release build of mimalloc counts; `mcpool report --reclaim` shows what the last of them
-/// was. `program` are pages of files that only this process uses, `program, shared` those that others use as well. A line
+/// Lines of holders say what they hold; `rest` are the blocks of the heap that none has named. `allocator, rounding` is
+/// what the allocator makes blocks larger than asked for (mimalloc: a quarter at most). `allocator, free` are its other
+/// resident pages: its tables, gaps between live blocks, and pages that it keeps for a while, which no release build of
+/// mimalloc counts one by one; `mcpool report --reclaim` shows what the last of them was. Where an allocator does not tell
+/// the size of its blocks, the rounding is in there, too. `program` are pages of files that only this process uses, `program, shared` those that others use as well. A line
 /// tells whole blocks, also where their pages are not written to yet: `MemoryUsageReport::unwritten_bytes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {

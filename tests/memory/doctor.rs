@@ -349,7 +349,7 @@ fn what_the_machine_does_is_told() {
         ("huge-pages", |report| report.usage.huge_page_bytes = report.usage.rss_bytes),
         ("fragmentation", |report| {
             report.usage.private_bytes = Some(100 * MIB);
-            let free = report.parts.iter_mut().find(|part| part.name == "allocator, beyond blocks");
+            let free = report.parts.iter_mut().find(|part| part.name == "allocator, free");
             free.expect("a part").bytes = 80 * MIB;
         }),
         ("pools-too-large", |report| {

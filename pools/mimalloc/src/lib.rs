@@ -26,6 +26,7 @@ use std::cell::Cell;
 use std::ffi::{CString, c_int, c_long};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// `mi_option_purge_delay` of mimalloc 3, which has no name in `libmimalloc-sys`.
 const PURGE_DELAY: c_int = 15;
@@ -111,6 +112,28 @@ fn make_apart() -> Option<*mut ffi::mi_heap_t> {
     (!heap.is_null()).then_some(heap)
 }
 
+/// Bytes of all blocks that are handed out, each as large as mimalloc makes it.
+static BLOCK_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of the blocks that are handed out, each as large as mimalloc makes it: at least what was asked for, and at most a
+/// quarter more for small ones. The difference to what was asked for is what the rounding costs.
+pub fn block_bytes() -> usize {
+    BLOCK_BYTES.load(Ordering::Relaxed)
+}
+
+/// Adds a new block, if there is one.
+#[allow(unsafe_code)]
+fn count_in(block: *mut u8) -> *mut u8 {
+    // SAFETY: null, for which mimalloc gives 0, or a block that it has just handed out.
+    BLOCK_BYTES.fetch_add(unsafe { ffi::mi_usable_size(block.cast()) }, Ordering::Relaxed);
+    block
+}
+
+/// Takes off as many bytes.
+fn count_out(bytes: usize) {
+    BLOCK_BYTES.fetch_sub(bytes, Ordering::Relaxed);
+}
+
 /// mimalloc as the allocator of a program, with a heap for what lasts: [`set_apart`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MiMalloc;
@@ -122,39 +145,50 @@ unsafe impl GlobalAlloc for MiMalloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's; see above.
-        unsafe {
+        count_in(unsafe {
             match apart() {
                 Some(heap) => ffi::mi_heap_malloc_aligned(heap, layout.size(), layout.align()).cast(),
                 None => mimalloc::MiMalloc.alloc(layout),
             }
-        }
+        })
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's; see above.
-        unsafe {
+        count_in(unsafe {
             match apart() {
                 Some(heap) => ffi::mi_heap_zalloc_aligned(heap, layout.size(), layout.align()).cast(),
                 None => mimalloc::MiMalloc.alloc_zeroed(layout),
             }
-        }
+        })
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: the caller's; mimalloc finds the heap of a block by its address.
-        unsafe { mimalloc::MiMalloc.dealloc(block, layout) }
+        unsafe {
+            count_out(ffi::mi_usable_size(block.cast()));
+            mimalloc::MiMalloc.dealloc(block, layout);
+        }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         // SAFETY: the caller's; the block may be of any heap.
-        unsafe {
-            match apart() {
+        let (old_bytes, new) = unsafe {
+            let old_bytes = ffi::mi_usable_size(block.cast());
+            let new: *mut u8 = match apart() {
                 Some(heap) => ffi::mi_heap_realloc_aligned(heap, block.cast(), bytes, layout.align()).cast(),
                 None => mimalloc::MiMalloc.realloc(block, layout, bytes),
-            }
+            };
+            (old_bytes, new)
+        };
+        // Without memory for the new one the old one stays.
+        if !new.is_null() {
+            count_in(new);
+            count_out(old_bytes);
         }
+        new
     }
 }

@@ -226,8 +226,7 @@ pub(super) fn huge_pages(report: &MemoryReport) -> Verdict {
 }
 
 pub(super) fn fragmentation(report: &MemoryReport) -> Verdict {
-    let (Some(free), Some(private)) = (report.part("allocator, beyond blocks"), report.usage.private_bytes)
-    else {
+    let (Some(free), Some(private)) = (report.part("allocator, free"), report.usage.private_bytes) else {
         return Verdict::Unknown("the allocator reports no figures");
     };
     let is_much = free.bytes >= 4 * NOTABLE_BYTES && percent(free.bytes, private) >= 50;
