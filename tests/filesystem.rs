@@ -10,6 +10,8 @@ mod bounds;
 mod concurrent;
 #[path = "filesystem/contents.rs"]
 mod contents;
+#[path = "filesystem/cut_texts.rs"]
+mod cut_texts;
 #[path = "filesystem/directories.rs"]
 mod directories;
 #[path = "filesystem/editing.rs"]

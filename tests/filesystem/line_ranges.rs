@@ -66,9 +66,16 @@ async fn pages_of_a_file_that_fits_no_answer_join_to_it() {
         (offset, pages) = (next, pages + 1);
     }
     assert!(joined == whole && pages > 2, "{pages} pages");
-    scene.write("wide", "x".repeat(1 << 20));
-    let text = scene.error("read_text_file", json!({"path": "wide", "offset": 1})).await;
-    assert!(text.contains("a single line of it is longer than that"), "{text}");
+    scene.write("wide", "x".repeat(1 << 20) + "\nlast");
+    let text = scene.text("read_text_file", json!({"path": "wide", "offset": 1})).await;
+    let (shown, note) = text.split_once("\n\n").expect("a note");
+    assert_eq!(shown, "x".repeat(shown.len()));
+    let bytes = shown.len();
+    let want = format!(
+        "[The first {bytes} bytes of line 1 of 2, which is too long for an answer; read on behind this line with offset 2]"
+    );
+    assert_eq!(note, want);
+    assert_eq!(scene.text("read_text_file", json!({"path": "wide", "offset": 2})).await, "last");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::Scene;
 use mcpool::Limits;
+use mcpool::tools::filesystem::Compat;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -145,10 +146,10 @@ fn small() -> Limits {
     }
 }
 
+/// As the reference does it: one file that is too large is an error beside the others.
 #[tokio::test]
-async fn one_file_that_is_too_large_fails_alone() {
-    let limits = small();
-    let mut scene = Scene::with(limits, false).await;
+async fn one_file_that_is_too_large_fails_alone_where_the_reference_is_asked_for() {
+    let mut scene = Scene::of(small(), |tools| tools.compat(Compat::Reference)).await;
     scene.write("small", "small");
     scene.write("half", "h".repeat(20_000));
     scene.write("large", "l".repeat(40_000));
@@ -176,15 +177,10 @@ async fn one_file_that_is_too_large_fails_alone() {
 async fn what_is_too_large_is_told_with_what_helps() {
     let limits = small();
     let mut scene = Scene::with(limits, false).await;
-    scene.write("line", "x".repeat(100_000));
-    scene.write("lines", "x\n".repeat(50_000));
     scene.write("picture.png", "x".repeat(60_000));
     std::fs::File::create(scene.path("sparse")).expect("a file").set_len(100 << 30).expect("a sparse file");
     // (tool, arguments, said, not said)
     let rows = [
-        ("read_text_file", json!({"path": "lines", "tail": 40_000}), "fewer lines", "head or tail"),
-        ("read_text_file", json!({"path": "line", "tail": 1}), "a single line", "ask for fewer lines"),
-        ("read_text_file", json!({"path": "sparse", "tail": 1}), "a single line", "head or tail"),
         ("read_media_file", json!({"path": "picture.png"}), "max_reply_bytes to 162", "head"),
         ("read_media_file", json!({"path": "sparse"}), "no setting allows", "head"),
     ];
@@ -193,8 +189,18 @@ async fn what_is_too_large_is_told_with_what_helps() {
         assert!(text.starts_with("Too large for one answer"), "{arguments}: {text}");
         assert!(text.contains(said) && !text.contains(not_said), "{arguments}: {text}");
     }
+    let mut reference = Scene::of(small(), |tools| tools.compat(Compat::Reference)).await;
+    reference.write("line", "x".repeat(100_000));
+    reference.write("lines", "x\n".repeat(50_000));
+    for (arguments, said, not_said) in [
+        (json!({"path": "lines", "tail": 40_000}), "fewer lines", "head or tail"),
+        (json!({"path": "line", "tail": 1}), "a single line", "ask for fewer lines"),
+    ] {
+        let text = reference.error("read_text_file", arguments.clone()).await;
+        assert!(text.contains(said) && !text.contains(not_said), "{arguments}: {text}");
+    }
     // What the words say fits, fits.
-    let text = scene.error("read_text_file", json!({"path": "line", "tail": 1})).await;
+    let text = reference.error("read_text_file", json!({"path": "line", "tail": 1})).await;
     let fits: usize = text
         .split("room for ")
         .nth(1)

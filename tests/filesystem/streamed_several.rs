@@ -38,7 +38,9 @@ async fn several_files_are_answered_as_if_they_were_written_at_once() {
     scene.write("nothing", "");
     std::fs::create_dir(scene.path("folder")).expect("a folder");
     let long = "n".repeat(5_000);
-    let rows: [&[&str]; 9] = [
+    let many = ["c", "b"].repeat(120);
+    let rows: [&[&str]; 10] = [
+        &many,
         &["d"],
         &["e", "e", "e"],
         &["c", "b", "none", "d", "folder", "a"],

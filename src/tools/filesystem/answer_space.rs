@@ -67,11 +67,6 @@ impl AnswerSpace {
         !text.is_full() && text.written_bytes() <= self.text_bytes()
     }
 
-    /// Bytes that are still free.
-    pub(crate) fn left_bytes(self, text: &TextBlock<'_>) -> usize {
-        self.text_bytes().saturating_sub(text.written_bytes())
-    }
-
     #[cold]
     pub(crate) fn text_too_large(self, path: &str, bytes: u64, remedy: Remedy) -> FsError {
         self.too_large(path, bytes, self.text_bytes(), "its text", remedy)

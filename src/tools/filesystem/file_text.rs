@@ -5,7 +5,7 @@
 
 use super::error::FsError;
 use super::open_file::{CHUNK, OpenFile};
-use crate::server::{BlockSource, CancellationToken, Filled};
+use crate::server::{BlockSource, CancellationToken, Filled, TextBlock};
 use crate::wire::{BufferRoom, CountingRoom, LONGEST_UNIT, Room, base64_piece, escape_piece};
 use std::ops::Range;
 
@@ -67,6 +67,18 @@ impl FileText {
         self.range.end - self.range.start
     }
 
+    /// Writes it into a block, as far as there is space in the answer.
+    ///
+    /// # Errors
+    /// Those of reading; when nobody waits for the answer any more.
+    pub(crate) fn write(
+        &self,
+        block: &mut TextBlock<'_>,
+        cancellation: &CancellationToken,
+    ) -> Result<(), FsError> {
+        write_text(&self.file, self.range.clone(), self.line_ends, block, cancellation)
+    }
+
     /// The file, to read something else of it.
     pub(crate) fn into_file(self) -> OpenFile {
         self.file
@@ -86,6 +98,55 @@ impl FileText {
         *at += taken_bytes as u64;
         Ok(Piece { read_bytes: piece.len(), taken_bytes })
     }
+}
+
+/// Writes a part of a file into a block, as far as there is space in the answer.
+///
+/// # Errors
+/// Those of reading; when nobody waits for the answer any more.
+pub(crate) fn write_text(
+    file: &OpenFile,
+    range: Range<u64>,
+    line_ends: LineEnds,
+    block: &mut TextBlock<'_>,
+    cancellation: &CancellationToken,
+) -> Result<(), FsError> {
+    let (mut buffer, mut at, mut ends_in_return) = ([0; CHUNK], range.start, false);
+    while at < range.end && !block.is_full() {
+        cancellation.check()?;
+        let most_bytes = (range.end - at).min(CHUNK as u64) as usize;
+        let chunk = file.read_at(&mut buffer[..most_bytes], at)?;
+        if chunk.is_empty() {
+            break;
+        }
+        at += chunk.len() as u64;
+        match line_ends {
+            LineEnds::Kept => block.push_lossy(chunk),
+            LineEnds::Short => ends_in_return = push_short(chunk, ends_in_return, block),
+        }
+    }
+    if ends_in_return {
+        block.push_str("\r");
+    }
+    Ok(())
+}
+
+/// Writes a piece with `\r\n` as `\n`. A carriage return at its end is not written before it is known that no newline
+/// follows it: tells whether there is one, and is told whether the piece before had one.
+fn push_short(piece: &[u8], mut is_pending: bool, block: &mut TextBlock<'_>) -> bool {
+    for part in piece.split_inclusive(|byte| *byte == b'\r') {
+        if std::mem::take(&mut is_pending) && part[0] != b'\n' {
+            block.push_str("\r");
+        }
+        match part.split_last() {
+            Some((b'\r', line)) => {
+                block.push_lossy(line);
+                is_pending = true;
+            }
+            _ => block.push_lossy(part),
+        }
+    }
+    is_pending
 }
 
 /// Writes a piece with `\r\n` as `\n`, and returns how many of its bytes were taken.

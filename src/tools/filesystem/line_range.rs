@@ -3,7 +3,7 @@
 
 use super::answer_space::AnswerSpace;
 use super::context::Context;
-use super::error::{FsError, Remedy, Stop};
+use super::error::{FsError, Stop};
 use super::file_text::{FileText, LineEnds};
 use super::numbers::whole;
 use super::open_file::{CHUNK, OpenFile};
@@ -13,7 +13,7 @@ use crate::wire::{BufferRoom, escape_piece, escaped_bytes};
 use std::ops::Range;
 
 /// Bytes of an answer that are kept for what is said at its end.
-const NOTE_BYTES: usize = 256;
+pub(super) const NOTE_BYTES: usize = 256;
 /// The last number that a JSON number tells from the next.
 const MAX_LINE: u64 = 1 << 53;
 
@@ -99,11 +99,14 @@ impl Found {
                     let escaped_before = found.escaped + line_escaped;
                     line_escaped += escaped_bytes(piece);
                     found.is_cut = found.escaped + line_escaped > space_bytes;
-                    if found.is_cut && rest == Rest::Unseen {
-                        let fits = bytes_that_fit(piece, space_bytes.saturating_sub(escaped_before));
+                    if found.is_cut {
+                        let left_bytes = space_bytes.saturating_sub(escaped_before);
+                        let fits = bytes_that_fit(piece.len(), left_bytes, |bytes| &piece[..bytes]);
                         let end = at - piece.len() as u64 + fits as u64;
                         found.begin = at - line_bytes..character_start(file, end)?;
-                        return Ok(found);
+                        if rest == Rest::Unseen {
+                            return Ok(found);
+                        }
                     }
                 }
                 if piece.ends_with(b"\n") {
@@ -130,6 +133,15 @@ impl Found {
         }
     }
 
+    /// The lines, or the part of the first that fits into so many bytes, with a word behind them.
+    fn shown(self, space_bytes: usize, note: String) -> Shown {
+        let (range, escaped) = match self.shown {
+            0 if self.is_cut => (self.begin, space_bytes),
+            _ => (self.range, self.escaped),
+        };
+        Shown { range, line_ends: LineEnds::Kept, escaped, note }
+    }
+
     /// What the answer says where the first lines fit, or not one, and those behind them were not looked at.
     fn note_of_first(&self, file_bytes: u64) -> String {
         let left = |end: u64| file_bytes.saturating_sub(end);
@@ -151,6 +163,16 @@ impl Found {
 
     /// What the answer says behind the lines; empty where the last line is the last of the file.
     fn note(&self, lines: Lines) -> String {
+        if self.is_cut && self.shown == 0 {
+            return format!(
+                "\n\n[The first {} bytes of line {} of {}, which is too long for an answer; read on behind this line with \
+                 offset {}]",
+                self.begin.end - self.begin.start,
+                lines.first,
+                self.total,
+                lines.first + 1
+            );
+        }
         if self.shown == 0 {
             return format!(
                 "[No line is shown: the file has {} lines, and the offset is {}]",
@@ -170,20 +192,22 @@ impl Found {
     }
 }
 
-/// Bytes of a piece that fit into so many of JSON.
-fn bytes_that_fit(piece: &[u8], space_bytes: usize) -> usize {
-    let mut left = space_bytes;
-    let fits = |byte: &&u8| {
-        // No byte becomes longer than this.
-        let escaped = match byte {
-            0..0x20 => 6,
-            b'"' | b'\\' => 2,
-            0x20..0x80 => 1,
-            _ => 3,
-        };
-        left.checked_sub(escaped).inspect(|rest| left = *rest).is_some()
-    };
-    piece.iter().take_while(fits).count()
+/// The most bytes of a piece that fit into so many of JSON; `part` are so many bytes of it.
+pub(super) fn bytes_that_fit<'p>(
+    piece_bytes: usize,
+    space_bytes: usize,
+    part: impl Fn(usize) -> &'p [u8],
+) -> usize {
+    let (mut fits, mut too_many) = (0, piece_bytes + 1);
+    while fits + 1 < too_many {
+        let bytes = fits.midpoint(too_many);
+        if escaped_bytes(part(bytes)) <= space_bytes {
+            fits = bytes;
+        } else {
+            too_many = bytes;
+        }
+    }
+    fits
 }
 
 /// The place itself, or where the character begins that it is in.
@@ -210,22 +234,57 @@ pub(super) fn read_first(
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
     let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
-    let mut found = Found::look(&file, lines, space_bytes, Rest::Unseen, context.cancellation)?;
+    let found = Found::look(&file, lines, space_bytes, Rest::Unseen, context.cancellation)?;
     let note = found.note_of_first(file.bytes);
-    if found.shown == 0 {
-        found.range = found.begin.clone();
-        found.escaped = space_bytes;
-    }
-    answer(file, found, note, context, call)
+    answer(file, found.shown(space_bytes, note), context, call)
 }
 
-/// Answers with lines of a file.
+/// The first bytes of one of several files, and what is said behind them.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    pub(super) bytes: u64,
+    pub(super) note: String,
+}
+
+/// As much of the begin of a file as fits into a part of an answer together with a word about the rest.
 ///
 /// # Errors
-/// Those of reading; when not a single line fits into an answer.
+/// Those of reading.
+pub(super) fn beginning(
+    file: &OpenFile,
+    space_bytes: usize,
+    cancellation: &CancellationToken,
+) -> Result<Beginning, FsError> {
+    let space_bytes = space_bytes.saturating_sub(NOTE_BYTES);
+    let found = Found::look(file, Lines::first(None), space_bytes, Rest::Unseen, cancellation)?;
+    let bytes = if found.shown == 0 { found.begin.end } else { found.range.end };
+    let note = match (found.shown, bytes) {
+        (0, 0) => format!("[{} bytes are left out, read them with read_text_file]", file.bytes),
+        (0, _) => {
+            let left = file.bytes.saturating_sub(bytes);
+            format!(
+                "\n\n[The first {bytes} bytes; {left} of {} are left, read them with read_text_file]",
+                file.bytes
+            )
+        }
+        (shown, _) => {
+            let left = file.bytes.saturating_sub(bytes + 1);
+            format!(
+                "\n\n[Lines 1 to {shown}; {left} of {} bytes of the file are left, read on with read_text_file and offset {}]",
+                file.bytes,
+                shown + 1
+            )
+        }
+    };
+    Ok(Beginning { bytes, note })
+}
+
+/// Answers with lines of a file. Of a first line that does not fit, there are the characters that do.
+///
+/// # Errors
+/// Those of reading.
 pub(super) fn read_lines(
     file: OpenFile,
-    path: &str,
     lines: Lines,
     context: &Context<'_>,
     call: &mut CallContext,
@@ -233,62 +292,55 @@ pub(super) fn read_lines(
     let space = AnswerSpace::of(call.limits(), context.copies);
     let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
     let found = Found::look(&file, lines, space_bytes, Rest::Counted, context.cancellation)?;
-    if found.is_cut && found.shown == 0 {
-        return Err(space.text_too_large(path, file.bytes, Remedy::NoLines).into());
-    }
     let note = found.note(lines);
-    answer(file, found, note, context, call)
+    answer(file, found.shown(space_bytes, note), context, call)
 }
 
-fn answer(
+/// A part of a file that fits into an answer, and what is said behind it.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) range: Range<u64>,
+    pub(super) line_ends: LineEnds,
+    /// Bytes of the part in JSON, at most.
+    pub(super) escaped: usize,
+    pub(super) note: String,
+}
+
+/// Answers with a part of a file.
+///
+/// # Errors
+/// Those of reading.
+pub(super) fn answer(
     file: OpenFile,
-    found: Found,
-    note: String,
+    shown: Shown,
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
     let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
-    if found.range.end - found.range.start > price::LARGE_BYTES as u64 && call.may_stream() {
-        let mut text = FileText::new(file, found.range, LineEnds::Kept);
+    let Shown { range, line_ends, escaped, note } = shown;
+    let is_large = range.end - range.start > price::LARGE_BYTES as u64;
+    let mut text = FileText::new(file, range, line_ends);
+    if is_large && call.may_stream() {
         // It may have changed since it was looked through.
         let counted = text.count(space_bytes, context.cancellation)?.ok_or(FsError::Shrank)?;
         let bytes = counted + escaped_bytes(note.as_bytes());
         call.stream_text(NotedText { text, note }, bytes);
     } else {
-        write(&file, &found, &note, space, call)?;
+        call.text_with(|block| {
+            if escaped > price::LARGE_BYTES {
+                block.make_room(space.answer_bytes(escaped));
+            }
+            text.write(block, context.cancellation)?;
+            block.push_str(&note);
+            Ok::<_, FsError>(())
+        })?;
     }
     if let Some(lack) = call.memory_lack() {
         return Err(FsError::OutOfMemory(lack).into());
     }
     call.structured_from_text();
     Ok(())
-}
-
-fn write(
-    file: &OpenFile,
-    found: &Found,
-    note: &str,
-    space: AnswerSpace,
-    call: &mut CallContext,
-) -> Result<(), FsError> {
-    call.text_with(|text| {
-        if found.escaped > price::LARGE_BYTES {
-            text.make_room(space.answer_bytes(found.escaped));
-        }
-        let (mut buffer, mut at) = ([0; CHUNK], found.range.start);
-        while at < found.range.end && !text.is_full() {
-            let most = (found.range.end - at).min(CHUNK as u64) as usize;
-            let chunk = file.read_at(&mut buffer[..most], at)?;
-            if chunk.is_empty() {
-                break;
-            }
-            at += chunk.len() as u64;
-            text.push_lossy(chunk);
-        }
-        text.push_str(note);
-        Ok(())
-    })
 }
 
 /// A part of a file, and a word behind it.

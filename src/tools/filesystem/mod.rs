@@ -20,9 +20,10 @@
 //!
 //! ```text
 //! mod                     the toolset: definitions, and which function a call runs
-//! read write edit rename list tree search search_content info    the tools
+//! read read_several write edit rename list tree search search_content info    the tools
 //! found_lines line_pattern ignore_files           what searching contents needs
-//! line_range walk file_text open_file write_target what several tools do
+//! several_files shares   what reading several files needs
+//! last_lines line_range walk file_text open_file write_target    what several tools do
 //! answer_space cut context attributes numbers
 //! as_node/                what the reference server would have answered
 //! sandbox/   text_edit/   what may be opened; what an edit does to a text
@@ -45,17 +46,20 @@ mod held;
 mod held_text;
 mod ignore_files;
 mod info;
+mod last_lines;
 mod line_pattern;
 mod line_range;
 mod list;
 mod numbers;
 mod open_file;
 mod read;
+mod read_several;
 mod rename;
 mod sandbox;
 mod search;
 mod search_content;
 mod several_files;
+mod shares;
 mod text_edit;
 mod tree;
 mod unread;
@@ -369,7 +373,7 @@ tools! {
     ReadFile "read_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false, waits: true;
     ReadTextFile "read_text_file" (arguments::ReadTextFile<'a>) read::read_text_file, at_once: true, changes: false, waits: true;
     ReadMediaFile "read_media_file" (arguments::Path<'a>) read::read_media_file, at_once: true, changes: false, waits: true;
-    ReadMultipleFiles "read_multiple_files" (arguments::ReadMultipleFiles<'a>) read::read_multiple_files, at_once: false, changes: false, waits: true;
+    ReadMultipleFiles "read_multiple_files" (arguments::ReadMultipleFiles<'a>) read_several::read_multiple_files, at_once: false, changes: false, waits: true;
     WriteFile "write_file" (arguments::WriteFile<'a>) write::write_file, at_once: false, changes: true, waits: false;
     EditFile "edit_file" (arguments::EditFile<'a>) edit::edit_file, at_once: false, changes: true, waits: true;
     CreateDirectory "create_directory" (arguments::Path<'a>) write::create_directory, at_once: true, changes: true, waits: false;

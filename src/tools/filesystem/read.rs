@@ -1,22 +1,21 @@
-//! The tools `read_text_file`, `read_media_file` and `read_multiple_files`.
+//! The tools `read_text_file` and `read_media_file`.
 //!
 //! No file is ever held in memory as a whole: its bytes go through a buffer on the stack into the answer. A tool reads
 //! no more than an answer can carry, from either end of the file.
 
 use super::answer_space::AnswerSpace;
-use super::arguments::{Path, ReadMultipleFiles, ReadTextFile};
+use super::arguments::{Path, ReadTextFile};
 use super::as_node::media;
 use super::compat::Compat;
 use super::context::Context;
-use super::error::{FsError, Remedy, Stop, bounded};
-use super::file_text::{FileData, FileText, LineEnds};
+use super::error::{FsError, Remedy, Stop};
+use super::file_text::{FileData, FileText, LineEnds, write_text};
+use super::last_lines::{read_last, tail_start};
 use super::line_range::{Lines, read_first, read_lines};
 use super::open_file::{CHUNK, OpenFile};
-use super::several_files::{ERROR, HEADING_END, SEPARATOR, SeveralFiles, error_bytes};
 use crate::limits::price;
-use crate::server::{CallContext, CancellationToken, DataKind, TextBlock, ToolError};
-use crate::wire::{MemoryLack, Strings, escaped_bytes};
-use mcpool_pools::Reservation;
+use crate::server::{CallContext, CancellationToken, DataKind, TextBlock};
+use crate::wire::escaped_bytes;
 use std::ops::Range;
 
 /// The answer with a smaller file fits the buffers that are always there.
@@ -46,12 +45,12 @@ impl Part {
         }
     }
 
-    /// The lines from the first on that may be cut where they do not fit.
-    fn first_lines(self, compat: Compat) -> Option<Lines> {
-        match (compat, self) {
-            (Compat::Reference, _) | (_, Self::Tail(_)) => None,
-            (Compat::Default, Self::Whole) => Some(Lines::first(None)),
-            (Compat::Default, Self::Head(lines)) => Some(Lines::first(Some(lines))),
+    /// Answers with what fits of a part that does not.
+    fn read_cut(self, file: OpenFile, context: &Context<'_>, call: &mut CallContext) -> Result<(), Stop> {
+        match self {
+            Self::Whole => read_first(file, Lines::first(None), context, call),
+            Self::Head(lines) => read_first(file, Lines::first(Some(lines)), context, call),
+            Self::Tail(lines) => read_last(file, lines, context, call),
         }
     }
 
@@ -88,7 +87,7 @@ pub(crate) fn read_text_file(
         }
         let file = OpenFile::open(context.sandbox, arguments.path, "open")?;
         context.check_inline(file.bytes)?;
-        return read_lines(file, arguments.path, lines, context, call);
+        return read_lines(file, lines, context, call);
     }
     // When the reference reads from the end, it asks for the length first.
     let (part, verb) = match (given(arguments.head), given(arguments.tail)) {
@@ -115,12 +114,12 @@ fn read_part(
     let bytes = file.bytes;
     let space = AnswerSpace::of(call.limits(), context.copies);
     let too_large = || Stop::from(space.text_too_large(path, bytes, part.remedy()));
-    let first = part.first_lines(context.compat);
-    if bytes > LARGE_BYTES && call.may_stream() || first.is_some() && may_be_longer(bytes, space) {
+    let is_cut = context.compat == Compat::Default;
+    if bytes > LARGE_BYTES && call.may_stream() || is_cut && may_be_longer(bytes, space) {
         let range = part.range(&file, space, context.cancellation)?;
         let mut fits = range.is_some();
         if let Some(range) = range
-            && (range.end - range.start > LARGE_BYTES || !call.may_stream() || first.is_some())
+            && (range.end - range.start > LARGE_BYTES || !call.may_stream() || is_cut)
         {
             let mut text = FileText::new(file, range, part.line_ends());
             let counted = text.count(space.text_bytes(), context.cancellation)?;
@@ -131,14 +130,16 @@ fn read_part(
             file = text.into_file();
         }
         if !fits {
-            let first = first.ok_or_else(too_large)?;
-            return read_first(file, first, context, call);
+            return if is_cut { part.read_cut(file, context, call) } else { Err(too_large()) };
         }
     }
     let fits = call.text_with(|text| match part {
         Part::Head(lines) => push_head(&file, lines, context, space, text),
         Part::Tail(lines) => match tail_start(&file, lines, space, context.cancellation)? {
-            Some(start) => push_tail(&file, start, context, space, text),
+            Some(start) => {
+                write_text(&file, start..bytes, part.line_ends(), text, context.cancellation)?;
+                Ok(space.holds(text))
+            }
             None => Ok(false),
         },
         Part::Whole if bytes > space.text_bytes() as u64 => Ok(false),
@@ -201,7 +202,7 @@ fn expect_copies(
 }
 
 /// Writes the whole file; tells whether `space_bytes` of the answer were enough.
-fn push_all(
+pub(super) fn push_all(
     file: &OpenFile,
     context: &Context<'_>,
     space_bytes: usize,
@@ -212,6 +213,8 @@ fn push_all(
         text.push_lossy(chunk);
         text.written_bytes() <= end && !text.is_full()
     })?;
+    // A character that does not end counts as what is written for it.
+    text.end_part();
     Ok(text.written_bytes() <= end && !text.is_full())
 }
 
@@ -284,82 +287,6 @@ fn head_end(
     Ok(None)
 }
 
-/// The reference reads backwards in pieces of this many bytes, which shows when less than a line is asked for.
-const PIECE: u64 = 1024;
-
-/// Finds where the last lines begin: after the newline that is that many from the end. A newline at the end of the file
-/// counts. `None` where the lines do not fit into an answer; what is before them is not read.
-fn tail_start(
-    file: &OpenFile,
-    lines: f64,
-    space: AnswerSpace,
-    cancellation: &CancellationToken,
-) -> Result<Option<u64>, FsError> {
-    if lines < 0.0 {
-        return Ok(Some(file.bytes));
-    }
-    let mut wanted = lines.max(1.0) as u64;
-    let mut buffer = [0; CHUNK];
-    let mut end = file.bytes;
-    while end > 0 {
-        cancellation.check()?;
-        if file.bytes - end > space.text_bytes() as u64 {
-            return Ok(None);
-        }
-        let start = end.saturating_sub(CHUNK as u64);
-        let chunk = file.read_at(&mut buffer[..(end - start) as usize], start)?;
-        for at in memchr::memrchr_iter(b'\n', chunk) {
-            wanted -= 1;
-            if wanted == 0 {
-                let newline = start + at as u64;
-                let pieces = (file.bytes - newline).div_ceil(PIECE);
-                let piece = file.bytes.saturating_sub(pieces * PIECE);
-                return Ok(Some(if lines < 1.0 { piece } else { newline + 1 }));
-            }
-        }
-        end = start;
-    }
-    Ok(Some(0))
-}
-
-/// Writes the file from an offset up to the length it had, `\r\n` as `\n`; tells whether the answer has space for it.
-fn push_tail(
-    file: &OpenFile,
-    mut at: u64,
-    context: &Context<'_>,
-    space: AnswerSpace,
-    text: &mut TextBlock<'_>,
-) -> Result<bool, Stop> {
-    let mut buffer = [0; CHUNK];
-    let mut pending_return = false;
-    while at < file.bytes && space.holds(text) {
-        context.cancellation.check()?;
-        let len = (file.bytes - at).min(CHUNK as u64) as usize;
-        let chunk = file.read_at(&mut buffer[..len], at)?;
-        if chunk.is_empty() {
-            break;
-        }
-        at += chunk.len() as u64;
-        // A carriage return is written once it is known that no newline follows it.
-        for part in chunk.split_inclusive(|byte| *byte == b'\r') {
-            if std::mem::take(&mut pending_return) && part[0] != b'\n' {
-                text.push_str("\r");
-            }
-            match part.split_last() {
-                Some((b'\r', line)) => {
-                    text.push_lossy(line);
-                    pending_return = true;
-                }
-                _ => text.push_lossy(part),
-            }
-        }
-    }
-    if pending_return {
-        text.push_str("\r");
-    }
-    Ok(space.holds(text))
-}
-
 /// `read_media_file`.
 pub(crate) fn read_media_file(
     arguments: &Path<'_>,
@@ -413,126 +340,6 @@ fn stream_data(data: FileData, mime_type: &str, path: &[u8], call: &mut CallCont
     Ok(())
 }
 
-/// Sets aside what the files keep in memory while they are sent.
-fn reserve_kept(files: &SeveralFiles, call: &mut CallContext) -> Result<Option<Reservation>, FsError> {
-    let bytes = files.kept_bytes();
-    call.reserve_memory(bytes).map_err(|spent| FsError::OutOfMemory(MemoryLack::of(spent, bytes)))
-}
-
-/// `read_multiple_files`.
-pub(crate) fn read_multiple_files(
-    arguments: &ReadMultipleFiles<'_>,
-    context: &Context<'_>,
-    call: &mut CallContext,
-) -> Result<(), Stop> {
-    let space = AnswerSpace::of(call.limits(), context.copies);
-    let paths = arguments.paths;
-    let most_bytes = if call.may_stream() { price::LARGE_BYTES } else { usize::MAX };
-    let mut streamed = None;
-    let fits = call.text_with(|text| {
-        let begun_bytes = text.written_bytes();
-        let begin = text.mark();
-        match push_several(paths, context, space, most_bytes, text)? {
-            Pushed::TooMuch => Ok(false),
-            Pushed::All => Ok(true),
-            Pushed::Large => {
-                text.cut(begin);
-                streamed = SeveralFiles::count(paths, context, space, begun_bytes)?;
-                let is_written = streamed.is_none();
-                let pushed =
-                    is_written.then(|| push_several(paths, context, space, usize::MAX, text)).transpose()?;
-                Ok::<_, Stop>(!matches!(pushed, Some(Pushed::TooMuch)))
-            }
-        }
-    })?;
-    if let Some((files, bytes)) = streamed {
-        let memory = reserve_kept(&files, call)?;
-        call.stream_last_text(files.holding(memory), bytes);
-    }
-    if let Some(lack) = call.memory_lack() {
-        return Err(FsError::OutOfMemory(lack).into());
-    }
-    if !fits {
-        return Err(space.answer_too_large().into());
-    }
-    call.structured_from_text();
-    Ok(())
-}
-
-/// How far the texts of several files came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pushed {
-    All,
-    /// They are more than the call wanted to write at once.
-    Large,
-    /// They are more than fit into an answer.
-    TooMuch,
-}
-
-/// Writes the texts of several files, unless those are more than `most_bytes`.
-fn push_several(
-    paths: Strings<'_>,
-    context: &Context<'_>,
-    space: AnswerSpace,
-    most_bytes: usize,
-    text: &mut TextBlock<'_>,
-) -> Result<Pushed, Stop> {
-    let begun_bytes = text.written_bytes();
-    // Whatever one file takes, there is space left for the errors of those after it.
-    let mut reserved_bytes: usize = paths.iter().map(|path| error_bytes(&path)).sum();
-    for (index, path) in paths.iter().enumerate() {
-        context.cancellation.check()?;
-        let path = &*path;
-        reserved_bytes -= error_bytes(path);
-        if index > 0 {
-            text.push_str(SEPARATOR);
-        }
-        text.push_str(&bounded(path));
-        let left_bytes = space.left_bytes(text).saturating_sub(reserved_bytes);
-        let mark = text.mark();
-        let file = OpenFile::open(context.sandbox, path, "open");
-        let file_bytes = file.as_ref().map_or(0, |file| file.bytes);
-        let pushed_bytes = text.written_bytes() - begun_bytes;
-        if file_bytes.saturating_add(pushed_bytes as u64) > most_bytes as u64 {
-            return Ok(Pushed::Large);
-        }
-        let pushed = file.map_err(Stop::from).and_then(|file| push_one(&file, context, left_bytes, text));
-        if let (Ok(false) | Err(_), Some(lack)) = (&pushed, text.memory_lack()) {
-            return Err(FsError::OutOfMemory(lack).into());
-        }
-        let error = match pushed {
-            Ok(true) => None,
-            Ok(false) => Some(space.one_too_large(path, file_bytes, left_bytes).to_string()),
-            Err(Stop::Fail(ToolError::Failed(error))) => Some(error),
-            Err(stop) => return Err(stop),
-        };
-        if let Some(error) = error {
-            text.cut(mark);
-            text.push_str(ERROR);
-            text.push_str(&error);
-        }
-        if !space.holds(text) {
-            return Ok(Pushed::TooMuch);
-        }
-    }
-    Ok(Pushed::All)
-}
-
-/// Writes one of several files; tells whether `left_bytes` were enough.
-fn push_one(
-    file: &OpenFile,
-    context: &Context<'_>,
-    left_bytes: usize,
-    text: &mut TextBlock<'_>,
-) -> Result<bool, Stop> {
-    text.push_str(HEADING_END);
-    if file.bytes > left_bytes as u64 || !push_all(file, context, left_bytes, text)? {
-        return Ok(false);
-    }
-    text.push_str("\n");
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -546,14 +353,6 @@ mod tests {
     }
 
     #[test]
-    fn the_way_back_through_a_file_ends_when_nobody_waits() {
-        let cancellation = CancellationToken::after(3);
-        let space = AnswerSpace::of(&Limits::default(), Copies::Twice);
-        assert!(matches!(tail_start(&sparse(), 1.0, space, &cancellation), Err(FsError::Cancelled(_))));
-        assert_eq!(cancellation.checked(), 4);
-    }
-
-    #[test]
     fn the_way_through_a_file_ends_when_nobody_waits_and_is_no_longer_than_an_answer() {
         let space = AnswerSpace::of(&Limits::default(), Copies::Twice);
         let cancellation = CancellationToken::after(3);
@@ -563,17 +362,5 @@ mod tests {
         let space = AnswerSpace::of(&Limits { max_reply_bytes: 1 << 16, ..Limits::default() }, Copies::Twice);
         assert!(matches!(head_end(&sparse(), 1.0, space, &cancellation), Ok(None)));
         assert!(cancellation.checked() as usize <= (1 << 15) / CHUNK + 2);
-    }
-
-    #[test]
-    fn the_way_back_through_a_file_is_no_longer_than_an_answer() {
-        let cancellation = CancellationToken::after(u64::MAX);
-        for max_reply_bytes in [1 << 10, 1 << 16, 1 << 24] {
-            let space = AnswerSpace::of(&Limits { max_reply_bytes, ..Limits::default() }, Copies::Twice);
-            let before = cancellation.checked();
-            assert!(matches!(tail_start(&sparse(), 1.0, space, &cancellation), Ok(None)));
-            let steps = cancellation.checked() - before;
-            assert!(steps as usize <= max_reply_bytes / 2 / CHUNK + 2, "{steps} for {max_reply_bytes}");
-        }
     }
 }

@@ -2,26 +2,21 @@
 //!
 //! Each file is opened again for each segment of the answer that it has a part in, so that no call keeps many open. What
 //! is kept is a path for each, and the error of those that cannot be shown. A place in the text is the number of a file
-//! and a number of bytes: those of its heading first, then those of the file, then the line end behind it.
+//! and a number of bytes: those of its heading first, then those of the file, then what is behind them.
 
 use super::answer_space::AnswerSpace;
 use super::context::Context;
-use super::error::{Stop, bounded};
+use super::error::{FsError, Stop, bounded};
 use super::file_text::{FileText, LineEnds};
+use super::line_range::beginning;
 use super::open_file::OpenFile;
 use super::sandbox::access::{Reach, Sandbox};
+use super::shares::{ERROR, HEADING_END, SEPARATOR, Shares};
 use crate::memory::lasting;
 use crate::server::{BlockSource, Filled, ToolError};
 use crate::wire::{BufferRoom, CountingRoom, Strings, escape_piece};
 use mcpool_pools::Reservation;
-use std::fmt::Write as _;
 
-/// What stands between two files.
-pub(crate) const SEPARATOR: &str = "\n---\n";
-/// What stands between the path of a file and its error.
-pub(crate) const ERROR: &str = ": Error - ";
-/// What stands between the path of a file and its text.
-pub(crate) const HEADING_END: &str = ":\n";
 /// Most bytes of paths and errors that a call keeps while its answer is sent.
 const MOST_KEPT_BYTES: usize = 256 * 1024;
 /// Bits of a place that are bytes, more than an answer may have; those above are the number of a file.
@@ -44,14 +39,19 @@ struct ShownFile {
 
 #[derive(Debug)]
 enum Shown {
-    /// So many bytes of the file.
-    Text(u64),
+    /// So many bytes of the file, and what is said about the rest, if there is one.
+    Text(u64, Box<str>),
     Error(Box<str>),
+    /// Neither this file nor one after it, but this note.
+    LeftOut(Box<str>),
 }
 
-/// Bytes that are reserved for the error of a file that cannot be shown: it has the path up to three times.
-pub(crate) fn error_bytes(path: &str) -> usize {
-    640 + 3 * path.len()
+impl Shown {
+    fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Text(_, text) | Self::Error(text) | Self::LeftOut(text) => text.len(),
+        }
+    }
 }
 
 impl SeveralFiles {
@@ -69,34 +69,38 @@ impl SeveralFiles {
         let mut files = Vec::new();
         let mut kept_bytes = 0;
         let mut written = begun_bytes;
-        // Whatever one file takes, there is space left for the errors of those after it.
-        let mut reserved_bytes: usize = paths.iter().map(|path| error_bytes(&path)).sum();
-        for path in paths.iter() {
+        let mut shares = Shares::new(paths, space, context.compat);
+        for (index, path) in paths.iter().enumerate() {
             let path = &*path;
             context.cancellation.check()?;
-            reserved_bytes -= error_bytes(path);
-            written += if files.is_empty() { 0 } else { escaped(SEPARATOR) } + escaped(&bounded(path));
-            let left_bytes = space.text_bytes().saturating_sub(written).saturating_sub(reserved_bytes);
-            let (shown, text_bytes) = match count_one(path, context, space, left_bytes) {
-                Ok((file_bytes, text_bytes)) => {
-                    (Shown::Text(file_bytes), escaped(HEADING_END) + text_bytes + escaped("\n"))
-                }
+            shares.begin(path);
+            let begun = written;
+            written += if index == 0 { 0 } else { escaped(SEPARATOR) } + escaped(&bounded(path));
+            let counted = match count_one(path, context, &shares, written) {
                 Err(Stop::Fail(ToolError::Failed(error))) => {
                     let error_bytes = escaped(ERROR) + escaped(&error);
-                    kept_bytes += error.len();
-                    (Shown::Error(error.into()), error_bytes)
+                    Some((Shown::Error(error.into()), error_bytes))
                 }
-                Err(stop) => return Err(stop),
+                counted => counted?,
             };
-            written += text_bytes;
-            if written > space.text_bytes() {
-                return Err(space.answer_too_large().into());
-            }
-            kept_bytes += size_of::<ShownFile>() + path.len();
+            let fits = counted.filter(|(_, text_bytes)| shares.hold(written + text_bytes));
+            let is_last = fits.is_none();
+            let shown = if let Some((shown, text_bytes)) = fits {
+                written += text_bytes;
+                shown
+            } else {
+                let note = shares.end_note().ok_or_else(|| space.answer_too_large())?;
+                written = begun + escaped(&note);
+                Shown::LeftOut(note.into())
+            };
+            kept_bytes += size_of::<ShownFile>() + path.len() + shown.kept_bytes();
             if kept_bytes > MOST_KEPT_BYTES {
                 return Ok(None);
             }
             lasting(|| files.push(ShownFile { path: path.into(), shown }));
+            if is_last {
+                break;
+            }
         }
         let reach = context.sandbox.reach();
         Ok(Some((Self { reach, files, kept_bytes, _memory: None }, written - begun_bytes)))
@@ -120,35 +124,45 @@ fn escaped(text: &str) -> usize {
     room.bytes
 }
 
-/// The bytes of one of several files, and those of its text in JSON.
+/// One of several files, or its beginning if the space is not enough for all of it, and the bytes of that in JSON. `None`
+/// if it is to be left out.
 fn count_one(
     path: &str,
     context: &Context<'_>,
-    space: AnswerSpace,
-    left_bytes: usize,
-) -> Result<(u64, usize), Stop> {
-    let file = OpenFile::open(context.sandbox, path, "open")?;
-    let file_bytes = file.bytes;
-    let too_large = || space.one_too_large(path, file_bytes, left_bytes);
-    if file_bytes > left_bytes as u64 {
-        return Err(too_large().into());
+    shares: &Shares,
+    written_bytes: usize,
+) -> Result<Option<(Shown, usize)>, Stop> {
+    let left_bytes = shares.left_bytes(written_bytes);
+    let around_bytes = escaped(HEADING_END) + escaped("\n");
+    let mut file = OpenFile::open(context.sandbox, path, "open")?;
+    if file.bytes <= left_bytes as u64 {
+        // To its end, wherever that is when it comes.
+        let mut text = FileText::new(file, 0..u64::MAX, LineEnds::Kept);
+        if let Some(text_bytes) = text.count(left_bytes, context.cancellation)? {
+            return Ok(Some((Shown::Text(text.bytes(), Box::default()), around_bytes + text_bytes)));
+        }
+        file = text.into_file();
     }
-    // To its end, wherever that is when it comes.
-    let mut text = FileText::new(file, 0..u64::MAX, LineEnds::Kept);
-    let text_bytes = text.count(left_bytes, context.cancellation)?.ok_or_else(too_large)?;
-    Ok((text.bytes(), text_bytes))
+    let Some(share_bytes) = shares.share_bytes(path, &file, left_bytes)? else { return Ok(None) };
+    let begun = beginning(&file, share_bytes, context.cancellation)?;
+    let mut text = FileText::new(file, 0..begun.bytes, LineEnds::Kept);
+    let text_bytes = text.count(share_bytes, context.cancellation)?.ok_or(FsError::Shrank)?;
+    let bytes = around_bytes + text_bytes + escaped(&begun.note);
+    Ok(Some((Shown::Text(begun.bytes, begun.note.into()), bytes)))
 }
 
 impl ShownFile {
     /// All before the text of the file.
     fn heading(&self, is_first: bool) -> String {
+        if let Shown::LeftOut(note) = &self.shown {
+            return note.to_string();
+        }
         let mut heading = if is_first { String::new() } else { SEPARATOR.to_owned() };
-        let path = bounded(&self.path);
-        // Writing to a string does not fail.
-        let _ = match &self.shown {
-            Shown::Text(_) => write!(heading, "{path}{HEADING_END}"),
-            Shown::Error(error) => write!(heading, "{path}{ERROR}{error}"),
-        };
+        heading.push_str(&bounded(&self.path));
+        match &self.shown {
+            Shown::Error(error) => heading.extend([ERROR, error]),
+            _ => heading.push_str(HEADING_END),
+        }
         heading
     }
 
@@ -161,29 +175,31 @@ impl ShownFile {
         room: &mut BufferRoom<'_>,
     ) -> Result<Filled, String> {
         let heading = self.heading(is_first);
-        if let Some(rest) = heading.as_bytes().get(*at as usize..) {
-            let taken = escape_piece(rest, true, room);
-            *at += taken as u64;
-            if taken < rest.len() {
-                return Ok(Filled::Full);
-            }
+        if fill_text(&heading, 0, at, room) == Filled::Full {
+            return Ok(Filled::Full);
         }
-        let Shown::Text(bytes) = self.shown else { return Ok(Filled::End) };
+        let Shown::Text(bytes, note) = &self.shown else { return Ok(Filled::End) };
         let mut at_of_text = *at - heading.len() as u64;
-        if at_of_text < bytes {
+        if at_of_text < *bytes {
             let file = OpenFile::open(sandbox, &self.path, "open").map_err(|error| error.to_string())?;
-            let text = FileText::new(file, 0..bytes, LineEnds::Kept);
+            let text = FileText::new(file, 0..*bytes, LineEnds::Kept);
             let filled = text.fill(&mut at_of_text, room);
             *at = heading.len() as u64 + at_of_text;
             if filled? == Filled::Full {
                 return Ok(Filled::Full);
             }
         }
-        match escape_piece(b"\n", true, room) {
-            0 => Ok(Filled::Full),
-            _ => Ok(Filled::End),
-        }
+        let end = [note, "\n"].concat();
+        Ok(fill_text(&end, heading.len() as u64 + bytes, at, room))
     }
+}
+
+/// Writes the rest of a text that begins at the place `start`.
+fn fill_text(text: &str, start: u64, at: &mut u64, room: &mut BufferRoom<'_>) -> Filled {
+    let Some(rest) = text.as_bytes().get((*at - start) as usize..) else { return Filled::End };
+    let taken = escape_piece(rest, true, room);
+    *at += taken as u64;
+    if taken < rest.len() { Filled::Full } else { Filled::End }
 }
 
 impl BlockSource for SeveralFiles {
