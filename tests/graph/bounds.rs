@@ -1,9 +1,16 @@
 //! Large graphs: what they may take, and what is answered.
 
 use super::{Scene, entity, line};
-use mcpool::{Limits, Toolset as _};
+use crate::test_client::TestClient;
+use mcpool::tools::memory::KnowledgeGraph;
+use mcpool::{BlockingTool, CallContext, Limits, Server, ToolDefinition, ToolError, Toolset as _};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::json;
 use std::fmt::Write as _;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 fn lines(count: usize) -> String {
     let mut text = String::new();
@@ -71,4 +78,56 @@ async fn an_answer_has_a_bound() {
             json!([entity(&name, &[])])
         );
     }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+/// Keeps its thread until it is told to go on.
+struct Occupy {
+    started: SyncSender<()>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl BlockingTool for Occupy {
+    type Arguments<'a> = Nothing;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("occupy", "Waits.").arguments::<Nothing>()
+    }
+
+    fn call(&self, _: Nothing, call: &mut CallContext) -> Result<(), ToolError> {
+        let go_on = self.go_on.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.started.send(());
+        let _ = go_on.recv_timeout(Duration::from_mins(5));
+        call.text("done");
+        Ok(())
+    }
+}
+
+/// Entities are found in a graph that is in memory without a thread, also where reading all of it needs one.
+#[tokio::test]
+async fn what_is_found_at_once_waits_for_no_thread() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("memory.jsonl");
+    std::fs::write(&file, lines(2_000)).expect("a file");
+    let (started, starts) = sync_channel(1);
+    let (proceed, go_on) = sync_channel(1);
+    let limits = Limits { max_blocking_threads: 1, ..Limits::default() };
+    let server = Server::builder("memory", "1").limits(limits).toolset(KnowledgeGraph::new(file));
+    let server = server.blocking_tool(Occupy { started, go_on: Mutex::new(go_on) });
+    let server = server.build().expect("a server");
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
+    let open = json!({"names": ["n1999"]});
+    let first = client.call(1, "open_nodes", open.clone()).await;
+    let call = |id: u64, tool: &str| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": {}}});
+    client.send(&call(2, "occupy")).await;
+    tokio::task::spawn_blocking(move || starts.recv()).await.expect("a thread").expect("it runs");
+    client.send(&call(3, "read_graph")).await;
+    assert_eq!(client.call(4, "open_nodes", open).await, first);
+    let found = client.call(5, "search_nodes", json!({"query": "N1999"})).await;
+    assert_eq!(found["structuredContent"], first["structuredContent"]);
+    proceed.send(()).expect("it waits");
+    let answers = [client.receive().await, client.receive().await];
+    assert!(answers.iter().any(|answer| answer["id"] == 3), "all of the graph, by a thread: {answers:?}");
 }

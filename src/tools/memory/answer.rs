@@ -95,25 +95,47 @@ pub(crate) fn success(call: &mut CallContext, message: &'static str) {
     });
 }
 
-/// Answers with entities and the relations that belong to them.
-pub(crate) fn found(graph: &Graph, call: &mut CallContext, found: &Found<'_>) -> Result<(), GraphError> {
-    parts(graph, call, || (found.entities.iter().copied(), found.relations.iter().copied()))
+/// Whether an answer was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    /// There is more to write than there may be here; nothing was.
+    TooLong,
 }
 
-/// Answers with lines of entities, and of relations.
+/// Answers with entities and the relations that belong to them, if their lines are not longer than `max_bytes`.
+///
+/// # Errors
+/// When the answer would be too long.
+pub(crate) fn found(
+    graph: &Graph,
+    call: &mut CallContext,
+    max_bytes: usize,
+    found: &Found<'_>,
+) -> Result<Extent, GraphError> {
+    let all = found.entities.iter().chain(&found.relations);
+    let bytes = all.map(|at| graph.line(*at).len()).sum();
+    if bytes > max_bytes {
+        return Ok(Extent::TooLong);
+    }
+    parts(graph, call, bytes, || (found.entities.iter().copied(), found.relations.iter().copied()))
+}
+
+/// Answers with lines of entities, and of relations, which have so many bytes in all.
 ///
 /// # Errors
 /// When the answer would be too long.
 pub(crate) fn parts<E: Iterator<Item = LineIndex>, R: Iterator<Item = LineIndex>>(
     graph: &Graph,
     call: &mut CallContext,
+    bytes: usize,
     parts: impl Fn() -> (E, R),
-) -> Result<(), GraphError> {
+) -> Result<Extent, GraphError> {
     let max_bytes = call.limits().max_reply_bytes;
     let mut counted = Counted::default();
     let copies = usize::from(!call.is_text_once());
     // A small answer grows into its buffer; a large one has one of its own size, as two of them would be much.
-    if graph.text_bytes() > call.limits().inline_read_bytes {
+    if bytes > call.limits().inline_read_bytes {
         write(graph, parts(), &mut counted, true);
         counted.as_json *= copies;
         if counted.as_text + counted.as_json + AROUND_BYTES > max_bytes {
@@ -136,7 +158,7 @@ pub(crate) fn parts<E: Iterator<Item = LineIndex>, R: Iterator<Item = LineIndex>
     if is_full && call.memory_lack().is_none() {
         return Err(GraphError::LongAnswer { max_bytes });
     }
-    Ok(())
+    Ok(Extent::Whole)
 }
 
 fn write<S: Sink>(

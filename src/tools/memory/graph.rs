@@ -29,6 +29,8 @@ pub(crate) struct Graph {
     hashes: RandomState,
     /// Bytes of `text` that no line points to.
     waste: usize,
+    /// The lines that begin before this byte of `text` stand in it in their order; those behind may not.
+    in_order_bytes: usize,
     /// Whether there are entities that the index does not have.
     has_twins: bool,
 }
@@ -102,6 +104,7 @@ impl Graph {
         graph.index.reserve(lines, |_| 0);
         graph.text = text;
         graph.read_from(0, 0)?;
+        graph.in_order_bytes = graph.text.len();
         Ok(graph)
     }
 
@@ -122,6 +125,8 @@ impl Graph {
             self.lines.truncate(lines);
             self.waste = waste;
             self.index_anew();
+        } else if self.in_order_bytes == start {
+            self.in_order_bytes = self.text.len();
         }
         read
     }
@@ -202,7 +207,17 @@ impl Graph {
 
     /// The text of a line.
     pub(crate) fn line(&self, at: LineIndex) -> &str {
-        &self.text[self.lines[at as usize].range()]
+        &self.text[self.range(at)]
+    }
+
+    /// The text of all lines, with what was left behind, and how much of it has the lines in their order.
+    pub(crate) fn text(&self) -> (&str, usize) {
+        (&self.text, self.in_order_bytes)
+    }
+
+    /// Where a line stands in the text.
+    pub(crate) fn range(&self, at: LineIndex) -> Range<usize> {
+        self.lines[at as usize].range()
     }
 
     /// Whether what a line means stands in it as such: it has no escapes, and nothing but ASCII.
@@ -315,6 +330,11 @@ impl Graph {
         self.text.len()
     }
 
+    /// Bytes of the records of the lines.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.lines.len() * size_of::<Line>()
+    }
+
     /// Does what a change says; `added` lines are read by [`Graph::extend`].
     ///
     /// # Errors
@@ -377,13 +397,16 @@ impl Graph {
         let mut text = std::mem::take(&mut self.text).into_bytes();
         let mut order: Vec<LineIndex> = self.lines().collect();
         order.sort_unstable_by_key(|at| self.lines[*at as usize].start);
-        let mut end = 0;
+        let (mut end, mut in_order_end) = (0, 0);
         for at in order {
             let line = &mut self.lines[at as usize];
+            let was_in_order = (line.start as usize) < self.in_order_bytes;
             text.copy_within(line.range(), end);
             line.start = end as u32;
             end += line.length as usize;
+            in_order_end = if was_in_order { end } else { in_order_end };
         }
+        self.in_order_bytes = in_order_end;
         text.truncate(end);
         text.shrink_to_fit();
         // invariant: whole lines are moved, and each of them is text.

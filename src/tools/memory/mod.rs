@@ -41,7 +41,7 @@ use crate::server::{
     ArgumentsPlace, CallContext, Finished, ReadContext, Resources, TextBlock, ThreadArguments, ToolError,
     ToolRequest, Toolset,
 };
-use answer::List;
+use answer::{Extent, List};
 use arguments::{
     AddObservations, CreateEntities, DeleteEntities, DeleteObservations, Nothing, Open, Relations, Search,
 };
@@ -66,6 +66,8 @@ const MIME_TYPE: &str = "application/json";
 
 /// How long the graph stays in memory while no call uses it.
 const IDLE: Duration = Duration::from_mins(5);
+/// How many bytes of a graph are looked through in the time in which one is written as an answer.
+const LOOKED_THROUGH_FOR_ONE: usize = 8;
 
 /// The memory tools over one file.
 ///
@@ -192,11 +194,16 @@ const fn reads<T: ReadingTool>(name: &'static str) -> Entry<Store> {
 trait ReadingTool {
     type Arguments<'a>: Deserialize<'a>;
 
+    /// Bytes of the graph that are looked through before there is an answer.
+    fn looked_through_bytes(graph: &Graph) -> usize;
+
+    /// Answers, if the lines of the answer are not longer than `max_bytes`; otherwise writes nothing.
     fn answer(
         arguments: &Self::Arguments<'_>,
         graph: &Graph,
+        max_bytes: usize,
         call: &mut CallContext,
-    ) -> Result<(), GraphError>;
+    ) -> Result<Extent, GraphError>;
 }
 
 fn start_reading<'f, T: ReadingTool>(store: &'f Store, request: ToolRequest<'f>) -> Finished {
@@ -205,14 +212,15 @@ fn start_reading<'f, T: ReadingTool>(store: &'f Store, request: ToolRequest<'f>)
         Ok(decoded) => decoded,
         Err(refused) => return refused,
     };
+    let max_bytes = call.limits().inline_read_bytes;
+    let max_looked_through_bytes = max_bytes.saturating_mul(LOOKED_THROUGH_FOR_ONE);
     let loaded = store.at_hand();
-    let loaded = loaded.filter(|loaded| loaded.graph.text_bytes() <= call.limits().inline_read_bytes);
-    let answered = loaded.map(|loaded| T::answer(&arguments, &loaded.graph, &mut call));
+    let loaded = loaded.filter(|loaded| T::looked_through_bytes(&loaded.graph) <= max_looked_through_bytes);
+    let answered = loaded.map(|loaded| T::answer(&arguments, &loaded.graph, max_bytes, &mut call));
     match answered {
-        Some(answered) if call.lacking().is_none() => {
-            call.finish(answered.map_err(GraphError::into_tool_error))
-        }
-        // The file has to be read, the graph is large, or there was no memory for the answer.
+        Some(Ok(Extent::Whole)) if call.lacking().is_none() => call.finish(Ok(())),
+        Some(Err(error)) if call.lacking().is_none() => call.finish(Err(error.into_tool_error())),
+        // The file has to be read, there is much to look through or to write, or there was no memory for the answer.
         _ => call.restart_on_thread(ArgumentsPlace::of(json, frame)),
     }
 }
@@ -227,7 +235,8 @@ fn read<T: ReadingTool>(
     if current.is_new {
         call.resource_updated(URI);
     }
-    T::answer(&arguments, &current.loaded.graph, call).map_err(GraphError::into_tool_error)
+    let answered = T::answer(&arguments, &current.loaded.graph, usize::MAX, call);
+    answered.map(|_| ()).map_err(GraphError::into_tool_error)
 }
 
 struct ReadGraphTool;
@@ -235,8 +244,20 @@ struct ReadGraphTool;
 impl ReadingTool for ReadGraphTool {
     type Arguments<'a> = Nothing;
 
-    fn answer(_: &Nothing, graph: &Graph, call: &mut CallContext) -> Result<(), GraphError> {
-        answer::parts(graph, call, || (graph.entities(), graph.relations()))
+    fn looked_through_bytes(_: &Graph) -> usize {
+        0
+    }
+
+    fn answer(
+        _: &Nothing,
+        graph: &Graph,
+        max_bytes: usize,
+        call: &mut CallContext,
+    ) -> Result<Extent, GraphError> {
+        if graph.text_bytes() > max_bytes {
+            return Ok(Extent::TooLong);
+        }
+        answer::parts(graph, call, graph.text_bytes(), || (graph.entities(), graph.relations()))
     }
 }
 
@@ -245,19 +266,21 @@ struct SearchTool;
 impl ReadingTool for SearchTool {
     type Arguments<'a> = Search<'a>;
 
-    fn answer(search: &Search<'_>, graph: &Graph, call: &mut CallContext) -> Result<(), GraphError> {
+    fn looked_through_bytes(graph: &Graph) -> usize {
+        graph.text_bytes().max(graph.record_bytes())
+    }
+
+    fn answer(
+        search: &Search<'_>,
+        graph: &Graph,
+        max_bytes: usize,
+        call: &mut CallContext,
+    ) -> Result<Extent, GraphError> {
         let arena = call.arena();
-        let mut needle = Needle::new(search.query, &arena);
         let mut entities = ArenaVec::new_in(&arena);
-        for (looked_at, at) in graph.entities().enumerate() {
-            if looked_at % 4096 == 4095 && call.is_cancelled() {
-                return Err(GraphError::Cancelled);
-            }
-            if needle.is_in(graph, at) {
-                entities.push(at);
-            }
-        }
-        answer::found(graph, call, &Found::new(graph, entities, &arena))
+        let go_on = || if call.is_cancelled() { Err(GraphError::Cancelled) } else { Ok(()) };
+        Needle::new(search.query, &arena).find(graph, |at| entities.push(at), go_on)?;
+        answer::found(graph, call, max_bytes, &Found::new(graph, entities, &arena))
     }
 }
 
@@ -266,7 +289,17 @@ struct OpenTool;
 impl ReadingTool for OpenTool {
     type Arguments<'a> = Open<'a>;
 
-    fn answer(open: &Open<'_>, graph: &Graph, call: &mut CallContext) -> Result<(), GraphError> {
+    /// All lines are looked at for relations, but not what is in them.
+    fn looked_through_bytes(graph: &Graph) -> usize {
+        graph.record_bytes()
+    }
+
+    fn answer(
+        open: &Open<'_>,
+        graph: &Graph,
+        max_bytes: usize,
+        call: &mut CallContext,
+    ) -> Result<Extent, GraphError> {
         let _held = lists::hold_names(open.names.len(), &call.large_messages())?;
         let arena = call.arena();
         let mut entities = ArenaVec::new_in(&arena);
@@ -275,7 +308,7 @@ impl ReadingTool for OpenTool {
         }
         entities.sort_unstable();
         entities.dedup();
-        answer::found(graph, call, &Found::new(graph, entities, &arena))
+        answer::found(graph, call, max_bytes, &Found::new(graph, entities, &arena))
     }
 }
 

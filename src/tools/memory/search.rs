@@ -8,18 +8,44 @@ use super::json_text::Text;
 use super::line::Entity;
 use bumpalo::Bump;
 use bumpalo::collections::{String as ArenaString, Vec as ArenaVec};
-use std::fmt;
 
 /// Letters and signs of JSON and of English, from the most frequent one on.
 const FREQUENT: &[u8] = b"e\"taoinsrhldc, mupf:gywbvkxjqz";
 
 /// What is searched for.
 pub(crate) struct Needle<'a> {
-    /// In lower case.
+    lower: Lower<'a>,
+    scratch: Scratch<'a>,
+}
+
+/// What becomes of a text that is not plain.
+struct Scratch<'a> {
+    decoded: ArenaString<'a>,
+    lower: ArenaString<'a>,
+}
+
+/// What is searched for, in lower case.
+struct Lower<'a> {
     text: ArenaString<'a>,
     /// The place of the byte in it that is seldom in a text.
     rare_at: usize,
-    scratch: ArenaString<'a>,
+}
+
+impl Lower<'_> {
+    /// Where it occurs in a text of which all that counts is ASCII, in order.
+    fn occurrences(&self, text: &str) -> impl Iterator<Item = usize> {
+        let (needle, text) = (self.text.as_bytes(), text.as_bytes());
+        let rare = needle[self.rare_at];
+        memchr::memchr2_iter(rare, rare.to_ascii_uppercase(), text).filter_map(move |at| {
+            let start = at.checked_sub(self.rare_at)?;
+            let is_here = text.get(start..start + needle.len())?.eq_ignore_ascii_case(needle);
+            is_here.then_some(start)
+        })
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        self.occurrences(text).next().is_some()
+    }
 }
 
 impl<'a> Needle<'a> {
@@ -28,56 +54,80 @@ impl<'a> Needle<'a> {
         push_lower(query, &mut text);
         let rank = |byte: &u8| FREQUENT.iter().position(|other| other == byte).unwrap_or(FREQUENT.len());
         let rare_at = text.bytes().enumerate().max_by_key(|(_, byte)| rank(byte)).map_or(0, |(at, _)| at);
-        Self { text, rare_at, scratch: ArenaString::new_in(arena) }
+        Self {
+            lower: Lower { text, rare_at },
+            scratch: Scratch { decoded: ArenaString::new_in(arena), lower: ArenaString::new_in(arena) },
+        }
     }
 
+    /// Gives the entities to `take` in a text of which it occurs, in the order of the file. `go_on` is asked now and then.
+    ///
+    /// # Errors
+    /// Those of `go_on`.
+    pub(crate) fn find<E>(
+        self,
+        graph: &Graph,
+        mut take: impl FnMut(LineIndex),
+        mut go_on: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { lower, mut scratch } = self;
+        if lower.text.is_empty() {
+            graph.entities().for_each(take);
+            return Ok(());
+        }
+        let (text, in_order_bytes) = graph.text();
+        // All lines are looked through at once, as most are short and none of them has it.
+        let mut occurrences = lower.occurrences(&text[..in_order_bytes]).peekable();
+        for (looked_at, at) in graph.entities().enumerate() {
+            if looked_at % 4096 == 4095 {
+                go_on()?;
+            }
+            if graph.is_plain(at) {
+                let line = graph.range(at);
+                let may_have_it = if line.start < in_order_bytes {
+                    while occurrences.next_if(|start| *start < line.start).is_some() {}
+                    occurrences.peek().is_some_and(|start| start + lower.text.len() <= line.end)
+                } else {
+                    lower.is_in(graph.line(at))
+                };
+                if !may_have_it {
+                    continue;
+                }
+            }
+            if lower.is_in_entity(graph, at, &mut scratch) {
+                take(at);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Lower<'_> {
     /// Whether it occurs in a text of an entity.
-    pub(crate) fn is_in(&mut self, graph: &Graph, at: LineIndex) -> bool {
-        if self.text.is_empty() {
-            return true;
-        }
+    fn is_in_entity(&self, graph: &Graph, at: LineIndex, scratch: &mut Scratch<'_>) -> bool {
         let is_plain = graph.is_plain(at);
-        if is_plain && !self.is_in_plain(graph.line(at)) {
-            return false;
-        }
         let Some(entity) = graph.item(at).entity() else { return false };
         let Entity { name, kind, observations } = entity;
         let mut texts = [name, kind].into_iter().chain(observations.iter());
         texts.any(|text| match text {
-            Text::Escaped(inside) if is_plain => self.is_in_plain(inside),
-            text => self.is_in_any(text),
+            Text::Escaped(inside) if is_plain => self.is_in(inside),
+            text => self.is_in_any(text, scratch),
         })
     }
 
-    /// Whether it occurs in a text of ASCII.
-    fn is_in_plain(&self, text: &str) -> bool {
-        let (needle, text) = (self.text.as_bytes(), text.as_bytes());
-        let rare = needle[self.rare_at];
-        let is_here = |at: usize| {
-            let start = at.checked_sub(self.rare_at)?;
-            text.get(start..start + needle.len()).map(|part| part.eq_ignore_ascii_case(needle))
-        };
-        memchr::memchr2_iter(rare, rare.to_ascii_uppercase(), text).any(|at| is_here(at) == Some(true))
-    }
-
-    fn is_in_any(&mut self, text: Text<'_>) -> bool {
-        self.scratch.clear();
+    fn is_in_any(&self, text: Text<'_>, scratch: &mut Scratch<'_>) -> bool {
+        let Scratch { decoded, lower } = scratch;
+        lower.clear();
         match text {
-            Text::Plain(text) => push_lower(text, &mut self.scratch),
-            Text::Escaped(text) if !text.contains('\\') => push_lower(text, &mut self.scratch),
-            Text::Escaped(_) => text.push_to(&mut Lowered(&mut self.scratch)),
+            Text::Escaped(text) if text.contains('\\') => {
+                // What a letter becomes may depend on those around it, so that the text is needed as a whole.
+                decoded.clear();
+                Text::Escaped(text).push_to(decoded);
+                push_lower(decoded, lower);
+            }
+            Text::Plain(text) | Text::Escaped(text) => push_lower(text, lower),
         }
-        memchr::memmem::find(self.scratch.as_bytes(), self.text.as_bytes()).is_some()
-    }
-}
-
-/// Lowers what is written to it.
-struct Lowered<'t, 'a>(&'t mut ArenaString<'a>);
-
-impl fmt::Write for Lowered<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        push_lower(text, self.0);
-        Ok(())
+        memchr::memmem::find(lower.as_bytes(), self.text.as_bytes()).is_some()
     }
 }
 
@@ -139,6 +189,7 @@ fn touches(graph: &Graph, at: LineIndex, by_hash: &[(u32, LineIndex)]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::memory::graph::Change;
 
     #[test]
     fn what_is_left_as_it_is_has_no_lower_case() {
@@ -157,12 +208,14 @@ mod tests {
         let lines = concat!(
             r#"{"type":"entity","name":"Plain","entityType":"kind","observations":["One two"]}"#,
             "\n",
-            r#"{"type":"entity","name":"\u00c9t\u00e9","entityType":"\u212a","observations":["a\"B", "ΑΣ"]}"#,
+            r#"{"type":"entity","name":"\u00c9t\u00e9","entityType":"\u212a","observations":["a\"B", "ΑΣ", "\u039f\u03a3"]}"#,
         );
         let graph = Graph::read(lines.to_owned()).expect("lines");
         let found = |query: &str| {
-            let mut needle = Needle::new(query, &arena);
-            graph.lines().filter(|at| needle.is_in(&graph, *at)).collect::<Vec<_>>()
+            let mut found = Vec::new();
+            let go_on = || Ok::<(), std::convert::Infallible>(());
+            let Ok(()) = Needle::new(query, &arena).find(&graph, |at| found.push(at), go_on);
+            found
         };
         assert_eq!(found(""), [0, 1]);
         assert_eq!(found("E TW"), [0]);
@@ -170,8 +223,50 @@ mod tests {
         assert_eq!(found("éT"), [1]);
         assert_eq!(found("a\"b"), [1]);
         assert_eq!(found("ας"), [1]);
+        assert_eq!(found("ος"), [1], "the sigma at the end of a word is another one, in escapes too");
         for of_none in ["entity", "observations", "u00", "One two\"", "three"] {
             assert_eq!(found(of_none), [0; 0], "{of_none}");
+        }
+    }
+
+    /// Lines that were moved, cut out, added and packed are found as if each was looked through by itself.
+    #[test]
+    fn lines_are_found_wherever_they_stand() {
+        let arena = Bump::new();
+        let entity =
+            |name: &str| format!(r#"{{"type":"entity","name":"{name}","entityType":"t","observations":[]}}"#);
+        let all = |lines: &[String]| lines.iter().map(|line| line.clone() + "\n").collect::<String>();
+        let mut names: Vec<String> = (0..400).map(|number| format!("n{number}x")).collect();
+        let lines: Vec<String> = names.iter().map(|name| entity(name)).collect();
+        let mut graph = Graph::read(all(&lines)).expect("lines");
+        let mut random = 20_260_831_u32;
+        for round in 0..200_u32 {
+            random = random.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+            let at = (random >> 8) as usize % names.len();
+            let mut change = Change::default();
+            match round % 4 {
+                0 | 1 => {
+                    names[at] = format!("r{round}x{}", "-".repeat(round as usize * 7));
+                    change.replaced.push((at as LineIndex, entity(&names[at])));
+                }
+                2 => {
+                    names.remove(at);
+                    change.removed.push(at as LineIndex);
+                }
+                _ => {
+                    names.push(format!("a{round}x"));
+                    change.added = entity(&names[names.len() - 1]) + "\n";
+                }
+            }
+            graph.apply(&change).expect("lines");
+            for query in ["x", "1x", "R", "a1", "n39", "}\n{"] {
+                let mut found = Vec::new();
+                let go_on = || Ok::<(), std::convert::Infallible>(());
+                let Ok(()) = Needle::new(query, &arena).find(&graph, |at| found.push(at as usize), go_on);
+                let lower = query.to_lowercase();
+                let want: Vec<usize> = (0..names.len()).filter(|at| names[*at].contains(&lower)).collect();
+                assert_eq!(found, want, "{query:?} after {round}");
+            }
         }
     }
 }

@@ -44,6 +44,26 @@ for (const query of ['straße', 'STRASSE', 'ß', 'οδος', 'ΟΔΟΣ', 'ς', '
     row(`a search for ${query}`, WORDS, ['search_nodes', { query }]);
 }
 
+// Cases: sigmas at the end of a word and elsewhere, letters that become two, and those beyond the first plane; written as
+// they are, and as escapes.
+const CASES = [
+    entity('ΣΟΦΟΣ ΟΔΟΣ', 'Σ', 'ΑΣ.', 'ΑΣ\u0301Α', '\u00adΑΣ\u00ad', 'Σ1Σ', 'ΑΣ:Σ'), entity('ẞ ﬀ ŉ', 'ǅ ǆ', 'Ⅷ', 'Ꭰ ꭰ', 'Ω Å'), entity('𐐀𐐨', 'Ա ա', 'Ⴀ ა Ა'),
+    entity('İi', 'Iı', 'Ğ'), relation('ΣΟΦΟΣ ΟΔΟΣ', 'İi', 'ends'),
+].join('\n');
+const ESCAPED = CASES.replace(/[^\x00-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+for (const query of ['σοφος', 'σοφοσ', 'ΣΟΦΟΣ', 'ας', 'ασ', 'ας.', 'ασ\u0301α', 'ας\u0301α', '\u00adας', 'σ1σ', 'σ1ς', 'ας:σ', 'ας:ς', 'Σ', 'σ', 'ς', 'ß', 'ẞ', 'ss', 'ff', 'ﬀ', 'ʼn', 'ŉ', 'ǆ', 'ǅ',
+    'ⅷ', 'Ꭰ', 'ꭰ', 'ω', 'å', '𐐨', '𐐀', 'ա', 'ა', 'ⴀ', 'i̇i', 'i', 'ı', 'ğ', '\u0307']) {
+    row(`a search for ${query} in other cases`, CASES, ['search_nodes', { query }]);
+    row(`a search for ${query} in escapes`, ESCAPED, ['search_nodes', { query }]);
+}
+row('names in escapes', ESCAPED, ['open_nodes', { names: ['ΣΟΦΟΣ ΟΔΟΣ', '𐐀𐐨', 'σοφος οδος'] }], add({ entityName: '𐐀𐐨', contents: ['Ա ա', 'ა'] }), create({ name: 'İi', entityType: 't', observations: [] }),
+    relate({ from: 'ΣΟΦΟΣ ΟΔΟΣ', to: 'İi', relationType: 'ends' }), ['delete_observations', { deletions: [{ entityName: 'ΣΟΦΟΣ ΟΔΟΣ', observations: ['Σ1Σ'] }] }], READ, ['delete_entities', { entityNames: ['İi'] }], READ);
+// Half of a pair is in files that JavaScript wrote.
+const HALVES = String.raw`{"type":"entity","name":"\ud83d","entityType":"t","observations":["\ude00 low","high \ud83d","\ud83d\ude00","\ude00\ud83d"]}`;
+row('halves of pairs are searched', `${HALVES}\n${entity('whole', 't', '😀')}`, ['search_nodes', { query: '😀' }], ['search_nodes', { query: 'LOW' }]);
+row('halves of pairs stay when an entity changes', HALVES, create({ name: 'whole', entityType: 't', observations: ['😀'] }), ['delete_entities', { entityNames: ['whole'] }], READ);
+row('half of a pair in a call', entity('whole', 't', '😀'), ['search_nodes', { query: '\ud83d' }], create({ name: 'a\ude00', entityType: 't', observations: [] }), READ);
+
 // Creating.
 const ada = { name: 'Ada', entityType: 'person', observations: ['x'] };
 row('entities in no file', null, create(ada), READ);
