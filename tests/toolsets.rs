@@ -4,7 +4,7 @@
 #[path = "toolsets/everything.rs"]
 mod everything;
 #[path = "toolsets/fetch.rs"]
-mod fetch;
+pub(crate) mod fetch;
 #[path = "toolsets/once.rs"]
 mod once;
 #[path = "toolsets/thinking.rs"]

@@ -1,5 +1,7 @@
 //! The program as a person runs it, against a scripted server, and the client against real processes.
 
+#[cfg(target_os = "linux")]
+mod abandoned;
 mod admission;
 mod call;
 mod client;

@@ -34,6 +34,10 @@ impl Serving {
         line.trim_end().to_owned()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         assert!(signal(name, &self.child.id().to_string()));
     }

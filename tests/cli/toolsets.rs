@@ -97,6 +97,11 @@ fn what_is_not_there_is_refused_with_what_there_is() {
         ),
         (vec!["--tools", "time", "--prefix", "a b"], 2, "prefix \"a b\""),
         (vec!["--tools", "time", "--local-timezone", "Mars"], 1, "invalid --local-timezone \"Mars\""),
+        (
+            vec!["--tools", "fetch", "--proxy-url", "socks5h://p:1080"],
+            2,
+            "SOCKS is not supported: name a proxy that speaks HTTP, as http://HOST:PORT",
+        ),
     ] {
         let run = run(&[&["serve"], &*arguments].concat());
         assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{arguments:?}: {run:?}");

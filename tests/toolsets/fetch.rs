@@ -1,7 +1,7 @@
 //! The fetch tool and its prompt, asked for pages of a site on this machine.
 
 #[path = "../../src/tools/fetch/tests/site.rs"]
-mod site;
+pub(crate) mod site;
 
 use super::{recorded, text_of};
 use crate::test_client::TestClient;
@@ -11,8 +11,11 @@ use mcpool::{BlockingTool, CallContext, Limits, Server, ToolDefinition, ToolErro
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use site::{Site, html, response, wait_for_close};
+use site::{Deaf, PATIENCE, Site, drip, html, response, wait_for_close};
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Asks addresses of this machine.
 fn fetch() -> Fetch {
@@ -264,6 +267,74 @@ async fn slow_sites_leave_threads_to_others_and_go_when_they_are_cancelled() {
     let result = client.call(101, "fetch", json!({"url": site.url("/fast")})).await;
     assert!(text_of(&result).ends_with("fast"), "{result}");
     assert!(site.paths().iter().filter(|path| *path == "/slow").count() <= 16);
+}
+
+/// Waits for what has to come.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Neither a page without end, nor a head without end, nor a server that takes no connection keeps anything of a call that
+/// was cancelled.
+#[tokio::test]
+async fn calls_that_are_cancelled_give_back_their_connections_slots_and_memory() {
+    let at_work = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&at_work);
+    let site = Site::new(move |first, stream| {
+        if first.contains("/fast") {
+            let _ = stream.write_all(&response("200 OK", "text/plain", b"fast"));
+            return;
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        let is_head = first.contains("/head");
+        let rest = if is_head { "x-long: " } else { "content-type: text/plain\r\n\r\n" };
+        drip(stream, format!("HTTP/1.1 200 OK\r\n{rest}").as_bytes());
+        counted.fetch_sub(1, Ordering::SeqCst);
+    });
+    let deaf = Deaf::new();
+    let urls = [site.url("/body"), site.url("/head"), deaf.url("/")];
+    let limits = Limits { fetch_timeout_ms: 3_600_000, max_inflight_bytes: 8 << 20, ..Limits::default() };
+    let tools = fetch().ignore_robots_txt(true);
+    let server = Server::builder("left", "1").limits(limits).toolset(tools);
+    let server = server.toolset(Thinking::new().log_thoughts(false)).build().expect("a server");
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
+    let idle_bytes = held_bytes(&server);
+    for id in 0..100 {
+        let url = &urls[id % urls.len()];
+        let params = json!({"name": "fetch", "arguments": {"url": url}});
+        client.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})).await;
+        if url.starts_with(&site.url("")) {
+            until("it is asked", || at_work.load(Ordering::SeqCst) == 1).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let params = json!({"requestId": id, "reason": "test"});
+        client.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})).await;
+        until("the connection is closed", || at_work.load(Ordering::SeqCst) == 0).await;
+    }
+    let result = client.call(200, "fetch", json!({"url": site.url("/fast")})).await;
+    assert!(text_of(&result).ends_with("fast"), "{result}");
+    // All but a MiB of the memory for large messages is free again, once the last thread has ended.
+    let thought = "a".repeat(7 << 20);
+    let thought =
+        json!({"thought": thought, "nextThoughtNeeded": false, "thoughtNumber": 1, "totalThoughts": 1});
+    let begun = Instant::now();
+    let mut id = 201;
+    loop {
+        let params = json!({"name": "sequentialthinking", "arguments": thought});
+        let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+        let answer = client.ask(&call).await;
+        if answer["result"].is_object() && answer["result"].get("isError").is_none() {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the memory is not free: {answer}");
+        id += 1;
+    }
+    assert!(held_bytes(&server) <= idle_bytes + (64 << 10), "nothing but a short page is kept");
 }
 
 #[tokio::test]

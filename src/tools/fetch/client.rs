@@ -3,13 +3,14 @@
 //! Redirects are not followed here: who asks checks each of them first (`page.rs`).
 
 use super::address::{self, AddressRule};
+use super::connection::Connect;
 use super::error::PageError;
 use super::forward::{self, Forward, ProxyResolver};
 use super::job::Job;
+use super::lookup::Lookups;
 use super::proxy::Proxies;
 use super::resolver::{CheckedResolver, Refusal};
 use super::target;
-use super::watched::Watch;
 use std::cell::OnceCell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -17,14 +18,12 @@ use std::time::Duration;
 use ureq::config::Config;
 use ureq::http::{HeaderMap, HeaderName, Uri, header};
 use ureq::unversioned::resolver::{DefaultResolver, Resolver};
-use ureq::unversioned::transport::{
-    ConnectProxyConnector, Connector, NextTimeout, RustlsConnector, TcpConnector,
-};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, NextTimeout, RustlsConnector};
 use ureq::{Agent, BodyReader, Proxy, Timeout};
 use url::Url;
 
-/// Longest time for a connection, of which a host with several addresses has some for each. A thread that connects does
-/// not notice that nobody waits any more, and is kept from others so long.
+/// Longest time for a connection, of which a host with several addresses has some for each: what is not there keeps a
+/// thread from others so long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest head of a response.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -38,7 +37,7 @@ const ACCEPT_ENCODING: &str = "gzip, deflate";
 /// How requests leave this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
-    pub(crate) names: Arc<dyn Resolver>,
+    pub(crate) lookups: Arc<Lookups>,
     pub(crate) may_ask: AddressRule,
     pub(crate) proxies: Proxies,
 }
@@ -46,7 +45,7 @@ pub(crate) struct Network {
 impl Network {
     /// That of this machine.
     pub(crate) fn new(may_ask: AddressRule) -> Self {
-        Self { names: Arc::new(DefaultResolver::default()), may_ask, proxies: Proxies::default() }
+        Self { lookups: Lookups::new(DefaultResolver::default()), may_ask, proxies: Proxies::default() }
     }
 }
 
@@ -88,7 +87,8 @@ pub(crate) struct Client<'j> {
 impl<'j> Client<'j> {
     /// A client that calls itself `agent`.
     pub(crate) fn new(job: &'j Job, network: &'j Network, agent: &'j str) -> Self {
-        let resolver = CheckedResolver::new(Arc::clone(&network.names), network.may_ask);
+        let lookups = Arc::clone(&network.lookups);
+        let resolver = CheckedResolver::new(lookups, network.may_ask, job.cancellation.clone());
         let (direct, forwarded, tunnelled) = Default::default();
         Self { job, network, agent, resolver, direct, forwarded, tunnelled }
     }
@@ -156,8 +156,7 @@ impl<'j> Client<'j> {
     fn connected(&self, resolver: CheckedResolver, proxy: Option<Proxy>) -> Agent {
         let connector =
             ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(Watch(self.job.cancellation.clone()))
+                .chain(Connect(self.job.cancellation.clone()))
                 .chain(RustlsConnector::default());
         Agent::with_parts(self.config(proxy), connector, resolver)
     }
@@ -165,10 +164,7 @@ impl<'j> Client<'j> {
     /// An agent that gives its requests to `proxy`.
     fn forwarding(&self, names: CheckedResolver, proxy: &Proxy) -> Agent {
         let proxy = proxy.uri().clone();
-        let connector =
-            ().chain(TcpConnector::default())
-                .chain(Watch(self.job.cancellation.clone()))
-                .chain(Forward::new(proxy.clone()));
+        let connector = ().chain(Connect(self.job.cancellation.clone())).chain(Forward::new(proxy.clone()));
         Agent::with_parts(self.config(None), connector, ProxyResolver { names, proxy })
     }
 

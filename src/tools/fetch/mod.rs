@@ -27,7 +27,9 @@
 //! page   cache            one page fetched; pages that are kept
 //! client   markdown       one request; text from HTML
 //! forward                 plain pages through a proxy
-//! resolver watched proxy  how it leaves; who is asked; who waits
+//! resolver proxy          who is asked
+//! connection lookup       how it leaves, as long as somebody waits
+//! patience                how long that is
 //! tree nesting            a page's tree, within bounds
 //! body charset robots     what a response says
 //! job target address part error       the vocabulary of all of them
@@ -38,13 +40,16 @@ mod body;
 mod cache;
 mod charset;
 mod client;
+mod connection;
 mod error;
 mod forward;
 mod job;
+mod lookup;
 mod markdown;
 mod nesting;
 mod page;
 mod part;
+mod patience;
 mod prompts;
 mod proxy;
 mod resolver;
@@ -54,7 +59,6 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod watched;
 
 pub use error::FetchError;
 pub use prompts::FetchPrompts;

@@ -79,7 +79,10 @@ fn parse(text: &str) -> Result<Proxy, FetchError> {
     match full.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
         Some("http" | "https") => {}
         Some("socks" | "socks4" | "socks4a" | "socks5" | "socks5h") => {
-            return Err(refuse("this program speaks to proxies of HTTP, not of SOCKS"));
+            return Err(refuse(
+                "SOCKS is not supported: name a proxy that speaks HTTP, as http://HOST:PORT or https://HOST:PORT, for \
+                 instance Privoxy in front of the one of SOCKS",
+            ));
         }
         _ => return Err(refuse("a proxy is named as http://HOST:PORT or https://HOST:PORT")),
     }
@@ -127,11 +130,18 @@ mod tests {
     /// Nothing is fetched past a proxy because of a mistake in its name.
     #[test]
     fn a_proxy_of_the_environment_that_cannot_be_used_is_not_passed_by() {
-        let proxies =
-            Proxies::from_variables(|name| (name == "ALL_PROXY").then(|| "socks5://p:1".to_owned()));
-        let url: Url = "http://x.example/".parse().expect("a URL");
-        let error = proxies.of(&url, &"http://x.example/".parse().expect("a URI")).expect_err("no proxy");
-        assert!(error.to_string().contains("SOCKS"), "{error}");
+        for (name, value) in [
+            ("ALL_PROXY", "socks5://p:1"),
+            ("all_proxy", "socks5h://user:secret@p:1"),
+            ("HTTP_PROXY", "SOCKS4a://p:1"),
+        ] {
+            let proxies = Proxies::from_variables(|asked| (asked == name).then(|| value.to_owned()));
+            let url: Url = "http://x.example/".parse().expect("a URL");
+            let error = proxies.of(&url, &"http://x.example/".parse().expect("a URI")).expect_err("no proxy");
+            let text = error.to_string();
+            assert!(text.contains("SOCKS is not supported") && text.contains("http://HOST:PORT"), "{text}");
+            assert!(!text.contains("secret"), "{text}");
+        }
     }
 
     #[test]

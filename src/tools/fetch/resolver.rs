@@ -4,6 +4,8 @@
 //! moment later (DNS rebinding) leads nowhere.
 
 use super::address::AddressRule;
+use super::lookup::Lookups;
+use crate::server::CancellationToken;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use thiserror::Error;
@@ -20,22 +22,23 @@ pub(crate) struct Refusal {
     pub(crate) address: IpAddr,
 }
 
-/// Gives the addresses of a name if all of them may be asked.
+/// Gives the addresses of a name if all of them may be asked, for one call.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedResolver {
-    names: Arc<dyn Resolver>,
+    lookups: Arc<Lookups>,
     may_ask: AddressRule,
+    cancellation: CancellationToken,
 }
 
 impl CheckedResolver {
-    /// Checks what `names` finds.
-    pub(crate) fn new(names: Arc<dyn Resolver>, may_ask: AddressRule) -> Self {
-        Self { names, may_ask }
+    /// Checks what `lookups` find.
+    pub(crate) fn new(lookups: Arc<Lookups>, may_ask: AddressRule, cancellation: CancellationToken) -> Self {
+        Self { lookups, may_ask, cancellation }
     }
 
     /// Looks up without a check: for a proxy, which the operator chose.
     pub(crate) fn unchecked(&self) -> Self {
-        Self { names: Arc::clone(&self.names), may_ask: |_| true }
+        Self { may_ask: |_| true, ..self.clone() }
     }
 }
 
@@ -43,17 +46,17 @@ impl Resolver for CheckedResolver {
     fn resolve(
         &self,
         uri: &Uri,
-        config: &Config,
+        _: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let addresses = match (host.parse(), port(uri)) {
             (Ok(address), Some(port)) => {
-                let mut addresses = self.empty();
+                let mut addresses = self.lookups.none();
                 addresses.push(SocketAddr::new(address, port));
                 addresses
             }
-            _ => self.names.resolve(uri, config, timeout)?,
+            _ => self.lookups.addresses(uri, timeout, &self.cancellation)?,
         };
         match addresses.iter().find(|address| !(self.may_ask)(address.ip())) {
             None => Ok(addresses),

@@ -1,8 +1,9 @@
 //! Servers that send too much, too little, too slowly, or something else than they say.
 
-use super::site::{Site, html, response, wait_for_close};
+use super::site::{Deaf, Site, html, response, wait_for_close};
 use super::{MAX_PAGE_BYTES, Scene};
 use crate::tools::fetch::error::PageError;
+use crate::tools::fetch::proxy::Proxies;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
@@ -144,6 +145,32 @@ fn a_cancelled_call_does_not_wait_for_its_server() {
         let error = scene.error(&site.url("/"));
         assert!(matches!(error, PageError::Cancelled(_)), "{error}");
     }
+}
+
+/// Without the token, it would wait for the connection until that has failed.
+#[test]
+fn a_cancelled_call_does_not_wait_for_a_connection() {
+    let deaf = Deaf::new();
+    let scene = Scene { timeout_ms: 3_600_000, ..Scene::new() };
+    let error = Scene { cancelled_after: 8, ..scene }.error(&deaf.url("/"));
+    assert!(matches!(error, PageError::Cancelled(_)), "{error}");
+    // Nor to a proxy, plain or with a tunnel.
+    for url in ["http://127.0.0.1/", "https://127.0.0.1/"] {
+        let mut scene = Scene { cancelled_after: 8, timeout_ms: 3_600_000, ..Scene::new() };
+        scene.network.proxies = Proxies::one(&deaf.url("")).expect("a proxy");
+        let error = scene.error(url);
+        assert!(matches!(error, PageError::Cancelled(_)), "{url}: {error}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_not_answered_fails_in_its_time() {
+    let deaf = Deaf::new();
+    let error = Scene { timeout_ms: 300, ..Scene::new() }.error(&deaf.url("/"));
+    assert!(matches!(error, PageError::TimedOut { .. }), "{error}");
+    let gone = Site::of(|_| None).url("/");
+    let error = Scene::new().error(&gone);
+    assert!(error.to_string().contains("refused"), "{error}");
 }
 
 #[test]

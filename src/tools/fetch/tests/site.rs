@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "of a helper, each test uses a part")]
 
+use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +91,44 @@ impl Drop for Site {
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
+    }
+}
+
+/// An address that answers no connection, and refuses none: its queue is full.
+pub struct Deaf {
+    listener: Socket,
+    queue: Vec<TcpStream>,
+}
+
+impl Deaf {
+    pub fn new() -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
+        listener.listen(0).expect("it listens");
+        let mut deaf = Self { listener, queue: Vec::new() };
+        while let Ok(queued) = TcpStream::connect_timeout(&deaf.address(), Duration::from_millis(500)) {
+            deaf.queue.push(queued);
+            assert!(deaf.queue.len() < 64, "its queue has no end");
+        }
+        deaf
+    }
+
+    fn address(&self) -> SocketAddr {
+        let address = self.listener.local_addr().expect("an address");
+        address.as_socket().expect("one of IP")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+}
+
+/// Sends `head`, and then a byte now and then, until the client has gone.
+pub fn drip(stream: &mut TcpStream, head: &[u8]) {
+    let mut sent = stream.write_all(head);
+    while sent.is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+        sent = stream.write_all(b"x");
     }
 }
 

@@ -4,6 +4,7 @@ use super::site::{Site, html, redirect, response};
 use super::{AGENT, Scene};
 use crate::tools::fetch::client::Network;
 use crate::tools::fetch::error::PageError;
+use crate::tools::fetch::lookup::Lookups;
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,10 +34,14 @@ impl Names {
     }
 }
 
-impl Resolver for Names {
+/// They, as they are asked.
+#[derive(Debug)]
+struct Asked(Arc<Names>);
+
+impl Resolver for Asked {
     fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let look = self.looks.fetch_add(1, Ordering::SeqCst);
-        let looks = self.addresses.get(uri.host().unwrap_or_default()).ok_or(ureq::Error::HostNotFound)?;
+        let look = self.0.looks.fetch_add(1, Ordering::SeqCst);
+        let looks = self.0.addresses.get(uri.host().unwrap_or_default()).ok_or(ureq::Error::HostNotFound)?;
         let mut found = self.empty();
         for ip in &looks[look.min(looks.len() - 1)] {
             found.push(SocketAddr::new(*ip, uri.port_u16().unwrap_or(80)));
@@ -47,7 +52,7 @@ impl Resolver for Names {
 
 fn with_names(scene: Scene, names: &Arc<Names>) -> Scene {
     let Scene { network, .. } = scene;
-    let network = Network { names: Arc::<Names>::clone(names), ..network };
+    let network = Network { lookups: Lookups::new(Asked(Arc::clone(names))), ..network };
     Scene { network, ..scene }
 }
 
