@@ -108,8 +108,8 @@ pub use protocol::{
 pub use server::{
     Blocking, BlockingTool, BuildError, CallContext, CatalogError, Chain, Completer, CompletionRequest,
     CompletionTarget, Completions, DataBlock, Drain, Finished, NoTools, PromptContext, Prompts, ReadContext,
-    RequestContext, Resources, Server, ServerBuilder, SessionValues, Single, TextBlock, ThreadArguments,
-    Tool, ToolError, ToolRequest, Toolset,
+    RequestContext, ResourcePage, Resources, Server, ServerBuilder, SessionValues, Single, TextBlock,
+    ThreadArguments, Tool, ToolError, ToolRequest, Toolset,
 };
 #[cfg(feature = "otel")]
 pub use traces::{TraceExport, TraceExportError};

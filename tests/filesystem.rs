@@ -35,6 +35,9 @@ mod places;
 #[path = "filesystem/program.rs"]
 mod program;
 #[cfg(target_os = "linux")]
+#[path = "filesystem/resources.rs"]
+mod resources;
+#[cfg(target_os = "linux")]
 #[path = "filesystem/streamed.rs"]
 mod streamed;
 #[cfg(target_os = "linux")]

@@ -9,7 +9,7 @@ use crate::protocol::ToolDefinition;
 use crate::server::{Server, ServerBuilder, Toolset};
 use crate::tools::everything::{Demo, Everything, INSTRUCTIONS};
 use crate::tools::fetch::{Fetch, FetchError};
-use crate::tools::filesystem::Filesystem;
+use crate::tools::filesystem::{Compat, Filesystem};
 use crate::tools::git::Git;
 use crate::tools::memory::KnowledgeGraph;
 use crate::tools::thinking::Thinking;
@@ -49,7 +49,14 @@ fn builder(
     let server = Server::builder("mcpool", env!("CARGO_PKG_VERSION"));
 
     let filesystem = enabled.then(ToolsetName::Filesystem, || filesystem(dirs, settings)).transpose()?;
-    let server = server.toolset(choice.apply(ToolsetName::Filesystem, filesystem)?);
+    let files = filesystem.as_ref().filter(|_| lists_files(settings)).map(Filesystem::resources);
+    let filesystem = choice.apply(ToolsetName::Filesystem, filesystem)?;
+    let files = files.filter(|_| has_tools(&filesystem));
+    let server = server.toolset(filesystem);
+    let server = match files {
+        Some(files) => server.resources(files),
+        None => server,
+    };
 
     let git = enabled.then(ToolsetName::Git, || git(dirs, settings)).transpose()?;
     let server = server.toolset(choice.apply(ToolsetName::Git, git)?);
@@ -95,6 +102,11 @@ fn builder(
 /// Whether anything is left of a toolset: without its tools, its prompts and resources are not wanted either.
 fn has_tools(toolset: &impl Toolset) -> bool {
     !toolset.definitions().is_empty()
+}
+
+/// Whether files are resources. Those of the reference are none.
+fn lists_files(settings: &Settings) -> bool {
+    settings.file_resources && settings.compat != Some(Compat::Reference)
 }
 
 fn filesystem(dirs: &[PathBuf], settings: &Settings) -> Result<Filesystem, CliError> {

@@ -120,7 +120,7 @@ impl<T: Toolset> ServerBuilder<T> {
     /// Adds a family of resources.
     #[must_use]
     pub fn resources(mut self, resources: impl Resources) -> Self {
-        self.families.resources.push(Box::new(resources));
+        self.families.resources.push(Arc::new(resources));
         self
     }
 

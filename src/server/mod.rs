@@ -24,6 +24,9 @@ pub use handler::prompts::{
     Completer, CompletionRequest, CompletionTarget, Completions, PromptContext, Prompts,
 };
 pub use handler::request_context::RequestContext;
+pub use handler::resource_page::ResourcePage;
+#[cfg(feature = "filesystem")]
+pub(crate) use handler::resources::ContentsKind;
 pub use handler::resources::{ReadContext, Resources};
 #[cfg(feature = "everything")]
 pub(crate) use handler::session_notices::SessionNotices;

@@ -43,22 +43,26 @@ fn path(rest: &str) -> Option<PathBuf> {
         return None;
     }
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
-    let mut bytes = rest.get(slash..end)?.bytes();
-    let mut decoded = Vec::with_capacity(rest.len());
+    decode_path(rest.get(slash..end)?).map(|path| PathBuf::from(OsString::from_vec(path)))
+}
+
+/// The bytes of a path as URIs write it. `None` where it is no path: a name holds neither a slash nor a zero byte.
+pub(crate) fn decode_path(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
         if byte != b'%' {
             decoded.push(byte);
             continue;
         }
-        let digits = [bytes.next()?, bytes.next()?];
-        let byte = u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
-        // A name cannot hold a slash.
-        if byte == b'/' || byte == 0 {
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let byte = (digit()? * 16 + digit()?) as u8;
+        if byte == b'/' {
             return None;
         }
         decoded.push(byte);
     }
-    Some(PathBuf::from(OsString::from_vec(decoded)))
+    (!decoded.contains(&0)).then_some(decoded)
 }
 
 #[cfg(test)]

@@ -124,6 +124,16 @@ impl TestClient {
         line
     }
 
+    /// Receives bytes of a message that has begun.
+    pub async fn receive_some(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 1024];
+        let read = self.answers.read(&mut bytes);
+        let read = tokio::time::timeout(PATIENCE, read).await.expect("bytes in time").expect("it writes");
+        assert!(read > 0, "the server closed its side");
+        bytes.truncate(read);
+        bytes
+    }
+
     /// Receives one message and validates it.
     pub async fn receive(&mut self) -> Value {
         let line = self.receive_line().await;

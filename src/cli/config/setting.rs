@@ -97,6 +97,9 @@ settings! {
          reference does the same.", "default";
     text_once: bool, "BOOL", Tools,
         "Send the text of an answer once, not in `structuredContent` too; tools then have no `outputSchema`.", "";
+    file_resources: bool, "BOOL", Tools,
+        "Offer the files of the directories as resources, too: listed in pages, read whole or in parts. Not with \
+         `--compat reference`.", "";
     allowed_hosts: Vec<String>, "HOST", Admission,
         "Host names that HTTP requests may be addressed to, besides those of this machine. May be repeated.", "";
     allowed_origins: Vec<String>, "ORIGIN", Admission,

@@ -243,6 +243,7 @@ fn what_is_printed_is_a_file_that_says_the_same() {
         ("client_roots", "narrow"),
         ("compat", "reference"),
         ("text_once", "true"),
+        ("file_resources", "true"),
     ]);
     let variables = [("MCPOOL_MAX_FRAME_BYTES", "5000"), ("MCPOOL_ALLOWED_HOSTS", "a.example, b.example,")];
     let config = resolve(&flags, &variables).expect("resolved");
@@ -262,6 +263,7 @@ fn what_is_printed_is_a_file_that_says_the_same() {
         "client_roots = \"narrow\"                  # flag --client-roots",
         "compat = \"reference\"                     # flag --compat",
         "text_once = true                         # flag --text-once",
+        "file_resources = true                    # flag --file-resources",
         "allowed_hosts = [\"a.example\", \"b.example\"] # environment MCPOOL_ALLOWED_HOSTS",
         "cors = false                             # default",
     ] {

@@ -65,6 +65,10 @@ pub(crate) struct CatalogSource<'a> {
     pub(crate) templates: &'a [ResourceTemplate],
     pub(crate) prompts: &'a [Prompt],
     pub(crate) has_resources: bool,
+    /// Whether the list of resources may change in a way that is noticed.
+    pub(crate) has_resource_list: bool,
+    /// With which cursor the list of resources goes on behind those that are given here.
+    pub(crate) resources_cursor: Option<&'a str>,
     pub(crate) has_prompts: bool,
     pub(crate) has_completions: bool,
     pub(crate) has_tasks: bool,
@@ -144,12 +148,13 @@ impl Catalog {
         let versions = serde_json::to_string(&[Revision::MODERN.as_str()])?;
         let shown = source.tools.iter().filter(|tool| !source.hidden.contains(tool.name()));
         let tools: Vec<_> = shown.map(|tool| (tool.in_era(Era::Modern), tool.in_era(Era::Legacy))).collect();
-        let entries = source.page_entries;
+        let form = PageForm { entries: source.page_entries, caching: &caching, last_cursor: None };
+        let resources = PageForm { last_cursor: source.resources_cursor, ..form };
         let lists = [
-            pages(List::Tools, tools.iter().map(|(modern, legacy)| (modern, legacy)), entries, &caching)?,
-            pages(List::Resources, source.resources.iter().map(|r| (r, r)), entries, &caching)?,
-            pages(List::Templates, source.templates.iter().map(|t| (t, t)), entries, &caching)?,
-            pages(List::Prompts, source.prompts.iter().map(|p| (p, p)), entries, &caching)?,
+            pages(List::Tools, tools.iter().map(|(modern, legacy)| (modern, legacy)), form)?,
+            pages(List::Resources, source.resources.iter().map(|r| (r, r)), resources)?,
+            pages(List::Templates, source.templates.iter().map(|t| (t, t)), form)?,
+            pages(List::Prompts, source.prompts.iter().map(|p| (p, p)), form)?,
         ];
         let prompts = source.prompts.iter().map(Prompt::name);
         let resources = source.resources.iter().map(Resource::uri);
@@ -230,12 +235,23 @@ impl Pages {
     }
 }
 
+/// How the pages of a list look.
+#[derive(Debug, Clone, Copy)]
+struct PageForm<'f> {
+    /// Entries on a page.
+    entries: usize,
+    /// The members of modern pages about caching.
+    caching: &'f str,
+    /// The cursor on the last page, of a list that goes on elsewhere.
+    last_cursor: Option<&'f str>,
+}
+
 fn pages<'a, D: Serialize + 'a>(
     list: List,
     entries: impl Iterator<Item = (&'a D, &'a D)>,
-    page_entries: usize,
-    caching: &str,
+    form: PageForm<'_>,
 ) -> Result<Pages, serde_json::Error> {
+    let PageForm { entries: page_entries, caching, last_cursor } = form;
     let mut written = Vec::new();
     let mut hasher = DefaultHasher::new();
     for (modern, legacy) in entries {
@@ -250,10 +266,11 @@ fn pages<'a, D: Serialize + 'a>(
         let from = page * page_entries;
         let of_page = &written[from..written.len().min(from + page_entries)];
         let next = if page + 1 < count {
-            format!(r#","nextCursor":"{}""#, Pages::cursor(version, page as u32 + 1))
+            Some(Pages::cursor(version, page as u32 + 1))
         } else {
-            String::new()
+            last_cursor.map(str::to_owned)
         };
+        let next = next.map_or_else(String::new, |cursor| format!(r#","nextCursor":"{cursor}""#));
         let member = list.member();
         let modern: Vec<&str> = of_page.iter().map(|(modern, _)| modern.as_str()).collect();
         let legacy: Vec<&str> = of_page.iter().map(|(_, legacy)| legacy.as_str()).collect();
@@ -270,7 +287,7 @@ fn pages<'a, D: Serialize + 'a>(
 fn capabilities(source: &CatalogSource<'_>, era: Era) -> String {
     let mut members = vec![r#""tools":{"listChanged":true}"#.to_owned()];
     if source.has_resources {
-        members.push(r#""resources":{"subscribe":true,"listChanged":true}"#.to_owned());
+        members.push(resources_capability(source));
     }
     if source.has_prompts {
         members.push(r#""prompts":{"listChanged":true}"#.to_owned());
@@ -283,6 +300,11 @@ fn capabilities(source: &CatalogSource<'_>, era: Era) -> String {
         members.push(format!(r#""extensions":{{"{}":{{}}}}"#, Capability::TASKS));
     }
     format!("{{{}}}", members.join(","))
+}
+
+fn resources_capability(source: &CatalogSource<'_>) -> String {
+    let changes = if source.has_resource_list { r#","listChanged":true"# } else { "" };
+    format!(r#""resources":{{"subscribe":true{changes}}}"#)
 }
 
 fn index(source: &CatalogSource<'_>) -> Result<ByName, CatalogError> {
@@ -321,6 +343,8 @@ mod tests {
             templates: &[],
             prompts: &[],
             has_resources: true,
+            has_resource_list: true,
+            resources_cursor: None,
             has_prompts: false,
             has_completions: false,
             has_tasks: false,

@@ -9,7 +9,7 @@ use crate::protocol::Era;
 use crate::server::answer::envelope;
 use crate::server::answer::outcome::Outcome;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
-use crate::server::state::streamed::{BlockSource, Skeleton, StreamedAnswer};
+use crate::server::state::streamed::{BlockSource, Ending, Skeleton, StreamedAnswer};
 use crate::wire::{Base64, Lacking, LossyText, Mark, MemoryLack, Raw, Reply, ReplyError};
 use mcpool_pools::{BudgetSpent, BufferLease, Reservation};
 use serde::Serialize;
@@ -60,6 +60,7 @@ impl StreamedBlock {
             skeleton: Skeleton::Leased(skeleton),
             cuts: (place.start, copy_cut),
             block_end: place.end,
+            ending: Ending::Tool,
             tail_at,
             source,
             block_bytes: bytes,

@@ -12,7 +12,6 @@ use crate::server::handler::request_context::{CancelOnDrop, RequestContext};
 use crate::server::incoming::handler_end::Finished;
 #[cfg(any(feature = "filesystem", feature = "memory"))]
 use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
-use crate::server::state::answer_stream::StreamMeans;
 use crate::server::state::call_state::Failure;
 use crate::server::state::memory_turns::MemoryTurn;
 use crate::server::state::pools::{MemoryQueue, Pools};
@@ -306,8 +305,7 @@ impl CallContext {
             Some(Room::Window(window)) => Some(window),
             _ => None,
         };
-        let key = self.session_key();
-        let windows = self.shared.pools.windows.clone();
+        let (key, windows) = (self.session_key(), &self.shared.pools.windows);
         let window = match waited.map_or_else(|| windows.try_reserve(key.principal), Ok) {
             Ok(window) => Some(window),
             Err(spent) => {
@@ -315,9 +313,7 @@ impl CallContext {
                 return self.content().note_lack(spent);
             }
         };
-        let threads = self.shared.thread_permits.clone();
-        let buffers = self.shared.pools.buffers.clone();
-        let means = StreamMeans { threads, key, buffers, windows, window };
+        let means = self.stream_means(window);
         // A slow reader has it for long, and a session keeps it for a client that comes back.
         let source = lasting(|| Box::new(source));
         add(self.content(), StreamedBlock::new(source, bytes, means));

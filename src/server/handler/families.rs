@@ -4,14 +4,16 @@ use crate::limits::Limits;
 use crate::lock::lock;
 use crate::protocol::{Method, Prompt, Resource, ResourceTemplate};
 use crate::server::answer::catalog::{Catalog, CatalogError, CatalogSource};
+use crate::server::handler::list_position::{self, ListPosition};
 use crate::server::handler::prompts::{AnyCompleter, AnyPrompts};
 use crate::server::handler::resources::AnyResources;
 use crate::server::shared::Description;
+use std::sync::Arc;
 
 /// The handlers of everything that is not a tool.
 #[derive(Default)]
 pub(crate) struct Families {
-    pub(crate) resources: Vec<Box<dyn AnyResources>>,
+    pub(crate) resources: Vec<Arc<dyn AnyResources>>,
     pub(crate) prompts: Vec<Box<dyn AnyPrompts>>,
     pub(crate) completer: Option<Box<dyn AnyCompleter>>,
     pub(crate) has_tasks: bool,
@@ -20,6 +22,22 @@ pub(crate) struct Families {
 impl Families {
     pub(crate) fn has_resources(&self) -> bool {
         !self.resources.is_empty()
+    }
+
+    /// Whether the list of resources may change in a way that is noticed: that of what is listed in pages is read each time.
+    pub(crate) fn has_resource_list(&self) -> bool {
+        self.resources.iter().any(|family| !family.has_pages())
+    }
+
+    /// Where a page of resources begins that is not held in memory: the one that a cursor names, or the first where nothing
+    /// is held.
+    pub(crate) fn list_position(&self, cursor: Option<&str>) -> Option<ListPosition> {
+        if let Some(cursor) = cursor {
+            return ListPosition::parse(cursor, &self.resources);
+        }
+        let first = list_position::first_cursor(&self.resources, 0)?;
+        let holds_some = self.resources.iter().any(|family| !family.list().is_empty());
+        if holds_some { None } else { ListPosition::parse(&first, &self.resources) }
     }
 
     pub(crate) fn has_prompts(&self) -> bool {
@@ -70,6 +88,8 @@ impl Families {
             templates: &self.listed_templates(),
             prompts: &self.listed_prompts(),
             has_resources: self.has_resources(),
+            has_resource_list: self.has_resource_list(),
+            resources_cursor: list_position::first_cursor(&self.resources, 0).as_deref(),
             has_prompts: self.has_prompts(),
             has_completions: self.completer.is_some(),
             has_tasks: self.has_tasks,

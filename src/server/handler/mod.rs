@@ -3,10 +3,12 @@
 pub(crate) mod arguments;
 pub(crate) mod call_context;
 pub(crate) mod families;
+pub(crate) mod list_position;
 #[cfg(feature = "report")]
 pub(crate) mod memory_resource;
 pub(crate) mod prompts;
 pub(crate) mod request_context;
+pub(crate) mod resource_page;
 pub(crate) mod resources;
 #[cfg(feature = "everything")]
 pub(crate) mod session_notices;

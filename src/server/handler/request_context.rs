@@ -12,6 +12,7 @@ use crate::server::incoming::checks::AdmittedRequest;
 use crate::server::incoming::handler_end::{Finished, HandlerEnd};
 use crate::server::incoming::inputs::Inputs;
 use crate::server::shared::Shared;
+use crate::server::state::answer_stream::StreamMeans;
 use crate::server::state::blocking::cancellation::CancellationToken;
 use crate::server::state::call_state::{CallState, Failure};
 use crate::server::state::changes::Kind;
@@ -19,6 +20,7 @@ use crate::server::state::fair_permits::AcquirePermit;
 use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::session::{Session, SessionValues};
 use crate::server::state::task_store::TaskStore;
+use crate::server::state::windows::Window;
 use crate::wire::Reply;
 use mcpool_pools::MemoryBudget;
 use serde::Serialize;
@@ -98,7 +100,6 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ToolError::Cancelled`] when the request ends before, [`ToolError::Failed`] when `work` panics.
-    #[cfg(feature = "fetch")]
     pub(crate) async fn on_thread<R, W>(&mut self, work: W) -> Result<R, ToolError>
     where
         R: Send + 'static,
@@ -120,6 +121,18 @@ impl RequestContext {
         };
         *self = moved;
         Ok(result)
+    }
+
+    /// What an answer needs that is written while it is sent.
+    pub(crate) fn stream_means(&self, window: Option<Window>) -> StreamMeans {
+        let pools = &self.shared.pools;
+        StreamMeans {
+            threads: self.shared.thread_permits.clone(),
+            key: self.session_key(),
+            buffers: pools.buffers.clone(),
+            windows: pools.windows.clone(),
+            window,
+        }
     }
 
     /// Sends a progress notification, if the client asked for them and the last one is at least

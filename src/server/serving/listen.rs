@@ -38,7 +38,7 @@ impl Wanted {
     /// Only the changes that these families can make.
     pub(crate) fn limited_to(mut self, families: &Families) -> Self {
         self.prompts_list_changed &= families.has_prompts();
-        self.resources_list_changed &= families.has_resources();
+        self.resources_list_changed &= families.has_resource_list();
         self.has_no_resources = !families.has_resources();
         self
     }

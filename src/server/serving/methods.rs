@@ -54,7 +54,7 @@ pub(crate) fn serve_method<'f, T: Toolset, F>(
         Method::Initialize => initialize(&checked).into(),
         Method::SetLevel => set_level(&checked).into(),
         Method::ToolsList => list(&checked, List::Tools).into(),
-        Method::ResourcesList => list(&checked, List::Resources).into(),
+        Method::ResourcesList => list_resources(families, checked).into(),
         Method::TemplatesList => list(&checked, List::Templates).into(),
         Method::PromptsList => list(&checked, List::Prompts).into(),
         Method::Subscribe | Method::Unsubscribe => subscribe(&checked).into(),
@@ -77,15 +77,31 @@ fn result(context: &FrameContext<'_>, id: &str, body: Raw<'_>) -> Outcome {
     context.shared.answered(reply, AnswerId::Of(id))
 }
 
+/// The cursor of a request for a page.
+fn cursor<'m>(checked: &Checked<'m, 'm>) -> Result<Option<&'m str>, Outcome> {
+    let cursor = checked.message.cursor.map(|raw| raw.decode::<&str>(checked.arena)).transpose();
+    cursor.map_err(|_| checked.refuse(&ProtocolError::InvalidParams("cursor must be a string")))
+}
+
+/// A page of resources, of those that are held in memory or of the others.
+fn list_resources<'f>(
+    families: &Families,
+    checked: Checked<'_, 'f>,
+) -> Result<BoxedFuture<'f, Finished>, Finished> {
+    let position = families.list_position(cursor(&checked)?);
+    let Some(position) = position else {
+        return Err(list(&checked, List::Resources).into());
+    };
+    let request = RequestContext::new(checked.admit()?);
+    Ok(Box::pin(position.list(request)))
+}
+
 /// One page of a list.
 fn list(checked: &Checked<'_, '_>, list: List) -> Outcome {
-    let Checked { context, message, arena, era, .. } = *checked;
-    let cursor = match message.cursor.map(|raw| raw.decode::<&str>(arena)) {
-        None => None,
-        Some(Ok(cursor)) => Some(cursor),
-        Some(Err(_)) => {
-            return checked.refuse(&ProtocolError::InvalidParams("cursor must be a string"));
-        }
+    let Checked { context, message, era, .. } = *checked;
+    let cursor = match cursor(checked) {
+        Ok(cursor) => cursor,
+        Err(refusal) => return refusal,
     };
     let IdField::Valid(id) = message.id else { return Outcome::Silent };
     let catalog = context.shared.catalog.load();

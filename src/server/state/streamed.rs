@@ -79,6 +79,15 @@ pub(crate) enum Filled {
     End,
 }
 
+/// How an answer says that its block is not whole.
+#[derive(Debug, Clone)]
+pub(crate) enum Ending {
+    /// In a content block of a tool.
+    Tool,
+    /// In contents of a resource, which begin with this range of the skeleton: `{"uri":"..."`.
+    Resource(Range<usize>),
+}
+
 /// What a streamed answer consists of. It can be sent any number of times.
 #[derive(Debug)]
 pub(crate) struct StreamedAnswer {
@@ -88,6 +97,7 @@ pub(crate) struct StreamedAnswer {
     pub(crate) cuts: (usize, Option<usize>),
     /// Where the content block ends that carries it.
     pub(crate) block_end: usize,
+    pub(crate) ending: Ending,
     /// Where the last members of the answer begin.
     pub(crate) tail_at: usize,
     pub(crate) source: Box<dyn BlockSource>,
@@ -247,7 +257,7 @@ impl SegmentWriter {
         Filled::End
     }
 
-    /// Ends the answer in the middle of the block, as an error of the tool.
+    /// Ends the answer in the middle of the block, as an error.
     #[cold]
     fn break_off(&mut self, why: &str) {
         let answer = &self.answer;
@@ -260,7 +270,13 @@ impl SegmentWriter {
             escape_piece(why.as_bytes(), true, &mut length);
             let mut told = BytesMut::new();
             escape_piece(why.as_bytes(), true, &mut BufferRoom::new(&mut told, length.bytes));
-            [closing, br#",{"type":"text","text":""#, &told[..], br#""}]"#, IS_ERROR].concat()
+            let (begin, lead): (&[u8], &[u8]) = match &answer.ending {
+                Ending::Tool => (b"", br#"{"type":"text","text":""#),
+                Ending::Resource(begin) => {
+                    (&answer.skeleton[begin.clone()], br#","mimeType":"text/plain","text":""#)
+                }
+            };
+            [closing, b",", begin, lead, &told[..], br#""}]"#, IS_ERROR].concat()
         };
         let tail = answer.tail_at..answer.skeleton.len();
         self.parts = VecDeque::from([Part::Text(BytesMut::from(&ending[..])), Part::Skeleton(tail)]);

@@ -5,7 +5,7 @@ use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::memory_turns::MemoryTurns;
-use crate::server::state::streamed::{BlockSource, Filled, Skeleton, StreamedAnswer};
+use crate::server::state::streamed::{BlockSource, Ending, Filled, Skeleton, StreamedAnswer};
 use crate::server::state::windows::WindowBudget;
 use crate::wire::{BufferRoom, escape_piece};
 use mcpool_pools::{BufferConfig, BufferPool, LeasedBudget, MemoryBudget, OwnedBudget};
@@ -70,6 +70,7 @@ pub(crate) fn gated_answer(
         skeleton: Skeleton::Leased(skeleton),
         cuts: (6, None),
         block_end: 7,
+        ending: Ending::Tool,
         tail_at: 7,
         source: Box::new(Gated { gate: Arc::clone(gate) }),
         block_bytes,

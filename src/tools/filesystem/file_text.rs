@@ -196,30 +196,42 @@ impl BlockSource for FileText {
 #[derive(Debug)]
 pub(crate) struct FileData {
     file: OpenFile,
+    range: Range<u64>,
 }
 
 impl FileData {
     pub(crate) fn new(file: OpenFile) -> Self {
-        Self { file }
+        let range = 0..file.bytes;
+        Self { file, range }
+    }
+
+    /// A part of a file.
+    pub(crate) fn part(file: OpenFile, range: Range<u64>) -> Self {
+        Self { file, range }
     }
 
     /// Bytes of it in JSON.
     pub(crate) fn base64_bytes(&self) -> usize {
-        (self.file.bytes as usize).div_ceil(3) * 4
+        (self.bytes() as usize).div_ceil(3) * 4
+    }
+
+    fn bytes(&self) -> u64 {
+        self.range.end - self.range.start
     }
 }
 
 impl BlockSource for FileData {
     fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
         let mut buffer = [0; CHUNK];
-        while *at < self.file.bytes {
+        while *at < self.bytes() {
             let groups = room.left() / 4;
             if groups == 0 {
                 return Ok(Filled::Full);
             }
-            let most = (3 * groups).min(CHUNK).min((self.file.bytes - *at) as usize);
-            let piece = self.file.read_at(&mut buffer[..most], *at).map_err(|error| error.to_string())?;
-            let is_last = *at + piece.len() as u64 == self.file.bytes;
+            let most = ((3 * groups).min(CHUNK) as u64).min(self.bytes() - *at) as usize;
+            let piece = self.file.read_at(&mut buffer[..most], self.range.start + *at);
+            let piece = piece.map_err(|error| error.to_string())?;
+            let is_last = *at + piece.len() as u64 == self.bytes();
             let taken = base64_piece(piece, is_last, room);
             if taken == 0 {
                 return Err(FsError::Shrank.to_string());

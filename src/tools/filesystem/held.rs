@@ -41,8 +41,7 @@ impl HeldMemory {
         }
     }
 
-    /// Holds what it holds in a budget of a test.
-    #[cfg(test)]
+    /// Holds what it holds in that budget, for who cannot run again.
     pub(super) fn in_budget(budget: MemoryBudget) -> Self {
         Self::new(budget, None)
     }

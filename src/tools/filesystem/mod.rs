@@ -21,6 +21,8 @@
 //! ```text
 //! mod                     the toolset: definitions, and which function a call runs
 //! read read_several write edit rename list tree search search_content info    the tools
+//! file_resources                                  files as resources, beside the tools
+//! file_list file_contents file_uri                what those need
 //! found_lines line_pattern ignore_files           what searching contents needs
 //! several_files shares   what reading several files needs
 //! last_lines line_range walk file_text open_file write_target    what several tools do
@@ -40,7 +42,11 @@ mod context;
 mod cut;
 mod edit;
 mod error;
+mod file_contents;
+mod file_list;
+mod file_resources;
 mod file_text;
+mod file_uri;
 mod found_lines;
 mod held;
 mod held_text;
@@ -69,6 +75,7 @@ mod write_target;
 
 pub use super::client_roots::ClientRoots;
 pub use compat::Compat;
+pub use file_resources::FileResources;
 
 use super::client_roots;
 use super::table::{self, Entry, tools};
@@ -182,6 +189,21 @@ impl Filesystem {
         self
     }
 
+    /// The files of the directories as resources, for [`ServerBuilder::resources`](crate::ServerBuilder::resources).
+    ///
+    /// ```
+    /// use mcpool::Server;
+    /// use mcpool::tools::filesystem::Filesystem;
+    ///
+    /// let (filesystem, _) = Filesystem::new(&[std::env::current_dir()?], true)?;
+    /// let files = filesystem.resources();
+    /// let server = Server::builder("files", "1.0.0").toolset(filesystem).resources(files).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resources(&self) -> FileResources {
+        FileResources::new(Arc::clone(&self.directories))
+    }
+
     /// Replaces the directories by those of `roots` that can be used, for all calls that begin after this; when none
     /// can be used, nothing changes. Gives a warning for each that is left out.
     pub fn set_roots(&self, roots: &[PathBuf]) -> Vec<String> {
@@ -195,8 +217,7 @@ impl Filesystem {
         inline_names: Option<usize>,
         cancellation: Option<CancellationToken>,
     ) -> Sandbox {
-        let of_session = call.session_values().find::<Directories>();
-        let directories = of_session.as_ref().unwrap_or(&self.directories);
+        let directories = self.directories.of_session(call.session_values());
         directories.enter(inline_names, cancellation).compat(self.compat)
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::server::state::answer_stream::StreamMeans;
 use crate::server::state::fair_permits::FairPermits;
-use crate::server::state::streamed::{Skeleton, StreamedAnswer};
+use crate::server::state::streamed::{Ending, Skeleton, StreamedAnswer};
 use crate::server::tests::fair_answers::{Gate, gated_answer, windows_within};
 use crate::server::{BlockSource, Filled, HeldAnswers, SegmentFrame, SessionKey, Shortage, Undelivered};
 use crate::wire::{BufferRoom, CountingRoom, escape_piece};
@@ -145,6 +145,7 @@ fn numbered(lines: usize) -> (Arc<StreamedAnswer>, Arc<Numbered>, Vec<u8>) {
         skeleton: Skeleton::Leased(skeleton),
         cuts: (6, Some(13)),
         block_end: 7,
+        ending: Ending::Tool,
         tail_at: 14,
         source: Box::new(Shared(Arc::clone(&source))),
         block_bytes: counted.bytes,

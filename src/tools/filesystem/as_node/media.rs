@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// The MIME type of what has no other one.
+pub(crate) const UNKNOWN: &str = "application/octet-stream";
+
 /// The MIME type for the extension of a name, in upper or lower case.
 pub(crate) fn mime_type(path: &[u8]) -> &'static str {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
@@ -21,7 +24,7 @@ pub(crate) fn mime_type(path: &[u8]) -> &'static str {
         b"wav" => "audio/wav",
         b"ogg" => "audio/ogg",
         b"flac" => "audio/flac",
-        _ => "application/octet-stream",
+        _ => UNKNOWN,
     }
 }
 

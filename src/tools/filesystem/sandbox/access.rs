@@ -104,11 +104,35 @@ impl Sandbox {
     /// [`FsError`] when the request is no path in an allowed directory, the inner error when it cannot be opened this
     /// way.
     pub(crate) fn open(&self, request: &str, flags: OFlags) -> Result<Result<OwnedFd, Errno>, FsError> {
-        let path = self.absolute(request)?;
+        self.open_clean(&self.absolute(request)?, flags)
+    }
+
+    fn open_clean(&self, path: &[u8], flags: OFlags) -> Result<Result<OwnedFd, Errno>, FsError> {
         let directories = &self.directories;
-        let (index, below) = directories.locate(&path).ok_or_else(|| directories.outside(&path))?;
+        let (index, below) = directories.locate(path).ok_or_else(|| directories.outside(path))?;
         let opened = directories.open(index);
         Ok(opened.and_then(|directory| beneath::open(directory.as_fd(), below, flags, Links::Followed)))
+    }
+
+    /// Opens what an absolute path names, which need not be UTF-8; links are followed.
+    ///
+    /// # Errors
+    /// As for [`Sandbox::open_resolved`].
+    pub(crate) fn open_absolute(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, FsError> {
+        let path = clean(path)?;
+        match self.open_clean(&path, flags)? {
+            Ok(opened) => Ok(opened),
+            // A link may lead to another allowed directory.
+            Err(_) => self.open_spelled(&path, flags, "open", Spelling::AnyForm).map(|(opened, _)| opened),
+        }
+    }
+
+    /// Resolves what an absolute path names, which need not be UTF-8.
+    ///
+    /// # Errors
+    /// As for [`Sandbox::resolve`].
+    pub(crate) fn resolve_absolute(&self, path: &[u8]) -> Result<Target, FsError> {
+        resolve::resolve(&self.directories, &clean(path)?, Spelling::AnyForm)
     }
 
     /// Resolves what a request names, through all links.
@@ -131,7 +155,7 @@ impl Sandbox {
         flags: OFlags,
         verb: &'static str,
     ) -> Result<(OwnedFd, Target), FsError> {
-        self.open_spelled(request, flags, verb, Spelling::AnyForm)
+        self.open_spelled(&self.absolute(request)?, flags, verb, Spelling::AnyForm)
     }
 
     /// The same for a file that is only read.
@@ -141,20 +165,19 @@ impl Sandbox {
         flags: OFlags,
         verb: &'static str,
     ) -> Result<(OwnedFd, Target), FsError> {
-        self.open_spelled(request, flags, verb, self.spelling_to_read)
+        self.open_spelled(&self.absolute(request)?, flags, verb, self.spelling_to_read)
     }
 
     fn open_spelled(
         &self,
-        request: &str,
+        path: &[u8],
         flags: OFlags,
         verb: &'static str,
         spelling: Spelling,
     ) -> Result<(OwnedFd, Target), FsError> {
-        let path = self.absolute(request)?;
         let mut attempt = 0;
         loop {
-            let target = resolve::resolve(&self.directories, &path, spelling)?;
+            let target = resolve::resolve(&self.directories, path, spelling)?;
             attempt += 1;
             match target.open(flags) {
                 Ok(opened) => return Ok((opened, target)),
@@ -219,6 +242,16 @@ impl Sandbox {
         }
         first.unwrap_or_else(|| lexical::joined(&self.state.base, request))
     }
+}
+
+/// The clean form of an absolute path.
+fn clean(path: &[u8]) -> Result<PathBytes, FsError> {
+    if path.len() > MAX_PATH_BYTES {
+        return Err(FsError::PathTooLong { path: shortened(path), bytes: path.len() });
+    }
+    let path = lexical::joined(b"/", path);
+    check(&path)?;
+    Ok(path)
 }
 
 /// Checks that a clean path is not too long or too deep.

@@ -7,7 +7,7 @@ use super::lexical;
 use super::listing::LIST;
 use super::toolset_state::ToolsetState;
 use crate::limits::{MAX_PATH_BYTES, MAX_PATH_DEPTH};
-use crate::server::CancellationToken;
+use crate::server::{CancellationToken, SessionValues};
 use rustix::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -39,6 +39,11 @@ impl Directories {
         let state = Arc::new(ToolsetState::new());
         let (allowed, warnings) = AllowedDirectories::by_name(paths, Duplicates::Keep, &state);
         (Self { allowed: RwLock::new(Arc::new(allowed)), state }, warnings)
+    }
+
+    /// The directories of a session, if it has some of its own, or else these.
+    pub(crate) fn of_session(self: &Arc<Self>, session: &SessionValues) -> Arc<Self> {
+        session.find::<Self>().unwrap_or_else(|| Arc::clone(self))
     }
 
     /// Makes the sandbox of one call. `inline_names` is the number of names that it may look up while other requests

@@ -58,6 +58,63 @@ pub(crate) fn each_name(
     Ok(())
 }
 
+/// The first entries of a directory in byte order, from a name on.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) entries: Vec<Entry>,
+    /// There are more, for which there was no room.
+    pub(crate) is_cut: bool,
+    /// Names that were looked at.
+    pub(crate) looked_at: usize,
+}
+
+/// Gives the first entries in byte order whose names `is_wanted`, as long as they cost no more than `most_bytes` together:
+/// each costs its name and `entry_bytes`. The first one is there whatever it costs.
+///
+/// # Errors
+/// The error of the system, or that of `goes_on`, which is asked before each name.
+pub(crate) fn first_wanted(
+    directory: &OwnedFd,
+    (most_bytes, entry_bytes): (usize, usize),
+    is_wanted: impl Fn(&[u8]) -> bool,
+    goes_on: impl Fn() -> Result<(), FsError>,
+) -> Result<Part, ListingError> {
+    let mut entries = BinaryHeap::new();
+    let (mut bytes, mut is_cut, mut looked_at) = (0, false, 0);
+    each_name(directory, |name, kind| {
+        looked_at += 1;
+        goes_on()?;
+        if !is_wanted(name) {
+            return Ok(());
+        }
+        bytes += name.len() + entry_bytes;
+        entries.push(Entry { name: name.into(), kind: kind_of(directory, name, kind) });
+        while bytes > most_bytes
+            && entries.len() > 1
+            && let Some(last) = entries.pop()
+        {
+            bytes -= last.name.len() + entry_bytes;
+            is_cut = true;
+        }
+        Ok(())
+    })?;
+    Ok(Part { entries: entries.into_sorted_vec(), is_cut, looked_at })
+}
+
+fn kind_of(directory: &OwnedFd, name: &[u8], kind: FileType) -> Kind {
+    let kind = match kind {
+        // Some file systems do not tell the type. The entry may be gone by now, too.
+        FileType::Unknown => rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
+        known => known,
+    };
+    match kind {
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Link,
+        _ => Kind::Other,
+    }
+}
+
 /// Gives the first entries in byte order, whose names have no more than `most_bytes` together, and how many are left.
 /// Before each name is stored, `goes_on` says whether the listing continues, given the names so far and their bytes.
 ///
@@ -75,18 +132,7 @@ pub(crate) fn first_while(
     each_name(directory, |name, kind| {
         bytes += name.len() + 1;
         goes_on(entries.len() + 1, bytes)?;
-        let kind = match kind {
-            // Some file systems do not tell the type. The entry may be gone by now, too.
-            FileType::Unknown => rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
-                .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
-            known => known,
-        };
-        let kind = match kind {
-            FileType::Directory => Kind::Directory,
-            FileType::Symlink => Kind::Link,
-            _ => Kind::Other,
-        };
-        entries.push(Entry { name: name.into(), kind });
+        entries.push(Entry { name: name.into(), kind: kind_of(directory, name, kind) });
         while bytes > most_bytes
             && let Some(last) = entries.pop()
         {

@@ -1,0 +1,76 @@
+//! The files of the allowed directories as resources.
+
+use super::as_node::media;
+use super::file_contents::{self, refusal};
+use super::file_list;
+use super::file_uri::{BYTES_TEMPLATE, FileUri, LINES_TEMPLATE};
+use super::open_file::{OpenFile, READ};
+use super::sandbox::directories::Directories;
+use crate::protocol::{Resource, ResourceTemplate};
+use crate::server::{ReadContext, ResourcePage, Resources, ToolError};
+use std::sync::Arc;
+
+/// The files of the directories of [`Filesystem`](super::Filesystem) as resources, which
+/// [`Filesystem::resources`](super::Filesystem::resources) makes.
+///
+/// They are listed in pages, as they are at that moment, in the byte order of their paths: a file that is there all the
+/// time is listed once. Links are not listed, nor what ignore files (`.gitignore`, `.ignore`) exclude, nor what is in
+/// `.git`; other names that begin with a dot are. All of them can be read. A file that is UTF-8 is read as text, any other
+/// one as base64; `?offset=11&limit=20` behind a URI reads lines, `?byteOffset=0&byteLimit=1024` bytes.
+#[derive(Debug)]
+pub struct FileResources {
+    directories: Arc<Directories>,
+}
+
+impl FileResources {
+    pub(super) fn new(directories: Arc<Directories>) -> Self {
+        Self { directories }
+    }
+}
+
+impl Resources for FileResources {
+    fn list(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    fn has_pages(&self) -> bool {
+        true
+    }
+
+    fn list_page(&self, page: &mut ResourcePage<'_>) -> Result<(), ToolError> {
+        let directories = self.directories.of_session(page.session_values());
+        let sandbox = directories.enter(None, Some(page.cancellation()));
+        file_list::list(&sandbox, page)
+    }
+
+    fn templates(&self) -> Vec<ResourceTemplate> {
+        let path = "The path has its characters percent-encoded, but for its slashes.";
+        vec![
+            ResourceTemplate::new(LINES_TEMPLATE, "lines-of-file").title("File, or lines of it").description(format!(
+                "A file in the allowed directories. offset is the number of the first line, 1 without it; limit the number of \
+                 lines, all without it. {path}"
+            )),
+            ResourceTemplate::new(BYTES_TEMPLATE, "bytes-of-file").title("Bytes of a file").description(format!(
+                "Bytes of a file in the allowed directories, as base64, from byteOffset (0 without it) on, byteLimit of them \
+                 at most. {path}"
+            )),
+        ]
+    }
+
+    async fn read(&self, uri: &str, read: &mut ReadContext) -> Result<(), ToolError> {
+        let FileUri { path, part } = FileUri::parse(uri)?;
+        let directories = self.directories.of_session(read.session_values());
+        let uri = uri.to_owned();
+        let write = move |read: &mut ReadContext| {
+            let sandbox = directories.enter(None, Some(read.cancellation()));
+            let opened = sandbox.open_absolute(&path, READ);
+            let file = opened.and_then(|opened| {
+                // The error names no path, as what is no file is not found.
+                OpenFile::regular(opened, || Ok(String::new()))
+            });
+            let mime_type = Some(media::mime_type(&path)).filter(|known| *known != media::UNKNOWN);
+            file_contents::write(file.map_err(refusal)?, part, (&uri, mime_type), read)
+        };
+        read.write_on_thread(write).await
+    }
+}
