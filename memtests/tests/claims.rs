@@ -30,6 +30,7 @@ mod pool_hit_allocates_nothing;
 mod pool_miss_allocates_two_blocks;
 mod recording_allocates_nothing;
 mod resizing_leaves_nothing;
+mod searches_are_bounded;
 mod too_many_bytes_each_are_found;
 mod toolset_calls_allocate_nothing;
 mod toolsets_are_small;
@@ -68,6 +69,7 @@ claims! {
     pool_miss_allocates_two_blocks
     recording_allocates_nothing
     resizing_leaves_nothing
+    searches_are_bounded
     too_many_bytes_each_are_found
     toolset_calls_allocate_nothing
     toolsets_are_small

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What a search finds, with paths from the root on.
 async fn found(scene: &mut Scene, mut arguments: Value) -> String {
@@ -145,6 +146,72 @@ async fn ignore_files_are_respected_unless_told_otherwise() {
     scene.write("sub/.gitignore", "x\n".repeat(40_000));
     let text = found(&mut scene, json!({"pattern": "needle", "path": "sub"})).await;
     assert!(text.ends_with("[Not respected: 1 ignore files that are too long]"), "{text}");
+}
+
+/// Lines end with a newline, with or without a carriage return before it, and not with one that stands alone.
+#[tokio::test]
+async fn anchors_are_at_the_ends_of_lines() {
+    let mut scene = Scene::new().await;
+    scene.write("f", "one\r\ntwo\rthree\n\r\nfour\n");
+    let rows = [
+        ("one$", "1:one"),
+        ("^two", "2:two\rthree"),
+        ("two$", "No matches found"),
+        ("^three", "No matches found"),
+        ("three$", "2:two\rthree"),
+        ("^$", "3:"),
+        ("two.three", "2:two\rthree"),
+        ("(?m)four$", "4:four"),
+    ];
+    for (pattern, want) in rows {
+        let text = found(&mut scene, json!({"pattern": pattern})).await;
+        assert_eq!(text.strip_prefix("f\n").unwrap_or(&text), want, "{pattern}");
+    }
+}
+
+/// A search that would go through hundreds of gigabytes gives its thread back when it is cancelled.
+#[tokio::test]
+async fn a_search_of_many_files_ends_when_it_is_cancelled() {
+    const BYTES: usize = 8 << 20;
+    let limits = Limits { max_blocking_threads: 1, ..Limits::default() };
+    let mut scene = Scene::with(limits, false).await;
+    for directory in 0..100 {
+        let path = scene.path(&format!("many/{directory}"));
+        std::fs::create_dir_all(&path).expect("a directory");
+        // No file system gives one file names without end.
+        let text = format!("many/text {}", directory / 20);
+        if directory % 20 == 0 {
+            scene.write(&text, "hay\n".repeat(BYTES / 4));
+        }
+        for entry in 0..1_000 {
+            std::fs::hard_link(scene.path(&text), path.join(entry.to_string())).expect("a name");
+        }
+    }
+    scene.write("few/f", "needle");
+    let search = |id: u64, path: &str| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+            "name": "search_content", "arguments": {"path": path, "pattern": "needle"},
+            "_meta": {"progressToken": "p"},
+        }})
+    };
+    scene.client.send(&search(1, "many")).await;
+    // It has the only thread.
+    assert_eq!(scene.client.receive().await["method"], "notifications/progress");
+    scene.client.send(&search(2, "few")).await;
+    let cancelled =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    scene.client.send(&cancelled).await;
+    let answer = async {
+        loop {
+            let message = scene.client.receive().await;
+            if message.get("id").is_some() {
+                break message;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_mins(1), answer).await.expect("the thread becomes free");
+    assert_eq!(answer["id"], 2, "{answer}");
+    assert!(text_of(&answer["result"]).ends_with("few/f\n1:needle"), "{answer}");
 }
 
 #[tokio::test]

@@ -12,7 +12,9 @@ use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::WhichCaptures;
 use regex_syntax::ast::parse::ParserBuilder;
 use regex_syntax::hir::translate::TranslatorBuilder;
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
+use regex_syntax::hir::{
+    Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look, Repetition,
+};
 
 /// The longest pattern.
 const MAX_PATTERN_BYTES: usize = 4096;
@@ -116,7 +118,7 @@ fn parse(pattern: &str, reading: Reading) -> Result<Hir, String> {
     let ast = ParserBuilder::new().nest_limit(MAX_NESTING).build().parse(&escaped);
     let ast = ast.map_err(|error| error.to_string())?;
     let mut translator = TranslatorBuilder::new();
-    translator.utf8(false).multi_line(true).crlf(true).case_insensitive(reading.ignores_case);
+    translator.utf8(false).multi_line(true).case_insensitive(reading.ignores_case);
     translator.build().translate(&escaped, &ast).map_err(|error| error.to_string())
 }
 
@@ -136,6 +138,8 @@ fn within_a_line(parsed: Hir) -> Option<Hir> {
             class.difference(&ClassBytes::new([ClassBytesRange::new(b'\n', b'\n')]));
             Hir::class(Class::Bytes(class))
         }
+        HirKind::Look(Look::StartLF | Look::StartCRLF) => Hir::look(Look::StartLF),
+        HirKind::Look(Look::EndLF | Look::EndCRLF) => line_end(),
         HirKind::Look(look) => Hir::look(look),
         HirKind::Repetition(mut repeated) => {
             repeated.sub = Box::new(within_a_line(*repeated.sub)?);
@@ -145,6 +149,14 @@ fn within_a_line(parsed: Hir) -> Option<Hir> {
         HirKind::Concat(parts) => Hir::concat(all(parts)?),
         HirKind::Alternation(parts) => Hir::alternation(all(parts)?),
     })
+}
+
+/// The end of a line, or the carriage return before it: one that stands alone ends no line. The engine's own mode for
+/// such lines takes each carriage return for an end.
+fn line_end() -> Hir {
+    let sub = Box::new(Hir::literal(*b"\r"));
+    let before_end = Hir::repetition(Repetition { min: 0, max: Some(1), greedy: true, sub });
+    Hir::concat(vec![before_end, Hir::look(Look::EndLF)])
 }
 
 impl Matcher for LinePattern {
@@ -188,7 +200,17 @@ mod tests {
             ("a\\s+b", false, false, "a\nb", None),
             ("a[^x]*b", false, false, "a\nb", None),
             ("(?s)a.b", false, false, "a\nb", None),
-            ("^c$", false, false, "ab\nc\r\nd", Some((3, 4))),
+            ("^c$", false, false, "ab\nc\r\nd", Some((3, 5))),
+            ("^c$", false, false, "ab\nc\nd", Some((3, 4))),
+            ("^$", false, false, "x\n\r\ny", Some((2, 3))),
+            // A carriage return that stands alone is a character like others.
+            ("^b", false, false, "a\rb", None),
+            ("a$", false, false, "a\rb", None),
+            ("(?R)a$", false, false, "a\rb", None),
+            ("(?R)^b", false, false, "a\rb", None),
+            ("a.b", false, false, "a\rb", Some((0, 3))),
+            ("a\\r$", false, false, "a\r\nb", Some((0, 2))),
+            ("a$|b$", false, false, "a\rb\r\nc", Some((2, 4))),
             ("\u{e9}+", false, true, "\u{c9}\u{e9}", Some((0, 4))),
             ("\\bz", false, false, "az \u{e9}z z", Some((7, 8))),
         ];
