@@ -9,6 +9,7 @@
 //! Whoever writes holds a lock on the file that has the name. A file that lost its name to a new one is not written any
 //! more: the lock is taken again then. Readers need no lock: they see whole lines only.
 
+use super::access;
 use super::error::GraphError;
 use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -343,14 +344,7 @@ impl<'p> LockedFile<'p> {
             }
         }
         let file = writer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        let old = rustix::fs::fstat(&self.file.file)?;
-        // Where the owner cannot be kept, the file is at least no more open than it was.
-        let _ = rustix::fs::fchown(
-            &file,
-            Some(rustix::fs::Uid::from_raw(old.st_uid)),
-            Some(rustix::fs::Gid::from_raw(old.st_gid)),
-        );
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(old.st_mode & 0o777))?;
+        access::copy(&self.file.file, &file)?;
         file.sync_all()?;
         Ok((seen, file))
     }
