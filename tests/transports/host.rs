@@ -44,6 +44,11 @@ impl Host {
             .tasks()
             .build()
             .expect("a server");
+        Self::of(server, config)
+    }
+
+    /// With another server.
+    pub(crate) fn of(server: Server, config: HttpConfig) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mcpool.sock");
         let (told, started) = sync_channel(1);

@@ -194,6 +194,39 @@ fn batches_are_served_in_the_revision_that_has_them() {
     assert_eq!(host.connect(Way::Tcp).post("", &batch).status, 400, "without a session");
 }
 
+/// However long a session thinks, it keeps little of it; and nothing when it has ended, in either way.
+#[cfg(feature = "thinking")]
+#[test]
+fn a_session_keeps_little_of_its_thoughts_and_gives_it_back() {
+    let limits = Limits { session_timeout_ms: 3_600_000, ..Limits::default() };
+    let server = mcpool::Server::builder("thinking", "1").limits(limits);
+    let thinking = mcpool::tools::thinking::Thinking::new().log_thoughts(false);
+    let host = Host::of(server.toolset(thinking).build().expect("a server"), HttpConfig::default());
+    let kept = || host.server.memory().report().part("tool state").map_or(0, |part| part.bytes);
+    assert_eq!(kept(), 0);
+    let sessions: Vec<_> = (0..2).map(|_| host.session(VERSION, &json!({}))).collect();
+    let mut client = host.connect(Way::Tcp);
+    let long = "x".repeat(10_000);
+    for number in 1..=300 {
+        let arguments = json!({"thought": long, "nextThoughtNeeded": true, "thoughtNumber": number, "totalThoughts": 300,
+            "branchFromThought": 1, "branchId": format!("branch {number}")});
+        let params = json!({"name": "sequentialthinking", "arguments": arguments});
+        let call = json!({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params});
+        for session in &sessions {
+            let answer = client.post(&session_headers(session, VERSION), &call).json();
+            assert_eq!(answer["result"].get("isError").is_some(), number > 64, "{number}: {answer}");
+        }
+    }
+    let two = kept();
+    assert!((2 * 64 * 8..2 * (8 << 10)).contains(&two), "{two}");
+    assert_eq!(client.request("DELETE", "/mcp", &session_headers(&sessions[0], VERSION)).status, 204);
+    until("the first gave it back", || kept() * 2 == two);
+    let handshake = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}});
+    assert_eq!(client.post(&session_headers(&sessions[1], VERSION), &handshake).status, 200);
+    until("so did the second", || kept() == 0);
+}
+
 #[test]
 fn tokens_open_the_door_and_sessions_are_of_who_opened_them() {
     let tokens = TokenList::parse("ann:0123456789abcdef\nbob:fedcba9876543210").expect("tokens");
