@@ -37,12 +37,14 @@ mod tune;
 #[cfg(feature = "webhook")]
 mod webhook;
 
+use crate::limits::Limits;
 use crate::memory::Ceiling;
 use crate::server::BuildError;
 use clap::ArgMatches;
 use error::CliError;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
+use toolsets::{Enabled, ToolsetName};
 
 /// Runs the program with the arguments and environment of the process; `heap_bytes` gives the bytes that its
 /// allocator has handed out.
@@ -97,7 +99,9 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
 fn show_config(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let mut config = config::Config::resolve(&command::Cli(matches), |name| std::env::var_os(name))?;
     // That of a server may be a MiB smaller, as more of its program is in memory.
-    let ceiling = Ceiling::of_process(&mut config.limits).map_err(BuildError::from)?;
+    let enabled = Enabled::parse(&config.settings.tools)?;
+    let kept = |limits: &Limits| enabled.then(ToolsetName::Memory, || limits.max_graph_bytes()).unwrap_or(0);
+    let ceiling = Ceiling::of_process(&mut config.limits, kept).map_err(BuildError::from)?;
     let mut out = BufWriter::new(io::stdout().lock());
     writeln!(out, "# {ceiling}")?;
     config.write(&mut out)?;

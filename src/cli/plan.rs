@@ -57,16 +57,18 @@ pub(super) fn set_limit(limits: &mut Limits, flag: &str, text: Option<&String>) 
 
 /// What a plan for a server depends on besides the load; its process is this one.
 pub(super) fn basis<'s>(server: &'s Server, settings: &Settings) -> PlanBasis<'s> {
-    let limits = server.limits();
+    let (limits, ceiling) = (server.limits(), server.memory().ceiling());
     let text_copies = if settings.text_once { 1 } else { 2 };
     PlanBasis {
         limits,
         prices: object_prices(server, text_copies),
         process: ProcessFacts {
             recorder_bytes: settings.record_traffic.as_ref().map_or(0, |_| MAX_RECORDER_BYTES),
+            // Nothing else is kept beside the budgets.
+            graph_bytes: if ceiling.kept_bytes == 0 { 0 } else { limits.max_graph_bytes() as u64 },
             ..ProcessFacts::of_process(limits.all_threads() as u64)
         },
-        ceiling: server.memory().ceiling(),
+        ceiling,
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Ceiling {
     pub floor_bytes: u64,
     /// What the process has whatever it does: that, and what its threads take.
     pub fixed_bytes: u64,
+    /// What toolsets may keep beside all budgets, as the memory tools keep their graph: half of what the fixed part
+    /// leaves at most.
+    pub kept_bytes: u64,
     /// Large messages and answers that may be in memory at once; `None`: any.
     pub large_bytes: Option<u64>,
     /// Small objects that may be in memory at once: connections, sessions, subscriptions, small buffers, requests at
@@ -86,21 +89,29 @@ pub(super) struct Machine {
 }
 
 impl Ceiling {
-    /// The ceiling of this process with those limits, where what follows from it and is not set is set.
+    /// The ceiling of this process with those limits, where what follows from it and is not set is set; `kept` says what
+    /// toolsets may keep with them.
     ///
     /// # Errors
     /// When the configured limit leaves nothing to serve with.
-    pub(crate) fn of_process(limits: &mut Limits) -> Result<Self, LimitTooSmall> {
+    pub(crate) fn of_process(
+        limits: &mut Limits,
+        kept: impl FnOnce(&Limits) -> usize,
+    ) -> Result<Self, LimitTooSmall> {
         let machine = Machine {
             cgroup: process::cgroup_limit_bytes(),
             physical: process::physical_bytes(),
             rss: Process::rss_bytes(),
         };
-        Self::of(limits, machine)
+        Self::of(limits, machine, kept)
     }
 
     /// The configured limit, or that of the control group, or a part of the machine's memory.
-    pub(super) fn of(limits: &mut Limits, machine: Machine) -> Result<Self, LimitTooSmall> {
+    pub(super) fn of(
+        limits: &mut Limits,
+        machine: Machine,
+        kept: impl FnOnce(&Limits) -> usize,
+    ) -> Result<Self, LimitTooSmall> {
         let Machine { cgroup, physical, rss } = machine;
         let (limit_bytes, source) = match (limits.memory_limit_bytes as u64, cgroup, physical) {
             (0, Some(cgroup), physical) if physical.is_none_or(|physical| cgroup < physical) => {
@@ -115,19 +126,23 @@ impl Ceiling {
         if source == Some(LimitSource::Configured) {
             check_configured(limits, floor_bytes, fixed_bytes)?;
         }
-        limits.divide(limit_bytes.map_or(u64::MAX, |limit| limit.saturating_sub(fixed_bytes)));
+        let room_bytes = limit_bytes.map_or(u64::MAX, |limit| limit.saturating_sub(fixed_bytes));
+        limits.divide(room_bytes);
+        let kept_bytes = (kept(limits) as u64).min(room_bytes / 2);
+        let taken_bytes = fixed_bytes.saturating_add(kept_bytes);
         let large_bytes = match (limits.max_inflight_bytes, limit_bytes) {
-            (0, Some(limit)) => Some(price::large_bytes(limit, fixed_bytes)),
+            (0, Some(limit)) => Some(price::large_bytes(limit, taken_bytes)),
             (0, None) => None,
             (set, _) => Some(set as u64),
         };
-        let small_bytes = limit_bytes.map(|limit| price::small_bytes(limit, fixed_bytes));
+        let small_bytes = limit_bytes.map(|limit| price::small_bytes(limit, taken_bytes));
         Ok(Self {
             limit_bytes,
             source,
             cgroup_bytes: cgroup,
             floor_bytes,
             fixed_bytes,
+            kept_bytes,
             large_bytes,
             small_bytes,
             pool_bytes: limits.pool_budget_bytes() as u64,
@@ -165,6 +180,9 @@ impl fmt::Display for Ceiling {
         if let Some(small) = self.small_bytes {
             write!(f, "{} in small objects, ", bytes(small))?;
         }
+        if self.kept_bytes > 0 {
+            write!(f, "{} in what toolsets keep, ", bytes(self.kept_bytes))?;
+        }
         let (pools, events, tasks) =
             (bytes(self.pool_bytes), bytes(self.event_bytes), bytes(self.task_bytes));
         write!(f, "{pools} in idle pools, {events} in kept events, {tasks} in results of tasks")
@@ -181,7 +199,8 @@ mod tests {
     fn ceiling(configured: u64, cgroup: Option<u64>, physical: Option<u64>) -> Ceiling {
         let mut limits =
             Limits { memory_limit_bytes: configured as usize, worker_threads: 2, ..Limits::default() };
-        Ceiling::of(&mut limits, Machine { cgroup, physical, rss: Some(4 * MIB) }).expect("large enough")
+        Ceiling::of(&mut limits, Machine { cgroup, physical, rss: Some(4 * MIB) }, |_| 0)
+            .expect("large enough")
     }
 
     #[test]
@@ -211,7 +230,7 @@ mod tests {
         assert_eq!(ceiling(0, Some(MIB), None).large_bytes, Some(0));
         assert_eq!(ceiling(0, None, None).large_bytes, None);
         let mut limits = Limits { max_inflight_bytes: 7, ..Limits::default() };
-        let ceiling = Ceiling::of(&mut limits, Machine::default()).expect("no limit");
+        let ceiling = Ceiling::of(&mut limits, Machine::default(), |_| 0).expect("no limit");
         assert_eq!(ceiling.large_bytes, Some(7));
     }
 
@@ -225,7 +244,7 @@ mod tests {
                 worker_threads: 2,
                 ..Limits::default()
             };
-            Ceiling::of(&mut limits, Machine { cgroup, physical: None, rss: Some(5 * MIB) })
+            Ceiling::of(&mut limits, Machine { cgroup, physical: None, rss: Some(5 * MIB) }, |_| 0)
         };
         for (critical_percent, least_bytes) in [(90, 18 * MIB), (100, 16 * MIB), (50, 32 * MIB)] {
             for limit_bytes in [1, 5 * MIB, least_bytes - 1] {

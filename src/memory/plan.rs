@@ -96,6 +96,8 @@ pub struct ProcessFacts {
     pub threads: u64,
     /// The most that a recorder of traffic holds, if there will be one.
     pub recorder_bytes: u64,
+    /// The most that the graph of the memory tools takes, if they are on.
+    pub graph_bytes: u64,
     /// The most that the kernel keeps of what one socket has to send.
     pub socket_send_bytes: u64,
     /// The most that the kernel keeps of what one socket received.
@@ -111,6 +113,7 @@ impl ProcessFacts {
             unread_program_bytes: process.unread_program_bytes.unwrap_or_default(),
             threads,
             recorder_bytes: 0,
+            graph_bytes: 0,
             socket_send_bytes: process::socket_buffer_bytes("tcp_wmem"),
             socket_receive_bytes: process::socket_buffer_bytes("tcp_rmem"),
         }
@@ -230,13 +233,13 @@ impl CeilingPlan {
         let in_group = ceiling.source == Some(LimitSource::Cgroup);
         let counted_bytes = firm_bytes.saturating_add(if in_group { kernel_bytes } else { 0 });
         let fixed_bytes = ceiling.fixed_bytes;
-        self.needed_limit_bytes = counted_bytes;
+        self.needed_limit_bytes = with_graph(counted_bytes - basis.process.graph_bytes, basis);
         if self.load.is_some() {
-            let for_small = price::limit_with_small(self.small_bytes, fixed_bytes);
+            let for_small = with_graph(price::limit_with_small(self.small_bytes, fixed_bytes), basis);
             self.needed_limit_bytes = self.needed_limit_bytes.max(for_small);
         }
         if self.load.is_some() && basis.limits.max_inflight_bytes == 0 {
-            let for_large = price::limit_with_large(self.large_bytes, fixed_bytes);
+            let for_large = with_graph(price::limit_with_large(self.large_bytes, fixed_bytes), basis);
             self.needed_limit_bytes = self.needed_limit_bytes.max(for_large);
         }
         self.needed_limit_bytes = self.needed_limit_bytes.next_multiple_of(1 << 20);
@@ -286,6 +289,20 @@ impl CeilingPlan {
         let sum = bytes(self.process_bytes);
         format!("{ceiling}; {verdict}: {sum}, {} with the kernel's part", bytes(self.with_kernel_bytes))
     }
+}
+
+/// A limit that has room for the graph, where `limit_bytes` are needed beside it: the graph may grow with the limit, as
+/// `max_graph_bytes` does where it is not set.
+fn with_graph(limit_bytes: u64, basis: &PlanBasis<'_>) -> u64 {
+    let graph_bytes = basis.process.graph_bytes;
+    if graph_bytes == 0 {
+        return limit_bytes;
+    }
+    let room_bytes = limit_bytes.saturating_sub(basis.ceiling.fixed_bytes);
+    let mut limits = Limits::default();
+    // A quarter of all, which is a third of the rest.
+    limits.divide(room_bytes.saturating_add(room_bytes.div_ceil(3)));
+    limit_bytes.saturating_add(graph_bytes.max(limits.max_graph_bytes() as u64))
 }
 
 /// What of the load the settings refuse.
@@ -376,6 +393,7 @@ impl Terms {
         );
         let origin = "record_traffic: lines that wait to be written, requests that have not ended";
         self.add_of_process("recorder of traffic", 1, process.recorder_bytes, origin);
+        self.add_of_process("knowledge graph", 1, process.graph_bytes, "max_graph_bytes");
         self.add_of_process("stacks of threads", process.threads, price::STACK_BYTES, "touched pages");
         self.add_of_process(
             "allocator, threads",

@@ -190,7 +190,7 @@ impl<T: Toolset> ServerBuilder<T> {
     /// # Errors
     /// When the bounds contradict each other or a tool cannot be advertised.
     pub fn build(self) -> Result<Server, BuildError> {
-        let (limits, ceiling) = divided(self.limits)?;
+        let (limits, ceiling) = divided(self.limits, &self.toolset)?;
         let implementation = serde_json::to_string(&self.implementation).map_err(CatalogError::from)?;
         let description = Description {
             implementation: self.implementation,
@@ -269,8 +269,8 @@ fn measured(tools: usize, limits: &Limits) -> (ToolUsage, Latencies, Performance
 }
 
 /// The limits, with what follows from the ceiling of this process.
-fn divided(mut limits: Limits) -> Result<(Limits, Ceiling), BuildError> {
+fn divided(mut limits: Limits, toolset: &impl Toolset) -> Result<(Limits, Ceiling), BuildError> {
     limits.validate()?;
-    let ceiling = Ceiling::of_process(&mut limits)?;
+    let ceiling = Ceiling::of_process(&mut limits, |limits| toolset.max_state_bytes(limits))?;
     Ok((limits, ceiling))
 }

@@ -1,5 +1,6 @@
 //! Some tools of a toolset, under names of one's own choice.
 
+use crate::limits::Limits;
 use crate::protocol::ToolDefinition;
 use crate::server::{CallContext, Finished, SessionValues, ThreadArguments, ToolError, ToolRequest, Toolset};
 
@@ -131,6 +132,10 @@ impl<T: Toolset> Toolset for Selection<T> {
     fn state_bytes(&self) -> usize {
         let chosen = self.chosen.as_ref().map_or(0, |chosen| size_of_val(&**chosen));
         self.toolset.state_bytes() + chosen + self.prefix.len()
+    }
+
+    fn max_state_bytes(&self, limits: &Limits) -> usize {
+        self.toolset.max_state_bytes(limits)
     }
 
     fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {

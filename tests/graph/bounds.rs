@@ -2,6 +2,7 @@
 
 use super::{Scene, entity, line};
 use crate::test_client::TestClient;
+use mcpool::tools::Selection;
 use mcpool::tools::memory::KnowledgeGraph;
 use mcpool::{BlockingTool, CallContext, Limits, Server, ToolDefinition, ToolError, Toolset as _};
 use schemars::JsonSchema;
@@ -78,6 +79,17 @@ async fn an_answer_has_a_bound() {
             json!([entity(&name, &[])])
         );
     }
+}
+
+#[test]
+fn the_memory_ceiling_leaves_room_for_the_graph() {
+    let limits = Limits { memory_limit_bytes: 64 << 30, ..Limits::default() };
+    let ceiling = |graph: Option<KnowledgeGraph>| {
+        let server = Server::builder("memory", "1").limits(limits.clone()).toolset(Selection::new(graph));
+        server.build().expect("a server").memory().ceiling()
+    };
+    assert_eq!(ceiling(None).kept_bytes, 0);
+    assert_eq!(ceiling(Some(KnowledgeGraph::new("memory.jsonl"))).kept_bytes, 256 << 20);
 }
 
 #[derive(Deserialize, JsonSchema)]

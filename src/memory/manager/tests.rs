@@ -9,7 +9,7 @@ fn manager_of(buffers: &BufferPool, pool_decay_ms: usize, begun: Instant) -> Mem
     buffers.register(&registry).expect("names of their own");
     let mut limits = Limits { pool_decay_ms, tune_interval_ms: 0, ..Limits::default() };
     let config = MemoryConfig {
-        ceiling: Ceiling::of_process(&mut limits).expect("no limit is configured"),
+        ceiling: Ceiling::of_process(&mut limits, |_| 0).expect("no limit is configured"),
         limits,
         name: String::new(),
         version: String::new(),

@@ -1,6 +1,7 @@
 //! The sum is that of its terms, it grows with the load, and a plan that does not fit says what would.
 
 use super::*;
+use crate::memory::ceiling::Machine;
 use proptest::prelude::*;
 
 const KIB: u64 = 1024;
@@ -25,6 +26,7 @@ const PROCESS: ProcessFacts = ProcessFacts {
     unread_program_bytes: MIB,
     threads: 10,
     recorder_bytes: 0,
+    graph_bytes: 0,
     socket_send_bytes: 4 * MIB,
     socket_receive_bytes: 6 * MIB,
 };
@@ -38,6 +40,7 @@ fn ceiling(limit_bytes: u64, source: LimitSource) -> Ceiling {
         cgroup_bytes: None,
         floor_bytes: 6 * MIB,
         fixed_bytes: FIXED_BYTES,
+        kept_bytes: 0,
         large_bytes: Some(price::large_bytes(limit_bytes, FIXED_BYTES)),
         small_bytes: Some(price::small_bytes(limit_bytes, FIXED_BYTES)),
         pool_bytes: 64 * MIB,
@@ -85,6 +88,44 @@ fn each_part_of_a_load_is_a_term_of_its_number_and_price() {
     assert_eq!(writes.1, price::message_bytes(4 * MIB as usize) as u64, "what the transport expects");
     assert_eq!(plan.large_bytes, reads.2 + writes.2);
     assert_eq!(term(&plan, "allocator, freed buffers").2, price::kept_bytes(plan.large_bytes));
+}
+
+/// A plan for a server with the memory tools, under a limit that was divided for them.
+fn plan_with_graph(load: Option<PlannedLoad>, limit_bytes: u64, set: Option<usize>) -> CeilingPlan {
+    let mut limits =
+        Limits { memory_limit_bytes: limit_bytes as usize, max_graph_bytes: set, ..Limits::default() };
+    let machine = Machine { rss: Some(6 * MIB), ..Machine::default() };
+    let ceiling = Ceiling::of(&mut limits, machine, Limits::max_graph_bytes).expect("room");
+    let process = ProcessFacts {
+        threads: limits.all_threads() as u64,
+        graph_bytes: limits.max_graph_bytes() as u64,
+        ..PROCESS
+    };
+    CeilingPlan::of(load, &PlanBasis { limits: &limits, prices: prices(), process, ceiling })
+}
+
+#[test]
+fn a_graph_has_its_part_of_the_limit() {
+    let load = PlannedLoad {
+        connections: 20,
+        writes: Transfers { count: 20, bytes: MIB },
+        ..PlannedLoad::default()
+    };
+    for limit_bytes in [64 * MIB, 256 * MIB, 4 << 30] {
+        for set in [None, Some(MIB as usize)] {
+            let plan = plan_with_graph(None, limit_bytes, set);
+            let (_, _, graph) = term(&plan, "knowledge graph");
+            assert_eq!(set.unwrap_or(graph as usize), graph as usize);
+            assert!(graph > 0 && plan.fits, "{limit_bytes} {set:?}: {:?}", plan.remedies);
+            assert!(plan.process_bytes <= limit_bytes);
+            let small = plan_with_graph(Some(load), limit_bytes, set);
+            let enough = plan_with_graph(Some(load), small.needed_limit_bytes.max(limit_bytes), set);
+            assert!(enough.fits, "{limit_bytes} {set:?}: {:?}", enough.remedies);
+        }
+    }
+    // One that may be larger than all is not promised.
+    let too_large = plan_with_graph(None, 64 * MIB, Some(1 << 30));
+    assert!(!too_large.fits && too_large.ceiling.kept_bytes < 32 * MIB);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! a chain of tools is a toolset too. Calls are dispatched statically: the future of a call is part of the future that
 //! serves its frame.
 
+use crate::limits::Limits;
 use crate::protocol::ToolDefinition;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::arguments::ThreadArguments;
@@ -140,6 +141,13 @@ pub trait Toolset: Send + Sync + 'static {
     /// Heap bytes that the tools hold between calls, for the memory report. Bytes that they hold for one session are
     /// reported with [`SessionValues::put`] instead.
     fn state_bytes(&self) -> usize {
+        0
+    }
+
+    /// Heap bytes that the tools may keep at most beside what they reserve in the budgets of their server, with those
+    /// limits. The memory ceiling leaves room for them.
+    fn max_state_bytes(&self, limits: &Limits) -> usize {
+        let _ = limits;
         0
     }
 
@@ -325,6 +333,10 @@ impl<Front: Toolset, Back: Toolset> Toolset for Chain<Front, Back> {
         self.front.state_bytes() + self.back.state_bytes()
     }
 
+    fn max_state_bytes(&self, limits: &Limits) -> usize {
+        self.front.max_state_bytes(limits).saturating_add(self.back.max_state_bytes(limits))
+    }
+
     fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
         self.front.report_state(enter);
         self.back.report_state(enter);
@@ -371,6 +383,10 @@ impl<T: Toolset> Toolset for Option<T> {
 
     fn state_bytes(&self) -> usize {
         self.as_ref().map_or(0, Toolset::state_bytes)
+    }
+
+    fn max_state_bytes(&self, limits: &Limits) -> usize {
+        self.as_ref().map_or(0, |toolset| toolset.max_state_bytes(limits))
     }
 
     fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {

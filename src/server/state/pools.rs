@@ -260,7 +260,7 @@ mod tests {
     fn capacities(buffer_capacity: Option<usize>) -> Vec<usize> {
         let limits = Limits { buffer_capacity, ..Limits::default() };
         let mut limits = limits;
-        let ceiling = Ceiling::of_process(&mut limits).expect("no limit is configured");
+        let ceiling = Ceiling::of_process(&mut limits, |_| 0).expect("no limit is configured");
         let pools = Pools::new(&limits, &ceiling).expect("pools");
         pools.buffers.classes().map(|class| class.snapshot().capacity).collect()
     }
@@ -269,7 +269,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_lacks_small_objects_waits_for_no_large_answer() {
         let mut limits = Limits { memory_limit_bytes: 1 << 30, ..Limits::default() };
-        let ceiling = Ceiling::of_process(&mut limits).expect("a limit");
+        let ceiling = Ceiling::of_process(&mut limits, |_| 0).expect("a limit");
         let pools = Pools::new(&limits, &ceiling).expect("pools");
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(1);
         let key = SessionKey { principal: 1, session: 1 };

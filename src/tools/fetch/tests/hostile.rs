@@ -6,7 +6,9 @@ use crate::tools::fetch::error::PageError;
 use crate::tools::fetch::proxy::Proxies;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use socket2::{Domain, Socket, Type};
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Answers everything with `bytes`, then waits for the client to go.
@@ -168,8 +170,11 @@ fn a_connection_that_is_not_answered_fails_in_its_time() {
     let deaf = Deaf::new();
     let error = Scene { timeout_ms: 300, ..Scene::new() }.error(&deaf.url("/"));
     assert!(matches!(error, PageError::TimedOut { .. }), "{error}");
-    let gone = Site::of(|_| None).url("/");
-    let error = Scene::new().error(&gone);
+    // A port that is taken, and that nobody listens on.
+    let taken = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
+    let port = taken.local_addr().expect("an address").as_socket().expect("one of IP").port();
+    let error = Scene::new().error(&format!("http://127.0.0.1:{port}/"));
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
