@@ -20,6 +20,10 @@ pub enum Capability {
     Roots,
     /// Poll for the result of a task.
     Tasks,
+    /// Let its model write a message as a task of its own; revision 2025-11-25 only.
+    SamplingTasks,
+    /// Let its user fill in a form as a task of its own; revision 2025-11-25 only.
+    ElicitationTasks,
 }
 
 impl Capability {
@@ -35,6 +39,8 @@ impl Capability {
             Self::ElicitationUrl => "elicitation by URL",
             Self::Roots => "roots",
             Self::Tasks => "tasks",
+            Self::SamplingTasks => "sampling as a task of its own",
+            Self::ElicitationTasks => "elicitation as a task of its own",
         }
     }
 
@@ -47,6 +53,12 @@ impl Capability {
             Self::ElicitationUrl => r#"{"elicitation":{"url":{}}}"#,
             Self::Roots => r#"{"roots":{}}"#,
             Self::Tasks => r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#,
+            Self::SamplingTasks => {
+                r#"{"sampling":{},"tasks":{"requests":{"sampling":{"createMessage":{}}}}}"#
+            }
+            Self::ElicitationTasks => {
+                r#"{"elicitation":{},"tasks":{"requests":{"elicitation":{"create":{}}}}}"#
+            }
         }
     }
 }
@@ -110,6 +122,13 @@ impl ClientCapabilities {
                 }
             }
             "roots" => self.add(Capability::Roots),
+            "tasks" => {
+                each_object(value, arena, |key, requests| {
+                    if key == "requests" {
+                        self.read_task_requests(requests, arena);
+                    }
+                });
+            }
             "extensions" => {
                 each_object(value, arena, |key, _| {
                     if key == Capability::TASKS {
@@ -119,6 +138,19 @@ impl ClientCapabilities {
             }
             _ => {}
         })
+    }
+}
+
+impl ClientCapabilities {
+    /// The requests that the client serves as tasks.
+    fn read_task_requests(&mut self, json: &str, arena: &Bump) {
+        each_object(json, arena, |family, methods| {
+            each_object(methods, arena, |method, _| match (family, method) {
+                ("sampling", "createMessage") => self.add(Capability::SamplingTasks),
+                ("elicitation", "create") => self.add(Capability::ElicitationTasks),
+                _ => {}
+            });
+        });
     }
 }
 
@@ -142,12 +174,21 @@ fn each_object(json: &str, arena: &Bump, mut visit: impl FnMut(&str, &str)) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Capability::{Elicitation, ElicitationUrl, Roots, Sampling, SamplingTools, Tasks};
+    use Capability::{
+        Elicitation, ElicitationTasks, ElicitationUrl, Roots, Sampling, SamplingTasks, SamplingTools, Tasks,
+    };
+
+    const ALL: [Capability; 8] =
+        [Sampling, SamplingTools, Elicitation, ElicitationUrl, Roots, Tasks, SamplingTasks, ElicitationTasks];
 
     #[test]
     fn what_is_declared_is_known() {
-        let all = [Sampling, SamplingTools, Elicitation, ElicitationUrl, Roots, Tasks];
-        let rows: [(&str, &[Capability]); 9] = [
+        let rows: [(&str, &[Capability]); 11] = [
+            (
+                r#"{"tasks":{"list":{},"requests":{"sampling":{"createMessage":{}},"elicitation":{"create":{}}}}}"#,
+                &[SamplingTasks, ElicitationTasks],
+            ),
+            (r#"{"tasks":{"cancel":{"sampling":{"createMessage":{}}},"requests":{"sampling":{}}}}"#, &[]),
             ("{}", &[]),
             (r#"{"sampling":{}}"#, &[Sampling]),
             (r#"{"sampling":{"tools":{}},"roots":{"listChanged":true}}"#, &[Sampling, SamplingTools, Roots]),
@@ -162,7 +203,7 @@ mod tests {
         for (json, want) in rows {
             let raw = Lexer::from_text(json).raw().expect("JSON");
             let found = ClientCapabilities::decode(raw, &arena);
-            for capability in all {
+            for capability in ALL {
                 assert_eq!(found.has(capability), want.contains(&capability), "{json} {capability:?}");
             }
         }
@@ -171,7 +212,7 @@ mod tests {
     #[test]
     fn what_is_required_would_be_enough() {
         let arena = Bump::new();
-        for capability in [Sampling, SamplingTools, Elicitation, ElicitationUrl, Roots, Tasks] {
+        for capability in ALL {
             let raw = Lexer::from_text(capability.required_json()).raw().expect("JSON");
             assert!(ClientCapabilities::decode(raw, &arena).has(capability), "{capability:?}");
         }

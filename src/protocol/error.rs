@@ -3,7 +3,7 @@
 use super::capability::Capability;
 use super::era::Era;
 use super::revision::Revision;
-use crate::wire::{DecodeError, ReplyError};
+use crate::wire::{DecodeError, Raw, ReplyError};
 use std::fmt;
 use thiserror::Error;
 
@@ -160,6 +160,16 @@ pub enum ProtocolError<'f> {
         /// One sentence.
         message: &'f str,
     },
+    /// The same, with data for the client's program.
+    #[error("{message}")]
+    CustomWithData {
+        /// Its code.
+        code: i32,
+        /// One sentence.
+        message: &'f str,
+        /// The data.
+        data: Raw<'f>,
+    },
     /// The answer would be longer than the limit.
     #[error("Answer too long: more than {limit_bytes} bytes (setting max_reply_bytes)")]
     ReplyTooLong {
@@ -232,7 +242,7 @@ impl ProtocolError<'_> {
     /// The JSON-RPC code.
     pub const fn code(&self, era: Era) -> i32 {
         let code = match self {
-            Self::Custom { code, .. } => return *code,
+            Self::Custom { code, .. } | Self::CustomWithData { code, .. } => return *code,
             Self::Parse(_) => ErrorCode::Parse,
             Self::FrameTooLong { .. }
             | Self::InvalidRequest(_)

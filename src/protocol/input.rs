@@ -16,6 +16,14 @@ pub enum InputKind {
     Sampling,
     /// The directories that the client offers.
     Roots,
+    /// A form, or the task of the client that asks for it.
+    ElicitationTask,
+    /// A message of the client's model, or the task of the client that writes it.
+    SamplingTask,
+    /// How far a task of the client is.
+    TaskStatus,
+    /// What a task of the client came to.
+    TaskResult,
 }
 
 /// Bytes of a form's parameters without its message and its schema.
@@ -93,6 +101,27 @@ impl InputRequest {
         Self { kind: InputKind::Roots, capability: Capability::Roots, params: None }
     }
 
+    /// The parameters of a form, which the client serves as a task of its own.
+    #[cfg(feature = "everything")]
+    pub(crate) fn elicitation_task(params: String) -> Self {
+        let (capability, params) = (Capability::ElicitationTasks, Some(checked(params)));
+        Self { kind: InputKind::ElicitationTask, capability, params }
+    }
+
+    /// The parameters of a message of the client's model, which the client serves as a task of its own.
+    #[cfg(feature = "everything")]
+    pub(crate) fn sampling_task(params: String) -> Self {
+        let (capability, params) = (Capability::SamplingTasks, Some(checked(params)));
+        Self { kind: InputKind::SamplingTask, capability, params }
+    }
+
+    /// How far a task is that the client made for this request, or what it came to.
+    #[cfg(feature = "everything")]
+    pub(crate) fn of_task(&self, kind: InputKind, task_id: &str) -> Self {
+        let params = serde_json::json!({"taskId": task_id}).to_string();
+        Self { kind, capability: self.capability, params: Some(checked(params)) }
+    }
+
     pub(crate) fn kind(&self) -> InputKind {
         self.kind
     }
@@ -129,9 +158,11 @@ impl InputRequest {
 
     pub(crate) fn method(&self) -> &'static str {
         match self.kind {
-            InputKind::Elicitation => Method::ELICIT,
-            InputKind::Sampling => Method::SAMPLE,
+            InputKind::Elicitation | InputKind::ElicitationTask => Method::ELICIT,
+            InputKind::Sampling | InputKind::SamplingTask => Method::SAMPLE,
             InputKind::Roots => Method::ROOTS_LIST,
+            InputKind::TaskStatus => Method::CLIENT_TASK_STATUS,
+            InputKind::TaskResult => Method::CLIENT_TASK_RESULT,
         }
     }
 }
@@ -235,17 +266,25 @@ impl InputResponse {
             role: Option<&'a RawValue>,
             #[serde(borrow)]
             roots: Option<&'a RawValue>,
+            #[serde(borrow)]
+            task: Option<&'a RawValue>,
+            #[serde(borrow)]
+            status: Option<&'a RawValue>,
         }
         let Ok(shape) = serde_json::from_str::<Shape<'_>>(json) else { return false };
+        let is_task = shape.task.is_some_and(|task| task.get().starts_with('{'));
         match kind {
-            InputKind::Elicitation => {
+            InputKind::ElicitationTask | InputKind::SamplingTask if is_task => true,
+            InputKind::TaskStatus => shape.status.is_some_and(|status| status.get().starts_with('"')),
+            InputKind::TaskResult => true,
+            InputKind::Elicitation | InputKind::ElicitationTask => {
                 let is_action = |action: &RawValue| {
                     matches!(action.get(), r#""accept""# | r#""decline""# | r#""cancel""#)
                 };
                 shape.action.is_some_and(is_action)
                     && shape.content.is_none_or(|content| content.get().starts_with('{'))
             }
-            InputKind::Sampling => shape.role.is_some(),
+            InputKind::Sampling | InputKind::SamplingTask => shape.role.is_some(),
             InputKind::Roots => shape.roots.is_some_and(|roots| roots.get().starts_with('[')),
         }
     }

@@ -109,6 +109,10 @@ impl Method {
     pub const ELICIT: &'static str = "elicitation/create";
     /// The request for a message that a model writes.
     pub const SAMPLE: &'static str = "sampling/createMessage";
+    /// The request for how far a task of a client is.
+    pub const CLIENT_TASK_STATUS: &'static str = "tasks/get";
+    /// The request for what a task of a client came to.
+    pub const CLIENT_TASK_RESULT: &'static str = "tasks/result";
     /// The first message of a subscription.
     pub const ACKNOWLEDGED: &'static str = "notifications/subscriptions/acknowledged";
     /// The notification that the list of tools changed.

@@ -16,7 +16,7 @@ pub use answer::catalog::CatalogError;
 #[cfg(feature = "filesystem")]
 pub(crate) use answer::content::DataKind;
 pub use answer::content::{DataBlock, TextBlock};
-pub use answer::tool_error::ToolError;
+pub use answer::tool_error::{ErrorWithData, ToolError};
 pub use builder::{BuildError, ServerBuilder};
 pub use handler::arguments::ThreadArguments;
 pub use handler::call_context::CallContext;

@@ -5,7 +5,8 @@
 //   node drop_in_toolset.mjs [--verbose] TOOLSET PROGRAM        for instance: node drop_in_toolset.mjs time target/release/mcpool
 //
 // `drop_in/TOOLSET/rows.mjs` has the reference's command and the calls, `drop_in/TOOLSET/allowed.json` the differences that
-// are meant, as that of the filesystem tools.
+// are meant, as that of the filesystem tools. Where it has `asking`, a second client, which answers what the servers ask it, is
+// given the calls that are there; what they asked must be the same, too.
 
 import * as fs from 'node:fs';
 import path from 'node:path';
@@ -13,11 +14,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { Server, report, validator } from './drop_in/harness.mjs';
 
 class Comparison {
-    constructor({ reference, variables, normalise = (value) => value, listed = (tools) => tools, patience = 1 }, command) {
+    constructor({ reference, variables, normalise = (value) => value, patience = 1 }, command) {
         this.sides = [{ command: reference }, { command }];
         this.variables = variables;
         this.normalise = normalise;
-        this.listed = listed;
         this.patience = patience;
         this.differences = [];
         this.compared = 0;
@@ -26,9 +26,9 @@ class Comparison {
     both(work) {
         return Promise.all(this.sides.map(work));
     }
-    async start() {
+    async start(client) {
         await this.both(async (side) => {
-            side.server = new Server(side.command, this.variables);
+            side.server = new Server(side.command, this.variables, undefined, client?.());
             const answer = await side.server.initialize();
             if (!answer.result) throw new Error(`${side.command.join(' ')} does not start: ${JSON.stringify(answer)}`);
         });
@@ -40,7 +40,7 @@ class Comparison {
     async tools() {
         const [reference, other] = await this.both(({ server }) => server.request('tools/list'));
         this.compare('tools/list, by the schema', [[], this.faults('ListToolsResult', other)]);
-        this.compare('tools/list', [reference, other].map((answer) => this.listed(answer.result?.tools ?? [])));
+        this.compare('tools/list', [reference, other].map((answer) => answer.result?.tools ?? []));
     }
     // A request beside the calls of tools.
     async request(method, params) {
@@ -51,6 +51,18 @@ class Comparison {
             if (isDeepStrictEqual(...answers)) break;
         }
         this.compare(name, answers);
+    }
+    // The calls of a client that is asked, and what it was asked.
+    async asking({ client, rows }) {
+        await this.start(client);
+        await this.both(({ server }) => server.request('ping'));
+        await this.tools();
+        for (const row of rows) {
+            await this.row(row);
+            const asked = await this.both(({ server }) => server.asked.splice(0));
+            this.compare(`${row[0]} ${JSON.stringify(row[1])}, what it asks`, asked.map(this.normalise));
+        }
+        await this.both(({ server }) => server.close());
     }
     // The steps of a row share what the servers keep.
     async row([tool, args]) {
@@ -92,6 +104,7 @@ async function main() {
     for (const row of set.rows) await comparison.row(row);
     for (const [method, params] of set.requests ?? []) await comparison.request(method, params);
     comparison.compare('the exit code', await comparison.both(({ server }) => server.close()));
+    if (set.asking) await comparison.asking(set.asking);
     for (const args of set.starts) await comparison.startUp(args);
     return report(comparison, rules, verbose);
 }

@@ -66,11 +66,13 @@ async function check(client, toolset, { revision }, filled) {
         assert.equal(result.isError ?? false, fails, JSON.stringify(result));
         assert.equal(result.content.length, 1);
         assert.match(result.content[0].text, new RegExp(filled(wanted), 'su'), name);
-        if (!fails) assert.equal(result.structuredContent !== undefined, toolset.isStructured ?? false, name);
+        const isStructured = toolset.isStructured === true || (toolset.isStructured || []).includes(name);
+        if (!fails) assert.equal(result.structuredContent !== undefined, isStructured, name);
     }
     if (toolset.prompts) {
         const { prompts } = await client.listPrompts();
-        assert.deepEqual(prompts.map((prompt) => prompt.name), toolset.prompts.map(([name]) => name));
+        const names = [...toolset.prompts.map(([name]) => name), ...(toolset.otherPrompts ?? [])];
+        assert.deepEqual(prompts.map((prompt) => prompt.name), names);
         for (const [name, args, text] of toolset.prompts) {
             const { messages } = await client.getPrompt({ name, arguments: JSON.parse(filled(JSON.stringify(args))) });
             assert.deepEqual([messages.length, messages[0].role], [1, 'user']);
@@ -81,7 +83,8 @@ async function check(client, toolset, { revision }, filled) {
         const { resources } = await client.listResources();
         assert.deepEqual(resources.map((resource) => resource.uri), toolset.resources);
         for (const uri of toolset.resources) {
-            JSON.parse((await client.readResource({ uri })).contents[0].text);
+            const [{ mimeType, text }] = (await client.readResource({ uri })).contents;
+            assert.ok(mimeType === 'application/json' ? JSON.parse(text) : text.startsWith('#'), text);
         }
     }
 }

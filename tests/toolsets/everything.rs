@@ -24,11 +24,7 @@ fn request(id: u64, method: &str, params: &Value) -> Value {
 #[test]
 fn tools_are_those_of_the_reference_word_for_word() {
     let ours = serde_json::to_value(Everything::default().definitions()).expect("JSON");
-    let mut theirs = recorded_list("tools-all-client-capabilities.json");
-    let all = theirs.len();
-    // The client would serve these as tasks of its own.
-    theirs.retain(|tool| !tool["name"].as_str().is_some_and(|name| name.ends_with("-async")));
-    assert_eq!(all, theirs.len() + 2);
+    let theirs = recorded_list("tools-all-client-capabilities.json");
     assert_eq!(ours, Value::from(theirs.clone()));
     for tool in recorded("everything") {
         assert!(theirs.contains(&tool), "{tool}");
@@ -64,6 +60,28 @@ async fn prompts_and_templates_are_those_of_the_reference() {
     });
     let completed = client.ask(&request(6, "completion/complete", &wanted)).await;
     assert_eq!(completed["result"]["completion"]["values"], json!(["Eve"]));
+}
+
+#[tokio::test]
+async fn documents_are_listed_as_those_of_the_reference() {
+    let server = server();
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
+    let listed = client.ask(&request(1, "resources/list", &json!({}))).await;
+    assert_eq!(listed["result"]["resources"], Value::from(recorded_list("resources.json")));
+    for resource in listed["result"]["resources"].as_array().expect("a list") {
+        let read = client.ask(&request(2, "resources/read", &json!({"uri": resource["uri"]}))).await;
+        let [document] = read["result"]["contents"].as_array().expect("contents").as_slice() else {
+            panic!("one document: {read}")
+        };
+        assert_eq!((&document["uri"], &document["mimeType"]), (&resource["uri"], &json!("text/markdown")));
+        assert!(document["text"].as_str().is_some_and(|text| text.starts_with("# Everything")), "{read}");
+    }
+    let uri = "demo://resource/static/document/../mod.rs";
+    let unknown = client.ask(&request(3, "resources/read", &json!({"uri": uri}))).await;
+    assert!(unknown["error"]["code"].is_i64(), "{unknown}");
+    // Whatever is subscribed to, as in the reference.
+    let subscribed = client.ask(&request(4, "resources/subscribe", &json!({"uri": "demo://nothing"}))).await;
+    assert_eq!(subscribed["result"], json!({}));
 }
 
 #[tokio::test]
@@ -239,6 +257,148 @@ async fn a_legacy_client_is_asked_by_requests() {
     let (_, answer) = answered(&mut client, &call("get-roots-list", json!({})), &roots).await;
     let listed = "Current MCP Roots (2 total):\n\n1. A\n   URI: file:///a\n\n2. Unnamed Root\n   URI: file:///b\n\nNote: ";
     assert!(text_of(&answer).starts_with(listed), "{answer}");
+}
+
+#[tokio::test]
+async fn a_visit_that_comes_first_is_an_error_once() {
+    let server = server();
+    let capabilities = json!({"elicitation": {"form": {}, "url": {}}});
+    let mut client = TestClient::legacy_with(&server, "2025-11-25", capabilities).await;
+    let call = |url: &str| {
+        let arguments = json!({"url": url, "errorPath": true});
+        request(9, "tools/call", &json!({"name": "trigger-url-elicitation", "arguments": arguments}))
+    };
+    for _ in 0..2 {
+        let refused = client.ask(&call("https://example.com/a")).await;
+        assert_eq!(refused["error"]["code"], -32_042, "{refused}");
+        let visit = &refused["error"]["data"]["elicitations"][0];
+        assert_eq!(
+            (&visit["mode"], &visit["url"]),
+            (&json!("url"), &json!("https://modelcontextprotocol.io"))
+        );
+        assert_eq!(visit["elicitationId"].as_str().map(str::len), Some(36), "{visit}");
+        // Another call does not count as its repetition.
+        let other = client.ask(&call("https://example.com/b")).await;
+        assert_eq!(other["error"]["code"], -32_042, "{other}");
+        for url in ["https://example.com/a", "https://example.com/b"] {
+            let (asked, answer) = answered(&mut client, &call(url), &json!({"action": "accept"})).await;
+            assert_eq!(asked["params"]["url"], url);
+            let text = answer["content"][0]["text"].as_str().expect("a text");
+            assert!(text.starts_with("✅ User completed"), "{answer}");
+        }
+    }
+    // Of many that are not repeated, the last are known.
+    for number in 0..40 {
+        let refused = client.ask(&call(&format!("https://example.com/{number}"))).await;
+        assert_eq!(refused["error"]["code"], -32_042, "{refused}");
+    }
+    let forgotten = client.ask(&call("https://example.com/0")).await;
+    assert_eq!(forgotten["error"]["code"], -32_042, "{forgotten}");
+    let (asked, _) =
+        answered(&mut client, &call("https://example.com/39"), &json!({"action": "cancel"})).await;
+    assert_eq!(asked["method"], "elicitation/create");
+    let mut other = TestClient::legacy(&server, "2025-11-25").await;
+    let refused = other.ask(&call("https://example.com/a")).await;
+    assert_eq!(text_of(&refused["result"]), "the client does not support elicitation by URL");
+}
+
+/// Serves the requests of a call as tasks: `answers` come to `tasks/get`, one after the other. Returns all requests and
+/// the result of the call.
+async fn followed(
+    client: &mut TestClient,
+    call: &Value,
+    answers: &[Value],
+    result: &Value,
+) -> (Vec<Value>, Value) {
+    client.send(call).await;
+    let (mut asked, mut answers) = (Vec::new(), answers.iter());
+    loop {
+        let message = client.receive().await;
+        let answer = match message["method"].as_str() {
+            None => return (asked, message["result"].clone()),
+            Some("tasks/get") => answers.next().expect("no more polls than answers"),
+            Some("tasks/result") => result,
+            Some(_) => {
+                &json!({"task": {"taskId": "t \u{e9}", "status": "working", "ttl": 1, "pollInterval": 1}})
+            }
+        };
+        client.send(&json!({"jsonrpc": "2.0", "id": message["id"], "result": answer})).await;
+        asked.push(message);
+    }
+}
+
+fn async_client() -> Value {
+    let requests = json!({"sampling": {"createMessage": {}}, "elicitation": {"create": {}}});
+    json!({"elicitation": {"form": {}}, "sampling": {}, "tasks": {"list": {}, "requests": requests}})
+}
+
+#[tokio::test]
+async fn a_task_of_the_client_is_polled_until_it_is_done() {
+    let server = server();
+    let mut client = TestClient::legacy_with(&server, "2025-11-25", async_client()).await;
+    let call = |tool: &str, arguments: Value| {
+        request(9, "tools/call", &json!({"name": tool, "arguments": arguments}))
+    };
+    let sample = call("trigger-sampling-request-async", json!({"prompt": "p", "maxTokens": 7}));
+    let written = json!({"role": "assistant", "content": {"type": "text", "text": "hi"}, "model": "m"});
+    let polls = [json!({"status": "working", "statusMessage": "thinks"}), json!({"status": "completed"})];
+    let (asked, answer) = followed(&mut client, &sample, &polls, &written).await;
+    let methods: Vec<&str> = asked.iter().filter_map(|message| message["method"].as_str()).collect();
+    assert_eq!(methods, ["sampling/createMessage", "tasks/get", "tasks/get", "tasks/result"]);
+    assert_eq!(asked[0]["params"]["task"], json!({"ttl": 300_000}));
+    assert_eq!(asked[0]["params"]["maxTokens"], 7);
+    assert_eq!(asked[1]["params"], json!({"taskId": "t \u{e9}"}));
+    let begin = "[COMPLETED] Async sampling completed!\n\n**Progress:**\nTask created: t \u{e9}\nPoll 1: working - thinks\n\
+                 Poll 2: completed\n\n**Result:**\n{\n  \"";
+    assert!(text_of(&answer).starts_with(begin), "{answer}");
+    let form = call("trigger-elicitation-request-async", json!({}));
+    let filled =
+        json!({"action": "accept", "content": {"name": "Ann", "favoriteColor": "", "agreeToTerms": false}});
+    let polls = [
+        json!({"status": "input_required"}),
+        json!({"status": "input_required"}),
+        json!({"status": "completed"}),
+    ];
+    let (asked, answer) = followed(&mut client, &form, &polls, &filled).await;
+    assert_eq!(asked[0]["params"]["requestedSchema"]["required"], json!(["name"]));
+    assert_eq!(answer["content"][1]["text"], "User inputs:\n- Name: Ann\n- Agreed to terms: false");
+    let progress =
+        "\nProgress:\nTask created: t \u{e9}\nPoll 1: input_required\nPoll 3: completed\n\nRaw result: {";
+    assert!(answer["content"][2]["text"].as_str().is_some_and(|text| text.starts_with(progress)), "{answer}");
+    let failed = [json!({"status": "failed", "statusMessage": "no model"})];
+    let (_, answer) = followed(&mut client, &sample, &failed, &written).await;
+    let text = "[FAILED] no model\n\nProgress:\nTask created: t \u{e9}\nPoll 1: failed - no model";
+    assert_eq!(text_of(&answer), text);
+}
+
+#[tokio::test]
+async fn a_client_without_tasks_of_its_own_is_not_asked_for_one() {
+    let server = server();
+    let mut client = TestClient::legacy_with(&server, "2025-11-25", async_client()).await;
+    let sample = json!({"name": "trigger-sampling-request-async", "arguments": {"prompt": "p"}});
+    let written = json!({"role": "assistant", "content": {"type": "text", "text": "hi"}, "model": "m"});
+    // It may answer at once.
+    let (_, answer) = answered(&mut client, &request(9, "tools/call", &sample), &written).await;
+    assert!(text_of(&answer).starts_with("[SYNC] Client executed synchronously:\n{"), "{answer}");
+    let (_, answer) = answered(&mut client, &request(9, "tools/call", &sample), &json!({"task": 7})).await;
+    assert_eq!(answer["isError"], true, "neither a task nor a message: {answer}");
+    let capabilities =
+        json!({"elicitation": {"form": {}}, "sampling": {}, "tasks": {"requests": {"tools": {}}}});
+    let mut other = TestClient::legacy_with(&server, "2025-11-25", capabilities.clone()).await;
+    for (tool, what) in [
+        ("trigger-sampling-request-async", "sampling as a task of its own"),
+        ("trigger-elicitation-request-async", "elicitation as a task of its own"),
+    ] {
+        let refused = other.call(1, tool, json!({"prompt": "p"})).await;
+        assert_eq!(text_of(&refused), format!("the client does not support {what}"));
+    }
+    let mut newest = TestClient::open(&server);
+    let mut call = modern(1, "tools/call");
+    call["params"]["name"] = "trigger-elicitation-request-async".into();
+    call["params"]["arguments"] = json!({});
+    call["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = async_client();
+    let refused = newest.ask(&call).await;
+    assert_eq!(refused["result"]["isError"], true, "{refused}");
 }
 
 #[tokio::test]

@@ -95,6 +95,10 @@ pub(crate) fn error(reply: &mut Reply, era: Era, id: AnswerId<'_>, error: &Proto
             reply.string(uri);
             reply.token("}");
         }
+        ProtocolError::CustomWithData { data, .. } => {
+            reply.token(r#","data":"#);
+            reply.raw(*data);
+        }
         ProtocolError::MissingCapability { required } => {
             reply.token(r#","data":{"requiredCapabilities":"#);
             reply.token(required.required_json());

@@ -1,6 +1,8 @@
 //! Why a handler has no answer: what a tool, a resource or a prompt returns instead of one.
 
-use crate::protocol::Capability;
+use crate::protocol::{Capability, ProtocolError};
+use crate::wire::Raw;
+use serde::Serialize;
 use std::fmt;
 
 /// Why a tool has no answer.
@@ -37,6 +39,8 @@ pub enum ToolError {
         /// A message of one sentence.
         message: String,
     },
+    /// The same, with data; [`ToolError::with_data`] makes it.
+    ProtocolWithData(Box<ErrorWithData>),
     /// The client did not declare a capability that the call needs.
     MissingCapability(Capability),
     /// The client has to be asked first; [`RequestContext::ask`](crate::RequestContext::ask) returns it.
@@ -47,7 +51,42 @@ pub enum ToolError {
     Cancelled,
 }
 
+/// A JSON-RPC error with data, of [`ToolError::with_data`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorWithData {
+    code: i32,
+    message: String,
+    /// JSON text.
+    data: String,
+}
+
+impl ErrorWithData {
+    pub(crate) fn as_protocol_error(&self) -> ProtocolError<'_> {
+        match Raw::check(&self.data) {
+            Ok(data) => ProtocolError::CustomWithData { code: self.code, message: &self.message, data },
+            Err(_) => ProtocolError::Custom { code: self.code, message: &self.message },
+        }
+    }
+}
+
 impl ToolError {
+    /// The client gets this JSON-RPC error, with data for its program. Data that cannot be written as JSON fail the call.
+    ///
+    /// ```
+    /// use mcpool::ToolError;
+    ///
+    /// let error = ToolError::with_data(-31_001, "the branch is gone", &serde_json::json!({"branch": "main"}));
+    /// assert!(matches!(error, ToolError::ProtocolWithData(_)));
+    /// ```
+    pub fn with_data<T: Serialize + ?Sized>(code: i32, message: impl Into<String>, data: &T) -> Self {
+        match serde_json::to_string(data) {
+            Ok(data) => {
+                Self::ProtocolWithData(Box::new(ErrorWithData { code, message: message.into(), data }))
+            }
+            Err(error) => Self::failed(format_args!("the data of an error cannot be written: {error}")),
+        }
+    }
+
     /// [`ToolError::Failed`] with this message.
     pub fn failed(message: impl fmt::Display) -> Self {
         Self::Failed(message.to_string())

@@ -495,6 +495,7 @@ impl RequestContext {
             ToolError::Protocol { code, message } => {
                 self.refuse(&ProtocolError::Custom { code: *code, message })
             }
+            ToolError::ProtocolWithData(error) => self.refuse(&error.as_protocol_error()),
             ToolError::Failed(text) => self.refuse(&ProtocolError::Failed(text)),
         }
     }

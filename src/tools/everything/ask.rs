@@ -2,8 +2,8 @@
 
 use super::js_number::JsNumber;
 use super::pretty::Pretty;
-use super::session::Nothing;
-use crate::protocol::{InputRequest, InputResponse};
+use super::session::{Kept, Nothing};
+use crate::protocol::{Capability, InputRequest, InputResponse};
 use crate::server::{CallContext, ToolError};
 use serde::Deserialize;
 use serde_json::Value;
@@ -59,7 +59,7 @@ fn reaction(response: &InputResponse) -> Result<Reaction, ToolError> {
 }
 
 /// Whether JavaScript takes a value for true.
-fn is_truthy(value: &Value) -> bool {
+pub(super) fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(flag) => *flag,
@@ -69,7 +69,7 @@ fn is_truthy(value: &Value) -> bool {
     }
 }
 
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => JsNumber(number.as_f64().unwrap_or_default()).to_string(),
@@ -103,10 +103,9 @@ pub(super) async fn visit(visit: Visit<'_>, call: &mut CallContext) -> Result<()
     if url::Url::parse(url).is_err() {
         return Err(ToolError::failed(format_args!("url must be a URL, not {url:?}")));
     }
-    if error_path {
-        return Err(ToolError::failed(
-            "errorPath is not served here: leave it out, and the client is asked with elicitation/create",
-        ));
+    call.require(Capability::ElicitationUrl)?;
+    if error_path && !call.is_modern() && Kept::of(call)?.is_first_try(&[url, elicitation_id.unwrap_or("")]) {
+        return Err(visit_first());
     }
     // A call that is repeated with the answer keeps its id.
     let id = elicitation_id.or(call.carried()).map_or_else(random_id, str::to_owned);
@@ -124,6 +123,19 @@ pub(super) async fn visit(visit: Visit<'_>, call: &mut CallContext) -> Result<()
     }
     raw_result(&response, call);
     Ok(())
+}
+
+/// The error that has the client send its user to another address, and then repeat the call.
+fn visit_first() -> ToolError {
+    const URL_ELICITATION_REQUIRED: i32 = -32_042;
+    let visit = serde_json::json!({
+        "mode": "url",
+        "url": "https://modelcontextprotocol.io",
+        "message": "Open this link to satisfy the prerequisite, then retry the request.",
+        "elicitationId": random_id(),
+    });
+    let message = "MCP error -32042: This request requires browser-based authorization.";
+    ToolError::with_data(URL_ELICITATION_REQUIRED, message, &serde_json::json!({"elicitations": [visit]}))
 }
 
 /// A random UUID.
@@ -147,18 +159,25 @@ fn hundred() -> f64 {
     100.0
 }
 
+impl Sampling<'_> {
+    /// What the client's model is asked, by the tool of that name.
+    pub(super) fn params(&self, tool: &str) -> Value {
+        let text = format!("Resource {tool} context: {}", self.prompt);
+        let max_tokens = self.max_tokens;
+        let max_tokens =
+            if max_tokens.fract() == 0.0 { Value::from(max_tokens as i64) } else { max_tokens.into() };
+        serde_json::json!({
+            "messages": [{"role": "user", "content": {"type": "text", "text": text}}],
+            "systemPrompt": "You are a helpful test server.",
+            "maxTokens": max_tokens,
+            "temperature": 0.7,
+        })
+    }
+}
+
 /// Asks the client's model for a message.
 pub(super) async fn sample(sampling: Sampling<'_>, call: &mut CallContext) -> Result<(), ToolError> {
-    let text = format!("Resource trigger-sampling-request context: {}", sampling.prompt);
-    let max_tokens = sampling.max_tokens;
-    let max_tokens =
-        if max_tokens.fract() == 0.0 { Value::from(max_tokens as i64) } else { max_tokens.into() };
-    let params = serde_json::json!({
-        "messages": [{"role": "user", "content": {"type": "text", "text": text}}],
-        "systemPrompt": "You are a helpful test server.",
-        "maxTokens": max_tokens,
-        "temperature": 0.7,
-    });
+    let params = sampling.params("trigger-sampling-request");
     let response = call.ask("sampling", InputRequest::sampling(params.to_string())).await?;
     call.text(&format!("LLM sampling result: \n{}", Pretty(response.as_json())));
     Ok(())

@@ -1,5 +1,6 @@
 //! The prompts and resources of the exerciser, and what completes their arguments.
 
+use super::documents;
 use super::js_number::JsNumber;
 use super::session::{FILES, Kept, MIME_TYPE};
 use crate::protocol::{Prompt, PromptArgument, Resource, ResourceTemplate, Role};
@@ -86,7 +87,7 @@ pub struct Demo;
 
 impl Resources for Demo {
     fn list(&self) -> Vec<Resource> {
-        Vec::new()
+        documents::list()
     }
 
     fn templates(&self) -> Vec<ResourceTemplate> {
@@ -109,6 +110,10 @@ impl Resources for Demo {
         if uri.starts_with(FILES) {
             let bytes = Kept::find_file(read.session_values(), uri).ok_or(ToolError::NotFound)?;
             read.blob(uri, Some(MIME_TYPE), &bytes);
+            return Ok(());
+        }
+        if let Some(text) = documents::find(uri) {
+            read.text(uri, Some(documents::MIME_TYPE), text);
             return Ok(());
         }
         let resource = DemoResource::find(uri).ok_or(ToolError::NotFound)?;

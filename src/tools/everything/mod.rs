@@ -3,28 +3,32 @@
 //! Names, arguments and answers are those of the reference server. It is for tests of clients and never on by default:
 //! `get-env` shows every client the whole environment of the process, with the secrets in it. What differs, on purpose:
 //! - All tools are listed for all clients; one that asks the client for what it cannot do fails. The two tools whose
-//!   request to the client becomes a task of the client (`-async`) are not there.
+//!   request becomes a task of the client (`-async`) are for clients of revision 2025-11-25, as later ones have none.
 //! - `simulate-research-query` is for clients with the extension for tasks, and has no messages about its stages.
 //! - `gzip-file-as-resource` fetches as the fetch tool does, from public addresses only, and keeps 16 files for a session,
 //!   as far as there is memory for what lasts; they can be read, and are not listed.
 //! - What the two `toggle-` tools start needs the session of a client that begins with `initialize`. A message that was not
 //!   read is replaced by the next; the resources that are updated are the dynamic ones with ids up to 100.
-//! - `errorPath` of `trigger-url-elicitation` is refused, and the documents about the reference's own code are not here.
+//! - `errorPath` of `trigger-url-elicitation` is for clients of the older revisions, which know that error; the newest asks
+//!   in rounds anyway. Of a session, the last 16 addresses are known that are to be visited first.
+//! - The documents have the reference's names, and are about this program, but for the instructions.
 //!
 //! ```text
 //! mod                    the toolset
 //! simple                 tools that answer at once
-//! ask                    tools that ask the client
+//! ask client_tasks       tools that ask the client; those whose request becomes a task of the client
 //! work                   tools that take their time
 //! gzip                   the tool that compresses a file
 //! simulated              what goes on without a call
 //! session running        what a session keeps; a task that ends with it
-//! demo                   prompts, resources and completions
+//! demo documents         prompts, resources and completions; the texts among the resources
 //! pretty js_number       values in texts, as JavaScript writes them
 //! ```
 
 mod ask;
+mod client_tasks;
 mod demo;
+mod documents;
 mod gzip;
 mod js_number;
 mod pretty;
@@ -35,6 +39,7 @@ mod simulated;
 mod work;
 
 pub use demo::Demo;
+pub use documents::INSTRUCTIONS;
 
 use super::at_once::serve;
 use crate::protocol::ToolDefinition;
@@ -46,9 +51,6 @@ use std::sync::Arc;
 
 /// The answer to `tools/list`, word for word that of the reference server.
 const DEFINITIONS: &str = include_str!("definitions.json");
-
-/// What a model is told about the tools: the instructions of the reference.
-pub const INSTRUCTIONS: &str = include_str!("instructions.txt");
 
 /// The tools. [`Demo`] has the prompts and resources that go with them.
 ///
@@ -127,6 +129,8 @@ impl Toolset for Everything {
             14 => wait!(request, ask::visit),
             15 => wait!(request, ask::sample),
             16 => wait!(request, work::research),
+            17 => wait!(request, client_tasks::sample),
+            18 => wait!(request, client_tasks::fill_in),
             _ => Ok(request.refuse_unknown()),
         };
         async move {

@@ -5,7 +5,9 @@ use crate::lock::lock;
 use crate::server::{CallContext, Lasting, SessionValues, ToolError};
 use mcpool_pools::BudgetSpent;
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 
 /// Where the files of a session are, before their names.
@@ -13,8 +15,10 @@ pub(super) const FILES: &str = "demo://resource/session/";
 pub(super) const MIME_TYPE: &str = "application/gzip";
 /// Files of a session.
 const MAX_FILES: usize = 16;
+/// Calls that are known to be repeated once their user has been elsewhere.
+const MAX_FIRST_TRIES: usize = 16;
 /// What a session takes beside its files: the lists, and two tasks that wait.
-const SESSION_BYTES: usize = 2_048;
+const SESSION_BYTES: usize = 2_304;
 /// What a file takes beside its name and its bytes.
 const FILE_BYTES: usize = 256;
 
@@ -29,9 +33,17 @@ pub(super) struct Nothing {}
 #[derive(Debug)]
 pub(super) struct Kept {
     files: Mutex<Vec<File>>,
+    first_tries: Mutex<FirstTries>,
     pub(super) logging: Mutex<Option<Running>>,
     pub(super) updates: Mutex<Option<Running>>,
     _memory: Lasting,
+}
+
+/// Calls that were answered with an error first, as hashes of what a client repeats.
+#[derive(Debug, Default)]
+struct FirstTries {
+    hasher: RandomState,
+    hashes: VecDeque<u64>,
 }
 
 #[derive(Debug)]
@@ -71,12 +83,28 @@ impl Kept {
         let memory = call.reserve_lasting(SESSION_BYTES).map_err(no_memory)?;
         let kept = Arc::new(Self {
             files: Mutex::default(),
+            first_tries: Mutex::default(),
             logging: Mutex::default(),
             updates: Mutex::default(),
             _memory: memory,
         });
         session.put(Arc::clone(&kept), SESSION_BYTES);
         Ok(kept)
+    }
+
+    /// Whether a call with these texts is the first, or the first after one that was repeated.
+    pub(super) fn is_first_try(&self, texts: &[&str]) -> bool {
+        let mut tries = lock(&self.first_tries);
+        let hash = tries.hasher.hash_one(texts);
+        if let Some(at) = tries.hashes.iter().position(|known| *known == hash) {
+            tries.hashes.remove(at);
+            return false;
+        }
+        if tries.hashes.len() == MAX_FIRST_TRIES {
+            tries.hashes.pop_front();
+        }
+        tries.hashes.push_back(hash);
+        true
     }
 
     /// The file of that URI, if the session has one.

@@ -13,10 +13,14 @@ const SCHEMA = path.join(import.meta.dirname, '../../fixtures/schema', REVISION,
 const ANSWER_WITHIN_MS = 20_000;
 
 export class Server {
-    constructor(command, variables, roots) {
+    // `answers` gives the results of requests of the server, by their methods; each is declared in `capabilities`.
+    constructor(command, variables, roots, { capabilities, answers } = {}) {
         this.pending = new Map();
         this.lastId = 0;
         this.roots = roots;
+        this.capabilities = capabilities;
+        this.answers = answers;
+        this.asked = [];
         const env = { ...process.env, ...variables };
         this.child = spawn(command[0], command.slice(1), { env, stdio: ['pipe', 'pipe', 'ignore'] });
         this.ended = new Promise((resolve) => this.child.on('exit', (code, signal) => resolve(code ?? signal)));
@@ -33,6 +37,9 @@ export class Server {
         if (message.method === 'roots/list') {
             this.send({ jsonrpc: '2.0', id: message.id, result: { roots: this.roots } });
             this.askedForRoots?.();
+        } else if (message.id !== undefined && this.answers?.[message.method]) {
+            this.asked.push({ method: message.method, params: message.params });
+            this.send({ jsonrpc: '2.0', id: message.id, result: this.answers[message.method](message.params) });
         } else if (message.method === undefined) {
             this.pending.get(message.id)?.(message);
             this.pending.delete(message.id);
@@ -54,7 +61,7 @@ export class Server {
         }).then(({ jsonrpc, id, ...answer }) => answer);
     }
     async initialize() {
-        const capabilities = this.roots === undefined ? {} : { roots: { listChanged: true } };
+        const capabilities = { ...(this.roots === undefined ? {} : { roots: { listChanged: true } }), ...this.capabilities };
         const clientInfo = { name: 'drop_in', version: '1' };
         const answer = await this.request('initialize', { protocolVersion: REVISION, capabilities, clientInfo });
         const asked = new Promise((resolve) => (this.askedForRoots = resolve));

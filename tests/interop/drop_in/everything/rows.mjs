@@ -10,10 +10,6 @@ export const starts = [[]];
 // The time of day is in some texts.
 export const patience = 3;
 
-// The reference lists these for clients that can do what they ask for; a test holds them to what it lists then.
-const ASKING = ['get-roots-list', 'trigger-elicitation-request', 'trigger-url-elicitation', 'trigger-sampling-request'];
-export const listed = (tools) => tools.filter(({ name }) => !ASKING.includes(name));
-
 // Compressors choose other bytes for the same text, and the space in a time of day depends on the version of node.
 function same(value) {
     if (typeof value === 'string') {
@@ -39,7 +35,14 @@ function withSortedEnvironment(answer) {
     return { ...answer, result: { content: [{ type: 'text', text: JSON.stringify(variables) }] } };
 }
 
-export const normalise = (answer) => same(withSortedEnvironment(answer));
+// The id of the visit that comes first is a random one.
+function withoutRandomIds(answer) {
+    const elicitations = answer.error?.data?.elicitations;
+    elicitations?.forEach((visit) => (visit.elicitationId = `${visit.elicitationId.length} characters`));
+    return answer;
+}
+
+export const normalise = (answer) => same(withSortedEnvironment(withoutRandomIds(answer)));
 
 const NUMBERS = [0, 1, -1, 2.5, 0.1, 1e21, 1e-7, 5e-324, 1.7976931348623157e308, 9007199254740993, 123456789012345680000];
 
@@ -87,6 +90,16 @@ const department = (name) => ({ context: { arguments: { department: name } } });
 export const requests = [
     ['prompts/list', {}],
     ['resources/templates/list', {}],
+    ['resources/list', {}],
+    ...['instructions', 'features', 'nothing'].map((name) => [
+        'resources/read',
+        { uri: `demo://resource/static/document/${name}.md` },
+    ]),
+    ...['demo://resource/dynamic/text/1', 'demo://nothing'].flatMap((uri) => [
+        ['resources/subscribe', { uri }],
+        ['resources/unsubscribe', { uri }],
+        ['resources/unsubscribe', { uri }],
+    ]),
     prompt('simple-prompt'),
     prompt('args-prompt', { city: 'Paris' }),
     prompt('args-prompt', { city: 'Paris', state: 'Texas' }),
@@ -108,3 +121,54 @@ export const requests = [
     completed(ofTemplate('text'), 'resourceId', '7'),
     completed(ofTemplate('blob'), 'resourceId', '-7'),
 ];
+
+const MESSAGE = { role: 'assistant', content: { type: 'text', text: 'a message' }, model: 'a model', stopReason: 'endTurn' };
+const FILLED = { action: 'accept', content: { name: 'Ann', favoriteColor: 'Red', agreeToTerms: false, check: true, integer: 0, number: 1.5 } };
+
+// A client that can all that is asked for; one that serves requests as tasks is done with each at the second poll.
+function client() {
+    const results = new Map();
+    const begin = (result) => {
+        const taskId = `task ${results.size + 1}`;
+        results.set(taskId, { result, polls: 0 });
+        const now = '2026-01-01T00:00:00.000Z';
+        return { task: { taskId, status: 'working', ttl: 60_000, pollInterval: 1000, createdAt: now, lastUpdatedAt: now } };
+    };
+    const answer = (params, result) => (params.task ? begin(result) : result);
+    const visits = ['accept', 'decline', 'cancel'];
+    return {
+        capabilities: {
+            roots: {}, sampling: {}, elicitation: { form: {}, url: {} },
+            tasks: { requests: { sampling: { createMessage: {} }, elicitation: { create: {} } } },
+        },
+        answers: {
+            'sampling/createMessage': (params) => answer(params, MESSAGE),
+            'elicitation/create': (params) => (params.mode === 'url' ? { action: visits.shift() ?? 'accept' } : answer(params, FILLED)),
+            'tasks/get': ({ taskId }) => {
+                const task = results.get(taskId);
+                task.polls += 1;
+                const status = task.polls > 1 ? { status: 'completed' } : { status: 'working', statusMessage: 'half' };
+                return { taskId, ttl: 60_000, createdAt: '', lastUpdatedAt: '', ...status };
+            },
+            'tasks/result': ({ taskId }) => results.get(taskId).result,
+        },
+    };
+}
+
+const visit = (more) => ['trigger-url-elicitation', { url: 'https://example.com/a', elicitationId: 'an id', ...more }];
+
+export const asking = {
+    client,
+    rows: [
+        ['trigger-elicitation-request', {}],
+        ['trigger-sampling-request', { prompt: 'a "prompt"' }],
+        ['trigger-sampling-request', { prompt: 'p', maxTokens: 2.5 }],
+        visit(), visit({ message: 'please' }), visit(), visit({ url: 'no url' }), visit({ elicitationId: 5 }),
+        // The error comes once, and the call goes through when it is repeated.
+        visit({ errorPath: true }), visit({ errorPath: true }), visit({ errorPath: true }), visit(), visit({ errorPath: true }),
+        ['trigger-sampling-request-async', { prompt: 'p' }],
+        ['trigger-sampling-request-async', { prompt: 'p', maxTokens: 7 }],
+        ['trigger-sampling-request-async', {}],
+        ['trigger-elicitation-request-async', {}],
+    ],
+};
