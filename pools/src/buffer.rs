@@ -423,6 +423,11 @@ impl BufferLease {
         self.lease.charge = Some(reservation);
     }
 
+    /// Takes the charge off a buffer whose bytes are charged elsewhere from now on.
+    pub(crate) fn take_charge(&mut self) -> Option<Reservation> {
+        self.lease.charge.take()
+    }
+
     #[cold]
     fn move_up(&mut self, additional: usize) {
         let pool = self.pool();

@@ -78,7 +78,17 @@ impl Segments {
     /// [`BudgetSpent`] if the budget of leased bytes has no room; `last` and the contents stay as they are.
     pub fn try_push(&mut self, buffers: &BufferPool, last: &mut BufferLease) -> Result<(), BudgetSpent> {
         let filled_bytes = self.filled_bytes + last.len();
-        buffers.try_charge(&mut self.charge, Self::most_bytes(filled_bytes))?;
+        let is_first = self.charge.is_none();
+        if is_first {
+            // Its bytes are among those of the contents.
+            self.charge = last.take_charge();
+        }
+        if let Err(spent) = buffers.try_charge(&mut self.charge, Self::most_bytes(filled_bytes)) {
+            if let Some(own) = self.charge.take_if(|_| is_first) {
+                last.hold(own);
+            }
+            return Err(spent);
+        }
         self.filled_bytes = filled_bytes;
         self.full.push_back(mem::replace(last, self.next(buffers)));
         Ok(())

@@ -11,7 +11,7 @@ const SEGMENT: usize = 64 * KIB;
 
 fn charged(limit_bytes: usize) -> (BufferPool, MemoryBudget) {
     let budget = MemoryBudget::new(limit_bytes);
-    let leased = LeasedBudget { budget: budget.clone(), from_bytes: SEGMENT + 1 };
+    let leased = LeasedBudget { budget: budget.clone(), from_bytes: SEGMENT / 4 + 1 };
     (BufferPool::new(BufferConfig { leased: Some(leased), ..BufferConfig::default() }), budget)
 }
 

@@ -1,35 +1,52 @@
-//! Large messages on their way in, by client: what was announced, what has come, and whose go where another client lacks
-//! the room.
+//! Messages on their way in, by client: what was announced, what has come, and whose go where another client lacks the
+//! room.
+//!
+//! There are two such tables: of the large messages, and of what is small, which is the heads and lines that have not come
+//! whole and the bodies that are still in a small buffer. A message is in the second one while its connection sleeps.
 //!
 //! An announcement costs a client nothing, so it keeps nobody else waiting: each client is let in as if it were alone with
 //! what is in memory. What has come is in memory until the rest comes, and a client may have as many halves of messages as
-//! it likes. While it is alone it may fill all the room with them. Where another one that has less than an equal share
-//! finds none, the slow messages of who has more than that end, as many as are needed, and it waits for their room
-//! meanwhile. A message of a second is slow: those that come fast make room by themselves, so who lacks it waits for them
-//! to come whole or to become slow. Until a message that has waited is whole, who has more than a share brings nothing
-//! more in, so that halves which are sent anew again and again do not take what becomes free. Both are bounded by
-//! [`WAIT`].
+//! it likes. While it is alone it may fill all the room with them. Where another one finds none, slow messages end, as
+//! many as are needed, and it waits for their room meanwhile:
 //!
-//! Invariants: a message has an entry as long as its [`IncomingMessage`] lives; who waits is woken by the end of any
-//! other; `waiting` is the number of entries that have waited.
+//! - for a client that has less than an equal share of the room, those of clients that have more, the oldest first;
+//! - for the oldest message of a client, those that are not the oldest of theirs: each client may have one large message,
+//!   even if that is more than a share.
+//!
+//! A message of a second is slow: those that come fast make room by themselves, so who lacks it waits for them to come
+//! whole or to become slow. Until a message that has waited is whole, who has more than a share brings nothing more in,
+//! and second messages that begin meanwhile wait, so that halves which are sent anew again and again do not take what
+//! becomes free. A message also waits for older ones of its own client. All waiting is bounded by [`WAIT`].
+//!
+//! Invariants: a message has an entry as long as its [`IncomingMessage`] lives; who waits for the room of others is woken
+//! by the end of any other, or looks again by itself; `rights` is the number of entries that have waited for it.
+
+mod table;
 
 use crate::lock::lock;
-use mcpool_pools::MemoryBudget;
-use slab::Slab;
-use std::collections::BTreeMap;
+use mcpool_pools::{MemoryBudget, Reservation};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use table::{Lack, Table};
+use tokio::time::Instant;
+
+pub(crate) use table::Growth;
 
 /// How long a message may be on its way before it can end for another client: the longest one, 10 MiB, at 84 Mbit/s.
 const SLOW: Duration = Duration::from_secs(1);
 /// How long a message may wait for the room of others, from the first time that it lacked some: until those that have
 /// just begun are slow, several times over.
 const WAIT: Duration = Duration::from_secs(5);
-/// Room for so many entries is kept, so that one message at a time allocates nothing.
-const KEPT_ENTRIES: usize = 64;
+/// How long a message waits for what older ones of its client were announced to have: 5 MiB at 21 Mbit/s. Those that
+/// are slower share what there is.
+const OWN_WAIT: Duration = Duration::from_secs(2);
+/// So many of those who wait are told when a message ends: the others look again by themselves.
+const TOLD: usize = 8;
+/// While small objects are scarce, one client may have one in so many bytes of them in messages that are not whole.
+const SCARCE_PARTS: usize = 16;
 
 /// The messages of all clients.
 #[derive(Debug, Clone)]
@@ -39,81 +56,127 @@ pub(crate) struct IncomingMessages {
 
 #[derive(Debug)]
 struct Shared {
-    /// What the messages are in.
-    memory: MemoryBudget,
-    entries: Mutex<Slab<Entry>>,
-    /// Entries that have waited, changed with the entries locked: as long as there are none, nobody looks for them.
-    waiting: AtomicUsize,
+    room: IncomingRoom,
+    state: Mutex<State>,
+    /// Entries with a right to what becomes free, changed with the table locked: as long as there are none, nobody looks
+    /// for them.
+    rights: AtomicUsize,
 }
 
-/// One message.
 #[derive(Debug)]
-struct Entry {
-    client: u128,
-    announced_bytes: usize,
-    held_bytes: usize,
-    began: Instant,
-    /// It was told to end, and its memory is about to be free.
-    is_ending: bool,
-    /// When it first waited for the room of others.
-    waited: Option<Instant>,
-    /// Of its connection, while that sleeps.
-    connection: Option<Waker>,
+struct State {
+    table: Table,
+    /// What the table itself takes.
+    charge: Option<Reservation>,
+}
+
+/// What the messages are in.
+#[derive(Debug)]
+pub(crate) struct IncomingRoom {
+    pub(crate) memory: MemoryBudget,
+    /// What they must leave of it.
+    pub(crate) left_bytes: usize,
+    /// What the table itself is in.
+    pub(crate) tables: MemoryBudget,
+}
+
+impl IncomingRoom {
+    fn limit_bytes(&self) -> usize {
+        self.memory.limit_bytes().saturating_sub(self.left_bytes)
+    }
+
+    fn free_bytes(&self) -> usize {
+        self.limit_bytes().saturating_sub(self.memory.used_bytes())
+    }
 }
 
 /// A message that is to come, until this is dropped. Its bytes are to be freed first.
 #[must_use = "dropping it says that nothing more comes"]
 pub(crate) struct IncomingMessage {
     shared: Arc<Shared>,
-    key: usize,
+    key: u32,
     is_expected: bool,
 }
 
 impl IncomingMessages {
-    /// The messages that are in `memory`.
-    pub(crate) fn new(memory: MemoryBudget) -> Self {
-        Self { shared: Arc::new(Shared { memory, entries: Mutex::default(), waiting: AtomicUsize::new(0) }) }
+    /// The messages that are in that room.
+    pub(crate) fn new(room: IncomingRoom) -> Self {
+        let state = Mutex::new(State { table: Table::default(), charge: None });
+        Self { shared: Arc::new(Shared { room, state, rights: AtomicUsize::new(0) }) }
     }
 
-    /// Notes that a client will send `bytes`, unless all that it has announced would be more than `room_bytes`.
-    pub(crate) fn announce(&self, client: u128, bytes: usize, room_bytes: usize) -> Option<IncomingMessage> {
-        let mut entries = lock(&self.shared.entries);
-        let own = entries.iter().filter(|(_, entry)| entry.client == client);
-        let announced_bytes: usize = own.map(|(_, entry)| entry.announced_bytes).sum();
-        (announced_bytes.saturating_add(bytes) <= room_bytes)
-            .then(|| self.shared.enter(&mut entries, client, bytes))
-    }
-
-    /// A message of a client that was not announced.
+    /// A message of a client.
     pub(crate) fn begin(&self, client: u128) -> IncomingMessage {
-        self.shared.enter(&mut lock(&self.shared.entries), client, 0)
+        let mut state = lock(&self.shared.state);
+        let before = state.table.bytes();
+        let key = state.table.enter(client, 0, Instant::now());
+        let after = state.table.bytes();
+        if after != before {
+            let charge = state.charge.get_or_insert_with(|| self.shared.room.tables.reserve(0));
+            // Room is only given back where the table becomes empty, so nobody is told under the lock.
+            charge.resize(after.max(charge.bytes()));
+        }
+        // invariant: there are fewer entries than connections, and these have numbers of that size.
+        let key = u32::try_from(key).unwrap_or(u32::MAX);
+        IncomingMessage { shared: Arc::clone(&self.shared), key, is_expected: false }
     }
 
     /// Bytes of messages that may end for one of this client, now or when they are slow.
     pub(crate) fn displaceable_bytes(&self, client: u128) -> usize {
-        let entries = lock(&self.shared.entries);
-        let shares = Shares::of(&entries, client, self.shared.memory.limit_bytes());
-        let may_end = |entry: &Entry| shares.makes_way(entry);
-        entries.iter().filter(|(_, entry)| may_end(entry)).map(|(_, entry)| entry.held_bytes).sum()
+        let free_bytes = self.shared.room.free_bytes();
+        lock(&self.shared.state).table.displaceable_bytes(client, free_bytes, Instant::now())
+    }
+
+    /// Whether anybody waits for room.
+    pub(crate) fn anyone_waits(&self) -> bool {
+        self.shared.rights.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a message is one of these.
+    pub(crate) fn has(&self, message: &IncomingMessage) -> bool {
+        Arc::ptr_eq(&self.shared, &message.shared)
+    }
+
+    /// Whether a client has so much of it that it may not have more while it is scarce.
+    pub(crate) fn has_most_of_scarce(&self, client: u128) -> bool {
+        let most_bytes = self.shared.room.memory.limit_bytes() / SCARCE_PARTS;
+        lock(&self.shared.state).table.has_more_than(client, most_bytes)
     }
 }
 
 impl Shared {
-    fn enter(self: &Arc<Self>, entries: &mut Slab<Entry>, client: u128, bytes: usize) -> IncomingMessage {
-        let key = entries.insert(Entry {
-            client,
-            announced_bytes: bytes,
-            held_bytes: 0,
-            began: Instant::now(),
-            is_ending: false,
-            waited: None,
-            connection: None,
-        });
-        IncomingMessage { shared: Arc::clone(self), key, is_expected: bytes > 0 }
+    fn note_rights(&self, state: &MutexGuard<'_, State>) {
+        self.rights.store(state.table.rights(), Ordering::Relaxed);
     }
 }
 
 impl IncomingMessage {
+    fn at(&self) -> usize {
+        self.key as usize
+    }
+
+    /// Announces the bytes that the message will have, unless all that its client has announced would be more than
+    /// `room_bytes`. For a while, what older ones of the same client were announced to have counts too.
+    pub(crate) fn announce(&mut self, bytes: usize, room_bytes: usize, now: Instant) -> bool {
+        let mut state = lock(&self.shared.state);
+        let at = self.at();
+        let Some(entry) = state.table.get_mut(at) else { return true };
+        let is_patient = entry.waited.is_none_or(|waited| now.saturating_duration_since(waited) < OWN_WAIT);
+        let client = entry.client;
+        let own = state.table.client(client);
+        let own_bytes = own.map_or(0, |own| if is_patient { own.owed_bytes } else { own.announced_bytes });
+        let has_room = own_bytes.saturating_add(bytes) <= room_bytes;
+        if has_room {
+            // It may wait for the room of others as long as one that waited for none of its own.
+            if let Some(entry) = state.table.get_mut(at) {
+                entry.waited = None;
+            }
+            state.table.announce(at, bytes);
+            self.is_expected = bytes > 0;
+        }
+        has_room
+    }
+
     /// Whether memory is set aside for what was announced.
     pub(crate) fn is_expected(&self) -> bool {
         self.is_expected
@@ -122,27 +185,27 @@ impl IncomingMessage {
     /// Takes the announcement back: from here on, the message counts as it comes.
     pub(crate) fn expect_no_more(&mut self) {
         self.is_expected = false;
-        if let Some(entry) = lock(&self.shared.entries).get_mut(self.key) {
-            entry.announced_bytes = 0;
-        }
+        lock(&self.shared.state).table.set_announced(self.at(), 0);
     }
 
     /// Notes that so many bytes are in memory. Returns whether the message may go on: if not, another client lacks them.
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
-        let mut entries = lock(&self.shared.entries);
-        let Some(entry) = entries.get_mut(self.key) else { return true };
-        let grows = bytes > std::mem::replace(&mut entry.held_bytes, bytes);
-        let (client, is_ending) = (entry.client, entry.is_ending);
-        // What somebody waits for is not for who has more.
-        let is_needed = grows && self.shared.waiting.load(Ordering::Relaxed) > 0 && {
-            let now = Instant::now();
-            let waits = |(_, entry): (usize, &Entry)| entry.client != client && entry.has_first_right(now);
-            entries.iter().any(waits) && {
-                let shares = Shares::of(&entries, client, self.shared.memory.limit_bytes());
-                shares.held_by(client) > shares.share_bytes
-            }
-        };
-        !is_ending && !is_needed
+        let mut state = lock(&self.shared.state);
+        state.table.hold(self.at(), bytes);
+        state.table.get_mut(self.at()).is_none_or(|entry| !entry.is_ending)
+    }
+
+    /// Whether the message may take more, as far as others wait. To be asked before it does.
+    pub(crate) fn growth(&self, now: Instant) -> Growth {
+        if self.shared.rights.load(Ordering::Relaxed) == 0 {
+            return Growth::Allowed;
+        }
+        lock(&self.shared.state).table.growth(self.at(), self.shared.room.free_bytes(), now)
+    }
+
+    /// Whether another client lacks its memory.
+    pub(crate) fn is_ending(&self) -> bool {
+        lock(&self.shared.state).table.get_mut(self.at()).is_some_and(|entry| entry.is_ending)
     }
 
     /// Says how to wake the connection of the message while that sleeps. Returns whether the message may go on: if not,
@@ -150,12 +213,20 @@ impl IncomingMessage {
     pub(crate) fn sleep(&self, connection: &Waker) -> bool {
         // Dropped without the lock: a waker may hold the last handle of its task.
         let mut _replaced = None;
-        let mut entries = lock(&self.shared.entries);
-        let Some(entry) = entries.get_mut(self.key) else { return true };
+        let mut state = lock(&self.shared.state);
+        let Some(entry) = state.table.get_mut(self.at()) else { return true };
         if entry.connection.as_ref().is_none_or(|known| !known.will_wake(connection)) {
             _replaced = entry.connection.replace(connection.clone());
         }
         !entry.is_ending
+    }
+
+    /// Whether the message may wait for what becomes free by itself: it looks again after a while.
+    pub(crate) fn await_turn(&self, now: Instant) -> bool {
+        let mut state = lock(&self.shared.state);
+        let Some(entry) = state.table.get_mut(self.at()) else { return false };
+        entry.waited.get_or_insert(now);
+        !entry.is_ending && !entry.has_waited(now)
     }
 
     /// Has messages of others end until there are `missing_bytes` for this one. Returns whether it may wait for them, or
@@ -164,39 +235,12 @@ impl IncomingMessage {
         if !self.sleep(connection) {
             return false;
         }
-        let mut entries = lock(&self.shared.entries);
-        let Some(own) = entries.get_mut(self.key) else { return false };
-        let client = own.client;
-        if own.waited.is_some_and(|waited| now.saturating_duration_since(waited) >= WAIT) {
-            return false;
-        }
         let mut told = Vec::new();
-        let ending = entries.iter().filter(|(_, entry)| entry.is_ending);
-        let mut ending_bytes: usize = ending.map(|(_, entry)| entry.held_bytes).sum();
-        while ending_bytes < missing_bytes {
-            let shares = Shares::of(&entries, client, self.shared.memory.limit_bytes());
-            let first = entries
-                .iter_mut()
-                .map(|(_, entry)| entry)
-                .filter(|entry| shares.may_displace(entry, now))
-                .min_by_key(|entry| (std::cmp::Reverse(shares.held_by(entry.client)), entry.began));
-            let Some(entry) = first else { break };
-            entry.is_ending = true;
-            ending_bytes += entry.held_bytes;
-            told.extend(entry.connection.take());
-        }
-        let may_wait = ending_bytes > 0 || {
-            let shares = Shares::of(&entries, client, self.shared.memory.limit_bytes());
-            entries.iter().any(|(_, entry)| shares.makes_way(entry))
-        };
-        if let Some(own) = entries.get_mut(self.key)
-            && may_wait
-            && own.waited.is_none()
-        {
-            own.waited = Some(now);
-            self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        }
-        drop(entries);
+        let mut state = lock(&self.shared.state);
+        let lack = Lack { missing_bytes, free_bytes: self.shared.room.free_bytes(), now };
+        let may_wait = state.table.displace(self.at(), lack, &mut told);
+        self.shared.note_rights(&state);
+        drop(state);
         told.into_iter().for_each(Waker::wake);
         may_wait
     }
@@ -204,68 +248,22 @@ impl IncomingMessage {
 
 impl Drop for IncomingMessage {
     fn drop(&mut self) {
-        let mut entries = lock(&self.shared.entries);
-        let removed = entries.try_remove(self.key);
-        if removed.as_ref().is_some_and(|entry| entry.waited.is_some()) {
-            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
         let mut told = Vec::new();
-        if self.shared.waiting.load(Ordering::Relaxed) > 0 {
-            let waiting = entries.iter_mut().filter(|(_, entry)| entry.waited.is_some());
-            told.extend(waiting.filter_map(|(_, entry)| entry.connection.take()));
-        }
-        if entries.is_empty() && entries.capacity() > KEPT_ENTRIES {
-            *entries = Slab::new();
-        }
-        drop(entries);
-        drop(removed);
+        let mut state = lock(&self.shared.state);
+        let removed = state.table.remove(self.at());
+        self.shared.note_rights(&state);
+        state.table.take_waiting(TOLD, &mut told);
+        let freed = if state.table.is_reset() { state.charge.take() } else { None };
+        drop(state);
+        // Without the lock: both may wake.
+        drop((removed, freed));
         told.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Entry {
-    /// Whether it has waited and may still wait: what becomes free is for it first.
-    fn has_first_right(&self, now: Instant) -> bool {
-        self.waited.is_some_and(|waited| now.saturating_duration_since(waited) < WAIT)
     }
 }
 
 impl fmt::Debug for IncomingMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IncomingMessage").field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-/// What each client has in memory of messages that go on or wait, and an equal share of it.
-struct Shares {
-    client: u128,
-    share_bytes: usize,
-    held: BTreeMap<u128, usize>,
-}
-
-impl Shares {
-    fn of(entries: &Slab<Entry>, client: u128, limit_bytes: usize) -> Self {
-        let mut held = BTreeMap::from([(client, 0)]);
-        let counts = |entry: &Entry| !entry.is_ending && (entry.held_bytes > 0 || entry.waited.is_some());
-        for (_, entry) in entries.iter().filter(|(_, entry)| counts(entry)) {
-            *held.entry(entry.client).or_default() += entry.held_bytes;
-        }
-        Self { client, share_bytes: limit_bytes / held.len(), held }
-    }
-
-    fn held_by(&self, client: u128) -> usize {
-        self.held.get(&client).copied().unwrap_or_default()
-    }
-
-    /// Whether a message may end for one of [`Self::client`] now.
-    fn may_displace(&self, entry: &Entry, now: Instant) -> bool {
-        now.saturating_duration_since(entry.began) >= SLOW && self.makes_way(entry)
-    }
-
-    /// Whether a message may end for one of [`Self::client`] as soon as it is slow.
-    fn makes_way(&self, entry: &Entry) -> bool {
-        let holds = entry.client != self.client && entry.held_bytes > 0 && !entry.is_ending;
-        holds && self.held_by(self.client) < self.share_bytes && self.held_by(entry.client) > self.share_bytes
     }
 }
 

@@ -13,7 +13,7 @@ use super::balance::{Peaks, balance};
 use super::black_box::BlackBox;
 use super::ceiling::Ceiling;
 use super::heap_fall::{HeapFall, Slack};
-use super::incoming::{IncomingMessage, IncomingMessages};
+use super::incoming::{IncomingMessage, IncomingMessages, IncomingRoom};
 use super::kernel::{self, Shortage};
 use super::lasting;
 use super::ledger::{Account, Entries, Ledger};
@@ -52,8 +52,10 @@ struct Shared {
     budget: MemoryBudget,
     /// Bytes of large frames that may be in memory at once.
     leased: MemoryBudget,
-    /// The large bodies on their way in. One that comes slowly is not expected any more.
+    /// The large messages on their way in. One that comes slowly is not expected any more.
     incoming: IncomingMessages,
+    /// What has not come whole and is in small buffers.
+    unfinished: IncomingMessages,
     ledger: Ledger,
     allocator: OnceLock<Box<dyn Allocator>>,
     shortage: Shortage,
@@ -91,11 +93,29 @@ pub(crate) struct MemoryConfig {
     pub(crate) budget: MemoryBudget,
     /// The budget of large messages in memory.
     pub(crate) leased: MemoryBudget,
+    /// The budget of small objects, and how many of its bytes are for requests that come whole.
+    pub(crate) small: MemoryBudget,
+    pub(crate) reserved_bytes: usize,
+}
+
+/// What becomes of a message that was announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    Expected,
+    /// Not yet: there may be room when others are whole.
+    Later,
+    /// There is no memory at the moment.
+    Refused,
+    /// It is longer than all large messages together may be.
+    TooLong {
+        limit_bytes: usize,
+    },
 }
 
 impl MemoryManager {
     pub(crate) fn new(config: MemoryConfig, now: Instant) -> Self {
-        let MemoryConfig { name, version, limits, ceiling, registry, budget, leased } = config;
+        let MemoryConfig { name, version, limits, ceiling, registry, budget, leased, small, reserved_bytes } =
+            config;
         let pressure = Pressure::new(limits.pressure_elevated_percent, limits.pressure_critical_percent);
         let state = State {
             pressure,
@@ -114,13 +134,17 @@ impl MemoryManager {
         };
         let os = std::env::consts::OS.to_owned();
         let facts = ServerFacts { name, version, pid: std::process::id(), os };
+        let room = |memory: &MemoryBudget, left_bytes| {
+            IncomingMessages::new(IncomingRoom { memory: memory.clone(), left_bytes, tables: small.clone() })
+        };
         let shared = Shared {
             facts,
             started: now,
             limits,
             registry,
             budget,
-            incoming: IncomingMessages::new(leased.clone()),
+            incoming: room(&leased, 0),
+            unfinished: room(&small, reserved_bytes),
             leased,
             ledger: Ledger::default(),
             allocator: OnceLock::new(),
@@ -188,11 +212,17 @@ impl MemoryManager {
 
     /// Expects a message of `bytes` from a client, if it would find room beside the large messages that are in memory and
     /// those that the client has announced: for its buffers and for what is made of it while it is served. One that is
-    /// alone always has room. Messages of clients that have more than their share do not keep it out: it waits until they are whole, or
-    /// slow enough to end.
-    pub(crate) fn expect_message(&self, client: u128, bytes: usize) -> Option<IncomingMessage> {
+    /// alone always has room. Messages of clients that have more than their share do not keep it out: it waits until they
+    /// are whole, or slow enough to end.
+    pub(crate) fn expect(&self, message: &mut IncomingMessage, client: u128, bytes: usize) -> Expectation {
         let Shared { leased, incoming, .. } = &*self.shared;
         let limit_bytes = leased.limit_bytes();
+        if bytes > limit_bytes {
+            return Expectation::TooLong { limit_bytes };
+        }
+        if self.is_critical() {
+            return Expectation::Refused;
+        }
         let free = || limit_bytes.saturating_sub(leased.used_bytes());
         let message_bytes = price::message_bytes(bytes).min(limit_bytes);
         // Caches are the first to go.
@@ -200,23 +230,31 @@ impl MemoryManager {
             leased.give_up_caches();
         }
         let free_bytes = free();
-        let displaceable_bytes = || incoming.displaceable_bytes(client);
-        let room_bytes =
-            if free_bytes < message_bytes { free_bytes + displaceable_bytes() } else { free_bytes };
-        if self.is_critical() {
-            return None;
-        }
-        let is_short = message_bytes <= price::short_bytes(limit_bytes);
+        let room_bytes = if free_bytes < message_bytes {
+            free_bytes + incoming.displaceable_bytes(client)
+        } else {
+            free_bytes
+        };
+        let now = tokio::time::Instant::now();
         // What was only announced keeps no short message out for which there is room.
-        let short = || is_short && message_bytes <= room_bytes;
-        incoming
-            .announce(client, message_bytes, room_bytes)
-            .or_else(|| short().then(|| incoming.announce(client, 0, usize::MAX)).flatten())
+        let is_short = message_bytes <= price::short_bytes(limit_bytes);
+        let may_come =
+            message.announce(message_bytes, room_bytes, now) || is_short && message_bytes <= room_bytes;
+        match may_come {
+            true => Expectation::Expected,
+            false if message.await_turn(now) => Expectation::Later,
+            false => Expectation::Refused,
+        }
     }
 
-    /// A large message of a client that begins to come and was not announced.
+    /// A large message of a client that begins to come.
     pub(crate) fn begin_message(&self, client: u128) -> IncomingMessage {
         self.shared.incoming.begin(client)
+    }
+
+    /// The large messages on their way in, or what is not whole and is in small buffers.
+    pub(crate) fn incoming(&self, is_large: bool) -> &IncomingMessages {
+        if is_large { &self.shared.incoming } else { &self.shared.unfinished }
     }
 
     /// The work of each second: samples the pools, updates the level of pressure, and frees memory if need be.

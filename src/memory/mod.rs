@@ -43,15 +43,15 @@ pub use allocator::{Allocator, AllocatorStats};
 pub use ceiling::{Ceiling, LimitSource, LimitTooSmall};
 pub(crate) use client_name::{KIND_SHIFT, client_name, kind};
 pub use history::{HISTORY_SCHEMA, History, HistoryReason, ReadHistoryError};
-pub(crate) use incoming::IncomingMessage;
+pub(crate) use incoming::{Growth, IncomingMessage};
 #[cfg(test)]
-pub(crate) use incoming::IncomingMessages;
+pub(crate) use incoming::{IncomingMessages, IncomingRoom};
 pub(crate) use lasting::lasting;
 pub use lasting::set_lasting_switch;
 pub use latency_report::{LatencyKind, LatencyReport, LatencyWindow};
 pub(crate) use ledger::{Account, Entries};
-pub(crate) use manager::MemoryConfig;
 pub use manager::MemoryManager;
+pub(crate) use manager::{Expectation, MemoryConfig};
 #[cfg(feature = "load")]
 pub(crate) use other_process::ProcessFamily;
 pub use plan::{CeilingPlan, Holder, ObjectPrices, PlanBasis, PlannedLoad, ProcessFacts, Term, Transfers};

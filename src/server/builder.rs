@@ -253,6 +253,8 @@ impl<T: Toolset> ServerBuilder<T> {
 fn managed(description: &Description, pools: &Pools, limits: &Limits, ceiling: Ceiling) -> MemoryConfig {
     MemoryConfig {
         leased: pools.leased.clone(),
+        small: pools.small.clone(),
+        reserved_bytes: pools.reserved_bytes,
         name: description.implementation.name.clone(),
         version: description.implementation.version.clone(),
         limits: limits.clone(),

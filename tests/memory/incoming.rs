@@ -1,14 +1,23 @@
 //! Halves of messages that one client sends keep no message of another client out.
 
-use super::load::{Client, Program, head, message, raise_descriptors, until};
+use super::load::{Client, Program, head, message, raise_descriptors};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-const MIB: usize = 1024 * 1024;
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
 /// What large messages may have together.
 const ROOM: &str = "8MiB";
+const ROOM_BYTES: usize = 8 * MIB;
+/// What all may have: some twelve MiB of small objects beside a debug build, a fourth of which is for small requests.
+const LIMIT: &str = "80MiB";
 /// From then on a message is slow. Time only makes them slower.
 const SLOW: Duration = Duration::from_secs(2);
+/// No message waits longer for room.
+const WAIT: Duration = Duration::from_secs(7);
+
+/// More than there is room for in the smallest buffers.
+const MOST_HALVES: usize = 2_000;
 
 const FIELDS: &str = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: write_file\r\n";
 
@@ -17,6 +26,10 @@ const FIELDS: &str = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call
 enum Sent {
     WithLength,
     InChunks,
+    /// Of a body that is to have 60,000 bytes.
+    Announced,
+    /// Of a head.
+    InHead,
 }
 
 /// A request whose body has so many bytes and lacks some.
@@ -25,6 +38,8 @@ fn unfinished(sent: Sent, bytes: usize) -> Vec<u8> {
     let blanks = " ".repeat(bytes);
     match sent {
         Sent::WithLength => format!("{}{blanks}", head(bytes + MISSING, FIELDS)),
+        Sent::Announced => format!("{}{blanks}", head(60_000, FIELDS)),
+        Sent::InHead => format!("POST /mcp HTTP/1.1\r\nhost: localhost\r\nx: x{blanks}"),
         Sent::InChunks => format!(
             "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              accept: application/json, text/event-stream\r\n{FIELDS}transfer-encoding: chunked\r\n\r\n\
@@ -35,22 +50,33 @@ fn unfinished(sent: Sent, bytes: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A client sends halves until there is room for no more. Gives those that are left.
+/// A client sends more halves than there is room for. Gives those that are left when none waits for room any more.
 fn fill(program: &Program, sent: Sent, bytes: usize) -> Vec<Client> {
     let begun = unfinished(sent, bytes);
-    let (mut halves, mut refused) = (Vec::new(), 0);
-    // What is announced is expected for a moment, and keeps others of the same client out: it tries again.
-    until("the room is full", || {
-        let mut client = Client::connect_from([127, 0, 0, 2], program.port());
-        client.send(&begun);
-        halves.push(client);
-        std::thread::sleep(Duration::from_millis(5));
-        let before = halves.len();
-        halves.retain(|client| !client.has_input());
-        refused = if halves.len() < before { refused + 1 } else { 0 };
-        refused > 100
-    });
+    let count = if bytes < 16 * KIB { MOST_HALVES } else { ROOM_BYTES / bytes + 50 };
+    let mut halves: Vec<Client> = (0..count)
+        .map(|_| {
+            let mut client = Client::connect_from([127, 0, 0, 2], program.port());
+            client.try_send(&begun);
+            client
+        })
+        .collect();
+    std::thread::sleep(WAIT);
+    halves.retain(|client| !client.has_input());
     halves
+}
+
+fn write_of(program: &Program, bytes: usize) -> String {
+    let path = program.file("written.txt", "");
+    let arguments = format!(r#""path":"{path}","content":"{}""#, "x".repeat(bytes));
+    message("tools/call", &format!(r#""name":"write_file","arguments":{{{arguments}}}"#))
+}
+
+/// Sends all of a write at once. Gives the status and the body of the answer.
+fn send_write(program: &Program, write: &str) -> (u16, String) {
+    let mut client = Client::connect(program.port());
+    client.send(format!("{}{write}", head(write.len(), FIELDS)).as_bytes());
+    client.read_answer().expect("an answer")
 }
 
 #[test]
@@ -137,4 +163,66 @@ fn halves_that_are_sent_anew_keep_no_message_of_another_out() {
         // How busy the machine is decides on single ones; without their turn, next to none come through.
         assert!(written * 2 >= CALLS, "{sent:?} {bytes}: {written} of {CALLS}");
     }
+}
+
+/// Halves that are in small buffers take what small objects have, which large messages begin in.
+#[test]
+fn small_halves_of_one_client_keep_no_message_of_another_out() {
+    raise_descriptors();
+    for (sent, bytes) in [(Sent::InHead, 12_000), (Sent::Announced, 300), (Sent::WithLength, 2_000)] {
+        let program = Program::serve(&["--memory-limit-bytes", LIMIT, "--max-connections", "4000"]);
+        let halves = fill(&program, sent, bytes);
+        for bytes in [100, 10 * KIB, MIB, MIB] {
+            let (status, body) = send_write(&program, &write_of(&program, bytes));
+            assert_eq!(status, 200, "{sent:?} {bytes}: {body}");
+        }
+        let left = halves.iter().filter(|client| !client.has_input()).count();
+        assert!(left * 4 > halves.len(), "{sent:?}: {left} of {} are left", halves.len());
+    }
+}
+
+/// One message may have more than an equal share, where another client has many.
+#[test]
+fn a_message_of_most_of_the_room_comes_through_beside_many_halves() {
+    raise_descriptors();
+    let program = Program::serve(&["--max-inflight-bytes", ROOM]);
+    for (sent, bytes) in [(Sent::WithLength, 40_000), (Sent::InChunks, 100_000)] {
+        let halves = fill(&program, sent, bytes);
+        let (status, body) = send_write(&program, &write_of(&program, 6 * MIB));
+        assert_eq!(status, 200, "{sent:?}: {body}");
+        drop(halves);
+    }
+}
+
+/// The second of two that do not fit at once waits for the first.
+#[test]
+fn messages_of_one_client_wait_for_each_other() {
+    let program = Program::serve(&["--max-inflight-bytes", ROOM]);
+    let write = write_of(&program, 5 * MIB);
+    for _ in 0..3 {
+        let both = std::thread::scope(|scope| {
+            let both = [(); 2].map(|()| scope.spawn(|| send_write(&program, &write)));
+            both.map(|write| write.join().expect("no panic").0)
+        });
+        assert_eq!(both, [200, 200]);
+    }
+    assert_eq!(program.report().pressure.refused, 0);
+}
+
+/// Later would not be better.
+#[test]
+fn who_sends_what_never_fits_is_told_so() {
+    let program = Program::serve(&["--max-inflight-bytes", "1MiB"]);
+    let write = write_of(&program, 2 * MIB);
+    for _ in 0..2 {
+        let (status, body) = send_write(&program, &write);
+        assert!(status == 413 && body.contains("max_inflight_bytes"), "{status}: {body}");
+    }
+    let chunked = unfinished(Sent::InChunks, 2 * MIB);
+    let mut client = Client::connect(program.port());
+    client.try_send(&chunked);
+    let (status, body) = client.read_answer().expect("an answer");
+    assert!(status == 413 && body.contains("max_inflight_bytes"), "{status}: {body}");
+    let (status, body) = send_write(&program, &write_of(&program, 512 * KIB));
+    assert_eq!(status, 200, "{body}");
 }

@@ -16,145 +16,313 @@ impl Wake for Woken {
     }
 }
 
-fn messages() -> IncomingMessages {
-    IncomingMessages::new(MemoryBudget::new(LIMIT))
+/// The messages of a room, and what is charged there for them.
+struct Room {
+    messages: IncomingMessages,
+    memory: MemoryBudget,
 }
 
-/// Messages of a client that hold so many bytes each.
-fn holding(messages: &IncomingMessages, client: u128, bytes: &[usize]) -> Vec<IncomingMessage> {
-    let hold = |bytes: &usize| {
-        let mut message = messages.begin(client);
-        assert!(message.hold(*bytes), "nobody waits");
-        message
-    };
-    bytes.iter().map(hold).collect()
+impl Room {
+    fn new() -> Self {
+        let memory = MemoryBudget::new(LIMIT);
+        let room = IncomingRoom {
+            memory: memory.clone(),
+            left_bytes: 0,
+            tables: MemoryBudget::new(usize::MAX >> 1),
+        };
+        Self { messages: IncomingMessages::new(room), memory }
+    }
+
+    fn hold(&self, client: u128, bytes: usize) -> Held {
+        let mut held = Held { bytes: self.memory.reserve(bytes), message: self.messages.begin(client) };
+        assert!(held.message.hold(bytes), "nobody has it end");
+        held
+    }
+
+    fn hold_all(&self, client: u128, bytes: &[usize]) -> Vec<Held> {
+        bytes.iter().map(|bytes| self.hold(client, *bytes)).collect()
+    }
+
+    fn check(&self) {
+        lock(&self.messages.shared.state).table.check();
+    }
+
+    fn entries(&self) -> usize {
+        lock(&self.messages.shared.state).table.len()
+    }
+
+    fn rights(&self) -> usize {
+        self.messages.shared.rights.load(Ordering::Relaxed)
+    }
+}
+
+/// A message and the bytes that it has in memory.
+struct Held {
+    bytes: Reservation,
+    message: IncomingMessage,
+}
+
+impl Held {
+    fn goes_on(&self) -> bool {
+        self.message.sleep(Waker::noop())
+    }
+
+    fn await_room(&self, missing_bytes: usize, now: Instant) -> bool {
+        self.message.await_room(missing_bytes, Waker::noop(), now)
+    }
+
+    /// As a connection does it: asks, takes, and tells.
+    fn grow(&mut self, bytes: usize, now: Instant) -> Growth {
+        let growth = self.message.growth(now);
+        if growth == Growth::Allowed {
+            self.bytes.resize(bytes);
+            assert!(self.message.hold(bytes));
+        }
+        growth
+    }
 }
 
 fn later() -> Instant {
     Instant::now() + SLOW
 }
 
+fn left(held: &[Held]) -> Vec<bool> {
+    held.iter().map(Held::goes_on).collect()
+}
+
 proptest! {
-    /// Whatever others announce, a client is let in by what it announced itself.
+    /// Whatever others announce, a client is let in by what it announced itself: at first, by what is still to come of it.
     #[test]
     fn a_client_waits_for_its_own_announcements_only(
-        steps in prop::collection::vec((0..3_u128, 0..500_usize, 0..800_usize, 0..3), 0..60),
+        steps in prop::collection::vec((0..3_u128, 1..500_usize, 0..800_usize, 0..4, any::<bool>()), 0..60),
     ) {
-        let messages = messages();
-        let mut held: Vec<(u128, usize, IncomingMessage)> = Vec::new();
-        for (client, bytes, room_bytes, step) in steps {
-            if step > 0 && !held.is_empty() {
-                let at = bytes % held.len();
-                if step == 1 {
-                    held[at].1 = 0;
-                    held[at].2.expect_no_more();
-                    prop_assert!(!held[at].2.is_expected());
-                } else {
-                    drop(held.swap_remove(at));
+        let room = Room::new();
+        // Client, expected bytes, announced bytes, held bytes.
+        let mut all: Vec<(u128, usize, usize, usize, IncomingMessage)> = Vec::new();
+        for (client, bytes, room_bytes, step, is_patient) in steps {
+            if step > 0 && !all.is_empty() {
+                let at = bytes % all.len();
+                match step {
+                    1 => {
+                        all[at].2 = 0;
+                        all[at].4.expect_no_more();
+                        prop_assert!(!all[at].4.is_expected());
+                    }
+                    2 => {
+                        all[at].3 = room_bytes;
+                        prop_assert!(all[at].4.hold(room_bytes));
+                    }
+                    _ => drop(all.swap_remove(at)),
                 }
             }
-            let own: usize = held.iter().filter(|held| held.0 == client).map(|held| held.1).sum();
-            let announced = messages.announce(client, bytes, room_bytes);
-            prop_assert_eq!(announced.is_some(), own + bytes <= room_bytes);
-            held.extend(announced.map(|message| (client, bytes, message)));
+            let own = || all.iter().filter(|(other, ..)| *other == client);
+            let owed: usize = own().map(|(_, expected, _, held, _)| expected.saturating_sub(*held)).sum();
+            let announced: usize = own().map(|(_, _, announced, ..)| announced).sum();
+            let mut message = room.messages.begin(client);
+            let began = Instant::now();
+            prop_assert!(message.await_turn(began));
+            let now = if is_patient { began } else { began + OWN_WAIT };
+            let may_come = message.announce(bytes, room_bytes, now);
+            prop_assert_eq!(may_come, if is_patient { owed } else { announced } + bytes <= room_bytes);
+            if may_come {
+                all.push((client, bytes, bytes, 0, message));
+            }
+            room.check();
         }
-        drop(held);
-        prop_assert!(lock(&messages.shared.entries).is_empty());
+        drop(all);
+        prop_assert_eq!(room.entries(), 0);
     }
 
-    /// Whatever clients hold, only messages of who has more than an equal share end, for who has less, and no more of them
-    /// than are needed: without the last one, there would be too little.
+    /// Whatever clients hold: for a client that asks, only messages of who has more than an equal share end, or such that
+    /// are not the first of their client; and no more of them than are needed.
     #[test]
-    fn only_who_has_more_than_its_share_makes_way(
-        held in prop::collection::vec((1..5_u128, 1..300_usize), 1..12),
+    fn only_who_has_more_or_has_several_makes_way(
+        held in prop::collection::vec((0..5_u128, 1..300_usize), 1..14),
         missing_bytes in 1..400_usize,
     ) {
-        let messages = messages();
-        let waker = Waker::noop();
-        let mut all: Vec<(u128, usize, IncomingMessage)> = Vec::new();
+        let room = Room::new();
+        let mut all: Vec<(u128, usize, Held)> = Vec::new();
         for (client, bytes) in held {
-            let message = holding(&messages, client, &[bytes]).remove(0);
-            all.push((client, bytes, message));
+            all.push((client, bytes, room.hold(client, bytes)));
         }
         let of = |client: u128| all.iter().filter(|(other, ..)| *other == client).map(|(_, bytes, _)| bytes).sum::<usize>();
         let before: Vec<usize> = (0..5).map(of).collect();
-        let displaceable_bytes = messages.displaceable_bytes(0);
-        let waiting = messages.begin(0);
-        let may_wait = waiting.await_room(missing_bytes, waker, later());
-        let ended: Vec<_> = all.iter().filter(|(.., message)| !message.sleep(waker)).collect();
-        prop_assert_eq!(may_wait, !ended.is_empty());
-        let clients = 1 + before.iter().filter(|bytes| **bytes > 0).count();
-        for (client, ..) in &ended {
-            prop_assert!(before[*client as usize] > LIMIT / clients, "{} of {}", client, clients);
+        let sum: usize = before.iter().sum();
+        let displaceable_bytes = room.messages.displaceable_bytes(0);
+        let waiting = Held { bytes: room.memory.reserve(0), message: room.messages.begin(0) };
+        let may_wait = waiting.await_room(missing_bytes, later());
+        let ended: Vec<usize> = (0..all.len()).filter(|at| !all[*at].2.goes_on()).collect();
+        let others = (1..5).filter(|client| before[*client] > 0).count();
+        let share_bytes = (sum + LIMIT.saturating_sub(sum)) / (others + 1);
+        let asks_first = before[0] == 0;
+        for at in &ended {
+            let (client, ..) = all[*at];
+            let is_first = all.iter().position(|(other, ..)| *other == client) == Some(*at);
+            prop_assert!(client != 0, "its own older ones stay");
+            prop_assert!(before[client as usize] > share_bytes || asks_first && !is_first);
         }
-        let ended_bytes: usize = ended.iter().map(|(_, bytes, _)| bytes).sum();
+        let ended_bytes: usize = ended.iter().map(|at| all[*at].1).sum();
         prop_assert!(ended_bytes <= displaceable_bytes);
-        let largest = ended.iter().map(|(_, bytes, _)| *bytes).max().unwrap_or_default();
+        let largest = ended.iter().map(|at| all[*at].1).max().unwrap_or_default();
         prop_assert!(ended_bytes < missing_bytes + largest.max(1));
+        if ended_bytes < missing_bytes {
+            // Nothing is left that could have ended.
+            for client in 1..5 {
+                let left = all.iter().filter(|(other, _, held)| *other == client && held.goes_on());
+                let (count, left_bytes) = left.fold((0, 0), |(count, sum), (_, bytes, _)| (count + 1, sum + bytes));
+                prop_assert!(!asks_first || count <= 1);
+                prop_assert!(before[0] >= share_bytes || left_bytes <= share_bytes);
+            }
+        }
+        prop_assert_eq!(may_wait, !ended.is_empty() || !asks_first);
+        room.check();
+        drop((all, waiting));
+        prop_assert_eq!((room.entries(), room.memory.used_bytes(), room.rights()), (0, 0, 0));
+    }
+
+    /// Any order of beginning, growing, waiting, ending and leaving keeps the sums true, and leaves nothing.
+    #[test]
+    fn sums_and_lists_agree_with_what_there_is(
+        steps in prop::collection::vec((0..4_u128, 0..6, 0..400_usize, any::<prop::sample::Index>()), 0..120),
+    ) {
+        let room = Room::new();
+        let mut all: Vec<Held> = Vec::new();
+        for (client, step, bytes, which) in steps {
+            if step < 2 || all.is_empty() {
+                all.push(Held { bytes: room.memory.reserve(0), message: room.messages.begin(client) });
+                continue;
+            }
+            let at = which.index(all.len());
+            match step {
+                2 => {
+                    all[at].bytes.resize(bytes);
+                    all[at].message.hold(bytes);
+                }
+                3 => {
+                    all[at].await_room(bytes, later());
+                }
+                4 => {
+                    all[at].message.announce(bytes, LIMIT, later());
+                }
+                _ => drop(all.swap_remove(at)),
+            }
+            room.check();
+        }
+        drop(all);
+        prop_assert_eq!((room.entries(), room.memory.used_bytes(), room.rights()), (0, 0, 0));
     }
 }
 
 #[test]
 fn the_oldest_messages_of_who_has_most_end_and_who_waits_is_woken_by_their_end() {
-    let messages = messages();
-    let of_one = holding(&messages, 1, &[100, 400, 100]);
-    let of_two = holding(&messages, 2, &[250]);
+    let room = Room::new();
+    let mut of_one = room.hold_all(1, &[100, 400, 100]);
+    let of_two = room.hold_all(2, &[250]);
     let (connection, woken) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
-    assert!(of_one[0].sleep(&Arc::clone(&connection).into()));
-    let mut waiting = messages.begin(3);
-    assert!(waiting.await_room(150, &Arc::clone(&woken).into(), later()));
-    let goes_on = |message: &IncomingMessage| message.sleep(Waker::noop());
-    assert_eq!(of_one.iter().map(goes_on).collect::<Vec<_>>(), [false, false, true]);
-    assert!(of_two.iter().all(goes_on), "it has less than a third");
+    assert!(of_one[0].message.sleep(&Arc::clone(&connection).into()));
+    let waiting = room.messages.begin(3);
+    let waker = Arc::clone(&woken).into();
+    assert!(waiting.await_room(150, &waker, later()));
+    assert_eq!(left(&of_one), [false, false, true]);
+    assert_eq!(left(&of_two), [true], "it has less than a third");
     assert_eq!(connection.0.load(Ordering::Relaxed), 1, "a connection that sleeps is told");
-    assert!(waiting.await_room(150, &Arc::clone(&woken).into(), later()), "they have not ended yet");
-    assert!(goes_on(&of_one[2]), "what ends is enough");
+    assert!(waiting.await_room(150, &waker, later()), "they have not ended yet");
+    assert!(of_one[2].goes_on(), "what ends is enough");
     assert_eq!(woken.0.load(Ordering::Relaxed), 0);
-    drop(of_one);
+    drop(of_one.drain(..2));
     assert!(woken.0.load(Ordering::Relaxed) > 0);
-    assert!(waiting.hold(150) && !waiting.await_room(1_000, Waker::noop(), later()), "nobody has more");
-    drop((waiting, of_two));
-    assert_eq!(lock(&messages.shared.entries).len(), 0);
+    assert!(!waiting.await_room(1_000, Waker::noop(), later()), "nobody has more, and nobody has two");
 }
 
 #[test]
-fn what_comes_fast_and_what_is_of_the_same_client_does_not_end() {
-    let messages = messages();
-    let held = holding(&messages, 1, &[300, 300, 300]);
+fn the_first_message_of_a_client_may_have_more_than_a_share() {
+    let room = Room::new();
+    let of_one = room.hold_all(1, &[100; 5]);
+    let mut first = room.hold(2, 500);
+    assert!(first.await_room(300, later()));
+    assert_eq!(
+        left(&of_one),
+        [true, false, false, false, true],
+        "but for its first, those of who has several"
+    );
+    drop(of_one);
+    assert_eq!(first.grow(800, later()), Growth::Allowed);
+    // Who waited first is not ended by who has less.
+    let other = room.hold(3, 200);
+    assert!(!other.await_room(100, later()) && first.goes_on());
+    // A second message of the client has no such right.
+    let second = Held { bytes: room.memory.reserve(0), message: room.messages.begin(2) };
+    assert!(second.await_room(100, later()), "it waits for its own");
+    assert!(first.goes_on() && other.goes_on());
+}
+
+#[test]
+fn what_comes_fast_does_not_end() {
+    let room = Room::new();
+    let held = room.hold_all(1, &[300, 300, 300]);
     let began = Instant::now();
-    let waiting = messages.begin(2);
+    let waiting = Held { bytes: room.memory.reserve(0), message: room.messages.begin(2) };
     // They have just begun: nothing ends, and it waits for them to come whole or to become slow.
-    assert!(waiting.await_room(100, Waker::noop(), began));
-    assert!(held.iter().all(|message| message.sleep(Waker::noop())));
-    assert!(waiting.await_room(100, Waker::noop(), later()));
-    assert_eq!(held.iter().filter(|message| !message.sleep(Waker::noop())).count(), 1);
-    assert!(!waiting.await_room(900, Waker::noop(), began + WAIT), "it has waited long enough");
+    assert!(waiting.await_room(100, began));
+    assert_eq!(left(&held), [true; 3]);
+    assert!(waiting.await_room(100, later()));
+    assert_eq!(left(&held), [false, true, true]);
+    assert!(!waiting.await_room(900, began + WAIT), "it has waited long enough");
     drop(waiting);
-    assert_eq!(messages.shared.waiting.load(Ordering::Relaxed), 0);
-    let held: Vec<_> = held.into_iter().filter(|message| message.sleep(Waker::noop())).collect();
-    assert!(!messages.begin(1).await_room(100, Waker::noop(), later()), "it is the same client");
-    assert_eq!(messages.displaceable_bytes(2), 600);
+    assert_eq!(room.rights(), 0);
     drop(held);
 }
 
 #[test]
-fn what_somebody_waits_for_is_not_for_who_has_more() {
-    let messages = messages();
-    let mut held = holding(&messages, 1, &[300, 200, 400]);
-    let waiting = messages.begin(2);
-    assert!(waiting.await_room(200, Waker::noop(), later()));
-    assert!(!held[0].hold(310), "it is to end");
+fn few_messages_wait_for_others_of_their_own_client() {
+    let room = Room::new();
+    let all = room.hold_all(1, &[20; 50]);
+    let waiting = all.iter().filter(|held| held.await_room(10, later())).count();
+    // The first one has the younger ones end.
+    assert_eq!(waiting, 1 + 8);
+    assert_eq!(left(&all).iter().filter(|goes_on| !**goes_on).count(), 1);
+}
+
+#[test]
+fn what_somebody_waits_for_is_not_for_who_has_more_nor_for_second_messages() {
+    let room = Room::new();
+    let mut held = room.hold_all(1, &[300, 200, 400]);
+    let waiting = Held { bytes: room.memory.reserve(0), message: room.messages.begin(2) };
+    assert!(waiting.await_room(200, later()));
+    assert_eq!(held[0].grow(310, later()), Growth::Ended, "it was told to");
     drop(held.remove(0));
-    assert!(held[0].hold(200), "it does not grow");
-    assert!(!held[0].hold(210), "it has more than a half, and another waits");
-    let mut little = holding(&messages, 3, &[10]).remove(0);
-    assert!(little.hold(20), "it has less than its share");
+    assert_eq!(held[0].grow(210, later()), Growth::Ended, "it has more than a half, and another waits");
+    let mut little = room.hold(3, 10);
+    assert_eq!(little.grow(20, later()), Growth::Allowed, "it has less than its share");
+    // Longer ago than the second message of that client.
+    let mut second = room.hold(3, 10);
+    assert_eq!(second.grow(20, Instant::now()), Growth::Allowed, "by then, nobody had waited");
     drop(waiting);
-    assert!(held[0].hold(220), "nobody waits");
-    let mut waiting = messages.begin(2);
-    assert!(waiting.await_room(200, Waker::noop(), later()));
-    assert!(waiting.hold(100), "some room came");
-    assert!(!held[0].hold(230), "it is not whole: the first right to what is free stays with it");
+    assert_eq!(held[0].grow(220, later()), Growth::Allowed, "nobody waits");
+    let mut waiting = Held { bytes: room.memory.reserve(0), message: room.messages.begin(2) };
+    assert!(waiting.await_room(600, Instant::now()));
+    let mut third = room.hold(3, 10);
+    assert_eq!(third.grow(20, Instant::now()), Growth::Delayed, "a second message that began since");
+    assert!(third.message.await_turn(Instant::now()) && !third.message.await_turn(Instant::now() + WAIT));
+    assert_eq!(waiting.grow(100, later()), Growth::Allowed, "some room came");
+    assert_eq!(held[0].grow(230, later()), Growth::Ended, "it is not whole: the right stays with it");
     drop(waiting);
-    assert_eq!(messages.shared.waiting.load(Ordering::Relaxed), 0);
+    assert_eq!((third.grow(30, later()), room.rights()), (Growth::Allowed, 0));
+}
+
+#[test]
+fn thousands_of_messages_end_in_one_pass() {
+    let room = Room::new();
+    room.memory.set_limit_bytes(20_000);
+    let all: Vec<_> = (0..20_000).map(|number| room.hold(1 + number % 3, 1)).collect();
+    let waiting = Held { bytes: room.memory.reserve(0), message: room.messages.begin(9) };
+    assert!(waiting.await_room(9_000, later()));
+    let ended = left(&all).iter().filter(|goes_on| !**goes_on).count();
+    assert_eq!(ended, 9_000);
+    assert_eq!(lock(&room.messages.shared.state).table.ending_bytes(), 9_000);
+    let charged = || lock(&room.messages.shared.state).charge.as_ref().map_or(0, Reservation::bytes);
+    assert!(charged() > 20_000 * 64, "the table is charged");
+    drop((all, waiting));
+    assert_eq!(charged(), 0);
+    room.check();
 }

@@ -16,6 +16,8 @@ fn manager_of(buffers: &BufferPool, pool_decay_ms: usize, begun: Instant) -> Mem
         registry,
         budget: MemoryBudget::new(1 << 20),
         leased: MemoryBudget::new(1 << 20),
+        small: MemoryBudget::new(1 << 20),
+        reserved_bytes: 1 << 18,
     };
     MemoryManager::new(config, begun)
 }

@@ -36,7 +36,7 @@ pub(crate) struct Pools {
     /// The part of [`Self::small`] that is kept for long.
     pub(crate) lasting: LastingBudget,
     /// The part of [`Self::small`] that is reserved for small requests.
-    reserved_bytes: usize,
+    pub(crate) reserved_bytes: usize,
     /// The turns of calls that wait for room in `leased`.
     pub(crate) turns: MemoryTurns,
     /// The turns of calls that wait for room in `small`.

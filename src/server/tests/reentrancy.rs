@@ -1,7 +1,7 @@
 //! Wakers, and values of toolsets, may call back into the type that wakes or drops them: it must hold no lock then.
 
 use crate::limits::{Limits, price};
-use crate::memory::IncomingMessages;
+use crate::memory::{IncomingMessages, IncomingRoom};
 use crate::protocol::{InputRequest, ToolDefinition};
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{Changes, Filter, Kind};
@@ -186,7 +186,9 @@ fn turns_wake_without_locks() {
 #[test]
 fn messages_that_make_way_wake_without_locks() {
     without_deadlock(|| {
-        let messages = Arc::new(IncomingMessages::new(MemoryBudget::new(1_000)));
+        let memory = MemoryBudget::new(1_000);
+        let room = IncomingRoom { memory: memory.clone(), left_bytes: 0, tables: memory.clone() };
+        let messages = Arc::new(IncomingMessages::new(room));
         let wakers = CallbackWakers::of(&messages, |messages| {
             let mut message = messages.begin(9);
             message.hold(1);
@@ -195,7 +197,11 @@ fn messages_that_make_way_wake_without_locks() {
         let mut held = messages.begin(1);
         assert!(held.hold(900) && held.sleep(&wakers.waker()) && held.sleep(&wakers.waker()));
         let waiting = messages.begin(2);
-        assert!(waiting.await_room(100, &wakers.waker(), Instant::now() + Duration::from_mins(1)));
+        assert!(waiting.await_room(
+            100,
+            &wakers.waker(),
+            tokio::time::Instant::now() + Duration::from_mins(1)
+        ));
         let woken = || wakers.woken.load(Ordering::SeqCst);
         // The messages that the waker ends wake who waits, too: it says anew how.
         let before = woken();

@@ -245,7 +245,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Registers what the connection holds while it sleeps. Returns whether it may go on.
     fn register(&mut self, cx: &Context<'_>) -> bool {
-        self.exchange.as_mut().is_none_or(|exchange| exchange.register(self.address, cx.waker()))
+        let endpoint = &self.shared.endpoint;
+        self.exchange.as_mut().is_none_or(|exchange| exchange.register(endpoint, self.address, cx.waker()))
     }
 
     fn has_drain_begun(&self) -> bool {
@@ -263,6 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(exchange) => match exchange.state() {
                 // What has not come whole was not accepted, and a few bytes must not hold up the end.
                 State::Head if self.is_draining => (Timeout::Drain, Drain::GRACE),
+                State::Head if exchange.awaits_room() => (Timeout::Room, ROOM_LOOK),
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.awaits_room() => (Timeout::Room, ROOM_LOOK),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
@@ -350,7 +352,10 @@ mod tests {
 
     /// A connection of a server without tools, with room for so many bytes in each direction.
     fn served(room_bytes: usize, drain: &Drain) -> (DuplexStream, JoinHandle<()>) {
-        let server = Server::builder("test", "1").build().expect("a server");
+        served_by(Server::builder("test", "1").build().expect("a server"), room_bytes, drain)
+    }
+
+    fn served_by(server: Server, room_bytes: usize, drain: &Drain) -> (DuplexStream, JoinHandle<()>) {
         let admission = Admission::new(AdmissionConfig::default(), &Limits::default()).expect("rules");
         let shared = HttpShared::new(server, admission, drain.clone()).expect("not served yet");
         let (client, stream) = duplex(room_bytes);
@@ -488,6 +493,49 @@ mod tests {
             // A large body is expected first, and who is refused may read why.
             let most = ends_after + EXPECTED + LINGER + every;
             assert!(took >= ends_after && took <= most, "{bytes} B each {every:?}: {took:?}");
+        }
+    }
+
+    /// In time that stands still while anything can move: whenever there is room, within its time, a body goes on; after
+    /// that it is refused, and at once if it never fits.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_waits_for_room_and_no_longer_than_it_may() {
+        const ROOM: usize = 1 << 20;
+        let most_ms = 5_000;
+        for (bytes, free_ms) in
+            [(500_000, 0), (500_000, 100), (500_000, 4_500), (500_000, 9_000), (2_000_000, 0)]
+        {
+            let limits = Limits { max_inflight_bytes: ROOM, ..Limits::default() };
+            let server = Server::builder("test", "1").limits(limits).build().expect("a server");
+            let held = server.common_pools().leased.reserve(ROOM);
+            let began = Instant::now();
+            let (mut client, serving) = served_by(server.clone(), 64 * 1024, &Drain::default());
+            let head = format!(
+                "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                 accept: application/json, text/event-stream\r\nexpect: 100-continue\r\ncontent-length: {bytes}\r\n\r\n"
+            );
+            client.write_all(head.as_bytes()).await.expect("room");
+            let freeing = tokio::spawn(async move {
+                sleep(Duration::from_millis(free_ms)).await;
+                drop(held);
+            });
+            let mut answer = vec![0; 2_000];
+            let read = client.read(&mut answer).await.expect("an answer");
+            let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+            let took_ms = u64::try_from(began.elapsed().as_millis()).expect("short");
+            let (status, earliest_ms) = match (bytes > ROOM, free_ms < most_ms) {
+                (true, _) => ("413", 0),
+                (false, true) => ("100", free_ms),
+                (false, false) => ("503", most_ms),
+            };
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{bytes} {free_ms}: {answer}");
+            assert!((earliest_ms..=earliest_ms + 200).contains(&took_ms), "{bytes} {free_ms}: {took_ms} ms");
+            drop(client);
+            serving.await.expect("it does not panic");
+            let refused = u64::from(status != "100");
+            assert_eq!(server.memory().report().pressure.refused, refused);
+            freeing.await.expect("it does not panic");
+            assert_eq!(server.common_pools().leased.used_bytes(), 0);
         }
     }
 

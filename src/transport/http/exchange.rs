@@ -10,13 +10,13 @@ use super::codec::head::RequestHead;
 use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
 use super::post::{FirstPoll, PostRequest, WaitingPost, YieldedPost};
-use super::receiver::{Body, BodyRead, BodyRoom, Pace, Receiver, expect_body};
+use super::receiver::{Body, BodyRead, Pace, Receiver};
+use super::room::{Asking, RequestRoom, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
-use crate::memory::IncomingMessage;
 use crate::server::{Outgoing, Permit, Server, Undelivered, UndeliveredAnswers};
-use crate::transport::admission::{AdmittedPeer, PeerAddress};
+use crate::transport::admission::{PeerAddress, Principal};
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
 use mcpool_pools::{Recycle, Verdict};
 use std::io;
@@ -58,6 +58,8 @@ pub(super) struct Exchange {
     receiver: Receiver,
     pub(super) sender: Sender,
     state: State,
+    /// What has not come whole waits for the room of others, and looks again after a while.
+    awaits_room: bool,
     registration: Registration,
     undelivered: UndeliveredAnswers,
 }
@@ -89,7 +91,7 @@ impl Exchange {
     }
 
     /// Registers what the connection holds while it sleeps. Returns whether it may go on: if not, others lack the memory.
-    pub(super) fn register(&mut self, peer: PeerAddress, connection: &Waker) -> bool {
+    pub(super) fn register(&mut self, endpoint: &Endpoint, peer: PeerAddress, connection: &Waker) -> bool {
         let queued_bytes = self.sender.outbox.queued_bytes();
         let request_bytes = match &self.state {
             State::Request(post) => post.bytes(),
@@ -98,11 +100,24 @@ impl Exchange {
         };
         let bytes = size_of::<Self>() + queued_bytes + self.receiver.held_bytes() + request_bytes;
         self.registration.update(Some(peer), HeldBytes { bytes, queued_bytes });
-        let goes_on = match &self.state {
-            State::Body(Body { incoming: Some(incoming), .. }) => incoming.sleep(connection),
-            _ => true,
-        };
+        let goes_on = self.register_unfinished(endpoint, peer, connection);
         self.undelivered.update(self.sender.held_answers(), connection) && goes_on
+    }
+
+    /// Registers what came of a request that is not whole.
+    fn register_unfinished(&mut self, endpoint: &Endpoint, peer: PeerAddress, connection: &Waker) -> bool {
+        match &self.state {
+            State::Head => {
+                let asking = Asking { client: Principal::of_peer(peer).key(), connection };
+                self.receiver.register_unfinished(endpoint, asking, true)
+            }
+            State::Body(Body { incoming, admitted: Some(admitted), .. }) => {
+                let goes_on = incoming.as_ref().is_none_or(|incoming| incoming.sleep(connection));
+                let asking = Asking { client: admitted.principal.key(), connection };
+                self.receiver.register_unfinished(endpoint, asking, false) && goes_on
+            }
+            _ => true,
+        }
     }
 
     /// Frees a buffer that nothing was read into.
@@ -153,9 +168,9 @@ impl Exchange {
         !self.sender.outbox.is_empty()
     }
 
-    /// Whether a body waits for the room of others.
+    /// Whether what has not come whole waits for the room of others.
     pub(super) fn awaits_room(&self) -> bool {
-        matches!(&self.state, State::Body(Body { awaits_room: true, .. }))
+        self.awaits_room
     }
 
     /// Whether memory is set aside for a body that is being read.
@@ -203,11 +218,19 @@ impl Exchange {
         if outbox.is_full() || (!outbox.is_empty() && endpoint.server.is_scarce_of_memory()) {
             return NextAction::Wait;
         }
+        self.awaits_room = false;
         let progress = match &mut self.state {
-            State::Head => return self.read_head(endpoint, peer, permit),
+            State::Head => return self.read_head(endpoint, peer, permit, cx),
+            State::Body(Body { unexpected_bytes: Some(bytes), .. }) => {
+                let bytes = *bytes;
+                return self.expect_body(endpoint, bytes);
+            }
             State::Body(body) => match read_body(endpoint, &mut self.receiver, &mut self.sender, body, cx) {
                 BodyStep::Read => return NextAction::Read,
-                BodyStep::AwaitRoom => return NextAction::Wait,
+                BodyStep::AwaitRoom => {
+                    self.awaits_room = true;
+                    return NextAction::Wait;
+                }
                 // Who sends nothing more is told, too.
                 BodyStep::Refused => return NextAction::Continue,
                 BodyStep::Polled(polled) => return self.begin_waiting(endpoint, polled),
@@ -261,10 +284,25 @@ impl Exchange {
         NextAction::Continue
     }
 
-    fn read_head(&mut self, endpoint: &Endpoint, peer: PeerAddress, permit: &mut Permit) -> NextAction {
+    fn read_head(
+        &mut self,
+        endpoint: &Endpoint,
+        peer: PeerAddress,
+        permit: &mut Permit,
+        cx: &Context<'_>,
+    ) -> NextAction {
         match self.receiver.read_head(endpoint) {
-            Ok(None) if self.receiver.make_head_room(endpoint) => NextAction::Read,
-            Ok(None) => self.refuse_unfinished(endpoint),
+            Ok(None) => {
+                let asking = Asking { client: Principal::of_peer(peer).key(), connection: cx.waker() };
+                match self.receiver.make_head_room(endpoint, asking) {
+                    RequestRoom::Made => NextAction::Read,
+                    RequestRoom::Awaited => {
+                        self.awaits_room = true;
+                        NextAction::Wait
+                    }
+                    RequestRoom::Missing | RequestRoom::TooLong { .. } => self.refuse_unfinished(endpoint),
+                }
+            }
             Ok(Some(head)) => {
                 self.begin_request(endpoint, peer, permit, &head);
                 NextAction::Continue
@@ -279,26 +317,38 @@ impl Exchange {
     /// Refuses a request that has not come whole, and gives its memory back at once.
     #[cold]
     fn refuse_unfinished(&mut self, endpoint: &Endpoint) -> NextAction {
+        endpoint.server.memory().note_refused();
         self.sender.refuse_and_close(endpoint, None, Status::Unavailable, &NO_ROOM_FOR_HEAD);
         self.receiver.drop_input();
         self.end_request(endpoint)
     }
 
-    /// Sets memory aside for the body of a request, or refuses it.
-    fn expect_body(
-        &mut self,
-        endpoint: &Endpoint,
-        head: &RequestHead,
-        admitted: &mut Option<AdmittedPeer>,
-    ) -> Option<IncomingMessage> {
-        let BodyFraming::Length(bytes) = head.body else { return None };
-        let client = admitted.as_ref()?.principal.key();
-        let Ok(expected) = expect_body(endpoint, client, bytes) else {
-            self.sender.answer(endpoint, head, Answer::refusal(Status::Unavailable, &NO_ROOM));
-            *admitted = None;
-            return None;
-        };
-        expected
+    /// Sets memory aside for the body of a request, waits until that can be, or refuses it. Nothing of it is read before.
+    #[cold]
+    fn expect_body(&mut self, endpoint: &Endpoint, bytes: usize) -> NextAction {
+        let State::Body(body) = &mut self.state else { return NextAction::Continue };
+        let room = expect_body(endpoint, body, bytes);
+        if room == RequestRoom::Awaited {
+            self.awaits_room = true;
+            return NextAction::Wait;
+        }
+        body.unexpected_bytes = None;
+        let asks_first = body.head.expects_continue && self.receiver.input().len() == body.head.head_bytes;
+        if room == RequestRoom::Made {
+            if asks_first {
+                self.sender.continue_body(endpoint);
+            }
+            return NextAction::Continue;
+        }
+        self.sender.answer(endpoint, &body.head, no_room(room));
+        (body.admitted, body.incoming) = (None, None);
+        if asks_first || self.sender.is_last() {
+            self.state = State::Closing;
+        } else {
+            self.receiver.skip(body.head.head_bytes);
+            body.decoder.discard_rest();
+        }
+        NextAction::Continue
     }
 
     /// Answers a request from its head, or begins to read its body.
@@ -320,7 +370,7 @@ impl Exchange {
         };
         let input = self.receiver.input();
         let mut arrival = Arrival { endpoint, sender: &mut self.sender, head, input };
-        let mut admitted = match arrival.route(peer, permit) {
+        let admitted = match arrival.route(peer, permit) {
             HeadDecision::ReadBody(admitted) => Some(admitted),
             HeadDecision::Answered => None,
             HeadDecision::CutOff => {
@@ -333,19 +383,21 @@ impl Exchange {
                 return;
             }
         };
-        let incoming = self.expect_body(endpoint, head, &mut admitted);
         if self.sender.is_last() {
             self.state = State::Closing;
             return;
         }
         let has_body = decoder.missing_bytes() > 0;
+        let unexpected_bytes = admitted.and_then(|_| large_bytes(head.body));
         if head.expects_continue && has_body && self.receiver.input().len() == head.head_bytes {
             if admitted.is_none() {
                 // The request was answered without its body, which then need not come.
                 self.state = State::Closing;
                 return;
             }
-            self.sender.continue_body(endpoint);
+            if unexpected_bytes.is_none() {
+                self.sender.continue_body(endpoint);
+            }
         }
         if admitted.is_none() && has_body {
             self.receiver.skip(head.head_bytes);
@@ -355,11 +407,36 @@ impl Exchange {
             head: *head,
             decoder,
             admitted,
-            incoming,
+            incoming: None,
             pace: Pace::begin(),
-            awaits_room: false,
+            unexpected_bytes,
         });
     }
+}
+
+/// The bytes of a body that says how long it is and is large.
+fn large_bytes(body: BodyFraming) -> Option<usize> {
+    let BodyFraming::Length(bytes) = body else { return None };
+    Some(usize::try_from(bytes).unwrap_or(usize::MAX)).filter(|bytes| Server::is_large(*bytes))
+}
+
+/// The answer to a message for which there is no room.
+fn no_room(room: RequestRoom) -> Answer<'static> {
+    let RequestRoom::TooLong { limit_bytes } = room else {
+        return Answer::refusal(Status::Unavailable, &NO_ROOM);
+    };
+    let error = NeverFits { limit_bytes };
+    Answer::refusal(Status::PayloadTooLarge, &error)
+}
+
+/// The error for a client that sends a message for which there is never room.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "all large messages together may have {limit_bytes} bytes here, which is less than this one has: send less at once \
+     (settings memory_limit_bytes, max_inflight_bytes)"
+)]
+struct NeverFits {
+    limit_bytes: usize,
 }
 
 /// What became of a body after what came of it was taken.
@@ -386,13 +463,14 @@ fn read_body(
     let polled = match receiver.read_body(endpoint, body) {
         Ok(BodyRead::Partial) if body.admitted.is_none() => return BodyStep::Read,
         Ok(BodyRead::Partial) => {
-            match receiver.make_room(endpoint, body, cx.waker()) {
-                BodyRoom::Made => return BodyStep::Read,
-                BodyRoom::Awaited => return BodyStep::AwaitRoom,
-                BodyRoom::Missing => {}
+            let room = receiver.make_body_room(endpoint, body, cx.waker());
+            match room {
+                RequestRoom::Made => return BodyStep::Read,
+                RequestRoom::Awaited => return BodyStep::AwaitRoom,
+                RequestRoom::Missing | RequestRoom::TooLong { .. } => {}
             }
             // The rest is read all the same, so that whoever sends it lives to see the answer.
-            sender.answer(endpoint, &body.head, Answer::refusal(Status::Unavailable, &NO_ROOM));
+            sender.answer(endpoint, &body.head, no_room(room));
             receiver.drop_body(body);
             if !endpoint.server.is_out_of_memory() {
                 return BodyStep::Refused;
@@ -447,6 +525,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             receiver: Receiver::default(),
             sender: Sender::new(self.max_stream_bytes, self.max_outbox_bytes),
             state: State::Head,
+            awaits_room: false,
             registration: self.registry.register(),
             undelivered: self.undelivered.open(),
         }
@@ -457,6 +536,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.undelivered.clear();
         exchange.receiver = Receiver::default();
         exchange.state = State::Head;
+        exchange.awaits_room = false;
         exchange.sender.reset(self.max_stream_bytes);
         Verdict::Keep
     }

@@ -11,6 +11,7 @@ mod housekeeping;
 mod post;
 mod protocol;
 mod receiver;
+mod room;
 mod routing;
 mod sender;
 mod service;
