@@ -11,7 +11,7 @@ const SEGMENT: usize = 64 * KIB;
 
 fn charged(limit_bytes: usize) -> (BufferPool, MemoryBudget) {
     let budget = MemoryBudget::new(limit_bytes);
-    let leased = LeasedBudget { budget: budget.clone(), from_bytes: SEGMENT / 4 + 1 };
+    let leased = LeasedBudget { budget: budget.clone(), from_bytes: SEGMENT + 1 };
     (BufferPool::new(BufferConfig { leased: Some(leased), ..BufferConfig::default() }), budget)
 }
 
@@ -143,4 +143,18 @@ fn without_a_budget_nothing_is_charged_or_refused() {
     assert!(growing.append(&vec![1; 100 * SEGMENT], &MemoryBudget::new(0)));
     let end = growing.last.len();
     assert_eq!(growing.segments.join(&pool, &growing.last[..end]).len(), 100 * SEGMENT);
+}
+
+#[test]
+fn a_first_segment_that_is_charged_itself_is_charged_once() {
+    for (limit_bytes, has_room) in [(3 * SEGMENT, true), (3 * SEGMENT - 1, false)] {
+        let budget = MemoryBudget::new(limit_bytes);
+        let leased = LeasedBudget { budget: budget.clone(), from_bytes: SEGMENT };
+        let pool = BufferPool::new(BufferConfig { leased: Some(leased), ..BufferConfig::default() });
+        let mut growing = Growing::new(&pool);
+        assert_eq!(growing.append(&vec![1; SEGMENT + 1], &budget), has_room);
+        assert_eq!(budget.used_bytes(), if has_room { 3 * SEGMENT } else { SEGMENT }, "{limit_bytes}");
+        drop(growing);
+        assert_eq!(budget.used_bytes(), 0);
+    }
 }

@@ -16,7 +16,7 @@
 //! A message of a second is slow: those that come fast make room by themselves, so who lacks it waits for them to come
 //! whole or to become slow. Until a message that has waited is whole, who has more than a share brings nothing more in,
 //! and second messages that begin meanwhile wait, so that halves which are sent anew again and again do not take what
-//! becomes free. A message also waits for older ones of its own client. All waiting is bounded by [`WAIT`].
+//! becomes free. A message also waits for older ones of its own client. All waiting is bounded, by [`table::WAIT`].
 //!
 //! Invariants: a message has an entry as long as its [`IncomingMessage`] lives; who waits for the room of others is woken
 //! by the end of any other, or looks again by itself; `rights` is the number of entries that have waited for it.
@@ -35,11 +35,6 @@ use tokio::time::Instant;
 
 pub(crate) use table::Growth;
 
-/// How long a message may be on its way before it can end for another client: the longest one, 10 MiB, at 84 Mbit/s.
-const SLOW: Duration = Duration::from_secs(1);
-/// How long a message may wait for the room of others, from the first time that it lacked some: until those that have
-/// just begun are slow, several times over.
-const WAIT: Duration = Duration::from_secs(5);
 /// How long a message waits for what older ones of its client were announced to have: 5 MiB at 21 Mbit/s. Those that
 /// are slower share what there is.
 const OWN_WAIT: Duration = Duration::from_secs(2);
@@ -160,7 +155,7 @@ impl IncomingMessage {
     pub(crate) fn announce(&mut self, bytes: usize, room_bytes: usize, now: Instant) -> bool {
         let mut state = lock(&self.shared.state);
         let at = self.at();
-        let Some(entry) = state.table.get_mut(at) else { return true };
+        let Some(entry) = state.table.entry(at) else { return true };
         let is_patient = entry.waited.is_none_or(|waited| now.saturating_duration_since(waited) < OWN_WAIT);
         let client = entry.client;
         let own = state.table.client(client);
@@ -168,7 +163,7 @@ impl IncomingMessage {
         let has_room = own_bytes.saturating_add(bytes) <= room_bytes;
         if has_room {
             // It may wait for the room of others as long as one that waited for none of its own.
-            if let Some(entry) = state.table.get_mut(at) {
+            if let Some(entry) = state.table.entry(at) {
                 entry.waited = None;
             }
             state.table.announce(at, bytes);
@@ -192,7 +187,7 @@ impl IncomingMessage {
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
         let mut state = lock(&self.shared.state);
         state.table.hold(self.at(), bytes);
-        state.table.get_mut(self.at()).is_none_or(|entry| !entry.is_ending)
+        state.table.entry(self.at()).is_none_or(|entry| !entry.is_ending)
     }
 
     /// Whether the message may take more, as far as others wait. To be asked before it does.
@@ -205,7 +200,7 @@ impl IncomingMessage {
 
     /// Whether another client lacks its memory.
     pub(crate) fn is_ending(&self) -> bool {
-        lock(&self.shared.state).table.get_mut(self.at()).is_some_and(|entry| entry.is_ending)
+        lock(&self.shared.state).table.entry(self.at()).is_some_and(|entry| entry.is_ending)
     }
 
     /// Says how to wake the connection of the message while that sleeps. Returns whether the message may go on: if not,
@@ -214,7 +209,7 @@ impl IncomingMessage {
         // Dropped without the lock: a waker may hold the last handle of its task.
         let mut _replaced = None;
         let mut state = lock(&self.shared.state);
-        let Some(entry) = state.table.get_mut(self.at()) else { return true };
+        let Some(entry) = state.table.entry(self.at()) else { return true };
         if entry.connection.as_ref().is_none_or(|known| !known.will_wake(connection)) {
             _replaced = entry.connection.replace(connection.clone());
         }
@@ -224,7 +219,7 @@ impl IncomingMessage {
     /// Whether the message may wait for what becomes free by itself: it looks again after a while.
     pub(crate) fn await_turn(&self, now: Instant) -> bool {
         let mut state = lock(&self.shared.state);
-        let Some(entry) = state.table.get_mut(self.at()) else { return false };
+        let Some(entry) = state.table.entry(self.at()) else { return false };
         entry.waited.get_or_insert(now);
         !entry.is_ending && !entry.has_waited(now)
     }

@@ -5,12 +5,17 @@
 //! `ending_bytes` is held by entries that were told to end; an entry is in the list of its client from the first byte
 //! that it holds until it is told to end.
 
-use super::{SLOW, WAIT};
 use slab::Slab;
 use std::collections::{BinaryHeap, HashMap};
 use std::task::Waker;
+use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long a message may be on its way before it can end for another client: the longest one, 10 MiB, at 84 Mbit/s.
+pub(super) const SLOW: Duration = Duration::from_secs(1);
+/// How long a message may wait for the room of others, from the first time that it lacked some: until those that have
+/// just begun are slow, several times over.
+pub(super) const WAIT: Duration = Duration::from_secs(5);
 /// Room for so many entries is kept, so that one message at a time allocates nothing.
 const KEPT_ENTRIES: usize = 64;
 /// So many messages of one client may wait for others of it in the middle: each keeps what it has meanwhile.
@@ -164,7 +169,7 @@ impl Table {
         })
     }
 
-    pub(super) fn get_mut(&mut self, key: usize) -> Option<&mut Entry> {
+    pub(super) fn entry(&mut self, key: usize) -> Option<&mut Entry> {
         self.entries.get_mut(key)
     }
 

@@ -1,5 +1,6 @@
 //! What ends for whom, and when, against sums that are added up one by one.
 
+use super::table::{SLOW, WAIT};
 use super::*;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};

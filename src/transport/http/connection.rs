@@ -264,9 +264,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(exchange) => match exchange.state() {
                 // What has not come whole was not accepted, and a few bytes must not hold up the end.
                 State::Head if self.is_draining => (Timeout::Drain, Drain::GRACE),
-                State::Head if exchange.awaits_room() => (Timeout::Room, ROOM_LOOK),
+                State::Head | State::Body(_) if exchange.awaits_room() => (Timeout::Room, ROOM_LOOK),
                 State::Head => (Timeout::Head, limits.header_timeout()),
-                State::Body(_) if exchange.awaits_room() => (Timeout::Room, ROOM_LOOK),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_interval()),
                 State::Request(_) | State::Batch(_) | State::Stream(_) => {
@@ -507,7 +506,7 @@ mod tests {
         {
             let limits = Limits { max_inflight_bytes: ROOM, ..Limits::default() };
             let server = Server::builder("test", "1").limits(limits).build().expect("a server");
-            let held = server.common_pools().leased.reserve(ROOM);
+            let full = server.common_pools().leased.reserve(ROOM);
             let began = Instant::now();
             let (mut client, serving) = served_by(server.clone(), 64 * 1024, &Drain::default());
             let head = format!(
@@ -517,7 +516,7 @@ mod tests {
             client.write_all(head.as_bytes()).await.expect("room");
             let freeing = tokio::spawn(async move {
                 sleep(Duration::from_millis(free_ms)).await;
-                drop(held);
+                drop(full);
             });
             let mut answer = vec![0; 2_000];
             let read = client.read(&mut answer).await.expect("an answer");

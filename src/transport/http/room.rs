@@ -1,5 +1,4 @@
-//! Whether there is memory for more of a request: what makes room for a head or a body that has not come whole, and what
-//! waits for the room of others.
+//! Whether there is memory for more of a head or a body that has not come whole, and whether it waits for some.
 //!
 //! Owns which of the two tables of messages on their way in a request is in: that of the large ones as soon as its buffer
 //! is charged as a large message, and before that, while its connection sleeps, that of the small ones.
@@ -114,10 +113,8 @@ impl Receiver {
         let rest = usize::try_from(body.decoder.missing_bytes()).unwrap_or(usize::MAX);
         let needed = spent.requested_bytes.max(price::message_bytes(rest));
         let missing_bytes = spent.used_bytes.saturating_add(needed).saturating_sub(spent.limit_bytes);
-        match incoming(endpoint, body, asking).await_room(missing_bytes, asking.connection, now) {
-            true => RequestRoom::Awaited,
-            false => RequestRoom::Missing,
-        }
+        let may_wait = incoming(endpoint, body, asking).await_room(missing_bytes, asking.connection, now);
+        if may_wait { RequestRoom::Awaited } else { RequestRoom::Missing }
     }
 
     /// Why a request that is not whole may not have more of what is small: others lack it, or it is scarce and its client
