@@ -30,8 +30,15 @@ struct After {
 
 /// Rows that differ on purpose: `tests/interop/drop_in/memory_allowed.json` says why.
 fn differs(name: &str) -> bool {
-    let on_purpose =
-        ["(arguments)", "other types and members", "a line that is broken", "an entity without a type"];
+    let on_purpose = [
+        "(arguments)",
+        "other types and members",
+        "a line that is broken",
+        "an entity without a type",
+        "names in escapes",
+        "halves of pairs",
+        "half of a pair",
+    ];
     on_purpose.iter().any(|part| name.contains(part))
 }
 
@@ -39,7 +46,7 @@ fn differs(name: &str) -> bool {
 async fn answers_are_those_of_the_reference() {
     let recorded = include_str!("../fixtures/reference/memory/calls.json");
     let rows: Vec<Row> = serde_json::from_str(recorded).expect("rows");
-    assert!(rows.len() > 70, "{}", rows.len());
+    assert!(rows.len() > 150, "{}", rows.len());
     let mut scene = Scene::new().await;
     for row in rows.iter().filter(|row| !differs(&row.name)) {
         match &row.file {
