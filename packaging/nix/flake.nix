@@ -1,0 +1,40 @@
+# `nix run github:mcpool/mcpool?dir=packaging/nix -- serve DIR`
+{
+  description = "Model Context Protocol server whose memory is bounded, measured and tunable";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      systems = [ "x86_64-linux" "aarch64-linux" "x86_64-darwin" "aarch64-darwin" ];
+      forAllSystems = nixpkgs.lib.genAttrs systems;
+    in
+    {
+      packages = forAllSystems (
+        system:
+        let
+          pkgs = nixpkgs.legacyPackages.${system};
+          source = ../..;
+          manifest = (pkgs.lib.importTOML (source + "/Cargo.toml")).workspace.package;
+        in
+        {
+          default = pkgs.rustPlatform.buildRustPackage {
+            pname = "mcpool";
+            inherit (manifest) version;
+            src = source;
+            cargoLock.lockFile = source + "/Cargo.lock";
+            cargoBuildFlags = [ "--package" "mcpool" ];
+            # They want git, sockets and some minutes; `nix develop -c cargo test` runs them.
+            doCheck = false;
+            meta = {
+              description = "Model Context Protocol server whose memory is bounded, measured and tunable";
+              homepage = "https://github.com/mcpool/mcpool";
+              license = with pkgs.lib.licenses; [ mit asl20 ];
+              mainProgram = "mcpool";
+            };
+          };
+        }
+      );
+    };
+}
