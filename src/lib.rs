@@ -108,8 +108,8 @@ pub use protocol::{
 pub use server::{
     Blocking, BlockingTool, BuildError, CallContext, CatalogError, Chain, Completer, CompletionRequest,
     CompletionTarget, Completions, DataBlock, Drain, ErrorWithData, Finished, NoTools, PromptContext,
-    Prompts, ReadContext, RequestContext, ResourcePage, Resources, Server, ServerBuilder, SessionValues,
-    Single, TextBlock, ThreadArguments, Tool, ToolError, ToolRequest, Toolset,
+    Prompts, ReadContext, RequestContext, ResourcePage, ResourceWatch, Resources, Server, ServerBuilder,
+    SessionValues, Single, TextBlock, ThreadArguments, Tool, ToolError, ToolRequest, Toolset,
 };
 #[cfg(feature = "otel")]
 pub use traces::{TraceExport, TraceExportError};

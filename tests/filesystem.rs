@@ -46,6 +46,9 @@ mod streamed_lines;
 #[cfg(target_os = "linux")]
 #[path = "filesystem/streamed_several.rs"]
 mod streamed_several;
+#[cfg(target_os = "linux")]
+#[path = "filesystem/subscriptions.rs"]
+mod subscriptions;
 #[path = "filesystem/threads.rs"]
 mod threads;
 #[path = "filesystem/waiting.rs"]

@@ -226,6 +226,9 @@ limits! {
         max_subscribed_uris: Count = 256, 1 => 65_536,
             "Resources that one subscription may name.",
             "more than a client shows at once; each is a string and a flag";
+        max_file_watches: Count = 1_024, 0 => 65_536,
+            "Files that clients may be subscribed to at once, with `--file-resources`.",
+            "an eighth of the watches that Linux allows a user at least, one for each directory of such files";
         max_client_requests: Count = 1_000, 1 => 1_000_000,
             "Requests of this server to clients (sampling, elicitation, roots) that may wait at once.",
             "a kilobyte each";

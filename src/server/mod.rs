@@ -20,6 +20,8 @@ pub use answer::tool_error::{ErrorWithData, ToolError};
 pub use builder::{BuildError, ServerBuilder};
 pub use handler::arguments::ThreadArguments;
 pub use handler::call_context::CallContext;
+#[cfg(feature = "filesystem")]
+pub(crate) use handler::change_notifier::ChangeNotifier;
 pub use handler::prompts::{
     Completer, CompletionRequest, CompletionTarget, Completions, PromptContext, Prompts,
 };
@@ -35,6 +37,7 @@ pub use handler::tool_request::ToolRequest;
 pub use incoming::handler_end::Finished;
 pub use server::Server;
 pub use state::drain::Drain;
+pub use state::resource_watch::ResourceWatch;
 pub use state::session::SessionValues;
 
 pub(crate) use answer::outcome::Outcome;
@@ -55,7 +58,7 @@ pub(crate) use state::fair_limit::{FairLimit, Permit};
 #[cfg(feature = "everything")]
 pub(crate) use state::fair_permits::FairPermit;
 pub(crate) use state::fair_queue::SessionKey;
-#[cfg(feature = "everything")]
+#[cfg(any(feature = "everything", feature = "filesystem"))]
 pub(crate) use state::lasting::Lasting;
 pub(crate) use state::latencies::Latencies;
 pub(crate) use state::outgoing::Outgoing;

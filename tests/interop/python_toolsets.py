@@ -56,10 +56,10 @@ async def check(client, toolset, revision, filled):
             assert message.role == "user" and re.search(text, message.content.text), message
     if wanted := toolset.get("resources"):
         resources = (await client.list_resources()).resources
-        assert [str(resource.uri) for resource in resources] == wanted, resources
-        for uri in wanted:
-            [content] = (await client.read_resource(uri)).contents
-            assert json.loads(content.text) if content.mime_type == "application/json" else content.text.startswith("#"), content
+        assert [str(resource.uri) for resource in resources] == [filled(uri) for uri, _ in wanted], resources
+        for uri, text in wanted:
+            [contents] = (await client.read_resource(filled(uri))).contents
+            assert re.search(text, contents.text), contents
 
 
 async def over_stdio(command, mode, checks):

@@ -81,10 +81,10 @@ async function check(client, toolset, { revision }, filled) {
     }
     if (toolset.resources) {
         const { resources } = await client.listResources();
-        assert.deepEqual(resources.map((resource) => resource.uri), toolset.resources);
-        for (const uri of toolset.resources) {
-            const [{ mimeType, text }] = (await client.readResource({ uri })).contents;
-            assert.ok(mimeType === 'application/json' ? JSON.parse(text) : text.startsWith('#'), text);
+        assert.deepEqual(resources.map((resource) => resource.uri), toolset.resources.map(([uri]) => filled(uri)));
+        for (const [uri, text] of toolset.resources) {
+            const { contents } = await client.readResource({ uri: filled(uri) });
+            assert.match(contents[0].text, new RegExp(text, 'su'));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod arguments;
 pub(crate) mod call_context;
+#[cfg(feature = "filesystem")]
+pub(crate) mod change_notifier;
 pub(crate) mod families;
 pub(crate) mod list_position;
 #[cfg(feature = "report")]

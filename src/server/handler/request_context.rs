@@ -66,6 +66,12 @@ impl RequestContext {
         Self { shared, session, call, era, log_level, in_task, last_progress: None, inputs }
     }
 
+    /// The context of a `subscriptions/listen` request, which lasts longer than its frame.
+    pub(crate) fn of_listener(shared: Arc<Shared>, session: Arc<Session>, call: Arc<CallState>) -> Self {
+        let (era, log_level, in_task, inputs) = (Era::Modern, None, false, None);
+        Self { shared, session, call, era, log_level, in_task, last_progress: None, inputs }
+    }
+
     /// Whether the client has cancelled the request or closed its connection. A handler that computes for long
     /// should check it regularly.
     pub fn is_cancelled(&self) -> bool {
@@ -193,7 +199,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// When the client has its share of what lasts, or when there is no room.
-    #[cfg(any(feature = "everything", feature = "thinking"))]
+    #[cfg(any(feature = "everything", feature = "filesystem", feature = "thinking"))]
     pub(crate) fn reserve_lasting(
         &self,
         bytes: usize,
@@ -229,6 +235,12 @@ impl RequestContext {
     /// Notifies the clients that subscribed to the resource `uri`: its contents changed.
     pub fn resource_updated(&self, uri: &str) {
         self.shared.changes.updated(uri);
+    }
+
+    /// A way to notify subscribers after the request.
+    #[cfg(feature = "filesystem")]
+    pub(crate) fn change_notifier(&self) -> super::change_notifier::ChangeNotifier {
+        super::change_notifier::ChangeNotifier::new(Arc::downgrade(&self.shared))
     }
 
     /// Whether the client declared this capability.

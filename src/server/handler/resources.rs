@@ -9,6 +9,7 @@ use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::handler::resource_page::ResourcePage;
 use crate::server::incoming::handler_end::Finished;
+use crate::server::state::resource_watch::ResourceWatch;
 use crate::wire::Reply;
 use std::ops::{Deref, DerefMut, Range};
 use std::pin::Pin;
@@ -82,6 +83,23 @@ pub trait Resources: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether [`Resources::watch`] looks for changes of the resource `uri` while somebody is subscribed to it. If not, it is
+    /// [`RequestContext::resource_updated`](crate::RequestContext::resource_updated) that reports them.
+    fn watches(&self, uri: &str) -> bool {
+        let _ = uri;
+        false
+    }
+
+    /// Looks for changes of the resource `uri`, which the client of `request` subscribes to, until what this returns is
+    /// dropped. It runs on a thread that may block.
+    ///
+    /// # Errors
+    /// [`ToolError::NotFound`] when the client cannot reach the resource; [`ToolError::Failed`] when it cannot be watched.
+    fn watch(&self, uri: &str, request: &RequestContext) -> Result<ResourceWatch, ToolError> {
+        let _ = (uri, request);
+        Err(ToolError::NotFound)
+    }
+
     /// Reads one resource. The future is dropped when the client cancels.
     ///
     /// # Errors
@@ -98,6 +116,8 @@ pub(crate) trait AnyResources: Send + Sync {
     fn has_pages(&self) -> bool;
     fn list_page(&self, page: &mut ResourcePage<'_>) -> Result<(), ToolError>;
     fn templates(&self) -> Vec<ResourceTemplate>;
+    fn watches(&self, uri: &str) -> bool;
+    fn watch(&self, uri: &str, request: &RequestContext) -> Result<ResourceWatch, ToolError>;
     fn read<'a>(&'a self, uri: &'a str, read: &'a mut ReadContext) -> BoxedFuture<'a, Result<(), ToolError>>;
 }
 
@@ -116,6 +136,14 @@ impl<R: Resources> AnyResources for R {
 
     fn templates(&self) -> Vec<ResourceTemplate> {
         Resources::templates(self)
+    }
+
+    fn watches(&self, uri: &str) -> bool {
+        Resources::watches(self, uri)
+    }
+
+    fn watch(&self, uri: &str, request: &RequestContext) -> Result<ResourceWatch, ToolError> {
+        Resources::watch(self, uri, request)
     }
 
     fn read<'a>(&'a self, uri: &'a str, read: &'a mut ReadContext) -> BoxedFuture<'a, Result<(), ToolError>> {

@@ -7,12 +7,16 @@
 use crate::protocol::ProtocolError;
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
+use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::families::Families;
-use crate::server::handler::resources;
+use crate::server::handler::request_context::RequestContext;
+use crate::server::handler::resources::{self, AnyResources};
+use crate::server::serving::watching::{self, Watched};
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::changes::{CannotSubscribe, Filter, Subscription};
 use crate::server::state::outgoing::Outgoing;
+use crate::server::state::resource_watch::ResourceWatch;
 use crate::server::state::session::Session;
 use mcpool_pools::BufferLease;
 use serde::Deserialize;
@@ -42,10 +46,57 @@ impl Wanted {
         self.has_no_resources = !families.has_resources();
         self
     }
+
+    /// The resources.
+    pub(crate) fn uris(&self) -> impl Iterator<Item = &str> + Clone {
+        self.resource_subscriptions.iter().map(|uri| &**uri)
+    }
 }
 
-/// Serves one subscription until it is cancelled or its connection drains.
-pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted: Wanted) -> Outcome {
+/// Has changes of resources looked for, and serves the subscription to them, without those that are not there.
+pub(crate) async fn listen_and_watch(
+    mut request: RequestContext,
+    mut wanted: Wanted,
+    families: Vec<Arc<dyn AnyResources>>,
+) -> Outcome {
+    let RequestContext { shared, call, .. } = &request;
+    let (shared, call) = (Arc::clone(shared), Arc::clone(call));
+    if wanted.resource_subscriptions.len() > shared.limits.max_subscribed_uris {
+        return listen(shared, call, wanted, Vec::new()).await;
+    }
+    let uris = std::mem::take(&mut wanted.resource_subscriptions);
+    // Boxed, as it is done long before the subscription is.
+    let found = Box::pin(watching::watch(families, uris, &mut request)).await;
+    drop(request);
+    match found {
+        Ok(Watched { uris }) => {
+            let mut watches = Vec::new();
+            for (uri, watch) in uris {
+                watches.extend(watch.map(|watch| (uri.clone(), watch)));
+                wanted.resource_subscriptions.push(uri);
+            }
+            listen(shared, call, wanted, watches).await
+        }
+        Err(ToolError::Cancelled) => Outcome::Silent,
+        Err(error) => {
+            let told = match &error {
+                ToolError::Failed(text) => ProtocolError::Failed(text),
+                ToolError::InvalidParams(why) => ProtocolError::InvalidParams(why),
+                _ => ProtocolError::Internal("a resource cannot be watched"),
+            };
+            shared.refusal(AnswerId::Of(&call.details().id), &told)
+        }
+    }
+}
+
+/// Serves one subscription until it is cancelled or its connection drains. `watches` look for changes of some of its
+/// resources.
+pub(crate) async fn listen(
+    shared: Arc<Shared>,
+    call: Arc<CallState>,
+    mut wanted: Wanted,
+    watches: Vec<(Box<str>, ResourceWatch)>,
+) -> Outcome {
     let (id, principal, outgoing, is_admin) = {
         let details = call.details();
         (details.id.clone(), details.principal(), details.outgoing.clone(), details.is_admin)
@@ -75,6 +126,9 @@ pub(crate) async fn listen(shared: Arc<Shared>, call: Arc<CallState>, mut wanted
     };
     // The subscription has the resources now.
     drop(filter);
+    for (uri, watch) in watches {
+        subscription.keep_watch(&uri, watch);
+    }
     match acknowledgement.finish().map(|acknowledgement| outgoing.send(acknowledgement)) {
         Ok(true) => {}
         Ok(false) => return refuse(&ProtocolError::Internal("the client reads too slowly to subscribe")),

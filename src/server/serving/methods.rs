@@ -18,7 +18,8 @@ use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::from_client::{initialize, take_notification, take_response};
 use crate::server::serving::listen::{self, Wanted};
 use crate::server::serving::task_methods;
-use crate::server::state::changes::CannotSubscribe;
+use crate::server::serving::watching;
+use crate::server::state::changes::{CannotSubscribe, Subscription};
 use crate::wire::Raw;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ pub(crate) fn serve_method<'f, T: Toolset, F>(
         Method::ResourcesList => list_resources(families, checked).into(),
         Method::TemplatesList => list(&checked, List::Templates).into(),
         Method::PromptsList => list(&checked, List::Prompts).into(),
-        Method::Subscribe | Method::Unsubscribe => subscribe(&checked).into(),
+        Method::Subscribe | Method::Unsubscribe => subscribe(families, checked).into(),
         Method::ResourcesRead => read(families, checked).into(),
         Method::PromptsGet => prompt(families, checked).into(),
         Method::Complete => complete(families, checked).into(),
@@ -207,8 +208,15 @@ fn listen(families: &Families, checked: &Checked<'_, '_>) -> Finished {
     if let Err(refusal) = checked.refuse_if_saturated() {
         return refusal.into();
     }
+    let wanted = wanted.limited_to(families);
+    let watchers = watching::watchers(families, &wanted.uris());
     let (shared, call) = (Arc::clone(context.shared), Arc::clone(context.call));
-    Finished(HandlerEnd::Lasting(Box::pin(listen::listen(shared, call, wanted.limited_to(families)))))
+    if watchers.is_empty() {
+        return Finished(HandlerEnd::Lasting(Box::pin(listen::listen(shared, call, wanted, Vec::new()))));
+    }
+    let session = Arc::clone(context.session);
+    let request = RequestContext::of_listener(shared, session, call);
+    Finished(HandlerEnd::Lasting(Box::pin(listen::listen_and_watch(request, wanted, watchers))))
 }
 
 /// `logging/setLevel` of the legacy era.
@@ -228,16 +236,30 @@ fn set_level(checked: &Checked<'_, '_>) -> Outcome {
 }
 
 /// `resources/subscribe` and `resources/unsubscribe` of the legacy era.
-fn subscribe(checked: &Checked<'_, '_>) -> Outcome {
-    let Checked { context, message, .. } = *checked;
-    let (Some(uri), IdField::Valid(id)) = (message.uri, message.id) else {
-        return checked.refuse(&ProtocolError::InvalidParams("uri must be a string"));
+fn subscribe<'f>(
+    families: &Families,
+    checked: Checked<'_, 'f>,
+) -> Result<BoxedFuture<'f, Finished>, Finished> {
+    let Checked { context, message, .. } = checked;
+    let (Some(uri), IdField::Valid(_)) = (message.uri, message.id) else {
+        return Err(checked.refuse(&ProtocolError::InvalidParams("uri must be a string")).into());
     };
     listen::subscribe_legacy_client(context.shared, context.session);
     let Some(subscription) = context.session.subscription() else {
         let limit = context.shared.limits.max_subscriptions;
-        return checked.refuse(&ProtocolError::TooManySubscriptions { limit });
+        return Err(checked.refuse(&ProtocolError::TooManySubscriptions { limit }).into());
     };
+    let watchers = watching::watchers(families, &std::iter::once(uri));
+    if checked.method == Some(Method::Subscribe) && !watchers.is_empty() {
+        let request = RequestContext::new(checked.admit()?);
+        return Ok(watching::subscribe(watchers, uri, request));
+    }
+    Err(subscribe_to(&checked, &subscription, uri).into())
+}
+
+/// Subscribes to a resource whose changes are told by who makes them, or ends the subscription to any.
+fn subscribe_to(checked: &Checked<'_, '_>, subscription: &Subscription, uri: &str) -> Outcome {
+    let context = checked.context;
     let is_withheld = resources::is_withheld(uri, context.call.details().is_admin);
     if checked.method == Some(Method::Unsubscribe) {
         subscription.unsubscribe(uri);
@@ -248,7 +270,7 @@ fn subscribe(checked: &Checked<'_, '_>) -> Outcome {
             CannotSubscribe::OutOfMemory => ProtocolError::NoMemoryToWait,
         });
     }
-    result(context, id.as_json(), EMPTY)
+    result(context, &context.call.details().id, EMPTY)
 }
 
 /// The parameters of `completion/complete`.

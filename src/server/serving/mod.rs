@@ -15,3 +15,4 @@ pub(crate) mod slot;
 pub(crate) mod task_methods;
 pub(crate) mod tasks;
 pub(crate) mod unfinished;
+pub(crate) mod watching;

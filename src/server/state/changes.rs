@@ -19,6 +19,7 @@ use crate::server::state::charge::{Charge, Sum};
 use crate::server::state::fair_limit::{FairLimit, Permit};
 use crate::server::state::give_back::give_back;
 use crate::server::state::lasting::{Lasting, LastingBudget};
+use crate::server::state::resource_watch::ResourceWatch;
 use crate::server::state::wake_list::Guarded;
 use atomic_waker::AtomicWaker;
 use mcpool_pools::BudgetSpent;
@@ -125,6 +126,8 @@ struct Subscribed {
     by: Subscribers,
     /// Its URI, since its first change: further ones allocate nothing.
     updated: Option<Arc<Updated>>,
+    /// Looks for its changes, if that is needed. Dropped when the hub is free.
+    watch: Option<ResourceWatch>,
 }
 
 /// A keyed hash of a URI. Two URIs share one only by chance, of 2^128, as no client knows the key of the hash.
@@ -201,7 +204,7 @@ impl Updated {
 pub(crate) const SUBSCRIPTION_BYTES: usize = size_of::<Subscription>() + size_of::<Flags>() + 32;
 /// Heap of a resource that a subscription names, beside its text: entries of two maps that may be half empty, an entry
 /// among the updated ones, the list of its subscribers, and what the text has around it.
-const URI_BYTES: usize = 296;
+const URI_BYTES: usize = 336;
 
 /// The most heap of a resource that a subscription names: its text is there from a change until the notification, and has
 /// its memory set aside for that.
@@ -278,7 +281,7 @@ impl Changes {
     pub(crate) fn updated(&self, uri: &str) {
         let key = ResourceKey::of(uri);
         self.hub.uris.with(|uris, wakes| {
-            let Some(Subscribed { by, updated }) = uris.get_mut(&key) else { return };
+            let Some(Subscribed { by, updated, .. }) = uris.get_mut(&key) else { return };
             for flags in by.as_slice() {
                 if let Some(watched) = lock(&flags.resources).as_mut() {
                     watched.mark(key, || {
@@ -423,7 +426,8 @@ impl Subscription {
                 match by_uri.entry(key) {
                     Entry::Occupied(mut watching) => watching.get_mut().by.add(flags),
                     Entry::Vacant(nobody) => {
-                        nobody.insert(Subscribed { by: Subscribers::One(flags), updated: None });
+                        let by = Subscribers::One(flags);
+                        nobody.insert(Subscribed { by, updated: None, watch: None });
                     }
                 }
             });
@@ -435,10 +439,25 @@ impl Subscription {
         })
     }
 
+    /// Keeps what looks for changes of a resource that was added, until nobody is subscribed to it. If it is kept already,
+    /// or if the resource was removed, `watch` is dropped.
+    pub(crate) fn keep_watch(&self, uri: &str, watch: ResourceWatch) {
+        let key = ResourceKey::of(uri);
+        let dropped = self.hub.uris.with(|by_uri, _| match by_uri.get_mut(&key) {
+            Some(Subscribed { watch: kept @ None, .. }) => {
+                *kept = Some(watch);
+                None
+            }
+            _ => Some(watch),
+        });
+        drop(dropped);
+    }
+
     /// Removes a resource.
     pub(crate) fn unsubscribe(&self, uri: &str) {
         let key = ResourceKey::of(uri);
-        self.hub.uris.with(|by_uri, _| {
+        let dropped = self.hub.uris.with(|by_uri, _| {
+            let mut dropped = None;
             if let Some(watched) = lock(&self.flags.resources).as_mut()
                 && watched.uris.remove(&key).is_some()
             {
@@ -453,9 +472,11 @@ impl Subscription {
                 let mut memory = lock(&self.memory);
                 let left_bytes = memory.bytes() - resource_bytes(uri.len());
                 memory.shrink_to(left_bytes);
-                leave(by_uri, key, &self.flags);
+                dropped = leave(by_uri, key, &self.flags);
             }
+            dropped
         });
+        drop(dropped);
     }
 }
 
@@ -470,21 +491,23 @@ impl Drop for Subscription {
         }
         let watched = lock(&self.flags.resources).take();
         if let Some(watched) = watched {
-            self.hub.uris.with(|by_uri, _| {
-                for key in watched.uris.keys() {
-                    leave(by_uri, *key, &self.flags);
-                }
+            let dropped: Vec<ResourceWatch> = self.hub.uris.with(|by_uri, _| {
+                watched.uris.keys().filter_map(|key| leave(by_uri, *key, &self.flags)).collect()
             });
+            drop(dropped);
         }
     }
 }
 
-fn leave(by_uri: &mut ByUri, key: ResourceKey, leaver: &Arc<Flags>) {
-    let Some(watching) = by_uri.get_mut(&key) else { return };
-    if !watching.by.remove(leaver) {
-        by_uri.remove(&key);
-        give_back(by_uri);
+/// Removes a subscriber of a resource. Returns what is to be dropped once the hub is free, if it was the last one.
+fn leave(by_uri: &mut ByUri, key: ResourceKey, leaver: &Arc<Flags>) -> Option<ResourceWatch> {
+    let watching = by_uri.get_mut(&key)?;
+    if watching.by.remove(leaver) {
+        return None;
     }
+    let watch = by_uri.remove(&key)?.watch;
+    give_back(by_uri);
+    watch
 }
 
 #[cfg(test)]
@@ -671,6 +694,36 @@ mod tests {
         assert_eq!(changes.len(), 0);
         assert!(changes.hub.uris.with(|uris, _| uris.is_empty()));
         assert!(changes.hub.lists.with(|lists, _| lists.is_empty()));
+    }
+
+    /// What looks for changes of a resource is dropped with its last subscriber, and may call the hub then.
+    #[test]
+    fn a_watch_lasts_as_long_as_anybody_is_subscribed() {
+        struct Looking(Arc<Changes>, Arc<AtomicU8>);
+        impl Drop for Looking {
+            fn drop(&mut self) {
+                self.0.updated("a:/1");
+                self.1.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let (changes, dropped) = (Arc::new(changes(8, 8)), Arc::new(AtomicU8::new(0)));
+        let looking = || ResourceWatch::new(Looking(Arc::clone(&changes), Arc::clone(&dropped)));
+        let dropped = || dropped.load(Ordering::Relaxed);
+        let first = changes.subscribe(1, &about(&["a:/1", "a:/2"])).expect("room");
+        let second = changes.subscribe(2, &about(&["a:/1"])).expect("room");
+        first.keep_watch("a:/1", looking());
+        first.keep_watch("a:/2", looking());
+        second.keep_watch("a:/1", looking());
+        assert_eq!(dropped(), 1, "one is enough");
+        second.keep_watch("a:/3", looking());
+        assert_eq!(dropped(), 2, "nobody is subscribed to that");
+        first.unsubscribe("a:/1");
+        first.unsubscribe("a:/1");
+        assert_eq!(dropped(), 2);
+        drop(second);
+        assert_eq!(dropped(), 3);
+        drop(first);
+        assert_eq!((dropped(), changes.len()), (4, 0));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) mod performance;
 pub(crate) mod pools;
 pub(crate) mod request_ids;
 pub(crate) mod request_state;
+pub(crate) mod resource_watch;
 pub(crate) mod room_news;
 pub(crate) mod session;
 pub(crate) mod sessions;

@@ -3,11 +3,12 @@
 use super::as_node::media;
 use super::file_contents::{self, refusal};
 use super::file_list;
-use super::file_uri::{BYTES_TEMPLATE, FileUri, LINES_TEMPLATE};
+use super::file_uri::{self, BYTES_TEMPLATE, FileUri, LINES_TEMPLATE};
+use super::file_watches::FileWatches;
 use super::open_file::{OpenFile, READ};
 use super::sandbox::directories::Directories;
 use crate::protocol::{Resource, ResourceTemplate};
-use crate::server::{ReadContext, ResourcePage, Resources, ToolError};
+use crate::server::{ReadContext, RequestContext, ResourcePage, ResourceWatch, Resources, ToolError};
 use std::sync::Arc;
 
 /// The files of the directories of [`Filesystem`](super::Filesystem) as resources, which
@@ -17,14 +18,19 @@ use std::sync::Arc;
 /// time is listed once. Links are not listed, nor what ignore files (`.gitignore`, `.ignore`) exclude, nor what is in
 /// `.git`; other names that begin with a dot are. All of them can be read. A file that is UTF-8 is read as text, any other
 /// one as base64; `?offset=11&limit=20` behind a URI reads lines, `?byteOffset=0&byteLimit=1024` bytes.
+///
+/// Changes of a file are told to who is subscribed to it, whether it is written, replaced, removed or made again, within a
+/// tenth of a second, or a few seconds where its directory is replaced. Of a link it is the file that counts to which it led
+/// when the client subscribed.
 #[derive(Debug)]
 pub struct FileResources {
     directories: Arc<Directories>,
+    watches: Arc<FileWatches>,
 }
 
 impl FileResources {
     pub(super) fn new(directories: Arc<Directories>) -> Self {
-        Self { directories }
+        Self { directories, watches: Arc::default() }
     }
 }
 
@@ -55,6 +61,17 @@ impl Resources for FileResources {
                  at most. {path}"
             )),
         ]
+    }
+
+    fn watches(&self, uri: &str) -> bool {
+        file_uri::is_file(uri)
+    }
+
+    fn watch(&self, uri: &str, request: &RequestContext) -> Result<ResourceWatch, ToolError> {
+        let FileUri { path, .. } = FileUri::parse(uri)?;
+        let directories = self.directories.of_session(request.session_values());
+        let sandbox = directories.enter(None, Some(request.cancellation()));
+        self.watches.watch((uri, &path), &sandbox, request).map(ResourceWatch::new)
     }
 
     async fn read(&self, uri: &str, read: &mut ReadContext) -> Result<(), ToolError> {

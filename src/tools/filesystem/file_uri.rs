@@ -53,6 +53,11 @@ impl FileUri {
     }
 }
 
+/// Whether a URI has the scheme of files.
+pub(super) fn is_file(uri: &str) -> bool {
+    uri.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("file"))
+}
+
 /// The path and the query of a URI of this machine.
 fn path_text(uri: &str) -> Option<&str> {
     if uri.len() > MAX_URI_BYTES {

@@ -22,7 +22,7 @@
 //! mod                     the toolset: definitions, and which function a call runs
 //! read read_several write edit rename list tree search search_content info    the tools
 //! file_resources                                  files as resources, beside the tools
-//! file_list file_contents file_uri                what those need
+//! file_list file_contents file_uri file_watches   what those need
 //! found_lines line_pattern ignore_files           what searching contents needs
 //! several_files shares   what reading several files needs
 //! last_lines line_range walk file_text open_file write_target    what several tools do
@@ -47,6 +47,7 @@ mod file_list;
 mod file_resources;
 mod file_text;
 mod file_uri;
+mod file_watches;
 mod found_lines;
 mod held;
 mod held_text;
