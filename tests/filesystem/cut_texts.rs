@@ -77,11 +77,31 @@ async fn of_a_last_line_that_does_not_fit_the_end_is_shown() {
             note.contains("as line 3 is too long for an answer; read what is before it with offset"),
             "{note}"
         );
+        let (offset, limit) = (number_after(note, "with offset "), number_after(note, "and limit "));
+        assert_eq!(offset + limit, 4, "the lines before it, and its begin: {note}");
     }
     std::fs::File::create(scene.path("sparse")).expect("a file").set_len(100 << 30).expect("a sparse file");
     let text = scene.text("read_text_file", json!({"path": "sparse", "tail": 1})).await;
     let note = text.rsplit_once("\n\n[").expect("a note").1;
     assert!(note.contains("of 107374182400 bytes of the file are before them"), "{note}");
+}
+
+/// Texts around the longest that fits are whole or cut, whichever way they are asked for.
+#[tokio::test]
+async fn what_nearly_fits_is_whole_or_cut_and_never_refused() {
+    const MOST_BYTES: usize = (64 * 1024 - 512) / 2;
+    let mut scene = Scene::with(small(), false).await;
+    let lengths = (MOST_BYTES - 400..MOST_BYTES - 3).step_by(41).chain(MOST_BYTES - 3..MOST_BYTES + 8);
+    for bytes in lengths {
+        let text = "\u{20ac}".repeat(bytes / 3) + &"x".repeat(bytes % 3);
+        scene.write("f", &text);
+        for arguments in
+            [json!({"path": "f"}), json!({"path": "f", "head": 1}), json!({"path": "f", "tail": 1})]
+        {
+            let shown = scene.text("read_text_file", arguments.clone()).await;
+            assert_eq!(shown == text, bytes <= MOST_BYTES, "{bytes} bytes, {arguments}");
+        }
+    }
 }
 
 /// A file that does not fit is begun, and those after it are shown.

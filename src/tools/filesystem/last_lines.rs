@@ -127,12 +127,13 @@ impl End {
             format!("The last {} of {wanted} lines, from line {first} on", self.lines)
         };
         let left = wanted.saturating_sub(self.lines).min(before);
-        match left {
-            0 => format!("\n\n[{shown}]"),
-            _ => {
-                format!("\n\n[{shown}; read what is before it with offset {} and limit {left}]", first - left)
-            }
+        // The begin of a line that is too long is shown with those before it.
+        let limit = left + u64::from(self.is_within_line);
+        if limit == 0 {
+            return format!("\n\n[{shown}]");
         }
+        let offset = first - left;
+        format!("\n\n[{shown}; read what is before it with offset {offset} and limit {limit}]")
     }
 }
 

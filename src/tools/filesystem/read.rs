@@ -126,6 +126,9 @@ fn read_part(
             if let Some(escaped) = counted.filter(|_| text.bytes() > LARGE_BYTES && call.may_stream()) {
                 return stream_text(text, escaped, call);
             }
+            if let Some(escaped) = counted.filter(|_| is_cut) {
+                return write_counted(&text, escaped, space, context, call);
+            }
             fits = counted.is_some();
             file = text.into_file();
         }
@@ -164,6 +167,27 @@ fn may_be_longer(bytes: u64, space: AnswerSpace) -> bool {
 /// Has a part of a file sent while it is read. It was read once before, as only its content tells how long its text is.
 fn stream_text(text: FileText, bytes: usize, call: &mut CallContext) -> Result<(), Stop> {
     call.stream_text(text, bytes);
+    if let Some(lack) = call.memory_lack() {
+        return Err(FsError::OutOfMemory(lack).into());
+    }
+    call.structured_from_text();
+    Ok(())
+}
+
+/// Writes a part of a file that was read once before, and fits.
+fn write_counted(
+    text: &FileText,
+    bytes: usize,
+    space: AnswerSpace,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    call.text_with(|block| {
+        if bytes > price::LARGE_BYTES {
+            block.make_room(space.answer_bytes(bytes));
+        }
+        text.write(block, context.cancellation)
+    })?;
     if let Some(lack) = call.memory_lack() {
         return Err(FsError::OutOfMemory(lack).into());
     }
