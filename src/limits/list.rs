@@ -176,7 +176,7 @@ limits! {
             "Connections that may be open at once, as far as the system has descriptors; further ones are answered 503 and closed.",
             "10 MiB of heap when all are idle";
         principal_share_percent: Percent = 75, 1 => 100,
-            "Share of the connections (of one address) and subscriptions (of one principal) that one may hold of what others leave; 100: all.",
+            "Share of the connections (of one address), subscriptions and running tasks (of one principal) that one may hold of what others leave; 100: all.",
             "a quarter stays free whatever one client does, and no single one has a use for 7,500 connections";
         descriptor_reserve: Count = 256, 16 => 65_536,
             "File descriptors that connections leave to files and listeners where the system allows few.",
@@ -245,7 +245,7 @@ limits! {
             "How long a `requestState` is accepted.",
             "as long as a client may take to answer in the legacy era";
         max_tasks: Count = 1_000, 1 => 1_000_000,
-            "Tasks that are kept at once, finished ones included.",
+            "Tasks that are kept at once, finished ones included: those make room for new ones, the oldest of who keeps most first. Of those that run, one client may have `principal_share_percent` of what others leave.",
             "ten for each of a hundred clients";
         task_ttl_ms: Millis = 300_000, 10 => 86_400_000,
             "How long a task is kept after it began.",
@@ -325,7 +325,7 @@ limits! {
             "Events of all sessions that are kept for clients that come back with Last-Event-ID; by default a sixteenth of what the memory limit leaves at the start, 16 MiB at most.",
             "a sixteenth of what the memory limit leaves; 16MiB is what 64 streams may hold";
         max_task_bytes = 1 / 8 of 64 * MIB, KIB => 64 * GIB,
-            "Results of tasks, their requests for input and the answers to them, and the messages of those that run, all together; by default an eighth of what the memory limit leaves at the start, 64 MiB at most.",
+            "Results of tasks, their requests for input and the answers to them, the messages of those that run, and questions of other calls that wait until their client has answered another one, all together; by default an eighth of what the memory limit leaves at the start, 64 MiB at most.",
             "an eighth of what the memory limit leaves; 64MiB is one answer of the greatest length. Finished tasks are given up first, the oldest of who keeps most";
         max_graph_bytes = 1 / 4 of 256 * MIB, KIB => 2 * GIB,
             "Memory that the graph of the memory tools may take: the bytes of its file and about 40 for each line; by default a quarter of what the memory limit leaves at the start, 256 MiB at most.",

@@ -141,7 +141,10 @@ pub enum ProtocolError<'f> {
         limit: usize,
     },
     /// The limit of tasks is reached.
-    #[error("Task limit reached: {limit} are kept already (setting max_tasks)")]
+    #[error(
+        "Task limit reached: {limit} may run at once (setting max_tasks), and those of one client are a part of what others \
+         leave (setting principal_share_percent)"
+    )]
     TooManyTasks {
         /// The limit in tasks.
         limit: usize,

@@ -177,15 +177,18 @@ impl<R: tokio::io::AsyncBufRead + Unpin> Client<R> {
         self.requests.write_all(format!("{message}\n").as_bytes()).await.expect("the server reads");
     }
 
+    /// The next message, whatever it is.
+    async fn message(&mut self) -> Value {
+        let line = tokio::time::timeout(Duration::from_mins(1), self.lines.next_line());
+        let line = line.await.expect("a message").expect("the server writes").expect("the server goes on");
+        assert!(line.len() <= LIMIT, "{} bytes", line.len());
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
     /// The answer to the request of that id; what else comes is read, and answered where it wants an answer.
     async fn answer(&mut self, id: &Value) -> Value {
         loop {
-            let line = tokio::time::timeout(Duration::from_mins(1), self.lines.next_line());
-            let line =
-                line.await.expect("an answer").expect("the server writes").expect("the server goes on");
-            assert!(line.len() <= LIMIT, "{} bytes", line.len());
-            let message: Value =
-                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let message = self.message().await;
             if message.get("method").is_none() && message["id"] == *id {
                 return message;
             }
@@ -292,6 +295,71 @@ async fn converse((way, method, is_modern): (&'static str, &'static str, bool), 
             assert!(text.contains("must be JSON") || text.contains("max_reply_bytes"), "{text}");
         }
     }
+    drain.begin();
+    drop(client);
+    serving.await.expect("no panic").ok();
+}
+
+/// Asks for two things at once.
+struct AsksTwice;
+
+impl Tool for AsksTwice {
+    type Arguments<'a> = BTreeMap<&'a str, bool>;
+
+    fn definition(&self) -> ToolDefinition {
+        ToolDefinition::new("asks", "Asks.").input_schema(r#"{"type": "object"}"#)
+    }
+
+    async fn call<'a>(&'a self, _: Self::Arguments<'a>, call: &mut CallContext) -> Result<(), ToolError> {
+        let question = || InputRequest::elicitation(&"x".repeat(1_500), "{}");
+        call.ask_all(["first", "second"].map(|key| (key.to_owned(), question())).into()).await?;
+        call.text("answered");
+        Ok(())
+    }
+}
+
+/// A question that waits until another one is answered is counted, and is not any more once it is sent.
+#[tokio::test]
+async fn a_question_that_waits_is_counted_until_it_is_sent() {
+    // For one question of the tool, not for two.
+    let limits = Limits { max_task_bytes: Some(2_048), ..Limits::default() };
+    let server = Server::builder("t", "1").limits(limits).tool(AsksTwice).build().expect("a server");
+    let (client, peer) = tokio::io::duplex(1 << 20);
+    let (input, output) = tokio::io::split(peer);
+    let (answers, requests) = tokio::io::split(client);
+    let drain = Drain::default();
+    let serving = tokio::spawn({
+        let drain = drain.clone();
+        async move { super::serve_lines(&server, input, output, &drain).await }
+    });
+    let mut client = Client { lines: BufReader::new(answers).lines(), requests };
+    let params = json!({"protocolVersion": "2025-11-25", "capabilities": capabilities(),
+        "clientInfo": {"name": "t", "version": "1"}});
+    client.send(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})).await;
+    client.answer(&json!(0)).await;
+    let call = |id: u64| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "asks", "arguments": {}}});
+    let answer_to = |question: &Value| {
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "cancel"}})
+    };
+    client.send(&call(1)).await;
+    let first = client.message().await;
+    client.send(&call(2)).await;
+    let refused = client.message().await;
+    assert_eq!(refused["id"], 2, "it is refused before it asks: {refused}");
+    assert!(refused.to_string().contains("max_task_bytes"), "{refused}");
+    client.send(&answer_to(&first)).await;
+    let second = client.message().await;
+    // No question waits now for another one.
+    client.send(&call(3)).await;
+    let first_of_third = client.message().await;
+    client.send(&answer_to(&second)).await;
+    let answered = client.message().await;
+    assert_eq!((&answered["id"], &answered["result"]["content"][0]["text"]), (&json!(1), &json!("answered")));
+    client.send(&answer_to(&first_of_third)).await;
+    let last = client.message().await;
+    client.send(&answer_to(&last)).await;
+    assert_eq!(client.message().await["id"], 3);
     drain.begin();
     drop(client);
     serving.await.expect("no panic").ok();

@@ -9,6 +9,7 @@ pub(crate) mod list_position;
 #[cfg(feature = "report")]
 pub(crate) mod memory_resource;
 pub(crate) mod prompts;
+mod question;
 pub(crate) mod request_context;
 pub(crate) mod resource_page;
 pub(crate) mod resources;

@@ -8,6 +8,7 @@ use crate::protocol::{
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
+use crate::server::handler::question::Question;
 use crate::server::incoming::checks::AdmittedRequest;
 use crate::server::incoming::handler_end::{Finished, HandlerEnd};
 use crate::server::incoming::inputs::Inputs;
@@ -334,7 +335,7 @@ impl RequestContext {
     /// As for [`RequestContext::elicit`].
     pub async fn ask_all(
         &mut self,
-        mut requests: Vec<(String, InputRequest)>,
+        requests: Vec<(String, InputRequest)>,
     ) -> Result<Vec<InputResponse>, ToolError> {
         for (key, request) in &requests {
             self.require(request.capability())?;
@@ -347,29 +348,19 @@ impl RequestContext {
         if self.asks_in_rounds() {
             return self.answers_of_earlier_rounds(requests);
         }
-        let mut responses = Vec::with_capacity(requests.len());
-        for (key, request) in &mut requests {
-            // An answer from before the call became a task is still valid.
-            let known = self.inputs.as_mut().and_then(|inputs| inputs.answer(key, request.kind()));
-            if self.in_task && known.is_none() {
-                begin_asking(&self.shared.tasks, &self.task()?, key, request)?;
-                // The task has it and counts it. The wait for the answer may be long.
-                request.give_up_params();
-            }
-            responses.push(known);
-        }
-        let mut answers = Vec::with_capacity(requests.len());
-        for ((key, request), known) in requests.iter().zip(responses) {
-            let response = match known {
+        let mut questions = self.begin_questions(requests)?;
+        let mut answers = Vec::with_capacity(questions.len());
+        for question in &mut questions {
+            let response = match question.known.take() {
                 Some(known) => known,
-                None if self.in_task => wait_for_answer(&self.shared.tasks, &self.task()?, key).await?,
-                None => self.ask_over_stream(request).await?,
+                None if self.in_task => {
+                    wait_for_answer(&self.shared.tasks, &self.task()?, &question.key).await?
+                }
+                None => self.ask_over_stream(question).await?,
             };
-            if !response.fits(request.kind()) {
-                return Err(ToolError::failed(format_args!(
-                    "the client's answer is no {:?}",
-                    request.kind()
-                )));
+            let kind = question.request.kind();
+            if !response.fits(kind) {
+                return Err(ToolError::failed(format_args!("the client's answer is no {kind:?}")));
             }
             answers.push(response);
         }
@@ -464,13 +455,39 @@ impl RequestContext {
         Err(ToolError::InputRequired)
     }
 
+    /// Puts the questions of a task where its client sees them all. A client of the legacy era is asked for one after the
+    /// other, so all but the first wait, and what they take is reserved before the client is asked for anything.
+    fn begin_questions(&mut self, requests: Vec<(String, InputRequest)>) -> Result<Vec<Question>, ToolError> {
+        let mut questions = Vec::with_capacity(requests.len());
+        let mut waits_for_others = false;
+        for (key, request) in requests {
+            // An answer from before the call became a task is still valid.
+            let known = self.inputs.as_mut().and_then(|inputs| inputs.answer(&key, request.kind()));
+            let mut question = Question::new(key, request, known);
+            if question.known.is_some() {
+                question.give_up_text();
+            } else if self.in_task {
+                begin_asking(&self.shared.tasks, &self.task()?, &question.key, &question.request)?;
+                // The task has it and counts it.
+                question.give_up_text();
+            } else if std::mem::replace(&mut waits_for_others, true) {
+                let (principal, bytes) = (self.session.principal(), question.waiting_bytes());
+                question.room = Some(self.shared.tasks.keep_question(principal, bytes)?);
+            }
+            questions.push(question);
+        }
+        Ok(questions)
+    }
+
     /// Sends a request to a legacy client and waits for what it answers.
-    async fn ask_over_stream(&self, request: &InputRequest) -> Result<InputResponse, ToolError> {
+    async fn ask_over_stream(&self, question: &mut Question) -> Result<InputResponse, ToolError> {
         let pending = self.session.client_requests().open(&self.shared.client_requests).map_err(|_| {
             ToolError::failed("too many requests wait for clients (setting max_client_requests)")
         })?;
         let mut message = self.shared.reply();
-        envelope::client_request(&mut message, pending.id(), request);
+        envelope::client_request(&mut message, pending.id(), &question.request);
+        question.give_up_text();
+        let request = &question.request;
         let message = message.finish().map_err(|error| {
             ToolError::failed(format_args!("{}: {error} (setting max_reply_bytes)", request.method()))
         })?;

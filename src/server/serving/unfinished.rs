@@ -108,6 +108,10 @@ fn detach(
             let session = Arc::clone(session);
             (reply, Some(Box::new(DetachedCall { frame, room, task, principal, session })))
         }
-        outcome => (outcome, None),
+        // Nobody runs it, and its client does not know of it.
+        outcome => {
+            shared.tasks.cancel(&task, principal, SystemTime::now());
+            (outcome, None)
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::limits::units::rfc3339;
 use crate::protocol::{InputKind, InputRequest};
 use crate::server::state::charge::Charge;
 use crate::server::state::fair_bytes::Share;
+use crate::server::state::fair_limit::Permit;
 use crate::server::state::wake_list::WakeList;
 use crate::wire::Reply;
 use serde_json::value::RawValue;
@@ -26,6 +27,8 @@ pub(super) struct Task {
     pub(super) inputs: BTreeMap<Box<str>, Input>,
     /// Woken when the task ends.
     pub(super) driver: Option<Waker>,
+    /// One of those of the tasks that have not ended, until it ends.
+    slot: Option<Permit>,
 }
 
 /// Bytes among those of all tasks, until it is dropped.
@@ -69,7 +72,7 @@ pub(super) enum Input {
 }
 
 impl Task {
-    pub(super) fn new(principal: u128, now: SystemTime) -> Self {
+    pub(super) fn new(principal: u128, now: SystemTime, slot: Permit) -> Self {
         Self {
             principal,
             created: now,
@@ -77,6 +80,7 @@ impl Task {
             state: TaskState::Working,
             inputs: BTreeMap::new(),
             driver: None,
+            slot: Some(slot),
         }
     }
 
@@ -118,6 +122,7 @@ impl Task {
             self.updated = now;
             self.wake_all(wakes);
             self.inputs = BTreeMap::new();
+            self.slot = None;
         }
     }
 

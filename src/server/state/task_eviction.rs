@@ -1,6 +1,7 @@
-//! Which finished tasks make room for new texts, and in which order.
+//! Which finished tasks make room for new texts and new tasks, and in which order.
 
 use crate::server::state::task::Task;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::SystemTime;
 
@@ -37,4 +38,18 @@ impl Iterator for EvictionOrder {
         *sum -= bytes;
         Some(id)
     }
+}
+
+/// The finished task that makes room for a new one: the oldest of the principal that keeps most of them, so that no
+/// principal loses a result to one that keeps more.
+pub(super) fn next_to_forget<'t>(tasks: impl Iterator<Item = (&'t Box<str>, &'t Task)>) -> Option<Box<str>> {
+    let mut by_principal = HashMap::<u128, (usize, (SystemTime, &str))>::new();
+    for (id, task) in tasks.filter(|(_, task)| task.is_over()) {
+        let ended = (task.updated, &**id);
+        let (count, oldest) = by_principal.entry(task.principal).or_insert((0, ended));
+        *count += 1;
+        *oldest = ended.min(*oldest);
+    }
+    let (_, (_, id)) = by_principal.into_values().max_by_key(|(count, oldest)| (*count, Reverse(*oldest)))?;
+    Some(id.into())
 }

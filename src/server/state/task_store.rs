@@ -4,7 +4,8 @@
 //! results, requests and answers, and the messages of those that run, have at most `max_task_bytes` together; only the
 //! principal that began a task sees it. Ids are 128 random bits. What is kept of a task is allocated with what lasts.
 //!
-//! Finished tasks make room for others. What a running task holds does not, so one principal gets a share of that only.
+//! Finished tasks make room for others, those of the principal that keeps most first. What a running task holds does not,
+//! its slot included, so one principal gets a share of that only.
 //!
 //! Two parties wait for a task, perhaps on two threads: its driver, which polls the call and waits for a cancellation;
 //! and its handler, which waits for one answer at a time. Each has its own waker.
@@ -14,9 +15,10 @@ use crate::memory::lasting;
 use crate::protocol::{InputKind, InputRequest};
 use crate::server::state::charge::{Charge, Sum};
 use crate::server::state::fair_bytes::FairBytes;
+use crate::server::state::fair_limit::FairLimit;
 use crate::server::state::give_back::give_back;
 use crate::server::state::task::{Charged, INPUT_BYTES, Task, TaskRoom, TaskState};
-use crate::server::state::task_eviction::EvictionOrder;
+use crate::server::state::task_eviction::{EvictionOrder, next_to_forget};
 use crate::server::state::wake_list::{Guarded, WakeList};
 use crate::wire::{Frame, Reply};
 use mcpool_pools::{BufferConfig, BufferPool};
@@ -28,9 +30,9 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::Notify;
 
-/// The store has `max_tasks` tasks already.
+/// Too many tasks run already, in all or of one principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("as many tasks are kept as may (setting max_tasks)")]
+#[error("as many tasks run as may (settings max_tasks, principal_share_percent)")]
 pub(crate) struct StoreFull;
 
 /// A text does not fit beside those that other tasks keep.
@@ -67,7 +69,8 @@ pub(crate) struct TaskStore {
     /// What the messages of running tasks are copied to: it keeps no buffers and has no budget, as the tasks have theirs.
     messages: BufferPool,
     max_bytes: usize,
-    max: usize,
+    /// Tasks that have not ended, of `max_tasks`.
+    unfinished: Arc<FairLimit>,
     ttl: Duration,
     poll_interval: Duration,
     /// The calls that run as tasks.
@@ -86,7 +89,7 @@ impl TaskStore {
             running_bytes: FairBytes::new(limits.max_task_bytes(), limits.principal_share_percent),
             messages: BufferPool::new(BufferConfig { classes: Vec::new(), ..BufferConfig::default() }),
             max_bytes: limits.max_task_bytes(),
-            max: limits.max_tasks,
+            unfinished: FairLimit::new(limits.max_tasks, limits.principal_share_percent),
             ttl: limits.task_ttl(),
             poll_interval: limits.task_poll_interval(),
             running: Sum::default(),
@@ -105,20 +108,35 @@ impl TaskStore {
         Ok((lasting(|| message.copied_exactly(&self.messages)), room))
     }
 
-    /// Creates a task of `principal`, and returns its id.
+    /// Counts the text of a question that waits until its client has answered another one, for a call that is no task.
+    ///
+    /// # Errors
+    /// As for [`TaskStore::keep_message`].
+    pub(crate) fn keep_question(&self, principal: u128, bytes: usize) -> Result<TaskRoom, NoRoom> {
+        self.tasks.with(|tasks, _| self.hold(tasks, principal, "a request for input", bytes))
+    }
+
+    /// Creates a task of `principal`, and returns its id. Where the store is full, a finished task makes room.
+    ///
+    /// # Errors
+    /// When `principal` has its share of the tasks that have not ended.
     pub(crate) fn create(&self, principal: u128, now: SystemTime) -> Result<String, StoreFull> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|_| StoreFull)?;
         let id = format!("{:032x}", u128::from_ne_bytes(bytes));
-        let task = Task::new(principal, now);
         self.tasks.with(|tasks, wakes| {
-            if tasks.len() >= self.max {
+            let max = self.unfinished.max();
+            let mut slot = self.unfinished.acquire(principal);
+            if slot.is_none() || tasks.len() >= max {
                 self.purge(tasks, now, wakes);
+                slot = slot.or_else(|| self.unfinished.acquire(principal));
             }
-            if tasks.len() >= self.max {
-                return Err(StoreFull);
+            let slot = slot.ok_or(StoreFull)?;
+            if tasks.len() >= max {
+                // One has ended: those that have not are fewer than `max`, as one of their slots was free.
+                tasks.remove(&next_to_forget(tasks.iter()).ok_or(StoreFull)?);
             }
-            lasting(|| tasks.insert(id.as_str().into(), task));
+            lasting(|| tasks.insert(id.as_str().into(), Task::new(principal, now, slot)));
             Ok(())
         })?;
         Ok(id)
@@ -299,11 +317,11 @@ impl TaskStore {
         self.tasks.with(|tasks, wakes| self.purge(tasks, now, wakes));
     }
 
-    /// Bytes of all tasks and of their texts.
+    /// Bytes of all tasks and of their texts, and of questions that wait ([`TaskStore::keep_question`]).
     pub(crate) fn bytes(&self) -> usize {
         let tasks: usize =
             self.tasks.with(|tasks, _| tasks.keys().map(|id| id.len() + size_of::<Task>()).sum());
-        tasks + self.bytes.get()
+        tasks + self.unfinished.bytes() + self.bytes.get()
     }
 
     /// How many tasks are kept.
@@ -485,6 +503,78 @@ mod tests {
         assert!(is_cancelled(&store, &first));
         store.sweep(later + Limits::default().task_ttl());
         assert_eq!(store.len(), 0);
+    }
+
+    #[test]
+    fn one_principal_leaves_tasks_to_others() {
+        let (store, now) = (store(20), SystemTime::now());
+        let fill = |principal| std::iter::from_fn(|| store.create(principal, now).ok()).count();
+        assert_eq!([fill(1), fill(2), fill(3)], [15, 3, 1]);
+        assert!(StoreFull.to_string().contains("principal_share_percent"));
+        store.cancel_all(now);
+        assert_eq!((store.unfinished.held(), fill(4)), (0, 15));
+        store.sweep(now + Limits::default().task_ttl());
+        assert_eq!((store.len(), store.bytes(), store.unfinished.held()), (0, 0, 0));
+    }
+
+    /// Tasks end in every way and order, each twice: a slot comes back once.
+    #[test]
+    fn a_task_gives_its_slot_back_once_however_it_ends() {
+        let json = raw("{}");
+        for order in orders(4) {
+            let (store, now) = (store(8), SystemTime::now());
+            let ids: Vec<_> = std::iter::from_fn(|| store.create(1, now).ok()).collect();
+            assert_eq!(ids.len(), 6);
+            for (ended, way) in order.iter().enumerate() {
+                for _ in 0..2 {
+                    match way {
+                        0 => store.complete(&ids[0], &json, now).expect("room"),
+                        1 => store.fail(&ids[1], &json, now).expect("room"),
+                        2 => assert!(store.cancel(&ids[2], 1, now)),
+                        _ => store.fail_without_room(&ids[3], &json, now),
+                    }
+                    assert_eq!(store.unfinished.held(), 5 - ended, "{order:?}");
+                }
+            }
+            assert_eq!(store.len(), 6, "what has ended is kept while there is room");
+            assert_eq!(std::iter::from_fn(|| store.create(1, now).ok()).count(), 4, "{order:?}");
+            assert_eq!(store.len(), 8, "two that have ended made room");
+            assert!(ids[4..].iter().all(|id| shown(&store, id, 1).is_some()), "those that run did not");
+            let later = now + Limits::default().task_ttl();
+            store.create(1, later).expect("those whose time is over make room");
+            assert_eq!((store.len(), store.unfinished.held()), (1, 1));
+        }
+    }
+
+    #[test]
+    fn a_new_task_replaces_the_oldest_finished_one_of_who_keeps_most() {
+        let (store, begun) = (store(4), SystemTime::now());
+        let end = |principal, second| {
+            let at = begun + Duration::from_secs(second);
+            let id = store.create(principal, at).expect("room");
+            store.complete(&id, &raw("{}"), at).expect("room");
+            id
+        };
+        let few = end(2, 0);
+        let many = [1, 2, 3, 4, 5].map(|second| end(1, second));
+        let is_there = |principal, id: &str| shown(&store, id, principal).is_some();
+        assert!(is_there(2, &few), "another principal's flood takes nothing from who keeps less");
+        assert_eq!(many.each_ref().map(|id| is_there(1, id)), [false, false, true, true, true]);
+        end(2, 6);
+        assert!(is_there(2, &few) && !is_there(1, &many[2]));
+    }
+
+    /// A question of a call that is no task counts while it waits, beside what tasks hold.
+    #[test]
+    fn a_question_counts_while_it_waits() {
+        let store = TaskStore::new(&Limits { max_task_bytes: Some(4_096), ..Limits::default() });
+        let question = store.keep_question(1, 3_000).expect("room");
+        assert_eq!(store.bytes(), 3_000);
+        let error = store.keep_question(1, 600).expect_err("it has its share");
+        assert!(error.to_string().contains("max_task_bytes"), "{error}");
+        drop(store.keep_question(2, 600).expect("another principal has room"));
+        drop(question);
+        assert_eq!(store.bytes(), 0);
     }
 
     /// A waker that counts its wakes and locks the store, as the code of an executor may.
