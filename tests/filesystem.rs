@@ -54,6 +54,9 @@ mod threads;
 #[path = "filesystem/waiting.rs"]
 mod waiting;
 #[cfg(target_os = "linux")]
+#[path = "filesystem/wide_directories.rs"]
+mod wide_directories;
+#[cfg(target_os = "linux")]
 #[path = "filesystem/writing.rs"]
 mod writing;
 

@@ -148,3 +148,27 @@ async fn errors_do_not_say_where_links_lead_outside() {
         assert!(!text.contains(SECRET), "{tool}: {text}");
     }
 }
+
+/// A tree that goes on below the longest path: what is not searched is said.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_lies_deeper_than_a_path_may_is_said_not_to_be_searched() {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    let mut scene = Scene::new().await;
+    let name = "d".repeat(200);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut directory = openat(CWD, scene.path(""), flags, Mode::empty()).expect("opened");
+    for _ in 0..25 {
+        mkdirat(&directory, &*name, Mode::RWXU).expect("a directory");
+        directory = openat(&directory, &*name, flags, Mode::empty()).expect("opened");
+    }
+    let note = "[Not searched: 1 directory that cannot be listed]";
+    let found = scene.text("search_files", json!({"path": ".", "pattern": "**"})).await;
+    assert!(found.matches('\n').count() > 15 && found.ends_with(&format!("d\n\n{note}")), "{found}");
+    for (tool, pattern) in [("search_files", "x"), ("search_content", "x")] {
+        let found = scene.text(tool, json!({"path": ".", "pattern": pattern})).await;
+        assert_eq!(found, format!("No matches found\n\n{note}"), "{tool}");
+    }
+    let tree = scene.text("directory_tree", json!({"path": "."})).await;
+    assert_eq!(tree.matches("\"error\": \"ENAMETOOLONG").count(), 1, "{tree}");
+}

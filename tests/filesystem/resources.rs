@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 const NOT_FOUND: [i64; 2] = [-32002, -32602];
 
-fn server(directories: &[PathBuf], limits: Limits) -> Server {
+pub(super) fn server(directories: &[PathBuf], limits: Limits) -> Server {
     let (tools, warnings) = Filesystem::new(directories, false).expect("usable");
     assert!(warnings.is_empty(), "{warnings:?}");
     let files = tools.resources();
@@ -24,7 +24,7 @@ fn server(directories: &[PathBuf], limits: Limits) -> Server {
 }
 
 /// A client of one era.
-struct Client {
+pub(super) struct Client {
     connection: TestClient,
     is_modern: bool,
     requests: u64,
@@ -32,7 +32,7 @@ struct Client {
 
 impl Client {
     /// One of each era: legacy, and modern.
-    async fn both(server: &Server) -> [Self; 2] {
+    pub(super) async fn both(server: &Server) -> [Self; 2] {
         let legacy = TestClient::legacy(server, "2025-11-25").await;
         [(legacy, false), (TestClient::open(server), true)].map(|(connection, is_modern)| Self {
             connection,
@@ -41,7 +41,7 @@ impl Client {
         })
     }
 
-    async fn ask(&mut self, method: &str, mut params: Value) -> Value {
+    pub(super) async fn ask(&mut self, method: &str, mut params: Value) -> Value {
         if self.is_modern {
             params["_meta"] = meta();
         }
@@ -57,7 +57,7 @@ impl Client {
     }
 
     /// A page of resources, and the cursor of the next one.
-    async fn page(&mut self, cursor: Option<&str>) -> (Vec<Value>, Option<String>) {
+    pub(super) async fn page(&mut self, cursor: Option<&str>) -> (Vec<Value>, Option<String>) {
         let answer =
             self.ask("resources/list", cursor.map_or(json!({}), |cursor| json!({"cursor": cursor}))).await;
         let result = &answer["result"];

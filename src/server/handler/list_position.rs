@@ -53,7 +53,7 @@ impl ListPosition {
         let Self { family, lead, begins, next } = self;
         let listed = request.on_thread(move |request| {
             let mut page = ResourcePage::new(request, &begins);
-            family.list_page(&mut page).map(|()| page.finish(&lead, next))
+            family.list_page(&mut page).and_then(|()| page.finish(&lead, next))
         });
         match listed.await {
             Ok(Ok(reply)) => request.shared.answered(reply, AnswerId::Of(&request.call.details().id)).into(),

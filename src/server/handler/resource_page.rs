@@ -93,15 +93,24 @@ impl<'r> ResourcePage<'r> {
         Ok(true)
     }
 
-    /// Ends the page behind a position, although it has room for more.
+    /// Ends the page behind a position, although it has room for more. That is another one than [`ResourcePage::position`],
+    /// or a client would ask for the same page for ever: it gets an error instead.
     pub fn end_behind(&mut self, position: &[u8]) {
         self.last = position.to_vec();
         self.is_last_page = false;
     }
 
     /// Ends the answer. Cursors begin with `cursor`; `next` is the one with which the list goes on behind the last page.
-    pub(crate) fn finish(self, cursor: &str, next: Option<String>) -> Reply {
-        let Self { request, mut reply, last, is_last_page, .. } = self;
+    ///
+    /// # Errors
+    /// When the next page would be this one again.
+    pub(crate) fn finish(self, cursor: &str, next: Option<String>) -> Result<Reply, ToolError> {
+        let Self { request, mut reply, begins, last, is_last_page, .. } = self;
+        if !is_last_page && last == begins {
+            return Err(ToolError::failed(
+                "this list of resources does not go on: a page ended where it began",
+            ));
+        }
         reply.literal("]");
         let next = if is_last_page { next } else { Some(cursor.to_owned() + &URL_SAFE_NO_PAD.encode(last)) };
         if let Some(next) = next {
@@ -112,6 +121,6 @@ impl<'r> ResourcePage<'r> {
             envelope::caching(&mut reply, 0, "private");
         }
         envelope::close_tool_result(&mut reply, request.era, &request.shared.server_meta);
-        reply
+        Ok(reply)
     }
 }

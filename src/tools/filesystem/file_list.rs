@@ -1,9 +1,14 @@
 //! The files of the allowed directories, page by page, without a memory of their tree.
 //!
 //! A page goes on behind a path, not at a number: whatever comes and goes meanwhile, a file that stays is listed once. It
-//! walks depth first, names in byte order, links not followed, and of each directory on its way it holds some of the names
-//! that come next; a directory whose names do not all have room is read again where they end. Every directory is opened
-//! below the handle of its allowed directory. A page ends after a number of names, whether or not one of them was listed.
+//! walks depth first, the names of each directory in byte order, links not followed, and of each directory on its way it
+//! holds some of the names that come next; a directory whose names do not all have room is read again where they end. Every
+//! directory is opened below the handle of its allowed directory.
+//!
+//! A page that goes on inside of directories reads only the innermost of them, and those around it once it leaves that one.
+//! It ends before a directory that it would read after a number of names, whether or not one of them was listed; what
+//! it has read by then it goes through, so that each page comes further than the one before it, however many names a
+//! directory has.
 
 use super::as_node::media;
 use super::error::FsError;
@@ -22,8 +27,11 @@ use std::vec::IntoIter;
 
 /// Names that a page looks at before it ends.
 const PAGE_NAMES: usize = 20_000;
-/// Names that are held of all directories on the way, and at least of each.
-const HELD_BYTES: usize = 48 * 1024;
+/// What one reading of a directory counts at most. There is no reading a part of one; and of a directory with more names
+/// the first are not read for the sake of a single file below each.
+const READ_NAMES: usize = PAGE_NAMES / 2;
+/// Names that are held of all directories on the way: each has three quarters of what is left, and at least so much.
+const HELD_BYTES: usize = 60 * 1024;
 const LEVEL_BYTES: usize = 320;
 /// An entry beside its name: itself, in a list that may be half empty, and its block.
 const ENTRY_BYTES: usize = 64;
@@ -37,17 +45,21 @@ const SEPARATOR: u8 = 0;
 pub(super) fn list(sandbox: &Sandbox, page: &mut ResourcePage<'_>) -> Result<(), ToolError> {
     let held = HeldMemory::in_budget(page.large_messages());
     let position = page.position();
-    let (at, mut behind) = match memchr::memchr(SEPARATOR, position) {
+    let not_given_out = || ToolError::InvalidParams("this cursor was not given out here");
+    let (at, behind) = match memchr::memchr(SEPARATOR, position) {
         Some(end) => (&position[..end], &position[end + 1..]),
         None if position.is_empty() => (position, position),
-        None => return Err(ToolError::InvalidParams("this cursor was not given out here")),
+        None => return Err(not_given_out()),
     };
+    if !is_walkable(behind) {
+        return Err(not_given_out());
+    }
     let mut names = PAGE_NAMES;
     for directory in directories(sandbox) {
         if directory[..] < *at {
             continue;
         }
-        let begins = if directory[..] == *at { std::mem::take(&mut behind) } else { &[] };
+        let begins = (directory[..] == *at).then_some(behind);
         // It was a directory a moment ago.
         let Ok(target) = sandbox.resolve_absolute(&directory) else { continue };
         let ignored = IgnoreFiles::new(sandbox, &target, page.limits());
@@ -103,80 +115,96 @@ struct Walk<'w> {
     held_bytes: usize,
     /// The path of the current entry below the allowed directory.
     path: Vec<u8>,
-    /// Everything up to this path is done, of which the names are left that were not come to yet.
-    begins: &'w [u8],
+    /// Where the page begins, if that is in this directory: the last name is done in the directory before it, with all
+    /// that is below; an empty one is behind none.
+    begins: Option<&'w [u8]>,
     /// Names that the page may still look at.
     names: usize,
 }
 
 /// A directory on the way.
 struct Level {
+    /// The entries that come next.
     entries: IntoIter<Entry>,
     held_bytes: usize,
-    /// It has more entries than are held, and this is the last of those.
-    last: Option<Box<[u8]>>,
+    /// The directory is to be read when those are done, for what comes behind this name.
+    behind: Option<Box<[u8]>>,
     /// Bytes of the path that lead to this directory.
     path_len: usize,
 }
 
 impl Walk<'_> {
     fn write(&mut self, page: &mut ResourcePage<'_>) -> Result<Ended, ToolError> {
-        if let Err(error) = self.enter() {
-            return skip(error).map(|()| Ended::Directory);
-        }
+        self.begin();
         while let Some(level) = self.levels.last_mut() {
             if self.cancellation.check().is_err() {
                 return Err(ToolError::Cancelled);
             }
             self.path.truncate(level.path_len);
-            let Some(entry) = level.entries.next() else {
-                self.leave_or_go_on()?;
-                continue;
-            };
-            if !self.path.is_empty() {
-                self.path.push(b'/');
-            }
-            self.path.extend_from_slice(&entry.name);
-            let is_done = self.take_from_begin(&entry);
-            if self.visit(entry.kind, is_done, page)? == Ended::Page {
-                return Ok(Ended::Page);
-            }
-            if self.names == 0 {
-                page.end_behind(&self.position());
-                return Ok(Ended::Page);
+            if let Some(entry) = level.entries.next() {
+                self.push_name(&entry.name);
+                if self.visit(entry.kind, page)? == Ended::Page {
+                    return Ok(Ended::Page);
+                }
+            } else if let Some(behind) = level.behind.take() {
+                if self.names == 0 {
+                    self.push_name(&behind);
+                    page.end_behind(&self.position());
+                    return Ok(Ended::Page);
+                }
+                self.read(&behind).or_else(skip)?;
+            } else {
+                self.leave();
             }
         }
         Ok(Ended::Directory)
     }
 
-    /// Takes the name of the current entry from the path behind which the page begins. Returns whether the entry itself
-    /// is done.
-    fn take_from_begin(&mut self, entry: &Entry) -> bool {
-        let (name, rest) = split_first(self.begins);
-        let is_on_the_way = !name.is_empty() && name == &entry.name[..];
-        self.begins = if is_on_the_way { rest } else { &[] };
-        is_on_the_way
+    /// Goes to where the page begins, without reading a directory: those around the innermost are read once it is left.
+    /// Where one of them is gone or ignored by now, the walk goes on behind its name.
+    fn begin(&mut self) {
+        self.levels.push(Level::new(0));
+        let mut begins = self.begins.unwrap_or_default();
+        loop {
+            let (name, rest) = split_first(begins);
+            if let Some(level) = self.levels.last_mut() {
+                level.behind = Some(name.into());
+            }
+            let Some(rest) = rest else { return };
+            self.push_name(name);
+            if !self.is_listed(Kind::Directory) {
+                return;
+            }
+            self.enter();
+            begins = rest;
+        }
     }
 
-    /// Lists the current entry, or enters it.
-    fn visit(&mut self, kind: Kind, is_done: bool, page: &mut ResourcePage<'_>) -> Result<Ended, ToolError> {
+    fn push_name(&mut self, name: &[u8]) {
+        if !self.path.is_empty() {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(name);
+    }
+
+    /// Whether the current entry is listed, or, if it is a directory, entered.
+    fn is_listed(&mut self, kind: Kind) -> bool {
         let path_bytes = self.target.path().len() + 1 + self.path.len();
         if kind == Kind::Link || path_bytes > MAX_PATH_BYTES || self.levels.len() >= MAX_PATH_DEPTH {
-            return Ok(Ended::Directory);
+            return false;
         }
         let (_, name) = lexical::split_last(&self.path).unwrap_or_default();
         let name = String::from_utf8_lossy(name);
-        let is_directory = kind == Kind::Directory;
-        if name == ".git" || self.ignored.ignore(self.levels.len() - 1, &name, is_directory) {
+        name != ".git" && !self.ignored.ignore(self.levels.len() - 1, &name, kind == Kind::Directory)
+    }
+
+    /// Lists the current entry, or enters it.
+    fn visit(&mut self, kind: Kind, page: &mut ResourcePage<'_>) -> Result<Ended, ToolError> {
+        if !self.is_listed(kind) {
             return Ok(Ended::Directory);
         }
-        if is_directory {
-            return match self.enter() {
-                Ok(()) => Ok(Ended::Directory),
-                Err(error) => skip(error).map(|()| Ended::Directory),
-            };
-        }
-        if is_done {
+        if kind == Kind::Directory {
+            self.enter();
             return Ok(Ended::Directory);
         }
         let Some(bytes) = self.file_bytes() else { return Ok(Ended::Directory) };
@@ -197,65 +225,59 @@ impl Walk<'_> {
         is_file.then(|| u64::try_from(stat.st_size).unwrap_or(0))
     }
 
+    /// Where a page begins behind the current entry.
     fn position(&self) -> Vec<u8> {
+        debug_assert!(self.begins.is_none_or(|begins| is_behind(&self.path, begins)), "{:?}", self.path);
         [self.target.path(), &[SEPARATOR], &self.path].concat()
     }
 
-    /// Enters the current entry, a directory.
-    fn enter(&mut self) -> Result<(), FsError> {
-        let (name, _) = split_first(self.begins);
-        let level = self.read(name, true)?;
-        // What the page begins behind is gone.
-        if level.entries.as_slice().first().is_none_or(|first| first.name[..] != *name) {
-            self.begins = &[];
-        }
-        self.levels.push(level);
-        if self.levels.len() > 1 {
-            self.ignored.enter(self.target, &self.path);
-        }
-        Ok(())
+    /// Enters the current entry, a directory, which is read when the walk comes to its names.
+    fn enter(&mut self) {
+        self.levels.push(Level { behind: Some(Box::default()), ..Level::new(self.path.len()) });
+        self.ignored.enter(self.target, &self.path);
     }
 
-    /// Reads the directory at the current path, from a name on.
-    fn read(&mut self, from: &[u8], is_included: bool) -> Result<Level, FsError> {
+    /// Reads the innermost directory on the way, behind a name.
+    fn read(&mut self, behind: &[u8]) -> Result<(), FsError> {
+        let Some(level) = self.levels.last_mut() else { return Ok(()) };
+        self.held_bytes -= std::mem::take(&mut level.held_bytes);
         let directory = self
             .target
             .open_below(&self.path, LIST)
             .map_err(|errno| FsError::os(errno, "scandir", &self.path))?;
-        let most_bytes = HELD_BYTES.saturating_sub(self.held_bytes).max(LEVEL_BYTES);
+        let left_bytes = HELD_BYTES.saturating_sub(self.held_bytes);
         let part = listing::first_wanted(
             &directory,
-            (most_bytes, ENTRY_BYTES),
-            |name| if is_included { name >= from } else { name > from },
+            (LEVEL_BYTES.max(left_bytes / 4 * 3), ENTRY_BYTES),
+            |name| name > behind,
             || Ok(self.cancellation.check()?),
         );
         let listing::Part { entries, is_cut, looked_at } =
             part.map_err(|ended| ended.unwrap_or_else(|errno| FsError::os(errno, "scandir", &self.path)))?;
-        self.names = self.names.saturating_sub(looked_at);
-        let held_bytes: usize = entries.iter().map(|entry| entry.name.len() + ENTRY_BYTES).sum();
-        self.held.hold_names(0, self.held_bytes + held_bytes)?;
-        self.held_bytes += held_bytes;
-        let last = entries.last().filter(|_| is_cut).map(|entry| entry.name.clone());
-        Ok(Level { entries: entries.into_iter(), held_bytes, last, path_len: self.path.len() })
+        // A directory without a name takes time, too.
+        self.names = self.names.saturating_sub(looked_at.clamp(1, READ_NAMES));
+        level.held_bytes = entries.iter().map(|entry| entry.name.len() + ENTRY_BYTES).sum();
+        level.behind = entries.last().filter(|_| is_cut).map(|entry| entry.name.clone());
+        level.entries = entries.into_iter();
+        self.held_bytes += level.held_bytes;
+        self.held.hold_names(0, self.held_bytes)
     }
 
-    /// Reads on in the directory, or leaves it.
-    fn leave_or_go_on(&mut self) -> Result<(), ToolError> {
-        let Some(Level { held_bytes, last, .. }) = self.levels.pop() else { return Ok(()) };
-        self.held_bytes -= held_bytes;
-        if let Some(last) = last {
-            match self.read(&last, false) {
-                Ok(level) => {
-                    self.levels.push(level);
-                    return Ok(());
-                }
-                Err(error) => skip(error)?,
-            }
+    /// Leaves the innermost directory.
+    fn leave(&mut self) {
+        if let Some(level) = self.levels.pop() {
+            self.held_bytes -= level.held_bytes;
         }
         if !self.levels.is_empty() {
             self.ignored.leave();
         }
-        Ok(())
+    }
+}
+
+impl Level {
+    /// A directory of which nothing is to be listed.
+    fn new(path_len: usize) -> Self {
+        Self { entries: Vec::new().into_iter(), held_bytes: 0, behind: None, path_len }
     }
 }
 
@@ -268,10 +290,54 @@ fn skip(error: FsError) -> Result<(), ToolError> {
     }
 }
 
-/// The first name of a path, and the others.
-fn split_first(path: &[u8]) -> (&[u8], &[u8]) {
+/// The first name of a path, and the path behind it.
+fn split_first(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(b'/', path) {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (path, &[]),
+        Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
+        None => (path, None),
+    }
+}
+
+/// Whether each name of a path but the last is that of an entry; the last is only compared.
+fn is_walkable(path: &[u8]) -> bool {
+    let mut names = path.rsplit(|byte| *byte == b'/').skip(1);
+    names.all(|name| !matches!(name, b"" | b"." | b".."))
+}
+
+/// Whether a walk that begins at one path comes to the other. A directory is done once its name is; it begins at its
+/// name, a slash and nothing.
+fn is_behind(path: &[u8], begins: &[u8]) -> bool {
+    let (name, rest) = split_first(path);
+    let (first, others) = split_first(begins);
+    match (rest, others) {
+        _ if name != first => name > first,
+        (Some(rest), Some(others)) => is_behind(rest, others),
+        (rest, others) => rest.is_none() && others.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_have_the_order_of_the_walk() {
+        let order: [&[u8]; 11] =
+            [b"", b"a/", b"a/b/", b"a/b/c", b"a/b/d", b"a/b", b"a/c", b"a", b"a-b", b"ab/", b"ab"];
+        for (at, path) in order.iter().enumerate() {
+            for (begins_at, begins) in order.iter().enumerate() {
+                assert_eq!(is_behind(path, begins), at > begins_at, "{path:?} {begins:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn positions_hold_names_alone() {
+        for path in [&b""[..], b"a", b"a/", b"a/b", b".a/..b/", b"..", b"a/."] {
+            assert!(is_walkable(path), "{path:?}");
+        }
+        for path in [&b"/"[..], b"/a", b"a//", b"a//b", b"../a", b"a/../b", b"./a", b"a/./"] {
+            assert!(!is_walkable(path), "{path:?}");
+        }
     }
 }

@@ -14,9 +14,10 @@ use std::sync::Arc;
 /// The files of the directories of [`Filesystem`](super::Filesystem) as resources, which
 /// [`Filesystem::resources`](super::Filesystem::resources) makes.
 ///
-/// They are listed in pages, as they are at that moment, in the byte order of their paths: a file that is there all the
-/// time is listed once. Links are not listed, nor what ignore files (`.gitignore`, `.ignore`) exclude, nor what is in
-/// `.git`; other names that begin with a dot are. All of them can be read. A file that is UTF-8 is read as text, any other
+/// They are listed in pages, as they are at that moment: the names of each directory in byte order, and what is in a
+/// directory where its name comes, so that `a/x` is before `a-b`. A file that is there all the time is listed once, in
+/// directories of any number of names. Links are not listed, nor what ignore files (`.gitignore`, `.ignore`) exclude, nor what is in
+/// `.git`; other names that begin with a dot are. Nor is what lies so deep that its path is longer than the system takes. All others can be read. A file that is UTF-8 is read as text, any other
 /// one as base64; `?offset=11&limit=20` behind a URI reads lines, `?byteOffset=0&byteLimit=1024` bytes.
 ///
 /// Changes of a file are told to who is subscribed to it, whether it is written, replaced, removed or made again, within a

@@ -15,10 +15,11 @@ use super::sandbox::listing::Kind;
 use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
 use crate::wire::escaped_bytes;
+use rustix::io::Errno;
 use std::fmt::Write as _;
 
 /// What is left; empty where nothing is.
-fn note(matches: u64, unseen: u64) -> String {
+fn note(matches: u64, unseen: u64, unlisted: u64) -> String {
     let mut note = String::new();
     if matches > 0 {
         // Writing to a string does not fail.
@@ -34,6 +35,10 @@ fn note(matches: u64, unseen: u64) -> String {
             "\n\n[Not searched: {unseen} entries and what is below them, as their directories have more names than \
              are held for an answer (max_reply_bytes)]"
         );
+    }
+    if unlisted > 0 {
+        let directories = if unlisted == 1 { "directory" } else { "directories" };
+        let _ = write!(note, "\n\n[Not searched: {unlisted} {directories} that cannot be listed]");
     }
     note
 }
@@ -67,6 +72,7 @@ fn search(
     let mut cut = Cut::new(space, context.compat);
     let mut path = GlobPath::default();
     let mut progress = Progress::default();
+    let mut unlisted = 0;
     let steps = budget.steps();
     while let Some(step) = walk.step() {
         progress.count(context, call)?;
@@ -95,20 +101,26 @@ fn search(
             }
         }
         if kind == Kind::Directory && !is_skipped {
-            match walk.enter() {
-                // As in the reference, a directory that cannot be listed is skipped.
-                Ok(()) | Err(FsError::Os { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            unlisted += u64::from(!enter(&mut walk, context.compat)?);
         }
     }
-    let found = ended(found, cut, walk.left_out());
+    let found = ended(found, cut, walk.left_out(), unlisted);
     answer_text(found, space, held, &context.sandbox.state().kept_texts, call)
 }
 
+/// Enters the current entry of a walk. Returns whether its entries are searched, or it is not said that they are not: a
+/// directory that is gone has none, and the reference skips what cannot be listed.
+fn enter(walk: &mut Walk<'_>, compat: Compat) -> Result<bool, FsError> {
+    match walk.enter() {
+        Ok(()) | Err(FsError::Os { errno: Errno::NOENT, .. }) => Ok(true),
+        Err(FsError::Os { .. }) => Ok(compat == Compat::Reference),
+        Err(error) => Err(error),
+    }
+}
+
 /// The text that was found up to where it is cut, and what is left.
-fn ended(mut found: String, mut cut: Cut<usize>, left_out: u64) -> String {
-    cut.with_note(left_out > 0);
+fn ended(mut found: String, mut cut: Cut<usize>, left_out: u64, unlisted: u64) -> String {
+    cut.with_note(left_out > 0 || unlisted > 0);
     let left = cut.at().map_or(0, |(end, left)| {
         found.truncate(end);
         left
@@ -116,6 +128,6 @@ fn ended(mut found: String, mut cut: Cut<usize>, left_out: u64) -> String {
     if found.is_empty() && left == 0 {
         found.push_str("No matches found");
     }
-    found.push_str(&note(left, left_out));
+    found.push_str(&note(left, left_out, unlisted));
     found
 }

@@ -79,26 +79,60 @@ pub(crate) fn first_wanted(
     is_wanted: impl Fn(&[u8]) -> bool,
     goes_on: impl Fn() -> Result<(), FsError>,
 ) -> Result<Part, ListingError> {
-    let mut entries = BinaryHeap::new();
-    let (mut bytes, mut is_cut, mut looked_at) = (0, false, 0);
+    let mut first = First { least: 1, ..First::new(most_bytes, entry_bytes) };
+    let mut looked_at = 0;
     each_name(directory, |name, kind| {
         looked_at += 1;
         goes_on()?;
-        if !is_wanted(name) {
-            return Ok(());
-        }
-        bytes += name.len() + entry_bytes;
-        entries.push(Entry { name: name.into(), kind: kind_of(directory, name, kind) });
-        while bytes > most_bytes
-            && entries.len() > 1
-            && let Some(last) = entries.pop()
-        {
-            bytes -= last.name.len() + entry_bytes;
-            is_cut = true;
+        if is_wanted(name) && first.takes(name) {
+            first.add(Entry { name: name.into(), kind: kind_of(directory, name, kind) });
         }
         Ok(())
     })?;
-    Ok(Part { entries: entries.into_sorted_vec(), is_cut, looked_at })
+    let is_cut = first.end.is_some();
+    Ok(Part { entries: first.entries.into_sorted_vec(), is_cut, looked_at })
+}
+
+/// The first of some entries in byte order, as far as there is room. None is left out before one that is not.
+#[derive(Debug)]
+struct First {
+    most_bytes: usize,
+    /// What an entry costs beside its name.
+    entry_bytes: usize,
+    /// So many have room whatever they cost.
+    least: usize,
+    /// The last of them is the first to go where one before it comes later.
+    entries: BinaryHeap<Entry>,
+    bytes: usize,
+    /// The first name that had no room. A shorter one behind it might have, but would hide it.
+    end: Option<Box<[u8]>>,
+}
+
+impl First {
+    fn new(most_bytes: usize, entry_bytes: usize) -> Self {
+        Self { most_bytes, entry_bytes, least: 0, entries: BinaryHeap::new(), bytes: 0, end: None }
+    }
+
+    /// Whether there is room for a name, maybe at the cost of others.
+    fn takes(&self, name: &[u8]) -> bool {
+        self.end.as_deref().is_none_or(|end| name < end)
+    }
+
+    /// Adds an entry whose name is taken, and drops the last ones that have no room any more. Returns how many.
+    fn add(&mut self, entry: Entry) -> u64 {
+        self.bytes += entry.name.len() + self.entry_bytes;
+        self.entries.push(entry);
+        let mut dropped = 0;
+        while self.bytes > self.most_bytes
+            && self.entries.len() > self.least
+            && let Some(last) = self.entries.pop()
+        {
+            self.bytes -= last.name.len() + self.entry_bytes;
+            self.end = Some(last.name);
+            dropped += 1;
+        }
+        dropped
+    }
 }
 
 fn kind_of(directory: &OwnedFd, name: &[u8], kind: FileType) -> Kind {
@@ -126,21 +160,49 @@ pub(crate) fn first_while(
     most_bytes: usize,
     mut goes_on: impl FnMut(usize, usize) -> Result<(), FsError>,
 ) -> Result<(Vec<Entry>, u64), FsError> {
-    // The last of the first is the first to go where one before it comes later.
-    let mut entries = BinaryHeap::new();
-    let (mut bytes, mut left) = (0, 0);
+    let mut first = First::new(most_bytes, 1);
+    let mut left = 0;
     each_name(directory, |name, kind| {
-        bytes += name.len() + 1;
-        goes_on(entries.len() + 1, bytes)?;
-        entries.push(Entry { name: name.into(), kind: kind_of(directory, name, kind) });
-        while bytes > most_bytes
-            && let Some(last) = entries.pop()
-        {
-            bytes -= last.name.len() + 1;
-            left += 1;
-        }
+        goes_on(first.entries.len() + 1, first.bytes + name.len() + 1)?;
+        left += if first.takes(name) {
+            first.add(Entry { name: name.into(), kind: kind_of(directory, name, kind) })
+        } else {
+            1
+        };
         Ok(())
     })
     .map_err(|ended| ended.unwrap_or_else(|errno| FsError::os(errno, "scandir", path)))?;
-    Ok((entries.into_sorted_vec(), left))
+    Ok((first.entries.into_sorted_vec(), left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However long the names are and however they come, those that are kept are the first, and none is lost.
+        #[test]
+        fn what_is_kept_is_first(
+            names in prop::collection::hash_set("[a-c]{1,12}", 0..40),
+            most_bytes in 0..200_usize,
+            least in 0..2_usize,
+        ) {
+            let mut first = First { least, ..First::new(most_bytes, 8) };
+            let mut left = 0;
+            for name in &names {
+                let entry = Entry { name: name.as_bytes().into(), kind: Kind::Other };
+                left += if first.takes(&entry.name) { first.add(entry) } else { 1 };
+            }
+            let (bytes, is_cut) = (first.bytes, first.end.is_some());
+            let kept = first.entries.into_sorted_vec();
+            let mut sorted: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+            sorted.sort_unstable();
+            prop_assert!(kept.iter().map(|entry| &entry.name[..]).eq(sorted.iter().copied().take(kept.len())));
+            prop_assert_eq!((kept.len() as u64 + left, is_cut), (names.len() as u64, left > 0));
+            prop_assert_eq!(kept.iter().map(|entry| entry.name.len() + 8).sum::<usize>(), bytes);
+            prop_assert!(bytes <= most_bytes || kept.len() <= least);
+            prop_assert!(kept.len() >= least.min(names.len()));
+        }
+    }
 }
