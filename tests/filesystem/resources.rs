@@ -287,13 +287,14 @@ async fn a_cursor_that_was_not_given_out_is_refused_or_shows_nothing_from_outsid
     let code = |text: &[u8]| format!("0.{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text));
     let outside = [scene.outside("").as_os_str().as_bytes(), b"\0"].concat();
     for mut client in Client::both(&server).await {
+        let forged = [&b"/no/zero"[..], b"../\0../.."].map(code);
         for cursor in
-            ["", "x", "0", ".", "1.", "9.AAAA", "0.!", "-1.", &"0.".repeat(20_000), &code(b"/no/zero")]
+            ["", "x", "0", ".", "1.", "9.AAAA", "0.!", "-1.", &"0.".repeat(20_000), &forged[0], &forged[1]]
         {
             let answer = client.ask("resources/list", json!({"cursor": cursor})).await;
             assert_eq!(answer["error"]["code"], -32602, "{cursor}: {answer}");
         }
-        for forged in [&outside[..], b"/\0", b"/etc\0passwd", b"\0", b"\0\0\0", b"../\0../.."] {
+        for forged in [&outside[..], b"/\0", b"/etc\0passwd", b"\0", b"\0\0\0"] {
             let (listed, _) = client.page(Some(&code(forged))).await;
             assert!(listed.iter().all(|entry| entry["name"] == "f"), "{forged:?}: {listed:?}");
         }
