@@ -25,22 +25,20 @@ async fn directories_of_very_many_names_are_listed_whole() {
     let mut want: Vec<String> = ["a", "b-", "e"].map(str::to_owned).into();
     want.extend((0..20_500).map(|number| format!("b/{number:05}")));
     // A directory of directories, of which few hold anything.
-    for number in 0..10_500 {
+    for number in 0..3_000 {
         std::fs::create_dir_all(scene.path(&format!("d/{number:05}"))).expect("a directory");
     }
-    want.extend((0..10_500).step_by(750).map(|number| format!("d/{number:05}/f")));
+    want.extend((0..3_000).step_by(250).map(|number| format!("d/{number:05}/f")));
     for name in &want {
         scene.write(name, "");
     }
     // In the order of the walk, a directory is where its name is.
     want.sort_by(|one, other| one.split('/').cmp(other.split('/')));
-    for page_entries in [500, 100_000] {
-        let server = server(&[scene.path("")], Limits { page_entries, ..Limits::default() });
-        let [_, mut client] = Client::both(&server).await;
-        let names = names(&mut client, 100).await;
-        assert_eq!(names.len(), want.len());
-        assert!(names == want);
-    }
+    let server = server(&[scene.path("")], Limits { page_entries: 2_000, ..Limits::default() });
+    let [_, mut client] = Client::both(&server).await;
+    let names = names(&mut client, 100).await;
+    assert_eq!(names.len(), want.len());
+    assert!(names == want);
 }
 
 #[tokio::test]
