@@ -130,6 +130,9 @@ limits! {
         max_edit_scan_bytes: Bytes = 4 * GIB, MIB => 1024 * GIB,
             "Bytes that the edits of one `edit_file` call may look through together: the file, once for each edit.",
             "some seconds of one thread; a thousand edits of a file of 4 MiB";
+        max_line_scan_bytes: Bytes = GIB, MIB => 1024 * GIB,
+            "Bytes of a file that are looked through for a line by its number, or to count lines that are not shown; never fewer than `max_reply_bytes`.",
+            "half a second of one thread; more than a model reads of logs line by line";
         max_git_answer_bytes: Bytes = MIB, KIB => GIB,
             "Text of one answer of the git tools, as it is written in JSON; it says where the rest is left out.",
             "more than a model can read: some hundred thousand tokens";

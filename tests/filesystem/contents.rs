@@ -351,3 +351,27 @@ async fn the_reference_has_no_such_tool() {
     scene.write("f", "x");
     assert!(found(&mut scene, json!({"pattern": "x"})).await.ends_with("1:x"));
 }
+
+/// A directory with more names than an answer has bytes is searched as far as names are held, and the rest is counted.
+#[tokio::test]
+async fn of_too_many_names_the_first_are_searched() {
+    let limits = Limits { max_reply_bytes: 16 << 10, max_frame_bytes: 16 << 10, ..Limits::default() };
+    let limits = Limits { inline_read_bytes: 4 << 10, ..limits };
+    let mut scene = Scene::with(limits, false).await;
+    for number in 0..400 {
+        scene.write(&format!("{number:0>99}"), "needle\n");
+    }
+    let held = (16 << 10) / 100;
+    let text =
+        scene.text("search_content", json!({"path": ".", "pattern": "needle", "maxMatches": 10_000})).await;
+    let shown = text.matches("1:needle").count();
+    assert!(shown > 30 && shown < held, "{shown}");
+    let count = format!("[1 to {shown} of {held} matching lines in {held} files; {} are left", held - shown);
+    let left = format!("[Not searched: {} entries and what is below them, as their directories", 400 - held);
+    assert!(text.contains(&count) && text.contains(&left), "{}", &text[text.len() - 400..]);
+    let listed = scene.text("list_directory", json!({"path": "."})).await;
+    assert!(
+        listed.contains("of the first names in byte order that have 16384 bytes together]"),
+        "{listed:.300}"
+    );
+}

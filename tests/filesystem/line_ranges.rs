@@ -12,9 +12,14 @@ async fn lines_are_read_by_their_numbers() {
     scene.write("ragged", "one\ntwo");
     scene.write("empty", "");
     let rows = [
-        ("f", json!({"offset": 1}), "one\ntwo\r\nthree\nfour"),
-        ("f", json!({"offset": 4}), "four"),
-        ("f", json!({"limit": 4}), "one\ntwo\r\nthree\nfour"),
+        ("f", json!({"offset": 1}), "one\ntwo\r\nthree\nfour\n"),
+        ("f", json!({"offset": 4}), "four\n"),
+        ("f", json!({"limit": 4}), "one\ntwo\r\nthree\nfour\n"),
+        (
+            "f",
+            json!({"offset": 2, "limit": 1}),
+            "two\r\n\n[Lines 2 to 2 of 4; 2 are left, read on with offset 3]",
+        ),
         ("f", json!({"limit": 1}), "one\n\n[Lines 1 to 1 of 4; 3 are left, read on with offset 2]"),
         (
             "f",
@@ -51,9 +56,8 @@ async fn pages_of_a_file_that_fits_no_answer_join_to_it() {
     let (mut joined, mut offset, mut pages) = (String::new(), 1, 0);
     while offset <= 9_000 {
         let text = scene.text("read_text_file", json!({"path": "f", "offset": offset})).await;
-        let (lines, note) = text.split_once("\n\n[").unwrap_or((&text, ""));
+        let (lines, note) = text.split_once("\n[").unwrap_or((&text, ""));
         joined.push_str(lines);
-        joined.push('\n');
         let next = offset + lines.lines().count();
         if next <= 9_000 {
             let want = format!(
@@ -72,10 +76,101 @@ async fn pages_of_a_file_that_fits_no_answer_join_to_it() {
     assert_eq!(shown, "x".repeat(shown.len()));
     let bytes = shown.len();
     let want = format!(
-        "[The first {bytes} bytes of line 1 of 2, which is too long for an answer; read on behind this line with offset 2]"
+        "[The first {bytes} bytes of line 1, which is too long for an answer; {} of 1048581 bytes of the file are left, the \
+         next line has offset 2; more of this one takes a greater max_reply_bytes, or byteOffset={bytes} of its resource \
+         (--file-resources)]",
+        1_048_581 - bytes
     );
     assert_eq!(note, want);
     assert_eq!(scene.text("read_text_file", json!({"path": "wide", "offset": 2})).await, "last");
+}
+
+/// The parts that the notes lead to are the file, byte for byte, whatever its line ends are.
+#[tokio::test]
+async fn parts_join_to_the_file_with_all_its_line_ends() {
+    let limits = Limits {
+        max_reply_bytes: 16 * 1024,
+        max_frame_bytes: 16 * 1024,
+        inline_read_bytes: 4 * 1024,
+        ..Limits::default()
+    };
+    let mut scene = Scene::with(limits, false).await;
+    for (name, whole) in [
+        ("lf", "line\n".repeat(6_000)),
+        ("crlf", "line\r\n".repeat(5_000)),
+        ("blank", "\n".repeat(9_000)),
+        ("returns", "\r\r\n".repeat(5_000)),
+        ("ragged", "line\n".repeat(6_000) + "last"),
+        ("return", "line\r\n".repeat(5_000) + "last\r"),
+    ] {
+        scene.write(name, &whole);
+        let first = [json!({"path": name}), json!({"path": name, "offset": 1})];
+        let limited = json!({"path": name, "offset": 1, "limit": 777});
+        for mut arguments in first.into_iter().chain([limited]) {
+            let (mut joined, mut parts) = (String::new(), 0);
+            loop {
+                let text = scene.text("read_text_file", arguments.clone()).await;
+                let (part, note) = text.split_once("\n[").unwrap_or((&text, ""));
+                joined.push_str(part);
+                parts += 1;
+                let Some((_, offset)) = note.split_once("with offset ") else { break };
+                let offset: u64 = offset.trim_end_matches(']').parse().expect("a number");
+                assert!(parts <= offset, "{name}: {note}");
+                arguments["offset"] = json!(offset);
+            }
+            assert!(joined == whole && parts > 2, "{name}: {parts} parts, {} bytes", joined.len());
+        }
+    }
+}
+
+/// Behind the only line nothing is said to be, and what is said to reach the rest of it does.
+#[tokio::test]
+async fn no_line_is_said_to_be_behind_the_last() {
+    let limits = Limits { max_reply_bytes: 16 * 1024, max_frame_bytes: 16 * 1024, ..Limits::default() };
+    let limits = Limits { inline_read_bytes: 4 * 1024, ..limits };
+    let mut scene = Scene::with(limits, false).await;
+    for (end, arguments) in [
+        ("", json!({"path": "one"})),
+        ("\n", json!({"path": "one"})),
+        ("", json!({"path": "one", "offset": 1})),
+        ("\n", json!({"path": "one", "limit": 1})),
+        ("", json!({"path": "one", "head": 1})),
+    ] {
+        scene.write("one", "x".repeat(30_000) + end);
+        let text = scene.text("read_text_file", arguments).await;
+        let (shown, note) = text.split_once("\n\n").expect("a note");
+        let (bytes, left) = (shown.len(), 30_000 + end.len() - shown.len());
+        let want = format!(
+            "[The first {bytes} bytes of line 1, which is too long for an answer; {left} of {} bytes of the file are left; \
+             more of the line takes a greater max_reply_bytes, or byteOffset={bytes} of its resource (--file-resources)]",
+            30_000 + end.len()
+        );
+        assert_eq!(note, want);
+    }
+}
+
+/// Of a file of any length no more than the bound is looked through.
+#[tokio::test]
+async fn a_line_is_not_looked_for_without_end() {
+    let limits = Limits { max_line_scan_bytes: 1 << 20, max_reply_bytes: 1 << 16, ..Limits::default() };
+    let limits = Limits { max_frame_bytes: 1 << 16, ..limits };
+    let mut scene = Scene::with(limits, false).await;
+    let file = std::fs::File::create(scene.path("sparse")).expect("a file");
+    std::io::Write::write_all(&mut &file, b"first\n").expect("written");
+    file.set_len(1 << 40).expect("a sparse file");
+    let refused = scene.error("read_text_file", json!({"path": "sparse", "offset": 3})).await;
+    let want = "Line 3 does not begin in the first 1048576 bytes of the file, and no lines are looked for behind those \
+                (setting max_line_scan_bytes); read_text_file with tail shows the last lines";
+    assert_eq!(refused, want);
+    let text = scene.text("read_text_file", json!({"path": "sparse", "limit": 1})).await;
+    let left = (1_u64 << 40) - 6;
+    let note =
+        format!("[Lines 1 to 1; {left} of 1099511627776 bytes of the file are left, read on with offset 2]");
+    assert_eq!(text, format!("first\n\n{note}"));
+    let text = scene.text("read_text_file", json!({"path": "sparse", "offset": 2})).await;
+    assert!(text.contains(" bytes of line 2, which is too long for an answer; "), "{text:.60}");
+    let text = scene.text("read_text_file", json!({"path": "sparse", "tail": 1})).await;
+    assert!(text.contains("that begin in the first 1048576 of those (max_line_scan_bytes)]"), "{text:.60}");
 }
 
 #[tokio::test]

@@ -157,6 +157,11 @@ pub(crate) enum FsError {
          carries {copies}; ask for less of it", *.limit_bytes / .copies.count()
     )]
     AnswerTooLarge { limit_bytes: usize, copies: Copies },
+    #[error(
+        "Line {line} does not begin in the first {limit_bytes} bytes of the file, and no lines are looked for behind \
+         those (setting max_line_scan_bytes); read_text_file with tail shows the last lines"
+    )]
+    LineTooFar { line: u64, limit_bytes: u64 },
     #[error("The file became shorter while it was read: read it again")]
     Shrank,
     #[error(transparent)]

@@ -5,6 +5,7 @@
 use super::as_node::media;
 use super::error::FsError;
 use super::file_text::{FileData, FileText, LineEnds};
+use super::line_range::scan_bytes;
 use super::open_file::{CHUNK, OpenFile};
 use crate::limits::price::{AROUND_BYTES, LARGE_BYTES};
 use crate::server::{CancellationToken, ContentsKind, ReadContext, ToolError};
@@ -63,7 +64,8 @@ pub(super) fn write(
     let max_bytes = read.limits().max_reply_bytes;
     // The URI is in the answer once.
     let space_bytes = max_bytes.saturating_sub(AROUND_BYTES + escaped_bytes(uri.as_bytes()));
-    let contents = match Contents::of(&file, part, space_bytes, &cancellation) {
+    let bounds = (space_bytes, scan_bytes(read.limits()));
+    let contents = match Contents::of(&file, part, bounds, &cancellation) {
         Ok(contents) => contents,
         Err(Fault::TooLong) => return Err(too_long(file.bytes, max_bytes)),
         Err(Fault::File(error)) => return Err(refusal(error)),
@@ -133,13 +135,13 @@ impl Contents {
     fn of(
         file: &OpenFile,
         part: Part,
-        space_bytes: usize,
+        (space_bytes, scan_bytes): (usize, u64),
         cancellation: &CancellationToken,
     ) -> Result<Self, Fault> {
         let space = space_bytes as u64;
         let range = match part {
             Part::Whole => 0..file.bytes,
-            Part::Lines { first, most } => lines(file, first, most, space, cancellation)?,
+            Part::Lines { first, most } => lines(file, (first, most), (space, scan_bytes), cancellation)?,
             Part::Bytes { at, most } => at.min(file.bytes)..at.saturating_add(most).min(file.bytes),
         };
         if let Part::Bytes { .. } = part {
@@ -201,12 +203,11 @@ fn text(
     Ok(Some(Contents { range: range.start..at, kind: ContentsKind::Text, bytes }))
 }
 
-/// Where lines are, with their line ends.
+/// Where lines are, with their line ends. The first is not looked for behind `scan_bytes`.
 fn lines(
     file: &OpenFile,
-    first: u64,
-    most: u64,
-    space: u64,
+    (first, most): (u64, u64),
+    (space, scan_bytes): (u64, u64),
     cancellation: &CancellationToken,
 ) -> Result<Range<u64>, Fault> {
     let end = first.saturating_add(most);
@@ -230,6 +231,9 @@ fn lines(
             }
         }
         at += piece.len() as u64;
+        if start.is_none() && at >= scan_bytes {
+            return Err(FsError::LineTooFar { line: first, limit_bytes: scan_bytes }.into());
+        }
         // Neither a long line nor many of them are looked through to their end.
         if start.is_some_and(|start| at - start > space.saturating_add(CHUNK as u64)) {
             return Err(Fault::TooLong);
@@ -257,4 +261,20 @@ fn each_piece(
         at += piece.len() as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_not_looked_for_behind_the_bound() {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(1 << 40).expect("a sparse file");
+        let file = OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file");
+        let cancellation = CancellationToken::after(u64::MAX);
+        let found = lines(&file, (2, 1), (1 << 16, 1 << 20), &cancellation);
+        assert!(matches!(found, Err(Fault::File(FsError::LineTooFar { line: 2, .. }))));
+        assert!(cancellation.checked() <= (1 << 20) / CHUNK as u64 + 1, "{}", cancellation.checked());
+    }
 }

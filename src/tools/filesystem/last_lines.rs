@@ -4,13 +4,11 @@ use super::answer_space::AnswerSpace;
 use super::context::Context;
 use super::error::{FsError, Stop};
 use super::file_text::LineEnds;
-use super::line_range::{NOTE_BYTES, Shown, answer, bytes_that_fit};
+use super::line_range::{NOTE_BYTES, Shown, answer, bytes_that_fit, scan_bytes};
 use super::open_file::{CHUNK, OpenFile};
 use crate::server::{CallContext, CancellationToken};
 use crate::wire::escaped_bytes;
 
-/// Lines are counted in no more bytes than these, which takes a fraction of a second.
-const COUNTED_BYTES: u64 = 256 << 20;
 /// Bytes of the longest character.
 const LONGEST: usize = 4;
 
@@ -105,20 +103,25 @@ impl End {
         Self { start, lines: self.lines + 1, escaped, is_within_line: true }
     }
 
-    /// What the answer says behind it, where so many lines were asked for. `before` are the newlines before it, where
-    /// they were counted.
-    fn note(&self, wanted: u64, file_bytes: u64, before: Option<u64>) -> String {
+    /// What the answer says behind it, where so many lines were asked for. `before` are the newlines before it; where
+    /// they were not counted, the bytes in which lines are found by their numbers.
+    fn note(&self, wanted: u64, file_bytes: u64, before: Result<u64, u64>) -> String {
         let shown_bytes = file_bytes.saturating_sub(self.start);
-        let Some(before) = before else {
+        let before = before.map_err(|scan_bytes| {
             let shown = if self.is_within_line {
                 format!("The last {shown_bytes} bytes, as a line is too long for an answer")
             } else {
                 format!("The last {} of {wanted} lines", self.lines)
             };
             let start = self.start;
-            return format!(
-                "\n\n[{shown}; {start} of {file_bytes} bytes of the file are before them, read those with offset and limit]"
-            );
+            format!(
+                "\n\n[{shown}; {start} of {file_bytes} bytes of the file are before them, offset and limit read the lines \
+                 that begin in the first {scan_bytes} of those (max_line_scan_bytes)]"
+            )
+        });
+        let before = match before {
+            Ok(before) => before,
+            Err(note) => return note,
         };
         let first = before + 1;
         let shown = if self.is_within_line {
@@ -133,7 +136,12 @@ impl End {
             return format!("\n\n[{shown}]");
         }
         let offset = first - left;
-        format!("\n\n[{shown}; read what is before it with offset {offset} and limit {limit}]")
+        let middle = if self.is_within_line {
+            "; what still lacks of it takes a greater max_reply_bytes, or bytes of its resource (--file-resources)"
+        } else {
+            ""
+        };
+        format!("\n\n[{shown}; read what is before it with offset {offset} and limit {limit}{middle}]")
     }
 }
 
@@ -146,14 +154,15 @@ fn next_character(file: &OpenFile, at: u64) -> Result<u64, FsError> {
     Ok(if inside < LONGEST { at + inside as u64 } else { at })
 }
 
-/// How many newlines a file has before a place; `None` where that would take long.
+/// How many newlines a file has before a place; `scan_bytes` itself where those are more bytes.
 fn newlines_before(
     file: &OpenFile,
     end: u64,
+    scan_bytes: u64,
     cancellation: &CancellationToken,
-) -> Result<Option<u64>, FsError> {
-    if end > COUNTED_BYTES {
-        return Ok(None);
+) -> Result<Result<u64, u64>, FsError> {
+    if end > scan_bytes {
+        return Ok(Err(scan_bytes));
     }
     let (mut buffer, mut at, mut newlines) = ([0; CHUNK], 0, 0);
     while at < end {
@@ -165,7 +174,7 @@ fn newlines_before(
         newlines += memchr::memchr_iter(b'\n', chunk).count() as u64;
         at += chunk.len() as u64;
     }
-    Ok(Some(newlines))
+    Ok(Ok(newlines))
 }
 
 /// Answers with those of the last lines that fit, and says where the others are. Of a last line that does not fit,
@@ -181,7 +190,7 @@ pub(super) fn read_last(
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
     let end = End::look(&file, space.text_bytes().saturating_sub(NOTE_BYTES), context.cancellation)?;
-    let before = newlines_before(&file, end.start, context.cancellation)?;
+    let before = newlines_before(&file, end.start, scan_bytes(call.limits()), context.cancellation)?;
     // The cast saturates.
     let note = end.note(lines.max(1.0) as u64, file.bytes, before);
     let range = end.start..file.bytes;
@@ -250,7 +259,7 @@ mod tests {
         let cancellation = CancellationToken::after(u64::MAX);
         let end = End::look(&file, 20, &cancellation).expect("read");
         assert_eq!((end.start, end.lines), (48, 3));
-        let before = newlines_before(&file, end.start, &cancellation).expect("read");
+        let before = newlines_before(&file, end.start, 48, &cancellation).expect("read");
         assert_eq!(
             end.note(6, file.bytes, before),
             "\n\n[The last 3 of 6 lines, from line 9 on; read what is before it with offset 6 and limit 3]"
@@ -260,10 +269,11 @@ mod tests {
             end.note(99, file.bytes, before),
             "\n\n[The last 3 of 99 lines, from line 9 on; read what is before it with offset 1 and limit 8]"
         );
-        assert_eq!(newlines_before(&sparse(), COUNTED_BYTES + 1, &cancellation).expect("read"), None);
+        assert_eq!(newlines_before(&sparse(), 1 << 21, 1 << 20, &cancellation).expect("read"), Err(1 << 20));
         assert_eq!(
-            end.note(6, 60, None),
-            "\n\n[The last 3 of 6 lines; 48 of 60 bytes of the file are before them, read those with offset and limit]"
+            end.note(6, 60, Err(40)),
+            "\n\n[The last 3 of 6 lines; 48 of 60 bytes of the file are before them, offset and limit read the lines that \
+             begin in the first 40 of those (max_line_scan_bytes)]"
         );
     }
 

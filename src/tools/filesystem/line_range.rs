@@ -7,13 +7,15 @@ use super::error::{FsError, Stop};
 use super::file_text::{FileText, LineEnds};
 use super::numbers::whole;
 use super::open_file::{CHUNK, OpenFile};
-use crate::limits::price;
+use crate::limits::{Limits, price};
 use crate::server::{BlockSource, CallContext, CancellationToken, Filled};
 use crate::wire::{BufferRoom, escape_piece, escaped_bytes};
 use std::ops::Range;
 
 /// Bytes of an answer that are kept for what is said at its end.
-pub(super) const NOTE_BYTES: usize = 256;
+pub(super) const NOTE_BYTES: usize = 384;
+/// Bytes behind a line's begin that are looked through for its end, only to say whether lines follow it: some milliseconds.
+const LINE_END_BYTES: u64 = 16 << 20;
 /// The last number that a JSON number tells from the next.
 const MAX_LINE: u64 = 1 << 53;
 
@@ -48,14 +50,36 @@ impl Lines {
     }
 }
 
+/// What a look for lines may take.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Bytes of the lines in JSON.
+    space_bytes: usize,
+    /// Bytes of the file that are looked through for lines that are not shown.
+    scan_bytes: u64,
+}
+
+impl Bounds {
+    fn of(limits: &Limits, context: &Context<'_>) -> Self {
+        let space = AnswerSpace::of(limits, context.copies);
+        Self { space_bytes: space.text_bytes().saturating_sub(NOTE_BYTES), scan_bytes: scan_bytes(limits) }
+    }
+}
+
+/// Bytes of a file that are looked through for lines that are not shown. Never fewer than an answer has, so that the line
+/// behind a first part is always found.
+pub(super) fn scan_bytes(limits: &Limits) -> u64 {
+    limits.max_line_scan_bytes.max(limits.max_reply_bytes) as u64
+}
+
 /// Where lines are in a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Found {
-    /// Without the line end of the last line.
+    /// With the line end of the last line, so that parts join to the file.
     range: Range<u64>,
     shown: u64,
-    /// Lines of the whole file.
-    total: u64,
+    /// Lines of the whole file; `None` where its end was not looked for, or is too far.
+    total: Option<u64>,
     /// Bytes of what is shown in JSON, at most.
     escaped: usize,
     /// One of the lines does not fit any more.
@@ -74,33 +98,34 @@ enum Rest {
 }
 
 impl Found {
-    /// Goes through the whole file once.
+    /// Goes through the file once, as far as its bounds allow.
+    ///
+    /// # Errors
+    /// Those of reading; when the first line is too far behind the begin of the file.
     fn look(
         file: &OpenFile,
         lines: Lines,
-        space_bytes: usize,
+        bounds: Bounds,
         rest: Rest,
         cancellation: &CancellationToken,
     ) -> Result<Self, FsError> {
         let mut found = Self::default();
         let (mut buffer, mut at, mut line) = ([0; CHUNK], 0, 1);
-        let mut line_bytes = 0;
-        let mut line_escaped = 0;
+        let (mut line_bytes, mut line_escaped) = (0, 0);
         loop {
             cancellation.check()?;
             let chunk = file.read_at(&mut buffer, at)?;
             if chunk.is_empty() {
                 break;
             }
-            for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
+            for piece in line_pieces(chunk) {
                 at += piece.len() as u64;
                 line_bytes += piece.len() as u64;
                 if lines.hold(line) && !found.is_cut {
-                    let escaped_before = found.escaped + line_escaped;
+                    let left_bytes = bounds.space_bytes.saturating_sub(found.escaped + line_escaped);
                     line_escaped += escaped_bytes(piece);
-                    found.is_cut = found.escaped + line_escaped > space_bytes;
+                    found.is_cut = found.escaped + line_escaped > bounds.space_bytes;
                     if found.is_cut {
-                        let left_bytes = space_bytes.saturating_sub(escaped_before);
                         let fits = bytes_that_fit(piece.len(), left_bytes, |bytes| &piece[..bytes]);
                         let end = at - piece.len() as u64 + fits as u64;
                         found.begin = at - line_bytes..character_start(file, end)?;
@@ -110,27 +135,39 @@ impl Found {
                     }
                 }
                 if piece.ends_with(b"\n") {
-                    found.end_line(lines, line, at - line_bytes..at - 1, line_escaped);
+                    found.end_line(lines, line, at - line_bytes..at, line_escaped);
                     (line, line_bytes, line_escaped) = (line + 1, 0, 0);
                     if rest == Rest::Unseen && !lines.hold(line) {
                         return Ok(found);
                     }
                 }
             }
+            let is_shown = lines.hold(line) && !found.is_cut;
+            if at >= bounds.scan_bytes && !is_shown {
+                return found.unless_too_far(lines, bounds.scan_bytes);
+            }
         }
         if line_bytes > 0 {
             found.end_line(lines, line, at - line_bytes..at, line_escaped);
         }
+        found.total = Some(if line_bytes > 0 { line } else { line - 1 });
         Ok(found)
     }
 
     fn end_line(&mut self, lines: Lines, line: u64, range: Range<u64>, escaped: usize) {
-        self.total = line;
         if lines.hold(line) && !self.is_cut {
             self.range = if self.shown == 0 { range } else { self.range.start..range.end };
             self.shown += 1;
             self.escaped += escaped;
         }
+    }
+
+    /// What was found where no more is looked through.
+    fn unless_too_far(self, lines: Lines, limit_bytes: u64) -> Result<Self, FsError> {
+        if self.shown == 0 && !self.is_cut {
+            return Err(FsError::LineTooFar { line: lines.first, limit_bytes });
+        }
+        Ok(self)
     }
 
     /// The lines, or the part of the first that fits into so many bytes, with a word behind them.
@@ -142,54 +179,101 @@ impl Found {
         Shown { range, line_ends: LineEnds::Kept, escaped, note }
     }
 
-    /// What the answer says where the first lines fit, or not one, and those behind them were not looked at.
-    fn note_of_first(&self, file_bytes: u64) -> String {
-        let left = |end: u64| file_bytes.saturating_sub(end);
-        if self.shown == 0 {
-            let end = self.begin.end;
-            return format!(
-                "\n\n[The first {end} bytes of line 1, which is too long for an answer; {} of {file_bytes} bytes of the \
-                 file are left, read on behind this line with offset 2]",
-                left(end)
-            );
+    /// What the answer says behind the lines; empty where the last line is the last of the file. It begins with the one line
+    /// feed that is not of the file.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn note(
+        &self,
+        file: &OpenFile,
+        lines: Lines,
+        scan_bytes: u64,
+        cancellation: &CancellationToken,
+    ) -> Result<String, FsError> {
+        let left = |end: u64| file.bytes.saturating_sub(end);
+        if self.is_cut && self.shown == 0 {
+            return self.note_of_cut_line(file, lines.first, scan_bytes, cancellation);
         }
-        format!(
-            "\n\n[Lines 1 to {}; {} of {file_bytes} bytes of the file are left, read on with offset {}]",
-            self.shown,
-            left(self.range.end + 1),
-            self.shown + 1
-        )
+        let (first, behind) = (lines.first, lines.first + self.shown);
+        let last = behind - 1;
+        Ok(match self.total {
+            Some(total) if self.shown == 0 => {
+                format!("[No line is shown: the file has {total} lines, and the offset is {first}]")
+            }
+            Some(total) if total == last => String::new(),
+            Some(total) if self.range.end <= scan_bytes => format!(
+                "\n[Lines {first} to {last} of {total}; {} are left, read on with offset {behind}]",
+                total - last
+            ),
+            _ if left(self.range.end) == 0 => String::new(),
+            _ => {
+                let (left, bytes) = (left(self.range.end), file.bytes);
+                let how = if self.range.end <= scan_bytes {
+                    format!("read on with offset {behind}")
+                } else {
+                    format!("too far for offset, which reaches {scan_bytes} (max_line_scan_bytes)")
+                };
+                format!("\n[Lines {first} to {last}; {left} of {bytes} bytes of the file are left, {how}]")
+            }
+        })
     }
 
-    /// What the answer says behind the lines; empty where the last line is the last of the file.
-    fn note(&self, lines: Lines) -> String {
-        if self.is_cut && self.shown == 0 {
-            return format!(
-                "\n\n[The first {} bytes of line {} of {}, which is too long for an answer; read on behind this line with \
-                 offset {}]",
-                self.begin.end - self.begin.start,
-                lines.first,
-                self.total,
-                lines.first + 1
-            );
-        }
-        if self.shown == 0 {
-            return format!(
-                "[No line is shown: the file has {} lines, and the offset is {}]",
-                self.total, lines.first
-            );
-        }
-        let last = lines.first + self.shown - 1;
-        match self.total - last {
-            0 => String::new(),
-            left => format!(
-                "\n\n[Lines {} to {last} of {}; {left} are left, read on with offset {}]",
-                lines.first,
-                self.total,
-                last + 1
-            ),
-        }
+    /// What the answer says behind the begin of a line that does not fit.
+    fn note_of_cut_line(
+        &self,
+        file: &OpenFile,
+        line: u64,
+        scan_bytes: u64,
+        cancellation: &CancellationToken,
+    ) -> Result<String, FsError> {
+        let Range { start, end } = self.begin;
+        let (shown, left, next) = (end - start, file.bytes.saturating_sub(end), line + 1);
+        let most_bytes = scan_bytes.saturating_sub(end).min(LINE_END_BYTES);
+        let how = if line_follows(file, end, most_bytes, cancellation)? {
+            format!(", the next line has offset {next}; more of this one takes")
+        } else {
+            "; more of the line takes".to_owned()
+        };
+        Ok(format!(
+            "\n\n[The first {shown} bytes of line {line}, which is too long for an answer; {left} of {} bytes of the file \
+             are left{how} a greater max_reply_bytes, or byteOffset={end} of its resource (--file-resources)]",
+            file.bytes
+        ))
     }
+}
+
+/// The lines of a piece of a file with their ends; the first and the last may be parts of lines.
+fn line_pieces(chunk: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = chunk;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let (piece, behind) = rest.split_at(end);
+        rest = behind;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Whether the line that goes on at a place ends within so many bytes, and another one follows it.
+fn line_follows(
+    file: &OpenFile,
+    from: u64,
+    most_bytes: u64,
+    cancellation: &CancellationToken,
+) -> Result<bool, FsError> {
+    let (mut buffer, mut at) = ([0; CHUNK], from);
+    while at - from < most_bytes {
+        cancellation.check()?;
+        let chunk = file.read_at(&mut buffer, at)?;
+        if chunk.is_empty() {
+            return Ok(false);
+        }
+        if let Some(newline) = memchr::memchr(b'\n', chunk) {
+            return Ok(at + newline as u64 + 1 < file.bytes);
+        }
+        at += chunk.len() as u64;
+    }
+    Ok(false)
 }
 
 /// The most bytes of a piece that fit into so many of JSON; `part` are so many bytes of it.
@@ -232,11 +316,7 @@ pub(super) fn read_first(
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let space = AnswerSpace::of(call.limits(), context.copies);
-    let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
-    let found = Found::look(&file, lines, space_bytes, Rest::Unseen, context.cancellation)?;
-    let note = found.note_of_first(file.bytes);
-    answer(file, found.shown(space_bytes, note), context, call)
+    read(file, lines, Rest::Unseen, context, call)
 }
 
 /// The first bytes of one of several files, and what is said behind them.
@@ -256,21 +336,23 @@ pub(super) fn beginning(
     cancellation: &CancellationToken,
 ) -> Result<Beginning, FsError> {
     let space_bytes = space_bytes.saturating_sub(NOTE_BYTES);
-    let found = Found::look(file, Lines::first(None), space_bytes, Rest::Unseen, cancellation)?;
+    // The space for the lines bounds the look for them.
+    let bounds = Bounds { space_bytes, scan_bytes: u64::MAX };
+    let found = Found::look(file, Lines::first(None), bounds, Rest::Unseen, cancellation)?;
     let bytes = if found.shown == 0 { found.begin.end } else { found.range.end };
     let note = match (found.shown, bytes) {
-        (0, 0) => format!("[{} bytes are left out, read them with read_text_file]", file.bytes),
+        (0, 0) => format!("[{} bytes are left out, read_text_file shows them or their begin]", file.bytes),
         (0, _) => {
             let left = file.bytes.saturating_sub(bytes);
             format!(
-                "\n\n[The first {bytes} bytes; {left} of {} are left, read them with read_text_file]",
+                "\n\n[The first {bytes} bytes; {left} of {} are left, read_text_file shows more of them]",
                 file.bytes
             )
         }
         (shown, _) => {
-            let left = file.bytes.saturating_sub(bytes + 1);
+            let left = file.bytes.saturating_sub(bytes);
             format!(
-                "\n\n[Lines 1 to {shown}; {left} of {} bytes of the file are left, read on with read_text_file and offset {}]",
+                "\n[Lines 1 to {shown}; {left} of {} bytes of the file are left, read on with read_text_file and offset {}]",
                 file.bytes,
                 shown + 1
             )
@@ -282,18 +364,27 @@ pub(super) fn beginning(
 /// Answers with lines of a file. Of a first line that does not fit, there are the characters that do.
 ///
 /// # Errors
-/// Those of reading.
+/// Those of reading; when the lines are too far behind the begin of the file.
 pub(super) fn read_lines(
     file: OpenFile,
     lines: Lines,
     context: &Context<'_>,
     call: &mut CallContext,
 ) -> Result<(), Stop> {
-    let space = AnswerSpace::of(call.limits(), context.copies);
-    let space_bytes = space.text_bytes().saturating_sub(NOTE_BYTES);
-    let found = Found::look(&file, lines, space_bytes, Rest::Counted, context.cancellation)?;
-    let note = found.note(lines);
-    answer(file, found.shown(space_bytes, note), context, call)
+    read(file, lines, Rest::Counted, context, call)
+}
+
+fn read(
+    file: OpenFile,
+    lines: Lines,
+    rest: Rest,
+    context: &Context<'_>,
+    call: &mut CallContext,
+) -> Result<(), Stop> {
+    let bounds = Bounds::of(call.limits(), context);
+    let found = Found::look(&file, lines, bounds, rest, context.cancellation)?;
+    let note = found.note(&file, lines, bounds.scan_bytes, context.cancellation)?;
+    answer(file, found.shown(bounds.space_bytes, note), context, call)
 }
 
 /// A part of a file that fits into an answer, and what is said behind it.
@@ -375,8 +466,10 @@ mod tests {
         OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file")
     }
 
+    const WIDE: Bounds = Bounds { space_bytes: 1 << 20, scan_bytes: u64::MAX };
+
     proptest! {
-        /// As `str::lines` has them, but for carriage returns, which stay.
+        /// As `str::lines` has them, but with their ends.
         #[test]
         fn lines_are_found_where_they_are(
             text in prop::collection::vec("[a\r\"]{0,9}", 0..30),
@@ -388,12 +481,12 @@ mod tests {
             let lines: Vec<&str> = text.split_terminator('\n').collect();
             let cancellation = CancellationToken::after(u64::MAX);
             let asked = Lines { first, most };
-            let found = Found::look(&file_of(text.as_bytes()), asked, 1 << 20, Rest::Counted, &cancellation).expect("read");
+            let found = Found::look(&file_of(text.as_bytes()), asked, WIDE, Rest::Counted, &cancellation).expect("read");
             let want: Vec<&str> =
-                lines.iter().copied().skip(first as usize - 1).take(most as usize).collect();
-            prop_assert_eq!(found.total, lines.len() as u64);
+                text.split_inclusive('\n').skip(first as usize - 1).take(most as usize).collect();
+            prop_assert_eq!(found.total, Some(lines.len() as u64));
             prop_assert_eq!(found.shown, want.len() as u64);
-            prop_assert_eq!(&text[found.range.start as usize..found.range.end as usize], want.join("\n"));
+            prop_assert_eq!(&text[found.range.start as usize..found.range.end as usize], want.concat());
             prop_assert!(!found.is_cut);
         }
     }
@@ -403,22 +496,84 @@ mod tests {
         let file = file_of("12345\n".repeat(10).as_bytes());
         let cancellation = CancellationToken::after(u64::MAX);
         let asked = Lines { first: 3, most: 7 };
-        let found = Found::look(&file, asked, 20, Rest::Counted, &cancellation).expect("read");
-        assert_eq!((found.range.clone(), found.shown, found.total, found.is_cut), (12..23, 2, 10, true));
-        assert_eq!(found.note(asked), "\n\n[Lines 3 to 4 of 10; 6 are left, read on with offset 5]");
+        let bounds = Bounds { space_bytes: 20, ..WIDE };
+        let found = Found::look(&file, asked, bounds, Rest::Counted, &cancellation).expect("read");
+        assert_eq!(
+            (found.range.clone(), found.shown, found.total, found.is_cut),
+            (12..24, 2, Some(10), true)
+        );
+        let note = found.note(&file, asked, bounds.scan_bytes, &cancellation).expect("read");
+        assert_eq!(note, "\n[Lines 3 to 4 of 10; 6 are left, read on with offset 5]");
+    }
+
+    fn sparse() -> OpenFile {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(1 << 40).expect("a sparse file");
+        OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file")
     }
 
     #[test]
     fn a_long_look_ends_when_nobody_waits() {
-        let file = tempfile::tempfile().expect("a file");
-        file.set_len(1 << 40).expect("a sparse file");
-        let file = OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file");
         let cancellation = CancellationToken::after(3);
         let asked = Lines { first: 1, most: 1 };
         assert!(matches!(
-            Found::look(&file, asked, 1 << 16, Rest::Counted, &cancellation),
+            Found::look(&sparse(), asked, WIDE, Rest::Counted, &cancellation),
             Err(FsError::Cancelled(_))
         ));
         assert_eq!(cancellation.checked(), 4);
+    }
+
+    /// Neither for a line that is far away nor to count those behind is more looked through.
+    #[test]
+    fn a_look_ends_at_its_bound() {
+        let bounds = Bounds { space_bytes: 1 << 10, scan_bytes: 1 << 20 };
+        let most_steps = (1 << 20) / CHUNK as u64 + 2;
+        let cancellation = CancellationToken::after(u64::MAX);
+        let far = Lines { first: 2, most: 1 };
+        let error = Found::look(&sparse(), far, bounds, Rest::Counted, &cancellation);
+        assert!(matches!(error, Err(FsError::LineTooFar { line: 2, limit_bytes: 1_048_576 })), "{error:?}");
+        assert!(cancellation.checked() <= most_steps, "{}", cancellation.checked());
+        let near = Lines { first: 1, most: 1 };
+        let cancellation = CancellationToken::after(u64::MAX);
+        let found = Found::look(&sparse(), near, bounds, Rest::Counted, &cancellation).expect("read");
+        assert_eq!((found.total, found.is_cut), (None, true));
+        let note = found.note(&sparse(), near, bounds.scan_bytes, &cancellation).expect("read");
+        assert!(note.contains(" are left; more of the line takes a greater max_reply_bytes"), "{note}");
+        assert!(cancellation.checked() <= 2 * most_steps, "{}", cancellation.checked());
+    }
+
+    /// A part that ends before the bound says where the next begins, and that begin is found.
+    #[test]
+    fn no_offset_is_said_that_is_too_far() {
+        let text = "12345\n".repeat(100_000);
+        let file = file_of(text.as_bytes());
+        let bounds = Bounds { space_bytes: 7_000, scan_bytes: 1 << 17 };
+        let cancellation = CancellationToken::after(u64::MAX);
+        let (mut offset, mut parts) = (1, 0);
+        loop {
+            let asked = Lines { first: offset, most: MAX_LINE };
+            let found = Found::look(&file, asked, bounds, Rest::Counted, &cancellation).expect("near");
+            assert_eq!((found.total, found.shown), (None, 1_000), "{found:?}");
+            assert_eq!(found.range, 6 * (offset - 1)..6 * (offset + 999));
+            let note = found.note(&file, asked, bounds.scan_bytes, &cancellation).expect("read");
+            (offset, parts) = (offset + 1_000, parts + 1);
+            if !note.ends_with(&format!("read on with offset {offset}]")) {
+                assert!(note.contains("too far for offset") && parts == 22, "{parts}: {note}");
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_note_has_space() {
+        let cancellation = CancellationToken::after(u64::MAX);
+        let mut file = file_of(b"x\n\n");
+        file.bytes = 1 << 62;
+        let lines = Lines { first: MAX_LINE - 1, most: 1 };
+        let cut = Found { is_cut: true, begin: 0..1, ..Found::default() };
+        let note = cut.note(&file, lines, u64::MAX, &cancellation).expect("read");
+        assert!(note.contains("the next line has offset 9007199254740992;"), "{note}");
+        let digits = 2 * 19;
+        assert!(escaped_bytes(note.as_bytes()) + digits <= NOTE_BYTES, "{}", note.len());
     }
 }

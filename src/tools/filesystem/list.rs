@@ -40,7 +40,7 @@ pub(crate) fn list_directory(
                 text.push_str(" ");
                 text.push_lossy(&entry.name);
             }
-            text.push_str(&note(left));
+            text.push_str(&note(left, space));
         });
         call.structured_from_text();
         Ok(())
@@ -84,14 +84,16 @@ fn shown_and_left(mut cut: Cut<usize>, entries: usize, left: u64) -> (usize, u64
     cut.at().map_or((entries, left), |(shown, behind)| (shown, left + behind))
 }
 
-/// What is said of entries that are left.
-fn note(left: u64) -> String {
+/// What is said of entries that are left. A search of the directory holds no more of its names than that.
+fn note(left: u64, space: AnswerSpace) -> String {
     if left == 0 {
         return String::new();
     }
     format!(
-        "\n\n[{left} more entries are left, as an answer may have no more bytes (max_reply_bytes): search_files finds \
-         those whose names match a pattern]"
+        "\n\n[{left} more entries are left, as an answer may have no more bytes (max_reply_bytes): all of them take a \
+         greater one; search_files in this directory shows those that match a pattern, of the first names in byte order \
+         that have {} bytes together]",
+        space.names_bytes()
     )
 }
 
@@ -168,7 +170,7 @@ fn list_sized(
     call.text_with(|text| {
         sized.iter().take(shown).for_each(|entry| text.push_str(&entry.line()));
         push_total(text, &sized);
-        text.push_str(&note(left));
+        text.push_str(&note(left, space));
         if unheld > 0 {
             // Writing into an answer does not fail.
             let _ = write!(text, "\n[Sorted and added up are the first {} names in byte order]", sized.len());

@@ -67,7 +67,7 @@ fn search(
     let exclusions = Exclusions::of_search(arguments.exclude_patterns.iter(), context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let mut walk = Walk::of_part(&target, context, space, held)?;
+    let mut walk = Walk::new(&target, context, space, held)?;
     let mut found = String::new();
     let mut cut = Cut::new(space, context.compat);
     let mut path = GlobPath::default();

@@ -131,6 +131,7 @@ impl Search<'_> {
                 self.entry(target, &walk)?;
             }
         }
+        self.found.unread.entries = walk.left_out();
         self.found.unread.ignore_files = ignored.map_or(0, |ignored| ignored.left_out());
         Ok(())
     }

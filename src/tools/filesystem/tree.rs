@@ -38,7 +38,7 @@ fn write_tree(
     let exclusions = Exclusions::of_tree(arguments.exclude_patterns.iter(), context.compat, &mut budget)?;
     let target = context.sandbox.resolve(arguments.path)?;
     let space = AnswerSpace::of(call.limits(), context.copies);
-    let mut walk = Walk::of_part(&target, context, space, held)?;
+    let mut walk = Walk::new(&target, context, space, held)?;
     let mut json = Indented::default();
     let (mut path, mut progress) = (GlobPath::default(), Progress::default());
     let steps = budget.steps();

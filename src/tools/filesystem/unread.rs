@@ -45,6 +45,8 @@ pub(super) struct Unread {
     pub(super) directories: Skipped,
     pub(super) long_lines: Skipped,
     pub(super) ignore_files: usize,
+    /// Entries for whose names there was no room.
+    pub(super) entries: u64,
 }
 
 impl Unread {
@@ -57,7 +59,14 @@ impl Unread {
             self.directories.note("directory that cannot be listed", "directories that cannot be listed", ""),
             self.long_lines.note("file", "files", " from the first line of more than 262144 bytes on"),
         ];
-        let notes: Vec<String> = notes.into_iter().flatten().collect();
+        let entries = (self.entries > 0).then(|| {
+            format!(
+                "{} entries and what is below them, as their directories have more names than are held for an answer \
+                 (max_reply_bytes)",
+                self.entries
+            )
+        });
+        let notes: Vec<String> = notes.into_iter().chain([entries]).flatten().collect();
         let mut said = Vec::new();
         if !notes.is_empty() {
             said.push(format!("[Not searched: {}]", notes.join(", ")));
@@ -88,6 +97,10 @@ mod tests {
              1 file (/d/one) from the first line of more than 262144 bytes on]"
         );
         unread.ignore_files = 2;
+        unread.entries = 7;
+        assert!(
+            unread.notes().contains(" of more than 262144 bytes on, 7 entries and what is below them, as ")
+        );
         assert!(unread.notes().ends_with("\n[Not respected: 2 ignore files that are too long]"));
     }
 }

@@ -54,44 +54,22 @@ pub(crate) enum Step {
 }
 
 impl<'t> Walk<'t> {
-    /// Begins a walk in a directory.
+    /// Begins a walk in a directory. It leaves out what has too many names, but for the reference; [`Walk::left_out`]
+    /// counts them.
     ///
     /// # Errors
-    /// When it cannot be listed.
+    /// When the directory cannot be listed.
     pub(crate) fn new(
         target: &'t Target,
         context: &'t Context<'t>,
         space: AnswerSpace,
         held: &'t HeldMemory,
     ) -> Result<Self, FsError> {
-        Self::begin(target, context, space, held, false)
-    }
-
-    /// Begins a walk that leaves out what has too many names, but for the reference; [`Walk::left_out`] counts them.
-    ///
-    /// # Errors
-    /// When the directory cannot be listed.
-    pub(crate) fn of_part(
-        target: &'t Target,
-        context: &'t Context<'t>,
-        space: AnswerSpace,
-        held: &'t HeldMemory,
-    ) -> Result<Self, FsError> {
-        Self::begin(target, context, space, held, context.compat == Compat::Default)
-    }
-
-    fn begin(
-        target: &'t Target,
-        context: &'t Context<'t>,
-        space: AnswerSpace,
-        held: &'t HeldMemory,
-        leaves_out: bool,
-    ) -> Result<Self, FsError> {
         let mut walk = Self {
             target,
             context,
             space,
-            leaves_out,
+            leaves_out: context.compat == Compat::Default,
             left_out: 0,
             held,
             held_entries: 0,
