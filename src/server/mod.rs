@@ -65,7 +65,7 @@ pub(crate) use state::outgoing::Outgoing;
 pub(crate) use state::request_ids::{IdKey, RequestIds};
 pub(crate) use state::session::Session;
 #[cfg(any(test, feature = "filesystem"))]
-pub(crate) use state::streamed::{BlockSource, Filled};
+pub(crate) use state::streamed::{BlockSource, Cursor, Filled};
 #[cfg(test)]
 pub(crate) use state::undelivered::Shortage;
 pub(crate) use state::undelivered::{HeldAnswers, Undelivered, UndeliveredAnswers};

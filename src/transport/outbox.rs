@@ -322,9 +322,12 @@ impl Outbox {
             first.map(|first| self.ready.drain(first..at).collect()).unwrap_or_default();
         let at = at - dropped.len();
         let Some(Queued::Stream(answer)) = self.ready.get_mut(at) else { return };
-        let Some(Queued::Segment(segment)) = dropped.first() else { return answer.suspend(None) };
-        let kept = segment.len().min(sent + REST_BYTES);
-        answer.suspend(Some((&**segment, kept)));
+        let Some(Queued::Segment(segment)) = dropped.first() else {
+            answer.suspend(None);
+            return;
+        };
+        let most = segment.len().min(sent + REST_BYTES);
+        let kept = answer.suspend(Some((&**segment, most)));
         let rest = answer.rest(&segment[sent..kept]);
         if first == Some(0) {
             self.written = 0;

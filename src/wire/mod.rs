@@ -39,6 +39,6 @@ pub use skim::Outline;
 #[cfg(feature = "client")]
 pub(crate) use skim::Skim;
 pub use strings::Strings;
-pub(crate) use text_pieces::{BufferRoom, CountingRoom, HEX_DIGITS, escape_piece};
+pub(crate) use text_pieces::{BufferRoom, CountingRoom, HEX_DIGITS, escape_piece, unit_floor};
 #[cfg(feature = "filesystem")]
 pub(crate) use text_pieces::{LONGEST_UNIT, Room, base64_piece};

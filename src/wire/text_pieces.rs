@@ -141,6 +141,20 @@ fn escape_text(text: &str, room: &mut impl Room) -> usize {
     }
 }
 
+/// The end of the last unit that ends within the first `most` bytes of escaped text, which begins with a unit.
+pub(crate) fn unit_floor(text: &[u8], most: usize) -> usize {
+    let mut at = 0;
+    while let Some(before) = memchr::memchr(b'\\', &text[at..most]) {
+        let begin = at + before;
+        at = begin + if text.get(begin + 1) == Some(&b'u') { LONGEST_UNIT } else { 2 };
+        if at > most {
+            return begin;
+        }
+    }
+    let continues = |end: &usize| text.get(*end).is_some_and(|byte| byte & 0xC0 == 0x80);
+    (at..=most).rev().find(|end| !continues(end)).unwrap_or(at)
+}
+
 /// The escape of a byte that may not stand for itself.
 pub(super) fn escape(byte: u8, long: &mut [u8; LONGEST_UNIT]) -> &[u8] {
     match byte {
@@ -184,6 +198,17 @@ mod tests {
             1 => Just(vec![0xF0, 0x9F, 0x98]),
         ];
         prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+    }
+
+    #[test]
+    fn text_is_cut_between_two_units() {
+        let text = br#"a\n\u0001\\u001f\\\"\u001f"#.as_slice();
+        let text = [text, "\u{e9}\u{20ac}\u{1F600}\u{FFFD}z".as_bytes()].concat();
+        let floors: Vec<usize> = (0..=text.len()).map(|most| unit_floor(&text, most)).collect();
+        let mut ends = floors.clone();
+        ends.dedup();
+        assert_eq!(ends, [0, 1, 3, 9, 11, 12, 13, 14, 15, 16, 18, 20, 26, 28, 31, 35, 38, 39]);
+        assert!(floors.iter().enumerate().all(|(most, floor)| floor + LONGEST_UNIT > most && *floor <= most));
     }
 
     proptest! {

@@ -4,8 +4,9 @@
 //! [`Window`] for two segments, one that is sent and one that is written; the last segment takes that over.
 //!
 //! A peer that takes nothing for [`STALL`] keeps no window from others either: what is written and not sent is dropped, and
-//! written again once the peer goes on. **Invariant:** of a segment of which a part was sent, the rest is sent only if the
-//! whole is the same again; if what it is written from has changed since, the connection ends.
+//! written again once the peer goes on. **Invariant:** of a segment of which a part was sent, the rest is sent only if that
+//! part is the same again. If what it is written from has changed since, the answer ends there as an error, which it can:
+//! a part ends where the text may end, and a frame whose length was sent before is filled with spaces behind the answer.
 
 use crate::limits::price;
 use crate::server::state::fair_bytes::Share;
@@ -56,6 +57,11 @@ pub(crate) struct SegmentFrame {
 }
 
 impl SegmentFrame {
+    /// Bytes before each segment and after it.
+    fn around_bytes(frame: Option<Self>) -> (usize, usize) {
+        frame.map_or((0, 0), |frame| (frame.lead_bytes, frame.end_bytes))
+    }
+
     /// Writes the next segment with its frame, `step_bytes` in all.
     fn write(frame: Option<Self>, writer: &mut SegmentWriter, segment: &mut BytesMut, step_bytes: usize) {
         let Some(Self { lead_bytes, end_bytes, close }) = frame else {
@@ -105,27 +111,52 @@ struct Begin {
 }
 
 /// A segment of which a part was sent, and whose rest was dropped.
+#[derive(Debug)]
 struct Again {
+    /// Bytes of the part, with those of the frame: up to a place where the answer may end, or all.
     sent_bytes: usize,
+    /// Bytes of the segment.
     bytes: usize,
-    digest: u64,
+    /// Has seen what the part carries of the answer.
+    hasher: DefaultHasher,
 }
 
 impl Again {
-    fn of(segment: &[u8], sent_bytes: usize) -> Self {
-        Self { sent_bytes, bytes: segment.len(), digest: digest(segment) }
+    /// Writes the segment again, and leaves of it what was not sent.
+    fn write(&self, frame: Option<SegmentFrame>, writer: &mut SegmentWriter, segment: &mut BytesMut) {
+        let (lead_bytes, end_bytes) = SegmentFrame::around_bytes(frame);
+        let end = self.bytes - end_bytes;
+        let sent = self.sent_bytes.min(end);
+        let begin = writer.mark();
+        segment.resize(lead_bytes, 0);
+        writer.fill(segment, sent);
+        if let Some(begin) = begin
+            && !self.is_same(segment, lead_bytes, sent)
+        {
+            writer.break_off_behind(begin, sent - lead_bytes);
+            segment.resize(sent, 0);
+        }
+        writer.fill(segment, end);
+        if let Some(frame) = frame {
+            if segment.len() < end && !writer.is_done() {
+                writer.break_off_here();
+                writer.fill(segment, end);
+            }
+            // The answer is short where it was broken off: spaces are no part of it.
+            segment.resize(end, b' ');
+            (frame.close)(segment);
+        }
+        let (begin, bytes) = (self.sent_bytes.min(segment.len()), segment.len());
+        segment.copy_within(begin.., 0);
+        segment.truncate(bytes - begin);
     }
 
-    /// Whether a segment is the same once more.
-    fn is(&self, segment: &[u8]) -> bool {
-        segment.len() == self.bytes && digest(segment) == self.digest
+    /// Whether the part is the same once more.
+    fn is_same(&self, segment: &[u8], begin: usize, end: usize) -> bool {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&segment[begin..]);
+        segment.len() == end && hasher.finish() == self.hasher.finish()
     }
-}
-
-fn digest(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    hasher.finish()
 }
 
 /// Since when the peer takes nothing.
@@ -152,11 +183,14 @@ impl Stall {
     }
 }
 
+/// A segment, who wrote it, and what was sent of it before.
+type Written = (Box<SegmentWriter>, BufferLease, Option<Box<Again>>);
+
 enum Step {
     /// The next segment was not asked for.
     Resting(Box<SegmentWriter>),
     Acquiring(Box<SegmentWriter>, AcquirePermit),
-    Writing(JoinHandle<(Box<SegmentWriter>, BufferLease)>),
+    Writing(JoinHandle<Written>),
     Ended,
 }
 
@@ -257,24 +291,54 @@ impl AnswerStream {
     }
 
     /// Gives the window back; the segments that were given out are dropped by who has them. `first` is the oldest of them,
-    /// and how many bytes of it are sent.
-    pub(crate) fn suspend(&mut self, first: Option<(&[u8], usize)>) {
-        if let Some(Begin { mark, before }) = self.out.begins.pop_front().flatten() {
+    /// and how many bytes of it may be sent all the same. Returns how many of them are to be sent.
+    pub(crate) fn suspend(&mut self, first: Option<(&[u8], usize)>) -> usize {
+        let mut kept_bytes = 0;
+        if let Some(Begin { mark, mut before }) = self.out.begins.pop_front().flatten() {
+            if let Some((segment, most)) = first {
+                let (again, bytes) = self.keep(mark, before, segment, most);
+                (before, kept_bytes) = (Some(again), bytes);
+            }
             let writer = SegmentWriter::resume(Arc::clone(&self.answer), mark);
             self.step = Step::Resting(Box::new(writer));
-            self.out.again = match (before, first) {
-                (Some(mut again), Some((_, sent_bytes))) => {
-                    again.sent_bytes += sent_bytes;
-                    Some(again)
-                }
-                (None, Some((segment, sent_bytes))) => Some(Box::new(Again::of(segment, sent_bytes))),
-                (before, None) => before,
-            };
+            self.out.again = before;
         }
         self.out.begins.clear();
         self.memory = None;
         self.share = None;
         self.stall = Stall::default();
+        kept_bytes
+    }
+
+    /// Of a segment that is dropped, `most` bytes at most are sent all the same: how many, and what tells later that they
+    /// are the same again. `before` is what was sent of it before `segment`.
+    fn keep(
+        &self,
+        mark: Mark,
+        before: Option<Box<Again>>,
+        segment: &[u8],
+        most: usize,
+    ) -> (Box<Again>, usize) {
+        let (lead_bytes, end_bytes) = SegmentFrame::around_bytes(self.frame);
+        let (begin, passed) = match &before {
+            None => (lead_bytes, 0),
+            Some(before) => (0, before.sent_bytes - lead_bytes),
+        };
+        let bytes = segment.len();
+        let mut again =
+            before.unwrap_or_else(|| Box::new(Again { sent_bytes: 0, bytes, hasher: DefaultHasher::new() }));
+        let carried = &segment[begin..bytes - end_bytes];
+        let most = most.saturating_sub(begin);
+        let kept = if most > carried.len() {
+            again.hasher.write(carried);
+            bytes
+        } else {
+            let place = SegmentWriter::place_to_end(&self.answer, (mark, passed), carried, most);
+            again.hasher.write(&carried[..place]);
+            begin + place
+        };
+        again.sent_bytes += kept;
+        (again, kept)
     }
 
     /// A buffer for what is kept of a segment that is dropped.
@@ -287,8 +351,7 @@ impl AnswerStream {
     /// The next segment; it may be empty.
     ///
     /// # Errors
-    /// When the server ends, or the thread that writes does, or what is sent has changed meanwhile: the connection must
-    /// end.
+    /// When the server ends, or the thread that writes does: the connection must end.
     pub(crate) fn poll_segment(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<BufferLease>> {
         loop {
             match &mut self.step {
@@ -302,30 +365,23 @@ impl AnswerStream {
                 Step::Writing(thread) => {
                     let ended = ready!(Pin::new(thread).poll(cx));
                     self.step = Step::Ended;
-                    let (writer, segment) = ended.map_err(io::Error::other)?;
-                    return Poll::Ready(self.give_out(writer, segment));
+                    return Poll::Ready(Ok(self.give_out(ended.map_err(io::Error::other)?)));
                 }
                 Step::Ended => return Poll::Ready(Err(io::Error::other("the answer was sent already"))),
             }
         }
     }
 
-    fn give_out(&mut self, writer: Box<SegmentWriter>, mut segment: BufferLease) -> io::Result<BufferLease> {
-        let before = self.out.again.take();
-        if let Some(again) = &before {
-            if !again.is(&segment) {
-                return Err(io::Error::other("what is sent has changed while its peer did not read"));
-            }
-            segment.copy_within(again.sent_bytes.., 0);
-            segment.truncate(again.bytes - again.sent_bytes);
-        }
-        self.out.begins.push_back(self.out.written.take().map(|mark| Begin { mark, before }));
+    fn give_out(&mut self, (writer, mut segment, before): Written) -> BufferLease {
+        // How an answer was broken off cannot be had again: such a segment stays until it is sent.
+        let mark = self.out.written.take().filter(|_| !writer.is_broken_off());
+        self.out.begins.push_back(mark.map(|mark| Begin { mark, before }));
         if !writer.is_done() {
             self.step = Step::Resting(writer);
         } else if let Some(memory) = self.memory.take() {
             segment.hold(memory);
         }
-        Ok(segment)
+        segment
     }
 
     /// Waits for memory, for an answer that was promised or was suspended: no other waits for what is sent before it.
@@ -355,11 +411,14 @@ impl AnswerStream {
         };
         segment.hold(self.windows.memory().reserve(0));
         self.out.written = writer.mark();
-        let (step_bytes, frame) = (self.step_bytes, self.frame);
+        let (step_bytes, frame, again) = (self.step_bytes, self.frame, self.out.again.take());
         self.step = Step::Writing(tokio::task::spawn_blocking(move || {
-            SegmentFrame::write(frame, &mut writer, &mut segment, step_bytes);
+            match &again {
+                Some(again) => again.write(frame, &mut writer, &mut segment),
+                None => SegmentFrame::write(frame, &mut writer, &mut segment, step_bytes),
+            }
             drop(permit);
-            (writer, segment)
+            (writer, segment, again)
         }));
     }
 }

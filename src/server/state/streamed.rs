@@ -11,7 +11,7 @@
 //! is not: a block that cannot be as it was counted ends where it is, and the result says `isError`, and why.
 
 use crate::memory::lasting;
-use crate::wire::{BufferRoom, CountingRoom, escape_piece};
+use crate::wire::{BufferRoom, CountingRoom, escape_piece, unit_floor};
 use bytes::{Buf, BytesMut};
 use mcpool_pools::BufferLease;
 use std::collections::VecDeque;
@@ -24,13 +24,27 @@ const IS_ERROR: &[u8] = br#","isError":true"#;
 /// For a client whose block is not what was counted.
 const CHANGED: &str = "This changed while it was sent, and what is here of it is not whole: ask for it again";
 
+/// How far a source has come with one copy of its block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// What comes next, as the source numbers it.
+    pub(crate) at: u64,
+    /// A checksum of what came so far, for sources that tell by it whether they have changed.
+    pub(crate) checksum: u32,
+}
+
 /// What gives the bytes of a block, again for each copy of it and from any place.
 pub(crate) trait BlockSource: fmt::Debug + Send + Sync {
-    /// Writes what comes at `at`, as much as has room, and moves `at` behind it. It may block.
+    /// Writes what comes at the cursor, as much as has room, and moves the cursor behind it. It may block.
     ///
     /// # Errors
-    /// Why the rest cannot be had, for the client.
-    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String>;
+    /// Why the rest cannot be had, or why what was had is not whole, for the client.
+    fn fill(&self, cursor: &mut Cursor, room: &mut BufferRoom<'_>) -> Result<Filled, String>;
+
+    /// Whether it gives base64, in groups of four characters, and no text with escapes.
+    fn is_base64(&self) -> bool {
+        false
+    }
 
     /// Bytes of it, with those of its heap.
     fn kept_bytes(&self) -> usize {
@@ -135,15 +149,35 @@ enum Part {
     Text(BytesMut),
 }
 
+impl Part {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Skeleton(range) => range.len(),
+            Self::Block(left) => *left,
+            Self::Text(text) => text.len(),
+        }
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        match self {
+            Self::Skeleton(range) => range.start += bytes,
+            Self::Block(left) => *left -= bytes,
+            Self::Text(text) => text.advance(bytes),
+        }
+    }
+}
+
 /// Writes one streamed answer from its start to its end.
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
     answer: Arc<StreamedAnswer>,
     parts: VecDeque<Part>,
     /// How far the source has come with the current copy.
-    at: u64,
+    cursor: Cursor,
     /// The copy of the block in `structuredContent` is being written.
     is_copy: bool,
+    /// It ends as an error, in the middle of its block.
+    is_broken_off: bool,
 }
 
 /// How far an answer is written, to go on from there with another writer.
@@ -153,21 +187,16 @@ pub(crate) struct Mark {
     parts: usize,
     /// Bytes of the first of them that are left.
     left: usize,
-    at: u64,
+    cursor: Cursor,
     is_copy: bool,
 }
 
 impl SegmentWriter {
-    /// How far it has come. `None` where it is done, or where its source has failed.
+    /// How far it has come. `None` where it is done, or was broken off.
     pub(crate) fn mark(&self) -> Option<Mark> {
-        let mut parts = self.parts.iter();
-        let left = match parts.next()? {
-            Part::Skeleton(range) => range.len(),
-            Part::Block(left) => *left,
-            Part::Text(_) => return None,
-        };
-        let Self { at, is_copy, .. } = *self;
-        Some(Mark { parts: self.parts.len(), left, at, is_copy })
+        let left = self.parts.front().filter(|_| !self.is_broken_off)?.bytes();
+        let Self { cursor, is_copy, .. } = *self;
+        Some(Mark { parts: self.parts.len(), left, cursor, is_copy })
     }
 
     /// One that goes on at a mark.
@@ -175,12 +204,80 @@ impl SegmentWriter {
         let mut writer = Self::new(answer);
         let written = writer.parts.len().saturating_sub(mark.parts);
         writer.parts.drain(..written);
-        match writer.parts.front_mut() {
-            Some(Part::Skeleton(range)) => range.start = range.end - mark.left,
-            Some(Part::Block(left)) => *left = mark.left,
-            Some(Part::Text(_)) | None => {}
+        if let Some(part) = writer.parts.front_mut() {
+            part.skip(part.bytes().saturating_sub(mark.left));
         }
-        Self { at: mark.at, is_copy: mark.is_copy, ..writer }
+        Self { cursor: mark.cursor, is_copy: mark.is_copy, ..writer }
+    }
+
+    /// Whether the answer ends as an error, in what was written or in what is left.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.is_broken_off
+    }
+
+    /// Goes back to a mark behind which so many bytes were sent, which cannot be had again: the answer ends as an error
+    /// behind them, if anything of its block is left.
+    #[cold]
+    pub(crate) fn break_off_behind(&mut self, mark: Mark, sent_bytes: usize) {
+        *self = Self::resume(Arc::clone(&self.answer), mark);
+        self.pass(sent_bytes);
+        self.break_off_here();
+    }
+
+    /// Ends the answer as an error as soon as it may end, if anything of its block is left.
+    #[cold]
+    pub(crate) fn break_off_here(&mut self) {
+        let before = match self.parts.front() {
+            Some(Part::Skeleton(_)) => self.parts.pop_front(),
+            _ => None,
+        };
+        if matches!(self.parts.front(), Some(Part::Block(_))) {
+            self.break_off(CHANGED);
+        }
+        if let Some(before) = before {
+            self.parts.push_front(before);
+        }
+    }
+
+    /// Leaves out bytes that were sent before.
+    fn pass(&mut self, mut bytes: usize) {
+        while let Some(part) = self.parts.front_mut() {
+            let left = part.bytes();
+            if bytes < left {
+                return part.skip(bytes);
+            }
+            bytes -= left;
+            if let Some(Part::Block(_)) = self.parts.pop_front() {
+                self.cursor = Cursor::default();
+                self.is_copy = true;
+            }
+        }
+    }
+
+    /// The last place among the first `most` of some bytes where the answer may end: in no escape and no character of its
+    /// block. The bytes are those that were written `passed` bytes behind a mark.
+    pub(crate) fn place_to_end(
+        answer: &Arc<StreamedAnswer>,
+        (mark, passed): (Mark, usize),
+        bytes: &[u8],
+        most: usize,
+    ) -> usize {
+        let mut writer = Self::resume(Arc::clone(answer), mark);
+        writer.pass(passed);
+        let mut begin = 0;
+        for part in &writer.parts {
+            let end = begin + part.bytes();
+            if most < end {
+                let in_part = most - begin;
+                return match part {
+                    Part::Block(_) if answer.source.is_base64() => begin + in_part / 4 * 4,
+                    Part::Block(_) => begin + unit_floor(&bytes[begin..], in_part),
+                    Part::Skeleton(_) | Part::Text(_) => most,
+                };
+            }
+            begin = end;
+        }
+        most
     }
 
     pub(crate) fn new(answer: Arc<StreamedAnswer>) -> Self {
@@ -193,7 +290,7 @@ impl SegmentWriter {
             from = copy;
         }
         parts.push_back(Part::Skeleton(from..answer.skeleton.len()));
-        Self { answer, parts, at: 0, is_copy: false }
+        Self { answer, parts, cursor: Cursor::default(), is_copy: false, is_broken_off: false }
     }
 
     /// Whether all is written.
@@ -241,12 +338,12 @@ impl SegmentWriter {
         let most = room.min(*left);
         let is_last_room = most == *left;
         let before = segment.len();
-        let filled = self.answer.source.fill(&mut self.at, &mut BufferRoom::new(segment, most));
+        let filled = self.answer.source.fill(&mut self.cursor, &mut BufferRoom::new(segment, most));
         *left -= segment.len() - before;
         match filled {
             Ok(Filled::End) if *left == 0 => {
                 self.parts.pop_front();
-                self.at = 0;
+                self.cursor = Cursor::default();
                 self.is_copy = true;
             }
             Ok(Filled::Full) if !is_last_room => return Filled::Full,
@@ -260,6 +357,7 @@ impl SegmentWriter {
     /// Ends the answer in the middle of the block, as an error.
     #[cold]
     fn break_off(&mut self, why: &str) {
+        self.is_broken_off = true;
         let answer = &self.answer;
         let ending = if self.is_copy {
             let closing = &answer.skeleton[answer.cuts.1.unwrap_or(answer.tail_at)..answer.tail_at];

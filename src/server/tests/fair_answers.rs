@@ -5,7 +5,7 @@ use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::memory_turns::MemoryTurns;
-use crate::server::state::streamed::{BlockSource, Ending, Filled, Skeleton, StreamedAnswer};
+use crate::server::state::streamed::{BlockSource, Cursor, Ending, Filled, Skeleton, StreamedAnswer};
 use crate::server::state::windows::WindowBudget;
 use crate::wire::{BufferRoom, escape_piece};
 use mcpool_pools::{BufferConfig, BufferPool, LeasedBudget, MemoryBudget, OwnedBudget};
@@ -41,12 +41,12 @@ struct Gated {
 }
 
 impl BlockSource for Gated {
-    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+    fn fill(&self, cursor: &mut Cursor, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
         let open = self.gate.open.lock().expect("no panic");
         let mut open = self.gate.opened.wait_while(open, |open| *open == 0).expect("no panic");
         *open -= 1;
         let text = vec![b'x'; 64 * 1024];
-        *at += escape_piece(&text, false, room) as u64;
+        cursor.at += escape_piece(&text, false, room) as u64;
         Ok(Filled::Full)
     }
 }

@@ -7,7 +7,7 @@ use crate::server::answer::outcome::Outcome;
 use crate::server::state::answer_stream::StreamMeans;
 use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::fair_queue::SessionKey;
-use crate::server::state::streamed::{BlockSource, Filled, SegmentWriter};
+use crate::server::state::streamed::{BlockSource, Cursor, Filled, SegmentWriter};
 use crate::server::tests::fair_answers::windows_within;
 use crate::wire::{BufferRoom, CountingRoom, Reply, escape_piece};
 use bytes::BytesMut;
@@ -71,11 +71,11 @@ impl Change {
 }
 
 impl BlockSource for Changing {
-    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+    fn fill(&self, cursor: &mut Cursor, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
         let text = self.now()?;
-        let rest = text.get(*at as usize..).unwrap_or_default();
+        let rest = text.get(cursor.at as usize..).unwrap_or_default();
         let taken = escape_piece(rest, true, room);
-        *at += taken as u64;
+        cursor.at += taken as u64;
         Ok(if taken == rest.len() { Filled::End } else { Filled::Full })
     }
 }

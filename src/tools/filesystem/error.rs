@@ -164,6 +164,8 @@ pub(crate) enum FsError {
     LineTooFar { line: u64, limit_bytes: u64 },
     #[error("The file became shorter while it was read: read it again")]
     Shrank,
+    #[error("The file changed while it was sent, and what is here of it is not of one moment: read it again")]
+    Changed,
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
     #[error("{}: {}, {call}{}", code(*.errno), message(*.errno), Paths(path.as_deref(), to.as_deref()))]

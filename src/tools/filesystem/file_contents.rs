@@ -4,7 +4,7 @@
 
 use super::as_node::media;
 use super::error::FsError;
-use super::file_text::{FileData, FileText, LineEnds};
+use super::file_text::{FileData, FileText, LineEnds, checksum};
 use super::line_range::scan_bytes;
 use super::open_file::{CHUNK, OpenFile};
 use crate::limits::price::{AROUND_BYTES, LARGE_BYTES};
@@ -34,6 +34,8 @@ struct Contents {
     kind: ContentsKind,
     /// Bytes of it in JSON.
     bytes: usize,
+    /// Of the text; 0 for data.
+    checksum: u32,
 }
 
 /// Why there are no contents.
@@ -70,13 +72,14 @@ pub(super) fn write(
         Err(Fault::TooLong) => return Err(too_long(file.bytes, max_bytes)),
         Err(Fault::File(error)) => return Err(refusal(error)),
     };
-    let Contents { range, kind, bytes } = contents;
+    let Contents { range, kind, bytes, checksum } = contents;
     let mime_type = mime_type.or((kind == ContentsKind::Text).then_some("text/plain"));
     let mime_type = mime_type.unwrap_or(media::UNKNOWN);
     if bytes > LARGE_BYTES && read.may_stream() {
         match kind {
             ContentsKind::Text => {
-                read.stream(uri, Some(mime_type), kind, FileText::new(file, range, LineEnds::Kept), bytes);
+                let text = FileText::new(file, range, LineEnds::Kept).counted(checksum);
+                read.stream(uri, Some(mime_type), kind, text, bytes);
             }
             ContentsKind::Blob => {
                 read.stream(uri, Some(mime_type), kind, FileData::part(file, range), bytes);
@@ -162,7 +165,7 @@ impl Contents {
         if bytes > space_bytes as u64 {
             return Err(Fault::TooLong);
         }
-        Ok(Self { range, kind: ContentsKind::Blob, bytes: bytes as usize })
+        Ok(Self { range, kind: ContentsKind::Blob, bytes: bytes as usize, checksum: 0 })
     }
 }
 
@@ -174,7 +177,7 @@ fn text(
     cancellation: &CancellationToken,
 ) -> Result<Option<Contents>, Fault> {
     let mut buffer = [0; CHUNK];
-    let (mut at, mut bytes) = (range.start, 0);
+    let (mut at, mut bytes, mut sum) = (range.start, 0, 0);
     while at < range.end {
         cancellation.check().map_err(FsError::from)?;
         let most = (range.end - at).min(CHUNK as u64) as usize;
@@ -196,11 +199,12 @@ fn text(
         };
         at += valid.len() as u64;
         bytes += escaped_bytes(valid);
+        sum = checksum(sum, valid);
         if bytes > space_bytes {
             return Err(Fault::TooLong);
         }
     }
-    Ok(Some(Contents { range: range.start..at, kind: ContentsKind::Text, bytes }))
+    Ok(Some(Contents { range: range.start..at, kind: ContentsKind::Text, bytes, checksum: sum }))
 }
 
 /// Where lines are, with their line ends. The first is not looked for behind `scan_bytes`.

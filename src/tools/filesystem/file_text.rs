@@ -1,11 +1,12 @@
 //! The text or the data of a large file, read while the answer is sent that carries it.
 //!
 //! The file is read by place: it stays open, and what is read for one copy changes nothing for the other. Only what it
-//! had when it was counted is read, so that a file that grows is answered as it was.
+//! had when it was counted is read, so that a file that grows is answered as it was. Each copy is held against what was
+//! counted: one that is another, or of which a part is of another moment, ends as an error.
 
 use super::error::FsError;
-use super::open_file::{CHUNK, OpenFile};
-use crate::server::{BlockSource, CancellationToken, Filled, TextBlock};
+use super::open_file::{CHUNK, OpenFile, Stamp};
+use crate::server::{BlockSource, CancellationToken, Cursor, Filled, TextBlock};
 use crate::wire::{BufferRoom, CountingRoom, LONGEST_UNIT, Room, base64_piece, escape_piece};
 use std::ops::Range;
 
@@ -15,6 +16,16 @@ pub(crate) struct FileText {
     file: OpenFile,
     range: Range<u64>,
     line_ends: LineEnds,
+    /// The checksum of the part when it was counted.
+    counted: Option<u32>,
+}
+
+/// The checksum of bytes behind others that have the checksum `before`. For changes that nobody hides: who writes a file
+/// decides what is read in it.
+pub(super) fn checksum(before: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(before);
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
 /// What becomes of line ends.
@@ -34,7 +45,17 @@ struct Piece {
 
 impl FileText {
     pub(crate) fn new(file: OpenFile, range: Range<u64>, line_ends: LineEnds) -> Self {
-        Self { file, range, line_ends }
+        Self { file, range, line_ends, counted: None }
+    }
+
+    /// A part that was counted before, and had that checksum.
+    pub(crate) fn counted(self, checksum: u32) -> Self {
+        Self { counted: Some(checksum), ..self }
+    }
+
+    /// The checksum of the part, if it was counted.
+    pub(crate) fn checksum(&self) -> u32 {
+        self.counted.unwrap_or_default()
     }
 
     /// Reads it once, and returns the bytes that it has in JSON; `None` if those are more than `most_bytes`.
@@ -47,18 +68,19 @@ impl FileText {
         cancellation: &CancellationToken,
     ) -> Result<Option<usize>, FsError> {
         let mut room = CountingRoom::default();
-        let mut at = 0;
-        while at < self.bytes() {
+        let mut cursor = Cursor::default();
+        while cursor.at < self.bytes() {
             cancellation.check()?;
-            let piece = self.step(&mut at, &mut room)?;
+            let piece = self.step(&mut cursor, &mut room)?;
             if piece.taken_bytes == 0 {
                 // It ends before its length, as files do that are no files on a disk.
-                self.range.end = self.range.start + at + piece.read_bytes as u64;
+                self.range.end = self.range.start + cursor.at + piece.read_bytes as u64;
             }
             if room.bytes > most_bytes {
                 return Ok(None);
             }
         }
+        self.counted = Some(cursor.checksum);
         Ok(Some(room.bytes))
     }
 
@@ -85,7 +107,8 @@ impl FileText {
     }
 
     /// Reads and writes the next piece.
-    fn step(&self, at: &mut u64, room: &mut impl Room) -> Result<Piece, FsError> {
+    fn step(&self, cursor: &mut Cursor, room: &mut impl Room) -> Result<Piece, FsError> {
+        let at = &mut cursor.at;
         let mut buffer = [0; CHUNK];
         // No more than has room, but enough for the longest character.
         let most = (room.left().clamp(LONGEST_UNIT, CHUNK) as u64).min(self.bytes() - *at);
@@ -96,6 +119,7 @@ impl FileText {
             LineEnds::Short => shorten_line_ends(piece, is_last, room),
         };
         *at += taken_bytes as u64;
+        cursor.checksum = checksum(cursor.checksum, &piece[..taken_bytes]);
         Ok(Piece { read_bytes: piece.len(), taken_bytes })
     }
 }
@@ -177,9 +201,9 @@ fn shorten_line_ends(piece: &[u8], is_last: bool, room: &mut impl Room) -> usize
 }
 
 impl BlockSource for FileText {
-    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
-        while *at < self.bytes() {
-            let piece = self.step(at, room).map_err(|error| error.to_string())?;
+    fn fill(&self, cursor: &mut Cursor, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+        while cursor.at < self.bytes() {
+            let piece = self.step(cursor, room).map_err(|error| error.to_string())?;
             if piece.taken_bytes > 0 {
                 continue;
             }
@@ -187,6 +211,9 @@ impl BlockSource for FileText {
                 return Ok(Filled::Full);
             }
             return Err(FsError::Shrank.to_string());
+        }
+        if self.counted.is_some_and(|counted| counted != cursor.checksum) {
+            return Err(FsError::Changed.to_string());
         }
         Ok(Filled::End)
     }
@@ -197,17 +224,20 @@ impl BlockSource for FileText {
 pub(crate) struct FileData {
     file: OpenFile,
     range: Range<u64>,
+    /// From before its first byte was read.
+    stamp: Option<Stamp>,
 }
 
 impl FileData {
     pub(crate) fn new(file: OpenFile) -> Self {
         let range = 0..file.bytes;
-        Self { file, range }
+        Self::part(file, range)
     }
 
     /// A part of a file.
     pub(crate) fn part(file: OpenFile, range: Range<u64>) -> Self {
-        Self { file, range }
+        let stamp = file.stamp();
+        Self { file, range, stamp }
     }
 
     /// Bytes of it in JSON.
@@ -218,10 +248,26 @@ impl FileData {
     fn bytes(&self) -> u64 {
         self.range.end - self.range.start
     }
+
+    /// The checksum of what it has now.
+    fn checksum(&self) -> Result<u32, FsError> {
+        let (mut buffer, mut at, mut sum) = ([0; CHUNK], 0, 0);
+        while at < self.bytes() {
+            let most = (self.bytes() - at).min(CHUNK as u64) as usize;
+            let piece = self.file.read_at(&mut buffer[..most], self.range.start + at)?;
+            if piece.is_empty() {
+                return Err(FsError::Shrank);
+            }
+            at += piece.len() as u64;
+            sum = checksum(sum, piece);
+        }
+        Ok(sum)
+    }
 }
 
 impl BlockSource for FileData {
-    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+    fn fill(&self, cursor: &mut Cursor, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+        let at = &mut cursor.at;
         let mut buffer = [0; CHUNK];
         while *at < self.bytes() {
             let groups = room.left() / 4;
@@ -237,8 +283,19 @@ impl BlockSource for FileData {
                 return Err(FsError::Shrank.to_string());
             }
             *at += taken as u64;
+            cursor.checksum = checksum(cursor.checksum, &piece[..taken]);
+        }
+        // What was appended, or touched, is as it was sent.
+        if self.file.may_have_changed(self.stamp.as_ref())
+            && self.checksum().map_err(|error| error.to_string())? != cursor.checksum
+        {
+            return Err(FsError::Changed.to_string());
         }
         Ok(Filled::End)
+    }
+
+    fn is_base64(&self) -> bool {
+        true
     }
 }
 

@@ -5,7 +5,7 @@ use super::error::{FsError, Stop};
 use super::held::HeldMemory;
 use super::sandbox::toolset_state::{KeptBytes, KeptBytesGuard};
 use crate::limits::price;
-use crate::server::{BlockSource, CallContext, Filled};
+use crate::server::{BlockSource, CallContext, Cursor, Filled};
 use crate::wire::{BufferRoom, escape_piece, escaped_bytes};
 use mcpool_pools::Reservation;
 
@@ -22,7 +22,7 @@ struct HeldText {
 }
 
 impl BlockSource for HeldText {
-    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+    fn fill(&self, Cursor { at, .. }: &mut Cursor, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
         loop {
             let begin = *at as usize;
             let end = self.text.floor_char_boundary(begin.saturating_add(PIECE_BYTES));

@@ -8,7 +8,7 @@ use super::file_text::{FileText, LineEnds};
 use super::numbers::whole;
 use super::open_file::{CHUNK, OpenFile};
 use crate::limits::{Limits, price};
-use crate::server::{BlockSource, CallContext, CancellationToken, Filled};
+use crate::server::{BlockSource, CallContext, CancellationToken, Cursor, Filled};
 use crate::wire::{BufferRoom, escape_piece, escaped_bytes};
 use std::ops::Range;
 
@@ -442,14 +442,14 @@ struct NotedText {
 }
 
 impl BlockSource for NotedText {
-    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
-        if *at < self.text.bytes() && self.text.fill(at, room)? == Filled::Full {
+    fn fill(&self, cursor: &mut Cursor, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+        if cursor.at < self.text.bytes() && self.text.fill(cursor, room)? == Filled::Full {
             return Ok(Filled::Full);
         }
-        let written = (*at - self.text.bytes()) as usize;
+        let written = (cursor.at - self.text.bytes()) as usize;
         let rest = self.note.as_bytes().get(written..).unwrap_or_default();
         let taken = escape_piece(rest, true, room);
-        *at += taken as u64;
+        cursor.at += taken as u64;
         Ok(if taken < rest.len() { Filled::Full } else { Filled::End })
     }
 }

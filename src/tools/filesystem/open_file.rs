@@ -8,7 +8,7 @@ use super::error::{FsError, Stop, shown};
 use super::sandbox::access::Sandbox;
 use super::sandbox::target::Target;
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
 /// Bytes read at a time.
@@ -16,6 +16,19 @@ pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// Opens a file for reading without waiting, for example for the writer of a pipe.
 pub(crate) const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
+
+/// What the system tells of a file that is another once it was written to.
+#[derive(Debug)]
+pub(crate) struct Stamp(Stat);
+
+impl Stamp {
+    fn is(&self, now: &Stat) -> bool {
+        let Self(then) = self;
+        then.st_size == now.st_size
+            && (then.st_mtime, then.st_mtime_nsec) == (now.st_mtime, now.st_mtime_nsec)
+            && (then.st_ctime, then.st_ctime_nsec) == (now.st_ctime, now.st_ctime_nsec)
+    }
+}
 
 /// An open regular file.
 #[derive(Debug)]
@@ -73,6 +86,17 @@ impl OpenFile {
                 Err(errno) => return Err(FsError::read(errno)),
             }
         }
+    }
+
+    /// What tells whether it is written to from now on.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        rustix::fs::fstat(&self.handle).ok().map(Stamp)
+    }
+
+    /// Whether it may have been written to since; without a doubt only where it was not.
+    pub(crate) fn may_have_changed(&self, since: Option<&Stamp>) -> bool {
+        let now = rustix::fs::fstat(&self.handle);
+        !since.is_some_and(|since| now.is_ok_and(|now| since.is(&now)))
     }
 
     /// Reads up to `len` bytes at `offset`.

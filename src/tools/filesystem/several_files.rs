@@ -13,7 +13,7 @@ use super::open_file::OpenFile;
 use super::sandbox::access::{Reach, Sandbox};
 use super::shares::{ERROR, HEADING_END, SEPARATOR, Shares};
 use crate::memory::lasting;
-use crate::server::{BlockSource, Filled, ToolError};
+use crate::server::{BlockSource, Cursor, Filled, ToolError};
 use crate::wire::{BufferRoom, CountingRoom, Strings, escape_piece};
 use mcpool_pools::Reservation;
 
@@ -39,17 +39,34 @@ struct ShownFile {
 
 #[derive(Debug)]
 enum Shown {
-    /// So many bytes of the file, and what is said about the rest, if there is one.
-    Text(u64, Box<str>),
+    /// A part of the file.
+    Text(CountedText),
     Error(Box<str>),
     /// Neither this file nor one after it, but this note.
     LeftOut(Box<str>),
 }
 
+/// The begin of a file, or all of it.
+#[derive(Debug)]
+struct CountedText {
+    bytes: u64,
+    checksum: u32,
+    /// What is said about the rest, if there is one.
+    note: Box<str>,
+}
+
+impl CountedText {
+    fn of(text: &FileText, note: Box<str>) -> Shown {
+        Shown::Text(Self { bytes: text.bytes(), checksum: text.checksum(), note })
+    }
+}
+
 impl Shown {
     fn kept_bytes(&self) -> usize {
         match self {
-            Self::Text(_, text) | Self::Error(text) | Self::LeftOut(text) => text.len(),
+            Self::Text(CountedText { note: text, .. }) | Self::Error(text) | Self::LeftOut(text) => {
+                text.len()
+            }
         }
     }
 }
@@ -139,7 +156,7 @@ fn count_one(
         // To its end, wherever that is when it comes.
         let mut text = FileText::new(file, 0..u64::MAX, LineEnds::Kept);
         if let Some(text_bytes) = text.count(left_bytes, context.cancellation)? {
-            return Ok(Some((Shown::Text(text.bytes(), Box::default()), around_bytes + text_bytes)));
+            return Ok(Some((CountedText::of(&text, Box::default()), around_bytes + text_bytes)));
         }
         file = text.into_file();
     }
@@ -148,7 +165,7 @@ fn count_one(
     let mut text = FileText::new(file, 0..begun.bytes, LineEnds::Kept);
     let text_bytes = text.count(share_bytes, context.cancellation)?.ok_or(FsError::Shrank)?;
     let bytes = around_bytes + text_bytes + escaped(&begun.note);
-    Ok(Some((Shown::Text(begun.bytes, begun.note.into()), bytes)))
+    Ok(Some((CountedText::of(&text, begun.note.into()), bytes)))
 }
 
 impl ShownFile {
@@ -166,31 +183,31 @@ impl ShownFile {
         heading
     }
 
-    /// Writes what comes at `at`, and moves `at` behind it.
+    /// Writes what comes at the cursor, and moves that behind it.
     fn fill(
         &self,
         is_first: bool,
         sandbox: &Sandbox,
-        at: &mut u64,
+        cursor: &mut Cursor,
         room: &mut BufferRoom<'_>,
     ) -> Result<Filled, String> {
         let heading = self.heading(is_first);
-        if fill_text(&heading, 0, at, room) == Filled::Full {
+        if fill_text(&heading, 0, &mut cursor.at, room) == Filled::Full {
             return Ok(Filled::Full);
         }
-        let Shown::Text(bytes, note) = &self.shown else { return Ok(Filled::End) };
-        let mut at_of_text = *at - heading.len() as u64;
-        if at_of_text < *bytes {
+        let Shown::Text(CountedText { bytes, checksum, note }) = &self.shown else { return Ok(Filled::End) };
+        let mut in_text = Cursor { at: cursor.at - heading.len() as u64, ..*cursor };
+        if in_text.at < *bytes {
             let file = OpenFile::open(sandbox, &self.path, "open").map_err(|error| error.to_string())?;
-            let text = FileText::new(file, 0..*bytes, LineEnds::Kept);
-            let filled = text.fill(&mut at_of_text, room);
-            *at = heading.len() as u64 + at_of_text;
+            let text = FileText::new(file, 0..*bytes, LineEnds::Kept).counted(*checksum);
+            let filled = text.fill(&mut in_text, room);
+            *cursor = Cursor { at: heading.len() as u64 + in_text.at, ..in_text };
             if filled? == Filled::Full {
                 return Ok(Filled::Full);
             }
         }
         let end = [note, "\n"].concat();
-        Ok(fill_text(&end, heading.len() as u64 + bytes, at, room))
+        Ok(fill_text(&end, heading.len() as u64 + bytes, &mut cursor.at, room))
     }
 }
 
@@ -203,18 +220,20 @@ fn fill_text(text: &str, start: u64, at: &mut u64, room: &mut BufferRoom<'_>) ->
 }
 
 impl BlockSource for SeveralFiles {
-    fn fill(&self, at: &mut u64, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
+    fn fill(&self, cursor: &mut Cursor, room: &mut BufferRoom<'_>) -> Result<Filled, String> {
         let sandbox = self.reach.enter();
         loop {
-            let index = *at >> OFFSET_BITS;
+            let index = cursor.at >> OFFSET_BITS;
             let Some(file) = self.files.get(index as usize) else { return Ok(Filled::End) };
-            let mut offset = *at & ((1 << OFFSET_BITS) - 1);
-            let filled = file.fill(index == 0, &sandbox, &mut offset, room);
+            let offset = cursor.at & ((1 << OFFSET_BITS) - 1);
+            let mut in_file = Cursor { at: offset, ..*cursor };
+            let filled = file.fill(index == 0, &sandbox, &mut in_file, room);
             if filled? == Filled::Full {
-                *at = index << OFFSET_BITS | offset;
+                *cursor = Cursor { at: index << OFFSET_BITS | in_file.at, ..in_file };
                 return Ok(Filled::Full);
             }
-            *at = (index + 1) << OFFSET_BITS;
+            // Each file has a checksum of its own.
+            *cursor = Cursor { at: (index + 1) << OFFSET_BITS, checksum: 0 };
         }
     }
 
