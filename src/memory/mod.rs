@@ -43,9 +43,9 @@ pub use allocator::{Allocator, AllocatorStats};
 pub use ceiling::{Ceiling, LimitSource, LimitTooSmall};
 pub(crate) use client_name::{KIND_SHIFT, client_name, kind};
 pub use history::{HISTORY_SCHEMA, History, HistoryReason, ReadHistoryError};
-pub(crate) use incoming::{Growth, IncomingMessage};
 #[cfg(test)]
-pub(crate) use incoming::{IncomingMessages, IncomingRoom};
+pub(crate) use incoming::IncomingRoom;
+pub(crate) use incoming::{Growth, IncomingMessage, IncomingMessages};
 pub(crate) use lasting::lasting;
 pub use lasting::set_lasting_switch;
 pub use latency_report::{LatencyKind, LatencyReport, LatencyWindow};

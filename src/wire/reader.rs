@@ -19,15 +19,15 @@
 use super::frame::Frame;
 use super::skim::{Outline, Skim};
 use bytes::BytesMut;
-use mcpool_pools::{BufferLease, BufferPool, Segments};
+use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, Segments};
 use memchr::memchr;
 use std::ops::Range;
 use thiserror::Error;
 
 /// Bytes of the first read: the usual call fits, and an idle connection that wakes costs little.
-const SMALL_READ_BYTES: usize = 4 * 1024;
+const SMALL_READ_BYTES: u32 = 4 * 1024;
 /// Bytes of a read while reads fill their buffer: what a pipe gives at once.
-const LARGE_READ_BYTES: usize = 64 * 1024;
+const LARGE_READ_BYTES: u32 = 64 * 1024;
 /// Reads that must have been small before large ones end; one alone may be the end of a burst.
 const SMALL_READS: u8 = 2;
 /// A frame takes over the buffer it was read into only if it fills this part of it; else it would pin
@@ -73,7 +73,8 @@ pub struct FrameReader {
     skim: Option<Box<Skim>>,
     /// Whether it is skipped for lack of memory.
     lacks_memory: bool,
-    read_bytes: usize,
+    /// Of four bytes, as each busy connection has one.
+    read_bytes: u32,
     small_reads: u8,
 }
 
@@ -96,42 +97,64 @@ impl FrameReader {
 
     /// Where to read into: a buffer with spare capacity. Append to it and touch nothing else.
     pub fn spare(&mut self) -> &mut BytesMut {
+        if self.try_make_room().is_err() {
+            // From here on the message is skipped.
+            self.skip_unfinished();
+        }
         let buffer = self.buffer.get_or_insert_with(|| {
             if !self.segments.is_empty() {
                 return self.segments.next(&self.buffers);
             }
             // A large one only makes reads fewer.
             self.buffers
-                .try_acquire(self.read_bytes)
-                .unwrap_or_else(|_| self.buffers.acquire(SMALL_READ_BYTES))
+                .try_acquire(self.read_bytes as usize)
+                .unwrap_or_else(|_| self.buffers.acquire(SMALL_READ_BYTES as usize))
         });
         if buffer.len() == buffer.capacity() {
-            if self.consumed > 0 {
-                let kept = buffer.len() - self.consumed;
-                buffer.copy_within(self.consumed.., 0);
-                buffer.truncate(kept);
-                self.scanned -= self.consumed;
-                self.consumed = 0;
-            } else {
-                // All of it was searched, and there is no newline in it.
-                let made = if buffer.capacity() < LARGE_READ_BYTES {
-                    buffer.try_reserve(buffer.len() / 2)
-                } else {
-                    self.segments.try_push(&self.buffers, buffer)
-                };
-                if made.is_err() {
-                    // From here on the message is skipped.
-                    self.lacks_memory = true;
-                    let skim = self.skim.get_or_insert_with(|| Box::new(Skim::new()));
-                    self.segments.pieces().for_each(|piece| skim.feed(piece));
-                    skim.feed(buffer);
-                    self.segments.clear();
-                    buffer.clear();
-                }
-                self.scanned = buffer.len();
-            }
+            let kept = buffer.len() - self.consumed;
+            buffer.copy_within(self.consumed.., 0);
+            buffer.truncate(kept);
+            self.scanned -= self.consumed;
+            self.consumed = 0;
         }
         buffer
+    }
+
+    /// Makes room for more of a message that fills its buffer. All of it must have been searched.
+    ///
+    /// # Errors
+    /// [`BudgetSpent`] if there is no memory; all stays as it is.
+    pub(crate) fn try_make_room(&mut self) -> Result<(), BudgetSpent> {
+        let (is_first, growth) = (self.consumed == 0, self.growth_bytes());
+        let Some(buffer) =
+            self.buffer.as_mut().filter(|buffer| is_first && buffer.len() == buffer.capacity())
+        else {
+            return Ok(());
+        };
+        match growth {
+            Some(bytes) => buffer.try_reserve(bytes)?,
+            None => self.segments.try_push(&self.buffers, buffer)?,
+        }
+        self.scanned = buffer.len();
+        Ok(())
+    }
+
+    /// By how much a full buffer grows; a large one becomes a segment.
+    fn growth_bytes(&self) -> Option<usize> {
+        let buffer = self.buffer.as_ref()?;
+        (buffer.capacity() < LARGE_READ_BYTES as usize).then_some(buffer.len() / 2)
+    }
+
+    /// Bytes of the buffer in which the message goes on.
+    pub(crate) fn next_bytes(&self) -> usize {
+        let Some(buffer) = &self.buffer else { return 0 };
+        let is_full = self.consumed == 0 && buffer.len() == buffer.capacity();
+        buffer.capacity() + if is_full { self.growth_bytes().unwrap_or_default() } else { 0 }
+    }
+
+    /// Has the next read be a small one.
+    pub(crate) fn read_small(&mut self) {
+        self.read_bytes = SMALL_READ_BYTES;
     }
 
     /// The next message that has come whole.
@@ -184,6 +207,23 @@ impl FrameReader {
     /// Bytes of the buffer that is held.
     pub(crate) fn held_bytes(&self) -> usize {
         self.segments.len() + self.buffer.as_ref().map_or(0, |buffer| buffer.capacity())
+    }
+
+    /// Bytes that are charged to the budget of large messages.
+    pub(crate) fn charged_bytes(&self) -> usize {
+        self.segments.charged_bytes() + self.buffer.as_ref().map_or(0, BufferLease::charged_bytes)
+    }
+
+    /// Whether it holds a part of a message: one that is skipped has none.
+    pub(crate) fn has_unfinished(&self) -> bool {
+        self.skim.is_none()
+            && (!self.segments.is_empty()
+                || self.buffer.as_ref().is_some_and(|buffer| buffer.len() > self.consumed))
+    }
+
+    /// Whether all that came was searched: no message in it is whole.
+    pub(crate) fn is_searched(&self) -> bool {
+        self.buffer.as_ref().is_none_or(|buffer| buffer.len() == self.scanned)
     }
 
     /// Bytes of a message that has not come whole.
@@ -288,7 +328,7 @@ impl FrameReader {
     fn shrink(&mut self) {
         let Some(large) = &self.buffer else { return };
         let rest = large.len() - self.consumed;
-        if large.capacity() <= LARGE_READ_BYTES || rest * LEAST_PART > large.capacity() {
+        if large.capacity() <= LARGE_READ_BYTES as usize || rest * LEAST_PART > large.capacity() {
             return;
         }
         if rest == 0 || self.consumed > 0 {
@@ -301,7 +341,7 @@ impl FrameReader {
         let Some(large) = self.buffer.take() else { return };
         let rest = &large[self.consumed..];
         if !rest.is_empty() {
-            let mut small = self.buffers.acquire(rest.len().max(self.read_bytes));
+            let mut small = self.buffers.acquire(rest.len().max(self.read_bytes as usize));
             small.extend_from_slice(rest);
             self.buffer = Some(small);
         }
@@ -314,7 +354,7 @@ impl FrameReader {
         if filled == capacity {
             self.read_bytes = LARGE_READ_BYTES;
             self.small_reads = 0;
-        } else if filled > 0 && filled < SMALL_READ_BYTES {
+        } else if filled > 0 && filled < SMALL_READ_BYTES as usize {
             self.small_reads = self.small_reads.saturating_add(1);
             if self.small_reads >= SMALL_READS {
                 self.read_bytes = SMALL_READ_BYTES;
@@ -357,7 +397,7 @@ impl FrameReader {
         let is_alone = |buffer: &mut BufferLease| {
             // Nothing follows the message, and nothing but a mark or the remains of served ones before.
             self.consumed == buffer.len() && message.len() * LEAST_PART >= buffer.capacity()
-                || self.consumed == buffer.len() && buffer.capacity() <= SMALL_READ_BYTES
+                || self.consumed == buffer.len() && buffer.capacity() <= SMALL_READ_BYTES as usize
         };
         let Some(buffer) = self.buffer.take_if(is_alone) else {
             let bytes = self.buffer.as_ref().map_or(&[][..], |buffer| &buffer[message]);

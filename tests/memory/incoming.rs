@@ -1,6 +1,8 @@
 //! Halves of messages that one client sends keep no message of another client out.
 
 use super::load::{Client, Program, head, message, raise_descriptors};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -178,6 +180,38 @@ fn small_halves_of_one_client_keep_no_message_of_another_out() {
         }
         let left = halves.iter().filter(|client| !client.has_input()).count();
         assert!(left * 4 > halves.len(), "{sent:?}: {left} of {} are left", halves.len());
+    }
+}
+
+/// A client of a Unix socket begins more lines than there is room for, large ones or small ones.
+#[test]
+fn lines_that_never_end_keep_no_message_of_another_client_out() {
+    raise_descriptors();
+    for (bytes, count, options) in [
+        (2_500_000, 4, ["--max-inflight-bytes", ROOM]),
+        (65_000, 140, ["--max-inflight-bytes", ROOM]),
+        (12_000, MOST_HALVES, ["--memory-limit-bytes", LIMIT]),
+        (300, MOST_HALVES, ["--memory-limit-bytes", LIMIT]),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("m.sock").display().to_string();
+        let program =
+            Program::serve(&[&["--unix", &socket, "--max-connections", "4000"], &options[..]].concat());
+        let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping"{}"#, " ".repeat(bytes));
+        let begin = |_| {
+            let mut stream = UnixStream::connect(&socket).expect("connects");
+            // It is not read while it waits for room.
+            stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a time-out");
+            let _ = stream.write_all(line.as_bytes());
+            stream
+        };
+        let lines: Vec<_> = (0..count).map(begin).collect();
+        std::thread::sleep(WAIT);
+        for bytes in [100, 10 * KIB, 100 * KIB, MIB, MIB] {
+            let (status, body) = send_write(&program, &write_of(&program, bytes));
+            assert_eq!(status, 200, "{count} lines, {bytes}: {body}");
+        }
+        drop(lines);
     }
 }
 

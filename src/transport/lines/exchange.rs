@@ -7,6 +7,7 @@
 
 use super::batches::Batches;
 use super::peer::{Peer, ServeError};
+use super::room::{LineRoom, UnfinishedLine};
 use super::timeouts::{Progress, Timeout, Waiting};
 use crate::metrics::Moment;
 use crate::protocol::ProtocolError;
@@ -56,6 +57,8 @@ enum Step {
 pub(super) struct Exchange {
     outgoing: Arc<Outgoing>,
     frames: FrameReader,
+    // After the reader: its bytes are freed first.
+    unfinished: UnfinishedLine,
     in_flight: InFlight<AnswerTo>,
     ids: Arc<RequestIds>,
     batches: Batches,
@@ -122,7 +125,8 @@ impl Exchange {
     /// What the time-outs of the peer depend on.
     pub(super) fn waiting(&mut self) -> Waiting<'_> {
         let unfinished_bytes = self.frames.unfinished_bytes();
-        Waiting { timeout: &mut self.timeout, outbox: &mut self.outbox, unfinished_bytes }
+        let awaits_room = self.unfinished.awaits_room();
+        Waiting { timeout: &mut self.timeout, outbox: &mut self.outbox, unfinished_bytes, awaits_room }
     }
 
     /// Selects the time-out for the end of what is in flight. Returns whether another one applied before.
@@ -173,12 +177,30 @@ impl Exchange {
             if !self.is_reading && self.in_flight.is_empty() && self.outbox.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            if [written, served, read].iter().all(|step| *step == Step::Blocked) {
+            let is_blocked = [written, served, read].iter().all(|step| *step == Step::Blocked);
+            if is_blocked && self.keeps_unfinished(peer, cx.waker()) {
                 self.spare = None;
                 return Poll::Pending;
             }
             self.progress.has_progressed = true;
         }
+    }
+
+    /// Enters what came of a line while the connection sleeps. Returns whether it may stay: if not, others lacked its
+    /// memory, and it is skipped.
+    fn keeps_unfinished(&mut self, peer: &Peer, connection: &Waker) -> bool {
+        // What was not searched may be whole, and waits until the peer takes its answers.
+        if self.unfinished.sleep(&self.frames, peer, connection) || !self.frames.is_searched() {
+            return true;
+        }
+        self.skip_unfinished();
+        false
+    }
+
+    #[cold]
+    fn skip_unfinished(&mut self) {
+        self.frames.skip_unfinished();
+        self.unfinished.clear();
     }
 
     fn poll_write<W: AsyncWrite + Unpin>(
@@ -245,14 +267,19 @@ impl Exchange {
         }
         for served in 0..FRAMES_A_ROUND {
             let next = self.frames.next_frame();
-            self.progress.has_served |= !matches!(next, Ok(None));
+            if !matches!(next, Ok(None)) {
+                self.progress.has_served = true;
+                self.unfinished.clear();
+            }
             match next {
                 Ok(Some(frame)) => self.serve(peer, frame, cx.waker()),
                 Err(error) => self.refuse_frame(peer, &error),
                 Ok(None) if served > 0 => return Ok(Step::Progressed),
                 Ok(None) => {
-                    if peer.server.is_out_of_memory() {
-                        self.frames.skip_unfinished();
+                    match self.unfinished.make_room(&mut self.frames, peer, cx) {
+                        LineRoom::Made => {}
+                        LineRoom::Awaited => return Ok(Step::Blocked),
+                        LineRoom::Missing => self.skip_unfinished(),
                     }
                     return self.poll_fill(peer, reader, cx);
                 }
@@ -562,6 +589,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         Exchange {
             outgoing: Arc::new(Outgoing::new(self.max_stream_bytes)),
             frames: FrameReader::new(self.buffers.clone(), self.max_frame_bytes),
+            unfinished: UnfinishedLine::default(),
             in_flight: InFlight::default(),
             ids: Arc::default(),
             batches: Batches::default(),
@@ -589,6 +617,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         // The next peer may use every id.
         exchange.ids.clear();
         exchange.frames.clear();
+        exchange.unfinished.clear();
         exchange.outbox.clear();
         exchange.is_reading = true;
         exchange.rest_bytes = None;

@@ -6,6 +6,7 @@ mod batches;
 mod connection;
 mod exchange;
 mod peer;
+mod room;
 mod timeouts;
 
 pub use peer::ServeError;

@@ -45,6 +45,8 @@ pub(super) struct Waiting<'e> {
     pub(super) outbox: &'e mut Outbox,
     /// Bytes of a message that has not come whole.
     pub(super) unfinished_bytes: usize,
+    /// The rest of it is not read before there is room: the peer cannot help it.
+    pub(super) awaits_room: bool,
 }
 
 /// What a connection looks like when it goes to sleep.
@@ -133,7 +135,7 @@ impl TimeoutClock {
         };
         let timeout = if !waiting.outbox.is_empty() {
             Timeout::Write
-        } else if waiting.unfinished_bytes > 0 {
+        } else if waiting.unfinished_bytes > 0 && !waiting.awaits_room {
             Timeout::Message
         } else {
             Timeout::Off
