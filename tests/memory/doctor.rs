@@ -320,7 +320,7 @@ fn answers_of_clients_that_left_are_told() {
         leaving.send(format!("{}{call}", load::head(call.len(), &fields)).as_bytes());
         calls += 1;
         std::thread::sleep(Duration::from_millis(20 * calls));
-        drop(leaving);
+        leaving.abort();
         std::thread::sleep(Duration::from_millis(300));
         program.report().traffic.unread_answers > 0
     });
