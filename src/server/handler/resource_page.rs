@@ -93,8 +93,8 @@ impl<'r> ResourcePage<'r> {
         Ok(true)
     }
 
-    /// Ends the page behind a position, although it has room for more. That is another one than [`ResourcePage::position`],
-    /// or a client would ask for the same page for ever: it gets an error instead.
+    /// Ends the page behind a position, although it has room for more. It must differ from [`ResourcePage::position`], or
+    /// a client would ask for the same page for ever: it gets an error instead.
     pub fn end_behind(&mut self, position: &[u8]) {
         self.last = position.to_vec();
         self.is_last_page = false;

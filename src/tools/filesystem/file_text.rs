@@ -1,8 +1,8 @@
 //! The text or the data of a large file, read while the answer is sent that carries it.
 //!
 //! The file is read by place: it stays open, and what is read for one copy changes nothing for the other. Only what it
-//! had when it was counted is read, so that a file that grows is answered as it was. Each copy is held against what was
-//! counted: one that is another, or of which a part is of another moment, ends as an error.
+//! had when it was counted is read, so that a file that grows is answered as it was. Each copy is checked against what
+//! was counted: one that differs, or of which a part is of another moment, ends as an error.
 
 use super::error::FsError;
 use super::open_file::{CHUNK, OpenFile, Stamp};

@@ -17,7 +17,7 @@ pub(crate) const CHUNK: usize = 16 * 1024;
 /// Opens a file for reading without waiting, for example for the writer of a pipe.
 pub(crate) const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
 
-/// What the system tells of a file that is another once it was written to.
+/// What the system reports of a file that changes when it is written to.
 #[derive(Debug)]
 pub(crate) struct Stamp(Stat);
 
