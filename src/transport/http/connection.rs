@@ -29,8 +29,6 @@ const LINGER: Duration = Duration::from_secs(2);
 const EXPECTED: Duration = Duration::from_millis(250);
 /// Time between two looks of a body that waits for the room of others.
 const ROOM_LOOK: Duration = Duration::from_millis(100);
-/// Time between two signs of life for a peer that sends nothing more and may be gone. Most answers come before.
-const PEER_LOOK: Duration = Duration::from_millis(250);
 
 /// The time-out that the timer is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +43,6 @@ enum Timeout {
     Write,
     /// Until the next sign of life on a stream.
     KeepAlive,
-    /// Until a peer that sends nothing more is looked for.
-    Peer,
     Linger,
     /// While a connection may still take a request, or the rest of its head, as the server drains.
     Drain,
@@ -196,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
         let exchange = self.exchange.get_or_insert_with(|| self.shared.exchange());
         exchange.sender.connection = self.number;
-        if exchange.has_input_ended() || exchange.has_read_ahead(&self.shared.endpoint) {
+        if exchange.has_read_ahead(&self.shared.endpoint) {
             return Step::Blocked;
         }
         match exchange.poll_read(&mut self.stream, &self.shared.endpoint, cx) {
@@ -272,7 +268,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_interval()),
-                _ if exchange.is_peer_doubtful() => (Timeout::Peer, PEER_LOOK),
                 State::Request(_) | State::Batch(_) | State::Stream(_) => {
                     (Timeout::KeepAlive, limits.sse_keep_alive())
                 }
@@ -329,16 +324,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             | Timeout::Write
             | Timeout::Linger
             | Timeout::Drain => false,
-            Timeout::Peer => {
-                exchange.seek_peer(endpoint);
-                self.deadline = Instant::now() + PEER_LOOK;
-                true
-            }
             Timeout::KeepAlive => {
-                if !exchange.seek_peer(endpoint) && exchange.has_input_ended() {
-                    // Nothing can be written to it before its answer, so it counts as gone.
-                    return false;
-                }
+                exchange.keep_alive(endpoint);
                 // Even where nothing was sent, the next time is a whole interval away.
                 self.deadline = Instant::now() + limits.sse_keep_alive();
                 true
@@ -355,8 +342,7 @@ fn write_look(limits: &Limits) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::ToolDefinition;
-    use crate::server::{CallContext, FairLimit, Server, Tool, ToolError};
+    use crate::server::{FairLimit, Server};
     use crate::transport::admission::{Admission, AdmissionConfig};
     use std::net::{IpAddr, Ipv4Addr};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -549,91 +535,6 @@ mod tests {
             assert_eq!(server.memory().report().pressure.refused, refused);
             freeing.await.expect("it does not panic");
             assert_eq!(server.common_pools().leased.used_bytes(), 0);
-        }
-    }
-
-    /// A tool that is done after so many milliseconds.
-    struct Slow;
-
-    #[derive(serde::Deserialize)]
-    struct Wait {
-        ms: u64,
-    }
-
-    impl Tool for Slow {
-        type Arguments<'a> = Wait;
-
-        fn definition(&self) -> ToolDefinition {
-            ToolDefinition::new("slow", "Waits.").input_schema(r#"{"type":"object"}"#)
-        }
-
-        async fn call(&self, wait: Wait, call: &mut CallContext) -> Result<(), ToolError> {
-            sleep(Duration::from_millis(wait.ms)).await;
-            call.text("done");
-            Ok(())
-        }
-    }
-
-    fn slow_call(ms: u64, accept: &str) -> String {
-        let body = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"slow","arguments":{{"ms":{ms}}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{{"name":"t","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
-        );
-        format!(
-            "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\naccept: {accept}\r\n\
-             mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: slow\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    }
-
-    const BOTH: &str = "application/json, text/event-stream";
-
-    /// In time that stands still while anything can move: who sends whole requests and nothing more has their answers, then
-    /// the connection ends; half a request ends at once.
-    #[tokio::test(start_paused = true)]
-    async fn who_sends_nothing_more_has_its_answers() {
-        let livez = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned();
-        let json = "application/json";
-        for (sent, answers) in [
-            (livez.clone(), 1),
-            (livez.repeat(3), 3),
-            (slow_call(0, BOTH), 1),
-            (slow_call(10, BOTH), 1),
-            (slow_call(10, json), 1),
-            (slow_call(400, BOTH), 1),
-            (slow_call(5_000, json), 1),
-            (slow_call(100_000, BOTH), 1),
-            (format!("{}{livez}{}", slow_call(700, BOTH), slow_call(10, BOTH)), 3),
-            (livez[..20].to_owned(), 0),
-            (format!("{livez}{}", &livez[..20]), 1),
-            (slow_call(10, BOTH)[..300].to_owned(), 0),
-        ] {
-            let server = Server::builder("test", "1").tool(Slow).build().expect("a server");
-            let (mut client, serving) = served_by(server, 64 * 1024, &Drain::default());
-            client.write_all(sent.as_bytes()).await.expect("room");
-            client.shutdown().await.expect("half a close");
-            let mut answer = String::new();
-            let reading = timeout(Duration::from_hours(1), client.read_to_string(&mut answer));
-            reading.await.expect("an end").expect("text");
-            assert_eq!(answer.matches("HTTP/1.1 200").count(), answers, "{sent}: {answer}");
-            let calls = if answers > 0 { sent.matches("\"slow\"").count() } else { 0 };
-            assert_eq!(answer.matches("done").count(), calls, "{sent}: {answer}");
-            timeout(LINGER * 2, serving).await.expect("it ends").expect("it does not panic");
-        }
-    }
-
-    /// In time that stands still while anything can move.
-    #[tokio::test(start_paused = true)]
-    async fn a_request_ends_with_its_peer() {
-        for (accept, most) in [(BOTH, PEER_LOOK * 3), ("application/json", Duration::from_mins(1))] {
-            let server = Server::builder("test", "1").tool(Slow).build().expect("a server");
-            let (mut client, serving) = served_by(server, 64 * 1024, &Drain::default());
-            client.write_all(slow_call(600_000, accept).as_bytes()).await.expect("room");
-            sleep(Duration::from_millis(20)).await;
-            let began = Instant::now();
-            drop(client);
-            serving.await.expect("it does not panic");
-            assert!(began.elapsed() <= most, "{accept}: {:?}", began.elapsed());
         }
     }
 

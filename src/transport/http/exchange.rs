@@ -53,21 +53,6 @@ pub(super) enum State {
     CutOff,
 }
 
-/// Whether the peer sends more. Who sends nothing more may still wait for its answer, or be gone: that shows when
-/// something is written to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InputEnd {
-    Open,
-    /// It ended, and so many signs of life are still to be written soon. A peer that is gone answers the first with a
-    /// reset, which the second finds.
-    Ended {
-        signs: u8,
-    },
-}
-
-/// Signs of life for a peer that sends nothing more.
-const SIGNS: u8 = 2;
-
 /// One busy connection.
 pub(super) struct Exchange {
     receiver: Receiver,
@@ -75,7 +60,6 @@ pub(super) struct Exchange {
     state: State,
     /// What has not come whole waits for the room of others, and looks again after a while.
     awaits_room: bool,
-    input_end: InputEnd,
     registration: Registration,
     undelivered: UndeliveredAnswers,
 }
@@ -177,37 +161,11 @@ impl Exchange {
                 self.receiver.drop_input();
                 self.state = State::Closing;
             }
-            // It waits for its answer, or is gone: a closed connection cancels its request, and the request of a session
-            // goes on without it.
-            State::Request(_) => self.input_end = InputEnd::Ended { signs: SIGNS },
-            State::Stream(stream) if stream.is_answer() => {
-                self.input_end = InputEnd::Ended { signs: SIGNS };
-            }
-            State::Stream(_) => return false,
+            // A closed connection cancels its request; the request of a session goes on without it.
+            State::Request(_) | State::Stream(_) => return false,
             State::Batch(_) | State::Closing | State::CutOff => {}
         }
-        self.has_input_ended() || !self.sender.outbox.is_empty()
-    }
-
-    /// Whether the peer sends nothing more while its request is served: there is nothing to read.
-    pub(super) fn has_input_ended(&self) -> bool {
-        self.input_end != InputEnd::Open && matches!(self.state, State::Request(_) | State::Stream(_))
-    }
-
-    /// Whether it is still to be found out if a peer that sends nothing more is there.
-    pub(super) fn is_peer_doubtful(&self) -> bool {
-        self.has_input_ended() && !matches!(self.input_end, InputEnd::Ended { signs: 0 })
-    }
-
-    /// Writes a sign of life to a peer that may be gone. Returns whether there was one to write: not to a client that takes
-    /// no stream.
-    pub(super) fn seek_peer(&mut self, endpoint: &Endpoint) -> bool {
-        if let InputEnd::Ended { signs } = &mut self.input_end {
-            *signs = signs.saturating_sub(1);
-        }
-        let before = self.sender.outbox.queued_bytes();
-        self.keep_alive(endpoint);
-        self.sender.outbox.queued_bytes() > before
+        !self.sender.outbox.is_empty()
     }
 
     /// Whether what has not come whole waits for the room of others.
@@ -568,7 +526,6 @@ impl Recycle<Exchange> for ExchangeFactory {
             sender: Sender::new(self.max_stream_bytes, self.max_outbox_bytes),
             state: State::Head,
             awaits_room: false,
-            input_end: InputEnd::Open,
             registration: self.registry.register(),
             undelivered: self.undelivered.open(),
         }
@@ -580,7 +537,6 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.receiver = Receiver::default();
         exchange.state = State::Head;
         exchange.awaits_room = false;
-        exchange.input_end = InputEnd::Open;
         exchange.sender.reset(self.max_stream_bytes);
         Verdict::Keep
     }

@@ -87,11 +87,6 @@ impl SessionStream {
         })
     }
 
-    /// Whether the stream answers a request, and ends with its answer.
-    pub(super) fn is_answer(&self) -> bool {
-        self.is_answer
-    }
-
     /// Ends a stream that would last as long as its session.
     pub(super) fn begin_closing(&mut self) {
         self.notices = None;
