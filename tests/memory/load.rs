@@ -270,8 +270,7 @@ impl Client {
         came.is_ok_and(|bytes| bytes > 0)
     }
 
-    /// Leaves with a reset, as a process does that is killed with something unread: who only ends what it sends may still
-    /// wait for its answer.
+    /// Leaves with a reset, as a process does that is killed with something unread.
     pub(crate) fn abort(self) {
         let linger = Some(Duration::ZERO);
         rustix::net::sockopt::set_socket_linger(&self.stream, linger).expect("a socket");
