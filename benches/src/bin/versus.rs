@@ -58,7 +58,7 @@ fn command() -> Command {
             Arg::new("quick")
                 .long("quick")
                 .action(ArgAction::SetTrue)
-                .help("A few minutes instead of twenty"),
+                .help("A few minutes instead of an hour"),
         )
         .arg(
             Arg::new("only")
@@ -108,21 +108,23 @@ fn measure(matches: &ArgMatches) -> Result<bool, Box<dyn Error>> {
     let facts = machine::facts();
     let peers = Peers::new(supply, threads)?;
     let stage = Stage::new(&peers, &extent);
-    let mut sheets = Vec::new();
-    for question in QUESTIONS.into_iter().filter(|question| chosen.is_empty() || chosen.contains(question)) {
-        sheets.extend(stage.answer(question)?.into_iter().map(|sheet| (question, sheet)));
-    }
-    let account = Account {
+    let mut account = Account {
         command: own_command(is_quick, dist),
         is_quick,
         facts,
         versions,
         missing,
-        failures: stage.failures(),
+        failures: Vec::new(),
         terms: extent.terms(threads),
-        sheets,
+        sheets: Vec::new(),
     };
-    write(matches, &account, &stage.reports())?;
+    for question in QUESTIONS.into_iter().filter(|question| chosen.is_empty() || chosen.contains(question)) {
+        account.sheets.extend(stage.answer(question)?.into_iter().map(|sheet| (question, sheet)));
+        account.failures = stage.failures();
+        // After each question: what was measured in an hour is not lost with who stops the last minute.
+        write(matches, &account, &stage.reports())?;
+    }
+    print!("{}", account.markdown());
     Ok(!account.failures.iter().any(|(peer, _)| peer.is_ours()))
 }
 
@@ -142,10 +144,8 @@ fn own_command(is_quick: bool, dist: Option<&Path>) -> String {
 
 fn write(matches: &ArgMatches, account: &Account, reports: &[LoadTestReport]) -> Result<(), Box<dyn Error>> {
     let path = |name: &str| matches.get_one::<PathBuf>(name);
-    let markdown = account.markdown();
-    print!("{markdown}");
     if let Some(path) = path("markdown") {
-        std::fs::write(path, &markdown)?;
+        std::fs::write(path, account.markdown())?;
     }
     if let Some(path) = path("json") {
         std::fs::write(path, serde_json::to_string_pretty(&account.json())?)?;
