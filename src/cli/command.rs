@@ -1,5 +1,6 @@
 //! The command line: commands, flags and help texts. The flags of limits and settings come from their lists.
 
+use super::clients::flags as clients;
 use super::config::{Flags, Group, Setting, Shape};
 use crate::limits::{LimitOption, Unit};
 use clap::builder::ValueParser;
@@ -13,7 +14,8 @@ Try it:
   mcpool call list_directory path=.          call one of them
   mcpool call read_text_file path=notes.txt head=10
 
-Put it into an MCP client: command \"mcpool\", arguments [\"serve\", \"/path/to/files\"].
+Put it into an MCP client (`mcpool clients` lists those that are here):
+  mcpool install claude-code ~/projects
 Logs go to stderr; RUST_LOG=debug shows more of them.";
 
 const TOP_AFTER: &str = "\
@@ -62,7 +64,7 @@ Exit codes: 0 it fits, 1 it does not, 2 wrong usage.";
 type AddFlags = fn(Command) -> Command;
 
 /// The commands.
-const COMMANDS: [(&str, &str, AddFlags); 12] = [
+const COMMANDS: [(&str, &str, AddFlags); 15] = [
     (
         "serve",
         "Serve the files of directories to MCP clients, over stdin and stdout, HTTP or a Unix socket",
@@ -91,6 +93,9 @@ const COMMANDS: [(&str, &str, AddFlags); 12] = [
         super::load::flags,
     ),
     ("config", "Show the settings in force and where each comes from, as a TOML file", config),
+    ("install", "Put mcpool into the configuration of an MCP client", install),
+    ("uninstall", "Take mcpool out of the configuration of an MCP client", clients::uninstall),
+    ("clients", "List the MCP clients of this machine, and which have mcpool", clients::clients),
 ];
 
 /// The whole command line. The flags of a command are made when it is the one that is asked for: those of all of them
@@ -388,6 +393,20 @@ fn ratio(text: &str) -> Result<f64, String> {
 
 fn config(config: Command) -> Command {
     config.after_long_help(SERVE_AFTER).args(settings())
+}
+
+/// The settings about tools and limits are flags of `install`, too; help shows what most need.
+fn install(install: Command) -> Command {
+    let shown = |arg: Arg| match arg.get_id().as_str() {
+        "tools" => arg.help("Toolsets to serve, with commas between them, or all\n[default: filesystem]"),
+        "read_only" => arg.hide_short_help(false),
+        _ => arg.hide(true),
+    };
+    let served = Setting::ALL.iter().filter(|setting| clients::is_for_clients(setting)).map(setting);
+    let limits = LimitOption::ALL.iter().map(limit);
+    clients::install(install)
+        .args(served.chain(limits).map(shown))
+        .arg(path_arg("config").long("config").value_name("FILE").help("Have the server read settings from this TOML file"))
 }
 
 fn tools(tools: Command) -> Command {

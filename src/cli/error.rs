@@ -1,6 +1,7 @@
 //! The errors of commands, and the exit code of each.
 
 use super::choice::ChoiceError;
+use super::clients::ClientsError;
 use super::config::ConfigError;
 use super::toolsets::ToolsetError;
 use crate::client::ClientError;
@@ -42,6 +43,9 @@ pub(super) enum CliError {
     /// Single tools cannot be offered as asked.
     #[error("{0}")]
     Choice(#[from] ChoiceError),
+    /// The configuration of an MCP client cannot be changed as asked.
+    #[error("{0}")]
+    Clients(#[from] ClientsError),
     /// Calling the server failed.
     #[error("{0}")]
     Client(#[from] ClientError),
@@ -116,7 +120,7 @@ impl CliError {
             Self::Filesystem(_) | Self::Git(_) | Self::Time(_) => 1,
             _ if self.is_closed_pipe() => 0,
             Self::Usage(_) | Self::Config(_) | Self::Admission(_) | Self::Http(_) => USAGE,
-            Self::Toolset(_) | Self::Choice(_) | Self::Fetch(_) => USAGE,
+            Self::Toolset(_) | Self::Choice(_) | Self::Clients(_) | Self::Fetch(_) => USAGE,
             Self::Build(BuildError::Limits(_) | BuildError::Memory(_)) => USAGE,
             Self::Shim(ShimError::Target(_)) => USAGE,
             Self::Load(error) | Self::LoadScenario { source: error, .. } => match error {

@@ -10,6 +10,7 @@ mod black_box;
 mod call;
 mod capacity;
 mod choice;
+mod clients;
 mod clock;
 mod command;
 mod config;
@@ -92,6 +93,9 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
         Some(("capacity", matches)) => capacity::run(matches),
         Some(("plan", matches)) => plan::run(matches),
         Some(("config", matches)) => show_config(matches),
+        Some(("install", matches)) => clients::install(matches),
+        Some(("uninstall", matches)) => clients::uninstall(matches),
+        Some(("clients", matches)) => clients::list(matches),
         _ => Err(CliError::Usage("no command was given: see `mcpool --help`".to_owned())),
     }
 }

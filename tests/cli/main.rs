@@ -6,6 +6,7 @@ mod admission;
 mod call;
 mod client;
 mod client_messages;
+mod clients;
 mod connect;
 mod gate;
 mod git;

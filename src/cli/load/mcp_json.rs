@@ -1,67 +1,47 @@
 //! Finds a server by its name in a client's own configuration, as `mcp.json` or `claude_desktop_config.json`.
 
+use crate::cli::clients::servers;
 use crate::cli::error::CliError;
 use crate::cli::named_file::{MAX_FILE_BYTES, read_text};
 use crate::cli::nearest::did_you_mean;
 use crate::client::ServerCommand;
 use crate::load::LoadTarget;
-use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::path::Path;
-
-#[derive(Deserialize)]
-struct Configuration {
-    /// Claude and most others say `mcpServers`, VS Code says `servers`.
-    #[serde(alias = "mcpServers")]
-    servers: BTreeMap<String, Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    command: Option<String>,
-    #[serde(default)]
-    args: Vec<String>,
-    #[serde(default)]
-    env: BTreeMap<String, String>,
-    url: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-}
 
 /// The server of that name. Of its headers only a token is sent, and only the one of `--token-file`.
 pub(super) fn target(path: &Path, name: &str, has_token: bool) -> Result<LoadTarget, CliError> {
     let fault = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
     let text = read_text(path, MAX_FILE_BYTES).map_err(|error| fault(error.to_string()))?;
-    let mut configuration: Configuration =
-        serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
-    let Some(entry) = configuration.servers.remove(name) else {
-        let hint = did_you_mean(name, configuration.servers.keys().map(String::as_str));
+    let found = servers::read_any(path, &text).map_err(fault)?;
+    let Some(entry) = found.get(name) else {
+        let hint = did_you_mean(name, found.keys().map(String::as_str));
         return Err(fault(format!("there is no server {name:?}{hint}")));
     };
-    match entry {
-        Entry { command: Some(command), args, env, .. } if env.is_empty() => {
-            let arguments = args.into_iter().map(Into::into).collect();
-            Ok(LoadTarget::Command(ServerCommand { program: command.into(), arguments }))
-        }
+    let entry = servers::read_entry(name, entry).map_err(fault)?;
+    if let Some((program, arguments)) = entry.command().split_first() {
         // `env` sets variables and then becomes the program.
-        Entry { command: Some(command), args, env, .. } => {
-            let variables = env.iter().map(|(name, value)| format!("{name}={value}"));
-            let arguments = variables.chain([command]).chain(args).map(Into::into).collect();
-            Ok(LoadTarget::Command(ServerCommand { program: "env".into(), arguments }))
-        }
-        Entry { url: Some(_), headers, .. }
-            if headers.keys().any(|header| !has_token || !header.eq_ignore_ascii_case("authorization")) =>
-        {
-            let headers: Vec<_> = headers.into_keys().collect();
-            Err(fault(format!(
-                "the server {name:?} is sent headers ({}), which load does not send: give its bearer token with \
-                 --token-file, and leave out the others",
-                headers.join(", ")
-            )))
-        }
-        Entry { url: Some(url), .. } => LoadTarget::parse(&url).map_err(|error| fault(error.to_string())),
-        Entry { .. } => Err(fault(format!("the server {name:?} has neither a command nor a URL"))),
+        let variables = entry.env.iter().map(|(name, value)| format!("{name}={value}"));
+        let starts = if entry.env.is_empty() { None } else { Some("env".to_owned()) };
+        let words = starts.into_iter().chain(variables).chain([(*program).to_owned()]);
+        let mut words = words.chain(arguments.iter().map(ToString::to_string));
+        let program = words.next().unwrap_or_default().into();
+        return Ok(LoadTarget::Command(ServerCommand {
+            program,
+            arguments: words.map(Into::into).collect(),
+        }));
     }
+    let Some(url) = entry.url else {
+        return Err(fault(format!("the server {name:?} has neither a command nor a URL")));
+    };
+    if entry.headers.keys().any(|header| !has_token || !header.eq_ignore_ascii_case("authorization")) {
+        let headers: Vec<_> = entry.headers.into_keys().collect();
+        return Err(fault(format!(
+            "the server {name:?} is sent headers ({}), which load does not send: give its bearer token with \
+             --token-file, and leave out the others",
+            headers.join(", ")
+        )));
+    }
+    LoadTarget::parse(&url).map_err(|error| fault(error.to_string()))
 }
 
 #[cfg(test)]

@@ -75,6 +75,8 @@ mod write;
 mod write_target;
 
 pub use super::client_roots::ClientRoots;
+#[cfg(feature = "cli")]
+pub(crate) use as_node::diff::Diff as TextDiff;
 pub use compat::Compat;
 pub use file_resources::FileResources;
 

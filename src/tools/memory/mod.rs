@@ -44,6 +44,10 @@ mod lists;
 mod search;
 mod store;
 
+// The commands that write the configuration of clients keep who may read it, too.
+#[cfg(feature = "cli")]
+pub(crate) use access::copy as copy_access;
+
 use super::table::{self, Entry};
 use crate::limits::Limits;
 use crate::protocol::{Resource, ToolDefinition};

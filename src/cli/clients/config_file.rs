@@ -1,0 +1,319 @@
+//! The file of a client on the disk: read, backed up, and replaced as a whole.
+//!
+//! Does not know what is in it. Invariants: who reads the file finds the old content or the new one, whenever this process
+//! ends; a link stays a link; owner and permissions stay; a file that changed since it was read is not written.
+
+use crate::tools::memory::copy_access;
+use crate::watched_file;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Bytes of the longest file: that of Claude Code has its history in it.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Why a file cannot be read or written. It is as it was.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum FileError {
+    /// The system refuses.
+    #[error("{} cannot be {what}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was to be done.
+        what: &'static str,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// Nobody may write it, as where another program makes it from a source.
+    #[error(
+        "{} is read-only: make it writable (chmod u+w), or put in by hand what --print shows",
+        path.display()
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A link leads to nothing.
+    #[error("{} is a link to a file that is not there: make that file, or remove the link", path.display())]
+    Dangling {
+        /// The link.
+        path: PathBuf,
+    },
+    /// Another program wrote the file.
+    #[error("{} was changed by another program meanwhile: close the client, and try again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl FileError {
+    fn io(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { path: path.to_owned(), what, source }
+    }
+}
+
+/// A file as it was read.
+#[derive(Debug)]
+pub(super) struct ConfigFile {
+    /// Behind all links.
+    path: PathBuf,
+    bytes: Option<Vec<u8>>,
+}
+
+impl ConfigFile {
+    /// Reads the file, which need not be there.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
+        let path = match path.canonicalize() {
+            Ok(target) => target,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if path.symlink_metadata().is_ok() {
+                    return Err(FileError::Dangling { path: path.to_owned() });
+                }
+                path.to_owned()
+            }
+            Err(error) => return Err(FileError::io(path, "read")(error)),
+        };
+        let bytes = read(&path)?;
+        Ok(Self { path, bytes })
+    }
+
+    /// Where it is, behind all links.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is in it; none if it is not there.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        self.bytes.as_deref()
+    }
+
+    /// Where its backup is.
+    pub(super) fn backup_path(&self) -> PathBuf {
+        let mut name = OsString::from(&self.path);
+        name.push(".mcpool-backup");
+        name.into()
+    }
+
+    /// What is in its backup; none if there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub(super) fn backup(&self) -> Result<Option<Vec<u8>>, FileError> {
+        read(&self.backup_path())
+    }
+
+    /// Refuses a file that nobody may write. Replacing it would work all the same, against the will of who made it so.
+    ///
+    /// # Errors
+    /// [`FileError::ReadOnly`].
+    pub(super) fn check_writable(&self) -> Result<(), FileError> {
+        let is_read_only = self.path.metadata().is_ok_and(|metadata| metadata.permissions().readonly())
+            || self.bytes.is_some() && rustix::fs::access(&self.path, rustix::fs::Access::WRITE_OK).is_err();
+        if is_read_only { Err(FileError::ReadOnly { path: self.path.clone() }) } else { Ok(()) }
+    }
+
+    /// Writes what was read beside it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn back_up(&self) -> Result<(), FileError> {
+        let Some(bytes) = &self.bytes else { return Ok(()) };
+        let backup = self.backup_path();
+        let new = self.write_beside(bytes, true)?;
+        new.persist(&backup).map_err(|error| FileError::io(&backup, "written")(error.error))?;
+        Ok(())
+    }
+
+    /// Removes the backup.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn remove_backup(&self) -> Result<(), FileError> {
+        let backup = self.backup_path();
+        std::fs::remove_file(&backup).map_err(FileError::io(&backup, "removed"))
+    }
+
+    /// Writes new content beside the file, complete and durable. A file that is new is for its owner only if it
+    /// `is_private`; folders that are missing are made.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn prepare(&self, bytes: &[u8], is_private: bool) -> Result<Prepared<'_>, FileError> {
+        let folder = folder(&self.path);
+        std::fs::create_dir_all(folder).map_err(FileError::io(folder, "made"))?;
+        Ok(Prepared { file: self, new: self.write_beside(bytes, is_private)? })
+    }
+
+    /// Removes the file, unless it changed.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`], and those of the system.
+    pub(super) fn remove(&self) -> Result<(), FileError> {
+        self.check_unchanged()?;
+        std::fs::remove_file(&self.path).map_err(FileError::io(&self.path, "removed"))
+    }
+
+    fn write_beside(&self, bytes: &[u8], is_private: bool) -> Result<NamedTempFile, FileError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let failed = |source: io::Error| FileError::io(&self.path, "written")(source);
+        let name = self.path.file_name().unwrap_or_default();
+        // One that takes the place of another is for its owner only until it has the permissions of that.
+        let mode = if is_private || self.bytes.is_some() { 0o600 } else { 0o666 };
+        let mut new = tempfile::Builder::new()
+            .prefix(name)
+            .suffix(".mcpool-tmp")
+            .permissions(std::fs::Permissions::from_mode(mode))
+            .tempfile_in(folder(&self.path))
+            .map_err(failed)?;
+        new.write_all(bytes).map_err(failed)?;
+        if self.bytes.is_some() {
+            let old = File::open(&self.path).map_err(failed)?;
+            copy_access(&old, new.as_file()).map_err(|errno| failed(errno.into()))?;
+        }
+        new.as_file().sync_all().map_err(failed)?;
+        Ok(new)
+    }
+
+    fn check_unchanged(&self) -> Result<(), FileError> {
+        let is_same = read(&self.path)? == self.bytes;
+        if is_same { Ok(()) } else { Err(FileError::Changed { path: self.path.clone() }) }
+    }
+}
+
+/// New content that is complete, under a name of its own. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Prepared<'f> {
+    file: &'f ConfigFile,
+    new: NamedTempFile,
+}
+
+impl Prepared<'_> {
+    /// Gives the new content the name of the file, unless that changed since it was read.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`], and those of the system.
+    pub(super) fn commit(self) -> Result<(), FileError> {
+        self.file.check_unchanged()?;
+        let path = &self.file.path;
+        self.new.persist(path).map_err(|error| FileError::io(path, "written")(error.error))?;
+        // Where a folder cannot be made durable, its file system does so by itself or not at all.
+        let _ = File::open(folder(path)).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match watched_file::read(path, MAX_BYTES) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FileError::io(path, "read")(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).expect("a folder");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_link_stays_and_its_target_is_replaced_with_its_permissions() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        std::fs::write(&target, "old").expect("written");
+        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o640)).expect("a mode");
+        symlink("target", &link).expect("a link");
+        let file = ConfigFile::open(&link).expect("read");
+        file.back_up().expect("backed up");
+        file.prepare(b"new", true).expect("prepared").commit().expect("written");
+        assert!(link.symlink_metadata().expect("a link").is_symlink());
+        assert_eq!(std::fs::read(&target).expect("read"), b"new");
+        assert_eq!(names(folder.path()), ["link", "target", "target.mcpool-backup"]);
+        for name in ["target", "target.mcpool-backup"] {
+            let mode = folder.path().join(name).metadata().expect("there").mode();
+            assert_eq!(mode & 0o777, 0o640, "{name}");
+        }
+        assert_eq!(file.backup().expect("read").as_deref(), Some(&b"old"[..]));
+    }
+
+    #[test]
+    fn who_ends_between_write_and_rename_leaves_the_old_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        std::fs::write(&path, "old").expect("written");
+        let file = ConfigFile::open(&path).expect("read");
+        let prepared = file.prepare(b"new", true).expect("prepared");
+        // What a killed process leaves: all but the rename.
+        std::mem::forget(prepared);
+        assert_eq!(std::fs::read(&path).expect("read"), b"old");
+        assert_eq!(names(folder.path()).len(), 2, "the new content has a name of its own");
+        let again = ConfigFile::open(&path).expect("read");
+        again.prepare(b"newer", true).expect("prepared").commit().expect("written");
+        assert_eq!(std::fs::read(&path).expect("read"), b"newer");
+        drop(again.prepare(b"never", true).expect("prepared"));
+        assert_eq!(names(folder.path()).len(), 2, "what is given up is removed");
+    }
+
+    #[test]
+    fn a_file_that_changed_meanwhile_is_not_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let absent = ConfigFile::open(&path).expect("read");
+        let prepared = absent.prepare(b"ours", true).expect("prepared");
+        std::fs::write(&path, "theirs").expect("written");
+        assert!(matches!(prepared.commit(), Err(FileError::Changed { .. })));
+        assert!(matches!(absent.remove(), Err(FileError::Changed { .. })));
+        assert_eq!(std::fs::read(&path).expect("read"), b"theirs");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn what_may_not_be_written_or_is_no_file_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        std::fs::write(&path, "old").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).expect("a mode");
+        let file = ConfigFile::open(&path).expect("read");
+        let told = file.check_writable().expect_err("read-only").to_string();
+        assert!(told.contains("is read-only: make it writable"), "{told}");
+        let link = folder.path().join("link");
+        symlink("nowhere", &link).expect("a link");
+        assert!(matches!(ConfigFile::open(&link), Err(FileError::Dangling { .. })));
+        let told = ConfigFile::open(folder.path()).expect_err("a folder").to_string();
+        assert!(told.contains("cannot be read: "), "{told}");
+    }
+
+    #[test]
+    fn a_new_file_gets_its_folder_and_the_permissions_that_are_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a/b/file");
+        let file = ConfigFile::open(&path).expect("read");
+        assert_eq!(file.bytes(), None);
+        file.back_up().expect("nothing to back up");
+        file.prepare(b"new", true).expect("prepared").commit().expect("written");
+        assert_eq!(path.metadata().expect("there").mode() & 0o777, 0o600);
+        assert_eq!(names(path.parent().expect("a folder")), ["file"]);
+        let made = ConfigFile::open(&path).expect("read");
+        assert_eq!(made.bytes(), Some(&b"new"[..]));
+        made.remove().expect("removed");
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,252 @@
+//! What `mcpool install` is asked to write: the way to the server, from the flags and from where this program is.
+
+use super::entry::Reach;
+use super::error::ClientsError;
+use super::flags::is_for_clients;
+use super::known::Client;
+use super::locate::{Environment, Scope};
+use crate::cli::config::{Config, Flags, Setting, Shape};
+use crate::cli::error::CliError;
+use crate::cli::toolsets::Enabled;
+use crate::limits::LimitOption;
+use clap::ArgMatches;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// What is to be written, and what there is to say about it.
+pub(super) struct Wanted {
+    pub(super) reach: Reach,
+    /// What the user should know or do besides.
+    pub(super) notes: Vec<String>,
+}
+
+/// The settings of a server that a client starts, as far as flags give them.
+struct ForClients<'m>(&'m ArgMatches);
+
+impl Flags for ForClients<'_> {
+    fn limit(&self, option: &LimitOption) -> Option<String> {
+        self.0.get_one::<String>(option.name).cloned()
+    }
+
+    fn setting(&self, setting: &Setting) -> Option<Vec<OsString>> {
+        let texts = is_for_clients(setting).then(|| self.0.get_many::<OsString>(setting.name))??;
+        Some(texts.cloned().collect())
+    }
+
+    fn config(&self) -> Option<PathBuf> {
+        self.0.get_one::<PathBuf>("config").cloned()
+    }
+}
+
+/// Reads the flags for this client.
+///
+/// # Errors
+/// When they ask for what cannot be served, or what the client's file cannot hold.
+pub(super) fn wanted(
+    matches: &ArgMatches,
+    client: &Client,
+    scope: Scope,
+    environment: &Environment,
+) -> Result<Wanted, CliError> {
+    let program = program(matches.get_one::<String>("command"), environment)?;
+    let shared = matches.get_one::<String>("shared");
+    let mut served = Served::read(matches)?;
+    let Some(target) = shared else {
+        let notes = served.complete(client, scope, environment)?.into_iter().collect();
+        let elsewhere =
+            listens_elsewhere(&served.flags).then(|| ["--stdio", "--http=", "--unix="].map(str::to_owned));
+        let serve = ["serve".to_owned()].into_iter().chain(elsewhere.into_iter().flatten());
+        let words = program.into_iter().chain(serve).chain(served.words()?).collect();
+        return Ok(Wanted { reach: Reach::Command(words), notes });
+    };
+    let target = target_of(target, environment)?;
+    let Some(socket) = target.strip_prefix("unix:") else {
+        let reach = match client.shape.takes_url() {
+            true => Reach::Url(target),
+            false => Reach::Command([program, vec!["connect".to_owned(), target]].concat()),
+        };
+        return Ok(Wanted { reach, notes: Vec::new() });
+    };
+    let start = ["mcpool", "serve", "--unix", socket].map(str::to_owned).into_iter().chain(served.words()?);
+    let start = Reach::Command(start.collect()).shown();
+    let note = (!Path::new(socket).exists()).then(|| format!("No server listens there yet: {start}"));
+    let reach = Reach::Command([program, vec!["connect".to_owned(), target]].concat());
+    Ok(Wanted { reach, notes: note.into_iter().collect() })
+}
+
+/// What a server is asked to serve.
+struct Served<'m> {
+    flags: ForClients<'m>,
+    dirs: Vec<PathBuf>,
+    /// Whether its tools work in directories that only the command line or the client can name.
+    needs_directory: bool,
+}
+
+impl<'m> Served<'m> {
+    /// Reads the flags, and refuses what a server would refuse.
+    fn read(matches: &'m ArgMatches) -> Result<Self, CliError> {
+        let flags = ForClients(matches);
+        // What is in the environment of this shell need not be in that of the client.
+        let config = Config::resolve(&flags, |_| None)?;
+        let enabled = Enabled::parse(&config.settings.tools)?;
+        let dirs: Vec<PathBuf> = matches.get_many("dirs").into_iter().flatten().cloned().collect();
+        enabled.check_directories(&dirs)?;
+        let needs_directory = enabled.takes_directories() && config.settings.repository.is_none();
+        Ok(Self { flags, dirs, needs_directory })
+    }
+
+    /// Takes the project for the directory if none is named, or says who names one.
+    fn complete(
+        &mut self,
+        client: &Client,
+        scope: Scope,
+        environment: &Environment,
+    ) -> Result<Option<String>, ClientsError> {
+        if !self.dirs.is_empty() || !self.needs_directory {
+            return Ok(None);
+        }
+        match scope {
+            Scope::Project => {
+                self.dirs.push(environment.directory().to_owned());
+                Ok(None)
+            }
+            Scope::User if client.gives_roots => {
+                Ok(Some(format!("No directory is named: those that are open in {} count.", client.title)))
+            }
+            Scope::User => Err(ClientsError::NoDirectory { client: client.title, name: client.name }),
+        }
+    }
+
+    /// The settings and directories, as arguments of `serve`.
+    fn words(&self) -> Result<Vec<String>, ClientsError> {
+        let mut words = Vec::new();
+        for setting in Setting::ALL {
+            for value in self.flags.setting(setting).into_iter().flatten() {
+                words.extend(setting_words(setting, &value)?);
+            }
+        }
+        for option in LimitOption::ALL {
+            if let Some(value) = self.flags.limit(option) {
+                words.extend([format!("--{}", option.flag()), value]);
+            }
+        }
+        if let Some(file) = self.flags.config() {
+            words.extend(["--config".to_owned(), text(absolute(&file)?.as_os_str())?]);
+        }
+        for dir in &self.dirs {
+            words.push(directory(dir)?);
+        }
+        Ok(words)
+    }
+}
+
+/// Whether the user's own file of settings has the server listen elsewhere, so that it would not serve its client.
+fn listens_elsewhere(flags: &ForClients<'_>) -> bool {
+    let config = Config::resolve(flags, |name| std::env::var_os(name));
+    config.is_ok_and(|Config { settings, .. }| !settings.http.is_empty() || !settings.unix.is_empty())
+}
+
+fn setting_words(setting: &Setting, value: &OsStr) -> Result<Vec<String>, ClientsError> {
+    let flag = format!("--{}", setting.flag());
+    let is_path = matches!(setting.value_name, "FILE" | "PATH" | "DIR");
+    let value = if is_path && !value.is_empty() {
+        text(absolute(Path::new(value))?.as_os_str())?
+    } else {
+        text(value)?
+    };
+    Ok(match (setting.shape, value.as_str()) {
+        (Shape::Switch, "true") => vec![flag],
+        (Shape::Switch, _) => vec![format!("{flag}={value}")],
+        (Shape::One | Shape::Many, _) => vec![flag, value],
+    })
+}
+
+/// A directory as the client's file has it: absolute, as the client starts the server elsewhere.
+fn directory(dir: &Path) -> Result<String, ClientsError> {
+    let refused = |what: String| ClientsError::Directory { path: dir.to_owned(), what };
+    let path = absolute(dir)?;
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => text(path.as_os_str()),
+        Ok(_) => Err(refused("it is no directory".to_owned())),
+        Err(error) => Err(refused(format!("it cannot be served: {error}"))),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ClientsError> {
+    let path = std::path::absolute(path).map_err(ClientsError::WorkingDirectory)?;
+    // A slash or a dot at the end would make the same directory another text.
+    Ok(path.components().collect())
+}
+
+fn text(text: &OsStr) -> Result<String, ClientsError> {
+    let refused = || ClientsError::NotText { text: text.to_string_lossy().into_owned() };
+    text.to_str().map(str::to_owned).ok_or_else(refused)
+}
+
+/// What the entry starts.
+fn program(command: Option<&String>, environment: &Environment) -> Result<Vec<String>, ClientsError> {
+    if let Some(command) = command {
+        let words = shlex::split(command).filter(|words| !words.is_empty());
+        return words.ok_or_else(|| ClientsError::Command { text: command.clone() });
+    }
+    let this = std::env::current_exe().map_err(ClientsError::Program)?;
+    let named = environment.in_path("mcpool").filter(|named| same_file(named, &this));
+    lasting(&this, named)
+}
+
+/// The words that start this program tomorrow, too. `named` is how the `PATH` leads to it: a link of a package manager
+/// stays when the next version takes the place of this one. What `npx` and `uvx` unpacked for one run does not stay.
+fn lasting(this: &Path, named: Option<PathBuf>) -> Result<Vec<String>, ClientsError> {
+    let has = |part: &str| this.iter().any(|name| name == part);
+    if has("_npx") {
+        return Ok(["npx", "-y", "mcpool"].map(str::to_owned).to_vec());
+    }
+    if has("archive-v0") {
+        return Ok(["uvx", "mcpool"].map(str::to_owned).to_vec());
+    }
+    Ok(vec![text(named.as_deref().unwrap_or(this).as_os_str())?])
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    let resolved = |path: &Path| path.canonicalize().ok();
+    resolved(one).is_some_and(|one| Some(one) == resolved(other))
+}
+
+/// Where the shared server is.
+fn target_of(given: &str, environment: &Environment) -> Result<String, ClientsError> {
+    let refused = || ClientsError::Target { target: given.to_owned() };
+    if given.is_empty() {
+        let folder = match environment.variable("XDG_RUNTIME_DIR") {
+            Some(folder) => folder,
+            None => environment.home().ok_or(ClientsError::NoSocket)?.join(".mcpool"),
+        };
+        return Ok(format!("unix:{}", text(folder.join("mcpool.sock").as_os_str())?));
+    }
+    if let Some(path) = given.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() {
+            return Err(refused());
+        }
+        return Ok(format!("unix:{}", text(absolute(Path::new(path))?.as_os_str())?));
+    }
+    let has_host = |scheme: &str| given.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
+    if has_host("http://") || has_host("https://") { Ok(given.to_owned()) } else { Err(refused()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_named_so_that_it_is_there_tomorrow() {
+        for (this, named, want) in [
+            ("/opt/bin/mcpool", None, "/opt/bin/mcpool"),
+            ("/cellar/0.1/bin/mcpool", Some("/brew/bin/mcpool"), "/brew/bin/mcpool"),
+            ("/me/.npm/_npx/ab12/node_modules/mcpool/bin/mcpool", None, "npx -y mcpool"),
+            ("/me/.cache/uv/archive-v0/ab12/bin/mcpool", None, "uvx mcpool"),
+        ] {
+            let words = lasting(Path::new(this), named.map(PathBuf::from)).expect("text");
+            assert_eq!(words.join(" "), want, "{this}");
+        }
+    }
+}
