@@ -404,9 +404,12 @@ fn install(install: Command) -> Command {
     };
     let served = Setting::ALL.iter().filter(|setting| clients::is_for_clients(setting)).map(setting);
     let limits = LimitOption::ALL.iter().map(limit);
-    clients::install(install)
-        .args(served.chain(limits).map(shown))
-        .arg(path_arg("config").long("config").value_name("FILE").help("Have the server read settings from this TOML file"))
+    clients::install(install).args(served.chain(limits).map(shown)).arg(
+        path_arg("config")
+            .long("config")
+            .value_name("FILE")
+            .help("Have the server read settings from this TOML file"),
+    )
 }
 
 fn tools(tools: Command) -> Command {

@@ -72,10 +72,10 @@ pub(super) fn install(
     }
     let found = document.reach();
     let Some(ours) = found.as_ref().filter(|found| found.is_ours()) else {
-        return match is_forced {
-            true => Ok(write(document.set(&fields, false)?, true)),
-            false => Err(Refusal::Foreign { reach: found }),
-        };
+        if !is_forced {
+            return Err(Refusal::Foreign { reach: found });
+        }
+        return Ok(write(document.set(&fields, false)?, true));
     };
     match original(spot, before, ours, shape) {
         Some(original) => Ok(write(original.set(&fields, true)?, false)),

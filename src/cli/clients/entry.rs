@@ -150,6 +150,10 @@ fn is_of_this_machine(url: &str) -> bool {
 
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=,@+%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
     shlex::try_quote(word).map_or_else(|_| format!("{word:?}"), std::borrow::Cow::into_owned)
 }
 
@@ -197,6 +201,6 @@ mod tests {
         ] {
             assert_eq!(reach.is_ours(), want, "{reach:?}");
         }
-        assert_eq!(command(&["a b", "c"]).shown(), "'a b' c");
+        assert_eq!(command(&["a b", "c,d", ""]).shown(), "'a b' c,d ''");
     }
 }

@@ -8,10 +8,11 @@ const CLIENTS: &str =
     "claude-code, claude-desktop, cursor, vscode, codex, gemini,\nwindsurf, zed or opencode";
 
 const INSTALL_AFTER: &str = "\
+Try it:
   mcpool install claude-code ~/projects
   mcpool install codex --tools filesystem,git --read-only ~/projects
-  mcpool install vscode --scope project      for this folder, in .vscode/mcp.json
-  mcpool install zed --shared                all clients on one running server
+  mcpool install vscode --scope project    for this folder: .vscode/mcp.json
+  mcpool install zed --shared              all clients on one running server
 
 It takes the settings of `mcpool serve` that are about tools and limits, too,
 and writes them into the entry.

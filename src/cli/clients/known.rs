@@ -28,7 +28,7 @@ pub(super) struct Location {
 }
 
 /// The file of a user on each platform.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct UserFile {
     pub(super) linux: Location,
     pub(super) macos: Location,

@@ -20,13 +20,14 @@ pub(super) fn set(text: &str, key: &str, name: &str, fields: &[Field], keeps: bo
         };
         let servers = document.entry(key).or_insert_with(implicit);
         let servers = servers.as_table_like_mut().ok_or_else(|| Fault::NoTable { key: key.to_owned() })?;
-        match servers.get_mut(name).and_then(Item::as_table_like_mut).filter(|_| keeps) {
-            Some(entry) => update(entry, fields),
-            None => {
-                let mut entry = Table::new();
-                fields.iter().for_each(|field| put(&mut entry, field));
-                servers.insert(name, Item::Table(entry));
+        if let Some(entry) = servers.get_mut(name).and_then(Item::as_table_like_mut).filter(|_| keeps) {
+            update(entry, fields);
+        } else {
+            let mut entry = Table::new();
+            for field in fields {
+                put(&mut entry, field);
             }
+            servers.insert(name, Item::Table(entry));
         }
         Ok(())
     })
@@ -71,7 +72,9 @@ fn update(entry: &mut dyn TableLike, fields: &[Field]) {
     for key in REACHING.iter().filter(|key| fields.iter().all(|field| field.key != **key)) {
         entry.remove(key);
     }
-    fields.iter().for_each(|field| put(entry, field));
+    for field in fields {
+        put(entry, field);
+    }
 }
 
 /// Sets a member; what stands around a value that is there, as a comment behind it, stays.

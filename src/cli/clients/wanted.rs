@@ -61,9 +61,10 @@ pub(super) fn wanted(
     };
     let target = target_of(target, environment)?;
     let Some(socket) = target.strip_prefix("unix:") else {
-        let reach = match client.shape.takes_url() {
-            true => Reach::Url(target),
-            false => Reach::Command([program, vec!["connect".to_owned(), target]].concat()),
+        let reach = if client.shape.takes_url() {
+            Reach::Url(target)
+        } else {
+            Reach::Command([program, vec!["connect".to_owned(), target]].concat())
         };
         return Ok(Wanted { reach, notes: Vec::new() });
     };
@@ -191,12 +192,12 @@ fn program(command: Option<&String>, environment: &Environment) -> Result<Vec<St
     }
     let this = std::env::current_exe().map_err(ClientsError::Program)?;
     let named = environment.in_path("mcpool").filter(|named| same_file(named, &this));
-    lasting(&this, named)
+    lasting(&this, named.as_deref())
 }
 
 /// The words that start this program tomorrow, too. `named` is how the `PATH` leads to it: a link of a package manager
 /// stays when the next version takes the place of this one. What `npx` and `uvx` unpacked for one run does not stay.
-fn lasting(this: &Path, named: Option<PathBuf>) -> Result<Vec<String>, ClientsError> {
+fn lasting(this: &Path, named: Option<&Path>) -> Result<Vec<String>, ClientsError> {
     let has = |part: &str| this.iter().any(|name| name == part);
     if has("_npx") {
         return Ok(["npx", "-y", "mcpool"].map(str::to_owned).to_vec());
@@ -204,7 +205,7 @@ fn lasting(this: &Path, named: Option<PathBuf>) -> Result<Vec<String>, ClientsEr
     if has("archive-v0") {
         return Ok(["uvx", "mcpool"].map(str::to_owned).to_vec());
     }
-    Ok(vec![text(named.as_deref().unwrap_or(this).as_os_str())?])
+    Ok(vec![text(named.unwrap_or(this).as_os_str())?])
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
@@ -245,7 +246,7 @@ mod tests {
             ("/me/.npm/_npx/ab12/node_modules/mcpool/bin/mcpool", None, "npx -y mcpool"),
             ("/me/.cache/uv/archive-v0/ab12/bin/mcpool", None, "uvx mcpool"),
         ] {
-            let words = lasting(Path::new(this), named.map(PathBuf::from)).expect("text");
+            let words = lasting(Path::new(this), named.map(Path::new)).expect("text");
             assert_eq!(words.join(" "), want, "{this}");
         }
     }

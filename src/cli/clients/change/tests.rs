@@ -136,10 +136,16 @@ fn a_broken_file_is_refused() {
 struct Style {
     newline: &'static str,
     indent: &'static str,
-    has_comments: bool,
+    comments: Comments,
     has_trailing_commas: bool,
     is_marked: bool,
     ends_line: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comments {
+    None,
+    OnEachLine,
 }
 
 fn style() -> impl Strategy<Value = Style> {
@@ -149,7 +155,7 @@ fn style() -> impl Strategy<Value = Style> {
         |(newline, indent, [comments, commas, is_marked, ends_line])| Style {
             newline,
             indent,
-            has_comments: comments,
+            comments: if comments { Comments::OnEachLine } else { Comments::None },
             has_trailing_commas: commas,
             is_marked,
             ends_line,
@@ -166,7 +172,7 @@ struct Writer<'s> {
 
 impl Writer<'_> {
     fn comment(&mut self) -> String {
-        if !self.style.has_comments {
+        if self.style.comments == Comments::None {
             return String::new();
         }
         self.comments += 1;
@@ -180,7 +186,7 @@ impl Writer<'_> {
         let Style { newline, indent, .. } = self.style;
         let comment = self.comment();
         let space = if newline.is_empty() { String::new() } else { indent.repeat(depth) };
-        self.text.push_str(&format!("{space}{text}{comment}{newline}"));
+        self.text.extend([space.as_str(), text, comment.as_str(), newline]);
     }
 
     fn members(&mut self, depth: usize, members: &[(String, Value)]) {
@@ -317,7 +323,7 @@ type Texts = std::collections::BTreeMap<String, String>;
 fn toml_file(style: &Style, tables: &Texts, servers: &Texts, is_first: bool) -> (Vec<u8>, usize) {
     let mut comments = 0;
     let mut comment = |before: &str| {
-        if !style.has_comments {
+        if style.comments == Comments::None {
             return String::new();
         }
         comments += 1;
