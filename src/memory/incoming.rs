@@ -11,7 +11,10 @@
 //!
 //! - for a client that has less than an equal share of the room, those of clients that have more, the oldest first;
 //! - for the oldest message of a client, those that are not the oldest of theirs: each client may have one large message,
-//!   even if that is more than a share.
+//!   even if that is more than a share;
+//! - for the same, as long as it comes fast enough itself, the oldest ones of others that do not come at
+//!   [`LEAST_BYTES_PER_S`] on average, the slowest first: many clients, each below its share, fill all the room only by
+//!   sending.
 //!
 //! A message of a second is slow: those that come fast make room by themselves, so who lacks it waits for them to come
 //! whole or to become slow. Until a message that has waited is whole, who has more than a share brings nothing more in,
@@ -21,23 +24,27 @@
 //! Invariants: a message has an entry as long as its [`IncomingMessage`] lives; who waits for the room of others is woken
 //! by the end of any other, or looks again by itself; `rights` is the number of entries that have waited for it.
 
+mod claims;
 mod table;
 
 use crate::lock::lock;
+use claims::Lack;
 use mcpool_pools::{MemoryBudget, Reservation};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
-use table::{Lack, Table};
+use table::Table;
 use tokio::time::Instant;
 
-pub(crate) use table::Growth;
+pub(crate) use claims::Growth;
 
 /// How long a message waits for what older ones of its client were announced to have: 5 MiB at 21 Mbit/s. Those that
 /// are slower share what there is.
 const OWN_WAIT: Duration = Duration::from_secs(2);
+/// What a message has to bring each second on average while others lack its room, once it is slow: 1 Mbit/s.
+const LEAST_BYTES_PER_S: usize = 128 * 1024;
 /// So many of those who wait are told when a message ends: the others look again by themselves.
 const TOLD: usize = 8;
 /// While small objects are scarce, one client may have one in so many bytes of them in messages that are not whole.
@@ -52,10 +59,13 @@ pub(crate) struct IncomingMessages {
 #[derive(Debug)]
 struct Shared {
     room: IncomingRoom,
+    least_bytes_per_s: usize,
     state: Mutex<State>,
     /// Entries with a right to what becomes free, changed with the table locked: as long as there are none, nobody looks
     /// for them.
     rights: AtomicUsize,
+    #[cfg(test)]
+    entered: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -96,12 +106,27 @@ pub(crate) struct IncomingMessage {
 impl IncomingMessages {
     /// The messages that are in that room.
     pub(crate) fn new(room: IncomingRoom) -> Self {
+        Self::with_pace(room, LEAST_BYTES_PER_S)
+    }
+
+    /// The same with another pace than [`LEAST_BYTES_PER_S`].
+    fn with_pace(room: IncomingRoom, least_bytes_per_s: usize) -> Self {
         let state = Mutex::new(State { table: Table::default(), charge: None });
-        Self { shared: Arc::new(Shared { room, state, rights: AtomicUsize::new(0) }) }
+        let shared = Shared {
+            room,
+            least_bytes_per_s,
+            state,
+            rights: AtomicUsize::new(0),
+            #[cfg(test)]
+            entered: AtomicUsize::new(0),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// A message of a client.
     pub(crate) fn begin(&self, client: u128) -> IncomingMessage {
+        #[cfg(test)]
+        self.shared.entered.fetch_add(1, Ordering::Relaxed);
         let mut state = lock(&self.shared.state);
         let before = state.table.bytes();
         let key = state.table.enter(client, 0, Instant::now());
@@ -118,8 +143,8 @@ impl IncomingMessages {
 
     /// Bytes of messages that may end for one of this client, now or when they are slow.
     pub(crate) fn displaceable_bytes(&self, client: u128) -> usize {
-        let free_bytes = self.shared.room.free_bytes();
-        lock(&self.shared.state).table.displaceable_bytes(client, free_bytes, Instant::now())
+        let lack = self.shared.lack(0, Instant::now());
+        lock(&self.shared.state).table.displaceable_bytes(client, lack)
     }
 
     /// Whether anybody waits for room.
@@ -132,6 +157,12 @@ impl IncomingMessages {
         Arc::ptr_eq(&self.shared, &message.shared)
     }
 
+    /// Messages that were entered since the beginning.
+    #[cfg(test)]
+    pub(crate) fn entered(&self) -> usize {
+        self.shared.entered.load(Ordering::Relaxed)
+    }
+
     /// Whether a client has so much of it that it may not have more while it is scarce.
     pub(crate) fn has_most_of_scarce(&self, client: u128) -> bool {
         let most_bytes = self.shared.room.memory.limit_bytes() / SCARCE_PARTS;
@@ -140,6 +171,12 @@ impl IncomingMessages {
 }
 
 impl Shared {
+    /// The lack of a message.
+    fn lack(&self, missing_bytes: usize, now: Instant) -> Lack {
+        let free_bytes = self.room.free_bytes();
+        Lack { missing_bytes, free_bytes, least_bytes_per_s: self.least_bytes_per_s, now }
+    }
+
     fn note_rights(&self, state: &MutexGuard<'_, State>) {
         self.rights.store(state.table.rights(), Ordering::Relaxed);
     }
@@ -186,7 +223,7 @@ impl IncomingMessage {
     /// Notes that so many bytes are in memory. Returns whether the message may go on: if not, another client lacks them.
     pub(crate) fn hold(&mut self, bytes: usize) -> bool {
         let mut state = lock(&self.shared.state);
-        state.table.hold(self.at(), bytes);
+        state.table.hold(self.at(), bytes, Instant::now());
         state.table.entry(self.at()).is_none_or(|entry| !entry.is_ending)
     }
 
@@ -232,7 +269,7 @@ impl IncomingMessage {
         }
         let mut told = Vec::new();
         let mut state = lock(&self.shared.state);
-        let lack = Lack { missing_bytes, free_bytes: self.shared.room.free_bytes(), now };
+        let lack = self.shared.lack(missing_bytes, now);
         let may_wait = state.table.displace(self.at(), lack, &mut told);
         self.shared.note_rights(&state);
         drop(state);

@@ -228,6 +228,29 @@ fn a_message_of_most_of_the_room_comes_through_beside_many_halves() {
     }
 }
 
+/// Clients that each have less than an equal share, and send nothing more.
+#[test]
+fn halves_of_many_clients_keep_no_message_of_another_out() {
+    const CLIENTS: u8 = 16;
+    const BYTES: usize = 450_000;
+    /// Until what came is less than 128 KiB a second.
+    const TOO_SLOW: Duration = Duration::from_secs(5);
+    let program = Program::serve(&["--max-inflight-bytes", ROOM]);
+    let begun = unfinished(Sent::WithLength, BYTES);
+    let _halves: Vec<Client> = (0..CLIENTS)
+        .map(|number| {
+            let mut client = Client::connect_from([127, 0, 1, number], program.port());
+            client.try_send(&begun);
+            client
+        })
+        .collect();
+    std::thread::sleep(TOO_SLOW);
+    for bytes in [100, MIB, 5 * MIB, 5 * MIB] {
+        let (status, body) = send_write(&program, &write_of(&program, bytes));
+        assert_eq!(status, 200, "{bytes}: {body}");
+    }
+}
+
 /// The second of two that do not fit at once waits for the first.
 #[test]
 fn messages_of_one_client_wait_for_each_other() {

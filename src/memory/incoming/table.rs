@@ -6,7 +6,7 @@
 //! that it holds until it is told to end.
 
 use slab::Slab;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::task::Waker;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ const KEPT_ENTRIES: usize = 64;
 /// So many messages of one client may wait for others of it in the middle: each keeps what it has meanwhile.
 const OWN_WAITING: usize = 8;
 /// No entry.
-const NONE: usize = usize::MAX;
+pub(super) const NONE: usize = usize::MAX;
 
 /// One message.
 #[derive(Debug)]
@@ -30,12 +30,14 @@ pub(super) struct Entry {
     announced_bytes: usize,
     /// What it will have when it is whole, as far as that is known.
     expected_bytes: usize,
-    held_bytes: usize,
-    began: Instant,
+    pub(super) held_bytes: usize,
+    pub(super) began: Instant,
+    /// When its first bytes were in memory.
+    came: Option<Instant>,
     /// It was told to end, and its memory is about to be free.
     pub(super) is_ending: bool,
     /// Since when what becomes free is for it first.
-    right: Option<Instant>,
+    pub(super) right: Option<Instant>,
     /// It waits for messages of its own client.
     awaits_own: bool,
     /// When it first waited.
@@ -44,7 +46,7 @@ pub(super) struct Entry {
     pub(super) connection: Option<Waker>,
     /// Neighbours in the list of its client.
     before: usize,
-    after: usize,
+    pub(super) after: usize,
 }
 
 impl Entry {
@@ -58,12 +60,25 @@ impl Entry {
         self.waited.is_some_and(|waited| now.saturating_duration_since(waited) >= WAIT)
     }
 
-    fn is_slow(&self, now: Instant) -> bool {
+    pub(super) fn is_slow(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.began) >= SLOW
     }
 
+    /// Bytes that came each second on average.
+    pub(super) fn pace(&self, until: Instant) -> usize {
+        let Some(came) = self.came else { return 0 };
+        let ms = until.saturating_duration_since(came).as_millis().max(1);
+        usize::try_from(self.held_bytes as u128 * 1_000 / ms).unwrap_or(usize::MAX)
+    }
+
+    /// Whether it is slow, and comes more slowly than it has to.
+    pub(super) fn lags(&self, until: Instant, least_bytes_per_s: usize) -> bool {
+        let is_slow = self.came.is_some_and(|came| until.saturating_duration_since(came) >= SLOW);
+        is_slow && self.pace(until) < least_bytes_per_s
+    }
+
     /// Whether what becomes free is for it first.
-    fn goes_first(&self, now: Instant) -> bool {
+    pub(super) fn goes_first(&self, now: Instant) -> bool {
         self.right.is_some() && !self.has_waited(now)
     }
 }
@@ -74,8 +89,8 @@ pub(super) struct Client {
     entries: usize,
     pub(super) announced_bytes: usize,
     pub(super) owed_bytes: usize,
-    held_bytes: usize,
-    first: usize,
+    pub(super) held_bytes: usize,
+    pub(super) first: usize,
     last: usize,
     /// Entries that have a right to what becomes free.
     rights: usize,
@@ -99,7 +114,7 @@ impl Default for Client {
 }
 
 impl Client {
-    fn shares(&self) -> bool {
+    pub(super) fn shares(&self) -> bool {
         self.held_bytes > 0 || self.rights > 0
     }
 }
@@ -107,44 +122,13 @@ impl Client {
 /// All messages and their clients.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: Slab<Entry>,
-    clients: HashMap<u128, Client>,
+    pub(super) entries: Slab<Entry>,
+    pub(super) clients: HashMap<u128, Client>,
     /// What all clients have together.
-    held_bytes: usize,
-    ending_bytes: usize,
+    pub(super) held_bytes: usize,
+    pub(super) ending_bytes: usize,
     /// Entries with a right, those that wait longest first.
-    rights: Vec<usize>,
-}
-
-/// What a message may ask of others.
-#[derive(Debug, Clone, Copy)]
-struct Claim {
-    client: u128,
-    /// An equal share of what all messages have and of what is free.
-    share_bytes: usize,
-    /// Its client has less.
-    has_less: bool,
-    /// Its client has no older message.
-    is_first: bool,
-}
-
-/// What a message lacks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lack {
-    pub(super) missing_bytes: usize,
-    /// Free all the same: less than it asks for.
-    pub(super) free_bytes: usize,
-    pub(super) now: Instant,
-}
-
-/// Whether a message may take more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Growth {
-    Allowed,
-    /// Not before others have what they wait for.
-    Delayed,
-    /// Others lack what it has.
-    Ended,
+    pub(super) rights: Vec<usize>,
 }
 
 impl Table {
@@ -159,6 +143,7 @@ impl Table {
             expected_bytes: announced_bytes,
             held_bytes: 0,
             began: now,
+            came: None,
             is_ending: false,
             right: None,
             awaits_own: false,
@@ -215,12 +200,15 @@ impl Table {
     }
 
     /// Notes what a message has.
-    pub(super) fn hold(&mut self, key: usize, bytes: usize) {
+    pub(super) fn hold(&mut self, key: usize, bytes: usize, now: Instant) {
         let Self { entries, clients, held_bytes, ending_bytes, .. } = self;
         let Some(entry) = entries.get_mut(key) else { return };
         let Some(of) = clients.get_mut(&entry.client) else { return };
         let owed_before = entry.owed_bytes();
         let before = std::mem::replace(&mut entry.held_bytes, bytes);
+        if bytes > 0 {
+            entry.came.get_or_insert(now);
+        }
         if entry.is_ending {
             *ending_bytes = *ending_bytes - before + bytes;
             return;
@@ -281,7 +269,7 @@ impl Table {
     }
 
     /// Tells a message to end. Gives how to wake its connection.
-    fn end(&mut self, key: usize) -> Option<Waker> {
+    pub(super) fn end(&mut self, key: usize) -> Option<Waker> {
         self.take_out(key);
         let entry = self.entries.get_mut(key)?;
         entry.is_ending = true;
@@ -307,7 +295,7 @@ impl Table {
     }
 
     /// Has a message wait for others of its own client, if not too many do. Gives whether it may.
-    fn await_own(&mut self, key: usize) -> bool {
+    pub(super) fn await_own(&mut self, key: usize) -> bool {
         let Some(entry) = self.entries.get_mut(key) else { return false };
         let Some(of) = self.clients.get_mut(&entry.client) else { return false };
         if !entry.awaits_own && of.own_waiting < OWN_WAITING {
@@ -318,7 +306,7 @@ impl Table {
     }
 
     /// From now on, what becomes free is for this message first.
-    fn claim_right(&mut self, key: usize, now: Instant) {
+    pub(super) fn claim_right(&mut self, key: usize, now: Instant) {
         let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.right.is_none()) else { return };
         entry.right = Some(now);
         if let Some(of) = self.clients.get_mut(&entry.client) {
@@ -348,109 +336,9 @@ impl Table {
         told.extend(wakers.take(most));
     }
 
-    /// An equal share of what all messages have and of what is free, with one for `client`.
-    fn share_bytes(&self, client: u128, free_bytes: usize) -> usize {
-        let is_counted = self.clients.get(&client).is_some_and(Client::shares);
-        let clients = self.clients.values().filter(|of| of.shares()).count() + usize::from(!is_counted);
-        self.held_bytes.saturating_add(free_bytes) / clients.max(1)
-    }
-
     /// Whether a client has no message that is older; `key` is the message, if it is there already.
-    fn is_first(&self, client: u128, key: usize) -> bool {
+    pub(super) fn is_first(&self, client: u128, key: usize) -> bool {
         self.clients.get(&client).is_none_or(|of| of.first == NONE || of.first == key)
-    }
-
-    /// What a message of `client` may ask of others.
-    fn claim(&self, client: u128, key: usize, free_bytes: usize) -> Claim {
-        let share_bytes = self.share_bytes(client, free_bytes);
-        let has_less = !self.has_more_than(client, share_bytes.saturating_sub(1));
-        Claim { client, share_bytes, has_less, is_first: self.is_first(client, key) }
-    }
-
-    /// The message of a client that ends first for a claim, when it is slow. One that goes first itself does not.
-    fn first_to_end(&self, claim: &Claim, client: u128, of: &Client, now: Instant) -> Option<usize> {
-        let has_more = client != claim.client && of.held_bytes > claim.share_bytes;
-        let first = self.entries.get(of.first)?;
-        let makes_way = claim.has_less && has_more;
-        if makes_way && !first.goes_first(now) {
-            return Some(of.first);
-        }
-        let second = self.entries.get(first.after)?;
-        ((makes_way || claim.is_first) && !second.goes_first(now)).then_some(first.after)
-    }
-
-    /// Bytes that are about to be free for a client, or as soon as those that have them are slow.
-    pub(super) fn displaceable_bytes(&self, client: u128, free_bytes: usize, now: Instant) -> usize {
-        let claim = self.claim(client, NONE, free_bytes);
-        let of_client = |(other, of): (&u128, &Client)| match self.first_to_end(&claim, *other, of, now) {
-            Some(first) if first == of.first => of.held_bytes,
-            Some(_) => of.held_bytes - self.entries[of.first].held_bytes,
-            None => 0,
-        };
-        self.clients.iter().map(of_client).sum::<usize>() + self.ending_bytes
-    }
-
-    /// Ends the messages that make way for another one until it has `missing_bytes`: the oldest of who has most. Gives
-    /// whether there is something to wait for, and whose turn it is then.
-    pub(super) fn displace(&mut self, key: usize, lack: Lack, told: &mut Vec<Waker>) -> bool {
-        let Lack { missing_bytes, free_bytes, now } = lack;
-        let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.has_waited(now)) else {
-            return false;
-        };
-        entry.waited.get_or_insert(now);
-        let client = entry.client;
-        let claim = self.claim(client, key, free_bytes);
-        let mut makes_way = missing_bytes == 0 || self.ending_bytes > 0;
-        if self.ending_bytes < missing_bytes {
-            let may_end = |(other, of): (&u128, &Client)| {
-                self.first_to_end(&claim, *other, of, now).map(|_| (of.held_bytes, *other))
-            };
-            let mut most: BinaryHeap<_> = self.clients.iter().filter_map(may_end).collect();
-            makes_way |= !most.is_empty();
-            while self.ending_bytes < missing_bytes
-                && let Some((_, other)) = most.pop()
-            {
-                let Some(of) = self.clients.get(&other) else { continue };
-                let Some(first) = self.first_to_end(&claim, other, of, now) else { continue };
-                if self.entries.get(first).is_some_and(|entry| entry.is_slow(now)) {
-                    told.extend(self.end(first));
-                    most.extend(self.clients.get(&other).map(|of| (of.held_bytes, other)));
-                }
-            }
-        }
-        if makes_way && (claim.has_less || claim.is_first) {
-            self.claim_right(key, now);
-            return true;
-        }
-        !claim.is_first && self.await_own(key)
-    }
-
-    /// Whether a message may take more, as others wait.
-    pub(super) fn growth(&self, key: usize, free_bytes: usize, now: Instant) -> Growth {
-        let Some(entry) = self.entries.get(key) else { return Growth::Allowed };
-        if entry.is_ending {
-            return Growth::Ended;
-        }
-        // What somebody waits for is not for who has more, nor for a second message that began since. Who waited before is
-        // first.
-        let waiting = self.rights.iter().filter_map(|right| Some((*right, self.entries.get(*right)?)));
-        let is_before = |waiting: &Entry| !entry.goes_first(now) || waiting.right < entry.right;
-        let mut waiting = waiting
-            .filter(|(_, waiting)| waiting.client != entry.client && waiting.goes_first(now))
-            .filter(|(_, waiting)| is_before(waiting))
-            .peekable();
-        if waiting.peek().is_none() {
-            return Growth::Allowed;
-        }
-        if self.has_more_than(entry.client, self.share_bytes(entry.client, free_bytes)) {
-            return Growth::Ended;
-        }
-        let is_delayed = !self.is_first(entry.client, key)
-            && waiting.any(|(right, waiting)| {
-                self.is_first(waiting.client, right)
-                    && waiting.right.is_some_and(|since| entry.began >= since)
-            });
-        if is_delayed { Growth::Delayed } else { Growth::Allowed }
     }
 
     /// Whether a client has more than `most_bytes`.
@@ -463,10 +351,6 @@ impl Table {
 impl Table {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    pub(super) fn ending_bytes(&self) -> usize {
-        self.ending_bytes
     }
 
     /// Checks the sums and lists against entries that are added up.

@@ -24,14 +24,19 @@ struct Room {
 }
 
 impl Room {
+    /// Where nothing is too slow to stay.
     fn new() -> Self {
-        let memory = MemoryBudget::new(LIMIT);
+        Self::with(LIMIT, 0)
+    }
+
+    fn with(limit_bytes: usize, least_bytes_per_s: usize) -> Self {
+        let memory = MemoryBudget::new(limit_bytes);
         let room = IncomingRoom {
             memory: memory.clone(),
             left_bytes: 0,
             tables: MemoryBudget::new(usize::MAX >> 1),
         };
-        Self { messages: IncomingMessages::new(room), memory }
+        Self { messages: IncomingMessages::with_pace(room, least_bytes_per_s), memory }
     }
 
     fn hold(&self, client: u128, bytes: usize) -> Held {
@@ -320,10 +325,96 @@ fn thousands_of_messages_end_in_one_pass() {
     assert!(waiting.await_room(9_000, later()));
     let ended = left(&all).iter().filter(|goes_on| !**goes_on).count();
     assert_eq!(ended, 9_000);
-    assert_eq!(lock(&room.messages.shared.state).table.ending_bytes(), 9_000);
+    assert_eq!(lock(&room.messages.shared.state).table.ending_bytes, 9_000);
     let charged = || lock(&room.messages.shared.state).charge.as_ref().map_or(0, Reservation::bytes);
     assert!(charged() > 20_000 * 64, "the table is charged");
     drop((all, waiting));
     assert_eq!(charged(), 0);
     room.check();
+}
+
+/// Clients of which each begins one message: so many bytes at once, and so many each second after that.
+#[derive(Debug, Clone, Copy)]
+struct Senders {
+    clients: u128,
+    at_once: usize,
+    each_s: usize,
+}
+
+/// A message of another client that comes after a while and wants more than is free.
+#[derive(Debug, Clone, Copy)]
+struct Wanting {
+    after_s: u64,
+    bytes: usize,
+    /// It has so many bytes from the beginning.
+    held: usize,
+}
+
+/// Whether the message has what it wants before it is refused, and how many messages are left of each kind of senders.
+async fn compete(senders: &[Senders], wanting: Wanting) -> (bool, Vec<usize>) {
+    const STEP: Duration = Duration::from_millis(100);
+    const LIMIT: usize = 20_000;
+    let room = Room::with(LIMIT, 128);
+    let clients_of = |(kind, of): (usize, &Senders)| {
+        let client = move |number| 1 + 1_000 * kind as u128 + number;
+        (0..of.clients).map(move |number| (kind, client(number))).collect::<Vec<_>>()
+    };
+    let clients: Vec<_> = senders.iter().enumerate().flat_map(clients_of).collect();
+    let mut all: Vec<_> =
+        clients.iter().map(|(kind, client)| (*kind, room.hold(*client, senders[*kind].at_once))).collect();
+    let mut asks = Held { bytes: room.memory.reserve(0), message: room.messages.begin(9_999_999) };
+    let began = Instant::now();
+    if wanting.held > 0 {
+        assert_eq!(asks.grow(wanting.held, began), Growth::Allowed);
+    }
+    let has_it = loop {
+        tokio::time::advance(STEP).await;
+        let now = Instant::now();
+        let ms = usize::try_from(now.duration_since(began).as_millis()).expect("short");
+        all.retain(|(_, held)| held.goes_on());
+        for (kind, held) in &mut all {
+            let bytes = senders[*kind].at_once + senders[*kind].each_s * ms / 1_000;
+            if room.memory.used_bytes() + bytes - held.bytes.bytes() <= LIMIT {
+                held.grow(bytes, now);
+            }
+        }
+        if now.duration_since(began) < Duration::from_secs(wanting.after_s) {
+            continue;
+        }
+        let free = LIMIT - room.memory.used_bytes();
+        if free >= wanting.bytes {
+            break asks.grow(wanting.bytes, now) == Growth::Allowed;
+        }
+        if !asks.await_room(wanting.bytes - free, now) {
+            break false;
+        }
+    };
+    room.check();
+    (has_it, (0..senders.len()).map(|kind| all.iter().filter(|(of, _)| *of == kind).count()).collect())
+}
+
+/// Clients that each have less than an equal share, in time that stands still while anything can move.
+#[tokio::test(start_paused = true)]
+async fn many_clients_fill_all_the_room_only_by_sending() {
+    let of = |clients, at_once, each_s| Senders { clients, at_once, each_s };
+    let wants = |after_s, bytes| Wanting { after_s, bytes, held: 0 };
+    let rows: [(&[Senders], Wanting, bool, &[usize]); 9] = [
+        // They send next to nothing more: as many end as are needed.
+        (&[of(20, 850, 2)], wants(10, 5_000), true, &[17]),
+        (&[of(20, 850, 2)], wants(60, 15_000), true, &[5]),
+        // What came at once is enough for some seconds: the message waits, but no longer than it may.
+        (&[of(20, 850, 2)], wants(3, 5_000), true, &[17]),
+        (&[of(20, 850, 2)], wants(1, 5_000), false, &[20]),
+        // Who keeps pace stays.
+        (&[of(4, 1_000, 140)], wants(5, 15_000), false, &[4]),
+        (&[of(10, 600, 2), of(10, 200, 130)], wants(5, 8_000), true, &[5, 10]),
+        // The slowest end first.
+        (&[of(5, 850, 2), of(5, 850, 40)], wants(15, 10_000), true, &[3, 5]),
+        (&[of(5, 850, 40), of(5, 850, 2)], wants(15, 14_000), true, &[4, 0]),
+        // Who is as slow asks for nothing.
+        (&[of(20, 850, 2)], Wanting { after_s: 10, bytes: 5_000, held: 100 }, false, &[20]),
+    ];
+    for (senders, wanting, has_it, left) in rows {
+        assert_eq!(compete(senders, wanting).await, (has_it, left.to_vec()), "{senders:?} {wanting:?}");
+    }
 }
