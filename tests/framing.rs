@@ -399,7 +399,9 @@ fn a_line_for_which_there_is_no_memory_is_skipped_and_told() {
                 }
             }
         }
-        let Some(FrameError::OutOfMemory { seen_bytes, outline }) = refused else { panic!("{refused:?}") };
+        let Some(FrameError::OutOfMemory { seen_bytes, never_fits: false, outline }) = refused else {
+            panic!("{refused:?}")
+        };
         assert_eq!((seen_bytes, outline.id.as_deref(), outline.has_method), (long.len(), Some("7"), true));
         assert_eq!(served, [br#"{"id":8}"#.to_vec()]);
         drop(others);

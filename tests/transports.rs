@@ -8,6 +8,8 @@
 mod cases;
 #[path = "../examples/conformance/definitions.rs"]
 mod definitions;
+#[path = "transports/half_closed.rs"]
+mod half_closed;
 #[path = "transports/host.rs"]
 mod host;
 #[path = "../examples/conformance/inputs.rs"]

@@ -192,8 +192,8 @@ pub enum ProtocolError<'f> {
     OutOfMemory,
     /// All large messages together may not have what this one needs.
     #[error(
-        "A message of this size is more than all large messages in memory may be together: ask for less (settings \
-         max_inflight_bytes and memory_limit_bytes)"
+        "A message of this size is more than all large messages in memory may be together: send or ask for less \
+         (settings max_inflight_bytes and memory_limit_bytes)"
     )]
     OverBudget,
     /// A defect of the server or of a tool.

@@ -164,6 +164,16 @@ impl Server {
         self.shared.pools.are_spent()
     }
 
+    /// What buffers have that has not come of messages of a known length.
+    pub(crate) fn announced(&self) -> &MemoryBudget {
+        &self.shared.pools.announced
+    }
+
+    /// Whether a message of so many bytes is more than all large messages together may be.
+    pub(crate) fn is_over_budget(&self, bytes: usize) -> bool {
+        bytes > self.shared.pools.leased.limit_bytes()
+    }
+
     /// Leases a slot for a request.
     pub(crate) fn slot(&self) -> Lease<RequestSlot> {
         self.slots.acquire()

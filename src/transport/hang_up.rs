@@ -2,10 +2,13 @@
 //!
 //! A peer that closed its side for writing may still wait for answers (`mcpool < requests > answers`), and a read
 //! ends in the same way for both. The system tells them apart: after a hang-up, no process has the other end of the
-//! pipe or socket open.
+//! pipe or socket open. Over TCP it learns of that by the reset with which such a peer answers what is written to it.
 
 use std::os::fd::AsFd;
 use tokio::io::{AsyncRead, AsyncWrite, Join};
+
+/// Whether the system tells a peer that closed its side for writing from one that closed altogether.
+pub(crate) const TELLS_HALVES: bool = cfg!(target_os = "linux");
 
 /// Detects the hang-up of the peer of a stream.
 pub(crate) trait HangUp<S> {

@@ -54,9 +54,22 @@ pub enum FrameError {
     OutOfMemory {
         /// Bytes of the message.
         seen_bytes: usize,
+        /// There never is room for it: it needs more than all large messages together may have.
+        never_fits: bool,
         /// The members that could be read in constant memory.
         outline: Outline,
     },
+}
+
+/// What a message lacks that is skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// No memory: it is too long.
+    None,
+    /// Memory that others have.
+    Room,
+    /// More than there is.
+    Budget,
 }
 
 /// Finds frames in a stream of bytes.
@@ -71,8 +84,7 @@ pub struct FrameReader {
     scanned: usize,
     /// The message at `consumed` is too long, or there is no memory for it: drop bytes up to its newline.
     skim: Option<Box<Skim>>,
-    /// Whether it is skipped for lack of memory.
-    lacks_memory: bool,
+    lack: Lack,
     /// Of four bytes, as each busy connection has one.
     read_bytes: u32,
     small_reads: u8,
@@ -89,7 +101,7 @@ impl FrameReader {
             consumed: 0,
             scanned: 0,
             skim: None,
-            lacks_memory: false,
+            lack: Lack::None,
             read_bytes: SMALL_READ_BYTES,
             small_reads: 0,
         }
@@ -248,7 +260,7 @@ impl FrameReader {
     pub(crate) fn skip_unfinished(&mut self) {
         let seen = self.buffer.as_ref().map_or(&[][..], |buffer| &buffer[self.consumed..]);
         if !seen.is_empty() || !self.segments.is_empty() {
-            self.lacks_memory = true;
+            self.lack = Lack::Room;
             let skim = self.skim.get_or_insert_with(|| Box::new(Skim::new()));
             self.segments.pieces().for_each(|piece| skim.feed(piece));
             skim.feed(seen);
@@ -257,6 +269,14 @@ impl FrameReader {
         self.buffer = None;
         self.consumed = 0;
         self.scanned = 0;
+    }
+
+    /// Skips a message that has not come whole, as it needs more than all large messages together may have.
+    pub(crate) fn skip_over_budget(&mut self) {
+        self.skip_unfinished();
+        if self.lack == Lack::Room {
+            self.lack = Lack::Budget;
+        }
     }
 
     /// Whether no buffer is held.
@@ -276,7 +296,7 @@ impl FrameReader {
         self.consumed = 0;
         self.scanned = 0;
         self.skim = None;
-        self.lacks_memory = false;
+        self.lack = Lack::None;
     }
 
     /// Records that all bytes are searched and none is a newline.
@@ -313,8 +333,10 @@ impl FrameReader {
     fn skipped(&mut self, mut skim: Skim, rest: Range<usize>) -> FrameError {
         skim.feed(self.buffer.as_ref().map_or(&[], |buffer| &buffer[rest]));
         let seen_bytes = skim.seen_bytes();
-        if std::mem::take(&mut self.lacks_memory) && seen_bytes <= self.max_frame_bytes {
-            return FrameError::OutOfMemory { seen_bytes, outline: skim.outline() };
+        let lack = std::mem::replace(&mut self.lack, Lack::None);
+        if lack != Lack::None && seen_bytes <= self.max_frame_bytes {
+            let never_fits = lack == Lack::Budget;
+            return FrameError::OutOfMemory { seen_bytes, never_fits, outline: skim.outline() };
         }
         self.too_long(skim)
     }

@@ -143,11 +143,18 @@ pub(crate) fn modern_with(id: u64, method: &str, mut params: Value, capabilities
 
 pub(crate) trait Socket: Read + Write + Send {
     fn half_close(&self);
+
+    /// Has the end of the socket be a reset, where there are such.
+    fn reset_at_end(&self);
 }
 
 impl Socket for TcpStream {
     fn half_close(&self) {
         self.shutdown(std::net::Shutdown::Write).expect("a socket");
+    }
+
+    fn reset_at_end(&self) {
+        socket2::SockRef::from(self).set_linger(Some(Duration::ZERO)).expect("a socket");
     }
 }
 
@@ -155,6 +162,8 @@ impl Socket for UnixStream {
     fn half_close(&self) {
         self.shutdown(std::net::Shutdown::Write).expect("a socket");
     }
+
+    fn reset_at_end(&self) {}
 }
 
 /// A client that sees bytes.
@@ -244,6 +253,11 @@ impl Client {
     pub(crate) fn request(&mut self, verb: &str, path: &str, headers: &str) -> Answer {
         self.send(format!("{verb} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes());
         self.answer()
+    }
+
+    /// Goes without a goodbye.
+    pub(crate) fn reset(self) {
+        self.stream.reset_at_end();
     }
 
     /// Reads more; `false` at the end.

@@ -26,6 +26,15 @@ impl<T: Toolset> Account for Core<T> {
 }
 
 impl Shared {
+    /// Leased buffers that are not only of messages on their way: those of events, and what has not come of a message.
+    fn enter_buffers(&self, entries: &mut Entries) {
+        entries.enter_leased("event stores", self.events.bytes(), self.events.events());
+        let announced_bytes = self.pools.announced.used_bytes();
+        if announced_bytes > 0 {
+            entries.enter_leased("buffers, announced", announced_bytes, 0);
+        }
+    }
+
     /// What watches the requests, and writes them down.
     fn enter_observers(&self, entries: &mut Entries) {
         let (histograms, histogram_bytes) = self.latencies.bytes();
@@ -45,7 +54,7 @@ impl Account for Shared {
     fn enter(&self, entries: &mut Entries) {
         let sessions = self.sessions.len();
         entries.enter("sessions", self.sessions.bytes(), sessions);
-        entries.enter_leased("event stores", self.events.bytes(), self.events.events());
+        self.enter_buffers(entries);
         let waiting = self.client_requests.waiting();
         entries.enter("pending requests", waiting * (size_of::<CallState>() + SHARED_BYTES), waiting);
         let (subscriptions, subscription_bytes) = self.changes.bytes();

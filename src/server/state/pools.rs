@@ -29,6 +29,8 @@ pub(crate) struct Pools {
     pub(crate) budget: MemoryBudget,
     /// What large buffers hold while they are leased, and what is made of large messages.
     pub(crate) leased: MemoryBudget,
+    /// What buffers have that are made for messages of a known length, and that has not come: nothing of it is resident.
+    pub(crate) announced: MemoryBudget,
     /// The part of [`Self::leased`] that answers have which are sent while they are written.
     pub(crate) windows: WindowBudget,
     /// All small objects: pooled ones from their making to their end, and sessions, subscriptions, connections.
@@ -103,6 +105,7 @@ impl Pools {
             windows: WindowBudget::new(leased.clone(), turns.clone(), limits.principal_share_percent),
             turns,
             small_turns: MemoryTurns::new(&small),
+            announced: MemoryBudget::new(usize::MAX >> 1),
             leased,
             lasting: LastingBudget::new(small.clone(), limits.principal_share_percent),
             small,

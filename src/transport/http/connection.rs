@@ -10,10 +10,12 @@ use super::shared::HttpShared;
 use crate::limits::Limits;
 use crate::server::{Drain, Permit};
 use crate::transport::admission::PeerAddress;
+use crate::transport::hang_up::{self, HangUp};
 use crate::transport::outbox::Outbox;
 use mcpool_pools::Lease;
 use pin_project_lite::pin_project;
 use std::io;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -43,6 +45,8 @@ enum Timeout {
     Write,
     /// Until the next sign of life on a stream.
     KeepAlive,
+    /// Until a peer that sends nothing more is looked at.
+    Peer,
     Linger,
     /// While a connection may still take a request, or the rest of its head, as the server drains.
     Drain,
@@ -50,8 +54,10 @@ enum Timeout {
 
 pin_project! {
     /// A connection as a future: it ends when the connection does.
-    pub(crate) struct HttpConnection<S> {
-        connection: Connection<S>,
+    ///
+    /// `P` detects that nobody reads any more what is written.
+    pub(crate) struct HttpConnection<S, P> {
+        connection: Connection<S, P>,
         #[pin]
         timer: Sleep,
         #[pin]
@@ -60,7 +66,7 @@ pin_project! {
 }
 
 /// A connection without what has to be pinned.
-struct Connection<S> {
+struct Connection<S, P> {
     stream: S,
     shared: Arc<HttpShared>,
     address: PeerAddress,
@@ -71,11 +77,12 @@ struct Connection<S> {
     number: u32,
     is_draining: bool,
     is_shut: bool,
+    hang_up: PhantomData<P>,
     // Declared last, so that the socket is closed before another connection gets the permit.
     permit: Permit,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> HttpConnection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> HttpConnection<S, P> {
     /// Serves `stream`.
     pub(crate) fn new(shared: Arc<HttpShared>, stream: S, address: PeerAddress, permit: Permit) -> Self {
         let deadline = Instant::now() + shared.endpoint.server.limits().header_timeout();
@@ -91,13 +98,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HttpConnection<S> {
             number,
             is_draining: false,
             is_shut: false,
+            hang_up: PhantomData,
             permit,
         };
         Self { connection, timer: sleep_until(deadline), drain }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for HttpConnection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for HttpConnection<S, P> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -148,7 +156,7 @@ enum Step {
     Ended,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
     /// Writes what is ready, then goes on with what has come.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let is_flushed = match self.flush(cx) {
@@ -192,16 +200,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
         let exchange = self.exchange.get_or_insert_with(|| self.shared.exchange());
         exchange.sender.connection = self.number;
+        if exchange.has_input_ended() {
+            return if P::has_hung_up(&self.stream) { Step::Ended } else { Step::Blocked };
+        }
         if exchange.has_read_ahead(&self.shared.endpoint) {
             return Step::Blocked;
         }
         match exchange.poll_read(&mut self.stream, &self.shared.endpoint, cx) {
-            Poll::Ready(Ok(0)) => {
-                if exchange.end_input() {
-                    return Step::Progressed;
-                }
-                Step::Ended
-            }
+            Poll::Ready(Ok(0)) => self.end_input(),
             Poll::Ready(Ok(_)) => {
                 exchange.sender.round_trips.note_read();
                 Step::Progressed
@@ -220,6 +226,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Step::Blocked
             }
         }
+    }
+
+    /// Takes the end of what the peer sends: half of a close, or a whole one, which cancels the request.
+    fn end_input(&mut self) -> Step {
+        let Some(exchange) = &mut self.exchange else { return Step::Ended };
+        let goes_on = if exchange.is_serving() {
+            let is_told = matches!(self.address, PeerAddress::Unix { .. });
+            hang_up::TELLS_HALVES
+                && !P::has_hung_up(&self.stream)
+                && exchange.outlive_input(&self.shared.endpoint, is_told)
+        } else {
+            exchange.end_input()
+        };
+        if goes_on { Step::Progressed } else { Step::Ended }
     }
 
     /// After the last answer: closes this side, and waits until the peer has read the answer.
@@ -268,9 +288,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_interval()),
-                State::Request(_) | State::Batch(_) | State::Stream(_) => {
-                    (Timeout::KeepAlive, limits.sse_keep_alive())
-                }
+                State::Request(_) | State::Batch(_) | State::Stream(_) => match exchange.next_look() {
+                    Some(look) => (Timeout::Peer, look),
+                    None => (Timeout::KeepAlive, limits.sse_keep_alive()),
+                },
                 State::Closing | State::CutOff => (Timeout::Linger, LINGER),
             },
         };
@@ -324,6 +345,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             | Timeout::Write
             | Timeout::Linger
             | Timeout::Drain => false,
+            // It is looked at in the next step.
+            Timeout::Peer => {
+                self.deadline = Instant::now() + exchange.note_look();
+                true
+            }
             Timeout::KeepAlive => {
                 exchange.keep_alive(endpoint);
                 // Even where nothing was sent, the next time is a whole interval away.
@@ -340,263 +366,4 @@ fn write_look(limits: &Limits) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::server::{FairLimit, Server};
-    use crate::transport::admission::{Admission, AdmissionConfig};
-    use std::net::{IpAddr, Ipv4Addr};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-    use tokio::task::JoinHandle;
-    use tokio::time::{sleep, timeout};
-
-    /// A connection of a server without tools, with room for so many bytes in each direction.
-    fn served(room_bytes: usize, drain: &Drain) -> (DuplexStream, JoinHandle<()>) {
-        served_by(Server::builder("test", "1").build().expect("a server"), room_bytes, drain)
-    }
-
-    fn served_by(server: Server, room_bytes: usize, drain: &Drain) -> (DuplexStream, JoinHandle<()>) {
-        let admission = Admission::new(AdmissionConfig::default(), &Limits::default()).expect("rules");
-        let shared = HttpShared::new(server, admission, drain.clone()).expect("not served yet");
-        let (client, stream) = duplex(room_bytes);
-        let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
-        (client, tokio::spawn(HttpConnection::new(Arc::new(shared), stream, address, permit)))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_subscription_that_comes_with_the_drain_ends_with_it() {
-        let drain = Drain::default();
-        let (mut client, serving) = served(64 * 1024, &drain);
-        // It is idle, and both come before it is polled again.
-        sleep(Duration::from_millis(1)).await;
-        let body = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}"#;
-        let head = format!(
-            "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-             accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\n\
-             mcp-method: subscriptions/listen\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        client.write_all(format!("{head}{body}").as_bytes()).await.expect("room");
-        drain.begin();
-        let mut answer = String::new();
-        let ended = timeout(Duration::from_hours(1), client.read_to_string(&mut answer)).await;
-        assert!(ended.is_ok(), "it goes on: {answer}");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        serving.await.expect("it does not panic");
-    }
-
-    /// In time that stands still while anything can move: whenever a request comes within the grace of a drain, it is
-    /// answered, its answer closes the connection, and no connection stays longer.
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_on_its_way_when_the_drain_begins_is_answered() {
-        let steps = [-1_i64, 0, 1, 100, 249, 251, 400];
-        for (first, late_ms) in [true, false].into_iter().flat_map(|first| steps.map(|late| (first, late))) {
-            let drain = Drain::default();
-            let (mut client, serving) = served(64 * 1024, &drain);
-            let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
-            if !first {
-                client.write_all(request).await.expect("room");
-                let mut answer = vec![0; 1024];
-                assert!(client.read(&mut answer).await.expect("an answer") > 0);
-            }
-            sleep(Duration::from_millis(20)).await;
-            if late_ms < 0 {
-                client.write_all(request).await.expect("room");
-            }
-            let began = Instant::now();
-            drain.begin();
-            if late_ms >= 0 {
-                sleep(Duration::from_millis(late_ms.unsigned_abs())).await;
-                let _ = client.write_all(request).await;
-            }
-            let mut answer = String::new();
-            let _ =
-                timeout(Duration::from_hours(1), client.read_to_string(&mut answer)).await.expect("an end");
-            let is_answered = answer.starts_with("HTTP/1.1 200") && answer.contains("onnection: close");
-            let grace_ms = i64::try_from(Drain::GRACE.as_millis()).expect("short");
-            assert_eq!(is_answered, late_ms < grace_ms, "{first} {late_ms} ms: {answer:?}");
-            drop(client);
-            serving.await.expect("it does not panic");
-            assert!(
-                began.elapsed() <= Drain::GRACE.max(Duration::from_millis(late_ms.unsigned_abs())) + LINGER
-            );
-        }
-    }
-
-    /// In time that stands still while anything can move: the beginning of a request has no longer than a whole one.
-    #[tokio::test(start_paused = true)]
-    async fn a_head_that_does_not_end_does_not_hold_up_a_drain() {
-        for (sent_ms, more_ms) in [(0, None), (30, None), (0, Some(100)), (30, Some(100))] {
-            let drain = Drain::default();
-            let (mut client, serving) = served(64 * 1024, &drain);
-            sleep(Duration::from_millis(20)).await;
-            if sent_ms == 0 {
-                client.write_all(b"G").await.expect("room");
-                sleep(Duration::from_millis(20)).await;
-            }
-            let began = Instant::now();
-            drain.begin();
-            let sending = async {
-                sleep(Duration::from_millis(sent_ms)).await;
-                // Byte by byte it does not last longer either.
-                while client.write_all(b"G").await.is_ok() {
-                    let Some(more_ms) = more_ms else { break };
-                    sleep(Duration::from_millis(more_ms)).await;
-                }
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                () = sending => unreachable!("it waits for ever"),
-                ended = serving => ended.expect("it does not panic"),
-            }
-            let took = began.elapsed();
-            assert!(took <= Drain::GRACE + LINGER, "{sent_ms} {more_ms:?}: {took:?}");
-        }
-    }
-
-    /// In time that stands still while anything can move: a body may take its time-out if it comes at the least rate, and
-    /// not much longer than a head if it does not.
-    #[tokio::test(start_paused = true)]
-    async fn a_body_has_a_least_rate() {
-        let limits = Limits::default();
-        let (soon, late) = (limits.header_timeout(), limits.body_timeout());
-        let rows = [
-            (0, Duration::from_secs(1), soon),
-            (1, Duration::from_secs(1), soon),
-            (limits.min_body_bytes_per_s / 2, Duration::from_secs(1), soon),
-            (limits.min_body_bytes_per_s * 2, Duration::from_secs(1), late),
-            (limits.min_body_bytes_per_s * 12, Duration::from_secs(9), late),
-        ];
-        for (bytes, every, ends_after) in rows {
-            let began = Instant::now();
-            let (mut client, serving) = served(64 * 1024, &Drain::default());
-            let head = "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-                 accept: application/json, text/event-stream\r\ncontent-length: 9000000\r\n\r\n";
-            client.write_all(head.as_bytes()).await.expect("room");
-            let sending = async {
-                loop {
-                    if client.write_all(&vec![b' '; bytes]).await.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                    sleep(every).await;
-                }
-            };
-            let refused = timeout(late * 2, async {
-                tokio::select! {
-                    () = sending => unreachable!("it sends for ever"),
-                    ended = serving => ended,
-                }
-            });
-            refused.await.expect("it ends").expect("it does not panic");
-            let took = began.elapsed();
-            // A large body is expected first, and who is refused may read why.
-            let most = ends_after + EXPECTED + LINGER + every;
-            assert!(took >= ends_after && took <= most, "{bytes} B each {every:?}: {took:?}");
-        }
-    }
-
-    /// In time that stands still while anything can move: whenever there is room, within its time, a body goes on; after
-    /// that it is refused, and at once if it never fits.
-    #[tokio::test(start_paused = true)]
-    async fn a_body_waits_for_room_and_no_longer_than_it_may() {
-        const ROOM: usize = 1 << 20;
-        let most_ms = 5_000;
-        for (bytes, free_ms) in
-            [(500_000, 0), (500_000, 100), (500_000, 4_500), (500_000, 9_000), (2_000_000, 0)]
-        {
-            let limits = Limits { max_inflight_bytes: ROOM, ..Limits::default() };
-            let server = Server::builder("test", "1").limits(limits).build().expect("a server");
-            let full = server.common_pools().leased.reserve(ROOM);
-            let began = Instant::now();
-            let (mut client, serving) = served_by(server.clone(), 64 * 1024, &Drain::default());
-            let head = format!(
-                "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-                 accept: application/json, text/event-stream\r\nexpect: 100-continue\r\ncontent-length: {bytes}\r\n\r\n"
-            );
-            client.write_all(head.as_bytes()).await.expect("room");
-            let freeing = tokio::spawn(async move {
-                sleep(Duration::from_millis(free_ms)).await;
-                drop(full);
-            });
-            let mut answer = vec![0; 2_000];
-            let read = client.read(&mut answer).await.expect("an answer");
-            let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
-            let took_ms = u64::try_from(began.elapsed().as_millis()).expect("short");
-            let (status, earliest_ms) = match (bytes > ROOM, free_ms < most_ms) {
-                (true, _) => ("413", 0),
-                (false, true) => ("100", free_ms),
-                (false, false) => ("503", most_ms),
-            };
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{bytes} {free_ms}: {answer}");
-            assert!((earliest_ms..=earliest_ms + 200).contains(&took_ms), "{bytes} {free_ms}: {took_ms} ms");
-            drop(client);
-            serving.await.expect("it does not panic");
-            let refused = u64::from(status != "100");
-            assert_eq!(server.memory().report().pressure.refused, refused);
-            freeing.await.expect("it does not panic");
-            assert_eq!(server.common_pools().leased.used_bytes(), 0);
-        }
-    }
-
-    /// A reader may stop at any time after any pace: the time-out runs from then, and no interval before it counts.
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_that_stops_is_gone_after_its_time_out() {
-        let limits = Limits::default();
-        for (stops_after, bytes) in [(0, 0), (1, 40_000), (7, 2_000), (29, 2_000), (31, 1_000), (44, 1_000)] {
-            let (client, serving) = served(1024, &Drain::default());
-            let (mut reader, mut writer) = tokio::io::split(client);
-            let sending = tokio::spawn(async move {
-                loop {
-                    writer.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
-                }
-                #[expect(unreachable_code, reason = "the type of the error")]
-                Ok::<(), io::Error>(())
-            });
-            let began = Instant::now();
-            let mut buffer = vec![0; bytes];
-            while began.elapsed() < Duration::from_secs(stops_after) {
-                let _ = timeout(Duration::from_millis(100), reader.read_exact(&mut buffer)).await;
-                sleep(Duration::from_millis(100)).await;
-            }
-            assert!(!serving.is_finished(), "it ends although its peer reads: {stops_after}");
-            let ended = timeout(limits.write_timeout() * 5 / 4 + Duration::from_secs(1), serving).await;
-            assert!(ended.is_ok(), "it goes on: {stops_after}");
-            sending.abort();
-        }
-    }
-
-    /// In time that stands still while anything can move.
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_has_a_least_rate() {
-        let limits = Limits::default();
-        let rows = [
-            (0, Duration::from_secs(1), true),
-            // A byte each time that the time-out is nearly over.
-            (1, Duration::from_secs(29), true),
-            (limits.min_write_bytes_per_s / 2, Duration::from_secs(1), true),
-            (limits.min_write_bytes_per_s * 2, Duration::from_secs(1), false),
-        ];
-        for (bytes, every, ends) in rows {
-            let (client, serving) = served(1024, &Drain::default());
-            let (mut reader, mut writer) = tokio::io::split(client);
-            let sending = tokio::spawn(async move {
-                let requests = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(20_000);
-                writer.write_all(requests.as_bytes()).await
-            });
-            let began = Instant::now();
-            let mut buffer = vec![0; bytes];
-            while began.elapsed() < 4 * limits.write_timeout() && !serving.is_finished() {
-                sleep(every).await;
-                let mut taken = 0;
-                while taken < bytes {
-                    match timeout(Duration::from_millis(1), reader.read(&mut buffer[taken..])).await {
-                        Ok(Ok(read)) if read > 0 => taken += read,
-                        _ => break,
-                    }
-                }
-            }
-            assert_eq!(serving.is_finished(), ends, "{bytes} B each {every:?}");
-            sending.abort();
-        }
-    }
-}
+mod tests;

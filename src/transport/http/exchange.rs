@@ -9,8 +9,9 @@ use super::codec::body::BodyDecoder;
 use super::codec::head::RequestHead;
 use super::codec::words::{BodyFraming, Status};
 use super::endpoint::Endpoint;
+use super::input_end::InputEnd;
 use super::post::{FirstPoll, PostRequest, WaitingPost, YieldedPost};
-use super::receiver::{Body, BodyRead, Pace, Receiver};
+use super::receiver::{Body, BodyRead, Receiver};
 use super::room::{Asking, RequestRoom, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
@@ -22,6 +23,7 @@ use mcpool_pools::{Recycle, Verdict};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::io::AsyncRead;
 
 /// The error for a client that sends a message too large for the memory that is left.
@@ -60,6 +62,7 @@ pub(super) struct Exchange {
     state: State,
     /// What has not come whole waits for the room of others, and looks again after a while.
     awaits_room: bool,
+    input_end: InputEnd,
     registration: Registration,
     undelivered: UndeliveredAnswers,
 }
@@ -161,11 +164,51 @@ impl Exchange {
                 self.receiver.drop_input();
                 self.state = State::Closing;
             }
-            // A closed connection cancels its request; the request of a session goes on without it.
-            State::Request(_) | State::Stream(_) => return false,
-            State::Batch(_) | State::Closing | State::CutOff => {}
+            State::Request(_) | State::Stream(_) | State::Batch(_) | State::Closing | State::CutOff => {}
         }
         !self.sender.outbox.is_empty()
+    }
+
+    /// Whether a request or a stream goes on, for which the peer need not send anything.
+    pub(super) fn is_serving(&self) -> bool {
+        matches!(self.state, State::Request(_) | State::Stream(_))
+    }
+
+    /// Goes on with what is served although the peer sends nothing more. Returns `false` if it counts as gone, as nothing
+    /// would show whether it is: a closed connection cancels its request, and that of a session goes on without it.
+    /// `is_told` says that the system tells.
+    pub(super) fn outlive_input(&mut self, endpoint: &Endpoint, is_told: bool) -> bool {
+        self.input_end = if is_told { InputEnd::Told } else { InputEnd::Shown { looks: 0 } };
+        is_told || self.probe(endpoint)
+    }
+
+    /// Whether there is nothing to read while a request or a stream goes on.
+    pub(super) fn has_input_ended(&self) -> bool {
+        self.input_end.has_ended() && self.is_serving()
+    }
+
+    /// How long until a peer that sends nothing more is looked at, if that is soon.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        if self.has_input_ended() { self.input_end.next_look() } else { None }
+    }
+
+    /// Notes that the peer is looked at. Gives how long until the next time.
+    pub(super) fn note_look(&mut self) -> Duration {
+        self.input_end.note_look();
+        self.next_look().unwrap_or_default()
+    }
+
+    /// Writes something to a peer that may be gone. Returns `false` if there is nothing that it could take now.
+    fn probe(&mut self, endpoint: &Endpoint) -> bool {
+        self.input_end.note_written();
+        let sender = &mut self.sender;
+        match &self.state {
+            // What is queued is as good.
+            _ if !sender.outbox.is_empty() => true,
+            State::Request(post) => post.probe(endpoint, sender),
+            State::Stream(stream) => stream.probe(endpoint, sender),
+            State::Head | State::Body(_) | State::Batch(_) | State::Closing | State::CutOff => true,
+        }
     }
 
     /// Whether what has not come whole waits for the room of others.
@@ -196,12 +239,16 @@ impl Exchange {
         self.state = State::Closing;
     }
 
-    /// Sends a sign of life on a stream, and begins one for a client that can read it.
+    /// Sends a sign of life on a stream, and begins one for a client that can read it. One that sends nothing more has to
+    /// show that it is there.
     pub(super) fn keep_alive(&mut self, endpoint: &Endpoint) {
         match &mut self.state {
             State::Request(post) => post.keep_alive(endpoint, &mut self.sender),
             State::Stream(stream) => stream.keep_alive(endpoint, &mut self.sender),
             State::Head | State::Body(_) | State::Batch(_) | State::Closing | State::CutOff => {}
+        }
+        if matches!(self.input_end, InputEnd::Shown { .. }) {
+            self.probe(endpoint);
         }
     }
 
@@ -403,14 +450,8 @@ impl Exchange {
             self.receiver.skip(head.head_bytes);
             decoder.discard_rest();
         }
-        self.state = State::Body(Body {
-            head: *head,
-            decoder,
-            admitted,
-            incoming: None,
-            pace: Pace::begin(),
-            unexpected_bytes,
-        });
+        let body = Body { unexpected_bytes, ..Body::new(*head, decoder, admitted) };
+        self.state = State::Body(body);
     }
 }
 
@@ -526,6 +567,7 @@ impl Recycle<Exchange> for ExchangeFactory {
             sender: Sender::new(self.max_stream_bytes, self.max_outbox_bytes),
             state: State::Head,
             awaits_room: false,
+            input_end: InputEnd::Open,
             registration: self.registry.register(),
             undelivered: self.undelivered.open(),
         }
@@ -537,6 +579,7 @@ impl Recycle<Exchange> for ExchangeFactory {
         exchange.receiver = Receiver::default();
         exchange.state = State::Head;
         exchange.awaits_room = false;
+        exchange.input_end = InputEnd::Open;
         exchange.sender.reset(self.max_stream_bytes);
         Verdict::Keep
     }

@@ -8,6 +8,7 @@ mod connection;
 mod endpoint;
 mod exchange;
 mod housekeeping;
+mod input_end;
 mod post;
 mod protocol;
 mod receiver;

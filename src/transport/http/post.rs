@@ -399,6 +399,11 @@ impl WaitingPost {
         }
     }
 
+    /// Sends what shows whether the client is there, if it can take something before its answer.
+    pub(super) fn probe(&self, endpoint: &Endpoint, sender: &mut Sender) -> bool {
+        sender.probe(endpoint, &self.head, self.framing)
+    }
+
     fn begin_stream(&mut self, endpoint: &Endpoint, sender: &mut Sender) -> StreamFraming {
         *self.framing.get_or_insert_with(|| sender.begin_stream(endpoint, &self.head))
     }

@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 const _: () = assert!(
     size_of::<LineConnection<UnixStream, SocketHangUp>>() + size_of::<Permit>()
-        <= size_of::<HttpConnection<Stream>>(),
+        <= size_of::<HttpConnection<Stream, SocketHangUp>>(),
     "a connection that speaks HTTP must not pay for one that speaks lines"
 );
 
@@ -39,7 +39,7 @@ pin_project! {
             #[pin] drain: OwnedNotified,
             #[pin] timer: Sleep,
         },
-        Http { #[pin] connection: HttpConnection<Stream> },
+        Http { #[pin] connection: HttpConnection<Stream, SocketHangUp> },
         // Declared last, so that the connection is dropped before the permit.
         Lines { #[pin] connection: LineConnection<UnixStream, SocketHangUp>, permit: Permit },
         /// In a box: few connections end like this.
@@ -48,7 +48,7 @@ pin_project! {
 }
 
 const _: () = assert!(
-    size_of::<Protocol>() <= size_of::<HttpConnection<Stream>>() + size_of::<usize>(),
+    size_of::<Protocol>() <= size_of::<HttpConnection<Stream, SocketHangUp>>() + size_of::<usize>(),
     "a connection that speaks HTTP must not pay for the protocols that it does not speak"
 );
 

@@ -14,7 +14,7 @@ use crate::memory::IncomingMessage;
 use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
 use bytes::{BufMut, BytesMut};
-use mcpool_pools::{BufferLease, Segments};
+use mcpool_pools::{BufferLease, Reservation, Segments};
 use std::io;
 use std::mem;
 use std::ops::Range;
@@ -40,6 +40,8 @@ pub(super) struct Body {
     /// takes.
     pub(super) incoming: Option<IncomingMessage>,
     pub(super) pace: Pace,
+    /// What its buffer has that has not come, if it has one of its own length.
+    pub(super) announced: Option<Reservation>,
     /// So many bytes were announced, and memory is still to be set aside for them: nothing is read before.
     pub(super) unexpected_bytes: Option<usize>,
 }
@@ -63,6 +65,19 @@ impl Pace {
 }
 
 impl Body {
+    /// A body that begins to come, of which nothing is announced.
+    pub(super) fn new(head: RequestHead, decoder: BodyDecoder, admitted: Option<AdmittedPeer>) -> Self {
+        Self {
+            head,
+            decoder,
+            admitted,
+            incoming: None,
+            pace: Pace::begin(),
+            announced: None,
+            unexpected_bytes: None,
+        }
+    }
+
     /// Whether as much came since the last look as has to come between two, and the body has time left.
     pub(super) fn keeps_pace(&mut self, limits: &Limits) -> bool {
         let bytes = self.decoder.body_bytes();
@@ -193,6 +208,7 @@ impl Receiver {
             (Ok(BodyProgress::Complete(range)), Some(admitted)) => {
                 let is_last = !self.keep_rest(endpoint, &input[range.end..]);
                 input.truncate(range.end);
+                body.announced = None;
                 if self.segments.is_empty() {
                     return Ok(BodyRead::Whole { buffer: input, range, admitted, is_last });
                 }
@@ -249,7 +265,7 @@ impl Receiver {
         body.admitted = None;
         // Before others are told that there is room.
         self.drop_input();
-        body.incoming = None;
+        (body.announced, body.incoming) = (None, None);
     }
 }
 

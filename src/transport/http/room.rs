@@ -227,9 +227,15 @@ impl Receiver {
         let ahead = ahead_bytes(input, missing);
         if input.capacity() - input.len() >= ahead {
             // What is in a buffer of the body's own size is charged as it comes.
-            input.try_charge_filled(input.capacity().min(input.len() + MAX_READ_BYTES))
+            input.try_charge_filled(input.capacity().min(input.len() + MAX_READ_BYTES))?;
+            if let Some(announced) = &mut body.announced {
+                announced.resize(input.capacity() - input.len());
+            }
+            Ok(())
         } else if matches!(body.head.body, BodyFraming::Length(_)) && Server::is_large(input.len() + ahead) {
-            make_own_room(endpoint, input, missing)
+            make_own_room(endpoint, input, missing)?;
+            body.announced = Some(endpoint.server.announced().reserve(input.capacity() - input.len()));
+            Ok(())
         } else if input.capacity() >= AHEAD_BYTES {
             self.segments.try_push(endpoint.server.buffers(), input).map(|()| body.decoder.begin_segment())
         } else {

@@ -234,7 +234,7 @@ impl Sender {
         self.outbox.push_stream(answer);
     }
 
-    /// Queues `100 Continue`, for a client that waits for it before it sends the body.
+    /// Queues `100 Continue`, which a client may wait for before it sends the body.
     pub(super) fn continue_body(&mut self, endpoint: &Endpoint) {
         self.outbox.append(endpoint.server.buffers(), SHORT_BYTES, response::write_continue);
     }
@@ -302,6 +302,23 @@ impl Sender {
         self.outbox.append(endpoint.server.buffers(), SHORT_BYTES, |out| {
             event_stream::write_comment(out, framing);
         });
+    }
+
+    /// Queues what a client skips and what shows whether it is still there: a comment in a stream that has begun, and before
+    /// an answer `100 Continue`, which every client of HTTP/1.1 knows. Returns `false` if there is nothing of that kind.
+    #[cold]
+    pub(super) fn probe(
+        &mut self,
+        endpoint: &Endpoint,
+        head: &RequestHead,
+        framing: Option<StreamFraming>,
+    ) -> bool {
+        match (framing, head.version) {
+            (Some(framing), _) => self.comment(endpoint, framing),
+            (None, Version::Http11) => self.continue_body(endpoint),
+            (None, Version::Http10) => return false,
+        }
+        true
     }
 
     /// Queues the end of a stream.

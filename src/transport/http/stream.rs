@@ -115,6 +115,11 @@ impl SessionStream {
         }
     }
 
+    /// Sends what shows whether the client is there, if it can take something now.
+    pub(super) fn probe(&self, endpoint: &Endpoint, sender: &mut Sender) -> bool {
+        sender.probe(endpoint, &self.head, self.framing)
+    }
+
     /// Sends the next event that is there.
     pub(super) fn advance(
         &mut self,

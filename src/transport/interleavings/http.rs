@@ -5,6 +5,7 @@ use super::{End, Gates, Message, REVISION, Step, in_short, server, settle, slots
 use crate::limits::Limits;
 use crate::server::{Drain, FairLimit, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, PeerAddress};
+use crate::transport::hang_up::Undetected;
 use crate::transport::http::{HttpConnection, HttpShared};
 use serde_json::{Value, json};
 use std::future::poll_fn;
@@ -66,7 +67,8 @@ impl Talk {
         let (mut client, stream) = duplex(1 << 20);
         let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
-        let serving = tokio::spawn(HttpConnection::new(Arc::clone(&self.shared), stream, address, permit));
+        let shared = Arc::clone(&self.shared);
+        let serving = tokio::spawn(HttpConnection::<_, Undetected>::new(shared, stream, address, permit));
         client.write_all(request.as_bytes()).await.expect("room");
         self.posts.push(Post { client: Some(client), serving, received: String::new() });
     }

@@ -280,6 +280,10 @@ impl Exchange {
                         LineRoom::Made => {}
                         LineRoom::Awaited => return Ok(Step::Blocked),
                         LineRoom::Missing => self.skip_unfinished(),
+                        LineRoom::TooLong => {
+                            self.frames.skip_over_budget();
+                            self.unfinished.clear();
+                        }
                     }
                     return self.poll_fill(peer, reader, cx);
                 }
@@ -539,9 +543,12 @@ impl Exchange {
                 let (limit_bytes, seen_bytes) = (*limit_bytes, *seen_bytes);
                 (outline, ProtocolError::FrameTooLong { limit_bytes, seen_bytes })
             }
-            FrameError::OutOfMemory { outline, .. } => {
+            FrameError::OutOfMemory { seen_bytes, never_fits, outline } => {
                 peer.server.memory().note_refused();
-                (outline, ProtocolError::OutOfMemory)
+                let is_over_budget = *never_fits || peer.server.is_over_budget(*seen_bytes);
+                let error =
+                    if is_over_budget { ProtocolError::OverBudget } else { ProtocolError::OutOfMemory };
+                (outline, error)
             }
         };
         let refusal = peer.server.refuse_skipped(&peer.session(), outline, &error);

@@ -25,6 +25,8 @@ pub(super) enum LineRoom {
     Awaited,
     /// The line is to be skipped.
     Missing,
+    /// The same, and there never will be: it is longer than all large messages together may be.
+    TooLong,
 }
 
 /// A line that has not come whole, among the messages of all clients. In a box, as hardly any connection has one; the box
@@ -78,7 +80,7 @@ impl UnfinishedLine {
         if let Some(entry) = &mut self.0 {
             match room {
                 LineRoom::Awaited => entry.look_again(cx),
-                LineRoom::Made | LineRoom::Missing => entry.look = None,
+                LineRoom::Made | LineRoom::Missing | LineRoom::TooLong => entry.look = None,
             }
         }
         room
@@ -103,7 +105,7 @@ impl UnfinishedLine {
         let missing_bytes = if !server.is_out_of_memory() {
             match frames.try_make_room() {
                 Ok(()) => return self.note_growth(frames, is_large),
-                Err(spent) if is_large && never_fits(frames, &spent) => return LineRoom::Missing,
+                Err(spent) if is_large && never_fits(frames, &spent) => return LineRoom::TooLong,
                 Err(spent) => {
                     spent.used_bytes.saturating_add(spent.requested_bytes).saturating_sub(spent.limit_bytes)
                 }

@@ -3,6 +3,7 @@
 use crate::transport::admission::PeerAddress;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -70,6 +71,17 @@ impl Stream {
     #[cfg(test)]
     pub(crate) async fn readable(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_readable(cx)).await
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.as_fd(),
+        }
     }
 }
 

@@ -103,6 +103,14 @@ async fn fill(shared: &Arc<LineShared>, bytes: usize, count: usize) -> Vec<Clien
     clients
 }
 
+/// Sends a line whole, and gives the answer.
+async fn answer_to(shared: &Arc<LineShared>, peer: Option<PeerAddress>, line: &str) -> String {
+    let mut client = Client::connect(shared, peer);
+    client.send(line).await;
+    client.send("\n").await;
+    client.answer().await
+}
+
 /// Whether nothing is in the tables of messages on their way in.
 fn is_clear(server: &Server) -> bool {
     let memory = server.memory();
@@ -179,4 +187,56 @@ async fn a_line_that_finds_no_room_in_time_is_refused_and_its_connection_goes_on
     assert!(began.elapsed() >= WAIT && began.elapsed() < 2 * WAIT, "{:?}", began.elapsed());
     assert!(client.asks(100).await);
     drop(halves);
+}
+
+/// Later would not be better, whoever has the room meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_line_that_never_fits_is_told_so() {
+    for beside in [0, 3] {
+        let (server, shared) = with_room();
+        let halves = fill(&shared, 2_500_000, beside).await;
+        for peer in OTHERS.into_iter().chain([ATTACKER]) {
+            for bytes in [ROOM_BYTES, ROOM_BYTES + MIB] {
+                let answer = answer_to(&shared, peer, &format!("{}}}", begun(bytes))).await;
+                assert!(
+                    answer.contains("max_inflight_bytes") && answer.contains("memory_limit_bytes"),
+                    "{answer}"
+                );
+                assert!(answer.contains(r#""id":1"#) && !answer.contains("later"), "{answer}");
+            }
+        }
+        drop(halves);
+        sleep(SLOW).await;
+        assert!(is_clear(&server));
+        // What fits alone is served.
+        for bytes in [6 * MIB, ROOM_BYTES - 200 * KIB] {
+            assert!(Client::connect(&shared, ATTACKER).asks(bytes).await, "{bytes}");
+        }
+        // As it comes, a line needs more than it has in the end.
+        let answer = answer_to(&shared, ATTACKER, &format!("{}}}", begun(ROOM_BYTES - 30 * KIB))).await;
+        assert!(answer.contains("memory_limit_bytes"), "{answer}");
+    }
+}
+
+/// What comes whole in one read costs nothing there; half of it is entered while its connection sleeps.
+#[tokio::test(start_paused = true)]
+async fn what_comes_whole_in_one_read_is_in_no_table() {
+    let (server, shared) = with_room();
+    let entered = || [true, false].map(|is_large| server.memory().incoming(is_large).entered());
+    for peer in OTHERS {
+        let before = entered();
+        let mut client = Client::connect(&shared, peer);
+        for (bytes, lines) in [(0, 1), (0, 20), (3_000, 1), (1_000, 3)] {
+            client.send(&format!("{}}}\n", begun(bytes)).repeat(lines)).await;
+            for _ in 0..lines {
+                client.answer().await;
+            }
+            sleep(Duration::from_millis(1)).await;
+            assert_eq!(entered(), before, "{peer:?} {bytes} {lines}");
+        }
+        client.send(&begun(100)).await;
+        sleep(Duration::from_millis(1)).await;
+        assert!(client.ends().await);
+        assert_eq!(entered(), [before[0], before[1] + 1], "{peer:?}");
+    }
 }
