@@ -22,6 +22,7 @@ mod network_connections_leave_nothing;
 mod network_idle_connection_is_small;
 mod network_large_messages_take_their_own_bytes;
 mod network_load_generator_allocates_nothing;
+mod network_logged_requests_allocate_nothing;
 mod network_recorded_requests_allocate_nothing;
 mod network_requests_allocate_nothing;
 mod network_stalled_reader_is_bounded;
@@ -61,6 +62,7 @@ claims! {
     network_idle_connection_is_small
     network_large_messages_take_their_own_bytes
     network_load_generator_allocates_nothing
+    network_logged_requests_allocate_nothing
     network_recorded_requests_allocate_nothing
     network_requests_allocate_nothing
     network_stalled_reader_is_bounded

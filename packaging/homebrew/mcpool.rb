@@ -10,7 +10,10 @@ class Mcpool < Formula
   depends_on "rust" => :build
 
   def install
+    ENV["MCPOOL_COMMIT"] = "@COMMIT@"
     system "cargo", "install", *std_cargo_args
+    generate_completions_from_executable(bin/"mcpool", "completions")
+    system bin/"mcpool", "man", "--dir", man1
   end
 
   test do

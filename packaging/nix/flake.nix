@@ -27,6 +27,15 @@
             cargoBuildFlags = [ "--package" "mcpool" ];
             # They want git, sockets and some minutes; `nix develop -c cargo test` runs them.
             doCheck = false;
+            env.MCPOOL_COMMIT = self.rev or "unknown";
+            nativeBuildInputs = [ pkgs.installShellFiles ];
+            postInstall = pkgs.lib.optionalString (pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform) ''
+              for shell in bash zsh fish; do
+                installShellCompletion --cmd mcpool --"$shell" <("$out/bin/mcpool" completions "$shell")
+              done
+              "$out/bin/mcpool" man --dir man
+              installManPage man/*.1
+            '';
             meta = {
               description = "Model Context Protocol server whose memory is bounded, measured and tunable";
               homepage = "https://github.com/mcpool/mcpool";

@@ -2,6 +2,7 @@
 
 use super::black_box::{BlackBoxFiles, Written};
 use super::error::CliError;
+use super::serving::Serving;
 use crate::memory::{AppliedChange, History, HistoryReason, MemoryReport, ReclaimOutcome};
 use crate::report::{LivePage, write_prometheus, write_table};
 use crate::server::{Drain, Server};
@@ -14,7 +15,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The most connections to the admin socket at once.
@@ -67,9 +68,14 @@ fn runtime_folder() -> Option<PathBuf> {
 }
 
 /// Serves the admin socket for as long as the task lives.
-pub(super) async fn serve(server: Server, black_box: Arc<BlackBoxFiles>, listener: Listener) {
+pub(super) async fn serve(
+    server: Server,
+    black_box: Arc<BlackBoxFiles>,
+    serving: Arc<OnceLock<Serving>>,
+    listener: Listener,
+) {
     let limits = server.limits().clone();
-    let service = AdminService::new(Arc::new(ServerPages { server, black_box }), &limits);
+    let service = AdminService::new(Arc::new(ServerPages { server, black_box, serving }), &limits);
     let connections = Connections::new(MAX_CONNECTIONS, 100);
     serve_listeners(vec![listener], service, &limits, &connections, &Drain::default()).await;
 }
@@ -78,6 +84,8 @@ pub(super) async fn serve(server: Server, black_box: Arc<BlackBoxFiles>, listene
 struct ServerPages {
     server: Server,
     black_box: Arc<BlackBoxFiles>,
+    /// What is served, as soon as it is.
+    serving: Arc<OnceLock<Serving>>,
 }
 
 impl Pages for ServerPages {
@@ -93,6 +101,7 @@ impl Pages for ServerPages {
             "GET" if is_black_box => {
                 return json(serde_json::to_vec(&memory.history(HistoryReason::Asked)).ok()?);
             }
+            "GET" if path == "/serving" => return json(serde_json::to_vec(self.serving.get()?).ok()?),
             "POST" if is_black_box => return json(serde_json::to_vec(&self.black_box.write_asked()).ok()?),
             _ => {}
         }
@@ -238,6 +247,19 @@ pub(super) fn report(target: Option<&str>) -> Result<MemoryReport, CliError> {
     Ok(MemoryReport::from_json(&ask_server(target, "GET", "/report")?)?)
 }
 
+/// Reads what a running server serves.
+pub(super) fn serving(target: &str) -> Result<Serving, CliError> {
+    let json = ask_server(Some(target), "GET", "/serving")?;
+    serde_json::from_str(&json)
+        .map_err(|error| CliError::Usage(format!("the server's answer cannot be read: {error}")))
+}
+
+/// The admin sockets of the servers of this user that run.
+pub(super) fn found() -> Vec<String> {
+    let live = live_sockets(runtime_folder().as_deref());
+    live.into_iter().map(|path| Target::Unix(path).show()).collect()
+}
+
 /// Reads what the black box of a running server recorded.
 pub(super) fn history(target: Option<&str>) -> Result<History, CliError> {
     let json = ask_server(target, "GET", "/black-box")?;
@@ -286,18 +308,25 @@ fn ask_server(target: Option<&str>, verb: &str, path: &str) -> Result<String, Cl
 /// Finds the only server with a socket in that folder. Sockets of servers that have ended do not count.
 fn only_one(folder: Option<&Path>) -> Result<Target, CliError> {
     let remedy = "name one: unix:PATH or 127.0.0.1:PORT as given to serve --admin, or the file of a report";
-    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
-    let sockets =
-        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "sock"));
-    let mut live: Vec<_> = sockets.filter(|path| UnixStream::connect(path).is_ok()).collect();
+    let mut live = live_sockets(folder);
     match (live.pop(), live.pop()) {
         (Some(path), None) => Ok(Target::Unix(path)),
         (None, _) => Err(CliError::Usage(format!("no server with an admin socket is running; {remedy}"))),
         (Some(one), Some(other)) => {
             let (one, other) = (one.display(), other.display());
-            Err(CliError::Usage(format!("several servers are running (unix:{one}, unix:{other}); {remedy}")))
+            Err(CliError::Usage(format!(
+                "several servers are running (unix:{one}, unix:{other}; `mcpool ps` says what they serve); {remedy}"
+            )))
         }
     }
+}
+
+/// The sockets in a folder behind which a server listens.
+fn live_sockets(folder: Option<&Path>) -> Vec<PathBuf> {
+    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let sockets =
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "sock"));
+    sockets.filter(|path| UnixStream::connect(path).is_ok()).collect()
 }
 
 impl Target {

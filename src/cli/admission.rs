@@ -47,7 +47,8 @@ fn oauth(settings: &Settings, issuer: &str) -> Result<Auth, AdmissionError> {
 
 #[cfg(not(feature = "oauth"))]
 fn oauth(_settings: &Settings, _issuer: &str) -> Result<Auth, AdmissionError> {
-    Err(AdmissionError::OAuth("this build has no OAuth: build it with the feature oauth".to_owned()))
+    Err(AdmissionError::OAuth("oauth_issuer is set and this program was built without the feature oauth: build it with it (cargo install --features \
+         oauth), or use --token-file".to_owned()))
 }
 
 /// Refuses sockets that other machines can reach without credentials.

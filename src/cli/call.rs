@@ -3,10 +3,12 @@
 use super::error::{CliError, TOOL_FAILED};
 use super::nearest::did_you_mean;
 use super::peer::{self, Interrupt};
-use super::{arguments, render};
+use super::{arguments, media, render};
 use crate::client::{Answer, CallEvent, Client, Progress, Tool};
+use crate::limits::units;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Columns that a report of progress may take.
@@ -22,6 +24,9 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         client.close().await;
         answer
     })?;
+    if let Some(path) = matches.get_one::<PathBuf>("output") {
+        return save(&answer, path);
+    }
     show(&answer, matches.get_flag("raw"))
 }
 
@@ -63,6 +68,22 @@ fn no_such_tool(name: &str, tools: &[Tool]) -> String {
     let suggestion = did_you_mean(name, names.iter().copied());
     let list = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     format!("the server has no tool {name:?}{suggestion}\nTools: {list}")
+}
+
+/// Writes the answer to files, and says what is in which. If the tool failed, nothing is written.
+fn save(answer: &Answer, path: &Path) -> Result<ExitCode, CliError> {
+    let result = answer.decode()?;
+    if result.is_error {
+        return show(answer, false);
+    }
+    let files = media::files(&result, path).map_err(CliError::Usage)?;
+    let mut out = io::stderr().lock();
+    for file in files {
+        std::fs::write(&file.path, &file.bytes)
+            .map_err(|error| CliError::Usage(format!("cannot write {}: {error}", file.path.display())))?;
+        writeln!(out, "{}: {}, {}", file.path.display(), file.kind, units::bytes(file.bytes.len() as u64))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the answer. If the tool failed, it goes to stderr, so that a pipe gets results only.

@@ -1,8 +1,8 @@
 //! The command `mcpool capacity`: how many clients a budget is enough for.
 
 use super::assemble;
-use super::command::Cli;
 use super::config::Config;
+use super::config_file;
 use super::error::CliError;
 use super::named_file::{MAX_FILE_BYTES, read_text};
 use super::plan;
@@ -11,7 +11,7 @@ use super::terminal;
 use crate::report::{Capacity, ClientMix, capacity};
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Width of the output if stdout is no terminal.
@@ -21,12 +21,12 @@ const MIN_WIDTH: usize = 40;
 
 /// Prints how many clients fit. The exit code is 1 when those that were asked for do not.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
-    let Config { settings, mut limits, .. } = Config::resolve(&Cli(matches), |name| std::env::var_os(name))?;
+    let Config { settings, mut limits, .. } = config_file::in_force(matches)?;
     plan::set_limit(&mut limits, "--budget", matches.get_one::<String>("budget"))?;
     let mix = mix(matches.get_one::<String>("mix").map_or("editor", String::as_str))?;
     let clients = matches.get_one::<u64>("clients").copied().unwrap_or(100);
     let report = matches.get_one::<String>("report").map(|source| report::read(Some(source))).transpose()?;
-    let dirs: Vec<PathBuf> = matches.get_many("dirs").into_iter().flatten().cloned().collect();
+    let dirs = config_file::directories(matches, &settings);
     let server = assemble::server(&dirs, &settings, limits)?;
     let found = capacity(&plan::basis(&server, &settings), &mix, clients, report.as_ref());
     let stdout = io::stdout();

@@ -2,9 +2,11 @@
 
 use super::clients::flags as clients;
 use super::config::{Flags, Group, Setting, Shape};
+use super::terminal;
 use crate::limits::{LimitOption, Unit};
 use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -19,35 +21,46 @@ Put it into an MCP client (`mcpool clients` lists those that are here):
 Logs go to stderr; RUST_LOG=debug shows more of them.";
 
 const TOP_AFTER: &str = "\
-Keys: 1 to 6, Tab, left and right choose a pane; s sorts by the next column, i turns the order around;
-/ filters by a text; up and down scroll; p pauses; r has the server give idle memory back;
-w writes the report that is shown to a file; q leaves.";
+Keys: 1 to 6, Tab, left and right choose a pane; s sorts by the next column, i
+turns the order around; / filters by a text; up and down scroll; p pauses; r has
+the server give idle memory back; w writes the report that is shown to a file;
+q leaves. No colours where NO_COLOR is set.";
 
 const SERVE_AFTER: &str = "\
-Every setting can also be made in the environment (MCPOOL_MAX_FRAME_BYTES=16MiB, MCPOOL_HTTP=127.0.0.1:8000) or in
-a TOML file (max_frame_bytes = \"16MiB\", http = [\"127.0.0.1:8000\"]): the file of --config, else of MCPOOL_CONFIG,
-else $XDG_CONFIG_HOME/mcpool/mcpool.toml. Flags override environment, file and defaults; a list replaces the
-whole list of a weaker source. `mcpool config` shows the result. Sizes are written 10MiB, 64KiB or as plain bytes.
+Every setting can also be made in the environment (MCPOOL_MAX_FRAME_BYTES=16MiB,
+MCPOOL_HTTP=127.0.0.1:8000) or in a TOML file (max_frame_bytes = \"16MiB\",
+http = [\"127.0.0.1:8000\"]): the file of --config, else of MCPOOL_CONFIG, else
+$XDG_CONFIG_HOME/mcpool/mcpool.toml. `mcpool config --init` writes one. Flags
+override environment, file and defaults; a list replaces the whole list of a
+weaker source. `mcpool config` shows the result. Sizes are written 10MiB, 64KiB
+or as plain bytes.
 
 One server for all clients of this machine:
   mcpool serve --unix $XDG_RUNTIME_DIR/mcpool.sock ~/projects
-Clients that can only start a command then start: mcpool connect unix:$XDG_RUNTIME_DIR/mcpool.sock";
+Clients that can only start a command then start:
+  mcpool connect unix:$XDG_RUNTIME_DIR/mcpool.sock";
 
 const CALL_AFTER: &str = "\
-Values are read as the tool's schema says: head=10 is a number, dryRun=true a boolean, edits='[...]' JSON,
-paths=a paths=b a list. key=@FILE takes the value from a file; key=@@x is the text \"@x\".
+Values are read as the tool's schema says: head=10 is a number, dryRun=true a
+boolean, edits='[...]' JSON, paths=a paths=b a list. key=@FILE takes the value
+from a file; key=@@x is the text \"@x\".
 
   mcpool call read_text_file path=README.md head=5
   mcpool call write_file path=copy.txt content=@README.md
-  mcpool call echo --server 'npx -y @modelcontextprotocol/server-everything' message=hello
+  mcpool call read_media_file path=picture.png --output picture.png
+  mcpool call list_directory path=. --server http://127.0.0.1:8000/mcp
+  mcpool call echo message=hello \\
+    --server 'npx -y @modelcontextprotocol/server-everything'
 
-Exit code: 0 the tool answered, 1 the tool failed, 2 wrong usage, 3 the server failed.";
+Exit code: 0 the tool answered, 1 the tool failed, 2 wrong usage, 3 the server
+failed.";
 
 const CAPACITY_AFTER: &str = "\
   mcpool capacity --clients 500 --mix agent --budget 64MiB
 
-A mix is what one client does on average, in a TOML file: connections, sessions, streams, waiting (small requests
-being served at a moment), reads, read_bytes, writes, write_bytes. It takes all settings of `mcpool serve`, too.
+A mix is what one client does on average, in a TOML file: connections, sessions,
+streams, waiting (small requests being served at a moment), reads, read_bytes,
+writes, write_bytes. It takes all settings of `mcpool serve`, too.
 
 Exit codes: 0 the clients fit, 1 they do not, 2 wrong usage.";
 
@@ -55,8 +68,8 @@ const PLAN_AFTER: &str = "\
   mcpool plan --sessions 500 --reads 20x1MiB --writes 5x4MiB --limit 128MiB
   mcpool plan --config mcpool.toml        the most that these settings allow
 
-It takes all settings of `mcpool serve` (flags, environment, file). Figures are bounds: each term has a number, a price
-and where they come from.
+It takes all settings of `mcpool serve` (flags, environment, file). Figures are
+bounds: each term has a number, a price and where they come from.
 
 Exit codes: 0 it fits, 1 it does not, 2 wrong usage.";
 
@@ -64,7 +77,7 @@ Exit codes: 0 it fits, 1 it does not, 2 wrong usage.";
 type AddFlags = fn(Command) -> Command;
 
 /// The commands.
-const COMMANDS: [(&str, &str, AddFlags); 15] = [
+const COMMANDS: [(&str, &str, AddFlags); 18] = [
     (
         "serve",
         "Serve the files of directories to MCP clients, over stdin and stdout, HTTP or a Unix socket",
@@ -77,6 +90,9 @@ const COMMANDS: [(&str, &str, AddFlags); 15] = [
     ),
     ("tools", "List the tools of a server", tools),
     ("call", "Call one tool of a server and print its answer", call),
+    ("ps", "List the servers of this user that run, by what they serve", |ps| {
+        ps.arg(switch("json", "Print the list as JSON"))
+    }),
     ("report", "Show where every byte of a running server is, and how its pools should be sized", report),
     ("doctor", "Show what is wrong with the memory of a running server, worst first, and what to do", doctor),
     ("top", "Watch a running server: rates, latencies, clients, pools and memory", top),
@@ -93,6 +109,8 @@ const COMMANDS: [(&str, &str, AddFlags); 15] = [
         super::load::flags,
     ),
     ("config", "Show the settings in force and where each comes from, as a TOML file", config),
+    ("completions", "Write what completes command lines of mcpool in a shell", completions),
+    ("man", "Write the manual page of mcpool or of one of its commands", man),
     ("install", "Put mcpool into the configuration of an MCP client", install),
     ("uninstall", "Take mcpool out of the configuration of an MCP client", clients::uninstall),
     ("clients", "List the MCP clients of this machine, and which have mcpool", clients::clients),
@@ -102,12 +120,17 @@ const COMMANDS: [(&str, &str, AddFlags); 15] = [
 /// took pages that a server would keep.
 pub(super) fn command() -> Command {
     Command::new("mcpool")
-        .version(env!("CARGO_PKG_VERSION"))
+        .term_width(terminal::help_width())
+        .disable_version_flag(true)
+        .arg(
+            switch("version", "Print the version; with --verbose the commit, target, features and revisions")
+                .short('V'),
+        )
+        .arg(switch("verbose", "Say more of the version").requires("version"))
         .about(
             "A Model Context Protocol server for your files, whose memory is bounded, measured and tunable.",
         )
         .after_help(AFTER)
-        .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(COMMANDS.map(|(name, about, flags)| Command::new(name).about(about).defer(flags)))
 }
@@ -131,19 +154,22 @@ fn connect(connect: Command) -> Command {
                 .required(true)
                 .help("Where the server is: unix:/run/user/1000/mcpool.sock or http://127.0.0.1:8000/mcp"),
         )
-        .arg(
-            Arg::new("header")
-                .long("header")
-                .value_name("NAME: VALUE")
-                .action(ArgAction::Append)
-                .help("Send this header with each request; may be repeated"),
-        )
-        .arg(
-            path_arg("token_file")
-                .long("token-file")
-                .value_name("FILE")
-                .help("Send the first bearer token of this file with each request"),
-        )
+        .args(credentials())
+}
+
+/// What is shown to a server over HTTP.
+fn credentials() -> [Arg; 2] {
+    [
+        Arg::new("header")
+            .long("header")
+            .value_name("NAME: VALUE")
+            .action(ArgAction::Append)
+            .help("Send this header with each request over HTTP; may be repeated"),
+        path_arg("token_file")
+            .long("token-file")
+            .value_name("FILE")
+            .help("Send the first bearer token of this file with each request over HTTP"),
+    ]
 }
 
 fn report(report: Command) -> Command {
@@ -391,8 +417,48 @@ fn ratio(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err("a ratio is 0 to 1".to_owned()) }
 }
 
+fn completions(completions: Command) -> Command {
+    completions
+        .after_help(
+            "  mcpool completions bash > ~/.local/share/bash-completion/completions/mcpool\n  \
+               mcpool completions zsh > \"${fpath[1]}/_mcpool\"\n  \
+               mcpool completions fish > ~/.config/fish/completions/mcpool.fish",
+        )
+        .arg(
+            Arg::new("shell")
+                .value_name("SHELL")
+                .required(true)
+                .value_parser(value_parser!(Shell))
+                .help("The shell"),
+        )
+}
+
+fn man(man: Command) -> Command {
+    man.after_help("  mcpool man serve | man -l -\n  mcpool man --dir ~/.local/share/man/man1")
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .num_args(0..)
+                .help("The command whose page is written [default: that of mcpool]"),
+        )
+        .arg(
+            path_arg("dir")
+                .long("dir")
+                .value_name("DIR")
+                .conflicts_with("command")
+                .help("Write all pages into this directory, as mcpool.1, mcpool-serve.1 and so on"),
+        )
+}
+
 fn config(config: Command) -> Command {
-    config.after_long_help(SERVE_AFTER).args(settings())
+    config
+        .after_long_help(SERVE_AFTER)
+        .arg(switch(
+            "init",
+            "Write a file to begin with, all of it in comments: that of --config, else the usual one",
+        ))
+        .arg(switch("force", "With --init, replace a file that is there").requires("init"))
+        .args(settings())
 }
 
 /// The settings about tools and limits are flags of `install`, too; help shows what most need.
@@ -414,8 +480,12 @@ fn install(install: Command) -> Command {
 
 fn tools(tools: Command) -> Command {
     tools
-        .arg(dirs("Directories of the mcpool server that is asked [default: .]").conflicts_with("server"))
+        .arg(
+            dirs("Directories of the mcpool server that is asked [default: .], or where a server listens already: unix:PATH, URL")
+                .conflicts_with("server"),
+        )
         .arg(server())
+        .args(credentials())
         .arg(toolsets())
         .arg(timeout())
         .arg(
@@ -455,9 +525,19 @@ fn call(call: Command) -> Command {
                 .value_name("DIR")
                 .action(ArgAction::Append)
                 .conflicts_with("server")
-                .help("Directory of the mcpool server that is asked; may be repeated [default: .]"),
+                .help(
+                    "Directory of the mcpool server that is asked; may be repeated [default: .]. Or where a server \
+                     listens already: unix:PATH, URL",
+                ),
         )
         .arg(server())
+        .args(credentials())
+        .arg(
+            path_arg("output").long("output").short('o').value_name("FILE").conflicts_with("raw").help(
+                "Write the answer to this file; pictures, sounds and binary resources as they are, each further one \
+                 to FILE-2 and so on",
+            ),
+        )
         .arg(toolsets())
         .arg(timeout())
         .arg(
@@ -480,7 +560,7 @@ fn server() -> Arg {
     Arg::new("server")
         .long("server")
         .value_name("COMMAND")
-        .help("Ask this MCP server instead: a command with its arguments, quoted as in a shell")
+        .help("Ask this MCP server instead: a command with its arguments, quoted as in a shell, or unix:PATH or URL")
 }
 
 fn toolsets() -> Arg {
@@ -513,11 +593,12 @@ fn setting(setting: &'static Setting) -> Arg {
         .long(setting.flag())
         .value_name(setting.value_name)
         .value_parser(ValueParser::os_string())
+        .value_hint(hint(setting.value_name))
         .help(help);
     let arg = match setting.group {
         Group::Tools => arg,
-        Group::Listening => arg.help_heading("Where to listen"),
-        Group::Admission => arg.help_heading("Access").hide_short_help(true),
+        Group::Listening | Group::Watching => arg.help_heading(setting.group.heading()),
+        Group::Admission => arg.help_heading(setting.group.heading()).hide_short_help(true),
         Group::Toolset(name) => arg.help_heading(format!("Toolset {name}")).hide_short_help(true),
     };
     // As the reference server's.
@@ -526,6 +607,18 @@ fn setting(setting: &'static Setting) -> Arg {
         Shape::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Shape::One => arg,
         Shape::Many => arg.action(ArgAction::Append),
+    }
+}
+
+/// What a shell completes a value with.
+fn hint(value_name: &str) -> ValueHint {
+    match value_name {
+        "FILE" | "FILE|URL" => ValueHint::FilePath,
+        "DIR" => ValueHint::DirPath,
+        "PATH" => ValueHint::AnyPath,
+        "COMMAND" => ValueHint::CommandString,
+        "URL" => ValueHint::Url,
+        _ => ValueHint::Other,
     }
 }
 
@@ -545,7 +638,7 @@ fn limit(option: &'static LimitOption) -> Arg {
     Arg::new(option.name)
         .long(option.flag())
         .value_name(value_name)
-        .help_heading("Limits")
+        .help_heading(format!("Limits: {}", option.group))
         .hide_short_help(true)
         // The setting refuses a negative number with its range; without this, it would be an unknown flag.
         .allow_hyphen_values(true)

@@ -3,22 +3,26 @@
 //! Knows where each value came from, not what it means (`limits` and `setting` do). Invariant: the settings that it
 //! gives were validated together.
 
+mod environment;
+mod position;
 mod setting;
+mod template;
 
+pub(super) use environment::misspelt;
 pub(crate) use setting::Settings;
 pub(super) use setting::{Group, Setting, Shape};
+pub(super) use template::write as write_template;
 
 use super::nearest::did_you_mean;
 use crate::limits::{LimitOption, Limits, LimitsError, Unit};
 use crate::watched_file;
+use environment::FILE_VARIABLE;
+use position::{FilePosition, Part};
 use setting::SettingConflict;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-
-/// The environment variable that names the file.
-const FILE_VARIABLE: &str = "MCPOOL_CONFIG";
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub(super) enum Origin {
     Default,
     /// The configuration file.
     File(PathBuf),
+    /// A line of the configuration file, in messages.
+    Line(FilePosition),
     /// An environment variable.
     Environment(String),
     /// The command line.
@@ -38,6 +44,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Line(position) => write!(f, "{position}"),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag(flag) => write!(f, "flag {flag}"),
         }
@@ -66,10 +73,10 @@ pub(super) enum ConfigError {
         source: Box<toml::de::Error>,
     },
     /// A key that is no setting.
-    #[error("{}: unknown key {key:?}{suggestion}", path.display())]
+    #[error("{origin}: unknown key {key:?}{suggestion}")]
     UnknownKey {
         /// The file.
-        path: PathBuf,
+        origin: Origin,
         /// The key.
         key: String,
         /// A known key that is similar.
@@ -99,6 +106,21 @@ pub(super) enum ConfigError {
     /// Settings that do not go together.
     #[error("{0}")]
     Conflict(#[from] SettingConflict),
+}
+
+impl ConfigError {
+    /// The same about an entry of a file, with its line and column.
+    fn at(mut self, file: &ConfigFile, table: Option<&str>, key: &str) -> Self {
+        let (origin, part) = match &mut self {
+            Self::UnknownKey { origin, .. } => (origin, Part::Key),
+            Self::Kind { origin, .. } | Self::Value { origin, .. } => (origin, Part::Value),
+            _ => return self,
+        };
+        if let Some((line, column)) = position::find(&file.text, table, key, part) {
+            *origin = Origin::Line(FilePosition { path: file.path.clone(), line, column });
+        }
+        self
+    }
 }
 
 /// The settings in force, and where each comes from.
@@ -198,6 +220,17 @@ impl Config {
 
     /// Takes one value of the file, from a table or from above all tables.
     fn apply_entry(
+        &mut self,
+        file: &ConfigFile,
+        table: Option<&str>,
+        key: &str,
+        value: &toml::Value,
+    ) -> Result<(), ConfigError> {
+        let stored = self.store_entry(file, table, key, value);
+        stored.map_err(|error| error.at(file, table, key))
+    }
+
+    fn store_entry(
         &mut self,
         file: &ConfigFile,
         table: Option<&str>,
@@ -307,12 +340,30 @@ fn unknown_key(file: &ConfigFile, table: Option<&str>, key: &str) -> ConfigError
         }
     };
     let key = table.map_or_else(|| key.to_owned(), |table| format!("{table}.{key}"));
-    ConfigError::UnknownKey { path: file.path.clone(), key, suggestion }
+    ConfigError::UnknownKey { origin: Origin::File(file.path.clone()), key, suggestion }
+}
+
+/// The file that settings are read from where none is named, whether it is there or not.
+fn usual_file(variable: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let home = || variable("HOME").map(|home| Path::new(&home).join(".config"));
+    // The XDG specification says to ignore relative paths.
+    let folder = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(folder.or_else(home)?.join("mcpool").join("mcpool.toml"))
+}
+
+/// The file that a new configuration is written to: the one that the flag or the environment names, or the usual one.
+pub(super) fn new_file(
+    flag: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Option<PathBuf> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    flag.or_else(|| variable(FILE_VARIABLE).map(PathBuf::from)).or_else(|| usual_file(&variable))
 }
 
 /// A configuration file that was found and parsed.
 struct ConfigFile {
     path: PathBuf,
+    text: String,
     table: toml::Table,
 }
 
@@ -328,12 +379,7 @@ impl ConfigFile {
         if let Some(path) = variable(FILE_VARIABLE) {
             return Self::read(path.into(), "named by MCPOOL_CONFIG").map(Some);
         }
-        let home = || variable("HOME").map(|home| Path::new(&home).join(".config"));
-        // The XDG specification says to ignore relative paths.
-        let folder = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let Some(path) = folder.or_else(home).map(|folder| folder.join("mcpool").join("mcpool.toml")) else {
-            return Ok(None);
-        };
+        let Some(path) = usual_file(variable) else { return Ok(None) };
         match Self::read(path, "the default location") {
             Err(ConfigError::Unreadable { source, .. })
                 if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
@@ -352,7 +398,7 @@ impl ConfigFile {
     fn read(path: PathBuf, named_by: &'static str) -> Result<Self, ConfigError> {
         match watched_file::read_text(&path, watched_file::MAX_BYTES) {
             Ok(text) => match text.parse() {
-                Ok(table) => Ok(Self { path, table }),
+                Ok(table) => Ok(Self { path, text, table }),
                 Err(source) => Err(ConfigError::Syntax { path, source: Box::new(source) }),
             },
             Err(source) => Err(ConfigError::Unreadable { path, named_by, source }),

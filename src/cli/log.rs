@@ -1,5 +1,8 @@
 //! Writes the log to stderr, because stdout belongs to the protocol.
 //!
+//! A server of one client says what matters: the client may take what is on stderr for an error. A server of sockets
+//! says more, [`talk`]: among it a line for each request that ends, of which [`REQUESTS`] has the bound.
+//!
 //! Invariants: an event is one line of bounded length, without a byte that a terminal or a reader of lines could take
 //! for something else, whatever clients have put into names, paths, headers and errors; and no call site in the code
 //! writes more than [`LINES_A_MINUTE`] lines each minute.
@@ -8,16 +11,24 @@
 //! expression engine for filters on spans that nobody sets here, 0.44 MiB of program and 0.2 MiB of idle memory
 //! (release builds with either, `ls -l` and `/proc/self/smaps_rollup` after `start`).
 
+mod stderr;
+
+pub(super) use stderr::{MAX_BYTES as MAX_THREAD_BYTES, begin_thread, end_thread, write};
+
 use crate::lock::lock;
 use crate::tools::thinking::LOG_TARGET;
+use crate::traffic::{EndedRequest, Line};
+use jiff::Timestamp;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tracing::callsite::Identifier;
+use tracing::callsite::{Identifier, rebuild_interest_cache};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
@@ -29,22 +40,88 @@ use tracing_subscriber::util::SubscriberInitExt;
 const MAX_FIELD_BYTES: usize = 1_024;
 /// The most fields of a line; this program writes four at most.
 const MAX_FIELDS: usize = 8;
-/// The most lines that one call site may write each minute. Debugging output has no such limit.
+/// The most lines that one call site may write. Debugging output has no such limit.
+const CALL_SITE: Bound = Bound { lines: LINES_A_MINUTE, window: Duration::from_mins(1) };
 const LINES_A_MINUTE: u32 = 30;
+/// The most lines about requests: more than people read. A file has them all (`access_log`).
+const REQUESTS: Bound = Bound { lines: 20, window: Duration::from_secs(1) };
+/// What `RUST_LOG` calls the lines about requests.
+const REQUESTS_TARGET: &str = "mcpool::requests";
+
+/// Whether a server of sockets is at work.
+static IS_TALKATIVE: AtomicBool = AtomicBool::new(false);
+/// What was written about requests in the last second.
+static WRITTEN_REQUESTS: Mutex<Option<Written>> = Mutex::new(None);
 
 /// Starts logging; a `RUST_LOG` that cannot be read is reported and ignored.
 pub(super) fn start() {
     let wanted = std::env::var("RUST_LOG").unwrap_or_default();
-    let targets = if wanted.is_empty() { Ok(quiet()) } else { wanted.parse() };
-    let targets = targets.unwrap_or_else(|error| {
-        let _ =
-            writeln!(io::stderr(), "mcpool: RUST_LOG={wanted:?} cannot be read ({error}); logging warnings");
-        quiet()
+    let asked = if wanted.is_empty() { Ok(None) } else { wanted.parse::<Targets>().map(Some) };
+    let asked = asked.unwrap_or_else(|error| {
+        let _ = writeln!(
+            io::stderr(),
+            "mcpool: RUST_LOG={wanted:?} cannot be read ({error}); logging as without it"
+        );
+        None
     });
-    // Nothing depends on whether it can be written.
-    let lines = Lines::new(|line| drop(io::stderr().write_all(line.as_bytes())));
+    let levels = match asked {
+        Some(targets) => Levels { quiet: targets.clone(), talkative: targets },
+        None => Levels { quiet: quiet(), talkative: quiet().with_target("mcpool", LevelFilter::INFO) },
+    };
+    let lines = Lines::new(|line| write(line.as_bytes()));
     // This fails only if the program that contains this code has a logger already.
-    let _ = EventsOnly.with(targets).with(lines).try_init();
+    let _ = EventsOnly.with(levels).with(lines).try_init();
+}
+
+/// Logs from now on what whoever runs a server of many clients wants to know, unless `RUST_LOG` says otherwise.
+pub(super) fn talk() {
+    IS_TALKATIVE.store(true, Ordering::Relaxed);
+    rebuild_interest_cache();
+}
+
+/// Whether requests are logged here.
+pub(super) fn shows_requests() -> bool {
+    tracing::enabled!(target: REQUESTS_TARGET, Level::INFO)
+}
+
+/// Writes the line of a request that ended, if few enough were written just now. It allocates nothing.
+pub(super) fn request(request: &EndedRequest<'_>) {
+    let now = Instant::now();
+    let verdict = lock(&WRITTEN_REQUESTS).get_or_insert_with(|| Written::from(now)).count(REQUESTS, now);
+    let Verdict::Write { left_out, .. } = verdict else { return };
+    let mut line = Line::new();
+    let _ = write!(line, "{:.6}  INFO {REQUESTS_TARGET}: {request}", Timestamp::now());
+    if left_out > 0 {
+        let _ = write!(line, " ({left_out} requests before it are not shown)");
+    }
+    let _ = line.write_all(b"\n");
+    write(line.as_bytes());
+}
+
+/// Which events are logged.
+struct Levels {
+    quiet: Targets,
+    talkative: Targets,
+}
+
+impl Levels {
+    fn now(&self) -> &Targets {
+        if IS_TALKATIVE.load(Ordering::Relaxed) { &self.talkative } else { &self.quiet }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Levels {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        Layer::<S>::register_callsite(self.now(), metadata)
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        Layer::<S>::enabled(self.now(), metadata, context)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Layer::<S>::max_level_hint(self.now())
+    }
 }
 
 /// Where the layers stand: it keeps no spans, which no line shows. The registry of the crate, which keeps them, takes
@@ -79,7 +156,7 @@ fn quiet() -> Targets {
 /// Makes a line of each event, and passes it to `write`.
 struct Lines<F> {
     write: F,
-    call_sites: Mutex<HashMap<Identifier, CallSite>>,
+    call_sites: Mutex<HashMap<Identifier, Written>>,
 }
 
 impl<F: Fn(&str)> Lines<F> {
@@ -91,7 +168,7 @@ impl<F: Fn(&str)> Lines<F> {
     fn count(&self, call_site: Identifier, now: Instant) -> Verdict {
         // There are as many entries as call sites in the code.
         let mut call_sites = lock(&self.call_sites);
-        call_sites.entry(call_site).or_insert(CallSite { begun: now, written: 0, left_out: 0 }).count(now)
+        call_sites.entry(call_site).or_insert_with(|| Written::from(now)).count(CALL_SITE, now)
     }
 
     fn write(&self, event: &Event<'_>, verdict: Verdict) {
@@ -128,11 +205,18 @@ impl<S: Subscriber, F: Fn(&str) + 'static> Layer<S> for Lines<F> {
     }
 }
 
-/// What one call site wrote in the current minute.
+/// How many lines may be written in which time.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    lines: u32,
+    window: Duration,
+}
+
+/// What was written in the current window of a bound.
 #[derive(Debug)]
-struct CallSite {
+struct Written {
     begun: Instant,
-    written: u32,
+    lines: u32,
     left_out: u64,
 }
 
@@ -143,20 +227,21 @@ enum Verdict {
     LeaveOut,
 }
 
-impl CallSite {
-    fn count(&mut self, now: Instant) -> Verdict {
-        if now.saturating_duration_since(self.begun) >= Duration::from_mins(1) {
-            (self.begun, self.written) = (now, 0);
+impl Written {
+    fn from(begun: Instant) -> Self {
+        Self { begun, lines: 0, left_out: 0 }
+    }
+
+    fn count(&mut self, bound: Bound, now: Instant) -> Verdict {
+        if now.saturating_duration_since(self.begun) >= bound.window {
+            (self.begun, self.lines) = (now, 0);
         }
-        if self.written >= LINES_A_MINUTE {
+        if self.lines >= bound.lines {
             self.left_out += 1;
             return Verdict::LeaveOut;
         }
-        self.written += 1;
-        Verdict::Write {
-            left_out: std::mem::take(&mut self.left_out),
-            is_last: self.written == LINES_A_MINUTE,
-        }
+        self.lines += 1;
+        Verdict::Write { left_out: std::mem::take(&mut self.left_out), is_last: self.lines == bound.lines }
     }
 }
 
@@ -331,13 +416,13 @@ mod tests {
     #[test]
     fn after_a_minute_the_next_line_tells_how_many_were_left_out() {
         let start = Instant::now();
-        let mut place = CallSite { begun: start, written: 0, left_out: 0 };
-        let verdicts: Vec<_> = (0..40).map(|_| place.count(start)).collect();
+        let mut written = Written::from(start);
+        let verdicts: Vec<_> = (0..40).map(|_| written.count(CALL_SITE, start)).collect();
         assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::LeaveOut).count(), 10);
-        let later = place.count(start + Duration::from_mins(1));
+        let later = written.count(CALL_SITE, start + Duration::from_mins(1));
         assert_eq!(later, Verdict::Write { left_out: 10, is_last: false });
         assert_eq!(
-            place.count(start + Duration::from_mins(1)),
+            written.count(CALL_SITE, start + Duration::from_mins(1)),
             Verdict::Write { left_out: 0, is_last: false }
         );
     }

@@ -14,38 +14,42 @@ mod clients;
 mod clock;
 mod command;
 mod config;
+mod config_file;
 mod connect;
 mod cost;
 mod doctor;
 mod error;
+mod exposure;
 mod load;
 mod log;
+mod media;
 mod named_file;
 mod nearest;
 mod parameters;
 mod peer;
 mod plan;
+mod ps;
 mod record;
 mod render;
 mod report;
+mod request_log;
 mod serve;
+mod serving;
 mod terminal;
 mod token_file;
 mod tools;
 mod toolsets;
 mod top;
 mod tune;
+mod version;
 #[cfg(feature = "webhook")]
 mod webhook;
+mod words;
 
-use crate::limits::Limits;
-use crate::memory::Ceiling;
-use crate::server::BuildError;
 use clap::ArgMatches;
 use error::CliError;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
-use toolsets::{Enabled, ToolsetName};
 
 /// Runs the program with the arguments and environment of the process; `heap_bytes` gives the bytes that its
 /// allocator has handed out.
@@ -88,11 +92,15 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
         Some(("report", matches)) => report::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("tune", matches)) => tune::run(matches),
+        Some(("ps", matches)) => ps::run(matches),
         Some(("top", matches)) => top::run(matches),
         Some(("load", matches)) => load::run(matches),
         Some(("capacity", matches)) => capacity::run(matches),
         Some(("plan", matches)) => plan::run(matches),
-        Some(("config", matches)) => show_config(matches),
+        Some(("config", matches)) => config_file::run(matches),
+        Some(("completions", matches)) => words::completions(matches),
+        Some(("man", matches)) => words::man(matches),
+        None if matches.get_flag("version") => show_version(matches.get_flag("verbose")),
         Some(("install", matches)) => clients::install(matches),
         Some(("uninstall", matches)) => clients::uninstall(matches),
         Some(("clients", matches)) => clients::list(matches),
@@ -100,15 +108,12 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
     }
 }
 
-fn show_config(matches: &ArgMatches) -> Result<ExitCode, CliError> {
-    let mut config = config::Config::resolve(&command::Cli(matches), |name| std::env::var_os(name))?;
-    // That of a server may be a MiB smaller, as more of its program is in memory.
-    let enabled = Enabled::parse(&config.settings.tools)?;
-    let kept = |limits: &Limits| enabled.then(ToolsetName::Memory, || limits.max_graph_bytes()).unwrap_or(0);
-    let ceiling = Ceiling::of_process(&mut config.limits, kept).map_err(BuildError::from)?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    writeln!(out, "# {ceiling}")?;
-    config.write(&mut out)?;
-    out.flush()?;
+fn show_version(is_verbose: bool) -> Result<ExitCode, CliError> {
+    let mut out = io::stdout().lock();
+    if is_verbose {
+        write!(out, "{}", version::Verbose)?;
+    } else {
+        writeln!(out, "{}", version::SHORT)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

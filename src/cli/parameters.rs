@@ -3,7 +3,7 @@
 //! It reads what describes a flat list of arguments (properties, required, types, enumerations, local
 //! references); a schema with more in it still works, because a value that is valid JSON is sent as such.
 
-use super::terminal::columns;
+use super::terminal::{columns, wrap};
 use crate::client::Tool;
 use serde_json::Value;
 use std::fmt::Write;
@@ -14,6 +14,11 @@ const MAX_REFERENCES: usize = 8;
 const MAX_NESTING: usize = 4;
 /// The most values of an enumeration that are shown.
 const SHOWN_VALUES: usize = 6;
+/// Columns of a message about arguments, and those that a description has at least beside its argument.
+const WIDTH: usize = 80;
+const MIN_WIDTH: usize = 24;
+/// Characters of the longest description of an argument; `mcpool tools --json` has them whole.
+const MAX_DESCRIPTION: usize = 240;
 
 /// One argument that a tool takes.
 #[derive(Debug, Clone, Copy)]
@@ -217,9 +222,15 @@ pub(super) fn describe(tool: &Tool) -> String {
         let spaces = widest - width(parameter);
         let need = if parameter.required { "required" } else { "optional" };
         let _ = write!(text, "\n  {}={}{:spaces$}  {need}", parameter.name, parameter.schema.show(), "");
-        let description = super::render::one_line(parameter.schema.description(), 80);
-        if !description.is_empty() {
-            let _ = write!(text, "  {description}");
+        let description = super::render::one_line(parameter.schema.description(), MAX_DESCRIPTION);
+        let indent = widest + 2 + "  required  ".len();
+        let (indent, room) =
+            if indent + MIN_WIDTH <= WIDTH { (indent, WIDTH - indent) } else { (6, WIDTH - 6) };
+        for (number, line) in wrap(&description, room).iter().filter(|line| !line.is_empty()).enumerate() {
+            let _ = match number {
+                0 if indent > 6 => write!(text, "  {line}"),
+                _ => write!(text, "\n{:indent$}{line}", ""),
+            };
         }
     }
     text

@@ -1,4 +1,5 @@
-//! The server that `tools` and `call` start: `mcpool serve` over some directories, or any other command.
+//! The server that `tools` and `call` ask: `mcpool serve` over some directories, any other command, or one that runs
+//! already, which the shim connects to.
 
 use super::config::{Config, Flags, Setting, Settings};
 use super::error::CliError;
@@ -13,13 +14,38 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Serves only stdin and stdout, and records nothing, whatever the file and the environment say: what they name is for
 /// the servers of clients.
-const SERVE: [&str; 7] =
-    ["serve", "--stdio", "--http=", "--unix=", "--record=", "--record-traffic=", "--record-arguments=false"];
+const SERVE: [&str; 8] = [
+    "serve",
+    "--stdio",
+    "--http=",
+    "--unix=",
+    "--access-log=",
+    "--record=",
+    "--record-traffic=",
+    "--record-arguments=false",
+];
 
 /// The command of the server: that of `--server`, or this program over `dirs`, or over `.`.
 pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand, CliError> {
-    if let Some(text) = matches.get_one::<String>("server") {
-        return parse(text);
+    let server = matches.get_one::<String>("server");
+    let named = server
+        .is_none()
+        .then(|| matches.get_many::<PathBuf>(dirs).into_iter().flatten())
+        .into_iter()
+        .flatten();
+    let named: Vec<&PathBuf> = named.collect();
+    match (server, &named[..]) {
+        (Some(text), _) if is_address(text) => return shim(text, matches),
+        (Some(text), _) => return parse(text),
+        (None, [address]) if address.to_str().is_some_and(is_address) => {
+            return shim(&address.to_string_lossy(), matches);
+        }
+        (None, several) => {
+            if let Some(address) = several.iter().find(|name| name.to_str().is_some_and(is_address)) {
+                let why = "a server that runs already has its own directories: name it alone";
+                return Err(CliError::Usage(format!("{}: {why}", address.display())));
+            }
+        }
     }
     let program = std::env::current_exe().map_err(CliError::Runtime)?.into_os_string();
     let mut arguments: Vec<OsString> = SERVE.map(OsString::from).into();
@@ -27,9 +53,33 @@ pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand,
     arguments.extend(toolsets.map(|names| format!("--tools={names}").into()));
     arguments.push("--".into());
     let before = arguments.len();
-    arguments.extend(matches.get_many::<PathBuf>(dirs).into_iter().flatten().map(|dir| dir.clone().into()));
+    arguments.extend(named.iter().map(|dir| dir.as_os_str().to_owned()));
     if arguments.len() == before && takes_directories(toolsets) {
         arguments.push(".".into());
+    }
+    Ok(ServerCommand { program, arguments })
+}
+
+/// Whether a text is where a server listens, and neither a directory nor a command.
+pub(super) fn is_address(text: &str) -> bool {
+    ["unix:", "http://", "https://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
+/// Whether another server is asked than one that is started over directories.
+pub(super) fn is_other(matches: &ArgMatches, dirs: &str) -> bool {
+    let mut named = matches.get_many::<PathBuf>(dirs).into_iter().flatten();
+    matches.contains_id("server") || named.any(|name| name.to_str().is_some_and(is_address))
+}
+
+/// The shim to a server that runs already.
+fn shim(address: &str, matches: &ArgMatches) -> Result<ServerCommand, CliError> {
+    let program = std::env::current_exe().map_err(CliError::Runtime)?.into_os_string();
+    let mut arguments: Vec<OsString> = vec!["connect".into(), address.into()];
+    for header in matches.get_many::<String>("header").into_iter().flatten() {
+        arguments.push(format!("--header={header}").into());
+    }
+    if let Some(file) = matches.get_one::<PathBuf>("token_file") {
+        arguments.extend(["--token-file".into(), file.clone().into_os_string()]);
     }
     Ok(ServerCommand { program, arguments })
 }
@@ -118,6 +168,16 @@ impl Interrupt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_told_from_directories_and_commands() {
+        for text in ["unix:/run/m.sock", "http://127.0.0.1:8000/mcp", "https://mcp.example.com/mcp"] {
+            assert!(is_address(text), "{text}");
+        }
+        for text in ["/srv", ".", "npx -y server", "http", "./unix:x"] {
+            assert!(!is_address(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_command_is_split_as_a_shell_would() {

@@ -3,15 +3,16 @@
 //! It builds the server that `serve` would serve with, and measures its own process as the start of the sum.
 
 use super::assemble;
-use super::command::Cli;
 use super::config::{Config, Settings};
+use super::config_file;
 use super::error::CliError;
+use super::log::MAX_THREAD_BYTES;
 use super::terminal;
 use crate::limits::{LimitOption, Limits};
 use crate::memory::{CeilingPlan, PlanBasis, PlannedLoad, ProcessFacts, Transfers};
 use crate::report::write_plan;
 use crate::server::Server;
-use crate::traffic::MAX_RECORDER_BYTES;
+use crate::traffic::{MAX_ACCESS_LOG_BYTES, MAX_RECORDER_BYTES};
 use crate::transport::object_prices;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
@@ -25,9 +26,9 @@ const MIN_WIDTH: usize = 40;
 
 /// Prints the plan. The exit code is 1 when it does not fit.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
-    let Config { settings, mut limits, .. } = Config::resolve(&Cli(matches), |name| std::env::var_os(name))?;
+    let Config { settings, mut limits, .. } = config_file::in_force(matches)?;
     set_limit(&mut limits, "--limit", matches.get_one::<String>("limit"))?;
-    let dirs: Vec<PathBuf> = matches.get_many("dirs").into_iter().flatten().cloned().collect();
+    let dirs = config_file::directories(matches, &settings);
     let plan = plan(&dirs, &settings, limits, load(matches)?)?;
     let stdout = io::stdout();
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
@@ -63,7 +64,13 @@ pub(super) fn basis<'s>(server: &'s Server, settings: &Settings) -> PlanBasis<'s
         limits,
         prices: object_prices(server, text_copies),
         process: ProcessFacts {
-            recorder_bytes: settings.record_traffic.as_ref().map_or(0, |_| MAX_RECORDER_BYTES),
+            recorder_bytes: settings.record_traffic.as_ref().map_or(0, |_| MAX_RECORDER_BYTES)
+                + settings.access_log.as_ref().map_or(0, |_| MAX_ACCESS_LOG_BYTES)
+                + if settings.http.is_empty() && settings.unix.is_empty() {
+                    0
+                } else {
+                    MAX_THREAD_BYTES as u64
+                },
             // Nothing else is kept beside the budgets.
             graph_bytes: if ceiling.kept_bytes == 0 { 0 } else { limits.max_graph_bytes() as u64 },
             ..ProcessFacts::of_process(limits.all_threads() as u64)

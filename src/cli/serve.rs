@@ -6,10 +6,14 @@ use super::alerts::{self, AlertSink};
 use super::allocator::{ProgramAllocator, collect_at_purges, collect_on_worker};
 use super::assemble;
 use super::black_box::{BlackBoxFiles, Triggers};
-use super::command::Cli;
-use super::config::{Config, Settings};
+use super::config::Settings;
+use super::config_file;
 use super::error::CliError;
+use super::exposure;
+use super::log;
 use super::record::{self, Record};
+use super::request_log::RequestLog;
+use super::serving::Serving;
 #[cfg(feature = "webhook")]
 use super::webhook;
 use crate::limits::Limits;
@@ -24,9 +28,9 @@ use crate::transport::{Inherited, Listener, LocalAddress, TcpOptions, inherited,
 use clap::ArgMatches;
 use signal_hook::consts::SIGXFSZ;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -60,8 +64,8 @@ impl ServeOptions {
 
 /// Resolves the options, and prints a hint for a person who started the server by hand.
 pub(super) fn options(matches: &ArgMatches) -> Result<ServeOptions, CliError> {
-    let config = Config::resolve(&Cli(matches), |name| std::env::var_os(name))?;
-    let dirs = matches.get_many::<PathBuf>("dirs").into_iter().flatten().cloned().collect();
+    let config = config_file::in_force(matches)?;
+    let dirs = config_file::directories(matches, &config.settings);
     let inherited = inherited()?;
     let options = ServeOptions { dirs, settings: config.settings, limits: config.limits, inherited };
     if !options.serves_stdio() && !options.serves_sockets() {
@@ -85,7 +89,10 @@ To try it by hand, leave with Ctrl-D and run for example:
 
 /// Serves until stdin ends or a signal asks the process to stop; the exit code is that of the process.
 pub(crate) fn run(options: ServeOptions, heap_bytes: fn() -> usize) -> ExitCode {
-    match serve(options, heap_bytes) {
+    let served = serve(options, heap_bytes);
+    // What the log has comes before the error.
+    log::end_thread();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "mcpool: {error}");
@@ -101,13 +108,14 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let runtime = runtime(&options)?;
     let (is_stdio, is_sockets) = (options.serves_stdio(), options.serves_sockets());
     let ServeOptions { dirs, settings, limits, inherited } = options;
-    tracing::info!(?dirs, settings.read_only, is_stdio, "serving");
+    begin_log(is_sockets)?;
     // Before the server, which takes the memory of the process at its start as given.
     let recorder = traffic_recorder(&settings, &limits)?;
     let server = assemble::server(&dirs, &settings, limits)?;
     if let Some(recorder) = &recorder {
         server.record_traffic_to(recorder);
     }
+    let requests = RequestLog::begin(&server, &settings)?;
     // One client alone opens no burst of sessions.
     if is_sockets {
         set_lasting_switch(mcpool_mimalloc::set_apart);
@@ -119,40 +127,68 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
     let new_baseline = watch_performance(&server, &settings, &black_box)?;
     let ended = if is_sockets {
         runtime.block_on(async {
-            let _background = start_background(&server, &settings, black_box)?;
+            let serving = Arc::default();
+            let _background = start_background(&server, &settings, black_box, &serving)?;
             // Before the first client can connect, and before there is a file to remove, so that no signal is missed.
             let signals = ServerSignals::listen(server.limits())?;
             let encryption = Encryption::of(&settings)?;
             let listeners = listen(&settings, inherited, &encryption)?;
             let admission = admission::config(&settings)?;
             admission::check(&listeners, &admission.auth, settings.insecure)?;
+            let _ = serving.set(exposure::announce(&server, &settings, &dirs, &listeners));
             let drain = Drain::default();
             let service = HttpService::new(&server, HttpConfig { admission }, &drain)?;
             let _housekeeping = service.start_housekeeping();
-            let reload = Reload { service: service.clone(), encryption };
+            let reload = Reload { service: service.clone(), encryption, requests: requests.clone() };
             let listening = Listening { listeners, service, signals, reload: Some(reload), is_stdio };
             serve_all(&server, listening, &drain).await
         })
     } else {
         runtime.block_on(async {
-            let mut background = start_background(&server, &settings, black_box)?;
+            let serving = Arc::new(exposure::announce(&server, &settings, &dirs, &[]).into());
+            let mut background = start_background(&server, &settings, black_box, &serving)?;
             background.start(maintain(server.clone()));
+            if let Some(reopening) = requests.reopening()? {
+                background.start(reopening);
+            }
             // A client that started the server may take what is on stderr for an error, so this is for who asks for it.
             tracing::info!("{}", server.memory().ceiling());
             server.serve_stdio().await.map_err(CliError::from)
         })
     };
-    if let Some(path) = new_baseline
-        && let Err(error) = alerts::write_baseline(&server, &path)
-    {
-        tracing::error!(%error, path = %path.display(), "the baseline is lost");
-    }
-    if recorder.is_some_and(|recorder| !recorder.finish(GRACE)) {
-        tracing::error!("the end of the traffic is not recorded: its file takes too long");
-    }
+    finish_files(&server, new_baseline.as_deref(), &requests, recorder.as_ref());
     // A thread that waits for a terminal or a file cannot be stopped.
     runtime.shutdown_background();
     ended
+}
+
+/// Has a server of sockets say how it goes on, from a thread that nobody waits for.
+fn begin_log(is_sockets: bool) -> Result<(), CliError> {
+    if is_sockets {
+        log::talk();
+    }
+    if log::shows_requests() {
+        log::begin_thread().map_err(CliError::Runtime)?;
+    }
+    Ok(())
+}
+
+/// Writes what belongs at the end of files.
+fn finish_files(
+    server: &Server,
+    new_baseline: Option<&Path>,
+    requests: &RequestLog,
+    recorder: Option<&TrafficRecorder>,
+) {
+    if let Some(path) = new_baseline
+        && let Err(error) = alerts::write_baseline(server, path)
+    {
+        tracing::error!(%error, path = %path.display(), "the baseline is lost");
+    }
+    requests.finish(GRACE);
+    if recorder.is_some_and(|recorder| !recorder.finish(GRACE)) {
+        tracing::error!("the end of the traffic is not recorded: its file takes too long");
+    }
 }
 
 /// Exports spans, if the environment names a collector.
@@ -220,7 +256,8 @@ fn webhook(server: &Server, settings: &Settings) -> Result<Option<AlertSink>, Cl
 #[cfg(not(feature = "webhook"))]
 fn webhook(_: &Server, settings: &Settings) -> Result<Option<AlertSink>, CliError> {
     if settings.alert_webhook_url.is_some() {
-        let remedy = "alert_webhook_url is set and this program was built without the feature webhook";
+        let remedy = "alert_webhook_url is set and this program was built without the feature webhook: build it with it \
+            (cargo install --features webhook), or send alerts with --alert-command";
         return Err(CliError::Usage(remedy.to_owned()));
     }
     Ok(None)
@@ -251,13 +288,14 @@ fn start_background(
     server: &Server,
     settings: &Settings,
     black_box: Arc<BlackBoxFiles>,
+    serving: &Arc<OnceLock<Serving>>,
 ) -> Result<BackgroundTasks, CliError> {
     let mut background = BackgroundTasks::default();
     background.start(Triggers::listen(Arc::clone(&black_box)).map_err(CliError::Runtime)?.run());
     if let Some(listener) = admin::listen(settings.admin.as_deref())? {
         tracing::info!(address = %listener.local_addr(), "admin");
         background.files.extend(listener.file_guard());
-        background.start(admin::serve(server.clone(), black_box, listener));
+        background.start(admin::serve(server.clone(), black_box, Arc::clone(serving), listener));
     }
     if let Some(path) = &settings.record {
         background.start(record::run(server.clone(), Record::open(path, server.limits())?));
@@ -352,7 +390,8 @@ impl Encryption {
 impl Encryption {
     fn of(settings: &Settings) -> Result<Self, CliError> {
         if settings.tls_cert.is_some() {
-            let remedy = "tls_cert is set and this program was built without the feature tls";
+            let remedy = "tls_cert is set and this program was built without the feature tls: build it with it (cargo install \
+                --features tls), or have a proxy encrypt in front of --http 127.0.0.1:PORT";
             return Err(CliError::Usage(remedy.to_owned()));
         }
         Ok(Self {})
@@ -367,16 +406,18 @@ impl Encryption {
     fn reload(&self) {}
 }
 
-/// Reads tokens, keys and certificates again on SIGHUP. They are also read again when they change.
+/// Reads tokens, keys and certificates again on SIGHUP, and opens the access log anew. They are also read again when they change.
 #[derive(Clone)]
 struct Reload {
     service: HttpService,
     encryption: Encryption,
+    requests: RequestLog,
 }
 
 impl Reload {
     /// Reads them on a blocking thread, as files may be slow. A file that cannot be used is logged and changes nothing.
     async fn run(&self) {
+        self.requests.reopen();
         let reload = self.clone();
         let reloading = tokio::task::spawn_blocking(move || {
             reload.service.reload();
@@ -421,10 +462,9 @@ async fn serve_all(server: &Server, listening: Listening<impl Serve>, drain: &Dr
     let limits = server.limits();
     let connections = Connections::within(limits);
     connections.account_to(server);
-    // Nothing depends on whether it can be written.
-    let _ = writeln!(io::stderr(), "mcpool: {}", server.memory().ceiling());
+    log::write(format!("mcpool: {}\n", server.memory().ceiling()).as_bytes());
     for listener in &listeners {
-        announce(&mut io::stderr(), listener.local_addr());
+        log::write(announcement(listener.local_addr()).as_bytes());
     }
     // At the latest when this ends, however it ends.
     let _files: Vec<_> = listeners.iter().filter_map(Listener::file_guard).collect();
@@ -440,9 +480,19 @@ async fn serve_all(server: &Server, listening: Listening<impl Serve>, drain: &Dr
     };
     let requested = async {
         stop.requested().await;
+        tracing::info!(
+            connections = connections.open(),
+            patience_ms = limits.drain_timeout_ms,
+            "stopping, {} requests in flight",
+            server.metrics().requests_in_flight.now()
+        );
         drain.begin();
         // A second signal ends the process without waiting for requests in flight.
         stop.requested().await;
+        tracing::warn!(
+            "stopping at once: {} requests in flight have no answer",
+            server.metrics().requests_in_flight.now()
+        );
     };
     // A terminal sends SIGHUP when it closes, and operators send it to have files read again.
     let reloading = async {
@@ -454,20 +504,19 @@ async fn serve_all(server: &Server, listening: Listening<impl Serve>, drain: &Dr
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        ((), ended) = async { tokio::join!(sockets, stdio) } => Ok(ended?),
+        ((), ended) = async { tokio::join!(sockets, stdio) } => {
+            tracing::info!("stopped");
+            Ok(ended?)
+        }
         () = requested => Ok(()),
         () = reloading => Ok(()),
         () = collect_at_purges() => Ok(()),
     }
 }
 
-/// Prints where clients find the server, for people and scripts. This is no log: it is always printed.
-fn announce(out: &mut impl Write, address: &LocalAddress) {
-    // Nothing depends on whether it can be written.
-    let _ = match address {
-        LocalAddress::Tcp { .. } => writeln!(out, "mcpool: listening on {address}/mcp"),
-        _ => writeln!(out, "mcpool: listening on {address}"),
-    };
+/// Where clients find the server, for people and scripts. This is no log: it is always printed.
+fn announcement(address: &LocalAddress) -> String {
+    format!("mcpool: listening on {}\n", exposure::shown(address))
 }
 
 /// Receives SIGTERM and SIGINT on a separate thread: requests may block all threads of the runtime.
@@ -648,11 +697,10 @@ mod tests {
 
     #[test]
     fn addresses_are_announced_as_clients_write_them() {
-        let mut out = Vec::new();
         let address = "[::1]:8000".parse().expect("an address");
-        announce(&mut out, &LocalAddress::Tcp { address, is_tls: true });
-        announce(&mut out, &LocalAddress::Unix("/run/m.sock".into()));
-        let want = "mcpool: listening on https://[::1]:8000/mcp\nmcpool: listening on unix:/run/m.sock\n";
-        assert_eq!(String::from_utf8(out).expect("text"), want);
+        let encrypted = announcement(&LocalAddress::Tcp { address, is_tls: true });
+        assert_eq!(encrypted, "mcpool: listening on https://[::1]:8000/mcp\n");
+        let unix = announcement(&LocalAddress::Unix("/run/m.sock".into()));
+        assert_eq!(unix, "mcpool: listening on unix:/run/m.sock\n");
     }
 }

@@ -14,6 +14,20 @@ pub(super) fn width(stdout: &io::Stdout, min: usize, otherwise: usize) -> usize 
     }
 }
 
+/// Columns of help where stdout is no terminal, and those that it has at least and at most where it is one.
+const HELP_WIDTH: usize = 80;
+const HELP_WIDTHS: std::ops::RangeInclusive<usize> = 40..=100;
+
+/// The width of help. It is asked for at each start: the standard library's handle would have a buffer, which stays.
+pub(super) fn help_width() -> usize {
+    match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
+        Ok(size) if size.ws_col > 0 => {
+            usize::from(size.ws_col).clamp(*HELP_WIDTHS.start(), *HELP_WIDTHS.end())
+        }
+        _ => HELP_WIDTH,
+    }
+}
+
 /// The columns that a text needs.
 pub(super) fn columns(text: &str) -> usize {
     text.width()
@@ -32,6 +46,15 @@ pub(super) fn cut(text: &str, width: usize) -> &str {
     &text[..end]
 }
 
+/// A text in lines of at most `width` columns, unless a single word is wider.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let options = textwrap::Options::new(width)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options).into_iter().map(std::borrow::Cow::into_owned).collect()
+}
+
 /// Spaces that fill a text up to `width` columns.
 pub(super) fn padding(text: &str, width: usize) -> String {
     " ".repeat(width.saturating_sub(columns(text)))
@@ -40,6 +63,14 @@ pub(super) fn padding(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_kept_whole_and_options_too() {
+        let lines = wrap("set --max-frame-bytes to 漢字漢字 more", 20);
+        assert_eq!(lines, ["set", "--max-frame-bytes to", "漢字漢字 more"]);
+        assert_eq!(wrap("a-very-long-single-word", 5), ["a-very-long-single-word"]);
+        assert_eq!(wrap("", 5), [""]);
+    }
 
     #[test]
     fn wide_characters_count_twice_and_accents_not_at_all() {

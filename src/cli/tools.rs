@@ -5,23 +5,29 @@ use super::error::CliError;
 use super::parameters::parameters;
 use super::peer::{self, Interrupt};
 use super::render::one_line;
-use super::terminal::{self, columns, padding};
+use super::terminal::{self, columns, padding, wrap};
 use crate::client::{Client, Tool};
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 /// Width of the output if stdout is no terminal.
-const FILE_WIDTH: usize = 120;
+const FILE_WIDTH: usize = 80;
 /// The smallest width; narrower terminals wrap the lines.
 const MIN_WIDTH: usize = 60;
 /// Width of the longest list of arguments that stays in its column.
-const MAX_ARGUMENTS_WIDTH: usize = 36;
+const MAX_ARGUMENTS_WIDTH: usize = 24;
+/// Columns before what does not fit beside its tool.
+const INDENT: usize = 4;
+/// Columns that a description has at least beside its tool.
+const MIN_DESCRIPTION_WIDTH: usize = 24;
+/// Characters of the longest description in the table; `--json` has them whole.
+const MAX_DESCRIPTION: usize = 240;
 
 /// Lists the tools.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let wants_cost = matches.get_flag("cost");
-    if wants_cost && !matches.contains_id("server") {
+    if wants_cost && !peer::is_other(matches, "dirs") {
         return show_cost(&Cost::of_settings(matches)?, matches);
     }
     let command = peer::command(matches, "dirs")?;
@@ -74,18 +80,31 @@ fn write_table(out: &mut impl Write, tools: &[Tool], width: usize) -> io::Result
         .max()
         .unwrap_or_default();
     let indent = names + 2 + arguments + 2;
+    // Where the columns leave no room for it, what a tool does stands below it.
+    let is_beside = indent + MIN_DESCRIPTION_WIDTH <= width;
     for ((name, shown), tool) in rows.iter().zip(tools) {
         let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
-        let description = one_line(description, width.saturating_sub(indent).max(24));
-        let (after_name, after_shown) = (padding(name, names), padding(shown, arguments));
-        let line = format!("{name}{after_name}  {shown}{after_shown}");
-        if columns(&line) > indent - 2 && !description.is_empty() {
-            writeln!(out, "{}\n{:indent$}{description}", line.trim_end(), "")?;
+        let description = one_line(description, MAX_DESCRIPTION);
+        let name = format!("{name}{}", padding(name, names));
+        if is_beside && columns(shown) <= arguments {
+            let head = format!("{name}  {shown}{}", padding(shown, arguments));
+            let lines = wrap(&description, width - indent);
+            writeln!(out, "{}", format!("{head}  {}", lines[0]).trim_end())?;
+            write_indented(out, &lines[1..], indent)?;
         } else {
-            writeln!(out, "{}", format!("{line}  {description}").trim_end())?;
+            let head = wrap(&format!("{name}  {shown}"), width);
+            writeln!(out, "{}", head[0].trim_end())?;
+            let indent = if names + 2 + MIN_DESCRIPTION_WIDTH <= width { names + 2 } else { INDENT };
+            for text in [head[1..].join(" "), description].iter().filter(|text| !text.is_empty()) {
+                write_indented(out, &wrap(text, width - indent), indent)?;
+            }
         }
     }
     Ok(())
+}
+
+fn write_indented(out: &mut impl Write, lines: &[String], indent: usize) -> io::Result<()> {
+    lines.iter().try_for_each(|line| writeln!(out, "{:indent$}{line}", ""))
 }
 
 fn show_arguments(tool: &Tool) -> String {
@@ -120,8 +139,36 @@ mod tests {
 read      path [head]  Reads a file.
 list_all               Lists
 many      [first_argument] [second_argument] [third_argument]
-                       Takes much.
+          Takes much.
 ";
+        assert_eq!(String::from_utf8(out).expect("text"), want);
+        let mut out = Vec::new();
+        write_table(&mut out, &tools, 30).expect("written");
+        let narrow = String::from_utf8(out).expect("text");
+        assert!(narrow.lines().all(|line| columns(line) <= 30), "{narrow}");
+        for argument in ["[first_argument]", "[second_argument]", "[third_argument]", "Takes much."] {
+            assert!(narrow.contains(argument), "nothing is cut: {narrow}");
+        }
+    }
+
+    #[test]
+    fn what_is_described_at_length_is_wrapped() {
+        let text = "one two three four five six seven eight nine ten ".repeat(3);
+        let listed = json!([{"name": "read", "description": text, "inputSchema": {}}]);
+        let tools: Vec<Tool> = serde_json::from_str(&listed.to_string()).expect("tools");
+        let mut out = Vec::new();
+        write_table(&mut out, &tools, 60).expect("written");
+        let shown = String::from_utf8(out).expect("text");
+        assert!(shown.lines().count() > 2 && shown.lines().all(|line| columns(line) <= 60), "{shown}");
+        let want = "read one two three four five six seven eight nine ten one";
+        assert!(shown.split_whitespace().collect::<Vec<_>>().join(" ").starts_with(want), "{shown}");
+    }
+
+    #[test]
+    fn nothing_is_said_of_nothing() {
+        let mut out = Vec::new();
+        write_table(&mut out, &[], 60).expect("written");
+        let want = "The server has no tools.\n";
         assert_eq!(String::from_utf8(out).expect("text"), want);
     }
 }

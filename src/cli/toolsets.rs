@@ -139,6 +139,11 @@ impl Enabled {
         self.0[toolset as usize].then(make)
     }
 
+    /// Their names.
+    pub(super) fn names(self) -> impl Iterator<Item = &'static str> {
+        self.listed().map(|toolset| toolset.name)
+    }
+
     /// Whether a toolset works in the directories of the command line.
     pub(super) fn takes_directories(self) -> bool {
         self.listed().any(|toolset| toolset.takes_directories)

@@ -7,8 +7,8 @@ use std::fmt;
 /// Writes the struct, its default and the table from one list, so that none of them can miss a setting.
 macro_rules! limits {
     (
-        bounds { $( $name:ident: $unit:ident = $default:expr, $min:expr => $max:expr, $help:literal, $origin:literal; )+ }
-        shares { $( $share:ident = 1 / $parts:literal of $most:expr, $share_min:expr => $share_max:expr, $share_help:literal, $share_origin:literal; )+ }
+        bounds { $( [$group:literal] $( $name:ident: $unit:ident = $default:expr, $min:expr => $max:expr, $help:literal, $origin:literal; )+ )+ }
+        shares { $( [$share_group:literal] $share:ident = 1 / $parts:literal of $most:expr, $share_min:expr => $share_max:expr, $share_help:literal, $share_origin:literal; )+ }
         capacities { $( $capacity:ident = $holders:ident, $capacity_help:literal, $capacity_origin:literal; )+ }
     ) => {
         /// Every bound of the process; units are in the names.
@@ -24,12 +24,12 @@ macro_rules! limits {
         /// ```
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Limits {
-            $(
+            $( $(
                 #[doc = $help]
                 #[doc = ""]
                 #[doc = concat!("Default `", stringify!($default), "`, at least `", stringify!($min), "`, at most `", stringify!($max), "`. Origin: ", $origin, ".")]
                 pub $name: usize,
-            )+
+            )+ )+
             $(
                 #[doc = $share_help]
                 #[doc = ""]
@@ -46,7 +46,7 @@ macro_rules! limits {
 
         impl Default for Limits {
             fn default() -> Self {
-                Self { $( $name: $default, )+ $( $share: None, )+ $( $capacity: None, )+ }
+                Self { $( $( $name: $default, )+ )+ $( $share: None, )+ $( $capacity: None, )+ }
             }
         }
 
@@ -78,20 +78,20 @@ macro_rules! limits {
         impl LimitOption {
             /// Every setting, in the order in which help and reports show them.
             pub const ALL: &'static [LimitOption] = &[
-                $( LimitOption {
-                    name: stringify!($name), unit: Unit::$unit, default: Some($default), min: $min, max: $max,
+                $( $( LimitOption {
+                    name: stringify!($name), group: $group, unit: Unit::$unit, default: Some($default), min: $min, max: $max,
                     help: $help, origin: $origin,
                     store: |limits, value| limits.$name = value,
                     load: |limits| limits.$name,
-                }, )+
+                }, )+ )+
                 $( LimitOption {
-                    name: stringify!($share), unit: Unit::Bytes, default: None, min: $share_min, max: $share_max,
+                    name: stringify!($share), group: $share_group, unit: Unit::Bytes, default: None, min: $share_min, max: $share_max,
                     help: $share_help, origin: $share_origin,
                     store: |limits, value| limits.$share = Some(value),
                     load: Limits::$share,
                 }, )+
                 $( LimitOption {
-                    name: stringify!($capacity), unit: Unit::Count, default: None, min: 0, max: MAX_POOL_CAPACITY,
+                    name: stringify!($capacity), group: "Pools", unit: Unit::Count, default: None, min: 0, max: MAX_POOL_CAPACITY,
                     help: $capacity_help, origin: $capacity_origin,
                     store: |limits, value| limits.$capacity = Some(value),
                     load: Limits::$capacity,
@@ -106,6 +106,7 @@ const MAX_POOL_CAPACITY: usize = 65_536;
 
 limits! {
     bounds {
+        ["Messages"]
         max_frame_bytes: Bytes = 10 * MIB, KIB => GIB,
             "Longest message that a peer may send; a longer one is answered with an error and skipped.",
             "large enough for a file of several MiB; the specification names none, the TypeScript SDK's stdio buffer holds as much";
@@ -121,9 +122,11 @@ limits! {
         max_outbox_bytes: Bytes = MIB, 4 * KIB => GIB,
             "Answers that may wait for a slow reader before reading from it pauses.",
             "a pipe enlarged to 1 MiB takes as much in one go";
+        ["Pools"]
         arena_retain_bytes: Bytes = 64 * KIB, 0 => GIB,
             "Largest arena that goes back to its pool; a larger one is freed.",
             "`Bump::reset` keeps its last chunk, so that without a limit one large frame is kept for ever";
+        ["Files"]
         inline_read_bytes: Bytes = 64 * KIB, 0 => 16 * MIB,
             "Largest file that is read at once; larger ones are read on a blocking thread.",
             "reading 64 KiB from the page cache costs less than waking a thread twice";
@@ -133,12 +136,14 @@ limits! {
         max_line_scan_bytes: Bytes = GIB, MIB => 1024 * GIB,
             "Bytes of a file that are looked through for a line by its number, or to count lines that are not shown; never fewer than `max_reply_bytes`.",
             "half a second of one thread; more than a model reads of logs line by line";
+        ["Git"]
         max_git_answer_bytes: Bytes = MIB, KIB => GIB,
             "Text of one answer of the git tools, as it is written in JSON; it says where the rest is left out.",
             "more than a model can read: some hundred thousand tokens";
         git_timeout_ms: Millis = 120_000, 100 => 86_400_000,
             "How long one call of a git tool may take; then git is stopped.",
             "a status of a work tree of a million files, on a disk that has to be asked";
+        ["Files"]
         max_pattern_bytes: Bytes = MIB, KIB => 64 * MIB,
             "Memory that the patterns of one search or tree may take once their braces are expanded; more is an error.",
             "a thousand ordinary patterns, or a range of five thousand names";
@@ -148,9 +153,11 @@ limits! {
         inline_names: Count = 256, 0 => 65_536,
             "Names that a file tool looks at or makes at once; with more it goes on on a blocking thread.",
             "a few hundred names cost 0.1 ms, as much as a file of `inline_read_bytes`";
+        ["Threads"]
         max_blocking_threads: Count = 4, 1 => 512,
             "Threads for work on files that would hold up other requests; from two on, one principal leaves one to the others.",
             "work on files mostly waits, so that twice the cores of a small machine are of use";
+        ["Fetch"]
         fetch_max_page_bytes: Bytes = 4 * MIB, KIB => GIB,
             "Longest page that the fetch tool reads, as it is sent and as it is unfolded; what comes later is left out.",
             "the longest articles of encyclopedias have two to three MiB of HTML";
@@ -166,15 +173,18 @@ limits! {
         fetch_max_running: Count = 0, 0 => 512,
             "Pages that may be fetched at once, all but one of them by one principal; further calls wait. Never more than `max_blocking_threads` less one; 0: half of it and one.",
             "each holds a thread, however slow its server is, and files need some too";
+        ["Messages"]
         drain_timeout_ms: Millis = 30_000, 0 => 600_000,
             "How long requests in flight may take to finish once the server is told to stop.",
             "service managers kill what has not stopped after 30 to 90 s";
         progress_interval_ms: Millis = 100, 0 => 60_000,
             "Shortest time between two progress notifications of one request.",
             "ten a second is what an eye can follow; the specification asks for a rate limit and names none";
+        ["Threads"]
         worker_threads: Count = 0, 0 => 512,
             "Threads that serve connections of `--http` and `--unix`; 0: one for each processor, two to four.",
             "a connection costs a few microseconds a request, so that four threads outrun most networks";
+        ["Connections"]
         max_connections: Count = 10_000, 1 => 1_000_000,
             "Connections that may be open at once, as far as the system has descriptors; further ones are answered 503 and closed.",
             "10 MiB of heap when all are idle";
@@ -184,6 +194,7 @@ limits! {
         descriptor_reserve: Count = 256, 16 => 65_536,
             "File descriptors that connections leave to files and listeners where the system allows few.",
             "64 connections that are turned away, 64 of the process itself, 128 files and directories at work";
+        ["HTTP"]
         max_header_bytes: Bytes = 16 * KIB, 512 => MIB,
             "Longest head of an HTTP request, all headers together; a longer one is answered 431.",
             "common servers take 8 KiB; a token of an identity provider may have as much by itself";
@@ -199,6 +210,7 @@ limits! {
         min_body_bytes_per_s: Count = KIB, 0 => 1_000_000_000,
             "Bytes of an HTTP body that a peer has to send each second on average over `header_timeout_ms`. 0: any.",
             "as many as a peer has to take; whoever sends nothing keeps no memory from others for a minute";
+        ["Connections"]
         write_timeout_ms: Millis = 30_000, 10 => 3_600_000,
             "How long a peer may take nothing of what is written to it before its connection is closed.",
             "as long as a graceful shutdown waits";
@@ -208,12 +220,14 @@ limits! {
         idle_timeout_ms: Millis = 300_000, 10 => 86_400_000,
             "How long a connection may stay open between two requests; one with a session of its own, over a Unix socket, as long as `session_timeout_ms`.",
             "an idle connection costs a kilobyte, a new one a round trip: longer than people pause";
+        ["HTTP"]
         sse_keep_alive_ms: Millis = 15_000, 10 => 600_000,
             "Silence after which a comment is sent on a stream, so that proxies keep it open.",
             "both official SDKs; proxies give up after 30 to 60 s";
         max_stream_bytes: Bytes = 256 * KIB, KIB => GIB,
             "Messages that may wait for the slow reader of one stream; what comes then is dropped or ends it.",
             "256 notifications, each in a buffer of 1 KiB";
+        ["Sessions"]
         max_sessions: Count = 10_000, 1 => 1_000_000,
             "Sessions of the legacy era that are kept; one makes room of whoever has more than a fair share, unused for longest.",
             "one for each connection that may be open";
@@ -229,9 +243,11 @@ limits! {
         max_subscribed_uris: Count = 256, 1 => 65_536,
             "Resources that one subscription may name.",
             "more than a client shows at once; each is a string and a flag";
+        ["Files"]
         max_file_watches: Count = 1_024, 0 => 65_536,
             "Files that clients may be subscribed to at once, with `--file-resources`.",
             "an eighth of the watches that Linux allows a user at least, one for each directory of such files";
+        ["Questions to clients"]
         max_client_requests: Count = 1_000, 1 => 1_000_000,
             "Requests of this server to clients (sampling, elicitation, roots) that may wait at once.",
             "a kilobyte each";
@@ -247,6 +263,7 @@ limits! {
         request_state_ttl_ms: Millis = 600_000, 10 => 86_400_000,
             "How long a `requestState` is accepted.",
             "as long as a client may take to answer in the legacy era";
+        ["Tasks"]
         max_tasks: Count = 1_000, 1 => 1_000_000,
             "Tasks that are kept at once, finished ones included: those make room for new ones, the oldest of who keeps most first. Of those that run, one client may have `principal_share_percent` of what others leave.",
             "ten for each of a hundred clients";
@@ -256,12 +273,14 @@ limits! {
         task_poll_interval_ms: Millis = 1_000, 10 => 3_600_000,
             "How often clients are told to ask for a task.",
             "what a person notices; asking costs microseconds";
+        ["Lists"]
         page_entries: Count = 500, 1 => 100_000,
             "Entries on one page of a list.",
             "all tools of today's servers fit on one; a page of 500 resources has about 100 KiB";
         max_schema_bytes: Bytes = 64 * KIB, KIB => 16 * MIB,
             "Longest schema of a tool that calls are held against.",
             "schemas of the reference servers have at most 2 KiB; models have to read them too";
+        ["Security"]
         requests_per_second: Count = 0, 0 => 1_000_000,
             "Requests that one principal may make each second on average; more are answered 429. 0: no limit.",
             "off, as all local clients are one principal; set it when serving others";
@@ -271,6 +290,7 @@ limits! {
         max_auth_failures_per_minute: Count = 30, 0 => 1_000_000,
             "Tokens from one address that may be wrong each minute; further new ones are answered 429. 0: no limit.",
             "a client whose token has expired tries a few times; whoever guesses needs billions";
+        ["Memory"]
         memory_limit_bytes: Bytes = 0, 0 => 1024 * GIB,
             "Memory that the process should stay below; 0: that of its control group, else half of the machine's.",
             "what the kernel would stop the process at, unless somebody wants it smaller";
@@ -283,6 +303,7 @@ limits! {
         max_inflight_bytes: Bytes = 0, 0 => 1024 * GIB,
             "Large messages (above 64 KiB) and answers that may be in memory at once; more wait or are refused. 0: a third of what the memory limit leaves at the start.",
             "under a flood the allocator keeps for a second about as much as is in use, and small messages need room";
+        ["Pools"]
         auto_tune: Switch = 0, 0 => 1,
             "Whether pools are resized as their reports advise; 0: they only shrink by themselves.",
             "growth is for people to decide";
@@ -292,6 +313,7 @@ limits! {
         pool_decay_ms: Millis = 10_000, 0 => 86_400_000,
             "How often pools let go of half of the idle objects that nobody needed since the last time, and of all where nothing was needed; what a burst left goes in the second after it; 0: never.",
             "a person's pause between two calls; large buffers (above 64 KiB) go each second";
+        ["Alerts"]
         max_message_p95_us: Count = 1_000, 0 => 1_000_000_000,
             "What 95 % of the messages may take until they are answered or wait, in microseconds; more is an alert. 0: anything.",
             "a thousand messages a second on one thread";
@@ -304,6 +326,7 @@ limits! {
         max_negotiation_p95_ms: Millis = 100, 0 => 3_600_000,
             "What 95 % of the handshakes may take; more is an alert. 0: anything.",
             "below what a person notices";
+        ["Records"]
         record_interval_ms: Millis = 60_000, 100 => 86_400_000,
             "How often a report is written to the file of `--record`.",
             "a week of them is ten thousand lines";
@@ -316,21 +339,22 @@ limits! {
         record_traffic_max_bytes: Bytes = 256 * MIB, 64 * KIB => 64 * GIB,
             "Longest file of `--record-traffic`; when it is full, nothing more is written to it.",
             "a million requests with short arguments";
+        ["Pools"]
         target_hit_percent: Percent = 99, 1 => 100,
             "Hits among acquires that pools are sized for.",
             "beyond it bytes buy little: each further hit costs more than the one before";
     }
     shares {
-        pool_budget_bytes = 1 / 8 of 64 * MIB, 64 * KIB => 64 * GIB,
+        ["Pools"] pool_budget_bytes = 1 / 8 of 64 * MIB, 64 * KIB => 64 * GIB,
             "Idle memory that all pools may keep together; by default an eighth of what the memory limit leaves at the start, 64 MiB at most.",
             "an eighth of what the memory limit leaves; 64MiB is what 100 requests leave in arenas and buffers, twice over";
-        event_store_bytes = 1 / 16 of 16 * MIB, 0 => 64 * GIB,
+        ["Sessions"] event_store_bytes = 1 / 16 of 16 * MIB, 0 => 64 * GIB,
             "Events of all sessions that are kept for clients that come back with Last-Event-ID; by default a sixteenth of what the memory limit leaves at the start, 16 MiB at most.",
             "a sixteenth of what the memory limit leaves; 16MiB is what 64 streams may hold";
-        max_task_bytes = 1 / 8 of 64 * MIB, KIB => 64 * GIB,
+        ["Tasks"] max_task_bytes = 1 / 8 of 64 * MIB, KIB => 64 * GIB,
             "Results of tasks, their requests for input and the answers to them, the messages of those that run, and questions of other calls that wait until their client has answered another one, all together; by default an eighth of what the memory limit leaves at the start, 64 MiB at most.",
             "an eighth of what the memory limit leaves; 64MiB is one answer of the greatest length. Finished tasks are given up first, the oldest of who keeps most";
-        max_graph_bytes = 1 / 4 of 256 * MIB, KIB => 2 * GIB,
+        ["Memory"] max_graph_bytes = 1 / 4 of 256 * MIB, KIB => 2 * GIB,
             "Memory that the graph of the memory tools may take: the bytes of its file and about 40 for each line; by default a quarter of what the memory limit leaves at the start, 256 MiB at most.",
             "a quarter of what the memory limit leaves; 256MiB is a million entities with a few words each";
     }
@@ -355,6 +379,8 @@ limits! {
 pub struct LimitOption {
     /// Name of the field, and key in the TOML file.
     pub name: &'static str,
+    /// What it belongs to, as the heading that help and the configuration file show it under.
+    pub group: &'static str,
     /// What the value counts.
     pub unit: Unit,
     /// Value when nothing is set; `None`: derived from the others.

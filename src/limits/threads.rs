@@ -11,7 +11,7 @@ const DEFAULT_WORKERS: RangeInclusive<usize> = 2..=4;
 /// `max_blocking_threads`, so that one of these is always free soon.
 const RUNTIME_THREADS: usize = 1;
 
-/// The main thread, and the one that waits for signals.
+/// The main thread, and the one that waits for signals. Those that write logs allocate nothing, and touch two pages.
 const OTHER_THREADS: usize = 2;
 
 impl Limits {

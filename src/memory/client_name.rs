@@ -2,6 +2,7 @@
 //!
 //! A key holds in its highest bits how the client was identified. The transport makes the keys from these constants.
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Where the bits begin that say how a client was identified, so that no two ways give the same key.
@@ -21,16 +22,21 @@ pub(crate) mod kind {
 }
 
 /// The client with that key, for people. Tokens and subjects are told apart by a few digits of their digests.
-pub(crate) fn client_name(key: u128) -> String {
-    let value = key & ((1 << KIND_SHIFT) - 1);
-    match key >> KIND_SHIFT {
-        kind::THIS_MACHINE => "this machine".to_owned(),
-        kind::IPV4 => Ipv4Addr::from(value as u32).to_string(),
-        kind::IPV6 => format!("{}/64", Ipv6Addr::from(value << 64)),
-        kind::UNIX => format!("unix, user {value}"),
-        kind::TOKEN => format!("token {:08x}", value as u32),
-        kind::SUBJECT => format!("subject {:08x}", value as u32),
-        _ => "the owner".to_owned(),
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientName(pub(crate) u128);
+
+impl fmt::Display for ClientName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.0 & ((1 << KIND_SHIFT) - 1);
+        match self.0 >> KIND_SHIFT {
+            kind::THIS_MACHINE => f.write_str("this machine"),
+            kind::IPV4 => write!(f, "{}", Ipv4Addr::from(value as u32)),
+            kind::IPV6 => write!(f, "{}/64", Ipv6Addr::from(value << 64)),
+            kind::UNIX => write!(f, "unix, user {value}"),
+            kind::TOKEN => write!(f, "token {:08x}", value as u32),
+            kind::SUBJECT => write!(f, "subject {:08x}", value as u32),
+            _ => f.write_str("the owner"),
+        }
     }
 }
 
@@ -49,7 +55,7 @@ mod tests {
             (kind::SUBJECT, 0x1, "subject 00000001"),
             (0, 0, "the owner"),
         ] {
-            assert_eq!(client_name(kind << KIND_SHIFT | value), want);
+            assert_eq!(ClientName(kind << KIND_SHIFT | value).to_string(), want);
         }
     }
 }

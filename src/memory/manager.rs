@@ -207,6 +207,9 @@ impl MemoryManager {
 
     /// Counts work that was refused because memory is short.
     pub(crate) fn note_refused(&self) {
+        tracing::warn!(
+            "refused: there is no memory for a request (memory_limit_bytes; mcpool report shows who has it)"
+        );
         self.shared.refused.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -391,8 +391,9 @@ impl Terms {
             process.unread_program_bytes,
             "its pages that are not resident, measured now",
         );
-        let origin = "record_traffic: lines that wait to be written, requests that have not ended";
-        self.add_of_process("recorder of traffic", 1, process.recorder_bytes, origin);
+        let origin =
+            "record_traffic, access_log: lines that wait to be written, requests that have not ended";
+        self.add_of_process("records of requests", 1, process.recorder_bytes, origin);
         self.add_of_process("knowledge graph", 1, process.graph_bytes, "max_graph_bytes");
         self.add_of_process("stacks of threads", process.threads, price::STACK_BYTES, "touched pages");
         self.add_of_process(

@@ -14,6 +14,8 @@ pub struct Meta<'f> {
     pub protocol_version: Option<&'f str>,
     /// `io.modelcontextprotocol/clientCapabilities`, when it is an object.
     pub client_capabilities: Option<Raw<'f>>,
+    /// `io.modelcontextprotocol/clientInfo`, whatever its type.
+    pub client_info: Option<Raw<'f>>,
     /// `io.modelcontextprotocol/logLevel`, whatever its type.
     pub log_level: Option<Raw<'f>>,
     /// `progressToken`, when it is a string or an integer.
@@ -34,6 +36,7 @@ pub struct Meta<'f> {
 enum MetaKey {
     ProtocolVersion,
     ClientCapabilities,
+    ClientInfo,
     LogLevel,
     ProgressToken,
     #[cfg(feature = "otel")]
@@ -50,7 +53,7 @@ impl MetaKey {
     fn next<'f>(lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<Self, DecodeError> {
         Ok(match_key!(lexer, arena, {
             "io.modelcontextprotocol/protocolVersion" => Self::ProtocolVersion,
-            "io.modelcontextprotocol/clientInfo" => Self::Other,
+            "io.modelcontextprotocol/clientInfo" => Self::ClientInfo,
             "io.modelcontextprotocol/clientCapabilities" => Self::ClientCapabilities,
             "progressToken" => Self::ProgressToken,
             "io.modelcontextprotocol/logLevel" => Self::LogLevel,
@@ -63,7 +66,7 @@ impl MetaKey {
     fn next<'f>(lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<Self, DecodeError> {
         Ok(match_key!(lexer, arena, {
             "io.modelcontextprotocol/protocolVersion" => Self::ProtocolVersion,
-            "io.modelcontextprotocol/clientInfo" => Self::Other,
+            "io.modelcontextprotocol/clientInfo" => Self::ClientInfo,
             "io.modelcontextprotocol/clientCapabilities" => Self::ClientCapabilities,
             "progressToken" => Self::ProgressToken,
             "io.modelcontextprotocol/logLevel" => Self::LogLevel,
@@ -112,6 +115,7 @@ impl<'f> Meta<'f> {
                 self.has_capabilities = true;
                 self.client_capabilities = (kind == Kind::Object).then_some(raw);
             }
+            MetaKey::ClientInfo => self.client_info = Some(lexer.raw()?),
             MetaKey::LogLevel => {
                 self.has_duplicate |= self.log_level.is_some();
                 self.log_level = Some(lexer.raw()?);

@@ -235,6 +235,7 @@ impl<T: Toolset> ServerBuilder<T> {
             #[cfg(feature = "otel")]
             traces: OnceLock::new(),
             traffic: OnceLock::new(),
+            requests: OnceLock::new(),
             connections: AtomicU32::new(0),
             memory_report_ticks: self.has_memory_resource.then(AtomicU32::default),
             limits,

@@ -11,6 +11,7 @@ use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
 use crate::server::handler::resources::{ALERTS_URI, REPORT_URI};
 use crate::server::incoming::facts::Saturation;
+use crate::server::incoming::observed;
 #[cfg(feature = "otel")]
 use crate::server::incoming::traced;
 use crate::server::serving::serve::ServedFrame;
@@ -26,6 +27,7 @@ use crate::server::state::event_store::{StreamReader, StreamWriter};
 use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::latencies::Latencies;
 use crate::server::state::pools::Pools;
+use crate::server::state::request_observer::RequestObserver;
 use crate::server::state::session::{CannotDetach, Session};
 #[cfg(feature = "cli")]
 use crate::server::state::sessions;
@@ -33,7 +35,7 @@ use crate::server::state::streamed::StreamedAnswer;
 use crate::server::state::undelivered::Undelivered;
 #[cfg(feature = "otel")]
 use crate::traces::{TraceExport, TraceExportError, TraceExporter};
-use crate::traffic::TrafficRecorder;
+use crate::traffic::{EndedRequest, TrafficRecorder};
 use crate::wire::{Lexer, Outline};
 use bumpalo::Bump;
 #[cfg(feature = "cli")]
@@ -73,6 +75,12 @@ impl Server {
     /// The counters of this server.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    /// The tools of this server, those too that the list hides at the moment.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tool_definitions(&self) -> &[ToolDefinition] {
+        &self.shared.description.tools
     }
 
     /// The limits of this server.
@@ -435,6 +443,20 @@ impl Server {
         let _ = self.shared.traffic.set(recorder.clone());
     }
 
+    /// Has each request of this server given to `sink` when it has ended, whether it was answered or not. Only the first
+    /// call has an effect. `sink` must not block, and is called by the threads that serve; a request that allocates nothing
+    /// still does not, if `sink` does not.
+    ///
+    /// ```
+    /// let server = mcpool::Server::builder("demo", "1.0.0").build()?;
+    /// server.report_requests_to(|request| println!("{request}"));
+    /// # Ok::<(), mcpool::BuildError>(())
+    /// ```
+    pub fn report_requests_to(&self, sink: impl Fn(&EndedRequest<'_>) + Send + Sync + 'static) {
+        // A second one is ignored.
+        let _ = self.shared.requests.set(Box::new(RequestObserver::new(Box::new(sink))));
+    }
+
     /// The number of a new connection.
     pub(crate) fn next_connection(&self) -> u32 {
         self.shared.connections.fetch_add(1, Ordering::Relaxed)
@@ -508,6 +530,7 @@ impl Server {
             self.shared.latencies.note(call, ns);
             #[cfg(feature = "otel")]
             traced::end(&self.shared, call, ns);
+            observed::end(&self.shared, call, &served.outcome, served.detached.is_some(), ns);
             if self.shared.traffic.get().is_some() {
                 recorded::end(call, &served.outcome, now);
             }

@@ -18,6 +18,7 @@ use crate::server::state::latencies::Latencies;
 use crate::server::state::operations::Operations;
 use crate::server::state::performance::Performance;
 use crate::server::state::pools::Pools;
+use crate::server::state::request_observer::RequestObserver;
 use crate::server::state::request_state::Sealer;
 use crate::server::state::session::Session;
 use crate::server::state::sessions::{MAX_INDEX_BYTES, SESSION_BYTES, Sessions};
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) traces: OnceLock<TraceExporter>,
     /// Who writes requests down, if anybody does.
     pub(crate) traffic: OnceLock<TrafficRecorder>,
+    /// Who is given the requests that end, if anybody is.
+    pub(crate) requests: OnceLock<Box<RequestObserver>>,
     /// How many connections there were: each has the next number.
     pub(crate) connections: AtomicU32,
 }

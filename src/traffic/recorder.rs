@@ -1,7 +1,8 @@
 //! [`TrafficRecorder`]: writes down the requests of a server, from a thread of its own.
 
 use super::format::{RecordedArguments, TRAFFIC_SCHEMA, TrafficHeader, TrafficLine};
-use super::recording::{MAX_REQUESTS_BYTES, Recording, RequestFacts, RequestInProgress, touched};
+use super::line_queue::{DropWarnings, touched};
+use super::recording::{MAX_REQUESTS_BYTES, Recording, RequestFacts, RequestInProgress};
 use super::trace_file::{TraceFile, create};
 use std::fmt;
 use std::io::{self, Write};
@@ -14,8 +15,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const QUEUE_BYTES: usize = 256 * 1024;
 /// How long a line waits at most until it is written.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// The least time between two warnings that requests are missing.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a recorder holds at most: lines that wait and lines that are being written, requests that have not ended, and
 /// those that are kept for reuse.
@@ -137,26 +136,6 @@ impl TrafficRecorder {
 impl fmt::Debug for TrafficRecorder {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("TrafficRecorder").field("is_on", &self.is_on()).finish_non_exhaustive()
-    }
-}
-
-/// When it is told how many requests are missing: while it happens, and not each time.
-#[derive(Default)]
-struct DropWarnings {
-    untold: u64,
-    told: Option<Instant>,
-}
-
-impl DropWarnings {
-    /// Notes requests that were dropped; returns how many a warning is to report now.
-    fn due(&mut self, dropped: u64, is_last: bool, now: Instant) -> Option<u64> {
-        self.untold += dropped;
-        let is_due = is_last || self.told.is_none_or(|told| now >= told + WARNING_INTERVAL);
-        if self.untold == 0 || !is_due {
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -326,18 +305,6 @@ mod tests {
         assert!(recorder.finish(PATIENCE));
         let dropped: u64 = out.lines().iter().filter_map(|line| line["dropped"].as_u64()).sum();
         assert!(dropped >= 100 - begun as u64, "{dropped}");
-    }
-
-    #[test]
-    fn missing_requests_are_told_while_they_are_lost_and_not_each_time() {
-        let (mut warnings, now) = (DropWarnings::default(), Instant::now());
-        assert_eq!(warnings.due(0, false, now), None);
-        assert_eq!(warnings.due(3, false, now), Some(3));
-        assert_eq!(warnings.due(4, false, now + INTERVAL), None);
-        assert_eq!(warnings.due(0, false, now + WARNING_INTERVAL), Some(4), "told without another loss");
-        assert_eq!(warnings.due(0, false, now + WARNING_INTERVAL * 3), None);
-        assert_eq!(warnings.due(1, false, now + WARNING_INTERVAL * 3), Some(1));
-        assert_eq!(warnings.due(2, true, now + WARNING_INTERVAL * 3), Some(2), "the end tells the rest");
     }
 
     #[test]

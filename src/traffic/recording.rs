@@ -6,6 +6,7 @@
 use super::format::{
     OTHER_METHOD, RecordedArguments, RecordedEra, RecordedOutcome, RecordedRequest, TrafficLine,
 };
+use super::line_queue::{Batch, LineQueue, touched};
 use super::shape::write_shape;
 use crate::lock::lock;
 use crate::metrics::Moment;
@@ -13,7 +14,7 @@ use crate::protocol::{Era, Method};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The longest name that is written down.
@@ -32,31 +33,11 @@ pub(super) const MAX_REQUESTS_BYTES: usize = MAX_PROGRESS_BYTES + KEPT_REQUESTS 
 pub(super) struct Recording {
     begun: Moment,
     arguments: RecordedArguments,
-    max_queued_bytes: usize,
     is_on: AtomicBool,
-    queue: Mutex<Queue>,
-    /// The queue is half full, or the recording ends.
-    is_due: Condvar,
-    has_ended: Condvar,
+    queue: LineQueue,
     #[expect(clippy::vec_box, reason = "each is handed out in its box, without an allocation")]
     kept: Mutex<Vec<Box<RequestInProgress>>>,
     progress_bytes: AtomicUsize,
-}
-
-#[derive(Default)]
-struct Queue {
-    lines: Vec<u8>,
-    dropped: u64,
-    is_closing: bool,
-    has_ended: bool,
-}
-
-/// What the thread that writes takes from the queue.
-pub(super) struct Batch {
-    /// Requests that found no room since the last batch.
-    pub(super) dropped: u64,
-    /// Nothing comes after it.
-    pub(super) is_last: bool,
 }
 
 impl Recording {
@@ -64,11 +45,8 @@ impl Recording {
         Self {
             begun: Moment::now(),
             arguments,
-            max_queued_bytes,
             is_on: AtomicBool::new(true),
-            queue: Mutex::new(Queue { lines: touched(max_queued_bytes), ..Queue::default() }),
-            is_due: Condvar::new(),
-            has_ended: Condvar::new(),
+            queue: LineQueue::new(touched(max_queued_bytes)),
             kept: Mutex::default(),
             progress_bytes: AtomicUsize::new(0),
         }
@@ -77,7 +55,7 @@ impl Recording {
     /// Bytes that it may hold at the moment, with those that are being written.
     pub(super) fn bytes(&self) -> usize {
         let kept: usize = lock(&self.kept).iter().map(|request| request.bytes()).sum();
-        2 * self.max_queued_bytes + self.progress_bytes.load(Ordering::Relaxed) + kept
+        self.queue.bytes() + self.progress_bytes.load(Ordering::Relaxed) + kept
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -89,52 +67,24 @@ impl Recording {
         self.is_on.store(false, Ordering::Relaxed);
     }
 
-    /// Appends a line, or counts it where there is no room.
-    fn push(&self, line: &[u8]) {
-        let mut queue = lock(&self.queue);
-        if queue.lines.len() + line.len() > self.max_queued_bytes {
-            queue.dropped += 1;
-            return;
-        }
-        let was_due = queue.lines.len() > self.max_queued_bytes / 2;
-        queue.lines.extend_from_slice(line);
-        let is_due = queue.lines.len() > self.max_queued_bytes / 2;
-        drop(queue);
-        if is_due && !was_due {
-            self.is_due.notify_one();
-        }
-    }
-
-    fn note_dropped(&self) {
-        lock(&self.queue).dropped += 1;
-    }
-
     /// Waits for lines for at most `patience`, and exchanges them for `spare`, which is empty.
     pub(super) fn take(&self, spare: &mut Vec<u8>, patience: Duration, is_abandoned: bool) -> Batch {
-        let mut queue = lock(&self.queue);
-        if queue.lines.len() <= self.max_queued_bytes / 2 && !queue.is_closing && !is_abandoned {
-            let waited = self.is_due.wait_timeout(queue, patience);
-            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if is_abandoned {
+            self.queue.begin_close();
         }
-        std::mem::swap(&mut queue.lines, spare);
-        Batch { dropped: std::mem::take(&mut queue.dropped), is_last: queue.is_closing || is_abandoned }
+        self.queue.take(spare, patience)
     }
 
     /// Says that all is written.
     pub(super) fn note_end(&self) {
         self.turn_off();
-        lock(&self.queue).has_ended = true;
-        self.has_ended.notify_all();
+        self.queue.note_end();
     }
 
     /// Has the rest written; waits for that for at most `patience`. Returns whether it is.
     pub(super) fn close(&self, patience: Duration) -> bool {
         self.turn_off();
-        let mut queue = lock(&self.queue);
-        queue.is_closing = true;
-        self.is_due.notify_one();
-        let ended = self.has_ended.wait_timeout_while(queue, patience, |queue| !queue.has_ended);
-        ended.unwrap_or_else(PoisonError::into_inner).0.has_ended
+        self.queue.close(patience)
     }
 
     fn keep(&self, mut request: Box<RequestInProgress>) {
@@ -145,13 +95,6 @@ impl Recording {
             kept.push(request);
         }
     }
-}
-
-/// Room whose pages are there already, so that a server that measures itself at its start counts them.
-pub(super) fn touched(bytes: usize) -> Vec<u8> {
-    let mut room = vec![1; bytes];
-    room.clear();
-    room
 }
 
 /// What is known of a request when it comes.
@@ -243,7 +186,7 @@ impl RequestInProgress {
         let bytes = request.text_bytes();
         if recording.progress_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_PROGRESS_BYTES {
             recording.progress_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            recording.note_dropped();
+            recording.queue.note_dropped();
             recording.keep(request);
             return None;
         }
@@ -291,10 +234,10 @@ impl RequestInProgress {
                     line.extend_from_slice(b"}}");
                 }
                 line.push(b'\n');
-                recording.push(line);
+                recording.queue.push(line);
             }
             // Nothing in it can fail; if it does, the line is missing and is counted.
-            Err(_) => recording.note_dropped(),
+            Err(_) => recording.queue.note_dropped(),
         }
     }
 

@@ -203,7 +203,9 @@ impl Serve for AdminService {
             Peer::Ip(_) => false,
             Peer::Unix { uid, .. } if PeerAddress::Unix { uid }.is_own_user() => true,
             // A mode that lets other users connect is no permission to read the pages.
-            Peer::Unix { uid, .. } => return tracing::debug!(uid, "another user may not look on"),
+            Peer::Unix { uid, .. } => {
+                return tracing::warn!(uid, "refused: another user may not see the reports");
+            }
         };
         let limit = self.timeout;
         match timeout(limit, self.exchange(&mut stream, is_local_user)).await {

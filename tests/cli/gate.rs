@@ -103,7 +103,7 @@ fn connections_that_say_nothing_do_not_keep_others_out() {
 /// What the program says behind `mark`, as an address.
 fn address_after(serving: &mut Serving, mark: &str) -> String {
     loop {
-        let line = serving.line();
+        let line = serving.any_line();
         assert!(!line.is_empty(), "the program ended before it said {mark:?}");
         if let Some((_, address)) = line.split_once(mark) {
             return address.trim_start_matches("http://").trim_end_matches("/mcp").to_owned();

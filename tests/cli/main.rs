@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod abandoned;
+mod access_log;
 mod admission;
 mod call;
 mod client;
@@ -11,6 +12,7 @@ mod connect;
 mod gate;
 mod git;
 mod killed;
+mod running;
 mod settings;
 mod shim;
 mod sockets;

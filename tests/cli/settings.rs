@@ -21,8 +21,129 @@ fn help_and_version_go_to_stdout_and_mistakes_to_stderr() {
 }
 
 #[test]
+fn the_version_says_more_when_asked_to() {
+    let verbose = run(&["--version", "--verbose"]);
+    assert_eq!(verbose.code, Some(0), "{}", verbose.stderr);
+    assert!(verbose.stdout.starts_with("mcpool 0.1.0\ncommit: "), "{}", verbose.stdout);
+    assert!(verbose.stdout.contains("\nprotocol: 2026-07-28, "), "{}", verbose.stdout);
+    let alone = run(&["--verbose"]);
+    assert_eq!((alone.code, alone.stdout.as_str()), (Some(2), ""));
+    assert_eq!(run(&["-V"]).stdout, "mcpool 0.1.0\n");
+}
+
+#[test]
+fn shells_complete_every_setting_and_every_command_has_a_page() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = run(&["completions", shell]);
+        assert_eq!((script.code, script.stderr.as_str()), (Some(0), ""), "{shell}");
+        for option in LimitOption::ALL {
+            assert!(script.stdout.contains(&option.flag()), "{shell}: {}", option.name);
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = run(&["man", "--dir", &folder.path().join("man1").display().to_string()]);
+    assert_eq!((written.code, written.stdout.as_str()), (Some(0), ""), "{}", written.stderr);
+    let page = |name: &str| {
+        std::fs::read_to_string(folder.path().join("man1").join(name))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    let serve = page("mcpool-serve.1");
+    for option in LimitOption::ALL {
+        assert!(serve.contains(&option.flag().replace('-', "\\-")), "{}", option.name);
+    }
+    for name in ["mcpool.1", "mcpool-call.1", "mcpool-report-diff.1"] {
+        assert!(page(name).contains(".TH MCPOOL"), "{name}");
+    }
+    assert_eq!(run(&["man", "serve"]).stdout, serve);
+    let unknown = run(&["man", "srve"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("there are serve, "), "{}", unknown.stderr);
+}
+
+#[test]
+fn a_configuration_to_begin_with_is_written_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = |arguments: &[&str]| -> Run {
+        mcpool(arguments).env("XDG_CONFIG_HOME", folder.path()).output().expect("runs").into()
+    };
+    let path = folder.path().join("mcpool/mcpool.toml");
+    let written = home(&["config", "--init"]);
+    assert_eq!(
+        (written.code, written.stdout),
+        (Some(0), format!("{}\n", path.display())),
+        "{}",
+        written.stderr
+    );
+    std::fs::write(&path, "directories = [\"/\"]\ntools = \"time\"\n").expect("changed");
+    let refused = home(&["config", "--init"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stdout);
+    assert!(refused.stderr.contains("--force replaces it"), "{}", refused.stderr);
+    assert!(home(&["config"]).stdout.contains("\ndirectories = [\"/\"] "), "the one before is there");
+    assert_eq!(home(&["config", "--init", "--force"]).code, Some(0));
+    assert!(home(&["config"]).stdout.contains("\ndirectories = [] "), "the new one is there");
+}
+
+/// A server that a client starts without arguments serves what the file names, and toolsets without directories start.
+#[test]
+fn directories_and_tools_may_stand_in_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("mcpool.toml").display().to_string();
+    let served = folder.path().join("served").display().to_string();
+    std::fs::create_dir(&served).expect("made");
+    std::fs::write(&config, format!("directories = [{served:?}]\ntools = [\"filesystem\", \"time\"]\n"))
+        .expect("written");
+    let ask = |arguments: &[&str], tool: &str| -> Run {
+        let command =
+            format!("{} serve --config {config} {}", env!("CARGO_BIN_EXE_mcpool"), arguments.join(" "));
+        run(&["call", "--server", &command, tool, "--json", "{}"])
+    };
+    let listed = ask(&[], "list_allowed_directories");
+    assert!(listed.stdout.contains(&served), "{listed:?}");
+    let other = ask(&["/usr"], "list_allowed_directories");
+    assert!(other.stdout.contains("/usr") && !other.stdout.contains(&served), "{other:?}");
+    let time = run(&[
+        "call",
+        "--server",
+        &format!("{} serve --config {config} --tools time", env!("CARGO_BIN_EXE_mcpool")),
+        "get_current_time",
+        "timezone=UTC",
+    ]);
+    assert_eq!(time.code, Some(0), "directories are no obstacle: {time:?}");
+}
+
+/// Options whose names alone are wider stand as they are.
+#[test]
+fn help_has_eighty_columns() {
+    let commands = run(&["--help"]).stdout;
+    let names = commands.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names: Vec<&str> = names
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() >= 15, "{names:?}");
+    for name in names {
+        for flag in ["-h", "--help"] {
+            let help = run(&[name, flag]).stdout;
+            let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+            assert!(long.is_empty(), "{name} {flag}: {long:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_said() {
+    let said: Run = mcpool(&["config"]).env("MCPOOL_MAX_FRAM_BYTES", "1MiB").output().expect("runs").into();
+    assert_eq!(said.code, Some(0));
+    assert!(said.stderr.contains("did you mean MCPOOL_MAX_FRAME_BYTES?"), "{}", said.stderr);
+}
+
+#[test]
 fn every_limit_is_explained_with_its_default() {
     let help = run(&["serve", "--help"]).stdout;
+    // Lines are wrapped.
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for option in LimitOption::ALL {
         let default = match option.default {
             Some(default) => option.unit.show(default).to_string(),

@@ -23,7 +23,18 @@ impl Serving {
         Self { child, stderr }
     }
 
+    /// The next line that is more than information.
     pub(crate) fn line(&mut self) -> String {
+        loop {
+            let line = self.any_line();
+            if !is_information(&line) {
+                return line;
+            }
+        }
+    }
+
+    /// The next line; empty at the end.
+    pub(crate) fn any_line(&mut self) -> String {
         let mut line = String::new();
         while line.is_empty() || is_of_the_machine(&line) {
             line.clear();
@@ -42,13 +53,24 @@ impl Serving {
         assert!(signal(name, &self.child.id().to_string()));
     }
 
+    /// Its exit code, and what else it said beside information.
+    pub(crate) fn end(self) -> (Option<i32>, String) {
+        let (code, rest) = self.end_with_all();
+        (code, rest.split_inclusive('\n').filter(|line| !is_information(line)).collect())
+    }
+
     /// Its exit code, and what else it said.
-    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end_with_all(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).expect("read");
         let rest = rest.split_inclusive('\n').filter(|line| !is_of_the_machine(line)).collect();
         (self.child.wait().expect("ended").code(), rest)
     }
+}
+
+/// Whether a line tells how a server that is well goes on.
+fn is_information(line: &str) -> bool {
+    line.contains("Z  INFO mcpool::")
 }
 
 /// Whether a line depends on the machine: on how much memory it has, and on others who may be at work there.
@@ -198,7 +220,10 @@ fn want_of_descriptors_is_survived() {
         assert!(std::time::Instant::now() < deadline, "never served again");
     }
     serving.signal("TERM");
-    assert_eq!(serving.end(), (Some(0), String::new()));
+    let (code, said) = serving.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.lines().all(|line| line.contains("refused: a connection too many")), "{said}");
+    assert!((1..=60).contains(&said.lines().count()), "as many as are refused in a moment: {said}");
 }
 
 /// The soft limit of descriptors, 1,024 nearly everywhere, is not what bounds the connections.

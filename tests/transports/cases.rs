@@ -286,7 +286,7 @@ fn headers_that_could_be_read_in_two_ways_are_refused() {
 }
 
 /// Verb, path, headers, and the status.
-const VERBS: [(&str, &str, &str, u16); 59] = [
+const VERBS: [(&str, &str, &str, u16); 63] = [
     ("PUT", "/mcp", "Content-Length: 0\r\n", 405),
     ("PATCH", "/mcp", "Content-Length: 0\r\n", 405),
     ("HEAD", "/mcp", "", 405),
@@ -316,6 +316,10 @@ const VERBS: [(&str, &str, &str, u16); 59] = [
     ("DELETE", "/mcp", "", 400),
     ("DELETE", "/mcp", "Mcp-Session-Id: x\r\n", 404),
     ("GET", "/", "", 404),
+    ("GET", "/", "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n", 200),
+    ("HEAD", "/", "Accept: text/html\r\n", 200),
+    ("POST", "/", "Accept: text/html\r\nContent-Length: 0\r\n", 404),
+    ("GET", "/mcp", "Accept: text/html\r\n", 406),
     ("GET", "/mcp/", "", 406),
     ("GET", "/mcp/", "Accept: text/event-stream\r\n", 400),
     ("GET", "/mcp?x=/mcp", "Accept: text/event-stream\r\n", 400),
@@ -371,6 +375,16 @@ fn verbs_and_paths_are_what_they_are() {
             "{path}: {body}"
         );
     }
+}
+
+#[test]
+fn a_browser_is_told_what_is_here() {
+    let host = Host::default();
+    let answer = host.connect(Way::Tcp).request("GET", "/", "Accept: text/html\r\n");
+    assert!(answer.head.contains("content-type: text/html; charset=utf-8\r\n"), "{}", answer.head);
+    assert!(answer.head.contains("content-security-policy: default-src 'none'"), "{}", answer.head);
+    let page = String::from_utf8(answer.body).expect("text");
+    assert!(page.contains("This is an MCP server") && page.contains("<code>/mcp</code>"), "{page}");
 }
 
 #[test]

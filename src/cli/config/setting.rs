@@ -40,6 +40,8 @@ macro_rules! settings {
 }
 
 settings! {
+    directories: Vec<PathBuf>, "DIR", Tools,
+        "Directories that tools may work in, where the command line names none; nothing outside them can be reached.", "";
     tools: Vec<String>, "NAME", Tools,
         "Toolsets to serve, with commas between them: filesystem, time, thinking, ...; all is all but everything. \
          [default: filesystem]", "";
@@ -64,29 +66,32 @@ settings! {
         "Certificate chain (PEM) that makes `--http` HTTPS; read again when it changes.", "no encryption";
     tls_key: Option<PathBuf>, "FILE", Listening,
         "Key (PEM) of the certificate.", "no encryption";
-    admin: Option<String>, "ADDR", Listening,
+    admin: Option<String>, "ADDR", Watching,
         "Address for reports and metrics: unix:PATH, 127.0.0.1:PORT, or none to turn them off.",
         "$XDG_RUNTIME_DIR/mcpool/PID.sock";
-    record: Option<PathBuf>, "FILE", Listening,
+    access_log: Option<PathBuf>, "FILE", Watching,
+        "Append a line of JSON to this file for each request: who sent it, method and tool, result, bytes, time; never its \
+         arguments. SIGHUP opens it anew. Empty turns it off.", "no file; a few lines a second on stderr, over sockets";
+    record: Option<PathBuf>, "FILE", Watching,
         "Write a memory report to this file each `record_interval_ms`, one per line; a full one becomes FILE.1, in the \
          place of the one before. Empty turns it off.", "no record";
-    record_traffic: Option<PathBuf>, "FILE", Listening,
+    record_traffic: Option<PathBuf>, "FILE", Watching,
         "Write down each request (method, tool, sizes, times, what became of it), for `mcpool load --replay`; \
          of arguments only keys, kinds and lengths. A trace that is there becomes FILE.1, in the place of the one before. \
          Empty turns it off.", "no record";
-    record_arguments: bool, "BOOL", Listening,
+    record_arguments: bool, "BOOL", Watching,
         "Write the arguments of `--record-traffic` as they came: the file then has whatever clients sent, \
          contents of files and secrets too.", "";
-    baseline: Option<PathBuf>, "FILE", Listening,
+    baseline: Option<PathBuf>, "FILE", Watching,
         "What was usual before: latencies are compared with it. Where it is not there, it is written at the end.",
         "what is learnt in this run";
-    alert_command: Option<String>, "COMMAND", Listening,
+    alert_command: Option<String>, "COMMAND", Watching,
         "Run this for each alert that begins or ends, with the alert as JSON on its standard input.", "only the log";
-    alert_webhook_url: Option<String>, "URL", Listening,
+    alert_webhook_url: Option<String>, "URL", Watching,
         "Send each alert that begins or ends to this URL, signed as Standard Webhooks says.", "only the log";
-    alert_webhook_secret_file: Option<PathBuf>, "FILE", Listening,
+    alert_webhook_secret_file: Option<PathBuf>, "FILE", Watching,
         "File of the secret that signs them: whsec_ and base64, or a text of 24 bytes at least.", "no webhook";
-    black_box_dir: Option<PathBuf>, "DIR", Listening,
+    black_box_dir: Option<PathBuf>, "DIR", Watching,
         "Write the last hour to a file here when work is refused for lack of memory, an alert begins, or on SIGUSR1.",
         "no files; the last hour is in memory all the same";
     client_roots: Option<ClientRoots>, "MODE", Tools,
@@ -172,9 +177,24 @@ impl Choice for Compat {
 pub(in crate::cli) enum Group {
     Tools,
     Listening,
+    /// What tells how the server is.
+    Watching,
     Admission,
     /// Those of one toolset, which have a table of its name in the TOML file.
     Toolset(&'static str),
+}
+
+impl Group {
+    /// What it is called.
+    pub(in crate::cli) fn heading(self) -> &'static str {
+        match self {
+            Self::Tools => "What to serve",
+            Self::Listening => "Where to listen",
+            Self::Watching => "Logs, reports and alerts",
+            Self::Admission => "Access",
+            Self::Toolset(name) => name,
+        }
+    }
 }
 
 /// How a setting is written.
@@ -223,7 +243,7 @@ impl Setting {
     pub(super) fn table(&self) -> Option<&'static str> {
         match self.group {
             Group::Toolset(table) => Some(table),
-            Group::Tools | Group::Listening | Group::Admission => None,
+            Group::Tools | Group::Listening | Group::Watching | Group::Admission => None,
         }
     }
 
@@ -267,7 +287,7 @@ impl Setting {
     /// Whether an empty flag turns it off, whatever the file and the environment say. What protects a server has none:
     /// a variable that is not set would turn it off.
     fn turns_off_when_empty(&self) -> bool {
-        matches!(self.name, "record" | "record_traffic")
+        matches!(self.name, "access_log" | "record" | "record_traffic")
     }
 
     /// Reads a value of a TOML file; `None` when it is no value of this setting.
@@ -285,6 +305,18 @@ impl Setting {
             (Shape::Switch, _) => return None,
         };
         (self.store)(settings, texts)
+    }
+
+    /// A value of its kind as TOML, for a file to begin with.
+    pub(super) fn example(&self) -> String {
+        match (self.shape, self.expected) {
+            (Shape::Switch, _) => "true".to_owned(),
+            (Shape::Many, _) => "[]".to_owned(),
+            (Shape::One, "a path") => toml_text("/path/to/it"),
+            (Shape::One, "a text") => toml_text(self.value_name),
+            // The first of its choices.
+            (Shape::One, expected) => toml_text(expected.split([',', ' ']).next().unwrap_or_default()),
+        }
     }
 
     /// Its value as TOML; `None` when it has none.
@@ -520,15 +552,29 @@ impl Settings {
             ("record_traffic", self.record_traffic.is_some()),
             why,
         )?;
-        if let (Some(record), Some(traffic)) = (&self.record, &self.record_traffic)
-            && share_a_file(record, traffic)
-        {
-            let why = "each needs a file of its own, and the name FILE.1 beside it";
-            return Err(SettingConflict::Both { one: "record", other: "record_traffic", why });
-        }
+        self.check_files()?;
         if self.token_file.is_some() && self.oauth_issuer.is_some() {
             let why = "a request carries either a token of the file or an access token";
             return Err(SettingConflict::Both { one: "token_file", other: "oauth_issuer", why });
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// Checks that no two things are written to one file.
+    fn check_files(&self) -> Result<(), SettingConflict> {
+        let files = [
+            ("record", &self.record),
+            ("record_traffic", &self.record_traffic),
+            ("access_log", &self.access_log),
+        ];
+        let set: Vec<_> = files.iter().filter_map(|(name, file)| Some((*name, file.as_ref()?))).collect();
+        for (index, (one, file)) in set.iter().enumerate() {
+            if let Some((other, _)) = set[index + 1..].iter().find(|(_, other)| share_a_file(file, other)) {
+                let why = "each needs a file of its own, and the name FILE.1 beside it";
+                return Err(SettingConflict::Both { one, other, why });
+            }
         }
         Ok(())
     }

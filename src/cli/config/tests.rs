@@ -176,12 +176,17 @@ fn errors_name_the_source_the_setting_and_the_remedy() {
     let cases = [
         (
             "max_fram_bytes = 1",
-            r#"mcpool.toml: unknown key "max_fram_bytes"; did you mean "max_frame_bytes"?"#,
+            r#"mcpool.toml:1:1: unknown key "max_fram_bytes"; did you mean "max_frame_bytes"?"#,
         ),
-        ("readonly = true", r#"mcpool.toml: unknown key "readonly"; did you mean "read_only"?"#),
-        ("zzz = 1", r#"mcpool.toml: unknown key "zzz""#),
-        ("[limits]\nmax_batch = 1", r#"mcpool.toml: unknown key "limits""#),
-        ("max_batch = true", "mcpool.toml: max_batch must be a whole number"),
+        ("readonly = true", r#"mcpool.toml:1:1: unknown key "readonly"; did you mean "read_only"?"#),
+        ("zzz = 1", r#"mcpool.toml:1:1: unknown key "zzz""#),
+        ("[limits]\nmax_batch = 1", r#"mcpool.toml:1:2: unknown key "limits""#),
+        (
+            "[git]\n# first\nrepo = 1",
+            r#"mcpool.toml:3:1: unknown key "git.repo"; did you mean "repository"?"#,
+        ),
+        ("\n\nmax_batch =  0", "mcpool.toml:3:14: max_batch = 0 is out of range: choose 1 to 100000"),
+        ("max_batch = true", "mcpool.toml:1:13: max_batch must be a whole number"),
         ("max_frame_bytes = 1.5", "max_frame_bytes must be a size such as \"10MiB\""),
         ("max_frame_bytes = \"10MB\"", "is not a size: write 10MiB, 64KiB or plain bytes"),
         ("max_frame_bytes = -1", "is not a size"),
@@ -217,6 +222,10 @@ fn errors_name_the_source_the_setting_and_the_remedy() {
         let message = resolve(&flags, &[]).expect_err(want).to_string();
         assert!(message.contains(want), "{message}");
     }
+}
+
+#[test]
+fn errors_name_the_variable() {
     let message =
         resolve(&TestFlags::default(), &[("MCPOOL_MAX_BATCH", "0")]).expect_err("refused").to_string();
     assert_eq!(message, "environment MCPOOL_MAX_BATCH: max_batch = 0 is out of range: choose 1 to 100000");
@@ -227,6 +236,31 @@ fn errors_name_the_source_the_setting_and_the_remedy() {
     assert!(
         message.to_string().starts_with("max_frame_bytes = 10MiB must not exceed max_reply_bytes = 1MiB")
     );
+}
+
+/// All of it is in comments, and each line in them is a setting that is understood.
+#[test]
+fn a_file_to_begin_with_has_every_setting_and_changes_nothing() {
+    let mut text = String::new();
+    write_template(&mut text).expect("written");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let (_folder, path) = file(&text);
+    let unchanged = resolve(&TestFlags::with_file(&path), &[]).expect("resolved");
+    assert_eq!((unchanged.limits, unchanged.settings), (Limits::default(), Settings::default()));
+    let is_setting =
+        |line: &&str| line.starts_with('#') && !line.starts_with("# ") && !line.starts_with("##");
+    let settings: Vec<&str> = text.lines().filter(is_setting).map(|line| &line[1..]).collect();
+    assert_eq!(settings.len(), LimitOption::ALL.len() + Setting::ALL.len());
+    for name in LimitOption::ALL.iter().map(|o| o.name).chain(Setting::ALL.iter().map(|s| s.name)) {
+        assert!(settings.iter().any(|line| line.split(" = ").next() == Some(name)), "{name}");
+    }
+    let uncommented: Vec<&str> =
+        text.lines().map(|line| if is_setting(&line) { &line[1..] } else { line }).collect();
+    let (_folder, path) = file(&uncommented.join("\n"));
+    let all = Config::collect(&TestFlags::with_file(&path), environment(&[])).expect("understood");
+    assert_eq!(all.limits.max_batch, Limits::default().max_batch);
+    let origins = all.limit_origins.iter().chain(&all.setting_origins);
+    assert!(origins.into_iter().all(|origin| *origin == Origin::File(path.clone())));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::facts::{Saturation, SessionField};
 use crate::server::incoming::frame_context::FrameContext;
 use crate::server::incoming::inputs::Inputs;
+use crate::server::incoming::observed;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::session::Session;
@@ -78,6 +79,9 @@ impl<'m, 'f> Unchecked<'m, 'f> {
         }
         let method = message.method.and_then(Method::parse);
         context.call.note_method(method);
+        if let Some(observer) = context.shared.requests.get() {
+            observed::begin(observer, context, message, era, arena);
+        }
         #[cfg(feature = "otel")]
         crate::server::incoming::traced::begin(context, message, era, method);
         let Some(error) = self.fault(era, method) else {
@@ -154,7 +158,9 @@ impl Checked<'_, '_> {
         let error = match self.context.origin.saturation {
             None => return Ok(()),
             Some(Saturation::Connection) => {
-                ProtocolError::TooManyRequests { limit: shared.limits.max_concurrent_requests }
+                let limit = shared.limits.max_concurrent_requests;
+                tracing::warn!(limit, "refused: a client has max_concurrent_requests in flight");
+                ProtocolError::TooManyRequests { limit }
             }
             Some(Saturation::Memory) => {
                 shared.memory.note_refused();

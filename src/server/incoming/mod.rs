@@ -7,5 +7,6 @@ pub(crate) mod frame_context;
 pub(crate) mod handler_end;
 pub(crate) mod inputs;
 pub(crate) mod made_memory;
+pub(crate) mod observed;
 #[cfg(feature = "otel")]
 pub(crate) mod traced;

@@ -6,6 +6,7 @@ use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::checks::Checked;
+use crate::server::incoming::observed::ClientInfo;
 use crate::server::serving::listen;
 use crate::server::state::lasting::Lasting;
 use crate::server::state::session::Session;
@@ -13,15 +14,19 @@ use crate::wire::{Kind, Raw};
 use serde::Deserialize;
 use std::sync::Arc;
 
+/// What a client says in its handshake.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Initialize<'a> {
+    protocol_version: &'a str,
+    #[serde(default, borrow)]
+    capabilities: Option<Raw<'a>>,
+    #[serde(default, borrow)]
+    client_info: Option<Raw<'a>>,
+}
+
 /// The handshake of the legacy era.
 pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Initialize<'a> {
-        protocol_version: &'a str,
-        #[serde(default, borrow)]
-        capabilities: Option<Raw<'a>>,
-    }
     let Checked { context, message, arena, .. } = *checked;
     if context.origin.in_batch {
         let error = ProtocolError::InvalidRequest("initialize must not be part of a batch");
@@ -35,9 +40,6 @@ pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
         return checked.refuse(&ProtocolError::InvalidParams("capabilities must be an object"));
     }
     let revision = Revision::negotiate(asked.protocol_version);
-    let capabilities = asked
-        .capabilities
-        .map_or_else(ClientCapabilities::default, |raw| ClientCapabilities::decode(raw, arena));
     let (id, principal) = {
         let details = context.call.details();
         (details.id.clone(), details.principal())
@@ -47,13 +49,13 @@ pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
     let outcome = context.shared.answered(reply, AnswerId::Of(&id));
     let is_on_connection = context.origin.http.is_none();
     if is_on_connection && context.has_session() {
-        context.session.record_handshake(revision, capabilities);
+        introduce(checked, &asked, revision, context.session);
         return outcome;
     }
     let Some(answer) = outcome.into_answer() else { return Outcome::Silent };
     let number = context.shared.sessions.next_number();
     let session = lasting(|| Arc::new(Session::new(number, principal)));
-    session.record_handshake(revision, capabilities);
+    introduce(checked, &asked, revision, &session);
     if is_on_connection {
         return Outcome::Opened { answer, session, id: None };
     }
@@ -61,6 +63,31 @@ pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
         Ok(id) => Outcome::Opened { answer, session, id: Some(id) },
         Err(error) => checked.refuse(&error),
     }
+}
+
+/// Notes in a session what its client said of itself.
+fn introduce(checked: &Checked<'_, '_>, asked: &Initialize<'_>, revision: Revision, session: &Session) {
+    let Checked { context, arena, .. } = *checked;
+    let capabilities = asked
+        .capabilities
+        .map_or_else(ClientCapabilities::default, |raw| ClientCapabilities::decode(raw, arena));
+    session.record_handshake(revision, capabilities);
+    let client = ClientInfo::read(asked.client_info, arena);
+    if let Some(observer) = context.shared.requests.get() {
+        let number = observer.number_of(client.name);
+        session.note_client(number);
+        // The handshake itself is that client's, too.
+        context.call.note_client(number);
+    }
+    tracing::debug!(
+        client = client.name,
+        version = client.version,
+        asked = asked.protocol_version,
+        revision = revision.as_str(),
+        capabilities = asked.capabilities.map_or("none", Raw::as_str),
+        session = session.number(),
+        "handshake"
+    );
 }
 
 /// Takes a notification of the client; unknown ones are ignored.

@@ -2,7 +2,7 @@
 //!
 //! The size of a map is that of its entries and of the blocks that their types own. Tools report their own state.
 
-use crate::memory::{Account, ClientSpot, Entries, SessionSpot, client_name};
+use crate::memory::{Account, ClientName, ClientSpot, Entries, SessionSpot};
 use crate::metrics::Moment;
 use crate::protocol::ToolDefinition;
 use crate::server::handler::tool::{Toolset, UNNAMED_STATE};
@@ -41,6 +41,9 @@ impl Shared {
         entries.enter("monitor", histogram_bytes + self.performance.bytes(), histograms);
         if let Some(recorder) = self.traffic.get() {
             entries.enter("traffic record", recorder.bytes(), 1);
+        }
+        if let Some(observer) = self.requests.get() {
+            entries.enter("names of clients", size_of_val(&**observer) + observer.bytes(), 1);
         }
         #[cfg(feature = "otel")]
         if let Some(exporter) = self.traces.get() {
@@ -98,7 +101,7 @@ impl Account for Shared {
         entries.tools.extend(self.tool_usage.spots(names));
         let kept = self.pools.lasting.shares();
         entries.clients.extend(kept.of_clients().into_iter().map(|(key, bytes)| ClientSpot {
-            client: client_name(key),
+            client: ClientName(key).to_string(),
             bytes: bytes as u64,
             room_bytes: kept.max_bytes() as u64,
         }));

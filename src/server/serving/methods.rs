@@ -13,6 +13,7 @@ use crate::server::handler::tool::Toolset;
 use crate::server::incoming::checks::Checked;
 use crate::server::incoming::frame_context::FrameContext;
 use crate::server::incoming::handler_end::{Finished, HandlerEnd};
+use crate::server::incoming::observed::ClientInfo;
 use crate::server::serving::core::Core;
 use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::from_client::{initialize, take_notification, take_response};
@@ -51,7 +52,7 @@ pub(crate) fn serve_method<'f, T: Toolset, F>(
     };
     match method {
         Method::Ping => result(context, id, EMPTY).into(),
-        Method::Discover => result(context, id, context.shared.catalog.load().discover()).into(),
+        Method::Discover => discover(&checked, id).into(),
         Method::Initialize => initialize(&checked).into(),
         Method::SetLevel => set_level(&checked).into(),
         Method::ToolsList => list(&checked, List::Tools).into(),
@@ -69,6 +70,22 @@ pub(crate) fn serve_method<'f, T: Toolset, F>(
             checked.refuse(&ProtocolError::MethodNotFound { method: name }).into()
         }
     }
+}
+
+/// What the server is. A modern client asks for it where a legacy one shakes hands.
+fn discover(checked: &Checked<'_, '_>, id: &str) -> Outcome {
+    let Checked { context, message, arena, .. } = *checked;
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let client = ClientInfo::read(message.meta.client_info, arena);
+        tracing::debug!(
+            client = client.name,
+            version = client.version,
+            revision = message.meta.protocol_version,
+            capabilities = message.meta.client_capabilities.map_or("none", Raw::as_str),
+            "a client asks what this server is"
+        );
+    }
+    result(context, id, context.shared.catalog.load().discover())
 }
 
 /// The answer with this result.

@@ -11,6 +11,7 @@ use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
 use crate::server::handler::tool::Toolset;
 use crate::server::incoming::facts::{FrameOrigin, Incoming};
+use crate::server::incoming::observed;
 #[cfg(feature = "otel")]
 use crate::server::incoming::traced;
 use crate::server::serving::core::Core;
@@ -231,6 +232,7 @@ impl<T: Toolset> Recycle<RequestSlot> for SlotFactory<T> {
 
     fn recycle(&self, slot: &mut RequestSlot) -> Verdict {
         slot.future.clear();
+        observed::end_unanswered(&self.core.shared, &slot.call);
         #[cfg(feature = "otel")]
         traced::end_unanswered(&self.core.shared, &slot.call);
         // A thread that has not yet noticed its cancellation must not see the flag cleared.

@@ -4,6 +4,7 @@ use crate::lock::lock;
 use crate::metrics::Moment;
 use crate::protocol::{ClientCapabilities, Id, Method};
 use crate::server::state::outgoing::Outgoing;
+use crate::server::state::request_observer::ClientNumber;
 #[cfg(feature = "otel")]
 use crate::server::state::traced::TracedRequest;
 use crate::traffic::RequestInProgress;
@@ -27,6 +28,8 @@ pub(crate) struct CallState {
     frame_released: AtomicBool,
     /// Number of the [`Method`] plus one; 0 where the method is not known.
     method: AtomicU8,
+    /// A [`ClientNumber`]; none where nobody is given the request when it ends.
+    client: AtomicU8,
     /// Number of the tool plus one; 0 where none is called, or one of a higher number.
     tool: AtomicU16,
     /// A [`Failure`] as a number, 0 for none (and for a tool's own error of code 0).
@@ -227,6 +230,24 @@ impl CallState {
         self.method.store(method.map_or(0, |method| method as u8 + 1), Ordering::Relaxed);
     }
 
+    /// Notes who sent the request, for who is given it when it ends.
+    pub(crate) fn note_client(&self, client: ClientNumber) {
+        self.client.store(client.to_u8(), Ordering::Relaxed);
+    }
+
+    /// Who sent the request, the first time that it ends.
+    pub(crate) fn take_client(&self) -> ClientNumber {
+        let client = self.client.load(Ordering::Relaxed);
+        self.client.store(0, Ordering::Relaxed);
+        ClientNumber::of_u8(client)
+    }
+
+    /// The method, if it is known.
+    pub(crate) fn method(&self) -> Option<Method> {
+        let number = self.method_number();
+        Method::ALL.into_iter().find(|method| *method as usize + 1 == number)
+    }
+
     /// The number of the method plus one; 0 if the message was not decoded or its method is unknown.
     pub(crate) fn method_number(&self) -> usize {
         usize::from(self.method.load(Ordering::Relaxed))
@@ -276,6 +297,7 @@ impl CallState {
         self.method.store(0, Ordering::Relaxed);
         self.failure.store(0, Ordering::Relaxed);
         self.tool.store(0, Ordering::Relaxed);
+        self.client.store(0, Ordering::Relaxed);
         self.begun_ns.store(0, Ordering::Relaxed);
     }
 

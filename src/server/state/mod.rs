@@ -21,6 +21,7 @@ pub(crate) mod outgoing;
 pub(crate) mod performance;
 pub(crate) mod pools;
 pub(crate) mod request_ids;
+pub(crate) mod request_observer;
 pub(crate) mod request_state;
 pub(crate) mod resource_watch;
 pub(crate) mod room_news;

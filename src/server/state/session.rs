@@ -12,6 +12,7 @@ use crate::server::state::call_state::CallState;
 use crate::server::state::changes::Subscription;
 use crate::server::state::client_requests::{ClientAnswer, ClientRequests};
 use crate::server::state::request_ids::{IdKey, RequestIds};
+use crate::server::state::request_observer::ClientNumber;
 use atomic_waker::AtomicWaker;
 #[cfg(feature = "everything")]
 use mcpool_pools::BufferLease;
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     log_level: AtomicU8,
     /// [`ClientCapabilities::to_bits`].
     capabilities: AtomicU8,
+    /// A [`ClientNumber`].
+    client: AtomicU8,
     roots_requests: AtomicU64,
     is_roots_request_due: AtomicBool,
     is_closed: AtomicBool,
@@ -78,6 +81,7 @@ impl Session {
             revision: AtomicU8::new(0),
             log_level: AtomicU8::new(LogLevel::Info as u8),
             capabilities: AtomicU8::new(0),
+            client: AtomicU8::new(0),
             roots_requests: AtomicU64::new(0),
             is_roots_request_due: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -118,6 +122,16 @@ impl Session {
     pub(crate) fn record_handshake(&self, revision: Revision, capabilities: ClientCapabilities) {
         self.capabilities.store(capabilities.to_bits(), Ordering::Release);
         self.revision.store(revision as u8 + 1, Ordering::Release);
+    }
+
+    /// Notes what the client calls itself.
+    pub(crate) fn note_client(&self, client: ClientNumber) {
+        self.client.store(client.to_u8(), Ordering::Relaxed);
+    }
+
+    /// What the client calls itself, where somebody is given the requests.
+    pub(crate) fn client(&self) -> ClientNumber {
+        ClientNumber::of_u8(self.client.load(Ordering::Relaxed))
     }
 
     /// Log messages below this level are not sent to a legacy peer.

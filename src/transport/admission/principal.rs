@@ -1,6 +1,7 @@
 //! Who a request comes from: its address, and the principal that stands for its sender.
 
 use crate::memory::{KIND_SHIFT, kind};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where a request came from.
@@ -20,6 +21,15 @@ impl PeerAddress {
         match self {
             Self::Unix { uid } => uid == 0 || uid == rustix::process::geteuid().as_raw(),
             Self::Ip(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix { uid } => write!(f, "user {uid}"),
         }
     }
 }

@@ -25,6 +25,7 @@ pub(super) struct Answer<'a> {
 pub(super) enum AnswerBody<'a> {
     None,
     Text(&'a str),
+    Html(&'static str),
     Json(&'a str),
     /// The JSON of a JSON-RPC error.
     Refusal(String),

@@ -11,6 +11,7 @@ use super::codec::words::StreamFraming;
 use super::endpoint::Endpoint;
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
+use crate::memory::ClientName;
 use crate::metrics::Moment;
 use crate::server::{
     Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot,
@@ -241,6 +242,7 @@ impl Post {
         let principal = self.admitted.principal;
         let charged = to.endpoint.admission.charge_batch(principal, batch.len(), Instant::now());
         if let Err(refusal) = charged {
+            tracing::warn!(client = %ClientName(principal.key()), "refused: {refusal}");
             to.sender.reject(to.endpoint, to.head, &refusal);
             return false;
         }

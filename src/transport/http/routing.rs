@@ -8,7 +8,7 @@ use super::sender::Sender;
 use super::stream::SessionStream;
 use crate::protocol::{ProtocolError, Revision};
 use crate::server::{Permit, Session, SessionKey};
-use crate::transport::admission::{AdmittedPeer, Credentials, PeerAddress, RequestSource};
+use crate::transport::admission::{AdmittedPeer, Credentials, PeerAddress, Refusal, RequestSource};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +30,8 @@ const NO_SESSIONS: &str =
 /// The error for a principal that has too many connections.
 const SHARE_IS_TAKEN: &str = "too many connections of one principal: close some, or come back later (setting \
     principal_share_percent)";
+/// What a person sees who opens the address in a browser.
+const WELCOME: &str = include_str!("welcome.html");
 /// The error for a client that uses any other path.
 const NOT_HERE: &str =
     "nothing is here: MCP is spoken at /mcp, and /livez, /readyz and /healthz tell how the server is";
@@ -73,7 +75,7 @@ impl<'a> Arrival<'a> {
             admission.check_source(&source, peer)
         };
         if let Err(refusal) = checked {
-            self.sender.reject(self.endpoint, self.head, &refusal);
+            self.reject(peer, &refusal);
             return HeadDecision::Answered;
         }
         if PATHS.contains(&path) {
@@ -96,15 +98,28 @@ impl<'a> Arrival<'a> {
         let admitted = match self.endpoint.admission.admit(&credentials, Instant::now()) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.sender.reject(self.endpoint, self.head, &refusal);
+                self.reject(peer, &refusal);
                 return HeadDecision::Answered;
             }
         };
         let principal = admitted.principal.key();
         if !permit.belongs_to(principal) && !permit.move_to(principal) {
+            tracing::warn!(%peer, "refused: {SHARE_IS_TAKEN}");
             return self.refuse_connection(permit);
         }
         self.route_verb(admitted)
+    }
+
+    /// Answers a request that admission does not let in.
+    fn reject(&mut self, peer: PeerAddress, refusal: &Refusal) {
+        let status = refusal.status();
+        // Clients that get their tokens from an issuer begin without one, to be told which it is.
+        if matches!(refusal, Refusal::Unauthorized { is_expected: true, .. }) {
+            tracing::info!(%peer, status, "refused: {refusal}");
+        } else {
+            tracing::warn!(%peer, status, "refused: {refusal}");
+        }
+        self.sender.reject(self.endpoint, self.head, refusal);
     }
 
     /// Refuses a connection whose principal has no permit left. The connection ends, and its permit counts for nobody
@@ -149,6 +164,9 @@ impl<'a> Arrival<'a> {
         let answer = match path {
             path if HEALTH.contains(&path) && !is_reading => {
                 Answer { allow: Some("GET, HEAD"), ..Answer::plain(Status::MethodNotAllowed) }
+            }
+            b"/" if is_reading && self.head.accepts.html => {
+                Answer::new(Status::Ok, AnswerBody::Html(WELCOME))
             }
             b"/livez" => Answer::new(Status::Ok, AnswerBody::Text("ok\n")),
             b"/readyz" | b"/healthz" if endpoint.is_ready() => {

@@ -184,6 +184,7 @@ impl Sender {
         let payload = match &answer.body {
             AnswerBody::None => Payload::Empty,
             AnswerBody::Text(text) => Payload::Text { bytes: text.len() },
+            AnswerBody::Html(page) => Payload::Html { bytes: page.len() },
             AnswerBody::Json(json) => Payload::Json { bytes: json.len() },
             AnswerBody::Refusal(json) => Payload::Json { bytes: json.len() },
             AnswerBody::Message(message) => Payload::Json { bytes: message.len() },
@@ -217,7 +218,7 @@ impl Sender {
         };
         match body {
             AnswerBody::None => {}
-            AnswerBody::Text(text) | AnswerBody::Json(text) => append(text),
+            AnswerBody::Text(text) | AnswerBody::Html(text) | AnswerBody::Json(text) => append(text),
             AnswerBody::Refusal(text) => append(&text),
             AnswerBody::Message(message) => self.outbox.push(message),
             AnswerBody::Streamed(answer) => {

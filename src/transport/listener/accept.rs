@@ -355,11 +355,11 @@ impl<S: Serve> Accepting<S> {
 
     fn refuse(&self, stream: Stream, peer: Peer) {
         let max = self.connections.shared.permits.max();
-        tracing::debug!(
-            ?peer,
+        tracing::warn!(
+            peer = %peer.address(),
             max,
             open = self.connections.open(),
-            "a connection too many, or too many of one"
+            "refused: a connection too many, or too many of one peer (max_connections, principal_share_percent)"
         );
         // A client that waits for a handshake cannot read an answer.
         #[cfg(feature = "tls")]

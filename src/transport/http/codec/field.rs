@@ -96,6 +96,7 @@ pub(super) struct AcceptRanges {
     is_given: bool,
     json: Choice,
     event_stream: Choice,
+    names_html: bool,
 }
 
 /// The most specific range so far: 0 none, 1 `*/*`, 2 `type/*`, 3 the type itself.
@@ -114,6 +115,7 @@ impl AcceptRanges {
             let media = parts.next().unwrap_or_default();
             let is_allowed = !parts.any(|part| matches!(parameter_of(part), Some((b"q", q)) if is_zero(q)));
             self.json.consider(media, b"application/*", b"application/json", is_allowed);
+            self.names_html |= media.eq_ignore_ascii_case(b"text/html");
             self.event_stream.consider(media, b"text/*", b"text/event-stream", is_allowed);
         }
     }
@@ -124,6 +126,7 @@ impl AcceptRanges {
             is_given: self.is_given,
             json: !self.is_given || self.json.is_allowed,
             event_stream: !self.is_given || self.event_stream.is_allowed,
+            html: self.names_html,
         }
     }
 }

@@ -44,6 +44,8 @@ pub(crate) enum Payload {
     JsonStream(StreamFraming),
     /// So many bytes of text.
     Text { bytes: usize },
+    /// So many bytes of a page that loads nothing.
+    Html { bytes: usize },
     /// Events until the stream ends.
     EventStream(StreamFraming),
 }
@@ -102,6 +104,13 @@ impl ResponseHead<'_> {
             }
             Payload::Text { bytes } => {
                 out.put_slice(b"content-type: text/plain; charset=utf-8\r\ncontent-length: ");
+                end_number(out, bytes);
+            }
+            Payload::Html { bytes } => {
+                out.put_slice(
+                    b"content-type: text/html; charset=utf-8\r\n\
+                    content-security-policy: default-src 'none'; style-src 'unsafe-inline'\r\ncontent-length: ",
+                );
                 end_number(out, bytes);
             }
             Payload::JsonStream(framing) => {

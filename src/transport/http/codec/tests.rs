@@ -74,7 +74,7 @@ fn all_that_matters_is_read_from_a_head() {
     assert_eq!((head.verb, head.version), (Verb::Post, Version::Http11));
     assert_eq!((head.body, head.content_type), (BodyFraming::Length(3), ContentType::Json));
     assert!(head.keep_alive && head.expects_continue && head.has_mcp_params);
-    assert_eq!(head.accepts, Accepts { is_given: true, json: true, event_stream: true });
+    assert_eq!(head.accepts, Accepts { is_given: true, json: true, event_stream: true, html: false });
     assert_eq!(head.path.text(bytes), b"/mcp");
     let spans: [(Option<super::head::Span>, &[u8]); 9] = [
         (head.query, b"a=b?c"),

@@ -167,11 +167,14 @@ pub(crate) enum ContentType {
 
 /// The answers that the client can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a kind of answer")]
 pub(crate) struct Accepts {
     /// The client says at all what it can read; else it is taken to read everything.
     pub(crate) is_given: bool,
     pub(crate) json: bool,
     pub(crate) event_stream: bool,
+    /// It asks for pages, as browsers do.
+    pub(crate) html: bool,
 }
 
 /// Upper bound of the setting `max_headers`: the parser keeps this many on the stack.

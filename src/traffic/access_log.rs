@@ -1,0 +1,472 @@
+//! [`AccessLog`]: a line of JSON for each request, in a file that tools of the system may rotate.
+//!
+//! Invariants: what serves never waits for the file; a line that is lost, as the file is full or slow, is counted and
+//! reported; once warm, a request allocates nothing here.
+
+use super::ended_request::{EndedRequest, Line};
+use super::line_queue::{DropWarnings, LineQueue, touched};
+use crate::lock::lock;
+use jiff::Timestamp;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes of the lines that wait; another such room is being written meanwhile.
+const QUEUE_BYTES: usize = 64 * 1024;
+/// How long a line waits at most until it is written.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// What the thread that writes needs, a report of an error included.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// What an access log holds: lines that wait and lines that are being written.
+pub(crate) const MAX_ACCESS_LOG_BYTES: u64 = 2 * QUEUE_BYTES as u64;
+
+/// Why there can be no access log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccessLogError {
+    /// The file cannot be opened.
+    #[error("cannot open the access log {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The thread that writes cannot be started.
+    #[error("cannot start the thread that writes the access log: {0}")]
+    Thread(io::Error),
+}
+
+/// Writes a line of JSON for each request: who sent it, what it was, what became of it.
+///
+/// A thread of its own writes; what serves never waits for it. Lines that find no room, as the file is slower than the
+/// requests or its disk is full, are left out, and a line `{"time":...,"dropped":N}` says how many. A clone is another
+/// handle to the same log.
+///
+/// | member | |
+/// | --- | --- |
+/// | `time` | when the request ended (RFC 3339, UTC) |
+/// | `client` | the name that the client gives itself; left out if it gives none |
+/// | `principal` | the address, user or token that it comes from |
+/// | `method`, `tool` | what is asked for; left out if this server has no such |
+/// | `result`, `code` | `ok`, `tool_error`, `error` with its code, `cancelled`, or `task` |
+/// | `bytes`, `ms` | of the answer, and from the first byte of the request to the answer |
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::traffic::AccessLog;
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("access.jsonl");
+/// let log = AccessLog::open(&path)?;
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// server.report_requests_to({
+///     let log = log.clone();
+///     move |request| log.write(request)
+/// });
+/// // The server serves.
+/// assert!(log.finish(Duration::from_secs(60)), "all is written");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AccessLog {
+    handle: Arc<Handle>,
+}
+
+/// Ends the thread with the last handle.
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.queue.begin_close();
+    }
+}
+
+/// What the handles share with the thread that writes.
+struct Shared {
+    queue: LineQueue,
+    /// The file is to be opened anew.
+    reopens: AtomicBool,
+    warnings: Mutex<DropWarnings>,
+}
+
+impl Shared {
+    /// Reports lines that are lost, now and then.
+    #[cold]
+    fn warn(&self, dropped: u64, is_last: bool, why: &dyn fmt::Display) {
+        let due = lock(&self.warnings).due(dropped, is_last, Instant::now());
+        if let Some(lines) = due {
+            tracing::warn!(lines, "lines are missing in the access log: {why}");
+        }
+    }
+}
+
+impl AccessLog {
+    /// Opens a file to append to it, and makes it, for this user alone, if it is not there.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or is no plain file: a pipe or a device may make who opens it wait.
+    pub fn open(path: &Path) -> Result<Self, AccessLogError> {
+        let failed = |source| AccessLogError::Open { path: path.to_owned(), source };
+        // The server may change its directory.
+        let path = std::path::absolute(path).map_err(failed)?;
+        let file = open(&path).map_err(failed)?;
+        Self::start(file, move || open(&path), QUEUE_BYTES).map_err(AccessLogError::Thread)
+    }
+
+    fn start<W: Write + Send + 'static>(
+        out: W,
+        open: impl Fn() -> io::Result<W> + Send + 'static,
+        queue_bytes: usize,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: LineQueue::new(touched(queue_bytes)),
+            reopens: AtomicBool::new(false),
+            warnings: Mutex::default(),
+        });
+        let (of_thread, spare) = (Arc::clone(&shared), touched(queue_bytes));
+        let run = move || {
+            let mut file = LogFile::new(out);
+            write(&of_thread, &mut file, &open, spare);
+            // It is written out before anybody hears that it is.
+            drop(file);
+            of_thread.queue.note_end();
+        };
+        thread::Builder::new().name("access-log".to_owned()).stack_size(STACK_BYTES).spawn(run)?;
+        Ok(Self { handle: Arc::new(Handle(shared)) })
+    }
+
+    /// Writes the line of a request.
+    pub fn write(&self, request: &EndedRequest<'_>) {
+        let Shared { queue, .. } = &*self.handle.0;
+        let mut line = Line::new();
+        let is_written = request.write_json(&now(), &mut line).is_ok();
+        if !is_written {
+            queue.note_dropped();
+        } else if !queue.push(line.as_bytes()) {
+            self.handle.0.warn(1, false, &"its file takes them too slowly");
+        }
+    }
+
+    /// Opens the file anew, which somebody has renamed: what is written from now on is in a file of the old name.
+    pub fn reopen(&self) {
+        self.handle.0.reopens.store(true, Ordering::Release);
+        self.handle.0.queue.nudge();
+    }
+
+    /// Ends the log, and waits until all is written, for at most `patience`. Returns whether it is.
+    pub fn finish(&self, patience: Duration) -> bool {
+        self.handle.0.queue.close(patience)
+    }
+}
+
+impl fmt::Debug for AccessLog {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("AccessLog").finish_non_exhaustive()
+    }
+}
+
+/// The time for a line, to the millisecond.
+fn now() -> impl fmt::Display {
+    struct Shown(Timestamp);
+    impl fmt::Display for Shown {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{:.3}", self.0)
+        }
+    }
+    Shown(Timestamp::now())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // A pipe without a reader would make this wait.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o600).custom_flags(nonblocking).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"))
+}
+
+/// Writes until the log is closed.
+fn write<W: Write>(
+    shared: &Shared,
+    file: &mut LogFile<W>,
+    open: &impl Fn() -> io::Result<W>,
+    mut lines: Vec<u8>,
+) {
+    loop {
+        shared.queue.wait_for_first();
+        let batch = shared.queue.take(&mut lines, INTERVAL);
+        if shared.reopens.swap(false, Ordering::Acquire) {
+            match open() {
+                Ok(out) => *file = LogFile { missing: file.missing, ..LogFile::new(out) },
+                Err(error) => {
+                    tracing::error!(%error, "the access log cannot be opened anew: the file before stays");
+                }
+            }
+        }
+        file.missing += batch.dropped;
+        if let Err(lost) = file.write(&lines) {
+            shared.warn(lost.lines, batch.is_last, &lost.error);
+        }
+        lines.clear();
+        if batch.is_last {
+            return;
+        }
+    }
+}
+
+/// The file, and what it lacks.
+struct LogFile<W> {
+    out: W,
+    /// The last line was not written to its end.
+    is_cut: bool,
+    /// Lines that are not in it, and about which no line says so.
+    missing: u64,
+}
+
+/// Lines that could not be written.
+#[derive(Debug)]
+struct LostLines {
+    lines: u64,
+    error: io::Error,
+}
+
+impl<W: Write> LogFile<W> {
+    fn new(out: W) -> Self {
+        Self { out, is_cut: false, missing: 0 }
+    }
+
+    /// Writes whole lines, behind one that says how many are missing, if some are.
+    fn write(&mut self, lines: &[u8]) -> Result<(), LostLines> {
+        let written = self.write_missing().map_err(|error| (lines, error));
+        let Err((rest, error)) = written.and_then(|()| self.write_all(lines)) else { return Ok(()) };
+        let lines = memchr::memchr_iter(b'\n', rest).count() as u64;
+        self.missing += lines;
+        Err(LostLines { lines, error })
+    }
+
+    fn write_missing(&mut self) -> io::Result<()> {
+        if self.missing == 0 {
+            return Ok(());
+        }
+        let line = format!("{{\"time\":\"{}\",\"dropped\":{}}}\n", now(), self.missing);
+        self.write_all(line.as_bytes()).map_err(|(_, error)| error)?;
+        self.missing = 0;
+        Ok(())
+    }
+
+    /// Gives what is not written, from the line on that was cut.
+    fn write_all<'l>(&mut self, mut bytes: &'l [u8]) -> Result<(), (&'l [u8], io::Error)> {
+        if self.is_cut && !bytes.is_empty() {
+            self.out.write_all(b"\n").map_err(|error| (bytes, error))?;
+            self.is_cut = false;
+        }
+        while !bytes.is_empty() {
+            match self.out.write(bytes) {
+                Ok(0) => return Err((bytes, io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    self.is_cut = bytes[count - 1] != b'\n';
+                    bytes = &bytes[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((bytes, error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ended_request::RequestResult;
+    use super::*;
+    use std::sync::PoisonError;
+    use std::sync::mpsc::{SyncSender, sync_channel};
+
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    fn request(answer_bytes: usize) -> EndedRequest<'static> {
+        EndedRequest {
+            client: Some("tester"),
+            principal: 0,
+            method: Some("tools/call"),
+            tool: Some("echo"),
+            result: RequestResult::Ok,
+            answer_bytes,
+            took: Duration::from_micros(1_500),
+        }
+    }
+
+    fn read(text: &str) -> Vec<serde_json::Value> {
+        text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// Keeps what is written, and waits for its gate to open before each write.
+    #[derive(Clone, Default)]
+    struct Gated {
+        written: Arc<Mutex<Vec<u8>>>,
+        gate: Arc<Mutex<()>>,
+    }
+
+    impl Write for Gated {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _open = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+            lock(&self.written).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn start(out: &Gated, queue_bytes: usize) -> AccessLog {
+        let again = out.clone();
+        AccessLog::start(out.clone(), move || Ok(again.clone()), queue_bytes).expect("starts")
+    }
+
+    /// Requests are neither held up nor refused, and the file says how many it lacks.
+    #[test]
+    fn a_file_that_stands_still_costs_lines_and_no_time() {
+        let out = Gated::default();
+        let closed = lock(&out.gate);
+        let log = start(&out, 2_000);
+        (0..1_000).for_each(|bytes| log.write(&request(bytes)));
+        assert!(!log.finish(Duration::ZERO), "nothing can be written");
+        drop(closed);
+        assert!(log.finish(PATIENCE));
+        let lines = read(std::str::from_utf8(&lock(&out.written)).expect("text"));
+        let written = lines.iter().filter(|line| line.get("ms").is_some()).count() as u64;
+        let dropped: u64 = lines.iter().filter_map(|line| line["dropped"].as_u64()).sum();
+        assert_eq!(written + dropped, 1_000);
+        assert!((1..=40).contains(&written), "{written} lines in two rooms of 2,000 bytes");
+    }
+
+    /// A disk of `room` bytes, which somebody enlarges.
+    #[derive(Clone, Default)]
+    struct Disk {
+        written: Arc<Mutex<Vec<u8>>>,
+        room: Arc<Mutex<usize>>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut room = lock(&self.room);
+            let count = bytes.len().min(*room);
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            *room -= count;
+            lock(&self.written).extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_costs_lines_until_it_has_room_again() {
+        let disk = Disk::default();
+        *lock(&disk.room) = 8;
+        let mut file = LogFile::new(disk.clone());
+        file.write(b"1234\n5678\n").expect_err("half of the second line");
+        assert_eq!(file.missing, 1);
+        file.write(b"9\n").expect_err("nothing");
+        file.write(b"9\n9\n").expect_err("nothing");
+        *lock(&disk.room) = 1_000;
+        file.write(b"{}\n").expect("written");
+        let written = lock(&disk.written).clone();
+        let text = String::from_utf8(written).expect("text");
+        let rest = text.strip_prefix("1234\n567\n").unwrap_or_else(|| panic!("the cut line ends: {text}"));
+        let lines = read(rest);
+        assert_eq!((&lines[0]["dropped"], lines.len()), (&4.into(), 2), "{text}");
+    }
+
+    #[test]
+    fn a_file_is_appended_to_and_opened_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, renamed) = (folder.path().join("log"), folder.path().join("log.1"));
+        std::fs::write(&path, "{}\n").expect("an older log");
+        let log = AccessLog::open(&path).expect("opens");
+        log.write(&request(1));
+        // The line is in the file before it is renamed, as the log has no other end than this one.
+        let wait_for = |path: &Path, lines: usize| {
+            let begun = Instant::now();
+            while std::fs::read_to_string(path).unwrap_or_default().lines().count() < lines {
+                assert!(begun.elapsed() < PATIENCE, "{} has no {lines} lines", path.display());
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        wait_for(&path, 2);
+        std::fs::rename(&path, &renamed).expect("renamed");
+        log.reopen();
+        let begun = Instant::now();
+        while !path.exists() {
+            assert!(begun.elapsed() < PATIENCE, "it is not opened anew");
+            thread::sleep(Duration::from_millis(5));
+        }
+        log.write(&request(2));
+        assert!(log.finish(PATIENCE));
+        let bytes = |path: &Path| {
+            let lines = read(&std::fs::read_to_string(path).expect("there"));
+            lines.iter().filter_map(|line| line["bytes"].as_u64()).collect::<Vec<_>>()
+        };
+        assert_eq!((bytes(&renamed), bytes(&path)), (vec![1], vec![2]));
+    }
+
+    #[test]
+    fn only_a_plain_file_is_written_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        for path in [&pipe, &folder.path().to_owned(), &folder.path().join("none").join("log")] {
+            let error = AccessLog::open(path).expect_err("refused").to_string();
+            assert!(error.starts_with("cannot open the access log /"), "{error}");
+        }
+    }
+
+    /// Says when it was dropped.
+    struct Gone(SyncSender<()>);
+
+    impl Write for Gone {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[test]
+    fn the_thread_ends_with_the_last_handle() {
+        let (gone, is_gone) = sync_channel(1);
+        let closed = || Err(io::ErrorKind::NotFound.into());
+        let log = AccessLog::start(Gone(gone), closed, 1_000).expect("starts");
+        drop(log.clone());
+        log.write(&request(1));
+        drop(log);
+        is_gone.recv_timeout(PATIENCE).expect("the thread ends");
+    }
+}

@@ -1,0 +1,208 @@
+//! [`LineQueue`]: lines that threads which serve hand to the one that writes, without waiting for it.
+//!
+//! Invariants: the lines that wait have a bound in bytes, and what finds no room is counted; adding a line allocates
+//! nothing.
+
+use crate::lock::lock;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The least time between two warnings that lines are missing.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Lines that wait to be written, in one run of bytes.
+pub(crate) struct LineQueue {
+    max_bytes: usize,
+    queue: Mutex<Queue>,
+    /// The queue is half full, a line came to a thread that waits for the first one, or the queue ends.
+    is_due: Condvar,
+    has_ended: Condvar,
+}
+
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
+struct Queue {
+    lines: Vec<u8>,
+    dropped: u64,
+    /// The thread that writes sleeps until there is a line.
+    awaits_first: bool,
+    is_nudged: bool,
+    is_closing: bool,
+    has_ended: bool,
+}
+
+/// What the thread that writes takes from the queue.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// Lines that found no room since the last batch.
+    pub(crate) dropped: u64,
+    /// Nothing comes after it.
+    pub(crate) is_last: bool,
+}
+
+impl LineQueue {
+    /// A queue whose lines are in `room`, as many as it has room for without growing.
+    pub(crate) fn new(room: Vec<u8>) -> Self {
+        Self {
+            max_bytes: room.capacity(),
+            queue: Mutex::new(Queue { lines: room, ..Queue::default() }),
+            is_due: Condvar::new(),
+            has_ended: Condvar::new(),
+        }
+    }
+
+    /// Bytes that it holds, with those that are being written.
+    pub(crate) fn bytes(&self) -> usize {
+        2 * self.max_bytes
+    }
+
+    /// Appends a line; `false` where there is no room, and the line is counted as dropped.
+    pub(crate) fn push(&self, line: &[u8]) -> bool {
+        let mut queue = lock(&self.queue);
+        if queue.lines.len() + line.len() > self.max_bytes {
+            queue.dropped += 1;
+            return false;
+        }
+        let was_due = queue.lines.len() > self.max_bytes / 2;
+        queue.lines.extend_from_slice(line);
+        let is_due = queue.lines.len() > self.max_bytes / 2;
+        let is_awaited = std::mem::take(&mut queue.awaits_first);
+        drop(queue);
+        if (is_due && !was_due) || is_awaited {
+            self.is_due.notify_one();
+        }
+        true
+    }
+
+    pub(crate) fn note_dropped(&self) {
+        lock(&self.queue).dropped += 1;
+    }
+
+    /// Waits until there is a line, the queue ends, or [`LineQueue::nudge`] is called.
+    pub(crate) fn wait_for_first(&self) {
+        let mut queue = lock(&self.queue);
+        while queue.lines.is_empty() && queue.dropped == 0 && !queue.is_closing && !queue.is_nudged {
+            queue.awaits_first = true;
+            queue = self.is_due.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.awaits_first = false;
+        queue.is_nudged = false;
+    }
+
+    /// Has [`LineQueue::wait_for_first`] return, though there may be no line.
+    pub(crate) fn nudge(&self) {
+        lock(&self.queue).is_nudged = true;
+        self.is_due.notify_one();
+    }
+
+    /// Waits until the queue is half full or ends, for at most `patience`, and exchanges its lines for `spare`, which is
+    /// empty.
+    pub(crate) fn take(&self, spare: &mut Vec<u8>, patience: Duration) -> Batch {
+        let mut queue = lock(&self.queue);
+        if queue.lines.len() <= self.max_bytes / 2 && !queue.is_closing && !patience.is_zero() {
+            let waited = self.is_due.wait_timeout(queue, patience);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        std::mem::swap(&mut queue.lines, spare);
+        Batch { dropped: std::mem::take(&mut queue.dropped), is_last: queue.is_closing }
+    }
+
+    /// Says that all is written.
+    pub(crate) fn note_end(&self) {
+        lock(&self.queue).has_ended = true;
+        self.has_ended.notify_all();
+    }
+
+    /// Tells the thread that writes to end once it has written what is there.
+    pub(crate) fn begin_close(&self) {
+        lock(&self.queue).is_closing = true;
+        self.is_due.notify_one();
+    }
+
+    /// Has the rest written; waits for that for at most `patience`. Returns whether it is.
+    pub(crate) fn close(&self, patience: Duration) -> bool {
+        self.begin_close();
+        let queue = lock(&self.queue);
+        let ended = self.has_ended.wait_timeout_while(queue, patience, |queue| !queue.has_ended);
+        ended.unwrap_or_else(PoisonError::into_inner).0.has_ended
+    }
+}
+
+/// Room whose pages are there already, so that a server that measures itself at its start counts them.
+pub(crate) fn touched(bytes: usize) -> Vec<u8> {
+    let mut room = vec![1; bytes];
+    room.clear();
+    room
+}
+
+/// When it is reported how many lines are missing: while it happens, and not each time.
+#[derive(Debug, Default)]
+pub(crate) struct DropWarnings {
+    unreported: u64,
+    reported: Option<Instant>,
+}
+
+impl DropWarnings {
+    /// Notes lines that were dropped; returns how many a warning is to report now.
+    pub(crate) fn due(&mut self, dropped: u64, is_last: bool, now: Instant) -> Option<u64> {
+        self.unreported += dropped;
+        let is_due = is_last || self.reported.is_none_or(|reported| now >= reported + WARNING_INTERVAL);
+        if self.unreported == 0 || !is_due {
+            return None;
+        }
+        self.reported = Some(now);
+        Some(std::mem::take(&mut self.unreported))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn missing_lines_are_reported_while_they_are_lost_and_not_each_time() {
+        let (mut warnings, now) = (DropWarnings::default(), Instant::now());
+        let shortly = Duration::from_millis(100);
+        assert_eq!(warnings.due(0, false, now), None);
+        assert_eq!(warnings.due(3, false, now), Some(3));
+        assert_eq!(warnings.due(4, false, now + shortly), None);
+        assert_eq!(warnings.due(0, false, now + WARNING_INTERVAL), Some(4), "reported without another loss");
+        assert_eq!(warnings.due(0, false, now + WARNING_INTERVAL * 3), None);
+        assert_eq!(warnings.due(1, false, now + WARNING_INTERVAL * 3), Some(1));
+        assert_eq!(warnings.due(2, true, now + WARNING_INTERVAL * 3), Some(2), "the end reports the rest");
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted() {
+        let queue = LineQueue::new(touched(8));
+        assert!(queue.push(b"1234\n"));
+        assert!(!queue.push(b"5678\n"));
+        assert!(queue.push(b"9\n"), "a shorter one has room");
+        let mut lines = Vec::new();
+        assert_eq!(queue.take(&mut lines, Duration::ZERO), Batch { dropped: 1, is_last: false });
+        assert_eq!(lines, b"1234\n9\n");
+        queue.begin_close();
+        lines.clear();
+        assert_eq!(queue.take(&mut lines, Duration::from_mins(1)), Batch { dropped: 0, is_last: true });
+        assert!(!queue.close(Duration::ZERO), "nobody said that all is written");
+        queue.note_end();
+        assert!(queue.close(Duration::from_mins(1)));
+    }
+
+    /// Each of the three has a thread that waits for the first line go on.
+    #[test]
+    fn a_line_a_nudge_and_the_end_wake_who_waits() {
+        let wakes: [fn(&LineQueue); 3] =
+            [|queue| assert!(queue.push(b"line\n")), LineQueue::nudge, LineQueue::begin_close];
+        for wake in wakes {
+            let queue = Arc::new(LineQueue::new(touched(64)));
+            let waiting = std::thread::spawn({
+                let queue = Arc::clone(&queue);
+                move || queue.wait_for_first()
+            });
+            wake(&queue);
+            waiting.join().expect("woken, before or while it waits");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Commands about servers that run already: which there are, and their tools by their addresses.
+
+use super::sockets::Serving;
+use super::{Run, mcpool, run};
+use serde_json::Value;
+use std::path::Path;
+
+/// A server on a Unix socket and a port, with an admin socket where `ps` finds it.
+fn serve(folder: &Path) -> (Serving, String, String) {
+    let socket = format!("unix:{}", folder.join("m.sock").display());
+    let path = socket.trim_start_matches("unix:").to_owned();
+    let arguments = ["serve", "--unix", &path, "--http", "127.0.0.1:0"];
+    let served = folder.join("served");
+    std::fs::create_dir(&served).expect("made");
+    let mut serving = Serving::start(mcpool(&arguments).arg(served).env("XDG_RUNTIME_DIR", folder));
+    let url = loop {
+        let line = serving.line();
+        assert!(!line.is_empty(), "it ended");
+        if let Some(url) = line.strip_prefix("mcpool: listening on http") {
+            break format!("http{url}");
+        }
+    };
+    while !serving.line().contains("listening on unix:") {}
+    (serving, socket, url)
+}
+
+#[test]
+fn a_server_that_runs_is_named_by_its_address_and_listed_by_what_it_serves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (serving, socket, url) = serve(folder.path());
+    let served = folder.path().join("served").display().to_string();
+    for address in [&socket, &url] {
+        let tools = run(&["tools", address]);
+        assert!(tools.stdout.contains("read_text_file"), "{tools:?}");
+        for flag in ["--dir", "--server"] {
+            let listed = run(&["call", flag, address, "list_allowed_directories"]);
+            assert!(listed.stdout.contains(&served), "{listed:?}");
+        }
+    }
+    let both = run(&["tools", &socket, &served]);
+    assert_eq!(both.code, Some(2));
+    assert!(both.stderr.contains("name it alone"), "{}", both.stderr);
+    let ps = |arguments: &[&str]| -> Run {
+        mcpool(arguments).env("XDG_RUNTIME_DIR", folder.path()).output().expect("runs").into()
+    };
+    let shown = ps(&["ps"]);
+    let words = shown.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let want = format!("filesystem in {served}, on {url}, {socket}, for this machine");
+    assert!(words.contains(&want) && words.contains(&serving.id().to_string()), "{want}: {words}");
+    let json: Value = serde_json::from_str(&ps(&["ps", "--json"]).stdout).expect("JSON");
+    assert_eq!((&json[0]["pid"], json.as_array().map(Vec::len)), (&serving.id().into(), Some(1)));
+    drop(serving);
+    assert!(ps(&["ps"]).stdout.starts_with("No server of this user"), "one that was killed is none");
+}
+
+#[test]
+fn media_are_written_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (picture, copy) = (folder.path().join("a.png"), folder.path().join("b.png"));
+    let bytes = b"\x89PNG\r\n\x1a\n\0\0\xff";
+    std::fs::write(&picture, bytes).expect("written");
+    let call = |tool: &str, path: &str| {
+        let dir = folder.path().display().to_string();
+        run(&["call", "--dir", &dir, tool, &format!("path={path}"), "--output", &copy.display().to_string()])
+    };
+    let saved = call("read_media_file", &picture.display().to_string());
+    assert_eq!((saved.code, saved.stdout.as_str()), (Some(0), ""), "{}", saved.stderr);
+    assert_eq!(std::fs::read(&copy).expect("written"), bytes);
+    assert!(saved.stderr.contains("b.png: image/png, 11 B"), "{}", saved.stderr);
+    std::fs::remove_file(&copy).expect("removed");
+    let failed = call("read_media_file", "/nowhere");
+    assert_eq!((failed.code, copy.exists()), (Some(1), false), "{}", failed.stderr);
+}
