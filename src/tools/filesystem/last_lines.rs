@@ -206,12 +206,6 @@ mod tests {
     use proptest::prelude::*;
     use std::io::Write as _;
 
-    fn sparse() -> OpenFile {
-        let file = tempfile::tempfile().expect("a file");
-        file.set_len(1 << 40).expect("a sparse file");
-        OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file")
-    }
-
     fn file_of(bytes: &[u8]) -> OpenFile {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(bytes).expect("written");
@@ -269,7 +263,10 @@ mod tests {
             end.note(99, file.bytes, before),
             "\n\n[The last 3 of 99 lines, from line 9 on; read what is before it with offset 1 and limit 8]"
         );
-        assert_eq!(newlines_before(&sparse(), 1 << 21, 1 << 20, &cancellation).expect("read"), Err(1 << 20));
+        assert_eq!(
+            newlines_before(&OpenFile::sparse(), 1 << 21, 1 << 20, &cancellation).expect("read"),
+            Err(1 << 20)
+        );
         assert_eq!(
             end.note(6, 60, Err(40)),
             "\n\n[The last 3 of 6 lines; 48 of 60 bytes of the file are before them, offset and limit read the lines that \
@@ -281,7 +278,10 @@ mod tests {
     fn the_way_back_through_a_file_ends_when_nobody_waits() {
         let cancellation = CancellationToken::after(3);
         let space = AnswerSpace::of(&Limits::default(), Copies::Twice);
-        assert!(matches!(tail_start(&sparse(), 1.0, space, &cancellation), Err(FsError::Cancelled(_))));
+        assert!(matches!(
+            tail_start(&OpenFile::sparse(), 1.0, space, &cancellation),
+            Err(FsError::Cancelled(_))
+        ));
         assert_eq!(cancellation.checked(), 4);
     }
 
@@ -291,7 +291,7 @@ mod tests {
         for max_reply_bytes in [1 << 10, 1 << 16, 1 << 24] {
             let space = AnswerSpace::of(&Limits { max_reply_bytes, ..Limits::default() }, Copies::Twice);
             let before = cancellation.checked();
-            assert!(matches!(tail_start(&sparse(), 1.0, space, &cancellation), Ok(None)));
+            assert!(matches!(tail_start(&OpenFile::sparse(), 1.0, space, &cancellation), Ok(None)));
             let steps = cancellation.checked() - before;
             assert!(steps as usize <= max_reply_bytes / 2 / CHUNK + 2, "{steps} for {max_reply_bytes}");
         }

@@ -147,6 +147,16 @@ impl OpenFile {
     }
 }
 
+#[cfg(test)]
+impl OpenFile {
+    /// A file of a tebibyte without contents.
+    pub(crate) fn sparse() -> Self {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(1 << 40).expect("a sparse file");
+        Self::regular(file.into(), || Ok(String::new())).expect("a regular file")
+    }
+}
+
 /// The name of a kind of file, for errors.
 pub(crate) fn kind_name(kind: FileType) -> &'static str {
     match kind {

@@ -370,21 +370,18 @@ mod tests {
     use crate::limits::Limits;
     use crate::tools::filesystem::compat::Copies;
 
-    fn sparse() -> OpenFile {
-        let file = tempfile::tempfile().expect("a file");
-        file.set_len(1 << 40).expect("a sparse file");
-        OpenFile::regular(file.into(), || Ok(String::new())).expect("a regular file")
-    }
-
     #[test]
     fn the_way_through_a_file_ends_when_nobody_waits_and_is_no_longer_than_an_answer() {
         let space = AnswerSpace::of(&Limits::default(), Copies::Twice);
         let cancellation = CancellationToken::after(3);
-        assert!(matches!(head_end(&sparse(), 1.0, space, &cancellation), Err(FsError::Cancelled(_))));
+        assert!(matches!(
+            head_end(&OpenFile::sparse(), 1.0, space, &cancellation),
+            Err(FsError::Cancelled(_))
+        ));
         assert_eq!(cancellation.checked(), 4);
         let cancellation = CancellationToken::after(u64::MAX);
         let space = AnswerSpace::of(&Limits { max_reply_bytes: 1 << 16, ..Limits::default() }, Copies::Twice);
-        assert!(matches!(head_end(&sparse(), 1.0, space, &cancellation), Ok(None)));
+        assert!(matches!(head_end(&OpenFile::sparse(), 1.0, space, &cancellation), Ok(None)));
         assert!(cancellation.checked() as usize <= (1 << 15) / CHUNK + 2);
     }
 }
