@@ -15,6 +15,7 @@ use crate::server::{CallContext, TextBlock};
 use crate::wire::{MemoryLack, escaped_bytes};
 use rustix::fd::OwnedFd;
 use rustix::fs::AtFlags;
+use rustix::io::Errno;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -26,7 +27,7 @@ pub(crate) fn list_directory(
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
     HeldMemory::with(call, |held, call| {
-        let Opened { entries, left, .. } = open_sorted(context, arguments.path, space, held)?;
+        let (entries, left) = open_and_read(context, arguments.path, space, held)?;
         let mut cut = Cut::new(space, context.compat);
         for (index, entry) in entries.iter().enumerate() {
             let bytes = tag(entry.kind).len() + 1 + escaped_bytes(&entry.name) + escaped_bytes(b"\n");
@@ -56,26 +57,56 @@ struct Opened {
     left: u64,
 }
 
+/// Opens a directory as the request names it, which takes half of the system calls, and reads its entries and how many are
+/// left. Where it cannot be opened so, the long way says why, or finds it.
+fn open_and_read(
+    context: &Context<'_>,
+    request: &str,
+    space: AnswerSpace,
+    held: &HeldMemory,
+) -> Result<(Vec<Entry>, u64), FsError> {
+    let sandbox = context.sandbox;
+    let Ok(directory) = sandbox.open(request, LIST)? else {
+        return open_sorted(context, request, space, held)
+            .map(|Opened { entries, left, .. }| (entries, left));
+    };
+    let named = |errno| match sandbox.resolve(request) {
+        Ok(target) => FsError::os(errno, "scandir", target.path()),
+        Err(error) => error,
+    };
+    read_sorted(context, &directory, (space, held), named)
+}
+
 fn open_sorted(
     context: &Context<'_>,
     request: &str,
     space: AnswerSpace,
     held: &HeldMemory,
 ) -> Result<Opened, FsError> {
-    let sandbox = context.sandbox;
-    let (directory, target) = sandbox.open_resolved(request, LIST, "scandir")?;
+    let (directory, target) = context.sandbox.open_resolved(request, LIST, "scandir")?;
+    let named = |errno| FsError::os(errno, "scandir", target.path());
+    let (entries, left) = read_sorted(context, &directory, (space, held), named)?;
+    Ok(Opened { directory, target, entries, left })
+}
+
+/// The entries of a directory that may be shown, and how many are left.
+fn read_sorted(
+    context: &Context<'_>,
+    directory: &OwnedFd,
+    (space, held): (AnswerSpace, &HeldMemory),
+    named: impl FnOnce(Errno) -> FsError,
+) -> Result<(Vec<Entry>, u64), FsError> {
     // More names than fit into the answer need not be held, where it may be cut.
     let is_part = context.compat == Compat::Default;
     let most_bytes = if is_part { space.text_bytes() } else { usize::MAX };
     let goes_on = |entries, bytes| {
-        sandbox.spend(1)?;
+        context.sandbox.spend(1)?;
         if !is_part {
             space.check_names(bytes)?;
         }
         held.hold_names(entries, bytes)
     };
-    let (entries, left) = listing::first_while(&directory, target.path(), most_bytes, goes_on)?;
-    Ok(Opened { directory, target, entries, left })
+    listing::first_while(directory, most_bytes, goes_on, named)
 }
 
 /// How many of the entries are shown, and how many are left with those that were never held.

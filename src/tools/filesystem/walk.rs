@@ -124,7 +124,9 @@ impl<'t> Walk<'t> {
         } else {
             usize::MAX
         };
-        let (entries, left) = listing::first_while(&directory, &self.absolute(), most_bytes, goes_on)?;
+        let (entries, left) = listing::first_while(&directory, most_bytes, goes_on, |errno| {
+            FsError::os(errno, "scandir", &self.absolute())
+        })?;
         self.left_out += left;
         let held_bytes = entries.iter().map(|entry| entry.name.len() + 1).sum();
         let held_entries = entries.len();

@@ -1,10 +1,19 @@
 //! Reads the entries of one directory through its handle, and sorts them by bytes.
 
-use crate::tools::filesystem::error::{FsError, errno};
+use crate::tools::filesystem::error::FsError;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Dir, FileType, OFlags};
+use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 use std::collections::BinaryHeap;
+
+#[cfg(not(target_os = "linux"))]
+use crate::tools::filesystem::error::errno;
+#[cfg(not(target_os = "linux"))]
+use rustix::fs::Dir;
+#[cfg(target_os = "linux")]
+use rustix::fs::RawDir;
+#[cfg(target_os = "linux")]
+use std::mem::MaybeUninit;
 
 /// Opens a directory for reading its names.
 pub(crate) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
@@ -42,21 +51,39 @@ impl ListingError {
 }
 
 /// Calls `each` with every name but `.` and `..`, in no order. A handle can be read once.
+///
+/// The handle itself is read: opening `.` fails where names may be read but not looked up.
 pub(crate) fn each_name(
     directory: &OwnedFd,
     mut each: impl FnMut(&[u8], FileType) -> Result<(), FsError>,
 ) -> Result<(), ListingError> {
-    // The handle itself is read: opening `.` fails where names may be read but not looked up.
-    let names = directory.try_clone().map_err(|error| ListingError::System(errno(&error)))?;
-    for entry in Dir::new(names).map_err(ListingError::System)? {
-        let entry = entry.map_err(ListingError::System)?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            each(name, entry.file_type()).map_err(ListingError::Caller)?;
+    let mut each = |name: &[u8], kind: FileType| match name {
+        b"." | b".." => Ok(()),
+        name => each(name, kind).map_err(ListingError::Caller),
+    };
+    #[cfg(target_os = "linux")]
+    {
+        let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let mut names = RawDir::new(directory, &mut room);
+        while let Some(entry) = names.next() {
+            let entry = entry.map_err(ListingError::System)?;
+            each(entry.file_name().to_bytes(), entry.file_type())?;
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let names = directory.try_clone().map_err(|error| ListingError::System(errno(&error)))?;
+        for entry in Dir::new(names).map_err(ListingError::System)? {
+            let entry = entry.map_err(ListingError::System)?;
+            each(entry.file_name().to_bytes(), entry.file_type())?;
         }
     }
     Ok(())
 }
+
+/// What is read of a directory in one system call.
+#[cfg(target_os = "linux")]
+const READ_BYTES: usize = 16 * 1024;
 
 /// The first entries of a directory in byte order, from a name on.
 #[derive(Debug)]
@@ -153,16 +180,16 @@ fn kind_of(directory: &OwnedFd, name: &[u8], kind: FileType) -> Kind {
 /// Before each name is stored, `goes_on` says whether the listing continues, given the names so far and their bytes.
 ///
 /// # Errors
-/// The error of the system as `scandir` of `path`, or that of `goes_on`.
+/// What `name` makes of the error of the system, or that of `goes_on`.
 pub(crate) fn first_while(
     directory: &OwnedFd,
-    path: &[u8],
     most_bytes: usize,
     mut goes_on: impl FnMut(usize, usize) -> Result<(), FsError>,
+    name: impl FnOnce(Errno) -> FsError,
 ) -> Result<(Vec<Entry>, u64), FsError> {
     let mut first = First::new(most_bytes, 1);
     let mut left = 0;
-    each_name(directory, |name, kind| {
+    let read = each_name(directory, |name, kind| {
         goes_on(first.entries.len() + 1, first.bytes + name.len() + 1)?;
         left += if first.takes(name) {
             first.add(Entry { name: name.into(), kind: kind_of(directory, name, kind) })
@@ -170,8 +197,8 @@ pub(crate) fn first_while(
             1
         };
         Ok(())
-    })
-    .map_err(|ended| ended.unwrap_or_else(|errno| FsError::os(errno, "scandir", path)))?;
+    });
+    read.map_err(|ended| ended.unwrap_or_else(name))?;
     Ok((first.entries.into_sorted_vec(), left))
 }
 

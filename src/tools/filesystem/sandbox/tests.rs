@@ -124,7 +124,8 @@ fn what_looks_at_many_names_is_not_done_where_others_wait() {
     let inline = || directories.enter(Some(256), None);
     let list = |sandbox: &Sandbox, path: &str| {
         let (directory, target) = sandbox.open_resolved(path, LIST, "scandir")?;
-        listing::first_while(&directory, target.path(), usize::MAX, |_, _| sandbox.spend(1)).map(drop)
+        let named = |errno| FsError::os(errno, "scandir", target.path());
+        listing::first_while(&directory, usize::MAX, |_, _| sandbox.spend(1), named).map(drop)
     };
     assert!(matches!(list(&inline(), "."), Err(FsError::TakesLong)));
     assert!(list(&inline(), "d").is_ok());
