@@ -103,7 +103,7 @@ pub use limits::Limits;
 pub use mcpool_pools as pools;
 pub use protocol::{
     Capability, Elicited, InputKind, InputRequest, InputResponse, LogLevel, Prompt, PromptArgument, Resource,
-    ResourceTemplate, Role, ToolAnnotations, ToolDefinition,
+    ResourceTemplate, Role, TaskSupport, ToolAnnotations, ToolDefinition,
 };
 pub use server::{
     Blocking, BlockingTool, BuildError, CallContext, CatalogError, Chain, Completer, CompletionRequest,

@@ -26,6 +26,7 @@ mod protocol;
 #[cfg(feature = "report")]
 mod report;
 mod roots;
+mod session_tasks;
 #[cfg(feature = "cli")]
 mod stdio;
 mod test_client;

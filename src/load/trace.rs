@@ -445,7 +445,11 @@ fn playable(request: &RecordedRequest<'_>) -> Result<Method, &'static str> {
         _ if method.is_notification() => Err("notifications"),
         Method::Initialize => Err("handshakes, which each connection makes anyway"),
         Method::Listen => Err("subscriptions, which last"),
-        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => Err("about tasks of another run"),
+        Method::TasksGet
+        | Method::TasksUpdate
+        | Method::TasksCancel
+        | Method::TasksList
+        | Method::TasksResult => Err("about tasks of another run"),
         _ if request.too_long => Err("with parameters too long to be recorded"),
         _ => Ok(method),
     }

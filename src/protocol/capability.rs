@@ -82,6 +82,16 @@ impl ClientCapabilities {
         self.bits & (1 << capability as u8) != 0
     }
 
+    /// Whether the client declared all of `others`.
+    pub(crate) const fn includes(self, others: Self) -> bool {
+        self.bits & others.bits == others.bits
+    }
+
+    /// Whether it declared nothing.
+    pub(crate) const fn is_empty(self) -> bool {
+        self.bits == 0
+    }
+
     /// All of them as a number, for [`ClientCapabilities::from_bits`].
     pub(crate) const fn to_bits(self) -> u8 {
         self.bits
@@ -151,6 +161,14 @@ impl ClientCapabilities {
                 _ => {}
             });
         });
+    }
+}
+
+impl FromIterator<Capability> for ClientCapabilities {
+    fn from_iter<I: IntoIterator<Item = Capability>>(capabilities: I) -> Self {
+        let mut all = Self::default();
+        capabilities.into_iter().for_each(|capability| all.add(capability));
+        all
     }
 }
 

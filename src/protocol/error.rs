@@ -95,6 +95,18 @@ pub enum ProtocolError<'f> {
         /// The tool's name as sent.
         name: &'f str,
     },
+    /// A call is to go on as a task, and those of this tool do not.
+    #[error("Tool {} does not support task augmentation (taskSupport: 'forbidden')", Echo(name))]
+    TaskForbidden {
+        /// The tool's name.
+        name: &'f str,
+    },
+    /// A call is not to go on as a task, and those of this tool do nothing else.
+    #[error("Tool {} requires task augmentation (taskSupport: 'required')", Echo(name))]
+    TaskRequired {
+        /// The tool's name.
+        name: &'f str,
+    },
     /// The `_meta` claims a revision that this server does not speak.
     #[error("Unsupported protocol version")]
     UnsupportedVersion {
@@ -253,7 +265,10 @@ impl ProtocolError<'_> {
             | Self::NotInitialized
             | Self::SessionRequired
             | Self::UnknownSession => ErrorCode::InvalidRequest,
-            Self::MethodNotFound { .. } => ErrorCode::MethodNotFound,
+            // As the specification says of both: the method is there, but not in this way.
+            Self::MethodNotFound { .. } | Self::TaskForbidden { .. } | Self::TaskRequired { .. } => {
+                ErrorCode::MethodNotFound
+            }
             Self::ResourceNotFound { .. } if matches!(era, Era::Legacy) => ErrorCode::ResourceNotFound,
             Self::Meta { .. }
             | Self::InvalidParams(_)

@@ -1,6 +1,7 @@
 //! What a server may ask a client for, and what the client answers: forms, messages of its model, its roots.
 
 use super::capability::Capability;
+use super::meta::Meta;
 use super::method::Method;
 use crate::wire::{Kind, Raw, Reply};
 use serde::Deserialize;
@@ -120,6 +121,20 @@ impl InputRequest {
     pub(crate) fn of_task(&self, kind: InputKind, task_id: &str) -> Self {
         let params = serde_json::json!({"taskId": task_id}).to_string();
         Self { kind, capability: self.capability, params: Some(checked(params)) }
+    }
+
+    /// The same request as one of a task of revision 2025-11-25.
+    pub(crate) fn related_to(&self, task: &str) -> Self {
+        let params = self.params().map_or("{}", Raw::as_str);
+        // A server that set one of its own has said all that is to be said.
+        if params.contains(r#""_meta""#) {
+            return self.clone();
+        }
+        let members = params[1..].trim_ascii_start();
+        let comma = if members.starts_with('}') { "" } else { "," };
+        let related =
+            format!(r#"{{"_meta":{{"{}":{{"taskId":"{task}"}}}}{comma}{members}"#, Meta::RELATED_TASK);
+        Self { params: Some(checked(related)), ..self.clone() }
     }
 
     pub(crate) fn kind(&self) -> InputKind {

@@ -35,6 +35,8 @@ pub struct Message<'f> {
     pub uri: Option<&'f str>,
     /// `params.taskId`, when it is a string.
     pub task_id: Option<&'f str>,
+    /// Whether there is an object `params.task`: a client of revision 2025-11-25 wants the call to go on as a task.
+    pub wants_task: bool,
     /// `params.cursor`, whatever its type.
     pub cursor: Option<Raw<'f>>,
     /// `params.inputResponses`: what the client answers to the requests of an earlier round.
@@ -129,6 +131,7 @@ enum ParamsKey {
     Cursor,
     InputResponses,
     RequestState,
+    Task,
     Other,
 }
 
@@ -306,6 +309,7 @@ impl<'f> MessageDecoder<'f> {
             "taskId" => ParamsKey::TaskId,
             "inputResponses" => ParamsKey::InputResponses,
             "requestState" => ParamsKey::RequestState,
+            "task" => ParamsKey::Task,
         }, ParamsKey::Other))
     }
 
@@ -397,6 +401,11 @@ impl<'f> MessageDecoder<'f> {
                 let is_first = place.is_none();
                 *place = Some(self.lexer.raw()?);
                 self.once(is_first);
+            }
+            ParamsKey::Task => {
+                self.once(!self.message.wants_task);
+                self.message.wants_task = kind == Kind::Object;
+                self.lexer.raw()?;
             }
             ParamsKey::Meta => {
                 self.once(!self.message.has_meta);

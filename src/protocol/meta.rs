@@ -85,6 +85,8 @@ impl<'f> Meta<'f> {
     pub const LOG_LEVEL: &'static str = "io.modelcontextprotocol/logLevel";
     /// Key of the server's name in results.
     pub const SERVER_INFO: &'static str = "io.modelcontextprotocol/serverInfo";
+    /// Key of the task that a message of revision 2025-11-25 belongs to.
+    pub const RELATED_TASK: &'static str = "io.modelcontextprotocol/related-task";
 
     /// Reads the object at the lexer's place.
     pub(super) fn decode(lexer: &mut Lexer<'f>, arena: &'f Bump) -> Result<Self, DecodeError> {

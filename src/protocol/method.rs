@@ -64,12 +64,16 @@ methods! {
     Complete = "completion/complete",
     /// `subscriptions/listen`, modern era.
     Listen = "subscriptions/listen",
-    /// `tasks/get`, extension of the modern era.
+    /// `tasks/get`, extension of the modern era, and in revision 2025-11-25.
     TasksGet = "tasks/get",
     /// `tasks/update`, extension of the modern era.
     TasksUpdate = "tasks/update",
-    /// `tasks/cancel`, extension of the modern era.
+    /// `tasks/cancel`, extension of the modern era, and in revision 2025-11-25.
     TasksCancel = "tasks/cancel",
+    /// `tasks/list`, revision 2025-11-25.
+    TasksList = "tasks/list",
+    /// `tasks/result`, revision 2025-11-25.
+    TasksResult = "tasks/result",
     /// `notifications/initialized`, legacy era.
     Initialized = "notifications/initialized",
     /// `notifications/cancelled`.
@@ -102,6 +106,8 @@ impl Method {
         Self::TasksGet,
         Self::TasksUpdate,
         Self::TasksCancel,
+        Self::TasksList,
+        Self::TasksResult,
     ];
     /// The request that a server may send to a client of the legacy era with roots.
     pub const ROOTS_LIST: &'static str = "roots/list";
@@ -149,15 +155,14 @@ impl Method {
                 | Self::Unsubscribe
                 | Self::Initialized
                 | Self::RootsListChanged
+                | Self::TasksList
+                | Self::TasksResult
         )
     }
 
     /// Whether the method exists in the handshake revisions.
     pub const fn is_legacy(self) -> bool {
-        !matches!(
-            self,
-            Self::Discover | Self::Listen | Self::TasksGet | Self::TasksUpdate | Self::TasksCancel
-        )
+        !matches!(self, Self::Discover | Self::Listen | Self::TasksUpdate)
     }
 }
 

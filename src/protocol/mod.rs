@@ -34,4 +34,4 @@ pub use owned::{OwnedMessage, RetainMessage};
 pub use prompt::{Prompt, PromptArgument, Role};
 pub use resource::{Resource, ResourceTemplate};
 pub use revision::Revision;
-pub use tool::{ToolAnnotations, ToolDefinition};
+pub use tool::{TaskSupport, ToolAnnotations, ToolDefinition};

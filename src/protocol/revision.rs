@@ -74,6 +74,11 @@ impl Revision {
         matches!(self, Self::V2025_03_26)
     }
 
+    /// Whether tasks are part of it, and no extension.
+    pub const fn has_tasks(self) -> bool {
+        matches!(self, Self::V2025_11_25)
+    }
+
     /// Whether the schema of an error answer demands an `id`; JSON-RPC then says `null` where none
     /// could be read.
     pub const fn error_requires_id(self) -> bool {

@@ -1,5 +1,6 @@
 //! The definition of a tool: its name, schemas and hints.
 
+use super::capability::{Capability, ClientCapabilities};
 use super::era::Era;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -51,6 +52,9 @@ pub struct ToolDefinition {
     /// Answers repeat nothing of their content.
     #[serde(skip)]
     is_text_once: bool,
+    /// What a client declares that sees the tool.
+    #[serde(skip)]
+    needs: ClientCapabilities,
 }
 
 impl ToolDefinition {
@@ -70,6 +74,7 @@ impl ToolDefinition {
             checks_output: false,
             is_exact: false,
             is_text_once: false,
+            needs: ClientCapabilities::default(),
         }
     }
 
@@ -109,6 +114,61 @@ impl ToolDefinition {
     pub fn without_output(mut self) -> Self {
         self.output_schema = None;
         self
+    }
+
+    /// Says whether clients of revision 2025-11-25 may have calls of the tool go on as tasks, on a server with
+    /// [tasks](crate::ServerBuilder::tasks). Such a call is answered with its task at once and served in the background; the
+    /// client asks how far it is, what it came to, and what it asks for. In the modern era the tool itself decides
+    /// (`RequestContext::prefer_task`).
+    ///
+    /// ```
+    /// use mcpool::protocol::{TaskSupport, ToolDefinition};
+    ///
+    /// let build = ToolDefinition::new("build", "Builds all of it.").task_support(TaskSupport::Optional);
+    /// assert!(serde_json::to_string(&build).unwrap().contains(r#""taskSupport":"optional""#));
+    /// ```
+    #[must_use]
+    pub fn task_support(mut self, support: TaskSupport) -> Self {
+        self.execution = Some(raw_json(&serde_json::json!({"taskSupport": support})));
+        self
+    }
+
+    /// Whether calls may go on as tasks in revision 2025-11-25.
+    pub(crate) fn supports_tasks(&self) -> TaskSupport {
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Execution {
+            task_support: TaskSupport,
+        }
+        let execution = self.execution.as_ref().map(|execution| serde_json::from_str(execution.get()));
+        let Execution { task_support } = execution.transpose().ok().flatten().unwrap_or_default();
+        task_support
+    }
+
+    /// Lists the tool only for clients that declare all of `capabilities`: in their handshake, or in the `_meta` of the
+    /// request for the list. For a tool that asks its client for something, and is of no use to one that cannot be asked.
+    ///
+    /// This says what a client sees, not what it may do: a call of a tool that it does not see is served like any other. So
+    /// the tool asks with `RequestContext::require` as well, or with `RequestContext::ask`, which does.
+    ///
+    /// A server without such a tool has one list for all clients, written once. One with such a tool writes the list for
+    /// each client, and tells modern ones to share it with nobody.
+    ///
+    /// ```
+    /// use mcpool::protocol::{Capability, ToolDefinition};
+    ///
+    /// let summarise = ToolDefinition::new("summarise", "Has your own model sum up a page.");
+    /// let summarise = summarise.shown_if(&[Capability::Sampling]);
+    /// ```
+    #[must_use]
+    pub fn shown_if(mut self, capabilities: &[Capability]) -> Self {
+        self.needs = capabilities.iter().copied().collect();
+        self
+    }
+
+    /// What a client declares that sees the tool.
+    pub(crate) fn needs(&self) -> ClientCapabilities {
+        self.needs
     }
 
     /// Has answers carry their text or data in `content` alone. There is no schema of structured answers then, as clients
@@ -204,6 +264,19 @@ impl ToolDefinition {
     }
 }
 
+/// Whether a call of a tool may go on as a task, in revision 2025-11-25.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskSupport {
+    /// Never. A call that asks for it is refused.
+    #[default]
+    Forbidden,
+    /// When the client asks for it.
+    Optional,
+    /// Always. A call that does not ask for it is refused.
+    Required,
+}
+
 /// JSON text as it stands, on one line; `null` where it is none, which is refused later.
 fn raw_text(json: &str) -> Box<RawValue> {
     RawValue::from_string(compact(json)).unwrap_or_else(|_| RawValue::NULL.to_owned())
@@ -277,6 +350,18 @@ mod tests {
     #[test]
     fn white_space_goes_but_not_in_strings() {
         assert_eq!(compact(" {\n \"a b\" : [ 1 ,\t\"c \\\" d\" ] }\r\n"), r#"{"a b":[1,"c \" d"]}"#);
+    }
+
+    #[test]
+    fn the_support_of_tasks_is_read_as_it_is_written() {
+        use super::TaskSupport::{Forbidden, Optional, Required};
+        assert_eq!(ToolDefinition::new("t", "d").supports_tasks(), Forbidden);
+        for support in [Forbidden, Optional, Required] {
+            let tool = ToolDefinition::new("t", "d").task_support(support);
+            let json = serde_json::to_string(&[tool]).expect("JSON");
+            let read = ToolDefinition::parse_list(&json).expect("a list");
+            assert_eq!(read[0].supports_tasks(), support, "{json}");
+        }
     }
 
     #[test]

@@ -140,10 +140,11 @@ impl<T: Toolset> ServerBuilder<T> {
         self
     }
 
-    /// Sets what completes arguments of prompts and variables of resource templates.
+    /// Adds what completes arguments of prompts and variables of resource templates. Of several, the first that knows the
+    /// prompt or the template answers: the others end with [`ToolError::NotFound`](crate::ToolError::NotFound).
     #[must_use]
     pub fn completer(mut self, completer: impl Completer) -> Self {
-        self.families.completer = Some(Box::new(completer));
+        self.families.completers.push(Box::new(completer));
         self
     }
 
@@ -196,6 +197,7 @@ impl<T: Toolset> ServerBuilder<T> {
             implementation: self.implementation,
             instructions: self.instructions,
             tools: self.toolset.definitions(),
+            has_tasks: self.families.has_tasks,
             hidden: Mutex::default(),
         };
         let catalog = self.families.catalog(&description, &limits)?;

@@ -83,6 +83,8 @@ pub(crate) struct Description {
     pub(crate) implementation: Implementation,
     pub(crate) instructions: Option<String>,
     pub(crate) tools: Vec<ToolDefinition>,
+    /// Whether calls may go on as tasks.
+    pub(crate) has_tasks: bool,
     /// Names of tools that the list leaves out at the moment.
     pub(crate) hidden: Mutex<HashSet<String>>,
 }

@@ -6,7 +6,8 @@
 //
 // `drop_in/TOOLSET/rows.mjs` has the reference's command and the calls, `drop_in/TOOLSET/allowed.json` the differences that
 // are meant, as that of the filesystem tools. Where it has `asking`, a second client, which answers what the servers ask it, is
-// given the calls that are there; what they asked must be the same, too.
+// given the calls that are there; what they asked must be the same, too. The calls in its `tasks` go on as tasks: they are
+// followed to their results, or cancelled.
 
 import * as fs from 'node:fs';
 import path from 'node:path';
@@ -53,7 +54,7 @@ class Comparison {
         this.compare(name, answers);
     }
     // The calls of a client that is asked, and what it was asked.
-    async asking({ client, rows }) {
+    async asking({ client, rows, tasks = [] }) {
         await this.start(client);
         await this.both(({ server }) => server.request('ping'));
         await this.tools();
@@ -62,7 +63,27 @@ class Comparison {
             const asked = await this.both(({ server }) => server.asked.splice(0));
             this.compare(`${row[0]} ${JSON.stringify(row[1])}, what it asks`, asked.map(this.normalise));
         }
+        for (const task of tasks) await this.task(task);
         await this.both(({ server }) => server.close());
+    }
+    // A call that goes on as a task: what each request about it is answered, but for ids and times.
+    async task({ call: [name, args], requests }) {
+        const params = { name, arguments: args, task: { ttl: 300_000 } };
+        const begun = await this.both(({ server }) => server.request('tools/call', params));
+        const row = `task of ${name} ${JSON.stringify(args)}`;
+        // The reference may have begun with its work by then.
+        begun.forEach((answer) => delete answer.result?.task?.statusMessage);
+        this.compare(row, begun.map(withoutIdsAndTimes));
+        this.compare(`${row}, by the schema`, [[], this.faults('CreateTaskResult', begun[1])]);
+        for (const method of requests) {
+            const answers = await this.both(({ server }, side) => {
+                const taskId = begun[side].result?.task?.taskId;
+                return server.request(method, method === 'tasks/list' ? {} : { taskId });
+            });
+            this.compare(`${method}, ${row}`, answers.map(withoutIdsAndTimes));
+        }
+        const asked = await this.both(({ server }) => server.asked.splice(0));
+        this.compare(`${row}, what it asks`, asked.map(withoutIdsAndTimes));
     }
     // The steps of a row share what the servers keep.
     async row([tool, args]) {
@@ -85,6 +106,11 @@ class Comparison {
         });
         this.compare(`start ${JSON.stringify(args)}`, seen);
     }
+}
+
+function withoutIdsAndTimes(answer) {
+    const text = JSON.stringify(answer).replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME');
+    return JSON.parse(text.replaceAll(/\b[0-9a-f]{32}\b/g, 'ID'));
 }
 
 async function main() {

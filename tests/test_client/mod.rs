@@ -155,7 +155,10 @@ impl TestClient {
             assert_valid(self.revision, &["JSONRPCResultResponse", "JSONRPCResponse"], message);
             let method = self.asked.get(&message["id"].to_string()).map(String::as_str);
             if let Some(name) = method.and_then(result_type) {
-                assert_valid(self.revision, &[name], result);
+                // A call that goes on as a task is answered with that, in the one revision that has such calls.
+                let is_task =
+                    name == "CallToolResult" && self.revision == "2025-11-25" && result.get("task").is_some();
+                assert_valid(self.revision, &[if is_task { "CreateTaskResult" } else { name }], result);
             }
         } else if message.get("error").is_some() {
             let mut message = message.clone();

@@ -31,6 +31,52 @@ fn tools_are_those_of_the_reference_word_for_word() {
     }
 }
 
+fn names_of(tools: &Value) -> Vec<&str> {
+    tools.as_array().expect("a list").iter().filter_map(|tool| tool["name"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_client_is_shown_the_tools_that_can_ask_it() {
+    let server = server();
+    let all = recorded_list("tools-all-client-capabilities.json");
+    let plain = Value::from(recorded_list("tools.json"));
+    for (declared, more) in [
+        (json!({}), &[][..]),
+        (json!({"roots": {"listChanged": true}}), &["get-roots-list"]),
+        (json!({"sampling": {}}), &["trigger-sampling-request"]),
+        (json!({"elicitation": {}}), &["trigger-elicitation-request"]),
+        (json!({"elicitation": {"url": {}}}), &["trigger-url-elicitation"]),
+        (
+            async_client(),
+            &[
+                "trigger-elicitation-request",
+                "trigger-sampling-request",
+                "trigger-sampling-request-async",
+                "trigger-elicitation-request-async",
+            ],
+        ),
+    ] {
+        let is_wanted = |tool: &&Value| {
+            let name = tool["name"].as_str().expect("a name");
+            names_of(&plain).contains(&name) || more.contains(&name)
+        };
+        let want: Vec<Value> = all.iter().filter(is_wanted).cloned().collect();
+        let mut client = TestClient::legacy_with(&server, "2025-11-25", declared.clone()).await;
+        let listed = client.ask(&request(1, "tools/list", &json!({}))).await;
+        assert_eq!(listed["result"]["tools"], Value::from(want.clone()), "{declared}");
+        let mut newest = TestClient::open(&server);
+        let mut list = modern(1, "tools/list");
+        list["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = declared.clone();
+        let listed = newest.ask(&list).await;
+        assert_eq!(names_of(&listed["result"]["tools"]), names_of(&Value::from(want)), "{declared}");
+        assert_eq!(listed["result"]["cacheScope"], "private", "clients see other tools: {listed}");
+    }
+    // What is not shown is served, and says what is missing.
+    let mut client = TestClient::legacy(&server, "2025-11-25").await;
+    let refused = client.call(2, "get-roots-list", json!({})).await;
+    assert_eq!(text_of(&refused), "the client does not support roots");
+}
+
 #[tokio::test]
 async fn prompts_and_templates_are_those_of_the_reference() {
     let server = server();
@@ -399,6 +445,45 @@ async fn a_client_without_tasks_of_its_own_is_not_asked_for_one() {
     call["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = async_client();
     let refused = newest.ask(&call).await;
     assert_eq!(refused["result"]["isError"], true, "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_research_is_a_task_of_its_session() {
+    let server = server();
+    let mut client = TestClient::legacy_with(&server, "2025-11-25", json!({"elicitation": {}})).await;
+    let call = |ambiguous: bool| {
+        let arguments = json!({"topic": "python", "ambiguous": ambiguous});
+        let params = json!({"name": "simulate-research-query", "arguments": arguments, "task": {}});
+        request(1, "tools/call", &params)
+    };
+    let begun = client.ask(&call(false)).await;
+    let task = begun["result"]["task"]["taskId"].clone();
+    client.send(&request(2, "tasks/result", &json!({"taskId": task}))).await;
+    let report = client.receive().await;
+    assert!(text_of(&report["result"]).starts_with("# Research Report: python\n"), "{report}");
+    let begun = client.ask(&call(true)).await;
+    let task = begun["result"]["task"]["taskId"].clone();
+    let mut messages = Vec::new();
+    // Until it asks, which it does when somebody waits for it.
+    loop {
+        let now = client.ask(&request(3, "tasks/get", &json!({"taskId": task}))).await;
+        let message = now["result"]["statusMessage"].as_str().unwrap_or_default().to_owned();
+        if messages.last() != Some(&message) {
+            messages.push(message);
+        }
+        if now["result"]["status"] == "input_required" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let unclear = "Found multiple interpretations for \"python\". Requesting clarification...";
+    assert_eq!(messages[messages.len() - 3..], ["Gathering sources...", "Analyzing content...", unclear]);
+    let waits = request(4, "tasks/result", &json!({"taskId": task}));
+    let meant = json!({"action": "accept", "content": {"interpretation": "snake"}});
+    let (asked, answer) = answered(&mut client, &waits, &meant).await;
+    let choices = &asked["params"]["requestedSchema"]["properties"]["interpretation"]["oneOf"];
+    assert_eq!(choices[1]["const"], "snake");
+    assert!(text_of(&answer).starts_with("# Research Report: python (snake)\n"), "{answer}");
 }
 
 #[tokio::test]

@@ -5,11 +5,14 @@
 //! other entries may follow there.
 
 use crate::protocol::mirrored::{MirroredParam, mirrored};
-use crate::protocol::{Capability, Era, Prompt, Resource, ResourceTemplate, Revision, ToolDefinition};
+use crate::protocol::{
+    Capability, ClientCapabilities, Era, Prompt, Resource, ResourceTemplate, Revision, TaskSupport,
+    ToolDefinition,
+};
+use crate::server::answer::chosen_tools::{ChosenPage, ChosenTools};
 use crate::server::answer::envelope::{self, Handshake};
+use crate::server::answer::page_cursor::PageCursor;
 use crate::wire::Raw;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hashlink::DefaultHashBuilder;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -102,6 +105,8 @@ pub(crate) struct Catalog {
     /// The names of prompts and the URIs of resources.
     listed: HashSet<Box<str>>,
     lists: [Pages; 4],
+    /// The tools, where not all clients see the same ones.
+    chosen_tools: Option<ChosenTools>,
     discover: Box<RawValue>,
     handshake: Handshake,
 }
@@ -116,6 +121,8 @@ struct Listed {
     index: usize,
     /// The arguments that HTTP clients repeat in headers.
     mirrored: Box<[MirroredParam]>,
+    /// Whether calls go on as tasks in revision 2025-11-25; `None` where the server has no tasks.
+    tasks: Option<TaskSupport>,
 }
 
 /// One list, in pages, for both eras.
@@ -127,6 +134,14 @@ struct Pages {
     legacy: Vec<Box<RawValue>>,
 }
 
+/// One page of a list.
+pub(crate) enum Page<'c> {
+    /// The same for all clients: the result as it is sent.
+    Same(Raw<'c>),
+    /// Written for each client.
+    Chosen(ChosenPage<'c>),
+}
+
 /// How long a client may cache a list. Clients that subscribe are notified of changes earlier.
 const TTL_MS: u32 = 3_600_000;
 
@@ -134,7 +149,10 @@ impl Catalog {
     /// Heap bytes of the serialised answers.
     pub(crate) fn bytes(&self) -> usize {
         let pages = self.lists.iter().flat_map(|list| list.modern.iter().chain(&list.legacy));
-        pages.chain([&self.discover, &self.handshake.capabilities]).map(|json| json.get().len()).sum()
+        let written = pages.chain([&self.discover, &self.handshake.capabilities]);
+        let written = written.chain(&self.handshake.capabilities_with_tasks);
+        let chosen = self.chosen_tools.as_ref().map_or(0, ChosenTools::bytes);
+        written.map(|json| json.get().len()).sum::<usize>() + chosen
     }
 
     pub(crate) fn new(source: &CatalogSource<'_>) -> Result<Self, CatalogError> {
@@ -144,9 +162,14 @@ impl Catalog {
             Some(text) => format!(r#","instructions":{}"#, serde_json::to_string(text)?),
             None => String::new(),
         };
-        let caching = format!(r#""ttlMs":{TTL_MS},"cacheScope":"public","_meta":{meta}"#);
+        let caching_for = |whom| format!(r#""ttlMs":{TTL_MS},"cacheScope":"{whom}","_meta":{meta}"#);
+        let caching = caching_for("public");
         let versions = serde_json::to_string(&[Revision::MODERN.as_str()])?;
         let shown = source.tools.iter().filter(|tool| !source.hidden.contains(tool.name()));
+        let is_same_for_all = source.tools.iter().all(|tool| tool.needs().is_empty());
+        let chosen_tools = (!is_same_for_all)
+            .then(|| ChosenTools::new(shown.clone(), source.page_entries, caching_for("private")));
+        let shown = shown.filter(|_| is_same_for_all);
         let tools: Vec<_> = shown.map(|tool| (tool.in_era(Era::Modern), tool.in_era(Era::Legacy))).collect();
         let form = PageForm { entries: source.page_entries, caching: &caching, last_cursor: None };
         let resources = PageForm { last_cursor: source.resources_cursor, ..form };
@@ -158,17 +181,20 @@ impl Catalog {
         ];
         let prompts = source.prompts.iter().map(Prompt::name);
         let resources = source.resources.iter().map(Resource::uri);
-        let capabilities_in = |era| RawValue::from_string(capabilities(source, era));
-        let modern = capabilities_in(Era::Modern)?;
+        let capabilities_in = |revision| RawValue::from_string(capabilities(source, revision));
+        let modern = capabilities_in(Revision::MODERN)?;
+        let with_tasks = source.has_tasks.then(|| capabilities_in(Revision::LATEST_HANDSHAKE));
         Ok(Self {
             tools: index(source)?,
             listed: prompts.chain(resources).map(Box::from).collect(),
             lists,
+            chosen_tools: chosen_tools.transpose()?,
             discover: RawValue::from_string(format!(
                 r#"{{"resultType":"complete","supportedVersions":{versions},"capabilities":{modern}{instructions},{caching}}}"#
             ))?,
             handshake: Handshake {
-                capabilities: capabilities_in(Era::Legacy)?,
+                capabilities: capabilities_in(Revision::V2025_06_18)?,
+                capabilities_with_tasks: with_tasks.transpose()?,
                 server_info: RawValue::from_string(implementation)?,
                 instructions: source.instructions.map(str::to_owned),
             },
@@ -178,6 +204,11 @@ impl Catalog {
     /// The index of a tool in the toolset.
     pub(crate) fn tool(&self, name: &str) -> Option<usize> {
         self.tools.get(name).map(|tool| tool.index)
+    }
+
+    /// Whether calls of a tool go on as tasks in revision 2025-11-25; `None` where the server has no tasks.
+    pub(crate) fn task_support(&self, name: &str) -> Option<TaskSupport> {
+        self.tools.get(name)?.tasks
     }
 
     /// Whether a tool, prompt or resource has that name or URI.
@@ -191,17 +222,23 @@ impl Catalog {
     }
 
     /// A page of a list: the first, or the one that a cursor names. `None` if this catalog did not issue the cursor.
-    pub(crate) fn page(&self, list: List, era: Era, cursor: Option<&str>) -> Option<Raw<'_>> {
+    pub(crate) fn page(
+        &self,
+        list: List,
+        era: Era,
+        client: ClientCapabilities,
+        cursor: Option<&str>,
+    ) -> Option<Page<'_>> {
+        if let (List::Tools, Some(tools)) = (list, &self.chosen_tools) {
+            return tools.page(era, client, cursor).map(Page::Chosen);
+        }
         let pages = &self.lists[list as usize];
-        let page = match cursor {
-            None => 0,
-            Some(cursor) => pages.parse_cursor(cursor)?,
-        };
+        let page = PageCursor::read(cursor, pages.version)?;
         let pages = match era {
             Era::Modern => &pages.modern,
             Era::Legacy => &pages.legacy,
         };
-        pages.get(page).map(|page| Raw::from(&**page))
+        pages.get(page).map(|page| Page::Same(Raw::from(&**page)))
     }
 
     /// The result of `server/discover`.
@@ -212,26 +249,6 @@ impl Catalog {
     /// The parts of the result of `initialize` that do not depend on the request.
     pub(crate) fn handshake(&self) -> &Handshake {
         &self.handshake
-    }
-}
-
-impl Pages {
-    fn cursor(version: u32, page: u32) -> String {
-        let mut bytes = [0; 8];
-        bytes[..4].copy_from_slice(&version.to_be_bytes());
-        bytes[4..].copy_from_slice(&page.to_be_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-
-    fn parse_cursor(&self, cursor: &str) -> Option<usize> {
-        let mut bytes = [0; 8];
-        // The text comes from a client: a longer one is not decoded.
-        let written = URL_SAFE_NO_PAD.decode_slice(cursor.as_bytes().get(..11)?, &mut bytes).ok()?;
-        let (version, page) = bytes.split_at(4);
-        let is_ours = cursor.len() == 11 && written == 8 && version == self.version.to_be_bytes();
-        let page = u32::from_be_bytes(page.try_into().ok()?);
-        // The first page has no cursor.
-        is_ours.then_some(page as usize).filter(|page| *page > 0)
     }
 }
 
@@ -266,7 +283,7 @@ fn pages<'a, D: Serialize + 'a>(
         let from = page * page_entries;
         let of_page = &written[from..written.len().min(from + page_entries)];
         let next = if page + 1 < count {
-            Some(Pages::cursor(version, page as u32 + 1))
+            Some(PageCursor { version, page: page as u32 + 1 }.to_string())
         } else {
             last_cursor.map(str::to_owned)
         };
@@ -284,7 +301,7 @@ fn pages<'a, D: Serialize + 'a>(
 }
 
 /// The capabilities, as JSON text.
-fn capabilities(source: &CatalogSource<'_>, era: Era) -> String {
+fn capabilities(source: &CatalogSource<'_>, revision: Revision) -> String {
     let mut members = vec![r#""tools":{"listChanged":true}"#.to_owned()];
     if source.has_resources {
         members.push(resources_capability(source));
@@ -296,8 +313,11 @@ fn capabilities(source: &CatalogSource<'_>, era: Era) -> String {
         members.push(r#""completions":{}"#.to_owned());
     }
     members.push(r#""logging":{}"#.to_owned());
-    if source.has_tasks && era == Era::Modern {
+    if source.has_tasks && revision.is_modern() {
         members.push(format!(r#""extensions":{{"{}":{{}}}}"#, Capability::TASKS));
+    }
+    if source.has_tasks && revision.has_tasks() {
+        members.push(r#""tasks":{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}"#.to_owned());
     }
     format!("{{{}}}", members.join(","))
 }
@@ -321,7 +341,8 @@ fn index(source: &CatalogSource<'_>) -> Result<ByName, CatalogError> {
             return Err(refuse("arguments are an object: it needs \"type\": \"object\"".to_owned()));
         }
         let mirrored = mirrored(&schema).map_err(|fault| refuse(fault.to_string()))?.into();
-        if tools.insert(name.into(), Listed { index, mirrored }).is_some() {
+        let tasks = source.has_tasks.then(|| tool.supports_tasks());
+        if tools.insert(name.into(), Listed { index, mirrored, tasks }).is_some() {
             return Err(CatalogError::DuplicateTool { name: name.to_owned() });
         }
     }
@@ -353,6 +374,13 @@ mod tests {
         .expect("a catalog")
     }
 
+    /// A client without capabilities.
+    const NOTHING: ClientCapabilities = ClientCapabilities::from_bits(0);
+
+    fn page<'c>(catalog: &'c Catalog, cursor: Option<&str>) -> Option<Page<'c>> {
+        catalog.page(List::Resources, Era::Modern, NOTHING, cursor)
+    }
+
     fn resources(count: usize) -> Vec<Resource> {
         (0..count).map(|n| Resource::new(format!("x://{n}"), format!("{n}"))).collect()
     }
@@ -364,7 +392,8 @@ mod tests {
             for era in [Era::Modern, Era::Legacy] {
                 let (mut cursor, mut seen) = (None::<String>, Vec::new());
                 loop {
-                    let page = catalog.page(List::Resources, era, cursor.as_deref()).expect("a page");
+                    let page = catalog.page(List::Resources, era, NOTHING, cursor.as_deref());
+                    let Some(Page::Same(page)) = page else { panic!("a page") };
                     let page: serde_json::Value = serde_json::from_str(page.as_str()).expect("JSON");
                     let entries = page["resources"].as_array().expect("a list");
                     assert!(entries.len() <= page_entries);
@@ -383,13 +412,14 @@ mod tests {
     #[test]
     fn cursors_of_others_are_refused() {
         let (old, new) = (catalog(&resources(5), 2), catalog(&resources(6), 2));
-        let cursor = Pages::cursor(old.lists[List::Resources as usize].version, 1);
-        assert!(old.page(List::Resources, Era::Modern, Some(&cursor)).is_some());
-        assert!(new.page(List::Resources, Era::Modern, Some(&cursor)).is_none(), "of an older list");
+        let version = old.lists[List::Resources as usize].version;
+        let cursor = PageCursor { version, page: 1 }.to_string();
+        assert!(page(&old, Some(&cursor)).is_some());
+        assert!(page(&new, Some(&cursor)).is_none(), "of an older list");
         for bad in ["", "x", "AAAAAAAAAAA", &format!("{cursor}A"), &cursor[1..], "äöüäöüäöüäö"] {
-            assert!(old.page(List::Resources, Era::Modern, Some(bad)).is_none(), "{bad}");
+            assert!(page(&old, Some(bad)).is_none(), "{bad}");
         }
-        let beyond = Pages::cursor(old.lists[List::Resources as usize].version, 99);
-        assert!(old.page(List::Resources, Era::Modern, Some(&beyond)).is_none());
+        let beyond = PageCursor { version, page: 99 }.to_string();
+        assert!(page(&old, Some(&beyond)).is_none());
     }
 }

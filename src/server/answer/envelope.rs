@@ -46,6 +46,26 @@ pub(crate) fn result(reply: &mut Reply, id: &str, body: Raw<'_>) {
     reply.token("}");
 }
 
+/// Writes an error answer from the error of another answer.
+pub(crate) fn known_error(reply: &mut Reply, id: &str, error: Raw<'_>) {
+    open(reply, AnswerId::Of(id), r#","error":"#);
+    reply.raw(error);
+    reply.token("}");
+}
+
+/// Writes the result of a call that went on as a task of revision 2025-11-25, an object, with the task that it belongs to.
+pub(crate) fn task_outcome(reply: &mut Reply, id: &str, result: &str, task: &str) {
+    let members = result.trim_ascii_end().strip_suffix('}').unwrap_or(result);
+    open(reply, AnswerId::Of(id), r#","result":"#);
+    reply.raw(Raw::trusted(members));
+    let is_empty = members.trim_ascii() == "{";
+    reply.token(if is_empty { r#""_meta":{""# } else { r#","_meta":{""# });
+    reply.token(Meta::RELATED_TASK);
+    reply.token(r#"":{"taskId":"#);
+    reply.string(task);
+    reply.token("}}}}");
+}
+
 /// Opens a tool's result up to the first content block.
 pub(crate) fn open_tool_result(reply: &mut Reply, id: &str, era: Era) {
     open(reply, AnswerId::Of(id), r#","result":{"#);
@@ -60,7 +80,7 @@ pub(crate) fn close_tool_result(reply: &mut Reply, era: Era, meta: &RawValue) {
     if era == Era::Modern {
         close_modern_result(reply, meta);
     } else {
-        reply.token("}}");
+        close_result(reply);
     }
 }
 
@@ -201,6 +221,8 @@ pub(crate) fn server_meta(implementation: &str) -> Result<Box<RawValue>, serde_j
 #[derive(Debug)]
 pub(crate) struct Handshake {
     pub(crate) capabilities: Box<RawValue>,
+    /// Those of revision 2025-11-25, where they are others.
+    pub(crate) capabilities_with_tasks: Option<Box<RawValue>>,
     pub(crate) server_info: Box<RawValue>,
     pub(crate) instructions: Option<String>,
 }
@@ -210,7 +232,8 @@ pub(crate) fn initialize(reply: &mut Reply, id: &str, revision: Revision, handsh
     open(reply, AnswerId::Of(id), r#","result":{"protocolVersion":""#);
     reply.token(revision.as_str());
     reply.token(r#"","capabilities":"#);
-    reply.raw((&*handshake.capabilities).into());
+    let with_tasks = handshake.capabilities_with_tasks.as_ref().filter(|_| revision.has_tasks());
+    reply.raw((&**with_tasks.unwrap_or(&handshake.capabilities)).into());
     reply.token(r#","serverInfo":"#);
     reply.raw((&*handshake.server_info).into());
     if let Some(instructions) = &handshake.instructions {
@@ -226,6 +249,11 @@ pub(crate) fn open_result(reply: &mut Reply, id: &str, era: Era) {
     if era == Era::Modern {
         reply.token(r#""resultType":"complete","#);
     }
+}
+
+/// Closes a result after its last member.
+pub(crate) fn close_result(reply: &mut Reply) {
+    reply.token("}}");
 }
 
 /// Opens a modern result without members of its own.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(crate) struct Families {
     pub(crate) resources: Vec<Arc<dyn AnyResources>>,
     pub(crate) prompts: Vec<Box<dyn AnyPrompts>>,
-    pub(crate) completer: Option<Box<dyn AnyCompleter>>,
+    pub(crate) completers: Vec<Box<dyn AnyCompleter>>,
     pub(crate) has_tasks: bool,
 }
 
@@ -53,8 +53,12 @@ impl Families {
             | Method::Subscribe
             | Method::Unsubscribe => self.has_resources(),
             Method::PromptsList | Method::PromptsGet => self.has_prompts(),
-            Method::Complete => self.completer.is_some(),
-            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => self.has_tasks,
+            Method::Complete => !self.completers.is_empty(),
+            Method::TasksGet
+            | Method::TasksUpdate
+            | Method::TasksCancel
+            | Method::TasksList
+            | Method::TasksResult => self.has_tasks,
             Method::Initialize
             | Method::Ping
             | Method::Discover
@@ -91,7 +95,7 @@ impl Families {
             has_resource_list: self.has_resource_list(),
             resources_cursor: list_position::first_cursor(&self.resources, 0).as_deref(),
             has_prompts: self.has_prompts(),
-            has_completions: self.completer.is_some(),
+            has_completions: !self.completers.is_empty(),
             has_tasks: self.has_tasks,
             page_entries: limits.page_entries,
         })

@@ -144,7 +144,15 @@ impl RequestContext {
 
     /// Sends a progress notification, if the client asked for them and the last one is at least
     /// `progress_interval_ms` old. A value that is not greater than the last one is not sent, as the protocol demands.
+    ///
+    /// Of a call that runs as a task, `message` becomes the status message of the task instead.
     pub fn progress(&mut self, progress: f64, total: Option<f64>, message: Option<&str>) {
+        if self.in_task {
+            if let (Some(message), Ok(task)) = (message, self.task()) {
+                self.shared.tasks.note(&task, message, SystemTime::now());
+            }
+            return;
+        }
         let now = Instant::now();
         if let Some((at, last)) = self.last_progress
             && (progress <= last || now.duration_since(at) < self.shared.limits.progress_interval())
@@ -505,6 +513,14 @@ impl RequestContext {
             Ok(answer) => Ok(InputResponse::new(answer.body())),
             Err(error) => Err(ToolError::failed(format_args!("{}: {error}", request.method()))),
         }
+    }
+
+    /// Asks a legacy client, on the stream of this request, what a task of its session asks for.
+    ///
+    /// # Errors
+    /// When it does not answer, or refuses.
+    pub(crate) async fn ask_for_task(&self, request: InputRequest) -> Result<InputResponse, ToolError> {
+        self.ask_over_stream(&mut Question::new(String::new(), request, None)).await
     }
 
     /// Ends the request with an error other than one that the model reads.

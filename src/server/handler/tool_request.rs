@@ -1,6 +1,6 @@
 //! A tool call before it is admitted: its arguments become the tool's own type, then its message is checked.
 
-use crate::protocol::{ArgumentsAt, Message, MessageDecoder, ProtocolError};
+use crate::protocol::{ArgumentsAt, Era, Message, MessageDecoder, ProtocolError, Revision, TaskSupport};
 use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::arguments::{Arguments, arena_bytes, decode_object};
@@ -15,6 +15,14 @@ use crate::wire::DecodeError;
 use crate::wire::Frame;
 use bumpalo::Bump;
 use serde::Deserialize;
+
+/// Where a call goes on that was admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GoesOn {
+    Here,
+    /// In the background: its message is served anew there.
+    AsTask,
+}
 
 /// A call of a tool whose arguments are not decoded yet.
 pub struct ToolRequest<'f> {
@@ -47,7 +55,8 @@ impl<'f> ToolRequest<'f> {
     /// As for [`ToolRequest::admit`].
     pub fn admit_with_json<A: Deserialize<'f>>(mut self) -> Result<(A, &'f str, CallContext), Finished> {
         let decoded = self.decode_arguments::<A>()?;
-        let context = CallContext::new(RequestContext::new(self.check_and_admit()?), self.index);
+        let (admitted, goes_on) = self.check_and_admit()?;
+        let context = CallContext::new(RequestContext::new(admitted), self.index);
         let (message, arena) = (self.decoder.message(), self.decoder.arena());
         let json = message.arguments.map_or("{}", |raw| raw.as_str());
         let name = message.name.unwrap_or_default();
@@ -62,6 +71,7 @@ impl<'f> ToolRequest<'f> {
         let has_owned = self.arguments_at == ArgumentsAt::End || self.decoder.has_owned();
         self.context.made.settle(self.context.frame, arena, accepted.is_err() || has_owned);
         match accepted {
+            Ok(_) if goes_on == GoesOn::AsTask => Err(Finished(HandlerEnd::NeedsTask)),
             Ok((arguments, json)) => Ok((arguments, json, context)),
             Err(text) => Err(context.finish(Err(ToolError::Failed(text)))),
         }
@@ -88,7 +98,8 @@ impl<'f> ToolRequest<'f> {
             return refused;
         }
         let request = match self.check_and_admit() {
-            Ok(request) => request,
+            Ok((request, GoesOn::Here)) => request,
+            Ok((_, GoesOn::AsTask)) => return Finished(HandlerEnd::NeedsTask),
             Err(outcome) => return outcome.into(),
         };
         let json = self.decoder.message().arguments.map_or("{}", |raw| raw.as_str());
@@ -161,18 +172,38 @@ impl<'f> ToolRequest<'f> {
     }
 
     /// Checks and admits the message, which was read to its end, and counts the call.
-    fn check_and_admit(&self) -> Result<AdmittedRequest, Outcome> {
+    fn check_and_admit(&self) -> Result<(AdmittedRequest, GoesOn), Outcome> {
         let (message, arena) = (self.decoder.message(), self.decoder.arena());
         // What a client answers to questions is decoded with the checks.
         if message.input_responses.is_some() || message.request_state.is_some() {
             self.context.make_room(arena).map_err(|error| self.context.refuse(message, &error))?;
         }
-        let admitted = Unchecked::new(&self.context, message, arena).check()?.admit_call()?;
+        let checked = Unchecked::new(&self.context, message, arena).check()?;
+        let goes_on = if self.context.shared.description.has_tasks { self.goes_on()? } else { GoesOn::Here };
+        let admitted = checked.admit_call()?;
         // Arguments that are not there are not read twice.
         let is_two_pass = self.arguments_at == ArgumentsAt::End && message.arguments.is_some();
         self.context.shared.tool_usage.note_call(self.index, is_two_pass, arena_bytes(arena));
         self.context.call.note_tool(self.index);
-        Ok(admitted)
+        Ok((admitted, goes_on))
+    }
+
+    /// Where the call goes on: a client of revision 2025-11-25 says so with each.
+    fn goes_on(&self) -> Result<GoesOn, Outcome> {
+        let (context, message) = (&self.context, self.decoder.message());
+        let has_tasks = context.session.revision().is_some_and(Revision::has_tasks);
+        let is_asked = !context.origin.in_task && has_tasks && context.era_of(message) == Era::Legacy;
+        let Some(name) = message.name.filter(|_| is_asked) else { return Ok(GoesOn::Here) };
+        match (context.shared.catalog.load().task_support(name), message.wants_task) {
+            (Some(TaskSupport::Optional | TaskSupport::Required), true) => Ok(GoesOn::AsTask),
+            (Some(TaskSupport::Forbidden), true) => {
+                Err(context.refuse(message, &ProtocolError::TaskForbidden { name }))
+            }
+            (Some(TaskSupport::Required), false) => {
+                Err(context.refuse(message, &ProtocolError::TaskRequired { name }))
+            }
+            (Some(TaskSupport::Forbidden | TaskSupport::Optional), false) | (None, _) => Ok(GoesOn::Here),
+        }
     }
 
     /// Answers a call of a tool that does not exist.
@@ -184,7 +215,7 @@ impl<'f> ToolRequest<'f> {
         }
         match self.check_and_admit() {
             Err(outcome) => outcome.into(),
-            Ok(admitted) => {
+            Ok((admitted, _)) => {
                 let context = RequestContext::new(admitted);
                 match self.decoder.message().name {
                     Some(name) => context.refuse(&ProtocolError::UnknownTool { name }),

@@ -103,6 +103,14 @@ impl Checked<'_, '_> {
         self.context.refuse(self.message, error)
     }
 
+    /// What the client can do: a modern one says so with each message, a legacy one in its handshake.
+    pub(crate) fn capabilities(&self) -> ClientCapabilities {
+        match self.era {
+            Era::Modern => self.context.call.details().capabilities,
+            Era::Legacy => self.context.session.capabilities(),
+        }
+    }
+
     /// Admits a call of a tool.
     ///
     /// # Errors

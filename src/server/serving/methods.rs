@@ -1,7 +1,7 @@
 //! Every method but `tools/call`: one table from method to function, and the functions.
 
 use crate::protocol::{Era, IdField, LogLevel, Method, ProtocolError};
-use crate::server::answer::catalog::List;
+use crate::server::answer::catalog::{List, Page};
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
@@ -18,8 +18,8 @@ use crate::server::serving::core::Core;
 use crate::server::serving::dispatched::Dispatched;
 use crate::server::serving::from_client::{initialize, take_notification, take_response};
 use crate::server::serving::listen::{self, Wanted};
-use crate::server::serving::task_methods;
 use crate::server::serving::watching;
+use crate::server::serving::{session_task_methods, task_methods};
 use crate::server::state::changes::{CannotSubscribe, Subscription};
 use crate::wire::Raw;
 use serde::Deserialize;
@@ -64,7 +64,13 @@ pub(crate) fn serve_method<'f, T: Toolset, F>(
         Method::PromptsGet => prompt(families, checked).into(),
         Method::Complete => complete(families, checked).into(),
         Method::Listen => listen(families, &checked).into(),
-        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => task_methods::serve(&checked).into(),
+        Method::TasksResult => session_task_methods::result(checked).into(),
+        Method::TasksGet | Method::TasksCancel | Method::TasksList if era == Era::Legacy => {
+            session_task_methods::serve(&checked).into()
+        }
+        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel | Method::TasksList => {
+            task_methods::serve(&checked).into()
+        }
         // Calls of tools do not come here; and a notification's name is no request's.
         Method::ToolsCall | Method::Initialized | Method::Cancelled | Method::RootsListChanged => {
             checked.refuse(&ProtocolError::MethodNotFound { method: name }).into()
@@ -122,9 +128,17 @@ fn list(checked: &Checked<'_, '_>, list: List) -> Outcome {
         Err(refusal) => return refusal,
     };
     let IdField::Valid(id) = message.id else { return Outcome::Silent };
+    let id = id.as_json();
     let catalog = context.shared.catalog.load();
-    match catalog.page(list, era, cursor) {
-        Some(page) => result(context, id.as_json(), page),
+    match catalog.page(list, era, checked.capabilities(), cursor) {
+        Some(Page::Same(page)) => result(context, id, page),
+        Some(Page::Chosen(page)) => {
+            let mut reply = context.shared.reply();
+            envelope::open_result(&mut reply, id, era);
+            page.write(&mut reply);
+            envelope::close_result(&mut reply);
+            context.shared.answered(reply, AnswerId::Of(id))
+        }
         None => checked.refuse(&ProtocolError::InvalidParams(
             "this cursor was not given out here, or the list has changed",
         )),
@@ -201,12 +215,14 @@ fn complete<'f>(
         Err(error) => return Err(checked.refuse(&ProtocolError::UndecodableParams(error)).into()),
     };
     let mut request = RequestContext::new(checked.admit()?);
-    let completer = families.completer.as_ref();
     Ok(Box::pin(async move {
-        let result = match completer {
-            Some(completer) => completer.complete(&asked, &mut request).await,
-            None => Err(ToolError::NotFound),
-        };
+        let mut result = Err(ToolError::NotFound);
+        for completer in &families.completers {
+            result = completer.complete(&asked, &mut request).await;
+            if result != Err(ToolError::NotFound) {
+                break;
+            }
+        }
         prompts::finish_completion(request, result)
     }))
 }

@@ -11,6 +11,7 @@ pub(crate) mod methods;
 pub(crate) mod on_thread;
 pub(crate) mod recorded;
 pub(crate) mod serve;
+mod session_task_methods;
 pub(crate) mod slot;
 pub(crate) mod task_methods;
 pub(crate) mod tasks;

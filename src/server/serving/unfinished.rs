@@ -1,6 +1,6 @@
 //! Answers that need the whole frame: a call that asks its client, and a call that becomes a task.
 
-use crate::protocol::{ArgumentsAt, InputRequest, Message, MessageDecoder, ProtocolError};
+use crate::protocol::{ArgumentsAt, Era, InputRequest, Message, MessageDecoder, ProtocolError};
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::handler_end::HandlerEnd;
@@ -95,14 +95,23 @@ fn detach(
             return (shared.refusal(AnswerId::Of(&id), &ProtocolError::NoRoomForTask(&why)), None);
         }
     };
-    let Ok(task) = shared.tasks.create(principal, SystemTime::now()) else {
+    let of_session = call.is_legacy().then(|| session.number());
+    let Ok(task) = shared.tasks.create_for(principal, of_session, SystemTime::now()) else {
         let limit = shared.limits.max_tasks;
         return (shared.refusal(AnswerId::Of(&id), &ProtocolError::TooManyTasks { limit }), None);
     };
     let mut reply = shared.reply();
-    envelope::open_task_result(&mut reply, &id);
-    shared.tasks.write(&task, principal, &mut reply);
-    envelope::close_modern_result(&mut reply, &shared.server_meta);
+    if let Some(number) = of_session {
+        envelope::open_result(&mut reply, &id, Era::Legacy);
+        reply.token(r#""task":{"#);
+        shared.tasks.write_status(&task, number, &mut reply);
+        reply.token("}");
+        envelope::close_result(&mut reply);
+    } else {
+        envelope::open_task_result(&mut reply, &id);
+        shared.tasks.write(&task, principal, &mut reply);
+        envelope::close_modern_result(&mut reply, &shared.server_meta);
+    }
     match shared.answered(reply, AnswerId::Of(&id)) {
         reply @ Outcome::Reply(_) => {
             let session = Arc::clone(session);

@@ -26,6 +26,7 @@ pub(crate) mod request_state;
 pub(crate) mod resource_watch;
 pub(crate) mod room_news;
 pub(crate) mod session;
+pub(crate) mod session_tasks;
 pub(crate) mod sessions;
 pub(crate) mod streamed;
 pub(crate) mod task;

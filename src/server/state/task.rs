@@ -3,7 +3,7 @@
 //! Invariants: a task that has ended never changes; a key is asked for once.
 
 use crate::limits::units::rfc3339;
-use crate::protocol::{InputKind, InputRequest};
+use crate::protocol::{Era, InputKind, InputRequest};
 use crate::server::state::charge::Charge;
 use crate::server::state::fair_bytes::Share;
 use crate::server::state::fair_limit::Permit;
@@ -17,9 +17,21 @@ use std::time::{Duration, SystemTime};
 /// Bytes of a request or an answer besides its text and its key.
 pub(super) const INPUT_BYTES: usize = size_of::<Input>() + size_of::<Box<str>>();
 
+/// The longest word of a task on how far it is.
+const MAX_MESSAGE_BYTES: usize = 256;
+
+/// How long tasks are kept, and how often their clients are told to ask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) ttl: Duration,
+    pub(super) poll_interval: Duration,
+}
+
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) principal: u128,
+    /// The session that it belongs to; none of those of the modern era.
+    pub(super) session: Option<u64>,
     pub(super) created: SystemTime,
     pub(super) updated: SystemTime,
     pub(super) state: TaskState,
@@ -27,6 +39,12 @@ pub(super) struct Task {
     pub(super) inputs: BTreeMap<Box<str>, Input>,
     /// Woken when the task ends.
     pub(super) driver: Option<Waker>,
+    /// Who waits for its end or for its next question, by number.
+    pub(super) waiters: Vec<(u64, Waker)>,
+    /// The number of who began to wait last.
+    last_waiter: u64,
+    /// How far it is, in its own words.
+    message: Option<Box<str>>,
     /// One of those of the tasks that have not ended, until it ends.
     slot: Option<Permit>,
 }
@@ -65,21 +83,25 @@ pub(super) enum TaskState {
 #[derive(Debug)]
 pub(super) enum Input {
     /// The client has not answered. `handler` waits for the answer.
-    Asked { request: Charged<InputRequest>, handler: Option<Waker> },
+    Asked { request: Charged<InputRequest>, handler: Option<Waker>, is_sent: bool },
     /// The answer, as JSON text, until the handler takes it. Its bytes count until the task ends, as the handler may keep
     /// them so long.
     Answered(Charged<Option<Box<str>>>),
 }
 
 impl Task {
-    pub(super) fn new(principal: u128, now: SystemTime, slot: Permit) -> Self {
+    pub(super) fn new(principal: u128, session: Option<u64>, now: SystemTime, slot: Permit) -> Self {
         Self {
             principal,
             created: now,
             updated: now,
             state: TaskState::Working,
             inputs: BTreeMap::new(),
+            session,
             driver: None,
+            waiters: Vec::new(),
+            last_waiter: 0,
+            message: None,
             slot: Some(slot),
         }
     }
@@ -88,7 +110,7 @@ impl Task {
         !matches!(self.state, TaskState::Working)
     }
 
-    fn status(&self) -> &'static str {
+    pub(super) fn status(&self) -> &'static str {
         match self.state {
             TaskState::Working if self.open_inputs().next().is_some() => "input_required",
             TaskState::Working => "working",
@@ -115,6 +137,19 @@ impl Task {
         }
     }
 
+    /// Heap bytes of what is not charged apart.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.message.as_deref().map_or(0, str::len) + self.waiters.capacity() * size_of::<(u64, Waker)>()
+    }
+
+    /// Notes how far it is, as far as there is room for the words.
+    pub(super) fn note(&mut self, message: &str, now: SystemTime) {
+        if !self.is_over() {
+            self.message = Some(message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)].into());
+            self.updated = now;
+        }
+    }
+
     /// Ends the task, unless it has ended.
     pub(super) fn end(&mut self, state: TaskState, now: SystemTime, wakes: &mut WakeList) {
         if !self.is_over() {
@@ -128,6 +163,7 @@ impl Task {
 
     pub(super) fn wake_all(&mut self, wakes: &mut WakeList) {
         wakes.push(self.driver.take());
+        self.wake_waiters(wakes);
         for input in self.inputs.values_mut() {
             if let Input::Asked { handler, .. } = input {
                 wakes.push(handler.take());
@@ -135,9 +171,60 @@ impl Task {
         }
     }
 
-    pub(super) fn ask(&mut self, key: &str, request: Charged<InputRequest>, now: SystemTime) {
-        self.inputs.insert(key.into(), Input::Asked { request, handler: None });
+    /// A number for who begins to wait.
+    pub(super) fn next_waiter(&mut self) -> u64 {
+        self.last_waiter += 1;
+        self.last_waiter
+    }
+
+    /// Registers who waits, and returns the waker that is not needed any more.
+    pub(super) fn wait(&mut self, number: u64, waker: Waker) -> Option<Waker> {
+        if let Some((_, known)) = self.waiters.iter_mut().find(|(known, _)| *known == number) {
+            return Some(std::mem::replace(known, waker));
+        }
+        self.waiters.push((number, waker));
+        None
+    }
+
+    /// Takes the waker of who does not wait any more.
+    pub(super) fn leave(&mut self, number: u64) -> Option<Waker> {
+        let at = self.waiters.iter().position(|(known, _)| *known == number)?;
+        Some(self.waiters.swap_remove(at).1)
+    }
+
+    pub(super) fn wake_waiters(&mut self, wakes: &mut WakeList) {
+        self.waiters.drain(..).for_each(|(_, waker)| wakes.push(Some(waker)));
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        key: &str,
+        request: Charged<InputRequest>,
+        now: SystemTime,
+        wakes: &mut WakeList,
+    ) {
+        self.inputs.insert(key.into(), Input::Asked { request, handler: None, is_sent: false });
         self.updated = now;
+        self.wake_waiters(wakes);
+    }
+
+    /// A question that nobody sends to the client at the moment: whoever takes it does.
+    pub(super) fn take_unsent(&mut self) -> Option<(Box<str>, InputRequest)> {
+        self.inputs.iter_mut().find_map(|(key, input)| match input {
+            Input::Asked { request, is_sent: is_sent @ false, .. } => {
+                *is_sent = true;
+                Some((key.clone(), request.value.clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Has somebody else send a question, unless it was answered.
+    pub(super) fn give_back_question(&mut self, key: &str, wakes: &mut WakeList) {
+        if let Some(Input::Asked { is_sent, .. }) = self.inputs.get_mut(key) {
+            *is_sent = false;
+            self.wake_waiters(wakes);
+        }
     }
 
     /// Whether the client has still to answer `key`.
@@ -175,20 +262,36 @@ impl Task {
         }
     }
 
-    /// Writes the members of the task, without braces around them.
-    pub(super) fn write(&self, id: &str, ttl: Duration, poll_interval: Duration, reply: &mut Reply) {
+    /// Writes what the task is and how far, without braces around it.
+    pub(super) fn write_status(&self, id: &str, era: Era, times: Times, reply: &mut Reply) {
+        let [ttl, poll_interval] = match era {
+            Era::Modern => [r#","ttlMs":"#, r#","pollIntervalMs":"#],
+            Era::Legacy => [r#","ttl":"#, r#","pollInterval":"#],
+        };
         reply.literal(r#""taskId":"#);
         reply.string(id);
         reply.literal(r#","status":""#);
         reply.literal(self.status());
-        reply.literal(r#"","createdAt":"#);
+        if let Some(message) = &self.message {
+            reply.literal(r#"","statusMessage":"#);
+            reply.string(message);
+            reply.literal(r#","createdAt":"#);
+        } else {
+            reply.literal(r#"","createdAt":"#);
+        }
         reply.string(&timestamp(self.created));
         reply.literal(r#","lastUpdatedAt":"#);
         reply.string(&timestamp(self.updated));
-        reply.literal(r#","ttlMs":"#);
-        reply.integer(ttl.as_millis() as u64);
-        reply.literal(r#","pollIntervalMs":"#);
-        reply.integer(poll_interval.as_millis() as u64);
+        reply.literal(ttl);
+        reply.integer(times.ttl.as_millis() as u64);
+        reply.literal(poll_interval);
+        reply.integer(times.poll_interval.as_millis() as u64);
+    }
+
+    /// Writes the members of the task as the extension has them, without braces around them: what it came to and what it
+    /// asks for are among them.
+    pub(super) fn write(&self, id: &str, times: Times, reply: &mut Reply) {
+        self.write_status(id, Era::Modern, times, reply);
         match &self.state {
             TaskState::Completed { result } => {
                 reply.literal(r#","result":"#);

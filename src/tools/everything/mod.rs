@@ -2,9 +2,10 @@
 //!
 //! Names, arguments and answers are those of the reference server. It is for tests of clients and never on by default:
 //! `get-env` shows every client the whole environment of the process, with the secrets in it. What differs, on purpose:
-//! - All tools are listed for all clients; one that asks the client for what it cannot do fails. The two tools whose
-//!   request becomes a task of the client (`-async`) are for clients of revision 2025-11-25, as later ones have none.
-//! - `simulate-research-query` is for clients with the extension for tasks, and has no messages about its stages.
+//! - Tools that ask the client are listed for clients that can be asked, as in the reference; a call of one that is not
+//!   listed fails and says what is missing. The two tools whose request becomes a task of the client (`-async`) are for
+//!   clients of revision 2025-11-25, as later ones have none.
+//! - `simulate-research-query` is for clients of revision 2025-11-25, and for later ones with the extension for tasks.
 //! - `gzip-file-as-resource` fetches as the fetch tool does, from public addresses only, and keeps 16 files for a session,
 //!   as far as there is memory for what lasts; they can be read, and are not listed.
 //! - What the two `toggle-` tools start needs the session of a client that begins with `initialize`. A message that was not
@@ -42,7 +43,7 @@ pub use demo::Demo;
 pub use documents::INSTRUCTIONS;
 
 use super::at_once::serve;
-use crate::protocol::ToolDefinition;
+use crate::protocol::{Capability, ToolDefinition};
 use crate::server::{Finished, ToolRequest, Toolset};
 use crate::tools::fetch::Fetch;
 use gzip::Bounds;
@@ -51,6 +52,19 @@ use std::sync::Arc;
 
 /// The answer to `tools/list`, word for word that of the reference server.
 const DEFINITIONS: &str = include_str!("definitions.json");
+
+/// What a client declares that sees a tool; all others see it anyway.
+fn needs(tool: &str) -> &'static [Capability] {
+    match tool {
+        "get-roots-list" => &[Capability::Roots],
+        "trigger-elicitation-request" => &[Capability::Elicitation],
+        "trigger-url-elicitation" => &[Capability::ElicitationUrl],
+        "trigger-sampling-request" => &[Capability::Sampling],
+        "trigger-sampling-request-async" => &[Capability::Sampling, Capability::SamplingTasks],
+        "trigger-elicitation-request-async" => &[Capability::Elicitation, Capability::ElicitationTasks],
+        _ => &[],
+    }
+}
 
 /// The tools. [`Demo`] has the prompts and resources that go with them.
 ///
@@ -103,7 +117,12 @@ macro_rules! wait {
 impl Toolset for Everything {
     fn definitions(&self) -> Vec<ToolDefinition> {
         // invariant: the text is part of the program, and a test reads it.
-        ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable")
+        let tools = ToolDefinition::parse_list(DEFINITIONS).expect("the definitions are readable");
+        let with_needs = |tool: ToolDefinition| {
+            let needs = needs(tool.name());
+            tool.shown_if(needs)
+        };
+        tools.into_iter().map(with_needs).collect()
     }
 
     fn call<'f>(

@@ -68,17 +68,26 @@ pub(super) async fn research(research: Research<'_>, call: &mut CallContext) -> 
     let Research { topic, ambiguous } = research;
     call.require_task()?;
     let mut clarification = None;
-    for stage in 0..STAGES.len() {
+    for (stage, name) in STAGES.iter().enumerate() {
+        let so_far = |call: &mut CallContext, message: &str| {
+            call.progress(stage as f64, Some(STAGES.len() as f64), Some(message));
+        };
+        so_far(call, &format!("{name}..."));
         if stage == UNCLEAR_STAGE && ambiguous && call.client_can(Capability::Elicitation) {
-            clarification = Some(match call.ask("interpretation", what_is_meant(topic)).await {
-                Ok(response) => Some(response),
-                Err(ToolError::Failed(_)) => None,
+            let unclear =
+                format!("Found multiple interpretations for \"{topic}\". Requesting clarification...");
+            so_far(call, &unclear);
+            drop(unclear);
+            let meant = match call.ask("interpretation", what_is_meant(topic)).await {
+                Ok(response) => meaning(Some(&response)),
+                Err(ToolError::Failed(_)) => meaning(None),
                 Err(error) => return Err(error),
-            });
+            };
+            so_far(call, &format!("Continuing with interpretation: \"{meant}\"..."));
+            clarification = Some(meant);
         }
         tokio::time::sleep(STAGE).await;
     }
-    let clarification = clarification.map(|response| meaning(response.as_ref()));
     call.text(&report(topic, clarification.as_deref()));
     Ok(())
 }

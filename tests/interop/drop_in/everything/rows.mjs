@@ -171,4 +171,12 @@ export const asking = {
         ['trigger-sampling-request-async', {}],
         ['trigger-elicitation-request-async', {}],
     ],
+    tasks: [
+        { call: ['simulate-research-query', { topic: 'rivers' }], requests: ['tasks/result', 'tasks/get', 'tasks/result', 'tasks/cancel'] },
+        {
+            call: ['simulate-research-query', { topic: 'a "Python"', ambiguous: true }],
+            requests: ['tasks/result', 'tasks/get', 'tasks/list'],
+        },
+        { call: ['simulate-research-query', { topic: 'x' }], requests: ['tasks/cancel', 'tasks/get', 'tasks/result', 'tasks/list'] },
+    ],
 };

@@ -1,0 +1,163 @@
+//! The methods of tasks in revision 2025-11-25: a client asks which tasks its session has, how far one is and what it came
+//! to, or cancels one. While it waits for what a task came to, it is asked what the task asks for.
+
+use crate::protocol::{Era, IdField, InputRequest, Method, ProtocolError, Revision};
+use crate::server::answer::envelope::{self, AnswerId};
+use crate::server::answer::outcome::Outcome;
+use crate::server::handler::request_context::RequestContext;
+use crate::server::handler::resources::BoxedFuture;
+use crate::server::incoming::checks::Checked;
+use crate::server::incoming::handler_end::Finished;
+use crate::server::state::session_tasks::{SessionCancel, TaskOutcome, TaskStep, TaskWaiter};
+use crate::server::state::task_store::Updated;
+use crate::wire::Raw;
+use std::future::poll_fn;
+use std::time::SystemTime;
+
+const UNKNOWN: ProtocolError<'static> =
+    ProtocolError::InvalidParams("this session has no such task, or its time is over");
+const NO_NAME: ProtocolError<'static> = ProtocolError::InvalidParams("taskId must be a string");
+/// Stands for an answer that a client did not give: it fits no question.
+const NO_ANSWER: &str = "null";
+
+/// Serves the methods that wait for nothing.
+pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
+    let Checked { context, message, .. } = *checked;
+    let IdField::Valid(id) = message.id else { return Outcome::Silent };
+    if let Err(refusal) = check_revision(checked) {
+        return refusal;
+    }
+    if checked.method == Some(Method::TasksList) {
+        return list(checked, id.as_json());
+    }
+    let Some(task) = message.task_id else { return checked.refuse(&NO_NAME) };
+    let (tasks, session) = (&context.shared.tasks, context.session.number());
+    if checked.method == Some(Method::TasksCancel) {
+        match tasks.cancel_in_session(task, session, SystemTime::now()) {
+            SessionCancel::Done => {}
+            SessionCancel::Unknown => return checked.refuse(&UNKNOWN),
+            SessionCancel::Ended(status) => {
+                let why = format!("Cannot cancel task in terminal status: {status}");
+                return checked.refuse(&ProtocolError::Custom { code: INVALID_PARAMS, message: &why });
+            }
+        }
+    }
+    let mut reply = context.shared.reply();
+    envelope::open_result(&mut reply, id.as_json(), Era::Legacy);
+    if !tasks.write_status(task, session, &mut reply) {
+        return checked.refuse(&UNKNOWN);
+    }
+    envelope::close_result(&mut reply);
+    context.shared.answered(reply, AnswerId::Of(id.as_json()))
+}
+
+const INVALID_PARAMS: i32 = crate::protocol::ErrorCode::InvalidParams as i32;
+
+/// Older revisions have no tasks.
+fn check_revision(checked: &Checked<'_, '_>) -> Result<(), Outcome> {
+    let has_tasks = checked.context.session.revision().is_some_and(Revision::has_tasks);
+    let method = checked.message.method.unwrap_or_default();
+    if has_tasks { Ok(()) } else { Err(checked.refuse(&ProtocolError::MethodNotFound { method })) }
+}
+
+/// A page of the tasks of a session. A cursor is the last task of the page before it.
+fn list(checked: &Checked<'_, '_>, id: &str) -> Outcome {
+    let Checked { context, message, arena, .. } = *checked;
+    let Ok(cursor) = message.cursor.map(|raw| raw.decode::<&str>(arena)).transpose() else {
+        return checked.refuse(&ProtocolError::InvalidParams("cursor must be a string"));
+    };
+    let shared = context.shared;
+    let mut reply = shared.reply();
+    envelope::open_result(&mut reply, id, Era::Legacy);
+    reply.token(r#""tasks":["#);
+    let session = context.session.number();
+    let next = shared.tasks.write_list(session, cursor, shared.limits.page_entries, &mut reply);
+    let Ok(next) = next else {
+        return checked
+            .refuse(&ProtocolError::InvalidParams("this cursor was not given out, or its task is gone"));
+    };
+    reply.token("]");
+    if let Some(next) = next {
+        reply.token(r#","nextCursor":"#);
+        reply.string(&next);
+    }
+    envelope::close_result(&mut reply);
+    shared.answered(reply, AnswerId::Of(id))
+}
+
+/// `tasks/result`: waits until a task has ended.
+pub(crate) fn result<'f>(checked: Checked<'_, 'f>) -> Result<BoxedFuture<'f, Finished>, Finished> {
+    check_revision(&checked)?;
+    let Some(task) = checked.message.task_id else { return Err(checked.refuse(&NO_NAME).into()) };
+    let request = RequestContext::new(checked.admit()?);
+    Ok(Box::pin(send_result(task, request)))
+}
+
+async fn send_result(task: &str, request: RequestContext) -> Finished {
+    let mut waiter = request.shared.tasks.wait_for(task, request.session.number());
+    loop {
+        match poll_fn(|cx| waiter.poll_step(cx)).await {
+            TaskStep::Unknown => return request.refuse(&UNKNOWN),
+            TaskStep::Ended => return outcome(task, &request),
+            TaskStep::Ask(key, question) => {
+                let question = question.related_to(task);
+                if let Err(refusal) = ask(task, &key, question, (&request, &mut waiter)).await {
+                    return refusal;
+                }
+            }
+        }
+    }
+}
+
+/// Asks the client what its task asks for, unless the task ends before.
+///
+/// # Errors
+/// The end of the request where the answer finds no room: it may be asked for again.
+async fn ask(
+    task: &str,
+    key: &str,
+    question: InputRequest,
+    (request, waiter): (&RequestContext, &mut TaskWaiter),
+) -> Result<(), Finished> {
+    let answer = tokio::select! {
+        biased;
+        answer = request.ask_for_task(question) => answer,
+        () = poll_fn(|cx| waiter.poll_ended(cx)) => return Ok(()),
+    };
+    let json = match &answer {
+        Ok(response) => response.as_json(),
+        Err(error) => {
+            tracing::debug!(?error, task, "a client was not asked, or refused");
+            NO_ANSWER
+        }
+    };
+    let principal = request.call.details().principal();
+    let stored =
+        request.shared.tasks.update(task, principal, std::iter::once((key, json)), SystemTime::now());
+    match stored {
+        Updated::Full(why) => Err(request.refuse(&ProtocolError::Failed(&why.to_string()))),
+        Updated::Done | Updated::Unknown => Ok(()),
+    }
+}
+
+/// What the request would have been answered with that began the task.
+fn outcome(task: &str, request: &RequestContext) -> Finished {
+    let id = request.call.details().id.clone();
+    let shared = &request.shared;
+    let written = shared.tasks.with_outcome(task, request.session.number(), |outcome| {
+        let mut reply = shared.reply();
+        match outcome {
+            TaskOutcome::Result(result) => envelope::task_outcome(&mut reply, &id, result.get(), task),
+            TaskOutcome::Error(error) => envelope::known_error(&mut reply, &id, Raw::from(error)),
+            TaskOutcome::Cancelled => return None,
+        }
+        Some(reply)
+    });
+    match written {
+        Some(Some(reply)) => shared.answered(reply, AnswerId::Of(&id)).into(),
+        Some(None) => {
+            request.refuse(&ProtocolError::InvalidParams("the task was cancelled, and has no result"))
+        }
+        None => request.refuse(&UNKNOWN),
+    }
+}

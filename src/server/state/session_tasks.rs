@@ -1,0 +1,206 @@
+//! Tasks of revision 2025-11-25, as their session sees them: it alone may ask for one, and it waits for what a task came to.
+//!
+//! Who waits for a task is also who asks the client what the task asks for. Each question has one such waiter at a time; one
+//! that leaves gives it back.
+
+use crate::protocol::{Era, InputRequest};
+use crate::server::state::task::{Task, TaskState};
+use crate::server::state::task_store::{TaskStore, Tasks};
+use crate::wire::Reply;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+/// What became of the wish to cancel a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SessionCancel {
+    /// It is cancelled.
+    Done,
+    /// It had ended before, with this status.
+    Ended(&'static str),
+    /// The session has no such task.
+    Unknown,
+}
+
+/// What a task came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TaskOutcome<'t> {
+    /// The result of the call, as JSON.
+    Result(&'t RawValue),
+    /// Its error, as JSON.
+    Error(&'t RawValue),
+    /// Nothing: it was cancelled.
+    Cancelled,
+}
+
+/// What who waits for a task has to do next.
+#[derive(Debug)]
+pub(crate) enum TaskStep {
+    /// The task has ended.
+    Ended,
+    /// The client is to be asked this, which has that key among the questions of the task.
+    Ask(Box<str>, InputRequest),
+    /// The session has no such task, or its time is over.
+    Unknown,
+}
+
+/// The session has no such task.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UnknownTask;
+
+fn of_session<'t>(tasks: &'t mut Tasks, id: &str, session: u64) -> Option<&'t mut Task> {
+    tasks.get_mut(id).filter(|task| task.session == Some(session))
+}
+
+impl TaskStore {
+    /// Writes how far a task is, without braces around it; `false` if the session has no such task.
+    pub(crate) fn write_status(&self, id: &str, session: u64, reply: &mut Reply) -> bool {
+        self.tasks.with(|tasks, _| {
+            let Some(task) = of_session(tasks, id, session) else { return false };
+            task.write_status(id, Era::Legacy, self.times, reply);
+            true
+        })
+    }
+
+    /// Writes up to `most` tasks of a session in the order in which they began, from behind the task `after` on, with commas
+    /// between them. Returns the last of them if there are more.
+    ///
+    /// # Errors
+    /// When the session has no task `after`.
+    pub(crate) fn write_list(
+        &self,
+        session: u64,
+        after: Option<&str>,
+        most: usize,
+        reply: &mut Reply,
+    ) -> Result<Option<String>, UnknownTask> {
+        self.tasks.with(|tasks, _| {
+            let own = tasks.iter().filter(|(_, task)| task.session == Some(session));
+            let mut own: Vec<(SystemTime, &str, &Task)> =
+                own.map(|(id, task)| (task.created, &**id, task)).collect();
+            own.sort_unstable_by_key(|(created, id, _)| (*created, *id));
+            let begin = match after {
+                Some(after) => own.iter().position(|(_, id, _)| *id == after).ok_or(UnknownTask)? + 1,
+                None => 0,
+            };
+            let rest = &own[begin..];
+            let page = &rest[..rest.len().min(most)];
+            for (index, (_, id, task)) in page.iter().enumerate() {
+                reply.literal(if index == 0 { "{" } else { ",{" });
+                task.write_status(id, Era::Legacy, self.times, reply);
+                reply.literal("}");
+            }
+            Ok(page.last().filter(|_| page.len() < rest.len()).map(|(_, id, _)| (*id).to_owned()))
+        })
+    }
+
+    /// Cancels a task of a session, unless it has ended.
+    pub(crate) fn cancel_in_session(&self, id: &str, session: u64, now: SystemTime) -> SessionCancel {
+        self.tasks.with(|tasks, wakes| match of_session(tasks, id, session) {
+            None => SessionCancel::Unknown,
+            Some(task) if task.is_over() => SessionCancel::Ended(task.status()),
+            Some(task) => {
+                task.end(TaskState::Cancelled, now, wakes);
+                SessionCancel::Done
+            }
+        })
+    }
+
+    /// Calls `show` with what a task came to; `None` if the session has no such task, or if it has not ended.
+    pub(crate) fn with_outcome<R>(
+        &self,
+        id: &str,
+        session: u64,
+        show: impl FnOnce(TaskOutcome<'_>) -> R,
+    ) -> Option<R> {
+        self.tasks.with(|tasks, _| {
+            let outcome = match &of_session(tasks, id, session)?.state {
+                TaskState::Completed { result } => TaskOutcome::Result(&result.value),
+                TaskState::Failed { error } => TaskOutcome::Error(&error.value),
+                TaskState::Cancelled => TaskOutcome::Cancelled,
+                TaskState::Working => return None,
+            };
+            Some(show(outcome))
+        })
+    }
+
+    /// Begins to wait for a task of a session.
+    pub(crate) fn wait_for(self: &Arc<Self>, id: &str, session: u64) -> TaskWaiter {
+        TaskWaiter { store: Arc::clone(self), id: id.into(), session, number: None, asks: None }
+    }
+}
+
+/// Waits for a task. Dropped, it leaves nothing in it.
+#[derive(Debug)]
+pub(crate) struct TaskWaiter {
+    store: Arc<TaskStore>,
+    id: Box<str>,
+    session: u64,
+    /// Its number among the waiters of the task, once it has one.
+    number: Option<u64>,
+    /// The key of the question that this waiter sends to the client.
+    asks: Option<Box<str>>,
+}
+
+impl TaskWaiter {
+    /// What is to be done next. A question that this gives is answered in the store, or asked by others once this waiter
+    /// is asked for the next step.
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<TaskStep> {
+        self.poll(cx, Task::take_unsent)
+    }
+
+    /// Ready once the task has ended, or is gone.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let asks = self.asks.take();
+        let ended = self.poll(cx, |_| None).map(|_| ());
+        self.asks = asks;
+        ended
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        question: impl FnOnce(&mut Task) -> Option<(Box<str>, InputRequest)>,
+    ) -> Poll<TaskStep> {
+        let waker = cx.waker().clone();
+        let Self { store, id, session, number, asks } = self;
+        let given_back = asks.take();
+        // Wakers are dropped after the lock.
+        let (polled, _unused) = store.tasks.with(|tasks, wakes| {
+            let Some(task) = of_session(tasks, id, *session) else {
+                return (Poll::Ready(TaskStep::Unknown), Some(waker));
+            };
+            if task.is_over() {
+                return (Poll::Ready(TaskStep::Ended), Some(waker));
+            }
+            if let Some(key) = given_back {
+                task.give_back_question(&key, wakes);
+            }
+            if let Some((key, request)) = question(task) {
+                *asks = Some(key.clone());
+                return (Poll::Ready(TaskStep::Ask(key, request)), Some(waker));
+            }
+            let number = *number.get_or_insert_with(|| task.next_waiter());
+            (Poll::Pending, task.wait(number, waker))
+        });
+        polled
+    }
+}
+
+impl Drop for TaskWaiter {
+    fn drop(&mut self) {
+        let Self { store, id, session, number, asks } = self;
+        if number.is_none() && asks.is_none() {
+            return;
+        }
+        let _unused = store.tasks.with(|tasks, wakes| {
+            let task = of_session(tasks, id, *session)?;
+            let waker = number.and_then(|number| task.leave(number));
+            if let Some(key) = asks {
+                task.give_back_question(key, wakes);
+            }
+            waker
+        });
+    }
+}
