@@ -6,6 +6,9 @@
 mod arguments;
 #[path = "filesystem/bounds.rs"]
 mod bounds;
+#[cfg(target_os = "linux")]
+#[path = "filesystem/completion.rs"]
+mod completion;
 #[path = "filesystem/concurrent.rs"]
 mod concurrent;
 #[path = "filesystem/contents.rs"]

@@ -54,7 +54,7 @@ fn builder(
     let files = files.filter(|_| has_tools(&filesystem));
     let server = server.toolset(filesystem);
     let server = match files {
-        Some(files) => server.resources(files),
+        Some(files) => server.resources(files.clone()).completer(files),
         None => server,
     };
 

@@ -52,7 +52,7 @@ impl Client {
         answer
     }
 
-    fn revision(&self) -> &'static str {
+    pub(super) fn revision(&self) -> &'static str {
         if self.is_modern { MODERN } else { "2025-11-25" }
     }
 
@@ -109,7 +109,7 @@ impl Client {
 }
 
 /// The URI of a file; what is no letter, digit or one of a few other characters is encoded.
-fn uri(path: &Path) -> String {
+pub(super) fn uri(path: &Path) -> String {
     let encoded = path.as_os_str().as_bytes().iter().map(|byte| match byte {
         b'/' | b'.' | b'-' | b'_' => char::from(*byte).to_string(),
         byte if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
@@ -118,11 +118,11 @@ fn uri(path: &Path) -> String {
     format!("file://{}", encoded.collect::<String>())
 }
 
-fn uris(listed: &[Value]) -> Vec<&str> {
+pub(super) fn uris(listed: &[Value]) -> Vec<&str> {
     listed.iter().map(|entry| entry["uri"].as_str().expect("a URI")).collect()
 }
 
-fn root(scene: &Scene) -> PathBuf {
+pub(super) fn root(scene: &Scene) -> PathBuf {
     scene.path("").canonicalize().expect("a path")
 }
 

@@ -1,6 +1,8 @@
 //! The files of the allowed directories as resources.
 
 use super::as_node::media;
+use super::complete_path;
+use super::error::FsError;
 use super::file_contents::{self, refusal};
 use super::file_list;
 use super::file_uri::{self, BYTES_TEMPLATE, FileUri, LINES_TEMPLATE};
@@ -8,7 +10,10 @@ use super::file_watches::FileWatches;
 use super::open_file::{OpenFile, READ};
 use super::sandbox::directories::Directories;
 use crate::protocol::{Resource, ResourceTemplate};
-use crate::server::{ReadContext, RequestContext, ResourcePage, ResourceWatch, Resources, ToolError};
+use crate::server::{
+    Completer, CompletionRequest, CompletionTarget, Completions, ReadContext, RequestContext, ResourcePage,
+    ResourceWatch, Resources, ToolError,
+};
 use std::sync::Arc;
 
 /// The files of the directories of [`Filesystem`](super::Filesystem) as resources, which
@@ -23,7 +28,11 @@ use std::sync::Arc;
 /// Changes of a file are told to who is subscribed to it, whether it is written, replaced, removed or made again, within a
 /// tenth of a second, or a few seconds where its directory is replaced. Of a link it is the file that counts to which it led
 /// when the client subscribed.
-#[derive(Debug)]
+///
+/// As a [`Completer`] it proposes how the `path` of such a URI goes on: the names in the directory that is typed so far, those
+/// of directories with a slash behind them, in byte order and percent-encoded. Names that begin with a dot and those that
+/// ignore files exclude are proposed too, as they can be read; links that lead outside are not.
+#[derive(Debug, Clone)]
 pub struct FileResources {
     directories: Arc<Directories>,
     watches: Arc<FileWatches>,
@@ -90,5 +99,31 @@ impl Resources for FileResources {
             file_contents::write(file.map_err(refusal)?, part, (&uri, mime_type), read)
         };
         read.write_on_thread(write).await
+    }
+}
+
+impl Completer for FileResources {
+    async fn complete(
+        &self,
+        request: &CompletionRequest,
+        context: &mut RequestContext,
+    ) -> Result<Completions, ToolError> {
+        match &request.target {
+            CompletionTarget::Resource(uri) if [LINES_TEMPLATE, BYTES_TEMPLATE].contains(&&**uri) => {}
+            _ => return Err(ToolError::NotFound),
+        }
+        if request.argument != "path" {
+            return Ok(Completions::default());
+        }
+        let directories = self.directories.of_session(context.session_values());
+        let typed = request.value.clone();
+        let complete = move |context: &mut RequestContext| {
+            let sandbox = directories.enter(None, Some(context.cancellation()));
+            complete_path::complete(&sandbox, &typed)
+        };
+        context.on_thread(complete).await?.map_err(|error| match error {
+            FsError::Cancelled(_) => ToolError::Cancelled,
+            error => error.into(),
+        })
     }
 }

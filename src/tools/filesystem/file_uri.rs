@@ -18,7 +18,7 @@ pub(super) const LINES_TEMPLATE: &str = "file:///{+path}{?offset,limit}";
 pub(super) const BYTES_TEMPLATE: &str = "file:///{+path}{?byteOffset,byteLimit}";
 
 /// The longest URI that is looked at: each byte of a path as three characters, and a query.
-const MAX_URI_BYTES: usize = 3 * MAX_PATH_BYTES + 256;
+pub(super) const MAX_URI_BYTES: usize = 3 * MAX_PATH_BYTES + 256;
 
 const NO_QUERY: &str = "a file: URI takes the numbers offset and limit (lines, from 1 on), or byteOffset and byteLimit, and nothing \
                         else behind its question mark";

@@ -22,7 +22,7 @@
 //! mod                     the toolset: definitions, and which function a call runs
 //! read read_several write edit rename list tree search search_content info    the tools
 //! file_resources                                  files as resources, beside the tools
-//! file_list file_contents file_uri file_watches   what those need
+//! file_list file_contents complete_path file_uri file_watches    what those need
 //! found_lines line_pattern ignore_files           what searching contents needs
 //! several_files shares   what reading several files needs
 //! last_lines line_range walk file_text open_file write_target    what several tools do
@@ -37,7 +37,10 @@ mod answer_space;
 mod arguments;
 mod as_node;
 mod attributes;
+#[cfg(all(test, target_os = "linux"))]
+mod changing_files;
 mod compat;
+mod complete_path;
 mod context;
 mod cut;
 mod edit;
@@ -192,7 +195,8 @@ impl Filesystem {
         self
     }
 
-    /// The files of the directories as resources, for [`ServerBuilder::resources`](crate::ServerBuilder::resources).
+    /// The files of the directories as resources, for [`ServerBuilder::resources`](crate::ServerBuilder::resources), and what
+    /// completes their paths, for [`ServerBuilder::completer`](crate::ServerBuilder::completer).
     ///
     /// ```
     /// use mcpool::Server;
@@ -200,7 +204,8 @@ impl Filesystem {
     ///
     /// let (filesystem, _) = Filesystem::new(&[std::env::current_dir()?], true)?;
     /// let files = filesystem.resources();
-    /// let server = Server::builder("files", "1.0.0").toolset(filesystem).resources(files).build()?;
+    /// let server = Server::builder("files", "1.0.0").toolset(filesystem);
+    /// let server = server.resources(files.clone()).completer(files).build()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn resources(&self) -> FileResources {

@@ -28,18 +28,23 @@ pub(crate) fn mime_type(path: &[u8]) -> &'static str {
     }
 }
 
-/// The `file:` URL of an absolute path. The characters that Node.js leaves as they are stay as they are.
+/// The `file:` URL of an absolute path.
 pub(crate) fn file_url(path: &[u8]) -> String {
-    let mut url = String::from("file://");
+    format!("file://{}", encoded(path))
+}
+
+/// A path as URLs have it. The characters that Node.js leaves as they are stay as they are.
+pub(crate) fn encoded(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
     for byte in path {
         if byte.is_ascii_alphanumeric() || b"!$&'()*+,-./:;=@_".contains(byte) {
-            url.push(char::from(*byte));
+            text.push(char::from(*byte));
         } else {
             // Writing to a string does not fail.
-            let _ = write!(url, "%{byte:02X}");
+            let _ = write!(text, "%{byte:02X}");
         }
     }
-    url
+    text
 }
 
 #[cfg(test)]
