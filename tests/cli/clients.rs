@@ -293,7 +293,8 @@ fn clients_point_at_one_server_that_is_shared() {
     let entry =
         json_of(&machine.home().join(".config/zed/settings.json"))["context_servers"]["mcpool"].clone();
     assert_eq!(entry, json!({"command": program, "args": ["connect", unix]}));
-    machine.succeeds(&["install", "cursor", "--shared"]);
+    let told = machine.succeeds(&["install", "cursor", "--shared"]);
+    assert!(told.contains("No server listens there yet: mkdir -p "), "{told}");
     let entry = json_of(&machine.home().join(".cursor/mcp.json"))["mcpServers"]["mcpool"].clone();
     let default = format!("unix:{}", machine.home().join(".mcpool/mcpool.sock").display());
     assert_eq!(entry["args"], json!(["connect", default]));

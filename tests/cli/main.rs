@@ -7,6 +7,7 @@ mod admission;
 mod call;
 mod client;
 mod client_messages;
+#[cfg(target_os = "linux")]
 mod clients;
 mod connect;
 mod gate;

@@ -4,6 +4,10 @@ use super::entry::{Field, FieldValue, REACHING};
 use super::fault::Fault;
 use super::servers::json_options;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
+use jsonc_parser::errors::ParseError;
+use jsonc_parser::tokens::Token;
+use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ast, parse_to_ast};
+use std::ops::Range;
 
 /// Puts the entry of that name under `key`. One that is there keeps its other members if it `keeps` them.
 ///
@@ -30,25 +34,104 @@ pub(super) fn set(text: &str, key: &str, name: &str, fields: &[Field], keeps: bo
     Ok(root.to_string())
 }
 
-/// Removes the entry of that name, if it is there.
+/// Removes the entry of that name, if it is there. The library would take a comment behind the entry for a part of it, as
+/// one behind the member before is where the brace is on its line; so only the entry and its comma are cut out.
 ///
 /// # Errors
 /// As for [`set`].
 pub(super) fn remove(text: &str, key: &str, name: &str) -> Result<String, Fault> {
-    let root = parse(text)?;
-    if let Some(object) = root.object_value()
-        && let Some(servers) = servers(&object, key)?
-        && let Some(found) = only(&servers, name)?
-    {
-        found.remove();
+    let Some(Cut { entry, comma, brace }) = cut(text, key, name)? else { return Ok(text.to_owned()) };
+    let (before, behind) = (&text[..entry.start], &text[entry.end..]);
+    let mut rest = match comma {
+        Some(comma) if comma < entry.start => {
+            let before = [&text[..comma], &text[comma + 1..entry.start]].concat();
+            join(&before, behind, Space::Behind)
+        }
+        Some(comma) => {
+            let behind = [&text[entry.end..comma], &text[comma + 1..]].concat();
+            join(before, &behind, Space::Before)
+        }
+        None => join(before, behind, Space::Before),
+    };
+    let inside = &rest[brace + 1..];
+    let space = inside.len() - inside.trim_start().len();
+    if inside.trim_start().starts_with('}') {
+        rest.replace_range(brace + 1..brace + 1 + space, "");
     }
-    Ok(root.to_string())
+    Ok(rest)
+}
+
+/// What is cut out of a text.
+struct Cut {
+    entry: Range<usize>,
+    /// The comma behind the entry, or else the one before it.
+    comma: Option<usize>,
+    /// Where the table of servers begins.
+    brace: usize,
+}
+
+fn cut(text: &str, key: &str, name: &str) -> Result<Option<Cut>, Fault> {
+    let collect = CollectOptions { comments: CommentCollectionStrategy::Off, tokens: true };
+    let parsed = parse_to_ast(text, &collect, &json_options()).map_err(|error| fault(text, &error))?;
+    let Some(ast::Value::Object(object)) = &parsed.value else { return Ok(None) };
+    let Some(at) = position(object, key)? else { return Ok(None) };
+    let ast::Value::Object(servers) = &object.properties[at].value else {
+        return Err(Fault::NoTable { key: key.to_owned() });
+    };
+    let Some(at) = position(servers, name)? else { return Ok(None) };
+    let members = &servers.properties;
+    let entry = members[at].range.start..members[at].range.end;
+    let next = members.get(at + 1).map_or(servers.range.end, |next| next.range.start);
+    let tokens = parsed.tokens.unwrap_or_default();
+    let comma_in = |range: Range<usize>| {
+        let mut commas = tokens.iter().filter(|found| found.token == Token::Comma);
+        commas.find(|comma| range.contains(&comma.range.start)).map(|comma| comma.range.start)
+    };
+    let before = at.checked_sub(1).and_then(|before| comma_in(members[before].range.end..entry.start));
+    Ok(Some(Cut { comma: comma_in(entry.end..next).or(before), brace: servers.range.start, entry }))
+}
+
+/// Which member has that name.
+fn position(object: &ast::Object<'_>, name: &str) -> Result<Option<usize>, Fault> {
+    let mut found = object.properties.iter().enumerate().filter(|(_, member)| member.name.as_str() == name);
+    match (found.next(), found.next()) {
+        (_, Some(_)) => Err(Fault::Twice { key: name.to_owned() }),
+        (found, None) => Ok(found.map(|(at, _)| at)),
+    }
+}
+
+/// Which space between two members stays when one that stood between them goes.
+#[derive(PartialEq, Eq)]
+enum Space {
+    Before,
+    Behind,
+}
+
+/// Two texts between which something was cut out; a line that had nothing else goes.
+fn join(before: &str, behind: &str, space: Space) -> String {
+    const BLANK: [char; 2] = [' ', '\t'];
+    let line = before.rfind('\n').map_or(0, |at| at + 1);
+    let is_own_line = before[line..].trim_matches(BLANK).is_empty() && line > 0;
+    let rest = behind.trim_start_matches(BLANK);
+    if is_own_line {
+        if let Some(next) = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix('\n')) {
+            return [&before[..line], next].concat();
+        }
+        return [before, rest].concat();
+    }
+    if space == Space::Behind {
+        [before.trim_end_matches(BLANK), behind].concat()
+    } else {
+        [before, rest].concat()
+    }
 }
 
 fn parse(text: &str) -> Result<CstRootNode, Fault> {
-    CstRootNode::parse(text, &json_options()).map_err(|error| {
-        Fault::at(text, Some(error.range().start..error.range().end), &error.kind().to_string())
-    })
+    CstRootNode::parse(text, &json_options()).map_err(|error| fault(text, &error))
+}
+
+fn fault(text: &str, error: &ParseError) -> Fault {
+    Fault::at(text, Some(error.range().start..error.range().end), &error.kind().to_string())
 }
 
 fn servers(object: &CstObject, key: &str) -> Result<Option<CstObject>, Fault> {
@@ -148,7 +231,16 @@ mod tests {
     #[test]
     fn an_entry_is_removed_and_others_stay() {
         for (before, after) in [
-            ("{\"s\": {\"n\": {}}}", "{\"s\": {}}"),
+            (r#"{"s": {"n": {}}}"#, r#"{"s": {}}"#),
+            (r#"{"s": { "n": {} }}"#, r#"{"s": {}}"#),
+            (r#"{"s": {"n": {}, "a": 1}}"#, r#"{"s": {"a": 1}}"#),
+            (r#"{"s": {"a": 1, "n": {}}}"#, r#"{"s": {"a": 1}}"#),
+            (r#"{"s": {"a": 1, "n": {} }}"#, r#"{"s": {"a": 1 }}"#),
+            (r#"{"s": {"a": 1, "n": {}, "b": 2}}"#, r#"{"s": {"a": 1, "b": 2}}"#),
+            ("{\"s\": {\n  \"a\": 1,\n  \"n\": {} /* c */}}", "{\"s\": {\n  \"a\": 1\n  /* c */}}"),
+            ("{\"s\": {\n  \"n\": {} // c\n}}", "{\"s\": {\n  // c\n}}"),
+            ("{\"s\": {\n  \"n\": {}\n}}", "{\"s\": {}}"),
+            ("{\"s\": {\r\n\t\"a\": 1,\r\n\t\"n\": {},\r\n}}", "{\"s\": {\r\n\t\"a\": 1,\r\n}}"),
             (
                 "{\n  \"s\": {\n    \"a\": 1, // one\n    \"n\": {}\n  }\n}",
                 "{\n  \"s\": {\n    \"a\": 1 // one\n  }\n}",

@@ -70,9 +70,19 @@ pub(super) fn wanted(
     };
     let start = ["mcpool", "serve", "--unix", socket].map(str::to_owned).into_iter().chain(served.words()?);
     let start = Reach::Command(start.collect()).shown();
-    let note = (!Path::new(socket).exists()).then(|| format!("No server listens there yet: {start}"));
+    let note = (!Path::new(socket).exists())
+        .then(|| format!("No server listens there yet: {}{start}", with_folder(Path::new(socket))));
     let reach = Reach::Command([program, vec!["connect".to_owned(), target]].concat());
     Ok(Wanted { reach, notes: note.into_iter().collect() })
+}
+
+/// The command that makes the folder of a socket where it is missing, to be put before another one.
+fn with_folder(socket: &Path) -> String {
+    let missing = socket.parent().filter(|folder| !folder.is_dir());
+    missing.map_or_else(String::new, |folder| {
+        let make = ["mkdir", "-p", &folder.to_string_lossy()].map(str::to_owned);
+        format!("{} && ", Reach::Command(make.to_vec()).shown())
+    })
 }
 
 /// What a server is asked to serve.
