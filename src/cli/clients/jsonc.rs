@@ -101,7 +101,7 @@ fn position(object: &ast::Object<'_>, name: &str) -> Result<Option<usize>, Fault
 }
 
 /// Which space between two members stays when one that stood between them goes.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Space {
     Before,
     Behind,
