@@ -303,6 +303,7 @@ async fn a_task_is_cancelled_once_and_has_no_result() {
         assert_eq!((&waited["id"], &waited["error"]["code"]), (&json!(2), &json!(-32_602)), "{waited}");
         assert_valid(REVISION, &["CancelTaskResult"], &cancelled["result"]);
         assert_eq!(cancelled["result"]["status"], "cancelled");
+        assert_eq!(cancelled["result"]["statusMessage"], "Client cancelled task execution.");
         let refused = of_task(&mut client, 4, "tasks/cancel", &task).await;
         assert_eq!(refused["error"]["code"], -32_602, "{refused}");
         assert!(

@@ -3,6 +3,7 @@
 //! Who waits for a task is also who asks the client what the task asks for. Each question has one such waiter at a time; one
 //! that leaves gives it back.
 
+use crate::memory::lasting;
 use crate::protocol::{Era, InputRequest};
 use crate::server::state::task::{Task, TaskState};
 use crate::server::state::task_store::{TaskStore, Tasks};
@@ -11,6 +12,9 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
+
+/// The last status message of a task that its client cancelled.
+const CANCELLED: &str = "Client cancelled task execution.";
 
 /// What became of the wish to cancel a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +105,7 @@ impl TaskStore {
             None => SessionCancel::Unknown,
             Some(task) if task.is_over() => SessionCancel::Ended(task.status()),
             Some(task) => {
+                lasting(|| task.note(CANCELLED, now));
                 task.end(TaskState::Cancelled, now, wakes);
                 SessionCancel::Done
             }
