@@ -400,6 +400,12 @@ fn settings_of_the_server_are_checked_and_written_down() {
     }
     let told = machine.succeeds(&["install", "cursor"]);
     assert!(told.contains("those that are open in Cursor count"), "{told}");
+    // The server reads the user's own file, too: it may name directories, and other places to listen at.
+    machine.put(".config/mcpool/mcpool.toml", b"directories = [\"/\"]\nhttp = [\"127.0.0.1:1\"]\n");
+    machine.succeeds(&["install", "zed", "--command", "mcpool"]);
+    let entry =
+        json_of(&machine.home().join(".config/zed/settings.json"))["context_servers"]["mcpool"].clone();
+    assert_eq!(entry["args"], json!(["serve", "--stdio", "--http=", "--unix="]));
 }
 
 #[test]

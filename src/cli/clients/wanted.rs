@@ -5,7 +5,7 @@ use super::error::ClientsError;
 use super::flags::is_for_clients;
 use super::known::Client;
 use super::locate::{Environment, Scope};
-use crate::cli::config::{Config, Flags, Setting, Shape};
+use crate::cli::config::{Config, Flags, Setting, Settings, Shape};
 use crate::cli::error::CliError;
 use crate::cli::toolsets::Enabled;
 use crate::limits::LimitOption;
@@ -89,7 +89,7 @@ fn with_folder(socket: &Path) -> String {
 struct Served<'m> {
     flags: ForClients<'m>,
     dirs: Vec<PathBuf>,
-    /// Whether its tools work in directories that only the command line or the client can name.
+    /// Whether its tools work in directories that neither settings nor the user's own file name.
     needs_directory: bool,
 }
 
@@ -102,7 +102,12 @@ impl<'m> Served<'m> {
         let enabled = Enabled::parse(&config.settings.tools)?;
         let dirs: Vec<PathBuf> = matches.get_many("dirs").into_iter().flatten().cloned().collect();
         enabled.check_directories(&dirs)?;
-        let needs_directory = enabled.takes_directories() && config.settings.repository.is_none();
+        let names_some =
+            |settings: &Settings| settings.repository.is_some() || !settings.directories.is_empty();
+        let of_user = Config::resolve(&flags, |name| std::env::var_os(name));
+        let is_named =
+            names_some(&config.settings) || of_user.is_ok_and(|config| names_some(&config.settings));
+        let needs_directory = enabled.takes_directories() && !is_named;
         Ok(Self { flags, dirs, needs_directory })
     }
 
