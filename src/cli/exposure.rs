@@ -49,7 +49,7 @@ pub(super) fn announce(
     let enabled = Enabled::parse(&settings.tools);
     let serving = Serving {
         toolsets: enabled.iter().flat_map(|enabled| enabled.names()).map(str::to_owned).collect(),
-        directories: dirs.iter().map(|dir| dir.display().to_string()).collect(),
+        directories: dirs.iter().map(|dir| whole(dir)).collect(),
         addresses: listeners.iter().map(|listener| shown(listener.local_addr())).collect(),
         clients: exposure.clients(settings),
     };
@@ -116,6 +116,12 @@ pub(super) fn shown(address: &LocalAddress) -> String {
         LocalAddress::Tcp { .. } => format!("{address}/mcp"),
         _ => address.to_string(),
     }
+}
+
+/// A directory by its whole path; one below the home of the user as it was named.
+fn whole(dir: &Path) -> String {
+    let absolute = (!dir.starts_with("~")).then(|| std::path::absolute(dir).ok()).flatten();
+    absolute.as_deref().unwrap_or(dir).display().to_string()
 }
 
 /// The first few names of a list.

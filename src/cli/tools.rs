@@ -19,8 +19,9 @@ const MIN_WIDTH: usize = 60;
 const MAX_ARGUMENTS_WIDTH: usize = 24;
 /// Columns before what does not fit beside its tool.
 const INDENT: usize = 4;
-/// Columns that a description has at least beside its tool.
-const MIN_DESCRIPTION_WIDTH: usize = 24;
+/// Columns that a description has at least beside its arguments, and below its tool.
+const MIN_BESIDE_WIDTH: usize = 36;
+const MIN_BELOW_WIDTH: usize = 24;
 /// Characters of the longest description in the table; `--json` has them whole.
 const MAX_DESCRIPTION: usize = 240;
 
@@ -81,7 +82,7 @@ fn write_table(out: &mut impl Write, tools: &[Tool], width: usize) -> io::Result
         .unwrap_or_default();
     let indent = names + 2 + arguments + 2;
     // Where the columns leave no room for it, what a tool does stands below it.
-    let is_beside = indent + MIN_DESCRIPTION_WIDTH <= width;
+    let is_beside = indent + MIN_BESIDE_WIDTH <= width;
     for ((name, shown), tool) in rows.iter().zip(tools) {
         let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
         let description = one_line(description, MAX_DESCRIPTION);
@@ -94,7 +95,7 @@ fn write_table(out: &mut impl Write, tools: &[Tool], width: usize) -> io::Result
         } else {
             let head = wrap(&format!("{name}  {shown}"), width);
             writeln!(out, "{}", head[0].trim_end())?;
-            let indent = if names + 2 + MIN_DESCRIPTION_WIDTH <= width { names + 2 } else { INDENT };
+            let indent = if names + 2 + MIN_BELOW_WIDTH <= width { names + 2 } else { INDENT };
             for text in [head[1..].join(" "), description].iter().filter(|text| !text.is_empty()) {
                 write_indented(out, &wrap(text, width - indent), indent)?;
             }

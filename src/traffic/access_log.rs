@@ -3,10 +3,11 @@
 //! Invariants: what serves never waits for the file; a line that is lost, as the file is full or slow, is counted and
 //! reported; once warm, a request allocates nothing here.
 
-use super::ended_request::{EndedRequest, Line};
+use super::ended_request::{EndedRequest, thousandths};
 use super::line_queue::{DropWarnings, LineQueue, touched};
 use crate::lock::lock;
 use jiff::Timestamp;
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes of the lines that wait; another such room is being written meanwhile.
 const QUEUE_BYTES: usize = 64 * 1024;
@@ -148,13 +149,18 @@ impl AccessLog {
 
     /// Writes the line of a request.
     pub fn write(&self, request: &EndedRequest<'_>) {
-        let Shared { queue, .. } = &*self.handle.0;
-        let mut line = Line::new();
-        let is_written = request.write_json(&now(), &mut line).is_ok();
-        if !is_written {
-            queue.note_dropped();
-        } else if !queue.push(line.as_bytes()) {
-            self.handle.0.warn(1, false, &"its file takes them too slowly");
+        let queue = &self.handle.0.queue;
+        let pushed = SCRATCH.try_with(|scratch| {
+            let Scratch { line, clock } = &mut *scratch.borrow_mut();
+            line.clear();
+            request.write_json(clock.now(), line);
+            queue.push(line)
+        });
+        match pushed {
+            Ok(true) => {}
+            Ok(false) => self.handle.0.warn(1, false, &"its file takes them too slowly"),
+            // The thread is about to end.
+            Err(_) => queue.note_dropped(),
         }
     }
 
@@ -176,7 +182,54 @@ impl fmt::Debug for AccessLog {
     }
 }
 
-/// The time for a line, to the millisecond.
+/// What a thread that serves writes its lines with.
+struct Scratch {
+    line: Vec<u8>,
+    clock: Clock,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch { line: Vec::new(), clock: Clock::new() }) };
+}
+
+/// Writes the time of day; what lies before the milliseconds is written once a second.
+struct Clock {
+    second: u64,
+    text: Vec<u8>,
+}
+
+impl Clock {
+    const fn new() -> Self {
+        Self { second: u64::MAX, text: Vec::new() }
+    }
+
+    /// The time to the millisecond (RFC 3339, UTC).
+    fn now(&mut self) -> &[u8] {
+        self.at(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    fn at(&mut self, since_1970: Duration) -> &[u8] {
+        /// Bytes of what lies behind the seconds: a point, three digits, and the zone.
+        const REST_BYTES: usize = 5;
+        if self.second == since_1970.as_secs() {
+            self.text.truncate(self.text.len().saturating_sub(REST_BYTES));
+        } else {
+            self.second = since_1970.as_secs();
+            self.text.clear();
+            let shown = Timestamp::new(self.second.cast_signed(), 0).unwrap_or_default();
+            // Writing to a `Vec` does not fail.
+            let _ = write!(self.text, "{shown}");
+            // The zone, which is behind the milliseconds.
+            self.text.pop();
+        }
+        self.text.push(b'.');
+        self.text.extend_from_slice(&thousandths(u64::from(since_1970.subsec_millis())));
+        self.text.push(b'Z');
+        &self.text
+    }
+}
+
+/// The time for a line about the log itself.
 fn now() -> impl fmt::Display {
     struct Shown(Timestamp);
     impl fmt::Display for Shown {
@@ -311,6 +364,20 @@ mod tests {
 
     fn read(text: &str) -> Vec<serde_json::Value> {
         text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    #[test]
+    fn the_clock_goes_on() {
+        let mut clock = Clock::new();
+        for (ms, want) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (7, "1970-01-01T00:00:00.007Z"),
+            (1_234, "1970-01-01T00:00:01.234Z"),
+            (1_764_511_400_999, "2025-11-30T14:03:20.999Z"),
+            (1_764_511_400_010, "2025-11-30T14:03:20.010Z"),
+        ] {
+            assert_eq!(std::str::from_utf8(clock.at(Duration::from_millis(ms))), Ok(want));
+        }
     }
 
     /// Keeps what is written, and waits for its gate to open before each write.

@@ -4,8 +4,9 @@
 //! which is bounded and visible; writing allocates nothing.
 
 use crate::memory::ClientName;
-use serde::Serialize;
 use std::fmt;
+#[cfg(feature = "cli")]
+use std::io::Write as _;
 use std::time::Duration;
 
 /// What becomes of a request.
@@ -81,26 +82,60 @@ impl EndedRequest<'_> {
         Milliseconds { us: u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX) }
     }
 
-    /// Writes it as a line of JSON, of the moment `time`; less than all if `out` has no room for it.
-    pub(super) fn write_json(
-        &self,
-        time: &dyn fmt::Display,
-        out: &mut Line,
-    ) -> Result<(), serde_json::Error> {
-        let sender = self.sender();
-        let shown = Shown {
-            time: Displayed(time),
-            client: self.client,
-            principal: Displayed(&sender),
-            method: self.method,
-            tool: self.tool,
-            result: self.result.name(),
-            code: self.result.code(),
-            bytes: self.answer_bytes,
-            ms: self.took.as_micros() as f64 / 1e3,
-        };
-        serde_json::to_writer(&mut *out, &shown)?;
-        out.push(b'\n').map_err(serde_json::Error::io)
+    /// Appends it as a line of JSON, of the moment `time`.
+    #[cfg(feature = "cli")]
+    pub(super) fn write_json(&self, time: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"time\":\"");
+        out.extend_from_slice(time);
+        out.push(b'"');
+        if let Some(client) = self.client {
+            write_member(out, b",\"client\":", client);
+        }
+        out.extend_from_slice(b",\"principal\":\"");
+        // Its texts have nothing that would be escaped, and writing to a `Vec` does not fail.
+        let _ = write!(out, "{}", self.sender());
+        out.push(b'"');
+        if let Some(method) = self.method {
+            write_member(out, b",\"method\":", method);
+        }
+        if let Some(tool) = self.tool {
+            write_member(out, b",\"tool\":", tool);
+        }
+        write_member(out, b",\"result\":", self.result.name());
+        let mut digits = itoa::Buffer::new();
+        if let Some(code) = self.result.code() {
+            out.extend_from_slice(b",\"code\":");
+            out.extend_from_slice(digits.format(code).as_bytes());
+        }
+        out.extend_from_slice(b",\"bytes\":");
+        out.extend_from_slice(digits.format(self.answer_bytes).as_bytes());
+        out.extend_from_slice(b",\"ms\":");
+        let us = self.took_ms().us;
+        out.extend_from_slice(digits.format(us / 1_000).as_bytes());
+        out.push(b'.');
+        out.extend_from_slice(&thousandths(us % 1_000));
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// Three digits.
+#[cfg(feature = "cli")]
+pub(super) fn thousandths(number: u64) -> [u8; 3] {
+    [number / 100 % 10, number / 10 % 10, number % 10].map(|digit| b'0' + digit as u8)
+}
+
+/// Appends a member of an object whose value is a text.
+#[cfg(feature = "cli")]
+fn write_member(out: &mut Vec<u8>, name: &[u8], text: &str) {
+    out.extend_from_slice(name);
+    let is_plain = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        // Writing to a `Vec` does not fail.
+        let _ = serde_json::to_writer(out, text);
     }
 }
 
@@ -123,33 +158,6 @@ impl fmt::Display for EndedRequest<'_> {
     }
 }
 
-/// The members of a line of JSON.
-#[derive(Serialize)]
-struct Shown<'a> {
-    time: Displayed<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<&'a str>,
-    principal: Displayed<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool: Option<&'a str>,
-    result: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<i32>,
-    bytes: usize,
-    ms: f64,
-}
-
-/// Something that is shown as a text.
-struct Displayed<'a>(&'a dyn fmt::Display);
-
-impl Serialize for Displayed<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self.0)
-    }
-}
-
 /// A duration in milliseconds, always with three digits behind the point.
 struct Milliseconds {
     us: u64,
@@ -161,7 +169,7 @@ impl fmt::Display for Milliseconds {
     }
 }
 
-/// Bytes of the longest line: names of tools have at most 128, and each byte of a client's name may be an escape.
+/// Bytes of the longest line, twice over.
 const LINE_BYTES: usize = 1_024;
 
 /// Room for one line, on the stack of the thread that serves.
@@ -177,10 +185,6 @@ impl Line {
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
-    }
-
-    fn push(&mut self, byte: u8) -> std::io::Result<()> {
-        std::io::Write::write_all(self, &[byte])
     }
 }
 
@@ -216,9 +220,9 @@ mod tests {
     }
 
     fn json(request: &EndedRequest<'_>) -> String {
-        let mut line = Line::new();
-        request.write_json(&"2026-11-30T14:03:20.123Z", &mut line).expect("it has room");
-        String::from_utf8(line.as_bytes().to_vec()).expect("text")
+        let mut line = Vec::new();
+        request.write_json(b"2026-11-30T14:03:20.123Z", &mut line);
+        String::from_utf8(line).expect("text")
     }
 
     #[test]
@@ -257,6 +261,19 @@ mod tests {
             took: Duration::MAX,
             ..request()
         };
-        assert!(json(&request).ends_with("}\n"));
+        let line = json(&request);
+        let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(value["client"], client);
+        assert!(line.len().max(request.to_string().len()) < LINE_BYTES / 2, "{line}");
+    }
+
+    #[test]
+    fn whatever_a_client_calls_itself_a_line_is_json() {
+        for client in ["plain", "a\nb", "a\\b", "\u{e9}\u{202e}", "\0", "\u{7f}", ""] {
+            let line = json(&EndedRequest { client: Some(client), ..request() });
+            assert_eq!(line.lines().count(), 1, "{line}");
+            let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            assert_eq!((&value["client"], &value["ms"]), (&client.into(), &4.056.into()));
+        }
     }
 }
