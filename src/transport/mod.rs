@@ -24,6 +24,7 @@ mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub(crate) use hang_up::Undetected;
 #[cfg(fuzzing)]
 pub use http::codec::fuzz as http_fuzz;
 pub use http::{HttpConfig, HttpError, serve_http};
@@ -61,5 +62,5 @@ where
     W: AsyncWrite + Unpin,
 {
     let shared = Arc::new(lines::LineShared::new(server, drain));
-    lines::LineConnection::<_, hang_up::Undetected>::new(shared, None, tokio::io::join(reader, writer)).await
+    lines::LineConnection::<_, Undetected>::new(shared, None, tokio::io::join(reader, writer)).await
 }

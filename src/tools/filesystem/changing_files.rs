@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::server::{Drain, FairLimit, Server};
 use crate::transport::admission::{Admission, AdmissionConfig, PeerAddress};
 use crate::transport::http::{HttpConnection, HttpShared};
-use crate::transport::serve_lines;
+use crate::transport::{Undetected, serve_lines};
 use memchr::memmem;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
@@ -178,7 +178,12 @@ impl Host {
             Over::Http => {
                 let address = PeerAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
                 let permit = FairLimit::new(1, 75).acquire(0).expect("a permit");
-                tokio::spawn(HttpConnection::new(Arc::clone(&self.http), peer, address, permit));
+                tokio::spawn(HttpConnection::<_, Undetected>::new(
+                    Arc::clone(&self.http),
+                    peer,
+                    address,
+                    permit,
+                ));
                 format!(
                     "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\naccept: application/json, \
                      text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\nmcp-name: {name}\r\n\
