@@ -232,7 +232,8 @@ impl IncomingMessage {
         if self.shared.rights.load(Ordering::Relaxed) == 0 {
             return Growth::Allowed;
         }
-        lock(&self.shared.state).table.growth(self.at(), self.shared.room.free_bytes(), now)
+        let lack = self.shared.lack(0, now);
+        lock(&self.shared.state).table.growth(self.at(), lack)
     }
 
     /// Whether another client lacks its memory.

@@ -36,6 +36,15 @@ pub(super) struct Lack {
     pub(super) now: Instant,
 }
 
+impl Lack {
+    /// Whether a message comes as fast as it has to.
+    fn has_pace(&self, entry: &Entry) -> bool {
+        // It is not read while it waits.
+        let until = entry.waited.unwrap_or(self.now);
+        self.least_bytes_per_s > 0 && !entry.lags(until, self.least_bytes_per_s)
+    }
+}
+
 /// Whether a message may take more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Growth {
@@ -58,18 +67,24 @@ impl Table {
     fn claim(&self, client: u128, key: usize, lack: Lack) -> Claim {
         let share_bytes = self.share_bytes(client, lack.free_bytes);
         let has_less = !self.has_more_than(client, share_bytes.saturating_sub(1));
-        // It is not read while it waits.
-        let lags = |entry: &Entry| entry.lags(entry.waited.unwrap_or(lack.now), lack.least_bytes_per_s);
-        let keeps_pace = !self.entries.get(key).is_some_and(lags);
+        let keeps_pace = self.entries.get(key).is_none_or(|entry| lack.has_pace(entry));
         Claim { client, share_bytes, has_less, is_first: self.is_first(client, key), keeps_pace }
     }
 
-    /// The message of a client that ends first for a claim, when it is slow. One that goes first itself does not.
-    fn first_to_end(&self, claim: &Claim, client: u128, of: &Client, now: Instant) -> Option<usize> {
+    /// The message of a client that ends first for a claim, when it is slow. One that goes first itself does not; `spares`
+    /// says that one which keeps pace does not either.
+    fn first_to_end(
+        &self,
+        claim: &Claim,
+        (client, of): (u128, &Client),
+        lack: Lack,
+        spares: bool,
+    ) -> Option<usize> {
+        let now = lack.now;
         let has_more = client != claim.client && of.held_bytes > claim.share_bytes;
         let first = self.entries.get(of.first)?;
         let makes_way = claim.has_less && has_more;
-        if makes_way && !first.goes_first(now) {
+        if makes_way && !first.goes_first(now) && !(spares && lack.has_pace(first)) {
             return Some(of.first);
         }
         let second = self.entries.get(first.after)?;
@@ -90,7 +105,7 @@ impl Table {
             if self.slow_first(&claim, *other, of, lack).is_some() {
                 return of.held_bytes;
             }
-            match self.first_to_end(&claim, *other, of, lack.now) {
+            match self.first_to_end(&claim, (*other, of), lack, false) {
                 Some(first) if first == of.first => of.held_bytes,
                 Some(_) => of.held_bytes - self.entries[of.first].held_bytes,
                 None => 0,
@@ -109,8 +124,10 @@ impl Table {
         let client = entry.client;
         let claim = self.claim(client, key, lack);
         let mut makes_way = lack.missing_bytes == 0 || self.ending_bytes > 0;
-        makes_way |= self.end_of_who_has_most(&claim, lack, told);
+        // Messages that keep pace make room by themselves: they are the last to end.
+        makes_way |= self.end_of_who_has_most(&claim, lack, true, told);
         makes_way |= self.end_slowest(&claim, lack, told);
+        makes_way |= self.end_of_who_has_most(&claim, lack, false, told);
         if makes_way && (claim.has_less || claim.is_first) {
             self.claim_right(key, lack.now);
             return true;
@@ -120,12 +137,18 @@ impl Table {
 
     /// Ends messages of who has more than a share, and such that are not the first of their client: the oldest of who has
     /// most. Gives whether there are any.
-    fn end_of_who_has_most(&mut self, claim: &Claim, lack: Lack, told: &mut Vec<Waker>) -> bool {
+    fn end_of_who_has_most(
+        &mut self,
+        claim: &Claim,
+        lack: Lack,
+        spares: bool,
+        told: &mut Vec<Waker>,
+    ) -> bool {
         if self.ending_bytes >= lack.missing_bytes {
             return false;
         }
         let may_end = |(other, of): (&u128, &Client)| {
-            self.first_to_end(claim, *other, of, lack.now).map(|_| (of.held_bytes, *other))
+            self.first_to_end(claim, (*other, of), lack, spares).map(|_| (of.held_bytes, *other))
         };
         let mut most: BinaryHeap<_> = self.clients.iter().filter_map(may_end).collect();
         let has_any = !most.is_empty();
@@ -133,7 +156,7 @@ impl Table {
             && let Some((_, other)) = most.pop()
         {
             let Some(of) = self.clients.get(&other) else { continue };
-            let Some(first) = self.first_to_end(claim, other, of, lack.now) else { continue };
+            let Some(first) = self.first_to_end(claim, (other, of), lack, spares) else { continue };
             if self.entries.get(first).is_some_and(|entry| entry.is_slow(lack.now)) {
                 told.extend(self.end(first));
                 most.extend(self.clients.get(&other).map(|of| (of.held_bytes, other)));
@@ -165,7 +188,8 @@ impl Table {
     }
 
     /// Whether a message may take more, as others wait.
-    pub(super) fn growth(&self, key: usize, free_bytes: usize, now: Instant) -> Growth {
+    pub(super) fn growth(&self, key: usize, lack: Lack) -> Growth {
+        let now = lack.now;
         let Some(entry) = self.entries.get(key) else { return Growth::Allowed };
         if entry.is_ending {
             return Growth::Ended;
@@ -181,10 +205,12 @@ impl Table {
         if waiting.peek().is_none() {
             return Growth::Allowed;
         }
-        if self.has_more_than(entry.client, self.share_bytes(entry.client, free_bytes)) {
-            return Growth::Ended;
+        let is_first = self.is_first(entry.client, key);
+        if self.has_more_than(entry.client, self.share_bytes(entry.client, lack.free_bytes)) {
+            // The one large message that each client may have, if it keeps pace, ends only where its room is needed.
+            return if is_first && lack.has_pace(entry) { Growth::Delayed } else { Growth::Ended };
         }
-        let is_delayed = !self.is_first(entry.client, key)
+        let is_delayed = !is_first
             && waiting.any(|(right, waiting)| {
                 self.is_first(waiting.client, right)
                     && waiting.right.is_some_and(|since| entry.began >= since)

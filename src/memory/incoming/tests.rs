@@ -418,3 +418,21 @@ async fn many_clients_fill_all_the_room_only_by_sending() {
         assert_eq!(compete(senders, wanting).await, (has_it, left.to_vec()), "{senders:?} {wanting:?}");
     }
 }
+
+/// What keeps pace is the last to end, and waits where others go first.
+#[test]
+fn the_first_message_of_a_client_that_keeps_pace_waits_for_others() {
+    let room = Room::with(20_000, 128);
+    let slow = room.hold(1, 1_000);
+    let mut fast = room.hold(2, 12_000);
+    let waiting = Held { bytes: room.memory.reserve(0), message: room.messages.begin(3) };
+    let now = Instant::now() + SLOW * 10;
+    assert!(waiting.await_room(500, now));
+    assert_eq!((slow.goes_on(), fast.goes_on()), (false, true), "it has more, but it comes");
+    assert_eq!(fast.grow(12_500, now), Growth::Delayed);
+    assert!(fast.message.await_turn(now) && !fast.message.await_turn(now + WAIT));
+    assert_eq!(fast.grow(12_500, now + WAIT), Growth::Allowed, "nobody may wait longer");
+    let waiting = Held { bytes: room.memory.reserve(0), message: room.messages.begin(4) };
+    assert!(waiting.await_room(1_500, now));
+    assert!(!fast.goes_on(), "nothing else is left");
+}
