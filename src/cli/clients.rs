@@ -41,13 +41,21 @@ use entry::Reach;
 use known::Client;
 use locate::{Environment, Scope};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use wanted::Wanted;
 
 /// How often a file is read again because another program wrote it meanwhile.
-const TRIES: usize = 3;
+const TRIES: u32 = 20;
+/// How much longer is waited before each of these.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Bytes of the longest name: that of a tool, which clients put behind it, has as many.
+const MAX_NAME_BYTES: usize = 64;
+/// Names that mean something else to clients written in JavaScript.
+const RESERVED: [&str; 3] = ["__proto__", "constructor", "prototype"];
 
 /// One file of one client, and what is asked of it.
 struct Task<'m> {
@@ -69,7 +77,8 @@ impl<'m> Task<'m> {
         let is_project = matches.get_one::<String>("scope").is_some_and(|scope| scope == "project");
         let name = matches.get_one::<String>("name").map_or("mcpool", String::as_str);
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if name.is_empty() || !name.bytes().all(is_plain) {
+        let is_right = (1..=MAX_NAME_BYTES).contains(&name.len()) && !RESERVED.contains(&name);
+        if !is_right || !name.bytes().all(is_plain) {
             return Err(ClientsError::Name { name: name.to_owned() });
         }
         Ok(Self {
@@ -93,9 +102,9 @@ impl<'m> Task<'m> {
         verb: &'static str,
         decide: impl Fn(Before<'_>) -> Result<Change, Refusal>,
     ) -> Result<Done, ClientsError> {
-        for _ in 1..TRIES {
+        for number in 1..TRIES {
             match self.try_change(path, verb, &decide) {
-                Err(ClientsError::File(FileError::Changed { .. })) => {}
+                Err(ClientsError::File(FileError::Changed { .. })) => std::thread::sleep(PAUSE * number),
                 result => return result,
             }
         }
@@ -108,17 +117,22 @@ impl<'m> Task<'m> {
         verb: &'static str,
         decide: impl Fn(Before<'_>) -> Result<Change, Refusal>,
     ) -> Result<Done, ClientsError> {
-        let file = ConfigFile::open(path)?;
-        let backup = file.backup()?;
-        let change = decide(Before { file: file.bytes(), backup: backup.as_deref() })
+        let file = if self.is_dry { ConfigFile::open(path)? } else { ConfigFile::lock(path)? };
+        let backups: Vec<_> = file.backups().iter().map(|backup| &*backup.bytes).collect();
+        let change = decide(Before { file: file.bytes(), backups: &backups })
             .map_err(|refusal| self.refused(file.path(), refusal, verb))?;
+        let mut backup = None;
         if change != Change::None {
             file.check_writable()?;
             if !self.is_dry {
-                apply(&file, &change, self.scope == Scope::User)?;
+                if !file.is_locked() && file.make_folder_if_missing()? {
+                    // There was no folder to lock.
+                    return Err(FileError::Changed { path: file.path().to_owned() }.into());
+                }
+                backup = apply(&file, &change, self.scope == Scope::User)?;
             }
         }
-        Ok(Done { file, change })
+        Ok(Done { file, change, backup })
     }
 
     fn refused(&self, path: &Path, refusal: Refusal, verb: &'static str) -> ClientsError {
@@ -130,6 +144,19 @@ impl<'m> Task<'m> {
                 what: reach.map(|reach| format!(" ({})", reach.shown())).unwrap_or_default(),
                 verb,
             },
+        }
+    }
+
+    /// What a command ends with after its output was written, or not.
+    fn told(&self, done: &Done, told: io::Result<()>) -> Result<ExitCode, CliError> {
+        match told {
+            Err(error) if !self.is_dry && done.change != Change::None => {
+                Err(CliError::Output(io::Error::new(
+                    error.kind(),
+                    format!("{error} (but {} was changed as asked)", done.file.path().display()),
+                )))
+            }
+            told => told.map(|()| ExitCode::SUCCESS).map_err(CliError::from),
         }
     }
 
@@ -172,24 +199,34 @@ impl<'m> Task<'m> {
 struct Done {
     file: ConfigFile,
     change: Change,
+    /// The backup that was written for it.
+    backup: Option<PathBuf>,
 }
 
-fn apply(file: &ConfigFile, change: &Change, is_private: bool) -> Result<(), FileError> {
+/// Does it, and gives the path of the backup if one was written.
+fn apply(file: &ConfigFile, change: &Change, is_private: bool) -> Result<Option<PathBuf>, FileError> {
+    if file.is_locked() {
+        file.sweep();
+    }
     match change {
-        Change::None => Ok(()),
+        Change::None => {}
         Change::Write { bytes, backs_up, .. } => {
             let new = file.prepare(bytes, is_private)?;
-            if *backs_up {
-                file.back_up()?;
+            let backup = if *backs_up { file.back_up()? } else { None };
+            if let Err(error) = new.commit() {
+                // It is of a file that was not changed.
+                backup.map(std::fs::remove_file);
+                return Err(error);
             }
-            new.commit()
+            return Ok(backup);
         }
         Change::Restore(bytes) => {
             file.prepare(bytes, is_private)?.commit()?;
-            file.remove_backup()
+            file.remove_backup(bytes)?;
         }
-        Change::Remove => file.remove(),
+        Change::Remove => file.remove()?,
     }
+    Ok(None)
 }
 
 fn environment() -> Result<Environment, ClientsError> {
@@ -213,32 +250,37 @@ pub(super) fn install(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         let empty = Document::read(task.spot(), b"").map_err(fault)?;
         out.write_all(&empty.set(&reach.fields(task.client.shape), true).map_err(fault)?)?;
         out.flush()?;
+        // What is printed is for a file.
+        for note in &notes {
+            let _ = writeln!(io::stderr(), "{}", shown(note));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let decide =
         |before: Before<'_>| change::install(task.spot(), before, &reach, task.client.shape, task.is_forced);
     let done = task.change(&path, "overwrite", decide)?;
-    if task.is_dry {
-        task.write_diff(&mut out, &done)?;
+    let told = if task.is_dry {
+        task.write_diff(&mut out, &done)
     } else {
-        write_installed(&mut out, &task, &done, &reach)?;
-    }
-    for note in notes {
-        writeln!(out, "{}", shown(&note))?;
-    }
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+        write_installed(&mut out, &task, &done, &reach)
+    };
+    let told = told.and_then(|()| notes.iter().try_for_each(|note| writeln!(out, "{}", shown(note))));
+    task.told(&done, told.and_then(|()| out.flush()))
 }
 
 fn write_installed(out: &mut impl Write, task: &Task<'_>, done: &Done, reach: &Reach) -> io::Result<()> {
     let Task { client, name, .. } = task;
     let file = task.shown(done.file.path());
     match &done.change {
-        Change::Write { backs_up, .. } => {
+        Change::Write { dropped, .. } => {
             writeln!(out, "{} has mcpool now: {name} in {file}", client.title)?;
             writeln!(out, "  {}", shown(&reach.shown()))?;
-            if *backs_up {
-                writeln!(out, "What was there before: {}", task.shown(&done.file.backup_path()))?;
+            if !dropped.is_empty() {
+                let dropped = shown(&dropped.join(", "));
+                writeln!(out, "Gone from the entry, as it reaches its server otherwise now: {dropped}")?;
+            }
+            if let Some(backup) = &done.backup {
+                writeln!(out, "What was there before: {}", task.shown(backup))?;
             }
             writeln!(out, "{}", client.then)
         }
@@ -274,7 +316,8 @@ pub(super) fn uninstall(matches: &ArgMatches) -> Result<ExitCode, CliError> {
             if task.is_dry {
                 task.write_diff(&mut out, &done)?;
             } else {
-                write_uninstalled(&mut out, &task, &done)?;
+                let told = write_uninstalled(&mut out, &task, &done).and_then(|()| out.flush());
+                task.told(&done, told)?;
             }
         }
     }
@@ -300,9 +343,20 @@ fn write_uninstalled(out: &mut impl Write, task: &Task<'_>, done: &Done) -> io::
             if *leaves_table {
                 writeln!(out, "The table {} stays, empty.", client.key)?;
             }
-            writeln!(out, "What was there before: {}", task.shown(&done.file.backup_path()))
+            if let Some(backup) = &done.backup {
+                writeln!(out, "What was there before: {}", task.shown(backup))?;
+            }
+            write_earlier(out, task, done)
         }
     }
+}
+
+/// Where the entry is that had the name before this program's.
+fn write_earlier(out: &mut impl Write, task: &Task<'_>, done: &Done) -> io::Result<()> {
+    let backups: Vec<_> = done.file.backups().iter().map(|backup| &*backup.bytes).collect();
+    let Some(number) = change::earlier(task.spot(), &backups) else { return Ok(()) };
+    let backup = task.shown(&done.file.backups()[number].path);
+    writeln!(out, "An earlier entry {}, with what you had in it, is in {backup}", task.name)
 }
 
 /// Lists the clients that are known, whether they are here, and which have mcpool.

@@ -48,8 +48,10 @@ mod words;
 
 use clap::ArgMatches;
 use error::CliError;
+use signal_hook::consts::SIGXFSZ;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Runs the program with the arguments and environment of the process; `heap_bytes` gives the bytes that its
 /// allocator has handed out.
@@ -67,7 +69,9 @@ pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
         }
     };
     log::start();
-    match dispatch(matches, heap_bytes) {
+    // A file that may not grow further (`ulimit -f`) fails to be written: unheard, the signal would end the process.
+    let unheard = signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(CliError::Runtime);
+    match unheard.and_then(|_| dispatch(matches, heap_bytes)) {
         Ok(code) => code,
         Err(error) => {
             if !error.is_closed_pipe() {

@@ -26,7 +26,6 @@ use crate::transport::http::{HttpConfig, HttpService};
 use crate::transport::listener::{Connections, Serve, SocketFile, raise_descriptors, serve_listeners};
 use crate::transport::{Inherited, Listener, LocalAddress, TcpOptions, inherited, serve_stdio};
 use clap::ArgMatches;
-use signal_hook::consts::SIGXFSZ;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -103,8 +102,6 @@ pub(crate) fn run(options: ServeOptions, heap_bytes: fn() -> usize) -> ExitCode 
 
 fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliError> {
     raise_descriptors();
-    // A file that may not grow further (`ulimit -f`) fails to be written: unheard, the signal would end the process.
-    signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(CliError::Runtime)?;
     let runtime = runtime(&options)?;
     let (is_stdio, is_sockets) = (options.serves_stdio(), options.serves_sockets());
     let ServeOptions { dirs, settings, limits, inherited } = options;

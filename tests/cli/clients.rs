@@ -87,6 +87,10 @@ fn backup_of(path: &Path) -> PathBuf {
     PathBuf::from(format!("{}.mcpool-backup", path.display()))
 }
 
+fn backup_number(path: &Path, number: usize) -> PathBuf {
+    PathBuf::from(format!("{}.mcpool-backup.{number}", path.display()))
+}
+
 /// Where the program is, as it sees that itself.
 fn program() -> String {
     Path::new(env!("CARGO_BIN_EXE_mcpool")).canonicalize().expect("built").display().to_string()
@@ -279,7 +283,8 @@ fn what_was_changed_since_stays_and_what_remains_is_told() {
     let told = machine.succeeds(&["uninstall", "cursor"]);
     assert!(told.contains("The table mcpServers stays, empty."), "{told}");
     assert_eq!(json_of(&file), json!({"note": 2, "mcpServers": {}}));
-    assert_eq!(read(&backup_of(&file)), text.as_bytes(), "the file as it was just before");
+    assert_eq!(read(&backup_of(&file)), b"{\"note\": 1}\n", "the file before the first change");
+    assert_eq!(read(&backup_number(&file, 1)), text.as_bytes(), "the file as it was just before");
 }
 
 #[test]
@@ -454,4 +459,182 @@ fn the_help_fits_eighty_columns() {
     {
         assert!(help.contains(flag), "{flag}\n{help}");
     }
+}
+
+/// What a client or its user does to the file between two installs, and what was in the file before the first.
+#[test]
+fn the_file_before_the_first_install_is_never_lost() {
+    let original = b"{\n  // mine\n  \"mcpServers\": {\"f\": {\"command\": \"x\"}}\n}\n";
+    for meanwhile in [Some(&b""[..]), Some(b"{}\n"), None] {
+        let machine = Machine::new();
+        let file = machine.put(".cursor/mcp.json", original);
+        machine.succeeds(&["install", "cursor", "/"]);
+        match meanwhile {
+            Some(bytes) => std::fs::write(&file, bytes).expect("written"),
+            None => std::fs::remove_file(&file).expect("removed"),
+        }
+        machine.succeeds(&["install", "cursor", "/"]);
+        assert_eq!(read(&backup_of(&file)), original, "{meanwhile:?}");
+        machine.succeeds(&["uninstall", "cursor"]);
+        assert_eq!(std::fs::read(&file).ok().as_deref(), meanwhile, "as before the second install");
+        assert_eq!(read(&backup_of(&file)), original, "{meanwhile:?}");
+    }
+    // A client writes the file without its comments.
+    let machine = Machine::new();
+    let file = machine.put(".cursor/mcp.json", original);
+    machine.succeeds(&["install", "cursor", "/"]);
+    let bare = serde_json::to_vec(&json!({"mcpServers": {
+        "f": {"command": "x"}, "mcpool": {"command": program(), "args": ["serve", "/"]}
+    }}));
+    std::fs::write(&file, bare.expect("JSON")).expect("written");
+    machine.succeeds(&["uninstall", "cursor"]);
+    assert_eq!(json_of(&file), json!({"mcpServers": {"f": {"command": "x"}}}));
+    assert_eq!(read(&backup_of(&file)), original);
+}
+
+#[test]
+fn a_file_of_the_user_with_the_name_of_a_backup_stays() {
+    let machine = Machine::new();
+    let file = machine.put(".cursor/mcp.json", b"{\"a\": 1}\n");
+    std::fs::write(backup_of(&file), "theirs").expect("written");
+    let told = machine.succeeds(&["install", "cursor", "/"]);
+    assert!(told.contains(".mcpool-backup.1"), "{told}");
+    machine.succeeds(&["uninstall", "cursor"]);
+    assert_eq!(read(&file), b"{\"a\": 1}\n");
+    assert_eq!(read(&backup_of(&file)), b"theirs");
+    assert!(!backup_number(&file, 1).exists());
+}
+
+#[test]
+fn an_entry_that_was_overwritten_comes_back_or_is_told_of() {
+    let theirs = br#"{"mcpServers":{"mcpool":{"command":"other","args":["a"],"env":{"SECRET":"1"}}}}"#;
+    let machine = Machine::new();
+    let file = machine.put(".cursor/mcp.json", theirs);
+    machine.succeeds(&["install", "cursor", "--force", "/"]);
+    machine.succeeds(&["install", "cursor", "--read-only", "/"]);
+    let told = machine.succeeds(&["uninstall", "cursor"]);
+    assert!(told.contains("byte for byte"), "{told}");
+    assert_eq!(read(&file), theirs);
+    machine.succeeds(&["install", "cursor", "--force", "/"]);
+    let text = String::from_utf8(read(&file)).expect("text").replacen('{', "{\"note\": 2,", 1);
+    std::fs::write(&file, text).expect("written");
+    let told = machine.succeeds(&["uninstall", "cursor"]);
+    assert!(told.contains("An earlier entry mcpool, with what you had in it, is in "), "{told}");
+    assert_eq!(read(&backup_of(&file)), theirs);
+
+    let own = br#"{"mcpServers":{"mcpool":{"command":"/usr/bin/mcpool","args":["serve","/a"],"env":{"SECRET":"1"},"disabled":true}}}"#;
+    let file = machine.put(".codeium/windsurf/mcp_config.json", own);
+    machine.succeeds(&["install", "windsurf", "/"]);
+    assert_eq!(json_of(&file)["mcpServers"]["mcpool"]["env"]["SECRET"], "1");
+    let told = machine.succeeds(&["uninstall", "windsurf"]);
+    assert!(told.contains("An earlier entry mcpool"), "{told}");
+    assert_eq!(read(&backup_of(&file)), own);
+}
+
+#[test]
+fn runs_at_the_same_time_lose_nothing() {
+    let original = b"{\n  // mine\n  \"mcpServers\": {\"f\": {\"command\": \"x\"}}\n}\n";
+    let all_at_once = |machine: &Machine, verb: &str| {
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                scope.spawn(move || {
+                    let name = format!("--name=n_{number}");
+                    let dirs = if verb == "install" { &["/"][..] } else { &[] };
+                    machine.succeeds(&[&[verb, "cursor", &name], dirs].concat());
+                });
+            }
+        });
+    };
+    for before in [Some(&original[..]), None] {
+        let machine = Machine::new();
+        let file = machine.home().join(".cursor/mcp.json");
+        if let Some(bytes) = before {
+            machine.put(".cursor/mcp.json", bytes);
+        }
+        all_at_once(&machine, "install");
+        let servers = String::from_utf8(read(&file)).expect("text");
+        for number in 0..8 {
+            assert_eq!(servers.matches(&format!("\"n_{number}\":")).count(), 1, "{servers}");
+        }
+        assert_eq!(std::fs::read(backup_of(&file)).ok().as_deref(), before);
+        all_at_once(&machine, "uninstall");
+        assert_eq!(std::fs::read(&file).ok().as_deref(), before);
+        let left = std::fs::read_dir(file.parent().expect("a folder")).expect("a folder").count();
+        assert_eq!(left, usize::from(before.is_some()), "nothing else is left");
+    }
+}
+
+#[test]
+fn members_for_the_other_way_go_and_are_named() {
+    let machine = Machine::new();
+    let file = machine.put(
+        ".codex/config.toml",
+        b"[mcp_servers.mcpool]\ncommand = \"mcpool\"\nargs = [\"serve\"]\ncwd = \"/x\"\nenv = { A = \"b\" }\nstartup_timeout_sec = 5\n",
+    );
+    let told = machine.succeeds(&["install", "codex", "--shared=http://127.0.0.1:8000/mcp"]);
+    assert!(told.contains("Gone from the entry, as it reaches its server otherwise now: cwd, env"), "{told}");
+    let text = String::from_utf8(read(&file)).expect("text");
+    assert_eq!(text, "[mcp_servers.mcpool]\nstartup_timeout_sec = 5\nurl = \"http://127.0.0.1:8000/mcp\"\n");
+    let file = machine.put(
+        ".claude.json",
+        br#"{"mcpServers": {"mcpool": {"type": "http", "url": "http://127.0.0.1:8000/mcp", "headers": {"A": "b"}, "timeout": 5}}}"#,
+    );
+    let told = machine.succeeds(&["install", "claude-code", "--command", "mcpool", "/"]);
+    assert!(told.contains("otherwise now: headers"), "{told}");
+    let want = json!({"type": "stdio", "command": "mcpool", "args": ["serve", "/"], "timeout": 5});
+    assert_eq!(json_of(&file)["mcpServers"]["mcpool"], want);
+}
+
+#[test]
+fn what_was_written_is_known_again_and_other_texts_are_refused() {
+    let machine = Machine::new();
+    let file = machine.put(".cursor/mcp.json", b"{\"a\": 1}\n");
+    for command in ["/opt/wrap run", "docker run -i mcpool", "/opt/mcpool-0.2.0"] {
+        machine.succeeds(&["install", "cursor", "--command", command, "/"]);
+        machine.succeeds(&["install", "cursor", "--command", command, "--read-only", "/"]);
+        machine.succeeds(&["uninstall", "cursor"]);
+        assert_eq!(read(&file), b"{\"a\": 1}\n", "{command}");
+    }
+    std::fs::create_dir_all(machine.project().join("${HOME}/{env:A}")).expect("a folder");
+    let long = format!("--name={}", "x".repeat(65));
+    for (arguments, want) in [
+        (&["install", "cursor", "${HOME}"][..], "Cursor reads ${ in its file as a variable"),
+        (&["install", "gemini", "${HOME}"], "Gemini CLI reads $ in its file as a variable"),
+        (&["install", "opencode", "${HOME}/{env:A}"], "OpenCode reads {env: in its file as a variable"),
+        (&["install", "cursor", "--name=__proto__", "/"], "write A-Z"),
+        (&["install", "cursor", &long, "/"], "at most 64"),
+        (&["install", "cursor", "--shared=http://a b/"], "write unix:PATH"),
+    ] {
+        let told = machine.refused(arguments);
+        assert!(told.contains(want), "{arguments:?}: {told}");
+    }
+    assert!(machine.succeeds(&["install", "codex", "${HOME}"]).contains("${HOME}"));
+    for text in ["{\"mcpServers\": {\"mcpool\": {\"command\": \"mcpool\"}}, \"mcpServers\": {}}", "null"] {
+        std::fs::write(&file, text).expect("written");
+        for arguments in [&["install", "cursor", "/"][..], &["uninstall", "cursor"]] {
+            let told = machine.refused(arguments);
+            assert!(told.contains("left as it is"), "{told}");
+        }
+        assert_eq!(read(&file), text.as_bytes());
+    }
+    let told = machine.succeeds(&["install", "zed", "--shared", "--read-only", "/"]);
+    assert!(told.contains("not in the entry is --read-only /"), "{told}");
+    let printed = machine.run(&["install", "zed", "--shared", "--read-only", "--print", "/"]);
+    assert!(printed.stderr.contains("not in the entry is --read-only /"), "{printed:?}");
+}
+
+#[test]
+fn a_limit_of_the_file_size_leaves_the_file() {
+    let machine = Machine::new();
+    let file = machine.put(".cursor/mcp.json", b"{\"a\": 1}\n");
+    let script = format!("ulimit -f 0; exec '{}' install cursor /", program());
+    let mut limited = std::process::Command::new("/bin/sh");
+    limited.args(["-c", &script]).env("HOME", machine.home()).env_remove("XDG_CONFIG_HOME");
+    let output = limited.current_dir(machine.project()).output().expect("a shell");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("cannot be written: "), "{told}");
+    assert_eq!(read(&file), b"{\"a\": 1}\n");
+    let left = std::fs::read_dir(file.parent().expect("a folder")).expect("a folder").count();
+    assert_eq!(left, 1);
 }

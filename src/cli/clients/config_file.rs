@@ -1,18 +1,29 @@
 //! The file of a client on the disk: read, backed up, and replaced as a whole.
 //!
 //! Does not know what is in it. Invariants: who reads the file finds the old content or the new one, whenever this process
-//! ends; a link stays a link; owner and permissions stay; a file that changed since it was read is not written.
+//! ends; a link stays a link; owner and permissions stay; a file that changed since it was read is not written; a backup is
+//! never overwritten, and removed only where its content has become that of the file.
 
 use crate::tools::memory::copy_access;
 use crate::watched_file;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 /// Bytes of the longest file: that of Claude Code has its history in it.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How many backups there can be.
+const BACKUPS: usize = 10;
+/// The ending of new content that has not become the file yet, and how many letters the library puts before it.
+const UNFINISHED: &str = ".mcpool-tmp";
+const UNFINISHED_LETTERS: usize = 6;
+/// How long another run is waited for.
+const LOCK_WAIT: Duration = Duration::from_mins(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a file cannot be read or written. It is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +59,22 @@ pub(in crate::cli) enum FileError {
         /// The file.
         path: PathBuf,
     },
+    /// Another run of this program does not end.
+    #[error("another mcpool has been changing {} for a minute: end it, and try again", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are as many backups as there can be.
+    #[error(
+        "{} has {BACKUPS} backups (NAME.mcpool-backup, and .1 to .9 behind that), and none is ever overwritten: move \
+         away those that you do not need",
+        path.display()
+    )]
+    Backups {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl FileError {
@@ -62,26 +89,42 @@ pub(super) struct ConfigFile {
     /// Behind all links.
     path: PathBuf,
     bytes: Option<Vec<u8>>,
+    backups: Vec<Backup>,
+    /// The folder, which other runs of this program wait for; none if it is not there or cannot be locked.
+    lock: Option<File>,
+}
+
+/// What the file was before a change.
+#[derive(Debug)]
+pub(super) struct Backup {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl ConfigFile {
+    /// Reads the file, and has other runs of this program wait until it is dropped.
+    ///
+    /// # Errors
+    /// As for [`ConfigFile::open`], and when another run does not end.
+    pub(super) fn lock(path: &Path) -> Result<Self, FileError> {
+        let lock = lock(&target(path)?)?;
+        Ok(Self { lock, ..Self::open(path)? })
+    }
+
+    /// Whether other runs of this program wait.
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// Reads the file, which need not be there.
     ///
     /// # Errors
     /// When it is there and cannot be read.
     pub(super) fn open(path: &Path) -> Result<Self, FileError> {
-        let path = match path.canonicalize() {
-            Ok(target) => target,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if path.symlink_metadata().is_ok() {
-                    return Err(FileError::Dangling { path: path.to_owned() });
-                }
-                path.to_owned()
-            }
-            Err(error) => return Err(FileError::io(path, "read")(error)),
-        };
+        let path = target(path)?;
         let bytes = read(&path)?;
-        Ok(Self { path, bytes })
+        let backups = backups(&path);
+        Ok(Self { path, bytes, backups, lock: None })
     }
 
     /// Where it is, behind all links.
@@ -94,19 +137,9 @@ impl ConfigFile {
         self.bytes.as_deref()
     }
 
-    /// Where its backup is.
-    pub(super) fn backup_path(&self) -> PathBuf {
-        let mut name = OsString::from(&self.path);
-        name.push(".mcpool-backup");
-        name.into()
-    }
-
-    /// What is in its backup; none if there is none.
-    ///
-    /// # Errors
-    /// When it is there and cannot be read.
-    pub(super) fn backup(&self) -> Result<Option<Vec<u8>>, FileError> {
-        read(&self.backup_path())
+    /// Its backups, from the first.
+    pub(super) fn backups(&self) -> &[Backup] {
+        &self.backups
     }
 
     /// Refuses a file that nobody may write. Replacing it would work all the same, against the will of who made it so.
@@ -119,25 +152,68 @@ impl ConfigFile {
         if is_read_only { Err(FileError::ReadOnly { path: self.path.clone() }) } else { Ok(()) }
     }
 
-    /// Writes what was read beside it.
+    /// Writes what was read beside it, under a name that nothing has; none if there was no file.
     ///
     /// # Errors
-    /// Those of the system.
-    pub(super) fn back_up(&self) -> Result<(), FileError> {
-        let Some(bytes) = &self.bytes else { return Ok(()) };
-        let backup = self.backup_path();
-        let new = self.write_beside(bytes, true)?;
-        new.persist(&backup).map_err(|error| FileError::io(&backup, "written")(error.error))?;
-        Ok(())
+    /// [`FileError::Backups`], and those of the system.
+    pub(super) fn back_up(&self) -> Result<Option<PathBuf>, FileError> {
+        let Some(bytes) = &self.bytes else { return Ok(None) };
+        let mut new = self.write_beside(bytes, true)?;
+        for number in 0..BACKUPS {
+            let backup = backup_path(&self.path, number);
+            match new.persist_noclobber(&backup) {
+                Ok(_) => return Ok(Some(backup)),
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => new = error.file,
+                Err(error) => return Err(FileError::io(&backup, "written")(error.error)),
+            }
+        }
+        Err(FileError::Backups { path: self.path.clone() })
     }
 
-    /// Removes the backup.
+    /// Removes the backup of that content, which the file has now.
     ///
     /// # Errors
     /// Those of the system.
-    pub(super) fn remove_backup(&self) -> Result<(), FileError> {
-        let backup = self.backup_path();
-        std::fs::remove_file(&backup).map_err(FileError::io(&backup, "removed"))
+    pub(super) fn remove_backup(&self, bytes: &[u8]) -> Result<(), FileError> {
+        let Some(Backup { path, .. }) = self.backups.iter().find(|backup| backup.bytes == bytes) else {
+            return Ok(());
+        };
+        std::fs::remove_file(path).map_err(FileError::io(path, "removed"))
+    }
+
+    /// Makes the folder of the file.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn make_folder(&self) -> Result<(), FileError> {
+        let folder = folder(&self.path);
+        std::fs::create_dir_all(folder).map_err(FileError::io(folder, "made"))
+    }
+
+    /// The same, and whether it was missing.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn make_folder_if_missing(&self) -> Result<bool, FileError> {
+        let is_missing = !folder(&self.path).exists();
+        self.make_folder().map(|()| is_missing)
+    }
+
+    /// Removes what runs that were killed left beside the file; nobody else may be at it.
+    pub(super) fn sweep(&self) {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        for entry in std::fs::read_dir(folder(&self.path)).into_iter().flatten().flatten() {
+            let found = entry.file_name();
+            let letters = found
+                .to_str()
+                .and_then(|found| found.strip_prefix(&*name))
+                .and_then(|rest| rest.strip_suffix(UNFINISHED));
+            let is_letter = |byte: u8| byte.is_ascii_alphanumeric();
+            if letters.is_some_and(|text| text.len() == UNFINISHED_LETTERS && text.bytes().all(is_letter)) {
+                // What cannot be removed stays as it was left; the change itself does not need it.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Writes new content beside the file, complete and durable. A file that is new is for its owner only if it
@@ -146,8 +222,7 @@ impl ConfigFile {
     /// # Errors
     /// Those of the system.
     pub(super) fn prepare(&self, bytes: &[u8], is_private: bool) -> Result<Prepared<'_>, FileError> {
-        let folder = folder(&self.path);
-        std::fs::create_dir_all(folder).map_err(FileError::io(folder, "made"))?;
+        self.make_folder()?;
         Ok(Prepared { file: self, new: self.write_beside(bytes, is_private)? })
     }
 
@@ -168,7 +243,8 @@ impl ConfigFile {
         let mode = if is_private || self.bytes.is_some() { 0o600 } else { 0o666 };
         let mut new = tempfile::Builder::new()
             .prefix(name)
-            .suffix(".mcpool-tmp")
+            .suffix(UNFINISHED)
+            .rand_bytes(UNFINISHED_LETTERS)
             .permissions(std::fs::Permissions::from_mode(mode))
             .tempfile_in(folder(&self.path))
             .map_err(failed)?;
@@ -207,6 +283,53 @@ impl Prepared<'_> {
         let _ = File::open(folder(path)).and_then(|folder| folder.sync_all());
         Ok(())
     }
+}
+
+/// The file that a path leads to, which need not be there.
+fn target(path: &Path) -> Result<PathBuf, FileError> {
+    match path.canonicalize() {
+        Ok(target) => Ok(target),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if path.symlink_metadata().is_ok() {
+                return Err(FileError::Dangling { path: path.to_owned() });
+            }
+            Ok(path.to_owned())
+        }
+        Err(error) => Err(FileError::io(path, "read")(error)),
+    }
+}
+
+/// Locks the folder of a file against other runs of this program. A file system without locks goes without: the file is
+/// compared before it is replaced anyhow.
+fn lock(path: &Path) -> Result<Option<File>, FileError> {
+    let Ok(folder) = File::open(folder(path)) else { return Ok(None) };
+    let begin = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(Some(folder)),
+            Err(TryLockError::Error(_)) => return Ok(None),
+            Err(TryLockError::WouldBlock) if begin.elapsed() >= LOCK_WAIT => {
+                return Err(FileError::Locked { path: path.to_owned() });
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+        }
+    }
+}
+
+fn backup_path(path: &Path, number: usize) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".mcpool-backup");
+    if number > 0 {
+        name.push(format!(".{number}"));
+    }
+    name.into()
+}
+
+/// The backups that can be read; what else has such a name is not ours, and stays.
+fn backups(path: &Path) -> Vec<Backup> {
+    let paths = (0..BACKUPS).map(|number| backup_path(path, number));
+    let read = |path: PathBuf| read(&path).ok().flatten().map(|bytes| Backup { path, bytes });
+    paths.filter_map(read).collect()
 }
 
 fn folder(path: &Path) -> &Path {
@@ -251,7 +374,12 @@ mod tests {
             let mode = folder.path().join(name).metadata().expect("there").mode();
             assert_eq!(mode & 0o777, 0o640, "{name}");
         }
-        assert_eq!(file.backup().expect("read").as_deref(), Some(&b"old"[..]));
+        let again = ConfigFile::open(&link).expect("read");
+        assert_eq!(again.backups()[0].bytes, b"old");
+        let second = again.back_up().expect("backed up").expect("a path");
+        assert!(second.ends_with("target.mcpool-backup.1"), "{second:?}");
+        again.remove_backup(b"other").expect("nothing to remove");
+        assert_eq!(names(folder.path()).len(), 4);
     }
 
     #[test]
@@ -270,6 +398,25 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("read"), b"newer");
         drop(again.prepare(b"never", true).expect("prepared"));
         assert_eq!(names(folder.path()).len(), 2, "what is given up is removed");
+        std::fs::write(folder.path().join("fileother.mcpool-tmp"), "theirs").expect("written");
+        again.sweep();
+        assert_eq!(names(folder.path()), ["file", "fileother.mcpool-tmp"]);
+    }
+
+    #[test]
+    fn no_backup_is_overwritten_and_their_number_has_a_bound() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        std::fs::create_dir(folder.path().join("file.mcpool-backup.2")).expect("a folder");
+        for number in 0..BACKUPS - 1 {
+            std::fs::write(&path, format!("{number}")).expect("written");
+            ConfigFile::open(&path).expect("read").back_up().expect("backed up");
+        }
+        let file = ConfigFile::open(&path).expect("read");
+        let all: Vec<_> = file.backups().iter().map(|backup| backup.bytes[0]).collect();
+        assert_eq!(all, b"012345678");
+        assert!(matches!(file.back_up(), Err(FileError::Backups { .. })));
+        assert_eq!(names(folder.path()).len(), BACKUPS + 1);
     }
 
     #[test]

@@ -38,12 +38,38 @@ impl<'b> Document<'b> {
         let text = servers::text(bytes)?;
         let value = servers::parse(spot.format, text)?;
         servers::entries(&value, spot.key)?;
+        if spot.format == Format::Json {
+            jsonc::check(text, spot.key, spot.name)?;
+        }
         Ok(Self { spot, is_marked: text.len() < bytes.len(), text, value })
+    }
+
+    /// Which entry is meant.
+    pub(super) fn spot(&self) -> Spot<'b> {
+        self.spot
     }
 
     /// The entry, if it is there.
     pub(super) fn entry(&self) -> Option<&Value> {
-        self.value.get(self.spot.key)?.get(self.spot.name)
+        self.entry_of(self.spot.name)
+    }
+
+    /// The entry of another name.
+    pub(super) fn entry_of(&self, name: &str) -> Option<&Value> {
+        self.value.get(self.spot.key)?.get(name)
+    }
+
+    /// All entries, in their order in the text as far as their names show that.
+    pub(super) fn entries(&self) -> Vec<(&str, &Value)> {
+        let entries = self.value.get(self.spot.key).and_then(Value::as_object);
+        let mut entries: Vec<_> =
+            entries.into_iter().flatten().map(|(name, entry)| (&**name, entry)).collect();
+        let sign = |name: &str| match self.spot.format {
+            Format::Json => format!("{}:", Value::from(name)),
+            Format::Toml => format!(".{name}]"),
+        };
+        entries.sort_by_cached_key(|(name, _)| self.text.rfind(&sign(name)));
+        entries
     }
 
     /// How the entry reaches its server; none if it is not there, or says nothing that is known.

@@ -32,8 +32,20 @@ impl Shape {
     }
 }
 
-/// The members that say how a server is reached. All others of an entry are the user's own.
-pub(super) const REACHING: [&str; 6] = ["type", "command", "args", "url", "httpUrl", "serverUrl"];
+/// The members that say how a server is reached.
+const REACHING: [&str; 6] = ["type", "command", "args", "url", "httpUrl", "serverUrl"];
+/// Members for a server that is started: clients refuse them beside a URL, Codex with its whole file.
+const OF_COMMANDS: [&str; 5] = ["cwd", "env", "environment", "envFile", "env_vars"];
+/// Members for a server that is asked.
+const OF_URLS: [&str; 6] =
+    ["headers", "http_headers", "env_http_headers", "bearer_token_env_var", "oauth", "oauth_resource"];
+
+/// Whether a member belongs to another way to reach a server than these say. All others are the user's own, and stay.
+pub(super) fn is_of_other_way(key: &str, fields: &[Field]) -> bool {
+    let is_command = fields.iter().any(|field| field.key == "command");
+    let others = if is_command { &OF_URLS[..] } else { &OF_COMMANDS[..] };
+    others.contains(&key) || REACHING.contains(&key) && fields.iter().all(|field| field.key != key)
+}
 
 /// One member of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +115,11 @@ impl Reach {
         entry.url.clone().map(Self::Url)
     }
 
+    /// Whether a member is one of those that are written.
+    pub(super) fn has_key(key: &str) -> bool {
+        REACHING.contains(&key)
+    }
+
     /// Whether it starts mcpool, or asks a server of this machine. Who wrote an entry is not written in it: strict
     /// clients allow no member of ours.
     pub(super) fn is_ours(&self) -> bool {
@@ -112,7 +129,11 @@ impl Reach {
                 Some((program, arguments)) if RUNNERS.contains(&stem(program)) => {
                     arguments.iter().any(|word| word == PROGRAM || word.starts_with("mcpool@"))
                 }
-                Some((program, _)) => matches!(stem(program), PROGRAM | "mcpool-connect"),
+                Some((program, arguments)) => {
+                    let is_command = |word: &String| matches!(word.as_str(), "serve" | "connect");
+                    let starts = |pair: &[String]| is_mcpool(&pair[0]) && is_command(&pair[1]);
+                    is_mcpool(program) || arguments.windows(2).any(starts)
+                }
             },
             Self::Url(url) => is_of_this_machine(url),
         }
@@ -131,6 +152,15 @@ impl Reach {
 const PROGRAM: &str = "mcpool";
 /// Programs that run a package by its name.
 const RUNNERS: [&str; 6] = ["npx", "uvx", "bunx", "pnpx", "uv", "pipx"];
+
+/// Whether a program is this one, perhaps under another name, or one of a version or build, as `mcpool-0.1`.
+fn is_mcpool(program: &str) -> bool {
+    let stem = stem(program);
+    let is_suffix = |rest: &str| !rest.starts_with(char::is_alphabetic);
+    let this = std::env::current_exe();
+    stem.strip_prefix(PROGRAM).is_some_and(is_suffix)
+        || this.is_ok_and(|this| this.file_name().is_some_and(|name| name == stem))
+}
 
 /// The name of a program without folders and without the ending that Windows needs.
 fn stem(program: &str) -> &str {
@@ -191,7 +221,11 @@ mod tests {
             (command(&["npx.cmd", "-y", "mcpool@0.1.0"]), true),
             (command(&["npx", "-y", "@modelcontextprotocol/server-filesystem", "/mcpool"]), false),
             (command(&["/opt/mcpool/other"]), false),
-            (command(&["mcpool2"]), false),
+            (command(&["mcpool2"]), true),
+            (command(&["mcpool-0.1.0", "serve"]), true),
+            (command(&["docker", "run", "-i", "mcpool", "serve"]), true),
+            (command(&["mcpooler"]), false),
+            (command(&["node", "pool.js", "mcpool"]), false),
             (command(&[]), false),
             (Reach::Url("http://127.0.0.1:8000/mcp".to_owned()), true),
             (Reach::Url("http://[::1]:8000/mcp".to_owned()), true),

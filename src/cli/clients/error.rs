@@ -49,7 +49,9 @@ pub(in crate::cli) enum ClientsError {
         verb: &'static str,
     },
     /// A name that clients would not take.
-    #[error("--name {name:?}: write A-Z a-z 0-9 _ - only, as clients put it before the names of tools")]
+    #[error(
+        "--name {name:?}: write A-Z a-z 0-9 _ - only, at most 64, as clients put it before the names of tools"
+    )]
     Name {
         /// The name.
         name: String,
@@ -72,6 +74,18 @@ pub(in crate::cli) enum ClientsError {
         client: &'static str,
         /// Its name on the command line.
         name: &'static str,
+    },
+    /// A text that the client would not take as it stands.
+    #[error(
+        "{text:?}: {client} reads {sign} in its file as a variable, so it would not get this: use a name without"
+    )]
+    Expanded {
+        /// The text.
+        text: String,
+        /// The client.
+        client: &'static str,
+        /// What begins a variable.
+        sign: &'static str,
     },
     /// A text that no file of a client can hold.
     #[error("{text:?} is not UTF-8, and the files of clients are")]

@@ -18,7 +18,8 @@ It takes the settings of `mcpool serve` that are about tools and limits, too,
 and writes them into the entry.
 
 The rest of the client's file stays as it is, comments and order included. What
-was there before is kept beside it, in NAME.mcpool-backup. The entry starts this
+was there before is kept beside it, in NAME.mcpool-backup, and never overwritten
+(the next ones are NAME.mcpool-backup.1 to .9). The entry starts this
 program by its absolute path, as clients that are started from a desktop often
 lack the PATH of a shell; --command mcpool writes the name alone.
 
@@ -26,7 +27,8 @@ Exit codes: 0 set up, or it was already; 2 refused, and nothing was changed.";
 
 const UNINSTALL_AFTER: &str = "\
 Where nothing but the entry was changed since it was put in, the file becomes
-byte for byte what it was, and a file that was made for the entry goes.
+byte for byte what it was, and a file that was made for the entry goes. An entry
+that --force overwrote comes back so, too; else it is said which backup has it.
 
 Exit codes: 0 removed, or it was not there; 2 refused, and nothing was changed.";
 

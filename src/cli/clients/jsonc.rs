@@ -1,6 +1,6 @@
 //! One entry set in, or removed from, the text of a JSON file; comments, order and foreign entries stay.
 
-use super::entry::{Field, FieldValue, REACHING};
+use super::entry::{Field, FieldValue, is_of_other_way};
 use super::fault::Fault;
 use super::servers::json_options;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
@@ -59,6 +59,14 @@ pub(super) fn remove(text: &str, key: &str, name: &str) -> Result<String, Fault>
         rest.replace_range(brace + 1..brace + 1 + space, "");
     }
     Ok(rest)
+}
+
+/// Refuses a text in which the table of servers, or the entry in it, is there twice.
+///
+/// # Errors
+/// As for [`set`].
+pub(super) fn check(text: &str, key: &str, name: &str) -> Result<(), Fault> {
+    cut(text, key, name).map(drop)
 }
 
 /// What is cut out of a text.
@@ -153,9 +161,10 @@ fn only(object: &CstObject, name: &str) -> Result<Option<CstObjectProp>, Fault> 
 
 /// Changes the members that say how the server is reached.
 fn update(entry: &CstObject, fields: &[Field]) -> Result<(), Fault> {
-    for key in REACHING.iter().filter(|key| fields.iter().all(|field| field.key != **key)) {
-        if let Some(found) = only(entry, key)? {
-            found.remove();
+    for member in entry.properties() {
+        let name = member.name().and_then(|name| name.decoded_value().ok());
+        if name.is_some_and(|name| is_of_other_way(&name, fields)) {
+            member.remove();
         }
     }
     for (index, field) in fields.iter().enumerate() {

@@ -57,6 +57,8 @@ pub(super) struct Client {
     pub(super) other_ending: Option<&'static str>,
     /// Whether it tells servers which folders are open in it, so that none need be named.
     pub(super) gives_roots: bool,
+    /// What begins a variable, which it puts a value in the place of.
+    pub(super) variables: &'static [&'static str],
     /// What is left to do afterwards.
     pub(super) then: &'static str,
 }
@@ -94,6 +96,7 @@ pub(super) static CLIENTS: [Client; 9] = [
         project: Some(".mcp.json"),
         other_ending: None,
         gives_roots: true,
+        variables: &["${"],
         then: "Start Claude Code again; /mcp shows whether it is connected.",
     },
     // https://modelcontextprotocol.io/docs/develop/connect-local-servers (it starts commands only)
@@ -108,6 +111,7 @@ pub(super) static CLIENTS: [Client; 9] = [
         project: None,
         other_ending: None,
         gives_roots: false,
+        variables: &[],
         then: "Quit Claude Desktop and start it again.",
     },
     // https://cursor.com/docs/mcp
@@ -122,6 +126,7 @@ pub(super) static CLIENTS: [Client; 9] = [
         project: Some(".cursor/mcp.json"),
         other_ending: None,
         gives_roots: true,
+        variables: &["${"],
         then: "Start Cursor again, or turn the server on in its settings under Tools & MCP.",
     },
     // https://code.visualstudio.com/docs/copilot/reference/mcp-configuration
@@ -136,6 +141,7 @@ pub(super) static CLIENTS: [Client; 9] = [
         project: Some(".vscode/mcp.json"),
         other_ending: None,
         gives_roots: true,
+        variables: &["${"],
         then: "VS Code asks whether it may start the server; `MCP: List Servers` shows it.",
     },
     // https://developers.openai.com/codex/mcp (files of a project count in projects that are trusted)
@@ -150,6 +156,7 @@ pub(super) static CLIENTS: [Client; 9] = [
         project: Some(".codex/config.toml"),
         other_ending: None,
         gives_roots: false,
+        variables: &[],
         then: "Start Codex again; `codex mcp list` shows it.",
     },
     // https://google-gemini.github.io/gemini-cli/docs/tools/mcp-server.html (`url` would be the older SSE)
@@ -164,6 +171,7 @@ pub(super) static CLIENTS: [Client; 9] = [
         project: Some(".gemini/settings.json"),
         other_ending: None,
         gives_roots: true,
+        variables: &["$"],
         then: "Start Gemini CLI again; /mcp shows whether it is connected.",
     },
     // https://docs.windsurf.com/windsurf/cascade/mcp
@@ -178,6 +186,7 @@ pub(super) static CLIENTS: [Client; 9] = [
         project: None,
         other_ending: None,
         gives_roots: false,
+        variables: &["${"],
         then: "Refresh the servers in Cascade's panel, or start Windsurf again.",
     },
     // https://zed.dev/docs/ai/mcp, https://zed.dev/docs/configuring-zed
@@ -197,6 +206,7 @@ pub(super) static CLIENTS: [Client; 9] = [
         project: Some(".zed/settings.json"),
         other_ending: None,
         gives_roots: false,
+        variables: &[],
         then: "Zed starts it at once; the settings of its agent panel show it.",
     },
     // https://opencode.ai/docs/mcp-servers, https://opencode.ai/docs/config
@@ -211,6 +221,7 @@ pub(super) static CLIENTS: [Client; 9] = [
         project: Some("opencode.json"),
         other_ending: Some("jsonc"),
         gives_roots: false,
+        variables: &["{env:", "{file:"],
         then: "Start OpenCode again; `opencode mcp list` shows it.",
     },
 ];

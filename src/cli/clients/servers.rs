@@ -4,7 +4,7 @@
 //! commas are read over, as most clients do.
 
 use super::fault::Fault;
-use jsonc_parser::ParseOptions;
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -104,13 +104,22 @@ pub(super) fn parse(format: Format, text: &str) -> Result<Value, Fault> {
             let parsed = parsed.map_err(|error| {
                 Fault::at(text, Some(error.range().start..error.range().end), &error.kind().to_string())
             })?;
-            parsed.unwrap_or_else(|| Value::Object(Map::new()))
+            match parsed {
+                Some(value) => value,
+                None if has_value(text) => return Err(Fault::NoObject),
+                None => Value::Object(Map::new()),
+            }
         }
         Format::Toml => {
             toml::from_str(text).map_err(|error| Fault::at(text, error.span(), error.message()))?
         }
     };
     if value.is_object() { Ok(value) } else { Err(Fault::NoObject) }
+}
+
+/// Whether a text has more than comments in it.
+fn has_value(text: &str) -> bool {
+    parse_to_ast(text, &CollectOptions::default(), &json_options()).is_ok_and(|parsed| parsed.value.is_some())
 }
 
 /// The text of a file without the mark that some editors put before it.

@@ -3,7 +3,7 @@
 //! The library ends each line with LF, and the last one too. So lines that end with CR LF are changed for it and changed
 //! back, which is exact where all of them do; a file that has both is refused.
 
-use super::entry::{Field, FieldValue, REACHING};
+use super::entry::{Field, FieldValue, is_of_other_way};
 use super::fault::Fault;
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
@@ -69,8 +69,9 @@ fn change(text: &str, edit: impl FnOnce(&mut DocumentMut) -> Result<(), Fault>) 
 
 /// Changes the members that say how the server is reached.
 fn update(entry: &mut dyn TableLike, fields: &[Field]) {
-    for key in REACHING.iter().filter(|key| fields.iter().all(|field| field.key != **key)) {
-        entry.remove(key);
+    let others = entry.iter().map(|(key, _)| key.to_owned()).filter(|key| is_of_other_way(key, fields));
+    for key in others.collect::<Vec<_>>() {
+        entry.remove(&key);
     }
     for field in fields {
         put(entry, field);

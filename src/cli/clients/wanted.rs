@@ -56,24 +56,47 @@ pub(super) fn wanted(
         let elsewhere =
             listens_elsewhere(&served.flags).then(|| ["--stdio", "--http=", "--unix="].map(str::to_owned));
         let serve = ["serve".to_owned()].into_iter().chain(elsewhere.into_iter().flatten());
-        let words = program.into_iter().chain(serve).chain(served.words()?).collect();
+        let served = served.words()?;
+        check_variables(client, &served)?;
+        let words = program.into_iter().chain(serve).chain(served).collect();
         return Ok(Wanted { reach: Reach::Command(words), notes });
     };
     let target = target_of(target, environment)?;
+    check_variables(client, std::slice::from_ref(&target))?;
+    let served = served.words()?;
+    let mut notes = Vec::new();
+    if !served.is_empty() {
+        notes.push(format!(
+            "The running server works with what it was started with; not in the entry is {}",
+            Reach::Command(served.clone()).shown()
+        ));
+    }
     let Some(socket) = target.strip_prefix("unix:") else {
         let reach = if client.shape.takes_url() {
             Reach::Url(target)
         } else {
             Reach::Command([program, vec!["connect".to_owned(), target]].concat())
         };
-        return Ok(Wanted { reach, notes: Vec::new() });
+        return Ok(Wanted { reach, notes });
     };
-    let start = ["mcpool", "serve", "--unix", socket].map(str::to_owned).into_iter().chain(served.words()?);
+    let start = ["mcpool", "serve", "--unix", socket].map(str::to_owned).into_iter().chain(served);
     let start = Reach::Command(start.collect()).shown();
-    let note = (!Path::new(socket).exists())
-        .then(|| format!("No server listens there yet: {}{start}", with_folder(Path::new(socket))));
+    notes.extend(
+        (!Path::new(socket).exists())
+            .then(|| format!("No server listens there yet: {}{start}", with_folder(Path::new(socket)))),
+    );
     let reach = Reach::Command([program, vec!["connect".to_owned(), target]].concat());
-    Ok(Wanted { reach, notes: note.into_iter().collect() })
+    Ok(Wanted { reach, notes })
+}
+
+/// Refuses texts in which the client would find variables of its own.
+fn check_variables(client: &Client, texts: &[String]) -> Result<(), ClientsError> {
+    for text in texts {
+        if let Some(sign) = client.variables.iter().copied().find(|sign| text.contains(sign)) {
+            return Err(ClientsError::Expanded { text: text.clone(), client: client.title, sign });
+        }
+    }
+    Ok(())
 }
 
 /// The command that makes the folder of a socket where it is missing, to be put before another one.
@@ -245,7 +268,8 @@ fn target_of(given: &str, environment: &Environment) -> Result<String, ClientsEr
         }
         return Ok(format!("unix:{}", text(absolute(Path::new(path))?.as_os_str())?));
     }
-    let has_host = |scheme: &str| given.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
+    let is_plain = !given.contains(|char: char| char.is_whitespace() || char.is_control());
+    let has_host = |scheme: &str| given.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && is_plain);
     if has_host("http://") || has_host("https://") { Ok(given.to_owned()) } else { Err(refused()) }
 }
 

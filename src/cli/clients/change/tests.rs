@@ -20,7 +20,8 @@ fn ours() -> Reach {
 const PLAIN: Shape = Shape::Plain { url: Some("url") };
 
 fn before<'b>(file: Option<&'b [u8]>, backup: Option<&'b [u8]>) -> Before<'b> {
-    Before { file, backup }
+    let backups: Vec<&[u8]> = backup.into_iter().collect();
+    Before { file, backups: backups.leak() }
 }
 
 #[track_caller]
