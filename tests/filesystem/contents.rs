@@ -99,7 +99,10 @@ async fn an_answer_that_is_full_ends_with_what_is_left() {
         seen += shown;
         pages += 1;
         if seen < 50 {
-            let want = format!("{} are left, ask for them with offset {seen}]", 50 - seen);
+            let want = match 50 - seen {
+                1 => format!("1 is left, ask for it with offset {seen}]"),
+                left => format!("{left} are left, ask for them with offset {seen}]"),
+            };
             assert!(text.contains(&want), "{want}: {text}");
         }
     }

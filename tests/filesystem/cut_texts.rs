@@ -39,7 +39,7 @@ async fn the_last_lines_that_do_not_fit_are_read_in_two_calls() {
         let whole = lines.concat().trim_end().to_owned() + if ends.is_empty() { "" } else { "\n" } + ends;
         scene.write("f", &whole);
         let text = scene.text("read_text_file", json!({"path": "f", "tail": wanted})).await;
-        let (shown, note) = text.rsplit_once("\n\n[").expect("a note");
+        let (shown, note) = text.rsplit_once("\n[").expect("a note");
         assert!(whole.ends_with(shown) && shown.len() > 25_000, "{note}");
         let (begin, offset) = (number_after(note, "from line "), number_after(note, "with offset "));
         assert_eq!(offset, first, "{note}");
@@ -51,13 +51,13 @@ async fn the_last_lines_that_do_not_fit_are_read_in_two_calls() {
                 json!({"path": "f", "offset": begin - 10.min(limit), "limit": 10.min(limit)}),
             )
             .await;
-        let (before, _) = before.split_once("\n\n[").expect("a note");
-        assert!(whole.ends_with(&format!("{before}\n{shown}")), "{note}");
+        let (before, _) = before.split_once("\n[").expect("a note");
+        assert!(whole.ends_with(&format!("{before}{shown}")), "{note}");
     }
     // A newline at the end.
     scene.write("f", lines.concat());
     let text = scene.text("read_text_file", json!({"path": "f", "tail": 701})).await;
-    let note = text.rsplit_once("\n\n[").expect("a note").1;
+    let note = text.rsplit_once("\n[").expect("a note").1;
     assert_eq!(number_after(note, "with offset "), 1_301, "{note}");
 }
 
@@ -67,7 +67,7 @@ async fn of_a_last_line_that_does_not_fit_the_end_is_shown() {
     for (end, newline) in [("", ""), ("\n", "\n"), ("\r\n", "\n")] {
         scene.write("f", format!("first\nsecond\n{}{end}", "\u{20ac}".repeat(40_000)));
         let text = scene.text("read_text_file", json!({"path": "f", "tail": 3})).await;
-        let (shown, note) = text.rsplit_once("\n\n[").expect("a note");
+        let (shown, note) = text.rsplit_once("\n[").expect("a note");
         assert!(
             shown.len() > 30_000 && shown.trim_end().chars().all(|letter| letter == '\u{20ac}'),
             "{note}"
@@ -79,10 +79,14 @@ async fn of_a_last_line_that_does_not_fit_the_end_is_shown() {
         );
         let (offset, limit) = (number_after(note, "with offset "), number_after(note, "and limit "));
         assert_eq!(offset + limit, 4, "the lines before it, and its begin: {note}");
+        // Its bytes that are not shown.
+        let (at, bytes) = (number_after(note, "byteOffset="), number_after(note, "&byteLimit="));
+        let end_bytes = 13 + 120_000 - at - bytes;
+        assert_eq!((at, end_bytes), (13, shown.trim_end().len()), "{note}");
     }
     std::fs::File::create(scene.path("sparse")).expect("a file").set_len(100 << 30).expect("a sparse file");
     let text = scene.text("read_text_file", json!({"path": "sparse", "tail": 1})).await;
-    let note = text.rsplit_once("\n\n[").expect("a note").1;
+    let note = text.rsplit_once("\n[").expect("a note").1;
     assert!(note.contains("of 107374182400 bytes of the file are before them"), "{note}");
 }
 
@@ -120,15 +124,15 @@ async fn one_of_several_files_that_does_not_fit_is_begun() {
     let parts: Vec<&str> = text.split("\n---\n").collect();
     assert_eq!(parts.len(), paths.len(), "{text:.2000}");
     assert_eq!((parts[0], parts[5]), ("small:\nsmall\n", "last:\nlast\n"));
-    let (shown, note) = parts[1].split_once("\n\n[").expect("a note");
+    let (shown, note) = parts[1].split_once("\n[").expect("a note");
     let count = number_after(note, "Lines 1 to ");
-    assert_eq!(format!("{shown}\n"), format!("lines:\n{}", lines[..count].concat()));
+    assert_eq!(shown, format!("lines:\n{}", lines[..count].concat()));
     assert!(count > 50, "an equal share: {note}");
     let left = all_bytes - lines[..count].concat().len();
     assert_eq!(number_after(note, "; "), left, "{note}");
     let rest = scene.text("read_text_file", json!({"path": "lines", "offset": count + 1})).await;
     assert!(rest.starts_with(&lines[count]), "{rest:.200}");
-    let (shown, note) = parts[2].split_once("\n\n[").expect("a note");
+    let (shown, note) = parts[2].split_once("\n[").expect("a note");
     let bytes = number_after(note, "The first ");
     assert_eq!(shown.len(), "line:\n".len() + bytes);
     assert!(bytes > 3_000 && !shown.contains('\u{fffd}'), "{note}");

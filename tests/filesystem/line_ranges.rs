@@ -3,7 +3,7 @@
 use super::{Scene, text_of};
 use mcpool::Limits;
 use mcpool::tools::filesystem::Compat;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn lines_are_read_by_their_numbers() {
@@ -11,6 +11,7 @@ async fn lines_are_read_by_their_numbers() {
     scene.write("f", "one\ntwo\r\nthree\nfour\n");
     scene.write("ragged", "one\ntwo");
     scene.write("empty", "");
+    scene.write("one", "one\n");
     let rows = [
         ("f", json!({"offset": 1}), "one\ntwo\r\nthree\nfour\n"),
         ("f", json!({"offset": 4}), "four\n"),
@@ -24,10 +25,16 @@ async fn lines_are_read_by_their_numbers() {
         (
             "f",
             json!({"offset": 2, "limit": 2}),
-            "two\r\nthree\n\n[Lines 2 to 3 of 4; 1 are left, read on with offset 4]",
+            "two\r\nthree\n\n[Lines 2 to 3 of 4; 1 is left, read on with offset 4]",
         ),
         ("f", json!({"offset": 5}), "[No line is shown: the file has 4 lines, and the offset is 5]"),
         ("ragged", json!({"offset": 2, "limit": 9}), "two"),
+        (
+            "ragged",
+            json!({"offset": 1, "limit": 1}),
+            "one\n\n[Lines 1 to 1 of 2; 1 is left, read on with offset 2]",
+        ),
+        ("one", json!({"offset": 2}), "[No line is shown: the file has 1 line, and the offset is 2]"),
         ("empty", json!({"offset": 1}), "[No line is shown: the file has 0 lines, and the offset is 1]"),
     ];
     for (path, mut arguments, want) in rows {
@@ -72,7 +79,7 @@ async fn pages_of_a_file_that_fits_no_answer_join_to_it() {
     assert!(joined == whole && pages > 2, "{pages} pages");
     scene.write("wide", "x".repeat(1 << 20) + "\nlast");
     let text = scene.text("read_text_file", json!({"path": "wide", "offset": 1})).await;
-    let (shown, note) = text.split_once("\n\n").expect("a note");
+    let (shown, note) = text.split_once('\n').expect("a note");
     assert_eq!(shown, "x".repeat(shown.len()));
     let bytes = shown.len();
     let want = format!(
@@ -85,7 +92,7 @@ async fn pages_of_a_file_that_fits_no_answer_join_to_it() {
     assert_eq!(scene.text("read_text_file", json!({"path": "wide", "offset": 2})).await, "last");
 }
 
-/// The parts that the notes lead to are the file, byte for byte, whatever its line ends are.
+/// The parts that the notes lead to are the file, byte for byte, whatever its line ends are, and whether its lines are cut.
 #[tokio::test]
 async fn parts_join_to_the_file_with_all_its_line_ends() {
     let limits = Limits {
@@ -95,6 +102,9 @@ async fn parts_join_to_the_file_with_all_its_line_ends() {
         ..Limits::default()
     };
     let mut scene = Scene::with(limits, false).await;
+    let long = |text: &str, end: &str| (text.repeat(20_000 / text.len()) + end).repeat(3);
+    // One of them fits, and the next is cut before its line end.
+    let edge = |bytes: usize| "x".repeat(bytes) + "\n";
     for (name, whole) in [
         ("lf", "line\n".repeat(6_000)),
         ("crlf", "line\r\n".repeat(5_000)),
@@ -102,23 +112,51 @@ async fn parts_join_to_the_file_with_all_its_line_ends() {
         ("returns", "\r\r\n".repeat(5_000)),
         ("ragged", "line\n".repeat(6_000) + "last"),
         ("return", "line\r\n".repeat(5_000) + "last\r"),
+        ("long lf", long("x", "\n")),
+        ("long crlf", long("x", "\r\n")),
+        ("long blank", long("x", "\n\n\n") + "\n"),
+        ("long returns", long("\r", "\n") + "last"),
+        ("long wide", long("\u{20ac}\u{1f600}\u{e9}", "\r\n\n")),
+        ("long escapes", long("\"\u{1}\\", "\n")),
+        ("long ragged", "line\r\n".repeat(10) + &long("x", "\n") + &"x".repeat(9_000)),
+        ("long edge", (7_480..7_496).map(edge).collect()),
     ] {
         scene.write(name, &whole);
-        let first = [json!({"path": name}), json!({"path": name, "offset": 1})];
-        let limited = json!({"path": name, "offset": 1, "limit": 777});
-        for mut arguments in first.into_iter().chain([limited]) {
-            let (mut joined, mut parts) = (String::new(), 0);
-            loop {
-                let text = scene.text("read_text_file", arguments.clone()).await;
-                let (part, note) = text.split_once("\n[").unwrap_or((&text, ""));
-                joined.push_str(part);
-                parts += 1;
-                let Some((_, offset)) = note.split_once("with offset ") else { break };
-                let offset: u64 = offset.trim_end_matches(']').parse().expect("a number");
-                assert!(parts <= offset, "{name}: {note}");
-                arguments["offset"] = json!(offset);
-            }
+        for first in
+            [json!({}), json!({"head": 9_000}), json!({"offset": 1}), json!({"offset": 1, "limit": 777})]
+        {
+            let (joined, parts) = scene.joined(name, &whole, first).await;
             assert!(joined == whole && parts > 2, "{name}: {parts} parts, {} bytes", joined.len());
+        }
+    }
+}
+
+impl Scene {
+    /// The parts of a file that the notes lead to, the rest of a line that is cut from `whole`, and how many there are.
+    async fn joined(&mut self, name: &str, whole: &str, mut arguments: Value) -> (String, u64) {
+        let (mut joined, mut parts) = (String::new(), 0);
+        arguments["path"] = json!(name);
+        loop {
+            let text = self.text("read_text_file", arguments.clone()).await;
+            let (part, note) = text.rsplit_once("\n[").unwrap_or((&text, ""));
+            joined.push_str(part);
+            parts += 1;
+            if note.contains("too long for an answer") {
+                assert!(
+                    note.contains(&format!("byteOffset={} of its resource", joined.len())),
+                    "{name}: {note}"
+                );
+                let rest = &whole[joined.len()..];
+                joined.push_str(rest.split_inclusive('\n').next().unwrap_or_default());
+                assert_eq!(note.contains(" has offset "), joined.len() < whole.len(), "{name}: {note}");
+            }
+            let Some((_, offset)) = note.split_once(" offset ") else { return (joined, parts) };
+            let digits = offset.split(|letter: char| !letter.is_ascii_digit()).next();
+            let offset: u64 = digits.and_then(|digits| digits.parse().ok()).expect("a number");
+            assert!(parts <= offset, "{name}: {note}");
+            arguments["offset"] = json!(offset);
+            // It is for the first part only.
+            arguments.as_object_mut().expect("an object").remove("head");
         }
     }
 }
@@ -138,7 +176,7 @@ async fn no_line_is_said_to_be_behind_the_last() {
     ] {
         scene.write("one", "x".repeat(30_000) + end);
         let text = scene.text("read_text_file", arguments).await;
-        let (shown, note) = text.split_once("\n\n").expect("a note");
+        let (shown, note) = text.split_once('\n').expect("a note");
         let (bytes, left) = (shown.len(), 30_000 + end.len() - shown.len());
         let want = format!(
             "[The first {bytes} bytes of line 1, which is too long for an answer; {left} of {} bytes of the file are left; \
@@ -170,7 +208,9 @@ async fn a_line_is_not_looked_for_without_end() {
     let text = scene.text("read_text_file", json!({"path": "sparse", "offset": 2})).await;
     assert!(text.contains(" bytes of line 2, which is too long for an answer; "), "{text:.60}");
     let text = scene.text("read_text_file", json!({"path": "sparse", "tail": 1})).await;
-    assert!(text.contains("that begin in the first 1048576 of those (max_line_scan_bytes)]"), "{text:.60}");
+    let end = "that begin in the first 1048576 of those (max_line_scan_bytes), and byteOffset=1048576 of its resource \
+               (--file-resources) what follows]";
+    assert!(text.ends_with(end), "{text:.60}");
 }
 
 #[tokio::test]

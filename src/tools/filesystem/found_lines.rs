@@ -8,6 +8,7 @@ use super::answer_space::AnswerSpace;
 use super::error::FsError;
 use super::held::HeldMemory;
 use super::line_pattern::LinePattern;
+use super::numbers::are;
 use super::unread::Unread;
 use crate::wire::escaped_bytes;
 use grep_searcher::{Searcher, Sink, SinkContext, SinkContextKind, SinkFinish, SinkMatch};
@@ -109,8 +110,10 @@ impl<'h> FoundLines<'h> {
                 let first = if shown == 0 { next } else { offset + 1 };
                 let mut written = write!(end, "[{first} to {next} of {} in {}", lines(matches), of(files));
                 if left > 0 {
+                    let them = if left == 1 { "it" } else { "them" };
+                    let are = are(left);
                     written = written
-                        .and_then(|()| write!(end, "; {left} are left, ask for them with offset {next}"));
+                        .and_then(|()| write!(end, "; {left} {are} left, ask for {them} with offset {next}"));
                 }
                 written.and_then(|()| write!(end, "]"))
             }

@@ -5,6 +5,7 @@ use super::context::Context;
 use super::error::{FsError, Stop};
 use super::file_text::LineEnds;
 use super::line_range::{NOTE_BYTES, Shown, answer, bytes_that_fit, scan_bytes};
+use super::numbers::counted;
 use super::open_file::{CHUNK, OpenFile};
 use crate::server::{CallContext, CancellationToken};
 use crate::wire::escaped_bytes;
@@ -103,45 +104,51 @@ impl End {
         Self { start, lines: self.lines + 1, escaped, is_within_line: true }
     }
 
-    /// What the answer says behind it, where so many lines were asked for. `before` are the newlines before it; where
-    /// they were not counted, the bytes in which lines are found by their numbers.
-    fn note(&self, wanted: u64, file_bytes: u64, before: Result<u64, u64>) -> String {
+    /// What the answer says behind it, where so many lines were asked for. `before` is what is before it; where that was
+    /// not looked through, the bytes in which lines are found by their numbers.
+    fn note(&self, wanted: u64, file_bytes: u64, before: Result<Before, u64>) -> String {
+        let all = counted(wanted, "line", "lines");
         let shown_bytes = file_bytes.saturating_sub(self.start);
         let before = before.map_err(|scan_bytes| {
             let shown = if self.is_within_line {
                 format!("The last {shown_bytes} bytes, as a line is too long for an answer")
             } else {
-                format!("The last {} of {wanted} lines", self.lines)
+                format!("The last {} of {all}", self.lines)
             };
             let start = self.start;
             format!(
-                "\n\n[{shown}; {start} of {file_bytes} bytes of the file are before them, offset and limit read the lines \
-                 that begin in the first {scan_bytes} of those (max_line_scan_bytes)]"
+                "\n[{shown}; {start} of {file_bytes} bytes of the file are before them, offset and limit read the lines \
+                 that begin in the first {scan_bytes} of those (max_line_scan_bytes), and byteOffset={scan_bytes} of its \
+                 resource (--file-resources) what follows]"
             )
         });
         let before = match before {
             Ok(before) => before,
             Err(note) => return note,
         };
-        let first = before + 1;
+        let first = before.newlines + 1;
         let shown = if self.is_within_line {
             format!("The last {shown_bytes} bytes, as line {first} is too long for an answer")
         } else {
-            format!("The last {} of {wanted} lines, from line {first} on", self.lines)
+            format!("The last {} of {all}, from line {first} on", self.lines)
         };
-        let left = wanted.saturating_sub(self.lines).min(before);
+        let left = wanted.saturating_sub(self.lines).min(before.newlines);
         // The begin of a line that is too long is shown with those before it.
         let limit = left + u64::from(self.is_within_line);
         if limit == 0 {
-            return format!("\n\n[{shown}]");
+            return format!("\n[{shown}]");
         }
         let offset = first - left;
         let middle = if self.is_within_line {
-            "; what still lacks of it takes a greater max_reply_bytes, or bytes of its resource (--file-resources)"
+            let (begin, bytes) = (before.line_start, self.start.saturating_sub(before.line_start));
+            format!(
+                "; what still lacks of it takes a greater max_reply_bytes, or byteOffset={begin}&byteLimit={bytes} of its \
+                 resource (--file-resources)"
+            )
         } else {
-            ""
+            String::new()
         };
-        format!("\n\n[{shown}; read what is before it with offset {offset} and limit {limit}{middle}]")
+        format!("\n[{shown}; read what is before it with offset {offset} and limit {limit}{middle}]")
     }
 }
 
@@ -154,27 +161,38 @@ fn next_character(file: &OpenFile, at: u64) -> Result<u64, FsError> {
     Ok(if inside < LONGEST { at + inside as u64 } else { at })
 }
 
-/// How many newlines a file has before a place; `scan_bytes` itself where those are more bytes.
-fn newlines_before(
+/// What a file has before a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Before {
+    newlines: u64,
+    /// Where the line begins that the place is in.
+    line_start: u64,
+}
+
+/// What a file has before a place; `scan_bytes` itself where those are more bytes.
+fn look_before(
     file: &OpenFile,
     end: u64,
     scan_bytes: u64,
     cancellation: &CancellationToken,
-) -> Result<Result<u64, u64>, FsError> {
+) -> Result<Result<Before, u64>, FsError> {
     if end > scan_bytes {
         return Ok(Err(scan_bytes));
     }
-    let (mut buffer, mut at, mut newlines) = ([0; CHUNK], 0, 0);
+    let (mut buffer, mut at, mut before) = ([0; CHUNK], 0, Before { newlines: 0, line_start: 0 });
     while at < end {
         cancellation.check()?;
         let chunk = file.read_at(&mut buffer[..(end - at).min(CHUNK as u64) as usize], at)?;
         if chunk.is_empty() {
             break;
         }
-        newlines += memchr::memchr_iter(b'\n', chunk).count() as u64;
+        before.newlines += memchr::memchr_iter(b'\n', chunk).count() as u64;
+        if let Some(newline) = memchr::memrchr(b'\n', chunk) {
+            before.line_start = at + newline as u64 + 1;
+        }
         at += chunk.len() as u64;
     }
-    Ok(Ok(newlines))
+    Ok(Ok(before))
 }
 
 /// Answers with those of the last lines that fit, and says where the others are. Of a last line that does not fit,
@@ -190,7 +208,7 @@ pub(super) fn read_last(
 ) -> Result<(), Stop> {
     let space = AnswerSpace::of(call.limits(), context.copies);
     let end = End::look(&file, space.text_bytes().saturating_sub(NOTE_BYTES), context.cancellation)?;
-    let before = newlines_before(&file, end.start, scan_bytes(call.limits()), context.cancellation)?;
+    let before = look_before(&file, end.start, scan_bytes(call.limits()), context.cancellation)?;
     // The cast saturates.
     let note = end.note(lines.max(1.0) as u64, file.bytes, before);
     let range = end.start..file.bytes;
@@ -253,25 +271,39 @@ mod tests {
         let cancellation = CancellationToken::after(u64::MAX);
         let end = End::look(&file, 20, &cancellation).expect("read");
         assert_eq!((end.start, end.lines), (48, 3));
-        let before = newlines_before(&file, end.start, 48, &cancellation).expect("read");
+        let before = look_before(&file, end.start, 48, &cancellation).expect("read");
+        assert_eq!(before, Ok(Before { newlines: 8, line_start: 48 }));
         assert_eq!(
             end.note(6, file.bytes, before),
-            "\n\n[The last 3 of 6 lines, from line 9 on; read what is before it with offset 6 and limit 3]"
+            "\n[The last 3 of 6 lines, from line 9 on; read what is before it with offset 6 and limit 3]"
         );
         // More than there are.
         assert_eq!(
             end.note(99, file.bytes, before),
-            "\n\n[The last 3 of 99 lines, from line 9 on; read what is before it with offset 1 and limit 8]"
+            "\n[The last 3 of 99 lines, from line 9 on; read what is before it with offset 1 and limit 8]"
         );
         assert_eq!(
-            newlines_before(&OpenFile::sparse(), 1 << 21, 1 << 20, &cancellation).expect("read"),
+            look_before(&OpenFile::sparse(), 1 << 21, 1 << 20, &cancellation).expect("read"),
             Err(1 << 20)
         );
         assert_eq!(
             end.note(6, 60, Err(40)),
-            "\n\n[The last 3 of 6 lines; 48 of 60 bytes of the file are before them, offset and limit read the lines that \
-             begin in the first 40 of those (max_line_scan_bytes)]"
+            "\n[The last 3 of 6 lines; 48 of 60 bytes of the file are before them, offset and limit read the lines that \
+             begin in the first 40 of those (max_line_scan_bytes), and byteOffset=40 of its resource (--file-resources) what \
+             follows]"
         );
+    }
+
+    #[test]
+    fn the_longest_notes_have_space() {
+        const MANY: u64 = 1 << 62;
+        let end = End { start: MANY, lines: 1, escaped: 0, is_within_line: true };
+        let before = Before { newlines: MANY, line_start: 0 };
+        for (before, words) in [(Ok(before), "byteOffset=0&byteLimit="), (Err(MANY), "what follows]")] {
+            let note = end.note(MANY, 2 * MANY, before);
+            assert!(note.contains(words), "{note}");
+            assert!(escaped_bytes(note.as_bytes()) + 19 <= NOTE_BYTES, "{}", note.len());
+        }
     }
 
     #[test]

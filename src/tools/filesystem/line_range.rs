@@ -5,7 +5,7 @@ use super::answer_space::AnswerSpace;
 use super::context::Context;
 use super::error::{FsError, Stop};
 use super::file_text::{FileText, LineEnds};
-use super::numbers::whole;
+use super::numbers::{are, counted, whole};
 use super::open_file::{CHUNK, OpenFile};
 use crate::limits::{Limits, price};
 use crate::server::{BlockSource, CallContext, CancellationToken, Cursor, Filled};
@@ -13,7 +13,7 @@ use crate::wire::{BufferRoom, escape_piece, escaped_bytes};
 use std::ops::Range;
 
 /// Bytes of an answer that are kept for what is said at its end.
-pub(super) const NOTE_BYTES: usize = 384;
+pub(super) const NOTE_BYTES: usize = 448;
 /// Bytes behind a line's begin that are looked through for its end, only to say whether lines follow it: some milliseconds.
 const LINE_END_BYTES: u64 = 16 << 20;
 /// The last number that a JSON number tells from the next.
@@ -199,12 +199,14 @@ impl Found {
         let last = behind - 1;
         Ok(match self.total {
             Some(total) if self.shown == 0 => {
-                format!("[No line is shown: the file has {total} lines, and the offset is {first}]")
+                let lines = counted(total, "line", "lines");
+                format!("[No line is shown: the file has {lines}, and the offset is {first}]")
             }
             Some(total) if total == last => String::new(),
             Some(total) if self.range.end <= scan_bytes => format!(
-                "\n[Lines {first} to {last} of {total}; {} are left, read on with offset {behind}]",
-                total - last
+                "\n[Lines {first} to {last} of {total}; {} {} left, read on with offset {behind}]",
+                total - last,
+                are(total - last)
             ),
             _ if left(self.range.end) == 0 => String::new(),
             _ => {
@@ -212,14 +214,20 @@ impl Found {
                 let how = if self.range.end <= scan_bytes {
                     format!("read on with offset {behind}")
                 } else {
-                    format!("too far for offset, which reaches {scan_bytes} (max_line_scan_bytes)")
+                    let end = self.range.end;
+                    format!(
+                        "too far for offset, which reaches {scan_bytes} (max_line_scan_bytes): byteOffset={end} of its \
+                         resource (--file-resources) reads on"
+                    )
                 };
-                format!("\n[Lines {first} to {last}; {left} of {bytes} bytes of the file are left, {how}]")
+                let are = are(left);
+                format!("\n[Lines {first} to {last}; {left} of {bytes} bytes of the file {are} left, {how}]")
             }
         })
     }
 
-    /// What the answer says behind the begin of a line that does not fit.
+    /// What the answer says behind the begin of a line that does not fit, which ends as if it were a whole one: the line
+    /// feed before the bracket is the only byte that is not of the file.
     fn note_of_cut_line(
         &self,
         file: &OpenFile,
@@ -229,15 +237,26 @@ impl Found {
     ) -> Result<String, FsError> {
         let Range { start, end } = self.begin;
         let (shown, left, next) = (end - start, file.bytes.saturating_sub(end), line + 1);
-        let most_bytes = scan_bytes.saturating_sub(end).min(LINE_END_BYTES);
-        let how = if line_follows(file, end, most_bytes, cancellation)? {
-            format!(", the next line has offset {next}; more of this one takes")
-        } else {
-            "; more of the line takes".to_owned()
+        let behind = match self.total {
+            Some(total) if total > line => Behind::Line,
+            Some(_) => Behind::Nothing,
+            None => Behind::look(file, end, scan_bytes, cancellation)?,
         };
+        let how = match behind {
+            Behind::Line => format!(", the next line has offset {next}; more of this one takes"),
+            Behind::Nothing => "; more of the line takes".to_owned(),
+            Behind::Unseen => {
+                format!(", more lines may follow: the next has offset {next}; more of this one takes")
+            }
+            Behind::TooFar => format!(
+                ", more lines may follow, too far for offset, which reaches {scan_bytes} (max_line_scan_bytes); more of \
+                 this one takes"
+            ),
+        };
+        let are = are(left);
         Ok(format!(
-            "\n\n[The first {shown} bytes of line {line}, which is too long for an answer; {left} of {} bytes of the file \
-             are left{how} a greater max_reply_bytes, or byteOffset={end} of its resource (--file-resources)]",
+            "\n[The first {shown} bytes of line {line}, which is too long for an answer; {left} of {} bytes of the file \
+             {are} left{how} a greater max_reply_bytes, or byteOffset={end} of its resource (--file-resources)]",
             file.bytes
         ))
     }
@@ -254,26 +273,52 @@ fn line_pieces(chunk: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Whether the line that goes on at a place ends within so many bytes, and another one follows it.
-fn line_follows(
-    file: &OpenFile,
-    from: u64,
-    most_bytes: u64,
-    cancellation: &CancellationToken,
-) -> Result<bool, FsError> {
-    let (mut buffer, mut at) = ([0; CHUNK], from);
-    while at - from < most_bytes {
-        cancellation.check()?;
-        let chunk = file.read_at(&mut buffer, at)?;
-        if chunk.is_empty() {
-            return Ok(false);
+/// What is behind a line that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Line,
+    Nothing,
+    /// Its end was not looked for any further.
+    Unseen,
+    /// If a line begins there, no offset reaches it.
+    TooFar,
+}
+
+impl Behind {
+    /// Looks for the end of the line that goes on at a place.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn look(
+        file: &OpenFile,
+        from: u64,
+        scan_bytes: u64,
+        cancellation: &CancellationToken,
+    ) -> Result<Self, FsError> {
+        let reach_bytes = scan_bytes.saturating_sub(from);
+        let most_bytes = reach_bytes.min(LINE_END_BYTES);
+        let (mut buffer, mut seen_bytes) = ([0; CHUNK], 0);
+        while seen_bytes < most_bytes {
+            cancellation.check()?;
+            let piece_bytes = (most_bytes - seen_bytes).min(CHUNK as u64) as usize;
+            let at = from + seen_bytes;
+            let chunk = file.read_at(&mut buffer[..piece_bytes], at)?;
+            if chunk.is_empty() {
+                return Ok(Self::Nothing);
+            }
+            if let Some(newline) = memchr::memchr(b'\n', chunk) {
+                let is_last = at + newline as u64 + 1 >= file.bytes;
+                return Ok(if is_last { Self::Nothing } else { Self::Line });
+            }
+            seen_bytes += chunk.len() as u64;
         }
-        if let Some(newline) = memchr::memchr(b'\n', chunk) {
-            return Ok(at + newline as u64 + 1 < file.bytes);
-        }
-        at += chunk.len() as u64;
+        let is_end = from + seen_bytes >= file.bytes;
+        Ok(match reach_bytes > LINE_END_BYTES {
+            _ if is_end => Self::Nothing,
+            true => Self::Unseen,
+            false => Self::TooFar,
+        })
     }
-    Ok(false)
 }
 
 /// The most bytes of a piece that fit into so many of JSON; `part` are so many bytes of it.
@@ -341,19 +386,24 @@ pub(super) fn beginning(
     let found = Found::look(file, Lines::first(None), bounds, Rest::Unseen, cancellation)?;
     let bytes = if found.shown == 0 { found.begin.end } else { found.range.end };
     let note = match (found.shown, bytes) {
-        (0, 0) => format!("[{} bytes are left out, read_text_file shows them or their begin]", file.bytes),
+        (0, 0) => format!(
+            "[{} left out, read_text_file shows them or their begin]",
+            counted(file.bytes, "byte is", "bytes are")
+        ),
         (0, _) => {
             let left = file.bytes.saturating_sub(bytes);
             format!(
-                "\n\n[The first {bytes} bytes; {left} of {} are left, read_text_file shows more of them]",
-                file.bytes
+                "\n[The first {bytes} bytes; {left} of {} {} left, read_text_file shows more of them]",
+                file.bytes,
+                are(left)
             )
         }
         (shown, _) => {
             let left = file.bytes.saturating_sub(bytes);
             format!(
-                "\n[Lines 1 to {shown}; {left} of {} bytes of the file are left, read on with read_text_file and offset {}]",
+                "\n[Lines 1 to {shown}; {left} of {} bytes of the file {} left, read on with read_text_file and offset {}]",
                 file.bytes,
+                are(left),
                 shown + 1
             )
         }
@@ -538,7 +588,9 @@ mod tests {
         let found = Found::look(&sparse(), near, bounds, Rest::Counted, &cancellation).expect("read");
         assert_eq!((found.total, found.is_cut), (None, true));
         let note = found.note(&sparse(), near, bounds.scan_bytes, &cancellation).expect("read");
-        assert!(note.contains(" are left; more of the line takes a greater max_reply_bytes"), "{note}");
+        let behind = " are left, more lines may follow, too far for offset, which reaches 1048576 (max_line_scan_bytes); more \
+                      of this one takes a greater max_reply_bytes";
+        assert!(note.contains(behind), "{note}");
         assert!(cancellation.checked() <= 2 * most_steps, "{}", cancellation.checked());
     }
 
@@ -559,21 +611,68 @@ mod tests {
             (offset, parts) = (offset + 1_000, parts + 1);
             if !note.ends_with(&format!("read on with offset {offset}]")) {
                 assert!(note.contains("too far for offset") && parts == 22, "{parts}: {note}");
+                let way =
+                    format!("byteOffset={} of its resource (--file-resources) reads on]", 6 * (offset - 1));
+                assert!(note.ends_with(&way), "{note}");
                 break;
             }
         }
     }
 
+    /// Whatever is behind a line that does not fit, and however far its end is, lines are said to be there, or not.
     #[test]
-    fn the_longest_note_has_space() {
+    fn what_is_behind_a_long_line_is_said() {
+        const LONG: usize = LINE_END_BYTES as usize + 30_000;
+        let cancellation = CancellationToken::after(u64::MAX);
+        for (bytes, rest, scan_bytes, want) in [
+            (9_000, "", u64::MAX, "; more of the line takes"),
+            (9_000, "\n", u64::MAX, "; more of the line takes"),
+            (9_000, "\nnext", u64::MAX, ", the next line has offset 2; more of this one takes"),
+            // It begins at the bound, and one byte behind it.
+            (9_000, "\nnext", 9_001, ", the next line has offset 2; more of this one takes"),
+            (9_000, "\nnext", 9_000, ", more lines may follow, too far for offset, which reaches 9000 ("),
+            (9_000, "", 9_000, "; more of the line takes"),
+            (9_000, "", 8_999, ", more lines may follow, too far for offset, which reaches 8999 ("),
+            (
+                LONG,
+                "\nnext",
+                u64::MAX,
+                ", more lines may follow: the next has offset 2; more of this one takes",
+            ),
+        ] {
+            let file = file_of(("x".repeat(bytes) + rest).as_bytes());
+            let lines = Lines::first(None);
+            let bounds = Bounds { space_bytes: 1_000, scan_bytes };
+            let found = Found::look(&file, lines, bounds, Rest::Unseen, &cancellation).expect("read");
+            let note = found.note(&file, lines, scan_bytes, &cancellation).expect("read");
+            assert!(note.starts_with("\n[The first 1000 bytes of line 1, ") && note.contains(want), "{note}");
+        }
+        // Who counts the lines has seen that there are more.
+        let file = file_of(("x".repeat(LONG) + "\nnext").as_bytes());
+        let lines = Lines::first(None);
+        let bounds = Bounds { space_bytes: 1_000, ..WIDE };
+        let found = Found::look(&file, lines, bounds, Rest::Counted, &cancellation).expect("read");
+        let note = found.note(&file, lines, bounds.scan_bytes, &cancellation).expect("read");
+        assert!(note.contains(", the next line has offset 2; more of this one takes"), "{note}");
+    }
+
+    #[test]
+    fn the_longest_notes_have_space() {
         let cancellation = CancellationToken::after(u64::MAX);
         let mut file = file_of(b"x\n\n");
         file.bytes = 1 << 62;
         let lines = Lines { first: MAX_LINE - 1, most: 1 };
-        let cut = Found { is_cut: true, begin: 0..1, ..Found::default() };
-        let note = cut.note(&file, lines, u64::MAX, &cancellation).expect("read");
-        assert!(note.contains("the next line has offset 9007199254740992;"), "{note}");
-        let digits = 2 * 19;
-        assert!(escaped_bytes(note.as_bytes()) + digits <= NOTE_BYTES, "{}", note.len());
+        let cut = |total| Found { is_cut: true, begin: 0..1, total, ..Found::default() };
+        let shown = Found { shown: 1, range: 0..1 << 61, ..Found::default() };
+        // Only the bound is short here, and what is shown of a cut line.
+        for (found, scan_bytes, words, more_digits) in [
+            (cut(Some(MAX_LINE)), u64::MAX, "the next line has offset 9007199254740992;", 2 * 19),
+            (cut(None), 1, "too far for offset, which reaches 1 (max_line_scan_bytes);", 3 * 19),
+            (shown, 1, "too far for offset, which reaches 1 (max_line_scan_bytes): byteOffset=", 19),
+        ] {
+            let note = found.note(&file, lines, scan_bytes, &cancellation).expect("read");
+            assert!(note.contains(words), "{note}");
+            assert!(escaped_bytes(note.as_bytes()) + more_digits <= NOTE_BYTES, "{}", note.len());
+        }
     }
 }

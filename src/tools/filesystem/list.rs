@@ -8,6 +8,7 @@ use super::context::Context;
 use super::cut::Cut;
 use super::error::{FsError, Stop};
 use super::held::HeldMemory;
+use super::numbers::counted;
 use super::sandbox::access::Sandbox;
 use super::sandbox::listing::{self, Entry, Kind, LIST};
 use super::sandbox::target::Target;
@@ -121,9 +122,10 @@ fn note(left: u64, space: AnswerSpace) -> String {
         return String::new();
     }
     format!(
-        "\n\n[{left} more entries are left, as an answer may have no more bytes (max_reply_bytes): all of them take a \
+        "\n\n[{} left, as an answer may have no more bytes (max_reply_bytes): all of them take a \
          greater one; search_files in this directory shows those that match a pattern, of the first names in byte order \
          that have {} bytes together]",
+        counted(left, "more entry is", "more entries are"),
         space.names_bytes()
     )
 }

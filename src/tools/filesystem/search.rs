@@ -11,6 +11,7 @@ use super::cut::Cut;
 use super::error::{FsError, Stop};
 use super::held::HeldMemory;
 use super::held_text::answer_text;
+use super::numbers::{self, counted};
 use super::sandbox::listing::Kind;
 use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
@@ -25,15 +26,16 @@ fn note(matches: u64, unseen: u64, unlisted: u64) -> String {
         // Writing to a string does not fail.
         let _ = write!(
             note,
-            "\n\n[{matches} more matches are left, as an answer may have no more bytes (max_reply_bytes): search a \
-             directory below this one, or with a narrower pattern]"
+            "\n\n[{} left, as an answer may have no more bytes (max_reply_bytes): search a \
+             directory below this one, or with a narrower pattern]",
+            counted(matches, "more match is", "more matches are")
         );
     }
     if unseen > 0 {
         let _ = write!(
             note,
-            "\n\n[Not searched: {unseen} entries and what is below them, as their directories have more names than \
-             are held for an answer (max_reply_bytes)]"
+            "\n\n[Not searched: {} more names than are held for an answer (max_reply_bytes)]",
+            numbers::unseen(unseen)
         );
     }
     if unlisted > 0 {

@@ -13,6 +13,7 @@ use super::cut::Cut;
 use super::error::{FsError, Stop};
 use super::held::HeldMemory;
 use super::held_text::answer_text;
+use super::numbers::counted;
 use super::sandbox::listing::Kind;
 use super::walk::{Progress, Step, Walk};
 use crate::server::CallContext;
@@ -110,14 +111,13 @@ fn contents(walk: &mut Walk<'_>, is_skipped: bool) -> Result<Contents, FsError> 
 
 /// What is left. It is a block of its own, so that the tree is JSON.
 fn note(entries: u64, unseen: u64) -> String {
-    let mut note =
-        format!("[{entries} more entries are left, as an answer may have no more bytes (max_reply_bytes)");
+    let more = counted(entries, "more entry is", "more entries are");
+    let mut note = format!("[{more} left, as an answer may have no more bytes (max_reply_bytes)");
     if unseen > 0 {
+        let what = if unseen == 1 { "it, as its directory has" } else { "them, as their directories have" };
         // Writing to a string does not fail.
-        let _ = write!(
-            note,
-            ", and {unseen} with what is below them, as their directories have more names than are held for an answer"
-        );
+        let _ =
+            write!(note, ", and {unseen} with what is below {what} more names than are held for an answer");
     }
     note.push_str(": ask for a directory below this one, or give excludePatterns]");
     note

@@ -1,6 +1,7 @@
 //! What `search_content` did not search, as its answer says it: how many, and the first of them by name.
 
 use super::error::shown;
+use super::numbers::unseen;
 
 /// The longest name that is said: notes have little space.
 const MAX_NAME_BYTES: usize = 120;
@@ -60,11 +61,7 @@ impl Unread {
             self.long_lines.note("file", "files", " from the first line of more than 262144 bytes on"),
         ];
         let entries = (self.entries > 0).then(|| {
-            format!(
-                "{} entries and what is below them, as their directories have more names than are held for an answer \
-                 (max_reply_bytes)",
-                self.entries
-            )
+            format!("{} more names than are held for an answer (max_reply_bytes)", unseen(self.entries))
         });
         let notes: Vec<String> = notes.into_iter().chain([entries]).flatten().collect();
         let mut said = Vec::new();
