@@ -146,7 +146,7 @@ async fn a_text_that_is_sent_once_may_be_twice_as_long() {
     assert_eq!(scene.call("read_media_file", json!({"path": "media"})).await.get("isError"), None);
     scene.write("f", "x".repeat(80 << 10));
     let cut = text_of(&scene.call("read_text_file", json!({"path": "f", "tail": 1})).await);
-    assert_eq!(cut.split('\n').next().map(str::len), Some(65_024 - 384), "what is kept for the note");
+    assert_eq!(cut.split('\n').next().map(str::len), Some(65_024 - 448), "what is kept for the note");
     let refused = scene.error("read_media_file", json!({"path": "f"})).await;
     let want = "there is room for 48384 (an answer carries the base64 of the data once and may";
     assert!(refused.contains(want), "{refused}");

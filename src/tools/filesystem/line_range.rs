@@ -313,10 +313,12 @@ impl Behind {
             seen_bytes += chunk.len() as u64;
         }
         let is_end = from + seen_bytes >= file.bytes;
-        Ok(match reach_bytes > LINE_END_BYTES {
-            _ if is_end => Self::Nothing,
-            true => Self::Unseen,
-            false => Self::TooFar,
+        Ok(if is_end {
+            Self::Nothing
+        } else if reach_bytes > LINE_END_BYTES {
+            Self::Unseen
+        } else {
+            Self::TooFar
         })
     }
 }
