@@ -1,7 +1,7 @@
 //! What stays in the file although the tools do not know it, and what stays of the file itself.
 
-use super::{Scene, entity, line};
-use serde_json::json;
+use super::{Scene, entity, line, names};
+use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 const FOREIGN: &str = concat!(
@@ -42,20 +42,43 @@ async fn an_entity_without_a_type_is_shown_and_not_an_error() {
     assert_eq!(scene.content(), "{\"type\":\"entity\",\"name\":\"n\",\"observations\":[\"o\"]}\n");
 }
 
+/// What is said of the line behind an answer, which has the entities of the other lines.
+async fn note(scene: &mut Scene, tool: &str, arguments: Value, want: &[&str]) -> String {
+    let answer = scene.call(tool, arguments).await;
+    assert_eq!(answer.get("isError"), None, "{tool}: {answer}");
+    assert_eq!(names(&answer["structuredContent"]), want, "{tool}");
+    let content = answer["content"].as_array().expect("a list");
+    let graph: Value = serde_json::from_str(content[0]["text"].as_str().expect("a text")).expect("JSON");
+    assert_eq!(graph, answer["structuredContent"], "{tool}");
+    assert_eq!(content.len(), 2, "{answer}");
+    content[1]["text"].as_str().expect("a text").to_owned()
+}
+
 #[tokio::test]
-async fn a_line_that_cannot_be_read_is_named_and_stays() {
+async fn a_line_that_cannot_be_read_is_left_out_and_named_and_stays() {
     let mut scene = Scene::new().await;
-    for (broken, fault) in [
-        ("{\"type\":\"entity\",", "is not JSON"),
-        ("<<<<<<< HEAD", "is not JSON"),
-        (r#"{"type":"entity","name":["n"],"entityType":"t","observations":[]}"#, "name is no string"),
-        (r#"{"type":"entity","name":"n","entityType":"t","observations":"o"}"#, "no list of strings"),
-    ] {
-        let content = format!("{}\n\n{broken}\n{}\n", line("a"), line("b"));
+    let faults: [(&[u8], &str); 5] = [
+        (b"{\"type\":\"entity\",", "is not JSON"),
+        (b"<<<<<<< HEAD", "is not JSON"),
+        (br#"{"type":"entity","name":["n"],"entityType":"t","observations":[]}"#, "name is no string"),
+        (br#"{"type":"entity","name":"n","entityType":"t","observations":"o"}"#, "no list of strings"),
+        (b"{\"type\":\"entity\",\"name\":\"\xff\xfe\"}", "is not UTF-8"),
+    ];
+    for (broken, fault) in faults {
+        let content = [line("a").as_bytes(), b"\n\n", broken, b"\n", line("b").as_bytes(), b"\n"].concat();
         scene.write(&content);
+        for (tool, arguments, want) in [
+            ("read_graph", json!({}), &["a", "b"][..]),
+            ("search_nodes", json!({"query": "a"}), &["a"]),
+            ("open_nodes", json!({"names": ["b", "n"]}), &["b"]),
+        ] {
+            let text = note(&mut scene, tool, arguments, want).await;
+            assert!(text.starts_with("[Line 3 of the knowledge graph ") && text.contains(fault), "{text}");
+            assert!(
+                text.ends_with(", so it is left out here, and nothing can be changed: correct or remove it]")
+            );
+        }
         for (tool, arguments) in [
-            ("read_graph", json!({})),
-            ("search_nodes", json!({"query": "a"})),
             ("create_entities", json!({"entities": [entity("c", &[])]})),
             ("delete_entities", json!({"entityNames": ["a"]})),
         ] {
@@ -63,14 +86,49 @@ async fn a_line_that_cannot_be_read_is_named_and_stays() {
             assert!(text.starts_with("Line 3 of the knowledge graph "), "{text}");
             assert!(text.contains(fault) && text.contains("correct or remove that line"), "{text}");
         }
-        assert_eq!(scene.content(), content);
+        let uri = json!({"uri": "memory://knowledge-graph"});
+        scene.calls += 1;
+        let request = json!({"jsonrpc": "2.0", "id": scene.calls, "method": "resources/read", "params": uri});
+        let refused = scene.client.ask(&request).await;
+        let text = refused["error"]["message"].as_str().expect("a message");
+        assert!(text.contains("Line 3 of the knowledge graph ") && text.contains(fault), "{text}");
+        assert_eq!(std::fs::read(scene.file()).expect("a file"), content);
     }
-    scene.write([line("a").as_bytes(), b"\n\xff\xfe\n", line("b").as_bytes()].concat());
-    assert!(scene.error("read_graph", json!({})).await.contains("Line 2 "));
     scene.write(line("a") + "\n{\n");
-    assert!(scene.error("read_graph", json!({})).await.contains("(EOF while parsing an object at column 1)"));
+    let text = note(&mut scene, "read_graph", json!({}), &["a"]).await;
+    assert!(text.contains("(EOF while parsing an object at column 1)"), "{text}");
     scene.write(line("a"));
     assert_eq!(scene.names().await, ["a"], "a file that was put right is read");
+    scene.create("b").await;
+}
+
+/// Lines that another program appends to a graph that was read: those that can be read are, whatever stands between.
+#[tokio::test]
+async fn lines_that_cannot_be_read_take_no_others_away() {
+    use std::io::Write as _;
+    let mut scene = Scene::new().await;
+    scene.create("a").await;
+    let path = scene.file();
+    let append = |bytes: &[u8]| {
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("a file");
+        file.write_all(bytes).expect("written");
+    };
+    append(&[b"\xff\xfe\n", line("b").as_bytes(), b"\n"].concat());
+    append(&[b"<<<<<<<\n\x80\n", line("c").as_bytes(), b"\n"].concat());
+    let text = note(&mut scene, "read_graph", json!({}), &["a", "b", "c"]).await;
+    assert!(text.starts_with("[Line 2 of ") && text.contains(" is not UTF-8, so"), "{text}");
+    assert!(text.contains(", as are 2 more lines that cannot be read, and nothing can be changed"), "{text}");
+    append(&[line("d").as_bytes(), b"\n"].concat());
+    let text = note(&mut scene, "read_graph", json!({}), &["a", "b", "c", "d"]).await;
+    assert!(text.contains(", as are 2 more lines"), "{text}");
+    // Of what is read anew, too, no line goes when the others are put right.
+    let lines = std::fs::read(scene.file()).expect("a file");
+    let lines: Vec<&[u8]> =
+        lines.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{")).collect();
+    scene.write(lines.join(&b'\n'));
+    assert_eq!(scene.names().await, ["a", "b", "c", "d"]);
+    scene.answer("delete_entities", json!({"entityNames": ["b"]})).await;
+    assert_eq!(scene.names().await, ["a", "c", "d"]);
 }
 
 #[tokio::test]

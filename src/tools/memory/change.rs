@@ -202,7 +202,7 @@ mod tests {
 
     fn graph() -> Graph {
         let line = r#"{"type":"entity","name":"a","entityType":"t","observations":["1","\u0032"]}"#;
-        Graph::read(format!("{line}\n")).expect("a graph")
+        Graph::whole(format!("{line}\n")).expect("a graph")
     }
 
     #[test]

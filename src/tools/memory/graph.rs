@@ -6,6 +6,7 @@
 
 use super::json_text::{Json, Sink, Text};
 use super::line::{self, Entity, Item, Relation};
+use super::unread::{LineFault, Unread};
 use hashbrown::HashTable;
 use mcpool_pools::Reservation;
 use std::hash::{BuildHasher, RandomState};
@@ -67,13 +68,6 @@ pub(crate) struct Change {
     pub(crate) held: Option<Reservation>,
 }
 
-/// Which line cannot be read, counted from 1 on, and why.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct LineFault {
-    pub(crate) line: usize,
-    pub(crate) fault: String,
-}
-
 impl Change {
     pub(crate) fn is_empty(&self) -> bool {
         self.added.is_empty() && self.only_adds()
@@ -93,19 +87,24 @@ impl Change {
 }
 
 impl Graph {
-    /// Reads a file's text.
-    ///
-    /// # Errors
-    /// Which line cannot be read.
-    pub(crate) fn read(text: String) -> Result<Self, LineFault> {
+    /// Reads a file's text, without the lines that cannot be read.
+    pub(crate) fn read(text: String, unread: &mut Unread) -> Self {
         let mut graph = Self::default();
         let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
         graph.lines.reserve_exact(lines);
         graph.index.reserve(lines, |_| 0);
         graph.text = text;
-        graph.read_from(0, 0)?;
+        graph.read_from(0, 0, unread);
         graph.in_order_bytes = graph.text.len();
-        Ok(graph)
+        graph
+    }
+
+    /// Reads a text that has no line that cannot be read.
+    #[cfg(test)]
+    pub(crate) fn whole(text: String) -> Result<Self, LineFault> {
+        let mut unread = Unread::default();
+        let graph = Self::read(text, &mut unread);
+        unread.into_first().map_or(Ok(graph), Err)
     }
 
     /// Reads more lines, which the file has behind those that are there; `lines_before` of it were read already.
@@ -119,19 +118,22 @@ impl Graph {
             self.text.reserve_exact(text.len() + start / 8);
         }
         self.text.push_str(text);
-        let read = self.read_from(start, lines_before);
-        if read.is_err() {
+        let mut unread = Unread::default();
+        self.read_from(start, lines_before, &mut unread);
+        if let Some(fault) = unread.into_first() {
             self.text.truncate(start);
             self.lines.truncate(lines);
             self.waste = waste;
             self.index_anew();
-        } else if self.in_order_bytes == start {
+            return Err(fault);
+        }
+        if self.in_order_bytes == start {
             self.in_order_bytes = self.text.len();
         }
-        read
+        Ok(())
     }
 
-    fn read_from(&mut self, mut start: usize, lines_before: usize) -> Result<(), LineFault> {
+    fn read_from(&mut self, mut start: usize, lines_before: usize, unread: &mut Unread) {
         let mut number = lines_before;
         while start < self.text.len() {
             let end = memchr::memchr(b'\n', &self.text.as_bytes()[start..]);
@@ -141,13 +143,17 @@ impl Graph {
             if text.trim().is_empty() {
                 self.waste += end - start;
             } else {
-                let line = self.record(text, start).map_err(|fault| LineFault { line: number, fault })?;
-                self.push(line);
+                match self.record(text, start) {
+                    Ok(line) => self.push(line),
+                    Err(fault) => {
+                        self.waste += end - start;
+                        unread.add(number, fault);
+                    }
+                }
             }
             self.waste += usize::from(end < self.text.len());
             start = end + 1;
         }
-        Ok(())
     }
 
     fn record(&self, text: &str, start: usize) -> Result<Line, String> {

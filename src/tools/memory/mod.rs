@@ -8,8 +8,9 @@
 //! - What the reference drops when it writes stays in the file: lines of other types, and members that it does not know.
 //!   So do a symbolic link, the owner, the permissions, an access control list and extended attributes; what cannot be
 //!   kept of them leaves the file open to fewer. A file that is new is for its owner only.
-//! - A line that cannot be read is named by its number, and stays; the beginning of a line that was never finished is put
-//!   aside, into `FILE.unfinished`. An entity without type or observations is shown with empty ones.
+//! - A line that cannot be read stays: answers leave it out and name it in a text of their own, and changes, and reads of
+//!   the resource, which is JSON alone, are refused (see `unread.rs`). The beginning of a line that was never finished
+//!   is put aside, into `FILE.unfinished`. An entity without type or observations is shown with empty ones.
 //! - A relative path is one from the working directory.
 //!
 //! What changes or removes a line writes the file anew, as the reference does for every change: a line appended in its
@@ -28,6 +29,7 @@
 //! graph               lines in memory, with an index by name
 //! line json_text      one line; strings as they are written
 //! lists               what the lists of a call take
+//! unread              lines that cannot be read
 //! arguments error     the vocabulary of all of them
 //! ```
 
@@ -43,6 +45,7 @@ mod line;
 mod lists;
 mod search;
 mod store;
+mod unread;
 
 // The commands that write the configuration of clients keep who may read it, too.
 #[cfg(feature = "cli")]
@@ -69,7 +72,7 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use store::Store;
+use store::{Loaded, Store};
 
 /// The answer to `tools/list`, word for word that of the reference server. Each line holds a tool.
 const DEFINITIONS: &str = include_str!("definitions.json");
@@ -175,6 +178,7 @@ impl Resources for KnowledgeGraph {
         let (max_bytes, max_reply_bytes) = (read.limits().max_graph_bytes(), read.limits().max_reply_bytes);
         let write = move |text: &mut TextBlock<'_>| {
             let current = store.current(max_bytes).map_err(GraphError::into_tool_error)?;
+            store.check_all_read(&current.loaded).map_err(GraphError::into_tool_error)?;
             let graph = &current.loaded.graph;
             graph.write(&mut Json::new(text, true), graph.entities(), graph.relations());
             if text.is_full() && text.memory_lack().is_none() {
@@ -234,7 +238,7 @@ fn start_reading<'f, T: ReadingTool>(store: &'f Store, request: ToolRequest<'f>)
     let max_looked_through_bytes = max_bytes.saturating_mul(LOOKED_THROUGH_FOR_ONE);
     let loaded = store.at_hand();
     let loaded = loaded.filter(|loaded| T::looked_through_bytes(&loaded.graph) <= max_looked_through_bytes);
-    let answered = loaded.map(|loaded| T::answer(&arguments, &loaded.graph, max_bytes, &mut call));
+    let answered = loaded.map(|loaded| respond::<T>(store, &loaded, &arguments, max_bytes, &mut call));
     match answered {
         Some(Ok(Extent::Whole)) if call.lacking().is_none() => call.finish(Ok(())),
         Some(Err(error)) if call.lacking().is_none() => call.finish(Err(error.into_tool_error())),
@@ -253,8 +257,25 @@ fn read<T: ReadingTool>(
     if current.is_new {
         call.resource_updated(URI);
     }
-    let answered = T::answer(&arguments, &current.loaded.graph, usize::MAX, call);
+    let answered = respond::<T>(store, &current.loaded, &arguments, usize::MAX, call);
     answered.map(|_| ()).map_err(GraphError::into_tool_error)
+}
+
+/// Answers, and says what the answer lacks: in a text of its own, as the first is JSON.
+fn respond<T: ReadingTool>(
+    store: &Store,
+    loaded: &Loaded,
+    arguments: &T::Arguments<'_>,
+    max_bytes: usize,
+    call: &mut CallContext,
+) -> Result<Extent, GraphError> {
+    let extent = T::answer(arguments, &loaded.graph, max_bytes, call)?;
+    if extent == Extent::Whole
+        && let Some(note) = store.unread_note(loaded)
+    {
+        call.text(&note);
+    }
+    Ok(extent)
 }
 
 struct ReadGraphTool;

@@ -210,7 +210,7 @@ mod tests {
             "\n",
             r#"{"type":"entity","name":"\u00c9t\u00e9","entityType":"\u212a","observations":["a\"B", "ΑΣ", "\u039f\u03a3"]}"#,
         );
-        let graph = Graph::read(lines.to_owned()).expect("lines");
+        let graph = Graph::whole(lines.to_owned()).expect("lines");
         let found = |query: &str| {
             let mut found = Vec::new();
             let go_on = || Ok::<(), std::convert::Infallible>(());
@@ -238,7 +238,7 @@ mod tests {
         let all = |lines: &[String]| lines.iter().map(|line| line.clone() + "\n").collect::<String>();
         let mut names: Vec<String> = (0..400).map(|number| format!("n{number}x")).collect();
         let lines: Vec<String> = names.iter().map(|name| entity(name)).collect();
-        let mut graph = Graph::read(all(&lines)).expect("lines");
+        let mut graph = Graph::whole(all(&lines)).expect("lines");
         let mut random = 20_260_831_u32;
         for round in 0..200_u32 {
             random = random.wrapping_mul(1_103_515_245).wrapping_add(12_345);

@@ -6,7 +6,8 @@
 
 use super::error::GraphError;
 use super::file::{self, FileText, GraphFile, LockedFile, Seen};
-use super::graph::{Change, Graph, LineFault};
+use super::graph::{Change, Graph};
+use super::unread::{self, LineFault, Unread};
 use crate::lock::lock;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -32,6 +33,8 @@ pub(crate) struct Loaded {
     pub(crate) graph: Graph,
     /// `None` where nothing was read yet, or all of it was let go.
     seen: Option<Seen>,
+    /// What the graph lacks of the file.
+    unread: Unread,
 }
 
 /// The graph as a call reads it.
@@ -98,7 +101,7 @@ impl Store {
     /// Changes the graph and its file as `work` says, which looks at the graph as it is in the file.
     ///
     /// # Errors
-    /// Those of `work`, and when the file cannot be read or written. Nothing has changed then.
+    /// Those of `work`, and when the file cannot be read or written, or a line of it cannot. Nothing has changed then.
     pub(crate) fn change<R>(
         &self,
         max_bytes: usize,
@@ -113,6 +116,8 @@ impl Store {
         }
         let mut locked = LockedFile::open(&target, is_cancelled)?;
         let changed = self.refresh(&mut locked.file, max_bytes).and_then(|_| {
+            // A file that is written anew would lose them, and what is new may be in one of them.
+            self.check_all_read(&read(&self.loaded))?;
             let (change, result) = work(&read(&self.loaded).graph)?;
             let (is_grown, bytes) = {
                 let graph = &read(&self.loaded).graph;
@@ -162,7 +167,7 @@ impl Store {
 
     fn write_file(&self, locked: &mut LockedFile<'_>, change: &Change) -> Result<Written, GraphError> {
         let loaded = read(&self.loaded);
-        let Loaded { graph, seen } = &*loaded;
+        let Loaded { graph, seen, .. } = &*loaded;
         if change.only_adds() {
             let nothing = Seen::default();
             return locked.append(&change.added, seen.as_ref().unwrap_or(&nothing)).map(Written::Lines);
@@ -184,32 +189,36 @@ impl Store {
             let loaded = read(&self.loaded);
             match &loaded.seen {
                 Some(seen) if seen.version == now => return Ok(false),
-                Some(seen) => file.read_more(seen)?,
-                None => None,
+                Some(seen) if loaded.unread.first().is_none() => file.read_more(seen)?,
+                _ => None,
             }
         };
-        match more {
-            Some(more) => self.extend(more, max_bytes)?,
-            None => return self.load(file, now.bytes(), max_bytes),
+        let is_longer = more.is_some();
+        if let Some(more) = more
+            && self.extend(more, max_bytes)?
+        {
+            return Ok(true);
         }
-        Ok(true)
+        Ok(self.load(file, now.bytes(), max_bytes)? || is_longer)
     }
 
-    /// Reads lines that were appended.
-    fn extend(&self, FileText { version, bytes }: FileText, max_bytes: usize) -> Result<(), GraphError> {
+    /// Reads lines that were appended. Returns whether all of them can be read; otherwise the file is to be read anew.
+    fn extend(&self, FileText { version, bytes }: FileText, max_bytes: usize) -> Result<bool, GraphError> {
         let mut loaded = write(&self.loaded);
         let mut seen = loaded.seen.take().unwrap_or_default();
-        let text = self.whole_lines(bytes, seen.lines)?;
+        let Ok(text) = String::from_utf8(whole_lines(bytes)) else { return Ok(false) };
         self.check_bytes(loaded.graph.bytes() + text.len(), max_bytes)?;
         // Behind a last line without a newline the text begins with one, which ends that line.
-        loaded.graph.extend(&text, seen.lines).map_err(|fault| self.fault(fault))?;
+        if loaded.graph.extend(&text, seen.lines).is_err() {
+            return Ok(false);
+        }
         seen.note(version, text.as_bytes());
         loaded.seen = Some(seen);
         self.note_bytes(&loaded);
-        Ok(())
+        Ok(true)
     }
 
-    /// Reads all of the file.
+    /// Reads all of the file, but for lines that cannot be read.
     fn load(&self, file: &mut GraphFile<'_>, bytes: u64, max_bytes: usize) -> Result<bool, GraphError> {
         self.check_bytes(usize::try_from(bytes).unwrap_or(usize::MAX), max_bytes)?;
         let mut loaded = write(&self.loaded);
@@ -218,36 +227,23 @@ impl Store {
         *loaded = Loaded::default();
         self.note_bytes(&loaded);
         let FileText { version, bytes } = file.read_all()?;
-        let text = self.whole_lines(bytes, 0)?;
+        let bytes = whole_lines(bytes);
         let mut seen = Seen::default();
-        seen.note(version, text.as_bytes());
-        let graph = Graph::read(text).map_err(|fault| self.fault(fault))?;
+        seen.note(version, &bytes);
+        let mut unread = Unread::default();
+        let text = unread::text(bytes, &mut unread);
+        let graph = Graph::read(text, &mut unread);
         self.check_bytes(graph.bytes(), max_bytes)?;
-        *loaded = Loaded { graph, seen: Some(seen) };
+        *loaded = Loaded { graph, seen: Some(seen), unread };
         self.note_bytes(&loaded);
         Ok(was_there)
-    }
-
-    /// The text without the beginning of a line that was never finished: one that has no newline, and is not JSON.
-    fn whole_lines(&self, mut bytes: Vec<u8>, lines_before: usize) -> Result<String, GraphError> {
-        let last = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
-        let is_whole = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes[last..]).is_ok();
-        let is_blank = bytes[last..].iter().all(u8::is_ascii_whitespace);
-        if !is_whole && !is_blank {
-            bytes.truncate(last);
-        }
-        String::from_utf8(bytes).map_err(|error| {
-            let valid = error.utf8_error().valid_up_to();
-            let line = lines_before + memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count() + 1;
-            self.fault(LineFault { line, fault: "is not UTF-8".to_owned() })
-        })
     }
 
     /// The file is not there: the graph is empty.
     fn forget_missing(&self) -> bool {
         let mut loaded = write(&self.loaded);
         let was_there = loaded.seen.as_ref().is_some_and(|seen| seen.whole_bytes > 0);
-        *loaded = Loaded { graph: Graph::default(), seen: Some(Seen::default()) };
+        *loaded = Loaded { seen: Some(Seen::default()), ..Loaded::default() };
         self.note_bytes(&loaded);
         was_there
     }
@@ -282,9 +278,31 @@ impl Store {
         Err(GraphError::TooLarge { path: self.path.clone(), bytes, max_bytes })
     }
 
+    /// What an answer says of lines that it lacks; `None` where it lacks none.
+    pub(crate) fn unread_note(&self, loaded: &Loaded) -> Option<String> {
+        loaded.unread.note(&self.path)
+    }
+
+    /// # Errors
+    /// When lines cannot be read, for an answer that has no room to say so.
+    pub(crate) fn check_all_read(&self, loaded: &Loaded) -> Result<(), GraphError> {
+        loaded.unread.first().map_or(Ok(()), |fault| Err(self.fault(fault.clone())))
+    }
+
     fn fault(&self, LineFault { line, fault }: LineFault) -> GraphError {
         GraphError::Line { path: self.path.clone(), line, fault }
     }
+}
+
+/// The text without the beginning of a line that was never finished: one that has no newline, and is not JSON.
+fn whole_lines(mut bytes: Vec<u8>) -> Vec<u8> {
+    let last = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
+    let is_whole = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes[last..]).is_ok();
+    let is_blank = bytes[last..].iter().all(u8::is_ascii_whitespace);
+    if !is_whole && !is_blank {
+        bytes.truncate(last);
+    }
+    bytes
 }
 
 /// What became of the file.
