@@ -1,5 +1,6 @@
-//! Lines of the file that cannot be read, as another program wrote them: answers leave them out and say so, and nothing
-//! is changed while they are there, so that none of them is lost.
+//! Lines of the file that cannot be read, as another program wrote them.
+//!
+//! Answers leave them out and say so. Nothing is changed while they are there, so that none of them is lost.
 
 use std::path::Path;
 
