@@ -4,6 +4,9 @@
 
 #[path = "filesystem/arguments.rs"]
 mod arguments;
+#[cfg(target_os = "linux")]
+#[path = "filesystem/batches.rs"]
+mod batches;
 #[path = "filesystem/bounds.rs"]
 mod bounds;
 #[cfg(target_os = "linux")]

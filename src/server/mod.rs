@@ -50,7 +50,7 @@ pub(crate) use serving::slot::RequestSlot;
 pub(crate) use state::answer_stream::{AnswerStream, REST_BYTES, SegmentFrame};
 #[cfg(any(feature = "fetch", feature = "filesystem"))]
 pub(crate) use state::blocking::cancellation::{CancellationToken, Cancelled};
-pub(crate) use state::call_state::Caller;
+pub(crate) use state::call_state::{Caller, InBatch};
 pub(crate) use state::event_store::{EventData, StreamItem, StreamReader, StreamWriter};
 #[cfg(feature = "cli")]
 pub(crate) use state::fair_limit::HOLDER_BYTES;

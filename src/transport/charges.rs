@@ -124,7 +124,7 @@ async fn served<M: Member>(max_inflight_bytes: usize, messages: &[String]) -> (S
     }
     requests.shutdown().await.expect("the end");
     serving.await.expect("no panic").expect("served");
-    let left = server.common_pools().queue_for(false).room.memory.used_bytes();
+    let left = server.common_pools().queue_for(false, 0).room.memory.used_bytes();
     (server, told, left)
 }
 

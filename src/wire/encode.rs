@@ -192,6 +192,11 @@ impl Reply {
         self.lacks = self.lacks.or(part.lacks);
     }
 
+    /// Bytes of the room for large messages that it holds.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.buffer.as_ref().map_or(0, BufferLease::charged_bytes)
+    }
+
     /// Bytes that the message may have.
     pub(crate) fn max_bytes(&self) -> usize {
         self.max_bytes

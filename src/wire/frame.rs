@@ -83,6 +83,11 @@ impl Frame {
         self.buffer.charged_bytes().saturating_sub(self.buffer.capacity() + 2 * price::ARENA_BYTES)
     }
 
+    /// Bytes of the room for large messages that the message holds.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        if self.is_large() { self.buffer.charged_bytes() } else { 0 }
+    }
+
     /// Whether what is made of the message is charged as it is made.
     #[inline]
     pub(crate) fn is_large(&self) -> bool {

@@ -70,7 +70,7 @@ impl Host {
     }
 
     /// A connection on which a message was sent.
-    fn post(&self, fields: &str, body: &str) -> UnixStream {
+    pub(super) fn post(&self, fields: &str, body: &str) -> UnixStream {
         let mut stream = self.connect();
         stream.write_all(request("HTTP/1.1", fields, body).as_bytes()).expect("sent");
         stream
@@ -83,13 +83,18 @@ impl Host {
 
     /// The fields of a session of the legacy era.
     fn open_session(&self) -> String {
-        let params = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        self.open_session_in("2025-06-18")
+    }
+
+    /// The fields of a session in that revision.
+    pub(super) fn open_session_in(&self, revision: &str) -> String {
+        let params = json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
         let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
         let mut received = Received::default();
         received.read_to(&mut self.post("", &hello.to_string()), usize::MAX).expect("an answer");
         let head = String::from_utf8_lossy(&received.bytes).to_ascii_lowercase();
         let id = head.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).expect("a session");
-        format!("mcp-protocol-version: 2025-06-18\r\nmcp-session-id: {id}\r\n")
+        format!("mcp-protocol-version: {revision}\r\nmcp-session-id: {id}\r\n")
     }
 }
 
@@ -152,14 +157,14 @@ fn split_head(answer: &[u8]) -> (String, &[u8]) {
 
 /// An answer over HTTP that may have come in parts.
 #[derive(Default)]
-struct Received {
+pub(super) struct Received {
     bytes: Vec<u8>,
 }
 
 impl Received {
     /// Reads until so many bytes are there, or the answer is whole, or the connection ends. Returns the body once it
     /// is whole.
-    fn read_to(&mut self, stream: &mut UnixStream, bytes: usize) -> Option<Vec<u8>> {
+    pub(super) fn read_to(&mut self, stream: &mut UnixStream, bytes: usize) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 16 * KIB];
         loop {
             if let Some(end) = self.bytes.windows(4).take(2_000).position(|four| four == b"\r\n\r\n") {

@@ -6,9 +6,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-const READS: u64 = 40;
+/// More than are sent while they are written.
+const READS: u64 = 80;
 const FILE_BYTES: usize = 150_000;
-/// For few of the answers, which are collected until all are there.
+/// For few of the answers that are collected until all are there.
 const ROOM: &str = "2MiB";
 
 const HELLO: &str = r#"{"jsonrpc":"2.0","id":"hello","method":"initialize","params":{"protocolVersion":"2025-03-26","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;

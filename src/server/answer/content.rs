@@ -9,7 +9,7 @@ use crate::protocol::Era;
 use crate::server::answer::envelope;
 use crate::server::answer::outcome::Outcome;
 use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
-use crate::server::state::streamed::{BlockSource, Ending, Skeleton, StreamedAnswer};
+use crate::server::state::streamed::{BlockSource, Ending, Skeleton, StreamedAnswer, StreamedItem};
 use crate::wire::{Base64, Lacking, LossyText, Mark, MemoryLack, Raw, Reply, ReplyError};
 use mcpool_pools::{BudgetSpent, BufferLease, Reservation};
 use serde::Serialize;
@@ -56,7 +56,7 @@ impl StreamedBlock {
 
     fn stream(self, skeleton: BufferLease, copy_cut: Option<usize>, tail_at: usize) -> AnswerStream {
         let Self { source, bytes, means, place, .. } = self;
-        let answer = StreamedAnswer {
+        let answer = StreamedItem {
             skeleton: Skeleton::Leased(skeleton),
             cuts: (place.start, copy_cut),
             block_end: place.end,
@@ -65,7 +65,7 @@ impl StreamedBlock {
             source,
             block_bytes: bytes,
         };
-        AnswerStream::new(lasting(|| Arc::new(answer)), means)
+        AnswerStream::new(lasting(|| Arc::new(StreamedAnswer::from(answer))), means)
     }
 }
 

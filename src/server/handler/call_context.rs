@@ -12,7 +12,7 @@ use crate::server::handler::request_context::{CancelOnDrop, RequestContext};
 use crate::server::incoming::handler_end::Finished;
 #[cfg(any(feature = "filesystem", feature = "memory"))]
 use crate::server::incoming::handler_end::{ArgumentsPlace, HandlerEnd, ThreadCall};
-use crate::server::state::call_state::Failure;
+use crate::server::state::call_state::{Failure, InBatch};
 use crate::server::state::memory_turns::MemoryTurn;
 use crate::server::state::pools::{MemoryQueue, Pools};
 use crate::server::state::streamed::BlockSource;
@@ -306,8 +306,11 @@ impl CallContext {
             _ => None,
         };
         let (key, windows) = (self.session_key(), &self.shared.pools.windows);
-        let window = match waited.map_or_else(|| windows.try_reserve(key.principal), Ok) {
-            Ok(window) => Some(window),
+        // The answers of a batch are sent through one window, once all are there.
+        let in_batch = self.call.details().in_batch != InBatch::No;
+        let reserve = || windows.try_reserve(key.principal).map(Some);
+        let window = match if waited.is_some() || in_batch { Ok(waited) } else { reserve() } {
+            Ok(window) => window,
             Err(spent) => {
                 self.lacks_window = true;
                 return self.content().note_lack(spent);
@@ -422,8 +425,13 @@ impl CallContext {
         true
     }
 
+    /// Whether the call is to be refused rather than to wait for memory.
+    pub(crate) fn must_not_wait(&self) -> bool {
+        self.call.details().in_batch == InBatch::MustNotWait
+    }
+
     /// Drops what was written, and waits for its turn and for room for more than was lacking. The turn is to be held
-    /// while the call runs again; `turn` is the one that it had.
+    /// while the call runs again; `turn` is the one that it had. The call's own message holds `own_bytes` of the room.
     ///
     /// `None` if the wait took longer than a peer may take to read, or if the call had all the room that one may wait
     /// for. It must end then, as nothing is left of its answer.
@@ -431,6 +439,7 @@ impl CallContext {
         &mut self,
         turn: Option<MemoryTurn>,
         lacking: Lacking,
+        own_bytes: usize,
     ) -> Option<MemoryTurn> {
         self.content = None;
         self.room = None;
@@ -445,7 +454,7 @@ impl CallContext {
             self.room = Some(Box::new(Room::Window(window)));
             return Some(shared.pools.turns.without_turn(key, deadline));
         }
-        let MemoryQueue { turns, room } = shared.pools.queue_for(lacking.is_small);
+        let MemoryQueue { turns, room } = shared.pools.queue_for(lacking.is_small, own_bytes);
         // A turn among the small objects is none among the large messages.
         let mut turn = match turn.filter(|turn| turns.gave(turn)) {
             Some(turn) => turn,
@@ -455,7 +464,7 @@ impl CallContext {
         let give_up = || !lacking.is_small && shared.events.give_up_unread(Pools::LARGE_BYTES);
         let collected = turn.collect(room, lacking.bytes, give_up).await?;
         self.room = Some(Box::new(Room::Memory(collected)));
-        if !lacking.is_small && turn.has_all(room.memory) {
+        if !lacking.is_small && turn.has_all(room) {
             self.request.call.note_all_memory();
         }
         Some(turn)

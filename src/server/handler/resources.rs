@@ -19,7 +19,8 @@ use {
     crate::server::answer::outcome::Outcome,
     crate::server::handler::request_context::CancelOnDrop,
     crate::server::state::answer_stream::AnswerStream,
-    crate::server::state::streamed::{BlockSource, Ending, Skeleton, StreamedAnswer},
+    crate::server::state::call_state::InBatch,
+    crate::server::state::streamed::{BlockSource, Ending, Skeleton, StreamedAnswer, StreamedItem},
     crate::server::state::windows::Window,
     crate::wire::ReplyError,
     std::sync::Arc,
@@ -279,7 +280,9 @@ impl ReadContext {
         };
         *self = moved;
         result?;
-        if let Some(mut streamed) = self.streamed.take() {
+        // The answers of a batch are sent through one window.
+        let in_batch = self.call.details().in_batch != InBatch::No;
+        if let Some(mut streamed) = self.streamed.take_if(|_| !in_batch) {
             streamed.window = Some(self.wait_for_window().await.ok_or_else(no_memory)?);
             self.streamed = Some(streamed);
         }
@@ -419,7 +422,7 @@ impl ReadContext {
             Ok(skeleton) => Skeleton::Leased(skeleton),
             Err(error) => return request.refuse(&error.into()),
         };
-        let answer = StreamedAnswer {
+        let answer = StreamedAnswer::from(StreamedItem {
             skeleton,
             cuts: (place.start, None),
             block_end: place.end,
@@ -427,7 +430,7 @@ impl ReadContext {
             tail_at,
             source,
             block_bytes: bytes,
-        };
+        });
         if answer.total_bytes() > limit_bytes {
             return request.refuse(&ReplyError::TooLong { limit_bytes }.into());
         }

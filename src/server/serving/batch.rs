@@ -1,5 +1,9 @@
 //! A batch of revision 2025-03-26: an array of messages, answered by one array.
 //!
+//! An answer that is written while it is sent comes that way in a batch too, once it is its turn in the array. So a batch
+//! holds little, and what is large of it is never copied. What large answers it does hold, none of its messages waits for:
+//! one that lacks memory beside them is refused at once.
+//!
 //! The messages are served one after the other, each in a slot like any other request, so that
 //! cancellation and progress work in a batch as they do outside of it. All their ids are in use from the moment
 //! at which the batch arrives until its answer is sent.
@@ -7,14 +11,19 @@
 use crate::protocol::{Era, Id, ProtocolError, Revision};
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
+use crate::server::serving::batch_answers::{BatchAnswers, REFUSAL_BYTES};
 use crate::server::shared::Shared;
+use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
+use crate::server::state::call_state::InBatch;
+use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::request_ids::{IdKey, RequestIds};
 use crate::server::state::session::Session;
-use crate::wire::{DecodeError, Frame, Kind, Lexer, Raw, Reply};
+use crate::wire::{DecodeError, Frame, Kind, Lexer, ReplyError};
 use bumpalo::Bump;
 use mcpool_pools::BufferLease;
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Messages of batches served in one poll of a connection or task: a batch has up to a thousand, and others wait for the
 /// thread.
@@ -42,9 +51,6 @@ impl BatchTurn {
     }
 }
 
-/// Room that is left for the answer of each message that is still to be served: an error with a short id fits.
-const REFUSAL_BYTES: usize = 512;
-
 /// A batch that is being served.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -52,9 +58,12 @@ pub(crate) struct Batch {
     elements: std::vec::IntoIter<Element>,
     /// Where the message lies that is being served.
     served: Range<usize>,
-    answers: Reply,
-    has_answers: bool,
+    answers: BatchAnswers,
     claimed: Claimed,
+    /// Whose batch it is.
+    principal: u128,
+    /// Until when its messages may begin to wait for memory.
+    waits_until: Instant,
 }
 
 /// A message of a batch that is still to be served.
@@ -113,6 +122,7 @@ impl Batch {
         session: &Session,
         frame: Frame,
         ids: &Arc<RequestIds>,
+        principal: u128,
     ) -> Result<Self, Outcome> {
         let refuse = |error: &ProtocolError<'_>| Err(shared.refusal_without_id(session, error));
         let limit = shared.limits.max_batch;
@@ -136,8 +146,9 @@ impl Batch {
             elements.push(Element { range, id });
         }
         let elements = elements.into_iter();
-        let answers = shared.reply();
-        Ok(Self { frame, elements, served: 0..0, answers, has_answers: false, claimed })
+        let answers = BatchAnswers::new(shared.reply());
+        let waits_until = Instant::now() + shared.limits.write_timeout();
+        Ok(Self { frame, elements, served: 0..0, answers, claimed, principal, waits_until })
     }
 
     /// How many messages are still to be served.
@@ -157,20 +168,24 @@ impl Batch {
         })
     }
 
-    /// Appends the answer to the message that was served last, or an error where there is no room for it beside the others:
-    /// each message has an answer of its own.
-    pub(crate) fn take_answer(&mut self, shared: &Shared, answer: &BufferLease) {
-        self.answers.literal(if self.has_answers { "," } else { "[" });
-        self.has_answers = true;
-        // One that is short takes the room that is left for it.
-        let is_short = answer.len() <= REFUSAL_BYTES;
-        let reserve_bytes = if is_short { 0 } else { self.elements.len() * REFUSAL_BYTES };
-        let text = Raw::trusted(std::str::from_utf8(answer).unwrap_or_default());
-        if let Err(error) = self.answers.part(text, reserve_bytes)
-            && let Some(refusal) = self.refusal(shared, &error.into())
-        {
-            let refusal = std::str::from_utf8(&refusal).unwrap_or_default();
-            self.answers.raw(Raw::trusted(refusal));
+    /// Whether a message of it may wait for memory.
+    pub(crate) fn memory_rule(&self) -> InBatch {
+        let may_wait = self.answers.reserved_bytes() == 0 && Instant::now() < self.waits_until;
+        if may_wait { InBatch::MayWait } else { InBatch::MustNotWait }
+    }
+
+    /// Whether the next answer may be one that is written while it is sent.
+    pub(crate) fn takes_streams(&self) -> bool {
+        self.answers.takes_streams()
+    }
+
+    /// Adds the answer to the message that was served last, or an error where it is too long beside the others: each message
+    /// has an answer of its own.
+    pub(crate) fn take_answer(&mut self, shared: &Shared, outcome: Outcome) {
+        let left_bytes = self.elements.len() * REFUSAL_BYTES;
+        let Err(error) = self.answers.add(outcome, left_bytes) else { return };
+        if let Some(refusal) = self.refusal(shared, &error.into()) {
+            self.answers.add_short(refusal);
         }
     }
 
@@ -184,15 +199,19 @@ impl Batch {
     }
 
     /// The answer to the batch: none if it consists of notifications only.
-    pub(crate) fn close(mut self, shared: &Shared, session: &Session) -> Outcome {
-        if !self.has_answers {
-            return Outcome::Silent;
+    pub(crate) fn close(self, shared: &Shared, session: &Session) -> Outcome {
+        let limit_bytes = shared.limits.max_reply_bytes;
+        if self.answers.total_bytes() > limit_bytes {
+            return shared.refusal_without_id(session, &ReplyError::TooLong { limit_bytes }.into());
         }
-        self.answers.literal("]");
-        match self.answers.finish() {
-            Ok(answers) => Outcome::Reply(answers),
-            Err(error) => shared.refusal_without_id(session, &error.into()),
-        }
+        let means = || StreamMeans {
+            threads: shared.thread_permits.clone(),
+            key: SessionKey { principal: self.principal, session: session.number() },
+            buffers: shared.pools.buffers.clone(),
+            windows: shared.pools.windows.clone(),
+            window: None,
+        };
+        self.answers.close(|answer| AnswerStream::new(answer, means()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What happens to a message from its bytes to its answer.
 
 pub(crate) mod batch;
+pub(crate) mod batch_answers;
 pub(crate) mod core;
 pub(crate) mod dispatched;
 pub(crate) mod from_client;

@@ -17,6 +17,9 @@ use crate::wire::Frame;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+/// For a call that must not wait for what its batch may hold.
+const NO_MEMORY_IN_BATCH: &str = "there is no memory for this answer beside the others of its batch: send the call again in a message of its own";
+
 /// What a thread works on, and gives back when it is done.
 struct Work {
     frame: Frame,
@@ -58,8 +61,13 @@ pub(crate) async fn serve_on_thread<T: Toolset>(
         let Some(lacking) = work.call.lacking().filter(|_| may_repeat) else {
             return (Some(work.frame), work.call.finish(result).0);
         };
+        if work.call.must_not_wait() {
+            let error = ToolError::failed(NO_MEMORY_IN_BATCH);
+            return (Some(work.frame), work.call.finish(Err(error)).0);
+        }
+        let own_bytes = work.frame.reserved_bytes();
         // In a box, as calls that need not wait should hold no place for it.
-        turn = Box::pin(work.call.wait_for_memory(turn, lacking)).await;
+        turn = Box::pin(work.call.wait_for_memory(turn, lacking, own_bytes)).await;
         if turn.is_none() {
             let out_of_memory = || ToolError::failed(ProtocolError::OutOfMemory.to_string());
             let error = result.err().unwrap_or_else(out_of_memory);

@@ -12,7 +12,7 @@ use crate::limits::price;
 use crate::server::state::fair_bytes::Share;
 use crate::server::state::fair_permits::{AcquirePermit, FairPermit, FairPermits};
 use crate::server::state::fair_queue::SessionKey;
-use crate::server::state::streamed::{Mark, SegmentWriter, StreamedAnswer};
+use crate::server::state::streamed::{AnswerItem, Mark, SegmentWriter, StreamedAnswer};
 use crate::server::state::windows::{SHORT_STEP_BYTES, Window, WindowBudget, WindowWaiter};
 use bytes::BytesMut;
 use mcpool_pools::{BufferLease, BufferPool, Reservation};
@@ -82,6 +82,8 @@ pub(crate) struct AnswerStream {
     buffers: BufferPool,
     windows: WindowBudget,
     step_bytes: usize,
+    /// What the answer holds of the room for large messages beside its window.
+    held_bytes: usize,
     frame: Option<SegmentFrame>,
     /// `None` until there is some, once the last segment has it, and while its peer takes nothing.
     memory: Option<Reservation>,
@@ -138,7 +140,8 @@ impl Again {
         }
         writer.fill(segment, end);
         if let Some(frame) = frame {
-            if segment.len() < end && !writer.is_done() {
+            // What is broken off ends at any place, and so may what comes behind it in a batch.
+            while segment.len() < end && !writer.is_done() {
                 writer.break_off_here();
                 writer.fill(segment, end);
             }
@@ -198,6 +201,7 @@ impl AnswerStream {
     pub(crate) fn new(answer: Arc<StreamedAnswer>, means: StreamMeans) -> Self {
         let StreamMeans { threads, key, buffers, windows, window } = means;
         let writer = SegmentWriter::new(Arc::clone(&answer));
+        let held_bytes = answer.reserved_bytes();
         let mut stream = Self {
             answer,
             step: Step::Resting(Box::new(writer)),
@@ -206,6 +210,7 @@ impl AnswerStream {
             buffers,
             windows,
             step_bytes: SHORT_STEP_BYTES,
+            held_bytes,
             frame: None,
             memory: None,
             share: None,
@@ -231,6 +236,13 @@ impl AnswerStream {
         self.frame = Some(frame);
     }
 
+    /// What is to be sent, for the answer to a batch. `None` if some of it was sent.
+    pub(crate) fn into_items(self) -> Option<Vec<AnswerItem>> {
+        let Self { answer, step, .. } = self;
+        drop(step);
+        Arc::into_inner(answer).map(StreamedAnswer::into_items)
+    }
+
     /// What is sent, to be sent later or again.
     pub(crate) fn into_kept(self) -> Arc<StreamedAnswer> {
         let Self { mut answer, step, .. } = self;
@@ -246,9 +258,9 @@ impl AnswerStream {
         self.answer.total_bytes()
     }
 
-    /// Bytes that are reserved for segments.
+    /// Bytes that are reserved for segments, and those that the answer holds in any case.
     pub(crate) fn reserved_bytes(&self) -> usize {
-        self.memory.as_ref().map_or(0, Reservation::bytes)
+        self.memory.as_ref().map_or(0, Reservation::bytes) + self.held_bytes
     }
 
     /// Bytes that may wait to be sent while the next segment is written. None while nothing is to be written before the
@@ -385,10 +397,22 @@ impl AnswerStream {
     }
 
     /// Waits for memory, for an answer that was promised or was suspended: no other waits for what is sent before it.
+    ///
+    /// One that holds large answers of a batch waits for nothing: those that it would wait for may wait for what it holds.
     fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (windows, key) = (&self.windows, self.key);
         // A segment of which a part was sent has to have the same length again.
         let step_bytes = self.out.again.is_some().then_some(self.step_bytes);
+        if self.held_bytes > 0 {
+            if let Ok(window) = windows.try_reserve_now(key.principal, step_bytes) {
+                self.take_window(window);
+            } else {
+                // One of the smallest, beside large answers that are charged in any case.
+                self.step_bytes = step_bytes.unwrap_or(SHORT_STEP_BYTES);
+                self.memory = Some(windows.memory().reserve(price::window_bytes(self.step_bytes)));
+            }
+            return Poll::Ready(Ok(()));
+        }
         let waiter = self.waiter.get_or_insert_with(|| Box::new(windows.wait(key, step_bytes)));
         let window = ready!(Pin::new(waiter).poll(cx));
         self.take_window(window.ok_or_else(|| io::Error::other("the server is gone"))?);

@@ -60,6 +60,19 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What the batch of a request means for the memory that the request lacks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum InBatch {
+    /// It is in no batch.
+    #[default]
+    No,
+    /// It may wait for room.
+    MayWait,
+    /// It must not: what its batch holds may be what there is no room for, or its batch has waited for as long as a request
+    /// may.
+    MustNotWait,
+}
+
 /// What is known of a request. Its id and its progress token are JSON text, empty if it has none.
 #[derive(Debug, Default)]
 pub(crate) struct CallDetails {
@@ -74,6 +87,7 @@ pub(crate) struct CallDetails {
     pub(crate) is_admin: bool,
     /// Whether who sends the answer can send one that is written meanwhile.
     pub(crate) takes_streams: bool,
+    pub(crate) in_batch: InBatch,
     /// The id of the task that the call runs as.
     pub(crate) task: Option<Box<str>>,
     /// What its span will say, where spans are exported.
@@ -97,6 +111,7 @@ impl CallDetails {
         self.principal = [0; 2];
         self.is_admin = false;
         self.takes_streams = false;
+        self.in_batch = InBatch::No;
         #[cfg(feature = "otel")]
         {
             self.traced = None;
@@ -120,6 +135,7 @@ pub(crate) struct Caller<'c> {
     pub(crate) is_admin: bool,
     /// Whether who sends the answer can send one that is written meanwhile.
     pub(crate) takes_streams: bool,
+    pub(crate) in_batch: InBatch,
     /// The id of the task that the call runs as.
     pub(crate) task: Option<Box<str>>,
 }
@@ -201,6 +217,7 @@ impl CallState {
         details.principal = [(caller.principal >> 64) as u64, caller.principal as u64];
         details.is_admin = caller.is_admin;
         details.takes_streams = caller.takes_streams;
+        details.in_batch = caller.in_batch;
         details.task = caller.task;
         // Most often it is the same connection again.
         let is_same = details.outgoing.as_ref().map(Arc::as_ptr) == caller.outgoing.map(Arc::as_ptr);

@@ -30,7 +30,7 @@ use thiserror::Error;
 #[error("as many bytes wait for the stream's reader as may")]
 pub(crate) struct StreamFull;
 
-/// Streamed answers that are kept, but for those with a reader: each may hold a file open.
+/// Streamed answers that are kept, those in batches included, but for those with a reader: each may hold a file open.
 const MOST_STREAMED: usize = 64;
 
 /// Bytes of an event beside its message.
@@ -130,7 +130,7 @@ struct StreamState {
 pub(crate) struct StoredEvent {
     pub(crate) data: EventData,
     /// Its part of [`Store::streamed`].
-    _streamed: Option<Charge>,
+    sources: Option<Charge>,
     /// [`StreamState::added_bytes`] once it was added.
     end_bytes: u64,
     charge: Charge,
@@ -397,7 +397,7 @@ impl Store {
 
     /// Gives up streamed answers until there are few enough.
     fn bound_streamed(&self) {
-        let is_streamed = |event: &StoredEvent| matches!(event.data, EventData::Streamed(_));
+        let is_streamed = |event: &StoredEvent| event.sources.is_some();
         while self.streamed.get() > MOST_STREAMED && self.give_up(is_streamed) {}
     }
 
@@ -479,8 +479,12 @@ impl StreamWriter {
     fn add(&self, state: &mut StreamState, data: EventData) {
         let charge = self.store.bytes.charge(data.bytes());
         state.added_bytes += data.bytes() as u64;
-        let streamed = matches!(data, EventData::Streamed(_)).then(|| self.store.streamed.charge(1));
-        let event = StoredEvent { data, _streamed: streamed, end_bytes: state.added_bytes, charge };
+        let sources = match &data {
+            EventData::Streamed(answer) => answer.sources(),
+            EventData::Message(_) | EventData::Packed(_) => 0,
+        };
+        let streamed = (sources > 0).then(|| self.store.streamed.charge(sources));
+        let event = StoredEvent { data, sources: streamed, end_bytes: state.added_bytes, charge };
         lasting(|| state.events.push_back(Arc::new(event)));
     }
 

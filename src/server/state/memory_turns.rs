@@ -44,15 +44,18 @@ struct Shared {
 pub(crate) struct Room<'m> {
     pub(crate) memory: &'m MemoryBudget,
     pub(crate) left_bytes: usize,
+    /// What the call holds of it while it waits: it would wait in vain for that.
+    pub(crate) own_bytes: usize,
 }
 
 impl Room<'_> {
+    /// All that the call could get.
     fn limit_bytes(&self) -> usize {
-        self.memory.limit_bytes().saturating_sub(self.left_bytes)
+        self.memory.limit_bytes().saturating_sub(self.left_bytes + self.own_bytes)
     }
 
     fn free_bytes(&self) -> usize {
-        self.limit_bytes().saturating_sub(self.memory.used_bytes())
+        self.memory.limit_bytes().saturating_sub(self.left_bytes).saturating_sub(self.memory.used_bytes())
     }
 }
 
@@ -123,8 +126,8 @@ impl MemoryTurns {
 
 impl MemoryTurn {
     /// Whether the call has all that there is: what it lacks now, it lacks always.
-    pub(crate) fn has_all(&self, memory: &MemoryBudget) -> bool {
-        self.had_bytes >= memory.limit_bytes()
+    pub(crate) fn has_all(&self, room: Room<'_>) -> bool {
+        self.had_bytes >= room.limit_bytes()
     }
 
     /// Until when the call waits.
@@ -259,7 +262,7 @@ mod tests {
     }
 
     fn within(memory: &MemoryBudget) -> Room<'_> {
-        Room { memory, left_bytes: 0 }
+        Room { memory, left_bytes: 0, own_bytes: 0 }
     }
 
     async fn turn(turns: &MemoryTurns, principal: u128) -> MemoryTurn {
@@ -398,7 +401,7 @@ mod tests {
         let memory = MemoryBudget::new(1000);
         let turns = MemoryTurns::new(&memory);
         let held = memory.reserve(600);
-        let room = Room { memory: &memory, left_bytes: 300 };
+        let room = Room { memory: &memory, left_bytes: 300, own_bytes: 0 };
         let mut turn = turn(&turns, 1).await;
         let mut collected = pin!(turn.collect(room, 100, || false));
         assert!(poll(collected.as_mut()).is_pending(), "100 of the 400 are for this one");
@@ -407,6 +410,24 @@ mod tests {
         tokio::time::advance(LEAST_INTERVAL).await;
         let Poll::Ready(room) = poll(collected.as_mut()) else { panic!("700 are free") };
         assert_eq!(room.expect("room").bytes(), 200);
+    }
+
+    /// It waited for its own bytes until the deadline.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_does_not_wait_for_what_it_holds_itself() {
+        for own_bytes in [1, 100, 300, 499, 500, 700, 999, 1000] {
+            let memory = MemoryBudget::new(1000);
+            let turns = MemoryTurns::new(&memory);
+            let _own = memory.reserve(own_bytes);
+            let room = Room { memory: &memory, left_bytes: 0, own_bytes };
+            let (began, mut turn, mut rounds) = (Instant::now(), turn(&turns, 1).await, 0);
+            while turn.collect(room, 10, || false).await.is_some() {
+                rounds += 1;
+            }
+            assert_eq!(began.elapsed(), Duration::ZERO, "{own_bytes}");
+            assert!(rounds > 0 || own_bytes == 1000, "{own_bytes}");
+            assert!(turn.has_all(room), "{own_bytes}");
+        }
     }
 
     #[derive(Debug, Clone)]

@@ -122,12 +122,13 @@ impl Pools {
     }
 
     /// Where a call waits that lacks memory: a lack of small objects delays no large answer, and the other way round.
-    pub(crate) fn queue_for(&self, is_small: bool) -> MemoryQueue<'_> {
+    /// Of the room for large messages it holds `own_bytes` itself.
+    pub(crate) fn queue_for(&self, is_small: bool, own_bytes: usize) -> MemoryQueue<'_> {
         if is_small {
-            let room = Room { memory: &self.small, left_bytes: self.reserved_bytes };
+            let room = Room { memory: &self.small, left_bytes: self.reserved_bytes, own_bytes: 0 };
             return MemoryQueue { turns: &self.small_turns, room };
         }
-        MemoryQueue { turns: &self.turns, room: Room { memory: &self.leased, left_bytes: 0 } }
+        MemoryQueue { turns: &self.turns, room: Room { memory: &self.leased, left_bytes: 0, own_bytes } }
     }
 
     /// Whether small objects leave no more than what is reserved for small requests.
@@ -276,11 +277,11 @@ mod tests {
         let pools = Pools::new(&limits, &ceiling).expect("pools");
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(1);
         let key = SessionKey { principal: 1, session: 1 };
-        let _large = pools.queue_for(false).turns.wait(key, deadline).await.expect("the turn");
-        let MemoryQueue { turns, room } = pools.queue_for(true);
+        let _large = pools.queue_for(false, 0).turns.wait(key, deadline).await.expect("the turn");
+        let MemoryQueue { turns, room } = pools.queue_for(true, 0);
         let (all, large) = (pools.small.limit_bytes(), pools.leased.used_bytes());
         let mut turn = turns.wait(key, deadline).await.expect("a turn of its own");
-        assert!(turns.gave(&turn) && !pools.queue_for(false).turns.gave(&turn));
+        assert!(turns.gave(&turn) && !pools.queue_for(false, 0).turns.gave(&turn));
         let collected = turn.collect(room, all, || false).await.expect("all but the reserve");
         assert_eq!((pools.leased.used_bytes(), pools.small.used_bytes()), (large, collected.bytes()));
         assert!(!pools.are_scarce(), "small requests have their reserve");

@@ -86,6 +86,18 @@ impl WindowBudget {
         self.shared.try_reserve(client, None)
     }
 
+    /// As [`WindowBudget::try_reserve`], with segments of that size if it is given.
+    ///
+    /// # Errors
+    /// Those of [`WindowBudget::try_reserve`].
+    pub(crate) fn try_reserve_now(
+        &self,
+        client: u128,
+        step_bytes: Option<usize>,
+    ) -> Result<Window, BudgetSpent> {
+        self.shared.try_reserve(client, step_bytes)
+    }
+
     /// Waits for a window, with segments of that size if it is given.
     pub(crate) fn wait(&self, key: SessionKey, step_bytes: Option<usize>) -> WindowWaiter {
         let looking = self.shared.turns.news().begin();

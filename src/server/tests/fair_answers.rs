@@ -5,7 +5,9 @@ use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::memory_turns::MemoryTurns;
-use crate::server::state::streamed::{BlockSource, Cursor, Ending, Filled, Skeleton, StreamedAnswer};
+use crate::server::state::streamed::{
+    BlockSource, Cursor, Ending, Filled, Skeleton, StreamedAnswer, StreamedItem,
+};
 use crate::server::state::windows::WindowBudget;
 use crate::wire::{BufferRoom, escape_piece};
 use mcpool_pools::{BufferConfig, BufferPool, LeasedBudget, MemoryBudget, OwnedBudget};
@@ -66,7 +68,7 @@ pub(crate) fn gated_answer(
 ) -> AnswerStream {
     let mut skeleton = buffers.acquire(10);
     skeleton.extend_from_slice(br#"{"a":""}"#);
-    let answer = StreamedAnswer {
+    let answer = StreamedAnswer::from(StreamedItem {
         skeleton: Skeleton::Leased(skeleton),
         cuts: (6, None),
         block_end: 7,
@@ -74,7 +76,7 @@ pub(crate) fn gated_answer(
         tail_at: 7,
         source: Box::new(Gated { gate: Arc::clone(gate) }),
         block_bytes,
-    };
+    });
     let means = StreamMeans {
         threads: FairPermits::new(4),
         key: SessionKey { principal: client, session: 1 },

@@ -4,10 +4,12 @@
 use crate::protocol::Era;
 use crate::server::answer::content::{Content, StreamedBlock};
 use crate::server::answer::outcome::Outcome;
-use crate::server::state::answer_stream::StreamMeans;
+use crate::server::state::answer_stream::{AnswerStream, StreamMeans};
 use crate::server::state::fair_permits::FairPermits;
 use crate::server::state::fair_queue::SessionKey;
-use crate::server::state::streamed::{BlockSource, Cursor, Filled, SegmentWriter};
+use crate::server::state::streamed::{
+    AnswerItem, BlockSource, Cursor, Filled, SegmentWriter, Skeleton, StreamedAnswer,
+};
 use crate::server::tests::fair_answers::windows_within;
 use crate::wire::{BufferRoom, CountingRoom, Reply, escape_piece};
 use bytes::BytesMut;
@@ -15,6 +17,7 @@ use mcpool_pools::{BufferPool, MemoryBudget};
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What becomes of a source while it is read.
@@ -113,8 +116,8 @@ impl Form {
         self.close(content).into_answer().expect("an answer").to_vec()
     }
 
-    /// The bytes that an answer was expected to have, and the answer as it is written in steps.
-    fn streamed(self, source: Changing, step: usize) -> (usize, Vec<u8>) {
+    /// An answer that nothing was sent of.
+    fn stream(self, source: Changing) -> AnswerStream {
         let block_bytes = counted_bytes(&source.text);
         let windows = windows_within(&MemoryBudget::new(1 << 20));
         let window = windows.try_reserve(1).ok();
@@ -128,6 +131,12 @@ impl Form {
         let mut content = self.open();
         content.streamed_text(StreamedBlock::new(Box::new(source), block_bytes, means));
         let Outcome::Streamed(stream) = self.close(content) else { panic!("it is streamed") };
+        *stream
+    }
+
+    /// The bytes that an answer was expected to have, and the answer as it is written in steps.
+    fn streamed(self, source: Changing, step: usize) -> (usize, Vec<u8>) {
+        let stream = self.stream(source);
         let total_bytes = stream.total_bytes();
         let answer = stream.into_kept();
         let kept = answer.kept_bytes();
@@ -230,6 +239,51 @@ proptest! {
         if is_error {
             let told = &result["content"][1]["text"];
             prop_assert!(told.is_null() || matches!(change, Change::Fails) == (told == "a \"failure\"\n"));
+        }
+    }
+
+    /// Whatever one of them becomes, the answers of a batch around it are the same, and from each mark on the rest is.
+    #[test]
+    fn the_answers_of_a_batch_do_not_change_each_other(
+        texts in prop::collection::vec(text(), 1..5),
+        changed in 0..5_usize,
+        change in prop_oneof![Just(Change::Nothing), changes()],
+        form in forms(),
+        step in 6..300_usize,
+    ) {
+        let literal = |text: &'static [u8]| AnswerItem::Whole(Skeleton::Literal(text));
+        let mut items = vec![literal(b"[")];
+        let mut wanted = Vec::new();
+        for (at, text) in texts.iter().enumerate() {
+            let change = if at == changed { change.clone() } else { Change::Nothing };
+            let source = Changing { text: text.clone(), change, after: 0, asked: AtomicUsize::new(0) };
+            items.extend(form.stream(source).into_items().expect("nothing of it was sent"));
+            items.push(literal(b",1,"));
+            wanted.push(form.whole(text));
+        }
+        items.push(literal(b"2]"));
+        let answer = Arc::new(StreamedAnswer::of_batch(items));
+        let (total_bytes, mut writer) = (answer.total_bytes(), SegmentWriter::new(Arc::clone(&answer)));
+        let (mut written, mut marks) = (Vec::new(), Vec::new());
+        while !writer.is_done() {
+            marks.extend(writer.mark().map(|mark| (written.len(), mark)));
+            let mut segment = BytesMut::new();
+            writer.fill(&mut segment, step);
+            prop_assert!(!segment.is_empty() && segment.len() <= step, "each step gets further");
+            written.extend_from_slice(&segment);
+        }
+        let batch: Vec<Value> = serde_json::from_slice(&written).expect("valid JSON");
+        prop_assert_eq!(batch.len(), 2 * texts.len() + 1);
+        for (at, want) in wanted.iter().enumerate().filter(|(at, _)| *at != changed) {
+            prop_assert_eq!(&batch[2 * at], &serde_json::from_slice::<Value>(want).expect("JSON"));
+        }
+        if matches!(change, Change::Nothing) || changed >= texts.len() {
+            prop_assert_eq!(written.len(), total_bytes);
+            for (at, mark) in marks {
+                let mut rest = BytesMut::new();
+                SegmentWriter::resume(Arc::clone(&answer), mark).fill(&mut rest, usize::MAX);
+                prop_assert_eq!(&rest[..], &written[at..]);
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 struct HeldText {
     text: String,
-    _memory: Option<Reservation>,
+    memory: Option<Reservation>,
     /// `None` once an event store reports it.
     reported: Option<KeptBytesGuard>,
 }
@@ -39,6 +39,10 @@ impl BlockSource for HeldText {
 
     fn kept_bytes(&self) -> usize {
         size_of::<Self>() + self.text.capacity()
+    }
+
+    fn reserved_bytes(&self) -> usize {
+        self.memory.as_ref().map_or(0, Reservation::bytes)
     }
 
     fn report_elsewhere(&mut self) {
@@ -66,7 +70,7 @@ pub(super) fn answer_text(
         }
         let memory = held.keep(text.capacity());
         let reported = kept_texts.count(text.capacity());
-        call.stream_text(HeldText { text, _memory: memory, reported: Some(reported) }, bytes);
+        call.stream_text(HeldText { text, memory, reported: Some(reported) }, bytes);
         if let Some(lack) = call.memory_lack() {
             return Err(FsError::OutOfMemory(lack).into());
         }

@@ -28,7 +28,7 @@ pub(crate) struct SeveralFiles {
     reach: Reach,
     files: Vec<ShownFile>,
     kept_bytes: usize,
-    _memory: Option<Reservation>,
+    memory: Option<Reservation>,
 }
 
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl SeveralFiles {
             }
         }
         let reach = context.sandbox.reach();
-        Ok(Some((Self { reach, files, kept_bytes, _memory: None }, written - begun_bytes)))
+        Ok(Some((Self { reach, files, kept_bytes, memory: None }, written - begun_bytes)))
     }
 
     /// Bytes that are kept for paths and errors.
@@ -130,7 +130,7 @@ impl SeveralFiles {
 
     /// Takes the memory over that was reserved for what is kept.
     pub(crate) fn holding(self, memory: Option<Reservation>) -> Self {
-        Self { _memory: memory, ..self }
+        Self { memory, ..self }
     }
 }
 
@@ -239,5 +239,9 @@ impl BlockSource for SeveralFiles {
 
     fn kept_bytes(&self) -> usize {
         size_of::<Self>() + self.kept_bytes
+    }
+
+    fn reserved_bytes(&self) -> usize {
+        self.memory.as_ref().map_or(0, Reservation::bytes)
     }
 }

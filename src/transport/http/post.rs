@@ -14,8 +14,8 @@ use super::stream::SessionStream;
 use crate::memory::ClientName;
 use crate::metrics::Moment;
 use crate::server::{
-    Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeadPart, HttpFacts, Outcome, Outgoing, RequestSlot,
-    Saturation, Server, Session, SessionField, SessionKey, StreamWriter,
+    Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeadPart, HttpFacts, InBatch, Outcome, Outgoing,
+    RequestSlot, Saturation, Server, Session, SessionField, SessionKey, StreamWriter,
 };
 use crate::transport::admission::AdmittedPeer;
 use crate::wire::Frame;
@@ -176,8 +176,8 @@ impl Post {
         if matches!(outcome, Outcome::Cancel) {
             self.cancel_other(server);
         }
-        if let (Some(batch), Some(answer)) = (&mut self.batch, outcome.into_answer()) {
-            batch.take_answer(&server.shared, &answer);
+        if let Some(batch) = &mut self.batch {
+            batch.take_answer(&server.shared, outcome);
         }
     }
 
@@ -222,7 +222,8 @@ impl Post {
             outgoing: Some(&self.outgoing),
             principal: self.admitted.principal.key(),
             is_admin: self.admitted.is_admin,
-            takes_streams: self.batch.is_none(),
+            takes_streams: self.batch.as_ref().is_none_or(Batch::takes_streams),
+            in_batch: self.batch.as_ref().map_or(InBatch::No, Batch::memory_rule),
             task: None,
         };
         let session = Arc::clone(&self.session);
@@ -232,14 +233,15 @@ impl Post {
     /// Fills the slot with the first message of a batch. Returns `false` if the batch was answered instead.
     fn begin_batch(&mut self, to: &mut ReplyTo<'_>, frame: Frame, origin: FrameOrigin) -> bool {
         let server = &to.endpoint.server;
-        let mut batch = match Batch::open(&server.shared, &self.session, frame, self.session.ids()) {
+        let principal = self.admitted.principal;
+        let opened = Batch::open(&server.shared, &self.session, frame, self.session.ids(), principal.key());
+        let mut batch = match opened {
             Ok(batch) => batch,
             Err(refused) => {
                 to.answer(refused);
                 return false;
             }
         };
-        let principal = self.admitted.principal;
         let charged = to.endpoint.admission.charge_batch(principal, batch.len(), Instant::now());
         if let Err(refusal) = charged {
             tracing::warn!(client = %ClientName(principal.key()), "refused: {refusal}");
@@ -285,9 +287,7 @@ impl Post {
                 return FirstPoll::Answered;
             };
             // In a batch, one message cannot wait; the others have their answers.
-            if let Some(answer) = refusal.into_answer() {
-                batch.take_answer(&server.shared, &answer);
-            }
+            batch.take_answer(&server.shared, refusal);
             self.slot.cancel();
         }
     }

@@ -1,7 +1,6 @@
 //! The batches of one connection whose answers have not gone out.
 
-use crate::server::{Batch, Server};
-use mcpool_pools::BufferLease;
+use crate::server::{Batch, Outcome, Server};
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
@@ -51,7 +50,7 @@ impl Batches {
     }
 
     /// Adds the answer of a request to the batch of that number.
-    pub(super) fn take_answer(&mut self, server: &Server, number: NonZeroU64, answer: &BufferLease) {
+    pub(super) fn take_answer(&mut self, server: &Server, number: NonZeroU64, answer: Outcome) {
         if let Some((_, batch)) = self.waiting.iter_mut().find(|(waiting, _)| *waiting == number) {
             batch.take_answer(&server.shared, answer);
         }

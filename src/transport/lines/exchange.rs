@@ -12,8 +12,8 @@ use super::timeouts::{Progress, Timeout, Waiting};
 use crate::metrics::Moment;
 use crate::protocol::ProtocolError;
 use crate::server::{
-    AnswerStream, Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeldAnswers, IdKey, InFlight, Outcome,
-    Outgoing, RequestIds, RequestSlot, Server, SessionKey, Undelivered, UndeliveredAnswers,
+    AnswerStream, Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeldAnswers, IdKey, InBatch, InFlight,
+    Outcome, Outgoing, RequestIds, RequestSlot, Server, SessionKey, Undelivered, UndeliveredAnswers,
 };
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
 use crate::transport::outbox::Outbox;
@@ -364,7 +364,7 @@ impl Exchange {
     fn serve_message(&mut self, peer: &mut Peer, frame: Frame, connection: &Waker) {
         let ids = (!self.ids.is_empty()).then(|| Arc::clone(&self.ids));
         let origin = FrameOrigin { ids, ..FrameOrigin::default() };
-        match self.first_poll(peer, frame, origin, connection) {
+        match self.first_poll(peer, (frame, origin), None, connection) {
             (Poll::Ready(outcome), slot) => {
                 if outcome.answer_bytes() > 0 {
                     self.round_trips.note_answer();
@@ -376,7 +376,7 @@ impl Exchange {
     }
 
     fn open_batch(&mut self, peer: &mut Peer, frame: Frame) {
-        match Batch::open(&peer.server.shared, &peer.session(), frame, &self.ids) {
+        match Batch::open(&peer.server.shared, &peer.session(), frame, &self.ids, peer.principal()) {
             Err(refused) => {
                 self.collect_outgoing();
                 self.deliver(peer, refused, AnswerTo::Line);
@@ -407,14 +407,10 @@ impl Exchange {
     fn serve_batch(&mut self, peer: &mut Peer, number: NonZeroU64, mut batch: Batch, connection: &Waker) {
         while let Some(BatchMessage { frame, repeats_id }) = batch.next_message(&peer.server.shared) {
             let origin = FrameOrigin { in_batch: true, repeats_id, ..FrameOrigin::default() };
-            let (polled, slot) = self.first_poll(peer, frame, origin, connection);
+            let (polled, slot) = self.first_poll(peer, (frame, origin), Some(&batch), connection);
             match polled {
                 Poll::Ready(Outcome::Cancel) => self.cancel(peer, &slot),
-                Poll::Ready(outcome) => {
-                    if let Some(answer) = outcome.into_answer() {
-                        batch.take_answer(&peer.server.shared, &answer);
-                    }
-                }
+                Poll::Ready(outcome) => batch.take_answer(&peer.server.shared, outcome),
                 Poll::Pending => {
                     self.batches.wait(number, batch);
                     return self.park(peer, slot, AnswerTo::Batch(number));
@@ -437,8 +433,8 @@ impl Exchange {
     fn first_poll(
         &mut self,
         peer: &Peer,
-        frame: Frame,
-        origin: FrameOrigin,
+        (frame, origin): (Frame, FrameOrigin),
+        batch: Option<&Batch>,
         connection: &Waker,
     ) -> (Poll<Outcome>, Lease<RequestSlot>) {
         let saturation = peer.server.saturation(self.in_flight.len());
@@ -451,7 +447,8 @@ impl Exchange {
             principal: peer.principal(),
             // The owner, or a process of the socket's own user.
             is_admin: true,
-            takes_streams: !origin.in_batch,
+            takes_streams: batch.is_none_or(Batch::takes_streams),
+            in_batch: batch.map_or(InBatch::No, Batch::memory_rule),
             task: None,
         };
         slot.fill(caller, peer.session(), frame, FrameOrigin { saturation, ..origin });
@@ -487,21 +484,16 @@ impl Exchange {
         if let Outcome::Opened { session, .. } = &outcome {
             peer.session = Some(Arc::clone(session));
         }
-        let answer = match outcome {
-            Outcome::Streamed(answer) => return self.deliver_stream(peer, answer),
-            outcome => outcome.into_answer(),
-        };
-        match answer_to {
-            AnswerTo::Line => {
-                if let Some(answer) = answer {
+        match (answer_to, outcome) {
+            (AnswerTo::Line, Outcome::Streamed(answer)) => self.deliver_stream(peer, answer),
+            (AnswerTo::Line, outcome) => {
+                if let Some(answer) = outcome.into_answer() {
                     reclaim_after(&peer.server, answer.len());
                     self.outbox.push_line(answer);
                 }
             }
-            AnswerTo::Batch(number) => {
-                if let Some(answer) = answer {
-                    self.batches.take_answer(&peer.server, number, &answer);
-                }
+            (AnswerTo::Batch(number), outcome) => {
+                self.batches.take_answer(&peer.server, number, outcome);
                 self.batches.mark_due(number);
             }
         }

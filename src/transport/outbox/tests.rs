@@ -3,7 +3,7 @@
 use super::*;
 use crate::server::state::answer_stream::StreamMeans;
 use crate::server::state::fair_permits::FairPermits;
-use crate::server::state::streamed::{Ending, Skeleton, StreamedAnswer};
+use crate::server::state::streamed::{Ending, Skeleton, StreamedAnswer, StreamedItem};
 use crate::server::tests::fair_answers::{Gate, gated_answer, windows_within};
 use crate::server::{
     BlockSource, Cursor, Filled, HeldAnswers, SegmentFrame, SessionKey, Shortage, Undelivered,
@@ -148,7 +148,7 @@ fn numbered(lines: usize) -> (Arc<StreamedAnswer>, Arc<Numbered>, Vec<u8>) {
     let source = Arc::new(Numbered { text: text.clone().into_bytes(), changed: AtomicBool::new(false) });
     let json = serde_json::to_string(&text).expect("JSON");
     let whole = format!(r#"{{"c":[{{"t":{json}}}],"b":{json}}}"#).into_bytes();
-    let answer = StreamedAnswer {
+    let answer = StreamedItem {
         skeleton: Skeleton::Leased(skeleton),
         cuts: (12, Some(21)),
         block_end: 14,
@@ -157,7 +157,7 @@ fn numbered(lines: usize) -> (Arc<StreamedAnswer>, Arc<Numbered>, Vec<u8>) {
         source: Box::new(Shared(Arc::clone(&source))),
         block_bytes: counted.bytes,
     };
-    (Arc::new(answer), source, whole)
+    (Arc::new(answer.into()), source, whole)
 }
 
 #[derive(Debug)]

@@ -184,7 +184,7 @@ async fn who_waits_looks_only_when_there_is_news() {
     let (budget, queue) = (memory.clone(), turns.clone());
     let collects = tokio::spawn(async move {
         let mut turn = queue.wait(key(1, 1), deadline).await.expect("a turn");
-        let room = Room { memory: &budget, left_bytes: 0 };
+        let room = Room { memory: &budget, left_bytes: 0, own_bytes: 0 };
         let give_up = || {
             counts.fetch_add(1, Ordering::SeqCst);
             false
