@@ -17,11 +17,14 @@ pub(crate) fn resident(program: &Program) -> (u64, u64) {
     (line("VmRSS:"), line("VmHWM:"))
 }
 
+/// What the program has at the start: a debug build 35 MiB, most of them pages of its file, and a release build 6.
+pub(crate) fn floor_bytes() -> u64 {
+    resident(&Program::serve(&[])).1
+}
+
 /// A program that may have `more_bytes` beyond what it has at the start, and that limit.
 pub(crate) fn serve_within(more_bytes: u64) -> (Program, u64) {
-    // A debug build begins with 20 MiB, a release build with 6.
-    let floor = resident(&Program::serve(&[])).1;
-    let limit = floor + more_bytes;
+    let limit = floor_bytes() + more_bytes;
     (Program::serve(&["--memory-limit-bytes", &limit.to_string()]), limit)
 }
 
