@@ -120,8 +120,10 @@ fn a_server_says_at_its_start_what_it_stays_below() {
             .stderr(Stdio::piped())
             .spawn()
             .expect("starts");
-        let mut said = String::new();
-        BufReader::new(child.stderr.take().expect("piped")).read_line(&mut said).expect("a line");
+        // The log says before what is served to whom.
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let said = lines.map_while(Result::ok).find(|line| line.starts_with("mcpool: "));
+        let said = said.expect("a line");
         child.kill().expect("killed");
         child.wait().expect("ended");
         let (plan, _) = run_plan(options);
