@@ -202,7 +202,7 @@ impl std::io::Write for Line {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use super::*;
     use crate::memory::{KIND_SHIFT, kind};
