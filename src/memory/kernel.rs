@@ -106,7 +106,8 @@ fn of_stat(text: &str, lines: &[(&str, &str)]) -> Vec<KernelPart> {
 }
 
 /// What the kernel says of who is short of memory, this machine or the control group: found once, read each second.
-/// Reading allocates nothing.
+/// Reading allocates nothing. Finding it takes some sixty system calls, so a server does it at its first look, for which no
+/// answer waits.
 #[derive(Debug, Default)]
 pub(super) struct Shortage {
     machine: Stalls,

@@ -30,7 +30,7 @@ use crate::lock::lock;
 use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Sampling};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -58,7 +58,7 @@ struct Shared {
     unfinished: IncomingMessages,
     ledger: Ledger,
     allocator: OnceLock<Box<dyn Allocator>>,
-    shortage: Shortage,
+    shortage: LazyLock<Shortage>,
     ceiling: Ceiling,
     level: AtomicU8,
     refused: AtomicU64,
@@ -148,7 +148,7 @@ impl MemoryManager {
             leased,
             ledger: Ledger::default(),
             allocator: OnceLock::new(),
-            shortage: Shortage::of_process(),
+            shortage: LazyLock::new(Shortage::of_process),
             ceiling,
             level: AtomicU8::new(0),
             refused: AtomicU64::new(0),
