@@ -9,13 +9,12 @@ use crate::server::handler::resources::BoxedFuture;
 use crate::server::incoming::checks::Checked;
 use crate::server::incoming::handler_end::Finished;
 use crate::server::state::session_tasks::{SessionCancel, TaskOutcome, TaskStep, TaskWaiter};
-use crate::server::state::task_store::Updated;
+use crate::server::state::task_store::{TaskStore, Updated};
+use crate::server::state::task_table::TaskOwner;
 use crate::wire::Raw;
 use std::future::poll_fn;
 use std::time::SystemTime;
 
-const UNKNOWN: ProtocolError<'static> =
-    ProtocolError::InvalidParams("this session has no such task, or its time is over");
 const NO_NAME: ProtocolError<'static> = ProtocolError::InvalidParams("taskId must be a string");
 /// Stands for an answer that a client did not give: it fits no question.
 const NO_ANSWER: &str = "null";
@@ -35,7 +34,7 @@ pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
     if checked.method == Some(Method::TasksCancel) {
         match tasks.cancel_in_session(task, session, SystemTime::now()) {
             SessionCancel::Done => {}
-            SessionCancel::Unknown => return checked.refuse(&UNKNOWN),
+            SessionCancel::Unknown => return checked.refuse(&missing(tasks, task, session)),
             SessionCancel::Ended(status) => {
                 let why = format!("Cannot cancel task in terminal status: {status}");
                 return checked.refuse(&ProtocolError::Custom { code: INVALID_PARAMS, message: &why });
@@ -45,10 +44,18 @@ pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
     let mut reply = context.shared.reply();
     envelope::open_result(&mut reply, id.as_json(), Era::Legacy);
     if !tasks.write_status(task, session, &mut reply) {
-        return checked.refuse(&UNKNOWN);
+        return checked.refuse(&missing(tasks, task, session));
     }
     envelope::close_result(&mut reply);
     context.shared.answered(reply, AnswerId::Of(id.as_json()))
+}
+
+fn missing(tasks: &TaskStore, task: &str, session: u64) -> ProtocolError<'static> {
+    ProtocolError::InvalidParams(tasks.why_missing(task, TaskOwner::Session(session)).why())
+}
+
+fn refuse_missing(task: &str, request: &RequestContext) -> Finished {
+    request.refuse(&missing(&request.shared.tasks, task, request.session.number()))
 }
 
 const INVALID_PARAMS: i32 = crate::protocol::ErrorCode::InvalidParams as i32;
@@ -97,7 +104,7 @@ async fn send_result(task: &str, request: RequestContext) -> Finished {
     let mut waiter = request.shared.tasks.wait_for(task, request.session.number());
     loop {
         match poll_fn(|cx| waiter.poll_step(cx)).await {
-            TaskStep::Unknown => return request.refuse(&UNKNOWN),
+            TaskStep::Unknown => return refuse_missing(task, &request),
             TaskStep::Ended => return outcome(task, &request),
             TaskStep::Ask(key, question) => {
                 let question = question.related_to(task);
@@ -158,6 +165,6 @@ fn outcome(task: &str, request: &RequestContext) -> Finished {
         Some(None) => {
             request.refuse(&ProtocolError::InvalidParams("the task was cancelled, and has no result"))
         }
-        None => request.refuse(&UNKNOWN),
+        None => refuse_missing(task, request),
     }
 }

@@ -5,6 +5,7 @@ use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::checks::Checked;
 use crate::server::state::task_store::Updated;
+use crate::server::state::task_table::TaskOwner;
 use crate::wire::{Kind, Raw};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -25,7 +26,10 @@ pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
         return checked.refuse(&ProtocolError::InvalidParams("taskId must be a string"));
     };
     let (shared, principal) = (context.shared, context.call.details().principal());
-    let unknown = ProtocolError::InvalidParams("there is no such task, or its time is over");
+    let refuse_missing = || {
+        let why = shared.tasks.why_missing(task, TaskOwner::Principal(principal)).why();
+        checked.refuse(&ProtocolError::InvalidParams(why))
+    };
     let is_known = match checked.method {
         Some(Method::TasksCancel) => shared.tasks.cancel(task, principal, SystemTime::now()),
         Some(Method::TasksUpdate) => match message.decode_params::<Update<'_>>(arena) {
@@ -48,14 +52,14 @@ pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
             let mut reply = shared.reply();
             envelope::open_result(&mut reply, id.as_json(), Era::Modern);
             if !shared.tasks.write(task, principal, &mut reply) {
-                return checked.refuse(&unknown);
+                return refuse_missing();
             }
             envelope::close_modern_result(&mut reply, &shared.server_meta);
             return shared.answered(reply, AnswerId::Of(id.as_json()));
         }
     };
     if !is_known {
-        return checked.refuse(&unknown);
+        return refuse_missing();
     }
     let mut reply = shared.reply();
     envelope::open_acknowledgement(&mut reply, id.as_json());

@@ -9,6 +9,7 @@ use crate::server::serving::slot::RequestSlot;
 use crate::server::serving::unfinished::DetachedCall;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::Caller;
+use crate::server::state::task::TaskRoom;
 use mcpool_pools::ObjectPool;
 use serde::Deserialize;
 use serde_json::json;
@@ -27,7 +28,7 @@ pub(crate) fn run(shared: &Arc<Shared>, slots: &ObjectPool<RequestSlot>, call: D
     tokio::spawn(async move {
         let _running = running;
         // The room goes last, after the slot that has the frame.
-        let DetachedCall { room: _room, frame, task, principal, session } = call;
+        let DetachedCall { room, frame, task, principal, session } = call;
         let mut slot = slots.acquire();
         let caller = Caller { principal, task: Some(task.as_str().into()), ..Caller::default() };
         slot.fill(caller, session, frame, FrameOrigin { in_task: true, ..FrameOrigin::default() });
@@ -39,16 +40,18 @@ pub(crate) fn run(shared: &Arc<Shared>, slots: &ObjectPool<RequestSlot>, call: D
         })
         .await;
         let Some(ServedFrame { outcome, detached }) = served else { return slot.cancel() };
+        // The message goes before its room, which is for the result.
+        drop(slot);
         if let Some(detached) = detached {
             run(&shared, &slots, *detached);
         }
         let answer = outcome.into_answer();
-        finish(&shared, &task, answer.as_deref().map(|answer| &answer[..]).unwrap_or_default());
+        finish(&shared, &task, answer.as_deref().map(|answer| &answer[..]).unwrap_or_default(), room);
     });
 }
 
-/// Stores the answer of a task without its envelope.
-fn finish(shared: &Shared, task: &str, answer: &[u8]) {
+/// Stores the answer of a task without its envelope. Its message is gone, and makes room for that.
+fn finish(shared: &Shared, task: &str, answer: &[u8], message: TaskRoom) {
     #[derive(Deserialize)]
     struct Answer<'a> {
         #[serde(borrow)]
@@ -58,8 +61,8 @@ fn finish(shared: &Shared, task: &str, answer: &[u8]) {
     }
     let now = SystemTime::now();
     let why = match serde_json::from_slice::<Answer<'_>>(answer) {
-        Ok(Answer { result: Some(result), .. }) => shared.tasks.complete(task, result, now),
-        Ok(Answer { error: Some(error), .. }) => shared.tasks.fail(task, error, now),
+        Ok(Answer { result: Some(result), .. }) => shared.tasks.complete(task, result, now, Some(message)),
+        Ok(Answer { error: Some(error), .. }) => shared.tasks.fail(task, error, now, Some(message)),
         _ => return fail_shortly(shared, task, "the call ended without an answer", now),
     };
     if let Err(no_room) = why {

@@ -30,8 +30,10 @@ pub(crate) mod session_tasks;
 pub(crate) mod sessions;
 pub(crate) mod streamed;
 pub(crate) mod task;
+mod task_bytes;
 mod task_eviction;
 pub(crate) mod task_store;
+pub(crate) mod task_table;
 pub(crate) mod tool_usage;
 #[cfg(feature = "otel")]
 pub(crate) mod traced;

@@ -6,7 +6,8 @@
 use crate::memory::lasting;
 use crate::protocol::{Era, InputRequest};
 use crate::server::state::task::{Task, TaskState};
-use crate::server::state::task_store::{TaskStore, Tasks};
+use crate::server::state::task_store::TaskStore;
+use crate::server::state::task_table::Tasks;
 use crate::wire::Reply;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl TaskStore {
     pub(crate) fn write_status(&self, id: &str, session: u64, reply: &mut Reply) -> bool {
         self.tasks.with(|tasks, _| {
             let Some(task) = of_session(tasks, id, session) else { return false };
-            task.write_status(id, Era::Legacy, self.times, reply);
+            task.write_status(id, Era::Legacy, reply);
             true
         })
     }
@@ -82,7 +83,7 @@ impl TaskStore {
         self.tasks.with(|tasks, _| {
             let own = tasks.iter().filter(|(_, task)| task.session == Some(session));
             let mut own: Vec<(SystemTime, &str, &Task)> =
-                own.map(|(id, task)| (task.created, &**id, task)).collect();
+                own.map(|(id, task)| (task.times.created, &**id, task)).collect();
             own.sort_unstable_by_key(|(created, id, _)| (*created, *id));
             let begin = match after {
                 Some(after) => own.iter().position(|(_, id, _)| *id == after).ok_or(UnknownTask)? + 1,
@@ -92,7 +93,7 @@ impl TaskStore {
             let page = &rest[..rest.len().min(most)];
             for (index, (_, id, task)) in page.iter().enumerate() {
                 reply.literal(if index == 0 { "{" } else { ",{" });
-                task.write_status(id, Era::Legacy, self.times, reply);
+                task.write_status(id, Era::Legacy, reply);
                 reply.literal("}");
             }
             Ok(page.last().filter(|_| page.len() < rest.len()).map(|(_, id, _)| (*id).to_owned()))

@@ -20,9 +20,10 @@ pub(super) const INPUT_BYTES: usize = size_of::<Input>() + size_of::<Box<str>>()
 /// The longest word of a task on how far it is.
 const MAX_MESSAGE_BYTES: usize = 256;
 
-/// How long tasks are kept, and how often their clients are told to ask.
+/// When a task began, how long it is kept, and how often its client is told to ask.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
+    pub(super) created: SystemTime,
     pub(super) ttl: Duration,
     pub(super) poll_interval: Duration,
 }
@@ -32,7 +33,7 @@ pub(super) struct Task {
     pub(super) principal: u128,
     /// The session that it belongs to; none of those of the modern era.
     pub(super) session: Option<u64>,
-    pub(super) created: SystemTime,
+    pub(super) times: Times,
     pub(super) updated: SystemTime,
     pub(super) state: TaskState,
     /// The requests of the task to its client, by key.
@@ -90,11 +91,11 @@ pub(super) enum Input {
 }
 
 impl Task {
-    pub(super) fn new(principal: u128, session: Option<u64>, now: SystemTime, slot: Permit) -> Self {
+    pub(super) fn new(principal: u128, session: Option<u64>, times: Times, slot: Permit) -> Self {
         Self {
             principal,
-            created: now,
-            updated: now,
+            times,
+            updated: times.created,
             state: TaskState::Working,
             inputs: BTreeMap::new(),
             session,
@@ -104,6 +105,11 @@ impl Task {
             message: None,
             slot: Some(slot),
         }
+    }
+
+    /// When it is forgotten, whether it has ended or not; never where no clock goes so far.
+    pub(super) fn expires(&self) -> Option<SystemTime> {
+        self.times.created.checked_add(self.times.ttl)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -156,8 +162,17 @@ impl Task {
             self.state = state;
             self.updated = now;
             self.wake_all(wakes);
-            self.inputs = BTreeMap::new();
+            self.drop_inputs(wakes);
             self.slot = None;
+        }
+    }
+
+    /// Gives the room of questions and answers back, as nobody takes them any more.
+    pub(super) fn drop_inputs(&mut self, wakes: &mut WakeList) {
+        for (_, input) in std::mem::take(&mut self.inputs) {
+            if let Input::Asked { handler, .. } = input {
+                wakes.push(handler);
+            }
         }
     }
 
@@ -263,7 +278,7 @@ impl Task {
     }
 
     /// Writes what the task is and how far, without braces around it.
-    pub(super) fn write_status(&self, id: &str, era: Era, times: Times, reply: &mut Reply) {
+    pub(super) fn write_status(&self, id: &str, era: Era, reply: &mut Reply) {
         let [ttl, poll_interval] = match era {
             Era::Modern => [r#","ttlMs":"#, r#","pollIntervalMs":"#],
             Era::Legacy => [r#","ttl":"#, r#","pollInterval":"#],
@@ -279,19 +294,19 @@ impl Task {
         } else {
             reply.literal(r#"","createdAt":"#);
         }
-        reply.string(&timestamp(self.created));
+        reply.string(&timestamp(self.times.created));
         reply.literal(r#","lastUpdatedAt":"#);
         reply.string(&timestamp(self.updated));
         reply.literal(ttl);
-        reply.integer(times.ttl.as_millis() as u64);
+        reply.integer(self.times.ttl.as_millis() as u64);
         reply.literal(poll_interval);
-        reply.integer(times.poll_interval.as_millis() as u64);
+        reply.integer(self.times.poll_interval.as_millis() as u64);
     }
 
     /// Writes the members of the task as the extension has them, without braces around them: what it came to and what it
     /// asks for are among them.
-    pub(super) fn write(&self, id: &str, times: Times, reply: &mut Reply) {
-        self.write_status(id, Era::Modern, times, reply);
+    pub(super) fn write(&self, id: &str, reply: &mut Reply) {
+        self.write_status(id, Era::Modern, reply);
         match &self.state {
             TaskState::Completed { result } => {
                 reply.literal(r#","result":"#);

@@ -1,55 +1,109 @@
 //! Which finished tasks make room for new texts and new tasks, and in which order.
+//!
+//! Invariant: a principal that holds at most an equal share loses nothing to one that then holds more. What counts is all
+//! that a principal holds, running tasks included, although only what has ended makes room.
 
-use crate::server::state::task::Task;
+use crate::server::state::task::{Task, TaskState};
+use crate::server::state::task_table::Tasks;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-/// A finished task: when it ended, its id, and its bytes.
-type FinishedTask = (SystemTime, Box<str>, usize);
-
-/// The finished tasks in the order in which they are removed.
-pub(super) struct EvictionOrder {
-    /// For each principal: the bytes that its finished tasks keep, and the tasks, the oldest last.
-    by_principal: HashMap<u128, (usize, Vec<FinishedTask>)>,
+/// Who needs how much of what all tasks share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Need {
+    pub(super) principal: u128,
+    pub(super) amount: usize,
+    /// So much of it is not free.
+    pub(super) lacking: usize,
+    /// What all may hold together.
+    pub(super) max: usize,
 }
 
-impl EvictionOrder {
-    pub(super) fn of<'t>(tasks: impl Iterator<Item = (&'t Box<str>, &'t Task)>) -> Self {
-        let mut by_principal = HashMap::<_, (usize, Vec<_>)>::new();
-        for (id, task) in tasks.filter(|(_, task)| task.outcome_bytes() > 0) {
-            let (sum, own) = by_principal.entry(task.principal).or_default();
-            *sum += task.outcome_bytes();
-            own.push((task.updated, id.clone(), task.outcome_bytes()));
+/// What one principal holds.
+#[derive(Debug, Default)]
+struct Holder<'t> {
+    /// What its tasks hold, those that run included.
+    amount: usize,
+    /// Its finished tasks: when each ended, its id, and what it holds. The oldest last, once they are sorted.
+    ended: Vec<(SystemTime, &'t str, usize)>,
+}
+
+/// What all principals hold.
+#[derive(Debug, Default)]
+struct Holders<'t> {
+    by_principal: HashMap<u128, Holder<'t>>,
+}
+
+impl<'t> Holders<'t> {
+    fn add_running(&mut self, principal: u128, amount: usize) {
+        self.by_principal.entry(principal).or_default().amount += amount;
+    }
+
+    fn add_ended(&mut self, id: &'t str, task: &Task, amount: usize) {
+        let holder = self.by_principal.entry(task.principal).or_default();
+        holder.amount += amount;
+        holder.ended.push((task.updated, id, amount));
+    }
+
+    /// The tasks that make room, if that is enough: always the oldest of who holds most, of those that may lose one.
+    fn choose(mut self, need: Need) -> Option<Vec<Box<str>>> {
+        self.by_principal.entry(need.principal).or_default();
+        let share = need.max / self.by_principal.len();
+        for holder in self.by_principal.values_mut() {
+            holder.ended.sort_unstable_by(|a, b| b.cmp(a));
         }
-        for (_, own) in by_principal.values_mut() {
-            own.sort_by(|a, b| b.cmp(a));
+        let (mut chosen, mut freed) = (Vec::new(), 0);
+        while freed < need.lacking {
+            let own = self.by_principal.get(&need.principal).map_or(0, |holder| holder.amount) + need.amount;
+            let may_lose = |principal: &u128, holder: &Holder<'_>| {
+                *principal == need.principal || holder.amount > share || holder.amount > own
+            };
+            let (_, loser) = self
+                .by_principal
+                .iter_mut()
+                .filter(|(principal, holder)| !holder.ended.is_empty() && may_lose(principal, holder))
+                .max_by_key(|(_, holder)| (holder.amount, holder.ended.last().map(|ended| Reverse(*ended))))?;
+            let (_, id, amount) = loser.ended.pop()?;
+            loser.amount -= amount;
+            freed += amount;
+            chosen.push(id.into());
         }
-        Self { by_principal }
+        Some(chosen)
     }
 }
 
-impl Iterator for EvictionOrder {
-    type Item = Box<str>;
-
-    fn next(&mut self) -> Option<Box<str>> {
-        let (sum, own) = self.by_principal.values_mut().max_by_key(|(sum, _)| *sum)?;
-        let (_, id, bytes) = own.pop()?;
-        *sum -= bytes;
-        Some(id)
+/// The finished tasks whose bytes make room; none if all that may be removed is not enough. `running` is what the running
+/// tasks of each principal hold.
+pub(super) fn for_bytes(
+    tasks: &Tasks,
+    running: impl IntoIterator<Item = (u128, usize)>,
+    need: Need,
+) -> Option<Vec<Box<str>>> {
+    let mut holders = Holders::default();
+    for (principal, bytes) in running {
+        holders.add_running(principal, bytes);
     }
+    for (id, task) in tasks.iter().filter(|(_, task)| task.outcome_bytes() > 0) {
+        holders.add_ended(id, task, task.outcome_bytes());
+    }
+    holders.choose(need)
 }
 
-/// The finished task that makes room for a new one: the oldest of the principal that keeps most of them, so that no
-/// principal loses a result to one that keeps more.
-pub(super) fn next_to_forget<'t>(tasks: impl Iterator<Item = (&'t Box<str>, &'t Task)>) -> Option<Box<str>> {
-    let mut by_principal = HashMap::<u128, (usize, (SystemTime, &str))>::new();
-    for (id, task) in tasks.filter(|(_, task)| task.is_over()) {
-        let ended = (task.updated, &**id);
-        let (count, oldest) = by_principal.entry(task.principal).or_insert((0, ended));
-        *count += 1;
-        *oldest = ended.min(*oldest);
+/// The finished task that makes room for a new one of `principal` among `max` tasks. Those that were cancelled come first:
+/// they came to nothing that could be lost.
+pub(super) fn for_one_more(tasks: &Tasks, principal: u128, max: usize) -> Option<Box<str>> {
+    let cancelled = tasks.iter().filter(|(_, task)| matches!(task.state, TaskState::Cancelled));
+    if let Some((id, _)) = cancelled.min_by_key(|(id, task)| (task.updated, *id)) {
+        return Some(id.clone());
     }
-    let (_, (_, id)) = by_principal.into_values().max_by_key(|(count, oldest)| (*count, Reverse(*oldest)))?;
-    Some(id.into())
+    let mut holders = Holders::default();
+    for (id, task) in tasks.iter() {
+        if task.is_over() {
+            holders.add_ended(id, task, 1);
+        } else {
+            holders.add_running(task.principal, 1);
+        }
+    }
+    holders.choose(Need { principal, amount: 1, lacking: 1, max })?.pop()
 }

@@ -1,11 +1,11 @@
 //! The tasks of a server: created by a request, polled by their client, and kept until they expire.
 //!
-//! Invariants: the store keeps at most `max_tasks` tasks, finished ones included, none longer than `task_ttl_ms`; their
-//! results, requests and answers, and the messages of those that run, have at most `max_task_bytes` together; only the
-//! principal that began a task sees it. Ids are 128 random bits. What is kept of a task is allocated with what lasts.
+//! Invariants: the store keeps at most `max_tasks` tasks, finished ones included, none longer than `task_ttl_ms`; only the
+//! principal that began a task sees it. Ids are 128 random bits. What is kept of a task is allocated with what lasts. How
+//! many bytes the tasks may have is in `task_bytes.rs`.
 //!
-//! Finished tasks make room for others, those of the principal that keeps most first. What a running task holds does not,
-//! its slot included, so one principal gets a share of that only.
+//! Finished tasks make room for others (`task_eviction.rs`). The slot of a running task does not, so one principal gets a
+//! share of them only.
 //!
 //! Two parties wait for a task, perhaps on two threads: its driver, which polls the call and waits for a cancellation;
 //! and its handler, which waits for one answer at a time. Each has its own waker.
@@ -14,19 +14,18 @@ use crate::limits::Limits;
 use crate::memory::lasting;
 use crate::protocol::{InputKind, InputRequest};
 use crate::server::state::charge::{Charge, Sum};
-use crate::server::state::fair_bytes::FairBytes;
 use crate::server::state::fair_limit::FairLimit;
-use crate::server::state::give_back::give_back;
 use crate::server::state::task::{Charged, INPUT_BYTES, Task, TaskRoom, TaskState, Times};
-use crate::server::state::task_eviction::{EvictionOrder, next_to_forget};
-use crate::server::state::wake_list::{Guarded, WakeList};
+use crate::server::state::task_bytes::{NoRoom, TaskBytes};
+use crate::server::state::task_eviction::for_one_more;
+use crate::server::state::task_table::{NoTask, TaskOwner, Tasks};
+use crate::server::state::wake_list::Guarded;
 use crate::wire::{Frame, Reply};
 use mcpool_pools::{BufferConfig, BufferPool};
 use serde_json::value::RawValue;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::Notify;
 
@@ -34,18 +33,6 @@ use tokio::sync::Notify;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("as many tasks run as may (settings max_tasks, principal_share_percent)")]
 pub(crate) struct StoreFull;
-
-/// A text does not fit beside those that other tasks keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "{what} of {bytes} bytes does not fit: all tasks together may keep {limit_bytes} (setting max_task_bytes), and the \
-     running ones of one client a part of what others leave (setting principal_share_percent)"
-)]
-pub(crate) struct NoRoom {
-    what: &'static str,
-    bytes: usize,
-    limit_bytes: usize,
-}
 
 /// The outcome of [`TaskStore::update`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,34 +49,28 @@ pub(crate) enum Updated {
 #[derive(Debug)]
 pub(crate) struct TaskStore {
     pub(super) tasks: Guarded<Tasks>,
-    /// Bytes of the texts and messages of all tasks.
-    bytes: Sum,
-    /// Those of them that running tasks hold.
-    running_bytes: FairBytes,
+    bytes: TaskBytes,
     /// What the messages of running tasks are copied to: it keeps no buffers and has no budget, as the tasks have theirs.
     messages: BufferPool,
-    max_bytes: usize,
     /// Tasks that have not ended, of `max_tasks`.
     unfinished: Arc<FairLimit>,
-    pub(super) times: Times,
+    ttl: Duration,
+    poll_interval: Duration,
     /// The calls that run as tasks.
     running: Sum,
     /// Notified when no call runs any more.
     idle: Notify,
 }
 
-pub(super) type Tasks = HashMap<Box<str>, Task>;
-
 impl TaskStore {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             tasks: Guarded::default(),
-            bytes: Sum::default(),
-            running_bytes: FairBytes::new(limits.max_task_bytes(), limits.principal_share_percent),
+            bytes: TaskBytes::new(limits),
             messages: BufferPool::new(BufferConfig { classes: Vec::new(), ..BufferConfig::default() }),
-            max_bytes: limits.max_task_bytes(),
             unfinished: FairLimit::new(limits.max_tasks, limits.principal_share_percent),
-            times: Times { ttl: limits.task_ttl(), poll_interval: limits.task_poll_interval() },
+            ttl: limits.task_ttl(),
+            poll_interval: limits.task_poll_interval(),
             running: Sum::default(),
             idle: Notify::new(),
         }
@@ -102,7 +83,7 @@ impl TaskStore {
     /// When the message and what is made of it do not fit, beside all tasks or beside those of `principal`.
     pub(crate) fn keep_message(&self, principal: u128, message: &Frame) -> Result<(Frame, TaskRoom), NoRoom> {
         let bytes = message.served_bytes();
-        let room = self.tasks.with(|tasks, _| self.hold(tasks, principal, "a message", bytes))?;
+        let room = self.tasks.with(|tasks, _| self.bytes.hold(tasks, principal, "a message", bytes))?;
         Ok((lasting(|| message.copied_exactly(&self.messages)), room))
     }
 
@@ -111,7 +92,7 @@ impl TaskStore {
     /// # Errors
     /// As for [`TaskStore::keep_message`].
     pub(crate) fn keep_question(&self, principal: u128, bytes: usize) -> Result<TaskRoom, NoRoom> {
-        self.tasks.with(|tasks, _| self.hold(tasks, principal, "a request for input", bytes))
+        self.tasks.with(|tasks, _| self.bytes.hold(tasks, principal, "a request for input", bytes))
     }
 
     /// Creates a task of no session.
@@ -124,7 +105,8 @@ impl TaskStore {
     /// full, a finished task makes room.
     ///
     /// # Errors
-    /// When `principal` has its share of the tasks that have not ended.
+    /// When `principal` has its share of the tasks that have not ended, or where only tasks of clients that keep less than
+    /// it could make room.
     pub(crate) fn create_for(
         &self,
         principal: u128,
@@ -138,15 +120,15 @@ impl TaskStore {
             let max = self.unfinished.max();
             let mut slot = self.unfinished.acquire(principal);
             if slot.is_none() || tasks.len() >= max {
-                self.purge(tasks, now, wakes);
+                tasks.purge(now, wakes);
                 slot = slot.or_else(|| self.unfinished.acquire(principal));
             }
             let slot = slot.ok_or(StoreFull)?;
             if tasks.len() >= max {
-                // One has ended: those that have not are fewer than `max`, as one of their slots was free.
-                tasks.remove(&next_to_forget(tasks.iter()).ok_or(StoreFull)?);
+                tasks.make_room(&for_one_more(tasks, principal, max).ok_or(StoreFull)?);
             }
-            lasting(|| tasks.insert(id.as_str().into(), Task::new(principal, session, now, slot)));
+            let times = Times { created: now, ttl: self.ttl, poll_interval: self.poll_interval };
+            lasting(|| tasks.insert(id.as_str().into(), Task::new(principal, session, times, slot)));
             Ok(())
         })?;
         Ok(id)
@@ -156,32 +138,49 @@ impl TaskStore {
     pub(crate) fn write(&self, id: &str, principal: u128, reply: &mut Reply) -> bool {
         self.tasks.with(|tasks, _| {
             let Some(task) = tasks.get(id).filter(|task| task.principal == principal) else { return false };
-            task.write(id, self.times, reply);
+            task.write(id, reply);
             true
         })
     }
 
-    /// Ends a task with its result.
+    /// Why `owner` has no such task.
+    pub(crate) fn why_missing(&self, id: &str, owner: TaskOwner) -> NoTask {
+        self.tasks.with(|tasks, _| tasks.why_missing(id, owner))
+    }
+
+    /// Ends a task with its result. The call is over: what its questions and answers hold is given back first, and so is
+    /// `message`, the room of its message, which the caller has dropped.
     ///
     /// # Errors
-    /// When the result does not fit even without all other finished tasks. The task goes on.
-    pub(crate) fn complete(&self, id: &str, result: &RawValue, now: SystemTime) -> Result<(), NoRoom> {
-        self.end(id, "a result", result, now, |result| TaskState::Completed { result })
+    /// When the result does not fit even without all finished tasks that may make room for it. The task has not ended.
+    pub(crate) fn complete(
+        &self,
+        id: &str,
+        result: &RawValue,
+        now: SystemTime,
+        message: Option<TaskRoom>,
+    ) -> Result<(), NoRoom> {
+        self.end(id, ("a result", result), now, message, |result| TaskState::Completed { result })
     }
 
     /// Ends a task with its error.
     ///
     /// # Errors
     /// As for [`TaskStore::complete`].
-    pub(crate) fn fail(&self, id: &str, error: &RawValue, now: SystemTime) -> Result<(), NoRoom> {
-        self.end(id, "an error", error, now, |error| TaskState::Failed { error })
+    pub(crate) fn fail(
+        &self,
+        id: &str,
+        error: &RawValue,
+        now: SystemTime,
+        message: Option<TaskRoom>,
+    ) -> Result<(), NoRoom> {
+        self.end(id, ("an error", error), now, message, |error| TaskState::Failed { error })
     }
 
     /// Ends a task whose outcome does not fit with a short error, for which there is always room.
     pub(crate) fn fail_without_room(&self, id: &str, error: &RawValue, now: SystemTime) {
         let value = lasting(|| error.to_owned());
-        let room = TaskRoom { charge: self.bytes.charge(error.get().len()), _share: None };
-        let error = Charged { value, room };
+        let error = Charged { value, room: self.bytes.count(error.get().len()) };
         self.tasks.with(|tasks, wakes| {
             if let Some(task) = tasks.get_mut(id) {
                 task.end(TaskState::Failed { error }, now, wakes);
@@ -192,19 +191,21 @@ impl TaskStore {
     fn end(
         &self,
         id: &str,
-        what: &'static str,
-        json: &RawValue,
+        (what, json): (&'static str, &RawValue),
         now: SystemTime,
+        message: Option<TaskRoom>,
         state: impl FnOnce(Charged<Box<RawValue>>) -> TaskState,
     ) -> Result<(), NoRoom> {
         self.tasks.with(|tasks, wakes| {
-            if tasks.get(id).is_none_or(Task::is_over) {
-                return Ok(());
-            }
-            let charge = self.charge(tasks, what, json.get().len())?;
+            // In one step with what comes, so that nobody takes this room in between.
+            drop(message);
+            let Some(task) = tasks.get_mut(id).filter(|task| !task.is_over()) else { return Ok(()) };
+            task.drop_inputs(wakes);
+            let principal = task.principal;
+            let room = self.bytes.keep(tasks, principal, what, json.get().len())?;
             if let Some(task) = tasks.get_mut(id) {
                 let value = lasting(|| json.to_owned());
-                task.end(state(Charged { value, room: TaskRoom { charge, _share: None } }), now, wakes);
+                task.end(state(Charged { value, room }), now, wakes);
             }
             Ok(())
         })
@@ -259,7 +260,7 @@ impl TaskStore {
         self.tasks.with(|tasks, wakes| {
             let is_new = |task: &&Task| !task.is_over() && !task.inputs.contains_key(key);
             let Some(task) = tasks.get(id).filter(is_new) else { return Ok(()) };
-            let room = self.hold(tasks, task.principal, "a request for input", bytes)?;
+            let room = self.bytes.hold(tasks, task.principal, "a request for input", bytes)?;
             if let Some(task) = tasks.get_mut(id) {
                 lasting(|| task.ask(key, Charged { value: request.clone(), room }, now, wakes));
             }
@@ -320,7 +321,7 @@ impl TaskStore {
                     continue;
                 }
                 let bytes = INPUT_BYTES + key.len() + answer.len();
-                let room = match self.hold(tasks, principal, "an answer", bytes) {
+                let room = match self.bytes.hold(tasks, principal, "an answer", bytes) {
                     Ok(room) => room,
                     Err(error) => return Updated::Full(error),
                 };
@@ -333,14 +334,14 @@ impl TaskStore {
 
     /// Removes expired tasks, and wakes who waits for them.
     pub(crate) fn sweep(&self, now: SystemTime) {
-        self.tasks.with(|tasks, wakes| self.purge(tasks, now, wakes));
+        self.tasks.with(|tasks, wakes| tasks.purge(now, wakes));
     }
 
     /// Bytes of all tasks and of their texts, and of questions that wait ([`TaskStore::keep_question`]).
     pub(crate) fn bytes(&self) -> usize {
         let tasks: usize = self.tasks.with(|tasks, _| {
             let heap: usize = tasks.values().map(Task::heap_bytes).sum();
-            heap + tasks.keys().map(|id| id.len() + size_of::<Task>()).sum::<usize>()
+            heap + tasks.bytes()
         });
         tasks + self.unfinished.bytes() + self.bytes.get()
     }
@@ -370,50 +371,6 @@ impl TaskStore {
             }
             done.await;
         }
-    }
-
-    /// Reserves bytes of a running task, if its principal may hold so many more.
-    fn hold(
-        &self,
-        tasks: &mut Tasks,
-        principal: u128,
-        what: &'static str,
-        bytes: usize,
-    ) -> Result<TaskRoom, NoRoom> {
-        let no_room = NoRoom { what, bytes, limit_bytes: self.max_bytes };
-        let share = self.running_bytes.try_hold(principal, bytes).map_err(|_| no_room)?;
-        Ok(TaskRoom { charge: self.charge(tasks, what, bytes)?, _share: Some(share) })
-    }
-
-    /// Reserves bytes, and removes finished tasks where that is needed: always the oldest of the principal that keeps
-    /// most bytes, so that no principal loses a result to one that keeps more.
-    fn charge(&self, tasks: &mut Tasks, what: &'static str, bytes: usize) -> Result<Charge, NoRoom> {
-        let no_room = NoRoom { what, bytes, limit_bytes: self.max_bytes };
-        if let Some(charge) = self.bytes.try_charge(bytes, self.max_bytes) {
-            return Ok(charge);
-        }
-        let finished_bytes: usize = tasks.values().map(Task::outcome_bytes).sum();
-        if self.bytes.get().saturating_sub(finished_bytes) + bytes > self.max_bytes {
-            return Err(no_room);
-        }
-        let mut finished = EvictionOrder::of(tasks.iter());
-        loop {
-            tasks.remove(&finished.next().ok_or(no_room)?);
-            if let Some(charge) = self.bytes.try_charge(bytes, self.max_bytes) {
-                return Ok(charge);
-            }
-        }
-    }
-
-    fn purge(&self, tasks: &mut Tasks, now: SystemTime, wakes: &mut WakeList) {
-        tasks.retain(|_, task| {
-            let is_kept = now.duration_since(task.created).unwrap_or_default() < self.times.ttl;
-            if !is_kept {
-                task.wake_all(wakes);
-            }
-            is_kept
-        });
-        give_back(tasks);
     }
 }
 

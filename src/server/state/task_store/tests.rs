@@ -46,8 +46,8 @@ fn a_task_goes_from_working_to_its_result_and_stays() {
     let id = store.create(1, now).expect("room");
     assert_eq!(shown(&store, &id, 1).expect("mine")["status"], "working");
     assert!(shown(&store, &id, 2).is_none(), "of another principal");
-    store.complete(&id, &raw(r#"{"content":[]}"#), now).expect("room");
-    store.fail(&id, &raw("{}"), now).expect("room");
+    store.complete(&id, &raw(r#"{"content":[]}"#), now, None).expect("room");
+    store.fail(&id, &raw("{}"), now, None).expect("room");
     assert!(store.cancel(&id, 1, now));
     let task = shown(&store, &id, 1).expect("mine");
     assert_eq!(task["status"], "completed");
@@ -115,8 +115,8 @@ fn a_task_gives_its_slot_back_once_however_it_ends() {
         for (ended, way) in order.iter().enumerate() {
             for _ in 0..2 {
                 match way {
-                    0 => store.complete(&ids[0], &json, now).expect("room"),
-                    1 => store.fail(&ids[1], &json, now).expect("room"),
+                    0 => store.complete(&ids[0], &json, now, None).expect("room"),
+                    1 => store.fail(&ids[1], &json, now, None).expect("room"),
                     2 => assert!(store.cancel(&ids[2], 1, now)),
                     _ => store.fail_without_room(&ids[3], &json, now),
                 }
@@ -139,7 +139,7 @@ fn a_new_task_replaces_the_oldest_finished_one_of_who_keeps_most() {
     let end = |principal, second| {
         let at = begun + Duration::from_secs(second);
         let id = store.create(principal, at).expect("room");
-        store.complete(&id, &raw("{}"), at).expect("room");
+        store.complete(&id, &raw("{}"), at, None).expect("room");
         id
     };
     let few = end(2, 0);
@@ -266,7 +266,7 @@ fn the_principal_that_keeps_most_loses_its_oldest_result() {
     let result = |bytes: usize| raw(&format!("\"{}\"", "x".repeat(bytes - 2)));
     let end = |principal, bytes, at: SystemTime| {
         let id = store.create(principal, at).expect("room");
-        store.complete(&id, &result(bytes), at).map(|()| id)
+        store.complete(&id, &result(bytes), at, None).map(|()| id)
     };
     let begun = SystemTime::now();
     let at = |second| begun + Duration::from_secs(second);
@@ -342,8 +342,8 @@ proptest! {
             let id: String = which.checked_rem(ids.len()).map(|at| ids.swap_remove(at)).unwrap_or_default();
             let kept = match step {
                 0 => { ids.extend(store.create(which as u128 % 2, now)); Ok(()) }
-                1 => store.complete(&id, &raw(&text), now),
-                2 => store.fail(&id, &raw(&text), now),
+                1 => store.complete(&id, &raw(&text), now, None),
+                2 => store.fail(&id, &raw(&text), now, None),
                 3 => store.ask(&id, key, &InputRequest::elicitation(&text, "{}"), now),
                 4 => { store.update(&id, which as u128 % 2, [(key, text.as_str())].into_iter(), now); Ok(()) }
                 5 => { drop(store.poll_answer(&id, key, &mut cx)); Ok(()) }
@@ -363,5 +363,147 @@ proptest! {
         }
         store.sweep(now + Limits::default().task_ttl());
         prop_assert_eq!((store.bytes(), store.len()), (0, 0));
+    }
+}
+
+/// A client whose running tasks hold most of the room takes no result of one that holds little, and loses none of its own:
+/// a message that was served makes room for what it came to.
+#[test]
+fn results_of_who_keeps_little_stay_when_those_of_a_flood_come() {
+    const ROOM: usize = 1 << 20;
+    let store = TaskStore::new(&Limits { max_task_bytes: Some(ROOM), ..Limits::default() });
+    let (pool, begun, ended) = (BufferPool::default(), SystemTime::now(), AtomicUsize::new(0));
+    let message = Frame::copied(&pool, &vec![b'x'; 40_000]);
+    let result = raw(&format!("\"{}\"", "x".repeat(40_000)));
+    let begin = |principal| {
+        let (frame, room) = store.keep_message(principal, &message).ok()?;
+        Some((store.create(principal, begun).expect("a slot"), frame, room))
+    };
+    let end = |(id, frame, room)| {
+        drop::<Frame>(frame);
+        let at = begun + Duration::from_millis(ended.fetch_add(1, Ordering::Relaxed) as u64);
+        store.complete(&id, &result, at, Some(room)).expect("the room that its message had");
+        id
+    };
+    let flood: Vec<_> = std::iter::from_fn(|| begin(1)).collect();
+    assert!(store.bytes() > ROOM / 2, "{} B", store.bytes());
+    let few: Vec<String> = (0..3).map(|_| end(begin(2).expect("room for another client"))).collect();
+    let many: Vec<String> = flood.into_iter().map(&end).collect();
+    // More comes from the same client: its own results make room.
+    while shown(&store, &many[2], 1).is_some() {
+        end(begin(1).expect("room"));
+    }
+    assert!(few.iter().all(|id| shown(&store, id, 2).is_some()), "nothing of the other client is lost");
+    let why = |id: &str, principal| store.why_missing(id, TaskOwner::Principal(principal));
+    assert_eq!(why(&many[0], 1), NoTask::MadeRoom);
+    assert_eq!([why(&many[0], 2), why("7", 1)], [NoTask::Unknown; 2], "of another client, and of nobody");
+    store.sweep(begun + Limits::default().task_ttl());
+    assert_eq!(why(&many[0], 1), NoTask::Unknown, "its time is over");
+    assert_eq!(store.bytes(), 0);
+}
+
+/// What the tasks of one principal hold, in a model beside the store.
+#[derive(Debug, Default, Clone)]
+struct Model {
+    running: Vec<(String, usize)>,
+    /// The oldest first.
+    ended: Vec<(String, usize)>,
+}
+
+impl Model {
+    fn ended_bytes(&self) -> usize {
+        self.ended.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        self.ended_bytes() + self.running.iter().map(|(_, bytes)| bytes).sum::<usize>()
+    }
+}
+
+const MODEL_BYTES: usize = 30_000;
+
+/// Takes what is gone from the store out of the model, and checks who lost what to `asker`: it holds what it asked for, or
+/// was refused `asked` bytes.
+fn check_losses(store: &TaskStore, before: &mut [Model; 3], asker: usize, asked: Option<usize>) {
+    let holders = before.iter().enumerate().filter(|(at, model)| *at == asker || model.bytes() > 0).count();
+    let share = MODEL_BYTES / holders;
+    let own_ended: usize = before[asker].ended_bytes();
+    let others: usize = before
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at != asker)
+        .map(|(_, model)| model.ended_bytes().min(model.bytes().saturating_sub(share)))
+        .sum();
+    let free = MODEL_BYTES.saturating_sub(before.iter().map(Model::bytes).sum());
+    for (principal, model) in before.iter_mut().enumerate() {
+        let is_kept = |(id, _): &(String, usize)| shown(store, id, principal as u128).is_some();
+        let lost: Vec<usize> = model.ended.iter().filter(|task| !is_kept(task)).map(|(_, bytes)| *bytes).collect();
+        let order: Vec<bool> = model.ended.iter().map(is_kept).collect();
+        assert!(order.is_sorted(), "the oldest go first: {order:?}");
+        model.ended.retain(is_kept);
+        assert!(asked.is_none() || lost.is_empty(), "nothing is given up for what is refused");
+        let Some(last) = lost.last().filter(|_| principal != asker) else { continue };
+        // Before it lost the last one, it held more than an equal share, or more than who asked.
+        model.ended.push((String::new(), *last));
+    }
+    let own = before[asker].bytes();
+    for (principal, model) in before.iter_mut().enumerate() {
+        if model.ended.last().is_some_and(|(id, _)| id.is_empty()) {
+            let held = model.bytes();
+            assert!(held > share.min(own), "{principal} held {held}, {asker} holds {own}, a share is {share}");
+            model.ended.pop();
+        }
+    }
+    if let Some(asked) = asked {
+        assert!(free + own_ended + others < asked, "{asked} B are refused: {free} + {own_ended} + {others}");
+    }
+}
+
+proptest! {
+    /// Three clients begin and end tasks of any size in any order.
+    #[test]
+    fn who_keeps_little_loses_nothing_to_who_keeps_more(
+        steps in vec((0..3_usize, 0..3_u8, 1..9_000_usize), 1..60),
+    ) {
+        let limits = Limits { max_task_bytes: Some(MODEL_BYTES), max_tasks: 1_000, ..Limits::default() };
+        let (store, pool) = (TaskStore::new(&limits), BufferPool::default());
+        let (mut now, mut rooms) = (SystemTime::now(), std::collections::HashMap::new());
+        let mut models = [Model::default(), Model::default(), Model::default()];
+        for (who, step, bytes) in steps {
+            now += Duration::from_millis(1);
+            if step == 0 || models[who].running.is_empty() {
+                let message = Frame::copied(&pool, &vec![b'x'; bytes]);
+                // Its share of what runs is another rule.
+                let Ok((frame, room)) = store.keep_message(who as u128, &message) else {
+                    check_losses(&store, &mut models, who, Some(usize::MAX));
+                    continue;
+                };
+                drop(frame);
+                let id = store.create(who as u128, now).expect("a slot");
+                models[who].running.push((id.clone(), room.amount()));
+                rooms.insert(id, room);
+                check_losses(&store, &mut models, who, None);
+                continue;
+            }
+            let at = bytes % models[who].running.len();
+            let (id, _) = models[who].running.remove(at);
+            let room = rooms.remove(&id);
+            if step == 1 {
+                store.cancel(&id, who as u128, now);
+                continue;
+            }
+            let json = raw(&format!("\"{}\"", "x".repeat(bytes)));
+            if store.complete(&id, &json, now, room).is_ok() {
+                models[who].ended.push((id, json.get().len()));
+                // Its own is the youngest, and is not given up for itself.
+                prop_assert!(shown(&store, &models[who].ended.last().expect("one").0, who as u128).is_some());
+                check_losses(&store, &mut models, who, None);
+            } else {
+                check_losses(&store, &mut models, who, Some(json.get().len()));
+                store.cancel(&id, who as u128, now);
+            }
+            let held: usize = models.iter().map(Model::bytes).sum();
+            prop_assert_eq!(store.bytes.get(), held);
+        }
     }
 }
