@@ -315,6 +315,72 @@ async fn a_task_is_cancelled_once_and_has_no_result() {
     }
 }
 
+/// The task and the status of the notification that comes next.
+async fn told(client: &mut TestClient) -> (String, Value) {
+    let notice = client.receive_any().await;
+    assert_eq!(notice["method"], "notifications/tasks/status", "{notice}");
+    assert_valid(REVISION, &["TaskStatusNotification"], &notice);
+    let params = &notice["params"];
+    (params["taskId"].as_str().expect("an id").to_owned(), params["status"].clone())
+}
+
+/// A client that asks for nothing is told when the status of its task is another one, once for each; one that asked is not
+/// told again.
+#[tokio::test(start_paused = true)]
+async fn a_client_is_told_of_the_status_of_its_tasks() {
+    let server = server(Limits::default());
+    let (mut client, mut other) = (client(&server).await, client(&server).await);
+    for (seconds, status) in [(5, "completed"), (7, "failed")] {
+        let task = begin(&mut client, 1, "always", &json!({"seconds": seconds})).await;
+        assert_eq!(told(&mut client).await, (task, json!(status)));
+    }
+    let task = begin(&mut client, 2, "asks", &json!({})).await;
+    assert_eq!(told(&mut client).await, (task.clone(), json!("input_required")));
+    // Several at once, each of which is told once.
+    let mut begun = Vec::new();
+    for id in 3..6 {
+        begun.push((begin(&mut client, id, "always", &json!({"seconds": 5})).await, json!("completed")));
+    }
+    let mut ended = [told(&mut client).await, told(&mut client).await, told(&mut client).await];
+    ended.sort_by(|a, b| a.0.cmp(&b.0));
+    begun.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(ended.as_slice(), begun);
+    // Its answers say it: nothing more comes before the answer to what is asked last.
+    let cancelled = of_task(&mut client, 7, "tasks/cancel", &task).await;
+    assert_eq!(cancelled["result"]["status"], "cancelled");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.send(&request(8, "ping", &json!({}))).await;
+    assert_eq!(client.receive_any().await["id"], 8);
+    other.send(&request(9, "ping", &json!({}))).await;
+    assert_eq!(other.receive_any().await["id"], 9, "another session is told nothing");
+    assert!(client.task_notices.is_empty() && other.task_notices.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_kept_as_long_as_its_client_wants_within_bounds() {
+    let limits = Limits { task_ttl_ms: 100_000, task_poll_interval_ms: 1_000, ..Limits::default() };
+    let server = server(limits);
+    let mut client = client(&server).await;
+    for (wanted, want) in [
+        (json!({"ttl": 60_000}), 60_000),
+        (json!({"ttl": 100_001}), 100_000),
+        (json!({"ttl": 9_007_199_254_740_991_u64}), 100_000),
+        (json!({}), 100_000),
+        (json!({"ttl": null}), 100_000),
+        (json!({"ttl": -5}), 100_000),
+        (json!({"ttl": "soon"}), 100_000),
+        (json!({"ttl": 0}), 2_000),
+    ] {
+        let params = json!({"name": "always", "arguments": {"seconds": 1}, "task": wanted});
+        let answer = client.ask(&request(1, "tools/call", &params)).await;
+        let task = &answer["result"]["task"];
+        assert_eq!(task["ttl"], want, "{wanted}: {answer}");
+        let id = task["taskId"].as_str().expect("an id");
+        let now = of_task(&mut client, 2, "tasks/get", id).await;
+        assert_eq!(now["result"]["ttl"], want, "{wanted}: {now}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_sees_its_own_tasks_in_pages() {
     let server = server(Limits { page_entries: 2, ..Limits::default() });

@@ -35,8 +35,8 @@ pub struct Message<'f> {
     pub uri: Option<&'f str>,
     /// `params.taskId`, when it is a string.
     pub task_id: Option<&'f str>,
-    /// Whether there is an object `params.task`: a client of revision 2025-11-25 wants the call to go on as a task.
-    pub wants_task: bool,
+    /// `params.task`, when it is an object: a client of revision 2025-11-25 wants the call to go on as a task.
+    pub task: Option<WantedTask>,
     /// `params.cursor`, whatever its type.
     pub cursor: Option<Raw<'f>>,
     /// `params.inputResponses`: what the client answers to the requests of an earlier round.
@@ -65,6 +65,33 @@ impl<'f> Message<'f> {
             ParamsField::Object(text) => Lexer::from_text(text).decode(arena),
             _ => Lexer::from_text("{}").decode(arena),
         }
+    }
+}
+
+/// What a client of revision 2025-11-25 wants of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedTask {
+    /// How long it is to be kept, in milliseconds since its beginning; `u32::MAX` if the client does not say, or more.
+    pub ttl_ms: u32,
+}
+
+impl Default for WantedTask {
+    fn default() -> Self {
+        Self { ttl_ms: u32::MAX }
+    }
+}
+
+impl WantedTask {
+    /// A `ttl` that is no number of milliseconds is none.
+    fn decode<'f>(task: Raw<'f>, arena: &'f Bump) -> Self {
+        #[derive(Deserialize)]
+        struct Metadata<'f> {
+            #[serde(borrow, default)]
+            ttl: Option<Raw<'f>>,
+        }
+        let ttl = task.decode::<Metadata<'f>>(arena).ok().and_then(|metadata| metadata.ttl);
+        let ttl_ms = ttl.and_then(|ttl| ttl.as_str().parse::<u64>().ok());
+        ttl_ms.map_or_else(Self::default, |ms| Self { ttl_ms: ms.try_into().unwrap_or(u32::MAX) })
     }
 }
 
@@ -403,9 +430,9 @@ impl<'f> MessageDecoder<'f> {
                 self.once(is_first);
             }
             ParamsKey::Task => {
-                self.once(!self.message.wants_task);
-                self.message.wants_task = kind == Kind::Object;
-                self.lexer.raw()?;
+                self.once(self.message.task.is_none());
+                let task = self.lexer.raw()?;
+                self.message.task = (kind == Kind::Object).then(|| WantedTask::decode(task, self.arena));
             }
             ParamsKey::Meta => {
                 self.once(!self.message.has_meta);

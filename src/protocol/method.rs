@@ -129,6 +129,8 @@ impl Method {
     pub const RESOURCES_CHANGED: &'static str = "notifications/resources/list_changed";
     /// The notification that a resource changed.
     pub const RESOURCE_UPDATED: &'static str = "notifications/resources/updated";
+    /// The notification that a task has another status, in revision 2025-11-25.
+    pub const TASK_STATUS: &'static str = "notifications/tasks/status";
     /// The notification of progress.
     pub const PROGRESS: &'static str = "notifications/progress";
     /// The notification that carries a log message.

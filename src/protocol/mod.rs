@@ -27,7 +27,7 @@ pub use error::{ErrorCode, ProtocolError};
 pub use id::{Id, IdField};
 pub use input::{Elicited, InputKind, InputRequest, InputResponse};
 pub use log_level::LogLevel;
-pub use message::{ArgumentsAt, Message, MessageDecoder, ParamsField, ShapeFault};
+pub use message::{ArgumentsAt, Message, MessageDecoder, ParamsField, ShapeFault, WantedTask};
 pub use meta::Meta;
 pub use method::Method;
 pub use owned::{OwnedMessage, RetainMessage};

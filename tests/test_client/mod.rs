@@ -34,6 +34,8 @@ pub struct TestClient {
     revision: &'static str,
     /// Methods of requests by the JSON text of their id.
     asked: HashMap<String, String>,
+    /// What was told of tasks, whenever it came.
+    pub task_notices: Vec<Value>,
     pub drain: Drain,
 }
 
@@ -57,6 +59,7 @@ impl TestClient {
             serving,
             revision: MODERN,
             asked: HashMap::new(),
+            task_notices: Vec::new(),
             drain,
         }
     }
@@ -134,8 +137,19 @@ impl TestClient {
         bytes
     }
 
-    /// Receives one message and validates it.
+    /// Receives one message and validates it. Those on the status of tasks, which come at any time, are put aside.
     pub async fn receive(&mut self) -> Value {
+        loop {
+            let message = self.receive_any().await;
+            if message["method"] != "notifications/tasks/status" {
+                return message;
+            }
+            self.task_notices.push(message);
+        }
+    }
+
+    /// Receives one message of any kind and validates it.
+    pub async fn receive_any(&mut self) -> Value {
         let line = self.receive_line().await;
         assert!(line.ends_with('\n'), "the server closed its side: {line:?}");
         let message: Value = serde_json::from_str(&line).expect("the server writes JSON");

@@ -358,6 +358,15 @@ pub(crate) fn change(reply: &mut Reply, change: &Change, subscription: Option<&s
     reply.token("}}");
 }
 
+/// Writes a notification of the status of a task. `write` writes the members of the task; where it has none to write, this
+/// returns `false`, and what was written is of no use.
+pub(crate) fn task_status(reply: &mut Reply, write: impl FnOnce(&mut Reply) -> bool) -> bool {
+    open_notification(reply, Method::TASK_STATUS);
+    let is_written = write(reply);
+    reply.token("}}");
+    is_written
+}
+
 /// Writes the result of a subscription that the server ends.
 pub(crate) fn subscription_ended(reply: &mut Reply, id: &str) {
     open(reply, AnswerId::Of(id), r#","result":{"resultType":"complete","#);

@@ -4,6 +4,7 @@
 
 use crate::protocol::{
     Capability, ClientCapabilities, Elicited, Era, InputRequest, InputResponse, LogLevel, ProtocolError,
+    WantedTask,
 };
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
@@ -527,7 +528,7 @@ impl RequestContext {
     pub(crate) fn end(&mut self, error: &ToolError) -> Finished {
         match error {
             ToolError::Cancelled => Outcome::Silent.into(),
-            ToolError::NeedsTask => Finished(HandlerEnd::NeedsTask),
+            ToolError::NeedsTask => Finished(HandlerEnd::NeedsTask(WantedTask::default())),
             ToolError::InputRequired => {
                 let (requests, round) = self.inputs.take().unwrap_or_default().into_asked();
                 Finished(HandlerEnd::NeedsInput { requests, round })

@@ -1,6 +1,6 @@
 //! A tool call before it is admitted: its arguments become the tool's own type, then its message is checked.
 
-use crate::protocol::{ArgumentsAt, Era, Message, MessageDecoder, ProtocolError, Revision, TaskSupport};
+use crate::protocol::{ArgumentsAt, Era, Message, MessageDecoder, ProtocolError, Revision, TaskSupport, WantedTask};
 use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::arguments::{Arguments, arena_bytes, decode_object};
@@ -21,7 +21,7 @@ use serde::Deserialize;
 enum GoesOn {
     Here,
     /// In the background: its message is served anew there.
-    AsTask,
+    AsTask(WantedTask),
 }
 
 /// A call of a tool whose arguments are not decoded yet.
@@ -71,8 +71,10 @@ impl<'f> ToolRequest<'f> {
         let has_owned = self.arguments_at == ArgumentsAt::End || self.decoder.has_owned();
         self.context.made.settle(self.context.frame, arena, accepted.is_err() || has_owned);
         match accepted {
-            Ok(_) if goes_on == GoesOn::AsTask => Err(Finished(HandlerEnd::NeedsTask)),
-            Ok((arguments, json)) => Ok((arguments, json, context)),
+            Ok((arguments, json)) => match goes_on {
+                GoesOn::AsTask(wanted) => Err(Finished(HandlerEnd::NeedsTask(wanted))),
+                GoesOn::Here => Ok((arguments, json, context)),
+            },
             Err(text) => Err(context.finish(Err(ToolError::Failed(text)))),
         }
     }
@@ -99,7 +101,7 @@ impl<'f> ToolRequest<'f> {
         }
         let request = match self.check_and_admit() {
             Ok((request, GoesOn::Here)) => request,
-            Ok((_, GoesOn::AsTask)) => return Finished(HandlerEnd::NeedsTask),
+            Ok((_, GoesOn::AsTask(wanted))) => return Finished(HandlerEnd::NeedsTask(wanted)),
             Err(outcome) => return outcome.into(),
         };
         let json = self.decoder.message().arguments.map_or("{}", |raw| raw.as_str());
@@ -194,15 +196,15 @@ impl<'f> ToolRequest<'f> {
         let has_tasks = context.session.revision().is_some_and(Revision::has_tasks);
         let is_asked = !context.origin.in_task && has_tasks && context.era_of(message) == Era::Legacy;
         let Some(name) = message.name.filter(|_| is_asked) else { return Ok(GoesOn::Here) };
-        match (context.shared.catalog.load().task_support(name), message.wants_task) {
-            (Some(TaskSupport::Optional | TaskSupport::Required), true) => Ok(GoesOn::AsTask),
-            (Some(TaskSupport::Forbidden), true) => {
+        match (context.shared.catalog.load().task_support(name), message.task) {
+            (Some(TaskSupport::Optional | TaskSupport::Required), Some(wanted)) => Ok(GoesOn::AsTask(wanted)),
+            (Some(TaskSupport::Forbidden), Some(_)) => {
                 Err(context.refuse(message, &ProtocolError::TaskForbidden { name }))
             }
-            (Some(TaskSupport::Required), false) => {
+            (Some(TaskSupport::Required), None) => {
                 Err(context.refuse(message, &ProtocolError::TaskRequired { name }))
             }
-            (Some(TaskSupport::Forbidden | TaskSupport::Optional), false) | (None, _) => Ok(GoesOn::Here),
+            (Some(TaskSupport::Forbidden | TaskSupport::Optional), None) | (None, _) => Ok(GoesOn::Here),
         }
     }
 

@@ -1,6 +1,6 @@
 //! How a handler ended: with an outcome, with requests to the client, as a task, or with work for a thread.
 
-use crate::protocol::InputRequest;
+use crate::protocol::{InputRequest, WantedTask};
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::checks::AdmittedRequest;
 use crate::wire::Frame;
@@ -18,8 +18,8 @@ pub(crate) enum HandlerEnd {
         /// What the next round must know, as it is sealed into `requestState`; `None` if it must know nothing.
         round: Option<Vec<u8>>,
     },
-    /// The call becomes a task.
-    NeedsTask,
+    /// The call becomes a task, such as its client wants.
+    NeedsTask(WantedTask),
     /// The call goes on, with its frame, on a thread that may block.
     OnThread(ThreadCall),
     /// The request lasts, and needs nothing of its frame any more.
@@ -89,7 +89,7 @@ impl std::fmt::Debug for Finished {
         let end = match &self.0 {
             HandlerEnd::Done(outcome) => return f.debug_tuple("Finished").field(outcome).finish(),
             HandlerEnd::NeedsInput { .. } => "needs input",
-            HandlerEnd::NeedsTask => "needs a task",
+            HandlerEnd::NeedsTask(_) => "needs a task",
             HandlerEnd::OnThread(_) => "goes on on a thread",
             HandlerEnd::Lasting(_) => "goes on without its frame",
         };

@@ -208,6 +208,17 @@ pub(crate) fn next_notice(shared: &Shared, session: &Session, cx: &mut Context<'
     if let Some(notice) = session.take_notice() {
         return Some(notice);
     }
+    if session.take_task_news() {
+        let mut notice = shared.reply();
+        if envelope::task_status(&mut notice, |notice| shared.tasks.write_news(session.number(), notice)) {
+            // There may be others.
+            session.note_task_news();
+            match notice.finish() {
+                Ok(notice) => return Some(notice),
+                Err(_) => shared.metrics.dropped_notifications.add(1),
+            }
+        }
+    }
     let subscription = session.subscription()?;
     while subscription.poll_changed(cx).is_ready() {
         let change = subscription.next()?;

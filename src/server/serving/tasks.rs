@@ -29,6 +29,12 @@ pub(crate) fn run(shared: &Arc<Shared>, slots: &ObjectPool<RequestSlot>, call: D
         let _running = running;
         // The room goes last, after the slot that has the frame.
         let DetachedCall { room, frame, task, principal, session } = call;
+        let client = Arc::clone(&session);
+        let tell_client = || {
+            if shared.tasks.has_news(&task) {
+                client.note_task_news();
+            }
+        };
         let mut slot = slots.acquire();
         let caller = Caller { principal, task: Some(task.as_str().into()), ..Caller::default() };
         slot.fill(caller, session, frame, FrameOrigin { in_task: true, ..FrameOrigin::default() });
@@ -36,10 +42,17 @@ pub(crate) fn run(shared: &Arc<Shared>, slots: &ObjectPool<RequestSlot>, call: D
             if shared.tasks.poll_cancelled(&task, cx).is_ready() {
                 return Poll::Ready(None);
             }
-            slot.poll(cx.waker()).map(Some)
+            let polled = slot.poll(cx.waker()).map(Some);
+            if polled.is_pending() {
+                tell_client();
+            }
+            polled
         })
         .await;
-        let Some(ServedFrame { outcome, detached }) = served else { return slot.cancel() };
+        let Some(ServedFrame { outcome, detached }) = served else {
+            tell_client();
+            return slot.cancel();
+        };
         // The message goes before its room, which is for the result.
         drop(slot);
         if let Some(detached) = detached {
@@ -47,6 +60,7 @@ pub(crate) fn run(shared: &Arc<Shared>, slots: &ObjectPool<RequestSlot>, call: D
         }
         let answer = outcome.into_answer();
         finish(&shared, &task, answer.as_deref().map(|answer| &answer[..]).unwrap_or_default(), room);
+        tell_client();
     });
 }
 

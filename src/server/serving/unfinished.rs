@@ -1,6 +1,6 @@
 //! Answers that need the whole frame: a call that asks its client, and a call that becomes a task.
 
-use crate::protocol::{ArgumentsAt, Era, InputRequest, Message, MessageDecoder, ProtocolError};
+use crate::protocol::{ArgumentsAt, Era, InputRequest, Message, MessageDecoder, ProtocolError, WantedTask};
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::handler_end::HandlerEnd;
@@ -12,7 +12,7 @@ use crate::server::state::task::TaskRoom;
 use crate::wire::Frame;
 use bumpalo::Bump;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A call that continues as a task, without its connection.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(crate) fn answer_unfinished(
         HandlerEnd::NeedsInput { requests, round } => {
             (input_required(shared, call, frame, &requests, round.as_deref()), None)
         }
-        HandlerEnd::NeedsTask => detach(shared, session, call, frame),
+        HandlerEnd::NeedsTask(wanted) => detach(shared, session, call, frame, wanted),
         // A call ends on its thread, and what lasts with an outcome.
         HandlerEnd::OnThread(_) | HandlerEnd::Lasting(_) => (Outcome::Silent, None),
     }
@@ -83,6 +83,7 @@ fn detach(
     session: &Arc<Session>,
     call: &CallState,
     frame: &Frame,
+    wanted: WantedTask,
 ) -> (Outcome, Option<Box<DetachedCall>>) {
     let (id, principal) = {
         let details = call.details();
@@ -96,7 +97,8 @@ fn detach(
         }
     };
     let of_session = call.is_legacy().then(|| session.number());
-    let Ok(task) = shared.tasks.create_for(principal, of_session, SystemTime::now()) else {
+    let ttl = Duration::from_millis(wanted.ttl_ms.into());
+    let Ok(task) = shared.tasks.create_for(principal, of_session, ttl, SystemTime::now()) else {
         let limit = shared.limits.max_tasks;
         return (shared.refusal(AnswerId::Of(&id), &ProtocolError::TooManyTasks { limit }), None);
     };

@@ -40,6 +40,8 @@ pub(crate) struct Session {
     roots_requests: AtomicU64,
     is_roots_request_due: AtomicBool,
     is_closed: AtomicBool,
+    /// Tasks have another status than the client knows of.
+    has_task_news: AtomicBool,
     /// Woken when a message that belongs to no request is due.
     writer: AtomicWaker,
     subscription: Mutex<Option<Arc<Subscription>>>,
@@ -85,6 +87,7 @@ impl Session {
             roots_requests: AtomicU64::new(0),
             is_roots_request_due: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            has_task_news: AtomicBool::new(false),
             writer: AtomicWaker::new(),
             subscription: Mutex::default(),
             requests: OnceLock::new(),
@@ -163,6 +166,18 @@ impl Session {
 
     pub(crate) fn latest_roots_request(&self) -> u64 {
         self.roots_requests.load(Ordering::Relaxed)
+    }
+
+    /// Notifies the client of tasks whose status it does not know, as soon as a message that belongs to no request can be
+    /// sent.
+    pub(crate) fn note_task_news(&self) {
+        self.has_task_news.store(true, Ordering::Release);
+        self.writer.wake();
+    }
+
+    /// Whether there are tasks whose status the client does not know. They are looked for once.
+    pub(crate) fn take_task_news(&self) -> bool {
+        self.has_task_news.load(Ordering::Acquire) && self.has_task_news.swap(false, Ordering::AcqRel)
     }
 
     /// Registers the waker of the task that sends messages that belong to no request.

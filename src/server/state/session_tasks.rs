@@ -64,6 +64,23 @@ impl TaskStore {
         self.tasks.with(|tasks, _| {
             let Some(task) = of_session(tasks, id, session) else { return false };
             task.write_status(id, Era::Legacy, reply);
+            task.note_told();
+            true
+        })
+    }
+
+    /// Whether a task has a status that the client of its session does not know.
+    pub(crate) fn has_news(&self, id: &str) -> bool {
+        self.tasks.with(|tasks, _| tasks.get(id).is_some_and(|task| task.session.is_some() && task.has_news()))
+    }
+
+    /// Writes a task of a session whose status its client does not know, without braces around it; `false` if there is none.
+    pub(crate) fn write_news(&self, session: u64, reply: &mut Reply) -> bool {
+        self.tasks.with(|tasks, _| {
+            let has_news = |task: &Task| task.session == Some(session) && task.has_news();
+            let Some((id, task)) = tasks.iter_mut().find(|(_, task)| has_news(task)) else { return false };
+            task.write_status(id, Era::Legacy, reply);
+            task.note_told();
             true
         })
     }
@@ -121,7 +138,9 @@ impl TaskStore {
         show: impl FnOnce(TaskOutcome<'_>) -> R,
     ) -> Option<R> {
         self.tasks.with(|tasks, _| {
-            let outcome = match &of_session(tasks, id, session)?.state {
+            let task = of_session(tasks, id, session)?;
+            task.note_told();
+            let outcome = match &task.state {
                 TaskState::Completed { result } => TaskOutcome::Result(&result.value),
                 TaskState::Failed { error } => TaskOutcome::Error(&error.value),
                 TaskState::Cancelled => TaskOutcome::Cancelled,

@@ -46,6 +46,8 @@ pub(super) struct Task {
     last_waiter: u64,
     /// How far it is, in its own words.
     message: Option<Box<str>>,
+    /// The status that the client of its session knows of.
+    known_status: &'static str,
     /// One of those of the tasks that have not ended, until it ends.
     slot: Option<Permit>,
 }
@@ -103,6 +105,7 @@ impl Task {
             waiters: Vec::new(),
             last_waiter: 0,
             message: None,
+            known_status: "working",
             slot: Some(slot),
         }
     }
@@ -124,6 +127,16 @@ impl Task {
             TaskState::Failed { .. } => "failed",
             TaskState::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether its client does not know its status.
+    pub(super) fn has_news(&self) -> bool {
+        self.status() != self.known_status
+    }
+
+    /// Notes that its client is told its status.
+    pub(super) fn note_told(&mut self) {
+        self.known_status = self.status();
     }
 
     fn open_inputs(&self) -> impl Iterator<Item = (&str, &InputRequest)> {

@@ -98,11 +98,12 @@ impl TaskStore {
     /// Creates a task of no session.
     #[cfg(test)]
     pub(crate) fn create(&self, principal: u128, now: SystemTime) -> Result<String, StoreFull> {
-        self.create_for(principal, None, now)
+        self.create_for(principal, None, Duration::MAX, now)
     }
 
-    /// Creates a task of `principal`, and returns its id. One of a session is seen by no other session. Where the store is
-    /// full, a finished task makes room.
+    /// Creates a task of `principal`, and returns its id. One of a session is seen by no other session. It is kept for
+    /// `ttl`, but no longer than all tasks are, and long enough for one question of how far it is. Where the store is full,
+    /// a finished task makes room.
     ///
     /// # Errors
     /// When `principal` has its share of the tasks that have not ended, or where only tasks of clients that keep less than
@@ -111,6 +112,7 @@ impl TaskStore {
         &self,
         principal: u128,
         session: Option<u64>,
+        ttl: Duration,
         now: SystemTime,
     ) -> Result<String, StoreFull> {
         let mut bytes = [0; 16];
@@ -127,7 +129,8 @@ impl TaskStore {
             if tasks.len() >= max {
                 tasks.make_room(&for_one_more(tasks, principal, max).ok_or(StoreFull)?);
             }
-            let times = Times { created: now, ttl: self.ttl, poll_interval: self.poll_interval };
+            let ttl = ttl.max(self.poll_interval * 2).min(self.ttl);
+            let times = Times { created: now, ttl, poll_interval: self.poll_interval };
             lasting(|| tasks.insert(id.as_str().into(), Task::new(principal, session, times, slot)));
             Ok(())
         })?;

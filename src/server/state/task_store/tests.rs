@@ -92,6 +92,24 @@ fn the_store_is_bounded_and_forgets() {
     assert_eq!(store.len(), 0);
 }
 
+/// A task is kept for as long as its client wants, within what the server allows.
+#[test]
+fn each_task_has_its_own_time() {
+    let (store, begun) = (store(8), SystemTime::now());
+    let times = [1, 20, 100_000].map(Duration::from_secs);
+    let ids = times.map(|ttl| store.create_for(1, Some(7), ttl, begun).expect("room"));
+    let there_after = |seconds| {
+        store.sweep(begun + Duration::from_secs(seconds));
+        ids.each_ref().map(|id| shown(&store, id, 1).is_some())
+    };
+    let most = Limits::default().task_ttl().as_secs();
+    assert_eq!(there_after(Limits::default().task_poll_interval().as_secs()), [true; 3], "long enough for a question");
+    assert_eq!(there_after(19), [false, true, true]);
+    assert_eq!(there_after(20), [false, false, true]);
+    assert_eq!(there_after(most - 1), [false, false, true]);
+    assert_eq!(there_after(most), [false; 3]);
+}
+
 #[test]
 fn one_principal_leaves_tasks_to_others() {
     let (store, now) = (store(20), SystemTime::now());
