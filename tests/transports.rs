@@ -12,6 +12,8 @@ mod definitions;
 mod half_closed;
 #[path = "transports/host.rs"]
 mod host;
+#[path = "transports/in_flight.rs"]
+mod in_flight;
 #[path = "../examples/conformance/inputs.rs"]
 mod inputs;
 #[path = "../examples/conformance/prompts.rs"]

@@ -45,7 +45,7 @@ pub(crate) use incoming::facts::{FrameOrigin, HeadPart, HttpFacts, Saturation, S
 #[cfg(any(feature = "filesystem", feature = "memory"))]
 pub(crate) use incoming::handler_end::ArgumentsPlace;
 pub(crate) use serving::batch::{Batch, BatchMessage, BatchTurn};
-pub(crate) use serving::in_flight::InFlight;
+pub(crate) use serving::in_flight::{CountedRequest, InFlight};
 pub(crate) use serving::slot::RequestSlot;
 pub(crate) use state::answer_stream::{AnswerStream, REST_BYTES, SegmentFrame};
 #[cfg(any(feature = "fetch", feature = "filesystem"))]

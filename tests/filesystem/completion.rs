@@ -268,6 +268,34 @@ impl Completer for Colours {
     }
 }
 
+/// Whatever of it is long: the text, the name of its argument, what it is of, or what else is known.
+#[tokio::test]
+async fn what_is_typed_has_a_bound() {
+    let scene = Scene::new().await;
+    let server = server(&[scene.path("")]);
+    let long = "a".repeat(65_536);
+    let many: serde_json::Map<String, Value> = (0..7_000).map(|n| (n.to_string(), json!("a"))).collect();
+    let mut with_context = completion(TEMPLATES[0], "path", "");
+    with_context["context"] = json!({"arguments": many});
+    let mut of_prompt = completion(TEMPLATES[0], "path", "");
+    of_prompt["ref"] = json!({"type": "ref/prompt", "name": long});
+    for mut client in Client::both(&server).await {
+        for wanted in [
+            completion(TEMPLATES[0], "path", &long),
+            completion(TEMPLATES[0], &long, ""),
+            completion(&long, "path", ""),
+            of_prompt.clone(),
+            with_context.clone(),
+        ] {
+            let answer = client.ask("completion/complete", wanted).await;
+            assert_eq!(answer["error"]["code"], -32602, "{answer}");
+            let why = answer["error"]["message"].as_str().expect("a text");
+            assert!(why.contains("65536 bytes") && why.len() < 200, "{why}");
+        }
+        assert_eq!(client.proposed(&long[..60_000]).await, (Vec::new(), 0, false), "no path is so long");
+    }
+}
+
 #[tokio::test]
 async fn who_knows_what_is_asked_for_answers() {
     let scene = Scene::new().await;

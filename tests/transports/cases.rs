@@ -82,6 +82,7 @@ fn offer_cases() -> Vec<Case> {
         case("no such prompt", get("nope", json!({})), Some(-32602), 200, "Unknown prompt: nope"),
         case("a completion", complete(json!({"type": "ref/prompt", "name": "test_simple_prompt"})), None, 200, r#""values":["paris","park","party"]"#),
         case("a completion of nothing", complete(json!({"type": "ref/prompt", "name": "nope"})), Some(-32602), 200, "ref"),
+        case("a completion that is too long", complete(json!({"type": "ref/prompt", "name": "x".repeat(70_000)})), Some(-32602), 200, "65536 bytes"),
         case("a completion of no kind", complete(json!({"type": "ref/x"})), Some(-32602), 200, "ref"),
     ]
 }

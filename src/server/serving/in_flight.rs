@@ -1,7 +1,7 @@
 //! Requests that wait, and where a cancelled one is dropped.
 //!
 //! They are the unfinished requests of one connection that speaks lines: at most `max_concurrent_requests`, with their
-//! bytes counted. Over HTTP `Session::cancel` finds a request.
+//! bytes counted. Over HTTP `Session::cancel` finds a request, and each is counted by itself ([`CountedRequest`]).
 
 use crate::protocol::Id;
 use crate::server::serving::serve::ServedFrame;
@@ -19,7 +19,7 @@ pub(crate) struct InFlight<A> {
 struct Waiting<A> {
     slot: Lease<RequestSlot>,
     answer_to: A,
-    counted: Counted,
+    counted: CountedRequest,
 }
 
 impl<A> Waiting<A> {
@@ -56,7 +56,7 @@ impl<A> InFlight<A> {
     /// Takes in a request that was polled once and is pending.
     pub(crate) fn park(&mut self, shared: &Arc<Shared>, slot: Lease<RequestSlot>, answer_to: A) {
         let bytes = slot.bytes() + size_of::<Waiting<A>>();
-        let counted = Counted::new(shared, bytes);
+        let counted = CountedRequest::new(shared, bytes);
         if self.requests.len() == self.requests.capacity() {
             // It grows by a quarter: doubling would cost up to 48 bytes more for each waiting request.
             self.requests.reserve_exact((self.requests.len() / 4).max(KEPT_ENTRIES));
@@ -113,14 +113,15 @@ impl<A> InFlight<A> {
     }
 }
 
-/// The share of a waiting request in the gauges; it is subtracted on drop.
-struct Counted {
+/// The share of a waiting request in the gauges, over whatever transport; it is subtracted on drop.
+pub(crate) struct CountedRequest {
     shared: Arc<Shared>,
     bytes: u64,
 }
 
-impl Counted {
-    fn new(shared: &Arc<Shared>, bytes: usize) -> Self {
+impl CountedRequest {
+    /// Counts a request of so many heap bytes, its frame left out.
+    pub(crate) fn new(shared: &Arc<Shared>, bytes: usize) -> Self {
         let bytes = bytes as u64;
         shared.metrics.parked_requests.add(1);
         shared.metrics.requests_in_flight.add(1);
@@ -129,7 +130,7 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedRequest {
     fn drop(&mut self) {
         self.shared.metrics.requests_in_flight.subtract(1);
         self.shared.metrics.in_flight_bytes.subtract(self.bytes);

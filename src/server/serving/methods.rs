@@ -1,6 +1,7 @@
 //! Every method but `tools/call`: one table from method to function, and the functions.
 
-use crate::protocol::{Era, IdField, LogLevel, Method, ProtocolError};
+use crate::limits::price;
+use crate::protocol::{Era, IdField, LogLevel, Method, ParamsField, ProtocolError};
 use crate::server::answer::catalog::{List, Page};
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
@@ -199,12 +200,24 @@ fn prompt<'f>(
     }))
 }
 
-/// `completion/complete`.
+/// The longest parameters of `completion/complete`: what a person types, and other arguments that are known.
+const MAX_COMPLETE_BYTES: usize = price::LARGE_BYTES;
+const COMPLETE_TOO_LONG: ProtocolError<'static> = ProtocolError::InvalidParams(
+    "params of completion/complete may have 65536 bytes: send less of the value, or fewer arguments in context",
+);
+const _: () = assert!(MAX_COMPLETE_BYTES == 65_536);
+
+/// `completion/complete`. Its texts are copied for its completers, and nothing is charged for them: so they are short.
 fn complete<'f>(
     families: &'f Families,
     checked: Checked<'_, 'f>,
 ) -> Result<BoxedFuture<'f, Finished>, Finished> {
     let Checked { message, arena, .. } = checked;
+    if let ParamsField::Object(params) = message.params
+        && params.len() > MAX_COMPLETE_BYTES
+    {
+        return Err(checked.refuse(&COMPLETE_TOO_LONG).into());
+    }
     let asked = match message.decode_params::<Complete<'_>>(arena).map(Complete::into_request) {
         Ok(Some(asked)) => asked,
         Ok(None) => {

@@ -14,7 +14,7 @@ use super::stream::SessionStream;
 use crate::memory::ClientName;
 use crate::metrics::Moment;
 use crate::server::{
-    Batch, BatchMessage, BatchTurn, Caller, FrameOrigin, HeadPart, HttpFacts, InBatch, Outcome, Outgoing,
+    Batch, BatchMessage, BatchTurn, Caller, CountedRequest, FrameOrigin, HeadPart, HttpFacts, InBatch, Outcome, Outgoing,
     RequestSlot, Saturation, Server, Session, SessionField, SessionKey, StreamWriter,
 };
 use crate::transport::admission::AdmittedPeer;
@@ -88,6 +88,7 @@ impl PostRequest<'_> {
             is_detached: false,
             has_yielded: false,
             first_poll_of: Some(came),
+            counted: None,
             connection: sender.connection,
         };
         let origin = FrameOrigin {
@@ -132,6 +133,8 @@ struct Post {
     has_yielded: bool,
     /// When the message came that was not polled yet.
     first_poll_of: Option<Moment>,
+    /// The message in the slot among those that wait, while it does.
+    counted: Option<CountedRequest>,
     /// The number of the connection.
     connection: u32,
 }
@@ -199,10 +202,16 @@ impl Post {
     /// goes on.
     fn poll_message(&mut self, server: &Server, waker: &Waker) -> Poll<Outcome> {
         if self.slot.call().is_cancelled() {
-            self.slot.cancel();
+            self.cancel();
             return Poll::Ready(Outcome::Silent);
         }
         let polled = self.slot.poll(waker);
+        if polled.is_ready() {
+            self.counted = None;
+        } else if self.counted.is_none() {
+            let bytes = self.slot.bytes() + size_of::<Self>();
+            self.counted = Some(CountedRequest::new(&server.shared, bytes));
+        }
         let came = self.first_poll_of.take();
         if polled.is_pending() && came.is_none() {
             return Poll::Pending;
@@ -212,6 +221,12 @@ impl Post {
             server.latencies().messages.record(now.ns_since(came));
         }
         polled.map(|served| server.record_end(served, &self.slot, now))
+    }
+
+    /// Drops the message in the slot unanswered.
+    fn cancel(&mut self) {
+        self.slot.cancel();
+        self.counted = None;
     }
 
     fn fill(&mut self, frame: Frame, origin: FrameOrigin) {
@@ -288,7 +303,7 @@ impl Post {
             };
             // In a batch, one message cannot wait; the others have their answers.
             batch.take_answer(&server.shared, refusal);
-            self.slot.cancel();
+            self.cancel();
         }
     }
 
@@ -347,7 +362,7 @@ impl Post {
 
 impl Drop for Post {
     fn drop(&mut self) {
-        self.slot.cancel();
+        self.cancel();
     }
 }
 
