@@ -1,10 +1,11 @@
 //! A request that waits keeps at most a kilobyte of heap beyond its frame. It is half a kilobyte more when its strings
 //! had to be unescaped into an arena. Both hold however many wait: 10, 100, 1,000 and 10,000 are on a straight line.
 
-use mcpool::Limits;
+use mcpool::{CallContext, Limits, Server, TaskSupport, Tool, ToolDefinition, ToolError};
 use mcpool_memtests::growth::straight;
-use mcpool_memtests::network::{Host, Way, modern, modern_call, raise_descriptors};
-use mcpool_memtests::{Figure, HANDSHAKE, Watch, buffer_bytes, patient, small_server};
+use mcpool_memtests::network::{Client, Host, Way, modern, modern_call, raise_descriptors};
+use mcpool_memtests::{EchoArguments, Figure, HANDSHAKE, Watch, buffer_bytes, patient, small_server};
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
@@ -18,6 +19,7 @@ const MAX_HTTP_BYTES: usize = 4 * 1_024;
 pub(crate) fn pending_request_is_small() {
     measure("plain", "plain", MAX_BYTES);
     measure("unescaped", r"an\tescape", MAX_BYTES + MAX_ARENA_BYTES);
+    measure_tasks();
     measure_http();
 }
 
@@ -26,27 +28,81 @@ fn measure(what: &str, argument: &str, allowed: usize) {
     let server =
         small_server(Limits { max_concurrent_requests: 10_000, drain_timeout_ms: 10, ..Limits::default() });
     let host = Host::start(&server);
+    let mut client = greeted(&host);
+    let request = |id| {
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":\"request number {id}\",\"method\":\"tools/call\",\"params\":{{\"name\":\"stall\",\"arguments\":{{\"text\":\"{argument}\"}},\"_meta\":{{\"progressToken\":\"token number {id}\"}}}}}}\n"
+        )
+    };
+    measure_lines(what, &server, (&mut client, &request), &COUNTS, allowed);
+}
+
+/// A tool whose calls go on as tasks, and never end.
+struct Forever;
+
+impl Tool for Forever {
+    type Arguments<'a> = EchoArguments<'a>;
+
+    fn definition(&self) -> ToolDefinition {
+        let forever = ToolDefinition::new("forever", "Never ends.").arguments::<EchoArguments<'_>>();
+        forever.task_support(TaskSupport::Required)
+    }
+
+    async fn call<'a>(&'a self, _: EchoArguments<'a>, call: &mut CallContext) -> Result<(), ToolError> {
+        pending::<()>().await;
+        call.text("over");
+        Ok(())
+    }
+}
+
+/// What each of many requests keeps that wait for what a task of revision 2025-11-25 comes to.
+fn measure_tasks() {
+    let limits = Limits { max_concurrent_requests: 10_000, drain_timeout_ms: 10, ..Limits::default() };
+    let server = Server::builder("memtests", "1").limits(limits).tool(Forever).tasks().build().expect("a server");
+    let host = Host::start(&server);
+    let mut client = greeted(&host);
+    let call = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"forever\",\"arguments\":{\"text\":\"\"},\"task\":{}}}\n";
+    let mut answer = [0; 4096];
+    let bytes = client.exchange(call.as_bytes(), &mut answer);
+    let begun: serde_json::Value = serde_json::from_slice(&answer[..bytes]).expect("JSON");
+    let task = begun["result"]["task"]["taskId"].as_str().expect("a task");
+    let request = |id| {
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":\"request number {id}\",\"method\":\"tasks/result\",\"params\":{{\"taskId\":\"{task}\"}}}}\n"
+        )
+    };
+    measure_lines("results of tasks", &server, (&mut client, &request), &[10, 100, 1_000], MAX_BYTES);
+}
+
+/// A client on pipes that has shaken hands.
+fn greeted(host: &Host) -> Client {
     let mut client = host.connect(Way::Pipes);
     client.exchange(format!("{}\n", HANDSHAKE[0]).as_bytes(), &mut [0; 4096]);
     client.send(format!("{}\n", HANDSHAKE[1]).as_bytes());
+    client
+}
+
+/// What each of the requests of a client keeps while it waits, buffers of frames aside.
+fn measure_lines(
+    what: &str,
+    server: &Server,
+    (client, request): (&mut Client, &dyn Fn(usize) -> String),
+    counts: &[usize],
+    allowed: usize,
+) {
     let watch = Watch::with_frames(8);
     watch.settle();
-    let before = (watch.stats().curr_bytes, buffer_bytes(&server));
-    let mut points = Vec::with_capacity(COUNTS.len());
+    let before = (watch.stats().curr_bytes, buffer_bytes(server));
+    let mut points = Vec::with_capacity(counts.len());
     let mut sent = 0;
-    for count in COUNTS {
+    for &count in counts {
         for id in sent..count {
-            client.send(
-                format!(
-                    "{{\"jsonrpc\":\"2.0\",\"id\":\"request number {id}\",\"method\":\"tools/call\",\"params\":{{\"name\":\"stall\",\"arguments\":{{\"text\":\"{argument}\"}},\"_meta\":{{\"progressToken\":\"token number {id}\"}}}}}}\n"
-                )
-                .as_bytes(),
-            );
+            client.send(request(id).as_bytes());
         }
         sent = count;
         until(|| server.metrics().parked_requests.total() == count as u64);
         watch.settle();
-        let frames = buffer_bytes(&server);
+        let frames = buffer_bytes(server);
         assert!(frames >= count, "each request keeps its frame");
         points.push((count, watch.stats().curr_bytes + before.1 - before.0 - frames));
     }

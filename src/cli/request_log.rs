@@ -46,7 +46,8 @@ impl RequestLog {
                 if let Some(file) = &file {
                     file.write(request);
                 }
-                if is_shown {
+                // What is refused has a warning already.
+                if is_shown && !request.result.is_refused() {
                     log::request(request);
                 }
             });

@@ -457,6 +457,14 @@ impl Server {
         let _ = self.shared.requests.set(Box::new(RequestObserver::new(Box::new(sink))));
     }
 
+    /// Reports a request that its transport refused before it was read as a message.
+    #[cold]
+    pub(crate) fn note_refused_request(&self, request: &EndedRequest<'_>) {
+        if let Some(observer) = self.shared.requests.get() {
+            observer.note(request);
+        }
+    }
+
     /// The number of a new connection.
     pub(crate) fn next_connection(&self) -> u32 {
         self.shared.connections.fetch_add(1, Ordering::Relaxed)

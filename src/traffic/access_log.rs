@@ -5,6 +5,7 @@
 
 use super::ended_request::{EndedRequest, thousandths};
 use super::line_queue::{DropWarnings, LineQueue, touched};
+use super::refused_lines::RefusedLines;
 use crate::lock::lock;
 use jiff::Timestamp;
 use std::cell::RefCell;
@@ -57,8 +58,10 @@ pub enum AccessLogError {
 /// | `client` | the name that the client gives itself; left out if it gives none |
 /// | `principal` | the address, user or token that it comes from |
 /// | `method`, `tool` | what is asked for; left out if this server has no such |
-/// | `result`, `code` | `ok`, `tool_error`, `error` with its code, `cancelled`, or `task` |
+/// | `result`, `code` | `ok`, `tool_error`, `error` with its code, `cancelled`, `task`, or `refused` |
+/// | `status` | of a request that was refused over HTTP, before it was read as a message |
 /// | `bytes`, `ms` | of the answer, and from the first byte of the request to the answer |
+/// | `left_out` | requests that were refused before this one and have no line: a second has twenty of these |
 ///
 /// ```
 /// use mcpool::Server;
@@ -99,6 +102,7 @@ struct Shared {
     /// The file is to be opened anew.
     reopens: AtomicBool,
     warnings: Mutex<DropWarnings>,
+    refused: Mutex<RefusedLines>,
 }
 
 impl Shared {
@@ -134,6 +138,7 @@ impl AccessLog {
             queue: LineQueue::new(touched(queue_bytes)),
             reopens: AtomicBool::new(false),
             warnings: Mutex::default(),
+            refused: Mutex::default(),
         });
         let (of_thread, spare) = (Arc::clone(&shared), touched(queue_bytes));
         let run = move || {
@@ -147,13 +152,16 @@ impl AccessLog {
         Ok(Self { handle: Arc::new(Handle(shared)) })
     }
 
-    /// Writes the line of a request.
+    /// Writes the line of a request. Of those that are refused before they are read, a second has twenty lines.
     pub fn write(&self, request: &EndedRequest<'_>) {
-        let queue = &self.handle.0.queue;
+        let Shared { queue, refused, .. } = &*self.handle.0;
+        let left_out =
+            if request.result.is_refused() { lock(refused).count(Instant::now()) } else { Some(0) };
+        let Some(left_out) = left_out else { return };
         let pushed = SCRATCH.try_with(|scratch| {
             let Scratch { line, clock } = &mut *scratch.borrow_mut();
             line.clear();
-            request.write_json(clock.now(), line);
+            request.write_json(clock.now(), left_out, line);
             queue.push(line)
         });
         match pushed {

@@ -23,6 +23,8 @@ pub enum RequestResult {
     Cancelled,
     /// It goes on as a task, and its client was given the task's id.
     Task,
+    /// Its transport refused it over HTTP with that status, before it was read as a message.
+    Refused(u16),
 }
 
 impl RequestResult {
@@ -34,12 +36,25 @@ impl RequestResult {
             Self::Error(_) => "error",
             Self::Cancelled => "cancelled",
             Self::Task => "task",
+            Self::Refused(_) => "refused",
         }
     }
 
     const fn code(self) -> Option<i32> {
         match self {
             Self::Error(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether it was refused before it was read as a message.
+    pub(crate) const fn is_refused(self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    const fn status(self) -> Option<u16> {
+        match self {
+            Self::Refused(status) => Some(status),
             _ => None,
         }
     }
@@ -53,7 +68,8 @@ pub struct EndedRequest<'a> {
     pub client: Option<&'a str>,
     /// Who sent it, as a key of the process: requests with the same key are of the same token, user or address.
     pub principal: u128,
-    /// The method; `None` if the message could not be read or names none of this server.
+    /// The method; `None` if the message could not be read or names none of this server. Of a request that was refused, it
+    /// is what its headers say.
     pub method: Option<&'static str>,
     /// The tool that was called, if it is one of this server.
     pub tool: Option<&'a str>,
@@ -82,9 +98,9 @@ impl EndedRequest<'_> {
         Milliseconds { us: u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX) }
     }
 
-    /// Appends it as a line of JSON, of the moment `time`.
+    /// Appends it as a line of JSON, of the moment `time`, before which `left_out` requests have no line.
     #[cfg(feature = "cli")]
-    pub(super) fn write_json(&self, time: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn write_json(&self, time: &[u8], left_out: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"time\":\"");
         out.extend_from_slice(time);
         out.push(b'"');
@@ -107,6 +123,10 @@ impl EndedRequest<'_> {
             out.extend_from_slice(b",\"code\":");
             out.extend_from_slice(digits.format(code).as_bytes());
         }
+        if let Some(status) = self.result.status() {
+            out.extend_from_slice(b",\"status\":");
+            out.extend_from_slice(digits.format(status).as_bytes());
+        }
         out.extend_from_slice(b",\"bytes\":");
         out.extend_from_slice(digits.format(self.answer_bytes).as_bytes());
         out.extend_from_slice(b",\"ms\":");
@@ -114,6 +134,10 @@ impl EndedRequest<'_> {
         out.extend_from_slice(digits.format(us / 1_000).as_bytes());
         out.push(b'.');
         out.extend_from_slice(&thousandths(us % 1_000));
+        if left_out > 0 {
+            out.extend_from_slice(b",\"left_out\":");
+            out.extend_from_slice(digits.format(left_out).as_bytes());
+        }
         out.extend_from_slice(b"}\n");
     }
 }
@@ -142,13 +166,17 @@ fn write_member(out: &mut Vec<u8>, name: &[u8], text: &str) {
 impl fmt::Display for EndedRequest<'_> {
     /// In the order of a log that people read: what, how, who.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.method.unwrap_or("unreadable"))?;
+        match self.method {
+            Some(method) => f.write_str(method)?,
+            None if self.result.is_refused() => f.write_str("HTTP")?,
+            None => f.write_str("unreadable")?,
+        }
         if let Some(tool) = self.tool {
             write!(f, " {tool}")?;
         }
         write!(f, " {}", self.result.name())?;
-        if let Some(code) = self.result.code() {
-            write!(f, " {code}")?;
+        if let Some(number) = self.result.code().or(self.result.status().map(i32::from)) {
+            write!(f, " {number}")?;
         }
         write!(f, " {} B {} ms", self.answer_bytes, self.took_ms())?;
         if let Some(client) = self.client {
@@ -221,7 +249,7 @@ mod tests {
 
     fn json(request: &EndedRequest<'_>) -> String {
         let mut line = Vec::new();
-        request.write_json(b"2026-11-30T14:03:20.123Z", &mut line);
+        request.write_json(b"2026-11-30T14:03:20.123Z", 0, &mut line);
         String::from_utf8(line).expect("text")
     }
 
@@ -247,6 +275,13 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&json(&refused)).expect("JSON");
         assert_eq!((&value["result"], &value["code"]), (&"error".into(), &(-32_700).into()));
         assert!(value.get("client").is_none() && value.get("tool").is_none());
+        let at_the_door = EndedRequest { result: RequestResult::Refused(401), ..refused };
+        assert_eq!(at_the_door.to_string(), "HTTP refused 401 1234 B 4.056 ms from=\"this machine\"");
+        let mut line = Vec::new();
+        at_the_door.write_json(b"now", 7, &mut line);
+        let want = "{\"time\":\"now\",\"principal\":\"this machine\",\"result\":\"refused\",\"status\":401,\"bytes\":1234,\
+                    \"ms\":4.056,\"left_out\":7}\n";
+        assert_eq!(String::from_utf8(line).expect("text"), want);
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod format;
 mod line_queue;
 mod recorder;
 mod recording;
+#[cfg(feature = "cli")]
+mod refused_lines;
 mod shape;
 mod trace_file;
 

@@ -4,6 +4,8 @@ use super::sockets::Serving;
 use super::{mcpool, run};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
@@ -127,6 +129,76 @@ fn each_request_has_a_line_and_a_hang_up_opens_the_file_anew() {
     }
     let logged = [said, std::fs::read_to_string(&renamed).expect("there")].concat();
     assert!(!logged.contains(CANARY), "no argument is in a log: {logged}");
+}
+
+/// Sends a request over HTTP, and gives the status of its answer.
+fn status(address: &str, headers: &str, body_bytes: usize) -> u16 {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n\
+         {headers}content-length: {body_bytes}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).expect("an answer");
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+}
+
+/// What is refused before it is read has a line as well: who, as far as that is known, and with which status.
+#[test]
+fn what_is_refused_over_http_has_a_line() {
+    const TOKEN: &str = "ann-0123456789abcdef";
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, tokens) = (folder.path().join("log"), folder.path().join("tokens"));
+    std::fs::write(&tokens, TOKEN).expect("written");
+    std::fs::set_permissions(&tokens, PermissionsExt::from_mode(0o600)).expect("private");
+    let [log_text, tokens_text] = [&log, &tokens].map(|path| path.display().to_string());
+    let mut arguments = vec!["serve", "--http", "127.0.0.1:0", "--token-file", &tokens_text, "--access-log", &log_text];
+    arguments.extend(["--max-frame-bytes", "1KiB", "--max-auth-failures-per-minute", "0"]);
+    let mut serving = Serving::start(mcpool(&arguments).arg(folder.path()));
+    let address = loop {
+        let line = serving.line();
+        if let Some(rest) = line.strip_prefix("mcpool: listening on http://") {
+            break rest.split('/').next().unwrap_or_default().trim().to_owned();
+        }
+    };
+    let method = "host: localhost\r\nmcp-method: tools/call\r\n";
+    let canary = format!("host: localhost\r\nmcp-method: {CANARY}\r\n");
+    let known = format!("host: localhost\r\nauthorization: Bearer {TOKEN}\r\n");
+    assert_eq!(status(&address, method, 0), 401);
+    assert_eq!(status(&address, &canary, 0), 401);
+    assert_eq!(status(&address, &format!("host: {CANARY}.example\r\n"), 0), 403);
+    assert_eq!(status(&address, &known, 5_000), 413);
+    until("four lines", || lines(&log).len() >= 4);
+    let written = lines(&log);
+    let facts = |line: &Value| {
+        let who = line["principal"].as_str().and_then(|who| who.split(' ').next()).unwrap_or_default().to_owned();
+        (line["status"].clone(), who, line["method"].clone(), line["result"].clone())
+    };
+    let want = |status: u16, who: &str, method: Option<&str>| {
+        (status.into(), who.to_owned(), method.map_or(Value::Null, Value::from), Value::from("refused"))
+    };
+    assert_eq!(
+        written.iter().map(facts).collect::<Vec<_>>(),
+        [want(401, "this", Some("tools/call")), want(401, "this", None), want(403, "this", None), want(413, "this", None)]
+    );
+    assert!(written.iter().all(|line| line["bytes"].as_u64() > Some(40)), "{written:?}");
+    // A flood of them has few lines, and nothing is lost without being counted.
+    let begun = Instant::now();
+    for _ in 0..500 {
+        assert_eq!(status(&address, method, 0), 401);
+    }
+    let seconds = begun.elapsed().as_secs();
+    serving.signal("TERM");
+    let (code, said) = serving.end_with_all();
+    assert_eq!(code, Some(0), "{said}");
+    let flood = &lines(&log)[4..];
+    let left_out: u64 = flood.iter().filter_map(|line| line["left_out"].as_u64()).sum();
+    let shown = flood.len() as u64;
+    assert!(shown <= 20 * (seconds + 2), "{shown} lines in {seconds} s");
+    assert!(shown + left_out <= 500 && shown >= 16, "{shown} lines, {left_out} left out");
+    assert!(!std::fs::read_to_string(&log).expect("there").contains(CANARY), "no text of a stranger is in it");
 }
 
 /// Over standard input and output, only what matters is said, and the file has the requests all the same.

@@ -100,7 +100,7 @@ impl Admission {
         let Some(rate) = &self.rate else { return Ok(()) };
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
         rate.admit(principal.key(), messages, now)
-            .map_err(|retry_after_seconds| Refusal::TooMany { retry_after_seconds })
+            .map_err(|retry_after_seconds| Refusal::TooMany { retry_after_seconds, principal })
     }
 
     fn identify(&self, credentials: &Credentials<'_>) -> Result<AdmittedPeer, Refusal> {

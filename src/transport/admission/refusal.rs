@@ -1,5 +1,6 @@
 //! Why a request is refused, and the status and text of the answer.
 
+use super::principal::Principal;
 use std::fmt;
 
 /// Why a request is refused.
@@ -23,6 +24,7 @@ pub(crate) enum Refusal {
     },
     TooMany {
         retry_after_seconds: u32,
+        principal: Principal,
     },
     /// A batch with more messages than are ever admitted at once.
     TooLong {
@@ -85,9 +87,17 @@ impl Refusal {
     /// After how many seconds another request may be admitted.
     pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
         match self {
-            Self::TooMany { retry_after_seconds } | Self::TooManyFailures { retry_after_seconds } => {
+            Self::TooMany { retry_after_seconds, .. } | Self::TooManyFailures { retry_after_seconds } => {
                 Some(*retry_after_seconds)
             }
+            _ => None,
+        }
+    }
+
+    /// Who is refused, where more than the address is known.
+    pub(crate) fn principal(&self) -> Option<Principal> {
+        match self {
+            Self::TooMany { principal, .. } => Some(*principal),
             _ => None,
         }
     }

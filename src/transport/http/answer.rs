@@ -33,6 +33,16 @@ pub(super) enum AnswerBody<'a> {
     Streamed(Box<AnswerStream>),
 }
 
+impl AnswerBody<'_> {
+    /// Bytes of the text of a refusal.
+    pub(super) fn refusal_bytes(&self) -> usize {
+        match self {
+            Self::Refusal(text) => text.len(),
+            _ => 0,
+        }
+    }
+}
+
 impl<'a> Answer<'a> {
     pub(super) fn new(status: Status, body: AnswerBody<'a>) -> Self {
         let retry_after_seconds =
@@ -57,6 +67,15 @@ impl<'a> Answer<'a> {
         let message = serde_json::Value::from(why.to_string());
         let json = format!(r#"{{"jsonrpc":"2.0","error":{{"code":-32600,"message":{message}}}}}"#);
         Self::new(status, AnswerBody::Refusal(json))
+    }
+
+    /// Whether it refuses a request that was not read as a message.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self.body {
+            AnswerBody::Refusal(_) => true,
+            AnswerBody::None => self.status.code() >= 400,
+            _ => false,
+        }
     }
 
     /// The answer that stands for an outcome.

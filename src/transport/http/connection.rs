@@ -9,7 +9,7 @@ use super::sender::NextAction;
 use super::shared::HttpShared;
 use crate::limits::Limits;
 use crate::server::{Drain, Permit};
-use crate::transport::admission::PeerAddress;
+use crate::transport::admission::{PeerAddress, Principal};
 use crate::transport::hang_up::{self, HangUp};
 use crate::transport::outbox::Outbox;
 use mcpool_pools::Lease;
@@ -200,6 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
         let exchange = self.exchange.get_or_insert_with(|| self.shared.exchange());
         exchange.sender.connection = self.number;
+        exchange.sender.peer = Principal::of_peer(self.address).key();
         if exchange.has_input_ended() {
             return if P::has_hung_up(&self.stream) { Step::Ended } else { Step::Blocked };
         }

@@ -406,6 +406,7 @@ impl Exchange {
         permit: &mut Permit,
         head: &RequestHead,
     ) {
+        self.sender.admitted = None;
         let max_bytes = endpoint.server.limits().max_frame_bytes;
         let mut decoder = match BodyDecoder::new(head.body, head.head_bytes, max_bytes) {
             Ok(decoder) => decoder,

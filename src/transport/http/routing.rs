@@ -6,9 +6,11 @@ use super::codec::words::{ContentType, Status, Verb};
 use super::endpoint::Endpoint;
 use super::sender::Sender;
 use super::stream::SessionStream;
-use crate::protocol::{ProtocolError, Revision};
+use crate::protocol::{Method, ProtocolError, Revision};
 use crate::server::{Permit, Session, SessionKey};
-use crate::transport::admission::{AdmittedPeer, Credentials, PeerAddress, Refusal, RequestSource};
+use crate::transport::admission::{
+    AdmittedPeer, Credentials, PeerAddress, Principal, Refusal, RequestSource,
+};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
@@ -103,6 +105,7 @@ impl<'a> Arrival<'a> {
             }
         };
         let principal = admitted.principal.key();
+        self.sender.admitted = Some(principal);
         if !permit.belongs_to(principal) && !permit.move_to(principal) {
             tracing::warn!(%peer, "refused: {SHARE_IS_TAKEN}");
             return self.refuse_connection(permit);
@@ -119,6 +122,9 @@ impl<'a> Arrival<'a> {
         } else {
             tracing::warn!(%peer, status, "refused: {refusal}");
         }
+        self.sender.admitted = refusal.principal().map(Principal::key);
+        let method = self.text(self.head.mcp_method).and_then(|method| std::str::from_utf8(method).ok());
+        self.sender.asked = method.and_then(Method::parse);
         self.sender.reject(self.endpoint, self.head, refusal);
     }
 

@@ -7,12 +7,16 @@ use super::codec::response::{self, Cors, Payload, Persistence, ResponseHead};
 use super::codec::words::{Status, StreamFraming, Verb, Version};
 use super::endpoint::Endpoint;
 use crate::limits::price;
+use crate::metrics::Moment;
+use crate::protocol::Method;
 use crate::server::{AnswerStream, HeldAnswers, Outcome, Outgoing, SegmentFrame, SessionKey};
+use crate::traffic::{EndedRequest, RequestResult};
 use crate::transport::admission::Refusal;
 use crate::transport::outbox::Outbox;
 use crate::transport::round_trips::RoundTrips;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Room for the head of an answer: status, length, session, and a challenge or an origin of usual length.
 const ANSWER_HEAD_BYTES: usize = 768;
@@ -63,6 +67,12 @@ pub(super) struct Sender {
     pub(super) owner: SessionKey,
     /// The number of the connection.
     pub(super) connection: u32,
+    /// Who is at the other end, by its address.
+    pub(super) peer: u128,
+    /// Whose request is at hand, once that is known.
+    pub(super) admitted: Option<u128>,
+    /// What the headers of a request ask for that is not let in.
+    pub(super) asked: Option<Method>,
     /// The origin of the request, where pages of that origin may read the answer.
     cors: Option<Box<[u8]>>,
     /// The connection closes after what is queued.
@@ -77,6 +87,9 @@ impl Sender {
             round_trips: RoundTrips::default(),
             owner: SessionKey::default(),
             connection: 0,
+            peer: 0,
+            admitted: None,
+            asked: None,
             cors: None,
             is_last: false,
         }
@@ -87,6 +100,7 @@ impl Sender {
         self.outbox.clear();
         self.round_trips = RoundTrips::default();
         self.cors = None;
+        (self.admitted, self.asked) = (None, None);
         self.is_last = false;
         if Arc::strong_count(&self.outgoing) > 1 {
             // A handler still sends to the client that is gone: the next client must not receive it.
@@ -176,6 +190,9 @@ impl Sender {
         answer: Answer<'_>,
         persistence: Persistence,
     ) {
+        if answer.is_refusal() {
+            self.report_refusal(endpoint, head.is_some(), &answer);
+        }
         let framing = framing_for(head);
         let ends_it = matches!(answer.body, AnswerBody::Streamed(_)) && framing == StreamFraming::UntilClose;
         let persistence =
@@ -209,6 +226,21 @@ impl Sender {
             self.write_body(endpoint, answer.body, framing);
         }
         self.is_last = persistence == Persistence::Close;
+    }
+
+    /// Reports a request that is refused, of whoever it is as far as that is known.
+    #[cold]
+    fn report_refusal(&mut self, endpoint: &Endpoint, has_head: bool, answer: &Answer<'_>) {
+        let now = Moment::now();
+        endpoint.server.note_refused_request(&EndedRequest {
+            client: None,
+            principal: self.admitted.filter(|_| has_head).unwrap_or(self.peer),
+            method: self.asked.take().map(Method::as_str),
+            tool: None,
+            result: RequestResult::Refused(answer.status.code()),
+            answer_bytes: answer.body.refusal_bytes(),
+            took: Duration::from_nanos(now.ns_since(self.round_trips.came().or_else(|| now))),
+        });
     }
 
     fn write_body(&mut self, endpoint: &Endpoint, body: AnswerBody<'_>, framing: StreamFraming) {
