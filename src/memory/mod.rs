@@ -41,7 +41,7 @@ mod timeline;
 pub use advice::{Hysteresis, Plan, Policy, advise, fit_budget};
 pub use allocator::{Allocator, AllocatorStats};
 pub use ceiling::{Ceiling, LimitSource, LimitTooSmall};
-pub(crate) use client_name::{ClientName, KIND_SHIFT, kind};
+pub(crate) use client_name::{ClientName, KIND_SHIFT, kind, name_tokens};
 pub use history::{HISTORY_SCHEMA, History, HistoryReason, ReadHistoryError};
 #[cfg(test)]
 pub(crate) use incoming::IncomingRoom;

@@ -151,7 +151,7 @@ fn what_is_refused_over_http_has_a_line() {
     const TOKEN: &str = "ann-0123456789abcdef";
     let folder = tempfile::tempdir().expect("a folder");
     let (log, tokens) = (folder.path().join("log"), folder.path().join("tokens"));
-    std::fs::write(&tokens, TOKEN).expect("written");
+    std::fs::write(&tokens, format!("ann:{TOKEN}\n")).expect("written");
     std::fs::set_permissions(&tokens, PermissionsExt::from_mode(0o600)).expect("private");
     let [log_text, tokens_text] = [&log, &tokens].map(|path| path.display().to_string());
     let mut arguments = vec!["serve", "--http", "127.0.0.1:0", "--token-file", &tokens_text, "--access-log", &log_text];
@@ -170,8 +170,12 @@ fn what_is_refused_over_http_has_a_line() {
     assert_eq!(status(&address, &canary, 0), 401);
     assert_eq!(status(&address, &format!("host: {CANARY}.example\r\n"), 0), 403);
     assert_eq!(status(&address, &known, 5_000), 413);
-    until("four lines", || lines(&log).len() >= 4);
-    let written = lines(&log);
+    // Who comes in is called by the name of the token.
+    assert_eq!(status(&address, &known, 0), 400);
+    until("five lines", || lines(&log).len() >= 5);
+    let mut written = lines(&log);
+    let let_in = written.pop().expect("a line");
+    assert_eq!((&let_in["principal"], &let_in["result"]), (&"token ann".into(), &"error".into()), "{let_in}");
     let facts = |line: &Value| {
         let who = line["principal"].as_str().and_then(|who| who.split(' ').next()).unwrap_or_default().to_owned();
         (line["status"].clone(), who, line["method"].clone(), line["result"].clone())
@@ -193,7 +197,7 @@ fn what_is_refused_over_http_has_a_line() {
     serving.signal("TERM");
     let (code, said) = serving.end_with_all();
     assert_eq!(code, Some(0), "{said}");
-    let flood = &lines(&log)[4..];
+    let flood = &lines(&log)[5..];
     let left_out: u64 = flood.iter().filter_map(|line| line["left_out"].as_u64()).sum();
     let shown = flood.len() as u64;
     assert!(shown <= 20 * (seconds + 2), "{shown} lines in {seconds} s");

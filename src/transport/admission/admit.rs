@@ -47,7 +47,10 @@ impl Admission {
             gate: Gate::new(&config.allowed_hosts, &config.allowed_origins)?,
             guard: match config.auth {
                 Auth::None => Guard::Address,
-                Auth::Tokens(tokens) => Guard::Tokens(tokens),
+                Auth::Tokens(tokens) => {
+                    tokens.tell_names();
+                    Guard::Tokens(tokens)
+                }
                 Auth::TokenFile(tokens) => Guard::TokenFile(tokens),
                 #[cfg(feature = "oauth")]
                 Auth::OAuth(config) => Guard::OAuth(Box::new(ResourceServer::new(config)?)),

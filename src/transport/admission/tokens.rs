@@ -6,6 +6,7 @@
 use super::error::AdmissionError;
 use super::principal::Principal;
 use super::refusal::Refusal;
+use crate::memory::name_tokens;
 use crate::watched_file::{self, WatchedFile};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -38,7 +39,7 @@ impl fmt::Debug for TokenList {
 
 impl TokenList {
     /// Reads tokens: one a line, `NAME:TOKEN` or `TOKEN`; empty lines and those that begin with `#` mean
-    /// nothing.
+    /// nothing. Reports and logs call who comes with a token by its name, if that has at most 32 visible characters.
     ///
     /// # Errors
     /// When a token is shorter than 16 bytes or has characters that no header may carry, or when there is none.
@@ -50,7 +51,7 @@ impl TokenList {
                 continue;
             }
             let refuse = |fault| Err(AdmissionError::Token { line: index + 1, fault });
-            let (name, token) = line.split_once(':').unwrap_or(("unnamed", line));
+            let (name, token) = line.split_once(':').unwrap_or(("", line));
             if token.len() < MIN_TOKEN_BYTES {
                 return refuse("a token must have at least 16 characters, or it can be guessed");
             }
@@ -75,6 +76,11 @@ impl TokenList {
             tracing::warn!("{} can be read by others: chmod 600 it", path.display());
         }
         Ok(list)
+    }
+
+    /// Has reports and logs call the tokens by their names.
+    pub(super) fn tell_names(&self) {
+        name_tokens(self.tokens.iter().map(|token| (Principal::of_token(&token.digest).key(), &*token.name)));
     }
 
     fn principals(&self) -> impl Iterator<Item = Principal> + '_ {
@@ -128,6 +134,7 @@ impl TokenFile {
     /// As for [`TokenList::read`].
     pub fn open(path: &Path) -> Result<Self, AdmissionError> {
         let followed = WatchedFile::open(path, TokenList::read)?;
+        followed.current().tell_names();
         Ok(Self { shared: Arc::new(Shared { followed, removals: AtomicU64::new(0) }) })
     }
 
@@ -142,6 +149,7 @@ impl TokenFile {
         let Some(before) = self.shared.followed.reload(is_forced, TokenList::read) else { return };
         let path = self.shared.followed.path().display();
         let removed = before.principals().filter(|principal| !self.knows(*principal)).count();
+        self.shared.followed.current().tell_names();
         tracing::info!(%path, removed, "the tokens were read again");
         if removed > 0 {
             self.shared.removals.fetch_add(1, Ordering::Release);
