@@ -357,6 +357,29 @@ async fn a_client_is_told_of_the_status_of_its_tasks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_is_told_that_its_task_made_room() {
+    let server = server(Limits { max_tasks: 2, ..Limits::default() });
+    let (mut client, mut other) = (client(&server).await, client(&server).await);
+    let mut begun = Vec::new();
+    for id in 0..3 {
+        let task = begin(&mut client, id, "always", &json!({"seconds": 1})).await;
+        of_task(&mut client, 10, "tasks/result", &task).await;
+        begun.push(task);
+    }
+    for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
+        for (client, task, made_room) in
+            [(&mut client, &*begun[0], true), (&mut client, "no task", false), (&mut other, &*begun[0], false)]
+        {
+            let refused = of_task(client, 11, method, task).await;
+            assert_eq!(refused["error"]["code"], -32_602, "{refused}");
+            let why = refused["error"]["message"].as_str().expect("a text");
+            assert_eq!(why.contains("made room"), made_room, "{method}: {why}");
+        }
+    }
+    assert_eq!(status(&mut client, &begun[2]).await, "completed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_is_kept_as_long_as_its_client_wants_within_bounds() {
     let limits = Limits { task_ttl_ms: 100_000, task_poll_interval_ms: 1_000, ..Limits::default() };
     let server = server(limits);
