@@ -367,9 +367,10 @@ async fn a_client_is_told_that_its_task_made_room() {
         begun.push(task);
     }
     for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
-        for (client, task, made_room) in
-            [(&mut client, &*begun[0], true), (&mut client, "no task", false), (&mut other, &*begun[0], false)]
+        for (is_other, task, made_room) in
+            [(false, &*begun[0], true), (false, "no task", false), (true, &*begun[0], false)]
         {
+            let client = if is_other { &mut other } else { &mut client };
             let refused = of_task(client, 11, method, task).await;
             assert_eq!(refused["error"]["code"], -32_602, "{refused}");
             let why = refused["error"]["message"].as_str().expect("a text");
