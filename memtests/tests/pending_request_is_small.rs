@@ -58,7 +58,8 @@ impl Tool for Forever {
 /// What each of many requests keeps that wait for what a task of revision 2025-11-25 comes to.
 fn measure_tasks() {
     let limits = Limits { max_concurrent_requests: 10_000, drain_timeout_ms: 10, ..Limits::default() };
-    let server = Server::builder("memtests", "1").limits(limits).tool(Forever).tasks().build().expect("a server");
+    let server =
+        Server::builder("memtests", "1").limits(limits).tool(Forever).tasks().build().expect("a server");
     let host = Host::start(&server);
     let mut client = greeted(&host);
     let call = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"forever\",\"arguments\":{\"text\":\"\"},\"task\":{}}}\n";

@@ -115,7 +115,9 @@ mod tests {
         let key = |number: u128| kind::TOKEN << KIND_SHIFT | 0xfeed_0000_0000 | number;
         let long = "x".repeat(MAX_NAME_BYTES + 1);
         let shown = |number| ClientName(key(number)).to_string();
-        name_tokens([(key(2), "bob"), (key(1), "ann"), (key(3), "a \"b"), (key(4), &*long), (key(5), "")].into_iter());
+        name_tokens(
+            [(key(2), "bob"), (key(1), "ann"), (key(3), "a \"b"), (key(4), &*long), (key(5), "")].into_iter(),
+        );
         assert_eq!([shown(1), shown(2), shown(3)], ["token ann", "token bob", "token 00000003"]);
         assert_eq!([shown(4), shown(5)], ["token 00000004", "token 00000005"]);
         name_tokens([(key(1), &long[1..])].into_iter());

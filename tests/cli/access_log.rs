@@ -154,7 +154,8 @@ fn what_is_refused_over_http_has_a_line() {
     std::fs::write(&tokens, format!("ann:{TOKEN}\n")).expect("written");
     std::fs::set_permissions(&tokens, PermissionsExt::from_mode(0o600)).expect("private");
     let [log_text, tokens_text] = [&log, &tokens].map(|path| path.display().to_string());
-    let mut arguments = vec!["serve", "--http", "127.0.0.1:0", "--token-file", &tokens_text, "--access-log", &log_text];
+    let mut arguments =
+        vec!["serve", "--http", "127.0.0.1:0", "--token-file", &tokens_text, "--access-log", &log_text];
     arguments.extend(["--max-frame-bytes", "1KiB", "--max-auth-failures-per-minute", "0"]);
     let mut serving = Serving::start(mcpool(&arguments).arg(folder.path()));
     let address = loop {
@@ -177,7 +178,8 @@ fn what_is_refused_over_http_has_a_line() {
     let let_in = written.pop().expect("a line");
     assert_eq!((&let_in["principal"], &let_in["result"]), (&"token ann".into(), &"error".into()), "{let_in}");
     let facts = |line: &Value| {
-        let who = line["principal"].as_str().and_then(|who| who.split(' ').next()).unwrap_or_default().to_owned();
+        let who =
+            line["principal"].as_str().and_then(|who| who.split(' ').next()).unwrap_or_default().to_owned();
         (line["status"].clone(), who, line["method"].clone(), line["result"].clone())
     };
     let want = |status: u16, who: &str, method: Option<&str>| {
@@ -185,7 +187,12 @@ fn what_is_refused_over_http_has_a_line() {
     };
     assert_eq!(
         written.iter().map(facts).collect::<Vec<_>>(),
-        [want(401, "this", Some("tools/call")), want(401, "this", None), want(403, "this", None), want(413, "this", None)]
+        [
+            want(401, "this", Some("tools/call")),
+            want(401, "this", None),
+            want(403, "this", None),
+            want(413, "this", None)
+        ]
     );
     assert!(written.iter().all(|line| line["bytes"].as_u64() > Some(40)), "{written:?}");
     // A flood of them has few lines, and nothing is lost without being counted.
@@ -202,7 +209,10 @@ fn what_is_refused_over_http_has_a_line() {
     let shown = flood.len() as u64;
     assert!(shown <= 20 * (seconds + 2), "{shown} lines in {seconds} s");
     assert!(shown + left_out <= 500 && shown >= 16, "{shown} lines, {left_out} left out");
-    assert!(!std::fs::read_to_string(&log).expect("there").contains(CANARY), "no text of a stranger is in it");
+    assert!(
+        !std::fs::read_to_string(&log).expect("there").contains(CANARY),
+        "no text of a stranger is in it"
+    );
 }
 
 /// Over standard input and output, only what matters is said, and the file has the requests all the same.

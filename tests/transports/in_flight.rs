@@ -103,7 +103,8 @@ fn a_legacy_request_is_counted_until_it_is_cancelled() {
         let (client, headers) = begin(&host, case, SLOW);
         until("it waits", || counted(&host) == 1);
         drop(client);
-        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+        let cancel =
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
         assert_eq!(counted(&host), 1);
         assert_eq!(host.connect(case.way).post(&headers, &cancel).status, 202);
         until_none_waits(&host);

@@ -1,6 +1,8 @@
 //! A tool call before it is admitted: its arguments become the tool's own type, then its message is checked.
 
-use crate::protocol::{ArgumentsAt, Era, Message, MessageDecoder, ProtocolError, Revision, TaskSupport, WantedTask};
+use crate::protocol::{
+    ArgumentsAt, Era, Message, MessageDecoder, ProtocolError, Revision, TaskSupport, WantedTask,
+};
 use crate::server::answer::outcome::Outcome;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::arguments::{Arguments, arena_bytes, decode_object};

@@ -71,7 +71,8 @@ impl TaskStore {
 
     /// Whether a task has a status that the client of its session does not know.
     pub(crate) fn has_news(&self, id: &str) -> bool {
-        self.tasks.with(|tasks, _| tasks.get(id).is_some_and(|task| task.session.is_some() && task.has_news()))
+        self.tasks
+            .with(|tasks, _| tasks.get(id).is_some_and(|task| task.session.is_some() && task.has_news()))
     }
 
     /// Writes a task of a session whose status its client does not know, without braces around it; `false` if there is none.

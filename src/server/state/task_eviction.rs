@@ -63,7 +63,9 @@ impl<'t> Holders<'t> {
                 .by_principal
                 .iter_mut()
                 .filter(|(principal, holder)| !holder.ended.is_empty() && may_lose(principal, holder))
-                .max_by_key(|(_, holder)| (holder.amount, holder.ended.last().map(|ended| Reverse(*ended))))?;
+                .max_by_key(|(_, holder)| {
+                    (holder.amount, holder.ended.last().map(|ended| Reverse(*ended)))
+                })?;
             let (_, id, amount) = loser.ended.pop()?;
             loser.amount -= amount;
             freed += amount;

@@ -102,7 +102,11 @@ impl Tasks {
             };
             is_of_owner && Some(removed.id) == number_of(id)
         };
-        if self.made_room.iter().any(|removed| is_meant(&removed)) { NoTask::MadeRoom } else { NoTask::Unknown }
+        if self.made_room.iter().any(|removed| is_meant(&removed)) {
+            NoTask::MadeRoom
+        } else {
+            NoTask::Unknown
+        }
     }
 
     /// Bytes of the table, without the texts of the tasks.

@@ -14,8 +14,8 @@ use super::stream::SessionStream;
 use crate::memory::ClientName;
 use crate::metrics::Moment;
 use crate::server::{
-    Batch, BatchMessage, BatchTurn, Caller, CountedRequest, FrameOrigin, HeadPart, HttpFacts, InBatch, Outcome, Outgoing,
-    RequestSlot, Saturation, Server, Session, SessionField, SessionKey, StreamWriter,
+    Batch, BatchMessage, BatchTurn, Caller, CountedRequest, FrameOrigin, HeadPart, HttpFacts, InBatch,
+    Outcome, Outgoing, RequestSlot, Saturation, Server, Session, SessionField, SessionKey, StreamWriter,
 };
 use crate::transport::admission::AdmittedPeer;
 use crate::wire::Frame;

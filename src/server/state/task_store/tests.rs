@@ -103,7 +103,11 @@ fn each_task_has_its_own_time() {
         ids.each_ref().map(|id| shown(&store, id, 1).is_some())
     };
     let most = Limits::default().task_ttl().as_secs();
-    assert_eq!(there_after(Limits::default().task_poll_interval().as_secs()), [true; 3], "long enough for a question");
+    assert_eq!(
+        there_after(Limits::default().task_poll_interval().as_secs()),
+        [true; 3],
+        "long enough for a question"
+    );
     assert_eq!(there_after(19), [false, true, true]);
     assert_eq!(there_after(20), [false, false, true]);
     assert_eq!(there_after(most - 1), [false, false, true]);
@@ -393,23 +397,23 @@ fn results_of_who_keeps_little_stay_when_those_of_a_flood_come() {
     let (pool, begun, ended) = (BufferPool::default(), SystemTime::now(), AtomicUsize::new(0));
     let message = Frame::copied(&pool, &vec![b'x'; 40_000]);
     let result = raw(&format!("\"{}\"", "x".repeat(40_000)));
-    let begin = |principal| {
+    let start = |principal| {
         let (frame, room) = store.keep_message(principal, &message).ok()?;
         Some((store.create(principal, begun).expect("a slot"), frame, room))
     };
-    let end = |(id, frame, room)| {
-        drop::<Frame>(frame);
+    let end = |(id, frame, room): (String, Frame, TaskRoom)| {
+        drop(frame);
         let at = begun + Duration::from_millis(ended.fetch_add(1, Ordering::Relaxed) as u64);
         store.complete(&id, &result, at, Some(room)).expect("the room that its message had");
         id
     };
-    let flood: Vec<_> = std::iter::from_fn(|| begin(1)).collect();
+    let flood: Vec<_> = std::iter::from_fn(|| start(1)).collect();
     assert!(store.bytes() > ROOM / 2, "{} B", store.bytes());
-    let few: Vec<String> = (0..3).map(|_| end(begin(2).expect("room for another client"))).collect();
+    let few: Vec<String> = (0..3).map(|_| end(start(2).expect("room for another client"))).collect();
     let many: Vec<String> = flood.into_iter().map(&end).collect();
     // More comes from the same client: its own results make room.
     while shown(&store, &many[2], 1).is_some() {
-        end(begin(1).expect("room"));
+        end(start(1).expect("room"));
     }
     assert!(few.iter().all(|id| shown(&store, id, 2).is_some()), "nothing of the other client is lost");
     let why = |id: &str, principal| store.why_missing(id, TaskOwner::Principal(principal));
@@ -441,8 +445,8 @@ impl Model {
 const MODEL_BYTES: usize = 30_000;
 
 /// Takes what is gone from the store out of the model, and checks who lost what to `asker`: it holds what it asked for, or
-/// was refused `asked` bytes.
-fn check_losses(store: &TaskStore, before: &mut [Model; 3], asker: usize, asked: Option<usize>) {
+/// was refused so many bytes.
+fn check_losses(store: &TaskStore, before: &mut [Model; 3], asker: usize, refused: Option<usize>) {
     let holders = before.iter().enumerate().filter(|(at, model)| *at == asker || model.bytes() > 0).count();
     let share = MODEL_BYTES / holders;
     let own_ended: usize = before[asker].ended_bytes();
@@ -455,25 +459,29 @@ fn check_losses(store: &TaskStore, before: &mut [Model; 3], asker: usize, asked:
     let free = MODEL_BYTES.saturating_sub(before.iter().map(Model::bytes).sum());
     for (principal, model) in before.iter_mut().enumerate() {
         let is_kept = |(id, _): &(String, usize)| shown(store, id, principal as u128).is_some();
-        let lost: Vec<usize> = model.ended.iter().filter(|task| !is_kept(task)).map(|(_, bytes)| *bytes).collect();
+        let lost: Vec<usize> =
+            model.ended.iter().filter(|task| !is_kept(task)).map(|(_, bytes)| *bytes).collect();
         let order: Vec<bool> = model.ended.iter().map(is_kept).collect();
         assert!(order.is_sorted(), "the oldest go first: {order:?}");
         model.ended.retain(is_kept);
-        assert!(asked.is_none() || lost.is_empty(), "nothing is given up for what is refused");
-        let Some(last) = lost.last().filter(|_| principal != asker) else { continue };
+        assert!(refused.is_none() || lost.is_empty(), "nothing is given up for what is refused");
+        let Some(latest) = lost.last().filter(|_| principal != asker) else { continue };
         // Before it lost the last one, it held more than an equal share, or more than who asked.
-        model.ended.push((String::new(), *last));
+        model.ended.push((String::new(), *latest));
     }
     let own = before[asker].bytes();
     for (principal, model) in before.iter_mut().enumerate() {
         if model.ended.last().is_some_and(|(id, _)| id.is_empty()) {
             let held = model.bytes();
-            assert!(held > share.min(own), "{principal} held {held}, {asker} holds {own}, a share is {share}");
+            assert!(
+                held > share.min(own),
+                "{principal} held {held}, {asker} holds {own}, a share is {share}"
+            );
             model.ended.pop();
         }
     }
-    if let Some(asked) = asked {
-        assert!(free + own_ended + others < asked, "{asked} B are refused: {free} + {own_ended} + {others}");
+    if let Some(bytes) = refused {
+        assert!(free + own_ended + others < bytes, "{bytes} B are refused: {free} + {own_ended} + {others}");
     }
 }
 
