@@ -324,7 +324,7 @@ async fn told(client: &mut TestClient) -> (String, Value) {
     (params["taskId"].as_str().expect("an id").to_owned(), params["status"].clone())
 }
 
-/// A client that asks for nothing is told when the status of its task is another one, once for each; one that asked is not
+/// A client that asks for nothing is told when the status of its task changed, once for each change; one that asked is not
 /// told again.
 #[tokio::test(start_paused = true)]
 async fn a_client_is_told_of_the_status_of_its_tasks() {

@@ -145,25 +145,32 @@ fn status(address: &str, headers: &str, body_bytes: usize) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
 }
 
-/// What is refused before it is read has a line as well: who, as far as that is known, and with which status.
-#[test]
-fn what_is_refused_over_http_has_a_line() {
-    const TOKEN: &str = "ann-0123456789abcdef";
-    let folder = tempfile::tempdir().expect("a folder");
-    let (log, tokens) = (folder.path().join("log"), folder.path().join("tokens"));
+const TOKEN: &str = "ann-0123456789abcdef";
+
+/// A server that knows one token, and its address. Its access log is the file `log` in `folder`.
+fn serve_who_has_the_token(folder: &Path) -> (Serving, String) {
+    let (log, tokens) = (folder.join("log"), folder.join("tokens"));
     std::fs::write(&tokens, format!("ann:{TOKEN}\n")).expect("written");
     std::fs::set_permissions(&tokens, PermissionsExt::from_mode(0o600)).expect("private");
     let [log_text, tokens_text] = [&log, &tokens].map(|path| path.display().to_string());
     let mut arguments =
         vec!["serve", "--http", "127.0.0.1:0", "--token-file", &tokens_text, "--access-log", &log_text];
     arguments.extend(["--max-frame-bytes", "1KiB", "--max-auth-failures-per-minute", "0"]);
-    let mut serving = Serving::start(mcpool(&arguments).arg(folder.path()));
-    let address = loop {
+    let mut serving = Serving::start(mcpool(&arguments).arg(folder));
+    loop {
         let line = serving.line();
         if let Some(rest) = line.strip_prefix("mcpool: listening on http://") {
-            break rest.split('/').next().unwrap_or_default().trim().to_owned();
+            return (serving, rest.split('/').next().unwrap_or_default().trim().to_owned());
         }
-    };
+    }
+}
+
+/// What is refused before it is read has a line as well: who, as far as that is known, and with which status.
+#[test]
+fn what_is_refused_over_http_has_a_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (serving, address) = serve_who_has_the_token(folder.path());
+    let log = folder.path().join("log");
     let method = "host: localhost\r\nmcp-method: tools/call\r\n";
     let canary = format!("host: localhost\r\nmcp-method: {CANARY}\r\n");
     let known = format!("host: localhost\r\nauthorization: Bearer {TOKEN}\r\n");

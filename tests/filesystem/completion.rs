@@ -173,7 +173,7 @@ fn hostile(base: &str, above: &str) -> Vec<String> {
     let mut all: Vec<String> = below.iter().map(|typed| format!("{base}{typed}")).collect();
     all.extend(["/", "/beside/"].map(|typed| format!("{above}{typed}")));
     all.extend(["/etc/", "etc/pas", "proc/self/root/etc/", "/../../"].map(str::to_owned));
-    all.push("a/".repeat(40_000));
+    all.push("a/".repeat(30_000));
     all
 }
 

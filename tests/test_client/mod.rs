@@ -34,7 +34,7 @@ pub struct TestClient {
     revision: &'static str,
     /// Methods of requests by the JSON text of their id.
     asked: HashMap<String, String>,
-    /// What was told of tasks, whenever it came.
+    /// Notifications on the status of tasks, whenever they came.
     pub task_notices: Vec<Value>,
     pub drain: Drain,
 }
