@@ -74,6 +74,12 @@
 // finds what nobody uses.
 #![cfg_attr(not(feature = "cli"), allow(dead_code))]
 
+#[cfg(not(unix))]
+compile_error!(
+    "mcpool runs on Linux and macOS. On Windows, build and run it in WSL (https://learn.microsoft.com/windows/wsl/install): \
+     clients of Windows start it with the command `wsl` and the arguments [\"mcpool\", \"serve\", ...]"
+);
+
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "client")]

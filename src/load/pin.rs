@@ -1,8 +1,16 @@
 //! Which processors the generator and the server may run on.
 
+#[cfg(target_os = "linux")]
 use rustix::process::Pid;
+#[cfg(target_os = "linux")]
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
+
+/// One more than the highest number of a processor.
+#[cfg(target_os = "linux")]
+const MAX_PROCESSORS: usize = CpuSet::MAX_CPU;
+#[cfg(not(target_os = "linux"))]
+const MAX_PROCESSORS: usize = 1_024;
 
 /// Processors by number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +57,7 @@ impl LoadPin {
     }
 
     /// Has each thread of a process run on the server's processors; those that it starts later do so, too.
+    #[cfg(target_os = "linux")]
     pub(super) fn process(&self, id: u32) -> io::Result<()> {
         let Some(server) = &self.server else { return Ok(()) };
         for entry in std::fs::read_dir(format!("/proc/{id}/task"))? {
@@ -62,6 +71,17 @@ impl LoadPin {
         }
         Ok(())
     }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn process(&self, _: u32) -> io::Result<()> {
+        if self.server.is_some() { Err(unsupported()) } else { Ok(()) }
+    }
+}
+
+/// Other systems place threads themselves.
+#[cfg(not(target_os = "linux"))]
+fn unsupported() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "only Linux lets a program choose its processors")
 }
 
 impl Processors {
@@ -70,7 +90,7 @@ impl Processors {
         for part in list.split(',') {
             let (from, to) = part.split_once('-').unwrap_or((part, part));
             let (from, to): (usize, usize) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
-            if from > to || to >= CpuSet::MAX_CPU {
+            if from > to || to >= MAX_PROCESSORS {
                 return None;
             }
             all.extend(from..=to);
@@ -78,24 +98,34 @@ impl Processors {
         Some(Self(all))
     }
 
+    #[cfg(target_os = "linux")]
     fn set(&self) -> CpuSet {
         let mut set = CpuSet::new();
         self.0.iter().for_each(|number| set.set(*number));
         set
     }
 
+    #[cfg(target_os = "linux")]
     fn pin_this_thread(&self) -> io::Result<Pinned> {
         let before = sched_getaffinity(None)?;
         sched_setaffinity(None, &self.set())?;
         Ok(Pinned { before })
     }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_self, reason = "that of Linux uses it")]
+    fn pin_this_thread(&self) -> io::Result<Pinned> {
+        Err(unsupported())
+    }
 }
 
 /// A thread that runs where it was told to; afterwards it runs where it did before.
 pub(super) struct Pinned {
+    #[cfg(target_os = "linux")]
     before: CpuSet,
 }
 
+#[cfg(target_os = "linux")]
 impl Drop for Pinned {
     fn drop(&mut self) {
         let _ = sched_setaffinity(None, &self.before);
@@ -114,6 +144,7 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_thread_runs_there_and_then_where_it_did() {
         let before = sched_getaffinity(None).expect("known");

@@ -321,10 +321,9 @@ impl<'a> Worker<'a> {
     fn wait(&mut self, wait: Duration) -> io::Result<()> {
         let timeout = if wait < SPIN {
             Duration::ZERO
+        } else if wait < TICK {
+            self.timer.set(wait.saturating_sub(SPIN))?.min(TICK)
         } else {
-            if wait < TICK {
-                self.timer.set(wait.saturating_sub(SPIN))?;
-            }
             TICK
         };
         // Nothing tells again of what was not read to its end.
