@@ -8,6 +8,7 @@
 //! jsonc toml_text     the same in each format
 //! entry servers       how an entry is written, and read
 //! config_file         the file itself: read, backed up, replaced
+//! made_folders        the folders that are made for it, and go with it
 //! listing             the list of `mcpool clients`
 //! fault error         what can be wrong
 //! ```
@@ -23,6 +24,7 @@ mod jsonc;
 mod known;
 mod listing;
 mod locate;
+mod made_folders;
 pub(super) mod servers;
 mod toml_text;
 mod wanted;
@@ -121,18 +123,19 @@ impl<'m> Task<'m> {
         let backups: Vec<_> = file.backups().iter().map(|backup| &*backup.bytes).collect();
         let change = decide(Before { file: file.bytes(), backups: &backups })
             .map_err(|refusal| self.refused(file.path(), refusal, verb))?;
-        let mut backup = None;
+        let mut applied = Applied::default();
         if change != Change::None {
             file.check_writable()?;
             if !self.is_dry {
-                if !file.is_locked() && file.make_folder_if_missing()? {
+                if file.lacks_folder() {
                     // There was no folder to lock.
+                    file.make_folder()?;
                     return Err(FileError::Changed { path: file.path().to_owned() }.into());
                 }
-                backup = apply(&file, &change, self.scope == Scope::User)?;
+                applied = apply(&file, &change, self.scope == Scope::User)?;
             }
         }
-        Ok(Done { file, change, backup })
+        Ok(Done { file, change, applied })
     }
 
     fn refused(&self, path: &Path, refusal: Refusal, verb: &'static str) -> ClientsError {
@@ -199,12 +202,20 @@ impl<'m> Task<'m> {
 struct Done {
     file: ConfigFile,
     change: Change,
-    /// The backup that was written for it.
-    backup: Option<PathBuf>,
+    applied: Applied,
 }
 
-/// Does it, and gives the path of the backup if one was written.
-fn apply(file: &ConfigFile, change: &Change, is_private: bool) -> Result<Option<PathBuf>, FileError> {
+/// What a change did besides.
+#[derive(Debug, Default)]
+struct Applied {
+    /// The backup that was written for it.
+    backup: Option<PathBuf>,
+    /// The folders that had been made for the file, and went with it.
+    folders: Vec<PathBuf>,
+}
+
+/// Does it.
+fn apply(file: &ConfigFile, change: &Change, is_private: bool) -> Result<Applied, FileError> {
     if file.is_locked() {
         file.sweep();
     }
@@ -218,15 +229,15 @@ fn apply(file: &ConfigFile, change: &Change, is_private: bool) -> Result<Option<
                 backup.map(std::fs::remove_file);
                 return Err(error);
             }
-            return Ok(backup);
+            return Ok(Applied { backup, ..Applied::default() });
         }
         Change::Restore(bytes) => {
             file.prepare(bytes, is_private)?.commit()?;
             file.remove_backup(bytes)?;
         }
-        Change::Remove => file.remove()?,
+        Change::Remove => return Ok(Applied { folders: file.remove()?, ..Applied::default() }),
     }
-    Ok(None)
+    Ok(Applied::default())
 }
 
 fn environment() -> Result<Environment, ClientsError> {
@@ -279,7 +290,7 @@ fn write_installed(out: &mut impl Write, task: &Task<'_>, done: &Done, reach: &R
                 let dropped = shown(&dropped.join(", "));
                 writeln!(out, "Gone from the entry, as it reaches its server otherwise now: {dropped}")?;
             }
-            if let Some(backup) = &done.backup {
+            if let Some(backup) = &done.applied.backup {
                 writeln!(out, "What was there before: {}", task.shown(backup))?;
             }
             writeln!(out, "{}", client.then)
@@ -338,12 +349,21 @@ fn write_uninstalled(out: &mut impl Write, task: &Task<'_>, done: &Done) -> io::
         Change::Restore(_) => {
             writeln!(out, "The file is byte for byte what it was before, and its backup is gone.")
         }
-        Change::Remove => writeln!(out, "There was nothing else in the file, so it is gone, too."),
-        Change::Write { leaves_table, .. } => {
+        Change::Remove => {
+            writeln!(out, "There was nothing else in the file, so it is gone, too.")?;
+            done.applied.folders.iter().try_for_each(|folder| {
+                writeln!(out, "So is the folder that was made for it: {}", task.shown(folder))
+            })
+        }
+        Change::Write { leaves_table, dropped, .. } => {
+            if !dropped.is_empty() {
+                let dropped = shown(&dropped.join(", "));
+                writeln!(out, "What you had put into the entry went with it: {dropped}")?;
+            }
             if *leaves_table {
                 writeln!(out, "The table {} stays, empty.", client.key)?;
             }
-            if let Some(backup) = &done.backup {
+            if let Some(backup) = &done.applied.backup {
                 writeln!(out, "What was there before: {}", task.shown(backup))?;
             }
             write_earlier(out, task, done)

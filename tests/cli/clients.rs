@@ -413,6 +413,103 @@ fn settings_of_the_server_are_checked_and_written_down() {
     assert_eq!(entry["args"], json!(["serve", "--stdio", "--http=", "--unix="]));
 }
 
+/// What `serve` says when it is started with the same settings.
+#[test]
+fn what_serve_would_refuse_is_refused_in_its_words() {
+    let machine = Machine::new();
+    std::fs::write(machine.project().join("wrong.toml"), "local_timezone = \"x\"\n[time]\n")
+        .expect("written");
+    for settings in [
+        &["--tools", "time", "--local-timezone", "Nowhere/Town"][..],
+        &["--tools", "fetch", "--user-agent", "a\nb"],
+        &["--tools", "fetch", "--proxy-url", "socks5://127.0.0.1:1"],
+        &["--tools", "git", "--repository", "/not/there"],
+        &["--only", "read_txt_file", "/"],
+        &["--prefix", "a b", "/"],
+        &["--memory-limit-bytes", "1KiB", "/"],
+        &["--config", "not_there.toml", "/"],
+        &["--config", "wrong.toml", "/"],
+    ] {
+        let serve = machine.run(&[&["serve"], settings].concat());
+        assert!(!matches!(serve.code, None | Some(0)), "{settings:?}: {serve:?}");
+        let words = serve.stderr.trim_end().strip_prefix("mcpool: ").expect("an error of the program");
+        // A path is as it was given, and the limit leaves room for what the process had at its start.
+        let words = words
+            .split(" MiB")
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches(|c: char| c.is_numeric() || c == '.');
+        for client in ["codex", "cursor"] {
+            let told = machine.refused(&[&["install", client], settings].concat());
+            assert!(told.contains(words), "{settings:?}: {told:?} lacks {words:?}");
+        }
+    }
+    assert!(!machine.home().join(".codex").exists() && !machine.home().join(".cursor").exists());
+    // The user's own file counts as well, and one that keeps the server from its client is overruled.
+    machine.put(".config/mcpool/mcpool.toml", b"[time]\nlocal_timezone = \"Nowhere/Town\"\n");
+    let told = machine.refused(&["install", "codex", "--tools", "time"]);
+    assert!(told.contains("the server would not start: ") && told.contains("Nowhere/Town"), "{told}");
+    machine.put(".config/mcpool/mcpool.toml", b"stdio = false\n");
+    let told = machine.succeeds(&["install", "codex", "--tools", "time"]);
+    assert!(told.contains(" serve --stdio --http= --unix= --tools time"), "{told}");
+}
+
+#[test]
+fn folders_that_were_made_go_with_the_file_unless_something_is_in_them() {
+    let machine = Machine::new();
+    let folder = machine.home().join(".codeium");
+    machine.succeeds(&["install", "windsurf", "/"]);
+    // Where the file system keeps no attributes, folders stay.
+    let is_marked = rustix::fs::getxattr(&folder, "user.mcpool.made", &mut [0_u8; 8]).is_ok();
+    let told = machine.succeeds(&["uninstall", "windsurf"]);
+    assert_eq!(folder.exists(), !is_marked, "{told}");
+    assert_eq!(
+        told.matches("So is the folder that was made for it: ~/.codeium").count(),
+        2 * usize::from(is_marked)
+    );
+    machine.succeeds(&["install", "windsurf", "/"]);
+    machine.put(".codeium/theirs", b"");
+    machine.succeeds(&["uninstall", "windsurf"]);
+    assert!(folder.join("theirs").exists());
+    assert_eq!(folder.join("windsurf").exists(), !is_marked);
+    // A folder that the client made stays, empty or not.
+    std::fs::create_dir(machine.home().join(".cursor")).expect("a folder");
+    machine.succeeds(&["install", "cursor", "/"]);
+    machine.succeeds(&["uninstall", "cursor"]);
+    assert!(machine.home().join(".cursor").exists());
+}
+
+#[test]
+fn what_a_person_put_into_an_entry_is_kept_and_told_when_it_goes() {
+    let machine = Machine::new();
+    let file = machine.home().join(".cursor/mcp.json");
+    machine.succeeds(&["install", "cursor", "/"]);
+    let text = String::from_utf8(read(&file)).expect("text");
+    let own = text.replacen("\"command\"", "\"disabled\": false, \"env\": {\"A\": \"b\"}, \"command\"", 1);
+    std::fs::write(&file, &own).expect("written");
+    machine.succeeds(&["install", "cursor", "--read-only", "/"]);
+    let entry = json_of(&file)["mcpServers"]["mcpool"].clone();
+    assert_eq!((&entry["disabled"], &entry["env"]["A"]), (&json!(false), &json!("b")));
+    let told = machine.succeeds(&["uninstall", "cursor"]);
+    assert!(told.contains("What you had put into the entry went with it: disabled, env\n"), "{told}");
+    assert_eq!(json_of(&file), json!({"mcpServers": {}}));
+    // The backup that it names has them.
+    let named = told.lines().find_map(|line| line.split_once(" is in ")).expect("a backup").1;
+    let backup = machine.home().join(named.strip_prefix("~/").expect("below the home"));
+    assert_eq!(json_of(&backup)["mcpServers"]["mcpool"]["env"]["A"], "b", "{told}");
+    // OpenCode wants `enabled`, which is ours unless the person switched it off.
+    for (value, want) in [("true", None), ("false", Some("went with it: enabled\n"))] {
+        let file = machine.put(
+            ".config/opencode/opencode.jsonc",
+            format!(r#"{{"x": 1, "mcp": {{"mcpool": {{"type": "local", "command": ["mcpool", "serve"], "enabled": {value}}}}}}}"#).as_bytes(),
+        );
+        let told = machine.succeeds(&["uninstall", "opencode"]);
+        assert_eq!(told.contains("went with it"), want.is_some(), "{told}");
+        assert!(told.contains(want.unwrap_or_default()), "{told}");
+        std::fs::remove_file(file).expect("removed");
+    }
+}
+
 #[test]
 fn clients_that_are_here_are_listed() {
     let machine = Machine::new();
@@ -559,7 +656,8 @@ fn runs_at_the_same_time_lose_nothing() {
         assert_eq!(std::fs::read(backup_of(&file)).ok().as_deref(), before);
         all_at_once(&machine, "uninstall");
         assert_eq!(std::fs::read(&file).ok().as_deref(), before);
-        let left = std::fs::read_dir(file.parent().expect("a folder")).expect("a folder").count();
+        let folder = file.parent().expect("a folder");
+        let left = std::fs::read_dir(folder).map_or(0, Iterator::count);
         assert_eq!(left, usize::from(before.is_some()), "nothing else is left");
     }
 }

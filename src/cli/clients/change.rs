@@ -31,7 +31,8 @@ pub(super) enum Change {
         backs_up: bool,
         /// Whether a table without servers is left.
         leaves_table: bool,
-        /// Members of the entry that its client would not take beside the new ones, and that are gone.
+        /// Members of the entry that are gone and were the user's own, or of another way to reach the server: a backup
+        /// has them.
         dropped: Vec<String>,
     },
     /// Put the backup of this content in its place: it is the file without the entry.
@@ -111,7 +112,8 @@ pub(super) fn uninstall(
     }
     let write = |bytes: Vec<u8>, backs_up| {
         let leaves_table = Document::read(spot, &bytes)?.has_empty_table();
-        Ok(Change::Write { bytes, backs_up, leaves_table, dropped: Vec::new() })
+        let dropped = document.entry().map(|entry| own_members(entry, found.as_ref(), shape));
+        Ok(Change::Write { bytes, backs_up, leaves_table, dropped: dropped.unwrap_or_default() })
     };
     match base {
         Some(base) if base.is_without(spot.name) => match (base.without(spot, shape)?, base.backup) {
@@ -227,6 +229,17 @@ fn says(entry: &serde_json::Value, fields: &[Field]) -> bool {
     let is_other = |members: &serde_json::Map<_, _>| members.keys().any(|key| is_of_other_way(key, fields));
     fields.iter().all(|field| field.value.is(entry.get(field.key)))
         && !entry.as_object().is_some_and(is_other)
+}
+
+/// The members of an entry that this program did not write there.
+fn own_members(entry: &serde_json::Value, reach: Option<&Reach>, shape: Shape) -> Vec<String> {
+    let written = reach.map(|reach| reach.fields(shape)).unwrap_or_default();
+    let is_written = |key: &str, value: &serde_json::Value| {
+        let is_same = |field: &Field| field.key == key && field.value.is_as_written(value);
+        Reach::has_key(key) || written.iter().any(is_same)
+    };
+    let members = entry.as_object().into_iter().flatten();
+    members.filter(|(key, value)| !is_written(key, value)).map(|(key, _)| key.clone()).collect()
 }
 
 #[cfg(test)]

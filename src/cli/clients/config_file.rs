@@ -4,17 +4,21 @@
 //! ends; a link stays a link; owner and permissions stay; a file that changed since it was read is not written; a backup is
 //! never overwritten, and removed only where its content has become that of the file.
 
+use super::made_folders;
+use crate::limits::units;
 use crate::tools::memory::copy_access;
 use crate::watched_file;
 use std::ffi::OsString;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
-/// Bytes of the longest file: that of Claude Code has its history in it.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of the longest file: that of Claude Code has its history in it. Reading and changing one takes some seven times
+/// as much memory.
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How many backups there can be.
 const BACKUPS: usize = 10;
@@ -37,6 +41,16 @@ pub(in crate::cli) enum FileError {
         what: &'static str,
         /// The error of the system.
         source: io::Error,
+    },
+    /// It would take too much memory.
+    #[error(
+        "{} has more than {}, and no larger file is read: have its client drop what it does not need, or change it by hand \
+         (--print shows the entry)",
+        path.display(), units::bytes(MAX_BYTES)
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
     },
     /// Nobody may write it, as where another program makes it from a source.
     #[error(
@@ -90,8 +104,18 @@ pub(super) struct ConfigFile {
     path: PathBuf,
     bytes: Option<Vec<u8>>,
     backups: Vec<Backup>,
-    /// The folder, which other runs of this program wait for; none if it is not there or cannot be locked.
-    lock: Option<File>,
+    lock: Lock,
+}
+
+/// Whether other runs of this program wait until a file is read and written.
+#[derive(Debug)]
+enum Lock {
+    /// They wait for its folder.
+    Held(#[expect(dead_code, reason = "it is held until it is dropped")] File),
+    /// There is no folder to wait for.
+    NoFolder,
+    /// They do not: the folder cannot be locked, or nobody asked for it.
+    None,
 }
 
 /// What the file was before a change.
@@ -113,7 +137,12 @@ impl ConfigFile {
 
     /// Whether other runs of this program wait.
     pub(super) fn is_locked(&self) -> bool {
-        self.lock.is_some()
+        matches!(self.lock, Lock::Held(_))
+    }
+
+    /// Whether its folder was missing, so that there was nothing to wait for.
+    pub(super) fn lacks_folder(&self) -> bool {
+        matches!(self.lock, Lock::NoFolder)
     }
 
     /// Reads the file, which need not be there.
@@ -124,7 +153,7 @@ impl ConfigFile {
         let path = target(path)?;
         let bytes = read(&path)?;
         let backups = backups(&path);
-        Ok(Self { path, bytes, backups, lock: None })
+        Ok(Self { path, bytes, backups, lock: Lock::None })
     }
 
     /// Where it is, behind all links.
@@ -187,16 +216,7 @@ impl ConfigFile {
     /// Those of the system.
     pub(super) fn make_folder(&self) -> Result<(), FileError> {
         let folder = folder(&self.path);
-        std::fs::create_dir_all(folder).map_err(FileError::io(folder, "made"))
-    }
-
-    /// The same, and whether it was missing.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub(super) fn make_folder_if_missing(&self) -> Result<bool, FileError> {
-        let is_missing = !folder(&self.path).exists();
-        self.make_folder().map(|()| is_missing)
+        made_folders::make(folder).map_err(FileError::io(folder, "made"))
     }
 
     /// Removes what runs that were killed left beside the file; nobody else may be at it.
@@ -226,13 +246,14 @@ impl ConfigFile {
         Ok(Prepared { file: self, new: self.write_beside(bytes, is_private)? })
     }
 
-    /// Removes the file, unless it changed.
+    /// Removes the file, unless it changed, and the folders that were made for it. Gives those.
     ///
     /// # Errors
     /// [`FileError::Changed`], and those of the system.
-    pub(super) fn remove(&self) -> Result<(), FileError> {
+    pub(super) fn remove(&self) -> Result<Vec<PathBuf>, FileError> {
         self.check_unchanged()?;
-        std::fs::remove_file(&self.path).map_err(FileError::io(&self.path, "removed"))
+        std::fs::remove_file(&self.path).map_err(FileError::io(&self.path, "removed"))?;
+        Ok(made_folders::remove(folder(&self.path)))
     }
 
     fn write_beside(&self, bytes: &[u8], is_private: bool) -> Result<NamedTempFile, FileError> {
@@ -301,19 +322,32 @@ fn target(path: &Path) -> Result<PathBuf, FileError> {
 
 /// Locks the folder of a file against other runs of this program. A file system without locks goes without: the file is
 /// compared before it is replaced anyhow.
-fn lock(path: &Path) -> Result<Option<File>, FileError> {
-    let Ok(folder) = File::open(folder(path)) else { return Ok(None) };
+fn lock(path: &Path) -> Result<Lock, FileError> {
     let begin = Instant::now();
     loop {
-        match folder.try_lock() {
-            Ok(()) => return Ok(Some(folder)),
-            Err(TryLockError::Error(_)) => return Ok(None),
+        let held = match File::open(folder(path)) {
+            Ok(held) => held,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lock::NoFolder),
+            Err(_) => return Ok(Lock::None),
+        };
+        match held.try_lock() {
+            Ok(()) if is_at(&held, folder(path)) => return Ok(Lock::Held(held)),
+            // It was removed while it was waited for, and perhaps made anew.
+            Ok(()) => {}
+            Err(TryLockError::Error(_)) => return Ok(Lock::None),
             Err(TryLockError::WouldBlock) if begin.elapsed() >= LOCK_WAIT => {
                 return Err(FileError::Locked { path: path.to_owned() });
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
         }
     }
+}
+
+/// Whether a path leads to a folder that is open.
+fn is_at(open: &File, path: &Path) -> bool {
+    let identity = |found: io::Result<Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
+    let found = identity(path.metadata());
+    found.is_some() && found == identity(open.metadata())
 }
 
 fn backup_path(path: &Path, number: usize) -> PathBuf {
@@ -340,6 +374,9 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match watched_file::read(path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Err(FileError::TooLarge { path: path.to_owned() })
+        }
         Err(error) => Err(FileError::io(path, "read")(error)),
     }
 }
@@ -347,7 +384,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).expect("a folder");
@@ -462,5 +499,34 @@ mod tests {
         assert_eq!(made.bytes(), Some(&b"new"[..]));
         made.remove().expect("removed");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_of_eight_mebibytes_is_read_and_a_larger_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let file = File::create(&path).expect("made");
+        file.set_len(MAX_BYTES).expect("its length");
+        assert!(ConfigFile::open(&path).is_ok_and(|file| file.bytes().is_some()));
+        file.set_len(MAX_BYTES + 1).expect("its length");
+        let told = ConfigFile::open(&path).expect_err("too large").to_string();
+        assert!(told.contains("has more than 8.0 MiB, and no larger file is read"), "{told}");
+    }
+
+    /// Who waited for a folder that is gone has no lock on the one that has its name now.
+    #[test]
+    fn a_folder_that_was_exchanged_is_told_from_its_successor() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join("a");
+        std::fs::create_dir(&path).expect("a folder");
+        let open = File::open(&path).expect("open");
+        assert!(is_at(&open, &path));
+        std::fs::remove_dir(&path).expect("removed");
+        assert!(!is_at(&open, &path));
+        std::fs::create_dir(&path).expect("a folder");
+        // The open one keeps its number, so that the new one has another.
+        assert!(!is_at(&open, &path));
+        assert!(matches!(lock(&path.join("b/file")), Ok(Lock::NoFolder)));
+        assert!(matches!(lock(&path.join("file")), Ok(Lock::Held(_))));
     }
 }

@@ -76,6 +76,14 @@ impl FieldValue {
             (Self::UnlessSet, Some(_)) => true,
         }
     }
+
+    /// Whether a value of a file is what is written where there was none.
+    pub(super) fn is_as_written(&self, found: &serde_json::Value) -> bool {
+        match self {
+            Self::UnlessSet => found == &serde_json::Value::Bool(true),
+            Self::Text(_) | Self::List(_) => self.is(Some(found)),
+        }
+    }
 }
 
 fn text(key: &'static str, text: &str) -> Field {

@@ -15,7 +15,7 @@ Try it:
   mcpool install zed --shared              all clients on one running server
 
 It takes the settings of `mcpool serve` that are about tools and limits, too,
-and writes them into the entry.
+and writes them into the entry; what `serve` would refuse is refused.
 
 The rest of the client's file stays as it is, comments and order included. What
 was there before is kept beside it, in NAME.mcpool-backup, and never overwritten
@@ -27,8 +27,9 @@ Exit codes: 0 set up, or it was already; 2 refused, and nothing was changed.";
 
 const UNINSTALL_AFTER: &str = "\
 Where nothing but the entry was changed since it was put in, the file becomes
-byte for byte what it was, and a file that was made for the entry goes. An entry
-that --force overwrote comes back so, too; else it is said which backup has it.
+byte for byte what it was, and a file that was made for the entry goes, with the
+folders that were made for it. An entry that --force overwrote comes back so,
+too; else it is said which backup has it, and what you had put into this one.
 
 Exit codes: 0 removed, or it was not there; 2 refused, and nothing was changed.";
 

@@ -5,6 +5,7 @@ use super::error::ClientsError;
 use super::flags::is_for_clients;
 use super::known::Client;
 use super::locate::{Environment, Scope};
+use crate::cli::assemble;
 use crate::cli::config::{Config, Flags, Setting, Settings, Shape};
 use crate::cli::error::CliError;
 use crate::cli::toolsets::Enabled;
@@ -12,6 +13,11 @@ use crate::limits::LimitOption;
 use clap::ArgMatches;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use tracing::subscriber::NoSubscriber;
+
+/// The variables that lead to the user's own file of settings, which the environment of any client has as well. Others of
+/// this shell need not be there.
+const CLIENT_VARIABLES: [&str; 2] = ["HOME", "XDG_CONFIG_HOME"];
 
 /// What is to be written, and what there is to say about it.
 pub(super) struct Wanted {
@@ -56,19 +62,21 @@ pub(super) fn wanted(
         let elsewhere =
             listens_elsewhere(&served.flags).then(|| ["--stdio", "--http=", "--unix="].map(str::to_owned));
         let serve = ["serve".to_owned()].into_iter().chain(elsewhere.into_iter().flatten());
-        let served = served.words()?;
-        check_variables(client, &served)?;
-        let words = program.into_iter().chain(serve).chain(served).collect();
+        let words = served.words()?;
+        check_variables(client, &words)?;
+        served.try_out(|name| CLIENT_VARIABLES.contains(&name).then(|| std::env::var_os(name)).flatten())?;
+        let words = program.into_iter().chain(serve).chain(words).collect();
         return Ok(Wanted { reach: Reach::Command(words), notes });
     };
     let target = target_of(target, environment)?;
     check_variables(client, std::slice::from_ref(&target))?;
-    let served = served.words()?;
+    let words = served.words()?;
     let mut notes = Vec::new();
-    if !served.is_empty() {
+    if !words.is_empty() {
+        served.try_out(|_| None)?;
         notes.push(format!(
             "The running server works with what it was started with; not in the entry is {}",
-            Reach::Command(served.clone()).shown()
+            Reach::Command(words.clone()).shown()
         ));
     }
     let Some(socket) = target.strip_prefix("unix:") else {
@@ -79,7 +87,7 @@ pub(super) fn wanted(
         };
         return Ok(Wanted { reach, notes });
     };
-    let start = ["mcpool", "serve", "--unix", socket].map(str::to_owned).into_iter().chain(served);
+    let start = ["mcpool", "serve", "--unix", socket].map(str::to_owned).into_iter().chain(words);
     let start = Reach::Command(start.collect()).shown();
     notes.extend(
         (!Path::new(socket).exists())
@@ -156,6 +164,25 @@ impl<'m> Served<'m> {
         }
     }
 
+    /// Builds the server that the entry would start, with that environment, and drops it.
+    ///
+    /// # Errors
+    /// When the server would refuse to start, in its words.
+    fn try_out(&self, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), CliError> {
+        let build = || -> Result<(), CliError> {
+            let Config { settings, limits, .. } = Config::resolve(&self.flags, variable)?;
+            let dirs = if self.dirs.is_empty() && Enabled::parse(&settings.tools)?.takes_directories() {
+                &settings.directories
+            } else {
+                &self.dirs
+            };
+            assemble::server(dirs, &settings, limits).map(drop)
+        };
+        // What it warns of is for its own log.
+        tracing::subscriber::with_default(NoSubscriber::default(), build)
+            .map_err(|error| CliError::Usage(format!("the server would not start: {error}")))
+    }
+
     /// The settings and directories, as arguments of `serve`.
     fn words(&self) -> Result<Vec<String>, ClientsError> {
         let mut words = Vec::new();
@@ -182,7 +209,9 @@ impl<'m> Served<'m> {
 /// Whether the user's own file of settings has the server listen elsewhere, so that it would not serve its client.
 fn listens_elsewhere(flags: &ForClients<'_>) -> bool {
     let config = Config::resolve(flags, |name| std::env::var_os(name));
-    config.is_ok_and(|Config { settings, .. }| !settings.http.is_empty() || !settings.unix.is_empty())
+    config.is_ok_and(|Config { settings, .. }| {
+        !settings.http.is_empty() || !settings.unix.is_empty() || settings.stdio == Some(false)
+    })
 }
 
 fn setting_words(setting: &Setting, value: &OsStr) -> Result<Vec<String>, ClientsError> {
