@@ -47,8 +47,8 @@ fn oauth(settings: &Settings, issuer: &str) -> Result<Auth, AdmissionError> {
 
 #[cfg(not(feature = "oauth"))]
 fn oauth(_settings: &Settings, _issuer: &str) -> Result<Auth, AdmissionError> {
-    Err(AdmissionError::OAuth("oauth_issuer is set and this program was built without the feature oauth: build it with it (cargo install --features \
-         oauth), or use --token-file".to_owned()))
+    // `missing::check` has said how to get it.
+    Err(AdmissionError::OAuth("this program was built without the feature `oauth`".to_owned()))
 }
 
 /// Refuses sockets that other machines can reach without credentials.

@@ -3,8 +3,9 @@
 use super::error::{CliError, TOOL_FAILED};
 use super::nearest::did_you_mean;
 use super::peer::{self, Interrupt};
+use super::terminal::harmless;
 use super::{arguments, media, render};
-use crate::client::{Answer, CallEvent, Client, Progress, Tool};
+use crate::client::{Answer, CallEvent, CallResult, Client, Progress, Tool};
 use crate::limits::units;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -96,15 +97,26 @@ fn show(answer: &Answer, raw: bool) -> Result<ExitCode, CliError> {
         writeln!(out, "{}", answer.raw())?;
         out.flush()?;
     } else if result.is_error {
-        let mut out = io::stderr().lock();
-        render::write_result(&mut out, &result, true)?;
+        let stderr = io::stderr();
+        let is_terminal = stderr.is_terminal();
+        write(&mut stderr.lock(), is_terminal, &result, true)?;
     } else {
-        let ends_line = stdout.is_terminal();
+        let is_terminal = stdout.is_terminal();
         let mut out = BufWriter::new(stdout.lock());
-        render::write_result(&mut out, &result, ends_line)?;
+        write(&mut out, is_terminal, &result, is_terminal)?;
         out.flush()?;
     }
     Ok(code)
+}
+
+/// Writes what a tool answered; a terminal is not steered by it.
+fn write(out: &mut impl Write, is_terminal: bool, result: &CallResult, ends_line: bool) -> io::Result<()> {
+    if !is_terminal {
+        return render::write_result(out, result, ends_line);
+    }
+    let mut text = Vec::new();
+    render::write_result(&mut text, result, ends_line)?;
+    out.write_all(harmless(&String::from_utf8_lossy(&text)).as_bytes())
 }
 
 /// Shows progress on stderr if that is a terminal, and clears it when the call is over.
@@ -117,7 +129,9 @@ impl StatusLine {
     const CLEAR: &'static str = "\r\x1b[K";
 
     fn new() -> Self {
-        Self { visible: io::stderr().is_terminal(), written: false }
+        // A terminal that only writes lines cannot clear one.
+        let is_plain = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+        Self { visible: io::stderr().is_terminal() && !is_plain, written: false }
     }
 
     fn show(&mut self, progress: &Progress) {

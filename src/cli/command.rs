@@ -2,7 +2,7 @@
 
 use super::clients::flags as clients;
 use super::config::{Flags, Group, Setting, Shape};
-use super::terminal;
+use super::{missing, terminal};
 use crate::limits::{LimitOption, Unit};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
@@ -155,10 +155,17 @@ fn connect(connect: Command) -> Command {
                 .help("Where the server is: unix:/run/user/1000/mcpool.sock or http://127.0.0.1:8000/mcp"),
         )
         .args(credentials())
+        .arg(
+            Arg::new("wait")
+                .long("wait")
+                .value_name("SECONDS")
+                .value_parser(value_parser!(u64).range(..=86_400))
+                .help("How long a server is waited for that was never there [default: 10]"),
+        )
 }
 
-/// What is shown to a server over HTTP.
-fn credentials() -> [Arg; 2] {
+/// What is shown to a server over HTTP, and what it has to show.
+fn credentials() -> [Arg; 3] {
     [
         Arg::new("header")
             .long("header")
@@ -169,6 +176,9 @@ fn credentials() -> [Arg; 2] {
             .long("token-file")
             .value_name("FILE")
             .help("Send the first bearer token of this file with each request over HTTP"),
+        path_arg("ca_file").long("ca-file").value_name("FILE").help(
+            "PEM file of the authorities that an https:// server is certified by [default: public ones]",
+        ),
     ]
 }
 
@@ -589,6 +599,10 @@ fn settings() -> Vec<Arg> {
 
 fn setting(setting: &'static Setting) -> Arg {
     let help = setting.help.trim_end_matches('.');
+    let help = match missing::remark(setting.name) {
+        Some(remark) => format!("{help}. {remark}"),
+        None => help.to_owned(),
+    };
     let arg = Arg::new(setting.name)
         .long(setting.flag())
         .value_name(setting.value_name)

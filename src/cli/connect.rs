@@ -4,9 +4,11 @@ use super::error::CliError;
 use super::token_file;
 use crate::client::shim::{self, HttpTarget, ShimError};
 use clap::ArgMatches;
+use std::fmt::Arguments;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::Builder;
 
@@ -19,13 +21,17 @@ enum Target {
 /// Connects standard input and output to a server until standard input ends.
 pub(super) fn run(matches: &ArgMatches) -> Result<(), CliError> {
     let stop = shim::termination().map_err(ShimError::Broken)?;
+    let patience = matches.get_one::<u64>("wait").copied().map_or(shim::PATIENCE, Duration::from_secs);
     match target(matches)? {
-        Target::Unix(path) => Ok(shim::run_unix(&path, stop.as_fd(), &mut |what| tracing::warn!("{what}"))?),
+        Target::Unix(path) => {
+            let mut say = |what: Arguments<'_>| tracing::warn!("{what}");
+            Ok(shim::run_unix(&path, patience, stop.as_fd(), &mut say)?)
+        }
         Target::Http(target) => {
             let runtime = Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
             let ended = runtime.block_on(async {
                 tokio::select! {
-                    ended = shim::run_http(&target) => ended,
+                    ended = shim::run_http(&target, patience) => ended,
                     told = is_told(stop) => Ok(told?),
                 }
             });
@@ -58,7 +64,8 @@ fn target(matches: &ArgMatches) -> Result<Target, CliError> {
         headers.push(("Authorization".to_owned(), format!("Bearer {}", token_file::read(path)?)));
     }
     if text.contains("://") {
-        return Ok(Target::Http(HttpTarget::new(text, &headers)?));
+        let ca_file = matches.get_one::<PathBuf>("ca_file").map(PathBuf::as_path);
+        return Ok(Target::Http(HttpTarget::new(text, &headers, ca_file)?));
     }
     Err(CliError::Usage(format!("{text:?} is neither unix:PATH nor http://HOST:PORT/mcp")))
 }

@@ -23,6 +23,7 @@ mod exposure;
 mod load;
 mod log;
 mod media;
+mod missing;
 mod named_file;
 mod nearest;
 mod parameters;

@@ -78,8 +78,10 @@ fn shim(address: &str, matches: &ArgMatches) -> Result<ServerCommand, CliError> 
     for header in matches.get_many::<String>("header").into_iter().flatten() {
         arguments.push(format!("--header={header}").into());
     }
-    if let Some(file) = matches.get_one::<PathBuf>("token_file") {
-        arguments.extend(["--token-file".into(), file.clone().into_os_string()]);
+    for (name, flag) in [("token_file", "--token-file"), ("ca_file", "--ca-file")] {
+        if let Some(file) = matches.get_one::<PathBuf>(name) {
+            arguments.extend([flag.into(), file.clone().into_os_string()]);
+        }
     }
     Ok(ServerCommand { program, arguments })
 }

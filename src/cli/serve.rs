@@ -6,11 +6,12 @@ use super::alerts::{self, AlertSink};
 use super::allocator::{ProgramAllocator, collect_at_purges, collect_on_worker};
 use super::assemble;
 use super::black_box::{BlackBoxFiles, Triggers};
-use super::config::Settings;
+use super::config::{Setting, Settings};
 use super::config_file;
 use super::error::CliError;
 use super::exposure;
 use super::log;
+use super::missing;
 use super::record::{self, Record};
 use super::request_log::RequestLog;
 use super::serving::Serving;
@@ -71,6 +72,11 @@ pub(super) fn options(matches: &ArgMatches) -> Result<ServeOptions, CliError> {
         let remedy = "nothing to serve on: give --http ADDR:PORT or --unix PATH, or leave out --stdio=false";
         return Err(CliError::Usage(remedy.to_owned()));
     }
+    let is_set = |name: &str| {
+        let mut all = Setting::ALL.iter();
+        all.find(|setting| setting.name == name).is_some_and(|it| it.show(&options.settings).is_some())
+    };
+    missing::check(is_set, options.serves_sockets()).map_err(|error| CliError::Usage(error.to_string()))?;
     // The standard library's handle has a buffer of 8 KiB, which stays.
     if options.serves_stdio() && rustix::stdio::stdin().is_terminal() {
         // Nothing depends on whether this hint can be written.
@@ -253,8 +259,8 @@ fn webhook(server: &Server, settings: &Settings) -> Result<Option<AlertSink>, Cl
 #[cfg(not(feature = "webhook"))]
 fn webhook(_: &Server, settings: &Settings) -> Result<Option<AlertSink>, CliError> {
     if settings.alert_webhook_url.is_some() {
-        let remedy = "alert_webhook_url is set and this program was built without the feature webhook: build it with it \
-            (cargo install --features webhook), or send alerts with --alert-command";
+        // `missing::check` has said how to get it.
+        let remedy = "this program was built without the feature `webhook`";
         return Err(CliError::Usage(remedy.to_owned()));
     }
     Ok(None)
@@ -387,8 +393,8 @@ impl Encryption {
 impl Encryption {
     fn of(settings: &Settings) -> Result<Self, CliError> {
         if settings.tls_cert.is_some() {
-            let remedy = "tls_cert is set and this program was built without the feature tls: build it with it (cargo install \
-                --features tls), or have a proxy encrypt in front of --http 127.0.0.1:PORT";
+            // `missing::check` has said how to get it.
+            let remedy = "this program was built without the feature `tls`";
             return Err(CliError::Usage(remedy.to_owned()));
         }
         Ok(Self {})

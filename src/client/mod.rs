@@ -10,6 +10,11 @@ mod negotiate;
 mod process;
 #[cfg(unix)]
 pub mod shim;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod tool;
 mod wire_http;
 
@@ -32,6 +37,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+
+/// What builds without encryption say.
+pub(crate) const NO_TLS: &str = concat!(
+    "this mcpool was built without the feature `tls`, so that it speaks no https://; build one that does: cargo install \
+     --git ",
+    env!("CARGO_PKG_REPOSITORY"),
+    " mcpool --features full"
+);
 
 /// The most pages of a tool list that are read; a longer list counts as endless.
 const MAX_PAGES: usize = 1_000;

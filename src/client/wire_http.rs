@@ -1,8 +1,9 @@
 //! An HTTP/1.1 client: a connection that sends one request at a time and reads the messages of its answer.
 
+use super::tls::Encryption;
 use memchr::memmem;
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The longest head of an answer.
@@ -13,7 +14,7 @@ const READ_BYTES: usize = 4 * 1024;
 /// A request, ready to be sent.
 pub(super) struct Request {
     pub(super) verb: &'static str,
-    pub(super) authority: String,
+    pub(super) host: String,
     pub(super) path: String,
     /// Header lines, each with its line end.
     pub(super) headers: String,
@@ -37,9 +38,14 @@ enum Framing {
     UntilClose,
 }
 
+/// What carries the bytes of a connection, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// A connection.
 pub(super) struct HttpConnection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// Bytes that were read and not used yet.
     input: Vec<u8>,
     /// Whether no byte of an answer came since the last request was sent.
@@ -49,9 +55,14 @@ pub(super) struct HttpConnection {
 }
 
 impl HttpConnection {
-    pub(super) async fn open(authority: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(authority).await?;
+    /// Connects to `address`, a host with its port.
+    pub(super) async fn open(address: &str, encryption: Option<&Encryption>) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        let stream: Box<dyn Stream> = match encryption {
+            Some(encryption) => Box::new(encryption.over(stream).await?),
+            None => Box::new(stream),
+        };
         Ok(Self { stream, input: Vec::new(), is_untouched: true, is_whole: true, keeps_alive: true })
     }
 
@@ -59,12 +70,12 @@ impl HttpConnection {
     pub(super) async fn exchange(&mut self, request: &Request) -> io::Result<Answer> {
         self.is_untouched = true;
         self.is_whole = false;
-        let Request { verb, authority, path, headers, body, .. } = request;
+        let Request { verb, host, path, headers, body, .. } = request;
         let length = body.len();
-        let head = format!(
-            "{verb} {path} HTTP/1.1\r\nHost: {authority}\r\n{headers}Content-Length: {length}\r\n\r\n"
-        );
+        let head =
+            format!("{verb} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: {length}\r\n\r\n");
         self.stream.write_all(&[head.as_bytes(), body].concat()).await?;
+        self.stream.flush().await?;
         loop {
             if let Some(answer) = self.head()? {
                 // A 1xx status only announces the answer.

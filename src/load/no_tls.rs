@@ -11,7 +11,7 @@ impl Encryption {
     /// # Errors
     /// Always.
     pub(super) fn new(_: &str, _: Option<&Path>) -> io::Result<Self> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, super::target::NO_TLS))
+        Err(io::Error::new(io::ErrorKind::Unsupported, crate::client::NO_TLS))
     }
 
     pub(super) fn over<S: Read + Write>(&self, _: S) -> io::Result<EncryptedStream<S>> {

@@ -7,9 +7,6 @@ use std::{fmt, io};
 
 /// The path that MCP is served on, where nothing else is said.
 const DEFAULT_PATH: &str = "/mcp";
-/// What builds without encryption say.
-pub(super) const NO_TLS: &str =
-    "this mcpool speaks no https: it was built without the feature `tls` (cargo install --features full)";
 
 /// A server to be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +65,7 @@ impl LoadTarget {
                 .map_or_else(|| refuse("the path of the socket is missing"), |path| Ok(Self::UnixLines(path)))
         } else if let Some((is_encrypted, rest)) = without_scheme(text) {
             if is_encrypted && cfg!(not(feature = "tls")) {
-                return refuse(NO_TLS);
+                return refuse(crate::client::NO_TLS);
             }
             HttpUrl::parse(rest, is_encrypted)
                 .map_or_else(|| refuse("write http://HOST:PORT/PATH"), |url| Ok(Self::Http(url)))

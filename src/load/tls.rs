@@ -1,17 +1,15 @@
-//! Encryption of connections to `https://` targets: whom to trust, and how bytes pass on a socket that does not block.
+//! Encryption of connections to `https://` targets: how bytes pass on a socket that does not block.
 //!
 //! `no_tls.rs` stands here in builds without the feature `tls`. Nothing is kept between two connections, so each of
 //! them makes its whole handshake, as those of so many clients do.
 
-use crate::watched_file;
+use crate::client::tls;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
 /// Encrypts connections to one server.
 #[derive(Clone)]
@@ -27,19 +25,8 @@ impl Encryption {
     /// # Errors
     /// When the file has no certificates, or no certificate could name the host.
     pub(super) fn new(host: &str, ca_file: Option<&Path>) -> io::Result<Self> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| invalid(format!("{host:?} is no name that a certificate could have")))?;
-        let roots = match ca_file {
-            Some(path) => authorities(path)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?,
-            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
-        };
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| invalid(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let name = tls::server_name(host)?;
+        let mut config = tls::client_config(ca_file)?;
         config.resumption = Resumption::disabled();
         Ok(Self { config: Arc::new(config), name })
     }
@@ -52,20 +39,6 @@ impl Encryption {
         let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         Ok(EncryptedStream { stream, session: session.map_err(|error| invalid(error.to_string()))? })
     }
-}
-
-/// The certificates of a file.
-fn authorities(path: &Path) -> io::Result<RootCertStore> {
-    let bytes = watched_file::read(path, watched_file::MAX_BYTES)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&bytes) {
-        let certificate = certificate.map_err(|error| invalid(error.to_string()))?;
-        roots.add(certificate).map_err(|error| invalid(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(invalid("it has no PEM block that begins -----BEGIN CERTIFICATE-----".to_owned()));
-    }
-    Ok(roots)
 }
 
 /// An encrypted connection over one that blocks, or over one that does not.
@@ -118,7 +91,7 @@ impl<S: Read + Write> EncryptedStream<S> {
         if let Err(error) = self.session.process_new_packets() {
             // The server is told why, if it listens.
             let _ = self.send();
-            return Err(invalid(why(&error)));
+            return Err(invalid(tls::why(&error)));
         }
         self.send()
     }
@@ -153,16 +126,4 @@ impl<S: Read + Write> Write for EncryptedStream<S> {
 
 fn invalid(why: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
-}
-
-/// What went wrong, and what to do about it.
-fn why(error: &Error) -> String {
-    match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "nobody who is trusted has signed its certificate: name the file of its authority (--ca-file)"
-                .to_owned()
-        }
-        Error::InvalidMessage(_) => format!("it does not encrypt ({error}): write http:// if that is meant"),
-        _ => error.to_string(),
-    }
 }

@@ -10,17 +10,22 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_mcpool");
 pub(super) const SHIMS: [&[&str]; 2] = [&[PROGRAM, "connect"], &[env!("CARGO_BIN_EXE_mcpool-connect")]];
 
 /// A server that runs already.
-struct Server {
+pub(super) struct Server {
     child: Child,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Server {
     fn start(folder: &Path, http: &str) -> Self {
+        Self::with(folder, http, &[])
+    }
+
+    pub(super) fn with(folder: &Path, http: &str, flags: &[&str]) -> Self {
         let socket = folder.join("m.sock");
         let mut child = Command::new(PROGRAM)
             .args(["serve", "--http", http, "--unix"])
             .arg(&socket)
+            .args(flags)
             .arg(folder)
             .stderr(Stdio::piped())
             .spawn()
@@ -35,7 +40,7 @@ impl Server {
         Self { child, url }
     }
 
-    fn stop(mut self) {
+    pub(super) fn stop(mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told to stop");
         assert!(self.child.wait().expect("ended").success());
@@ -43,14 +48,14 @@ impl Server {
 }
 
 /// A client of the shim.
-struct Shim {
+pub(super) struct Shim {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
 impl Shim {
-    fn start(program: &[&str], target: &str) -> Self {
+    pub(super) fn start(program: &[&str], target: &str) -> Self {
         let mut command = command(program, target);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("a shim");
@@ -63,21 +68,21 @@ impl Shim {
         input.write_all(format!("{message}\n").as_bytes()).expect("the shim reads");
     }
 
-    fn ask(&mut self, message: &Value) -> Value {
+    pub(super) fn ask(&mut self, message: &Value) -> Value {
         self.send(message);
         let mut line = String::new();
         self.output.read_line(&mut line).expect("an answer");
         serde_json::from_str(&line).expect("JSON")
     }
 
-    fn handshake(&mut self) {
+    pub(super) fn handshake(&mut self) {
         let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
         let opened = self.ask(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}));
         assert_eq!(opened["result"]["protocolVersion"], "2025-11-25", "{opened}");
         self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
     }
 
-    fn call(&mut self, id: u64) -> Value {
+    pub(super) fn call(&mut self, id: u64) -> Value {
         self.read(id, "f")
     }
 
@@ -87,9 +92,14 @@ impl Shim {
     }
 }
 
+/// A shim that waits for its server longer than any machine needs.
 pub(super) fn command(program: &[&str], target: &str) -> Command {
+    command_that_waits(program, target, 600)
+}
+
+pub(super) fn command_that_waits(program: &[&str], target: &str, seconds: u64) -> Command {
     let mut command = Command::new(program[0]);
-    command.args(&program[1..]).arg(target);
+    command.args(&program[1..]).args(["--wait", &seconds.to_string(), target]);
     command
 }
 
@@ -139,7 +149,7 @@ fn a_shim_outlives_its_server() {
 fn targets_that_are_none_are_named() {
     for (program, target, want) in [
         (SHIMS[0], "nowhere", "neither unix:PATH nor http"),
-        (SHIMS[0], "https://example.com/mcp", "the shim speaks http:// and unix:"),
+        (SHIMS[0], "ftp://example.com/mcp", "the shim speaks http://, https:// and unix:"),
         (SHIMS[0], "http:///mcp", "there is no host"),
         (SHIMS[1], "nowhere", "is not unix:PATH"),
         (SHIMS[1], "unix:", "is not unix:PATH"),

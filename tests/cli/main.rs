@@ -9,6 +9,7 @@ mod client;
 mod client_messages;
 #[cfg(target_os = "linux")]
 mod clients;
+mod colours;
 mod connect;
 mod gate;
 mod git;
@@ -16,6 +17,7 @@ mod killed;
 mod running;
 mod settings;
 mod shim;
+mod shim_http;
 mod sockets;
 pub(crate) mod terminal;
 mod toolsets;

@@ -1,6 +1,6 @@
 //! The shim to a Unix socket, both programs of it, between a client and a server that misbehave.
 
-use super::connect::{SHIMS, command};
+use super::connect::{SHIMS, command, command_that_waits};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -32,7 +32,15 @@ impl Site {
     }
 
     fn start(&self, program: &[&str]) -> Shim {
-        let mut command = self.command(program);
+        Self::spawn(self.command(program))
+    }
+
+    /// One that does not wait for a server that is not there.
+    fn start_impatient(&self, program: &[&str]) -> Shim {
+        Self::spawn(command_that_waits(program, &format!("unix:{}", self.socket().display()), 0))
+    }
+
+    fn spawn(mut command: std::process::Command) -> Shim {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a shim");
         let (input, output) = (child.stdin.take(), child.stdout.take().expect("its stdout"));
@@ -240,6 +248,42 @@ fn messages_wait_for_the_server_up_to_a_mebibyte() {
         let said = String::from_utf8(shim.end().stderr).expect("text");
         let told = said.lines().filter(|line| line.contains("cannot reach the server at unix:")).count();
         assert!(told >= 1 && said.contains("is back"), "{said}");
+    }
+}
+
+/// A server that was never there is given up, and who asked is told; one that was there is waited for.
+#[test]
+fn a_server_that_was_never_there_is_given_up() {
+    for program in SHIMS {
+        let site = Site::new();
+        let mut shim = site.start_impatient(program);
+        // Nobody would hear of it yet.
+        shim.send("{\"jsonrpc\":\"2.0\",\"method\":\"m\"}\n");
+        shim.send(&(request(1, 10) + &request(2, 10)));
+        let mut told: Vec<(Value, String)> = vec![shim.error(), shim.error()];
+        told.sort_by_key(|(id, _)| id.as_u64());
+        let want = format!("no server can be reached at unix:{}: ", site.socket().display());
+        for (at, (id, why)) in told.iter().enumerate() {
+            assert_eq!(id, &Value::from(at + 1));
+            assert!(
+                why.starts_with(&want) && why.contains("No such file") && why.contains("Start it"),
+                "{why}"
+            );
+        }
+        assert_eq!(shim.line(), "", "it ends though its client goes on");
+        let ended = shim.end();
+        let said = String::from_utf8(ended.stderr).expect("text");
+        assert!(ended.status.code() == Some(3) && said.contains(&want), "{said}");
+
+        let listener = site.listen();
+        let mut shim = site.start_impatient(program);
+        let connection = accept(&listener);
+        drop((connection, listener));
+        shim.send(&request(3, 10));
+        let (mut lines, mut writer) = accept(&site.listen());
+        assert_eq!(line_of(&mut lines), request(3, 10));
+        writer.write_all(answer(3).as_bytes()).expect("written");
+        assert_eq!(shim.line(), answer(3));
     }
 }
 

@@ -320,7 +320,7 @@ impl Setting {
     }
 
     /// Its value as TOML; `None` when it has none.
-    pub(super) fn show(&self, settings: &Settings) -> Option<String> {
+    pub(in crate::cli) fn show(&self, settings: &Settings) -> Option<String> {
         (self.load)(settings)
     }
 

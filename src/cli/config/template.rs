@@ -1,6 +1,7 @@
 //! A configuration file to begin with: every setting, what it is for, its default, all of it in comments.
 
 use super::setting::{Group, Setting, Settings};
+use crate::cli::missing;
 use crate::cli::terminal::wrap;
 use crate::limits::{LimitOption, Limits, Unit};
 use std::fmt::{self, Write};
@@ -58,6 +59,9 @@ fn entry(out: &mut impl Write, setting: &Setting) -> fmt::Result {
     comment(out, setting.help)?;
     if !setting.unset.is_empty() {
         comment(out, &format!("Without it: {}.", setting.unset))?;
+    }
+    if let Some(remark) = missing::remark(setting.name) {
+        comment(out, &remark)?;
     }
     let value = setting.show(&Settings::default()).unwrap_or_else(|| setting.example());
     writeln!(out, "#{} = {value}", setting.name)

@@ -19,6 +19,14 @@ pub enum ShimError {
     /// Reading or writing failed.
     #[error("standard input or output broke: {0}")]
     Broken(#[from] io::Error),
+    /// Nobody listens where the server should be, and never did.
+    #[error("no server can be reached at {target}: {why}. Start it, and then this client again")]
+    NoServer {
+        /// Where it should be.
+        target: String,
+        /// The last error.
+        why: String,
+    },
     /// The target is no address.
     #[error("{0}")]
     Target(String),

@@ -8,6 +8,8 @@ use super::error::ShimError;
 use super::lines::{next_line, write_line};
 use super::message::{Handshake, Summary, lost};
 use super::outage::Outage;
+use super::refusal::Refusal;
+use super::target::HttpTarget;
 use crate::client::line::LineReader;
 use crate::client::wire_http::{Answer, Body, HttpConnection, Request};
 use crate::limits::Limits;
@@ -17,9 +19,12 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
 
 /// The most messages that wait for the client.
 const MAX_WAITING: usize = 64;
@@ -28,60 +33,16 @@ const MAX_AT_ONCE: usize = 100;
 /// The most idle connections that are kept for later requests.
 const MAX_IDLE: usize = 8;
 
-/// A server that speaks Streamable HTTP.
-#[derive(Clone)]
-pub struct HttpTarget {
-    /// `host:port`.
-    authority: String,
-    path: String,
-    url: String,
-    /// Headers of each request, as whole lines.
-    headers: String,
-}
-
-impl std::fmt::Debug for HttpTarget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpTarget").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-impl HttpTarget {
-    /// A server at `url`, with further headers for each request: names and values.
-    ///
-    /// # Errors
-    /// When the shim cannot use the URL, or a header cannot be sent.
-    pub fn new(url: &str, headers: &[(String, String)]) -> Result<Self, ShimError> {
-        let refuse = |why: String| Err(ShimError::Target(why));
-        let Some(rest) = url.strip_prefix("http://") else {
-            return refuse(format!(
-                "{url}: the shim speaks http:// and unix:, put a proxy in front of https://"
-            ));
-        };
-        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        if host.is_empty() || host.contains('@') {
-            return refuse(format!("{url}: there is no host"));
-        }
-        let mut lines = String::new();
-        for (name, value) in headers {
-            let is_clean = |text: &str| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-            if name.is_empty() || name.contains([':', ' ']) || !is_clean(name) || !is_clean(value) {
-                return refuse(format!("the header {name:?} cannot be sent"));
-            }
-            let _ = write!(lines, "{name}: {value}\r\n");
-        }
-        Ok(Self {
-            authority: if has_port { host.to_owned() } else { format!("{host}:80") },
-            path: if path.is_empty() { "/mcp".to_owned() } else { path.to_owned() },
-            url: url.to_owned(),
-            headers: lines,
-        })
-    }
-}
+/// How long a connection may take to stand.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What all requests share.
 struct Shared {
     target: HttpTarget,
+    /// When nobody is waited for any more, if the server was never reached.
+    reached_by: Instant,
+    /// Somebody was told that it was not.
+    given_up: Notify,
     max_answer_bytes: usize,
     state: Mutex<State>,
     answers: Sender<Vec<u8>>,
@@ -89,6 +50,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// The server was there once.
+    is_reached: bool,
+    /// Why it never was, when nobody is waited for any more.
+    no_server: Option<String>,
     idle: Vec<HttpConnection>,
     handshake: Handshake,
     session: Option<String>,
@@ -108,15 +73,50 @@ impl Shared {
         let _ = self.answers.send(line).await;
     }
 
-    /// Pauses after a failed attempt to reach the server, and logs the first one.
-    async fn wait(&self, outage: &mut Outage, error: &io::Error) {
+    /// Pauses after a failed attempt to reach the server, and logs the first one. `false` where nobody was ever reached,
+    /// and it is time to give up.
+    async fn wait(&self, outage: &mut Outage, error: &io::Error) -> bool {
         if !outage.is_on() {
             tracing::warn!("cannot reach the server at {}: {error}; trying again", self.target.url);
         }
-        tokio::time::sleep(outage.prolong()).await;
+        let pause = outage.prolong();
+        if self.state().is_reached {
+            tokio::time::sleep(pause).await;
+            return true;
+        }
+        let left = self.reached_by.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        tokio::time::sleep(pause.min(left)).await;
+        true
+    }
+
+    /// Tells who waits for an answer that nobody is there, and has the shim end.
+    async fn give_up(&self, summary: &Summary, error: &io::Error) {
+        // Without a request, nobody would hear of it.
+        let Some(id) = summary.id.as_ref().filter(|_| summary.is_request()) else { return };
+        let why = error.to_string();
+        self.send_to_client(lost(id, &self.no_server(why.clone()).to_string())).await;
+        self.state().no_server = Some(why);
+        self.given_up.notify_one();
+    }
+
+    fn no_server(&self, why: String) -> ShimError {
+        ShimError::NoServer { target: self.target.url.clone(), why }
+    }
+
+    /// Tells the client why its request was refused; what nobody waits for is logged.
+    async fn tell_refusal(&self, summary: &Summary, refusal: &Refusal) {
+        if let Some(id) = summary.id.as_ref().filter(|_| summary.is_request()) {
+            self.send_to_client(refusal.answer(id, &self.target.url)).await;
+        } else {
+            tracing::warn!("{}", refusal.sentence(&self.target.url));
+        }
     }
 
     fn note_reached(&self, outage: &mut Outage) {
+        self.state().is_reached = true;
         if outage.end() {
             tracing::warn!("the server at {} is back", self.target.url);
         }
@@ -128,6 +128,7 @@ pub(super) async fn run<R, W>(
     mut client: LineReader<R>,
     output: W,
     limits: &Limits,
+    patience: Duration,
 ) -> Result<(), ShimError>
 where
     R: AsyncRead + Unpin,
@@ -136,51 +137,64 @@ where
     let (answers, lines) = channel(MAX_WAITING);
     let shared = Arc::new(Shared {
         target: target.clone(),
+        reached_by: Instant::now() + patience,
+        given_up: Notify::new(),
         max_answer_bytes: limits.max_reply_bytes,
         state: Mutex::default(),
         answers,
     });
-    let reading = async move {
-        let mut requests = JoinSet::new();
-        let mut listening: Option<AbortHandle> = None;
-        while let Some(line) = next_line(&mut client).await? {
-            while requests.len() >= MAX_AT_ONCE {
-                requests.join_next().await;
-            }
-            while requests.try_join_next().is_some() {}
-            let summary = Summary::of(&line);
-            if let Some(id) = summary.cancels.as_deref().filter(|_| summary.version.is_some()) {
-                if let Some(running) = shared.state().running.remove(id) {
-                    running.abort();
-                }
-                continue;
-            }
-            shared.state().handshake.watch(&summary, &line);
-            // The handshake decides how all later messages are sent.
-            let is_first = summary.is(Method::Initialize) || summary.is(Method::Initialized);
-            let id = summary.id.clone().filter(|_| summary.is_request());
-            let work = serve(Arc::clone(&shared), summary.clone(), line);
-            if is_first {
-                work.await;
-                if summary.is(Method::Initialized) && shared.state().session.is_some() {
-                    listening.take().inspect(AbortHandle::abort);
-                    listening = Some(tokio::spawn(listen(Arc::clone(&shared))).abort_handle());
-                }
-                continue;
-            }
-            let running = requests.spawn(work);
-            if let Some(id) = id {
-                shared.state().running.insert(id, running);
-            }
-        }
-        while requests.join_next().await.is_some() {}
-        listening.inspect(AbortHandle::abort);
-        end_session(&shared).await;
-        Ok::<(), ShimError>(())
-    };
-    let (ended, written) = tokio::join!(reading, write(lines, output));
+    let (ended, written) = tokio::join!(read(shared, &mut client), write(lines, output));
     ended?;
     Ok(written?)
+}
+
+/// Sends what the client says until it ends, or until the server is given up.
+async fn read<R: AsyncRead + Unpin>(
+    shared: Arc<Shared>,
+    client: &mut LineReader<R>,
+) -> Result<(), ShimError> {
+    let mut requests = JoinSet::new();
+    let mut listening: Option<AbortHandle> = None;
+    loop {
+        let line = tokio::select! {
+            line = next_line(client) => line?,
+            () = shared.given_up.notified() => None,
+        };
+        let Some(line) = line else { break };
+        while requests.len() >= MAX_AT_ONCE {
+            requests.join_next().await;
+        }
+        while requests.try_join_next().is_some() {}
+        let summary = Summary::of(&line);
+        if let Some(id) = summary.cancels.as_deref().filter(|_| summary.version.is_some()) {
+            if let Some(running) = shared.state().running.remove(id) {
+                running.abort();
+            }
+            continue;
+        }
+        shared.state().handshake.watch(&summary, &line);
+        // The handshake decides how all later messages are sent.
+        let is_first = summary.is(Method::Initialize) || summary.is(Method::Initialized);
+        let id = summary.id.clone().filter(|_| summary.is_request());
+        let work = serve(Arc::clone(&shared), summary.clone(), line);
+        if is_first {
+            work.await;
+            if summary.is(Method::Initialized) && shared.state().session.is_some() {
+                listening.take().inspect(AbortHandle::abort);
+                listening = Some(tokio::spawn(listen(Arc::clone(&shared))).abort_handle());
+            }
+            continue;
+        }
+        let running = requests.spawn(work);
+        if let Some(id) = id {
+            shared.state().running.insert(id, running);
+        }
+    }
+    while requests.join_next().await.is_some() {}
+    listening.inspect(AbortHandle::abort);
+    end_session(&shared).await;
+    let no_server = shared.state().no_server.take();
+    no_server.map_or(Ok(()), |why| Err(shared.no_server(why)))
 }
 
 async fn write<W: AsyncWrite + Unpin>(mut lines: Receiver<Vec<u8>>, mut output: W) -> io::Result<()> {
@@ -198,10 +212,8 @@ async fn serve(shared: Arc<Shared>, summary: Summary, line: Vec<u8>) {
         let request = shared.request(&summary, &line);
         let (connection, answer) = match exchange(&shared, &request).await {
             Ok(exchanged) => exchanged,
-            Err(Failure::Unreachable(error)) => {
-                shared.wait(&mut outage, &error).await;
-                continue;
-            }
+            Err(Failure::Unreachable(error)) if shared.wait(&mut outage, &error).await => continue,
+            Err(Failure::Unreachable(error)) => return shared.give_up(&summary, &error).await,
             Err(Failure::Broken(error)) => {
                 if let Some(id) = summary.id.filter(|_| summary.method.is_some()) {
                     shared
@@ -252,7 +264,10 @@ async fn exchange(shared: &Shared, request: &Request) -> Result<(HttpConnection,
             return Err(Failure::Broken(io::ErrorKind::ConnectionReset.into()));
         }
     }
-    let mut link = HttpConnection::open(&shared.target.authority).await.map_err(Failure::Unreachable)?;
+    let HttpTarget { address, encryption, .. } = &shared.target;
+    let opening = timeout(CONNECT_PATIENCE, HttpConnection::open(address, encryption.as_ref()));
+    let opened = opening.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let mut link = opened.map_err(Failure::Unreachable)?;
     let answer = link.exchange(request).await.map_err(Failure::Broken)?;
     Ok((link, answer))
 }
@@ -265,14 +280,22 @@ async fn forward(
     answer: Answer,
 ) -> io::Result<()> {
     let mut has_answered = false;
+    let is_refused = !(200..300).contains(&answer.status);
     let mut body = Body::of(&answer, shared.max_answer_bytes);
     while let Some(message) = body.next(&mut link).await? {
         let of = Summary::of(&message);
+        if is_refused && !(of.is_answer() && of.id == summary.id) {
+            shared.tell_refusal(summary, &Refusal::read(answer.status, &message)).await;
+            has_answered = true;
+            continue;
+        }
         has_answered |= of.is_answer();
         shared.learn(summary, &message);
         shared.send_to_client(message).await;
     }
-    if let Some(id) = summary.id.as_ref().filter(|_| summary.method.is_some() && !has_answered) {
+    if is_refused && !has_answered {
+        shared.tell_refusal(summary, &Refusal::read(answer.status, b"")).await;
+    } else if let Some(id) = summary.id.as_ref().filter(|_| summary.method.is_some() && !has_answered) {
         let why = format!("the server answered {} without a message", answer.status);
         shared.send_to_client(lost(id, &why)).await;
     }
@@ -328,7 +351,9 @@ async fn listen(shared: Arc<Shared>) {
             // The server has no such stream.
             Ok(_) => return,
             Err(Failure::Unreachable(error) | Failure::Broken(error)) => {
-                shared.wait(&mut outage, &error).await;
+                if !shared.wait(&mut outage, &error).await {
+                    return;
+                }
             }
         }
     }
@@ -347,7 +372,7 @@ impl Shared {
         let state = self.state();
         Request {
             verb,
-            authority: self.target.authority.clone(),
+            host: self.target.host.clone(),
             path: self.target.path.clone(),
             headers: format!("{}{headers}{}", self.target.headers, state.session_headers()),
             session: state.session.clone(),
@@ -370,7 +395,7 @@ impl Shared {
         }
         Request {
             verb: "POST",
-            authority: self.target.authority.clone(),
+            host: self.target.host.clone(),
             path: self.target.path.clone(),
             headers,
             session,

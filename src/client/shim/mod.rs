@@ -14,28 +14,35 @@ mod lines;
 mod message;
 mod outage;
 mod output;
+mod refusal;
 mod relay;
 mod signals;
+mod target;
 
 use super::line::LineReader;
 use crate::limits::Limits;
 use crate::stdio::StdioStreams;
+use std::time::Duration;
 
 pub use error::ShimError;
-pub use http::HttpTarget;
 pub use relay::run as run_unix;
 pub use signals::termination;
+pub use target::HttpTarget;
+
+/// How long a server that was never there is waited for, unless it is said otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connects standard input and output to a server of Streamable HTTP until standard input ends.
 ///
 /// When the server ends, requests in flight are answered with an error, and the shim tries again as long as its client
-/// is connected.
+/// is connected. One that was never reached within `patience` is given up: requests that wait are answered with an error,
+/// or else the first one that comes, and the shim ends.
 ///
 /// # Errors
-/// When standard input or output cannot be used. A server that cannot be reached is no error.
-pub async fn run_http(target: &HttpTarget) -> Result<(), ShimError> {
+/// When standard input or output cannot be used, and [`ShimError::NoServer`].
+pub async fn run_http(target: &HttpTarget, patience: Duration) -> Result<(), ShimError> {
     let StdioStreams { input, output, flags: _restored } = StdioStreams::open()?;
     let limits = Limits::default();
     let lines = LineReader::new(input, limits.max_frame_bytes);
-    http::run(target, lines, output, &limits).await
+    http::run(target, lines, output, &limits, patience).await
 }

@@ -54,13 +54,20 @@ impl Failure {
 /// becomes readable. `say` gets what happened to the server, for the log.
 ///
 /// When the server ends, requests in flight are answered with an error, and the shim reconnects as long as its client
-/// is connected.
+/// is connected. One that was never reached within `patience` is given up: requests that wait are answered with an error,
+/// or else the first one that comes, and the shim ends.
 ///
 /// # Errors
-/// When standard input or output cannot be used. A server that cannot be reached is no error.
-pub fn run(path: &Path, stop: BorrowedFd<'_>, say: &mut dyn FnMut(Arguments<'_>)) -> Result<(), ShimError> {
+/// When standard input or output cannot be used, and [`ShimError::NoServer`].
+pub fn run(
+    path: &Path,
+    patience: Duration,
+    stop: BorrowedFd<'_>,
+    say: &mut dyn FnMut(Arguments<'_>),
+) -> Result<(), ShimError> {
     let output = Output::open().map_err(|source| ShimError::Stdio { name: "output", source })?;
     let mut relay = Relay::new(path, output, say);
+    relay.reached_by = Some(Instant::now() + patience);
     let mut ready = Ready::default();
     while !relay.advance() {
         if relay.write(&mut ready)? {
@@ -70,7 +77,7 @@ pub fn run(path: &Path, stop: BorrowedFd<'_>, say: &mut dyn FnMut(Arguments<'_>)
         ready = found;
         relay.read(&ready)?;
     }
-    Ok(())
+    relay.no_server.map_or(Ok(()), Err)
 }
 
 /// A message on its way out.
@@ -149,6 +156,10 @@ struct Relay<'r> {
     reply: Outgoing,
     link: Link,
     outage: Outage,
+    /// When nobody is waited for any more; none if the server was there once.
+    reached_by: Option<Instant>,
+    /// It was given up.
+    no_server: Option<ShimError>,
     handshake: Handshake,
     in_flight: InFlight,
     /// Messages of the client that were not sent yet, and the bytes of all.
@@ -171,6 +182,8 @@ impl<'r> Relay<'r> {
             reply: Outgoing::default(),
             link: Link::Down { retry_at: Instant::now() },
             outage: Outage::default(),
+            reached_by: None,
+            no_server: None,
             handshake: Handshake::default(),
             in_flight: InFlight::default(),
             unsent: VecDeque::new(),
@@ -195,7 +208,10 @@ impl<'r> Relay<'r> {
             return;
         }
         match self.connect() {
-            Ok(server) => self.link = Link::Up(server),
+            Ok(server) => {
+                self.reached_by = None;
+                self.link = Link::Up(server);
+            }
             Err(error) => self.note_unreachable(&error),
         }
     }
@@ -220,7 +236,28 @@ impl<'r> Relay<'r> {
             let at = self.path.display();
             (self.say)(format_args!("cannot reach the server at unix:{at}: {error}; trying again"));
         }
-        self.link = Link::Down { retry_at: Instant::now() + self.outage.prolong() };
+        let now = Instant::now();
+        let retry_at = now + self.outage.prolong();
+        self.link = Link::Down { retry_at };
+        match self.reached_by {
+            Some(by) if by <= now => self.give_up(error),
+            Some(by) => self.link = Link::Down { retry_at: retry_at.min(by) },
+            None => {}
+        }
+    }
+
+    /// Answers the requests that wait, and ends. Without any, the next one is waited for, as nobody would hear of it.
+    fn give_up(&mut self, error: &io::Error) {
+        let requests: Vec<_> = self.unsent.iter().filter_map(|line| id_of_request(&line.bytes)).collect();
+        if requests.is_empty() {
+            return;
+        }
+        self.unsent.clear();
+        self.unsent_bytes = 0;
+        self.unanswered.extend(requests.into_iter().map(|id| (id, Failure::Unreachable)));
+        let target = format!("unix:{}", self.path.display());
+        self.no_server = Some(ShimError::NoServer { target, why: error.to_string() });
+        self.link = Link::Over;
     }
 
     /// Takes messages of the client as far as there is room for them.
@@ -283,7 +320,11 @@ impl<'r> Relay<'r> {
     fn next_reply(&mut self) -> Option<Vec<u8>> {
         loop {
             if let Some((id, why)) = self.unanswered.pop() {
-                return Some(with_newline(&why.answer(&id)));
+                let answer = match (why, &self.no_server) {
+                    (Failure::Unreachable, Some(error)) => lost(&id, &error.to_string()),
+                    (why, _) => why.answer(&id),
+                };
+                return Some(with_newline(&answer));
             }
             let Link::Up(server) = &mut self.link else { return None };
             match server.lines.next_line() {
