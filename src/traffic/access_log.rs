@@ -4,7 +4,8 @@
 //! reported; once warm, a request allocates nothing here.
 
 use super::ended_request::{EndedRequest, thousandths};
-use super::line_queue::{DropWarnings, LineQueue, touched};
+use super::line_queue::{Batch, DropWarnings, touched};
+use super::line_writer::{LineSink, LineThread, LineWriter};
 use super::refused_lines::RefusedLines;
 use crate::lock::lock;
 use jiff::Timestamp;
@@ -14,17 +15,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes of the lines that wait; another such room is being written meanwhile.
 const QUEUE_BYTES: usize = 64 * 1024;
-/// How long a line waits at most until it is written.
-const INTERVAL: Duration = Duration::from_millis(100);
-/// What the thread that writes needs, a report of an error included.
-const STACK_BYTES: usize = 128 * 1024;
+/// The thread that writes: a line waits no longer than that, and a report of an error has room on its stack.
+const THREAD: LineThread =
+    LineThread { name: "access-log", stack_bytes: 128 * 1024, interval: Duration::from_millis(100) };
 
 /// What an access log holds: lines that wait and lines that are being written.
 pub(crate) const MAX_ACCESS_LOG_BYTES: u64 = 2 * QUEUE_BYTES as u64;
@@ -87,29 +85,21 @@ pub struct AccessLog {
     handle: Arc<Handle>,
 }
 
-/// Ends the thread with the last handle.
-struct Handle(Arc<Shared>);
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.0.queue.begin_close();
-    }
-}
-
-/// What the handles share with the thread that writes.
-struct Shared {
-    queue: LineQueue,
-    /// The file is to be opened anew.
-    reopens: AtomicBool,
-    warnings: Mutex<DropWarnings>,
+/// What the handles share: the last one ends the thread.
+struct Handle {
+    lines: LineWriter,
+    warnings: Arc<Warnings>,
     refused: Mutex<RefusedLines>,
 }
 
-impl Shared {
-    /// Reports lines that are lost, now and then.
+/// Reports lines that are lost, now and then.
+#[derive(Default)]
+struct Warnings(Mutex<DropWarnings>);
+
+impl Warnings {
     #[cold]
-    fn warn(&self, dropped: u64, is_last: bool, why: &dyn fmt::Display) {
-        let due = lock(&self.warnings).due(dropped, is_last, Instant::now());
+    fn note(&self, dropped: u64, is_last: bool, why: &dyn fmt::Display) {
+        let due = lock(&self.0).due(dropped, is_last, Instant::now());
         if let Some(lines) = due {
             tracing::warn!(lines, "lines are missing in the access log: {why}");
         }
@@ -134,27 +124,15 @@ impl AccessLog {
         open: impl Fn() -> io::Result<W> + Send + 'static,
         queue_bytes: usize,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            queue: LineQueue::new(touched(queue_bytes)),
-            reopens: AtomicBool::new(false),
-            warnings: Mutex::default(),
-            refused: Mutex::default(),
-        });
-        let (of_thread, spare) = (Arc::clone(&shared), touched(queue_bytes));
-        let run = move || {
-            let mut file = LogFile::new(out);
-            write(&of_thread, &mut file, &open, spare);
-            // It is written out before anybody hears that it is.
-            drop(file);
-            of_thread.queue.note_end();
-        };
-        thread::Builder::new().name("access-log".to_owned()).stack_size(STACK_BYTES).spawn(run)?;
-        Ok(Self { handle: Arc::new(Handle(shared)) })
+        let warnings = Arc::<Warnings>::default();
+        let sink = FileSink { file: LogFile::new(out), open, warnings: Arc::clone(&warnings) };
+        let lines = LineWriter::start(sink, &THREAD, [touched(queue_bytes), touched(queue_bytes)])?;
+        Ok(Self { handle: Arc::new(Handle { lines, warnings, refused: Mutex::default() }) })
     }
 
     /// Writes the line of a request. Of those that are refused before they are read, a second has twenty lines.
     pub fn write(&self, request: &EndedRequest<'_>) {
-        let Shared { queue, refused, .. } = &*self.handle.0;
+        let Handle { lines, warnings, refused } = &*self.handle;
         let left_out =
             if request.result.is_refused() { lock(refused).count(Instant::now()) } else { Some(0) };
         let Some(left_out) = left_out else { return };
@@ -162,25 +140,24 @@ impl AccessLog {
             let Scratch { line, clock } = &mut *scratch.borrow_mut();
             line.clear();
             request.write_json(clock.now(), left_out, line);
-            queue.push(line)
+            lines.push(line)
         });
         match pushed {
             Ok(true) => {}
-            Ok(false) => self.handle.0.warn(1, false, &"its file takes them too slowly"),
+            Ok(false) => warnings.note(1, false, &"its file takes them too slowly"),
             // The thread is about to end.
-            Err(_) => queue.note_dropped(),
+            Err(_) => lines.note_dropped(),
         }
     }
 
     /// Opens the file anew, which somebody has renamed: what is written from now on is in a file of the old name.
     pub fn reopen(&self) {
-        self.handle.0.reopens.store(true, Ordering::Release);
-        self.handle.0.queue.nudge();
+        self.handle.lines.reopen();
     }
 
     /// Ends the log, and waits until all is written, for at most `patience`. Returns whether it is.
     pub fn finish(&self, patience: Duration) -> bool {
-        self.handle.0.queue.close(patience)
+        self.handle.lines.close(patience)
     }
 }
 
@@ -259,31 +236,31 @@ fn open(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"))
 }
 
-/// Writes until the log is closed.
-fn write<W: Write>(
-    shared: &Shared,
-    file: &mut LogFile<W>,
-    open: &impl Fn() -> io::Result<W>,
-    mut lines: Vec<u8>,
-) {
-    loop {
-        shared.queue.wait_for_first();
-        let batch = shared.queue.take(&mut lines, INTERVAL);
-        if shared.reopens.swap(false, Ordering::Acquire) {
-            match open() {
-                Ok(out) => *file = LogFile { missing: file.missing, ..LogFile::new(out) },
-                Err(error) => {
-                    tracing::error!(%error, "the access log cannot be opened anew: the file before stays");
-                }
+/// The file of the log, and how it is opened.
+struct FileSink<W, O> {
+    file: LogFile<W>,
+    open: O,
+    warnings: Arc<Warnings>,
+}
+
+impl<W, O> LineSink for FileSink<W, O>
+where
+    W: Write + Send + 'static,
+    O: Fn() -> io::Result<W> + Send + 'static,
+{
+    fn write(&mut self, lines: &[u8], batch: &Batch) {
+        self.file.missing += batch.dropped;
+        if let Err(lost) = self.file.write(lines) {
+            self.warnings.note(lost.lines, batch.is_last, &lost.error);
+        }
+    }
+
+    fn reopen(&mut self) {
+        match (self.open)() {
+            Ok(out) => self.file = LogFile { missing: self.file.missing, ..LogFile::new(out) },
+            Err(error) => {
+                tracing::error!(%error, "the access log cannot be opened anew: the file before stays");
             }
-        }
-        file.missing += batch.dropped;
-        if let Err(lost) = file.write(&lines) {
-            shared.warn(lost.lines, batch.is_last, &lost.error);
-        }
-        lines.clear();
-        if batch.is_last {
-            return;
         }
     }
 }
@@ -352,11 +329,9 @@ impl<W: Write> LogFile<W> {
 #[cfg(test)]
 mod tests {
     use super::super::ended_request::RequestResult;
+    use super::super::line_writer::testing::{Gated, Gone, PATIENCE};
     use super::*;
-    use std::sync::PoisonError;
-    use std::sync::mpsc::{SyncSender, sync_channel};
-
-    const PATIENCE: Duration = Duration::from_mins(1);
+    use std::thread;
 
     fn request(answer_bytes: usize) -> EndedRequest<'static> {
         EndedRequest {
@@ -388,25 +363,6 @@ mod tests {
         }
     }
 
-    /// Keeps what is written, and waits for its gate to open before each write.
-    #[derive(Clone, Default)]
-    struct Gated {
-        written: Arc<Mutex<Vec<u8>>>,
-        gate: Arc<Mutex<()>>,
-    }
-
-    impl Write for Gated {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _open = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-            lock(&self.written).extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn start(out: &Gated, queue_bytes: usize) -> AccessLog {
         let again = out.clone();
         AccessLog::start(out.clone(), move || Ok(again.clone()), queue_bytes).expect("starts")
@@ -416,13 +372,13 @@ mod tests {
     #[test]
     fn a_file_that_stands_still_costs_lines_and_no_time() {
         let out = Gated::default();
-        let closed = lock(&out.gate);
+        let closed = out.close();
         let log = start(&out, 2_000);
         (0..1_000).for_each(|bytes| log.write(&request(bytes)));
         assert!(!log.finish(Duration::ZERO), "nothing can be written");
         drop(closed);
         assert!(log.finish(PATIENCE));
-        let lines = read(std::str::from_utf8(&lock(&out.written)).expect("text"));
+        let lines = out.json();
         let written = lines.iter().filter(|line| line.get("ms").is_some()).count() as u64;
         let dropped: u64 = lines.iter().filter_map(|line| line["dropped"].as_u64()).sum();
         assert_eq!(written + dropped, 1_000);
@@ -515,30 +471,11 @@ mod tests {
         }
     }
 
-    /// Says when it was dropped.
-    struct Gone(SyncSender<()>);
-
-    impl Write for Gone {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Drop for Gone {
-        fn drop(&mut self) {
-            let _ = self.0.send(());
-        }
-    }
-
     #[test]
     fn the_thread_ends_with_the_last_handle() {
-        let (gone, is_gone) = sync_channel(1);
+        let (gone, is_gone) = Gone::new();
         let closed = || Err(io::ErrorKind::NotFound.into());
-        let log = AccessLog::start(Gone(gone), closed, 1_000).expect("starts");
+        let log = AccessLog::start(gone, closed, 1_000).expect("starts");
         drop(log.clone());
         log.write(&request(1));
         drop(log);

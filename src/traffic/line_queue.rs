@@ -26,7 +26,7 @@ struct Queue {
     dropped: u64,
     /// The thread that writes sleeps until there is a line.
     awaits_first: bool,
-    is_nudged: bool,
+    reopens: bool,
     is_closing: bool,
     has_ended: bool,
 }
@@ -38,6 +38,8 @@ pub(crate) struct Batch {
     pub(crate) dropped: u64,
     /// Nothing comes after it.
     pub(crate) is_last: bool,
+    /// What is written to is to be opened anew before.
+    pub(crate) reopens: bool,
 }
 
 impl LineQueue {
@@ -74,24 +76,32 @@ impl LineQueue {
         true
     }
 
+    /// Counts a line as dropped.
     pub(crate) fn note_dropped(&self) {
-        lock(&self.queue).dropped += 1;
+        let mut queue = lock(&self.queue);
+        queue.dropped += 1;
+        let is_awaited = std::mem::take(&mut queue.awaits_first);
+        drop(queue);
+        if is_awaited {
+            self.is_due.notify_one();
+        }
     }
 
-    /// Waits until there is a line, the queue ends, or [`LineQueue::nudge`] is called.
+    /// Waits until there is something to do: a line is there or was dropped, the queue ends, or
+    /// [`LineQueue::reopen`] was called.
     pub(crate) fn wait_for_first(&self) {
         let mut queue = lock(&self.queue);
-        while queue.lines.is_empty() && queue.dropped == 0 && !queue.is_closing && !queue.is_nudged {
+        while queue.lines.is_empty() && queue.dropped == 0 && !queue.is_closing && !queue.reopens {
             queue.awaits_first = true;
             queue = self.is_due.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.awaits_first = false;
-        queue.is_nudged = false;
     }
 
-    /// Has [`LineQueue::wait_for_first`] return, though there may be no line.
-    pub(crate) fn nudge(&self) {
-        lock(&self.queue).is_nudged = true;
+    /// Has what is written to opened anew, even if there is no line.
+    #[cfg(any(feature = "cli", test))]
+    pub(crate) fn reopen(&self) {
+        lock(&self.queue).reopens = true;
         self.is_due.notify_one();
     }
 
@@ -104,7 +114,11 @@ impl LineQueue {
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         std::mem::swap(&mut queue.lines, spare);
-        Batch { dropped: std::mem::take(&mut queue.dropped), is_last: queue.is_closing }
+        Batch {
+            dropped: std::mem::take(&mut queue.dropped),
+            is_last: queue.is_closing,
+            reopens: std::mem::take(&mut queue.reopens),
+        }
     }
 
     /// Says that all is written.
@@ -180,21 +194,29 @@ mod tests {
         assert!(!queue.push(b"5678\n"));
         assert!(queue.push(b"9\n"), "a shorter one has room");
         let mut lines = Vec::new();
-        assert_eq!(queue.take(&mut lines, Duration::ZERO), Batch { dropped: 1, is_last: false });
+        assert_eq!(
+            queue.take(&mut lines, Duration::ZERO),
+            Batch { dropped: 1, is_last: false, reopens: false }
+        );
         assert_eq!(lines, b"1234\n9\n");
         queue.begin_close();
         lines.clear();
-        assert_eq!(queue.take(&mut lines, Duration::from_mins(1)), Batch { dropped: 0, is_last: true });
+        let last = queue.take(&mut lines, Duration::from_mins(1));
+        assert_eq!(last, Batch { dropped: 0, is_last: true, reopens: false });
         assert!(!queue.close(Duration::ZERO), "nobody said that all is written");
         queue.note_end();
         assert!(queue.close(Duration::from_mins(1)));
     }
 
-    /// Each of the three has a thread that waits for the first line go on.
+    /// Each of the four has a thread that waits for the first line go on.
     #[test]
-    fn a_line_a_nudge_and_the_end_wake_who_waits() {
-        let wakes: [fn(&LineQueue); 3] =
-            [|queue| assert!(queue.push(b"line\n")), LineQueue::nudge, LineQueue::begin_close];
+    fn a_line_a_lost_line_a_new_file_and_the_end_wake_who_waits() {
+        let wakes: [fn(&LineQueue); 4] = [
+            |queue| assert!(queue.push(b"line\n")),
+            LineQueue::note_dropped,
+            LineQueue::reopen,
+            LineQueue::begin_close,
+        ];
         for wake in wakes {
             let queue = Arc::new(LineQueue::new(touched(64)));
             let waiting = std::thread::spawn({

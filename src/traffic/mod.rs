@@ -8,6 +8,7 @@ mod access_log;
 mod ended_request;
 mod format;
 mod line_queue;
+mod line_writer;
 mod recorder;
 mod recording;
 #[cfg(feature = "cli")]
@@ -27,7 +28,11 @@ pub use format::{RecordedArguments, TRAFFIC_SCHEMA};
 #[cfg(feature = "load")]
 pub(crate) use format::{RecordedEra, RecordedRequest, TrafficLine};
 #[cfg(feature = "cli")]
-pub(crate) use line_queue::LineQueue;
+pub(crate) use line_queue::Batch;
+#[cfg(all(feature = "cli", test))]
+pub(crate) use line_writer::testing;
+#[cfg(feature = "cli")]
+pub(crate) use line_writer::{LineSink, LineThread, LineWriter};
 #[cfg(feature = "cli")]
 pub(crate) use recorder::MAX_RECORDER_BYTES;
 pub use recorder::{RecordTrafficError, TrafficRecorder};

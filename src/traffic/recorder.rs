@@ -1,20 +1,21 @@
 //! [`TrafficRecorder`]: writes down the requests of a server, from a thread of its own.
 
 use super::format::{RecordedArguments, TRAFFIC_SCHEMA, TrafficHeader, TrafficLine};
-use super::line_queue::{DropWarnings, touched};
+use super::line_queue::{Batch, DropWarnings, touched};
+use super::line_writer::{LineSink, LineThread, LineWriter};
 use super::recording::{MAX_REQUESTS_BYTES, Recording, RequestFacts, RequestInProgress};
 use super::trace_file::{TraceFile, create};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes of the queue; another such room is being written meanwhile.
 const QUEUE_BYTES: usize = 256 * 1024;
-/// How long a line waits at most until it is written.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// The thread that writes: a line waits no longer than that, and a report of an error has room on its stack.
+const THREAD: LineThread =
+    LineThread { name: "traffic", stack_bytes: 128 * 1024, interval: Duration::from_millis(100) };
 
 /// What a recorder holds at most: lines that wait and lines that are being written, requests that have not ended, and
 /// those that are kept for reuse.
@@ -93,8 +94,6 @@ impl TrafficRecorder {
         arguments: RecordedArguments,
         queue_bytes: usize,
     ) -> io::Result<Self> {
-        let recording = Arc::new(Recording::new(arguments, queue_bytes));
-        let spare = touched(queue_bytes);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let header = TrafficHeader {
             schema: TRAFFIC_SCHEMA.into(),
@@ -102,14 +101,10 @@ impl TrafficRecorder {
             started_unix_ms: now.as_millis() as u64,
             arguments,
         };
-        let of_thread = Arc::clone(&recording);
-        let run = move || {
-            let mut file = TraceFile::new(out, max_bytes);
-            file.write_line(&TrafficLine::Header(header));
-            write(&of_thread, file, spare);
-        };
-        thread::Builder::new().name("traffic".to_owned()).spawn(run)?;
-        Ok(Self { recording })
+        let file = TraceFile::new(out, max_bytes);
+        let sink = TraceSink { file, header: Some(header), warnings: DropWarnings::default() };
+        let lines = LineWriter::start(sink, &THREAD, [touched(queue_bytes), touched(queue_bytes)])?;
+        Ok(Self { recording: Arc::new(Recording::new(arguments, lines)) })
     }
 
     /// Ends the recording, and waits until all is written, for at most `patience`. Returns whether it is.
@@ -139,70 +134,47 @@ impl fmt::Debug for TrafficRecorder {
     }
 }
 
-/// Writes until the recording is closed, or nobody is left who could add to it.
-fn write<W: Write>(recording: &Arc<Recording>, mut file: TraceFile<W>, mut lines: Vec<u8>) {
-    let mut warnings = DropWarnings::default();
-    loop {
-        let is_abandoned = Arc::strong_count(recording) == 1;
-        let batch = recording.take(&mut lines, INTERVAL, is_abandoned);
-        file.write(&lines);
-        lines.clear();
-        if batch.dropped > 0 {
-            file.write_line(&TrafficLine::Dropped(batch.dropped));
+/// The file, and who hears of what it lacks.
+struct TraceSink<W> {
+    file: TraceFile<W>,
+    /// Until it is written.
+    header: Option<TrafficHeader<'static>>,
+    warnings: DropWarnings,
+}
+
+impl<W: Write + Send + 'static> LineSink for TraceSink<W> {
+    fn begin(&mut self) {
+        if let Some(header) = self.header.take() {
+            self.file.write_line(&TrafficLine::Header(header));
         }
-        if let Some(dropped) = warnings.due(batch.dropped, batch.is_last, Instant::now()) {
+    }
+
+    fn write(&mut self, lines: &[u8], batch: &Batch) {
+        self.file.write(lines);
+        if batch.dropped > 0 {
+            self.file.write_line(&TrafficLine::Dropped(batch.dropped));
+        }
+        if let Some(dropped) = self.warnings.due(batch.dropped, batch.is_last, Instant::now()) {
             tracing::warn!(
                 dropped,
                 "requests are missing in the record of traffic: its file takes them too slowly"
             );
         }
-        if file.is_stopped() {
-            recording.turn_off();
-        }
-        if batch.is_last {
-            return recording.note_end();
-        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.file.is_stopped()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::format::RecordedOutcome;
+    use super::super::line_writer::testing::{Gated, Gone, PATIENCE};
     use super::super::recording::{RequestEnd, RequestName};
     use super::*;
     use crate::metrics::Moment;
     use crate::protocol::{Era, Method};
-    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-    use std::sync::{Mutex, PoisonError};
-
-    /// Keeps what is written. Waits for its gate to open before each write.
-    #[derive(Clone, Default)]
-    struct Gated {
-        written: Arc<Mutex<Vec<u8>>>,
-        gate: Arc<Mutex<()>>,
-    }
-
-    impl Write for Gated {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _open = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-            self.written.lock().expect("written").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Gated {
-        fn lines(&self) -> Vec<serde_json::Value> {
-            let written = self.written.lock().expect("written");
-            let text = std::str::from_utf8(&written).expect("text");
-            text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
-        }
-    }
-
-    const PATIENCE: Duration = Duration::from_mins(1);
 
     fn facts<'a>(name: &'a str, params: &'a str) -> RequestFacts<'a> {
         RequestFacts {
@@ -233,7 +205,7 @@ mod tests {
         drop(recorder.begin(&facts("canary tool", r#"{"arguments":{"n":1}}"#)).expect("recorded"));
         assert!(recorder.finish(PATIENCE));
         assert!(recorder.begin(&facts("echo", "{}")).is_none(), "it is over");
-        let lines = out.lines();
+        let lines = out.json();
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[0]["header"]["arguments"], "redacted");
         let (first, second) = (&lines[1]["request"], &lines[2]["request"]);
@@ -245,7 +217,7 @@ mod tests {
         assert_eq!((&first["answer_bytes"], &first["peer"]), (&11.into(), &4.into()));
         assert_eq!((&second["name_bytes"], &second["outcome"]), (&11.into(), &"cancelled".into()));
         assert!(second.get("name").is_none());
-        let text = String::from_utf8(out.written.lock().expect("written").clone()).expect("text");
+        let text = out.text();
         assert!(!text.contains("canary"), "{text}");
     }
 
@@ -259,7 +231,7 @@ mod tests {
         let long = "x".repeat(1_000);
         recorder.begin(&facts(&long, "{}")).expect("recorded").end(&ended(RecordedOutcome::Ok));
         assert!(recorder.finish(PATIENCE));
-        let lines = out.lines();
+        let lines = out.json();
         assert_eq!(lines[0]["header"]["arguments"], "whole");
         let request = &lines[1]["request"];
         assert_eq!((&request["name"], &request["outcome"]), (&"another".into(), &"isError".into()));
@@ -274,7 +246,7 @@ mod tests {
     #[test]
     fn a_stalled_writer_costs_lines_and_no_time() {
         let out = Gated::default();
-        let closed = out.gate.lock().expect("the gate");
+        let closed = out.close();
         let recorder = start(&out, RecordedArguments::Redacted, 2_000);
         for _ in 0..1_000 {
             recorder.begin(&facts("echo", "{}")).expect("recorded").end(&ended(RecordedOutcome::Ok));
@@ -282,7 +254,7 @@ mod tests {
         assert!(!recorder.finish(Duration::ZERO), "nothing can be written");
         drop(closed);
         assert!(recorder.finish(PATIENCE));
-        let lines = out.lines();
+        let lines = out.json();
         let written = lines.iter().filter(|line| line.get("request").is_some()).count() as u64;
         let dropped: u64 = lines.iter().filter_map(|line| line["dropped"].as_u64()).sum();
         assert_eq!(written + dropped, 1_000);
@@ -303,14 +275,14 @@ mod tests {
             .expect("there is room again")
             .end(&ended(RecordedOutcome::Ok));
         assert!(recorder.finish(PATIENCE));
-        let dropped: u64 = out.lines().iter().filter_map(|line| line["dropped"].as_u64()).sum();
+        let dropped: u64 = out.json().iter().filter_map(|line| line["dropped"].as_u64()).sum();
         assert!(dropped >= 100 - begun as u64, "{dropped}");
     }
 
     #[test]
     fn a_recorder_holds_no_more_than_a_plan_says() {
         let out = Gated::default();
-        let closed = out.gate.lock().expect("the gate");
+        let closed = out.close();
         let recorder = start(&out, RecordedArguments::Whole, QUEUE_BYTES);
         let params = format!(r#"{{"arguments":{{"text":"{}"}}}}"#, "x".repeat(900));
         let waiting: Vec<_> = (0..5_000).map(|_| recorder.begin(&facts("echo", &params))).collect();
@@ -325,30 +297,11 @@ mod tests {
         assert!(recorder.finish(PATIENCE));
     }
 
-    /// Says when it was dropped.
-    struct Gone(SyncSender<()>);
-
-    impl Write for Gone {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Drop for Gone {
-        fn drop(&mut self) {
-            let _ = self.0.send(());
-        }
-    }
-
     #[test]
     fn the_thread_ends_with_the_last_who_could_add_something() {
-        let (gone, is_gone): (_, Receiver<()>) = sync_channel(1);
+        let (gone, is_gone) = Gone::new();
         let recorder =
-            TrafficRecorder::start(Gone(gone), u64::MAX, RecordedArguments::Redacted, 1_000).expect("starts");
+            TrafficRecorder::start(gone, u64::MAX, RecordedArguments::Redacted, 1_000).expect("starts");
         drop(recorder);
         is_gone.recv_timeout(PATIENCE).expect("the thread ends");
     }

@@ -1,4 +1,4 @@
-//! What threads that serve share with the one that writes: a queue of lines, and requests that have not ended.
+//! What threads that serve hand to the one that writes, and the requests among it that have not ended.
 //!
 //! Invariants: the queue and the requests in progress have bounds in bytes, and what finds no room is counted; a
 //! request that was begun ends once, as cancelled if nobody ends it; once warm, a request allocates nothing here.
@@ -6,14 +6,14 @@
 use super::format::{
     OTHER_METHOD, RecordedArguments, RecordedEra, RecordedOutcome, RecordedRequest, TrafficLine,
 };
-use super::line_queue::{Batch, LineQueue, touched};
+use super::line_writer::LineWriter;
 use super::shape::write_shape;
 use crate::lock::lock;
 use crate::metrics::Moment;
 use crate::protocol::{Era, Method};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,20 +33,18 @@ pub(super) const MAX_REQUESTS_BYTES: usize = MAX_PROGRESS_BYTES + KEPT_REQUESTS 
 pub(super) struct Recording {
     begun: Moment,
     arguments: RecordedArguments,
-    is_on: AtomicBool,
-    queue: LineQueue,
+    lines: LineWriter,
     #[expect(clippy::vec_box, reason = "each is handed out in its box, without an allocation")]
     kept: Mutex<Vec<Box<RequestInProgress>>>,
     progress_bytes: AtomicUsize,
 }
 
 impl Recording {
-    pub(super) fn new(arguments: RecordedArguments, max_queued_bytes: usize) -> Self {
+    pub(super) fn new(arguments: RecordedArguments, lines: LineWriter) -> Self {
         Self {
             begun: Moment::now(),
             arguments,
-            is_on: AtomicBool::new(true),
-            queue: LineQueue::new(touched(max_queued_bytes)),
+            lines,
             kept: Mutex::default(),
             progress_bytes: AtomicUsize::new(0),
         }
@@ -55,36 +53,16 @@ impl Recording {
     /// Bytes that it may hold at the moment, with those that are being written.
     pub(super) fn bytes(&self) -> usize {
         let kept: usize = lock(&self.kept).iter().map(|request| request.bytes()).sum();
-        self.queue.bytes() + self.progress_bytes.load(Ordering::Relaxed) + kept
+        self.lines.bytes() + self.progress_bytes.load(Ordering::Relaxed) + kept
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.is_on.load(Ordering::Relaxed)
-    }
-
-    /// Takes no more requests.
-    pub(super) fn turn_off(&self) {
-        self.is_on.store(false, Ordering::Relaxed);
-    }
-
-    /// Waits for lines for at most `patience`, and exchanges them for `spare`, which is empty.
-    pub(super) fn take(&self, spare: &mut Vec<u8>, patience: Duration, is_abandoned: bool) -> Batch {
-        if is_abandoned {
-            self.queue.begin_close();
-        }
-        self.queue.take(spare, patience)
-    }
-
-    /// Says that all is written.
-    pub(super) fn note_end(&self) {
-        self.turn_off();
-        self.queue.note_end();
+        self.lines.is_open()
     }
 
     /// Has the rest written; waits for that for at most `patience`. Returns whether it is.
     pub(super) fn close(&self, patience: Duration) -> bool {
-        self.turn_off();
-        self.queue.close(patience)
+        self.lines.close(patience)
     }
 
     fn keep(&self, mut request: Box<RequestInProgress>) {
@@ -186,7 +164,7 @@ impl RequestInProgress {
         let bytes = request.text_bytes();
         if recording.progress_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_PROGRESS_BYTES {
             recording.progress_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            recording.queue.note_dropped();
+            recording.lines.note_dropped();
             recording.keep(request);
             return None;
         }
@@ -234,10 +212,10 @@ impl RequestInProgress {
                     line.extend_from_slice(b"}}");
                 }
                 line.push(b'\n');
-                recording.queue.push(line);
+                recording.lines.push(line);
             }
             // Nothing in it can fail; if it does, the line is missing and is counted.
-            Err(_) => recording.queue.note_dropped(),
+            Err(_) => recording.lines.note_dropped(),
         }
     }
 
