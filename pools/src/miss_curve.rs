@@ -11,6 +11,7 @@
 //! Each step is O(1): a popped object hands its highest mark to the one beneath it, which saw the same rise.
 //! **Invariant:** marks of the stack grow from the bottom up by at least one a place, and none is below its place.
 
+use crate::lasting::lasting;
 use std::collections::VecDeque;
 
 /// Values up to this are counted one by one, larger ones in sixteen steps for each doubling.
@@ -141,6 +142,9 @@ impl MissCurve {
     /// Counts the return of an object that the pool may keep.
     pub fn release(&mut self) {
         self.height += 1;
+        if self.highest.len() == self.highest.capacity() {
+            lasting(|| self.highest.reserve(1));
+        }
         self.highest.push_back(self.height);
         if self.highest.len() > self.max_capacity {
             self.highest.pop_front();

@@ -12,6 +12,7 @@
 //! the one who lowers it sees the new item. `len` may be read without the lock, and then is a hint. `tests/loom.rs` holds
 //! this.
 
+use crate::lasting::lasting;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use crossbeam_utils::CachePadded;
 use std::sync::PoisonError;
@@ -183,6 +184,12 @@ struct Shard<T> {
     quota: AtomicUsize,
 }
 
+/// Makes room in the list of a shard, which stays when the objects of a burst are gone.
+#[cold]
+fn grow<T>(items: &mut Vec<T>) {
+    lasting(|| items.reserve(1));
+}
+
 impl<T> Shard<T> {
     fn new(slots: usize) -> Self {
         let (len, quota) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -221,6 +228,9 @@ impl<T> Shard<T> {
         let quota = self.quota.load(Ordering::Relaxed);
         if items.len() >= quota {
             return Err((item, if quota < before { Refusal::Shrunk } else { Refusal::Full }));
+        }
+        if items.len() == items.capacity() {
+            grow(&mut items);
         }
         items.push(item);
         self.len.store(items.len(), Ordering::Relaxed);

@@ -18,7 +18,7 @@ use super::serving::Serving;
 #[cfg(feature = "webhook")]
 use super::webhook;
 use crate::limits::Limits;
-use crate::memory::set_lasting_switch;
+use crate::memory::{lasting, set_lasting_switch};
 use crate::server::{Drain, Server};
 use crate::traffic::{RecordedArguments, TrafficRecorder};
 #[cfg(feature = "tls")]
@@ -26,7 +26,9 @@ use crate::transport::Tls;
 use crate::transport::http::{HttpConfig, HttpService};
 use crate::transport::listener::{Connections, Serve, SocketFile, raise_descriptors, serve_listeners};
 use crate::transport::{Inherited, Listener, LocalAddress, TcpOptions, inherited, serve_stdio};
+use arc_swap::ArcSwapOption;
 use clap::ArgMatches;
+use std::future::poll_fn;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -108,6 +110,10 @@ pub(crate) fn run(options: ServeOptions, heap_bytes: fn() -> usize) -> ExitCode 
 
 fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliError> {
     raise_descriptors();
+    // Before there are threads. One client alone opens no burst of sessions.
+    if options.serves_sockets() {
+        set_lasting_switch(mcpool_mimalloc::set_apart);
+    }
     let runtime = runtime(&options)?;
     let (is_stdio, is_sockets) = (options.serves_stdio(), options.serves_sockets());
     let ServeOptions { dirs, settings, limits, inherited } = options;
@@ -119,10 +125,6 @@ fn serve(options: ServeOptions, heap_bytes: fn() -> usize) -> Result<(), CliErro
         server.record_traffic_to(recorder);
     }
     let requests = RequestLog::begin(&server, &settings)?;
-    // One client alone opens no burst of sessions.
-    if is_sockets {
-        set_lasting_switch(mcpool_mimalloc::set_apart);
-    }
     export_traces(&server)?;
     server.memory().set_allocator(ProgramAllocator::new(heap_bytes, runtime.handle()));
     let black_box = BlackBoxFiles::open(&server, settings.black_box_dir.as_deref())
@@ -275,8 +277,13 @@ struct BackgroundTasks {
 }
 
 impl BackgroundTasks {
+    /// What such a task makes lies with what lasts: it is there as long as the server.
     fn start(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.push(tokio::spawn(task).abort_handle());
+        let started = lasting(|| {
+            let mut task = Box::pin(task);
+            tokio::spawn(poll_fn(move |cx| lasting(|| task.as_mut().poll(cx))))
+        });
+        self.tasks.push(started.abort_handle());
     }
 }
 
@@ -320,6 +327,9 @@ async fn maintain(server: Server) {
 
 /// How long an idle blocking thread lives. When it ends, its stack and its part of the allocator are freed.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Loaded by each thread at its start: what `arc_swap` keeps for a thread is made with its first load.
+static FIRST_LOAD: ArcSwapOption<()> = ArcSwapOption::const_empty();
+
 /// Makes a runtime of one thread for a server of one client, or of several threads for sockets.
 fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
     let mut builder = if options.serves_sockets() {
@@ -333,6 +343,7 @@ fn runtime(options: &ServeOptions) -> Result<Runtime, CliError> {
         .enable_all()
         .max_blocking_threads(options.limits.blocking_threads())
         .thread_keep_alive(THREAD_KEEP_ALIVE)
+        .on_thread_start(|| lasting(|| drop(FIRST_LOAD.load())))
         .on_thread_park(collect_on_worker)
         .build()
         .map_err(CliError::Runtime)

@@ -4,9 +4,9 @@
 //! Their room, 256 KiB at most, is reserved at the start and a line of the ledger; its pages come as it fills. Invariant:
 //! recording allocates nothing.
 
-use super::lasting;
 use super::sample::{MAX_PARTS, Reading, Record, Sample, Totals};
 use crate::limits::price::BLACK_BOX_BYTES;
+use mcpool_pools::lasting;
 
 /// Records of a second.
 const SECONDS: usize = 1_120;

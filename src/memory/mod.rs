@@ -24,7 +24,6 @@ mod heap_fall;
 mod history;
 mod incoming;
 mod kernel;
-mod lasting;
 mod latency_report;
 mod ledger;
 mod manager;
@@ -46,8 +45,6 @@ pub use history::{HISTORY_SCHEMA, History, HistoryReason, ReadHistoryError};
 #[cfg(test)]
 pub(crate) use incoming::IncomingRoom;
 pub(crate) use incoming::{Growth, IncomingMessage, IncomingMessages};
-pub(crate) use lasting::lasting;
-pub use lasting::set_lasting_switch;
 pub use latency_report::{LatencyKind, LatencyReport, LatencyWindow};
 pub(crate) use ledger::{Account, Entries};
 pub use manager::MemoryManager;
@@ -63,3 +60,6 @@ pub use report::{
     ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };
 pub use sample::{GroupEvents, GroupSample, MemoryStalls, Sample};
+
+pub(crate) use mcpool_pools::lasting;
+pub use mcpool_pools::set_lasting_switch;

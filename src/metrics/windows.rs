@@ -7,6 +7,7 @@
 use super::histogram::LatencyHistogram;
 use super::sketch::Sketch;
 use crate::lock::lock;
+use mcpool_pools::lasting;
 use std::sync::{Mutex, OnceLock};
 
 /// Seconds of a span.
@@ -57,7 +58,7 @@ impl LatencyWindows {
     /// Records so many latencies of so many nanoseconds.
     #[inline]
     pub(crate) fn record_many(&self, ns: u64, count: u32) {
-        self.used.get_or_init(Box::default).latest.record(ns, count);
+        self.used.get_or_init(|| lasting(Box::default)).latest.record(ns, count);
     }
 
     /// Whether something was ever recorded.

@@ -1,7 +1,7 @@
 //! The server, as its users and the transports see it.
 
 use crate::limits::Limits;
-use crate::memory::MemoryManager;
+use crate::memory::{MemoryManager, lasting};
 use crate::metrics::{Metrics, Moment};
 use crate::monitor::{Alert, SavedBaseline};
 use crate::protocol::{Era, Id, ProtocolError, ToolDefinition};
@@ -382,6 +382,11 @@ impl Server {
     /// # }
     /// ```
     pub fn maintain(&self) {
+        // What this makes stays, mostly: what is usual for each kind of request, what a pool remembers, alerts.
+        lasting(|| self.maintain_apart());
+    }
+
+    fn maintain_apart(&self) {
         self.sweep();
         self.observe_performance();
         let before = self.shared.memory.pressure();

@@ -10,6 +10,7 @@ use crate::lock::lock;
 use crate::server::state::give_back::give_back;
 use crate::server::state::room_news::RoomNews;
 use mcpool_pools::BudgetSpent;
+use mcpool_pools::lasting;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -103,10 +104,12 @@ impl FairBytes {
     pub(crate) fn try_hold(&self, client: u128, bytes: usize) -> Result<Share, BudgetSpent> {
         let mut table = lock(&self.of.table);
         self.of.check(&table, client, bytes)?;
-        let held = table.clients.entry(client).or_insert_with(|| Held {
-            client: Arc::new(Client { number: client, of: Arc::clone(&self.of) }),
-            bytes: 0,
-            shares: 0,
+        let held = lasting(|| {
+            table.clients.entry(client).or_insert_with(|| Held {
+                client: Arc::new(Client { number: client, of: Arc::clone(&self.of) }),
+                bytes: 0,
+                shares: 0,
+            })
         });
         held.shares += 1;
         held.bytes += bytes;

@@ -13,6 +13,7 @@
 
 use crate::lock::lock;
 use crate::server::state::give_back::give_back;
+use mcpool_pools::lasting;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -73,7 +74,7 @@ impl Table {
     /// Counts one more permit of `key`, which the caller has checked.
     fn add(&mut self, key: u128, limit: &Arc<FairLimit>) -> Arc<Holder> {
         let new = || (Arc::new(Holder { key: Some(key), limit: Arc::clone(limit) }), 0);
-        let (holder, held) = self.holders.entry(key).or_insert_with(new);
+        let (holder, held) = lasting(|| self.holders.entry(key).or_insert_with(new));
         *held += 1;
         self.held += 1;
         Arc::clone(holder)

@@ -5,7 +5,7 @@
 //! request without an error allocates nothing once its method was used before.
 
 use crate::lock::lock;
-use crate::memory::OperationReport;
+use crate::memory::{OperationReport, lasting};
 use crate::metrics::DurationHistogram;
 use crate::protocol::Method;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl Operations {
     /// Records an operation that took `ns` nanoseconds.
     pub(crate) fn note(&self, call: &CallState, ns: u64) {
         match call.failure() {
-            None => self.good[call.method_number()].get_or_init(Box::default).record(ns),
+            None => self.good[call.method_number()].get_or_init(|| lasting(Box::default)).record(ns),
             Some(failure) => self.note_failed(call.method_number(), failure, ns),
         }
     }
@@ -42,12 +42,13 @@ impl Operations {
         let mut failed = lock(&self.failed);
         let key = (method, Some(failure));
         let is_one_too_many = failed.len() >= MAX_FAILURES && !failed.contains_key(&key);
-        failed.entry(if is_one_too_many { (0, None) } else { key }).or_default().record(ns);
+        let entry = failed.entry(if is_one_too_many { (0, None) } else { key });
+        lasting(|| entry.or_default()).record(ns);
     }
 
     /// Records a session that ended.
     pub(crate) fn note_session(&self, ns: u64) {
-        self.sessions.get_or_init(Box::default).record(ns);
+        self.sessions.get_or_init(|| lasting(Box::default)).record(ns);
     }
 
     /// The operations that happened at least once.

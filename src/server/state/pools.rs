@@ -2,7 +2,7 @@
 
 use crate::limits::{Limits, price};
 use crate::lock::lock;
-use crate::memory::Ceiling;
+use crate::memory::{Ceiling, lasting};
 use crate::protocol::{OwnedMessage, RetainMessage};
 use crate::server::state::lasting::LastingBudget;
 use crate::server::state::memory_turns::{MemoryTurns, Room};
@@ -208,12 +208,14 @@ impl Pools {
         if let Some(pool) = pools.iter().find_map(|pool| pool.downcast_ref::<ObjectPool<P>>()) {
             return pool.clone();
         }
-        let pool = ObjectPool::with_config(self.within_budgets(config), recycle());
-        if let Err(error) = self.registry.register(pool.clone()) {
-            tracing::warn!(%error, "a pool is not in the reports");
-        }
-        pools.push(Box::new(pool.clone()));
-        pool
+        lasting(|| {
+            let pool = ObjectPool::with_config(self.within_budgets(config), recycle());
+            if let Err(error) = self.registry.register(pool.clone()) {
+                tracing::warn!(%error, "a pool is not in the reports");
+            }
+            pools.push(Box::new(pool.clone()));
+            pool
+        })
     }
 }
 

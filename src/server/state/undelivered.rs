@@ -11,6 +11,7 @@
 use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::room_news::RoomNews;
 use crate::server::state::wake_list::Guarded;
+use mcpool_pools::lasting;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -145,7 +146,8 @@ impl UndeliveredAnswers {
                 return (!entry.is_ending, replaced);
             }
             let (taken, connection) = (Instant::now(), connection.clone());
-            entries.insert(self.number, Entry { owner, bytes, taken, is_ending: false, connection });
+            let entry = Entry { owner, bytes, taken, is_ending: false, connection };
+            lasting(|| entries.insert(self.number, entry));
             (true, None)
         });
         self.table.news.tell();

@@ -2,6 +2,7 @@
 
 use super::shared::HttpShared;
 use super::worker_watchdog::WorkerWatchdog;
+use crate::memory::lasting;
 use crate::transport::reclaim::{ROUND, Reclaim};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
@@ -16,7 +17,7 @@ pub(crate) struct Housekeeper {
 
 impl Housekeeper {
     pub(super) fn start(shared: Arc<HttpShared>) -> Self {
-        let task = tokio::spawn(run(shared)).abort_handle();
+        let task = lasting(|| tokio::spawn(run(shared)).abort_handle());
         Self { task, _watchdog: WorkerWatchdog::start() }
     }
 }
@@ -30,7 +31,7 @@ impl Drop for Housekeeper {
 async fn run(shared: Arc<HttpShared>) {
     let endpoint = &shared.endpoint;
     let server = &endpoint.server;
-    let mut ticks = interval(ROUND);
+    let mut ticks = lasting(|| interval(ROUND));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reclaim = Reclaim::default();
     let mut removals_before = 0;

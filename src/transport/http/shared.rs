@@ -2,6 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::exchange::{Exchange, ExchangeFactory};
+use crate::memory::lasting;
 use crate::server::{Drain, Server};
 use crate::transport::admission::Admission;
 use crate::transport::lines::LineShared;
@@ -38,6 +39,6 @@ impl HttpShared {
     /// What the connections that speak lines share.
     pub(super) fn lines(&self) -> Arc<LineShared> {
         let Endpoint { server, drain, .. } = &self.endpoint;
-        Arc::clone(self.lines.get_or_init(|| Arc::new(LineShared::new(server, drain))))
+        Arc::clone(self.lines.get_or_init(|| lasting(|| Arc::new(LineShared::new(server, drain)))))
     }
 }

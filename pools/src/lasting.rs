@@ -1,7 +1,8 @@
 //! What lasts is allocated apart from what passes, where the program's allocator can do that.
 //!
 //! An allocator returns a page when no block of it is in use. Sessions and subscriptions that are opened in a burst would
-//! lie among the blocks of the burst, a few in each page, and keep all of its pages for as long as they last.
+//! lie among the blocks of the burst, a few in each page, and keep all of its pages for as long as they last. So would what
+//! a program makes once and keeps, if it makes it while it serves: counts, tables, pools.
 
 use std::sync::OnceLock;
 
@@ -13,8 +14,13 @@ pub fn set_lasting_switch(switch: fn(bool) -> bool) {
     let _ = SWITCH.set(switch);
 }
 
-/// Makes something that lasts: what `make` allocates lies apart.
-pub(crate) fn lasting<R>(make: impl FnOnce() -> R) -> R {
+/// Makes something that lasts: what `make` allocates lies apart. Without a switch it calls `make` and no more.
+///
+/// ```
+/// let count = mcpool_pools::lasting(|| Box::new([0_u64; 128]));
+/// assert_eq!(count.len(), 128);
+/// ```
+pub fn lasting<R>(make: impl FnOnce() -> R) -> R {
     let Some(&switch) = SWITCH.get() else { return make() };
     let _apart = Apart { switch, before: switch(true) };
     make()
