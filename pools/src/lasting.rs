@@ -26,6 +26,18 @@ pub fn lasting<R>(make: impl FnOnce() -> R) -> R {
     make()
 }
 
+/// Makes something that passes, where something is made that lasts: what `make` allocates does not lie apart.
+///
+/// ```
+/// let count = mcpool_pools::lasting(|| Box::new(mcpool_pools::passing(|| vec![1; 1024]).len()));
+/// assert_eq!(*count, 1024);
+/// ```
+pub fn passing<R>(make: impl FnOnce() -> R) -> R {
+    let Some(&switch) = SWITCH.get() else { return make() };
+    let _apart = Apart { switch, before: switch(false) };
+    make()
+}
+
 /// Ends with its scope, however that ends.
 struct Apart {
     switch: fn(bool) -> bool,
@@ -52,6 +64,7 @@ mod tests {
     fn a_thread_allocates_apart_as_long_as_it_makes_something_that_lasts() {
         set_lasting_switch(|is_apart| IS_APART.replace(is_apart));
         assert!(lasting(|| lasting(|| IS_APART.get()) && IS_APART.get()));
+        assert!(lasting(|| !passing(|| IS_APART.get()) && IS_APART.get()));
         assert!(!IS_APART.get());
         assert!(catch_unwind(|| lasting(|| panic!("a tool"))).is_err());
         assert!(!IS_APART.get());

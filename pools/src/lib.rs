@@ -76,7 +76,7 @@ pub use budget::{BudgetSpent, GiveUp, MemoryBudget, Reservation};
 pub use buffer::{BufferClass, BufferConfig, BufferLease, BufferPool, LeasedBudget, OwnedBudget};
 pub use demand::{PoolHistory, Sampling};
 pub use large_arenas::{LargeArenaBounds, LargeArenas};
-pub use lasting::{lasting, set_lasting_switch};
+pub use lasting::{lasting, passing, set_lasting_switch};
 pub use miss_curve::MissCurve;
 pub use pool::{Lease, ObjectPool, PoolConfig};
 pub use recycle::{Discard, Recycle, Verdict};

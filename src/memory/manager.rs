@@ -15,7 +15,6 @@ use super::ceiling::Ceiling;
 use super::heap_fall::{HeapFall, Slack};
 use super::incoming::{IncomingMessage, IncomingMessages, IncomingRoom};
 use super::kernel::{self, Shortage};
-use super::lasting;
 use super::ledger::{Account, Entries, Ledger};
 use super::pressure::{Measurement, Pressure};
 use super::process::Process;
@@ -27,7 +26,7 @@ use super::report::{
 use super::timeline::Timeline;
 use crate::limits::{LimitOption, Limits, price};
 use crate::lock::lock;
-use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Sampling};
+use mcpool_pools::{Discard, MemoryBudget, PoolControl, PoolKind, PoolRegistry, Sampling, lasting, passing};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
@@ -584,7 +583,8 @@ fn lines_of(kind: PoolKind) -> (&'static str, &'static str) {
 impl PoolReport {
     /// The report of a pool, without advice.
     pub fn of(pool: &dyn PoolControl) -> Self {
-        let (snapshot, history) = (pool.snapshot(), pool.history());
+        // A copy of 12 KiB, which passes even where it is made by what lasts.
+        let (snapshot, history) = (pool.snapshot(), passing(|| pool.history()));
         let bytes_per_object = snapshot.bytes_per_object();
         let curve = history.curve.iter();
         let discarded = Discard::ALL.into_iter().filter(|reason| snapshot.discarded(*reason) > 0);
