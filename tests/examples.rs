@@ -1,6 +1,8 @@
 //! The examples that serve end as a service has to: with 0, when they are told to.
 
+use crate::test_client::meta;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -43,19 +45,24 @@ fn ends_well(mut child: Child, name: &str) {
     }
 }
 
+/// The same server, by the trait and by the attribute.
 #[test]
-fn echo_ends_with_0_when_it_is_told_to() {
-    let mut child = Command::new(example("echo"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").expect("it reads");
-    let mut answer = String::new();
-    BufReader::new(child.stdout.as_mut().expect("a pipe")).read_line(&mut answer).expect("it answers");
-    assert!(answer.contains("result"), "{answer}");
-    ends_well(child, "echo");
+fn echo_and_hello_answer_and_end_with_0_when_they_are_told_to() {
+    for name in ["echo", "hello"] {
+        let mut child = Command::new(example(name))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let params = json!({"name": "echo", "arguments": {"text": "hi"}, "_meta": meta()});
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        writeln!(stdin, "{call}").expect("it reads");
+        let mut answer = String::new();
+        BufReader::new(child.stdout.as_mut().expect("a pipe")).read_line(&mut answer).expect("it answers");
+        assert!(answer.contains(r#"{"type":"text","text":"hi"}"#), "{name}: {answer}");
+        ends_well(child, name);
+    }
 }
 
 #[test]

@@ -4,6 +4,10 @@
 //!
 //! `cargo test --features full --test suite protocol::` runs the tests of `protocol.rs`.
 
+#[cfg(feature = "macros")]
+mod asking;
+#[cfg(feature = "macros")]
+mod attribute;
 #[cfg(feature = "cli")]
 #[path = "cli/main.rs"]
 mod cli;
@@ -19,6 +23,7 @@ mod hostile_frames;
 mod http_hostile;
 mod json_differential;
 mod json_encode;
+mod layers;
 #[cfg(feature = "load")]
 mod load;
 mod on_thread;
@@ -30,6 +35,7 @@ mod session_tasks;
 #[cfg(feature = "cli")]
 mod stdio;
 mod test_client;
+mod tool_list;
 #[cfg(feature = "cli")]
 mod toolsets;
 mod transports;

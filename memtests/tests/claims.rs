@@ -12,6 +12,7 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 mod a_leak_is_found;
 mod a_worse_cell_is_found;
 mod an_allocation_is_found;
+mod attribute_tools_allocate_nothing;
 mod connections_leave_nothing;
 mod escapes_of_large_calls_allocate_nothing;
 mod graph_reads_allocate_nothing;
@@ -52,6 +53,7 @@ claims! {
     a_leak_is_found
     a_worse_cell_is_found
     an_allocation_is_found
+    attribute_tools_allocate_nothing
     connections_leave_nothing
     escapes_of_large_calls_allocate_nothing
     graph_reads_allocate_nothing

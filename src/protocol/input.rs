@@ -1,11 +1,13 @@
 //! What a server may ask a client for, and what the client answers: forms, messages of its model, its roots.
 
 use super::capability::Capability;
+use super::form::form_schema;
 use super::meta::Meta;
 use super::method::Method;
 use crate::wire::{Kind, Raw, Reply};
-use serde::Deserialize;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// What a client can be asked for.
@@ -73,6 +75,15 @@ impl InputRequest {
         Self { kind: InputKind::Elicitation, capability: Capability::Elicitation, params: Some(params) }
     }
 
+    /// A form with the fields of a struct: texts, numbers, truth values and enums without data. One that has others makes
+    /// `ask` fail. [`RequestContext::elicit_form`](crate::RequestContext::elicit_form) has an example.
+    pub fn form<T: JsonSchema>(message: &str) -> Self {
+        match form_schema::<T>() {
+            Ok(schema) => Self::elicitation(message, &schema),
+            Err(fault) => Self { params: Some(Err(fault.into())), ..Self::elicitation(message, "{}") },
+        }
+    }
+
     /// An address that the user is asked to visit.
     pub fn url(message: &str, url: &str) -> Self {
         let params = serde_json::json!({"mode": "url", "message": message, "url": url});
@@ -94,6 +105,20 @@ impl InputRequest {
     /// is not an object, `ask` fails.
     pub fn sampling(params: impl Into<String>) -> Self {
         let params = checked(params.into());
+        Self { kind: InputKind::Sampling, capability: Capability::Sampling, params: Some(params) }
+    }
+
+    /// The same with the parameters as a value.
+    ///
+    /// ```
+    /// use mcpool::InputRequest;
+    ///
+    /// let question = serde_json::json!({"role": "user", "content": {"type": "text", "text": "Sum this up: ..."}});
+    /// let request = InputRequest::sampling_of(&serde_json::json!({"messages": [question], "maxTokens": 200}));
+    /// ```
+    pub fn sampling_of<P: Serialize + ?Sized>(params: &P) -> Self {
+        let params =
+            serde_json::to_string(params).map_err(|error| error.to_string().into()).and_then(checked);
         Self { kind: InputKind::Sampling, capability: Capability::Sampling, params: Some(params) }
     }
 
@@ -262,6 +287,32 @@ impl InputResponse {
             "cancel" => Some(Elicited::Cancelled),
             _ => None,
         }
+    }
+
+    /// The text of a message that the client's model wrote; `None` if the answer is no such message, or has no text.
+    ///
+    /// Of several text blocks it is all of them, one after the other.
+    pub fn sampled_text(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Message {
+            content: Content,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Content {
+            One(Block),
+            Several(Vec<Block>),
+        }
+        #[derive(Deserialize)]
+        struct Block {
+            text: Option<String>,
+        }
+        let Message { content } = self.decode().ok()?;
+        let texts: Vec<String> = match content {
+            Content::One(block) => block.text.into_iter().collect(),
+            Content::Several(blocks) => blocks.into_iter().filter_map(|block| block.text).collect(),
+        };
+        (!texts.is_empty()).then(|| texts.concat())
     }
 
     /// Whether the answer has the members of an answer to a request of that kind.

@@ -6,6 +6,7 @@
 mod capability;
 mod era;
 mod error;
+mod form;
 mod id;
 mod input;
 mod log_level;

@@ -13,6 +13,7 @@ use crate::server::handler::memory_resource::MemoryResource;
 use crate::server::handler::prompts::{Completer, Prompts};
 use crate::server::handler::resources::Resources;
 use crate::server::handler::tool::{Blocking, BlockingTool, Chain, NoTools, Single, Tool, Toolset};
+use crate::server::handler::tool_list::{BoxedTool, ToolList};
 use crate::server::server::Server;
 use crate::server::serving::core::Core;
 use crate::server::serving::slot::{SlotFactory, slot_pool};
@@ -98,6 +99,12 @@ impl<T: Toolset> ServerBuilder<T> {
     /// Adds a tool that works on a thread that may block; lists show it after the tools that were added before.
     pub fn blocking_tool<U: BlockingTool>(self, tool: U) -> ServerBuilder<Chain<T, Blocking<U>>> {
         self.toolset(Blocking(tool))
+    }
+
+    /// Adds as many tools as there are, of whatever types; lists show them after the tools that were added before. Each
+    /// call of one allocates once, which calls of tools that are added one by one do not. [`BoxedTool`] has an example.
+    pub fn tools(self, tools: impl IntoIterator<Item = BoxedTool>) -> ServerBuilder<Chain<T, ToolList>> {
+        self.toolset(tools.into_iter().collect())
     }
 
     /// Adds a family of tools; lists show it after the tools that were added before.

@@ -19,9 +19,12 @@ pub use answer::content::{DataBlock, TextBlock};
 pub use answer::tool_error::{ErrorWithData, ToolError};
 pub use builder::{BuildError, ServerBuilder};
 pub use handler::arguments::ThreadArguments;
+#[cfg(feature = "macros")]
+pub(crate) use handler::attribute;
 pub use handler::call_context::CallContext;
 #[cfg(feature = "filesystem")]
 pub(crate) use handler::change_notifier::ChangeNotifier;
+pub use handler::layer::{AtMost, CallLayer, Layered, TimeLimit};
 pub use handler::prompts::{
     Completer, CompletionRequest, CompletionTarget, Completions, PromptContext, Prompts,
 };
@@ -33,6 +36,7 @@ pub use handler::resources::{ReadContext, Resources};
 #[cfg(feature = "everything")]
 pub(crate) use handler::session_notices::SessionNotices;
 pub use handler::tool::{Blocking, BlockingTool, Chain, NoTools, Single, Tool, Toolset};
+pub use handler::tool_list::{BoxedTool, ToolList};
 pub use handler::tool_request::ToolRequest;
 pub use incoming::handler_end::Finished;
 pub use server::Server;

@@ -8,15 +8,18 @@ mod charges;
 mod connection_registry;
 mod hang_up;
 pub(crate) mod http;
+mod in_process;
 #[cfg(test)]
 mod interleavings;
 mod lines;
 pub(crate) mod listener;
+mod local_http;
 mod outbox;
 #[cfg(feature = "cli")]
 mod prices;
 mod reclaim;
 mod round_trips;
+mod signals;
 mod stack_read;
 mod stdio;
 #[cfg(test)]
@@ -28,10 +31,12 @@ pub(crate) use hang_up::Undetected;
 #[cfg(fuzzing)]
 pub use http::codec::fuzz as http_fuzz;
 pub use http::{HttpConfig, HttpError, serve_http};
+pub use in_process::connect_in_process;
 pub use lines::ServeError;
 #[cfg(feature = "socket-activation")]
 pub use listener::{Inherited, inherited};
 pub use listener::{ListenError, Listener, LocalAddress, SocketFileError, TcpOptions};
+pub use local_http::LocalHttpError;
 #[cfg(feature = "cli")]
 pub(crate) use prices::object_prices;
 pub use stdio::{StdioError, serve_stdio};

@@ -3,6 +3,7 @@
 use super::ServeError;
 use super::hang_up::WriterHangUp;
 use super::lines::{LineConnection, LineShared};
+use super::signals::EndSignals;
 use crate::server::{Drain, Server};
 use crate::stdio::{StdioStreams, UnusableStream};
 use std::io;
@@ -40,23 +41,13 @@ pub enum StdioError {
 pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioError> {
     let open = |UnusableStream { name, source }| StdioError::Open { name, source };
     let StdioStreams { input, output, flags: _restored } = StdioStreams::open().map_err(open)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(StdioError::Signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(StdioError::Signal)?;
+    let signals = EndSignals::listen().map_err(StdioError::Signal)?;
     let shared = Arc::new(LineShared::new(server, drain));
     let streams = tokio::io::join(input, output);
     let connection = LineConnection::<_, WriterHangUp>::new(shared, None, streams);
-    let mut serving = std::pin::pin!(server.with_tasks(drain, connection));
-    tokio::select! {
-        ended = &mut serving => return Ok(ended?),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    drain.begin();
-    // A second signal ends the process without waiting for running requests.
-    tokio::select! {
-        ended = &mut serving => Ok(ended?),
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+    match signals.drain(server.with_tasks(drain, connection), drain).await {
+        Some(ended) => Ok(ended?),
+        None => Ok(()),
     }
 }
 

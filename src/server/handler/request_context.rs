@@ -25,6 +25,7 @@ use crate::server::state::task_store::TaskStore;
 use crate::server::state::windows::Window;
 use crate::wire::Reply;
 use mcpool_pools::MemoryBudget;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -306,13 +307,57 @@ impl RequestContext {
     ///
     /// # Errors
     /// Return the error with `?`. It means that the client has to be asked first, cannot be asked, or did not answer.
-    pub async fn elicit<T: DeserializeOwned>(
+    pub fn elicit<T: DeserializeOwned>(
         &mut self,
         key: &str,
         message: &str,
         schema: &str,
+    ) -> impl Future<Output = Result<Elicited<T>, ToolError>> {
+        self.elicit_by(key, InputRequest::elicitation(message, schema))
+    }
+
+    /// Asks the client's user to fill in a form with the fields of `T`: texts, numbers, truth values and enums without
+    /// data; what is an `Option` may be left out. What this does in each era is said at [`RequestContext::elicit`].
+    ///
+    /// ```
+    /// use mcpool::{CallContext, ToolError};
+    /// use schemars::JsonSchema;
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Deletion {
+    ///     /// Which branch is to be deleted?
+    ///     branch: String,
+    ///     /// Also where it is not merged?
+    ///     force: Option<bool>,
+    /// }
+    ///
+    /// async fn delete(call: &mut CallContext) -> Result<(), ToolError> {
+    ///     let form = call.elicit_form::<Deletion>("branch", "What is to be deleted?").await?;
+    ///     match form.accepted() {
+    ///         Some(deletion) => call.text(&deletion.branch),
+    ///         None => call.text("nothing was deleted"),
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`RequestContext::elicit`]; also when a field of `T` is of a kind that forms do not have.
+    pub fn elicit_form<T: DeserializeOwned + JsonSchema>(
+        &mut self,
+        key: &str,
+        message: &str,
+    ) -> impl Future<Output = Result<Elicited<T>, ToolError>> {
+        self.elicit_by(key, InputRequest::form::<T>(message))
+    }
+
+    /// A function that is not `async` returns the future of this one: what waits for a client should be small.
+    async fn elicit_by<T: DeserializeOwned>(
+        &mut self,
+        key: &str,
+        request: InputRequest,
     ) -> Result<Elicited<T>, ToolError> {
-        let request = InputRequest::elicitation(message, schema);
         // Kept only where it is asked again: elsewhere the call waits, and what it holds is there all that time.
         let again = self.asks_in_rounds().then(|| request.clone());
         let response = self.ask(key, request).await?;
@@ -326,6 +371,31 @@ impl RequestContext {
                 Err(ToolError::failed("the client's answer does not fit the form it was asked to fill in"))
             }
         }
+    }
+
+    /// Has the client's model write a message. `params` are those of `sampling/createMessage`.
+    /// [`InputResponse::sampled_text`] gives its text. What this does in each era is said at [`RequestContext::elicit`].
+    ///
+    /// ```
+    /// use mcpool::{CallContext, ToolError};
+    /// use serde_json::json;
+    ///
+    /// async fn sum_up(page: &str, call: &mut CallContext) -> Result<(), ToolError> {
+    ///     let question = json!({"role": "user", "content": {"type": "text", "text": format!("Sum this up: {page}")}});
+    ///     let answer = call.sample("sum", &json!({"messages": [question], "maxTokens": 200})).await?;
+    ///     call.text(answer.sampled_text().as_deref().unwrap_or("no text"));
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`RequestContext::elicit`].
+    pub fn sample<P: Serialize + ?Sized>(
+        &mut self,
+        key: &str,
+        params: &P,
+    ) -> impl Future<Output = Result<InputResponse, ToolError>> {
+        self.ask(key, InputRequest::sampling_of(params))
     }
 
     /// Asks the client for something. [`RequestContext::elicit`] says what this does in each era. `key` must be unique

@@ -185,9 +185,35 @@ impl Toolset for NoTools {
     }
 }
 
-/// One tool as a toolset.
+/// One tool as a toolset, for one that may be left out:
+///
+/// ```
+/// use mcpool::{Server, Single};
+/// # use mcpool::{CallContext, Tool, ToolDefinition, ToolError};
+/// # struct Write;
+/// # impl Tool for Write {
+/// #     type Arguments<'a> = std::collections::BTreeMap<String, String>;
+/// #     fn definition(&self) -> ToolDefinition {
+/// #         ToolDefinition::new("write", "Writes.")
+/// #     }
+/// #     async fn call<'a>(&'a self, _: Self::Arguments<'a>, call: &mut CallContext) -> Result<(), ToolError> {
+/// #         Ok(call.text("written"))
+/// #     }
+/// # }
+///
+/// let may_write = std::env::args().any(|argument| argument == "--write");
+/// let server = Server::builder("notes", "1.0.0").toolset(may_write.then(|| Single::new(Write))).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Debug)]
 pub struct Single<T>(pub(crate) T);
+
+impl<T: Tool> Single<T> {
+    /// The toolset of this tool.
+    pub fn new(tool: T) -> Self {
+        Self(tool)
+    }
+}
 
 impl<T: Tool> Toolset for Single<T> {
     fn definitions(&self) -> Vec<ToolDefinition> {
@@ -259,9 +285,16 @@ pub trait BlockingTool: Send + Sync + 'static {
     fn call(&self, arguments: Self::Arguments<'_>, call: &mut CallContext) -> Result<(), ToolError>;
 }
 
-/// One blocking tool as a toolset.
+/// One blocking tool as a toolset, as [`Single`] is for others.
 #[derive(Debug)]
 pub struct Blocking<T>(pub(crate) T);
+
+impl<T: BlockingTool> Blocking<T> {
+    /// The toolset of this tool.
+    pub fn new(tool: T) -> Self {
+        Self(tool)
+    }
+}
 
 impl<T: BlockingTool> Toolset for Blocking<T> {
     fn definitions(&self) -> Vec<ToolDefinition> {
