@@ -4,7 +4,9 @@
 //! nothing for it. Invariant: a dropped account has no line.
 
 use super::latency_report::LatencyReport;
-use super::report::{ClientSpot, ConnectionSpot, OperationReport, SessionSpot, ToolSpot, Traffic};
+use super::report::{
+    ClientReport, ClientSpot, ConnectionSpot, OperationReport, SessionSpot, ToolSpot, Traffic,
+};
 use crate::lock::lock;
 use crate::monitor::Alert;
 use smallvec::SmallVec;
@@ -30,6 +32,8 @@ pub(crate) struct Entries {
     pub(crate) idle_connection_bytes: u64,
     pub(crate) sessions: Vec<SessionSpot>,
     pub(crate) clients: Vec<ClientSpot>,
+    /// What clients did, by the names that they give themselves.
+    pub(crate) client_activity: Vec<ClientReport>,
     pub(crate) tools: Vec<ToolSpot>,
     pub(crate) operations: Vec<OperationReport>,
     pub(crate) latencies: Vec<LatencyReport>,

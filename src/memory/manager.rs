@@ -35,6 +35,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Most entries of each kind of hotspot.
 const MAX_SPOTS: usize = 10;
+/// Most tools: as many as have latencies of their own.
+const MAX_TOOLS: usize = 64;
 /// Where the bytes of one server are, and how its pools should be sized.
 ///
 /// Cloning makes another handle to the same manager.
@@ -471,6 +473,9 @@ impl MemoryManager {
         let (parts, usage) = balance(&mut state.peaks, lines, &process, allocator);
         let pressure = self.pressure_report(&state);
         let hotspots = hotspots(&mut entries);
+        entries
+            .client_activity
+            .sort_by(|a, b| (b.busy_ms, b.requests, &a.name).cmp(&(a.busy_ms, a.requests, &b.name)));
         MemoryReport {
             schema: SCHEMA.to_owned(),
             taken_unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64),
@@ -487,6 +492,7 @@ impl MemoryManager {
             },
             hotspots,
             traffic: entries.traffic,
+            clients: entries.client_activity,
             operations: entries.operations,
             latencies: entries.latencies,
             alerts: entries.alerts,
@@ -652,7 +658,7 @@ fn hotspots(entries: &mut Entries) -> Hotspots {
     entries.connections.truncate(MAX_SPOTS);
     entries.sessions.truncate(MAX_SPOTS);
     entries.clients.truncate(MAX_SPOTS);
-    entries.tools.truncate(MAX_SPOTS);
+    entries.tools.truncate(MAX_TOOLS);
     Hotspots {
         connections: std::mem::take(&mut entries.connections),
         sessions: std::mem::take(&mut entries.sessions),

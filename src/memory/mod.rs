@@ -54,8 +54,8 @@ pub(crate) use other_process::ProcessFamily;
 pub use plan::{CeilingPlan, Holder, ObjectPrices, PlanBasis, PlannedLoad, ProcessFacts, Term, Transfers};
 pub use record::merge;
 pub use report::{
-    AdviceReport, AppliedChange, BudgetReport, ClientSpot, ConnectionSpot, CurvePoint, DemandReport,
-    Evidence, Hotspots, KernelPart, KernelScope, MemoryReport, MemoryUsageReport, OperationReport, Part,
+    AdviceReport, AppliedChange, BudgetReport, ClientReport, ClientSpot, ConnectionSpot, CurvePoint,
+    DemandReport, Evidence, Hotspots, KernelPart, KernelScope, MemoryReport, MemoryUsageReport, OperationReport, Part,
     PoolReport, PressureLevel, PressureReport, ReadReportError, ReclaimOutcome, ReclaimReport, SCHEMA,
     ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };

@@ -115,6 +115,7 @@ mod tests {
             budget: crate::memory::BudgetReport::default(),
             hotspots: crate::memory::Hotspots::default(),
             traffic: crate::memory::Traffic::default(),
+            clients: Vec::new(),
             operations: Vec::new(),
             latencies: Vec::new(),
             alerts: Vec::new(),

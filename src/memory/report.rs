@@ -38,10 +38,15 @@ pub struct MemoryReport {
     pub pools: Vec<PoolReport>,
     /// The budget of the idle objects of all pools.
     pub budget: BudgetReport,
-    /// Who holds most, largest first, at most ten of each kind.
+    /// Who holds most, largest first: at most ten of each kind, and 64 tools.
     pub hotspots: Hotspots,
     /// What was counted since the start.
     pub traffic: Traffic,
+    /// What clients did, by the names that they give themselves; those whose requests took most time first. Only where
+    /// requests are reported to somebody ([`Server::report_requests_to`](crate::Server::report_requests_to)), as servers of
+    /// sockets have it.
+    #[serde(default)]
+    pub clients: Vec<ClientReport>,
     /// How long requests took, by method and error.
     pub operations: Vec<OperationReport>,
     /// The same and more in two significant digits, over the last seconds, minutes and the last hour.
@@ -391,6 +396,9 @@ pub struct ConnectionSpot {
 pub struct SessionSpot {
     /// Its number in this process; its id is secret.
     pub number: u64,
+    /// The name that its client gives itself; empty if that is not known.
+    #[serde(default)]
+    pub client: String,
     /// Bytes held for it, its kept events included.
     pub bytes: u64,
     /// How long it has not been used.
@@ -408,6 +416,30 @@ pub struct ClientSpot {
     pub room_bytes: u64,
 }
 
+/// What the clients of one name did since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientReport {
+    /// The name that they give themselves (`clientInfo.name`); empty for those that give none, and for all beyond the first
+    /// 64 names.
+    pub name: String,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of these, requests that were answered with an error, or with a result that has `isError`.
+    pub errors: u64,
+    /// Bytes of the answers.
+    pub answer_bytes: u64,
+    /// The time that all of them took, waits included, added up.
+    pub busy_ms: u64,
+    /// Half of the requests took at most so long, in nanoseconds; it is a sixteenth off at most.
+    pub p50_ns: u64,
+    /// 99 % of the requests took at most so long.
+    pub p99_ns: u64,
+    /// Sessions of theirs that are open.
+    pub sessions: u64,
+    /// Bytes held for these sessions, their kept events included.
+    pub session_bytes: u64,
+}
+
 /// One tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolSpot {
@@ -415,6 +447,9 @@ pub struct ToolSpot {
     pub name: String,
     /// Calls.
     pub calls: u64,
+    /// Of these, calls that were answered with an error, or with a result that has `isError`.
+    #[serde(default)]
+    pub errors: u64,
     /// Calls whose arguments took a second pass.
     pub two_pass: u64,
     /// Bytes of its answers in all.

@@ -46,9 +46,71 @@ impl LatencyHistogram {
     }
 }
 
+/// Neighbouring buckets that a coarse histogram joins: 2 to this power.
+const COARSE_BITS: u32 = 3;
+/// The count of a bucket at which all counts are halved, long before it would overflow.
+const HALVED_AT: u32 = u32::MAX / 2;
+
+/// Latencies of all time in less than a KiB: eight buckets for each power of two, so that a figure is at most a
+/// sixteenth off.
+#[derive(Debug)]
+pub(crate) struct CoarseHistogram {
+    counts: [AtomicU32; BUCKETS >> COARSE_BITS],
+}
+
+impl Default for CoarseHistogram {
+    fn default() -> Self {
+        Self { counts: [const { AtomicU32::new(0) }; BUCKETS >> COARSE_BITS] }
+    }
+}
+
+impl CoarseHistogram {
+    /// Records a latency of so many nanoseconds.
+    #[inline]
+    pub(crate) fn record(&self, ns: u64) {
+        if self.counts[bucket_of(ns) >> COARSE_BITS].fetch_add(1, Ordering::Relaxed) == HALVED_AT {
+            self.halve();
+        }
+    }
+
+    /// Keeps the shares of the buckets. What is recorded meanwhile may be lost: one in billions.
+    #[cold]
+    fn halve(&self) {
+        for count in &self.counts {
+            count.store(count.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
+        }
+    }
+
+    /// A copy of the latencies, each in the middle of its bucket.
+    pub(crate) fn sketch(&self) -> Sketch {
+        let mut sketch = Sketch::default();
+        for (bucket, count) in self.counts.iter().enumerate() {
+            let middle = ((bucket as u32) << COARSE_BITS) + (1 << COARSE_BITS) / 2;
+            sketch.add(middle, count.load(Ordering::Relaxed));
+        }
+        sketch
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_coarse_histogram_is_a_sixteenth_off_at_most_and_keeps_its_shares() {
+        let histogram = CoarseHistogram::default();
+        assert!(size_of::<CoarseHistogram>() < 1_024);
+        (1..=10_000).for_each(|us| histogram.record(us * 1_000));
+        for halved in [false, true] {
+            let sketch = histogram.sketch();
+            assert_eq!(sketch.count() < 10_000, halved);
+            for (share, want) in [(0.5, 5e6), (0.99, 9.9e6)] {
+                let error = sketch.quantile_ns(share) as f64 / want - 1.0;
+                assert!(error.abs() < 0.08, "{share}: {error:+.3}");
+            }
+            histogram.halve();
+        }
+    }
 
     #[test]
     fn what_threads_record_is_drained_once() {

@@ -11,6 +11,7 @@ mod windows;
 pub use counter::Counter;
 pub use duration::{DURATION_BOUNDS_S, DurationHistogram, Durations, Moment};
 pub use gauge::Gauge;
+pub(crate) use histogram::CoarseHistogram;
 pub(crate) use sketch::Sketch;
 pub(crate) use windows::{LatencyWindows, SPAN_S, WINDOWS_S, first_span};
 

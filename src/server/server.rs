@@ -541,6 +541,9 @@ impl Server {
             let ns = now.ns_since(came);
             self.shared.operations.note(call, ns);
             self.shared.latencies.note(call, ns);
+            if call.failure().is_some() {
+                self.shared.tool_usage.note_error(call.tool());
+            }
             #[cfg(feature = "otel")]
             traced::end(&self.shared, call, ns);
             observed::end(&self.shared, call, &served.outcome, served.detached.is_some(), ns);

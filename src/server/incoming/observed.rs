@@ -93,7 +93,7 @@ struct Ended {
 
 fn report(observer: &RequestObserver, shared: &Shared, call: &CallState, ended: &Ended) {
     let principal = call.details().principal();
-    observer.note(&EndedRequest {
+    let request = EndedRequest {
         client: observer.name_of(ended.client),
         principal,
         method: call.method().map(Method::as_str),
@@ -101,5 +101,6 @@ fn report(observer: &RequestObserver, shared: &Shared, call: &CallState, ended: 
         result: ended.result,
         answer_bytes: ended.answer_bytes,
         took: Duration::from_nanos(ended.took_ns),
-    });
+    };
+    observer.note(ended.client, &request);
 }

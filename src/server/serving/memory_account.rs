@@ -35,6 +35,22 @@ impl Shared {
         }
     }
 
+    /// Each session, and what the clients did that have them.
+    fn enter_sessions(&self, entries: &mut Entries) {
+        let observer = self.requests.get();
+        let spots = self.sessions.idle_times(std::time::Instant::now());
+        let mut bytes_of_clients = Vec::with_capacity(spots.len());
+        entries.sessions.extend(spots.into_iter().map(|(number, idle_ms, client)| {
+            let bytes = (SESSION_BYTES + self.events.session_bytes(number)) as u64;
+            bytes_of_clients.push((client, bytes));
+            let name = observer.and_then(|observer| observer.name_of(client));
+            SessionSpot { number, client: name.unwrap_or_default().to_owned(), bytes, idle_ms }
+        }));
+        entries
+            .client_activity
+            .extend(observer.map(|observer| observer.report(&bytes_of_clients)).into_iter().flatten());
+    }
+
     /// What watches the requests, and writes them down.
     fn enter_observers(&self, entries: &mut Entries) {
         let (histograms, histogram_bytes) = self.latencies.bytes();
@@ -105,12 +121,7 @@ impl Account for Shared {
             bytes: bytes as u64,
             room_bytes: kept.max_bytes() as u64,
         }));
-        let spots = self.sessions.idle_times(std::time::Instant::now());
-        entries.sessions.extend(spots.into_iter().map(|(number, idle_ms)| SessionSpot {
-            number,
-            bytes: (SESSION_BYTES + self.events.session_bytes(number)) as u64,
-            idle_ms,
-        }));
+        self.enter_sessions(entries);
     }
 
     fn pack(&self) {

@@ -5,6 +5,7 @@ pub(crate) mod blocking;
 pub(crate) mod call_state;
 pub(crate) mod changes;
 pub(crate) mod charge;
+mod client_activity;
 pub(crate) mod client_requests;
 pub(crate) mod drain;
 pub(crate) mod event_store;

@@ -15,6 +15,7 @@ use crate::lock::lock;
 use crate::memory::lasting;
 use crate::server::state::give_back::give_back;
 use crate::server::state::lasting::Lasting;
+use crate::server::state::request_observer::ClientNumber;
 use crate::server::state::session::Session;
 use hashlink::LinkedHashMap;
 use std::collections::HashMap;
@@ -143,13 +144,13 @@ impl Sessions {
         removed
     }
 
-    /// The number of each session, and the milliseconds since its last use.
-    pub(crate) fn idle_times(&self, now: Instant) -> Vec<(u64, u64)> {
+    /// The number of each session, the milliseconds since its last use, and the client that has it.
+    pub(crate) fn idle_times(&self, now: Instant) -> Vec<(u64, u64, ClientNumber)> {
         let table = self.table();
         let entries = table.held.values().flat_map(Held::values);
         let of_entry = |entry: &Entry| {
             let idle = now.saturating_duration_since(entry.last_used);
-            (entry.session.number(), idle.as_millis() as u64)
+            (entry.session.number(), idle.as_millis() as u64, entry.session.client())
         };
         entries.map(of_entry).collect()
     }

@@ -16,6 +16,7 @@ pub(crate) struct ToolUsage {
 #[derive(Debug, Default)]
 struct Counts {
     calls: AtomicU64,
+    errors: AtomicU64,
     two_pass: AtomicU64,
     reply_bytes: AtomicU64,
     max_reply_bytes: AtomicU64,
@@ -47,6 +48,13 @@ impl ToolUsage {
         raise(&counts.max_arena_bytes, arena_bytes as u64);
     }
 
+    /// Counts a call that failed.
+    pub(crate) fn note_error(&self, tool: Option<usize>) {
+        if let Some(counts) = self.counts(tool) {
+            counts.errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Counts the answer of a call.
     pub(crate) fn note_reply(&self, tool: Option<usize>, bytes: usize) {
         let Some(counts) = self.counts(tool) else { return };
@@ -64,6 +72,7 @@ impl ToolUsage {
         called.map(move |(name, counts)| ToolSpot {
             name: name.to_owned(),
             calls: load(&counts.calls),
+            errors: load(&counts.errors),
             two_pass: load(&counts.two_pass),
             reply_bytes: load(&counts.reply_bytes),
             max_reply_bytes: load(&counts.max_reply_bytes),
@@ -95,12 +104,15 @@ mod tests {
         usage.note_call(Some(1), true, 2_000);
         usage.note_reply(Some(1), 500);
         usage.note_reply(Some(1), 70);
+        usage.note_error(Some(1));
+        usage.note_error(None);
         usage.note_call(None, true, 9);
         usage.note_call(Some(7), true, 9);
         let spots: Vec<_> = usage.spots(["a", "b", "c"].into_iter()).collect();
         let want = ToolSpot {
             name: "b".to_owned(),
             calls: 2,
+            errors: 1,
             two_pass: 1,
             reply_bytes: 570,
             max_reply_bytes: 500,
