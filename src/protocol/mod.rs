@@ -19,6 +19,7 @@ mod owned;
 mod prompt;
 mod resource;
 mod revision;
+mod schema;
 mod tool;
 
 pub use capability::{Capability, ClientCapabilities};

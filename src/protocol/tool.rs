@@ -2,8 +2,8 @@
 
 use super::capability::{Capability, ClientCapabilities};
 use super::era::Era;
+use super::schema;
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -66,7 +66,9 @@ impl ToolDefinition {
             name: name.into(),
             title: None,
             description: description.into(),
-            input_schema: raw_json(&serde_json::json!({"type": "object", "additionalProperties": false})),
+            input_schema: raw_json(
+                &serde_json::json!({"type": "object", "properties": {}, "additionalProperties": false}),
+            ),
             annotations: None,
             execution: None,
             output_schema: None,
@@ -78,17 +80,18 @@ impl ToolDefinition {
         }
     }
 
-    /// Takes the schema of the arguments from their type.
+    /// Takes the schema of the arguments from their type, in the words that all clients know: nothing is referred to that
+    /// can stand in its place, numbers have no format, and what may be left out is not null.
     #[must_use]
     pub fn arguments<A: JsonSchema>(mut self) -> Self {
-        self.input_schema = schema_of::<A>();
+        self.input_schema = raw_json(&schema::of_arguments::<A>());
         self
     }
 
     /// Takes the schema of the structured answer from its type.
     #[must_use]
     pub fn output<O: JsonSchema>(mut self) -> Self {
-        self.output_schema = Some(schema_of::<O>());
+        self.output_schema = Some(raw_json(&schema::of_output::<O>()));
         self
     }
 
@@ -297,11 +300,6 @@ fn compact(json: &str) -> String {
             was_in_string || !character.is_ascii_whitespace()
         })
         .collect()
-}
-
-fn schema_of<T: JsonSchema>() -> Box<RawValue> {
-    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
-    raw_json(schema.as_value())
 }
 
 fn raw_json(value: &serde_json::Value) -> Box<RawValue> {
