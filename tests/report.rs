@@ -20,6 +20,8 @@ mod extremes;
 mod history;
 #[path = "report/html.rs"]
 mod html;
+#[path = "report/legend.rs"]
+mod legend;
 #[cfg(feature = "cli")]
 #[path = "report/program.rs"]
 mod program;
@@ -36,3 +38,5 @@ mod text;
 mod top;
 #[path = "report/trial.rs"]
 mod trial;
+#[path = "report/width.rs"]
+mod width;

@@ -3,10 +3,16 @@
 use super::clock;
 use super::error::CliError;
 use super::report;
+use super::terminal;
 use crate::report::{Diagnosis, Severity, diagnose, diagnose_history};
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
+
+/// Width of the output if stdout is no terminal.
+const FILE_WIDTH: usize = 80;
+/// The smallest width; narrower terminals wrap the lines.
+const MIN_WIDTH: usize = 40;
 
 /// Prints the findings. The exit code is 1 when one of them is worse than a hint.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
@@ -15,12 +21,14 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         Some(since) => since_then(source, since)?,
         None => diagnose(&report::read(source)?),
     };
-    let mut out = BufWriter::new(io::stdout().lock());
+    let stdout = io::stdout();
+    let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
+    let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
         serde_json::to_writer_pretty(&mut out, &diagnosis).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        diagnosis.write(&mut out)?;
+        diagnosis.write(width, &mut out)?;
     }
     out.flush()?;
     let needs_attention = diagnosis.worst() >= Some(Severity::Warning);

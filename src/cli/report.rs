@@ -9,7 +9,7 @@ use super::admin;
 use super::error::CliError;
 use crate::limits::units::bytes;
 use crate::memory::MemoryReport;
-use crate::report::{write_html, write_markdown, write_table};
+use crate::report::{write_html, write_legend, write_markdown, write_table};
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -112,6 +112,12 @@ fn show(
         write_markdown(report, out)?;
     } else {
         write_table(report, width, out)?;
+        if matches.get_flag("explain") {
+            writeln!(out)?;
+            write_legend(width, out)?;
+        } else {
+            writeln!(out, "\nWhat the words mean: mcpool report --explain")?;
+        }
     }
     Ok(())
 }

@@ -68,6 +68,17 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     textwrap::wrap(text, options).into_iter().map(std::borrow::Cow::into_owned).collect()
 }
 
+/// Writes a text in lines of at most `width` columns, each after the same beginning.
+pub(super) fn write_wrapped(
+    before: &str,
+    text: &str,
+    width: usize,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    let lines = wrap(text, width.saturating_sub(columns(before)));
+    lines.iter().try_for_each(|line| writeln!(out, "{before}{line}"))
+}
+
 /// Spaces that fill a text up to `width` columns.
 pub(super) fn padding(text: &str, width: usize) -> String {
     " ".repeat(width.saturating_sub(columns(text)))

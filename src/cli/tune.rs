@@ -8,10 +8,11 @@ mod journal;
 use super::error::CliError;
 use super::named_file::{MAX_FILE_BYTES, read_text};
 use super::report;
+use super::terminal::{self, write_wrapped};
 use crate::limits::LimitOption;
 use crate::limits::units::bytes;
 use crate::memory::MemoryReport;
-use crate::report::{Change, Prices, Proposal, Terms, propose};
+use crate::report::{Change, Prices, Proposal, Terms, harmless, propose};
 use apply::Subject;
 use clap::ArgMatches;
 use std::fmt::Write as _;
@@ -22,6 +23,11 @@ use std::process::ExitCode;
 /// First line of a file that this command has written and may replace.
 const MARK: &str = "# Written by `mcpool tune`";
 
+/// Width of the output if stdout is no terminal.
+const FILE_WIDTH: usize = 80;
+/// The smallest width; narrower terminals wrap the lines.
+const MIN_WIDTH: usize = 40;
+
 /// Prints the settings that pay, writes them to a file with `--write`, and tries them with `--apply`.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     if matches.get_flag("undo") {
@@ -30,12 +36,14 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let subject = matches.get_flag("apply").then(|| Subject::of(matches)).transpose()?;
     let reports = read(matches)?;
     let proposal = propose(&reports, &terms(matches)?);
-    let mut out = BufWriter::new(io::stdout().lock());
+    let stdout = io::stdout();
+    let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
+    let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
         serde_json::to_writer_pretty(&mut out, &proposal).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        show(&proposal, reports.len(), &mut out)?;
+        show(&proposal, reports.len(), width, &mut out)?;
     }
     out.flush()?;
     if let Some(path) = matches.get_one::<PathBuf>("write").filter(|_| !proposal.changes.is_empty()) {
@@ -94,34 +102,33 @@ fn terms(matches: &ArgMatches) -> Result<Terms, CliError> {
     })
 }
 
-fn show(proposal: &Proposal, reports: usize, out: &mut impl Write) -> io::Result<()> {
+fn show(proposal: &Proposal, reports: usize, width: usize, out: &mut impl Write) -> io::Result<()> {
     let Prices { gib_month, cpu_month, least_gain } = proposal.prices;
     if let Some(minutes) = proposal.missing_minutes {
-        return writeln!(
-            out,
-            "Too little data in {reports} report(s): run {minutes} more minute(s) under load."
-        );
+        let text =
+            format!("Too little data in {reports} report(s): run {minutes} more minute(s) under load.");
+        return write_wrapped("", &text, width, out);
     }
     for Change { setting, now, advised, saved_bytes, saved_us_per_s, gain, evidence } in &proposal.changes {
         let verb = if *saved_bytes < 0.0 { "costs" } else { "saves" };
         writeln!(out, "-{setting} = {now}\n+{setting} = {advised}")?;
-        writeln!(
-            out,
-            "  # {verb} {}, saves {saved_us_per_s:.0} us/s of a processor: {gain:.2} a month",
+        let saved = format!(
+            "{verb} {}, saves {saved_us_per_s:.0} us/s of a processor: {gain:.2} a month",
             bytes(saved_bytes.abs() as u64)
-        )?;
-        for evidence in evidence {
-            writeln!(out, "  # {evidence}")?;
+        );
+        for text in std::iter::once(&saved).chain(evidence) {
+            write_wrapped("  # ", &harmless(text), width, out)?;
         }
     }
     if proposal.changes.is_empty() {
-        writeln!(out, "{reports} report(s) support the settings as they are.")?;
+        let text = format!("{reports} report(s) support the settings as they are.");
+        write_wrapped("", &text, width, out)?;
     }
-    writeln!(
-        out,
+    let prices = format!(
         "At {gib_month} a month for a GiB and {cpu_month} for a processor (--gib-price, --cpu-price); what gains less than \
          {least_gain} is left out (--least-gain)."
-    )
+    );
+    write_wrapped("", &prices, width, out)
 }
 
 /// Writes the whole file or nothing. Settings of an earlier run stay unless this one changes them.
@@ -175,6 +182,38 @@ mod tests {
     fn change(setting: &'static str, advised: u64) -> Change {
         let evidence = vec![format!("evidence for {advised} = enough")];
         Change { setting, now: 1, advised, saved_bytes: 0.0, saved_us_per_s: 0.0, gain: 1.0, evidence }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let evidence = "word ".repeat(60);
+        let changes = LimitOption::ALL
+            .iter()
+            .map(|option| Change {
+                setting: option.name,
+                now: u64::MAX,
+                advised: u64::MAX,
+                saved_bytes: -1e18,
+                saved_us_per_s: 1e12,
+                gain: 1e12,
+                evidence: vec![evidence.clone()],
+            })
+            .collect();
+        let full =
+            Proposal { changes, promises: Vec::new(), missing_minutes: None, prices: Prices::default() };
+        let none = Proposal { changes: Vec::new(), ..full.clone() };
+        let early = Proposal { missing_minutes: Some(u64::MAX), ..full.clone() };
+        for proposal in [&full, &none, &early] {
+            let mut out = Vec::new();
+            show(proposal, usize::MAX, 80, &mut out).expect("written");
+            let text = String::from_utf8(out).expect("text");
+            let wide = text.lines().find(|line| terminal::columns(line) > 80);
+            assert!(wide.is_none() && !text.is_empty(), "{wide:?}");
+        }
+        let mut out = Vec::new();
+        show(&full, 1, 80, &mut out).expect("written");
+        let words = String::from_utf8(out).expect("text").matches("word").count();
+        assert_eq!(words, 60 * full.changes.len(), "nothing is cut");
     }
 
     #[test]

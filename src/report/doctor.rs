@@ -11,6 +11,7 @@ mod pools;
 mod process;
 mod traffic;
 
+use super::layout::{cut, harmless, wrap};
 use crate::limits::units::grouped;
 use crate::memory::{History, MemoryReport};
 use finding::Verdict;
@@ -126,40 +127,63 @@ impl Diagnosis {
         self.findings.first().map(|finding| finding.severity)
     }
 
-    /// Writes it as sentences.
+    /// Writes it as sentences, in lines of at most `width` columns.
+    ///
+    /// ```
+    /// # fn shown(report: &mcpool::memory::MemoryReport) -> std::io::Result<()> {
+    /// mcpool::report::diagnose(report).write(80, &mut std::io::stdout())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When `out` cannot be written to.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn write(&self, width: usize, out: &mut impl Write) -> io::Result<()> {
         for finding in &self.findings {
             let severity = match finding.severity {
                 Severity::Critical => "CRITICAL",
                 Severity::Warning => "warning",
                 Severity::Hint => "hint",
             };
-            writeln!(out, "{severity}: {} [{}]", harmless(&finding.problem), finding.rule)?;
-            writeln!(out, "  Why:      {}", harmless(&finding.cause))?;
-            writeln!(out, "  Seen:     {}", harmless(&finding.evidence))?;
-            writeln!(out, "  Do:       {}", harmless(&finding.remedy))?;
-            if let Some(setting) = &finding.setting {
-                writeln!(out, "  Setting:  {setting}")?;
+            paragraph(&format!("{severity}: {} [{}]", finding.problem, finding.rule), width, out)?;
+            let told = [
+                ("Why:", Some(&finding.cause)),
+                ("Seen:", Some(&finding.evidence)),
+                ("Do:", Some(&finding.remedy)),
+                ("Setting:", finding.setting.as_ref()),
+                ("Cost:", Some(&finding.cost)),
+            ];
+            for (label, text) in told {
+                let Some(text) = text else { continue };
+                hanging(label, text, width, out)?;
             }
-            writeln!(out, "  Cost:     {}\n", harmless(&finding.cost))?;
+            writeln!(out)?;
         }
         let checked = self.passed.len() + self.findings.len();
         if self.findings.is_empty() {
-            writeln!(out, "No issues: {} rules were checked.", grouped(checked as u64))?;
+            paragraph(&format!("No issues: {} rules were checked.", grouped(checked as u64)), width, out)?;
         } else {
-            writeln!(out, "{} of {checked} rules found something.", self.findings.len())?;
+            paragraph(&format!("{} of {checked} rules found something.", self.findings.len()), width, out)?;
         }
         for unchecked in &self.unchecked {
-            writeln!(out, "Not checked: {} ({}).", unchecked.rule, unchecked.reason)?;
+            paragraph(&format!("Not checked: {} ({}).", unchecked.rule, unchecked.reason), width, out)?;
         }
         Ok(())
     }
 }
 
-/// The text without what could steer a terminal.
-fn harmless(text: &str) -> String {
-    super::layout::harmless(text)
+/// Columns before the text of a finding, its label included.
+const LABEL_COLUMNS: usize = 12;
+
+fn paragraph(text: &str, width: usize, out: &mut impl Write) -> io::Result<()> {
+    wrap(&harmless(text), width, 0).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// A label, and the text beside it.
+fn hanging(label: &str, text: &str, width: usize, out: &mut impl Write) -> io::Result<()> {
+    let lines = wrap(&harmless(text), width.saturating_sub(LABEL_COLUMNS), 0);
+    for (at, line) in lines.iter().enumerate() {
+        let label = if at == 0 { format!("  {label}") } else { String::new() };
+        writeln!(out, "{}", cut(&format!("{label:<LABEL_COLUMNS$}{line}"), width))?;
+    }
+    Ok(())
 }

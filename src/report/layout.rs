@@ -248,7 +248,7 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
 }
 
 /// The words of `text` in lines of at most `width` columns, each after `indent` blanks, later ones after two more.
-fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = " ".repeat(indent);
     let mut is_fresh = true;
@@ -269,6 +269,10 @@ fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
 
 /// The text on one line, without what steers a terminal, hides itself or turns the direction of writing.
 pub(crate) fn harmless(text: &str) -> String {
+    // Most texts are our own words, and the tables of Unicode are slow to ask.
+    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return text.to_owned();
+    }
     let is_hostile = |char: char| {
         matches!(
             char.general_category(),

@@ -4,6 +4,7 @@
 //! Pure functions of a [`MemoryReport`](crate::memory::MemoryReport): nothing here asks a running server. Behind the
 //! feature `report`.
 
+mod advised;
 mod alert_table;
 mod capacity;
 mod changes;
@@ -12,8 +13,10 @@ mod doctor;
 mod exposition;
 mod latency_table;
 mod layout;
+mod legend;
 mod live_page;
 mod moment;
+mod overview;
 mod page;
 mod plan_table;
 mod savings;
@@ -28,6 +31,7 @@ pub use changes::{RecordChanges, SeriesChange, SeriesUnit, record_changes};
 pub use difference::{Difference, FigureChange, FigureGroup, FigureUnit, SettingChange, difference};
 pub use doctor::{Diagnosis, Finding, Severity, Unchecked, diagnose, diagnose_history};
 pub use exposition::write_prometheus;
+pub use legend::{LegendEntry, legend, meaning_of, write_legend};
 pub use live_page::LivePage;
 pub use moment::{MOMENT_SCHEMA, Moment};
 pub use page::write_html;

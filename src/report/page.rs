@@ -8,8 +8,11 @@ mod markup;
 mod pool_chart;
 mod time_chart;
 
+use super::advised::advised;
+use super::latency_table::latencies;
 use super::layout::{Align, Cell, Column, Section, Sentence};
-use super::table;
+use super::legend::{LegendEntry, legend, meaning_of};
+use super::{overview, table};
 use crate::limits::units::{self, rfc3339};
 use crate::memory::{MemoryReport, PoolReport};
 use markup::{escape, part};
@@ -45,12 +48,15 @@ pub fn write_html(report: &MemoryReport, out: &mut impl io::Write) -> io::Result
 
 fn header(report: &MemoryReport) -> String {
     let links = [
+        ("glance", "At a glance"),
+        ("clients", "Clients"),
+        ("calls", "Calls"),
         ("timeline", "Over time"),
         ("ledger", "Ledger"),
         ("pools", "Pools"),
-        ("advice", "Advice"),
         ("connections", "Connections"),
         ("settings", "Settings"),
+        ("legend", "What the words mean"),
     ];
     let links = links.map(|(id, title)| format!("<li><a href=\"#{id}\">{title}</a></li>"));
     let taken = rfc3339(report.taken_unix_ms);
@@ -71,19 +77,31 @@ fn figures(report: &MemoryReport) -> String {
     let (usage, pressure) = (&report.usage, &report.pressure);
     let size = |bytes: Option<u64>| bytes.map_or_else(|| "not known".to_owned(), units::bytes);
     let peak = usage.peak_rss_bytes.map(|peak| format!("at most {}", units::bytes(peak)));
-    let explained = usage.explained_ratio.map_or_else(|| "not known".to_owned(), table::percent);
-    let held = usage.held_ratio.map(|held| format!("{} named by a holder", table::percent(held)));
+    let (rate, p99, p50) = match overview::overall(report) {
+        Some((rate, window)) => {
+            (rate, units::latency(window.p99_ns), format!("p50 {}", units::latency(window.p50_ns)))
+        }
+        None => ("0".to_owned(), "-".to_owned(), String::new()),
+    };
+    let ended = format!("{} since the start", units::grouped(overview::requests(report)));
     let heap = usage.heap_bytes.map(|heap| format!("{} of live heap", units::bytes(heap)));
     let refused = format!("refused {} x", units::grouped(pressure.refused));
     let shown = [
         ("Resident", size(usage.rss_bytes), peak.unwrap_or_default()),
         ("Private", size(usage.private_bytes), heap.unwrap_or_default()),
-        ("Explained", explained, held.unwrap_or_default()),
+        ("Requests a second", rate, ended),
+        ("p99", p99, p50),
         ("Pressure", table::level(pressure.level).to_owned(), refused),
         ("Limit", size(pressure.limit_bytes), pressure.limit_source.clone().unwrap_or_default()),
     ];
     let figure = |(name, value, remark): &(&str, String, String)| {
-        format!("<div><dt>{name}</dt><dd>{}<small>{}</small></dd></div>\n", escape(value), escape(remark))
+        let class = if *name == "Pressure" { " class=\"pressure\"" } else { "" };
+        let meaning = meaning(name);
+        format!(
+            "<div{class}><dt{meaning}>{name}</dt><dd>{}<small>{}</small></dd></div>\n",
+            escape(value),
+            escape(remark)
+        )
     };
     let level = table::level(pressure.level);
     format!("<dl id=\"figures\" class=\"{level}\">\n{}</dl>\n", shown.iter().map(figure).collect::<String>())
@@ -92,11 +110,19 @@ fn figures(report: &MemoryReport) -> String {
 fn sections(report: &MemoryReport) -> Vec<String> {
     let (used, unused): (Vec<_>, Vec<_>) = report.pools.iter().partition(|pool| table::is_used(pool));
     vec![
+        section("glance", &overview::glance(report)),
+        part_or_reason(
+            "clients",
+            overview::clients(report),
+            "Clients by name",
+            "Nothing is counted by client: no request of a client with a name was reported.",
+        ),
+        part_or_reason("calls", overview::calls(report), "Calls by tool", "No tool was called."),
         part("timeline", "Memory over time", &time_chart::figure(report)),
         ledger(report),
         part_or_reason("kernel", table::kernel(report), "Kernel", "The kernel tells nothing."),
         pools(report, &used, &unused),
-        advice(&used),
+        advice(report),
         part_or_reason(
             "pressure",
             table::pressure(report),
@@ -117,8 +143,36 @@ fn sections(report: &MemoryReport) -> Vec<String> {
             "Applied by the last optimisation",
             "Nothing was changed.",
         ),
+        part_or_reason("latencies", latencies(report), "Latencies", "Nothing was measured in the last hour."),
         settings(report),
+        part("legend", "What the words mean", &words()),
     ]
+}
+
+/// The legend, as a list of words with their meanings.
+fn words() -> String {
+    let entry = |entry: &LegendEntry| {
+        let fields = entry.fields.iter().map(|field| format!(" <code>{field}</code>"));
+        format!(
+            "<div><dt>{}{}</dt><dd>{}</dd></div>\n",
+            escape(&entry.words.join(", ")),
+            fields.collect::<String>(),
+            escape(entry.meaning)
+        )
+    };
+    let entries: String = legend().iter().map(entry).collect();
+    format!(
+        "<details open><summary>Every word of this page, and of the JSON report</summary>\n<dl class=\"words\">\n{entries}</dl></details>\n"
+    )
+}
+
+/// What a label means, for the attribute that is shown beside the pointer.
+fn meaning(label: &str) -> String {
+    meaning_of(label).map(|text| format!(" title=\"{}\"", escape(text))).unwrap_or_default()
+}
+
+fn section(id: &str, section: &Section) -> String {
+    part(id, &section.title, &markup::section(section, &[]))
 }
 
 fn none(words: &str) -> String {
@@ -161,14 +215,16 @@ fn pools(report: &MemoryReport, used: &[&PoolReport], unused: &[&PoolReport]) ->
         body.push_str(&none("No pool was used yet: there is no curve to draw."));
     } else {
         body.push_str("<div class=\"cards\" id=\"curves\">\n");
-        body.extend(used.iter().enumerate().map(|(at, pool)| pool_chart::figure(pool, at)));
+        body.extend(
+            used.iter().enumerate().map(|(at, pool)| pool_chart::figure(pool, advised(report, pool), at)),
+        );
         body.push_str("</div>\n");
     }
     part("pools", &section.title, &body)
 }
 
-fn advice(used: &[&PoolReport]) -> String {
-    let reasons: Vec<Sentence> = table::advice(used, usize::MAX);
+fn advice(report: &MemoryReport) -> String {
+    let reasons: Vec<Sentence> = table::advice(report, usize::MAX);
     if reasons.is_empty() {
         return part("advice", "Advice", &none("No pool needs another capacity, as far as it was used."));
     }

@@ -497,6 +497,7 @@ mod tests {
             budget: BudgetReport { limit_bytes: limits.pool_budget_bytes() as u64, used_bytes: 0 },
             hotspots: Hotspots::default(),
             traffic: Traffic::default(),
+            clients: Vec::new(),
             operations: Vec::new(),
             latencies: Vec::new(),
             alerts: Vec::new(),

@@ -3,11 +3,13 @@
 //! Owns which figures are shown, in which order and in which words; [`super::layout`] formats them. Empty parts are left
 //! out. Invariant: both forms are made of the same sections.
 
+use super::advised::advised;
 use super::alert_table::alerts;
 use super::latency_table::latencies;
 use super::layout::{Align, Cell, Column, Page, Section, Sentence};
+use super::overview;
 use crate::limits::units::{bytes, duration, grouped};
-use crate::memory::{AdviceReport, KernelScope, MemoryReport, Part, PoolReport, PressureLevel};
+use crate::memory::{KernelScope, MemoryReport, Part, PoolReport, PressureLevel};
 use std::io;
 
 /// Most connections, sessions and tools that are shown.
@@ -35,6 +37,9 @@ pub fn write_markdown(report: &MemoryReport, out: &mut impl io::Write) -> io::Re
 
 fn page(report: &MemoryReport) -> Page {
     let sections = [
+        Some(overview::glance(report)),
+        overview::clients(report),
+        overview::calls(report),
         alerts(report),
         ledger(report),
         kernel(report),
@@ -206,9 +211,10 @@ pub(super) fn pools(report: &MemoryReport) -> Option<Section> {
         Column::figure("max", 3),
         Column::figure("bytes", 2),
     ];
-    let mut notes = advice(&used, MAX_REASONS);
+    let mut notes = advice(report, MAX_REASONS);
     notes.extend(unused_note(&unused));
-    Section { title, columns, rows: used.into_iter().map(pool_row).collect(), notes }.unless_empty()
+    Section { title, columns, rows: used.into_iter().map(|pool| pool_row(report, pool)).collect(), notes }
+        .unless_empty()
 }
 
 /// Names the pools that were never used.
@@ -225,9 +231,9 @@ pub(super) fn is_used(pool: &PoolReport) -> bool {
     pool.hits > 0 || pool.misses > 0 || pool.in_use > 0 || pool.idle > 0 || pool.owned_bytes > 0
 }
 
-fn pool_row(pool: &PoolReport) -> Vec<Cell> {
-    let capacity = match change(pool) {
-        Some(advice) => format!("{} -> {}", grouped(pool.capacity), grouped(advice.capacity)),
+fn pool_row(report: &MemoryReport, pool: &PoolReport) -> Vec<Cell> {
+    let capacity = match advised(report, pool) {
+        Some(advised) => format!("{} -> {}", grouped(pool.capacity), grouped(advised)),
         None => grouped(pool.capacity),
     };
     let ratio = |ratio: Option<f64>| Cell::text(ratio.map_or_else(|| "-".to_owned(), hit_percent));
@@ -245,21 +251,20 @@ fn pool_row(pool: &PoolReport) -> Vec<Cell> {
     ]
 }
 
-/// The advice, if it differs from the capacity in force.
-pub(super) fn change(pool: &PoolReport) -> Option<&AdviceReport> {
-    pool.advice.as_ref().filter(|advice| advice.capacity != pool.capacity)
-}
-
 /// The reasons for new capacities, at most `most`: the pools with most misses first.
-pub(super) fn advice(pools: &[&PoolReport], most: usize) -> Vec<Sentence> {
-    let mut changes: Vec<_> = pools.iter().filter_map(|pool| Some((pool, change(pool)?))).collect();
-    changes.sort_by_key(|(pool, _)| std::cmp::Reverse(pool.misses));
-    let shown = changes.iter().take(most).map(|(pool, advice)| {
-        let setting = pool.setting.as_ref().map(|setting| format!(" ({setting} = {})", advice.capacity));
+pub(super) fn advice(report: &MemoryReport, most: usize) -> Vec<Sentence> {
+    let mut changes: Vec<_> = report
+        .pools
+        .iter()
+        .filter_map(|pool| Some((pool, advised(report, pool)?, pool.advice.as_ref()?)))
+        .collect();
+    changes.sort_by_key(|(pool, ..)| std::cmp::Reverse(pool.misses));
+    let shown = changes.iter().take(most).map(|(pool, advised, advice)| {
+        let setting = pool.setting.as_deref().unwrap_or_default();
         vec![
             Cell::text("Advice for "),
             Cell::name(&pool.name),
-            Cell::text(format!("{}: {}", setting.unwrap_or_default(), advice.reason)),
+            Cell::text(format!(" ({setting} = {advised}): {}", advice.reason)),
         ]
     });
     let mut notes: Vec<_> = shown.collect();
@@ -330,11 +335,17 @@ pub(super) fn sessions(report: &MemoryReport) -> Option<Section> {
     let rows = report.hotspots.sessions.iter().take(TOP).map(|spot| {
         vec![
             Cell::text(spot.number.to_string()),
+            Cell::name(&spot.client),
             Cell::text(bytes(spot.bytes)),
             Cell::text(duration(spot.idle_ms)),
         ]
     });
-    let columns = vec![Column::name("number"), Column::figure("bytes", 0), Column::figure("unused for", 0)];
+    let columns = vec![
+        Column::name("number"),
+        Column { align: Align::Left, ..Column::figure("client", 1) },
+        Column::figure("bytes", 0),
+        Column::figure("unused for", 0),
+    ];
     top("Largest sessions", columns, rows.collect())
 }
 

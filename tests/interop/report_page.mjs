@@ -23,7 +23,7 @@ const META = {
     'io.modelcontextprotocol/clientInfo': { name: 'page', version: '1' },
     'io.modelcontextprotocol/clientCapabilities': {},
 };
-const SECTIONS = ['timeline', 'ledger', 'pools', 'advice', 'pressure', 'connections', 'sessions', 'tools', 'applied', 'settings'];
+const SECTIONS = ['glance', 'clients', 'calls', 'latencies', 'legend', 'timeline', 'ledger', 'pools', 'advice', 'pressure', 'connections', 'sessions', 'tools', 'applied', 'settings'];
 const [program, screenshots] = process.argv.slice(2);
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'mcpool-page-'));

@@ -66,7 +66,7 @@ fn a_history_may_have_any_number_anywhere() {
             for since in [0, u64::MAX] {
                 let mut text = Vec::new();
                 let clock = |unix_ms: u64| unix_ms.to_string();
-                diagnose_history(history, since, &clock).write(&mut text).expect("written");
+                diagnose_history(history, since, &clock).write(80, &mut text).expect("written");
                 for at in [0, history.taken_unix_ms, u64::MAX] {
                     if let Some(moment) = Moment::of(history, at) {
                         moment.write(&clock, 80, &mut text).expect("written");
@@ -87,7 +87,7 @@ fn a_report_may_have_any_number_anywhere() {
     let asked = Terms { budget_bytes: Some(1 << 20), target_hit_ratio: Some(0.99), ..terms };
     let look = |report: &MemoryReport| {
         let mut out = Vec::new();
-        diagnose(report).write(&mut out).expect("written");
+        diagnose(report).write(80, &mut out).expect("written");
         write_table(report, 80, &mut out).expect("written");
         write_markdown(report, &mut out).expect("written");
         write_html(report, &mut out).expect("written");

@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 /// Elements that have no end.
 const VOID: [&str; 2] = ["meta", "!DOCTYPE"];
 /// Every element a page may have: none that runs, loads or asks.
-const ELEMENTS: [&str; 50] = [
+const ELEMENTS: [&str; 51] = [
     "!DOCTYPE",
     "a",
     "b",
     "body",
     "caption",
     "circle",
+    "code",
     "dd",
     "desc",
     "details",
@@ -61,7 +62,7 @@ const ELEMENTS: [&str; 50] = [
     "b",
 ];
 
-fn page(report: &MemoryReport) -> String {
+pub(super) fn page(report: &MemoryReport) -> String {
     let mut out = Vec::new();
     write_html(report, &mut out).expect("written");
     String::from_utf8(out).expect("UTF-8")
@@ -69,14 +70,14 @@ fn page(report: &MemoryReport) -> String {
 
 /// One start of an element, and the text up to the next tag.
 #[derive(Debug)]
-struct Element {
-    name: String,
+pub(super) struct Element {
+    pub(super) name: String,
     attributes: Vec<(String, String)>,
-    text: String,
+    pub(super) text: String,
 }
 
 impl Element {
-    fn attribute(&self, name: &str) -> &str {
+    pub(super) fn attribute(&self, name: &str) -> &str {
         self.attributes.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
@@ -90,7 +91,7 @@ impl Element {
 }
 
 /// All elements; panics where the page is not well-formed.
-fn parse(page: &str) -> Vec<Element> {
+pub(super) fn parse(page: &str) -> Vec<Element> {
     let (mut elements, mut open, mut rest) = (Vec::<Element>::new(), Vec::new(), page);
     while let Some(at) = rest.find('<') {
         let end = at + rest[at..].find('>').expect("a tag ends");
@@ -129,7 +130,7 @@ fn parse(page: &str) -> Vec<Element> {
 }
 
 /// With a timeline, curves and demand worth drawing.
-fn busy() -> MemoryReport {
+pub(super) fn busy() -> MemoryReport {
     let mut report = sample::full();
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     report.timeline = (0..120_u64)
@@ -277,6 +278,107 @@ fn memory_over_time_has_a_band_for_each_large_part() {
     let mut near = report;
     near.pressure.limit_bytes = Some(30 << 20);
     assert_eq!(parse(&page(&near)).iter().filter(|element| element.is("line", "limit")).count(), 2);
+}
+
+/// A label of a chart: its text, and its left, right, top and bottom edge.
+type Label = (String, [f64; 4]);
+
+/// The labels of each chart, in boxes as wide as a wide font makes them.
+fn labels(text: &str) -> Vec<(f64, Vec<Label>)> {
+    let charts = text.split("<svg ").skip(1).map(|chart| chart.split("</svg>").next().expect("a chart"));
+    charts
+        .map(|chart| {
+            let elements = parse(&format!("<html><svg {chart}</svg></html>"));
+            let view = elements.iter().find(|element| element.name == "svg").expect("a chart");
+            let view = view.attribute("viewBox").split(' ').nth(2).expect("a width");
+            let width = view.parse().expect("a number");
+            let texts = elements.iter().filter(|element| element.name == "text");
+            let boxes = texts.map(|text| {
+                let (x, y) = (text.number("x"), text.number("y"));
+                let wide = text.text.chars().count() as f64 * 7.2;
+                let left = match text.attribute("text-anchor") {
+                    "end" => x - wide,
+                    "middle" => x - wide / 2.0,
+                    _ => x,
+                };
+                (text.text.clone(), [left, left + wide, y - 10.0, y + 2.0])
+            });
+            (width, boxes.collect())
+        })
+        .collect()
+}
+
+/// Reports whose labels have long texts and stand close to each other.
+fn crowded() -> Vec<MemoryReport> {
+    let mut reports = vec![sample::full(), sample::hostile(), busy()];
+    for (capacity, advised) in
+        [(0, 1), (1, 2), (63, 64), (64, 63), (1_000_000, 1_000_001), (12_345_678, 3), (3, 12_345_678)]
+    {
+        let mut report = busy();
+        for pool in &mut report.pools {
+            pool.capacity = capacity;
+            if let Some(advice) = &mut pool.advice {
+                (advice.capacity, advice.hit_ratio) = (advised, 1.0);
+            }
+            pool.hit_ratio_1m = Some(0.2);
+            pool.hit_ratio_1h = Some(0.2);
+            pool.idle = 1 << 20;
+            pool.curve.push(CurvePoint { capacity: capacity.max(advised), hit_ratio: 1.0, bytes: 768 << 10 });
+        }
+        reports.push(report);
+    }
+    for (step_ms, limit) in [(1, 21 << 20), (1_000, 20 << 20), (86_399_000, 41 << 20), (3_600_001, 30 << 20)]
+    {
+        let mut report = busy();
+        report.pressure.limit_bytes = Some(limit);
+        for (point, at) in report.timeline.iter_mut().zip(0..) {
+            point.at_ms = at * step_ms;
+        }
+        reports.push(report);
+    }
+    reports
+}
+
+#[test]
+fn labels_of_charts_neither_cover_each_other_nor_leave_their_chart() {
+    let mut seen = 0;
+    for report in crowded() {
+        for (width, labels) in labels(&page(&report)) {
+            seen += labels.len();
+            for (at, (text, own)) in labels.iter().enumerate() {
+                assert!(own[0] >= -2.0 && own[1] <= width + 2.0, "{text:?} leaves its chart: {own:?}");
+                for (other_text, other) in &labels[at + 1..] {
+                    let across = own[1].min(other[1]) - own[0].max(other[0]);
+                    let down = own[3].min(other[3]) - own[2].max(other[2]);
+                    assert!(
+                        across <= 0.0 || down <= 0.0,
+                        "{text:?} covers {other_text:?}: {own:?} {other:?}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(seen > 500, "{seen}");
+}
+
+#[test]
+fn tables_show_that_they_scroll_and_labels_say_what_they_mean() {
+    let text = page(&busy());
+    let style = text.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).expect("a style");
+    let scrolled = style.split(".scroll {").nth(1).and_then(|rest| rest.split('}').next()).expect("a rule");
+    assert!(scrolled.contains("overflow-x: auto") && scrolled.contains("--shadow"), "{scrolled}");
+    let elements = parse(&text);
+    let tables = elements.iter().filter(|element| element.name == "table").count();
+    let frames = elements.iter().filter(|element| element.is("div", "scroll")).count();
+    assert!(tables == frames && tables > 8, "{tables} {frames}");
+    for element in
+        elements.iter().filter(|element| element.name == "th" && element.attribute("scope") == "col")
+    {
+        let is_of_curve = ["capacity", "hit %", "bytes"].contains(&element.text.as_str());
+        assert!(is_of_curve || element.attribute("title").ends_with('.'), "{element:?}");
+    }
+    let legend = text.split("id=\"legend\"").nth(1).expect("a legend");
+    assert_eq!(legend.matches("<dt>").count(), mcpool::report::legend().len());
 }
 
 #[test]

@@ -39,8 +39,14 @@ fn a_saved_report_is_shown_in_every_form() {
     let (_folder, path) = saved(&serde_json::to_string_pretty(&report).expect("JSON"));
     let mut want = Vec::new();
     mcpool::report::write_table(&report, 80, &mut want).expect("written");
-    let want = String::from_utf8(want).expect("UTF-8");
-    assert_eq!(run(&["report", &path]), (Some(0), want, String::new()));
+    let table = String::from_utf8(want).expect("UTF-8");
+    let hint = "\nWhat the words mean: mcpool report --explain\n";
+    assert_eq!(run(&["report", &path]), (Some(0), format!("{table}{hint}"), String::new()));
+    let (code, explained, _) = run(&["report", &path, "--explain"]);
+    let mut legend = Vec::new();
+    mcpool::report::write_legend(80, &mut legend).expect("written");
+    let legend = String::from_utf8(legend).expect("UTF-8");
+    assert_eq!((code, explained), (Some(0), format!("{table}\n{legend}")));
     let mut want = Vec::new();
     mcpool::report::write_markdown(&report, &mut want).expect("written");
     let want = String::from_utf8(want).expect("UTF-8");

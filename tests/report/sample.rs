@@ -2,10 +2,10 @@
 //! hostile names.
 
 use mcpool::memory::{
-    AdviceReport, AppliedChange, BudgetReport, ClientSpot, ConnectionSpot, CurvePoint, DemandReport,
-    Evidence, Hotspots, KernelPart, KernelScope, LatencyKind, LatencyReport, LatencyWindow, MemoryReport,
-    MemoryUsageReport, OperationReport, Part, PoolReport, PressureLevel, PressureReport, ReclaimReport,
-    SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
+    AdviceReport, AppliedChange, BudgetReport, ClientReport, ClientSpot, ConnectionSpot, CurvePoint,
+    DemandReport, Evidence, Hotspots, KernelPart, KernelScope, LatencyKind, LatencyReport, LatencyWindow,
+    MemoryReport, MemoryUsageReport, OperationReport, Part, PoolReport, PressureLevel, PressureReport,
+    ReclaimReport, SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };
 use mcpool::metrics::DURATION_BOUNDS_S;
 use mcpool::monitor::{Alert, AlertKind, Severity};
@@ -61,6 +61,10 @@ pub(crate) fn full() -> MemoryReport {
         budget: BudgetReport { limit_bytes: 16 * MIB, used_bytes: 5 * MIB },
         hotspots: hotspots(),
         traffic: traffic(),
+        clients: vec![
+            client("claude|code", 1_200_000, 9),
+            ClientReport { p50_ns: 310_000_000, p99_ns: 4_100_000_000, ..client("", 3, 0) },
+        ],
         operations: vec![
             operation("tools/call", None, &[(0, 90), (1, 4), (3, 1), (14, 1)], 4.5),
             operation("tools/call", Some("tool_error"), &[(0, 7)], 0.0),
@@ -146,6 +150,7 @@ pub(crate) fn empty() -> MemoryReport {
         budget: BudgetReport::default(),
         hotspots: Hotspots::default(),
         traffic: Traffic::default(),
+        clients: Vec::new(),
         operations: Vec::new(),
         latencies: Vec::new(),
         alerts: Vec::new(),
@@ -285,6 +290,7 @@ fn steady() -> PoolReport {
         hit_ratio_1m: Some(0.99994),
         hit_ratio_1h: Some(0.5),
         advice: Some(advice),
+        setting: Some("buffer_capacity".to_owned()),
         ..arenas()
     }
 }
@@ -310,10 +316,29 @@ fn unused(name: &str) -> PoolReport {
 fn hotspots() -> Hotspots {
     Hotspots {
         connections: (1..=12).map(|number| connection(number, "127.0.0.1:40123")).collect(),
-        sessions: vec![SessionSpot { number: 5, bytes: 70 * KIB, idle_ms: 90_000_000 }],
+        sessions: vec![SessionSpot {
+            number: 5,
+            client: "claude|code".to_owned(),
+            bytes: 70 * KIB,
+            idle_ms: 90_000_000,
+        }],
         clients: vec![ClientSpot { client: "127.0.1.2".to_owned(), bytes: 70 * KIB, room_bytes: 7 * MIB }],
         tools: vec![tool("read_text_file")],
         connection_buckets: vec![(MIB, 12)],
+    }
+}
+
+fn client(name: &str, requests: u64, errors: u64) -> ClientReport {
+    ClientReport {
+        name: name.to_owned(),
+        requests,
+        errors,
+        answer_bytes: requests * 2 * KIB,
+        busy_ms: requests / 100,
+        p50_ns: 2_400,
+        p99_ns: 7_200_000,
+        sessions: 1,
+        session_bytes: 70 * KIB,
     }
 }
 
@@ -327,6 +352,7 @@ fn tool(name: &str) -> ToolSpot {
     ToolSpot {
         name: name.to_owned(),
         calls: 1_234_567,
+        errors: 7,
         two_pass: 17,
         reply_bytes: 3 << 30,
         max_reply_bytes: 2 * MIB,

@@ -31,11 +31,12 @@ fn the_same_as_markdown() {
 
 #[test]
 fn of_a_server_that_just_started_no_empty_section_is_shown() {
-    let want = "files 0.1.0 (pid 1) accounts for 0 B after 1 h 5 min: pressure is normal.\n";
-    assert_eq!(plain(&sample::empty(), 80), want);
+    let headline = " 0.1.0 (pid 1) accounts for 0 B after 1 h 5 min: pressure is normal.\n";
+    let verdict = "Wrong: nothing that 17 rules look for.\n";
+    assert_eq!(plain(&sample::empty(), 80), format!("files{headline}\nAt a glance\n  {verdict}"));
     assert_eq!(
         markdown(&sample::empty()),
-        format!("# Memory report\n\n{}", want.replace("files", "`files`"))
+        format!("# Memory report\n\n`files`{headline}\n## At a glance\n\n- {verdict}")
     );
 }
 

@@ -7,6 +7,7 @@ use super::journal::{Entry, Event, Resize, in_force};
 use crate::cli::admin;
 use crate::cli::error::{CliError, INTERRUPTED};
 use crate::cli::named_file::{MAX_FILE_BYTES, read_text};
+use crate::cli::terminal::write_wrapped;
 use crate::memory::{MemoryReport, PressureLevel};
 use crate::report::{Proposal, Trial, TrialVerdict, harmless};
 use clap::ArgMatches;
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a signal may wait for its effect.
 const TICK: Duration = Duration::from_millis(100);
+/// Columns of what is said.
+const WIDTH: usize = 80;
 const DEFAULT_JOURNAL: &str = "mcpool-tune.jsonl";
 
 /// The server, and the file that tells what was done to it.
@@ -180,5 +183,6 @@ fn resizes(report: &MemoryReport, proposal: &Proposal) -> Vec<Resize> {
 }
 
 fn say(out: &mut impl Write, what: &str, verdict: &TrialVerdict) -> io::Result<()> {
-    writeln!(out, "{what}: {}.", harmless(&verdict.reasons.join("; ")))
+    let text = format!("{what}: {}.", harmless(&verdict.reasons.join("; ")));
+    write_wrapped("", &text, WIDTH, out)
 }

@@ -90,6 +90,33 @@ pub(super) fn line(setting: &str, value: u64) -> String {
     }
 }
 
+/// How a limit is raised, by who sets it: as a sentence, and as a setting where one does it.
+pub(super) fn raised_limit(report: &MemoryReport, wanted: u64) -> (String, Option<(&'static str, u64)>) {
+    match report.pressure.limit_source.as_deref() {
+        // A setting above the control group's limit would only have the kernel kill the process.
+        Some("cgroup") => {
+            let wanted = bytes(wanted);
+            let text = format!(
+                "Raise the limit of the control group to {wanted} (MemoryMax= of systemd, --memory of docker)"
+            );
+            (text, None)
+        }
+        _ => ("Raise the limit".to_owned(), Some(("memory_limit_bytes", wanted))),
+    }
+}
+
+/// A setting, divided but not below its least useful value; `None` where that would not lower it.
+pub(super) fn lowered(
+    report: &MemoryReport,
+    name: &'static str,
+    divisor: u64,
+    least: u64,
+) -> Option<(&'static str, u64)> {
+    let now = setting(report, name);
+    let wanted = (now / divisor).max(least);
+    (wanted < now).then_some((name, wanted))
+}
+
 /// A setting of the server that made the report; 0 where the report does not have it.
 pub(super) fn setting(report: &MemoryReport, name: &str) -> u64 {
     report.settings.get(name).copied().unwrap_or_default()

@@ -1,6 +1,8 @@
 //! Rules about pools and arenas.
 
-use super::finding::{Draft, Finding, Severity, Verdict, line, percent, round_up, setting, sum, up_to};
+use super::finding::{
+    Draft, Finding, Severity, Verdict, line, lowered, percent, round_up, setting, sum, up_to,
+};
 use crate::limits::units::{bytes, grouped};
 use crate::memory::{MemoryReport, PoolReport};
 
@@ -94,6 +96,9 @@ pub(super) fn oversized_arenas(report: &MemoryReport) -> Verdict {
     let (name, most) =
         tool.map_or(("a tool", retain.saturating_mul(2)), |tool| (tool.name.as_str(), tool.max_arena_bytes));
     let wanted = round_up(most).min(16 * MIB);
+    if wanted <= retain {
+        return Verdict::Fine;
+    }
     let capacity = report.pool("messages").map_or(0, |pool| pool.capacity);
     Verdict::Found(
         Draft {
@@ -131,7 +136,7 @@ pub(super) fn arenas_retained(report: &MemoryReport) -> Verdict {
                 bytes(retain)
             ),
             remedy: "Let smaller arenas stay.".to_owned(),
-            setting: Some(("arena_retain_bytes", (retain / 4).max(4 << 10))),
+            setting: lowered(report, "arena_retain_bytes", 4, 4 << 10),
             cost: "calls with large arguments allocate their arena anew.".to_owned(),
             bytes: idle,
         }

@@ -1,6 +1,6 @@
 //! Rules about the process as a whole: its limit, its pages, its allocator.
 
-use super::finding::{Draft, Severity, Verdict, percent, round_up, setting, up_to};
+use super::finding::{Draft, Severity, Verdict, percent, raised_limit, round_up, setting, up_to};
 use crate::limits::units::{bytes, grouped};
 use crate::memory::{MemoryReport, PressureLevel};
 
@@ -18,6 +18,7 @@ pub(super) fn under_pressure(report: &MemoryReport) -> Verdict {
         PressureLevel::Critical => Severity::Critical,
     };
     let largest = report.parts.first().map_or("nothing", |part| &part.name);
+    let (raise, setting) = raised_limit(report, round_up(limit.saturating_add(limit / 2)));
     Verdict::Found(
         Draft {
             severity,
@@ -29,9 +30,8 @@ pub(super) fn under_pressure(report: &MemoryReport) -> Verdict {
                 percent(rss, limit),
                 report.pressure.limit_source.as_deref().unwrap_or("unknown")
             ),
-            remedy: "Raise the limit, or lower what fills it (the parts of `mcpool report`, largest first)."
-                .to_owned(),
-            setting: Some(("memory_limit_bytes", round_up(limit.saturating_add(limit / 2)))),
+            remedy: format!("{raise}, or lower what fills it (the parts of `mcpool report`, largest first)."),
+            setting,
             cost: up_to(limit / 2),
             bytes: rss,
         }
@@ -57,6 +57,7 @@ pub(super) fn limit_exceeded(report: &MemoryReport) -> Verdict {
         |part| format!("the largest part was {} with {}", part.name, bytes(part.peak_bytes)),
     );
     let wanted = round_up(peak.saturating_add(peak / 4));
+    let (raise, setting) = raised_limit(report, wanted);
     Verdict::of((peak > limit).then(|| {
         Draft {
             severity,
@@ -64,10 +65,10 @@ pub(super) fn limit_exceeded(report: &MemoryReport) -> Verdict {
             cause: "The limit leaves too little beside what the process needs by itself, or something was not charged \
                     to it: small messages, sessions, memory of tools.",
             evidence: format!("now {}, at most {}; {largest}.", bytes(rss), bytes(peak)),
-            remedy: "Raise the limit to what the process needs, and the control group's with it; with the same load \
-                     and a limit that holds there is less for each client (`mcpool plan`)."
-                .to_owned(),
-            setting: Some(("memory_limit_bytes", wanted)),
+            remedy: format!(
+                "{raise}; with the same load and a limit that holds there is less for each client (`mcpool plan`)."
+            ),
+            setting,
             cost: up_to(wanted.saturating_sub(limit)),
             bytes: peak - limit,
         }
@@ -81,6 +82,7 @@ pub(super) fn work_refused(report: &MemoryReport) -> Verdict {
         return Verdict::Fine;
     }
     let limit = report.pressure.limit_bytes.unwrap_or_default();
+    let (raise, setting) = raised_limit(report, round_up(limit.saturating_mul(2)));
     Verdict::Found(
         Draft {
             severity: Severity::Critical,
@@ -93,8 +95,8 @@ pub(super) fn work_refused(report: &MemoryReport) -> Verdict {
                 report.pressure.entered[2],
                 bytes(limit)
             ),
-            remedy: "Raise the limit, or have fewer clients send large messages at once, and faster.".to_owned(),
-            setting: Some(("memory_limit_bytes", round_up(limit.saturating_mul(2)))),
+            remedy: format!("{raise}, or have fewer clients send large messages at once, and faster."),
+            setting,
             cost: up_to(limit),
             bytes: limit,
         }
@@ -242,10 +244,10 @@ pub(super) fn fragmentation(report: &MemoryReport) -> Verdict {
                 bytes(private),
                 bytes(report.usage.heap_bytes.unwrap_or_default())
             ),
-            remedy: "Look again in ten seconds; if it stays, set a limit near what is needed, so that pages are \
-                     purged under pressure."
+            remedy: "Look again in ten seconds; if it stays, `mcpool report --reclaim` gives back what can be given. What \
+                     stays then lies between live blocks, and goes with them."
                 .to_owned(),
-            setting: Some(("memory_limit_bytes", round_up(private))),
+            setting: None,
             cost: "pages that are needed again have to be faulted in again.".to_owned(),
             bytes: free.bytes,
         }

@@ -1,6 +1,6 @@
 //! Rules about clients: their connections, their sessions, their calls.
 
-use super::finding::{Draft, Finding, Severity, Verdict, percent, setting, sum, up_to};
+use super::finding::{Draft, Finding, Severity, Verdict, lowered, percent, setting, sum, up_to};
 use crate::limits::units::{bytes, duration, grouped};
 use crate::memory::MemoryReport;
 
@@ -30,7 +30,7 @@ pub(super) fn few_clients_hold_most(report: &MemoryReport) -> Verdict {
                 bytes(first.queued_bytes)
             ),
             remedy: "Lower what one connection may have waiting, or talk to that client's author.".to_owned(),
-            setting: Some(("max_outbox_bytes", (setting(report, "max_outbox_bytes") / 4).max(64 << 10))),
+            setting: lowered(report, "max_outbox_bytes", 4, 64 << 10),
             cost: "clients that read slowly are served in smaller steps.".to_owned(),
             bytes: first.bytes,
         }
@@ -61,7 +61,7 @@ pub(super) fn one_client_keeps_most(report: &MemoryReport) -> Verdict {
             remedy: "Let one subscription name fewer resources, or talk to that client's author. Others have a part \
                      that it cannot take."
                 .to_owned(),
-            setting: Some(("max_subscribed_uris", (setting(report, "max_subscribed_uris") / 4).max(1))),
+            setting: lowered(report, "max_subscribed_uris", 4, 1),
             cost: "a client that watches more resources has to open more subscriptions.".to_owned(),
             bytes: first.bytes,
         }
@@ -94,7 +94,7 @@ pub(super) fn slow_readers(report: &MemoryReport) -> Verdict {
             remedy: "Nothing has to be done: a large answer gives its memory back after a second, and their \
                      connections end after write_timeout_ms. Shorten it to be rid of them sooner."
                 .to_owned(),
-            setting: Some(("write_timeout_ms", (setting(report, "write_timeout_ms") / 3).max(1_000))),
+            setting: lowered(report, "write_timeout_ms", 3, 1_000),
             cost: "clients that pause that long have to connect again.".to_owned(),
             bytes: queued,
         }
@@ -120,7 +120,7 @@ pub(super) fn answers_nobody_reads(report: &MemoryReport) -> Verdict {
             remedy: "Keep answers for a shorter time. When other calls wait for memory, the oldest of these are given \
                      up by themselves."
                 .to_owned(),
-            setting: Some(("event_retention_ms", (retention / 4).max(1_000))),
+            setting: lowered(report, "event_retention_ms", 4, 1_000),
             cost: "a client that comes back later has to ask again.".to_owned(),
             bytes: unread,
         }
@@ -167,7 +167,7 @@ pub(super) fn session_leak(report: &MemoryReport) -> Verdict {
                 grouped(traffic.sessions_expired)
             ),
             remedy: format!("Let sessions expire sooner than after {}.", duration(timeout)),
-            setting: Some(("session_timeout_ms", (timeout / 6).max(60_000))),
+            setting: lowered(report, "session_timeout_ms", 6, 60_000),
             cost: "clients that pause longer have to begin anew.".to_owned(),
             bytes: held,
         }

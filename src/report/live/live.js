@@ -165,8 +165,10 @@ const showLists = (report) => {
     : [make("li", "none")]);
   const named = (report.hotspots.clients || []).map((one) => [one.client, bytes(one.bytes), "-"]);
   const clients = named.concat(report.hotspots.connections.map((one) => [one.peer + " #" + one.number, bytes(one.bytes), bytes(one.queued_bytes)]))
-    .concat(report.hotspots.sessions.map((one) => ["session #" + one.number, bytes(one.bytes), "-"]));
+    .concat(report.hotspots.sessions.map((one) => ["session #" + one.number + (one.client ? " of " + one.client : ""), bytes(one.bytes), "-"]));
   fill(at("clients"), [rowOf(["client", "holds", "unread"], "th"), ...clients.map((cells) => rowOf(cells))]);
+  fill(at("named"), [rowOf(["client", "requests", "errors", "p50", "p99", "answers"], "th"),
+    ...(report.clients || []).slice(0, 12).map((one) => rowOf([one.name || "(no name)", count(one.requests), count(one.errors), time(one.p50_ns), time(one.p99_ns), bytes(one.answer_bytes)]))]);
   const slow = report.latencies.filter((one) => one.kind === "tool" || one.kind === "method")
     .map((one) => [one.name, one.windows.find((window) => window.window_s === 60)])
     .filter(([, window]) => window).sort((one, other) => other[1].p95_ns - one[1].p95_ns).slice(0, 12);

@@ -8,6 +8,18 @@ use crate::limits::units::bytes;
 const CLOCK_S: [u64; 18] =
     [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400];
 
+/// The height of a line of text in a chart.
+pub(super) const LABEL_HEIGHT: f64 = 14.0;
+/// What is left free beside a text.
+pub(super) const LABEL_GAP: f64 = 6.0;
+/// The most that a character takes on average: fonts differ, and this is a wide one in bold.
+const CHAR_WIDTH: f64 = 7.6;
+
+/// The most that a text of a chart takes, in units of the drawing.
+pub(super) fn label_width(text: &str) -> f64 {
+    text.chars().count() as f64 * CHAR_WIDTH
+}
+
 /// One direction of a plot.
 pub(super) struct Axis {
     /// Where zero is, in units of the drawing.

@@ -4,6 +4,7 @@
 //! attribute or a script.
 
 use crate::report::layout::{Align, Cell, Section, Sentence, harmless};
+use crate::report::legend::meaning_of;
 use std::fmt::Write;
 
 /// Text for between tags and between quotes.
@@ -75,7 +76,9 @@ pub(super) fn table(section: &Section, bars: &[f64]) -> String {
         if column.is_plain_only {
             html.push_str("<td></td>");
         } else {
-            let _ = write!(html, "<th scope=\"col\"{}>{}</th>", class(at), escape(column.title));
+            let meaning = meaning_of(column.title).map(|text| format!(" title=\"{}\"", escape(text)));
+            let meaning = meaning.unwrap_or_default();
+            let _ = write!(html, "<th scope=\"col\"{}{meaning}>{}</th>", class(at), escape(column.title));
         }
     }
     html.push_str("</tr></thead>\n<tbody>\n");

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a chart has a point for each point of the report's curve, and a mark where each capacity lies.
 
-use super::axis::{Axis, size_mark, sizes};
+use super::axis::{Axis, LABEL_GAP, LABEL_HEIGHT, label_width, size_mark, sizes};
 use super::markup::escape;
 use crate::limits::units::{bytes, grouped};
 use crate::memory::{CurvePoint, PoolReport};
@@ -24,7 +24,7 @@ const MIN_BAR: f64 = 5.0;
 const BUCKET_SHARE: u64 = 16;
 
 /// The figure, or the sentence that says why there is none.
-pub(super) fn figure(pool: &PoolReport, at: usize) -> String {
+pub(super) fn figure(pool: &PoolReport, advised: Option<u64>, at: usize) -> String {
     let name = escape(&pool.name);
     let mut html = format!(
         "<figure class=\"card\" data-pool=\"{name}\">\n<figcaption><h3>{name}</h3><p>{}</p></figcaption>\n",
@@ -33,7 +33,7 @@ pub(super) fn figure(pool: &PoolReport, at: usize) -> String {
     if pool.curve.is_empty() {
         html.push_str("<p class=\"none\">No acquire of it was followed yet: there is no curve.</p>\n");
     } else {
-        html.push_str(&drawing(pool, &name, at));
+        html.push_str(&drawing(pool, &marks(pool, advised), &name, at));
         html.push_str(&points(&pool.curve, &name));
     }
     html.push_str("</figure>\n");
@@ -52,9 +52,9 @@ fn summary(pool: &PoolReport) -> String {
     ))
 }
 
-fn drawing(pool: &PoolReport, name: &str, at: usize) -> String {
-    let x = Axis::log(LEFT, RIGHT, end(pool) as f64);
-    let labels: Vec<String> = marks(pool).iter().map(|(_, words, _)| words.clone()).collect();
+fn drawing(pool: &PoolReport, marks: &[Mark], name: &str, at: usize) -> String {
+    let x = Axis::log(LEFT, RIGHT, end(pool, marks) as f64);
+    let labels: Vec<&str> = marks.iter().map(|mark| mark.words.as_str()).collect();
     let mut svg = format!(
         "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"pool-{at}-title pool-{at}-desc\">\n\
          <title id=\"pool-{at}-title\">Miss curve of {name}</title>\n\
@@ -69,7 +69,7 @@ fn drawing(pool: &PoolReport, name: &str, at: usize) -> String {
     svg.push_str(&grid(&ratios.map(|(ratio, text)| (hits.at(ratio), text.to_owned()))));
     svg.push_str(&grid(&byte_marks.map(|size| (held.at(size as f64), size_mark(size)))));
     svg.push_str(&demand(pool, &x));
-    svg.push_str(&mark_lines(pool, &x));
+    svg.push_str(&mark_lines(marks, &x));
     for (y, text) in
         [(HITS.0, "hits"), (BYTES.0, "idle bytes at most"), (DEMAND.0, "acquires by objects in use")]
     {
@@ -77,14 +77,7 @@ fn drawing(pool: &PoolReport, name: &str, at: usize) -> String {
     }
     svg.push_str(&line("curve hits", &pool.curve, &x, |point| hits.at(point.hit_ratio)));
     svg.push_str(&line("curve bytes", &pool.curve, &x, |point| held.at(point.bytes as f64)));
-    for value in x.powers(34.0) {
-        let at = x.at(value as f64);
-        let _ = writeln!(
-            svg,
-            "<text class=\"tick\" text-anchor=\"middle\" x=\"{at:.1}\" y=\"296\">{}</text>",
-            short(value)
-        );
-    }
+    svg.push_str(&ticks(&x));
     svg.push_str("<text class=\"tick\" text-anchor=\"end\" x=\"346\" y=\"312\">objects, log scale</text>\n");
     for point in &pool.curve {
         let (at, y) = (x.at(point.capacity as f64), hits.at(point.hit_ratio));
@@ -103,12 +96,32 @@ fn drawing(pool: &PoolReport, name: &str, at: usize) -> String {
     svg
 }
 
+/// The numbers of objects beneath the chart, as many as have room.
+fn ticks(x: &Axis) -> String {
+    let mut svg = String::new();
+    let mut free_from = 0.0;
+    for value in x.powers(12.0) {
+        let (at, text) = (x.at(value as f64), short(value));
+        let half = label_width(&text) / 2.0;
+        // The last one would leave the drawing.
+        if at - half < free_from || at + half > WIDTH {
+            continue;
+        }
+        free_from = at + half + LABEL_GAP;
+        let _ = writeln!(
+            svg,
+            "<text class=\"tick\" text-anchor=\"middle\" x=\"{at:.1}\" y=\"296\">{text}</text>"
+        );
+    }
+    svg
+}
+
 /// The largest number of objects that is drawn.
-fn end(pool: &PoolReport) -> u64 {
+fn end(pool: &PoolReport, marks: &[Mark]) -> u64 {
     let curve = pool.curve.iter().map(|point| point.capacity);
     let buckets = pool.demand.buckets.iter().map(|(largest, _)| *largest);
-    let advised = pool.advice.iter().map(|advice| advice.capacity);
-    curve.chain(buckets).chain(advised).chain([pool.capacity, 1]).max().unwrap_or(1)
+    let marked = marks.iter().map(|mark| mark.objects);
+    curve.chain(buckets).chain(marked).chain([1]).max().unwrap_or(1)
 }
 
 fn ends(marks: &[u64]) -> [u64; 2] {
@@ -177,25 +190,41 @@ fn demand(pool: &PoolReport, x: &Axis) -> String {
     svg
 }
 
-/// Class, words, objects.
-fn marks(pool: &PoolReport) -> Vec<(&'static str, String, u64)> {
+/// A capacity that is marked.
+struct Mark {
+    class: &'static str,
+    words: String,
+    objects: u64,
+}
+
+fn marks(pool: &PoolReport, advised: Option<u64>) -> Vec<Mark> {
     let now = pool.capacity;
-    match pool.advice.as_ref().map(|advice| advice.capacity) {
-        Some(advised) if advised == now => vec![("now", format!("now {}, as advised", grouped(now)), now)],
+    let mark = |class, words: String, objects| Mark { class, words, objects };
+    match advised {
         Some(advised) => vec![
-            ("now", format!("now {}", grouped(now)), now),
-            ("advised", format!("advised {}", grouped(advised)), advised),
+            mark("now", format!("now {}", grouped(now)), now),
+            mark("advised", format!("advised {}", grouped(advised)), advised),
         ],
-        None => vec![("now", format!("now {}", grouped(now)), now)],
+        None if pool.advice.as_ref().is_some_and(|advice| advice.capacity == now) => {
+            vec![mark("now", format!("now {}, as advised", grouped(now)), now)]
+        }
+        None => vec![mark("now", format!("now {}", grouped(now)), now)],
     }
 }
 
-fn mark_lines(pool: &PoolReport, x: &Axis) -> String {
+/// A line for each mark, and its words in a row of their own above the chart.
+fn mark_lines(marks: &[Mark], x: &Axis) -> String {
     let mut svg = String::new();
-    for (row, (class, words, objects)) in marks(pool).iter().enumerate() {
-        let (at, y) = (x.at(*objects as f64), 12.0 + 14.0 * row as f64);
-        let (anchor, beside) =
-            if at > f64::midpoint(LEFT, RIGHT) { ("end", at - 5.0) } else { ("start", at + 5.0) };
+    for (row, Mark { class, words, objects }) in marks.iter().enumerate() {
+        let (at, y) = (x.at(*objects as f64), 12.0 + LABEL_HEIGHT * row as f64);
+        let width = label_width(words);
+        let (anchor, beside) = if at + 5.0 + width <= WIDTH {
+            ("start", at + 5.0)
+        } else if at - 5.0 - width >= 0.0 {
+            ("end", at - 5.0)
+        } else {
+            ("end", WIDTH)
+        };
         let _ = writeln!(
             svg,
             "<line class=\"mark {class}\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>\

@@ -3,7 +3,7 @@
 //! Drawn twice, for wide and for narrow screens, because text shrinks with its drawing. Invariant: bands touch, and
 //! empty ones are left out.
 
-use super::axis::{Axis, size_mark, sizes, times};
+use super::axis::{Axis, LABEL_GAP, LABEL_HEIGHT, label_width, size_mark, sizes, times};
 use super::markup::escape;
 use crate::limits::units::{bytes, duration, round_duration};
 use crate::memory::{MemoryReport, TimelinePoint};
@@ -148,21 +148,35 @@ fn drawing(points: &[TimelinePoint], bands: &[Band], limit: Option<u64>, frame: 
         let _ = writeln!(
             svg,
             "<line class=\"limit\" x1=\"{left}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text class=\"label limit\" text-anchor=\"end\" x=\"{right}\" y=\"{:.1}\">limit {}</text>",
-            at - 4.0,
+            if at >= LABEL_HEIGHT { at - 4.0 } else { at + LABEL_HEIGHT },
             bytes(limit)
         );
     }
-    for at_ms in times(first, last, frame.marks) {
-        let at = x(at_ms);
-        let anchor = if at > right - 24.0 { "end" } else { "middle" };
+    svg.push_str(&clock(&times(first, last, frame.marks), x, frame));
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// The times beneath the chart, as many as have room.
+fn clock(times: &[u64], x: impl Fn(u64) -> f64, frame: &Frame) -> String {
+    let mut svg = String::new();
+    let mut free_from = 0.0;
+    for &at_ms in times {
+        let (at, text) = (x(at_ms), round_duration(at_ms));
+        let width = label_width(&text);
+        // The text stands below its mark, or ends with the drawing.
+        let from = (at - width / 2.0).min(frame.width - width);
+        if from < free_from {
+            continue;
+        }
+        free_from = from + width + LABEL_GAP;
         let _ = writeln!(
             svg,
-            "<text class=\"tick\" text-anchor=\"{anchor}\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>",
-            height - 8.0,
-            round_duration(at_ms)
+            "<text class=\"tick\" text-anchor=\"middle\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>",
+            from + width / 2.0,
+            frame.height - 8.0
         );
     }
-    svg.push_str("</svg>\n");
     svg
 }
 
