@@ -2,9 +2,10 @@
 
 use super::black_box::{BlackBoxFiles, Written};
 use super::error::CliError;
+use super::find_servers::{found, runtime_folder, without_socket};
 use super::serving::Serving;
 use crate::memory::{AppliedChange, History, HistoryReason, MemoryReport, ReclaimOutcome};
-use crate::report::{LivePage, write_prometheus, write_table};
+use crate::report::{LivePage, write_html, write_prometheus, write_table};
 use crate::server::{Drain, Server};
 use crate::transport::admin::{AdminService, Page, Pages};
 use crate::transport::listener::{Connections, serve_listeners};
@@ -14,7 +15,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -22,62 +23,57 @@ use std::time::{Duration, Instant};
 const MAX_CONNECTIONS: usize = 16;
 /// The longest answer of a server that a command reads.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// What the page of a report may do in a browser: nothing but look as it does.
+const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                             frame-ancestors 'none'";
 /// How long a server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Opens the admin socket; `None` where it is off.
-pub(super) fn listen(setting: Option<&str>) -> Result<Option<Listener>, CliError> {
-    let listener = match setting {
-        Some("none") => return Ok(None),
-        Some(target) => match Target::parse(target)? {
-            Target::Unix(path) => Listener::unix(path)?,
-            Target::Tcp(address) if address.ip().is_loopback() => {
-                Listener::tcp(address, TcpOptions::default())?
-            }
-            Target::Tcp(address) => {
-                let why = "the admin socket shows everything and has no authentication";
-                return Err(CliError::Usage(format!(
-                    "admin = {address} can be reached from other machines: {why}"
-                )));
-            }
-        },
-        None => {
-            let Some(folder) = runtime_folder() else { return Ok(None) };
-            let path = folder.join(format!("{}.sock", std::process::id()));
-            // A server works without an admin socket.
-            let opened = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-            match opened
-                .map_err(|error| error.to_string())
-                .and_then(|()| Listener::unix(&path).map_err(|error| error.to_string()))
-            {
-                Ok(listener) => listener,
-                Err(error) => {
-                    tracing::debug!(error, "no admin socket");
-                    return Ok(None);
-                }
-            }
+/// Opens the admin sockets: the one that is named, and the one by which commands find the server; none where they are
+/// off.
+pub(super) fn listen(setting: Option<&str>) -> Result<Vec<Listener>, CliError> {
+    if setting == Some("none") {
+        return Ok(Vec::new());
+    }
+    let named = setting.map(listen_at).transpose()?;
+    Ok(named.into_iter().chain(listen_in(runtime_folder())).collect())
+}
+
+fn listen_at(target: &str) -> Result<Listener, CliError> {
+    match Target::parse(target)? {
+        Target::Unix(path) => Ok(Listener::unix(path)?),
+        Target::Tcp(address) if address.ip().is_loopback() => {
+            Ok(Listener::tcp(address, TcpOptions::default())?)
         }
-    };
-    Ok(Some(listener))
+        Target::Tcp(address) => {
+            let why = "the admin socket shows everything and has no authentication";
+            Err(CliError::Usage(format!("admin = {address} can be reached from other machines: {why}")))
+        }
+    }
 }
 
-/// The folder of admin sockets by default.
-fn runtime_folder() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty())?);
-    folder.is_dir().then(|| folder.join("mcpool"))
+/// The socket in the folder where commands look; a server works without it.
+fn listen_in(folder: Option<PathBuf>) -> Option<Listener> {
+    let folder = folder?;
+    let path = folder.join(format!("{}.sock", std::process::id()));
+    let opened = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    let listening = opened
+        .map_err(|error| error.to_string())
+        .and_then(|()| Listener::unix(&path).map_err(|error| error.to_string()));
+    listening.inspect_err(|error| tracing::debug!(error, "no admin socket")).ok()
 }
 
-/// Serves the admin socket for as long as the task lives.
+/// Serves the admin sockets for as long as the task lives.
 pub(super) async fn serve(
     server: Server,
     black_box: Arc<BlackBoxFiles>,
     serving: Arc<OnceLock<Serving>>,
-    listener: Listener,
+    listeners: Vec<Listener>,
 ) {
     let limits = server.limits().clone();
     let service = AdminService::new(Arc::new(ServerPages { server, black_box, serving }), &limits);
     let connections = Connections::new(MAX_CONNECTIONS, 100);
-    serve_listeners(vec![listener], service, &limits, &connections, &Drain::default()).await;
+    serve_listeners(listeners, service, &limits, &connections, &Drain::default()).await;
 }
 
 /// The pages of a server.
@@ -115,7 +111,7 @@ impl Pages for ServerPages {
             return Some(Page { content_type, policy: Some(policy), body: html.into_bytes() });
         }
         let report = match (verb, path) {
-            ("GET", "/metrics" | "/report" | "/report.txt") => memory.report(),
+            ("GET", "/metrics" | "/report" | "/report.txt" | "/report.html") => memory.report(),
             ("POST", "/optimize") => memory.optimize_memory_usage(),
             _ => return None,
         };
@@ -123,12 +119,14 @@ impl Pages for ServerPages {
         let (content_type, written) = match path {
             "/metrics" => ("text/plain; version=0.0.4; charset=utf-8", write_prometheus(&report, &mut body)),
             "/report.txt" => ("text/plain; charset=utf-8", write_table(&report, 100, &mut body)),
+            "/report.html" => ("text/html; charset=utf-8", write_html(&report, &mut body)),
             _ => {
                 let written = serde_json::to_writer(&mut body, &report).map_err(io::Error::from);
                 ("application/json", written)
             }
         };
-        written.ok().map(|()| Page { content_type, policy: None, body })
+        let policy = (path == "/report.html").then(|| REPORT_POLICY.to_owned());
+        written.ok().map(|()| Page { content_type, policy, body })
     }
 
     fn event(&self) -> Option<Vec<u8>> {
@@ -254,12 +252,6 @@ pub(super) fn serving(target: &str) -> Result<Serving, CliError> {
         .map_err(|error| CliError::Usage(format!("the server's answer cannot be read: {error}")))
 }
 
-/// The admin sockets of the servers of this user that run.
-pub(super) fn found() -> Vec<String> {
-    let live = live_sockets(runtime_folder().as_deref());
-    live.into_iter().map(|path| Target::Unix(path).show()).collect()
-}
-
 /// Reads what the black box of a running server recorded.
 pub(super) fn history(target: Option<&str>) -> Result<History, CliError> {
     let json = ask_server(target, "GET", "/black-box")?;
@@ -295,7 +287,7 @@ pub(super) fn resize_pool(
 fn ask_server(target: Option<&str>, verb: &str, path: &str) -> Result<String, CliError> {
     let target = match target {
         Some(target) => Target::parse(target)?,
-        None => only_one(runtime_folder().as_deref())?,
+        None => only_one(&found())?,
     };
     target.ask(verb, path).map_err(|error| {
         CliError::Usage(format!(
@@ -305,28 +297,32 @@ fn ask_server(target: Option<&str>, verb: &str, path: &str) -> Result<String, Cl
     })
 }
 
-/// Finds the only server with a socket in that folder. Sockets of servers that have ended do not count.
-fn only_one(folder: Option<&Path>) -> Result<Target, CliError> {
+/// The only one of the servers that were found.
+fn only_one(found: &[String]) -> Result<Target, CliError> {
     let remedy = "name one: unix:PATH or 127.0.0.1:PORT as given to serve --admin, or the file of a report";
-    let mut live = live_sockets(folder);
-    match (live.pop(), live.pop()) {
-        (Some(path), None) => Ok(Target::Unix(path)),
-        (None, _) => Err(CliError::Usage(format!("no server with an admin socket is running; {remedy}"))),
-        (Some(one), Some(other)) => {
-            let (one, other) = (one.display(), other.display());
-            Err(CliError::Usage(format!(
-                "several servers are running (unix:{one}, unix:{other}; `mcpool ps` says what they serve); {remedy}"
-            )))
+    match found {
+        [one] => Target::parse(one),
+        [] => {
+            let hidden: Vec<String> = without_socket().iter().map(u32::to_string).collect();
+            let hidden = match hidden.as_slice() {
+                [] => String::new(),
+                pids => format!(
+                    " (without one that is found here: pid {}, started without XDG_RUNTIME_DIR or with another one)",
+                    pids.join(", ")
+                ),
+            };
+            Err(CliError::Usage(format!("no server with an admin socket is running{hidden}; {remedy}")))
+        }
+        several => {
+            let mut text = "several servers are running; name the one that is meant:".to_owned();
+            for address in several {
+                let serves =
+                    serving(address).map_or_else(|_| "(no answer)".to_owned(), |serving| serving.show());
+                let _ = write!(text, "\n  {address}  {serves}");
+            }
+            Err(CliError::Usage(text))
         }
     }
-}
-
-/// The sockets in a folder behind which a server listens.
-fn live_sockets(folder: Option<&Path>) -> Vec<PathBuf> {
-    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
-    let sockets =
-        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "sock"));
-    sockets.filter(|path| UnixStream::connect(path).is_ok()).collect()
 }
 
 impl Target {

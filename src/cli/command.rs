@@ -55,6 +55,16 @@ from a file; key=@@x is the text \"@x\".
 Exit code: 0 the tool answered, 1 the tool failed, 2 wrong usage, 3 the server
 failed.";
 
+const LINT_AFTER: &str = "\
+  mcpool lint -- npx -y @modelcontextprotocol/server-everything
+  mcpool lint http://127.0.0.1:8000/mcp --name files
+  mcpool lint --tools all .
+
+A rule names who refuses, and a public thread where that was seen.
+
+Exit codes: 0 nobody refuses anything, 1 somebody does, 2 wrong usage, 3 the
+server failed.";
+
 const CAPACITY_AFTER: &str = "\
   mcpool capacity --clients 500 --mix agent --budget 64MiB
 
@@ -77,7 +87,7 @@ Exit codes: 0 it fits, 1 it does not, 2 wrong usage.";
 type AddFlags = fn(Command) -> Command;
 
 /// The commands.
-const COMMANDS: [(&str, &str, AddFlags); 18] = [
+const COMMANDS: [(&str, &str, AddFlags); 19] = [
     (
         "serve",
         "Serve the files of directories to MCP clients, over stdin and stdout, HTTP or a Unix socket",
@@ -90,6 +100,7 @@ const COMMANDS: [(&str, &str, AddFlags); 18] = [
     ),
     ("tools", "List the tools of a server", tools),
     ("call", "Call one tool of a server and print its answer", call),
+    ("lint", "Tell which clients and models would refuse which tool of a server, and why", lint),
     ("ps", "List the servers of this user that run, by what they serve", |ps| {
         ps.arg(switch("json", "Print the list as JSON"))
     }),
@@ -189,6 +200,10 @@ fn report(report: Command) -> Command {
         ))
         .arg(switch("json", "Print the report as JSON"))
         .arg(switch("markdown", "Print the report as Markdown").conflicts_with("json"))
+        .arg(
+            switch("explain", "Say below the report what each of its words and figures means")
+                .conflicts_with_all(["json", "markdown", "html", "reclaim", "at", "black_box", "schema", "black_box_schema"]),
+        )
         .arg(
             path_arg("html")
                 .long("html")
@@ -505,6 +520,35 @@ fn tools(tools: Command) -> Command {
                 .help("Print the whole list, schemas included, as JSON"),
         )
         .arg(switch("cost", "Print how many bytes each tool takes in the list, and about how many tokens"))
+}
+
+fn lint(lint: Command) -> Command {
+    lint.after_help(LINT_AFTER)
+        .arg(
+            dirs("Directories of the mcpool server that is asked [default: .], or where a server listens already: unix:PATH, URL")
+                .conflicts_with_all(["server", "command"]),
+        )
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .num_args(1..)
+                .last(true)
+                .value_parser(ValueParser::os_string())
+                .conflicts_with("server")
+                .help("The command of the server that is asked, with its arguments"),
+        )
+        .arg(server())
+        .args(credentials())
+        .arg(toolsets())
+        .arg(timeout())
+        .arg(
+            Arg::new("name")
+                .long("name")
+                .value_name("NAME")
+                .help("Name of the server in its client, for what stands before names of tools [default: its program]"),
+        )
+        .arg(switch("rules", "Print the rules and their sources instead of asking a server"))
+        .arg(switch("json", "Print the findings as JSON"))
 }
 
 fn call(call: Command) -> Command {

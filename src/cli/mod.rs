@@ -20,6 +20,8 @@ mod cost;
 mod doctor;
 mod error;
 mod exposure;
+mod find_servers;
+mod lint;
 mod load;
 mod log;
 mod media;
@@ -94,6 +96,7 @@ fn dispatch(matches: ArgMatches, heap_bytes: fn() -> usize) -> Result<ExitCode, 
         Some(("connect", matches)) => connect::run(matches).map(|()| ExitCode::SUCCESS),
         Some(("tools", matches)) => tools::run(matches),
         Some(("call", matches)) => call::run(matches),
+        Some(("lint", matches)) => lint::run(matches),
         Some(("report", matches)) => report::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("tune", matches)) => tune::run(matches),

@@ -2,6 +2,7 @@
 
 use super::admin;
 use super::error::CliError;
+use super::find_servers;
 use super::serving::Serving;
 use super::terminal::{self, columns, padding};
 use crate::limits::units;
@@ -33,7 +34,7 @@ struct Running {
 /// Lists the servers.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let (mut servers, mut silent) = (Vec::new(), Vec::new());
-    for target in admin::found() {
+    for target in find_servers::found() {
         match read(&target) {
             Ok(server) => servers.push(server),
             Err(error) => silent.push(error),
@@ -73,7 +74,7 @@ fn write_table(servers: &[Running], width: usize, out: &mut impl Write) -> io::R
     if servers.is_empty() {
         return writeln!(
             out,
-            "No server of this user is found: those that are have an admin socket below $XDG_RUNTIME_DIR/mcpool."
+            "No server of this user is found: those that are have an admin socket below\n$XDG_RUNTIME_DIR/mcpool."
         );
     }
     let row = |server: &Running| {

@@ -302,10 +302,13 @@ fn start_background(
 ) -> Result<BackgroundTasks, CliError> {
     let mut background = BackgroundTasks::default();
     background.start(Triggers::listen(Arc::clone(&black_box)).map_err(CliError::Runtime)?.run());
-    if let Some(listener) = admin::listen(settings.admin.as_deref())? {
+    let listeners = admin::listen(settings.admin.as_deref())?;
+    for listener in &listeners {
         tracing::info!(address = %listener.local_addr(), "admin");
         background.files.extend(listener.file_guard());
-        background.start(admin::serve(server.clone(), black_box, Arc::clone(serving), listener));
+    }
+    if !listeners.is_empty() {
+        background.start(admin::serve(server.clone(), black_box, Arc::clone(serving), listeners));
     }
     if let Some(path) = &settings.record {
         background.start(record::run(server.clone(), Record::open(path, server.limits())?));

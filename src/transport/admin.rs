@@ -27,7 +27,7 @@ const SINGLE: [&str; 3] = ["host", "origin", "sec-fetch-site"];
 /// Time between two events.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 /// What asks for a page that is not there is told.
-const THERE_IS: &str = "there is GET /, /events, /report, /report.txt, /metrics, /black-box and POST /reclaim, /optimize, \
+const THERE_IS: &str = "there is GET /, /events, /report, /report.txt, /report.html, /metrics, /black-box and POST /reclaim, /optimize, \
                         /black-box, /pools/NAME/capacity/N\n";
 const EVENTS_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n\
      x-content-type-options: nosniff\r\nconnection: close\r\n\r\n";

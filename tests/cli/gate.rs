@@ -41,11 +41,12 @@ const MCP: [(&str, &str); 13] = [
 const HEALTH: [&str; 3] = ["/livez", "/readyz", "/healthz"];
 
 /// Verb and path of everything that the admin listener answers.
-const ADMIN: [(&str, &str); 8] = [
+const ADMIN: [(&str, &str); 9] = [
     ("GET", "/"),
     ("GET", "/metrics"),
     ("GET", "/report"),
     ("GET", "/report.txt"),
+    ("GET", "/report.html"),
     ("POST", "/reclaim"),
     ("POST", "/optimize"),
     ("POST", "/pools/arenas/capacity/5"),

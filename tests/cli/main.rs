@@ -14,6 +14,7 @@ mod connect;
 mod gate;
 mod git;
 mod killed;
+mod lint;
 mod running;
 mod settings;
 mod shim;

@@ -53,6 +53,58 @@ fn a_server_that_runs_is_named_by_its_address_and_listed_by_what_it_serves() {
     assert!(ps(&["ps"]).stdout.starts_with("No server of this user"), "one that was killed is none");
 }
 
+/// A server that only has an admin socket where its flag says, or one where commands look.
+fn watched(folder: &Path, admin: Option<&str>) -> Serving {
+    let served = folder.join("served");
+    std::fs::create_dir_all(&served).expect("made");
+    let mut command = mcpool(&["serve", "--http", "127.0.0.1:0"]);
+    command.args(admin.map(|admin| format!("--admin={admin}"))).arg(served).env("XDG_RUNTIME_DIR", folder);
+    let mut serving = Serving::start(&mut command);
+    loop {
+        let line = serving.line();
+        assert!(!line.is_empty(), "it ended");
+        if line.contains("listening on http") {
+            return serving;
+        }
+    }
+}
+
+#[test]
+fn a_plain_report_finds_the_server_however_it_was_started_and_asks_which_of_several() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = |arguments: &[&str]| -> Run {
+        mcpool(arguments).env("XDG_RUNTIME_DIR", folder.path()).output().expect("runs").into()
+    };
+    let none = report(&["report"]);
+    assert_eq!(none.code, Some(2));
+    assert!(none.stderr.contains("no server with an admin socket is running"), "{none:?}");
+    let elsewhere = format!("unix:{}", folder.path().join("elsewhere.sock").display());
+    let first = watched(folder.path(), Some(&elsewhere));
+    let pid = format!("(pid {})", first.id());
+    for arguments in [vec!["report"], vec!["report", &elsewhere]] {
+        let found = report(&arguments);
+        let words = found.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(found.code == Some(0) && words.contains(&pid), "{arguments:?}: {found:?}");
+    }
+    let second = watched(folder.path(), Some("127.0.0.1:0"));
+    let third = watched(folder.path(), None);
+    let several = report(&["report"]);
+    assert_eq!(several.code, Some(2), "{several:?}");
+    let served = folder.path().join("served").display().to_string();
+    for server in [&first, &second, &third] {
+        let socket = format!("unix:{}/mcpool/{}.sock", folder.path().display(), server.id());
+        let line = several.stderr.lines().find(|line| line.contains(&socket));
+        assert!(line.is_some_and(|line| line.contains(&format!("filesystem in {served}"))), "{several:?}");
+        assert_eq!(report(&["report", &socket]).code, Some(0));
+    }
+    drop((second, third));
+    // Sockets of servers that were killed are none.
+    assert_eq!(report(&["doctor", "--json"]).stderr, "");
+    let off = watched(folder.path(), Some("none"));
+    assert_eq!(report(&["ps", "--json"]).stdout.matches("\"pid\"").count(), 1, "it has none");
+    drop(off);
+}
+
 #[test]
 fn media_are_written_as_they_are() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -67,8 +67,9 @@ settings! {
     tls_key: Option<PathBuf>, "FILE", Listening,
         "Key (PEM) of the certificate.", "no encryption";
     admin: Option<String>, "ADDR", Watching,
-        "Address for reports and metrics: unix:PATH, 127.0.0.1:PORT, or none to turn them off.",
-        "$XDG_RUNTIME_DIR/mcpool/PID.sock";
+        "Address for reports and metrics, beside $XDG_RUNTIME_DIR/mcpool/PID.sock, where commands find the server: \
+         unix:PATH, 127.0.0.1:PORT, or none to turn both off.",
+        "$XDG_RUNTIME_DIR/mcpool/PID.sock alone";
     access_log: Option<PathBuf>, "FILE", Watching,
         "Append a line of JSON to this file for each request: who sent it, method and tool, result, bytes, time; never its \
          arguments. SIGHUP opens it anew. Empty turns it off.", "no file; a few lines a second on stderr, over sockets";
