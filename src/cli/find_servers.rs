@@ -5,7 +5,7 @@
 //! which only their user may read.
 
 use std::ffi::OsStr;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -52,13 +52,11 @@ fn live_sockets(folder: &Path) -> Vec<String> {
 
 /// The address, if somebody listens there.
 fn live(address: &str) -> Option<String> {
-    let is_live = match address.strip_prefix("unix:") {
-        Some(path) => UnixStream::connect(path).is_ok(),
-        None => {
-            let address: SocketAddr =
-                address.trim_start_matches("http://").trim_end_matches('/').parse().ok()?;
-            TcpStream::connect_timeout(&address, PATIENCE).is_ok()
-        }
+    let is_live = if let Some(path) = address.strip_prefix("unix:") {
+        UnixStream::connect(path).is_ok()
+    } else {
+        let address = address.trim_start_matches("http://").trim_end_matches('/');
+        TcpStream::connect_timeout(&address.parse().ok()?, PATIENCE).is_ok()
     };
     is_live.then(|| address.to_owned())
 }

@@ -189,7 +189,7 @@ impl Finding {
             Check::List(check) => list = check(tools),
         }
         let is_wrong = !found.is_empty() || list.is_some();
-        is_wrong.then(|| Self {
+        is_wrong.then_some(Self {
             rule: rule.name,
             severity: rule.severity,
             problem: rule.problem,

@@ -61,10 +61,14 @@ fn each(schema: &mut Value, change: &impl Fn(&mut Map<String, Value>)) {
     for (keyword, value) in own.iter_mut() {
         match (keyword.as_str(), value) {
             ("properties" | "patternProperties" | "$defs" | "dependentSchemas", Value::Object(named)) => {
-                named.values_mut().for_each(|schema| each(schema, change));
+                for schema in named.values_mut() {
+                    each(schema, change);
+                }
             }
             ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(several)) => {
-                several.iter_mut().for_each(|schema| each(schema, change));
+                for schema in several {
+                    each(schema, change);
+                }
             }
             (
                 "items"
