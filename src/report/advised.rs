@@ -10,7 +10,7 @@ const NOTABLE_BYTES: u64 = 256 << 10;
 /// Nor is a smaller gain in hits among acquires.
 const NOTABLE_HITS: f64 = 0.01;
 
-/// The capacity that a pool's setting should have, where that is another one and worth it.
+/// The capacity that a pool's setting should have, where it should change and that is worth it.
 pub(super) fn advised(report: &MemoryReport, pool: &PoolReport) -> Option<u64> {
     let setting = pool.setting.as_deref()?;
     let own = pool.advice.as_ref()?.capacity;

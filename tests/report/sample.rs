@@ -61,10 +61,7 @@ pub(crate) fn full() -> MemoryReport {
         budget: BudgetReport { limit_bytes: 16 * MIB, used_bytes: 5 * MIB },
         hotspots: hotspots(),
         traffic: traffic(),
-        clients: vec![
-            client("claude|code", 1_200_000, 9),
-            ClientReport { p50_ns: 310_000_000, p99_ns: 4_100_000_000, ..client("", 3, 0) },
-        ],
+        clients: clients(),
         operations: vec![
             operation("tools/call", None, &[(0, 90), (1, 4), (3, 1), (14, 1)], 4.5),
             operation("tools/call", Some("tool_error"), &[(0, 7)], 0.0),
@@ -326,6 +323,11 @@ fn hotspots() -> Hotspots {
         tools: vec![tool("read_text_file")],
         connection_buckets: vec![(MIB, 12)],
     }
+}
+
+fn clients() -> Vec<ClientReport> {
+    let unnamed = ClientReport { p50_ns: 310_000_000, p99_ns: 4_100_000_000, ..client("", 3, 0) };
+    vec![client("claude|code", 1_200_000, 9), unnamed]
 }
 
 fn client(name: &str, requests: u64, errors: u64) -> ClientReport {

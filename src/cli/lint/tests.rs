@@ -39,7 +39,6 @@ fn what_every_client_takes_has_no_findings() {
 fn each_rule_finds_what_it_is_about() {
     let root = |schema: Value| tool("t", &schema);
     let named = |name: &str| tool(name, &json!({"type": "object", "properties": {}}));
-    let long = "n".repeat(65);
     let mut deep = json!({"type": "string"});
     for _ in 0..6 {
         deep = json!({"type": "object", "properties": {"p": deep}});
@@ -78,7 +77,7 @@ fn each_rule_finds_what_it_is_about() {
         ("tool-name", named("files.read")),
         ("tool-name", named("")),
         ("tool-name-start", named("21st_magic")),
-        ("long-name", named(&long)),
+        ("long-name", named(&"n".repeat(65))),
         ("long-name-claude-code", named(&"n".repeat(56))),
         ("long-name-cursor", named(&"n".repeat(58))),
         ("no-description", silent),
