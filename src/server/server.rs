@@ -27,7 +27,7 @@ use crate::server::state::event_store::{StreamReader, StreamWriter};
 use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::latencies::Latencies;
 use crate::server::state::pools::Pools;
-use crate::server::state::request_observer::RequestObserver;
+use crate::server::state::request_observer::{ClientNumber, RequestObserver};
 use crate::server::state::session::{CannotDetach, Session};
 #[cfg(feature = "cli")]
 use crate::server::state::sessions;
@@ -466,7 +466,7 @@ impl Server {
     #[cold]
     pub(crate) fn note_refused_request(&self, request: &EndedRequest<'_>) {
         if let Some(observer) = self.shared.requests.get() {
-            observer.note(request);
+            observer.note(ClientNumber::UNNAMED, request);
         }
     }
 

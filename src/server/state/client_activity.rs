@@ -24,7 +24,11 @@ impl ClientActivity {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.answer_bytes.fetch_add(request.answer_bytes as u64, Ordering::Relaxed);
         self.busy_us.fetch_add(ns / 1_000, Ordering::Relaxed);
-        if matches!(request.result, RequestResult::Error(_) | RequestResult::ToolError) {
+        let is_error = matches!(
+            request.result,
+            RequestResult::Error(_) | RequestResult::ToolError | RequestResult::Refused(_)
+        );
+        if is_error {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
         self.latencies.record(ns);
