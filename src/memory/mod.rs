@@ -55,9 +55,9 @@ pub use plan::{CeilingPlan, Holder, ObjectPrices, PlanBasis, PlannedLoad, Proces
 pub use record::merge;
 pub use report::{
     AdviceReport, AppliedChange, BudgetReport, ClientReport, ClientSpot, ConnectionSpot, CurvePoint,
-    DemandReport, Evidence, Hotspots, KernelPart, KernelScope, MemoryReport, MemoryUsageReport, OperationReport, Part,
-    PoolReport, PressureLevel, PressureReport, ReadReportError, ReclaimOutcome, ReclaimReport, SCHEMA,
-    ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
+    DemandReport, Evidence, Hotspots, KernelPart, KernelScope, MemoryReport, MemoryUsageReport,
+    OperationReport, Part, PoolReport, PressureLevel, PressureReport, ReadReportError, ReclaimOutcome,
+    ReclaimReport, SCHEMA, ServerFacts, SessionSpot, TimelinePoint, ToolSpot, Traffic,
 };
 pub use sample::{GroupEvents, GroupSample, MemoryStalls, Sample};
 

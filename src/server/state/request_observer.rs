@@ -3,7 +3,7 @@
 //! Invariants: names have a bound in number and length, however many clients there are; a client is a number of eight
 //! bits, so that sessions and requests hold no text; once a name is known, nothing is allocated.
 
-use crate::memory::ClientReport;
+use crate::memory::{ClientReport, lasting};
 use crate::server::state::client_activity::ClientActivity;
 use crate::traffic::EndedRequest;
 use std::fmt;
@@ -69,7 +69,8 @@ impl RequestObserver {
         if name.is_empty() {
             return ClientNumber::UNNAMED;
         }
-        let new = || Box::new(KnownClient { name: name.into(), activity: ClientActivity::default() });
+        let known = || KnownClient { name: name.into(), activity: ClientActivity::default() };
+        let new = || lasting(|| Box::new(known()));
         for (entry, number) in self.clients.iter().zip(ClientNumber::FIRST_NAME..) {
             if &*entry.get_or_init(new).name == name {
                 return ClientNumber(number);
