@@ -108,7 +108,9 @@ async fn send_result(task: &str, request: RequestContext) -> Finished {
             TaskStep::Ended => return outcome(task, &request),
             TaskStep::Ask(key, question) => {
                 let question = question.related_to(task);
-                if let Err(refusal) = ask(task, &key, question, (&request, &mut waiter)).await {
+                // Boxed, as most wait without being asked anything.
+                let asked = Box::pin(ask(task, &key, question, (&request, &mut waiter)));
+                if let Err(refusal) = asked.await {
                     return refusal;
                 }
             }
