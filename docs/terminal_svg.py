@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws what a command printed as an SVG of a terminal, for the README.
+"""Draws what a command printed as an SVG of a terminal, for the README and the guide.
 
-    docs/terminal_svg.py docs/find-max.txt > docs/find-max.svg
+    docs/terminal_svg.py docs/src/images/find-max.txt > docs/src/images/find-max.svg
 
 The first lines of the file that begin with `$ ` or `> ` are the command. The same text gives the same bytes: no clock, no
 font but the reader's own monospaced one, and every line is as wide as it has characters, so that columns stay columns in

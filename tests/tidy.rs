@@ -4,6 +4,8 @@
 //! firing on a sample: a rule that stopped seeing anything would fail there. The order of the rooms is the
 //! table in [`directions`]; a new room fails until it has a line in it.
 
+#[path = "tidy/book.rs"]
+mod book;
 #[path = "tidy/circles.rs"]
 mod circles;
 #[path = "tidy/dialect.rs"]
@@ -166,7 +168,7 @@ fn no_function_is_a_getter() {
 #[test]
 fn each_figure_stands_beside_its_command() {
     let root = source::root();
-    let documents = ["README.md", "ARCHITECTURE.md", "benches/RESULTS.md"];
+    let documents = ["README.md", "ARCHITECTURE.md", "benches/RESULTS.md", "docs/src/figures.md"];
     let breaches = documents.iter().filter_map(|path| {
         let text = std::fs::read_to_string(root.join(path)).ok()?; // a document not yet written has no figures
         Some(figures::without_command(path, &text))
@@ -182,4 +184,41 @@ fn each_file_that_a_document_names_is_there() {
         documents::missing_files(path, &text, &root)
     });
     report(&breaches.collect::<Vec<_>>());
+}
+
+#[test]
+fn each_file_that_the_guide_and_the_examples_name_is_there() {
+    let root = source::root();
+    let index = std::fs::read_to_string(root.join("examples/README.md")).expect("the index");
+    let mut breaches = documents::missing_files("examples/README.md", &index, &root);
+    for (path, text) in book::Book::load(&root).chapters() {
+        breaches.extend(documents::missing_files(&path, text, &root));
+    }
+    report(&breaches);
+}
+
+#[test]
+fn each_chapter_of_the_guide_is_listed_and_its_code_tested() {
+    let root = source::root();
+    let book = book::Book::load(&root);
+    report(&book.unlisted());
+    let guide = std::fs::read_to_string(root.join("docs/guide.rs")).expect("the crate of the guide");
+    report(&book.untested(&guide));
+}
+
+#[test]
+fn each_link_of_the_guide_leads_somewhere() {
+    let root = source::root();
+    report(&book::Book::load(&root).dead_links(&root));
+}
+
+#[test]
+fn each_message_that_the_guide_explains_is_in_the_program() {
+    let root = source::root();
+    let sources = book::sources(&root);
+    let breaches: Vec<Breach> = book::Book::load(&root)
+        .chapters()
+        .flat_map(|(path, text)| book::unknown_messages(&path, text, &sources))
+        .collect();
+    report(&breaches);
 }

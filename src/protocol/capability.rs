@@ -4,6 +4,18 @@ use crate::wire::{Kind, Lexer, Raw};
 use bumpalo::Bump;
 
 /// An optional feature of clients.
+///
+/// ```
+/// use mcpool::{CallContext, Capability, ToolError};
+///
+/// fn check(call: &mut CallContext) -> Result<(), ToolError> {
+///     call.require(Capability::Elicitation)?; // a client that cannot be asked gets an error
+///     if call.client_can(Capability::Sampling) {
+///         call.text("your model could sum this up");
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]

@@ -218,6 +218,26 @@ fn checked(params: String) -> Result<Box<RawValue>, Box<str>> {
 }
 
 /// The answer of a client to an [`InputRequest`].
+///
+/// ```
+/// use mcpool::{CallContext, InputRequest, ToolError};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Roots {
+///     roots: Vec<Root>,
+/// }
+/// #[derive(serde::Deserialize)]
+/// struct Root {
+///     uri: String,
+/// }
+///
+/// async fn first_root(call: &mut CallContext) -> Result<(), ToolError> {
+///     let answer = call.ask("roots", InputRequest::roots()).await?;
+///     let Roots { roots } = answer.decode()?;
+///     call.text(roots.first().map_or("none", |root| &root.uri));
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct InputResponse {
     json: Box<str>,

@@ -3,6 +3,16 @@
 use serde::Deserialize;
 
 /// The severity of a log message, as in RFC 5424.
+///
+/// ```
+/// use mcpool::{CallContext, LogLevel};
+///
+/// fn warn(call: &mut CallContext) {
+///     // Sent only to clients that want messages of this level.
+///     call.log(LogLevel::Warning, "index", "a page was left out");
+/// }
+/// assert!(LogLevel::Error > LogLevel::Warning);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names are the specification's own")]

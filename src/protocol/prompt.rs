@@ -75,6 +75,14 @@ impl Prompt {
 }
 
 /// An argument of a prompt: always a string.
+///
+/// ```
+/// use mcpool::{Prompt, PromptArgument};
+///
+/// let path = PromptArgument::new("path").description("The file to review.").required();
+/// let review = Prompt::new("review", "Reviews a file.").argument(path);
+/// assert_eq!(review.name(), "review");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PromptArgument {

@@ -308,6 +308,18 @@ fn raw_json(value: &serde_json::Value) -> Box<RawValue> {
 }
 
 /// Hints on what a tool does; what is not set is not sent, and the client assumes the default.
+///
+/// ```
+/// use mcpool::{ToolAnnotations, ToolDefinition};
+///
+/// let delete = ToolAnnotations {
+///     destructive_hint: Some(true),
+///     idempotent_hint: Some(true),
+///     ..ToolAnnotations::default()
+/// };
+/// let tool = ToolDefinition::new("delete_note", "Deletes a note for good.").annotations(delete);
+/// # assert_eq!(tool.name(), "delete_note");
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(clippy::struct_excessive_bools, reason = "the specification's own shape")]

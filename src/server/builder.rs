@@ -59,6 +59,18 @@ pub enum BuildError {
 }
 
 /// Collects the parts of a server; [`Server::builder`] begins.
+///
+/// ```
+/// use mcpool::{Limits, Server};
+///
+/// let limits = Limits { max_frame_bytes: 1024 * 1024, ..Limits::default() };
+/// let server = Server::builder("demo", "1.0.0")
+///     .instructions("Ask for one thing at a time.")
+///     .limits(limits)
+///     .build()?;
+/// assert_eq!(server.limits().max_frame_bytes, 1024 * 1024);
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub struct ServerBuilder<T> {
     implementation: Implementation,
     instructions: Option<String>,

@@ -57,7 +57,27 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// the allowed directories of the filesystem tools for its session, unless their `ClientRoots` says otherwise. So give
 /// it **trusted streams only**.
 ///
-/// The caller calls [`Server::maintain`] once a second, which frees what expired.
+/// The caller calls [`Server::maintain`] once a second, which frees what expired; its documentation has an example.
+///
+/// ```
+/// use mcpool::transport::serve_lines;
+/// use mcpool::{Drain, Server};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// let (mut client, stream) = tokio::io::duplex(4096);
+/// let (reader, writer) = tokio::io::split(stream);
+/// client.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").await?;
+/// client.shutdown().await?;
+/// serve_lines(&server, reader, writer, &Drain::default()).await?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// When reading or writing fails. A peer that stops reading (a broken pipe) is a normal end.

@@ -36,6 +36,20 @@ pub enum StdioError {
 /// `drain` begins; then finishes what is in flight, within `drain_timeout_ms`. A second signal ends the process
 /// without waiting for running requests.
 ///
+/// [`Server::serve_stdio`] does the same, with a drain of its own.
+///
+/// ```no_run
+/// use mcpool::transport::serve_stdio;
+/// use mcpool::{Drain, Server};
+///
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// let drain = Drain::default(); // `drain.begin()` ends it from elsewhere
+/// serve_stdio(&server, &drain).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// When a descriptor cannot be used or reading fails.
 pub async fn serve_stdio(server: &Server, drain: &Drain) -> Result<(), StdioError> {

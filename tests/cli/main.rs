@@ -13,6 +13,7 @@ mod colours;
 mod connect;
 mod gate;
 mod git;
+mod guides;
 mod killed;
 mod lint;
 mod running;

@@ -387,6 +387,22 @@ fn repeat(reply: &mut Reply, part: Part, cut: Option<usize>) -> Option<usize> {
 }
 
 /// A text block to which a tool appends.
+///
+/// ```
+/// use mcpool::CallContext;
+///
+/// fn list(names: &[&str], call: &mut CallContext) {
+///     call.text_with(|text| {
+///         for name in names {
+///             if text.is_full() {
+///                 break; // the answer is as long as it may be
+///             }
+///             text.push_str(name);
+///             text.push_str("\n");
+///         }
+///     });
+/// }
+/// ```
 #[derive(Debug)]
 pub struct TextBlock<'r> {
     text: LossyText<'r>,
@@ -453,6 +469,23 @@ impl std::fmt::Write for TextBlock<'_> {
 }
 
 /// A block of binary data to which a tool appends; it is written as base64.
+///
+/// ```
+/// use mcpool::{CallContext, ToolError};
+/// use std::io::Read;
+///
+/// fn picture(mut source: impl Read, call: &mut CallContext) -> Result<(), ToolError> {
+///     call.image_with("image/png", |image| {
+///         let mut piece = [0; 4096];
+///         loop {
+///             match source.read(&mut piece)? {
+///                 0 => return Ok(()),
+///                 bytes => image.push(&piece[..bytes]),
+///             }
+///         }
+///     })
+/// }
+/// ```
 #[derive(Debug)]
 pub struct DataBlock<'r> {
     base64: Base64<'r>,

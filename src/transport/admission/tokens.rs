@@ -110,6 +110,14 @@ fn can_be_read_by_others(metadata: &Metadata) -> bool {
 }
 
 /// A file of tokens, read again when it changes. Clones share what was read.
+///
+/// ```no_run
+/// use mcpool::transport::admission::{AdmissionConfig, Auth, TokenFile};
+///
+/// let auth = Auth::TokenFile(TokenFile::open("tokens".as_ref())?);
+/// let config = AdmissionConfig { auth, ..AdmissionConfig::default() };
+/// # Ok::<(), mcpool::transport::admission::AdmissionError>(())
+/// ```
 #[derive(Clone)]
 pub struct TokenFile {
     shared: Arc<Shared>,

@@ -34,6 +34,19 @@ pub enum HttpError {
 ///
 /// `/livez`, `/readyz` and `/healthz` tell whether the server lives and takes new work.
 ///
+/// ```no_run
+/// use mcpool::transport::{HttpConfig, Listener, TcpOptions, serve_http};
+/// use mcpool::{Drain, Server};
+///
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// let tcp = Listener::tcp("127.0.0.1:8000".parse()?, TcpOptions::default())?;
+/// let unix = Listener::unix("/run/user/1000/demo.sock")?;
+/// serve_http(&server, vec![tcp, unix], HttpConfig::default(), &Drain::default()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// When the rules of admission make no sense, or the server is served over HTTP already.
 pub async fn serve_http(
