@@ -4,12 +4,12 @@
 //! may give a file to another user, leaves the new file open to nobody to whom the old one was not: then its group has
 //! no rights. The file is for its owner only until all of it is done.
 
-use rustix::fs::{Gid, Mode, Stat, Uid};
+use rustix::fs::{Gid, Mode, RawMode, Stat, Uid};
 use rustix::io::Errno;
 use std::fs::File;
 
 /// The permissions of a group.
-const GROUP: u32 = 0o070;
+const GROUP: RawMode = 0o070;
 
 /// Makes `new`, which is for its owner only, as accessible as `old`.
 ///

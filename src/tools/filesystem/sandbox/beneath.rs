@@ -7,9 +7,14 @@
 //! All system calls that look up a name on the way to a file are in this file, so that a test can count them.
 
 use super::lexical::{self, PathBytes};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags};
+#[cfg(target_os = "linux")]
+use rustix::fd::AsRawFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use rustix::fs::CWD;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+#[cfg(target_os = "linux")]
 use std::io::Write as _;
 
 /// What happens to symbolic links on the way.
