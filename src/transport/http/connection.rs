@@ -233,9 +233,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
         let Some(exchange) = &mut self.exchange else { return Step::Ended };
         let goes_on = if exchange.is_serving() {
             let is_told = matches!(self.address, PeerAddress::Unix { .. });
-            hang_up::TELLS_HALVES
-                && !P::has_hung_up(&self.stream)
-                && exchange.outlive_input(&self.shared.endpoint, is_told)
+            let is_there = hang_up::TELLS_HALVES && !P::has_hung_up(&self.stream);
+            if is_there {
+                exchange.outlive_input(&self.shared.endpoint, is_told);
+            }
+            is_there
         } else {
             exchange.end_input()
         };
@@ -288,7 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_interval()),
-                State::Request(_) | State::Batch(_) | State::Stream(_) => match exchange.next_look() {
+                State::Request(_) | State::Batch(_) | State::Stream(_) => match exchange.next_look(limits) {
                     Some(look) => (Timeout::Peer, look),
                     None => (Timeout::KeepAlive, limits.sse_keep_alive()),
                 },
@@ -317,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
             && let Some(body) = exchange.body()
             && body.keeps_pace(limits)
         {
-            self.deadline = body.pace.next_look(limits);
+            self.deadline = body.next_look(limits);
             return true;
         }
         match self.timeout {
@@ -347,7 +349,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
             | Timeout::Drain => false,
             // It is looked at in the next step.
             Timeout::Peer => {
-                self.deadline = Instant::now() + exchange.note_look();
+                let Some(look) = exchange.note_look(limits) else { return false };
+                self.deadline = Instant::now() + look;
                 true
             }
             Timeout::KeepAlive => {
