@@ -11,7 +11,7 @@ macro_rules! features {
 }
 
 features! {
-    "cli" "client" "everything" "fetch" "filesystem" "full" "git" "load" "memory" "oauth" "otel" "report"
+    "cli" "client" "everything" "fetch" "filesystem" "full" "git" "load" "macros" "memory" "oauth" "otel" "report"
     "socket-activation" "thinking" "time" "tls" "validation" "webhook"
 }
 
