@@ -102,12 +102,6 @@ impl Segments {
 
     /// Takes the contents, with `end` as their last part, in a buffer of their own length that is charged with it.
     pub fn join(&mut self, buffers: &BufferPool, end: &[u8]) -> BufferLease {
-        self.join_charged(buffers, end, 0)
-    }
-
-    /// As [`Self::join`], and the buffer stays charged with `beside_bytes` more, for what its holder makes of the contents,
-    /// up to what they were charged with while they grew.
-    pub fn join_charged(&mut self, buffers: &BufferPool, end: &[u8], beside_bytes: usize) -> BufferLease {
         let bytes = self.filled_bytes + end.len();
         let mut whole = buffers.uncharged(bytes);
         while let Some(segment) = self.full.pop_front() {
@@ -115,7 +109,7 @@ impl Segments {
         }
         whole.extend_from_slice(end);
         if let Some(mut charge) = self.charge.take() {
-            charge.shrink_to(bytes.saturating_add(beside_bytes));
+            charge.shrink_to(bytes);
             whole.hold(charge);
         }
         *self = Self::default();

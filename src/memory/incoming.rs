@@ -16,26 +16,19 @@
 //!   [`LEAST_BYTES_PER_S`] on average, the slowest first: many clients, each below its share, fill all the room only by
 //!   sending.
 //!
-//! Large messages take turns while there may not be room for all that come, so that those which come at once are served one
-//! after the other ([`leading`]). Whose turn it is ends others as said, if nothing becomes free.
-//!
-//! A message of a second is slow, for its own client as long as it was read: those that come fast make room by themselves,
-//! so who lacks it waits for them to come whole or to become slow. Until a message that has waited is whole, who has more than a share brings nothing more in,
+//! A message of a second is slow: those that come fast make room by themselves, so who lacks it waits for them to come
+//! whole or to become slow. Until a message that has waited is whole, who has more than a share brings nothing more in,
 //! and second messages that begin meanwhile wait, so that halves which are sent anew again and again do not take what
 //! becomes free. A message also waits for older ones of its own client. All waiting is bounded, by [`table::WAIT`].
 //!
 //! Invariants: a message has an entry as long as its [`IncomingMessage`] lives; who waits for the room of others is woken
-//! by the end of any other, or looks again by itself; `waiting` is the number of entries that have waited for it, and of those
-//! that wait for a turn.
+//! by the end of any other, or looks again by itself; `rights` is the number of entries that have waited for it.
 
 mod claims;
-mod leading;
 mod table;
-mod turns;
 
 use crate::lock::lock;
 use claims::Lack;
-use leading::STEP_BYTES;
 use mcpool_pools::{MemoryBudget, Reservation};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,7 +37,6 @@ use std::task::Waker;
 use std::time::Duration;
 use table::Table;
 use tokio::time::Instant;
-use turns::TurnRoom;
 
 pub(crate) use claims::Growth;
 
@@ -69,9 +61,9 @@ struct Shared {
     room: IncomingRoom,
     least_bytes_per_s: usize,
     state: Mutex<State>,
-    /// Entries with a right to what becomes free or that wait for a turn, changed with the table locked: as long as there are
-    /// none, nobody looks for them.
-    waiting: AtomicUsize,
+    /// Entries with a right to what becomes free, changed with the table locked: as long as there are none, nobody looks
+    /// for them.
+    rights: AtomicUsize,
     #[cfg(test)]
     entered: AtomicUsize,
 }
@@ -91,8 +83,6 @@ pub(crate) struct IncomingRoom {
     pub(crate) left_bytes: usize,
     /// What the table itself is in.
     pub(crate) tables: MemoryBudget,
-    /// What the longest message takes, if they take turns where there is not room for all; else 0.
-    pub(crate) longest_bytes: usize,
 }
 
 impl IncomingRoom {
@@ -102,11 +92,6 @@ impl IncomingRoom {
 
     fn free_bytes(&self) -> usize {
         self.limit_bytes().saturating_sub(self.memory.used_bytes())
-    }
-
-    fn turns(&self) -> TurnRoom {
-        let limit_bytes = self.limit_bytes();
-        TurnRoom { limit_bytes, longest_bytes: self.longest_bytes.min(limit_bytes) }
     }
 }
 
@@ -131,7 +116,7 @@ impl IncomingMessages {
             room,
             least_bytes_per_s,
             state,
-            waiting: AtomicUsize::new(0),
+            rights: AtomicUsize::new(0),
             #[cfg(test)]
             entered: AtomicUsize::new(0),
         };
@@ -164,23 +149,7 @@ impl IncomingMessages {
 
     /// Whether anybody waits for room.
     pub(crate) fn anyone_waits(&self) -> bool {
-        self.shared.waiting.load(Ordering::Relaxed) > 0
-    }
-
-    /// Whether a message has to ask before it takes more: others wait, or there may not be room for all that come.
-    pub(crate) fn is_asked(&self) -> bool {
-        self.shared.is_asked()
-    }
-
-    /// What is to be called when room was given back, not with the table locked: who waits for room looks again then. It
-    /// keeps nothing, as the room itself may have it.
-    pub(crate) fn listener(&self) -> impl Fn() + Send + Sync + use<> {
-        let shared = Arc::downgrade(&self.shared);
-        move || {
-            if let Some(shared) = shared.upgrade() {
-                shared.tell_of_room();
-            }
-        }
+        self.shared.rights.load(Ordering::Relaxed) > 0
     }
 
     /// Whether a message is one of these.
@@ -208,22 +177,8 @@ impl Shared {
         Lack { missing_bytes, free_bytes, least_bytes_per_s: self.least_bytes_per_s, now }
     }
 
-    fn is_asked(&self) -> bool {
-        let used_bytes = self.room.memory.used_bytes();
-        self.waiting.load(Ordering::Relaxed) > 0
-            || used_bytes.saturating_add(STEP_BYTES) > self.room.turns().free_for_all_bytes()
-    }
-
-    fn tell_of_room(&self) {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            let mut told = Vec::new();
-            lock(&self.state).table.take_waiting(TOLD, &mut told);
-            told.into_iter().for_each(Waker::wake);
-        }
-    }
-
-    fn note_waiting(&self, state: &MutexGuard<'_, State>) {
-        self.waiting.store(state.table.waiting(), Ordering::Relaxed);
+    fn note_rights(&self, state: &MutexGuard<'_, State>) {
+        self.rights.store(state.table.rights(), Ordering::Relaxed);
     }
 }
 
@@ -246,7 +201,7 @@ impl IncomingMessage {
         if has_room {
             // It may wait for the room of others as long as one that waited for none of its own.
             if let Some(entry) = state.table.entry(at) {
-                entry.forget_waits();
+                entry.waited = None;
             }
             state.table.announce(at, bytes);
             self.is_expected = bytes > 0;
@@ -272,28 +227,13 @@ impl IncomingMessage {
         state.table.entry(self.at()).is_none_or(|entry| !entry.is_ending)
     }
 
-    /// Whether the message may take more, as far as others wait. To be asked before it does, and what it has is to be noted
-    /// then ([`Self::hold`]).
+    /// Whether the message may take more, as far as others wait. To be asked before it does.
     pub(crate) fn growth(&self, now: Instant) -> Growth {
-        if !self.shared.is_asked() {
+        if self.shared.rights.load(Ordering::Relaxed) == 0 {
             return Growth::Allowed;
         }
         let lack = self.shared.lack(0, now);
-        let mut told = Vec::new();
-        let mut state = lock(&self.shared.state);
-        let as_others_wait = state.table.growth(self.at(), lack);
-        let may_step = state.table.may_step(self.at(), self.shared.room.turns(), now, &mut told);
-        let growth = match as_others_wait {
-            Growth::Ended if state.table.is_ending(self.at()) => Growth::Ended,
-            // Whose turn it is goes on whoever else waits.
-            _ if state.table.leads(self.at()) => Growth::Allowed,
-            Growth::Allowed if !may_step => Growth::Delayed,
-            growth => growth,
-        };
-        self.shared.note_waiting(&state);
-        drop(state);
-        told.into_iter().for_each(Waker::wake);
-        growth
+        lock(&self.shared.state).table.growth(self.at(), lack)
     }
 
     /// Says how to wake the connection of the message while that sleeps. Returns whether the message may go on: if not,
@@ -309,25 +249,16 @@ impl IncomingMessage {
         !entry.is_ending
     }
 
-    /// How long the message was not read, as it waited.
-    pub(crate) fn unread_for(&self, now: Instant) -> Duration {
-        lock(&self.shared.state).table.entry(self.at()).map_or(Duration::ZERO, |entry| entry.unread_for(now))
-    }
-
-    /// Whether the message may wait for what its own client sends: it looks again after a while.
-    pub(crate) fn await_own(&self, now: Instant) -> bool {
-        lock(&self.shared.state).table.begin_wait(self.at(), now)
-    }
-
-    /// Whether the message may wait for its turn, or for what becomes free by itself: it looks again after a while.
+    /// Whether the message may wait for what becomes free by itself: it looks again after a while.
     pub(crate) fn await_turn(&self, now: Instant) -> bool {
         let mut state = lock(&self.shared.state);
-        state.table.await_turn(self.at(), self.shared.room.turns(), now)
+        let Some(entry) = state.table.entry(self.at()) else { return false };
+        entry.waited.get_or_insert(now);
+        !entry.is_ending && !entry.has_waited(now)
     }
 
-    /// Has messages of others end until there are `missing_bytes` for this one, if it is its turn. Returns whether it may
-    /// wait for them, or for those that can end as soon as they are slow, or for its turn: its connection is woken when one
-    /// ends, and looks again by itself.
+    /// Has messages of others end until there are `missing_bytes` for this one. Returns whether it may wait for them, or
+    /// for those that can end as soon as they are slow: its connection is woken when one ends, and looks again by itself.
     pub(crate) fn await_room(&self, missing_bytes: usize, connection: &Waker, now: Instant) -> bool {
         if !self.sleep(connection) {
             return false;
@@ -335,18 +266,8 @@ impl IncomingMessage {
         let mut told = Vec::new();
         let mut state = lock(&self.shared.state);
         let lack = self.shared.lack(missing_bytes, now);
-        let turns = self.shared.room.turns();
-        let needed_bytes = lack.free_bytes.saturating_add(missing_bytes);
-        let may_wait = if state.table.has_no_turn(self.at(), turns, now) {
-            state.table.await_turn(self.at(), turns, now)
-        } else if turns.are_taken() && !state.table.is_overfull(needed_bytes, turns) {
-            // Others are whole, and become free by themselves.
-            state.table.begin_wait(self.at(), now)
-        } else {
-            state.table.displace(self.at(), lack, &mut told)
-                || turns.are_taken() && state.table.begin_wait(self.at(), now)
-        };
-        self.shared.note_waiting(&state);
+        let may_wait = state.table.displace(self.at(), lack, &mut told);
+        self.shared.note_rights(&state);
         drop(state);
         told.into_iter().for_each(Waker::wake);
         may_wait
@@ -358,11 +279,7 @@ impl Drop for IncomingMessage {
         let mut told = Vec::new();
         let mut state = lock(&self.shared.state);
         let removed = state.table.remove(self.at());
-        if state.table.waiting() > 0 {
-            let is_whole = removed.as_ref().is_some_and(|entry| !entry.is_ending);
-            state.table.note_end(is_whole, Instant::now(), &mut told);
-        }
-        self.shared.note_waiting(&state);
+        self.shared.note_rights(&state);
         state.table.take_waiting(TOLD, &mut told);
         let freed = if state.table.is_reset() { state.charge.take() } else { None };
         drop(state);

@@ -135,19 +135,17 @@ impl MemoryManager {
         };
         let os = std::env::consts::OS.to_owned();
         let facts = ServerFacts { name, version, pid: std::process::id(), os };
-        let room = |memory: &MemoryBudget, left_bytes, longest_bytes| {
-            let (memory, tables) = (memory.clone(), small.clone());
-            IncomingMessages::new(IncomingRoom { memory, left_bytes, tables, longest_bytes })
+        let room = |memory: &MemoryBudget, left_bytes| {
+            IncomingMessages::new(IncomingRoom { memory: memory.clone(), left_bytes, tables: small.clone() })
         };
-        let longest_bytes = price::message_bytes(limits.max_frame_bytes);
         let shared = Shared {
             facts,
             started: now,
             limits,
             registry,
             budget,
-            incoming: room(&leased, 0, longest_bytes),
-            unfinished: room(&small, reserved_bytes, 0),
+            incoming: room(&leased, 0),
+            unfinished: room(&small, reserved_bytes),
             leased,
             ledger: Ledger::default(),
             allocator: OnceLock::new(),
@@ -248,7 +246,7 @@ impl MemoryManager {
             message.announce(message_bytes, room_bytes, now) || is_short && message_bytes <= room_bytes;
         match may_come {
             true => Expectation::Expected,
-            false if message.await_own(now) => Expectation::Later,
+            false if message.await_turn(now) => Expectation::Later,
             false => Expectation::Refused,
         }
     }

@@ -229,10 +229,10 @@ impl<T: Toolset> ServerBuilder<T> {
         let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
         let (tool_usage, latencies, performance) = measured(description.tools.len(), &limits);
         let pools = Pools::new(&limits, &ceiling)?;
-        let memory = managed(&description, &pools, &limits, ceiling);
+        let managed = managed(&description, &pools, &limits, ceiling);
         let events = EventStore::with_news(&limits, Arc::clone(pools.turns.news()));
         let shared = Arc::new(Shared {
-            memory,
+            memory: MemoryManager::new(managed, std::time::Instant::now()),
             catalog: ArcSwap::from_pointee(catalog),
             description,
             relist: OnceLock::new(),
@@ -271,9 +271,9 @@ impl<T: Toolset> ServerBuilder<T> {
     }
 }
 
-/// The memory manager of a server. What is given back wakes the large messages that wait for room.
-fn managed(description: &Description, pools: &Pools, limits: &Limits, ceiling: Ceiling) -> MemoryManager {
-    let config = MemoryConfig {
+/// What the memory manager of a server works on.
+fn managed(description: &Description, pools: &Pools, limits: &Limits, ceiling: Ceiling) -> MemoryConfig {
+    MemoryConfig {
         leased: pools.leased.clone(),
         small: pools.small.clone(),
         reserved_bytes: pools.reserved_bytes,
@@ -283,10 +283,7 @@ fn managed(description: &Description, pools: &Pools, limits: &Limits, ceiling: C
         ceiling,
         registry: pools.registry.clone(),
         budget: pools.budget.clone(),
-    };
-    let memory = MemoryManager::new(config, std::time::Instant::now());
-    pools.turns.news().listen_with(Box::new(memory.incoming(true).listener()));
-    memory
+    }
 }
 
 /// What is measured of so many tools.

@@ -179,12 +179,7 @@ impl Server {
 
     /// Whether a message of so many bytes is more than all large messages together may be.
     pub(crate) fn is_over_budget(&self, bytes: usize) -> bool {
-        bytes > self.large_message_bytes()
-    }
-
-    /// What all large messages together may have.
-    pub(crate) fn large_message_bytes(&self) -> usize {
-        self.shared.pools.leased.limit_bytes()
+        bytes > self.shared.pools.leased.limit_bytes()
     }
 
     /// Leases a slot for a request.

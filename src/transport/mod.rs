@@ -4,8 +4,6 @@
 pub(crate) mod admin;
 pub mod admission;
 #[cfg(test)]
-mod at_once;
-#[cfg(test)]
 mod charges;
 mod connection_registry;
 mod hang_up;

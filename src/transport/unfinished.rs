@@ -118,7 +118,7 @@ fn ask_others(slot: &mut impl EntrySlot, is_large: bool, asking: Asking<'_>, now
     if !is_large && server.is_scarce_of_memory() && table.has_most_of_scarce(client) {
         return Some(Room::Missing);
     }
-    if slot.entry().is_none() && !table.is_asked() {
+    if slot.entry().is_none() && !table.anyone_waits() {
         return None;
     }
     let entry = enter(slot, table, client);

@@ -53,16 +53,14 @@ impl Frame {
     }
 
     /// Charges the buffer of a message for what will be made of it while the frame lives. What is made of a message in a
-    /// small buffer is charged to `small`; of a very short one, nothing is. Of a large message it is little, with which one
-    /// that came in pieces is charged already: it is not refused once it is whole. More is reserved with
-    /// [`Frame::reserve_made`] where more is made.
+    /// small buffer is charged to `small`; of a very short one, nothing is. Of a large message it is little, and more is
+    /// reserved with [`Frame::reserve_made`] where more is made.
     ///
     /// # Errors
     /// When what is in memory leaves no room for it.
     pub(crate) fn charge_for_serving(&mut self, small: &MemoryBudget) -> Result<(), BudgetSpent> {
         if self.is_large() {
-            let is_charged = self.buffer.charged_bytes() == self.buffer.capacity() + price::ARENA_BYTES;
-            return if is_charged { Ok(()) } else { self.buffer.try_charge(price::ARENA_BYTES) };
+            return self.buffer.try_charge(price::ARENA_BYTES);
         }
         match price::small_served_bytes(self.range.len()) {
             // A charged buffer is more than a small message and what is made of it.

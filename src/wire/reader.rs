@@ -18,7 +18,6 @@
 
 use super::frame::Frame;
 use super::skim::{Outline, Skim};
-use crate::limits::price;
 use bytes::BytesMut;
 use mcpool_pools::{BudgetSpent, BufferLease, BufferPool, Segments};
 use memchr::memchr;
@@ -145,11 +144,7 @@ impl FrameReader {
             return Ok(());
         };
         match growth {
-            Some(bytes) => {
-                buffer.try_reserve(bytes)?;
-                // As long as there is room, so that it is not refused once it is whole.
-                let _ = buffer.try_charge_filled(buffer.capacity() + price::ARENA_BYTES);
-            }
+            Some(bytes) => buffer.try_reserve(bytes)?,
             None => self.segments.try_push(&self.buffers, buffer)?,
         }
         self.scanned = buffer.len();
@@ -399,7 +394,7 @@ impl FrameReader {
             );
         }
         let end = self.buffer.as_ref().map_or(&[][..], |buffer| &buffer[line]);
-        let whole = self.segments.join_charged(&self.buffers, end, price::ARENA_BYTES);
+        let whole = self.segments.join(&self.buffers, end);
         self.keep_rest();
         let message = self.measure(&whole)?;
         Ok(message.map(|message| Frame::whole(whole, message)))

@@ -16,7 +16,7 @@ const LIMIT: &str = "80MiB";
 /// From then on a message is slow. Time only makes them slower.
 const SLOW: Duration = Duration::from_secs(2);
 /// No message waits longer for room.
-const WAIT: Duration = Duration::from_secs(9);
+const WAIT: Duration = Duration::from_secs(7);
 
 /// More than there is room for in the smallest buffers.
 const MOST_HALVES: usize = 2_000;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A message that lags by then ends soon enough for one that begins to wait, which has some time left then.
-pub(super) const SOON: Duration = Duration::from_secs(4);
+const SOON: Duration = Duration::from_secs(4);
 
 /// What a message may ask of others.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,9 @@ pub(super) struct Lack {
 impl Lack {
     /// Whether a message comes as fast as it has to.
     fn has_pace(&self, entry: &Entry) -> bool {
-        self.least_bytes_per_s > 0 && !entry.lags(self.now, self.least_bytes_per_s)
+        // It is not read while it waits.
+        let until = entry.waited.unwrap_or(self.now);
+        self.least_bytes_per_s > 0 && !entry.lags(until, self.least_bytes_per_s)
     }
 }
 
@@ -118,7 +120,7 @@ impl Table {
         let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.has_waited(lack.now)) else {
             return false;
         };
-        entry.begin_wait(lack.now);
+        entry.waited.get_or_insert(lack.now);
         let client = entry.client;
         let claim = self.claim(client, key, lack);
         let mut makes_way = lack.missing_bytes == 0 || self.ending_bytes > 0;
@@ -155,7 +157,7 @@ impl Table {
         {
             let Some(of) = self.clients.get(&other) else { continue };
             let Some(first) = self.first_to_end(claim, (other, of), lack, spares) else { continue };
-            if self.entries.get(first).is_some_and(|entry| entry.is_slow_for(claim.client, lack.now)) {
+            if self.entries.get(first).is_some_and(|entry| entry.is_slow(lack.now)) {
                 told.extend(self.end(first));
                 most.extend(self.clients.get(&other).map(|of| (of.held_bytes, other)));
             }
@@ -205,10 +207,8 @@ impl Table {
         }
         let is_first = self.is_first(entry.client, key);
         if self.has_more_than(entry.client, self.share_bytes(entry.client, lack.free_bytes)) {
-            // The one large message that each client may have, if it keeps pace, ends only where its room is needed. So does
-            // one that has just begun.
-            let may_stay = is_first && lack.has_pace(entry) || !entry.is_slow(now);
-            return if may_stay { Growth::Delayed } else { Growth::Ended };
+            // The one large message that each client may have, if it keeps pace, ends only where its room is needed.
+            return if is_first && lack.has_pace(entry) { Growth::Delayed } else { Growth::Ended };
         }
         let is_delayed = !is_first
             && waiting.any(|(right, waiting)| {

@@ -5,7 +5,6 @@
 //! `ending_bytes` is held by entries that were told to end; an entry is in the list of its client from the first byte
 //! that it holds until it is told to end.
 
-use super::turns::Turns;
 use slab::Slab;
 use std::collections::HashMap;
 use std::task::Waker;
@@ -43,12 +42,6 @@ pub(super) struct Entry {
     awaits_own: bool,
     /// When it first waited.
     pub(super) waited: Option<Instant>,
-    /// Since when it is not read, as it waits.
-    pub(super) unread: Option<Instant>,
-    /// How long it was not read before that.
-    unread_for: Duration,
-    /// It had a turn, and brought next to nothing in it.
-    pub(super) has_stalled: bool,
     /// Of its connection, while that sleeps.
     pub(super) connection: Option<Waker>,
     /// Neighbours in the list of its client.
@@ -62,73 +55,31 @@ impl Entry {
         self.expected_bytes.saturating_sub(self.held_bytes)
     }
 
-    /// How long it was not read, as it waited.
-    pub(super) fn unread_for(&self, now: Instant) -> Duration {
-        self.unread_for + self.unread.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
-    }
-
-    /// From now on it is not read, as it waits.
-    pub(super) fn begin_wait(&mut self, now: Instant) {
-        self.waited.get_or_insert(now);
-        self.unread.get_or_insert(now);
-    }
-
-    fn end_wait(&mut self, now: Instant) {
-        self.unread_for = self.unread_for(now);
-        self.unread = None;
-    }
-
-    /// It waited for its own client only, and may wait for others as long as one that did not.
-    pub(super) fn forget_waits(&mut self) {
-        (self.waited, self.unread, self.unread_for) = (None, None, Duration::ZERO);
-    }
-
-    /// What it will have when it is whole, or `longest_bytes` where that is not known.
-    pub(super) fn most_bytes(&self, longest_bytes: usize) -> usize {
-        if self.expected_bytes > 0 { self.expected_bytes } else { longest_bytes }.max(self.held_bytes)
-    }
-
     /// Whether it has waited as long as it may.
     pub(super) fn has_waited(&self, now: Instant) -> bool {
-        self.unread_for(now) >= WAIT
+        self.waited.is_some_and(|waited| now.saturating_duration_since(waited) >= WAIT)
     }
 
-    /// How long it has been read since then.
-    fn read_for(&self, since: Instant, now: Instant) -> Duration {
-        now.saturating_duration_since(since).saturating_sub(self.unread_for(now))
-    }
-
-    /// Whether it comes slowly for a message of `client`: for one of its own, as long as it was read.
-    pub(super) fn is_slow_for(&self, client: u128, now: Instant) -> bool {
-        if client == self.client {
-            self.is_slow(now)
-        } else {
-            now.saturating_duration_since(self.began) >= SLOW
-        }
-    }
-
-    /// Whether it comes slowly, as long as it was read.
     pub(super) fn is_slow(&self, now: Instant) -> bool {
-        self.read_for(self.began, now) >= SLOW
+        now.saturating_duration_since(self.began) >= SLOW
     }
 
     /// Bytes that came each second on average.
     pub(super) fn pace(&self, until: Instant) -> usize {
         let Some(came) = self.came else { return 0 };
-        let ms = self.read_for(came, until).as_millis().max(1);
+        let ms = until.saturating_duration_since(came).as_millis().max(1);
         usize::try_from(self.held_bytes as u128 * 1_000 / ms).unwrap_or(usize::MAX)
     }
 
     /// Whether it is slow, and comes more slowly than it has to.
     pub(super) fn lags(&self, until: Instant, least_bytes_per_s: usize) -> bool {
-        let is_slow = self.came.is_some_and(|came| self.read_for(came, until) >= SLOW);
+        let is_slow = self.came.is_some_and(|came| until.saturating_duration_since(came) >= SLOW);
         is_slow && self.pace(until) < least_bytes_per_s
     }
 
     /// Whether what becomes free is for it first.
     pub(super) fn goes_first(&self, now: Instant) -> bool {
-        let is_late = self.waited.is_some_and(|waited| now.saturating_duration_since(waited) >= WAIT);
-        self.right.is_some() && !is_late
+        self.right.is_some() && !self.has_waited(now)
     }
 }
 
@@ -145,8 +96,6 @@ pub(super) struct Client {
     rights: usize,
     /// Entries that wait for others of the same client.
     own_waiting: usize,
-    /// Which turn among all was the last one of it.
-    pub(super) last_turn: u64,
 }
 
 impl Default for Client {
@@ -160,7 +109,6 @@ impl Default for Client {
             last: NONE,
             rights: 0,
             own_waiting: 0,
-            last_turn: 0,
         }
     }
 }
@@ -181,7 +129,6 @@ pub(super) struct Table {
     pub(super) ending_bytes: usize,
     /// Entries with a right, those that wait longest first.
     pub(super) rights: Vec<usize>,
-    pub(super) turns: Turns,
 }
 
 impl Table {
@@ -201,9 +148,6 @@ impl Table {
             right: None,
             awaits_own: false,
             waited: None,
-            unread: None,
-            unread_for: Duration::ZERO,
-            has_stalled: false,
             connection: None,
             before: NONE,
             after: NONE,
@@ -223,7 +167,6 @@ impl Table {
         self.entries.capacity() * size_of::<Entry>()
             + self.clients.capacity() * size_of::<(u128, Client)>()
             + self.rights.capacity() * size_of::<usize>()
-            + self.turns.bytes()
     }
 
     /// Whether nothing is there; room beyond what is kept is freed then.
@@ -266,7 +209,6 @@ impl Table {
         if bytes > 0 {
             entry.came.get_or_insert(now);
         }
-        entry.end_wait(now);
         if entry.is_ending {
             *ending_bytes = *ending_bytes - before + bytes;
             return;
@@ -329,7 +271,6 @@ impl Table {
     /// Tells a message to end. Gives how to wake its connection.
     pub(super) fn end(&mut self, key: usize) -> Option<Waker> {
         self.take_out(key);
-        self.turns.leave(key);
         let entry = self.entries.get_mut(key)?;
         entry.is_ending = true;
         self.ending_bytes += entry.held_bytes;
@@ -339,7 +280,6 @@ impl Table {
     pub(super) fn remove(&mut self, key: usize) -> Option<Entry> {
         self.take_out(key);
         self.give_up_right(key);
-        self.turns.leave(key);
         let entry = self.entries.try_remove(key)?;
         if entry.is_ending {
             self.ending_bytes -= entry.held_bytes;
@@ -352,13 +292,6 @@ impl Table {
             }
         }
         Some(entry)
-    }
-
-    /// Has a message wait, if it may.
-    pub(super) fn begin_wait(&mut self, key: usize, now: Instant) -> bool {
-        let Some(entry) = self.entries.get_mut(key) else { return false };
-        entry.begin_wait(now);
-        !entry.is_ending && !entry.has_waited(now)
     }
 
     /// Has a message wait for others of its own client, if not too many do. Gives whether it may.
@@ -391,11 +324,16 @@ impl Table {
         self.rights.retain(|right| *right != key);
     }
 
-    /// How to wake those who have waited longest for what becomes free or for their turn, `most` of them.
+    /// How many have a right to what becomes free.
+    pub(super) fn rights(&self) -> usize {
+        self.rights.len()
+    }
+
+    /// How to wake those who have waited longest for what becomes free, `most` of them.
     pub(super) fn take_waiting(&mut self, most: usize, told: &mut Vec<Waker>) {
-        let Self { rights, turns, entries, .. } = self;
-        let waiting = turns.leader().into_iter().chain(rights.iter().copied()).chain(turns.waiting());
-        told.extend(waiting.filter_map(|key| entries.get_mut(key)?.connection.take()).take(most));
+        let Self { rights, entries, .. } = self;
+        let wakers = rights.iter().filter_map(|key| entries.get_mut(*key)?.connection.take());
+        told.extend(wakers.take(most));
     }
 
     /// Whether a client has no message that is older; `key` is the message, if it is there already.

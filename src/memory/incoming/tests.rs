@@ -1,7 +1,6 @@
 //! What ends for whom, and when, against sums that are added up one by one.
 
 use super::table::{SLOW, WAIT};
-use super::turns::TURN;
 use super::*;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +35,6 @@ impl Room {
             memory: memory.clone(),
             left_bytes: 0,
             tables: MemoryBudget::new(usize::MAX >> 1),
-            longest_bytes: 0,
         };
         Self { messages: IncomingMessages::with_pace(room, least_bytes_per_s), memory }
     }
@@ -60,7 +58,7 @@ impl Room {
     }
 
     fn rights(&self) -> usize {
-        self.messages.shared.waiting.load(Ordering::Relaxed)
+        self.messages.shared.rights.load(Ordering::Relaxed)
     }
 }
 
@@ -437,159 +435,4 @@ fn the_first_message_of_a_client_that_keeps_pace_waits_for_others() {
     let waiting = Held { bytes: room.memory.reserve(0), message: room.messages.begin(4) };
     assert!(waiting.await_room(1_500, now));
     assert!(!fast.goes_on(), "nothing else is left");
-}
-
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
-
-impl Room {
-    /// Where large messages take turns.
-    fn with_turns(limit_bytes: usize, longest_bytes: usize) -> Self {
-        let memory = MemoryBudget::new(limit_bytes);
-        let room = IncomingRoom {
-            memory: memory.clone(),
-            left_bytes: 0,
-            tables: MemoryBudget::new(usize::MAX >> 1),
-            longest_bytes,
-        };
-        Self { messages: IncomingMessages::new(room), memory }
-    }
-
-    fn begin(&self, client: u128) -> Held {
-        Held { bytes: self.memory.reserve(0), message: self.messages.begin(client) }
-    }
-
-    fn leader(&self) -> Option<usize> {
-        lock(&self.messages.shared.state).table.turns.leader()
-    }
-}
-
-impl Held {
-    fn leads(&self, room: &Room) -> bool {
-        room.leader() == Some(self.message.at())
-    }
-
-    /// Takes the next piece of a message of so many bytes, as a connection does. Gives what came of it, or `None` where it
-    /// was let in without room.
-    fn step(&mut self, bytes: usize, now: Instant) -> Option<Growth> {
-        let growth = self.message.growth(now);
-        let more = (bytes - self.bytes.bytes()).min(STEP_BYTES);
-        match growth {
-            Growth::Allowed => {
-                let has_room = self.bytes.try_grow(more).is_ok();
-                assert!(self.message.hold(self.bytes.bytes()), "nobody has it end");
-                has_room.then_some(growth)
-            }
-            Growth::Delayed | Growth::Ended => {
-                assert!(self.message.await_turn(now), "it may wait");
-                Some(growth)
-            }
-        }
-    }
-}
-
-proptest! {
-    /// Whatever comes at once, of whom and in which order of pieces: whose turn it is always finds room, and all become whole
-    /// without a moment passing.
-    #[test]
-    fn all_that_come_at_once_become_whole_one_after_the_other(
-        limit_mib in 14..40_usize,
-        messages in prop::collection::vec((0..4_u128, 1..10 * MIB), 1..24),
-        order in prop::collection::vec(any::<prop::sample::Index>(), 1..50),
-    ) {
-        let room = Room::with_turns(limit_mib * MIB, 10 * MIB);
-        let now = Instant::now();
-        let mut all: Vec<(usize, Held)> =
-            messages.into_iter().map(|(client, bytes)| (bytes, room.begin(client))).collect();
-        let mut picks = order.iter().cycle();
-        while !all.is_empty() {
-            let before = room.memory.used_bytes();
-            // Whoever is picked, and then each once: somebody gets on.
-            let picked = picks.next().map_or(0, |pick| pick.index(all.len()));
-            let mut has_progressed = false;
-            for at in std::iter::once(picked).chain(0..all.len()) {
-                let (bytes, held) = &mut all[at];
-                let growth = held.step(*bytes, now);
-                prop_assert!(growth.is_some(), "{} was let in without room", held.bytes.bytes());
-                has_progressed |= growth == Some(Growth::Allowed);
-                prop_assert!(growth != Some(Growth::Ended));
-            }
-            all.retain(|(bytes, held)| held.bytes.bytes() < *bytes);
-            room.check();
-            prop_assert!(has_progressed, "{before} bytes are stuck");
-        }
-        prop_assert_eq!((room.entries(), room.memory.used_bytes(), room.rights()), (0, 0, 0));
-    }
-}
-
-/// A turn is not for who brings nothing: it passes on, and comes back.
-#[test]
-fn a_message_that_stops_in_its_turn_passes_it_on() {
-    let room = Room::with_turns(14 * MIB, 10 * MIB);
-    let began = Instant::now();
-    let mut stops = room.begin(1);
-    while stops.bytes.bytes() < 5 * MIB {
-        assert_eq!(stops.step(9 * MIB, began), Some(Growth::Allowed));
-    }
-    assert!(stops.leads(&room));
-    let mut waits = room.begin(2);
-    while waits.step(10 * MIB, began) == Some(Growth::Allowed) {}
-    assert!(waits.bytes.bytes() <= 4 * MIB && waits.bytes.bytes() > 3 * MIB, "the rest is for who leads");
-    let at = |turns: u32| began + TURN * turns;
-    assert_eq!(waits.step(10 * MIB, at(1)), Some(Growth::Delayed), "it brought much in its turn");
-    assert_eq!(waits.step(10 * MIB, at(2)), Some(Growth::Allowed), "and nothing in the next one");
-    assert!(waits.leads(&room) && stops.goes_on());
-    // It goes on as far as there is room, which nobody gives up for it.
-    while waits.step(10 * MIB, at(2)).is_some() {}
-    assert!(waits.await_room(STEP_BYTES, at(2)), "it waits in its turn");
-    assert_eq!(stops.step(9 * MIB, at(2)), Some(Growth::Delayed));
-    assert_eq!(stops.step(9 * MIB, at(3)), Some(Growth::Delayed));
-    assert_eq!(stops.step(9 * MIB, at(4)), None, "it is its turn again");
-    assert!(stops.leads(&room));
-    drop(waits);
-    while stops.bytes.bytes() < 9 * MIB {
-        assert_eq!(stops.step(9 * MIB, at(4)), Some(Growth::Allowed));
-    }
-}
-
-/// Clients take turns, however many messages one of them has.
-#[test]
-fn the_turn_after_one_client_is_for_another() {
-    let room = Room::with_turns(12 * MIB, 10 * MIB);
-    let now = Instant::now();
-    let fill = |held: &mut Held| {
-        while held.step(9 * MIB, now) == Some(Growth::Allowed) && held.bytes.bytes() < 9 * MIB {}
-    };
-    let mut of_one: Vec<_> = (0..5).map(|_| room.begin(1)).collect();
-    of_one.iter_mut().for_each(fill);
-    let mut of_other = room.begin(2);
-    fill(&mut of_other);
-    assert!(of_one[0].leads(&room) && of_one[0].bytes.bytes() == 9 * MIB);
-    drop(of_one.remove(0));
-    assert!(of_other.leads(&room));
-    drop(of_other);
-    assert!(of_one[0].leads(&room), "the one that waits longest");
-}
-
-/// Who has waited long enough in vain for a turn waits for what others have instead.
-#[test]
-fn nobody_waits_for_a_turn_while_no_message_comes_whole() {
-    let room = Room::with_turns(14 * MIB, 10 * MIB);
-    let began = Instant::now();
-    let mut leads = room.begin(1);
-    while leads.bytes.bytes() < 5 * MIB {
-        assert_eq!(leads.step(9 * MIB, began), Some(Growth::Allowed));
-    }
-    let mut waits = room.begin(2);
-    while waits.step(9 * MIB, began) == Some(Growth::Allowed) {}
-    let before = waits.bytes.bytes();
-    // It comes, but slowly: its turn goes on.
-    for part in 1..3 {
-        let now = began + TURN * part;
-        assert_eq!(leads.step(9 * MIB, now), Some(Growth::Allowed));
-        assert_eq!(leads.step(9 * MIB, now), Some(Growth::Allowed));
-        let growth = waits.step(9 * MIB, now);
-        assert_eq!(growth, Some(if part < 2 { Growth::Delayed } else { Growth::Allowed }), "{part}");
-    }
-    assert!(leads.leads(&room) && waits.bytes.bytes() > before);
 }

@@ -20,8 +20,6 @@ pub(crate) struct RoomNews {
     looking: AtomicUsize,
     changed: Notify,
     grant: OnceLock<Grant>,
-    /// Called with all news, whether anybody looks or not.
-    listener: OnceLock<Grant>,
 }
 
 /// Somebody looks, until this is dropped.
@@ -33,9 +31,6 @@ impl RoomNews {
     /// Has those look again who do. Wakes them, so it is not to be called under a lock that they need.
     pub(crate) fn tell(&self) {
         // Pairs with the one in `begin`: this sees who looks, or whoever looks sees what was given back before.
-        if let Some(listener) = self.listener.get() {
-            listener();
-        }
         fence(Ordering::SeqCst);
         if self.looking.load(Ordering::Relaxed) > 0 {
             self.changed.notify_waiters();
@@ -48,11 +43,6 @@ impl RoomNews {
     /// Has `grant` called with all news. Only the first is.
     pub(crate) fn grant_with(&self, grant: Grant) {
         let _ = self.grant.set(grant);
-    }
-
-    /// Has `listener` called with all news, whether anybody looks or not. Only the first is.
-    pub(crate) fn listen_with(&self, listener: Grant) {
-        let _ = self.listener.set(listener);
     }
 
     /// Begins to look.

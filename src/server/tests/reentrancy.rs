@@ -187,8 +187,7 @@ fn turns_wake_without_locks() {
 fn messages_that_make_way_wake_without_locks() {
     without_deadlock(|| {
         let memory = MemoryBudget::new(1_000);
-        let room =
-            IncomingRoom { memory: memory.clone(), left_bytes: 0, tables: memory.clone(), longest_bytes: 0 };
+        let room = IncomingRoom { memory: memory.clone(), left_bytes: 0, tables: memory.clone() };
         let messages = Arc::new(IncomingMessages::new(room));
         let wakers = CallbackWakers::of(&messages, |messages| {
             let mut message = messages.begin(9);

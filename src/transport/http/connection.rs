@@ -233,11 +233,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
         let Some(exchange) = &mut self.exchange else { return Step::Ended };
         let goes_on = if exchange.is_serving() {
             let is_told = matches!(self.address, PeerAddress::Unix { .. });
-            let is_there = hang_up::TELLS_HALVES && !P::has_hung_up(&self.stream);
-            if is_there {
-                exchange.outlive_input(&self.shared.endpoint, is_told);
-            }
-            is_there
+            hang_up::TELLS_HALVES
+                && !P::has_hung_up(&self.stream)
+                && exchange.outlive_input(&self.shared.endpoint, is_told)
         } else {
             exchange.end_input()
         };
@@ -290,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_interval()),
-                State::Request(_) | State::Batch(_) | State::Stream(_) => match exchange.next_look(limits) {
+                State::Request(_) | State::Batch(_) | State::Stream(_) => match exchange.next_look() {
                     Some(look) => (Timeout::Peer, look),
                     None => (Timeout::KeepAlive, limits.sse_keep_alive()),
                 },
@@ -319,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
             && let Some(body) = exchange.body()
             && body.keeps_pace(limits)
         {
-            self.deadline = body.next_look(limits);
+            self.deadline = body.pace.next_look(limits);
             return true;
         }
         match self.timeout {
@@ -349,8 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
             | Timeout::Drain => false,
             // It is looked at in the next step.
             Timeout::Peer => {
-                let Some(look) = exchange.note_look(limits) else { return false };
-                self.deadline = Instant::now() + look;
+                self.deadline = Instant::now() + exchange.note_look();
                 true
             }
             Timeout::KeepAlive => {

@@ -9,7 +9,7 @@ use super::codec::body::{BodyDecoder, BodyError, BodyProgress};
 use super::codec::head::{HeadReader, RequestHead};
 use super::codec::head_error::HeadError;
 use super::endpoint::Endpoint;
-use crate::limits::{Limits, price};
+use crate::limits::Limits;
 use crate::memory::IncomingMessage;
 use crate::transport::admission::AdmittedPeer;
 use crate::transport::stack_read::poll_stack_read;
@@ -57,6 +57,11 @@ impl Pace {
     pub(super) fn begin() -> Self {
         Self { began: Instant::now(), seen_bytes: 0 }
     }
+
+    /// When the next look is due.
+    pub(super) fn next_look(&self, limits: &Limits) -> Instant {
+        (Instant::now() + limits.body_interval()).min(self.began + limits.body_timeout())
+    }
 }
 
 impl Body {
@@ -77,18 +82,7 @@ impl Body {
     pub(super) fn keeps_pace(&mut self, limits: &Limits) -> bool {
         let bytes = self.decoder.body_bytes();
         let came_bytes = bytes - mem::replace(&mut self.pace.seen_bytes, bytes);
-        came_bytes >= limits.least_body_bytes() && Instant::now() < self.ends_at(limits)
-    }
-
-    /// When the next look at its pace is due.
-    pub(super) fn next_look(&self, limits: &Limits) -> Instant {
-        (Instant::now() + limits.body_interval()).min(self.ends_at(limits))
-    }
-
-    /// Until when it may come: while it waits for room and is not read, its sender cannot help it.
-    fn ends_at(&self, limits: &Limits) -> Instant {
-        let unread = self.incoming.as_ref().map(|incoming| incoming.unread_for(Instant::now()));
-        self.pace.began + limits.body_timeout() + unread.unwrap_or_default()
+        came_bytes >= limits.least_body_bytes() && self.pace.began.elapsed() < limits.body_timeout()
     }
 }
 
@@ -218,8 +212,7 @@ impl Receiver {
                 if self.segments.is_empty() {
                     return Ok(BodyRead::Whole { buffer: input, range, admitted, is_last });
                 }
-                let buffer =
-                    self.segments.join_charged(endpoint.server.buffers(), &input, price::ARENA_BYTES);
+                let buffer = self.segments.join(endpoint.server.buffers(), &input);
                 let range = body.head.head_bytes..buffer.len();
                 return Ok(BodyRead::Whole { buffer, range, admitted, is_last });
             }

@@ -9,7 +9,7 @@ use super::codec::words::BodyFraming;
 use super::endpoint::Endpoint;
 use super::receiver::{AHEAD_BYTES, Body, MAX_READ_BYTES, Receiver, ahead_bytes};
 use crate::limits::price;
-use crate::memory::{Expectation, IncomingMessage};
+use crate::memory::Expectation;
 use crate::server::Server;
 use crate::transport::unfinished::{self, Asking, Growing, Room};
 use mcpool_pools::{BudgetSpent, BufferLease, Reservation, Segments};
@@ -63,42 +63,27 @@ impl Receiver {
     }
 
     /// Enters what came of a body while its connection sleeps. Returns whether it may stay: if not, others lack it.
-    /// `awaits_room` says that it is not read meanwhile.
-    pub(super) fn keep_body(
-        &mut self,
-        endpoint: &Endpoint,
-        body: &mut Body,
-        connection: &Waker,
-        awaits_room: bool,
-    ) -> bool {
+    pub(super) fn keep_body(&mut self, endpoint: &Endpoint, body: &mut Body, connection: &Waker) -> bool {
         let server = &endpoint.server;
         let Some(client) = body.admitted.as_ref().map(|admitted| admitted.principal.key()) else {
             return true;
         };
         let asking = Asking { server, client, connection };
         let Self { input, segments, unfinished, .. } = self;
-        let Body { head, decoder, announced, incoming, unexpected_bytes, .. } = body;
-        let sleep = |entry: &Option<IncomingMessage>| {
-            entry.as_ref().is_none_or(|entry: &IncomingMessage| entry.sleep(connection))
-        };
-        let Some(input) = input else {
-            *unfinished = None;
-            return sleep(incoming);
-        };
-        let growing = GrowingBody { server, input, segments, head, decoder, announced };
-        // To note what it has would be the end of its wait.
-        if growing.charged_bytes() > 0 {
-            *unfinished = None;
-            return if awaits_room { sleep(incoming) } else { unfinished::keep(incoming, &growing, asking) };
+        let Body { head, decoder, announced, incoming, .. } = body;
+        if let Some(input) = input {
+            let growing = GrowingBody { server, input, segments, head, decoder, announced };
+            if growing.charged_bytes() > 0 {
+                *unfinished = None;
+                return unfinished::keep(incoming, &growing, asking);
+            }
+            if !growing.input.is_empty() {
+                return unfinished::keep(unfinished, &growing, asking)
+                    && incoming.as_ref().is_none_or(|entry| entry.sleep(connection));
+            }
         }
-        if growing.input.is_empty() {
-            *unfinished = None;
-            return sleep(incoming);
-        }
-        let awaits_small = awaits_room && unexpected_bytes.is_none() && !growing.is_large_with_more();
-        let stays = awaits_small && sleep(unfinished)
-            || !awaits_small && unfinished::keep(unfinished, &growing, asking);
-        stays && sleep(incoming)
+        *unfinished = None;
+        incoming.as_ref().is_none_or(|entry| entry.sleep(connection))
     }
 }
 
@@ -143,8 +128,7 @@ impl Growing for GrowingBody<'_> {
         let ahead = ahead_bytes(input, missing);
         if input.capacity() - input.len() >= ahead {
             // What is in a buffer of the body's own size is charged as it comes.
-            let filled = input.capacity().min(input.len() + MAX_READ_BYTES);
-            input.try_charge_filled(with_arena(self.server, filled))?;
+            input.try_charge_filled(input.capacity().min(input.len() + MAX_READ_BYTES))?;
             if let Some(announced) = self.announced {
                 announced.resize(input.capacity() - input.len());
             }
@@ -181,19 +165,13 @@ impl Growing for GrowingBody<'_> {
     }
 }
 
-/// What a body is charged with of which so many bytes have come: with what is made of it, too, so that it is not refused once
-/// it is whole. Alone, each has room.
-fn with_arena(server: &Server, bytes: usize) -> usize {
-    bytes.max(server.large_message_bytes().min(bytes.saturating_add(price::ARENA_BYTES)))
-}
-
 /// Moves what came of a body whose length is known to a buffer that has room for all of it, and will not move again. It is
 /// charged as it is filled, so that what is only announced costs nothing but addresses.
 fn make_own_room(server: &Server, input: &mut BufferLease, missing: u64) -> Result<(), BudgetSpent> {
     // invariant: a body has at most `max_frame_bytes`.
     let whole = input.len().saturating_add(usize::try_from(missing).unwrap_or(usize::MAX));
     let charged = whole.min(input.len() + MAX_READ_BYTES);
-    let mut own = server.buffers().try_acquire_announced(whole, with_arena(server, charged))?;
+    let mut own = server.buffers().try_acquire_announced(whole, charged)?;
     own.extend_from_slice(input);
     *input = own;
     Ok(())

@@ -8,7 +8,6 @@ use crate::wire::FrameReader;
 use mcpool_pools::BudgetSpent;
 use std::pin::Pin;
 use std::task::{Context, Waker};
-use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// A line that has not come whole, among the messages of all clients. In a box, as hardly any connection has one; the box
@@ -21,30 +20,14 @@ struct Entry {
     message: Option<IncomingMessage>,
     /// When it looks for room again, while it waits for some.
     look: Option<Pin<Box<Sleep>>>,
-    /// Since when it is not read, as it waits, and how long it was not read before that.
-    unread_since: Option<Instant>,
-    unread_for: Duration,
 }
 
 impl UnfinishedLine {
     /// Says that there is none any more. Its bytes are to be freed first, as others are told that there is room.
     pub(super) fn clear(&mut self) {
         if let Some(entry) = &mut self.0 {
-            **entry = Entry::default();
+            (entry.message, entry.look) = (None, None);
         }
-    }
-
-    /// The rest of it is skipped, for which there is always room.
-    pub(super) fn skip(&mut self) {
-        if let Some(entry) = &mut self.0 {
-            entry.message = None;
-            entry.end_wait();
-        }
-    }
-
-    /// How long it was not read, as it waited for room.
-    pub(super) fn unread_for(&self) -> Duration {
-        self.0.as_ref().map_or(Duration::ZERO, |entry| entry.unread_for())
     }
 
     /// Whether it waits for room.
@@ -59,7 +42,7 @@ impl UnfinishedLine {
             frames.read_small();
         }
         if !frames.has_unfinished() {
-            self.skip();
+            self.clear();
             if peer.server.is_out_of_memory() {
                 frames.skip_unfinished();
             }
@@ -69,7 +52,7 @@ impl UnfinishedLine {
         if let Some(entry) = &mut self.0 {
             match room {
                 Room::Awaited => entry.look_again(cx),
-                Room::Made | Room::Missing | Room::TooLong { .. } => entry.end_wait(),
+                Room::Made | Room::Missing | Room::TooLong { .. } => entry.look = None,
             }
         }
         room
@@ -78,7 +61,7 @@ impl UnfinishedLine {
     /// Enters what came of a line while its connection sleeps. Returns whether it may stay: if not, others lack it.
     pub(super) fn sleep(&mut self, frames: &FrameReader, peer: &Peer, connection: &Waker) -> bool {
         if !frames.has_unfinished() {
-            self.skip();
+            self.clear();
             return true;
         }
         // What it waits for decides in which table it is.
@@ -104,17 +87,7 @@ impl EntrySlot for UnfinishedLine {
 }
 
 impl Entry {
-    fn unread_for(&self) -> Duration {
-        self.unread_for + self.unread_since.map_or(Duration::ZERO, |since| since.elapsed())
-    }
-
-    fn end_wait(&mut self) {
-        self.unread_for = self.unread_for();
-        (self.look, self.unread_since) = (None, None);
-    }
-
     fn look_again(&mut self, cx: &mut Context<'_>) {
-        self.unread_since.get_or_insert_with(Instant::now);
         let look = self.look.get_or_insert_with(|| Box::pin(sleep(ROOM_LOOK)));
         while look.as_mut().poll(cx).is_ready() {
             look.as_mut().reset(Instant::now() + ROOM_LOOK);
