@@ -236,6 +236,11 @@ impl IncomingMessage {
         lock(&self.shared.state).table.growth(self.at(), lack)
     }
 
+    /// Whether another client lacks its memory.
+    pub(crate) fn is_ending(&self) -> bool {
+        lock(&self.shared.state).table.entry(self.at()).is_some_and(|entry| entry.is_ending)
+    }
+
     /// Says how to wake the connection of the message while that sleeps. Returns whether the message may go on: if not,
     /// another client lacks its memory.
     pub(crate) fn sleep(&self, connection: &Waker) -> bool {

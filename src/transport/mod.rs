@@ -26,7 +26,6 @@ mod stdio;
 mod tests;
 #[cfg(feature = "tls")]
 mod tls;
-mod unfinished;
 
 pub(crate) use hang_up::Undetected;
 #[cfg(fuzzing)]

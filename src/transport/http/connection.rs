@@ -12,7 +12,6 @@ use crate::server::{Drain, Permit};
 use crate::transport::admission::{PeerAddress, Principal};
 use crate::transport::hang_up::{self, HangUp};
 use crate::transport::outbox::Outbox;
-use crate::transport::unfinished::ROOM_LOOK;
 use mcpool_pools::Lease;
 use pin_project_lite::pin_project;
 use std::io;
@@ -30,6 +29,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long memory is set aside for a body: the longest, 10 MiB, at 336 Mbit/s. One that comes more slowly is charged as
 /// it comes.
 const EXPECTED: Duration = Duration::from_millis(250);
+/// Time between two looks of a body that waits for the room of others.
+const ROOM_LOOK: Duration = Duration::from_millis(100);
 
 /// The time-out that the timer is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,14 +12,13 @@ use super::endpoint::Endpoint;
 use super::input_end::InputEnd;
 use super::post::{FirstPoll, PostRequest, WaitingPost, YieldedPost};
 use super::receiver::{Body, BodyRead, Receiver};
-use super::room::expect_body;
+use super::room::{Asking, RequestRoom, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
 use crate::server::{Outgoing, Permit, Server, Undelivered, UndeliveredAnswers};
 use crate::transport::admission::{PeerAddress, Principal};
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
-use crate::transport::unfinished::{Asking, Room};
 use mcpool_pools::{Recycle, Verdict};
 use std::io;
 use std::sync::Arc;
@@ -110,13 +109,16 @@ impl Exchange {
 
     /// Registers what came of a request that is not whole.
     fn register_unfinished(&mut self, endpoint: &Endpoint, peer: PeerAddress, connection: &Waker) -> bool {
-        match &mut self.state {
+        match &self.state {
             State::Head => {
-                let client = Principal::of_peer(peer).key();
-                let asking = Asking { server: &endpoint.server, client, connection };
-                self.receiver.keep_head(asking, self.awaits_room)
+                let asking = Asking { client: Principal::of_peer(peer).key(), connection };
+                self.receiver.register_unfinished(endpoint, asking, true)
             }
-            State::Body(body) => self.receiver.keep_body(endpoint, body, connection),
+            State::Body(Body { incoming, admitted: Some(admitted), .. }) => {
+                let goes_on = incoming.as_ref().is_none_or(|incoming| incoming.sleep(connection));
+                let asking = Asking { client: admitted.principal.key(), connection };
+                self.receiver.register_unfinished(endpoint, asking, false) && goes_on
+            }
             _ => true,
         }
     }
@@ -338,15 +340,14 @@ impl Exchange {
     ) -> NextAction {
         match self.receiver.read_head(endpoint) {
             Ok(None) => {
-                let client = Principal::of_peer(peer).key();
-                let asking = Asking { server: &endpoint.server, client, connection: cx.waker() };
-                match self.receiver.make_head_room(asking) {
-                    Room::Made => NextAction::Read,
-                    Room::Awaited => {
+                let asking = Asking { client: Principal::of_peer(peer).key(), connection: cx.waker() };
+                match self.receiver.make_head_room(endpoint, asking) {
+                    RequestRoom::Made => NextAction::Read,
+                    RequestRoom::Awaited => {
                         self.awaits_room = true;
                         NextAction::Wait
                     }
-                    Room::Missing | Room::TooLong { .. } => self.refuse_unfinished(endpoint),
+                    RequestRoom::Missing | RequestRoom::TooLong { .. } => self.refuse_unfinished(endpoint),
                 }
             }
             Ok(Some(head)) => {
@@ -374,13 +375,13 @@ impl Exchange {
     fn expect_body(&mut self, endpoint: &Endpoint, bytes: usize) -> NextAction {
         let State::Body(body) = &mut self.state else { return NextAction::Continue };
         let room = expect_body(endpoint, body, bytes);
-        if room == Room::Awaited {
+        if room == RequestRoom::Awaited {
             self.awaits_room = true;
             return NextAction::Wait;
         }
         body.unexpected_bytes = None;
         let asks_first = body.head.expects_continue && self.receiver.input().len() == body.head.head_bytes;
-        if room == Room::Made {
+        if room == RequestRoom::Made {
             if asks_first {
                 self.sender.continue_body(endpoint);
             }
@@ -462,8 +463,8 @@ fn large_bytes(body: BodyFraming) -> Option<usize> {
 }
 
 /// The answer to a message for which there is no room.
-fn no_room(room: Room) -> Answer<'static> {
-    let Room::TooLong { limit_bytes } = room else {
+fn no_room(room: RequestRoom) -> Answer<'static> {
+    let RequestRoom::TooLong { limit_bytes } = room else {
         return Answer::refusal(Status::Unavailable, &NO_ROOM);
     };
     let error = NeverFits { limit_bytes };
@@ -506,9 +507,9 @@ fn read_body(
         Ok(BodyRead::Partial) => {
             let room = receiver.make_body_room(endpoint, body, cx.waker());
             match room {
-                Room::Made => return BodyStep::Read,
-                Room::Awaited => return BodyStep::AwaitRoom,
-                Room::Missing | Room::TooLong { .. } => {}
+                RequestRoom::Made => return BodyStep::Read,
+                RequestRoom::Awaited => return BodyStep::AwaitRoom,
+                RequestRoom::Missing | RequestRoom::TooLong { .. } => {}
             }
             // The rest is read all the same, so that whoever sends it lives to see the answer.
             sender.answer(endpoint, &body.head, no_room(room));

@@ -7,7 +7,7 @@
 
 use super::batches::Batches;
 use super::peer::{Peer, ServeError};
-use super::room::UnfinishedLine;
+use super::room::{LineRoom, UnfinishedLine};
 use super::timeouts::{Progress, Timeout, Waiting};
 use crate::metrics::Moment;
 use crate::protocol::ProtocolError;
@@ -20,7 +20,6 @@ use crate::transport::outbox::Outbox;
 use crate::transport::reclaim::reclaim_after;
 use crate::transport::round_trips::RoundTrips;
 use crate::transport::stack_read::poll_stack_read;
-use crate::transport::unfinished::Room;
 use crate::wire::{Frame, FrameError, FrameReader};
 use mcpool_pools::{BufferPool, Lease, Recycle, Verdict};
 use std::num::{NonZeroU32, NonZeroU64};
@@ -278,10 +277,10 @@ impl Exchange {
                 Ok(None) if served > 0 => return Ok(Step::Progressed),
                 Ok(None) => {
                     match self.unfinished.make_room(&mut self.frames, peer, cx) {
-                        Room::Made => {}
-                        Room::Awaited => return Ok(Step::Blocked),
-                        Room::Missing => self.skip_unfinished(),
-                        Room::TooLong { .. } => {
+                        LineRoom::Made => {}
+                        LineRoom::Awaited => return Ok(Step::Blocked),
+                        LineRoom::Missing => self.skip_unfinished(),
+                        LineRoom::TooLong => {
                             self.frames.skip_over_budget();
                             self.unfinished.clear();
                         }
