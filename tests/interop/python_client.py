@@ -55,7 +55,9 @@ class Wire:
         self.record = record
 
     def messages(self, name):
-        return [json.loads(line) for line in (self.record / name).read_text().split("\n") if line]
+        """Those whose lines have come whole: tee writes a long one in pieces."""
+        lines = (self.record / name).read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]
 
     def answers(self, request_id):
         return [message for message in self.messages("received") if message.get("id") == request_id]
@@ -279,6 +281,7 @@ async def run(command, root, era, mode, features, tally):
             # The SDK closes stdin and waits two seconds before it sends a signal: `exit` is written only without one.
             code = (record / "exit").read_text().strip()
             assert code == "0", f"exit code {code}"
+            assert (record / "received").read_text().endswith("\n"), "the last line is not whole"
             assert all(message.get("jsonrpc") == "2.0" for message in wire.messages("received"))
         except Exception as error:
             failure = f"{error!r} after {time.monotonic() - begun:.1f} s"

@@ -71,8 +71,9 @@ class Wire {
     constructor(record) {
         this.record = record;
     }
+    /** Those whose lines have come whole: tee writes a long one in pieces. */
     messages(name) {
-        const lines = fs.readFileSync(path.join(this.record, name), 'utf8').split('\n');
+        const lines = fs.readFileSync(path.join(this.record, name), 'utf8').split('\n').slice(0, -1);
         return lines.filter((line) => line !== '').map((line) => JSON.parse(line));
     }
     sent(method, tool) {
@@ -258,6 +259,7 @@ async function run(connection, command, root, has) {
         // The SDKs close stdin and wait two seconds before they send a signal: without one, `exit` is written.
         const codes = fs.readFileSync(path.join(record, 'exit'), 'utf8').split('\n').filter(Boolean);
         assert.ok(codes.length > 0 && codes.every((code) => code === '0'), `exit codes ${codes}`);
+        assert.ok(fs.readFileSync(path.join(record, 'received'), 'utf8').endsWith('\n'), 'the last line is not whole');
         assert.ok(wire.messages('received').every((message) => message.jsonrpc === '2.0'));
         judge(end);
     } catch (error) {
