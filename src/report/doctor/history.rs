@@ -227,7 +227,7 @@ pub(super) fn machine_was_short(window: &Window<'_>) -> Verdict {
             cause: "Processes of this machine waited for memory, and the server's own control group was at no limit: \
                     something else took it.",
             evidence: format!(
-                "tasks waited up to {:.1} % of the time; this server had {} at most.",
+                "tasks waited for a tenth of two seconds, or of ten ({:.1} % of ten at most); this server had {} at most.",
                 waits.fold(0.0, f64::max),
                 bytes(own)
             ),
