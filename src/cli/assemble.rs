@@ -51,7 +51,7 @@ fn builder(
     let filesystem = enabled.then(ToolsetName::Filesystem, || filesystem(dirs, settings)).transpose()?;
     let files = filesystem.as_ref().filter(|_| lists_files(settings)).map(Filesystem::resources);
     let filesystem = choice.apply(ToolsetName::Filesystem, filesystem)?;
-    let files = files.filter(|_| has_tools(&filesystem));
+    let files = files.filter(|_| filesystem.is_some_left());
     let server = server.toolset(filesystem);
     let server = match files {
         Some(files) => server.resources(files.clone()).completer(files),
@@ -64,7 +64,7 @@ fn builder(
     let fetch = enabled.then(ToolsetName::Fetch, || fetch(settings)).transpose()?;
     let prompts = fetch.as_ref().map(Fetch::prompts);
     let fetch = choice.apply(ToolsetName::Fetch, fetch)?;
-    let prompts = prompts.filter(|_| has_tools(&fetch));
+    let prompts = prompts.filter(|_| fetch.is_some_left());
     let server = server.toolset(fetch);
     let server = match prompts {
         Some(prompts) => server.prompts(prompts),
@@ -73,7 +73,7 @@ fn builder(
 
     let graph = enabled.then(ToolsetName::Memory, || graph(settings)).transpose()?;
     let memory = choice.apply(ToolsetName::Memory, graph.clone())?;
-    let graph = graph.filter(|_| has_tools(&memory));
+    let graph = graph.filter(|_| memory.is_some_left());
     let server = server.toolset(memory);
     let server = match graph {
         Some(graph) => server.resources(graph),
@@ -90,18 +90,13 @@ fn builder(
 
     let everything = enabled.then(ToolsetName::Everything, || everything(settings)).transpose()?;
     let everything = choice.apply(ToolsetName::Everything, everything)?;
-    let is_offered = has_tools(&everything);
+    let is_offered = everything.is_some_left();
     let server = server.toolset(everything);
     Ok(if is_offered {
         server.resources(Demo).prompts(Demo).completer(Demo).tasks().instructions(INSTRUCTIONS)
     } else {
         server
     })
-}
-
-/// Whether anything is left of a toolset: without its tools, its prompts and resources are not wanted either.
-fn has_tools(toolset: &impl Toolset) -> bool {
-    !toolset.definitions().is_empty()
 }
 
 /// Whether files are resources. Those of the reference are none.

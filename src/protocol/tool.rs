@@ -3,6 +3,7 @@
 use super::capability::{Capability, ClientCapabilities};
 use super::era::Era;
 use super::schema;
+use memchr::memchr2;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -287,19 +288,31 @@ fn raw_text(json: &str) -> Box<RawValue> {
 
 /// JSON text without the white space between its tokens.
 fn compact(json: &str) -> String {
-    let (mut in_string, mut is_escaped) = (false, false);
-    json.chars()
-        .filter(|character| {
-            let was_in_string = in_string;
-            match character {
-                _ if is_escaped => is_escaped = false,
-                '\\' if in_string => is_escaped = true,
-                '"' => in_string = !in_string,
-                _ => {}
-            }
-            was_in_string || !character.is_ascii_whitespace()
-        })
-        .collect()
+    let mut compacted = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(quote) = rest.find('"') {
+        let end = quote + string_bytes(&rest[quote..]);
+        compacted.extend(rest[..quote].split_ascii_whitespace());
+        compacted.push_str(&rest[quote..end]);
+        rest = &rest[end..];
+    }
+    compacted.extend(rest.split_ascii_whitespace());
+    compacted
+}
+
+/// The bytes of the string that some JSON text begins with, with its quotes; all of the text if it does not end.
+fn string_bytes(json: &str) -> usize {
+    let bytes = json.as_bytes();
+    let mut searched = 1;
+    while let Some(found) = bytes.get(searched..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        let at = searched + found;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        // The backslash, and what it escapes.
+        searched = at + 2;
+    }
+    json.len()
 }
 
 fn raw_json(value: &serde_json::Value) -> Box<RawValue> {
@@ -359,6 +372,8 @@ mod tests {
 
     #[test]
     fn white_space_goes_but_not_in_strings() {
+        assert_eq!(compact(r#" "\\" , "a \" b" "c "#), r#""\\","a \" b""c "#);
+        assert_eq!(compact(r#"" \"#), r#"" \"#);
         assert_eq!(compact(" {\n \"a b\" : [ 1 ,\t\"c \\\" d\" ] }\r\n"), r#"{"a b":[1,"c \" d"]}"#);
     }
 

@@ -3,6 +3,7 @@
 use crate::limits::{Limits, LimitsError};
 use crate::memory::{Ceiling, LimitTooSmall, MemoryConfig, MemoryManager};
 use crate::metrics::{Metrics, Moment};
+use crate::protocol::ToolDefinition;
 use crate::server::answer::catalog::{CatalogError, Implementation};
 use crate::server::answer::envelope;
 #[cfg(feature = "validation")]
@@ -76,7 +77,8 @@ pub struct ServerBuilder<T> {
     instructions: Option<String>,
     limits: Limits,
     toolset: T,
-    tools: usize,
+    /// What the toolset offers, asked of each part once: some parse theirs.
+    tools: Vec<ToolDefinition>,
     families: Families,
     request_state_key: Option<[u8; 32]>,
     has_memory_resource: bool,
@@ -92,7 +94,7 @@ impl Server {
             instructions: None,
             limits: Limits::default(),
             toolset: NoTools,
-            tools: 0,
+            tools: Vec::new(),
             families: Families::default(),
             request_state_key: None,
             has_memory_resource: false,
@@ -121,12 +123,14 @@ impl<T: Toolset> ServerBuilder<T> {
 
     /// Adds a family of tools; lists show it after the tools that were added before.
     pub fn toolset<U: Toolset>(self, toolset: U) -> ServerBuilder<Chain<T, U>> {
-        let front_len = self.tools;
+        let mut tools = self.tools;
+        let front_len = tools.len();
+        tools.extend(toolset.definitions());
         ServerBuilder {
             implementation: self.implementation,
             instructions: self.instructions,
             limits: self.limits,
-            tools: front_len + toolset.definitions().len(),
+            tools,
             toolset: Chain { front: self.toolset, front_len, back: toolset },
             families: self.families,
             request_state_key: self.request_state_key,
@@ -209,13 +213,14 @@ impl<T: Toolset> ServerBuilder<T> {
     ///
     /// # Errors
     /// When the bounds contradict each other or a tool cannot be advertised.
-    pub fn build(self) -> Result<Server, BuildError> {
+    pub fn build(mut self) -> Result<Server, BuildError> {
+        self.tools.shrink_to_fit();
         let (limits, ceiling) = divided(self.limits, &self.toolset)?;
         let implementation = serde_json::to_string(&self.implementation).map_err(CatalogError::from)?;
         let description = Description {
             implementation: self.implementation,
             instructions: self.instructions,
-            tools: self.toolset.definitions(),
+            tools: self.tools,
             has_tasks: self.families.has_tasks,
             hidden: Mutex::default(),
         };

@@ -78,6 +78,15 @@ impl<T: Toolset> Selection<T> {
     }
 }
 
+#[cfg(feature = "cli")]
+impl<T> Selection<Option<T>> {
+    /// Whether anything is left of a toolset: without its tools, its prompts and resources are not wanted either. It
+    /// parses no definitions, which take a good part of a start.
+    pub(crate) fn is_some_left(&self) -> bool {
+        self.toolset.is_some() && self.chosen.as_ref().is_none_or(|chosen| !chosen.is_empty())
+    }
+}
+
 /// No toolset has so many tools.
 const NO_TOOL: usize = usize::MAX;
 

@@ -3,8 +3,9 @@
 //! By default mimalloc 3 keeps pages for a second after they are freed, and looks at them only when somebody allocates:
 //! half of a server's peak was memory that nobody used. What a program wants to keep, it keeps in its pools.
 //!
-//! A page of mimalloc is 64 KiB of blocks of one size, and stays while one of its blocks is in use. What lasts for minutes
-//! must therefore not lie among what lasts for microseconds: sessions that were opened in a burst kept its pages.
+//! A page of mimalloc is 64 KiB of blocks of one size (16 KiB in the program of a release), and stays while one of its
+//! blocks is in use. What lasts for minutes must therefore not lie among what lasts for microseconds: sessions that were
+//! opened in a burst kept its pages.
 //!
 //! ```
 //! #[global_allocator]
