@@ -391,8 +391,8 @@ async fn a_task_is_kept_as_long_as_its_client_wants_within_bounds() {
         (json!({"ttl": 9_007_199_254_740_991_u64}), 100_000),
         (json!({}), 100_000),
         (json!({"ttl": null}), 100_000),
-        (json!({"ttl": -5}), 100_000),
-        (json!({"ttl": "soon"}), 100_000),
+        (json!({"ttl": 6e4}), 60_000),
+        (json!({"ttl": 59_999.5}), 59_999),
         (json!({"ttl": 0}), 2_000),
     ] {
         let params = json!({"name": "always", "arguments": {"seconds": 1}, "task": wanted});
@@ -441,4 +441,60 @@ async fn a_session_sees_its_own_tasks_in_pages() {
         let refused = client.ask(&request(13, "tasks/list", &json!({"cursor": cursor}))).await;
         assert_eq!(refused["error"]["code"], -32_602, "{refused}");
     }
+}
+
+/// What a call says of the task that it wants is refused by name where it is of another type, and there is no task.
+#[tokio::test(start_paused = true)]
+async fn a_task_of_the_wrong_type_is_refused_by_name() {
+    const NO_TTL: &str = "task.ttl must be a number of milliseconds, 0 or more";
+    let server = server(Limits::default());
+    let mut client = client(&server).await;
+    let mut old = TestClient::legacy(&server, "2025-06-18").await;
+    let wrong_ttls =
+        [json!("soon"), json!("60000"), json!(true), json!({}), json!([1]), json!(-5), json!(-0.5)];
+    let of_ttl = wrong_ttls.into_iter().map(|ttl| (json!({"ttl": ttl}), NO_TTL));
+    let of_task = [json!(1), json!("x"), json!([]), json!(true), Value::Null]
+        .map(|task| (task, "task must be an object"));
+    for (task, want) in of_ttl.chain(of_task) {
+        for tool in ["perhaps", "always", "never"] {
+            let params = json!({"name": tool, "arguments": {"seconds": 1}, "task": task});
+            let refused = client.ask(&request(1, "tools/call", &params)).await;
+            assert_eq!(refused["error"]["code"], -32_602, "{tool} {task}: {refused}");
+            let why = refused["error"]["message"].as_str().expect("a text");
+            assert_eq!(why, format!("Invalid params: {want}"), "{tool} {task}");
+        }
+        // Older revisions have no such member.
+        let params = json!({"name": "perhaps", "arguments": {"seconds": 1}, "task": task});
+        let answer = old.ask(&request(2, "tools/call", &params)).await;
+        assert_eq!(answer["result"]["content"][0]["text"], "waited 1 s", "{task}");
+    }
+    assert_eq!((server.tasks(), server.running_tasks()), (0, 0));
+}
+
+/// A client that leaves takes its tasks with it, those that run, that ask and that have ended: others find room at once.
+#[tokio::test(start_paused = true)]
+async fn the_tasks_of_a_client_that_left_end_at_once() {
+    let server = server(Limits { max_tasks: 16, ..Limits::default() });
+    let (mut leaves, mut stays) = (client(&server).await, client(&server).await);
+    let kept = begin(&mut stays, 1, "always", &json!({"seconds": 40})).await;
+    for id in 0..3 {
+        begin(&mut leaves, id, "always", &json!({"seconds": 1_000_000})).await;
+        begin(&mut leaves, id, "asks", &json!({})).await;
+        begin(&mut leaves, id, "always", &json!({"seconds": 1})).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((server.tasks(), server.running_tasks()), (10, 7));
+    leaves.vanish().await.expect("a good end");
+    assert_eq!(server.tasks(), 1, "what nobody can ask for is not kept");
+    let all_ended = async {
+        while server.running_tasks() > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), all_ended).await.expect("what ran was cancelled");
+    for id in 2..9 {
+        begin(&mut stays, id, "always", &json!({"seconds": 5})).await;
+    }
+    let answer = of_task(&mut stays, 10, "tasks/result", &kept).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "waited 40 s", "another client's goes on");
 }

@@ -24,6 +24,7 @@ use crate::server::state::changes;
 use crate::server::state::changes::Kind;
 use crate::server::state::drain::Drain;
 use crate::server::state::event_store::{StreamReader, StreamWriter};
+use crate::server::state::fair_limit::FairLimit;
 use crate::server::state::fair_queue::SessionKey;
 use crate::server::state::latencies::Latencies;
 use crate::server::state::pools::Pools;
@@ -220,6 +221,11 @@ impl Server {
         recycle: impl FnOnce() -> R,
     ) -> ObjectPool<P> {
         self.shared.pools.of_transport(config, recycle)
+    }
+
+    /// Registers whose connections are open: tasks of who has none make room first.
+    pub(crate) fn see_connections(&self, permits: &Arc<FairLimit>) {
+        self.shared.tasks.see_connections(permits);
     }
 
     /// The session that all requests share which have none of their own.

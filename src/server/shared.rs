@@ -167,6 +167,10 @@ impl Shared {
     pub(crate) fn close_session(&self, session: &Session) {
         self.operations.note_session(session.age_ns());
         session.close();
+        // Nobody else may ask for them.
+        if session.has_tasks() {
+            self.tasks.end_session(session.number());
+        }
         self.events.drop_session(session.number());
     }
 

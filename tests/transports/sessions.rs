@@ -1,10 +1,12 @@
 //! Sessions over HTTP: who may use them, when they end, and what they leave.
 
 use super::host::{Host, Way, modern, modern_headers, session_headers, until};
-use mcpool::Limits;
 use mcpool::transport::HttpConfig;
 use mcpool::transport::admission::{AdmissionConfig, Auth, TokenList};
+use mcpool::{CallContext, Limits, Server, TaskSupport, Tool, ToolDefinition, ToolError};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::future::pending;
 
 const VERSION: &str = "2025-11-25";
 
@@ -23,6 +25,54 @@ fn a_deleted_session_is_gone() {
     assert_eq!(client.post(&headers, &ping()).status, 404);
     assert_eq!(client.request("DELETE", "/mcp", &headers).status, 404);
     assert_eq!(host.server.sessions(), 0);
+}
+
+/// Calls of it go on as tasks, and never end.
+struct Forever;
+
+impl Tool for Forever {
+    type Arguments<'a> = BTreeMap<String, String>;
+
+    fn definition(&self) -> ToolDefinition {
+        let schema = r#"{"type":"object"}"#;
+        ToolDefinition::new("forever", "Never ends.").input_schema(schema).task_support(TaskSupport::Required)
+    }
+
+    async fn call(&self, _: BTreeMap<String, String>, _: &mut CallContext) -> Result<(), ToolError> {
+        pending().await
+    }
+}
+
+/// However a session ends, its tasks end with it; those of others go on.
+#[test]
+fn the_tasks_of_a_session_end_with_it() {
+    let limits = Limits { max_sessions: 2, ..Limits::default() };
+    let server = Server::builder("tasks", "1").limits(limits).tool(Forever).tasks().build();
+    let host = Host::of(server.expect("a server"), HttpConfig::default());
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "forever", "arguments": {}, "task": {}}});
+    let with_task = || {
+        let session = host.session(VERSION, &json!({}));
+        let answer = host.connect(Way::Tcp).post(&session_headers(&session, VERSION), &message).json();
+        let task = answer["result"]["task"]["taskId"].clone();
+        assert!(task.is_string(), "{answer}");
+        (session, task)
+    };
+    let status = |(session, task): &(String, Value)| {
+        let message = json!({"jsonrpc": "2.0", "id": 2, "method": "tasks/get", "params": {"taskId": task}});
+        host.connect(Way::Tcp).post(&session_headers(session, VERSION), &message).json()["result"]["status"]
+            .clone()
+    };
+    let (first, second) = (with_task(), with_task());
+    assert_eq!((status(&second), status(&first)), (json!("working"), json!("working")));
+    let headers = session_headers(&first.0, VERSION);
+    assert_eq!(host.connect(Way::Tcp).request("DELETE", "/mcp", &headers).status, 204);
+    until("one task runs", || host.server.running_tasks() == 1);
+    assert_eq!((host.server.tasks(), status(&second)), (1, json!("working")));
+    // It is the one unused for longest when a third needs room.
+    let (third, fourth) = (with_task(), with_task());
+    until("two tasks run", || host.server.running_tasks() == 2);
+    assert_eq!(host.server.tasks(), 2);
+    assert_eq!([&second, &third, &fourth].map(status), [Value::Null, json!("working"), json!("working")]);
 }
 
 #[test]
@@ -199,7 +249,7 @@ fn batches_are_served_in_the_revision_that_has_them() {
 #[test]
 fn a_session_keeps_little_of_its_thoughts_and_gives_it_back() {
     let limits = Limits { session_timeout_ms: 3_600_000, ..Limits::default() };
-    let server = mcpool::Server::builder("thinking", "1").limits(limits);
+    let server = Server::builder("thinking", "1").limits(limits);
     let thinking = mcpool::tools::thinking::Thinking::new().log_thoughts(false);
     let host = Host::of(server.toolset(thinking).build().expect("a server"), HttpConfig::default());
     let kept = || host.server.memory().report().part("tool state").map_or(0, |part| part.bytes);

@@ -75,6 +75,12 @@ impl RequestContext {
         Self { shared, session, call, era, log_level, in_task, last_progress: None, inputs }
     }
 
+    /// The context of a `tasks/result` request that has something to do, while it waits it needs none.
+    pub(crate) fn of_waiter(shared: Arc<Shared>, session: Arc<Session>, call: Arc<CallState>) -> Self {
+        let (era, log_level, in_task, inputs) = (Era::Legacy, None, false, None);
+        Self { shared, session, call, era, log_level, in_task, last_progress: None, inputs }
+    }
+
     /// Whether the client has cancelled the request or closed its connection. A handler that computes for long
     /// should check it regularly.
     pub fn is_cancelled(&self) -> bool {

@@ -6,13 +6,18 @@ use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 use crate::server::handler::request_context::RequestContext;
 use crate::server::handler::resources::BoxedFuture;
-use crate::server::incoming::checks::Checked;
+use crate::server::incoming::checks::{AdmittedRequest, Checked};
 use crate::server::incoming::handler_end::Finished;
-use crate::server::state::session_tasks::{SessionCancel, TaskOutcome, TaskStep, TaskWaiter};
+use crate::server::shared::Shared;
+use crate::server::state::call_state::CallState;
+use crate::server::state::session::Session;
+use crate::server::state::session_tasks::{SentQuestion, SessionCancel, TaskOutcome, TaskStep, WaiterNumber};
 use crate::server::state::task_store::{TaskStore, Updated};
 use crate::server::state::task_table::TaskOwner;
 use crate::wire::Raw;
-use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 const NO_NAME: ProtocolError<'static> = ProtocolError::InvalidParams("taskId must be a string");
@@ -96,56 +101,80 @@ fn list(checked: &Checked<'_, '_>, id: &str) -> Outcome {
 pub(crate) fn result<'f>(checked: Checked<'_, 'f>) -> Result<BoxedFuture<'f, Finished>, Finished> {
     check_revision(&checked)?;
     let Some(task) = checked.message.task_id else { return Err(checked.refuse(&NO_NAME).into()) };
-    let request = RequestContext::new(checked.admit()?);
-    Ok(Box::pin(send_result(task, request)))
+    let AdmittedRequest { shared, session, call, .. } = checked.admit()?;
+    let number = WaiterNumber::default();
+    Ok(Box::pin(AwaitedOutcome { task, shared, session, call, number, asking: None }))
 }
 
-async fn send_result(task: &str, request: RequestContext) -> Finished {
-    let mut waiter = request.shared.tasks.wait_for(task, request.session.number());
-    loop {
-        match poll_fn(|cx| waiter.poll_step(cx)).await {
-            TaskStep::Unknown => return refuse_missing(task, &request),
-            TaskStep::Ended => return outcome(task, &request),
-            TaskStep::Ask(key, question) => {
-                let question = question.related_to(task);
-                // Boxed, as most wait without being asked anything.
-                let asked = Box::pin(ask(task, &key, question, (&request, &mut waiter)));
-                if let Err(refusal) = asked.await {
-                    return refusal;
+/// Waits for what a task came to, and asks the client what the task asks for meanwhile.
+///
+/// It is no `async fn`, which would hold what it was given twice: a request that waits is to keep a kilobyte at most.
+struct AwaitedOutcome<'f> {
+    task: &'f str,
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    call: Arc<CallState>,
+    number: WaiterNumber,
+    /// In a box, as most wait without being asked anything.
+    asking: Option<BoxedFuture<'f, Option<Finished>>>,
+}
+
+impl AwaitedOutcome<'_> {
+    fn request(&self) -> RequestContext {
+        RequestContext::of_waiter(Arc::clone(&self.shared), Arc::clone(&self.session), Arc::clone(&self.call))
+    }
+}
+
+impl Future for AwaitedOutcome<'_> {
+    type Output = Finished;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished> {
+        let this = &mut *self;
+        let session = this.session.number();
+        loop {
+            let tasks = &this.shared.tasks;
+            if let Some(asking) = &mut this.asking {
+                match asking.as_mut().poll(cx) {
+                    Poll::Ready(Some(refusal)) => return Poll::Ready(refusal),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => ready!(tasks.poll_ended(this.task, session, &mut this.number, cx)),
+                }
+                this.asking = None;
+            }
+            match ready!(tasks.poll_step(this.task, session, &mut this.number, cx)) {
+                TaskStep::Unknown => return Poll::Ready(refuse_missing(this.task, &this.request())),
+                TaskStep::Ended => return Poll::Ready(outcome(this.task, &this.request())),
+                TaskStep::Ask(sent, question) => {
+                    this.asking = Some(Box::pin(ask(this.request(), sent, question)));
                 }
             }
         }
     }
 }
 
-/// Asks the client what its task asks for, unless the task ends before.
-///
-/// # Errors
-/// The end of the request where the answer finds no room: it may be asked for again.
-async fn ask(
-    task: &str,
-    key: &str,
-    question: InputRequest,
-    (request, waiter): (&RequestContext, &mut TaskWaiter),
-) -> Result<(), Finished> {
-    let answer = tokio::select! {
-        biased;
-        answer = request.ask_for_task(question) => answer,
-        () = poll_fn(|cx| waiter.poll_ended(cx)) => return Ok(()),
-    };
+impl Drop for AwaitedOutcome<'_> {
+    fn drop(&mut self) {
+        self.asking = None;
+        self.shared.tasks.leave(self.task, self.session.number(), self.number);
+    }
+}
+
+/// Asks the client what its task asks for. Gives the end of the request where the answer finds no room: it may be asked
+/// for again.
+async fn ask(request: RequestContext, sent: SentQuestion, question: InputRequest) -> Option<Finished> {
+    let answer = request.ask_for_task(question.related_to(sent.task())).await;
     let json = match &answer {
         Ok(response) => response.as_json(),
         Err(error) => {
-            tracing::debug!(?error, task, "a client was not asked, or refused");
+            tracing::debug!(?error, task = sent.task(), "a client was not asked, or refused");
             NO_ANSWER
         }
     };
     let principal = request.call.details().principal();
-    let stored =
-        request.shared.tasks.update(task, principal, std::iter::once((key, json)), SystemTime::now());
-    match stored {
-        Updated::Full(why) => Err(request.refuse(&ProtocolError::Failed(&why.to_string()))),
-        Updated::Done | Updated::Unknown => Ok(()),
+    let answers = std::iter::once((sent.key(), json));
+    match request.shared.tasks.update(sent.task(), principal, answers, SystemTime::now()) {
+        Updated::Full(why) => Some(request.refuse(&ProtocolError::Failed(&why.to_string()))),
+        Updated::Done | Updated::Unknown => None,
     }
 }
 

@@ -102,6 +102,12 @@ fn detach(
         let limit = shared.limits.max_tasks;
         return (shared.refusal(AnswerId::Of(&id), &ProtocolError::TooManyTasks { limit }), None);
     };
+    if let Some(number) = of_session
+        && !session.note_task()
+    {
+        shared.tasks.end_session(number);
+        return (shared.refusal(AnswerId::Of(&id), &ProtocolError::UnknownSession), None);
+    }
     let mut reply = shared.reply();
     if let Some(number) = of_session {
         envelope::open_result(&mut reply, &id, Era::Legacy);

@@ -142,6 +142,11 @@ impl FairLimit {
         Arc::new(Holder { key: None, limit: Arc::clone(self) })
     }
 
+    /// Whether `key` holds a permit.
+    pub(crate) fn is_held_by(&self, key: u128) -> bool {
+        self.table().holders.contains_key(&key)
+    }
+
     /// How many permits are held.
     pub(crate) fn held(&self) -> usize {
         self.table().held

@@ -40,6 +40,8 @@ pub(crate) struct Session {
     roots_requests: AtomicU64,
     is_roots_request_due: AtomicBool,
     is_closed: AtomicBool,
+    /// Tasks of revision 2025-11-25 were made, which go with the session.
+    has_tasks: AtomicBool,
     /// Tasks have another status than the client knows of.
     has_task_news: AtomicBool,
     /// Woken when a message that belongs to no request is due.
@@ -87,6 +89,7 @@ impl Session {
             roots_requests: AtomicU64::new(0),
             is_roots_request_due: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            has_tasks: AtomicBool::new(false),
             has_task_news: AtomicBool::new(false),
             writer: AtomicWaker::new(),
             subscription: Mutex::default(),
@@ -308,6 +311,20 @@ impl Session {
         self.is_closed.load(Ordering::Acquire)
     }
 
+    /// Notes that a task was made that goes with the session; `false` if the session has ended, perhaps just now.
+    ///
+    /// Who makes a task notes it and looks whether the session has ended, who ends the session looks the other way round:
+    /// one of them sees the other, as both are in one order with all of these.
+    pub(crate) fn note_task(&self) -> bool {
+        self.has_tasks.store(true, Ordering::SeqCst);
+        !self.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// Whether there may be tasks that go with the session.
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.has_tasks.load(Ordering::SeqCst)
+    }
+
     /// Cancels the request whose id `asker` has in its details, whether it runs or waits in a batch; `false` if there
     /// is none. A running one is marked and woken, and the POST that owns it drops it.
     pub(crate) fn cancel(&self, asker: &Arc<CallState>) -> bool {
@@ -328,7 +345,7 @@ impl Session {
 
     /// Ends the session, and cancels its requests.
     pub(crate) fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
+        self.is_closed.store(true, Ordering::SeqCst);
         // Separate statements, so that nothing is woken or dropped under these locks.
         let requests = self.requests.get();
         let running = requests.map(|requests| std::mem::take(&mut *lock(&requests.running)));

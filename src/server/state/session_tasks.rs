@@ -10,6 +10,7 @@ use crate::server::state::task_store::TaskStore;
 use crate::server::state::task_table::Tasks;
 use crate::wire::Reply;
 use serde_json::value::RawValue;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -44,8 +45,8 @@ pub(crate) enum TaskOutcome<'t> {
 pub(crate) enum TaskStep {
     /// The task has ended.
     Ended,
-    /// The client is to be asked this, which has that key among the questions of the task.
-    Ask(Box<str>, InputRequest),
+    /// The client is to be asked this.
+    Ask(SentQuestion, InputRequest),
     /// The session has no such task, or its time is over.
     Unknown,
 }
@@ -131,6 +132,11 @@ impl TaskStore {
         })
     }
 
+    /// Removes the tasks of a session that has ended, as nobody can ask for them any more: those that run are cancelled.
+    pub(crate) fn end_session(&self, session: u64) {
+        self.tasks.with(|tasks, wakes| tasks.remove_where(wakes, |task| task.session == Some(session)));
+    }
+
     /// Calls `show` with what a task came to; `None` if the session has no such task, or if it has not ended.
     pub(crate) fn with_outcome<R>(
         &self,
@@ -151,82 +157,99 @@ impl TaskStore {
         })
     }
 
-    /// Begins to wait for a task of a session.
-    pub(crate) fn wait_for(self: &Arc<Self>, id: &str, session: u64) -> TaskWaiter {
-        TaskWaiter { store: Arc::clone(self), id: id.into(), session, number: None, asks: None }
-    }
-}
-
-/// Waits for a task. Dropped, it leaves nothing in it.
-#[derive(Debug)]
-pub(crate) struct TaskWaiter {
-    store: Arc<TaskStore>,
-    id: Box<str>,
-    session: u64,
-    /// Its number among the waiters of the task, once it has one.
-    number: Option<u64>,
-    /// The key of the question that this waiter sends to the client.
-    asks: Option<Box<str>>,
-}
-
-impl TaskWaiter {
-    /// What is to be done next. A question that this gives is answered in the store, or asked by others once this waiter
-    /// is asked for the next step.
-    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<TaskStep> {
-        self.poll(cx, Task::take_unsent)
-    }
-
-    /// Ready once the task has ended, or is gone.
-    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let asks = self.asks.take();
-        let ended = self.poll(cx, |_| None).map(|_| ());
-        self.asks = asks;
-        ended
-    }
-
-    fn poll(
-        &mut self,
+    /// What is to be done next by who waits for a task of a session. A question that this gives is answered in the store, or
+    /// asked by others once it is dropped.
+    pub(crate) fn poll_step(
+        self: &Arc<Self>,
+        id: &str,
+        session: u64,
+        number: &mut WaiterNumber,
         cx: &mut Context<'_>,
-        question: impl FnOnce(&mut Task) -> Option<(Box<str>, InputRequest)>,
+    ) -> Poll<TaskStep> {
+        self.poll_waiter((id, session), number, cx, |task| {
+            let (key, request) = task.take_unsent()?;
+            Some(TaskStep::Ask(
+                SentQuestion { store: Arc::clone(self), task: id.into(), session, key },
+                request,
+            ))
+        })
+    }
+
+    /// Ready once a task of a session has ended, or is gone.
+    pub(crate) fn poll_ended(
+        &self,
+        id: &str,
+        session: u64,
+        number: &mut WaiterNumber,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        self.poll_waiter((id, session), number, cx, |_| None).map(|_| ())
+    }
+
+    fn poll_waiter(
+        &self,
+        (id, session): (&str, u64),
+        WaiterNumber(number): &mut WaiterNumber,
+        cx: &mut Context<'_>,
+        question: impl FnOnce(&mut Task) -> Option<TaskStep>,
     ) -> Poll<TaskStep> {
         let waker = cx.waker().clone();
-        let Self { store, id, session, number, asks } = self;
-        let given_back = asks.take();
         // Wakers are dropped after the lock.
-        let (polled, _unused) = store.tasks.with(|tasks, wakes| {
-            let Some(task) = of_session(tasks, id, *session) else {
+        let (polled, _unused) = self.tasks.with(|tasks, _| {
+            let Some(task) = of_session(tasks, id, session) else {
                 return (Poll::Ready(TaskStep::Unknown), Some(waker));
             };
             if task.is_over() {
                 return (Poll::Ready(TaskStep::Ended), Some(waker));
             }
-            if let Some(key) = given_back {
-                task.give_back_question(&key, wakes);
-            }
-            if let Some((key, request)) = question(task) {
-                *asks = Some(key.clone());
-                return (Poll::Ready(TaskStep::Ask(key, request)), Some(waker));
+            if let Some(step) = question(task) {
+                return (Poll::Ready(step), Some(waker));
             }
             let number = *number.get_or_insert_with(|| task.next_waiter());
             (Poll::Pending, task.wait(number, waker))
         });
         polled
     }
+
+    /// Forgets who waited for a task of a session, and waits no more.
+    pub(crate) fn leave(&self, id: &str, session: u64, WaiterNumber(number): WaiterNumber) {
+        let Some(number) = number else { return };
+        // The waker is dropped after the lock.
+        let _unused = self.tasks.with(|tasks, _| of_session(tasks, id, session)?.leave(number));
+    }
 }
 
-impl Drop for TaskWaiter {
+/// The number of who waits for a task among those who do, once there is one: a waiting request holds no more of it.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct WaiterNumber(Option<NonZeroU32>);
+
+/// A question of a task that somebody sends to the client. Dropped, it is there for others, unless it was answered.
+#[derive(Debug)]
+pub(crate) struct SentQuestion {
+    store: Arc<TaskStore>,
+    task: Box<str>,
+    session: u64,
+    /// Its key among the questions of the task.
+    key: Box<str>,
+}
+
+impl SentQuestion {
+    pub(crate) fn task(&self) -> &str {
+        &self.task
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl Drop for SentQuestion {
     fn drop(&mut self) {
-        let Self { store, id, session, number, asks } = self;
-        if number.is_none() && asks.is_none() {
-            return;
-        }
-        let _unused = store.tasks.with(|tasks, wakes| {
-            let task = of_session(tasks, id, *session)?;
-            let waker = number.and_then(|number| task.leave(number));
-            if let Some(key) = asks {
+        let Self { store, task, session, key } = self;
+        store.tasks.with(|tasks, wakes| {
+            if let Some(task) = of_session(tasks, task, *session) {
                 task.give_back_question(key, wakes);
             }
-            waker
         });
     }
 }

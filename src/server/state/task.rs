@@ -11,6 +11,7 @@ use crate::server::state::wake_list::WakeList;
 use crate::wire::Reply;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -41,9 +42,9 @@ pub(super) struct Task {
     /// Woken when the task ends.
     pub(super) driver: Option<Waker>,
     /// Who waits for its end or for its next question, by number.
-    pub(super) waiters: Vec<(u64, Waker)>,
+    pub(super) waiters: Vec<(NonZeroU32, Waker)>,
     /// The number of who began to wait last.
-    last_waiter: u64,
+    last_waiter: u32,
     /// How far it is, in its own words.
     message: Option<Box<str>>,
     /// The status that the client of its session knows of.
@@ -158,7 +159,8 @@ impl Task {
 
     /// Heap bytes of what is not charged apart.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.message.as_deref().map_or(0, str::len) + self.waiters.capacity() * size_of::<(u64, Waker)>()
+        self.message.as_deref().map_or(0, str::len)
+            + self.waiters.capacity() * size_of::<(NonZeroU32, Waker)>()
     }
 
     /// Notes how far it is, as far as there is room for the words.
@@ -200,22 +202,27 @@ impl Task {
     }
 
     /// A number for who begins to wait.
-    pub(super) fn next_waiter(&mut self) -> u64 {
-        self.last_waiter += 1;
-        self.last_waiter
+    pub(super) fn next_waiter(&mut self) -> NonZeroU32 {
+        // In the time of a task no number comes twice.
+        self.last_waiter = self.last_waiter.wrapping_add(1);
+        NonZeroU32::new(self.last_waiter).unwrap_or(NonZeroU32::MIN)
     }
 
     /// Registers who waits, and returns the waker that is not needed any more.
-    pub(super) fn wait(&mut self, number: u64, waker: Waker) -> Option<Waker> {
+    pub(super) fn wait(&mut self, number: NonZeroU32, waker: Waker) -> Option<Waker> {
         if let Some((_, known)) = self.waiters.iter_mut().find(|(known, _)| *known == number) {
             return Some(std::mem::replace(known, waker));
+        }
+        if self.waiters.len() == self.waiters.capacity() {
+            // It grows by a quarter: each waiting request has a part of what is free.
+            self.waiters.reserve_exact(self.waiters.len() / 4 + 1);
         }
         self.waiters.push((number, waker));
         None
     }
 
     /// Takes the waker of who does not wait any more.
-    pub(super) fn leave(&mut self, number: u64) -> Option<Waker> {
+    pub(super) fn leave(&mut self, number: NonZeroU32) -> Option<Waker> {
         let at = self.waiters.iter().position(|(known, _)| *known == number)?;
         Some(self.waiters.swap_remove(at).1)
     }

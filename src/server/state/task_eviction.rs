@@ -1,7 +1,7 @@
 //! Which finished tasks make room for new texts and new tasks, and in which order.
 //!
-//! Invariant: a principal that holds at most an equal share loses nothing to one that then holds more. What counts is all
-//! that a principal holds, running tasks included, although only what has ended makes room.
+//! Invariant: a principal that holds at most an equal share loses nothing to one that then holds more, unless its client has
+//! left. What counts is all that a principal holds, running tasks included, although only what has ended makes room.
 
 use crate::server::state::task::{Task, TaskState};
 use crate::server::state::task_table::Tasks;
@@ -93,11 +93,20 @@ pub(super) fn for_bytes(
 }
 
 /// The finished task that makes room for a new one of `principal` among `max` tasks. Those that were cancelled come first:
-/// they came to nothing that could be lost.
-pub(super) fn for_one_more(tasks: &Tasks, principal: u128, max: usize) -> Option<Box<str>> {
-    let cancelled = tasks.iter().filter(|(_, task)| matches!(task.state, TaskState::Cancelled));
-    if let Some((id, _)) = cancelled.min_by_key(|(id, task)| (task.updated, *id)) {
-        return Some(id.clone());
+/// they came to nothing that could be lost. Then come those whose clients have left, as `is_left` says, the oldest first.
+pub(super) fn for_one_more(
+    tasks: &Tasks,
+    principal: u128,
+    max: usize,
+    is_left: impl Fn(&Task) -> bool,
+) -> Option<Box<str>> {
+    let oldest = |is_meant: &dyn Fn(&Task) -> bool| {
+        let meant = tasks.iter().filter(|(_, task)| is_meant(task));
+        meant.min_by_key(|(id, task)| (task.updated, *id)).map(|(id, _)| id.clone())
+    };
+    let lost_by_nobody = oldest(&|task| matches!(task.state, TaskState::Cancelled));
+    if let Some(id) = lost_by_nobody.or_else(|| oldest(&is_left)) {
+        return Some(id);
     }
     let mut holders = Holders::default();
     for (id, task) in tasks.iter() {

@@ -5,7 +5,8 @@
 //! many bytes the tasks may have is in `task_bytes.rs`.
 //!
 //! Finished tasks make room for others (`task_eviction.rs`). The slot of a running task does not, so one principal gets a
-//! share of them only.
+//! share of them only. Tasks of a session of revision 2025-11-25 go with it, the running ones too, as nobody else may ask
+//! for them (`TaskStore::end_session`); those of the modern era are there for their principal, whatever connection it has.
 //!
 //! Two parties wait for a task, perhaps on two threads: its driver, which polls the call and waits for a cancellation;
 //! and its handler, which waits for one answer at a time. Each has its own waker.
@@ -23,11 +24,14 @@ use crate::server::state::wake_list::Guarded;
 use crate::wire::{Frame, Reply};
 use mcpool_pools::{BufferConfig, BufferPool};
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::Notify;
+
+/// So many intervals after its end, who asks for a task from time to time knows the outcome.
+const PATIENCE_INTERVALS: u32 = 8;
 
 /// Too many tasks run already, in all or of one principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -56,6 +60,8 @@ pub(crate) struct TaskStore {
     unfinished: Arc<FairLimit>,
     ttl: Duration,
     poll_interval: Duration,
+    /// The connections that are open, by principal, where there are any but those of the owner.
+    connections: OnceLock<Arc<FairLimit>>,
     /// The calls that run as tasks.
     running: Sum,
     /// Notified when no call runs any more.
@@ -71,9 +77,24 @@ impl TaskStore {
             unfinished: FairLimit::new(limits.max_tasks, limits.principal_share_percent),
             ttl: limits.task_ttl(),
             poll_interval: limits.task_poll_interval(),
+            connections: OnceLock::new(),
             running: Sum::default(),
             idle: Notify::new(),
         }
+    }
+
+    /// Registers whose connections are open. A second set of connections is ignored.
+    pub(crate) fn see_connections(&self, permits: &Arc<FairLimit>) {
+        let _ = self.connections.set(Arc::clone(permits));
+    }
+
+    /// Whether the client of a finished task seems to have left: it has no connection, and did not ask for the outcome for
+    /// longer than one that asks from time to time, each time over another connection.
+    fn is_left(&self, task: &Task, now: SystemTime) -> bool {
+        let patience = self.poll_interval.saturating_mul(PATIENCE_INTERVALS);
+        task.is_over()
+            && task.updated.checked_add(patience).is_some_and(|end| end <= now)
+            && self.connections.get().is_some_and(|permits| !permits.is_held_by(task.principal))
     }
 
     /// Copies the message of a call that becomes a task. So the memory that is there for messages is not held by a task,
@@ -127,7 +148,8 @@ impl TaskStore {
             }
             let slot = slot.ok_or(StoreFull)?;
             if tasks.len() >= max {
-                tasks.make_room(&for_one_more(tasks, principal, max).ok_or(StoreFull)?);
+                let is_left = |task: &Task| self.is_left(task, now);
+                tasks.make_room(&for_one_more(tasks, principal, max, is_left).ok_or(StoreFull)?);
             }
             let ttl = ttl.max(self.poll_interval * 2).min(self.ttl);
             let times = Times { created: now, ttl, poll_interval: self.poll_interval };
@@ -393,5 +415,7 @@ impl Drop for RunningTask {
     }
 }
 
+#[cfg(test)]
+mod leaving;
 #[cfg(test)]
 mod tests;

@@ -77,16 +77,21 @@ impl Tasks {
         lasting(|| self.made_room.push_back(Removed { id, principal, session, until }));
     }
 
-    /// Removes the tasks whose time is over now, and wakes who waits for them.
-    pub(super) fn purge(&mut self, now: SystemTime, wakes: &mut WakeList) {
+    /// Removes the tasks for which `must_go` holds, and wakes who waits for them.
+    pub(super) fn remove_where(&mut self, wakes: &mut WakeList, must_go: impl Fn(&Task) -> bool) {
         self.by_id.retain(|_, task| {
-            let is_kept = task.expires().is_none_or(|end| now < end);
-            if !is_kept {
+            let goes = must_go(task);
+            if goes {
                 task.wake_all(wakes);
             }
-            is_kept
+            !goes
         });
         give_back(&mut self.by_id);
+    }
+
+    /// Removes the tasks whose time is over now, and wakes who waits for them.
+    pub(super) fn purge(&mut self, now: SystemTime, wakes: &mut WakeList) {
+        self.remove_where(wakes, |task| task.expires().is_some_and(|end| end <= now));
         self.made_room.retain(|removed| now < removed.until);
         if self.made_room.is_empty() {
             self.made_room = VecDeque::new();

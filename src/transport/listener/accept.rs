@@ -160,8 +160,9 @@ impl Connections {
         Self::with_refusals(connections, limits.principal_share_percent, MAX_REFUSALS.min(reserve / 4))
     }
 
-    /// Enters them in the ledger of a server, and charges them to its budget.
+    /// Enters them in the ledger of a server, charges them to its budget, and lets it see whose connections are open.
     pub(crate) fn account_to(&self, server: &Server) {
+        server.see_connections(&self.shared.permits);
         // A second server is not charged for them.
         let budget = server.small_objects();
         let _ = self.shared.memory.set((budget.clone(), Mutex::new(budget.reserve(0))));
