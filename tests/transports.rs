@@ -28,3 +28,5 @@ mod streams;
 mod tasks;
 #[path = "../examples/conformance/tools.rs"]
 mod tools;
+#[path = "transports/wrong_types.rs"]
+mod wrong_types;

@@ -35,8 +35,8 @@ pub struct Message<'f> {
     pub uri: Option<&'f str>,
     /// `params.taskId`, when it is a string.
     pub task_id: Option<&'f str>,
-    /// `params.task`, when it is an object: a client of revision 2025-11-25 wants the call to go on as a task.
-    pub task: Option<WantedTask>,
+    /// `params.task`: a client of revision 2025-11-25 wants the call to go on as a task. The error says what is wrong with it.
+    pub task: Option<Result<WantedTask, &'static str>>,
     /// `params.cursor`, whatever its type.
     pub cursor: Option<Raw<'f>>,
     /// `params.inputResponses`: what the client answers to the requests of an earlier round.
@@ -82,16 +82,28 @@ impl Default for WantedTask {
 }
 
 impl WantedTask {
-    /// A `ttl` that is no number of milliseconds is none.
-    fn decode<'f>(task: Raw<'f>, arena: &'f Bump) -> Self {
+    /// Reads `task`. A `ttl` of `null` is none, as in the official SDKs.
+    ///
+    /// # Errors
+    /// In words, where a member is of another type.
+    fn decode<'f>(task: Raw<'f>, arena: &'f Bump) -> Result<Self, &'static str> {
         #[derive(Deserialize)]
         struct Metadata<'f> {
             #[serde(borrow, default)]
             ttl: Option<Raw<'f>>,
         }
-        let ttl = task.decode::<Metadata<'f>>(arena).ok().and_then(|metadata| metadata.ttl);
-        let ttl_ms = ttl.and_then(|ttl| ttl.as_str().parse::<u64>().ok());
-        ttl_ms.map_or_else(Self::default, |ms| Self { ttl_ms: ms.try_into().unwrap_or(u32::MAX) })
+        if task.kind() != Kind::Object {
+            return Err("task must be an object");
+        }
+        let Ok(Metadata { ttl }) = task.decode::<Metadata<'f>>(arena) else {
+            return Err("task must be an object with ttl once at most");
+        };
+        let Some(ttl) = ttl.filter(|ttl| ttl.kind() != Kind::Null) else { return Ok(Self::default()) };
+        match ttl.as_str().parse::<f64>() {
+            // What is more than fits is as much as fits.
+            Ok(ms) if ttl.kind() == Kind::Number && ms >= 0.0 => Ok(Self { ttl_ms: ms as u32 }),
+            _ => Err("task.ttl must be a number of milliseconds, 0 or more"),
+        }
     }
 }
 
@@ -432,7 +444,7 @@ impl<'f> MessageDecoder<'f> {
             ParamsKey::Task => {
                 self.once(self.message.task.is_none());
                 let task = self.lexer.raw()?;
-                self.message.task = (kind == Kind::Object).then(|| WantedTask::decode(task, self.arena));
+                self.message.task = Some(WantedTask::decode(task, self.arena));
             }
             ParamsKey::Meta => {
                 self.once(!self.message.has_meta);

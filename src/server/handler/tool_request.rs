@@ -199,8 +199,11 @@ impl<'f> ToolRequest<'f> {
         let is_asked = !context.origin.in_task && has_tasks && context.era_of(message) == Era::Legacy;
         let Some(name) = message.name.filter(|_| is_asked) else { return Ok(GoesOn::Here) };
         match (context.shared.catalog.load().task_support(name), message.task) {
-            (Some(TaskSupport::Optional | TaskSupport::Required), Some(wanted)) => Ok(GoesOn::AsTask(wanted)),
-            (Some(TaskSupport::Forbidden), Some(_)) => {
+            (Some(TaskSupport::Optional | TaskSupport::Required), Some(Ok(wanted))) => {
+                Ok(GoesOn::AsTask(wanted))
+            }
+            (Some(_), Some(Err(why))) => Err(context.refuse(message, &ProtocolError::InvalidParams(why))),
+            (Some(TaskSupport::Forbidden), Some(Ok(_))) => {
                 Err(context.refuse(message, &ProtocolError::TaskForbidden { name }))
             }
             (Some(TaskSupport::Required), None) => {

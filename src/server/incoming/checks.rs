@@ -5,8 +5,8 @@
 //! step consumes the value before it, so that no check runs twice.
 
 use crate::protocol::{
-    ClientCapabilities, Era, IdField, LogLevel, Message, Meta, Method, ParamsField, ProtocolError, Revision,
-    mirror,
+    ClientCapabilities, Era, ErrorCode, IdField, LogLevel, Message, Meta, Method, ParamsField, ProtocolError,
+    Revision, mirror,
 };
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::facts::{Saturation, SessionField};
@@ -16,9 +16,13 @@ use crate::server::incoming::observed;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::session::Session;
-use crate::wire::{Kind, Lexer, Raw};
+use crate::wire::{DecodeError, Kind, Lexer, Raw};
 use bumpalo::Bump;
+use serde::Deserialize;
 use std::sync::Arc;
+
+/// Bytes of the path to a faulty member that an error shows.
+const MAX_PATH_IN_ERROR: usize = 128;
 
 /// A message that was read to its end and not checked.
 pub(crate) struct Unchecked<'m, 'f> {
@@ -97,10 +101,31 @@ impl<'m, 'f> Unchecked<'m, 'f> {
     }
 }
 
-impl Checked<'_, '_> {
+impl<'f> Checked<'_, 'f> {
     /// An error answer to the message.
     pub(crate) fn refuse(&self, error: &ProtocolError<'_>) -> Outcome {
         self.context.refuse(self.message, error)
+    }
+
+    /// Decodes the parameters as a whole; a message without any has an empty object.
+    ///
+    /// # Errors
+    /// The refusal, which names the member that does not fit.
+    pub(crate) fn decode_params<P: Deserialize<'f>>(&self) -> Result<P, Outcome> {
+        self.message.decode_params(self.arena).map_err(|error| self.refuse_params::<P>(error))
+    }
+
+    #[cold]
+    fn refuse_params<P: Deserialize<'f>>(&self, error: DecodeError) -> Outcome {
+        let path = match self.message.params {
+            ParamsField::Object(text) => Raw::trusted(text).fault_path::<P>(self.arena),
+            ParamsField::Absent | ParamsField::Other => None,
+        };
+        let Some(path) = path else { return self.refuse(&ProtocolError::UndecodableParams(error)) };
+        // Names that the client chose may be as long as its message.
+        let path = &path[..path.floor_char_boundary(MAX_PATH_IN_ERROR)];
+        let why = format!("Invalid params: {path}: {}", error.fault());
+        self.refuse(&ProtocolError::Custom { code: ErrorCode::InvalidParams as i32, message: &why })
     }
 
     /// What the client can do: a modern one says so with each message, a legacy one in its handshake.

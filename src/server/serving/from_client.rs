@@ -27,14 +27,14 @@ struct Initialize<'a> {
 
 /// The handshake of the legacy era.
 pub(crate) fn initialize(checked: &Checked<'_, '_>) -> Outcome {
-    let Checked { context, message, arena, .. } = *checked;
+    let context = checked.context;
     if context.origin.in_batch {
         let error = ProtocolError::InvalidRequest("initialize must not be part of a batch");
         return checked.refuse(&error);
     }
-    let asked = match message.decode_params::<Initialize<'_>>(arena) {
+    let asked = match checked.decode_params::<Initialize<'_>>() {
         Ok(asked) => asked,
-        Err(error) => return checked.refuse(&ProtocolError::UndecodableParams(error)),
+        Err(refusal) => return refusal,
     };
     if asked.capabilities.is_some_and(|raw| raw.kind() != Kind::Object) {
         return checked.refuse(&ProtocolError::InvalidParams("capabilities must be an object"));

@@ -212,20 +212,15 @@ fn complete<'f>(
     families: &'f Families,
     checked: Checked<'_, 'f>,
 ) -> Result<BoxedFuture<'f, Finished>, Finished> {
-    let Checked { message, arena, .. } = checked;
-    if let ParamsField::Object(params) = message.params
+    if let ParamsField::Object(params) = checked.message.params
         && params.len() > MAX_COMPLETE_BYTES
     {
         return Err(checked.refuse(&COMPLETE_TOO_LONG).into());
     }
-    let asked = match message.decode_params::<Complete<'_>>(arena).map(Complete::into_request) {
-        Ok(Some(asked)) => asked,
-        Ok(None) => {
-            let error =
-                ProtocolError::InvalidParams("ref must be a ref/prompt with name or a ref/resource with uri");
-            return Err(checked.refuse(&error).into());
-        }
-        Err(error) => return Err(checked.refuse(&ProtocolError::UndecodableParams(error)).into()),
+    let Some(asked) = checked.decode_params::<Complete<'_>>()?.into_request() else {
+        let error =
+            ProtocolError::InvalidParams("ref must be a ref/prompt with name or a ref/resource with uri");
+        return Err(checked.refuse(&error).into());
     };
     let mut request = RequestContext::new(checked.admit()?);
     Ok(Box::pin(async move {
@@ -246,10 +241,10 @@ fn listen(families: &Families, checked: &Checked<'_, '_>) -> Finished {
     struct Listen {
         notifications: Wanted,
     }
-    let Checked { context, message, arena, .. } = *checked;
-    let wanted = match message.decode_params::<Listen>(arena) {
+    let context = checked.context;
+    let wanted = match checked.decode_params::<Listen>() {
         Ok(Listen { notifications }) => notifications,
-        Err(error) => return checked.refuse(&ProtocolError::UndecodableParams(error)).into(),
+        Err(refusal) => return refusal.into(),
     };
     if let Err(refusal) = checked.refuse_if_saturated() {
         return refusal.into();
@@ -271,13 +266,13 @@ fn set_level(checked: &Checked<'_, '_>) -> Outcome {
     struct SetLevel {
         level: LogLevel,
     }
-    let Checked { context, message, arena, .. } = *checked;
-    match message.decode_params::<SetLevel>(arena) {
+    let context = checked.context;
+    match checked.decode_params::<SetLevel>() {
         Ok(SetLevel { level }) => {
             context.session.set_log_level(level);
             result(context, &context.call.details().id, EMPTY)
         }
-        Err(error) => checked.refuse(&ProtocolError::UndecodableParams(error)),
+        Err(refusal) => refusal,
     }
 }
 

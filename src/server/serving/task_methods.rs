@@ -32,7 +32,7 @@ pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
     };
     let is_known = match checked.method {
         Some(Method::TasksCancel) => shared.tasks.cancel(task, principal, SystemTime::now()),
-        Some(Method::TasksUpdate) => match message.decode_params::<Update<'_>>(arena) {
+        Some(Method::TasksUpdate) => match checked.decode_params::<Update<'_>>() {
             Ok(Update { input_responses }) => {
                 if let Some(refusal) = refuse_misfit(checked, task, principal, &input_responses) {
                     return refusal;
@@ -46,7 +46,7 @@ pub(crate) fn serve(checked: &Checked<'_, '_>) -> Outcome {
                     }
                 }
             }
-            Err(error) => return checked.refuse(&ProtocolError::UndecodableParams(error)),
+            Err(refusal) => return refusal,
         },
         _ => {
             let mut reply = shared.reply();
