@@ -6,7 +6,9 @@
 //! Invariant: recording allocates nothing.
 
 use super::counter::Counter;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Upper ends of the buckets, in seconds: those of `mcp.server.operation.duration` in OpenTelemetry's semantic
 /// conventions for MCP. Longer durations fall into one more bucket.
@@ -21,8 +23,14 @@ pub struct Moment {
 
 impl Moment {
     /// The moment now. It is never the default, which stands for none.
+    ///
+    /// The clock of the standard library is read, which is that of libc. In a program that is linked statically, rustix does
+    /// not find where the kernel lets clocks be read without a system call, and would make one for each message.
     pub fn now() -> Self {
-        Self::of(rustix::time::ClockId::Monotonic)
+        static ORIGIN: LazyLock<(Instant, u64)> =
+            LazyLock::new(|| (Instant::now(), Moment::of(rustix::time::ClockId::Monotonic).ns));
+        let (origin, ns) = &*ORIGIN;
+        Self { ns: ns + origin.elapsed().as_nanos() as u64 }
     }
 
     /// The last tick of the coarse clock, up to some milliseconds ago: for what takes seconds.

@@ -74,6 +74,27 @@ async fn thoughts_are_counted_and_branches_are_listed() {
     assert_eq!(last["structuredContent"]["thoughtHistoryLength"], 8);
 }
 
+/// Texts of any length and with all that is escaped, or of several bytes a character, come out as they went in, twice.
+#[tokio::test]
+async fn long_branches_are_the_same_in_the_text_and_in_the_structured_answer() {
+    let server = server();
+    let mut client = TestClient::legacy(&server, "2025-06-18").await;
+    let mut branches = Vec::new();
+    for (number, piece) in
+        [(1, "x"), (170, "\u{e9}"), (255, "\"\\"), (257, "\u{1f600}"), (300, "a\n"), (511, "y")]
+    {
+        branches.push(format!("{number}{}", piece.repeat(number)));
+        let more = json!({"branchFromThought": 1, "branchId": branches.last()});
+        let result = client.call(1, "sequentialthinking", thought(1, &more)).await;
+        let answer = serde_json::from_str::<Value>(text_of(&result)).expect("JSON");
+        assert_eq!(answer, result["structuredContent"], "{number}");
+        assert_eq!(answer["branches"], json!(branches), "{number}");
+        let listed =
+            branches.iter().map(|branch| format!("    {}", json!(branch))).collect::<Vec<_>>().join(",\n");
+        assert!(text_of(&result).contains(&format!("\"branches\": [\n{listed}\n  ],")), "{result}");
+    }
+}
+
 #[tokio::test]
 async fn each_session_has_its_own_history_and_the_one_that_started_the_process_has_one_in_either_era() {
     let server = server();

@@ -126,7 +126,9 @@ impl OpenFile {
             let chunk = self.read(&mut buffer)?;
             seen_bytes += chunk.len() as u64;
             context.check_inline(seen_bytes)?;
-            if chunk.is_empty() || !each(chunk) {
+            // It left room in the buffer, and ends where the file ended when it was opened.
+            let is_end = chunk.len() < CHUNK && seen_bytes == self.bytes;
+            if chunk.is_empty() || !each(chunk) || is_end {
                 return Ok(());
             }
         }

@@ -1,13 +1,14 @@
 //! What one call may do with a path: open it, resolve it, and lock the file that it names.
 //!
-//! **Invariant: every file is opened below a handle of an allowed directory, by a system call that cannot leave it.**
-//! Paths are compared as text only to choose the handle. A wrong choice, or a directory that is exchanged between the
-//! comparison and the call, ends in an error, never outside.
+//! **Invariant: every file is opened below a handle of an allowed directory, by a system call that cannot leave it**, or by
+//! its whole name, which begins with that of the directory, by one that follows no link: it cannot leave it either. Paths are
+//! compared as text only to choose between the two, and the handle. A wrong choice, or a directory that is exchanged between
+//! the comparison and the call, ends in an error, never outside.
 //!
-//! There are two ways to a file. [`Sandbox::open`] tries the request as it is, and the kernel follows links: paths of
-//! usual length need no allocation. Where that fails, or more must be known than the content of the file,
-//! [`Sandbox::resolve`] finds the directory that holds the file (name by name where there are links) and words errors
-//! as the reference server does. Everything after that uses the name in this open directory: a path is looked up once.
+//! There are two ways to a file. [`Sandbox::open`] tries the request as it is: at once, and where there are links below the
+//! directory, where the kernel follows them. Paths of usual length need no allocation. Where that fails, or more must be
+//! known than the content of the file, [`Sandbox::resolve`] finds the directory that holds the file (name by name where
+//! there are links) and words errors as the reference server does. Everything after that uses the name in this open directory: a path is looked up once.
 
 use super::allowed::AllowedDirectories;
 use super::beneath::{self, Links};
@@ -110,6 +111,9 @@ impl Sandbox {
     fn open_clean(&self, path: &[u8], flags: OFlags) -> Result<Result<OwnedFd, Errno>, FsError> {
         let directories = &self.directories;
         let (index, below) = directories.locate(path).ok_or_else(|| directories.outside(path))?;
+        if let Ok(opened) = directories.open_at_once(index, path, flags) {
+            return Ok(Ok(opened));
+        }
         let opened = directories.open(index);
         Ok(opened.and_then(|directory| beneath::open(directory.as_fd(), below, flags, Links::Followed)))
     }

@@ -151,6 +151,11 @@ impl AllowedDirectories {
         &self.directories[index].name
     }
 
+    /// Whether a directory is opened by its name, wherever that leads.
+    pub(crate) fn is_anywhere(&self, index: usize) -> bool {
+        matches!(self.directories[index].opening, Opening::ByName(RequiredLocation::Anywhere))
+    }
+
     /// Opens a directory as it is now.
     pub(crate) fn open(&self, index: usize) -> Result<OwnedFd, Errno> {
         let directory = &self.directories[index];

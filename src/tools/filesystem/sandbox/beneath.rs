@@ -197,6 +197,30 @@ pub(crate) fn open(
     open_name_by_name(directory, path, flags)
 }
 
+/// Opens a clean absolute path that has no link in it, from the root of all files down to the last name: without links and
+/// without `..` each name is looked up in the directory before it, so that what is opened lay below every directory that the
+/// path names when it was passed.
+///
+/// # Errors
+/// Those of the system; [`Errno::LOOP`] where there is a link, [`Errno::NOSYS`] on systems that cannot do that.
+pub(crate) fn open_without_links(path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::ResolveFlags;
+        count();
+        // The call refuses the second flag for handles.
+        let more = if flags.contains(HANDLE) { OFlags::CLOEXEC } else { OFlags::CLOEXEC | OFlags::NOCTTY };
+        let flags = flags | more;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (path, flags);
+        Err(Errno::NOSYS)
+    }
+}
+
 /// Opens one name after the other.
 fn open_name_by_name(directory: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::NOFOLLOW;

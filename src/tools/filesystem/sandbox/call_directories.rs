@@ -6,6 +6,7 @@ use super::lexical::{self, PathBytes};
 use crate::server::CancellationToken;
 use crate::tools::filesystem::error::{FsError, errno, shown};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
@@ -102,6 +103,18 @@ impl CallDirectories {
             return Ok(OpenDirectory::Owned(handle));
         }
         Ok(OpenDirectory::Borrowed(self.first.get_or_init(|| (index, handle)).1.as_fd()))
+    }
+
+    /// Opens what a clean path names, which was located below a directory, in one system call. Fails where that does not tell
+    /// whether it lies there: [`CallDirectories::open`] is another way then.
+    pub(crate) fn open_at_once(&self, index: usize, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        // The directory of a name without links is the one that the name has now. A path that was located by where a directory
+        // really is does not begin with its name.
+        let is_below_name = lexical::below(path, self.allowed.name(index)).is_some();
+        if !is_below_name || !self.allowed.is_anywhere(index) {
+            return Err(Errno::NOSYS);
+        }
+        beneath::open_without_links(path, flags)
     }
 
     /// The current path of an allowed directory; its name where the system does not say.

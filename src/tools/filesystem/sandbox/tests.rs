@@ -96,17 +96,31 @@ fn no_request_takes_steps_that_grow_faster_than_it() {
     }
 }
 
+/// Other systems open nothing at once, and follow no link on the way.
+#[cfg(target_os = "linux")]
 #[test]
 fn the_usual_requests_take_few_calls() {
+    use rustix::fs::OFlags;
+
     let root = tempfile::tempdir().expect("a directory");
-    std::fs::create_dir_all(root.path().join("a/b/c")).expect("directories");
-    std::fs::write(root.path().join("a/b/c/f"), "").expect("a file");
-    let directories = directories(root.path());
-    let opened = calls(|| {
-        let file = directories.enter(None, None).open("a/b/c/f", beneath::HANDLE).expect("a path");
-        drop(file.expect("the file"));
-    });
-    assert_eq!(opened, 2, "the directory that is served, and the file");
+    // Without links, wherever temporary files are kept.
+    let path = root.path().canonicalize().expect("a path");
+    std::fs::create_dir_all(path.join("a/b/c")).expect("directories");
+    std::fs::write(path.join("a/b/c/f"), "").expect("a file");
+    symlink("c/f", path.join("a/b/link")).expect("a link");
+    let directories = directories(&path);
+    for (request, want, what) in [
+        ("a/b/c/f", 1, "the file"),
+        ("a/b/link", 3, "the file in vain, the directory that is served, and the file below it"),
+    ] {
+        for flags in [beneath::HANDLE, OFlags::RDONLY] {
+            let opened = calls(|| {
+                let file = directories.enter(None, None).open(request, flags).expect("a path");
+                drop(file.expect("the file"));
+            });
+            assert_eq!(opened, want, "{what}");
+        }
+    }
     let resolved = calls(|| drop(directories.enter(None, None).resolve("a/b/c/f").expect("the file")));
     assert_eq!(resolved, 4, "that directory and where it is, the one of the file, and its name");
     let refused = calls(|| drop(directories.enter(None, None).resolve(&"p/".repeat(32_000))));
