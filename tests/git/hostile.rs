@@ -406,3 +406,27 @@ async fn a_repository_that_git_reads_otherwise_is_refused() {
     let error = scene.error("git_log", json!({"repo_path": decoy})).await;
     assert!(error.contains("is not the one that git finds there"), "{error}");
 }
+
+/// A repository that is as it was is not asked about anew. One that names a program since then is refused all the same.
+#[tokio::test]
+async fn a_program_that_is_named_later_is_refused_too() {
+    let Some(mut scene) = Scene::new().await else { return };
+    scene.write("a.txt", "a\n");
+    scene.commit_all("first");
+    // Longer than a repository has to be at rest before anything is known of it.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    for _ in 0..3 {
+        assert!(scene.text("git_status", json!({})).await.contains("nothing to commit"));
+    }
+    scene.git(&["config", "filter.x.clean", "cat"]);
+    for _ in 0..2 {
+        let error = scene.error("git_status", json!({})).await;
+        assert!(error.contains("filter.x.clean"), "{error}");
+    }
+    scene.git(&["config", "--unset", "filter.x.clean"]);
+    assert!(scene.text("git_status", json!({})).await.contains("nothing to commit"));
+    scene.write(".git/more", "[filter \"y\"]\n\tprocess = cat\n");
+    scene.git(&["config", "include.path", "more"]);
+    let error = scene.error("git_status", json!({})).await;
+    assert!(error.contains("filter.y.process"), "{error}");
+}

@@ -144,6 +144,11 @@ impl Context {
         Err(GitFailure::NotWhatGitFinds { repository: top.clone(), found })
     }
 
+    /// What git may open at most; `None` where that is not held.
+    pub(crate) fn reach(&self) -> Option<&Reach> {
+        self.reach.as_ref()
+    }
+
     pub(crate) fn programs(&self) -> Programs {
         self.bounds.programs
     }

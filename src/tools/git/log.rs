@@ -17,10 +17,6 @@ pub(crate) fn log(arguments: &Log<'_>, context: &Context, call: &mut CallContext
     let (start, end) = (start_timestamp.unwrap_or_default(), end_timestamp.unwrap_or_default());
     refuse_option("start_timestamp", start)?;
     refuse_option("end_timestamp", end)?;
-    if context.object("HEAD", call)?.is_none() {
-        let branch = context.head_branch(call)?.unwrap_or_else(|| "HEAD".to_owned());
-        return Err(GitFailure::NoCommitYet(format!("refs/heads/{branch}")));
-    }
     let mut command = GitCommand::reads(&["log", "--no-show-signature", "--no-color", "--no-patch", "-z"])
         .arg("--format=tformat:%H%n%an%n%ai%n%B")
         .arg(format!("--max-count={max_count}"));
@@ -32,13 +28,19 @@ pub(crate) fn log(arguments: &Log<'_>, context: &Context, call: &mut CallContext
         }
     }
     let command = command.arg("HEAD").arg("--").shown_as(shown + " HEAD --");
-    context.write(call, |text, request| {
+    let logged = context.write(call, |text, request| {
         let mut entries = Entries::default();
         if text.push_str("Commit history:\n").is_break() {
             return Ok(());
         }
         context.stream(&command, request, &mut |piece| entries.push(piece, text))
-    })
+    });
+    // Only where it failed is it asked whether there is a commit.
+    if matches!(logged, Err(GitFailure::Command(_))) && context.object("HEAD", call)?.is_none() {
+        let branch = context.head_branch(call)?.unwrap_or_else(|| "HEAD".to_owned());
+        return Err(GitFailure::NoCommitYet(format!("refs/heads/{branch}")));
+    }
+    logged
 }
 
 /// A field of a commit, in the order in which git writes them; the last one ends with a NUL, the others with a line end.

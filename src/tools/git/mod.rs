@@ -15,7 +15,8 @@
 //! - Answers are bounded, and say so where something was left out. Bytes that are not UTF-8 become U+FFFD; a diff with
 //!   such bytes ends the reference server.
 //!
-//! Git itself does the work, with one process after the other for a call, each at most as long as the call may take.
+//! Git itself does the work, with one process after the other for a call, each at most as long as the call may take. What it
+//! says of a repository before it works is kept for as long as nothing changes that it comes from.
 //! The library `gix` 0.90 would do without processes for reading branches and commits, and was measured: with
 //! `revision` and `blob-diff` alone it is 117 crates, 94 seconds of processor time to build, and 2.1 MiB of program (a
 //! third of ours). It has no diff, status, commit or checkout whose answers are git's to the byte, so that the program
@@ -28,6 +29,7 @@
 //! diff log show change branches      the tools
 //! patch programs          a patch in the reference's form; which programs a configuration names
 //! context                 one call: its repository, and the ways to run git in it
+//! known_repositories      what git said of a repository, while it is as it was
 //! sandbox                 what the processes of git may open
 //! own_files               the programs and settings of the machine and the user
 //! child text turns        a process with bounds; a text with bounds; who works in which repository
@@ -44,6 +46,7 @@ mod command;
 mod context;
 mod diff;
 mod error;
+mod known_repositories;
 mod log;
 mod own_files;
 mod patch;
@@ -67,14 +70,16 @@ use child::Deadline;
 use command::Programs;
 use context::{Bounds, Context, check};
 use error::GitFailure;
+use known_repositories::{Answers, KnownRepositories, State};
 use own_files::OwnFiles;
 use paths::Roots;
+use programs::Settings;
 use repository::Repository;
 use sandbox::{Changes, Reach};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use turns::{Turn, Turns};
 
 /// The answer to `tools/list`, word for word that of the reference server. Each line holds a tool: schemas are sent as
@@ -108,6 +113,7 @@ pub struct Git {
 struct Shared {
     turns: Turns,
     own_files: OwnFiles,
+    known: KnownRepositories,
 }
 
 impl Git {
@@ -255,6 +261,7 @@ impl Toolset for Git {
             + self.tools.capacity() * size_of::<&Entry<Self>>()
             + size_of::<Shared>()
             + self.shared.own_files.heap_bytes()
+            + self.shared.known.heap_bytes()
             + self.shared.turns.heap_bytes()
     }
 }
@@ -316,10 +323,9 @@ fn run<T: GitTool>(
     let _turn = git.turn(&repository, changes, call)?;
     let reach = git.reach(&roots, deadline, &|| go_on(call))?;
     let mut context = Context::new(repository, bounds, deadline, reach)?;
-    context.check_repository(call)?;
     // Whatever changes something may start a hook.
-    if converts || changes || !context.repository.has_work_tree {
-        let settings = programs::Settings::of(&context, call)?;
+    let needs_settings = converts || changes || !context.repository.has_work_tree;
+    if let Some(settings) = ask(git, &context, call, needs_settings)? {
         settings.check(git.programs)?;
         settings.check_work_tree(&context)?;
         if changes {
@@ -333,6 +339,37 @@ fn run<T: GitTool>(
         context.check_index(call)?;
     }
     T::run(arguments, &context, call)
+}
+
+/// Asks git whether it finds the repository, and for its settings where they are needed, unless that is known.
+fn ask(
+    git: &Git,
+    context: &Context,
+    call: &CallContext,
+    needs_settings: bool,
+) -> Result<Option<Arc<Settings>>, GitFailure> {
+    let (known, now) = (&git.shared.known, SystemTime::now());
+    let look = || {
+        let Reach { roots, own } = context.reach()?;
+        State::of(&context.repository, roots, own, now)
+    };
+    let before = look();
+    let found = before.as_ref().and_then(|state| known.find(state));
+    let is_found = found.is_some();
+    if !is_found {
+        context.check_repository(call)?;
+    }
+    let mut settings = found.and_then(|answers| answers.settings);
+    let lacks_settings = needs_settings && settings.is_none();
+    if lacks_settings {
+        settings = Some(Arc::new(Settings::of(context, call)?));
+    }
+    if let Some(state) = before.filter(|_| !is_found || lacks_settings)
+        && look().as_ref() == Some(&state)
+    {
+        known.keep(state, Answers { settings: settings.clone() });
+    }
+    Ok(settings.filter(|_| needs_settings))
 }
 
 tools! {

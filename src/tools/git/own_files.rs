@@ -72,8 +72,8 @@ pub(crate) struct Known {
     settings: Vec<(PathBuf, Option<Stamp>)>,
 }
 
-/// What tells one state of a file from another.
-type Stamp = (u64, u64, u64, i64, i64);
+/// What tells one state of a file from another. The last time is the kernel's: nobody sets it back.
+type Stamp = (u64, u64, u64, [i64; 2], [i64; 2]);
 
 /// The files, found at the first call and whenever a file of settings has changed.
 #[derive(Debug, Default)]
@@ -105,6 +105,11 @@ impl OwnFiles {
 }
 
 impl Known {
+    /// Whether all files of settings were followed.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.settings.len() < MAX_SETTINGS_FILES
+    }
+
     fn is_current(&self) -> bool {
         self.settings.iter().all(|(file, read)| stamp(file) == *read)
     }
@@ -122,7 +127,8 @@ impl Known {
 
 fn stamp(file: &Path) -> Option<Stamp> {
     let found = fs::metadata(file).ok()?;
-    Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+    let (modified, changed) = ([found.mtime(), found.mtime_nsec()], [found.ctime(), found.ctime_nsec()]);
+    Some((found.dev(), found.ino(), found.size(), modified, changed))
 }
 
 struct Search<'s> {

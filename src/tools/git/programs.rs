@@ -36,6 +36,21 @@ impl Settings {
         Ok(Self { list })
     }
 
+    #[cfg(test)]
+    pub(crate) fn from_list(list: Vec<u8>) -> Self {
+        Self { list }
+    }
+
+    /// Bytes of the names.
+    pub(crate) fn bytes(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether the repository's own settings come from further files.
+    pub(crate) fn include_others(&self) -> bool {
+        self.pairs().any(|(scope, name)| is_own(scope) && name.starts_with(b"include"))
+    }
+
     /// Refuses a repository that names programs, unless they are allowed.
     ///
     /// # Errors
