@@ -124,6 +124,7 @@ pub mod tools;
 mod traces;
 pub mod traffic;
 pub mod transport;
+mod visible;
 mod watched_file;
 pub mod wire;
 

@@ -1,7 +1,7 @@
 //! The admin socket of a running server: the pages that it serves, and how commands read them.
 
 use super::black_box::{BlackBoxFiles, Written};
-use super::error::CliError;
+use super::error::{self, CliError};
 use super::find_servers::{found, runtime_folder, without_socket};
 use super::serving::Serving;
 use crate::memory::{AppliedChange, History, HistoryReason, MemoryReport, ReclaimOutcome};
@@ -290,10 +290,8 @@ fn ask_server(target: Option<&str>, verb: &str, path: &str) -> Result<String, Cl
         None => only_one(&found())?,
     };
     target.ask(verb, path).map_err(|error| {
-        CliError::Usage(format!(
-            "no answer of {}: {error}; is a server running there (serve --admin)?",
-            target.show()
-        ))
+        let why = error::unreachable(&target.show(), &error);
+        CliError::Usage(format!("{why}; is a server with `--admin` running there? `mcpool ps` lists them"))
     })
 }
 

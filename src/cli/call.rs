@@ -3,10 +3,10 @@
 use super::error::{CliError, TOOL_FAILED};
 use super::nearest::did_you_mean;
 use super::peer::{self, Interrupt};
-use super::terminal::harmless;
 use super::{arguments, media, render};
 use crate::client::{Answer, CallEvent, CallResult, Client, Progress, Tool};
 use crate::limits::units;
+use crate::visible;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -14,17 +14,13 @@ use std::process::ExitCode;
 
 /// Columns that a report of progress may take.
 const PROGRESS_WIDTH: usize = 78;
+/// The most tools that are named where the one that is asked for is not there.
+const MAX_NAMES: usize = 40;
 
 /// Calls the tool.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
-    let command = peer::command(matches, "dir")?;
-    let answer = peer::runtime()?.block_on(async {
-        let mut interrupt = Interrupt::listen()?;
-        let client = interrupt.unless(Client::start(&command, peer::options(matches))).await?;
-        let answer = call_tool(&client, matches, &mut interrupt).await;
-        client.close().await;
-        answer
-    })?;
+    let peer = peer::peer(matches, "dir")?;
+    let answer = peer.ask(matches, async |client, interrupt| call_tool(client, matches, interrupt).await)?;
     if let Some(path) = matches.get_one::<PathBuf>("output") {
         return save(&answer, path);
     }
@@ -37,7 +33,7 @@ async fn call_tool(
     interrupt: &mut Interrupt,
 ) -> Result<Answer, CliError> {
     let name = matches.get_one::<String>("tool").map(String::as_str).unwrap_or_default();
-    let tools = interrupt.unless(client.list_tools()).await?;
+    let tools = interrupt.unless(client.list_entries()).await?.tools;
     let Some(tool) = tools.iter().find(|tool| tool.name == name) else {
         return Err(CliError::Usage(no_such_tool(name, &tools)));
     };
@@ -67,7 +63,13 @@ async fn call_tool(
 fn no_such_tool(name: &str, tools: &[Tool]) -> String {
     let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
     let suggestion = did_you_mean(name, names.iter().copied());
-    let list = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let more = names.len().saturating_sub(MAX_NAMES);
+    let mut list = names[..names.len() - more].join(", ");
+    match more {
+        0 if names.is_empty() => list.push_str("none"),
+        0 => {}
+        more => list.extend([", and ", &more.to_string(), " more (`mcpool tools` lists them)"]),
+    }
     format!("the server has no tool {name:?}{suggestion}\nTools: {list}")
 }
 
@@ -82,7 +84,8 @@ fn save(answer: &Answer, path: &Path) -> Result<ExitCode, CliError> {
     for file in files {
         std::fs::write(&file.path, &file.bytes)
             .map_err(|error| CliError::Usage(format!("cannot write {}: {error}", file.path.display())))?;
-        writeln!(out, "{}: {}, {}", file.path.display(), file.kind, units::bytes(file.bytes.len() as u64))?;
+        let size = units::bytes(file.bytes.len() as u64);
+        writeln!(out, "{}: {}, {size}", file.path.display(), visible::line(&file.kind))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -93,8 +96,13 @@ fn show(answer: &Answer, raw: bool) -> Result<ExitCode, CliError> {
     let code = if result.is_error { ExitCode::from(TOOL_FAILED) } else { ExitCode::SUCCESS };
     let stdout = io::stdout();
     if raw {
+        let is_terminal = stdout.is_terminal();
         let mut out = BufWriter::new(stdout.lock());
-        writeln!(out, "{}", answer.raw())?;
+        if is_terminal {
+            writeln!(out, "{}", visible::json(answer.raw()))?;
+        } else {
+            writeln!(out, "{}", answer.raw())?;
+        }
         out.flush()?;
     } else if result.is_error {
         let stderr = io::stderr();
@@ -116,7 +124,7 @@ fn write(out: &mut impl Write, is_terminal: bool, result: &CallResult, ends_line
     }
     let mut text = Vec::new();
     render::write_result(&mut text, result, ends_line)?;
-    out.write_all(harmless(&String::from_utf8_lossy(&text)).as_bytes())
+    out.write_all(visible::prose(&String::from_utf8_lossy(&text)).as_bytes())
 }
 
 /// Shows progress on stderr if that is a terminal, and clears it when the call is over.

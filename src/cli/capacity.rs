@@ -9,6 +9,7 @@ use super::plan;
 use super::report;
 use super::terminal;
 use crate::report::{Capacity, ClientMix, capacity};
+use crate::visible;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -33,10 +34,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &found).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &found)?;
         writeln!(out)?;
     } else {
         Capacity::write(&found, width, &mut out)?;
+        writeln!(out, "\n{}", report::WHERE_WORDS_ARE)?;
     }
     out.flush()?;
     Ok(if found.fits >= clients { ExitCode::SUCCESS } else { ExitCode::from(1) })

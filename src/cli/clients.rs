@@ -32,9 +32,9 @@ mod wanted;
 pub(super) use error::ClientsError;
 
 use super::error::CliError;
-use super::log::shown;
 use crate::server::{CancellationToken, Cancelled};
 use crate::tools::filesystem::TextDiff;
+use crate::visible;
 use change::{Before, Change, Refusal};
 use clap::ArgMatches;
 use config_file::{ConfigFile, FileError};
@@ -164,7 +164,7 @@ impl<'m> Task<'m> {
     }
 
     fn shown(&self, path: &Path) -> String {
-        shown(&self.environment.shown(path))
+        visible::lines(&self.environment.shown(path))
     }
 
     /// Writes the diff of a change that was not made.
@@ -186,7 +186,7 @@ impl<'m> Task<'m> {
         diff.write(|piece| text.push_str(piece));
         // What a terminal is given cannot steer it; what a file is given can be applied.
         let text = if io::stdout().is_terminal() {
-            shown(&text.replace('\t', "    ").replace('\r', ""))
+            visible::lines(&text.replace('\t', "    ").replace('\r', ""))
         } else {
             text
         };
@@ -263,7 +263,7 @@ pub(super) fn install(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         out.flush()?;
         // What is printed is for a file.
         for note in &notes {
-            let _ = writeln!(io::stderr(), "{}", shown(note));
+            let _ = writeln!(io::stderr(), "{}", visible::lines(note));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -275,7 +275,8 @@ pub(super) fn install(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     } else {
         write_installed(&mut out, &task, &done, &reach)
     };
-    let told = told.and_then(|()| notes.iter().try_for_each(|note| writeln!(out, "{}", shown(note))));
+    let told =
+        told.and_then(|()| notes.iter().try_for_each(|note| writeln!(out, "{}", visible::lines(note))));
     task.told(&done, told.and_then(|()| out.flush()))
 }
 
@@ -285,9 +286,9 @@ fn write_installed(out: &mut impl Write, task: &Task<'_>, done: &Done, reach: &R
     match &done.change {
         Change::Write { dropped, .. } => {
             writeln!(out, "{} has mcpool now: {name} in {file}", client.title)?;
-            writeln!(out, "  {}", shown(&reach.shown()))?;
+            writeln!(out, "  {}", visible::lines(&reach.shown()))?;
             if !dropped.is_empty() {
-                let dropped = shown(&dropped.join(", "));
+                let dropped = visible::lines(&dropped.join(", "));
                 writeln!(out, "Gone from the entry, as it reaches its server otherwise now: {dropped}")?;
             }
             if let Some(backup) = &done.applied.backup {
@@ -357,7 +358,7 @@ fn write_uninstalled(out: &mut impl Write, task: &Task<'_>, done: &Done) -> io::
         }
         Change::Write { leaves_table, dropped, .. } => {
             if !dropped.is_empty() {
-                let dropped = shown(&dropped.join(", "));
+                let dropped = visible::lines(&dropped.join(", "));
                 writeln!(out, "What you had put into the entry went with it: {dropped}")?;
             }
             if *leaves_table {
@@ -385,7 +386,7 @@ pub(super) fn list(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let all = listing::list(&environment);
     let mut out = BufWriter::new(io::stdout().lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &all).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &all)?;
         writeln!(out)?;
     } else {
         listing::write_table(&mut out, &all)?;

@@ -14,6 +14,7 @@ pub(super) use setting::{Group, Setting, Shape};
 pub(super) use template::write as write_template;
 
 use super::nearest::did_you_mean;
+use super::terminal;
 use crate::limits::{LimitOption, Limits, LimitsError, Unit};
 use crate::watched_file;
 use environment::FILE_VARIABLE;
@@ -296,12 +297,14 @@ impl Config {
         for (option, origin) in LimitOption::ALL.iter().zip(&self.limit_origins) {
             let value = option.load(&self.limits);
             let text = option.unit.to_toml(value);
+            let line = format!("{} = {text}", option.name);
             // A value that is derived from other settings is written as a comment, so that it stays derived.
-            let (mark, origin) = match (option.default, origin) {
-                (None, Origin::Default) => ("# ", format!("derived: {}", option.origin)),
-                _ => ("", origin.to_string()),
-            };
-            writeln!(out, "{:<40} # {origin}", format!("{mark}{} = {text}", option.name))?;
+            match (option.default, origin) {
+                (None, Origin::Default) => {
+                    write_remark(out, &format!("# {line}"), &format!("derived: {}", option.origin))?;
+                }
+                _ => writeln!(out, "{line:<REMARK$} # {origin}")?,
+            }
         }
         // What stands after the header of a table belongs to it.
         let mut settings: Vec<_> = Setting::ALL.iter().zip(&self.setting_origins).collect();
@@ -313,23 +316,44 @@ impl Config {
                 writeln!(out, "\n[{}]", table.unwrap_or_default())?;
             }
             if let Some(text) = setting.show_in_part(&self.settings) {
-                let line = format!("# {} = {text}", setting.name);
-                writeln!(out, "{line:<40} # {origin}; the rest may be a secret")?;
+                let why = format!("{origin}; the rest may be a secret");
+                write_remark(out, &format!("# {} = {text}", setting.name), &why)?;
                 continue;
             }
-            match setting.show(&self.settings) {
-                Some(text) => writeln!(out, "{:<40} # {origin}", format!("{} = {text}", setting.name))?,
-                None => writeln!(out, "{:<40} # {origin}: {}", format!("# {}", setting.name), setting.unset)?,
+            if let Some(text) = setting.show(&self.settings) {
+                let line = format!("{} = {text}", setting.name);
+                writeln!(out, "{line:<REMARK$} # {origin}")?;
+            } else {
+                let why = format!("{origin}: {}", setting.unset);
+                write_remark(out, &format!("# {}", setting.name), &why)?;
             }
         }
         Ok(())
     }
 }
 
+/// Columns of the settings in force.
+const WIDTH: usize = 80;
+/// Where the remark about a setting begins, and the least that it has.
+const REMARK: usize = 40;
+const MIN_REMARK: usize = 24;
+
+/// A setting, and a remark about it, which goes on below itself.
+fn write_remark(out: &mut impl Write, setting: &str, remark: &str) -> io::Result<()> {
+    let setting = format!("{setting:<REMARK$}");
+    let room = WIDTH.saturating_sub(terminal::columns(&setting) + " # ".len()).max(MIN_REMARK);
+    for (at, line) in terminal::wrap(remark, room).iter().enumerate() {
+        writeln!(out, "{} # {line}", if at == 0 { setting.clone() } else { " ".repeat(REMARK) })?;
+    }
+    Ok(())
+}
+
 /// The error for a key that is no setting of that table, with the key or the table that may have been meant.
 fn unknown_key(file: &ConfigFile, table: Option<&str>, key: &str) -> ConfigError {
     let settings = || Setting::ALL.iter();
-    let suggestion = match settings().find(|setting| setting.name == key).map(Setting::table) {
+    let limit = LimitOption::ALL.iter().any(|option| option.name == key).then_some(None);
+    let known = settings().find(|setting| setting.name == key).map(Setting::table);
+    let suggestion = match known.or(limit.filter(|_| table.is_some())) {
         Some(Some(table)) => format!("; it stands in the table [{table}]"),
         Some(None) => "; it stands above all tables".to_owned(),
         None => {

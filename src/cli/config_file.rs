@@ -3,6 +3,7 @@
 use super::command::Cli;
 use super::config::{self, Config, Flags, Settings};
 use super::error::CliError;
+use super::terminal;
 use super::toolsets::{Enabled, ToolsetName};
 use crate::limits::Limits;
 use crate::memory::Ceiling;
@@ -12,6 +13,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Columns of what is written as a file.
+const FILE_WIDTH: usize = 80;
 
 /// The settings that a command line, the environment and the file make together; what was meant as one is logged.
 ///
@@ -43,7 +47,7 @@ fn show(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let kept = |limits: &Limits| enabled.then(ToolsetName::Memory, || limits.max_graph_bytes()).unwrap_or(0);
     let ceiling = Ceiling::of_process(&mut config.limits, kept).map_err(BuildError::from)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    writeln!(out, "# {ceiling}")?;
+    terminal::write_wrapped("# ", &ceiling.to_string(), FILE_WIDTH, &mut out)?;
     config.write(&mut out)?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)

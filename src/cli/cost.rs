@@ -3,8 +3,10 @@
 use super::assemble;
 use super::error::CliError;
 use super::peer;
-use super::terminal::{columns, padding};
+use super::render::one_line;
+use super::terminal::{columns, padding, write_wrapped};
 use crate::client::Tool;
+use crate::limits::units::grouped;
 use clap::ArgMatches;
 use serde::Serialize;
 use serde_json::Value;
@@ -89,33 +91,43 @@ impl Cost {
     }
 
     /// Writes a line for each toolset and for each of its tools.
-    pub(super) fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
-        let tools = || self.toolsets.iter().flat_map(|toolset| &toolset.tools);
-        let widest = tools().map(|tool| columns(&tool.name) + 2).max().unwrap_or_default().max(TOTAL.len());
-        writeln!(out, "{}  {:>7}  {:>7}  {:>6}", padding("", widest), "bytes", "model", "tokens")?;
-        let mut line = |name: &str, amount: &Amount| {
-            let Amount { bytes, model_bytes, estimated_tokens } = amount;
-            writeln!(
-                out,
-                "{name}{}  {bytes:>7}  {model_bytes:>7}  {estimated_tokens:>6}",
-                padding(name, widest)
-            )
+    pub(super) fn write_table<W: Write>(&self, out: &mut W) -> io::Result<()> {
+        let shown = |toolset: &ToolsetCost| -> Vec<(String, Amount)> {
+            let tools = toolset.tools.iter().take(MAX_ROWS);
+            tools.map(|tool| (format!("  {}", one_line(&tool.name, MAX_NAME)), tool.amount)).collect()
         };
-        for toolset in &self.toolsets {
-            line(&toolset.name, &toolset.total)?;
-            for tool in &toolset.tools {
-                line(&format!("  {}", tool.name), &tool.amount)?;
+        let rows: Vec<_> = self.toolsets.iter().map(|toolset| (toolset, shown(toolset))).collect();
+        let names = rows.iter().flat_map(|(_, tools)| tools).map(|(name, _)| columns(name));
+        let widest = names.max().unwrap_or_default().max(TOTAL.len());
+        writeln!(out, "{}  {:>7}  {:>7}  {:>6}", padding("", widest), "bytes", "model", "tokens")?;
+        let line = |name: &str, amount: &Amount, out: &mut W| {
+            let Amount { bytes, model_bytes, estimated_tokens } = amount;
+            let padding = padding(name, widest);
+            writeln!(out, "{name}{padding}  {bytes:>7}  {model_bytes:>7}  {estimated_tokens:>6}")
+        };
+        for (toolset, tools) in &rows {
+            line(&toolset.name, &toolset.total, out)?;
+            for (name, amount) in tools {
+                line(name, amount, out)?;
+            }
+            if let more @ 1.. = toolset.tools.len() - tools.len() {
+                writeln!(out, "  and {} more tools: --json has them all.", grouped(more as u64))?;
             }
         }
-        line(TOTAL, &self.total)?;
-        writeln!(
-            out,
-            "\nBytes in tools/list; bytes of name, description and arguments, which clients give to a model; tokens that \
+        line(TOTAL, &self.total, out)?;
+        let meaning = format!(
+            "Bytes in tools/list; bytes of name, description and arguments, which clients give to a model; tokens that \
              these are, about ({TOKEN_BYTES} bytes each)."
-        )
+        );
+        writeln!(out)?;
+        write_wrapped("", &meaning, FILE_WIDTH, out)
     }
 }
 
+/// Columns of the table, of the longest name in it, and its most rows for each toolset; `--json` has all.
+const FILE_WIDTH: usize = 80;
+const MAX_NAME: usize = 48;
+const MAX_ROWS: usize = 500;
 const TOTAL: &str = "all";
 
 impl ToolsetCost {

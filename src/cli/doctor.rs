@@ -5,6 +5,7 @@ use super::error::CliError;
 use super::report;
 use super::terminal;
 use crate::report::{Diagnosis, Severity, diagnose, diagnose_history};
+use crate::visible;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &diagnosis).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &diagnosis)?;
         writeln!(out)?;
     } else {
         diagnosis.write(width, &mut out)?;

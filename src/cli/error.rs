@@ -17,6 +17,7 @@ use crate::tools::time::TimeError;
 use crate::transport::TlsError;
 use crate::transport::admission::AdmissionError;
 use crate::transport::{HttpError, ListenError, StdioError};
+use std::io;
 use std::process::ExitCode;
 
 /// The tool answered that it failed.
@@ -51,7 +52,7 @@ pub(super) enum CliError {
     Client(#[from] ClientError),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
-    Output(#[from] std::io::Error),
+    Output(#[from] io::Error),
     /// None of the directories can be served.
     #[error("{0}")]
     Filesystem(#[from] FilesystemError),
@@ -88,7 +89,7 @@ pub(super) enum CliError {
     Tls(#[from] TlsError),
     /// The runtime could not be started.
     #[error("cannot start: {0}")]
-    Runtime(std::io::Error),
+    Runtime(io::Error),
     /// The input is no report.
     #[error("{0}")]
     Report(#[from] ReadReportError),
@@ -103,15 +104,28 @@ pub(super) enum CliError {
         /// Why.
         source: LoadTestError,
     },
+    /// Nobody listens where a server should be.
+    #[error("{0}")]
+    Unreachable(String),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
 }
 
+/// What to say of a server that cannot be reached.
+pub(super) fn unreachable(at: &str, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "; there is no such socket",
+        io::ErrorKind::ConnectionRefused => "; nobody listens there",
+        _ => "",
+    };
+    format!("cannot reach the server at {at}: {error}{hint}")
+}
+
 impl CliError {
     /// Tells whether nobody reads the output any more, as in `mcpool tools | head -1`. That is no error.
     pub(super) fn is_closed_pipe(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     pub(super) fn exit_code(&self) -> ExitCode {
@@ -131,6 +145,7 @@ impl CliError {
                 _ => SERVER,
             },
             Self::Client(_)
+            | Self::Unreachable(_)
             | Self::Shim(_)
             | Self::Output(_)
             | Self::Runtime(_)

@@ -21,9 +21,30 @@ struct Exposure<'a> {
     writing: Vec<&'a str>,
     /// Whether a toolset works in directories.
     takes_directories: bool,
-    /// Whether clients may bring directories of their own.
-    takes_roots: bool,
+    roots: Roots,
     directories: usize,
+}
+
+/// Whether clients may bring directories of their own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Roots {
+    /// They may only narrow those of the server, if at all.
+    #[default]
+    Refused,
+    /// Whoever started the server may, although nobody asked for it.
+    Possible,
+    /// They are asked to.
+    Wanted,
+}
+
+impl Roots {
+    fn of(settings: &Settings, serves_one: bool) -> Self {
+        match settings.client_roots {
+            Some(ClientRoots::Replace) => Self::Wanted,
+            None if serves_one => Self::Possible,
+            _ => Self::Refused,
+        }
+    }
 }
 
 /// Logs what is served to whom, and warns of what is most likely not meant so.
@@ -43,7 +64,7 @@ pub(super) fn announce(
         has_tokens: settings.token_file.is_some() || settings.oauth_issuer.is_some(),
         writing: tools.iter().filter(|tool| !tool.is_read_only()).map(ToolDefinition::name).collect(),
         takes_directories: Enabled::parse(&settings.tools).is_ok_and(Enabled::takes_directories),
-        takes_roots: settings.client_roots == Some(ClientRoots::Replace) || listeners.is_empty(),
+        roots: Roots::of(settings, listeners.is_empty()),
         directories: dirs.len(),
     };
     let enabled = Enabled::parse(&settings.tools);
@@ -99,12 +120,12 @@ impl Exposure<'_> {
                 ));
             }
         }
-        if self.takes_directories && self.directories == 0 && !self.takes_roots {
-            warnings.push(
-                "no directory is served, and every path is refused: name one, as in `mcpool serve DIR`, or set \
+        if self.takes_directories && self.directories == 0 && self.roots != Roots::Wanted {
+            let until = if self.roots == Roots::Possible { " until the client names its roots" } else { "" };
+            warnings.push(format!(
+                "no directory is served, and every path is refused{until}: name one, as in `mcpool serve DIR`, or set \
                  `directories` in the file"
-                    .to_owned(),
-            );
+            ));
         }
         warnings
     }
@@ -154,7 +175,7 @@ mod tests {
             has_tokens,
             writing: writing.to_vec(),
             takes_directories: true,
-            takes_roots: false,
+            roots: Roots::Refused,
             directories: 1,
         }
     }
@@ -174,7 +195,11 @@ mod tests {
             (exposure(&[("[::]:80", true)], true, &writing), None),
             (exposure(&[near], true, &writing), None),
             (Exposure { directories: 0, ..exposure(&[], false, &writing) }, Some("no directory is served")),
-            (Exposure { directories: 0, takes_roots: true, ..exposure(&[], false, &writing) }, None),
+            (
+                Exposure { directories: 0, roots: Roots::Possible, ..exposure(&[], false, &writing) },
+                Some("refused until the client names its roots: name one, as in `mcpool serve DIR`"),
+            ),
+            (Exposure { directories: 0, roots: Roots::Wanted, ..exposure(&[], false, &writing) }, None),
             (Exposure { directories: 0, takes_directories: false, ..exposure(&[], false, &writing) }, None),
         ] {
             let warnings = exposure.warnings();

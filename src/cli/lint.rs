@@ -4,11 +4,12 @@ mod rules;
 mod schema;
 
 use super::error::CliError;
-use super::peer::{self, Interrupt};
+use super::peer::{self, Peer};
 use super::render::one_line;
 use super::terminal::{self, wrap, write_wrapped};
-use crate::client::{Client, ServerCommand, Tool};
-use crate::report::harmless;
+use crate::client::{ServerCommand, ToolList};
+use crate::limits::units::grouped;
+use crate::visible;
 use clap::ArgMatches;
 use rules::{Check, RULES, Refusal, Rule, Severity};
 use serde::Serialize;
@@ -26,7 +27,8 @@ const MIN_WIDTH: usize = 60;
 const INDENT: usize = 12;
 /// Columns of the longest name of a tool or place that is shown.
 const MAX_NAME: usize = 44;
-/// Most places of one tool that are shown; `--json` has them all.
+/// Most tools of one finding that are shown, and most places of one tool; `--json` has them all.
+const MAX_TOOLS: usize = 24;
 const MAX_PLACES: usize = 4;
 /// The name of a server whose program has none.
 const UNNAMED: &str = "server";
@@ -74,18 +76,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let command = command(matches)?;
-    let tools = peer::runtime()?.block_on(async {
-        let mut interrupt = Interrupt::listen()?;
-        let client = interrupt.unless(Client::start(&command, peer::options(matches))).await?;
-        let tools = interrupt.unless(client.list_tools()).await;
-        client.close().await;
-        tools
-    })?;
+    let peer = peer(matches)?;
+    let tools = peer.list(matches)?;
     let named = matches.get_one::<String>("name").cloned();
-    let lint = Lint::of(&tools, &named.unwrap_or_else(|| name_of(&command)));
+    let lint = Lint::of(&tools, &named.unwrap_or_else(|| name_of(peer.command())));
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &lint).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &lint)?;
         writeln!(out)?;
     } else {
         lint.write(width, &mut out)?;
@@ -95,11 +91,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
 }
 
 /// The command behind `--`, or what `mcpool tools` would ask.
-fn command(matches: &ArgMatches) -> Result<ServerCommand, CliError> {
+fn peer(matches: &ArgMatches) -> Result<Peer, CliError> {
     let mut words = matches.get_many::<OsString>("command").into_iter().flatten().cloned();
     match words.next() {
-        Some(program) => Ok(ServerCommand { program, arguments: words.collect() }),
-        None => peer::command(matches, "dirs"),
+        Some(program) => Ok(Peer::started(ServerCommand { program, arguments: words.collect() })),
+        None => peer::peer(matches, "dirs"),
     }
 }
 
@@ -110,16 +106,16 @@ fn name_of(command: &ServerCommand) -> String {
 }
 
 impl Lint {
-    fn of(tools: &[Tool], server: &str) -> Self {
+    fn of(list: &ToolList, server: &str) -> Self {
         let (mut findings, mut passed) = (Vec::new(), Vec::new());
         for rule in RULES {
-            match Finding::of(rule, tools, server) {
+            match Finding::of(rule, list, server) {
                 Some(finding) => findings.push(finding),
                 None => passed.push(rule.name),
             }
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        Self { server: server.to_owned(), tools: tools.len(), findings, passed }
+        Self { server: server.to_owned(), tools: list.len(), findings, passed }
     }
 
     fn is_refused(&self) -> bool {
@@ -132,7 +128,7 @@ impl Lint {
             writeln!(out)?;
         }
         let checked = RULES.len();
-        let of = format!("{} tools of {}", self.tools, one_line(&harmless(&self.server), MAX_NAME));
+        let of = format!("{} tools of {}", self.tools, one_line(&self.server, MAX_NAME));
         if self.findings.is_empty() {
             return write_wrapped(
                 "",
@@ -169,7 +165,7 @@ impl Lint {
             let count = match names.len() {
                 0 => None,
                 1 => Some("1 tool".to_owned()),
-                count => Some(format!("{count} tools")),
+                count => Some(format!("{} tools", grouped(count as u64))),
             };
             let list = lists.get(client).map(|list| (*list).to_owned());
             (client, count.into_iter().chain(list).collect::<Vec<_>>().join(" and "))
@@ -179,13 +175,16 @@ impl Lint {
 }
 
 impl Finding {
-    fn of(rule: &Rule, tools: &[Tool], server: &str) -> Option<Self> {
+    fn of(rule: &Rule, tools: &ToolList, server: &str) -> Option<Self> {
         let (mut found, mut list) = (Vec::new(), None);
         match rule.check {
-            Check::Tool(check) => found.extend(tools.iter().filter_map(|tool| {
+            Check::Tool(check) => found.extend(tools.tools.iter().filter_map(|tool| {
                 let at = check(tool, server);
                 (!at.is_empty()).then(|| Found { tool: tool.name.clone(), at })
             })),
+            Check::Entries(check) => {
+                found.extend(check(tools).into_iter().map(|(tool, at)| Found { tool, at }));
+            }
             Check::List(check) => list = check(tools),
         }
         let is_wrong = !found.is_empty() || list.is_some();
@@ -206,7 +205,10 @@ impl Finding {
             Severity::Hint => "hint",
         };
         write_wrapped("", &format!("{severity}: {} [{}]", self.problem, self.rule), width, out)?;
-        let tools: Vec<String> = self.tools.iter().map(Found::show).collect();
+        let mut tools: Vec<String> = self.tools.iter().take(MAX_TOOLS).map(Found::show).collect();
+        if let more @ 1.. = self.tools.len().saturating_sub(MAX_TOOLS) {
+            tools.push(format!("and {} more (--json has them all)", grouped(more as u64)));
+        }
         beside("In:", &tools.join(", "), width, out)?;
         beside("Seen:", self.list.as_deref().unwrap_or_default(), width, out)?;
         beside("Do:", self.remedy, width, out)?;
@@ -216,9 +218,9 @@ impl Finding {
 
 impl Found {
     fn show(&self) -> String {
-        let name = one_line(&harmless(&self.tool), MAX_NAME);
+        let name = one_line(&self.tool, MAX_NAME);
         let mut places: Vec<String> =
-            self.at.iter().take(MAX_PLACES).map(|at| one_line(&harmless(at), MAX_NAME)).collect();
+            self.at.iter().take(MAX_PLACES).map(|at| one_line(at, MAX_NAME)).collect();
         if let more @ 1.. = self.at.len().saturating_sub(MAX_PLACES) {
             places.push(format!("{more} more"));
         }

@@ -13,11 +13,12 @@
 
 mod stderr;
 
-pub(super) use stderr::{MAX_BYTES as MAX_THREAD_BYTES, begin_thread, end_thread, write};
+pub(super) use stderr::{MAX_BYTES as MAX_THREAD_BYTES, end_thread, write};
 
 use crate::lock::lock;
 use crate::tools::thinking::LOG_TARGET;
 use crate::traffic::{EndedRequest, Line};
+use crate::visible;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -96,6 +97,24 @@ pub(super) fn request(request: &EndedRequest<'_>) {
     }
     let _ = line.write_all(b"\n");
     write(line.as_bytes());
+}
+
+/// Has a thread of its own write from now on, which also says how many requests are not shown once there are no more.
+///
+/// # Errors
+/// When there can be no further thread.
+pub(super) fn begin_thread() -> io::Result<()> {
+    stderr::begin_thread(|is_end| {
+        let mut written = lock(&WRITTEN_REQUESTS);
+        let Some(written) = written.as_mut() else { return (None, None) };
+        let (left_out, asks_in) =
+            if is_end { (written.left(), None) } else { written.overdue(REQUESTS, Instant::now()) };
+        let line = |left_out| {
+            let now = Timestamp::now();
+            format!("{now:.6}  INFO {REQUESTS_TARGET}: {left_out} requests before this are not shown\n")
+        };
+        (left_out.map(line), asks_in)
+    })
 }
 
 /// Which events are logged.
@@ -243,6 +262,24 @@ impl Written {
         self.lines += 1;
         Verdict::Write { left_out: std::mem::take(&mut self.left_out), is_last: self.lines == bound.lines }
     }
+
+    /// What was left out in a window that is over, of which no line told; and when to ask again.
+    fn overdue(&mut self, bound: Bound, now: Instant) -> (Option<u64>, Option<Duration>) {
+        if self.left_out == 0 && self.lines < bound.lines {
+            return (None, None);
+        }
+        let left = bound.window.saturating_sub(now.saturating_duration_since(self.begun));
+        if !left.is_zero() {
+            return (None, Some(left));
+        }
+        self.lines = 0;
+        (self.left(), None)
+    }
+
+    /// What was left out, of which no line told.
+    fn left(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.left_out)).filter(|left_out| *left_out > 0)
+    }
 }
 
 /// Writes the fields of an event after its head.
@@ -280,11 +317,7 @@ impl fmt::Write for Plain<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for char in text.chars() {
             let before = self.line.len();
-            if is_visible(char) {
-                self.line.push(char);
-            } else {
-                self.line.extend(char.escape_default());
-            }
+            visible::write_char(self.line, char)?;
             let bytes = self.line.len() - before;
             if bytes > self.left_bytes {
                 self.line.truncate(before);
@@ -297,31 +330,10 @@ impl fmt::Write for Plain<'_> {
     }
 }
 
-/// A text of others for a terminal: characters that would steer it are written as escapes.
-pub(super) fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        if is_visible(char) || char == '\n' {
-            shown.push(char);
-        } else {
-            shown.extend(char.escape_default());
-        }
-    }
-    shown
-}
-
-/// Tells whether a character shows as itself: it is no control character or line end, and does not reverse or hide the
-/// characters around it.
-fn is_visible(char: char) -> bool {
-    let hides = matches!(char,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
-    !char.is_control() && !hides
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::visible::{HOSTILE, is_visible};
     use proptest::prelude::{ProptestConfig, any, proptest};
     use std::sync::Arc;
 
@@ -348,21 +360,10 @@ mod tests {
 
     #[test]
     fn whatever_clients_say_an_event_is_one_line() {
-        for hostile in [
-            "plain",
-            "a\nb",
-            "a\r\n2026-01-01T00:00:00Z ERROR mcpool: all is lost",
-            "\u{1b}[2J\u{1b}]0;title\u{7}",
-            "\u{9b}31m",
-            "abc\u{202e}gpj.exe",
-            "\u{2066}\u{2069}\u{200f}\u{feff}",
-            "line\u{2028}separator\u{2029}\u{85}",
-            "\0\u{8}\u{7f}",
-            "tag\u{e0041}",
-            &"x".repeat(1_000_000),
-            &"\n".repeat(1_000_000),
-            &"\u{202e}".repeat(100_000),
-        ] {
+        let long = ["x", "\n", "\u{202e}"].map(|char| char.repeat(1_000_000));
+        let forged = "a\r\n2026-01-01T00:00:00Z ERROR mcpool: all is lost";
+        let hostile = HOSTILE.into_iter().chain(["plain", forged]).chain(long.iter().map(String::as_str));
+        for hostile in hostile {
             assert_one_line(&lines_of(|| log(hostile)), hostile);
         }
         let line = lines_of(|| tracing::warn!(path = %"a\nb", n = 7, "caf\u{e9} is fine"));
@@ -411,6 +412,24 @@ mod tests {
         assert!(lines[30].ends_with("another place"), "{}", lines[30]);
         let debugging = lines_of(|| (0..100).for_each(|n| tracing::debug!(n, "asked for")));
         assert_eq!(debugging.lines().count(), 100);
+    }
+
+    #[test]
+    fn what_a_flood_of_requests_leaves_is_told_without_another() {
+        let start = Instant::now();
+        let mut written = Written::from(start);
+        assert_eq!(written.overdue(REQUESTS, start), (None, None));
+        for _ in 0..30 {
+            written.count(REQUESTS, start);
+        }
+        let soon = start + REQUESTS.window / 2;
+        assert_eq!(written.overdue(REQUESTS, soon), (None, Some(REQUESTS.window / 2)));
+        assert_eq!(written.overdue(REQUESTS, start + REQUESTS.window), (Some(10), None));
+        assert_eq!(written.overdue(REQUESTS, start + REQUESTS.window), (None, None), "told once");
+        for _ in 0..25 {
+            written.count(REQUESTS, start + REQUESTS.window);
+        }
+        assert_eq!((written.left(), written.left()), (Some(5), None), "the end waits for nothing");
     }
 
     #[test]

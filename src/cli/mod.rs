@@ -49,6 +49,7 @@ mod version;
 mod webhook;
 mod words;
 
+use crate::visible;
 use clap::ArgMatches;
 use error::CliError;
 use signal_hook::consts::SIGXFSZ;
@@ -78,7 +79,7 @@ pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if !error.is_closed_pipe() {
-                let _ = writeln!(io::stderr(), "mcpool: {}", log::shown(&error.to_string()));
+                let _ = writeln!(io::stderr(), "mcpool: {}", visible::lines(&error.to_string()));
             }
             error.exit_code()
         }

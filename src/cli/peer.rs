@@ -1,10 +1,11 @@
-//! The server that `tools` and `call` ask: `mcpool serve` over some directories, any other command, or one that runs
-//! already, which the shim connects to.
+//! The server that `tools`, `call` and `lint` ask: `mcpool serve` over some directories, any other command, or one that
+//! runs already, which the shim connects to.
 
 use super::config::{Config, Flags, Setting, Settings};
+use super::connect::{self, Target};
 use super::error::CliError;
 use super::toolsets::Enabled;
-use crate::client::{ClientOptions, ServerCommand};
+use crate::client::{Client, ClientOptions, ServerCommand, ToolList};
 use crate::limits::{LimitOption, Limits};
 use clap::ArgMatches;
 use std::ffi::OsString;
@@ -25,8 +26,51 @@ const SERVE: [&str; 8] = [
     "--record-arguments=false",
 ];
 
-/// The command of the server: that of `--server`, or this program over `dirs`, or over `.`.
-pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand, CliError> {
+/// A server that is asked.
+#[derive(Debug)]
+pub(super) struct Peer {
+    command: ServerCommand,
+    /// Where the command connects to, if the server runs already.
+    address: Option<Target>,
+}
+
+impl Peer {
+    /// One that is started.
+    pub(super) fn started(command: ServerCommand) -> Self {
+        Self { command, address: None }
+    }
+
+    pub(super) fn command(&self) -> &ServerCommand {
+        &self.command
+    }
+
+    /// Opens the server, has `work` ask it, and ends it. Where nobody listens, that is said at once: the shim would wait
+    /// for somebody to come.
+    pub(super) fn ask<T>(
+        &self,
+        matches: &ArgMatches,
+        work: impl AsyncFnOnce(&Client, &mut Interrupt) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        runtime()?.block_on(async {
+            let mut interrupt = Interrupt::listen()?;
+            if let Some(address) = &self.address {
+                interrupt.unless(address.reach()).await?;
+            }
+            let client = interrupt.unless(Client::start(&self.command, options(matches))).await?;
+            let done = work(&client, &mut interrupt).await;
+            client.close().await;
+            done
+        })
+    }
+
+    /// All that it lists as its tools.
+    pub(super) fn list(&self, matches: &ArgMatches) -> Result<ToolList, CliError> {
+        self.ask(matches, async |client, interrupt| interrupt.unless(client.list_entries()).await)
+    }
+}
+
+/// The server that is meant: that of `--server`, or this program over `dirs`, or over `.`.
+pub(super) fn peer(matches: &ArgMatches, dirs: &str) -> Result<Peer, CliError> {
     let server = matches.get_one::<String>("server");
     let named = server
         .is_none()
@@ -36,7 +80,7 @@ pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand,
     let named: Vec<&PathBuf> = named.collect();
     match (server, &named[..]) {
         (Some(text), _) if is_address(text) => return shim(text, matches),
-        (Some(text), _) => return parse(text),
+        (Some(text), _) => return parse(text).map(Peer::started),
         (None, [address]) if address.to_str().is_some_and(is_address) => {
             return shim(&address.to_string_lossy(), matches);
         }
@@ -57,7 +101,7 @@ pub(super) fn command(matches: &ArgMatches, dirs: &str) -> Result<ServerCommand,
     if arguments.len() == before && takes_directories(toolsets) {
         arguments.push(".".into());
     }
-    Ok(ServerCommand { program, arguments })
+    Ok(Peer::started(ServerCommand { program, arguments }))
 }
 
 /// Whether a text is where a server listens, and neither a directory nor a command.
@@ -72,7 +116,8 @@ pub(super) fn is_other(matches: &ArgMatches, dirs: &str) -> bool {
 }
 
 /// The shim to a server that runs already.
-fn shim(address: &str, matches: &ArgMatches) -> Result<ServerCommand, CliError> {
+fn shim(address: &str, matches: &ArgMatches) -> Result<Peer, CliError> {
+    let target = connect::target(address, matches)?;
     let program = std::env::current_exe().map_err(CliError::Runtime)?.into_os_string();
     let mut arguments: Vec<OsString> = vec!["connect".into(), address.into()];
     for header in matches.get_many::<String>("header").into_iter().flatten() {
@@ -83,7 +128,7 @@ fn shim(address: &str, matches: &ArgMatches) -> Result<ServerCommand, CliError> 
             arguments.extend([flag.into(), file.clone().into_os_string()]);
         }
     }
-    Ok(ServerCommand { program, arguments })
+    Ok(Peer { command: ServerCommand { program, arguments }, address: Some(target) })
 }
 
 /// Whether the server that is started will work in directories. If that is wrong in its settings, it says so itself.
@@ -130,7 +175,7 @@ fn parse(text: &str) -> Result<ServerCommand, CliError> {
 }
 
 /// The limits of the client.
-pub(super) fn options(matches: &ArgMatches) -> ClientOptions {
+fn options(matches: &ArgMatches) -> ClientOptions {
     let silence = matches.get_one::<u64>("timeout_ms").copied().map(Duration::from_millis);
     let defaults = ClientOptions::default();
     ClientOptions {
@@ -142,7 +187,7 @@ pub(super) fn options(matches: &ArgMatches) -> ClientOptions {
 }
 
 /// A runtime for one command.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)
 }
 

@@ -7,6 +7,7 @@ use super::config::{Config, Settings};
 use super::config_file;
 use super::error::CliError;
 use super::log::MAX_THREAD_BYTES;
+use super::report::WHERE_WORDS_ARE;
 use super::terminal;
 use crate::limits::{LimitOption, Limits};
 use crate::memory::{CeilingPlan, PlanBasis, PlannedLoad, ProcessFacts, Transfers};
@@ -14,13 +15,14 @@ use crate::report::write_plan;
 use crate::server::Server;
 use crate::traffic::{MAX_ACCESS_LOG_BYTES, MAX_RECORDER_BYTES};
 use crate::transport::object_prices;
+use crate::visible;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Width of the output if stdout is no terminal.
-const FILE_WIDTH: usize = 120;
+const FILE_WIDTH: usize = 80;
 /// The smallest width; narrower terminals wrap the lines.
 const MIN_WIDTH: usize = 40;
 
@@ -34,10 +36,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &plan).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &plan)?;
         writeln!(out)?;
     } else {
         write_plan(&plan, width, &mut out)?;
+        writeln!(out, "\n{WHERE_WORDS_ARE}")?;
     }
     out.flush()?;
     Ok(if plan.fits { ExitCode::SUCCESS } else { ExitCode::from(1) })

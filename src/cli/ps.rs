@@ -6,6 +6,7 @@ use super::find_servers;
 use super::serving::Serving;
 use super::terminal::{self, columns, padding};
 use crate::limits::units;
+use crate::visible;
 use clap::ArgMatches;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
@@ -48,7 +49,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &servers).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &servers)?;
         writeln!(out)?;
     } else {
         write_table(&servers, width, &mut out)?;
@@ -105,7 +106,7 @@ fn write_table(servers: &[Running], width: usize, out: &mut impl Write) -> io::R
     };
     write_row(&head, "SERVES")?;
     for (row, server) in rows.iter().zip(servers) {
-        write_row(row, &server.serving.show())?;
+        write_row(row, &visible::line(&server.serving.show()))?;
     }
     Ok(())
 }

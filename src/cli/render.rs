@@ -3,6 +3,7 @@
 use super::terminal::{columns, cut};
 use crate::client::{CallResult, Content, Progress, Resource};
 use crate::limits::units;
+use crate::visible;
 use std::io::{self, Write};
 
 /// Writes the answer of a tool: text as it is, other blocks by their type and size, the structured content if there is
@@ -33,7 +34,7 @@ pub(super) fn write_result(out: &mut impl Write, result: &CallResult, ends_line:
         if !at_line_start {
             writeln!(out)?;
         }
-        serde_json::to_writer_pretty(&mut *out, structured)?;
+        visible::write_json(&mut *out, structured)?;
         at_line_start = false;
     }
     if ends_line && !at_line_start {
@@ -64,14 +65,14 @@ fn decoded_size(base64: &str) -> String {
     units::bytes(digits as u64 * 3 / 4)
 }
 
-/// The first sentence of `text` on one line of at most `width` columns, without control characters.
+/// The first sentence of `text` on one line of at most `width` columns, with escapes for what does not show.
 pub(super) fn one_line(text: &str, width: usize) -> String {
     let mut line = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+    for word in text.split_whitespace() {
         if !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&visible::line(word));
         if columns(&line) > width {
             return cut(&line, width.saturating_sub(3)).trim_end().to_owned() + "...";
         }
@@ -142,12 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn one_line_takes_the_first_sentence_and_no_control_characters() {
+    fn one_line_takes_the_first_sentence_and_nothing_that_steers() {
         for (text, width, want) in [
             ("Reads a file. Then more.", 80, "Reads a file."),
             ("Reads  a\n file", 80, "Reads a file"),
             ("e.g. this one", 80, "e.g. this one"),
-            ("red \x1b[31malert\x07", 80, "red [31malert"),
+            ("red \x1b[31malert\x07", 80, "red \\u{1b}[31malert\\u{7}"),
             ("one two three", 9, "one tw..."),
             ("one two three", 10, "one two..."),
             ("abcdefghijkl", 8, "abcde..."),

@@ -3,19 +3,22 @@
 mod at;
 mod changes;
 mod diff;
+mod meanings;
 mod source;
 
 use super::admin;
 use super::error::CliError;
 use crate::limits::units::bytes;
 use crate::memory::MemoryReport;
-use crate::report::{write_html, write_legend, write_markdown, write_table};
+use crate::report::{write_html, write_markdown, write_table};
+use crate::visible;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-pub(super) use source::{is_saved, read, read_all, read_history};
+pub(super) use meanings::WHERE_WORDS_ARE;
+pub(super) use source::{is_saved, nothing_in, read, read_all, read_history};
 
 /// The schema files; a test compares them with the types.
 const HISTORY_SCHEMA_JSON: &str = include_str!("../memory/black_box.schema.json");
@@ -63,12 +66,12 @@ fn write_black_box(source: Option<&str>, is_json: bool, out: &mut impl Write) ->
     }
     let written = admin::write_black_box(source)?;
     if is_json {
-        serde_json::to_writer_pretty(&mut *out, &written).map_err(io::Error::from)?;
+        visible::write_json(&mut *out, &written)?;
         writeln!(out)?;
         return Ok(());
     }
     match (written.path, written.why) {
-        (Some(path), _) => writeln!(out, "{}", path.display())?,
+        (Some(path), _) => writeln!(out, "{}", visible::line(&path.display().to_string()))?,
         (None, why) => {
             let why = why.unwrap_or_default();
             return Err(CliError::Usage(format!("the server did not write its black box: {why}")));
@@ -85,7 +88,7 @@ fn reclaim(source: Option<&str>, is_json: bool, out: &mut impl Write) -> Result<
     }
     let outcome = admin::reclaim(source)?;
     if is_json {
-        serde_json::to_writer_pretty(&mut *out, &outcome).map_err(io::Error::from)?;
+        visible::write_json(&mut *out, &outcome)?;
         writeln!(out)?;
         return Ok(());
     }
@@ -94,7 +97,7 @@ fn reclaim(source: Option<&str>, is_json: bool, out: &mut impl Write) -> Result<
         writeln!(out, "Given back: {given}; resident {} before, {} now.", bytes(before), bytes(after))?;
     }
     for step in &outcome.steps {
-        writeln!(out, "  {}: {} freed", step.step, bytes(step.bytes))?;
+        writeln!(out, "  {}: {} freed", visible::line(&step.step), bytes(step.bytes))?;
     }
     Ok(())
 }
@@ -106,18 +109,13 @@ fn show(
     out: &mut impl Write,
 ) -> Result<(), CliError> {
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut *out, report).map_err(io::Error::from)?;
+        visible::write_json(&mut *out, report)?;
         writeln!(out)?;
     } else if matches.get_flag("markdown") {
         write_markdown(report, out)?;
     } else {
         write_table(report, width, out)?;
-        if matches.get_flag("explain") {
-            writeln!(out)?;
-            write_legend(width, out)?;
-        } else {
-            writeln!(out, "\nWhat the words mean: mcpool report --explain")?;
-        }
+        meanings::write(matches.get_flag("explain"), width, out)?;
     }
     Ok(())
 }

@@ -28,19 +28,6 @@ pub(super) fn help_width() -> usize {
     }
 }
 
-/// A text of others for a terminal: its lines and tabs, and all that would steer the terminal as escapes.
-pub(super) fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.replace("\r\n", "\n").chars() {
-        if char.is_control() && !matches!(char, '\n' | '\t') {
-            shown.extend(char.escape_default());
-        } else {
-            shown.push(char);
-        }
-    }
-    shown
-}
-
 /// The columns that a text needs.
 pub(super) fn columns(text: &str) -> usize {
     text.width()
@@ -94,18 +81,6 @@ mod tests {
         assert_eq!(lines, ["set", "--max-frame-bytes to", "漢字漢字 more"]);
         assert_eq!(wrap("a-very-long-single-word", 5), ["a-very-long-single-word"]);
         assert_eq!(wrap("", 5), [""]);
-    }
-
-    #[test]
-    fn nothing_steers_a_terminal_and_the_text_stays() {
-        for (text, want) in [
-            ("a\tb\nc\r\n", "a\tb\nc\n"),
-            ("red \x1b[31malert\x07\r", "red \\u{1b}[31malert\\u{7}\\r"),
-            ("\u{9b}1m", "\\u{9b}1m"),
-            ("e\u{301} \u{200d} \u{6f22}", "e\u{301} \u{200d} \u{6f22}"),
-        ] {
-            assert_eq!(harmless(text), want);
-        }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 use super::cost::Cost;
 use super::error::CliError;
 use super::parameters::parameters;
-use super::peer::{self, Interrupt};
+use super::peer;
 use super::render::one_line;
 use super::terminal::{self, columns, padding, wrap};
-use crate::client::{Client, Tool};
+use crate::client::Tool;
+use crate::limits::units::grouped;
+use crate::visible;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -24,6 +26,9 @@ const MIN_BESIDE_WIDTH: usize = 36;
 const MIN_BELOW_WIDTH: usize = 24;
 /// Characters of the longest description in the table; `--json` has them whole.
 const MAX_DESCRIPTION: usize = 240;
+/// The most tools in the table, and their width; `--json` has them all.
+const MAX_ROWS: usize = 500;
+const MAX_NAME: usize = 64;
 
 /// Lists the tools.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
@@ -31,14 +36,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     if wants_cost && !peer::is_other(matches, "dirs") {
         return show_cost(&Cost::of_settings(matches)?, matches);
     }
-    let command = peer::command(matches, "dirs")?;
-    let tools = peer::runtime()?.block_on(async {
-        let mut interrupt = Interrupt::listen()?;
-        let client = interrupt.unless(Client::start(&command, peer::options(matches))).await?;
-        let tools = interrupt.unless(client.list_tools()).await;
-        client.close().await;
-        tools
-    })?;
+    let list = peer::peer(matches, "dirs")?.list(matches)?;
+    if let [first, rest @ ..] = &list.unreadable[..] {
+        let (title, more) = (first.title(), rest.len());
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        tracing::warn!(
+            "the server lists what is no tool: {title}: {}{more}; `mcpool lint` has them all",
+            first.why
+        );
+    }
+    let tools = list.tools;
     if wants_cost {
         return show_cost(&Cost::of_server(&tools)?, matches);
     }
@@ -46,7 +53,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &tools).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &tools)?;
         writeln!(out)?;
     } else {
         write_table(&mut out, &tools, width)?;
@@ -58,7 +65,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
 fn show_cost(cost: &Cost, matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let mut out = BufWriter::new(io::stdout().lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, cost).map_err(io::Error::from)?;
+        visible::write_json(&mut out, cost)?;
         writeln!(out)?;
     } else {
         cost.write_table(&mut out)?;
@@ -72,7 +79,10 @@ fn write_table(out: &mut impl Write, tools: &[Tool], width: usize) -> io::Result
     if tools.is_empty() {
         return writeln!(out, "The server has no tools.");
     }
-    let rows: Vec<_> = tools.iter().map(|tool| (one_line(&tool.name, width), show_arguments(tool))).collect();
+    let (tools, more) = tools.split_at(tools.len().min(MAX_ROWS));
+    let max_name = width.min(MAX_NAME);
+    let rows: Vec<_> =
+        tools.iter().map(|tool| (one_line(&tool.name, max_name), show_arguments(tool))).collect();
     let names = rows.iter().map(|(name, _)| columns(name)).max().unwrap_or_default();
     let arguments = rows
         .iter()
@@ -101,7 +111,10 @@ fn write_table(out: &mut impl Write, tools: &[Tool], width: usize) -> io::Result
             }
         }
     }
-    Ok(())
+    if more.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "and {} more tools: --json has them all.", grouped(more.len() as u64))
 }
 
 fn write_indented(out: &mut impl Write, lines: &[String], indent: usize) -> io::Result<()> {
@@ -163,6 +176,24 @@ many      [first_argument] [second_argument] [third_argument]
         assert!(shown.lines().count() > 2 && shown.lines().all(|line| columns(line) <= 60), "{shown}");
         let want = "read one two three four five six seven eight nine ten one";
         assert!(shown.split_whitespace().collect::<Vec<_>>().join(" ").starts_with(want), "{shown}");
+    }
+
+    #[test]
+    fn a_list_without_end_has_a_bound_and_says_so() {
+        let long = format!("\u{9b}2J{}", "n".repeat(300));
+        let named = |n: usize| json!({"name": format!("{long}{n}"), "description": "\u{202e}evil", "inputSchema": {}});
+        let tools: Vec<Tool> =
+            (0..2_500).map(|n| serde_json::from_str(&named(n).to_string()).expect("a tool")).collect();
+        let mut out = Vec::new();
+        write_table(&mut out, &tools, 80).expect("written");
+        let shown = String::from_utf8(out).expect("text");
+        assert!(visible::is_harmless(&shown), "{shown:?}");
+        assert!(
+            shown.ends_with("\nand 2,000 more tools: --json has them all.\n"),
+            "{}",
+            &shown[shown.len() - 100..]
+        );
+        assert!(shown.lines().all(|line| columns(line) <= 80));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The command `mcpool top`: a live view of a running server for people, and one look at it for programs.
 //!
 //! It reads reports from the admin socket, and nothing else of the server. Invariant: what a server says reaches the
-//! terminal only through [`harmless`](crate::report::harmless).
+//! terminal only through [`line`](crate::visible::line).
 
 mod draw;
 mod feed;
@@ -14,6 +14,7 @@ mod view;
 use super::admin;
 use super::error::CliError;
 use super::terminal;
+use crate::visible;
 use clap::ArgMatches;
 use feed::Feed;
 use keys::Action;
@@ -45,7 +46,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let report = admin::report(source.as_deref())?;
     let mut out = BufWriter::new(io::stdout().lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &TopSample::new(&before, &report)).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &TopSample::new(&before, &report))?;
         writeln!(out)?;
     } else {
         let mut view = View::new();

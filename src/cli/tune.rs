@@ -12,7 +12,8 @@ use super::terminal::{self, write_wrapped};
 use crate::limits::LimitOption;
 use crate::limits::units::bytes;
 use crate::memory::MemoryReport;
-use crate::report::{Change, Prices, Proposal, Terms, harmless, propose};
+use crate::report::{Change, Prices, Proposal, Terms, propose};
+use crate::visible;
 use apply::Subject;
 use clap::ArgMatches;
 use std::fmt::Write as _;
@@ -40,14 +41,21 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let width = terminal::width(&stdout, MIN_WIDTH, FILE_WIDTH);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &proposal).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &proposal)?;
         writeln!(out)?;
     } else {
         show(&proposal, reports.len(), width, &mut out)?;
     }
     out.flush()?;
-    if let Some(path) = matches.get_one::<PathBuf>("write").filter(|_| !proposal.changes.is_empty()) {
-        write(path, &proposal.changes)?;
+    if let Some(path) = matches.get_one::<PathBuf>("write") {
+        let told = write_if_changed(path, &proposal)?;
+        // Whoever reads JSON reads nothing else there.
+        if matches.get_flag("json") {
+            let _ = writeln!(io::stderr(), "{told}");
+        } else {
+            write_wrapped("", &told, width, &mut out)?;
+            out.flush()?;
+        }
     }
     match (subject, reports.last()) {
         (Some(subject), Some(report)) => subject.apply(report, &proposal, &mut out),
@@ -70,7 +78,7 @@ fn read(matches: &ArgMatches) -> Result<Vec<MemoryReport>, CliError> {
         reports.push(report::read(None)?);
     }
     if reports.is_empty() {
-        return Err(CliError::Usage("there is no report".to_owned()));
+        return Err(report::nothing_in(sources));
     }
     reports.sort_by_key(|report| report.taken_unix_ms);
     Ok(reports)
@@ -117,7 +125,7 @@ fn show(proposal: &Proposal, reports: usize, width: usize, out: &mut impl Write)
             bytes(saved_bytes.abs() as u64)
         );
         for text in std::iter::once(&saved).chain(evidence) {
-            write_wrapped("  # ", &harmless(text), width, out)?;
+            write_wrapped("  # ", &visible::line(text), width, out)?;
         }
     }
     if proposal.changes.is_empty() {
@@ -129,6 +137,20 @@ fn show(proposal: &Proposal, reports: usize, width: usize, out: &mut impl Write)
          {least_gain} is left out (--least-gain)."
     );
     write_wrapped("", &prices, width, out)
+}
+
+/// Writes the settings that change, and says what became of the file.
+fn write_if_changed(path: &Path, proposal: &Proposal) -> Result<String, CliError> {
+    let file = visible::line(&path.display().to_string());
+    if proposal.changes.is_empty() {
+        let why = match proposal.missing_minutes {
+            Some(_) => "there is too little data",
+            None => "no setting changes",
+        };
+        return Ok(format!("{file} is not written: {why}."));
+    }
+    write(path, &proposal.changes)?;
+    Ok(format!("{file} is written: `mcpool serve --config {file}` takes it."))
 }
 
 /// Writes the whole file or nothing. Settings of an earlier run stay unless this one changes them.
@@ -225,6 +247,24 @@ mod tests {
         let text = std::fs::read_to_string(&path).expect("a file");
         let want = "# evidence for 5 = enough\nmessage_capacity = 5\n# evidence for 7 = enough\narena_capacity = 7\n";
         assert_eq!(text.split_once('\n').expect("lines").1, want);
+        let proposal = |changes, missing_minutes| Proposal {
+            changes,
+            promises: Vec::new(),
+            missing_minutes,
+            prices: Prices::default(),
+        };
+        let other = folder.path().join("other.toml");
+        for (nothing, why) in [
+            (proposal(Vec::new(), None), "no setting changes"),
+            (proposal(Vec::new(), Some(1)), "too little data"),
+        ] {
+            let told = write_if_changed(&other, &nothing).expect("told");
+            assert!(told.contains("other.toml is not written: ") && told.contains(why), "{told}");
+            assert!(!other.exists());
+        }
+        let told =
+            write_if_changed(&other, &proposal(vec![change("arena_capacity", 7)], None)).expect("written");
+        assert!(told.contains("other.toml is written") && other.exists(), "{told}");
         std::fs::write(&path, "mine = 1\n").expect("written");
         assert!(write(&path, &[change("arena_capacity", 7)]).is_err());
     }

@@ -77,6 +77,12 @@ pub enum ClientError {
         /// Pages read.
         pages: usize,
     },
+    /// The pages of the server's list of tools are longer than one message may be.
+    #[error("the server's tool list is longer than {limit_bytes} bytes: it cannot be shown")]
+    ListTooLong {
+        /// Longest list accepted, all pages together.
+        limit_bytes: usize,
+    },
     /// The server asked for something that this client did not declare.
     #[error("the server answered {method} with {result_type:?}, which this client cannot continue")]
     ResultType {

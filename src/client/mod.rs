@@ -16,6 +16,7 @@ pub(crate) mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod tool;
+mod tool_list;
 mod wire_http;
 
 pub use connection::Progress;
@@ -25,6 +26,9 @@ pub(crate) use negotiate::initialize_params;
 pub(crate) use negotiate::{MODERN, answers_discover, modern_meta};
 pub use process::ServerCommand;
 pub use tool::{Answer, CallResult, Content, Resource, Tool};
+pub(crate) use tool_list::ToolList;
+#[cfg(all(test, feature = "cli"))]
+pub(crate) use tool_list::UnreadableTool;
 
 use connection::{Connection, End, Event, Pending};
 use negotiate::{Dialect, Probe};
@@ -197,16 +201,18 @@ impl Client {
     /// All tools of the server, in its order.
     ///
     /// # Errors
-    /// When the server refuses, stays silent, ends, or lists without end.
+    /// When the server refuses, stays silent, ends, lists without end or more than fits, or lists what is no tool.
     pub async fn list_tools(&self) -> Result<Vec<Tool>, ClientError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Page {
-            tools: Vec<Tool>,
-            next_cursor: Option<String>,
-        }
-        const METHOD: &str = "tools/list";
-        let mut tools = Vec::new();
+        self.list_entries().await?.all()
+    }
+
+    /// All that the server lists as its tools, in its order, and what is wrong with those that are none.
+    ///
+    /// # Errors
+    /// As for [`Client::list_tools`], but for entries that are no tools.
+    pub(crate) async fn list_entries(&self) -> Result<ToolList, ClientError> {
+        const METHOD: &str = tool_list::METHOD;
+        let (mut list, mut left_bytes) = (ToolList::default(), self.options.max_message_bytes);
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let params = cursor.take().map(|cursor| ("cursor".to_owned(), Value::from(cursor)));
@@ -216,11 +222,12 @@ impl Client {
                     break answer.map_err(|fault| fault.into_error(METHOD))?;
                 }
             };
-            let page: Page = decode(METHOD, &answer)?;
-            tools.extend(page.tools);
-            cursor = page.next_cursor;
+            let limit_bytes = self.options.max_message_bytes;
+            left_bytes =
+                left_bytes.checked_sub(answer.get().len()).ok_or(ClientError::ListTooLong { limit_bytes })?;
+            cursor = list.add(decode(METHOD, &answer)?);
             if cursor.is_none() {
-                return Ok(tools);
+                return Ok(list);
             }
         }
         Err(ClientError::EndlessList { pages: MAX_PAGES })

@@ -6,6 +6,7 @@
 use super::error::ClientError;
 use super::line::{LineError, LineReader};
 use crate::lock::lock;
+use crate::visible;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -113,11 +114,8 @@ async fn read_stderr(stderr: ChildStderr, last_lines: Arc<Mutex<VecDeque<String>
     loop {
         match reader.next_line().await {
             Ok(Some(line)) => {
-                let text: String = String::from_utf8_lossy(line)
-                    .chars()
-                    .filter(|c| !c.is_control() || *c == '\t')
-                    .take(SHOWN_CHARS)
-                    .collect();
+                let text: String = String::from_utf8_lossy(line).chars().take(SHOWN_CHARS).collect();
+                let text = visible::line(&text.replace('\t', "    "));
                 tracing::debug!(target: "mcpool::client::server_stderr", "{text}");
                 let mut kept = lock(&last_lines);
                 if kept.len() == KEPT_LINES {

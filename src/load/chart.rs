@@ -9,6 +9,10 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 26.0;
+/// The most that a character of a label takes on average, the height of a label, and what is left free beside one.
+const CHAR_WIDTH: f64 = 7.2;
+const LABEL_HEIGHT: f64 = 13.0;
+const LABEL_GAP: f64 = 6.0;
 /// About so many marks has an even axis.
 const MARKS: f64 = 5.0;
 
@@ -114,7 +118,7 @@ impl Chart<'_> {
                 out,
                 "<text class=\"{class}\" x=\"{right:.0}\" y=\"14\" text-anchor=\"end\">{name}</text>"
             );
-            right -= 14.0 + name.len() as f64 * 6.5;
+            right -= LABEL_GAP + width_of(name);
             if let [(only_x, only_y)] = points[..] {
                 let (x, y) = (x.at(only_x), y.at(only_y));
                 let _ = writeln!(out, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
@@ -132,12 +136,19 @@ impl Chart<'_> {
 
     fn axes(&self, x: &Axis, y: &Axis, out: &mut String) {
         let (left, right, bottom) = (LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM);
+        let mut free_above = f64::MAX;
         for mark in y.marks() {
-            let (at, label) = (y.at(mark), escape(&(self.y_label)(mark)));
+            let at = y.at(mark);
             let _ = writeln!(
                 out,
                 "<line class=\"grid\" x1=\"{left}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>"
             );
+            // A mark without room for its label has its line alone.
+            if at > free_above {
+                continue;
+            }
+            free_above = at - LABEL_HEIGHT;
+            let label = escape(&(self.y_label)(mark));
             let _ = writeln!(
                 out,
                 "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
@@ -145,19 +156,34 @@ impl Chart<'_> {
                 at + 4.0
             );
         }
+        let mut free_from = 0.0;
         for mark in x.marks() {
-            let (at, label) = (x.at(mark), escape(&(self.x_label)(mark)));
+            let (at, label) = (x.at(mark), (self.x_label)(mark));
             let _ = writeln!(
                 out,
                 "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>"
             );
+            // It stands below its mark, or ends with the drawing.
+            let width = width_of(&label);
+            let from = (at - width / 2.0).min(WIDTH - width);
+            if from < free_from {
+                continue;
+            }
+            free_from = from + width + LABEL_GAP;
             let _ = writeln!(
                 out,
-                "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
-                bottom + 16.0
+                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                from + width / 2.0,
+                bottom + 16.0,
+                escape(&label)
             );
         }
     }
+}
+
+/// The most that a label takes.
+fn width_of(label: &str) -> f64 {
+    label.chars().count() as f64 * CHAR_WIDTH
 }
 
 #[cfg(test)]
@@ -175,16 +201,48 @@ mod tests {
         assert!((log.at(100.0) - 50.0).abs() < 1e-9);
     }
 
+    /// The labels of a chart, and the boxes that they are in: left, right, top, bottom.
+    fn labels(svg: &str) -> Vec<(String, [f64; 4])> {
+        let texts = svg.split("<text ").skip(1).map(|rest| rest.split_once("</text>").expect("an end").0);
+        texts
+            .map(|text| {
+                let (tag, label) = text.split_once('>').expect("a tag");
+                let attribute = |name: &str| {
+                    let value = tag.split_once(&format!("{name}=\"")).expect(name).1;
+                    value.split_once('"').expect("a quotation mark").0
+                };
+                let [x, y] = ["x", "y"].map(|name| attribute(name).parse::<f64>().expect("a number"));
+                let width = label.chars().count() as f64 * 7.0;
+                let left = match attribute("text-anchor") {
+                    "end" => x - width,
+                    _ => x - width / 2.0,
+                };
+                (label.to_owned(), [left, left + width, y - 9.0, y + 2.0])
+            })
+            .collect()
+    }
+
     proptest! {
         #[test]
         fn whatever_is_drawn_lies_within_the_chart(
             points in proptest::collection::vec((-5.0..1e6_f64, 0.0..1e9_f64), 1..30), is_log: bool,
         ) {
             let (x, y) = if is_log { (Scale::Log, Scale::Log) } else { (Scale::Linear, Scale::Linear) };
-            let label = |value: f64| format!("{value}");
-            let lines = [Line { name: "all", class: "a", points: points.clone() }];
-            let text = Chart { x, y, x_label: &label, y_label: &label }.draw(&lines);
+            let (x_label, y_label) = (|value: f64| format!("{value:.2} s"), |value: f64| format!("{value:.1e}"));
+            let line = |name| Line { name, class: "a", points: points.clone() };
+            let lines = [line("all"), line("scheduled"), line("answered"), line("failed")];
+            let text = Chart { x, y, x_label: &x_label, y_label: &y_label }.draw(&lines);
             prop_assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+            let boxes = labels(&text);
+            prop_assert!(boxes.len() >= lines.len(), "{text}");
+            for (at, (label, own)) in boxes.iter().enumerate() {
+                prop_assert!(own[0] >= 0.0 && own[1] <= WIDTH, "{label} leaves the chart: {own:?}");
+                for (other_label, other) in &boxes[at + 1..] {
+                    let across = own[1].min(other[1]) - own[0].max(other[0]);
+                    let down = own[3].min(other[3]) - own[2].max(other[2]);
+                    prop_assert!(across <= 0.0 || down <= 0.0, "{label} covers {other_label}: {own:?} {other:?}");
+                }
+            }
             let x = Axis::of(x, points.iter().map(|point| point.0), LEFT, WIDTH - RIGHT);
             for (at, _) in &points {
                 prop_assert!((LEFT - 0.1..=WIDTH - RIGHT + 0.1).contains(&x.at(*at)), "{at}");

@@ -4,6 +4,7 @@
 
 use crate::client::ServerCommand;
 use crate::lock::lock;
+use crate::visible;
 use mio::unix::pipe::{Receiver, Sender};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::VecDeque;
@@ -153,6 +154,6 @@ fn keep_lines(stderr: ChildStderr, last_lines: &Mutex<VecDeque<String>>) {
         if lines.len() == KEPT_LINES {
             lines.pop_front();
         }
-        lines.push_back(text.trim_end().chars().filter(|c| !c.is_control()).collect());
+        lines.push_back(visible::line(text.trim_end()));
     }
 }

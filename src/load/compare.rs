@@ -6,8 +6,9 @@
 
 use super::rank;
 use super::report::{LoadOperationReport, LoadTestReport};
-use super::table::{paragraph, shown, time};
+use super::table::{paragraph, time};
 use crate::limits::units::bytes;
+use crate::visible;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
@@ -56,7 +57,7 @@ pub struct FigureChange {
     pub before: f64,
     /// It is so.
     pub after: f64,
-    /// By what factor it grew, from window to window.
+    /// By what factor it grew: `after` by `before`.
     pub ratio: f64,
     /// How probable such a difference is by chance, 0 to 1.
     pub probability_of_chance: f64,
@@ -174,12 +175,13 @@ impl FigureChange {
 
 /// Compares the windows of a figure that is better when it is smaller.
 fn windows(figure: ComparedFigure, before: &[f64], after: &[f64], least_change: f64) -> FigureChange {
-    let ratio = rank::ratio(before, after);
     let probability_of_chance = rank::probability_of_chance(before, after);
     let noise = rank::spread(before).max(rank::spread(after)) * DEVIATIONS;
     let is_change = probability_of_chance < MAX_PROBABILITY;
     // Neighbours in time are alike, which ranks do not know: what is well within the noise of a window is no change.
     let least_change = least_change.max(noise / 2.0);
+    let [was, is] = [before, after].map(|values| rank::median(&mut values.to_vec()));
+    let ratio = is / was.max(f64::MIN_POSITIVE);
     let verdict = if before.len().min(after.len()) < MIN_WINDOWS {
         Verdict::Unknown
     } else if is_change && ratio >= 1.0 + least_change {
@@ -189,8 +191,8 @@ fn windows(figure: ComparedFigure, before: &[f64], after: &[f64], least_change: 
     } else {
         Verdict::Same
     };
-    let [before, after] = [before, after].map(|values| rank::median(&mut values.to_vec()));
-    FigureChange { operation: None, figure, before, after, ratio, probability_of_chance, noise, verdict }
+    let operation = None;
+    FigureChange { operation, figure, before: was, after: is, ratio, probability_of_chance, noise, verdict }
 }
 
 /// Compares shares of errors by the standard deviation of their difference.
@@ -249,18 +251,22 @@ fn differences(before: &LoadTestReport, after: &LoadTestReport) -> Vec<String> {
     found
 }
 
+/// What the columns of a comparison are.
+const ESTIMATES: &str = "before and after are medians of the windows of each run, errors are shares of all its requests; \
+                         change is from the one to the other, noise what windows of one run differ by";
+
 /// Writes a comparison as text of at most 80 columns.
 ///
 /// # Errors
 /// When `out` refuses it.
 pub fn write_load_comparison(comparison: &LoadComparison, out: &mut impl Write) -> io::Result<()> {
     for difference in &comparison.differences {
-        paragraph(out, "NOTE", &shown(difference))?;
+        paragraph(out, "NOTE", &visible::line(difference))?;
     }
     writeln!(
         out,
         "{:26} {:>10} {:>10} {:>8} {:>8}",
-        shown(&comparison.scenario),
+        visible::line(&comparison.scenario),
         "before",
         "after",
         "change",
@@ -270,6 +276,7 @@ pub fn write_load_comparison(comparison: &LoadComparison, out: &mut impl Write) 
         write_change(change, out)?;
     }
     writeln!(out)?;
+    paragraph(out, "figures", ESTIMATES)?;
     let worse: Vec<_> = comparison.figures.iter().filter(|change| change.verdict == Verdict::Worse).collect();
     let mut names: Vec<_> = worse
         .iter()
@@ -282,13 +289,13 @@ pub fn write_load_comparison(comparison: &LoadComparison, out: &mut impl Write) 
         (0, _) => format!("nobody can tell: too few answers of {}; run for longer", unknown.join(", ")),
         _ => format!("{} got worse beyond the noise", names.join(", ")),
     };
-    let text = shown(&text);
+    let text = visible::line(&text);
     paragraph(out, "verdict", &text)
 }
 
 fn write_change(change: &FigureChange, out: &mut impl Write) -> io::Result<()> {
     let name = match &change.operation {
-        Some(operation) => format!("{} {}", shown(operation), change.figure.name()),
+        Some(operation) => format!("{} {}", visible::line(operation), change.figure.name()),
         None => change.figure.name().to_owned(),
     };
     if name.chars().count() > 26 {

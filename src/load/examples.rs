@@ -1,6 +1,7 @@
 //! The first message of each kind of failure, so that a report can show what went wrong.
 
 use super::failure::FailureKind;
+use crate::visible;
 
 /// The most characters of a message that are kept.
 const KEPT_CHARS: usize = 300;
@@ -37,5 +38,6 @@ impl Examples {
 
 /// The beginning of a text, on one line.
 pub(super) fn short(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(KEPT_CHARS).collect()
+    let line = visible::line(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    line.chars().take(KEPT_CHARS).collect()
 }

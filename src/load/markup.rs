@@ -1,5 +1,7 @@
 //! Texts of others inside HTML and XML.
 
+use crate::visible;
+
 /// A text of others as text of HTML.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -10,9 +12,9 @@ pub(super) fn escape(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // XML has no place for these, even escaped.
-            c if c.is_control() && c != '\n' && c != '\t' => out.push(' '),
-            c => out.push(c),
+            '\n' | '\t' => out.push(c),
+            // XML has no room for some that do not show, even as entities. Writing to a string does not fail.
+            c => _ = visible::write_char(&mut out, c),
         }
     }
     out

@@ -4,6 +4,7 @@ use super::report::{
     GeneratorUse, LatencyReport, LoadOperationReport, LoadTestReport, ReplayReport, ServerUse,
 };
 use crate::limits::units::{bytes, grouped};
+use crate::visible;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -21,14 +22,18 @@ const MAX_NAME: usize = 22;
 pub fn write_load_table(report: &LoadTestReport, out: &mut impl Write) -> io::Result<()> {
     let facts = &report.scenario;
     let transport = format!("{}, {}", facts.transport, facts.revision);
-    paragraph(out, "", &format!("{}: {} ({transport})", shown(&facts.name), shown(&facts.target)))?;
+    paragraph(
+        out,
+        "",
+        &format!("{}: {} ({transport})", visible::line(&facts.name), visible::line(&facts.target)),
+    )?;
     let in_flight =
         if facts.in_flight == 1 { String::new() } else { format!(", {} in flight each", facts.in_flight) };
     let connections = plural(facts.connections, "connection");
     let seconds = report.measured_ms / 1e3;
     paragraph(out, "", &format!("{}, {connections}{in_flight}, {seconds:.1} s", facts.pattern))?;
     if let Some(why) = &report.ended_early {
-        paragraph(out, "", &format!("ENDED EARLY: {}", shown(why)))?;
+        paragraph(out, "", &format!("ENDED EARLY: {}", visible::line(why)))?;
     }
     writeln!(out)?;
     write_requests(report, out)?;
@@ -117,14 +122,14 @@ fn write_requests(report: &LoadTestReport, out: &mut impl Write) -> io::Result<(
         let mut text =
             format!("{} of the warm-up failed or had no answer", plural(counts.warm_up_failed, "request"));
         if let Some(example) = &report.warm_up_example {
-            text.extend([", the first: ", &shown(example)]);
+            text.extend([", the first: ", &visible::line(example)]);
         }
         paragraph(out, " ", &text)?;
     }
     if counts.unexpected > 0 {
         let example = report.unexpected_example.as_deref().unwrap_or_default();
         let text = format!("{} answered nothing that was asked", plural(counts.unexpected, "message"));
-        paragraph(out, " ", &format!("{text}, the first: {}", shown(example)))?;
+        paragraph(out, " ", &format!("{text}, the first: {}", visible::line(example)))?;
     }
     if counts.broken_connections > 0 {
         let text = format!("{} broke or were refused", plural(counts.broken_connections, "connection"));
@@ -156,7 +161,7 @@ fn write_replay(replay: &ReplayReport, out: &mut impl Write) -> io::Result<()> {
         paragraph(out, " ", &text)?;
     }
     if let Some(why) = &replay.stopped {
-        paragraph(out, " ", &format!("the recorder stopped before the server: {}", shown(why)))?;
+        paragraph(out, " ", &format!("the recorder stopped before the server: {}", visible::line(why)))?;
     }
     if replay.is_torn {
         paragraph(out, " ", "the trace ends amid a line, which was left out")?;
@@ -166,7 +171,7 @@ fn write_replay(replay: &ReplayReport, out: &mut impl Write) -> io::Result<()> {
 
 fn write_latencies(report: &LoadTestReport, out: &mut impl Write) -> io::Result<()> {
     let name = |operation: &LoadOperationReport| {
-        let name = shown(operation.tool.as_deref().unwrap_or(&operation.method));
+        let name = visible::line(operation.tool.as_deref().unwrap_or(&operation.method));
         if operation.batch > 1 { format!("{name} x{}", operation.batch) } else { name }
     };
     let mut rows: Vec<(String, u64, Option<&LatencyReport>)> = report
@@ -207,7 +212,7 @@ fn write_failures(report: &LoadTestReport, out: &mut impl Write) -> io::Result<(
         }
         let mut text = format!("{} {}", grouped(failure.count), failure.kind.name());
         if let Some(example) = &failure.example {
-            text.extend([", the first: ", &shown(example)]);
+            text.extend([", the first: ", &visible::line(example)]);
         }
         paragraph(out, if index == 0 { "failures" } else { " " }, &text)?;
     }
@@ -273,19 +278,6 @@ pub(super) fn time(us: f64) -> String {
 fn plural(count: u64, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", grouped(count))
-}
-
-/// A text of others, without what would steer a terminal.
-pub(super) fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-                ' '
-            } else {
-                c
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

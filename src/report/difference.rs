@@ -72,14 +72,15 @@ pub enum FigureGroup {
 }
 
 impl FigureGroup {
-    const fn title(self) -> &'static str {
+    /// The heading of its table, and the name of what the rows are.
+    const fn titles(self) -> [&'static str; 2] {
         match self {
-            Self::Process => "process",
-            Self::Each => "for each",
-            Self::Ledger => "memory of",
-            Self::Client => "client",
-            Self::Latency => "latency, p95",
-            Self::Pool => "misses of pool",
+            Self::Process => ["The process", "process"],
+            Self::Each => ["For each connection, session and request", "each"],
+            Self::Ledger => ["The lines of the ledger", "part"],
+            Self::Client => ["What connections and sessions hold", "client"],
+            Self::Latency => ["Latencies: 95 % were at most this", "latency"],
+            Self::Pool => ["Pools: misses among all that was asked for", "pool"],
         }
     }
 }
@@ -207,7 +208,7 @@ impl Difference {
 }
 
 fn section(figures: &[FigureChange]) -> Option<Section> {
-    let title = figures.first()?.group.title();
+    let [title, of] = figures.first()?.group.titles();
     // What is beyond is shown whatever its place.
     let shown =
         figures.iter().enumerate().filter(|(at, figure)| *at < MAX_SHOWN || figure.is_beyond).map(|(_, f)| f);
@@ -216,13 +217,13 @@ fn section(figures: &[FigureChange]) -> Option<Section> {
     let notes =
         if hidden > 0 { vec![vec![Cell::text(format!("{hidden} more: --json"))]] } else { Vec::new() };
     let columns = vec![
-        Column::name(title),
+        Column::name(of),
         Column::figure("before", 0),
         Column::figure("after", 0),
         Column::figure("change", 0),
         Column::figure("", 0),
     ];
-    Section { title: format!("Change of {title}"), columns, rows, notes }.unless_empty()
+    Section { title: title.to_owned(), columns, rows, notes }.unless_empty()
 }
 
 fn row(figure: &FigureChange) -> Vec<Cell> {

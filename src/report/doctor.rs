@@ -11,9 +11,10 @@ mod pools;
 mod process;
 mod traffic;
 
-use super::layout::{cut, harmless, wrap};
+use super::layout::{cut, wrap};
 use crate::limits::units::grouped;
 use crate::memory::{History, MemoryReport};
+use crate::visible;
 use finding::Verdict;
 use history::Window;
 use serde::Serialize;
@@ -175,12 +176,12 @@ impl Diagnosis {
 const LABEL_COLUMNS: usize = 12;
 
 fn paragraph(text: &str, width: usize, out: &mut impl Write) -> io::Result<()> {
-    wrap(&harmless(text), width, 0).iter().try_for_each(|line| writeln!(out, "{line}"))
+    wrap(&visible::line(text), width, 0).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 /// A label, and the text beside it.
 fn hanging(label: &str, text: &str, width: usize, out: &mut impl Write) -> io::Result<()> {
-    let lines = wrap(&harmless(text), width.saturating_sub(LABEL_COLUMNS), 0);
+    let lines = wrap(&visible::line(text), width.saturating_sub(LABEL_COLUMNS), 0);
     for (at, line) in lines.iter().enumerate() {
         let label = if at == 0 { format!("  {label}") } else { String::new() };
         writeln!(out, "{}", cut(&format!("{label:<LABEL_COLUMNS$}{line}"), width))?;

@@ -8,6 +8,7 @@
 
 use crate::memory::{KernelScope, MemoryReport, OperationReport, PoolReport, PressureLevel};
 use crate::metrics::DURATION_BOUNDS_S;
+use crate::visible;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io;
@@ -147,7 +148,7 @@ fn label_set(labels: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (at, (name, value)) in labels.iter().enumerate() {
         let before = if at == 0 { '{' } else { ',' };
-        let _ = write!(text, "{before}{name}=\"{}\"", escape(value, true));
+        let _ = write!(text, "{before}{name}=\"{}\"", escape(&visible::line(value), true));
     }
     if !text.is_empty() {
         text.push('}');

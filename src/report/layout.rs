@@ -3,8 +3,8 @@
 //! Knows nothing of memory; escapes names from outside. Invariants: no plain line is wider than asked for; no name adds
 //! a line, a cell, a link or markup, or steers a terminal.
 
+use crate::visible;
 use std::io::{self, Write};
-use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_width::UnicodeWidthChar;
 
 /// Longest name that is shown, in characters.
@@ -82,9 +82,9 @@ impl Cell {
     /// On one line, without what could do harm there.
     pub(super) fn plain(&self) -> String {
         match self {
-            Self::Text(text) => harmless(text),
+            Self::Text(text) => visible::line(text),
             Self::Name(name) if name.is_empty() => "-".to_owned(),
-            Self::Name(name) => cut(&harmless(name), MAX_NAME_CHARS),
+            Self::Name(name) => cut(&visible::line(name), MAX_NAME_CHARS),
         }
     }
 
@@ -106,7 +106,7 @@ impl Section {
     }
 
     fn write_plain(&self, width: usize, out: &mut impl Write) -> io::Result<()> {
-        for line in wrap(&harmless(&self.title), width, 0) {
+        for line in wrap(&visible::line(&self.title), width, 0) {
             writeln!(out, "{line}")?;
         }
         if !self.rows.is_empty() {
@@ -149,7 +149,7 @@ impl Section {
     }
 
     fn write_markdown(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "\n## {}", escape_words(&harmless(&self.title)))?;
+        writeln!(out, "\n## {}", escape_words(&visible::line(&self.title)))?;
         if !self.rows.is_empty() {
             let shown: Vec<_> =
                 (0..self.columns.len()).filter(|at| !self.columns[*at].is_plain_only).collect();
@@ -267,26 +267,6 @@ pub(super) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     lines.iter().map(|line| cut(line, width)).collect()
 }
 
-/// The text on one line, without what steers a terminal, hides itself or turns the direction of writing.
-pub(crate) fn harmless(text: &str) -> String {
-    // Most texts are our own words, and the tables of Unicode are slow to ask.
-    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-        return text.to_owned();
-    }
-    let is_hostile = |char: char| {
-        matches!(
-            char.general_category(),
-            GeneralCategory::Control
-                | GeneralCategory::Format
-                | GeneralCategory::LineSeparator
-                | GeneralCategory::ParagraphSeparator
-                | GeneralCategory::PrivateUse
-                | GeneralCategory::Unassigned
-        )
-    };
-    text.chars().map(|char| if is_hostile(char) { '?' } else { char }).collect()
-}
-
 /// Our words, and reasons that may quote others: what Markdown would read as markup or link becomes an entity.
 fn escape_words(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -350,10 +330,5 @@ mod tests {
         assert_eq!(wrap("one two three", 9, 2), ["  one two", "    three"]);
         assert_eq!(wrap("abcdefghijkl", 8, 0), ["abcdef.."]);
         assert_eq!(wrap("", 8, 0), [""]);
-    }
-
-    #[test]
-    fn names_cannot_steer_a_terminal_or_turn_the_line_around() {
-        assert_eq!(harmless("a\x1b[31m\r\nb\u{202e}c\u{2028}d\u{200b}"), "a?[31m??b?c?d?");
     }
 }

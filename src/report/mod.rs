@@ -24,7 +24,7 @@ mod table;
 mod trial;
 
 #[cfg(feature = "cli")]
-pub(crate) use layout::{cut, harmless};
+pub(crate) use layout::cut;
 
 pub use capacity::{Bound, Capacity, CapacityRow, ClientMix, capacity};
 pub use changes::{RecordChanges, SeriesChange, SeriesUnit, record_changes};

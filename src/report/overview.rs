@@ -5,12 +5,16 @@
 use super::doctor::{Finding, Severity, diagnose};
 use super::layout::{Cell, Column, Section, Sentence};
 use crate::limits::units::{bytes, duration, grouped, latency, round_duration};
-use crate::memory::{LatencyKind, LatencyReport, LatencyWindow, MemoryReport, ToolSpot};
+use crate::memory::{
+    ClientReport, LatencyKind, LatencyReport, LatencyWindow, MemoryReport, OperationReport, ToolSpot,
+};
 use std::cmp::Reverse;
 use std::fmt::Write;
 
 /// Most clients and tools that are shown.
 const TOP: usize = 10;
+/// What stands for a method that no server has.
+const OTHER_METHOD: &str = "_OTHER";
 /// Most findings that are told here.
 const MAX_FINDINGS: usize = 3;
 /// Most holders of memory that are named here.
@@ -110,14 +114,26 @@ fn told(finding: &Finding) -> Sentence {
     vec![Cell::text(format!("{severity}: {} Do: {}{setting}", finding.problem, finding.remedy))]
 }
 
-/// Requests that ended since the start.
+/// Requests that ended since the start: the sum of those of the clients, where they are counted.
 pub(super) fn requests(report: &MemoryReport) -> u64 {
     count(report, false)
 }
 
 fn count(report: &MemoryReport, is_failed: bool) -> u64 {
+    let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0, u64::saturating_add);
+    if !report.clients.is_empty() {
+        let of = |client: &ClientReport| if is_failed { client.errors } else { client.requests };
+        return sum(&mut report.clients.iter().map(of));
+    }
     let counted = report.operations.iter().filter(|operation| !is_failed || operation.error.is_some());
-    counted.flat_map(|operation| &operation.counts).fold(0, |sum, count| sum.saturating_add(*count))
+    let requests = counted.filter(|operation| is_request(operation));
+    sum(&mut requests.flat_map(|operation| &operation.counts).copied())
+}
+
+/// Whether it wants an answer: notifications do not, nor does what a client answers, which has no method.
+fn is_request(operation: &OperationReport) -> bool {
+    let is_answer = operation.method == OTHER_METHOD && operation.error.is_none();
+    !is_answer && !operation.method.starts_with("notifications/")
 }
 
 /// Requests a second, and their latencies.
@@ -142,6 +158,19 @@ fn rate(window: &LatencyWindow) -> String {
         _ => return grouped(per_second.round() as u64),
     };
     format!("{per_second:.digits$}")
+}
+
+/// How to have counted what clients did.
+pub(super) const UNCOUNTED: &str =
+    "They are counted where requests are logged: by each server of sockets, and with --access-log FILE.";
+
+/// Says of a server with requests whose clients are not counted how to have them counted.
+pub(super) fn uncounted_clients(report: &MemoryReport) -> Option<Section> {
+    if !report.clients.is_empty() || requests(report) == 0 {
+        return None;
+    }
+    let (title, notes) = ("Clients by name: not counted".to_owned(), vec![vec![Cell::text(UNCOUNTED)]]);
+    Some(Section { title, columns: Vec::new(), rows: Vec::new(), notes })
 }
 
 /// What clients did, by their names.

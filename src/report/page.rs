@@ -111,12 +111,7 @@ fn sections(report: &MemoryReport) -> Vec<String> {
     let (used, unused): (Vec<_>, Vec<_>) = report.pools.iter().partition(|pool| table::is_used(pool));
     vec![
         section("glance", &overview::glance(report)),
-        part_or_reason(
-            "clients",
-            overview::clients(report),
-            "Clients by name",
-            "Nothing is counted by client: no request of a client with a name was reported.",
-        ),
+        part_or_reason("clients", overview::clients(report), "Clients by name", overview::UNCOUNTED),
         part_or_reason("calls", overview::calls(report), "Calls by tool", "No tool was called."),
         part("timeline", "Memory over time", &time_chart::figure(report)),
         ledger(report),

@@ -38,7 +38,7 @@ pub fn write_markdown(report: &MemoryReport, out: &mut impl io::Write) -> io::Re
 fn page(report: &MemoryReport) -> Page {
     let sections = [
         Some(overview::glance(report)),
-        overview::clients(report),
+        overview::clients(report).or_else(|| overview::uncounted_clients(report)),
         overview::calls(report),
         alerts(report),
         ledger(report),
@@ -193,9 +193,12 @@ fn sentence(about: &str, facts: &[String]) -> Option<Sentence> {
 
 pub(super) fn pools(report: &MemoryReport) -> Option<Section> {
     let (used, unused): (Vec<_>, Vec<_>) = report.pools.iter().partition(|pool| is_used(pool));
-    let budget = &report.budget;
-    let title = if budget.limit_bytes > 0 {
-        format!("Pools: {} of a budget of {}", bytes(budget.used_bytes), bytes(budget.limit_bytes))
+    // The sum of the column: the budget is read at another moment.
+    let sum = |of: fn(&PoolReport) -> u64| report.pools.iter().map(of).fold(0, u64::saturating_add);
+    let (all, idle) = (sum(|pool| pool.owned_bytes), sum(|pool| pool.idle_bytes));
+    let title = if report.budget.limit_bytes > 0 {
+        let budget = bytes(report.budget.limit_bytes);
+        format!("Pools: {} in all, {} of it idle, of at most {budget}", bytes(all), bytes(idle))
     } else {
         "Pools".to_owned()
     };

@@ -61,6 +61,9 @@ pub enum AccessLogError {
 /// | `bytes`, `ms` | of the answer, and from the first byte of the request to the answer |
 /// | `left_out` | requests that were refused before this one and have no line: a second has twenty of these |
 ///
+/// What is left out when a flood of refused requests is over, or the log ends, is told by a line
+/// `{"time":...,"left_out":N}`.
+///
 /// ```
 /// use mcpool::Server;
 /// use mcpool::traffic::AccessLog;
@@ -89,7 +92,7 @@ pub struct AccessLog {
 struct Handle {
     lines: LineWriter,
     warnings: Arc<Warnings>,
-    refused: Mutex<RefusedLines>,
+    refused: Arc<Mutex<RefusedLines>>,
 }
 
 /// Reports lines that are lost, now and then.
@@ -125,9 +128,15 @@ impl AccessLog {
         queue_bytes: usize,
     ) -> io::Result<Self> {
         let warnings = Arc::<Warnings>::default();
-        let sink = FileSink { file: LogFile::new(out), open, warnings: Arc::clone(&warnings) };
+        let refused = Arc::<Mutex<RefusedLines>>::default();
+        let sink = FileSink {
+            file: LogFile::new(out),
+            open,
+            warnings: Arc::clone(&warnings),
+            refused: Arc::clone(&refused),
+        };
         let lines = LineWriter::start(sink, &THREAD, [touched(queue_bytes), touched(queue_bytes)])?;
-        Ok(Self { handle: Arc::new(Handle { lines, warnings, refused: Mutex::default() }) })
+        Ok(Self { handle: Arc::new(Handle { lines, warnings, refused }) })
     }
 
     /// Writes the line of a request. Of those that are refused before they are read, a second has twenty lines.
@@ -142,11 +151,20 @@ impl AccessLog {
             request.write_json(clock.now(), left_out, line);
             lines.push(line)
         });
-        match pushed {
-            Ok(true) => {}
-            Ok(false) => warnings.note(1, false, &"its file takes them too slowly"),
+        let is_lost = match pushed {
+            Ok(true) => false,
+            Ok(false) => {
+                warnings.note(1, false, &"its file takes them too slowly");
+                true
+            }
             // The thread is about to end.
-            Err(_) => lines.note_dropped(),
+            Err(_) => {
+                lines.note_dropped();
+                true
+            }
+        };
+        if is_lost && left_out > 0 {
+            lock(refused).note_lost(left_out);
         }
     }
 
@@ -241,6 +259,20 @@ struct FileSink<W, O> {
     file: LogFile<W>,
     open: O,
     warnings: Arc<Warnings>,
+    refused: Arc<Mutex<RefusedLines>>,
+}
+
+impl<W: Write, O> FileSink<W, O> {
+    /// Writes how many requests have no line, although there is none that could say so.
+    fn write_left_out(&mut self, left_out: u64, is_last: bool) {
+        let line = format!("{{\"time\":\"{}\",\"left_out\":{left_out}}}\n", now());
+        if let Err(lost) = self.file.write(line.as_bytes()) {
+            // It is about no request of its own, and said later.
+            self.file.missing = self.file.missing.saturating_sub(lost.lines);
+            lock(&self.refused).note_lost(left_out);
+            self.warnings.note(lost.lines, is_last, &lost.error);
+        }
+    }
 }
 
 impl<W, O> LineSink for FileSink<W, O>
@@ -253,6 +285,23 @@ where
         if let Err(lost) = self.file.write(lines) {
             self.warnings.note(lost.lines, batch.is_last, &lost.error);
         }
+        // Nothing is written after the last lines.
+        let left_out = if batch.is_last { lock(&self.refused).left() } else { None };
+        if let Some(left_out) = left_out {
+            self.write_left_out(left_out, true);
+        }
+    }
+
+    fn rest(&mut self) -> Option<Duration> {
+        let (overdue, asks_in) = {
+            let mut refused = lock(&self.refused);
+            let now = Instant::now();
+            (refused.overdue(now), refused.asks_in(now))
+        };
+        if let Some(left_out) = overdue {
+            self.write_left_out(left_out, false);
+        }
+        asks_in
     }
 
     fn reopen(&mut self) {
@@ -425,6 +474,45 @@ mod tests {
         let rest = text.strip_prefix("1234\n567\n").unwrap_or_else(|| panic!("the cut line ends: {text}"));
         let lines = read(rest);
         assert_eq!((&lines[0]["dropped"], lines.len()), (&4.into(), 2), "{text}");
+    }
+
+    /// Lines of requests, and requests of which one says that they have none.
+    fn counted(out: &Gated) -> (u64, u64) {
+        let lines = out.json();
+        let written = lines.iter().filter(|line| line.get("ms").is_some()).count() as u64;
+        (written, lines.iter().filter_map(|line| line["left_out"].as_u64()).sum())
+    }
+
+    #[test]
+    fn each_request_of_a_flood_that_is_refused_is_told_when_it_is_over() {
+        let refused = EndedRequest { result: RequestResult::Refused(403), ..request(7) };
+        let out = Gated::default();
+        let log = start(&out, 64 * 1024);
+        (0..5_000).for_each(|_| log.write(&refused));
+        let begun = Instant::now();
+        while counted(&out).0 + counted(&out).1 < 5_000 {
+            assert!(begun.elapsed() < PATIENCE, "{:?} of 5,000 without another request", counted(&out));
+            thread::sleep(Duration::from_millis(5));
+        }
+        (0..1_000).for_each(|_| log.write(&refused));
+        assert!(log.finish(PATIENCE));
+        let (written, left_out) = counted(&out);
+        assert_eq!(written + left_out, 6_000, "the end tells the rest");
+        assert!(left_out > 0, "{written} lines");
+    }
+
+    #[test]
+    fn a_file_that_stands_still_loses_no_count_of_what_is_refused() {
+        let refused = EndedRequest { result: RequestResult::Refused(403), ..request(7) };
+        let out = Gated::default();
+        let closed = out.close();
+        let log = start(&out, 500);
+        (0..1_000).for_each(|_| log.write(&refused));
+        drop(closed);
+        assert!(log.finish(PATIENCE));
+        let dropped: u64 = out.json().iter().filter_map(|line| line["dropped"].as_u64()).sum();
+        let (written, left_out) = counted(&out);
+        assert_eq!(written + left_out + dropped, 1_000);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! which is bounded and visible; writing allocates nothing.
 
 use crate::memory::ClientName;
+#[cfg(feature = "cli")]
+use crate::visible;
+use crate::visible::Quoted;
 use std::fmt;
 #[cfg(feature = "cli")]
 use std::io::Write as _;
@@ -158,8 +161,7 @@ fn write_member(out: &mut Vec<u8>, name: &[u8], text: &str) {
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
     } else {
-        // Writing to a `Vec` does not fail.
-        let _ = serde_json::to_writer(out, text);
+        visible::write_json_string(out, text);
     }
 }
 
@@ -180,7 +182,7 @@ impl fmt::Display for EndedRequest<'_> {
         }
         write!(f, " {} B {} ms", self.answer_bytes, self.took_ms())?;
         if let Some(client) = self.client {
-            write!(f, " client={client:?}")?;
+            write!(f, " client={}", Quoted(client))?;
         }
         write!(f, " from=\"{}\"", self.sender())
     }
@@ -303,10 +305,15 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_client_calls_itself_a_line_is_json() {
-        for client in ["plain", "a\nb", "a\\b", "\u{e9}\u{202e}", "\0", "\u{7f}", ""] {
-            let line = json(&EndedRequest { client: Some(client), ..request() });
-            assert_eq!(line.lines().count(), 1, "{line}");
+    fn whatever_a_client_calls_itself_a_line_is_json_and_shows_itself() {
+        for client in ["plain", "a\\b", "\u{e9}\"", ""].into_iter().chain(visible::HOSTILE) {
+            let named = EndedRequest { client: Some(client), ..request() };
+            let (line, shown) = (json(&named), named.to_string());
+            assert!(
+                line.strip_suffix('\n').is_some_and(|line| line.chars().all(visible::is_visible)),
+                "{line:?}"
+            );
+            assert!(shown.chars().all(visible::is_visible), "{shown:?}");
             let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
             assert_eq!((&value["client"], &value["ms"]), (&client.into(), &4.056.into()));
         }

@@ -88,12 +88,23 @@ impl LineQueue {
     }
 
     /// Waits until there is something to do: a line is there or was dropped, the queue ends, or
-    /// [`LineQueue::reopen`] was called.
-    pub(crate) fn wait_for_first(&self) {
+    /// [`LineQueue::reopen`] was called; for at most `patience`, if there is one.
+    pub(crate) fn wait_for_first(&self, patience: Option<Duration>) {
         let mut queue = lock(&self.queue);
-        while queue.lines.is_empty() && queue.dropped == 0 && !queue.is_closing && !queue.reopens {
+        let is_idle = |queue: &Queue| {
+            queue.lines.is_empty() && queue.dropped == 0 && !queue.is_closing && !queue.reopens
+        };
+        let until = patience.map(|patience| Instant::now() + patience);
+        while is_idle(&queue) {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
             queue.awaits_first = true;
-            queue = self.is_due.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = match left {
+                Some(left) => self.is_due.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.is_due.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
         }
         queue.awaits_first = false;
     }
@@ -221,10 +232,19 @@ mod tests {
             let queue = Arc::new(LineQueue::new(touched(64)));
             let waiting = std::thread::spawn({
                 let queue = Arc::clone(&queue);
-                move || queue.wait_for_first()
+                move || queue.wait_for_first(None)
             });
             wake(&queue);
             waiting.join().expect("woken, before or while it waits");
         }
+    }
+
+    #[test]
+    fn who_has_something_of_its_own_to_write_does_not_wait_for_a_line() {
+        let queue = LineQueue::new(touched(64));
+        queue.wait_for_first(Some(Duration::from_millis(1)));
+        let mut lines = Vec::new();
+        let batch = queue.take(&mut lines, Duration::ZERO);
+        assert_eq!((batch, lines), (Batch { dropped: 0, is_last: false, reopens: false }, Vec::new()));
     }
 }

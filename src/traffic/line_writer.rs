@@ -19,6 +19,12 @@ pub(crate) trait LineSink: Send + 'static {
     /// Writes whole lines, before which `batch.dropped` others found no room.
     fn write(&mut self, lines: &[u8], batch: &Batch);
 
+    /// Called before it waits for a line, with nothing left to write: writes what is due without one, and says how long it
+    /// waits at most before it is asked again.
+    fn rest(&mut self) -> Option<Duration> {
+        None
+    }
+
     /// Opens anew what it writes to; what is there already goes to the new one, too.
     fn reopen(&mut self) {}
 
@@ -121,7 +127,7 @@ impl fmt::Debug for LineWriter {
 /// Writes until the queue is closed.
 fn write_all(shared: &Shared, sink: &mut impl LineSink, mut lines: Vec<u8>, interval: Duration) {
     loop {
-        shared.queue.wait_for_first();
+        shared.queue.wait_for_first(sink.rest());
         let batch = shared.queue.take(&mut lines, interval);
         if batch.reopens {
             sink.reopen();
@@ -284,6 +290,42 @@ mod tests {
         drop(closed);
         assert!(writer.close(PATIENCE));
         assert_eq!(out.text(), "begun\nreopened\nafter\n");
+    }
+
+    /// Writes something of its own as soon as it rests, once.
+    struct Restless {
+        out: Gated,
+        is_due: bool,
+    }
+
+    impl LineSink for Restless {
+        fn write(&mut self, lines: &[u8], _: &Batch) {
+            self.out.write_all(lines).expect("written");
+            self.is_due |= lines == b"line\n";
+        }
+
+        fn rest(&mut self) -> Option<Duration> {
+            let is_due = std::mem::take(&mut self.is_due);
+            if is_due {
+                self.out.write_all(b"own\n").expect("written");
+            }
+            Some(Duration::from_millis(1))
+        }
+    }
+
+    #[test]
+    fn what_is_due_without_a_line_is_written_before_the_next() {
+        let out = Gated::default();
+        let writer = start(Restless { out: out.clone(), is_due: false }, 100);
+        assert!(writer.push(b"line\n"));
+        let begun = std::time::Instant::now();
+        while out.text() != "line\nown\n" {
+            assert!(begun.elapsed() < PATIENCE, "{}", out.text());
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(writer.push(b"next\n"));
+        assert!(writer.close(PATIENCE));
+        assert_eq!(out.text(), "line\nown\nnext\n");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 # A scripted MCP server for the tests of the command line: sh fake_server.sh MODE [NOTES]
 # NOTES is a file that takes down the process id, and calls that hang or are cancelled.
-# MODE: modern | older | picky (ends at the first message it does not expect) | mute | dying | stubborn
+# MODE: modern | older | picky (ends at the first message it does not expect) | mute | dying | stubborn | odd (lists what
+# is no tool, and one twice)
 mode=$1
 notes=${2:-/dev/null}
 echo "pid $$" >>"$notes"
@@ -20,6 +21,10 @@ tools='[
 {"name":"hangs","inputSchema":{"type":"object"}},
 {"name":"picture","inputSchema":{"type":"object"}},
 {"name":"dies","inputSchema":{"type":"object"}}]'
+[ "$mode" = odd ] && tools='[{"name":7},
+{"name":"twice","description":"A.","inputSchema":{"type":"object","properties":{}}},
+{"name":"twice","description":"B.","inputSchema":{"type":"object","properties":{}}},
+{"name":"flat","description":["C"]}]'
 tools=$(printf '%s' "$tools" | tr -d '\n')
 
 while IFS= read -r line; do

@@ -62,6 +62,23 @@ fn any_server_is_asked_behind_two_dashes() {
     assert_eq!(both.code, Some(2), "{both:?}");
 }
 
+/// What cannot be read is a finding, and ends neither this nor what lists or calls the tools beside it.
+#[test]
+fn a_list_with_what_is_no_tool_is_read_to_its_end() {
+    let ended = run(&["lint", "--json", "--server", &fake_server("odd")]);
+    let lint = json(&ended);
+    assert_eq!((ended.code, &lint["tools"]), (Some(1), &4.into()), "{ended:?}");
+    let want =
+        BTreeMap::from([("duplicate-name", vec!["twice"]), ("unreadable-entry", vec!["entry 1", "flat"])]);
+    assert_eq!(named(&lint), want);
+    let ended = run(&["tools", "--server", &fake_server("odd")]);
+    assert_eq!((ended.code, ended.stdout.matches("twice").count()), (Some(0), 2), "{ended:?}");
+    assert!(
+        ended.stderr.contains("what is no tool: entry 1: ") && ended.stderr.contains("(and 1 more)"),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn the_rules_are_shown_with_their_sources_and_without_a_server() {
     let ended = run(&["lint", "--rules"]);

@@ -3,7 +3,9 @@
 use super::sockets::Serving;
 use super::{Run, mcpool, run};
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 
 /// A server on a Unix socket and a port, with an admin socket where `ps` finds it.
 fn serve(folder: &Path) -> (Serving, String, String) {
@@ -103,6 +105,49 @@ fn a_plain_report_finds_the_server_however_it_was_started_and_asks_which_of_seve
     let off = watched(folder.path(), Some("none"));
     assert_eq!(report(&["ps", "--json"]).stdout.matches("\"pid\"").count(), 1, "it has none");
     drop(off);
+}
+
+/// Each command that goes to an address says at once, and in the same words, that nobody is there.
+#[test]
+fn where_nobody_listens_that_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = format!("unix:{}", folder.path().join("none.sock").display());
+    // A port of the system that nobody uses.
+    for (address, admin, why) in [
+        (socket.as_str(), socket.as_str(), "No such file or directory"),
+        ("http://127.0.0.1:1/mcp", "127.0.0.1:1", "Connection refused"),
+    ] {
+        let commands: [&[&str]; 8] = [
+            &["tools", address],
+            &["tools", "--server", address],
+            &["tools", "--cost", address],
+            &["call", "--dir", address, "read_text_file"],
+            &["lint", address],
+            &["load", address, "--duration", "1s"],
+            &["report", admin],
+            &["doctor", admin],
+        ];
+        for command in commands {
+            let ended = run(command);
+            // Of a report, 2 says that there is none.
+            let code = if ["report", "doctor"].contains(&command[0]) { 2 } else { 3 };
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{command:?}: {ended:?}");
+            assert!(ended.stderr.starts_with("mcpool: cannot reach the server "), "{command:?}: {ended:?}");
+            assert!(ended.stderr.contains(why) && ended.stderr.contains(admin), "{command:?}: {ended:?}");
+        }
+    }
+    // A client may start the shim before the server: it waits, and says so.
+    for address in [&socket, "http://127.0.0.1:1/mcp"] {
+        let mut shim = mcpool(&["connect", "--wait", "1", address]);
+        let mut shim =
+            shim.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+        let mut input = shim.stdin.take().expect("a pipe");
+        input.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").expect("asked");
+        let ended = Run::from(shim.wait_with_output().expect("it ends"));
+        assert!(ended.stderr.contains("; waiting 1 s for it"), "{ended:?}");
+        assert!(ended.stdout.contains("no server can be reached at"), "{ended:?}");
+        drop(input);
+    }
 }
 
 #[test]

@@ -259,7 +259,8 @@ fn what_follows_from_the_memory_limit_is_told_with_its_source() {
     let bytes = option.parse(value.trim_matches('"')).expect("a size");
     // An eighth of what a process that begins with 4 to 40 MiB leaves.
     assert!((11 << 20..16 << 20).contains(&bytes), "{pools}");
-    assert!(origin.starts_with("derived: an eighth of what the memory limit leaves"), "{origin}");
+    assert!(origin.starts_with("derived: an eighth of what the memory"), "{origin}");
+    assert_eq!(shown.stdout.lines().find(|line| line.chars().count() > 80), None);
     assert_eq!(line("max_task_bytes = "), "max_task_bytes = \"64MiB\" # flag --max-task-bytes");
 }
 

@@ -127,6 +127,7 @@ fn a_toolset_has_its_own_table_in_the_file() {
             "unknown key \"time.local_timezon\"; did you mean \"local_timezone\"?",
         ),
         ("[time]\nread_only = true", "unknown key \"time.read_only\"; it stands above all tables"),
+        ("[time]\nmax_sessions = 3", "unknown key \"time.max_sessions\"; it stands above all tables"),
         ("[tiem]\nx = 1", "unknown key \"tiem\"; did you mean \"time\"?"),
         ("time = 1", "unknown key \"time\""),
     ] {

@@ -2,6 +2,7 @@
 
 use super::limit::{Asked, read_request, resident};
 use super::load::{Client, Program, message, until};
+use mcpool::report::meaning_of;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -107,7 +108,33 @@ fn the_exit_code_says_whether_the_load_fits() {
     assert_eq!((text.as_str(), code), ("", Some(2)));
 }
 
-/// The first line of `serve` is the beginning of the plan's last one: the same limit from the same place.
+/// The words of the table, those of its terms among them, and lines that fit a terminal of 80 columns.
+#[test]
+fn a_plan_fits_the_terminal_and_each_of_its_words_has_a_meaning() {
+    let load = ["--sessions", "500", "--streams", "20", "--reads", "20x1MiB", "--writes", "5x4MiB"];
+    for options in [&[&load[..], &["--limit", "48MiB"]].concat()[..], &["--limit", "256MiB"], &[]] {
+        let (text, _) = run_plan(options);
+        let wide = text.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None);
+        assert!(text.contains("Prices: "), "{text}");
+        let titles = text.lines().filter(|line| line.starts_with(char::is_uppercase));
+        let titles: Vec<&str> = titles
+            .map(|line| line.split(": ").next().unwrap_or_default())
+            .filter(|title| ["Resident", "Kernel", "What does"].iter().any(|word| title.starts_with(word)))
+            .collect();
+        assert!(titles.len() >= 2, "{text}");
+        let head = text.lines().find(|line| line.starts_with("  term")).expect("a table");
+        let plan = json_plan(options);
+        let terms = plan["terms"].as_array().expect("terms").iter();
+        let terms: Vec<&str> = terms.map(|term| term["name"].as_str().expect("a name")).collect();
+        assert!(terms.len() > 8, "{plan}");
+        let words = titles.into_iter().chain(head.split_whitespace()).chain(terms).chain(["sum", "Prices"]);
+        let unknown: Vec<_> = words.filter(|word| meaning_of(word).is_none()).collect();
+        assert_eq!(unknown, Vec::<&str>::new());
+    }
+}
+
+/// The first line of `serve` begins as the summary of the plan: the same limit from the same place.
 #[test]
 fn a_server_says_at_its_start_what_it_stays_below() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -127,7 +154,7 @@ fn a_server_says_at_its_start_what_it_stays_below() {
         child.kill().expect("killed");
         child.wait().expect("ended");
         let (plan, _) = run_plan(options);
-        let last = plan.lines().last().expect("a line");
+        let last = plan.lines().find(|line| line.starts_with("memory ceiling: ")).expect("a line");
         let limit = |line: &str| line.split(';').next().unwrap_or_default().to_owned();
         assert_eq!(limit(said.trim_start_matches("mcpool: ")), limit(last));
         assert!(

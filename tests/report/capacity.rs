@@ -1,5 +1,6 @@
 //! `mcpool capacity` as a person runs it.
 
+use mcpool::report::meaning_of;
 use serde_json::Value;
 use std::process::Command;
 
@@ -32,6 +33,17 @@ fn a_budget_is_enough_for_so_many_and_the_bounds_are_named() {
     let code =
         capacity(&["--clients", "50", "--mix", "idle", "--budget", "512MiB", "--max-sessions", "20"]).0;
     assert_eq!(code, Some(1));
+}
+
+#[test]
+fn every_word_of_a_capacity_has_a_meaning() {
+    let (_, said) = capacity(&["--clients", "50", "--mix", "idle", "--budget", "512MiB"]);
+    let head = said.lines().find(|line| line.starts_with("  factor")).expect("a table");
+    let words: Vec<&str> = head.split_whitespace().chain(["fits"]).collect();
+    assert_eq!(words.len(), 7, "{said}");
+    let unknown: Vec<_> = words.into_iter().filter(|word| meaning_of(word).is_none()).collect();
+    assert_eq!(unknown, Vec::<&str>::new());
+    assert!(said.ends_with("\nWhat the words mean: mcpool report --explain\n"), "{said}");
 }
 
 #[test]

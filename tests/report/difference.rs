@@ -105,7 +105,7 @@ fn names_from_outside_steer_no_terminal() {
     difference(&empty, &sample::hostile(), 0.1).write(80, &mut out).expect("written");
     let text = String::from_utf8(out).expect("UTF-8");
     assert!(
-        text.contains("a?b") && !text.contains(|char: char| char.is_control() && char != '\n'),
+        text.contains("a\\nb") && !text.contains(|char: char| char.is_control() && char != '\n'),
         "{text:?}"
     );
 }

@@ -4,7 +4,7 @@ use mcpool::memory::{
     GroupEvents, GroupSample, HISTORY_SCHEMA, History, HistoryReason, MemoryStalls, PressureLevel,
     ReadHistoryError, Sample, ServerFacts,
 };
-use mcpool::report::{Diagnosis, Finding, Moment, Severity, diagnose_history};
+use mcpool::report::{Diagnosis, Finding, Moment, Severity, diagnose_history, meaning_of};
 use std::path::PathBuf;
 #[cfg(feature = "cli")]
 use std::process::{Command, Stdio};
@@ -240,6 +240,23 @@ fn a_moment_is_shown_beside_the_minute_before() {
         text.starts_with("files (pid 4711) at second 300: 58.0 MiB resident of 64.0 MiB (90 %)"),
         "{text}"
     );
+}
+
+#[test]
+fn every_word_of_a_moment_has_a_meaning() {
+    let history = quiet(600);
+    let moment = Moment::of(&history, BEGUN_MS + 300_000).expect("a sample");
+    let mut text = Vec::new();
+    moment.write(&clock, 80, &mut text).expect("written");
+    let text = String::from_utf8(text).expect("text");
+    let row = |line: &str| line.strip_prefix("  ").and_then(|row| row.split("  ").next()).map(str::to_owned);
+    let mut labels: Vec<String> = text.lines().filter_map(row).filter(|label| !label.is_empty()).collect();
+    // The parts are lines of the ledger.
+    labels.retain(|label| !history.parts.contains(label));
+    labels.extend(["What it held", "What it did", "before", "then", "change"].map(str::to_owned));
+    assert!(labels.len() > 18 && labels.iter().any(|label| label == "killed in the group"), "{labels:?}");
+    let unknown: Vec<_> = labels.iter().filter(|label| meaning_of(label).is_none()).collect();
+    assert_eq!(unknown, Vec::<&String>::new());
 }
 
 #[test]

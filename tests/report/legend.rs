@@ -3,7 +3,7 @@
 use super::{html, sample};
 use mcpool::Server;
 use mcpool::memory::MemoryReport;
-use mcpool::report::{legend, meaning_of, write_legend, write_markdown};
+use mcpool::report::{legend, meaning_of, write_legend, write_markdown, write_table};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -100,6 +100,72 @@ fn every_label_of_tables_and_page_has_a_meaning() {
     for report in [sample::full(), sample::empty()] {
         assert_eq!(unknown(&labels_of_tables(&report)), Vec::<&String>::new());
         assert_eq!(unknown(&labels_of_page(&report)), Vec::<&String>::new());
+    }
+}
+
+/// Titles, columns, and what facts begin with, of a report as the terminal shows it.
+fn labels_of_text(text: &str) -> BTreeSet<String> {
+    let (mut labels, mut section) = (BTreeSet::new(), "");
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let is_first = at == 0 || lines[at - 1].is_empty();
+        if is_first && lines.get(at + 1).is_some_and(|next| next.starts_with("  ")) {
+            section = line.split(": ").next().unwrap_or_default();
+            labels.insert(section.to_owned());
+        } else if let Some(note) = line.strip_prefix("  ").filter(|note| !note.starts_with(' ')) {
+            let is_head = lines[at - 1].starts_with(|char: char| char.is_ascii_uppercase());
+            if section == "At a glance"
+                || ["Process: ", "Traffic: "].iter().any(|fact| note.starts_with(fact))
+            {
+                labels.insert(note.split(": ").next().unwrap_or_default().to_owned());
+            } else if is_head {
+                let cells = note.split("  ").map(str::trim);
+                labels.extend(cells.filter(|cell| !cell.is_empty()).map(str::to_owned));
+            }
+        }
+    }
+    labels
+}
+
+/// What the guide and the picture of the README show is what the program says.
+#[test]
+fn the_labels_of_the_samples_are_those_of_the_program() {
+    let mut out = Vec::new();
+    let mut report = html::busy();
+    report.clients = sample::full().clients;
+    write_table(&report, 100, &mut out).expect("written");
+    let program = labels_of_text(&String::from_utf8(out).expect("UTF-8"));
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src");
+    let guide = std::fs::read_to_string(docs.join("report.md")).expect("the guide");
+    let blocks: Vec<&str> =
+        guide.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let picture = std::fs::read_to_string(docs.join("images/report.txt")).expect("what the picture shows");
+    let picture = picture.split_once('\n').expect("a command").1;
+    assert!(blocks.len() >= 2, "{blocks:?}");
+    for sample in [blocks[0], picture] {
+        for title in [
+            "At a glance",
+            "Costs",
+            "Serves",
+            "Most of the memory",
+            "Clients by name",
+            "Calls by tool",
+            "Ledger",
+        ] {
+            assert!(labels_of_text(sample).contains(title), "{title} is not in the first screen of {sample}");
+        }
+    }
+    for sample in blocks.into_iter().chain([picture]) {
+        let labels = labels_of_text(sample);
+        assert!(labels.len() > 5, "{sample}");
+        let unknown: Vec<_> = labels.difference(&program).collect();
+        assert_eq!(unknown, Vec::<&String>::new(), "{sample}\n{program:?}");
+        assert!(sample.lines().all(|line| line.chars().count() <= 80), "{sample}");
+    }
+    let drawn = std::fs::read_to_string(docs.join("images/report.svg")).expect("the picture");
+    for line in picture.lines().filter(|line| !line.is_empty()) {
+        let text = line.trim().replace('&', "&amp;").replace('<', "&lt;");
+        assert!(drawn.contains(&text), "the picture lacks {line:?}");
     }
 }
 

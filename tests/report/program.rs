@@ -96,7 +96,7 @@ fn what_is_no_report_is_refused_with_its_reason() {
     for (text, reason) in [
         (json(&future), other),
         (format!("{}\n{}\n", json(&sample::full()), json(&future)), other),
-        (String::new(), no_report),
+        (String::new(), "is empty: `serve --record FILE` writes the first report"),
         ("{}".to_owned(), no_report),
         ("hello\n".to_owned(), no_report),
         (r#"{"schema":"mcpool.memory-report/1"}"#.to_owned(), no_report),

@@ -325,6 +325,7 @@ fn hostile_names_stay_in_their_labels() {
     let metrics = exposed(&sample::hostile());
     assert!(!metrics.contains_key("mcpool_fake"));
     for name in HOSTILE {
+        let name = &*sample::shown(name);
         assert_eq!(value(&metrics, "mcpool_pool_capacity", &[("pool", name)]), Some(16.0), "{name:?}");
         let labels = [("pool", name), ("reason", name)];
         assert_eq!(value(&metrics, "mcpool_pool_discards_total", &labels), Some(1.0), "{name:?}");

@@ -25,6 +25,18 @@ pub(crate) const HOSTILE: [&str; 8] = [
     "日本語日本語日本語日本語日本語日本語日本語日本語日本語日本語日本語日本語",
 ];
 
+/// A name as people are shown it.
+pub(crate) fn shown(name: &str) -> String {
+    let escaped = |char: char| {
+        if char.is_control() || char == '\u{202e}' {
+            char.escape_default().to_string()
+        } else {
+            char.to_string()
+        }
+    };
+    name.chars().map(escaped).collect()
+}
+
 /// Something in every place.
 pub(crate) fn full() -> MemoryReport {
     MemoryReport {

@@ -1,7 +1,7 @@
 //! The report for people: plain text and Markdown.
 
 use super::sample::{self, HOSTILE};
-use mcpool::memory::MemoryReport;
+use mcpool::memory::{ClientReport, MemoryReport, OperationReport};
 use mcpool::report::{write_markdown, write_table};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
@@ -27,6 +27,53 @@ fn a_table_of_80_columns_tells_everything() {
 fn the_same_as_markdown() {
     let got = markdown(&sample::full());
     assert!(got == include_str!("full.md"), "{got}");
+}
+
+/// The figure before a word of the first sentence of what it serves.
+fn served(text: &str, word: &str) -> u64 {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    let serves = text.split_once("Serves: ").expect("what it serves").1;
+    let before = serves.split_once(word).expect(word).0;
+    before.rsplit([' ', ';']).next().expect("a figure").replace(',', "").parse().expect("a number")
+}
+
+/// The totals of the first screen are the sums of the tables below it.
+#[test]
+fn requests_and_errors_are_counted_once() {
+    let mut report = sample::full();
+    let sum = |figure: fn(&ClientReport) -> u64| report.clients.iter().map(figure).sum::<u64>();
+    let (requests, errors) = (sum(|client| client.requests), sum(|client| client.errors));
+    assert!(requests > 0 && report.clients.len() > 1);
+    let text = plain(&report, 80);
+    assert_eq!(
+        (served(&text, " since the start"), served(&text, " of them with an error")),
+        (requests, errors)
+    );
+    // Where nobody counts by client, notifications and answers of clients are no requests.
+    report.clients.clear();
+    let of = |method: &str, error: Option<&str>, count| OperationReport {
+        method: method.to_owned(),
+        error: error.map(str::to_owned),
+        counts: vec![0, count],
+        sum_s: 1.0,
+    };
+    report.operations = vec![
+        of("tools/call", None, 5),
+        of("tools/call", Some("tool_error"), 2),
+        of("_OTHER", Some("-32601"), 1),
+        of("_OTHER", None, 100),
+        of("notifications/initialized", None, 1_000),
+    ];
+    let text = plain(&report, 80);
+    assert_eq!((served(&text, " since the start"), served(&text, " of them with an error")), (8, 3));
+    assert!(text.contains("\nClients by name: not counted\n"), "{text}");
+    let pools = text.lines().find(|line| line.starts_with("Pools: ")).expect("pools");
+    let owned: u64 = report.pools.iter().map(|pool| pool.owned_bytes).sum();
+    assert!(
+        pools.contains(&format!("{:.1} KiB in all", owned as f64 / 1_024.0)) || owned >= 1 << 20,
+        "{pools} {owned}"
+    );
 }
 
 #[test]
@@ -92,10 +139,7 @@ fn hostile_names_are_cells_of_markdown_and_nothing_else() {
     }
     assert_eq!(headings, 1 + text.lines().filter(|line| line.starts_with("## ")).count());
     for name in HOSTILE {
-        let harmless: String = name
-            .chars()
-            .map(|char| if char.is_control() || char == '\u{202e}' { '?' } else { char })
-            .collect();
+        let harmless = sample::shown(name);
         // As a part, a pool, a connection, a tool and a step.
         let found = cells.iter().filter(|cell| **cell == harmless).count();
         assert!(found >= 5, "{harmless:?} was found {found} times\n{text}");

@@ -274,5 +274,5 @@ fn a_wrong_address_is_told_before_the_screen_is_taken() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let output = top(closed, &["--once"]).stdin(Stdio::null()).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("is a server running there"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot reach the server at"), "{output:?}");
 }

@@ -19,7 +19,7 @@ const LINES: [&[&str]; 10] = [
     &["monitor"],
     &["wire", "metrics"],
     &["limits", "stdio", "watched_file", "traces"],
-    &["lock", POOLS],
+    &["lock", "visible", POOLS],
 ];
 /// The pools are a crate of their own, on the bottom line.
 const POOLS: &str = "mcpool_pools";

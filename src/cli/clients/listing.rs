@@ -5,8 +5,8 @@ use super::entry::Reach;
 use super::known::{CLIENTS, Client};
 use super::locate::{Environment, Scope};
 use super::servers::{self, ServerEntry};
-use crate::cli::log::shown;
 use crate::cli::terminal::{columns, padding};
+use crate::visible;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -101,17 +101,17 @@ pub(super) fn write_table(out: &mut impl Write, all: &[Listed]) -> io::Result<()
     };
     let client = width(|row| row.client.to_owned(), "CLIENT".len());
     let entry = width(Listed::state, "ENTRY".len());
-    let mut line = |name: &str, here: &str, state: &str, file: &str| {
+    let mut line = |name: &str, is_installed: &str, state: &str, file: &str| {
         let (name_end, state_end) = (padding(name, client), padding(state, entry));
-        writeln!(out, "{name}{name_end}  {here:<4}  {state}{state_end}  {file}")
+        writeln!(out, "{name}{name_end}  {is_installed:<9}  {state}{state_end}  {file}")
     };
-    line("CLIENT", "HERE", "ENTRY", "FILE")?;
+    line("CLIENT", "INSTALLED", "ENTRY", "FILE")?;
     for row in &rows {
-        let here = if row.is_installed { "yes" } else { "no" };
-        line(row.client, here, &row.state(), &shown(&row.shown))?;
+        let is_installed = if row.is_installed { "yes" } else { "no" };
+        line(row.client, is_installed, &row.state(), &visible::line(&row.shown))?;
     }
     for (row, fault) in rows.iter().filter_map(|row| Some((row, row.fault.as_ref()?))) {
-        writeln!(out, "\n{}: {}", shown(&row.shown), shown(fault))?;
+        writeln!(out, "\n{}: {}", visible::line(&row.shown), visible::lines(fault))?;
     }
     let broken = |row: &&&Listed| row.entries.iter().any(|entry| entry.is_broken);
     for row in rows.iter().filter(broken) {
@@ -135,7 +135,7 @@ impl Listed {
         if self.fault.is_some() {
             return "unreadable".to_owned();
         }
-        let names: Vec<_> = self.entries.iter().map(|entry| shown(&entry.name)).collect();
+        let names: Vec<_> = self.entries.iter().map(|entry| visible::line(&entry.name)).collect();
         if names.is_empty() { "-".to_owned() } else { names.join(", ") }
     }
 }

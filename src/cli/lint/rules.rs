@@ -4,9 +4,10 @@
 //! whether it still holds.
 
 use super::schema::{COMBINATORS, Kind, Node, nodes};
-use crate::client::Tool;
+use crate::client::{Tool, ToolList};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Who refuses, and where that was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -25,13 +26,18 @@ pub(super) enum Severity {
     Refused,
 }
 
+/// A tool by what it is called, and the places where something is wrong with it.
+pub(super) type Wrong = (String, Vec<String>);
+
 /// What is looked at.
 #[derive(Clone, Copy)]
 pub(super) enum Check {
     /// Each tool, with the name of its server: the places where something is wrong.
     Tool(fn(&Tool, &str) -> Vec<String>),
+    /// The entries of the list beside each other: those that are wrong, and how.
+    Entries(fn(&ToolList) -> Vec<Wrong>),
     /// The list as a whole: what is wrong with it.
-    List(fn(&[Tool]) -> Option<String>),
+    List(fn(&ToolList) -> Option<String>),
 }
 
 /// One row.
@@ -329,12 +335,33 @@ pub(super) const RULES: &[Rule] = &[
         }),
     },
     Rule {
+        name: "unreadable-entry",
+        severity: Severity::Refused,
+        problem: "The entry of a tool cannot be read: a member is missing or of another type.",
+        remedy: "Give each entry a name that is a text, and a text, object or boolean where the protocol asks for one.",
+        refused_by: &[
+            refusal(CURSOR, "https://github.com/MervinPraison/PraisonAI/issues/3111"),
+            refusal(CLAUDE_CODE, "https://github.com/rezi-io/rezi-mcp/issues/4"),
+        ],
+        check: Check::Entries(|list| {
+            list.unreadable.iter().map(|entry| (entry.title(), vec![entry.why.clone()])).collect()
+        }),
+    },
+    Rule {
+        name: "duplicate-name",
+        severity: Severity::Refused,
+        problem: "Several tools have the same name.",
+        remedy: "Give each tool a name of its own.",
+        refused_by: &[refusal(ANTHROPIC, "https://github.com/cloudwego/eino/issues/632")],
+        check: Check::Entries(duplicates),
+    },
+    Rule {
         name: "more-than-40-tools",
         severity: Severity::Refused,
         problem: "There are more tools than are given to the model: the rest is left out.",
         remedy: "Offer fewer tools, or let the user switch groups of them off; all servers of a client share the 40.",
         refused_by: &[refusal(CURSOR, "https://github.com/bun913/mcp-testrail/issues/6")],
-        check: Check::List(|tools| too_many(tools, MAX_CURSOR_TOOLS)),
+        check: Check::List(|list| too_many(list, MAX_CURSOR_TOOLS)),
     },
     Rule {
         name: "more-than-128-tools",
@@ -342,7 +369,7 @@ pub(super) const RULES: &[Rule] = &[
         problem: "There are more tools than a request may have.",
         remedy: "Offer fewer tools; all servers of a client share the 128.",
         refused_by: &[refusal(OPENAI, "https://github.com/zed-industries/zed/issues/32946")],
-        check: Check::List(|tools| too_many(tools, MAX_OPENAI_TOOLS)),
+        check: Check::List(|list| too_many(list, MAX_OPENAI_TOOLS)),
     },
 ];
 
@@ -417,6 +444,16 @@ fn long_name(before: usize, tool: &Tool, most: usize) -> Vec<String> {
     if length > most { vec![format!("{length} of {most} characters")] } else { Vec::new() }
 }
 
-fn too_many(tools: &[Tool], most: usize) -> Option<String> {
-    (tools.len() > most).then(|| format!("{} tools", tools.len()))
+fn too_many(list: &ToolList, most: usize) -> Option<String> {
+    (list.len() > most).then(|| format!("{} tools", list.len()))
+}
+
+/// Names that come more than once, and how often.
+fn duplicates(list: &ToolList) -> Vec<Wrong> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for tool in &list.tools {
+        *counts.entry(&tool.name).or_default() += 1;
+    }
+    let several = counts.into_iter().filter(|(_, count)| *count > 1);
+    several.map(|(name, count)| (name.to_owned(), vec![format!("{count} times")])).collect()
 }

@@ -1,6 +1,8 @@
 //! Each rule finds what it is about and nothing else, and what is printed fits a terminal.
 
 use super::*;
+use crate::client::{Tool, UnreadableTool};
+use crate::visible::{self, HOSTILE};
 use serde_json::{Value, json};
 
 fn tool(name: &str, schema: &Value) -> Tool {
@@ -12,8 +14,12 @@ fn with(property: &Value) -> Tool {
     tool("t", &json!({"type": "object", "properties": {"p": property}}))
 }
 
+fn list(tools: &[Tool]) -> ToolList {
+    ToolList { tools: tools.to_vec(), unreadable: Vec::new() }
+}
+
 fn rules(tools: &[Tool], server: &str) -> Vec<&'static str> {
-    Lint::of(tools, server).findings.iter().map(|finding| finding.rule).collect()
+    Lint::of(&list(tools), server).findings.iter().map(|finding| finding.rule).collect()
 }
 
 #[test]
@@ -34,6 +40,10 @@ fn what_every_client_takes_has_no_findings() {
     let good = [tool("read_text-file", &schema), tool("none", &json!({"type": "object", "properties": {}}))];
     assert_eq!(rules(&good, "files"), Vec::<&str>::new());
 }
+
+/// Rules about the list as a whole.
+const OF_LISTS: [&str; 4] =
+    ["more-than-40-tools", "more-than-128-tools", "duplicate-name", "unreadable-entry"];
 
 #[test]
 fn each_rule_finds_what_it_is_about() {
@@ -92,9 +102,38 @@ fn each_rule_finds_what_it_is_about() {
     assert_eq!(rules(&many[..41], "s"), ["more-than-40-tools"]);
     assert_eq!(rules(&many[..40], "s"), Vec::<&str>::new());
     // Each row of the table has a case.
-    for rule in RULES.iter().map(|rule| rule.name).filter(|name| !name.starts_with("more-than-")) {
+    for rule in RULES.iter().map(|rule| rule.name).filter(|name| !OF_LISTS.contains(name)) {
         assert!(cases.iter().any(|(named, _)| *named == rule), "{rule}");
     }
+}
+
+#[test]
+fn entries_that_cannot_be_read_and_names_that_come_twice_are_named_and_bounded() {
+    let unreadable = |number| UnreadableTool { number, name: None, why: "invalid type".to_owned() };
+    let many = 50_000;
+    let entries: Vec<Tool> = (0..2 * many)
+        .map(|n| tool(&format!("t{}", n % many), &json!({"type": "object", "properties": {}})))
+        .collect();
+    let tools = ToolList { tools: entries, unreadable: (1..=many).map(unreadable).collect() };
+    let lint = Lint::of(&tools, "s");
+    let found = |rule: &str| lint.findings.iter().find(|finding| finding.rule == rule).expect("found");
+    let (twice, wrong) = (found("duplicate-name"), found("unreadable-entry"));
+    assert_eq!(
+        (twice.tools.len(), wrong.tools.len(), lint.tools),
+        (many, many, 3 * many),
+        "--json has them all"
+    );
+    assert_eq!(
+        (twice.tools[0].show(), wrong.tools[1].show()),
+        ("t0 (2 times)".into(), "entry 2 (invalid type)".into())
+    );
+    let mut out = Vec::new();
+    lint.write(80, &mut out).expect("written");
+    let text = String::from_utf8(out).expect("text");
+    assert!(text.lines().count() < 100, "{} lines", text.lines().count());
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words.matches("and 49,976 more (--json has them all)").count(), 2, "{text}");
+    assert!(words.contains("Cursor refuses 50,000 tools"), "{text}");
 }
 
 #[test]
@@ -128,7 +167,7 @@ fn every_row_says_who_refuses_and_where_that_was_seen() {
 
 #[test]
 fn what_is_printed_fits_the_terminal_and_steers_it_nowhere() {
-    let hostile = "\x1b[31m\u{202e}evil".to_owned() + &"x".repeat(300);
+    let hostile = HOSTILE.concat() + &"x".repeat(300);
     let tools: Vec<Tool> = (0..60)
         .map(|n| {
             let properties =
@@ -136,14 +175,14 @@ fn what_is_printed_fits_the_terminal_and_steers_it_nowhere() {
             tool(&format!("{hostile}{n}"), &json!({"properties": properties, "anyOf": []}))
         })
         .collect();
-    let lint = Lint::of(&tools, &hostile);
+    let lint = Lint::of(&list(&tools), &hostile);
     assert!(lint.is_refused());
     for width in [60, 80] {
         let mut out = Vec::new();
         lint.write(width, &mut out).expect("written");
         write_rules(width, &mut out).expect("written");
         let text = String::from_utf8(out).expect("text");
-        assert!(!text.contains(|char: char| char.is_control() && char != '\n' || char == '\u{202e}'));
+        assert!(visible::is_harmless(&text), "{text:?}");
         let wide = text.lines().find(|line| {
             let is_address = line.trim_start().starts_with("https://");
             let is_one_word = !line.trim().contains(' ');
@@ -152,7 +191,7 @@ fn what_is_printed_fits_the_terminal_and_steers_it_nowhere() {
         assert_eq!(wide, None);
     }
     let mut out = Vec::new();
-    Lint::of(&[], "empty").write(80, &mut out).expect("written");
+    Lint::of(&list(&[]), "empty").write(80, &mut out).expect("written");
     let want = format!("No issues: 0 tools of empty were checked against {} rules.\n", RULES.len());
     assert_eq!(String::from_utf8(out).expect("text"), want);
 }

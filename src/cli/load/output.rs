@@ -2,6 +2,7 @@
 
 use crate::cli::error::CliError;
 use crate::load::LoadOutput;
+use crate::visible;
 use clap::ArgMatches;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -26,6 +27,6 @@ pub(super) fn save(
 
 /// Prints an output as JSON.
 pub(super) fn print_json(output: &LoadOutput, out: &mut impl Write) -> Result<(), CliError> {
-    serde_json::to_writer_pretty(&mut *out, output).map_err(io::Error::from)?;
+    visible::write_json(&mut *out, output)?;
     Ok(writeln!(out)?)
 }

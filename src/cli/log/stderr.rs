@@ -37,9 +37,9 @@ pub(in crate::cli) fn write(lines: &[u8]) {
 ///
 /// # Errors
 /// When there can be no further thread.
-pub(in crate::cli) fn begin_thread() -> io::Result<()> {
+pub(super) fn begin_thread(not_shown: NotShown) -> io::Result<()> {
     let rooms = [Vec::with_capacity(QUEUE_BYTES), Vec::with_capacity(QUEUE_BYTES)];
-    WRITER.store(Some(Arc::new(LineWriter::start(Lossy(io::stderr()), &THREAD, rooms)?)));
+    WRITER.store(Some(Arc::new(LineWriter::start(Lossy { out: io::stderr(), not_shown }, &THREAD, rooms)?)));
     Ok(())
 }
 
@@ -51,20 +51,42 @@ pub(in crate::cli) fn end_thread() {
     }
 }
 
+/// A line about requests that have none, if that is due, and when to ask again; it is given whether this is the end.
+pub(super) type NotShown = fn(bool) -> (Option<String>, Option<Duration>);
+
 /// Writes as much as it can: nothing depends on it.
-struct Lossy<W>(W);
+struct Lossy<W> {
+    out: W,
+    not_shown: NotShown,
+}
+
+impl<W: Write> Lossy<W> {
+    fn write_not_shown(&mut self, is_end: bool) -> Option<Duration> {
+        let (line, asks_in) = (self.not_shown)(is_end);
+        if let Some(line) = line {
+            let _ = self.out.write_all(line.as_bytes());
+        }
+        asks_in
+    }
+}
 
 impl<W: Write + Send + 'static> LineSink for Lossy<W> {
     fn write(&mut self, lines: &[u8], batch: &Batch) {
-        let Self(out) = self;
-        let _ = out.write_all(lines);
+        let _ = self.out.write_all(lines);
         if batch.dropped > 0 {
             let _ = writeln!(
-                out,
+                self.out,
                 "mcpool: {} lines of the log are missing here: stderr was read too slowly",
                 batch.dropped
             );
         }
+        if batch.is_last {
+            self.write_not_shown(true);
+        }
+    }
+
+    fn rest(&mut self) -> Option<Duration> {
+        self.write_not_shown(false)
     }
 }
 
@@ -78,7 +100,9 @@ mod tests {
         let out = Gated::default();
         let closed = out.close();
         let rooms = [Vec::with_capacity(100), Vec::with_capacity(100)];
-        let writer = LineWriter::start(Lossy(out.clone()), &THREAD, rooms).expect("starts");
+        let writer =
+            LineWriter::start(Lossy { out: out.clone(), not_shown: |_| (None, None) }, &THREAD, rooms)
+                .expect("starts");
         let kept = (0..1_000).filter(|_| writer.push(b"123456789\n")).count();
         drop(closed);
         assert!(writer.close(Duration::from_mins(1)));

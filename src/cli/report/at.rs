@@ -1,12 +1,13 @@
 //! The flag `mcpool report --at`: one second of the last hour beside the one a minute before.
 
-use super::source;
+use super::{meanings, source};
 use crate::cli::clock;
 use crate::cli::error::CliError;
 use crate::memory::History;
 use crate::report::Moment;
+use crate::visible;
 use clap::ArgMatches;
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Shows the sample of a moment, of a running server or of a file that the black box was written to.
 pub(super) fn show(
@@ -18,11 +19,12 @@ pub(super) fn show(
     let history = source::read_history(matches.get_one::<String>("source").map(String::as_str))?;
     let moment = find(&history, at)?;
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut *out, &moment).map_err(io::Error::from)?;
+        visible::write_json(&mut *out, &moment)?;
         writeln!(out)?;
         return Ok(());
     }
     moment.write(&clock::clock, width, out)?;
+    meanings::write(matches.get_flag("explain"), width, out)?;
     Ok(())
 }
 

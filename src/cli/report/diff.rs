@@ -3,6 +3,7 @@
 use super::super::error::CliError;
 use super::source::{read, width};
 use crate::report::difference;
+use crate::visible;
 use clap::ArgMatches;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
     let width = width(&stdout);
     let mut out = BufWriter::new(stdout.lock());
     if matches.get_flag("json") {
-        serde_json::to_writer_pretty(&mut out, &difference).map_err(io::Error::from)?;
+        visible::write_json(&mut out, &difference)?;
         writeln!(out)?;
     } else {
         difference.write(width, &mut out)?;

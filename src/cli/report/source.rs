@@ -24,6 +24,9 @@ pub(in crate::cli) fn read(source: Option<&str>) -> Result<MemoryReport, CliErro
         return admin::report(Some(source));
     }
     let text = text_of(source, MAX_RECORD_BYTES)?;
+    if text.trim().is_empty() {
+        return Err(nothing_in([&source.to_owned()]));
+    }
     MemoryReport::from_json(latest(&text)).map_err(|error| CliError::Usage(format!("{source:?}: {error}")))
 }
 
@@ -45,6 +48,15 @@ pub(in crate::cli) fn is_saved(source: &str) -> bool {
         || source.starts_with("http:")
         || source.parse::<std::net::SocketAddr>().is_ok();
     !is_socket
+}
+
+/// What to say of records that have no report yet.
+pub(in crate::cli) fn nothing_in<'s>(sources: impl IntoIterator<Item = &'s String>) -> CliError {
+    let names: Vec<_> = sources.into_iter().map(|source| format!("{source:?}")).collect();
+    let (names, verb) = (names.join(", "), if names.len() == 1 { "is" } else { "are" });
+    CliError::Usage(format!(
+        "{names} {verb} empty: `serve --record FILE` writes the first report when record_interval_ms has gone by"
+    ))
 }
 
 /// Reads all reports of a file: one JSON text, or one per line as `serve --record` writes them.

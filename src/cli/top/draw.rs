@@ -6,7 +6,8 @@ use super::view::View;
 use crate::limits::units::{bytes, duration, grouped, latency};
 use crate::memory::{MemoryReport, PressureLevel};
 use crate::monitor::Alert;
-use crate::report::{cut, harmless};
+use crate::report::cut;
+use crate::visible;
 use ratatui::Frame;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -79,7 +80,7 @@ fn title(view: &View, report: &MemoryReport, width: usize) -> String {
     let clock = format!("{:02}:{:02}:{:02} UTC", s / 3_600, s / 60 % 60, s % 60);
     let state = if view.is_paused { "PAUSED " } else { "" };
     let server = &report.server;
-    let name = cut(&harmless(&format!("{} {}", server.name, server.version)), 30);
+    let name = cut(&visible::line(&format!("{} {}", server.name, server.version)), 30);
     let left = format!(" mcpool top  {name}  pid {}  up {}", server.pid, duration(report.uptime_ms));
     let right = format!("{state}{clock} ");
     let gap = width.saturating_sub(left.width() + right.width()).max(1);
@@ -171,13 +172,13 @@ fn latest(history: &VecDeque<u64>, count: usize) -> Vec<u64> {
 
 fn alert_line(view: &View, report: &MemoryReport) -> Line<'static> {
     if let Some(fault) = &view.fault {
-        return Line::styled(harmless(fault), BAD);
+        return Line::styled(visible::line(fault), BAD);
     }
     let active = || report.alerts.iter().filter(|alert| Alert::is_active(alert));
     match active().max_by_key(|alert| alert.severity) {
         Some(alert) => {
             let text = format!("{} alert(s): {} {}", active().count(), alert.subject, alert.what);
-            Line::styled(harmless(&text), BAD)
+            Line::styled(visible::line(&text), BAD)
         }
         None => Line::raw("no alerts"),
     }
@@ -200,7 +201,7 @@ fn foot(view: &View) -> Line<'static> {
         return Line::styled(format!("filter: {}_  (Enter keeps it, Esc drops it)", view.filter), HEADING);
     }
     match &view.message {
-        Some(message) => Line::styled(harmless(message), HEADING),
+        Some(message) => Line::styled(visible::line(message), HEADING),
         None => Line::styled(KEYS, QUIET),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::limits::units::{bytes, duration, grouped, latency};
 use crate::memory::{LatencyKind, LatencyReport, LatencyWindow, MemoryReport};
-use crate::report::harmless;
+use crate::visible;
 use std::cmp::Ordering;
 use std::iter;
 
@@ -135,7 +135,7 @@ impl Row {
 impl Cell {
     /// A name, which may come from anywhere.
     fn name(name: &str) -> Self {
-        Self { shown: harmless(name), order: 0.0 }
+        Self { shown: visible::line(name), order: 0.0 }
     }
 
     fn figure(shown: String, order: u64) -> Self {

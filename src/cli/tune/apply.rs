@@ -9,7 +9,8 @@ use crate::cli::error::{CliError, INTERRUPTED};
 use crate::cli::named_file::{MAX_FILE_BYTES, read_text};
 use crate::cli::terminal::write_wrapped;
 use crate::memory::{MemoryReport, PressureLevel};
-use crate::report::{Proposal, Trial, TrialVerdict, harmless};
+use crate::report::{Proposal, Trial, TrialVerdict};
+use crate::visible;
 use clap::ArgMatches;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -140,7 +141,7 @@ impl<'m> Subject<'m> {
         self.set(entry.resizes.iter().map(|resize| (resize.pool.as_str(), resize.before)))?;
         self.note(Event::Undone, &report, &entry.resizes, &[])?;
         for Resize { pool, before, after } in &entry.resizes {
-            writeln!(out, "{}: {after} -> {before}", harmless(pool))?;
+            writeln!(out, "{}: {after} -> {before}", visible::line(pool))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -183,6 +184,6 @@ fn resizes(report: &MemoryReport, proposal: &Proposal) -> Vec<Resize> {
 }
 
 fn say(out: &mut impl Write, what: &str, verdict: &TrialVerdict) -> io::Result<()> {
-    let text = format!("{what}: {}.", harmless(&verdict.reasons.join("; ")));
+    let text = format!("{what}: {}.", visible::line(&verdict.reasons.join("; ")));
     write_wrapped("", &text, WIDTH, out)
 }

@@ -7,7 +7,7 @@
 use super::error::ShimError;
 use super::lines::{next_line, write_line};
 use super::message::{Handshake, Summary, lost};
-use super::outage::Outage;
+use super::outage::{Outage, trying_again};
 use super::refusal::Refusal;
 use super::target::HttpTarget;
 use crate::client::line::LineReader;
@@ -76,15 +76,17 @@ impl Shared {
     /// Pauses after a failed attempt to reach the server, and logs the first one. `false` where nobody was ever reached,
     /// and it is time to give up.
     async fn wait(&self, outage: &mut Outage, error: &io::Error) -> bool {
+        let is_reached = self.state().is_reached;
+        let left = self.reached_by.saturating_duration_since(Instant::now());
         if !outage.is_on() {
-            tracing::warn!("cannot reach the server at {}: {error}; trying again", self.target.url);
+            let how = trying_again((!is_reached).then_some(left));
+            tracing::warn!("cannot reach the server at {}: {error}; {how}", self.target.url);
         }
         let pause = outage.prolong();
-        if self.state().is_reached {
+        if is_reached {
             tokio::time::sleep(pause).await;
             return true;
         }
-        let left = self.reached_by.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return false;
         }

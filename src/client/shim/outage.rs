@@ -6,6 +6,16 @@ use std::time::Duration;
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
+/// What the shim does about a server that cannot be reached: for how long it tries, if it was never there.
+pub(super) fn trying_again(left: Option<Duration>) -> String {
+    match left {
+        None => "trying again".to_owned(),
+        Some(left) if left.is_zero() => "it is not waited for".to_owned(),
+        // The part of a second that the first attempt took is not worth a word.
+        Some(left) => format!("waiting {} s for it", left.as_secs_f64().ceil()),
+    }
+}
+
 /// Attempts that failed one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
@@ -34,6 +44,15 @@ impl Outage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_long_a_server_is_waited_for_is_said() {
+        let left = |ms| trying_again(Some(Duration::from_millis(ms)));
+        assert_eq!(
+            [trying_again(None), left(0), left(9_990)],
+            ["trying again", "it is not waited for", "waiting 10 s for it"]
+        );
+    }
 
     #[test]
     fn pauses_double_up_to_two_seconds_and_begin_anew() {

@@ -1,5 +1,6 @@
 //! What a server says of a request that it refuses, as its client is told.
 
+use crate::visible;
 use serde::Deserialize;
 
 /// Characters of the longest text that is passed on.
@@ -93,11 +94,7 @@ impl Refusal {
 
 /// Words with a space between each two, and nothing that would steer a terminal.
 fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text
-        .split(|char: char| char.is_whitespace() || char.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
+    let line = visible::line(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     match line.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
@@ -126,7 +123,7 @@ mod tests {
             (r#"{"detail":"Not \"here\""}"#, INTERNAL_ERROR, "Not \"here\""),
             (r#"{"message":"who are you?"}"#, INTERNAL_ERROR, "who are you?"),
             ("404 page not found\n", INTERNAL_ERROR, "404 page not found"),
-            ("red \u{1b}[31malert", INTERNAL_ERROR, "red [31malert"),
+            ("red \u{1b}[31malert", INTERNAL_ERROR, "red \\u{1b}[31malert"),
             ("<html><body>nginx</body></html>", INTERNAL_ERROR, ""),
             ("", INTERNAL_ERROR, ""),
             ("{}", INTERNAL_ERROR, ""),

@@ -8,7 +8,7 @@
 use super::error::ShimError;
 use super::line_buffer::{Line, LineBuffer};
 use super::message::{Handshake, InFlight, MAX_HANDSHAKE_BYTES, Summary, lost, too_long};
-use super::outage::Outage;
+use super::outage::{Outage, trying_again};
 use super::output::{Output, or_later};
 use crate::limits::Limits;
 use crate::wire::Outline;
@@ -232,11 +232,12 @@ impl<'r> Relay<'r> {
     }
 
     fn note_unreachable(&mut self, error: &io::Error) {
+        let now = Instant::now();
         if !self.outage.is_on() {
             let at = self.path.display();
-            (self.say)(format_args!("cannot reach the server at unix:{at}: {error}; trying again"));
+            let how = trying_again(self.reached_by.map(|by| by.saturating_duration_since(now)));
+            (self.say)(format_args!("cannot reach the server at unix:{at}: {error}; {how}"));
         }
-        let now = Instant::now();
         let retry_at = now + self.outage.prolong();
         self.link = Link::Down { retry_at };
         match self.reached_by {

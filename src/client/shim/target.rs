@@ -2,6 +2,8 @@
 
 use super::error::ShimError;
 use crate::client::tls::Encryption;
+#[cfg(feature = "cli")]
+use crate::client::wire_http::HttpConnection;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -64,6 +66,18 @@ impl HttpTarget {
             headers: lines,
             encryption,
         })
+    }
+
+    /// Where it is.
+    #[cfg(feature = "cli")]
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sees whether somebody listens there, and whom to trust.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn reach(&self) -> std::io::Result<()> {
+        HttpConnection::open(&self.address, self.encryption.as_ref()).await.map(drop)
     }
 }
 

@@ -410,6 +410,111 @@ pub(super) const LEGEND: &[LegendEntry] = &[
         "Messages: from the bytes of one to its answer, or to where it waits. Round trips: until the answer is written. \
          Correlation: finding the request that an answer belongs to. Negotiation: the greeting of a client. As a pool, messages are the objects of requests that are being served.",
     ),
+    // A moment of the last hour (`report --at`).
+    entry(
+        &["What it held", "What it did", "before", "then", "change"],
+        &[],
+        "A sample of the black box, of one second or of ten, beside the one a minute before it: memory, and what was done \
+         meanwhile.",
+    ),
+    entry(
+        &["live heap"],
+        &[],
+        "Bytes that the allocator has handed out, of which `heap` of the ledger names the holders.",
+    ),
+    entry(
+        &["requests in flight", "messages a second"],
+        &[],
+        "Requests that were being served at the end of the sample, and messages of clients that were answered in each of \
+         its seconds.",
+    ),
+    entry(
+        &["refused, memory was short"],
+        &[],
+        "Requests that were refused in the sample because there was no memory for them.",
+    ),
+    entry(
+        &["p50 of messages", "p99 of messages"],
+        &[],
+        "Half of the messages of the sample, and 99 % of them, took at most this.",
+    ),
+    entry(&["processor"], &[], "The processor time of the sample; 100 % are one processor, all the time."),
+    entry(
+        &["machine waits for memory", "group waits for memory"],
+        &[],
+        "In which share of the last 10 s some task of the machine, or of the server's control group, could not go on for \
+         lack of memory (`some avg10` of the kernel's pressure files).",
+    ),
+    entry(
+        &["group above memory.high", "group at memory.max", "killed in the group"],
+        &[],
+        "How often, in the sample, the control group was slowed down above `memory.high`, was at its limit `memory.max`, \
+         and had a process killed for lack of memory.",
+    ),
+    // A plan, and a capacity.
+    entry(
+        &["term", "Resident memory", "sum"],
+        &[],
+        "One addend of `mcpool plan`: the memory that a load takes at most is their sum.",
+    ),
+    entry(
+        &["each", "price", "Prices"],
+        &[],
+        "Bytes of one of them, and where that figure comes from: a setting, a measurement, a size of the program.",
+    ),
+    entry(
+        &["Kernel memory", "kernel: *"],
+        &[],
+        "Memory that the kernel takes for the process, as buffers of sockets: it is not resident in the process, but its \
+         control group is charged with it.",
+    ),
+    entry(&["What does not fit"], &[], "What to raise or to lower so that the load fits."),
+    entry(
+        &["process at the start", "program, not read yet", "records of requests"],
+        &[],
+        "The process before its first client; pages of its program that may be read later; lines of logs and records that \
+         wait to be written.",
+    ),
+    entry(
+        &["small objects", "large messages and answers"],
+        &[],
+        "The two budgets of what clients can cause: connections, sessions and small buffers; messages and answers beyond 16 \
+         KiB.",
+    ),
+    entry(
+        &[
+            "idle connections",
+            "streams",
+            "resources that streams name",
+            "requests at work",
+            "frames, small answers",
+        ],
+        &[],
+        "What the load of a plan keeps for its clients: open connections and streams, and a small buffer and a place for each \
+         request at work.",
+    ),
+    entry(
+        &["reads in flight", "small reads in flight", "writes in flight", "small writes in flight"],
+        &[],
+        "What the answers and messages of the load take while they are sent and received.",
+    ),
+    entry(
+        &["small buffers, idle", "allocator, freed buffers", "allocator, threads", "stacks of threads"],
+        &[],
+        "What pools keep for the next request, what the allocator keeps of freed memory and for each thread, and the \
+         stacks.",
+    ),
+    entry(
+        &["factor", "clients", "needs"],
+        &[],
+        "So many times the clients that `mcpool capacity` was asked about, how many these are, and the memory that they \
+         need.",
+    ),
+    entry(
+        &["beyond", "fits"],
+        &[],
+        "The bounds that so many clients go beyond; where there is none, they fit.",
+    ),
     // The page.
     entry(
         &["Memory over time", "How many hold how much", "Settings", "value", "What the words mean"],

@@ -3,14 +3,15 @@
 //! Knows nothing of memory; escapes names from outside. Invariant: text never becomes markup, whether in an element, an
 //! attribute or a script.
 
-use crate::report::layout::{Align, Cell, Section, Sentence, harmless};
+use crate::report::layout::{Align, Cell, Section, Sentence};
 use crate::report::legend::meaning_of;
+use crate::visible;
 use std::fmt::Write;
 
 /// Text for between tags and between quotes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for char in harmless(text).chars() {
+    for char in visible::line(text).chars() {
         match char {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -118,7 +119,7 @@ mod tests {
     fn text_stays_text() {
         assert_eq!(
             escape("<a href=\"x\" b='y'>&\x1b\u{202e}"),
-            "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;??"
+            "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;\\u{1b}\\u{202e}"
         );
         assert_eq!(data("x", "\"</script><!--\"").matches('<').count(), 2);
         assert!(bar(f64::NAN).contains("width:0.0%") && bar(7.0).contains("width:100.0%"));
