@@ -3,7 +3,7 @@
 class Mcpool < Formula
   desc "Model Context Protocol server whose memory is bounded, measured and tunable"
   homepage "https://github.com/mcpool/mcpool"
-  url "https://github.com/mcpool/mcpool/archive/refs/tags/v@VERSION@.tar.gz"
+  url "https://github.com/mcpool/mcpool/releases/download/v@VERSION@/mcpool-@VERSION@-source.tar.gz"
   sha256 "@SOURCE_SHA256@"
   license any_of: ["MIT", "Apache-2.0"]
 
