@@ -48,9 +48,9 @@ def class_of(line):
     """How a line is coloured: the command, and what held or did not."""
     if line.startswith(("$ ", "> ")):
         return "command"
-    if line.endswith("  holds") or "  met  " in line:
+    if line.endswith(" %  holds") or "  met  " in line:
         return "good"
-    if line.endswith("  no") or "  MISSED  " in line:
+    if line.endswith(" %  no") or "  MISSED  " in line:
         return "bad"
     return None
 
